@@ -1,1 +1,3 @@
-//! (skeleton)
+//! The judge: decides whether a history is linearizable, and explains why not.
+
+pub mod model;
