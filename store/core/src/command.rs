@@ -1,0 +1,77 @@
+//! What a raft entry carries into the core, and what comes back out.
+//!
+//! [`Command`] is closed: every way to change the store's data is a variant. Membership changes come in on raft's own
+//! conf-change entries and so have their own enum, [`MembershipChange`]. Both are plain data; their bytes in the log are
+//! the node's affair.
+//!
+//! What comes back is a value too, [`Applied`]: the answer for the client, the events for watchers, and the rows to
+//! write. The core does none of these things itself.
+
+use crate::{
+    Batch, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Event, Member,
+    MemberId, PutRequest, PutResponse, Refusal, TxnRequest, TxnResponse,
+};
+
+/// A change to the store, as a raft entry carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// Write one key.
+    Put(PutRequest),
+    /// Remove keys.
+    DeleteRange(DeleteRangeRequest),
+    /// A transaction.
+    Txn(TxnRequest),
+    /// Forget old revisions.
+    Compact(CompactionRequest),
+    /// A member says its name and where clients reach it, which it does once it has started.
+    Publish(Attributes),
+}
+
+/// What a member says about itself once it has started.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Attributes {
+    /// The member.
+    pub id: MemberId,
+    /// Its name; a member without one has not started yet.
+    pub name: String,
+    /// Where clients reach it.
+    pub client_urls: Vec<String>,
+}
+
+/// A change to the set of members, as a conf-change entry carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MembershipChange {
+    /// A new voting member.
+    Add(Member),
+    /// A member leaves, for good: its id never returns.
+    Remove(MemberId),
+}
+
+/// The answer to a command that was not refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Reply {
+    /// To [`Command::Put`].
+    Put(PutResponse),
+    /// To [`Command::DeleteRange`].
+    DeleteRange(DeleteRangeResponse),
+    /// To [`Command::Txn`].
+    Txn(TxnResponse),
+    /// To [`Command::Compact`].
+    Compact(CompactionResponse),
+    /// To [`Command::Publish`], and to an empty entry.
+    Done,
+    /// To a [`MembershipChange`]: the members after it, by id.
+    Members(Vec<Member>),
+}
+
+/// Everything that applying one entry brings about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "the batch must reach the engine, or the store forgets the entry"]
+pub struct Applied {
+    /// What the client hears. A refusal is an outcome like any other: the applied index advances over it.
+    pub reply: Result<Reply, Refusal>,
+    /// The changes made, in order of revision.
+    pub events: Vec<Event>,
+    /// The rows that make this entry durable, the applied index among them. It goes to the engine as one atomic batch.
+    pub batch: Batch,
+}

@@ -1,0 +1,171 @@
+//! Who is in the cluster, as the replicated state knows it.
+//!
+//! A member's id is derived from its peer URLs and the cluster's token (and, when it is added at run time, the hour), so
+//! that bootstrapping members agree on each other's ids without talking. An id that was removed is remembered for good
+//! and never comes back: a wiped machine that still believes in its old identity must not vote with a log it has lost
+//! (etcd's `members_removed` bucket).
+//!
+//! Changes are validated here, at apply, and the verdict is part of the replicated state machine: all members accept or
+//! all refuse. The API layer may refuse earlier, with more knowledge (who has started, who is reachable), and
+//! [`Membership::ready_to_add`] and [`Membership::ready_to_remove`] are the part of that which needs no clock.
+//!
+//! Left out so far: learners and their promotion, and the update of peer URLs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha1::{Digest as _, Sha1};
+
+use crate::{Attributes, ClusterId, MemberId, MembershipChange, Refusal};
+
+/// A member of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Member {
+    /// Its id.
+    pub id: MemberId,
+    /// Its name; empty until it has started.
+    pub name: String,
+    /// Where the other members reach it.
+    pub peer_urls: Vec<String>,
+    /// Where clients reach it; empty until it has started.
+    pub client_urls: Vec<String>,
+}
+
+impl Member {
+    /// A member that has not started yet, with the id that follows from its peer URLs.
+    ///
+    /// `added_unix_secs` is the wall clock at a run-time addition, so that a machine can return at the same URL under a
+    /// new id; `None` at bootstrap, where all members must compute the same id.
+    pub fn new(peer_urls: Vec<String>, cluster_token: &str, added_unix_secs: Option<i64>) -> Member {
+        Member { id: member_id(&peer_urls, cluster_token, added_unix_secs), peer_urls, ..Member::default() }
+    }
+
+    /// Whether it has ever announced itself.
+    pub fn is_started(&self) -> bool {
+        !self.name.is_empty()
+    }
+}
+
+/// The id of a member: the first 8 bytes of SHA-1 over its peer URLs, sorted and joined, the cluster's token, and for a
+/// run-time addition the seconds since 1970 in decimal (etcd, `membership/member.go`).
+pub fn member_id(peer_urls: &[String], cluster_token: &str, added_unix_secs: Option<i64>) -> MemberId {
+    let mut urls: Vec<&str> = peer_urls.iter().map(String::as_str).collect();
+    urls.sort_unstable();
+    let mut hash = Sha1::new();
+    for url in urls {
+        hash.update(url);
+    }
+    hash.update(cluster_token);
+    if let Some(secs) = added_unix_secs {
+        hash.update(secs.to_string());
+    }
+    MemberId(first_8_bytes(hash))
+}
+
+/// The id of a cluster: the first 8 bytes of SHA-1 over the ids of its founding members, sorted, 8 bytes big-endian each
+/// (etcd, `membership/cluster.go`). It never changes afterwards, whoever comes and goes.
+pub fn cluster_id(founders: impl IntoIterator<Item = MemberId>) -> ClusterId {
+    let sorted: BTreeSet<MemberId> = founders.into_iter().collect();
+    let mut hash = Sha1::new();
+    for id in sorted {
+        hash.update(id.0.to_be_bytes());
+    }
+    ClusterId(first_8_bytes(hash))
+}
+
+fn first_8_bytes(hash: Sha1) -> u64 {
+    let digest = hash.finalize();
+    u64::from_be_bytes(digest[..8].try_into().expect("a SHA-1 digest has 20 bytes"))
+}
+
+/// The members, and the ids that may never be members again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    members: BTreeMap<MemberId, Member>,
+    removed: BTreeSet<MemberId>,
+}
+
+impl Membership {
+    /// The members, by id.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    /// A member.
+    pub fn get(&self, id: MemberId) -> Option<&Member> {
+        self.members.get(&id)
+    }
+
+    /// Whether this id once belonged to a member that was removed.
+    pub fn was_removed(&self, id: MemberId) -> bool {
+        self.removed.contains(&id)
+    }
+
+    /// The removed ids, ascending.
+    pub fn removed(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.removed.iter().copied()
+    }
+
+    /// Whether a change is valid now.
+    ///
+    /// # Errors
+    /// `MemberNotFound` for an id that was removed, and for a removal of an id that is no member; `MemberExist`,
+    /// `PeerUrlExist` for a clash; `MemberBadUrls` for a member without peer URLs; `MemberNotEnoughStarted` for the
+    /// removal of the last member, which etcd leaves to raft, where it panics.
+    pub fn validate(&self, change: &MembershipChange) -> Result<(), Refusal> {
+        match change {
+            MembershipChange::Add(member) => {
+                if self.removed.contains(&member.id) {
+                    return Err(Refusal::MemberNotFound);
+                }
+                if self.members.contains_key(&member.id) {
+                    return Err(Refusal::MemberExist);
+                }
+                if member.peer_urls.is_empty() {
+                    return Err(Refusal::MemberBadUrls);
+                }
+                let taken = |url: &String| self.members.values().any(|other| other.peer_urls.contains(url));
+                if member.peer_urls.iter().any(taken) {
+                    return Err(Refusal::PeerUrlExist);
+                }
+                Ok(())
+            }
+            MembershipChange::Remove(id) => {
+                if !self.members.contains_key(id) {
+                    return Err(Refusal::MemberNotFound);
+                }
+                if self.members.len() == 1 {
+                    return Err(Refusal::MemberNotEnoughStarted);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether enough members have started to add another: those that have must be a quorum of the larger cluster. The
+    /// step from one to two is let through, or a cluster of one could never grow.
+    ///
+    /// # Errors
+    /// `MemberNotEnoughStarted`.
+    pub fn ready_to_add(&self) -> Result<(), Refusal> {
+        let started = self.members.values().filter(|member| member.is_started()).count();
+        let larger = self.members.len() + 1;
+        if started == 1 && larger == 2 || started > larger / 2 {
+            return Ok(());
+        }
+        Err(Refusal::MemberNotEnoughStarted)
+    }
+
+    /// Whether the members that would remain and have started are a quorum of those that would remain.
+    ///
+    /// # Errors
+    /// `MemberNotEnoughStarted`.
+    pub fn ready_to_remove(&self, id: MemberId) -> Result<(), Refusal> {
+        let remaining = self.members.values().filter(|member| member.id != id);
+        let (mut count, mut started) = (0, 0);
+        for member in remaining {
+            count += 1;
+            started += usize::from(member.is_started());
+        }
+        if started > count / 2 { Ok(()) } else { Err(Refusal::MemberNotEnoughStarted) }
+    }
+}

@@ -1,0 +1,162 @@
+//! Every way in which the store says no to a client, with etcd's code and etcd's words.
+//!
+//! A refusal is addressed to the client and leaves the store as it was. It is not an I/O failure (that stops the node)
+//! and not a broken invariant (that panics). Programs match on these codes and messages, Go clients on the text itself,
+//! so both are etcd's to the letter (`api/v3rpc/rpctypes/error.go`).
+//!
+//! Whether a refusal means "certainly not applied" is what a checker needs to know; [`Refusal::is_definite`] says it.
+
+use thiserror::Error;
+
+/// The gRPC status codes that refusals use, with gRPC's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(i32)]
+pub enum Code {
+    /// The caller gave the call up.
+    Cancelled = 1,
+    /// An error of no known kind.
+    Unknown = 2,
+    /// The request makes no sense, whatever the state.
+    InvalidArgument = 3,
+    /// The deadline passed first.
+    DeadlineExceeded = 4,
+    /// What was asked for is not there.
+    NotFound = 5,
+    /// A limit is reached.
+    ResourceExhausted = 8,
+    /// The state does not allow it.
+    FailedPrecondition = 9,
+    /// Past the valid range.
+    OutOfRange = 11,
+    /// This build does not have the operation.
+    Unimplemented = 12,
+    /// Not now; another try may succeed.
+    Unavailable = 14,
+    /// Data is lost or corrupt.
+    DataLoss = 15,
+}
+
+macro_rules! refusals {
+    ($( $(#[$doc:meta])* $name:ident, $code:ident, $message:literal; )*) => {
+        /// A refusal; `Display` gives the exact message on the wire.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Error)]
+        pub enum Refusal { $( $(#[$doc])* #[error($message)] $name, )* }
+
+        impl Refusal {
+            /// Every refusal there is.
+            pub const ALL: &[Refusal] = &[$( Refusal::$name, )*];
+
+            /// The gRPC status code.
+            pub fn code(self) -> Code {
+                match self { $( Refusal::$name => Code::$code, )* }
+            }
+
+            /// The message on the wire.
+            pub fn message(self) -> &'static str {
+                match self { $( Refusal::$name => $message, )* }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// A request without a key.
+    EmptyKey, InvalidArgument, "etcdserver: key is not provided";
+    /// `ignore_value` or `ignore_lease` on a key that is not there; or an empty operation in a transaction.
+    KeyNotFound, InvalidArgument, "etcdserver: key not found";
+    /// A value beside `ignore_value`.
+    ValueProvided, InvalidArgument, "etcdserver: value is provided";
+    /// A lease beside `ignore_lease`.
+    LeaseProvided, InvalidArgument, "etcdserver: lease is provided";
+    /// More compares or operations than the limit, nesting counted.
+    TooManyOps, InvalidArgument, "etcdserver: too many operations in txn request";
+    /// One branch writes a key twice, or writes a key that it also deletes.
+    DuplicateKey, InvalidArgument, "etcdserver: duplicate key given in txn request";
+    /// A sort order or target that does not exist.
+    InvalidSortOption, InvalidArgument, "etcdserver: invalid sort option";
+    /// The revision lies before the last compaction.
+    Compacted, OutOfRange, "etcdserver: mvcc: required revision has been compacted";
+    /// The revision has not happened yet.
+    FutureRev, OutOfRange, "etcdserver: mvcc: required revision is a future revision";
+    /// The quota is used up.
+    NoSpace, ResourceExhausted, "etcdserver: mvcc: database space exceeded";
+    /// No such lease.
+    LeaseNotFound, NotFound, "etcdserver: requested lease not found";
+    /// The lease's id is taken.
+    LeaseExist, FailedPrecondition, "etcdserver: lease already exists";
+    /// The TTL is beyond what a lease may have.
+    LeaseTtlTooLarge, OutOfRange, "etcdserver: too large lease TTL";
+    /// The member's id is taken.
+    MemberExist, FailedPrecondition, "etcdserver: member ID already exist";
+    /// Another member has one of these peer URLs.
+    PeerUrlExist, FailedPrecondition, "etcdserver: Peer URLs already exists";
+    /// Too few members have started for the change to be safe.
+    MemberNotEnoughStarted, FailedPrecondition,
+        "etcdserver: re-configuration failed due to not enough started members";
+    /// Peer URLs that are none.
+    MemberBadUrls, InvalidArgument, "etcdserver: given member URLs are invalid";
+    /// No such member, or one that was removed.
+    MemberNotFound, NotFound, "etcdserver: member not found";
+    /// Only a learner can be promoted.
+    MemberNotLearner, FailedPrecondition, "etcdserver: can only promote a learner member";
+    /// The learner is still behind.
+    LearnerNotReady, FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader";
+    /// The cluster has its share of learners.
+    TooManyLearners, FailedPrecondition, "etcdserver: too many learner members in cluster";
+    /// The caller belongs to another cluster.
+    ClusterIdMismatch, FailedPrecondition, "etcdserver: cluster ID mismatch";
+    /// The request is over the size limit.
+    RequestTooLarge, InvalidArgument, "etcdserver: request is too large";
+    /// Too many entries are committed and not yet applied.
+    TooManyRequests, ResourceExhausted, "etcdserver: too many requests";
+    /// The member knows no leader.
+    NoLeader, Unavailable, "etcdserver: no leader";
+    /// Only the leader can do this.
+    NotLeader, FailedPrecondition, "etcdserver: not leader";
+    /// The leader changed while the request was under way.
+    LeaderChanged, Unavailable, "etcdserver: leader changed";
+    /// The cluster cannot do this yet.
+    NotCapable, FailedPrecondition, "etcdserver: not capable";
+    /// The server is shutting down.
+    Stopped, Unavailable, "etcdserver: server stopped";
+    /// No answer within the request time-out.
+    Timeout, Unavailable, "etcdserver: request timed out";
+    /// The same, and the leader was lost meanwhile.
+    TimeoutDueToLeaderFail, Unavailable, "etcdserver: request timed out, possibly due to previous leader failure";
+    /// The same, and a connection was lost meanwhile.
+    TimeoutDueToConnectionLost, Unavailable, "etcdserver: request timed out, possibly due to connection lost";
+    /// The member did not catch up within the time-out.
+    TimeoutWaitAppliedIndex, Unavailable,
+        "etcdserver: request timed out, waiting for the applied index took too long";
+    /// Too many members are out of touch for the change to be safe.
+    Unhealthy, Unavailable, "etcdserver: unhealthy cluster";
+    /// The members' data differ.
+    Corrupt, DataLoss, "etcdserver: corrupt cluster";
+    /// A learner does not serve this.
+    NotSupportedForLearner, FailedPrecondition, "etcdserver: rpc not supported for learner";
+    /// The leadership cannot go to that member.
+    BadLeaderTransferee, FailedPrecondition, "etcdserver: bad leader transferee";
+    /// The caller gave the request up.
+    Canceled, Cancelled, "etcdserver: request canceled";
+    /// The caller's deadline passed.
+    DeadlineExceeded, DeadlineExceeded, "etcdserver: context deadline exceeded";
+}
+
+impl Refusal {
+    /// Whether the request certainly changed nothing and never will. The others may have been proposed, and may yet be
+    /// applied: a checker treats them as ambiguous.
+    pub fn is_definite(self) -> bool {
+        match self {
+            Refusal::LeaderChanged
+            | Refusal::Stopped
+            | Refusal::Timeout
+            | Refusal::TimeoutDueToLeaderFail
+            | Refusal::TimeoutDueToConnectionLost
+            | Refusal::TimeoutWaitAppliedIndex
+            | Refusal::Canceled
+            | Refusal::DeadlineExceeded => false,
+            // Raised before a proposal, or by the apply itself.
+            _ => true,
+        }
+    }
+}
