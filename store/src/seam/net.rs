@@ -1,0 +1,111 @@
+//! The network: listen with a set of gRPC services, dial a gRPC channel. Members talk to each other and clients to
+//! members through the same two calls.
+//!
+//! Both sides enforce what tonic leaves to its transport: `grpc-timeout` deadlines, message-size limits, and
+//! cancellation (a dropped call stops its handler). Only bytes cross.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tonic::{body::Body, server::NamedService};
+use tower::{Service, ServiceExt, util::BoxCloneSyncService};
+
+use super::BoxFuture;
+
+/// A gRPC request on the wire: HTTP/2's head and a body of frames.
+pub type GrpcRequest = http::Request<Body>;
+/// A gRPC response on the wire.
+pub type GrpcResponse = http::Response<Body>;
+/// What a transport fails with; tonic's generated clients turn it into a status (`Unavailable` unless it is one).
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// A channel to one address, for tonic's generated clients. It connects when first used and again after a failure.
+/// Cloning shares the connection.
+pub type Channel = BoxCloneSyncService<GrpcRequest, GrpcResponse, BoxError>;
+
+/// How to dial.
+#[derive(Debug, Clone)]
+pub struct DialOptions {
+    /// How long to wait for a connection before a call fails with `Unavailable`.
+    pub connect_timeout: Duration,
+    /// Largest message to accept, in bytes.
+    pub max_receive_bytes: usize,
+}
+
+impl Default for DialOptions {
+    fn default() -> Self {
+        // etcd's client waits 2 s for a dial; it accepts any size of response.
+        Self { connect_timeout: Duration::from_secs(2), max_receive_bytes: i32::MAX as usize }
+    }
+}
+
+/// A member's (or client's) network.
+pub trait Net: Send + Sync {
+    /// Serves `router` at `address` (`host:port`) until the listener is dropped. `AddrInUse` where it is taken.
+    fn listen<'a>(&'a self, address: &'a str, router: Router)
+    -> BoxFuture<'a, io::Result<Box<dyn Listener>>>;
+
+    /// A channel to `address` (`host:port`). Never fails here: a bad or dead address fails each call.
+    fn dial(&self, address: &str, options: DialOptions) -> Channel;
+}
+
+/// A listening socket. Dropping it closes it and every connection that it accepted.
+pub trait Listener: Send + Sync {
+    /// The address really bound, `host:port`: where port 0 was asked for, the port that was found.
+    fn local_address(&self) -> String;
+}
+
+type Handler = BoxCloneSyncService<GrpcRequest, GrpcResponse, Infallible>;
+
+/// The services that a listener offers, by gRPC service name. An unknown one answers `Unimplemented`.
+#[derive(Clone, Default)]
+pub struct Router {
+    services: BTreeMap<&'static str, Handler>,
+}
+
+impl Router {
+    /// No services.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a service that tonic generated.
+    pub fn add<S>(mut self, service: S) -> Self
+    where
+        S: Service<GrpcRequest, Response = GrpcResponse, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.services.insert(S::NAME, BoxCloneSyncService::new(service));
+        self
+    }
+}
+
+impl Service<GrpcRequest> for Router {
+    type Response = GrpcResponse;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<GrpcResponse, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: GrpcRequest) -> Self::Future {
+        let name = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
+        match self.services.get(name) {
+            Some(service) => Box::pin(service.clone().oneshot(request)),
+            None => {
+                let status = tonic::Status::unimplemented(format!("unknown service {name}"));
+                Box::pin(async move { Ok(status.into_http()) })
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What a member tells an observer: facts that no client can see, from which the harness checks raft's invariants
+//! and counts the paths that a run went through. The real server logs them.
+
+use squall_core::{Index, MemberId, Term};
+
+/// A raft role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Follows a leader or waits for one.
+    Follower,
+    /// Asks whether it could win, without raising the term.
+    PreCandidate,
+    /// Asks for votes.
+    Candidate,
+    /// Leads its term.
+    Leader,
+}
+
+/// One fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeEvent {
+    /// The member's role or term changed.
+    Role {
+        /// The term it is in.
+        term: Term,
+        /// The role it now has.
+        role: Role,
+        /// The leader it follows, if it knows one.
+        leader: Option<MemberId>,
+    },
+    /// An entry was applied; `digest` covers the entry's content.
+    Applied {
+        /// The entry's index.
+        index: Index,
+        /// The entry's term.
+        term: Term,
+        /// A hash of the entry's content: equal on all members for equal index (state-machine safety).
+        digest: u64,
+    },
+    /// The WAL began a new segment.
+    SegmentCut,
+    /// A torn record at the WAL's end was cut off at start.
+    TornTailRepaired {
+        /// How many bytes went.
+        bytes: u64,
+    },
+    /// A snapshot record was written and the log before it released.
+    SnapshotSaved {
+        /// The last index it covers.
+        index: Index,
+    },
+    /// This leader began to stream a snapshot to a member that lags.
+    SnapshotSent {
+        /// To whom.
+        to: MemberId,
+        /// The last index it covers.
+        index: Index,
+    },
+    /// A snapshot from the leader replaced this member's state.
+    SnapshotInstalled {
+        /// The last index it covers.
+        index: Index,
+    },
+    /// A compaction finished deleting.
+    CompactionFinished,
+    /// The member serves clients.
+    Ready,
+}
+
+/// Takes the facts. Must not block and must not call back into the member.
+pub trait Probe: Send + Sync {
+    /// One fact, in the order in which they happened on this member.
+    fn emit(&self, event: ProbeEvent);
+}
