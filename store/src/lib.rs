@@ -16,4 +16,5 @@ compile_error!(
     "--cfg madsim and --cfg real_server exclude each other: use `cargo build` or `cargo real build`."
 );
 
+pub mod proto;
 pub mod seam;
