@@ -1,3 +1,4 @@
 //! The judge: decides whether a history is linearizable, and explains why not.
 
+pub mod history;
 pub mod model;

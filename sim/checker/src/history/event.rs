@@ -1,0 +1,331 @@
+//! What the harness noted beside the operations: faults, breaks, hashes, raft's milestones, and the run's own frame.
+
+use serde::{Deserialize, Serialize};
+
+use super::operation::{Client, Revision};
+use super::response::KeyValue;
+
+/// A line that is not an operation. In JSON an object with one key, the kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The first line of a run: what was run, and what is expected of it. A history that has it must have `end` too.
+    Meta(Meta),
+    /// A fault took effect.
+    Fault(Fault),
+    /// A fault, or all of them, ended.
+    Heal(Heal),
+    /// No majority was up in this span.
+    Outage(Outage),
+    /// Acknowledged data is gone by right.
+    Break(Break),
+    /// A member's hash of its keys.
+    Hash(HashLine),
+    /// A milestone of raft on one member.
+    Raft(RaftLine),
+    /// What a watcher got.
+    Watch(WatchLine),
+    /// A task of a member panicked.
+    Panic(Panicked),
+    /// The run did not come to rest.
+    Liveness(Liveness),
+    /// The last line of a run.
+    End(End),
+}
+
+/// What was run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Meta {
+    /// The version of this format: 1.
+    pub format: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The run's seed.
+    pub seed: u64,
+    /// The names of the members that the run began with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
+    /// How far a member's clock may run fast or slow, in parts per million: a lease may end so much earlier.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_clock_drift_ppm: u64,
+    /// What a run must show lest it be vacuous.
+    pub expect: Expectations,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+/// What a run must show lest it be vacuous. Counts are of operations; 0 switches a check off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Expectations {
+    /// Operations that were ok before the first fault.
+    pub min_operations_before_faults: u64,
+    /// Operations that were ok after the last heal, the final reads not counted.
+    pub min_operations_after_heal: u64,
+    /// Writes that were attempted during outages ([`Outage`]), all of them together.
+    pub min_writes_during_outage: u64,
+}
+
+impl Default for Expectations {
+    fn default() -> Self {
+        Expectations {
+            min_operations_before_faults: 50,
+            min_operations_after_heal: 50,
+            min_writes_during_outage: 0,
+        }
+    }
+}
+
+/// A fault took effect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fault {
+    /// When.
+    pub at: u64,
+    /// The scenario's word for it.
+    pub action: String,
+    /// What it hit, resolved.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub target: String,
+    /// Its settings, for people.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    pub detail: serde_json::Value,
+}
+
+/// A fault, or all of them, ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Heal {
+    /// When.
+    pub at: u64,
+    /// Which fault; empty for all of them, after which the run must recover.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub action: String,
+    /// What had been hit.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub target: String,
+}
+
+/// No majority was up in this span.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outage {
+    /// Its begin.
+    pub from: u64,
+    /// Its end.
+    pub to: u64,
+}
+
+/// Acknowledged data is gone by right: from here on the store is what the creators up to `revision` made, and
+/// revisions from `revision` + 1 are made anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Break {
+    /// Why.
+    pub kind: BreakKind,
+    /// The last revision that must have survived.
+    pub revision: Revision,
+    /// An instant at which none of the old members ran any more and none of the new ones ran yet.
+    pub at: u64,
+    /// The new cluster's id, where it differs from the old one's: it tells which of the two answered an operation
+    /// that was open at `at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<u64>,
+}
+
+/// Why acknowledged data is gone by right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BreakKind {
+    /// A snapshot was restored into a new cluster.
+    Restore,
+    /// A survivor of a lost majority was made a cluster of one.
+    ForceNewCluster,
+}
+
+/// A member's hash of its keys (`HashKV`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HashLine {
+    /// The member's name.
+    pub member: String,
+    /// The revision that was hashed.
+    pub revision: Revision,
+    /// The revision that the member has compacted to.
+    pub compact_revision: Revision,
+    /// The hash.
+    pub hash: u64,
+    /// When.
+    pub at: u64,
+}
+
+/// A milestone of raft on one member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RaftFields", into = "RaftFields")]
+pub enum RaftLine {
+    /// A member took a role in a term.
+    Role(RoleChange),
+    /// A member applied an entry.
+    Applied(Applied),
+}
+
+/// A member took a role in a term.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleChange {
+    /// The member's name.
+    pub member: String,
+    /// The term.
+    pub term: u64,
+    /// `leader`, `follower`, `candidate`, `pre-candidate`.
+    pub role: String,
+    /// When; 0 where it is not told.
+    pub at: u64,
+}
+
+/// A member applied an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The member's name.
+    pub member: String,
+    /// The entry's index.
+    pub index: u64,
+    /// The entry's term.
+    pub term: u64,
+    /// A digest of the entry's content.
+    pub digest: String,
+    /// When; 0 where it is not told.
+    pub at: u64,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RaftFields {
+    member: String,
+    term: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    at: u64,
+}
+
+impl TryFrom<RaftFields> for RaftLine {
+    type Error = &'static str;
+
+    fn try_from(fields: RaftFields) -> Result<Self, Self::Error> {
+        let RaftFields { member, term, role, index, digest, at } = fields;
+        match (role, index, digest) {
+            (Some(role), None, None) => Ok(RaftLine::Role(RoleChange { member, term, role, at })),
+            (None, Some(index), Some(digest)) => {
+                Ok(RaftLine::Applied(Applied { member, index, term, digest, at }))
+            }
+            _ => Err("a raft line has either `role`, or `index` and `digest`"),
+        }
+    }
+}
+
+impl From<RaftLine> for RaftFields {
+    fn from(line: RaftLine) -> Self {
+        match line {
+            RaftLine::Role(RoleChange { member, term, role, at }) => {
+                RaftFields { member, term, role: Some(role), index: None, digest: None, at }
+            }
+            RaftLine::Applied(Applied { member, index, term, digest, at }) => {
+                RaftFields { member, term, role: None, index: Some(index), digest: Some(digest), at }
+            }
+        }
+    }
+}
+
+/// One response on a watch stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WatchLine {
+    /// When it was received.
+    pub at: u64,
+    /// By whom.
+    pub client: Client,
+    /// On which watch of that client.
+    pub watch_id: i64,
+    /// The header's revision.
+    pub revision: Revision,
+    /// Not 0: cancelled, because the wanted revisions are compacted up to here.
+    #[serde(skip_serializing_if = "is_default")]
+    pub compact_revision: Revision,
+    /// Whether the server ended the watch.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub canceled: bool,
+    /// The events, in the order in which they came.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<WatchEvent>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// One event of a watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatchEvent {
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: WatchEventKind,
+    /// The key as it became; of a delete only the key and the revision.
+    pub kv: KeyValue,
+    /// The key as it was before, where the watch asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev_kv: Option<KeyValue>,
+}
+
+/// What happened to a watched key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WatchEventKind {
+    /// It was written.
+    Put,
+    /// It was deleted.
+    Delete,
+}
+
+/// A task of a member panicked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Panicked {
+    /// The member's name.
+    pub member: String,
+    /// What it said.
+    pub message: String,
+    /// When.
+    pub at: u64,
+}
+
+/// The run did not come to rest after the last heal, or ran out of its poll budget.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Liveness {
+    /// What is stuck, and where.
+    pub stuck: String,
+    /// When it was given up.
+    pub at: u64,
+}
+
+/// The run's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct End {
+    /// When.
+    pub at: u64,
+}
+
+impl Event {
+    /// The kinds' names, as they open a line.
+    pub const KINDS: [&'static str; 11] =
+        ["meta", "fault", "heal", "outage", "break", "hash", "raft", "watch", "panic", "liveness", "end"];
+}

@@ -1,0 +1,432 @@
+//! `history.jsonl`, written and read a line at a time.
+//!
+//! The reader bounds what it holds: a line longer than [`ReadLimits::line_bytes`] is an error before it is in memory.
+//! Every error names the file, the line and what was expected there. What it refuses, beside what is no JSON of ours:
+//! an operation that returns before its call, one that is ok without a header or a fitting result, a client with two
+//! operations open, an id that comes twice, and a run whose `end` is missing.
+//!
+//! An operation with `"return": null` is open to the end: its client must not call again. A client that gives an
+//! operation up and goes on records the instant at which it did, with outcome `info`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::{self, BufRead, Read, Write};
+use std::sync::Arc;
+
+use super::bytes::Bytes;
+use super::event::{Break, Event, Meta};
+use super::operation::{Client, OpId, Operation, Outcome};
+use super::request::{Op, RequestOp, Txn};
+use super::response::{KeyValue, OpResult, ResponseOp, TxnResult};
+
+/// A run as its history tells it. Operations and events are each in the order of their lines.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunHistory {
+    /// What the clients did.
+    pub operations: Vec<Operation>,
+    /// What else happened.
+    pub events: Vec<Event>,
+}
+
+impl RunHistory {
+    /// What was run, where the history tells.
+    pub fn meta(&self) -> Option<&Meta> {
+        self.events.iter().find_map(|event| match event {
+            Event::Meta(meta) => Some(meta),
+            _ => None,
+        })
+    }
+
+    /// The breaks, in the order in which they happened.
+    pub fn breaks(&self) -> impl Iterator<Item = &Break> {
+        self.events.iter().filter_map(|event| match event {
+            Event::Break(line) => Some(line),
+            _ => None,
+        })
+    }
+}
+
+/// Writes a history line by line. It does not buffer; give it a writer that does.
+#[derive(Debug)]
+pub struct HistoryWriter<W> {
+    writer: W,
+}
+
+impl<W: Write> HistoryWriter<W> {
+    /// Writes to `writer`.
+    pub fn new(writer: W) -> Self {
+        HistoryWriter { writer }
+    }
+
+    /// Writes an operation's line.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn operation(&mut self, operation: &Operation) -> io::Result<()> {
+        self.line(operation)
+    }
+
+    /// Writes an event's line.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn event(&mut self, event: &Event) -> io::Result<()> {
+        self.line(event)
+    }
+
+    /// Gives the writer back.
+    pub fn into_inner(self) -> W {
+        self.writer
+    }
+
+    fn line<T: serde::Serialize>(&mut self, value: &T) -> io::Result<()> {
+        serde_json::to_writer(&mut self.writer, value)?;
+        self.writer.write_all(b"\n")
+    }
+}
+
+/// How much a reader takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// The longest line, in bytes.
+    pub line_bytes: usize,
+    /// The most operations.
+    pub operations: usize,
+}
+
+impl Default for ReadLimits {
+    /// Lines of 64 MiB, 50 million operations.
+    fn default() -> Self {
+        ReadLimits { line_bytes: 64 << 20, operations: 50_000_000 }
+    }
+}
+
+/// Why a file is no history, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}:{line}: {problem}")]
+pub struct ReadError {
+    /// The file's name as it was given.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u64,
+    /// What is wrong there.
+    pub problem: ReadProblem,
+}
+
+/// What is wrong in a line.
+#[derive(Debug)]
+pub enum ReadProblem {
+    /// The reader failed.
+    Io(io::Error),
+    /// A line is longer than the limit, in bytes.
+    LineTooLong(usize),
+    /// There are more operations than the limit.
+    TooManyOperations(usize),
+    /// The line is not UTF-8, from this byte on.
+    NotUtf8(usize),
+    /// The file ends within the line.
+    CutOff,
+    /// The line is not what it should be: column (from 1), and what was expected.
+    Malformed(usize, String),
+    /// Any other rule that the line breaks.
+    Rule(String),
+}
+
+impl fmt::Display for ReadProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadProblem::Io(error) => write!(f, "cannot read: {error}"),
+            ReadProblem::LineTooLong(limit) => write!(f, "the line is longer than {limit} bytes"),
+            ReadProblem::TooManyOperations(limit) => write!(f, "more than {limit} operations"),
+            ReadProblem::NotUtf8(at) => write!(f, "the line is not UTF-8 from its byte {at} on"),
+            ReadProblem::CutOff => {
+                write!(f, "the file ends in the middle of this line: expected one JSON object a line")
+            }
+            ReadProblem::Malformed(column, what) => write!(f, "column {column}: {what}"),
+            ReadProblem::Rule(what) => f.write_str(what),
+        }
+    }
+}
+
+/// Lines of bounded length, with their numbers. Shared by the readers of line-based formats.
+pub(crate) struct Lines<'a, R> {
+    reader: R,
+    file: &'a str,
+    limit: usize,
+    buffer: Vec<u8>,
+    number: u64,
+}
+
+impl<'a, R: BufRead> Lines<'a, R> {
+    pub(crate) fn new(reader: R, file: &'a str, limit: usize) -> Self {
+        Lines { reader, file, limit, buffer: Vec::new(), number: 0 }
+    }
+
+    /// The next line that is not blank, without its end, its number, and whether it had an end.
+    pub(crate) fn next_line(&mut self) -> Result<Option<(u64, &str, bool)>, ReadError> {
+        loop {
+            self.buffer.clear();
+            self.number += 1;
+            let limit = self.limit as u64 + 1;
+            let read = (&mut self.reader).take(limit).read_until(b'\n', &mut self.buffer);
+            let read = read.map_err(|error| self.error(ReadProblem::Io(error)))?;
+            if read == 0 {
+                return Ok(None);
+            }
+            let complete = self.buffer.last() == Some(&b'\n');
+            if !complete && self.buffer.len() > self.limit {
+                return Err(self.error(ReadProblem::LineTooLong(self.limit)));
+            }
+            if !self.buffer.trim_ascii().is_empty() {
+                let number = self.number;
+                return match std::str::from_utf8(&self.buffer) {
+                    Ok(_) => {
+                        let text = std::str::from_utf8(&self.buffer).expect("just checked");
+                        Ok(Some((number, text.trim_ascii(), complete)))
+                    }
+                    Err(error) => Err(self.error(ReadProblem::NotUtf8(error.valid_up_to()))),
+                };
+            }
+        }
+    }
+
+    fn error(&self, problem: ReadProblem) -> ReadError {
+        ReadError { file: self.file.to_owned(), line: self.number, problem }
+    }
+}
+
+/// Reads a history of our own format. `file` is for the errors.
+///
+/// # Errors
+/// The first line that is not as it should be.
+pub fn read(reader: impl BufRead, file: &str, limits: &ReadLimits) -> Result<RunHistory, ReadError> {
+    let mut lines = Lines::new(reader, file, limits.line_bytes);
+    let mut history = RunHistory::default();
+    let mut places: Vec<u64> = Vec::new();
+    let mut pool = Pool::default();
+    let mut last_line = 0;
+    while let Some((line, text, complete)) = lines.next_line()? {
+        last_line = line;
+        let at = |problem| ReadError { file: file.to_owned(), line, problem };
+        match parse_line(text, complete).map_err(at)? {
+            Line::Event(event) => history.events.push(*event),
+            Line::Operation(mut operation) => {
+                if history.operations.len() == limits.operations {
+                    return Err(at(ReadProblem::TooManyOperations(limits.operations)));
+                }
+                check_operation(&operation).map_err(|what| at(ReadProblem::Rule(what)))?;
+                pool.share(&mut operation);
+                history.operations.push(*operation);
+                places.push(line);
+            }
+        }
+    }
+    check_clients(&history.operations, &places).map_err(|(line, what)| ReadError {
+        file: file.to_owned(),
+        line,
+        problem: ReadProblem::Rule(what),
+    })?;
+    let ends = history.events.iter().any(|event| matches!(event, Event::End(_)));
+    if history.meta().is_some() && !ends {
+        let what = "the file ends without an `end` line: the run was cut off, or half of the file is missing";
+        let problem = ReadProblem::Rule(what.to_owned());
+        return Err(ReadError { file: file.to_owned(), line: last_line + 1, problem });
+    }
+    Ok(history)
+}
+
+enum Line {
+    Operation(Box<Operation>),
+    Event(Box<Event>),
+}
+
+fn parse_line(text: &str, complete: bool) -> Result<Line, ReadProblem> {
+    let malformed = |error: serde_json::Error| {
+        if error.is_eof() && !complete {
+            return ReadProblem::CutOff;
+        }
+        let text = error.to_string();
+        let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+        ReadProblem::Malformed(error.column(), what.to_owned())
+    };
+    match first_key(text) {
+        Some(key) if Event::KINDS.contains(&key) => {
+            serde_json::from_str(text).map(|event| Line::Event(Box::new(event))).map_err(malformed)
+        }
+        Some(_) => serde_json::from_str(text)
+            .map(|operation| Line::Operation(Box::new(operation)))
+            .map_err(malformed),
+        None if !complete => Err(ReadProblem::CutOff),
+        None => Err(ReadProblem::Malformed(
+            1,
+            format!("expected an operation, {{\"id\":...}}, or one of {}", Event::KINDS.join(", ")),
+        )),
+    }
+}
+
+/// The first key of a JSON object, without parsing the rest.
+fn first_key(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix('{')?.trim_ascii_start().strip_prefix('"')?;
+    inner.split_once('"').map(|(key, _)| key)
+}
+
+/// The rules that one operation must keep by itself.
+pub(crate) fn check_operation(operation: &Operation) -> Result<(), String> {
+    let id = operation.id;
+    if let Some(ret) = operation.ret
+        && ret < operation.call
+    {
+        return Err(format!("operation {id} returns at {ret}, before its call at {}", operation.call));
+    }
+    if operation.outcome != Outcome::Ok {
+        return Ok(());
+    }
+    if operation.ret.is_none() {
+        return Err(format!("operation {id} is ok and has no return: expected the instant of its response"));
+    }
+    if operation.op.has_exact_header() && operation.header.is_none() {
+        return Err(format!("operation {id} is ok and has no header: expected the response's header"));
+    }
+    let Some(result) = &operation.result else {
+        return match operation.op.has_exact_header() {
+            true => {
+                Err(format!("operation {id} is ok and has no result: expected a {}", operation.op.name()))
+            }
+            false => Ok(()),
+        };
+    };
+    let fits = match (&operation.op, result) {
+        (Op::Txn(txn), OpResult::Txn(result)) => txn_fits(txn, result),
+        (Op::Range(_), OpResult::Range(_))
+        | (Op::Put(_), OpResult::Put(_))
+        | (Op::DeleteRange(_), OpResult::DeleteRange(_))
+        | (Op::Compact(_), OpResult::Compact(_))
+        | (Op::LeaseGrant(_), OpResult::LeaseGrant(_))
+        | (Op::LeaseRevoke(_), OpResult::LeaseRevoke(_)) => true,
+        (op, _) => !op.has_exact_header(),
+    };
+    match fits {
+        true => Ok(()),
+        false => Err(format!(
+            "operation {id} is a {} with a {} result that does not fit it",
+            operation.op.name(),
+            result.name()
+        )),
+    }
+}
+
+fn txn_fits(txn: &Txn, result: &TxnResult) -> bool {
+    let branch = if result.succeeded { &txn.success } else { &txn.failure };
+    branch.len() == result.responses.len()
+        && branch.iter().zip(&result.responses).all(|pair| match pair {
+            (RequestOp::Range(_), ResponseOp::Range(_))
+            | (RequestOp::Put(_), ResponseOp::Put(_))
+            | (RequestOp::DeleteRange(_), ResponseOp::DeleteRange(_)) => true,
+            (RequestOp::Txn(txn), ResponseOp::Txn(result)) => txn_fits(txn, result),
+            _ => false,
+        })
+}
+
+/// The rules between operations: ids are unique, and a client has one operation open at a time. `places` are the
+/// operations' lines; the error is given with the later one's.
+pub(crate) fn check_clients(operations: &[Operation], places: &[u64]) -> Result<(), (u64, String)> {
+    let mut ids: Vec<(OpId, u64)> =
+        operations.iter().zip(places).map(|(operation, &line)| (operation.id, line)).collect();
+    ids.sort_unstable();
+    if let Some(twice) = ids.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err((
+            twice[1].1,
+            format!("operation id {} was used before, in line {}", twice[0].0, twice[0].1),
+        ));
+    }
+    let mut order: Vec<(Client, u64, u64, usize)> = operations
+        .iter()
+        .enumerate()
+        .map(|(index, op)| (op.client, op.call, op.ret.unwrap_or(u64::MAX), index))
+        .collect();
+    order.sort_unstable();
+    for pair in order.windows(2) {
+        let ((client, _, ret, earlier), (next_client, call, _, later)) = (pair[0], pair[1]);
+        if client == next_client && ret > call {
+            let (first, second) = (operations[earlier].id, operations[later].id);
+            let what =
+                format!("client {client} calls operation {second} while its operation {first} is open");
+            return Err((places[earlier].max(places[later]), what));
+        }
+    }
+    Ok(())
+}
+
+/// Lets equal keys, values and endpoints share their bytes, so that a long history stays small.
+#[derive(Default)]
+pub(crate) struct Pool {
+    bytes: BTreeSet<Bytes>,
+    endpoints: BTreeSet<Arc<str>>,
+}
+
+impl Pool {
+    pub(crate) fn share(&mut self, operation: &mut Operation) {
+        match self.endpoints.get(&operation.endpoint) {
+            Some(known) => operation.endpoint = Arc::clone(known),
+            None => _ = self.endpoints.insert(Arc::clone(&operation.endpoint)),
+        }
+        match &mut operation.op {
+            Op::Range(range) => self.take([&mut range.key, &mut range.range_end]),
+            Op::Put(put) => self.take([&mut put.key, &mut put.value]),
+            Op::DeleteRange(delete) => self.take([&mut delete.key, &mut delete.range_end]),
+            Op::Txn(txn) => self.txn(txn),
+            _ => {}
+        }
+        match &mut operation.result {
+            Some(OpResult::Range(result)) => self.kvs(&mut result.kvs),
+            Some(OpResult::Put(result)) => self.kvs(result.prev_kv.as_mut_slice()),
+            Some(OpResult::DeleteRange(result)) => self.kvs(&mut result.prev_kvs),
+            Some(OpResult::Txn(result)) => self.txn_result(result),
+            _ => {}
+        }
+    }
+
+    fn take<const N: usize>(&mut self, all: [&mut Bytes; N]) {
+        for bytes in all {
+            match self.bytes.get(bytes) {
+                Some(known) => *bytes = known.clone(),
+                None => _ = self.bytes.insert(bytes.clone()),
+            }
+        }
+    }
+
+    fn kvs(&mut self, kvs: &mut [KeyValue]) {
+        for kv in kvs {
+            self.take([&mut kv.key, &mut kv.value]);
+        }
+    }
+
+    fn txn(&mut self, txn: &mut Txn) {
+        for compare in &mut txn.compares {
+            self.take([&mut compare.key, &mut compare.range_end]);
+        }
+        for op in txn.success.iter_mut().chain(&mut txn.failure) {
+            match op {
+                RequestOp::Range(range) => self.take([&mut range.key, &mut range.range_end]),
+                RequestOp::Put(put) => self.take([&mut put.key, &mut put.value]),
+                RequestOp::DeleteRange(delete) => self.take([&mut delete.key, &mut delete.range_end]),
+                RequestOp::Txn(txn) => self.txn(txn),
+            }
+        }
+    }
+
+    fn txn_result(&mut self, result: &mut TxnResult) {
+        for response in &mut result.responses {
+            match response {
+                ResponseOp::Range(result) => self.kvs(&mut result.kvs),
+                ResponseOp::Put(result) => self.kvs(result.prev_kv.as_mut_slice()),
+                ResponseOp::DeleteRange(result) => self.kvs(&mut result.prev_kvs),
+                ResponseOp::Txn(result) => self.txn_result(result),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "jsonl_tests.rs"]
+mod tests;

@@ -1,0 +1,42 @@
+//! A run's history: what the clients of an etcd-style store saw, and the facts that the harness noted beside it.
+//!
+//! The one input of every checker. The simulator writes it as JSON Lines (`history.jsonl`), one object a line, and
+//! [`jsonl`] reads it back; a reader for etcd's own robustness reports maps those to the same types
+//! (`crate::read`). A line is either an operation (a flat object that opens with `"id"`) or an event (an object with
+//! one key, which names the kind):
+//!
+//! ```json
+//! {"meta":{"format":1,"scenario":"majority-loss","seed":7}}
+//! {"id":1,"client":3,"endpoint":"n1","call":1000,"return":2500,"op":{"put":{"key":"a","value":"1"}},"outcome":"ok","header":{"cluster_id":9,"member_id":1,"revision":2,"raft_term":2},"result":{"put":{}}}
+//! {"fault":{"at":3000,"action":"crash","target":"n1"}}
+//! {"end":{"at":9000}}
+//! ```
+//!
+//! What the types promise: an operation is recorded once, after it returned or was given up; its instants are virtual
+//! nanoseconds on one clock; its [`Outcome`] is honest, that is, `fail` only for what certainly did not happen.
+//! What they leave out: how the store works. Requests and responses are those of etcd's v3 API, written anew here,
+//! because the judge shares no code with the accused.
+
+pub mod bytes;
+pub mod event;
+pub mod jsonl;
+pub mod operation;
+pub mod request;
+pub mod response;
+
+pub use bytes::Bytes;
+pub use event::{
+    Applied, Break, BreakKind, End, Event, Expectations, Fault, HashLine, Heal, Liveness, Meta, Outage,
+    Panicked, RaftLine, RoleChange, WatchEvent, WatchEventKind, WatchLine,
+};
+pub use jsonl::{HistoryWriter, ReadError, ReadLimits, ReadProblem, RunHistory};
+pub use operation::{Client, Error, ErrorKind, Header, LeaseId, OpId, Operation, Outcome, Revision};
+pub use request::Compare;
+pub use request::{
+    Compact, CompareResult, CompareTarget, DeleteRange, LeaseGrant, LeaseRef, Op, Opaque, Put, Range,
+    RequestOp, SortOrder, SortTarget, Txn,
+};
+pub use response::{
+    CompactResult, DeleteRangeResult, Empty, KeyValue, LeaseGrantResult, OpResult, PutResult, RangeResult,
+    ResponseOp, TxnResult,
+};
