@@ -275,7 +275,7 @@ pub struct CompactionResponse {
     pub revision: Revision,
 }
 
-/// What a hash of the key space covers, and its value; see `State::hash_kv`.
+/// What a hash of the key space covers, and its value; see [`State::hash_kv`](crate::State::hash_kv).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HashKv {
     /// CRC-32C over the rows that the hash covers.

@@ -1,15 +1,44 @@
-//! The pure state machine of Squall's store.
+//! The pure state machine of Squall's store: etcd's data model without the world around it.
+//!
+//! ```text
+//!                  entry (index, term, Command)
+//!                              |
+//!   rows --restore--> State --apply--> Applied { reply, events, batch }
+//!                       |                           |       |      |
+//!         range, hash_kv, txn_read               client  watchers  engine
+//! ```
+//!
+//! The core decides, and does nothing: it has no dependency with which to do I/O, tell the time or roll dice. What it
+//! wants done it returns as values, and the node does it. Therefore the same entries give the same state on every member
+//! and on every replay, and therefore the tests of this crate need no simulation: they are scripts (`tests/scripts`), a
+//! naive model to compare with, and restarts at every step.
+//!
+//! Read [`State`] first; then `mvcc/`, the heart; `txn.rs` for the order in which a transaction decides, checks and
+//! writes; `rows.rs` for how it all looks on disk. [`validate`] is also the API layer's. [`Refusal`] lists what a client
+//! can hear instead of a reply.
+//!
+//! Not here yet: leases, watches (the events for them are), authentication, alarms, learners. Each will arrive as
+//! variants of [`Command`], a table in `rows.rs` and a module of its own.
 
 mod batch;
 mod command;
+mod digest;
 mod kv;
 mod membership;
+mod mvcc;
 mod refusal;
+mod rows;
+mod state;
+mod txn;
 mod types;
+pub mod validate;
 
-pub use batch::*;
-pub use command::*;
+pub use batch::{Batch, BatchOp};
+pub use command::{Applied, Attributes, Command, MembershipChange, Reply};
 pub use kv::*;
-pub use membership::*;
-pub use refusal::*;
-pub use types::*;
+pub use membership::{Member, Membership, cluster_id, member_id};
+pub use mvcc::compact::CompactionStep;
+pub use refusal::{Code, Refusal};
+pub use rows::Corrupt;
+pub use state::State;
+pub use types::{ClusterId, Digest, Index, LeaseId, MemberId, Rev, Revision, Term};

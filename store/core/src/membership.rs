@@ -168,4 +168,70 @@ impl Membership {
         }
         if started > count / 2 { Ok(()) } else { Err(Refusal::MemberNotEnoughStarted) }
     }
+
+    /// Apply a change that has been validated.
+    pub(crate) fn apply(&mut self, change: &MembershipChange) {
+        match change {
+            MembershipChange::Add(member) => {
+                self.members.insert(member.id, member.clone());
+            }
+            MembershipChange::Remove(id) => {
+                self.members.remove(id);
+                self.removed.insert(*id);
+            }
+        }
+    }
+
+    /// Take note of what a member says about itself. One that is no longer a member is ignored: its announcement may
+    /// have been on its way when it was removed.
+    pub(crate) fn publish(&mut self, attributes: &Attributes) -> Option<&Member> {
+        let member = self.members.get_mut(&attributes.id)?;
+        member.name.clone_from(&attributes.name);
+        member.client_urls.clone_from(&attributes.client_urls);
+        Some(member)
+    }
+
+    /// Put a member back as it was stored.
+    pub(crate) fn restore_member(&mut self, member: Member) {
+        self.members.insert(member.id, member);
+    }
+
+    /// Put a removed id back as it was stored.
+    pub(crate) fn restore_removed(&mut self, id: MemberId) {
+        self.removed.insert(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ids that every etcd started with the defaults has, known from its documentation and logs.
+    #[test]
+    fn ids_of_the_default_cluster_are_etcds() {
+        let id = member_id(&["http://localhost:2380".into()], "etcd-cluster", None);
+        assert_eq!(id.to_string(), "8e9e05c52164694d");
+        assert_eq!(cluster_id([id]).to_string(), "cdf818194e3a8c32");
+    }
+
+    /// The three-member cluster of etcd's own clustering guide and demo (`infra1` to `infra3`, Procfile).
+    #[test]
+    fn ids_of_the_procfile_cluster_are_etcds() {
+        let id = |port: u16| member_id(&[format!("http://127.0.0.1:{port}")], "etcd-cluster-1", None);
+        let ids = [id(12380), id(22380), id(32380)];
+        assert_eq!(
+            ids.map(|id| id.to_string()),
+            ["8211f1d0f64f3269", "91bc3c398fb3c146", "fd422379fda50e48"].map(String::from)
+        );
+        assert_eq!(cluster_id(ids).to_string(), "ef37ad9dc622a7c4");
+    }
+
+    #[test]
+    fn the_order_of_urls_and_members_does_not_matter_but_the_hour_does() {
+        let (a, b) = ("http://a:1".to_string(), "http://b:2".to_string());
+        assert_eq!(member_id(&[a.clone(), b.clone()], "t", None), member_id(&[b.clone(), a.clone()], "t", None));
+        assert_ne!(member_id(&[a.clone()], "t", Some(1)), member_id(&[a.clone()], "t", Some(2)));
+        assert_ne!(member_id(&[a.clone()], "t", None), member_id(&[a], "u", None));
+        assert_eq!(cluster_id([MemberId(1), MemberId(2)]), cluster_id([MemberId(2), MemberId(1)]));
+    }
 }

@@ -43,7 +43,7 @@ pub struct Rev {
     pub sub: i64,
 }
 
-/// A running hash over everything applied so far; see `State::digest`.
+/// A running hash over everything applied so far; see [`State::digest`](crate::State::digest).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub u64);
 

@@ -1,0 +1,157 @@
+//! The key index: for every key, the revisions at which it changed.
+//!
+//! etcd keeps a B-tree of keys, each with a list of *generations*; a generation is one life of the key, from its creation
+//! to its tombstone (`key_index.go`). Here a key has one flat list of marks instead, ascending by revision, in which a
+//! tombstone ends a life and whatever follows begins the next. The two say the same, and the flat list turns every
+//! question into one binary search:
+//!
+//! ```text
+//!   etcd:  {2.0, 5.0, 7.0(t)}, {9.0, 12.0}       here:  2.0  5.0  7.0t  9.0  12.0
+//! ```
+//!
+//! Compaction at R keeps, of the marks up to R, the newest alone: it is what a read at R needs. A tombstone is kept only
+//! if it lies at R itself, since a watcher that starts at R must still be told of the deletion (etcd #18089); an older
+//! one goes, and with it the key, if nothing newer is there.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use crate::Rev;
+
+/// One change of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// When.
+    pub rev: Rev,
+    /// Whether it removed the key.
+    pub tombstone: bool,
+}
+
+/// Every key that has a change still on record, with its marks. No key has an empty list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KeyIndex {
+    keys: BTreeMap<Bytes, Vec<Mark>>,
+}
+
+impl KeyIndex {
+    /// The change that a read of `key` at main revision `at` sees; `None` if the key is not there then.
+    pub fn get(&self, key: &[u8], at: i64) -> Option<Rev> {
+        live(newest(self.keys.get(key)?, at)?)
+    }
+
+    /// The change that a read at the newest revision sees, a transaction's own writes included.
+    pub fn latest(&self, key: &[u8]) -> Option<Rev> {
+        live(*self.keys.get(key)?.last()?)
+    }
+
+    /// Call `visit` with what a read of the interval at `at` sees, in key order.
+    pub fn scan(&self, key: &[u8], range_end: &[u8], at: i64, mut visit: impl FnMut(Rev)) {
+        match Interval::of(key, range_end) {
+            Interval::One => {
+                if let Some(rev) = self.get(key, at) {
+                    visit(rev);
+                }
+            }
+            Interval::Empty => {}
+            Interval::Span(bounds) => {
+                for marks in self.keys.range::<[u8], _>(bounds).map(|(_, marks)| marks) {
+                    if let Some(rev) = newest(marks, at).and_then(live) {
+                        visit(rev);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Note a change. Changes come in ascending order.
+    pub fn push(&mut self, key: &Bytes, mark: Mark) {
+        if let Some(marks) = self.keys.get_mut(key.as_ref()) {
+            let last = marks.last().expect("no key has an empty list");
+            assert!(last.rev < mark.rev, "key index: {} after {} on key {key:?}", mark.rev, last.rev);
+            marks.push(mark);
+        } else {
+            // A copy of its own: the key given may be a slice of a record's row, and would keep that row, value and all,
+            // in memory for as long as the key lives.
+            self.keys.insert(Bytes::copy_from_slice(key), vec![mark]);
+        }
+    }
+
+    /// Forget what reads and watches from main revision `at` on do not need.
+    pub fn compact(&mut self, at: i64) {
+        self.keys.retain(|_, marks| {
+            let upto = marks.partition_point(|mark| mark.rev.main <= at);
+            if upto > 0 {
+                let last = marks[upto - 1];
+                let forget_last = last.tombstone && last.rev.main < at;
+                marks.drain(..if forget_last { upto } else { upto - 1 });
+                // Most lists are down to one mark now, and a drain keeps the memory.
+                if marks.capacity() > 2 * marks.len().max(4) {
+                    marks.shrink_to_fit();
+                }
+            }
+            !marks.is_empty()
+        });
+    }
+
+    /// Whether a change is on record, or has been compacted away.
+    pub fn holds(&self, key: &[u8], rev: Rev) -> bool {
+        self.keys.get(key).is_some_and(|marks| marks.binary_search_by_key(&rev, |mark| mark.rev).is_ok())
+    }
+
+    /// Whether any key is there at main revision `at`.
+    pub fn any_live(&self, at: i64) -> bool {
+        self.keys.values().any(|marks| newest(marks, at).and_then(live).is_some())
+    }
+}
+
+/// The newest mark of main revision `at` or before.
+fn newest(marks: &[Mark], at: i64) -> Option<Mark> {
+    match marks.last() {
+        // Reads of the present are most of all reads.
+        Some(last) if last.rev.main <= at => Some(*last),
+        _ => marks[..marks.partition_point(|mark| mark.rev.main <= at)].last().copied(),
+    }
+}
+
+fn live(mark: Mark) -> Option<Rev> {
+    (!mark.tombstone).then_some(mark.rev)
+}
+
+/// Which keys a `key`, `range_end` pair means.
+pub(crate) enum Interval<'a> {
+    /// `key` alone.
+    One,
+    /// No key at all: the end does not lie after the beginning.
+    Empty,
+    /// Everything within.
+    Span((Bound<&'a [u8]>, Bound<&'a [u8]>)),
+}
+
+impl<'a> Interval<'a> {
+    /// etcd's rule: an empty end means the one key, the single byte 0 means no end.
+    pub fn of(key: &'a [u8], range_end: &'a [u8]) -> Interval<'a> {
+        match range_end {
+            [] => Interval::One,
+            [0] => Interval::Span((Bound::Included(key), Bound::Unbounded)),
+            end if end <= key => Interval::Empty,
+            end => Interval::Span((Bound::Included(key), Bound::Excluded(end))),
+        }
+    }
+
+    /// Whether the interval that begins at `first` contains `key`.
+    pub fn contains(&self, first: &[u8], key: &[u8]) -> bool {
+        match self {
+            Interval::One => key == first,
+            Interval::Empty => false,
+            Interval::Span((_, end)) => {
+                key >= first
+                    && match end {
+                        Bound::Excluded(end) => key < *end,
+                        _ => true,
+                    }
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Ranges: what is there, in an interval, at a revision.
+//!
+//! The order of work is etcd's (`txn/range.go`): look up, filter, sort, cut. It shows in the result in two places. `count`
+//! counts the interval, whatever filters and limit then drop. And the limit is pushed down into the look-up, as limit plus
+//! one, only if there is no filter and no order was asked for; since naming a target alone asks for no order, but sorts,
+//! `limit 2, sort by value` with no order given sorts the first three *keys* and returns two of them.
+
+use std::cmp::Ordering;
+
+use super::Mvcc;
+use crate::{KeyValue, RangeRequest, RangeResponse, Refusal, Revision, SortOrder, SortTarget};
+
+impl Mvcc {
+    /// Answer a range; `now` is the revision that counts as the newest (within a transaction that has written, its own).
+    pub fn range(&self, request: &RangeRequest, now: Revision) -> Result<RangeResponse, Refusal> {
+        if request.revision > now {
+            return Err(Refusal::FutureRev);
+        }
+        let at = if request.revision.0 > 0 { request.revision.0 } else { now.0 };
+        if at < self.compacted {
+            return Err(Refusal::Compacted);
+        }
+        let mut response = RangeResponse { revision: now, ..RangeResponse::default() };
+        if request.count_only {
+            self.index.scan(&request.key, &request.range_end, at, |_| response.count += 1);
+            return Ok(response);
+        }
+
+        let limit = usize::try_from(request.limit).unwrap_or(0);
+        let by_key_ascending = request.sort_order == SortOrder::None
+            || request.sort_order == SortOrder::Ascend && request.sort_target == SortTarget::Key;
+        let fetch = if limit > 0 && by_key_ascending && !filters(request) {
+            limit.saturating_add(1)
+        } else {
+            usize::MAX
+        };
+        let kvs = &mut response.kvs;
+        self.index.scan(&request.key, &request.range_end, at, |rev| {
+            response.count += 1;
+            if kvs.len() < fetch {
+                let kv = &self.record(rev).kv;
+                if passes(request, kv) {
+                    kvs.push(kv.clone());
+                }
+            }
+        });
+        sort(kvs, request.sort_order, request.sort_target);
+        if limit > 0 && kvs.len() > limit {
+            kvs.truncate(limit);
+            response.more = true;
+        }
+        if request.keys_only {
+            for kv in kvs {
+                kv.value.clear();
+            }
+        }
+        Ok(response)
+    }
+}
+
+fn filters(request: &RangeRequest) -> bool {
+    let bounds = [
+        request.min_mod_revision,
+        request.max_mod_revision,
+        request.min_create_revision,
+        request.max_create_revision,
+    ];
+    bounds.iter().any(|bound| bound.0 != 0)
+}
+
+fn passes(request: &RangeRequest, kv: &KeyValue) -> bool {
+    let within = |value: Revision, min: Revision, max: Revision| {
+        (min.0 == 0 || value >= min) && (max.0 == 0 || value <= max)
+    };
+    within(kv.mod_revision, request.min_mod_revision, request.max_mod_revision)
+        && within(kv.create_revision, request.min_create_revision, request.max_create_revision)
+}
+
+/// Sort what came in key order. The sort is stable, so ties stay in key order, descending or not.
+fn sort(kvs: &mut [KeyValue], order: SortOrder, target: SortTarget) {
+    let descend = order == SortOrder::Descend;
+    match target {
+        SortTarget::Key if descend => kvs.reverse(),
+        SortTarget::Key => {}
+        SortTarget::Version => sort_by(kvs, descend, |a, b| a.version.cmp(&b.version)),
+        SortTarget::Create => sort_by(kvs, descend, |a, b| a.create_revision.cmp(&b.create_revision)),
+        SortTarget::Mod => sort_by(kvs, descend, |a, b| a.mod_revision.cmp(&b.mod_revision)),
+        SortTarget::Value => sort_by(kvs, descend, |a, b| a.value.cmp(&b.value)),
+    }
+}
+
+fn sort_by(kvs: &mut [KeyValue], descend: bool, compare: impl Fn(&KeyValue, &KeyValue) -> Ordering) {
+    if descend {
+        kvs.sort_by(|a, b| compare(b, a));
+    } else {
+        kvs.sort_by(compare);
+    }
+}

@@ -1,0 +1,420 @@
+//! The state as rows of a sorted key space: what the engine stores, and what a snapshot carries.
+//!
+//! A row's key is one byte for the table and then the table's own key, so that one flat key space holds all tables and
+//! each is a contiguous part of it:
+//!
+//! | table | key after the prefix | value |
+//! |---|---|---|
+//! | `k` | the revision: main, 8 bytes big-endian, `_`, sub, 8 bytes big-endian; a tombstone has `t` after it | protobuf `mvccpb.KeyValue`; a tombstone's has the key alone |
+//! | `m` | `applied` | format version (1 byte, now 1), index, term, digest, each 8 bytes big-endian |
+//! | `m` | `scheduledCompactRev`, `finishedCompactRev` | main revision, 8 bytes big-endian |
+//! | `n` | a member's id, 8 bytes big-endian | name, count of peer URLs, the URLs, count of client URLs, the URLs; each count and each text's length 4 bytes big-endian |
+//! | `r` | a removed member's id, 8 bytes big-endian | empty |
+//!
+//! Table `k` is byte for byte etcd's `key` bucket, since HashKV is a hash of these very bytes. The rest has a layout of
+//! its own, to which the version in `applied` belongs: a build that meets another version refuses, rather than guesses.
+//!
+//! Decoding trusts nothing: lengths are checked, fields must come once and in order, nothing may be left over. What does
+//! not fit is [`Corrupt`], which names the row. The bytes' own integrity (a flipped bit within a value) is not looked
+//! after here, but by the checksums of the engine and of the snapshot stream.
+
+use std::fmt;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::{Digest, Index, KeyValue, LeaseId, Member, MemberId, Rev, Revision, Term};
+
+/// A row that cannot be what the store wrote. The data folder, or the snapshot, is damaged or of another make.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("corrupt row {row}: {what}")]
+pub struct Corrupt {
+    /// The row's key: its table and what follows, printable.
+    pub row: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl Corrupt {
+    pub(crate) fn new(key: &[u8], what: impl fmt::Display) -> Corrupt {
+        Corrupt { row: format!("\"{}\"", key.escape_ascii()), what: what.to_string() }
+    }
+}
+
+/// The version of the row format.
+const FORMAT: u8 = 1;
+
+const RECORD_TABLE: u8 = b'k';
+const META_TABLE: u8 = b'm';
+const MEMBER_TABLE: u8 = b'n';
+const REMOVED_TABLE: u8 = b'r';
+
+const APPLIED: &[u8] = b"mapplied";
+const SCHEDULED: &[u8] = b"mscheduledCompactRev";
+const FINISHED: &[u8] = b"mfinishedCompactRev";
+
+/// More revisions than any store lives to see. What lies beyond is damage, and would soon overflow.
+const MAX_REVISION: i64 = i64::MAX / 2;
+
+/// The bytes of a tombstone's revision; any other record's has one less.
+pub(crate) const REV_BYTES_MAX: usize = 18;
+
+/// A decoded row.
+#[derive(Debug)]
+pub(crate) enum Row {
+    Record { rev: Rev, tombstone: bool, kv: KeyValue, row: Bytes },
+    Applied { index: Index, term: Term, digest: Digest },
+    ScheduledCompaction(Revision),
+    FinishedCompaction(Revision),
+    Member(Member),
+    Removed(MemberId),
+}
+
+/// Decode any row.
+pub(crate) fn decode(key: &Bytes, value: Bytes) -> Result<Row, Corrupt> {
+    let corrupt = |what: &str| Corrupt::new(key, what);
+    match key.first() {
+        Some(&RECORD_TABLE) => {
+            let (rev, tombstone) = decode_rev(&key[1..]).map_err(corrupt)?;
+            let mut kv = decode_kv(&value).map_err(corrupt)?;
+            check_record(rev, tombstone, &kv).map_err(corrupt)?;
+            kv.mod_revision = Revision(rev.main);
+            Ok(Row::Record { rev, tombstone, kv, row: value })
+        }
+        Some(&META_TABLE) => match key.as_ref() {
+            APPLIED => decode_applied(&value).map_err(|what| Corrupt::new(key, what)),
+            SCHEDULED => Ok(Row::ScheduledCompaction(decode_revision(&value).map_err(corrupt)?)),
+            FINISHED => Ok(Row::FinishedCompaction(decode_revision(&value).map_err(corrupt)?)),
+            _ => Err(corrupt("no such row in the table of marks")),
+        },
+        Some(&MEMBER_TABLE) => {
+            let id = decode_id(&key[1..]).map_err(corrupt)?;
+            Ok(Row::Member(decode_member(id, &value).map_err(corrupt)?))
+        }
+        Some(&REMOVED_TABLE) => {
+            if !value.is_empty() {
+                return Err(corrupt("a removed member's row has no value"));
+            }
+            Ok(Row::Removed(decode_id(&key[1..]).map_err(corrupt)?))
+        }
+        _ => Err(corrupt("no such table")),
+    }
+}
+
+/// What must be there in any state that has applied an entry.
+pub(crate) fn missing_applied() -> Corrupt {
+    Corrupt::new(APPLIED, "missing, though there are other rows")
+}
+
+// --- table k: records ---------------------------------------------------------------------------------------------
+
+/// A revision's bytes, as the key table and the hash have them.
+pub(crate) fn rev_bytes(rev: Rev, tombstone: bool, buffer: &mut [u8; REV_BYTES_MAX]) -> &[u8] {
+    buffer[..8].copy_from_slice(&rev.main.to_be_bytes());
+    buffer[8] = b'_';
+    buffer[9..17].copy_from_slice(&rev.sub.to_be_bytes());
+    buffer[17] = b't';
+    &buffer[..if tombstone { 18 } else { 17 }]
+}
+
+/// The key of a record's row.
+pub(crate) fn record_key(rev: Rev, tombstone: bool) -> Bytes {
+    let mut buffer = [0; REV_BYTES_MAX];
+    let rev = rev_bytes(rev, tombstone, &mut buffer);
+    let mut key = Vec::with_capacity(1 + rev.len());
+    key.push(RECORD_TABLE);
+    key.extend_from_slice(rev);
+    key.into()
+}
+
+/// The bytes of a record's row, key and value.
+pub(crate) fn record_bytes(tombstone: bool, row: &Bytes) -> u64 {
+    (1 + if tombstone { 18 } else { 17 } + row.len()) as u64
+}
+
+fn decode_rev(bytes: &[u8]) -> Result<(Rev, bool), &'static str> {
+    let tombstone = match bytes.len() {
+        17 => false,
+        18 if bytes[17] == b't' => true,
+        _ => return Err("a revision has 17 bytes, and a tombstone's a `t` after them"),
+    };
+    if bytes[8] != b'_' {
+        return Err("a revision has `_` between main and sub");
+    }
+    let rev = Rev { main: read_i64(&bytes[..8]), sub: read_i64(&bytes[9..17]) };
+    // The first change of a store is revision 2.
+    if rev.main < 2 || rev.main > MAX_REVISION || rev.sub < 0 || rev.sub > MAX_REVISION {
+        return Err("no such revision");
+    }
+    Ok((rev, tombstone))
+}
+
+fn check_record(rev: Rev, tombstone: bool, kv: &KeyValue) -> Result<(), &'static str> {
+    if kv.key.is_empty() {
+        return Err("the record has no key");
+    }
+    if tombstone {
+        let empty = kv.value.is_empty()
+            && (kv.create_revision, kv.mod_revision, kv.version, kv.lease) == Default::default();
+        return if empty { Ok(()) } else { Err("a tombstone has a key and nothing else") };
+    }
+    if kv.mod_revision.0 != rev.main {
+        return Err("the record's mod revision is not its row's");
+    }
+    if kv.create_revision.0 < 2 || kv.create_revision > kv.mod_revision {
+        return Err("the record was created at no revision, or after its last change");
+    }
+    let span = kv.mod_revision.0 - kv.create_revision.0 + 1;
+    if kv.version < 1 || kv.version > span {
+        return Err("the record's version does not fit its revisions");
+    }
+    Ok(())
+}
+
+/// Encode a put. Answers the same record with key and value as slices of the row, and the row.
+pub(crate) fn encode_put(kv: KeyValue) -> (KeyValue, Bytes) {
+    let mut row = Vec::with_capacity(kv.key.len() + kv.value.len() + 48);
+    put_bytes(&mut row, 1, &kv.key);
+    let key_end = row.len();
+    put_int(&mut row, 2, kv.create_revision.0);
+    put_int(&mut row, 3, kv.mod_revision.0);
+    put_int(&mut row, 4, kv.version);
+    put_bytes(&mut row, 5, &kv.value);
+    let value_end = row.len();
+    put_int(&mut row, 6, kv.lease.0);
+    let row = Bytes::from(row);
+    let (key_len, value_len) = (kv.key.len(), kv.value.len());
+    let kv = KeyValue {
+        key: row.slice(key_end - key_len..key_end),
+        value: row.slice(value_end - value_len..value_end),
+        ..kv
+    };
+    (kv, row)
+}
+
+/// Encode a delete at a revision. Answers what a watcher is told, and the row, which has the key alone.
+pub(crate) fn encode_tombstone(key: &[u8], revision: Revision) -> (KeyValue, Bytes) {
+    let mut row = Vec::with_capacity(key.len() + 4);
+    put_bytes(&mut row, 1, key);
+    let row = Bytes::from(row);
+    let key = row.slice(row.len() - key.len()..);
+    (KeyValue { key, mod_revision: revision, ..KeyValue::default() }, row)
+}
+
+/// Protobuf leaves an empty field out.
+fn put_bytes(row: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        row.push(field << 3 | 2);
+        put_varint(row, bytes.len() as u64);
+        row.extend_from_slice(bytes);
+    }
+}
+
+/// Protobuf leaves a zero out.
+fn put_int(row: &mut Vec<u8>, field: u8, int: i64) {
+    if int != 0 {
+        row.push(field << 3);
+        put_varint(row, int as u64);
+    }
+}
+
+fn put_varint(row: &mut Vec<u8>, mut int: u64) {
+    while int >= 0x80 {
+        row.push(int as u8 | 0x80);
+        int >>= 7;
+    }
+    row.push(int as u8);
+}
+
+/// Decode `mvccpb.KeyValue`. Stricter than protobuf asks: known fields only, ascending, each at most once.
+fn decode_kv(row: &Bytes) -> Result<KeyValue, &'static str> {
+    let mut kv = KeyValue::default();
+    let mut at = 0;
+    let mut last_field = 0;
+    while at < row.len() {
+        let tag = row[at];
+        at += 1;
+        let field = tag >> 3;
+        if field <= last_field {
+            return Err("the record's fields are not in order");
+        }
+        last_field = field;
+        let int = take_varint(row, &mut at)?;
+        match (field, tag & 7) {
+            (1 | 5, 2) => {
+                let len = usize::try_from(int).ok().filter(|len| *len <= row.len() - at);
+                let len = len.ok_or("the record is cut short")?;
+                let bytes = row.slice(at..at + len);
+                at += len;
+                *(if field == 1 { &mut kv.key } else { &mut kv.value }) = bytes;
+            }
+            (2, 0) => kv.create_revision = Revision(int as i64),
+            (3, 0) => kv.mod_revision = Revision(int as i64),
+            (4, 0) => kv.version = int as i64,
+            (6, 0) => kv.lease = LeaseId(int as i64),
+            _ => return Err("the record has a field that no record has"),
+        }
+    }
+    Ok(kv)
+}
+
+fn take_varint(row: &[u8], at: &mut usize) -> Result<u64, &'static str> {
+    let mut int = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *row.get(*at).ok_or("the record is cut short")?;
+        *at += 1;
+        let bits = u64::from(byte & 0x7f);
+        if bits << shift >> shift != bits {
+            break;
+        }
+        int |= bits << shift;
+        if byte & 0x80 == 0 {
+            return Ok(int);
+        }
+    }
+    Err("the record has a number of more than 64 bits")
+}
+
+// --- table m: marks -----------------------------------------------------------------------------------------------
+
+/// The key of the row with the applied index.
+pub(crate) fn applied_key() -> Bytes {
+    Bytes::from_static(APPLIED)
+}
+
+/// The key of the mark that a compaction has begun.
+pub(crate) fn scheduled_compaction_key() -> Bytes {
+    Bytes::from_static(SCHEDULED)
+}
+
+/// The key of the mark that a compaction is done.
+pub(crate) fn finished_compaction_key() -> Bytes {
+    Bytes::from_static(FINISHED)
+}
+
+pub(crate) fn encode_applied(index: Index, term: Term, digest: Digest) -> Bytes {
+    let mut value = Vec::with_capacity(25);
+    value.push(FORMAT);
+    value.extend_from_slice(&index.0.to_be_bytes());
+    value.extend_from_slice(&term.0.to_be_bytes());
+    value.extend_from_slice(&digest.0.to_be_bytes());
+    value.into()
+}
+
+fn decode_applied(value: &[u8]) -> Result<Row, String> {
+    match value.first() {
+        Some(&FORMAT) => {}
+        Some(other) => return Err(format!("row format {other}; this build reads format {FORMAT}")),
+        None => return Err("empty".into()),
+    }
+    if value.len() != 25 {
+        return Err(format!("{} bytes where 25 belong", value.len()));
+    }
+    Ok(Row::Applied {
+        index: Index(read_u64(&value[1..9])),
+        term: Term(read_u64(&value[9..17])),
+        digest: Digest(read_u64(&value[17..25])),
+    })
+}
+
+pub(crate) fn encode_revision(revision: Revision) -> Bytes {
+    Bytes::copy_from_slice(&revision.0.to_be_bytes())
+}
+
+fn decode_revision(value: &[u8]) -> Result<Revision, &'static str> {
+    if value.len() != 8 {
+        return Err("a revision has 8 bytes");
+    }
+    match read_i64(value) {
+        revision @ 0..=MAX_REVISION => Ok(Revision(revision)),
+        _ => Err("no such revision"),
+    }
+}
+
+// --- tables n and r: members --------------------------------------------------------------------------------------
+
+/// The key of a member's row.
+pub(crate) fn member_key(id: MemberId) -> Bytes {
+    id_key(MEMBER_TABLE, id)
+}
+
+/// The key of a removed member's row.
+pub(crate) fn removed_key(id: MemberId) -> Bytes {
+    id_key(REMOVED_TABLE, id)
+}
+
+fn id_key(table: u8, id: MemberId) -> Bytes {
+    let mut key = vec![table];
+    key.extend_from_slice(&id.0.to_be_bytes());
+    key.into()
+}
+
+pub(crate) fn encode_member(member: &Member) -> Bytes {
+    let mut value = Vec::new();
+    put_text(&mut value, &member.name);
+    for urls in [&member.peer_urls, &member.client_urls] {
+        put_len(&mut value, urls.len());
+        for url in urls {
+            put_text(&mut value, url);
+        }
+    }
+    value.into()
+}
+
+fn put_text(value: &mut Vec<u8>, text: &str) {
+    put_len(value, text.len());
+    value.extend_from_slice(text.as_bytes());
+}
+
+fn put_len(value: &mut Vec<u8>, len: usize) {
+    let len = u32::try_from(len).expect("no request is 4 GiB long");
+    value.extend_from_slice(&len.to_be_bytes());
+}
+
+fn decode_id(bytes: &[u8]) -> Result<MemberId, &'static str> {
+    if bytes.len() != 8 {
+        return Err("a member's id has 8 bytes");
+    }
+    match read_u64(bytes) {
+        0 => Err("a member's id is not 0"),
+        id => Ok(MemberId(id)),
+    }
+}
+
+fn decode_member(id: MemberId, mut value: &[u8]) -> Result<Member, &'static str> {
+    let name = take_text(&mut value)?;
+    let peer_urls = take_texts(&mut value)?;
+    let client_urls = take_texts(&mut value)?;
+    if !value.is_empty() {
+        return Err("the member's row has bytes left over");
+    }
+    Ok(Member { id, name, peer_urls, client_urls })
+}
+
+fn take_texts(value: &mut &[u8]) -> Result<Vec<String>, &'static str> {
+    // No memory is set aside for a count that may be wrong: each text takes 4 bytes at least, and they must be there.
+    (0..take_len(value)?).map(|_| take_text(value)).collect()
+}
+
+fn take_text(value: &mut &[u8]) -> Result<String, &'static str> {
+    let len = take_len(value)?;
+    let (text, rest) = value.split_at_checked(len).ok_or("the member's row is cut short")?;
+    *value = rest;
+    String::from_utf8(text.to_vec()).map_err(|_| "the member's row has text that is not UTF-8")
+}
+
+fn take_len(value: &mut &[u8]) -> Result<usize, &'static str> {
+    let (len, rest) = value.split_first_chunk::<4>().ok_or("the member's row is cut short")?;
+    *value = rest;
+    Ok(u32::from_be_bytes(*len) as usize)
+}
+
+/// The caller has checked that there are 8 bytes.
+fn read_u64(bytes: &[u8]) -> u64 {
+    u64::from_be_bytes(bytes.try_into().expect("8 bytes"))
+}
+
+/// The caller has checked that there are 8 bytes.
+fn read_i64(bytes: &[u8]) -> i64 {
+    i64::from_be_bytes(bytes.try_into().expect("8 bytes"))
+}

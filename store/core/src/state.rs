@@ -1,0 +1,342 @@
+//! The replicated state machine: what a member knows once it has applied the log up to some index.
+//!
+//! [`State::apply`] is a function in the mathematical sense: the same state and the same entry give the same reply, the
+//! same events and the same rows, on every member and on every replay. It gets no clock and draws no lots; what an entry
+//! needs of these, the proposer has put into it. It is total: an entry that cannot be done is refused, the refusal is
+//! its outcome, and the applied index advances over it as over any other. That matters more than it seems. An outcome
+//! that leaves the applied index behind is applied twice after a crash (etcd #13937, #14419).
+//!
+//! Every entry's rows include the applied index and term, so that the engine, which writes a batch whole or not at all,
+//! can never hold the one without the other (etcd's *consistent index*; #13766, #14685). The log is replayed from there.
+//!
+//! The state holds no trace of who is asking: deduplication of retried requests is the client's affair, as in etcd.
+
+use bytes::Bytes;
+
+use crate::mvcc::Mvcc;
+use crate::mvcc::compact::CompactionStep;
+use crate::rows::{self, Corrupt, Row};
+use crate::{
+    Applied, Attributes, Batch, Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, Digest,
+    Event, HashKv, Index, Member, Membership, MembershipChange, PutRequest, RangeRequest, RangeResponse,
+    Refusal, Reply, Revision, Term, TxnRequest, TxnResponse, digest, txn, validate,
+};
+
+/// The state after the entries up to [`applied`](State::applied).
+///
+/// A clone is a point-in-time copy. It shares all keys, values and rows with the original and costs a few allocations
+/// per hundred records; [`rows`](State::rows) collected into a vector is cheaper still, if the durable content is all
+/// that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    mvcc: Mvcc,
+    membership: Membership,
+    index: Index,
+    term: Term,
+    digest: Digest,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::new()
+    }
+}
+
+/// What one command does: the reply, the events, and the rows but for the applied index.
+type Outcome = (Result<Reply, Refusal>, Vec<Event>, Batch);
+
+impl State {
+    /// The state before the first entry: no keys, revision 1, no members.
+    pub fn new() -> State {
+        State {
+            mvcc: Mvcc::new(),
+            membership: Membership::default(),
+            index: Index(0),
+            term: Term(0),
+            digest: Digest(0),
+        }
+    }
+
+    // --- applying entries ------------------------------------------------------------------------------------------
+
+    /// Apply the command of the entry at `index`.
+    ///
+    /// # Panics
+    /// If `index` is not the one after the last applied, or `term` has gone back: the log itself is wrong then, and
+    /// nothing that follows could be right.
+    pub fn apply(&mut self, index: Index, term: Term, command: &Command) -> Applied {
+        let outcome = match command {
+            Command::Put(request) => self.put(request),
+            Command::DeleteRange(request) => self.delete_range(request),
+            Command::Txn(request) => self.txn(request),
+            Command::Compact(request) => self.compact(request),
+            Command::Publish(attributes) => self.publish(attributes),
+        };
+        self.advance(index, term, outcome)
+    }
+
+    /// Apply an entry without a command, such as a new leader's first.
+    ///
+    /// # Panics
+    /// As [`apply`](State::apply).
+    pub fn apply_empty(&mut self, index: Index, term: Term) -> Applied {
+        self.advance(index, term, (Ok(Reply::Done), Vec::new(), Batch::new()))
+    }
+
+    /// Apply a conf-change entry. If the change is refused, raft must be told of no change at all (etcd applies one for
+    /// node 0 then), on every member alike.
+    ///
+    /// # Panics
+    /// As [`apply`](State::apply).
+    pub fn apply_membership(&mut self, index: Index, term: Term, change: &MembershipChange) -> Applied {
+        let outcome = match self.membership.validate(change) {
+            Err(refusal) => refused(refusal),
+            Ok(()) => {
+                self.membership.apply(change);
+                let mut batch = Batch::new();
+                match change {
+                    MembershipChange::Add(member) => {
+                        batch.put(rows::member_key(member.id), rows::encode_member(member));
+                    }
+                    MembershipChange::Remove(id) => {
+                        batch.delete(rows::member_key(*id));
+                        batch.put(rows::removed_key(*id), Bytes::new());
+                    }
+                }
+                (Ok(Reply::Members(self.membership.members().cloned().collect())), Vec::new(), batch)
+            }
+        };
+        self.advance(index, term, outcome)
+    }
+
+    /// Go on with the compaction under way: look at up to `limit` records and drop those that nobody can read any more.
+    /// `None` if there is nothing to do. The batch belongs to no entry and holds no applied index; it may reach the
+    /// engine at any time after the batches that were made before it.
+    pub fn compaction_step(&mut self, limit: usize) -> Option<CompactionStep> {
+        self.mvcc.compaction_step(limit)
+    }
+
+    /// Whether [`compaction_step`](State::compaction_step) has something to do.
+    pub fn compaction_pending(&self) -> bool {
+        self.mvcc.compaction_pending()
+    }
+
+    fn advance(&mut self, index: Index, term: Term, (reply, events, mut batch): Outcome) -> Applied {
+        assert!(
+            index == self.index.next() && term >= self.term,
+            "entry {index} of term {term} after entry {} of term {}",
+            self.index,
+            self.term
+        );
+        self.digest = digest::advance(self.digest, index, term, &reply, &batch);
+        self.index = index;
+        self.term = term;
+        batch.put(rows::applied_key(), rows::encode_applied(index, term, self.digest));
+        Applied { reply, events, batch }
+    }
+
+    fn put(&mut self, request: &PutRequest) -> Outcome {
+        if let Err(refusal) = validate::check_put(request).and_then(|()| txn::check_put(&self.mvcc, request))
+        {
+            return refused(refusal);
+        }
+        let mut txn = self.mvcc.write();
+        let response = txn::put(&mut txn, request);
+        let (events, batch) = txn.commit();
+        (Ok(Reply::Put(response)), events, batch)
+    }
+
+    fn delete_range(&mut self, request: &DeleteRangeRequest) -> Outcome {
+        if let Err(refusal) = validate::check_delete_range(request) {
+            return refused(refusal);
+        }
+        let mut txn = self.mvcc.write();
+        let response = txn::delete_range(&mut txn, request);
+        let (events, batch) = txn.commit();
+        (Ok(Reply::DeleteRange(response)), events, batch)
+    }
+
+    fn txn(&mut self, request: &TxnRequest) -> Outcome {
+        let plan = validate::check_txn(request, usize::MAX).and_then(|()| txn::plan(&self.mvcc, request));
+        let path = match plan {
+            Ok(path) => path,
+            Err(refusal) => return refused(refusal),
+        };
+        let mut txn = self.mvcc.write();
+        let response = txn::write(&mut txn, request, path);
+        let (events, batch) = txn.commit();
+        (Ok(Reply::Txn(response)), events, batch)
+    }
+
+    fn compact(&mut self, request: &CompactionRequest) -> Outcome {
+        match self.mvcc.compact(request.revision) {
+            Ok(batch) => {
+                let response = CompactionResponse { revision: self.mvcc.revision() };
+                (Ok(Reply::Compact(response)), Vec::new(), batch)
+            }
+            Err(refusal) => refused(refusal),
+        }
+    }
+
+    fn publish(&mut self, attributes: &Attributes) -> Outcome {
+        let mut batch = Batch::new();
+        if let Some(member) = self.membership.publish(attributes) {
+            batch.put(rows::member_key(member.id), rows::encode_member(member));
+        }
+        (Ok(Reply::Done), Vec::new(), batch)
+    }
+
+    // --- reading ---------------------------------------------------------------------------------------------------
+
+    /// Answer a range, at the newest revision or at an older one.
+    ///
+    /// # Errors
+    /// `EmptyKey`; `FutureRev` and `Compacted` for a revision that is not, or no longer, there.
+    pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, Refusal> {
+        validate::check_range(request)?;
+        self.mvcc.range(request, self.mvcc.revision())
+    }
+
+    /// Evaluate a transaction that only reads ([`TxnRequest::is_read_only`]), without an entry.
+    ///
+    /// # Errors
+    /// As [`range`](State::range), and those of [`validate::check_txn`] but for the limit.
+    ///
+    /// # Panics
+    /// If the transaction can write.
+    pub fn txn_read(&self, request: &TxnRequest) -> Result<TxnResponse, Refusal> {
+        validate::check_txn(request, usize::MAX)?;
+        txn::read(&self.mvcc, request)
+    }
+
+    /// Hash the key space up to a revision (0 for all of it), as etcd does. Members that have applied the same entries
+    /// agree on it, however far each has got with the records of a compaction.
+    ///
+    /// # Errors
+    /// `FutureRev`; `Compacted` below the compact revision.
+    pub fn hash_kv(&self, revision: Revision) -> Result<HashKv, Refusal> {
+        self.mvcc.hash(revision)
+    }
+
+    /// The store's revision: 1 when empty, and one more with every command that changed something.
+    pub fn revision(&self) -> Revision {
+        self.mvcc.revision()
+    }
+
+    /// The oldest revision that can be read; -1 if nothing was ever compacted.
+    pub fn compact_revision(&self) -> Revision {
+        self.mvcc.compact_revision()
+    }
+
+    /// The last compaction whose records are gone; -1 if there was none. Differs between members.
+    pub fn finished_compact_revision(&self) -> Revision {
+        self.mvcc.finished_compact_revision()
+    }
+
+    /// The index and term of the last entry applied; 0 and 0 before the first.
+    pub fn applied(&self) -> (Index, Term) {
+        (self.index, self.term)
+    }
+
+    /// A hash over all that was applied so far: replies and rows, entry by entry. Members at the same index have the same
+    /// digest, or one of them is wrong. See `digest.rs`.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Who is in the cluster.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// The size of the key space as rows, in bytes, keys and values: what a quota is measured against. It counts what a
+    /// compaction has yet to remove, and so differs between members.
+    pub fn size_bytes(&self) -> u64 {
+        self.mvcc.bytes()
+    }
+
+    // --- as rows ---------------------------------------------------------------------------------------------------
+
+    /// The whole durable content, as the rows that the engine holds once it has written every batch, in key order.
+    pub fn rows(&self) -> impl Iterator<Item = (Bytes, Bytes)> + '_ {
+        let mark = |key: Bytes, revision: Revision| {
+            (revision.0 >= 0).then(|| (key, rows::encode_revision(revision)))
+        };
+        let applied = (self.index.0 > 0)
+            .then(|| (rows::applied_key(), rows::encode_applied(self.index, self.term, self.digest)));
+        self.mvcc
+            .rows()
+            .chain(applied)
+            .chain(mark(rows::finished_compaction_key(), self.mvcc.finished_compact_revision()))
+            .chain(mark(rows::scheduled_compaction_key(), self.mvcc.compact_revision()))
+            .chain(self.membership.members().map(|m| (rows::member_key(m.id), rows::encode_member(m))))
+            .chain(self.membership.removed().map(|id| (rows::removed_key(id), Bytes::new())))
+    }
+
+    /// The state that the rows hold. No rows at all are the state before the first entry. A compaction that they show as
+    /// unfinished is under way again.
+    ///
+    /// # Errors
+    /// [`Corrupt`] names the first row that the store cannot have written; rows must come in key order.
+    pub fn restore(rows: impl IntoIterator<Item = (Bytes, Bytes)>) -> Result<State, Corrupt> {
+        let mut state = State::new();
+        let mut records = Vec::new();
+        let (mut applied, mut scheduled, mut finished) = (false, -1, -1);
+        let mut last_key = Bytes::new();
+        for (key, value) in rows {
+            if key <= last_key {
+                return Err(Corrupt::new(&key, "out of order, or there twice"));
+            }
+            match rows::decode(&key, value)? {
+                Row::Record { rev, tombstone, kv, row } => {
+                    // As keys they may differ by the tombstone's mark alone.
+                    if records.last().is_some_and(|(last, _)| *last >= rev) {
+                        return Err(Corrupt::new(&key, "its revision is there twice"));
+                    }
+                    records.push((rev, crate::mvcc::store::Record { kv, tombstone, row }));
+                }
+                Row::Applied { index, term, digest } => {
+                    applied = true;
+                    (state.index, state.term, state.digest) = (index, term, digest);
+                }
+                Row::ScheduledCompaction(revision) => scheduled = revision.0,
+                Row::FinishedCompaction(revision) => finished = revision.0,
+                Row::Member(member) => state.membership.restore_member(member),
+                Row::Removed(id) => state.membership.restore_removed(id),
+            }
+            last_key = key;
+        }
+        if !applied && !last_key.is_empty() {
+            return Err(rows::missing_applied());
+        }
+        if finished > scheduled {
+            let what =
+                format!("compaction {finished} is finished, but {scheduled} is the last that was begun");
+            return Err(Corrupt::new(&rows::finished_compaction_key(), what));
+        }
+        state.mvcc = Mvcc::restore(records, scheduled, finished);
+        Ok(state)
+    }
+
+    /// The state with which the members of a *new* cluster start from another cluster's data: the keys and their history
+    /// stay, the old members and the memory of removed ones go, and the log begins anew, with one conf-change entry per
+    /// member, of term 1, counted as applied (etcdutl's `snapshot restore`). The digest forks.
+    ///
+    /// # Panics
+    /// If there are no members.
+    #[must_use]
+    pub fn into_new_cluster(self, members: impl IntoIterator<Item = Member>) -> State {
+        let mut membership = Membership::default();
+        for member in members {
+            membership.restore_member(member);
+        }
+        let count = membership.members().count() as u64;
+        assert!(count > 0, "a cluster has members");
+        let digest = digest::fork(self.digest, membership.members().collect::<Vec<_>>());
+        State { mvcc: self.mvcc, membership, index: Index(count), term: Term(1), digest }
+    }
+}
+
+fn refused(refusal: Refusal) -> Outcome {
+    (Err(refusal), Vec::new(), Batch::new())
+}

@@ -1,0 +1,176 @@
+//! Transactions: decide, check, execute.
+//!
+//! The three passes are etcd's (`txn/txn.go`). First the guards are decided, the nested ones of the branch taken too, all
+//! against the state *before* the transaction. Then every step on the chosen path is checked against that state: the
+//! revisions of reads, the leases and the `ignore_*` flags of puts. Only then is anything written, and nothing can go
+//! wrong any more: a transaction that stopped half-way could not be taken back. Reads within it see its earlier writes.
+
+use crate::mvcc::{Mvcc, WriteTxn};
+use crate::{
+    Compare, CompareResult, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest,
+    PutResponse, RangeRequest, Refusal, RequestOp, ResponseOp, TxnRequest, TxnResponse,
+};
+
+/// Evaluate a transaction that only reads.
+///
+/// # Panics
+/// On a write: the caller sends those through the log.
+pub(crate) fn read(mvcc: &Mvcc, request: &TxnRequest) -> Result<TxnResponse, Refusal> {
+    assert!(request.is_read_only(), "a transaction that writes was evaluated as a read: {request:?}");
+    let path = plan(mvcc, request)?;
+    let mut response = execute(request, &mut path.into_iter(), &mut |op| match op {
+        RequestOp::Range(range) => ResponseOp::Range(checked(mvcc.range(range, mvcc.revision()))),
+        other => unreachable!("a read-only transaction holds {other:?}"),
+    });
+    response.revision = mvcc.revision();
+    Ok(response)
+}
+
+/// Decide and check a transaction. What comes back is the path: for the transaction and each nested one on the way,
+/// in the order of execution, whether its guard holds.
+pub(crate) fn plan(mvcc: &Mvcc, request: &TxnRequest) -> Result<Vec<bool>, Refusal> {
+    let mut path = Vec::new();
+    decide(mvcc, request, &mut path);
+    check(mvcc, request, &mut path.iter().copied())?;
+    Ok(path)
+}
+
+/// Execute a transaction along the path that [`plan`] found.
+pub(crate) fn write(txn: &mut WriteTxn<'_>, request: &TxnRequest, path: Vec<bool>) -> TxnResponse {
+    let mut response = execute(request, &mut path.into_iter(), &mut |op| match op {
+        RequestOp::Range(range) => ResponseOp::Range(checked(txn.view().range(range, txn.revision()))),
+        RequestOp::Put(request) => ResponseOp::Put(put(txn, request)),
+        RequestOp::DeleteRange(request) => ResponseOp::DeleteRange(delete_range(txn, request)),
+        RequestOp::Txn(_) => unreachable!("nested transactions are walked into"),
+    });
+    response.revision = txn.revision();
+    response
+}
+
+/// Whether a put can succeed. The lease comes first, as in etcd.
+pub(crate) fn check_put(mvcc: &Mvcc, request: &PutRequest) -> Result<(), Refusal> {
+    // There are no leases yet, so none can be attached to.
+    if request.lease.0 != 0 {
+        return Err(Refusal::LeaseNotFound);
+    }
+    if (request.ignore_value || request.ignore_lease) && mvcc.latest(&request.key).is_none() {
+        return Err(Refusal::KeyNotFound);
+    }
+    Ok(())
+}
+
+/// Execute a put that [`check_put`] let through.
+pub(crate) fn put(txn: &mut WriteTxn<'_>, request: &PutRequest) -> PutResponse {
+    // Within one transaction nothing can have deleted the key since it was checked: a put inside a delete's interval is
+    // refused by `validate`, on every level.
+    let kept = (request.ignore_value || request.ignore_lease).then(|| {
+        let latest = txn.view().latest(&request.key).cloned();
+        latest.unwrap_or_else(|| panic!("a put that keeps what is there found nothing there: {request:?}"))
+    });
+    let value = kept.as_ref().filter(|_| request.ignore_value).map_or(&request.value, |kept| &kept.value);
+    let lease = kept.as_ref().filter(|_| request.ignore_lease).map_or(request.lease, |kept| kept.lease);
+    let prev = txn.put(&request.key, value, lease);
+    PutResponse { revision: txn.revision(), prev_kv: prev.filter(|_| request.prev_kv) }
+}
+
+/// Execute a delete.
+pub(crate) fn delete_range(txn: &mut WriteTxn<'_>, request: &DeleteRangeRequest) -> DeleteRangeResponse {
+    let removed = txn.delete_range(&request.key, &request.range_end);
+    DeleteRangeResponse {
+        revision: txn.revision(),
+        deleted: i64::try_from(removed.len()).expect("fewer keys than 2^63"),
+        prev_kvs: if request.prev_kv { removed } else { Vec::new() },
+    }
+}
+
+fn decide(mvcc: &Mvcc, request: &TxnRequest, path: &mut Vec<bool>) {
+    let holds = request.compare.iter().all(|compare| compare_holds(mvcc, compare));
+    path.push(holds);
+    for op in branch(request, holds) {
+        if let RequestOp::Txn(nested) = op {
+            decide(mvcc, nested, path);
+        }
+    }
+}
+
+fn check(mvcc: &Mvcc, request: &TxnRequest, path: &mut impl Iterator<Item = bool>) -> Result<(), Refusal> {
+    let holds = path.next().expect("the path has an entry for every transaction on it");
+    for op in branch(request, holds) {
+        match op {
+            RequestOp::Range(range) => check_range(mvcc, range)?,
+            RequestOp::Put(put) => check_put(mvcc, put)?,
+            RequestOp::DeleteRange(_) => {}
+            RequestOp::Txn(nested) => check(mvcc, nested, path)?,
+        }
+    }
+    Ok(())
+}
+
+/// etcd's check, and stricter than a plain range, for which every revision below 1 means the newest: here a negative one
+/// can be compacted.
+fn check_range(mvcc: &Mvcc, request: &RangeRequest) -> Result<(), Refusal> {
+    if request.revision.0 == 0 {
+        Ok(())
+    } else if request.revision > mvcc.revision() {
+        Err(Refusal::FutureRev)
+    } else if request.revision < mvcc.compact_revision() {
+        Err(Refusal::Compacted)
+    } else {
+        Ok(())
+    }
+}
+
+fn execute(
+    request: &TxnRequest,
+    path: &mut impl Iterator<Item = bool>,
+    step: &mut impl FnMut(&RequestOp) -> ResponseOp,
+) -> TxnResponse {
+    let succeeded = path.next().expect("the path has an entry for every transaction on it");
+    let responses = branch(request, succeeded)
+        .iter()
+        .map(|op| match op {
+            RequestOp::Txn(nested) => ResponseOp::Txn(execute(nested, path, step)),
+            leaf => step(leaf),
+        })
+        .collect();
+    TxnResponse { succeeded, responses, ..TxnResponse::default() }
+}
+
+fn branch(request: &TxnRequest, holds: bool) -> &[RequestOp] {
+    if holds { &request.success } else { &request.failure }
+}
+
+fn checked<T>(result: Result<T, Refusal>) -> T {
+    result.unwrap_or_else(|refusal| panic!("a step that was checked was refused: {refusal}"))
+}
+
+/// A comparison holds for an interval if it holds for every key in it; for no key at all, if it holds for a record of
+/// zeros. A value cannot be compared with an absent one: that is false, whatever the relation.
+fn compare_holds(mvcc: &Mvcc, compare: &Compare) -> bool {
+    let mut any = false;
+    let mut all = true;
+    mvcc.visit_latest(&compare.key, &compare.range_end, |kv| {
+        any = true;
+        all = all && kv_satisfies(compare, kv);
+    });
+    if any {
+        return all;
+    }
+    !matches!(compare.target, CompareTarget::Value(_)) && kv_satisfies(compare, &KeyValue::default())
+}
+
+fn kv_satisfies(compare: &Compare, kv: &KeyValue) -> bool {
+    let ordering = match &compare.target {
+        CompareTarget::Version(version) => kv.version.cmp(version),
+        CompareTarget::Create(revision) => kv.create_revision.cmp(revision),
+        CompareTarget::Mod(revision) => kv.mod_revision.cmp(revision),
+        CompareTarget::Value(value) => kv.value.cmp(value),
+        CompareTarget::Lease(lease) => kv.lease.cmp(lease),
+    };
+    match compare.result {
+        CompareResult::Equal => ordering.is_eq(),
+        CompareResult::Greater => ordering.is_gt(),
+        CompareResult::Less => ordering.is_lt(),
+        CompareResult::NotEqual => ordering.is_ne(),
+    }
+}
