@@ -21,9 +21,19 @@
 //! What a model leaves out: time, clients (put the client into the input where it matters, as a lock's owner does),
 //! and chance.
 
+pub mod cas_register;
+pub mod kv_append;
+pub mod multi_register;
+pub mod mutex;
 pub mod operation;
+pub mod register;
 
+pub use cas_register::CasRegister;
+pub use kv_append::KvAppend;
+pub use multi_register::MultiRegister;
+pub use mutex::Mutex;
 pub use operation::{ClientId, ConcurrentHistory, HistoryError, Instant, Operation, Outcome};
+pub use register::Register;
 
 use std::fmt::Debug;
 use std::hash::Hash;

@@ -1,0 +1,150 @@
+//! Several registers, read and written together in transactions: Knossos' `multi-register`. A transaction is a list
+//! of reads and writes that take effect in order and at once; a read sees the writes before it in its own
+//! transaction.
+//!
+//! Transactions that share registers are judged together, others apart. A transaction that only reads is read-only.
+
+use super::Model;
+use super::cas_register::{Value, show};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One step of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MicroOp {
+    /// Read a register.
+    Read(Arc<str>),
+    /// Set a register.
+    Write(Arc<str>, Value),
+}
+
+impl MicroOp {
+    fn key(&self) -> &Arc<str> {
+        match self {
+            MicroOp::Read(key) | MicroOp::Write(key, _) => key,
+        }
+    }
+}
+
+/// What was read: an entry for each [`MicroOp::Read`] of the input, in order. `None`: the value was not kept, and
+/// may have been any.
+pub type ReadValues = Vec<Option<Value>>;
+
+/// The registers.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct MultiRegister {
+    /// Values before the first transaction, by name.
+    pub initial: BTreeMap<String, Value>,
+    /// The value of every register that `initial` does not name.
+    pub default: Value,
+}
+
+impl MultiRegister {
+    fn initial_of(&self, key: &str) -> Value {
+        self.initial.get(key).copied().unwrap_or(self.default)
+    }
+}
+
+/// The registers written so far and their values, sorted by name.
+pub type MultiState = Vec<(Arc<str>, Value)>;
+
+impl Model for MultiRegister {
+    type State = MultiState;
+    type Input = Vec<MicroOp>;
+    type Output = ReadValues;
+
+    fn initial(&self) -> MultiState {
+        Vec::new()
+    }
+
+    fn step(
+        &self,
+        state: &MultiState,
+        input: &Vec<MicroOp>,
+        output: Option<&ReadValues>,
+    ) -> Option<MultiState> {
+        let mut next = state.clone();
+        let mut reads = output.map(|values| values.iter());
+        for micro in input {
+            let place = next.binary_search_by(|(key, _)| key.as_ref().cmp(micro.key().as_ref()));
+            match micro {
+                MicroOp::Read(key) => {
+                    let Some(reads) = &mut reads else { continue };
+                    let value = place.map(|at| next[at].1).unwrap_or_else(|_| self.initial_of(key));
+                    // An answer with too few reads is never legal.
+                    if reads.next()?.is_some_and(|read| read != value) {
+                        return None;
+                    }
+                }
+                MicroOp::Write(key, value) => match place {
+                    Ok(at) => next[at].1 = *value,
+                    // A register that holds its initial value stays out of the state, so that equal stores are
+                    // equal states.
+                    Err(_) if self.initial_of(key) == *value => {}
+                    Err(at) => next.insert(at, (key.clone(), *value)),
+                },
+            }
+        }
+        if reads.is_some_and(|mut rest| rest.next().is_some()) {
+            return None;
+        }
+        next.retain(|(key, value)| *value != self.initial_of(key));
+        Some(next)
+    }
+
+    fn is_read_only(&self, input: &Vec<MicroOp>, _: Option<&ReadValues>) -> bool {
+        input.iter().all(|micro| matches!(micro, MicroOp::Read(_)))
+    }
+
+    fn keys(&self, input: &Vec<MicroOp>) -> Vec<String> {
+        input.iter().map(|micro| micro.key().to_string()).collect()
+    }
+
+    fn describe(&self, input: &Vec<MicroOp>, output: Option<&ReadValues>) -> String {
+        let mut reads = output.map(|values| values.iter());
+        let mut words = Vec::new();
+        for micro in input {
+            words.push(match micro {
+                MicroOp::Read(key) => match reads.as_mut().and_then(|reads| reads.next()) {
+                    Some(Some(value)) => format!("read {key} = {}", show(value)),
+                    _ => format!("read {key} ?"),
+                },
+                MicroOp::Write(key, value) => format!("write {key} {}", show(value)),
+            });
+        }
+        let doubt = if output.is_none() { " ?" } else { "" };
+        format!("{}{doubt}", words.join(", "))
+    }
+
+    fn describe_state(&self, state: &MultiState) -> String {
+        let mut all = self.initial.clone();
+        all.extend(state.iter().map(|(key, value)| (key.to_string(), *value)));
+        let entries: Vec<String> =
+            all.iter().map(|(key, value)| format!("{key} = {}", show(value))).collect();
+        if entries.is_empty() { format!("all {}", show(&self.default)) } else { entries.join(", ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_reads_its_own_writes_and_must_answer_every_read() {
+        let m = MultiRegister { default: Some(0), ..MultiRegister::default() };
+        let txn = vec![
+            MicroOp::Read("x".into()),
+            MicroOp::Write("x".into(), Some(1)),
+            MicroOp::Read("x".into()),
+            MicroOp::Read("y".into()),
+        ];
+        let after = m.step(&m.initial(), &txn, Some(&vec![Some(Some(0)), Some(Some(1)), None])).unwrap();
+        assert_eq!(m.describe_state(&after), "x = 1");
+        assert_eq!(m.step(&m.initial(), &txn, Some(&vec![Some(Some(0)), Some(Some(0)), None])), None);
+        assert_eq!(m.step(&m.initial(), &txn, Some(&vec![Some(Some(0)), Some(Some(1))])), None);
+        assert_eq!(m.step(&m.initial(), &txn, Some(&vec![Some(Some(0)), Some(Some(1)), None, None])), None);
+        // Writing the initial value again gives the initial state again.
+        let back = m.step(&after, &vec![MicroOp::Write("x".into(), Some(0))], None).unwrap();
+        assert_eq!(back, m.initial());
+    }
+}

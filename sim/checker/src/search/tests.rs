@@ -1,0 +1,199 @@
+//! The search against the definition, on random small histories of every model.
+//!
+//! `SQUALL_GENERAL_HISTORIES` sets how many histories of each model; the default suits `cargo test`.
+
+use super::brute;
+use super::sample::{self, Automaton, Chance, Sample};
+use super::*;
+use crate::model::{CasRegister, KvAppend, MultiRegister, Mutex as Lock, Operation, Register};
+
+fn histories() -> u64 {
+    match std::env::var("SQUALL_GENERAL_HISTORIES") {
+        Ok(count) => count.parse().expect("SQUALL_GENERAL_HISTORIES is a number"),
+        Err(_) => 3000,
+    }
+}
+
+fn one_thread() -> Options {
+    Options { threads: 1, ..Options::default() }
+}
+
+/// Verdict and blame agree with the definition; witness and prefix are what they claim.
+fn agrees<M: Sample>(model: &M, chance: &mut Chance) -> bool {
+    let history = sample::history(model, chance, 7);
+    let expected = brute::is_linearizable(model, &history);
+    match check(model, &history, &one_thread()) {
+        Verdict::Valid(witness) => {
+            assert!(expected, "search says valid: {history:#?}");
+            replay(model, &history, &witness.order).expect("the witness replays");
+            for (op, point) in witness.order.iter().zip(&witness.points) {
+                let operation = &history.operations()[*op];
+                assert!(operation.call <= *point, "{history:#?}");
+                assert!(operation.output().is_none() || operation.ret >= Some(*point), "{history:#?}");
+            }
+        }
+        Verdict::Illegal(violation) => {
+            assert!(!expected, "search says illegal: {history:#?}");
+            let mut names = violation.part.clone();
+            names.sort_unstable();
+            let part = names.iter().map(|&op| history.operations()[op].clone()).collect();
+            let part = ConcurrentHistory::new(part).expect("a part of a history");
+            let blamed = brute::blamed(model, &part).map(|place| names[place]);
+            assert_eq!(blamed, Some(violation.blamed), "{history:#?}");
+            check_prefix(model, &history, &violation);
+        }
+        Verdict::Unknown(exhausted) => panic!("{exhausted:?} on {history:#?}"),
+    }
+    expected
+}
+
+/// The prefix is legal, respects real time, ends in the first state, and covers all that returned before the blamed.
+fn check_prefix<M: Model>(
+    model: &M,
+    history: &ConcurrentHistory<M::Input, M::Output>,
+    violation: &Violation<M::State>,
+) {
+    let operations = history.operations();
+    let mut state = model.initial();
+    let mut latest_call = 0;
+    for &op in &violation.prefix {
+        let operation: &Operation<_, _> = &operations[op];
+        latest_call = latest_call.max(operation.call);
+        assert!(operation.output().is_none() || operation.ret >= Some(latest_call));
+        state = model.step(&state, &operation.input, operation.output()).expect("the prefix is legal");
+    }
+    assert_eq!(Some(&state), violation.states.first());
+    let blamed = &operations[violation.blamed];
+    for &op in &violation.part {
+        let operation = &operations[op];
+        if operation.output().is_some() && operation.ret < blamed.ret {
+            assert!(violation.prefix.contains(&op), "the prefix covers operation {op}");
+        }
+    }
+    assert!(!violation.prefix.contains(&violation.blamed));
+}
+
+fn agree_often<M: Sample>(seed: u64, mut model: impl FnMut(&mut Chance) -> M) {
+    let count = histories();
+    let mut valid = 0;
+    for number in 0..count {
+        let mut chance = Chance(seed << 40 | number);
+        let model = model(&mut chance);
+        valid += u64::from(agrees(&model, &mut chance));
+    }
+    // A generator that never strays from one side would show nothing.
+    assert!(valid * 10 > count && (count - valid) * 10 > count, "{valid} valid of {count}");
+}
+
+#[test]
+fn cas_register_agrees_with_the_definition() {
+    agree_often(1, |chance| CasRegister { initial: Some(chance.below(3) as i64) });
+}
+
+#[test]
+fn register_agrees_with_the_definition() {
+    agree_often(2, |_| Register { initial: Some(0) });
+}
+
+#[test]
+fn kv_append_agrees_with_the_definition() {
+    agree_often(3, |_| KvAppend::default());
+}
+
+#[test]
+fn mutex_agrees_with_the_definition() {
+    agree_often(4, |chance| Lock { held: chance.percent(50) });
+}
+
+#[test]
+fn multi_register_agrees_with_the_definition() {
+    agree_often(5, |_| MultiRegister { default: Some(0), ..MultiRegister::default() });
+}
+
+#[test]
+fn any_automaton_agrees_with_the_definition() {
+    agree_often(6, Automaton::random);
+}
+
+/// Keeps a model's promises to what they say: read-only steps change nothing, and operations with disjoint keys
+/// neither see nor hinder each other.
+fn keeps_promises<M: Sample>(model: &M, seed: u64) {
+    let mut chance = Chance(seed);
+    for _ in 0..2000 {
+        let mut state = model.initial();
+        for _ in 0..chance.below(5) {
+            state = model.step(&state, &model.input(&mut chance), None).unwrap_or(state);
+        }
+        let draw = |chance: &mut Chance| {
+            let input = model.input(chance);
+            let output = chance.percent(70).then(|| model.output(chance, &input));
+            (input, output)
+        };
+        let (a, b) = (draw(&mut chance), draw(&mut chance));
+        let step =
+            |state: &M::State, op: &(M::Input, Option<M::Output>)| model.step(state, &op.0, op.1.as_ref());
+        let after_a = step(&state, &a);
+        if model.is_read_only(&a.0, a.1.as_ref()) {
+            assert!(after_a.as_ref().is_none_or(|after| *after == state), "{a:?} in {state:?}");
+        }
+        let (keys_a, keys_b) = (model.keys(&a.0), model.keys(&b.0));
+        if keys_a.is_empty() || keys_b.is_empty() || keys_a.iter().any(|key| keys_b.contains(key)) {
+            continue;
+        }
+        let after_b = step(&state, &b);
+        if let Some(after_a) = &after_a {
+            assert_eq!(step(after_a, &b).is_some(), after_b.is_some(), "{a:?}, {b:?} in {state:?}");
+            if let Some(after_b) = &after_b {
+                assert_eq!(step(after_a, &b), step(after_b, &a), "{a:?}, {b:?} in {state:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn models_keep_their_promises() {
+    keeps_promises(&CasRegister::default(), 11);
+    keeps_promises(&Register::default(), 12);
+    keeps_promises(&KvAppend::default(), 13);
+    keeps_promises(&Lock::default(), 14);
+    keeps_promises(&MultiRegister { default: Some(0), ..MultiRegister::default() }, 15);
+}
+
+#[test]
+fn threads_have_no_influence_on_the_answer() {
+    let model = KvAppend::default();
+    for number in 0..300 {
+        let mut chance = Chance(77 << 40 | number);
+        let history = sample::history(&model, &mut chance, 40);
+        let budget = Budget { steps: 20_000, ..Budget::default() };
+        let one = check(&model, &history, &Options { budget, threads: 1 });
+        let four = check(&model, &history, &Options { budget, threads: 4 });
+        assert_eq!(one, four);
+    }
+}
+
+#[test]
+fn a_budget_that_is_too_small_is_unknown_and_never_wrong() {
+    let model = CasRegister { initial: Some(0) };
+    let mut unknown = 0;
+    for number in 0..500 {
+        let mut chance = Chance(99 << 40 | number);
+        let history = sample::history(&model, &mut chance, 30);
+        let full = check(&model, &history, &one_thread());
+        for budget in [
+            Budget { steps: chance.below(200), ..Budget::default() },
+            Budget { states: 2, ..Budget::default() },
+            Budget { memo_bytes: 0, ..Budget::default() },
+        ] {
+            match check(&model, &history, &Options { budget, threads: 1 }) {
+                Verdict::Valid(_) => assert!(matches!(full, Verdict::Valid(_))),
+                Verdict::Illegal(found) => match &full {
+                    Verdict::Illegal(violation) => assert_eq!(found.blamed, violation.blamed),
+                    other => panic!("illegal within a budget, {other:?} without"),
+                },
+                Verdict::Unknown(_) => unknown += 1,
+            }
+        }
+    }
+    assert!(unknown > 50, "the budgets did not bite: {unknown}");
+}
