@@ -1,1 +1,6 @@
-//! (skeleton)
+//! Squall: deterministic simulation and chaos testing of an etcd-style store.
+#![cfg(madsim)]
+
+pub mod plan;
+pub mod report;
+pub mod scenario;

@@ -1,0 +1,100 @@
+//! Symbolic targets, and how they become names when their fault strikes.
+
+use crate::scenario::{Action, Mode, RoleSelector, Selector};
+
+/// Whom a fault hits: a selector, and how many of those that it selects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Whom it may hit.
+    pub selector: Selector,
+    /// How many of them.
+    pub mode: Mode,
+    /// The number or percentage that `fixed` and `fixed-percent` take; 0 with the other modes.
+    pub value: u32,
+}
+
+/// A member as the nemesis sees it when a fault strikes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its name.
+    pub name: String,
+    /// Whether its process runs (a paused one does).
+    pub running: bool,
+    /// Whether it leads the highest term that any running member leads.
+    pub leader: bool,
+}
+
+impl Target {
+    /// The names that a fault hits, in the candidates' order.
+    ///
+    /// `members` are all members of the cluster, in a fixed order. `same_as` are the names that the fault hit which
+    /// the selector refers to, if it does. `draw` picks among those selected: equal numbers and equal candidates give
+    /// equal names. The answer is empty where nobody fits now (no leader during an election): then the fault hits
+    /// nobody, and whoever applies it says so in the trace.
+    pub fn resolve(
+        &self,
+        action: Action,
+        members: &[Candidate],
+        same_as: &[String],
+        draw: u64,
+    ) -> Vec<String> {
+        let selected: Vec<&Candidate> =
+            members.iter().filter(|m| eligible(action, m) && self.selects(m, same_as)).collect();
+        let count = self.count(selected.len(), members.len());
+        let mut state = draw;
+        let mut indices: Vec<usize> = (0..selected.len()).collect();
+        // Fisher-Yates, as far as is needed.
+        for slot in 0..count {
+            let left = (indices.len() - slot) as u64;
+            state = split_mix(state);
+            indices.swap(slot, slot + (state % left) as usize);
+        }
+        indices.truncate(count);
+        indices.sort_unstable();
+        indices.into_iter().map(|i| selected[i].name.clone()).collect()
+    }
+
+    /// How many of `selected` members are hit in a cluster of `cluster`: never more than there are.
+    fn count(&self, selected: usize, cluster: usize) -> usize {
+        let wanted = match self.mode {
+            Mode::One => 1,
+            Mode::All => selected,
+            Mode::Fixed => self.value as usize,
+            Mode::FixedPercent => ((selected * self.value as usize + 50) / 100).max(1),
+            Mode::Minority => cluster.saturating_sub(1) / 2,
+            // Enough to leave no quorum: of four, two.
+            Mode::Majority => cluster.div_ceil(2),
+        };
+        wanted.min(selected)
+    }
+
+    fn selects(&self, member: &Candidate, same_as: &[String]) -> bool {
+        let by_role = match self.selector.role {
+            None => true,
+            Some(RoleSelector::Leader) => member.running && member.leader,
+            Some(RoleSelector::Follower) => member.running && !member.leader,
+            Some(RoleSelector::Running) => member.running,
+            Some(RoleSelector::Stopped) => !member.running,
+        };
+        by_role
+            && (self.selector.names.is_empty() || self.selector.names.contains(&member.name))
+            && (self.selector.same_as.is_none() || same_as.contains(&member.name))
+    }
+}
+
+/// Whether the action can hit a member in this state: only what runs can be crashed, paused, asked for a snapshot or
+/// made a survivor. Links and disks can be cut and slowed whatever the process does.
+fn eligible(action: Action, member: &Candidate) -> bool {
+    match action {
+        Action::Crash | Action::Pause | Action::SnapshotSave | Action::ForceNewCluster => member.running,
+        _ => true,
+    }
+}
+
+/// One step of SplitMix64 (Steele, Lea, Flood 2014): enough to spread one draw over a few choices.
+fn split_mix(state: u64) -> u64 {
+    let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

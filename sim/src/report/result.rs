@@ -1,0 +1,104 @@
+//! The seam between the runner, which makes a [`RunResult`], and everything that prints, stores or compares it.
+
+use crate::plan::Schedule;
+use serde::{Deserialize, Serialize};
+use squall_checker::history::RunHistory;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a run is asked for, beside its scenario and seed. None of it may change what happens in the run.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Keep the trace.
+    pub trace: bool,
+    /// The filter for the run's logs, in the notation of `tracing_subscriber::EnvFilter`; `None`: no logs.
+    pub log: Option<String>,
+    /// The schedule to apply, in place of the one that the scenario and the seed plan.
+    pub schedule: Option<Schedule>,
+}
+
+/// Everything that a run made.
+#[derive(Debug, Clone)]
+pub struct RunResult {
+    /// What the checkers concluded, all together.
+    pub verdict: Verdict,
+    /// What they found, in the checkers' order. Empty where the verdict is Valid.
+    pub failures: Vec<Failure>,
+    /// Blake3 over every event of the run, in lower-case hex.
+    pub audit_hash: String,
+    /// How much simulated time the run took, final phase included.
+    pub simulated: Duration,
+    /// The clients' operations by outcome.
+    pub operations: OperationCounts,
+    /// Faults that hit somebody, by action.
+    pub faults_injected: BTreeMap<String, u64>,
+    /// Counters by name ([`crate::scenario::COUNTERS`]).
+    pub counters: BTreeMap<String, u64>,
+    /// The schedule that was applied.
+    pub schedule: Schedule,
+    /// What `history.jsonl` holds: what the clients did, and what the harness noted beside it.
+    pub history: RunHistory,
+    /// The lines of `trace.jsonl`, if [`RunOptions::trace`] asked for them.
+    pub trace: Option<Vec<TraceLine>>,
+    /// Why the harness itself failed, if it did. Then the verdict means nothing, and the exit status is 70.
+    pub harness_error: Option<String>,
+}
+
+/// What a checker concluded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The guarantees held.
+    Valid,
+    /// A checker ran out of its budget.
+    Unknown,
+    /// A guarantee is broken.
+    Invalid,
+}
+
+impl Verdict {
+    /// As reports spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Valid => "valid",
+            Verdict::Unknown => "unknown",
+            Verdict::Invalid => "invalid",
+        }
+    }
+}
+
+/// One broken guarantee, or one checker that could not decide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The checker's name.
+    pub checker: String,
+    /// The guarantee, in the field's terms: `stale read`, `election safety`.
+    pub guarantee: String,
+    /// What happened, in one paragraph or a few lines.
+    pub message: String,
+}
+
+/// The clients' operations by outcome.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationCounts {
+    /// Happened, and was answered.
+    pub ok: u64,
+    /// Certainly did not happen.
+    pub fail: u64,
+    /// May have happened.
+    pub info: u64,
+}
+
+/// One line of `trace.jsonl`: what the world did, for the reader, never for a verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TraceLine {
+    /// Virtual time in nanoseconds since the start of the run.
+    pub at_ns: u64,
+    /// The node concerned; absent: the world.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// What kind of event: `fault`, `role`, `message`, `disk`, `snapshot`, `log`, ….
+    pub kind: String,
+    /// What happened, in a line.
+    pub text: String,
+}

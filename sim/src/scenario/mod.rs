@@ -1,0 +1,28 @@
+//! Scenario files: what a person writes, read strictly.
+//!
+//! A scenario is a drill: a cluster, its network and disks, clients, the faults that strike, and the outcome that
+//! must follow. The file is YAML in the shape that Chaos Mesh made familiar (`apiVersion`, `kind`, `metadata`,
+//! `spec`; a fault is a flat object with an `action`, a `selector` and a `mode`), keys in camelCase, durations as Go
+//! writes them. It holds no choice of the seed's: where it leaves room, it gives a window (`4s..8s`), from which
+//! [`crate::plan`] draws.
+//!
+//! What is promised: a file is either understood wholly, or refused with one paragraph that names file, line,
+//! column, what was expected, and what to write instead. Unknown keys, duplicate keys (which `serde_yaml` alone would
+//! let win in maps), wrong types, blocks that do not belong to their action, selectors that can match nothing: all
+//! refused before anything runs. Nothing is defaulted silently but what the field's documentation states.
+//!
+//! Left out: no includes, no templates, no environment. One file is one drill.
+
+mod duration;
+mod fault;
+mod types;
+
+pub use duration::{Window, format_duration, parse_duration};
+pub use fault::{
+    Action, Compact, Crash, Direction, Fault, ForceNewCluster, Latency, Mode, Partition, Peers,
+    ReplaceMember, RestoreSnapshot, RoleSelector, Selector, SlowFsync, Unsynced,
+};
+pub use types::{
+    API_VERSION, COUNTERS, CheckerName, Cluster, Disk, Expect, Final, Metadata, Mix, Network, Outcome,
+    PlantedBug, Scenario, Spec, Workload, WorkloadKind, default_settle,
+};
