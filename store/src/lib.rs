@@ -18,3 +18,4 @@ compile_error!(
 
 pub mod proto;
 pub mod seam;
+pub mod wal;
