@@ -56,11 +56,6 @@ impl CrashDisk {
         disk.power_fails_at = Some(disk.operations + operations);
     }
 
-    /// How many changing operations there have been.
-    pub fn operations(&self) -> u64 {
-        self.disk().operations
-    }
-
     /// Power comes back: every unsynced thing is decided.
     pub fn crash(&self, seed: u64) {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -139,7 +134,8 @@ impl Content {
         if self.pending == self.durable {
             return;
         }
-        let (short, long) = (self.pending.len().min(self.durable.len()), self.pending.len().max(self.durable.len()));
+        let (short, long) =
+            (self.pending.len().min(self.durable.len()), self.pending.len().max(self.durable.len()));
         let length = match random.gen_range(0..3) {
             0 => self.durable.len(),
             1 => self.pending.len(),
@@ -223,7 +219,8 @@ impl Files for CrashDisk {
     fn create_dir_all<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
         // Folders are durable at once: which of them survive a crash is not what the tests of the log are about.
         ready(self.change(|disk| {
-            let new: Vec<PathBuf> = dir.ancestors().map(Path::to_owned).filter(|dir| !disk.dirs.contains(dir)).collect();
+            let new: Vec<PathBuf> =
+                dir.ancestors().map(Path::to_owned).filter(|dir| !disk.dirs.contains(dir)).collect();
             disk.dirs.extend(new);
             Ok(())
         }))
@@ -239,7 +236,8 @@ impl Files for CrashDisk {
                 return Err(not_found(from));
             }
             let moved = |path: &Path| path.strip_prefix(from).map_or(path.to_owned(), |rest| to.join(rest));
-            disk.dirs = disk.dirs.iter().map(|dir| if dir == from { to.to_owned() } else { moved(dir) }).collect();
+            disk.dirs =
+                disk.dirs.iter().map(|dir| if dir == from { to.to_owned() } else { moved(dir) }).collect();
             disk.names = disk.names.iter().map(|(path, id)| (moved(path), *id)).collect();
             disk.durable_names = disk.durable_names.iter().map(|(path, id)| (moved(path), *id)).collect();
             Ok(())

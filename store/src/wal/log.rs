@@ -63,7 +63,8 @@ impl Wal {
         segment_bytes: u64,
     ) -> Result<Self, WalError> {
         if files.exists(dir).await.context("looking for", dir)? {
-            return Err(io::Error::from(io::ErrorKind::AlreadyExists)).context("creating the write-ahead log", dir);
+            return Err(io::Error::from(io::ErrorKind::AlreadyExists))
+                .context("creating the write-ahead log", dir);
         }
         let parent = dir.parent().unwrap_or(Path::new(""));
         let unfinished = dir.with_extension("tmp");
@@ -116,7 +117,11 @@ impl Wal {
     ///
     /// # Errors
     /// `Corrupt` for damage that no crash explains; `Io`.
-    pub async fn open(files: Arc<dyn Files>, dir: &Path, segment_bytes: u64) -> Result<(Self, Replayed), WalError> {
+    pub async fn open(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        segment_bytes: u64,
+    ) -> Result<(Self, Replayed), WalError> {
         let segments = segments(&*files, dir).await?;
         let mut fold = Fold::new();
         let mut chain = None;
@@ -180,7 +185,11 @@ impl Wal {
     ///
     /// # Panics
     /// If the entries leave a gap, or reach below the last snapshot: raft does neither.
-    pub async fn append(&mut self, entries: &[Entry], hard_state: Option<&HardState>) -> Result<(), WalError> {
+    pub async fn append(
+        &mut self,
+        entries: &[Entry],
+        hard_state: Option<&HardState>,
+    ) -> Result<(), WalError> {
         let floor = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0);
         let mut buffer = Vec::new();
         for entry in entries {

@@ -24,6 +24,7 @@ const MARK: [u8; 3] = *b"WAL";
 
 /// What a record holds. Its letter has several bits set, so that no single flipped bit makes a header's first word a
 /// row of zeros, which would look like a tear.
+#[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The chain's value at the end of the segment before; the first record of every segment.
@@ -178,7 +179,8 @@ impl Header {
     /// `None` where the bytes are not a header that was written.
     fn read(bytes: &[u8]) -> Option<Self> {
         let header: &[u8; HEADER_BYTES] = bytes.get(..HEADER_BYTES)?.try_into().ok()?;
-        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let sound = crc32c::crc32c(&header[..20]) == word(20) && header[1..4] == MARK;
         sound.then(|| Self {
             kind: header[0],

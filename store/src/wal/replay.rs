@@ -62,9 +62,6 @@ pub(super) struct Fold {
     snapshot: Option<SnapshotRecord>,
     hard_state: HardState,
     entries: BTreeMap<u64, Entry>,
-    /// Whether the log's end is known. The snapshot in the head of the first segment that is left may be older than
-    /// what was released, so entries need not follow on from it.
-    anchored: bool,
     /// Where the last record stood, for the error if the end does not fit.
     place: (PathBuf, u64),
 }
@@ -76,7 +73,6 @@ impl Fold {
             snapshot: None,
             hard_state: HardState::default(),
             entries: BTreeMap::new(),
-            anchored: false,
             place: (PathBuf::new(), 0),
         }
     }
@@ -121,16 +117,18 @@ impl Fold {
         let snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0);
         // Entries may precede the snapshot record that covers them, never follow it.
         if entry.index <= snapshot {
-            let what = format!("entry {} after the snapshot at index {snapshot}, which covers it", entry.index);
+            let what =
+                format!("entry {} after the snapshot at index {snapshot}, which covers it", entry.index);
             return Err(WalError::corrupt(file, offset, what));
         }
-        if let Some(last) = self.last_index()
+        // Entries need not follow on from a snapshot record here: what lay between may have been released behind a
+        // later one. That they follow on from the last is seen to at the end.
+        if let Some((last, _)) = self.entries.last_key_value()
             && entry.index > last + 1
         {
             let what = format!("entry {} after entry {last}: those between are missing", entry.index);
             return Err(WalError::corrupt(file, offset, what));
         }
-        self.anchored = true;
         self.entries.split_off(&entry.index);
         self.entries.insert(entry.index, entry);
         Ok(())
@@ -149,19 +147,12 @@ impl Fold {
         let below = self.entries.first_key_value().is_some_and(|(first, _)| index < *first);
         let matches = self.entries.get(&index).is_some_and(|entry| entry.term == term);
         self.entries = if below || matches { self.entries.split_off(&(index + 1)) } else { BTreeMap::new() };
-        // In a head the metadata come last.
-        self.anchored |= self.metadata.is_some();
-        self.snapshot =
-            Some(SnapshotRecord { index: Index(index), term: Term(term), conf_state: metadata.take_conf_state() });
+        self.snapshot = Some(SnapshotRecord {
+            index: Index(index),
+            term: Term(term),
+            conf_state: metadata.take_conf_state(),
+        });
         Ok(())
-    }
-
-    fn last_index(&self) -> Option<u64> {
-        match (self.entries.last_key_value(), &self.snapshot) {
-            (Some((last, _)), _) => Some(*last),
-            (None, Some(snapshot)) if self.anchored => Some(snapshot.index.0),
-            _ => None,
-        }
     }
 
     pub(super) fn finish(self) -> Result<Replayed, WalError> {

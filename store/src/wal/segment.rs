@@ -80,15 +80,19 @@ pub fn scan(file: &Path, content: &[u8], chain: Option<u32>, is_last: bool) -> R
                     return Err(WalError::corrupt(file, offset, what));
                 }
                 if !head_is_whole {
-                    let what = format!("{what}, within the segment's head, which is synced before it is named");
+                    let what =
+                        format!("{what}, within the segment's head, which is synced before it is named");
                     return Err(WalError::corrupt(file, offset, what));
                 }
                 if !torn {
-                    let what = format!("{what}, and no sector of it is missing, as one would be after a crash");
+                    let what =
+                        format!("{what}, and no sector of it is missing, as one would be after a crash");
                     return Err(WalError::corrupt(file, offset, what));
                 }
                 if let Some(witness) = record::proof_of_durability(content, offset as usize) {
-                    let what = format!("{what}, but the record at byte {witness} was written after it had been synced");
+                    let what = format!(
+                        "{what}, but the record at byte {witness} was written after it had been synced"
+                    );
                     return Err(WalError::corrupt(file, offset, what));
                 }
                 break;

@@ -42,23 +42,19 @@ fn open(disk: &CrashDisk, segment_bytes: u64) -> Result<(Wal, Replayed), WalErro
 }
 
 fn entry(index: u64, term: u64, data: Vec<u8>) -> Entry {
-    let mut entry = Entry::default();
-    entry.index = index;
-    entry.term = term;
-    entry.data = data.into();
-    entry
+    Entry { index, term, data: data.into(), ..Entry::default() }
 }
 
 fn hard_state(term: u64, vote: u64, commit: u64) -> HardState {
-    let mut state = HardState::default();
-    state.term = term;
-    state.vote = vote;
-    state.commit = commit;
-    state
+    HardState { term, vote, commit, ..HardState::default() }
 }
 
 fn snapshot(index: u64, term: u64) -> SnapshotRecord {
-    SnapshotRecord { index: Index(index), term: Term(term), conf_state: ConfState::from((vec![1, 2, index], vec![])) }
+    SnapshotRecord {
+        index: Index(index),
+        term: Term(term),
+        conf_state: ConfState::from((vec![1, 2, index], vec![])),
+    }
 }
 
 /// One record, as the model sees it.
@@ -171,12 +167,16 @@ impl Writer {
                 self.disk.fail_power_after(self.random.gen_range(0..8));
             }
             match create(&self.disk, self.segment_bytes) {
-                Ok(wal) => return wal,
+                Ok(wal) => {
+                    self.disk.kill();
+                    return wal;
+                }
                 Err(_) => {
                     self.disk.crash(self.random.r#gen());
                     seen.crashes_in_create += 1;
                     if block_on(self.disk.exists(dir())).expect("exists never fails here") {
-                        let (wal, replayed) = open(&self.disk, self.segment_bytes).expect("a whole log or none");
+                        let (wal, replayed) =
+                            open(&self.disk, self.segment_bytes).expect("a whole log or none");
                         assert_eq!(replayed, Model::default().replayed());
                         return wal;
                     }
@@ -197,9 +197,11 @@ impl Writer {
                 seen.conflicts += u64::from(conflict);
                 let term = model.hard_state.term.max(1) + u64::from(conflict);
                 let count = self.random.gen_range(1..6);
-                let entries: Vec<Entry> = (first..first + count).map(|index| entry(index, term, self.data())).collect();
+                let entries: Vec<Entry> =
+                    (first..first + count).map(|index| entry(index, term, self.data())).collect();
                 let commit = self.random.gen_range(commit..first + count);
-                let state = self.random.gen_bool(0.6).then(|| hard_state(term, self.random.gen_range(0..3), commit));
+                let state =
+                    self.random.gen_bool(0.6).then(|| hard_state(term, self.random.gen_range(0..3), commit));
                 self.steps.extend(entries.iter().cloned().map(Step::Entry));
                 self.steps.extend(state.iter().cloned().map(Step::HardState));
                 block_on(wal.append(&entries, state.as_ref()))?;
@@ -293,7 +295,9 @@ impl Writer {
     fn segments(&self) -> Vec<(PathBuf, u64)> {
         let names = block_on(self.disk.list(dir())).expect("the folder is there");
         let paths = names.into_iter().map(|name| dir().join(name));
-        paths.map(|path| (path.clone(), block_on(self.disk.read(&path)).expect("it is there").len() as u64)).collect()
+        paths
+            .map(|path| (path.clone(), block_on(self.disk.read(&path)).expect("it is there").len() as u64))
+            .collect()
     }
 }
 
@@ -373,7 +377,8 @@ fn a_synced_sector_that_reads_as_zeros_is_refused() {
     let disk = CrashDisk::new();
     let mut wal = create(&disk, 1 << 20).expect("creates");
     for index in 1..=20 {
-        block_on(wal.append(&[entry(index, 1, vec![7; 300])], Some(&hard_state(1, 1, index - 1)))).expect("appends");
+        block_on(wal.append(&[entry(index, 1, vec![7; 300])], Some(&hard_state(1, 1, index - 1))))
+            .expect("appends");
         block_on(wal.sync()).expect("syncs");
     }
     let path = dir().join("0000000000000000-0000000000000001.wal");
@@ -382,7 +387,10 @@ fn a_synced_sector_that_reads_as_zeros_is_refused() {
     let error = open(&disk, 1 << 20).map(|_| ()).expect_err("a synced sector is gone");
     let text = error.to_string();
     assert!(text.contains("was written after it had been synced"), "{text}");
-    assert!(text.starts_with("the write-ahead log is corrupt: /wal/0000000000000000-0000000000000001.wal"), "{text}");
+    assert!(
+        text.starts_with("the write-ahead log is corrupt: /wal/0000000000000000-0000000000000001.wal"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -390,7 +398,8 @@ fn a_missing_segment_and_a_foreign_one_are_refused() {
     let disk = CrashDisk::new();
     let mut wal = create(&disk, 500).expect("creates");
     for index in 1..=9 {
-        block_on(wal.append(&[entry(index, 1, vec![7; 300])], Some(&hard_state(1, 1, index)))).expect("appends");
+        block_on(wal.append(&[entry(index, 1, vec![7; 300])], Some(&hard_state(1, 1, index))))
+            .expect("appends");
         block_on(wal.sync()).expect("syncs");
     }
     assert!(wal.segment_count() > 3);
