@@ -17,5 +17,6 @@ compile_error!(
 );
 
 pub mod proto;
+#[cfg(real_server)]
+pub mod real;
 pub mod seam;
-pub mod wal;

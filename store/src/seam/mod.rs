@@ -9,6 +9,8 @@
 //! `rand::thread_rng` (determinism-traps: the simulation interposes the system call under it).
 
 mod clock;
+#[cfg(any(madsim, test))]
+pub mod conformance;
 mod engine;
 mod files;
 mod net;

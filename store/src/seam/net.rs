@@ -74,6 +74,7 @@ impl Router {
     }
 
     /// Adds a service that tonic generated.
+    #[expect(clippy::should_implement_trait, reason = "a builder's step; nobody takes it for addition")]
     pub fn add<S>(mut self, service: S) -> Self
     where
         S: Service<GrpcRequest, Response = GrpcResponse, Error = Infallible>

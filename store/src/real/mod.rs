@@ -1,0 +1,25 @@
+//! The real sides of the seams, and the daemon made of them: what turns the store into `squalld`.
+//!
+//! Each side keeps to its trait's contract and adds no policy of its own; the store above it is byte for byte the
+//! simulated one. This is the one place of the store that names the system: its clocks, its sockets, its files, its
+//! threads, tokio's timers and its runtime (`clippy.toml` forbids them elsewhere).
+//!
+//! Left out: TLS (an `https` URL is refused at start), Unix sockets, and every system but Linux-like ones, since
+//! files are written at an offset (`pwrite`) and locked with `flock`.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the seams' real side is where the system's clocks, timers, sockets, files and threads are reached"
+)]
+
+mod clock;
+mod files;
+mod net;
+mod probe;
+mod tasks;
+
+pub use clock::SystemClock;
+pub use files::SystemFiles;
+pub use net::TcpNet;
+pub use probe::LogProbe;
+pub use tasks::{TokioTasks, abort_on_panic};

@@ -1,0 +1,284 @@
+//! Bodies on their way through the transport: HTTP/2's errors become gRPC's statuses, a deadline ends a stream, a
+//! message over the limit is refused before it is taken in.
+
+use std::{
+    error::Error,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, Sleep, sleep_until},
+};
+use tonic::Status;
+
+use super::deadline;
+use crate::seam::BoxError;
+
+/// A request's body as the caller sends it. It ends with its caller: hyper alone would keep a stream open, and the
+/// server's handler with it, for as long as the request's body has not ended, wanted or not.
+pub(super) struct QuestionBody {
+    inner: tonic::body::Body,
+    /// Its sender lives with the call, then with the response's body.
+    wanted: oneshot::Receiver<()>,
+    given_up: bool,
+}
+
+impl QuestionBody {
+    /// The body, and what the caller keeps for as long as it wants the call.
+    pub fn new(inner: tonic::body::Body) -> (Self, Wanted) {
+        let (keep, wanted) = oneshot::channel();
+        (Self { inner, wanted, given_up: false }, Wanted(keep))
+    }
+}
+
+/// Kept for as long as a call is wanted.
+pub(super) struct Wanted(#[expect(dead_code, reason = "its drop is the message")] oneshot::Sender<()>);
+
+impl Body for QuestionBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.given_up {
+            return Poll::Ready(None);
+        }
+        if Pin::new(&mut self.wanted).poll(cx).is_ready() {
+            self.given_up = true;
+            // hyper resets the stream with the reason that it finds in the error.
+            return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
+        }
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A request's body as the server reads it. It fails only because its caller went away.
+pub(super) struct RequestBody(pub Incoming);
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.0).poll_frame(cx));
+        Poll::Ready(
+            frame.map(|frame| frame.map_err(|error| Status::cancelled(format!("request stream: {error}")))),
+        )
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// A response's body as the server sends it: past the deadline it ends with that status in its trailers.
+pub(super) struct AnswerBody {
+    inner: tonic::body::Body,
+    deadline: Option<Pin<Box<Sleep>>>,
+    ended: bool,
+}
+
+impl AnswerBody {
+    pub fn new(inner: tonic::body::Body, deadline: Option<Instant>) -> Self {
+        Self { inner, deadline: deadline.map(|at| Box::pin(sleep_until(at))), ended: false }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        let Some(sleep) = &mut self.deadline else { return Poll::Pending };
+        ready!(sleep.as_mut().poll(cx));
+        // The handler's stream goes with its body: nothing polls it any more.
+        self.ended = true;
+        self.inner = tonic::body::Body::empty();
+        let mut trailers = http::HeaderMap::new();
+        Poll::Ready(Some(match deadline::exceeded().add_header(&mut trailers) {
+            Ok(()) => Ok(Frame::trailers(trailers)),
+            Err(status) => Err(status),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.deadline.is_some() { SizeHint::default() } else { self.inner.size_hint() }
+    }
+}
+
+/// A response's body as the caller reads it.
+pub(super) struct ResponseBody {
+    inner: Incoming,
+    deadline: Option<Pin<Box<Sleep>>>,
+    limit: MessageLimit,
+    failed: bool,
+    _wanted: Wanted,
+}
+
+impl ResponseBody {
+    pub fn new(inner: Incoming, wanted: Wanted, deadline: Option<Instant>, max_message_bytes: usize) -> Self {
+        let deadline = deadline.map(|at| Box::pin(sleep_until(at)));
+        Self { inner, deadline, limit: MessageLimit::new(max_message_bytes), failed: false, _wanted: wanted }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.failed {
+            return Poll::Ready(None);
+        }
+        let this = &mut *self;
+        let result = match Pin::new(&mut this.inner).poll_frame(cx) {
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(Some(Ok(frame))) => match frame.data_ref().map(|data| this.limit.check(data)) {
+                Some(Err(status)) => Err(status),
+                _ => Ok(frame),
+            },
+            Poll::Ready(Some(Err(error))) => Err(status_of(&error)),
+            Poll::Pending => {
+                let Some(sleep) = &mut this.deadline else { return Poll::Pending };
+                ready!(sleep.as_mut().poll(cx));
+                Err(deadline::exceeded())
+            }
+        };
+        this.failed = result.is_err();
+        Poll::Ready(Some(result))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.failed || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Follows gRPC's framing (a byte of flags, four of length, the message) and refuses a message by its announced
+/// length, before its bytes are collected.
+struct MessageLimit {
+    max: usize,
+    head: [u8; 5],
+    /// Bytes of `head` seen so far.
+    seen: usize,
+    /// Bytes of the current message still to come.
+    left: usize,
+}
+
+impl MessageLimit {
+    fn new(max: usize) -> Self {
+        Self { max, head: [0; 5], seen: 0, left: 0 }
+    }
+
+    fn check(&mut self, mut data: &[u8]) -> Result<(), Status> {
+        while !data.is_empty() {
+            if self.left > 0 {
+                let taken = self.left.min(data.len());
+                self.left -= taken;
+                data = &data[taken..];
+                continue;
+            }
+            self.head[self.seen] = data[0];
+            self.seen += 1;
+            data = &data[1..];
+            if self.seen == self.head.len() {
+                self.seen = 0;
+                self.left =
+                    u32::from_be_bytes([self.head[1], self.head[2], self.head[3], self.head[4]]) as usize;
+                if self.left > self.max {
+                    let what =
+                        format!("grpc: received message larger than max ({} vs. {})", self.left, self.max);
+                    return Err(Status::resource_exhausted(what));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The status of a call that failed in the transport. Only a stream that the server reset by itself says more than
+/// `Unavailable`: the connection is gone, and with it any knowledge of what became of the call.
+pub(super) fn status_of(error: &hyper::Error) -> Status {
+    let reason = error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>())
+        .filter(|error| error.is_reset() && error.is_remote())
+        .and_then(h2::Error::reason);
+    let mut what = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        what = format!("{what}: {cause}");
+        source = cause.source();
+    }
+    match reason {
+        Some(h2::Reason::CANCEL) => Status::cancelled(what),
+        Some(h2::Reason::ENHANCE_YOUR_CALM) => Status::resource_exhausted(what),
+        Some(h2::Reason::INADEQUATE_SECURITY) => Status::permission_denied(what),
+        Some(h2::Reason::REFUSED_STREAM) | None => Status::unavailable(what),
+        Some(_) => Status::internal(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_sees_messages_however_they_are_cut() {
+        let mut wire = Vec::new();
+        for len in [0u32, 3, 10, 7] {
+            wire.push(0);
+            wire.extend(len.to_be_bytes());
+            wire.extend(std::iter::repeat_n(9, len as usize));
+        }
+        for cut in 1..wire.len() {
+            let mut fits = MessageLimit::new(10);
+            assert!(wire.chunks(cut).all(|chunk| fits.check(chunk).is_ok()), "cut into {cut}");
+            let mut tight = MessageLimit::new(9);
+            let failed = wire.chunks(cut).find_map(|chunk| tight.check(chunk).err()).expect("a refusal");
+            assert_eq!(failed.message(), "grpc: received message larger than max (10 vs. 9)");
+        }
+    }
+}

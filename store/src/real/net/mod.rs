@@ -1,0 +1,72 @@
+//! The network: gRPC over HTTP/2 over TCP, by hyper.
+//!
+//! Not tonic's own transport, for three reasons. Its server cannot close its connections at once, which the listener's
+//! contract asks for; its channel serves one connection attempt to one call, so that a hundred calls to a dead member
+//! wait for a hundred time-outs in a row; and it leaves deadlines on streams, limits and cancellation half to the
+//! caller. What this module does instead is what the simulated network does, and one suite holds both to it.
+//!
+//! Sources: gRPC over HTTP/2 (`PROTOCOL-HTTP2.md`: `grpc-timeout`, the table of HTTP/2 error codes), etcd's defaults
+//! for streams and keep-alive.
+
+mod body;
+mod channel;
+mod deadline;
+mod listener;
+
+use std::{io, time::Duration};
+
+use crate::seam::{BoxFuture, Channel, DialOptions, Listener, Net, Router};
+
+/// Bytes that a peer may send on one stream before it must wait: HTTP/2's default, and the simulated network's.
+const STREAM_WINDOW: u32 = 65_535;
+/// The same for all streams of a connection together; more, so that a reader that is slow on one stream does not hold
+/// up the others.
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// A silent connection is probed this often, and given up after as long again without an answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// TCP sockets.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TcpNet;
+
+impl Net for TcpNet {
+    fn listen<'a>(
+        &'a self,
+        address: &'a str,
+        router: Router,
+    ) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move {
+            let listener = listener::TcpListener::bind(address, router)
+                .await
+                .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
+            Ok(Box::new(listener) as Box<dyn Listener>)
+        })
+    }
+
+    fn dial(&self, address: &str, options: DialOptions) -> Channel {
+        Channel::new(channel::TcpChannel::new(address, options))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{real::SystemClock, seam::conformance};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn conforms() {
+        let fixture = conformance::net::Fixture {
+            clock: Arc::new(SystemClock),
+            server: Arc::new(TcpNet),
+            client: Arc::new(TcpNet),
+            address: Box::new(|| {
+                // Bound and released: the system hands out its ephemeral ports in turn, so it stays free for a while.
+                let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("an ephemeral port");
+                probe.local_addr().expect("its address").to_string()
+            }),
+        };
+        conformance::net::run(&fixture).await;
+    }
+}

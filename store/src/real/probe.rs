@@ -1,0 +1,25 @@
+//! What a member tells an observer, as log lines: etcd logs the same facts at the same levels.
+
+use crate::seam::{Probe, ProbeEvent};
+
+/// Logs each fact; entries applied at debug level, since there is one a write.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogProbe;
+
+impl Probe for LogProbe {
+    fn emit(&self, event: ProbeEvent) {
+        match event {
+            ProbeEvent::Applied { index, term, digest } => {
+                tracing::debug!(index = index.0, term = term.0, digest, "entry applied");
+            }
+            ProbeEvent::Role { term, role, leader } => {
+                let leader = leader.map_or_else(|| "none".to_owned(), |id| format!("{:x}", id.0));
+                tracing::info!(term = term.0, ?role, leader, "raft role");
+            }
+            ProbeEvent::TornTailRepaired { bytes } => {
+                tracing::warn!(bytes, "cut a torn record off the end of the write-ahead log");
+            }
+            other => tracing::info!(event = ?other, "member"),
+        }
+    }
+}
