@@ -20,3 +20,4 @@ pub mod proto;
 #[cfg(real_server)]
 pub mod real;
 pub mod seam;
+pub mod wal;

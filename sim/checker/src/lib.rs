@@ -2,4 +2,5 @@
 
 pub mod history;
 pub mod model;
+pub mod read;
 pub mod search;

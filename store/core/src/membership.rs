@@ -228,10 +228,13 @@ mod tests {
 
     #[test]
     fn the_order_of_urls_and_members_does_not_matter_but_the_hour_does() {
-        let (a, b) = ("http://a:1".to_string(), "http://b:2".to_string());
-        assert_eq!(member_id(&[a.clone(), b.clone()], "t", None), member_id(&[b.clone(), a.clone()], "t", None));
-        assert_ne!(member_id(&[a.clone()], "t", Some(1)), member_id(&[a.clone()], "t", Some(2)));
-        assert_ne!(member_id(&[a.clone()], "t", None), member_id(&[a], "u", None));
+        let id = |urls: &[&str], token, secs| {
+            member_id(&urls.iter().map(ToString::to_string).collect::<Vec<_>>(), token, secs)
+        };
+        let (a, b) = ("http://a:1", "http://b:2");
+        assert_eq!(id(&[a, b], "t", None), id(&[b, a], "t", None));
+        assert_ne!(id(&[a], "t", Some(1)), id(&[a], "t", Some(2)));
+        assert_ne!(id(&[a], "t", None), id(&[a], "u", None));
         assert_eq!(cluster_id([MemberId(1), MemberId(2)]), cluster_id([MemberId(2), MemberId(1)]));
     }
 }

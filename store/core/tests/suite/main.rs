@@ -1,0 +1,11 @@
+//! The core's tests from outside, through its public interface alone.
+//!
+//! - `harness.rs`: a member without raft or an engine: a log, a set of durable rows, batches on their way. It can lose the
+//!   latter, and start again.
+//! - `script.rs`: narrated scripts (`tests/scripts`), each showing one behaviour.
+//! - `model.rs`: the same store written as naively as possible; `property.rs`: random entries through both, with crashes.
+//! - `damage.rs`: what becomes of rows that the store did not write.
+
+mod harness;
+
+mod script;

@@ -1,0 +1,319 @@
+//! A disk in memory that can lose its power: the worst that the `Files` contract allows.
+//!
+//! Each file has a durable content and a pending one; each folder durable and pending names. A crash takes, for every
+//! file, sector by sector, one or the other, and any length between; for every name, one or the other. The fates come
+//! from a seeded generator, so a failing case repeats.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use bytes::Bytes;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{
+    seam::{BoxFuture, DirLock, File, Files},
+    wal::record::SECTOR_BYTES,
+};
+
+#[derive(Clone)]
+pub struct CrashDisk(Arc<Mutex<Disk>>);
+
+#[derive(Default)]
+struct Disk {
+    /// Names to contents, as a process sees them.
+    names: BTreeMap<PathBuf, usize>,
+    /// Names as they are on the platter.
+    durable_names: BTreeMap<PathBuf, usize>,
+    dirs: Vec<PathBuf>,
+    contents: Vec<Content>,
+    /// Operations that change the disk, so far; and at which of them the power goes.
+    operations: u64,
+    power_fails_at: Option<u64>,
+    /// The power has gone.
+    dead: bool,
+}
+
+#[derive(Default, Clone)]
+struct Content {
+    pending: Vec<u8>,
+    durable: Vec<u8>,
+}
+
+impl CrashDisk {
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Disk { dirs: vec![PathBuf::from("/")], ..Disk::default() })))
+    }
+
+    /// The power goes during the changing operation that comes after so many others: it happens, as far as unsynced
+    /// things do, but nobody learns of it, and nothing happens after it.
+    pub fn fail_power_after(&self, operations: u64) {
+        let mut disk = self.disk();
+        disk.power_fails_at = Some(disk.operations + operations);
+    }
+
+    /// Power comes back: every unsynced thing is decided.
+    pub fn crash(&self, seed: u64) {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut disk = self.disk();
+        let disk = &mut *disk;
+        // One style a crash, so that the extremes come up often: all dropped, all kept, or mixed.
+        let keep = [0.0, 0.5, 0.9, 1.0][random.gen_range(0..4)];
+        for content in &mut disk.contents {
+            content.lose_power(&mut random, keep);
+        }
+        let mut names = disk.durable_names.clone();
+        let changed: Vec<PathBuf> = disk
+            .names
+            .keys()
+            .chain(disk.durable_names.keys())
+            .filter(|path| disk.names.get(*path) != disk.durable_names.get(*path))
+            .cloned()
+            .collect();
+        for path in changed {
+            if random.gen_bool(keep) {
+                match disk.names.get(&path) {
+                    Some(id) => names.insert(path, *id),
+                    None => names.remove(&path),
+                };
+            }
+        }
+        disk.durable_names = names.clone();
+        disk.names = names;
+        disk.power_fails_at = None;
+        disk.dead = false;
+    }
+
+    /// The process dies, the power stays: nothing is lost, nothing becomes durable.
+    pub fn kill(&self) {
+        let mut disk = self.disk();
+        disk.power_fails_at = None;
+        disk.dead = false;
+    }
+
+    /// Flips one bit, durably.
+    pub fn flip_bit(&self, path: &Path, bit: u64) {
+        self.damage(path, |content| content[(bit / 8) as usize] ^= 1 << (bit % 8));
+    }
+
+    /// Changes a file's durable content behind everybody's back.
+    pub fn damage(&self, path: &Path, how: impl FnOnce(&mut Vec<u8>)) {
+        let mut disk = self.disk();
+        let id = disk.names[path];
+        how(&mut disk.contents[id].pending);
+        disk.contents[id].durable = disk.contents[id].pending.clone();
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().expect("no test panics while it holds the disk")
+    }
+
+    /// Counts a changing operation; after the failing one nothing happens.
+    fn change<T>(&self, how: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
+        let mut disk = self.disk();
+        let gone = || Err(io::Error::other("the power has gone"));
+        if disk.dead {
+            return gone();
+        }
+        disk.operations += 1;
+        let result = how(&mut disk);
+        if disk.power_fails_at.is_some_and(|at| disk.operations > at) {
+            disk.dead = true;
+            return gone();
+        }
+        result
+    }
+}
+
+impl Content {
+    fn lose_power(&mut self, random: &mut ChaCha8Rng, keep: f64) {
+        if self.pending == self.durable {
+            return;
+        }
+        let (short, long) =
+            (self.pending.len().min(self.durable.len()), self.pending.len().max(self.durable.len()));
+        let length = match random.gen_range(0..3) {
+            0 => self.durable.len(),
+            1 => self.pending.len(),
+            _ => random.gen_range(short..=long),
+        };
+        let mut after = self.durable.clone();
+        after.resize(length, 0);
+        for (sector, bytes) in after.chunks_mut(SECTOR_BYTES).enumerate() {
+            let from = sector * SECTOR_BYTES;
+            let to = (from + bytes.len()).min(self.pending.len());
+            if from < to && random.gen_bool(keep) {
+                bytes[..to - from].copy_from_slice(&self.pending[from..to]);
+            }
+        }
+        self.durable.clone_from(&after);
+        self.pending = after;
+    }
+}
+
+fn not_found(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, path.display().to_string())
+}
+
+fn ready<'a, T: Send + 'a>(value: io::Result<T>) -> BoxFuture<'a, io::Result<T>> {
+    Box::pin(async move { value })
+}
+
+impl Files for CrashDisk {
+    fn create<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn File>>> {
+        ready(self.change(|disk| {
+            if disk.names.contains_key(path) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            if !disk.dirs.iter().any(|dir| Some(dir.as_path()) == path.parent()) {
+                return Err(not_found(path));
+            }
+            let id = disk.contents.len();
+            disk.contents.push(Content::default());
+            disk.names.insert(path.to_owned(), id);
+            let file: Box<dyn File> = Box::new(Handle { disk: self.clone(), id });
+            Ok(file)
+        }))
+    }
+
+    fn open<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn File>>> {
+        let id = self.disk().names.get(path).copied();
+        ready(match id {
+            Some(id) => {
+                let file: Box<dyn File> = Box::new(Handle { disk: self.clone(), id });
+                Ok(file)
+            }
+            None => Err(not_found(path)),
+        })
+    }
+
+    fn read<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Bytes>> {
+        let disk = self.disk();
+        let content = disk.names.get(path).map(|id| Bytes::from(disk.contents[*id].pending.clone()));
+        ready(content.ok_or_else(|| not_found(path)))
+    }
+
+    fn list<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<Vec<String>>> {
+        let disk = self.disk();
+        if !disk.dirs.iter().any(|known| known == dir) {
+            return ready(Err(not_found(dir)));
+        }
+        let paths = disk.names.keys().chain(&disk.dirs);
+        let mut names: Vec<String> = paths
+            .filter(|path| path.parent() == Some(dir))
+            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+            .collect();
+        names.sort();
+        ready(Ok(names))
+    }
+
+    fn exists<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<bool>> {
+        let disk = self.disk();
+        ready(Ok(disk.names.contains_key(path) || disk.dirs.iter().any(|dir| dir == path)))
+    }
+
+    fn create_dir_all<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
+        // Folders are durable at once: which of them survive a crash is not what the tests of the log are about.
+        ready(self.change(|disk| {
+            let new: Vec<PathBuf> =
+                dir.ancestors().map(Path::to_owned).filter(|dir| !disk.dirs.contains(dir)).collect();
+            disk.dirs.extend(new);
+            Ok(())
+        }))
+    }
+
+    fn rename<'a>(&'a self, from: &'a Path, to: &'a Path) -> BoxFuture<'a, io::Result<()>> {
+        ready(self.change(|disk| {
+            if let Some(id) = disk.names.remove(from) {
+                disk.names.insert(to.to_owned(), id);
+                return Ok(());
+            }
+            if !disk.dirs.iter().any(|dir| dir == from) {
+                return Err(not_found(from));
+            }
+            let moved = |path: &Path| path.strip_prefix(from).map_or(path.to_owned(), |rest| to.join(rest));
+            disk.dirs =
+                disk.dirs.iter().map(|dir| if dir == from { to.to_owned() } else { moved(dir) }).collect();
+            disk.names = disk.names.iter().map(|(path, id)| (moved(path), *id)).collect();
+            disk.durable_names = disk.durable_names.iter().map(|(path, id)| (moved(path), *id)).collect();
+            Ok(())
+        }))
+    }
+
+    fn remove<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<()>> {
+        ready(self.change(|disk| disk.names.remove(path).map(drop).ok_or_else(|| not_found(path))))
+    }
+
+    fn remove_dir_all<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
+        ready(self.change(|disk| {
+            if !disk.dirs.iter().any(|known| known == dir) {
+                return Err(not_found(dir));
+            }
+            disk.dirs.retain(|known| !known.starts_with(dir));
+            disk.names.retain(|path, _| !path.starts_with(dir));
+            disk.durable_names.retain(|path, _| !path.starts_with(dir));
+            Ok(())
+        }))
+    }
+
+    fn sync_dir<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
+        ready(self.change(|disk| {
+            disk.durable_names.retain(|path, _| path.parent() != Some(dir));
+            let here = disk.names.iter().filter(|(path, _)| path.parent() == Some(dir));
+            let here: Vec<(PathBuf, usize)> = here.map(|(path, id)| (path.clone(), *id)).collect();
+            disk.durable_names.extend(here);
+            Ok(())
+        }))
+    }
+
+    fn lock<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn DirLock>>> {
+        ready(Ok(Box::new(NoLock)))
+    }
+}
+
+struct NoLock;
+impl DirLock for NoLock {}
+
+struct Handle {
+    disk: CrashDisk,
+    id: usize,
+}
+
+impl File for Handle {
+    fn append(&mut self, data: Bytes) -> BoxFuture<'_, io::Result<()>> {
+        ready(self.disk.change(|disk| {
+            disk.contents[self.id].pending.extend_from_slice(&data);
+            Ok(())
+        }))
+    }
+
+    fn read_at(&mut self, offset: u64, len: usize) -> BoxFuture<'_, io::Result<Bytes>> {
+        let disk = self.disk.disk();
+        let content = &disk.contents[self.id].pending;
+        let from = (offset as usize).min(content.len());
+        ready(Ok(Bytes::copy_from_slice(&content[from..(from + len).min(content.len())])))
+    }
+
+    fn sync(&mut self) -> BoxFuture<'_, io::Result<()>> {
+        ready(self.disk.change(|disk| {
+            let content = &mut disk.contents[self.id];
+            content.durable.clone_from(&content.pending);
+            Ok(())
+        }))
+    }
+
+    fn truncate(&mut self, len: u64) -> BoxFuture<'_, io::Result<()>> {
+        ready(self.disk.change(|disk| {
+            disk.contents[self.id].pending.truncate(len as usize);
+            Ok(())
+        }))
+    }
+
+    fn len(&self) -> u64 {
+        self.disk.disk().contents[self.id].pending.len() as u64
+    }
+}

@@ -1,0 +1,386 @@
+//! The open log: create, open, append, sync, cut, release.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use raft::eraftpb::{Entry, HardState, SnapshotMetadata};
+use squall_core::{ClusterId, Index, MemberId};
+
+use super::{
+    WalError,
+    error::Context as _,
+    record::{self, Kind},
+    replay::{Fold, Replayed, SnapshotRecord, encode_metadata, raise_to_snapshot},
+    segment::{self, Name, UNFINISHED},
+};
+use crate::seam::{File, Files};
+
+/// Whose log it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata {
+    /// The member.
+    pub member_id: MemberId,
+    /// Its cluster.
+    pub cluster_id: ClusterId,
+}
+
+/// An open write-ahead log. Appends go to the last segment.
+///
+/// Every method that fails, or whose future is dropped half-way, leaves the log broken: it answers every later call
+/// with an error, because what is on the disk is then unknown. The member stops, and opens the log again.
+pub struct Wal {
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+    segment_bytes: u64,
+    metadata: Metadata,
+    segments: Vec<Name>,
+    file: Box<dyn File>,
+    chain: u32,
+    /// How much of the last segment is durable.
+    durable: u64,
+    hard_state: HardState,
+    last_index: u64,
+    snapshot: Option<SnapshotRecord>,
+    /// The last snapshot record's index, once that record is durable.
+    durable_snapshot: u64,
+    broken: bool,
+}
+
+impl Wal {
+    /// Creates an empty log in `dir`, which must not exist; its parent must. Durable on return, and a crash leaves
+    /// either no `dir` or a whole log.
+    ///
+    /// # Errors
+    /// `Io`; with `AlreadyExists` where `dir` exists.
+    pub async fn create(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        metadata: Metadata,
+        segment_bytes: u64,
+    ) -> Result<Self, WalError> {
+        if files.exists(dir).await.context("looking for", dir)? {
+            return Err(io::Error::from(io::ErrorKind::AlreadyExists))
+                .context("creating the write-ahead log", dir);
+        }
+        let parent = dir.parent().unwrap_or(Path::new(""));
+        let unfinished = dir.with_extension("tmp");
+        if files.exists(&unfinished).await.context("looking for", &unfinished)? {
+            files.remove_dir_all(&unfinished).await.context("removing the unfinished", &unfinished)?;
+        }
+        files.create_dir_all(&unfinished).await.context("creating", &unfinished)?;
+
+        let name = Name { sequence: 0, first_index: 1 };
+        let (head, chain) = head(0, None, &HardState::default(), metadata);
+        let path = name.path(&unfinished);
+        let mut file = files.create(&path).await.context("creating", &path)?;
+        let durable = head.len() as u64;
+        file.append(head).await.context("writing", &path)?;
+        file.sync().await.context("syncing", &path)?;
+        drop(file);
+        files.sync_dir(&unfinished).await.context("syncing the folder", &unfinished)?;
+        files.rename(&unfinished, dir).await.context("renaming into place", dir)?;
+        files.sync_dir(parent).await.context("syncing the folder", parent)?;
+
+        // Opened again under its name for good: a seam need not keep a handle alive over its folder's rename.
+        let path = name.path(dir);
+        let file = files.open(&path).await.context("opening", &path)?;
+        Ok(Self {
+            files,
+            dir: dir.to_owned(),
+            segment_bytes,
+            metadata,
+            segments: vec![name],
+            file,
+            chain,
+            durable,
+            hard_state: HardState::default(),
+            last_index: 0,
+            snapshot: None,
+            durable_snapshot: 0,
+            broken: false,
+        })
+    }
+
+    /// Whether there is a log in `dir`.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub async fn exists(files: &dyn Files, dir: &Path) -> Result<bool, WalError> {
+        files.exists(dir).await.context("looking for", dir)
+    }
+
+    /// Opens the log in `dir`, cuts off a torn tail, and makes durable whatever is left.
+    ///
+    /// # Errors
+    /// `Corrupt` for damage that no crash explains; `Io`.
+    pub async fn open(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        segment_bytes: u64,
+    ) -> Result<(Self, Replayed), WalError> {
+        let segments = segments(&*files, dir).await?;
+        let mut fold = Fold::new();
+        let mut chain = None;
+        let mut last = (0, 0);
+        for (at, name) in segments.iter().enumerate() {
+            let path = name.path(dir);
+            let content = files.read(&path).await.context("reading", &path)?;
+            let scan = segment::scan(&path, &content, chain, at + 1 == segments.len())?;
+            for (offset, record) in &scan.records {
+                fold.record(&path, *offset, record)?;
+            }
+            chain = Some(scan.chain);
+            last = (scan.valid_bytes, content.len() as u64);
+        }
+        let mut replayed = fold.finish()?;
+
+        let (valid, found) = last;
+        let path = segments[segments.len() - 1].path(dir);
+        let mut file = files.open(&path).await.context("opening", &path)?;
+        if valid < found {
+            file.truncate(valid).await.context("cutting the torn tail of", &path)?;
+            replayed.repaired_bytes = Some(found - valid);
+        }
+        // What a crash of the process left unsynced is still in the page cache only.
+        file.sync().await.context("syncing", &path)?;
+        files.sync_dir(dir).await.context("syncing the folder", dir)?;
+
+        let wal = Self {
+            files,
+            dir: dir.to_owned(),
+            segment_bytes,
+            metadata: replayed.metadata,
+            segments,
+            file,
+            chain: chain.unwrap_or_default(),
+            durable: valid,
+            hard_state: replayed.hard_state.clone(),
+            last_index: replayed.last_index().0,
+            durable_snapshot: replayed.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0),
+            snapshot: replayed.snapshot.clone(),
+            broken: false,
+        };
+        Ok((wal, replayed))
+    }
+
+    /// Whose log it is.
+    pub fn metadata(&self) -> Metadata {
+        self.metadata
+    }
+
+    /// The index of the last entry, or of the snapshot where there is none after it.
+    pub fn last_index(&self) -> Index {
+        Index(self.last_index)
+    }
+
+    /// Appends entries, and then a hard state: in this order, so that a commit index never outlives the entries it
+    /// names. Durable after the next [`Wal::sync`]. An entry at or below the last index replaces the log from there.
+    ///
+    /// # Errors
+    /// `Io`.
+    ///
+    /// # Panics
+    /// If the entries leave a gap, or reach below the last snapshot: raft does neither.
+    pub async fn append(
+        &mut self,
+        entries: &[Entry],
+        hard_state: Option<&HardState>,
+    ) -> Result<(), WalError> {
+        let floor = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0);
+        let mut buffer = Vec::new();
+        for entry in entries {
+            assert!(
+                entry.index > floor && entry.index <= self.last_index + 1,
+                "entry {} appended to a log from {floor} (exclusive) to {}",
+                entry.index,
+                self.last_index
+            );
+            self.encode(&mut buffer, Kind::Entry, &encode(entry));
+            self.last_index = entry.index;
+        }
+        if let Some(state) = hard_state {
+            self.encode(&mut buffer, Kind::HardState, &encode(state));
+            self.hard_state = state.clone();
+        }
+        self.write(buffer).await
+    }
+
+    /// Records that the state up to `snapshot.index` is durable outside the log: in the engine, or in a snapshot file.
+    /// The caller has made it so before. Where the log does not hold that entry with that term, its entries are void.
+    ///
+    /// # Errors
+    /// `Io`.
+    ///
+    /// # Panics
+    /// If the index is below an earlier snapshot's.
+    pub async fn append_snapshot_record(&mut self, snapshot: &SnapshotRecord) -> Result<(), WalError> {
+        let floor = self.snapshot.as_ref().map_or(0, |earlier| earlier.index.0);
+        assert!(snapshot.index.0 >= floor, "a snapshot at {} after one at {floor}", snapshot.index);
+        let mut buffer = Vec::new();
+        self.encode(&mut buffer, Kind::Snapshot, &encode_snapshot(snapshot));
+        self.last_index = self.last_index.max(snapshot.index.0);
+        self.snapshot = Some(snapshot.clone());
+        self.write(buffer).await
+    }
+
+    /// Makes everything appended so far durable, and then begins a new segment if this one has reached the limit.
+    /// True where it did.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub async fn sync(&mut self) -> Result<bool, WalError> {
+        self.begin()?;
+        if self.file.len() == self.durable {
+            self.broken = false;
+            return Ok(false);
+        }
+        let path = self.path();
+        self.file.sync().await.context("syncing", &path)?;
+        self.durable = self.file.len();
+        self.durable_snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0);
+        let full = self.durable >= self.segment_bytes;
+        if full {
+            self.cut().await?;
+        }
+        self.broken = false;
+        Ok(full)
+    }
+
+    /// Removes the segments that hold nothing but entries up to `index`, or up to the last durable snapshot record if
+    /// that is lower. Returns how many went. The log keeps at least its last segment.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub async fn release_to(&mut self, index: Index) -> Result<usize, WalError> {
+        self.begin()?;
+        let index = index.0.min(self.durable_snapshot);
+        // All live entries before a segment are below its first index.
+        let keep = self.segments.iter().rposition(|name| name.first_index <= index + 1).unwrap_or(0);
+        for _ in 0..keep {
+            // Oldest first, each made durable before the next: a crash must not leave a gap in the numbers.
+            let path = self.segments[0].path(&self.dir);
+            self.files.remove(&path).await.context("removing", &path)?;
+            self.files.sync_dir(&self.dir).await.context("syncing the folder", &self.dir)?;
+            self.segments.remove(0);
+        }
+        self.broken = false;
+        Ok(keep)
+    }
+
+    /// How many segments the log has.
+    pub fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
+    async fn cut(&mut self) -> Result<(), WalError> {
+        let last = self.segments[self.segments.len() - 1];
+        let name = Name { sequence: last.sequence + 1, first_index: self.last_index + 1 };
+        let mut hard_state = self.hard_state.clone();
+        if let Some(snapshot) = &self.snapshot {
+            raise_to_snapshot(&mut hard_state, snapshot);
+        }
+        let (head, chain) = head(self.chain, self.snapshot.as_ref(), &hard_state, self.metadata);
+        let durable = head.len() as u64;
+
+        let unfinished = self.dir.join(UNFINISHED);
+        let mut file = self.files.create(&unfinished).await.context("creating", &unfinished)?;
+        file.append(head).await.context("writing", &unfinished)?;
+        file.sync().await.context("syncing", &unfinished)?;
+        drop(file);
+        let path = name.path(&self.dir);
+        self.files.rename(&unfinished, &path).await.context("renaming into place", &path)?;
+        self.files.sync_dir(&self.dir).await.context("syncing the folder", &self.dir)?;
+        self.file = self.files.open(&path).await.context("opening", &path)?;
+        self.segments.push(name);
+        self.chain = chain;
+        self.durable = durable;
+        Ok(())
+    }
+
+    fn encode(&mut self, buffer: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
+        self.chain = record::encode(buffer, kind, payload, self.durable, self.chain);
+    }
+
+    async fn write(&mut self, buffer: Vec<u8>) -> Result<(), WalError> {
+        self.begin()?;
+        if !buffer.is_empty() {
+            let path = self.path();
+            self.file.append(Bytes::from(buffer)).await.context("appending to", &path)?;
+        }
+        self.broken = false;
+        Ok(())
+    }
+
+    /// Marks the log broken until the caller has come to its end.
+    fn begin(&mut self) -> Result<(), WalError> {
+        if self.broken {
+            let error = io::Error::other("an earlier write to the log failed or was cut short");
+            return Err(error).context("writing", &self.dir);
+        }
+        self.broken = true;
+        Ok(())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.segments[self.segments.len() - 1].path(&self.dir)
+    }
+}
+
+/// The log's segments in order; what a cut left unfinished is removed. Files of other names are an operator's business.
+async fn segments(files: &dyn Files, dir: &Path) -> Result<Vec<Name>, WalError> {
+    let mut segments = Vec::new();
+    for file in files.list(dir).await.context("listing", dir)? {
+        if file == UNFINISHED {
+            let path = dir.join(&file);
+            files.remove(&path).await.context("removing the unfinished", &path)?;
+        } else if let Some(name) = Name::parse(&file) {
+            segments.push(name);
+        }
+    }
+    segments.sort_unstable();
+    if segments.is_empty() {
+        return Err(WalError::corrupt(dir, 0, "the folder holds no segment"));
+    }
+    for pair in segments.windows(2) {
+        let expected = pair[0].sequence + 1;
+        if pair[1].sequence != expected {
+            let what = format!("segment number {expected} is missing before it");
+            return Err(WalError::corrupt(&pair[1].path(dir), 0, what));
+        }
+    }
+    Ok(segments)
+}
+
+/// A segment's first records, and the chain's value after them.
+fn head(
+    chain: u32,
+    snapshot: Option<&SnapshotRecord>,
+    hard_state: &HardState,
+    metadata: Metadata,
+) -> (Bytes, u32) {
+    let mut head = Vec::new();
+    let mut chain = record::encode(&mut head, Kind::Chain, &chain.to_le_bytes(), 0, chain);
+    if let Some(snapshot) = snapshot {
+        chain = record::encode(&mut head, Kind::Snapshot, &encode_snapshot(snapshot), 0, chain);
+    }
+    chain = record::encode(&mut head, Kind::HardState, &encode(hard_state), 0, chain);
+    chain = record::encode(&mut head, Kind::Metadata, &encode_metadata(metadata), 0, chain);
+    (head.into(), chain)
+}
+
+fn encode_snapshot(snapshot: &SnapshotRecord) -> Vec<u8> {
+    let mut metadata = SnapshotMetadata::default();
+    metadata.set_conf_state(snapshot.conf_state.clone());
+    metadata.index = snapshot.index.0;
+    metadata.term = snapshot.term.0;
+    encode(&metadata)
+}
+
+fn encode<M: protobuf::Message>(message: &M) -> Vec<u8> {
+    // rust-protobuf fails only for a message that lacks a required field; proto3 has none.
+    message.write_to_bytes().expect("a proto3 message always encodes")
+}
