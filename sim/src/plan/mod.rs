@@ -12,6 +12,11 @@ mod planner;
 mod schedule;
 mod target;
 
+pub(crate) use planner::fault_names;
 pub use planner::plan;
 pub use schedule::{Injection, Schedule, ScheduledFault};
+pub(crate) use schedule::{ScheduleFile, nanos};
 pub use target::{Candidate, Target};
+
+#[cfg(test)]
+mod tests;

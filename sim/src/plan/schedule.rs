@@ -143,6 +143,8 @@ impl ScheduledFault {
             mode: fault.mode.unwrap_or(Mode::One),
             value: fault.value.unwrap_or(0),
         };
+        // An action on the whole cluster chooses nobody.
+        let draw = if fault.action.has_target() { draw } else { 0 };
         ScheduledFault { at_ns, id, target, draw, duration, injection }
     }
 

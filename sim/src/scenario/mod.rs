@@ -15,14 +15,26 @@
 
 mod duration;
 mod fault;
+mod load;
+mod refusal;
 mod types;
+mod validate;
+mod validate_fault;
+mod yaml;
 
 pub use duration::{Window, format_duration, parse_duration};
 pub use fault::{
     Action, Compact, Crash, Direction, Fault, ForceNewCluster, Latency, Mode, Partition, Peers,
     ReplaceMember, RestoreSnapshot, RoleSelector, Selector, SlowFsync, Unsynced,
 };
+pub use load::{ScenarioFile, load, parse, parse_schedule};
+pub use refusal::Refusal;
 pub use types::{
     API_VERSION, COUNTERS, CheckerName, Cluster, Disk, Expect, Final, Metadata, Mix, Network, Outcome,
     PlantedBug, Scenario, Spec, Workload, WorkloadKind, default_settle,
 };
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) use tests::compare as compare_golden;

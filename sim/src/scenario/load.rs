@@ -1,0 +1,224 @@
+//! From paths to scenarios: files and folders, read, checked, and ordered by name.
+
+use super::duration::Window;
+use super::refusal::{Refusal, did_you_mean, one_of};
+use super::types::{API_VERSION, Scenario};
+use super::{validate, yaml};
+use crate::plan::{Schedule, ScheduleFile, ScheduledFault, fault_names, nanos};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// More than any person writes; a file of gigabytes is refused before it is in memory.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A scenario and the file that it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScenarioFile {
+    /// The file, as it was named on the command line or found in a folder.
+    pub path: PathBuf,
+    /// The file's text, kept for the run folder.
+    pub text: String,
+    /// What it says.
+    pub scenario: Scenario,
+}
+
+/// Reads scenario files, and folders of them with all their subfolders, ordered by the scenarios' names.
+///
+/// # Errors
+/// The first refusal: a path that does not exist, a folder without scenarios, a file that does not read, two
+/// scenarios of one name, a name that is not its file's stem.
+pub fn load(paths: &[PathBuf]) -> Result<Vec<ScenarioFile>, Refusal> {
+    let mut files: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for path in paths {
+        let meta = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+        let mut found = Vec::new();
+        if meta.is_dir() {
+            collect(path, &mut found)?;
+            if found.is_empty() {
+                return Err(Refusal::of(
+                    path,
+                    "the folder holds no scenario: expected at least one file that ends in .yaml or .yml",
+                ));
+            }
+        } else {
+            found.push(path.clone());
+        }
+        for file in found {
+            // A file that is named twice, or once itself and once by its folder, is one scenario.
+            let identity = fs::canonicalize(&file).map_err(|error| unreadable(&file, &error))?;
+            files.entry(identity).or_insert(file);
+        }
+    }
+    let mut scenarios: BTreeMap<String, ScenarioFile> = BTreeMap::new();
+    for path in files.into_values() {
+        let text = read_text(&path)?;
+        let scenario = parse(&path, &text)?;
+        let name = scenario.metadata.name.clone();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let at_name = || yaml::locate(&text, &[yaml::Step::Key("metadata"), yaml::Step::Key("name")]);
+        if name != stem {
+            return Err(Refusal::at(
+                &path,
+                at_name(),
+                format!(
+                    "metadata.name: `{name}` is not the file's stem: write `{stem}`, or rename the file to {name}.yaml"
+                ),
+            ));
+        }
+        if let Some(other) = scenarios.get(&name) {
+            return Err(Refusal::at(
+                &path,
+                at_name(),
+                format!(
+                    "metadata.name: `{name}` is taken by {}: rename one of the two",
+                    other.path.display()
+                ),
+            ));
+        }
+        scenarios.insert(name, ScenarioFile { path, text, scenario });
+    }
+    Ok(scenarios.into_values().collect())
+}
+
+/// Reads a scenario's text. `path` only names it in errors.
+///
+/// # Errors
+/// What is wrong, with its place.
+pub fn parse(path: &Path, text: &str) -> Result<Scenario, Refusal> {
+    header(path, text, "Scenario")?;
+    let scenario: Scenario = yaml::read(path, text)?;
+    validate::scenario(path, text, &scenario)?;
+    Ok(scenario)
+}
+
+/// Reads a schedule's text, as [`Schedule::to_yaml`] or a person wrote it, for use with `scenario`.
+///
+/// # Errors
+/// What is wrong, with its place.
+pub fn parse_schedule(path: &Path, text: &str, scenario: &Scenario) -> Result<Schedule, Refusal> {
+    header(path, text, "Schedule")?;
+    let file: ScheduleFile = yaml::read(path, text)?;
+    validate::schedule(path, text, scenario, &file.faults)?;
+    let faults = file
+        .faults
+        .iter()
+        .zip(fault_names(&file.faults))
+        .map(|(fault, id)| {
+            let duration = fault.duration.map(|window| window.from);
+            ScheduledFault::draw(fault, id, nanos(fault.at.from), duration, fault.draw.unwrap_or(0))
+        })
+        .collect();
+    Ok(Schedule::new(faults))
+}
+
+/// The two keys that say how to read the rest. Read first, so that a file of another version is not reproached with
+/// its unknown keys.
+fn header(path: &Path, text: &str, kind: &str) -> Result<(), Refusal> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    #[derive(Default)]
+    struct Header {
+        api_version: Option<String>,
+        kind: Option<String>,
+    }
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        let message =
+            format!("the file is empty: expected a {kind}, which begins with `apiVersion: {API_VERSION}`");
+        return Err(Refusal::at(path, (1, 1), message));
+    }
+    let header: Header = yaml::read(path, text)?;
+    let place = |key| yaml::locate(text, &[yaml::Step::Key(key)]);
+    match header.api_version.as_deref() {
+        Some(API_VERSION) => {}
+        Some(other) => {
+            let message = format!("apiVersion: unknown version `{other}`: this build reads `{API_VERSION}`");
+            return Err(Refusal::at(path, place("apiVersion"), message));
+        }
+        None => {
+            let message =
+                format!("the key `apiVersion` is missing: begin the file with `apiVersion: {API_VERSION}`");
+            return Err(Refusal::at(path, (1, 1), message));
+        }
+    }
+    match header.kind.as_deref() {
+        Some(written) if written == kind => Ok(()),
+        Some(other) => {
+            let hint = did_you_mean(other, [kind]);
+            let message = format!("kind: unknown kind `{other}`, expected {}{hint}", one_of([kind]));
+            Err(Refusal::at(path, place("kind"), message))
+        }
+        None => Err(Refusal::at(path, (1, 1), format!("the key `kind` is missing: add `kind: {kind}`"))),
+    }
+}
+
+/// The YAML files below a folder, in the order of their paths. Hidden entries are passed over.
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Refusal> {
+    let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.map_err(|error| unreadable(folder, &error))?.path());
+    }
+    paths.sort();
+    for path in paths {
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+            continue;
+        }
+        // Links to folders are not followed: they may lead back.
+        let meta = fs::symlink_metadata(&path).map_err(|error| unreadable(&path, &error))?;
+        if meta.is_dir() {
+            collect(&path, found)?;
+        } else if path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// A file's text: UTF-8, and of a size that a person writes.
+pub(crate) fn read_text(path: &Path) -> Result<String, Refusal> {
+    let meta = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if meta.is_dir() {
+        return Err(Refusal::of(path, "this is a folder: expected a file"));
+    }
+    if meta.len() > MAX_BYTES {
+        return Err(Refusal::of(
+            path,
+            format!("the file has {} bytes: expected a scenario of at most {MAX_BYTES}", meta.len()),
+        ));
+    }
+    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = valid.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        Refusal::at(path, (line, column), "this byte is not UTF-8: expected YAML text; is it the right file?")
+    })
+}
+
+/// A path that cannot be read, with the nearest name beside it if it does not exist.
+pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Refusal {
+    if error.kind() != std::io::ErrorKind::NotFound {
+        return Refusal::of(path, format!("cannot be read: {error}"));
+    }
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .map(|entries| {
+            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        })
+        .unwrap_or_default();
+    names.sort();
+    let written = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let hint = did_you_mean(&written, names.iter().map(String::as_str));
+    let missing =
+        if folder.is_dir() { String::new() } else { format!(" (nor is the folder {})", folder.display()) };
+    Refusal::of(path, format!("no such file or folder{missing}{hint}"))
+}
+
+impl Window {
+    /// Whether it leaves nothing to draw.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.from == self.to
+    }
+}

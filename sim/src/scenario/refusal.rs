@@ -1,0 +1,128 @@
+//! Why a file is not run: one paragraph that names its place, what was expected, and what to write instead.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A refusal of something that a person wrote or asked for. Nothing has run. The exit status is 64.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Line and column, both from 1, where the place is inside a file.
+    pub place: Option<(usize, usize)>,
+    /// What is wrong, what was expected, and the remedy.
+    pub message: String,
+}
+
+impl Refusal {
+    /// About a file or folder as a whole.
+    pub fn of(path: &Path, message: impl Into<String>) -> Refusal {
+        Refusal { path: path.into(), place: None, message: one_paragraph(message.into()) }
+    }
+
+    /// About a place in a file.
+    pub fn at(path: &Path, place: (usize, usize), message: impl Into<String>) -> Refusal {
+        Refusal { path: path.into(), place: Some(place), message: one_paragraph(message.into()) }
+    }
+}
+
+/// Control characters that were quoted from the file, escaped: the paragraph stays one line of the terminal.
+fn one_paragraph(message: String) -> String {
+    if !message.contains(char::is_control) {
+        return message;
+    }
+    message
+        .chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect()
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write!(out, "{}", self.path.display())?;
+        if let Some((line, column)) = self.place {
+            write!(out, ":{line}:{column}")?;
+        }
+        write!(out, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// `; did you mean ...?`, if one of the known names is near enough to what was written; otherwise nothing.
+pub(crate) fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(written, known).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+/// The known name that is nearest, if it is within a third of the written one's length (at least two) in edits.
+fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let fold = |text: &str| -> Vec<char> {
+        text.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).flat_map(char::to_lowercase).collect()
+    };
+    // A name of megabytes is no misspelling, and the distance costs the product of the lengths.
+    if written.chars().count() > 100 {
+        return None;
+    }
+    let folded = fold(written);
+    let limit = (folded.len() / 3).max(2);
+    known
+        .into_iter()
+        .map(|name| (distance(&folded, &fold(name)), name))
+        .filter(|(edits, name)| *edits <= limit && *edits < name.chars().count())
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, name)| name)
+}
+
+/// Edits (insert, delete, replace, swap of neighbours) that turn one into the other: optimal string alignment.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = match (i, j) {
+                (0, j) => j,
+                (i, 0) => i,
+                (i, j) => {
+                    let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                    let mut best = replace.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                    if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                        best = best.min(rows[i - 2][j - 2] + 1);
+                    }
+                    best
+                }
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+/// The names as a list for people: `a`, `b` or `c`.
+pub(crate) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        None => "nothing".into(),
+        Some((only, [])) => only.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_what_is_near_and_nothing_else() {
+        let known = ["crash", "restart", "pause", "partition", "replaceMember", "diskStall"];
+        for (written, suggestion) in [
+            ("crsh", "; did you mean `crash`?"),
+            ("carsh", "; did you mean `crash`?"),
+            ("replace-member", "; did you mean `replaceMember`?"),
+            ("disk_stal", "; did you mean `diskStall`?"),
+            ("explode", ""),
+            ("", ""),
+        ] {
+            assert_eq!(did_you_mean(written, known), suggestion, "{written}");
+        }
+        assert_eq!(one_of(["a", "b", "c"]), "`a`, `b` or `c`");
+        assert_eq!(one_of(["a"]), "`a`");
+    }
+}

@@ -1,0 +1,311 @@
+//! What the reader accepts, and the table of what it refuses, word for word.
+//!
+//! The table's answers stand in `sim/tests/golden/bad-input.txt`. `SQUALL_GOLDEN=write cargo test -p squall` writes
+//! them anew; then read the difference.
+
+use super::*;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A good scenario in which every refusal below makes one change.
+const GOOD: &str = "\
+apiVersion: squall/v1
+kind: Scenario
+metadata:
+  name: drill
+spec:
+  seeds: [1, 2]
+  cluster:
+    members: 3
+    snapshotCount: 100
+  network: {latency: 1ms}
+  workloads:
+    - {type: kv, clients: 4, rate: 200, requestTimeout: 1s}
+  timeLimit: 20s
+  faults:
+    - name: lose-leader
+      at: 4s..6s
+      action: crash
+      selector: {role: leader}
+      mode: one
+      duration: 3s
+    - name: backup
+      at: 2s
+      action: snapshotSave
+    - at: 12s
+      action: restoreSnapshot
+      restoreSnapshot: {snapshot: backup}
+  final: {settle: 8s}
+  expect:
+    outcome: valid
+    counters: [leaderChanges]
+";
+
+/// What to replace by what in [`GOOD`], under a name.
+const BAD: &[(&str, &str, &str)] = &[
+    ("unknown version", "squall/v1", "squall/v2"),
+    ("unknown kind", "kind: Scenario", "kind: Senario"),
+    ("no version", "apiVersion: squall/v1\n", ""),
+    ("no kind", "kind: Scenario\n", ""),
+    ("unknown key at the top", "kind: Scenario\n", "kind: Scenario\nextra: 1\n"),
+    ("unknown key in spec", "  seeds: [1, 2]", "  seds: [1, 2]"),
+    ("unknown key in a block", "snapshotCount: 100", "snapshotCuont: 100"),
+    ("unknown key in a fault", "      mode: one", "      moed: one"),
+    ("kebab-case key", "snapshotCount: 100", "snapshot-count: 100"),
+    ("duplicate key", "    members: 3\n", "    members: 3\n    members: 5\n"),
+    ("duplicate key in a fault", "      at: 2s\n", "      at: 2s\n      at: 3s\n"),
+    ("missing key", "  timeLimit: 20s\n", ""),
+    ("missing at", "    - at: 12s\n      action", "    - action"),
+    ("text for a number", "members: 3", "members: three"),
+    ("fraction for a number", "members: 3", "members: 2.5"),
+    ("negative number", "members: 3", "members: -3"),
+    ("number for a list", "seeds: [1, 2]", "seeds: 7"),
+    ("list for a mapping", "network: {latency: 1ms}", "network: [1ms]"),
+    ("mapping for a text", "selector: {role: leader}", "selector: {role: {leader: 1}}"),
+    ("nothing for a list", "seeds: [1, 2]", "seeds:"),
+    ("text for a boolean", "{settle: 8s}", "{heal: maybe}"),
+    ("duration without unit", "timeLimit: 20s", "timeLimit: 20"),
+    ("negative duration", "duration: 3s", "duration: -3s"),
+    ("unknown unit", "duration: 3s", "duration: 3sec"),
+    ("backward window", "at: 4s..6s", "at: 6s..4s"),
+    ("zero duration", "duration: 3s", "duration: 0s"),
+    ("broken YAML", "metadata:\n", "metadata: {\n"),
+    ("tab", "  seeds: [1, 2]", "\tseeds: [1, 2]"),
+    ("two documents", "kind: Scenario\n", "kind: Scenario\n---\n"),
+    ("unknown action", "action: crash", "action: crsh"),
+    ("unknown action, far from all", "action: crash", "action: explode"),
+    ("unknown role", "role: leader", "role: boss"),
+    ("unknown mode", "mode: one", "mode: some"),
+    ("unknown workload", "type: kv", "type: queue"),
+    ("unknown checker", "outcome: valid", "outcome: invalid\n    checker: linearisability"),
+    ("unknown counter", "[leaderChanges]", "[leaderChange]"),
+    ("counter twice", "[leaderChanges]", "[leaderChanges, leaderChanges]"),
+    ("missing block", "action: crash", "action: latency"),
+    ("block of another action", "mode: one", "mode: one\n      partition: {direction: both}"),
+    ("fault after the time limit", "at: 12s", "at: 21s"),
+    ("fault that lasts too long", "duration: 3s", "duration: 3s..15s"),
+    ("duration of an instant", "action: snapshotSave", "action: snapshotSave\n      duration: 1s"),
+    ("every nothing", "duration: 3s", "duration: 3s\n      every: 0s"),
+    ("selector without a field", "selector: {role: leader}", "selector: {}"),
+    ("selector with two fields", "{role: leader}", "{role: leader, names: [m1]}"),
+    ("selector of a whole-cluster action", "- at: 12s\n", "- at: 12s\n      selector: {role: leader}\n"),
+    ("unknown member", "{role: leader}", "{names: [m4]}"),
+    ("member twice", "{role: leader}", "{names: [m1, m1]}"),
+    ("two leaders", "mode: one", "mode: fixed\n      value: 2"),
+    ("majority of leaders", "mode: one", "mode: majority"),
+    ("fixed without value", "mode: one", "mode: fixed"),
+    ("value without fixed", "mode: one", "mode: one\n      value: 2"),
+    ("too many percent", "mode: one", "mode: fixed-percent\n      value: 101"),
+    ("fixed none", "mode: one", "mode: fixed\n      value: 0"),
+    ("crash of the stopped", "role: leader", "role: stopped"),
+    ("many survivors", "action: snapshotSave", "action: snapshotSave\n      mode: all"),
+    ("unknown fault", "{role: leader}", "{sameAs: lose-leeder}"),
+    ("unknown snapshot", "snapshot: backup", "snapshot: bakup"),
+    ("snapshot of a crash", "snapshot: backup", "snapshot: lose-leader"),
+    ("snapshot too late", "at: 2s", "at: 12s"),
+    ("two faults of one name", "name: backup", "name: lose-leader"),
+    ("bad fault name", "name: backup", "name: back up"),
+    (
+        "partition of everybody",
+        "action: crash\n      selector: {role: leader}\n      mode: one",
+        "action: partition\n      mode: all",
+    ),
+    ("bad name", "name: drill", "name: Drill 1"),
+    ("no seeds", "seeds: [1, 2]", "seeds: []"),
+    ("seed twice", "seeds: [1, 2]", "seeds: [2, 2]"),
+    ("no members", "members: 3", "members: 0"),
+    ("too many members", "members: 3", "members: 10"),
+    ("tiny segments", "snapshotCount: 100", "walSegmentBytes: 100"),
+    ("hasty elections", "snapshotCount: 100", "electionTimeout: 300ms"),
+    ("endless latency", "{latency: 1ms}", "{latency: 2m}"),
+    ("no workload", "    - {type: kv, clients: 4, rate: 200, requestTimeout: 1s}\n", "    []\n"),
+    ("no clients", "clients: 4", "clients: 0"),
+    ("no request time", "requestTimeout: 1s", "requestTimeout: 0s"),
+    ("weightless mix", "type: kv,", "type: kv, mix: {get: 0},"),
+    ("mix of another type", "type: kv,", "type: register, mix: {get: 1, range: 1},"),
+    ("no time", "timeLimit: 20s", "timeLimit: 0s"),
+    ("canary without checker", "outcome: valid", "outcome: invalid"),
+    ("checker without canary", "outcome: valid", "checker: raft"),
+    ("within without canary", "outcome: valid", "within: 5"),
+    ("within nothing", "outcome: valid", "outcome: invalid\n    checker: raft\n    within: 0"),
+    ("planted bug that nobody knows", "members: 3", "members: 3\n    plantedBug: everything"),
+];
+
+fn refusal(text: &str) -> String {
+    match parse(Path::new("drill.yaml"), text) {
+        Ok(_) => "ACCEPTED".into(),
+        Err(refusal) => refusal.to_string(),
+    }
+}
+
+#[test]
+fn the_good_one_is_good() {
+    let scenario = parse(Path::new("drill.yaml"), GOOD).unwrap();
+    assert_eq!(scenario.metadata.name, "drill");
+    let spec = &scenario.spec;
+    assert_eq!(spec.seeds, [1, 2]);
+    assert_eq!(spec.cluster, Cluster { snapshot_count: 100, ..Cluster::default() });
+    assert_eq!(spec.network.latency, Duration::from_millis(1));
+    assert_eq!(spec.workloads[0].name(), "kv");
+    assert_eq!(spec.workloads[0].mix(), WorkloadKind::Kv.default_mix());
+    assert_eq!(spec.longest(), Duration::from_secs(28));
+    let fault = &spec.faults[0];
+    assert_eq!(fault.at, Window { from: Duration::from_secs(4), to: Duration::from_secs(6) });
+    assert_eq!(fault.selector.as_ref().unwrap().role, Some(RoleSelector::Leader));
+    assert_eq!(spec.faults[2].restore_snapshot.as_ref().unwrap().pause, Duration::from_secs(1));
+    assert_eq!(spec.expect.min_operations_before, 50);
+}
+
+#[test]
+fn what_is_written_reads_back() {
+    let scenario = parse(Path::new("drill.yaml"), GOOD).unwrap();
+    let text = serde_yaml::to_string(&scenario).unwrap();
+    assert_eq!(parse(Path::new("again.yaml"), &text).unwrap(), scenario);
+}
+
+#[test]
+fn bad_input_is_refused_word_for_word() {
+    let mut answers = String::new();
+    let mut case = |name: &str, text: &str| {
+        let answer = refusal(text);
+        assert!(!answer.contains('\n'), "{name}: one paragraph, not several: {answer}");
+        assert!(answer.starts_with("drill.yaml:"), "{name}: was accepted, or names no place: {answer}");
+        writeln!(answers, "# {name}\n{answer}\n").unwrap();
+    };
+    for (name, find, replace) in BAD {
+        assert!(GOOD.contains(find), "{name}: the good scenario has no `{find}`");
+        case(name, &GOOD.replacen(find, replace, 1));
+    }
+    case("empty file", "");
+    case("nothing but a comment", "# soon\n");
+    case("nothing but null", "~\n");
+    case("no mapping", "just a sentence\n");
+    case(
+        "a cluster of one has no follower",
+        &GOOD.replace("members: 3", "members: 1").replace("leader}", "follower}"),
+    );
+    case(
+        "a cluster of one has no minority",
+        &GOOD
+            .replace("members: 3", "members: 1")
+            .replace("mode: one", "mode: minority")
+            .replace("{role: leader}", "{role: running}"),
+    );
+    case(
+        "a cluster of one replaces nobody",
+        &GOOD.replace("members: 3", "members: 1").replace("action: snapshotSave", "action: replaceMember"),
+    );
+    compare("bad-input.txt", &answers);
+}
+
+#[test]
+fn bad_schedules_are_refused_word_for_word() {
+    let scenario = parse(Path::new("drill.yaml"), GOOD).unwrap();
+    let good = "apiVersion: squall/v1\nkind: Schedule\nfaults:\n- name: stop\n  at: 5s\n  action: pause\n  selector: {names: [m1]}\n  duration: 1s\n  draw: 7\n";
+    parse_schedule(Path::new("schedule.yaml"), good, &scenario).unwrap();
+    let mut answers = String::new();
+    for (name, find, replace) in [
+        ("a scenario", "kind: Schedule", "kind: Scenario"),
+        ("a window", "at: 5s", "at: 5s..6s"),
+        ("a drawn duration", "duration: 1s", "duration: 1s..2s"),
+        ("a repetition", "draw: 7", "every: 2s"),
+        ("a member of another scenario", "[m1]", "[m9]"),
+        ("after the time limit", "at: 5s", "at: 50s"),
+        ("a missing block", "action: pause", "action: slowFsync"),
+        ("not even YAML", "name: stop", "name: {stop"),
+    ] {
+        let answer = parse_schedule(Path::new("schedule.yaml"), &good.replace(find, replace), &scenario);
+        writeln!(answers, "# {name}\n{}\n", answer.expect_err(name)).unwrap();
+    }
+    compare("bad-schedules.txt", &answers);
+}
+
+#[test]
+fn bad_paths_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("drill.yaml"), GOOD).unwrap();
+    fs::write(at("other.yaml"), GOOD).unwrap();
+    fs::write(at("binary.yaml"), b"apiVersion: squall/v1\nkind: \xff\n").unwrap();
+    fs::write(at("long.yaml"), vec![b'#'; (1 << 20) + 1]).unwrap();
+    fs::create_dir_all(at("empty/deeper")).unwrap();
+    fs::create_dir_all(at("twice/deeper")).unwrap();
+    fs::write(at("twice/drill.yaml"), GOOD).unwrap();
+    fs::write(at("twice/deeper/drill.yaml"), GOOD).unwrap();
+    let refused = |names: &[&str]| {
+        let paths: Vec<PathBuf> = names.iter().map(|name| at(name)).collect();
+        load(&paths).unwrap_err().to_string().replace(&*folder.path().to_string_lossy(), "")
+    };
+    assert_eq!(refused(&["dril.yaml"]), "/dril.yaml: no such file or folder; did you mean `drill.yaml`?");
+    assert_eq!(
+        refused(&["nowhere/drill.yaml"]),
+        "/nowhere/drill.yaml: no such file or folder (nor is the folder /nowhere)"
+    );
+    assert_eq!(
+        refused(&["empty"]),
+        "/empty: the folder holds no scenario: expected at least one file that ends in .yaml or .yml"
+    );
+    assert_eq!(
+        refused(&["other.yaml"]),
+        "/other.yaml:4:9: metadata.name: `drill` is not the file's stem: write `other`, or rename the file to drill.yaml"
+    );
+    assert_eq!(
+        refused(&["binary.yaml"]),
+        "/binary.yaml:2:7: this byte is not UTF-8: expected YAML text; is it the right file?"
+    );
+    assert_eq!(
+        refused(&["long.yaml"]),
+        "/long.yaml: the file has 1048577 bytes: expected a scenario of at most 1048576"
+    );
+    assert_eq!(
+        refused(&["twice"]),
+        "/twice/drill.yaml:4:9: metadata.name: `drill` is taken by /twice/deeper/drill.yaml: rename one of the two"
+    );
+    // The same file, named twice, is one scenario.
+    let both = load(&[at("drill.yaml"), at("empty/../drill.yaml")]).unwrap();
+    assert_eq!(both.len(), 1);
+}
+
+#[test]
+fn hostile_yaml_is_refused_without_harm() {
+    let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+    let laughs = (0..20).fold("a0: &a0 [x, x]\n".to_string(), |text, n| {
+        format!("{text}a{}: &a{} [*a{n}, *a{n}, *a{n}, *a{n}]\n", n + 1, n + 1)
+    });
+    for text in [
+        deep.as_str(),
+        &laughs,
+        "&a [*a]",
+        "? [complex, key]\n: 1\n",
+        "!tag {a: 1}",
+        "\u{feff}kind: x",
+        "--- |",
+    ] {
+        let answer = refusal(text);
+        assert!(answer.starts_with("drill.yaml"), "{answer}");
+        assert!(answer.len() < 400, "{answer}");
+    }
+}
+
+proptest::proptest! {
+    /// Whatever a slip of the keyboard does to a good file: read or refused, never a panic, always a place.
+    #[test]
+    fn a_slip_of_the_keyboard_never_panics(at in 0..GOOD.len(), cut in 0usize..8, put in "[ -~\\n]{0,4}") {
+        let end = (at + cut).min(GOOD.len());
+        let text = format!("{}{put}{}", &GOOD[..at], &GOOD[end..]);
+        if let Err(refusal) = parse(Path::new("drill.yaml"), &text) {
+            proptest::prop_assert!(!refusal.to_string().contains('\n'));
+        }
+    }
+}
+
+pub(crate) fn compare(file: &str, answers: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+    if std::env::var_os("SQUALL_GOLDEN").is_some_and(|value| value == "write") {
+        fs::write(&path, answers).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    assert!(golden == answers, "{} differs from what is answered now:\n{answers}", path.display());
+}
