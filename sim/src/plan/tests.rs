@@ -113,7 +113,7 @@ fn modes_count_from_the_whole_cluster() {
         assert!(size - minority > size / 2, "{size}");
         assert_eq!(hit(Mode::All, 0), size);
         assert_eq!(hit(Mode::Fixed, 2), size.min(2));
-        assert_eq!(hit(Mode::FixedPercent, 50), (size + 1) / 2, "{size}");
+        assert_eq!(hit(Mode::FixedPercent, 50), size.div_ceil(2), "{size}");
         assert_eq!(hit(Mode::FixedPercent, 1), 1);
     }
 }

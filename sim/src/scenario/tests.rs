@@ -269,6 +269,32 @@ fn bad_paths_are_refused() {
 }
 
 #[test]
+fn the_scenarios_that_we_ship_are_good_and_short() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let all = load(&[folder]).unwrap_or_else(|refusal| panic!("{refusal}"));
+    let names: Vec<&str> = all.iter().map(|file| file.scenario.metadata.name.as_str()).collect();
+    // These names stay for good.
+    for drill in [
+        "single-node-loss-follower",
+        "single-node-loss-leader",
+        "majority-loss",
+        "force-new-cluster",
+        "restore-from-snapshot",
+    ] {
+        assert!(names.contains(&drill), "{drill} is missing from {names:?}");
+    }
+    assert!(names.is_sorted(), "{names:?}");
+    for file in &all {
+        let spec = &file.scenario.spec;
+        assert!(spec.longest() <= Duration::from_secs(30), "{}: {:?}", file.path.display(), spec.longest());
+        assert!(!file.scenario.metadata.description.is_empty(), "{}", file.path.display());
+        let canary = file.path.parent().is_some_and(|folder| folder.ends_with("canary"));
+        assert_eq!(canary, spec.cluster.planted_bug.is_some(), "{}", file.path.display());
+        assert_eq!(canary, spec.expect.outcome == Outcome::Invalid, "{}", file.path.display());
+    }
+}
+
+#[test]
 fn hostile_yaml_is_refused_without_harm() {
     let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
     let laughs = (0..20).fold("a0: &a0 [x, x]\n".to_string(), |text, n| {
