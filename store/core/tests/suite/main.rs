@@ -6,6 +6,8 @@
 //! - `model.rs`: the same store written as naively as possible; `property.rs`: random entries through both, with crashes.
 //! - `damage.rs`: what becomes of rows that the store did not write.
 
+mod damage;
 mod harness;
-
+mod model;
+mod property;
 mod script;

@@ -1,0 +1,271 @@
+//! Random logs through the core and through the naive model, with compaction steps, lost batches and restarts between.
+//!
+//! Three members apply the same log. The first is tormented: its compactions stop half-way, its engine loses batches, it
+//! restarts and replays. The second never takes a compaction step, the third always takes all of them. All three must
+//! answer as the model does, raise the events that the model raises, and agree on digest and HashKV.
+//!
+//! The seed is fixed, so that `cargo test` does the same every time; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` widen it.
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{Config, RngSeed};
+use squall_core::*;
+
+use crate::harness::{Entry, Member};
+use crate::model::{KEYS, Model};
+
+pub fn config() -> Config {
+    let mut config = Config { failure_persistence: None, ..Config::default() };
+    if config.rng_seed == RngSeed::Random {
+        config.rng_seed = RngSeed::Fixed(2013);
+    }
+    config
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_core_behaves_as_the_model(actions in vec(action(), 1..80)) {
+        let mut world = World::new();
+        for action in actions {
+            world.perform(action);
+        }
+        world.compare_all();
+    }
+}
+
+/// What happens next.
+#[derive(Clone, Debug)]
+enum Action {
+    Apply(Command),
+    Empty,
+    Range(RangeRequest),
+    ReadTxn(TxnRequest),
+    Step(usize),
+    Flush,
+    /// Crash; of the pending batches, this share in percent is durable.
+    Crash(usize),
+}
+
+struct World {
+    model: Model,
+    tormented: Member,
+    lazy: Member,
+    eager: Member,
+}
+
+impl World {
+    fn new() -> World {
+        let (tormented, lazy, eager) = Default::default();
+        World { model: Model::new(), tormented, lazy, eager }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Apply(command) => self.apply(command),
+            Action::Empty => {
+                for member in [&mut self.tormented, &mut self.lazy, &mut self.eager] {
+                    assert_eq!(member.apply(Entry::Empty).reply, Ok(Reply::Done));
+                }
+            }
+            Action::Range(request) => {
+                let expected = self.model.range(&request);
+                for member in [&self.tormented, &self.lazy, &self.eager] {
+                    assert_eq!(member.state.range(&request), expected, "{request:?}");
+                }
+            }
+            Action::ReadTxn(request) => {
+                let expected = self.model.read_txn(&request);
+                for member in [&self.tormented, &self.lazy, &self.eager] {
+                    assert_eq!(member.state.txn_read(&request), expected, "{request:?}");
+                }
+            }
+            Action::Step(limit) => {
+                let _ = self.tormented.step(limit);
+                self.tormented.check();
+            }
+            Action::Flush => self.tormented.flush(),
+            Action::Crash(percent) => {
+                self.tormented.crash(self.tormented.pending() * percent / 100);
+                self.tormented.check();
+                self.compare_all();
+            }
+        }
+    }
+
+    fn apply(&mut self, command: Command) {
+        let (reply, events) = self.model.apply(&command);
+        for member in [&mut self.tormented, &mut self.lazy, &mut self.eager] {
+            let applied = member.apply(Entry::Command(command.clone()));
+            assert_eq!(applied.reply, reply, "{command:?}");
+            assert_eq!(applied.events, events, "{command:?}");
+        }
+        while self.eager.step(3).is_some() {}
+        self.tormented.check();
+        let digests = [&self.tormented, &self.lazy, &self.eager].map(|member| member.state.digest());
+        assert_eq!(digests, [digests[0]; 3], "the members' digests differ after {command:?}");
+    }
+
+    /// Compare everything that can be read, at every revision, those beyond both ends included.
+    fn compare_all(&self) {
+        let everything =
+            RangeRequest { key: "a".into(), range_end: Bytes::from_static(&[0]), ..RangeRequest::default() };
+        for revision in self.model.compacted.max(0) - 1..=self.model.revision() + 1 {
+            let request = RangeRequest { revision: Revision(revision), ..everything.clone() };
+            let (range, hash) = (self.model.range(&request), self.model.hash(revision));
+            for member in [&self.tormented, &self.lazy, &self.eager] {
+                assert_eq!(member.state.range(&request), range, "at {revision}");
+                let found = member.state.hash_kv(Revision(revision)).map(|found| found.hash);
+                assert_eq!(found, hash, "the hash at {revision}, compacted {}", self.model.compacted);
+            }
+        }
+        for member in [&self.tormented, &self.lazy, &self.eager] {
+            assert_eq!(member.state.revision(), Revision(self.model.revision()));
+            assert_eq!(member.state.compact_revision(), Revision(self.model.compacted));
+            member.check();
+        }
+    }
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        8 => put().prop_map(|put| Action::Apply(Command::Put(put))),
+        4 => delete().prop_map(|delete| Action::Apply(Command::DeleteRange(delete))),
+        8 => txn(true).prop_map(|txn| Action::Apply(Command::Txn(txn))),
+        3 => revision().prop_map(|revision| {
+            Action::Apply(Command::Compact(CompactionRequest { revision, physical: false }))
+        }),
+        1 => Just(Action::Empty),
+        3 => range().prop_map(Action::Range),
+        2 => txn(false).prop_map(Action::ReadTxn),
+        4 => (1..6usize).prop_map(Action::Step),
+        1 => Just(Action::Flush),
+        2 => (0..=100usize).prop_map(Action::Crash),
+    ]
+}
+
+fn key() -> impl Strategy<Value = Bytes> {
+    prop_oneof![40 => select(&KEYS[..]).prop_map(Bytes::from_static), 1 => Just(Bytes::new())]
+}
+
+fn range_end() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        4 => Just(Bytes::new()),
+        1 => Just(Bytes::from_static(&[0])),
+        2 => select(&KEYS[..]).prop_map(Bytes::from_static),
+    ]
+}
+
+fn value() -> impl Strategy<Value = Bytes> {
+    select(&["", "x", "y", "z"][..]).prop_map(Bytes::from)
+}
+
+fn revision() -> impl Strategy<Value = Revision> {
+    (-2..50i64).prop_map(Revision)
+}
+
+fn revision_or_newest() -> impl Strategy<Value = Revision> {
+    prop_oneof![3 => Just(Revision(0)), 1 => revision()]
+}
+
+fn put() -> impl Strategy<Value = PutRequest> {
+    let rarely = || prop::bool::weighted(0.1);
+    (key(), value(), prop::bool::weighted(0.02), any::<bool>(), rarely(), rarely()).prop_map(
+        |(key, value, lease, prev_kv, ignore_value, ignore_lease)| PutRequest {
+            key,
+            // Mostly as it should be: a value that is kept is not given.
+            value: if ignore_value && prev_kv { Bytes::new() } else { value },
+            lease: LeaseId(i64::from(lease)),
+            prev_kv,
+            ignore_value,
+            ignore_lease,
+        },
+    )
+}
+
+fn delete() -> impl Strategy<Value = DeleteRangeRequest> {
+    (key(), range_end(), any::<bool>()).prop_map(|(key, range_end, prev_kv)| DeleteRangeRequest {
+        key,
+        range_end,
+        prev_kv,
+    })
+}
+
+fn range() -> impl Strategy<Value = RangeRequest> {
+    let order = select(&[SortOrder::None, SortOrder::None, SortOrder::Ascend, SortOrder::Descend][..]);
+    let target = select(
+        &[
+            SortTarget::Key,
+            SortTarget::Key,
+            SortTarget::Version,
+            SortTarget::Create,
+            SortTarget::Mod,
+            SortTarget::Value,
+        ][..],
+    );
+    let bound = || prop_oneof![9 => Just(Revision(0)), 1 => revision()];
+    let flags = (any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1));
+    (
+        (key(), range_end(), -1..5i64, revision_or_newest()),
+        (order, target, flags),
+        (bound(), bound(), bound(), bound()),
+    )
+        .prop_map(|((key, range_end, limit, revision), (sort_order, sort_target, flags), bounds)| {
+            RangeRequest {
+                key,
+                range_end,
+                limit,
+                revision,
+                sort_order,
+                sort_target,
+                serializable: flags.0,
+                keys_only: flags.1,
+                count_only: flags.2,
+                min_mod_revision: bounds.0,
+                max_mod_revision: bounds.1,
+                min_create_revision: bounds.2,
+                max_create_revision: bounds.3,
+            }
+        })
+}
+
+fn compare() -> impl Strategy<Value = Compare> {
+    let result = select(
+        &[CompareResult::Equal, CompareResult::NotEqual, CompareResult::Less, CompareResult::Greater][..],
+    );
+    let target = prop_oneof![
+        (0..4i64).prop_map(CompareTarget::Version),
+        revision_or_newest().prop_map(CompareTarget::Create),
+        revision_or_newest().prop_map(CompareTarget::Mod),
+        value().prop_map(CompareTarget::Value),
+        (0..2i64).prop_map(|lease| CompareTarget::Lease(LeaseId(lease))),
+    ];
+    (result, target, key(), range_end()).prop_map(|(result, target, key, range_end)| Compare {
+        result,
+        target,
+        key,
+        range_end,
+    })
+}
+
+fn txn(writes: bool) -> impl Strategy<Value = TxnRequest> {
+    let leaf = if writes {
+        prop_oneof![
+            4 => put().prop_map(RequestOp::Put),
+            2 => delete().prop_map(RequestOp::DeleteRange),
+            2 => range().prop_map(RequestOp::Range),
+        ]
+        .boxed()
+    } else {
+        range().prop_map(RequestOp::Range).boxed()
+    };
+    fn of(op: impl Strategy<Value = RequestOp> + Clone) -> impl Strategy<Value = TxnRequest> {
+        (vec(compare(), 0..3), vec(op.clone(), 0..4), vec(op, 0..3))
+            .prop_map(|(compare, success, failure)| TxnRequest { compare, success, failure })
+    }
+    let op = leaf.prop_recursive(2, 12, 3, |op| of(op).prop_map(RequestOp::Txn));
+    of(op)
+}
