@@ -2,4 +2,4 @@
 
 mod result;
 
-pub use result::{Failure, OperationCounts, RunOptions, RunResult, TraceLine, Verdict};
+pub use result::{Failure, OperationCounts, RunOptions, RunResult, Verdict};

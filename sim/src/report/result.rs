@@ -6,15 +6,31 @@ use squall_checker::history::RunHistory;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What a run is asked for, beside its scenario and seed. None of it may change what happens in the run.
-#[derive(Debug, Clone, Default)]
+/// What a run is asked for, beside its scenario and seed. None of it may change what happens in the run, but a schedule.
+///
+/// Logs are not among it: whoever calls the runner sets a `tracing` default on the calling thread, and the world takes
+/// it along to the run's own thread.
+#[derive(Debug, Clone)]
 pub struct RunOptions {
     /// Keep the trace.
     pub trace: bool,
-    /// The filter for the run's logs, in the notation of `tracing_subscriber::EnvFilter`; `None`: no logs.
-    pub log: Option<String>,
     /// The schedule to apply, in place of the one that the scenario and the seed plan.
     pub schedule: Option<Schedule>,
+    /// How long the run may take in real time; then the watchdog prints `reproduce` and ends the process with status 70.
+    pub wall_limit: Duration,
+    /// The line that reproduces the run.
+    pub reproduce: String,
+}
+
+impl Default for RunOptions {
+    fn default() -> RunOptions {
+        RunOptions {
+            trace: false,
+            schedule: None,
+            wall_limit: Duration::from_secs(300),
+            reproduce: String::new(),
+        }
+    }
 }
 
 /// Everything that a run made.
@@ -38,8 +54,9 @@ pub struct RunResult {
     pub schedule: Schedule,
     /// What `history.jsonl` holds: what the clients did, and what the harness noted beside it.
     pub history: RunHistory,
-    /// The lines of `trace.jsonl`, if [`RunOptions::trace`] asked for them.
-    pub trace: Option<Vec<TraceLine>>,
+    /// The text of `trace.jsonl`, one JSON object a line, if [`RunOptions::trace`] asked for it: what the world did, for
+    /// the reader, never for a verdict.
+    pub trace: Option<String>,
     /// Why the harness itself failed, if it did. Then the verdict means nothing, and the exit status is 70.
     pub harness_error: Option<String>,
 }
@@ -87,18 +104,4 @@ pub struct OperationCounts {
     pub fail: u64,
     /// May have happened.
     pub info: u64,
-}
-
-/// One line of `trace.jsonl`: what the world did, for the reader, never for a verdict.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TraceLine {
-    /// Virtual time in nanoseconds since the start of the run.
-    pub at_ns: u64,
-    /// The node concerned; absent: the world.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
-    /// What kind of event: `fault`, `role`, `message`, `disk`, `snapshot`, `log`, ….
-    pub kind: String,
-    /// What happened, in a line.
-    pub text: String,
 }
