@@ -63,6 +63,16 @@ impl Model for CasRegister {
         is_read_only(input, output)
     }
 
+    fn can_become_legal<'a>(
+        &self,
+        state: &Value,
+        input: &RegisterInput,
+        output: &RegisterOutput,
+        between: impl Iterator<Item = (&'a RegisterInput, Option<&'a RegisterOutput>)>,
+    ) -> bool {
+        can_become_legal(*state, input, output, between)
+    }
+
     fn describe(&self, input: &RegisterInput, output: Option<&RegisterOutput>) -> String {
         describe(input, output)
     }
@@ -95,6 +105,25 @@ pub(super) fn is_read_only(input: &RegisterInput, output: Option<&RegisterOutput
         (RegisterInput::Cas { from, to }, _) => from == to,
         _ => false,
     }
+}
+
+/// A read waits for a write or a compare-and-set to its value; a compare-and-set that said no, for any to another.
+pub(super) fn can_become_legal<'a>(
+    state: Value,
+    input: &RegisterInput,
+    output: &RegisterOutput,
+    mut between: impl Iterator<Item = (&'a RegisterInput, Option<&'a RegisterOutput>)>,
+) -> bool {
+    let fits = |value: Value| match (input, output) {
+        (RegisterInput::Read, RegisterOutput::Read(read)) => *read == value,
+        (RegisterInput::Cas { from, .. }, RegisterOutput::Cas(false)) => *from != value,
+        _ => true,
+    };
+    fits(state)
+        || between.any(|(other, _)| match other {
+            RegisterInput::Read => false,
+            RegisterInput::Write(value) | RegisterInput::Cas { to: value, .. } => fits(*value),
+        })
 }
 
 pub(super) fn describe(input: &RegisterInput, output: Option<&RegisterOutput>) -> String {

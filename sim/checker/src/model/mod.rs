@@ -11,12 +11,14 @@
 //! 2. **Read-only means read-only.** Where [`Model::is_read_only`] says true, no legal step of that operation with
 //!    that output changes any state whatsoever. It is not enough that it changes nothing in the present state: a
 //!    register's `write 1` changes nothing where the value is 1 already, and may still be needed later.
-//! 3. **Keys are all that is touched.** An operation with the keys `K` ([`Model::keys`]) neither reads nor changes
+//! 3. **Out of reach means out of reach.** Where [`Model::can_become_legal`] says false, no sequence of the operations
+//!    that it was given makes the operation legal.
+//! 4. **Keys are all that is touched.** An operation with the keys `K` ([`Model::keys`]) neither reads nor changes
 //!    anything that an operation with keys disjoint from `K` reads or changes. Then linearizability is local
 //!    (Herlihy and Wing 1990, theorem 1; Horn and Kroening 2015 call it P-compositionality), and the connected
 //!    components of the keys are judged apart.
 //!
-//! The property tests hold every model of this crate to the three.
+//! The property tests hold every model of this crate to the four.
 //!
 //! What a model leaves out: time, clients (put the client into the input where it matters, as a lock's owner does),
 //! and chance.
@@ -43,9 +45,9 @@ pub trait Model: Sync {
     /// The object's state. It is compared, hashed and kept by the thousand: keep it small, and share what is large.
     type State: Clone + Eq + Hash + Debug + Send;
     /// What a client asks. Two operations with equal inputs are taken to be interchangeable in their effect.
-    type Input: Clone + Eq + Hash + Debug + Send + Sync;
+    type Input: Clone + Eq + Hash + Debug + Send + Sync + 'static;
     /// What the object answers.
-    type Output: Clone + Eq + Hash + Debug + Send + Sync;
+    type Output: Clone + Eq + Hash + Debug + Send + Sync + 'static;
 
     /// The state before the first operation.
     fn initial(&self) -> Self::State;
@@ -66,6 +68,20 @@ pub trait Model: Sync {
     /// whether it does so whatever it answers. `false` is always sound, only slower.
     fn is_read_only(&self, _input: &Self::Input, _output: Option<&Self::Output>) -> bool {
         false
+    }
+
+    /// Whether, from `state`, operations among `between` could lead, each taken any number of times and in any order, to a
+    /// state in which `input` may be answered with `output`. `true` is always sound, only slower. The search asks it
+    /// of the read-only operation that returned first, and gives up a configuration from which that is out of reach:
+    /// a register whose next read returned a value that it does not hold and nobody is about to write.
+    fn can_become_legal<'a>(
+        &self,
+        _state: &Self::State,
+        _input: &Self::Input,
+        _output: &Self::Output,
+        _between: impl Iterator<Item = (&'a Self::Input, Option<&'a Self::Output>)>,
+    ) -> bool {
+        true
     }
 
     /// The keys that the operation reads or changes; empty means all of them. Empty is always sound, only slower.

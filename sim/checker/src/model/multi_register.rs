@@ -96,6 +96,37 @@ impl Model for MultiRegister {
         input.iter().all(|micro| matches!(micro, MicroOp::Read(_)))
     }
 
+    /// Each read waits for a write of its value.
+    fn can_become_legal<'a>(
+        &self,
+        state: &MultiState,
+        input: &Vec<MicroOp>,
+        output: &ReadValues,
+        mut between: impl Iterator<Item = (&'a Vec<MicroOp>, Option<&'a ReadValues>)>,
+    ) -> bool {
+        if !self.is_read_only(input, Some(output)) {
+            return true;
+        }
+        let mut waiting: Vec<(&Arc<str>, Value)> = Vec::new();
+        for (micro, read) in input.iter().zip(output) {
+            let Some(read) = read else { continue };
+            let place = state.binary_search_by(|(key, _)| key.as_ref().cmp(micro.key().as_ref()));
+            let value = place.map_or_else(|_| self.initial_of(micro.key()), |at| state[at].1);
+            if value != *read {
+                waiting.push((micro.key(), *read));
+            }
+        }
+        while !waiting.is_empty() {
+            let Some((other, _)) = between.next() else { return false };
+            for micro in other {
+                if let MicroOp::Write(key, value) = micro {
+                    waiting.retain(|(name, wanted)| *name != key || wanted != value);
+                }
+            }
+        }
+        true
+    }
+
     fn keys(&self, input: &Vec<MicroOp>) -> Vec<String> {
         input.iter().map(|micro| micro.key().to_string()).collect()
     }

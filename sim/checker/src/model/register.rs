@@ -31,6 +31,16 @@ impl Model for Register {
         matches!(input, RegisterInput::Read)
     }
 
+    fn can_become_legal<'a>(
+        &self,
+        state: &Value,
+        input: &RegisterInput,
+        output: &RegisterOutput,
+        between: impl Iterator<Item = (&'a RegisterInput, Option<&'a RegisterOutput>)>,
+    ) -> bool {
+        cas_register::can_become_legal(*state, input, output, between)
+    }
+
     fn describe(&self, input: &RegisterInput, output: Option<&RegisterOutput>) -> String {
         cas_register::describe(input, output)
     }

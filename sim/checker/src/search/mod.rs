@@ -31,6 +31,10 @@
 //!   ambiguous operations, or has one of them later, or sorts two neighbours; so an order that is least in that sense
 //!   exists, and it passes (j) everywhere. The rule uses nothing but the model's steps; that a register's write needs
 //!   its value to be read, or a lock's release to be followed by an acquisition, comes out of it.
+//! - **(o)** *A configuration is given up if the read-only operation that returned first can never become legal.* All
+//!   that may come before it was called before it returned; [`Model::can_become_legal`](crate::model::Model) is told
+//!   those operations. If it says no, `L` does not exist. This one cuts short how far an illegal history is followed,
+//!   see below.
 //! - **partition**: operations on keys that never meet are judged apart (locality, Herlihy and Wing 1990).
 //!
 //! Together: by induction over the number of completed operations that remain. If (e) applies, it leads to a
@@ -40,9 +44,13 @@
 //! the search gets to `x`. A configuration right after an ambiguous operation is remembered with that operation and
 //! the state before it, since (j) depends on them.
 //!
-//! The same replacements hold for an order that only covers what returned before a given instant. So the greatest
-//! first return that the search meets does not depend on the order in which it tries things, and neither does the
-//! blamed operation, whose return that is. Knossos blames the same one.
+//! # Blame
+//! The blamed operation is the completed one whose return no order gets past: all that returned before it can be
+//! covered by one, together with it they cannot. That is a property of the history, and Knossos blames the same one.
+//! All replacements but (o) hold for an order that only covers what returned before a given instant, too, so the
+//! greatest first return that a search without (o) meets is the blamed one's, in whichever order it tries things. With
+//! (o) it may give up a configuration early; then the blamed return lies between the greatest that it met and the
+//! greatest that it found out of reach, and searches for an order up to a return between the two close in on it.
 //!
 //! # Budgets and threads
 //! A budget counts steps (operations tried), states and bytes, never seconds. Parts are searched in rounds, each with
@@ -105,14 +113,11 @@ pub fn check<M: Model>(
 
     if let Some(index) = illegal {
         let search = searches.swap_remove(index);
-        let deepest = search.deepest().expect("an illegal part has an operation that does not fit");
-        return Verdict::Illegal(Violation {
-            part: parts[index].clone(),
-            blamed: deepest.blamed,
-            prefix: deepest.prefix,
-            states: deepest.states,
-            effort: effort(std::slice::from_ref(&search)),
-        });
+        drop(searches);
+        let part = &parts[index];
+        let again =
+            |goal| PartSearch::new(model, operations, part, budget.states, memo_bytes).with_goal(goal);
+        return Verdict::Illegal(blame(search, part, budget.steps, again));
     }
     let effort = effort(&searches);
     if let Some(index) = searches.iter().position(|search| search.status() != Status::Valid) {
@@ -186,6 +191,48 @@ fn search_in_rounds<M: Model>(searches: &[Mutex<PartSearch<'_, M>>], options: &O
             return None;
         }
         allowance = allowance.saturating_mul(8);
+    }
+}
+
+/// Finds the blamed operation of an illegal part between the deepest point that its search met and the latest return
+/// that it found impossible to cover. `again` makes a search for an order up to a return.
+fn blame<'h, M: Model>(
+    search: PartSearch<'h, M>,
+    part: &[usize],
+    max_steps: u64,
+    again: impl Fn(u32) -> PartSearch<'h, M>,
+) -> Violation<M::State> {
+    let mut effort = effort(std::slice::from_ref(&search));
+    let mut deepest = search.deepest().expect("an illegal part has an operation that does not fit");
+    let mut impossible = search.impossible();
+    drop(search);
+    let mut exact = true;
+    while deepest.limit < impossible {
+        let goal = deepest.limit + (impossible - deepest.limit) / 2;
+        let mut search = again(goal);
+        let status = search.run(max_steps, || false);
+        effort.steps += search.steps();
+        match status {
+            Status::Illegal => impossible = search.impossible().min(goal),
+            Status::Valid => {}
+            Status::Running | Status::OutOfStates => {
+                exact = false;
+                break;
+            }
+        }
+        if let Some(found) = search.deepest()
+            && found.limit > deepest.limit
+        {
+            deepest = found;
+        }
+    }
+    Violation {
+        part: part.to_vec(),
+        blamed: deepest.blamed,
+        exact,
+        prefix: deepest.prefix,
+        states: deepest.states,
+        effort,
     }
 }
 

@@ -16,6 +16,8 @@ use crate::model::{Model, Operation, Outcome};
 use std::collections::BTreeMap;
 
 const NONE: u32 = u32::MAX;
+/// How far ahead the search looks for a read-only operation that must become legal, in calls and returns.
+const LOOK_AHEAD: usize = 64;
 /// How many different states of the deepest frontier are kept for the report.
 const MAX_FRONTIER_STATES: usize = 8;
 
@@ -24,7 +26,7 @@ const MAX_FRONTIER_STATES: usize = 8;
 pub(super) enum Status {
     /// Not decided yet.
     Running,
-    /// All completed operations are linearized.
+    /// All completed operations are linearized, as far as the goal asks.
     Valid,
     /// Every order was tried.
     Illegal,
@@ -92,6 +94,8 @@ impl Frame {
 /// The deepest point that a search has reached.
 #[derive(Clone, Debug)]
 pub(super) struct Deepest<S> {
+    /// The rank of the first return that is not covered.
+    pub(super) limit: u32,
     /// The linearized operations, in order.
     pub(super) prefix: Vec<usize>,
     /// The states in which the longest prefixes end, as far as kept.
@@ -111,6 +115,8 @@ pub(super) struct PartSearch<'h, M: Model> {
     linearized: Vec<u64>,
     used_ambiguous: Vec<u64>,
     remaining: usize,
+    /// Completed operations that returned later need not be linearized.
+    goal: u32,
     frames: Vec<Frame>,
     entering: bool,
     memo: Memo,
@@ -123,6 +129,8 @@ pub(super) struct PartSearch<'h, M: Model> {
     deepest_path: Vec<u32>,
     deepest_states: Vec<StateId>,
     deepest_blamed: u32,
+    /// The latest return that a configuration was given up for as out of reach; zero for none.
+    out_of_reach: u32,
     /// How much of `deepest_path` the current path still shares.
     shared: usize,
 }
@@ -184,6 +192,8 @@ impl<'h, M: Model> PartSearch<'h, M> {
             linearized: vec![0; n / 64 + 2],
             used_ambiguous: vec![0; (first_bit as usize).div_ceil(64)],
             remaining: n,
+            goal: u32::MAX,
+            out_of_reach: 0,
             frames: vec![Frame::new(Transitions::<M>::INITIAL)],
             entering: true,
             memo: Memo::new(memo_bytes),
@@ -257,10 +267,23 @@ impl<'h, M: Model> PartSearch<'h, M> {
     /// The deepest point reached. There is one once the search has met an operation that it could not commit at once.
     pub(super) fn deepest(&self) -> Option<Deepest<M::State>> {
         (self.deepest_blamed != NONE).then(|| Deepest {
+            limit: self.deepest_limit,
             prefix: self.operations_of(&self.deepest_path),
             states: self.deepest_states.iter().map(|id| self.transitions.state(*id).clone()).collect(),
             blamed: self.completed[self.deepest_blamed as usize].op,
         })
+    }
+
+    /// For [`Status::Illegal`]: the rank of a return such that no order covers all returns up to it. It is no less
+    /// than the deepest point's, and equal to it where nothing was given up that might have got further.
+    pub(super) fn impossible(&self) -> u32 {
+        self.deepest_limit.max(self.out_of_reach)
+    }
+
+    /// Asks for an order of the operations that returned up to the rank `goal` only; the others may be in it.
+    pub(super) fn with_goal(mut self, goal: u32) -> Self {
+        self.goal = goal;
+        self
     }
 
     fn operations_of(&self, path: &[u32]) -> Vec<usize> {
@@ -308,6 +331,16 @@ impl<'h, M: Model> PartSearch<'h, M> {
         let blamed = node - n;
         let limit = self.completed[blamed as usize].ret_rank;
         self.note_depth(blamed, limit);
+        if limit > self.goal {
+            self.status = Status::Valid;
+            return;
+        }
+        if let Some(waiting) = self.out_of_reach(first, state) {
+            self.out_of_reach = self.out_of_reach.max(waiting);
+            self.entering = false;
+            self.back();
+            return;
+        }
         let frame = self.top();
         frame.limit = limit;
         frame.cursor = first;
@@ -318,6 +351,52 @@ impl<'h, M: Model> PartSearch<'h, M> {
         if remember && !self.remember(first, blamed) {
             self.back();
         }
+    }
+
+    /// The rank of the return of the read-only operation that returned first, if the model says that it cannot become
+    /// legal any more (o).
+    fn out_of_reach(&self, first: u32, state: StateId) -> Option<u32> {
+        let n = self.completed.len() as u32;
+        let mut node = first;
+        let mut target = None;
+        for _ in 0..LOOK_AHEAD {
+            match node.checked_sub(n) {
+                None => {}
+                Some(at) if at >= n => return None,
+                Some(at) => {
+                    let op = &self.completed[at as usize];
+                    if op.ret_rank > self.goal {
+                        return None;
+                    }
+                    if op.read_only {
+                        target = Some(at);
+                        break;
+                    }
+                }
+            }
+            node = self.next[node as usize];
+        }
+        let target = target?;
+        let waiting = self.completed[target as usize].ret_rank;
+        let mut at = first;
+        // Completed operations called before the target returned, then ambiguous ones.
+        let completed = std::iter::from_fn(|| {
+            while at != target + n {
+                let node = at;
+                at = self.next[at as usize];
+                if node < n && node != target {
+                    return Some(self.completed[node as usize].class);
+                }
+            }
+            None
+        });
+        let ambiguous = self.ambiguous.iter().filter_map(|class| {
+            let &(_, call_rank) = class.ops.get(class.used as usize)?;
+            (call_rank < waiting).then_some(class.class)
+        });
+        let class = self.completed[target as usize].class;
+        let between = completed.chain(ambiguous);
+        (!self.transitions.can_become_legal(state, class, between)).then_some(waiting)
     }
 
     /// Takes the next operation that may come, if there is one.

@@ -257,6 +257,29 @@ impl Model for Automaton {
         (0..self.table.len() as u8)
             .all(|state| self.step(&state, input, output).is_none_or(|after| after == state))
     }
+
+    fn can_become_legal<'a>(
+        &self,
+        state: &u8,
+        input: &u8,
+        output: &u8,
+        between: impl Iterator<Item = (&'a u8, Option<&'a u8>)>,
+    ) -> bool {
+        let between: Vec<_> = between.collect();
+        let mut reached = vec![*state];
+        let mut at = 0;
+        while let Some(&state) = reached.get(at) {
+            at += 1;
+            for (input, output) in &between {
+                if let Some(after) = self.step(&state, input, *output)
+                    && !reached.contains(&after)
+                {
+                    reached.push(after);
+                }
+            }
+        }
+        reached.iter().any(|state| self.step(state, input, Some(output)).is_some())
+    }
 }
 
 impl Sample for Automaton {

@@ -78,6 +78,21 @@ impl<'h, M: Model> Transitions<'h, M> {
         }
     }
 
+    /// Whether operations of the classes `between` could make one of `class`, which was answered, legal.
+    pub(super) fn can_become_legal(
+        &self,
+        state: StateId,
+        class: ClassId,
+        between: impl Iterator<Item = ClassId>,
+    ) -> bool {
+        let Class { input, output: Some(output) } = self.classes[class as usize] else { return true };
+        let between = between.map(|class| {
+            let class = &self.classes[class as usize];
+            (class.input, class.output)
+        });
+        self.model.can_become_legal(&self.states[state as usize], input, output, between)
+    }
+
     pub(super) fn state(&self, id: StateId) -> &M::State {
         &self.states[id as usize]
     }

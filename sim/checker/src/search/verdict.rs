@@ -37,7 +37,7 @@ impl Default for Options {
 }
 
 /// How much work a check was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Effort {
     /// Operations tried.
     pub steps: u64,
@@ -81,6 +81,9 @@ pub struct Violation<S> {
     /// The completed operation whose return no order gets past: those that returned before it can be linearized,
     /// together with it they cannot. It does not depend on the order of the search.
     pub blamed: usize,
+    /// Whether `blamed` is certain. Where the budget ran out on the way to it, it is the furthest that was found, and
+    /// a later operation may be the one.
+    pub exact: bool,
     /// A longest linearizable prefix: an order of operations of the part with all that returned before the blamed
     /// one did.
     pub prefix: Vec<usize>,
