@@ -264,6 +264,27 @@ impl Model {
         Ok(response)
     }
 
+    // --- what is kept ----------------------------------------------------------------------------------------------
+
+    /// The changes that are on record once the last compaction is done, and whether each is a delete: all those after the
+    /// compact revision; of those up to it, each key's newest, but a delete only if it lies at the compact revision.
+    pub fn survivors(&self) -> BTreeSet<(Rev, bool)> {
+        let survives = |(rev, key, kv): &&(Rev, Bytes, Option<KeyValue>)| {
+            rev.main > self.compacted
+                || self.newest_change(key, self.compacted) == Some(*rev)
+                    && (kv.is_some() || rev.main == self.compacted)
+        };
+        self.changes.iter().filter(survives).map(|(rev, _, kv)| (*rev, kv.is_none())).collect()
+    }
+
+    fn newest_change(&self, key: &Bytes, upto: i64) -> Option<Rev> {
+        self.changes
+            .iter()
+            .filter(|(rev, other, _)| other == key && rev.main <= upto)
+            .map(|change| change.0)
+            .max()
+    }
+
     // --- the hash --------------------------------------------------------------------------------------------------
 
     /// HashKV from the definition: every change ever made, and whether it counts.
@@ -276,15 +297,12 @@ impl Model {
         }
         let at = if revision > 0 { revision } else { self.revision() };
         // The newest change of a key up to a revision is what a compaction there keeps of it.
-        let newest = |key: &Bytes, upto: i64| {
-            self.changes.iter().filter(|(rev, other, _)| other == key && rev.main <= upto).map(|c| c.0).max()
-        };
         let nothing_left = self.snapshots[at as usize].is_empty();
         let mut bytes = b"key".to_vec();
         for (rev, key, kv) in self.changes.iter().filter(|(rev, ..)| rev.main <= at) {
             if rev.main <= self.compacted {
                 let upto = if nothing_left { self.compacted } else { at };
-                if newest(key, upto) != Some(*rev) || kv.is_none() {
+                if self.newest_change(key, upto) != Some(*rev) || kv.is_none() {
                     continue;
                 }
             }
