@@ -81,6 +81,7 @@ fn every_jepsen_etcd_log_gets_its_verdict() {
     assert!(judged >= 52, "{judged} logs");
 }
 
+#[expect(clippy::disallowed_methods, reason = "the time that a check took is printed, and decides nothing")]
 #[test]
 fn every_porcupine_kv_history_gets_its_verdict() {
     let Some(folder) = histories() else { return };
