@@ -64,6 +64,7 @@
 //! and Kroening, *Faster linearizability checking via P-compositionality*, 2015; the designs of Porcupine and Knossos.
 
 mod memo;
+mod minimize;
 mod part;
 mod partition;
 mod table;
@@ -78,6 +79,7 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
+pub use minimize::{Core, minimize};
 pub use verdict::{Budget, Effort, Exhausted, Options, Resource, Verdict, Violation, Witness};
 pub use witness::{ReplayError, replay};
 

@@ -5,7 +5,7 @@
 use super::brute;
 use super::sample::{self, Automaton, Chance, Sample};
 use super::*;
-use crate::model::{CasRegister, KvAppend, MultiRegister, Mutex as Lock, Operation, Register};
+use crate::model::{CasRegister, KvAppend, MultiRegister, Mutex as Lock, Operation, Outcome, Register};
 
 fn histories() -> u64 {
     match std::env::var("SQUALL_GENERAL_HISTORIES") {
@@ -41,6 +41,7 @@ fn agrees<M: Sample>(model: &M, chance: &mut Chance) -> bool {
             let blamed = brute::blamed(model, &part).map(|place| names[place]);
             assert_eq!(blamed, Some(violation.blamed), "{history:#?}");
             check_prefix(model, &history, &violation);
+            check_core(model, &history, &violation);
         }
         Verdict::Unknown(exhausted) => panic!("{exhausted:?} on {history:#?}"),
     }
@@ -71,6 +72,45 @@ fn check_prefix<M: Model>(
         }
     }
     assert!(!violation.prefix.contains(&violation.blamed));
+}
+
+/// The core is illegal by the definition, made by sound removal only, and legal after any one removal more.
+fn check_core<M: Model>(
+    model: &M,
+    history: &ConcurrentHistory<M::Input, M::Output>,
+    violation: &Violation<M::State>,
+) {
+    let core = minimize(model, history, violation, &Budget::default());
+    assert!(core.minimal, "no budget was short");
+    assert!(!brute::is_linearizable(model, &core.history(history)), "{core:?} of {history:#?}");
+    let operations = history.operations();
+    let last_return =
+        core.essential.iter().filter_map(|&op| operations[op].ret).max().expect("an essential one");
+    for (op, operation) in operations.iter().enumerate() {
+        // Gone altogether: of another part, failed, read-only, or called after everything.
+        let gone = !core.essential.contains(&op) && !core.possible.contains(&op);
+        let read_only = model.is_read_only(&operation.input, operation.output());
+        assert!(
+            !gone
+                || !violation.part.contains(&op)
+                || operation.outcome == Outcome::Fail
+                || read_only
+                || operation.call > last_return,
+            "{op} was taken away from {history:#?}"
+        );
+    }
+    for at in 0..core.essential.len() {
+        let mut less = core.clone();
+        let op = less.essential.remove(at);
+        if !model.is_read_only(&operations[op].input, operations[op].output()) {
+            less.possible.push(op);
+        }
+        assert!(brute::is_linearizable(model, &less.history(history)), "{less:?} of {history:#?}");
+    }
+    for &op in &core.possible {
+        assert!(!model.is_read_only(&operations[op].input, operations[op].output()));
+        assert!(operations[op].call <= last_return);
+    }
 }
 
 fn agree_often<M: Sample>(seed: u64, mut model: impl FnMut(&mut Chance) -> M) {
