@@ -16,6 +16,7 @@ compile_error!(
     "--cfg madsim and --cfg real_server exclude each other: use `cargo build` or `cargo real build`."
 );
 
+pub mod engine;
 pub mod proto;
 #[cfg(real_server)]
 pub mod real;

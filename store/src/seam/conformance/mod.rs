@@ -9,6 +9,8 @@
 //! Compiled into the simulated build, where the `squall` crate calls it, and into the real build's tests.
 
 pub mod clock;
+pub mod engine;
+pub mod files;
 pub mod net;
 
 use std::time::Duration;

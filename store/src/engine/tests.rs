@@ -1,0 +1,181 @@
+//! The conformance suite over both engines, and what is sled's alone. No simulation runs here, so sled may start its
+//! threads.
+
+use std::{fs, path::Path, pin::pin, sync::Arc, thread, time::Duration};
+
+use bytes::Bytes;
+use squall_core::Batch;
+
+use super::{Memory, Sled, generations};
+use crate::seam::{Engine, EngineError, Engines, conformance::engine::engine_suite};
+
+/// Drives a future on this thread, which sleeps while it waits.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(value) => return value,
+            std::task::Poll::Pending => thread::park(),
+        }
+    }
+}
+
+fn put(key: &str, value: impl Into<Bytes>) -> Batch {
+    let mut batch = Batch::new();
+    batch.put(Bytes::copy_from_slice(key.as_bytes()), value.into());
+    batch
+}
+
+fn open(dir: &Path) -> (Sled, Result<Arc<dyn Engine>, EngineError>) {
+    let engines = Sled::new();
+    let engine = block_on(engines.open(dir));
+    (engines, engine)
+}
+
+#[test]
+fn memory_conforms() {
+    block_on(engine_suite(Arc::new(Memory::new()), Path::new("/any")));
+}
+
+#[test]
+fn sled_conforms() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    block_on(engine_suite(Arc::new(Sled::new()), root.path()));
+}
+
+/// sled would put them into files that it never syncs.
+#[test]
+fn large_values_stay_in_the_log() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let (_engines, engine) = open(root.path());
+    let engine = engine.expect("opens");
+    for at in 0..200 {
+        engine.write(&put(&format!("k{at:03}"), vec![at as u8; 7_000 * (at % 30)]));
+    }
+    block_on(engine.commit()).expect("commits");
+    let blobs = generations::path(root.path(), 1).join("blobs");
+    let found: Vec<_> = fs::read_dir(&blobs).expect("sled makes the folder").collect();
+    assert!(found.is_empty(), "{} files", found.len());
+}
+
+/// Another process, as far as the file lock can tell: another host thread, another file handle.
+#[test]
+fn a_store_open_elsewhere_is_refused_and_opens_once_that_lets_go() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let (_first_host, first) = open(root.path());
+    let first = first.expect("opens");
+    first.write(&put("a", "1"));
+    block_on(first.commit()).expect("commits");
+    let path = root.path().to_owned();
+    let second = thread::spawn(move || open(&path).1.map(|_| ()));
+    thread::sleep(Duration::from_millis(300));
+    block_on(first.close());
+    second.join().expect("no panic").expect("opens within its patience once the first has closed");
+
+    let (_host, held) = open(root.path());
+    let _held = held.expect("opens");
+    let Err(EngineError::Locked(text)) = open(root.path()).1 else { panic!("opened twice") };
+    assert!(text.contains("is open in another process, which holds its lock"), "{text}");
+}
+
+/// Every state that a crash in the middle of a replacement can leave.
+#[test]
+fn a_replacement_cut_short_is_finished_or_dropped() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let dir = root.path();
+    let contents = |engines: &Sled| {
+        let engine = block_on(engines.open(dir)).expect("opens");
+        let view = engine.view().expect("reads");
+        block_on(engine.close());
+        view.0.iter().map(|(key, value)| format!("{key:?}={value:?}")).collect::<Vec<_>>()
+    };
+    let engines = Sled::new();
+    let engine = block_on(engines.open(dir)).expect("opens");
+    engine.write(&put("old", "1"));
+    block_on(engine.commit()).expect("commits");
+    block_on(engine.close());
+
+    // Before the switch: the next generation, half written, and the pointer's successor.
+    generations::begin(dir, 2).expect("makes a folder");
+    fs::write(generations::path(dir, 2).join("db"), b"half").expect("writes");
+    fs::write(dir.join("CURRENT.tmp"), b"generation-").expect("writes");
+    assert_eq!(contents(&engines), [r#"b"old"=b"1""#]);
+    assert!(!generations::path(dir, 2).exists(), "the half-written generation is gone");
+
+    // After the switch: the old generation has not been removed.
+    let old = generations::path(dir, 1);
+    let kept = root.path().join("kept");
+    copy_all(&old, &kept);
+    let engine = block_on(engines.open(dir)).expect("opens");
+    block_on(engine.replace(vec![("new".into(), "2".into())])).expect("replaces");
+    block_on(engine.close());
+    assert!(!old.exists(), "a replacement removes what it replaces");
+    copy_all(&kept, &old);
+    assert_eq!(contents(&engines), [r#"b"new"=b"2""#]);
+    assert!(!old.exists(), "what a replacement left behind is gone");
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("makes a folder");
+    for entry in fs::read_dir(from).expect("lists") {
+        let path = entry.expect("lists").path();
+        let target = to.join(path.file_name().expect("has a name"));
+        if path.is_dir() {
+            copy_all(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("copies");
+        }
+    }
+}
+
+#[test]
+fn damage_is_refused_in_one_paragraph() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let dir = root.path().join("engine");
+    let refused = |what: &str| match open(&dir).1 {
+        Ok(_) => panic!("{what}: opened"),
+        Err(EngineError::Corrupt(text)) => {
+            assert!(text.contains(&dir.display().to_string()) && text.contains("Put back a copy"), "{text}");
+            assert!(!text.contains('\n'), "{text}");
+        }
+        Err(error) => panic!("{what}: {error}"),
+    };
+    let (engines, engine) = open(&dir);
+    let engine = engine.expect("opens");
+    for at in 0..200 {
+        engine.write(&put(&format!("k{at}"), vec![at as u8; 3_000]));
+    }
+    block_on(engine.commit()).expect("commits");
+    block_on(engine.close());
+    drop((engine, engines));
+
+    let pointer = dir.join("CURRENT");
+    let good = fs::read(&pointer).expect("reads");
+    fs::write(&pointer, b"").expect("writes");
+    refused("an empty pointer");
+    fs::write(&pointer, b"generation-00000000000000ff\n").expect("writes");
+    refused("a pointer to nothing");
+    fs::write(&pointer, &good).expect("writes");
+
+    // Every byte of sled's file from the middle on: it notices, or holds what it held.
+    let data = generations::path(&dir, 1).join("db");
+    let kept = fs::read(&data).expect("reads");
+    for at in (0..kept.len()).step_by(kept.len() / 40) {
+        let mut damaged = kept.clone();
+        damaged[at..(at+512).min(kept.len())].fill(0xAA);
+        fs::write(&data, damaged).expect("writes");
+        let (e, engine) = open(&dir);
+        eprintln!("{at} of {}: {:?}", kept.len(), match engine { Ok(e) => e.view().map(|v| v.0.len()), Err(e) => Err(e) });
+    }
+    fs::write(&data, kept).expect("writes");
+    let (_engines, engine) = open(&dir);
+    assert_eq!(engine.expect("opens again").view().expect("reads").0.len(), 200);
+}
