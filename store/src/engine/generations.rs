@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <engine>/CURRENT                the name of the current generation's folder, and a newline
-//! <engine>/generation-<16 hex>/   sled's files
+//! <engine>/generation-<16 hex>/   sled's files, and the count of committed batches
 //! ```
 //! To replace the whole content, the next generation is written and synced, and then the pointer is switched by a
 //! rename: a crash leaves one or the other. Opening removes every generation that is not the current one, be it half
@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::committed;
 use crate::seam::EngineError;
 
 const POINTER: &str = "CURRENT";
@@ -36,6 +37,7 @@ pub fn current(dir: &Path) -> Result<u64, EngineError> {
             // Without a pointer no first generation was ever finished.
             remove_others(dir, None)?;
             begin(dir, 1)?;
+            sync_all(dir, 1)?;
             switch(dir, 1)?;
             if let Some(parent) = dir.parent() {
                 sync_dir(parent)?;
@@ -56,13 +58,14 @@ pub fn current(dir: &Path) -> Result<u64, EngineError> {
     Ok(current)
 }
 
-/// Makes an empty folder for a generation.
+/// Makes an empty folder for a generation, of which nothing is committed.
 pub fn begin(dir: &Path, generation: u64) -> Result<(), EngineError> {
     let path = path(dir, generation);
     if path.exists() {
         fs::remove_dir_all(&path).map_err(io_error("removing the unfinished", &path))?;
     }
-    fs::create_dir_all(&path).map_err(io_error("creating", &path))
+    fs::create_dir_all(&path).map_err(io_error("creating", &path))?;
+    committed::write(&path, 0)
 }
 
 /// Makes a generation the current one. Its content is durable already.

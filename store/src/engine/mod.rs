@@ -16,6 +16,8 @@
 //!   Values are therefore cut into parts of 4 KiB, so that no page comes near that size.
 //! - After a close the file lock lingers until its threads are gone. Closing waits until the lock is free, and opening
 //!   tries again for a bounded time.
+//! - It opens a damaged file as if what follows the damage had never been written. A count of committed batches, kept
+//!   beside it, shows that (`committed.rs`).
 //! - It may panic on a damaged file. A panic while it opens is reported as corruption; later it stops the member.
 //! - Dropping it flushes, so dropping it does not model a crash: the simulation does not use it for that.
 //!
@@ -25,6 +27,7 @@
 //! Iteration without copying the content ([`crate::seam::View`] is a copy: the state machine holds all of it in memory
 //! anyway), and a cache size to set.
 
+mod committed;
 mod generations;
 mod memory;
 mod rows;

@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use squall_core::{Batch, BatchOp};
 
-use super::{generations, rows};
+use super::{committed, generations, rows};
 use crate::seam::{BoxFuture, Engine, EngineError, Engines, View};
 
 /// How often, and how long each time, opening waits for a lock that a closing sled still holds: 5 seconds in all.
@@ -27,6 +27,9 @@ const LOCK_WAIT: Duration = Duration::from_millis(10);
 
 /// How many parts of rows go into one sled batch while the whole content is replaced.
 const REPLACE_BATCH: usize = 1000;
+
+/// The sled row with the count of batches. No part of a row has a key so short.
+const COUNT_KEY: &[u8] = b"n";
 
 /// Opens engines on sled.
 pub struct Sled {
@@ -210,6 +213,8 @@ struct Store {
     dir: PathBuf,
     generation: u64,
     db: sled::Db,
+    /// How many batches were written to this generation.
+    batches: u64,
     /// Why it takes no more: what the first failure said.
     broken: Option<String>,
 }
@@ -220,10 +225,27 @@ impl Store {
         let db = open_sled(dir, generation)?;
         // What a crash of the process left in the page cache becomes durable before anyone builds on it.
         generations::sync_all(dir, generation)?;
-        Ok(Self { dir: dir.to_owned(), generation, db, broken: None })
+        let path = generations::path(dir, generation);
+        let stored = db.get(COUNT_KEY).map_err(|error| sled_error("reading", &path, error))?;
+        let batches = match stored {
+            Some(stored) => stored.as_ref().try_into().map(u64::from_be_bytes),
+            None => Ok(0),
+        };
+        let batches = batches.map_err(|_| corrupt(&path, "its count of batches is no number"))?;
+        match committed::read(&path)? {
+            Some(committed) if committed <= batches => {}
+            Some(committed) => {
+                let what = format!("{committed} batches were committed to it, and sled found {batches}");
+                return Err(corrupt(&path, &what));
+            }
+            None => {
+                return Err(corrupt(&path, "the count of committed batches beside it is missing or damaged"));
+            }
+        }
+        Ok(Self { dir: dir.to_owned(), generation, db, batches, broken: None })
     }
 
-    fn write(&self, ops: Vec<BatchOp>) -> Result<(), EngineError> {
+    fn write(&mut self, ops: Vec<BatchOp>) -> Result<(), EngineError> {
         // A later write to a row wins.
         let mut last = BTreeMap::new();
         for op in ops {
@@ -245,6 +267,8 @@ impl Store {
                 rows::encode(&key, &value).for_each(|(key, part)| batch.insert(key, part));
             }
         }
+        self.batches += 1;
+        batch.insert(COUNT_KEY, &self.batches.to_be_bytes());
         self.db.apply_batch(batch).map_err(|error| self.sled_error("writing to", error))
     }
 
@@ -253,7 +277,8 @@ impl Store {
         // sled's flush on Linux is sync_file_range, which makes nothing durable that a disk may still forget.
         let file = self.path().join("db");
         let sync = || fs::File::open(&file)?.sync_all();
-        sync().map_err(generations::io_error("syncing", &file))
+        sync().map_err(generations::io_error("syncing", &file))?;
+        committed::write(&self.path(), self.batches)
     }
 
     fn view(&self) -> Result<View, EngineError> {
@@ -261,6 +286,9 @@ impl Store {
         let corrupt = |what: String| corrupt(&self.path(), &what);
         for row in self.db.iter() {
             let (key, value) = row.map_err(|error| self.sled_error("reading", error))?;
+            if key == COUNT_KEY {
+                continue;
+            }
             decoder.push(&key, &value).map_err(corrupt)?;
         }
         decoder.finish().map(View).map_err(corrupt)
@@ -281,12 +309,15 @@ impl Store {
                 db.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
             }
         }
+        batch.insert(COUNT_KEY, &1_u64.to_be_bytes());
         db.apply_batch(batch).map_err(failed)?;
         db.flush().map_err(failed)?;
+        committed::write(&path, 1)?;
         generations::sync_all(&self.dir, next)?;
         generations::switch(&self.dir, next)?;
         self.db = db;
         self.generation = next;
+        self.batches = 1;
         // The old one's threads may still write to its unlinked files; nobody reads those any more.
         generations::remove_others(&self.dir, Some(next))
     }

@@ -154,6 +154,7 @@ fn damage_is_refused_in_one_paragraph() {
         engine.write(&put(&format!("k{at}"), vec![at as u8; 3_000]));
     }
     block_on(engine.commit()).expect("commits");
+    let before = engine.view().expect("reads");
     block_on(engine.close());
     drop((engine, engines));
 
@@ -165,16 +166,29 @@ fn damage_is_refused_in_one_paragraph() {
     refused("a pointer to nothing");
     fs::write(&pointer, &good).expect("writes");
 
-    // Every byte of sled's file from the middle on: it notices, or holds what it held.
+    let count = generations::path(&dir, 1).join("committed");
+    let kept = fs::read(&count).expect("reads");
+    fs::write(&count, [0; 12]).expect("writes");
+    refused("a damaged count of batches");
+    fs::write(&count, kept).expect("writes");
+
+    // A damaged sector anywhere in sled's file: it is refused, or it held nothing that still counts.
     let data = generations::path(&dir, 1).join("db");
     let kept = fs::read(&data).expect("reads");
-    for at in (0..kept.len()).step_by(kept.len() / 40) {
+    let mut refusals = 0;
+    for at in (0..kept.len()).step_by(kept.len() / 60) {
         let mut damaged = kept.clone();
-        damaged[at..(at+512).min(kept.len())].fill(0xAA);
+        let end = kept.len().min(at + 512);
+        damaged[at..end].fill(0xAA);
         fs::write(&data, damaged).expect("writes");
-        let (e, engine) = open(&dir);
-        eprintln!("{at} of {}: {:?}", kept.len(), match engine { Ok(e) => e.view().map(|v| v.0.len()), Err(e) => Err(e) });
+        let (_engines, engine) = open(&dir);
+        match engine.and_then(|engine| engine.view()) {
+            Ok(view) => assert!(view == before, "damage at {at} changed the content, and nobody saw it"),
+            Err(EngineError::Corrupt(_)) => refusals += 1,
+            Err(error) => panic!("damage at {at}: {error}"),
+        }
     }
+    assert!(refusals > 10, "{refusals} refusals");
     fs::write(&data, kept).expect("writes");
     let (_engines, engine) = open(&dir);
     assert_eq!(engine.expect("opens again").view().expect("reads").0.len(), 200);

@@ -9,10 +9,7 @@
 //! `rand::thread_rng` (determinism-traps: the simulation interposes the system call under it).
 
 mod clock;
-<<<<<<< HEAD
 #[cfg(any(madsim, test))]
-=======
->>>>>>> 71658c9 (Engines: memory, and sled on a host thread; conformance suites for files and engines)
 pub mod conformance;
 mod engine;
 mod files;

@@ -5,7 +5,7 @@
 //! from a seeded generator, so a failing case repeats.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
@@ -31,6 +31,7 @@ struct Disk {
     durable_names: BTreeMap<PathBuf, usize>,
     dirs: Vec<PathBuf>,
     contents: Vec<Content>,
+    locks: BTreeSet<PathBuf>,
     /// Operations that change the disk, so far; and at which of them the power goes.
     operations: u64,
     power_fails_at: Option<u64>,
@@ -262,6 +263,9 @@ impl Files for CrashDisk {
 
     fn sync_dir<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
         ready(self.change(|disk| {
+            if !disk.dirs.iter().any(|known| known == dir) {
+                return Err(not_found(dir));
+            }
             disk.durable_names.retain(|path, _| path.parent() != Some(dir));
             let here = disk.names.iter().filter(|(path, _)| path.parent() == Some(dir));
             let here: Vec<(PathBuf, usize)> = here.map(|(path, id)| (path.clone(), *id)).collect();
@@ -270,13 +274,27 @@ impl Files for CrashDisk {
         }))
     }
 
-    fn lock<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn DirLock>>> {
-        ready(Ok(Box::new(NoLock)))
+    fn lock<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn DirLock>>> {
+        if !self.disk().locks.insert(path.to_owned()) {
+            return ready(Err(io::ErrorKind::WouldBlock.into()));
+        }
+        let lock: Box<dyn DirLock> = Box::new(Lock { disk: self.clone(), path: path.to_owned() });
+        ready(Ok(lock))
     }
 }
 
-struct NoLock;
-impl DirLock for NoLock {}
+struct Lock {
+    disk: CrashDisk,
+    path: PathBuf,
+}
+
+impl DirLock for Lock {}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.disk.disk().locks.remove(&self.path);
+    }
+}
 
 struct Handle {
     disk: CrashDisk,

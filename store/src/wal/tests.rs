@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use squall_core::{ClusterId, Index, MemberId, Term};
 
 use super::{Metadata, Replayed, SnapshotRecord, Wal, WalError, crash_disk::CrashDisk, record::SECTOR_BYTES};
-use crate::seam::Files as _;
+use crate::seam::{Files as _, conformance::files::files_suite};
 
 const METADATA: Metadata = Metadata { member_id: MemberId(0xA1), cluster_id: ClusterId(0xC1) };
 
@@ -317,6 +317,12 @@ fn life(seed: u64, seen: &mut Seen) {
         }
         wal = writer.crash_and_open(seen);
     }
+}
+
+/// A disk that did not keep the seam's contract would prove nothing.
+#[test]
+fn the_disk_of_these_tests_conforms() {
+    block_on(files_suite(Arc::new(CrashDisk::new()), Path::new("/")));
 }
 
 #[test]
