@@ -23,7 +23,8 @@ use std::fmt;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::{Digest, Index, KeyValue, LeaseId, Member, MemberId, Rev, Revision, Term};
+use crate::mvcc::Record;
+use crate::{Digest, Index, Member, MemberId, Rev, Revision, Term};
 
 /// A row that cannot be what the store wrote. The data folder, or the snapshot, is damaged or of another make.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -62,7 +63,7 @@ pub(crate) const REV_BYTES_MAX: usize = 18;
 /// A decoded row.
 #[derive(Debug)]
 pub(crate) enum Row {
-    Record { rev: Rev, tombstone: bool, kv: KeyValue, row: Bytes },
+    Record(Rev, Record),
     Applied { index: Index, term: Term, digest: Digest },
     ScheduledCompaction(Revision),
     FinishedCompaction(Revision),
@@ -76,10 +77,7 @@ pub(crate) fn decode(key: &Bytes, value: Bytes) -> Result<Row, Corrupt> {
     match key.first() {
         Some(&RECORD_TABLE) => {
             let (rev, tombstone) = decode_rev(&key[1..]).map_err(corrupt)?;
-            let mut kv = decode_kv(&value).map_err(corrupt)?;
-            check_record(rev, tombstone, &kv).map_err(corrupt)?;
-            kv.mod_revision = Revision(rev.main);
-            Ok(Row::Record { rev, tombstone, kv, row: value })
+            Ok(Row::Record(rev, Record::decode(value, rev, tombstone).map_err(corrupt)?))
         }
         Some(&META_TABLE) => match key.as_ref() {
             APPLIED => decode_applied(&value).map_err(|what| Corrupt::new(key, what)),
@@ -128,8 +126,8 @@ pub(crate) fn record_key(rev: Rev, tombstone: bool) -> Bytes {
 }
 
 /// The bytes of a record's row, key and value.
-pub(crate) fn record_bytes(tombstone: bool, row: &Bytes) -> u64 {
-    (1 + if tombstone { 18 } else { 17 } + row.len()) as u64
+pub(crate) fn record_bytes(record: &Record) -> u64 {
+    (1 + if record.is_tombstone() { 18 } else { 17 } + record.row().len()) as u64
 }
 
 fn decode_rev(bytes: &[u8]) -> Result<(Rev, bool), &'static str> {
@@ -147,132 +145,6 @@ fn decode_rev(bytes: &[u8]) -> Result<(Rev, bool), &'static str> {
         return Err("no such revision");
     }
     Ok((rev, tombstone))
-}
-
-fn check_record(rev: Rev, tombstone: bool, kv: &KeyValue) -> Result<(), &'static str> {
-    if kv.key.is_empty() {
-        return Err("the record has no key");
-    }
-    if tombstone {
-        let empty = kv.value.is_empty()
-            && (kv.create_revision, kv.mod_revision, kv.version, kv.lease) == Default::default();
-        return if empty { Ok(()) } else { Err("a tombstone has a key and nothing else") };
-    }
-    if kv.mod_revision.0 != rev.main {
-        return Err("the record's mod revision is not its row's");
-    }
-    if kv.create_revision.0 < 2 || kv.create_revision > kv.mod_revision {
-        return Err("the record was created at no revision, or after its last change");
-    }
-    let span = kv.mod_revision.0 - kv.create_revision.0 + 1;
-    if kv.version < 1 || kv.version > span {
-        return Err("the record's version does not fit its revisions");
-    }
-    Ok(())
-}
-
-/// Encode a put. Answers the same record with key and value as slices of the row, and the row.
-pub(crate) fn encode_put(kv: KeyValue) -> (KeyValue, Bytes) {
-    let mut row = Vec::with_capacity(kv.key.len() + kv.value.len() + 48);
-    put_bytes(&mut row, 1, &kv.key);
-    let key_end = row.len();
-    put_int(&mut row, 2, kv.create_revision.0);
-    put_int(&mut row, 3, kv.mod_revision.0);
-    put_int(&mut row, 4, kv.version);
-    put_bytes(&mut row, 5, &kv.value);
-    let value_end = row.len();
-    put_int(&mut row, 6, kv.lease.0);
-    let row = Bytes::from(row);
-    let (key_len, value_len) = (kv.key.len(), kv.value.len());
-    let kv = KeyValue {
-        key: row.slice(key_end - key_len..key_end),
-        value: row.slice(value_end - value_len..value_end),
-        ..kv
-    };
-    (kv, row)
-}
-
-/// Encode a delete at a revision. Answers what a watcher is told, and the row, which has the key alone.
-pub(crate) fn encode_tombstone(key: &[u8], revision: Revision) -> (KeyValue, Bytes) {
-    let mut row = Vec::with_capacity(key.len() + 4);
-    put_bytes(&mut row, 1, key);
-    let row = Bytes::from(row);
-    let key = row.slice(row.len() - key.len()..);
-    (KeyValue { key, mod_revision: revision, ..KeyValue::default() }, row)
-}
-
-/// Protobuf leaves an empty field out.
-fn put_bytes(row: &mut Vec<u8>, field: u8, bytes: &[u8]) {
-    if !bytes.is_empty() {
-        row.push(field << 3 | 2);
-        put_varint(row, bytes.len() as u64);
-        row.extend_from_slice(bytes);
-    }
-}
-
-/// Protobuf leaves a zero out.
-fn put_int(row: &mut Vec<u8>, field: u8, int: i64) {
-    if int != 0 {
-        row.push(field << 3);
-        put_varint(row, int as u64);
-    }
-}
-
-fn put_varint(row: &mut Vec<u8>, mut int: u64) {
-    while int >= 0x80 {
-        row.push(int as u8 | 0x80);
-        int >>= 7;
-    }
-    row.push(int as u8);
-}
-
-/// Decode `mvccpb.KeyValue`. Stricter than protobuf asks: known fields only, ascending, each at most once.
-fn decode_kv(row: &Bytes) -> Result<KeyValue, &'static str> {
-    let mut kv = KeyValue::default();
-    let mut at = 0;
-    let mut last_field = 0;
-    while at < row.len() {
-        let tag = row[at];
-        at += 1;
-        let field = tag >> 3;
-        if field <= last_field {
-            return Err("the record's fields are not in order");
-        }
-        last_field = field;
-        let int = take_varint(row, &mut at)?;
-        match (field, tag & 7) {
-            (1 | 5, 2) => {
-                let len = usize::try_from(int).ok().filter(|len| *len <= row.len() - at);
-                let len = len.ok_or("the record is cut short")?;
-                let bytes = row.slice(at..at + len);
-                at += len;
-                *(if field == 1 { &mut kv.key } else { &mut kv.value }) = bytes;
-            }
-            (2, 0) => kv.create_revision = Revision(int as i64),
-            (3, 0) => kv.mod_revision = Revision(int as i64),
-            (4, 0) => kv.version = int as i64,
-            (6, 0) => kv.lease = LeaseId(int as i64),
-            _ => return Err("the record has a field that no record has"),
-        }
-    }
-    Ok(kv)
-}
-
-fn take_varint(row: &[u8], at: &mut usize) -> Result<u64, &'static str> {
-    let mut int = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = *row.get(*at).ok_or("the record is cut short")?;
-        *at += 1;
-        let bits = u64::from(byte & 0x7f);
-        if bits << shift >> shift != bits {
-            break;
-        }
-        int |= bits << shift;
-        if byte & 0x80 == 0 {
-            return Ok(int);
-        }
-    }
-    Err("the record has a number of more than 64 bits")
 }
 
 // --- table m: marks -----------------------------------------------------------------------------------------------

@@ -288,12 +288,12 @@ impl State {
                 return Err(Corrupt::new(&key, "out of order, or there twice"));
             }
             match rows::decode(&key, value)? {
-                Row::Record { rev, tombstone, kv, row } => {
+                Row::Record(rev, record) => {
                     // As keys they may differ by the tombstone's mark alone.
                     if records.last().is_some_and(|(last, _)| *last >= rev) {
                         return Err(Corrupt::new(&key, "its revision is there twice"));
                     }
-                    records.push((rev, crate::mvcc::store::Record { kv, tombstone, row }));
+                    records.push((rev, record));
                 }
                 Row::Applied { index, term, digest } => {
                     applied = true;

@@ -64,7 +64,7 @@ pub(crate) fn put(txn: &mut WriteTxn<'_>, request: &PutRequest) -> PutResponse {
     // Within one transaction nothing can have deleted the key since it was checked: a put inside a delete's interval is
     // refused by `validate`, on every level.
     let kept = (request.ignore_value || request.ignore_lease).then(|| {
-        let latest = txn.view().latest(&request.key).cloned();
+        let latest = txn.view().latest(&request.key);
         latest.unwrap_or_else(|| panic!("a put that keeps what is there found nothing there: {request:?}"))
     });
     let value = kept.as_ref().filter(|_| request.ignore_value).map_or(&request.value, |kept| &kept.value);
@@ -151,7 +151,7 @@ fn compare_holds(mvcc: &Mvcc, compare: &Compare) -> bool {
     let mut all = true;
     mvcc.visit_latest(&compare.key, &compare.range_end, |kv| {
         any = true;
-        all = all && kv_satisfies(compare, kv);
+        all = all && kv_satisfies(compare, &kv);
     });
     if any {
         return all;

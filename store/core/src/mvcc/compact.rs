@@ -59,15 +59,15 @@ impl Mvcc {
         for (rev, record) in self.records.range(self.cursor..end).take(limit.max(1)) {
             looked_at += 1;
             self.cursor = Rev { main: rev.main, sub: rev.sub + 1 };
-            if !self.index.holds(&record.kv.key, *rev) {
+            if !self.index.holds(record.key(), *rev) {
                 doomed.push(*rev);
             }
         }
         let mut batch = Batch::new();
         for rev in doomed {
             let record = self.records.remove(&rev).expect("it was there a moment ago");
-            self.bytes -= rows::record_bytes(record.tombstone, &record.row);
-            batch.delete(rows::record_key(rev, record.tombstone));
+            self.bytes -= rows::record_bytes(&record);
+            batch.delete(rows::record_key(rev, record.is_tombstone()));
         }
         // Fewer than asked for: that was the end.
         let finished = looked_at < limit.max(1);

@@ -28,17 +28,17 @@ impl Mvcc {
         for (rev, record) in self.records.range(..Rev::start_of(at + 1)) {
             if rev.main <= self.compacted {
                 let keep = if any_live {
-                    self.index.get(&record.kv.key, at) == Some(*rev)
+                    self.index.get(record.key(), at) == Some(*rev)
                 } else {
-                    self.index.holds(&record.kv.key, *rev)
+                    self.index.holds(record.key(), *rev)
                 };
-                if !keep || record.tombstone && rev.main == self.compacted {
+                if !keep || record.is_tombstone() && rev.main == self.compacted {
                     continue;
                 }
             }
             let mut buffer = [0; rows::REV_BYTES_MAX];
-            hash = crc32c::crc32c_append(hash, rows::rev_bytes(*rev, record.tombstone, &mut buffer));
-            hash = crc32c::crc32c_append(hash, &record.row);
+            hash = crc32c::crc32c_append(hash, rows::rev_bytes(*rev, record.is_tombstone(), &mut buffer));
+            hash = crc32c::crc32c_append(hash, record.row());
         }
         Ok(HashKv {
             hash,

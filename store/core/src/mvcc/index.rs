@@ -65,16 +65,18 @@ impl KeyIndex {
         }
     }
 
-    /// Note a change. Changes come in ascending order.
-    pub fn push(&mut self, key: &Bytes, mark: Mark) {
-        if let Some(marks) = self.keys.get_mut(key.as_ref()) {
-            let last = marks.last().expect("no key has an empty list");
+    /// Note a change; answers the change that was to be seen before it. Changes come in ascending order.
+    pub fn push(&mut self, key: &[u8], mark: Mark) -> Option<Rev> {
+        if let Some(marks) = self.keys.get_mut(key) {
+            let last = *marks.last().expect("no key has an empty list");
             assert!(last.rev < mark.rev, "key index: {} after {} on key {key:?}", mark.rev, last.rev);
             marks.push(mark);
+            live(last)
         } else {
-            // A copy of its own: the key given may be a slice of a record's row, and would keep that row, value and all,
-            // in memory for as long as the key lives.
+            // A copy of its own: the key given may be a slice of a larger row, and would keep all of it in memory for as
+            // long as the key lives.
             self.keys.insert(Bytes::copy_from_slice(key), vec![mark]);
+            None
         }
     }
 

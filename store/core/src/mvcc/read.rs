@@ -38,9 +38,9 @@ impl Mvcc {
         self.index.scan(&request.key, &request.range_end, at, |rev| {
             response.count += 1;
             if kvs.len() < fetch {
-                let kv = &self.record(rev).kv;
-                if passes(request, kv) {
-                    kvs.push(kv.clone());
+                let kv = self.kv(rev);
+                if passes(request, &kv) {
+                    kvs.push(kv);
                 }
             }
         });

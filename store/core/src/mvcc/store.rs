@@ -8,20 +8,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::Record;
 use super::index::{KeyIndex, Mark};
 use crate::rows;
 use crate::{Batch, Event, EventKind, KeyValue, LeaseId, Rev, Revision};
-
-/// One change on record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
-    /// After a put, the whole of it; after a delete, the key and the revision. Key and value are slices of `row`.
-    pub kv: KeyValue,
-    /// Whether it is a delete.
-    pub tombstone: bool,
-    /// The record as the engine holds it.
-    pub row: Bytes,
-}
 
 /// The multi-version key space.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,20 +68,25 @@ impl Mvcc {
     pub fn rows(&self) -> impl Iterator<Item = (Bytes, Bytes)> + '_ {
         self.records
             .iter()
-            .map(|(rev, record)| (rows::record_key(*rev, record.tombstone), record.row.clone()))
+            .map(|(rev, record)| (rows::record_key(*rev, record.is_tombstone()), record.row().clone()))
     }
 
     /// The newest record of a key that is there.
-    pub fn latest(&self, key: &[u8]) -> Option<&KeyValue> {
-        self.index.latest(key).map(|rev| &self.record(rev).kv)
+    pub fn latest(&self, key: &[u8]) -> Option<KeyValue> {
+        self.index.latest(key).map(|rev| self.kv(rev))
     }
 
     /// Call `visit` with every record of an interval that is there now, in key order.
-    pub fn visit_latest(&self, key: &[u8], range_end: &[u8], mut visit: impl FnMut(&KeyValue)) {
-        self.index.scan(key, range_end, i64::MAX, |rev| visit(&self.record(rev).kv));
+    pub fn visit_latest(&self, key: &[u8], range_end: &[u8], mut visit: impl FnMut(KeyValue)) {
+        self.index.scan(key, range_end, i64::MAX, |rev| visit(self.kv(rev)));
     }
 
-    pub(super) fn record(&self, rev: Rev) -> &Record {
+    /// What clients see of a change that the index names.
+    pub(super) fn kv(&self, rev: Rev) -> KeyValue {
+        self.record(rev).kv(rev.main)
+    }
+
+    fn record(&self, rev: Rev) -> &Record {
         self.records
             .get(&rev)
             .unwrap_or_else(|| panic!("the key index names revision {rev}, which is not on record"))
@@ -103,12 +98,6 @@ impl Mvcc {
         WriteTxn { mvcc: self, next: Rev::start_of(main), events: Vec::new(), batch: Batch::new() }
     }
 
-    fn insert(&mut self, rev: Rev, record: Record) {
-        self.index.push(&record.kv.key, Mark { rev, tombstone: record.tombstone });
-        self.bytes += rows::record_bytes(record.tombstone, &record.row);
-        self.records.insert(rev, record);
-    }
-
     /// Rebuild from rows in revision order; `scheduled` and `finished` are the compaction marks, -1 where absent.
     ///
     /// A compaction that was under way is begun again: the index forgets at once what it covered, and the steps start
@@ -117,8 +106,8 @@ impl Mvcc {
     pub fn restore(records: Vec<(Rev, Record)>, scheduled: i64, finished: i64) -> Mvcc {
         let mut mvcc = Mvcc::new();
         for (rev, record) in &records {
-            mvcc.index.push(&record.kv.key, Mark { rev: *rev, tombstone: record.tombstone });
-            mvcc.bytes += rows::record_bytes(record.tombstone, &record.row);
+            mvcc.index.push(record.key(), Mark { rev: *rev, tombstone: record.is_tombstone() });
+            mvcc.bytes += rows::record_bytes(record);
         }
         let newest = records.last().map_or(1, |(rev, _)| rev.main);
         // From a sorted vector the tree is built in one pass.
@@ -151,41 +140,38 @@ impl WriteTxn<'_> {
     }
 
     /// Write a key; answers the record that was replaced.
-    pub fn put(&mut self, key: &Bytes, value: &Bytes, lease: LeaseId) -> Option<KeyValue> {
-        let prev = self.mvcc.latest(key).cloned();
-        let main = self.next.main;
-        let kv = KeyValue {
-            key: key.clone(),
-            value: value.clone(),
-            create_revision: prev.as_ref().map_or(Revision(main), |prev| prev.create_revision),
-            mod_revision: Revision(main),
-            version: prev.as_ref().map_or(1, |prev| prev.version + 1),
-            lease,
-        };
-        let (kv, row) = rows::encode_put(kv);
-        self.push(Record { kv, tombstone: false, row }, prev.clone());
+    pub fn put(&mut self, key: &[u8], value: &[u8], lease: LeaseId) -> Option<KeyValue> {
+        let prev = self.mark(key, false);
+        let main = Revision(self.next.main);
+        let (create_revision, version) = prev.map_or((main, 0), |prev| self.mvcc.record(prev).lineage());
+        let prev = prev.map(|prev| self.mvcc.kv(prev));
+        self.push(Record::put(key, value, create_revision, main, version + 1, lease), prev.clone());
         prev
     }
 
     /// Remove the keys of an interval; answers the records that were removed, in key order.
     pub fn delete_range(&mut self, key: &[u8], range_end: &[u8]) -> Vec<KeyValue> {
-        let mut doomed = Vec::new();
-        self.mvcc.index.scan(key, range_end, i64::MAX, |rev| doomed.push(rev));
-        let mut removed = Vec::with_capacity(doomed.len());
-        for rev in doomed {
-            let prev = self.mvcc.record(rev).kv.clone();
-            let (kv, row) = rows::encode_tombstone(&prev.key, Revision(self.next.main));
-            self.push(Record { kv, tombstone: true, row }, Some(prev.clone()));
-            removed.push(prev);
+        let mut removed = Vec::new();
+        self.mvcc.visit_latest(key, range_end, |kv| removed.push(kv));
+        for prev in &removed {
+            self.mark(&prev.key, true);
+            self.push(Record::tombstone(&prev.key), Some(prev.clone()));
         }
         removed
     }
 
+    /// Note the change that comes next in the index; answers the one that it replaces.
+    fn mark(&mut self, key: &[u8], tombstone: bool) -> Option<Rev> {
+        self.mvcc.index.push(key, Mark { rev: self.next, tombstone })
+    }
+
     fn push(&mut self, record: Record, prev_kv: Option<KeyValue>) {
-        let kind = if record.tombstone { EventKind::Delete } else { EventKind::Put };
-        self.events.push(Event { kind, kv: record.kv.clone(), prev_kv });
-        self.batch.put(rows::record_key(self.next, record.tombstone), record.row.clone());
-        self.mvcc.insert(self.next, record);
+        let tombstone = record.is_tombstone();
+        let kind = if tombstone { EventKind::Delete } else { EventKind::Put };
+        self.events.push(Event { kind, kv: record.kv(self.next.main), prev_kv });
+        self.batch.put(rows::record_key(self.next, tombstone), record.row().clone());
+        self.mvcc.bytes += rows::record_bytes(&record);
+        self.mvcc.records.insert(self.next, record);
         self.next.sub += 1;
     }
 

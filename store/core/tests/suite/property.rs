@@ -65,6 +65,8 @@ proptest! {
 #[derive(Clone, Debug)]
 enum Action {
     Apply(Command),
+    /// Compact at the newest revision but so many.
+    Compact(i64),
     Empty,
     Range(RangeRequest),
     ReadTxn(TxnRequest),
@@ -90,6 +92,10 @@ impl World {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Apply(command) => self.apply(command),
+            Action::Compact(back) => {
+                let revision = Revision(self.model.revision() - back);
+                self.apply(Command::Compact(CompactionRequest { revision, physical: false }));
+            }
             Action::Empty => {
                 for member in [&mut self.tormented, &mut self.lazy, &mut self.eager] {
                     assert_eq!(member.apply(Entry::Empty).reply, Ok(Reply::Done));
@@ -179,9 +185,10 @@ fn action() -> impl Strategy<Value = Action> {
         8 => put().prop_map(|put| Action::Apply(Command::Put(put))),
         4 => delete().prop_map(|delete| Action::Apply(Command::DeleteRange(delete))),
         8 => txn(true).prop_map(|txn| Action::Apply(Command::Txn(txn))),
-        3 => revision().prop_map(|revision| {
+        1 => revision().prop_map(|revision| {
             Action::Apply(Command::Compact(CompactionRequest { revision, physical: false }))
         }),
+        4 => (0..8i64).prop_map(Action::Compact),
         1 => Just(Action::Empty),
         3 => range().prop_map(Action::Range),
         2 => txn(false).prop_map(Action::ReadTxn),
