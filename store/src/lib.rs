@@ -21,4 +21,5 @@ pub mod proto;
 #[cfg(real_server)]
 pub mod real;
 pub mod seam;
+pub mod snapshot;
 pub mod wal;

@@ -8,7 +8,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -19,6 +21,14 @@ use crate::{
     seam::{BoxFuture, DirLock, File, Files},
     wal::record::SECTOR_BYTES,
 };
+
+/// Drives a future over this disk, which never waits.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    match pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("a future over the disk in memory is always ready"),
+    }
+}
 
 #[derive(Clone)]
 pub struct CrashDisk(Arc<Mutex<Disk>>);

@@ -50,7 +50,7 @@ mod replay;
 mod segment;
 
 #[cfg(test)]
-mod crash_disk;
+pub(crate) mod crash_disk;
 #[cfg(test)]
 mod tests;
 

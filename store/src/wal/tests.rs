@@ -6,9 +6,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    pin::pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
 };
 
 use raft::eraftpb::{ConfState, Entry, HardState};
@@ -16,18 +14,14 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use squall_core::{ClusterId, Index, MemberId, Term};
 
-use super::{Metadata, Replayed, SnapshotRecord, Wal, WalError, crash_disk::CrashDisk, record::SECTOR_BYTES};
+use super::{
+    Metadata, Replayed, SnapshotRecord, Wal, WalError,
+    crash_disk::{CrashDisk, block_on},
+    record::SECTOR_BYTES,
+};
 use crate::seam::{Files as _, conformance::files::files_suite};
 
 const METADATA: Metadata = Metadata { member_id: MemberId(0xA1), cluster_id: ClusterId(0xC1) };
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("a future over the disk in memory is always ready"),
-    }
-}
 
 fn dir() -> &'static Path {
     Path::new("/wal")
