@@ -43,7 +43,7 @@ impl Engines for Memory {
         Box::pin(async move {
             let store = self.0.lock().expect("no holder panics").entry(dir.to_owned()).or_default().clone();
             if store.open.swap(true, Ordering::AcqRel) {
-                return Err(super::generations::locked(dir));
+                return Err(super::sled::locked(dir));
             }
             let engine: Arc<dyn Engine> = Arc::new(MemoryEngine { store, closed: AtomicBool::new(false) });
             Ok(engine)
@@ -108,5 +108,16 @@ impl Engine for MemoryEngine {
     fn close(&self) -> BoxFuture<'_, ()> {
         self.release();
         Box::pin(async {})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{seam::conformance::engine::engine_suite, wal::crash_disk::block_on};
+
+    #[test]
+    fn memory_conforms() {
+        block_on(engine_suite(Arc::new(Memory::new()), Path::new("/any")));
     }
 }

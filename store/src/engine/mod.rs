@@ -17,7 +17,7 @@
 //! - After a close the file lock lingers until its threads are gone. Closing waits until the lock is free, and opening
 //!   tries again for a bounded time.
 //! - It opens a damaged file as if what follows the damage had never been written. A count of committed batches, kept
-//!   beside it, shows that (`committed.rs`).
+//!   beside it, shows that (`sled/committed.rs`).
 //! - It may panic on a damaged file. A panic while it opens is reported as corruption; later it stops the member.
 //! - Dropping it flushes, so dropping it does not model a crash: the simulation does not use it for that.
 //!
@@ -27,14 +27,8 @@
 //! Iteration without copying the content ([`crate::seam::View`] is a copy: the state machine holds all of it in memory
 //! anyway), and a cache size to set.
 
-mod committed;
-mod generations;
 mod memory;
-mod rows;
 mod sled;
 
 pub use memory::{Memory, MemoryEngine};
 pub use sled::Sled;
-
-#[cfg(test)]
-mod tests;

@@ -1,25 +1,19 @@
-//! The engine on sled 0.34.7, behind a thread of its own.
-//!
-//! sled blocks, and starts threads. Neither may happen inside a simulation, nor in a task of the real server. So all
-//! calls go, in order, to one host thread that [`Sled::new`] starts (outside the simulation, for a fidelity run); it
-//! answers over a channel. The real server's tasks wait for the answer as futures; a simulated task blocks its thread,
-//! since waking it from another thread would abort the run, and is charged simulated time elsewhere.
+//! One open sled. All of this runs on the host thread.
 
 use std::{
     collections::BTreeMap,
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, mpsc},
     thread,
     time::Duration,
 };
 
 use bytes::Bytes;
-use squall_core::{Batch, BatchOp};
+use squall_core::BatchOp;
 
 use super::{committed, generations, rows};
-use crate::seam::{BoxFuture, Engine, EngineError, Engines, View};
+use crate::seam::{EngineError, View};
 
 /// How often, and how long each time, opening waits for a lock that a closing sled still holds: 5 seconds in all.
 const LOCK_TRIES: u32 = 500;
@@ -31,196 +25,19 @@ const REPLACE_BATCH: usize = 1000;
 /// The sled row with the count of batches. No part of a row has a key so short.
 const COUNT_KEY: &[u8] = b"n";
 
-/// Opens engines on sled.
-pub struct Sled {
-    host: Host,
-}
-
-impl Sled {
-    /// Starts the host thread, which ends when this and all its engines are dropped.
-    ///
-    /// # Panics
-    /// If the system refuses another thread; the process has only just begun.
-    pub fn new() -> Self {
-        let (jobs, queue) = mpsc::channel::<Job>();
-        let run = move || {
-            let mut stores = Stores::default();
-            while let Ok(job) = queue.recv() {
-                job(&mut stores);
-            }
-        };
-        thread::Builder::new().name("sled".into()).spawn(run).expect("the system starts one more thread");
-        Self { host: Host { jobs: Mutex::new(jobs).into() } }
-    }
-}
-
-impl Default for Sled {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Engines for Sled {
-    fn open<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<Arc<dyn Engine>, EngineError>> {
-        let dir = dir.to_owned();
-        let answer = self.host.ask(move |stores| {
-            if stores.open.values().any(|store| store.dir == dir) {
-                return Err(generations::locked(&dir));
-            }
-            let store = Store::open(&dir)?;
-            stores.opened += 1;
-            stores.open.insert(stores.opened, store);
-            Ok((stores.opened, dir))
-        });
-        Box::pin(async move {
-            let (id, dir) = answer.await?;
-            let engine: Arc<dyn Engine> = Arc::new(SledEngine { host: self.host.clone(), id, dir });
-            Ok(engine)
-        })
-    }
-}
-
-/// One store, open on the host thread.
-struct SledEngine {
-    host: Host,
-    id: u64,
-    dir: PathBuf,
-}
-
-impl SledEngine {
-    /// A job on this engine's store; an error and a panic both leave the store broken.
-    fn job<T: Send + 'static>(
-        &self,
-        run: impl FnOnce(&mut Store) -> Result<T, EngineError> + Send + 'static,
-    ) -> impl FnOnce(&mut Stores) -> Result<T, EngineError> + Send + 'static {
-        let (id, dir) = (self.id, self.dir.clone());
-        move |stores| {
-            let Some(store) = stores.open.get_mut(&id) else {
-                return Err(broken(&dir, "it has been closed"));
-            };
-            if let Some(what) = &store.broken {
-                return Err(broken(&dir, what));
-            }
-            let result = catch_unwind(AssertUnwindSafe(|| run(store))).unwrap_or_else(|panic| {
-                Err(broken(&dir, &format!("sled panicked: {}", panic_text(&*panic))))
-            });
-            if let Err(error) = &result {
-                store.broken = Some(error.to_string());
-            }
-            result
-        }
-    }
-}
-
-impl Engine for SledEngine {
-    fn write(&self, batch: &Batch) {
-        let ops = batch.ops().to_vec();
-        let job = self.job(move |store| store.write(ops));
-        // A failure shows at the next commit or view: a store that is broken answers nothing else.
-        self.host.send(Box::new(move |stores| drop(job(stores))));
-    }
-
-    fn commit(&self) -> BoxFuture<'_, Result<(), EngineError>> {
-        self.host.ask(self.job(|store| store.commit()))
-    }
-
-    fn view(&self) -> Result<View, EngineError> {
-        self.host.ask_and_block(self.job(|store| store.view()))
-    }
-
-    fn replace(&self, rows: Vec<(Bytes, Bytes)>) -> BoxFuture<'_, Result<(), EngineError>> {
-        self.host.ask(self.job(move |store| store.replace(&rows)))
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        let id = self.id;
-        let answer = self.host.ask(move |stores| {
-            if let Some(store) = stores.open.remove(&id) {
-                store.close();
-            }
-            Ok(())
-        });
-        Box::pin(async move { drop(answer.await) })
-    }
-}
-
-impl Drop for SledEngine {
-    fn drop(&mut self) {
-        let id = self.id;
-        self.host.send(Box::new(move |stores| drop(stores.open.remove(&id))));
-    }
-}
-
-// --- the host thread ---------------------------------------------------------------------------------------------
-
-#[derive(Default)]
-struct Stores {
-    open: BTreeMap<u64, Store>,
-    /// How many were ever opened; the last one's id.
-    opened: u64,
-}
-
-type Job = Box<dyn FnOnce(&mut Stores) + Send>;
-
-#[derive(Clone)]
-struct Host {
-    jobs: Arc<Mutex<mpsc::Sender<Job>>>,
-}
-
-impl Host {
-    fn send(&self, job: Job) {
-        // The thread ends only once every sender is gone: it catches what sled throws.
-        self.jobs
-            .lock()
-            .expect("no holder panics")
-            .send(job)
-            .expect("the host thread lives as long as its senders");
-    }
-
-    /// Runs a job on the host thread, after all that were sent before; blocks until it is done.
-    fn ask_and_block<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut Stores) -> Result<T, EngineError> + Send + 'static,
-    ) -> Result<T, EngineError> {
-        let (sender, answer) = mpsc::sync_channel(1);
-        self.send(Box::new(move |stores| drop(sender.send(job(stores)))));
-        answer.recv().expect("the host thread runs every job")
-    }
-
-    /// The same as a future. The job is under way before the future is first polled, and runs even if it never is.
-    #[cfg(real_server)]
-    fn ask<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut Stores) -> Result<T, EngineError> + Send + 'static,
-    ) -> BoxFuture<'static, Result<T, EngineError>> {
-        let (sender, answer) = tokio::sync::oneshot::channel();
-        self.send(Box::new(move |stores| drop(sender.send(job(stores)))));
-        Box::pin(async move { answer.await.expect("the host thread runs every job") })
-    }
-
-    /// The same as a future that is ready when it is returned.
-    #[cfg(not(real_server))]
-    fn ask<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut Stores) -> Result<T, EngineError> + Send + 'static,
-    ) -> BoxFuture<'static, Result<T, EngineError>> {
-        Box::pin(std::future::ready(self.ask_and_block(job)))
-    }
-}
-
 /// One open sled.
-struct Store {
-    dir: PathBuf,
+pub struct Store {
+    pub dir: PathBuf,
     generation: u64,
     db: sled::Db,
     /// How many batches were written to this generation.
     batches: u64,
     /// Why it takes no more: what the first failure said.
-    broken: Option<String>,
+    pub broken: Option<String>,
 }
 
 impl Store {
-    fn open(dir: &Path) -> Result<Self, EngineError> {
+    pub fn open(dir: &Path) -> Result<Self, EngineError> {
         let generation = generations::current(dir)?;
         let db = open_sled(dir, generation)?;
         // What a crash of the process left in the page cache becomes durable before anyone builds on it.
@@ -245,7 +62,7 @@ impl Store {
         Ok(Self { dir: dir.to_owned(), generation, db, batches, broken: None })
     }
 
-    fn write(&mut self, ops: Vec<BatchOp>) -> Result<(), EngineError> {
+    pub fn write(&mut self, ops: Vec<BatchOp>) -> Result<(), EngineError> {
         // A later write to a row wins.
         let mut last = BTreeMap::new();
         for op in ops {
@@ -272,7 +89,7 @@ impl Store {
         self.db.apply_batch(batch).map_err(|error| self.sled_error("writing to", error))
     }
 
-    fn commit(&self) -> Result<(), EngineError> {
+    pub fn commit(&self) -> Result<(), EngineError> {
         self.db.flush().map_err(|error| self.sled_error("flushing", error))?;
         // sled's flush on Linux is sync_file_range, which makes nothing durable that a disk may still forget.
         let file = self.path().join("db");
@@ -281,7 +98,7 @@ impl Store {
         committed::write(&self.path(), self.batches)
     }
 
-    fn view(&self) -> Result<View, EngineError> {
+    pub fn view(&self) -> Result<View, EngineError> {
         let mut decoder = rows::Decoder::default();
         let corrupt = |what: String| corrupt(&self.path(), &what);
         for row in self.db.iter() {
@@ -294,7 +111,7 @@ impl Store {
         decoder.finish().map(View).map_err(corrupt)
     }
 
-    fn replace(&mut self, rows: &[(Bytes, Bytes)]) -> Result<(), EngineError> {
+    pub fn replace(&mut self, rows: &[(Bytes, Bytes)]) -> Result<(), EngineError> {
         let next = self.generation + 1;
         generations::begin(&self.dir, next)?;
         let db = open_sled(&self.dir, next)?;
@@ -323,7 +140,7 @@ impl Store {
     }
 
     /// Drops sled and waits until it has let go of its lock.
-    fn close(self) {
+    pub fn close(self) {
         let path = self.path();
         drop(self.db);
         let free = || -> io::Result<bool> {
@@ -384,12 +201,12 @@ fn corrupt(path: &Path, what: &str) -> EngineError {
     ))
 }
 
-fn broken(dir: &Path, what: &str) -> EngineError {
+pub fn broken(dir: &Path, what: &str) -> EngineError {
     let context = format!("using the engine in {}", dir.display());
     EngineError::Io { context, source: io::Error::other(what.to_owned()) }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }

@@ -1,12 +1,11 @@
-//! The conformance suite over both engines, and what is sled's alone. No simulation runs here, so sled may start its
-//! threads.
+//! The conformance suite over sled, and what is sled's alone. No simulation runs here, so it may start its threads.
 
 use std::{fs, path::Path, pin::pin, sync::Arc, thread, time::Duration};
 
 use bytes::Bytes;
 use squall_core::Batch;
 
-use super::{Memory, Sled, generations};
+use super::{Sled, generations};
 use crate::seam::{Engine, EngineError, Engines, conformance::engine::engine_suite};
 
 /// Drives a future on this thread, which sleeps while it waits.
@@ -38,11 +37,6 @@ fn open(dir: &Path) -> (Sled, Result<Arc<dyn Engine>, EngineError>) {
     let engines = Sled::new();
     let engine = block_on(engines.open(dir));
     (engines, engine)
-}
-
-#[test]
-fn memory_conforms() {
-    block_on(engine_suite(Arc::new(Memory::new()), Path::new("/any")));
 }
 
 #[test]

@@ -1,0 +1,195 @@
+//! The host thread, and the handles through which the store talks to it.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+};
+
+use bytes::Bytes;
+use squall_core::Batch;
+
+use super::{
+    generations,
+    store::{Store, broken, panic_text},
+};
+use crate::seam::{BoxFuture, Engine, EngineError, Engines, View};
+
+/// Opens engines on sled.
+pub struct Sled {
+    host: Host,
+}
+
+impl Sled {
+    /// Starts the host thread, which ends when this and all its engines are dropped.
+    ///
+    /// # Panics
+    /// If the system refuses another thread; the process has only just begun.
+    pub fn new() -> Self {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let run = move || {
+            let mut stores = Stores::default();
+            while let Ok(job) = queue.recv() {
+                job(&mut stores);
+            }
+        };
+        thread::Builder::new().name("sled".into()).spawn(run).expect("the system starts one more thread");
+        Self { host: Host { jobs: Mutex::new(jobs).into() } }
+    }
+}
+
+impl Default for Sled {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Engines for Sled {
+    fn open<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<Arc<dyn Engine>, EngineError>> {
+        let dir = dir.to_owned();
+        let answer = self.host.ask(move |stores| {
+            if stores.open.values().any(|store| store.dir == dir) {
+                return Err(generations::locked(&dir));
+            }
+            let store = Store::open(&dir)?;
+            stores.opened += 1;
+            stores.open.insert(stores.opened, store);
+            Ok((stores.opened, dir))
+        });
+        Box::pin(async move {
+            let (id, dir) = answer.await?;
+            let engine: Arc<dyn Engine> = Arc::new(SledEngine { host: self.host.clone(), id, dir });
+            Ok(engine)
+        })
+    }
+}
+
+/// One store, open on the host thread.
+struct SledEngine {
+    host: Host,
+    id: u64,
+    dir: PathBuf,
+}
+
+impl SledEngine {
+    /// A job on this engine's store; an error and a panic both leave the store broken.
+    fn job<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&mut Store) -> Result<T, EngineError> + Send + 'static,
+    ) -> impl FnOnce(&mut Stores) -> Result<T, EngineError> + Send + 'static {
+        let (id, dir) = (self.id, self.dir.clone());
+        move |stores| {
+            let Some(store) = stores.open.get_mut(&id) else {
+                return Err(broken(&dir, "it has been closed"));
+            };
+            if let Some(what) = &store.broken {
+                return Err(broken(&dir, what));
+            }
+            let result = catch_unwind(AssertUnwindSafe(|| run(store))).unwrap_or_else(|panic| {
+                Err(broken(&dir, &format!("sled panicked: {}", panic_text(&*panic))))
+            });
+            if let Err(error) = &result {
+                store.broken = Some(error.to_string());
+            }
+            result
+        }
+    }
+}
+
+impl Engine for SledEngine {
+    fn write(&self, batch: &Batch) {
+        let ops = batch.ops().to_vec();
+        let job = self.job(move |store| store.write(ops));
+        // A failure shows at the next commit or view: a store that is broken answers nothing else.
+        self.host.send(Box::new(move |stores| drop(job(stores))));
+    }
+
+    fn commit(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+        self.host.ask(self.job(|store| store.commit()))
+    }
+
+    fn view(&self) -> Result<View, EngineError> {
+        self.host.ask_and_block(self.job(|store| store.view()))
+    }
+
+    fn replace(&self, rows: Vec<(Bytes, Bytes)>) -> BoxFuture<'_, Result<(), EngineError>> {
+        self.host.ask(self.job(move |store| store.replace(&rows)))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        let id = self.id;
+        let answer = self.host.ask(move |stores| {
+            if let Some(store) = stores.open.remove(&id) {
+                store.close();
+            }
+            Ok(())
+        });
+        Box::pin(async move { drop(answer.await) })
+    }
+}
+
+impl Drop for SledEngine {
+    fn drop(&mut self) {
+        let id = self.id;
+        self.host.send(Box::new(move |stores| drop(stores.open.remove(&id))));
+    }
+}
+
+// --- the host thread ---------------------------------------------------------------------------------------------
+
+#[derive(Default)]
+struct Stores {
+    open: BTreeMap<u64, Store>,
+    /// How many were ever opened; the last one's id.
+    opened: u64,
+}
+
+type Job = Box<dyn FnOnce(&mut Stores) + Send>;
+
+#[derive(Clone)]
+struct Host {
+    jobs: Arc<Mutex<mpsc::Sender<Job>>>,
+}
+
+impl Host {
+    fn send(&self, job: Job) {
+        // The thread ends only once every sender is gone: it catches what sled throws.
+        self.jobs
+            .lock()
+            .expect("no holder panics")
+            .send(job)
+            .expect("the host thread lives as long as its senders");
+    }
+
+    /// Runs a job on the host thread, after all that were sent before; blocks until it is done.
+    fn ask_and_block<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Stores) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let (sender, answer) = mpsc::sync_channel(1);
+        self.send(Box::new(move |stores| drop(sender.send(job(stores)))));
+        answer.recv().expect("the host thread runs every job")
+    }
+
+    /// The same as a future. The job is under way before the future is first polled, and runs even if it never is.
+    #[cfg(real_server)]
+    fn ask<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Stores) -> Result<T, EngineError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, EngineError>> {
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        self.send(Box::new(move |stores| drop(sender.send(job(stores)))));
+        Box::pin(async move { answer.await.expect("the host thread runs every job") })
+    }
+
+    /// The same as a future that is ready when it is returned.
+    #[cfg(not(real_server))]
+    fn ask<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Stores) -> Result<T, EngineError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, EngineError>> {
+        Box::pin(std::future::ready(self.ask_and_block(job)))
+    }
+}
