@@ -1,0 +1,300 @@
+//! A node's disk: the tree, how long things take, stalls, and who holds which lock.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::{
+    content::Content,
+    tree::{Ino, Inode, Tree},
+};
+use crate::world::{
+    audit::{DiskOp, Event},
+    chance::Stream,
+    lock::Lock,
+    node::{At, Life, NodeId},
+    shared::Shared,
+};
+
+/// How long a disk takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The least time of a sync.
+    pub sync_base: Duration,
+    /// The most beyond it, uniformly drawn.
+    pub sync_jitter: Duration,
+    /// Time for each MiB that a sync writes.
+    pub sync_per_mebibyte: Duration,
+}
+
+impl Default for Settings {
+    /// A decent SSD: 0.2 to 0.6 ms and 500 MB/s. (etcd wants the 99th percentile below 10 ms.)
+    fn default() -> Self {
+        Self {
+            sync_base: Duration::from_micros(200),
+            sync_jitter: Duration::from_micros(400),
+            sync_per_mebibyte: Duration::from_millis(2),
+        }
+    }
+}
+
+/// Figures for the run's counters.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Figures {
+    pub(crate) syncs: u64,
+    pub(crate) written_bytes: u64,
+    pub(crate) kept_sectors: u64,
+    pub(crate) dropped_sectors: u64,
+    pub(crate) torn_writes: u64,
+    pub(crate) undone_entries: u64,
+    pub(crate) engine_commits: u64,
+    pub(crate) kept_batches: u64,
+    pub(crate) dropped_batches: u64,
+}
+
+/// A node's disk.
+pub(crate) struct Disk {
+    node: NodeId,
+    settings: Settings,
+    state: Lock<State>,
+}
+
+pub(super) struct State {
+    pub(super) tree: Tree,
+    chance: Stream,
+    /// Until when the device writes what it was given: syncs queue.
+    busy: At,
+    stalls: u32,
+    extra: Duration,
+    stalled: Vec<Waker>,
+    /// Who holds a file's lock or has an engine open, by a number of their own.
+    held: BTreeMap<Ino, u64>,
+    next_holder: u64,
+    pub(super) figures: Figures,
+}
+
+impl Disk {
+    pub(crate) fn new(node: NodeId, settings: Settings, chance: Stream) -> Self {
+        Self {
+            node,
+            settings,
+            state: Lock::new(State {
+                tree: Tree::new(),
+                chance,
+                busy: At::default(),
+                stalls: 0,
+                extra: Duration::ZERO,
+                stalled: Vec::new(),
+                held: BTreeMap::new(),
+                next_holder: 0,
+                figures: Figures::default(),
+            }),
+        }
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        self.state.lock().figures
+    }
+
+    // ---- faults
+
+    pub(crate) fn stall(&self) {
+        self.state.lock().stalls += 1;
+    }
+
+    pub(crate) fn end_stall(&self) {
+        let mut state = self.state.lock();
+        state.stalls = state.stalls.saturating_sub(1);
+        self.wake_stalled(state);
+    }
+
+    pub(crate) fn slow(&self, extra: Duration) {
+        self.state.lock().extra = extra;
+    }
+
+    pub(crate) fn heal(&self) {
+        let mut state = self.state.lock();
+        state.stalls = 0;
+        state.extra = Duration::ZERO;
+        self.wake_stalled(state);
+    }
+
+    fn wake_stalled(&self, mut state: std::sync::MutexGuard<'_, State>) {
+        if state.stalls == 0 {
+            let stalled = std::mem::take(&mut state.stalled);
+            drop(state);
+            stalled.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// The process is gone, and its locks with it.
+    pub(crate) fn process_ended(&self) {
+        self.state.lock().held.clear();
+    }
+
+    /// The machine crashes: what becomes of un-synced data is drawn.
+    pub(crate) fn crash(&self, shared: &Shared) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        state.busy = At::default();
+        let mut figures = Figures::default();
+        figures.undone_entries = state.tree.crash(&mut state.chance, |chance, inode| match inode {
+            Inode::File(content) => {
+                let damage = content.crash(chance);
+                figures.kept_sectors += damage.kept_sectors;
+                figures.dropped_sectors += damage.dropped_sectors;
+                figures.torn_writes += damage.torn_writes;
+            }
+            Inode::Engine(rows) => {
+                let (kept, dropped) = rows.crash(chance);
+                figures.kept_batches += kept;
+                figures.dropped_batches += dropped;
+            }
+            Inode::Dir { .. } => {}
+        });
+        shared.record(Event::Crash {
+            node: self.node,
+            kept: figures.kept_sectors,
+            dropped: figures.dropped_sectors,
+            torn: figures.torn_writes,
+            undone: figures.undone_entries,
+            kept_batches: figures.kept_batches,
+            dropped_batches: figures.dropped_batches,
+        });
+        let total = &mut state.figures;
+        total.kept_sectors += figures.kept_sectors;
+        total.dropped_sectors += figures.dropped_sectors;
+        total.torn_writes += figures.torn_writes;
+        total.undone_entries += figures.undone_entries;
+        total.kept_batches += figures.kept_batches;
+        total.dropped_batches += figures.dropped_batches;
+    }
+
+    // ---- an operator's hands
+
+    pub(crate) fn wipe(&self, dir: &Path) -> bool {
+        let tree = &mut self.state.lock().tree;
+        let there = tree.remove_all(dir).is_ok();
+        tree.sync_all();
+        there
+    }
+
+    pub(crate) fn place(&self, path: &Path, bytes: Bytes) -> io::Result<()> {
+        let tree = &mut self.state.lock().tree;
+        if let Some(parent) = path.parent() {
+            tree.add_dirs(parent)?;
+        }
+        if tree.find(path).is_some() {
+            tree.remove(path)?;
+        }
+        tree.add(path, Inode::File(Content::durable(bytes.to_vec())))?;
+        tree.sync_all();
+        Ok(())
+    }
+
+    pub(crate) fn content(&self, path: &Path) -> Option<Bytes> {
+        let state = self.state.lock();
+        let (_, content) = state.tree.file(path).ok()?;
+        Some(content.read(0, content.len()))
+    }
+}
+
+/// A process's way to its disk.
+#[derive(Clone)]
+pub(super) struct Access {
+    pub(super) shared: Arc<Shared>,
+    pub(super) life: Arc<Life>,
+    pub(super) disk: Arc<Disk>,
+}
+
+impl Access {
+    /// Waits while the disk is stalled; for ever where the process is gone.
+    pub(super) async fn admitted(&self) {
+        std::future::poll_fn(|cx| self.poll_admitted(cx)).await
+    }
+
+    fn poll_admitted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.life.alive() {
+            return Poll::Pending;
+        }
+        let mut state = self.disk.state.lock();
+        if state.stalls == 0 {
+            return Poll::Ready(());
+        }
+        if !state.stalled.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.stalled.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Does something with the disk's state. Not for the dead: see [`Self::admitted`] and [`Life::alive`].
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.disk.state.lock())
+    }
+
+    /// Waits as long as it takes to write `bytes` bytes and sync them, after what the device already does.
+    pub(super) async fn write_back(&self, bytes: usize) {
+        let settings = self.disk.settings;
+        let due = self.with(|state| {
+            state.figures.syncs += 1;
+            state.figures.written_bytes += bytes as u64;
+            let nanos = settings.sync_per_mebibyte.as_nanos() as u64 * (bytes as u64) / (1 << 20);
+            let takes = settings.sync_base
+                + state.chance.up_to(settings.sync_jitter)
+                + Duration::from_nanos(nanos)
+                + state.extra;
+            let due = self.shared.now().max(state.busy).after(takes);
+            state.busy = due;
+            due
+        });
+        pin!(self.shared.sleep_until(due)).await;
+        // What was begun before a stall ends after it.
+        self.admitted().await;
+    }
+
+    /// Puts an operation into the audit.
+    pub(super) fn record(&self, op: DiskOp, path: &str, content: Bytes, value: u64) {
+        let node = self.disk.node;
+        self.shared.record(Event::Disk { node, op, path: path.to_owned(), content, value });
+    }
+
+    /// Takes the lock of an inode; none where it is held.
+    pub(super) fn hold(&self, ino: Ino) -> Option<Hold> {
+        self.with(|state| {
+            if state.held.contains_key(&ino) {
+                return None;
+            }
+            let holder = state.next_holder;
+            state.next_holder += 1;
+            state.held.insert(ino, holder);
+            Some(Hold { access: self.clone(), ino, holder })
+        })
+    }
+}
+
+/// A held lock. Dropping it releases it; a stale one must not release its successor's.
+pub(super) struct Hold {
+    access: Access,
+    ino: Ino,
+    holder: u64,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.access.life.alive() {
+            self.access.with(|state| {
+                if state.held.get(&self.ino) == Some(&self.holder) {
+                    state.held.remove(&self.ino);
+                }
+            });
+        }
+    }
+}

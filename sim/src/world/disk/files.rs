@@ -1,0 +1,197 @@
+//! The Files seam over a simulated disk. Appends, reads and changes of names take no time of their own (they meet the
+//! page cache), syncs do; everything waits while the disk is stalled.
+
+use std::{
+    io,
+    path::Path,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use squall_store::seam::{BoxFuture, DirLock, File, Files};
+
+use super::{
+    content::Content,
+    device::{Access, Disk, Hold},
+    tree::{Ino, Inode, Tree},
+};
+use crate::world::{audit::DiskOp, node::Life, shared::Shared};
+
+pub(crate) struct SimFiles(Access);
+
+impl SimFiles {
+    pub(crate) fn new(shared: Arc<Shared>, life: Arc<Life>, disk: Arc<Disk>) -> Self {
+        Self(Access { shared, life, disk })
+    }
+
+    /// An operation on the tree: admitted, recorded, carried out.
+    async fn change<T>(
+        &self,
+        op: DiskOp,
+        path: &Path,
+        act: impl FnOnce(&mut Tree) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.0.admitted().await;
+        let result = self.0.with(|state| act(&mut state.tree));
+        self.0.record(op, &path.to_string_lossy(), Bytes::new(), u64::from(result.is_ok()));
+        result
+    }
+
+    fn handle(&self, path: &Path, ino: Ino) -> Box<dyn File> {
+        Box::new(SimFile { access: self.0.clone(), ino, path: path.to_string_lossy().into_owned() })
+    }
+}
+
+impl Files for SimFiles {
+    fn create<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn File>>> {
+        Box::pin(async move {
+            let add = |tree: &mut Tree| tree.add(path, Inode::File(Content::default()));
+            let ino = self.change(DiskOp::Create, path, add).await?;
+            Ok(self.handle(path, ino))
+        })
+    }
+
+    fn open<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn File>>> {
+        Box::pin(async move {
+            self.0.admitted().await;
+            let ino = self.0.with(|state| state.tree.file(path).map(|(ino, _)| ino))?;
+            Ok(self.handle(path, ino))
+        })
+    }
+
+    fn read<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Bytes>> {
+        Box::pin(async move {
+            self.change(DiskOp::Read, path, |tree| {
+                tree.file(path).map(|(_, content)| content.read(0, content.len()))
+            })
+            .await
+        })
+    }
+
+    fn list<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<Vec<String>>> {
+        Box::pin(async move {
+            self.0.admitted().await;
+            self.0.with(|state| state.tree.list(dir))
+        })
+    }
+
+    fn exists<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<bool>> {
+        Box::pin(async move {
+            self.0.admitted().await;
+            Ok(self.0.with(|state| state.tree.find(path).is_some()))
+        })
+    }
+
+    fn create_dir_all<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
+        Box::pin(async move { self.change(DiskOp::CreateDir, dir, |tree| tree.add_dirs(dir)).await })
+    }
+
+    fn rename<'a>(&'a self, from: &'a Path, to: &'a Path) -> BoxFuture<'a, io::Result<()>> {
+        Box::pin(async move { self.change(DiskOp::Rename, from, |tree| tree.rename(from, to)).await })
+    }
+
+    fn remove<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<()>> {
+        Box::pin(async move { self.change(DiskOp::Remove, path, |tree| tree.remove(path)).await })
+    }
+
+    fn remove_dir_all<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
+        Box::pin(async move { self.change(DiskOp::Remove, dir, |tree| tree.remove_all(dir)).await })
+    }
+
+    fn sync_dir<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
+        Box::pin(async move {
+            self.0.admitted().await;
+            let ino = self.0.with(|state| state.tree.list(dir).map(|_| state.tree.find(dir)))?;
+            self.0.write_back(0).await;
+            let sync = |tree: &mut Tree| {
+                if let Some(ino) = ino {
+                    tree.sync_dir(ino);
+                }
+                Ok(())
+            };
+            self.change(DiskOp::SyncDir, dir, sync).await
+        })
+    }
+
+    fn lock<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn DirLock>>> {
+        Box::pin(async move {
+            let find = |tree: &mut Tree| match tree.find(path) {
+                Some(ino) => Ok(ino),
+                None => tree.add(path, Inode::File(Content::default())),
+            };
+            let ino = self.change(DiskOp::Lock, path, find).await?;
+            match self.0.hold(ino) {
+                Some(hold) => Ok(Box::new(SimLock { _hold: hold }) as Box<dyn DirLock>),
+                None => {
+                    let message = format!("{} is locked by another process", path.display());
+                    Err(io::Error::new(io::ErrorKind::WouldBlock, message))
+                }
+            }
+        })
+    }
+}
+
+struct SimLock {
+    _hold: Hold,
+}
+
+impl DirLock for SimLock {}
+
+struct SimFile {
+    access: Access,
+    ino: Ino,
+    path: String,
+}
+
+impl SimFile {
+    fn with<T>(&self, act: impl FnOnce(&mut Content) -> T) -> io::Result<T> {
+        self.access.with(|state| match state.tree.inode_mut(self.ino) {
+            Some(Inode::File(content)) => Ok(act(content)),
+            _ => Err(io::Error::new(io::ErrorKind::NotFound, format!("{} was removed", self.path))),
+        })
+    }
+}
+
+impl File for SimFile {
+    fn append(&mut self, data: Bytes) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move {
+            self.access.admitted().await;
+            self.with(|content| content.append(&data))?;
+            let length = data.len() as u64;
+            self.access.record(DiskOp::Append, &self.path, data, length);
+            Ok(())
+        })
+    }
+
+    fn read_at(&mut self, offset: u64, len: usize) -> BoxFuture<'_, io::Result<Bytes>> {
+        Box::pin(async move {
+            self.access.admitted().await;
+            let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+            self.with(|content| content.read(offset, len))
+        })
+    }
+
+    fn sync(&mut self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move {
+            self.access.admitted().await;
+            let (mark, bytes) = self.with(|content| (content.mark(), content.unsynced()))?;
+            self.access.write_back(bytes).await;
+            self.with(|content| content.settle(mark))?;
+            self.access.record(DiskOp::Sync, &self.path, Bytes::new(), bytes as u64);
+            Ok(())
+        })
+    }
+
+    fn truncate(&mut self, len: u64) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move {
+            self.access.admitted().await;
+            self.with(|content| content.truncate(usize::try_from(len).unwrap_or(usize::MAX)))?;
+            self.access.record(DiskOp::Truncate, &self.path, Bytes::new(), len);
+            Ok(())
+        })
+    }
+
+    fn len(&self) -> u64 {
+        self.with(|content| content.len() as u64).unwrap_or(0)
+    }
+}

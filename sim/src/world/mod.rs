@@ -1,0 +1,57 @@
+//! The world: what the store believes to be machines, disks, clocks and a network, out of one seed.
+//!
+//! A run is [`World::run`]: a fresh thread, madsim's runtime, and a world that the body builds and breaks.
+//!
+//! ```text
+//! World::run(WorldConfig::new(seed), |world| async move {
+//!     let m1 = world.add_node("m1");
+//!     world.start(m1, program);              // program: Fn(Process{env, ..}) -> future; env is the seams
+//!     world.sleep(Duration::from_secs(1)).await;
+//!     world.kill(m1);                        // crash: un-synced data kept, dropped or torn; peers reset if linked
+//!     world.restart(m1);
+//!     world.cut(m1, m2); world.heal_all();   // one way; cuts count
+//!     world.stall_disk(m1); world.end_disk_stall(m1);
+//! }) -> Finished { output, audit_hash, simulated, violations, counters, probes, trace }
+//! ```
+//!
+//! | part | is |
+//! |---|---|
+//! | [`chance`] | a random stream for each subsystem |
+//! | [`audit`] | the hash and the trace of all that happened |
+//! | [`net`] | links, connections, our gRPC channel |
+//! | [`disk`] | files and engines with durable and pending parts |
+//! | [`clock`], [`tasks`], [`process`] | what a process is given, and how it ends |
+//! | [`shared`] | virtual time, timers, the courier |
+//! | [`interpose`], [`watchdog`], [`run`] | what holds a run together from outside |
+//!
+//! The law is `determinism-traps.md`: only bytes cross nodes, every handle knows its incarnation and is inert once that
+//! is over, nothing draws but named streams, and madsim's own network and file system are not used.
+
+mod audit;
+mod chance;
+mod clock;
+mod disk;
+mod interpose;
+mod lock;
+mod net;
+mod node;
+mod operate;
+mod process;
+mod run;
+mod shared;
+mod tasks;
+mod watchdog;
+
+#[cfg(test)]
+mod tests;
+
+pub use audit::{AuditHash, DiskOp, Event, NetStep, Traced};
+pub use chance::{Chance, Stream};
+pub use clock::EPOCH;
+pub use disk::Settings as DiskSettings;
+pub use net::{Latency, NeverSent, Settings as NetSettings};
+pub use node::{At, NodeId};
+pub use operate::{Counters, Probed, World};
+pub use process::{Process, Program, Status, Violation};
+pub use run::{Finished, HarnessFailure, WorldConfig};
+pub use watchdog::{HARNESS_FAILED, Watchdog};

@@ -1,0 +1,427 @@
+//! The dialling side: a gRPC channel as tonic's generated clients want it.
+//!
+//! What tonic's transport would do is done here: one connection, made when first used and again after a failure;
+//! `grpc-timeout` as a deadline on the whole call, the answer's body included; a limit on the size of messages; and a
+//! call that is dropped resets its stream, so that the handler stops.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use squall_store::seam::{BoxError, DialOptions, GrpcRequest, GrpcResponse};
+use tonic::{Status, body::Body};
+use tower::Service;
+
+use super::{
+    core::Sink,
+    mux::{Ending, Mux, Pump, Standing},
+    wire::{self, Subject},
+};
+use crate::world::{
+    lock::Lock,
+    node::{At, NodeId},
+    shared::Sleep,
+    tasks::SimTasks,
+};
+
+/// The source of a status whose call certainly never reached a server: no connection was ever made for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the request was never sent")]
+pub struct NeverSent;
+
+/// A channel; clones share the connection.
+#[derive(Clone)]
+pub(super) struct SimChannel(Arc<Dialler>);
+
+struct Dialler {
+    tasks: Arc<SimTasks>,
+    address: String,
+    options: DialOptions,
+    /// The connection in use. Calls keep theirs too.
+    connection: Lock<Option<Arc<Connection>>>,
+}
+
+/// A connection that is being made or stands. Closed when neither the channel nor a call needs it.
+struct Connection {
+    mux: Arc<Mux>,
+    /// When the dialler gives up.
+    patience: At,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.mux.close(Ending::Local);
+    }
+}
+
+impl SimChannel {
+    pub(super) fn new(tasks: Arc<SimTasks>, address: &str, options: DialOptions) -> Self {
+        Self(Arc::new(Dialler {
+            tasks,
+            address: address.to_owned(),
+            options,
+            connection: Lock::new(None),
+        }))
+    }
+}
+
+impl Service<GrpcRequest> for SimChannel {
+    type Response = GrpcResponse;
+    type Error = BoxError;
+    type Future = CallFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: GrpcRequest) -> CallFuture {
+        let deadline = timeout_of(request.headers()).map(|timeout| {
+            let shared = &self.0.tasks.shared;
+            shared.sleep_until(shared.now().after(timeout))
+        });
+        CallFuture { dialler: self.0.clone(), deadline, stage: Stage::Start(Box::new(request)) }
+    }
+}
+
+impl Dialler {
+    /// The connection in use, or a new one.
+    fn connect(&self) -> Result<Arc<Connection>, Status> {
+        let shared = &self.tasks.shared;
+        let present = self.connection.lock().clone();
+        if let Some(connection) = present {
+            match connection.mux.standing() {
+                Standing::Open => return Ok(connection),
+                Standing::Dialling if shared.now() < connection.patience => return Ok(connection),
+                Standing::Dialling => connection.mux.close(Ending::ConnectTimeout),
+                Standing::Over(_) => {}
+            }
+        }
+        let (to, port) = self.resolve()?;
+        let mux = Mux::dialler(shared.clone(), self.tasks.life.clone());
+        let sink: Arc<dyn Sink> = mux.clone();
+        let from = self.tasks.life.node;
+        let conn = shared.with_net(|net, now, _| net.dial(now, from, to, port, sink));
+        mux.dialled(conn);
+        let patience = shared.now().after(self.options.connect_timeout);
+        let connection = Arc::new(Connection { mux, patience });
+        let before = self.connection.lock().replace(connection.clone());
+        drop(before); // Outside the lock: its drop closes it.
+        Ok(connection)
+    }
+
+    fn resolve(&self) -> Result<(NodeId, u16), Status> {
+        let parsed = super::split_address(&self.address);
+        let known = parsed.and_then(|(host, port)| {
+            let node = self.tasks.shared.names.lock().get(host).copied()?;
+            Some((node, port))
+        });
+        known.ok_or_else(|| self.unreachable("no such host or port"))
+    }
+
+    fn unreachable(&self, why: &str) -> Status {
+        let mut status = Status::unavailable(format!("dial {}: {why}", self.address));
+        status.set_source(Arc::new(NeverSent));
+        status
+    }
+}
+
+/// A call until its answer's head is there.
+pub(super) struct CallFuture {
+    dialler: Arc<Dialler>,
+    deadline: Option<Sleep>,
+    stage: Stage,
+}
+
+enum Stage {
+    Start(Box<GrpcRequest>),
+    Connecting { connection: Arc<Connection>, patience: Sleep, request: Box<GrpcRequest> },
+    Waiting(Call),
+    Done,
+}
+
+impl Future for CallFuture {
+    type Output = Result<GrpcResponse, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if !this.dialler.tasks.life.alive() {
+            return Poll::Pending;
+        }
+        let result = ready!(this.advance(cx));
+        this.stage = Stage::Done;
+        Poll::Ready(result.map_err(Into::into))
+    }
+}
+
+impl CallFuture {
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<GrpcResponse, Status>> {
+        loop {
+            match std::mem::replace(&mut self.stage, Stage::Done) {
+                Stage::Start(request) => {
+                    let connection = match self.dialler.connect() {
+                        Ok(connection) => connection,
+                        Err(status) => return Poll::Ready(Err(status)),
+                    };
+                    self.stage = if connection.mux.standing() == Standing::Open {
+                        self.begin(connection, *request, cx)
+                    } else {
+                        let patience = self.dialler.tasks.shared.sleep_until(connection.patience);
+                        Stage::Connecting { connection, patience, request }
+                    };
+                }
+                Stage::Connecting { connection, mut patience, request } => {
+                    match connection.mux.poll_standing(cx) {
+                        Poll::Ready(Standing::Over(ending)) => {
+                            let why = match ending {
+                                Ending::Refused => "connection refused",
+                                Ending::ConnectTimeout => "timed out",
+                                Ending::Local | Ending::Peer(_) => "connection lost",
+                            };
+                            return Poll::Ready(Err(self.dialler.unreachable(why)));
+                        }
+                        Poll::Ready(_) => self.stage = self.begin(connection, *request, cx),
+                        Poll::Pending if Pin::new(&mut patience).poll(cx).is_ready() => {
+                            connection.mux.close(Ending::ConnectTimeout);
+                            return Poll::Ready(Err(self.dialler.unreachable("timed out")));
+                        }
+                        Poll::Pending => {
+                            self.stage = Stage::Connecting { connection, patience, request };
+                            if self.past_deadline(cx) {
+                                let mut status = deadline_exceeded();
+                                status.set_source(Arc::new(NeverSent));
+                                return Poll::Ready(Err(status));
+                            }
+                            return Poll::Pending;
+                        }
+                    }
+                }
+                Stage::Waiting(call) => {
+                    let head = call.connection.mux.poll_head(call.stream, cx);
+                    match head {
+                        Poll::Ready(Ok(head)) => {
+                            let deadline = self.deadline.take();
+                            let limit = self.dialler.options.max_receive_bytes;
+                            return Poll::Ready(respond(head, call, deadline, limit));
+                        }
+                        Poll::Ready(Err(status)) => return Poll::Ready(Err(status)),
+                        Poll::Pending => {
+                            if self.past_deadline(cx) {
+                                return Poll::Ready(Err(deadline_exceeded()));
+                            }
+                            self.stage = Stage::Waiting(call);
+                            return Poll::Pending;
+                        }
+                    }
+                }
+                Stage::Done => panic!("a call was polled after its end"),
+            }
+        }
+    }
+
+    fn past_deadline(&mut self, cx: &mut Context<'_>) -> bool {
+        self.deadline.as_mut().is_some_and(|deadline| Pin::new(deadline).poll(cx).is_ready())
+    }
+
+    /// Opens a stream and sends the request: head and as much of the body as is there, in one segment. The rest of
+    /// the body gets a task, for a caller may wait for answers while it still has to send.
+    fn begin(&self, connection: Arc<Connection>, request: GrpcRequest, cx: &mut Context<'_>) -> Stage {
+        let (parts, body) = request.into_parts();
+        let mux = connection.mux.clone();
+        let stream = mux.open();
+        let call = Call { connection, stream };
+        let mut out = BytesMut::with_capacity(512);
+        wire::put_request(&mut out, stream, parts.uri.path(), &parts.headers);
+        let mut pump = Pump::new(mux.clone(), stream, body);
+        match pump.poll(cx, &mut out) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => mux.cancel(stream),
+            Poll::Pending => {
+                let task = self.dialler.tasks.run(async move {
+                    let sent = std::future::poll_fn(|cx| pump.poll(cx, &mut out)).await;
+                    if sent.is_err() {
+                        mux.cancel(stream);
+                    }
+                });
+                drop(task);
+            }
+        }
+        Stage::Waiting(call)
+    }
+}
+
+/// A stream that this end opened. Dropped before its end, it is cancelled.
+struct Call {
+    connection: Arc<Connection>,
+    stream: u32,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.connection.mux.cancel(self.stream);
+    }
+}
+
+fn respond(
+    head: super::mux::Head,
+    call: Call,
+    deadline: Option<Sleep>,
+    limit: usize,
+) -> Result<GrpcResponse, Status> {
+    let Subject::Response(code) = head.subject else {
+        return Err(Status::internal("the peer answered with a request"));
+    };
+    let body = AnswerBody { call: Some(call), deadline, sizes: MessageSizes::new(limit) };
+    let mut response = http::Response::new(Body::new(body));
+    *response.status_mut() =
+        http::StatusCode::from_u16(code).map_err(|_| Status::internal(format!("HTTP status {code}")))?;
+    *response.headers_mut() = head.headers;
+    Ok(response)
+}
+
+/// The body of an answer.
+struct AnswerBody {
+    call: Option<Call>,
+    deadline: Option<Sleep>,
+    sizes: MessageSizes,
+}
+
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        let Some(call) = &this.call else { return Poll::Ready(None) };
+        match call.connection.mux.poll_body(call.stream, cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref()
+                    && let Err(status) = this.sizes.pass(data)
+                {
+                    this.call = None;
+                    return Poll::Ready(Some(Err(status)));
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(end) => {
+                this.call = None;
+                Poll::Ready(end)
+            }
+            Poll::Pending => {
+                let past = this.deadline.as_mut().is_some_and(|at| Pin::new(at).poll(cx).is_ready());
+                if past {
+                    this.call = None;
+                    return Poll::Ready(Some(Err(deadline_exceeded())));
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Watches the sizes of gRPC's length-prefixed messages as their bytes pass.
+struct MessageSizes {
+    limit: usize,
+    prefix: Vec<u8>,
+    /// Bytes of the message at hand that are still to come.
+    left: usize,
+}
+
+impl MessageSizes {
+    fn new(limit: usize) -> Self {
+        Self { limit, prefix: Vec::with_capacity(5), left: 0 }
+    }
+
+    fn pass(&mut self, mut data: &[u8]) -> Result<(), Status> {
+        while !data.is_empty() {
+            if self.left > 0 {
+                let step = self.left.min(data.len());
+                self.left -= step;
+                data = &data[step..];
+                continue;
+            }
+            let step = (5 - self.prefix.len()).min(data.len());
+            self.prefix.extend_from_slice(&data[..step]);
+            data = &data[step..];
+            if let [_, a, b, c, d] = self.prefix[..] {
+                self.prefix.clear();
+                self.left = u32::from_be_bytes([a, b, c, d]) as usize;
+                if self.left > self.limit {
+                    // grpc-go's words.
+                    let (size, limit) = (self.left, self.limit);
+                    return Err(Status::resource_exhausted(format!(
+                        "grpc: received message larger than max ({size} vs. {limit})"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// gRPC's words for it, whichever side found out.
+pub(super) fn deadline_exceeded() -> Status {
+    Status::deadline_exceeded("context deadline exceeded")
+}
+
+/// `grpc-timeout`: up to eight digits and a unit. A value that is none is ignored, as tonic does.
+pub(super) fn timeout_of(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(value * 3600),
+        "M" => Duration::from_secs(value * 60),
+        "S" => Duration::from_secs(value),
+        "m" => Duration::from_millis(value),
+        "u" => Duration::from_micros(value),
+        "n" => Duration::from_nanos(value),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_grpc_writes_them() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            timeout_of(&headers)
+        };
+        assert_eq!(read("3S"), Some(Duration::from_secs(3)));
+        assert_eq!(read("2H"), Some(Duration::from_secs(7200)));
+        assert_eq!(read("1M"), Some(Duration::from_secs(60)));
+        assert_eq!(read("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(read("99999999u"), Some(Duration::from_micros(99_999_999)));
+        assert_eq!(read("7n"), Some(Duration::from_nanos(7)));
+        for none in ["", "S", "3", "3s", "123456789S", "-1S"] {
+            assert_eq!(read(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_found_however_it_is_cut() {
+        let mut stream = vec![0, 0, 0, 0, 3, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4];
+        for at in 1..stream.len() {
+            let mut sizes = MessageSizes::new(3);
+            let (first, second) = stream.split_at(at);
+            let result = sizes.pass(first).and_then(|()| sizes.pass(second));
+            assert_eq!(result.unwrap_err().code(), tonic::Code::ResourceExhausted, "cut at {at}");
+        }
+        stream.truncate(13);
+        assert!(MessageSizes::new(3).pass(&stream).is_ok());
+    }
+}

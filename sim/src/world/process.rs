@@ -1,0 +1,277 @@
+//! Machines and their processes.
+//!
+//! A machine has a disk, a clock and a network interface for as long as the run lasts. Its process comes and goes: each
+//! start is a new *incarnation* with an [`Life`] of its own, and a madsim node of its own, so that nothing of madsim's
+//! restart (which skips its reset hooks) is used.
+//!
+//! A kill is a crash of the machine: the life ends first, so that every handle is inert; then the network ends the
+//! process's connections, the disk decides about un-synced data, and only then madsim drops the tasks, one by one and in
+//! any order. What their `Drop`s do, by then, changes nothing.
+
+use std::sync::Arc;
+
+use squall_store::seam::{BoxFuture, Env, Probe, ProbeEvent};
+use tokio::sync::Notify;
+
+use super::{
+    audit::Event,
+    clock::{SimClock, WallOffset},
+    disk::{Disk, SimEngines, SimFiles},
+    lock::Lock,
+    net::SimNet,
+    node::{At, Life, NodeId},
+    shared::Shared,
+    tasks::SimTasks,
+};
+
+/// A broken promise that the world itself saw. The run goes on unless it says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Violation {
+    /// A task of a process panicked (checker `panic`). The process was killed.
+    Panic {
+        /// When.
+        at: At,
+        /// Where.
+        node: NodeId,
+        /// Which incarnation.
+        incarnation: u32,
+        /// The panic's message and place.
+        message: String,
+    },
+    /// The run took more polls than its budget (checker `liveness`): something never comes to rest. The run was ended.
+    PollBudget {
+        /// When.
+        at: At,
+        /// How many there were.
+        polls: u64,
+    },
+}
+
+/// What a process's code is given when it starts.
+pub struct Process {
+    /// Its side of every seam.
+    pub env: Env,
+    /// Where it runs.
+    pub node: NodeId,
+    /// Which incarnation it is, from 1.
+    pub incarnation: u32,
+    stop: Arc<Notify>,
+}
+
+impl Process {
+    /// Completes when the process is asked to stop gracefully ([`super::World::stop`]).
+    pub async fn stop_requested(&self) {
+        self.stop.notified().await;
+    }
+}
+
+/// Makes a process's main future. When it completes the process exits; an error is its reason.
+pub type Program = Arc<dyn Fn(Process) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// How a node's process stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// Never started, or killed.
+    Down,
+    /// Running.
+    Up,
+    /// Running, but given no time.
+    Paused,
+    /// Ended by itself or on request: the error it ended with, if it did.
+    Exited(Option<String>),
+    /// Ended by a panic.
+    Panicked(String),
+}
+
+/// A node's machine.
+pub(crate) struct Machine {
+    pub(crate) node: NodeId,
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) wall: Arc<WallOffset>,
+    state: Lock<State>,
+    /// Rung whenever a process ends.
+    pub(crate) ended: Notify,
+}
+
+struct State {
+    program: Option<Program>,
+    incarnation: u32,
+    status: Status,
+    running: Option<Running>,
+}
+
+struct Running {
+    life: Arc<Life>,
+    spawner: madsim::runtime::NodeHandle,
+    stop: Arc<Notify>,
+    env: Env,
+}
+
+impl Machine {
+    pub(crate) fn new(node: NodeId, disk: Arc<Disk>) -> Self {
+        Self {
+            node,
+            disk,
+            wall: Arc::default(),
+            state: Lock::new(State { program: None, incarnation: 0, status: Status::Down, running: None }),
+            ended: Notify::new(),
+        }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.state.lock().status.clone()
+    }
+
+    pub(crate) fn incarnation(&self) -> u32 {
+        self.state.lock().incarnation
+    }
+
+    pub(crate) fn env(&self) -> Option<Env> {
+        self.state.lock().running.as_ref().map(|running| running.env.clone())
+    }
+
+    /// Sets what runs here from the next start on.
+    pub(crate) fn install(&self, program: Program) {
+        self.state.lock().program = Some(program);
+    }
+
+    /// Starts the next incarnation.
+    ///
+    /// # Panics
+    /// Where a process runs, or none was installed: the harness's mistake.
+    pub(crate) fn start(self: &Arc<Self>, shared: &Arc<Shared>) {
+        let (program, life) = {
+            let mut state = self.state.lock();
+            assert!(state.running.is_none(), "{}: a process is running", self.node);
+            let program = state.program.clone().unwrap_or_else(|| panic!("{}: no program", self.node));
+            state.incarnation += 1;
+            (program, Arc::new(Life::new(self.node, state.incarnation)))
+        };
+        let incarnation = life.incarnation;
+        shared.record(Event::Started { node: self.node, incarnation });
+        let spawner = shared.handle.create_node().name(self.node.name()).build();
+        let tasks =
+            Arc::new(SimTasks { shared: shared.clone(), life: life.clone(), spawner: spawner.clone() });
+        let env = Env {
+            clock: Arc::new(SimClock {
+                shared: shared.clone(),
+                life: life.clone(),
+                offset: self.wall.clone(),
+            }),
+            net: Arc::new(SimNet { tasks: tasks.clone() }),
+            files: Arc::new(SimFiles::new(shared.clone(), life.clone(), self.disk.clone())),
+            engines: Arc::new(SimEngines::new(shared.clone(), life.clone(), self.disk.clone())),
+            tasks: tasks.clone(),
+            probe: Arc::new(SimProbe { shared: shared.clone(), life: life.clone() }),
+        };
+        let stop = Arc::new(Notify::new());
+        {
+            let mut state = self.state.lock();
+            state.status = Status::Up;
+            state.running = Some(Running { life: life.clone(), spawner, stop: stop.clone(), env: env.clone() });
+        }
+        let machine = self.clone();
+        let world = shared.clone();
+        // The program is called inside the task: what it panics with is the process's panic.
+        let main = async move {
+            let process = Process { env, node: machine.node, incarnation, stop };
+            let result = program(process).await;
+            machine.exited(&world, &life, result.err());
+        };
+        let task = tasks.run(main);
+        drop(task);
+    }
+
+    /// The process's main future is done: the rest of the process goes too. Its un-synced data stays with the
+    /// machine's page cache.
+    fn exited(&self, shared: &Arc<Shared>, life: &Arc<Life>, failure: Option<String>) {
+        if !life.alive() {
+            return;
+        }
+        let event = Event::Exited { node: self.node, incarnation: life.incarnation, failure: failure.clone() };
+        shared.record(event);
+        self.end(shared, Status::Exited(failure), false);
+    }
+
+    /// Crashes the machine: see the module. Nothing happens where no process runs.
+    pub(crate) fn crash(&self, shared: &Arc<Shared>, status: Status) {
+        self.end(shared, status, true);
+    }
+
+    fn end(&self, shared: &Arc<Shared>, status: Status, crash: bool) {
+        let running = {
+            let mut state = self.state.lock();
+            let Some(running) = state.running.take() else { return };
+            state.status = status;
+            running
+        };
+        running.life.end();
+        shared.with_net(|net, now, _| net.kill(now, self.node));
+        self.disk.process_ended();
+        if crash {
+            self.disk.crash(shared);
+        }
+        shared.handle.kill(running.spawner.id());
+        drop(running);
+        self.ended.notify_waiters();
+    }
+
+    pub(crate) fn pause(&self, shared: &Shared) -> bool {
+        let mut state = self.state.lock();
+        let (Some(running), Status::Up) = (&state.running, &state.status) else { return false };
+        shared.handle.pause(running.spawner.id());
+        state.status = Status::Paused;
+        true
+    }
+
+    pub(crate) fn resume(&self, shared: &Shared) -> bool {
+        let mut state = self.state.lock();
+        let (Some(running), Status::Paused) = (&state.running, &state.status) else { return false };
+        shared.handle.resume(running.spawner.id());
+        state.status = Status::Up;
+        true
+    }
+
+    /// Asks the process to stop; false where none runs.
+    pub(crate) fn request_stop(&self) -> bool {
+        let state = self.state.lock();
+        state.running.as_ref().is_some_and(|running| {
+            running.stop.notify_one();
+            true
+        })
+    }
+}
+
+/// A task of a process panicked.
+pub(crate) fn panicked(shared: &Arc<Shared>, life: &Arc<Life>, message: String) {
+    if !life.alive() {
+        return;
+    }
+    let (node, incarnation) = (life.node, life.incarnation);
+    shared.record(Event::Panicked { node, incarnation, message: message.clone() });
+    shared.violations.lock().push(Violation::Panic {
+        at: shared.now(),
+        node,
+        incarnation,
+        message: message.clone(),
+    });
+    shared.machine(node).crash(shared, Status::Panicked(message));
+}
+
+struct SimProbe {
+    shared: Arc<Shared>,
+    life: Arc<Life>,
+}
+
+impl Probe for SimProbe {
+    fn emit(&self, event: ProbeEvent) {
+        if !self.life.alive() {
+            return;
+        }
+        let node = self.life.node;
+        self.shared.record(Event::Probe { node, event: event.clone() });
+        let at = self.shared.now();
+        let incarnation = self.life.incarnation;
+        self.shared.probes.lock().push(super::Probed { at, node, incarnation, event });
+    }
+}

@@ -1,0 +1,146 @@
+//! A run: one fresh thread, one runtime, one world.
+//!
+//! Thread-locals that depend on the seed (`RandomState`'s keys, rand's `ThreadRng`) make a thread that has had one run
+//! useless for a second; building madsim's runtime, which seeds them, is the thread's first act (determinism-traps).
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc,
+    time::Duration,
+};
+
+use super::{
+    AuditHash, Chance, Counters, Probed, Traced, Violation, World,
+    interpose,
+    net::Settings,
+    tasks,
+    watchdog::Watchdog,
+};
+
+/// What a run starts from.
+#[derive(Debug, Clone)]
+pub struct WorldConfig {
+    /// The root of all chance.
+    pub seed: u64,
+    /// Whether to keep the trace.
+    pub trace: bool,
+    /// How many polls of tasks the run may take.
+    pub poll_budget: u64,
+    /// The real time it may take.
+    pub watchdog: Option<Watchdog>,
+    /// The network's settings.
+    pub net: Settings,
+    /// The disks' settings.
+    pub disk: super::disk::Settings,
+}
+
+impl WorldConfig {
+    /// The defaults, for a seed.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            trace: false,
+            poll_budget: 50_000_000,
+            watchdog: None,
+            net: Settings::default(),
+            disk: super::disk::Settings::default(),
+        }
+    }
+}
+
+/// What a run leaves.
+#[derive(Debug)]
+pub struct Finished<T> {
+    /// What the body returned; none where the world ended the run (see `violations`).
+    pub output: Option<T>,
+    /// The hash over everything that happened.
+    pub audit_hash: AuditHash,
+    /// Virtual time at the end.
+    pub simulated: Duration,
+    /// Promises that the world saw broken.
+    pub violations: Vec<Violation>,
+    /// Figures, by name.
+    pub counters: Counters,
+    /// What the members told, unless the body took it.
+    pub probes: Vec<Probed>,
+    /// The trace, where it was asked for.
+    pub trace: Option<Vec<Traced>>,
+}
+
+/// The harness itself failed: a panic outside any process.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the harness panicked: {0}")]
+pub struct HarnessFailure(pub String);
+
+/// Stack for a run: polls of deep futures, and a debug build's appetite.
+const STACK: usize = 64 * 1024 * 1024;
+
+impl World {
+    /// Runs `body` in a new world, on a thread of its own, and waits for it. Everything in the world has ended and is
+    /// freed when this returns.
+    pub fn run<T, F, Fut>(config: WorldConfig, body: F) -> Result<Finished<T>, HarnessFailure>
+    where
+        T: Send + 'static,
+        F: FnOnce(World) -> Fut + Send + 'static,
+        Fut: Future<Output = T>,
+    {
+        interpose::ensure();
+        let watchdog = config.watchdog.clone();
+        let (sender, receiver) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name(format!("seed {}", config.seed))
+            .stack_size(STACK)
+            .spawn(move || {
+                let runtime = madsim::runtime::Runtime::with_seed_and_config(
+                    Chance::root(config.seed).child("schedule").seed(),
+                    madsim::Config::default(),
+                );
+                let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(config, body))));
+                drop(runtime);
+                // Nobody receives only where the watchdog has given up.
+                let _received = sender.send(result);
+            })
+            .map_err(|error| HarnessFailure(format!("no thread for the run: {error}")))?;
+        let result = match &watchdog {
+            Some(watchdog) => watchdog.wait(&receiver),
+            None => receiver.recv().ok(),
+        };
+        let joined = thread.join();
+        let failed = |panic: Box<dyn Any + Send>| HarnessFailure(tasks::text_of(panic.as_ref()).to_owned());
+        match (result, joined) {
+            (Some(Ok(finished)), Ok(())) => Ok(finished),
+            (Some(Err(panic)), _) | (_, Err(panic)) => Err(failed(panic)),
+            (None, Ok(())) => Err(HarnessFailure("the run's thread ended without a result".to_owned())),
+        }
+    }
+}
+
+/// The life of a world, inside the runtime.
+async fn live<T, F, Fut>(config: WorldConfig, body: F) -> Finished<T>
+where
+    F: FnOnce(World) -> Fut,
+    Fut: Future<Output = T>,
+{
+    let world = World::new(&config);
+    let shared = world.shared().clone();
+    let courier = madsim::task::spawn(shared.courier());
+    // Give the courier its first poll, so that it can be woken.
+    madsim::task::yield_now().await;
+    let output = shared.supervise(body(world.clone())).await;
+
+    let simulated = shared.now().since_start();
+    let audit_hash = shared.audit.lock().hash();
+    let trace = shared.audit.lock().take_trace();
+    let violations = std::mem::take(&mut *shared.violations.lock());
+    let probes = std::mem::take(&mut *shared.probes.lock());
+    let counters = world.counters();
+
+    // Tasks that are alive when block_on returns are never freed: end every process and give the drops one sleep.
+    world.shut_down();
+    courier.abort();
+    madsim::time::sleep(Duration::from_millis(1)).await;
+    shared.dismantle();
+    Finished { output, audit_hash, simulated, violations, counters, probes, trace }
+}
+
