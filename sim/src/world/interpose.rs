@@ -22,7 +22,9 @@ pub(super) fn ensure() {
 }
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-compile_error!("the simulation interposes Linux's system calls; x86-64 and aarch64 are the calling conventions it knows");
+compile_error!(
+    "the simulation interposes Linux's system calls; x86-64 and aarch64 are the calling conventions it knows"
+);
 
 /// See the module. Six arguments are what a system call has at most; passing more registers than it takes is harmless
 /// in the C calling conventions of x86-64 and aarch64 Linux.

@@ -16,13 +16,13 @@
 //!
 //! | part | is |
 //! |---|---|
-//! | [`chance`] | a random stream for each subsystem |
-//! | [`audit`] | the hash and the trace of all that happened |
-//! | [`net`] | links, connections, our gRPC channel |
-//! | [`disk`] | files and engines with durable and pending parts |
-//! | [`clock`], [`tasks`], [`process`] | what a process is given, and how it ends |
-//! | [`shared`] | virtual time, timers, the courier |
-//! | [`interpose`], [`watchdog`], [`run`] | what holds a run together from outside |
+//! | `chance` | a random stream for each subsystem |
+//! | `audit` | the hash and the trace of all that happened |
+//! | `net` | links, connections, our gRPC channel |
+//! | `disk` | files and engines with durable and pending parts |
+//! | `clock`, `tasks`, `process` | what a process is given, and how it ends |
+//! | `shared` | virtual time, timers, the courier |
+//! | `interpose`, `watchdog`, `run` | what holds a run together from outside |
 //!
 //! The law is `determinism-traps.md`: only bytes cross nodes, every handle knows its incarnation and is inert once that
 //! is over, nothing draws but named streams, and madsim's own network and file system are not used.

@@ -168,7 +168,8 @@ impl Machine {
         {
             let mut state = self.state.lock();
             state.status = Status::Up;
-            state.running = Some(Running { life: life.clone(), spawner, stop: stop.clone(), env: env.clone() });
+            state.running =
+                Some(Running { life: life.clone(), spawner, stop: stop.clone(), env: env.clone() });
         }
         let machine = self.clone();
         let world = shared.clone();
@@ -188,7 +189,8 @@ impl Machine {
         if !life.alive() {
             return;
         }
-        let event = Event::Exited { node: self.node, incarnation: life.incarnation, failure: failure.clone() };
+        let event =
+            Event::Exited { node: self.node, incarnation: life.incarnation, failure: failure.clone() };
         shared.record(event);
         self.end(shared, Status::Exited(failure), false);
     }

@@ -11,10 +11,7 @@ use std::{
 };
 
 use super::{
-    AuditHash, Chance, Counters, Probed, Traced, Violation, World,
-    interpose,
-    net::Settings,
-    tasks,
+    AuditHash, Chance, Counters, Probed, Traced, Violation, World, interpose, net::Settings, tasks,
     watchdog::Watchdog,
 };
 
@@ -88,6 +85,7 @@ impl World {
         interpose::ensure();
         let watchdog = config.watchdog.clone();
         let (sender, receiver) = mpsc::channel();
+        #[allow(clippy::disallowed_methods, reason = "the one thread of a run; whoever runs it waits for it")]
         let thread = std::thread::Builder::new()
             .name(format!("seed {}", config.seed))
             .stack_size(STACK)
@@ -143,4 +141,3 @@ where
     shared.dismantle();
     Finished { output, audit_hash, simulated, violations, counters, probes, trace }
 }
-

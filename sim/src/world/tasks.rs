@@ -30,11 +30,8 @@ impl SimTasks {
         if !self.life.alive() {
             return None;
         }
-        let guarded = Guarded {
-            shared: self.shared.clone(),
-            life: self.life.clone(),
-            future: Some(Box::pin(future)),
-        };
+        let guarded =
+            Guarded { shared: self.shared.clone(), life: self.life.clone(), future: Some(Box::pin(future)) };
         Some(self.spawner.spawn(guarded).abort_handle())
     }
 }
@@ -121,7 +118,8 @@ fn install_hook() {
             if !GUARDED.try_with(Cell::get).unwrap_or(false) {
                 return before(info);
             }
-            let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+            let place =
+                info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
             let message = format!("{}{place}", text_of(info.payload()));
             let _gone = CAUGHT.try_with(|caught| *caught.borrow_mut() = Some(message));
         }));

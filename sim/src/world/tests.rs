@@ -1,1 +1,7 @@
 //! Tests over whole worlds.
+
+mod conformance;
+mod determinism;
+mod kit;
+mod net;
+mod process;

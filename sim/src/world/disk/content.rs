@@ -119,8 +119,7 @@ impl Content {
         let old = self.image(0);
         let count = self.pending.len();
         // The lengths: all recorded in half of the crashes, otherwise any prefix.
-        let keep =
-            if chance.happens(0.5) { count } else { chance.within(0..count as u64 + 1) as usize };
+        let keep = if chance.happens(0.5) { count } else { chance.within(0..count as u64 + 1) as usize };
         let mut new = self.image(keep);
         let from = self.touched_from(keep).min(new.len());
         let fate = match chance.within(0..10) {
@@ -140,8 +139,8 @@ impl Content {
             damage.dropped_sectors += 1;
             let start = number * SECTOR;
             let end = (start + SECTOR).min(new.len());
-            for at in start..end {
-                new[at] = old.get(at).copied().unwrap_or(0);
+            for (byte, at) in new[start..end].iter_mut().zip(start..) {
+                *byte = old.get(at).copied().unwrap_or(0);
             }
         }
         let mut end = new.len();
@@ -204,7 +203,10 @@ mod tests {
             torn += u32::from(damage.torn_writes > 0);
             hole += u32::from(third.contains(&3) && second.contains(&0));
         }
-        assert!(all > 20 && none > 20 && short > 20 && torn > 20 && hole > 20, "{all} {none} {short} {torn} {hole}");
+        assert!(
+            all > 20 && none > 20 && short > 20 && torn > 20 && hole > 20,
+            "{all} {none} {short} {torn} {hole}"
+        );
     }
 
     #[test]

@@ -88,14 +88,18 @@ struct SimEngine {
 impl SimEngine {
     fn with<T>(&self, act: impl FnOnce(&mut Rows) -> T) -> Result<T, EngineError> {
         if self.hold.lock().is_none() {
-            return Err(self.failed("use", io::Error::new(io::ErrorKind::BrokenPipe, "the engine was closed")));
+            return Err(
+                self.failed("use", io::Error::new(io::ErrorKind::BrokenPipe, "the engine was closed"))
+            );
         }
         self.access
             .with(|state| match state.tree.inode_mut(self.ino) {
                 Some(Inode::Engine(rows)) => Some(act(rows)),
                 _ => None,
             })
-            .ok_or_else(|| self.failed("use", io::Error::new(io::ErrorKind::NotFound, "its folder was removed")))
+            .ok_or_else(|| {
+                self.failed("use", io::Error::new(io::ErrorKind::NotFound, "its folder was removed"))
+            })
     }
 
     fn failed(&self, what: &str, source: io::Error) -> EngineError {

@@ -1,11 +1,7 @@
 //! The Files seam over a simulated disk. Appends, reads and changes of names take no time of their own (they meet the
 //! page cache), syncs do; everything waits while the disk is stalled.
 
-use std::{
-    io,
-    path::Path,
-    sync::Arc,
-};
+use std::{io, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use squall_store::seam::{BoxFuture, DirLock, File, Files};

@@ -139,11 +139,18 @@ mod tests {
             assert_eq!(kept + dropped, 4);
             let last = applied(&rows);
             assert_eq!(u64::from(last), 2 + kept);
-            assert_eq!(rows.live.len(), usize::from(last) + 1, "data and index of batch {last} belong together");
+            assert_eq!(
+                rows.live.len(),
+                usize::from(last) + 1,
+                "data and index of batch {last} belong together"
+            );
             assert_eq!(rows.live, rows.durable);
             seen[usize::from(last)] += 1;
         }
-        assert!(seen[..2].iter().all(|count| *count == 0) && seen[2..].iter().all(|count| *count > 0), "{seen:?}");
+        assert!(
+            seen[..2].iter().all(|count| *count == 0) && seen[2..].iter().all(|count| *count > 0),
+            "{seen:?}"
+        );
     }
 
     #[test]

@@ -22,7 +22,10 @@ pub(super) const ROOT: Ino = 0;
 /// What an entry names.
 #[derive(Debug)]
 pub(super) enum Inode {
-    Dir { live: BTreeMap<String, Ino>, durable: BTreeMap<String, Ino> },
+    Dir {
+        live: BTreeMap<String, Ino>,
+        durable: BTreeMap<String, Ino>,
+    },
     File(Content),
     /// An engine looks like a directory without names.
     Engine(Rows),
@@ -191,7 +194,11 @@ impl Tree {
     }
 
     /// Calls `visit` for each inode that is there after a crash, in order; returns how many changes were undone.
-    pub(super) fn crash(&mut self, chance: &mut Stream, mut visit: impl FnMut(&mut Stream, &mut Inode)) -> u64 {
+    pub(super) fn crash(
+        &mut self,
+        chance: &mut Stream,
+        mut visit: impl FnMut(&mut Stream, &mut Inode),
+    ) -> u64 {
         let journal = std::mem::take(&mut self.journal);
         let count = journal.len() as u64;
         let keep = if count == 0 {
@@ -229,7 +236,10 @@ impl Tree {
     fn parent(&self, path: &Path) -> io::Result<(Ino, String)> {
         let names = names(path)?;
         let Some((name, dirs)) = names.split_last() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is the root", path.display())));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{} is the root", path.display()),
+            ));
         };
         let dir = dirs.iter().try_fold(ROOT, |dir, name| self.entries(dir)?.get(*name).copied());
         match dir {
@@ -286,12 +296,18 @@ fn names(path: &Path) -> io::Result<Vec<&str>> {
             Component::Normal(name) => match name.to_str() {
                 Some(name) => names.push(name),
                 None => {
-                    return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{path:?} is not UTF-8")));
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidInput,
+                        format!("{path:?} is not UTF-8"),
+                    ));
                 }
             },
             Component::RootDir | Component::CurDir => {}
             Component::ParentDir | Component::Prefix(_) => {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} has ..", path.display())));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{} has ..", path.display()),
+                ));
             }
         }
     }
@@ -367,8 +383,7 @@ mod tests {
             tree.sync_dir(b);
             tree
         };
-        let expected =
-            set_of(&[&["/a", "/b", "/b/final", "/c"], &["/a", "/b", "/b/final", "/c", "/c/x"]]);
+        let expected = set_of(&[&["/a", "/b", "/b/final", "/c"], &["/a", "/b", "/b/final", "/c", "/c/x"]]);
         assert_eq!(outcomes(make), expected);
     }
 

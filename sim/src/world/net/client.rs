@@ -61,12 +61,7 @@ impl Drop for Connection {
 
 impl SimChannel {
     pub(super) fn new(tasks: Arc<SimTasks>, address: &str, options: DialOptions) -> Self {
-        Self(Arc::new(Dialler {
-            tasks,
-            address: address.to_owned(),
-            options,
-            connection: Lock::new(None),
-        }))
+        Self(Arc::new(Dialler { tasks, address: address.to_owned(), options, connection: Lock::new(None) }))
     }
 }
 

@@ -328,7 +328,14 @@ impl Core {
     }
 
     /// Begins a connection.
-    pub(crate) fn dial(&mut self, now: At, from: NodeId, to: NodeId, port: u16, sink: Arc<dyn Sink>) -> ConnId {
+    pub(crate) fn dial(
+        &mut self,
+        now: At,
+        from: NodeId,
+        to: NodeId,
+        port: u16,
+        sink: Arc<dyn Sink>,
+    ) -> ConnId {
         let id = ConnId(self.next_conn);
         self.next_conn += 1;
         self.figures.dials += 1;

@@ -13,11 +13,11 @@ use std::{io, sync::Arc};
 
 use squall_store::seam::{BoxFuture, Channel, DialOptions, Listener, Net, Router};
 
+pub(crate) use self::core::Core;
 pub use self::{
     client::NeverSent,
     core::{Latency, Settings},
 };
-pub(crate) use self::core::Core;
 use super::tasks::SimTasks;
 
 /// A process's network.

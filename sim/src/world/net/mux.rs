@@ -120,7 +120,13 @@ impl Mux {
         Self::new(shared, life, Side::Acceptor, Some(conn), Standing::Open)
     }
 
-    fn new(shared: Arc<Shared>, life: Arc<Life>, side: Side, conn: Option<ConnId>, standing: Standing) -> Arc<Self> {
+    fn new(
+        shared: Arc<Shared>,
+        life: Arc<Life>,
+        side: Side,
+        conn: Option<ConnId>,
+        standing: Standing,
+    ) -> Arc<Self> {
         Arc::new(Self {
             shared,
             life,

@@ -108,7 +108,8 @@ impl Future for Connection {
         loop {
             match this.mux.poll_incoming(cx) {
                 Poll::Ready(Some((stream, head))) => {
-                    let handler = handle(this.mux.clone(), stream, head, this.router.clone(), this.tasks.clone());
+                    let handler =
+                        handle(this.mux.clone(), stream, head, this.router.clone(), this.tasks.clone());
                     this.handlers.push(Box::pin(handler));
                 }
                 // The connection is over: its handlers are cancelled with it.

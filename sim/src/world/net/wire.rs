@@ -169,7 +169,8 @@ fn take_headers(mut block: Bytes) -> HeaderMap {
     let mut headers = HeaderMap::new();
     while !block.is_empty() {
         let length = usize::from(block.get_u16_le());
-        let name = HeaderName::from_bytes(&block.split_to(length)).expect("the other end wrote a header's name");
+        let name =
+            HeaderName::from_bytes(&block.split_to(length)).expect("the other end wrote a header's name");
         let length = block.get_u32_le() as usize;
         let value = HeaderValue::from_maybe_shared(block.split_to(length))
             .expect("the other end wrote a header's value");

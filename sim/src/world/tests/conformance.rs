@@ -1,0 +1,42 @@
+//! The seams' conformance suites over the simulated sides.
+
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use squall_store::seam::conformance;
+
+use super::kit::{idle_node, run, sound};
+
+#[test]
+fn clock() {
+    sound(run(1, |world| async move {
+        let (_, env) = idle_node(&world, "m1");
+        conformance::clock::run(&*env.clock).await;
+    }));
+}
+
+#[test]
+fn net() {
+    for seed in 0..5 {
+        sound(run(seed, |world| async move {
+            let (_, server) = idle_node(&world, "m1");
+            let (_, client) = idle_node(&world, "c1");
+            let port = AtomicU16::new(2379);
+            conformance::net::run(&conformance::net::Fixture {
+                clock: client.clock.clone(),
+                server: server.net.clone(),
+                client: client.net.clone(),
+                address: Box::new(move || format!("m1:{}", port.fetch_add(1, Ordering::Relaxed))),
+            })
+            .await;
+            // And a node that dials itself.
+            let port = AtomicU16::new(4000);
+            conformance::net::run(&conformance::net::Fixture {
+                clock: server.clock.clone(),
+                server: server.net.clone(),
+                client: server.net.clone(),
+                address: Box::new(move || format!("m1:{}", port.fetch_add(1, Ordering::Relaxed))),
+            })
+            .await;
+        }));
+    }
+}
