@@ -16,10 +16,19 @@ compile_error!(
     "--cfg madsim and --cfg real_server exclude each other: use `cargo build` or `cargo real build`."
 );
 
+mod api;
+mod config;
 pub mod engine;
+mod node;
+mod peer;
 pub mod proto;
 #[cfg(real_server)]
 pub mod real;
 pub mod seam;
+pub mod server;
 pub mod snapshot;
 pub mod wal;
+
+#[cfg(madsim)]
+pub use config::PlantedBug;
+pub use config::{Config, InitialClusterState};

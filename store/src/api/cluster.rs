@@ -1,0 +1,111 @@
+//! The Cluster service: who is a member.
+
+use squall_core::{Member, MemberId, Refusal};
+use tonic::{Request, Response, Status};
+
+use super::{Service, convert};
+use crate::proto::etcdserverpb::{
+    self as pb, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse,
+    MemberPromoteRequest, MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse,
+    MemberUpdateRequest, MemberUpdateResponse, cluster_server::Cluster,
+};
+
+/// Checks peer URLs as etcd does: at least one, each `http` or `https` with host and port and nothing behind.
+pub(crate) fn valid_peer_urls(urls: &[String]) -> bool {
+    let valid = |url: &String| {
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        rest.and_then(|rest| rest.rsplit_once(':')).is_some_and(|(host, port)| {
+            !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
+        })
+    };
+    !urls.is_empty() && urls.iter().all(valid)
+}
+
+fn members(members: &[Member]) -> Vec<pb::Member> {
+    members.iter().map(convert::member).collect()
+}
+
+#[tonic::async_trait]
+impl Cluster for Service {
+    async fn member_add(
+        &self,
+        request: Request<MemberAddRequest>,
+    ) -> Result<Response<MemberAddResponse>, Status> {
+        self.enter(request.metadata()).await?;
+        let request = request.into_inner();
+        if request.is_learner {
+            return Err(Status::unimplemented("squall: learners are not supported yet"));
+        }
+        if !valid_peer_urls(&request.peer_urls) {
+            return Err(convert::status(Refusal::MemberBadUrls));
+        }
+        // As in etcd, no token but the time goes into the id: the same machine comes back under a new one.
+        let now = self.node.env().clock.wall().as_secs() as i64;
+        let member = Member::new(request.peer_urls, "", Some(now));
+        let after = self.node.add_member(member.clone()).await.map_err(convert::status)?;
+        Ok(Response::new(MemberAddResponse {
+            header: self.header_now(),
+            member: Some(convert::member(&member)),
+            members: members(&after),
+        }))
+    }
+
+    async fn member_remove(
+        &self,
+        request: Request<MemberRemoveRequest>,
+    ) -> Result<Response<MemberRemoveResponse>, Status> {
+        self.enter(request.metadata()).await?;
+        let id = MemberId(request.into_inner().id);
+        let after = self.node.remove_member(id).await.map_err(convert::status)?;
+        Ok(Response::new(MemberRemoveResponse { header: self.header_now(), members: members(&after) }))
+    }
+
+    async fn member_update(
+        &self,
+        _: Request<MemberUpdateRequest>,
+    ) -> Result<Response<MemberUpdateResponse>, Status> {
+        Err(Status::unimplemented("squall: MemberUpdate is not supported yet"))
+    }
+
+    async fn member_list(
+        &self,
+        request: Request<MemberListRequest>,
+    ) -> Result<Response<MemberListResponse>, Status> {
+        self.enter(request.metadata()).await?;
+        if request.into_inner().linearizable {
+            self.node.read_index().await.map_err(convert::status)?;
+        }
+        let list: Vec<pb::Member> =
+            self.node.shared().state().membership().members().map(convert::member).collect();
+        Ok(Response::new(MemberListResponse { header: self.header_now(), members: list }))
+    }
+
+    async fn member_promote(
+        &self,
+        _: Request<MemberPromoteRequest>,
+    ) -> Result<Response<MemberPromoteResponse>, Status> {
+        Err(Status::unimplemented("squall: learners are not supported yet"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::valid_peer_urls;
+
+    #[test]
+    fn peer_urls() {
+        for (urls, valid) in [
+            (&["http://m1:2380"][..], true),
+            (&["https://10.0.0.1:2380", "http://m1:2381"], true),
+            (&[], false),
+            (&["m1:2380"], false),
+            (&["http://m1"], false),
+            (&["http://:2380"], false),
+            (&["http://m1:2380/members"], false),
+            (&["http://m1:2380", "ftp://m1:2380"], false),
+        ] {
+            let urls: Vec<String> = urls.iter().map(|url| url.to_string()).collect();
+            assert_eq!(valid_peer_urls(&urls), valid, "{urls:?}");
+        }
+    }
+}

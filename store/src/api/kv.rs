@@ -1,0 +1,116 @@
+//! The KV service.
+
+use squall_core::{Refusal, Reply, validate};
+use tonic::{Request, Response, Status};
+
+use super::{Service, convert};
+use crate::{
+    node,
+    proto::etcdserverpb::{
+        CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
+        PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse, kv_server::Kv,
+    },
+};
+
+impl Service {
+    async fn propose(&self, request: node::Request) -> Result<Reply, Status> {
+        self.node.propose(request).await.map_err(convert::status)
+    }
+
+    /// Waits until a compaction's records are gone and the engine is durable without them.
+    async fn compacted(&self, revision: i64) -> Result<(), Refusal> {
+        let mut finished = self.node.shared().compacted.subscribe();
+        if finished.wait_for(|finished| *finished >= revision).await.is_err() {
+            return Err(Refusal::Stopped);
+        }
+        self.node.commit_engine().await
+    }
+}
+
+#[tonic::async_trait]
+impl Kv for Service {
+    async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
+        self.enter(request.metadata()).await?;
+        let request = convert::range(request.into_inner()).map_err(convert::status)?;
+        validate::check_range(&request).map_err(convert::status)?;
+        if !request.serializable {
+            self.node.read_index().await.map_err(convert::status)?;
+        }
+        let response = self.node.shared().state().range(&request).map_err(convert::status)?;
+        let mut response = convert::range_response(response);
+        self.complete(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        self.enter(request.metadata()).await?;
+        let request = request.into_inner();
+        validate::check_put(&convert::put(request.clone())).map_err(convert::status)?;
+        match self.propose(node::Request::Put(request)).await? {
+            Reply::Put(response) => {
+                let mut response = convert::put_response(response);
+                self.complete(&mut response.header);
+                Ok(Response::new(response))
+            }
+            reply => unreachable!("a put answered with {reply:?}"),
+        }
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<DeleteRangeRequest>,
+    ) -> Result<Response<DeleteRangeResponse>, Status> {
+        self.enter(request.metadata()).await?;
+        let request = request.into_inner();
+        validate::check_delete_range(&convert::delete_range(request.clone())).map_err(convert::status)?;
+        match self.propose(node::Request::DeleteRange(request)).await? {
+            Reply::DeleteRange(response) => {
+                let mut response = convert::delete_range_response(response);
+                self.complete(&mut response.header);
+                Ok(Response::new(response))
+            }
+            reply => unreachable!("a delete answered with {reply:?}"),
+        }
+    }
+
+    async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        self.enter(request.metadata()).await?;
+        let request = request.into_inner();
+        let txn = convert::txn(request.clone()).map_err(convert::status)?;
+        validate::check_txn(&txn, self.node.config().max_txn_ops).map_err(convert::status)?;
+        let response = if txn.is_read_only() {
+            if !txn.is_serializable() {
+                self.node.read_index().await.map_err(convert::status)?;
+            }
+            self.node.shared().state().txn_read(&txn).map_err(convert::status)?
+        } else {
+            match self.propose(node::Request::Txn(request)).await? {
+                Reply::Txn(response) => response,
+                reply => unreachable!("a txn answered with {reply:?}"),
+            }
+        };
+        let mut response = convert::txn_response(response);
+        self.complete(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    async fn compact(
+        &self,
+        request: Request<CompactionRequest>,
+    ) -> Result<Response<CompactionResponse>, Status> {
+        self.enter(request.metadata()).await?;
+        let request = request.into_inner();
+        let (revision, physical) = (request.revision, request.physical);
+        match self.propose(node::Request::Compaction(request)).await? {
+            Reply::Compact(response) => {
+                if physical {
+                    self.compacted(revision).await.map_err(convert::status)?;
+                }
+                let mut response = convert::compaction_response(response);
+                self.complete(&mut response.header);
+                Ok(Response::new(response))
+            }
+            reply => unreachable!("a compaction answered with {reply:?}"),
+        }
+    }
+}

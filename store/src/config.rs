@@ -1,0 +1,135 @@
+//! What a member is told at its start. Names and defaults are etcd's (`embed/config.go`, `etcdserver/config.go`), so
+//! that what operators know still holds; flags are parsed by the real server's `main`, scenarios set the fields.
+
+use std::{path::PathBuf, time::Duration};
+
+/// One member's settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The member's name; names the member's own line in `initial_cluster`.
+    pub name: String,
+    /// Holds everything that the member keeps: `member/wal`, `member/snap`, a lock file.
+    pub data_dir: PathBuf,
+    /// Where to serve clients, `host:port` each.
+    pub listen_client: Vec<String>,
+    /// What other members tell clients about where to reach this one, as URLs.
+    pub advertise_client_urls: Vec<String>,
+    /// Where to serve the other members, `host:port` each.
+    pub listen_peer: Vec<String>,
+    /// Where the other members reach this one, as URLs; its identity follows from them.
+    pub advertise_peer_urls: Vec<String>,
+    /// The cluster's members as (name, peer URL); a name with several URLs comes several times.
+    pub initial_cluster: Vec<(String, String)>,
+    /// Tells apart clusters of the same URLs; goes into every id.
+    pub initial_cluster_token: String,
+    /// Whether an empty data folder founds a cluster or joins one.
+    pub initial_cluster_state: InitialClusterState,
+    /// Start as a cluster of one, from this member's data alone: the last resort after a lost majority.
+    pub force_new_cluster: bool,
+    /// Entries applied between two snapshot records, each of which lets the log before it go.
+    pub snapshot_count: u64,
+    /// Entries kept in memory behind a snapshot record, so that a slow member need not take a snapshot.
+    pub snapshot_catchup_entries: u64,
+    /// Size at which the WAL begins a new segment, in bytes.
+    pub wal_segment_bytes: u64,
+    /// Time between a leader's heartbeats; one raft tick.
+    pub heartbeat_interval: Duration,
+    /// Time without a leader after which a member stands for election; at least five heartbeats.
+    pub election_timeout: Duration,
+    /// Longest time that an applied entry waits for the engine's commit.
+    pub engine_commit_interval: Duration,
+    /// Batches after which the engine commits without waiting for the interval.
+    pub engine_commit_batches: u64,
+    /// Operations in one list of a txn.
+    pub max_txn_ops: usize,
+    /// Size of a request, in bytes.
+    pub max_request_bytes: usize,
+    /// Revisions that one step of a compaction deletes.
+    pub compaction_batch_limit: usize,
+    /// Pause between two steps of a compaction.
+    pub compaction_sleep: Duration,
+    /// Refuse membership changes that would put the quorum at risk.
+    pub strict_reconfig_check: bool,
+    /// A known bug, planted so that the harness can show that it finds it.
+    #[cfg(madsim)]
+    pub planted: Option<PlantedBug>,
+}
+
+/// What an empty data folder means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InitialClusterState {
+    /// The members of `initial_cluster` found a cluster together.
+    #[default]
+    New,
+    /// The cluster exists and has been told of this member (`member add`).
+    Existing,
+}
+
+/// Historic bugs of etcd, as switches that exist only in the simulated build.
+#[cfg(madsim)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PlantedBug {
+    /// A leader answers linearizable reads from its own state without asking whether it still leads (etcd #741).
+    LeaderServesReadsWithoutReadIndex,
+    /// A single voter applies and acknowledges an entry before its WAL is synced (etcd #14370).
+    SingleVoterAcknowledgesBeforeFsync,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: "default".into(),
+            data_dir: "default.etcd".into(),
+            listen_client: vec!["localhost:2379".into()],
+            advertise_client_urls: vec!["http://localhost:2379".into()],
+            listen_peer: vec!["localhost:2380".into()],
+            advertise_peer_urls: vec!["http://localhost:2380".into()],
+            initial_cluster: vec![("default".into(), "http://localhost:2380".into())],
+            initial_cluster_token: "etcd-cluster".into(),
+            initial_cluster_state: InitialClusterState::New,
+            force_new_cluster: false,
+            snapshot_count: 10_000,
+            snapshot_catchup_entries: 5_000,
+            wal_segment_bytes: 64_000_000,
+            heartbeat_interval: Duration::from_millis(100),
+            election_timeout: Duration::from_secs(1),
+            engine_commit_interval: Duration::from_millis(100),
+            engine_commit_batches: 10_000,
+            max_txn_ops: 128,
+            max_request_bytes: 1536 * 1024,
+            compaction_batch_limit: 1_000,
+            compaction_sleep: Duration::from_millis(10),
+            strict_reconfig_check: true,
+            #[cfg(madsim)]
+            planted: None,
+        }
+    }
+}
+
+impl Config {
+    /// Where the WAL's segments lie.
+    pub fn wal_dir(&self) -> PathBuf {
+        self.data_dir.join("member").join("wal")
+    }
+
+    /// Where the engine (`db`) and received snapshots (`<index>.snap.db`) lie.
+    pub fn snap_dir(&self) -> PathBuf {
+        self.data_dir.join("member").join("snap")
+    }
+
+    /// How long a member works on a request before it answers "request timed out": 5 s for a slow disk or network,
+    /// and two elections.
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_secs(5) + 2 * self.election_timeout
+    }
+
+    /// Raft ticks in an election timeout.
+    pub(crate) fn election_ticks(&self) -> usize {
+        (self.election_timeout.as_nanos() / self.heartbeat_interval.as_nanos().max(1)) as usize
+    }
+
+    #[cfg(madsim)]
+    pub(crate) fn plants(&self, bug: PlantedBug) -> bool {
+        self.planted == Some(bug)
+    }
+}

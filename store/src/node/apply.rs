@@ -1,0 +1,113 @@
+//! Applying what is committed: entry by entry through the core, the rows to the engine, the answers to who waits.
+
+use raft::eraftpb::Entry;
+use squall_core::{Batch, Index, MemberId, MembershipChange, Refusal, Reply, Term};
+
+use super::{
+    Halt,
+    driver::Node,
+    entry,
+    input::{Answer, Decoded},
+};
+use crate::seam::ProbeEvent;
+
+impl Node {
+    /// Applies committed entries, in order, and answers those who wait for them. The answers go out after the rows have
+    /// reached the engine; that the rows become durable is not waited for, since the WAL has the entries.
+    ///
+    /// # Errors
+    /// [`Halt::Removed`] where an entry removes this member.
+    pub(super) fn apply(&mut self, entries: Vec<Entry>) -> Result<(), Halt> {
+        let Some(last) = entries.last() else { return Ok(()) };
+        let (last_index, last_term) = (last.index, last.term);
+        let mut answers: Vec<(Answer, Result<Reply, Refusal>)> = Vec::new();
+        let (mut batch, mut batches) = (Batch::new(), 0);
+        let (mut members_changed, mut removed, mut first_in_term) = (false, false, false);
+        {
+            let shared = self.shared.clone();
+            let mut state = shared.state();
+            for entry in &entries {
+                let (index, term) = (Index(entry.index), Term(entry.term));
+                let (id, applied) = match entry::decode(entry) {
+                    Decoded::Empty => {
+                        first_in_term |= entry.term == self.raft.raft.term;
+                        (0, state.apply_empty(index, term))
+                    }
+                    Decoded::Command { id, command } => (id, state.apply(index, term, &command)),
+                    Decoded::Membership { id, change, raft } => {
+                        let applied = state.apply_membership(index, term, &change);
+                        if applied.reply.is_ok() {
+                            // Voters and members are one: there are no learners yet.
+                            let conf_state = self.raft.apply_conf_change(&*raft).unwrap_or_else(|error| {
+                                panic!("entry {index}: raft refused {change:?}: {error}")
+                            });
+                            self.raft.mut_store().set_conf_state(conf_state);
+                            members_changed = true;
+                            removed |= change == MembershipChange::Remove(self.shared.member);
+                        }
+                        (id, applied)
+                    }
+                };
+                self.env.probe.emit(ProbeEvent::Applied { index, term, digest: entry::digest(entry) });
+                batch.extend(applied.batch);
+                batches += 1;
+                if let Some(answer) = self.proposals.take(id) {
+                    answers.push((answer, applied.reply));
+                }
+            }
+            // Still under the lock: whoever holds it sees state and engine at the same entry.
+            self.engine.write(&batch);
+        }
+        self.raft.mut_store().set_applied(last_index, last_term);
+        self.shared.written().clone_from(self.raft.store().applied());
+        self.committer.wrote(batches);
+        self.shared.update_status(|status| status.applied = Index(last_index));
+        if members_changed {
+            self.connect_members();
+        }
+        for (answer, reply) in answers {
+            let _ = answer.send(reply);
+        }
+        self.answer_reads(last_index);
+        if removed {
+            return Err(Halt::Removed);
+        }
+        // Until now a ReadIndex was dropped: the leader had committed nothing in its term.
+        self.reads_due |= first_in_term;
+        self.schedule_compaction();
+        Ok(())
+    }
+
+    /// Keeps a link to each other member.
+    pub(super) fn connect_members(&self) {
+        let state = self.shared.state();
+        let members = state.membership().members().map(|member| (member.id, member.peer_urls.clone()));
+        self.hub.set_members(members.collect::<Vec<(MemberId, Vec<String>)>>());
+    }
+
+    // Compactions delete in steps, so that no one waits long for the loop.
+
+    /// If there is a compaction to go on with, its next step comes after a pause.
+    pub(super) fn schedule_compaction(&mut self) {
+        if self.compaction.is_none() && self.shared.state().compaction_pending() {
+            self.compaction = Some(self.env.clock.sleep(self.config.compaction_sleep));
+        }
+    }
+
+    /// One step.
+    pub(super) fn compaction_step(&mut self) {
+        self.compaction = None;
+        let (step, finished) = {
+            let mut state = self.shared.state();
+            let Some(step) = state.compaction_step(self.config.compaction_batch_limit) else { return };
+            self.engine.write(&step.batch);
+            (step, state.finished_compact_revision().0)
+        };
+        self.committer.wrote(1);
+        if step.finished {
+            self.shared.compacted.send_replace(finished);
+            self.env.probe.emit(ProbeEvent::CompactionFinished);
+        }
+        self.schedule_compaction();
+    }
+}

@@ -1,0 +1,116 @@
+//! The engine's commits, in a task of their own: the loop writes batches and never waits for the engine's disk.
+//!
+//! A commit follows the first write by at most the interval, or comes at once when a number of batches waits or
+//! somebody asks (etcd's backend: 100 ms, 10,000). An engine to which nothing was written is left alone.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Input, Shared};
+use crate::seam::{Engine, Env, Task};
+
+/// Asks for a commit.
+enum Ask {
+    /// Something was written: commit within the interval.
+    Soon,
+    /// Commit now.
+    Now(Option<oneshot::Sender<()>>),
+}
+
+/// The loop's side of the task. Dropping it stops the task.
+pub(crate) struct Committer {
+    asks: mpsc::UnboundedSender<Ask>,
+    limit: u64,
+    /// Batches written since a commit began.
+    written: Arc<AtomicU64>,
+    _task: Task,
+}
+
+impl Committer {
+    pub(crate) fn start(
+        env: &Env,
+        engine: Arc<dyn Engine>,
+        shared: Arc<Shared>,
+        inputs: mpsc::Sender<Input>,
+        interval: Duration,
+        limit: u64,
+    ) -> Committer {
+        let (asks, asked) = mpsc::unbounded_channel();
+        let written = Arc::new(AtomicU64::new(0));
+        let task = run(env.clone(), engine, shared, inputs, asked, written.clone(), interval);
+        let task = env.tasks.spawn("engine commit", Box::pin(task));
+        Committer { asks, limit, written, _task: task }
+    }
+
+    /// `batches` were written to the engine.
+    pub(crate) fn wrote(&self, batches: u64) {
+        let before = self.written.fetch_add(batches, Ordering::Relaxed);
+        // The task may be gone only where the engine failed, of which the loop hears.
+        if before < self.limit && before + batches >= self.limit {
+            let _ = self.asks.send(Ask::Now(None));
+        } else if before == 0 {
+            let _ = self.asks.send(Ask::Soon);
+        }
+    }
+
+    /// Commits now; `done` hears when that is durable, and nothing where the engine fails.
+    pub(crate) fn commit_now(&self, done: oneshot::Sender<()>) {
+        let _ = self.asks.send(Ask::Now(Some(done)));
+    }
+}
+
+async fn run(
+    env: Env,
+    engine: Arc<dyn Engine>,
+    shared: Arc<Shared>,
+    inputs: mpsc::Sender<Input>,
+    mut asked: mpsc::UnboundedReceiver<Ask>,
+    written: Arc<AtomicU64>,
+    interval: Duration,
+) {
+    let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
+    loop {
+        let Some(first) = asked.recv().await else { return };
+        if let Ask::Now(waiter) = first {
+            waiting.extend(waiter);
+        } else {
+            let mut pause = env.clock.sleep(interval);
+            loop {
+                tokio::select! { biased;
+                    () = &mut pause => break,
+                    ask = asked.recv() => match ask {
+                        None => return,
+                        Some(Ask::Soon) => {}
+                        Some(Ask::Now(waiter)) => {
+                            waiting.extend(waiter);
+                            break;
+                        }
+                    },
+                }
+            }
+        }
+        while let Ok(ask) = asked.try_recv() {
+            if let Ask::Now(waiter) = ask {
+                waiting.extend(waiter);
+            }
+        }
+        written.store(0, Ordering::Relaxed);
+        // Everything up to the mark is in the engine, and so in this commit.
+        let mark = shared.written().clone();
+        let result = engine.commit().await.map(|()| mark);
+        let failed = result.is_err();
+        if inputs.send(Input::EngineCommitted(result)).await.is_err() || failed {
+            return;
+        }
+        for waiter in waiting.drain(..) {
+            let _ = waiter.send(());
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The API's way to the loop: propose, read, change the membership; each with etcd's time-out.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use squall_core::{Member, MemberId, MembershipChange, Refusal, Reply, State};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Input, RaftStatus, Request, Shared, entry, ids::Ids};
+use crate::{
+    Config,
+    peer::Hub,
+    seam::{Engine, Env, timeout},
+    snapshot,
+};
+
+/// A healthy connection is one that has lasted this long (etcd's HealthInterval).
+const HEALTHY: Duration = Duration::from_secs(5);
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Handle(Arc<Inner>);
+
+struct Inner {
+    env: Env,
+    config: Arc<Config>,
+    shared: Arc<Shared>,
+    hub: Arc<Hub>,
+    engine: Arc<dyn Engine>,
+    inputs: mpsc::Sender<Input>,
+    ids: Mutex<Ids>,
+}
+
+impl Handle {
+    pub(crate) fn new(
+        env: Env,
+        config: Arc<Config>,
+        shared: Arc<Shared>,
+        hub: Arc<Hub>,
+        engine: Arc<dyn Engine>,
+        inputs: mpsc::Sender<Input>,
+        ids: Ids,
+    ) -> Handle {
+        Handle(Arc::new(Inner { env, config, shared, hub, engine, inputs, ids: Mutex::new(ids) }))
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.0.env
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Engine {
+        &*self.0.engine
+    }
+
+    /// Waits until clients may be served.
+    ///
+    /// # Errors
+    /// `Stopped`.
+    pub(crate) async fn ready(&self) -> Result<(), Refusal> {
+        if *self.0.shared.ready.borrow() {
+            return Ok(());
+        }
+        let mut ready = self.0.shared.ready.subscribe();
+        tokio::select! { biased;
+            _ = ready.wait_for(|ready| *ready) => Ok(()),
+            () = self.0.inputs.closed() => Err(Refusal::Stopped),
+        }
+    }
+
+    /// Makes durable what the engine holds.
+    ///
+    /// # Errors
+    /// `Stopped`, also where the engine fails, which stops the member.
+    pub(crate) async fn commit_engine(&self) -> Result<(), Refusal> {
+        let (done, committed) = oneshot::channel();
+        self.input(Input::CommitEngine(done)).await?;
+        committed.await.map_err(|_| Refusal::Stopped)
+    }
+
+    /// What a snapshot of this state says of itself.
+    pub(crate) fn snapshot_meta(&self, state: &State) -> snapshot::Meta {
+        let (index, term) = state.applied();
+        snapshot::Meta { index, term, revision: state.revision() }
+    }
+
+    pub(crate) fn status(&self) -> RaftStatus {
+        self.0.shared.status()
+    }
+
+    fn next_id(&self) -> u64 {
+        self.0.ids.lock().expect("no panic happens while the ids are locked").next()
+    }
+
+    pub(crate) async fn input(&self, input: Input) -> Result<(), Refusal> {
+        self.0.inputs.send(input).await.map_err(|_| Refusal::Stopped)
+    }
+
+    /// Proposes a request and waits until this member has applied it.
+    ///
+    /// # Errors
+    /// `RequestTooLarge`, `TooManyRequests`, what the state machine refuses; and, ambiguous, `Stopped` and the time-outs.
+    pub(crate) async fn propose(&self, request: Request) -> Result<Reply, Refusal> {
+        let id = self.next_id();
+        let data = entry::encode(id, request);
+        if data.len() > self.0.config.max_request_bytes {
+            return Err(Refusal::RequestTooLarge);
+        }
+        self.wait(|answer| Input::Propose { id, data, answer }).await
+    }
+
+    /// Waits until this member's state is at least as new as the moment of the call.
+    ///
+    /// # Errors
+    /// `LeaderChanged`, `Timeout`, `Stopped`.
+    pub(crate) async fn read_index(&self) -> Result<(), Refusal> {
+        self.wait(Input::ReadIndex).await
+    }
+
+    async fn wait<T>(
+        &self,
+        input: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Input,
+    ) -> Result<T, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        let began = self.0.env.clock.monotonic();
+        let exchange = async {
+            self.input(input(answer)).await?;
+            answered.await.unwrap_or(Err(Refusal::Stopped))
+        };
+        match timeout(&*self.0.env.clock, self.0.config.request_timeout(), exchange).await {
+            Ok(result) => result,
+            // etcd says so where the leader was lost within an election before the request, or since.
+            Err(_) => match self.status().leader_lost {
+                Some(lost) if lost.0 + 2 * self.0.config.election_timeout > began.0 => {
+                    Err(Refusal::TimeoutDueToLeaderFail)
+                }
+                _ => Err(Refusal::Timeout),
+            },
+        }
+    }
+
+    // Membership.
+
+    /// Adds a member; the members after it are the answer.
+    ///
+    /// # Errors
+    /// `MemberExist`, `PeerUrlExist`, `MemberBadUrls`; with the strict check `MemberNotEnoughStarted` and `Unhealthy`;
+    /// and those of [`Handle::propose`].
+    pub(crate) async fn add_member(&self, member: Member) -> Result<Vec<Member>, Refusal> {
+        let change = MembershipChange::Add(member);
+        {
+            let state = self.0.shared.state();
+            state.membership().validate(&change)?;
+            if self.0.config.strict_reconfig_check {
+                state.membership().ready_to_add()?;
+            }
+        }
+        if self.0.config.strict_reconfig_check {
+            // The new member counts as down until it has started: a quorum of the larger cluster must be there without it.
+            let voters = self.voters();
+            let active = self.active(&voters);
+            if active < quorum(voters.len() + 1) && voters.len() > 1 {
+                return Err(Refusal::Unhealthy);
+            }
+        }
+        self.change(change).await
+    }
+
+    /// Removes a member; the members after it are the answer.
+    ///
+    /// # Errors
+    /// `MemberNotFound`; with the strict check `MemberNotEnoughStarted` and `Unhealthy`; those of [`Handle::propose`].
+    pub(crate) async fn remove_member(&self, id: MemberId) -> Result<Vec<Member>, Refusal> {
+        let change = MembershipChange::Remove(id);
+        {
+            let state = self.0.shared.state();
+            state.membership().validate(&change)?;
+            if self.0.config.strict_reconfig_check {
+                state.membership().ready_to_remove(id)?;
+            }
+        }
+        // One that is down may always go: the quorum only gets easier.
+        let down = id != self.0.shared.member && self.0.hub.active_since(id).is_none();
+        if self.0.config.strict_reconfig_check && !down {
+            let voters = self.voters();
+            if self.active(&voters) - 1 < quorum(voters.len() - 1) {
+                return Err(Refusal::Unhealthy);
+            }
+        }
+        self.change(change).await
+    }
+
+    async fn change(&self, change: MembershipChange) -> Result<Vec<Member>, Refusal> {
+        let id = self.next_id();
+        match self.wait(|answer| Input::ChangeMembers { id, change, answer }).await? {
+            Reply::Members(members) => Ok(members),
+            reply => unreachable!("a membership change answered with {reply:?}"),
+        }
+    }
+
+    fn voters(&self) -> Vec<MemberId> {
+        self.0.shared.state().membership().members().map(|member| member.id).collect()
+    }
+
+    /// How many of these this member is, or has been in touch with for long enough.
+    fn active(&self, voters: &[MemberId]) -> usize {
+        let healthy = |id: &&MemberId| **id == self.0.shared.member || self.0.hub.active_for(**id, HEALTHY);
+        voters.iter().filter(healthy).count()
+    }
+}
+
+/// A majority of so many.
+fn quorum(voters: usize) -> usize {
+    voters / 2 + 1
+}

@@ -1,0 +1,237 @@
+//! The raft log in memory: what raft-rs reads. The WAL holds the same entries on disk and is read at start alone.
+//!
+//! raft-rs wants its storage synchronous, so the entries since a little before the last snapshot record stay in memory
+//! (`snapshot_catchup_entries` of them for members that lag). A snapshot asked for here is a token: index, term and
+//! configuration of what is applied. The data is taken when the message is sent (see `snapshots`).
+
+use std::collections::VecDeque;
+
+use protobuf::Message as _;
+use raft::{
+    Error, GetEntriesContext, RaftState, Storage, StorageError,
+    eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata},
+};
+
+/// A point in the log, with the configuration that is in force there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Mark {
+    /// The entry's index; 0 before the log.
+    pub index: u64,
+    /// The entry's term.
+    pub term: u64,
+    /// Who votes once this entry is applied.
+    pub conf_state: ConfState,
+}
+
+impl Mark {
+    /// As raft's messages carry it.
+    pub(crate) fn metadata(&self) -> SnapshotMetadata {
+        let mut metadata = SnapshotMetadata { index: self.index, term: self.term, ..Default::default() };
+        metadata.set_conf_state(self.conf_state.clone());
+        metadata
+    }
+}
+
+impl From<&SnapshotMetadata> for Mark {
+    fn from(metadata: &SnapshotMetadata) -> Mark {
+        Mark { index: metadata.index, term: metadata.term, conf_state: metadata.get_conf_state().clone() }
+    }
+}
+
+/// The log from some index on.
+#[derive(Debug, Default)]
+pub(crate) struct RaftLog {
+    /// The entry before the first one held.
+    before: (u64, u64),
+    entries: VecDeque<Entry>,
+    /// At start: raft's persistent state.
+    hard_state: HardState,
+    /// What is applied; at start also the configuration to begin with.
+    applied: Mark,
+}
+
+impl RaftLog {
+    /// The log as found at start. `entries` follow `before` (index and term) without a gap; `applied` is where the
+    /// engine is.
+    pub(crate) fn new(
+        before: (u64, u64),
+        entries: Vec<Entry>,
+        hard_state: HardState,
+        applied: Mark,
+    ) -> RaftLog {
+        RaftLog { before, entries: entries.into(), hard_state, applied }
+    }
+
+    /// Adds entries; those that were there from the first one's index on are replaced.
+    ///
+    /// # Panics
+    /// Where a gap would appear, or entries that are gone would be replaced.
+    pub(crate) fn append(&mut self, entries: &[Entry]) {
+        let Some(first) = entries.first() else { return };
+        assert!(
+            first.index > self.before.0 && first.index <= self.last() + 1,
+            "entry {} appended to a log of {} to {}",
+            first.index,
+            self.before.0 + 1,
+            self.last()
+        );
+        self.entries.truncate((first.index - self.before.0 - 1) as usize);
+        self.entries.extend(entries.iter().cloned());
+    }
+
+    /// Starts over behind a snapshot.
+    pub(crate) fn restore(&mut self, mark: Mark) {
+        self.before = (mark.index, mark.term);
+        self.entries.clear();
+        self.applied = mark;
+    }
+
+    /// Lets the entries up to and with `index` go. Nothing happens where they are gone already.
+    pub(crate) fn compact(&mut self, index: u64) {
+        if index <= self.before.0 {
+            return;
+        }
+        let term = self.term_at(index).unwrap_or_else(|| panic!("log compacted at {index}, behind its end"));
+        self.entries.drain(..(index - self.before.0) as usize);
+        self.before = (index, term);
+    }
+
+    /// Notes what is applied.
+    pub(crate) fn set_applied(&mut self, index: u64, term: u64) {
+        (self.applied.index, self.applied.term) = (index, term);
+    }
+
+    /// Notes who votes, as of what is applied.
+    pub(crate) fn set_conf_state(&mut self, conf_state: ConfState) {
+        self.applied.conf_state = conf_state;
+    }
+
+    /// What is applied, and who votes there.
+    pub(crate) fn applied(&self) -> &Mark {
+        &self.applied
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.before.0 + self.entries.len() as u64
+    }
+
+    pub(crate) fn term_at(&self, index: u64) -> Option<u64> {
+        if index == self.before.0 {
+            return Some(self.before.1);
+        }
+        let at = index.checked_sub(self.before.0 + 1)?;
+        self.entries.get(at as usize).map(|entry| entry.term)
+    }
+}
+
+impl Storage for RaftLog {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        Ok(RaftState::new(self.hard_state.clone(), self.applied.conf_state.clone()))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        if low <= self.before.0 {
+            return Err(Error::Store(StorageError::Compacted));
+        }
+        assert!(high <= self.last() + 1, "entries {low} to {high} of a log that ends at {}", self.last());
+        let (from, to) = ((low - self.before.0 - 1) as usize, (high - self.before.0 - 1) as usize);
+        // As raft wants it: as many as fit, and one in any case.
+        let mut room = max_size.into().unwrap_or(u64::MAX);
+        let fits = |entry: &&Entry| {
+            let size = u64::from(entry.compute_size());
+            let fits = size <= room;
+            room = room.saturating_sub(size);
+            fits
+        };
+        let count = self.entries.range(from..to).take_while(fits).count().max(1).min(to - from);
+        Ok(self.entries.range(from..from + count).cloned().collect())
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        if index < self.before.0 {
+            return Err(Error::Store(StorageError::Compacted));
+        }
+        self.term_at(index).ok_or(Error::Store(StorageError::Unavailable))
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.before.0 + 1)
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.last())
+    }
+
+    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        if self.applied.index == 0 || self.applied.index < request_index {
+            return Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable));
+        }
+        let mut snapshot = Snapshot::default();
+        snapshot.set_metadata(self.applied.metadata());
+        Ok(snapshot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(index: u64, term: u64) -> Entry {
+        Entry { index, term, ..Default::default() }
+    }
+
+    fn terms(log: &RaftLog) -> Vec<(u64, u64)> {
+        (log.first_index().unwrap() - 1..=log.last()).map(|index| (index, log.term(index).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_conflict_replaces_the_tail() {
+        let mut log =
+            RaftLog::new((2, 1), vec![entry(3, 1), entry(4, 1)], HardState::default(), Mark::default());
+        log.append(&[entry(4, 2), entry(5, 2)]);
+        assert_eq!(terms(&log), [(2, 1), (3, 1), (4, 2), (5, 2)]);
+        log.append(&[]);
+        log.append(&[entry(3, 3)]);
+        assert_eq!(terms(&log), [(2, 1), (3, 3)]);
+    }
+
+    #[test]
+    fn compaction_keeps_the_term_before_the_first_entry() {
+        let entries = (1..=5).map(|index| entry(index, index)).collect();
+        let mut log = RaftLog::new((0, 0), entries, HardState::default(), Mark::default());
+        log.compact(3);
+        log.compact(2);
+        assert_eq!(terms(&log), [(3, 3), (4, 4), (5, 5)]);
+        assert_eq!(log.term(2).unwrap_err(), Error::Store(StorageError::Compacted));
+        assert_eq!(log.term(6).unwrap_err(), Error::Store(StorageError::Unavailable));
+        let context = GetEntriesContext::empty(false);
+        assert_eq!(log.entries(4, 6, None, context).unwrap(), [entry(4, 4), entry(5, 5)]);
+        let context = GetEntriesContext::empty(false);
+        assert_eq!(log.entries(3, 6, None, context).unwrap_err(), Error::Store(StorageError::Compacted));
+    }
+
+    #[test]
+    fn a_snapshot_is_what_is_applied() {
+        let mut log = RaftLog::new((0, 0), vec![entry(1, 1)], HardState::default(), Mark::default());
+        let unavailable = Error::Store(StorageError::SnapshotTemporarilyUnavailable);
+        assert_eq!(log.snapshot(0, 9).unwrap_err(), unavailable);
+        log.set_applied(1, 1);
+        log.set_conf_state(ConfState::from((vec![7], vec![])));
+        assert_eq!(log.snapshot(0, 9).unwrap().get_metadata().index, 1);
+        assert_eq!(log.snapshot(2, 9).unwrap_err(), unavailable);
+    }
+
+    #[test]
+    #[should_panic(expected = "entry 4 appended to a log of 1 to 2")]
+    fn a_gap_is_a_broken_invariant() {
+        let mut log =
+            RaftLog::new((0, 0), vec![entry(1, 1), entry(2, 1)], HardState::default(), Mark::default());
+        log.append(&[entry(4, 1)]);
+    }
+}

@@ -1,0 +1,150 @@
+//! Linearizable reads without an entry (ReadIndex, Ongaro's thesis 6.4; `etcdserver/v3_server.go`).
+//!
+//! One batch is under way at a time. Requests that arrive meanwhile form the next one: they must not ride on a batch
+//! whose index was perhaps fixed before they began. raft drops a ReadIndex without a word while there is no leader, or
+//! while the leader has committed nothing in its term; so a batch is asked for again until it is confirmed, under a
+//! fresh id each time (etcd #20418 shows what an id used twice can do). Any id of the batch may confirm it: each was
+//! drawn after all of its requests had begun.
+//!
+//! When the leader changes, the batch under way fails: a confirmation that still arrives may be the old leader's.
+
+use std::collections::BTreeMap;
+
+/// The reads of one member. `W` is who waits.
+#[derive(Debug)]
+pub(crate) struct Reads<W> {
+    /// Arrived since the batch left.
+    waiting: Vec<W>,
+    /// Asked for, not confirmed.
+    batch: Option<Batch<W>>,
+    /// Confirmed, and to be answered once this index is applied.
+    confirmed: BTreeMap<u64, Vec<W>>,
+}
+
+#[derive(Debug)]
+struct Batch<W> {
+    ids: Vec<u64>,
+    waiters: Vec<W>,
+}
+
+impl<W> Default for Reads<W> {
+    fn default() -> Self {
+        Self { waiting: Vec::new(), batch: None, confirmed: BTreeMap::new() }
+    }
+}
+
+impl<W> Reads<W> {
+    /// A read arrived.
+    pub(crate) fn push(&mut self, waiter: W) {
+        self.waiting.push(waiter);
+    }
+
+    /// Whether a batch could leave.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.batch.is_none() && !self.waiting.is_empty()
+    }
+
+    /// Whether a batch waits for its confirmation.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    /// Asks under `id`: for a new batch of all that waits, or again for the one that is under way.
+    pub(crate) fn ask(&mut self, id: u64) {
+        match &mut self.batch {
+            Some(batch) => batch.ids.push(id),
+            None => self.batch = Some(Batch { ids: vec![id], waiters: std::mem::take(&mut self.waiting) }),
+        }
+    }
+
+    /// raft confirmed `index` for `id`. False where that is of no batch under way.
+    pub(crate) fn confirm(&mut self, id: u64, index: u64) -> bool {
+        match self.batch.take_if(|batch| batch.ids.contains(&id)) {
+            Some(batch) => {
+                self.confirmed.entry(index).or_default().extend(batch.waiters);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Everything up to `index` is applied: those who can be answered.
+    pub(crate) fn applied(&mut self, index: u64) -> Vec<W> {
+        let mut ready = Vec::new();
+        while let Some(first) = self.confirmed.first_entry().filter(|first| *first.key() <= index) {
+            ready.extend(first.remove());
+        }
+        ready
+    }
+
+    /// There is another leader: those whose batch failed.
+    pub(crate) fn leader_changed(&mut self) -> Vec<W> {
+        self.batch.take().map(|batch| batch.waiters).unwrap_or_default()
+    }
+
+    /// Forgets those who don't wait any more.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&W) -> bool) {
+        self.waiting.retain(&keep);
+        if let Some(batch) = &mut self.batch {
+            batch.waiters.retain(&keep);
+        }
+        self.batch.take_if(|batch| batch.waiters.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_waits_for_its_own_batch_and_then_for_the_apply() {
+        let mut reads = Reads::default();
+        reads.push("a");
+        reads.ask(1);
+        reads.push("b");
+        assert!(!reads.can_ask(), "one batch at a time");
+        assert!(reads.confirm(1, 10));
+        assert!(reads.can_ask());
+        reads.ask(2);
+        assert!(reads.confirm(2, 8), "another leader's commit index may be lower");
+        assert_eq!(reads.applied(7), [""; 0]);
+        assert_eq!(reads.applied(8), ["b"]);
+        assert_eq!(reads.applied(12), ["a"]);
+    }
+
+    #[test]
+    fn a_retry_may_be_confirmed_by_either_id_but_once() {
+        let mut reads = Reads::default();
+        reads.push("a");
+        reads.ask(1);
+        reads.ask(2);
+        assert!(reads.confirm(1, 5));
+        assert!(!reads.confirm(2, 6));
+        assert_eq!(reads.applied(5), ["a"]);
+        assert_eq!(reads.applied(6), [""; 0]);
+    }
+
+    #[test]
+    fn a_late_confirmation_after_a_change_of_leader_answers_nobody() {
+        let mut reads = Reads::default();
+        reads.push("a");
+        reads.ask(1);
+        reads.push("b");
+        assert_eq!(reads.leader_changed(), ["a"]);
+        assert!(!reads.confirm(1, 5));
+        reads.ask(2);
+        assert!(!reads.confirm(1, 5), "the old id is not the new batch's");
+        assert!(reads.confirm(2, 6));
+        assert_eq!(reads.applied(6), ["b"]);
+    }
+
+    #[test]
+    fn a_batch_that_nobody_waits_for_ends() {
+        let mut reads = Reads::default();
+        reads.push("gone");
+        reads.ask(1);
+        reads.push("here");
+        reads.retain(|waiter| *waiter != "gone");
+        assert!(reads.can_ask());
+    }
+}

@@ -1,0 +1,153 @@
+//! Snapshots: the record that lets the log go, the stream to a member that lags, and its arrival there.
+//!
+//! There is no snapshot file of a member's own: the engine is it. Once the engine is durable up to index i, with the
+//! membership of i, a snapshot record at i goes into the WAL, and the log before it may go; never the other way round.
+//!
+//! A member that lags behind what the leader still has in memory gets the engine's content instead of entries. raft's
+//! message is a token without data; the rows of the moment at which it is sent travel with it on a stream of its own,
+//! and its metadata is set to that moment (etcd merges the two in the same way). The receiver writes
+//! `<index>.snap.db`, syncs it, and only then hands the message to its raft. The outcome is always reported, or the
+//! leader would wait for ever.
+//!
+//! An install first makes the snapshot record durable, then replaces the engine's content. A crash between the two leaves
+//! an engine that is behind the last snapshot record, which nothing else does; the next start finishes the install from
+//! the file (`bootstrap`). Files are removed once the engine is durably past them, and not before (etcd #18055).
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use protobuf::Message as _;
+use raft::{SnapshotStatus, eraftpb::Message};
+use squall_core::{Index, MemberId, State, Term};
+
+use super::{
+    Halt, Input, Mark,
+    driver::{Node, snapshot_record, wal_failed},
+};
+use crate::{
+    peer,
+    seam::{Files, ProbeEvent},
+    snapshot,
+};
+
+/// Where a snapshot from the leader lies: `<index>.snap.db`, 16 hexadecimal digits.
+pub(crate) fn snapshot_path(snap_dir: &Path, index: u64) -> PathBuf {
+    snap_dir.join(format!("{index:016x}.snap.db"))
+}
+
+/// Removes the snapshot files up to and with `index`, whole or half-written.
+pub(crate) async fn remove_files(files: &dyn Files, dir: &Path, index: u64) -> io::Result<()> {
+    for name in files.list(dir).await? {
+        let old = name
+            .trim_end_matches(".part")
+            .strip_suffix(".snap.db")
+            .and_then(|stem| u64::from_str_radix(stem, 16).ok())
+            .is_some_and(|of| of <= index);
+        if old {
+            files.remove(&dir.join(name)).await?;
+        }
+    }
+    Ok(())
+}
+
+impl Node {
+    /// The engine is durable up to `mark`: once enough entries lie behind the last snapshot record, writes the next.
+    pub(super) async fn save_snapshot(&mut self, mark: Mark) -> Result<(), Halt> {
+        if mark.index.saturating_sub(self.snapshot_index) < self.config.snapshot_count {
+            return Ok(());
+        }
+        self.wal.append_snapshot_record(&snapshot_record(&mark)).await.map_err(wal_failed)?;
+        self.sync_wal().await?;
+        self.snapshot_index = mark.index;
+        self.env.probe.emit(ProbeEvent::SnapshotSaved { index: Index(mark.index) });
+        self.wal.release_to(Index(mark.index)).await.map_err(wal_failed)?;
+        // A member that is taking a snapshot will need the entries after it.
+        if self.snapshots_in_flight == 0 {
+            self.raft.mut_store().compact(mark.index.saturating_sub(self.config.snapshot_catchup_entries));
+        }
+        Ok(())
+    }
+
+    /// Sends raft's snapshot message with the engine's content as of now.
+    pub(super) fn send_snapshot(&mut self, mut message: Message) {
+        let to = MemberId(message.to);
+        let mark = self.raft.store().applied().clone();
+        let token = message.get_snapshot().get_metadata().index;
+        assert!(mark.index >= token, "a snapshot at {token} was promised, and {} is applied", mark.index);
+        message.mut_snapshot().set_metadata(mark.metadata());
+        let (Some(address), Ok(view)) = (self.hub.address(to), self.engine.view()) else {
+            self.report_later(to, false);
+            return;
+        };
+        let Some(inputs) = self.own_inputs.upgrade() else { return };
+        self.snapshots_in_flight += 1;
+        self.env.probe.emit(ProbeEvent::SnapshotSent { to, index: Index(mark.index) });
+        let (env, hub) = (self.env.clone(), self.hub.clone());
+        let meta = snapshot::Meta {
+            index: Index(mark.index),
+            term: Term(mark.term),
+            revision: self.shared.state().revision(),
+        };
+        let task = async move {
+            let bytes = message.write_to_bytes().expect("a raft message has no required fields");
+            let content = snapshot::Encoder::new(meta, view.0);
+            let delivered = peer::send_snapshot(&env, &hub, to, &address, bytes.into(), content).await;
+            if let Err(error) = &delivered {
+                tracing::warn!(%to, index = mark.index, %error, "snapshot not delivered");
+            }
+            let _ = inputs.send(Input::SnapshotReport { to, delivered: delivered.is_ok() }).await;
+        };
+        self.env.tasks.spawn("snapshot to a peer", Box::pin(task)).detach();
+    }
+
+    /// Reports once raft may be told.
+    fn report_later(&mut self, to: MemberId, delivered: bool) {
+        let Some(inputs) = self.own_inputs.upgrade() else { return };
+        self.snapshots_in_flight += 1;
+        let report = async move {
+            let _ = inputs.send(Input::SnapshotReport { to, delivered }).await;
+        };
+        self.env.tasks.spawn("snapshot report", Box::pin(report)).detach();
+    }
+
+    pub(super) fn snapshot_report(&mut self, to: MemberId, delivered: bool) {
+        self.snapshots_in_flight -= 1;
+        let status = if delivered { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+        self.raft.report_snapshot(to.0, status);
+    }
+
+    /// Makes the snapshot at `mark`, whose file and record are durable, this member's state.
+    pub(super) async fn install_snapshot(&mut self, mark: Mark) -> Result<(), Halt> {
+        let snap_dir = self.config.snap_dir();
+        let path = snapshot_path(&snap_dir, mark.index);
+        let failed =
+            |what: &dyn std::fmt::Display| Halt::Failed(format!("snapshot {}: {what}", path.display()));
+        let (meta, rows) = snapshot::read_file(&*self.env.files, &path, snapshot::Check::Checksum)
+            .await
+            .map_err(|error| failed(&error))?;
+        if meta.index.0 != mark.index {
+            return Err(failed(&format_args!("holds index {}, not {}", meta.index, mark.index)));
+        }
+        let state = State::restore(rows.iter().cloned()).map_err(|error| failed(&error))?;
+        self.engine.replace(rows).await.map_err(|error| Halt::Failed(format!("engine: {error}")))?;
+
+        let finished = state.finished_compact_revision().0;
+        *self.shared.state() = state;
+        self.shared.compacted.send_replace(finished);
+        self.shared.written().clone_from(&mark);
+        self.shared.update_status(|status| status.applied = Index(mark.index));
+        self.snapshot_index = mark.index;
+        self.compaction = None;
+        self.schedule_compaction();
+        let index = mark.index;
+        self.raft.mut_store().restore(mark);
+        self.connect_members();
+        self.wal.release_to(Index(index)).await.map_err(wal_failed)?;
+        remove_files(&*self.env.files, &snap_dir, index).await.map_err(|error| failed(&error))?;
+        self.env.probe.emit(ProbeEvent::SnapshotInstalled { index: Index(index) });
+        self.answer_reads(index);
+        Ok(())
+    }
+}

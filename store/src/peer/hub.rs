@@ -1,0 +1,166 @@
+//! All of a member's links, and what is known of each peer: when it was last heard, and since when without a gap.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use protobuf::Message as _;
+use raft::eraftpb::{Message, MessageType};
+use squall_core::{ClusterId, MemberId};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Lane, SILENCE, link::Link};
+use crate::{
+    node::Input,
+    seam::{Env, Monotonic},
+};
+
+/// The links of one member. Shared by the node's loop, which sends, and the peer service, which hears.
+pub(crate) struct Hub {
+    pub(super) env: Env,
+    pub(super) cluster: ClusterId,
+    pub(super) own: MemberId,
+    /// Where the others reach this member.
+    pub(super) own_urls: Vec<String>,
+    pub(super) inputs: mpsc::Sender<Input>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    peers: BTreeMap<MemberId, Peer>,
+    /// The stream that each peer has open to this member, by lane; dropping it ends its handler.
+    inbound: BTreeMap<(MemberId, Lane), oneshot::Sender<()>>,
+}
+
+struct Peer {
+    urls: Vec<String>,
+    /// Not known from the membership but from its own stream.
+    remote: bool,
+    link: Link,
+    /// When the peer was last heard, and since when no gap was longer than [`SILENCE`].
+    heard: Option<Heard>,
+}
+
+#[derive(Clone, Copy)]
+struct Heard {
+    since: Monotonic,
+    last: Monotonic,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        env: Env,
+        cluster: ClusterId,
+        own: MemberId,
+        own_urls: Vec<String>,
+        inputs: mpsc::Sender<Input>,
+    ) -> Arc<Hub> {
+        Arc::new(Hub { env, cluster, own, own_urls, inputs, known: Mutex::default() })
+    }
+
+    /// Makes the links those to `members`, keeping what did not change. What waits for a peer that left is still sent.
+    ///
+    /// A member that is catching up applies old memberships, in which its present leader may be missing; so the links to
+    /// those who have spoken for themselves ([`Hub::add_remote`]) stay.
+    pub(crate) fn set_members(self: &Arc<Self>, members: impl IntoIterator<Item = (MemberId, Vec<String>)>) {
+        let mut wanted: BTreeMap<MemberId, Vec<String>> = members.into_iter().collect();
+        wanted.remove(&self.own);
+        let known = &mut *self.known();
+        known.peers.retain(|id, peer| match wanted.get(id) {
+            Some(urls) => !peer.remote && peer.urls == *urls,
+            None => peer.remote,
+        });
+        for (id, urls) in wanted {
+            known.peers.entry(id).or_insert_with(|| self.peer(id, urls, false));
+        }
+    }
+
+    /// A peer of this cluster has opened a stream and said where it is reached. One that is not in the membership as far
+    /// as this member has applied it gets a link too, or it would never hear an answer (etcd's remotes).
+    pub(super) fn add_remote(self: &Arc<Self>, id: MemberId, urls: Vec<String>) {
+        if id != self.own && !urls.is_empty() {
+            self.known().peers.entry(id).or_insert_with(|| self.peer(id, urls, true));
+        }
+    }
+
+    fn peer(self: &Arc<Self>, id: MemberId, urls: Vec<String>, remote: bool) -> Peer {
+        let link = Link::start(self, id, &urls, remote);
+        Peer { urls, remote, link, heard: None }
+    }
+
+    /// Queues messages; returns the peers to which one was dropped. A message for a stranger is dropped in silence:
+    /// raft may answer one whose membership it has not applied yet.
+    pub(crate) fn send(&self, messages: Vec<Message>) -> Vec<MemberId> {
+        let mut dropped = Vec::new();
+        let known = self.known();
+        for message in messages {
+            let to = MemberId(message.to);
+            let Some(peer) = known.peers.get(&to) else { continue };
+            let lane = match message.get_msg_type() {
+                MessageType::MsgAppend => Lane::Append,
+                _ => Lane::Control,
+            };
+            let bytes = message.write_to_bytes().expect("a raft message has no required fields");
+            if !peer.link.send(lane, Bytes::from(bytes)) && !dropped.contains(&to) {
+                dropped.push(to);
+            }
+        }
+        dropped
+    }
+
+    /// The address of a peer, `host:port`.
+    pub(crate) fn address(&self, id: MemberId) -> Option<String> {
+        self.known()
+            .peers
+            .get(&id)
+            .and_then(|peer| peer.urls.first())
+            .map(|url| super::host_port(url).to_owned())
+    }
+
+    /// Notes that a peer was heard.
+    pub(super) fn heard(&self, id: MemberId) {
+        let now = self.env.clock.monotonic();
+        if let Some(peer) = self.known().peers.get_mut(&id) {
+            let since = match peer.heard {
+                Some(heard) if now.since(heard.last) <= SILENCE => heard.since,
+                _ => now,
+            };
+            peer.heard = Some(Heard { since, last: now });
+        }
+    }
+
+    /// Since when a peer has been heard without a gap; `None` for one that is silent.
+    pub(crate) fn active_since(&self, id: MemberId) -> Option<Monotonic> {
+        let now = self.env.clock.monotonic();
+        let heard = self.known().peers.get(&id)?.heard?;
+        (now.since(heard.last) <= SILENCE).then_some(heard.since)
+    }
+
+    /// Whether a peer has been heard for at least `duration` without a gap.
+    pub(crate) fn active_for(&self, id: MemberId, duration: Duration) -> bool {
+        let now = self.env.clock.monotonic();
+        self.active_since(id).is_some_and(|since| now.since(since) >= duration)
+    }
+
+    /// Registers a stream that `from` has opened; the one it had before ends. The receiver resolves when a later one
+    /// takes this one's place, or when this member stops.
+    pub(super) fn accept(&self, from: MemberId, lane: Lane) -> oneshot::Receiver<()> {
+        let (replaced, on_replaced) = oneshot::channel();
+        self.known().inbound.insert((from, lane), replaced);
+        on_replaced
+    }
+
+    /// Drops every link. What waits is lost.
+    pub(crate) fn close(&self) {
+        let known = std::mem::take(&mut *self.known());
+        drop(known);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().expect("no panic happens while the peers are locked")
+    }
+}

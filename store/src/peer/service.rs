@@ -1,0 +1,160 @@
+//! The receiving side: what members send to this one.
+
+use std::{path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use protobuf::Message as _;
+use raft::eraftpb::{Message, MessageType};
+use squall_core::MemberId;
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+
+use super::{Hub, Lane, REMOVED, SNAPSHOT_PATIENCE, metadata};
+use crate::{
+    api::convert,
+    node::{Input, Shared, snapshot_path},
+    proto::squall::peer::{
+        MembersRequest, MembersResponse, MessageBatch, MessagesResponse, SnapshotChunk, SnapshotResponse,
+        peer_server::Peer,
+    },
+    seam::timeout,
+    snapshot,
+};
+
+/// Serves `squall.peer.Peer`.
+#[derive(Clone)]
+pub(crate) struct PeerService {
+    hub: Arc<Hub>,
+    shared: Arc<Shared>,
+    snap_dir: PathBuf,
+    receiving: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl PeerService {
+    pub(crate) fn new(hub: Arc<Hub>, shared: Arc<Shared>, snap_dir: PathBuf) -> PeerService {
+        PeerService { hub, shared, snap_dir, receiving: Arc::default() }
+    }
+
+    /// Who sends, if this member may listen.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for metadata that no member sends; `FailedPrecondition` for another cluster, for a message
+    /// meant for another member (one that had this address before), and for a sender that was removed.
+    fn admit(&self, metadata: &MetadataMap) -> Result<MemberId, Status> {
+        let number = |key: &'static str| {
+            let value = metadata.get(key).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+            value.ok_or_else(|| Status::invalid_argument(format!("squall: metadata {key} is missing")))
+        };
+        let cluster = number(metadata::CLUSTER)?;
+        if cluster != self.hub.cluster.0 {
+            return Err(convert::status(squall_core::Refusal::ClusterIdMismatch));
+        }
+        let to = MemberId(number(metadata::TO)?);
+        if to != self.hub.own {
+            return Err(Status::failed_precondition(format!("squall: this is {}, not {to}", self.hub.own)));
+        }
+        let from = MemberId(number(metadata::FROM)?);
+        if self.shared.state().membership().was_removed(from) {
+            return Err(Status::failed_precondition(REMOVED));
+        }
+        let urls = metadata.get(metadata::URLS).and_then(|urls| urls.to_str().ok()).unwrap_or_default();
+        let urls = urls.split(',').filter(|url| !url.is_empty()).map(str::to_owned).collect();
+        self.hub.add_remote(from, urls);
+        Ok(from)
+    }
+
+    async fn hand_over(&self, input: Input) -> Result<(), Status> {
+        self.hub.inputs.send(input).await.map_err(|_| convert::status(squall_core::Refusal::Stopped))
+    }
+}
+
+fn decode(bytes: &Bytes) -> Result<Message, Status> {
+    Message::parse_from_bytes(bytes)
+        .map_err(|error| Status::invalid_argument(format!("squall: raft message: {error}")))
+}
+
+#[tonic::async_trait]
+impl Peer for PeerService {
+    async fn messages(
+        &self,
+        request: Request<Streaming<MessageBatch>>,
+    ) -> Result<Response<MessagesResponse>, Status> {
+        let from = self.admit(request.metadata())?;
+        let lane = request.metadata().get(metadata::LANE).and_then(|lane| Lane::parse(lane.to_str().ok()?));
+        let lane = lane.ok_or_else(|| Status::invalid_argument("squall: no such lane"))?;
+        let mut replaced = self.hub.accept(from, lane);
+        let mut batches = request.into_inner();
+        loop {
+            let batch = tokio::select! { biased;
+                _ = &mut replaced => return Err(Status::aborted("squall: a later stream took this one's place")),
+                batch = batches.message() => batch?,
+            };
+            let Some(batch) = batch else { return Ok(Response::new(MessagesResponse {})) };
+            self.hub.heard(from);
+            if batch.messages.is_empty() {
+                continue;
+            }
+            let mut messages = Vec::with_capacity(batch.messages.len());
+            for bytes in &batch.messages {
+                let message = decode(bytes)?;
+                // A snapshot comes with its data or not at all.
+                if message.get_msg_type() == MessageType::MsgSnapshot {
+                    return Err(Status::invalid_argument("squall: a snapshot among the messages"));
+                }
+                messages.push(message);
+            }
+            self.hand_over(Input::Messages(messages)).await?;
+        }
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<SnapshotChunk>>,
+    ) -> Result<Response<SnapshotResponse>, Status> {
+        let from = self.admit(request.metadata())?;
+        let mut chunks = request.into_inner();
+        let first = chunks.message().await?;
+        let first = first.ok_or_else(|| Status::invalid_argument("squall: an empty snapshot stream"))?;
+        let message = decode(&first.message)?;
+        if message.get_msg_type() != MessageType::MsgSnapshot {
+            return Err(Status::invalid_argument("squall: a snapshot stream without its message"));
+        }
+        let index = message.get_snapshot().get_metadata().index;
+        let failed = |error| Status::internal(format!("squall: snapshot {index}: {error}"));
+
+        // One at a time: two could be the same file.
+        let Ok(_turn) = self.receiving.try_lock() else {
+            return Err(Status::unavailable("squall: another snapshot is on its way here"));
+        };
+        let path = snapshot_path(&self.snap_dir, index);
+        let env = &self.hub.env;
+        let mut receiver =
+            snapshot::Receiver::create(env.files.clone(), &path, u64::MAX).await.map_err(failed)?;
+        loop {
+            let chunk = timeout(&*env.clock, SNAPSHOT_PATIENCE, chunks.message()).await;
+            let chunk = chunk
+                .map_err(|_| Status::deadline_exceeded("squall: the snapshot's transfer stands still"))?;
+            let Some(chunk) = chunk? else { break };
+            self.hub.heard(from);
+            receiver.append(chunk.data).await.map_err(failed)?;
+        }
+        let (meta, _) = receiver.finish().await.map_err(failed)?;
+        if meta.index.0 != index {
+            return Err(Status::invalid_argument(format!(
+                "squall: snapshot {index} holds index {}",
+                meta.index
+            )));
+        }
+        self.hand_over(Input::Snapshot(Box::new(message))).await?;
+        Ok(Response::new(SnapshotResponse {}))
+    }
+
+    async fn members(&self, _: Request<MembersRequest>) -> Result<Response<MembersResponse>, Status> {
+        let state = self.shared.state();
+        let membership = state.membership();
+        Ok(Response::new(MembersResponse {
+            cluster_id: self.hub.cluster.0,
+            members: membership.members().map(convert::member).collect(),
+            removed: membership.removed().map(|id| id.0).collect(),
+        }))
+    }
+}

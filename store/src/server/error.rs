@@ -1,0 +1,109 @@
+//! Why a member does not start: one paragraph each, with place and remedy.
+
+use std::{io, path::PathBuf};
+
+use squall_core::MemberId;
+
+use crate::{seam::EngineError, wal::WalError};
+
+/// Why [`super::start`] refused.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings contradict each other.
+    #[error("configuration: {0}")]
+    Config(String),
+    /// Another process holds the data folder.
+    #[error(
+        "data folder {}: locked by another process. Stop that process, or give this member a folder of its own.",
+        .0.display()
+    )]
+    Locked(PathBuf),
+    /// The folder holds something, but no member's log.
+    #[error(
+        "data folder {}: it holds an engine with data but no WAL (expected in {}), so it is not a member's whole \
+         folder. Restore the missing part, or start with an empty folder.",
+        .dir.display(), .wal.display()
+    )]
+    NoWal {
+        /// The data folder.
+        dir: PathBuf,
+        /// Where the WAL would be.
+        wal: PathBuf,
+    },
+    /// `force_new_cluster` without a member to start from.
+    #[error(
+        "data folder {}: there is no member to force a new cluster from. Point to the data folder of a survivor.",
+        .0.display()
+    )]
+    NothingToForce(PathBuf),
+    /// The WAL could not be read, or is damaged.
+    #[error("WAL: {0}")]
+    Wal(#[from] WalError),
+    /// The engine could not be opened, or is damaged.
+    #[error("engine: {0}")]
+    Engine(#[from] EngineError),
+    /// The engine's rows are not what the store writes, or do not fit the WAL.
+    #[error(
+        "data folder {}: {what}. The folder is damaged or put together from two members'. Remove this member from \
+         the cluster, empty its folder and add it again; or restore the folder from a snapshot.",
+        .dir.display()
+    )]
+    Corrupt {
+        /// The data folder.
+        dir: PathBuf,
+        /// What does not fit.
+        what: String,
+    },
+    /// The member was removed from its cluster.
+    #[error(
+        "data folder {}: member {member} was removed from its cluster, and an id never comes back. Empty the folder, add \
+         the member again (`member add`), and start it with --initial-cluster-state existing.",
+        .dir.display()
+    )]
+    Removed {
+        /// The data folder.
+        dir: PathBuf,
+        /// Whose it is.
+        member: MemberId,
+    },
+    /// No member could be asked, or none knows this one.
+    #[error(
+        "joining: {what} (asked {}). Add this member first (`member add`) and list the running members in \
+         --initial-cluster.",
+        .asked.join(", ")
+    )]
+    Join {
+        /// What went wrong.
+        what: String,
+        /// The peer URLs asked.
+        asked: Vec<String>,
+    },
+    /// A port could not be opened.
+    #[error("listening on {address}: {source}. Choose another address, or stop who uses it.")]
+    Listen {
+        /// `host:port`.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file system refused.
+    #[error("data folder {}: {source}", .dir.display())]
+    Io {
+        /// The data folder.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A received snapshot that a crash left half-installed cannot be read.
+    #[error(
+        "snapshot {}: {what}. The member was taking it in when it stopped, and has nothing else to go on. Remove the \
+         member from the cluster, empty its folder and add it again.",
+        .path.display()
+    )]
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+}

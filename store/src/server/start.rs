@@ -1,0 +1,180 @@
+//! Starting and stopping a member.
+
+use std::{sync::Arc, time::Duration};
+
+use squall_core::{ClusterId, MemberId};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{StartError, data};
+use crate::{
+    Config, api,
+    node::{Halt, Handle, INPUT_QUEUE, Ids, Input, Node, NodeParts, Shared, publish},
+    peer::{Hub, PeerService},
+    proto::squall::peer::peer_server::PeerServer,
+    seam::{DirLock, Engine, Env, Listener, ProbeEvent, Router, Task, timeout},
+};
+
+/// Pause before a member tries again to publish its name.
+const PUBLISH_RETRY: Duration = Duration::from_millis(500);
+
+/// Why a member stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    /// It was asked to.
+    Requested,
+    /// It was removed from the cluster; its data folder is of no use any more.
+    Removed,
+    /// Its disk or its engine failed, with what they said.
+    Failed(String),
+}
+
+/// A running member. Dropping it stops everything at once, as a crash would.
+pub struct Server {
+    env: Env,
+    config: Arc<Config>,
+    shared: Arc<Shared>,
+    inputs: mpsc::Sender<Input>,
+    engine: Arc<dyn Engine>,
+    exit: watch::Receiver<Option<Exit>>,
+    listeners: Vec<Box<dyn Listener>>,
+    lock: Box<dyn DirLock>,
+    _tasks: Vec<Task>,
+}
+
+/// Opens the data folder, brings the member back to where it was, and opens its ports. Returns once it takes part in its
+/// cluster; clients are served once it has found a leader ([`ProbeEvent::Ready`]).
+///
+/// # Errors
+/// [`StartError`], whose text is for people.
+pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
+    data::check(&config)?;
+    let config = Arc::new(config);
+    let data = data::open(&config, &env).await?;
+    let (member, cluster, engine) = (data.member, data.cluster, data.engine);
+
+    let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
+    let last = data.bootstrap.log.last();
+    let ids = |salt| Ids::new(member, env.clock.wall(), data.bootstrap.term, last, salt);
+    let written = data.bootstrap.log.applied().clone();
+    let shared = Arc::new(Shared::new(member, cluster, data.state, written));
+    let hub = Hub::new(env.clone(), cluster, member, config.advertise_peer_urls.clone(), inputs.clone());
+    let handle = Handle::new(
+        env.clone(),
+        config.clone(),
+        shared.clone(),
+        hub.clone(),
+        engine.clone(),
+        inputs.clone(),
+        ids("proposals"),
+    );
+    let node = Node::new(NodeParts {
+        env: env.clone(),
+        config: config.clone(),
+        shared: shared.clone(),
+        hub: hub.clone(),
+        wal: data.wal,
+        engine: engine.clone(),
+        ids: ids("reads"),
+        log: data.bootstrap.log,
+        snapshot_index: data.bootstrap.snapshot_index,
+        inputs: input_queue,
+        own_inputs: inputs.clone(),
+    })
+    .map_err(|error| StartError::Config(format!("raft: {error}")))?;
+
+    let mut listeners = Vec::new();
+    let peer = PeerServer::new(PeerService::new(hub, shared.clone(), config.snap_dir()))
+        .max_decoding_message_size(usize::MAX);
+    let peer = Router::new().add(peer);
+    let routers = [(&config.listen_peer, peer), (&config.listen_client, api::router(&handle))];
+    for (addresses, router) in routers {
+        for address in addresses {
+            let listener = env.net.listen(address, router.clone()).await;
+            listeners
+                .push(listener.map_err(|source| StartError::Listen { address: address.clone(), source })?);
+        }
+    }
+
+    let (exited, exit) = watch::channel(None);
+    let run = async move {
+        let exit = match node.run().await {
+            Halt::Requested => Exit::Requested,
+            Halt::Removed => Exit::Removed,
+            Halt::Failed(reason) => Exit::Failed(reason),
+        };
+        exited.send_replace(Some(exit));
+    };
+    let tasks = vec![
+        env.tasks.spawn("node", Box::pin(run)),
+        env.tasks.spawn("publish", Box::pin(publish_until_done(handle, config.clone()))),
+    ];
+    Ok(Server { env, config, shared, inputs, engine, exit, listeners, lock: data.lock, _tasks: tasks })
+}
+
+/// Tells the cluster this member's name and client URLs, through the log. That it worked shows that the member can serve.
+async fn publish_until_done(node: Handle, config: Arc<Config>) {
+    let shared = node.shared();
+    loop {
+        let request = publish(shared.member, config.name.clone(), config.advertise_client_urls.clone());
+        match node.propose(request).await {
+            Ok(_) => break,
+            Err(squall_core::Refusal::Stopped) => return,
+            Err(refusal) => tracing::warn!(%refusal, "the member's name is not published yet"),
+        }
+        node.env().clock.sleep(PUBLISH_RETRY).await;
+    }
+    shared.ready.send_replace(true);
+    node.env().probe.emit(ProbeEvent::Ready);
+}
+
+impl Server {
+    /// This member's id.
+    pub fn member_id(&self) -> MemberId {
+        self.shared.member
+    }
+
+    /// Its cluster's id.
+    pub fn cluster_id(&self) -> ClusterId {
+        self.shared.cluster
+    }
+
+    /// The addresses really bound, `host:port`: those for members first, then those for clients.
+    pub fn local_addresses(&self) -> Vec<String> {
+        self.listeners.iter().map(|listener| listener.local_address()).collect()
+    }
+
+    /// Waits until the member stops, for whatever reason. Cancel safe.
+    pub async fn stopped(&self) -> Exit {
+        let mut exit = self.exit.clone();
+        match exit.wait_for(Option::is_some).await {
+            Ok(exit) => exit.clone().expect("waited for"),
+            Err(_) => Exit::Failed("the node's task is gone".into()),
+        }
+    }
+
+    /// Stops the member gracefully: hands the leadership over if it has it, stops the loop, makes the engine durable and
+    /// closes it.
+    pub async fn stop(self) -> Exit {
+        let (done, handed_over) = oneshot::channel();
+        let transfer = async {
+            if self.inputs.send(Input::TransferLeadership(done)).await.is_ok() {
+                let _ = handed_over.await;
+            }
+        };
+        // raft gives a transfer up after an election time-out.
+        if timeout(&*self.env.clock, self.config.election_timeout, transfer).await.is_err() {
+            tracing::warn!("stopping without having handed over the leadership");
+        }
+        let _ = self.inputs.send(Input::Stop).await;
+        let mut exit = self.stopped().await;
+        drop(self.listeners);
+        if let Err(error) = self.engine.commit().await
+            && exit == Exit::Requested
+        {
+            exit = Exit::Failed(format!("engine: {error}"));
+        }
+        self.engine.close().await;
+        drop(self.lock);
+        exit
+    }
+}
