@@ -3,4 +3,5 @@
 pub mod history;
 pub mod model;
 pub mod read;
+pub mod revision;
 pub mod search;

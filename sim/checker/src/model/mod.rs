@@ -24,6 +24,7 @@
 //! and chance.
 
 pub mod cas_register;
+pub mod etcd;
 pub mod kv_append;
 pub mod multi_register;
 pub mod mutex;

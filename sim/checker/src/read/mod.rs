@@ -16,6 +16,7 @@
 mod convert;
 mod edn;
 mod edn_history;
+pub mod etcd_operations;
 mod event;
 mod jepsen_log;
 

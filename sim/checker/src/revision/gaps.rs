@@ -1,0 +1,378 @@
+//! What is known about the places that the replay cannot decide by itself: reads at named revisions, failures that
+//! tell about the state, and the revisions that no answered operation is known to have made.
+//!
+//! A gap's candidates are narrowed down before anything is tried, by facts that hold in every legal order:
+//! - an operation called after something at the gap's revision or later had returned did not make it;
+//! - where a response or a watch shows a key with the gap's revision as `mod_revision`, only who puts that value to
+//!   that key can have made it; and who alone puts a value that was seen, made the revision at which it was seen;
+//! - a key that is seen at the gap's revision or later with an older `mod_revision` was not touched by it.
+
+use super::action::Action;
+use super::keyspace::{FixedMap, Key};
+use super::prepare::{
+    Effects, FOREVER, Fact, LayoutConflict, NONE, Part, Prepared, Role, each_kv, watch_facts,
+};
+use crate::history::{Bytes, Op, OpResult, Range, RequestOp, ResponseOp, Txn, TxnResult, WatchLine};
+
+/// Notes each range at a named revision at the segment of that revision.
+pub(super) fn parts(prepared: &mut Prepared<'_>) -> Result<(), LayoutConflict> {
+    for index in 0..prepared.items.len() {
+        let item = &prepared.items[index];
+        if !matches!(item.role, Role::Reader | Role::Creator | Role::Either | Role::Local) {
+            continue;
+        }
+        if !item.action.named_revisions() {
+            continue;
+        }
+        let (segment, id) = (item.segment, index as u32);
+        let operation = prepared.operation(id).expect("it was answered");
+        let mut found = Vec::new();
+        match (&operation.op, &operation.result) {
+            (Op::Range(range), Some(OpResult::Range(answer))) => found.push((range, answer)),
+            (Op::Txn(txn), Some(OpResult::Txn(answer))) => named_ranges(txn, answer, &mut found),
+            _ => {}
+        }
+        for (range, answer) in found {
+            if range.revision.0 > prepared.revision(segment) {
+                return Err(LayoutConflict::Future { item: id, revision: range.revision.0 });
+            }
+            let Some(at) = segment_of(prepared, segment, range.revision.0, false) else { continue };
+            let span = prepared.space.span(&range.key, &range.range_end);
+            prepared.parts.entry(at).or_default().push(Part { item: id, span, range, answer });
+        }
+    }
+    Ok(())
+}
+
+fn named_ranges<'a>(
+    txn: &'a Txn,
+    answer: &'a TxnResult,
+    found: &mut Vec<(&'a Range, &'a crate::history::RangeResult)>,
+) {
+    let branch = if answer.succeeded { &txn.success } else { &txn.failure };
+    for pair in branch.iter().zip(&answer.responses) {
+        match pair {
+            (RequestOp::Range(range), ResponseOp::Range(answer)) if range.revision.0 > 0 => {
+                found.push((range, answer));
+            }
+            (RequestOp::Txn(txn), ResponseOp::Txn(answer)) => named_ranges(txn, answer, found),
+            _ => {}
+        }
+    }
+}
+
+/// The segment whose state `revision` names, or whose creator made it (`made`), seen from `segment`: in its own era,
+/// or in the one whose kept part reaches so far. None before the start.
+fn segment_of(prepared: &Prepared<'_>, segment: u32, revision: i64, made: bool) -> Option<u32> {
+    let mut era = prepared.era_of(segment);
+    loop {
+        let base = prepared.eras[era].base;
+        if revision >= base + i64::from(made) {
+            return Some(prepared.eras[era].first + (revision - base) as u32);
+        }
+        era = era.checked_sub(1)?;
+    }
+}
+
+/// Bounds each telling failure: it stands after everything that had returned before its call, and before everything
+/// that was called after its return.
+pub(super) fn facts(prepared: &mut Prepared<'_>) {
+    let facts: Vec<u32> = items_with(prepared, Role::Fact);
+    if facts.is_empty() {
+        return;
+    }
+    let mut by_ret: Vec<(u64, u32)> = Vec::new();
+    let mut by_call: Vec<(u64, u32)> = Vec::new();
+    for item in &prepared.items {
+        match item.role {
+            Role::Reader | Role::Local | Role::Either => by_call.push((item.call, item.segment)),
+            // Before a creator is the segment before its own.
+            Role::Creator => by_call.push((item.call, item.segment.saturating_sub(1))),
+            _ => continue,
+        }
+        by_ret.push((item.ret, item.segment));
+    }
+    by_ret.sort_unstable();
+    by_call.sort_unstable();
+    let mut highest = 0;
+    for (_, segment) in &mut by_ret {
+        highest = highest.max(*segment);
+        *segment = highest;
+    }
+    let mut lowest = NONE;
+    for (_, segment) in by_call.iter_mut().rev() {
+        lowest = lowest.min(*segment);
+        *segment = lowest;
+    }
+    for fact in facts {
+        let item = &prepared.items[fact as usize];
+        let (call, ret) = (item.call, item.ret);
+        let era = &prepared.eras[item.segment as usize];
+        let before = by_ret.partition_point(|(other, _)| *other < call);
+        let from = before.checked_sub(1).map_or(0, |place| by_ret[place].1).max(era.first);
+        let after = by_call.partition_point(|(other, _)| *other <= ret);
+        let until = by_call.get(after).map_or(NONE, |(_, segment)| *segment);
+        // Nothing of a later era bounds it more than its own era's end does.
+        let until = if until > era.last { NONE } else { until.max(era.first) };
+        prepared.facts_from.entry(from.min(era.last)).or_default().push(fact);
+        prepared.facts_until.insert(fact, until);
+    }
+}
+
+fn items_with(prepared: &Prepared<'_>, role: Role) -> Vec<u32> {
+    let items = prepared.items.iter().enumerate();
+    items.filter(|(_, item)| item.role == role).map(|(index, _)| index as u32).collect()
+}
+
+/// Collects who may fill gaps, what they could do, and what is known of the gaps.
+pub(super) fn fillers<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
+    let mut ambiguous = items_with(prepared, Role::Ambiguous);
+    ambiguous.sort_by_key(|item| (prepared.items[*item as usize].call, *item));
+    let mut classes: FixedMap<&Op, u32> = FixedMap::default();
+    for &index in &ambiguous {
+        let class = match prepared.operation(index) {
+            Some(operation) => *classes.entry(&operation.op).or_insert(index),
+            None => index,
+        };
+        let action = &prepared.items[index as usize].action;
+        match action {
+            Action::Grant(lease) => prepared.grants.entry(*lease).or_default().push(index),
+            Action::Revoke(lease) => prepared.revokes.entry(*lease).or_default().push(index),
+            // A lease that ended by itself is told from one that was revoked by when that could be; the former goes
+            // first, since it is of less use elsewhere.
+            Action::Expire(lease, _) => prepared.revokes.entry(*lease).or_default().insert(0, index),
+            Action::Compact(_) => prepared.compacts.push(index),
+            _ => {}
+        }
+        let effects = effects_of(action, class);
+        if action.may_create() {
+            prepared.fillers.push(index);
+        }
+        prepared.effects.insert(index, effects);
+    }
+    for index in items_with(prepared, Role::Either) {
+        let effects = effects_of(&prepared.items[index as usize].action, index);
+        prepared.effects.insert(index, effects);
+    }
+    if prepared.fillers.is_empty() {
+        return;
+    }
+    putters(prepared);
+    observations(prepared, watches);
+    pins(prepared);
+}
+
+fn effects_of(action: &Action<'_>, class: u32) -> Effects {
+    let mut effects = Effects { class, pin: NONE, ..Effects::default() };
+    action.reads(&mut effects.reads);
+    effects.any = action.writes(&mut effects.writes);
+    action.certain_touches(&mut effects.touches);
+    effects
+}
+
+fn putters(prepared: &mut Prepared<'_>) {
+    for &index in &prepared.fillers {
+        let mut puts: Vec<(Key, &Bytes)> = Vec::new();
+        let mut keeps = false;
+        prepared.items[index as usize].action.parts(&mut |part| {
+            if let Action::Put(key, _, put) = part {
+                puts.push((*key, &put.value));
+                keeps |= put.ignore_value;
+            }
+        });
+        prepared.keeps_values |= keeps;
+        for put in puts {
+            let list = prepared.putters.entry(put).or_default();
+            if list.last() != Some(&index) {
+                list.push(index);
+            }
+        }
+    }
+}
+
+/// What responses and watches tell of the gaps, and of the keys that fillers may write.
+fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
+    let mut written = vec![false; prepared.space.len()];
+    for effects in prepared.effects.values() {
+        for span in &effects.writes {
+            written[span.lo as usize..span.hi as usize].fill(true);
+        }
+    }
+    for index in 0..prepared.items.len() {
+        let item = &prepared.items[index];
+        if !matches!(item.role, Role::Reader | Role::Creator | Role::Either | Role::Local) {
+            continue;
+        }
+        let segment = item.segment;
+        let revision = prepared.revision(segment);
+        let (mut told, mut seen) = (Vec::new(), Vec::new());
+        let operation = prepared.operation(index as u32).expect("it was answered");
+        each_kv(operation, &mut |range, kv| {
+            let modified = kv.mod_revision.0;
+            let at = match range {
+                Some(range) if range.revision.0 > 0 => range.revision.0,
+                Some(_) => revision,
+                // What was there before is from before the revision that the operation made.
+                None => (revision - 1).max(modified),
+            };
+            let Some(key) = prepared.space.key(&kv.key) else { return };
+            if modified > at {
+                return;
+            }
+            let Some(of) = segment_of(prepared, segment, modified, true) else { return };
+            if prepared.creators[of as usize] == NONE {
+                let keys_only = range.is_some_and(|range| range.keys_only);
+                told.push((of, Fact::Put(key, (!keys_only).then_some(&kv.value))));
+            }
+            if written[key as usize]
+                && let Some(at) = segment_of(prepared, segment, at, false)
+            {
+                seen.push((key, (at, of)));
+            }
+        });
+        for (of, fact) in told {
+            let list = prepared.told.entry(of).or_default();
+            if !list.contains(&fact) {
+                list.push(fact);
+            }
+        }
+        for (key, sight) in seen {
+            prepared.seen.entry(key).or_default().push(sight);
+        }
+    }
+    for line in watches {
+        let era = prepared.eras.partition_point(|era| era.end < line.at).min(prepared.eras.len() - 1);
+        let last = prepared.eras[era].last;
+        let mut told = Vec::new();
+        watch_facts(&prepared.space, line, |revision, fact| {
+            if let Some(of) = segment_of(prepared, last, revision, true)
+                && of <= last
+                && prepared.creators[of as usize] == NONE
+            {
+                told.push((of, fact));
+            }
+        });
+        for (of, fact) in told {
+            let list = prepared.told.entry(of).or_default();
+            if !list.contains(&fact) {
+                list.push(fact);
+            }
+        }
+    }
+    for sights in prepared.seen.values_mut() {
+        sights.sort_unstable();
+        sights.dedup();
+    }
+}
+
+/// A value that was seen, and that only one operation puts, tells where that operation took effect.
+fn pins(prepared: &mut Prepared<'_>) {
+    // How often each (key, value) that is told of is put at all, by answered operations too.
+    let mut told: FixedMap<(Key, &Bytes), u32> = FixedMap::default();
+    for fact in prepared.told.values().flatten() {
+        if let Fact::Put(key, Some(value)) = fact {
+            told.insert((*key, value), 0);
+        }
+    }
+    if told.is_empty() {
+        return;
+    }
+    for item in &prepared.items {
+        if matches!(item.role, Role::Ambiguous | Role::Creator | Role::Either) {
+            item.action.parts(&mut |part| {
+                if let Action::Put(key, _, put) = part {
+                    match told.get_mut(&(*key, &put.value)) {
+                        // A put that keeps the value could put any.
+                        Some(count) if !put.ignore_value => *count += 1,
+                        _ => {}
+                    }
+                }
+            });
+        }
+    }
+    if prepared.keeps_values {
+        return;
+    }
+    for (segment, facts) in &prepared.told {
+        for fact in facts {
+            let Fact::Put(key, Some(value)) = fact else { continue };
+            if told.get(&(*key, *value)) != Some(&1) {
+                continue;
+            }
+            if let Some([only]) = prepared.putters.get(&(*key, *value)).map(Vec::as_slice)
+                && let Some(effects) = prepared.effects.get_mut(only)
+            {
+                effects.pin = if effects.pin == NONE { *segment } else { effects.pin.min(*segment) };
+            }
+        }
+    }
+}
+
+impl Prepared<'_> {
+    /// Whether a filler could have made a segment's revision, as far as that can be told without a state.
+    pub(super) fn may_fill(&self, filler: u32, segment: u32) -> bool {
+        let item = &self.items[filler as usize];
+        if item.call > self.min_ret[segment as usize] {
+            return false;
+        }
+        let Some(effects) = self.effects.get(&filler) else { return false };
+        if effects.pin != NONE && effects.pin != segment {
+            return false;
+        }
+        if let Some(facts) = self.told.get(&segment) {
+            for fact in facts {
+                let one = [super::keyspace::Span::one(fact.key())];
+                if !effects.may_write(&one) {
+                    return false;
+                }
+            }
+        }
+        effects.touches.iter().all(|key| self.may_touch(*key, segment))
+    }
+
+    /// Whether the next time that the key was seen allows that this segment's revision wrote it.
+    fn may_touch(&self, key: Key, segment: u32) -> bool {
+        let Some(sights) = self.seen.get(&key) else { return true };
+        let next = sights.partition_point(|(at, _)| *at < segment);
+        match sights.get(next) {
+            Some((at, of)) if self.era_of(*at) == self.era_of(segment) => *of >= segment,
+            _ => true,
+        }
+    }
+
+    /// Those that could have made a segment's revision, used up or not.
+    pub(super) fn candidates(&self, segment: u32) -> Vec<u32> {
+        let either = self.either.get(segment).iter().copied();
+        let value = self.told.get(&segment).and_then(|facts| {
+            facts.iter().find_map(|fact| match fact {
+                Fact::Put(key, Some(value)) => Some((*key, *value)),
+                _ => None,
+            })
+        });
+        let mut list: Vec<u32> =
+            either.filter(|item| self.items[*item as usize].call <= self.min_ret[segment as usize]).collect();
+        // A put that keeps the value could make any value new.
+        match value.filter(|_| !self.keeps_values).and_then(|value| self.putters.get(&value)) {
+            // An answered put that may have been skipped is among `either`.
+            Some(putters) => {
+                list.extend(putters.iter().copied().filter(|filler| self.may_fill(*filler, segment)))
+            }
+            None => {
+                let within = self.fillers.partition_point(|filler| {
+                    self.items[*filler as usize].call <= self.min_ret[segment as usize]
+                });
+                let fillers = self.fillers[..within].iter().copied();
+                list.extend(fillers.filter(|filler| self.may_fill(*filler, segment)));
+            }
+        }
+        list
+    }
+
+    /// The earliest return of anything from a segment on, for a segment that may lie past the last.
+    pub(super) fn min_ret_from(&self, segment: u32, era: usize) -> u64 {
+        if segment > self.eras[era].last {
+            return self.eras[era].end;
+        }
+        self.min_ret.get(segment as usize).copied().unwrap_or(FOREVER)
+    }
+}

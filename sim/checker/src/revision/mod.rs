@@ -1,0 +1,155 @@
+//! The check of etcd histories in the order of their revisions.
+//!
+//! # Why revisions remove the search
+//!
+//! Every answered operation carries the store's revision r at which it was evaluated. An operation that changes keys
+//! *creates* r, the one after the revision before it; any other *sees* r. So every legal order sorts by (r, creator
+//! first), and with every write answered a history is linearizable if and only if
+//! 1. each revision up to the last has exactly one creator;
+//! 2. nothing returned with a larger revision before something with a smaller one was called, and nobody who sees r
+//!    returned before r's creator was called (one pass: [`sweep`]);
+//! 3. replaying the creators in order reproduces every answer ([`search`], which then searches nothing).
+//!
+//! *Sound*: an order that is found respects real time and the model, and [`witness`] verifies that anew. *Complete*:
+//! a legal order is sorted as above, and operations that see the same revision commute, but for those that touch
+//! leases or the compaction, whose order within a revision [`search`] finds without loss (its essay has the argument).
+//!
+//! # Where search remains
+//!
+//! **Gaps**: revisions that no answered operation is known to have made. Ambiguous writes, revokes and leases that
+//! ended by themselves may fill them; [`gaps`] narrows the candidates down by facts that hold in every legal order.
+//! **Breaks**: after a restore or a forced new cluster the store is again what the creators up to a stated revision
+//! made. What was acknowledged after that is an *expected loss*; a missing write at or below it is a violation.
+//! **Failures** that tell about the state (compacted, future revision, lease or key not found, lease exists) must hold
+//! at some point between call and return.
+//!
+//! Sources: Wing and Gong 1993, Gibbons and Korach 1997 (the order of writes makes it O(n log n)), and etcd's source
+//! for what its headers say. Budgets are steps and bytes, never seconds: out of budget is Unknown, with the furthest
+//! place that was reached.
+//!
+//! What it leaves out: a snapshot restored with bumped revisions; a lease that was renewed may here end as early as
+//! one that was not (the lease checker knows better).
+
+mod action;
+mod core;
+mod diagnose;
+mod eval;
+mod gaps;
+mod keyspace;
+mod levels;
+mod prepare;
+mod search;
+mod store;
+mod sweep;
+mod trouble;
+mod violation;
+mod witness;
+
+pub use self::core::Core;
+pub use eval::Dialect;
+pub use prepare::Start;
+pub use search::Budgets;
+pub use violation::{Rule, Violation};
+pub use witness::{Step, Witness};
+
+use crate::history::{Event, OpId, RunHistory};
+use prepare::{Input, Role};
+use search::Found;
+
+/// The check's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The history is linearizable.
+    Valid(Valid),
+    /// It is not.
+    Invalid(Box<Violation>),
+    /// The budget did not suffice.
+    Unknown(Unknown),
+}
+
+/// Why a history is linearizable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Valid {
+    /// The order. It was verified by an independent replay before it was returned.
+    pub witness: Witness,
+    /// Writes that were acknowledged and lost by right, at breaks.
+    pub expected_losses: Vec<OpId>,
+    /// How much work it was.
+    pub steps: u64,
+}
+
+/// How far the check came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// What ran out: `steps` or `memory`.
+    pub ran_out_of: &'static str,
+    /// The furthest revision that was reached, and what stood in the way there.
+    pub frontier: Box<Violation>,
+    /// How much work it was.
+    pub steps: u64,
+}
+
+/// Decides whether a history of an etcd store is linearizable.
+///
+/// # Panics
+/// If a witness does not stand up to its verification, which would be a bug of this checker.
+pub fn check(history: &RunHistory, dialect: Dialect, budgets: &Budgets) -> Verdict {
+    let breaks: Vec<_> = history.breaks().collect();
+    let watches: Vec<_> = history.events.iter().filter_map(watch).collect();
+    let start = Start::default();
+    let input = Input {
+        operations: &history.operations,
+        breaks: &breaks,
+        watches: &watches,
+        start: &start,
+        dialect,
+        drift_ppm: history.meta().map_or(0, |meta| meta.max_clock_drift_ppm),
+    };
+    check_input(input, budgets)
+}
+
+fn watch(event: &Event) -> Option<&crate::history::WatchLine> {
+    match event {
+        Event::Watch(line) => Some(line),
+        _ => None,
+    }
+}
+
+fn check_input(input: Input<'_>, budgets: &Budgets) -> Verdict {
+    let prepared = match prepare::prepare(input) {
+        Ok(prepared) => prepared,
+        Err(conflict) => return Verdict::Invalid(Box::new(diagnose::layout(input, &conflict))),
+    };
+    if let Some(conflict) = sweep::sweep(&prepared) {
+        return Verdict::Invalid(Box::new(diagnose::time(&prepared, conflict)));
+    }
+    let mut machine = search::Machine::new(&prepared, *budgets);
+    match machine.solve() {
+        Found::Valid => {
+            let witness = machine.witness();
+            let steps = machine.steps();
+            drop(machine);
+            if let Err(what) = witness::verify(&prepared, &witness) {
+                panic!("the witness of a valid history does not hold: {what}");
+            }
+            Verdict::Valid(Valid { expected_losses: expected_losses(&prepared), witness, steps })
+        }
+        Found::Invalid => Verdict::Invalid(Box::new(diagnose::replay(&prepared, &machine.frontier))),
+        Found::OutOf(ran_out_of) => Verdict::Unknown(Unknown {
+            ran_out_of,
+            frontier: Box::new(diagnose::replay(&prepared, &machine.frontier)),
+            steps: machine.steps(),
+        }),
+    }
+}
+
+/// The acknowledged writes of revisions that a break did not keep.
+fn expected_losses(prepared: &prepare::Prepared<'_>) -> Vec<OpId> {
+    let lost = prepared.items.iter().filter(|item| {
+        item.role == Role::Creator && {
+            let era = &prepared.eras[prepared.era_of(item.segment)];
+            era.kept != prepare::NONE && item.segment > era.kept
+        }
+    });
+    lost.map(|item| prepared.operations[item.operation as usize].id).collect()
+}
