@@ -17,8 +17,7 @@ use tokio::sync::mpsc;
 use tonic::{Request, metadata::MetadataMap};
 
 use super::{
-    DIAL, FRAME_BYTES, Hub, LANE_MESSAGES, LINK_HEARTBEAT, Lane, REDIAL, REMOVED, SILENCE,
-    channel::PeerChannel, head, host_port,
+    DIAL, FRAME_BYTES, Hub, LANE_MESSAGES, LINK_HEARTBEAT, Lane, REDIAL, REMOVED, SILENCE, head, host_port,
 };
 use crate::{
     node::Input,
@@ -206,7 +205,7 @@ impl Runner {
     async fn call(&self) -> End {
         let mut request = Request::new(Frames(self.queue.clone()));
         *request.metadata_mut() = self.head.clone();
-        let mut client = PeerClient::new(PeerChannel(self.channel.clone()));
+        let mut client = PeerClient::new(self.channel.clone());
         let mut call = std::pin::pin!(client.messages(request));
         let mut frames_before = self.queue.frames.load(Ordering::Relaxed);
         let mut stuck = Duration::ZERO;

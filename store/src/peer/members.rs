@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::channel::PeerChannel;
 use crate::{
     proto::squall::peer::{MembersRequest, MembersResponse, peer_client::PeerClient},
     seam::{DialOptions, Env, timeout},
@@ -22,7 +21,7 @@ pub(crate) async fn ask_members(env: &Env, urls: &[String]) -> Option<MembersRes
     for url in urls {
         let channel =
             env.net.dial(host_port(url), DialOptions { connect_timeout: PATIENCE, ..Default::default() });
-        let mut client = PeerClient::new(PeerChannel(channel));
+        let mut client = PeerClient::new(channel);
         match timeout(&*env.clock, PATIENCE, client.members(MembersRequest {})).await {
             Ok(Ok(response)) => return Some(response.into_inner()),
             Ok(Err(status)) => tracing::warn!(url, %status, "a member did not say who is in the cluster"),

@@ -14,7 +14,6 @@
 //! The receiving side ([`service`]) lets in only messages of its own cluster and addressed to its own id, and tells a
 //! removed member that it was removed.
 
-mod channel;
 mod hub;
 mod link;
 mod members;

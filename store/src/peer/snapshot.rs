@@ -14,7 +14,7 @@ use bytes::Bytes;
 use squall_core::MemberId;
 use tonic::{Request, Status};
 
-use super::{DIAL, Hub, LINK_HEARTBEAT, Lane, SNAPSHOT_PATIENCE, channel::PeerChannel, head};
+use super::{DIAL, Hub, LINK_HEARTBEAT, Lane, SNAPSHOT_PATIENCE, head};
 use crate::{
     proto::squall::peer::{SnapshotChunk, peer_client::PeerClient},
     seam::{DialOptions, Env},
@@ -38,7 +38,7 @@ pub(crate) async fn send_snapshot(
     let mut request = Request::new(Chunks { message: Some(message), content, taken: taken.clone() });
     *request.metadata_mut() = head(hub, to, Lane::Append);
 
-    let mut client = PeerClient::new(PeerChannel(channel));
+    let mut client = PeerClient::new(channel);
     let mut call = std::pin::pin!(client.snapshot(request));
     let (mut before, mut idle) = (0, Duration::ZERO);
     loop {

@@ -21,11 +21,12 @@ use super::BoxFuture;
 pub type GrpcRequest = http::Request<Body>;
 /// A gRPC response on the wire.
 pub type GrpcResponse = http::Response<Body>;
-/// What a transport fails with; tonic's generated clients turn it into a status (`Unavailable` unless it is one).
+/// What a body fails with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A channel to one address, for tonic's generated clients. It connects when first used and again after a failure.
-/// Cloning shares the connection.
-pub type Channel = BoxCloneSyncService<GrpcRequest, GrpcResponse, BoxError>;
+/// Cloning shares the connection. A transport's failure is a status already (`Unavailable`, `DeadlineExceeded`): the
+/// compiler cannot see that a task is `Send` which holds a call that may fail with a `Box<dyn Error>`.
+pub type Channel = BoxCloneSyncService<GrpcRequest, GrpcResponse, tonic::Status>;
 
 /// How to dial.
 #[derive(Debug, Clone)]

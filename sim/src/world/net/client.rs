@@ -13,7 +13,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use squall_store::seam::{BoxError, DialOptions, GrpcRequest, GrpcResponse};
+use squall_store::seam::{DialOptions, GrpcRequest, GrpcResponse};
 use tonic::{Status, body::Body};
 use tower::Service;
 
@@ -67,10 +67,10 @@ impl SimChannel {
 
 impl Service<GrpcRequest> for SimChannel {
     type Response = GrpcResponse;
-    type Error = BoxError;
+    type Error = Status;
     type Future = CallFuture;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
     }
 
@@ -140,7 +140,7 @@ enum Stage {
 }
 
 impl Future for CallFuture {
-    type Output = Result<GrpcResponse, BoxError>;
+    type Output = Result<GrpcResponse, Status>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -149,7 +149,7 @@ impl Future for CallFuture {
         }
         let result = ready!(this.advance(cx));
         this.stage = Stage::Done;
-        Poll::Ready(result.map_err(Into::into))
+        Poll::Ready(result)
     }
 }
 

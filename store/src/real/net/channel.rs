@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     real::abort_on_panic,
-    seam::{BoxError, BoxFuture, DialOptions, GrpcRequest, GrpcResponse},
+    seam::{BoxFuture, DialOptions, GrpcRequest, GrpcResponse},
 };
 
 type Attempt = Shared<BoxFuture<'static, Result<SendRequest<QuestionBody>, Status>>>;
@@ -137,15 +137,15 @@ impl Target {
 
 impl Service<GrpcRequest> for TcpChannel {
     type Response = GrpcResponse;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<GrpcResponse, BoxError>>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<GrpcResponse, Status>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: GrpcRequest) -> Self::Future {
         let channel = self.clone();
-        Box::pin(async move { channel.send(request).await.map_err(BoxError::from) })
+        Box::pin(async move { channel.send(request).await })
     }
 }

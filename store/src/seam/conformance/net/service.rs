@@ -218,7 +218,7 @@ impl Client {
 
     async fn grpc(&self) -> Result<tonic::client::Grpc<Channel>, Status> {
         let mut grpc = tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(usize::MAX);
-        grpc.ready().await.map_err(Status::from_error)?;
+        grpc.ready().await?;
         Ok(grpc)
     }
 }
