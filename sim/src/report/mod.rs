@@ -1,5 +1,28 @@
 //! What a run leaves behind: its result in memory, the run folder on disk, and what is printed about it.
+//!
+//! ```text
+//! RunResult (the runner's) -> RunRecord (run.json, the JSON line, the human line)
+//!                          -> RunFolder: scenario.yaml, schedule.yaml, history.jsonl, trace.jsonl, timeline.txt, …
+//! ```
+//!
+//! What is promised: a run folder is there wholly or not at all (it is written beside its place and renamed); it holds
+//! what is needed to judge the run again without running it (`history.jsonl`) and to run it again without planning it
+//! (`schedule.yaml`); and every failure carries the one line that reproduces it.
 
+mod build;
+mod folder;
+mod junit;
+mod record;
 mod result;
+mod timeline;
 
+pub use build::Build;
+pub use folder::{StoredRun, history_text, open, write};
+pub use junit::junit;
+pub(crate) use record::reproduce;
+pub use record::{Expected, RunRecord, dead_counters, digest};
 pub use result::{Failure, OperationCounts, RunOptions, RunResult, Verdict};
+pub use timeline::timeline;
+
+#[cfg(test)]
+mod tests;

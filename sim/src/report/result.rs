@@ -61,6 +61,25 @@ pub struct RunResult {
     pub harness_error: Option<String>,
 }
 
+impl RunResult {
+    /// The result of a run that never was: the base for a harness failure's.
+    pub fn nothing() -> RunResult {
+        RunResult {
+            verdict: Verdict::Unknown,
+            failures: Vec::new(),
+            audit_hash: String::new(),
+            simulated: Duration::ZERO,
+            operations: OperationCounts::default(),
+            faults_injected: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            schedule: Schedule::default(),
+            history: RunHistory::default(),
+            trace: None,
+            harness_error: None,
+        }
+    }
+}
+
 /// What a checker concluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// More than any person writes; a file of gigabytes is refused before it is in memory.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 4 << 20;
 
 /// A scenario and the file that it came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,7 +168,10 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Refusal> {
         // Links to folders are not followed: they may lead back.
         let meta = fs::symlink_metadata(&path).map_err(|error| unreadable(&path, &error))?;
         if meta.is_dir() {
-            collect(&path, found)?;
+            // A run folder keeps a copy of its scenario, which is no scenario of its own.
+            if !path.join("run.json").exists() {
+                collect(&path, found)?;
+            }
         } else if path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
             found.push(path);
         }
@@ -185,7 +188,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Refusal> {
     if meta.len() > MAX_BYTES {
         return Err(Refusal::of(
             path,
-            format!("the file has {} bytes: expected a scenario of at most {MAX_BYTES}", meta.len()),
+            format!("the file has {} bytes: expected text of at most {MAX_BYTES}", meta.len()),
         ));
     }
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;

@@ -28,6 +28,7 @@ pub use fault::{
     ReplaceMember, RestoreSnapshot, RoleSelector, Selector, SlowFsync, Unsynced,
 };
 pub use load::{ScenarioFile, load, parse, parse_schedule};
+pub(crate) use load::{read_text, unreadable};
 pub use refusal::Refusal;
 pub use types::{
     API_VERSION, COUNTERS, CheckerName, Cluster, Disk, Expect, Final, Metadata, Mix, Network, Outcome,

@@ -229,7 +229,7 @@ fn bad_paths_are_refused() {
     fs::write(at("drill.yaml"), GOOD).unwrap();
     fs::write(at("other.yaml"), GOOD).unwrap();
     fs::write(at("binary.yaml"), b"apiVersion: squall/v1\nkind: \xff\n").unwrap();
-    fs::write(at("long.yaml"), vec![b'#'; (1 << 20) + 1]).unwrap();
+    fs::write(at("long.yaml"), vec![b'#'; (4 << 20) + 1]).unwrap();
     fs::create_dir_all(at("empty/deeper")).unwrap();
     fs::create_dir_all(at("twice/deeper")).unwrap();
     fs::write(at("twice/drill.yaml"), GOOD).unwrap();
@@ -257,7 +257,7 @@ fn bad_paths_are_refused() {
     );
     assert_eq!(
         refused(&["long.yaml"]),
-        "/long.yaml: the file has 1048577 bytes: expected a scenario of at most 1048576"
+        "/long.yaml: the file has 4194305 bytes: expected text of at most 4194304"
     );
     assert_eq!(
         refused(&["twice"]),

@@ -354,6 +354,13 @@ pub struct Expect {
     pub counters: Vec<String>,
 }
 
+impl Expect {
+    /// The last seed of a canary's search: [`Expect::within`], or 200.
+    pub fn within(&self) -> u64 {
+        self.within.unwrap_or(200)
+    }
+}
+
 impl Default for Expect {
     fn default() -> Expect {
         Expect {

@@ -1,0 +1,88 @@
+//! Records what the binary is made of, so that a run folder can say what reproduces it: the commit and whether the tree
+//! was dirty, the compiler, and fingerprints of the lock file and of the sources. Nothing here fails a build: what
+//! cannot be found out is recorded as absent.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn main() {
+    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
+    let commit = git(&root, &["rev-parse", "HEAD"]).unwrap_or_else(|| "absent".into());
+    let dirty = match git(&root, &["status", "--porcelain", "--untracked-files=no"]) {
+        Some(changes) if !changes.is_empty() => "dirty",
+        Some(_) => "clean",
+        None => "absent",
+    };
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let toolchain = run(Command::new(rustc).arg("-V")).unwrap_or_else(|| "absent".into());
+
+    let lock = root.join("Cargo.lock");
+    let mut sources = Vec::new();
+    for part in ["store/core", "store/src", "store/proto", "sim/checker/src", "sim/src"] {
+        collect(&root.join(part), &mut sources);
+        println!("cargo::rerun-if-changed={}", root.join(part).display());
+    }
+    for file in ["Cargo.lock", "Cargo.toml", "store/Cargo.toml", "sim/Cargo.toml", "sim/checker/Cargo.toml"] {
+        sources.push(root.join(file));
+        println!("cargo::rerun-if-changed={}", root.join(file).display());
+    }
+    sources.sort();
+    let mut fingerprint = Fingerprint::new();
+    for file in &sources {
+        fingerprint.add(file.strip_prefix(&root).unwrap_or(file).to_string_lossy().as_bytes());
+        fingerprint.add(&fs::read(file).unwrap_or_default());
+    }
+    let mut lock_print = Fingerprint::new();
+    lock_print.add(&fs::read(lock).unwrap_or_default());
+
+    // Each commit writes a line to the log of HEAD, also in a worktree.
+    for name in ["HEAD", "logs/HEAD"] {
+        if let Some(path) = git(&root, &["rev-parse", "--git-path", name]) {
+            let path = root.join(path);
+            if path.exists() {
+                println!("cargo::rerun-if-changed={}", path.display());
+            }
+        }
+    }
+    println!("cargo::rustc-env=SQUALL_COMMIT={commit}");
+    println!("cargo::rustc-env=SQUALL_TREE={dirty}");
+    println!("cargo::rustc-env=SQUALL_TOOLCHAIN={toolchain}");
+    println!("cargo::rustc-env=SQUALL_LOCK={:016x}", lock_print.0);
+    println!("cargo::rustc-env=SQUALL_SOURCES={:016x}", fingerprint.0);
+}
+
+fn git(root: &Path, arguments: &[&str]) -> Option<String> {
+    run(Command::new("git").arg("-C").arg(root).args(arguments))
+}
+
+fn run(command: &mut Command) -> Option<String> {
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+/// FNV-1a, 64 bits, each part with its length: it guards against accidents, not against malice.
+struct Fingerprint(u64);
+
+impl Fingerprint {
+    fn new() -> Fingerprint {
+        Fingerprint(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn add(&mut self, part: &[u8]) {
+        for byte in (part.len() as u64).to_le_bytes().iter().chain(part) {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The arguments, as clap derives them.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Deterministic simulation and chaos testing of an etcd-style store.
+#[derive(Debug, Parser)]
+#[command(name = "squall", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit status: 0 every outcome as expected; 1 a violation, or an expectation missed; 2 unknown (a checker ran out of its \
+budget); 3 the same seed gave two hashes; 64 bad arguments or a bad file; 70 the harness itself failed.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run scenario files, or folders of them
+    Run(RunArgs),
+    /// Run a run folder's stored schedule again
+    Replay(ReplayArgs),
+    /// List scenarios, and what a scenario can say
+    List(ListArgs),
+    /// Judge stored histories again, ours or those of other tools
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct RunArgs {
+    /// Scenario files or folders
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The seed; without it each scenario's first, or for a canary the search for its bug
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    pub seed: Option<u64>,
+    /// A range of seeds, both ends included
+    #[arg(long, value_name = "A..B", value_parser = seed_range)]
+    pub seeds: Option<SeedRange>,
+    /// How many runs at a time [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// How to print results
+    #[arg(long, default_value = "human")]
+    pub format: Format,
+    /// Where run folders go, as DIR/<scenario>/<seed>
+    #[arg(long, value_name = "DIR", default_value = "reports/runs")]
+    pub out: PathBuf,
+    /// Which runs keep everything; the others keep run.json alone
+    #[arg(long, default_value = "failed")]
+    pub keep: Keep,
+    /// Print the logs that match, such as `info` or `squall_store=debug`
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Run every seed twice, and fail where the hashes differ
+    #[arg(long)]
+    pub check_determinism: bool,
+    /// Real time that one run may take before the watchdog ends the process with status 70
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, hide = true)]
+    pub wall_limit: Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct ReplayArgs {
+    /// The run folder, such as reports/runs/majority-loss/7
+    #[arg(value_name = "RUN_DIR")]
+    pub run_dir: PathBuf,
+    /// Refuse a folder that another build wrote, rather than warn
+    #[arg(long)]
+    pub strict: bool,
+    /// How to print the result
+    #[arg(long, default_value = "human")]
+    pub format: Format,
+    /// Print the logs that match, such as `info` or `squall_store=debug`
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Real time that the run may take before the watchdog ends the process with status 70
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, hide = true)]
+    pub wall_limit: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Scenario files or folders [default: scenarios, if it is there]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How to print
+    #[arg(long, default_value = "human")]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct CheckArgs {
+    /// Run folders, history files, or folders of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Human,
+    /// One compact object a line
+    #[value(alias = "jsonl")]
+    Json,
+}
+
+/// Which runs keep everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Keep {
+    /// Those whose verdict is not valid
+    Failed,
+    /// All
+    All,
+}
+
+/// Seeds from the first to the last, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SeedRange {
+    pub first: u64,
+    pub last: u64,
+}
+
+/// More runs than a command makes in a month.
+const MAX_SEEDS: u64 = 100_000_000;
+
+fn seed_range(text: &str) -> Result<SeedRange, String> {
+    let shape = "expected two seeds, such as 1..200 (both ends are included)";
+    let (first, last) = text.split_once("..").ok_or(shape)?;
+    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("`{text}` is no seed: {shape}"));
+    let range = SeedRange { first: number(first)?, last: number(last)? };
+    if range.first > range.last {
+        return Err(format!("the range ends before it begins: did you mean {last}..{first}?"));
+    }
+    if range.last - range.first >= MAX_SEEDS {
+        return Err(format!("the range has more than {MAX_SEEDS} seeds: take a part of it"));
+    }
+    Ok(range)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::scenario::parse_duration(text)
+}

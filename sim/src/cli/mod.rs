@@ -1,0 +1,90 @@
+//! The command line: `run`, `replay`, `list`, `check`.
+//!
+//! Everything printed to standard output is a result; progress and warnings go to standard error. Results are printed
+//! in the order of scenarios and then seeds, whatever finished first, so that the output of two runs can be compared.
+//! Nothing runs before everything that was asked for has been understood: every path, every file, every flag.
+//!
+//! The exit status says the worst that happened ([`Status`]). The runner is handed in as a function, which keeps this
+//! module testable without a world, and the world ignorant of terminals.
+
+mod args;
+mod check;
+mod list;
+mod logs;
+mod output;
+mod pool;
+mod replay;
+mod run;
+mod status;
+mod tally;
+
+use crate::report::{RunOptions, RunResult};
+use crate::scenario::{Refusal, Scenario};
+use clap::Parser;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+
+pub use status::Status;
+
+/// What makes a run. The same scenario, seed and schedule must give the same result on any thread.
+pub type Runner = fn(&Scenario, u64, &RunOptions) -> RunResult;
+
+/// Where the command writes.
+pub struct Streams<'a> {
+    /// Results.
+    pub out: &'a mut (dyn Write + Send),
+    /// Progress and warnings.
+    pub err: &'a mut (dyn Write + Send),
+    /// Whether to draw a progress bar (on the process's standard error).
+    pub bar: bool,
+    /// Whether results are coloured.
+    pub colour: bool,
+}
+
+/// Runs the command that the process was started with, and returns its exit status.
+pub fn main(runner: Runner) -> u8 {
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = std::io::stdout().is_terminal() && !no_colour;
+    let bar = std::io::stderr().is_terminal();
+    let streams = Streams { out: &mut std::io::stdout(), err: &mut std::io::stderr(), bar, colour };
+    run_command(std::env::args_os(), runner, streams).code()
+}
+
+/// Runs the command `arguments` (its first item is the program's name).
+pub fn run_command(
+    arguments: impl IntoIterator<Item = OsString>,
+    runner: Runner,
+    mut streams: Streams,
+) -> Status {
+    let cli = match args::Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let styled = error.render();
+            let text = if streams.colour { styled.ansi().to_string() } else { styled.to_string() };
+            // Help and version are results; anything else is a usage error. Clap would exit with 2, which means
+            // "unknown" here.
+            return if error.use_stderr() {
+                let _ = write!(streams.err, "{text}");
+                Status::Usage
+            } else {
+                let _ = write!(streams.out, "{text}");
+                Status::Ok
+            };
+        }
+    };
+    let outcome = match cli.command {
+        args::Command::Run(args) => run::run(&args, runner, &mut streams),
+        args::Command::Replay(args) => replay::replay(&args, runner, &mut streams),
+        args::Command::List(args) => list::list(&args, &mut streams),
+        args::Command::Check(args) => check::check(&args, &mut streams),
+    };
+    let status = outcome.unwrap_or_else(|refusal: Refusal| {
+        let _ = writeln!(streams.err, "squall: {refusal}");
+        Status::Usage
+    });
+    let _ = streams.out.flush();
+    status
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! How results look: for people, or as JSON lines.
+
+use super::Streams;
+use super::args::Format;
+use super::tally::Tally;
+use crate::report::{RunRecord, Verdict};
+use crate::scenario::Outcome;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::Write;
+
+/// Prints results and progress.
+pub(super) struct Printer<'a, 'b> {
+    streams: &'a mut Streams<'b>,
+    format: Format,
+    bar: ProgressBar,
+}
+
+impl<'a, 'b> Printer<'a, 'b> {
+    /// A printer for `total` runs.
+    pub fn new(streams: &'a mut Streams<'b>, format: Format, total: u64) -> Printer<'a, 'b> {
+        let bar = if streams.bar && total > 1 {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{bar:40} {pos}/{len} runs, {elapsed}, {eta} left");
+            bar.set_style(style.expect("the template is ours").progress_chars("=> "));
+            bar
+        } else {
+            ProgressBar::hidden()
+        };
+        Printer { streams, format, bar }
+    }
+
+    /// One more run is done, whether or not it is printed.
+    pub fn advance(&self) {
+        self.bar.inc(1);
+    }
+
+    /// A result.
+    pub fn result(&mut self, record: &RunRecord, expected: Outcome) {
+        let text = match self.format {
+            Format::Json => record.to_line() + "\n",
+            Format::Human => human(record, expected, &Style { on: self.streams.colour }),
+        };
+        let out = &mut *self.streams.out;
+        self.bar.suspend(|| {
+            // A reader that has gone (`| head`) is no failure of the runs.
+            let _ = out.write_all(text.as_bytes());
+            let _ = out.flush();
+        });
+    }
+
+    /// A remark about results: to standard output for people, to standard error beside JSON.
+    pub fn remark(&mut self, text: &str) {
+        let stream: &mut (dyn Write + Send) = match self.format {
+            Format::Human => &mut *self.streams.out,
+            Format::Json => &mut *self.streams.err,
+        };
+        self.bar.suspend(|| {
+            let _ = writeln!(stream, "{text}");
+        });
+    }
+
+    /// A warning or a note on progress, to standard error.
+    pub fn note(&mut self, text: &str) {
+        let err = &mut *self.streams.err;
+        self.bar.suspend(|| {
+            let _ = writeln!(err, "squall: {text}");
+        });
+    }
+
+    /// Whether notes on progress are wanted: for people, where no bar shows it.
+    pub fn tells_progress(&self) -> bool {
+        self.format == Format::Human && self.bar.is_hidden()
+    }
+
+    /// The line below all results, for people.
+    pub fn summary<'t>(&mut self, tallies: impl Iterator<Item = &'t Tally<'t>> + Clone, missed: usize) {
+        if self.format == Format::Json {
+            return;
+        }
+        let count = |canary: bool| tallies.clone().filter(move |tally| tally.is_canary() == canary);
+        let runs: u64 = tallies.clone().map(|tally| tally.runs).sum();
+        let mut text = format!("\n{} scenarios, {runs} runs", tallies.clone().count());
+        if count(false).count() > 0 {
+            let drills: u64 = count(false).map(|tally| tally.runs).sum();
+            let good: u64 = count(false).map(|tally| tally.expected).sum();
+            text.push_str(&format!("; {good} of {drills} valid as expected"));
+        }
+        if count(true).count() > 0 {
+            let found = count(true).filter(|tally| tally.found.is_some()).count();
+            text.push_str(&format!("; {found} of {} planted bugs found", count(true).count()));
+        }
+        if missed > 0 {
+            text.push_str(&format!("; {missed} expectations missed"));
+        }
+        self.remark(&text);
+    }
+
+    /// Takes the bar away.
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Terminal colours, or none.
+struct Style {
+    on: bool,
+}
+
+impl Style {
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
+    }
+}
+
+/// A run for people: one line, and below it what was found.
+fn human(record: &RunRecord, expected: Outcome, style: &Style) -> String {
+    let canary = expected == Outcome::Invalid;
+    let (code, label) = if record.failed("harness") {
+        ("31;1", "HARNESS")
+    } else if record.failed("determinism") {
+        ("31;1", "DIFFERS")
+    } else {
+        match (record.expected, canary, record.verdict) {
+            (true, false, _) => ("32", "valid"),
+            (true, true, _) => ("32", "found"),
+            (false, true, _) => ("33", "not found"),
+            (false, false, Verdict::Unknown) => ("33;1", "UNKNOWN"),
+            (false, false, _) => ("31;1", "INVALID"),
+        }
+    };
+    let operations = record.operations;
+    let mut text = format!(
+        "{} {:<36} seed {:<6} {:>6.1}s in {:>6.2}s  {} ok, {} failed, {} ambiguous  {}\n",
+        style.paint(code, &format!("{label:<9}")),
+        record.scenario,
+        record.seed,
+        record.simulated_seconds,
+        record.wall_seconds,
+        operations.ok,
+        operations.fail,
+        operations.info,
+        style.paint("2", record.audit_hash.get(..16).unwrap_or(&record.audit_hash)),
+    );
+    if !record.is_failure() {
+        return text;
+    }
+    for failure in &record.failures {
+        text.push_str(&format!("          {}: {}\n", style.paint("1", &failure.checker), failure.guarantee));
+        for line in failure.message.lines() {
+            text.push_str(&format!("            {line}\n"));
+        }
+    }
+    let faults: Vec<String> =
+        record.faults_injected.iter().map(|(action, count)| format!("{action} {count}")).collect();
+    if !faults.is_empty() {
+        text.push_str(&format!("          faults: {}\n", faults.join(", ")));
+    }
+    text.push_str(&format!("          run folder: {}\n", record.run_dir));
+    text.push_str(&format!("          reproduce: {}   # {}\n", record.reproduce, record.build));
+    text
+}

@@ -1,0 +1,83 @@
+//! `squall replay`: a run folder's stored schedule again.
+//!
+//! On the build that made the folder, the audit hash must agree. On another build it need not: the schedule is the
+//! artefact that outlives code changes, and the verdict decides. An edited schedule or scenario is another run.
+
+use super::args::ReplayArgs;
+use super::output::Printer;
+use super::{Runner, Status, Streams, logs, pool};
+use crate::report::{self, Build, Expected, RunOptions, RunRecord};
+use crate::scenario::{Outcome, Refusal};
+
+/// Replays a run folder.
+pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -> Result<Status, Refusal> {
+    let stored = report::open(&args.run_dir)?;
+    if let Some(filter) = &args.log {
+        logs::dispatch(filter, String::new(), std::io::sink)?;
+    }
+    let record = &stored.record;
+    let here = Build::this();
+    let same_build = record.build.same_as(&here);
+    if args.strict && !same_build {
+        return Err(Refusal::of(
+            &args.run_dir,
+            format!(
+                "another build made this run, and --strict refuses it: it was {}, this is {here}; check out that \
+                 commit, or leave --strict out",
+                record.build
+            ),
+        ));
+    }
+    let mut printer = Printer::new(streams, args.format, 1);
+    if !same_build {
+        printer.note(&format!(
+            "warning: another build made this run ({}; this is {here}): the hash is not compared, the verdict decides",
+            record.build
+        ));
+    }
+    for name in &stored.edited {
+        printer.note(&format!(
+            "warning: {name} was edited since the run: the hash is not compared, the verdict decides"
+        ));
+    }
+
+    let again = format!("cargo run --release -- replay {}", args.run_dir.display());
+    let options = RunOptions {
+        trace: false,
+        schedule: Some(stored.schedule.clone()),
+        wall_limit: args.wall_limit,
+        reproduce: format!("{again}   # {here}"),
+    };
+    let scenario = &stored.file.scenario;
+    let (result, wall) = pool::call(runner, scenario, record.seed, &options, args.log.as_deref());
+    let about = Expected { file: &stored.file, seed: record.seed, run_dir: &args.run_dir, wall };
+    let mut replayed = RunRecord::new(about, &result);
+    replayed.scenario_file = record.scenario_file.clone();
+    replayed.reproduce = again;
+
+    let comparable = same_build && stored.edited.is_empty() && result.harness_error.is_none();
+    if comparable && result.audit_hash != record.audit_hash {
+        let message = format!(
+            "the run folder has the hash {}, the replay on the same build gave {}: something draws chance or time \
+             from outside the run",
+            record.audit_hash, result.audit_hash
+        );
+        replayed.add_defect("determinism", "one seed, one hash", message);
+    }
+    let expected = scenario.spec.expect.outcome;
+    printer.result(&replayed, expected);
+    if comparable && !replayed.failed("determinism") {
+        printer.remark("the same hash as in the run folder");
+    }
+    if replayed.verdict != record.verdict {
+        printer.remark(&format!(
+            "the verdict in the run folder was {}, now it is {}",
+            record.verdict.name(),
+            replayed.verdict.name()
+        ));
+    }
+    printer.finish();
+    // A canary's replay must find the bug again; `Status::of` leaves that to a scenario's runs together.
+    let missed = expected == Outcome::Invalid && !replayed.expected;
+    Ok(Status::of(&replayed, expected).max(if missed { Status::Violation } else { Status::Ok }))
+}

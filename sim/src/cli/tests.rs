@@ -1,0 +1,513 @@
+//! The command line against a runner that is no world: what it answers is a function of scenario, seed and schedule, and
+//! each test's scenario names say how it should fare.
+
+use super::*;
+use crate::plan::plan;
+use crate::report::{Failure, OperationCounts, Verdict};
+use squall_checker::history::{End, Event, Fault, Meta, RunHistory};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Counts calls of scenarios whose hash must differ from call to call.
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// A stand-in for the runner. Scenario names decide: `broken` finds a stale read on even seeds, `canary` on seed 5 and
+/// above that divide by 5, `undecided` runs out of budget, `random` gives a new hash on each call, `panics` panics.
+fn fake(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
+    let name = scenario.metadata.name.as_str();
+    let schedule = options.schedule.clone().unwrap_or_else(|| plan(scenario, seed));
+    let stale = Failure {
+        checker: "linearizability".into(),
+        guarantee: "stale read".into(),
+        message: format!("client 3 read the past\nunder seed {seed}"),
+    };
+    let (verdict, failures) = match name {
+        "broken" if seed.is_multiple_of(2) => (Verdict::Invalid, vec![stale]),
+        "canary" if seed.is_multiple_of(5) => (Verdict::Invalid, vec![stale]),
+        "undecided" => (Verdict::Unknown, vec![Failure { checker: "linearizability".into(), ..stale }]),
+        "panics" => panic!("this runner is broken"),
+        _ => (Verdict::Valid, Vec::new()),
+    };
+    // Later seeds finish first, so that order is put to the test.
+    std::thread::yield_now();
+    let call = if name == "random" { CALLS.fetch_add(1, Ordering::Relaxed) } else { 0 };
+    let hash = blake3::hash(format!("{name} {seed} {call} {}", schedule.to_yaml()).as_bytes());
+    let events = vec![
+        Event::Meta(Meta {
+            format: 1,
+            scenario: name.into(),
+            seed,
+            members: vec!["m1".into()],
+            ..Meta::default()
+        }),
+        Event::Fault(Fault {
+            at: 2_000_000_000,
+            action: "crash".into(),
+            target: "m1".into(),
+            ..Fault::default()
+        }),
+        Event::End(End { at: 3_000_000_000 }),
+    ];
+    RunResult {
+        verdict,
+        failures,
+        audit_hash: hash.to_hex().to_string(),
+        simulated: Duration::from_secs(20),
+        operations: OperationCounts { ok: 100, fail: 2, info: 1 },
+        faults_injected: BTreeMap::from([("crash".to_string(), schedule.faults.len() as u64)]),
+        counters: BTreeMap::from([("crashes".to_string(), 1)]),
+        schedule,
+        history: RunHistory { operations: Vec::new(), events },
+        trace: options.trace.then(|| "{\"at\":1}\n".to_string()),
+        harness_error: None,
+    }
+}
+
+/// A folder of scenarios, each of this name and with these lines in its `expect` block.
+fn folder(scenarios: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, expect) in scenarios {
+        let text = format!(
+            "apiVersion: squall/v1\nkind: Scenario\nmetadata: {{name: {name}}}\nspec:\n  seeds: [1, 2]\n  \
+             workloads: [{{type: kv}}]\n  timeLimit: 20s\n  faults:\n  - {{at: 1s..3s, action: crash}}\n  expect: {{{expect}}}\n"
+        );
+        fs::write(folder.path().join(format!("{name}.yaml")), text).unwrap();
+    }
+    folder
+}
+
+struct Answer {
+    status: Status,
+    out: String,
+    err: String,
+}
+
+/// Runs `squall` with these arguments, in which `{}` is the folder.
+fn squall(folder: &TempDir, arguments: &str) -> Answer {
+    let at = folder.path().display().to_string();
+    let arguments = ["squall".to_string()]
+        .into_iter()
+        .chain(arguments.split_whitespace().map(|argument| argument.replace("{}", &at)))
+        .map(OsString::from);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let streams = Streams { out: &mut out, err: &mut err, bar: false, colour: false };
+    let status = run_command(arguments, fake, streams);
+    let text = |bytes| String::from_utf8(bytes).unwrap().replace(&at, "");
+    Answer { status, out: text(out), err: text(err) }
+}
+
+fn lines(answer: &Answer) -> Vec<serde_json::Value> {
+    answer.out.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+#[test]
+fn exit_codes() {
+    let all = folder(&[
+        ("broken", ""),
+        ("canary", "outcome: invalid, checker: linearizability, within: 10"),
+        ("good", ""),
+        ("missed", "outcome: invalid, checker: durability, within: 3"),
+        ("panics", ""),
+        ("random", ""),
+        ("undecided", ""),
+    ]);
+    for (arguments, code) in [
+        ("--help", 0),
+        ("--version", 0),
+        ("run --help", 0),
+        ("list {}", 0),
+        ("run {}/good.yaml --out {}/out", 0),
+        ("run {}/broken.yaml --seed 1 --out {}/out", 0),
+        ("run {}/broken.yaml --seed 2 --out {}/out", 1),
+        ("run {}/undecided.yaml --out {}/out", 2),
+        ("run {}/random.yaml --out {}/out", 0),
+        ("run {}/random.yaml --check-determinism --out {}/out", 3),
+        ("run {}/good.yaml --check-determinism --out {}/out", 0),
+        ("run {}/panics.yaml --out {}/out", 70),
+        ("run {}/canary.yaml --out {}/out", 0),
+        ("run {}/canary.yaml --seeds 1..4 --out {}/out", 1),
+        ("run {}/canary.yaml --seeds 4..6 --out {}/out", 0),
+        ("run {}/missed.yaml --out {}/out", 1),
+        // The worst wins: 70, 3, 1, 2, 0.
+        ("run {}/broken.yaml {}/undecided.yaml --seed 2 --out {}/out", 1),
+        ("run {}/broken.yaml {}/random.yaml --seed 2 --check-determinism --out {}/out", 3),
+        ("run {} --seed 2 --check-determinism --out {}/out", 70),
+        // Usage errors are 64, and nothing runs.
+        ("", 64),
+        ("fly", 64),
+        ("run", 64),
+        ("run {}/good.yaml --seed x", 64),
+        ("run {}/good.yaml --seed -1", 64),
+        ("run {}/good.yaml --seeds 5..1", 64),
+        ("run {}/good.yaml --seeds 5", 64),
+        ("run {}/good.yaml --seeds 0..99999999999", 64),
+        ("run {}/good.yaml --seed 1 --seeds 1..2", 64),
+        ("run {}/good.yaml --jobs 0", 64),
+        ("run {}/good.yaml --format xml", 64),
+        ("run {}/good.yaml --keep some", 64),
+        ("run {}/good.yaml --log =a=b=", 64),
+        ("run {}/good.yaml --out {}/good.yaml", 64),
+        ("run {}/good.yaml --out {}/good.yaml/deeper", 64),
+        ("run {}/absent.yaml", 64),
+        ("replay {}/absent", 64),
+        ("replay {}", 64),
+        ("replay {}/good.yaml", 64),
+    ] {
+        let answer = squall(&all, arguments);
+        assert_eq!(answer.status.code(), code, "squall {arguments}\n{}{}", answer.out, answer.err);
+        if code == 64 {
+            assert_eq!(answer.out, "", "squall {arguments}: a usage error prints no result");
+            assert!(!answer.err.is_empty(), "squall {arguments}");
+        }
+    }
+}
+
+#[test]
+fn one_bad_file_keeps_all_the_others_from_running() {
+    let all = folder(&[("good", "")]);
+    fs::write(all.path().join("zzz.yaml"), "apiVersion: squall/v1\nkind: Scenario\nspec: 1\n").unwrap();
+    let answer = squall(&all, "run {} --out {}/out");
+    assert_eq!(answer.status, Status::Usage);
+    assert_eq!(answer.out, "");
+    assert_eq!(
+        answer.err,
+        "squall: /zzz.yaml:3:7: spec: expected a mapping of keys to values, found integer `1`\n"
+    );
+    assert!(!all.path().join("out").exists());
+}
+
+#[test]
+fn results_are_ordered_by_scenario_and_seed_whatever_the_number_of_jobs() {
+    let all = folder(&[
+        ("b", ""),
+        ("broken", ""),
+        ("a", ""),
+        ("canary", "outcome: invalid, checker: linearizability"),
+    ]);
+    let strip = |answer: &Answer| -> Vec<serde_json::Value> {
+        let mut lines = lines(answer);
+        for line in &mut lines {
+            line.as_object_mut().unwrap().remove("wall_seconds");
+        }
+        lines
+    };
+    for seeds in ["--seeds 3..16", ""] {
+        let one = squall(&all, &format!("run {{}} {seeds} --jobs 1 --format json --out {{}}/out"));
+        let order: Vec<(String, u64)> = lines(&one)
+            .iter()
+            .map(|line| (line["scenario"].as_str().unwrap().into(), line["seed"].as_u64().unwrap()))
+            .collect();
+        assert!(order.is_sorted(), "{order:?}");
+        for jobs in [2, 16] {
+            let many = squall(&all, &format!("run {{}} {seeds} --jobs {jobs} --format jsonl --out {{}}/out"));
+            assert!(strip(&one) == strip(&many), "{jobs} jobs:\n{}\n{}", one.out, many.out);
+        }
+    }
+    // Without a seed: each scenario's first, and of the canary's search the run that found the bug.
+    let answer = squall(&all, "run {} --jobs 8 --format json --out {}/found");
+    let seeds: Vec<u64> = lines(&answer).iter().map(|line| line["seed"].as_u64().unwrap()).collect();
+    assert_eq!(seeds, [1, 1, 1, 5]);
+    // What was tried on the way leaves nothing, nor does a later seed that another worker ran.
+    let kept: Vec<_> =
+        fs::read_dir(all.path().join("found/canary")).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert_eq!(kept, ["5"]);
+}
+
+#[test]
+fn a_json_line_has_the_fields_of_the_contract_and_no_others() {
+    let all = folder(&[("broken", "")]);
+    let answer = squall(&all, "run {} --seed 2 --format json --out {}/out");
+    assert_eq!(answer.out.lines().count(), 1);
+    assert_eq!(answer.err, "");
+    let line = &lines(&answer)[0];
+    let mut fields: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
+    fields.sort();
+    assert_eq!(
+        fields,
+        [
+            "audit_hash",
+            "expected",
+            "failures",
+            "faults_injected",
+            "operations",
+            "run_dir",
+            "scenario",
+            "seed",
+            "simulated_seconds",
+            "verdict",
+            "wall_seconds"
+        ]
+    );
+    assert!(
+        answer
+            .out
+            .starts_with("{\"scenario\":\"broken\",\"seed\":2,\"verdict\":\"invalid\",\"expected\":false,")
+    );
+    assert_eq!(line["failures"][0]["guarantee"], "stale read");
+    assert_eq!(line["operations"], serde_json::json!({"ok": 100, "fail": 2, "info": 1}));
+    assert_eq!(line["faults_injected"], serde_json::json!({"crash": 1}));
+    assert_eq!(line["run_dir"], "/out/broken/2");
+    assert_eq!(line["simulated_seconds"], 20.0);
+}
+
+#[test]
+fn what_a_person_sees() {
+    let all =
+        folder(&[("broken", ""), ("canary", "outcome: invalid, checker: linearizability"), ("good", "")]);
+    let answer = squall(&all, "run {} --seed 2 --out {}/out");
+    let wall: Vec<&str> = answer.out.lines().collect();
+    assert!(wall[0].starts_with("INVALID   broken                               seed 2"), "{}", answer.out);
+    assert_eq!(wall[1], "          linearizability: stale read");
+    assert_eq!(wall[2], "            client 3 read the past");
+    assert_eq!(wall[3], "            under seed 2");
+    assert_eq!(wall[4], "          faults: crash 1");
+    assert_eq!(wall[5], "          run folder: /out/broken/2");
+    assert!(
+        wall[6]
+            .starts_with("          reproduce: cargo run --release -- run /broken.yaml --seed 2   # commit ")
+    );
+    assert!(wall[7].starts_with("not found canary"));
+    assert!(wall[8].starts_with("valid     good"));
+    assert_eq!(
+        wall[9],
+        "MISSED    canary: the checker `linearizability` did not find the planted bug in one seed"
+    );
+    assert_eq!(
+        wall[11],
+        "3 scenarios, 3 runs; 1 of 2 valid as expected; 0 of 1 planted bugs found; 1 expectations missed"
+    );
+    assert!(!answer.out.contains('\u{1b}'), "no colours without a terminal");
+}
+
+#[test]
+fn counters_are_demanded_over_all_seeds_of_the_scenario_only() {
+    let all =
+        folder(&[("alive", "counters: [crashes]"), ("dead", "counters: [crashes, snapshotsInstalled]")]);
+    assert_eq!(squall(&all, "run {}/alive.yaml --seeds 1..2 --out {}/out").status, Status::Ok);
+    assert_eq!(squall(&all, "run {}/dead.yaml --out {}/out").status, Status::Ok);
+    let answer = squall(&all, "run {}/dead.yaml --seeds 1..9 --out {}/out --format json");
+    assert_eq!(answer.status, Status::Violation);
+    assert!(
+        answer.err.contains("MISSED    dead: the counter `snapshotsInstalled` stayed 0"),
+        "{}",
+        answer.err
+    );
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+const WHOLE: [&str; 8] = [
+    "history.jsonl",
+    "junit.xml",
+    "reproduce.txt",
+    "run.json",
+    "scenario.yaml",
+    "schedule.yaml",
+    "timeline.txt",
+    "trace.jsonl",
+];
+
+#[test]
+fn a_run_folder_holds_what_it_should() {
+    let all = folder(&[("broken", ""), ("good", "")]);
+    let out = all.path().join("out");
+    squall(&all, "run {}/broken.yaml {}/good.yaml --seeds 1..2 --out {}/out");
+    assert_eq!(files(&out.join("broken/1")), ["run.json"]);
+    assert_eq!(files(&out.join("broken/2")), WHOLE);
+    assert_eq!(files(&out.join("good/1")), ["run.json"]);
+    squall(&all, "run {}/good.yaml --out {}/out --keep all");
+    assert_eq!(files(&out.join("good/1")), WHOLE);
+    // A run that passes takes away what an earlier one left.
+    squall(&all, "run {}/good.yaml --out {}/out");
+    assert_eq!(files(&out.join("good/1")), ["run.json"]);
+    assert_eq!(files(&out.join("good")), ["1", "2"], "nothing half-written is left beside the folders");
+
+    let timeline = fs::read_to_string(out.join("broken/2/timeline.txt")).unwrap();
+    assert!(timeline.contains("2.0000s  FAULT     crash m1"), "{timeline}");
+    assert!(timeline.contains("linearizability: stale read"), "{timeline}");
+    let line = fs::read_to_string(out.join("broken/2/reproduce.txt")).unwrap();
+    assert!(line.starts_with("cargo run --release -- run "), "{line}");
+    for part in ["--seed 2", "commit ", "rustc 1.", "lock "] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    assert_eq!(line.lines().count(), 1);
+}
+
+#[test]
+fn replay_of_a_folder() {
+    let all =
+        folder(&[("broken", ""), ("canary", "outcome: invalid, checker: linearizability"), ("good", "")]);
+    squall(&all, "run {} --seeds 1..5 --out {}/out --keep all");
+    let good = squall(&all, "replay {}/out/good/1");
+    assert_eq!(good.status, Status::Ok, "{}{}", good.out, good.err);
+    assert!(good.out.contains("the same hash as in the run folder"), "{}", good.out);
+    assert_eq!(squall(&all, "replay {}/out/broken/2 --strict").status, Status::Violation);
+    assert_eq!(squall(&all, "replay {}/out/canary/5").status, Status::Ok);
+    assert_eq!(squall(&all, "replay {}/out/canary/4").status, Status::Violation);
+
+    // An edited schedule is another run: a warning, and no comparison of hashes.
+    let schedule = all.path().join("out/good/1/schedule.yaml");
+    let text = fs::read_to_string(&schedule).unwrap();
+    let at = text.lines().find(|line| line.contains("at: ")).unwrap().to_string();
+    fs::write(&schedule, text.replace(&at, "  at: 2s")).unwrap();
+    let edited = squall(&all, "replay {}/out/good/1");
+    assert_eq!(edited.status, Status::Ok, "{}", edited.err);
+    assert!(edited.err.contains("schedule.yaml was edited"), "{}", edited.err);
+
+    // Another build: a warning, then the verdict; --strict refuses.
+    let record = all.path().join("out/good/2/run.json");
+    let text = fs::read_to_string(&record).unwrap();
+    let here = crate::report::Build::this();
+    fs::write(
+        &record,
+        text.replace(&here.sources, "0000000000000000").replacen(
+            "\"audit_hash\": \"",
+            "\"audit_hash\": \"f",
+            1,
+        ),
+    )
+    .unwrap();
+    let other = squall(&all, "replay {}/out/good/2");
+    assert_eq!(other.status, Status::Ok);
+    assert!(other.err.contains("warning: another build made this run"), "{}", other.err);
+    let strict = squall(&all, "replay {}/out/good/2 --strict");
+    assert_eq!(strict.status, Status::Usage);
+    assert!(strict.err.contains("--strict refuses it"), "{}", strict.err);
+
+    // The same build and another hash: the harness is not deterministic.
+    let record = all.path().join("out/good/3/run.json");
+    let text = fs::read_to_string(&record).unwrap();
+    fs::write(&record, text.replacen("\"audit_hash\": \"", "\"audit_hash\": \"f", 1)).unwrap();
+    assert_eq!(squall(&all, "replay {}/out/good/3").status, Status::Nondeterminism);
+}
+
+/// What is done to a whole run folder, and what is answered then.
+#[test]
+fn damaged_run_folders_are_refused_word_for_word() {
+    let all = folder(&[("broken", "")]);
+    squall(&all, "run {} --seed 2 --out {}/out");
+    let whole = all.path().join("out/broken/2");
+    let mut answers = String::new();
+    let mut case = |name: &str, damage: &dyn Fn(&Path)| {
+        let damaged = all.path().join("damaged");
+        let _ = fs::remove_dir_all(&damaged);
+        fs::create_dir(&damaged).unwrap();
+        for file in WHOLE {
+            fs::copy(whole.join(file), damaged.join(file)).unwrap();
+        }
+        damage(&damaged);
+        let answer = squall(&all, "replay {}/damaged");
+        assert_eq!(answer.status, Status::Usage, "{name}: {}{}", answer.out, answer.err);
+        assert_eq!(answer.out, "", "{name}");
+        assert_eq!(answer.err.lines().count(), 1, "{name}: {}", answer.err);
+        answers.push_str(&format!("# {name}\n{}\n", answer.err));
+    };
+    let edit = |file: &'static str, find: &'static str, put: &'static str| {
+        move |folder: &Path| {
+            let path = folder.join(file);
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains(find), "{file} has no {find}");
+            fs::write(path, text.replacen(find, put, 1)).unwrap();
+        }
+    };
+    let cut = |file: &'static str| {
+        move |folder: &Path| {
+            let path = folder.join(file);
+            let text = fs::read(&path).unwrap();
+            fs::write(path, &text[..40]).unwrap();
+        }
+    };
+    let without = |file: &'static str| move |folder: &Path| fs::remove_file(folder.join(file)).unwrap();
+    case("no run.json", &without("run.json"));
+    case("no schedule", &without("schedule.yaml"));
+    case("no scenario", &without("scenario.yaml"));
+    case("half a run.json", &cut("run.json"));
+    case("an empty run.json", &|folder| fs::write(folder.join("run.json"), "").unwrap());
+    case("a run.json of a later format", &edit("run.json", "\"format\": 1", "\"format\": 2"));
+    case("a run.json without a format", &edit("run.json", "\"format\": 1,", ""));
+    case("a run.json with a wrong type", &edit("run.json", "\"seed\": 2", "\"seed\": \"two\""));
+    case(
+        "a run.json with an unknown verdict",
+        &edit("run.json", "\"verdict\": \"invalid\"", "\"verdict\": \"fine\""),
+    );
+    case("half a scenario", &cut("scenario.yaml"));
+    case("another scenario", &edit("scenario.yaml", "name: broken", "name: other"));
+    case("a schedule that is none", &edit("schedule.yaml", "kind: Schedule", "kind: List"));
+    case("a schedule with an unknown action", &edit("schedule.yaml", "action: crash", "action: crush"));
+    case("a schedule beyond the time limit", &|folder| {
+        let path = folder.join("schedule.yaml");
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> =
+            text.lines().map(|line| if line.contains(" at: ") { "  at: 1h" } else { line }).collect();
+        fs::write(path, lines.join("\n")).unwrap();
+    });
+    case("binary rubbish", &|folder| fs::write(folder.join("schedule.yaml"), b"\xff\xfe\x00").unwrap());
+    crate::scenario::compare_golden("bad-run-folders.txt", &answers);
+}
+
+#[test]
+fn list_knows_every_word() {
+    let all = folder(&[("good", "")]);
+    let answer = squall(&all, "list {}");
+    for word in [
+        "good",
+        "replaceMember",
+        "register",
+        "durability",
+        "singleVoterAcknowledgesBeforeFsync",
+        "writesTorn",
+    ] {
+        assert!(answer.out.contains(&format!("  {word:<38} ")), "{word} in {}", answer.out);
+    }
+    let lines = lines(&squall(&all, "list {} --format json"));
+    assert_eq!(lines[0]["name"], "good");
+    assert!(lines.iter().any(|line| line["kind"] == "action" && line["name"] == "crash"));
+}
+
+/// A runner that logs as a task of a node would.
+fn logging(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
+    tracing::info!(seed, "the runner is called");
+    fake(scenario, seed, options)
+}
+
+#[test]
+fn logs_carry_run_time_and_node() {
+    use std::sync::{Arc, Mutex};
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let memory = Memory::default();
+    let writer = memory.clone();
+    let dispatch = logs::dispatch("squall=info", "drill/7".into(), move || writer.clone()).unwrap();
+    let good = folder(&[("good", "")]);
+    let scenario = crate::scenario::load(&[good.path().join("good.yaml")]).unwrap().remove(0).scenario;
+    tracing::dispatcher::with_default(&dispatch, || {
+        let _node = tracing::error_span!(target: "madsim", "node", id = 1, name = "m1").entered();
+        logging(&scenario, 7, &RunOptions::default());
+        tracing::debug!("filtered out");
+    });
+    let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(
+        text,
+        "drill/7    0.000000000s m1        INFO squall::cli::tests: the runner is called seed=7\n"
+    );
+}

@@ -1,0 +1,196 @@
+//! What is kept and printed of a run: `run.json`, and the line that `--format json` prints.
+
+use super::build::Build;
+use super::result::{Failure, OperationCounts, RunResult, Verdict};
+use crate::scenario::{COUNTERS, Expect, Outcome, Scenario, ScenarioFile};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// The version of `run.json`.
+pub(crate) const FORMAT: u32 = 1;
+
+/// The content of `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRecord {
+    /// The version of this format: 1.
+    pub format: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// What the checkers concluded.
+    pub verdict: Verdict,
+    /// Whether that is what the scenario expects.
+    pub expected: bool,
+    /// What the checkers found; also what the harness found about itself (`determinism`, `harness`).
+    pub failures: Vec<Failure>,
+    /// The hash over every event.
+    pub audit_hash: String,
+    /// Simulated time.
+    pub simulated_seconds: f64,
+    /// Real time. The only field that may differ between two runs of the same seed.
+    pub wall_seconds: f64,
+    /// Operations by outcome.
+    pub operations: OperationCounts,
+    /// Faults that hit somebody, by action.
+    pub faults_injected: BTreeMap<String, u64>,
+    /// Counters by name.
+    pub counters: BTreeMap<String, u64>,
+    /// Where the run's files are, as the run's command named it.
+    pub run_dir: String,
+    /// The scenario's file, as the run's command named it.
+    pub scenario_file: String,
+    /// A digest of the scenario's text, by which an edited one is recognised.
+    pub scenario_digest: String,
+    /// A digest of the schedule's text, likewise.
+    pub schedule_digest: String,
+    /// What made the run.
+    pub build: Build,
+    /// The command that makes it again.
+    pub reproduce: String,
+}
+
+/// Blake3 of a text, in hex, 16 digits: enough to notice an edit.
+pub fn digest(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex()[..16].to_string()
+}
+
+/// What is known about a run beside its result, when its record is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The scenario and its file.
+    pub file: &'a ScenarioFile,
+    /// The seed.
+    pub seed: u64,
+    /// Where the run folder goes.
+    pub run_dir: &'a Path,
+    /// Real time that the run took.
+    pub wall: Duration,
+}
+
+impl RunRecord {
+    /// The record of a result.
+    pub fn new(about: Expected, result: &RunResult) -> RunRecord {
+        let Expected { file, seed, run_dir, wall } = about;
+        let mut failures = result.failures.clone();
+        let mut verdict = result.verdict;
+        if let Some(error) = &result.harness_error {
+            verdict = Verdict::Unknown;
+            failures.push(Failure {
+                checker: "harness".into(),
+                guarantee: "the harness itself does not fail".into(),
+                message: error.clone(),
+            });
+        }
+        let mut record = RunRecord {
+            format: FORMAT,
+            scenario: file.scenario.metadata.name.clone(),
+            seed,
+            verdict,
+            expected: false,
+            failures,
+            audit_hash: result.audit_hash.clone(),
+            simulated_seconds: seconds(result.simulated),
+            wall_seconds: seconds(wall),
+            operations: result.operations,
+            faults_injected: result.faults_injected.clone(),
+            counters: result.counters.clone(),
+            run_dir: run_dir.display().to_string(),
+            scenario_file: file.path.display().to_string(),
+            scenario_digest: digest(&file.text),
+            schedule_digest: digest(&result.schedule.to_yaml()),
+            build: Build::this(),
+            reproduce: reproduce(file, seed),
+        };
+        record.expected = record.meets(&file.scenario.spec.expect);
+        record
+    }
+
+    /// Whether the outcome is the one that the scenario expects: all guarantees held, or, for a canary, the checker
+    /// that it names reported.
+    fn meets(&self, expect: &Expect) -> bool {
+        match expect.outcome {
+            Outcome::Valid => self.verdict == Verdict::Valid,
+            Outcome::Invalid => {
+                self.verdict == Verdict::Invalid
+                    && expect.checker.is_some_and(|checker| self.failed(checker.name()))
+            }
+        }
+    }
+
+    /// Adds a finding about the harness itself; such a run is never as expected.
+    pub fn add_defect(&mut self, checker: &str, guarantee: &str, message: String) {
+        self.failures.push(Failure { checker: checker.into(), guarantee: guarantee.into(), message });
+        self.expected = false;
+    }
+
+    /// Whether this checker reported.
+    pub fn failed(&self, checker: &str) -> bool {
+        self.failures.iter().any(|failure| failure.checker == checker)
+    }
+
+    /// Whether the run leaves more than `run.json`: something is there to be looked into.
+    pub fn is_failure(&self) -> bool {
+        self.verdict != Verdict::Valid || !self.failures.is_empty()
+    }
+
+    /// The compact line that `--format json` prints.
+    pub fn to_line(&self) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            scenario: &'a str,
+            seed: u64,
+            verdict: Verdict,
+            expected: bool,
+            failures: &'a [Failure],
+            audit_hash: &'a str,
+            simulated_seconds: f64,
+            wall_seconds: f64,
+            operations: OperationCounts,
+            faults_injected: &'a BTreeMap<String, u64>,
+            run_dir: &'a str,
+        }
+        let line = Line {
+            scenario: &self.scenario,
+            seed: self.seed,
+            verdict: self.verdict,
+            expected: self.expected,
+            failures: &self.failures,
+            audit_hash: &self.audit_hash,
+            simulated_seconds: self.simulated_seconds,
+            wall_seconds: self.wall_seconds,
+            operations: self.operations,
+            faults_injected: &self.faults_injected,
+            run_dir: &self.run_dir,
+        };
+        serde_json::to_string(&line).expect("strings and numbers")
+    }
+}
+
+/// The command that makes this run again.
+pub(crate) fn reproduce(file: &ScenarioFile, seed: u64) -> String {
+    let path = file.path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
+    let path = if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
+    format!("cargo run --release -- run {path} --seed {seed}")
+}
+
+/// Which of the counters that the scenario demands stayed zero over its runs, each with what that means.
+pub fn dead_counters(scenario: &Scenario, sums: &BTreeMap<String, u64>) -> Vec<String> {
+    let demanded = scenario.spec.expect.counters.iter();
+    demanded
+        .filter(|name| sums.get(*name).copied().unwrap_or(0) == 0)
+        .map(|name| {
+            let what = COUNTERS.iter().find(|(known, _)| known == name).map_or("", |(_, what)| what);
+            format!("the counter `{name}` stayed 0 over its seeds ({what}): a path that the scenario promises is dead")
+        })
+        .collect()
+}
+
+/// Seconds to the microsecond, so that the number is short and says what can be known.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e6
+}

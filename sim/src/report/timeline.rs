@@ -1,0 +1,175 @@
+//! `timeline.txt`: a run as a person follows it. Faults, roles, breaks and hashes with their instants; between them, what
+//! the clients fared, because an outage is seen in what failed and not in any single failure.
+
+use super::record::RunRecord;
+use squall_checker::history::{BreakKind, Event, Operation, Outcome, RaftLine, RunHistory};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// The timeline of a run.
+pub fn timeline(record: &RunRecord, history: &RunHistory) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}, seed {}: {}", record.scenario, record.seed, record.verdict.name());
+    let _ = writeln!(text, "audit hash {}", record.audit_hash);
+    let _ = writeln!(text, "{}\n", record.build);
+    let _ = writeln!(text, "{:>10}  {:<9} what", "time", "who");
+
+    let mut lines: Vec<(u64, String, String)> = Vec::new();
+    let mut roles: BTreeMap<String, String> = BTreeMap::new();
+    for event in &history.events {
+        if let Some(line) = describe(event, &mut roles) {
+            lines.push(line);
+        }
+    }
+    // Events of one instant stay in the order in which they were noted.
+    lines.sort_by_key(|(at, _, _)| *at);
+
+    let mut operations: Vec<&Operation> = history.operations.iter().collect();
+    operations.sort_by_key(|operation| operation.ret.unwrap_or(u64::MAX));
+    let mut operations = operations.into_iter().peekable();
+    for (at, who, what) in lines {
+        let mut fared = Fared::default();
+        while let Some(operation) = operations.next_if(|operation| operation.ret.is_some_and(|ret| ret <= at))
+        {
+            fared.add(operation);
+        }
+        fared.write(&mut text, at);
+        entry(&mut text, at, &who, &what);
+    }
+    let mut rest = Fared::default();
+    operations.for_each(|operation| rest.add(operation));
+    rest.write(&mut text, rest.last);
+
+    text.push('\n');
+    for failure in &record.failures {
+        let _ = writeln!(text, "{}: {}", failure.checker, failure.guarantee);
+        for line in failure.message.lines() {
+            let _ = writeln!(text, "    {line}");
+        }
+    }
+    let _ = writeln!(
+        text,
+        "verdict: {}, {}",
+        record.verdict.name(),
+        if record.expected { "as expected" } else { "not as expected" }
+    );
+    let _ = writeln!(text, "reproduce: {}", record.reproduce);
+    text
+}
+
+fn entry(text: &mut String, at: u64, who: &str, what: &str) {
+    let mut parts = what.lines();
+    let _ = writeln!(text, "{:>9.4}s  {who:<9} {}", at as f64 / 1e9, parts.next().unwrap_or_default());
+    for part in parts {
+        let _ = writeln!(text, "{:>10}  {:<9} {part}", "", "");
+    }
+}
+
+/// Instant, who, and what; none for events that a reader does not miss.
+fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64, String, String)> {
+    let world = |at: u64, what: String| Some((at, "world".to_string(), what));
+    match event {
+        Event::Meta(meta) => world(0, format!("begins with the members {}", meta.members.join(", "))),
+        Event::Fault(fault) => {
+            let target =
+                if fault.target.is_empty() { "nobody in particular".into() } else { fault.target.clone() };
+            let detail = if fault.detail.is_null() { String::new() } else { format!(" {}", fault.detail) };
+            Some((fault.at, "FAULT".into(), format!("{} {target}{detail}", fault.action)))
+        }
+        Event::Heal(heal) if heal.action.is_empty() => {
+            Some((heal.at, "HEAL".into(), "every fault ends".into()))
+        }
+        Event::Heal(heal) => Some((heal.at, "heal".into(), format!("{} {}", heal.action, heal.target))),
+        Event::Outage(outage) => {
+            let lasted = outage.to.saturating_sub(outage.from) as f64 / 1e9;
+            world(outage.from, format!("no majority is up, for {lasted:.4}s"))
+        }
+        Event::Break(line) => {
+            let why = match line.kind {
+                BreakKind::Restore => "a snapshot is restored",
+                BreakKind::ForceNewCluster => "a survivor becomes a new cluster",
+            };
+            Some((
+                line.at,
+                "BREAK".into(),
+                format!("{why}: everything above revision {} is gone by right", line.revision.0),
+            ))
+        }
+        Event::Hash(line) => Some((
+            line.at,
+            line.member.clone(),
+            format!(
+                "HashKV at revision {} (compacted {}): {:016x}",
+                line.revision.0, line.compact_revision.0, line.hash
+            ),
+        )),
+        Event::Raft(RaftLine::Role(change)) => {
+            let before = roles.insert(change.member.clone(), change.role.clone());
+            let what = match (before.as_deref(), change.role.as_str()) {
+                (_, "leader") => format!("leads term {}", change.term),
+                (_, "candidate") => format!("stands for term {}", change.term),
+                (Some("leader"), _) => format!("leads no more (term {})", change.term),
+                _ => return None,
+            };
+            Some((change.at, change.member.clone(), what))
+        }
+        Event::Raft(RaftLine::Applied(_)) | Event::Watch(_) => None,
+        Event::Panic(panic) => Some((panic.at, panic.member.clone(), format!("PANIC {}", panic.message))),
+        Event::Liveness(stuck) => world(stuck.at, format!("STUCK {}", stuck.stuck)),
+        Event::End(end) => world(end.at, "ends".into()),
+    }
+}
+
+/// What the clients fared in the time before an entry.
+#[derive(Default)]
+struct Fared {
+    ok: u64,
+    fail: u64,
+    info: u64,
+    last: u64,
+    /// What the first operation that did not succeed met.
+    first: Option<String>,
+}
+
+impl Fared {
+    fn add(&mut self, operation: &Operation) {
+        self.last = self.last.max(operation.ret.unwrap_or(operation.call));
+        match operation.outcome {
+            Outcome::Ok => {
+                self.ok += 1;
+                return;
+            }
+            Outcome::Fail => self.fail += 1,
+            Outcome::Info => self.info += 1,
+        }
+        if self.first.is_none() {
+            let error = operation.error.as_ref();
+            let what = error.map(|error| format!("{} {}", error.code, error.message)).unwrap_or_default();
+            let what = if what.trim().is_empty() { "no answer".into() } else { what.trim().to_string() };
+            self.first = Some(format!(
+                "client {} {} at {}, called at {:.4}s: {what}",
+                operation.client,
+                operation.op.name(),
+                operation.endpoint,
+                operation.call as f64 / 1e9,
+            ));
+        }
+    }
+
+    fn write(&self, text: &mut String, at: u64) {
+        if self.ok + self.fail + self.info == 0 {
+            return;
+        }
+        let mut what = format!("{} ok", self.ok);
+        if self.fail > 0 {
+            let _ = write!(what, ", {} failed", self.fail);
+        }
+        if self.info > 0 {
+            let _ = write!(what, ", {} ambiguous", self.info);
+        }
+        if let Some(first) = &self.first {
+            let _ = write!(what, "\nfirst: {first}");
+        }
+        entry(text, at.min(self.last), "clients", &what);
+    }
+}
