@@ -93,9 +93,10 @@ pub fn recognise(head: &[u8]) -> Option<Format> {
         }
         ('{', Some('"')) => Some(Format::Squall),
         ('{', Some(':')) if first.contains(":key") && first.ends_with('}') => Some(Format::PorcupineKv),
-        ('{', Some(':')) | ('[' | '(', Some('{' | ';' | ']' | ')' | '#') | None) | (';' | '#', _) => {
+        ('{', Some(':')) | ('[' | '(', Some('{' | ';' | ']' | ')' | '#') | None) | (';', _) => {
             Some(Format::Edn)
         }
+        ('#', _) if first.starts_with("#_") || first.starts_with("#jepsen.") => Some(Format::Edn),
         _ => None,
     }
 }

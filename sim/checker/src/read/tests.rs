@@ -152,6 +152,8 @@ fn formats_are_recognised_from_their_content() {
         ("", None),
         ("hello", None),
         ("<html>", None),
+        ("# A title\n", None),
+        ("#_ nothing {:process 0}", Some(Format::Edn)),
         ("{}", None),
     ];
     for (text, expected) in table {

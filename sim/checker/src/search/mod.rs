@@ -66,7 +66,7 @@
 mod memo;
 mod minimize;
 mod part;
-mod partition;
+pub(crate) mod partition;
 mod table;
 mod transitions;
 mod verdict;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// The operations of each part in order of call; the parts in order of their first operation. Failed operations are
 /// in none. An operation without keys touches everything, and then there is one part.
-pub(super) fn partition<M: Model>(
+pub(crate) fn partition<M: Model>(
     model: &M,
     history: &ConcurrentHistory<M::Input, M::Output>,
 ) -> Vec<Vec<usize>> {
