@@ -18,8 +18,10 @@ compile_error!(
 
 mod api;
 mod config;
+mod durable;
 pub mod engine;
 mod node;
+pub mod offline;
 mod peer;
 pub mod proto;
 #[cfg(real_server)]

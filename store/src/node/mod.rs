@@ -37,7 +37,7 @@ mod snapshots;
 
 pub(crate) use bootstrap::{Bootstrap, bootstrap_entries};
 pub(crate) use driver::{Node, NodeParts};
-pub(crate) use entry::{Request, publish};
+pub(crate) use entry::{Request, encode_change, publish};
 pub(crate) use handle::Handle;
 pub(crate) use ids::Ids;
 pub(crate) use input::{Halt, Input};

@@ -39,7 +39,7 @@ struct Disk {
     names: BTreeMap<PathBuf, usize>,
     /// Names as they are on the platter.
     durable_names: BTreeMap<PathBuf, usize>,
-    dirs: Vec<PathBuf>,
+    dirs: BTreeMap<PathBuf, Folder>,
     contents: Vec<Content>,
     locks: BTreeSet<PathBuf>,
     /// Operations that change the disk, so far; and at which of them the power goes.
@@ -47,6 +47,14 @@ struct Disk {
     power_fails_at: Option<u64>,
     /// The power has gone.
     dead: bool,
+}
+
+/// A folder's name.
+#[derive(Default)]
+struct Folder {
+    durable: bool,
+    /// What it is called on the platter, if a rename has not been synced.
+    was: Option<PathBuf>,
 }
 
 #[derive(Default, Clone)]
@@ -57,7 +65,8 @@ struct Content {
 
 impl CrashDisk {
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Disk { dirs: vec![PathBuf::from("/")], ..Disk::default() })))
+        let root = (PathBuf::from("/"), Folder { durable: true, was: None });
+        Self(Arc::new(Mutex::new(Disk { dirs: BTreeMap::from([root]), ..Disk::default() })))
     }
 
     /// The power goes during the changing operation that comes after so many others: it happens, as far as unsynced
@@ -95,6 +104,7 @@ impl CrashDisk {
         }
         disk.durable_names = names.clone();
         disk.names = names;
+        disk.lose_folders(&mut random, keep);
         disk.power_fails_at = None;
         disk.dead = false;
     }
@@ -140,6 +150,46 @@ impl CrashDisk {
     }
 }
 
+impl Disk {
+    /// Moves everything below one folder to below another.
+    fn move_below(&mut self, from: &Path, to: &Path) {
+        let moved = |path: PathBuf| path.strip_prefix(from).map_or(path.clone(), |rest| to.join(rest));
+        self.dirs =
+            std::mem::take(&mut self.dirs).into_iter().map(|(path, dir)| (moved(path), dir)).collect();
+        self.names =
+            std::mem::take(&mut self.names).into_iter().map(|(path, id)| (moved(path), id)).collect();
+        let durable = std::mem::take(&mut self.durable_names);
+        self.durable_names = durable.into_iter().map(|(path, id)| (moved(path), id)).collect();
+    }
+
+    /// A folder whose name was not synced is gone with all below it, or has its old name again, or is kept.
+    fn lose_folders(&mut self, random: &mut ChaCha8Rng, keep: f64) {
+        let unsynced: Vec<PathBuf> =
+            self.dirs.iter().filter(|(_, folder)| !folder.durable).map(|(path, _)| path.clone()).collect();
+        for path in unsynced {
+            // It may have gone with its parent.
+            let Some(folder) = self.dirs.get_mut(&path) else { continue };
+            folder.durable = true;
+            let was = folder.was.take();
+            if random.gen_bool(keep) {
+                continue;
+            }
+            match was {
+                Some(was) => {
+                    let folder = self.dirs.remove(&path).expect("it was there");
+                    self.move_below(&path, &was);
+                    self.dirs.insert(was, folder);
+                }
+                None => {
+                    self.dirs.retain(|other, _| !other.starts_with(&path));
+                    self.names.retain(|other, _| !other.starts_with(&path));
+                    self.durable_names.retain(|other, _| !other.starts_with(&path));
+                }
+            }
+        }
+    }
+}
+
 impl Content {
     fn lose_power(&mut self, random: &mut ChaCha8Rng, keep: f64) {
         if self.pending == self.durable {
@@ -180,7 +230,7 @@ impl Files for CrashDisk {
             if disk.names.contains_key(path) {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
-            if !disk.dirs.iter().any(|dir| Some(dir.as_path()) == path.parent()) {
+            if !path.parent().is_some_and(|dir| disk.dirs.contains_key(dir)) {
                 return Err(not_found(path));
             }
             let id = disk.contents.len();
@@ -210,10 +260,10 @@ impl Files for CrashDisk {
 
     fn list<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<Vec<String>>> {
         let disk = self.disk();
-        if !disk.dirs.iter().any(|known| known == dir) {
+        if !disk.dirs.contains_key(dir) {
             return ready(Err(not_found(dir)));
         }
-        let paths = disk.names.keys().chain(&disk.dirs);
+        let paths = disk.names.keys().chain(disk.dirs.keys());
         let mut names: Vec<String> = paths
             .filter(|path| path.parent() == Some(dir))
             .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
@@ -224,15 +274,14 @@ impl Files for CrashDisk {
 
     fn exists<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<bool>> {
         let disk = self.disk();
-        ready(Ok(disk.names.contains_key(path) || disk.dirs.iter().any(|dir| dir == path)))
+        ready(Ok(disk.names.contains_key(path) || disk.dirs.contains_key(path)))
     }
 
     fn create_dir_all<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
-        // Folders are durable at once: which of them survive a crash is not what the tests of the log are about.
         ready(self.change(|disk| {
-            let new: Vec<PathBuf> =
-                dir.ancestors().map(Path::to_owned).filter(|dir| !disk.dirs.contains(dir)).collect();
-            disk.dirs.extend(new);
+            for dir in dir.ancestors() {
+                disk.dirs.entry(dir.to_owned()).or_default();
+            }
             Ok(())
         }))
     }
@@ -243,14 +292,10 @@ impl Files for CrashDisk {
                 disk.names.insert(to.to_owned(), id);
                 return Ok(());
             }
-            if !disk.dirs.iter().any(|dir| dir == from) {
-                return Err(not_found(from));
-            }
-            let moved = |path: &Path| path.strip_prefix(from).map_or(path.to_owned(), |rest| to.join(rest));
-            disk.dirs =
-                disk.dirs.iter().map(|dir| if dir == from { to.to_owned() } else { moved(dir) }).collect();
-            disk.names = disk.names.iter().map(|(path, id)| (moved(path), *id)).collect();
-            disk.durable_names = disk.durable_names.iter().map(|(path, id)| (moved(path), *id)).collect();
+            let Some(folder) = disk.dirs.remove(from) else { return Err(not_found(from)) };
+            disk.move_below(from, to);
+            let was = folder.was.or(folder.durable.then(|| from.to_owned()));
+            disk.dirs.insert(to.to_owned(), Folder { durable: false, was });
             Ok(())
         }))
     }
@@ -261,10 +306,10 @@ impl Files for CrashDisk {
 
     fn remove_dir_all<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
         ready(self.change(|disk| {
-            if !disk.dirs.iter().any(|known| known == dir) {
+            if !disk.dirs.contains_key(dir) {
                 return Err(not_found(dir));
             }
-            disk.dirs.retain(|known| !known.starts_with(dir));
+            disk.dirs.retain(|known, _| !known.starts_with(dir));
             disk.names.retain(|path, _| !path.starts_with(dir));
             disk.durable_names.retain(|path, _| !path.starts_with(dir));
             Ok(())
@@ -273,13 +318,16 @@ impl Files for CrashDisk {
 
     fn sync_dir<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
         ready(self.change(|disk| {
-            if !disk.dirs.iter().any(|known| known == dir) {
+            if !disk.dirs.contains_key(dir) {
                 return Err(not_found(dir));
             }
             disk.durable_names.retain(|path, _| path.parent() != Some(dir));
             let here = disk.names.iter().filter(|(path, _)| path.parent() == Some(dir));
             let here: Vec<(PathBuf, usize)> = here.map(|(path, id)| (path.clone(), *id)).collect();
             disk.durable_names.extend(here);
+            for (_, folder) in disk.dirs.iter_mut().filter(|(path, _)| path.parent() == Some(dir)) {
+                *folder = Folder { durable: true, was: None };
+            }
             Ok(())
         }))
     }

@@ -62,6 +62,25 @@ impl Wal {
         metadata: Metadata,
         segment_bytes: u64,
     ) -> Result<Self, WalError> {
+        Self::create_with(files, dir, metadata, segment_bytes, &[], &HardState::default(), None).await
+    }
+
+    /// Like [`Wal::create`], a log that holds these already: all of it is there after a crash, or no `dir`.
+    ///
+    /// # Errors
+    /// As `create`.
+    ///
+    /// # Panics
+    /// If the entries are not those from index 1 on.
+    pub async fn create_with(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        metadata: Metadata,
+        segment_bytes: u64,
+        entries: &[Entry],
+        hard_state: &HardState,
+        snapshot: Option<&SnapshotRecord>,
+    ) -> Result<Self, WalError> {
         if files.exists(dir).await.context("looking for", dir)? {
             return Err(io::Error::from(io::ErrorKind::AlreadyExists))
                 .context("creating the write-ahead log", dir);
@@ -77,32 +96,38 @@ impl Wal {
         let (head, chain) = head(0, None, &HardState::default(), metadata);
         let path = name.path(&unfinished);
         let mut file = files.create(&path).await.context("creating", &path)?;
-        let durable = head.len() as u64;
         file.append(head).await.context("writing", &path)?;
-        file.sync().await.context("syncing", &path)?;
-        drop(file);
-        files.sync_dir(&unfinished).await.context("syncing the folder", &unfinished)?;
-        files.rename(&unfinished, dir).await.context("renaming into place", dir)?;
-        files.sync_dir(parent).await.context("syncing the folder", parent)?;
-
-        // Opened again under its name for good: a seam need not keep a handle alive over its folder's rename.
-        let path = name.path(dir);
-        let file = files.open(&path).await.context("opening", &path)?;
-        Ok(Self {
+        let mut wal = Self {
             files,
-            dir: dir.to_owned(),
+            dir: unfinished.clone(),
             segment_bytes,
             metadata,
             segments: vec![name],
             file,
             chain,
-            durable,
+            durable: 0,
             hard_state: HardState::default(),
             last_index: 0,
             snapshot: None,
             durable_snapshot: 0,
             broken: false,
-        })
+        };
+        if !entries.is_empty() || *hard_state != HardState::default() {
+            wal.append(entries, Some(hard_state)).await?;
+        }
+        if let Some(snapshot) = snapshot {
+            wal.append_snapshot_record(snapshot).await?;
+        }
+        wal.sync().await?;
+        wal.files.sync_dir(&unfinished).await.context("syncing the folder", &unfinished)?;
+        wal.files.rename(&unfinished, dir).await.context("renaming into place", dir)?;
+        wal.files.sync_dir(parent).await.context("syncing the folder", parent)?;
+
+        // Opened again under its name for good: a seam need not keep a handle alive over its folder's rename.
+        wal.dir = dir.to_owned();
+        let path = wal.path();
+        wal.file = wal.files.open(&path).await.context("opening", &path)?;
+        Ok(wal)
     }
 
     /// Whether there is a log in `dir`.

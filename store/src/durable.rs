@@ -1,0 +1,29 @@
+//! Folders that outlive a crash.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::seam::Files;
+
+/// Creates a folder and its parents, durably: every name that is new is synced into the folder that holds it. Without
+/// that, a crash may take a new member's whole data folder away, with all that was synced inside it.
+///
+/// # Errors
+/// What the file system said.
+pub(crate) async fn create_dir_all(files: &dyn Files, dir: &Path) -> io::Result<()> {
+    let mut new: Vec<PathBuf> = Vec::new();
+    let mut at = dir;
+    while !at.as_os_str().is_empty() && !files.exists(at).await? {
+        new.push(at.to_owned());
+        let Some(parent) = at.parent() else { break };
+        at = parent;
+    }
+    files.create_dir_all(dir).await?;
+    for path in new.iter().rev() {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        files.sync_dir(parent).await?;
+    }
+    Ok(())
+}
