@@ -33,12 +33,7 @@ use protobuf::Message as _;
 use raft::eraftpb::{Entry, EntryType};
 use squall_core::MembershipChange;
 
-use crate::{
-    node::encode_change,
-    seam::EngineError,
-    snapshot::SnapshotError,
-    wal::WalError,
-};
+use crate::{node::encode_change, seam::EngineError, snapshot::SnapshotError, wal::WalError};
 
 /// Why an offline operation was refused or failed: one paragraph each.
 #[derive(Debug, thiserror::Error)]

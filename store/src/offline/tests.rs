@@ -304,8 +304,11 @@ impl Survivor {
     fn change(&mut self, kind: ConfChangeType, id: u64, term: u64) {
         let member =
             Member { id: MemberId(id), peer_urls: vec![format!("http://{id}")], ..Member::default() };
-        let added = (kind != ConfChangeType::RemoveNode).then_some(&member);
-        let mut entry = conf_change(self.entries.len() as u64 + 1, term, MemberId(id), added);
+        let change = match kind {
+            ConfChangeType::RemoveNode => MembershipChange::Remove(member.id),
+            _ => MembershipChange::Add(member),
+        };
+        let mut entry = conf_change(self.entries.len() as u64 + 1, term, &change);
         let mut change = ConfChange::parse_from_bytes(&entry.data).expect("just made");
         change.set_change_type(kind);
         entry.data = change.write_to_bytes().expect("encodes").into();
@@ -367,6 +370,7 @@ fn apply(state: &mut State, entry: &Entry) {
     let change = match change.get_change_type() {
         ConfChangeType::RemoveNode => MembershipChange::Remove(id),
         _ => {
+            use crate::proto::squall::raft::ConfChangeContext;
             use prost::Message as _;
             let context = ConfChangeContext::decode(change.context.clone()).expect("a context");
             let peer_urls = context.member.expect("whom").peer_urls;

@@ -9,7 +9,9 @@ use super::StartError;
 use crate::{
     Config, InitialClusterState,
     api::convert,
+    durable,
     node::{Bootstrap, bootstrap_entries, remove_files, snapshot_path},
+    offline::force_new_cluster,
     peer::ask_members,
     seam::{DirLock, Engine, Env, ProbeEvent},
     snapshot,
@@ -35,7 +37,7 @@ pub(super) struct Data {
 pub(super) async fn open(config: &Config, env: &Env) -> Result<Data, StartError> {
     let io = |source| StartError::Io { dir: config.data_dir.clone(), source };
     let files = &*env.files;
-    files.create_dir_all(&config.snap_dir()).await.map_err(io)?;
+    durable::create_dir_all(files, &config.snap_dir()).await.map_err(io)?;
     let lock = files.lock(&config.data_dir.join("member").join("lock")).await.map_err(|error| {
         if error.kind() == std::io::ErrorKind::WouldBlock {
             StartError::Locked(config.data_dir.clone())
@@ -85,6 +87,9 @@ pub(super) async fn open(config: &Config, env: &Env) -> Result<Data, StartError>
     }
     if state.membership().was_removed(member) {
         return Err(StartError::Removed { dir: config.data_dir.clone(), member });
+    }
+    if config.force_new_cluster {
+        force_new_cluster(&mut wal, &mut replayed, &state).await?;
     }
     let corrupt = |what| StartError::Corrupt { dir: config.data_dir.clone(), what };
     let bootstrap = Bootstrap::new(replayed, &state).map_err(corrupt)?;

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use squall_core::MemberId;
 
-use crate::{seam::EngineError, wal::WalError};
+use crate::{offline::ForceError, seam::EngineError, wal::WalError};
 
 /// Why [`super::start`] refused.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,9 @@ pub enum StartError {
         .0.display()
     )]
     NothingToForce(PathBuf),
+    /// `force_new_cluster` from a member that cannot carry a cluster.
+    #[error("force-new-cluster: {0}")]
+    Force(#[from] ForceError),
     /// The WAL could not be read, or is damaged.
     #[error("WAL: {0}")]
     Wal(#[from] WalError),
