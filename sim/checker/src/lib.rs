@@ -1,5 +1,6 @@
 //! The judge: decides whether a history is linearizable, and explains why not.
 
+pub mod checks;
 pub mod history;
 pub mod judge;
 pub mod model;

@@ -334,7 +334,7 @@ fn answer(
         Mismatch::Branch { state } => {
             let cas = !state && matches!(&operation.op, Op::Txn(txn) if is_cas(txn));
             let since = match &operation.op {
-                Op::Txn(txn) if cas => last_writer(prepared, segment, &txn.compares[0].key),
+                Op::Txn(txn) if cas => last_writer(prepared, segment.saturating_sub(1), &txn.compares[0].key),
                 _ => None,
             };
             match cas {
@@ -598,7 +598,7 @@ fn last_writer<'a>(prepared: &Prepared<'a>, segment: u32, key: &Bytes) -> Option
     let number = prepared.space.key(key)?;
     let one = [super::keyspace::Span::one(number)];
     let era = prepared.era_of(segment);
-    (prepared.eras[era].first..segment).rev().find_map(|at| {
+    (prepared.eras[era].first..=segment.min(prepared.eras[era].last)).rev().find_map(|at| {
         let creator = prepared.creators[at as usize];
         let item = prepared.items.get(creator as usize)?;
         let mut spans = Vec::new();
@@ -608,7 +608,7 @@ fn last_writer<'a>(prepared: &Prepared<'a>, segment: u32, key: &Bytes) -> Option
 }
 
 fn deleter<'a>(prepared: &Prepared<'a>, segment: u32, key: &Bytes) -> Option<&'a Operation> {
-    let writer = last_writer(prepared, segment + 1, key)?;
+    let writer = last_writer(prepared, segment, key)?;
     let deletes = |op: &RequestOp| matches!(op, RequestOp::DeleteRange(_));
     let is = match &writer.op {
         Op::DeleteRange(_) => true,

@@ -226,13 +226,14 @@ pub(super) struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
+    /// The era of a segment; the last one for revisions past those that were seen.
     pub(super) fn era_of(&self, segment: u32) -> usize {
-        self.eras.partition_point(|era| era.last < segment)
+        self.eras.partition_point(|era| era.last < segment).min(self.eras.len() - 1)
     }
 
     /// The revision of a segment.
     pub(super) fn revision(&self, segment: u32) -> i64 {
-        let era = &self.eras[self.era_of(segment).min(self.eras.len() - 1)];
+        let era = &self.eras[self.era_of(segment)];
         era.base + i64::from(segment) - i64::from(era.first)
     }
 

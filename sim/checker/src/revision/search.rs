@@ -447,7 +447,7 @@ impl<'p, 'a> Machine<'p, 'a> {
     fn may_insert(&self, item: u32, segment: u32, undone: &[u32]) -> bool {
         let prepared = self.prepared;
         let entry = &prepared.items[item as usize];
-        let era = prepared.era_of(segment.min(prepared.creators.len() as u32 - 1));
+        let era = prepared.era_of(segment);
         self.used[item as usize] == UNUSED
             && entry.call <= prepared.min_ret_from(segment + 1, era)
             && self.is_next(item, undone)

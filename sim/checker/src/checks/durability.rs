@@ -1,0 +1,229 @@
+//! Durability of every acknowledged write, by the reads that ended the run.
+//!
+//! For each key, the newest acknowledged change that no break took by right must still show: a final read that covers
+//! the key shows it as that change left it, or as a later one did. A key may have gone since by a change that nobody
+//! acknowledged (an ambiguous delete, the end of its lease), so that an absent key is a loss only where nothing could
+//! have deleted it. The linearizability checker finds most losses too; this one says plainly what is missing, and does
+//! not depend on any order.
+
+use std::collections::BTreeMap;
+
+use super::Failure;
+use super::era::Eras;
+use crate::history::{
+    Bytes, KeyValue, LeaseId, Op, OpResult, Operation, Outcome, Range, RequestOp, ResponseOp, Revision,
+    RunHistory, Txn, TxnResult,
+};
+
+const GUARANTEE: &str = "durability: an acknowledged write is never lost";
+
+/// The newest acknowledged change of a key.
+struct Change<'a> {
+    revision: Revision,
+    by: &'a Operation,
+    /// None where it was deleted.
+    value: Option<&'a Bytes>,
+    leased: bool,
+}
+
+pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
+    let eras = Eras::of(history);
+    let finals: Vec<(&Range, &[KeyValue], &Operation)> =
+        history.operations.iter().filter_map(final_read).collect();
+    if finals.is_empty() {
+        return Vec::new();
+    }
+    let mut newest: BTreeMap<&Bytes, Change<'_>> = BTreeMap::new();
+    let mut newest_kept: Option<&Operation> = None;
+    for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
+        let (Some(era), Some(revision)) = (eras.of_operation(operation), operation.revision()) else {
+            continue;
+        };
+        if !operation.op.may_change() || !eras.keeps(era, revision) {
+            continue;
+        }
+        let mut changed = false;
+        each_change(operation, &mut |key, value, lease| {
+            changed = true;
+            let newer = newest.get(key).is_none_or(|known| known.revision < revision);
+            if newer {
+                let change = Change { revision, by: operation, value, leased: !lease.is_none() };
+                newest.insert(key, change);
+            }
+        });
+        if changed && newest_kept.is_none_or(|known| known.revision() < operation.revision()) {
+            newest_kept = Some(operation);
+        }
+    }
+    let mut failures = Vec::new();
+    for (range, kvs, read) in finals {
+        if eras.of_operation(read) != Some(eras.last()) {
+            continue;
+        }
+        let at = read.revision().unwrap_or_default();
+        if let Some(write) = newest_kept
+            && write.ret < Some(read.call)
+            && write.revision() > Some(at)
+        {
+            let message = format!(
+                "the final read (operation {}) is at revision {at}, and operation {} of client {} was acknowledged at \
+                 revision {}",
+                read.id,
+                write.id,
+                write.client,
+                write.revision().unwrap_or_default()
+            );
+            failures.push(Failure::new("durability", GUARANTEE, message).blaming([write.id, read.id]));
+            continue;
+        }
+        for (key, change) in newest.iter().filter(|(key, _)| covers(range, key)) {
+            if change.revision > at {
+                continue;
+            }
+            let shown = kvs.iter().find(|kv| kv.key == **key);
+            if let Some(what) = loss(history, change, shown, range, key) {
+                let message = format!(
+                    "{what}: client {}'s {} of {key} (operation {}) was acknowledged at revision {}, and the final \
+                     read (operation {}) at revision {at} shows {}",
+                    change.by.client,
+                    if change.value.is_some() { "write" } else { "delete" },
+                    change.by.id,
+                    change.revision,
+                    read.id,
+                    shown.map_or("nothing".to_owned(), |kv| format!(
+                        "{:?} of revision {}",
+                        kv.value, kv.mod_revision
+                    )),
+                );
+                failures
+                    .push(Failure::new("durability", GUARANTEE, message).blaming([change.by.id, read.id]));
+            }
+        }
+    }
+    failures
+}
+
+/// A final read that tells all of its interval as it is at its header's revision.
+fn final_read(operation: &Operation) -> Option<(&Range, &[KeyValue], &Operation)> {
+    match (&operation.op, &operation.result) {
+        (Op::Range(range), Some(OpResult::Range(result)))
+            if operation.is_final
+                && operation.is_ok()
+                && !range.serializable
+                && !range.count_only
+                && range.limit <= 0
+                && range.revision.0 <= 0
+                && range.min_mod_revision.0 <= 0
+                && range.max_mod_revision.0 <= 0
+                && range.min_create_revision.0 <= 0
+                && range.max_create_revision.0 <= 0 =>
+        {
+            Some((range, &result.kvs, operation))
+        }
+        _ => None,
+    }
+}
+
+fn loss(
+    history: &RunHistory,
+    change: &Change<'_>,
+    shown: Option<&KeyValue>,
+    range: &Range,
+    key: &Bytes,
+) -> Option<&'static str> {
+    match (change.value, shown) {
+        (_, Some(kv)) if kv.mod_revision > change.revision => None,
+        (Some(value), Some(kv)) if kv.mod_revision == change.revision => {
+            (kv.value != *value && !range.keys_only).then_some("changed write")
+        }
+        (Some(_), Some(_)) => Some("lost write"),
+        (None, Some(_)) => Some("lost delete"),
+        (None, None) => None,
+        (Some(_), None) => (!change.leased && !may_be_deleted(history, key)).then_some("lost write"),
+    }
+}
+
+/// Whether anything that nobody acknowledged could have deleted the key.
+fn may_be_deleted(history: &RunHistory, key: &Bytes) -> bool {
+    history.operations.iter().any(|operation| {
+        operation.outcome == Outcome::Info
+            && match &operation.op {
+                Op::DeleteRange(delete) => covers_pair(&delete.key, &delete.range_end, key),
+                Op::Txn(txn) => txn_may_delete(txn, key),
+                // A put that came later may have attached the key to a lease.
+                Op::Put(put) => put.key == *key && !put.lease.is_none(),
+                _ => false,
+            }
+    })
+}
+
+fn txn_may_delete(txn: &Txn, key: &Bytes) -> bool {
+    txn.success.iter().chain(&txn.failure).any(|op| match op {
+        RequestOp::DeleteRange(delete) => covers_pair(&delete.key, &delete.range_end, key),
+        RequestOp::Put(put) => put.key == *key && !put.lease.is_none(),
+        RequestOp::Txn(txn) => txn_may_delete(txn, key),
+        RequestOp::Range(_) => false,
+    })
+}
+
+fn covers(range: &Range, key: &Bytes) -> bool {
+    covers_pair(&range.key, &range.range_end, key)
+}
+
+fn covers_pair(from: &Bytes, range_end: &Bytes, key: &Bytes) -> bool {
+    match range_end.as_slice() {
+        [] => key == from,
+        [0] => from.as_slice() == [0] || key >= from,
+        _ => key >= from && key < range_end,
+    }
+}
+
+/// Calls `f` with each key that an acknowledged operation is known to have changed, what it became, and its lease.
+/// Of a txn that changes a key several times, and of an interval that was deleted, only what is certain.
+fn each_change<'a>(operation: &'a Operation, f: &mut impl FnMut(&'a Bytes, Option<&'a Bytes>, LeaseId)) {
+    fn part<'a>(
+        op: &'a RequestOp,
+        response: &'a ResponseOp,
+        f: &mut impl FnMut(&'a Bytes, Option<&'a Bytes>, LeaseId),
+    ) {
+        match (op, response) {
+            (RequestOp::Put(put), ResponseOp::Put(_)) if !put.ignore_value && !put.ignore_lease => {
+                f(&put.key, Some(&put.value), put.lease);
+            }
+            (RequestOp::DeleteRange(delete), ResponseOp::DeleteRange(result))
+                if delete.range_end.is_empty() && result.deleted > 0 =>
+            {
+                f(&delete.key, None, LeaseId::NONE);
+            }
+            (RequestOp::Txn(txn), ResponseOp::Txn(result)) => branch(txn, result, f),
+            _ => {}
+        }
+    }
+    fn branch<'a>(
+        txn: &'a Txn,
+        result: &'a TxnResult,
+        f: &mut impl FnMut(&'a Bytes, Option<&'a Bytes>, LeaseId),
+    ) {
+        let ops = if result.succeeded { &txn.success } else { &txn.failure };
+        ops.iter().zip(&result.responses).for_each(|(op, response)| part(op, response, f));
+    }
+    match (&operation.op, &operation.result) {
+        (Op::Put(put), _) if !put.ignore_value && !put.ignore_lease => {
+            f(&put.key, Some(&put.value), put.lease)
+        }
+        (Op::DeleteRange(delete), Some(OpResult::DeleteRange(result))) if result.deleted > 0 => {
+            if delete.range_end.is_empty() {
+                f(&delete.key, None, LeaseId::NONE);
+            }
+            result.prev_kvs.iter().for_each(|kv| f(&kv.key, None, LeaseId::NONE));
+        }
+        (Op::Txn(txn), Some(OpResult::Txn(result))) => branch(txn, result, f),
+        _ => {}
+    }
+}
+
+/// The ids of the final reads, for the tests.
+#[cfg(test)]
+pub(super) fn finals(history: &RunHistory) -> Vec<crate::history::OpId> {
+    history.operations.iter().filter_map(final_read).map(|(_, _, operation)| operation.id).collect()
+}

@@ -1,0 +1,115 @@
+//! Judging a run: every checker over one recorded history.
+//!
+//! Each checker is a pure function of the [`RunHistory`], so that a stored run can be judged again, and none knows of
+//! another. [`judge_run`] asks them all. What is not here: the leases' upper bound, locks and watches, which have no
+//! checker yet.
+
+mod convergence;
+mod durability;
+mod era;
+mod raft;
+mod rest;
+
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+use crate::history::{OpId, RunHistory};
+use crate::revision::{self, Budgets, Dialect, Violation};
+
+/// A broken guarantee.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// Which checker found it: `linearizability`, `durability`, `convergence`, `raft`, `liveness`, `vacuous`, `panic`.
+    pub checker: &'static str,
+    /// What was promised.
+    pub guarantee: String,
+    /// What happened instead, in a sentence.
+    pub message: String,
+    /// The operations that show it.
+    pub blamed: Vec<OpId>,
+}
+
+impl Failure {
+    fn new(checker: &'static str, guarantee: &str, message: String) -> Failure {
+        Failure { checker, guarantee: guarantee.to_owned(), message, blamed: Vec::new() }
+    }
+
+    fn blaming(mut self, blamed: impl IntoIterator<Item = OpId>) -> Failure {
+        self.blamed = blamed.into_iter().collect();
+        self
+    }
+}
+
+/// What the checkers concluded, all together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything that was promised held.
+    Valid,
+    /// Something did not.
+    Invalid(Vec<Failure>),
+    /// Nothing was found broken, and a checker ran out of its budget.
+    Unknown(String),
+}
+
+/// All that the checkers found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// What was broken, in the checkers' order.
+    pub failures: Vec<Failure>,
+    /// Why the linearizability checker could not decide, where it could not.
+    pub unknown: Option<String>,
+    /// The explanation of what the linearizability checker found.
+    pub violation: Option<Violation>,
+    /// Writes that were acknowledged and lost by right, at breaks.
+    pub expected_losses: Vec<OpId>,
+}
+
+impl Judgement {
+    /// The verdict. What was found broken counts for more than what could not be decided.
+    pub fn verdict(&self) -> Verdict {
+        match &self.unknown {
+            _ if !self.failures.is_empty() => Verdict::Invalid(self.failures.clone()),
+            Some(reason) => Verdict::Unknown(reason.clone()),
+            None => Verdict::Valid,
+        }
+    }
+}
+
+/// Judges a run's history by every checker.
+pub fn judge_run(history: &RunHistory, budgets: &Budgets) -> Verdict {
+    examine_run(history, budgets).verdict()
+}
+
+/// Judges a run's history by every checker, and tells all that they found.
+pub fn examine_run(history: &RunHistory, budgets: &Budgets) -> Judgement {
+    let mut judgement =
+        Judgement { failures: Vec::new(), unknown: None, violation: None, expected_losses: Vec::new() };
+    match revision::check(history, Dialect::Etcd, budgets) {
+        revision::Verdict::Valid(valid) => judgement.expected_losses = valid.expected_losses,
+        revision::Verdict::Invalid(violation) => {
+            let guarantee = format!("strict serializability of all keys: no {}", violation.rule);
+            let failure = Failure::new("linearizability", &guarantee, violation.message.clone());
+            judgement.failures.push(failure.blaming(violation.blamed.iter().copied()));
+            judgement.violation = Some(*violation);
+        }
+        revision::Verdict::Unknown(unknown) => {
+            judgement.unknown = Some(format!(
+                "linearizability: out of {} after {} steps; the furthest revision that was explained is {} ({})",
+                unknown.ran_out_of,
+                unknown.steps,
+                unknown.frontier.consistent_revision,
+                unknown.frontier.message
+            ));
+        }
+    }
+    let failures = &mut judgement.failures;
+    failures.extend(durability::check(history));
+    failures.extend(convergence::check(history));
+    failures.extend(raft::check(history));
+    failures.extend(rest::liveness(history));
+    failures.extend(rest::panics(history));
+    failures.extend(rest::vacuous(history));
+    judgement
+}

@@ -1,0 +1,154 @@
+//! Each checker on a run that is sound, and on the same run with one thing spoilt.
+
+use super::*;
+use crate::history::{ReadLimits, jsonl};
+
+const SOUND: &str = r#"{"meta":{"format":1,"scenario":"s","seed":1,"expect":{"min_operations_before_faults":2,"min_operations_after_heal":1,"min_writes_during_outage":1}}}
+{"id":1,"client":1,"call":10,"return":20,"op":{"put":{"key":"a","value":"1"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":2,"raft_term":2},"result":{"put":{}}}
+{"id":2,"client":1,"call":30,"return":40,"op":{"put":{"key":"b","value":"2"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":3,"raft_term":2},"result":{"put":{}}}
+{"fault":{"at":100,"action":"crash"}}
+{"id":3,"client":1,"call":110,"return":150,"op":{"put":{"key":"b","value":"3"}},"outcome":"info"}
+{"outage":{"from":100,"to":200}}
+{"id":4,"client":2,"call":60,"return":70,"op":{"delete_range":{"key":"a"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":4,"raft_term":2},"result":{"delete_range":{"deleted":1}}}
+{"heal":{"at":200}}
+{"id":5,"client":1,"call":210,"return":220,"op":{"put":{"key":"c","value":"4"}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"put":{}}}
+{"id":6,"client":1,"call":300,"return":320,"op":{"range":{"key":"a","range_end":"z"}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"range":{"kvs":[{"key":"b","value":"2","create_revision":3,"mod_revision":3,"version":1},{"key":"c","value":"4","create_revision":5,"mod_revision":5,"version":1}],"count":2}},"final":true}
+{"hash":{"member":"n1","revision":5,"compact_revision":0,"hash":7,"at":330}}
+{"hash":{"member":"n2","revision":5,"compact_revision":0,"hash":7,"at":331}}
+{"raft":{"member":"n1","term":2,"role":"leader","at":5}}
+{"raft":{"member":"n2","term":3,"role":"leader","at":205}}
+{"raft":{"member":"n1","term":2,"index":3,"digest":"aa","at":15}}
+{"raft":{"member":"n2","term":2,"index":3,"digest":"aa","at":16}}
+{"raft":{"member":"n2","term":3,"index":4,"digest":"bb","at":215}}
+{"end":{"at":400}}
+"#;
+
+fn judge(text: &str) -> Verdict {
+    let history = jsonl::read(text.as_bytes(), "h", &ReadLimits::default()).unwrap();
+    assert_eq!(durability::finals(&history).len(), 1);
+    judge_run(&history, &Budgets::default())
+}
+
+#[test]
+fn a_sound_run_is_valid() {
+    assert_eq!(judge(SOUND), Verdict::Valid);
+}
+
+#[test]
+fn each_checker_finds_its_own() {
+    let kv_b = r#"{"key":"b","value":"2","create_revision":3,"mod_revision":3,"version":1},"#;
+    let cases: &[(&str, &str, &str, &str)] = &[
+        // (what is replaced, by what, the checker, a part of its message)
+        (kv_b, "", "durability", "lost write: client 1's write of b (operation 2)"),
+        (
+            "\"mod_revision\":3,\"version\":1}",
+            "\"mod_revision\":2,\"version\":1}",
+            "durability",
+            "lost write",
+        ),
+        ("\"value\":\"2\",\"create", "\"value\":\"9\",\"create", "durability", "changed write"),
+        (
+            kv_b,
+            &(r#"{"key":"a","value":"1","create_revision":2,"mod_revision":2,"version":1},"#.to_owned()
+                + kv_b),
+            "durability",
+            "lost delete: client 2's delete of a (operation 4)",
+        ),
+        ("\"hash\":7,\"at\":331", "\"hash\":8,\"at\":331", "convergence", "n1 has hash 7 at revision 5"),
+        (
+            "\"n2\",\"revision\":5,\"compact",
+            "\"n2\",\"revision\":4,\"compact",
+            "convergence",
+            "at the end n2 is at revision 4, and n1 at revision 5",
+        ),
+        ("\"term\":3,\"role\"", "\"term\":2,\"role\"", "raft", "n1 and n2 were both leader in term 2"),
+        (
+            "\"index\":3,\"digest\":\"aa\",\"at\":16",
+            "\"index\":3,\"digest\":\"ab\",\"at\":16",
+            "raft",
+            "different entries of term 2 at index 3",
+        ),
+        (
+            "\"term\":2,\"index\":3,\"digest\":\"aa\",\"at\":16",
+            "\"term\":1,\"index\":3,\"digest\":\"aa\",\"at\":16",
+            "raft",
+            "at index 3 n1 applied an entry of term 2, and n2 one of term 1",
+        ),
+        ("\"term\":3,\"index\":4", "\"term\":1,\"index\":4", "raft", "of the earlier term 1"),
+        (
+            "{\"end\"",
+            "{\"liveness\":{\"stuck\":\"no leader\",\"at\":390}}\n{\"end\"",
+            "liveness",
+            "no leader",
+        ),
+        (
+            "{\"end\"",
+            "{\"panic\":{\"member\":\"n1\",\"message\":\"boom\",\"at\":9}}\n{\"end\"",
+            "panic",
+            "n1 panicked: boom",
+        ),
+        ("faults\":2", "faults\":4", "vacuous", "3 operations were ok before the first fault"),
+        ("heal\":1", "heal\":2", "vacuous", "1 operations were ok after the last heal"),
+        ("outage\":1", "outage\":2", "vacuous", "1 writes were attempted while no majority was up"),
+        (
+            "\"revision\":4,\"raft_term\"",
+            "\"revision\":3,\"raft_term\"",
+            "linearizability",
+            "both made revision 3",
+        ),
+    ];
+    for (from, to, checker, message) in cases {
+        assert!(SOUND.contains(from), "{from}");
+        let Verdict::Invalid(failures) = judge(&SOUND.replacen(from, to, 1)) else {
+            panic!("{from} -> {to} should be invalid");
+        };
+        let found =
+            failures.iter().any(|failure| failure.checker == *checker && failure.message.contains(message));
+        assert!(found, "{checker} should say {message:?}: {failures:#?}");
+    }
+}
+
+/// What a break takes by right is no loss; what it must keep is one.
+#[test]
+fn breaks_take_what_they_say_and_no_more() {
+    let with = |revision: i64| {
+        let line = format!("{{\"break\":{{\"kind\":\"restore\",\"revision\":{revision},\"at\":205}}}}\n");
+        // After the break operation 5 makes the revision after it, and the final read shows that.
+        let next = revision + 1;
+        SOUND
+            .replace("{\"heal\"", &(line + "{\"heal\""))
+            .replace("\"revision\":5,\"raft_term\":3", &format!("\"revision\":{next},\"raft_term\":3"))
+            .replace(
+                "\"create_revision\":5,\"mod_revision\":5",
+                &format!("\"create_revision\":{next},\"mod_revision\":{next}"),
+            )
+            .replace("\"revision\":5,\"compact", &format!("\"revision\":{next},\"compact"))
+    };
+    let without_b = |text: String| {
+        text.replace(r#"{"key":"b","value":"2","create_revision":3,"mod_revision":3,"version":1},"#, "")
+            .replace("\"count\":2", "\"count\":1")
+    };
+    let with_a = |text: String| {
+        text.replace(
+            r#""kvs":["#,
+            r#""kvs":[{"key":"a","value":"1","create_revision":2,"mod_revision":2,"version":1},"#,
+        )
+        .replace("\"count\":2", "\"count\":3")
+    };
+    // Everything is kept; then the delete of `a` is lost by right; then the write of `b` is, too.
+    assert_eq!(judge(&with(4)), Verdict::Valid);
+    assert_eq!(judge(&with_a(with(3))), Verdict::Valid);
+    let both = without_b(with_a(with(2))).replace("\"count\":3", "\"count\":2");
+    assert_eq!(judge(&both), Verdict::Valid);
+    let history = jsonl::read(both.as_bytes(), "h", &ReadLimits::default()).unwrap();
+    let judgement = examine_run(&history, &Budgets::default());
+    assert_eq!(judgement.expected_losses, [OpId(2), OpId(4)]);
+    // Revision 3 is kept, and `b` of revision 3 is missing.
+    let Verdict::Invalid(failures) = judge(&without_b(with_a(with(3))).replace("\"count\":3", "\"count\":2"))
+    else {
+        panic!("a write below the break is lost");
+    };
+    let checkers: Vec<&str> = failures.iter().map(|failure| failure.checker).collect();
+    assert_eq!(checkers, ["linearizability", "durability"], "{failures:#?}");
+    assert!(failures[0].message.starts_with("write lost below a break"), "{}", failures[0].message);
+}
