@@ -8,7 +8,6 @@
 //! The trace is the same events as values, with virtual time, for the timeline; it is off unless asked for, and has no
 //! influence on the hash.
 
-use bytes::Bytes;
 use serde::Serialize;
 use squall_store::seam::{ProbeEvent, Role};
 
@@ -62,9 +61,8 @@ pub enum Event {
         from: NodeId,
         /// The receiver.
         to: NodeId,
-        /// Its bytes; the trace has their number.
-        #[serde(serialize_with = "length")]
-        bytes: Bytes,
+        /// How many bytes. The bytes themselves go into the hash only.
+        bytes: u64,
     },
     /// A step of a connection, without content.
     Net {
@@ -85,10 +83,7 @@ pub enum Event {
         op: DiskOp,
         /// The file, or another operand.
         path: String,
-        /// What was appended; the trace has the number of bytes.
-        #[serde(serialize_with = "length")]
-        content: Bytes,
-        /// Bytes, or what the operation says.
+        /// How many bytes (of an append they go into the hash), or what the operation says.
         value: u64,
     },
     /// A crash decided what becomes of un-synced data.
@@ -187,10 +182,6 @@ pub enum DiskOp {
     EngineOpen = 14,
 }
 
-fn length<S: serde::Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(bytes.len() as u64)
-}
-
 fn debug<S: serde::Serializer>(event: &ProbeEvent, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{event:?}"))
 }
@@ -226,10 +217,16 @@ impl Audit {
         }
     }
 
-    /// Takes an event.
+    /// Takes an event without content.
     pub(crate) fn record(&mut self, at: At, event: Event) {
+        self.record_with(at, event, &[]);
+    }
+
+    /// Takes an event and its content. The event has the content's length, or there would be no telling where it ends.
+    pub(crate) fn record_with(&mut self, at: At, event: Event, content: &[u8]) {
         self.events += 1;
         encode(&mut self.buffer, at, &event);
+        self.buffer.extend_from_slice(content);
         if self.buffer.len() >= BUFFER {
             self.hasher.update(&self.buffer);
             self.buffer.clear();
@@ -314,8 +311,7 @@ fn encode(out: &mut Vec<u8>, at: At, event: &Event) {
             tag(out, 5, *from);
             out.extend_from_slice(&to.index.to_le_bytes());
             number(out, *conn);
-            out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-            out.extend_from_slice(bytes);
+            number(out, *bytes);
         }
         Event::Net { step, conn, from, to } => {
             tag(out, 6, *from);
@@ -323,13 +319,11 @@ fn encode(out: &mut Vec<u8>, at: At, event: &Event) {
             number(out, *conn);
             out.push(*step as u8);
         }
-        Event::Disk { node, op, path, content, value } => {
+        Event::Disk { node, op, path, value } => {
             tag(out, 7, *node);
             out.push(*op as u8);
             number(out, *value);
             text(out, path);
-            out.extend_from_slice(&(content.len() as u32).to_le_bytes());
-            out.extend_from_slice(content);
         }
         Event::Crash { node, kept, dropped, torn, undone, kept_batches, dropped_batches } => {
             tag(out, 8, *node);

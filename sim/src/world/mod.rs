@@ -54,4 +54,5 @@ pub use node::{At, NodeId};
 pub use operate::{Counters, Probed, World};
 pub use process::{Process, Program, Status, Violation};
 pub use run::{Finished, HarnessFailure, WorldConfig};
+pub use tasks::here;
 pub use watchdog::{HARNESS_FAILED, Watchdog};

@@ -43,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) violations: Lock<Vec<Violation>>,
     polls: AtomicU64,
     poll_budget: u64,
+    spawned: AtomicU64,
     /// Set when the run has to end now; wakes the supervisor.
     abort: AtomicBool,
     supervisor: Lock<Option<Waker>>,
@@ -80,6 +81,7 @@ impl Shared {
             violations: Lock::default(),
             polls: AtomicU64::new(0),
             poll_budget: config.poll_budget,
+            spawned: AtomicU64::new(0),
             abort: AtomicBool::new(false),
             supervisor: Lock::new(None),
         })
@@ -92,8 +94,13 @@ impl Shared {
 
     /// Puts an event into the audit.
     pub(crate) fn record(&self, event: Event) {
+        self.record_with(event, &[]);
+    }
+
+    /// Puts an event and its content into the audit.
+    pub(crate) fn record_with(&self, event: Event, content: &[u8]) {
         let now = self.now();
-        self.audit.lock().record(now, event);
+        self.audit.lock().record_with(now, event, content);
     }
 
     /// The machine of a node.
@@ -128,6 +135,14 @@ impl Shared {
             self.abort();
         }
         spent < self.poll_budget
+    }
+
+    /// A task is being spawned. madsim keeps a reference to each task of a node, dead ones too, until somebody counts
+    /// them: a process that spawns a task a request would grow without end.
+    pub(crate) fn note_spawn(&self) {
+        if self.spawned.fetch_add(1, Ordering::Relaxed) % 4096 == 4095 {
+            let _counted = self.handle.metrics().num_tasks();
+        }
     }
 
     /// How many polls there were.

@@ -13,7 +13,11 @@ use std::{
 
 use squall_store::seam::{BoxFuture, Task, Tasks};
 
-use super::{node::Life, process, shared::Shared};
+use super::{
+    node::{At, Life, NodeId},
+    process,
+    shared::Shared,
+};
 
 pub(crate) struct SimTasks {
     pub(crate) shared: Arc<Shared>,
@@ -30,6 +34,7 @@ impl SimTasks {
         if !self.life.alive() {
             return None;
         }
+        self.shared.note_spawn();
         let guarded =
             Guarded { shared: self.shared.clone(), life: self.life.clone(), future: Some(Box::pin(future)) };
         Some(self.spawner.spawn(guarded).abort_handle())
@@ -67,13 +72,14 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
             return Poll::Pending;
         }
         let Some(future) = &mut this.future else { return Poll::Pending };
-        match catch(|| future.as_mut().poll(cx)) {
+        let node = this.life.node;
+        match catch(node, || future.as_mut().poll(cx)) {
             Ok(poll) => poll,
             Err(message) => {
                 process::panicked(&this.shared, &this.life, message);
                 // What is left of the future is dropped here; a second panic in its drops changes nothing.
                 let future = this.future.take();
-                let _second = catch(move || drop(future));
+                let _second = catch(node, move || drop(future));
                 Poll::Pending
             }
         }
@@ -81,14 +87,22 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
 }
 
 thread_local! {
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
+    /// The node whose code runs on this thread now.
+    static GUARDED: Cell<Option<NodeId>> = const { Cell::new(None) };
     static CAUGHT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs code of a process. A panic comes back as its message and place.
-pub(crate) fn catch<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+/// Where and when the code runs that asks: for a log line's stamp. None outside of a simulation; no node on the
+/// supervisor.
+pub fn here() -> Option<(At, Option<NodeId>)> {
+    let time = madsim::time::TimeHandle::try_current()?;
+    Some((At::from_start(time.elapsed()), GUARDED.try_with(Cell::get).ok().flatten()))
+}
+
+/// Runs code of a node's process. A panic comes back as its message and place.
+fn catch<T>(node: NodeId, code: impl FnOnce() -> T) -> Result<T, String> {
     install_hook();
-    let outer = GUARDED.replace(true);
+    let outer = GUARDED.replace(Some(node));
     let result = catch_unwind(AssertUnwindSafe(code));
     GUARDED.set(outer);
     result.map_err(|payload| {
@@ -115,7 +129,7 @@ fn install_hook() {
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-            if !GUARDED.try_with(Cell::get).unwrap_or(false) {
+            if GUARDED.try_with(Cell::get).ok().flatten().is_none() {
                 return before(info);
             }
             let place =

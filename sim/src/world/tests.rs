@@ -1,7 +1,10 @@
 //! Tests over whole worlds.
 
 mod conformance;
+mod cost;
 mod determinism;
+mod disk;
 mod kit;
 mod net;
 mod process;
+mod watchdog;

@@ -261,9 +261,19 @@ impl Access {
     }
 
     /// Puts an operation into the audit.
-    pub(super) fn record(&self, op: DiskOp, path: &str, content: Bytes, value: u64) {
-        let node = self.disk.node;
-        self.shared.record(Event::Disk { node, op, path: path.to_owned(), content, value });
+    pub(super) fn record(&self, op: DiskOp, path: &str, value: u64) {
+        self.shared.record(Event::Disk { node: self.disk.node, op, path: path.to_owned(), value });
+    }
+
+    /// Puts an append into the audit, bytes and all.
+    pub(super) fn record_append(&self, path: &str, bytes: &[u8]) {
+        let event = Event::Disk {
+            node: self.disk.node,
+            op: DiskOp::Append,
+            path: path.to_owned(),
+            value: bytes.len() as u64,
+        };
+        self.shared.record_with(event, bytes);
     }
 
     /// Takes the lock of an inode; none where it is held.

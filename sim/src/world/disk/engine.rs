@@ -67,7 +67,7 @@ impl Engines for SimEngines {
             let Some(hold) = self.0.hold(ino) else {
                 return Err(EngineError::Locked(format!("the engine at {path} is open in another process")));
             };
-            self.0.record(DiskOp::EngineOpen, &path, Bytes::new(), 0);
+            self.0.record(DiskOp::EngineOpen, &path, 0);
             Ok(Arc::new(SimEngine {
                 access: self.0.clone(),
                 ino,
@@ -125,7 +125,7 @@ impl Engine for SimEngine {
         }
         // A failure shows at the next commit, which is where the seam reports it.
         if self.with(|rows| rows.write(batch)).is_ok() {
-            self.access.record(DiskOp::EngineWrite, &self.path, Bytes::new(), batch.len() as u64);
+            self.access.record(DiskOp::EngineWrite, &self.path, batch.len() as u64);
         }
     }
 
@@ -136,7 +136,7 @@ impl Engine for SimEngine {
             self.access.write_back(bytes).await;
             self.with(|rows| rows.settle(mark))?;
             self.entry_durable();
-            self.access.record(DiskOp::EngineCommit, &self.path, Bytes::new(), mark);
+            self.access.record(DiskOp::EngineCommit, &self.path, mark);
             Ok(())
         })
     }
@@ -154,7 +154,7 @@ impl Engine for SimEngine {
             self.access.write_back(bytes).await;
             self.with(Rows::finish_replace)?;
             self.entry_durable();
-            self.access.record(DiskOp::EngineReplace, &self.path, Bytes::new(), count);
+            self.access.record(DiskOp::EngineReplace, &self.path, count);
             Ok(())
         })
     }

@@ -29,7 +29,7 @@ impl SimFiles {
     ) -> io::Result<T> {
         self.0.admitted().await;
         let result = self.0.with(|state| act(&mut state.tree));
-        self.0.record(op, &path.to_string_lossy(), Bytes::new(), u64::from(result.is_ok()));
+        self.0.record(op, &path.to_string_lossy(), u64::from(result.is_ok()));
         result
     }
 
@@ -153,8 +153,7 @@ impl File for SimFile {
         Box::pin(async move {
             self.access.admitted().await;
             self.with(|content| content.append(&data))?;
-            let length = data.len() as u64;
-            self.access.record(DiskOp::Append, &self.path, data, length);
+            self.access.record_append(&self.path, &data);
             Ok(())
         })
     }
@@ -173,7 +172,7 @@ impl File for SimFile {
             let (mark, bytes) = self.with(|content| (content.mark(), content.unsynced()))?;
             self.access.write_back(bytes).await;
             self.with(|content| content.settle(mark))?;
-            self.access.record(DiskOp::Sync, &self.path, Bytes::new(), bytes as u64);
+            self.access.record(DiskOp::Sync, &self.path, bytes as u64);
             Ok(())
         })
     }
@@ -182,7 +181,7 @@ impl File for SimFile {
         Box::pin(async move {
             self.access.admitted().await;
             self.with(|content| content.truncate(usize::try_from(len).unwrap_or(usize::MAX)))?;
-            self.access.record(DiskOp::Truncate, &self.path, Bytes::new(), len);
+            self.access.record(DiskOp::Truncate, &self.path, len);
             Ok(())
         })
     }

@@ -367,8 +367,9 @@ impl Core {
         }
         let (from, to) = (conn.nodes[side as usize], conn.nodes[side.other() as usize]);
         self.figures.segments += 1;
-        self.figures.bytes += bytes.len() as u64;
-        audit.record(now, Event::Sent { conn: id.0, from, to, bytes: bytes.clone() });
+        let length = bytes.len() as u64;
+        self.figures.bytes += length;
+        audit.record_with(now, Event::Sent { conn: id.0, from, to, bytes: length }, &bytes);
         self.push(now, id, side, Payload::Bytes(bytes));
     }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rand::Rng;
 
 use super::kit::{call, channel, idle, idle_node, ms, run, serve_kit, sound};
-use crate::world::{Status, Violation, World, WorldConfig};
+use crate::world::{Status, Violation, World, WorldConfig, here};
 
 #[test]
 fn rand_08_is_the_simulations_own_over_threads() {
@@ -266,6 +266,25 @@ fn a_paused_process_gets_no_time_and_no_burst_of_ticks() {
         assert_eq!(ticks.load(Ordering::Relaxed), 11, "one tick is pending, the rest were dropped");
         world.sleep(ms(1000)).await;
         assert_eq!(ticks.load(Ordering::Relaxed), 21);
+    }));
+}
+
+#[test]
+fn a_log_line_can_tell_where_and_when_it_was_written() {
+    assert_eq!(here(), None);
+    sound(run(1, |world| async move {
+        let m1 = world.add_node("m1");
+        world.start(m1, |process| {
+            Box::pin(async move {
+                process.env.clock.sleep(ms(7)).await;
+                let (at, node) = here().unwrap();
+                assert_eq!((at.since_start().as_millis(), node), (7, Some(process.node)));
+                Ok(())
+            })
+        });
+        world.ended(m1).await;
+        assert_eq!(here().unwrap().1, None);
+        assert_eq!(world.status(m1), Status::Exited(None));
     }));
 }
 

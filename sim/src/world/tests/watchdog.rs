@@ -1,0 +1,49 @@
+//! The watchdog takes the process down, so it is watched from another one.
+
+use std::{process::Command, time::Duration};
+
+use super::kit::ms;
+use crate::world::{HARNESS_FAILED, Watchdog, World, WorldConfig};
+
+const CHILD: &str = "SQUALL_TEST_LOOP";
+
+/// Run by [`a_run_that_loops_is_ended_from_outside`] in a process of its own.
+#[test]
+fn loop_for_ever() {
+    if std::env::var_os(CHILD).is_some() {
+        let watchdog = Watchdog { limit: ms(200), reproduce: "squall run x.yaml --seed 5".to_owned() };
+        let config = WorldConfig { watchdog: Some(watchdog), ..WorldConfig::new(5) };
+        let finished = World::run(config, |world| async move {
+            let m1 = world.add_node("m1");
+            world.start(m1, |_| {
+                Box::pin(async {
+                    loop {
+                        std::hint::spin_loop();
+                    }
+                })
+            });
+            world.sleep(ms(1)).await;
+        });
+        panic!("it ended: {finished:?}");
+    }
+}
+
+#[test]
+fn a_run_that_loops_is_ended_from_outside() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["world::tests::watchdog::loop_for_ever", "--exact", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(HARNESS_FAILED), "{said}");
+    assert!(said.contains("squall run x.yaml --seed 5"), "{said}");
+}
+
+#[test]
+fn a_run_within_its_limit_is_left_alone() {
+    let watchdog = Watchdog { limit: Duration::from_secs(60), reproduce: String::new() };
+    let config = WorldConfig { watchdog: Some(watchdog), ..WorldConfig::new(5) };
+    let finished = World::run(config, |world| async move { world.sleep(ms(1)).await }).unwrap();
+    assert_eq!(finished.output, Some(()));
+}
