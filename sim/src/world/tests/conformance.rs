@@ -1,6 +1,9 @@
 //! The seams' conformance suites over the simulated sides.
 
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU16, Ordering},
+};
 
 use squall_store::seam::conformance;
 
@@ -39,4 +42,22 @@ fn net() {
             .await;
         }));
     }
+}
+
+#[test]
+fn files() {
+    sound(run(1, |world| async move {
+        let (_, env) = idle_node(&world, "m1");
+        env.files.create_dir_all(Path::new("/suite")).await.unwrap();
+        conformance::files::files_suite(env.files.clone(), Path::new("/suite")).await;
+    }));
+}
+
+#[test]
+fn engine() {
+    sound(run(1, |world| async move {
+        let (_, env) = idle_node(&world, "m1");
+        env.files.create_dir_all(Path::new("/suite")).await.unwrap();
+        conformance::engine::engine_suite(env.engines.clone(), Path::new("/suite")).await;
+    }));
 }

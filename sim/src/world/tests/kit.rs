@@ -147,7 +147,7 @@ pub(super) async fn call_with(
     if let Some(timeout) = timeout {
         request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
     }
-    let response = channel.clone().oneshot(request).await.map_err(Status::from_error)?;
+    let response = channel.clone().oneshot(request).await?;
     if let Some(status) = Status::from_header_map(response.headers())
         && status.code() != tonic::Code::Ok
     {
