@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use raft::eraftpb::HardState;
 use squall_core::{ClusterId, Index, Member, MemberId, State, cluster_id};
 
 use super::StartError;
@@ -59,13 +58,17 @@ pub(super) async fn open(config: &Config, env: &Env) -> Result<Data, StartError>
         if !engine.view()?.0.is_empty() {
             return Err(StartError::NoWal { dir: config.data_dir.clone(), wal: config.wal_dir() });
         }
-        let metadata = match config.initial_cluster_state {
-            InitialClusterState::New => found(config)?,
-            InitialClusterState::Existing => join(config, env).await?,
+        // A founder's log appears with its first entries in it, a joiner's empty: whichever a crash leaves needs no
+        // second thought.
+        let (metadata, (entries, hard_state)) = match config.initial_cluster_state {
+            InitialClusterState::New => (found(config)?, bootstrap_entries(&founders(config))),
+            InitialClusterState::Existing => (join(config, env).await?, Default::default()),
         };
+        let (dir, segment_bytes) = (config.wal_dir(), config.wal_segment_bytes);
         let wal =
-            Wal::create(env.files.clone(), &config.wal_dir(), metadata, config.wal_segment_bytes).await?;
-        (wal, empty(metadata))
+            Wal::create_with(env.files.clone(), &dir, metadata, segment_bytes, &entries, &hard_state, None)
+                .await?;
+        (wal, Replayed { metadata, snapshot: None, hard_state, entries, repaired_bytes: None })
     };
     if let Some(bytes) = replayed.repaired_bytes {
         env.probe.emit(ProbeEvent::TornTailRepaired { bytes });
@@ -78,13 +81,6 @@ pub(super) async fn open(config: &Config, env: &Env) -> Result<Data, StartError>
     {
         state = finish_install(config, env, &*engine, record.index).await?;
     }
-    if nothing_in(&replayed) && config.initial_cluster_state == InitialClusterState::New {
-        // A founder that was never here, or crashed right after it had made its WAL.
-        let (entries, hard_state) = bootstrap_entries(&founders(config));
-        wal.append(&entries, Some(&hard_state)).await?;
-        wal.sync().await?;
-        (replayed.entries, replayed.hard_state) = (entries, hard_state);
-    }
     if state.membership().was_removed(member) {
         return Err(StartError::Removed { dir: config.data_dir.clone(), member });
     }
@@ -94,20 +90,6 @@ pub(super) async fn open(config: &Config, env: &Env) -> Result<Data, StartError>
     let corrupt = |what| StartError::Corrupt { dir: config.data_dir.clone(), what };
     let bootstrap = Bootstrap::new(replayed, &state).map_err(corrupt)?;
     Ok(Data { member, cluster, wal, engine, state, bootstrap, lock })
-}
-
-fn empty(metadata: Metadata) -> Replayed {
-    Replayed {
-        metadata,
-        snapshot: None,
-        hard_state: HardState::default(),
-        entries: Vec::new(),
-        repaired_bytes: None,
-    }
-}
-
-fn nothing_in(replayed: &Replayed) -> bool {
-    replayed.snapshot.is_none() && replayed.entries.is_empty() && replayed.hard_state == HardState::default()
 }
 
 fn restore(config: &Config, rows: Vec<(bytes::Bytes, bytes::Bytes)>) -> Result<State, StartError> {

@@ -1,6 +1,16 @@
 //! The conformance suite over sled, and what is sled's alone. No simulation runs here, so it may start its threads.
 
-use std::{fs, path::Path, pin::pin, sync::Arc, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead as _, Write as _},
+    path::Path,
+    pin::pin,
+    process::{Command, Stdio},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use squall_core::Batch;
@@ -115,6 +125,85 @@ fn a_replacement_cut_short_is_finished_or_dropped() {
     copy_all(&kept, &old);
     assert_eq!(contents(&engines), [r#"b"new"=b"2""#]);
     assert!(!old.exists(), "what a replacement left behind is gone");
+}
+
+/// The row that each batch changes, so that rows are rewritten, grow and shrink.
+fn nth_row(n: u64) -> (String, Vec<u8>) {
+    (format!("key{:02}", n % 37), n.to_be_bytes().repeat((n % 11 * n % 13 * 40) as usize + 1))
+}
+
+/// Not a test of its own: what the next one starts as a process, and kills.
+#[test]
+#[ignore = "the victim of a_killed_process_keeps_what_it_committed"]
+fn victim() {
+    let Ok(dir) = std::env::var("SQUALL_VICTIM") else { return };
+    let (_engines, engine) = open(Path::new(&dir));
+    let engine = engine.expect("opens");
+    let begin = engine.view().expect("reads").get(b"last").map_or(0, |last| number(last) + 1);
+    let mut out = std::io::stdout();
+    for n in begin.. {
+        let (key, value) = nth_row(n);
+        let mut batch = put(&key, value);
+        batch.put("last".into(), Bytes::copy_from_slice(&n.to_be_bytes()));
+        engine.write(&batch);
+        if n % 7 == 0 {
+            block_on(engine.commit()).expect("commits");
+            writeln!(out, "committed {n}").and_then(|()| out.flush()).expect("the parent listens");
+        }
+    }
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    u64::from_be_bytes(bytes.try_into().expect("a number"))
+}
+
+/// kill -9, again and again, in the middle of writes and commits: every commit that was reported is there, and the rest
+/// is a prefix of whole batches. SQUALL_KILL_ROUNDS asks for more kills than the few that a test run has time for.
+#[test]
+fn a_killed_process_keeps_what_it_committed() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let rounds = std::env::var("SQUALL_KILL_ROUNDS").map_or(12, |rounds| rounds.parse().expect("a number"));
+    let mut last = None;
+    for round in 0..rounds {
+        let mut child = Command::new(std::env::current_exe().expect("this test's own binary"))
+            .args(["--ignored", "--exact", "--nocapture", "engine::sled::tests::victim"])
+            .env("SQUALL_VICTIM", root.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut lines = std::io::BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut reported = None;
+        // At another place each time: after a number of commits, and some microseconds.
+        let mut commits = 0;
+        while commits < 1 + round % 5 {
+            let line = lines.next().expect("the victim reports").expect("it reports in text");
+            // The test harness begins the line.
+            if let Some((_, n)) = line.split_once("committed ") {
+                reported = n.parse::<u64>().ok();
+                commits += 1;
+            }
+        }
+        thread::sleep(Duration::from_micros(round % 20 * 317));
+        child.kill().expect("kills");
+        child.wait().expect("dies");
+        for line in lines.map_while(Result::ok) {
+            reported = line.split_once("committed ").and_then(|(_, n)| n.parse().ok()).or(reported);
+        }
+
+        let (_engines, engine) = open(root.path());
+        let engine = engine.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        let view = engine.view().expect("reads");
+        let found = view.get(b"last").map(|last| number(last));
+        assert!(found >= reported, "round {round}: {reported:?} was committed, {found:?} is there");
+        assert!(found > last, "round {round}: it made no progress");
+        last = found;
+        let mut expected: BTreeMap<String, Vec<u8>> = (0..=found.expect("something")).map(nth_row).collect();
+        expected.insert("last".into(), found.expect("something").to_be_bytes().to_vec());
+        let rows: Vec<_> =
+            expected.into_iter().map(|(key, value)| (Bytes::from(key), Bytes::from(value))).collect();
+        assert!(view.0 == rows, "round {round}: not a prefix of whole batches");
+        block_on(engine.close());
+    }
 }
 
 fn copy_all(from: &Path, to: &Path) {
