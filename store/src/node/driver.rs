@@ -136,8 +136,6 @@ impl Node {
             compaction: None,
             transfers: Vec::new(),
         };
-        // What the engine holds of the membership is applied already: no entry will tell of it again.
-        node.connect_members();
         node.publish_status();
         node.schedule_compaction();
         Ok(node)
