@@ -2,7 +2,11 @@
 #![cfg(madsim)]
 
 pub mod cli;
+pub mod cluster;
+pub mod nemesis;
 pub mod plan;
 pub mod report;
+pub mod run;
 pub mod scenario;
+pub mod workload;
 pub mod world;

@@ -1,7 +1,9 @@
 //! The command `squall`. The simulation is the only build that has it.
 
 #[cfg(madsim)]
-fn main() {}
+fn main() -> std::process::ExitCode {
+    squall::cli::main(squall::run::run).into()
+}
 
 #[cfg(not(madsim))]
 fn main() {

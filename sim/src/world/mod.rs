@@ -48,7 +48,7 @@ mod tests;
 pub use audit::{AuditHash, DiskOp, Event, NetStep, Traced};
 pub use chance::{Chance, Stream};
 pub use clock::EPOCH;
-pub use disk::Settings as DiskSettings;
+pub use disk::{Settings as DiskSettings, Unsynced};
 pub use net::{Latency, NeverSent, Settings as NetSettings};
 pub use node::{At, NodeId};
 pub use operate::{Counters, Probed, World};

@@ -8,7 +8,7 @@ use super::{
     WorldConfig,
     audit::Event,
     chance::Chance,
-    disk::Disk,
+    disk::{Disk, Unsynced},
     net::{Core, Latency},
     node::{At, NodeId},
     process::{Machine, Process, Program, Status},
@@ -105,10 +105,24 @@ impl World {
     /// Crashes the machine: its process is gone at once, un-synced data is kept, dropped or torn, peers get a reset
     /// each where the link is up. Nothing happens where no process runs.
     pub fn kill(&self, node: NodeId) {
+        self.kill_with(node, Unsynced::Drawn);
+    }
+
+    /// [`Self::kill`], with a say in what becomes of un-synced data.
+    pub fn kill_with(&self, node: NodeId, unsynced: Unsynced) {
         let machine = self.shared.machine(node);
         if matches!(machine.status(), Status::Up | Status::Paused) {
-            self.fault("kill", node, None, 0);
-            machine.crash(&self.shared, Status::Down);
+            self.fault("kill", node, None, u64::from(unsynced == Unsynced::Lost));
+            machine.crash(&self.shared, Status::Down, unsynced);
+        }
+    }
+
+    /// Kills the process while its machine stays up: nothing un-synced is lost. Nothing happens where none runs.
+    pub fn kill_process(&self, node: NodeId) {
+        let machine = self.shared.machine(node);
+        if matches!(machine.status(), Status::Up | Status::Paused) {
+            self.fault("kill-process", node, None, 0);
+            machine.kill_process(&self.shared);
         }
     }
 
@@ -343,7 +357,7 @@ impl World {
     pub(super) fn shut_down(&self) {
         let machines = self.shared.machines.lock().clone();
         for machine in machines {
-            machine.crash(&self.shared, Status::Down);
+            machine.crash(&self.shared, Status::Down, Unsynced::Lost);
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use super::{
     audit::Event,
     clock::{SimClock, WallOffset},
-    disk::{Disk, SimEngines, SimFiles},
+    disk::{Disk, SimEngines, SimFiles, Unsynced},
     lock::Lock,
     net::SimNet,
     node::{At, Life, NodeId},
@@ -192,15 +192,20 @@ impl Machine {
         let event =
             Event::Exited { node: self.node, incarnation: life.incarnation, failure: failure.clone() };
         shared.record(event);
-        self.end(shared, Status::Exited(failure), false);
+        self.end(shared, Status::Exited(failure), None);
     }
 
     /// Crashes the machine: see the module. Nothing happens where no process runs.
-    pub(crate) fn crash(&self, shared: &Arc<Shared>, status: Status) {
-        self.end(shared, status, true);
+    pub(crate) fn crash(&self, shared: &Arc<Shared>, status: Status, unsynced: Unsynced) {
+        self.end(shared, status, Some(unsynced));
     }
 
-    fn end(&self, shared: &Arc<Shared>, status: Status, crash: bool) {
+    /// Kills the process alone: what it has not synced stays in the machine's page cache.
+    pub(crate) fn kill_process(&self, shared: &Arc<Shared>) {
+        self.end(shared, Status::Down, None);
+    }
+
+    fn end(&self, shared: &Arc<Shared>, status: Status, crash: Option<Unsynced>) {
         let running = {
             let mut state = self.state.lock();
             let Some(running) = state.running.take() else { return };
@@ -210,8 +215,8 @@ impl Machine {
         running.life.end();
         shared.with_net(|net, now, _| net.kill(now, self.node));
         self.disk.process_ended();
-        if crash {
-            self.disk.crash(shared);
+        if let Some(unsynced) = crash {
+            self.disk.crash(unsynced, shared);
         }
         shared.handle.kill(running.spawner.id());
         drop(running);
@@ -257,7 +262,7 @@ pub(crate) fn panicked(shared: &Arc<Shared>, life: &Arc<Life>, message: String) 
         incarnation,
         message: message.clone(),
     });
-    shared.machine(node).crash(shared, Status::Panicked(message));
+    shared.machine(node).crash(shared, Status::Panicked(message), Unsynced::Drawn);
 }
 
 struct SimProbe {

@@ -85,20 +85,22 @@ impl World {
         interpose::ensure();
         let watchdog = config.watchdog.clone();
         let (sender, receiver) = mpsc::channel();
-        // Logs go where the caller's go (`--log`). Taken before the thread starts, set after its first act.
+        // Logs go where the caller's go (`--log`).
         let logs = tracing::dispatcher::get_default(Clone::clone);
         #[allow(clippy::disallowed_methods, reason = "the one thread of a run; whoever runs it waits for it")]
         let thread = std::thread::Builder::new()
             .name(format!("seed {}", config.seed))
             .stack_size(STACK)
             .spawn(move || {
+                // Set before the runtime, which makes spans of its own: one that another subscriber made cannot be
+                // cloned later. Setting it makes no map, so RandomState is still untouched. Without a subscriber
+                // nothing is set: a scoped default costs every span a look-up.
+                let logged = !logs.is::<tracing::subscriber::NoSubscriber>();
+                let _logs = logged.then(|| tracing::dispatcher::set_default(&logs));
                 let runtime = madsim::runtime::Runtime::with_seed_and_config(
                     Chance::root(config.seed).child("schedule").seed(),
                     madsim::Config::default(),
                 );
-                // Without a subscriber nothing is set: a scoped default costs every span a look-up.
-                let logged = !logs.is::<tracing::subscriber::NoSubscriber>();
-                let _logs = logged.then(|| tracing::dispatcher::set_default(&logs));
                 let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(config, body))));
                 drop(runtime);
                 // Nobody receives only where the watchdog has given up.

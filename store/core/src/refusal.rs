@@ -160,3 +160,31 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Clients tell refusals apart by the message alone.
+    #[test]
+    fn messages_are_etcds_and_tell_refusals_apart() {
+        let messages: BTreeSet<&str> = Refusal::ALL.iter().map(|refusal| refusal.message()).collect();
+        assert_eq!(messages.len(), Refusal::ALL.len());
+        for refusal in Refusal::ALL {
+            assert!(refusal.message().starts_with("etcdserver: "), "{refusal:?}");
+            assert_eq!(refusal.to_string(), refusal.message());
+        }
+    }
+
+    /// A checker that takes an ambiguous outcome for a failure accuses a sound store; the reverse hides lost writes.
+    #[test]
+    fn what_may_have_been_applied_is_not_definite() {
+        let ambiguous = Refusal::ALL.iter().filter(|refusal| !refusal.is_definite());
+        assert!(ambiguous.clone().all(|refusal| {
+            matches!(refusal.code(), Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded)
+        }));
+        assert_eq!(ambiguous.count(), 8);
+    }
+}

@@ -4,6 +4,9 @@
 //! against the state *before* the transaction. Then every step on the chosen path is checked against that state: the
 //! revisions of reads, the leases and the `ignore_*` flags of puts. Only then is anything written, and nothing can go
 //! wrong any more: a transaction that stopped half-way could not be taken back. Reads within it see its earlier writes.
+//!
+//! Steps are checked in their order. etcd 3.5 checks all puts before all reads, and so refuses a transaction in which one
+//! of each is wrong for the put even where the read comes first.
 
 use crate::mvcc::{Mvcc, WriteTxn};
 use crate::{

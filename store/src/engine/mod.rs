@@ -21,7 +21,9 @@
 //! - It may panic on a damaged file. A panic while it opens is reported as corruption; later it stops the member.
 //! - Dropping it flushes, so dropping it does not model a crash: the simulation does not use it for that.
 //!
-//! A loop of kill -9 and power cuts under the real server is what the choice will be judged by.
+//! Killed with -9 in the middle of writes and commits, 300 times on one folder, it lost nothing that was committed and
+//! never half a batch (`SQUALL_KILL_ROUNDS=300` repeats that; a test run kills it 12 times). Power cuts on real disks
+//! have not been tried.
 //!
 //! # Left out
 //! Iteration without copying the content ([`crate::seam::View`] is a copy: the state machine holds all of it in memory

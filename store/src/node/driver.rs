@@ -143,6 +143,8 @@ impl Node {
 
     /// Runs until the member stops, and says why it did.
     pub(crate) async fn run(mut self) -> Halt {
+        // Those that the data folder knows already: no entry may come to bring them.
+        self.connect_members();
         let halt = loop {
             if let Err(halt) = self.turn().await {
                 break halt;

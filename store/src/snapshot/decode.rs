@@ -15,6 +15,9 @@ pub enum Check {
     Skip,
 }
 
+/// No limit goes beyond this, in bytes: a header that says more is damaged, and would overflow what is computed of it.
+const MAX_BYTES: u64 = 1 << 50;
+
 /// Reads a snapshot that arrives in pieces.
 pub struct Decoder {
     place: String,
@@ -174,9 +177,10 @@ impl Decoder {
             revision: Revision(bytes.get_i64_le()),
         };
         let (rows, row_bytes) = (bytes.get_u64_le(), bytes.get_u64_le());
-        if row_bytes > self.limit || row_bytes / 8 < rows {
+        let limit = self.limit.min(MAX_BYTES);
+        if row_bytes > limit || row_bytes / 8 < rows {
             let what =
-                format!("{rows} rows of {row_bytes} bytes in all, where at most {} are taken", self.limit);
+                format!("{rows} rows of {row_bytes} bytes in all, where at most {limit} bytes are taken");
             return Err(self.corrupt(40, what));
         }
         let rows_end = HEADER_BYTES as u64 + row_bytes;

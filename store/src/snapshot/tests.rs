@@ -90,6 +90,19 @@ proptest! {
             bytes[..16].copy_from_slice(&header[..16]);
         }
         prop_assert!(decode(&bytes, Check::Skip).is_err());
+        let mut unlimited = Decoder::new("the test", Check::Skip, u64::MAX);
+        prop_assert!(unlimited.push(&bytes).and_then(|()| unlimited.finish()).is_err());
+    }
+
+    /// Every field of a header may lie.
+    #[test]
+    fn a_header_that_lies_is_refused(at in 8..56_usize, word in prop_oneof![any::<u64>(), Just(u64::MAX), 0..9_u64]) {
+        let sound = encode(some_rows(20));
+        let mut bytes = sound.clone();
+        bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        prop_assume!(bytes != sound);
+        let mut decoder = Decoder::new("the test", Check::Checksum, u64::MAX);
+        prop_assert!(decoder.push(&bytes).and_then(|()| decoder.finish()).is_err());
     }
 }
 
@@ -108,7 +121,7 @@ fn a_stream_over_the_limit_is_refused_at_its_header() {
     let bytes = encode(some_rows(500));
     let mut decoder = Decoder::new("the stream", Check::Checksum, 10_000);
     let text = decoder.push(&bytes[..100]).expect_err("too large").to_string();
-    assert!(text.contains("where at most 10000 are taken"), "{text}");
+    assert!(text.contains("where at most 10000 bytes are taken"), "{text}");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 
 use bytes::Bytes;
 
+use super::Unsynced;
 use crate::world::chance::Stream;
 
 /// The unit in which a disk writes.
@@ -110,8 +111,8 @@ impl Content {
         starts.min().unwrap_or(usize::MAX)
     }
 
-    /// The machine crashes: what survives is drawn.
-    pub(super) fn crash(&mut self, chance: &mut Stream) -> Damage {
+    /// The machine crashes: what survives is drawn, or nothing does.
+    pub(super) fn crash(&mut self, unsynced: Unsynced, chance: &mut Stream) -> Damage {
         let mut damage = Damage::default();
         if self.pending.is_empty() {
             return damage;
@@ -119,7 +120,11 @@ impl Content {
         let old = self.image(0);
         let count = self.pending.len();
         // The lengths: all recorded in half of the crashes, otherwise any prefix.
-        let keep = if chance.happens(0.5) { count } else { chance.within(0..count as u64 + 1) as usize };
+        let keep = match unsynced {
+            Unsynced::Lost => 0,
+            Unsynced::Drawn if chance.happens(0.5) => count,
+            Unsynced::Drawn => chance.within(0..count as u64 + 1) as usize,
+        };
         let mut new = self.image(keep);
         let from = self.touched_from(keep).min(new.len());
         let fate = match chance.within(0..10) {
@@ -169,7 +174,7 @@ mod tests {
 
     fn crash(make: impl Fn() -> Content, seed: u64) -> (Vec<u8>, Damage) {
         let mut content = make();
-        let damage = content.crash(&mut Chance::root(seed).stream());
+        let damage = content.crash(Unsynced::Drawn, &mut Chance::root(seed).stream());
         (content.bytes, damage)
     }
 

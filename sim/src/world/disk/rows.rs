@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use squall_core::{Batch, BatchOp};
 
+use super::Unsynced;
 use crate::world::chance::Stream;
 
 type Map = BTreeMap<Bytes, Bytes>;
@@ -77,8 +78,9 @@ impl Rows {
 
     /// The machine crashes: a prefix of the pending batches survives, and of a replacement that was being written
     /// either everything or nothing. Returns how many batches were kept and dropped.
-    pub(super) fn crash(&mut self, chance: &mut Stream) -> (u64, u64) {
-        if self.replacing.is_some() && chance.happens(0.5) {
+    pub(super) fn crash(&mut self, unsynced: Unsynced, chance: &mut Stream) -> (u64, u64) {
+        let drawn = unsynced == Unsynced::Drawn;
+        if self.replacing.is_some() && drawn && chance.happens(0.5) {
             self.finish_replace();
         }
         self.replacing = None;
@@ -86,7 +88,7 @@ impl Rows {
         if count == 0 {
             return (0, 0);
         }
-        let keep = chance.within(0..count + 1);
+        let keep = if drawn { chance.within(0..count + 1) } else { 0 };
         self.settle(self.settled + keep);
         self.pending.clear();
         self.settled += count - keep;
@@ -135,7 +137,7 @@ mod tests {
                     rows.settle(rows.mark());
                 }
             }
-            let (kept, dropped) = rows.crash(&mut Chance::root(seed).stream());
+            let (kept, dropped) = rows.crash(Unsynced::Drawn, &mut Chance::root(seed).stream());
             assert_eq!(kept + dropped, 4);
             let last = applied(&rows);
             assert_eq!(u64::from(last), 2 + kept);
@@ -161,7 +163,7 @@ mod tests {
             rows.write(&put(1));
             rows.settle(rows.mark());
             rows.begin_replace(vec![(Bytes::from_static(b"applied"), Bytes::from_static(&[9]))]);
-            rows.crash(&mut Chance::root(seed).stream());
+            rows.crash(Unsynced::Drawn, &mut Chance::root(seed).stream());
             match applied(&rows) {
                 1 => outcomes[0] += 1,
                 9 => {

@@ -11,7 +11,7 @@ use std::{
     path::{Component, Path},
 };
 
-use super::{content::Content, rows::Rows};
+use super::{Unsynced, content::Content, rows::Rows};
 use crate::world::chance::Stream;
 
 /// The number of a file, directory or engine.
@@ -196,12 +196,13 @@ impl Tree {
     /// Calls `visit` for each inode that is there after a crash, in order; returns how many changes were undone.
     pub(super) fn crash(
         &mut self,
+        unsynced: Unsynced,
         chance: &mut Stream,
         mut visit: impl FnMut(&mut Stream, &mut Inode),
     ) -> u64 {
         let journal = std::mem::take(&mut self.journal);
         let count = journal.len() as u64;
-        let keep = if count == 0 {
+        let keep = if count == 0 || unsynced == Unsynced::Lost {
             0
         } else {
             match chance.within(0..3) {
@@ -332,7 +333,7 @@ mod tests {
         (0..60)
             .map(|seed| {
                 let mut tree = make();
-                tree.crash(&mut Chance::root(seed).stream(), |_, _| ());
+                tree.crash(Unsynced::Drawn, &mut Chance::root(seed).stream(), |_, _| ());
                 paths(&tree, ROOT, "")
             })
             .collect()

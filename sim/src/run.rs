@@ -1,0 +1,221 @@
+//! One run: a scenario and a seed in, a verdict out. This file is the whole way on one screen; what each step does is
+//! elsewhere.
+//!
+//! `plan(scenario, seed) = Schedule -> World {members, clients} <- nemesis -> heal -> settle -> final reads -> History
+//! -> checkers -> Verdict`
+
+mod counters;
+mod judge;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use squall_checker::history as h;
+
+use crate::{
+    cluster::Cluster,
+    nemesis::{self, Nemesis},
+    plan::{Schedule, plan},
+    report::{RunOptions, RunResult},
+    scenario::{Scenario, Workload},
+    workload::{Client, Endpoints, Generator, Pace, Recorder, Witness, client_node, drive},
+    world::{DiskSettings, Latency, NetSettings, Probed, Watchdog, World, WorldConfig},
+};
+
+/// The client that performs the harness's own operations: compactions, and the final reads and write.
+const OPERATOR: h::Client = h::Client(0);
+
+/// How long the cluster may take to come to rest once the clients have stopped.
+const RECOVERY: Duration = Duration::from_secs(20);
+
+/// What a run's body leaves for the judges.
+pub(crate) struct Observed {
+    pub(crate) history: h::RunHistory,
+    pub(crate) nemesis: nemesis::Report,
+    pub(crate) probes: Vec<Probed>,
+}
+
+/// Runs `scenario` with `seed` in a world of its own and judges it.
+pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
+    let schedule = options.schedule.clone().unwrap_or_else(|| plan(scenario, seed));
+    let config = WorldConfig {
+        trace: options.trace,
+        net: NetSettings { latency: latency(scenario), ..NetSettings::default() },
+        disk: DiskSettings {
+            sync_base: scenario.spec.disk.fsync_latency,
+            sync_jitter: scenario.spec.disk.fsync_jitter,
+            ..DiskSettings::default()
+        },
+        watchdog: Some(Watchdog { limit: options.wall_limit, reproduce: options.reproduce.clone() }),
+        ..WorldConfig::new(seed)
+    };
+    let (body_scenario, body_schedule) = (scenario.clone(), schedule.clone());
+    let finished =
+        World::run(
+            config,
+            move |world| async move { live(world, &body_scenario, seed, &body_schedule).await },
+        );
+    judge::judge(scenario, schedule, finished)
+}
+
+/// The run's body, inside the world.
+async fn live(world: World, scenario: &Scenario, seed: u64, schedule: &Schedule) -> Observed {
+    let spec = &scenario.spec;
+    let recorder = Arc::new(Recorder::new(Arc::new(WorldWitness(world.clone()))));
+    recorder.event(judge::meta(scenario, seed));
+    let cluster = Cluster::new(world.clone(), &spec.cluster, recorder.clone());
+    let endpoints: Endpoints =
+        cluster.endpoints().into_iter().map(|endpoint| (endpoint.name, endpoint.address)).collect();
+    let mut operator = Client::new(
+        OPERATOR,
+        cluster.add_client(&client_node(OPERATOR)),
+        recorder.clone(),
+        endpoints.clone(),
+        0,
+        Duration::from_secs(5),
+    );
+    let compactor = Client::new(
+        h::Client(1),
+        cluster.add_client(&client_node(h::Client(1))),
+        recorder.clone(),
+        endpoints.clone(),
+        0,
+        Duration::from_secs(2),
+    );
+
+    // Act one: load, and faults.
+    cluster.start();
+    if let Err(stuck) = cluster.recovered(RECOVERY).await {
+        return observe(
+            world,
+            &cluster,
+            &recorder,
+            nemesis::Report { stuck: vec![stuck], ..Default::default() },
+        );
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients = start_clients(&world, &cluster, &recorder, &endpoints, &spec.workloads, &stop);
+    let nemesis =
+        Nemesis::new(world.clone(), cluster.clone(), recorder.clone(), latency(scenario), compactor);
+    let origin = world.now();
+    let end = origin.after(spec.time_limit);
+    let settle = spec.final_phase.settle;
+    let mut report = nemesis.apply(schedule, origin, end, spec.final_phase.heal, RECOVERY).await;
+
+    // Act two: nothing breaks any more; the cluster must recover, serve, and agree.
+    world.sleep(settle).await;
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        // A client that panicked has left a violation behind.
+        let _ended = client.await;
+    }
+    if spec.final_phase.heal
+        && report.stuck.is_empty()
+        && let Err(stuck) = finish(&cluster, &recorder, &mut operator).await
+    {
+        report.stuck.push(stuck);
+    }
+    observe(world, &cluster, &recorder, report)
+}
+
+/// Recovery, a last write, a last read of everything at every member, and every member's hash.
+async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -> Result<(), String> {
+    cluster.recovered(RECOVERY).await?;
+    let put = h::Op::Put(h::Put {
+        key: h::Bytes::from("final"),
+        value: h::Bytes::from(format!("v{}", recorder.next_id())),
+        ..h::Put::default()
+    });
+    if operator.perform(&put, true).await.is_none() {
+        return Err("a write after the heal did not succeed".to_owned());
+    }
+    let everything =
+        h::Range { key: h::Bytes::from("\0"), range_end: h::Bytes::from("\0"), ..h::Range::default() };
+    let mut revision = 0;
+    for number in 0..cluster.endpoints().len() {
+        operator.turn_to(number);
+        match operator.perform(&h::Op::Range(everything.clone()), true).await {
+            Some((_, header)) => revision = header.revision.0,
+            None => return Err(format!("a read at {} after the heal did not succeed", operator.endpoint())),
+        }
+    }
+    cluster.record_hashes(revision, RECOVERY).await
+}
+
+fn observe(world: World, cluster: &Cluster, recorder: &Recorder, nemesis: nemesis::Report) -> Observed {
+    let probes = cluster.probes();
+    let mut history = recorder.finish();
+    judge::add_observations(&mut history, &nemesis, &probes, world.now());
+    Observed { history, nemesis, probes }
+}
+
+fn start_clients(
+    world: &World,
+    cluster: &Cluster,
+    recorder: &Arc<Recorder>,
+    endpoints: &Endpoints,
+    workloads: &[Workload],
+    stop: &Arc<AtomicBool>,
+) -> Vec<tokio::sync::oneshot::Receiver<()>> {
+    let mut ended = Vec::new();
+    let mut number = OPERATOR.0 + 2;
+    for (place, workload) in workloads.iter().enumerate() {
+        let chance = world.chance().child("workload").child(&format!("{place}.{}", workload.name()));
+        for _ in 0..workload.clients {
+            let id = h::Client(number);
+            let chance = chance.child(&client_node(id));
+            let env = cluster.add_client(&client_node(id));
+            let client = Client::new(
+                id,
+                env.clone(),
+                recorder.clone(),
+                endpoints.clone(),
+                number as usize,
+                workload.request_timeout,
+            );
+            let generator =
+                Generator::new(workload, ChaCha8Rng::seed_from_u64(chance.child("operations").seed()));
+            let mean = Duration::from_secs(1) * workload.clients / workload.rate.max(1);
+            let pace = Pace { mean, chance: ChaCha8Rng::seed_from_u64(chance.child("pace").seed()) };
+            let (done, wait) = tokio::sync::oneshot::channel();
+            let driven = drive(client, generator, pace, recorder.clone(), stop.clone());
+            let task = env.tasks.spawn(
+                "client",
+                Box::pin(async move {
+                    driven.await;
+                    let _nobody_waits = done.send(());
+                }),
+            );
+            task.detach();
+            ended.push(wait);
+            number += 1;
+        }
+    }
+    ended
+}
+
+fn latency(scenario: &Scenario) -> Latency {
+    Latency { base: scenario.spec.network.latency, jitter: scenario.spec.network.jitter }
+}
+
+/// The recorder's view of the world.
+struct WorldWitness(World);
+
+impl Witness for WorldWitness {
+    fn now_ns(&self) -> u64 {
+        self.0.now().0
+    }
+
+    fn note(&self, node: &str, text: String) {
+        if let Some(node) = self.0.node(node) {
+            self.0.client_event(node, &text);
+        }
+    }
+}

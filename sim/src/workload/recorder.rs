@@ -1,0 +1,152 @@
+//! The run's history, as it grows: every operation once, when it has returned or was given up, and the events beside.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use squall_checker::history as h;
+
+/// What the recorder needs of the world: one clock for all clients, and the audit.
+pub trait Witness: Send + Sync {
+    /// Virtual time in nanoseconds since the run began. The checkers compare instants of different clients, so this
+    /// is the world's time and no machine's.
+    fn now_ns(&self) -> u64;
+
+    /// Takes note, in the audit hash and the trace, of something that `node` saw.
+    fn note(&self, node: &str, text: String);
+}
+
+/// Collects the history.
+pub struct Recorder {
+    witness: Arc<dyn Witness>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    /// The instants at which the operations that are still open were called.
+    open: Vec<(h::OpId, Open)>,
+    history: h::RunHistory,
+}
+
+struct Open {
+    at: u64,
+    client: h::Client,
+    endpoint: Arc<str>,
+    op: h::Op,
+    is_final: bool,
+}
+
+impl Recorder {
+    /// An empty history.
+    pub fn new(witness: Arc<dyn Witness>) -> Self {
+        Self { witness, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no task panics while it records")
+    }
+
+    /// The id that the next call will have: unique in the run, for values that are.
+    pub fn next_id(&self) -> u64 {
+        self.state().next + 1
+    }
+
+    /// A client calls.
+    pub fn call(&self, client: h::Client, endpoint: &Arc<str>, op: &h::Op, is_final: bool) -> h::OpId {
+        let at = self.witness.now_ns();
+        let mut state = self.state();
+        state.next += 1;
+        let id = h::OpId(state.next);
+        state.open.push((id, Open { at, client, endpoint: endpoint.clone(), op: op.clone(), is_final }));
+        drop(state);
+        self.witness.note(&client_node(client), format!("call {id} {} at {endpoint}: {op:?}", op.name()));
+        id
+    }
+
+    /// The call returned, or the client gave it up: its outcome and what it learned.
+    pub fn returned(
+        &self,
+        id: h::OpId,
+        outcome: h::Outcome,
+        answer: Option<(h::OpResult, h::Header)>,
+        error: Option<h::Error>,
+    ) {
+        let now = self.witness.now_ns();
+        let mut state = self.state();
+        let place = state.open.iter().position(|(open, _)| *open == id);
+        let (_, open) = state.open.swap_remove(place.expect("an operation returns once, after its call"));
+        let (result, header) = answer.unzip();
+        let client = open.client;
+        let operation = open.record(id, Some(now), outcome, result, header, error);
+        let note = format!("return {id} {:?} {:?}", operation.outcome, operation.header);
+        state.history.operations.push(operation);
+        drop(state);
+        self.witness.note(&client_node(client), note);
+    }
+
+    /// Something else happened.
+    pub fn event(&self, event: h::Event) {
+        self.state().history.events.push(event);
+    }
+
+    /// Virtual time, in nanoseconds.
+    pub fn now_ns(&self) -> u64 {
+        self.witness.now_ns()
+    }
+
+    /// Looks at the operations that have returned so far.
+    pub fn with_operations<T>(&self, look: impl FnOnce(&[h::Operation]) -> T) -> T {
+        look(&self.state().history.operations)
+    }
+
+    /// The history, with the operations that are still open as what they are: ambiguous, or a read without an answer.
+    pub fn finish(&self) -> h::RunHistory {
+        let mut state = self.state();
+        let mut open = std::mem::take(&mut state.open);
+        open.sort_by_key(|(id, _)| *id);
+        for (id, open) in open {
+            let outcome = if open.op.may_change() { h::Outcome::Info } else { h::Outcome::Fail };
+            let error = h::Error {
+                kind: h::ErrorKind::Other,
+                code: String::new(),
+                message: "still open when the run ended".to_owned(),
+            };
+            let operation = open.record(id, None, outcome, None, None, Some(error));
+            state.history.operations.push(operation);
+        }
+        let mut history = std::mem::take(&mut state.history);
+        history.operations.sort_by_key(|operation| operation.id);
+        history
+    }
+}
+
+impl Open {
+    fn record(
+        self,
+        id: h::OpId,
+        ret: Option<u64>,
+        outcome: h::Outcome,
+        result: Option<h::OpResult>,
+        header: Option<h::Header>,
+        error: Option<h::Error>,
+    ) -> h::Operation {
+        h::Operation {
+            id,
+            client: self.client,
+            endpoint: self.endpoint,
+            call: self.at,
+            ret,
+            op: self.op,
+            outcome,
+            header,
+            result,
+            error,
+            is_final: self.is_final,
+        }
+    }
+}
+
+/// The name of the machine that a client runs on.
+pub fn client_node(client: h::Client) -> String {
+    format!("c{client}")
+}
