@@ -15,6 +15,7 @@
 //!
 //! This module reads files and is the only one of the crate that does; it prints nothing.
 
+mod etcd;
 mod general;
 mod options;
 mod report;
@@ -131,7 +132,16 @@ fn judge(
     report: &mut FileReport,
 ) -> Result<(), String> {
     if matches!(format, Format::Squall | Format::EtcdOperations) {
-        return Err(format!("{name}: the format {format} has no judge in this build"));
+        if let Some(model) = options.model.filter(|model| *model != ModelName::Etcd) {
+            return Err(format!(
+                "{name}: a {format} history is of an etcd store: expected --model etcd, found {model}"
+            ));
+        }
+        if options.initial.is_some() {
+            return Err(format!("{name}: the model etcd starts empty: expected no --initial"));
+        }
+        report.model = Some(ModelName::Etcd);
+        return etcd::judge(format, reader, name, options, report);
     }
     let foreign =
         ForeignHistory::read(format, reader, name, &options.limits).map_err(|error| error.to_string())?;

@@ -6,6 +6,7 @@ use crate::history::ReadLimits;
 use crate::model::cas_register::Value;
 use crate::model::{CasRegister, KvAppend, MultiRegister, Mutex, Register};
 use crate::read::Format;
+use crate::revision;
 use crate::search;
 
 /// The models that can be named on the command line.
@@ -71,8 +72,10 @@ pub struct CheckOptions {
     pub format: Option<Format>,
     /// How much a reader takes.
     pub limits: ReadLimits,
-    /// Budget and threads of the search.
+    /// Budget and threads of the general search.
     pub search: search::Options,
+    /// Budgets of the revision-ordered check.
+    pub revision: revision::Budgets,
     /// Whether to draw each history.
     pub picture: bool,
 }

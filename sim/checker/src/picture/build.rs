@@ -117,29 +117,36 @@ fn draw<M: Model>(
     }
 }
 
-/// An instant for each operation of an order: halfway between the earliest and the latest that the order leaves it.
-/// Neither of these decreases along the order, so nor does their mean.
 fn instants<I, O>(history: &ConcurrentHistory<I, O>, order: &[usize]) -> Vec<f64> {
     let operations = history.operations();
     let end = operations.iter().map(|operation| operation.ret.unwrap_or(operation.call)).max().unwrap_or(0);
-    let mut latest = vec![end; order.len()];
+    let span = |op: &usize| {
+        let operation = &operations[*op];
+        (operation.call, operation.ret.filter(|_| operation.output().is_some()))
+    };
+    let spans: Vec<(u64, Option<u64>)> = order.iter().map(span).collect();
+    instants_between(&spans, end)
+}
+
+/// An instant for each operation of an order, given by calls and returns: halfway between the earliest and the latest
+/// that the order leaves it. Neither of these decreases along the order, so nor does their mean.
+pub(super) fn instants_between(spans: &[(u64, Option<u64>)], end: u64) -> Vec<f64> {
+    let mut latest = vec![end; spans.len()];
     let mut bound = end;
-    for (place, &op) in order.iter().enumerate().rev() {
-        if let (Some(ret), Outcome::Ok(_)) = (operations[op].ret, &operations[op].outcome) {
-            bound = bound.min(ret);
-        }
+    for (place, (_, ret)) in spans.iter().enumerate().rev() {
+        bound = bound.min(ret.unwrap_or(end));
         latest[place] = bound;
     }
     let mut earliest = 0;
-    let mut instants = Vec::with_capacity(order.len());
-    for (place, &op) in order.iter().enumerate() {
-        earliest = earliest.max(operations[op].call);
-        instants.push((earliest as f64 + latest[place] as f64) / 2.0);
+    let mut instants = Vec::with_capacity(spans.len());
+    for ((call, _), latest) in spans.iter().zip(latest) {
+        earliest = earliest.max(*call);
+        instants.push((earliest as f64 + latest.max(earliest) as f64) / 2.0);
     }
     instants
 }
 
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     let count = text.chars().count();
     if count <= MOST {
         return text.to_owned();

@@ -3,16 +3,18 @@
 //! A [`Picture`] is what is drawn, whoever checked: a lane for each client, a bar for each operation, linearization
 //! points joined in their order, the step that is impossible in red, and the state before and after for whoever
 //! points at a bar. The general check fills one by [`of_witness`], [`of_violation`] and [`of_prefix`]; the etcd side
-//! fills its own. [`Picture::html`] writes the file.
+//! by [`of_etcd_witness`] and [`of_etcd_violation`]. [`Picture::html`] writes the file.
 //!
 //! The page opens on the minimal core where there is one, and otherwise on the whole history. Bars are stored in
 //! chunks that are parsed when they come into view, so that ten thousand operations open at once; states and labels
 //! are stored once each. All text reaches the page through a canvas or as text nodes, never as markup.
 
 mod build;
+mod etcd;
 mod html;
 
 pub use build::{of_prefix, of_violation, of_witness};
+pub use etcd::{etcd_label, of_etcd_violation, of_etcd_witness};
 
 /// What an instant is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

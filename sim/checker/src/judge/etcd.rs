@@ -1,0 +1,121 @@
+//! Judging an etcd history by the revision-ordered check, and putting the outcome into the report.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+
+use super::options::CheckOptions;
+use super::report::{Explanation, Failure, FileReport, Judged, OperationRef};
+use crate::history::{self, OpId, Outcome, RunHistory};
+use crate::picture;
+use crate::read::{Format, etcd_operations};
+use crate::revision::{self, Dialect, Verdict, Violation};
+
+pub(super) fn judge(
+    format: Format,
+    reader: impl BufRead,
+    name: &str,
+    options: &CheckOptions,
+    report: &mut FileReport,
+) -> Result<(), String> {
+    let (history, dialect) = match format {
+        Format::EtcdOperations => (etcd_operations::read(reader, name, &options.limits), Dialect::Robustness),
+        _ => (history::jsonl::read(reader, name, &options.limits), Dialect::Etcd),
+    };
+    let history = history.map_err(|error| error.to_string())?;
+    for operation in &history.operations {
+        match operation.outcome {
+            Outcome::Ok => report.operations.ok += 1,
+            Outcome::Fail => report.operations.fail += 1,
+            Outcome::Info => report.operations.info += 1,
+        }
+    }
+    linearizability(&history, dialect, options, report);
+    Ok(())
+}
+
+fn linearizability(history: &RunHistory, dialect: Dialect, options: &CheckOptions, report: &mut FileReport) {
+    match revision::check(history, dialect, &options.revision) {
+        Verdict::Valid(valid) => {
+            report.verdict = Judged::Valid;
+            report.picture =
+                options.picture.then(|| picture::of_etcd_witness(history, dialect, &valid.witness));
+        }
+        Verdict::Invalid(violation) => {
+            report.verdict = Judged::Invalid;
+            report.failures.push(Failure {
+                checker: "linearizability".to_owned(),
+                guarantee:
+                    "there is an order of the operations that respects real time, revisions and the store"
+                        .to_owned(),
+                message: violation.message.clone(),
+            });
+            let text = format!("Invalid: {}", violation.text(&history.operations));
+            report.explanation = Some(explanation(history, &violation, text));
+            report.picture =
+                options.picture.then(|| picture::of_etcd_violation(history, "invalid", &violation));
+        }
+        Verdict::Unknown(unknown) => {
+            report.verdict = Judged::Unknown;
+            let frontier = &unknown.frontier;
+            let rule = format!("the budget of {} did not suffice", unknown.ran_out_of);
+            let text = format!(
+                "Unknown: {rule}, after {} steps. The deepest point reached is revision {}; what stood in the way there \
+                 when the budget ran out: {}\n",
+                unknown.steps, frontier.consistent_revision, frontier.message
+            );
+            let mut explanation = explanation(history, frontier, text);
+            explanation.rule = rule;
+            report.explanation = Some(explanation);
+            report.picture =
+                options.picture.then(|| picture::of_etcd_violation(history, "unknown", frontier));
+        }
+    }
+}
+
+fn explanation(history: &RunHistory, violation: &Violation, text: String) -> Explanation {
+    let by_id: BTreeMap<OpId, usize> =
+        history.operations.iter().enumerate().map(|(at, operation)| (operation.id, at)).collect();
+    let reference = |id: &OpId| {
+        let operation = &history.operations[*by_id.get(id)?];
+        Some(OperationRef {
+            id: id.0,
+            client: operation.client.0,
+            what: picture::etcd_label(operation),
+            call: operation.call,
+            ret: operation.ret,
+            line: None,
+        })
+    };
+    let states = violation
+        .state
+        .iter()
+        .map(|kv| {
+            format!(
+                "revision {}: {} = {} (mod {}, create {}, version {})",
+                violation.consistent_revision,
+                kv.key,
+                kv.value,
+                kv.mod_revision,
+                kv.create_revision,
+                kv.version
+            )
+        })
+        .collect();
+    let essential: Vec<OperationRef> =
+        violation.core.iter().flat_map(|core| core.answered.iter().filter_map(reference)).collect();
+    Explanation {
+        rule: violation.rule.to_string(),
+        text,
+        // The one that cannot be placed comes first here.
+        blamed: violation.blamed.iter().rev().filter_map(reference).collect(),
+        states,
+        prefix: history
+            .operations
+            .iter()
+            .filter(|operation| operation.revision().is_some_and(|r| r.0 <= violation.consistent_revision))
+            .count(),
+        minimal: !essential.is_empty(),
+        essential,
+        possible: 0,
+    }
+}
