@@ -1,6 +1,8 @@
 //! The arguments, as clap derives them.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use squall_checker::judge::ModelName;
+use squall_checker::read::Format as HistoryFormat;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,6 +101,21 @@ pub(super) struct CheckArgs {
     /// Run folders, history files, or folders of them
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// etcd, cas-register, register, kv-append, mutex or multi-register [default: what the history is of]
+    #[arg(long, value_name = "MODEL", value_parser = super::check::model)]
+    pub model: Option<ModelName>,
+    /// The value before the first operation: an integer or nil; a string; free or held; x=0,y=1
+    #[arg(long, value_name = "V", allow_hyphen_values = true)]
+    pub initial: Option<String>,
+    /// squall, jepsen-log, edn, porcupine-kv or etcd-operations [default: recognised from the content]
+    #[arg(long, value_name = "FORMAT", value_parser = super::check::input_format)]
+    pub input_format: Option<HistoryFormat>,
+    /// Draw: a file for one history, a folder for several
+    #[arg(long, value_name = "OUT")]
+    pub html: Option<PathBuf>,
+    /// How to print the verdicts
+    #[arg(long, default_value = "human")]
+    pub format: Format,
 }
 
 /// How results are printed.
