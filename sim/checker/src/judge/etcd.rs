@@ -1,10 +1,12 @@
-//! Judging an etcd history by the revision-ordered check, and putting the outcome into the report.
+//! Judging an etcd history, and putting the outcome into the report: a run of ours by every checker, a robustness
+//! report by the revision-ordered check.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use super::options::CheckOptions;
 use super::report::{Explanation, Failure, FileReport, Judged, OperationRef};
+use crate::checks;
 use crate::history::{self, OpId, Outcome, RunHistory};
 use crate::picture;
 use crate::read::{Format, etcd_operations};
@@ -29,8 +31,52 @@ pub(super) fn judge(
             Outcome::Info => report.operations.info += 1,
         }
     }
-    linearizability(&history, dialect, options, report);
+    match format {
+        Format::EtcdOperations => linearizability(&history, dialect, options, report),
+        _ => run(&history, options, report),
+    }
     Ok(())
+}
+
+/// A run of ours, by every checker.
+fn run(history: &RunHistory, options: &CheckOptions, report: &mut FileReport) {
+    let judgement = checks::examine_run(history, &options.revision);
+    report.verdict = match judgement.verdict() {
+        checks::Verdict::Valid => Judged::Valid,
+        checks::Verdict::Invalid(_) => Judged::Invalid,
+        checks::Verdict::Unknown(_) => Judged::Unknown,
+    };
+    report.failures = judgement
+        .failures
+        .iter()
+        .map(|failure| Failure {
+            checker: failure.checker.to_owned(),
+            guarantee: failure.guarantee.clone(),
+            message: failure.message.clone(),
+        })
+        .collect();
+    if let Some(violation) = &judgement.violation {
+        let text = format!("Invalid: {}", violation.text(&history.operations));
+        report.explanation = Some(explanation(history, violation, text));
+        report.picture = options.picture.then(|| picture::of_etcd_violation(history, "invalid", violation));
+    } else if let Some(reason) = judgement.unknown {
+        let text = format!("Unknown: {reason}\n");
+        report.explanation = Some(Explanation { rule: reason, text, ..Explanation::default() });
+    }
+    if options.picture && report.picture.is_none() {
+        // Drawn as what the order of the operations amounts to; what other checkers found is told above it.
+        report.picture = match revision::check(history, Dialect::Etcd, &options.revision) {
+            Verdict::Valid(valid) => Some(picture::of_etcd_witness(history, Dialect::Etcd, &valid.witness)),
+            Verdict::Invalid(violation) => Some(picture::of_etcd_violation(history, "invalid", &violation)),
+            Verdict::Unknown(unknown) => {
+                Some(picture::of_etcd_violation(history, "unknown", &unknown.frontier))
+            }
+        };
+        if let (Some(picture), Some(failure)) = (&mut report.picture, report.failures.first()) {
+            picture.verdict = report.verdict.name().to_owned();
+            picture.headline = format!("{}: {}", failure.checker, failure.message);
+        }
+    }
 }
 
 fn linearizability(history: &RunHistory, dialect: Dialect, options: &CheckOptions, report: &mut FileReport) {

@@ -121,6 +121,9 @@ fn check_file(path: &Path, options: &CheckOptions, named: bool) -> Option<FileRe
         report.verdict = Judged::Unreadable;
         report.error = Some(error);
     }
+    if let (Some(picture), Some(explanation)) = (&mut report.picture, &report.explanation) {
+        picture.text.clone_from(&explanation.text);
+    }
     Some(report)
 }
 

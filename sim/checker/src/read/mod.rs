@@ -21,6 +21,8 @@ mod event;
 mod jepsen_log;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;
