@@ -1,2 +1,17 @@
-//! (skeleton)
-fn main() {}
+//! `squalld`, the real server. Everything is in the library; in the simulated build there is no server to run, and
+//! saying so is all that is left to do.
+
+#[cfg(real_server)]
+fn main() -> std::process::ExitCode {
+    squall_store::real::daemon::main(std::env::args_os())
+}
+
+#[cfg(not(real_server))]
+fn main() -> std::process::ExitCode {
+    eprintln!(
+        "squalld: this is the simulated build, which has no sockets, files or clocks to serve with. Build the real \
+         server with `cargo real build --release` and run target-real/release/squalld, or use \
+         `cargo real run -p squall-store -- --help`."
+    );
+    std::process::ExitCode::from(64)
+}

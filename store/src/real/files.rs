@@ -148,8 +148,10 @@ impl File for SystemFile {
 
     fn read_at(&mut self, offset: u64, len: usize) -> BoxFuture<'_, io::Result<Bytes>> {
         let file = Arc::clone(&self.file);
-        let len = len.min(usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX));
         blocking(&self.path, move |_| {
+            // Of the file as it is: another handle may have appended. Asked for no more than is there, whatever `len` is.
+            let there = file.metadata()?.len().saturating_sub(offset);
+            let len = len.min(usize::try_from(there).unwrap_or(usize::MAX));
             let mut buffer = vec![0; len];
             let mut filled = 0;
             while filled < len {
@@ -199,4 +201,38 @@ fn blocking<'a, T: Send + 'static>(
             Err(_) => Err(io::Error::other("the runtime is shutting down")),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seam::conformance::files::files_suite;
+
+    #[tokio::test]
+    async fn conforms() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        files_suite(Arc::new(SystemFiles), root.path()).await;
+    }
+
+    #[tokio::test]
+    async fn an_error_names_its_path() {
+        let Err(error) = SystemFiles.open(Path::new("/nowhere/at all")).await else { panic!("it opened") };
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.to_string().starts_with("/nowhere/at all: "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn nothing_follows_a_failed_change() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let path = root.path().join("f");
+        fs::write(&path, b"abc").unwrap();
+        // Opened for reading only, so that the system itself refuses the append.
+        let mut file = opened(&path, fs::File::open(&path).unwrap()).unwrap();
+        assert!(file.append(Bytes::from_static(b"d")).await.is_err());
+        for again in [file.append(Bytes::new()).await, file.sync().await, file.truncate(0).await] {
+            let error = again.expect_err("a change after a failed one");
+            assert!(error.to_string().contains("earlier write or sync failed"), "{error}");
+        }
+        assert_eq!(file.len(), 3);
+    }
 }

@@ -13,6 +13,7 @@
 )]
 
 mod clock;
+pub mod daemon;
 mod files;
 mod net;
 mod probe;

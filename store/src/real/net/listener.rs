@@ -2,7 +2,7 @@
 //! then its handlers, so that callers see a connection that broke (`Unavailable`: the call may have happened) and not
 //! streams that were cancelled one by one.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
 use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -32,7 +32,10 @@ pub(super) struct TcpListener {
 
 impl TcpListener {
     pub async fn bind(address: &str, router: Router) -> io::Result<Self> {
-        let socket = tokio::net::TcpListener::bind(address).await?;
+        // As Go does: a name that stands for both, as `localhost` may, means IPv4. etcd's clients dial 127.0.0.1.
+        let mut addresses: Vec<_> = tokio::net::lookup_host(address).await?.collect();
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        let socket = tokio::net::TcpListener::bind(&addresses[..]).await?;
         let local = socket.local_addr()?.to_string();
         let (open, closed) = watch::channel(());
         tokio::spawn(abort_on_panic("accept", accept(socket, router, closed)));

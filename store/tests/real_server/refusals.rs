@@ -1,0 +1,154 @@
+//! What `squalld` refuses: each in one paragraph that names place and remedy, without a panic, with the exit status
+//! that tells a bad command line (64) from a member that cannot start (1).
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::harness::{Member, folder, paragraph, refused, squalld};
+
+#[test]
+fn a_locked_data_folder() {
+    let folder = folder();
+    let first = Member::new(folder.path(), "m1");
+    let _running = first.start_alone(&[]);
+    let mut second = Member::new(folder.path(), "m1");
+    second.data_dir.clone_from(&first.data_dir);
+    let (status, said) = refused(second.command(&[&second], &[]));
+    let why = paragraph(&said);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(why.contains("locked") && why.contains(first.data_dir.to_str().unwrap()), "{why}");
+}
+
+#[test]
+fn a_corrupt_log() {
+    let folder = folder();
+    let member = Member::new(folder.path(), "m1");
+    let running = member.start_alone(&[]);
+    // Enough records behind the damage that it cannot be a torn tail.
+    running.terminate();
+    let wal = only_file(&member.data_dir.join("member/wal"), ".wal");
+    let mut bytes = fs::read(&wal).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).expect("a log with content");
+    bytes[used / 3] ^= 0x40;
+    fs::write(&wal, bytes).unwrap();
+
+    let (status, said) = refused(member.command(&[&member], &[]));
+    let why = paragraph(&said);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(why.contains(wal.to_str().unwrap()), "it does not say which file: {why}");
+    assert!(why.to_lowercase().contains("corrupt") || why.contains("damaged"), "{why}");
+    let again = refused(member.command(&[&member], &[])).1;
+    assert_eq!(paragraph(&again), why, "the refused start changed the folder");
+}
+
+#[test]
+fn a_corrupt_engine() {
+    let folder = folder();
+    let member = Member::new(folder.path(), "m1");
+    member.start_alone(&[]).terminate();
+    let engine = member.data_dir.join("member/snap/db");
+    for file in files_below(&engine) {
+        let mut bytes = fs::read(&file).unwrap();
+        bytes.iter_mut().for_each(|byte| *byte = !*byte);
+        fs::write(&file, bytes).unwrap();
+    }
+    let (status, said) = refused(member.command(&[&member], &[]));
+    assert_eq!(status, Some(1), "{said}");
+    assert!(paragraph(&said).contains(engine.to_str().unwrap()), "it does not say where: {said}");
+}
+
+#[test]
+fn an_address_in_use() {
+    let folder = folder();
+    let (first, mut second) = (Member::new(folder.path(), "m1"), Member::new(folder.path(), "m2"));
+    let _running = first.start_alone(&[]);
+    second.client = first.client;
+    let (status, said) = refused(second.command(&[&second], &[]));
+    let why = paragraph(&said);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(why.contains(&first.client_address()), "{why}");
+}
+
+#[test]
+fn force_new_cluster_with_nothing_to_force() {
+    let folder = folder();
+    let member = Member::new(folder.path(), "m1");
+    let (status, said) = refused(member.command(&[&member], &["--force-new-cluster"]));
+    let why = paragraph(&said);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(why.contains(member.data_dir.to_str().unwrap()), "{why}");
+}
+
+#[test]
+fn command_lines_that_make_no_sense() {
+    let cases: [(&[&str], &str); 6] = [
+        (&["--listen-client-urls=http://127.0.0.1:1"], "--advertise-client-urls"),
+        (&["--listen-peer-urls=127.0.0.1:1"], "--listen-peer-urls"),
+        (&["--election-timeout=100"], "--heartbeat-interval"),
+        (&["--log-level=a=b=c"], "--log-level"),
+        (&["snapshot", "restore", "/nowhere/snap.db", "--initial-cluster=x"], "--initial-cluster"),
+        (&["--name=m2", "--initial-cluster=m1=http://127.0.0.1:1"], "m2"),
+    ];
+    for (flags, expected) in cases {
+        let (status, said) = refused(squalld(flags));
+        assert_eq!(status, Some(64), "{flags:?}: {said}");
+        assert!(paragraph(&said).contains(expected), "{flags:?}: {said}");
+    }
+    for flags in [
+        &["--no-such-flag"][..],
+        &["snapshot"],
+        &["snapshot", "save"],
+        &["stray"],
+        &["--snapshot-count=many"],
+    ] {
+        let (status, said) = refused(squalld(flags));
+        assert_eq!(status, Some(64), "{flags:?}: {said}");
+        assert!(said.contains("Usage: squalld") || said.contains("--help"), "{flags:?}: {said}");
+    }
+    let help = squalld(&["--help"]).output().unwrap();
+    assert_eq!(help.status.code(), Some(0));
+    let help = String::from_utf8(help.stdout).unwrap();
+    for flag in [
+        "--name",
+        "--data-dir",
+        "--listen-client-urls",
+        "--advertise-client-urls",
+        "--listen-peer-urls",
+        "--initial-advertise-peer-urls",
+        "--initial-cluster",
+        "--initial-cluster-token",
+        "--initial-cluster-state",
+        "--force-new-cluster",
+        "--snapshot-count",
+        "--heartbeat-interval",
+        "--election-timeout",
+    ] {
+        assert!(
+            help.contains(&format!("{flag} <")) || help.contains(&format!("{flag}[")),
+            "{flag} is not in the help"
+        );
+    }
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else if fs::metadata(&path).unwrap().len() > 0 {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn only_file(folder: &Path, ending: &str) -> PathBuf {
+    let found: Vec<_> =
+        files_below(folder).into_iter().filter(|path| path.to_string_lossy().ends_with(ending)).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.into_iter().next().unwrap()
+}
