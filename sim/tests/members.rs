@@ -1,0 +1,221 @@
+//! The store as a whole, in the simulated world: members found a cluster, serve clients, crash, come back, are replaced,
+//! and take in snapshots. Scenarios do much more; these are the first to look at when one fails, since nothing here
+//! depends on a schedule.
+#![cfg(madsim)]
+
+use std::time::Duration;
+
+use squall::world::{NodeId, Process, World, WorldConfig};
+use squall_store::{
+    Config, InitialClusterState,
+    proto::etcdserverpb::{
+        HashKvRequest, MemberAddRequest, MemberListRequest, MemberRemoveRequest, PutRequest, RangeRequest,
+        RangeResponse, StatusRequest, cluster_client::ClusterClient, kv_client::KvClient,
+        maintenance_client::MaintenanceClient,
+    },
+    seam::{BoxFuture, Channel, DialOptions, Env, ProbeEvent},
+    server::{self, Exit},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn config(name: &str, members: &[&str], state: InitialClusterState) -> Config {
+    Config {
+        name: name.into(),
+        data_dir: "/data".into(),
+        listen_client: vec![format!("{name}:2379")],
+        advertise_client_urls: vec![format!("http://{name}:2379")],
+        listen_peer: vec![format!("{name}:2380")],
+        advertise_peer_urls: vec![format!("http://{name}:2380")],
+        initial_cluster: members.iter().map(|m| (m.to_string(), format!("http://{m}:2380"))).collect(),
+        initial_cluster_state: state,
+        snapshot_count: 20,
+        snapshot_catchup_entries: 10,
+        wal_segment_bytes: 4096,
+        ..Config::default()
+    }
+}
+
+/// Runs a member until it is asked to stop.
+fn member(
+    config: Config,
+) -> impl Fn(Process) -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static {
+    move |process| {
+        let config = config.clone();
+        Box::pin(async move {
+            let server =
+                server::start(config, process.env.clone()).await.map_err(|error| error.to_string())?;
+            tokio::select! { biased;
+                () = process.stop_requested() => match server.stop().await {
+                    Exit::Requested => Ok(()),
+                    exit => Err(format!("{exit:?}")),
+                },
+                exit = server.stopped() => Err(format!("{exit:?}")),
+            }
+        })
+    }
+}
+
+fn found(world: &World, names: &[&str]) -> Vec<NodeId> {
+    let start = |name: &&str| {
+        let node = world.add_node(name);
+        world.start(node, member(config(name, names, InitialClusterState::New)));
+        node
+    };
+    names.iter().map(start).collect()
+}
+
+/// A machine for a client.
+fn client(world: &World) -> Env {
+    let node = world.add_node("client");
+    world.start(node, |_| Box::pin(std::future::pending()));
+    world.env(node).expect("the process runs")
+}
+
+fn dial(env: &Env, name: &str) -> Channel {
+    env.net.dial(&format!("{name}:2379"), DialOptions::default())
+}
+
+async fn put(env: &Env, name: &str, key: &str, value: &str) -> Result<i64, tonic::Status> {
+    let request =
+        PutRequest { key: key.to_owned().into(), value: value.to_owned().into(), ..Default::default() };
+    let response = KvClient::new(dial(env, name)).put(request).await?;
+    Ok(response.into_inner().header.expect("a header").revision)
+}
+
+async fn get(env: &Env, name: &str, key: &str) -> Result<RangeResponse, tonic::Status> {
+    let request = RangeRequest { key: key.to_owned().into(), ..Default::default() };
+    Ok(KvClient::new(dial(env, name)).range(request).await?.into_inner())
+}
+
+/// Waits until a member serves.
+async fn ready(world: &World, env: &Env, name: &str) {
+    for _ in 0..200 {
+        if get(env, name, "k").await.is_ok() {
+            return;
+        }
+        world.sleep(SECOND / 10).await;
+    }
+    panic!("{name} does not serve");
+}
+
+async fn value(env: &Env, name: &str, key: &str) -> String {
+    let response = get(env, name, key).await.unwrap_or_else(|status| panic!("{name}: {status}"));
+    String::from_utf8(response.kvs.first().expect("the key").value.to_vec()).expect("text")
+}
+
+async fn hash(env: &Env, name: &str, revision: i64) -> u32 {
+    let mut maintenance = MaintenanceClient::new(dial(env, name));
+    let response = maintenance.hash_kv(HashKvRequest { revision }).await;
+    response.unwrap_or_else(|status| panic!("{name}: {status}")).into_inner().hash
+}
+
+fn run<F, Fut>(seed: u64, body: F) -> squall::world::Finished<()>
+where
+    F: FnOnce(World) -> Fut + Send + 'static,
+    Fut: Future<Output = ()>,
+{
+    if std::env::var("LOG").is_ok() {
+        let _ = tracing_subscriber::fmt().with_env_filter("info").try_init();
+    }
+    let finished = World::run(WorldConfig::new(seed), body).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(finished.violations.is_empty(), "{:?}", finished.violations);
+    finished
+}
+
+#[test]
+fn one_member_serves_and_remembers() {
+    run(1, |world| async move {
+        let nodes = found(&world, &["m1"]);
+        let env = client(&world);
+        ready(&world, &env, "m1").await;
+        for i in 0..50 {
+            put(&env, "m1", "k", &i.to_string()).await.expect("put");
+        }
+        assert_eq!(value(&env, "m1", "k").await, "49");
+        world.kill(nodes[0]);
+        world.restart(nodes[0]);
+        ready(&world, &env, "m1").await;
+        assert_eq!(value(&env, "m1", "k").await, "49");
+        assert!(world.stop(nodes[0], 5 * SECOND).await);
+        world.restart(nodes[0]);
+        ready(&world, &env, "m1").await;
+        assert_eq!(value(&env, "m1", "k").await, "49");
+        let status = MaintenanceClient::new(dial(&env, "m1")).status(StatusRequest {}).await.expect("status");
+        assert!(status.into_inner().raft_applied_index > 50);
+    });
+}
+
+#[test]
+fn three_members_survive_the_loss_of_one() {
+    let finished = run(2, |world| async move {
+        let names = ["m1", "m2", "m3"];
+        let nodes = found(&world, &names);
+        let env = client(&world);
+        world.sleep(3 * SECOND).await;
+        for i in 0..30 {
+            put(&env, names[i % 3], "k", &i.to_string()).await.expect("put");
+        }
+        world.kill(nodes[0]);
+        world.sleep(4 * SECOND).await;
+        for i in 30..120 {
+            put(&env, names[1 + i % 2], "k", &i.to_string()).await.expect("put");
+        }
+        // By now it needs a snapshot.
+        world.restart(nodes[0]);
+        world.sleep(3 * SECOND).await;
+        for name in names {
+            assert_eq!(value(&env, name, "k").await, "119");
+        }
+        let revision = get(&env, "m2", "k").await.expect("get").header.expect("a header").revision;
+        let hashes = [
+            hash(&env, "m1", revision).await,
+            hash(&env, "m2", revision).await,
+            hash(&env, "m3", revision).await,
+        ];
+        assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+    });
+    let saw = |what: fn(&ProbeEvent) -> bool| finished.probes.iter().any(|probed| what(&probed.event));
+    assert!(saw(|event| matches!(event, ProbeEvent::SnapshotInstalled { .. })), "{:?}", finished.counters);
+    assert!(saw(|event| matches!(event, ProbeEvent::SegmentCut)));
+    assert!(saw(|event| matches!(event, ProbeEvent::SnapshotSaved { .. })));
+}
+
+#[test]
+fn a_member_is_replaced() {
+    run(3, |world| async move {
+        let names = ["m1", "m2", "m3"];
+        let nodes = found(&world, &names);
+        let env = client(&world);
+        world.sleep(8 * SECOND).await;
+        for i in 0..60 {
+            put(&env, "m1", "k", &i.to_string()).await.expect("put");
+        }
+        world.kill(nodes[2]);
+        world.sleep(6 * SECOND).await;
+        let mut cluster = ClusterClient::new(dial(&env, "m1"));
+        let list =
+            cluster.member_list(MemberListRequest { linearizable: true }).await.expect("list").into_inner();
+        assert_eq!(list.members.len(), 3);
+        let lost = list.members.iter().find(|member| member.name == "m3").expect("m3").id;
+        let removed =
+            cluster.member_remove(MemberRemoveRequest { id: lost }).await.expect("remove").into_inner();
+        assert_eq!(removed.members.len(), 2);
+        let added = cluster
+            .member_add(MemberAddRequest { peer_urls: vec!["http://m3:2380".into()], is_learner: false })
+            .await
+            .expect("add")
+            .into_inner();
+        assert_ne!(added.member.expect("a member").id, lost);
+        put(&env, "m2", "k", "after").await.expect("put");
+        assert!(world.wipe(nodes[2], std::path::Path::new("/data")));
+        world.start(nodes[2], member(config("m3", &names, InitialClusterState::Existing)));
+        world.sleep(3 * SECOND).await;
+        assert_eq!(value(&env, "m3", "k").await, "after");
+        // It votes: with another member gone, the cluster goes on.
+        world.kill(nodes[0]);
+        world.sleep(4 * SECOND).await;
+        put(&env, "m3", "k", "last").await.expect("put");
+        assert_eq!(value(&env, "m2", "k").await, "last");
+    });
+}
