@@ -219,3 +219,73 @@ fn a_member_is_replaced() {
         assert_eq!(value(&env, "m2", "k").await, "last");
     });
 }
+
+/// Keeps writing a counter to whoever answers; tells the last value that was acknowledged, and how often one was.
+async fn write_through(world: &World, env: &Env, names: &[&str], until: squall::world::At) -> (i64, usize) {
+    let (mut acknowledged, mut count) = (0, 0);
+    for i in 0.. {
+        if world.now() >= until {
+            break;
+        }
+        let name = names[i % names.len()];
+        let request = put(env, name, "k", &i.to_string());
+        tokio::select! { biased;
+            response = request => if let Ok(revision) = response {
+                assert!(revision > acknowledged, "revision {revision} after {acknowledged}");
+                (acknowledged, count) = (revision, count + 1);
+            },
+            () = world.sleep(SECOND) => {}
+        }
+        world.sleep(SECOND / 100).await;
+    }
+    (acknowledged, count)
+}
+
+/// Crashes, cuts and stalls at random; afterwards the members agree, and nothing acknowledged is gone.
+#[test]
+fn five_members_agree_after_chaos() {
+    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(5);
+    for seed in 0..seeds {
+        run(seed, move |world| async move {
+            let names = ["m1", "m2", "m3", "m4", "m5"];
+            let nodes = found(&world, &names);
+            let env = client(&world);
+            let end = world.now().after(25 * SECOND);
+            let writer = write_through(&world, &env, &names, end);
+            let mut chance = world.chance().child("test").stream();
+            let nemesis = async {
+                world.sleep(3 * SECOND).await;
+                for _ in 0..12 {
+                    let victim = *chance.pick(&nodes).expect("some");
+                    let other = *chance.pick(&nodes).expect("some");
+                    match chance.within(0..5) {
+                        0 => world.kill(victim),
+                        1 if victim != other => world.cut(victim, other),
+                        2 => world.pause(victim),
+                        3 => world.stall_disk(victim),
+                        _ => {
+                            world.stop(victim, 2 * SECOND).await;
+                            world.kill(victim);
+                        }
+                    }
+                    world.sleep(Duration::from_millis(chance.within(0..2000))).await;
+                    world.heal_all();
+                    world.resume(victim);
+                    world.end_disk_stall(victim);
+                    world.restart(victim);
+                }
+            };
+            let ((acknowledged, count), ()) = futures_util::join!(writer, nemesis);
+            assert!(count > 100, "seed {seed}: only {count} writes");
+            world.sleep(10 * SECOND).await;
+            let revision = get(&env, "m1", "k").await.expect("get").header.expect("a header").revision;
+            assert!(revision >= acknowledged, "seed {seed}: {revision} after {acknowledged}");
+            let mut hashes = Vec::new();
+            for name in names {
+                get(&env, name, "k").await.unwrap_or_else(|status| panic!("seed {seed}: {name}: {status}"));
+                hashes.push(hash(&env, name, revision).await);
+            }
+            assert!(hashes.iter().all(|hash| *hash == hashes[0]), "seed {seed}: {hashes:?}");
+        });
+    }
+}
