@@ -99,6 +99,23 @@ async fn ready(world: &World, env: &Env, name: &str) {
     panic!("{name} does not serve");
 }
 
+/// As [`get`], but gives up.
+async fn get_soon(world: &World, env: &Env, name: &str, key: &str) -> RangeResponse {
+    tokio::select! { biased;
+        response = get(env, name, key) => response.unwrap_or_else(|status| panic!("{name}: {status}")),
+        () = world.sleep(20 * SECOND) => {
+            let status = world.status(world.node(name).expect("a node"));
+            panic!("{name} ({status:?}) does not answer; last seen: {:#?}", last_roles(world))
+        }
+    }
+}
+
+/// The last role that each node told.
+fn last_roles(world: &World) -> std::collections::BTreeMap<NodeId, squall::world::Probed> {
+    let roles = world.take_probes().into_iter().filter(|p| matches!(p.event, ProbeEvent::Role { .. }));
+    roles.map(|probed| (probed.node, probed)).collect()
+}
+
 async fn value(env: &Env, name: &str, key: &str) -> String {
     let response = get(env, name, key).await.unwrap_or_else(|status| panic!("{name}: {status}"));
     String::from_utf8(response.kvs.first().expect("the key").value.to_vec()).expect("text")
@@ -116,10 +133,14 @@ where
     Fut: Future<Output = ()>,
 {
     if std::env::var("LOG").is_ok() {
-        let _ = tracing_subscriber::fmt().with_env_filter("info").try_init();
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(std::env::var("LOG").unwrap())
+            .with_ansi(false)
+            .try_init();
     }
-    let finished = World::run(WorldConfig::new(seed), body).unwrap_or_else(|failure| panic!("{failure}"));
-    assert!(finished.violations.is_empty(), "{:?}", finished.violations);
+    let finished =
+        World::run(WorldConfig::new(seed), body).unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
+    assert!(finished.violations.is_empty(), "seed {seed}: {:?}", finished.violations);
     finished
 }
 
@@ -163,7 +184,7 @@ fn three_members_survive_the_loss_of_one() {
         }
         // By now it needs a snapshot.
         world.restart(nodes[0]);
-        world.sleep(3 * SECOND).await;
+        ready(&world, &env, "m1").await;
         for name in names {
             assert_eq!(value(&env, name, "k").await, "119");
         }
@@ -228,7 +249,8 @@ async fn write_through(world: &World, env: &Env, names: &[&str], until: squall::
             break;
         }
         let name = names[i % names.len()];
-        let request = put(env, name, "k", &i.to_string());
+        let value = i.to_string();
+        let request = put(env, name, "k", &value);
         tokio::select! { biased;
             response = request => if let Ok(revision) = response {
                 assert!(revision > acknowledged, "revision {revision} after {acknowledged}");
@@ -245,7 +267,8 @@ async fn write_through(world: &World, env: &Env, names: &[&str], until: squall::
 #[test]
 fn five_members_agree_after_chaos() {
     let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(5);
-    for seed in 0..seeds {
+    let first = std::env::var("FIRST").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    for seed in first..first + seeds {
         run(seed, move |world| async move {
             let names = ["m1", "m2", "m3", "m4", "m5"];
             let nodes = found(&world, &names);
@@ -278,11 +301,11 @@ fn five_members_agree_after_chaos() {
             let ((acknowledged, count), ()) = futures_util::join!(writer, nemesis);
             assert!(count > 100, "seed {seed}: only {count} writes");
             world.sleep(10 * SECOND).await;
-            let revision = get(&env, "m1", "k").await.expect("get").header.expect("a header").revision;
+            let revision = get_soon(&world, &env, "m1", "k").await.header.expect("a header").revision;
             assert!(revision >= acknowledged, "seed {seed}: {revision} after {acknowledged}");
             let mut hashes = Vec::new();
             for name in names {
-                get(&env, name, "k").await.unwrap_or_else(|status| panic!("seed {seed}: {name}: {status}"));
+                get_soon(&world, &env, name, "k").await;
                 hashes.push(hash(&env, name, revision).await);
             }
             assert!(hashes.iter().all(|hash| *hash == hashes[0]), "seed {seed}: {hashes:?}");

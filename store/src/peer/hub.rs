@@ -23,6 +23,8 @@ pub(crate) struct Hub {
     pub(super) env: Env,
     pub(super) cluster: ClusterId,
     pub(super) own: MemberId,
+    /// Tells this process from those that this member was before.
+    pub(super) life: u64,
     /// Where the others reach this member.
     pub(super) own_urls: Vec<String>,
     pub(super) inputs: mpsc::Sender<Input>,
@@ -56,16 +58,17 @@ impl Hub {
         env: Env,
         cluster: ClusterId,
         own: MemberId,
+        life: u64,
         own_urls: Vec<String>,
         inputs: mpsc::Sender<Input>,
     ) -> Arc<Hub> {
-        Arc::new(Hub { env, cluster, own, own_urls, inputs, known: Mutex::default() })
+        Arc::new(Hub { env, cluster, own, life, own_urls, inputs, known: Mutex::default() })
     }
 
     /// Makes the links those to `members`, keeping what did not change. What waits for a peer that left is still sent.
     ///
     /// A member that is catching up applies old memberships, in which its present leader may be missing; so the links to
-    /// those who have spoken for themselves ([`Hub::add_remote`]) stay.
+    /// those who have spoken for themselves ([`Hub::meet`]) stay.
     pub(crate) fn set_members(self: &Arc<Self>, members: impl IntoIterator<Item = (MemberId, Vec<String>)>) {
         let mut wanted: BTreeMap<MemberId, Vec<String>> = members.into_iter().collect();
         wanted.remove(&self.own);
@@ -81,9 +84,13 @@ impl Hub {
 
     /// A peer of this cluster has opened a stream and said where it is reached. One that is not in the membership as far
     /// as this member has applied it gets a link too, or it would never hear an answer (etcd's remotes).
-    pub(super) fn add_remote(self: &Arc<Self>, id: MemberId, urls: Vec<String>) {
+    pub(super) fn meet(self: &Arc<Self>, id: MemberId, life: u64, urls: Vec<String>) {
+        let known = &mut *self.known();
         if id != self.own && !urls.is_empty() {
-            self.known().peers.entry(id).or_insert_with(|| self.peer(id, urls, true));
+            known.peers.entry(id).or_insert_with(|| self.peer(id, urls, true));
+        }
+        if let Some(peer) = known.peers.get(&id) {
+            peer.link.meet(life);
         }
     }
 

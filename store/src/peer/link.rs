@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use squall_core::MemberId;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tonic::{Request, metadata::MetadataMap};
 
 use super::{
@@ -29,12 +29,15 @@ use crate::{
 pub(super) struct Link {
     control: mpsc::Sender<Bytes>,
     append: mpsc::Sender<Bytes>,
+    /// The peer's life, as it last said; 0 before.
+    life: watch::Sender<u64>,
 }
 
 impl Link {
     pub(super) fn start(hub: &Arc<Hub>, to: MemberId, urls: &[String], remote: bool) -> Link {
         let address = urls.first().map(|url| host_port(url).to_owned()).unwrap_or_default();
         let channel = hub.env.net.dial(&address, DialOptions { connect_timeout: DIAL, ..Default::default() });
+        let life = watch::Sender::new(0);
         let lane = |lane: Lane| {
             let (sender, receiver) = mpsc::channel(LANE_MESSAGES);
             let queue = Arc::new(Queue::new(receiver));
@@ -49,6 +52,7 @@ impl Link {
                 lazy: remote || lane == Lane::Append,
                 head: head(hub, to, lane),
                 channel: channel.clone(),
+                life: life.subscribe(),
                 queue,
                 // The control lane's own end keeps it open for link heartbeats only as long as the link lives.
                 idle: sender.downgrade(),
@@ -56,7 +60,13 @@ impl Link {
             hub.env.tasks.spawn(lane.name(), Box::pin(runner.run())).detach();
             sender
         };
-        Link { control: lane(Lane::Control), append: lane(Lane::Append) }
+        let (control, append) = (lane(Lane::Control), lane(Lane::Append));
+        Link { control, append, life }
+    }
+
+    /// The peer has opened a stream in this life of its process.
+    pub(super) fn meet(&self, life: u64) {
+        self.life.send_if_modified(|known| std::mem::replace(known, life) != life);
     }
 
     /// Queues a message; false where the queue is full.
@@ -72,6 +82,8 @@ impl Link {
 /// Messages on their way to the transport. Outlives a call, so that a redial goes on with what waits.
 struct Queue {
     waiting: Mutex<Waiting>,
+    /// The number of the call that may take messages. A transport may hold the body of a call that is over, and poll it.
+    turn: AtomicU64,
     /// Frames taken by the transport so far.
     frames: AtomicU64,
 }
@@ -84,7 +96,17 @@ struct Waiting {
 
 impl Queue {
     fn new(receiver: mpsc::Receiver<Bytes>) -> Queue {
-        Queue { waiting: Mutex::new(Waiting { receiver, first: None }), frames: AtomicU64::new(0) }
+        Queue {
+            waiting: Mutex::new(Waiting { receiver, first: None }),
+            turn: AtomicU64::new(0),
+            frames: AtomicU64::new(0),
+        }
+    }
+
+    /// The body of a new call; those of earlier ones end.
+    fn frames(self: &Arc<Self>) -> Frames {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) + 1;
+        Frames { queue: self.clone(), turn }
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -122,13 +144,19 @@ impl Queue {
 }
 
 /// The body of one call: all that waits, a frame at a time, whenever the transport can take one.
-struct Frames(Arc<Queue>);
+struct Frames {
+    queue: Arc<Queue>,
+    turn: u64,
+}
 
 impl futures_util::Stream for Frames {
     type Item = MessageBatch;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<MessageBatch>> {
-        let first = match self.0.poll_recv(cx) {
+        if self.queue.turn.load(Ordering::Relaxed) != self.turn {
+            return Poll::Ready(None);
+        }
+        let first = match self.queue.poll_recv(cx) {
             Poll::Ready(Some(message)) => message,
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => return Poll::Pending,
@@ -138,7 +166,7 @@ impl futures_util::Stream for Frames {
         let mut messages: Vec<Bytes> =
             Some(first).filter(|message| !message.is_empty()).into_iter().collect();
         while size < FRAME_BYTES {
-            match self.0.poll_recv(cx) {
+            match self.queue.poll_recv(cx) {
                 Poll::Ready(Some(message)) if !message.is_empty() => {
                     size += message.len();
                     messages.push(message);
@@ -147,7 +175,7 @@ impl futures_util::Stream for Frames {
                 Poll::Ready(None) | Poll::Pending => break,
             }
         }
-        self.0.frames.fetch_add(1, Ordering::Relaxed);
+        self.queue.frames.fetch_add(1, Ordering::Relaxed);
         Poll::Ready(Some(MessageBatch { messages }))
     }
 }
@@ -163,6 +191,7 @@ struct Runner {
     lazy: bool,
     head: MetadataMap,
     channel: Channel,
+    life: watch::Receiver<u64>,
     queue: Arc<Queue>,
     idle: mpsc::WeakSender<Bytes>,
 }
@@ -173,22 +202,27 @@ enum End {
     Closed,
     /// The call failed, or nothing moved; dial again.
     Failed,
+    /// The peer has begun a new life; dial again, at once.
+    Stale,
     /// The peer says that this member was removed.
     Removed,
 }
 
 impl Runner {
-    async fn run(self) {
+    async fn run(mut self) {
         loop {
             if self.lazy && !poll_fn(|cx| self.queue.poll_any(cx)).await {
                 return;
             }
-            match self.call().await {
+            let end = self.call().await;
+            self.queue.turn.fetch_add(1, Ordering::Relaxed);
+            match end {
                 End::Closed => return,
                 End::Removed => {
                     let _ = self.inputs.send(Input::RemovedByPeer(self.to)).await;
                     return;
                 }
+                End::Stale => continue,
                 End::Failed => {}
             }
             // What waited is stale by now, and raft repeats what still matters.
@@ -202,13 +236,14 @@ impl Runner {
     }
 
     /// One call, from its first message to its end.
-    async fn call(&self) -> End {
-        let mut request = Request::new(Frames(self.queue.clone()));
+    async fn call(&mut self) -> End {
+        let mut request = Request::new(self.queue.frames());
         *request.metadata_mut() = self.head.clone();
         let mut client = PeerClient::new(self.channel.clone());
         let mut call = std::pin::pin!(client.messages(request));
         let mut frames_before = self.queue.frames.load(Ordering::Relaxed);
         let mut stuck = Duration::ZERO;
+        self.life.mark_unchanged();
         let started = self.env.clock.monotonic();
         loop {
             let mut pause = self.env.clock.sleep(LINK_HEARTBEAT);
@@ -217,8 +252,12 @@ impl Runner {
                     Ok(_) if self.idle.upgrade().is_none() => End::Closed,
                     Ok(_) => End::Failed,
                     Err(status) if status.message() == REMOVED => End::Removed,
-                    Err(_) => End::Failed,
+                    Err(status) => {
+                        tracing::debug!(to = %self.to, lane = self.lane.name(), %status, "a call to a peer failed");
+                        End::Failed
+                    }
                 },
+                Ok(()) = self.life.changed() => return End::Stale,
                 () = &mut pause => {}
             }
             let frames = self.queue.frames.load(Ordering::Relaxed);

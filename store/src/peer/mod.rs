@@ -7,7 +7,8 @@
 //!
 //! A lane is one client-streaming call that stays open ([`link`]). All messages that wait when the transport asks for
 //! more travel in one frame, since a frame is what costs. A peer from which nothing was heard for [`SILENCE`] is taken
-//! for unreachable: its calls are dropped and dialled anew, as TCP may take minutes to notice a dead path. So that a
+//! for unreachable: its calls are dropped and dialled anew, as TCP may take minutes to notice a dead path. So are the
+//! calls to a peer that turns up in a new life: the connections of the old one are dead, and nobody may have said so. So that a
 //! follower hears of followers, who have nothing to say to each other in raft, an idle lane carries an empty frame now
 //! and then.
 //!
@@ -46,11 +47,12 @@ const LANE_MESSAGES: usize = 4096;
 /// Where a frame is full: about the largest message that raft makes.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// Metadata: the sender's cluster, its id, the id it means to reach, the lane, and where the sender itself is reached
-/// (URLs, separated by commas).
+/// Metadata: the sender's cluster, its id, a number that tells one life of its process from the next, the id it means to
+/// reach, the lane, and where the sender itself is reached (URLs, separated by commas).
 mod metadata {
     pub const CLUSTER: &str = "squall-cluster-id";
     pub const FROM: &str = "squall-from";
+    pub const LIFE: &str = "squall-life";
     pub const TO: &str = "squall-to";
     pub const LANE: &str = "squall-lane";
     pub const URLS: &str = "squall-peer-urls";
@@ -61,6 +63,7 @@ fn head(hub: &Hub, to: MemberId, lane: Lane) -> MetadataMap {
     let mut head = MetadataMap::new();
     head.insert(metadata::CLUSTER, MetadataValue::from(hub.cluster.0));
     head.insert(metadata::FROM, MetadataValue::from(hub.own.0));
+    head.insert(metadata::LIFE, MetadataValue::from(hub.life));
     head.insert(metadata::TO, MetadataValue::from(to.0));
     head.insert(metadata::LANE, MetadataValue::from_static(lane.name()));
     // URLs were checked at start; one that is not ASCII is left out and costs no more than a link for strangers.

@@ -58,7 +58,7 @@ impl PeerService {
         }
         let urls = metadata.get(metadata::URLS).and_then(|urls| urls.to_str().ok()).unwrap_or_default();
         let urls = urls.split(',').filter(|url| !url.is_empty()).map(str::to_owned).collect();
-        self.hub.add_remote(from, urls);
+        self.hub.meet(from, number(metadata::LIFE)?, urls);
         Ok(from)
     }
 

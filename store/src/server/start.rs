@@ -57,7 +57,9 @@ pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
     let ids = |salt| Ids::new(member, env.clock.wall(), data.bootstrap.term, last, salt);
     let written = data.bootstrap.log.applied().clone();
     let shared = Arc::new(Shared::new(member, cluster, data.state, written));
-    let hub = Hub::new(env.clone(), cluster, member, config.advertise_peer_urls.clone(), inputs.clone());
+    let life = ids("life").next();
+    let hub =
+        Hub::new(env.clone(), cluster, member, life, config.advertise_peer_urls.clone(), inputs.clone());
     let handle = Handle::new(
         env.clone(),
         config.clone(),
