@@ -1,8 +1,13 @@
 //! The arguments, as clap derives them.
 
+use crate::scenario::{did_you_mean, one_of};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use squall_checker::judge::ModelName;
+<<<<<<< ours
 use squall_checker::read::Format as HistoryFormat;
+=======
+use squall_checker::read::Format as InputFormat;
+>>>>>>> theirs
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -101,6 +106,7 @@ pub(super) struct CheckArgs {
     /// Run folders, history files, or folders of them
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+<<<<<<< ours
     /// etcd, cas-register, register, kv-append, mutex or multi-register [default: what the history is of]
     #[arg(long, value_name = "MODEL", value_parser = super::check::model)]
     pub model: Option<ModelName>,
@@ -114,6 +120,21 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "OUT")]
     pub html: Option<PathBuf>,
     /// How to print the verdicts
+=======
+    /// The model to judge by; without it, it follows from the format
+    #[arg(long, value_name = "MODEL", value_parser = model)]
+    pub model: Option<ModelName>,
+    /// The initial value, as the model writes it: an integer or `nil`, a string, `held` or `free`, `x=0 y=1`
+    #[arg(long, value_name = "VALUE")]
+    pub initial: Option<String>,
+    /// The files' format; without it, it is recognised from the content
+    #[arg(long, value_name = "FORMAT", value_parser = input_format)]
+    pub input_format: Option<InputFormat>,
+    /// Draw the history: a file, or for several histories a folder
+    #[arg(long, value_name = "OUT")]
+    pub html: Option<PathBuf>,
+    /// How to print
+>>>>>>> theirs
     #[arg(long, default_value = "human")]
     pub format: Format,
 }
@@ -159,6 +180,21 @@ fn seed_range(text: &str) -> Result<SeedRange, String> {
         return Err(format!("the range has more than {MAX_SEEDS} seeds: take a part of it"));
     }
     Ok(range)
+}
+
+fn model(text: &str) -> Result<ModelName, String> {
+    let known = ModelName::ALL.map(ModelName::name);
+    ModelName::from_name(text).ok_or_else(|| unknown(text, &known))
+}
+
+fn input_format(text: &str) -> Result<InputFormat, String> {
+    let known = InputFormat::ALL.map(InputFormat::name);
+    InputFormat::from_name(text).ok_or_else(|| unknown(text, &known))
+}
+
+fn unknown(text: &str, known: &[&str]) -> String {
+    let hint = did_you_mean(text, known.iter().copied());
+    format!("expected {}{hint}", one_of(known.iter().copied()))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -1,11 +1,16 @@
+<<<<<<< ours
 //! `squall check`: judges stored histories again, ours and other people's.
 //!
 //! The judge is [`squall_checker::judge`]; here are its arguments, its warnings about run folders, and its pictures.
+=======
+//! `squall check`: the judge's one door ([`squall_checker::judge`]), with our arguments and exit codes.
+>>>>>>> theirs
 
 use super::args::{CheckArgs, Format};
 use super::{Status, Streams};
 use crate::report::{self, Build};
 use crate::scenario::Refusal;
+<<<<<<< ours
 use squall_checker::judge::{CheckOptions, CheckReport, check_paths};
 use squall_checker::{judge, read};
 use std::fs::File;
@@ -16,6 +21,23 @@ use std::path::{Path, PathBuf};
 pub(super) fn check(args: &CheckArgs, streams: &mut Streams) -> Result<Status, Refusal> {
     for path in &args.paths {
         warn_of_run_folder(path, streams)?;
+=======
+use squall_checker::judge::{CheckOptions, CheckReport, FileReport, Judged, check_paths};
+use std::fs::{self, File};
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+
+/// Judges stored histories.
+pub(super) fn check(args: &CheckArgs, streams: &mut Streams) -> Result<Status, Refusal> {
+    for path in &args.paths {
+        fs::metadata(path).map_err(|error| crate::scenario::unreadable(path, &error))?;
+        // A run that passed keeps run.json alone: say so, rather than that there is no history.
+        if path.join("run.json").is_file() && !path.join("history.jsonl").is_file() {
+            let message = "the run folder has no history.jsonl: a run that passed keeps run.json alone; run it again \
+                           with `--keep all`";
+            return Err(Refusal::of(path, message));
+        }
+>>>>>>> theirs
     }
     let options = CheckOptions {
         model: args.model,
@@ -25,6 +47,7 @@ pub(super) fn check(args: &CheckArgs, streams: &mut Streams) -> Result<Status, R
         ..CheckOptions::default()
     };
     let report = check_paths(&args.paths, &options);
+<<<<<<< ours
     let text = match args.format {
         Format::Human => report.to_string(),
         Format::Json => report.json_lines(),
@@ -95,10 +118,64 @@ fn draw(report: &CheckReport, out: &Path) -> Result<(), Refusal> {
             writer.flush()
         };
         write().map_err(|error| failed(&path, error))?;
+=======
+    let (results, errors) = match args.format {
+        Format::Json => (report.json_lines(), unreadable(&report)),
+        // A file that was named alone and cannot be read gives no result, only an error.
+        Format::Human if matches!(report.files.as_slice(), [file] if file.error.is_some()) => {
+            (String::new(), unreadable(&report))
+        }
+        Format::Human => (report.to_string(), String::new()),
+    };
+    let _ = streams.out.write_all(results.as_bytes());
+    let _ = streams.err.write_all(errors.as_bytes());
+    let mut status = report.files.iter().map(|file| status(file.verdict)).max().unwrap_or(Status::Ok);
+    if let Some(out) = &args.html
+        && let Err(error) = draw(&report, out)
+    {
+        let _ = writeln!(streams.err, "squall: the picture cannot be written: {error}");
+        status = Status::Harness;
+    }
+    Ok(status)
+}
+
+fn status(verdict: Judged) -> Status {
+    match verdict {
+        Judged::Valid => Status::Ok,
+        Judged::Invalid => Status::Violation,
+        Judged::Unknown => Status::Unknown,
+        Judged::Unreadable => Status::Usage,
+    }
+}
+
+fn unreadable(report: &CheckReport) -> String {
+    report
+        .files
+        .iter()
+        .filter_map(|file| file.error.as_ref())
+        .map(|error| format!("squall: {error}\n"))
+        .collect()
+}
+
+/// Writes the pictures: to `out` itself for one history, else into a folder of that name.
+fn draw(report: &CheckReport, out: &Path) -> io::Result<()> {
+    let drawn: Vec<&FileReport> = report.files.iter().filter(|file| file.picture.is_some()).collect();
+    if let [file] = drawn.as_slice()
+        && !out.is_dir()
+    {
+        return draw_one(file, out);
+    }
+    fs::create_dir_all(out)?;
+    for (number, file) in drawn.iter().enumerate() {
+        // Numbered: files of two folders may have one name.
+        let stem = file.path.file_stem().unwrap_or_default().to_string_lossy();
+        draw_one(file, &out.join(format!("{:03}-{stem}.html", number + 1)))?;
+>>>>>>> theirs
     }
     Ok(())
 }
 
+<<<<<<< ours
 /// The whole path as one file name, so that histories of one name in several folders stay apart.
 fn picture_name(path: &Path) -> String {
     let parts: Vec<String> = path
@@ -122,4 +199,15 @@ pub(super) fn model(name: &str) -> Result<judge::ModelName, String> {
 pub(super) fn input_format(name: &str) -> Result<read::Format, String> {
     read::Format::from_name(name)
         .ok_or_else(|| format!("expected one of {}", read::Format::ALL.map(read::Format::name).join(", ")))
+=======
+fn draw_one(file: &FileReport, out: &Path) -> io::Result<()> {
+    let Some(picture) = &file.picture else { return Ok(()) };
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", out.display()));
+    // Whole or not at all, as everything that we leave.
+    let beside = PathBuf::from(format!("{}.new-{}", out.display(), std::process::id()));
+    let mut writer = BufWriter::new(File::create(&beside).map_err(named)?);
+    picture.html(&file.path.display().to_string(), &mut writer).map_err(named)?;
+    writer.into_inner().map_err(|error| named(error.into_error()))?.sync_all().map_err(named)?;
+    fs::rename(&beside, out).map_err(named)
+>>>>>>> theirs
 }

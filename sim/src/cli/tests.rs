@@ -476,6 +476,51 @@ fn list_knows_every_word() {
     assert!(lines.iter().any(|line| line["kind"] == "action" && line["name"] == "crash"));
 }
 
+#[test]
+fn check_judges_paths() {
+    let all = folder(&[("good", "")]);
+    let at = |name: &str| all.path().join(name);
+    let log = |lines: &str| lines.replace("P ", "INFO  jepsen.util - ");
+    fs::write(
+        at("right.log"),
+        log("P 0\t:invoke\t:write\t1\nP 0\t:ok\t:write\t1\nP 1\t:invoke\t:read\tnil\nP 1\t:ok\t:read\t1\n"),
+    )
+    .unwrap();
+    fs::write(
+        at("wrong.log"),
+        log("P 0\t:invoke\t:write\t1\nP 0\t:ok\t:write\t1\nP 1\t:invoke\t:read\tnil\nP 1\t:ok\t:read\t2\n"),
+    )
+    .unwrap();
+    squall(&all, "run {}/good.yaml --out {}/out");
+    for (arguments, code) in [
+        ("check {}/right.log", 0),
+        ("check {}/wrong.log", 1),
+        ("check {}/right.log {}/wrong.log", 1),
+        ("check {}/right.log --format json", 0),
+        ("check {}/wrong.log --model register", 1),
+        ("check {}/right.log --model mutex", 64),
+        ("check {}/right.log --model regsiter", 64),
+        ("check {}/right.log --input-format log", 64),
+        ("check {}/absent.log", 64),
+        ("check {}/good.yaml", 64),
+        ("check {}/out/good/1", 64),
+        ("check", 64),
+    ] {
+        let answer = squall(&all, arguments);
+        assert_eq!(answer.status.code(), code, "squall {arguments}\n{}{}", answer.out, answer.err);
+        if code == 64 {
+            assert_eq!(answer.out, "", "squall {arguments}");
+        }
+    }
+    assert!(squall(&all, "check {}/x --model regsiter").err.contains("did you mean `register`"));
+    let line = &lines(&squall(&all, "check {}/wrong.log --format json --html {}/picture.html"))[0];
+    assert_eq!(line["verdict"], "invalid");
+    assert!(fs::read_to_string(at("picture.html")).unwrap().starts_with("<!"));
+    squall(&all, "check {}/right.log {}/wrong.log --html {}/pictures");
+    assert_eq!(files(&at("pictures")), ["001-right.html", "002-wrong.html"]);
+    assert_eq!(squall(&all, "check {}/right.log --html {}/good.yaml/picture.html").status, Status::Harness);
+}
+
 /// A runner that logs as a task of a node would.
 fn logging(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
     tracing::info!(seed, "the runner is called");

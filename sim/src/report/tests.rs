@@ -1,1 +1,214 @@
+//! The run folder's files.
 
+use super::*;
+use crate::scenario::{ScenarioFile, parse};
+use squall_checker::history::{
+    self as h, Break, BreakKind, Client, End, Event, Heal, Meta, Op, OpId, Operation, Outage, Outcome,
+    RaftLine, Revision, RoleChange, RunHistory, jsonl,
+};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const MS: u64 = 1_000_000;
+
+fn operation(id: u64, call: u64, ret: Option<u64>, outcome: Outcome) -> Operation {
+    Operation {
+        id: OpId(id),
+        client: Client(id),
+        endpoint: "m1".into(),
+        call: call * MS,
+        ret: ret.map(|ret| ret * MS),
+        op: Op::Put(h::Put { key: "k".into(), value: "v".into(), ..h::Put::default() }),
+        outcome,
+        header: (outcome == Outcome::Ok).then(h::Header::default),
+        result: (outcome == Outcome::Ok).then(|| h::OpResult::Put(h::PutResult::default())),
+        error: (outcome != Outcome::Ok).then(|| h::Error {
+            kind: h::ErrorKind::Other,
+            code: "Unavailable".into(),
+            message: "etcdserver: no leader".into(),
+        }),
+        is_final: false,
+    }
+}
+
+fn role(member: &str, term: u64, role: &str, at: u64) -> Event {
+    Event::Raft(RaftLine::Role(RoleChange { member: member.into(), term, role: role.into(), at: at * MS }))
+}
+
+fn history() -> RunHistory {
+    let members = vec!["m1".into(), "m2".into()];
+    let meta = Meta { format: 1, scenario: "drill".into(), seed: 7, members, ..Meta::default() };
+    let fault = |action: &str, target: &str, at: u64| {
+        Event::Fault(h::Fault {
+            at: at * MS,
+            action: action.into(),
+            target: target.into(),
+            ..h::Fault::default()
+        })
+    };
+    let events = vec![
+        Event::Meta(meta),
+        role("m1", 2, "follower", 300),
+        role("m1", 2, "leader", 400),
+        fault("crash", "m2", 1_000),
+        // Raft applied lines and plain followers are not what a reader looks for.
+        role("m1", 2, "follower", 1_900),
+        Event::Outage(Outage { from: 1_000 * MS, to: 3_000 * MS }),
+        Event::Break(Break {
+            kind: BreakKind::ForceNewCluster,
+            revision: Revision(41),
+            at: 3_500 * MS,
+            cluster_id: None,
+        }),
+        Event::Heal(Heal { at: 4_000 * MS, ..Heal::default() }),
+        Event::End(End { at: 5_000 * MS }),
+    ];
+    let operations = vec![
+        operation(1, 500, Some(510), Outcome::Ok),
+        operation(2, 600, Some(900), Outcome::Ok),
+        operation(3, 1_100, Some(2_100), Outcome::Info),
+        operation(4, 1_200, Some(1_300), Outcome::Fail),
+        operation(5, 4_100, Some(4_200), Outcome::Ok),
+        operation(6, 4_900, None, Outcome::Info),
+    ];
+    RunHistory { operations, events }
+}
+
+fn file() -> ScenarioFile {
+    let text = "apiVersion: squall/v1\nkind: Scenario\nmetadata: {name: drill}\nspec:\n  workloads: [{type: kv}]\n  \
+                timeLimit: 20s\n";
+    let path = PathBuf::from("scenarios/drill.yaml");
+    ScenarioFile { scenario: parse(&path, text).unwrap(), text: text.into(), path }
+}
+
+fn result(verdict: Verdict) -> RunResult {
+    let failure = Failure {
+        checker: "liveness".into(),
+        guarantee: "the cluster serves again <after> the heal & \"soon\"".into(),
+        message: "m2 never became ready\nit waits for a snapshot \u{1}".into(),
+    };
+    RunResult {
+        verdict,
+        failures: if verdict == Verdict::Valid { Vec::new() } else { vec![failure] },
+        audit_hash: "ab".repeat(32),
+        simulated: Duration::from_millis(5_000),
+        operations: OperationCounts { ok: 3, fail: 1, info: 2 },
+        faults_injected: BTreeMap::from([("crash".into(), 1)]),
+        history: history(),
+        ..RunResult::nothing()
+    }
+}
+
+fn record(result: &RunResult, run_dir: &Path) -> RunRecord {
+    let file = file();
+    let mut record = RunRecord::new(
+        Expected { file: &file, seed: 7, run_dir, wall: Duration::from_millis(1_234) },
+        result,
+    );
+    // What differs between builds would make goldens differ.
+    record.build = Build {
+        commit: "0123456789abcdef".into(),
+        tree: "clean".into(),
+        toolchain: "rustc 1.95.0".into(),
+        lock: "1111".into(),
+        sources: "2222".into(),
+    };
+    record
+}
+
+#[test]
+fn a_history_is_written_in_the_order_of_time_and_reads_back() {
+    let history = history();
+    let text = history_text(&history);
+    let read = jsonl::read(text.as_bytes(), "history.jsonl", &h::ReadLimits::default()).unwrap();
+    assert_eq!(read, history);
+    assert!(text.starts_with("{\"meta\":"), "{text}");
+    assert!(text.trim_end().lines().last().unwrap().starts_with("{\"end\":"), "{text}");
+    let place = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part} in {text}"));
+    assert!(place("\"id\":2,") < place("\"fault\""));
+    assert!(place("\"fault\"") < place("\"id\":3,"));
+    assert!(place("\"heal\"") < place("\"id\":5,"));
+}
+
+#[test]
+fn the_timeline_word_for_word() {
+    let record = record(&result(Verdict::Invalid), Path::new("out/drill/7"));
+    crate::scenario::compare_golden("timeline.txt", &timeline(&record, &history()));
+}
+
+#[test]
+fn junit_word_for_word() {
+    let bad = record(&result(Verdict::Invalid), Path::new("out/drill/7"));
+    let good = record(&result(Verdict::Valid), Path::new("out/drill/7"));
+    crate::scenario::compare_golden("junit.xml", &junit(&[&bad, &good]));
+}
+
+#[test]
+fn a_folder_is_replaced_whole() {
+    let out = tempfile::tempdir().unwrap();
+    let run_dir = out.path().join("drill/7");
+    let failed = result(Verdict::Invalid);
+    let passed = result(Verdict::Valid);
+    write(&run_dir, &file(), &record(&failed, &run_dir), Some(&failed)).unwrap();
+    assert!(run_dir.join("timeline.txt").exists());
+    assert!(!run_dir.join("trace.jsonl").exists(), "no trace was kept");
+    write(&run_dir, &file(), &record(&passed, &run_dir), None).unwrap();
+    let names = |folder: &Path| -> Vec<String> {
+        fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .map(|e| e.file_name().to_string_lossy().into_owned())
+            .collect()
+    };
+    assert_eq!(names(&run_dir), ["run.json"]);
+    assert_eq!(names(&out.path().join("drill")), ["7"], "nothing is left beside it");
+    // What an interrupted process left does not hinder the next one of the same id.
+    let stale = out.path().join(format!("drill/.7.new-{}", std::process::id()));
+    fs::create_dir(&stale).unwrap();
+    fs::write(stale.join("timeline.txt"), "half").unwrap();
+    write(&run_dir, &file(), &record(&passed, &run_dir), None).unwrap();
+    assert_eq!(names(&run_dir), ["run.json"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_says_which() {
+    let out = tempfile::tempdir().unwrap();
+    fs::write(out.path().join("drill"), "a file where the folder should be").unwrap();
+    let run_dir = out.path().join("drill/7");
+    let passed = result(Verdict::Valid);
+    let error = write(&run_dir, &file(), &record(&passed, &run_dir), None).unwrap_err();
+    assert!(error.to_string().contains("/drill"), "{error}");
+}
+
+#[test]
+fn what_was_written_opens_again() {
+    let out = tempfile::tempdir().unwrap();
+    let run_dir = out.path().join("drill/7");
+    let failed = result(Verdict::Invalid);
+    let record = record(&failed, &run_dir);
+    write(&run_dir, &file(), &record, Some(&failed)).unwrap();
+    let stored = open(&run_dir).unwrap();
+    assert_eq!(stored.record, record);
+    assert_eq!(stored.schedule, failed.schedule);
+    assert_eq!(stored.file.scenario, file().scenario);
+    assert!(stored.edited.is_empty());
+}
+
+#[test]
+fn a_harness_failure_is_never_a_verdict() {
+    let mut broken = result(Verdict::Valid);
+    broken.harness_error = Some("the poll of node 0 panicked".into());
+    let record = record(&broken, Path::new("out/drill/7"));
+    assert_eq!(record.verdict, Verdict::Unknown);
+    assert!(!record.expected);
+    assert!(record.failed("harness"));
+}
+
+#[test]
+fn odd_paths_are_quoted_in_the_line_that_reproduces() {
+    let mut odd = file();
+    odd.path = PathBuf::from("my drills/it's.yaml");
+    assert_eq!(reproduce(&odd, 7), r"cargo run --release -- run 'my drills/it'\''s.yaml' --seed 7");
+}

@@ -37,8 +37,18 @@ pub fn timeline(record: &RunRecord, history: &RunHistory) -> String {
         entry(&mut text, at, &who, &what);
     }
     let mut rest = Fared::default();
-    operations.for_each(|operation| rest.add(operation));
+    let open = operations.filter(|operation| {
+        let ended = operation.ret.is_some();
+        if ended {
+            rest.add(operation);
+        }
+        !ended
+    });
+    let open = open.count();
     rest.write(&mut text, rest.last);
+    if open > 0 {
+        let _ = writeln!(text, "{:>10}  {:<9} {open} operations were open to the end", "", "clients");
+    }
 
     text.push('\n');
     for failure in &record.failures {

@@ -30,6 +30,7 @@ pub use fault::{
 pub use load::{ScenarioFile, load, parse, parse_schedule};
 pub(crate) use load::{read_text, unreadable};
 pub use refusal::Refusal;
+pub(crate) use refusal::{did_you_mean, one_of};
 pub use types::{
     API_VERSION, COUNTERS, CheckerName, Cluster, Disk, Expect, Final, Metadata, Mix, Network, Outcome,
     PlantedBug, Scenario, Spec, Workload, WorkloadKind, default_settle,
