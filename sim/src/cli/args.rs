@@ -3,11 +3,7 @@
 use crate::scenario::{did_you_mean, one_of};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use squall_checker::judge::ModelName;
-<<<<<<< ours
-use squall_checker::read::Format as HistoryFormat;
-=======
 use squall_checker::read::Format as InputFormat;
->>>>>>> theirs
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -106,21 +102,6 @@ pub(super) struct CheckArgs {
     /// Run folders, history files, or folders of them
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-<<<<<<< ours
-    /// etcd, cas-register, register, kv-append, mutex or multi-register [default: what the history is of]
-    #[arg(long, value_name = "MODEL", value_parser = super::check::model)]
-    pub model: Option<ModelName>,
-    /// The value before the first operation: an integer or nil; a string; free or held; x=0,y=1
-    #[arg(long, value_name = "V", allow_hyphen_values = true)]
-    pub initial: Option<String>,
-    /// squall, jepsen-log, edn, porcupine-kv or etcd-operations [default: recognised from the content]
-    #[arg(long, value_name = "FORMAT", value_parser = super::check::input_format)]
-    pub input_format: Option<HistoryFormat>,
-    /// Draw: a file for one history, a folder for several
-    #[arg(long, value_name = "OUT")]
-    pub html: Option<PathBuf>,
-    /// How to print the verdicts
-=======
     /// The model to judge by; without it, it follows from the format
     #[arg(long, value_name = "MODEL", value_parser = model)]
     pub model: Option<ModelName>,
@@ -134,7 +115,6 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "OUT")]
     pub html: Option<PathBuf>,
     /// How to print
->>>>>>> theirs
     #[arg(long, default_value = "human")]
     pub format: Format,
 }
