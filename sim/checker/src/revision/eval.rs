@@ -11,8 +11,8 @@ use super::action::{Action, TxnAction};
 use super::keyspace::{Key, KeySpace, NO_LEASE, Span};
 use super::store::{Entry, NO_GRANTER, Store};
 use crate::history::{
-    Bytes, Compare, CompareResult, CompareTarget, DeleteRangeResult, ErrorKind, KeyValue, OpResult, Put,
-    PutResult, Range, RangeResult, ResponseOp, SortOrder, SortTarget, TxnResult,
+    Bytes, Compare, CompareResult, CompareTarget, DeleteRangeResult, ErrorKind, KeyValue, LeaseId, OpResult,
+    Put, PutResult, Range, RangeResult, ResponseOp, SortOrder, SortTarget, TxnResult,
 };
 
 /// Whose semantics.
@@ -132,7 +132,10 @@ impl<'a> Eval<'_, 'a> {
                 }
                 self.store.set_compacted(*revision);
             }
-            (Action::Grant(lease), _) => match (self.store.lease_exists(*lease), self.dialect) {
+            (Action::Grant(lease), answer) => match (self.store.lease_exists(*lease), self.dialect) {
+                (_, Dialect::Etcd) if is_other_lease(answer, self.space.lease_name(*lease)) => {
+                    return Err(Mismatch::Shape);
+                }
                 (true, Dialect::Etcd) => return Err(Mismatch::Error(ErrorKind::LeaseExists)),
                 (true, Dialect::Robustness) => {}
                 (false, _) => self.store.set_granter(*lease, self.item),
@@ -180,7 +183,9 @@ impl<'a> Eval<'_, 'a> {
 
     fn put_fails_with(&self, key: Key, lease: u32, put: &Put, kind: ErrorKind) -> bool {
         match kind {
-            ErrorKind::LeaseNotFound => lease != NO_LEASE && !self.store.lease_exists(lease),
+            ErrorKind::LeaseNotFound => {
+                lease != NO_LEASE && self.dialect == Dialect::Etcd && !self.store.lease_exists(lease)
+            }
             ErrorKind::KeyNotFound => {
                 (put.ignore_value || put.ignore_lease) && !self.store.entry(key).is_present()
             }
@@ -315,11 +320,11 @@ impl<'a> Eval<'_, 'a> {
         }
         let revision = self.store.revision() + 1;
         let entry = Entry {
-            value: if put.ignore_value { old.value } else { Some(&put.value) },
+            value: if put.ignore_value && old.is_present() { old.value } else { Some(&put.value) },
             create: if old.is_present() { old.create } else { revision },
             modified: revision,
             version: old.version + 1,
-            lease: if put.ignore_lease { old.lease } else { lease },
+            lease: if put.ignore_lease && old.is_present() { old.lease } else { lease },
         };
         self.store.set_key(key, entry);
         *creates = true;
@@ -361,10 +366,10 @@ impl<'a> Eval<'_, 'a> {
         keys.all(|key| compare_entry(self.space, self.store.entry(key), compare))
     }
 
-    /// Compares the answer of a range with the state; of a range at a named revision the state must be of that
-    /// revision, so that within a txn, where it is not, the answer is left to the replay of that revision.
+    /// Compares the answer of a range with the state. That of a range at a named revision is compared when the replay
+    /// passes that revision ([`super::gaps::parts`]).
     fn compare_range(&self, span: Span, range: &Range, answer: &RangeResult) -> Result<(), Mismatch> {
-        if range.revision.0 > 0 && range.revision.0 != self.store.revision() {
+        if range.revision.0 > 0 {
             return Ok(());
         }
         self.compare_current(span, range, answer)
@@ -537,6 +542,11 @@ impl<'a> Eval<'_, 'a> {
             lease: self.space.lease_name(entry.lease),
         }
     }
+}
+
+/// Whether a grant was answered with another lease than it asked for.
+fn is_other_lease(answer: Option<&OpResult>, asked: LeaseId) -> bool {
+    matches!(answer, Some(OpResult::LeaseGrant(answer)) if answer.id != asked)
 }
 
 fn compare_branches(path: &[bool], place: &mut usize, answer: &TxnResult) -> Result<(), Mismatch> {

@@ -216,7 +216,7 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
                 None => (revision - 1).max(modified),
             };
             let Some(key) = prepared.space.key(&kv.key) else { return };
-            if modified > at {
+            if modified > at.min(revision) {
                 return;
             }
             let Some(of) = segment_of(prepared, segment, modified, true) else { return };

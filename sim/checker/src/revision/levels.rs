@@ -94,6 +94,8 @@ pub(super) struct Within {
     pub(super) undone: Vec<u32>,
     /// Already asked, at this state, whether to end or make a lease early for the sake of a failure.
     pub(super) asked: bool,
+    /// The one that was chosen to go next.
+    pub(super) first: Option<u32>,
 }
 
 /// A state that a break may keep, and how much of the trail led to it.

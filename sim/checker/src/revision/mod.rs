@@ -45,6 +45,11 @@ mod trouble;
 mod violation;
 mod witness;
 
+#[cfg(test)]
+mod property;
+#[cfg(test)]
+pub(crate) mod random;
+
 pub use self::core::Core;
 pub use eval::Dialect;
 pub use prepare::Start;

@@ -271,7 +271,7 @@ impl<'p, 'a> Machine<'p, 'a> {
         if undone.is_empty() && self.pending.is_empty() {
             return Ok(self.leave(segment));
         }
-        Ok(Place::Within(segment, Within { undone, asked: false }))
+        Ok(Place::Within(segment, Within { undone, asked: false, first: None }))
     }
 
     fn leave(&self, segment: u32) -> Place {
@@ -305,8 +305,10 @@ impl<'p, 'a> Machine<'p, 'a> {
             if !within.asked {
                 let tries = self.early_ends(segment, &within);
                 if !tries.is_empty() {
-                    let mut all =
-                        vec![Place::Within(segment, Within { undone: within.undone.clone(), asked: true })];
+                    let mut all = vec![Place::Within(
+                        segment,
+                        Within { undone: within.undone.clone(), asked: true, first: None },
+                    )];
                     all.extend(tries);
                     return Ok(self.choose(all, Vec::new(), None));
                 }
@@ -314,9 +316,28 @@ impl<'p, 'a> Machine<'p, 'a> {
             if within.undone.is_empty() && !due {
                 return Ok(self.leave(segment));
             }
-            if let Some(place) =
-                self.next_on_lease(&within.undone).or_else(|| self.next_compaction(&within.undone))
-            {
+            let rivals = self.rivals(&within);
+            if rivals.len() > 1 {
+                let first = |item: &u32| {
+                    let undone = within.undone.clone();
+                    Place::Within(segment, Within { undone, asked: true, first: Some(*item) })
+                };
+                let mut tries: Vec<Place> = rivals.iter().map(first).collect();
+                let mut inserts = Vec::new();
+                for item in rivals {
+                    self.helpers(item, segment, &within.undone, &mut inserts);
+                }
+                let then = Within { undone: within.undone, asked: false, first: None };
+                let place = |item| Place::Insert(item, Box::new(Place::Within(segment, then.clone())));
+                tries.extend(inserts.into_iter().map(place));
+                return Ok(self.choose(tries, Vec::new(), None));
+            }
+            let forced =
+                within.first.take().and_then(|first| within.undone.iter().position(|item| *item == first));
+            let next = forced
+                .or_else(|| self.next_on_lease(&within.undone))
+                .or_else(|| self.next_compaction(&within.undone));
+            if let Some(place) = next {
                 let item = within.undone.swap_remove(place);
                 within.undone.sort_unstable();
                 let mark = self.store.mark();
@@ -349,6 +370,9 @@ impl<'p, 'a> Machine<'p, 'a> {
                     self.helpers(item, segment, &within.undone, &mut inserts);
                 }
             }
+            if inserts.is_empty() {
+                inserts = self.unblock(segment, &within.undone);
+            }
             match inserts.len() {
                 0 => {
                     for item in stuck {
@@ -362,7 +386,7 @@ impl<'p, 'a> Machine<'p, 'a> {
                     within.asked = false;
                 }
                 _ => {
-                    let then = Within { undone: within.undone, asked: false };
+                    let then = Within { undone: within.undone, asked: false, first: None };
                     let place = |item| Place::Insert(item, Box::new(Place::Within(segment, then.clone())));
                     let tries = inserts.into_iter().map(place).collect();
                     return Ok(self.choose(tries, Vec::new(), None));
@@ -383,7 +407,11 @@ impl<'p, 'a> Machine<'p, 'a> {
         }
         for place in 0..undone.len() {
             let item = undone[place];
-            if !self.is_next(item, undone) {
+            // Where granting twice and ending what is not there is legal, that something changes nothing here does not
+            // mean that it is best placed here.
+            let action = &self.prepared.items[item as usize].action;
+            let matters = self.prepared.dialect == Dialect::Robustness && !leases_of(action).is_empty();
+            if matters || !self.is_next(item, undone) {
                 continue;
             }
             let before = self.store.hash();
@@ -411,6 +439,36 @@ impl<'p, 'a> Machine<'p, 'a> {
         let prepared = self.prepared;
         let Some(kind) = prepared.operation(item).and_then(|operation| operation.fact()) else { return true };
         self.eval(item).fails_with(&prepared.items[item as usize].action, kind)
+    }
+
+    /// Operations that could each go next and between which the order is not indifferent: where a refusal about a
+    /// lease waits to be placed, all of them; in the dialect of etcd's robustness model, where granting twice and
+    /// ending what is not there is legal, those on a lease that they share.
+    fn rivals(&self, within: &Within) -> Vec<u32> {
+        let prepared = self.prepared;
+        if within.first.is_some() || within.undone.len() < 2 {
+            return Vec::new();
+        }
+        let next = within.undone.iter().copied().filter(|item| self.is_next(*item, &within.undone));
+        let waits = self.pending.iter().any(|fact| {
+            let kind = prepared.operation(*fact).and_then(|operation| operation.fact());
+            matches!(kind, Some(ErrorKind::LeaseNotFound | ErrorKind::LeaseExists))
+        });
+        if waits {
+            return next.collect();
+        }
+        if prepared.dialect == Dialect::Etcd {
+            return Vec::new();
+        }
+        let next: Vec<(u32, Vec<u32>)> =
+            next.map(|item| (item, leases_of(&prepared.items[item as usize].action))).collect();
+        let shared = next.iter().enumerate().any(|(place, (_, leases))| {
+            next[..place].iter().any(|(_, others)| others.iter().any(|lease| leases.contains(lease)))
+        });
+        match shared {
+            true => next.into_iter().filter(|(_, leases)| !leases.is_empty()).map(|(item, _)| item).collect(),
+            false => Vec::new(),
+        }
     }
 
     /// The operation on a lease that goes next: legal, and of those the first to return.
@@ -469,13 +527,7 @@ impl<'p, 'a> Machine<'p, 'a> {
     /// The ambiguous items that could make `item` legal by what they do to its leases or to the compaction.
     fn helpers(&mut self, item: u32, segment: u32, undone: &[u32], inserts: &mut Vec<u32>) {
         let prepared = self.prepared;
-        let mut leases = Vec::new();
-        let action = &prepared.items[item as usize].action;
-        action.parts(&mut |part| match part {
-            Action::Grant(lease) | Action::Revoke(lease) => leases.push(*lease),
-            Action::Put(_, lease, _) if *lease != NO_LEASE => leases.push(*lease),
-            _ => {}
-        });
+        let leases = leases_of(&prepared.items[item as usize].action);
         for lease in leases {
             let list = if self.store.lease_exists(lease) { &prepared.revokes } else { &prepared.grants };
             let first =
@@ -507,6 +559,17 @@ impl<'p, 'a> Machine<'p, 'a> {
         }
     }
 
+    /// The ambiguous items that could let waiting failures be placed, and so what waits for them.
+    fn unblock(&mut self, segment: u32, undone: &[u32]) -> Vec<u32> {
+        let mut inserts = Vec::new();
+        for item in self.pending.clone() {
+            if self.is_next(item, undone) {
+                self.helpers(item, segment, undone, &mut inserts);
+            }
+        }
+        inserts
+    }
+
     /// The lease changes that a waiting failure would be glad of already here.
     fn early_ends(&mut self, segment: u32, within: &Within) -> Vec<Place> {
         let mut inserts = Vec::new();
@@ -518,7 +581,7 @@ impl<'p, 'a> Machine<'p, 'a> {
                 self.helpers(item, segment, &within.undone, &mut inserts);
             }
         }
-        let then = Within { undone: within.undone.clone(), asked: false };
+        let then = Within { undone: within.undone.clone(), asked: false, first: None };
         let place = |item| Place::Insert(item, Box::new(Place::Within(segment, then.clone())));
         inserts.into_iter().map(place).collect()
     }
@@ -599,19 +662,36 @@ impl<'p, 'a> Machine<'p, 'a> {
             return Ok(next);
         };
         let entry = &prepared.items[item as usize];
-        if let Some(&fact) = self.pending.iter().find(|fact| prepared.items[**fact as usize].ret < entry.call)
-        {
-            self.frontier.note(segment, Trouble::Stuck { item: fact });
-            return Err(Conflict::Latest);
+        // Refusals that stand before it must be placed by now.
+        loop {
+            while self.settle(&mut Vec::new()) {}
+            let call = entry.call;
+            let waiting = |fact: &u32| prepared.items[*fact as usize].ret < call;
+            let Some(fact) = self.pending.iter().copied().find(waiting) else { break };
+            let inserts = self.unblock(segment - 1, &[]);
+            match inserts.as_slice() {
+                [] => {
+                    self.frontier.note(segment, Trouble::Stuck { item: fact });
+                    return Err(Conflict::Latest);
+                }
+                [only] => self.insert(*only, BY_ALL),
+                _ => {
+                    let place = |item| Place::Insert(item, Box::new(Place::Make(make)));
+                    return Ok(self.choose(inserts.into_iter().map(place).collect(), Vec::new(), None));
+                }
+            }
+            self.save(segment - 1);
         }
-        if !make.asked
-            && prepared.dialect == Dialect::Robustness
-            && entry.action.uses_lease()
-            && let Some(grant) = self.missing_grant(&entry.action, segment - 1)
-        {
-            let asked = Place::Make(Make { asked: true, ..make });
-            let with = Place::Insert(grant, Box::new(Place::Make(make)));
-            return Ok(self.choose(vec![asked, with], Vec::new(), None));
+        if !make.asked && prepared.dialect == Dialect::Robustness && entry.action.uses_lease() {
+            // There a put with a lease does something either way.
+            let mut inserts = Vec::new();
+            self.helpers(item, segment - 1, &[], &mut inserts);
+            if !inserts.is_empty() {
+                let mut tries = vec![Place::Make(Make { asked: true, ..make })];
+                tries
+                    .extend(inserts.into_iter().map(|help| Place::Insert(help, Box::new(Place::Make(make)))));
+                return Ok(self.choose(tries, Vec::new(), None));
+            }
         }
         let store_mark = self.store.mark();
         let result = self.run(item, true);
@@ -620,7 +700,7 @@ impl<'p, 'a> Machine<'p, 'a> {
             Ok(false) => {
                 self.store.undo_to(store_mark);
                 self.frontier.note(segment, Trouble::Idle { item });
-                return Err(self.goes_back_to(item));
+                return Err(self.goes_back_to(make, item));
             }
             Err(Mismatch::Error(ErrorKind::LeaseNotFound)) => {
                 self.store.undo_to(store_mark);
@@ -628,6 +708,11 @@ impl<'p, 'a> Machine<'p, 'a> {
                     self.insert(grant, BY_ALL);
                     self.save(segment - 1);
                     return Ok(Place::Make(make));
+                }
+                let inserts = self.unblock(segment - 1, &[]);
+                if !inserts.is_empty() {
+                    let place = |item| Place::Insert(item, Box::new(Place::Make(make)));
+                    return Ok(self.choose(inserts.into_iter().map(place).collect(), Vec::new(), None));
                 }
                 let mismatch = Mismatch::Error(ErrorKind::LeaseNotFound);
                 self.frontier.note(segment, Trouble::Answer { item, mismatch });
@@ -638,7 +723,7 @@ impl<'p, 'a> Machine<'p, 'a> {
                 return Err(match entry.role {
                     Role::Ambiguous => {
                         self.frontier.note(segment, Trouble::Answer { item, mismatch });
-                        self.goes_back_to(item)
+                        self.goes_back_to(make, item)
                     }
                     _ => self.answer_differs(segment, item, mismatch),
                 });
@@ -659,7 +744,7 @@ impl<'p, 'a> Machine<'p, 'a> {
                 if !fits {
                     self.store.undo_to(store_mark);
                     self.frontier.note(segment, Trouble::Told { item });
-                    return Err(self.goes_back_to(item));
+                    return Err(self.goes_back_to(make, item));
                 }
             }
         }
@@ -706,12 +791,7 @@ impl<'p, 'a> Machine<'p, 'a> {
                 _ => Ok(self.choose(begins, Vec::new(), None)),
             };
         }
-        let mut inserts = Vec::new();
-        for item in self.pending.clone() {
-            if self.is_next(item, &[]) {
-                self.helpers(item, segment, &[], &mut inserts);
-            }
-        }
+        let inserts = self.unblock(segment, &[]);
         let then = |item| Place::Insert(item, Box::new(Place::EraEnd(era, extra)));
         let mut tries: Vec<Place> = inserts.into_iter().map(then).collect();
         let mut classes: BTreeSet<u32> = BTreeSet::new();
@@ -822,14 +902,19 @@ impl<'p, 'a> Machine<'p, 'a> {
         }
     }
 
-    /// Why an item cannot make a revision goes back to everything that it looks at.
-    fn goes_back_to(&self, item: u32) -> Conflict {
-        let effects = &self.prepared.effects.get(&item);
+    /// Why a candidate cannot make a revision goes back to the choice of the candidate, and to everything that it
+    /// looks at.
+    fn goes_back_to(&self, make: Make, item: u32) -> Conflict {
+        let effects = self.prepared.effects.get(&item);
         match effects {
             Some(effects) if !effects.any && !self.prepared.items[item as usize].action.uses_lease() => {
                 let mut keys = effects.reads.clone();
                 keys.extend(&effects.writes);
-                Conflict::Keys(keys)
+                let mut set = self.writers(&keys);
+                if (make.by as usize) < self.levels.len() {
+                    set.insert(make.by as usize);
+                }
+                Conflict::Levels(set)
             }
             _ => Conflict::Latest,
         }
@@ -882,6 +967,17 @@ impl<'p, 'a> Machine<'p, 'a> {
         }
         hash
     }
+}
+
+/// The leases that an action is about.
+fn leases_of(action: &Action<'_>) -> Vec<u32> {
+    let mut leases = Vec::new();
+    action.parts(&mut |part| match part {
+        Action::Grant(lease) | Action::Revoke(lease) => leases.push(*lease),
+        Action::Put(_, lease, _) if *lease != NO_LEASE => leases.push(*lease),
+        _ => {}
+    });
+    leases
 }
 
 /// Whether a difference in one key is about that key alone: of all answers but those that a limit cut or that are
