@@ -1,6 +1,7 @@
 //! The general check on the histories that Porcupine is measured by, parsing not counted. `SQUALL_HISTORIES` says where
 //! they are, else `../shared/data/histories` beside the workspace; where there are none, that is said and nothing is
 //! measured.
+#![allow(missing_docs, reason = "criterion's macros make public functions without any")]
 
 use std::path::{Path, PathBuf};
 

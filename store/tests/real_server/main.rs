@@ -14,4 +14,5 @@ mod drills;
 mod durability;
 mod etcdctl;
 mod harness;
+mod panics;
 mod refusals;

@@ -12,7 +12,12 @@ mod offline;
 mod serve;
 mod urls;
 
-use std::{ffi::OsString, io::IsTerminal, process::ExitCode, sync::Arc};
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::{Parser, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
@@ -69,10 +74,49 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// One paragraph on one line, however its parts were written.
+/// An error as a paragraph: place, what happened, and, where the system refused, what to do about it. Errors of the
+/// store's own making say that themselves.
+fn paragraph(error: &(dyn std::error::Error + 'static)) -> String {
+    let said = error.to_string();
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let refused = causes.find_map(|cause| cause.downcast_ref::<io::Error>());
+    match refused {
+        Some(refused) if !said.ends_with('.') => format!("{said}. {}", remedy(refused.kind())),
+        _ => said,
+    }
+}
+
+fn remedy(kind: io::ErrorKind) -> &'static str {
+    use io::ErrorKind::{
+        IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,
+    };
+    match kind {
+        NotFound => "Check the path: something on it does not exist.",
+        NotADirectory | IsADirectory => "Check the path: a folder and a file are mixed up on it.",
+        PermissionDenied | ReadOnlyFilesystem => {
+            "Give the user that runs squalld the right to read and write there."
+        }
+        StorageFull => "Make room on that disk, then start again: nothing that was acknowledged is lost.",
+        _ => "Mend what the system complains of, then start again: nothing that was acknowledged is lost.",
+    }
+}
+
+/// One paragraph on one line, however its parts were written. A path that two layers put before one message stands once.
 fn sentence(what: &str) -> String {
-    let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
-    if what.ends_with(['.', '!', '?']) { what } else { format!("{what}.") }
+    let mut line = String::new();
+    for part in what.split_whitespace().collect::<Vec<_>>().join(" ").split(": ") {
+        if !line.is_empty() {
+            if part.len() > 3 && line.ends_with(part) {
+                continue;
+            }
+            line.push_str(": ");
+        }
+        line.push_str(part);
+    }
+    if !line.ends_with(['.', '!', '?']) {
+        line.push('.');
+    }
+    line
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -103,4 +147,39 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     // Connections to peers that do not answer must not hold up the exit.
     runtime.shutdown_background();
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_says_a_path_once_and_ends() {
+        let cases = [
+            ("reading /x/y: /x/y: No such file", "reading /x/y: No such file."),
+            ("listening on a:1: in use. Choose", "listening on a:1: in use. Choose."),
+            ("two\n  lines", "two lines."),
+            ("a: b: a: b.", "a: b: a: b."),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(sentence(given), expected);
+        }
+    }
+
+    #[test]
+    fn the_systems_refusals_come_with_a_remedy() {
+        let refusal = |kind: io::ErrorKind| crate::server::StartError::Io {
+            dir: "/d".into(),
+            source: io::Error::new(kind, "/d/member: the system's words"),
+        };
+        let full = paragraph(&refusal(io::ErrorKind::StorageFull));
+        assert_eq!(
+            full,
+            "data folder /d: /d/member: the system's words. Make room on that disk, then start again: nothing that was \
+             acknowledged is lost."
+        );
+        assert!(paragraph(&refusal(io::ErrorKind::PermissionDenied)).contains("the right to read and write"));
+        let own = crate::server::StartError::Locked("/d".into());
+        assert_eq!(paragraph(&own), own.to_string());
+    }
 }

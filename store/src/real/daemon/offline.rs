@@ -3,6 +3,7 @@
 use super::{
     Failure, env,
     flags::{RestoreFlags, StatusFlags, WriteOut},
+    paragraph,
 };
 use crate::offline::{OfflineError, RestoreOptions, snapshot_restore, snapshot_status};
 
@@ -55,6 +56,6 @@ pub(super) async fn status(flags: StatusFlags) -> Result<(), Failure> {
 fn failure(error: OfflineError) -> Failure {
     match error {
         OfflineError::Options(what) => Failure::Usage(what),
-        other => Failure::Failed(other.to_string()),
+        other => Failure::Failed(paragraph(&other)),
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Failure, env};
+use super::{Failure, env, paragraph};
 use crate::{
     Config,
     server::{self, Exit, Server},
@@ -21,7 +21,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
             return Ok(());
         }
     };
-    let server = started.map_err(|error| Failure::Failed(error.to_string()))?;
+    let server = started.map_err(|error| Failure::Failed(paragraph(&error)))?;
     tracing::info!(
         member = format!("{:x}", server.member_id().0),
         cluster = format!("{:x}", server.cluster_id().0),

@@ -36,10 +36,7 @@ impl Net for TcpNet {
         router: Router,
     ) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
         Box::pin(async move {
-            let listener = listener::TcpListener::bind(address, router)
-                .await
-                .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
-            Ok(Box::new(listener) as Box<dyn Listener>)
+            Ok(Box::new(listener::TcpListener::bind(address, router).await?) as Box<dyn Listener>)
         })
     }
 
