@@ -731,3 +731,6 @@ fn step(audit: &mut Audit, now: At, step: NetStep, id: ConnId, conn: &Conn, side
     let (from, to) = (conn.nodes[side as usize], conn.nodes[side.other() as usize]);
     audit.record(now, Event::Net { step, conn: id.0, from, to });
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use std::{process::Command, time::Duration};
 use bytes::Bytes;
 
 use super::kit::{call, channel, idle_node, ms, run, serve_kit, sound};
+use crate::world::{NodeId, World};
 
 /// Processor time of this process, in seconds: the machine may be shared. The simulation interposes clocks only on its
 /// own threads, and this is read outside of it.
@@ -73,5 +74,98 @@ fn empty_runs() {
             sound(run(seed, |world| async move { world.sleep(ms(1)).await }));
         }
         2000.0
+    });
+}
+
+/// Five members of the real store, and nobody else.
+fn cluster(world: &World) -> Vec<NodeId> {
+    let names: Vec<String> = (1..=5).map(|number| format!("m{number}")).collect();
+    let initial: Vec<_> = names.iter().map(|name| (name.clone(), format!("http://{name}:2380"))).collect();
+    let members: Vec<_> = names.iter().map(|name| world.add_node(name)).collect();
+    for member in &members {
+        let initial = initial.clone();
+        world.start(*member, move |process| {
+            let name = process.node.name();
+            let config = squall_store::Config {
+                name: name.to_owned(),
+                data_dir: "data".into(),
+                listen_client: vec![format!("{name}:2379")],
+                advertise_client_urls: vec![format!("http://{name}:2379")],
+                listen_peer: vec![format!("{name}:2380")],
+                advertise_peer_urls: vec![format!("http://{name}:2380")],
+                initial_cluster: initial.clone(),
+                ..squall_store::Config::default()
+            };
+            Box::pin(async move {
+                let server = squall_store::server::start(config, process.env.clone()).await;
+                let server = server.map_err(|error| error.to_string())?;
+                server.stopped().await;
+                Ok(())
+            })
+        });
+    }
+    members
+}
+
+fn counted(what: &str, seconds: f64, counters: &crate::world::Counters) {
+    let mut line = format!("{what}, a simulated second:");
+    for (name, count) in counters {
+        line += &format!(" {name} {:.0}", *count as f64 / seconds);
+    }
+    println!("{line}");
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn idle_cluster() {
+    const SECONDS: u64 = 3000;
+    measured("simulated second of an idle 5-member cluster", || {
+        let finished = run(1, |world| async move {
+            cluster(&world);
+            world.sleep(Duration::from_secs(SECONDS)).await;
+        });
+        counted("idle", SECONDS as f64, &finished.counters);
+        sound(finished);
+        SECONDS as f64
+    });
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn loaded_cluster() {
+    use squall_store::proto::etcdserverpb::{PutRequest, kv_client::KvClient};
+    const SECONDS: u64 = 100;
+    measured("put, 16 clients at 200 a second together, 5 members", || {
+        let finished = run(1, |world| async move {
+            cluster(&world);
+            world.sleep(Duration::from_secs(5)).await;
+            let done = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+            for number in 0..16 {
+                let (_, env) = idle_node(&world, &format!("c{number}"));
+                let kv = env.net.dial(&format!("m{}:2379", number % 5 + 1), Default::default());
+                let done = done.clone();
+                let clock = env.clock.clone();
+                let client = async move {
+                    let mut kv = KvClient::new(kv);
+                    let mut ticker = clock.ticker(ms(80));
+                    loop {
+                        ticker.tick().await;
+                        let request = PutRequest {
+                            key: vec![number].into(),
+                            value: vec![1; 64].into(),
+                            ..Default::default()
+                        };
+                        if kv.put(request).await.is_ok() {
+                            done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        }
+                    }
+                };
+                env.tasks.spawn("client", Box::pin(client)).detach();
+            }
+            world.sleep(Duration::from_secs(SECONDS)).await;
+            done.load(std::sync::atomic::Ordering::Relaxed) as f64
+        });
+        counted("loaded", SECONDS as f64, &finished.counters);
+        sound(finished)
     });
 }
