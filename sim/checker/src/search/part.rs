@@ -11,9 +11,11 @@
 //! and a key is the window's place, its bits, the used ambiguous operations and the state.
 
 use super::memo::Memo;
+use super::table::{FixedHasher, IdTable};
 use super::transitions::{Class, ClassId, StateId, Transitions};
 use crate::model::{Model, Operation, Outcome};
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 const NONE: u32 = u32::MAX;
 /// How far ahead the search looks for a read-only operation that must become legal, in calls and returns.
@@ -144,37 +146,39 @@ impl<'h, M: Model> PartSearch<'h, M> {
         max_states: usize,
         memo_bytes: usize,
     ) -> Self {
-        let mut class_ids: BTreeMap<usize, ClassId> = BTreeMap::new();
-        let classes = classify(operations, part, &mut class_ids);
+        let (classes, class_of) = classify(operations, part);
         let Ranked { calls, ret_ranks, call_ranks } = rank(operations, part);
 
         let mut completed: Vec<Completed> = Vec::with_capacity(part.len());
         let mut ambiguous: BTreeMap<ClassId, Vec<(usize, u32)>> = BTreeMap::new();
         let mut members = vec![0u32; classes.len()];
-        for &op in &calls {
-            let class = class_ids[&op];
+        let mut completed_calls: Vec<u32> = Vec::with_capacity(part.len());
+        for &place in &calls {
+            let op = part[place];
+            let class = class_of[place];
             let operation = &operations[op];
             match &operation.outcome {
                 Outcome::Ok(output) => {
                     members[class as usize] += 1;
+                    completed_calls.push(call_ranks[place]);
                     completed.push(Completed {
                         op,
                         class,
                         read_only: model.is_read_only(&operation.input, Some(output)),
                         has_twin: false,
-                        ret_rank: ret_ranks[&op],
+                        ret_rank: ret_ranks[place],
                         calls_before_ret: 0,
                     });
                 }
                 // One that changes nothing need never be taken (k).
                 Outcome::Info if !model.is_read_only(&operation.input, None) => {
-                    ambiguous.entry(class).or_default().push((op, call_ranks[&op]));
+                    ambiguous.entry(class).or_default().push((op, call_ranks[place]));
                 }
                 Outcome::Info | Outcome::Fail => {}
             }
         }
         let n = completed.len();
-        let (next, previous) = link(&mut completed, &call_ranks);
+        let (next, previous) = link(&mut completed, &completed_calls);
         for op in &mut completed {
             op.has_twin = members[op.class as usize] > 1;
         }
@@ -605,18 +609,16 @@ impl<'h, M: Model> PartSearch<'h, M> {
     }
 }
 
-/// Groups the part's operations by input and output, in order of first appearance.
+/// Groups the part's operations by input and output, in order of first appearance: the classes, and that of each
+/// operation by its place in the part.
 fn classify<'h, I, O>(
     operations: &'h [Operation<I, O>],
     part: &[usize],
-    class_of: &mut BTreeMap<usize, ClassId>,
-) -> Vec<Class<'h, I, O>>
+) -> (Vec<Class<'h, I, O>>, Vec<ClassId>)
 where
-    I: Eq + std::hash::Hash,
-    O: Eq + std::hash::Hash,
+    I: Eq + Hash,
+    O: Eq + Hash,
 {
-    use super::table::{FixedHasher, IdTable};
-    use std::hash::{Hash, Hasher};
     let hash_of = |class: &Class<'h, I, O>| {
         let mut hasher = FixedHasher::default();
         class.input.hash(&mut hasher);
@@ -624,6 +626,7 @@ where
         hasher.finish()
     };
     let mut classes: Vec<Class<'h, I, O>> = Vec::new();
+    let mut class_of = Vec::with_capacity(part.len());
     let mut table = IdTable::default();
     for &op in part {
         let class = Class { input: &operations[op].input, output: operations[op].output() };
@@ -641,52 +644,60 @@ where
                 id
             }
         };
-        class_of.insert(op, id);
+        class_of.push(id);
     }
-    classes
+    (classes, class_of)
 }
 
+/// The order of calls and returns. Operations are named by their place in the part.
 struct Ranked {
     /// Operations that are not failed, in order of call.
     calls: Vec<usize>,
-    call_ranks: BTreeMap<usize, u32>,
-    ret_ranks: BTreeMap<usize, u32>,
+    /// By place; of no meaning for failed operations.
+    call_ranks: Vec<u32>,
+    /// By place; of no meaning for any but completed operations.
+    ret_ranks: Vec<u32>,
 }
 
-/// Orders calls and returns. At one instant calls come first: those who meet there are concurrent.
+/// Orders calls and returns. At one instant calls come first: those who meet there are concurrent. Equal events are
+/// ordered by the operations' places in the history, which makes the blamed operation one.
 fn rank<I, O>(operations: &[Operation<I, O>], part: &[usize]) -> Ranked {
-    let mut events: Vec<(u64, bool, usize)> = Vec::with_capacity(part.len() * 2);
-    for &op in part {
+    let mut events: Vec<(u64, bool, usize, usize)> = Vec::with_capacity(part.len() * 2);
+    for (place, &op) in part.iter().enumerate() {
         let operation = &operations[op];
         match (&operation.outcome, operation.ret) {
             (Outcome::Fail, _) => {}
             (Outcome::Ok(_), Some(ret)) => {
-                events.push((operation.call, false, op));
-                events.push((ret, true, op));
+                events.push((operation.call, false, op, place));
+                events.push((ret, true, op, place));
             }
-            _ => events.push((operation.call, false, op)),
+            _ => events.push((operation.call, false, op, place)),
         }
     }
     events.sort_unstable();
-    let mut ranked = Ranked { calls: Vec::new(), call_ranks: BTreeMap::new(), ret_ranks: BTreeMap::new() };
-    for (rank, (_, is_return, op)) in events.into_iter().enumerate() {
+    let mut ranked = Ranked {
+        calls: Vec::with_capacity(part.len()),
+        call_ranks: vec![0; part.len()],
+        ret_ranks: vec![0; part.len()],
+    };
+    for (rank, (_, is_return, _, place)) in events.into_iter().enumerate() {
         if is_return {
-            ranked.ret_ranks.insert(op, rank as u32);
+            ranked.ret_ranks[place] = rank as u32;
         } else {
-            ranked.calls.push(op);
-            ranked.call_ranks.insert(op, rank as u32);
+            ranked.calls.push(place);
+            ranked.call_ranks[place] = rank as u32;
         }
     }
     ranked
 }
 
 /// Builds the list of calls and returns, and counts the calls before each return.
-fn link(completed: &mut [Completed], call_ranks: &BTreeMap<usize, u32>) -> (Vec<u32>, Vec<u32>) {
+fn link(completed: &mut [Completed], call_ranks: &[u32]) -> (Vec<u32>, Vec<u32>) {
     let n = completed.len() as u32;
     let (head, tail) = (2 * n, 2 * n + 1);
     let mut nodes: Vec<(u32, u32)> = Vec::with_capacity(2 * n as usize);
     for (at, op) in completed.iter().enumerate() {
-        nodes.push((call_ranks[&op.op], at as u32));
+        nodes.push((call_ranks[at], at as u32));
         nodes.push((op.ret_rank, n + at as u32));
     }
     nodes.sort_unstable();
