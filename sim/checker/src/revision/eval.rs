@@ -447,7 +447,13 @@ impl<'a> Eval<'_, 'a> {
         let more = keys.len() > limit;
         if range.sort_target == SortTarget::Key {
             keys.truncate(limit);
-            self.compare_list(keys.into_iter(), &answer.kvs, range.keys_only)?;
+            if range.sort_order == SortOrder::Descend {
+                // Compared from the smallest key up, so that a difference is told by the key that it is about.
+                let answers: Vec<KeyValue> = answer.kvs.iter().rev().cloned().collect();
+                self.compare_list(keys.into_iter().rev(), &answers, range.keys_only)?;
+            } else {
+                self.compare_list(keys.into_iter(), &answer.kvs, range.keys_only)?;
+            }
         } else {
             // Etcd's sort is not stable: keys that tie may come in any order, and a limit may keep any of them.
             let wanted = keys.len().min(limit);

@@ -46,6 +46,8 @@ mod violation;
 mod witness;
 
 #[cfg(test)]
+mod mutation;
+#[cfg(test)]
 mod property;
 #[cfg(test)]
 pub(crate) mod random;
@@ -57,7 +59,7 @@ pub use search::Budgets;
 pub use violation::{Rule, Violation};
 pub use witness::{Step, Witness};
 
-use crate::history::{Event, OpId, RunHistory};
+use crate::history::{Break, Event, OpId, Operation, RunHistory};
 use prepare::{Input, Role};
 use search::Found;
 
@@ -120,19 +122,43 @@ fn watch(event: &Event) -> Option<&crate::history::WatchLine> {
     }
 }
 
+/// Judges part of a history that starts elsewhere than in an empty store, such as a [`Core`].
+///
+/// # Panics
+/// As [`check`].
+pub fn check_from(
+    start: &Start,
+    operations: &[Operation],
+    breaks: &[&Break],
+    dialect: Dialect,
+    budgets: &Budgets,
+) -> Verdict {
+    decide(Input { operations, breaks, watches: &[], start, dialect, drift_ppm: 0 }, budgets).0
+}
+
 fn check_input(input: Input<'_>, budgets: &Budgets) -> Verdict {
+    let (mut verdict, _) = decide(input, budgets);
+    if let Verdict::Invalid(violation) = &mut verdict {
+        violation.core = self::core::find(input, &violation.blamed, budgets);
+    }
+    verdict
+}
+
+/// The verdict without a core, and the steps that it took.
+fn decide(input: Input<'_>, budgets: &Budgets) -> (Verdict, u64) {
     let prepared = match prepare::prepare(input) {
         Ok(prepared) => prepared,
-        Err(conflict) => return Verdict::Invalid(Box::new(diagnose::layout(input, &conflict))),
+        Err(conflict) => return (Verdict::Invalid(Box::new(diagnose::layout(input, &conflict))), 0),
     };
     if let Some(conflict) = sweep::sweep(&prepared) {
-        return Verdict::Invalid(Box::new(diagnose::time(&prepared, conflict)));
+        return (Verdict::Invalid(Box::new(diagnose::time(&prepared, conflict))), 0);
     }
     let mut machine = search::Machine::new(&prepared, *budgets);
-    match machine.solve() {
+    let found = machine.solve();
+    let steps = machine.steps();
+    let verdict = match found {
         Found::Valid => {
             let witness = machine.witness();
-            let steps = machine.steps();
             drop(machine);
             if let Err(what) = witness::verify(&prepared, &witness) {
                 panic!("the witness of a valid history does not hold: {what}");
@@ -143,9 +169,10 @@ fn check_input(input: Input<'_>, budgets: &Budgets) -> Verdict {
         Found::OutOf(ran_out_of) => Verdict::Unknown(Unknown {
             ran_out_of,
             frontier: Box::new(diagnose::replay(&prepared, &machine.frontier)),
-            steps: machine.steps(),
+            steps,
         }),
-    }
+    };
+    (verdict, steps)
 }
 
 /// The acknowledged writes of revisions that a break did not keep.

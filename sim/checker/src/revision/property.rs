@@ -98,7 +98,32 @@ fn compare(seed: u64, dialect: Dialect) -> Option<bool> {
         Verdict::Unknown(unknown) => panic!("seed {seed}: {unknown:?}\n{}", lines(&history)),
     };
     assert_eq!(got, wanted, "seed {seed} {shape:?}: {verdict:?}\n{}", lines(&history));
+    if let Verdict::Invalid(violation) = &verdict {
+        core_holds(seed, &history, violation, dialect);
+    }
     Some(got)
+}
+
+/// A core is invalid itself, by the general search too, and valid without any one of its answers where it says so.
+fn core_holds(seed: u64, history: &RunHistory, violation: &Violation, dialect: Dialect) {
+    let Some(core) = &violation.core else { return };
+    let judge = |core: &Core| {
+        let operations = core.operations(&history.operations);
+        check_from(&core.start(), &operations, &[], dialect, &Budgets::default())
+    };
+    let verdict = judge(core);
+    assert!(matches!(verdict, Verdict::Invalid(_)), "seed {seed}: {core:?}: {verdict:?}\n{}", lines(history));
+    for place in 0..core.answered.len() {
+        let mut fewer = core.clone();
+        fewer.answered.remove(place);
+        let verdict = judge(&fewer);
+        let falls = matches!(verdict, Verdict::Valid(_));
+        assert!(
+            falls || !core.minimal,
+            "seed {seed}: {core:?} without {place}: {verdict:?}\n{}",
+            lines(history)
+        );
+    }
 }
 
 fn agree(dialect: Dialect, from: u64, cases: u64) {
