@@ -51,7 +51,8 @@ impl Core {
     /// The core as a history of its own, to be judged from [`Core::start`].
     pub fn operations(&self, of: &[Operation]) -> Vec<Operation> {
         let answered: Vec<bool> = of.iter().map(|operation| self.answered.contains(&operation.id)).collect();
-        reduced(of, &answered, self.elsewhere).0
+        let touched: Vec<Touched> = of.iter().map(Touched::of).collect();
+        reduced(of, &touched, &answered, self.elsewhere).0
     }
 
     /// Where it starts: an empty store.
@@ -60,31 +61,26 @@ impl Core {
     }
 }
 
-/// The keys from `lo` up to, but not including, `hi`; to the end without.
-struct Interval {
-    lo: Vec<u8>,
-    hi: Option<Vec<u8>>,
-}
+/// The keys from the first up to, but not including, the second; to the end without.
+type Interval = (Vec<u8>, Option<Vec<u8>>);
 
-impl Interval {
-    fn new(key: &Bytes, range_end: &Bytes) -> Interval {
-        let lo = key.as_slice().to_vec();
-        match range_end.as_slice() {
-            [] => Interval { hi: Some([key.as_slice(), &[0]].concat()), lo },
-            [0] if lo == [0] => Interval { lo: Vec::new(), hi: None },
-            [0] => Interval { lo, hi: None },
-            end => Interval { lo, hi: Some(end.to_vec()) },
-        }
-    }
-
-    fn overlaps(&self, other: &Interval) -> bool {
-        let below = |lo: &Vec<u8>, hi: &Option<Vec<u8>>| hi.as_ref().is_none_or(|hi| lo < hi);
-        below(&self.lo, &other.hi) && below(&other.lo, &self.hi)
+fn interval(key: &Bytes, range_end: &Bytes) -> Interval {
+    let lo = key.as_slice().to_vec();
+    match range_end.as_slice() {
+        [] => (lo, Some([key.as_slice(), &[0]].concat())),
+        [0] if lo == [0] => (Vec::new(), None),
+        [0] => (lo, None),
+        end => (lo, Some(end.to_vec())),
     }
 }
 
-/// What operations touch.
-#[derive(Default)]
+fn overlap(a: &Interval, b: &Interval) -> bool {
+    let below = |lo: &Vec<u8>, hi: &Option<Vec<u8>>| hi.as_ref().is_none_or(|hi| lo < hi);
+    below(&a.0, &b.1) && below(&b.0, &a.1)
+}
+
+/// What operations touch. Its intervals are few: one that lies within another is left out.
+#[derive(Clone, Default)]
 struct Touched {
     keys: Vec<Interval>,
     leases: bool,
@@ -92,17 +88,39 @@ struct Touched {
 }
 
 impl Touched {
+    fn of(operation: &Operation) -> Touched {
+        let mut touched = Touched::default();
+        touched.add(&operation.op);
+        touched
+    }
+
+    fn add_keys(&mut self, new: Interval) {
+        let within = |a: &Interval, b: &Interval| {
+            a.0 >= b.0 && (b.1.is_none() || a.1.as_ref().is_some_and(|hi| Some(hi) <= b.1.as_ref()))
+        };
+        if !self.keys.iter().any(|known| within(&new, known)) {
+            self.keys.retain(|known| !within(known, &new));
+            self.keys.push(new);
+        }
+    }
+
+    fn merge(&mut self, other: &Touched) {
+        other.keys.iter().for_each(|keys| self.add_keys(keys.clone()));
+        self.leases |= other.leases;
+        self.compaction |= other.compaction;
+    }
+
     fn add(&mut self, op: &Op) {
         match op {
             Op::Range(range) => {
-                self.keys.push(Interval::new(&range.key, &range.range_end));
+                self.add_keys(interval(&range.key, &range.range_end));
                 self.compaction |= range.revision.0 > 0;
             }
             Op::Put(put) => {
-                self.keys.push(Interval::new(&put.key, &Bytes::default()));
+                self.add_keys(interval(&put.key, &Bytes::default()));
                 self.leases |= !put.lease.is_none();
             }
-            Op::DeleteRange(delete) => self.keys.push(Interval::new(&delete.key, &delete.range_end)),
+            Op::DeleteRange(delete) => self.add_keys(interval(&delete.key, &delete.range_end)),
             Op::Txn(txn) => self.add_txn(txn),
             Op::Compact(_) => self.compaction = true,
             Op::LeaseGrant(_) | Op::LeaseRevoke(_) => self.leases = true,
@@ -111,7 +129,9 @@ impl Touched {
     }
 
     fn add_txn(&mut self, txn: &Txn) {
-        self.keys.extend(txn.compares.iter().map(|compare| Interval::new(&compare.key, &compare.range_end)));
+        for compare in &txn.compares {
+            self.add_keys(interval(&compare.key, &compare.range_end));
+        }
         for op in txn.success.iter().chain(&txn.failure) {
             match op {
                 RequestOp::Range(range) => self.add(&Op::Range(range.clone())),
@@ -125,33 +145,33 @@ impl Touched {
     fn overlaps(&self, other: &Touched) -> bool {
         (self.leases && other.leases)
             || (self.compaction && other.compaction)
-            || self.keys.iter().any(|key| other.keys.iter().any(|other| key.overlaps(other)))
+            || self.keys.iter().any(|key| other.keys.iter().any(|other| overlap(key, other)))
     }
 }
 
 /// The operations that are left when only these answers count, and which of them are open.
-fn reduced(operations: &[Operation], answered: &[bool], elsewhere: bool) -> (Vec<Operation>, Vec<OpId>) {
-    let touches = |operation: &Operation| {
-        let mut touched = Touched::default();
-        touched.add(&operation.op);
-        touched
-    };
+fn reduced(
+    operations: &[Operation],
+    touched: &[Touched],
+    answered: &[bool],
+    elsewhere: bool,
+) -> (Vec<Operation>, Vec<OpId>) {
     // A write that stays, though open, brings its own keys in: whether it took effect may depend on them.
     let mut kept: Vec<bool> = answered.to_vec();
     let mut reach = Touched::default();
-    for (operation, _) in operations.iter().zip(answered).filter(|(_, answered)| **answered) {
-        reach.add(&operation.op);
-    }
-    let all: Vec<Touched> = operations.iter().map(touches).collect();
+    touched
+        .iter()
+        .zip(answered)
+        .filter(|(_, answered)| **answered)
+        .for_each(|(touched, _)| reach.merge(touched));
     loop {
         let mut grew = false;
         for (place, operation) in operations.iter().enumerate() {
             let open = !kept[place] && operation.op.may_change() && operation.outcome != Outcome::Fail;
-            // Whatever hangs on a lease may go with it, so that leases bring in all that use them.
-            if open && (!elsewhere || all[place].overlaps(&reach)) {
+            if open && (!elsewhere || touched[place].overlaps(&reach)) {
                 kept[place] = true;
                 grew = true;
-                reach.add(&operation.op);
+                reach.merge(&touched[place]);
             }
         }
         if !grew {
@@ -174,6 +194,7 @@ fn reduced(operations: &[Operation], answered: &[bool], elsewhere: bool) -> (Vec
 
 struct Finder<'a> {
     input: Input<'a>,
+    touched: Vec<Touched>,
     budgets: Budgets,
     checks: u32,
     work: u64,
@@ -195,11 +216,11 @@ impl Finder<'_> {
             return Tried::Open;
         }
         self.checks -= 1;
-        let (operations, _) = reduced(self.input.operations, answered, self.elsewhere);
+        let (operations, _) = reduced(self.input.operations, &self.touched, answered, self.elsewhere);
         let start = Start { elsewhere: self.elsewhere, ..Start::default() };
         let input = Input { operations: &operations, start: &start, ..self.input };
-        let steps = (operations.len() as u64 * 20 + 20_000).min(self.work);
-        self.work = self.work.saturating_sub(self.input.operations.len() as u64);
+        let steps = (operations.len() as u64 * 4 + 2_000).min(self.work);
+        self.work = self.work.saturating_sub(self.input.operations.len() as u64 * 4);
         match decide(input, &Budgets { steps, ..self.budgets }) {
             (Verdict::Invalid(_), steps) => {
                 self.work = self.work.saturating_sub(steps);
@@ -218,27 +239,38 @@ impl Finder<'_> {
 }
 
 /// Steps that all checks for one explanation may take together.
-const WORK: u64 = 20_000_000;
+const WORK: u64 = 1_000_000;
+
+/// Histories beyond this many operations are not reduced: the blamed operations must do.
+const LONGEST: usize = 100_000;
 
 /// Looks for a core around the blamed operations. None where no reduced history was shown to be invalid.
 pub(super) fn find(input: Input<'_>, blamed: &[OpId], budgets: &Budgets) -> Option<Core> {
     let operations = input.operations;
-    let mut finder =
-        Finder { input, budgets: *budgets, checks: budgets.explain_checks, work: WORK, elsewhere: true };
+    if operations.len() > LONGEST {
+        return None;
+    }
+    let touched = operations.iter().map(Touched::of).collect();
+    let mut finder = Finder {
+        input,
+        touched,
+        budgets: *budgets,
+        checks: budgets.explain_checks,
+        work: WORK,
+        elsewhere: true,
+    };
     let counts = |operation: &Operation| operation.is_ok() || operation.fact().is_some();
     let of_blamed: Vec<bool> = operations.iter().map(|op| blamed.contains(&op.id) && counts(op)).collect();
     let mut reach = Touched::default();
-    for (operation, _) in operations.iter().zip(&of_blamed).filter(|(_, blamed)| **blamed) {
-        reach.add(&operation.op);
-    }
-    let near = |operation: &Operation| {
-        let mut touched = Touched::default();
-        touched.add(&operation.op);
-        counts(operation) && touched.overlaps(&reach)
-    };
+    let pairs = finder.touched.iter().zip(&of_blamed);
+    pairs.filter(|(_, blamed)| **blamed).for_each(|(touched, _)| reach.merge(touched));
+    let near = |(operation, touched): (&Operation, &Touched)| counts(operation) && touched.overlaps(&reach);
     // Outwards: the blamed; what touches the same; everything.
-    let rings: [Vec<bool>; 3] =
-        [of_blamed.clone(), operations.iter().map(near).collect(), operations.iter().map(counts).collect()];
+    let rings: [Vec<bool>; 3] = [
+        of_blamed.clone(),
+        operations.iter().zip(&finder.touched).map(near).collect(),
+        operations.iter().map(counts).collect(),
+    ];
     let mut first = rings.iter().find(|ring| finder.stands(ring) == Tried::Stands);
     if first.is_none() {
         // A revision that nobody can have made is no violation where others may have made it.
@@ -274,7 +306,7 @@ pub(super) fn find(input: Input<'_>, blamed: &[OpId], budgets: &Budgets) -> Opti
             _ => chunk = (chunk / 2).max(1),
         }
     }
-    let (_, open) = reduced(operations, &answered, finder.elsewhere);
+    let (_, open) = reduced(operations, &finder.touched, &answered, finder.elsewhere);
     let ids = operations.iter().zip(&answered).filter(|(_, answered)| **answered).map(|(op, _)| op.id);
     Some(Core { answered: ids.collect(), open, minimal, elsewhere: finder.elsewhere })
 }

@@ -50,9 +50,9 @@ pub struct Budgets {
 }
 
 impl Default for Budgets {
-    /// 100 million steps, 512 MiB, 2 million remembered configurations, 2,000 checks for an explanation.
+    /// 100 million steps, 512 MiB, 2 million remembered configurations, 500 checks for an explanation.
     fn default() -> Self {
-        Budgets { steps: 100_000_000, memory_bytes: 512 << 20, memo_entries: 2_000_000, explain_checks: 2000 }
+        Budgets { steps: 100_000_000, memory_bytes: 512 << 20, memo_entries: 2_000_000, explain_checks: 500 }
     }
 }
 
