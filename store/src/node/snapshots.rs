@@ -63,6 +63,11 @@ impl Node {
         self.snapshot_index = mark.index;
         self.env.probe.emit(ProbeEvent::SnapshotSaved { index: Index(mark.index) });
         self.wal.release_to(Index(mark.index)).await.map_err(wal_failed)?;
+        // Snapshots that arrived too late to be of use.
+        let snap_dir = self.config.snap_dir();
+        remove_files(&*self.env.files, &snap_dir, mark.index)
+            .await
+            .map_err(|error| Halt::Failed(format!("snapshots in {}: {error}", snap_dir.display())))?;
         // A member that is taking a snapshot will need the entries after it.
         if self.snapshots_in_flight == 0 {
             self.raft.mut_store().compact(mark.index.saturating_sub(self.config.snapshot_catchup_entries));

@@ -26,7 +26,14 @@ pub(crate) struct PeerService {
     hub: Arc<Hub>,
     shared: Arc<Shared>,
     snap_dir: PathBuf,
-    receiving: Arc<tokio::sync::Mutex<()>>,
+    receiving: Arc<Receiving>,
+}
+
+/// Snapshots on their way here: one at a time.
+#[derive(Default)]
+struct Receiving {
+    turn: tokio::sync::Mutex<()>,
+    superseded: tokio::sync::Notify,
 }
 
 impl PeerService {
@@ -121,18 +128,22 @@ impl Peer for PeerService {
         let index = message.get_snapshot().get_metadata().index;
         let failed = |error| Status::internal(format!("squall: snapshot {index}: {error}"));
 
-        // One at a time: two could be the same file.
-        let Ok(_turn) = self.receiving.try_lock() else {
-            return Err(Status::unavailable("squall: another snapshot is on its way here"));
-        };
+        // One at a time, since two could be the same file; the later one is the one that a leader still cares for.
+        self.receiving.superseded.notify_waiters();
+        let _turn = self.receiving.turn.lock().await;
+        let mut superseded = std::pin::pin!(self.receiving.superseded.notified());
+        superseded.as_mut().enable();
         let path = snapshot_path(&self.snap_dir, index);
         let env = &self.hub.env;
         let mut receiver =
             snapshot::Receiver::create(env.files.clone(), &path, u64::MAX).await.map_err(failed)?;
         loop {
-            let chunk = timeout(&*env.clock, SNAPSHOT_PATIENCE, chunks.message()).await;
-            let chunk = chunk
-                .map_err(|_| Status::deadline_exceeded("squall: the snapshot's transfer stands still"))?;
+            let chunk = tokio::select! { biased;
+                () = &mut superseded => return Err(Status::aborted("squall: a later snapshot took this one's place")),
+                chunk = timeout(&*env.clock, SNAPSHOT_PATIENCE, chunks.message()) => {
+                    chunk.map_err(|_| Status::deadline_exceeded("squall: the snapshot's transfer stands still"))?
+                }
+            };
             let Some(chunk) = chunk? else { break };
             self.hub.heard(from);
             receiver.append(chunk.data).await.map_err(failed)?;
