@@ -209,12 +209,19 @@ pub fn etcd_label(operation: &Operation) -> String {
                 let branch = if answer.succeeded { &txn.success } else { &txn.failure };
                 let done =
                     branch.iter().zip(&answer.responses).map(|(op, answer)| request_words(op, Some(answer)));
-                let which = if answer.succeeded { "then" } else { "else" };
-                format!("txn if {} {which} {}", compares(txn), done.collect::<Vec<_>>().join("; "))
+                let done = done.collect::<Vec<_>>().join("; ");
+                match answer.succeeded {
+                    true if txn.compares.is_empty() => format!("txn: {done}"),
+                    true => format!("txn if {} then {done}", compares(txn)),
+                    false => format!("txn if {} else {done}", compares(txn)),
+                }
             }
             _ => {
                 let done: Vec<String> = txn.success.iter().map(|op| request_words(op, None)).collect();
-                format!("txn if {} then {}", compares(txn), done.join("; "))
+                match txn.compares.is_empty() {
+                    true => format!("txn: {}", done.join("; ")),
+                    false => format!("txn if {} then {}", compares(txn), done.join("; ")),
+                }
             }
         },
         Op::Compact(compact) => format!("compact {}", compact.revision),
@@ -256,9 +263,6 @@ fn range_words(range: &Range, answer: Option<&crate::history::RangeResult>) -> S
 }
 
 fn compares(txn: &Txn) -> String {
-    if txn.compares.is_empty() {
-        return "true".to_owned();
-    }
     let mut keys: Vec<String> = txn.compares.iter().map(|compare| compare.key.to_string()).collect();
     keys.dedup();
     keys.join(", ")
