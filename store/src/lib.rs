@@ -30,6 +30,7 @@ pub mod seam;
 pub mod server;
 pub mod snapshot;
 pub mod wal;
+mod watch;
 
 #[cfg(madsim)]
 pub use config::PlantedBug;

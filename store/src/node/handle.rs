@@ -67,7 +67,7 @@ impl Handle {
     /// # Errors
     /// `Stopped`.
     pub(crate) async fn ready(&self) -> Result<(), Refusal> {
-        if *self.0.shared.ready.borrow() {
+        if self.0.shared.ready.get() {
             return Ok(());
         }
         let mut ready = self.0.shared.ready.subscribe();

@@ -3,10 +3,12 @@
 use std::sync::{Mutex, MutexGuard};
 
 use squall_core::{ClusterId, Index, MemberId, State, Term};
-use tokio::sync::watch;
 
 use super::Mark;
-use crate::seam::{Monotonic, Role};
+use crate::{
+    seam::{Monotonic, Role},
+    watch,
+};
 
 /// Shared by the loop, which writes, and the API, which reads. No lock is held over an await.
 pub(crate) struct Shared {

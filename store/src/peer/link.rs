@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use squall_core::MemberId;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tonic::{Request, metadata::MetadataMap};
 
 use super::{
@@ -23,6 +23,7 @@ use crate::{
     node::Input,
     proto::squall::peer::{MessageBatch, peer_client::PeerClient},
     seam::{Channel, DialOptions, Env},
+    watch,
 };
 
 /// The lanes to one peer. Dropping it lets what is queued be sent, for a short while.

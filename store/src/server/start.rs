@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use squall_core::{ClusterId, MemberId};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{StartError, data};
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     peer::{Hub, PeerService},
     proto::squall::peer::peer_server::PeerServer,
     seam::{DirLock, Engine, Env, Listener, ProbeEvent, Router, Task, timeout},
+    watch,
 };
 
 /// Pause before a member tries again to publish its name.
@@ -149,7 +150,7 @@ impl Server {
     pub async fn stopped(&self) -> Exit {
         let mut exit = self.exit.clone();
         match exit.wait_for(Option::is_some).await {
-            Ok(exit) => exit.clone().expect("waited for"),
+            Ok(exit) => exit.expect("waited for"),
             Err(_) => Exit::Failed("the node's task is gone".into()),
         }
     }

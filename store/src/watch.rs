@@ -1,0 +1,238 @@
+//! A value that tasks watch: the deterministic stand-in for `tokio::sync::watch`.
+//!
+//! tokio's own spreads its waiters over eight lists and picks one by a generator that is seeded from a counter of the
+//! whole process. So the tasks that wait for one change wake in an order that depends on what ran in the process before:
+//! the second run of a seed differed from the first. Here waiters stand in one queue, in the order in which they came.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Changes the value.
+#[derive(Debug)]
+pub(crate) struct Sender<T>(Arc<Shared<T>>);
+
+/// Sees the value, and waits for changes.
+#[derive(Debug)]
+pub(crate) struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+    /// The change that was seen last.
+    seen: u64,
+}
+
+/// The sender is gone: the value changes no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+#[derive(Debug)]
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    value: T,
+    changes: u64,
+    closed: bool,
+}
+
+impl<T> Shared<T> {
+    /// Nothing is called with the lock held but the closures below, which only compare and replace.
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A value with one watcher.
+pub(crate) fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
+    let sender = Sender::new(value);
+    let receiver = sender.subscribe();
+    (sender, receiver)
+}
+
+impl<T> Sender<T> {
+    /// A value without watchers.
+    pub(crate) fn new(value: T) -> Self {
+        let state = Mutex::new(State { value, changes: 0, closed: false });
+        Sender(Arc::new(Shared { state, changed: Notify::new() }))
+    }
+
+    /// A watcher that has seen the value as it is now.
+    pub(crate) fn subscribe(&self) -> Receiver<T> {
+        Receiver { shared: self.0.clone(), seen: self.0.lock().changes }
+    }
+
+    /// Puts another value in place, and wakes whoever waits.
+    pub(crate) fn send_replace(&self, value: T) {
+        self.send_if_modified(|old| {
+            *old = value;
+            true
+        });
+    }
+
+    /// Lets `modify` change the value, and wakes whoever waits if it says that it did.
+    pub(crate) fn send_if_modified(&self, modify: impl FnOnce(&mut T) -> bool) {
+        let mut state = self.0.lock();
+        if modify(&mut state.value) {
+            state.changes += 1;
+            drop(state);
+            self.0.changed.notify_waiters();
+        }
+    }
+}
+
+impl<T: Clone> Sender<T> {
+    /// The value as it is now.
+    pub(crate) fn get(&self) -> T {
+        self.0.lock().value.clone()
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.changed.notify_waiters();
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        Receiver { shared: self.shared.clone(), seen: self.seen }
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Takes the value as it is now for seen.
+    pub(crate) fn mark_unchanged(&mut self) {
+        self.seen = self.shared.lock().changes;
+    }
+
+    /// Waits until the value is another than the one that was seen. Cancel safe.
+    ///
+    /// # Errors
+    /// The sender is gone, and nothing changed since.
+    pub(crate) async fn changed(&mut self) -> Result<(), Closed> {
+        loop {
+            // Made before the value is looked at: a change in between is not missed.
+            let notified = self.shared.changed.notified();
+            {
+                let state = self.shared.lock();
+                if state.changes != self.seen {
+                    self.seen = state.changes;
+                    return Ok(());
+                }
+                if state.closed {
+                    return Err(Closed);
+                }
+            }
+            notified.await;
+        }
+    }
+}
+
+impl<T: Clone> Receiver<T> {
+    /// Waits until the value is as `wanted`, and returns it. Cancel safe.
+    ///
+    /// # Errors
+    /// The sender is gone, and the value is not as wanted.
+    pub(crate) async fn wait_for(&mut self, wanted: impl Fn(&T) -> bool) -> Result<T, Closed> {
+        loop {
+            let notified = self.shared.changed.notified();
+            {
+                let state = self.shared.lock();
+                self.seen = state.changes;
+                if wanted(&state.value) {
+                    return Ok(state.value.clone());
+                }
+                if state.closed {
+                    return Err(Closed);
+                }
+            }
+            notified.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::pin::{Pin, pin};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll, Wake, Waker};
+
+    /// Notes the order in which wakers are called.
+    struct Noted {
+        me: usize,
+        order: Arc<Mutex<Vec<usize>>>,
+    }
+
+    impl Wake for Noted {
+        fn wake(self: Arc<Self>) {
+            self.order.lock().unwrap().push(self.me);
+        }
+    }
+
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn waiters_wake_in_the_order_in_which_they_came() {
+        // Many rounds, since chance would get a few right.
+        for _ in 0..20 {
+            let sender = Sender::new(0);
+            let order = Arc::new(Mutex::new(Vec::new()));
+            let mut receivers: Vec<_> = (0..20).map(|_| sender.subscribe()).collect();
+            let mut waits: Vec<_> =
+                receivers.iter_mut().map(|one| Box::pin(one.wait_for(|v| *v == 1))).collect();
+            for (me, wait) in waits.iter_mut().enumerate() {
+                let waker = Waker::from(Arc::new(Noted { me, order: order.clone() }));
+                assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+            sender.send_replace(1);
+            assert_eq!(*order.lock().unwrap(), (0..20).collect::<Vec<_>>());
+            for wait in &mut waits {
+                assert_eq!(poll(wait.as_mut()), Poll::Ready(Ok(1)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_is_seen_once_and_never_missed() {
+        let (sender, mut receiver) = channel(0);
+        assert!(poll(pin!(receiver.changed())).is_pending());
+        sender.send_replace(5);
+        assert_eq!(sender.get(), 5);
+        assert_eq!(poll(pin!(receiver.changed())), Poll::Ready(Ok(())));
+        assert!(poll(pin!(receiver.changed())).is_pending());
+        sender.send_if_modified(|_| false);
+        assert!(poll(pin!(receiver.changed())).is_pending());
+        sender.send_replace(6);
+        receiver.mark_unchanged();
+        assert!(poll(pin!(receiver.changed())).is_pending());
+        assert_eq!(poll(pin!(receiver.clone().wait_for(|v| *v == 6))), Poll::Ready(Ok(6)));
+    }
+
+    #[test]
+    fn who_waits_learns_that_the_sender_is_gone() {
+        let (sender, mut receiver) = channel(0);
+        let woken = Arc::new(AtomicUsize::new(0));
+        struct Count(Arc<AtomicUsize>);
+        impl Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let waker = Waker::from(Arc::new(Count(woken.clone())));
+        {
+            let mut wait = pin!(receiver.wait_for(|v| *v == 1));
+            assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            drop(sender);
+            assert_eq!(woken.load(Ordering::Relaxed), 1);
+            assert_eq!(poll(wait), Poll::Ready(Err(Closed)));
+        }
+        assert_eq!(poll(pin!(receiver.changed())), Poll::Ready(Err(Closed)));
+    }
+}
