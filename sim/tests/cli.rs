@@ -1,0 +1,196 @@
+//! The real binary, as a user meets it: exit codes, one paragraph for bad input, nothing half-done, and a run that can be
+//! replayed. What the command line does with results of every kind is tested inside the crate, against a runner that is
+//! no world.
+#![cfg(madsim)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn squall(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_squall"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("NO_COLOR")
+        .output()
+        .expect("the binary starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// A quiet scenario that takes a moment, and room for variations.
+const GOOD: &str = "\
+apiVersion: squall/v1
+kind: Scenario
+metadata: {name: good}
+spec:
+  cluster: {members: 3, snapshotCount: 100, snapshotCatchupEntries: 20, walSegmentBytes: 16384}
+  workloads: [{type: register, clients: 3, rate: 60}]
+  timeLimit: 6s
+  faults:
+    - {name: cut, at: 2s..3s, action: partition, selector: {role: leader}, duration: 2s}
+  final: {settle: 4s}
+";
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("good.yaml"), GOOD).unwrap();
+    folder
+}
+
+#[test]
+fn bad_input_gives_one_paragraph_and_exit_64() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    let variation = |name: &str, find: &str, put: &str| {
+        assert!(GOOD.contains(find), "{find}");
+        fs::write(
+            at(&format!("{name}.yaml")),
+            GOOD.replacen("name: good", &format!("name: {name}"), 1).replacen(find, put, 1),
+        )
+        .unwrap();
+    };
+    variation("unknown-key", "timeLimit: 6s", "timelimit: 6s");
+    variation("wrong-type", "members: 3", "members: few");
+    variation("duplicate-key", "timeLimit: 6s", "timeLimit: 6s\n  timeLimit: 7s");
+    variation("unknown-action", "action: partition", "action: partition-all");
+    variation("no-match", "selector: {role: leader}", "selector: {names: [m7]}");
+    variation("negative-duration", "duration: 2s", "duration: -2s");
+    fs::create_dir(at("empty")).unwrap();
+    fs::create_dir(at("damaged")).unwrap();
+    fs::write(at("damaged/run.json"), "{\"format\": 1, \"scena").unwrap();
+    for (arguments, part) in [
+        (&["run", "unknown-key.yaml"][..], "unknown-key.yaml:7:3: spec: unknown key `timelimit`"),
+        (&["run", "wrong-type.yaml"], "wrong-type.yaml:5:22: spec.cluster.members: expected a whole number"),
+        (&["run", "duplicate-key.yaml"], "duplicate-key.yaml:8:3: spec: the key `timeLimit` stands here"),
+        (&["run", "unknown-action.yaml"], "did you mean `partition`?"),
+        (&["run", "no-match.yaml"], "there is no member `m7`, expected `m1`, `m2` or `m3`"),
+        (&["run", "negative-duration.yaml"], "is negative"),
+        (&["run", "absent.yaml"], "absent.yaml: no such file or folder"),
+        (&["run", "empty"], "the folder holds no scenario"),
+        (&["replay", "damaged"], "damaged/run.json:1:20: the run folder is damaged"),
+        (&["replay", "absent"], "absent: no such file or folder"),
+        (&["check", "absent"], "absent: no such file or folder"),
+        (&["check", "good.yaml"], "good.yaml:1: not a history that I know"),
+        (&["run", "good.yaml", "--log", "=x="], "--log: `=x=` is no log filter"),
+    ] {
+        let output = squall(folder.path(), arguments);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}\n{out}{err}");
+        assert_eq!(out, "", "{arguments:?}: no half output");
+        assert!(err.contains(part), "{arguments:?}: {part} in {err}");
+        assert_eq!(err.lines().count(), 1, "{arguments:?}: one paragraph: {err}");
+        assert!(err.starts_with("squall: ") && !err.contains("panicked"), "{err}");
+    }
+    assert!(!at("reports").exists(), "nothing ran");
+}
+
+#[test]
+fn usage_errors_are_64_and_help_is_0() {
+    let folder = folder();
+    for (arguments, code) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["help", "run"], 0),
+        (&["list"], 0),
+        (&[], 64),
+        (&["fly"], 64),
+        (&["run"], 64),
+        (&["run", "good.yaml", "--seeds", "9..1"], 64),
+        (&["run", "good.yaml", "--jobs", "none"], 64),
+    ] {
+        let output = squall(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?} {}", text(&output.stderr));
+        let (loud, quiet) =
+            if code == 0 { (&output.stdout, &output.stderr) } else { (&output.stderr, &output.stdout) };
+        assert!(!loud.is_empty() && quiet.is_empty(), "{arguments:?}");
+    }
+}
+
+/// The one line of a JSON run, without the field that may differ.
+fn line(output: &Output) -> serde_json::Value {
+    let out = text(&output.stdout);
+    assert_eq!(out.lines().count(), 1, "{out}{}", text(&output.stderr));
+    let mut line: serde_json::Value = serde_json::from_str(&out).unwrap();
+    line.as_object_mut().unwrap().remove("wall_seconds").expect("it is there");
+    line
+}
+
+#[test]
+fn a_run_leaves_a_folder_that_replays_to_the_same_hash() {
+    let folder = folder();
+    let run = ["run", "good.yaml", "--seed", "7", "--format", "json", "--keep", "all"];
+    let first = squall(folder.path(), &run);
+    assert_eq!(first.status.code(), Some(0), "{}{}", text(&first.stdout), text(&first.stderr));
+    assert_eq!(text(&first.stderr), "");
+    let first = line(&first);
+    assert_eq!(first["run_dir"], "reports/runs/good/7");
+    assert_eq!(first["faults_injected"], serde_json::json!({"partition": 1}));
+    let whole = PathBuf::from("reports/runs/good/7");
+    for name in [
+        "history.jsonl",
+        "junit.xml",
+        "run.json",
+        "scenario.yaml",
+        "schedule.yaml",
+        "timeline.txt",
+        "trace.jsonl",
+    ] {
+        let size = fs::metadata(folder.path().join(&whole).join(name))
+            .unwrap_or_else(|e| panic!("{name}: {e}"))
+            .len();
+        assert!(size > 100, "{name} has {size} bytes");
+    }
+
+    let replayed = squall(folder.path(), &["replay", "reports/runs/good/7", "--strict", "--format", "json"]);
+    assert_eq!(replayed.status.code(), Some(0), "{}", text(&replayed.stderr));
+    assert_eq!(text(&replayed.stderr), "the same hash as in the run folder\n");
+    assert_eq!(line(&replayed), first);
+
+    // Another process, with logs and a second run for comparison: the same hash.
+    let logged = squall(
+        folder.path(),
+        &[
+            "run",
+            "good.yaml",
+            "--seed",
+            "7",
+            "--format",
+            "json",
+            "--log",
+            "debug",
+            "--check-determinism",
+            "--out",
+            "other",
+        ],
+    );
+    assert_eq!(logged.status.code(), Some(0));
+    assert_eq!(line(&logged)["audit_hash"], first["audit_hash"]);
+    let logs = text(&logged.stderr);
+    let stamped = |line: &&str| line.starts_with("good/7 ") && line.contains("s m1 ");
+    assert!(
+        logs.lines().any(|line| stamped(&line)),
+        "no line of m1 among {} lines of logs",
+        logs.lines().count()
+    );
+
+    let judged = squall(folder.path(), &["check", "reports/runs/good/7", "--format", "json"]);
+    assert_eq!(judged.status.code(), Some(0), "{}", text(&judged.stderr));
+    assert_eq!(line_of(&judged)["verdict"], "valid");
+
+    // Another build: a warning, then the verdict.
+    let record = folder.path().join(&whole).join("run.json");
+    let stored = fs::read_to_string(&record).unwrap();
+    let place = stored.find("\"sources\": \"").unwrap() + "\"sources\": \"".len();
+    fs::write(&record, format!("{}ffff{}", &stored[..place], &stored[place + 4..])).unwrap();
+    let other = squall(folder.path(), &["replay", "reports/runs/good/7"]);
+    assert_eq!(other.status.code(), Some(0));
+    assert!(text(&other.stderr).contains("warning: another build made this run"), "{}", text(&other.stderr));
+    assert_eq!(squall(folder.path(), &["replay", "reports/runs/good/7", "--strict"]).status.code(), Some(64));
+}
+
+fn line_of(output: &Output) -> serde_json::Value {
+    serde_json::from_str(text(&output.stdout).trim()).expect("one line")
+}
