@@ -99,6 +99,11 @@ impl Recorder {
         look(&self.state().history.operations)
     }
 
+    /// The break that came last.
+    pub fn last_break(&self) -> Option<h::Break> {
+        self.state().history.breaks().last().cloned()
+    }
+
     /// The history, with the operations that are still open as what they are: ambiguous, or a read without an answer.
     pub fn finish(&self) -> h::RunHistory {
         let mut state = self.state();

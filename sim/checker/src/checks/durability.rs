@@ -2,8 +2,8 @@
 //!
 //! For each key, the newest acknowledged change that no break took by right must still show: a final read that covers
 //! the key shows it as that change left it, or as a later one did. A key may have gone since by a change that nobody
-//! acknowledged (an ambiguous delete, the end of its lease), so that an absent key is a loss only where nothing could
-//! have deleted it. The linearizability checker finds most losses too; this one says plainly what is missing, and does
+//! acknowledged (an ambiguous delete, the end of its lease) or by the delete of an interval, which does not say what it
+//! took, so that an absent key is a loss only where nothing could have deleted it. The linearizability checker finds most losses too; this one says plainly what is missing, and does
 //! not depend on any order.
 
 use std::collections::BTreeMap;
@@ -139,14 +139,16 @@ fn loss(
         (Some(_), Some(_)) => Some("lost write"),
         (None, Some(_)) => Some("lost delete"),
         (None, None) => None,
-        (Some(_), None) => (!change.leased && !may_be_deleted(history, key)).then_some("lost write"),
+        (Some(_), None) => (!change.leased && !may_be_deleted(history, key, change.revision)).then_some("lost write"),
     }
 }
 
-/// Whether anything that nobody acknowledged could have deleted the key.
-fn may_be_deleted(history: &RunHistory, key: &Bytes) -> bool {
+/// Whether the key could have been deleted after `revision`: by anything that nobody acknowledged, or by an acknowledged
+/// delete that covers it.
+fn may_be_deleted(history: &RunHistory, key: &Bytes, revision: Revision) -> bool {
     history.operations.iter().any(|operation| {
-        operation.outcome == Outcome::Info
+        let later = operation.is_ok() && operation.revision() > Some(revision);
+        (operation.outcome == Outcome::Info || later)
             && match &operation.op {
                 Op::DeleteRange(delete) => covers_pair(&delete.key, &delete.range_end, key),
                 Op::Txn(txn) => txn_may_delete(txn, key),

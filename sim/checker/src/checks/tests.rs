@@ -35,6 +35,12 @@ fn a_sound_run_is_valid() {
 }
 
 #[test]
+fn the_delete_of_an_interval_takes_keys_that_it_does_not_name() {
+    let one = r#""op":{"delete_range":{"key":"a"}}"#;
+    assert_eq!(judge(&SOUND.replace(one, r#""op":{"delete_range":{"key":"a","range_end":"b"}}"#)), Verdict::Valid);
+}
+
+#[test]
 fn each_checker_finds_its_own() {
     let kv_b = r#"{"key":"b","value":"2","create_revision":3,"mod_revision":3,"version":1},"#;
     let cases: &[(&str, &str, &str, &str)] = &[
