@@ -1,7 +1,10 @@
 //! The scenarios themselves: each over its fixed seeds with the outcome that it states, each path that it demands alive,
 //! both canaries caught, and the determinism law over every one of them.
 #![cfg(madsim)]
-#![allow(clippy::disallowed_methods, reason = "a test outside any simulation: it runs seeds side by side and processes")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test outside any simulation: it runs seeds side by side and processes"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -78,7 +81,8 @@ fn every_drill_holds_over_its_seeds_and_no_path_is_dead() {
             ));
         }
         if result.simulated > Duration::from_secs(32) {
-            problems.push(format!("{name} seed {seed}: {:?} simulated; a drill lasts 30 s", result.simulated));
+            problems
+                .push(format!("{name} seed {seed}: {:?} simulated; a drill lasts 30 s", result.simulated));
         }
         for (counter, value) in &result.counters {
             *sums.entry(name).or_default().entry(counter.clone()).or_default() += value;
@@ -119,11 +123,18 @@ fn without_its_bug_a_canary_is_a_drill_that_holds() {
     for scenario in &mut scenarios {
         scenario.spec.cluster.planted_bug = None;
     }
-    let jobs: Vec<(&Scenario, u64)> =
-        scenarios.iter().flat_map(|scenario| scenario.spec.seeds.iter().map(move |seed| (scenario, *seed))).collect();
+    let jobs: Vec<(&Scenario, u64)> = scenarios
+        .iter()
+        .flat_map(|scenario| scenario.spec.seeds.iter().map(move |seed| (scenario, *seed)))
+        .collect();
     for ((scenario, seed), result) in jobs.iter().zip(run_all(&jobs)) {
         let name = &scenario.metadata.name;
-        assert_eq!(result.verdict, Verdict::Valid, "{name} seed {seed} without its bug: {:?}", result.failures);
+        assert_eq!(
+            result.verdict,
+            Verdict::Valid,
+            "{name} seed {seed} without its bug: {:?}",
+            result.failures
+        );
     }
 }
 
@@ -139,7 +150,8 @@ fn hashes(arguments: &[&str]) -> BTreeMap<String, String> {
         .output()
         .expect("squall runs");
     let text = String::from_utf8(output.stdout).expect("JSON is UTF-8");
-    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a JSON line"));
+    let lines =
+        text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a JSON line"));
     let text = |value: &serde_json::Value| value.as_str().expect("a string").to_owned();
     lines.map(|line| (text(&line["scenario"]), text(&line["audit_hash"]))).collect()
 }
@@ -150,7 +162,11 @@ fn one_seed_has_one_hash() {
     let alone = hashes(&["--seed", "3", "--jobs", "1"]);
     assert_eq!(alone.len(), scenarios().len(), "a line for every scenario: {alone:?}");
     assert_eq!(alone, hashes(&["--seed", "3", "--jobs", "2"]), "at two jobs");
-    assert_eq!(alone, hashes(&["--seed", "3", "--jobs", "2", "--log", "squall_store=debug,raft=info"]), "with logs");
+    assert_eq!(
+        alone,
+        hashes(&["--seed", "3", "--jobs", "2", "--log", "squall_store=debug,raft=info"]),
+        "with logs"
+    );
     let other = hashes(&["--seed", "4", "--jobs", "2"]);
     for (scenario, hash) in &alone {
         assert_ne!(Some(hash), other.get(scenario), "{scenario}: another seed is another run");

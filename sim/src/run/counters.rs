@@ -14,7 +14,13 @@ pub(super) fn count(observed: &Observed, world: &Counters, expected_losses: u64)
     let mut counters = world.clone();
     let figure = |name: &str| world.get(name).copied().unwrap_or(0);
     let mut set = |name: &str, value: u64| counters.insert(name.to_owned(), value);
-    set("crashes", figure("node.kills"));
+    let crashes = observed.history.events.iter().filter_map(|event| match event {
+        h::Event::Fault(fault) if fault.action == "crash" && !fault.target.is_empty() => {
+            Some(fault.target.split(',').count() as u64)
+        }
+        _ => None,
+    });
+    set("crashes", crashes.sum());
     set("writesDropped", figure("disk.dropped_sectors") + figure("engine.dropped_batches"));
     set("writesTorn", figure("disk.torn_writes"));
     let ambiguous = observed.history.operations.iter().filter(|op| op.outcome == h::Outcome::Info).count();

@@ -211,6 +211,10 @@ pub struct Workload {
     /// How many keys they share: 1 to 100,000. Default 5.
     #[serde(default = "default_keys")]
     pub keys: u32,
+    /// The least size of a value, in bytes, up to 1,000,000: longer ones make writes that span several disk sectors, which
+    /// a crash can tear. Default 0: as short as a unique value is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub value_bytes: u32,
     /// After this a client gives up on a request and records it as ambiguous, or as failed if it cannot have happened.
     /// Default 1s.
     #[serde(default = "default_request_timeout", with = "go")]
@@ -464,6 +468,10 @@ impl Spec {
     pub fn longest(&self) -> Duration {
         self.time_limit + self.final_phase.settle
     }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 fn default_seeds() -> Vec<u64> {

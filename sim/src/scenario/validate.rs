@@ -170,6 +170,9 @@ fn workload(on: &Text, at: [Step; 3], workload: &Workload) -> Result<(), Refusal
             format!("{value} is out of range, expected 1 to {most}")
         })?;
     }
+    on.unless(workload.value_bytes > 1_000_000, &key("valueBytes"), || {
+        format!("{} is out of range, expected 0 to 1000000", workload.value_bytes)
+    })?;
     on.unless(
         workload.request_timeout.is_zero(),
         &key("requestTimeout"),

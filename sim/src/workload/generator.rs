@@ -18,6 +18,7 @@ pub struct Generator {
     kind: WorkloadKind,
     mix: Mix,
     keys: u32,
+    value_bytes: usize,
     chance: ChaCha8Rng,
     /// What this client saw of a key last: its mod revision (0: absent) and value.
     seen: BTreeMap<h::Bytes, (h::Revision, h::Bytes)>,
@@ -31,6 +32,7 @@ impl Generator {
             kind: workload.kind,
             mix: workload.mix(),
             keys: workload.keys,
+            value_bytes: workload.value_bytes as usize,
             chance,
             seen: BTreeMap::new(),
             last_revision: 0,
@@ -87,7 +89,11 @@ impl Generator {
 
     fn put(&mut self, unique: u64, part: u32) -> h::Put {
         let key = self.key();
-        let value = if part == 0 { format!("v{unique}") } else { format!("v{unique}.{part}") };
+        let mut value = if part == 0 { format!("v{unique}") } else { format!("v{unique}.{part}") };
+        if value.len() < self.value_bytes {
+            value.push(' ');
+            value.extend(('a'..='z').cycle().take(self.value_bytes - value.len()));
+        }
         let prev_kv = self.kind == WorkloadKind::Kv && self.chance.gen_ratio(1, 8);
         h::Put { key, value: h::Bytes::from(value), prev_kv, ..h::Put::default() }
     }
@@ -206,6 +212,7 @@ mod tests {
             clients: 1,
             rate: 1,
             keys: 4,
+            value_bytes: 0,
             request_timeout: std::time::Duration::from_secs(1),
             mix: None,
         }

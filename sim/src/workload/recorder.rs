@@ -59,7 +59,7 @@ impl Recorder {
         let id = h::OpId(state.next);
         state.open.push((id, Open { at, client, endpoint: endpoint.clone(), op: op.clone(), is_final }));
         drop(state);
-        self.witness.note(&client_node(client), format!("call {id} {} at {endpoint}: {op:?}", op.name()));
+        self.witness.note(&client_node(client), format!("call {id} {} at {endpoint}", op.name()));
         id
     }
 

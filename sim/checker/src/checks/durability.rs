@@ -139,7 +139,9 @@ fn loss(
         (Some(_), Some(_)) => Some("lost write"),
         (None, Some(_)) => Some("lost delete"),
         (None, None) => None,
-        (Some(_), None) => (!change.leased && !may_be_deleted(history, key, change.revision)).then_some("lost write"),
+        (Some(_), None) => {
+            (!change.leased && !may_be_deleted(history, key, change.revision)).then_some("lost write")
+        }
     }
 }
 

@@ -37,7 +37,10 @@ fn a_sound_run_is_valid() {
 #[test]
 fn the_delete_of_an_interval_takes_keys_that_it_does_not_name() {
     let one = r#""op":{"delete_range":{"key":"a"}}"#;
-    assert_eq!(judge(&SOUND.replace(one, r#""op":{"delete_range":{"key":"a","range_end":"b"}}"#)), Verdict::Valid);
+    assert_eq!(
+        judge(&SOUND.replace(one, r#""op":{"delete_range":{"key":"a","range_end":"b"}}"#)),
+        Verdict::Valid
+    );
 }
 
 #[test]
