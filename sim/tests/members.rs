@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use squall::world::{NodeId, Process, World, WorldConfig};
+use squall::world::{NodeId, Process, Status, World, WorldConfig};
 use squall_store::{
     Config, InitialClusterState,
     proto::etcdserverpb::{
@@ -311,4 +311,90 @@ fn five_members_agree_after_chaos() {
             assert!(hashes.iter().all(|hash| *hash == hashes[0]), "seed {seed}: {hashes:?}");
         });
     }
+}
+
+/// Waits until the process on a node has ended, and tells the error it ended with.
+async fn refusal(world: &World, node: NodeId) -> String {
+    tokio::select! { biased;
+        () = world.ended(node) => {}
+        () = world.sleep(30 * SECOND) => panic!("{node} goes on"),
+    }
+    match world.status(node) {
+        Status::Exited(Some(error)) => error,
+        status => panic!("{node}: {status:?}"),
+    }
+}
+
+#[test]
+fn what_cannot_be_started_is_refused_with_place_and_remedy() {
+    run(4, |world| async move {
+        let alone = |name: &str| config(name, &[name], InitialClusterState::New);
+        for (name, config, place, remedy) in [
+            (
+                "m1",
+                Config { election_timeout: SECOND / 5, ..alone("m1") },
+                "the election time-out (200ms)",
+                "Raise --election-timeout",
+            ),
+            ("m2", Config { force_new_cluster: true, ..alone("m2") }, "/data", "folder of a survivor"),
+            ("m3", config("m3", &["m1"], InitialClusterState::New), "\"m3\"", "--initial-cluster"),
+            (
+                "m4",
+                config("m4", &["m4", "m9"], InitialClusterState::Existing),
+                "no member answered",
+                "member add",
+            ),
+        ] {
+            let node = world.add_node(name);
+            world.start(node, member(config));
+            let error = refusal(&world, node).await;
+            assert!(error.contains(place) && error.contains(remedy), "{name}: {error}");
+            assert!(!error.contains('\n'), "{name}: one paragraph, not {error}");
+        }
+    });
+}
+
+#[test]
+fn a_damaged_log_is_refused() {
+    run(5, |world| async move {
+        let nodes = found(&world, &["m1"]);
+        let env = client(&world);
+        ready(&world, &env, "m1").await;
+        for i in 0..5 {
+            put(&env, "m1", "k", &i.to_string()).await.expect("put");
+        }
+        assert!(world.stop(nodes[0], 5 * SECOND).await);
+        let segment = std::path::Path::new("/data/member/wal/0000000000000000-0000000000000001.wal");
+        let mut bytes = world.read_file(nodes[0], segment).expect("the first segment").to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+        world.write_file(nodes[0], segment, bytes.into()).expect("written");
+        world.restart(nodes[0]);
+        let error = refusal(&world, nodes[0]).await;
+        assert!(error.contains(segment.to_str().expect("text")), "{error}");
+    });
+}
+
+#[test]
+fn a_removed_member_stops_and_does_not_come_back() {
+    run(6, |world| async move {
+        let names = ["m1", "m2", "m3"];
+        let nodes = found(&world, &names);
+        let env = client(&world);
+        ready(&world, &env, "m1").await;
+        world.sleep(8 * SECOND).await;
+        let mut cluster = ClusterClient::new(dial(&env, "m1"));
+        let list = cluster.member_list(MemberListRequest { linearizable: true }).await.expect("list");
+        let members = list.into_inner().members;
+        let id = members.iter().find(|member| member.name == "m3").expect("m3").id;
+        cluster.member_remove(MemberRemoveRequest { id }).await.expect("remove");
+        assert_eq!(refusal(&world, nodes[2]).await, "Removed");
+        world.restart(nodes[2]);
+        let error = refusal(&world, nodes[2]).await;
+        assert!(error.contains("removed") || error == "Removed", "{error}");
+        // It may have been the leader: what the others send it before they notice is lost.
+        world.sleep(3 * SECOND).await;
+        put(&env, "m2", "k", "on").await.expect("put");
+        assert_eq!(value(&env, "m1", "k").await, "on");
+    });
 }
