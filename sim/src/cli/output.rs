@@ -6,6 +6,7 @@ use super::tally::Tally;
 use crate::report::{RunRecord, Verdict};
 use crate::scenario::Outcome;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeMap;
 use std::io::Write;
 
 /// Prints results and progress.
@@ -112,6 +113,9 @@ impl Style {
     }
 }
 
+/// How many failures of one checker are written out for people.
+const SHOWN: usize = 3;
+
 /// A run for people: one line, and below it what was found.
 fn human(record: &RunRecord, expected: Outcome, style: &Style) -> String {
     let canary = expected == Outcome::Invalid;
@@ -144,11 +148,21 @@ fn human(record: &RunRecord, expected: Outcome, style: &Style) -> String {
     if !record.is_failure() {
         return text;
     }
+    // One defect makes a checker report many times over; the run folder has them all.
+    let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
     for failure in &record.failures {
+        let count = shown.entry(&failure.checker).or_default();
+        *count += 1;
+        if *count > SHOWN {
+            continue;
+        }
         text.push_str(&format!("          {}: {}\n", style.paint("1", &failure.checker), failure.guarantee));
         for line in failure.message.lines() {
             text.push_str(&format!("            {line}\n"));
         }
+    }
+    for (checker, count) in shown.iter().filter(|(_, count)| **count > SHOWN) {
+        text.push_str(&format!("          {checker}: {} more, see run.json\n", count - SHOWN));
     }
     let faults: Vec<String> =
         record.faults_injected.iter().map(|(action, count)| format!("{action} {count}")).collect();
