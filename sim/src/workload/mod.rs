@@ -1,7 +1,7 @@
 //! The workload: clients on machines of their own, what they ask, and the honest record of what they learned.
 //!
-//! A client is one sequential process ([`client`]); a [`generator`] says what it asks next; [`outcome`] says what it may
-//! claim when no answer came; the [`recorder`] turns it all into the history that the checkers judge. Rates are those
+//! A client is one sequential process (`client`); a `generator` says what it asks next; `outcome` says what it may
+//! claim when no answer came; the `recorder` turns it all into the history that the checkers judge. Rates are those
 //! of an open system as far as a sequential client can be one: each waits a drawn time between calls, and a slow answer
 //! delays its next call, never drops it.
 
