@@ -60,6 +60,26 @@ pub trait Listener: Send + Sync {
     fn local_address(&self) -> String;
 }
 
+/// The time that a call may take, as its `grpc-timeout` header says (gRPC over HTTP/2: one to eight digits and a unit);
+/// none where it says nothing that can be read. Both sides enforce it, so both read it here.
+pub fn grpc_timeout(headers: &http::HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(value * 3_600),
+        "M" => Duration::from_secs(value * 60),
+        "S" => Duration::from_secs(value),
+        "m" => Duration::from_millis(value),
+        "u" => Duration::from_micros(value),
+        "n" => Duration::from_nanos(value),
+        _ => return None,
+    })
+}
+
 type Handler = BoxCloneSyncService<GrpcRequest, GrpcResponse, Infallible>;
 
 /// The services that a listener offers, by gRPC service name. An unknown one answers `Unimplemented`.
@@ -109,5 +129,37 @@ impl Service<GrpcRequest> for Router {
                 Box::pin(async move { Ok(status.into_http()) })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_and_what_is_none() {
+        let cases = [
+            ("2H", Some(Duration::from_secs(7_200))),
+            ("3M", Some(Duration::from_secs(180))),
+            ("4999999u", Some(Duration::from_micros(4_999_999))),
+            ("5S", Some(Duration::from_secs(5))),
+            ("82m", Some(Duration::from_millis(82))),
+            ("99999999n", Some(Duration::from_nanos(99_999_999))),
+            ("0S", Some(Duration::ZERO)),
+            ("123456789S", None),
+            ("S", None),
+            ("", None),
+            ("5", None),
+            ("-5S", None),
+            ("5s", None),
+            ("5\u{e9}", None),
+        ];
+        for (header, expected) in cases {
+            let mut headers = http::HeaderMap::new();
+            let value = http::HeaderValue::from_bytes(header.as_bytes()).expect("visible bytes");
+            headers.insert("grpc-timeout", value);
+            assert_eq!(grpc_timeout(&headers), expected, "{header:?}");
+        }
+        assert_eq!(grpc_timeout(&http::HeaderMap::new()), None);
     }
 }

@@ -8,12 +8,10 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
-use squall_store::seam::{DialOptions, GrpcRequest, GrpcResponse};
+use squall_store::seam::{DialOptions, GrpcRequest, GrpcResponse, grpc_timeout};
 use tonic::{Status, body::Body};
 use tower::Service;
 
@@ -75,7 +73,7 @@ impl Service<GrpcRequest> for SimChannel {
     }
 
     fn call(&mut self, request: GrpcRequest) -> CallFuture {
-        let deadline = timeout_of(request.headers()).map(|timeout| {
+        let deadline = grpc_timeout(request.headers()).map(|timeout| {
             let shared = &self.0.tasks.shared;
             shared.sleep_until(shared.now().after(timeout))
         });
@@ -366,27 +364,12 @@ pub(super) fn deadline_exceeded() -> Status {
     Status::deadline_exceeded("context deadline exceeded")
 }
 
-/// `grpc-timeout`: up to eight digits and a unit. A value that is none is ignored, as tonic does.
-pub(super) fn timeout_of(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 {
-        return None;
-    }
-    let value: u64 = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(value * 3600),
-        "M" => Duration::from_secs(value * 60),
-        "S" => Duration::from_secs(value),
-        "m" => Duration::from_millis(value),
-        "u" => Duration::from_micros(value),
-        "n" => Duration::from_nanos(value),
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use http::HeaderMap;
+
     use super::*;
 
     #[test]
@@ -394,7 +377,7 @@ mod tests {
         let read = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert("grpc-timeout", text.parse().unwrap());
-            timeout_of(&headers)
+            grpc_timeout(&headers)
         };
         assert_eq!(read("3S"), Some(Duration::from_secs(3)));
         assert_eq!(read("2H"), Some(Duration::from_secs(7200)));

@@ -10,12 +10,12 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use squall_store::seam::{Listener, Router};
+use squall_store::seam::{Listener, Router, grpc_timeout};
 use tonic::{Status, body::Body};
 use tower::Service;
 
 use super::{
-    client::{deadline_exceeded, timeout_of},
+    client::deadline_exceeded,
     core::{Arrival, Sink},
     mux::{Ending, Head, Mux, Pump},
     wire::{self, Subject},
@@ -129,7 +129,7 @@ async fn handle(mux: Arc<Mux>, stream: u32, head: Head, mut router: Router, task
     let Some(uri) = std::str::from_utf8(path).ok().and_then(|path| path.parse::<http::Uri>().ok()) else {
         return mux.cancel(stream);
     };
-    let mut deadline = timeout_of(&head.headers).map(|timeout| {
+    let mut deadline = grpc_timeout(&head.headers).map(|timeout| {
         let shared = &tasks.shared;
         Box::pin(shared.sleep_until(shared.now().after(timeout)))
     });
