@@ -1,7 +1,6 @@
 //! Tests over whole worlds.
 
 mod conformance;
-mod cost;
 mod determinism;
 mod disk;
 mod kit;

@@ -53,12 +53,16 @@ pub(super) fn vacuous(history: &RunHistory) -> Vec<Failure> {
         let after = ok().filter(|operation| !operation.is_final && operation.call >= healed).count();
         demand("operations were ok after the last heal", expect.min_operations_after_heal, after);
     }
-    let in_outage = |at: u64| {
-        history.events.iter().any(|event| match event {
-            Event::Outage(outage) => outage.from <= at && at < outage.to,
-            _ => false,
+    // Gathered once: the events are many, and would be gone through for every write.
+    let outages: Vec<_> = history
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Outage(outage) => Some(outage.from..outage.to),
+            _ => None,
         })
-    };
+        .collect();
+    let in_outage = |at: u64| outages.iter().any(|outage| outage.contains(&at));
     let writes = history.operations.iter().filter(|operation| {
         let writes = match &operation.op {
             Op::Put(_) | Op::DeleteRange(_) => true,
