@@ -41,7 +41,6 @@ pub struct Nemesis {
     active: BTreeMap<usize, Vec<String>>,
     /// Whom each fault hit, by its id.
     hits: BTreeMap<String, Vec<String>>,
-    outage: Option<u64>,
     report: Report,
 }
 
@@ -69,7 +68,6 @@ impl Nemesis {
             client,
             active: BTreeMap::new(),
             hits: BTreeMap::new(),
-            outage: None,
             report: Report::default(),
         }
     }
@@ -110,7 +108,7 @@ impl Nemesis {
                 },
                 _ => break,
             }
-            self.mind_outage();
+            self.cluster.mind_outage();
         }
         let now = self.world.now();
         if now < end {
@@ -131,8 +129,8 @@ impl Nemesis {
             }
             self.recorder.event(h::Event::Heal(h::Heal { at: self.recorder.now_ns(), ..h::Heal::default() }));
         }
-        self.mind_outage();
-        self.close_outage();
+        self.cluster.mind_outage();
+        self.cluster.close_outage();
         self.report
     }
 
@@ -171,7 +169,18 @@ impl Nemesis {
                 Either::Left((Some(done), _)) => self.procedure_done(done, schedule),
                 Either::Left((None, _)) => {}
                 Either::Right(((), _)) => {
-                    self.report.stuck.push("an operator's procedure did not end".to_owned());
+                    let left: Vec<&str> = self
+                        .active
+                        .keys()
+                        .map(|place| &schedule.faults[*place])
+                        .filter(|fault| !fault.injection.action().lasts())
+                        .map(|fault| fault.id.as_str())
+                        .collect();
+                    let refused = self.cluster.last_refusal().unwrap_or_else(|| "nothing was refused".into());
+                    self.report.stuck.push(format!(
+                        "the operator's work ({}) is not done, though nothing breaks any more; last, {refused}",
+                        left.join(", ")
+                    ));
                     return;
                 }
             }
@@ -193,7 +202,7 @@ impl Nemesis {
             }
         }
         self.note_end(place, fault);
-        self.mind_outage();
+        self.cluster.mind_outage();
     }
 
     /// A fault strikes. A procedure is handed back, to go on beside what follows.
@@ -304,7 +313,10 @@ impl Nemesis {
         let nodes: Vec<NodeId> = names.iter().map(|name| self.cluster.node(name)).collect();
         match &fault.injection {
             Injection::Crash { .. } => names.iter().for_each(|name| self.cluster.start_if_down(name)),
-            Injection::Pause => nodes.iter().for_each(|node| self.world.resume(*node)),
+            Injection::Pause => {
+                nodes.iter().for_each(|node| self.world.resume(*node));
+                self.cluster.came_back();
+            }
             Injection::Partition(partition) => {
                 for (from, to) in self.links(&nodes, partition.peers, &partition.names, partition.direction) {
                     self.world.heal(from, to);
@@ -349,7 +361,7 @@ impl Nemesis {
                 self.end(place, fault);
             }
         }
-        self.mind_outage();
+        self.cluster.mind_outage();
     }
 
     /// The links of a partition or a slowness: from the selected members to the other ends, and back, as the direction
@@ -386,21 +398,6 @@ impl Nemesis {
 
     fn slowed(&self, latency: &Latency) -> LinkLatency {
         LinkLatency { base: self.latency.base + latency.delay, jitter: self.latency.jitter + latency.jitter }
-    }
-
-    /// Notes spans in which no majority runs.
-    fn mind_outage(&mut self) {
-        match (self.cluster.without_majority(), self.outage) {
-            (true, None) => self.outage = Some(self.recorder.now_ns()),
-            (false, Some(_)) => self.close_outage(),
-            _ => {}
-        }
-    }
-
-    fn close_outage(&mut self) {
-        if let Some(from) = self.outage.take() {
-            self.recorder.event(h::Event::Outage(h::Outage { from, to: self.recorder.now_ns() }));
-        }
     }
 }
 

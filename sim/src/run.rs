@@ -63,7 +63,12 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
             config,
             move |world| async move { live(world, &body_scenario, seed, &body_schedule).await },
         );
-    judge::judge(scenario, schedule, finished)
+    // The checkers count their steps, but a step that never ends is not counted.
+    let watchdog = Watchdog { limit: options.wall_limit, reproduce: options.reproduce.clone() };
+    let scenario = scenario.clone();
+    watchdog.watch("judge", move || judge::judge(&scenario, schedule, finished)).unwrap_or_else(|panic| {
+        RunResult { harness_error: Some(format!("the judge panicked: {panic}")), ..RunResult::nothing() }
+    })
 }
 
 /// The run's body, inside the world.
@@ -134,14 +139,16 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
         value: h::Bytes::from(format!("v{}", recorder.next_id())),
         ..h::Put::default()
     });
+    operator.turn_to(cluster.in_service()[0]);
     if operator.perform(&put, true).await.is_none() {
         return Err("a write after the heal did not succeed".to_owned());
     }
     let everything =
         h::Range { key: h::Bytes::from("\0"), range_end: h::Bytes::from("\0"), ..h::Range::default() };
     let mut revision = 0;
-    for number in 0..cluster.endpoints().len() {
-        operator.turn_to(number);
+    let serving = cluster.in_service();
+    for number in &serving {
+        operator.turn_to(*number);
         match operator.perform(&h::Op::Range(everything.clone()), true).await {
             Some((_, header)) => revision = header.revision.0,
             None => return Err(format!("a read at {} after the heal did not succeed", operator.endpoint())),
@@ -150,7 +157,7 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
     cluster.record_hashes(revision, RECOVERY).await?;
     // What nobody knows to have made: the state at such a revision tells which of the ambiguous writes it was, and the
     // judge need not try them all. etcd's robustness tests read the members' WALs for this; a client can just ask.
-    operator.turn_to(0);
+    operator.turn_to(serving[0]);
     for revision in gaps::unexplained(recorder, revision) {
         let range = h::Range { revision: h::Revision(revision), ..everything.clone() };
         operator.perform(&h::Op::Range(range), true).await;

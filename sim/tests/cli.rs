@@ -59,10 +59,32 @@ fn bad_input_gives_one_paragraph_and_exit_64() {
     variation("no-match", "selector: {role: leader}", "selector: {names: [m7]}");
     variation("negative-duration", "duration: 2s", "duration: -2s");
     fs::create_dir(at("empty")).unwrap();
+    let history = |name: &str, text: &[u8]| {
+        fs::create_dir(at(name)).unwrap();
+        fs::write(at(&format!("{name}/history.jsonl")), text).unwrap();
+    };
+    let begin = r#"{"meta":{"format":1,"scenario":"good","seed":1}}"#;
+    history("half-a-line", format!("{begin}\n{{\"id\":1,\"cli").as_bytes());
+    history("half-a-history", format!("{begin}\n{{\"heal\":{{\"at\":5}}}}\n").as_bytes());
+    history("wrong-seed", begin.replace("\"seed\":1", "\"seed\":\"one\"").as_bytes());
+    history("rubbish", b"\x00\xff\xfe rubbish\n");
+    history("nothing", b"");
     fs::create_dir(at("damaged")).unwrap();
     fs::write(at("damaged/run.json"), "{\"format\": 1, \"scena").unwrap();
     for (arguments, part) in [
-        (&["run", "unknown-key.yaml"][..], "unknown-key.yaml:7:3: spec: unknown key `timelimit`"),
+        (&[][..], "expected a command"),
+        (&["fly"], "unrecognized subcommand 'fly'; `squall --help` says more"),
+        (&["run"], "<PATH>...; `squall run --help` says more"),
+        (&["run", "good.yaml", "--jobs", "0"], "invalid value '0' for '--jobs <N>'"),
+        (&["run", "good.yaml", "--sed", "3"], "a similar argument exists: '--seed'"),
+        (&["check", "half-a-line"], "half-a-line/history.jsonl:2: the file ends in the middle of this line"),
+        (&["check", "half-a-history"], "half-a-history/history.jsonl:3: the file ends without an `end` line"),
+        (&["check", "wrong-seed"], "wrong-seed/history.jsonl:1: column"),
+        (&["check", "rubbish"], "rubbish/history.jsonl:1: not a history that I know"),
+        (&["check", "nothing"], "nothing/history.jsonl:1: not a history that I know"),
+        (&["check", "empty"], "empty: no history in this folder"),
+        (&["check", "damaged"], "damaged/run.json:1:20: the run folder is damaged"),
+        (&["run", "unknown-key.yaml"], "unknown-key.yaml:7:3: spec: unknown key `timelimit`"),
         (&["run", "wrong-type.yaml"], "wrong-type.yaml:5:22: spec.cluster.members: expected a whole number"),
         (&["run", "duplicate-key.yaml"], "duplicate-key.yaml:8:3: spec: the key `timeLimit` stands here"),
         (&["run", "unknown-action.yaml"], "did you mean `partition`?"),
@@ -189,6 +211,70 @@ fn a_run_leaves_a_folder_that_replays_to_the_same_hash() {
     assert_eq!(other.status.code(), Some(0));
     assert!(text(&other.stderr).contains("warning: another build made this run"), "{}", text(&other.stderr));
     assert_eq!(squall(folder.path(), &["replay", "reports/runs/good/7", "--strict"]).status.code(), Some(64));
+}
+
+/// A failed run, here that of a planted bug: its folder replays to the same hash and verdict, in another process, with
+/// logs on; its reproduction line makes it again; and its history is judged the same again.
+#[test]
+fn a_failed_run_can_be_had_again_from_its_folder() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let at = out.path().to_str().unwrap();
+    for canary in ["single-voter-ack-before-fsync", "stale-read-leader-without-readindex"] {
+        let file = format!("scenarios/canary/{canary}.yaml");
+        let found = squall(root, &["run", &file, "--format", "json", "--out", at]);
+        assert_eq!(found.status.code(), Some(0), "{}{}", text(&found.stdout), text(&found.stderr));
+        let found = line(&found);
+        assert_eq!((&found["verdict"], &found["expected"]), (&"invalid".into(), &true.into()), "{found}");
+        let run_dir = found["run_dir"].as_str().unwrap();
+
+        for more in [&[][..], &["--log", "debug"]] {
+            let replay = ["replay", run_dir, "--strict", "--format", "json"];
+            let replayed = squall(root, &[&replay, more].concat());
+            let said = text(&replayed.stderr);
+            assert_eq!(replayed.status.code(), Some(0), "{said}");
+            assert!(said.ends_with("the same hash as in the run folder\n"), "{said}");
+            assert_eq!(said.lines().count() > 100, !more.is_empty(), "logs only where asked for");
+            assert_eq!(line(&replayed), found, "{canary} {more:?}");
+        }
+
+        let reproduce = fs::read_to_string(Path::new(run_dir).join("reproduce.txt")).unwrap();
+        let (command, _) = reproduce.split_once("   # commit ").expect("the build as a comment");
+        let arguments: Vec<&str> =
+            command.strip_prefix("cargo run --release -- ").expect(command).split(' ').collect();
+        let again = squall(root, &[&arguments, &["--format", "json", "--out", at][..]].concat());
+        assert_eq!(line(&again), found, "{command}");
+
+        // `check` knows of no expectation: what is invalid is a violation.
+        let judged = squall(root, &["check", run_dir, "--format", "json"]);
+        assert_eq!(judged.status.code(), Some(1), "{}", text(&judged.stderr));
+        let judged = line_of(&judged);
+        let checkers = |value: &serde_json::Value| -> Vec<String> {
+            let failures = value["failures"].as_array().unwrap().iter();
+            failures.map(|failure| failure["checker"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(checkers(&judged), checkers(&found), "{canary}");
+
+        // Damaged afterwards: what is wrong, and the command that makes it again.
+        let whole = fs::read(Path::new(run_dir).join("history.jsonl")).unwrap();
+        fs::write(Path::new(run_dir).join("history.jsonl"), &whole[..whole.len() / 2]).unwrap();
+        for missing in [false, true] {
+            if missing {
+                fs::remove_file(Path::new(run_dir).join("history.jsonl")).unwrap();
+            }
+            let refused = squall(root, &["check", run_dir]);
+            let said = text(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(64), "{said}");
+            assert!(
+                said.contains(&format!("the run folder is damaged: make it again with `{command}`"))
+                    || missing
+            );
+            assert!(
+                said.contains(command) && said.lines().count() == 1 && refused.stdout.is_empty(),
+                "{said}"
+            );
+        }
+    }
 }
 
 fn line_of(output: &Output) -> serde_json::Value {

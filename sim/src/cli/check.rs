@@ -2,6 +2,7 @@
 
 use super::args::{CheckArgs, Format};
 use super::{Status, Streams};
+use crate::report;
 use crate::scenario::Refusal;
 use squall_checker::judge::{CheckOptions, CheckReport, FileReport, Judged, check_paths};
 use std::fs::{self, File};
@@ -12,11 +13,9 @@ use std::path::{Path, PathBuf};
 pub(super) fn check(args: &CheckArgs, streams: &mut Streams) -> Result<Status, Refusal> {
     for path in &args.paths {
         fs::metadata(path).map_err(|error| crate::scenario::unreadable(path, &error))?;
-        // A run that passed keeps run.json alone: say so, rather than that there is no history.
+        // Say why there is none and how to get it, rather than only that there is none.
         if path.join("run.json").is_file() && !path.join("history.jsonl").is_file() {
-            let message = "the run folder has no history.jsonl: a run that passed keeps run.json alone; run it again \
-                           with `--keep all`";
-            return Err(Refusal::of(path, message));
+            return Err(report::lacks(path, "history.jsonl", &report::record_of(path)?));
         }
     }
     let options = CheckOptions {
@@ -60,9 +59,22 @@ fn unreadable(report: &CheckReport) -> String {
     report
         .files
         .iter()
-        .filter_map(|file| file.error.as_ref())
-        .map(|error| format!("squall: {error}\n"))
+        .filter_map(|file| Some((file, file.error.as_ref()?)))
+        .map(|(file, error)| format!("squall: {error}{}\n", remedy(&file.path)))
         .collect()
+}
+
+/// How to get a history of our own making back.
+fn remedy(history: &Path) -> String {
+    let ours = history.file_name().is_some_and(|name| name == "history.jsonl");
+    let record = history.parent().filter(|_| ours).map(report::record_of);
+    match record {
+        Some(Ok(record)) => {
+            let keep = if record.is_failure() { "" } else { " --keep all" };
+            format!("; the run folder is damaged: make it again with `{}{keep}`", record.reproduce)
+        }
+        _ => String::new(),
+    }
 }
 
 /// Writes the pictures: to `out` itself for one history, else into a folder of that name.

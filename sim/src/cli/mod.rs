@@ -60,13 +60,13 @@ pub fn run_command(
         Ok(cli) => cli,
         Err(error) => {
             let styled = error.render();
-            let text = if streams.colour { styled.ansi().to_string() } else { styled.to_string() };
             // Help and version are results; anything else is a usage error. Clap would exit with 2, which means
             // "unknown" here.
             return if error.use_stderr() {
-                let _ = write!(streams.err, "{text}");
+                let _ = writeln!(streams.err, "squall: {}", usage_paragraph(&error));
                 Status::Usage
             } else {
+                let text = if streams.colour { styled.ansi().to_string() } else { styled.to_string() };
                 let _ = write!(streams.out, "{text}");
                 Status::Ok
             };
@@ -84,6 +84,27 @@ pub fn run_command(
     });
     let _ = streams.out.flush();
     status
+}
+
+/// Clap's several lines as one paragraph, as every other refusal is: what is wrong, its tip, and where help is.
+fn usage_paragraph(error: &clap::Error) -> String {
+    use clap::error::ErrorKind;
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "expected a command: `run`, `replay`, `list` or `check`; `squall --help` explains them"
+            .to_owned();
+    }
+    let text = error.render().to_string();
+    let mut usage = "squall";
+    let mut said = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if let Some(line) = line.strip_prefix("Usage: ") {
+            // The command's own words, before its options and arguments.
+            usage = line.find(" <").or(line.find(" [")).map_or(line, |end| &line[..end]);
+        } else if !line.starts_with("For more information") {
+            said.push(line.strip_prefix("error: ").unwrap_or(line));
+        }
+    }
+    format!("{}; `{usage} --help` says more", said.join(" "))
 }
 
 #[cfg(test)]

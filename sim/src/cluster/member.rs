@@ -1,7 +1,7 @@
 //! Members: machines, configurations, processes, and who leads.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
@@ -12,6 +12,8 @@ use squall_store::{
     seam::{BoxFuture, Env, ProbeEvent, Role},
     server::{self, Exit},
 };
+
+use squall_checker::history as h;
 
 use super::{Endpoint, Operator, SavedSnapshot};
 use crate::{
@@ -42,6 +44,23 @@ pub(super) struct Inner {
     pub(super) clients: Mutex<Vec<NodeId>>,
     pub(super) saved: Mutex<BTreeMap<String, SavedSnapshot>>,
     probes: Mutex<Vec<Probed>>,
+    outage: Mutex<OutageWatch>,
+    /// Members that an operator has in hand, each as often as there are procedures: nobody else starts them.
+    in_hand: Mutex<BTreeMap<NodeId, u32>>,
+    /// The operator does one thing after the other, as the guide says; held by a procedure that changes the cluster.
+    pub(super) at_work: tokio::sync::Mutex<()>,
+    /// Members that an operator has left behind: their old data must never run again beside the new cluster.
+    abandoned: Mutex<BTreeSet<NodeId>>,
+}
+
+/// What is known of the majority. An outage that is recorded is held against the store: whoever acknowledges a write
+/// in it is accused. So it ends with every start or resume, even one that brings no majority (two members that run one
+/// after the other make two copies), and there is none while an operator changes who counts.
+#[derive(Default)]
+struct OutageWatch {
+    since: Option<u64>,
+    /// Procedures under way, or given up, that change the membership.
+    reshaping: u32,
 }
 
 pub(super) struct Member {
@@ -74,6 +93,10 @@ impl Cluster {
             clients: Mutex::default(),
             saved: Mutex::default(),
             probes: Mutex::default(),
+            outage: Mutex::default(),
+            in_hand: Mutex::default(),
+            at_work: tokio::sync::Mutex::default(),
+            abandoned: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -90,10 +113,10 @@ impl Cluster {
         self.inner.clients.lock().expect("not poisoned").clone()
     }
 
-    /// Starts every member.
+    /// Starts every member that is down.
     pub fn start(&self) {
         for member in &self.inner.members {
-            member.start(&self.inner.world);
+            self.start_if_down(&member.name);
         }
     }
 
@@ -113,6 +136,12 @@ impl Cluster {
     /// Where clients reach each member.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         self.inner.members.iter().map(Member::endpoint).collect()
+    }
+
+    /// The places, among [`Self::endpoints`], of the members that are to serve.
+    pub fn in_service(&self) -> Vec<usize> {
+        let members = self.inner.members.iter().enumerate();
+        members.filter(|(_, member)| !self.inner.is_abandoned(member.node)).map(|(place, _)| place).collect()
     }
 
     /// The members as a fault's target sees them now.
@@ -148,6 +177,11 @@ impl Cluster {
             .map(|(node, _)| node)
     }
 
+    /// The operator's last step that was refused, and how.
+    pub fn last_refusal(&self) -> Option<String> {
+        self.inner.operator.last_refusal()
+    }
+
     /// All that the members have told so far.
     pub fn probes(&self) -> Vec<Probed> {
         let mut probes = self.inner.probes.lock().expect("not poisoned");
@@ -158,23 +192,35 @@ impl Cluster {
     /// Starts a member that is down; stops gracefully and starts again one that runs.
     pub async fn restart(&self, name: &str) {
         let member = self.inner.member(name);
+        let in_hand = self.inner.take_in_hand([member.node]);
         self.inner.stop(member.node).await;
-        member.start(&self.inner.world);
+        drop(in_hand);
+        self.start_if_down(name);
     }
 
-    /// Starts a member that is down.
+    /// Starts a member that is down, unless an operator has it in hand or has left it behind.
     pub fn start_if_down(&self, name: &str) {
         let member = self.inner.member(name);
-        if !self.inner.running(member.node) {
-            member.start(&self.inner.world);
+        let held = self.inner.is_in_hand(member.node) || self.inner.is_abandoned(member.node);
+        if !self.inner.running(member.node) && !held {
+            member.start(&self.inner);
         }
     }
 
-    /// Whether fewer members run than a majority of all.
-    pub fn without_majority(&self) -> bool {
-        let running =
-            self.inner.members.iter().filter(|m| self.inner.world.status(m.node) == Status::Up).count();
-        running * 2 <= self.inner.members.len()
+    /// Takes note of whether a majority of the members runs. To be called after everything that takes members down;
+    /// stops of this module's own call it themselves.
+    pub fn mind_outage(&self) {
+        self.inner.mind_outage();
+    }
+
+    /// Takes note that members run again which did not. To be called after a resume; starts call it themselves.
+    pub fn came_back(&self) {
+        self.inner.came_back();
+    }
+
+    /// Ends the outage under way: the run is over.
+    pub fn close_outage(&self) {
+        self.inner.close_outage();
     }
 }
 
@@ -194,6 +240,103 @@ impl Inner {
         if !self.world.stop(node, STOP_PATIENCE).await {
             self.world.kill(node);
         }
+        self.mind_outage();
+    }
+
+    /// Takes members in hand, until the guard is dropped.
+    pub(super) fn take_in_hand(&self, nodes: impl IntoIterator<Item = NodeId>) -> InHand<'_> {
+        let nodes: Vec<NodeId> = nodes.into_iter().collect();
+        let mut in_hand = self.in_hand.lock().expect("not poisoned");
+        nodes.iter().for_each(|node| *in_hand.entry(*node).or_default() += 1);
+        InHand { inner: self, nodes }
+    }
+
+    fn is_in_hand(&self, node: NodeId) -> bool {
+        self.in_hand.lock().expect("not poisoned").contains_key(&node)
+    }
+
+    /// Leaves a member behind for good.
+    pub(super) fn abandon(&self, node: NodeId) {
+        self.abandoned.lock().expect("not poisoned").insert(node);
+    }
+
+    fn is_abandoned(&self, node: NodeId) -> bool {
+        self.abandoned.lock().expect("not poisoned").contains(&node)
+    }
+
+    /// The members that are to serve: all but those left behind.
+    pub(super) fn in_service(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| !self.is_abandoned(member.node))
+    }
+
+    /// Whether fewer members run than a majority of all.
+    fn without_majority(&self) -> bool {
+        let running = self.members.iter().filter(|m| self.world.status(m.node) == Status::Up).count();
+        running * 2 <= self.members.len()
+    }
+
+    fn mind_outage(&self) {
+        let lost = self.without_majority();
+        let mut watch = self.outage.lock().expect("not poisoned");
+        if lost && watch.reshaping == 0 {
+            watch.since.get_or_insert_with(|| self.recorder.now_ns());
+        } else {
+            drop(watch);
+            self.close_outage();
+        }
+    }
+
+    fn close_outage(&self) {
+        let since = self.outage.lock().expect("not poisoned").since.take();
+        let to = self.recorder.now_ns();
+        if let Some(from) = since.filter(|from| *from < to) {
+            self.recorder.event(h::Event::Outage(h::Outage { from, to }));
+        }
+    }
+
+    fn came_back(&self) {
+        self.close_outage();
+        self.mind_outage();
+    }
+
+    /// Who counts as a member is about to change: until [`Self::reshaped`], nobody can say what a majority is.
+    pub(super) fn reshape(&self) {
+        self.outage.lock().expect("not poisoned").reshaping += 1;
+        self.close_outage();
+    }
+
+    /// All members count again, and no others.
+    pub(super) fn reshaped(&self) {
+        self.outage.lock().expect("not poisoned").reshaping -= 1;
+        self.mind_outage();
+    }
+}
+
+/// Members in an operator's hands.
+pub(super) struct InHand<'a> {
+    inner: &'a Inner,
+    nodes: Vec<NodeId>,
+}
+
+impl InHand<'_> {
+    /// Lets go of one of them.
+    pub(super) fn release(&mut self, node: NodeId) {
+        let Some(place) = self.nodes.iter().position(|held| *held == node) else { return };
+        self.nodes.swap_remove(place);
+        let mut in_hand = self.inner.in_hand.lock().expect("not poisoned");
+        let count = in_hand.get_mut(&node).expect("it was taken");
+        *count -= 1;
+        if *count == 0 {
+            in_hand.remove(&node);
+        }
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        while let Some(node) = self.nodes.last().copied() {
+            self.release(node);
+        }
     }
 }
 
@@ -203,12 +346,13 @@ impl Member {
     }
 
     /// Runs the server with the configuration of this moment.
-    pub(super) fn start(&self, world: &World) {
+    pub(super) fn start(&self, inner: &Inner) {
         let config = self.config.clone();
-        world.start(self.node, move |process| {
+        inner.world.start(self.node, move |process| {
             let config = config.lock().expect("not poisoned").clone();
             serve(config, process)
         });
+        inner.came_back();
     }
 
     pub(super) fn configure(&self, change: impl FnOnce(&mut Config)) {

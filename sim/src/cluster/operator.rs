@@ -4,7 +4,10 @@
 //! that its first try was applied after all; both changes here are checked against the member list, so that a repeat
 //! is harmless.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use squall_store::{
@@ -22,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub struct Operator {
     env: Env,
+    /// The last step that was refused, and how.
+    refused: Arc<Mutex<Option<String>>>,
 }
 
 /// Which member, and where its clients reach it.
@@ -36,7 +41,7 @@ pub struct Endpoint {
 impl Operator {
     /// An operator at the machine of `env`.
     pub fn new(env: Env) -> Self {
-        Self { env }
+        Self { env, refused: Arc::default() }
     }
 
     fn channel(&self, endpoint: &Endpoint) -> Channel {
@@ -69,9 +74,15 @@ impl Operator {
                 }
                 Err(_) => said = format!("{}: no answer within {TRY:?}", endpoint.name),
             }
+            *self.refused.lock().expect("not poisoned") = Some(format!("{what}: {said}"));
             clock.sleep(PAUSE).await;
         }
         Err(format!("{what} did not succeed within {patience:?}; the last answer, {said}"))
+    }
+
+    /// The last step that was refused, and how.
+    pub fn last_refusal(&self) -> Option<String> {
+        self.refused.lock().expect("not poisoned").clone()
     }
 
     /// The members, as a quorum knows them.

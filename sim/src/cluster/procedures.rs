@@ -1,7 +1,7 @@
 //! The runbook: what operators do to a cluster that has lost members or data, step by step as etcd's own guide has it
 //! (op-guide: runtime reconfiguration, disaster recovery), with the records that a judge needs.
 //!
-//! A procedure that cannot go on answers why; the run then fails on `liveness` with that reason.
+//! Procedures take turns: there is one operator. One that cannot go on answers why; the run then fails on `liveness` with that reason.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,11 +16,12 @@ use squall_store::{
     offline::{self, RestoreOptions},
 };
 
-use super::member::{Cluster, DATA_DIR, Member, peer_url};
+use super::member::{Cluster, DATA_DIR, InHand, Member, peer_url};
 use crate::{scenario::ForceNewCluster, world::Status};
 
-/// How long the operator repeats a step that is refused.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the operator repeats a step that is refused: past the last fault of any drill. Whether the work gets done
+/// is judged once nothing breaks any more.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a member may take to leave by itself once it has been removed.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -42,7 +43,10 @@ impl Cluster {
     /// Replaces a member: remove it, stop it, wipe its data folder, add it again, start it empty.
     pub async fn replace_member(&self, name: &str, pause: Duration) -> Result<(), String> {
         let inner = &self.inner;
+        let _turn = inner.at_work.lock().await;
+        inner.reshape();
         let member = inner.member(name);
+        let mut in_hand = inner.take_in_hand([member.node]);
         let others = self.other_endpoints(name);
         let members = inner.operator.members(&others, PATIENCE).await?;
         let url = peer_url(name);
@@ -57,11 +61,18 @@ impl Cluster {
             () = inner.world.sleep_until(deadline) => inner.stop(member.node).await,
         }
         inner.world.sleep(pause).await;
-        self.join_empty(member, &others).await
+        self.join_empty(member, &others, &mut in_hand).await?;
+        inner.reshaped();
+        Ok(())
     }
 
     /// Wipes a member that the cluster does not know (any more), adds it, and starts it.
-    async fn join_empty(&self, member: &Member, others: &[super::Endpoint]) -> Result<(), String> {
+    async fn join_empty(
+        &self,
+        member: &Member,
+        others: &[super::Endpoint],
+        in_hand: &mut InHand<'_>,
+    ) -> Result<(), String> {
         let inner = &self.inner;
         inner.stop(member.node).await;
         inner.world.wipe(member.node, Path::new(DATA_DIR));
@@ -75,7 +86,8 @@ impl Cluster {
             config.initial_cluster = initial;
             config.initial_cluster_state = InitialClusterState::Existing;
         });
-        member.start(&inner.world);
+        in_hand.release(member.node);
+        self.start_if_down(&member.name);
         Ok(())
     }
 
@@ -100,6 +112,8 @@ impl Cluster {
         let inner = &self.inner;
         let saved = inner.saved.lock().expect("not poisoned").get(snapshot).cloned();
         let saved = saved.ok_or_else(|| format!("no snapshot {snapshot} was saved"))?;
+        let _turn = inner.at_work.lock().await;
+        let in_hand = inner.take_in_hand(self.nodes());
         for member in &inner.members {
             inner.stop(member.node).await;
         }
@@ -129,6 +143,7 @@ impl Cluster {
             cluster_id: Some(cluster_id),
         }));
         inner.world.sleep(pause).await;
+        drop(in_hand);
         self.start();
         Ok(())
     }
@@ -181,6 +196,9 @@ impl Cluster {
     /// operator takes it out of the load balancer: the break lies between the old cluster's answers and the new one's.
     pub async fn force_new_cluster(&self, survivor: &str, settings: &ForceNewCluster) -> Result<(), String> {
         let inner = &self.inner;
+        let _turn = inner.at_work.lock().await;
+        inner.reshape();
+        let mut in_hand = inner.take_in_hand(self.nodes());
         let member = inner.member(survivor);
         let clients = self.client_nodes();
         for other in inner.members.iter().filter(|m| m.node != member.node) {
@@ -194,7 +212,8 @@ impl Cluster {
             answered.filter_map(h::Operation::revision).max().map_or(0, |revision| revision.0)
         });
         member.configure(|config| config.force_new_cluster = true);
-        member.start(&inner.world);
+        in_hand.release(member.node);
+        self.start_if_down(survivor);
         let status = inner.operator.status(&member.endpoint(), PATIENCE).await;
         member.configure(|config| config.force_new_cluster = false);
         let revision = status?.header.map(|header| header.revision).ok_or("a status without a header")?;
@@ -210,9 +229,12 @@ impl Cluster {
             let mut known = vec![member.endpoint()];
             for other in inner.members.iter().filter(|m| m.node != member.node) {
                 inner.world.sleep(settings.pause).await;
-                self.join_empty(other, &known).await?;
+                self.join_empty(other, &known, &mut in_hand).await?;
                 known.push(other.endpoint());
             }
+            inner.reshaped();
+        } else {
+            inner.members.iter().filter(|m| m.node != member.node).for_each(|m| inner.abandon(m.node));
         }
         Ok(())
     }

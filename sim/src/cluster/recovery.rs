@@ -31,7 +31,7 @@ impl Cluster {
 
     async fn look(&self) -> Result<(), String> {
         let mut statuses = Vec::new();
-        for member in &self.inner.members {
+        for member in self.inner.in_service() {
             let name = &member.name;
             match self.inner.world.status(member.node) {
                 Status::Up => {}
@@ -66,7 +66,7 @@ impl Cluster {
 
     /// Asks every member for its hash at `revision` and records it.
     pub async fn record_hashes(&self, revision: i64, patience: Duration) -> Result<(), String> {
-        for member in &self.inner.members {
+        for member in self.inner.in_service() {
             let hash = self.inner.operator.hash_kv(&member.endpoint(), revision, patience).await;
             let hash = hash.map_err(|why| format!("{}: {why}", member.name))?;
             self.inner.recorder.event(h::Event::Hash(h::HashLine {

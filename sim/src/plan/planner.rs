@@ -2,8 +2,7 @@
 
 use super::schedule::{Schedule, ScheduledFault, nanos};
 use crate::scenario::{Fault, Scenario, Window};
-use rand::{Rng, RngCore, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use crate::world::{Chance, Stream};
 use std::time::Duration;
 
 /// No scenario of 30 seconds needs more strikes of one fault; `every: 1ns` must not eat the memory.
@@ -14,15 +13,16 @@ pub(crate) const MAX_STRIKES: usize = 1_000;
 /// A repeated fault strikes as long as its strike, with its duration, ends within the time limit, at most 1,000 times.
 pub fn plan(scenario: &Scenario, seed: u64) -> Schedule {
     let limit = scenario.spec.time_limit;
+    let chance = Chance::root(seed).child("plan");
     let mut faults = Vec::new();
     for (fault, name) in scenario.spec.faults.iter().zip(fault_names(&scenario.spec.faults)) {
         // Each fault has a stream of its own, so that one more or one less leaves the others as they were; and each
         // strike takes the same number of draws, whatever the windows' widths.
-        let mut chance = stream(seed, &name);
+        let mut chance = chance.child(&name).stream();
         let mut at = draw_within(&mut chance, fault.at);
         for strike in 1..=MAX_STRIKES {
             let duration = fault.duration.map(|window| draw_within(&mut chance, window));
-            let draw = chance.next_u64();
+            let draw = chance.within(0..u64::MAX);
             if at + duration.unwrap_or_default() > limit {
                 break;
             }
@@ -59,16 +59,7 @@ pub(crate) fn fault_names(faults: &[Fault]) -> Vec<String> {
     names
 }
 
-/// The stream of draws that belongs to one fault: ChaCha8 keyed with a hash of what it is for, so that streams of
-/// different names are independent and none depends on how much another was used.
-fn stream(seed: u64, fault: &str) -> ChaCha8Rng {
-    let mut hasher = blake3::Hasher::new_derive_key("squall 2026 plan: one fault's instants and targets");
-    hasher.update(&seed.to_le_bytes());
-    hasher.update(fault.as_bytes());
-    ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
-}
-
 /// A value of the window, whole nanoseconds, both ends possible.
-fn draw_within(chance: &mut ChaCha8Rng, window: Window) -> Duration {
-    Duration::from_nanos(chance.gen_range(nanos(window.from)..=nanos(window.to)))
+fn draw_within(chance: &mut Stream, window: Window) -> Duration {
+    window.from + chance.up_to(window.to - window.from)
 }

@@ -120,13 +120,7 @@ pub fn open(run_dir: &Path) -> Result<StoredRun, Refusal> {
     let record = read_record(&run_dir.join("run.json"))?;
     for name in ["scenario.yaml", "schedule.yaml"] {
         if !run_dir.join(name).exists() {
-            return Err(Refusal::of(
-                run_dir,
-                format!(
-                    "the run folder has no {name}: a run that passed keeps run.json alone; make it whole with `{} --keep all`",
-                    record.reproduce
-                ),
-            ));
+            return Err(lacks(run_dir, name, &record));
         }
     }
     let path = run_dir.join("scenario.yaml");
@@ -152,6 +146,29 @@ pub fn open(run_dir: &Path) -> Result<StoredRun, Refusal> {
         edited.push("schedule.yaml");
     }
     Ok(StoredRun { record, file: ScenarioFile { path, text, scenario }, schedule, edited })
+}
+
+/// Why a run folder lacks a file, and how to make it whole.
+pub(crate) fn lacks(run_dir: &Path, name: &str, record: &RunRecord) -> Refusal {
+    let (again, passed) = (&record.reproduce, !record.is_failure());
+    // A run that is kept has its timeline.
+    let message = if passed && !run_dir.join("timeline.txt").exists() {
+        format!(
+            "the run folder has no {name}: a run that passed keeps run.json alone; make it whole with `{again} --keep all`"
+        )
+    } else {
+        let keep = if passed { " --keep all" } else { "" };
+        format!("the run folder is damaged: {name} is missing; make it again with `{again}{keep}`")
+    };
+    Refusal::of(run_dir, message)
+}
+
+/// `run.json` of a run folder.
+///
+/// # Errors
+/// It is missing or damaged.
+pub(crate) fn record_of(run_dir: &Path) -> Result<RunRecord, Refusal> {
+    read_record(&run_dir.join("run.json"))
 }
 
 fn read_record(path: &Path) -> Result<RunRecord, Refusal> {

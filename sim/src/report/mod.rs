@@ -18,6 +18,7 @@ mod timeline;
 
 pub use build::Build;
 pub use folder::{StoredRun, history_text, open, write};
+pub(crate) use folder::{lacks, record_of};
 pub use junit::junit;
 pub(crate) use record::reproduce;
 pub use record::{Expected, RunRecord, dead_counters, digest};

@@ -2,7 +2,13 @@
 //! budget moves. It lives outside the simulation, on the thread that waits for the run, and ends the whole process: a
 //! thread that loops cannot be stopped otherwise.
 
-use std::{sync::mpsc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc,
+    time::Duration,
+};
+
+use super::tasks::text_of;
 
 /// How long a run may take in real time, and what to print when it takes longer.
 #[derive(Debug, Clone)]
@@ -13,10 +19,36 @@ pub struct Watchdog {
     pub reproduce: String,
 }
 
+/// Stack for a thread under watch: the judge's search is deep.
+const STACK: usize = 64 * 1024 * 1024;
+
 /// The exit status of a failure of the harness itself.
 pub const HARNESS_FAILED: i32 = 70;
 
 impl Watchdog {
+    /// Does `work` on a thread of its own and waits for it, as for a run.
+    ///
+    /// # Errors
+    /// The message of its panic.
+    pub fn watch<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let (sender, receiver) = mpsc::channel();
+        #[allow(clippy::disallowed_methods, reason = "outside any simulation, and waited for")]
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(STACK)
+            .spawn(move || {
+                let result = catch_unwind(AssertUnwindSafe(work));
+                // Nobody receives only where the watchdog has given up.
+                let _received = sender.send(result.map_err(|panic| text_of(panic.as_ref()).to_owned()));
+            })
+            .map_err(|error| format!("no thread: {error}"))?;
+        self.wait(&receiver).unwrap_or_else(|| Err("its thread is gone".to_owned()))
+    }
+
     /// Waits for the run's result. A run that is over its limit takes the process down with status 70.
     pub(super) fn wait<T>(&self, result: &mpsc::Receiver<T>) -> Option<T> {
         match result.recv_timeout(self.limit) {

@@ -192,7 +192,8 @@ impl Handle {
         let down = id != self.0.shared.member && self.0.hub.active_since(id).is_none();
         if self.0.config.strict_reconfig_check && !down {
             let voters = self.voters();
-            if self.active(&voters) - 1 < quorum(voters.len() - 1) {
+            // None at all may be active: this member itself may have been removed, and not have stopped yet.
+            if self.active(&voters) <= quorum(voters.len() - 1) {
                 return Err(Refusal::Unhealthy);
             }
         }

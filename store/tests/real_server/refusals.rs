@@ -96,16 +96,22 @@ fn command_lines_that_make_no_sense() {
         assert_eq!(status, Some(64), "{flags:?}: {said}");
         assert!(paragraph(&said).contains(expected), "{flags:?}: {said}");
     }
-    for flags in [
-        &["--no-such-flag"][..],
-        &["snapshot"],
-        &["snapshot", "save"],
-        &["stray"],
-        &["--snapshot-count=many"],
+    for (flags, expected) in [
+        (&["--no-such-flag"][..], "unexpected argument '--no-such-flag'"),
+        (&["--nam=x"], "a similar argument exists: '--name'"),
+        (&["--name=a", "--name=b"], "cannot be used multiple times"),
+        (&["--data-dir"], "a value is required for '--data-dir"),
+        (&["snapshot"], "`restore` or `status`"),
+        (&["snapshot", "save"], "unrecognized subcommand 'save'"),
+        (&["snapshot", "status"], "<SNAPSHOT>"),
+        (&["stray"], "unrecognized subcommand 'stray'"),
+        (&["--snapshot-count=many"], "invalid value 'many'"),
     ] {
         let (status, said) = refused(squalld(flags));
         assert_eq!(status, Some(64), "{flags:?}: {said}");
-        assert!(said.contains("Usage: squalld") || said.contains("--help"), "{flags:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{flags:?}: one paragraph: {said}");
+        let why = paragraph(&said);
+        assert!(why.contains(expected) && why.contains("--help"), "{flags:?}: {said}");
     }
     let help = squalld(&["--help"]).output().unwrap();
     assert_eq!(help.status.code(), Some(0));

@@ -3,19 +3,28 @@
 //! For each key, the newest acknowledged change that no break took by right must still show: a final read that covers
 //! the key shows it as that change left it, or as a later one did. A key may have gone since by a change that nobody
 //! acknowledged (an ambiguous delete, the end of its lease) or by the delete of an interval, which does not say what it
-//! took, so that an absent key is a loss only where nothing could have deleted it. The linearizability checker finds most losses too; this one says plainly what is missing, and does
-//! not depend on any order.
+//! took, so that an absent key is a loss only where nothing could have deleted it.
+//!
+//! A lost write whose key was written again leaves no trace in the last state. It does in the revisions: a write that is
+//! called after another was acknowledged at revision R must make a revision above R. One that makes R again, or less,
+//! found a store that had forgotten R. (etcd #14370 shows itself in no other way once clients have gone on.)
+//!
+//! And a write that is acknowledged while no majority of the members runs cannot be on a majority's disks, whether or
+//! not it is lost afterwards.
+//!
+//! The linearizability checker finds most losses too; this one says plainly what is missing.
 
 use std::collections::BTreeMap;
 
 use super::Failure;
 use super::era::Eras;
 use crate::history::{
-    Bytes, KeyValue, LeaseId, Op, OpResult, Operation, Outcome, Range, RequestOp, ResponseOp, Revision,
-    RunHistory, Txn, TxnResult,
+    Bytes, Event, KeyValue, LeaseId, Op, OpResult, Operation, Outcome, Range, RequestOp, ResponseOp,
+    Revision, RunHistory, Txn, TxnResult,
 };
 
 const GUARANTEE: &str = "durability: an acknowledged write is never lost";
+const MAJORITY: &str = "durability: a write is acknowledged only once a majority has it";
 
 /// The newest acknowledged change of a key.
 struct Change<'a> {
@@ -28,6 +37,14 @@ struct Change<'a> {
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let eras = Eras::of(history);
+    let mut failures = last_state(history, &eras);
+    failures.extend(forgotten_revisions(history, &eras));
+    failures.extend(without_majority(history));
+    failures
+}
+
+/// What the final reads do not show.
+fn last_state(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
     let finals: Vec<(&Range, &[KeyValue], &Operation)> =
         history.operations.iter().filter_map(final_read).collect();
     if finals.is_empty() {
@@ -101,6 +118,97 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
         }
     }
     failures
+}
+
+/// Revisions that were acknowledged, and made again by writes that were called later.
+fn forgotten_revisions(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
+    // Each write that is known to have made a revision, by its cluster's life.
+    let mut lives: BTreeMap<usize, Vec<(Revision, u64, &Operation)>> = BTreeMap::new();
+    for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
+        let made = eras.of_operation(operation).zip(operation.revision()).zip(operation.ret);
+        if let Some(((era, revision), ret)) = made
+            && makes_a_revision(operation)
+        {
+            lives.entry(era).or_default().push((revision, ret, operation));
+        }
+    }
+    let mut failures = Vec::new();
+    for writes in lives.into_values() {
+        let mut returned: Vec<_> = writes.iter().collect();
+        returned.sort_by_key(|(_, ret, write)| (*ret, write.id));
+        let mut called: Vec<_> = writes.iter().collect();
+        called.sort_by_key(|(_, _, write)| (write.call, write.id));
+        let (mut next, mut newest): (usize, Option<(Revision, &Operation)>) = (0, None);
+        for (revision, _, write) in called {
+            while let Some((made, _, before)) = returned.get(next).filter(|(_, ret, _)| *ret < write.call) {
+                next += 1;
+                if newest.is_none_or(|(known, _)| known < *made) {
+                    newest = Some((*made, before));
+                }
+            }
+            if let Some((made, before)) = newest
+                && *revision <= made
+            {
+                let message = format!(
+                    "lost write: client {}'s {} (operation {}) was acknowledged at revision {made}, and client {}'s \
+                     {} (operation {}), called after that, made revision {revision}: the store had forgotten the first",
+                    before.client,
+                    before.op.name(),
+                    before.id,
+                    write.client,
+                    write.op.name(),
+                    write.id,
+                );
+                failures.push(Failure::new("durability", GUARANTEE, message).blaming([before.id, write.id]));
+                // Told once for each time that the store went back; what follows is measured from here.
+                newest = None;
+            }
+        }
+    }
+    failures
+}
+
+/// Writes that were called and acknowledged within a span in which no majority of the members ran.
+fn without_majority(history: &RunHistory) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for event in &history.events {
+        let Event::Outage(outage) = event else { continue };
+        let acknowledged = history.operations.iter().filter(|operation| {
+            operation.is_ok()
+                && operation.op.may_change()
+                && outage.from <= operation.call
+                && operation.ret.is_some_and(|ret| ret < outage.to)
+        });
+        for operation in acknowledged {
+            let message = format!(
+                "client {}'s {} (operation {}) was acknowledged by {} while no majority of the members ran",
+                operation.client,
+                operation.op.name(),
+                operation.id,
+                operation.endpoint,
+            );
+            failures.push(Failure::new("durability", MAJORITY, message).blaming([operation.id]));
+        }
+    }
+    failures
+}
+
+/// Whether an acknowledged operation is known to have changed keys, and so made the revision in its header.
+fn makes_a_revision(operation: &Operation) -> bool {
+    fn changes(response: &ResponseOp) -> bool {
+        match response {
+            ResponseOp::Range(_) => false,
+            ResponseOp::Put(_) => true,
+            ResponseOp::DeleteRange(result) => result.deleted > 0,
+            ResponseOp::Txn(result) => result.responses.iter().any(changes),
+        }
+    }
+    match &operation.result {
+        Some(OpResult::Put(_)) => true,
+        Some(OpResult::DeleteRange(result)) => result.deleted > 0,
+        Some(OpResult::Txn(result)) => result.responses.iter().any(changes),
+        _ => false,
+    }
 }
 
 /// A final read that tells all of its interval as it is at its header's revision.

@@ -96,6 +96,20 @@ fn each_checker_finds_its_own() {
             "panic",
             "n1 panicked: boom",
         ),
+        (
+            "\"revision\":5,\"raft_term\"",
+            "\"revision\":4,\"raft_term\"",
+            "durability",
+            "client 2's delete_range (operation 4) was acknowledged at revision 4, and client 1's put (operation 5), called \
+             after that, made revision 4",
+        ),
+        (
+            "\"outcome\":\"info\"}",
+            "\"outcome\":\"ok\",\"header\":{\"cluster_id\":1,\"member_id\":1,\"revision\":5,\"raft_term\":2},\
+             \"result\":{\"put\":{}}}",
+            "durability",
+            "client 1's put (operation 3) was acknowledged by",
+        ),
         ("faults\":2", "faults\":4", "vacuous", "3 operations were ok before the first fault"),
         ("heal\":1", "heal\":2", "vacuous", "1 operations were ok after the last heal"),
         ("outage\":1", "outage\":2", "vacuous", "1 writes were attempted while no majority was up"),

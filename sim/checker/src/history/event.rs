@@ -109,7 +109,8 @@ pub struct Heal {
     pub target: String,
 }
 
-/// No majority was up in this span.
+/// No majority was up in this span, and no member came up within it: a write that was called and acknowledged in it is on
+/// no majority's disks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outage {

@@ -55,10 +55,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments.into_iter().map(flags::go_style)) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version are answers, not errors. A closed pipe does not matter here.
-            _ = error.print();
-            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if asked_for { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
+            // Help and version are answers, not errors.
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+                // A closed pipe does not matter here.
+                _ = error.print();
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("squalld: {}", usage_paragraph(&error));
+            return ExitCode::from(USAGE);
         }
     };
     match run(arguments) {
@@ -72,6 +76,21 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Clap's several lines as one paragraph: what is wrong, its tip, and where help is.
+fn usage_paragraph(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "`squalld snapshot` needs to be told what to do: `restore` or `status`. `squalld snapshot --help` says \
+                more."
+            .to_owned();
+    }
+    let text = error.render().to_string();
+    let lines = text.lines().map(str::trim).filter(|line| {
+        !line.is_empty() && !line.starts_with("Usage: ") && !line.starts_with("For more information")
+    });
+    let said: Vec<&str> = lines.map(|line| line.strip_prefix("error: ").unwrap_or(line)).collect();
+    format!("{}. `squalld --help` says more.", said.join(" ").trim_end_matches('.'))
 }
 
 /// An error as a paragraph: place, what happened, and, where the system refused, what to do about it. Errors of the
