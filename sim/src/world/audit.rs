@@ -8,6 +8,8 @@
 //! The trace is the same events as values, with virtual time, for the timeline; it is off unless asked for, and has no
 //! influence on the hash.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use squall_store::seam::{ProbeEvent, Role};
 
@@ -82,7 +84,8 @@ pub enum Event {
         /// What.
         op: DiskOp,
         /// The file, or another operand.
-        path: String,
+        #[serde(serialize_with = "text")]
+        path: Arc<str>,
         /// How many bytes (of an append they go into the hash), or what the operation says.
         value: u64,
     },
@@ -180,6 +183,10 @@ pub enum DiskOp {
     EngineReplace = 13,
     /// An engine was opened.
     EngineOpen = 14,
+}
+
+fn text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
 }
 
 fn debug<S: serde::Serializer>(event: &ProbeEvent, serializer: S) -> Result<S::Ok, S::Error> {

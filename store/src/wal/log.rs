@@ -28,6 +28,11 @@ pub struct Metadata {
     pub cluster_id: ClusterId,
 }
 
+/// What an entry's record takes beside its data, and what a hard state's record takes, in bytes: no less than they do, so
+/// that the buffer of an append does not grow.
+const ENTRY_BYTES: usize = record::HEADER_BYTES + 48;
+const HARD_STATE_BYTES: usize = record::HEADER_BYTES + 40;
+
 /// An open write-ahead log. Appends go to the last segment.
 ///
 /// Every method that fails, or whose future is dropped half-way, leaves the log broken: it answers every later call
@@ -39,6 +44,8 @@ pub struct Wal {
     metadata: Metadata,
     segments: Vec<Name>,
     file: Box<dyn File>,
+    /// The last segment's, for errors: to spell it at each append would cost more than the checksums.
+    path: PathBuf,
     chain: u32,
     /// How much of the last segment is durable.
     durable: u64,
@@ -104,6 +111,7 @@ impl Wal {
             metadata,
             segments: vec![name],
             file,
+            path,
             chain,
             durable: 0,
             hard_state: HardState::default(),
@@ -125,8 +133,8 @@ impl Wal {
 
         // Opened again under its name for good: a seam need not keep a handle alive over its folder's rename.
         wal.dir = dir.to_owned();
-        let path = wal.path();
-        wal.file = wal.files.open(&path).await.context("opening", &path)?;
+        wal.path = name.path(dir);
+        wal.file = wal.files.open(&wal.path).await.context("opening", &wal.path)?;
         Ok(wal)
     }
 
@@ -181,6 +189,7 @@ impl Wal {
             metadata: replayed.metadata,
             segments,
             file,
+            path,
             chain: chain.unwrap_or_default(),
             durable: valid,
             hard_state: replayed.hard_state.clone(),
@@ -216,7 +225,8 @@ impl Wal {
         hard_state: Option<&HardState>,
     ) -> Result<(), WalError> {
         let floor = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0);
-        let mut buffer = Vec::new();
+        let payloads = entries.iter().map(|entry| entry.data.len() + entry.context.len() + ENTRY_BYTES);
+        let mut buffer = Vec::with_capacity(payloads.sum::<usize>() + HARD_STATE_BYTES);
         for entry in entries {
             assert!(
                 entry.index > floor && entry.index <= self.last_index + 1,
@@ -263,8 +273,7 @@ impl Wal {
             self.broken = false;
             return Ok(false);
         }
-        let path = self.path();
-        self.file.sync().await.context("syncing", &path)?;
+        self.file.sync().await.context("syncing", &self.path)?;
         self.durable = self.file.len();
         self.durable_snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0);
         let full = self.durable >= self.segment_bytes;
@@ -320,6 +329,7 @@ impl Wal {
         self.files.rename(&unfinished, &path).await.context("renaming into place", &path)?;
         self.files.sync_dir(&self.dir).await.context("syncing the folder", &self.dir)?;
         self.file = self.files.open(&path).await.context("opening", &path)?;
+        self.path = path;
         self.segments.push(name);
         self.chain = chain;
         self.durable = durable;
@@ -333,8 +343,7 @@ impl Wal {
     async fn write(&mut self, buffer: Vec<u8>) -> Result<(), WalError> {
         self.begin()?;
         if !buffer.is_empty() {
-            let path = self.path();
-            self.file.append(Bytes::from(buffer)).await.context("appending to", &path)?;
+            self.file.append(Bytes::from(buffer)).await.context("appending to", &self.path)?;
         }
         self.broken = false;
         Ok(())
@@ -348,10 +357,6 @@ impl Wal {
         }
         self.broken = true;
         Ok(())
-    }
-
-    fn path(&self) -> PathBuf {
-        self.segments[self.segments.len() - 1].path(&self.dir)
     }
 }
 

@@ -270,16 +270,16 @@ impl Access {
     }
 
     /// Puts an operation into the audit.
-    pub(super) fn record(&self, op: DiskOp, path: &str, value: u64) {
-        self.shared.record(Event::Disk { node: self.disk.node, op, path: path.to_owned(), value });
+    pub(super) fn record(&self, op: DiskOp, path: &Arc<str>, value: u64) {
+        self.shared.record(Event::Disk { node: self.disk.node, op, path: path.clone(), value });
     }
 
     /// Puts an append into the audit, bytes and all.
-    pub(super) fn record_append(&self, path: &str, bytes: &[u8]) {
+    pub(super) fn record_append(&self, path: &Arc<str>, bytes: &[u8]) {
         let event = Event::Disk {
             node: self.disk.node,
             op: DiskOp::Append,
-            path: path.to_owned(),
+            path: path.clone(),
             value: bytes.len() as u64,
         };
         self.shared.record_with(event, bytes);

@@ -3,11 +3,7 @@
 //! An engine is an entry of the tree, so wiping or moving a data folder takes it along. A commit takes the disk's time,
 //! makes the batches durable, and the engine's own entry with them.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use squall_core::Batch;
@@ -63,17 +59,13 @@ impl Engines for SimEngines {
                 context: format!("open the engine at {}", dir.display()),
                 source,
             })?;
-            let path = dir.to_string_lossy();
+            let path: Arc<str> = dir.to_string_lossy().into();
             let Some(hold) = self.0.hold(ino) else {
                 return Err(EngineError::Locked(format!("the engine at {path} is open in another process")));
             };
             self.0.record(DiskOp::EngineOpen, &path, 0);
-            Ok(Arc::new(SimEngine {
-                access: self.0.clone(),
-                ino,
-                path: path.into_owned(),
-                hold: Lock::new(Some(hold)),
-            }) as Arc<dyn Engine>)
+            Ok(Arc::new(SimEngine { access: self.0.clone(), ino, path, hold: Lock::new(Some(hold)) })
+                as Arc<dyn Engine>)
         })
     }
 }
@@ -81,7 +73,7 @@ impl Engines for SimEngines {
 struct SimEngine {
     access: Access,
     ino: Ino,
-    path: String,
+    path: Arc<str>,
     hold: Lock<Option<Hold>>,
 }
 
@@ -107,9 +99,8 @@ impl SimEngine {
     }
 
     fn entry_durable(&self) {
-        let path = PathBuf::from(&self.path);
         self.access.with(|state| {
-            let parent = path.parent().and_then(|parent| state.tree.find(parent));
+            let parent = Path::new(&*self.path).parent().and_then(|parent| state.tree.find(parent));
             if let Some(parent) = parent {
                 state.tree.sync_dir(parent);
             }

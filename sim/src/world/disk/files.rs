@@ -29,12 +29,12 @@ impl SimFiles {
     ) -> io::Result<T> {
         self.0.admitted().await;
         let result = self.0.with(|state| act(&mut state.tree));
-        self.0.record(op, &path.to_string_lossy(), u64::from(result.is_ok()));
+        self.0.record(op, &path.to_string_lossy().into(), u64::from(result.is_ok()));
         result
     }
 
     fn handle(&self, path: &Path, ino: Ino) -> Box<dyn File> {
-        Box::new(SimFile { access: self.0.clone(), ino, path: path.to_string_lossy().into_owned() })
+        Box::new(SimFile { access: self.0.clone(), ino, path: path.to_string_lossy().into() })
     }
 }
 
@@ -136,7 +136,7 @@ impl DirLock for SimLock {}
 struct SimFile {
     access: Access,
     ino: Ino,
-    path: String,
+    path: Arc<str>,
 }
 
 impl SimFile {

@@ -169,6 +169,9 @@ impl Tree {
                 dirs.extend(change.0.iter().map(|(dir, ..)| *dir));
             }
         }
+        if !settled.contains(&true) {
+            return;
+        }
         let journal = std::mem::take(&mut self.journal);
         for (change, settled) in journal.into_iter().zip(settled) {
             if settled {

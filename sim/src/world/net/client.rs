@@ -17,7 +17,8 @@ use tower::Service;
 
 use super::{
     core::Sink,
-    mux::{Ending, Mux, Pump, Standing},
+    mux::{Ending, Mux, Standing},
+    pump::Pump,
     wire::{self, Subject},
 };
 use crate::world::{

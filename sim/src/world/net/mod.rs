@@ -1,11 +1,12 @@
 //! The network: named nodes, links between them, and our gRPC channel over simulated TCP connections.
 //!
-//! [`core`] is the state machine that decides what arrives when; [`mux`], [`wire`], [`client`] and [`server`] are the
-//! gRPC channel on top of it. Only bytes cross nodes. Hosts are node names: `m1:2379`.
+//! [`core`] is the state machine that decides what arrives when; [`mux`], [`pump`], [`wire`], [`client`] and [`server`]
+//! are the gRPC channel on top of it. Only bytes cross nodes. Hosts are node names: `m1:2379`.
 
 mod client;
 mod core;
 mod mux;
+mod pump;
 mod server;
 mod wire;
 

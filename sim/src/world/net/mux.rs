@@ -4,28 +4,23 @@
 //! not matter that the process may be paused. Everything that does (a window update, a reset, a response) is sent by
 //! the tasks of the process.
 
+mod stream;
+
 use std::{
     collections::{BTreeMap, VecDeque},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::HeaderMap;
-use http_body::Body as _;
-use tonic::{Status, body::Body};
+use bytes::Bytes;
 
+pub(super) use self::stream::Head;
+use self::stream::StreamState;
 use super::{
     core::{Arrival, CloseReason, ConnId, Side, Sink},
-    wire::{self, Frame, ResetCode, Subject},
+    wire::{self, Frame, Subject},
 };
 use crate::world::{lock::Lock, node::Life, shared::Shared};
-
-/// HTTP/2's default: how many bytes of a stream may be on their way or un-read.
-pub(super) const WINDOW: u32 = 65_535;
-/// HTTP/2's default: the largest data frame.
-const MAX_DATA_FRAME: usize = 16_384;
 
 /// How a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,48 +46,10 @@ pub(super) enum Ending {
     Peer(CloseReason),
 }
 
-/// The head of a message.
-#[derive(Debug)]
-pub(super) struct Head {
-    pub(super) subject: Subject,
-    pub(super) headers: HeaderMap,
-}
-
-#[derive(Debug)]
-struct StreamState {
-    head: Option<Head>,
-    data: VecDeque<Bytes>,
-    trailers: Option<HeaderMap>,
-    /// Everything the peer had to say has arrived.
-    ended: bool,
-    reset: Option<ResetCode>,
-    /// Bytes that were read and not yet announced to the peer.
-    taken: u32,
-    /// Bytes that may still be sent.
-    window: u32,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
-impl StreamState {
-    fn new() -> Self {
-        Self {
-            head: None,
-            data: VecDeque::new(),
-            trailers: None,
-            ended: false,
-            reset: None,
-            taken: 0,
-            window: WINDOW,
-            reader: None,
-            writer: None,
-        }
-    }
-}
-
 struct State {
     standing: Standing,
-    streams: BTreeMap<u32, StreamState>,
+    /// Boxed: a map's node has room for eleven, and most connections have one or two at a time.
+    streams: BTreeMap<u32, Box<StreamState>>,
     next_stream: u32,
     /// Streams that the peer opened and nobody serves yet.
     incoming: VecDeque<u32>,
@@ -181,7 +138,7 @@ impl Mux {
         let mut state = self.state.lock();
         let id = state.next_stream;
         state.next_stream += 2;
-        state.streams.insert(id, StreamState::new());
+        state.streams.insert(id, Box::new(StreamState::new()));
         id
     }
 
@@ -223,113 +180,6 @@ impl Mux {
         }
     }
 
-    /// The head of the answer on a stream that this end opened.
-    pub(super) fn poll_head(&self, id: u32, cx: &mut Context<'_>) -> Poll<Result<Head, Status>> {
-        let mut state = self.state.lock();
-        let standing = state.standing;
-        let Some(stream) = state.streams.get_mut(&id) else {
-            return Poll::Ready(Err(Status::internal("the stream is gone")));
-        };
-        if let Some(head) = stream.head.take() {
-            return Poll::Ready(Ok(head));
-        }
-        if let Some(status) = failure(stream.reset, standing) {
-            return Poll::Ready(Err(status));
-        }
-        remember(&mut stream.reader, cx);
-        Poll::Pending
-    }
-
-    /// The next frame of a stream's body.
-    pub(super) fn poll_body(
-        &self,
-        id: u32,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Status>>> {
-        let mut state = self.state.lock();
-        let standing = state.standing;
-        let Some(stream) = state.streams.get_mut(&id) else { return Poll::Ready(None) };
-        if let Some(bytes) = stream.data.pop_front() {
-            stream.taken += bytes.len() as u32;
-            // As h2 does: half a window at a time.
-            let announce = if stream.taken > WINDOW / 2 && !stream.ended {
-                std::mem::take(&mut stream.taken)
-            } else {
-                0
-            };
-            drop(state);
-            if announce > 0 {
-                self.send(wire::window(id, announce));
-            }
-            return Poll::Ready(Some(Ok(http_body::Frame::data(bytes))));
-        }
-        if let Some(trailers) = stream.trailers.take() {
-            return Poll::Ready(Some(Ok(http_body::Frame::trailers(trailers))));
-        }
-        if stream.ended {
-            return Poll::Ready(None);
-        }
-        if let Some(status) = failure(stream.reset, standing) {
-            return Poll::Ready(Some(Err(status)));
-        }
-        remember(&mut stream.reader, cx);
-        Poll::Pending
-    }
-
-    /// Ready once the peer gave the stream up or the connection is over. Wakes the stream's writer.
-    pub(super) fn poll_cancelled(&self, id: u32, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state.lock();
-        let over = matches!(state.standing, Standing::Over(_));
-        match state.streams.get_mut(&id) {
-            Some(stream) if stream.reset.is_none() && !over => {
-                remember(&mut stream.writer, cx);
-                Poll::Pending
-            }
-            _ => Poll::Ready(()),
-        }
-    }
-
-    /// Takes up to `wanted` bytes of a stream's window; waits while there is none. None: the stream is over.
-    fn poll_window(&self, id: u32, wanted: usize, cx: &mut Context<'_>) -> Poll<Option<usize>> {
-        let mut state = self.state.lock();
-        let over = matches!(state.standing, Standing::Over(_));
-        let Some(stream) = state.streams.get_mut(&id) else { return Poll::Ready(None) };
-        if stream.reset.is_some() || over {
-            return Poll::Ready(None);
-        }
-        if stream.window == 0 {
-            remember(&mut stream.writer, cx);
-            return Poll::Pending;
-        }
-        let given = wanted.min(stream.window as usize).min(MAX_DATA_FRAME);
-        stream.window -= given as u32;
-        Poll::Ready(Some(given))
-    }
-
-    /// Forgets a stream; true where the peer had not finished with it.
-    pub(super) fn forget(&self, id: u32) -> bool {
-        let (unfinished, writer) = {
-            let mut state = self.state.lock();
-            let open = state.standing == Standing::Open;
-            match state.streams.remove(&id) {
-                Some(mut stream) => (open && !stream.ended && stream.reset.is_none(), stream.writer.take()),
-                None => (false, None),
-            }
-        };
-        // Who still sends on it must see that it is gone.
-        if let Some(writer) = writer {
-            writer.wake();
-        }
-        unfinished
-    }
-
-    /// Forgets a stream and, where the peer still works on it, tells it to stop.
-    pub(super) fn cancel(&self, id: u32) {
-        if self.life.alive() && self.forget(id) {
-            self.send(wire::reset(id, ResetCode::Cancel));
-        }
-    }
-
     fn take_apart(&self, mut segment: Bytes) {
         let mut wakers = Vec::new();
         {
@@ -337,7 +187,7 @@ impl Mux {
             while let Some((id, frame)) = wire::take(&mut segment) {
                 let state = &mut *state;
                 if let Frame::Head { subject: Subject::Request(_), .. } = frame {
-                    state.streams.insert(id, StreamState::new());
+                    state.streams.insert(id, Box::new(StreamState::new()));
                     state.incoming.push_back(id);
                     wakers.append(&mut state.waiting);
                 }
@@ -398,88 +248,8 @@ impl Sink for Mux {
     }
 }
 
-fn remember(slot: &mut Option<Waker>, cx: &mut Context<'_>) {
-    match slot {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *slot = Some(cx.waker().clone()),
-    }
-}
-
 fn remember_in(waiting: &mut Vec<Waker>, cx: &mut Context<'_>) {
     if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
         waiting.push(cx.waker().clone());
-    }
-}
-
-/// What a stream that cannot go on ends with.
-fn failure(reset: Option<ResetCode>, standing: Standing) -> Option<Status> {
-    match (reset, standing) {
-        (Some(ResetCode::Cancel), _) => Some(Status::cancelled("the peer cancelled the stream")),
-        (Some(ResetCode::Other(code)), _) => {
-            Some(Status::unavailable(format!("the peer reset the stream with code {code}")))
-        }
-        (None, Standing::Over(ending)) => Some(Status::unavailable(match ending {
-            Ending::Refused => "connection refused",
-            Ending::ConnectTimeout => "connect timed out",
-            Ending::Local => "connection closed",
-            Ending::Peer(CloseReason::Closed) => "connection closed by the peer",
-            Ending::Peer(CloseReason::Reset) => "connection reset by the peer",
-            Ending::Peer(CloseReason::TimedOut) => "connection timed out",
-        })),
-        (None, Standing::Dialling | Standing::Open) => None,
-    }
-}
-
-/// Sends a message's body on a stream, window by window.
-pub(super) struct Pump {
-    mux: Arc<Mux>,
-    stream: u32,
-    body: Body,
-    /// What the body gave and the window has not yet let through.
-    rest: Bytes,
-}
-
-impl Pump {
-    pub(super) fn new(mux: Arc<Mux>, stream: u32, body: Body) -> Self {
-        Self { mux, stream, body, rest: Bytes::new() }
-    }
-
-    /// Sends what can be sent, after what `out` already holds, in one segment. Ready when the body has ended, failed
-    /// (its status comes back; nothing was sent in its place), or nobody wants it any more.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) -> Poll<Result<(), Status>> {
-        let poll = self.fill(cx, out);
-        self.mux.send(out.split().freeze());
-        poll
-    }
-
-    fn fill(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) -> Poll<Result<(), Status>> {
-        loop {
-            while !self.rest.is_empty() {
-                let Some(given) = ready!(self.mux.poll_window(self.stream, self.rest.len(), cx)) else {
-                    return Poll::Ready(Ok(()));
-                };
-                wire::put_data(out, self.stream, &self.rest[..given], false);
-                self.rest.advance(given);
-            }
-            match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Pending => {
-                    // Also to be woken when nobody wants the rest.
-                    return self.mux.poll_cancelled(self.stream, cx).map(|()| Ok(()));
-                }
-                Poll::Ready(None) => {
-                    wire::put_data(out, self.stream, &[], true);
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Ready(Some(Err(status))) => return Poll::Ready(Err(status)),
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
-                    Err(frame) => {
-                        let trailers = frame.into_trailers().unwrap_or_default();
-                        wire::put_trailers(out, self.stream, &trailers);
-                        return Poll::Ready(Ok(()));
-                    }
-                },
-            }
-        }
     }
 }

@@ -17,7 +17,8 @@ use tower::Service;
 use super::{
     client::deadline_exceeded,
     core::{Arrival, Sink},
-    mux::{Ending, Head, Mux, Pump},
+    mux::{Ending, Head, Mux},
+    pump::Pump,
     wire::{self, Subject},
 };
 use crate::world::{lock::Lock, tasks::SimTasks};

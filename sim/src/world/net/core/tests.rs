@@ -1,5 +1,7 @@
 //! The state machine alone: time is an argument, so a test is a script.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::world::{chance::Chance, lock::Lock};
 

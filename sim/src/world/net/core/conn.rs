@@ -1,0 +1,113 @@
+//! A connection: its two ends, its two directions, and what is told to the ends.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use crate::world::node::{At, NodeId};
+
+/// A connection's number, in the order of the dials of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ConnId(pub(crate) u64);
+
+/// An end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    Dialler = 0,
+    Acceptor = 1,
+}
+
+impl Side {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Side::Dialler => Side::Acceptor,
+            Side::Acceptor => Side::Dialler,
+        }
+    }
+}
+
+/// What reaches an end of a connection, or a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// To a listener: a connection. The listener attaches its end's sink at once.
+    Accepted(ConnId),
+    /// To the dialler: the connection stands.
+    Connected,
+    /// To the dialler: nobody listens there.
+    Refused,
+    /// The next bytes of the stream.
+    Segment(Bytes),
+    /// The connection is over. Nothing follows.
+    Closed(CloseReason),
+}
+
+/// Why a connection is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum CloseReason {
+    /// The peer closed it.
+    Closed,
+    /// The peer's process is gone.
+    Reset,
+    /// Segments stayed un-acknowledged for too long.
+    TimedOut,
+}
+
+/// Takes what arrives. Called by the courier, in the order of arrival, with the core unlocked.
+pub(crate) trait Sink: Send + Sync {
+    fn arrive(&self, arrival: Arrival);
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Payload {
+    /// The handshake's last step, which tells the listener.
+    Established,
+    Bytes(Bytes),
+    /// An end was closed.
+    Close(CloseReason),
+}
+
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) sent: At,
+    pub(super) payload: Payload,
+}
+
+/// Segments of one direction that are not yet delivered, and what TCP knows about them.
+#[derive(Debug, Default)]
+pub(super) struct Direction {
+    pub(super) queue: VecDeque<Segment>,
+    /// The latest deadline given out: later segments arrive no earlier.
+    pub(super) last_due: At,
+    /// Arrivals of an older epoch were lost and are void.
+    pub(super) epoch: u32,
+    /// The head was lost: nothing arrives until it is sent again.
+    pub(super) stalled: bool,
+    /// Since when there have been segments that were delivered, but whose acknowledgement was swallowed.
+    pub(super) unacked: Option<At>,
+    /// The retransmission time-out that runs, if one does.
+    pub(super) rto: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Open,
+    /// Closed by its process: the kernel still delivers what was sent.
+    Closed,
+    /// Its process was killed: nothing is sent again.
+    Dead,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Dialling { rto: Duration },
+    Established,
+}
+
+pub(super) struct Conn {
+    pub(super) nodes: [NodeId; 2],
+    pub(super) port: u16,
+    pub(super) phase: Phase,
+    pub(super) ends: [End; 2],
+    pub(super) sinks: [Option<Arc<dyn Sink>>; 2],
+    pub(super) directions: [Direction; 2],
+}

@@ -1,0 +1,109 @@
+//! How a connection comes about: a request, an answer, and the acknowledgement that tells the listener. A request that
+//! a cut link swallows is sent again after 1, 2, 4, … s, for as long as its dialler waits.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Core, Delivery, Due,
+    conn::{Arrival, Conn, ConnId, End, Payload, Phase, Side, Sink},
+    note,
+};
+use crate::world::{
+    audit::{Audit, NetStep},
+    node::{At, NodeId},
+};
+
+/// Linux's first time-out of a connection request.
+const FIRST_SYN_RTO: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// Begins a connection.
+    pub(crate) fn dial(
+        &mut self,
+        now: At,
+        from: NodeId,
+        to: NodeId,
+        port: u16,
+        sink: Arc<dyn Sink>,
+    ) -> ConnId {
+        let id = ConnId(self.next_conn);
+        self.next_conn += 1;
+        self.figures.dials += 1;
+        let conn = Conn {
+            nodes: [from, to],
+            port,
+            phase: Phase::Dialling { rto: FIRST_SYN_RTO },
+            ends: [End::Open; 2],
+            sinks: [Some(sink), None],
+            directions: Default::default(),
+        };
+        self.conns.insert(id, conn);
+        self.schedule(now, Due::Dial(id));
+        id
+    }
+
+    /// Gives the acceptor's end its sink.
+    pub(crate) fn attach(&mut self, conn: ConnId, sink: Arc<dyn Sink>) {
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.sinks[1] = Some(sink);
+        }
+    }
+
+    pub(super) fn request(&mut self, now: At, id: ConnId, audit: &mut Audit) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Phase::Dialling { rto } = conn.phase else { return };
+        conn.phase = Phase::Dialling { rto: rto * 2 };
+        let [from, to] = conn.nodes;
+        note(audit, now, NetStep::Dial, id, conn, Side::Dialler);
+        let arrives = now.after(self.delay(from, to));
+        self.schedule(arrives, Due::Request(id));
+        self.schedule(now.after(rto), Due::Dial(id));
+    }
+
+    pub(super) fn answer(&mut self, now: At, id: ConnId, audit: &mut Audit) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        let [from, to] = conn.nodes;
+        if conn.phase == Phase::Established {
+            return;
+        }
+        if !self.up(from, to) {
+            self.figures.lost += 1;
+            note(audit, now, NetStep::Lost, id, conn, Side::Dialler);
+            return;
+        }
+        let accepted = self.hosts[to.at()].listeners.contains_key(&conn.port);
+        let arrives = now.after(self.delay(to, from));
+        self.schedule(arrives, Due::Answer(id, accepted));
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        now: At,
+        id: ConnId,
+        accepted: bool,
+        audit: &mut Audit,
+    ) -> Option<Delivery> {
+        let conn = self.conns.get(&id)?;
+        let [from, to] = conn.nodes;
+        if conn.phase == Phase::Established {
+            return None;
+        }
+        if !self.up(to, from) {
+            self.figures.lost += 1;
+            note(audit, now, NetStep::Lost, id, conn, Side::Acceptor);
+            return None;
+        }
+        if accepted {
+            note(audit, now, NetStep::Connected, id, conn, Side::Dialler);
+            let conn = self.conns.get_mut(&id)?;
+            conn.phase = Phase::Established;
+            let sink = conn.sinks[0].clone();
+            self.push(now, id, Side::Dialler, Payload::Established);
+            sink.map(|sink| (sink, Arrival::Connected))
+        } else {
+            note(audit, now, NetStep::Refused, id, conn, Side::Dialler);
+            let conn = self.conns.remove(&id)?;
+            conn.sinks[0].clone().map(|sink| (sink, Arrival::Refused))
+        }
+    }
+}
