@@ -14,7 +14,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::sync::Arc;
 
 use super::bytes::Bytes;
-use super::event::{Break, Event, Meta};
+use super::event::{Break, Event, Meta, WatchLine};
 use super::operation::{Client, OpId, Operation, Outcome};
 use super::request::{Op, RequestOp, Txn};
 use super::response::{KeyValue, OpResult, ResponseOp, TxnResult};
@@ -43,6 +43,19 @@ impl RunHistory {
             Event::Break(line) => Some(line),
             _ => None,
         })
+    }
+
+    /// What watchers received.
+    pub fn watches(&self) -> impl Iterator<Item = &WatchLine> {
+        self.events.iter().filter_map(|event| match event {
+            Event::Watch(line) => Some(line),
+            _ => None,
+        })
+    }
+
+    /// How far a member's clock may have run fast or slow, in parts per million; 0 where the run does not say.
+    pub fn drift_ppm(&self) -> u64 {
+        self.meta().map_or(0, |meta| meta.max_clock_drift_ppm)
     }
 }
 
@@ -209,7 +222,10 @@ pub fn read(reader: impl BufRead, file: &str, limits: &ReadLimits) -> Result<Run
         last_line = line;
         let at = |problem| ReadError { file: file.to_owned(), line, problem };
         match parse_line(text, complete).map_err(at)? {
-            Line::Event(event) => history.events.push(*event),
+            Line::Event(event) => {
+                check_event(&event, &history).map_err(|what| at(ReadProblem::Rule(what)))?;
+                history.events.push(*event);
+            }
             Line::Operation(mut operation) => {
                 if history.operations.len() == limits.operations {
                     return Err(at(ReadProblem::TooManyOperations(limits.operations)));
@@ -268,6 +284,21 @@ fn parse_line(text: &str, complete: bool) -> Result<Line, ReadProblem> {
 fn first_key(text: &str) -> Option<&str> {
     let inner = text.strip_prefix('{')?.trim_ascii_start().strip_prefix('"')?;
     inner.split_once('"').map(|(key, _)| key)
+}
+
+/// The rules for what is not an operation: breaks keep something, and come in the order of time.
+fn check_event(event: &Event, before: &RunHistory) -> Result<(), String> {
+    let Event::Break(line) = event else { return Ok(()) };
+    if line.revision.0 < 1 {
+        return Err(format!("a break keeps revision {}: expected 1 or more", line.revision));
+    }
+    match before.breaks().last() {
+        Some(last) if last.at >= line.at => Err(format!(
+            "a break at {} follows one at {}: expected them in the order of time",
+            line.at, last.at
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The rules that one operation must keep by itself.

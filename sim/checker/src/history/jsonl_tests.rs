@@ -75,6 +75,14 @@ fn bad_files_are_refused_with_their_place() {
         (format!("{put}\n\n[]\n"), "h.jsonl:3: column 1: expected an operation"),
         (format!("{put}\n{long}\n"), "h.jsonl:2: the line is longer than 4096 bytes"),
         (
+            lines[8].replace("\"revision\":3", "\"revision\":0") + "\n",
+            "h.jsonl:1: a break keeps revision 0: expected 1 or more",
+        ),
+        (
+            format!("{}\n{}\n", lines[8], lines[8]),
+            "h.jsonl:2: a break at 3250 follows one at 3250: expected them in the order of time",
+        ),
+        (
             "{\"raft\":{\"member\":\"n1\",\"term\":1}}\n".to_owned(),
             "a raft line has either `role`, or `index` and `digest`",
         ),

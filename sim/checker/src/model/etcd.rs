@@ -69,6 +69,19 @@ impl Etcd {
         self.revision += 1;
     }
 
+    /// What that revision made of the key: nothing where it did not touch it, `Some(None)` where it deleted it.
+    #[cfg(test)]
+    pub(crate) fn made(&self, key: &Bytes, revision: i64) -> Option<Option<&KeyValue>> {
+        let version = self.keys.get(key)?.iter().rev().find(|version| version.modified == revision)?;
+        Some(version.live.as_ref())
+    }
+
+    /// The keys that a revision touched.
+    #[cfg(test)]
+    pub(crate) fn touched(&self, revision: i64) -> Vec<Bytes> {
+        self.keys.keys().filter(|key| self.made(key, revision).is_some()).cloned().collect()
+    }
+
     fn live(&self, key: &Bytes, at: i64) -> Option<&KeyValue> {
         let versions = self.keys.get(key)?;
         let place = versions.partition_point(|version| version.modified <= at);

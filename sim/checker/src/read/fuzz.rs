@@ -1,13 +1,17 @@
 //! Every reader on damaged files: none may panic, whatever the bytes.
 //!
 //! Inputs are made from small good files by flipping, cutting, doubling and splicing, and with words of the formats
-//! thrown in. What is still readable goes on into the models, the search with a small budget, and the core.
+//! thrown in. What is still readable goes on into the models, the search with a small budget, and the core; a history of
+//! etcd's into every checker, the core and the picture.
 //! `SQUALL_FUZZ_INPUTS` says how many inputs for each reader; the default suits `cargo test`. Progress is printed, so
 //! that a long run can be stopped and still tell how many there were.
 
 use super::{ForeignHistory, Format, RECOGNISE_BYTES, etcd_operations, recognise};
-use crate::history::{ReadLimits, jsonl};
+use crate::checks;
+use crate::history::{ReadLimits, RunHistory, jsonl};
 use crate::model::{CasRegister, ConcurrentHistory, KvAppend, Model, MultiRegister, Mutex, Register};
+use crate::picture;
+use crate::revision::{self, Budgets, Dialect};
 use crate::search::sample::Chance;
 use crate::search::{Budget, Options, Verdict, check, minimize};
 
@@ -25,10 +29,15 @@ const KV: &[u8] = b"{:process 0, :type :invoke, :f :append, :key \"0\", :value \
     {:process 1, :type :ok, :f :get, :key \"0\", :value \"x 0 0 y\"}\n";
 const OURS: &[u8] = b"{\"meta\":{\"format\":1,\"scenario\":\"s\",\"seed\":7}}\n\
     {\"id\":1,\"client\":3,\"endpoint\":\"n1\",\"call\":1000,\"return\":2500,\"op\":{\"put\":{\"key\":\"a\",\"value\":\"1\"}},\"outcome\":\"ok\",\"header\":{\"cluster_id\":9,\"member_id\":1,\"revision\":2,\"raft_term\":2},\"result\":{\"put\":{}}}\n\
-    {\"fault\":{\"at\":3000,\"action\":\"crash\",\"target\":\"n1\"}}\n{\"end\":{\"at\":9000}}\n";
+    {\"id\":2,\"client\":4,\"call\":2600,\"return\":null,\"op\":{\"delete_range\":{\"key\":\"a\",\"range_end\":\"b\"}},\"outcome\":\"info\"}\n\
+    {\"id\":3,\"client\":3,\"call\":2600,\"return\":2700,\"op\":{\"lease_grant\":{\"id\":7,\"ttl\":1}},\"outcome\":\"ok\",\"header\":{\"cluster_id\":9,\"member_id\":1,\"revision\":2,\"raft_term\":2},\"result\":{\"lease_grant\":{\"id\":7,\"ttl\":1}}}\n\
+    {\"fault\":{\"at\":3000,\"action\":\"crash\",\"target\":\"n1\"}}\n{\"break\":{\"kind\":\"restore\",\"revision\":2,\"at\":3100}}\n\
+    {\"watch\":{\"at\":3500,\"client\":9,\"watch_id\":0,\"revision\":3,\"events\":[{\"type\":\"delete\",\"kv\":{\"key\":\"a\",\"value\":\"\",\"mod_revision\":3}}]}}\n\
+    {\"id\":5,\"client\":3,\"call\":4000,\"return\":4500,\"op\":{\"range\":{\"key\":\"a\",\"revision\":2}},\"outcome\":\"ok\",\"header\":{\"cluster_id\":9,\"member_id\":1,\"revision\":3,\"raft_term\":2},\"result\":{\"range\":{\"kvs\":[{\"key\":\"a\",\"value\":\"1\",\"create_revision\":2,\"mod_revision\":2,\"version\":1}],\"count\":1}},\"final\":true}\n\
+    {\"end\":{\"at\":9000}}\n";
 const ETCD: &[u8] = b"{\"ClientId\":1,\"Input\":{\"Type\":\"range\",\"Range\":{\"Start\":\"key\",\"End\":\"kez\"}},\"Call\":1,\"Output\":{\"Range\":{\"KVs\":[],\"Count\":0},\"Revision\":1},\"Return\":2}\n\
     {\"ClientId\":3,\"Input\":{\"Type\":\"txn\",\"Txn\":{\"Conditions\":[],\"OperationsOnSuccess\":[{\"Type\":\"put-operation\",\"Put\":{\"Key\":\"key01\",\"Value\":{\"Value\":\"1\"}}}],\"OperationsOnFailure\":[]}},\"Call\":7497,\"Output\":{\"Txn\":{\"Failure\":false,\"Results\":[{\"KVs\":null,\"Count\":0,\"Deleted\":0}]},\"Revision\":2},\"Return\":68940}\n";
-const WORDS: [&[u8]; 28] = [
+const WORDS: [&[u8]; 31] = [
     b":ok",
     b":info",
     b":fail",
@@ -57,6 +66,9 @@ const WORDS: [&[u8]; 28] = [
     b";",
     b":key \"k\"",
     b"INFO  jepsen.util - ",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"18446744073709551615",
 ];
 
 fn damaged(chance: &mut Chance, good: &[u8]) -> Vec<u8> {
@@ -95,13 +107,39 @@ fn judge<M: Model>(model: &M, history: &ConcurrentHistory<M::Input, M::Output>) 
     }
 }
 
+/// Everything that a history of etcd's goes through. True, for what was judged could be read.
+fn judge_run(history: &RunHistory, dialect: Dialect) -> bool {
+    let budgets = Budgets { steps: 2_000, explain_checks: 10, ..Budgets::default() };
+    if dialect == Dialect::Etcd {
+        checks::judge_run(history, &budgets);
+    }
+    let picture = match revision::check(history, dialect, &budgets) {
+        revision::Verdict::Valid(valid) => picture::of_etcd_witness(history, dialect, &valid.witness),
+        revision::Verdict::Invalid(violation) => {
+            violation.text(&history.operations);
+            picture::of_etcd_violation(history, "invalid", &violation)
+        }
+        revision::Verdict::Unknown(unknown) => {
+            picture::of_etcd_violation(history, "unknown", &unknown.frontier)
+        }
+    };
+    picture.html("f", &mut std::io::sink()).expect("a sink takes anything");
+    true
+}
+
 /// Whether the text could be read.
 fn try_read(format: Format, text: &[u8]) -> bool {
     let limits = ReadLimits { line_bytes: 2000, operations: 50 };
     recognise(&text[..text.len().min(RECOGNISE_BYTES)]);
     let foreign = match format {
-        Format::Squall => return jsonl::read(text, "f", &limits).is_ok(),
-        Format::EtcdOperations => return etcd_operations::read(text, "f", &limits).is_ok(),
+        Format::Squall => {
+            let history = jsonl::read(text, "f", &limits);
+            return history.is_ok_and(|history| judge_run(&history, Dialect::Etcd));
+        }
+        Format::EtcdOperations => {
+            let history = etcd_operations::read(text, "f", &limits);
+            return history.is_ok_and(|history| judge_run(&history, Dialect::Robustness));
+        }
         format => match ForeignHistory::read(format, text, "f", &limits) {
             Ok(foreign) => foreign,
             Err(error) => {

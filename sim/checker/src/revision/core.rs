@@ -10,17 +10,27 @@
 //!   they are subject to: then the revisions that nobody is left to have made count as made *elsewhere*
 //!   ([`Start::elsewhere`]), which any legal order of the whole allows.
 //!
+//! What watches saw narrows down who made a revision only where no answered operation did ([`super::gaps`]). A smaller
+//! history has more such revisions than the whole; there, only what counts in the whole may count. So watches are left
+//! out at first, and where nothing stands without them, their events are taken but for those of revisions that an
+//! answered operation may have made.
+//!
 //! So a core is a set of operations whose **answers count**; all other writes that touch what they touch are ambiguous,
 //! and the rest is gone. It is found by delta debugging (Zeller and Hildebrandt 2002) from the blamed operations
 //! outwards, and each candidate is judged by the same check. It is called minimal only if taking away any one answer
 //! makes it valid.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
+use super::eval::Dialect;
 use super::prepare::{Input, Start};
 use super::search::Budgets;
 use super::{Verdict, decide};
-use crate::history::{Bytes, Op, OpId, Operation, Outcome, RequestOp, Txn};
+use crate::history::{
+    Break, Bytes, Op, OpId, OpResult, Operation, Outcome, RequestOp, RunHistory, Txn, WatchLine,
+};
 
 /// A smaller history in which the violation still stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,6 +43,8 @@ pub struct Core {
     pub minimal: bool,
     /// Whether writes that touch other keys are left out, and revisions may have been made by them.
     pub elsewhere: bool,
+    /// Whether it takes what watches saw.
+    pub watched: bool,
 }
 
 impl Core {
@@ -42,23 +54,47 @@ impl Core {
             1 => "; whether one other write to these keys happened does not matter".to_owned(),
             n => format!("; whether {n} other writes to these keys happened does not matter"),
         };
+        let watched = if self.watched { "; together with what watches saw" } else { "" };
         match self.minimal {
-            true => format!("none of these can be left out{more}\n"),
-            false => format!("some of these may not be needed{more}\n"),
+            true => format!("none of these can be left out{more}{watched}\n"),
+            false => format!("some of these may not be needed{more}{watched}\n"),
         }
     }
 
-    /// The core as a history of its own, to be judged from [`Core::start`].
-    pub fn operations(&self, of: &[Operation]) -> Vec<Operation> {
-        let answered: Vec<bool> = of.iter().map(|operation| self.answered.contains(&operation.id)).collect();
-        let touched: Vec<Touched> = of.iter().map(Touched::of).collect();
-        reduced(of, &touched, &answered, self.elsewhere).0
+    /// Judges the core as a history of its own, part of `history` and subject to the same breaks.
+    pub fn check(&self, history: &RunHistory, dialect: Dialect, budgets: &Budgets) -> Verdict {
+        let all = &history.operations;
+        let answered: Vec<bool> = all.iter().map(|operation| self.answered.contains(&operation.id)).collect();
+        let touched: Vec<Touched> = all.iter().map(Touched::of).collect();
+        let (operations, _) = reduced(all, &touched, &answered, self.elsewhere);
+        let breaks: Vec<&Break> = history.breaks().collect();
+        let all_watches: Vec<&WatchLine> = history.watches().collect();
+        let lines = if self.watched { telling(&all_watches, all) } else { Vec::new() };
+        let watches: Vec<&WatchLine> = lines.iter().collect();
+        let input = Input {
+            operations: &operations,
+            breaks: &breaks,
+            watches: &watches,
+            start: &Start { elsewhere: self.elsewhere, ..Start::default() },
+            dialect,
+            drift_ppm: history.drift_ppm(),
+        };
+        decide(input, budgets).0
     }
+}
 
-    /// Where it starts: an empty store.
-    pub fn start(&self) -> Start {
-        Start { elsewhere: self.elsewhere, ..Start::default() }
+/// What watches saw of revisions that no answered operation can have made.
+fn telling(watches: &[&WatchLine], operations: &[Operation]) -> Vec<WatchLine> {
+    let made: BTreeSet<i64> = operations
+        .iter()
+        .filter(|operation| operation.is_ok() && operation.op.may_change())
+        .filter_map(|operation| operation.revision().map(|revision| revision.0))
+        .collect();
+    let mut lines: Vec<WatchLine> = watches.iter().map(|line| (*line).clone()).collect();
+    for line in &mut lines {
+        line.events.retain(|event| !made.contains(&event.kv.mod_revision.0));
     }
+    lines
 }
 
 /// The keys from the first up to, but not including, the second; to the end without.
@@ -185,6 +221,13 @@ fn reduced(
         if !answered[place] {
             open.push(operation.id);
             operation.outcome = Outcome::Info;
+            if let (Op::LeaseGrant(grant), Some(OpResult::LeaseGrant(result))) =
+                (&mut operation.op, &operation.result)
+            {
+                // Where the store chose the id, others know the lease from this answer.
+                grant.id = if grant.id.is_none() { result.id } else { grant.id };
+                grant.ttl = if result.ttl > 0 { result.ttl } else { grant.ttl };
+            }
             (operation.header, operation.result, operation.error) = (None, None, None);
         }
         left.push(operation);
@@ -193,6 +236,7 @@ fn reduced(
 }
 
 struct Finder<'a> {
+    /// The whole history; its watches are those of `watches`.
     input: Input<'a>,
     touched: Vec<Touched>,
     budgets: Budgets,
@@ -251,8 +295,10 @@ pub(super) fn find(input: Input<'_>, blamed: &[OpId], budgets: &Budgets) -> Opti
         return None;
     }
     let touched = operations.iter().map(Touched::of).collect();
+    let lines = telling(input.watches, operations);
+    let watches: Vec<&WatchLine> = lines.iter().collect();
     let mut finder = Finder {
-        input,
+        input: Input { watches: &[], ..input },
         touched,
         budgets: *budgets,
         checks: budgets.explain_checks,
@@ -271,11 +317,20 @@ pub(super) fn find(input: Input<'_>, blamed: &[OpId], budgets: &Budgets) -> Opti
         operations.iter().zip(&finder.touched).map(near).collect(),
         operations.iter().map(counts).collect(),
     ];
-    let mut first = rings.iter().find(|ring| finder.stands(ring) == Tried::Stands);
-    if first.is_none() {
+    // Nor are revisions far beyond what anybody can have made worth passing over one by one.
+    let top = operations.iter().filter_map(Operation::revision).map(|revision| revision.0);
+    let top = top.chain(input.watches.iter().map(|line| line.revision.0)).max().unwrap_or(0);
+    let dense = top <= (operations.len() as i64 + 1) * (input.breaks.len() as i64 + 2);
+    let mut first = None;
+    for watched in [false, true] {
         // A revision that nobody can have made is no violation where others may have made it.
-        finder.elsewhere = false;
-        first = rings.iter().find(|ring| finder.stands(ring) == Tried::Stands);
+        for elsewhere in [true, false] {
+            if first.is_none() && (!watched || !watches.is_empty()) && (!elsewhere || dense) {
+                finder.elsewhere = elsewhere;
+                finder.input.watches = if watched { &watches } else { &[] };
+                first = rings.iter().find(|ring| finder.stands(ring) == Tried::Stands);
+            }
+        }
     }
     let mut answered = first?.clone();
     let mut minimal;
@@ -308,5 +363,11 @@ pub(super) fn find(input: Input<'_>, blamed: &[OpId], budgets: &Budgets) -> Opti
     }
     let (_, open) = reduced(operations, &finder.touched, &answered, finder.elsewhere);
     let ids = operations.iter().zip(&answered).filter(|(_, answered)| **answered).map(|(op, _)| op.id);
-    Some(Core { answered: ids.collect(), open, minimal, elsewhere: finder.elsewhere })
+    Some(Core {
+        answered: ids.collect(),
+        open,
+        minimal,
+        elsewhere: finder.elsewhere,
+        watched: !finder.input.watches.is_empty(),
+    })
 }

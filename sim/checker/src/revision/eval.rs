@@ -523,6 +523,7 @@ impl<'a> Eval<'_, 'a> {
             None => !entry.is_present(),
             Some(kv) => {
                 entry.is_present()
+                    && kv.key == *self.space.name(key)
                     && kv.mod_revision.0 == entry.modified
                     && kv.version == entry.version
                     && (if keys_only { kv.value.is_empty() } else { Some(&kv.value) == entry.value })

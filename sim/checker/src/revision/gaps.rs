@@ -135,6 +135,8 @@ pub(super) fn fillers<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]
             None => index,
         };
         let action = &prepared.items[index as usize].action;
+        // A lease's ends by itself, one for each era, are alike.
+        let class = if let Action::Expire(_, granter) = action { NONE - 1 - granter } else { class };
         match action {
             Action::Grant(lease) => prepared.grants.entry(*lease).or_default().push(index),
             Action::Revoke(lease) => prepared.revokes.entry(*lease).or_default().push(index),
@@ -154,7 +156,7 @@ pub(super) fn fillers<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]
         let effects = effects_of(&prepared.items[index as usize].action, index);
         prepared.effects.insert(index, effects);
     }
-    if prepared.fillers.is_empty() {
+    if prepared.effects.is_empty() {
         return;
     }
     putters(prepared);

@@ -96,10 +96,12 @@ pub(super) struct Within {
     pub(super) asked: bool,
     /// The one that was chosen to go next.
     pub(super) first: Option<u32>,
+    /// One more than the lease that something was last placed on for a break's sake; 0 for none.
+    pub(super) from: u32,
 }
 
-/// A state that a break may keep, and how much of the trail led to it.
-pub(super) type Saved<'a> = (Rc<Contents<'a>>, usize);
+/// A state that the break of that number may keep, and how much of the trail led to it.
+pub(super) type Saved<'a> = (usize, Rc<Contents<'a>>, usize);
 
 /// A choice: what was there when it was made, and what is left to try.
 pub(super) struct Level<'a> {

@@ -51,6 +51,10 @@ mod mutation;
 mod property;
 #[cfg(test)]
 pub(crate) mod random;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+pub(crate) mod spoil;
 
 pub use self::core::Core;
 pub use eval::Dialect;
@@ -59,7 +63,7 @@ pub use search::Budgets;
 pub use violation::{Rule, Violation};
 pub use witness::{Step, Witness};
 
-use crate::history::{Break, Event, OpId, Operation, RunHistory};
+use crate::history::{OpId, RunHistory};
 use prepare::{Input, Role};
 use search::Found;
 
@@ -102,7 +106,7 @@ pub struct Unknown {
 /// If a witness does not stand up to its verification, which would be a bug of this checker.
 pub fn check(history: &RunHistory, dialect: Dialect, budgets: &Budgets) -> Verdict {
     let breaks: Vec<_> = history.breaks().collect();
-    let watches: Vec<_> = history.events.iter().filter_map(watch).collect();
+    let watches: Vec<_> = history.watches().collect();
     let start = Start::default();
     let input = Input {
         operations: &history.operations,
@@ -110,30 +114,9 @@ pub fn check(history: &RunHistory, dialect: Dialect, budgets: &Budgets) -> Verdi
         watches: &watches,
         start: &start,
         dialect,
-        drift_ppm: history.meta().map_or(0, |meta| meta.max_clock_drift_ppm),
+        drift_ppm: history.drift_ppm(),
     };
     check_input(input, budgets)
-}
-
-fn watch(event: &Event) -> Option<&crate::history::WatchLine> {
-    match event {
-        Event::Watch(line) => Some(line),
-        _ => None,
-    }
-}
-
-/// Judges part of a history that starts elsewhere than in an empty store, such as a [`Core`].
-///
-/// # Panics
-/// As [`check`].
-pub fn check_from(
-    start: &Start,
-    operations: &[Operation],
-    breaks: &[&Break],
-    dialect: Dialect,
-    budgets: &Budgets,
-) -> Verdict {
-    decide(Input { operations, breaks, watches: &[], start, dialect, drift_ppm: 0 }, budgets).0
 }
 
 fn check_input(input: Input<'_>, budgets: &Budgets) -> Verdict {
@@ -179,8 +162,8 @@ fn decide(input: Input<'_>, budgets: &Budgets) -> (Verdict, u64) {
 fn expected_losses(prepared: &prepare::Prepared<'_>) -> Vec<OpId> {
     let lost = prepared.items.iter().filter(|item| {
         item.role == Role::Creator && {
-            let era = &prepared.eras[prepared.era_of(item.segment)];
-            era.kept != prepare::NONE && item.segment > era.kept
+            let later = &prepared.eras[prepared.era_of(item.segment) + 1..];
+            later.iter().any(|era| era.base < prepared.revision(item.segment))
         }
     });
     lost.map(|item| prepared.operations[item.operation as usize].id).collect()

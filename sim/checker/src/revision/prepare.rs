@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::action::Action;
 use super::eval::Dialect;
-use super::keyspace::{FixedMap, Key, KeySpace, Span};
+use super::keyspace::{FixedMap, Key, KeySpace, Lease, Span};
 use crate::history::{
     Break, Bytes, KeyValue, LeaseId, Op, OpResult, Operation, Outcome, Range, RangeResult, RequestOp,
     ResponseOp, Txn, TxnResult, WatchEventKind, WatchLine,
@@ -59,8 +59,6 @@ pub(super) struct Era {
     pub(super) base: i64,
     pub(super) first: u32,
     pub(super) last: u32,
-    /// The segment of the revision that its end keeps; [`NONE`] for the last era.
-    pub(super) kept: u32,
     pub(super) start: u64,
     pub(super) end: u64,
 }
@@ -205,6 +203,8 @@ pub(super) struct Prepared<'a> {
     /// And the last one; [`NONE`] for no bound.
     pub(super) facts_until: FixedMap<u32, u32>,
     pub(super) parts: BTreeMap<u32, Vec<Part<'a>>>,
+    /// The breaks that keep what a segment's revision made, by number: break n ends era n.
+    pub(super) keeps: BTreeMap<u32, Vec<usize>>,
     /// Per segment the earliest return of anything in it or after it, within the era; an item called later than that
     /// cannot have made it.
     pub(super) min_ret: Vec<u64>,
@@ -286,7 +286,8 @@ fn txn_creates(txn: &Txn, result: &TxnResult, dialect: Dialect) -> Creates {
     all
 }
 
-/// Calls `f` with each key in an answered operation's response, and whether its value is left out.
+/// Calls `f` with each key in an answered operation's response that was asked for, and the range that showed it; none
+/// for what was there before.
 pub(super) fn each_kv<'a>(operation: &'a Operation, f: &mut impl FnMut(Option<&'a Range>, &'a KeyValue)) {
     fn txn<'a>(request: &'a Txn, result: &'a TxnResult, f: &mut impl FnMut(Option<&'a Range>, &'a KeyValue)) {
         let branch = if result.succeeded { &request.success } else { &request.failure };
@@ -295,8 +296,12 @@ pub(super) fn each_kv<'a>(operation: &'a Operation, f: &mut impl FnMut(Option<&'
                 (RequestOp::Range(range), ResponseOp::Range(result)) => {
                     result.kvs.iter().for_each(|kv| f(Some(range), kv));
                 }
-                (_, ResponseOp::Put(result)) => result.prev_kv.iter().for_each(|kv| f(None, kv)),
-                (_, ResponseOp::DeleteRange(result)) => result.prev_kvs.iter().for_each(|kv| f(None, kv)),
+                (RequestOp::Put(put), ResponseOp::Put(result)) if put.prev_kv => {
+                    result.prev_kv.iter().for_each(|kv| f(None, kv));
+                }
+                (RequestOp::DeleteRange(delete), ResponseOp::DeleteRange(result)) if delete.prev_kv => {
+                    result.prev_kvs.iter().for_each(|kv| f(None, kv));
+                }
                 (RequestOp::Txn(request), ResponseOp::Txn(result)) => txn(request, result, f),
                 _ => {}
             }
@@ -306,8 +311,12 @@ pub(super) fn each_kv<'a>(operation: &'a Operation, f: &mut impl FnMut(Option<&'
         (Op::Range(range), Some(OpResult::Range(result))) => {
             result.kvs.iter().for_each(|kv| f(Some(range), kv))
         }
-        (_, Some(OpResult::Put(result))) => result.prev_kv.iter().for_each(|kv| f(None, kv)),
-        (_, Some(OpResult::DeleteRange(result))) => result.prev_kvs.iter().for_each(|kv| f(None, kv)),
+        (Op::Put(put), Some(OpResult::Put(result))) if put.prev_kv => {
+            result.prev_kv.iter().for_each(|kv| f(None, kv));
+        }
+        (Op::DeleteRange(delete), Some(OpResult::DeleteRange(result))) if delete.prev_kv => {
+            result.prev_kvs.iter().for_each(|kv| f(None, kv));
+        }
         (Op::Txn(request), Some(OpResult::Txn(result))) => txn(request, result, f),
         _ => {}
     }
@@ -321,7 +330,7 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
     let Input { operations, breaks, watches, start, dialect, drift_ppm } = input;
     let mut space = KeySpace::new(operations, start.keys.iter().map(|kv| &kv.key));
     let mut eras: Vec<Era> = Vec::with_capacity(breaks.len() + 1);
-    let era = |base, start, end| Era { base, first: 0, last: 0, kept: NONE, start, end };
+    let era = |base, start, end| Era { base, first: 0, last: 0, start, end };
     eras.push(era(start.revision, 0, FOREVER));
     for line in breaks {
         eras.last_mut().expect("there is a first").end = line.at;
@@ -334,8 +343,19 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
         items.push(item_of(index as u32, operation, breaks, &eras, &mut space, dialect));
     }
     for index in 0..items.len() {
-        if let Some(expiry) = expiry_of(index as u32, &items[index], &operations[index], drift_ppm) {
-            items.push(expiry);
+        let Some((lease, deadline)) = expiry_of(&items[index], &operations[index], drift_ppm) else {
+            continue;
+        };
+        // A break may bring back a lease that had ended: it may end once more in each era.
+        for era in eras.iter().filter(|era| era.end >= operations[index].call) {
+            items.push(Item {
+                operation: NONE,
+                call: deadline.max(era.start),
+                ret: FOREVER,
+                action: Action::Expire(lease, index as u32),
+                role: Role::Ambiguous,
+                segment: NONE,
+            });
         }
     }
     start.leases.iter().for_each(|lease| _ = space.lease(*lease));
@@ -397,11 +417,21 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
         era.first = next;
         era.last = next + u32::try_from(tops[place].0 - era.base).expect("bounded by the operations");
         next = era.last + 1;
-        if let Some(line) = breaks.get(place) {
-            era.kept = era.first + (line.revision.0 - era.base).max(0) as u32;
-        }
     }
     let segments = next as usize;
+    let mut keeps: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (place, line) in breaks.iter().enumerate() {
+        // An old copy may reach back beyond the break before it; at that one's revision it may be from either side.
+        for era in eras[..=place].iter().rev() {
+            if era.base <= line.revision.0 {
+                let segment = era.first + (line.revision.0 - era.base) as u32;
+                keeps.entry(segment).or_default().push(place);
+            }
+            if era.base < line.revision.0 {
+                break;
+            }
+        }
+    }
 
     // Items to their segments.
     let mut creators = vec![NONE; segments];
@@ -462,6 +492,7 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
         facts_from: BTreeMap::new(),
         facts_until: FixedMap::default(),
         parts: BTreeMap::new(),
+        keeps,
         min_ret,
         fillers: Vec::new(),
         effects: FixedMap::default(),
@@ -495,20 +526,7 @@ fn item_of<'a>(
         role: Role::Nothing,
         segment: NONE,
     };
-    // The era: the first one that had not ended when it was called, where it also returned in that one.
-    let mut era = eras.partition_point(|era| era.end < item.call).min(eras.len() - 1);
-    let mut unsure = false;
-    while item.ret > eras[era].end && operation.outcome != Outcome::Info {
-        let next = breaks[era].cluster_id;
-        match (next, operation.header) {
-            (Some(next), Some(header)) if header.cluster_id == next => era += 1,
-            (Some(_), Some(_)) => break,
-            _ => {
-                unsure = true;
-                break;
-            }
-        }
-    }
+    let (era, unsure) = era_of(operation, item.ret, breaks, eras);
     if matches!(&operation.op, Op::Range(range) if range.serializable) {
         // A member's own state may be as old as it likes.
         item.call = eras[era].start;
@@ -536,9 +554,30 @@ fn item_of<'a>(
     item
 }
 
+/// The era that answered an operation, and whether another may have: where it was open at a break, and the cluster's
+/// id in its header does not tell. Of an ambiguous one the era in which it was called.
+fn era_of(operation: &Operation, ret: u64, breaks: &[&Break], eras: &[Era]) -> (usize, bool) {
+    let at = |instant: u64| eras.partition_point(|era| era.end < instant).min(eras.len() - 1);
+    let (from, to) = (at(operation.call), at(ret));
+    if from == to || operation.outcome == Outcome::Info {
+        return (from, false);
+    }
+    let Some(header) = operation.header else { return (from, true) };
+    let cluster = |era: usize| breaks[..era].iter().rev().find_map(|line| line.cluster_id);
+    let mut fits = (from..=to).filter(|&era| match cluster(era) {
+        Some(cluster) => cluster == header.cluster_id,
+        // Before the first break that tells it: any but those that come later.
+        None => (era..eras.len()).all(|later| cluster(later) != Some(header.cluster_id)),
+    });
+    match (fits.next(), fits.next()) {
+        (Some(only), None) => (only, false),
+        _ => (from, true),
+    }
+}
+
 /// A lease with a lifetime may end by itself, once that has passed since the grant was called; later where it was
-/// renewed, but how much later nobody can say for sure.
-fn expiry_of<'a>(index: u32, item: &Item<'a>, operation: &Operation, drift_ppm: u64) -> Option<Item<'a>> {
+/// renewed, but how much later nobody can say for sure. The lease, and the earliest instant.
+fn expiry_of(item: &Item<'_>, operation: &Operation, drift_ppm: u64) -> Option<(Lease, u64)> {
     let Action::Grant(lease) = item.action else { return None };
     if !matches!(item.role, Role::Local | Role::Ambiguous) {
         return None;
@@ -553,15 +592,7 @@ fn expiry_of<'a>(index: u32, item: &Item<'a>, operation: &Operation, drift_ppm: 
     }
     let nanos = u128::from(seconds.unsigned_abs()) * 1_000_000_000;
     let nanos = nanos * 1_000_000 / (1_000_000 + u128::from(drift_ppm));
-    let call = item.call.saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX));
-    Some(Item {
-        operation: NONE,
-        call,
-        ret: FOREVER,
-        action: Action::Expire(lease, index),
-        role: Role::Ambiguous,
-        segment: NONE,
-    })
+    Some((lease, item.call.saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX))))
 }
 
 /// What a watch tells of the revisions that it saw.

@@ -1,11 +1,13 @@
 //! The revision-ordered check against the general search over the plain etcd model, on random small histories.
-//! `SQUALL_CASES` sets how many.
+//! `SQUALL_CASES` sets how many, `SQUALL_FROM` with which seed to begin, and with `SQUALL_ALL` every disagreement is
+//! printed.
 
-use super::random::{Shape, history, spoil};
+use super::random::{Shape, history};
+use super::reference::plain;
+use super::spoil::spoil;
 use super::*;
-use crate::history::{HistoryWriter, Op, OpResult, Operation, Outcome};
-use crate::model::etcd::{EtcdInput, EtcdModel, EtcdOutput};
-use crate::model::{ConcurrentHistory, Operation as Plain};
+use crate::history::{HistoryWriter, OpResult};
+use crate::model::etcd::{EtcdInput, EtcdModel};
 use crate::search;
 use crate::search::sample::Chance;
 
@@ -13,49 +15,19 @@ fn cases(default: u64) -> u64 {
     std::env::var("SQUALL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// The history as the general search takes it. A serializable read is one that may have happened at any time before
-/// its return; a failure that tells about the state is an answer; a lease with a lifetime may end by itself.
-fn plain(operations: &[Operation]) -> ConcurrentHistory<EtcdInput, EtcdOutput> {
-    let mut list = Vec::new();
-    for operation in operations {
-        let client = operation.client.0;
-        let input = EtcdInput::Op(operation.op.clone());
-        let serializable = matches!(&operation.op, Op::Range(range) if range.serializable);
-        let call = if serializable { 0 } else { operation.call };
-        match operation.outcome {
-            Outcome::Ok => {
-                let revision = operation.revision().unwrap().0;
-                let output = EtcdOutput::Answer(revision, operation.result.clone());
-                list.push(Plain::ok(client, call, operation.ret.unwrap(), input, output));
-            }
-            Outcome::Fail => {
-                if let Some(kind) = operation.fact() {
-                    let output = EtcdOutput::Refused(kind);
-                    list.push(Plain::ok(client, call, operation.ret.unwrap(), input, output));
-                }
-            }
-            Outcome::Info => list.push(Plain::info(client, operation.call, input)),
-        }
-        if let Op::LeaseGrant(grant) = &operation.op
-            && grant.ttl > 0
-            && operation.outcome != Outcome::Fail
-        {
-            let ends = operation.call + grant.ttl as u64 * 1_000_000_000;
-            list.push(Plain::info(1_000_000 + client, ends, EtcdInput::Expire(grant.id)));
-        }
-    }
-    ConcurrentHistory::new(list).unwrap()
-}
-
 fn lines(history: &RunHistory) -> String {
     let mut writer = HistoryWriter::new(Vec::new());
     for operation in &history.operations {
         writer.operation(operation).unwrap();
     }
+    for event in &history.events {
+        writer.event(event).unwrap();
+    }
     String::from_utf8(writer.into_inner()).unwrap()
 }
 
 fn shape(chance: &mut Chance, dialect: Dialect) -> Shape {
+    let plain = dialect == Dialect::Robustness || chance.below(3) == 0;
     Shape {
         clients: 1 + chance.below(5),
         operations: 2 + chance.below(12),
@@ -63,12 +35,14 @@ fn shape(chance: &mut Chance, dialect: Dialect) -> Shape {
         keys: 1 + chance.below(3),
         values: [1, 3, 1000][chance.below(3) as usize],
         leases: chance.below(2) == 0,
+        breaks: if plain { 0 } else { chance.below(3) },
+        watches: !plain && chance.below(2) == 0,
         dialect,
     }
 }
 
 /// Runs both on one random history. Whether it was valid; none where the general search gave up.
-fn compare(seed: u64, dialect: Dialect) -> Option<bool> {
+fn compare(seed: u64, dialect: Dialect) -> Result<Option<bool>, String> {
     let mut chance = Chance(seed);
     let shape = shape(&mut chance, dialect);
     let mut history = history(&mut chance, &shape);
@@ -78,62 +52,68 @@ fn compare(seed: u64, dialect: Dialect) -> Option<bool> {
     }
     // What no reader would let through is no history.
     if history.operations.iter().any(|operation| crate::history::jsonl::check_operation(operation).is_err()) {
-        return None;
+        return Ok(None);
     }
-    let model = EtcdModel { dialect, start: Start::default() };
+    let told = |what: String| Err(format!("seed {seed} {shape:?}: {what}\n{}", lines(&history)));
+    let (model, plain) = plain(&history, dialect);
     let budget = search::Budget { steps: 3_000_000, ..search::Budget::default() };
     let options = search::Options { budget, threads: 1 };
-    let wanted = match search::check(&model, &plain(&history.operations), &options) {
+    let wanted = match search::check(&model, &plain, &options) {
         search::Verdict::Valid(_) => true,
         search::Verdict::Illegal(_) => false,
-        search::Verdict::Unknown(_) => return None,
+        search::Verdict::Unknown(_) => return Ok(None),
     };
-    if spoilt < 2 {
-        assert!(wanted, "seed {seed}: a true execution must be linearizable\n{}", lines(&history));
+    if spoilt < 2 && !wanted {
+        return told("a true execution must be linearizable".to_owned());
     }
-    let verdict = check(&history, dialect, &Budgets::default());
-    let got = match &verdict {
-        Verdict::Valid(_) => true,
-        Verdict::Invalid(_) => false,
-        Verdict::Unknown(unknown) => panic!("seed {seed}: {unknown:?}\n{}", lines(&history)),
-    };
-    assert_eq!(got, wanted, "seed {seed} {shape:?}: {verdict:?}\n{}", lines(&history));
-    if let Verdict::Invalid(violation) = &verdict {
-        core_holds(seed, &history, violation, dialect);
+    let verdict = std::panic::catch_unwind(|| check(&history, dialect, &Budgets::default()));
+    let Ok(verdict) = verdict else { return told("the checker panicked".to_owned()) };
+    match (&verdict, wanted) {
+        (Verdict::Valid(_), true) => Ok(Some(true)),
+        (Verdict::Invalid(violation), false) => match core_holds(&history, violation, dialect) {
+            Ok(()) => Ok(Some(false)),
+            Err(what) => told(what),
+        },
+        _ => told(format!("should be {}: {verdict:?}", if wanted { "valid" } else { "invalid" })),
     }
-    Some(got)
 }
 
 /// A core is invalid itself, by the general search too, and valid without any one of its answers where it says so.
-fn core_holds(seed: u64, history: &RunHistory, violation: &Violation, dialect: Dialect) {
-    let Some(core) = &violation.core else { return };
-    let judge = |core: &Core| {
-        let operations = core.operations(&history.operations);
-        check_from(&core.start(), &operations, &[], dialect, &Budgets::default())
-    };
+fn core_holds(history: &RunHistory, violation: &Violation, dialect: Dialect) -> Result<(), String> {
+    let Some(core) = &violation.core else { return Ok(()) };
+    let judge = |core: &Core| core.check(history, dialect, &Budgets::default());
     let verdict = judge(core);
-    assert!(matches!(verdict, Verdict::Invalid(_)), "seed {seed}: {core:?}: {verdict:?}\n{}", lines(history));
+    if !matches!(verdict, Verdict::Invalid(_)) {
+        return Err(format!("{core:?} does not stand: {verdict:?}"));
+    }
     for place in 0..core.answered.len() {
         let mut fewer = core.clone();
         fewer.answered.remove(place);
         let verdict = judge(&fewer);
-        let falls = matches!(verdict, Verdict::Valid(_));
-        assert!(
-            falls || !core.minimal,
-            "seed {seed}: {core:?} without {place}: {verdict:?}\n{}",
-            lines(history)
-        );
+        if core.minimal && !matches!(verdict, Verdict::Valid(_)) {
+            return Err(format!("{core:?} is not minimal: without {place} it is {verdict:?}"));
+        }
     }
+    Ok(())
 }
 
 fn agree(dialect: Dialect, from: u64, cases: u64) {
     let (mut valid, mut invalid) = (0, 0);
+    let from =
+        from + std::env::var("SQUALL_FROM").ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let mut wrong: Vec<(usize, String)> = Vec::new();
     for seed in from..from + cases {
         match compare(seed, dialect) {
-            Some(true) => valid += 1,
-            Some(false) => invalid += 1,
-            None => {}
+            Ok(Some(true)) => valid += 1,
+            Ok(Some(false)) => invalid += 1,
+            Ok(None) => {}
+            Err(what) if std::env::var_os("SQUALL_ALL").is_some() => println!("{what}"),
+            Err(what) => wrong.push((what.matches('\n').count(), what)),
         }
+    }
+    // The shortest history shows it best.
+    if let Some((_, what)) = wrong.iter().min() {
+        panic!("{} of {cases} disagree, the shortest: {what}", wrong.len());
     }
     println!("{dialect:?}: {valid} valid, {invalid} invalid");
     assert!(valid > cases / 4 && invalid > cases / 8, "{valid} valid and {invalid} invalid of {cases}");

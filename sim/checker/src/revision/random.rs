@@ -1,16 +1,19 @@
 //! Random histories of a small store, for the tests: a true execution of the plain model under concurrency, with
-//! ambiguous outcomes, and on wish one answer or one effect spoilt.
+//! ambiguous outcomes, leases that are revoked or end by themselves, compactions, breaks, and what watches saw. To be
+//! spoilt by [`super::spoil`].
 
 use crate::history::{
-    Bytes, Client, Compact, Compare, CompareResult, CompareTarget, DeleteRange, Error, ErrorKind, Header,
-    LeaseGrant, LeaseId, LeaseRef, Op, OpId, OpResult, Operation, Outcome, Put, Range, RequestOp, ResponseOp,
-    Revision, RunHistory, SortOrder, SortTarget, Txn,
+    Break, BreakKind, Bytes, Client, Compact, Compare, CompareResult, CompareTarget, DeleteRange, Error,
+    Event, Header, KeyValue, LeaseGrant, LeaseGrantResult, LeaseId, LeaseRef, Op, OpId, OpResult, Operation,
+    Outcome, Put, Range, RequestOp, ResponseOp, Revision, RunHistory, SortOrder, SortTarget, Txn, WatchEvent,
+    WatchEventKind, WatchLine,
 };
 use crate::model::etcd::Etcd;
 use crate::revision::{Dialect, Start};
 use crate::search::sample::Chance;
 
-fn one_in(chance: &mut Chance, n: u64) -> bool {
+/// Chance's yes, one time in `n`.
+pub(crate) fn one_in(chance: &mut Chance, n: u64) -> bool {
     chance.below(n) == 0
 }
 
@@ -25,7 +28,27 @@ pub(crate) struct Shape {
     pub(crate) values: u64,
     /// Whether leases and compactions are among it.
     pub(crate) leases: bool,
+    /// At most so many.
+    pub(crate) breaks: u64,
+    /// Whether watchers saw some of the revisions.
+    pub(crate) watches: bool,
     pub(crate) dialect: Dialect,
+}
+
+/// The one lease with a lifetime.
+const LIVING: LeaseId = LeaseId(9);
+
+/// The one lease whose id the store chooses.
+const CHOSEN: LeaseId = LeaseId(3);
+
+/// A lease that is used or revoked: one of two whose id clients choose, the one whose id the store chooses, or the one
+/// with a lifetime.
+fn lease(chance: &mut Chance) -> LeaseId {
+    match chance.below(6) {
+        0 => LIVING,
+        1 => CHOSEN,
+        other => LeaseId(1 + other as i64 % 2),
+    }
 }
 
 fn key(chance: &mut Chance, shape: &Shape) -> Bytes {
@@ -65,7 +88,7 @@ fn put(chance: &mut Chance, shape: &Shape) -> Put {
         ..Put::default()
     };
     if shape.leases && one_in(chance, 3) {
-        put.lease = LeaseId(1 + chance.below(2) as i64);
+        put.lease = lease(chance);
     }
     if shape.dialect == Dialect::Etcd {
         put.prev_kv = one_in(chance, 4);
@@ -108,7 +131,7 @@ fn txn(chance: &mut Chance, shape: &Shape, newest: i64, depth: u32) -> Txn {
     let branch = |chance: &mut Chance| {
         let mut ops = Vec::new();
         let first = chance.below(shape.keys);
-        for place in 0..1 + chance.below(2) {
+        for place in 0..1 + chance.below(shape.keys.min(2)) {
             let name = Bytes::from(format!("k{}", (first + place) % shape.keys));
             ops.push(match chance.below(4) {
                 0 => RequestOp::Range(range(chance, shape, newest)),
@@ -143,7 +166,7 @@ fn request(chance: &mut Chance, shape: &Shape, newest: i64) -> Op {
         6..=7 => Op::DeleteRange(delete(chance, shape)),
         8..=9 => Op::Txn(txn(chance, shape, newest, 1)),
         10..=11 => Op::LeaseGrant(LeaseGrant { id: LeaseId(1 + chance.below(2) as i64), ttl: 0 }),
-        12..=13 => Op::LeaseRevoke(LeaseRef { id: LeaseId(1 + chance.below(2) as i64) }),
+        12..=13 => Op::LeaseRevoke(LeaseRef { id: lease(chance) }),
         _ if shape.dialect == Dialect::Robustness => Op::Range(range(chance, shape, newest)),
         _ => Op::Compact(Compact {
             revision: Revision(chance.below(newest as u64 + 2) as i64),
@@ -216,10 +239,18 @@ fn cut_txn(txn: &Txn, mut result: crate::history::TxnResult, dialect: Dialect) -
     result
 }
 
-/// A true execution.
-pub(crate) fn history(chance: &mut Chance, shape: &Shape) -> RunHistory {
-    // (instant of effect, client, call, return, certain)
-    let mut plan: Vec<(u64, u64, u64, u64, bool)> = Vec::new();
+/// One operation to be: when it takes effect, never at `u64::MAX`, and what its client sees of it. In ticks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Planned {
+    effect: u64,
+    client: u64,
+    call: u64,
+    ret: u64,
+    certain: bool,
+}
+
+fn plan(chance: &mut Chance, shape: &Shape) -> Vec<Planned> {
+    let mut plan = Vec::new();
     let mut free = vec![0u64; shape.clients as usize];
     for _ in 0..shape.operations {
         let client = chance.below(shape.clients);
@@ -233,28 +264,137 @@ pub(crate) fn history(chance: &mut Chance, shape: &Shape) -> RunHistory {
             false => call + chance.below(30),
         };
         free[client as usize] = ret;
-        plan.push((effect, client, call, ret, certain));
+        plan.push(Planned { effect, client, call, ret, certain });
     }
     plan.sort_unstable();
-    let mut store = Etcd::start(shape.dialect, &Start::default());
+    plan
+}
+
+/// A store that lives through breaks.
+struct World {
+    dialect: Dialect,
+    store: Etcd,
+    cluster_id: u64,
+    /// The states since the latest break, and of the ones before it those that it kept: what a break may put back.
+    past: Vec<Etcd>,
+    /// When the lease with a lifetime was granted.
+    granted: Option<u64>,
+    /// Whether the store has chosen a lease's id.
+    chosen: bool,
+    events: Vec<Event>,
+}
+
+impl World {
+    fn new(dialect: Dialect) -> World {
+        let store = Etcd::start(dialect, &Start::default());
+        let past = vec![store.clone()];
+        World { dialect, store, cluster_id: 7, past, granted: None, chosen: false, events: Vec::new() }
+    }
+
+    /// A break after that tick. Mostly little is lost, and now and then an old copy comes back.
+    fn break_after(&mut self, chance: &mut Chance, tick: u64) {
+        let far = self.past.len().min(if one_in(chance, 3) { usize::MAX } else { 3 });
+        let kept = self.past.len() - 1 - chance.below(far as u64) as usize;
+        self.past.truncate(kept + 1);
+        self.store = self.past[kept].clone();
+        let (kind, cluster_id) = match one_in(chance, 2) {
+            true => (BreakKind::ForceNewCluster, None),
+            false => (BreakKind::Restore, Some(self.cluster_id + 1)),
+        };
+        self.cluster_id = cluster_id.unwrap_or(self.cluster_id);
+        let revision = Revision(self.store.revision());
+        self.events.push(Event::Break(Break { kind, revision, at: tick * TICK + TICK / 2, cluster_id }));
+    }
+
+    fn act(&mut self, chance: &mut Chance, shape: &Shape, planned: Planned, operation: &mut Operation) {
+        let before = self.store.revision();
+        let chosen = OpResult::LeaseGrant(LeaseGrantResult { id: CHOSEN, ttl: 0 });
+        let applied = self.store.apply(&operation.op, Some(&chosen));
+        if planned.certain {
+            match applied {
+                Ok(result) => {
+                    operation.outcome = Outcome::Ok;
+                    operation.result = Some(answer(&operation.op, result, self.dialect));
+                    let revision = Revision(self.store.revision());
+                    operation.header =
+                        Some(Header { revision, cluster_id: self.cluster_id, ..Header::default() });
+                }
+                Err(kind) => {
+                    operation.outcome = Outcome::Fail;
+                    operation.error = Some(Error { kind, code: String::new(), message: String::new() });
+                }
+            }
+        }
+        self.watched(chance, shape, planned.effect, before);
+        // The lease with a lifetime ends at any time from its deadline on.
+        let ended = self.granted.is_some_and(|granted| planned.effect >= granted + 1_000_000_000 / TICK);
+        if ended && one_in(chance, 3) {
+            let before = self.store.revision();
+            self.past.push(self.store.clone());
+            self.store.expire(LIVING);
+            self.watched(chance, shape, planned.effect, before);
+        }
+        self.past.push(self.store.clone());
+    }
+
+    /// A watcher may see what made a new revision.
+    fn watched(&mut self, chance: &mut Chance, shape: &Shape, tick: u64, before: i64) {
+        let revision = self.store.revision();
+        if revision == before || !shape.watches || one_in(chance, 2) {
+            return;
+        }
+        let mut line = WatchLine { at: tick * TICK, revision: Revision(revision), ..WatchLine::default() };
+        for key in self.store.touched(revision) {
+            let (kind, kv) = match self.store.made(&key, revision).flatten() {
+                Some(kv) => (WatchEventKind::Put, kv.clone()),
+                None => (
+                    WatchEventKind::Delete,
+                    KeyValue { key, mod_revision: Revision(revision), ..KeyValue::default() },
+                ),
+            };
+            line.events.push(WatchEvent { kind, kv, prev_kv: None });
+        }
+        self.events.push(Event::Watch(line));
+    }
+}
+
+/// A true execution.
+pub(crate) fn history(chance: &mut Chance, shape: &Shape) -> RunHistory {
+    let plan = plan(chance, shape);
+    let horizon = 2 + plan.iter().map(|planned| planned.ret).max().unwrap_or(0);
+    let mut breaks: Vec<u64> = (0..shape.breaks).map(|_| chance.below(horizon)).collect();
+    breaks.sort_unstable();
+    breaks.dedup();
+    let mut breaks = breaks.into_iter().peekable();
+    let mut world = World::new(shape.dialect);
     let mut operations = Vec::new();
-    for (id, (effect, client, call, ret, certain)) in plan.into_iter().enumerate() {
-        let mut op = request(chance, shape, store.revision());
+    for (id, planned) in plan.into_iter().enumerate() {
+        while let Some(tick) = breaks.next_if(|tick| *tick < planned.effect) {
+            world.break_after(chance, tick);
+        }
+        let mut op = request(chance, shape, world.store.revision());
         if let Op::LeaseGrant(grant) = &mut op
-            && one_in(chance, 4)
-            && !operations
-                .iter()
-                .any(|known: &Operation| matches!(&known.op, Op::LeaseGrant(known) if known.id == LeaseId(9)))
+            && one_in(chance, 3)
+            && world.granted.is_none()
         {
             // The one lease that may end by itself; it is granted once.
-            (grant.id, grant.ttl) = (LeaseId(9), 1);
+            (grant.id, grant.ttl) = (LIVING, 1);
+            world.granted = Some(planned.call);
+        } else if let Op::LeaseGrant(grant) = &mut op
+            && one_in(chance, 3)
+            && planned.certain
+            && !world.chosen
+        {
+            // An answer that got lost would leave a lease that nobody knows.
+            grant.id = LeaseId::NONE;
+            world.chosen = true;
         }
         let mut operation = Operation {
             id: OpId(id as u64),
-            client: Client(client),
+            client: Client(planned.client),
             endpoint: "".into(),
-            call: call * TICK,
-            ret: Some(ret * TICK),
+            call: planned.call * TICK,
+            ret: Some(planned.ret * TICK),
             op,
             outcome: Outcome::Info,
             header: None,
@@ -262,108 +402,15 @@ pub(crate) fn history(chance: &mut Chance, shape: &Shape) -> RunHistory {
             error: None,
             is_final: false,
         };
-        if effect != u64::MAX {
-            let applied = store.apply(&operation.op, None);
-            if certain {
-                match applied {
-                    Ok(result) => {
-                        operation.outcome = Outcome::Ok;
-                        operation.result = Some(answer(&operation.op, result, shape.dialect));
-                        operation.header =
-                            Some(Header { revision: Revision(store.revision()), ..Header::default() });
-                    }
-                    Err(kind) => {
-                        operation.outcome = Outcome::Fail;
-                        operation.error = Some(Error { kind, code: String::new(), message: String::new() });
-                    }
-                }
-            }
+        if planned.effect != u64::MAX {
+            world.act(chance, shape, planned, &mut operation);
         }
         operations.push(operation);
-        if one_in(chance, 20) {
-            store.expire(LeaseId(9));
-        }
     }
+    breaks.for_each(|tick| world.break_after(chance, tick));
     operations.sort_by_key(|operation| (operation.call, operation.id));
-    RunHistory { operations, events: Vec::new() }
+    RunHistory { operations, events: world.events }
 }
 
 /// Nanoseconds a step of the plan: a lease of a second lives for four.
 pub(crate) const TICK: u64 = 250_000_000;
-
-/// Spoils one thing. What comes out may be valid all the same.
-pub(crate) fn spoil(chance: &mut Chance, history: &mut RunHistory) {
-    let answered: Vec<usize> =
-        (0..history.operations.len()).filter(|i| history.operations[*i].is_ok()).collect();
-    if answered.is_empty() {
-        return;
-    }
-    let at = answered[chance.below(answered.len() as u64) as usize];
-    let other = answered[chance.below(answered.len() as u64) as usize];
-    let donor = history.operations[other].clone();
-    let operation = &mut history.operations[at];
-    match chance.below(9) {
-        0 | 1 => {
-            let header = operation.header.as_mut().expect("it is answered");
-            header.revision.0 += if one_in(chance, 2) { 1 } else { -1 };
-        }
-        2 => {
-            // An answered operation was never done.
-            operation.outcome = Outcome::Fail;
-            (operation.header, operation.result) = (None, None);
-        }
-        3 => {
-            // One that was done comes without an answer.
-            operation.outcome = Outcome::Info;
-            (operation.header, operation.result) = (None, None);
-        }
-        4 => {
-            operation.outcome = Outcome::Fail;
-            (operation.header, operation.result) = (None, None);
-            let kinds = [
-                ErrorKind::Compacted,
-                ErrorKind::FutureRevision,
-                ErrorKind::KeyNotFound,
-                ErrorKind::LeaseNotFound,
-                ErrorKind::LeaseExists,
-            ];
-            let kind = kinds[chance.below(5) as usize];
-            operation.error = Some(Error { kind, code: String::new(), message: String::new() });
-        }
-        5 => {
-            // Another one's answer.
-            if std::mem::discriminant(&operation.op) == std::mem::discriminant(&donor.op)
-                && !matches!(operation.op, Op::Txn(_))
-            {
-                (operation.header, operation.result) = (donor.header, donor.result);
-            }
-        }
-        _ => match &mut operation.result {
-            Some(OpResult::Range(result)) => match result.kvs.first_mut() {
-                Some(kv) => match chance.below(6) {
-                    0 => kv.version += 1,
-                    1 => kv.create_revision.0 -= 1,
-                    2 => kv.mod_revision.0 -= 1,
-                    3 => kv.value = Bytes::from("v0"),
-                    4 => kv.lease = LeaseId(2),
-                    _ => {
-                        result.kvs.remove(0);
-                        result.count -= 1;
-                    }
-                },
-                None => result.count += 1,
-            },
-            Some(OpResult::DeleteRange(result)) => result.deleted = (result.deleted - 1).abs(),
-            Some(OpResult::Txn(result)) => match result.responses.first_mut() {
-                Some(ResponseOp::DeleteRange(result)) => result.deleted = 1 - result.deleted,
-                Some(ResponseOp::Range(result)) => _ = result.kvs.pop(),
-                _ => {}
-            },
-            Some(OpResult::Put(result)) => match &mut result.prev_kv {
-                Some(kv) if one_in(chance, 2) => kv.version += 1,
-                prev_kv => *prev_kv = None,
-            },
-            _ => {}
-        },
-    }
-}

@@ -21,7 +21,8 @@
 //! Putting one off is harmless: whether a lease has keys changes only by operations that need the lease to be there
 //! (which asks for it to be inserted) or take keys away (which makes its end easier), and a compaction is needed only
 //! by reads that were refused. The exception is a refusal that is still to be placed while its lease goes and comes
-//! back; there both ways are tried.
+//! back; there both ways are tried. So they are where a break keeps the revision: put off, such an operation may be among
+//! what the break takes. And of grants of one id, which may differ in when they can end by themselves, each may go first.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -96,7 +97,7 @@ pub(super) struct Machine<'p, 'a> {
     pending: Vec<u32>,
     /// What was placed, readers left out, with marks where segments begin.
     trail: Vec<u32>,
-    /// The states that the next break may keep.
+    /// The states that breaks to come may keep.
     saved: Vec<Saved<'a>>,
     /// Per era, how much of the trail its break kept.
     kept: Vec<usize>,
@@ -203,15 +204,22 @@ impl<'p, 'a> Machine<'p, 'a> {
             Place::Make(make) => self.make(make),
             Place::Insert(item, then) => {
                 self.insert(item, BY_ALL);
+                // A break may keep what it made.
+                match *then {
+                    Place::Within(segment, _) => self.save(segment),
+                    Place::Make(make) => self.save(make.segment - 1),
+                    Place::EraEnd(era, 0) => self.save(self.prepared.eras[era].last),
+                    _ => {}
+                }
                 Ok(*then)
             }
             Place::EraEnd(era, extra) => self.era_end(era, extra),
             Place::Begin(era, saved) => {
-                let (contents, kept) = self.saved[saved].clone();
+                let (_, contents, kept) = self.saved[saved].clone();
                 self.kept[era] = kept;
                 self.store.replace(Contents::clone(&contents));
                 self.store.set_revision(self.prepared.eras[era].base);
-                self.saved.clear();
+                self.saved.retain(|(number, ..)| *number >= era);
                 self.trail.push(SEGMENT | self.prepared.eras[era].first);
                 Ok(Place::Segment(self.prepared.eras[era].first))
             }
@@ -257,21 +265,17 @@ impl<'p, 'a> Machine<'p, 'a> {
                 }
             }
         }
-        let era = prepared.era_of(segment);
-        if prepared.eras[era].kept == segment {
-            self.saved.clear();
-            self.save(segment);
-        }
+        self.save(segment);
         if let Some(facts) = prepared.facts_from.get(&segment) {
             self.pending.extend(facts);
         }
         let mut undone = prepared.locals.get(segment).to_vec();
         undone
             .extend(prepared.either.get(segment).iter().filter(|item| self.used[**item as usize] == UNUSED));
-        if undone.is_empty() && self.pending.is_empty() {
+        if undone.is_empty() && self.pending.is_empty() && !prepared.keeps.contains_key(&segment) {
             return Ok(self.leave(segment));
         }
-        Ok(Place::Within(segment, Within { undone, asked: false, first: None }))
+        Ok(Place::Within(segment, Within { undone, ..Within::default() }))
     }
 
     fn leave(&self, segment: u32) -> Place {
@@ -284,12 +288,14 @@ impl<'p, 'a> Machine<'p, 'a> {
 
     /// Remembers the state, where a break may keep it.
     fn save(&mut self, segment: u32) {
-        let era = self.prepared.era_of(segment);
-        if self.prepared.eras[era].kept == segment && self.store.revision() == self.prepared.revision(segment)
-        {
-            let hash = self.store.hash();
-            if self.saved.iter().all(|(saved, _)| saved.hash() != hash) {
-                self.saved.push((Rc::new(self.store.contents()), self.trail.len()));
+        let Some(breaks) = self.prepared.keeps.get(&segment) else { return };
+        if self.store.revision() != self.prepared.revision(segment) {
+            return;
+        }
+        let hash = self.store.hash();
+        for &number in breaks {
+            if !self.saved.iter().any(|(known, saved, _)| *known == number && saved.hash() == hash) {
+                self.saved.push((number, Rc::new(self.store.contents()), self.trail.len()));
             }
         }
     }
@@ -303,12 +309,10 @@ impl<'p, 'a> Machine<'p, 'a> {
             }
             let due = self.pending.iter().any(|fact| prepared.facts_until[fact] == segment);
             if !within.asked {
-                let tries = self.early_ends(segment, &within);
+                let mut tries = self.early_ends(segment, &within);
+                tries.extend(self.kept_by_breaks(segment, &within));
                 if !tries.is_empty() {
-                    let mut all = vec![Place::Within(
-                        segment,
-                        Within { undone: within.undone.clone(), asked: true, first: None },
-                    )];
+                    let mut all = vec![Place::Within(segment, Within { asked: true, ..within.clone() })];
                     all.extend(tries);
                     return Ok(self.choose(all, Vec::new(), None));
                 }
@@ -316,18 +320,17 @@ impl<'p, 'a> Machine<'p, 'a> {
             if within.undone.is_empty() && !due {
                 return Ok(self.leave(segment));
             }
-            let rivals = self.rivals(&within);
+            let rivals = self.rivals(segment, &within);
             if rivals.len() > 1 {
                 let first = |item: &u32| {
-                    let undone = within.undone.clone();
-                    Place::Within(segment, Within { undone, asked: true, first: Some(*item) })
+                    Place::Within(segment, Within { asked: true, first: Some(*item), ..within.clone() })
                 };
                 let mut tries: Vec<Place> = rivals.iter().map(first).collect();
                 let mut inserts = Vec::new();
                 for item in rivals {
                     self.helpers(item, segment, &within.undone, &mut inserts);
                 }
-                let then = Within { undone: within.undone, asked: false, first: None };
+                let then = Within { undone: within.undone, ..Within::default() };
                 let place = |item| Place::Insert(item, Box::new(Place::Within(segment, then.clone())));
                 tries.extend(inserts.into_iter().map(place));
                 return Ok(self.choose(tries, Vec::new(), None));
@@ -346,7 +349,7 @@ impl<'p, 'a> Machine<'p, 'a> {
                         self.trail.push(item);
                         self.use_up(item, BY_ALL);
                         self.save(segment);
-                        within.asked = false;
+                        (within.asked, within.from) = (false, 0);
                         continue;
                     }
                     Ok(true) => {
@@ -386,7 +389,7 @@ impl<'p, 'a> Machine<'p, 'a> {
                     within.asked = false;
                 }
                 _ => {
-                    let then = Within { undone: within.undone, asked: false, first: None };
+                    let then = Within { undone: within.undone, ..Within::default() };
                     let place = |item| Place::Insert(item, Box::new(Place::Within(segment, then.clone())));
                     let tries = inserts.into_iter().map(place).collect();
                     return Ok(self.choose(tries, Vec::new(), None));
@@ -442,9 +445,9 @@ impl<'p, 'a> Machine<'p, 'a> {
     }
 
     /// Operations that could each go next and between which the order is not indifferent: where a refusal about a
-    /// lease waits to be placed, all of them; in the dialect of etcd's robustness model, where granting twice and
+    /// lease waits to be placed, or a break keeps this revision, all of them; in the dialect of etcd's robustness model, where granting twice and
     /// ending what is not there is legal, those on a lease that they share.
-    fn rivals(&self, within: &Within) -> Vec<u32> {
+    fn rivals(&self, segment: u32, within: &Within) -> Vec<u32> {
         let prepared = self.prepared;
         if within.first.is_some() || within.undone.len() < 2 {
             return Vec::new();
@@ -454,11 +457,22 @@ impl<'p, 'a> Machine<'p, 'a> {
             let kind = prepared.operation(*fact).and_then(|operation| operation.fact());
             matches!(kind, Some(ErrorKind::LeaseNotFound | ErrorKind::LeaseExists))
         });
-        if waits {
+        // A break may keep what is between any two of them.
+        if waits || prepared.keeps.contains_key(&segment) {
             return next.collect();
         }
         if prepared.dialect == Dialect::Etcd {
-            return Vec::new();
+            // Leases of one id may differ in whether, and from when on, they can end by themselves.
+            let granted = |item: &u32| match prepared.items[*item as usize].action {
+                Action::Grant(lease) if !self.store.lease_exists(lease) => Some(lease),
+                _ => None,
+            };
+            let next: Vec<u32> = next.collect();
+            let twice = |item: &u32| {
+                granted(item).is_some()
+                    && next.iter().any(|other| other != item && granted(other) == granted(item))
+            };
+            return next.iter().copied().filter(twice).collect();
         }
         let next: Vec<(u32, Vec<u32>)> =
             next.map(|item| (item, leases_of(&prepared.items[item as usize].action))).collect();
@@ -581,8 +595,31 @@ impl<'p, 'a> Machine<'p, 'a> {
                 self.helpers(item, segment, &within.undone, &mut inserts);
             }
         }
-        let then = Within { undone: within.undone.clone(), asked: false, first: None };
+        let then = Within { undone: within.undone.clone(), ..Within::default() };
         let place = |item| Place::Insert(item, Box::new(Place::Within(segment, then.clone())));
+        inserts.into_iter().map(place).collect()
+    }
+
+    /// What nobody needs here, but a break that keeps this segment's revision may keep: put off until it is needed, it
+    /// could be among what the break takes. Of different leases in the leases' order, since that is indifferent.
+    fn kept_by_breaks(&self, segment: u32, within: &Within) -> Vec<Place> {
+        let prepared = self.prepared;
+        if !prepared.keeps.contains_key(&segment) {
+            return Vec::new();
+        }
+        let mut inserts: Vec<(u32, u32)> = Vec::new();
+        let may = |item: &&u32| self.may_insert(**item, segment, &within.undone);
+        if within.from == 0 {
+            inserts.extend(prepared.compacts.iter().filter(may).map(|item| (0, *item)));
+        }
+        let leases = prepared.grants.iter().chain(&prepared.revokes);
+        for (lease, items) in leases.filter(|(lease, _)| **lease + 1 >= within.from) {
+            inserts.extend(items.iter().find(may).map(|item| (lease + 1, *item)));
+        }
+        let place = |(from, item)| {
+            let then = Within { undone: within.undone.clone(), from, ..Within::default() };
+            Place::Insert(item, Box::new(Place::Within(segment, then)))
+        };
         inserts.into_iter().map(place).collect()
     }
 
@@ -729,24 +766,22 @@ impl<'p, 'a> Machine<'p, 'a> {
                 });
             }
         }
-        if past.is_none()
-            && let Some(facts) = prepared.told.get(&segment)
-        {
-            let revision = self.store.revision();
-            for fact in facts {
-                let entry = self.store.entry(fact.key());
-                let fits = match fact {
-                    Fact::Put(_, value) => {
-                        entry.modified == revision && value.is_none_or(|value| entry.value == Some(value))
-                    }
-                    Fact::Deleted(_) => !entry.is_present(),
-                };
-                if !fits {
-                    self.store.undo_to(store_mark);
-                    self.frontier.note(segment, Trouble::Told { item });
-                    return Err(self.goes_back_to(make, item));
+        let told =
+            if past.is_none() { prepared.told.get(&segment).map_or(&[][..], Vec::as_slice) } else { &[] };
+        let revision = self.store.revision();
+        let fits = |fact: &Fact<'_>| {
+            let entry = self.store.entry(fact.key());
+            match fact {
+                Fact::Put(_, value) => {
+                    entry.modified == revision && value.is_none_or(|value| entry.value == Some(value))
                 }
+                Fact::Deleted(key) => !entry.is_present() && self.store.changed_since(store_mark, *key),
             }
+        };
+        if !told.iter().all(fits) {
+            self.store.undo_to(store_mark);
+            self.frontier.note(segment, Trouble::Told { item });
+            return Err(self.goes_back_to(make, item));
         }
         self.trail.extend([mark, item]);
         self.use_up(item, make.by);
@@ -780,14 +815,18 @@ impl<'p, 'a> Machine<'p, 'a> {
             if era + 1 == prepared.eras.len() {
                 return Ok(Place::Done);
             }
-            let begins: Vec<Place> =
-                (0..self.saved.len()).rev().map(|saved| Place::Begin(era + 1, saved)).collect();
+            let of_this = |saved: &usize| self.saved[*saved].0 == era;
+            let begins: Vec<Place> = (0..self.saved.len())
+                .rev()
+                .filter(of_this)
+                .map(|saved| Place::Begin(era + 1, saved))
+                .collect();
             return match begins.len() {
                 0 => {
                     self.frontier.note(segment, Trouble::NotReached);
                     Err(Conflict::Latest)
                 }
-                1 => Ok(Place::Begin(era + 1, 0)),
+                1 => Ok(begins[0].clone()),
                 _ => Ok(self.choose(begins, Vec::new(), None)),
             };
         }
@@ -962,8 +1001,9 @@ impl<'p, 'a> Machine<'p, 'a> {
         for &fact in &self.pending {
             hash ^= mix(0xfac7, u64::from(fact), 0, 0);
         }
-        for (saved, _) in &self.saved {
-            hash ^= saved.hash().rotate_left(64);
+        for (number, saved, _) in &self.saved {
+            let state = saved.hash();
+            hash ^= mix(0x5afe, *number as u64, state as u64, (state >> 64) as u64);
         }
         hash
     }

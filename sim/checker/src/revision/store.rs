@@ -163,6 +163,11 @@ impl<'a> Store<'a> {
         self.log.len()
     }
 
+    /// Whether the key was changed since the mark was taken.
+    pub(super) fn changed_since(&self, mark: usize, key: Key) -> bool {
+        self.log[mark..].iter().any(|change| matches!(change, Change::Key(changed, _) if *changed == key))
+    }
+
     pub(super) fn undo_to(&mut self, mark: usize) {
         while self.log.len() > mark {
             match self.log.pop().expect("longer than the mark") {
