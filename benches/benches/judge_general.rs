@@ -1,9 +1,14 @@
 //! The general check on the histories that Porcupine is measured by, parsing not counted. `SQUALL_HISTORIES` says where
 //! they are, else `../shared/data/histories` beside the workspace; where there are none, that is said and nothing is
 //! measured.
+//!
+//! Before criterion measures, a table holds each file against the median that `verdicts.tsv` lists for Porcupine: ours is
+//! the median of several runs, on as many threads as the machine has. The last line names the file that comes closest.
 #![allow(missing_docs, reason = "criterion's macros make public functions without any")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use squall_checker::history::ReadLimits;
@@ -29,35 +34,91 @@ fn read(path: &Path, format: Format) -> ForeignHistory {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Porcupine's medians by file, in microseconds.
+fn listed(folder: &Path) -> BTreeMap<String, f64> {
+    let text = std::fs::read_to_string(folder.join("verdicts.tsv")).expect("verdicts.tsv is there");
+    let mut lines = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let head = lines.next().expect("a head line");
+    let column = head.iter().position(|name| name.starts_with("porcupine")).expect("Porcupine's column");
+    lines.filter_map(|row| Some((row[0].to_owned(), row[column].parse().ok()?))).collect()
+}
+
+/// The median of some runs.
+#[allow(clippy::disallowed_methods, reason = "a benchmark measures the machine's time")]
+fn median(runs: usize, mut f: impl FnMut()) -> Duration {
+    f();
+    let mut times: Vec<Duration> = (0..runs)
+        .map(|_| {
+            let began = std::time::Instant::now();
+            f();
+            began.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[runs / 2]
+}
+
+/// One line a file: ours, Porcupine's, and how many times as fast ours is.
+fn table(title: &str, listed: &BTreeMap<String, f64>, ours: &[(String, Duration)]) {
+    println!("{title}: ours and Porcupine's in microseconds, and the ratio");
+    let mut worst: Option<(f64, &str)> = None;
+    let mut sums = (0.0, 0.0);
+    for (name, time) in ours {
+        let Some(theirs) = listed.get(name) else { continue };
+        let micros = time.as_secs_f64() * 1e6;
+        let ratio = theirs / micros;
+        println!("{name}\t{micros:.1}\t{theirs:.1}\t{ratio:.1}");
+        sums = (sums.0 + micros, sums.1 + theirs);
+        if worst.is_none_or(|(known, _)| ratio < known) {
+            worst = Some((ratio, name));
+        }
+    }
+    if let Some((ratio, name)) = worst {
+        println!("sum\t{:.1}\t{:.1}\t{:.1}", sums.0, sums.1, sums.1 / sums.0);
+        println!("closest\t{name}\t{ratio:.1} times as fast\n");
+    }
+}
+
 fn general(criterion: &mut Criterion) {
     let Some(folder) = folder() else { return };
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder.join("jepsen-etcd"))
-        .expect("the folder of Jepsen's logs")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-        .collect();
-    paths.sort();
-    let logs: Vec<_> = paths
-        .iter()
-        .map(|path| read(path, Format::JepsenLog).register().expect("a register's history"))
+    let options = Options::default();
+    let jepsen = folder.join("jepsen-etcd");
+    let known = listed(&jepsen);
+    let logs: Vec<(String, _)> = known
+        .keys()
+        .map(|name| {
+            let log = read(&jepsen.join(name), Format::JepsenLog).register().expect("a register's history");
+            (name.clone(), log)
+        })
         .collect();
     let register = CasRegister::default();
-    let options = Options::default();
+    let times: Vec<(String, Duration)> = logs
+        .iter()
+        .map(|(name, log)| (name.clone(), median(51, || drop(check(&register, log, &options)))))
+        .collect();
+    table("jepsen-etcd", &known, &times);
     criterion.bench_function(&format!("jepsen-etcd, {} logs together", logs.len()), |bencher| {
-        bencher.iter(|| logs.iter().map(|log| check(&register, log, &options)).collect::<Vec<_>>());
+        bencher.iter(|| logs.iter().map(|(_, log)| check(&register, log, &options)).collect::<Vec<_>>());
     });
-    for (path, log) in paths.iter().zip(&logs) {
-        // One by one, to be held against the medians in verdicts.tsv.
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        criterion.bench_function(&format!("jepsen-etcd/{name}"), |bencher| {
-            bencher.iter(|| check(&register, log, &options));
-        });
-    }
-    for name in ["c10-bad", "c10-ok", "c50-bad", "c50-ok"] {
-        let path = folder.join("kv-append").join(format!("{name}.txt"));
-        let history = read(&path, Format::PorcupineKv).kv_append().expect("a store's history");
+    let appends = folder.join("kv-append");
+    let known = listed(&appends);
+    let histories: Vec<(String, _)> = known
+        .keys()
+        .map(|name| {
+            let history =
+                read(&appends.join(name), Format::PorcupineKv).kv_append().expect("a store's history");
+            (name.clone(), history)
+        })
+        .collect();
+    let model = KvAppend::default();
+    let times: Vec<(String, Duration)> = histories
+        .iter()
+        .map(|(name, history)| (name.clone(), median(21, || drop(check(&model, history, &options)))))
+        .collect();
+    table("kv-append", &known, &times);
+    for (name, history) in &histories {
         criterion.bench_function(&format!("kv-append/{name}"), |bencher| {
-            bencher.iter(|| check(&KvAppend::default(), &history, &options));
+            bencher.iter(|| check(&model, history, &options));
         });
     }
 }
@@ -66,8 +127,8 @@ criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(10)
-        .warm_up_time(std::time::Duration::from_millis(100))
-        .measurement_time(std::time::Duration::from_millis(300));
+        .warm_up_time(Duration::from_millis(100))
+        .measurement_time(Duration::from_millis(300));
     targets = general
 }
 criterion_main!(benches);

@@ -8,16 +8,14 @@
 //! An operation with `"return": null` is open to the end: its client must not call again. A client that gives an
 //! operation up and goes on records the instant at which it did, with outcome `info`.
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::io::{self, BufRead, Read, Write};
-use std::sync::Arc;
+use std::io::{self, BufRead, Write};
 
-use super::bytes::Bytes;
 use super::event::{Break, Event, Meta, WatchLine};
+use super::lines::{Lines, ReadError, ReadLimits, ReadProblem};
 use super::operation::{Client, OpId, Operation, Outcome};
+use super::pool::Pool;
 use super::request::{Op, RequestOp, Txn};
-use super::response::{KeyValue, OpResult, ResponseOp, TxnResult};
+use super::response::{OpResult, ResponseOp, TxnResult};
 
 /// A run as its history tells it. Operations and events are each in the order of their lines.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -95,116 +93,6 @@ impl<W: Write> HistoryWriter<W> {
     fn line<T: serde::Serialize>(&mut self, value: &T) -> io::Result<()> {
         serde_json::to_writer(&mut self.writer, value)?;
         self.writer.write_all(b"\n")
-    }
-}
-
-/// How much a reader takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadLimits {
-    /// The longest line, in bytes.
-    pub line_bytes: usize,
-    /// The most operations.
-    pub operations: usize,
-}
-
-impl Default for ReadLimits {
-    /// Lines of 64 MiB, 50 million operations.
-    fn default() -> Self {
-        ReadLimits { line_bytes: 64 << 20, operations: 50_000_000 }
-    }
-}
-
-/// Why a file is no history, and where.
-#[derive(Debug, thiserror::Error)]
-#[error("{file}:{line}: {problem}")]
-pub struct ReadError {
-    /// The file's name as it was given.
-    pub file: String,
-    /// The line, from 1.
-    pub line: u64,
-    /// What is wrong there.
-    pub problem: ReadProblem,
-}
-
-/// What is wrong in a line.
-#[derive(Debug)]
-pub enum ReadProblem {
-    /// The reader failed.
-    Io(io::Error),
-    /// A line is longer than the limit, in bytes.
-    LineTooLong(usize),
-    /// There are more operations than the limit.
-    TooManyOperations(usize),
-    /// The line is not UTF-8, from this byte on.
-    NotUtf8(usize),
-    /// The file ends within the line.
-    CutOff,
-    /// The line is not what it should be: column (from 1), and what was expected.
-    Malformed(usize, String),
-    /// Any other rule that the line breaks.
-    Rule(String),
-}
-
-impl fmt::Display for ReadProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ReadProblem::Io(error) => write!(f, "cannot read: {error}"),
-            ReadProblem::LineTooLong(limit) => write!(f, "the line is longer than {limit} bytes"),
-            ReadProblem::TooManyOperations(limit) => write!(f, "more than {limit} operations"),
-            ReadProblem::NotUtf8(at) => write!(f, "the line is not UTF-8 from its byte {at} on"),
-            ReadProblem::CutOff => {
-                write!(f, "the file ends in the middle of this line: expected one JSON object a line")
-            }
-            ReadProblem::Malformed(column, what) => write!(f, "column {column}: {what}"),
-            ReadProblem::Rule(what) => f.write_str(what),
-        }
-    }
-}
-
-/// Lines of bounded length, with their numbers. Shared by the readers of line-based formats.
-pub(crate) struct Lines<'a, R> {
-    reader: R,
-    file: &'a str,
-    limit: usize,
-    buffer: Vec<u8>,
-    number: u64,
-}
-
-impl<'a, R: BufRead> Lines<'a, R> {
-    pub(crate) fn new(reader: R, file: &'a str, limit: usize) -> Self {
-        Lines { reader, file, limit, buffer: Vec::new(), number: 0 }
-    }
-
-    /// The next line that is not blank, without its end, its number, and whether it had an end.
-    pub(crate) fn next_line(&mut self) -> Result<Option<(u64, &str, bool)>, ReadError> {
-        loop {
-            self.buffer.clear();
-            self.number += 1;
-            let limit = self.limit as u64 + 1;
-            let read = (&mut self.reader).take(limit).read_until(b'\n', &mut self.buffer);
-            let read = read.map_err(|error| self.error(ReadProblem::Io(error)))?;
-            if read == 0 {
-                return Ok(None);
-            }
-            let complete = self.buffer.last() == Some(&b'\n');
-            if !complete && self.buffer.len() > self.limit {
-                return Err(self.error(ReadProblem::LineTooLong(self.limit)));
-            }
-            if !self.buffer.trim_ascii().is_empty() {
-                let number = self.number;
-                return match std::str::from_utf8(&self.buffer) {
-                    Ok(_) => {
-                        let text = std::str::from_utf8(&self.buffer).expect("just checked");
-                        Ok(Some((number, text.trim_ascii(), complete)))
-                    }
-                    Err(error) => Err(self.error(ReadProblem::NotUtf8(error.valid_up_to()))),
-                };
-            }
-        }
-    }
-
-    fn error(&self, problem: ReadProblem) -> ReadError {
-        ReadError { file: self.file.to_owned(), line: self.number, problem }
     }
 }
 
@@ -386,76 +274,6 @@ pub(crate) fn check_clients(operations: &[Operation], places: &[u64]) -> Result<
         }
     }
     Ok(())
-}
-
-/// Lets equal keys, values and endpoints share their bytes, so that a long history stays small.
-#[derive(Default)]
-pub(crate) struct Pool {
-    bytes: BTreeSet<Bytes>,
-    endpoints: BTreeSet<Arc<str>>,
-}
-
-impl Pool {
-    pub(crate) fn share(&mut self, operation: &mut Operation) {
-        match self.endpoints.get(&operation.endpoint) {
-            Some(known) => operation.endpoint = Arc::clone(known),
-            None => _ = self.endpoints.insert(Arc::clone(&operation.endpoint)),
-        }
-        match &mut operation.op {
-            Op::Range(range) => self.take([&mut range.key, &mut range.range_end]),
-            Op::Put(put) => self.take([&mut put.key, &mut put.value]),
-            Op::DeleteRange(delete) => self.take([&mut delete.key, &mut delete.range_end]),
-            Op::Txn(txn) => self.txn(txn),
-            _ => {}
-        }
-        match &mut operation.result {
-            Some(OpResult::Range(result)) => self.kvs(&mut result.kvs),
-            Some(OpResult::Put(result)) => self.kvs(result.prev_kv.as_mut_slice()),
-            Some(OpResult::DeleteRange(result)) => self.kvs(&mut result.prev_kvs),
-            Some(OpResult::Txn(result)) => self.txn_result(result),
-            _ => {}
-        }
-    }
-
-    fn take<const N: usize>(&mut self, all: [&mut Bytes; N]) {
-        for bytes in all {
-            match self.bytes.get(bytes) {
-                Some(known) => *bytes = known.clone(),
-                None => _ = self.bytes.insert(bytes.clone()),
-            }
-        }
-    }
-
-    fn kvs(&mut self, kvs: &mut [KeyValue]) {
-        for kv in kvs {
-            self.take([&mut kv.key, &mut kv.value]);
-        }
-    }
-
-    fn txn(&mut self, txn: &mut Txn) {
-        for compare in &mut txn.compares {
-            self.take([&mut compare.key, &mut compare.range_end]);
-        }
-        for op in txn.success.iter_mut().chain(&mut txn.failure) {
-            match op {
-                RequestOp::Range(range) => self.take([&mut range.key, &mut range.range_end]),
-                RequestOp::Put(put) => self.take([&mut put.key, &mut put.value]),
-                RequestOp::DeleteRange(delete) => self.take([&mut delete.key, &mut delete.range_end]),
-                RequestOp::Txn(txn) => self.txn(txn),
-            }
-        }
-    }
-
-    fn txn_result(&mut self, result: &mut TxnResult) {
-        for response in &mut result.responses {
-            match response {
-                ResponseOp::Range(result) => self.kvs(&mut result.kvs),
-                ResponseOp::Put(result) => self.kvs(result.prev_kv.as_mut_slice()),
-                ResponseOp::DeleteRange(result) => self.kvs(&mut result.prev_kvs),
-                ResponseOp::Txn(result) => self.txn_result(result),
-            }
-        }
-    }
 }
 
 #[cfg(test)]

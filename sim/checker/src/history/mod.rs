@@ -20,7 +20,9 @@
 pub mod bytes;
 pub mod event;
 pub mod jsonl;
+pub(crate) mod lines;
 pub mod operation;
+pub(crate) mod pool;
 pub mod request;
 pub mod response;
 
@@ -29,7 +31,8 @@ pub use event::{
     Applied, Break, BreakKind, End, Event, Expectations, Fault, HashLine, Heal, Liveness, Meta, Outage,
     Panicked, RaftLine, RoleChange, WatchEvent, WatchEventKind, WatchLine,
 };
-pub use jsonl::{HistoryWriter, ReadError, ReadLimits, ReadProblem, RunHistory};
+pub use jsonl::{HistoryWriter, RunHistory};
+pub use lines::{ReadError, ReadLimits, ReadProblem};
 pub use operation::{Client, Error, ErrorKind, Header, LeaseId, OpId, Operation, Outcome, Revision};
 pub use request::Compare;
 pub use request::{

@@ -160,8 +160,8 @@ fn explanation(history: &RunHistory, violation: &Violation, text: String) -> Exp
             .iter()
             .filter(|operation| operation.revision().is_some_and(|r| r.0 <= violation.consistent_revision))
             .count(),
-        minimal: !essential.is_empty(),
+        minimal: violation.core.as_ref().is_some_and(|core| core.minimal),
         essential,
-        possible: 0,
+        possible: violation.core.as_ref().map_or(0, |core| core.open.len()),
     }
 }

@@ -66,6 +66,7 @@ pub fn of_etcd_violation(history: &RunHistory, verdict: &str, violation: &Violat
     }
     let essential = violation.core.as_ref().map_or(&violation.blamed, |core| &core.answered);
     picture.essential = essential.iter().filter_map(at).collect();
+    picture.possible = violation.core.iter().flat_map(|core| core.open.iter().filter_map(at)).collect();
 
     let mut order: Vec<usize> = (0..history.operations.len())
         .filter(|&at| {

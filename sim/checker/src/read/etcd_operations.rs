@@ -10,159 +10,16 @@
 
 use std::io::BufRead;
 
-use serde::Deserialize;
-
-use crate::history::jsonl::{Lines, Pool, check_clients, check_operation};
+use super::etcd_wire::{Condition, Input, Kv, Line, Output, Part, PartOutput, RangeInput, TxnInput, Value};
+use crate::history::jsonl::{check_clients, check_operation};
+use crate::history::lines::Lines;
+use crate::history::pool::Pool;
 use crate::history::{
     Bytes, Client, Compact, CompactResult, Compare, CompareResult, CompareTarget, DeleteRange,
     DeleteRangeResult, Empty, Error, ErrorKind, Header, KeyValue, LeaseGrant, LeaseGrantResult, LeaseId,
     LeaseRef, Op, OpId, OpResult, Opaque, Operation, Outcome, Put, PutResult, Range, RangeResult, ReadError,
     ReadLimits, ReadProblem, RequestOp, ResponseOp, Revision, RunHistory, Txn, TxnResult,
 };
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Line {
-    client_id: u64,
-    input: Input,
-    call: i64,
-    #[serde(default)]
-    output: Option<Output>,
-    #[serde(default, rename = "Return")]
-    ret: Option<i64>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Input {
-    #[serde(rename = "Type")]
-    kind: String,
-    range: Option<RangeInput>,
-    txn: Option<TxnInput>,
-    lease_grant: Option<LeaseInput>,
-    lease_revoke: Option<LeaseInput>,
-    compact: Option<CompactInput>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct RangeInput {
-    start: String,
-    end: String,
-    limit: i64,
-    revision: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct LeaseInput {
-    #[serde(rename = "LeaseID")]
-    lease_id: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct CompactInput {
-    revision: i64,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct TxnInput {
-    conditions: Option<Vec<Condition>>,
-    operations_on_success: Option<Vec<Part>>,
-    operations_on_failure: Option<Vec<Part>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Condition {
-    key: String,
-    expected_revision: i64,
-    expected_version: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Part {
-    #[serde(rename = "Type")]
-    kind: String,
-    #[serde(default)]
-    range: RangeInput,
-    #[serde(default)]
-    put: PutInput,
-    #[serde(default)]
-    delete: DeleteInput,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct PutInput {
-    key: String,
-    value: Value,
-    #[serde(rename = "LeaseID")]
-    lease_id: i64,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct DeleteInput {
-    key: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Value {
-    value: String,
-    hash: u32,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Output {
-    error: String,
-    client_error: String,
-    partial_response: bool,
-    persisted: bool,
-    revision: i64,
-    range: Option<RangeOutput>,
-    txn: Option<TxnOutput>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct RangeOutput {
-    #[serde(rename = "KVs")]
-    kvs: Option<Vec<Kv>>,
-    count: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Kv {
-    key: String,
-    #[serde(default)]
-    value: Value,
-    mod_revision: i64,
-    #[serde(default)]
-    version: i64,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct TxnOutput {
-    failure: bool,
-    results: Option<Vec<PartOutput>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct PartOutput {
-    #[serde(rename = "KVs")]
-    kvs: Option<Vec<Kv>>,
-    count: i64,
-    deleted: i64,
-}
 
 /// Reads a report's operations. `file` is for the errors.
 ///

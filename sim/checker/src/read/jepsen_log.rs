@@ -8,7 +8,7 @@ use std::io::BufRead;
 
 use super::edn::{Edn, EdnReader, Token};
 use super::event::{Kind, Pairing, RawEvent, RawOperation};
-use crate::history::jsonl::Lines;
+use crate::history::lines::Lines;
 use crate::history::{ReadError, ReadLimits, ReadProblem};
 
 const LOGGER: &str = "jepsen.util - ";

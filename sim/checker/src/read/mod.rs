@@ -17,6 +17,7 @@ mod convert;
 mod edn;
 mod edn_history;
 pub mod etcd_operations;
+mod etcd_wire;
 mod event;
 mod jepsen_log;
 

@@ -23,6 +23,37 @@
 //! **Failures** that tell about the state (compacted, future revision, lease or key not found, lease exists) must hold
 //! at some point between call and return.
 //!
+//! # What a break does not end
+//!
+//! *Ambiguous operations.* One that was called before a break may take effect after it. A break is something that the
+//! operator did to the members, and a client that got no answer was promised nothing by it: its request may wait in a
+//! socket, in the client's own retries, or in the log of the member that survived, and linearizability lets it take
+//! effect at any time from its call on. To forbid it would be a false alarm for every store in which one of these
+//! happens; to allow it hides no broken promise, since nobody was told that the write had failed. It takes effect once,
+//! though: where it was seen before the break, at a revision that the break took, it is lost as everything there is and
+//! cannot come back; where it was kept, it cannot happen again. What was *acknowledged* stays at its revision, and is
+//! lost where the break takes that: it never moves to the other side.
+//!
+//! *Leases.* A lease that ended after the revision that is kept is there again after the break, and may end by itself
+//! once more, not before its first deadline.
+//!
+//! *Answers that were open at the break.* Where the header's cluster id tells which side gave them, they count there.
+//! Where it does not (a forced new cluster keeps its id), a write counts as ambiguous and a read as nothing: it could
+//! have been either side. This is the one place where an answer is not used to the full.
+//!
+//! *Copies.* A restored copy is taken to be of the latest line of events that has its revision. A copy of what an
+//! earlier break took, restored later, is reported as lost below the break.
+//!
+//! A revision that is kept need not be one state, for lease operations without keys and compactions share one: the
+//! break keeps whichever state of that revision lets the rest be explained.
+//!
+//! # Watches
+//!
+//! What a watch saw of a revision narrows down who made it where no answered operation is known to have, and nothing
+//! else: not when that was (a watch may lag), and not against an answer (the watch checker's business). A response of a
+//! watch counts for the era in which it was noted, so that one that was on its way during a break must not be noted
+//! after it.
+//!
 //! Sources: Wing and Gong 1993, Gibbons and Korach 1997 (the order of writes makes it O(n log n)), and etcd's source
 //! for what its headers say. Budgets are steps and bytes, never seconds: out of budget is Unknown, with the furthest
 //! place that was reached.
@@ -31,6 +62,7 @@
 //! one that was not (the lease checker knows better).
 
 mod action;
+mod compare;
 mod core;
 mod diagnose;
 mod eval;
@@ -54,7 +86,11 @@ pub(crate) mod random;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
-pub(crate) mod spoil;
+mod script;
+#[cfg(test)]
+mod spoil;
+#[cfg(test)]
+mod told;
 
 pub use self::core::Core;
 pub use eval::Dialect;

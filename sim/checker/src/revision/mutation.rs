@@ -1,74 +1,8 @@
 //! Each kind of anomaly, planted by hand: detected, explained by its own rule, and shown by the operations that
 //! prove it.
 
+use super::script::{Script, base, show};
 use super::{Budgets, Dialect, Rule, Verdict, check};
-use crate::history::{ReadLimits, RunHistory, jsonl};
-
-/// One line of a script: client, call, return, request and answer in short.
-struct Script {
-    lines: Vec<String>,
-}
-
-impl Script {
-    fn new() -> Self {
-        Script { lines: Vec::new() }
-    }
-
-    /// An answered operation, its id the place in the script, from 1. `member` is who answered.
-    fn ok(mut self, client: u64, at: (u64, u64), member: u64, revision: i64, op: &str, result: &str) -> Self {
-        let id = self.lines.len() + 1;
-        self.lines.push(format!(
-            r#"{{"id":{id},"client":{client},"call":{},"return":{},"op":{op},"outcome":"ok","header":{{"cluster_id":1,"member_id":{member},"revision":{revision},"raft_term":2}},"result":{result}}}"#,
-            at.0, at.1
-        ));
-        self
-    }
-
-    fn put(self, client: u64, at: (u64, u64), revision: i64, key: &str, value: &str) -> Self {
-        let op = format!(r#"{{"put":{{"key":"{key}","value":"{value}"}}}}"#);
-        self.ok(client, at, 1, revision, &op, r#"{"put":{}}"#)
-    }
-
-    /// A read of one key that shows (value, create, mod, version), or nothing.
-    fn get(
-        self,
-        client: u64,
-        at: (u64, u64),
-        revision: i64,
-        key: &str,
-        kv: Option<(&str, i64, i64, i64)>,
-    ) -> Self {
-        let op = format!(r#"{{"range":{{"key":"{key}"}}}}"#);
-        let kvs: Vec<String> = kv.iter().map(|kv| show(key, *kv)).collect();
-        let result = format!(r#"{{"range":{{"kvs":[{}],"count":{}}}}}"#, kvs.join(","), kvs.len());
-        self.ok(client, at, 1, revision, &op, &result)
-    }
-
-    fn line(mut self, line: &str) -> Self {
-        self.lines.push(line.to_owned());
-        self
-    }
-
-    fn history(&self) -> RunHistory {
-        let text = self.lines.join("\n") + "\n";
-        jsonl::read(text.as_bytes(), "script", &ReadLimits::default()).unwrap()
-    }
-}
-
-fn show(key: &str, (value, create, modified, version): (&str, i64, i64, i64)) -> String {
-    format!(
-        r#"{{"key":"{key}","value":"{value}","create_revision":{create},"mod_revision":{modified},"version":{version}}}"#
-    )
-}
-
-/// A few sound writes that every script begins with: a = 1 at 2, b = 1 at 3, a = 2 at 4.
-fn base() -> Script {
-    Script::new()
-        .put(1, (10, 20), 2, "a", "1")
-        .put(1, (30, 40), 3, "b", "1")
-        .put(1, (50, 60), 4, "a", "2")
-        .get(2, (70, 80), 4, "a", Some(("2", 2, 4, 2)))
-}
 
 const BOTH: &str = r#"{"range":{"key":"a","range_end":"z"}}"#;
 
@@ -79,7 +13,7 @@ fn both(a: (&str, i64, i64, i64), b: (&str, i64, i64, i64)) -> String {
 fn found(script: &Script, rule: Rule, blamed: &[u64]) {
     let history = script.history();
     let Verdict::Invalid(violation) = check(&history, Dialect::Etcd, &Budgets::default()) else {
-        panic!("{rule}: not found\n{}", script.lines.join("\n"));
+        panic!("{rule}: not found\n{}", script.text());
     };
     let text = violation.text(&history.operations);
     assert_eq!(violation.rule, rule, "{text}");
@@ -133,11 +67,9 @@ fn revision_skipped() {
 #[test]
 fn revision_went_back() {
     let late =
-        r#"{"id":9,"client":8,"call":1,"return":null,"op":{"put":{"key":"c","value":"0"}},"outcome":"info"}"#;
+        r#"{"id":5,"client":8,"call":1,"return":null,"op":{"put":{"key":"c","value":"0"}},"outcome":"info"}"#;
     let script = base().line(late).put(1, (90, 95), 6, "b", "3").put(2, (100, 105), 5, "b", "4");
-    let history = script.history();
-    let Verdict::Invalid(violation) = check(&history, Dialect::Etcd, &Budgets::default()) else { panic!() };
-    assert_eq!(violation.rule, Rule::RevisionWentBack, "{}", violation.text(&history.operations));
+    found(&script, Rule::RevisionWentBack, &[6, 7]);
 }
 
 #[test]
@@ -227,9 +159,7 @@ fn impossible_error() {
 fn write_lost_below_a_break() {
     let line = r#"{"break":{"kind":"restore","revision":4,"at":85}}"#;
     let script = base().line(line).get(2, (90, 95), 4, "a", Some(("1", 2, 2, 1)));
-    let history = script.history();
-    let Verdict::Invalid(violation) = check(&history, Dialect::Etcd, &Budgets::default()) else { panic!() };
-    assert_eq!(violation.rule, Rule::LostBelowBreak, "{}", violation.text(&history.operations));
+    found(&script, Rule::LostBelowBreak, &[3, 6]);
     // The same above the break's revision is an expected loss.
     let line = line.replace("\"revision\":4", "\"revision\":3");
     let script = base().line(&line).get(2, (90, 95), 3, "a", Some(("1", 2, 2, 1)));

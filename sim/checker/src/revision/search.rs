@@ -28,7 +28,8 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::action::Action;
-use super::eval::{Dialect, Eval, Mismatch};
+use super::compare::Mismatch;
+use super::eval::{Dialect, Eval};
 use super::keyspace::{FixedMap, NO_LEASE, Span};
 use super::levels::{Level, LevelSet, Make, Place, Saved, Within};
 use super::prepare::{Fact, NONE, Prepared, Role};

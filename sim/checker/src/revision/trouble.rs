@@ -1,6 +1,6 @@
 //! What stood in the way where the replay got furthest: the raw material of explanations.
 
-use super::eval::Mismatch;
+use super::compare::Mismatch;
 use crate::history::KeyValue;
 
 /// One reason why the replay could not go on.

@@ -133,7 +133,8 @@ impl Violation {
             None => self.blamed.clone(),
         };
         text += match &self.core {
-            Some(_) => "the smallest history in which it stands:\n",
+            Some(core) if core.minimal => "the smallest history in which it stands:\n",
+            Some(_) => "a smaller history in which it stands:\n",
             None => "operations:\n",
         };
         for operation in operations.iter().filter(|operation| shown.contains(&operation.id)) {

@@ -63,6 +63,7 @@
 //! Wing and Gong, *Testing and verifying concurrent objects*, 1993; Lowe, *Testing for linearizability*, 2017; Horn
 //! and Kroening, *Faster linearizability checking via P-compositionality*, 2015; the designs of Porcupine and Knossos.
 
+mod layout;
 mod memo;
 mod minimize;
 mod part;

@@ -10,14 +10,12 @@
 //! first return is linearized yet. What tells two sets of linearized operations apart therefore lies between the two,
 //! and a key is the window's place, its bits, the used ambiguous operations and the state.
 
+use super::layout::{AmbiguousClass, Completed, NONE, Ranked, classify, link, rank};
 use super::memo::Memo;
-use super::table::{FixedHasher, IdTable};
-use super::transitions::{Class, ClassId, StateId, Transitions};
+use super::transitions::{ClassId, StateId, Transitions};
 use crate::model::{Model, Operation, Outcome};
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
 
-const NONE: u32 = u32::MAX;
 /// How far ahead the search looks for a read-only operation that must become legal, in calls and returns.
 const LOOK_AHEAD: usize = 64;
 /// How many different states of the deepest frontier are kept for the report.
@@ -34,30 +32,6 @@ pub(super) enum Status {
     Illegal,
     /// More states than the budget allows.
     OutOfStates,
-}
-
-#[derive(Debug)]
-struct Completed {
-    /// Its place in the history.
-    op: usize,
-    class: ClassId,
-    read_only: bool,
-    /// Whether another completed operation of the part is of the same class.
-    has_twin: bool,
-    ret_rank: u32,
-    /// How many completed operations were called before it returned.
-    calls_before_ret: u32,
-}
-
-/// Ambiguous operations with one input, in order of call.
-#[derive(Debug)]
-struct AmbiguousClass {
-    class: ClassId,
-    /// Place in the history, and rank of the call.
-    ops: Vec<(usize, u32)>,
-    used: u32,
-    /// Where the class's bits begin in the set of used ambiguous operations.
-    first_bit: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -607,114 +581,4 @@ impl<'h, M: Model> PartSearch<'h, M> {
         self.linearized[node as usize / 64] &= !(1 << (node % 64));
         self.remaining += 1;
     }
-}
-
-/// Groups the part's operations by input and output, in order of first appearance: the classes, and that of each
-/// operation by its place in the part.
-fn classify<'h, I, O>(
-    operations: &'h [Operation<I, O>],
-    part: &[usize],
-) -> (Vec<Class<'h, I, O>>, Vec<ClassId>)
-where
-    I: Eq + Hash,
-    O: Eq + Hash,
-{
-    let hash_of = |class: &Class<'h, I, O>| {
-        let mut hasher = FixedHasher::default();
-        class.input.hash(&mut hasher);
-        class.output.hash(&mut hasher);
-        hasher.finish()
-    };
-    let mut classes: Vec<Class<'h, I, O>> = Vec::new();
-    let mut class_of = Vec::with_capacity(part.len());
-    let mut table = IdTable::default();
-    for &op in part {
-        let class = Class { input: &operations[op].input, output: operations[op].output() };
-        let hash = hash_of(&class);
-        let is_it = |id: u32| {
-            let known = &classes[id as usize];
-            known.input == class.input && known.output == class.output
-        };
-        let id = match table.find(hash, is_it) {
-            Some(id) => id,
-            None => {
-                let id = classes.len() as ClassId;
-                classes.push(class);
-                table.insert(hash, id, |id| hash_of(&classes[id as usize]));
-                id
-            }
-        };
-        class_of.push(id);
-    }
-    (classes, class_of)
-}
-
-/// The order of calls and returns. Operations are named by their place in the part.
-struct Ranked {
-    /// Operations that are not failed, in order of call.
-    calls: Vec<usize>,
-    /// By place; of no meaning for failed operations.
-    call_ranks: Vec<u32>,
-    /// By place; of no meaning for any but completed operations.
-    ret_ranks: Vec<u32>,
-}
-
-/// Orders calls and returns. At one instant calls come first: those who meet there are concurrent. Equal events are
-/// ordered by the operations' places in the history, which makes the blamed operation one.
-fn rank<I, O>(operations: &[Operation<I, O>], part: &[usize]) -> Ranked {
-    let mut events: Vec<(u64, bool, usize, usize)> = Vec::with_capacity(part.len() * 2);
-    for (place, &op) in part.iter().enumerate() {
-        let operation = &operations[op];
-        match (&operation.outcome, operation.ret) {
-            (Outcome::Fail, _) => {}
-            (Outcome::Ok(_), Some(ret)) => {
-                events.push((operation.call, false, op, place));
-                events.push((ret, true, op, place));
-            }
-            _ => events.push((operation.call, false, op, place)),
-        }
-    }
-    events.sort_unstable();
-    let mut ranked = Ranked {
-        calls: Vec::with_capacity(part.len()),
-        call_ranks: vec![0; part.len()],
-        ret_ranks: vec![0; part.len()],
-    };
-    for (rank, (_, is_return, _, place)) in events.into_iter().enumerate() {
-        if is_return {
-            ranked.ret_ranks[place] = rank as u32;
-        } else {
-            ranked.calls.push(place);
-            ranked.call_ranks[place] = rank as u32;
-        }
-    }
-    ranked
-}
-
-/// Builds the list of calls and returns, and counts the calls before each return.
-fn link(completed: &mut [Completed], call_ranks: &[u32]) -> (Vec<u32>, Vec<u32>) {
-    let n = completed.len() as u32;
-    let (head, tail) = (2 * n, 2 * n + 1);
-    let mut nodes: Vec<(u32, u32)> = Vec::with_capacity(2 * n as usize);
-    for (at, op) in completed.iter().enumerate() {
-        nodes.push((call_ranks[at], at as u32));
-        nodes.push((op.ret_rank, n + at as u32));
-    }
-    nodes.sort_unstable();
-    let mut next = vec![NONE; 2 * n as usize + 2];
-    let mut previous = vec![NONE; 2 * n as usize + 2];
-    let mut last = head;
-    let mut calls = 0;
-    for (_, node) in nodes {
-        match node.checked_sub(n) {
-            None => calls += 1,
-            Some(at) => completed[at as usize].calls_before_ret = calls,
-        }
-        next[last as usize] = node;
-        previous[node as usize] = last;
-        last = node;
-    }
-    next[last as usize] = tail;
-    previous[tail as usize] = last;
-    (next, previous)
 }

@@ -1,19 +1,8 @@
-//! The etcd model: the whole store, written plainly over whole maps.
-//!
-//! Revisions, txns with every kind of comparison, nested txns, puts, deletes of ranges, reads of ranges with every
-//! option and at any revision, compaction with its errors, leases with their keys, defragmentation (nothing at all).
-//! The source is etcd's own behaviour as `reference/etcd-api.md`, section 2, has it.
-//!
-//! Nothing here is fast. It is what the fast check ([`crate::revision`]) is held against: it verifies each of its
-//! witnesses, and as a [`Model`] it lets the general search judge the same histories.
-//!
-//! Its deliberate limits: a response's header is judged by its revision alone, and a lease that ends by itself is an
-//! input of its own ([`EtcdInput::Expire`]), because the model has no time.
+//! The store: what requests do to it, and which errors they meet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::slice::Iter;
 
-use super::Model;
 use crate::history::{
     Bytes, CompactResult, Compare, CompareResult, CompareTarget, DeleteRange, DeleteRangeResult, Empty,
     ErrorKind, KeyValue, LeaseGrantResult, LeaseId, Op, OpResult, Put, PutResult, Range, RangeResult,
@@ -32,8 +21,8 @@ struct Version {
 /// The store's whole state, its history included.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Etcd {
-    robustness: bool,
-    revision: i64,
+    pub(super) robustness: bool,
+    pub(super) revision: i64,
     compacted: i64,
     keys: BTreeMap<Bytes, Vec<Version>>,
     leases: BTreeMap<LeaseId, BTreeSet<Bytes>>,
@@ -192,31 +181,6 @@ impl Etcd {
             Op::LeaseRevoke(lease) => {
                 kind == ErrorKind::LeaseNotFound && !self.leases.contains_key(&lease.id)
             }
-            _ => false,
-        }
-    }
-
-    /// Whether an answer is what [`Etcd::apply`] says, as far as it tells.
-    pub fn same(&self, op: &Op, model: &OpResult, answer: Option<&OpResult>) -> bool {
-        match (op, model, answer) {
-            (Op::Range(range), OpResult::Range(model), Some(OpResult::Range(answer))) => {
-                self.same_range(range, model, answer)
-            }
-            (Op::Put(put), OpResult::Put(model), Some(OpResult::Put(answer))) => {
-                self.same_put(put, model, answer)
-            }
-            (Op::DeleteRange(delete), OpResult::DeleteRange(model), Some(OpResult::DeleteRange(answer))) => {
-                self.same_delete(delete, model, answer)
-            }
-            (Op::Txn(txn), OpResult::Txn(model), Some(OpResult::Txn(answer))) => {
-                self.same_txn(txn, model, answer)
-            }
-            (Op::LeaseGrant(_), OpResult::LeaseGrant(model), Some(OpResult::LeaseGrant(answer))) => {
-                self.robustness || model.id == answer.id
-            }
-            (Op::Compact(_), _, Some(OpResult::Compact(_)))
-            | (Op::LeaseRevoke(_), _, Some(OpResult::LeaseRevoke(_)))
-            | (Op::LeaseKeepAlive(_) | Op::Defragment(_) | Op::Opaque(_), ..) => true,
             _ => false,
         }
     }
@@ -406,150 +370,5 @@ impl Etcd {
             });
         }
         TxnResult { succeeded, responses }
-    }
-
-    // ---- answers --------------------------------------------------------------------------------------------------
-
-    fn same_kv(&self, model: &KeyValue, answer: &KeyValue, keys_only: bool) -> bool {
-        let value = if keys_only { answer.value.is_empty() } else { model.value == answer.value };
-        let told = self.robustness
-            || (model.create_revision == answer.create_revision && model.lease == answer.lease);
-        value
-            && told
-            && model.key == answer.key
-            && model.mod_revision == answer.mod_revision
-            && model.version == answer.version
-    }
-
-    fn same_range(&self, range: &Range, model: &RangeResult, answer: &RangeResult) -> bool {
-        if model.count != answer.count {
-            return false;
-        }
-        if range.count_only {
-            return answer.kvs.is_empty();
-        }
-        let cut = if range.limit > 0 { model.kvs.len().min(range.limit as usize) } else { model.kvs.len() };
-        if !self.robustness && answer.more.unwrap_or(false) != (cut < model.kvs.len()) {
-            return false;
-        }
-        // Keys that tie in the order may come in any, and a limit may keep any of them.
-        let ties = |a: &KeyValue, b: &KeyValue| match range.sort_target {
-            SortTarget::Key => a.key == b.key,
-            SortTarget::Version => a.version == b.version,
-            SortTarget::Create => a.create_revision == b.create_revision,
-            SortTarget::Mod => a.mod_revision == b.mod_revision,
-            SortTarget::Value => a.value == b.value,
-        };
-        let mut seen = BTreeSet::new();
-        answer.kvs.len() == cut
-            && answer.kvs.iter().zip(&model.kvs).all(|(got, placed)| {
-                let known = model.kvs.iter().find(|kv| kv.key == got.key);
-                seen.insert(&got.key)
-                    && known
-                        .is_some_and(|known| self.same_kv(known, got, range.keys_only) && ties(known, placed))
-            })
-    }
-
-    fn same_put(&self, put: &Put, model: &PutResult, answer: &PutResult) -> bool {
-        match (&model.prev_kv, &answer.prev_kv) {
-            _ if !put.prev_kv => true,
-            (None, None) => true,
-            (Some(model), Some(answer)) => self.same_kv(model, answer, false),
-            _ => false,
-        }
-    }
-
-    fn same_delete(
-        &self,
-        delete: &DeleteRange,
-        model: &DeleteRangeResult,
-        answer: &DeleteRangeResult,
-    ) -> bool {
-        model.deleted == answer.deleted
-            && (!delete.prev_kv
-                || (model.prev_kvs.len() == answer.prev_kvs.len()
-                    && model.prev_kvs.iter().zip(&answer.prev_kvs).all(|(m, a)| self.same_kv(m, a, false))))
-    }
-
-    fn same_txn(&self, txn: &Txn, model: &TxnResult, answer: &TxnResult) -> bool {
-        let branch = if model.succeeded { &txn.success } else { &txn.failure };
-        model.succeeded == answer.succeeded
-            && model.responses.len() == answer.responses.len()
-            && branch.iter().zip(&model.responses).zip(&answer.responses).all(|all| match all {
-                ((RequestOp::Range(range), ResponseOp::Range(model)), ResponseOp::Range(answer)) => {
-                    self.same_range(range, model, answer)
-                }
-                ((RequestOp::Put(put), ResponseOp::Put(model)), ResponseOp::Put(answer)) => {
-                    self.same_put(put, model, answer)
-                }
-                (
-                    (RequestOp::DeleteRange(delete), ResponseOp::DeleteRange(model)),
-                    ResponseOp::DeleteRange(answer),
-                ) => self.same_delete(delete, model, answer),
-                ((RequestOp::Txn(txn), ResponseOp::Txn(model)), ResponseOp::Txn(answer)) => {
-                    self.same_txn(txn, model, answer)
-                }
-                _ => false,
-            })
-    }
-}
-
-/// What is done to the store.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum EtcdInput {
-    /// A client's request.
-    Op(Op),
-    /// A lease ends by itself.
-    Expire(LeaseId),
-}
-
-/// What the store answers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum EtcdOutput {
-    /// A response, and the revision in its header.
-    Answer(i64, Option<OpResult>),
-    /// An error that tells about the state.
-    Refused(ErrorKind),
-}
-
-/// The whole store as a model for the general search. Every operation touches all of it, through the revision.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EtcdModel {
-    /// Whose semantics.
-    pub dialect: Dialect,
-    /// Where it starts.
-    pub start: Start,
-}
-
-impl Model for EtcdModel {
-    type State = Etcd;
-    type Input = EtcdInput;
-    type Output = EtcdOutput;
-
-    fn initial(&self) -> Etcd {
-        Etcd::start(self.dialect, &self.start)
-    }
-
-    fn step(&self, state: &Etcd, input: &EtcdInput, output: Option<&EtcdOutput>) -> Option<Etcd> {
-        let mut next = state.clone();
-        match (input, output) {
-            (EtcdInput::Expire(lease), _) => next.expire(*lease).then_some(next),
-            (EtcdInput::Op(op), None) => next.apply(op, None).ok().map(|_| next),
-            (EtcdInput::Op(op), Some(EtcdOutput::Refused(kind))) => {
-                state.fails_with(op, *kind).then_some(next)
-            }
-            (EtcdInput::Op(op), Some(EtcdOutput::Answer(revision, answer))) => {
-                let result = next.apply(op, answer.as_ref()).ok()?;
-                (next.revision == *revision && next.same(op, &result, answer.as_ref())).then_some(next)
-            }
-        }
-    }
-
-    fn is_read_only(&self, input: &EtcdInput, output: Option<&EtcdOutput>) -> bool {
-        match (input, output) {
-            (_, Some(EtcdOutput::Refused(_))) => true,
-            (EtcdInput::Op(op), _) => !op.may_change(),
-            (EtcdInput::Expire(_), _) => false,
-        }
     }
 }

@@ -1,0 +1,140 @@
+//! What watches tell and what breaks leave open, by hand: verdicts that would be others if a watch pinned nothing, if it
+//! ordered anything, or if a break ended what its clients gave up.
+
+use super::script::{Script, base};
+use super::{Budgets, Dialect, Verdict, check};
+
+/// Two writes of one key that nobody knows the order of, gone before anybody read them.
+fn unread() -> Script {
+    base()
+        .info(5, 65, r#"{"put":{"key":"c","value":"x"}}"#)
+        .info(6, 65, r#"{"put":{"key":"c","value":"y"}}"#)
+        .put(1, (90, 95), 7, "b", "3")
+        .ok(1, (100, 105), 1, 8, r#"{"delete_range":{"key":"c"}}"#, r#"{"delete_range":{"deleted":1}}"#)
+}
+
+fn watch(at: u64, revision: i64, value: &str, mod_revision: i64) -> String {
+    format!(
+        r#"{{"watch":{{"at":{at},"client":9,"watch_id":0,"revision":{revision},"events":[{{"type":"put","kv":{{"key":"c","value":"{value}","create_revision":5,"mod_revision":{mod_revision},"version":1}}}}]}}}}"#
+    )
+}
+
+/// The ids in the order that was found; none where the history is invalid.
+fn order(script: &Script) -> Option<Vec<u64>> {
+    let history = script.history();
+    match check(&history, Dialect::Etcd, &Budgets::default()) {
+        Verdict::Valid(valid) => Some(valid.witness.ids(&history.operations).map(|id| id.0).collect()),
+        Verdict::Invalid(_) => None,
+        Verdict::Unknown(unknown) => panic!("{unknown:?}"),
+    }
+}
+
+#[test]
+fn a_watch_pins_a_write_to_its_revision() {
+    // 5 puts x and 6 puts y; which came first, only the watch tells.
+    for (value, expected) in [("x", [5, 6]), ("y", [6, 5])] {
+        for mod_revision in [5, 6] {
+            let found = order(&unread().line(&watch(120, 8, value, mod_revision))).expect("valid");
+            let mut expected = expected;
+            if mod_revision == 6 {
+                expected.reverse();
+            }
+            let writes: Vec<u64> = found.into_iter().filter(|id| [5, 6].contains(id)).collect();
+            assert_eq!(writes, expected, "{value} at {mod_revision}");
+        }
+    }
+}
+
+#[test]
+fn a_watch_that_nobody_can_have_fed_has_no_order() {
+    assert!(order(&unread()).is_some());
+    // Nobody puts z; nobody puts x twice; nobody deletes c before revision 8.
+    assert_eq!(order(&unread().line(&watch(120, 8, "z", 5))), None);
+    assert_eq!(order(&unread().line(&watch(120, 8, "x", 5)).line(&watch(121, 8, "x", 6))), None);
+    let deleted = watch(120, 8, "x", 5).replace(r#""type":"put""#, r#""type":"delete""#);
+    assert_eq!(order(&unread().line(&deleted)), None);
+    // A revision that only a watch saw needs a maker, too.
+    assert_eq!(order(&unread().line(&watch(120, 9, "x", 5))), None);
+}
+
+#[test]
+fn a_watch_orders_nothing_in_time() {
+    // Noted long before the write that it shows was called, and long after.
+    for at in [1, 10_000] {
+        assert!(order(&unread().line(&watch(at, 8, "x", 5))).is_some());
+    }
+}
+
+#[test]
+fn what_an_answer_tells_is_not_taken_from_a_watch() {
+    // Revision 4 was made by operation 3, which put a = 2: the watch's claim is the watch's fault.
+    let wrong = watch(120, 8, "x", 4);
+    assert!(order(&unread().line(&wrong)).is_some());
+}
+
+const BREAK: &str = r#"{"break":{"kind":"force-new-cluster","revision":3,"at":85}}"#;
+
+/// After a break that keeps revision 3, a write that was called before it is seen at revision 4.
+fn late(client: u64, call: u64) -> Script {
+    base().info(client, call, r#"{"put":{"key":"c","value":"x"}}"#).line(BREAK).get_at(
+        90,
+        4,
+        "c",
+        ("x", 4, 4, 1),
+    )
+}
+
+#[test]
+fn what_a_client_gave_up_before_a_break_may_take_effect_after_it() {
+    assert!(order(&late(5, 65)).is_some());
+}
+
+#[test]
+fn but_once() {
+    // It was seen before the break, at a revision that the break took.
+    let seen = base()
+        .info(5, 65, r#"{"put":{"key":"c","value":"x"}}"#)
+        .get(2, (81, 82), 5, "c", Some(("x", 5, 5, 1)))
+        .line(BREAK);
+    assert!(order(&seen).is_some());
+    assert_eq!(order(&seen.get_at(90, 4, "c", ("x", 4, 4, 1))), None);
+}
+
+#[test]
+fn what_was_acknowledged_and_taken_by_a_break_does_not_come_back() {
+    let script = base().put(1, (81, 82), 5, "c", "x").line(BREAK);
+    assert!(order(&script).is_some());
+    assert_eq!(order(&script.get_at(90, 4, "c", ("x", 4, 4, 1))), None);
+}
+
+#[test]
+fn a_lease_that_a_break_brought_back_may_end_again() {
+    let second = 1_000_000_000;
+    let grant = r#"{"lease_grant":{"id":7,"ttl":1}}"#;
+    let at = |instant: u64| (instant, instant + 5);
+    let script = base()
+        .ok(1, (90, 95), 1, 4, grant, r#"{"lease_grant":{"id":7,"ttl":1}}"#)
+        .ok(1, (100, 105), 1, 5, r#"{"put":{"key":"c","value":"x","lease":7}}"#, r#"{"put":{}}"#)
+        .get(2, at(2 * second), 6, "c", None)
+        .line(&format!(r#"{{"break":{{"kind":"restore","revision":5,"at":{}}}}}"#, 3 * second))
+        .get(2, at(4 * second), 6, "c", None);
+    assert!(order(&script).is_some());
+    // Not before its time, though.
+    let early =
+        Script::from(script.text().replace(&format!("{}", 2 * second), "200").replace("2000000005", "205"));
+    assert_eq!(order(&early), None);
+}
+
+#[test]
+fn a_second_break_may_reach_back_beyond_the_first() {
+    let script = base().line(BREAK).put(1, (90, 95), 4, "c", "x");
+    let back = |revision: i64| format!(r#"{{"break":{{"kind":"restore","revision":{revision},"at":100}}}}"#);
+    let one = |script: &Script| {
+        let history = script.history();
+        let Verdict::Valid(valid) = check(&history, Dialect::Etcd, &Budgets::default()) else { panic!() };
+        valid.expected_losses.iter().map(|id| id.0).collect::<Vec<_>>()
+    };
+    let script = script.line(&back(2)).get_at(110, 2, "a", ("1", 2, 2, 1));
+    assert_eq!(one(&script), [2, 3, 6]);
+    assert_eq!(order(&script.get_at(120, 2, "c", ("x", 4, 4, 1))), None);
+}
