@@ -4,7 +4,7 @@
 //! the planner drew for it; the names go into the history. Procedures that take time (replace a member, restore a
 //! snapshot) go on beside later faults, as an operator's work does.
 
-use std::{collections::BTreeMap, pin::Pin, time::Duration};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, future::Either, future::select, stream::FuturesUnordered};
 use squall_checker::history as h;
@@ -12,6 +12,7 @@ use squall_checker::history as h;
 use crate::{
     cluster::Cluster,
     plan::{Injection, Schedule, ScheduledFault},
+    run::gaps,
     scenario::{self, Direction, Latency, Peers, SlowFsync},
     workload::{Client, Recorder},
     world::{At, Latency as LinkLatency, NodeId, Unsynced, World},
@@ -32,11 +33,11 @@ pub struct Report {
 pub struct Nemesis {
     world: World,
     cluster: Cluster,
-    recorder: std::sync::Arc<Recorder>,
+    recorder: Arc<Recorder>,
     /// What each link has when no fault slows it.
     latency: LinkLatency,
     /// Performs the operations that are faults, such as compactions, so that the judge sees them.
-    client: Client,
+    client: Arc<tokio::sync::Mutex<Client>>,
     /// Faults in force, by their place in the schedule: whom they hit.
     active: BTreeMap<usize, Vec<String>>,
     /// Whom each fault hit, by its id.
@@ -56,7 +57,7 @@ impl Nemesis {
     pub fn new(
         world: World,
         cluster: Cluster,
-        recorder: std::sync::Arc<Recorder>,
+        recorder: Arc<Recorder>,
         latency: LinkLatency,
         client: Client,
     ) -> Self {
@@ -65,7 +66,7 @@ impl Nemesis {
             cluster,
             recorder,
             latency,
-            client,
+            client: Arc::new(tokio::sync::Mutex::new(client)),
             active: BTreeMap::new(),
             hits: BTreeMap::new(),
             report: Report::default(),
@@ -292,16 +293,23 @@ impl Nemesis {
                 }));
             }
             Injection::Compact(compact) => {
-                let newest = self.recorder.with_operations(|operations| {
-                    operations
-                        .iter()
-                        .filter_map(h::Operation::revision)
-                        .max()
-                        .map_or(0, |revision| revision.0)
-                });
-                let revision = h::Revision((newest - compact.keep as i64).max(1));
-                self.client.perform(&h::Op::Compact(h::Compact { revision, physical: false }), false).await;
-                self.note_end(place, fault);
+                let (recorder, client, keep) = (self.recorder.clone(), self.client.clone(), compact.keep);
+                return Some(Box::pin(async move {
+                    let mut client = client.lock().await;
+                    let newest = recorder.with_operations(|operations| {
+                        operations
+                            .iter()
+                            .filter_map(h::Operation::revision)
+                            .max()
+                            .map_or(0, |revision| revision.0)
+                    });
+                    let revision = (newest - keep as i64).max(1);
+                    // What the compaction takes away, the judge can ask nobody.
+                    gaps::explain(&recorder, &mut client, revision, false).await;
+                    let compact = h::Compact { revision: h::Revision(revision), physical: false };
+                    client.perform(&h::Op::Compact(compact), false).await;
+                    (place, Ok(()))
+                }));
             }
         }
         None

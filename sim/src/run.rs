@@ -5,7 +5,7 @@
 //! -> checkers -> Verdict`
 
 mod counters;
-mod gaps;
+pub(crate) mod gaps;
 mod judge;
 
 use std::{
@@ -143,25 +143,18 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
     if operator.perform(&put, true).await.is_none() {
         return Err("a write after the heal did not succeed".to_owned());
     }
-    let everything =
-        h::Range { key: h::Bytes::from("\0"), range_end: h::Bytes::from("\0"), ..h::Range::default() };
     let mut revision = 0;
     let serving = cluster.in_service();
     for number in &serving {
         operator.turn_to(*number);
-        match operator.perform(&h::Op::Range(everything.clone()), true).await {
+        match operator.perform(&h::Op::Range(gaps::everything()), true).await {
             Some((_, header)) => revision = header.revision.0,
             None => return Err(format!("a read at {} after the heal did not succeed", operator.endpoint())),
         }
     }
     cluster.record_hashes(revision, RECOVERY).await?;
-    // What nobody knows to have made: the state at such a revision tells which of the ambiguous writes it was, and the
-    // judge need not try them all. etcd's robustness tests read the members' WALs for this; a client can just ask.
     operator.turn_to(serving[0]);
-    for revision in gaps::unexplained(recorder, revision) {
-        let range = h::Range { revision: h::Revision(revision), ..everything.clone() };
-        operator.perform(&h::Op::Range(range), true).await;
-    }
+    gaps::explain(recorder, operator, revision, true).await;
     Ok(())
 }
 

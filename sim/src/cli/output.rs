@@ -23,6 +23,7 @@ impl<'a, 'b> Printer<'a, 'b> {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
             let style = ProgressStyle::with_template("{bar:40} {pos}/{len} runs, {elapsed}, {eta} left");
             bar.set_style(style.expect("the template is ours").progress_chars("=> "));
+            bar.tick();
             bar
         } else {
             ProgressBar::hidden()
@@ -156,7 +157,10 @@ fn human(record: &RunRecord, expected: Outcome, style: &Style) -> String {
         if *count > SHOWN {
             continue;
         }
-        text.push_str(&format!("          {}: {}\n", style.paint("1", &failure.checker), failure.guarantee));
+        // Some guarantees begin with their checker's name.
+        let guarantee = failure.guarantee.strip_prefix(&format!("{}: ", failure.checker));
+        let guarantee = guarantee.unwrap_or(&failure.guarantee);
+        text.push_str(&format!("          {}: {guarantee}\n", style.paint("1", &failure.checker)));
         for line in failure.message.lines() {
             text.push_str(&format!("            {line}\n"));
         }

@@ -1,28 +1,67 @@
-//! Revisions that no answered operation is known to have made.
+//! Revisions that no answered operation is known to have made, and the reads that explain them.
+//!
+//! The state at such a revision tells which of the ambiguous writes it was, and the judge need not try them all. etcd's
+//! robustness tests read the members' WALs for this; a client can just ask, before a compaction takes the answer away
+//! and at the end of the run.
 
 use std::collections::BTreeSet;
 
 use squall_checker::history as h;
 
-use crate::workload::Recorder;
+use crate::workload::{Client, Recorder};
 
 /// So many revisions are asked for at the most.
 const MOST: usize = 1_000;
 
+/// Asks `client` for everything at each unexplained revision up to `last`. Gives up at the third read in a row that
+/// fails.
+pub(crate) async fn explain(recorder: &Recorder, client: &mut Client, last: i64, is_final: bool) {
+    let mut failed = 0;
+    for revision in unexplained(recorder, last) {
+        let range = h::Range { revision: h::Revision(revision), ..everything() };
+        match client.perform(&h::Op::Range(range), is_final).await {
+            Some(_) => failed = 0,
+            None => failed += 1,
+        }
+        if failed == 3 {
+            return;
+        }
+    }
+}
+
+/// A read of every key.
+pub(crate) fn everything() -> h::Range {
+    h::Range { key: h::Bytes::from("\0"), range_end: h::Bytes::from("\0"), ..h::Range::default() }
+}
+
 /// The revisions up to `last` that no answered write of the cluster's present line of history made. Behind a break,
 /// what was made before it above its revision is another line.
-pub(super) fn unexplained(recorder: &Recorder, last: i64) -> Vec<i64> {
+fn unexplained(recorder: &Recorder, last: i64) -> Vec<i64> {
     let broken = recorder.last_break();
-    let made: BTreeSet<i64> = recorder.with_operations(|operations| {
-        let writes = operations.iter().filter(|operation| operation.is_ok() && made_revision(operation));
-        let present = writes.filter_map(|operation| {
-            let revision = operation.revision()?.0;
+    let (mut known, mut compacted) = (BTreeSet::new(), 1);
+    recorder.with_operations(|operations| {
+        for operation in operations.iter().filter(|operation| operation.is_ok()) {
+            let revision = match (&operation.op, operation.revision()) {
+                // Asked for already.
+                (h::Op::Range(range), _)
+                    if *range == (h::Range { revision: range.revision, ..everything() }) =>
+                {
+                    range.revision.0
+                }
+                (h::Op::Compact(compact), _) => {
+                    compacted = compacted.max(compact.revision.0);
+                    continue;
+                }
+                (_, Some(revision)) if made_revision(operation) => revision.0,
+                _ => continue,
+            };
             let lost = broken.as_ref().is_some_and(|b| revision > b.revision.0 && operation.call < b.at);
-            (!lost).then_some(revision)
-        });
-        present.collect()
+            if !lost {
+                known.insert(revision);
+            }
+        }
     });
-    (2..=last).filter(|revision| !made.contains(revision)).take(MOST).collect()
+    (compacted.max(2)..=last).filter(|revision| !known.contains(revision)).take(MOST).collect()
 }
 
 /// Whether an answered operation changed keys.

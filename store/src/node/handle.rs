@@ -192,8 +192,7 @@ impl Handle {
         let down = id != self.0.shared.member && self.0.hub.active_since(id).is_none();
         if self.0.config.strict_reconfig_check && !down {
             let voters = self.voters();
-            // None at all may be active: this member itself may have been removed, and not have stopped yet.
-            if self.active(&voters) <= quorum(voters.len() - 1) {
+            if !bears_removal(voters.len(), self.active(&voters)) {
                 return Err(Refusal::Unhealthy);
             }
         }
@@ -222,4 +221,34 @@ impl Handle {
 /// A majority of so many.
 fn quorum(voters: usize) -> usize {
     voters / 2 + 1
+}
+
+/// Whether so many voters, so many of them active, can lose an active one. None at all may be active: a member that was
+/// itself removed counts no longer, and answers until it has stopped.
+fn bears_removal(voters: usize, active: usize) -> bool {
+    active > quorum(voters - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_leaves_a_quorum_of_active_members() {
+        for (voters, active, bears) in [
+            (5, 5, true),
+            (5, 4, true),
+            (5, 3, false),
+            (3, 3, true),
+            (3, 2, false),
+            (2, 2, true),
+            (2, 1, false),
+            (1, 1, false),
+            // Once a subtraction below zero: found by replacements among crashes and cuts.
+            (4, 0, false),
+            (1, 0, false),
+        ] {
+            assert_eq!(bears_removal(voters, active), bears, "{active} of {voters}");
+        }
+    }
 }
