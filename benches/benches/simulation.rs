@@ -180,8 +180,9 @@ fn idle() -> Scenario {
 fn runs(criterion: &mut Criterion<ProcessorTime>) {
     let mut group = criterion.benchmark_group("simulated seconds");
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
-    group.warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_secs(10));
+    group.warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_secs(5));
     measure(&mut group, "5 members, idle", &idle());
+    group.measurement_time(Duration::from_secs(60));
     measure(&mut group, "5 members, 16 clients at 200 requests/s, faults, checked", &loaded());
     group.finish();
 }
@@ -189,7 +190,7 @@ fn runs(criterion: &mut Criterion<ProcessorTime>) {
 /// What a run pays before it does anything, and what a timer costs.
 fn world(criterion: &mut Criterion<ProcessorTime>) {
     let mut group = criterion.benchmark_group("world");
-    group.sample_size(10).warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_secs(2));
+    group.sample_size(10).warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_secs(4));
     group.throughput(Throughput::Elements(1));
     group.bench_function("a run of nothing", |bencher| {
         bencher.iter(|| in_world(|world| async move { world.sleep(Duration::from_millis(1)).await }));
