@@ -3,9 +3,10 @@
 //! # What may be taken away
 //!
 //! A smaller history proves something about the whole one only if everything that is legal of the whole is legal of
-//! it. Three removals are sound in that sense:
+//! it. Four removals are sound in that sense:
 //! - a read, or a refusal: it only ever forbids;
 //! - a write's answer: the write becomes ambiguous, and may have happened as before;
+//! - a write that was called after all of these had returned: no order puts it before any of them;
 //! - a write as a whole, where it touches none of the keys that are left, nor their leases, nor the compaction that
 //!   they are subject to: then the revisions that nobody is left to have made count as made *elsewhere*
 //!   ([`Start::elsewhere`]), which any legal order of the whole allows.
@@ -27,9 +28,9 @@ use serde::Serialize;
 use super::eval::Dialect;
 use super::prepare::{Input, Start};
 use super::search::Budgets;
-use super::{Verdict, decide};
+use super::{Look, Verdict, decide};
 use crate::history::{
-    Break, Bytes, Op, OpId, OpResult, Operation, Outcome, RequestOp, RunHistory, Txn, WatchLine,
+    Break, Bytes, Event, Op, OpId, OpResult, Operation, Outcome, RequestOp, RunHistory, Txn, WatchLine,
 };
 
 /// A smaller history in which the violation still stands.
@@ -61,25 +62,35 @@ impl Core {
         }
     }
 
-    /// Judges the core as a history of its own, part of `history` and subject to the same breaks.
-    pub fn check(&self, history: &RunHistory, dialect: Dialect, budgets: &Budgets) -> Verdict {
-        let all = &history.operations;
+    /// The core as a history of its own: its operations, and the breaks and watches that they are subject to. Where it
+    /// says `elsewhere`, revisions may also have been made by nobody in it.
+    pub fn history(&self, of: &RunHistory) -> RunHistory {
+        let all = &of.operations;
         let answered: Vec<bool> = all.iter().map(|operation| self.answered.contains(&operation.id)).collect();
         let touched: Vec<Touched> = all.iter().map(Touched::of).collect();
-        let (operations, _) = reduced(all, &touched, &answered, self.elsewhere);
+        let cut = of.breaks().next().is_none() && !self.watched;
+        let (operations, _) = reduced(all, &touched, &answered, self.elsewhere, cut);
+        let watches: Vec<&WatchLine> = of.watches().collect();
+        let watches = if self.watched { telling(&watches, all) } else { Vec::new() };
+        let frame = of.events.iter().filter(|event| matches!(event, Event::Break(_) | Event::Meta(_)));
+        let events = frame.cloned().chain(watches.into_iter().map(Event::Watch)).collect();
+        RunHistory { operations, events }
+    }
+
+    /// Judges the core as a history of its own.
+    pub fn check(&self, of: &RunHistory, dialect: Dialect, budgets: &Budgets) -> Verdict {
+        let history = self.history(of);
         let breaks: Vec<&Break> = history.breaks().collect();
-        let all_watches: Vec<&WatchLine> = history.watches().collect();
-        let lines = if self.watched { telling(&all_watches, all) } else { Vec::new() };
-        let watches: Vec<&WatchLine> = lines.iter().collect();
+        let watches: Vec<&WatchLine> = history.watches().collect();
         let input = Input {
-            operations: &operations,
+            operations: &history.operations,
             breaks: &breaks,
             watches: &watches,
             start: &Start { elsewhere: self.elsewhere, ..Start::default() },
             dialect,
             drift_ppm: history.drift_ppm(),
         };
-        decide(input, budgets).0
+        decide(input, budgets, Look::PairsFirst).0
     }
 }
 
@@ -185,13 +196,17 @@ impl Touched {
     }
 }
 
-/// The operations that are left when only these answers count, and which of them are open.
+/// The operations that are left when only these answers count, and which of them are open. `cut`: without what was called
+/// after the last of the answers.
 fn reduced(
     operations: &[Operation],
     touched: &[Touched],
     answered: &[bool],
     elsewhere: bool,
+    cut: bool,
 ) -> (Vec<Operation>, Vec<OpId>) {
+    let counting = operations.iter().zip(answered).filter(|(_, answered)| **answered);
+    let end = if cut { counting.filter_map(|(operation, _)| operation.ret).max() } else { Some(u64::MAX) };
     // A write that stays, though open, brings its own keys in: whether it took effect may depend on them.
     let mut kept: Vec<bool> = answered.to_vec();
     let mut reach = Touched::default();
@@ -203,7 +218,10 @@ fn reduced(
     loop {
         let mut grew = false;
         for (place, operation) in operations.iter().enumerate() {
-            let open = !kept[place] && operation.op.may_change() && operation.outcome != Outcome::Fail;
+            let open = !kept[place]
+                && operation.op.may_change()
+                && operation.outcome != Outcome::Fail
+                && Some(operation.call) <= end;
             if open && (!elsewhere || touched[place].overlaps(&reach)) {
                 kept[place] = true;
                 grew = true;
@@ -255,17 +273,23 @@ enum Tried {
 }
 
 impl Finder<'_> {
+    /// Whether what comes after the answers may go: neither a break nor a watch asks for its revisions.
+    fn cut(&self) -> bool {
+        self.input.breaks.is_empty() && self.input.watches.is_empty()
+    }
+
     fn stands(&mut self, answered: &[bool]) -> Tried {
         if self.checks == 0 || self.work == 0 {
             return Tried::Open;
         }
         self.checks -= 1;
-        let (operations, _) = reduced(self.input.operations, &self.touched, answered, self.elsewhere);
+        let (operations, _) =
+            reduced(self.input.operations, &self.touched, answered, self.elsewhere, self.cut());
         let start = Start { elsewhere: self.elsewhere, ..Start::default() };
         let input = Input { operations: &operations, start: &start, ..self.input };
         let steps = (operations.len() as u64 * 4 + 2_000).min(self.work);
         self.work = self.work.saturating_sub(self.input.operations.len() as u64 * 4);
-        match decide(input, &Budgets { steps, ..self.budgets }) {
+        match decide(input, &Budgets { steps, ..self.budgets }, Look::PairsFirst) {
             (Verdict::Invalid(_), steps) => {
                 self.work = self.work.saturating_sub(steps);
                 Tried::Stands
@@ -361,7 +385,7 @@ pub(super) fn find(input: Input<'_>, blamed: &[OpId], budgets: &Budgets) -> Opti
             _ => chunk = (chunk / 2).max(1),
         }
     }
-    let (_, open) = reduced(operations, &finder.touched, &answered, finder.elsewhere);
+    let (_, open) = reduced(operations, &finder.touched, &answered, finder.elsewhere, finder.cut());
     let ids = operations.iter().zip(&answered).filter(|(_, answered)| **answered).map(|(op, _)| op.id);
     Some(Core {
         answered: ids.collect(),

@@ -18,6 +18,7 @@
 //!
 //! **Gaps**: revisions that no answered operation is known to have made. Ambiguous writes, revokes and leases that
 //! ended by themselves may fill them; [`gaps`] narrows the candidates down by facts that hold in every legal order.
+//! Where the gaps are many and the search is long, [`pairs`] finds two answers that contradict each other without it.
 //! **Breaks**: after a restore or a forced new cluster the store is again what the creators up to a stated revision
 //! made. What was acknowledged after that is an *expected loss*; a missing write at or below it is a violation.
 //! **Failures** that tell about the state (compacted, future revision, lease or key not found, lease exists) must hold
@@ -69,6 +70,7 @@ mod eval;
 mod gaps;
 mod keyspace;
 mod levels;
+mod pairs;
 mod prepare;
 mod search;
 mod store;
@@ -102,6 +104,7 @@ pub use witness::{Step, Witness};
 use crate::history::{OpId, RunHistory};
 use prepare::{Input, Role};
 use search::Found;
+use trouble::Frontier;
 
 /// The check's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,15 +159,27 @@ pub fn check(history: &RunHistory, dialect: Dialect, budgets: &Budgets) -> Verdi
 }
 
 fn check_input(input: Input<'_>, budgets: &Budgets) -> Verdict {
-    let (mut verdict, _) = decide(input, budgets);
+    let (mut verdict, _) = decide(input, budgets, Look::SearchFirst);
     if let Verdict::Invalid(violation) = &mut verdict {
         violation.core = self::core::find(input, &violation.blamed, budgets);
     }
     verdict
 }
 
+/// Steps of the search for each operation, after which [`pairs`] are looked for: a history without gaps takes about two.
+const QUICK_STEPS: u64 = 20;
+
+/// What is tried first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// The search, which explains best.
+    SearchFirst,
+    /// Answers that contradict each other, which are found at once however many gaps there are.
+    PairsFirst,
+}
+
 /// The verdict without a core, and the steps that it took.
-fn decide(input: Input<'_>, budgets: &Budgets) -> (Verdict, u64) {
+fn decide(input: Input<'_>, budgets: &Budgets, look: Look) -> (Verdict, u64) {
     let prepared = match prepare::prepare(input) {
         Ok(prepared) => prepared,
         Err(conflict) => return (Verdict::Invalid(Box::new(diagnose::layout(input, &conflict))), 0),
@@ -172,9 +187,25 @@ fn decide(input: Input<'_>, budgets: &Budgets) -> (Verdict, u64) {
     if let Some(conflict) = sweep::sweep(&prepared) {
         return (Verdict::Invalid(Box::new(diagnose::time(&prepared, conflict))), 0);
     }
-    let mut machine = search::Machine::new(&prepared, *budgets);
-    let found = machine.solve();
-    let steps = machine.steps();
+    if look == Look::PairsFirst
+        && let Some(pair) = pairs::contradiction(&prepared)
+    {
+        return (Verdict::Invalid(Box::new(diagnose::pair(&prepared, &pair, &Frontier::default()))), 0);
+    }
+    let quick = QUICK_STEPS.saturating_mul(prepared.items.len() as u64 + 1_000).min(budgets.steps);
+    let mut machine = search::Machine::new(&prepared, Budgets { steps: quick, ..*budgets });
+    let mut found = machine.solve();
+    let mut steps = machine.steps();
+    if found == Found::OutOf("steps") && look == Look::SearchFirst {
+        if let Some(pair) = pairs::contradiction(&prepared) {
+            return (Verdict::Invalid(Box::new(diagnose::pair(&prepared, &pair, &machine.frontier))), steps);
+        }
+        if quick < budgets.steps {
+            machine = search::Machine::new(&prepared, *budgets);
+            found = machine.solve();
+            steps = machine.steps();
+        }
+    }
     let verdict = match found {
         Found::Valid => {
             let witness = machine.witness();

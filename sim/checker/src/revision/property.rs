@@ -55,7 +55,7 @@ fn compare(seed: u64, dialect: Dialect) -> Result<Option<bool>, String> {
         return Ok(None);
     }
     let told = |what: String| Err(format!("seed {seed} {shape:?}: {what}\n{}", lines(&history)));
-    let (model, plain) = plain(&history, dialect);
+    let (model, plain) = plain(&history, dialect, false);
     let budget = search::Budget { steps: 3_000_000, ..search::Budget::default() };
     let options = search::Options { budget, threads: 1 };
     let wanted = match search::check(&model, &plain, &options) {
@@ -65,6 +65,9 @@ fn compare(seed: u64, dialect: Dialect) -> Result<Option<bool>, String> {
     };
     if spoilt < 2 && !wanted {
         return told("a true execution must be linearizable".to_owned());
+    }
+    if wanted && contradicted(&history, dialect) {
+        return told("two answers are said to contradict each other".to_owned());
     }
     let verdict = std::panic::catch_unwind(|| check(&history, dialect, &Budgets::default()));
     let Ok(verdict) = verdict else { return told("the checker panicked".to_owned()) };
@@ -78,13 +81,37 @@ fn compare(seed: u64, dialect: Dialect) -> Result<Option<bool>, String> {
     }
 }
 
+/// Whether answers contradict each other without any state.
+fn contradicted(history: &RunHistory, dialect: Dialect) -> bool {
+    let breaks: Vec<_> = history.breaks().collect();
+    let watches: Vec<_> = history.watches().collect();
+    let start = Start::default();
+    let input = Input {
+        operations: &history.operations,
+        breaks: &breaks,
+        watches: &watches,
+        start: &start,
+        dialect,
+        drift_ppm: 0,
+    };
+    prepare::prepare(input).is_ok_and(|prepared| pairs::contradiction(&prepared).is_some())
+}
+
 /// A core is invalid itself, by the general search too, and valid without any one of its answers where it says so.
 fn core_holds(history: &RunHistory, violation: &Violation, dialect: Dialect) -> Result<(), String> {
     let Some(core) = &violation.core else { return Ok(()) };
     let judge = |core: &Core| core.check(history, dialect, &Budgets::default());
+    let search = |core: &Core| {
+        let (model, plain) = plain(&core.history(history), dialect, core.elsewhere);
+        let budget = search::Budget { steps: 20_000, ..search::Budget::default() };
+        search::check(&model, &plain, &search::Options { budget, threads: 1 })
+    };
     let verdict = judge(core);
     if !matches!(verdict, Verdict::Invalid(_)) {
         return Err(format!("{core:?} does not stand: {verdict:?}"));
+    }
+    if let search::Verdict::Valid(witness) = search(core) {
+        return Err(format!("{core:?} does not stand by the general search: {witness:?}"));
     }
     for place in 0..core.answered.len() {
         let mut fewer = core.clone();
@@ -92,6 +119,9 @@ fn core_holds(history: &RunHistory, violation: &Violation, dialect: Dialect) -> 
         let verdict = judge(&fewer);
         if core.minimal && !matches!(verdict, Verdict::Valid(_)) {
             return Err(format!("{core:?} is not minimal: without {place} it is {verdict:?}"));
+        }
+        if core.minimal && !core.watched && matches!(search(&fewer), search::Verdict::Illegal(_)) {
+            return Err(format!("{core:?} is not minimal by the general search: without {place}"));
         }
     }
     Ok(())

@@ -28,6 +28,8 @@ pub(super) enum Input {
     Keep { number: usize, first: usize, last: usize, revision: i64 },
     /// The break itself, after a watch has seen `top`.
     Break { number: usize, top: i64 },
+    /// Something that is not in the history makes a revision, and touches nothing that is.
+    Elsewhere,
     /// A watch has seen that revision by now.
     Reach(i64),
 }
@@ -105,6 +107,7 @@ impl Model for Reference {
                     return None;
                 }
             }
+            (Input::Elsewhere, _) => next.store.etcd.skip_revision(),
             (Input::Keep { number, first, last, revision }, _) => {
                 if !(*first..=*last).contains(&state.era) || state.store.etcd.revision() != *revision {
                     return None;
@@ -218,10 +221,12 @@ impl Eras {
 ///
 /// A serializable read may have happened at any time of its era before its return; a failure that tells about the
 /// state is an answer; a lease with a lifetime may end by itself. A write that was open at a break and might have been
-/// answered from either side is ambiguous, anything else of that kind tells nothing.
+/// answered from either side is ambiguous, anything else of that kind tells nothing. `elsewhere`: of a core, that
+/// revisions may have been made by nobody in it.
 pub(super) fn plain(
     history: &RunHistory,
     dialect: Dialect,
+    elsewhere: bool,
 ) -> (Reference, ConcurrentHistory<Input, EtcdOutput>) {
     let eras = Eras::of(history);
     let mut list = Vec::new();
@@ -252,6 +257,13 @@ pub(super) fn plain(
         }
         let input = Input::Break { number, top: tops[number] };
         list.push(Plain::ok(client, cut.at, cut.at, input, done()));
+    }
+    if elsewhere {
+        let revisions = history.operations.iter().filter_map(Operation::revision).map(|revision| revision.0);
+        // And some that only refusals name.
+        for _ in 1..revisions.chain(tops.iter().copied()).max().unwrap_or(0) * tops.len() as i64 + 8 {
+            list.push(Plain::info(4_000_000, 0, Input::Elsewhere));
+        }
     }
     let top = tops[eras.cuts.len()];
     list.push(Plain::ok(3_000_000, u64::MAX - 1, u64::MAX - 1, Input::Reach(top), done()));

@@ -853,6 +853,10 @@ impl<'p, 'a> Machine<'p, 'a> {
                 }));
             }
         }
+        if prepared.start.elsewhere && self.store.revision() < self.highest_named() {
+            let past = Some((era, extra));
+            tries.push(Place::Make(Make { segment: segment + 1, item: None, by, asked: false, past }));
+        }
         if tries.is_empty() {
             for item in self.pending.clone() {
                 self.frontier.note(segment, Trouble::Stuck { item });
@@ -860,6 +864,19 @@ impl<'p, 'a> Machine<'p, 'a> {
             return Err(Conflict::Latest);
         }
         Ok(self.choose(tries, Vec::new(), None))
+    }
+
+    /// The highest revision that any request names: beyond it, what others made elsewhere is indifferent.
+    fn highest_named(&self) -> i64 {
+        let mut highest = 0;
+        for item in &self.prepared.items {
+            item.action.parts(&mut |part| match part {
+                Action::Compact(revision) => highest = highest.max(*revision),
+                Action::Range(_, range) => highest = highest.max(range.revision.0),
+                _ => {}
+            });
+        }
+        highest
     }
 
     // ---- choices --------------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ fn is_cas(txn: &Txn) -> bool {
         })
 }
 
-fn key_differs(
+pub(super) fn key_differs(
     prepared: &Prepared<'_>,
     segment: u32,
     item: u32,

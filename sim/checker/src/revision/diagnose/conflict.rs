@@ -1,10 +1,11 @@
 //! Which rule a contradiction breaks: in the layout, between real time and revisions, in the replay.
 
-use super::answer::answer;
+use super::answer::{answer, key_differs};
 use super::lookup::{compaction_before, first_seer, is_written};
 use super::words::{describe, name, nothing, revision, violation};
 use crate::history::Operation;
 use crate::revision::action::Action;
+use crate::revision::pairs::Pair;
 use crate::revision::prepare::{Fact, Input, LayoutConflict, Prepared, Role};
 use crate::revision::sweep::TimeConflict;
 use crate::revision::trouble::{Frontier, Trouble};
@@ -100,6 +101,24 @@ pub(in crate::revision) fn time(prepared: &Prepared<'_>, conflict: TimeConflict)
     }
 }
 
+/// An answer that another contradicts, found when the search had got as far as `frontier`.
+pub(in crate::revision) fn pair(prepared: &Prepared<'_>, pair: &Pair, frontier: &Frontier) -> Violation {
+    let Some(operation) = prepared.operation(pair.item) else { return nothing() };
+    let mut found = key_differs(prepared, pair.segment, pair.item, operation, &pair.differs);
+    let other = pair.other.and_then(|other| prepared.operation(other)).map(|other| other.id);
+    if let Some(other) = other.filter(|other| !found.blamed.contains(other)) {
+        found.blamed.insert(0, other);
+    }
+    found.consistent_revision = consistent(prepared, frontier);
+    found
+}
+
+/// The last revision up to which everything agrees.
+fn consistent(prepared: &Prepared<'_>, frontier: &Frontier) -> i64 {
+    let era = prepared.era_of(frontier.segment);
+    (prepared.revision(frontier.segment) - 1).max(prepared.eras[era].base)
+}
+
 /// What stood in the way of the replay.
 pub(in crate::revision) fn replay(prepared: &Prepared<'_>, frontier: &Frontier) -> Violation {
     let told: Vec<&Trouble> = frontier.troubles.iter().collect();
@@ -113,9 +132,7 @@ pub(in crate::revision) fn replay(prepared: &Prepared<'_>, frontier: &Frontier) 
         Some(trouble) => one(prepared, frontier, trouble),
         None => nothing(),
     };
-    found.consistent_revision = prepared.revision(frontier.segment) - 1;
-    let era = prepared.era_of(frontier.segment);
-    found.consistent_revision = found.consistent_revision.max(prepared.eras[era].base);
+    found.consistent_revision = consistent(prepared, frontier);
     found.state.clone_from(&frontier.state);
     for trouble in told.iter().filter(|trouble| Some(*trouble) != main).take(8) {
         found.candidates.push(describe(prepared, trouble));
