@@ -1,6 +1,7 @@
 //! Requests with their keys and leases by number, and what they could touch.
 
 use super::keyspace::{Key, KeySpace, Lease, NO_LEASE, Span};
+use super::sights::Touch;
 use crate::history::{Compare, DeleteRange, Op, OpResult, Operation, Put, Range, RequestOp, Txn};
 
 /// What an operation does to the store.
@@ -120,10 +121,10 @@ impl<'a> Action<'a> {
     }
 
     /// The puts and the single keys deleted that are sure to have happened once it has made a revision.
-    pub(super) fn certain_touches(&self, keys: &mut Vec<Key>) {
+    pub(super) fn certain_touches(&self, keys: &mut Vec<(Key, Touch)>) {
         match self {
-            Action::Put(key, ..) => keys.push(*key),
-            Action::Delete(span, _) if span.hi == span.lo + 1 => keys.push(span.lo),
+            Action::Put(key, ..) => keys.push((*key, Touch::Put)),
+            Action::Delete(span, _) if span.hi == span.lo + 1 => keys.push((span.lo, Touch::Delete)),
             Action::Txn(txn) => {
                 let writes = |branch: &[Action<'_>]| branch.iter().any(Action::may_create);
                 let branch = match (writes(&txn.success), writes(&txn.failure)) {
@@ -135,9 +136,11 @@ impl<'a> Action<'a> {
                 if let (Some(only), None) = (writers.next(), writers.next()) {
                     return only.certain_touches(keys);
                 }
+                let only_puts = branch.iter().all(|part| matches!(part, Action::Put(..) | Action::Range(..)));
+                let touch = if only_puts { Touch::Put } else { Touch::Either };
                 keys.extend(branch.iter().filter_map(|part| match part {
                     // With a lease that is not there, etcd's robustness model skips the put and does the rest.
-                    Action::Put(key, NO_LEASE, _) => Some(*key),
+                    Action::Put(key, NO_LEASE, _) => Some((*key, touch)),
                     _ => None,
                 }));
             }

@@ -5,13 +5,16 @@
 //! - an operation called after something at the gap's revision or later had returned did not make it;
 //! - where a response or a watch shows a key with the gap's revision as `mod_revision`, only who puts that value to
 //!   that key can have made it; and who alone puts a value that was seen, made the revision at which it was seen;
-//! - a key that is seen at the gap's revision or later with an older `mod_revision` was not touched by it.
+//! - a key that is seen at the gap's revision or later with an older `mod_revision`, or with a `version` that counts
+//!   no more writes than were answered, was not touched by it ([`super::sights`]).
 
 use super::action::Action;
-use super::keyspace::{FixedMap, Key};
+use super::eval::Dialect;
+use super::keyspace::{FixedMap, Key, Span};
 use super::prepare::{
     Effects, FOREVER, Fact, LayoutConflict, NONE, Part, Prepared, Role, each_kv, watch_facts,
 };
+use super::sights::{Sights, WIDE};
 use crate::history::{Bytes, Op, OpResult, Range, RequestOp, ResponseOp, Txn, TxnResult, WatchLine};
 
 /// Notes each range at a named revision at the segment of that revision.
@@ -63,7 +66,7 @@ fn named_ranges<'a>(
 
 /// The segment whose state `revision` names, or whose creator made it (`made`), seen from `segment`: in its own era,
 /// or in the one whose kept part reaches so far. None before the start.
-fn segment_of(prepared: &Prepared<'_>, segment: u32, revision: i64, made: bool) -> Option<u32> {
+pub(super) fn segment_of(prepared: &Prepared<'_>, segment: u32, revision: i64, made: bool) -> Option<u32> {
     let mut era = prepared.era_of(segment);
     loop {
         let base = prepared.eras[era].base;
@@ -162,6 +165,33 @@ pub(super) fn fillers<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]
     putters(prepared);
     observations(prepared, watches);
     pins(prepared);
+    let unpinned = prepared.fillers.iter().copied().filter(|filler| prepared.effects[filler].pin == NONE);
+    prepared.unpinned = unpinned.collect();
+    writers(prepared);
+}
+
+/// Who may write each key, and what is known of those keys.
+fn writers(prepared: &mut Prepared<'_>) {
+    let mut writers: Vec<Vec<u32>> = vec![Vec::new(); prepared.space.len()];
+    let mut list: Vec<u32> = prepared.fillers.clone();
+    list.extend(items_with(prepared, Role::Either));
+    for item in list {
+        let effects = &prepared.effects[&item];
+        let is_wide = |span: &Span| span.hi - span.lo > WIDE;
+        if effects.any || effects.writes.iter().any(is_wide) {
+            prepared.any_writers.push(item);
+        }
+        for span in effects.writes.iter().filter(|span| !is_wide(span)) {
+            for key in span.lo..span.hi {
+                writers[key as usize].push(item);
+            }
+        }
+    }
+    let written: Vec<bool> = writers.iter().map(|writers| !writers.is_empty()).collect();
+    let any = !prepared.any_writers.is_empty();
+    prepared.writers = writers;
+    prepared.sights =
+        Sights::collect(prepared, &written.iter().map(|written| *written || any).collect::<Vec<_>>());
 }
 
 fn effects_of(action: &Action<'_>, class: u32) -> Effects {
@@ -194,12 +224,6 @@ fn putters(prepared: &mut Prepared<'_>) {
 
 /// What responses and watches tell of the gaps, and of the keys that fillers may write.
 fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
-    let mut written = vec![false; prepared.space.len()];
-    for effects in prepared.effects.values() {
-        for span in &effects.writes {
-            written[span.lo as usize..span.hi as usize].fill(true);
-        }
-    }
     for index in 0..prepared.items.len() {
         let item = &prepared.items[index];
         if !matches!(item.role, Role::Reader | Role::Creator | Role::Either | Role::Local) {
@@ -207,7 +231,7 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
         }
         let segment = item.segment;
         let revision = prepared.revision(segment);
-        let (mut told, mut seen) = (Vec::new(), Vec::new());
+        let mut told = Vec::new();
         let operation = prepared.operation(index as u32).expect("it was answered");
         each_kv(operation, &mut |range, kv| {
             let modified = kv.mod_revision.0;
@@ -226,10 +250,14 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
                 let keys_only = range.is_some_and(|range| range.keys_only);
                 told.push((of, Fact::Put(key, (!keys_only).then_some(&kv.value))));
             }
-            if written[key as usize]
-                && let Some(at) = segment_of(prepared, segment, at, false)
+            // What it was created by put it, whatever the value was.
+            let created = kv.create_revision.0;
+            if prepared.dialect == Dialect::Etcd
+                && created < modified
+                && let Some(of) = segment_of(prepared, segment, created, true)
+                && prepared.creators[of as usize] == NONE
             {
-                seen.push((key, (at, of)));
+                told.push((of, Fact::Put(key, None)));
             }
         });
         for (of, fact) in told {
@@ -237,9 +265,6 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
             if !list.contains(&fact) {
                 list.push(fact);
             }
-        }
-        for (key, sight) in seen {
-            prepared.seen.entry(key).or_default().push(sight);
         }
     }
     for line in watches {
@@ -260,10 +285,6 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
                 list.push(fact);
             }
         }
-    }
-    for sights in prepared.seen.values_mut() {
-        sights.sort_unstable();
-        sights.dedup();
     }
 }
 
@@ -323,23 +344,13 @@ impl Prepared<'_> {
         }
         if let Some(facts) = self.told.get(&segment) {
             for fact in facts {
-                let one = [super::keyspace::Span::one(fact.key())];
+                let one = [Span::one(fact.key())];
                 if !effects.may_write(&one) {
                     return false;
                 }
             }
         }
-        effects.touches.iter().all(|key| self.may_touch(*key, segment))
-    }
-
-    /// Whether the next time that the key was seen allows that this segment's revision wrote it.
-    fn may_touch(&self, key: Key, segment: u32) -> bool {
-        let Some(sights) = self.seen.get(&key) else { return true };
-        let next = sights.partition_point(|(at, _)| *at < segment);
-        match sights.get(next) {
-            Some((at, of)) if self.era_of(*at) == self.era_of(segment) => *of >= segment,
-            _ => true,
-        }
+        effects.touches.iter().all(|(key, touch)| self.leaves_room(*key, *touch, segment))
     }
 
     /// Those that could have made a segment's revision, used up or not.
@@ -360,14 +371,26 @@ impl Prepared<'_> {
                 list.extend(putters.iter().copied().filter(|filler| self.may_fill(*filler, segment)))
             }
             None => {
-                let within = self.fillers.partition_point(|filler| {
+                let within = self.unpinned.partition_point(|filler| {
                     self.items[*filler as usize].call <= self.min_ret[segment as usize]
                 });
-                let fillers = self.fillers[..within].iter().copied();
+                let fillers = self.unpinned[..within].iter().copied();
                 list.extend(fillers.filter(|filler| self.may_fill(*filler, segment)));
             }
         }
         list
+    }
+
+    /// Whether one of those who could have made a segment's revision may have written one of these keys. A few more
+    /// than they may be counted.
+    pub(super) fn may_have_written(&self, segment: u32, span: Span) -> bool {
+        let may = |item: &u32| match self.items[*item as usize].role {
+            Role::Either => self.items[*item as usize].segment == segment,
+            _ => self.may_fill(*item, segment),
+        };
+        let keys = span.lo as usize..span.hi as usize;
+        let writers = self.writers.get(keys).unwrap_or_default().iter().flatten();
+        writers.chain(&self.any_writers).any(may)
     }
 
     /// The earliest return of anything from a segment on, for a segment that may lie past the last.

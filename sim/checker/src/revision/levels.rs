@@ -1,54 +1,83 @@
-//! The choices that a replay is standing on, and which of them a contradiction goes back to.
-//!
-//! A contradiction about a key depends only on the choices that may have written that key: what an answered operation
-//! did is in its answer, so that a key's state is the product of the answered operations and of those choices. The
-//! search jumps back to the latest such choice at once (conflict-directed backjumping, Prosser 1993); the choices in
-//! between could not have helped. Contradictions about leases and compactions go back to the latest choice of all.
+//! The choices that a replay is standing on, and in what way a contradiction depends on them.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::keyspace::Span;
+use super::prepare::Prepared;
 use super::store::Contents;
 
-/// A set of levels.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct LevelSet {
-    words: Vec<u64>,
+/// What a contradiction goes back to.
+pub(super) enum Conflict {
+    /// The latest choice, and through it all of them.
+    Latest,
+    /// Whatever may have written these keys, as they were found in this segment or by its creator.
+    Keys(u32, Vec<Span>),
+    /// These choices.
+    Choices(Blame),
 }
 
-impl LevelSet {
-    pub(super) fn all_below(levels: usize) -> LevelSet {
-        let mut set = LevelSet { words: vec![!0; levels.div_ceil(64)] };
-        if !levels.is_multiple_of(64) {
-            *set.words.last_mut().expect("not a multiple of 64, so not empty") = !0 >> (64 - levels % 64);
-        }
-        set
-    }
+/// In what way a contradiction depends on a choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Only in what the choice wrote to these keys: whatever else leaves them as they were leads to the same.
+    Keys(Vec<Span>),
+    /// In the choice itself.
+    Itself,
+}
 
-    pub(super) fn insert(&mut self, level: usize) {
-        if self.words.len() <= level / 64 {
-            self.words.resize(level / 64 + 1, 0);
-        }
-        self.words[level / 64] |= 1 << (level % 64);
-    }
-
-    pub(super) fn remove(&mut self, level: usize) {
-        if let Some(word) = self.words.get_mut(level / 64) {
-            *word &= !(1 << (level % 64));
-        }
-    }
-
-    pub(super) fn merge(&mut self, other: &LevelSet) {
-        if self.words.len() < other.words.len() {
-            self.words.resize(other.words.len(), 0);
-        }
-        for (word, more) in self.words.iter_mut().zip(&other.words) {
-            *word |= more;
+impl Why {
+    fn merge(&mut self, other: &Why) {
+        match (&mut *self, other) {
+            (Why::Keys(keys), Why::Keys(more)) => {
+                for key in more {
+                    if !keys.contains(key) {
+                        keys.push(*key);
+                    }
+                }
+            }
+            _ => *self = Why::Itself,
         }
     }
+}
 
-    pub(super) fn highest(&self) -> Option<usize> {
-        let word = self.words.iter().rposition(|word| *word != 0)?;
-        Some(word * 64 + 63 - self.words[word].leading_zeros() as usize)
+/// The choices that a contradiction depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Blame {
+    /// All choices below this one, each in itself.
+    below: usize,
+    /// And these, all of them from `below` on.
+    some: BTreeMap<usize, Why>,
+}
+
+impl Blame {
+    pub(super) fn all_below(level: usize) -> Blame {
+        Blame { below: level, some: BTreeMap::new() }
+    }
+
+    pub(super) fn insert(&mut self, level: usize, why: Why) {
+        if level >= self.below {
+            self.some.entry(level).and_modify(|known| known.merge(&why)).or_insert(why);
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Blame) {
+        if other.below > self.below {
+            self.below = other.below;
+            self.some = self.some.split_off(&other.below);
+        }
+        for (level, why) in &other.some {
+            self.insert(*level, why.clone());
+        }
+    }
+
+    /// Takes the latest choice out.
+    pub(super) fn take_latest(&mut self) -> Option<(usize, Why)> {
+        if let Some(last) = self.some.pop_last() {
+            return Some(last);
+        }
+        self.below = self.below.checked_sub(1)?;
+        Some((self.below, Why::Itself))
     }
 }
 
@@ -103,19 +132,76 @@ pub(super) struct Within {
 /// A state that the break of that number may keep, and how much of the trail led to it.
 pub(super) type Saved<'a> = (usize, Rc<Contents<'a>>, usize);
 
+/// What a choice has to offer, in the order in which it is tried.
+pub(super) enum Tries {
+    /// Ways to go on.
+    Places(Vec<Place>),
+    /// Who may have made a segment's revision, last perhaps something that is not in this history and touches none of
+    /// its keys.
+    Makers { segment: u32, items: Vec<u32>, elsewhere: bool },
+}
+
 /// A choice: what was there when it was made, and what is left to try.
 pub(super) struct Level<'a> {
     pub(super) store_mark: usize,
     pub(super) trail_mark: usize,
     pub(super) used_mark: usize,
+    pub(super) filled_mark: usize,
     pub(super) pending: Vec<u32>,
     pub(super) saved: Vec<Saved<'a>>,
-    pub(super) tries: Vec<Place>,
-    pub(super) next: usize,
+    pub(super) tries: Tries,
+    /// How many were tried.
+    pub(super) tried: usize,
     /// Which earlier choices the failures so far go back to.
-    pub(super) conflict: LevelSet,
-    /// Of a gap: everybody who might have filled it, used up or not. Empty for other choices, on which any
-    /// contradiction depends.
-    pub(super) feasible: Vec<u32>,
+    pub(super) blame: Blame,
+    /// Sets of keys: whoever leaves all keys of one set as they were fails as one before it did.
+    pub(super) dead: Vec<Vec<Span>>,
     pub(super) memo: Option<u128>,
+}
+
+impl Level<'_> {
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match &self.tries {
+                Tries::Places(places) => places.len() * size_of::<Place>(),
+                Tries::Makers { items, .. } => items.len() * size_of::<u32>(),
+            }
+    }
+
+    /// Notes how the last try failed.
+    pub(super) fn failed(&mut self, prepared: &Prepared<'_>, why: Why) {
+        if let (Tries::Makers { items, .. }, Why::Keys(keys)) = (&self.tries, why)
+            && !items.get(self.tried - 1).is_some_and(|item| prepared.effects[item].may_write(&keys))
+            && !self.dead.contains(&keys)
+        {
+            self.dead.push(keys);
+        }
+    }
+
+    /// Whether a maker would fail as one before it did: it writes none of the keys that would have had to change.
+    pub(super) fn is_dead(&self, prepared: &Prepared<'_>, maker: Option<u32>) -> bool {
+        self.dead.iter().any(|keys| !maker.is_some_and(|item| prepared.effects[&item].may_write(keys)))
+    }
+
+    /// The next try.
+    pub(super) fn next(&mut self, prepared: &Prepared<'_>, level: usize) -> Option<Place> {
+        loop {
+            let place = self.tried;
+            self.tried += 1;
+            match &self.tries {
+                Tries::Places(places) => return places.get(place).cloned(),
+                Tries::Makers { segment, items, elsewhere } => {
+                    let item = match items.get(place) {
+                        Some(item) => Some(*item),
+                        None if *elsewhere && place == items.len() => None,
+                        None => return None,
+                    };
+                    if !self.is_dead(prepared, item) {
+                        let (segment, by) = (*segment, level as u32);
+                        return Some(Place::Make(Make { segment, item, by, asked: false, past: None }));
+                    }
+                }
+            }
+        }
+    }
 }

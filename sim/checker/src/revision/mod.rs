@@ -63,20 +63,24 @@
 //! one that was not (the lease checker knows better).
 
 mod action;
+mod blame;
 mod compare;
 mod core;
 mod diagnose;
 mod eval;
+mod fill;
 mod gaps;
 mod keyspace;
 mod levels;
 mod pairs;
 mod prepare;
 mod search;
+mod sights;
 mod store;
 mod sweep;
 mod trouble;
 mod violation;
+mod within;
 mod witness;
 
 #[cfg(test)]

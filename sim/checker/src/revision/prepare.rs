@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::action::Action;
 use super::eval::Dialect;
 use super::keyspace::{FixedMap, Key, KeySpace, Lease, Span};
+use super::sights::{Sights, Touch};
 use crate::history::{
     Break, Bytes, KeyValue, LeaseId, Op, OpResult, Operation, Outcome, Range, RangeResult, RequestOp,
     ResponseOp, Txn, TxnResult, WatchEventKind, WatchLine,
@@ -95,7 +96,7 @@ pub(super) struct Effects {
     /// It could delete any key that hangs on its lease.
     pub(super) any: bool,
     /// Sure to have been written once it made a revision.
-    pub(super) touches: Vec<Key>,
+    pub(super) touches: Vec<(Key, Touch)>,
     /// Interchangeable with the others of its class.
     pub(super) class: u32,
     /// The only segment that it may create; [`NONE`] for any.
@@ -221,8 +222,13 @@ pub(super) struct Prepared<'a> {
     pub(super) putters: FixedMap<(Key, &'a Bytes), Vec<u32>>,
     /// Whether any filler puts a key and keeps its value.
     pub(super) keeps_values: bool,
-    /// Per key that fillers may write: (segment at which it was seen, segment that had written it), ascending.
-    pub(super) seen: FixedMap<Key, Vec<(u32, u32)>>,
+    /// The fillers that are not bound to one segment.
+    pub(super) unpinned: Vec<u32>,
+    /// Per key the items that may write it to fill a gap, but for those that may write any key.
+    pub(super) writers: Vec<Vec<u32>>,
+    pub(super) any_writers: Vec<u32>,
+    /// What is known of the keys that they may write.
+    pub(super) sights: Sights,
 }
 
 impl<'a> Prepared<'a> {
@@ -502,7 +508,10 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
         told: BTreeMap::new(),
         putters: FixedMap::default(),
         keeps_values: false,
-        seen: FixedMap::default(),
+        unpinned: Vec::new(),
+        writers: Vec::new(),
+        any_writers: Vec::new(),
+        sights: Sights::default(),
     };
     super::gaps::parts(&mut prepared)?;
     super::gaps::facts(&mut prepared);

@@ -1,0 +1,198 @@
+//! Who makes a segment's revision: the operation that is known to have done it, or in a gap one of the candidates.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use super::action::Action;
+use super::blame::Filled;
+use super::compare::Mismatch;
+use super::eval::Dialect;
+use super::keyspace::NO_LEASE;
+use super::levels::{Blame, Conflict, Make, Place, Tries};
+use super::prepare::{Fact, NONE, Role};
+use super::search::{BY_ALL, BY_NECESSITY, Machine, SEGMENT, UNUSED};
+use super::sights::Need;
+use super::trouble::Trouble;
+use super::witness::ELSEWHERE;
+use crate::history::ErrorKind;
+
+impl<'a> Machine<'_, 'a> {
+    pub(super) fn create(&mut self, segment: u32) -> Result<Place, Conflict> {
+        let prepared = self.prepared;
+        let make = |item, by| Place::Make(Make { segment, item, by, asked: false, past: None });
+        let known = prepared.creators[segment as usize];
+        if known != NONE {
+            return Ok(make(Some(known), BY_NECESSITY));
+        }
+        let feasible = prepared.candidates(segment);
+        let mut items: Vec<u32> = Vec::with_capacity(feasible.len());
+        let mut classes: BTreeSet<u32> = BTreeSet::new();
+        for &item in &feasible {
+            // Of those that are alike, the one called first.
+            if self.used[item as usize] == UNUSED && classes.insert(prepared.effects[&item].class) {
+                items.push(item);
+            }
+        }
+        let elsewhere = prepared.start.elsewhere && !prepared.told.contains_key(&segment);
+        if items.is_empty() && !elsewhere {
+            self.frontier.note(segment, Trouble::NoCreator { segment, used_up: !feasible.is_empty() });
+            let mut blame = Blame::default();
+            feasible.iter().for_each(|item| self.blame_user(*item, self.levels.len(), &mut blame));
+            return Err(Conflict::Choices(blame));
+        }
+        if feasible.len() + usize::from(elsewhere) == 1 {
+            let item = items.first().copied();
+            return Ok(make(item, BY_NECESSITY));
+        }
+        let key = self.configuration(segment);
+        if self.memo.contains_key(&key) {
+            return Err(Conflict::Latest);
+        }
+        items.sort_by_cached_key(|item| self.promise(*item, segment));
+        Ok(self.choose(Tries::Makers { segment, items, elsewhere }, Some(key)))
+    }
+
+    /// How much speaks for a candidate; the smallest is tried first: answered operations, those that later answers ask
+    /// for (by the time until which they can have happened), those of which nothing is known, those that later answers
+    /// speak against. Among equals those called last: what is in doubt mostly takes effect soon.
+    fn promise(&self, item: u32, segment: u32) -> (bool, Need, Reverse<u64>, u32) {
+        let entry = &self.prepared.items[item as usize];
+        let mut need: Option<Need> = None;
+        for (key, kind) in &self.prepared.effects[&item].touches {
+            let one = self.prepared.need(*key, *kind, segment, self.store.entry(*key));
+            need = Some(match (need, one) {
+                (Some(Need::Against), _) | (_, Need::Against) => Need::Against,
+                (Some(known), one) => known.min(one),
+                (None, one) => one,
+            });
+        }
+        (entry.role == Role::Ambiguous, need.unwrap_or(Need::Open), Reverse(entry.call), item)
+    }
+
+    pub(super) fn make(&mut self, make: Make) -> Result<Place, Conflict> {
+        let Make { segment, past, .. } = make;
+        let prepared = self.prepared;
+        let next = match past {
+            None => Place::Segment(segment),
+            Some((era, extra)) => Place::EraEnd(era, extra + 1),
+        };
+        // A revision past the last has no readers, and so no segment.
+        let mark = SEGMENT | if past.is_none() { segment } else { !SEGMENT };
+        let Some(item) = make.item else {
+            self.store.set_revision(self.store.revision() + 1);
+            self.trail.extend([mark, ELSEWHERE]);
+            self.filled.push(Filled { segment, item: NONE, level: make.by });
+            return Ok(next);
+        };
+        let entry = &prepared.items[item as usize];
+        // Refusals that stand before it must be placed by now.
+        loop {
+            while self.settle(&mut Vec::new()) {}
+            let call = entry.call;
+            let waiting = |fact: &u32| prepared.items[*fact as usize].ret < call;
+            let Some(fact) = self.pending.iter().copied().find(waiting) else { break };
+            let inserts = self.unblock(segment - 1, &[]);
+            match inserts.as_slice() {
+                [] => {
+                    self.frontier.note(segment, Trouble::Stuck { item: fact });
+                    return Err(Conflict::Latest);
+                }
+                [only] => self.insert(*only, BY_ALL),
+                _ => {
+                    let place = |item| Place::Insert(item, Box::new(Place::Make(make)));
+                    return Ok(self.choose(Tries::Places(inserts.into_iter().map(place).collect()), None));
+                }
+            }
+            self.save(segment - 1);
+        }
+        if !make.asked && prepared.dialect == Dialect::Robustness && entry.action.uses_lease() {
+            // There a put with a lease does something either way.
+            let mut inserts = Vec::new();
+            self.helpers(item, segment - 1, &[], &mut inserts);
+            if !inserts.is_empty() {
+                let mut tries = vec![Place::Make(Make { asked: true, ..make })];
+                tries
+                    .extend(inserts.into_iter().map(|help| Place::Insert(help, Box::new(Place::Make(make)))));
+                return Ok(self.choose(Tries::Places(tries), None));
+            }
+        }
+        let store_mark = self.store.mark();
+        let result = self.run(item, true);
+        match result {
+            Ok(true) => {}
+            Ok(false) => {
+                self.store.undo_to(store_mark);
+                self.frontier.note(segment, Trouble::Idle { item });
+                return Err(self.goes_back_to(make, item));
+            }
+            Err(Mismatch::Error(ErrorKind::LeaseNotFound)) => {
+                self.store.undo_to(store_mark);
+                if let Some(grant) = self.missing_grant(&entry.action, segment - 1) {
+                    self.insert(grant, BY_ALL);
+                    self.save(segment - 1);
+                    return Ok(Place::Make(make));
+                }
+                let inserts = self.unblock(segment - 1, &[]);
+                if !inserts.is_empty() {
+                    let place = |item| Place::Insert(item, Box::new(Place::Make(make)));
+                    return Ok(self.choose(Tries::Places(inserts.into_iter().map(place).collect()), None));
+                }
+                let mismatch = Mismatch::Error(ErrorKind::LeaseNotFound);
+                self.frontier.note(segment, Trouble::Answer { item, mismatch });
+                return Err(Conflict::Latest);
+            }
+            Err(mismatch) => {
+                self.store.undo_to(store_mark);
+                return Err(match entry.role {
+                    Role::Ambiguous => {
+                        self.frontier.note(segment, Trouble::Answer { item, mismatch });
+                        self.goes_back_to(make, item)
+                    }
+                    _ => {
+                        let conflict = self.answer_differs(segment, item, mismatch);
+                        self.with_choice(conflict, make)
+                    }
+                });
+            }
+        }
+        let told =
+            if past.is_none() { prepared.told.get(&segment).map_or(&[][..], Vec::as_slice) } else { &[] };
+        let revision = self.store.revision();
+        let fits = |fact: &Fact<'_>| {
+            let entry = self.store.entry(fact.key());
+            match fact {
+                Fact::Put(_, value) => {
+                    entry.modified == revision && value.is_none_or(|value| entry.value == Some(value))
+                }
+                Fact::Deleted(key) => !entry.is_present() && self.store.changed_since(store_mark, *key),
+            }
+        };
+        if !told.iter().all(fits) {
+            self.store.undo_to(store_mark);
+            self.frontier.note(segment, Trouble::Told { item });
+            return Err(self.goes_back_to(make, item));
+        }
+        self.trail.extend([mark, item]);
+        if prepared.effects.contains_key(&item) {
+            self.filled.push(Filled { segment, item, level: make.by });
+        }
+        self.use_up(item, make.by);
+        Ok(next)
+    }
+
+    /// An ambiguous grant of a lease that the action uses and that is not there.
+    fn missing_grant(&self, action: &Action<'a>, segment: u32) -> Option<u32> {
+        let mut found = None;
+        action.parts(&mut |part| {
+            if let Action::Put(_, lease, _) = part
+                && *lease != NO_LEASE
+                && !self.store.lease_exists(*lease)
+                && found.is_none()
+                && let Some(all) = self.prepared.grants.get(lease)
+            {
+                found = all.iter().copied().find(|grant| self.may_insert(*grant, segment, &[]));
+            }
+        });
+        found
+    }
+}

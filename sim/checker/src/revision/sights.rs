@@ -1,0 +1,348 @@
+//! What answers tell of a key over time: when it was written, and how it was seen.
+//!
+//! A key's `version` counts its writes since its `create_revision`. So two sights of a key tell how many writes lie
+//! between them that nobody answered for, and mostly it is none. That has three uses:
+//! - a gap that nobody saw cannot have been filled by a write for which the versions leave no room
+//!   ([`Prepared::leaves_room`], a fact of every legal order);
+//! - of the candidates for a gap, those go first that the state at hand and the next sight ask for, the most urgent
+//!   before the others ([`Prepared::need`], an order of trying and nothing more);
+//! - who has passed an answer that showed the whole key has it in that very state, so that nothing before it can be
+//!   to blame for what comes after ([`Prepared::last_seen_whole`]).
+//!
+//! Nothing is noted of the keys that only answered operations write, and in the dialect of etcd's robustness model,
+//! whose reports tell neither creation revisions nor leases, only the last writes.
+
+use super::eval::Dialect;
+use super::gaps::segment_of;
+use super::keyspace::{Key, Span};
+use super::prepare::{Fact, Prepared, Role, each_kv};
+use super::store::Entry;
+use crate::history::{
+    Bytes, DeleteRange, Op, OpResult, Range, RequestOp, ResponseOp, SortTarget, Txn, TxnResult,
+};
+
+/// An interval of more keys than that tells nothing of a key that it does not show.
+pub(super) const WIDE: u32 = 32;
+
+/// What is certain of a key at a segment, in every legal order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Known {
+    /// The segment's revision put it.
+    Put,
+    /// The segment's revision deleted it.
+    Deleted,
+    /// The segment's revision deleted it, if it was there.
+    Wiped,
+    /// It was seen after the segment's revision, with the segment that wrote it last.
+    Seen(Sight),
+    /// It was not there.
+    Absent,
+}
+
+/// How a key was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Sight {
+    /// The segment that wrote it last.
+    pub(super) of: u32,
+    /// Its creation revision; 0 where that is not told.
+    pub(super) created: i64,
+    pub(super) version: i64,
+    /// Its value was seen too.
+    pub(super) whole: bool,
+    /// The first segment in whose course it is certain to have been compared.
+    pub(super) judged: u32,
+}
+
+/// What is known of the keys that fillers may write.
+#[derive(Debug, Default)]
+pub(super) struct Sights {
+    /// Per key, in order.
+    keys: Vec<Vec<(u32, Known)>>,
+    /// Per key the segments whose revisions put it, ascending.
+    puts: Vec<Vec<u32>>,
+}
+
+/// What a write does to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Touch {
+    /// It puts it.
+    Put,
+    /// It deletes it.
+    Delete,
+    /// One of the two, or both.
+    Either,
+}
+
+/// What later answers say of a write to a key, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Need {
+    /// It must have happened until that segment.
+    Until(u32),
+    /// They say nothing.
+    Open,
+    /// It did not happen here.
+    Against,
+}
+
+impl Sights {
+    /// Collects what the history tells of the keys that are `written` by fillers.
+    pub(super) fn collect(prepared: &Prepared<'_>, written: &[bool]) -> Sights {
+        let mut keys: Vec<Vec<(u32, Known)>> = vec![Vec::new(); written.len()];
+        let mut add = |key: Key, at: u32, known: Known| {
+            if written[key as usize] {
+                keys[key as usize].push((at, known));
+            }
+        };
+        for (index, item) in prepared.items.iter().enumerate() {
+            if !matches!(item.role, Role::Reader | Role::Creator | Role::Either | Role::Local) {
+                continue;
+            }
+            let operation = prepared.operation(index as u32).expect("it was answered");
+            let segment = item.segment;
+            let made = matches!(item.role, Role::Creator | Role::Either);
+            let revision = prepared.revision(segment);
+            each_kv(operation, &mut |range, kv| {
+                let Some(key) = prepared.space.key(&kv.key) else { return };
+                let modified = kv.mod_revision.0;
+                let named = range.map_or(0, |range| range.revision.0);
+                // What a txn shows of its own revision is not what the revision left; what it shows of an older one is
+                // what it found.
+                let at = if named > 0 { named } else { revision - i64::from(made) };
+                if modified > at {
+                    return;
+                }
+                let (Some(at), Some(of)) =
+                    (segment_of(prepared, segment, at, false), segment_of(prepared, segment, modified, true))
+                else {
+                    return;
+                };
+                let told = prepared.dialect == Dialect::Etcd;
+                let sight = Sight {
+                    of,
+                    created: if told { kv.create_revision.0 } else { 0 },
+                    version: kv.version,
+                    whole: told && !range.is_some_and(|range| range.keys_only),
+                    judged: if named > 0 { at } else { segment },
+                };
+                add(key, at, Known::Seen(sight));
+            });
+            match (&operation.op, &operation.result) {
+                (Op::Range(range), Some(OpResult::Range(answer))) if is_plain(range) => {
+                    let span = prepared.space.span(&range.key, &range.range_end);
+                    let at = match range.revision.0 {
+                        named if named > 0 => segment_of(prepared, segment, named, false),
+                        _ => Some(segment),
+                    };
+                    let Some(at) = at.filter(|_| span.hi - span.lo <= WIDE && !range.count_only) else {
+                        continue;
+                    };
+                    let mut kvs = answer.kvs.iter().peekable();
+                    for key in span.lo..span.hi {
+                        let name = prepared.space.name(key);
+                        while kvs.next_if(|kv| kv.key < *name).is_some() {}
+                        if kvs.peek().is_none_or(|kv| kv.key != *name) {
+                            add(key, at, Known::Absent);
+                        }
+                    }
+                }
+                (Op::Put(put), _) if item.role == Role::Creator => {
+                    if let Some(key) = prepared.space.key(&put.key) {
+                        add(key, segment, Known::Put);
+                    }
+                }
+                (Op::DeleteRange(delete), Some(OpResult::DeleteRange(answer))) => {
+                    let span = prepared.space.span(&delete.key, &delete.range_end);
+                    deleted(span, answer.deleted, &mut |key, known| add(key, segment, known));
+                }
+                (Op::Txn(txn), Some(OpResult::Txn(answer))) if item.role == Role::Creator => {
+                    written_by(prepared, txn, answer, &mut |key, known| add(key, segment, known));
+                }
+                _ => {}
+            }
+        }
+        for (segment, facts) in &prepared.told {
+            for fact in facts {
+                match fact {
+                    Fact::Put(key, _) => add(*key, *segment, Known::Put),
+                    Fact::Deleted(key) => add(*key, *segment, Known::Deleted),
+                }
+            }
+        }
+        let mut puts = Vec::with_capacity(keys.len());
+        for list in &mut keys {
+            list.sort_unstable();
+            list.dedup();
+            let segments = list.iter().filter(|(_, known)| *known == Known::Put).map(|(segment, _)| *segment);
+            puts.push(segments.collect());
+        }
+        Sights { keys, puts }
+    }
+}
+
+/// Whether an answer shows all keys of its interval.
+fn is_plain(range: &Range) -> bool {
+    range.limit <= 0
+        && range.sort_target == SortTarget::Key
+        && range.sort_order == crate::history::SortOrder::None
+        && range.min_mod_revision.0 <= 0
+        && range.max_mod_revision.0 <= 0
+        && range.min_create_revision.0 <= 0
+        && range.max_create_revision.0 <= 0
+}
+
+fn deleted(span: Span, count: i64, add: &mut impl FnMut(Key, Known)) {
+    let known = match count {
+        0 => Known::Absent,
+        _ if span.hi - span.lo == 1 => Known::Deleted,
+        _ => Known::Wiped,
+    };
+    if span.hi - span.lo <= WIDE {
+        (span.lo..span.hi).for_each(|key| add(key, known));
+    }
+}
+
+/// What a txn is certain to have written. Of one that also deletes, or that puts a key twice, nothing is said: a put
+/// before a delete counts for no version.
+fn written_by(prepared: &Prepared<'_>, txn: &Txn, answer: &TxnResult, add: &mut impl FnMut(Key, Known)) {
+    fn puts<'a>(txn: &'a Txn, answer: &TxnResult, list: &mut Vec<&'a Bytes>) -> bool {
+        let branch = if answer.succeeded { &txn.success } else { &txn.failure };
+        branch.iter().zip(&answer.responses).all(|pair| match pair {
+            (RequestOp::Put(put), _) => {
+                let new = !list.contains(&&put.key);
+                list.push(&put.key);
+                new
+            }
+            (RequestOp::DeleteRange(DeleteRange { .. }), _) => false,
+            (RequestOp::Txn(txn), ResponseOp::Txn(answer)) => puts(txn, answer, list),
+            _ => true,
+        })
+    }
+    let mut list = Vec::new();
+    // In the robustness model a put with an unknown lease does nothing.
+    if prepared.dialect == Dialect::Etcd && puts(txn, answer, &mut list) {
+        for key in list.into_iter().filter_map(|key| prepared.space.key(key)) {
+            add(key, Known::Put);
+        }
+    }
+}
+
+impl Prepared<'_> {
+    fn known(&self, key: Key) -> &[(u32, Known)] {
+        self.sights.keys.get(key as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether what was seen of a key allows that this gap's revision wrote it so.
+    pub(super) fn leaves_room(&self, key: Key, touch: Touch, gap: u32) -> bool {
+        let known = self.known(key);
+        let era = &self.eras[self.era_of(gap)];
+        let from = known.partition_point(|(at, _)| *at < gap);
+        let next =
+            known[from..].iter().take_while(|(at, _)| *at <= era.last).find(|(_, one)| *one != Known::Put);
+        let Some((_, Known::Seen(next))) = next else { return true };
+        if next.of < gap {
+            return false;
+        }
+        if next.created <= 0 || next.version <= 0 || next.created > self.revision(gap) {
+            return true;
+        }
+        // It has been there ever since, so that all writes were puts, and they are counted.
+        if touch == Touch::Delete {
+            return false;
+        }
+        let before = known[..from].iter().rev().take_while(|(at, _)| *at >= era.first).find_map(
+            |(at, one)| match one {
+                Known::Seen(sight) if sight.created == next.created && sight.version > 0 => {
+                    Some((*at, sight.version))
+                }
+                _ => None,
+            },
+        );
+        let (after, count) = match before {
+            Some((at, version)) => (at + 1, next.version - version),
+            None if next.created > era.base => (era.first + (next.created - era.base) as u32, next.version),
+            None => return true,
+        };
+        let puts = &self.sights.puts[key as usize];
+        let certain = puts[puts.partition_point(|at| *at < after)..].iter().take_while(|at| **at <= next.of);
+        count > certain.filter(|at| **at != gap).count() as i64
+    }
+
+    /// What later answers say of a write to a key by this gap's revision, where the key is as `entry` has it.
+    pub(super) fn need(&self, key: Key, touch: Touch, gap: u32, entry: &Entry<'_>) -> Need {
+        let (put, delete) = (touch == Touch::Put, touch == Touch::Delete);
+        if !put && !delete {
+            return Need::Open;
+        }
+        let known = self.known(key);
+        let era = &self.eras[self.era_of(gap)];
+        let from = known.partition_point(|(at, _)| *at < gap);
+        let (mut version, mut create, mut since) = (entry.version, entry.create, false);
+        if delete && version == 0 {
+            return Need::Against;
+        }
+        for (at, known) in known[from..].iter().take_while(|(at, _)| *at <= era.last) {
+            match known {
+                Known::Put if *at == gap => {}
+                Known::Put => {
+                    if version == 0 {
+                        create = self.revision(*at);
+                    }
+                    (version, since) = (version + 1, true);
+                }
+                Known::Deleted | Known::Wiped => {
+                    return match (version, since) {
+                        (0, _) if put && *known == Known::Deleted => Need::Until(*at),
+                        (_, false) if delete && *known == Known::Deleted => Need::Against,
+                        _ => Need::Open,
+                    };
+                }
+                Known::Absent => {
+                    return match (version, since) {
+                        (0, _) => Need::Against,
+                        (_, false) if delete => Need::Until(*at),
+                        _ => Need::Open,
+                    };
+                }
+                Known::Seen(sight) if sight.created <= 0 => {
+                    return if sight.of < gap { Need::Against } else { Need::Open };
+                }
+                Known::Seen(sight) if version > 0 && sight.created == create => {
+                    // The gap's own write, where it is certain, was not counted.
+                    return if put && sight.version > version {
+                        Need::Until(sight.of)
+                    } else {
+                        Need::Against
+                    };
+                }
+                Known::Seen(sight) if version == 0 => {
+                    let now = self.revision(gap) == sight.created;
+                    return if put && now { Need::Until(gap) } else { Need::Against };
+                }
+                Known::Seen(sight) => {
+                    let created = sight.created - era.base;
+                    return match created > 0 && delete && !since {
+                        true => Need::Until(era.first + created as u32),
+                        false => Need::Open,
+                    };
+                }
+            }
+        }
+        Need::Open
+    }
+
+    /// The last segment of the era after which all keys of the interval were seen as they were, so that they are known
+    /// to whoever came to this segment. None where one of them was not.
+    pub(super) fn last_seen_whole(&self, span: Span, segment: u32) -> Option<u32> {
+        if span.hi - span.lo != 1 {
+            return None;
+        }
+        let known = self.known(span.lo);
+        let first = self.eras[self.era_of(segment)].first;
+        let until = known.partition_point(|(at, _)| *at < segment);
+        known[..until].iter().rev().take_while(|(at, _)| *at >= first).find_map(|(at, known)| match known {
+            Known::Seen(sight) if sight.whole && sight.judged < segment => Some(*at),
+            Known::Absent => Some(*at),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,364 @@
+//! The order within a segment.
+//!
+//! Operations that see one revision commute, but for those that touch leases or the compaction. Their order is found
+//! without search:
+//! - what changes nothing and is legal is placed as soon as real time lets it be: placing it earlier can hinder
+//!   nothing that comes after;
+//! - of leases, a lease is either there or not, so of the operations on it that could be next only those are legal
+//!   that change it to the other, and they are alike but for how long they may wait: the first to return goes first;
+//! - compactions come last and the smallest first: a compaction only ever makes reads and smaller compactions
+//!   illegal, and what needs it can wait for it until it must be placed.
+//!
+//! # Ambiguous operations that make no revision
+//!
+//! A grant, the end of a lease without keys, a compaction: inserted only where something else is illegal without.
+//! Putting one off is harmless: whether a lease has keys changes only by operations that need the lease to be there
+//! (which asks for it to be inserted) or take keys away (which makes its end easier), and a compaction is needed only
+//! by reads that were refused. The exception is a refusal that is still to be placed while its lease goes and comes
+//! back; there both ways are tried. So they are where a break keeps the revision: put off, such an operation may be
+//! among what the break takes. And of grants of one id, which may differ in when they can end by themselves, each may
+//! go first.
+
+use super::action::Action;
+use super::eval::Dialect;
+use super::keyspace::NO_LEASE;
+use super::levels::{Conflict, Place, Tries, Within};
+use super::search::{BY_ALL, Machine, UNUSED};
+use super::trouble::Trouble;
+use crate::history::ErrorKind;
+
+impl<'a> Machine<'_, 'a> {
+    pub(super) fn within(&mut self, segment: u32, mut within: Within) -> Result<Place, Conflict> {
+        let prepared = self.prepared;
+        loop {
+            self.steps += 1;
+            if self.settle(&mut within.undone) {
+                continue;
+            }
+            let due = self.pending.iter().any(|fact| prepared.facts_until[fact] == segment);
+            if !within.asked {
+                let mut tries = self.early_ends(segment, &within);
+                tries.extend(self.kept_by_breaks(segment, &within));
+                if !tries.is_empty() {
+                    let mut all = vec![Place::Within(segment, Within { asked: true, ..within.clone() })];
+                    all.extend(tries);
+                    return Ok(self.choose(Tries::Places(all), None));
+                }
+            }
+            if within.undone.is_empty() && !due {
+                return Ok(self.leave(segment));
+            }
+            let rivals = self.rivals(segment, &within);
+            if rivals.len() > 1 {
+                let first = |item: &u32| {
+                    Place::Within(segment, Within { asked: true, first: Some(*item), ..within.clone() })
+                };
+                let mut tries: Vec<Place> = rivals.iter().map(first).collect();
+                let mut inserts = Vec::new();
+                for item in rivals {
+                    self.helpers(item, segment, &within.undone, &mut inserts);
+                }
+                let then = Within { undone: within.undone, ..Within::default() };
+                let place = |item| Place::Insert(item, Box::new(Place::Within(segment, then.clone())));
+                tries.extend(inserts.into_iter().map(place));
+                return Ok(self.choose(Tries::Places(tries), None));
+            }
+            let forced =
+                within.first.take().and_then(|first| within.undone.iter().position(|item| *item == first));
+            let next = forced
+                .or_else(|| self.next_on_lease(&within.undone))
+                .or_else(|| self.next_compaction(&within.undone));
+            if let Some(place) = next {
+                let item = within.undone.swap_remove(place);
+                within.undone.sort_unstable();
+                let mark = self.store.mark();
+                match self.run(item, true) {
+                    Ok(false) => {
+                        self.trail.push(item);
+                        self.use_up(item, BY_ALL);
+                        self.save(segment);
+                        (within.asked, within.from) = (false, 0);
+                        continue;
+                    }
+                    Ok(true) => {
+                        self.store.undo_to(mark);
+                        self.frontier.note(segment, Trouble::Creates { item });
+                        return Err(Conflict::Latest);
+                    }
+                    Err(mismatch) => {
+                        self.store.undo_to(mark);
+                        self.frontier.note(segment, Trouble::Answer { item, mismatch });
+                        return Err(Conflict::Latest);
+                    }
+                }
+            }
+            // Stuck: something that nobody saw must have happened.
+            let mut stuck: Vec<u32> = within.undone.clone();
+            stuck.extend(self.pending.iter().filter(|fact| prepared.facts_until[*fact] == segment));
+            let mut inserts = Vec::new();
+            for &item in &stuck {
+                if self.is_next(item, &within.undone) {
+                    self.helpers(item, segment, &within.undone, &mut inserts);
+                }
+            }
+            if inserts.is_empty() {
+                inserts = self.unblock(segment, &within.undone);
+            }
+            match inserts.len() {
+                0 => {
+                    for item in stuck {
+                        self.frontier.note(segment, Trouble::Stuck { item });
+                    }
+                    return Err(Conflict::Latest);
+                }
+                1 => {
+                    self.insert(inserts[0], BY_ALL);
+                    self.save(segment);
+                    within.asked = false;
+                }
+                _ => {
+                    let then = Within { undone: within.undone, ..Within::default() };
+                    let place = |item| Place::Insert(item, Box::new(Place::Within(segment, then.clone())));
+                    let tries = inserts.into_iter().map(place).collect();
+                    return Ok(self.choose(Tries::Places(tries), None));
+                }
+            }
+        }
+    }
+
+    /// Places what changes nothing and is legal here. Whether there was any.
+    pub(super) fn settle(&mut self, undone: &mut Vec<u32>) -> bool {
+        for place in 0..self.pending.len() {
+            let item = self.pending[place];
+            if self.is_next(item, undone) && self.fact_holds(item) {
+                self.pending.remove(place);
+                self.trail.push(item);
+                return true;
+            }
+        }
+        for place in 0..undone.len() {
+            let item = undone[place];
+            // Where granting twice and ending what is not there is legal, that something changes nothing here does not
+            // mean that it is best placed here.
+            let action = &self.prepared.items[item as usize].action;
+            let matters = self.prepared.dialect == Dialect::Robustness && !leases_of(action).is_empty();
+            if matters || !self.is_next(item, undone) {
+                continue;
+            }
+            let before = self.store.hash();
+            let mark = self.store.mark();
+            let legal = self.run(item, true);
+            let same = self.store.hash() == before;
+            self.store.undo_to(mark);
+            if legal == Ok(false) && same {
+                undone.remove(place);
+                self.trail.push(item);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether everything that returned before its call, among what is not yet placed here, is placed.
+    pub(super) fn is_next(&self, item: u32, undone: &[u32]) -> bool {
+        let call = self.prepared.items[item as usize].call;
+        let waits = |other: &u32| *other != item && self.prepared.items[*other as usize].ret < call;
+        !undone.iter().any(waits) && !self.pending.iter().any(waits)
+    }
+
+    pub(super) fn fact_holds(&mut self, item: u32) -> bool {
+        let prepared = self.prepared;
+        let Some(kind) = prepared.operation(item).and_then(|operation| operation.fact()) else { return true };
+        self.eval(item).fails_with(&prepared.items[item as usize].action, kind)
+    }
+
+    /// Operations that could each go next and between which the order is not indifferent: where a refusal about a
+    /// lease waits to be placed, or a break keeps this revision, all of them; in the dialect of etcd's robustness model,
+    /// where granting twice and ending what is not there is legal, those on a lease that they share.
+    fn rivals(&self, segment: u32, within: &Within) -> Vec<u32> {
+        let prepared = self.prepared;
+        if within.first.is_some() || within.undone.len() < 2 {
+            return Vec::new();
+        }
+        let next = within.undone.iter().copied().filter(|item| self.is_next(*item, &within.undone));
+        let waits = self.pending.iter().any(|fact| {
+            let kind = prepared.operation(*fact).and_then(|operation| operation.fact());
+            matches!(kind, Some(ErrorKind::LeaseNotFound | ErrorKind::LeaseExists))
+        });
+        // A break may keep what is between any two of them.
+        if waits || prepared.keeps.contains_key(&segment) {
+            return next.collect();
+        }
+        if prepared.dialect == Dialect::Etcd {
+            // Leases of one id may differ in whether, and from when on, they can end by themselves.
+            let granted = |item: &u32| match prepared.items[*item as usize].action {
+                Action::Grant(lease) if !self.store.lease_exists(lease) => Some(lease),
+                _ => None,
+            };
+            let next: Vec<u32> = next.collect();
+            let twice = |item: &u32| {
+                granted(item).is_some()
+                    && next.iter().any(|other| other != item && granted(other) == granted(item))
+            };
+            return next.iter().copied().filter(twice).collect();
+        }
+        let next: Vec<(u32, Vec<u32>)> =
+            next.map(|item| (item, leases_of(&prepared.items[item as usize].action))).collect();
+        let shared = next.iter().enumerate().any(|(place, (_, leases))| {
+            next[..place].iter().any(|(_, others)| others.iter().any(|lease| leases.contains(lease)))
+        });
+        match shared {
+            true => next.into_iter().filter(|(_, leases)| !leases.is_empty()).map(|(item, _)| item).collect(),
+            false => Vec::new(),
+        }
+    }
+
+    /// The operation on a lease that goes next: legal, and of those the first to return.
+    fn next_on_lease(&mut self, undone: &[u32]) -> Option<usize> {
+        let mut best: Option<(u64, usize)> = None;
+        for (place, &item) in undone.iter().enumerate() {
+            let entry = &self.prepared.items[item as usize];
+            if matches!(entry.action, Action::Compact(_)) || !self.is_next(item, undone) {
+                continue;
+            }
+            let ret = entry.ret;
+            let mark = self.store.mark();
+            let legal = self.run(item, true) == Ok(false);
+            self.store.undo_to(mark);
+            if legal && best.is_none_or(|known| (ret, place) < known) {
+                best = Some((ret, place));
+            }
+        }
+        best.map(|(_, place)| place)
+    }
+
+    /// The compaction that goes next: the smallest of those that may, once nothing else may.
+    fn next_compaction(&self, undone: &[u32]) -> Option<usize> {
+        let compactions = undone.iter().enumerate().filter_map(|(place, &item)| {
+            match self.prepared.items[item as usize].action {
+                Action::Compact(revision) if self.is_next(item, undone) => Some((revision, place)),
+                _ => None,
+            }
+        });
+        compactions.min().map(|(_, place)| place)
+    }
+
+    /// Whether an ambiguous item that makes no revision may be placed here.
+    pub(super) fn may_insert(&self, item: u32, segment: u32, undone: &[u32]) -> bool {
+        let prepared = self.prepared;
+        let entry = &prepared.items[item as usize];
+        let era = prepared.era_of(segment);
+        self.used[item as usize] == UNUSED
+            && entry.call <= prepared.min_ret_from(segment + 1, era)
+            && self.is_next(item, undone)
+            && match entry.action {
+                Action::Grant(lease) => !self.store.lease_exists(lease),
+                Action::Revoke(lease) => {
+                    self.store.lease_exists(lease) && self.store.attached(lease).is_empty()
+                }
+                Action::Expire(lease, granter) => {
+                    self.store.granter(lease) == granter && self.store.attached(lease).is_empty()
+                }
+                Action::Compact(revision) => {
+                    revision > self.store.compacted() && revision <= self.store.revision()
+                }
+                _ => false,
+            }
+    }
+
+    /// The ambiguous items that could make `item` legal by what they do to its leases or to the compaction.
+    pub(super) fn helpers(&mut self, item: u32, segment: u32, undone: &[u32], inserts: &mut Vec<u32>) {
+        let prepared = self.prepared;
+        let leases = leases_of(&prepared.items[item as usize].action);
+        for lease in leases {
+            let list = if self.store.lease_exists(lease) { &prepared.revokes } else { &prepared.grants };
+            let first =
+                list.get(&lease).and_then(|all| all.iter().find(|a| self.may_insert(**a, segment, undone)));
+            if let Some(&first) = first
+                && !inserts.contains(&first)
+            {
+                inserts.push(first);
+            }
+        }
+        if prepared.operation(item).and_then(|operation| operation.fact()) == Some(ErrorKind::Compacted) {
+            // The smallest that is large enough: any other forbids more.
+            let mut best: Option<(i64, u32)> = None;
+            for &compact in &prepared.compacts {
+                let Action::Compact(revision) = prepared.items[compact as usize].action else { continue };
+                if best.is_some_and(|(known, _)| known <= revision)
+                    || !self.may_insert(compact, segment, undone)
+                {
+                    continue;
+                }
+                let mark = self.store.mark();
+                self.store.set_compacted(revision);
+                if self.fact_holds(item) {
+                    best = Some((revision, compact));
+                }
+                self.store.undo_to(mark);
+            }
+            inserts.extend(best.map(|(_, compact)| compact));
+        }
+    }
+
+    /// The ambiguous items that could let waiting failures be placed, and so what waits for them.
+    pub(super) fn unblock(&mut self, segment: u32, undone: &[u32]) -> Vec<u32> {
+        let mut inserts = Vec::new();
+        for item in self.pending.clone() {
+            if self.is_next(item, undone) {
+                self.helpers(item, segment, undone, &mut inserts);
+            }
+        }
+        inserts
+    }
+
+    /// The lease changes that a waiting failure would be glad of already here.
+    fn early_ends(&mut self, segment: u32, within: &Within) -> Vec<Place> {
+        let mut inserts = Vec::new();
+        for item in self.pending.clone() {
+            let kind = self.prepared.operation(item).and_then(|operation| operation.fact());
+            if matches!(kind, Some(ErrorKind::LeaseNotFound | ErrorKind::LeaseExists))
+                && self.is_next(item, &within.undone)
+            {
+                self.helpers(item, segment, &within.undone, &mut inserts);
+            }
+        }
+        let then = Within { undone: within.undone.clone(), ..Within::default() };
+        let place = |item| Place::Insert(item, Box::new(Place::Within(segment, then.clone())));
+        inserts.into_iter().map(place).collect()
+    }
+
+    /// What nobody needs here, but a break that keeps this segment's revision may keep: put off until it is needed, it
+    /// could be among what the break takes. Of different leases in the leases' order, since that is indifferent.
+    fn kept_by_breaks(&self, segment: u32, within: &Within) -> Vec<Place> {
+        let prepared = self.prepared;
+        if !prepared.keeps.contains_key(&segment) {
+            return Vec::new();
+        }
+        let mut inserts: Vec<(u32, u32)> = Vec::new();
+        let may = |item: &&u32| self.may_insert(**item, segment, &within.undone);
+        if within.from == 0 {
+            inserts.extend(prepared.compacts.iter().filter(may).map(|item| (0, *item)));
+        }
+        let leases = prepared.grants.iter().chain(&prepared.revokes);
+        for (lease, items) in leases.filter(|(lease, _)| **lease + 1 >= within.from) {
+            inserts.extend(items.iter().find(may).map(|item| (lease + 1, *item)));
+        }
+        let place = |(from, item)| {
+            let then = Within { undone: within.undone.clone(), from, ..Within::default() };
+            Place::Insert(item, Box::new(Place::Within(segment, then)))
+        };
+        inserts.into_iter().map(place).collect()
+    }
+}
+
+/// The leases that an action is about.
+fn leases_of(action: &Action<'_>) -> Vec<u32> {
+    let mut leases = Vec::new();
+    action.parts(&mut |part| match part {
+        Action::Grant(lease) | Action::Revoke(lease) => leases.push(*lease),
+        Action::Put(_, lease, _) if *lease != NO_LEASE => leases.push(*lease),
+        _ => {}
+    });
+    leases
+}
