@@ -312,14 +312,19 @@ impl<'a> Machine<'_, 'a> {
         inserts
     }
 
-    /// The lease changes that a waiting failure would be glad of already here.
+    /// What a waiting refusal about a lease would be glad of already here: changes of its lease, and whatever lets other
+    /// refusals be placed that it waits for.
     fn early_ends(&mut self, segment: u32, within: &Within) -> Vec<Place> {
+        let prepared = self.prepared;
+        let kind = |item: u32| prepared.operation(item).and_then(|operation| operation.fact());
+        let about_lease =
+            |item: &u32| matches!(kind(*item), Some(ErrorKind::LeaseNotFound | ErrorKind::LeaseExists));
+        let refusals: Vec<u32> = self.pending.iter().copied().filter(about_lease).collect();
         let mut inserts = Vec::new();
         for item in self.pending.clone() {
-            let kind = self.prepared.operation(item).and_then(|operation| operation.fact());
-            if matches!(kind, Some(ErrorKind::LeaseNotFound | ErrorKind::LeaseExists))
-                && self.is_next(item, &within.undone)
-            {
+            let ret = prepared.items[item as usize].ret;
+            let holds_up = |other: &u32| *other == item || ret < prepared.items[*other as usize].call;
+            if refusals.iter().any(holds_up) && self.is_next(item, &within.undone) {
                 self.helpers(item, segment, &within.undone, &mut inserts);
             }
         }
