@@ -1,6 +1,7 @@
 //! The door: formats and models found by themselves, folders, exit statuses, the words of a violation.
 
 use super::*;
+use crate::history::ReadLimits;
 
 struct Folder(PathBuf);
 
@@ -103,4 +104,151 @@ fn bad_input_is_64_with_the_place_and_the_remedy() {
     assert!(one(&good, &etcd).contains("expected --model cas-register"));
     // Bad input outranks a verdict.
     assert_eq!(check_paths(&[good, cut], &plain).exit_code(), 64);
+}
+
+const OURS: &str = r#"{"id":1,"client":3,"call":100,"return":250,"op":{"put":{"key":"a","value":"1"}},"outcome":"ok","header":{"cluster_id":9,"member_id":1,"revision":2,"raft_term":2},"result":{"put":{}}}"#;
+const ETCDS: &str = r#"{"ClientId":1,"Input":{"Type":"range","Range":{"Start":"a","End":""}},"Call":5,"Output":{"Range":{"KVs":[],"Count":0},"Revision":1},"Return":9}"#;
+const LOG: &str = "INFO  jepsen.util - 0\t:invoke\t:read\tnil\nINFO  jepsen.util - 0\t:ok\t:read\tnil\n";
+const EDN: &str =
+    "{:process 0 :type :invoke :f :read :value nil}\n{:process 0 :type :ok :f :read :value 0}\n";
+const KV: &str = "{:process 0, :type :invoke, :f :get, :key \"a\", :value nil}\n{:process 0, :type :ok, :f :get, :key \"a\", :value \"\"}\n";
+
+/// Every way of being spoilt that a format can have, through the door: where, and what was expected. A format whose
+/// instants are its lines has no return before its call, and one without ids has none twice.
+#[test]
+fn a_spoilt_history_is_refused_with_its_place_in_every_format() {
+    let folder = Folder::new("spoilt");
+    let twice = |text: &str, from: &str, to: &str| format!("{text}\n{}\n", text.replace(from, to));
+    let long = "x".repeat(3000);
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        // Half a file.
+        ("squall", OURS[..90].into(), ":1: the file ends in the middle of this line"),
+        ("etcd-operations", ETCDS[..90].into(), ":1: the file ends in the middle of this line"),
+        ("jepsen-log", LOG[..60].into(), ":2: the file ends in the middle"),
+        ("edn", EDN[..59].into(), ":2: the file ends in the middle of a value"),
+        ("porcupine-kv", KV[..80].into(), ":2: the file ends in the middle of a value"),
+        // A return before the call, or without one.
+        ("squall", OURS.replace("250", "50").into(), ":1: operation 1 returns at 50, before its call at 100"),
+        (
+            "etcd-operations",
+            ETCDS.replace(":9}", ":2}").into(),
+            ":1: operation 0 returns at 2, before its call at 5",
+        ),
+        (
+            "jepsen-log",
+            LOG.replace(":invoke", ":ok").into(),
+            ":1: process 0 completes `:read` and has no operation open",
+        ),
+        (
+            "edn",
+            EDN.replace(":invoke", ":ok").into(),
+            ":1: process 0 completes `:read` and has no operation open",
+        ),
+        (
+            "porcupine-kv",
+            KV.replace(":invoke", ":ok").into(),
+            ":1: process 0 completes `:get` and has no operation open",
+        ),
+        // Two open at once.
+        (
+            "squall",
+            twice(OURS, "\"id\":1", "\"id\":2").into(),
+            ":2: client 3 calls operation 2 while its operation 1 is open",
+        ),
+        (
+            "etcd-operations",
+            twice(ETCDS, ":5,", ":6,").into(),
+            ":2: client 1 calls operation 1 while its operation 0 is open",
+        ),
+        (
+            "jepsen-log",
+            LOG.replace(":ok", ":invoke").into(),
+            ":2: process 0 has two operations open: the other since line 1",
+        ),
+        (
+            "edn",
+            EDN.replace(":ok", ":invoke").into(),
+            ":2: process 0 has two operations open: the other since line 1",
+        ),
+        (
+            "porcupine-kv",
+            KV.replace(":ok", ":invoke").into(),
+            ":2: process 0 has two operations open: the other since line 1",
+        ),
+        // An unknown type.
+        (
+            "squall",
+            OURS.replace("\"op\":{\"put\"", "\"op\":{\"fly\"").into(),
+            ":1: column 54: unknown variant `fly`, expected one of `range`",
+        ),
+        (
+            "etcd-operations",
+            ETCDS.replace("\"range\"", "\"fly\"").into(),
+            ":1: unknown operation type \"fly\", expected one of range",
+        ),
+        ("jepsen-log", LOG.replace(":ok", ":done").into(), ":2: unknown type `:done`"),
+        ("edn", EDN.replace(":ok", ":done").into(), ":2: column 1: unknown type `:done`"),
+        (
+            "edn",
+            EDN.replace(":read", ":fly").into(),
+            ":1: unknown function `:fly`: expected :read, :write or :cas",
+        ),
+        (
+            "porcupine-kv",
+            KV.replace(":get", ":fly").into(),
+            ":1: unknown function `:fly`: expected :get, :put or :append",
+        ),
+        // An id twice.
+        (
+            "squall",
+            twice(OURS, "\"client\":3", "\"client\":4").into(),
+            ":2: operation id 1 was used before, in line 1",
+        ),
+        // A line that is no text, and one without end.
+        ("squall", spoilt_at(OURS, 70), ":1: the line is not UTF-8 from its byte 70 on"),
+        ("etcd-operations", spoilt_at(ETCDS, 70), ":1: the line is not UTF-8 from its byte 70 on"),
+        ("jepsen-log", spoilt_at(LOG, 70), ":2: the line is not UTF-8 from its byte 30 on"),
+        ("edn", spoilt_at(EDN, 28), ":1: the line is not UTF-8"),
+        ("porcupine-kv", spoilt_at(KV, 50), ":1: the line is not UTF-8"),
+        (
+            "squall",
+            OURS.replace("\"1\"}", &format!("\"{long}\"}}")).into(),
+            ":1: the line is longer than 2000 bytes",
+        ),
+        (
+            "etcd-operations",
+            ETCDS.replace("\"a\"", &format!("\"{long}\"")).into(),
+            ":1: the line is longer than 2000 bytes",
+        ),
+        ("jepsen-log", LOG.replace(":ok", &long).into(), ":2: the line is longer than 2000 bytes"),
+        ("edn", EDN.replace(":ok", &long).into(), ":2: a value is longer than 2000 bytes"),
+        (
+            "porcupine-kv",
+            KV.replace("\"\"", &format!("\"{long}\"")).into(),
+            ":2: a value is longer than 2000 bytes",
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (number, (format, bytes, expected)) in cases.into_iter().enumerate() {
+        let path = folder.0.join(format!("{number}.{format}"));
+        std::fs::write(&path, bytes).unwrap();
+        let options = CheckOptions {
+            limits: ReadLimits { line_bytes: 2000, operations: 10 },
+            format: Format::from_name(format),
+            ..CheckOptions::default()
+        };
+        let report = check_paths(std::slice::from_ref(&path), &options);
+        assert_eq!(report.exit_code(), 64, "{report}");
+        let error = report.files[0].error.clone().unwrap();
+        if !error.starts_with(&format!("{}{expected}", path.display())) {
+            wrong.push(format!("{error}\n  should begin with {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn spoilt_at(text: &str, at: usize) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes[at] = 0xff;
+    bytes
 }
