@@ -304,8 +304,8 @@ impl Nemesis {
                             .map_or(0, |revision| revision.0)
                     });
                     let revision = (newest - keep as i64).max(1);
-                    // What the compaction takes away, the judge can ask nobody.
-                    gaps::explain(&recorder, &mut client, revision, false).await;
+                    // What the compaction takes away, nobody can be asked for: so it takes what is explained.
+                    let revision = gaps::explain(&recorder, &mut client, revision, false).await;
                     let compact = h::Compact { revision: h::Revision(revision), physical: false };
                     client.perform(&h::Op::Compact(compact), false).await;
                     (place, Ok(()))

@@ -154,7 +154,7 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
     }
     cluster.record_hashes(revision, RECOVERY).await?;
     operator.turn_to(serving[0]);
-    gaps::explain(recorder, operator, revision, true).await;
+    let _rest = gaps::explain(recorder, operator, revision, true).await;
     Ok(())
 }
 

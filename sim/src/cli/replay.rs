@@ -41,7 +41,7 @@ pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -
         ));
     }
 
-    let again = format!("cargo run --release -- replay {}", args.run_dir.display());
+    let again = format!("cargo run --release -- replay {}", report::shell_word(&args.run_dir));
     let options = RunOptions {
         trace: false,
         schedule: Some(stored.schedule.clone()),

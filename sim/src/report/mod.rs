@@ -20,8 +20,8 @@ pub use build::Build;
 pub use folder::{StoredRun, history_text, open, write};
 pub(crate) use folder::{lacks, record_of};
 pub use junit::junit;
-pub(crate) use record::reproduce;
 pub use record::{Expected, RunRecord, dead_counters, digest};
+pub(crate) use record::{reproduce, shell_word};
 pub use result::{Failure, OperationCounts, RunOptions, RunResult, Verdict};
 pub use timeline::timeline;
 

@@ -172,10 +172,14 @@ impl RunRecord {
 
 /// The command that makes this run again.
 pub(crate) fn reproduce(file: &ScenarioFile, seed: u64) -> String {
-    let path = file.path.display().to_string();
+    format!("cargo run --release -- run {} --seed {seed}", shell_word(&file.path))
+}
+
+/// A path as a shell takes it for one word.
+pub(crate) fn shell_word(path: &Path) -> String {
+    let path = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
-    let path = if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
-    format!("cargo run --release -- run {path} --seed {seed}")
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// Which of the counters that the scenario demands stayed zero over its runs, each with what that means.

@@ -14,8 +14,8 @@ use crate::workload::{Client, Recorder};
 const MOST: usize = 1_000;
 
 /// Asks `client` for everything at each unexplained revision up to `last`. Gives up at the third read in a row that
-/// fails.
-pub(crate) async fn explain(recorder: &Recorder, client: &mut Client, last: i64, is_final: bool) {
+/// fails. Answers the first revision that is still unexplained, or `last`: what lies below it may be compacted.
+pub(crate) async fn explain(recorder: &Recorder, client: &mut Client, last: i64, is_final: bool) -> i64 {
     let mut failed = 0;
     for revision in unexplained(recorder, last) {
         let range = h::Range { revision: h::Revision(revision), ..everything() };
@@ -24,9 +24,10 @@ pub(crate) async fn explain(recorder: &Recorder, client: &mut Client, last: i64,
             None => failed += 1,
         }
         if failed == 3 {
-            return;
+            break;
         }
     }
+    unexplained(recorder, last).first().copied().unwrap_or(last)
 }
 
 /// A read of every key.
