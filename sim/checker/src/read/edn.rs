@@ -73,7 +73,7 @@ pub(super) struct Place {
 pub(super) enum Token {
     /// A whole value.
     Value(Edn),
-    /// `(` or `[`, at the top level, with [`EdnReader::enter`] only.
+    /// `(` or `[`, at the top level, with [`EdnReader::next_opening`] only.
     Open,
     /// `)` or `]`.
     Close,

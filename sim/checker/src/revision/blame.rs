@@ -34,8 +34,12 @@ pub(super) struct Filled {
 impl<'a> Machine<'_, 'a> {
     pub(super) fn choose(&mut self, tries: Tries, memo: Option<u128>) -> Place {
         let number = self.levels.len();
+        let mut blame = Blame::default();
         if let Tries::Places(_) = tries {
             self.plain_levels.push(number);
+            // What such a choice is made for (a refusal that does not hold, the state that a break keeps) may depend on
+            // everything before, whatever each of the tries fails for.
+            blame = Blame::all_below(number);
         }
         self.levels.push(Level {
             store_mark: self.store.mark(),
@@ -46,7 +50,7 @@ impl<'a> Machine<'_, 'a> {
             saved: self.saved.clone(),
             tries,
             tried: 0,
-            blame: Blame::default(),
+            blame,
             dead: Vec::new(),
             memo,
         });

@@ -138,3 +138,18 @@ fn a_second_break_may_reach_back_beyond_the_first() {
     assert_eq!(one(&script), [2, 3, 6]);
     assert_eq!(order(&script.get_at(120, 2, "c", ("x", 4, 4, 1))), None);
 }
+
+/// A refusal that does not hold depends on who filled the gap before it, whatever else was tried for its sake.
+#[test]
+fn a_refusal_goes_back_to_the_gap_that_it_depends_on() {
+    let script = Script::new()
+        .info(1, 1, r#"{"delete_range":{"key":"k0"}}"#)
+        .info(2, 4, r#"{"put":{"key":"k2","value":"y"}}"#)
+        .info(3, 5, r#"{"put":{"key":"k1","value":"x"}}"#)
+        .get(4, (6, 7), 2, "k0", None)
+        .line(
+            r#"{"id":5,"client":4,"call":10,"return":11,"op":{"put":{"key":"k1","value":"","ignore_value":true}},"outcome":"fail","error":{"kind":"key-not-found"}}"#,
+        );
+    // 3, called last, is tried first for revision 2; 2 it must have been.
+    assert_eq!(order(&script), Some(vec![2, 4, 5]));
+}

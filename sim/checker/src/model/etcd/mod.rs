@@ -5,7 +5,7 @@
 //! The source is etcd's own behaviour as `reference/etcd-api.md`, section 2, has it.
 //!
 //! Nothing here is fast. It is what the fast check ([`crate::revision`]) is held against: it verifies each of its
-//! witnesses, and as a [`Model`] it lets the general search judge the same histories.
+//! witnesses, and as a [`Model`](super::Model) it lets the general search judge the same histories.
 //!
 //! Its deliberate limits: a response's header is judged by its revision alone, and a lease that ends by itself is an
 //! input of its own ([`EtcdInput::Expire`]), because the model has no time.
