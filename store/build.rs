@@ -21,7 +21,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_transport(false)
         .bytes(".")
-        .codec_path("crate::codec::Codec")
         .include_file("proto.rs")
         .compile_fds(descriptors)?;
     Ok(())

@@ -17,7 +17,6 @@ compile_error!(
 );
 
 mod api;
-mod codec;
 mod config;
 mod durable;
 pub mod engine;
