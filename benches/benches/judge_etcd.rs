@@ -1,4 +1,4 @@
-//! The revision-ordered check of etcd histories: 16 clients, 1 % of the writes ambiguous, from 1,000 to 100,000
+//! The revision-ordered check of etcd histories: 16 clients, 1 % of the writes ambiguous, from 1,000 to 1,000,000
 //! operations. Making the history is not counted, verifying the witness is.
 #![allow(missing_docs, reason = "criterion's macros make public functions without any")]
 
@@ -97,7 +97,7 @@ fn history(operations: usize, clients: u64, ambiguous_percent: u64) -> RunHistor
 fn growth(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("etcd, 16 clients, 1 % ambiguous");
     group.sample_size(10);
-    for operations in [1_000, 10_000, 100_000] {
+    for operations in [1_000, 10_000, 100_000, 1_000_000] {
         let history = history(operations, 16, 1);
         group.throughput(Throughput::Elements(operations as u64));
         group.bench_with_input(BenchmarkId::from_parameter(operations), &history, |bencher, history| {

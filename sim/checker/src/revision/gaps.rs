@@ -165,9 +165,33 @@ pub(super) fn fillers<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]
     putters(prepared);
     observations(prepared, watches);
     pins(prepared);
-    let unpinned = prepared.fillers.iter().copied().filter(|filler| prepared.effects[filler].pin == NONE);
-    prepared.unpinned = unpinned.collect();
     writers(prepared);
+    touchers(prepared);
+}
+
+/// Where the fillers that are not bound to one segment are looked for: with a key that each is sure to have touched, at
+/// the gaps at which that key may have been written.
+fn touchers(prepared: &mut Prepared<'_>) {
+    for &filler in &prepared.fillers {
+        let effects = &prepared.effects[&filler];
+        match effects.touches.first() {
+            _ if effects.pin != NONE => {}
+            Some((key, _)) => prepared.touchers.entry(*key).or_default().push(filler),
+            None => prepared.loose.push(filler),
+        }
+    }
+    let gaps: Vec<u32> =
+        (0..prepared.creators.len() as u32).filter(|gap| prepared.creators[*gap as usize] == NONE).collect();
+    let mut open: FixedMap<u32, Vec<Key>> = FixedMap::default();
+    for &key in prepared.touchers.keys() {
+        for (from, to) in prepared.windows(key) {
+            let first = gaps.partition_point(|gap| *gap < from);
+            for gap in gaps[first..].iter().take_while(|gap| **gap <= to) {
+                open.entry(*gap).or_default().push(key);
+            }
+        }
+    }
+    prepared.open = open;
 }
 
 /// Who may write each key, and what is known of those keys.
@@ -371,11 +395,12 @@ impl Prepared<'_> {
                 list.extend(putters.iter().copied().filter(|filler| self.may_fill(*filler, segment)))
             }
             None => {
-                let within = self.unpinned.partition_point(|filler| {
-                    self.items[*filler as usize].call <= self.min_ret[segment as usize]
-                });
-                let fillers = self.unpinned[..within].iter().copied();
+                let first = list.len();
+                let keys = self.open.get(&segment).map_or(&[][..], Vec::as_slice);
+                let of_keys = keys.iter().filter_map(|key| self.touchers.get(key)).flatten();
+                let fillers = of_keys.chain(&self.loose).copied();
                 list.extend(fillers.filter(|filler| self.may_fill(*filler, segment)));
+                list[first..].sort_unstable_by_key(|filler| (self.items[*filler as usize].call, *filler));
             }
         }
         list

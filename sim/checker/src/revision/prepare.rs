@@ -222,8 +222,12 @@ pub(super) struct Prepared<'a> {
     pub(super) putters: FixedMap<(Key, &'a Bytes), Vec<u32>>,
     /// Whether any filler puts a key and keeps its value.
     pub(super) keeps_values: bool,
-    /// The fillers that are not bound to one segment.
-    pub(super) unpinned: Vec<u32>,
+    /// The fillers that are not bound to one segment, by a key that they are sure to have touched, each by call.
+    pub(super) touchers: BTreeMap<Key, Vec<u32>>,
+    /// Those of them that are not sure to have touched any.
+    pub(super) loose: Vec<u32>,
+    /// Per gap the keys of `touchers` that it may have written, as far as they were seen.
+    pub(super) open: FixedMap<u32, Vec<Key>>,
     /// Per key the items that may write it to fill a gap, but for those that may write any key.
     pub(super) writers: Vec<Vec<u32>>,
     pub(super) any_writers: Vec<u32>,
@@ -508,7 +512,9 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
         told: BTreeMap::new(),
         putters: FixedMap::default(),
         keeps_values: false,
-        unpinned: Vec::new(),
+        touchers: BTreeMap::new(),
+        loose: Vec::new(),
+        open: FixedMap::default(),
         writers: Vec::new(),
         any_writers: Vec::new(),
         sights: Sights::default(),

@@ -15,7 +15,7 @@
 use super::eval::Dialect;
 use super::gaps::segment_of;
 use super::keyspace::{Key, Span};
-use super::prepare::{Fact, Prepared, Role, each_kv};
+use super::prepare::{Fact, NONE, Prepared, Role, each_kv};
 use super::store::Entry;
 use crate::history::{
     Bytes, DeleteRange, Op, OpResult, Range, RequestOp, ResponseOp, SortTarget, Txn, TxnResult,
@@ -249,7 +249,16 @@ impl Prepared<'_> {
         if touch == Touch::Delete {
             return false;
         }
-        let before = known[..from].iter().rev().take_while(|(at, _)| *at >= era.first).find_map(
+        self.counts_more(key, gap, next, |put| put != gap)
+    }
+
+    /// Whether the versions count more puts about a segment, since the sight before it or since the key was created,
+    /// than those that are certain.
+    fn counts_more(&self, key: Key, segment: u32, next: &Sight, certain: impl Fn(u32) -> bool) -> bool {
+        let known = self.known(key);
+        let era = &self.eras[self.era_of(segment)];
+        let until = known.partition_point(|(at, _)| *at < segment);
+        let before = known[..until].iter().rev().take_while(|(at, _)| *at >= era.first).find_map(
             |(at, one)| match one {
                 Known::Seen(sight) if sight.created == next.created && sight.version > 0 => {
                     Some((*at, sight.version))
@@ -263,8 +272,39 @@ impl Prepared<'_> {
             None => return true,
         };
         let puts = &self.sights.puts[key as usize];
-        let certain = puts[puts.partition_point(|at| *at < after)..].iter().take_while(|at| **at <= next.of);
-        count > certain.filter(|at| **at != gap).count() as i64
+        let puts = puts[puts.partition_point(|at| *at < after)..].iter().take_while(|at| **at <= next.of);
+        count > puts.filter(|put| certain(**put)).count() as i64
+    }
+
+    /// Segments, from and to, outside of which nothing leaves room for a write to the key that nobody answered for.
+    pub(super) fn windows(&self, key: Key) -> Vec<(u32, u32)> {
+        let mut windows: Vec<(u32, u32)> = Vec::new();
+        let mut from = 0;
+        for (at, known) in self.known(key).iter().filter(|(_, known)| *known != Known::Put) {
+            let era = &self.eras[self.era_of(*at)];
+            if from < era.first {
+                // What is seen in an era says nothing of the end of the one before.
+                windows.push((from, era.first - 1));
+                from = era.first;
+            }
+            // Of several sights at one segment the first decides: the next finds nothing left.
+            match known {
+                _ if from > *at => {}
+                Known::Seen(sight) if sight.of < from => {}
+                Known::Seen(sight) => {
+                    let told = sight.created > 0 && sight.version > 0;
+                    let there = told && sight.created <= self.revision(from);
+                    let answered = |put: u32| self.creators[put as usize] != NONE;
+                    if !there || self.counts_more(key, from, sight, answered) {
+                        windows.push((from, sight.of));
+                    }
+                }
+                _ => windows.push((from, *at)),
+            }
+            from = from.max(at + 1);
+        }
+        windows.push((from, NONE));
+        windows
     }
 
     /// What later answers say of a write to a key by this gap's revision, where the key is as `entry` has it.
