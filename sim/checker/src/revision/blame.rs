@@ -34,12 +34,8 @@ pub(super) struct Filled {
 impl<'a> Machine<'_, 'a> {
     pub(super) fn choose(&mut self, tries: Tries, memo: Option<u128>) -> Place {
         let number = self.levels.len();
-        let mut blame = Blame::default();
         if let Tries::Places(_) = tries {
             self.plain_levels.push(number);
-            // What such a choice is made for (a refusal that does not hold, the state that a break keeps) may depend on
-            // everything before, whatever each of the tries fails for.
-            blame = Blame::all_below(number);
         }
         self.levels.push(Level {
             store_mark: self.store.mark(),
@@ -50,11 +46,20 @@ impl<'a> Machine<'_, 'a> {
             saved: self.saved.clone(),
             tries,
             tried: 0,
-            blame,
+            blame: Blame::default(),
             dead: Vec::new(),
             memo,
         });
         self.levels[number].next(self.prepared, number).expect("a choice has something to offer")
+    }
+
+    /// A choice where going on without is none of the tries. What it is made for (a refusal that does not hold, the
+    /// state that a break keeps) may depend on everything before, whatever each of the tries fails for.
+    pub(super) fn choose_one(&mut self, places: Vec<Place>) -> Place {
+        let number = self.levels.len();
+        let first = self.choose(Tries::Places(places), None);
+        self.levels[number].blame = Blame::all_below(number);
+        first
     }
 
     /// Jumps back to the latest choice that the contradiction depends on and has something left to try.

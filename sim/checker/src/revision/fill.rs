@@ -100,7 +100,7 @@ impl<'a> Machine<'_, 'a> {
                 [only] => self.insert(*only, BY_ALL),
                 _ => {
                     let place = |item| Place::Insert(item, Box::new(Place::Make(make)));
-                    return Ok(self.choose(Tries::Places(inserts.into_iter().map(place).collect()), None));
+                    return Ok(self.choose_one(inserts.into_iter().map(place).collect()));
                 }
             }
             self.save(segment - 1);
@@ -135,7 +135,7 @@ impl<'a> Machine<'_, 'a> {
                 let inserts = self.unblock(segment - 1, &[]);
                 if !inserts.is_empty() {
                     let place = |item| Place::Insert(item, Box::new(Place::Make(make)));
-                    return Ok(self.choose(Tries::Places(inserts.into_iter().map(place).collect()), None));
+                    return Ok(self.choose_one(inserts.into_iter().map(place).collect()));
                 }
                 let mismatch = Mismatch::Error(ErrorKind::LeaseNotFound);
                 self.frontier.note(segment, Trouble::Answer { item, mismatch });

@@ -15,7 +15,7 @@ use super::blame::Filled;
 use super::compare::Mismatch;
 use super::eval::Eval;
 use super::keyspace::{FixedMap, NO_LEASE};
-use super::levels::{Conflict, Level, Make, Place, Saved, Tries, Within};
+use super::levels::{Conflict, Level, Make, Place, Saved, Within};
 use super::prepare::{NONE, Prepared, Role};
 use super::store::{Contents, Entry, Store, mix};
 use super::trouble::{Frontier, Trouble};
@@ -308,7 +308,7 @@ impl<'p, 'a> Machine<'p, 'a> {
                     Err(Conflict::Latest)
                 }
                 1 => Ok(begins[0].clone()),
-                _ => Ok(self.choose(Tries::Places(begins), None)),
+                _ => Ok(self.choose_one(begins)),
             };
         }
         let inserts = self.unblock(segment, &[]);
@@ -343,7 +343,7 @@ impl<'p, 'a> Machine<'p, 'a> {
             }
             return Err(Conflict::Latest);
         }
-        Ok(self.choose(Tries::Places(tries), None))
+        Ok(self.choose_one(tries))
     }
 
     /// The highest revision that any request names: beyond it, what others made elsewhere is indifferent.

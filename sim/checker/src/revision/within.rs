@@ -61,7 +61,7 @@ impl<'a> Machine<'_, 'a> {
                 let then = Within { undone: within.undone, ..Within::default() };
                 let place = |item| Place::Insert(item, Box::new(Place::Within(segment, then.clone())));
                 tries.extend(inserts.into_iter().map(place));
-                return Ok(self.choose(Tries::Places(tries), None));
+                return Ok(self.choose_one(tries));
             }
             let forced =
                 within.first.take().and_then(|first| within.undone.iter().position(|item| *item == first));
@@ -120,7 +120,7 @@ impl<'a> Machine<'_, 'a> {
                     let then = Within { undone: within.undone, ..Within::default() };
                     let place = |item| Place::Insert(item, Box::new(Place::Within(segment, then.clone())));
                     let tries = inserts.into_iter().map(place).collect();
-                    return Ok(self.choose(Tries::Places(tries), None));
+                    return Ok(self.choose_one(tries));
                 }
             }
         }
