@@ -74,7 +74,7 @@ impl Nemesis {
     }
 
     /// Applies the schedule, whose instants count from `origin`, until `end`; then heals everything, unless told not
-    /// to, and waits for the procedures for at most `patience`.
+    /// to, and waits for the procedures for at most `patience` each.
     pub async fn apply(
         mut self,
         schedule: &Schedule,
@@ -120,8 +120,7 @@ impl Nemesis {
         if heal {
             self.heal_all(schedule, |fault| !matches!(fault.injection, Injection::Crash { .. }));
         }
-        let deadline = self.world.now().after(patience);
-        self.wait_all(deadline, &mut procedures, schedule).await;
+        self.wait_all(patience, &mut procedures, schedule).await;
         if heal {
             self.heal_all(schedule, |_| true);
             // What a crash without an end took down, and what a procedure left behind when it gave up.
@@ -156,18 +155,21 @@ impl Nemesis {
         }
     }
 
-    /// Waits for all procedures, but no longer than `deadline`.
+    /// Waits for all procedures, but for none longer than `patience`: they take turns.
     async fn wait_all(
         &mut self,
-        deadline: At,
+        patience: Duration,
         procedures: &mut FuturesUnordered<Procedure<'_>>,
         schedule: &Schedule,
     ) {
         let world = self.world.clone();
-        let mut sleep = Box::pin(world.sleep_until(deadline));
+        let mut sleep = Box::pin(world.sleep(patience));
         while !procedures.is_empty() {
             match select(procedures.next(), sleep.as_mut()).await {
-                Either::Left((Some(done), _)) => self.procedure_done(done, schedule),
+                Either::Left((Some(done), _)) => {
+                    self.procedure_done(done, schedule);
+                    sleep = Box::pin(world.sleep(patience));
+                }
                 Either::Left((None, _)) => {}
                 Either::Right(((), _)) => {
                     let left: Vec<&str> = self
