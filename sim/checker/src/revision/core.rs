@@ -287,7 +287,7 @@ impl Finder<'_> {
             reduced(self.input.operations, &self.touched, answered, self.elsewhere, self.cut());
         let start = Start { elsewhere: self.elsewhere, ..Start::default() };
         let input = Input { operations: &operations, start: &start, ..self.input };
-        let steps = (operations.len() as u64 * 4 + 10_000).min(self.work);
+        let steps = (operations.len() as u64 * 4 + 2_000).min(self.work);
         self.work = self.work.saturating_sub(self.input.operations.len() as u64 * 4);
         match decide(input, &Budgets { steps, ..self.budgets }, Look::PairsFirst) {
             (Verdict::Invalid(_), steps) => {
@@ -307,7 +307,7 @@ impl Finder<'_> {
 }
 
 /// Steps that all checks for one explanation may take together.
-const WORK: u64 = 2_000_000;
+const WORK: u64 = 1_000_000;
 
 /// Histories beyond this many operations are not reduced: the blamed operations must do.
 const LONGEST: usize = 100_000;
