@@ -26,7 +26,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::eval::Dialect;
-use super::prepare::{Input, Start};
+use super::layout::{Input, Start};
 use super::search::Budgets;
 use super::{Look, Verdict, decide};
 use crate::history::{

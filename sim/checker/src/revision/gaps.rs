@@ -9,11 +9,10 @@
 //!   no more writes than were answered, was not touched by it ([`super::sights`]).
 
 use super::action::Action;
+use super::answers::{each_kv, watch_facts};
 use super::eval::Dialect;
 use super::keyspace::{FixedMap, Key, Span};
-use super::prepare::{
-    Effects, FOREVER, Fact, LayoutConflict, NONE, Part, Prepared, Role, each_kv, watch_facts,
-};
+use super::layout::{Effects, FOREVER, Fact, LayoutConflict, NONE, Part, Prepared, Role};
 use super::sights::{Sights, WIDE};
 use crate::history::{Bytes, Op, OpResult, Range, RequestOp, ResponseOp, Txn, TxnResult, WatchLine};
 

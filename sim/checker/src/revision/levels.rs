@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::keyspace::Span;
-use super::prepare::Prepared;
+use super::layout::Prepared;
 use super::store::Contents;
 
 /// What a contradiction goes back to.

@@ -63,6 +63,7 @@
 //! one that was not (the lease checker knows better).
 
 mod action;
+mod answers;
 mod blame;
 mod compare;
 mod core;
@@ -71,6 +72,7 @@ mod eval;
 mod fill;
 mod gaps;
 mod keyspace;
+mod layout;
 mod levels;
 mod pairs;
 mod prepare;
@@ -100,13 +102,13 @@ mod told;
 
 pub use self::core::Core;
 pub use eval::Dialect;
-pub use prepare::Start;
+pub use layout::Start;
 pub use search::Budgets;
 pub use violation::{Rule, Violation};
 pub use witness::{Step, Witness};
 
 use crate::history::{OpId, RunHistory};
-use prepare::{Input, Role};
+use layout::{Input, Role};
 use search::Found;
 use trouble::Frontier;
 
@@ -230,7 +232,7 @@ fn decide(input: Input<'_>, budgets: &Budgets, look: Look) -> (Verdict, u64) {
 }
 
 /// The acknowledged writes of revisions that a break did not keep.
-fn expected_losses(prepared: &prepare::Prepared<'_>) -> Vec<OpId> {
+fn expected_losses(prepared: &layout::Prepared<'_>) -> Vec<OpId> {
     let lost = prepared.items.iter().filter(|item| {
         item.role == Role::Creator && {
             let later = &prepared.eras[prepared.era_of(item.segment) + 1..];

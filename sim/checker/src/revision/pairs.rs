@@ -14,10 +14,11 @@ use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included};
 
 use super::action::Action;
+use super::answers::each_kv;
 use super::compare::KeyDiffers;
 use super::eval::Dialect;
 use super::keyspace::{FixedMap, Key, Span};
-use super::prepare::{NONE, Prepared, Role, each_kv};
+use super::layout::{NONE, Prepared, Role};
 use crate::history::{Bytes, KeyValue, Op, OpResult, RequestOp, ResponseOp, Revision, Txn, TxnResult};
 
 /// An answer that another contradicts.

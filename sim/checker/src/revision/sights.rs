@@ -12,10 +12,11 @@
 //! Nothing is noted of the keys that only answered operations write, and in the dialect of etcd's robustness model,
 //! whose reports tell neither creation revisions nor leases, only the last writes.
 
+use super::answers::each_kv;
 use super::eval::Dialect;
 use super::gaps::segment_of;
 use super::keyspace::{Key, Span};
-use super::prepare::{Fact, NONE, Prepared, Role, each_kv};
+use super::layout::{Fact, NONE, Prepared, Role};
 use super::store::Entry;
 use crate::history::{
     Bytes, DeleteRange, Op, OpResult, Range, RequestOp, ResponseOp, SortTarget, Txn, TxnResult,

@@ -4,7 +4,7 @@
 //! with a revision before something with a smaller one is called, and nobody may see a revision and return before its
 //! creator is called. Every conflict is a pair of operations that proves it.
 
-use super::prepare::{FOREVER, NONE, Prepared};
+use super::layout::{FOREVER, NONE, Prepared};
 
 /// Two operations that no order fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! running maximum of calls, and lets the plain model ([`crate::model::etcd`]) act and compare every answer.
 
 use super::action::Action;
-use super::prepare::{Item, NONE, Prepared, Role};
+use super::layout::{Item, NONE, Prepared, Role};
 use crate::history::{LeaseId, OpId, Operation, Outcome};
 use crate::model::etcd::Etcd;
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use super::lookup::{
 use super::words::{describe_mismatch, name, revision, violation};
 use crate::history::{CompareTarget, ErrorKind, Op, OpResult, Operation, RequestOp, Revision, Txn};
 use crate::revision::compare::{KeyDiffers, Mismatch};
-use crate::revision::prepare::Prepared;
+use crate::revision::layout::Prepared;
 use crate::revision::violation::{Rule, Violation};
 
 /// An answer that the state contradicts.

@@ -2,8 +2,9 @@
 
 use crate::history::{Bytes, KeyValue, Op, Operation, RequestOp, Revision};
 use crate::revision::action::Action;
+use crate::revision::answers::each_kv;
 use crate::revision::keyspace::{NO_LEASE, Span};
-use crate::revision::prepare::{NONE, Prepared, each_kv};
+use crate::revision::layout::{NONE, Prepared};
 
 pub(super) fn compaction_before<'a>(prepared: &Prepared<'a>, read: &Operation) -> Option<&'a Operation> {
     let named = match &read.op {

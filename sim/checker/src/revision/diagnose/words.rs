@@ -2,7 +2,7 @@
 
 use crate::history::{KeyValue, Op, OpId, Operation};
 use crate::revision::compare::Mismatch;
-use crate::revision::prepare::Prepared;
+use crate::revision::layout::Prepared;
 use crate::revision::trouble::Trouble;
 use crate::revision::violation::{Rule, Violation};
 

@@ -1,0 +1,100 @@
+//! What an answer, or a watch, tells by itself: whether its operation made a revision, and which keys it showed.
+
+use super::eval::Dialect;
+use super::keyspace::KeySpace;
+use super::layout::Fact;
+use crate::history::{
+    KeyValue, LeaseId, Op, OpResult, Operation, Range, RequestOp, ResponseOp, Txn, TxnResult, WatchEventKind,
+    WatchLine,
+};
+
+/// Whether an answered operation made the revision in its header.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Creates {
+    Yes,
+    No,
+    Perhaps,
+}
+
+pub(super) fn creates(operation: &Operation, dialect: Dialect) -> Creates {
+    match (&operation.op, &operation.result) {
+        (Op::Put(put), _) => put_creates(put.lease, dialect),
+        (Op::DeleteRange(_), Some(OpResult::DeleteRange(result))) if result.deleted > 0 => Creates::Yes,
+        (Op::Txn(txn), Some(OpResult::Txn(result))) => txn_creates(txn, result, dialect),
+        (Op::LeaseRevoke(_), _) => Creates::Perhaps,
+        _ => Creates::No,
+    }
+}
+
+fn put_creates(lease: LeaseId, dialect: Dialect) -> Creates {
+    if dialect == Dialect::Robustness && !lease.is_none() { Creates::Perhaps } else { Creates::Yes }
+}
+
+fn txn_creates(txn: &Txn, result: &TxnResult, dialect: Dialect) -> Creates {
+    let branch = if result.succeeded { &txn.success } else { &txn.failure };
+    let mut all = Creates::No;
+    for (op, response) in branch.iter().zip(&result.responses) {
+        let one = match (op, response) {
+            (RequestOp::Put(put), _) => put_creates(put.lease, dialect),
+            (RequestOp::DeleteRange(_), ResponseOp::DeleteRange(result)) if result.deleted > 0 => {
+                Creates::Yes
+            }
+            (RequestOp::Txn(txn), ResponseOp::Txn(result)) => txn_creates(txn, result, dialect),
+            _ => Creates::No,
+        };
+        match one {
+            Creates::Yes => return Creates::Yes,
+            Creates::Perhaps => all = Creates::Perhaps,
+            Creates::No => {}
+        }
+    }
+    all
+}
+
+/// Calls `f` with each key in an answered operation's response that was asked for, and the range that showed it; none
+/// for what was there before.
+pub(super) fn each_kv<'a>(operation: &'a Operation, f: &mut impl FnMut(Option<&'a Range>, &'a KeyValue)) {
+    fn txn<'a>(request: &'a Txn, result: &'a TxnResult, f: &mut impl FnMut(Option<&'a Range>, &'a KeyValue)) {
+        let branch = if result.succeeded { &request.success } else { &request.failure };
+        for (op, response) in branch.iter().zip(&result.responses) {
+            match (op, response) {
+                (RequestOp::Range(range), ResponseOp::Range(result)) => {
+                    result.kvs.iter().for_each(|kv| f(Some(range), kv));
+                }
+                (RequestOp::Put(put), ResponseOp::Put(result)) if put.prev_kv => {
+                    result.prev_kv.iter().for_each(|kv| f(None, kv));
+                }
+                (RequestOp::DeleteRange(delete), ResponseOp::DeleteRange(result)) if delete.prev_kv => {
+                    result.prev_kvs.iter().for_each(|kv| f(None, kv));
+                }
+                (RequestOp::Txn(request), ResponseOp::Txn(result)) => txn(request, result, f),
+                _ => {}
+            }
+        }
+    }
+    match (&operation.op, &operation.result) {
+        (Op::Range(range), Some(OpResult::Range(result))) => {
+            result.kvs.iter().for_each(|kv| f(Some(range), kv))
+        }
+        (Op::Put(put), Some(OpResult::Put(result))) if put.prev_kv => {
+            result.prev_kv.iter().for_each(|kv| f(None, kv));
+        }
+        (Op::DeleteRange(delete), Some(OpResult::DeleteRange(result))) if delete.prev_kv => {
+            result.prev_kvs.iter().for_each(|kv| f(None, kv));
+        }
+        (Op::Txn(request), Some(OpResult::Txn(result))) => txn(request, result, f),
+        _ => {}
+    }
+}
+
+/// What a watch tells of the revisions that it saw.
+pub(super) fn watch_facts<'a>(space: &KeySpace<'a>, line: &'a WatchLine, mut f: impl FnMut(i64, Fact<'a>)) {
+    for event in &line.events {
+        let Some(key) = space.key(&event.kv.key) else { continue };
+        let fact = match event.kind {
+            WatchEventKind::Put => Fact::Put(key, Some(&event.kv.value)),
+            WatchEventKind::Delete => Fact::Deleted(key),
+        };
+        f(event.kv.mod_revision.0, fact);
+    }
+}
