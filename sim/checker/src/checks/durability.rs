@@ -219,12 +219,8 @@ fn final_read(operation: &Operation) -> Option<(&Range, &[KeyValue], &Operation)
                 && operation.is_ok()
                 && !range.serializable
                 && !range.count_only
-                && range.limit <= 0
                 && range.revision.0 <= 0
-                && range.min_mod_revision.0 <= 0
-                && range.max_mod_revision.0 <= 0
-                && range.min_create_revision.0 <= 0
-                && range.max_create_revision.0 <= 0 =>
+                && range.holds_all() =>
         {
             Some((range, &result.kvs, operation))
         }

@@ -79,6 +79,17 @@ pub struct Range {
     pub max_create_revision: Revision,
 }
 
+impl Range {
+    /// Whether its answer holds every key of the interval: no limit cuts it and no revision filters it.
+    pub fn holds_all(&self) -> bool {
+        self.limit <= 0
+            && self.min_mod_revision.0 <= 0
+            && self.max_mod_revision.0 <= 0
+            && self.min_create_revision.0 <= 0
+            && self.max_create_revision.0 <= 0
+    }
+}
+
 /// Order of a range's answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

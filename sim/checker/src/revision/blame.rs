@@ -236,12 +236,7 @@ fn is_plain(action: &Action<'_>) -> bool {
     let mut plain = true;
     action.parts(&mut |part| {
         if let Action::Range(_, range) = part {
-            plain &= range.limit <= 0
-                && range.sort_target == crate::history::SortTarget::Key
-                && range.min_mod_revision.0 <= 0
-                && range.max_mod_revision.0 <= 0
-                && range.min_create_revision.0 <= 0
-                && range.max_create_revision.0 <= 0;
+            plain &= range.holds_all() && range.sort_target == crate::history::SortTarget::Key;
         }
     });
     plain

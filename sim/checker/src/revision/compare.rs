@@ -65,13 +65,8 @@ impl<'a> Eval<'_, 'a> {
         answer: &RangeResult,
     ) -> Result<(), Mismatch> {
         let count = self.store.count(span);
-        let plain = range.limit <= 0
-            && range.sort_order == SortOrder::None
-            && range.sort_target == SortTarget::Key
-            && range.min_mod_revision.0 <= 0
-            && range.max_mod_revision.0 <= 0
-            && range.min_create_revision.0 <= 0
-            && range.max_create_revision.0 <= 0;
+        let plain =
+            range.holds_all() && range.sort_order == SortOrder::None && range.sort_target == SortTarget::Key;
         let told_more = self.dialect == Dialect::Etcd;
         if range.count_only {
             if let Some(kv) = answer.kvs.first() {

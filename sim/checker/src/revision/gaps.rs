@@ -38,7 +38,7 @@ pub(super) fn parts(prepared: &mut Prepared<'_>) -> Result<(), LayoutConflict> {
             if range.revision.0 > prepared.revision(segment) {
                 return Err(LayoutConflict::Future { item: id, revision: range.revision.0 });
             }
-            let Some(at) = segment_of(prepared, segment, range.revision.0, false) else { continue };
+            let Some(at) = prepared.segment_of(segment, range.revision.0, false) else { continue };
             let span = prepared.space.span(&range.key, &range.range_end);
             prepared.parts.entry(at).or_default().push(Part { item: id, span, range, answer });
         }
@@ -60,19 +60,6 @@ fn named_ranges<'a>(
             (RequestOp::Txn(txn), ResponseOp::Txn(answer)) => named_ranges(txn, answer, found),
             _ => {}
         }
-    }
-}
-
-/// The segment whose state `revision` names, or whose creator made it (`made`), seen from `segment`: in its own era,
-/// or in the one whose kept part reaches so far. None before the start.
-pub(super) fn segment_of(prepared: &Prepared<'_>, segment: u32, revision: i64, made: bool) -> Option<u32> {
-    let mut era = prepared.era_of(segment);
-    loop {
-        let base = prepared.eras[era].base;
-        if revision >= base + i64::from(made) {
-            return Some(prepared.eras[era].first + (revision - base) as u32);
-        }
-        era = era.checked_sub(1)?;
     }
 }
 
@@ -210,11 +197,10 @@ fn writers(prepared: &mut Prepared<'_>) {
             }
         }
     }
-    let written: Vec<bool> = writers.iter().map(|writers| !writers.is_empty()).collect();
     let any = !prepared.any_writers.is_empty();
+    let written: Vec<bool> = writers.iter().map(|writers| any || !writers.is_empty()).collect();
     prepared.writers = writers;
-    prepared.sights =
-        Sights::collect(prepared, &written.iter().map(|written| *written || any).collect::<Vec<_>>());
+    prepared.sights = Sights::collect(prepared, &written);
 }
 
 fn effects_of(action: &Action<'_>, class: u32) -> Effects {
@@ -268,7 +254,7 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
             if modified > at.min(revision) {
                 return;
             }
-            let Some(of) = segment_of(prepared, segment, modified, true) else { return };
+            let Some(of) = prepared.segment_of(segment, modified, true) else { return };
             if prepared.creators[of as usize] == NONE {
                 let keys_only = range.is_some_and(|range| range.keys_only);
                 told.push((of, Fact::Put(key, (!keys_only).then_some(&kv.value))));
@@ -277,7 +263,7 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
             let created = kv.create_revision.0;
             if prepared.dialect == Dialect::Etcd
                 && created < modified
-                && let Some(of) = segment_of(prepared, segment, created, true)
+                && let Some(of) = prepared.segment_of(segment, created, true)
                 && prepared.creators[of as usize] == NONE
             {
                 told.push((of, Fact::Put(key, None)));
@@ -295,8 +281,7 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
         let last = prepared.eras[era].last;
         let mut told = Vec::new();
         watch_facts(&prepared.space, line, |revision, fact| {
-            if let Some(of) = segment_of(prepared, last, revision, true)
-                && of <= last
+            if let Some(of) = prepared.segment_of(last, revision, true)
                 && prepared.creators[of as usize] == NONE
             {
                 told.push((of, fact));

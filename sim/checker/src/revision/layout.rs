@@ -244,6 +244,18 @@ impl<'a> Prepared<'a> {
         era.base + i64::from(segment) - i64::from(era.first)
     }
 
+    /// The segment whose state `revision` names, or whose creator made it (`made`), seen from `segment`: in its own era,
+    /// or in an earlier one that reaches so far. None before the start, and where the era has no such revision.
+    pub(super) fn segment_of(&self, segment: u32, revision: i64, made: bool) -> Option<u32> {
+        let mut era = self.era_of(segment);
+        while revision < self.eras[era].base + i64::from(made) {
+            era = era.checked_sub(1)?;
+        }
+        let era = &self.eras[era];
+        let segment = u32::try_from(i64::from(era.first).saturating_add(revision - era.base)).ok()?;
+        (segment <= era.last).then_some(segment)
+    }
+
     /// The item's operation; none for a lease's end by itself, and for [`NONE`].
     pub(super) fn operation(&self, item: u32) -> Option<&'a Operation> {
         self.items.get(item as usize).and_then(|item| self.operations.get(item.operation as usize))

@@ -150,6 +150,11 @@ pub struct Unknown {
 /// # Panics
 /// If a witness does not stand up to its verification, which would be a bug of this checker.
 pub fn check(history: &RunHistory, dialect: Dialect, budgets: &Budgets) -> Verdict {
+    with_input(history, dialect, |input| check_input(input, budgets))
+}
+
+/// A whole history, as the checks take it.
+fn with_input<T>(history: &RunHistory, dialect: Dialect, f: impl FnOnce(Input<'_>) -> T) -> T {
     let breaks: Vec<_> = history.breaks().collect();
     let watches: Vec<_> = history.watches().collect();
     let start = Start::default();
@@ -161,7 +166,7 @@ pub fn check(history: &RunHistory, dialect: Dialect, budgets: &Budgets) -> Verdi
         dialect,
         drift_ppm: history.drift_ppm(),
     };
-    check_input(input, budgets)
+    f(input)
 }
 
 fn check_input(input: Input<'_>, budgets: &Budgets) -> Verdict {

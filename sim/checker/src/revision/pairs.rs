@@ -59,7 +59,7 @@ pub(super) fn contradiction(prepared: &Prepared<'_>) -> Option<Pair> {
                 _ => item.segment,
             };
             let named = range.map_or(0, |range| range.revision.0);
-            let at = if named > 0 { segment_of(prepared, item.segment, named) } else { Some(newest) };
+            let at = if named > 0 { prepared.segment_of(item.segment, named, false) } else { Some(newest) };
             let keys_only = range.is_some_and(|range| range.keys_only);
             let Some(at) = at else { return };
             let sight = Sight { index, at: at.min(newest), kv, keys_only };
@@ -97,7 +97,7 @@ impl Sight<'_> {
             differs: KeyDiffers { name: self.kv.key.clone(), state, answer: Some(self.kv.clone()) },
         };
         let Some(key) = prepared.space.key(&self.kv.key) else { return Some(pair(None, None)) };
-        let of = segment_of(prepared, self.at, self.kv.mod_revision.0)?;
+        let of = prepared.segment_of(self.at, self.kv.mod_revision.0, false)?;
         let era = prepared.era_of(self.at);
         if prepared.era_of(of) != era || of > self.at || of == prepared.eras[era].first {
             return None;
@@ -151,17 +151,6 @@ impl Sight<'_> {
         }
         None
     }
-}
-
-/// The segment of a revision, seen from a segment, in the same era or an earlier one that reaches so far.
-fn segment_of(prepared: &Prepared<'_>, segment: u32, revision: i64) -> Option<u32> {
-    let mut era = prepared.era_of(segment);
-    while revision < prepared.eras[era].base {
-        era = era.checked_sub(1)?;
-    }
-    let era = &prepared.eras[era];
-    let segment = i64::from(era.first) + (revision - era.base);
-    u32::try_from(segment).ok().filter(|segment| *segment <= era.last)
 }
 
 fn known_changes<'a>(prepared: &Prepared<'a>) -> Known<'a> {

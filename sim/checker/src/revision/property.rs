@@ -83,18 +83,9 @@ fn compare(seed: u64, dialect: Dialect) -> Result<Option<bool>, String> {
 
 /// Whether answers contradict each other without any state.
 fn contradicted(history: &RunHistory, dialect: Dialect) -> bool {
-    let breaks: Vec<_> = history.breaks().collect();
-    let watches: Vec<_> = history.watches().collect();
-    let start = Start::default();
-    let input = Input {
-        operations: &history.operations,
-        breaks: &breaks,
-        watches: &watches,
-        start: &start,
-        dialect,
-        drift_ppm: 0,
-    };
-    prepare::prepare(input).is_ok_and(|prepared| pairs::contradiction(&prepared).is_some())
+    with_input(history, dialect, |input| {
+        prepare::prepare(input).is_ok_and(|prepared| pairs::contradiction(&prepared).is_some())
+    })
 }
 
 /// A core is invalid itself, by the general search too, and valid without any one of its answers where it says so.

@@ -14,12 +14,11 @@
 
 use super::answers::each_kv;
 use super::eval::Dialect;
-use super::gaps::segment_of;
 use super::keyspace::{Key, Span};
 use super::layout::{Fact, NONE, Prepared, Role};
 use super::store::Entry;
 use crate::history::{
-    Bytes, DeleteRange, Op, OpResult, Range, RequestOp, ResponseOp, SortTarget, Txn, TxnResult,
+    Bytes, DeleteRange, Op, OpResult, Range, RequestOp, ResponseOp, SortOrder, SortTarget, Txn, TxnResult,
 };
 
 /// An interval of more keys than that tells nothing of a key that it does not show.
@@ -113,7 +112,7 @@ impl Sights {
                     return;
                 }
                 let (Some(at), Some(of)) =
-                    (segment_of(prepared, segment, at, false), segment_of(prepared, segment, modified, true))
+                    (prepared.segment_of(segment, at, false), prepared.segment_of(segment, modified, true))
                 else {
                     return;
                 };
@@ -131,7 +130,7 @@ impl Sights {
                 (Op::Range(range), Some(OpResult::Range(answer))) if is_plain(range) => {
                     let span = prepared.space.span(&range.key, &range.range_end);
                     let at = match range.revision.0 {
-                        named if named > 0 => segment_of(prepared, segment, named, false),
+                        named if named > 0 => prepared.segment_of(segment, named, false),
                         _ => Some(segment),
                     };
                     let Some(at) = at.filter(|_| span.hi - span.lo <= WIDE && !range.count_only) else {
@@ -180,15 +179,9 @@ impl Sights {
     }
 }
 
-/// Whether an answer shows all keys of its interval.
+/// Whether an answer shows all keys of its interval, in their order.
 fn is_plain(range: &Range) -> bool {
-    range.limit <= 0
-        && range.sort_target == SortTarget::Key
-        && range.sort_order == crate::history::SortOrder::None
-        && range.min_mod_revision.0 <= 0
-        && range.max_mod_revision.0 <= 0
-        && range.min_create_revision.0 <= 0
-        && range.max_create_revision.0 <= 0
+    range.holds_all() && range.sort_target == SortTarget::Key && range.sort_order == SortOrder::None
 }
 
 fn deleted(span: Span, count: i64, add: &mut impl FnMut(Key, Known)) {
