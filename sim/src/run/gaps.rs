@@ -53,7 +53,7 @@ fn unexplained(recorder: &Recorder, last: i64) -> Vec<i64> {
                     compacted = compacted.max(compact.revision.0);
                     continue;
                 }
-                (_, Some(revision)) if made_revision(operation) => revision.0,
+                (_, Some(revision)) if operation.made_revision() => revision.0,
                 _ => continue,
             };
             let lost = broken.as_ref().is_some_and(|b| revision > b.revision.0 && operation.call < b.at);
@@ -63,23 +63,4 @@ fn unexplained(recorder: &Recorder, last: i64) -> Vec<i64> {
         }
     });
     (compacted.max(2)..=last).filter(|revision| !known.contains(revision)).take(MOST).collect()
-}
-
-/// Whether an answered operation changed keys.
-fn made_revision(operation: &h::Operation) -> bool {
-    match &operation.result {
-        Some(h::OpResult::Put(_)) => true,
-        Some(h::OpResult::DeleteRange(result)) => result.deleted > 0,
-        Some(h::OpResult::Txn(result)) => result.responses.iter().any(changes),
-        _ => false,
-    }
-}
-
-fn changes(response: &h::ResponseOp) -> bool {
-    match response {
-        h::ResponseOp::Range(_) => false,
-        h::ResponseOp::Put(_) => true,
-        h::ResponseOp::DeleteRange(result) => result.deleted > 0,
-        h::ResponseOp::Txn(result) => result.responses.iter().any(changes),
-    }
 }

@@ -127,7 +127,7 @@ fn forgotten_revisions(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
     for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
         let made = eras.of_operation(operation).zip(operation.revision()).zip(operation.ret);
         if let Some(((era, revision), ret)) = made
-            && makes_a_revision(operation)
+            && operation.made_revision()
         {
             lives.entry(era).or_default().push((revision, ret, operation));
         }
@@ -191,24 +191,6 @@ fn without_majority(history: &RunHistory) -> Vec<Failure> {
         }
     }
     failures
-}
-
-/// Whether an acknowledged operation is known to have changed keys, and so made the revision in its header.
-fn makes_a_revision(operation: &Operation) -> bool {
-    fn changes(response: &ResponseOp) -> bool {
-        match response {
-            ResponseOp::Range(_) => false,
-            ResponseOp::Put(_) => true,
-            ResponseOp::DeleteRange(result) => result.deleted > 0,
-            ResponseOp::Txn(result) => result.responses.iter().any(changes),
-        }
-    }
-    match &operation.result {
-        Some(OpResult::Put(_)) => true,
-        Some(OpResult::DeleteRange(result)) => result.deleted > 0,
-        Some(OpResult::Txn(result)) => result.responses.iter().any(changes),
-        _ => false,
-    }
 }
 
 /// A final read that tells all of its interval as it is at its header's revision.

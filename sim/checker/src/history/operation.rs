@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::request::Op;
-use super::response::OpResult;
+use super::response::{OpResult, ResponseOp};
 
 /// An operation's name in the history and in every verdict; unique within a history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -198,6 +198,25 @@ impl Operation {
     /// The revision in its header.
     pub fn revision(&self) -> Option<Revision> {
         self.header.map(|header| header.revision)
+    }
+
+    /// Whether its answer says that it changed keys, and so made the revision in its header. That of a revoke does not
+    /// say.
+    pub fn made_revision(&self) -> bool {
+        fn changes(response: &ResponseOp) -> bool {
+            match response {
+                ResponseOp::Range(_) => false,
+                ResponseOp::Put(_) => true,
+                ResponseOp::DeleteRange(result) => result.deleted > 0,
+                ResponseOp::Txn(result) => result.responses.iter().any(changes),
+            }
+        }
+        match &self.result {
+            Some(OpResult::Put(_)) => true,
+            Some(OpResult::DeleteRange(result)) => result.deleted > 0,
+            Some(OpResult::Txn(result)) => result.responses.iter().any(changes),
+            _ => false,
+        }
     }
 }
 
