@@ -61,7 +61,7 @@ fn raft_line(probed: &Probed) -> Option<h::RaftLine> {
             };
             Some(h::RaftLine::Role(h::RoleChange { member, term: term.0, role: role.to_owned(), at }))
         }
-        ProbeEvent::Applied { index, term, digest } => Some(h::RaftLine::Applied(h::Applied {
+        ProbeEvent::Applied { index, term, digest, .. } => Some(h::RaftLine::Applied(h::Applied {
             member,
             index: index.0,
             term: term.0,

@@ -366,7 +366,10 @@ fn probe(out: &mut Vec<u8>, event: &ProbeEvent) {
             };
             fields(1, [term.0, role, leader.map_or(0, |leader| leader.0)]);
         }
-        ProbeEvent::Applied { index, term, digest } => fields(2, [index.0, term.0, *digest]),
+        ProbeEvent::Applied { index, term, digest, state, proposal } => {
+            fields(2, [index.0, term.0, *digest]);
+            fields(2, [*state, *proposal, 0]);
+        }
         ProbeEvent::SegmentCut => fields(3, [0; 3]),
         ProbeEvent::TornTailRepaired { bytes } => fields(4, [*bytes, 0, 0]),
         ProbeEvent::SnapshotSaved { index } => fields(5, [index.0, 0, 0]),
@@ -374,5 +377,6 @@ fn probe(out: &mut Vec<u8>, event: &ProbeEvent) {
         ProbeEvent::SnapshotInstalled { index } => fields(7, [index.0, 0, 0]),
         ProbeEvent::CompactionFinished => fields(8, [0; 3]),
         ProbeEvent::Ready => fields(9, [0; 3]),
+        ProbeEvent::Proposed { tag, proposal } => fields(10, [*tag, *proposal, 0]),
     }
 }

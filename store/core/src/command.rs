@@ -74,4 +74,7 @@ pub struct Applied {
     pub events: Vec<Event>,
     /// The rows that make this entry durable, the applied index among them. It goes to the engine as one atomic batch.
     pub batch: Batch,
+    /// A digest of the state after this entry, of its reply and of the rows that it wrote. Members at the same index must
+    /// agree on it, whatever they went through: replays, restarts, installed snapshots, compactions at another pace.
+    pub state: u64,
 }

@@ -1,14 +1,21 @@
-//! A running hash of everything applied: the raft checker's proof of state-machine safety.
+//! Two hashes that let members be compared: of the state itself, and of the way to it.
 //!
-//! After every entry, `digest := SHA-1(digest, index, term, reply, rows written)`, cut to 8 bytes. Two members that have
-//! applied the same entries from the same start have the same digest; members whose digests at one index differ have
-//! diverged there or earlier, in what they stored *or* in what they answered. The rows that a compaction removes
-//! afterwards are left out, since each member removes them at its own pace.
+//! **State** ([`row`], summed up by `Mvcc` and `State`): the sum, modulo 2^64, of a hash of each row that belongs to the
+//! replicated state. A sum does not depend on order or history, so a member that replayed, restarted or installed a
+//! snapshot has the same value as one that did not, and each change costs one hash for each row that it adds or drops.
+//! A restart computes it afresh from the engine's rows, so rows that were lost or made up show. Two kinds of rows are
+//! left out because members differ in them rightly: records that a compaction has dropped from the key index and not yet
+//! from the engine, and the mark of the last finished compaction. The row with the applied index is left out too.
 //!
-//! It says how a member got to its state, which is more than the state; for the state alone there is HashKV. It is kept
-//! with the applied index, so that a restart or an installed snapshot carries it on. Values are fed in through
-//! [`std::hash::Hash`], whose stream is fixed within a build, not between toolchains; it is compared between members of
-//! one run, and never stored for another.
+//! **History** ([`advance`]): after every entry, `digest := SHA-1(digest, index, term, outcome)`, cut to 8 bytes. It is
+//! kept with the applied index, so that a restart or an installed snapshot carries it on.
+//!
+//! **Outcome** ([`outcome`]): a hash of one entry's reply, or refusal, and of the rows that it wrote.
+//!
+//! [`Applied::state`](crate::Applied::state) is the sum of the state and the outcome: members whose values differ at one
+//! index hold different rows, wrote different rows, or gave different answers. Replies are fed in through
+//! [`std::hash::Hash`], whose stream is fixed within a build, not between toolchains; values are compared between members
+//! of one run only.
 
 use std::hash::{Hash, Hasher};
 
@@ -16,16 +23,39 @@ use sha1::{Digest as _, Sha1};
 
 use crate::{Batch, Digest, Index, Refusal, Reply, Term};
 
-/// The digest after an entry.
-pub(crate) fn advance(
-    before: Digest,
-    index: Index,
-    term: Term,
-    reply: &Result<Reply, Refusal>,
-    batch: &Batch,
-) -> Digest {
+/// The hash of one row. It is not cryptographic: it must tell rows apart that errors make, not rows that an attacker makes.
+pub(crate) fn row(key: &[u8], value: &[u8]) -> u64 {
+    // The constants are wyhash's: odd, with as many ones as zeros.
+    const A: u64 = 0xa076_1d64_78bd_642f;
+    const B: u64 = 0xe703_7ed1_a0b4_28db;
+    let mut hash = multiply(key.len() as u64 ^ A, value.len() as u64 ^ B);
+    for part in [key, value] {
+        for chunk in part.chunks(8) {
+            let mut bytes = [0; 8];
+            bytes[..chunk.len()].copy_from_slice(chunk);
+            hash = multiply(hash ^ u64::from_le_bytes(bytes), B);
+        }
+    }
+    multiply(hash ^ A, B)
+}
+
+/// Multiplies to 128 bits and folds the halves together.
+fn multiply(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// The hash of what one entry did: its reply and the rows that it wrote.
+pub(crate) fn outcome(reply: &Result<Reply, Refusal>, batch: &Batch) -> u64 {
     let mut hasher = Sha1Hasher(Sha1::new());
-    (before, index, term, reply, batch).hash(&mut hasher);
+    (reply, batch).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The digest of the history after an entry with this outcome.
+pub(crate) fn advance(before: Digest, index: Index, term: Term, outcome: u64) -> Digest {
+    let mut hasher = Sha1Hasher(Sha1::new());
+    (before, index, term, outcome).hash(&mut hasher);
     Digest(hasher.finish())
 }
 
@@ -47,5 +77,30 @@ impl Hasher for Sha1Hasher {
     fn finish(&self) -> u64 {
         let digest = self.0.clone().finalize();
         u64::from_be_bytes(digest[..8].try_into().expect("a SHA-1 digest has 20 bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::row;
+
+    #[test]
+    fn rows_that_differ_in_little_have_different_hashes() {
+        let key = b"k0000000000000000_00000000".as_slice();
+        let value = [0_u8; 40];
+        let mut seen = BTreeSet::from([row(key, &value)]);
+        for bit in 0..value.len() * 8 {
+            let mut changed = value;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(seen.insert(row(key, &changed)), "bit {bit}");
+        }
+        for cut in 0..value.len() {
+            assert!(seen.insert(row(key, &value[..cut])), "cut to {cut} bytes");
+        }
+        for at in 0..key.len() {
+            assert!(seen.insert(row(&key[..at], &[&key[at..], &value].concat())), "divided at {at}");
+        }
     }
 }

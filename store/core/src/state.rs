@@ -34,6 +34,8 @@ pub struct State {
     index: Index,
     term: Term,
     digest: Digest,
+    /// The digest of the rows of `membership`.
+    members_content: u64,
 }
 
 impl Default for State {
@@ -54,6 +56,7 @@ impl State {
             index: Index(0),
             term: Term(0),
             digest: Digest(0),
+            members_content: 0,
         }
     }
 
@@ -93,6 +96,7 @@ impl State {
             Err(refusal) => refused(refusal),
             Ok(()) => {
                 self.membership.apply(change);
+                self.members_content = members_content(&self.membership);
                 let mut batch = Batch::new();
                 match change {
                     MembershipChange::Add(member) => {
@@ -128,11 +132,13 @@ impl State {
             self.index,
             self.term
         );
-        self.digest = digest::advance(self.digest, index, term, &reply, &batch);
+        let outcome = digest::outcome(&reply, &batch);
+        self.digest = digest::advance(self.digest, index, term, outcome);
         self.index = index;
         self.term = term;
         batch.put(rows::applied_key(), rows::encode_applied(index, term, self.digest));
-        Applied { reply, events, batch }
+        let state = self.content().wrapping_add(outcome);
+        Applied { reply, events, batch, state }
     }
 
     fn put(&mut self, request: &PutRequest) -> Outcome {
@@ -182,6 +188,7 @@ impl State {
         let mut batch = Batch::new();
         if let Some(member) = self.membership.publish(attributes) {
             batch.put(rows::member_key(member.id), rows::encode_member(member));
+            self.members_content = members_content(&self.membership);
         }
         (Ok(Reply::Done), Vec::new(), batch)
     }
@@ -242,6 +249,12 @@ impl State {
     /// digest, or one of them is wrong. See `digest.rs`.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// A digest of the replicated rows: keys with their history, compact revision, members, removed members. It says
+    /// nothing of how they came about. See `digest.rs`.
+    pub fn content(&self) -> u64 {
+        self.mvcc.content().wrapping_add(self.members_content)
     }
 
     /// Who is in the cluster.
@@ -315,6 +328,7 @@ impl State {
             return Err(Corrupt::new(&rows::finished_compaction_key(), what));
         }
         state.mvcc = Mvcc::restore(records, scheduled, finished);
+        state.members_content = members_content(&state.membership);
         Ok(state)
     }
 
@@ -333,8 +347,18 @@ impl State {
         let count = membership.members().count() as u64;
         assert!(count > 0, "a cluster has members");
         let digest = digest::fork(self.digest, membership.members().collect::<Vec<_>>());
-        State { mvcc: self.mvcc, membership, index: Index(count), term: Term(1), digest }
+        let members_content = members_content(&membership);
+        State { mvcc: self.mvcc, membership, index: Index(count), term: Term(1), digest, members_content }
     }
+}
+
+/// The digest of the members' rows. They are few, and change seldom: it is computed afresh with each change.
+fn members_content(membership: &Membership) -> u64 {
+    let members = membership.members().map(|member| {
+        digest::row(&rows::member_key(member.id), &rows::encode_member(member))
+    });
+    let removed = membership.removed().map(|id| digest::row(&rows::removed_key(id), &[]));
+    members.chain(removed).fold(0, u64::wrapping_add)
 }
 
 fn refused(refusal: Refusal) -> Outcome {

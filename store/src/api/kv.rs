@@ -3,7 +3,7 @@
 use squall_core::{Refusal, Reply, validate};
 use tonic::{Request, Response, Status};
 
-use super::{Service, convert};
+use super::{Service, convert, correlation_id};
 use crate::{
     node,
     proto::etcdserverpb::{
@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl Service {
-    async fn propose(&self, request: node::Request) -> Result<Reply, Status> {
-        self.node.propose(request).await.map_err(convert::status)
+    async fn propose(&self, request: node::Request, tag: Option<u64>) -> Result<Reply, Status> {
+        self.node.propose(request, tag).await.map_err(convert::status)
     }
 
     /// Waits until a compaction's records are gone and the engine is durable without them.
@@ -44,9 +44,10 @@ impl Kv for Service {
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         self.enter(request.metadata()).await?;
+        let tag = correlation_id(request.metadata());
         let request = request.into_inner();
         validate::check_put(&convert::put(request.clone())).map_err(convert::status)?;
-        match self.propose(node::Request::Put(request)).await? {
+        match self.propose(node::Request::Put(request), tag).await? {
             Reply::Put(response) => {
                 let mut response = convert::put_response(response);
                 self.complete(&mut response.header);
@@ -61,9 +62,10 @@ impl Kv for Service {
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
         self.enter(request.metadata()).await?;
+        let tag = correlation_id(request.metadata());
         let request = request.into_inner();
         validate::check_delete_range(&convert::delete_range(request.clone())).map_err(convert::status)?;
-        match self.propose(node::Request::DeleteRange(request)).await? {
+        match self.propose(node::Request::DeleteRange(request), tag).await? {
             Reply::DeleteRange(response) => {
                 let mut response = convert::delete_range_response(response);
                 self.complete(&mut response.header);
@@ -75,6 +77,7 @@ impl Kv for Service {
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
         self.enter(request.metadata()).await?;
+        let tag = correlation_id(request.metadata());
         let request = request.into_inner();
         let txn = convert::txn(request.clone()).map_err(convert::status)?;
         validate::check_txn(&txn, self.node.config().max_txn_ops).map_err(convert::status)?;
@@ -84,7 +87,7 @@ impl Kv for Service {
             }
             self.node.shared().state().txn_read(&txn).map_err(convert::status)?
         } else {
-            match self.propose(node::Request::Txn(request)).await? {
+            match self.propose(node::Request::Txn(request), tag).await? {
                 Reply::Txn(response) => response,
                 reply => unreachable!("a txn answered with {reply:?}"),
             }
@@ -99,9 +102,10 @@ impl Kv for Service {
         request: Request<CompactionRequest>,
     ) -> Result<Response<CompactionResponse>, Status> {
         self.enter(request.metadata()).await?;
+        let tag = correlation_id(request.metadata());
         let request = request.into_inner();
         let (revision, physical) = (request.revision, request.physical);
-        match self.propose(node::Request::Compaction(request)).await? {
+        match self.propose(node::Request::Compaction(request), tag).await? {
             Reply::Compact(response) => {
                 if physical {
                     self.compacted(revision).await.map_err(convert::status)?;

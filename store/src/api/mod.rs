@@ -40,6 +40,12 @@ pub(crate) fn router(node: &Handle) -> Router {
         .add(MaintenanceServer::new(service).max_decoding_message_size(limit))
 }
 
+/// The number that a client may give its request, so that an observer can follow it: metadata `x-correlation-id`, decimal.
+/// What is no number counts as absent.
+fn correlation_id(metadata: &MetadataMap) -> Option<u64> {
+    metadata.get("x-correlation-id")?.to_str().ok()?.parse().ok()
+}
+
 /// Every service of the client API.
 #[derive(Clone)]
 struct Service {

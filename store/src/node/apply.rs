@@ -48,7 +48,13 @@ impl Node {
                         (id, applied)
                     }
                 };
-                self.env.probe.emit(ProbeEvent::Applied { index, term, digest: entry::digest(entry) });
+                self.env.probe.emit(ProbeEvent::Applied {
+                    index,
+                    term,
+                    digest: entry::digest(entry),
+                    state: applied.state,
+                    proposal: id,
+                });
                 batch.extend(applied.batch);
                 batches += 1;
                 if let Some(answer) = self.proposals.take(id) {

@@ -12,7 +12,7 @@ use super::{Input, RaftStatus, Request, Shared, entry, ids::Ids};
 use crate::{
     Config,
     peer::Hub,
-    seam::{Engine, Env, timeout},
+    seam::{Engine, Env, ProbeEvent, timeout},
     snapshot,
 };
 
@@ -105,15 +105,19 @@ impl Handle {
         self.0.inputs.send(input).await.map_err(|_| Refusal::Stopped)
     }
 
-    /// Proposes a request and waits until this member has applied it.
+    /// Proposes a request and waits until this member has applied it. The probe hears under which id the request with the
+    /// client's number `tag` is proposed.
     ///
     /// # Errors
     /// `RequestTooLarge`, `TooManyRequests`, what the state machine refuses; and, ambiguous, `Stopped` and the time-outs.
-    pub(crate) async fn propose(&self, request: Request) -> Result<Reply, Refusal> {
+    pub(crate) async fn propose(&self, request: Request, tag: Option<u64>) -> Result<Reply, Refusal> {
         let id = self.next_id();
         let data = entry::encode(id, request);
         if data.len() > self.0.config.max_request_bytes {
             return Err(Refusal::RequestTooLarge);
+        }
+        if let Some(tag) = tag {
+            self.0.env.probe.emit(ProbeEvent::Proposed { tag, proposal: id });
         }
         self.wait(|answer| Input::Propose { id, data, answer }).await
     }

@@ -9,9 +9,10 @@ pub struct LogProbe;
 impl Probe for LogProbe {
     fn emit(&self, event: ProbeEvent) {
         match event {
-            ProbeEvent::Applied { index, term, digest } => {
-                tracing::debug!(index = index.0, term = term.0, digest, "entry applied");
+            ProbeEvent::Applied { index, term, digest, state, proposal } => {
+                tracing::debug!(index = index.0, term = term.0, digest, state, proposal, "entry applied");
             }
+            ProbeEvent::Proposed { tag, proposal } => tracing::debug!(tag, proposal, "request proposed"),
             ProbeEvent::Role { term, role, leader } => {
                 let leader = leader.map_or_else(|| "none".to_owned(), |id| format!("{:x}", id.0));
                 tracing::info!(term = term.0, ?role, leader, "raft role");

@@ -28,7 +28,16 @@ pub enum ProbeEvent {
         /// The leader it follows, if it knows one.
         leader: Option<MemberId>,
     },
-    /// An entry was applied; `digest` covers the entry's content.
+    /// A request of a client that gave it a number of its own (metadata `x-correlation-id`) is about to be proposed. A
+    /// member that applies the entry says so under the same proposal, so an observer can tell which request became which
+    /// entry.
+    Proposed {
+        /// The client's number.
+        tag: u64,
+        /// The proposal's id.
+        proposal: u64,
+    },
+    /// An entry was applied.
     Applied {
         /// The entry's index.
         index: Index,
@@ -36,6 +45,11 @@ pub enum ProbeEvent {
         term: Term,
         /// A hash of the entry's content: equal on all members for equal index (state-machine safety).
         digest: u64,
+        /// A digest of the member's state after the entry, of the entry's reply and of the rows that it wrote: equal on
+        /// all members for equal index, whatever restarts and snapshots they went through (`squall_core::Applied::state`).
+        state: u64,
+        /// The id under which the entry was proposed; 0 where nobody waits for it.
+        proposal: u64,
     },
     /// The WAL began a new segment.
     SegmentCut,

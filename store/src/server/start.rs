@@ -119,7 +119,7 @@ async fn publish_until_done(node: Handle, config: Arc<Config>) {
     let shared = node.shared();
     loop {
         let request = publish(shared.member, config.name.clone(), config.advertise_client_urls.clone());
-        match node.propose(request).await {
+        match node.propose(request, None).await {
             Ok(_) => break,
             Err(squall_core::Refusal::Stopped) => return,
             Err(refusal) => tracing::warn!(%refusal, "the member's name is not published yet"),

@@ -35,7 +35,11 @@ impl Mvcc {
             return Err(Refusal::FutureRev);
         }
         self.compacted = at.0;
-        self.index.compact(at.0);
+        let (records, content) = (&self.records, &mut self.content);
+        self.index.compact(at.0, |mark| {
+            let record = records.get(&mark.rev).expect("the key index names records only");
+            *content = content.wrapping_sub(record.digest(mark.rev));
+        });
         // Whatever an unfinished compaction has looked at must be looked at again: what it kept may be forgotten now.
         self.cursor = Rev::default();
         let mut batch = Batch::new();

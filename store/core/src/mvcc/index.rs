@@ -80,14 +80,14 @@ impl KeyIndex {
         }
     }
 
-    /// Forget what reads and watches from main revision `at` on do not need.
-    pub fn compact(&mut self, at: i64) {
+    /// Forget what reads and watches from main revision `at` on do not need; `forget` is told of each change that goes.
+    pub fn compact(&mut self, at: i64, mut forget: impl FnMut(Mark)) {
         self.keys.retain(|_, marks| {
             let upto = marks.partition_point(|mark| mark.rev.main <= at);
             if upto > 0 {
                 let last = marks[upto - 1];
                 let forget_last = last.tombstone && last.rev.main < at;
-                marks.drain(..if forget_last { upto } else { upto - 1 });
+                marks.drain(..if forget_last { upto } else { upto - 1 }).for_each(&mut forget);
                 // Most lists are down to one mark now, and a drain keeps the memory.
                 if marks.capacity() > 2 * marks.len().max(4) {
                     marks.shrink_to_fit();

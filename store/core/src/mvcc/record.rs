@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 
-use crate::{KeyValue, LeaseId, Rev, Revision};
+use crate::{KeyValue, LeaseId, Rev, Revision, digest, rows};
 
 /// One change on record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +93,12 @@ impl Record {
     /// The bytes.
     pub fn row(&self) -> &Bytes {
         &self.row
+    }
+
+    /// The digest of the record's row at `rev` (`digest.rs`).
+    pub fn digest(&self, rev: Rev) -> u64 {
+        let mut buffer = [0; rows::REV_BYTES_MAX];
+        digest::row(rows::rev_bytes(rev, self.is_tombstone(), &mut buffer), &self.row)
     }
 
     /// What clients see of the record at the main revision `main`. Of a tombstone: the key, and when.

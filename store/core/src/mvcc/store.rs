@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::Record;
 use super::index::{KeyIndex, Mark};
-use crate::rows;
+use crate::{digest, rows};
 use crate::{Batch, Event, EventKind, KeyValue, LeaseId, Rev, Revision};
 
 /// The multi-version key space.
@@ -29,6 +29,8 @@ pub(crate) struct Mvcc {
     pub(super) cursor: Rev,
     /// The bytes of all rows of the key table, keys and values.
     pub(super) bytes: u64,
+    /// The sum of the digests of all records that the index names (`digest.rs`).
+    pub(super) content: u64,
 }
 
 impl Mvcc {
@@ -41,6 +43,7 @@ impl Mvcc {
             finished: -1,
             cursor: Rev::default(),
             bytes: 0,
+            content: 0,
         }
     }
 
@@ -62,6 +65,12 @@ impl Mvcc {
     /// The bytes of all rows of the key table.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// A digest of the records and of the compact revision, the same however far a compaction has got.
+    pub fn content(&self) -> u64 {
+        let compacted = digest::row(&rows::scheduled_compaction_key(), &self.compacted.to_be_bytes());
+        self.content.wrapping_add(compacted)
     }
 
     /// Every record's row, in revision order.
@@ -108,6 +117,7 @@ impl Mvcc {
         for (rev, record) in &records {
             mvcc.index.push(record.key(), Mark { rev: *rev, tombstone: record.is_tombstone() });
             mvcc.bytes += rows::record_bytes(record);
+            mvcc.content = mvcc.content.wrapping_add(record.digest(*rev));
         }
         let newest = records.last().map_or(1, |(rev, _)| rev.main);
         // From a sorted vector the tree is built in one pass.
@@ -115,7 +125,10 @@ impl Mvcc {
         mvcc.compacted = scheduled.max(finished);
         mvcc.finished = finished;
         mvcc.current = newest.max(mvcc.compacted).max(1);
-        mvcc.index.compact(mvcc.compacted);
+        let (records, content) = (&mvcc.records, &mut mvcc.content);
+        mvcc.index.compact(mvcc.compacted, |mark| {
+            *content = content.wrapping_sub(records[&mark.rev].digest(mark.rev));
+        });
         mvcc
     }
 }
@@ -171,6 +184,7 @@ impl WriteTxn<'_> {
         self.events.push(Event { kind, kv: record.kv(self.next.main), prev_kv });
         self.batch.put(rows::record_key(self.next, tombstone), record.row().clone());
         self.mvcc.bytes += rows::record_bytes(&record);
+        self.mvcc.content = self.mvcc.content.wrapping_add(record.digest(self.next));
         self.mvcc.records.insert(self.next, record);
         self.next.sub += 1;
     }

@@ -114,6 +114,7 @@ impl Member {
         assert_eq!(restored.compaction_pending(), self.state.compaction_pending());
         assert_eq!(restored.applied(), self.state.applied());
         assert_eq!(restored.digest(), self.state.digest());
+        assert_eq!(restored.content(), self.state.content(), "restored rows have another digest");
         assert_eq!(restored.size_bytes(), self.state.size_bytes());
         assert_eq!(restored.membership(), self.state.membership());
         let row_bytes: usize =

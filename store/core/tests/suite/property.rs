@@ -61,6 +61,40 @@ proptest! {
     }
 }
 
+/// A row that no client reads tells two states apart, and so does an answer that differs where the rows do not.
+#[test]
+fn the_reported_state_covers_every_row_and_the_reply() {
+    let member = |port: u16| squall_core::Member::new(vec![format!("http://m:{port}")], "token", None);
+    let (mut one, mut other) = (State::new(), State::new());
+    for (index, port) in [(1, 1), (2, 2)] {
+        let (add, term) = (MembershipChange::Add(member(port)), Term(1));
+        let states = [&mut one, &mut other].map(|state| state.apply_membership(Index(index), term, &add).state);
+        assert_eq!(states[0], states[1]);
+    }
+    // One remembers the removed member, the other has lost it.
+    let remove = MembershipChange::Remove(member(2).id);
+    let _ = one.apply_membership(Index(3), Term(1), &remove);
+    let rows: Vec<_> = one.rows().filter(|row| row.0[0] != b'r').collect();
+    let mut lossy = State::restore(rows).expect("a row less is no corruption");
+    assert_ne!(one.apply_empty(Index(4), Term(1)).state, lossy.apply_empty(Index(4), Term(1)).state);
+
+    // Both delete nothing: the same rows and another reply.
+    let delete = |prev_kv| {
+        let request = DeleteRangeRequest { key: "none".into(), prev_kv, ..DeleteRangeRequest::default() };
+        Command::DeleteRange(request)
+    };
+    let range = TxnRequest {
+        success: vec![RequestOp::Range(RangeRequest { key: "none".into(), ..RangeRequest::default() })],
+        ..TxnRequest::default()
+    };
+    let (mut a, mut b) = (State::new(), State::new());
+    assert_ne!(
+        a.apply(Index(1), Term(1), &delete(false)).state,
+        b.apply(Index(1), Term(1), &Command::Txn(range)).state
+    );
+    assert_eq!(a.content(), b.content());
+}
+
 /// What happens next.
 #[derive(Clone, Debug)]
 enum Action {
@@ -129,11 +163,13 @@ impl World {
     fn apply(&mut self, command: Command) {
         let before = self.tormented.state.digest();
         let (reply, events) = self.model.apply(&command);
-        for member in [&mut self.tormented, &mut self.lazy, &mut self.eager] {
+        let states = [&mut self.tormented, &mut self.lazy, &mut self.eager].map(|member| {
             let applied = member.apply(Entry::Command(command.clone()));
             assert_eq!(applied.reply, reply, "{command:?}");
             assert_eq!(applied.events, events, "{command:?}");
-        }
+            applied.state
+        });
+        assert_eq!(states, [states[0]; 3], "the members report other states after {command:?}");
         while self.eager.step(3).is_some() {}
         self.compare_records(&self.eager);
         self.tormented.check();

@@ -166,6 +166,7 @@ impl goldenscript::Runner for Runner {
                 let after = &self.member.state;
                 assert_eq!(after.applied(), before.applied(), "the log was not replayed to its end");
                 assert_eq!(after.digest(), before.digest(), "the replay came out differently");
+                assert_eq!(after.content(), before.content(), "the replay came out differently");
             }
             "new-cluster" => {
                 let urls = args.rest();
