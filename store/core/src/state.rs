@@ -354,9 +354,9 @@ impl State {
 
 /// The digest of the members' rows. They are few, and change seldom: it is computed afresh with each change.
 fn members_content(membership: &Membership) -> u64 {
-    let members = membership.members().map(|member| {
-        digest::row(&rows::member_key(member.id), &rows::encode_member(member))
-    });
+    let members = membership
+        .members()
+        .map(|member| digest::row(&rows::member_key(member.id), &rows::encode_member(member)));
     let removed = membership.removed().map(|id| digest::row(&rows::removed_key(id), &[]));
     members.chain(removed).fold(0, u64::wrapping_add)
 }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::Record;
 use super::index::{KeyIndex, Mark};
-use crate::{digest, rows};
 use crate::{Batch, Event, EventKind, KeyValue, LeaseId, Rev, Revision};
+use crate::{digest, rows};
 
 /// The multi-version key space.
 #[derive(Clone, Debug, PartialEq, Eq)]

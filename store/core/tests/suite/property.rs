@@ -68,7 +68,8 @@ fn the_reported_state_covers_every_row_and_the_reply() {
     let (mut one, mut other) = (State::new(), State::new());
     for (index, port) in [(1, 1), (2, 2)] {
         let (add, term) = (MembershipChange::Add(member(port)), Term(1));
-        let states = [&mut one, &mut other].map(|state| state.apply_membership(Index(index), term, &add).state);
+        let states =
+            [&mut one, &mut other].map(|state| state.apply_membership(Index(index), term, &add).state);
         assert_eq!(states[0], states[1]);
     }
     // One remembers the removed member, the other has lost it.
