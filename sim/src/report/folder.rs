@@ -63,21 +63,7 @@ pub fn history_text(history: &RunHistory) -> String {
     let mut writer = HistoryWriter::new(Vec::new());
     let mut operations = history.operations.iter().peekable();
     for event in &history.events {
-        let at = match event {
-            Event::Meta(_) => 0,
-            Event::Fault(line) => line.at,
-            Event::Heal(line) => line.at,
-            Event::Outage(line) => line.to,
-            Event::Break(line) => line.at,
-            Event::Hash(line) => line.at,
-            Event::Raft(squall_checker::history::RaftLine::Role(line)) => line.at,
-            Event::Raft(squall_checker::history::RaftLine::Applied(line)) => line.at,
-            Event::Watch(line) => line.at,
-            Event::Panic(line) => line.at,
-            Event::Liveness(line) => line.at,
-            // Whatever came late, the end is last.
-            Event::End(_) => u64::MAX,
-        };
+        let at = event.at();
         let end = matches!(event, Event::End(_));
         while let Some(operation) =
             operations.next_if(|operation| end || operation.ret.is_some_and(|ret| ret <= at))

@@ -123,7 +123,18 @@ fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64,
             };
             Some((change.at, change.member.clone(), what))
         }
-        Event::Raft(RaftLine::Applied(_)) | Event::Watch(_) => None,
+        Event::Life(line) => {
+            Some((line.at, line.member.clone(), format!("starts its life {}", line.incarnation)))
+        }
+        Event::MemberView(line) => Some((
+            line.at,
+            line.member.clone(),
+            format!(
+                "says: cluster {:x}, members {:x?}, compacted to {}, at revision {}",
+                line.cluster_id, line.members, line.compact_revision, line.revision
+            ),
+        )),
+        Event::Raft(RaftLine::Applied(_)) | Event::Hint(_) | Event::Watch(_) => None,
         Event::Panic(panic) => Some((panic.at, panic.member.clone(), format!("PANIC {}", panic.message))),
         Event::Liveness(stuck) => world(stuck.at, format!("STUCK {}", stuck.stuck)),
         Event::End(end) => world(end.at, "ends".into()),

@@ -32,6 +32,7 @@ pub(super) fn meta(scenario: &Scenario, seed: u64) -> h::Event {
             min_operations_before_faults: expect.min_operations_before,
             min_operations_after_heal: expect.min_operations_after,
             min_writes_during_outage: expect.min_writes_during_outage,
+            must_bite: Vec::new(),
         },
     })
 }
@@ -66,6 +67,7 @@ fn raft_line(probed: &Probed) -> Option<h::RaftLine> {
             index: index.0,
             term: term.0,
             digest: format!("{digest:016x}"),
+            state: String::new(),
             at,
         })),
         _ => None,

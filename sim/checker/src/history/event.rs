@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::operation::{Client, Revision};
+use super::operation::{Client, OpId, Revision};
 use super::response::KeyValue;
 
 /// A line that is not an operation. In JSON an object with one key, the kind.
@@ -23,6 +23,12 @@ pub enum Event {
     Hash(HashLine),
     /// A milestone of raft on one member.
     Raft(RaftLine),
+    /// A member applied the request of a client's operation. Never trusted.
+    Hint(Hint),
+    /// A new process of a member started.
+    Life(Life),
+    /// What a member says of its cluster.
+    MemberView(MemberView),
     /// What a watcher got.
     Watch(WatchLine),
     /// A task of a member panicked.
@@ -67,6 +73,9 @@ pub struct Expectations {
     pub min_operations_after_heal: u64,
     /// Writes that were attempted during outages ([`Outage`]), all of them together.
     pub min_writes_during_outage: u64,
+    /// Actions whose faults must have done something ([`Heal::bit`]), all faults of one action together.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub must_bite: Vec<String>,
 }
 
 impl Default for Expectations {
@@ -75,6 +84,7 @@ impl Default for Expectations {
             min_operations_before_faults: 50,
             min_operations_after_heal: 50,
             min_writes_during_outage: 0,
+            must_bite: Vec::new(),
         }
     }
 }
@@ -107,6 +117,10 @@ pub struct Heal {
     /// What had been hit.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub target: String,
+    /// How many times the fault did anything: messages swallowed, sectors lost, operations delayed. None where the
+    /// harness does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bit: Option<u64>,
 }
 
 /// No majority was up in this span, and no member came up within it: a write that was called and acknowledged in it is on
@@ -197,6 +211,8 @@ pub struct Applied {
     pub term: u64,
     /// A digest of the entry's content.
     pub digest: String,
+    /// A digest of the member's state, and of the reply, after it applied the entry; empty where it is not told.
+    pub state: String,
     /// When; 0 where it is not told.
     pub at: u64,
 }
@@ -212,6 +228,8 @@ struct RaftFields {
     index: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    state: String,
     #[serde(default, skip_serializing_if = "is_zero")]
     at: u64,
 }
@@ -220,13 +238,13 @@ impl TryFrom<RaftFields> for RaftLine {
     type Error = &'static str;
 
     fn try_from(fields: RaftFields) -> Result<Self, Self::Error> {
-        let RaftFields { member, term, role, index, digest, at } = fields;
+        let RaftFields { member, term, role, index, digest, state, at } = fields;
         match (role, index, digest) {
-            (Some(role), None, None) => Ok(RaftLine::Role(RoleChange { member, term, role, at })),
+            (Some(role), None, None) if state.is_empty() => Ok(RaftLine::Role(RoleChange { member, term, role, at })),
             (None, Some(index), Some(digest)) => {
-                Ok(RaftLine::Applied(Applied { member, index, term, digest, at }))
+                Ok(RaftLine::Applied(Applied { member, index, term, digest, state, at }))
             }
-            _ => Err("a raft line has either `role`, or `index` and `digest`"),
+            _ => Err("a raft line has either `role`, or `index` and `digest` and perhaps `state`"),
         }
     }
 }
@@ -235,13 +253,68 @@ impl From<RaftLine> for RaftFields {
     fn from(line: RaftLine) -> Self {
         match line {
             RaftLine::Role(RoleChange { member, term, role, at }) => {
-                RaftFields { member, term, role: Some(role), index: None, digest: None, at }
+                let state = String::new();
+                RaftFields { member, term, role: Some(role), index: None, digest: None, state, at }
             }
-            RaftLine::Applied(Applied { member, index, term, digest, at }) => {
-                RaftFields { member, term, role: None, index: Some(index), digest: Some(digest), at }
+            RaftLine::Applied(Applied { member, index, term, digest, state, at }) => {
+                RaftFields { member, term, role: None, index: Some(index), digest: Some(digest), state, at }
             }
         }
     }
+}
+
+/// A member applied, at an index of the log, the request that a client's operation sent. The judge first tries the
+/// order that these lines give. It verifies what it finds, and never trusts them: they may be wrong, missing, repeated
+/// or contradict each other, and no verdict changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hint {
+    /// When; 0 where it is not told.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub at: u64,
+    /// The member's name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub member: String,
+    /// The entry's term; 0 where it is not told.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub term: u64,
+    /// The entry's index in the log.
+    pub index: u64,
+    /// The operation whose request the entry holds.
+    pub op: OpId,
+}
+
+/// A new process of a member started. What a member answers within one life never goes backwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Life {
+    /// When.
+    pub at: u64,
+    /// The member's name, as in an operation's `endpoint`.
+    pub member: String,
+    /// Which of the member's lives it is, for people.
+    pub incarnation: u64,
+    /// Its disk is from before a break that made another cluster: what it reports in this life belongs to no era.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub outdated: bool,
+}
+
+/// What a member in service says of its cluster at the end of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemberView {
+    /// When.
+    pub at: u64,
+    /// The member's name.
+    pub member: String,
+    /// The cluster's id.
+    pub cluster_id: u64,
+    /// The ids of the cluster's members, sorted.
+    pub members: Vec<u64>,
+    /// The revision that the member has compacted to.
+    pub compact_revision: Revision,
+    /// The member's revision.
+    pub revision: Revision,
 }
 
 /// One response on a watch stream.
@@ -327,6 +400,41 @@ pub struct End {
 
 impl Event {
     /// The kinds' names, as they open a line.
-    pub const KINDS: [&'static str; 11] =
-        ["meta", "fault", "heal", "outage", "break", "hash", "raft", "watch", "panic", "liveness", "end"];
+    pub const KINDS: [&'static str; 14] = [
+        "meta",
+        "fault",
+        "heal",
+        "outage",
+        "break",
+        "hash",
+        "raft",
+        "hint",
+        "life",
+        "member_view",
+        "watch",
+        "panic",
+        "liveness",
+        "end",
+    ];
+
+    /// When it happened, for a reader of the whole history: an outage at its end, the frame's lines first and last.
+    pub fn at(&self) -> u64 {
+        match self {
+            Event::Meta(_) => 0,
+            Event::Fault(line) => line.at,
+            Event::Heal(line) => line.at,
+            Event::Outage(line) => line.to,
+            Event::Break(line) => line.at,
+            Event::Hash(line) => line.at,
+            Event::Raft(RaftLine::Role(line)) => line.at,
+            Event::Raft(RaftLine::Applied(line)) => line.at,
+            Event::Hint(line) => line.at,
+            Event::Life(line) => line.at,
+            Event::MemberView(line) => line.at,
+            Event::Watch(line) => line.at,
+            Event::Panic(line) => line.at,
+            Event::Liveness(line) => line.at,
+            Event::End(_) => u64::MAX,
+        }
+    }
 }

@@ -10,11 +10,17 @@ const GOOD: &str = r#"{"meta":{"format":1,"scenario":"majority-loss","seed":7,"e
 {"id":4,"client":3,"endpoint":"n1","call":3000,"return":3100,"op":{"txn":{"compares":[{"key":"a","result":"equal","target":{"mod":2}}],"success":[{"put":{"key":"b","value":"2","lease":5}}],"failure":[{"range":{"key":"a"}}]}},"outcome":"ok","header":{"cluster_id":9,"member_id":1,"revision":3,"raft_term":2},"result":{"txn":{"succeeded":true,"responses":[{"put":{}}]}},"final":true}
 {"fault":{"at":3200,"action":"crash","target":"n1"}}
 {"heal":{"at":3300}}
+{"heal":{"at":3300,"action":"partition","target":"n1","bit":17}}
 {"outage":{"from":3200,"to":3300}}
 {"break":{"kind":"force-new-cluster","revision":3,"at":3250}}
 {"hash":{"member":"n1","revision":3,"compact_revision":0,"hash":77,"at":3400}}
 {"raft":{"member":"n1","term":2,"role":"leader"}}
 {"raft":{"member":"n1","term":2,"index":8,"digest":"ab"}}
+{"raft":{"member":"n1","term":2,"index":9,"digest":"ab","state":"cd","at":3300}}
+{"hint":{"at":3300,"member":"n1","term":2,"index":9,"op":4}}
+{"hint":{"index":10,"op":2}}
+{"life":{"at":3300,"member":"n1","incarnation":2}}
+{"member_view":{"at":3400,"member":"n1","cluster_id":9,"members":[1,2,3],"compact_revision":2,"revision":3}}
 {"watch":{"at":3500,"client":9,"watch_id":0,"revision":3,"events":[{"type":"delete","kv":{"key":"a","value":"","mod_revision":3}}]}}
 {"panic":{"member":"n1","message":"tocommit out of range","at":1}}
 {"liveness":{"stuck":"no leader","at":2}}
@@ -28,7 +34,7 @@ fn read_text(text: &[u8]) -> Result<RunHistory, String> {
 #[test]
 fn what_is_written_is_read_back() {
     let history = read_text(GOOD.as_bytes()).unwrap();
-    assert_eq!((history.operations.len(), history.events.len()), (4, 12));
+    assert_eq!((history.operations.len(), history.events.len()), (4, 18));
     assert_eq!(history.breaks().next().unwrap().revision, Revision(3));
     assert_eq!(history.operations[2].fact(), Some(ErrorKind::FutureRevision));
     let mut writer = HistoryWriter::new(Vec::new());
@@ -75,16 +81,20 @@ fn bad_files_are_refused_with_their_place() {
         (format!("{put}\n\n[]\n"), "h.jsonl:3: column 1: expected an operation"),
         (format!("{put}\n{long}\n"), "h.jsonl:2: the line is longer than 4096 bytes"),
         (
-            lines[8].replace("\"revision\":3", "\"revision\":0") + "\n",
+            lines[9].replace("\"revision\":3", "\"revision\":0") + "\n",
             "h.jsonl:1: a break keeps revision 0: expected 1 or more",
         ),
         (
-            format!("{}\n{}\n", lines[8], lines[8]),
+            format!("{}\n{}\n", lines[9], lines[9]),
             "h.jsonl:2: a break at 3250 follows one at 3250: expected them in the order of time",
         ),
         (
             "{\"raft\":{\"member\":\"n1\",\"term\":1}}\n".to_owned(),
-            "a raft line has either `role`, or `index` and `digest`",
+            "a raft line has either `role`, or `index` and `digest` and perhaps `state`",
+        ),
+        (
+            "{\"hint\":{\"index\":1,\"op\":2,\"trust\":true}}\n".to_owned(),
+            "unknown field `trust`, expected one of `at`, `member`, `term`, `index`, `op`",
         ),
     ];
     for (text, expected) in cases {

@@ -9,6 +9,7 @@
 //! {"meta":{"format":1,"scenario":"majority-loss","seed":7}}
 //! {"id":1,"client":3,"endpoint":"n1","call":1000,"return":2500,"op":{"put":{"key":"a","value":"1"}},"outcome":"ok","header":{"cluster_id":9,"member_id":1,"revision":2,"raft_term":2},"result":{"put":{}}}
 //! {"fault":{"at":3000,"action":"crash","target":"n1"}}
+//! {"hint":{"member":"n1","term":2,"index":8,"op":1}}
 //! {"end":{"at":9000}}
 //! ```
 //!
@@ -28,8 +29,8 @@ pub mod response;
 
 pub use bytes::Bytes;
 pub use event::{
-    Applied, Break, BreakKind, End, Event, Expectations, Fault, HashLine, Heal, Liveness, Meta, Outage,
-    Panicked, RaftLine, RoleChange, WatchEvent, WatchEventKind, WatchLine,
+    Applied, Break, BreakKind, End, Event, Expectations, Fault, HashLine, Heal, Hint, Life, Liveness,
+    MemberView, Meta, Outage, Panicked, RaftLine, RoleChange, WatchEvent, WatchEventKind, WatchLine,
 };
 pub use jsonl::{HistoryWriter, RunHistory};
 pub use lines::{ReadError, ReadLimits, ReadProblem};
