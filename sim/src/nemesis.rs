@@ -359,7 +359,12 @@ impl Nemesis {
             *to = at;
         }
         let action = fault.injection.action().name().to_owned();
-        self.recorder.event(h::Event::Heal(h::Heal { at, action, target: names.join(","), bit: None }));
+        self.recorder.event(h::Event::Heal(h::Heal {
+            at,
+            action,
+            target: names.join(","),
+            ..h::Heal::default()
+        }));
     }
 
     /// Ends the faults in force that `which` names.

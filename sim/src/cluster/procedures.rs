@@ -141,6 +141,7 @@ impl Cluster {
             revision: h::Revision(revision.clamp(saved.before, saved.after)),
             at,
             cluster_id: Some(cluster_id),
+            continues: None,
         }));
         inner.world.sleep(pause).await;
         drop(in_hand);
@@ -223,6 +224,7 @@ impl Cluster {
             revision: h::Revision(revision.max(shown)),
             at,
             cluster_id: None,
+            continues: None,
         }));
         inner.world.heal_partition(&[member.node], &clients);
         if settings.rejoin {

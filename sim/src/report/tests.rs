@@ -61,6 +61,7 @@ fn history() -> RunHistory {
             revision: Revision(41),
             at: 3_500 * MS,
             cluster_id: None,
+            continues: None,
         }),
         Event::Heal(Heal { at: 4_000 * MS, ..Heal::default() }),
         Event::End(End { at: 5_000 * MS }),

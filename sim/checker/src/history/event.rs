@@ -117,6 +117,9 @@ pub struct Heal {
     /// What had been hit.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub target: String,
+    /// How it ended, for people, where that is not plain: "given up: superseded by a restore".
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
     /// How many times the fault did anything: messages swallowed, sectors lost, operations delayed. None where the
     /// harness does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,7 +138,8 @@ pub struct Outage {
 }
 
 /// Acknowledged data is gone by right: from here on the store is what the creators up to `revision` made, and
-/// revisions from `revision` + 1 are made anew.
+/// revisions from `revision` + 1 are made anew. Breaks form a tree: a snapshot that was saved before an earlier break
+/// brings back the line of events that this break had cut off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Break {
@@ -149,6 +153,10 @@ pub struct Break {
     /// that was open at `at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<u64>,
+    /// An instant of the era that the new one continues: when the restored snapshot was saved. None for the era just
+    /// before the break.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<u64>,
 }
 
 /// Why acknowledged data is gone by right.
@@ -240,7 +248,9 @@ impl TryFrom<RaftFields> for RaftLine {
     fn try_from(fields: RaftFields) -> Result<Self, Self::Error> {
         let RaftFields { member, term, role, index, digest, state, at } = fields;
         match (role, index, digest) {
-            (Some(role), None, None) if state.is_empty() => Ok(RaftLine::Role(RoleChange { member, term, role, at })),
+            (Some(role), None, None) if state.is_empty() => {
+                Ok(RaftLine::Role(RoleChange { member, term, role, at }))
+            }
             (None, Some(index), Some(digest)) => {
                 Ok(RaftLine::Applied(Applied { member, index, term, digest, state, at }))
             }

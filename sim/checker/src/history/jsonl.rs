@@ -180,6 +180,12 @@ fn check_event(event: &Event, before: &RunHistory) -> Result<(), String> {
     if line.revision.0 < 1 {
         return Err(format!("a break keeps revision {}: expected 1 or more", line.revision));
     }
+    if let Some(instant) = line.continues.filter(|instant| *instant >= line.at) {
+        return Err(format!(
+            "a break at {} continues what was at {instant}: expected an instant before it",
+            line.at
+        ));
+    }
     match before.breaks().last() {
         Some(last) if last.at >= line.at => Err(format!(
             "a break at {} follows one at {}: expected them in the order of time",

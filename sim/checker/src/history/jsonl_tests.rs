@@ -10,9 +10,10 @@ const GOOD: &str = r#"{"meta":{"format":1,"scenario":"majority-loss","seed":7,"e
 {"id":4,"client":3,"endpoint":"n1","call":3000,"return":3100,"op":{"txn":{"compares":[{"key":"a","result":"equal","target":{"mod":2}}],"success":[{"put":{"key":"b","value":"2","lease":5}}],"failure":[{"range":{"key":"a"}}]}},"outcome":"ok","header":{"cluster_id":9,"member_id":1,"revision":3,"raft_term":2},"result":{"txn":{"succeeded":true,"responses":[{"put":{}}]}},"final":true}
 {"fault":{"at":3200,"action":"crash","target":"n1"}}
 {"heal":{"at":3300}}
-{"heal":{"at":3300,"action":"partition","target":"n1","bit":17}}
+{"heal":{"at":3300,"action":"partition","target":"n1","detail":"superseded","bit":17}}
 {"outage":{"from":3200,"to":3300}}
 {"break":{"kind":"force-new-cluster","revision":3,"at":3250}}
+{"break":{"kind":"restore","revision":3,"at":3260,"cluster_id":10,"continues":3240}}
 {"hash":{"member":"n1","revision":3,"compact_revision":0,"hash":77,"at":3400}}
 {"raft":{"member":"n1","term":2,"role":"leader"}}
 {"raft":{"member":"n1","term":2,"index":8,"digest":"ab"}}
@@ -34,7 +35,7 @@ fn read_text(text: &[u8]) -> Result<RunHistory, String> {
 #[test]
 fn what_is_written_is_read_back() {
     let history = read_text(GOOD.as_bytes()).unwrap();
-    assert_eq!((history.operations.len(), history.events.len()), (4, 18));
+    assert_eq!((history.operations.len(), history.events.len()), (4, 19));
     assert_eq!(history.breaks().next().unwrap().revision, Revision(3));
     assert_eq!(history.operations[2].fact(), Some(ErrorKind::FutureRevision));
     let mut writer = HistoryWriter::new(Vec::new());
@@ -87,6 +88,10 @@ fn bad_files_are_refused_with_their_place() {
         (
             format!("{}\n{}\n", lines[9], lines[9]),
             "h.jsonl:2: a break at 3250 follows one at 3250: expected them in the order of time",
+        ),
+        (
+            lines[10].replace("3240", "3261") + "\n",
+            "h.jsonl:1: a break at 3260 continues what was at 3261: expected an instant before it",
         ),
         (
             "{\"raft\":{\"member\":\"n1\",\"term\":1}}\n".to_owned(),

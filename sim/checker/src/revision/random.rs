@@ -303,7 +303,13 @@ impl World {
         };
         self.cluster_id = cluster_id.unwrap_or(self.cluster_id);
         let revision = Revision(self.store.revision());
-        self.events.push(Event::Break(Break { kind, revision, at: tick * TICK + TICK / 2, cluster_id }));
+        self.events.push(Event::Break(Break {
+            kind,
+            revision,
+            at: tick * TICK + TICK / 2,
+            cluster_id,
+            continues: None,
+        }));
     }
 
     fn act(&mut self, chance: &mut Chance, shape: &Shape, planned: Planned, operation: &mut Operation) {
