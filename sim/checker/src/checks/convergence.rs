@@ -1,21 +1,41 @@
-//! Convergence: members that have applied the same revisions hold the same keys.
+//! Convergence: members that have applied the same revisions hold the same keys, and at the end all agree.
 //!
 //! `HashKV` hashes all versions between the compacted revision and the asked one, so that any two hashes taken at the
-//! same two revisions, by whomever and whenever within one cluster's life, must be equal. And after the last heal the
-//! members' last hashes must be of the same revision, or some member has not caught up.
+//! same two revisions, by whomever and whenever within one era, must be equal. After the last heal the members' last
+//! hashes must be of the same revision, or some member has not caught up. And what the members in service say at the
+//! end of their cluster (its id, its members, what is compacted) must be the same.
+//!
+//! A restore makes a new cluster, with an id of its own: otherwise members of the old one could join it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Failure;
 use super::era::Eras;
-use crate::history::{Event, HashLine, Revision, RunHistory};
+use crate::history::{BreakKind, Event, HashLine, MemberView, Op, Revision, RunHistory};
 
 const SAME: &str = "convergence: members hold the same keys at the same revision";
 const CAUGHT_UP: &str = "convergence: every member catches up after the faults";
+const CLUSTER: &str = "convergence: members agree on the cluster's id";
+const MEMBERS: &str = "convergence: members agree on who the members are";
+const COMPACTED: &str = "convergence: members agree on what is compacted";
+const NEW_ID: &str = "a restored cluster has an id of its own";
+
+pub(super) const GUARANTEES: [&str; 6] = [SAME, CAUGHT_UP, CLUSTER, MEMBERS, COMPACTED, NEW_ID];
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let eras = Eras::of(history);
-    let hashes: Vec<&HashLine> = history.events.iter().filter_map(hash).collect();
+    let mut failures = hashes(history, &eras);
+    failures.extend(views(history, &eras));
+    failures.extend(restored_ids(history, &eras));
+    failures
+}
+
+fn hashes(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
+    let lines = history.events.iter().filter_map(|event| match event {
+        Event::Hash(line) if !eras.is_outdated(&line.member, line.at) => Some(line),
+        _ => None,
+    });
+    let hashes: Vec<&HashLine> = lines.collect();
     let mut failures = Vec::new();
     let mut known: BTreeMap<(usize, Revision, Revision), &HashLine> = BTreeMap::new();
     for line in &hashes {
@@ -59,9 +79,75 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     failures
 }
 
-fn hash(event: &Event) -> Option<&HashLine> {
-    match event {
-        Event::Hash(line) => Some(line),
-        _ => None,
+/// What each member said last, in the last era, against what the first of them said.
+fn views(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
+    let mut last: BTreeMap<&str, &MemberView> = BTreeMap::new();
+    for event in &history.events {
+        if let Event::MemberView(view) = event
+            && eras.at(view.at) == eras.last()
+            && !eras.is_outdated(&view.member, view.at)
+            && last.get(view.member.as_str()).is_none_or(|known| known.at <= view.at)
+        {
+            last.insert(&view.member, view);
+        }
     }
+    let mut failures = Vec::new();
+    let Some(first) = last.values().next().copied() else { return failures };
+    for &view in last.values().skip(1) {
+        let mut differs = |guarantee, what: &str, one: String, other: String| {
+            let message =
+                format!("at the end {} says {what} {one}, and {} says {other}", first.member, view.member);
+            failures.push(Failure::new("convergence", guarantee, message));
+        };
+        if view.cluster_id != first.cluster_id {
+            let id = |view: &MemberView| format!("{:x}", view.cluster_id);
+            differs(CLUSTER, "that the cluster's id is", id(first), id(view));
+        }
+        if view.members != first.members {
+            let ids = |view: &MemberView| format!("{:x?}", view.members);
+            differs(MEMBERS, "that the members are", ids(first), ids(view));
+        }
+        if view.compact_revision != first.compact_revision {
+            let revision = |view: &MemberView| view.compact_revision.to_string();
+            differs(COMPACTED, "that it has compacted to revision", revision(first), revision(view));
+        }
+    }
+    failures
+}
+
+/// Restores after which the cluster's id is one that was there before.
+fn restored_ids(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
+    // The cluster's ids of each era, as answers and members tell them. A serializable read may still be answered by a
+    // member that was left over.
+    let mut ids: Vec<BTreeSet<u64>> = vec![BTreeSet::new(); eras.last() + 1];
+    for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
+        let serializable = matches!(&operation.op, Op::Range(range) if range.serializable);
+        if let (Some(era), Some(header)) = (eras.of_operation(operation), operation.header)
+            && header.cluster_id != 0
+            && !serializable
+        {
+            ids[era].insert(header.cluster_id);
+        }
+    }
+    for event in &history.events {
+        if let Event::MemberView(view) = event
+            && !eras.is_outdated(&view.member, view.at)
+        {
+            ids[eras.at(view.at)].insert(view.cluster_id);
+        }
+    }
+    let mut failures = Vec::new();
+    for (number, line) in eras.breaks().iter().enumerate() {
+        let before: BTreeSet<u64> = ids[..=number].iter().flatten().copied().collect();
+        if let Some(id) = ids[number + 1].intersection(&before).next()
+            && line.kind == BreakKind::Restore
+        {
+            let message = format!(
+                "after the restore at {:.3}s the cluster's id is {id:x}, as it was before",
+                line.at as f64 / 1e9
+            );
+            failures.push(Failure::new("convergence", NEW_ID, message));
+        }
+    }
+    failures
 }

@@ -26,6 +26,8 @@ use crate::history::{
 const GUARANTEE: &str = "durability: an acknowledged write is never lost";
 const MAJORITY: &str = "durability: a write is acknowledged only once a majority has it";
 
+pub(super) const GUARANTEES: [&str; 2] = [GUARANTEE, MAJORITY];
+
 /// The newest acknowledged change of a key.
 struct Change<'a> {
     revision: Revision,

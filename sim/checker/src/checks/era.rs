@@ -1,20 +1,42 @@
 //! The spans between breaks, for checkers that compare what belongs to one cluster's life.
+//!
+//! A break ends an era and begins another. Eras form a tree: a restored snapshot continues the era in which it was saved
+//! ([`Break::continues`]), up to the break's revision. What was made in an era is kept to the end only where the last
+//! era's line leads through it.
+//!
+//! An event at the very instant of a break belongs to the era before it: the new cluster starts later.
 
-use crate::history::{Break, Operation, Revision, RunHistory};
+use std::collections::BTreeMap;
 
-/// The breaks of a history, in order.
+use crate::history::{Break, Event, Operation, Revision, RunHistory};
+
+/// The eras of a history, in the order of time, and the lives of the members whose disks are from an earlier one.
 pub(super) struct Eras<'a> {
     breaks: Vec<&'a Break>,
+    /// By member, when each of its lives began and whether its disk was outdated, in the order of time.
+    lives: BTreeMap<&'a str, Vec<(u64, bool)>>,
 }
 
 impl<'a> Eras<'a> {
     pub(super) fn of(history: &'a RunHistory) -> Self {
-        Eras { breaks: history.breaks().collect() }
+        let mut lives: BTreeMap<&str, Vec<(u64, bool)>> = BTreeMap::new();
+        for event in &history.events {
+            if let Event::Life(life) = event {
+                lives.entry(&life.member).or_default().push((life.at, life.outdated));
+            }
+        }
+        lives.values_mut().for_each(|lives| lives.sort_unstable());
+        Eras { breaks: history.breaks().collect(), lives }
+    }
+
+    /// The breaks, in the order of time: break n ends era n.
+    pub(super) fn breaks(&self) -> &[&'a Break] {
+        &self.breaks
     }
 
     /// The era of an instant.
-    pub(super) fn at(&self, at: u64) -> usize {
-        self.breaks.iter().filter(|line| line.at <= at).count()
+    pub(super) fn at(&self, instant: u64) -> usize {
+        self.breaks.iter().filter(|line| line.at < instant).count()
     }
 
     /// The last era.
@@ -28,8 +50,26 @@ impl<'a> Eras<'a> {
         (from == to).then_some(from)
     }
 
-    /// Whether what an era made at a revision is kept to the end.
+    /// Whether what an era made at a revision is on the line of events that the last era continues.
     pub(super) fn keeps(&self, era: usize, revision: Revision) -> bool {
-        self.breaks[era..].iter().all(|line| revision <= line.revision)
+        let mut at = self.last();
+        // An era's own revisions are those above the one that it began with.
+        while at > 0 && revision <= self.breaks[at - 1].revision {
+            let line = self.breaks[at - 1];
+            at = line.continues.map_or(at - 1, |instant| self.at(instant).min(at - 1));
+        }
+        at == era
+    }
+
+    /// Which of its lives a member was in, counted from 0; none where the history tells nothing of its lives.
+    pub(super) fn life_of(&self, member: &str, instant: u64) -> Option<usize> {
+        let lives = self.lives.get(member)?;
+        Some(lives.iter().filter(|(begin, _)| *begin <= instant).count())
+    }
+
+    /// Whether the member's disk was, at that instant, from before a break that made another cluster.
+    pub(super) fn is_outdated(&self, member: &str, instant: u64) -> bool {
+        let lives = self.lives.get(member).map_or(&[][..], Vec::as_slice);
+        lives.iter().rev().find(|(begin, _)| *begin <= instant).is_some_and(|(_, outdated)| *outdated)
     }
 }

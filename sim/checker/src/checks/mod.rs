@@ -7,6 +7,7 @@
 mod convergence;
 mod durability;
 mod era;
+mod lives;
 mod raft;
 mod rest;
 
@@ -16,12 +17,13 @@ mod tests;
 use serde::Serialize;
 
 use crate::history::{OpId, RunHistory};
-use crate::revision::{self, Budgets, Dialect, Violation};
+use crate::revision::{self, Budgets, Dialect, Rule, Violation};
 
 /// A broken guarantee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// Which checker found it: `linearizability`, `durability`, `convergence`, `raft`, `liveness`, `vacuous`, `panic`.
+    /// Which checker found it: `linearizability`, `durability`, `monotonic-reads`, `convergence`, `raft`, `liveness`,
+    /// `vacuous`, `panic`.
     pub checker: &'static str,
     /// What was promised.
     pub guarantee: String,
@@ -77,6 +79,27 @@ impl Judgement {
     }
 }
 
+/// Every guarantee that a checker may find broken, with the checker's name: the words of [`Failure::guarantee`].
+pub fn guarantees() -> Vec<(&'static str, String)> {
+    let named = |checker: &'static str, guarantees: &[&str]| {
+        guarantees.iter().map(|guarantee| (checker, (*guarantee).to_owned())).collect::<Vec<_>>()
+    };
+    let mut all: Vec<(&str, String)> =
+        Rule::ALL.iter().map(|rule| ("linearizability", linearizability_without(*rule))).collect();
+    all.extend(named("durability", &durability::GUARANTEES));
+    all.extend(named("monotonic-reads", &lives::GUARANTEES));
+    all.extend(named("convergence", &convergence::GUARANTEES));
+    all.extend(named("raft", &raft::GUARANTEES));
+    all.extend(named("liveness", &[rest::RECOVERS]));
+    all.extend(named("panic", &[rest::NO_PANIC]));
+    all.extend(named("vacuous", &[rest::SHOWS, rest::BITES]));
+    all
+}
+
+fn linearizability_without(rule: Rule) -> String {
+    format!("strict serializability of all keys: no {rule}")
+}
+
 /// Judges a run's history by every checker.
 pub fn judge_run(history: &RunHistory, budgets: &Budgets) -> Verdict {
     examine_run(history, budgets).verdict()
@@ -89,7 +112,7 @@ pub fn examine_run(history: &RunHistory, budgets: &Budgets) -> Judgement {
     match revision::check(history, Dialect::Etcd, budgets) {
         revision::Verdict::Valid(valid) => judgement.expected_losses = valid.expected_losses,
         revision::Verdict::Invalid(violation) => {
-            let guarantee = format!("strict serializability of all keys: no {}", violation.rule);
+            let guarantee = linearizability_without(violation.rule);
             let failure = Failure::new("linearizability", &guarantee, violation.message.clone());
             judgement.failures.push(failure.blaming(violation.blamed.iter().copied()));
             judgement.violation = Some(*violation);
@@ -106,6 +129,7 @@ pub fn examine_run(history: &RunHistory, budgets: &Budgets) -> Judgement {
     }
     let failures = &mut judgement.failures;
     failures.extend(durability::check(history));
+    failures.extend(lives::check(history));
     failures.extend(convergence::check(history));
     failures.extend(raft::check(history));
     failures.extend(rest::liveness(history));

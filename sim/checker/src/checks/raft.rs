@@ -1,9 +1,14 @@
 //! Raft's invariants, from the milestones that members reported (Ongaro and Ousterhout 2014, figure 3).
 //!
-//! **Election safety**: one leader a term. **State-machine safety**: no two members apply different entries at one
-//! index. **Log matching**: an index and a term name one entry. **Leader completeness**, as far as it shows: terms
-//! never fall as indexes rise, since a later leader holds every committed entry and appends only after them.
-//! Each is judged within one cluster's life: after a break, terms and indexes may be used anew.
+//! - **Election safety**: one leader a term.
+//! - **Log matching**: an index and a term name one entry.
+//! - **State-machine safety**: no two members apply different entries at one index, and having applied it they are in
+//!   the same state and gave the same reply. The members report a digest of state and reply for the latter.
+//! - **Leader completeness**, as far as it shows: terms never fall as indexes rise, since a later leader holds every
+//!   committed entry and appends only after them.
+//!
+//! Each is judged within one era: after a break, terms and indexes may be used anew. What a member reports whose disk is
+//! from before a break belongs to no era.
 
 use std::collections::BTreeMap;
 
@@ -11,52 +16,68 @@ use super::Failure;
 use super::era::Eras;
 use crate::history::{Applied, Event, RaftLine, RunHistory};
 
+const ELECTION: &str = "election safety: at most one leader a term";
+const MATCHING: &str = "log matching: an index and a term name one entry";
+const ENTRY: &str = "state-machine safety: all members apply the same entry at an index";
+const STATE: &str = "state-machine safety: the same state and replies at an index";
+const COMPLETENESS: &str = "leader completeness: a leader has every entry that was committed before its term";
+
+pub(super) const GUARANTEES: [&str; 5] = [ELECTION, MATCHING, ENTRY, STATE, COMPLETENESS];
+
+/// The first lines of an index in an era that told each thing.
+struct Known<'a> {
+    entry: &'a Applied,
+    state: Option<&'a Applied>,
+    /// Whether a difference was reported already: one is enough for an index.
+    told: bool,
+}
+
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let eras = Eras::of(history);
     let mut failures = Vec::new();
+    let mut fail = |guarantee, message| failures.push(Failure::new("raft", guarantee, message));
     let mut leaders: BTreeMap<(usize, u64), &str> = BTreeMap::new();
-    let mut applied: BTreeMap<(usize, u64), &Applied> = BTreeMap::new();
+    let mut applied: BTreeMap<(usize, u64), Known<'_>> = BTreeMap::new();
     let lines = history.events.iter().filter_map(|event| match event {
         Event::Raft(line) => Some(line),
         _ => None,
     });
     for line in lines {
+        let (member, at) = match line {
+            RaftLine::Role(role) => (&role.member, role.at),
+            RaftLine::Applied(entry) => (&entry.member, entry.at),
+        };
+        if eras.is_outdated(member, at) {
+            continue;
+        }
+        let era = eras.at(at);
         match line {
             RaftLine::Role(role) if role.role == "leader" => {
-                let leader = leaders.entry((eras.at(role.at), role.term)).or_insert(&role.member);
+                let leader = leaders.entry((era, role.term)).or_insert(&role.member);
                 if *leader != role.member {
-                    let message =
-                        format!("{leader} and {} were both leader in term {}", role.member, role.term);
-                    failures.push(Failure::new(
-                        "raft",
-                        "election safety: at most one leader a term",
-                        message,
-                    ));
+                    let (member, term) = (&role.member, role.term);
+                    fail(ELECTION, format!("{leader} and {member} were both leader in term {term}"));
                 }
             }
             RaftLine::Role(_) => {}
             RaftLine::Applied(entry) => {
-                let known = *applied.entry((eras.at(entry.at), entry.index)).or_insert(entry);
-                if known.term == entry.term && known.digest != entry.digest {
-                    let message = format!(
-                        "{} and {} applied different entries of term {} at index {}",
-                        known.member, entry.member, entry.term, entry.index
-                    );
-                    let guarantee = "log matching: an index and a term name one entry";
-                    failures.push(Failure::new("raft", guarantee, message));
-                } else if known.term != entry.term {
-                    let message = format!(
-                        "at index {} {} applied an entry of term {}, and {} one of term {}",
-                        entry.index, known.member, known.term, entry.member, entry.term
-                    );
-                    let guarantee = "state-machine safety: all members apply the same entry at an index";
-                    failures.push(Failure::new("raft", guarantee, message));
+                let new = || Known { entry, state: None, told: false };
+                let known = applied.entry((era, entry.index)).or_insert_with(new);
+                if let Some((guarantee, message)) = known.differs(entry)
+                    && !known.told
+                {
+                    known.told = true;
+                    fail(guarantee, message);
+                }
+                if known.state.is_none() && !entry.state.is_empty() {
+                    known.state = Some(entry);
                 }
             }
         }
     }
     let mut before: Option<(usize, &Applied)> = None;
-    for (&(era, _), &entry) in &applied {
+    for (&(era, _), known) in &applied {
+        let entry = known.entry;
         if let Some((known_era, known)) = before
             && known_era == era
             && known.term > entry.term
@@ -65,11 +86,36 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
                 "the entry at index {} is of term {}, and the one at index {} of the earlier term {}",
                 known.index, known.term, entry.index, entry.term
             );
-            let guarantee =
-                "leader completeness: a leader has every entry that was committed before its term";
-            failures.push(Failure::new("raft", guarantee, message));
+            fail(COMPLETENESS, message);
         }
         before = Some((era, entry));
     }
     failures
+}
+
+impl Known<'_> {
+    fn differs(&self, entry: &Applied) -> Option<(&'static str, String)> {
+        let (first, index) = (self.entry, entry.index);
+        if first.term != entry.term {
+            let message = format!(
+                "at index {index} {} applied an entry of term {}, and {} one of term {}",
+                first.member, first.term, entry.member, entry.term
+            );
+            return Some((ENTRY, message));
+        }
+        if first.digest != entry.digest {
+            let message = format!(
+                "{} and {} applied different entries of term {} at index {index}",
+                first.member, entry.member, entry.term
+            );
+            return Some((MATCHING, message));
+        }
+        let state = self.state.filter(|state| !entry.state.is_empty() && state.state != entry.state)?;
+        let message = format!(
+            "{} and {} applied the same entry of term {} at index {index}, and came to different states or replies: \
+             {} and {}",
+            state.member, entry.member, entry.term, state.state, entry.state
+        );
+        Some((STATE, message))
+    }
 }

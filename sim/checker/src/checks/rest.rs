@@ -3,15 +3,18 @@
 use super::Failure;
 use crate::history::{Event, Op, RunHistory};
 
+pub(super) const RECOVERS: &str = "liveness: the cluster recovers once the faults are over";
+pub(super) const NO_PANIC: &str = "no member's task panics";
+pub(super) const SHOWS: &str = "a run shows something";
+pub(super) const BITES: &str = "a fault does something";
+
 /// What was still stuck after the last heal, as the run noted it.
 pub(super) fn liveness(history: &RunHistory) -> Vec<Failure> {
     let stuck = history.events.iter().filter_map(|event| match event {
         Event::Liveness(line) => Some(line),
         _ => None,
     });
-    let failure = |message: String| {
-        Failure::new("liveness", "liveness: the cluster recovers once the faults are over", message)
-    };
+    let failure = |message: String| Failure::new("liveness", RECOVERS, message);
     stuck.map(|line| failure(line.stuck.clone())).collect()
 }
 
@@ -21,7 +24,7 @@ pub(super) fn panics(history: &RunHistory) -> Vec<Failure> {
         Event::Panic(line) => Some(line),
         _ => None,
     });
-    let failure = |message: String| Failure::new("panic", "no member's task panics", message);
+    let failure = |message: String| Failure::new("panic", NO_PANIC, message);
     panics.map(|line| failure(format!("{} panicked: {}", line.member, line.message))).collect()
 }
 
@@ -33,7 +36,7 @@ pub(super) fn vacuous(history: &RunHistory) -> Vec<Failure> {
     let mut demand = |what: &str, wanted: u64, count: usize| {
         if (count as u64) < wanted {
             let message = format!("{count} {what}, and at least {wanted} were wanted");
-            failures.push(Failure::new("vacuous", "a run shows something", message));
+            failures.push(Failure::new("vacuous", SHOWS, message));
         }
     };
     let first_fault = history.events.iter().filter_map(|event| match event {
@@ -72,5 +75,24 @@ pub(super) fn vacuous(history: &RunHistory) -> Vec<Failure> {
         writes && in_outage(operation.call)
     });
     demand("writes were attempted while no majority was up", expect.min_writes_during_outage, writes.count());
+    failures.extend(expect.must_bite.iter().filter_map(|action| toothless(history, action)));
     failures
+}
+
+/// A fault that must have done something and did not, all faults of its action together.
+fn toothless(history: &RunHistory, action: &str) -> Option<Failure> {
+    let struck = |event: &&Event| matches!(event, Event::Fault(fault) if fault.action == action);
+    let bites = history.events.iter().map(|event| match event {
+        Event::Heal(heal) if heal.action == action => heal.bit.unwrap_or(0),
+        _ => 0,
+    });
+    if bites.sum::<u64>() > 0 {
+        return None;
+    }
+    let message = match history.events.iter().filter(struck).count() {
+        0 => format!("there was no {action}, and the run was to show what it does"),
+        1 => format!("the one {action} did nothing at all, and was to do something"),
+        n => format!("{n} times {action} did nothing at all, and was to do something"),
+    };
+    Some(Failure::new("vacuous", BITES, message))
 }

@@ -1,27 +1,40 @@
 //! Each checker on a run that is sound, and on the same run with one thing spoilt.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::history::{ReadLimits, jsonl};
 
-const SOUND: &str = r#"{"meta":{"format":1,"scenario":"s","seed":1,"expect":{"min_operations_before_faults":2,"min_operations_after_heal":1,"min_writes_during_outage":1}}}
+const SOUND: &str = r#"{"meta":{"format":1,"scenario":"s","seed":1,"expect":{"min_operations_before_faults":2,"min_operations_after_heal":1,"min_writes_during_outage":1,"must_bite":["partition"]}}}
 {"id":1,"client":1,"call":10,"return":20,"op":{"put":{"key":"a","value":"1"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":2,"raft_term":2},"result":{"put":{}}}
 {"id":2,"client":1,"call":30,"return":40,"op":{"put":{"key":"b","value":"2"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":3,"raft_term":2},"result":{"put":{}}}
 {"fault":{"at":100,"action":"crash"}}
+{"fault":{"at":120,"action":"partition","target":"n1"}}
 {"id":3,"client":1,"call":110,"return":150,"op":{"put":{"key":"b","value":"3"}},"outcome":"info"}
 {"outage":{"from":100,"to":200}}
 {"id":4,"client":2,"call":60,"return":70,"op":{"delete_range":{"key":"a"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":4,"raft_term":2},"result":{"delete_range":{"deleted":1}}}
+{"heal":{"at":190,"action":"partition","bit":4}}
 {"heal":{"at":200}}
+{"member_view":{"at":340,"member":"n1","cluster_id":1,"members":[1,2],"compact_revision":0,"revision":5}}
+{"member_view":{"at":341,"member":"n2","cluster_id":1,"members":[1,2],"compact_revision":0,"revision":5}}
 {"id":5,"client":1,"call":210,"return":220,"op":{"put":{"key":"c","value":"4"}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"put":{}}}
 {"id":6,"client":1,"call":300,"return":320,"op":{"range":{"key":"a","range_end":"z"}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"range":{"kvs":[{"key":"b","value":"2","create_revision":3,"mod_revision":3,"version":1},{"key":"c","value":"4","create_revision":5,"mod_revision":5,"version":1}],"count":2}},"final":true}
 {"hash":{"member":"n1","revision":5,"compact_revision":0,"hash":7,"at":330}}
 {"hash":{"member":"n2","revision":5,"compact_revision":0,"hash":7,"at":331}}
 {"raft":{"member":"n1","term":2,"role":"leader","at":5}}
 {"raft":{"member":"n2","term":3,"role":"leader","at":205}}
-{"raft":{"member":"n1","term":2,"index":3,"digest":"aa","at":15}}
-{"raft":{"member":"n2","term":2,"index":3,"digest":"aa","at":16}}
+{"raft":{"member":"n1","term":2,"index":3,"digest":"aa","state":"s3","at":15}}
+{"raft":{"member":"n2","term":2,"index":3,"digest":"aa","state":"s3","at":16}}
 {"raft":{"member":"n2","term":3,"index":4,"digest":"bb","at":215}}
 {"end":{"at":400}}
 "#;
+
+/// Two reads of one member, the second of them old, and lives that explain it.
+const LIVES: &str = r#"{"life":{"at":5,"member":"n1","incarnation":1}}
+{"id":7,"client":7,"endpoint":"n1","call":230,"return":240,"op":{"range":{"key":"c"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":5,"raft_term":3},"result":{"range":{"kvs":[{"key":"c","value":"4","create_revision":5,"mod_revision":5,"version":1}],"count":1}}}
+{"id":8,"client":7,"endpoint":"n1","call":250,"return":260,"op":{"range":{"key":"c","serializable":true}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":4,"raft_term":3},"result":{"range":{}}}
+{"life":{"at":245,"member":"n1","incarnation":2}}
+{"end""#;
 
 fn judge(text: &str) -> Verdict {
     let history = jsonl::read(text.as_bytes(), "h", &ReadLimits::default()).unwrap();
@@ -32,6 +45,7 @@ fn judge(text: &str) -> Verdict {
 #[test]
 fn a_sound_run_is_valid() {
     assert_eq!(judge(SOUND), Verdict::Valid);
+    assert_eq!(judge(&SOUND.replace("{\"end\"", LIVES)), Verdict::Valid);
 }
 
 #[test]
@@ -72,17 +86,56 @@ fn each_checker_finds_its_own() {
         ),
         ("\"term\":3,\"role\"", "\"term\":2,\"role\"", "raft", "n1 and n2 were both leader in term 2"),
         (
-            "\"index\":3,\"digest\":\"aa\",\"at\":16",
-            "\"index\":3,\"digest\":\"ab\",\"at\":16",
+            "\"digest\":\"aa\",\"state\":\"s3\",\"at\":16",
+            "\"digest\":\"ab\",\"state\":\"s3\",\"at\":16",
             "raft",
             "different entries of term 2 at index 3",
         ),
         (
-            "\"term\":2,\"index\":3,\"digest\":\"aa\",\"at\":16",
-            "\"term\":1,\"index\":3,\"digest\":\"aa\",\"at\":16",
+            "\"term\":2,\"index\":3,\"digest\":\"aa\",\"state\":\"s3\",\"at\":16",
+            "\"term\":1,\"index\":3,\"digest\":\"aa\",\"state\":\"s3\",\"at\":16",
             "raft",
             "at index 3 n1 applied an entry of term 2, and n2 one of term 1",
         ),
+        (
+            "\"state\":\"s3\",\"at\":16",
+            "\"state\":\"s4\",\"at\":16",
+            "raft",
+            "n1 and n2 applied the same entry of term 2 at index 3, and came to different states or replies: s3 and s4",
+        ),
+        (
+            "{\"end\"",
+            &LIVES.replace("245", "265"),
+            "monotonic-reads",
+            "n1 answered client 7's range (operation 8) at revision 4, after it had answered client 7's range (operation \
+             7) at revision 5",
+        ),
+        (
+            "{\"at\":341,\"member\":\"n2\",\"cluster_id\":1",
+            "{\"at\":341,\"member\":\"n2\",\"cluster_id\":10",
+            "convergence",
+            "n1 says that the cluster's id is 1, and n2 says a",
+        ),
+        (
+            "\"members\":[1,2],\"compact",
+            "\"members\":[1,3],\"compact",
+            "convergence",
+            "n1 says that the members are [1, 3], and n2 says [1, 2]",
+        ),
+        (
+            "[1,2],\"compact_revision\":0",
+            "[1,2],\"compact_revision\":3",
+            "convergence",
+            "n1 says that it has compacted to revision 3, and n2 says 0",
+        ),
+        (
+            "{\"end\"",
+            "{\"break\":{\"kind\":\"restore\",\"revision\":5,\"at\":335}}\n{\"end\"",
+            "convergence",
+            "after the restore at 0.000s the cluster's id is 1, as it was before",
+        ),
+        ("\"bit\":4", "\"bit\":0", "vacuous", "the one partition did nothing at all"),
+        ("[\"partition\"]", "[\"pause\"]", "vacuous", "there was no pause"),
         ("\"term\":3,\"index\":4", "\"term\":1,\"index\":4", "raft", "of the earlier term 1"),
         (
             "{\"end\"",
@@ -120,6 +173,7 @@ fn each_checker_finds_its_own() {
             "both made revision 3",
         ),
     ];
+    let mut broken: BTreeSet<(&str, String)> = BTreeSet::new();
     for (from, to, checker, message) in cases {
         assert!(SOUND.contains(from), "{from}");
         let Verdict::Invalid(failures) = judge(&SOUND.replacen(from, to, 1)) else {
@@ -128,18 +182,26 @@ fn each_checker_finds_its_own() {
         let found =
             failures.iter().any(|failure| failure.checker == *checker && failure.message.contains(message));
         assert!(found, "{checker} should say {message:?}: {failures:#?}");
+        broken.extend(failures.into_iter().map(|failure| (failure.checker, failure.guarantee)));
     }
+    // Every guarantee is broken by one of them; `revision::mutation` has those of the linearizability checker.
+    let of_runs = guarantees().into_iter().filter(|(checker, _)| *checker != "linearizability");
+    let never: Vec<_> = of_runs.filter(|guarantee| !broken.contains(guarantee)).collect();
+    assert!(never.is_empty(), "no history breaks {never:?}");
+    let known: BTreeSet<_> = guarantees().into_iter().collect();
+    assert!(broken.is_subset(&known), "{broken:?}");
 }
 
 /// What a break takes by right is no loss; what it must keep is one.
 #[test]
 fn breaks_take_what_they_say_and_no_more() {
     let with = |revision: i64| {
-        let line = format!("{{\"break\":{{\"kind\":\"restore\",\"revision\":{revision},\"at\":205}}}}\n");
+        let line =
+            format!("{{\"break\":{{\"kind\":\"force-new-cluster\",\"revision\":{revision},\"at\":205}}}}\n");
         // After the break operation 5 makes the revision after it, and the final read shows that.
         let next = revision + 1;
         SOUND
-            .replace("{\"heal\"", &(line + "{\"heal\""))
+            .replace("{\"heal\":{\"at\":200", &(line + "{\"heal\":{\"at\":200"))
             .replace("\"revision\":5,\"raft_term\":3", &format!("\"revision\":{next},\"raft_term\":3"))
             .replace(
                 "\"create_revision\":5,\"mod_revision\":5",
@@ -174,4 +236,69 @@ fn breaks_take_what_they_say_and_no_more() {
     let checkers: Vec<&str> = failures.iter().map(|failure| failure.checker).collect();
     assert_eq!(checkers, ["linearizability", "durability"], "{failures:#?}");
     assert!(failures[0].message.starts_with("write lost below a break"), "{}", failures[0].message);
+}
+
+/// What an outdated disk tells is of another cluster, and so is what a member told before a break.
+#[test]
+fn what_another_cluster_did_breaks_no_guarantee() {
+    let other = r#"{"raft":{"member":"n3","term":2,"index":3,"digest":"zz","state":"s9","at":345}}
+{"raft":{"member":"n3","term":2,"role":"leader","at":345}}
+{"end""#;
+    let with = |line: &str| SOUND.replace("{\"end\"", &format!("{line}\n{other}"));
+    assert!(matches!(
+        judge(&with(r#"{"life":{"at":342,"member":"n3","incarnation":2}}"#)),
+        Verdict::Invalid(_)
+    ));
+    let outdated = r#"{"life":{"at":342,"member":"n3","incarnation":2,"outdated":true}}"#;
+    assert_eq!(judge(&with(outdated)), Verdict::Valid);
+    let forced = r#"{"break":{"kind":"force-new-cluster","revision":5,"at":342}}"#;
+    assert_eq!(judge(&with(forced)), Verdict::Valid);
+}
+
+/// A restored snapshot continues the line on which it was saved, and what an earlier break had taken of that is back.
+#[test]
+fn durability_follows_the_line_that_a_break_continues() {
+    let text = |continues: &str, shown: i64| {
+        let put = |id: u64, at: u64, revision: i64, key: &str| {
+            format!(
+                r#"{{"id":{id},"client":1,"call":{at},"return":{},"op":{{"put":{{"key":"{key}","value":"1"}}}},"outcome":"ok","header":{{"cluster_id":1,"member_id":1,"revision":{revision},"raft_term":2}},"result":{{"put":{{}}}}}}"#,
+                at + 1
+            )
+        };
+        let show = |key: &str, revision: i64| {
+            format!(
+                r#"{{"key":"{key}","value":"1","create_revision":{revision},"mod_revision":{revision},"version":1}}"#
+            )
+        };
+        let kvs: Vec<String> = [("a", 2), ("b", 3), ("c", 4)]
+            .iter()
+            .take(shown as usize - 1)
+            .map(|(k, r)| show(k, *r))
+            .collect();
+        [
+            put(1, 10, 2, "a"),
+            put(2, 20, 3, "b"),
+            put(3, 30, 4, "c"),
+            r#"{"break":{"kind":"force-new-cluster","revision":2,"at":40}}"#.to_owned(),
+            put(4, 50, 3, "d"),
+            put(5, 60, 4, "e"),
+            format!(r#"{{"break":{{"kind":"restore","revision":{shown},"at":70,"cluster_id":2{continues}}}}}"#),
+            format!(
+                r#"{{"id":6,"client":2,"call":80,"return":81,"op":{{"range":{{"key":"a","range_end":"z"}}}},"outcome":"ok","header":{{"cluster_id":2,"member_id":1,"revision":{shown},"raft_term":2}},"result":{{"range":{{"kvs":[{}],"count":{}}}}},"final":true}}"#,
+                kvs.join(","),
+                kvs.len()
+            ),
+        ]
+        .join("\n")
+            + "\n"
+    };
+    let of_first = r#","continues":35"#;
+    assert_eq!(judge(&text(of_first, 4)), Verdict::Valid);
+    assert_eq!(judge(&text(of_first, 3)), Verdict::Valid);
+    let history = jsonl::read(text(of_first, 3).as_bytes(), "h", &ReadLimits::default()).unwrap();
+    assert_eq!(examine_run(&history, &Budgets::default()).expected_losses, [OpId(3), OpId(4), OpId(5)]);
+    // By the line of the era before it, the same answer lacks what was acknowledged there, for both checkers.
+    let Verdict::Invalid(failures) = judge(&text("", 4)) else { panic!("the wrong line") };
+    let checkers: BTreeSet<&str> = failures.iter().map(|failure| failure.checker).collect();
+    assert_eq!(checkers, BTreeSet::from(["durability", "linearizability"]), "{failures:#?}");
 }

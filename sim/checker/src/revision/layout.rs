@@ -55,10 +55,24 @@ pub(super) enum Role {
 pub(super) struct Era {
     /// The revision that it began with.
     pub(super) base: i64,
+    /// The era whose line of events it continues, up to `base`; itself for the first. Mostly the one before it.
+    pub(super) parent: usize,
     pub(super) first: u32,
     pub(super) last: u32,
     pub(super) start: u64,
     pub(super) end: u64,
+}
+
+/// The era in which a revision was made (`made`) or, at the revision that an era began with, could also be seen: as it
+/// is seen in `era`, along the eras that it continues. None before the start.
+pub(super) fn era_of_revision(eras: &[Era], mut era: usize, revision: i64, made: bool) -> Option<usize> {
+    while revision < eras[era].base + i64::from(made) {
+        match eras[era].parent {
+            parent if parent < era => era = parent,
+            _ => return None,
+        }
+    }
+    Some(era)
 }
 
 /// A range at a named revision, to be compared when the replay passes that revision.
@@ -245,13 +259,10 @@ impl<'a> Prepared<'a> {
     }
 
     /// The segment whose state `revision` names, or whose creator made it (`made`), seen from `segment`: in its own era,
-    /// or in an earlier one that reaches so far. None before the start, and where the era has no such revision.
+    /// or in the one of those that it continues which reaches so far. None before the start, and where the era has no
+    /// such revision.
     pub(super) fn segment_of(&self, segment: u32, revision: i64, made: bool) -> Option<u32> {
-        let mut era = self.era_of(segment);
-        while revision < self.eras[era].base + i64::from(made) {
-            era = era.checked_sub(1)?;
-        }
-        let era = &self.eras[era];
+        let era = &self.eras[era_of_revision(&self.eras, self.era_of(segment), revision, made)?];
         let segment = u32::try_from(i64::from(era.first).saturating_add(revision - era.base)).ok()?;
         (segment <= era.last).then_some(segment)
     }

@@ -42,8 +42,10 @@
 //! Where it does not (a forced new cluster keeps its id), a write counts as ambiguous and a read as nothing: it could
 //! have been either side. This is the one place where an answer is not used to the full.
 //!
-//! *Copies.* A restored copy is taken to be of the latest line of events that has its revision. A copy of what an
-//! earlier break took, restored later, is reported as lost below the break.
+//! *Copies.* Breaks form a tree: a copy that was saved before an earlier break brings back what that break had cut off.
+//! The break's line says which era it continues; where it does not, a restored copy is taken to be of the era before it,
+//! and, below that one's first revision, of the era which that continues. What an abandoned branch acknowledged is an
+//! expected loss.
 //!
 //! A revision that is kept need not be one state, for lease operations without keys and compactions share one: the
 //! break keeps whichever state of that revision lets the rest be explained.
@@ -236,13 +238,12 @@ fn decide(input: Input<'_>, budgets: &Budgets, look: Look) -> (Verdict, u64) {
     (verdict, steps)
 }
 
-/// The acknowledged writes of revisions that a break did not keep.
+/// The acknowledged writes that are not on the line of events that the last era continues.
 fn expected_losses(prepared: &layout::Prepared<'_>) -> Vec<OpId> {
+    let end = prepared.creators.len() as u32 - 1;
     let lost = prepared.items.iter().filter(|item| {
-        item.role == Role::Creator && {
-            let later = &prepared.eras[prepared.era_of(item.segment) + 1..];
-            later.iter().any(|era| era.base < prepared.revision(item.segment))
-        }
+        item.role == Role::Creator
+            && prepared.segment_of(end, prepared.revision(item.segment), true) != Some(item.segment)
     });
     lost.map(|item| prepared.operations[item.operation as usize].id).collect()
 }

@@ -6,7 +6,9 @@ use super::action::Action;
 use super::answers::{Creates, creates};
 use super::eval::Dialect;
 use super::keyspace::{FixedMap, KeySpace, Lease};
-use super::layout::{BySegment, Era, FOREVER, Input, Item, LayoutConflict, NONE, Prepared, Role};
+use super::layout::{
+    BySegment, Era, FOREVER, Input, Item, LayoutConflict, NONE, Prepared, Role, era_of_revision,
+};
 use super::sights::Sights;
 use crate::history::{Break, Op, OpResult, Operation, Outcome};
 
@@ -18,11 +20,13 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
     let Input { operations, breaks, watches, start, dialect, drift_ppm } = input;
     let mut space = KeySpace::new(operations, start.keys.iter().map(|kv| &kv.key));
     let mut eras: Vec<Era> = Vec::with_capacity(breaks.len() + 1);
-    let era = |base, start, end| Era { base, first: 0, last: 0, start, end };
-    eras.push(era(start.revision, 0, FOREVER));
-    for line in breaks {
-        eras.last_mut().expect("there is a first").end = line.at;
-        eras.push(era(line.revision.0, line.at, FOREVER));
+    let era = |base, parent, start, end| Era { base, parent, first: 0, last: 0, start, end };
+    eras.push(era(start.revision, 0, 0, FOREVER));
+    for (place, line) in breaks.iter().enumerate() {
+        eras[place].end = line.at;
+        let at = |instant: u64| eras.partition_point(|era| era.end < instant).min(place);
+        let parent = line.continues.map_or(place, at);
+        eras.push(era(line.revision.0, parent, line.at, FOREVER));
     }
 
     // Each operation's item, with its era in place of its segment.
@@ -53,8 +57,10 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
 
     // How far each era's revisions go.
     let mut tops: Vec<(i64, u32)> = eras.iter().map(|era| (era.base, NONE)).collect();
-    for (place, line) in breaks.iter().enumerate() {
-        tops[place].0 = tops[place].0.max(line.revision.0);
+    for era in &eras[1..] {
+        if let Some(kept) = era_of_revision(&eras, era.parent, era.base, false) {
+            tops[kept].0 = tops[kept].0.max(era.base);
+        }
     }
     let mut creators_in: Vec<i64> = vec![0; eras.len()];
     let mut ambiguous = 0;
@@ -108,16 +114,19 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
     }
     let segments = next as usize;
     let mut keeps: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for (place, line) in breaks.iter().enumerate() {
+    for (place, new) in eras[1..].iter().enumerate() {
         // An old copy may reach back beyond the break before it; at that one's revision it may be from either side.
-        for era in eras[..=place].iter().rev() {
-            if era.base <= line.revision.0 {
-                let segment = era.first + (line.revision.0 - era.base) as u32;
+        let mut from = new.parent;
+        loop {
+            let era = &eras[from];
+            if era.base <= new.base {
+                let segment = era.first + (new.base - era.base) as u32;
                 keeps.entry(segment).or_default().push(place);
             }
-            if era.base < line.revision.0 {
+            if era.base < new.base || from == 0 {
                 break;
             }
+            from = era.parent;
         }
     }
 

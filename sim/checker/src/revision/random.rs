@@ -277,6 +277,10 @@ struct World {
     cluster_id: u64,
     /// The states since the latest break, and of the ones before it those that it kept: what a break may put back.
     past: Vec<Etcd>,
+    /// The states that breaks took, with the instants at which they were: a break may put them back as well.
+    taken: Vec<(u64, Vec<Etcd>)>,
+    /// When the present era began.
+    began: u64,
     /// When the lease with a lifetime was granted.
     granted: Option<u64>,
     /// Whether the store has chosen a lease's id.
@@ -288,11 +292,32 @@ impl World {
     fn new(dialect: Dialect) -> World {
         let store = Etcd::start(dialect, &Start::default());
         let past = vec![store.clone()];
-        World { dialect, store, cluster_id: 7, past, granted: None, chosen: false, events: Vec::new() }
+        World {
+            dialect,
+            store,
+            cluster_id: 7,
+            past,
+            taken: Vec::new(),
+            began: 0,
+            granted: None,
+            chosen: false,
+            events: Vec::new(),
+        }
     }
 
     /// A break after that tick. Mostly little is lost, and now and then an old copy comes back.
     fn break_after(&mut self, chance: &mut Chance, tick: u64) {
+        let at = tick * TICK + TICK / 2;
+        let mut continues = one_in(chance, 4).then(|| at - 1 - chance.below(at - self.began - 1));
+        if !self.taken.is_empty() && one_in(chance, 2) {
+            // A copy of a line that an earlier break had cut off: from now on that line goes on.
+            let (instant, line) = self.taken[chance.below(self.taken.len() as u64) as usize].clone();
+            self.taken.push((self.began + 1, std::mem::replace(&mut self.past, line)));
+            continues = Some(instant);
+        } else {
+            self.taken.push((self.began + 1, self.past.clone()));
+        }
+        self.began = at;
         let far = self.past.len().min(if one_in(chance, 3) { usize::MAX } else { 3 });
         let kept = self.past.len() - 1 - chance.below(far as u64) as usize;
         self.past.truncate(kept + 1);
@@ -303,13 +328,7 @@ impl World {
         };
         self.cluster_id = cluster_id.unwrap_or(self.cluster_id);
         let revision = Revision(self.store.revision());
-        self.events.push(Event::Break(Break {
-            kind,
-            revision,
-            at: tick * TICK + TICK / 2,
-            cluster_id,
-            continues: None,
-        }));
+        self.events.push(Event::Break(Break { kind, revision, at, cluster_id, continues }));
     }
 
     fn act(&mut self, chance: &mut Chance, shape: &Shape, planned: Planned, operation: &mut Operation) {

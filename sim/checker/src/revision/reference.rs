@@ -25,7 +25,7 @@ pub(super) enum Input {
     /// A lease of that grant ends by itself, in that era.
     Expire { lease: LeaseId, grant: u64, era: usize },
     /// The store as it is now is what that break will put back. At a break's own revision it may be from either side.
-    Keep { number: usize, first: usize, last: usize, revision: i64 },
+    Keep { number: usize, eras: Vec<usize>, revision: i64 },
     /// The break itself, after a watch has seen `top`.
     Break { number: usize, top: i64 },
     /// Something that is not in the history makes a revision, and touches nothing that is.
@@ -108,8 +108,8 @@ impl Model for Reference {
                 }
             }
             (Input::Elsewhere, _) => next.store.etcd.skip_revision(),
-            (Input::Keep { number, first, last, revision }, _) => {
-                if !(*first..=*last).contains(&state.era) || state.store.etcd.revision() != *revision {
+            (Input::Keep { number, eras, revision }, _) => {
+                if !eras.contains(&state.era) || state.store.etcd.revision() != *revision {
                     return None;
                 }
                 next.kept.insert(*number, state.store.clone());
@@ -151,11 +151,13 @@ impl Model for Reference {
     }
 }
 
-/// A break: its instant, the revision that it keeps, and the new cluster's id where that is another.
+/// A break: its instant, the revision that it keeps, the new cluster's id where that is another, and an instant of the
+/// era that the new one continues.
 struct Cut {
     at: u64,
     revision: i64,
     cluster: Option<u64>,
+    continues: u64,
 }
 
 /// The spans between breaks.
@@ -169,6 +171,7 @@ impl Eras {
             at: line.at,
             revision: line.revision.0,
             cluster: line.cluster_id,
+            continues: line.continues.unwrap_or(line.at),
         };
         Eras { cuts: history.breaks().map(cut).collect() }
     }
@@ -181,6 +184,11 @@ impl Eras {
         if era == 0 { 1 } else { self.cuts[era - 1].revision }
     }
 
+    /// The era whose line an era continues; none for the first.
+    fn parent(&self, era: usize) -> Option<usize> {
+        era.checked_sub(1).map(|before| self.at(self.cuts[before].continues).min(before))
+    }
+
     /// The first and the last instant within an era.
     fn span(&self, era: usize) -> (u64, u64) {
         let start = if era == 0 { 0 } else { self.cuts[era - 1].at + 1 };
@@ -191,7 +199,7 @@ impl Eras {
     /// come so far when it began. `made`: at the base nothing was made.
     fn of_revision(&self, mut era: usize, revision: i64, made: bool) -> Option<usize> {
         while revision < self.base(era) + i64::from(made) {
-            era = era.checked_sub(1)?;
+            era = self.parent(era)?;
         }
         Some(era)
     }
@@ -247,13 +255,17 @@ pub(super) fn plain(
     let done = || EtcdOutput::Answer(0, None);
     for (number, cut) in eras.cuts.iter().enumerate() {
         let client = 2_000_000 + number as u64;
-        if let Some(last) = eras.of_revision(number, cut.revision, false) {
-            let mut first = last;
-            while first > 0 && eras.base(first) == cut.revision {
-                first -= 1;
+        let continued = eras.parent(number + 1).expect("it is not the first");
+        if let Some(last) = eras.of_revision(continued, cut.revision, false) {
+            let mut among = vec![last];
+            while eras.base(among[0]) == cut.revision
+                && let Some(parent) = eras.parent(among[0])
+            {
+                among.insert(0, parent);
             }
-            let keep = Input::Keep { number, first, last, revision: cut.revision };
-            list.push(Plain::ok(client, eras.span(first).0, eras.span(last).1, keep, done()));
+            let (from, to) = (eras.span(among[0]).0, eras.span(last).1);
+            let keep = Input::Keep { number, eras: among, revision: cut.revision };
+            list.push(Plain::ok(client, from, to, keep, done()));
         }
         let input = Input::Break { number, top: tops[number] };
         list.push(Plain::ok(client, cut.at, cut.at, input, done()));

@@ -104,7 +104,7 @@ fn spoil_event(chance: &mut Chance, history: &mut RunHistory) {
     let mut latest = 0;
     history.events.retain(|event| match event {
         Event::Break(line) => {
-            let later = line.at > latest;
+            let later = line.at > latest && line.continues.is_none_or(|instant| instant < line.at);
             latest = latest.max(line.at);
             later
         }

@@ -63,6 +63,37 @@ pub enum Rule {
     NoOrder,
 }
 
+impl Rule {
+    /// All of them, in the order of their definition.
+    pub const ALL: [Rule; 25] = [
+        Rule::StaleRead,
+        Rule::FutureRead,
+        Rule::SplitBrain,
+        Rule::RevisionReused,
+        Rule::RevisionSkipped,
+        Rule::RevisionWentBack,
+        Rule::LostWrite,
+        Rule::TornRange,
+        Rule::DirtyCas,
+        Rule::WrongBranch,
+        Rule::WrongDeleteCount,
+        Rule::WrongCount,
+        Rule::WrongOrder,
+        Rule::WrongVersion,
+        Rule::WrongCreateRevision,
+        Rule::WrongModRevision,
+        Rule::WrongLease,
+        Rule::UnwrittenValue,
+        Rule::LeaseOutlivesRevoke,
+        Rule::CompactedRead,
+        Rule::WrongCompaction,
+        Rule::WrongLeaseState,
+        Rule::ImpossibleError,
+        Rule::LostBelowBreak,
+        Rule::NoOrder,
+    ];
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

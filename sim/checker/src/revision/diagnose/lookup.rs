@@ -24,13 +24,8 @@ pub(super) fn is_keys_only(operation: &Operation) -> bool {
 
 /// The answered operation that made a revision, seen from a segment.
 pub(super) fn maker<'a>(prepared: &Prepared<'a>, segment: u32, revision: Revision) -> Option<&'a Operation> {
-    let mut era = prepared.era_of(segment);
-    while revision.0 <= prepared.eras[era].base && era > 0 {
-        era -= 1;
-    }
-    let place = prepared.eras[era].first as i64 + revision.0 - prepared.eras[era].base;
-    let creator = prepared.creators.get(usize::try_from(place).ok()?)?;
-    prepared.operation(*creator)
+    let of = prepared.segment_of(segment, revision.0, true)?;
+    prepared.operation(prepared.creators[of as usize])
 }
 
 pub(super) fn first_seer<'a>(prepared: &Prepared<'a>, segment: u32) -> Option<&'a Operation> {
