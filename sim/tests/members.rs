@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use squall::world::{NodeId, Process, Status, World, WorldConfig};
+use squall::world::{Modifier, NodeId, Process, Status, Unsynced, World, WorldConfig};
 use squall_store::{
     Config, InitialClusterState,
     proto::etcdserverpb::{
@@ -154,7 +154,7 @@ fn one_member_serves_and_remembers() {
             put(&env, "m1", "k", &i.to_string()).await.expect("put");
         }
         assert_eq!(value(&env, "m1", "k").await, "49");
-        world.kill(nodes[0]);
+        world.power_off(nodes[0], Unsynced::Drawn);
         world.restart(nodes[0]);
         ready(&world, &env, "m1").await;
         assert_eq!(value(&env, "m1", "k").await, "49");
@@ -177,7 +177,7 @@ fn three_members_survive_the_loss_of_one() {
         for i in 0..30 {
             put(&env, names[i % 3], "k", &i.to_string()).await.expect("put");
         }
-        world.kill(nodes[0]);
+        world.power_off(nodes[0], Unsynced::Drawn);
         world.sleep(4 * SECOND).await;
         for i in 30..120 {
             put(&env, names[1 + i % 2], "k", &i.to_string()).await.expect("put");
@@ -212,7 +212,7 @@ fn a_member_is_replaced() {
         for i in 0..60 {
             put(&env, "m1", "k", &i.to_string()).await.expect("put");
         }
-        world.kill(nodes[2]);
+        world.power_off(nodes[2], Unsynced::Drawn);
         world.sleep(6 * SECOND).await;
         let mut cluster = ClusterClient::new(dial(&env, "m1"));
         let list =
@@ -234,7 +234,7 @@ fn a_member_is_replaced() {
         world.sleep(3 * SECOND).await;
         assert_eq!(value(&env, "m3", "k").await, "after");
         // It votes: with another member gone, the cluster goes on.
-        world.kill(nodes[0]);
+        world.power_off(nodes[0], Unsynced::Drawn);
         world.sleep(4 * SECOND).await;
         put(&env, "m3", "k", "last").await.expect("put");
         assert_eq!(value(&env, "m2", "k").await, "last");
@@ -282,19 +282,17 @@ fn five_members_agree_after_chaos() {
                     let victim = *chance.pick(&nodes).expect("some");
                     let other = *chance.pick(&nodes).expect("some");
                     match chance.within(0..5) {
-                        0 => world.kill(victim),
-                        1 if victim != other => world.cut(victim, other),
-                        2 => world.pause(victim),
-                        3 => world.stall_disk(victim),
+                        0 => drop(world.power_off(victim, Unsynced::Drawn)),
+                        1 if victim != other => drop(world.impose(Modifier::Cut { from: victim, to: other })),
+                        2 => drop(world.impose(Modifier::Pause(victim))),
+                        3 => drop(world.impose(Modifier::StallDisk(victim))),
                         _ => {
                             world.stop(victim, 2 * SECOND).await;
-                            world.kill(victim);
+                            world.power_off(victim, Unsynced::Drawn);
                         }
                     }
                     world.sleep(Duration::from_millis(chance.within(0..2000))).await;
-                    world.heal_all();
-                    world.resume(victim);
-                    world.end_disk_stall(victim);
+                    world.lift_all();
                     world.restart(victim);
                 }
             };

@@ -235,10 +235,10 @@ impl Inner {
         matches!(self.world.status(node), Status::Up | Status::Paused)
     }
 
-    /// Stops a member gracefully, or kills it where it does not.
+    /// Stops a member gracefully, or kills its process where it does not stop, as systemd does.
     pub(super) async fn stop(&self, node: NodeId) {
         if !self.world.stop(node, STOP_PATIENCE).await {
-            self.world.kill(node);
+            self.world.kill_process(node);
         }
         self.mind_outage();
     }

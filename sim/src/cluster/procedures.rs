@@ -205,7 +205,7 @@ impl Cluster {
         for other in inner.members.iter().filter(|m| m.node != member.node) {
             inner.world.kill(other.node);
         }
-        inner.world.partition(&[member.node], &clients);
+        let away = inner.world.partition(&[member.node], &clients);
         inner.stop(member.node).await;
         let at = inner.recorder.now_ns();
         let shown = inner.recorder.with_operations(|operations| {
@@ -226,7 +226,9 @@ impl Cluster {
             cluster_id: None,
             continues: None,
         }));
-        inner.world.heal_partition(&[member.node], &clients);
+        for cut in away {
+            inner.world.lift(cut);
+        }
         if settings.rejoin {
             let mut known = vec![member.endpoint()];
             for other in inner.members.iter().filter(|m| m.node != member.node) {

@@ -7,7 +7,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use rand::{Rng, SeedableRng};
+use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// A point in the tree of random streams.
@@ -57,6 +57,11 @@ impl Stream {
     /// A number within `range`, which must not be empty.
     pub fn within(&mut self, range: Range<u64>) -> u64 {
         self.0.gen_range(range)
+    }
+
+    /// A number that stands for a fraction of its whole range.
+    pub fn fraction(&mut self) -> u32 {
+        self.0.next_u32()
     }
 
     /// True once in `1 / probability` draws.

@@ -7,10 +7,11 @@
 //!     let m1 = world.add_node("m1");
 //!     world.start(m1, program);              // program: Fn(Process{env, ..}) -> future; env is the seams
 //!     world.sleep(Duration::from_secs(1)).await;
-//!     world.kill(m1);                        // crash: un-synced data kept, dropped or torn; peers reset if linked
+//!     world.power_off(m1, Unsynced::Drawn);  // un-synced data kept, dropped or torn; nobody is told
 //!     world.restart(m1);
-//!     world.cut(m1, m2); world.heal_all();   // one way; cuts count
-//!     world.stall_disk(m1); world.end_disk_stall(m1);
+//!     world.kill_process(m1);                // the page cache stays; peers are told where the link is up
+//!     let cut = world.impose(Modifier::Cut { from: m1, to: m2 });
+//!     let swallowed = world.lift(cut);       // takes this one away, and nothing else
 //! }) -> Finished { output, audit_hash, simulated, violations, counters, probes, trace }
 //! ```
 //!
@@ -32,7 +33,9 @@ mod chance;
 mod clock;
 mod disk;
 mod interpose;
+mod legacy;
 mod lock;
+mod modifiers;
 mod net;
 mod node;
 mod operate;
@@ -48,7 +51,8 @@ mod tests;
 pub use audit::{AuditHash, DiskOp, Event, NetStep, Traced};
 pub use chance::{Chance, Stream};
 pub use clock::EPOCH;
-pub use disk::{Settings as DiskSettings, Unsynced};
+pub use disk::{PowerLoss, Settings as DiskSettings, Unsynced};
+pub use modifiers::{Modifier, Token};
 pub use net::{Latency, NeverSent, Settings as NetSettings};
 pub use node::{At, NodeId};
 pub use operate::{Counters, Probed, World};

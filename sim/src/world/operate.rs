@@ -8,8 +8,8 @@ use super::{
     WorldConfig,
     audit::Event,
     chance::Chance,
-    disk::{Disk, Unsynced},
-    net::{Core, Latency},
+    disk::{Disk, PowerLoss, Unsynced},
+    net::Core,
     node::{At, NodeId},
     process::{Machine, Process, Program, Status},
     shared::Shared,
@@ -42,7 +42,7 @@ pub struct World {
 impl World {
     pub(super) fn new(config: &WorldConfig) -> Self {
         let chance = Chance::root(config.seed);
-        let net = Core::new(config.net, chance.child("network").stream());
+        let net = Core::new(config.net, chance.child("network"));
         Self { shared: Shared::new(config, net), chance, disk: config.disk }
     }
 
@@ -67,10 +67,9 @@ impl World {
         let node = NodeId::new(index, name);
         let taken = self.shared.names.lock().insert(node.name(), node);
         assert!(taken.is_none(), "two nodes are named {name}");
-        let stream = self.chance.child("disk").child(name).stream();
-        let disk = Arc::new(Disk::new(node, self.disk, stream));
+        let disk = Arc::new(Disk::new(node, self.disk, &self.chance.child("disk").child(name)));
         machines.push(Arc::new(Machine::new(node, disk)));
-        self.shared.net.lock().add_host();
+        self.shared.net.lock().add_host(node);
         node
     }
 
@@ -79,7 +78,7 @@ impl World {
         self.shared.names.lock().get(name).copied()
     }
 
-    /// Installs a program on a node and starts it. Later restarts run it again.
+    /// Installs a program on a node and starts it; a machine without power gets it. Later restarts run it again.
     ///
     /// # Panics
     /// Where a process is running.
@@ -93,7 +92,8 @@ impl World {
         machine.start(&self.shared);
     }
 
-    /// Starts the node's program again, as a new incarnation. Nothing happens where one is running.
+    /// Starts the node's program again, as a new incarnation; a machine without power gets it. Nothing happens where
+    /// one is running.
     pub fn restart(&self, node: NodeId) {
         let machine = self.shared.machine(node);
         if !matches!(machine.status(), Status::Up | Status::Paused) {
@@ -102,28 +102,27 @@ impl World {
         }
     }
 
-    /// Crashes the machine: its process is gone at once, un-synced data is kept, dropped or torn, peers get a reset
-    /// each where the link is up. Nothing happens where no process runs.
-    pub fn kill(&self, node: NodeId) {
-        self.kill_with(node, Unsynced::Drawn);
-    }
-
-    /// [`Self::kill`], with a say in what becomes of un-synced data.
-    pub fn kill_with(&self, node: NodeId, unsynced: Unsynced) {
+    /// The machine loses its power until the next start: its process, if one runs, is gone at once; un-synced data is
+    /// kept, dropped or torn; peers hear nothing, and a dial hangs. Answers what was lost; nothing where it was off.
+    pub fn power_off(&self, node: NodeId, unsynced: Unsynced) -> PowerLoss {
         let machine = self.shared.machine(node);
-        if matches!(machine.status(), Status::Up | Status::Paused) {
-            self.fault("kill", node, None, u64::from(unsynced == Unsynced::Lost));
-            machine.crash(&self.shared, Status::Down, unsynced);
+        if machine.status() == Status::Off {
+            return PowerLoss::default();
         }
+        self.fault("power-off", node, None, u64::from(unsynced == Unsynced::Lost));
+        machine.power_off(&self.shared, unsynced)
     }
 
-    /// Kills the process while its machine stays up: nothing un-synced is lost. Nothing happens where none runs.
-    pub fn kill_process(&self, node: NodeId) {
+    /// Kills the process while its machine stays up: nothing un-synced is lost, its peers get a reset where the link is
+    /// up. False where none runs.
+    pub fn kill_process(&self, node: NodeId) -> bool {
         let machine = self.shared.machine(node);
-        if matches!(machine.status(), Status::Up | Status::Paused) {
+        let runs = matches!(machine.status(), Status::Up | Status::Paused);
+        if runs {
             self.fault("kill-process", node, None, 0);
             machine.kill_process(&self.shared);
         }
+        runs
     }
 
     /// Asks the process to stop and waits until it has ended (or `patience` is over: false, and it runs on). True at
@@ -154,20 +153,6 @@ impl World {
         }
     }
 
-    /// Gives the process no time. Its kernel goes on accepting and acknowledging.
-    pub fn pause(&self, node: NodeId) {
-        if self.shared.machine(node).pause(&self.shared) {
-            self.fault("pause", node, None, 0);
-        }
-    }
-
-    /// Lets a paused process go on.
-    pub fn resume(&self, node: NodeId) {
-        if self.shared.machine(node).resume(&self.shared) {
-            self.fault("resume", node, None, 0);
-        }
-    }
-
     /// How the node's process stands.
     pub fn status(&self, node: NodeId) -> Status {
         self.shared.machine(node).status()
@@ -190,78 +175,7 @@ impl World {
         self.shared.machine(node).wall.jump(nanoseconds);
     }
 
-    // ---- network
-
-    /// Cuts the link one way: what arrives at `to` from `from` is swallowed. Cuts count; each needs its heal.
-    pub fn cut(&self, from: NodeId, to: NodeId) {
-        self.fault("cut", from, Some(to), 0);
-        self.shared.with_net(|net, _, _| net.cut(from, to));
-    }
-
-    /// Takes one cut back.
-    pub fn heal(&self, from: NodeId, to: NodeId) {
-        self.fault("heal", from, Some(to), 0);
-        self.shared.with_net(|net, _, _| net.heal(from, to));
-    }
-
-    /// Cuts every link between the two sets, both ways.
-    pub fn partition(&self, one: &[NodeId], other: &[NodeId]) {
-        for (a, b) in pairs(one, other) {
-            self.cut(a, b);
-            self.cut(b, a);
-        }
-    }
-
-    /// Takes a [`Self::partition`] back.
-    pub fn heal_partition(&self, one: &[NodeId], other: &[NodeId]) {
-        for (a, b) in pairs(one, other) {
-            self.heal(a, b);
-            self.heal(b, a);
-        }
-    }
-
-    /// Takes every cut back.
-    pub fn heal_all(&self) {
-        let machines = self.shared.machines.lock().clone();
-        if let Some(first) = machines.first() {
-            self.fault("heal-all", first.node, None, 0);
-        }
-        self.shared.with_net(|net, _, _| net.heal_all());
-    }
-
-    /// Sets how long the link takes, one way; none gives it the default again.
-    pub fn set_latency(&self, from: NodeId, to: NodeId, latency: Option<Latency>) {
-        let latency = latency.unwrap_or_else(|| self.shared.net.lock().default_latency());
-        let value = u64::try_from((latency.base + latency.jitter).as_nanos()).unwrap_or(u64::MAX);
-        self.fault("latency", from, Some(to), value);
-        self.shared.with_net(|net, _, _| net.set_latency(from, to, latency));
-    }
-
     // ---- disk
-
-    /// Lets all I/O of the node wait until the stall ends. Stalls count; each needs its end.
-    pub fn stall_disk(&self, node: NodeId) {
-        self.fault("disk-stall", node, None, 0);
-        self.shared.machine(node).disk.stall();
-    }
-
-    /// Ends one stall.
-    pub fn end_disk_stall(&self, node: NodeId) {
-        self.fault("disk-stall-end", node, None, 0);
-        self.shared.machine(node).disk.end_stall();
-    }
-
-    /// Makes every sync take `extra` more; zero ends it.
-    pub fn slow_disk(&self, node: NodeId, extra: Duration) {
-        self.fault("disk-slow", node, None, u64::try_from(extra.as_nanos()).unwrap_or(u64::MAX));
-        self.shared.machine(node).disk.slow(extra);
-    }
-
-    /// Ends every stall and slowness of the node's disk.
-    pub fn heal_disk(&self, node: NodeId) {
-        self.fault("disk-heal", node, None, 0);
-        self.shared.machine(node).disk.heal();
-    }
 
     /// Removes a directory and all below it, durably and at once, as an operator's `rm -rf` and `sync`. True where
     /// there was one.
@@ -357,11 +271,8 @@ impl World {
     pub(super) fn shut_down(&self) {
         let machines = self.shared.machines.lock().clone();
         for machine in machines {
-            machine.crash(&self.shared, Status::Down, Unsynced::Lost);
+            machine.kill_process(&self.shared);
         }
     }
 }
 
-fn pairs<'a>(one: &'a [NodeId], other: &'a [NodeId]) -> impl Iterator<Item = (NodeId, NodeId)> + 'a {
-    one.iter().flat_map(move |a| other.iter().map(move |b| (*a, *b))).filter(|(a, b)| a != b)
-}

@@ -4,9 +4,16 @@
 //! start is a new *incarnation* with an [`Life`] of its own, and a madsim node of its own, so that nothing of madsim's
 //! restart (which skips its reset hooks) is used.
 //!
-//! A kill is a crash of the machine: the life ends first, so that every handle is inert; then the network ends the
-//! process's connections, the disk decides about un-synced data, and only then madsim drops the tasks, one by one and in
-//! any order. What their `Drop`s do, by then, changes nothing.
+//! The end of a process and the end of a machine are two things:
+//!
+//! | | un-synced data | open connections | a dial |
+//! |---|---|---|---|
+//! | a process ends: exit, panic, kill | stays in the page cache | one reset each, where the link is up | is refused |
+//! | a machine loses its power | kept, dropped or torn | peers hear nothing | hangs until its time-out |
+//!
+//! Either way the life ends first, so that every handle is inert; then the network and the disk learn of it, and only
+//! then madsim drops the tasks, one by one and in any order. What their `Drop`s do, by then, changes nothing. A start
+//! on a machine without power gives it power.
 
 use std::sync::Arc;
 
@@ -16,8 +23,9 @@ use tokio::sync::Notify;
 use super::{
     audit::Event,
     clock::{SimClock, WallOffset},
-    disk::{Disk, SimEngines, SimFiles, Unsynced},
+    disk::{Disk, PowerLoss, SimEngines, SimFiles, Unsynced},
     lock::Lock,
+    modifiers::{Bites, Token},
     net::SimNet,
     node::{At, Life, NodeId},
     shared::Shared,
@@ -27,7 +35,7 @@ use super::{
 /// A broken promise that the world itself saw. The run goes on unless it says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Violation {
-    /// A task of a process panicked (checker `panic`). The process was killed.
+    /// A task of a process panicked (checker `panic`). That ended the process, and not its machine.
     Panic {
         /// When.
         at: At,
@@ -71,7 +79,9 @@ pub type Program = Arc<dyn Fn(Process) -> BoxFuture<'static, Result<(), String>>
 /// How a node's process stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
-    /// Never started, or killed.
+    /// The machine has no power.
+    Off,
+    /// The machine is on. Its process was never started, or was killed.
     Down,
     /// Running.
     Up,
@@ -119,7 +129,11 @@ impl Machine {
     }
 
     pub(crate) fn status(&self) -> Status {
-        self.state.lock().status.clone()
+        let state = self.state.lock();
+        match &state.running {
+            Some(running) if running.life.paused() => Status::Paused,
+            _ => state.status.clone(),
+        }
     }
 
     pub(crate) fn incarnation(&self) -> u32 {
@@ -140,14 +154,19 @@ impl Machine {
     /// # Panics
     /// Where a process runs, or none was installed: the harness's mistake.
     pub(crate) fn start(self: &Arc<Self>, shared: &Arc<Shared>) {
-        let (program, life) = {
+        let (program, life, was_off) = {
             let mut state = self.state.lock();
             assert!(state.running.is_none(), "{}: a process is running", self.node);
             let program = state.program.clone().unwrap_or_else(|| panic!("{}: no program", self.node));
             state.incarnation += 1;
-            (program, Arc::new(Life::new(self.node, state.incarnation)))
+            (program, Arc::new(Life::new(self.node, state.incarnation)), state.status == Status::Off)
         };
         let incarnation = life.incarnation;
+        if was_off {
+            let (action, node) = ("power-on", self.node);
+            shared.record(Event::Fault { action, node, peer: None, value: 0 });
+            shared.with_net(|net, _, _| net.power_on(node));
+        }
         shared.record(Event::Started { node: self.node, incarnation });
         let spawner = shared.handle.create_node().name(self.node.name()).build();
         let tasks =
@@ -192,20 +211,36 @@ impl Machine {
         let event =
             Event::Exited { node: self.node, incarnation: life.incarnation, failure: failure.clone() };
         shared.record(event);
-        self.end(shared, Status::Exited(failure), None);
+        self.end(shared, Status::Exited(failure));
     }
 
-    /// Crashes the machine: see the module. Nothing happens where no process runs.
-    pub(crate) fn crash(&self, shared: &Arc<Shared>, status: Status, unsynced: Unsynced) {
-        self.end(shared, status, Some(unsynced));
+    /// Takes the machine's power: see the module. Answers what was lost; nothing where it was off.
+    pub(crate) fn power_off(&self, shared: &Arc<Shared>, unsynced: Unsynced) -> PowerLoss {
+        let running = {
+            let mut state = self.state.lock();
+            if state.status == Status::Off {
+                return PowerLoss::default();
+            }
+            state.status = Status::Off;
+            state.running.take()
+        };
+        if let Some(running) = &running {
+            running.life.end();
+        }
+        shared.with_net(|net, _, _| net.power_off(self.node));
+        self.disk.process_ended();
+        let loss = self.disk.crash(unsynced, shared);
+        self.bury(shared, running);
+        loss
     }
 
     /// Kills the process alone: what it has not synced stays in the machine's page cache.
     pub(crate) fn kill_process(&self, shared: &Arc<Shared>) {
-        self.end(shared, Status::Down, None);
+        self.end(shared, Status::Down);
     }
 
-    fn end(&self, shared: &Arc<Shared>, status: Status, crash: Option<Unsynced>) {
+    /// Ends the process.
+    fn end(&self, shared: &Arc<Shared>, status: Status) {
         let running = {
             let mut state = self.state.lock();
             let Some(running) = state.running.take() else { return };
@@ -213,30 +248,35 @@ impl Machine {
             running
         };
         running.life.end();
-        shared.with_net(|net, now, _| net.kill(now, self.node));
+        shared.with_net(|net, now, _| net.process_ended(now, self.node));
         self.disk.process_ended();
-        if let Some(unsynced) = crash {
-            self.disk.crash(unsynced, shared);
-        }
+        self.bury(shared, Some(running));
+    }
+
+    /// Lets go of a process that has ended.
+    fn bury(&self, shared: &Shared, running: Option<Running>) {
+        let Some(running) = running else { return };
         shared.handle.kill(running.spawner.id());
         drop(running);
         self.ended.notify_waiters();
     }
 
-    pub(crate) fn pause(&self, shared: &Shared) -> bool {
-        let mut state = self.state.lock();
-        let (Some(running), Status::Up) = (&state.running, &state.status) else { return false };
-        shared.handle.pause(running.spawner.id());
-        state.status = Status::Paused;
-        true
+    /// Gives the process no time. Nothing happens where none runs.
+    pub(crate) fn pause(&self, token: Token, bites: Bites) {
+        if let Some(life) = self.life() {
+            life.pause(token, bites);
+        }
     }
 
-    pub(crate) fn resume(&self, shared: &Shared) -> bool {
-        let mut state = self.state.lock();
-        let (Some(running), Status::Paused) = (&state.running, &state.status) else { return false };
-        shared.handle.resume(running.spawner.id());
-        state.status = Status::Up;
-        true
+    /// Takes a pause away. Nothing happens where its process is gone.
+    pub(crate) fn resume(&self, token: Token) {
+        if let Some(life) = self.life() {
+            life.resume(token);
+        }
+    }
+
+    fn life(&self) -> Option<Arc<Life>> {
+        self.state.lock().running.as_ref().map(|running| running.life.clone())
     }
 
     /// Asks the process to stop; false where none runs.
@@ -262,7 +302,7 @@ pub(crate) fn panicked(shared: &Arc<Shared>, life: &Arc<Life>, message: String) 
         incarnation,
         message: message.clone(),
     });
-    shared.machine(node).crash(shared, Status::Panicked(message), Unsynced::Drawn);
+    shared.machine(node).end(shared, Status::Panicked(message));
 }
 
 struct SimProbe {

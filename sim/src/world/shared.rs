@@ -22,7 +22,9 @@ use madsim::time::TimeHandle;
 
 use super::{
     audit::{Audit, Event},
+    legacy::Legacy,
     lock::Lock,
+    modifiers::Imposed,
     net,
     node::{At, NodeId},
     process::{Machine, Violation},
@@ -41,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) handle: madsim::runtime::Handle,
     pub(crate) probes: Lock<Vec<super::Probed>>,
     pub(crate) violations: Lock<Vec<Violation>>,
+    pub(crate) imposed: Lock<Imposed>,
+    pub(crate) legacy: Lock<Legacy>,
     polls: AtomicU64,
     poll_budget: u64,
     spawned: AtomicU64,
@@ -79,6 +83,8 @@ impl Shared {
             handle: madsim::runtime::Handle::current(),
             probes: Lock::default(),
             violations: Lock::default(),
+            imposed: Lock::default(),
+            legacy: Lock::default(),
             polls: AtomicU64::new(0),
             poll_budget: config.poll_budget,
             spawned: AtomicU64::new(0),

@@ -68,7 +68,7 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         // A stale task is left as it is: madsim drops it, and its handles are inert.
-        if !this.life.alive() || !this.shared.spend_poll() {
+        if !this.life.alive() || this.life.withholds(cx) || !this.shared.spend_poll() {
             return Poll::Pending;
         }
         let Some(future) = &mut this.future else { return Poll::Pending };

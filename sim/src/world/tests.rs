@@ -4,6 +4,8 @@ mod conformance;
 mod determinism;
 mod disk;
 mod kit;
+mod modifiers;
 mod net;
+mod power;
 mod process;
 mod watchdog;

@@ -18,8 +18,10 @@ use super::{
 };
 use crate::world::{
     audit::{DiskOp, Event},
-    chance::Stream,
+    chance::{Chance, Stream},
     lock::Lock,
+    modifiers::{Bites, Holding, Token},
+    net::Latency,
     node::{At, Life, NodeId},
     shared::Shared,
 };
@@ -42,6 +44,21 @@ pub enum Unsynced {
     Drawn,
     /// All of it is gone.
     Lost,
+}
+
+/// What a power failure cost a machine's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PowerLoss {
+    /// Everything that was lost: sectors, batches and entries. 0: the failure bit nothing.
+    pub lost: u64,
+    /// Un-synced sectors that were dropped.
+    pub dropped_sectors: u64,
+    /// Writes of which some sectors were kept and some dropped.
+    pub torn_writes: u64,
+    /// Changes of the name space that were undone.
+    pub undone_entries: u64,
+    /// Batches of engines that were dropped.
+    pub dropped_batches: u64,
 }
 
 impl Default for Settings {
@@ -78,11 +95,14 @@ pub(crate) struct Disk {
 
 pub(super) struct State {
     pub(super) tree: Tree,
-    chance: Stream,
+    /// How long syncs take.
+    syncs: Stream,
+    /// What power failures make of data that was not synced.
+    losses: Stream,
     /// Until when the device writes what it was given: syncs queue.
     busy: At,
-    stalls: u32,
-    extra: Duration,
+    stalls: Holding<()>,
+    slow_syncs: Holding<Latency>,
     stalled: Vec<Waker>,
     /// Who holds a file's lock or has an engine open, by a number of their own.
     held: BTreeMap<Ino, u64>,
@@ -91,16 +111,17 @@ pub(super) struct State {
 }
 
 impl Disk {
-    pub(crate) fn new(node: NodeId, settings: Settings, chance: Stream) -> Self {
+    pub(crate) fn new(node: NodeId, settings: Settings, chance: &Chance) -> Self {
         Self {
             node,
             settings,
             state: Lock::new(State {
                 tree: Tree::new(),
-                chance,
+                syncs: chance.child("syncs").stream(),
+                losses: chance.child("losses").stream(),
                 busy: At::default(),
-                stalls: 0,
-                extra: Duration::ZERO,
+                stalls: Holding::default(),
+                slow_syncs: Holding::default(),
                 stalled: Vec::new(),
                 held: BTreeMap::new(),
                 next_holder: 0,
@@ -115,47 +136,45 @@ impl Disk {
 
     // ---- faults
 
-    pub(crate) fn stall(&self) {
-        self.state.lock().stalls += 1;
-    }
-
-    pub(crate) fn end_stall(&self) {
+    /// Lets every operation wait. It holds what waits already for another stall, too.
+    pub(crate) fn stall(&self, token: Token, bites: Bites) {
         let mut state = self.state.lock();
-        state.stalls = state.stalls.saturating_sub(1);
-        self.wake_stalled(state);
+        bites.count(state.stalled.len() as u64);
+        state.stalls.add(token, bites, ());
     }
 
-    pub(crate) fn slow(&self, extra: Duration) {
-        self.state.lock().extra = extra;
+    /// Makes each sync take longer.
+    pub(crate) fn slow_syncs(&self, token: Token, bites: Bites, more: Latency) {
+        self.state.lock().slow_syncs.add(token, bites, more);
     }
 
-    pub(crate) fn heal(&self) {
+    /// Takes a stall or a slowness away. After the last stall, what waited goes on.
+    pub(crate) fn lift(&self, token: Token) {
         let mut state = self.state.lock();
-        state.stalls = 0;
-        state.extra = Duration::ZERO;
-        self.wake_stalled(state);
-    }
-
-    fn wake_stalled(&self, mut state: std::sync::MutexGuard<'_, State>) {
-        if state.stalls == 0 {
+        let _held = state.stalls.remove(token) || state.slow_syncs.remove(token);
+        if state.stalls.is_empty() {
             let stalled = std::mem::take(&mut state.stalled);
             drop(state);
             stalled.into_iter().for_each(Waker::wake);
         }
     }
 
-    /// The process is gone, and its locks with it.
+    /// The process is gone, its locks and what it waited for with it.
     pub(crate) fn process_ended(&self) {
-        self.state.lock().held.clear();
+        let mut state = self.state.lock();
+        state.held.clear();
+        let stalled = std::mem::take(&mut state.stalled);
+        drop(state);
+        drop(stalled);
     }
 
     /// The machine crashes.
-    pub(crate) fn crash(&self, unsynced: Unsynced, shared: &Shared) {
+    pub(crate) fn crash(&self, unsynced: Unsynced, shared: &Shared) -> PowerLoss {
         let mut state = self.state.lock();
         let state = &mut *state;
         state.busy = At::default();
         let mut figures = Figures::default();
-        figures.undone_entries = state.tree.crash(unsynced, &mut state.chance, |chance, inode| match inode {
+        figures.undone_entries = state.tree.crash(unsynced, &mut state.losses, |chance, inode| match inode {
             Inode::File(content) => {
                 let damage = content.crash(unsynced, chance);
                 figures.kept_sectors += damage.kept_sectors;
@@ -185,6 +204,13 @@ impl Disk {
         total.undone_entries += figures.undone_entries;
         total.kept_batches += figures.kept_batches;
         total.dropped_batches += figures.dropped_batches;
+        PowerLoss {
+            lost: figures.dropped_sectors + figures.dropped_batches + figures.undone_entries,
+            dropped_sectors: figures.dropped_sectors,
+            torn_writes: figures.torn_writes,
+            undone_entries: figures.undone_entries,
+            dropped_batches: figures.dropped_batches,
+        }
     }
 
     // ---- an operator's hands
@@ -227,16 +253,20 @@ pub(super) struct Access {
 impl Access {
     /// Waits while the disk is stalled; for ever where the process is gone.
     pub(super) async fn admitted(&self) {
-        std::future::poll_fn(|cx| self.poll_admitted(cx)).await
+        let mut held = false;
+        std::future::poll_fn(|cx| self.poll_admitted(&mut held, cx)).await
     }
 
-    fn poll_admitted(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_admitted(&self, held: &mut bool, cx: &mut Context<'_>) -> Poll<()> {
         if !self.life.alive() {
             return Poll::Pending;
         }
         let mut state = self.disk.state.lock();
-        if state.stalls == 0 {
+        if state.stalls.is_empty() {
             return Poll::Ready(());
+        }
+        if !std::mem::replace(held, true) {
+            state.stalls.bite();
         }
         if !state.stalled.iter().any(|waker| waker.will_wake(cx.waker())) {
             state.stalled.push(cx.waker().clone());
@@ -256,10 +286,12 @@ impl Access {
             state.figures.syncs += 1;
             state.figures.written_bytes += bytes as u64;
             let nanos = settings.sync_per_mebibyte.as_nanos() as u64 * (bytes as u64) / (1 << 20);
-            let takes = settings.sync_base
-                + state.chance.up_to(settings.sync_jitter)
-                + Duration::from_nanos(nanos)
-                + state.extra;
+            // One draw a sync, whether or not a fault slows it: see `net::core::link`.
+            let draw = state.syncs.fraction();
+            state.slow_syncs.bite();
+            let own = Latency { base: settings.sync_base, jitter: settings.sync_jitter };
+            let latency = state.slow_syncs.iter().fold(own, |sum, more| sum.plus(*more));
+            let takes = latency.at(draw) + Duration::from_nanos(nanos);
             let due = self.shared.now().max(state.busy).after(takes);
             state.busy = due;
             due

@@ -9,7 +9,9 @@
 //!
 //! A connection request is lost like anything else and sent again after 1, 2, 4, … s; the dialler hangs until it gives
 //! up. A killed process's connections end in one reset each, which a cut link swallows for good; whoever later sends to
-//! the dead end is answered by a reset. A paused process's kernel still accepts and acknowledges.
+//! the dead end is answered by a reset. A machine without power sends nothing and swallows everything, so its peers'
+//! connections stay half-open until a segment of theirs is given up, or is sent again once the machine has power, and
+//! answered by a reset. A paused process's kernel still accepts and acknowledges.
 //!
 //! Left out: the acknowledgements' own way (they are instant where the link is up), congestion control, the
 //! receive buffer (gRPC's windows bound what is un-read). Places for what comes later: loss is one more reason for
@@ -32,11 +34,12 @@ pub(crate) use self::conn::{Arrival, CloseReason, ConnId, Side, Sink};
 pub use self::link::{Latency, Settings};
 use self::{
     conn::Conn,
-    link::{LOOPBACK, Link},
+    link::{Carries, Link},
 };
 use crate::world::{
     audit::{Audit, Event, NetStep},
-    chance::Stream,
+    chance::Chance,
+    modifiers::{Bites, Token},
     node::{At, NodeId},
 };
 
@@ -56,8 +59,12 @@ enum Due {
     Reset(ConnId, Side),
 }
 
-#[derive(Default)]
 struct Host {
+    name: &'static str,
+    /// Whether it has power.
+    on: bool,
+    /// Grows whenever its ports are closed by the end of its process or its power.
+    life: u32,
     listeners: BTreeMap<u16, Arc<dyn Sink>>,
     next_port: u16,
 }
@@ -80,7 +87,7 @@ pub(crate) struct Figures {
 /// The network.
 pub(crate) struct Core {
     settings: Settings,
-    chance: Stream,
+    chance: Chance,
     /// `links[from][to]`.
     links: Vec<Vec<Link>>,
     hosts: Vec<Host>,
@@ -92,7 +99,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(settings: Settings, chance: Stream) -> Self {
+    pub(crate) fn new(settings: Settings, chance: Chance) -> Self {
         Self {
             settings,
             chance,
@@ -107,43 +114,37 @@ impl Core {
     }
 
     /// Adds a host; nodes are numbered in the order in which they are added.
-    pub(crate) fn add_host(&mut self) {
-        let link = Link { latency: self.settings.latency, cuts: 0 };
-        for row in &mut self.links {
-            row.push(link);
+    pub(crate) fn add_host(&mut self, node: NodeId) {
+        let latency = self.settings.latency;
+        let of = |from: &str, to: &str| self.chance.child(from).child(to);
+        let mut row = Vec::with_capacity(self.hosts.len() + 1);
+        for (other, host) in self.hosts.iter().enumerate() {
+            self.links[other].push(Link::new(latency, &of(host.name, node.name())));
+            row.push(Link::new(latency, &of(node.name(), host.name)));
         }
-        let count = self.links.len() + 1;
-        let mut row = vec![link; count];
-        row[count - 1].latency = Latency { base: LOOPBACK, jitter: Duration::ZERO };
+        row.push(Link::loopback(&of(node.name(), node.name())));
         self.links.push(row);
-        self.hosts.push(Host { listeners: BTreeMap::new(), next_port: 49152 });
+        self.hosts.push(Host { name: node.name(), on: true, life: 0, listeners: BTreeMap::new(), next_port: 49152 });
     }
 
-    /// Cuts the link from one node to another, one way. Cuts count: each needs its heal.
-    pub(crate) fn cut(&mut self, from: NodeId, to: NodeId) {
+    /// Cuts the link from one node to another, one way. A node's way to itself is never cut.
+    pub(crate) fn cut(&mut self, from: NodeId, to: NodeId, token: Token, bites: Bites) {
         if from != to {
-            self.links[from.at()][to.at()].cuts += 1;
+            self.link(from, to).cuts.add(token, bites, ());
         }
     }
 
-    /// Takes one cut back.
-    pub(crate) fn heal(&mut self, from: NodeId, to: NodeId) {
-        let link = &mut self.links[from.at()][to.at()];
-        link.cuts = link.cuts.saturating_sub(1);
-    }
-
-    /// Takes every cut back.
-    pub(crate) fn heal_all(&mut self) {
-        for link in self.links.iter_mut().flatten() {
-            link.cuts = 0;
-        }
-    }
-
-    /// Sets how long the link takes from now on. What is in flight keeps its deadline.
-    pub(crate) fn set_latency(&mut self, from: NodeId, to: NodeId, latency: Latency) {
+    /// Slows the link from one node to another. What is in flight keeps its deadline.
+    pub(crate) fn slow(&mut self, from: NodeId, to: NodeId, token: Token, bites: Bites, more: Latency) {
         if from != to {
-            self.links[from.at()][to.at()].latency = latency;
+            self.link(from, to).slow.add(token, bites, more);
         }
+    }
+
+    /// Takes a cut or a slowness of this link away.
+    pub(crate) fn lift(&mut self, from: NodeId, to: NodeId, token: Token) {
+        let link = self.link(from, to);
+        let _held = link.cuts.remove(token) || link.slow.remove(token);
     }
 
     /// What links have that were not given their own.
@@ -215,12 +216,32 @@ impl Core {
         self.sequence += 1;
     }
 
-    fn up(&self, from: NodeId, to: NodeId) -> bool {
-        self.links[from.at()][to.at()].cuts == 0
+    fn link(&mut self, from: NodeId, to: NodeId) -> &mut Link {
+        &mut self.links[from.at()][to.at()]
     }
 
+    /// Whether what arrives now gets through. Where it does not, the cuts have a bite. A node without power swallows
+    /// everything itself.
+    fn passes(&mut self, from: NodeId, to: NodeId) -> bool {
+        if !self.hosts[to.at()].on {
+            return false;
+        }
+        let link = self.link(from, to);
+        link.cuts.bite();
+        link.is_up()
+    }
+
+    /// Something that left this side was swallowed.
+    fn lost(&mut self, now: At, id: ConnId, side: Side, audit: &mut Audit) {
+        self.figures.lost += 1;
+        if let Some(conn) = self.conns.get(&id) {
+            note(audit, now, NetStep::Lost, id, conn, side);
+        }
+    }
+
+    /// How long a handshake's step, a reset or a segment that is sent again takes.
     fn delay(&mut self, from: NodeId, to: NodeId) -> Duration {
-        self.links[from.at()][to.at()].delay(&mut self.chance)
+        self.link(from, to).delay(Carries::Control)
     }
 }
 

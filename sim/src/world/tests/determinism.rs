@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rand::Rng;
 
 use super::kit::{call, channel, ms, serve_kit};
-use crate::world::{AuditHash, Finished, Traced, World, WorldConfig};
+use crate::world::{AuditHash, Finished, Modifier, Traced, Unsynced, World, WorldConfig};
 
 /// A busy little world: servers, clients, faults. Draws from everything that could differ.
 fn busy(seed: u64, trace: bool) -> Finished<u64> {
@@ -45,16 +45,18 @@ fn busy(seed: u64, trace: bool) -> Finished<u64> {
             let victim = *chance.pick(&servers).unwrap();
             match chance.within(0..4) {
                 0 => {
-                    world.kill(victim);
+                    world.power_off(victim, Unsynced::Drawn);
                     world.sleep(ms(chance.within(0..100))).await;
                     world.restart(victim);
                 }
-                1 => world.cut(victim, clients[0]),
-                2 => world.heal_all(),
+                1 => {
+                    world.impose(Modifier::Cut { from: victim, to: clients[0] });
+                }
+                2 => world.lift_all(),
                 _ => {
-                    world.pause(victim);
+                    let pause = world.impose(Modifier::Pause(victim));
                     world.sleep(ms(chance.within(0..300))).await;
-                    world.resume(victim);
+                    world.lift(pause);
                 }
             }
             world.sleep(ms(chance.within(0..200))).await;

@@ -7,7 +7,7 @@ use squall_core::Batch;
 use squall_store::seam::{EngineError, Env};
 
 use super::kit::{idle_node, ms, run, sound};
-use crate::world::{NodeId, World};
+use crate::world::{Modifier, NodeId, Unsynced, World};
 
 fn path(text: &str) -> &Path {
     Path::new(text)
@@ -15,7 +15,7 @@ fn path(text: &str) -> &Path {
 
 /// Kills the node and starts it again.
 fn crash(world: &World, node: NodeId) -> Env {
-    world.kill(node);
+    world.power_off(node, Unsynced::Drawn);
     world.restart(node);
     world.env(node).expect("it has just started")
 }
@@ -110,12 +110,9 @@ fn a_stall_holds_every_operation_of_its_node_until_it_ends() {
         let mut free = other.files.create(path("f")).await.unwrap();
         // A sync that is under way when the stall begins is held too.
         let stall = async {
-            world.stall_disk(m1);
-            world.stall_disk(m1);
-            world.sleep(ms(1000)).await;
-            world.end_disk_stall(m1);
-            world.sleep(ms(1000)).await;
-            world.end_disk_stall(m1);
+            let stall = world.impose(Modifier::StallDisk(m1));
+            world.sleep(ms(2000)).await;
+            world.lift(stall)
         };
         let from = world.now();
         file.append(Bytes::from_static(b"x")).await.unwrap();
@@ -132,10 +129,11 @@ fn a_stall_holds_every_operation_of_its_node_until_it_ends() {
             env.files.exists(path("f")).await.unwrap();
             world.now().since(from)
         };
-        let (held, (), unheld, reading) = futures_util::join!(held, stall, unheld, reading);
+        let (held, bites, unheld, reading) = futures_util::join!(held, stall, unheld, reading);
         assert!(held >= ms(2000) && held < ms(2001), "{held:?}");
         assert!(reading >= ms(2000) && reading < ms(2001), "{reading:?}");
         assert!(unheld < ms(1), "{unheld:?}");
+        assert_eq!(bites, 2, "the sync and the look-up");
     }));
 }
 
@@ -149,13 +147,13 @@ fn a_slow_disk_takes_longer_for_each_sync_and_they_queue() {
         one.sync().await.unwrap();
         assert!(world.now().since(from) >= std::time::Duration::from_micros(200));
         assert!(world.now().since(from) < ms(1));
-        world.slow_disk(m1, ms(100));
+        let slow = world.impose(Modifier::SlowSync { node: m1, delay: ms(100), jitter: ms(0) });
         let from = world.now();
         let (a, b) = futures_util::join!(one.sync(), other.sync());
         a.and(b).unwrap();
         let took = world.now().since(from);
         assert!(took >= ms(200) && took < ms(202), "{took:?}");
-        world.heal_disk(m1);
+        assert_eq!(world.lift(slow), 2);
         let from = world.now();
         one.sync().await.unwrap();
         assert!(world.now().since(from) < ms(1));
@@ -212,7 +210,7 @@ fn an_engine_has_one_owner_and_goes_where_its_folder_goes() {
         assert_eq!(engine.view().unwrap().0.len(), 1);
         engine.replace(vec![(Bytes::from_static(b"n"), Bytes::from_static(b"w"))]).await.unwrap();
         assert_eq!(engine.view().unwrap().get(b"n").unwrap(), "w");
-        world.kill(m1);
+        world.power_off(m1, Unsynced::Drawn);
         assert!(world.wipe(m1, path("e")) || world.wipe(m1, path("d")));
         world.restart(m1);
         let env = world.env(m1).unwrap();

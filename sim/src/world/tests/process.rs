@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rand::Rng;
 
 use super::kit::{call, channel, idle, idle_node, ms, run, serve_kit, sound};
-use crate::world::{Status, Violation, World, WorldConfig, here};
+use crate::world::{Modifier, Status, Unsynced, Violation, World, WorldConfig, here};
 
 #[test]
 fn rand_08_is_the_simulations_own_over_threads() {
@@ -35,7 +35,7 @@ fn a_stale_handle_is_inert_in_drop_too() {
         let router = squall_store::seam::Router::new;
         let old_listener = old.net.listen("m1:1", router()).await.unwrap();
         let old_engine = old.engines.open(Path::new("db")).await.unwrap();
-        world.kill(m1);
+        world.power_off(m1, Unsynced::Drawn);
         world.restart(m1);
         let new = world.env(m1).unwrap();
         let new_lock = new.files.lock(path).await.unwrap();
@@ -82,7 +82,7 @@ fn nothing_of_the_dead_shows() {
         world.sleep(ms(10)).await;
         let so_far = ran.load(Ordering::Relaxed);
         assert!(so_far >= 9);
-        world.kill(m1);
+        world.power_off(m1, Unsynced::Drawn);
         world.restart(m1);
         let before = world.counters();
         let stale = async {
@@ -144,11 +144,11 @@ fn a_drop_that_runs_after_the_restart_changes_nothing() {
             for paused in [false, true] {
                 world.sleep(ms(5)).await;
                 if paused {
-                    world.pause(m1);
+                    world.impose(Modifier::Pause(m1));
                     world.sleep(ms(5)).await;
                 }
                 let before = dropped.load(Ordering::Relaxed);
-                world.kill(m1);
+                world.power_off(m1, Unsynced::Drawn);
                 world.restart(m1);
                 world.sleep(ms(5)).await;
                 assert_eq!(dropped.load(Ordering::Relaxed), before + 5, "paused: {paused}");
@@ -254,11 +254,11 @@ fn a_paused_process_gets_no_time_and_no_burst_of_ticks() {
         });
         world.sleep(ms(1050)).await;
         assert_eq!(ticks.load(Ordering::Relaxed), 10);
-        world.pause(m1);
+        let pause = world.impose(Modifier::Pause(m1));
         assert_eq!(world.status(m1), Status::Paused);
         world.sleep(ms(5000)).await;
         assert_eq!(ticks.load(Ordering::Relaxed), 10);
-        world.resume(m1);
+        world.lift(pause);
         world.sleep(ms(1)).await;
         assert_eq!(ticks.load(Ordering::Relaxed), 11, "one tick is pending, the rest were dropped");
         world.sleep(ms(1000)).await;
@@ -295,7 +295,7 @@ fn a_jump_moves_the_wall_clock_only() {
         world.jump_wall_clock(m1, -5_000_000_000);
         assert_eq!(wall - env.clock.wall(), ms(5000));
         assert_eq!(env.clock.monotonic(), monotonic);
-        world.kill(m1);
+        world.power_off(m1, Unsynced::Drawn);
         world.restart(m1);
         assert_eq!(
             other.clock.wall() - world.env(m1).unwrap().clock.wall(),
@@ -339,7 +339,7 @@ fn live_many_lives() {
                     () = world.sleep(ms(5)) => {}
                 }
                 if round == 1 {
-                    world.kill(m1);
+                    world.power_off(m1, Unsynced::Drawn);
                     world.restart(m1);
                 }
             }

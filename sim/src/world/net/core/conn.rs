@@ -93,7 +93,7 @@ pub(super) enum End {
     Open,
     /// Closed by its process: the kernel still delivers what was sent.
     Closed,
-    /// Its process was killed: nothing is sent again.
+    /// Its process was killed or its machine lost its power: nothing is sent again.
     Dead,
 }
 
@@ -107,6 +107,8 @@ pub(super) struct Conn {
     pub(super) nodes: [NodeId; 2],
     pub(super) port: u16,
     pub(super) phase: Phase,
+    /// The acceptor's life that answered the request ([`super::Host::life`]).
+    pub(super) answered_by: Option<u32>,
     pub(super) ends: [End; 2],
     pub(super) sinks: [Option<Arc<dyn Sink>>; 2],
     pub(super) directions: [Direction; 2],

@@ -1,4 +1,5 @@
-//! How a connection ends: closed by a process, ended by a kill, reset by a kernel that knows nothing of it.
+//! How a connection ends: closed by a process, reset after a process that is gone, silent after a machine that lost its
+//! power, reset by a kernel that knows nothing of it.
 
 use std::sync::Arc;
 
@@ -30,39 +31,84 @@ impl Core {
         }
     }
 
-    /// A node's process is gone: its ports close, its connections end in one reset each.
-    pub(crate) fn kill(&mut self, now: At, node: NodeId) {
-        self.hosts[node.at()].listeners.clear();
-        let dead: Vec<ConnId> =
-            self.conns.iter().filter(|(_, conn)| conn.nodes.contains(&node)).map(|(id, _)| *id).collect();
-        for id in dead {
-            for side in [Side::Dialler, Side::Acceptor] {
-                let Some(conn) = self.conns.get_mut(&id) else { break };
-                if conn.nodes[side as usize] != node || conn.ends[side as usize] == End::Dead {
-                    continue;
-                }
-                if conn.phase != Phase::Established {
-                    // A request to this node goes on: it may find the next incarnation listening.
-                    if side == Side::Dialler {
-                        self.conns.remove(&id);
-                    }
-                    continue;
-                }
-                let was_open = conn.ends[side as usize] == End::Open;
-                conn.ends[side as usize] = End::Dead;
-                conn.sinks[side as usize] = None;
-                let direction = &mut conn.directions[side as usize];
-                direction.unacked = None;
-                if direction.stalled {
-                    // No kernel is left to send it again.
-                    direction.queue.clear();
-                    direction.stalled = false;
-                } else if was_open {
-                    self.push(now, id, side, Payload::Close(CloseReason::Reset));
-                }
+    /// A node's process is gone, and its kernel goes on: its ports close, its open connections end in one reset each.
+    /// What the process closed before is still delivered.
+    pub(crate) fn process_ended(&mut self, now: At, node: NodeId) {
+        self.close_ports(node);
+        for (id, side) in self.ends_of(node) {
+            let Some(conn) = self.conns.get_mut(&id) else { continue };
+            if conn.phase != Phase::Established {
+                self.give_up_dialling(id, side);
+                continue;
+            }
+            if conn.ends[side as usize] != End::Open {
+                continue;
+            }
+            if self.die(id, side) {
+                // What waited to be sent again is dropped; the reset goes out alone.
+                self.answer_with_reset(now, id, side.other());
+            } else {
+                self.push(now, id, side, Payload::Close(CloseReason::Reset));
+            }
+            self.forget_if_over(id);
+        }
+    }
+
+    /// A node has lost its power: what it had sent is on its way, and nothing follows. What arrives there is swallowed
+    /// until [`Core::power_on`]; from then on its kernel knows of no connection and answers each segment with a reset.
+    pub(crate) fn power_off(&mut self, node: NodeId) {
+        self.close_ports(node);
+        self.hosts[node.at()].on = false;
+        for (id, side) in self.ends_of(node) {
+            let Some(conn) = self.conns.get_mut(&id) else { continue };
+            if conn.phase != Phase::Established {
+                self.give_up_dialling(id, side);
+                continue;
+            }
+            if conn.ends[side as usize] != End::Dead {
+                self.die(id, side);
                 self.forget_if_over(id);
             }
         }
+    }
+
+    /// The node has power again.
+    pub(crate) fn power_on(&mut self, node: NodeId) {
+        self.hosts[node.at()].on = true;
+    }
+
+    fn close_ports(&mut self, node: NodeId) {
+        let host = &mut self.hosts[node.at()];
+        host.listeners.clear();
+        host.life += 1;
+    }
+
+    /// The ends that a node has, of all connections.
+    fn ends_of(&self, node: NodeId) -> Vec<(ConnId, Side)> {
+        let sides = [Side::Dialler, Side::Acceptor];
+        let ends = self.conns.iter().flat_map(|(id, conn)| sides.map(|side| (*id, side, conn.nodes[side as usize])));
+        ends.filter(|(.., at)| *at == node).map(|(id, side, _)| (id, side)).collect()
+    }
+
+    /// The dialler is gone. A request to a node that is gone goes on: it may find the next incarnation listening.
+    fn give_up_dialling(&mut self, id: ConnId, side: Side) {
+        if side == Side::Dialler {
+            self.conns.remove(&id);
+        }
+    }
+
+    /// An end is no more: nothing of it is sent again. True where something waited for that.
+    fn die(&mut self, id: ConnId, side: Side) -> bool {
+        let Some(conn) = self.conns.get_mut(&id) else { return false };
+        conn.ends[side as usize] = End::Dead;
+        conn.sinks[side as usize] = None;
+        let direction = &mut conn.directions[side as usize];
+        direction.unacked = None;
+        let stalled = std::mem::take(&mut direction.stalled);
+        if stalled {
+            direction.queue.clear();
+        }
+        stalled
     }
 
     pub(super) fn answer_with_reset(&mut self, now: At, id: ConnId, to_side: Side) {
@@ -75,10 +121,11 @@ impl Core {
     pub(super) fn reset(&mut self, now: At, id: ConnId, side: Side, audit: &mut Audit) -> Option<Delivery> {
         let conn = self.conns.get(&id)?;
         let (to, from) = (conn.nodes[side as usize], conn.nodes[side.other() as usize]);
-        if !self.up(from, to) {
+        if !self.passes(from, to) {
             return None;
         }
         self.figures.resets += 1;
+        let conn = self.conns.get(&id)?;
         note(audit, now, NetStep::Reset, id, conn, side.other());
         let sink = self.end(id, side, End::Dead);
         sink.map(|sink| (sink, Arrival::Closed(CloseReason::Reset)))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    Core, Delivery, Due,
+    Carries, Core, Delivery, Due,
     conn::{Arrival, CloseReason, ConnId, End, Payload, Segment, Side},
     note,
 };
@@ -41,7 +41,7 @@ impl Core {
         if direction.stalled {
             return;
         }
-        let delay = self.links[from.at()][to.at()].delay(&mut self.chance);
+        let delay = self.links[from.at()][to.at()].delay(Carries::Segment);
         let due = now.after(delay).max(direction.last_due);
         direction.last_due = due;
         let epoch = direction.epoch;
@@ -57,20 +57,22 @@ impl Core {
         epoch: u32,
         audit: &mut Audit,
     ) -> Option<Delivery> {
-        let conn = self.conns.get_mut(&id)?;
+        let conn = self.conns.get(&id)?;
         let (from, to) = (conn.nodes[side as usize], conn.nodes[side.other() as usize]);
-        let direction = &mut conn.directions[side as usize];
-        if direction.epoch != epoch {
+        if conn.directions[side as usize].epoch != epoch {
             return None;
         }
-        if self.links[from.at()][to.at()].cuts > 0 {
-            self.figures.lost += 1;
-            note(audit, now, NetStep::Lost, id, conn, side);
+        if !self.passes(from, to) {
+            self.lost(now, id, side, audit);
             self.stall(now, id, side);
             return None;
         }
+        // The acknowledgement.
+        let acknowledged = self.passes(to, from);
+        let conn = self.conns.get_mut(&id)?;
+        let direction = &mut conn.directions[side as usize];
         let segment = direction.queue.pop_front()?;
-        if self.links[to.at()][from.at()].cuts > 0 && conn.ends[side as usize] != End::Dead {
+        if !acknowledged && conn.ends[side as usize] != End::Dead {
             direction.unacked.get_or_insert(segment.sent);
             self.start_rto(now, id, side);
         }
@@ -90,7 +92,9 @@ impl Core {
         let end = conn.ends[side.other() as usize];
         match payload {
             Payload::Established if end == End::Open => {
-                match self.hosts[to.at()].listeners.get(&conn.port).cloned() {
+                let host = &self.hosts[to.at()];
+                let listener = host.listeners.get(&conn.port).filter(|_| conn.answered_by == Some(host.life));
+                match listener.cloned() {
                     Some(listener) => {
                         note(audit, now, NetStep::Accepted, id, conn, Side::Acceptor);
                         Some((listener, Arrival::Accepted(id)))
@@ -109,7 +113,7 @@ impl Core {
             }
             Payload::Established | Payload::Bytes(_) => {
                 // To an end that is no more: its kernel answers with a reset.
-                if self.up(to, from) {
+                if self.link(to, from).is_up() {
                     self.answer_with_reset(now, id, side);
                 }
                 None
@@ -153,10 +157,10 @@ impl Core {
         audit: &mut Audit,
     ) -> Option<Delivery> {
         let user_timeout = self.settings.user_timeout;
-        let conn = self.conns.get_mut(&id)?;
+        let conn = self.conns.get(&id)?;
         let (from, to) = (conn.nodes[side as usize], conn.nodes[side.other() as usize]);
-        let forward = self.links[from.at()][to.at()].cuts == 0;
-        let back = self.links[to.at()][from.at()].cuts == 0;
+        let (forward, back) = (self.passes(from, to), self.passes(to, from));
+        let conn = self.conns.get_mut(&id)?;
         let dead = conn.ends[side as usize] == End::Dead;
         let direction = &mut conn.directions[side as usize];
         let rto = direction.rto.take()?;
@@ -170,8 +174,8 @@ impl Core {
             direction.stalled = false;
             let count = direction.queue.len();
             let epoch = direction.epoch;
-            let link = self.links[from.at()][to.at()];
-            let due = now.after(link.delay(&mut self.chance)).max(direction.last_due);
+            let delay = self.links[from.at()][to.at()].delay(Carries::Control);
+            let due = now.after(delay).max(direction.last_due);
             direction.last_due = due;
             note(audit, now, NetStep::Resent, id, conn, side);
             self.figures.resent += count as u64;

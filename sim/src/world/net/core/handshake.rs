@@ -33,6 +33,7 @@ impl Core {
             nodes: [from, to],
             port,
             phase: Phase::Dialling { rto: FIRST_SYN_RTO },
+            answered_by: None,
             ends: [End::Open; 2],
             sinks: [Some(sink), None],
             directions: Default::default(),
@@ -62,16 +63,19 @@ impl Core {
 
     pub(super) fn answer(&mut self, now: At, id: ConnId, audit: &mut Audit) {
         let Some(conn) = self.conns.get(&id) else { return };
-        let [from, to] = conn.nodes;
+        let ([from, to], port) = (conn.nodes, conn.port);
         if conn.phase == Phase::Established {
             return;
         }
-        if !self.up(from, to) {
-            self.figures.lost += 1;
-            note(audit, now, NetStep::Lost, id, conn, Side::Dialler);
+        if !self.passes(from, to) {
+            self.lost(now, id, Side::Dialler, audit);
             return;
         }
-        let accepted = self.hosts[to.at()].listeners.contains_key(&conn.port);
+        let host = &self.hosts[to.at()];
+        let (accepted, life) = (host.listeners.contains_key(&port), host.life);
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.answered_by = Some(life);
+        }
         let arrives = now.after(self.delay(to, from));
         self.schedule(arrives, Due::Answer(id, accepted));
     }
@@ -88,14 +92,13 @@ impl Core {
         if conn.phase == Phase::Established {
             return None;
         }
-        if !self.up(to, from) {
-            self.figures.lost += 1;
-            note(audit, now, NetStep::Lost, id, conn, Side::Acceptor);
+        if !self.passes(to, from) {
+            self.lost(now, id, Side::Acceptor, audit);
             return None;
         }
+        let conn = self.conns.get_mut(&id)?;
         if accepted {
             note(audit, now, NetStep::Connected, id, conn, Side::Dialler);
-            let conn = self.conns.get_mut(&id)?;
             conn.phase = Phase::Established;
             let sink = conn.sinks[0].clone();
             self.push(now, id, Side::Dialler, Payload::Established);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::world::{chance::Chance, lock::Lock};
+use crate::world::{chance::Chance, lock::Lock, modifiers::tests::token};
 
 /// Keeps what arrives.
 #[derive(Default)]
@@ -40,17 +40,28 @@ struct Rig {
     nodes: [NodeId; 2],
     ends: [Arc<Kept>; 2],
     listener: Arc<Kept>,
+    cuts: Vec<(NodeId, NodeId)>,
 }
 
 impl Rig {
     fn new(seed: u64) -> Self {
-        let mut core = Core::new(Settings::default(), Chance::root(seed).stream());
-        core.add_host();
-        core.add_host();
+        let mut core = Core::new(Settings::default(), Chance::root(seed));
         let nodes = [NodeId::new(0, "c1"), NodeId::new(1, "m1")];
+        nodes.iter().for_each(|node| core.add_host(*node));
         let listener: Arc<Kept> = Arc::default();
         core.listen(nodes[1], 1, listener.clone()).unwrap();
-        Self { core, audit: Audit::new(false), now: At::default(), nodes, ends: Default::default(), listener }
+        Self { core, audit: Audit::new(false), now: At::default(), nodes, ends: Default::default(), listener, cuts: Vec::new() }
+    }
+
+    fn cut(&mut self, from: NodeId, to: NodeId) {
+        self.core.cut(from, to, token(self.cuts.len() as u64), Bites::default());
+        self.cuts.push((from, to));
+    }
+
+    fn heal_all(&mut self) {
+        for (number, (from, to)) in self.cuts.iter().enumerate() {
+            self.core.lift(*from, *to, token(number as u64));
+        }
     }
 
     fn pass(&mut self, time: Duration) {
@@ -93,9 +104,9 @@ fn whatever_is_cut_a_stream_never_has_a_hole() {
         for _ in 0..60 {
             let (a, b) = (rig.nodes[0], rig.nodes[1]);
             match chance.within(0..8) {
-                0 => rig.core.cut(a, b),
-                1 => rig.core.cut(b, a),
-                2 | 3 => rig.core.heal_all(),
+                0 => rig.cut(a, b),
+                1 => rig.cut(b, a),
+                2 | 3 => rig.heal_all(),
                 4 => rig.pass(Duration::from_millis(chance.within(0..1500))),
                 _ => {
                     for side in [Side::Dialler, Side::Acceptor] {
@@ -106,7 +117,7 @@ fn whatever_is_cut_a_stream_never_has_a_hole() {
                 }
             }
         }
-        rig.core.heal_all();
+        rig.heal_all();
         rig.pass(Duration::from_secs(60));
         lost += rig.core.figures.lost;
         let over = rig.ends.iter().any(|end| end.closed().is_some());
@@ -127,12 +138,12 @@ fn what_was_sent_before_a_close_arrives_before_it() {
     let mut rig = Rig::new(1);
     let conn = rig.dial();
     let (a, b) = (rig.nodes[0], rig.nodes[1]);
-    rig.core.cut(a, b);
+    rig.cut(a, b);
     (0..10).for_each(|number| rig.send(conn, Side::Dialler, number));
     rig.core.close(rig.now, conn, Side::Dialler, &mut rig.audit);
     rig.pass(Duration::from_millis(100));
     assert_eq!(rig.ends[1].numbers(), [0; 0]);
-    rig.core.heal(a, b);
+    rig.heal_all();
     rig.pass(Duration::from_secs(1));
     assert_eq!(rig.ends[1].numbers(), (0..10).collect::<Vec<_>>());
     assert_eq!(rig.ends[1].closed(), Some(CloseReason::Closed));
@@ -144,16 +155,56 @@ fn a_dead_host_sends_nothing_again_and_answers_with_resets() {
     let mut rig = Rig::new(1);
     let conn = rig.dial();
     let (a, b) = (rig.nodes[0], rig.nodes[1]);
-    rig.core.cut(b, a);
+    rig.cut(b, a);
     rig.send(conn, Side::Acceptor, 0);
     rig.pass(Duration::from_millis(10));
-    rig.core.kill(rig.now, b);
-    rig.core.heal_all();
+    rig.core.process_ended(rig.now, b);
+    rig.pass(Duration::from_millis(10));
+    rig.heal_all();
     rig.pass(Duration::from_secs(60));
     assert_eq!(rig.ends[0].numbers(), [0; 0], "a dead kernel sent again");
     assert_eq!(rig.ends[0].closed(), None, "nobody was told");
     rig.send(conn, Side::Dialler, 0);
     rig.pass(Duration::from_millis(10));
+    assert_eq!(rig.ends[0].closed(), Some(CloseReason::Reset));
+    assert_eq!(rig.ends[1].numbers(), [0; 0]);
+    assert!(rig.core.conns.is_empty());
+}
+
+#[test]
+fn a_request_that_a_dead_process_accepted_is_reset_by_the_next_one() {
+    let mut rig = Rig::new(1);
+    let [from, to] = rig.nodes;
+    rig.core.dial(rig.now, from, to, 1, rig.ends[0].clone());
+    // The request leaves and is answered; its answer is on its way.
+    for _ in 0..2 {
+        let due = rig.core.next_due().unwrap();
+        rig.core.step(due, &mut rig.audit);
+        rig.now = due;
+    }
+    rig.core.process_ended(rig.now, to);
+    rig.core.listen(to, 1, rig.listener.clone()).unwrap();
+    rig.pass(Duration::from_millis(10));
+    assert_eq!(rig.ends[0].0.lock()[..], [Arrival::Connected, Arrival::Closed(CloseReason::Reset)]);
+    assert_eq!(rig.listener.0.lock()[..], []);
+    assert!(rig.core.conns.is_empty());
+}
+
+#[test]
+fn a_host_without_power_swallows_everything_and_then_knows_nothing() {
+    let mut rig = Rig::new(1);
+    let conn = rig.dial();
+    let m1 = rig.nodes[1];
+    // What had left before the power failed arrives; what follows it does not.
+    rig.send(conn, Side::Acceptor, 0);
+    rig.core.power_off(m1);
+    rig.send(conn, Side::Acceptor, 1);
+    rig.send(conn, Side::Dialler, 0);
+    rig.pass(Duration::from_secs(2));
+    assert_eq!(rig.ends[0].0.lock().len(), 2, "the connection and one segment");
+    assert_eq!(rig.core.figures.lost, 1);
+    rig.core.power_on(m1);
+    rig.pass(Duration::from_secs(2));
     assert_eq!(rig.ends[0].closed(), Some(CloseReason::Reset));
     assert_eq!(rig.ends[1].numbers(), [0; 0]);
     assert!(rig.core.conns.is_empty());
