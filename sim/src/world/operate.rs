@@ -8,7 +8,7 @@ use super::{
     WorldConfig,
     audit::Event,
     chance::Chance,
-    disk::{Disk, PowerLoss, Unsynced},
+    disk::{Disk, DiskImage, PowerLoss, Unsynced},
     net::Core,
     node::{At, NodeId},
     process::{Machine, Process, Program, Status},
@@ -198,6 +198,24 @@ impl World {
     /// The content of a file, as an operator would copy it away.
     pub fn read_file(&self, node: NodeId, path: &Path) -> Option<bytes::Bytes> {
         self.shared.machine(node).disk.content(path)
+    }
+
+    /// Copies the node's whole disk, as a hypervisor takes a snapshot of a running machine whose page cache was flushed
+    /// first: files, directories and engines are as a reader sees them at this instant, and all of it is durable in the
+    /// copy. Locks and stalls are not content. Works beside a running process, and where the machine is off.
+    pub fn copy_disk(&self, node: NodeId) -> DiskImage {
+        self.fault("copy-disk", node, None, 0);
+        self.shared.machine(node).disk.copy()
+    }
+
+    /// Replaces the content of the node's whole disk.
+    ///
+    /// # Panics
+    /// Where a process runs on the node.
+    pub fn put_disk(&self, node: NodeId, image: &DiskImage) {
+        self.operator(node);
+        self.fault("put-disk", node, None, 0);
+        self.shared.machine(node).disk.put(image);
     }
 
     fn operator(&self, node: NodeId) {

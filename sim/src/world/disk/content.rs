@@ -44,6 +44,11 @@ impl Content {
         Self { bytes, pending: Vec::new(), settled: 0 }
     }
 
+    /// What a reader sees of this file, all of it durable.
+    pub(super) fn copy(&self) -> Self {
+        Self::durable(self.bytes.clone())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }

@@ -46,6 +46,10 @@ pub enum Unsynced {
     Lost,
 }
 
+/// The content of a whole disk at one instant. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct DiskImage(Arc<Tree>);
+
 /// What a power failure cost a machine's disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PowerLoss {
@@ -233,6 +237,14 @@ impl Disk {
         tree.add(path, Inode::File(Content::durable(bytes.to_vec())))?;
         tree.sync_all();
         Ok(())
+    }
+
+    pub(crate) fn copy(&self) -> DiskImage {
+        DiskImage(Arc::new(self.state.lock().tree.copy()))
+    }
+
+    pub(crate) fn put(&self, image: &DiskImage) {
+        self.state.lock().tree = image.0.copy();
     }
 
     pub(crate) fn content(&self, path: &Path) -> Option<Bytes> {

@@ -15,5 +15,5 @@ mod files;
 mod rows;
 mod tree;
 
-pub use self::device::{PowerLoss, Settings, Unsynced};
+pub use self::device::{DiskImage, PowerLoss, Settings, Unsynced};
 pub(crate) use self::{device::Disk, engine::SimEngines, files::SimFiles};

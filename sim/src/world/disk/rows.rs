@@ -37,6 +37,11 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// What a reader sees of these rows, all of it durable.
+    pub(super) fn copy(&self) -> Self {
+        Self { live: self.live.clone(), ..Self::default() }
+    }
+
     pub(super) fn write(&mut self, batch: &Batch) {
         let again = self.replacing.is_some().then(|| batch.clone());
         self.pending.push_back(apply(&mut self.live, batch, again));

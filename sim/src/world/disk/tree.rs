@@ -196,6 +196,21 @@ impl Tree {
         self.sweep();
     }
 
+    /// What a reader sees of the whole tree, all of it durable.
+    pub(super) fn copy(&self) -> Self {
+        let inodes = self.inodes.iter().map(|(ino, inode)| {
+            let copy = match inode {
+                Inode::Dir { live, .. } => Inode::Dir { live: live.clone(), durable: live.clone() },
+                Inode::File(content) => Inode::File(content.copy()),
+                Inode::Engine(rows) => Inode::Engine(rows.copy()),
+            };
+            (*ino, copy)
+        });
+        let mut tree = Self { inodes: inodes.collect(), journal: Vec::new(), next: self.next };
+        tree.sweep();
+        tree
+    }
+
     /// Calls `visit` for each inode that is there after a crash, in order; returns how many changes were undone.
     pub(super) fn crash(
         &mut self,

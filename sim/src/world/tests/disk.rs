@@ -239,3 +239,34 @@ fn an_operators_files_are_durable_and_copied_whole() {
         }));
     }
 }
+
+#[test]
+fn a_disk_that_is_rolled_back_is_as_a_reader_saw_it() {
+    sound(run(1, |world| async move {
+        let (m1, env) = idle_node(&world, "m1");
+        env.files.create_dir_all(path("d")).await.unwrap();
+        let mut file = env.files.create(path("d/f")).await.unwrap();
+        file.append(Bytes::from_static(b"old")).await.unwrap();
+        let engine = env.engines.open(path("d/db")).await.unwrap();
+        engine.write(&batch(1));
+        // Nothing is synced: the copy has it all the same.
+        let image = world.copy_disk(m1);
+        file.append(Bytes::from_static(b"new")).await.unwrap();
+        engine.write(&batch(2));
+        env.files.create(path("d/later")).await.unwrap();
+        for _ in 0..2 {
+            world.power_off(m1, Unsynced::Lost);
+            world.put_disk(m1, &image);
+            world.power_off(m1, Unsynced::Lost);
+            world.restart(m1);
+            let env = world.env(m1).unwrap();
+            assert_eq!(env.files.list(path("d")).await.unwrap(), ["db", "f"]);
+            assert_eq!(env.files.read(path("d/f")).await.unwrap(), "old");
+            let engine = env.engines.open(path("d/db")).await.unwrap();
+            assert_eq!(engine.view().unwrap().0.len(), 1);
+            // What is written after a roll-back does not reach the image.
+            env.files.open(path("d/f")).await.unwrap().append(Bytes::from_static(b"other")).await.unwrap();
+            engine.write(&batch(3));
+        }
+    }));
+}
