@@ -1,12 +1,15 @@
 //! Squall: deterministic simulation and chaos testing of an etcd-style store.
 #![cfg(madsim)]
 
+pub mod arena;
 pub mod cli;
 pub mod cluster;
+pub mod faults;
 pub mod nemesis;
 pub mod plan;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod text;
 pub mod workload;
 pub mod world;

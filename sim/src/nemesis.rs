@@ -1,422 +1,281 @@
-//! The nemesis: applies a schedule to the world, instant by instant, and tells the history what it did.
+//! The nemesis: applies a plan's faults to the arena and tells the history what it did.
 //!
-//! It draws nothing. A target that was symbolic in the schedule is resolved when its fault strikes, with the number that
-//! the planner drew for it; the names go into the history. Procedures that take time (replace a member, restore a
-//! snapshot) go on beside later faults, as an operator's work does.
+//! It draws nothing. Each fault is one future that lives from its strike to its end, beside all others: it waits for its
+//! instant, resolves its target, strikes, waits for its end, and undoes what it did. So a fault that takes long (an
+//! operator's procedure) delays no other.
+//!
+//! At the time limit everything heals, in this order: faults that last end and crashed members start, but for those that
+//! an operator has in hand; then the procedures end, which need a cluster that works; then whatever is still down starts.
+//! Only then the history says that nothing breaks any more.
 
-use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
-
-use futures_util::{StreamExt, future::Either, future::select, stream::FuturesUnordered};
-use squall_checker::history as h;
-
-use crate::{
-    cluster::Cluster,
-    plan::{Injection, Schedule, ScheduledFault},
-    run::gaps,
-    scenario::{self, Direction, Latency, Peers, SlowFsync},
-    workload::{Client, Recorder},
-    world::{At, Latency as LinkLatency, NodeId, Unsynced, World},
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    future::poll_fn,
+    task::Poll,
+    time::Duration,
 };
 
-/// What came of a schedule.
+use futures_util::{
+    StreamExt,
+    future::{Either, select},
+    stream::FuturesUnordered,
+};
+use squall_checker::history as h;
+use tokio::sync::Notify;
+
+use crate::{
+    arena::{At, NodeId},
+    faults::{Aim, Stage, Strike, Struck, Undo},
+    plan::DrawnFault,
+};
+
+/// What came of a plan's faults.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Faults that hit somebody, by action.
+    /// Faults that hit a member or the cluster, by action.
     pub injected: BTreeMap<String, u64>,
+    /// Faults that bit, by action: that swallowed or delayed a message, lost data, held up an operation, did their work.
+    pub bit: BTreeMap<String, u64>,
+    /// The names of the faults that struck and bit nothing.
+    pub bit_nothing: Vec<String>,
     /// When each fault held, by its id: from its strike to its end, in nanoseconds.
     pub spans: BTreeMap<String, (u64, u64)>,
-    /// Procedures that did not succeed, and why.
+    /// Procedures that were given up, harmlessly: fault and reason.
+    pub given_up: Vec<(String, String)>,
+    /// Procedures that did not succeed although nothing stood in their way, and why.
     pub stuck: Vec<String>,
 }
 
-/// Applies schedules to one cluster.
-pub struct Nemesis {
-    world: World,
-    cluster: Cluster,
-    recorder: Arc<Recorder>,
-    /// What each link has when no fault slows it.
-    latency: LinkLatency,
-    /// Performs the operations that are faults, such as compactions, so that the judge sees them.
-    client: Arc<tokio::sync::Mutex<Client>>,
-    /// Faults in force, by their place in the schedule: whom they hit.
-    active: BTreeMap<usize, Vec<String>>,
+/// Applies faults to one cluster.
+pub(crate) struct Nemesis {
+    stage: Stage,
+    state: RefCell<State>,
+    healing: Cell<bool>,
+    healing_began: Notify,
+}
+
+#[derive(Default)]
+struct State {
     /// Whom each fault hit, by its id.
     hits: BTreeMap<String, Vec<String>>,
+    /// The ids of the faults that have struck and not ended.
+    in_force: Vec<String>,
     report: Report,
 }
 
-enum Step {
-    Strike(usize),
-    End(usize),
-}
-
-type Procedure<'a> = Pin<Box<dyn Future<Output = (usize, Result<(), String>)> + 'a>>;
-
 impl Nemesis {
-    /// A nemesis for `cluster`, whose links have `latency` by default.
-    pub fn new(
-        world: World,
-        cluster: Cluster,
-        recorder: Arc<Recorder>,
-        latency: LinkLatency,
-        client: Client,
-    ) -> Self {
+    pub(crate) fn new(stage: Stage) -> Self {
         Self {
-            world,
-            cluster,
-            recorder,
-            latency,
-            client: Arc::new(tokio::sync::Mutex::new(client)),
-            active: BTreeMap::new(),
-            hits: BTreeMap::new(),
-            report: Report::default(),
+            stage,
+            state: RefCell::default(),
+            healing: Cell::new(false),
+            healing_began: Notify::new(),
         }
     }
 
-    /// Applies the schedule, whose instants count from `origin`, until `end`; then heals everything, unless told not
-    /// to, and waits for the procedures for at most `patience` each.
-    pub async fn apply(
-        mut self,
-        schedule: &Schedule,
+    /// Applies faults, whose instants count from `origin`, until `end`. Then, if `heal`, heals everything and waits for
+    /// the procedures: as long as one ends within `patience` after the one before it.
+    pub(crate) async fn apply(
+        &self,
+        faults: &[DrawnFault],
         origin: At,
         end: At,
         heal: bool,
         patience: Duration,
     ) -> Report {
-        let mut steps = BTreeMap::new();
-        for (place, fault) in schedule.faults.iter().enumerate() {
-            steps.insert((fault.at_ns, 1, place), Step::Strike(place));
-            if let Some(ends) = fault.ends_ns() {
-                // Ends come before strikes of the same instant: a fault that follows another meets a mended world.
-                steps.insert((ends, 0, place), Step::End(place));
+        let mut living: FuturesUnordered<_> =
+            faults.iter().map(|fault| self.live(fault, origin, end)).collect();
+        let mut over = self.stage.arena.sleep_until(end);
+        loop {
+            match select(living.next(), over).await {
+                Either::Left((Some(()), left)) => over = left,
+                Either::Left((None, left)) => {
+                    left.await;
+                    break;
+                }
+                Either::Right(((), _)) => break,
             }
         }
-        let cluster = self.cluster.clone();
-        let mut procedures: FuturesUnordered<Procedure<'_>> = FuturesUnordered::new();
-        loop {
-            let next = steps.first_key_value().map(|((at, ..), _)| origin.after(Duration::from_nanos(*at)));
-            let next = next.map_or(end, |at| at.min(end));
-            self.wait(next, &mut procedures, schedule).await;
-            match steps.pop_first() {
-                Some((_, step)) if next < end || self.world.now() <= end => match step {
-                    Step::Strike(place) => {
-                        let fault = &schedule.faults[place];
-                        if let Some(procedure) = self.strike(place, fault, &cluster).await {
-                            procedures.push(procedure);
-                        }
+        if heal {
+            self.healing.set(true);
+            self.healing_began.notify_waiters();
+            loop {
+                let given_up = Box::pin(self.stage.arena.sleep(patience));
+                match select(living.next(), given_up).await {
+                    Either::Left((Some(()), _)) => {}
+                    Either::Left((None, _)) => break,
+                    Either::Right(((), _)) => {
+                        self.note_unfinished();
+                        break;
                     }
-                    Step::End(place) => self.end(place, &schedule.faults[place]),
-                },
-                _ => break,
-            }
-            self.cluster.mind_outage();
-        }
-        let now = self.world.now();
-        if now < end {
-            self.wait(end, &mut procedures, schedule).await;
-        }
-        // Members that are down stay down while an operator is at work on the cluster: a member that was wiped from the
-        // plan must not come back with its old data in the middle of it.
-        if heal {
-            self.heal_all(schedule, |fault| !matches!(fault.injection, Injection::Crash { .. }));
-        }
-        self.wait_all(patience, &mut procedures, schedule).await;
-        if heal {
-            self.heal_all(schedule, |_| true);
-            // What a crash without an end took down, and what a procedure left behind when it gave up.
-            for candidate in self.cluster.candidates() {
-                self.cluster.start_if_down(&candidate.name);
-            }
-            self.recorder.event(h::Event::Heal(h::Heal { at: self.recorder.now_ns(), ..h::Heal::default() }));
-        }
-        self.cluster.mind_outage();
-        self.cluster.close_outage();
-        self.report
-    }
-
-    /// Waits until `until`, while procedures go on.
-    async fn wait(
-        &mut self,
-        until: At,
-        procedures: &mut FuturesUnordered<Procedure<'_>>,
-        schedule: &Schedule,
-    ) {
-        let world = self.world.clone();
-        let mut sleep = Box::pin(world.sleep_until(until));
-        loop {
-            if procedures.is_empty() {
-                return sleep.await;
-            }
-            match select(procedures.next(), sleep.as_mut()).await {
-                Either::Left((Some(done), _)) => self.procedure_done(done, schedule),
-                Either::Left((None, _)) => {}
-                Either::Right(((), _)) => return,
-            }
-        }
-    }
-
-    /// Waits for all procedures, but for none longer than `patience`: they take turns.
-    async fn wait_all(
-        &mut self,
-        patience: Duration,
-        procedures: &mut FuturesUnordered<Procedure<'_>>,
-        schedule: &Schedule,
-    ) {
-        let world = self.world.clone();
-        let mut sleep = Box::pin(world.sleep(patience));
-        while !procedures.is_empty() {
-            match select(procedures.next(), sleep.as_mut()).await {
-                Either::Left((Some(done), _)) => {
-                    self.procedure_done(done, schedule);
-                    sleep = Box::pin(world.sleep(patience));
-                }
-                Either::Left((None, _)) => {}
-                Either::Right(((), _)) => {
-                    let left: Vec<&str> = self
-                        .active
-                        .keys()
-                        .map(|place| &schedule.faults[*place])
-                        .filter(|fault| !fault.injection.action().lasts())
-                        .map(|fault| fault.id.as_str())
-                        .collect();
-                    let refused = self.cluster.last_refusal().unwrap_or_else(|| "nothing was refused".into());
-                    self.report.stuck.push(format!(
-                        "the operator's work ({}) is not done, though nothing breaks any more; last, {refused}",
-                        left.join(", ")
-                    ));
-                    return;
                 }
             }
+            // What an unfinished procedure had in hand is let go here.
+            drop(living);
+            self.stage.cluster.start();
+            let at = self.stage.recorder.now_ns();
+            self.stage.recorder.event(h::Event::Heal(h::Heal { at, ..h::Heal::default() }));
         }
+        self.stage.cluster.close();
+        std::mem::take(&mut self.state.borrow_mut().report)
     }
 
-    fn procedure_done(&mut self, (place, result): (usize, Result<(), String>), schedule: &Schedule) {
-        let fault = &schedule.faults[place];
-        if let Err(why) = result {
-            self.report.stuck.push(format!("{}: {why}", fault.id));
-        }
-        // Whoever was down before a cluster was made anew has been started by that, or was meant to stay down.
-        if matches!(fault.injection, Injection::ForceNewCluster(_) | Injection::RestoreSnapshot { .. }) {
-            let crashes: Vec<usize> = self.active.keys().copied().collect();
-            for place in crashes {
-                if matches!(schedule.faults[place].injection, Injection::Crash { .. }) {
-                    self.note_end(place, &schedule.faults[place]);
-                }
-            }
-        }
-        self.note_end(place, fault);
-        self.cluster.mind_outage();
+    fn note_unfinished(&self) {
+        let mut state = self.state.borrow_mut();
+        let refused = self.stage.cluster.last_refusal().unwrap_or_else(|| "nothing was refused".into());
+        let text = format!(
+            "the operator's work ({}) is not done, though nothing breaks any more; last, {refused}",
+            state.in_force.join(", ")
+        );
+        state.report.stuck.push(text);
     }
 
-    /// A fault strikes. A procedure is handed back, to go on beside what follows.
-    async fn strike<'a>(
-        &mut self,
-        place: usize,
-        fault: &'a ScheduledFault,
-        cluster: &'a Cluster,
-    ) -> Option<Procedure<'a>> {
-        let action = fault.injection.action();
-        let now = self.recorder.now_ns();
-        let candidates = self.cluster.candidates();
-        let same_as = fault.target.selector.same_as.as_ref().and_then(|id| self.hits.get(id)).cloned();
-        let names = if action.has_target() {
-            fault.target.resolve(action, &candidates, &same_as.unwrap_or_default(), fault.draw)
-        } else {
-            candidates.iter().map(|candidate| candidate.name.clone()).collect()
-        };
-        let hit = !names.is_empty();
-        self.recorder.event(h::Event::Fault(h::Fault {
-            at: now,
-            action: action.name().to_owned(),
+    /// One fault, from its instant to its end.
+    async fn live(&self, fault: &DrawnFault, origin: At, end: At) {
+        self.stage.arena.sleep_until(origin.after(fault.at)).await;
+        // Faults that end at this instant end first: a fault that follows another meets a mended world.
+        yield_once().await;
+        let names = self.resolve(fault).await;
+        if self.healing.get() || self.stage.arena.now() > end {
+            return;
+        }
+        let at = self.stage.recorder.now_ns();
+        let action = fault.action().name().to_owned();
+        self.stage.recorder.event(h::Event::Fault(h::Fault {
+            at,
+            action: action.clone(),
             target: names.join(","),
             detail: serde_json::json!({ "id": fault.id }),
         }));
-        if !hit {
-            return None;
+        if names.is_empty() {
+            return;
         }
-        *self.report.injected.entry(action.name().to_owned()).or_default() += 1;
-        self.report.spans.insert(fault.id.clone(), (now, now));
-        self.hits.insert(fault.id.clone(), names.clone());
-        self.active.insert(place, names.clone());
-        let nodes: Vec<NodeId> = names.iter().map(|name| self.cluster.node(name)).collect();
-        let first = names[0].clone();
-        match &fault.injection {
-            Injection::Crash { unsynced } => {
+        {
+            let mut state = self.state.borrow_mut();
+            *state.report.injected.entry(action).or_default() += 1;
+            state.report.spans.insert(fault.id.clone(), (at, at));
+            state.hits.insert(fault.id.clone(), names.clone());
+            state.in_force.push(fault.id.clone());
+        }
+        let hit: Vec<NodeId> = names.iter().map(|name| self.stage.cluster.node(name)).collect();
+        let lives: Vec<(NodeId, u32)> =
+            hit.iter().map(|node| (*node, self.stage.arena.life(*node))).collect();
+        let strike = Strike { stage: &self.stage, id: &fault.id, hit: &hit };
+        let struck = fault.settings.strike(strike).await;
+        let (bit, detail) = self.end(fault, &struck.undo, &lives).await;
+        self.note_end(fault, names, struck, bit, detail);
+    }
+
+    /// The names that the fault hits.
+    async fn resolve(&self, fault: &DrawnFault) -> Vec<String> {
+        let candidates = self.stage.cluster.candidates(fault.target.asks_for_roles()).await;
+        if fault.action().aim() == Aim::Cluster {
+            return candidates.into_iter().map(|candidate| candidate.name).collect();
+        }
+        let state = self.state.borrow();
+        let same_as = fault.target.selector.same_as.as_ref().and_then(|id| state.hits.get(id));
+        let same_as = same_as.map(Vec::as_slice).unwrap_or_default();
+        fault.target.resolve(&fault.settings, &candidates, same_as, fault.draw)
+    }
+
+    /// Waits for the fault's end and undoes it. Answers how often it bit, and what a reader should know.
+    async fn end(&self, fault: &DrawnFault, undo: &Undo, lives: &[(NodeId, u32)]) -> (u64, String) {
+        let cluster = &self.stage.cluster;
+        let mut kept_down = Vec::new();
+        match undo {
+            Undo::Nothing => (0, String::new()),
+            Undo::Lift(tokens) => {
+                self.wait_for_end(fault.duration).await;
+                let bit = tokens.iter().map(|token| self.stage.arena.lift(*token)).sum();
+                cluster.members_came_up();
+                (bit, String::new())
+            }
+            Undo::Start(nodes) => {
+                // A member that someone else has started is back as well.
+                let ended = std::pin::pin!(self.wait_for_end(fault.duration));
+                let started = std::pin::pin!(cluster.started_since(lives));
+                select(started, ended).await;
                 for node in nodes {
-                    match unsynced {
-                        scenario::Unsynced::Any => self.world.kill_with(node, Unsynced::Drawn),
-                        scenario::Unsynced::Drop => self.world.kill_with(node, Unsynced::Lost),
-                        scenario::Unsynced::Keep => self.world.kill_process(node),
+                    if let Some(why) = cluster.start_if_allowed(*node) {
+                        kept_down.push(format!("{node} stays down: {why}"));
                     }
                 }
+                (0, kept_down.join("; "))
             }
-            Injection::Restart => {
-                return Some(Box::pin(async move {
-                    for name in &names {
-                        cluster.restart(name).await;
+            Undo::PutBack(images) => {
+                self.wait_for_end(fault.duration).await;
+                if self.healing.get() {
+                    return (0, "the run ended before the old disk came back".to_owned());
+                }
+                for (node, image) in images {
+                    if let Some(why) = cluster.put_back(*node, image) {
+                        kept_down.push(format!("{node}: {why}"));
                     }
-                    (place, Ok(()))
-                }));
-            }
-            Injection::Pause => nodes.iter().for_each(|node| self.world.pause(*node)),
-            Injection::Partition(partition) => {
-                for (from, to) in self.links(&nodes, partition.peers, &partition.names, partition.direction) {
-                    self.world.cut(from, to);
                 }
-            }
-            Injection::Latency(latency) => {
-                let slow = self.slowed(latency);
-                for (from, to) in self.links(&nodes, latency.peers, &[], Direction::Both) {
-                    self.world.set_latency(from, to, Some(slow));
-                }
-            }
-            Injection::DiskStall => nodes.iter().for_each(|node| self.world.stall_disk(*node)),
-            Injection::SlowFsync(slow) => {
-                nodes.iter().for_each(|node| self.world.slow_disk(*node, slowness(slow, fault.draw)));
-            }
-            Injection::ReplaceMember(settings) => {
-                return Some(Box::pin(async move {
-                    (place, cluster.replace_member(&first, settings.pause).await)
-                }));
-            }
-            Injection::ForceNewCluster(settings) => {
-                return Some(Box::pin(
-                    async move { (place, cluster.force_new_cluster(&first, settings).await) },
-                ));
-            }
-            Injection::SnapshotSave => {
-                return Some(Box::pin(
-                    async move { (place, cluster.save_snapshot(&fault.id, &first).await) },
-                ));
-            }
-            Injection::RestoreSnapshot { snapshot, token, pause } => {
-                return Some(Box::pin(async move {
-                    (place, cluster.restore_snapshot(snapshot, token, *pause).await)
-                }));
-            }
-            Injection::Compact(compact) => {
-                let (recorder, client, keep) = (self.recorder.clone(), self.client.clone(), compact.keep);
-                return Some(Box::pin(async move {
-                    let mut client = client.lock().await;
-                    let newest = recorder.with_operations(|operations| {
-                        operations
-                            .iter()
-                            .filter_map(h::Operation::revision)
-                            .max()
-                            .map_or(0, |revision| revision.0)
-                    });
-                    let revision = (newest - keep as i64).max(1);
-                    // What the compaction takes away, nobody can be asked for: so it takes what is explained.
-                    let revision = gaps::explain(&recorder, &mut client, revision, false).await;
-                    let compact = h::Compact { revision: h::Revision(revision), physical: false };
-                    client.perform(&h::Op::Compact(compact), false).await;
-                    (place, Ok(()))
-                }));
+                (images.len() as u64 - kept_down.len() as u64, kept_down.join("; "))
             }
         }
-        None
     }
 
-    /// A fault that lasts is undone.
-    fn end(&mut self, place: usize, fault: &ScheduledFault) {
-        let Some(names) = self.active.get(&place).cloned() else { return };
-        let nodes: Vec<NodeId> = names.iter().map(|name| self.cluster.node(name)).collect();
-        match &fault.injection {
-            Injection::Crash { .. } => names.iter().for_each(|name| self.cluster.start_if_down(name)),
-            Injection::Pause => {
-                nodes.iter().for_each(|node| self.world.resume(*node));
-                self.cluster.came_back();
-            }
-            Injection::Partition(partition) => {
-                for (from, to) in self.links(&nodes, partition.peers, &partition.names, partition.direction) {
-                    self.world.heal(from, to);
-                }
-            }
-            Injection::Latency(latency) => {
-                for (from, to) in self.links(&nodes, latency.peers, &[], Direction::Both) {
-                    self.world.set_latency(from, to, None);
-                }
-            }
-            Injection::DiskStall => nodes.iter().for_each(|node| self.world.end_disk_stall(*node)),
-            Injection::SlowFsync(_) => {
-                nodes.iter().for_each(|node| self.world.slow_disk(*node, Duration::ZERO))
-            }
-            // Procedures end by themselves.
-            Injection::Restart
-            | Injection::ReplaceMember(_)
-            | Injection::ForceNewCluster(_)
-            | Injection::SnapshotSave
-            | Injection::RestoreSnapshot { .. }
-            | Injection::Compact(_) => return,
+    /// Waits until the fault's duration is over or everything heals.
+    async fn wait_for_end(&self, duration: Option<Duration>) {
+        let healing = self.healing_began.notified();
+        if self.healing.get() {
+            return;
         }
-        self.note_end(place, fault);
+        match duration {
+            Some(duration) => {
+                let sleep = Box::pin(self.stage.arena.sleep(duration));
+                select(sleep, std::pin::pin!(healing)).await;
+            }
+            None => healing.await,
+        }
     }
 
-    fn note_end(&mut self, place: usize, fault: &ScheduledFault) {
-        let Some(names) = self.active.remove(&place) else { return };
-        let at = self.recorder.now_ns();
-        if let Some((_, to)) = self.report.spans.get_mut(&fault.id) {
+    fn note_end(&self, fault: &DrawnFault, names: Vec<String>, struck: Struck, bit: u64, detail: String) {
+        let at = self.stage.recorder.now_ns();
+        let action = fault.action().name().to_owned();
+        let bit = bit + struck.bit;
+        let details: Vec<String> =
+            [struck.detail.clone(), detail].into_iter().filter(|text| !text.is_empty()).collect();
+        let detail = details.join("; ");
+        let mut state = self.state.borrow_mut();
+        state.in_force.retain(|id| *id != fault.id);
+        let report = &mut state.report;
+        if let Some((_, to)) = report.spans.get_mut(&fault.id) {
             *to = at;
         }
-        let action = fault.injection.action().name().to_owned();
-        self.recorder.event(h::Event::Heal(h::Heal {
+        if bit > 0 {
+            *report.bit.entry(action.clone()).or_default() += 1;
+        } else {
+            report.bit_nothing.push(fault.id.clone());
+        }
+        if !struck.detail.is_empty() {
+            report.given_up.push((fault.id.clone(), struck.detail));
+        }
+        if let Some(what) = struck.stuck {
+            report.stuck.push(format!("{}: {what}", fault.id));
+        }
+        self.stage.recorder.event(h::Event::Heal(h::Heal {
             at,
             action,
             target: names.join(","),
-            ..h::Heal::default()
+            bit: Some(bit),
+            detail,
         }));
-    }
-
-    /// Ends the faults in force that `which` names.
-    fn heal_all(&mut self, schedule: &Schedule, which: impl Fn(&ScheduledFault) -> bool) {
-        let active: Vec<usize> = self.active.keys().copied().collect();
-        for place in active {
-            let fault = &schedule.faults[place];
-            if which(fault) {
-                self.end(place, fault);
-            }
-        }
-        self.cluster.mind_outage();
-    }
-
-    /// The links of a partition or a slowness: from the selected members to the other ends, and back, as the direction
-    /// says.
-    fn links(
-        &self,
-        hit: &[NodeId],
-        peers: Peers,
-        only: &[String],
-        direction: Direction,
-    ) -> Vec<(NodeId, NodeId)> {
-        let members = self.cluster.nodes().into_iter().filter(|node| {
-            !hit.contains(node) && (only.is_empty() || only.iter().any(|name| name == node.name()))
-        });
-        let clients = self.cluster.client_nodes();
-        let others: Vec<NodeId> = match peers {
-            Peers::Members => members.collect(),
-            Peers::Clients => clients,
-            Peers::All => members.chain(clients).collect(),
-        };
-        let mut links = Vec::new();
-        for one in hit {
-            for other in &others {
-                if direction != Direction::From {
-                    links.push((*one, *other));
-                }
-                if direction != Direction::To {
-                    links.push((*other, *one));
-                }
-            }
-        }
-        links
-    }
-
-    fn slowed(&self, latency: &Latency) -> LinkLatency {
-        LinkLatency { base: self.latency.base + latency.delay, jitter: self.latency.jitter + latency.jitter }
     }
 }
 
-/// What a slow disk adds to each fsync of one fault: the delay, and the draw's share of the jitter.
-fn slowness(slow: &SlowFsync, draw: u64) -> Duration {
-    slow.delay + slow.jitter * u32::try_from(draw % 1001).unwrap_or(0) / 1000
+/// Lets every other future that is ready go first.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -1,12 +1,12 @@
 //! One run: a scenario and a seed in, a verdict out. This file is the whole way on one screen; what each step does is
 //! elsewhere.
 //!
-//! `plan(scenario, seed) = Schedule -> World {members, clients} <- nemesis -> heal -> settle -> final reads -> History
+//! `Plan::draw(scenario, seed) -> World {members, clients} <- nemesis -> heal -> settle -> final reads -> History
 //! -> checkers -> Verdict`
 
 mod counters;
-pub(crate) mod gaps;
 mod judge;
+mod observe;
 
 use std::{
     sync::{
@@ -21,12 +21,14 @@ use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 
 use crate::{
+    arena::{Arena, Simulated},
     cluster::Cluster,
+    faults::Stage,
     nemesis::{self, Nemesis},
-    plan::{Schedule, plan},
+    plan::Plan,
     report::{RunOptions, RunResult},
     scenario::{Scenario, Workload},
-    workload::{Client, Endpoints, Generator, Pace, Recorder, Witness, client_node, drive},
+    workload::{Client, Endpoints, Generator, Pace, Recorder, Witness, client_node, drive, gaps},
     world::{DiskSettings, Latency, NetSettings, Probed, Watchdog, World, WorldConfig},
 };
 
@@ -45,38 +47,42 @@ pub(crate) struct Observed {
 
 /// Runs `scenario` with `seed` in a world of its own and judges it.
 pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
-    let schedule = options.schedule.clone().unwrap_or_else(|| plan(scenario, seed));
+    let plan = options.plan.clone().unwrap_or_else(|| Plan::draw(scenario, seed));
+    let spec = &plan.spec;
     let config = WorldConfig {
         trace: options.trace,
-        net: NetSettings { latency: latency(scenario), ..NetSettings::default() },
+        net: NetSettings {
+            latency: Latency { base: spec.network.latency, jitter: spec.network.jitter },
+            ..NetSettings::default()
+        },
         disk: DiskSettings {
-            sync_base: scenario.spec.disk.fsync_latency,
-            sync_jitter: scenario.spec.disk.fsync_jitter,
+            sync_base: spec.disk.fsync_latency,
+            sync_jitter: spec.disk.fsync_jitter,
             ..DiskSettings::default()
         },
         watchdog: Some(Watchdog { limit: options.wall_limit, reproduce: options.reproduce.clone() }),
-        ..WorldConfig::new(seed)
+        ..WorldConfig::new(plan.seed)
     };
-    let (body_scenario, body_schedule) = (scenario.clone(), schedule.clone());
+    let recorder = Arc::new(Recorder::default());
+    let (body_plan, body_recorder) = (plan.clone(), recorder.clone());
     let finished =
-        World::run(
-            config,
-            move |world| async move { live(world, &body_scenario, seed, &body_schedule).await },
-        );
+        World::run(config, move |world| async move { live(world, &body_plan, body_recorder).await });
     // The checkers count their steps, but a step that never ends is not counted.
     let watchdog = Watchdog { limit: options.wall_limit, reproduce: options.reproduce.clone() };
-    let scenario = scenario.clone();
-    watchdog.watch("judge", move || judge::judge(&scenario, schedule, finished)).unwrap_or_else(|panic| {
-        RunResult { harness_error: Some(format!("the judge panicked: {panic}")), ..RunResult::nothing() }
+    let judged = plan.clone();
+    watchdog.watch("judge", move || judge::judge(judged, &recorder, finished)).unwrap_or_else(|panic| RunResult {
+        harness_error: Some(format!("the judge panicked: {panic}")),
+        ..RunResult::nothing(plan)
     })
 }
 
 /// The run's body, inside the world.
-async fn live(world: World, scenario: &Scenario, seed: u64, schedule: &Schedule) -> Observed {
-    let spec = &scenario.spec;
-    let recorder = Arc::new(Recorder::new(Arc::new(WorldWitness(world.clone()))));
-    recorder.event(judge::meta(scenario, seed));
-    let cluster = Cluster::new(world.clone(), &spec.cluster, recorder.clone());
+async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
+    let spec = &plan.spec;
+    recorder.attach(Arc::new(WorldWitness(world.clone())));
+    recorder.event(judge::meta(plan));
+    let arena: Arc<dyn Arena> = Arc::new(Simulated::new(world.clone()));
+    let cluster = Cluster::new(arena.clone(), &spec.cluster, recorder.clone());
     let endpoints: Endpoints =
         cluster.endpoints().into_iter().map(|endpoint| (endpoint.name, endpoint.address)).collect();
     let mut operator = Client::new(
@@ -99,21 +105,24 @@ async fn live(world: World, scenario: &Scenario, seed: u64, schedule: &Schedule)
     // Act one: load, and faults.
     cluster.start();
     if let Err(stuck) = cluster.recovered(RECOVERY).await {
-        return observe(
-            world,
-            &cluster,
+        return observed(
+            &world,
             &recorder,
             nemesis::Report { stuck: vec![stuck], ..Default::default() },
         );
     }
     let stop = Arc::new(AtomicBool::new(false));
     let clients = start_clients(&world, &cluster, &recorder, &endpoints, &spec.workloads, &stop);
-    let nemesis =
-        Nemesis::new(world.clone(), cluster.clone(), recorder.clone(), latency(scenario), compactor);
+    let nemesis = Nemesis::new(Stage {
+        arena,
+        cluster: cluster.clone(),
+        recorder: recorder.clone(),
+        client: tokio::sync::Mutex::new(compactor),
+    });
     let origin = world.now();
     let end = origin.after(spec.time_limit);
     let settle = spec.final_phase.settle;
-    let mut report = nemesis.apply(schedule, origin, end, spec.final_phase.heal, RECOVERY).await;
+    let mut report = nemesis.apply(&plan.faults, origin, end, spec.final_phase.heal, RECOVERY).await;
 
     // Act two: nothing breaks any more; the cluster must recover, serve, and agree.
     world.sleep(settle).await;
@@ -128,7 +137,7 @@ async fn live(world: World, scenario: &Scenario, seed: u64, schedule: &Schedule)
     {
         report.stuck.push(stuck);
     }
-    observe(world, &cluster, &recorder, report)
+    observed(&world, &recorder, report)
 }
 
 /// Recovery, a last write, a last read of everything at every member, and every member's hash.
@@ -152,17 +161,18 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
             None => return Err(format!("a read at {} after the heal did not succeed", operator.endpoint())),
         }
     }
-    cluster.record_hashes(revision, RECOVERY).await?;
+    cluster.record_views(revision, RECOVERY).await?;
     operator.turn_to(serving[0]);
     let _rest = gaps::explain(recorder, operator, revision, true).await;
     Ok(())
 }
 
-fn observe(world: World, cluster: &Cluster, recorder: &Recorder, nemesis: nemesis::Report) -> Observed {
-    let probes = cluster.probes();
-    let mut history = recorder.finish();
-    judge::add_observations(&mut history, &nemesis, &probes, world.now());
-    Observed { history, nemesis, probes }
+fn observed(world: &World, recorder: &Recorder, nemesis: nemesis::Report) -> Observed {
+    let at = world.now().0;
+    for stuck in &nemesis.stuck {
+        recorder.event(h::Event::Liveness(h::Liveness { stuck: stuck.clone(), at }));
+    }
+    Observed { history: recorder.finish(), nemesis, probes: world.take_probes() }
 }
 
 fn start_clients(
@@ -208,10 +218,6 @@ fn start_clients(
         }
     }
     ended
-}
-
-fn latency(scenario: &Scenario) -> Latency {
-    Latency { base: scenario.spec.network.latency, jitter: scenario.spec.network.jitter }
 }
 
 /// The recorder's view of the world.

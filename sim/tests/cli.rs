@@ -156,7 +156,7 @@ fn a_run_leaves_a_folder_that_replays_to_the_same_hash() {
         "junit.xml",
         "run.json",
         "scenario.yaml",
-        "schedule.yaml",
+        "plan.yaml",
         "timeline.txt",
         "trace.jsonl",
     ] {

@@ -1,6 +1,6 @@
 //! The arguments, as clap derives them.
 
-use crate::scenario::{did_you_mean, one_of};
+use crate::text::{did_you_mean, one_of};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use squall_checker::judge::ModelName;
 use squall_checker::read::Format as InputFormat;
@@ -23,7 +23,7 @@ budget); 3 the same seed gave two hashes; 64 bad arguments or a bad file; 70 the
 pub(super) enum Command {
     /// Run scenario files, or folders of them
     Run(RunArgs),
-    /// Run a run folder's stored schedule again
+    /// Run a run folder's stored plan again
     Replay(ReplayArgs),
     /// List scenarios, and what a scenario can say
     List(ListArgs),
@@ -178,5 +178,5 @@ fn unknown(text: &str, known: &[&str]) -> String {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::scenario::parse_duration(text)
+    crate::text::parse_duration(text)
 }

@@ -3,7 +3,7 @@
 use super::args::{CheckArgs, Format};
 use super::{Status, Streams};
 use crate::report;
-use crate::scenario::Refusal;
+use crate::text::Refusal;
 use squall_checker::judge::{CheckOptions, CheckReport, FileReport, Judged, check_paths};
 use std::fs::{self, File};
 use std::io::{self, BufWriter};

@@ -2,9 +2,9 @@
 
 use super::args::{Format, ListArgs};
 use super::{Status, Streams};
-use crate::scenario::{
-    Action, COUNTERS, CheckerName, Outcome, PlantedBug, Refusal, ScenarioFile, WorkloadKind, load,
-};
+use crate::faults::Action;
+use crate::scenario::{COUNTERS, CheckerName, Outcome, PlantedBug, ScenarioFile, WorkloadKind, load};
+use crate::text::Refusal;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -32,8 +32,9 @@ fn vocabulary() -> [Words; 5] {
     fn split<T>(lines: &[(T, &'static str)]) -> Vec<(&'static str, &'static str)> {
         lines.iter().map(|(_, line)| line.split_once(": ").unwrap_or((line, ""))).collect()
     }
+    let actions = Action::ALL.iter().map(|action| (action.name(), action.about())).collect();
     [
-        ("action", "Actions (spec.faults[].action)", split(&Action::ALL)),
+        ("action", "Actions (spec.faults[].action)", actions),
         ("workload", "Workloads (spec.workloads[].type)", split(&WorkloadKind::ALL)),
         ("checker", "Checkers (spec.expect.checker)", split(&CheckerName::ALL)),
         ("planted_bug", "Planted bugs (spec.cluster.plantedBug)", split(&PlantedBug::ALL)),

@@ -4,7 +4,7 @@
 //! thread; nothing is global, so that runs side by side keep apart. Logs only print: they draw no chance and take no
 //! time, and the audit hash is the same without them.
 
-use crate::scenario::Refusal;
+use crate::text::Refusal;
 use std::fmt;
 use std::path::Path;
 use tracing::{Dispatch, Event, Subscriber};

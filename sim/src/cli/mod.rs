@@ -19,14 +19,15 @@ mod status;
 mod tally;
 
 use crate::report::{RunOptions, RunResult};
-use crate::scenario::{Refusal, Scenario};
+use crate::scenario::Scenario;
+use crate::text::Refusal;
 use clap::Parser;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
 pub use status::Status;
 
-/// What makes a run. The same scenario, seed and schedule must give the same result on any thread.
+/// What makes a run. The same scenario, seed and plan must give the same result on any thread.
 pub type Runner = fn(&Scenario, u64, &RunOptions) -> RunResult;
 
 /// Where the command writes.

@@ -8,7 +8,9 @@
 use super::args::Keep;
 use super::{Runner, logs};
 use crate::report::{self, Build, Expected, RunOptions, RunRecord, RunResult};
-use crate::scenario::{Refusal, Scenario, ScenarioFile};
+use crate::scenario::{Scenario, ScenarioFile};
+use crate::plan::Plan;
+use crate::text::Refusal;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -114,7 +116,7 @@ impl Settings {
         let run_dir = self.run_dir(job);
         let options = RunOptions {
             trace: self.keep == Keep::All,
-            schedule: None,
+            plan: None,
             wall_limit: self.wall_limit,
             reproduce: format!("{}   # {}", report::reproduce(job.file, job.seed), Build::this()),
         };
@@ -194,7 +196,7 @@ pub(super) fn call(
     };
     let result = catch_unwind(AssertUnwindSafe(logged)).unwrap_or_else(|panic| RunResult {
         harness_error: Some(format!("the runner panicked: {}", panic_text(&*panic))),
-        ..RunResult::nothing()
+        ..RunResult::nothing(options.plan.clone().unwrap_or_else(|| Plan::draw(scenario, seed)))
     });
     (result, started.elapsed())
 }

@@ -1,13 +1,14 @@
-//! `squall replay`: a run folder's stored schedule again.
+//! `squall replay`: a run folder's stored plan again.
 //!
-//! On the build that made the folder, the audit hash must agree. On another build it need not: the schedule is the
-//! artefact that outlives code changes, and the verdict decides. An edited schedule or scenario is another run.
+//! On the build that made the folder, the audit hash must agree. On another build it need not: the plan is the
+//! artefact that outlives code changes, and the verdict decides. An edited plan or scenario is another run.
 
 use super::args::ReplayArgs;
 use super::output::Printer;
 use super::{Runner, Status, Streams, logs, pool};
 use crate::report::{self, Build, Expected, RunOptions, RunRecord};
-use crate::scenario::{Outcome, Refusal};
+use crate::scenario::Outcome;
+use crate::text::Refusal;
 
 /// Replays a run folder.
 pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -> Result<Status, Refusal> {
@@ -44,7 +45,7 @@ pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -
     let again = format!("cargo run --release -- replay {}", report::shell_word(&args.run_dir));
     let options = RunOptions {
         trace: false,
-        schedule: Some(stored.schedule.clone()),
+        plan: Some(stored.plan.clone()),
         wall_limit: args.wall_limit,
         reproduce: format!("{again}   # {here}"),
     };

@@ -5,7 +5,8 @@ use super::output::Printer;
 use super::pool::{Job, Settings, check_out, run_all};
 use super::tally::Tally;
 use super::{Runner, Status, Streams, logs};
-use crate::scenario::{Outcome, Refusal, ScenarioFile, load};
+use crate::scenario::{Outcome, ScenarioFile, load};
+use crate::text::Refusal;
 use std::collections::BTreeMap;
 
 /// Runs the scenarios, and prints each run and a summary.

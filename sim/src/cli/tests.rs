@@ -1,8 +1,8 @@
-//! The command line against a runner that is no world: what it answers is a function of scenario, seed and schedule, and
+//! The command line against a runner that is no world: what it answers is a function of scenario, seed and plan, and
 //! each test's scenario names say how it should fare.
 
 use super::*;
-use crate::plan::plan;
+use crate::plan::Plan;
 use crate::report::{Failure, OperationCounts, Verdict};
 use squall_checker::history::{End, Event, Fault, Meta, RunHistory};
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ static CALLS: AtomicU64 = AtomicU64::new(0);
 /// above that divide by 5, `undecided` runs out of budget, `random` gives a new hash on each call, `panics` panics.
 fn fake(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
     let name = scenario.metadata.name.as_str();
-    let schedule = options.schedule.clone().unwrap_or_else(|| plan(scenario, seed));
+    let plan = options.plan.clone().unwrap_or_else(|| Plan::draw(scenario, seed));
     let stale = Failure {
         checker: "linearizability".into(),
         guarantee: "stale read".into(),
@@ -35,7 +35,7 @@ fn fake(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
     // Later seeds finish first, so that order is put to the test.
     std::thread::yield_now();
     let call = if name == "random" { CALLS.fetch_add(1, Ordering::Relaxed) } else { 0 };
-    let hash = blake3::hash(format!("{name} {seed} {call} {}", schedule.to_yaml()).as_bytes());
+    let hash = blake3::hash(format!("{name} {seed} {call} {}", plan.to_yaml()).as_bytes());
     let events = vec![
         Event::Meta(Meta {
             format: 1,
@@ -58,12 +58,11 @@ fn fake(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
         audit_hash: hash.to_hex().to_string(),
         simulated: Duration::from_secs(20),
         operations: OperationCounts { ok: 100, fail: 2, info: 1 },
-        faults_injected: BTreeMap::from([("crash".to_string(), schedule.faults.len() as u64)]),
+        faults_injected: BTreeMap::from([("crash".to_string(), plan.faults.len() as u64)]),
         counters: BTreeMap::from([("crashes".to_string(), 1)]),
-        schedule,
         history: RunHistory { operations: Vec::new(), events },
         trace: options.trace.then(|| "{\"at\":1}\n".to_string()),
-        harness_error: None,
+        ..RunResult::nothing(plan)
     }
 }
 
@@ -311,10 +310,10 @@ fn files(folder: &Path) -> Vec<String> {
 const WHOLE: [&str; 8] = [
     "history.jsonl",
     "junit.xml",
+    "plan.yaml",
     "reproduce.txt",
     "run.json",
     "scenario.yaml",
-    "schedule.yaml",
     "timeline.txt",
     "trace.jsonl",
 ];
@@ -357,14 +356,14 @@ fn replay_of_a_folder() {
     assert_eq!(squall(&all, "replay {}/out/canary/5").status, Status::Ok);
     assert_eq!(squall(&all, "replay {}/out/canary/4").status, Status::Violation);
 
-    // An edited schedule is another run: a warning, and no comparison of hashes.
-    let schedule = all.path().join("out/good/1/schedule.yaml");
-    let text = fs::read_to_string(&schedule).unwrap();
+    // An edited plan is another run: a warning, and no comparison of hashes.
+    let plan = all.path().join("out/good/1/plan.yaml");
+    let text = fs::read_to_string(&plan).unwrap();
     let at = text.lines().find(|line| line.contains("at: ")).unwrap().to_string();
-    fs::write(&schedule, text.replace(&at, "  at: 2s")).unwrap();
+    fs::write(&plan, text.replace(&at, "    at: 2s")).unwrap();
     let edited = squall(&all, "replay {}/out/good/1");
     assert_eq!(edited.status, Status::Ok, "{}", edited.err);
-    assert!(edited.err.contains("schedule.yaml was edited"), "{}", edited.err);
+    assert!(edited.err.contains("plan.yaml was edited"), "{}", edited.err);
 
     // Another build: a warning, then the verdict; --strict refuses.
     let record = all.path().join("out/good/2/run.json");
@@ -431,7 +430,7 @@ fn damaged_run_folders_are_refused_word_for_word() {
     };
     let without = |file: &'static str| move |folder: &Path| fs::remove_file(folder.join(file)).unwrap();
     case("no run.json", &without("run.json"));
-    case("no schedule", &without("schedule.yaml"));
+    case("no plan", &without("plan.yaml"));
     case("no scenario", &without("scenario.yaml"));
     case("half a run.json", &cut("run.json"));
     case("an empty run.json", &|folder| fs::write(folder.join("run.json"), "").unwrap());
@@ -444,16 +443,16 @@ fn damaged_run_folders_are_refused_word_for_word() {
     );
     case("half a scenario", &cut("scenario.yaml"));
     case("another scenario", &edit("scenario.yaml", "name: broken", "name: other"));
-    case("a schedule that is none", &edit("schedule.yaml", "kind: Schedule", "kind: List"));
-    case("a schedule with an unknown action", &edit("schedule.yaml", "action: crash", "action: crush"));
-    case("a schedule beyond the time limit", &|folder| {
-        let path = folder.join("schedule.yaml");
+    case("a plan that is none", &edit("plan.yaml", "kind: Plan", "kind: List"));
+    case("a plan with an unknown action", &edit("plan.yaml", "action: crash", "action: crush"));
+    case("a plan beyond the time limit", &|folder| {
+        let path = folder.join("plan.yaml");
         let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> =
-            text.lines().map(|line| if line.contains(" at: ") { "  at: 1h" } else { line }).collect();
+            text.lines().map(|line| if line.contains(" at: ") { "    at: 1h" } else { line }).collect();
         fs::write(path, lines.join("\n")).unwrap();
     });
-    case("binary rubbish", &|folder| fs::write(folder.join("schedule.yaml"), b"\xff\xfe\x00").unwrap());
+    case("binary rubbish", &|folder| fs::write(folder.join("plan.yaml"), b"\xff\xfe\x00").unwrap());
     crate::scenario::compare_golden("bad-run-folders.txt", &answers);
 }
 

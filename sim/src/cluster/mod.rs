@@ -1,14 +1,52 @@
-//! The cluster under test as its operator sees it: which members there are, how each is configured and started, who
-//! leads, and the procedures of the runbook (replace a member, save and restore a snapshot, force a new cluster).
+//! The cluster: its members, and the operator who works on it.
 //!
-//! A member keeps its name, machine and addresses for the whole run, as a host of a real cluster does; what changes when
-//! it is replaced is its data folder and the id that the cluster gives it.
+//! The operator's procedures follow etcd's own guides (op-guide: runtime reconfiguration, disaster recovery). Each is a
+//! state machine that can go on from any step: a step is tried again, or found done or undone by asking the cluster. A
+//! crash or a cut at any step leads to a later success, or to an end that leaves no half-made cluster.
+//!
+//! | File | What it holds |
+//! |---|---|
+//! | `member` | machines, configurations, starts and stops |
+//! | `roster` | which member may be hit, started, counted |
+//! | `operator` | administrative calls |
+//! | `turns` | one procedure at a time; disaster recovery supersedes what is under way |
+//! | `replace`, `force`, `restore`, `save`, `damage` | the procedures |
+//! | `recovery` | whether the cluster has come to rest |
 
+mod damage;
+mod force;
 mod member;
 mod operator;
-mod procedures;
 mod recovery;
+mod replace;
+mod restore;
+mod roster;
+mod save;
+mod turns;
 
-pub use member::{Cluster, DATA_DIR};
+pub(crate) use damage::OldDisk;
+pub use member::{Cluster, DATA_DIR, INITIAL_TOKEN};
 pub use operator::{Endpoint, Operator};
-pub use procedures::SavedSnapshot;
+
+use crate::faults::Struck;
+
+/// How a procedure ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// Its work is done.
+    Success,
+    /// It was given up, harmlessly: why.
+    GivenUp(String),
+    /// It could not be done although nothing stood in its way: what is stuck. Checker `liveness`.
+    Stuck(String),
+}
+
+impl From<Done> for Struck {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Success => Struck { bit: 1, ..Struck::default() },
+            Done::GivenUp(why) => Struck { detail: format!("given up: {why}"), ..Struck::default() },
+            Done::Stuck(what) => Struck { stuck: Some(what), ..Struck::default() },
+        }
+    }
+}

@@ -1,8 +1,7 @@
 //! The operator: administrative calls over gRPC, from a machine of their own, as etcdctl makes them.
 //!
-//! Every call is repeated, endpoint after endpoint, until it succeeds or its time is up. A repeated change may find
-//! that its first try was applied after all; both changes here are checked against the member list, so that a repeat
-//! is harmless.
+//! A call is made once (`try_…`), or again and again, at one endpoint after the other, until it succeeds. A call that
+//! changes the cluster is made once: whether it took effect is found out by asking the cluster (see `replace`).
 
 use std::{
     sync::{Arc, Mutex},
@@ -11,7 +10,9 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use squall_store::{
-    proto::etcdserverpb::{self as pb, cluster_client::ClusterClient, maintenance_client::MaintenanceClient},
+    proto::etcdserverpb::{
+        self as pb, cluster_client::ClusterClient, kv_client::KvClient, maintenance_client::MaintenanceClient,
+    },
     seam::{Channel, DialOptions, Env, timeout},
 };
 use tonic::Status;
@@ -49,35 +50,52 @@ impl Operator {
         self.env.net.dial(&endpoint.address, options)
     }
 
-    /// Tries `call` at each of `endpoints` in turn until it succeeds, for at most `patience`.
-    async fn insist<T, F>(
+    /// Makes `call` once at an endpoint, for at most `within`.
+    async fn once<T, F>(
         &self,
         what: &str,
-        endpoints: &[Endpoint],
-        patience: Duration,
-        mut call: impl FnMut(Channel) -> F,
+        endpoint: &Endpoint,
+        within: Duration,
+        call: impl FnOnce(Channel) -> F,
     ) -> Result<T, String>
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let clock = self.env.clock.as_ref();
-        let begun = clock.monotonic();
-        let mut said = "nothing was tried".to_owned();
-        for endpoint in endpoints.iter().cycle() {
-            if clock.monotonic().since(begun) >= patience {
-                break;
+        let said = match timeout(self.env.clock.as_ref(), within, call(self.channel(endpoint))).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(status)) => format!("{}: {:?}: {}", endpoint.name, status.code(), status.message()),
+            Err(_) => format!("{}: no answer within {within:?}", endpoint.name),
+        };
+        let said = format!("{what}: {said}");
+        *self.refused.lock().expect("not poisoned") = Some(said.clone());
+        Err(said)
+    }
+
+    /// Makes `call` again and again, at each of the endpoints of that moment in turn, until it succeeds.
+    async fn insist<T, F>(
+        &self,
+        what: &str,
+        endpoints: impl Fn() -> Vec<Endpoint>,
+        mut call: impl FnMut(Channel) -> F,
+    ) -> T
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        for turn in 0.. {
+            let now = endpoints();
+            if let Some(endpoint) = now.get(turn % now.len().max(1))
+                && let Ok(value) = self.once(what, endpoint, TRY, &mut call).await
+            {
+                return value;
             }
-            match timeout(clock, TRY, call(self.channel(endpoint))).await {
-                Ok(Ok(value)) => return Ok(value),
-                Ok(Err(status)) => {
-                    said = format!("{}: {:?}: {}", endpoint.name, status.code(), status.message())
-                }
-                Err(_) => said = format!("{}: no answer within {TRY:?}", endpoint.name),
-            }
-            *self.refused.lock().expect("not poisoned") = Some(format!("{what}: {said}"));
-            clock.sleep(PAUSE).await;
+            self.pause().await;
         }
-        Err(format!("{what} did not succeed within {patience:?}; the last answer, {said}"))
+        unreachable!("an endless loop ends by its return")
+    }
+
+    /// The pause between two tries.
+    pub async fn pause(&self) {
+        self.env.clock.sleep(PAUSE).await;
     }
 
     /// The last step that was refused, and how.
@@ -86,82 +104,74 @@ impl Operator {
     }
 
     /// The members, as a quorum knows them.
-    pub async fn members(
-        &self,
-        endpoints: &[Endpoint],
-        patience: Duration,
-    ) -> Result<Vec<pb::Member>, String> {
-        self.insist("listing the members", endpoints, patience, |channel| async move {
+    pub async fn members(&self, endpoints: impl Fn() -> Vec<Endpoint>) -> Vec<pb::Member> {
+        self.insist("listing the members", endpoints, |channel| async move {
             let request = pb::MemberListRequest { linearizable: true };
             Ok(ClusterClient::new(channel).member_list(request).await?.into_inner().members)
         })
         .await
     }
 
-    /// Removes a member. Succeeds where it is gone already.
-    pub async fn remove(&self, id: u64, endpoints: &[Endpoint], patience: Duration) -> Result<(), String> {
-        self.insist("removing the member", endpoints, patience, |channel| async move {
-            let mut client = ClusterClient::new(channel);
-            match client.member_remove(pb::MemberRemoveRequest { id }).await {
-                Ok(_) => Ok(()),
-                Err(status) if status.code() == tonic::Code::NotFound => Ok(()),
-                Err(status) => Err(status),
-            }
+    /// Asks once to remove a member. What came of it, the list of members tells.
+    pub async fn try_remove(&self, id: u64, endpoint: &Endpoint) -> Result<(), String> {
+        self.once("removing the member", endpoint, TRY, |channel| async move {
+            ClusterClient::new(channel).member_remove(pb::MemberRemoveRequest { id }).await.map(|_| ())
         })
         .await
     }
 
-    /// Adds a voter with this peer URL and answers all members. Succeeds where it is a member already.
-    pub async fn add(
-        &self,
-        peer_url: &str,
-        endpoints: &[Endpoint],
-        patience: Duration,
-    ) -> Result<Vec<pb::Member>, String> {
-        self.insist("adding the member", endpoints, patience, |channel| {
-            let peer_urls = vec![peer_url.to_owned()];
-            async move {
-                let mut client = ClusterClient::new(channel);
-                let list = pb::MemberListRequest { linearizable: true };
-                let members = client.member_list(list).await?.into_inner().members;
-                if members.iter().any(|member| member.peer_urls == peer_urls) {
-                    return Ok(members);
-                }
-                let request = pb::MemberAddRequest { peer_urls, is_learner: false };
-                Ok(client.member_add(request).await?.into_inner().members)
-            }
+    /// Asks once to add a voter with this peer URL. Answers all members. Where no answer comes, it may have been added.
+    pub async fn try_add(&self, peer_url: &str, endpoint: &Endpoint) -> Result<Vec<pb::Member>, String> {
+        self.once("adding the member", endpoint, TRY, |channel| async move {
+            let request = pb::MemberAddRequest { peer_urls: vec![peer_url.to_owned()], is_learner: false };
+            Ok(ClusterClient::new(channel).member_add(request).await?.into_inner().members)
         })
         .await
     }
 
-    /// A member's own view of itself.
-    pub async fn status(
+    /// A member's own view of itself, asked once.
+    pub async fn try_status(
         &self,
         endpoint: &Endpoint,
-        patience: Duration,
+        within: Duration,
     ) -> Result<pb::StatusResponse, String> {
-        self.insist("the status", std::slice::from_ref(endpoint), patience, |channel| async move {
+        self.once("the status", endpoint, within, |channel| async move {
             Ok(MaintenanceClient::new(channel).status(pb::StatusRequest {}).await?.into_inner())
         })
         .await
     }
 
-    /// A member's hash of its keys as of `revision`.
-    pub async fn hash_kv(
-        &self,
-        endpoint: &Endpoint,
-        revision: i64,
-        patience: Duration,
-    ) -> Result<pb::HashKvResponse, String> {
-        self.insist("the hash", std::slice::from_ref(endpoint), patience, |channel| async move {
+    /// The revision of a linearizable read at an endpoint, asked once: everything that was committed before has been
+    /// applied.
+    pub async fn try_read_revision(&self, endpoint: &Endpoint) -> Result<i64, String> {
+        self.once("a read", endpoint, TRY, |channel| async move {
+            let request = pb::RangeRequest { key: Bytes::from_static(b"a"), count_only: true, ..Default::default() };
+            let response = KvClient::new(channel).range(request).await?.into_inner();
+            response.header.map(|header| header.revision).ok_or_else(|| Status::internal("no header"))
+        })
+        .await
+    }
+
+    /// A member's hash of its keys as of `revision`, asked once.
+    pub async fn try_hash_kv(&self, endpoint: &Endpoint, revision: i64) -> Result<pb::HashKvResponse, String> {
+        self.once("the hash", endpoint, TRY, |channel| async move {
             Ok(MaintenanceClient::new(channel).hash_kv(pb::HashKvRequest { revision }).await?.into_inner())
         })
         .await
     }
 
-    /// A member's snapshot, as `etcdctl snapshot save` writes it to a file.
-    pub async fn snapshot(&self, endpoint: &Endpoint, patience: Duration) -> Result<Bytes, String> {
-        self.insist("saving the snapshot", std::slice::from_ref(endpoint), patience, |channel| async move {
+    /// What a member itself knows of the members, asked once.
+    pub async fn try_own_members(&self, endpoint: &Endpoint) -> Result<pb::MemberListResponse, String> {
+        self.once("its members", endpoint, TRY, |channel| async move {
+            let request = pb::MemberListRequest { linearizable: false };
+            Ok(ClusterClient::new(channel).member_list(request).await?.into_inner())
+        })
+        .await
+    }
+
+    /// A member's snapshot, as `etcdctl snapshot save` writes it to a file, asked once.
+    pub async fn try_snapshot(&self, endpoint: &Endpoint) -> Result<Bytes, String> {
+        self.once("saving the snapshot", endpoint, TRY, |channel| async move {
             let mut client = MaintenanceClient::new(channel);
             let mut stream = client.snapshot(pb::SnapshotRequest {}).await?.into_inner();
             let mut file = BytesMut::new();

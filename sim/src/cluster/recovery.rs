@@ -5,7 +5,7 @@ use std::time::Duration;
 use squall_checker::history as h;
 
 use super::member::Cluster;
-use crate::world::Status;
+use crate::arena::{NodeId, Status};
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -13,38 +13,44 @@ const LOOK: Duration = Duration::from_millis(100);
 const ASK: Duration = Duration::from_secs(1);
 
 impl Cluster {
-    /// Waits until every member runs, follows one leader in one term, and has applied what that leader has. After
-    /// `patience`: what is stuck.
+    /// Waits until every member that counts runs, follows one leader in one term, and has applied what that leader has.
+    /// After `patience`: what is stuck.
     pub async fn recovered(&self, patience: Duration) -> Result<(), String> {
-        let deadline = self.inner.world.now().after(patience);
+        let deadline = self.inner.arena.now().after(patience);
         loop {
             let stuck = match self.look().await {
                 Ok(()) => return Ok(()),
                 Err(stuck) => stuck,
             };
-            if self.inner.world.now() >= deadline {
+            if self.inner.arena.now() >= deadline {
                 return Err(format!("{patience:?} after the heal {stuck}"));
             }
-            self.inner.world.sleep(LOOK).await;
+            self.inner.arena.sleep(LOOK).await;
         }
+    }
+
+    fn counted(&self) -> Vec<NodeId> {
+        let roster = self.inner.roster();
+        self.nodes().into_iter().filter(|node| roster.counts(*node)).collect()
     }
 
     async fn look(&self) -> Result<(), String> {
         let mut statuses = Vec::new();
-        for member in self.inner.in_service() {
-            let name = &member.name;
-            match self.inner.world.status(member.node) {
+        for node in self.counted() {
+            match self.inner.arena.status(node) {
                 Status::Up => {}
-                Status::Exited(Some(reason)) => return Err(format!("{name} is down: {reason}")),
-                Status::Panicked(message) => return Err(format!("{name} is down: it panicked: {message}")),
-                status => return Err(format!("{name} is {status:?}")),
+                Status::Exited(Some(reason)) => return Err(format!("{node} is down: {reason}")),
+                Status::Panicked(message) => return Err(format!("{node} is down: it panicked: {message}")),
+                status => return Err(format!("{node} is {status:?}")),
             }
-            let asked = self.inner.operator.status(&member.endpoint(), ASK).await;
-            let status = asked.map_err(|why| format!("{name} does not say how it is: {why}"))?;
+            let endpoint = self.inner.member(node).endpoint();
+            let asked = self.inner.operator.try_status(&endpoint, ASK).await;
+            let status = asked.map_err(|why| format!("{node} does not say how it is: {why}"))?;
             if status.leader == 0 {
-                return Err(format!("{name} knows no leader in term {}", status.raft_term));
+                return Err(format!("{node} knows no leader in term {}", status.raft_term));
             }
-            statuses.push((name, status));
+            self.note_if_joined(node).await;
+            statuses.push((node, status));
         }
         let Some((first, reference)) = statuses.first() else { return Ok(()) };
         for (name, status) in &statuses {
@@ -64,17 +70,41 @@ impl Cluster {
         }
     }
 
-    /// Asks every member for its hash at `revision` and records it.
-    pub async fn record_hashes(&self, revision: i64, patience: Duration) -> Result<(), String> {
-        for member in self.inner.in_service() {
-            let hash = self.inner.operator.hash_kv(&member.endpoint(), revision, patience).await;
-            let hash = hash.map_err(|why| format!("{}: {why}", member.name))?;
-            self.inner.recorder.event(h::Event::Hash(h::HashLine {
-                member: member.name.to_string(),
+    /// Asks every member that counts for its hash at `revision` and for its view of the cluster, and records both.
+    pub async fn record_views(&self, revision: i64, patience: Duration) -> Result<(), String> {
+        let inner = &self.inner;
+        let deadline = inner.arena.now().after(patience);
+        for node in self.counted() {
+            let endpoint = inner.member(node).endpoint();
+            let (hash, view) = loop {
+                let hash = inner.operator.try_hash_kv(&endpoint, revision).await;
+                let view = inner.operator.try_own_members(&endpoint).await;
+                match (hash, view) {
+                    (Ok(hash), Ok(view)) => break (hash, view),
+                    (Err(why), _) | (_, Err(why)) if inner.arena.now() >= deadline => {
+                        return Err(format!("{node}: {why}"));
+                    }
+                    _ => inner.operator.pause().await,
+                }
+            };
+            let at = inner.recorder.now_ns();
+            inner.recorder.event(h::Event::Hash(h::HashLine {
+                member: node.name().to_owned(),
                 revision: h::Revision(hash.hash_revision),
                 compact_revision: h::Revision(hash.compact_revision),
                 hash: u64::from(hash.hash),
-                at: self.inner.recorder.now_ns(),
+                at,
+            }));
+            let mut members: Vec<u64> = view.members.iter().map(|member| member.id).collect();
+            members.sort_unstable();
+            let header = view.header.unwrap_or_default();
+            inner.recorder.event(h::Event::MemberView(h::MemberView {
+                at,
+                member: node.name().to_owned(),
+                cluster_id: header.cluster_id,
+                members,
+                compact_revision: h::Revision(hash.compact_revision),
+                revision: h::Revision(hash.header.unwrap_or_default().revision),
             }));
         }
         Ok(())

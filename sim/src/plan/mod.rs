@@ -1,22 +1,22 @@
-//! From a scenario and a seed to a schedule: what strikes, when, and how it chooses its target.
+//! From a scenario and a seed to a plan: a drawn run, with nothing left to draw but chance by place.
 //!
-//! [`plan`] is a pure function. Every fault of the file draws from a child stream of its own, named after the fault,
-//! so that adding, removing or editing one fault leaves every other fault's instants and targets as they were; without
-//! that, shrinking a schedule would reshuffle it.
+//! [`Plan::draw`] is a pure function. A plan says everything explicitly: cluster settings, network, disk, workloads, and
+//! every strike of every fault with its instant, its duration and the number that picks its target. `run` makes it, the
+//! run folder keeps it as `plan.yaml`, `replay` takes it, and a person can edit it.
 //!
-//! A target such as "the leader" cannot be known before the run. It stays symbolic in the schedule, beside a number
-//! drawn here; when the fault strikes, [`Target::resolve`] maps the candidates of that moment and that number to
-//! names. Nothing is drawn at run time, so a schedule that was stored, edited or written by hand means the same again.
+//! Every fault of the scenario draws from a child stream of its own, named after the fault, so that to add, remove or
+//! edit one fault leaves every other fault as it was. Without that, shrinking a plan would reshuffle it.
+//!
+//! A target such as "the leader" cannot be known before the run. It stays symbolic in the plan, beside the drawn number;
+//! when the fault strikes, [`crate::faults::Target::resolve`] maps the candidates of that moment and that number to names.
+//! Nothing is drawn at run time, so a plan that was stored, edited or written by hand means the same again.
 
-mod planner;
-mod schedule;
-mod target;
+mod draw;
+mod drawn;
+mod file;
 
-pub(crate) use planner::fault_names;
-pub use planner::plan;
-pub use schedule::{Injection, Schedule, ScheduledFault};
-pub(crate) use schedule::{ScheduleFile, nanos};
-pub use target::{Candidate, Target};
+pub use drawn::DrawnFault;
+pub use file::{Plan, parse_plan};
 
 #[cfg(test)]
 mod tests;

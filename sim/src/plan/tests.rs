@@ -1,9 +1,9 @@
-//! The plan is a pure function; draws stay in their windows; schedules survive their file form; targets resolve.
+//! A plan is a pure function of scenario and seed; draws stay in their windows; plans survive their file.
 
 use super::*;
-use crate::scenario::{
-    Action, Cluster, Mode, RoleSelector, Scenario, Selector, Window, format_duration, parse, parse_schedule,
-};
+use crate::faults::fault_names;
+use crate::scenario::{Scenario, parse};
+use crate::text::{Window, format_duration};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -25,105 +25,44 @@ const DRILL: &str = "  - {name: lose, at: 2s..4s, action: crash, selector: {role
 ";
 
 #[test]
-fn the_same_seed_gives_the_same_schedule() {
+fn the_same_seed_gives_the_same_plan() {
     let scenario = scenario(DRILL);
-    assert_eq!(plan(&scenario, 7), plan(&scenario, 7));
-    assert_ne!(plan(&scenario, 7), plan(&scenario, 8));
+    assert_eq!(Plan::draw(&scenario, 7), Plan::draw(&scenario, 7));
+    assert_ne!(Plan::draw(&scenario, 7), Plan::draw(&scenario, 8));
 }
 
 /// Draws are part of what a seed means: a change here makes every stored seed mean something else.
 #[test]
-fn a_schedule_word_for_word() {
+fn drawn_faults_word_for_word() {
     let mut text = String::new();
-    for fault in plan(&scenario(DRILL), 7).faults {
-        let at = format_duration(Duration::from_nanos(fault.at_ns));
+    for fault in Plan::draw(&scenario(DRILL), 7).faults {
+        let at = format_duration(fault.at);
         let lasts = fault.duration.map(format_duration).unwrap_or_else(|| "-".into());
-        writeln!(text, "{at} {} {} {lasts} {:016x}", fault.id, fault.injection.action().name(), fault.draw)
+        writeln!(text, "{at} {} {} {lasts} {:016x}", fault.id, fault.action().name(), fault.draw)
             .unwrap();
     }
-    crate::scenario::compare_golden("schedule.txt", &text);
+    crate::scenario::compare_golden("drawn-faults.txt", &text);
 }
 
 #[test]
 fn one_fault_less_leaves_the_others_as_they_were() {
-    let whole = plan(&scenario(DRILL), 7);
+    let whole = Plan::draw(&scenario(DRILL), 7);
     let without =
-        plan(&scenario(&DRILL.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>()), 7);
+        Plan::draw(&scenario(&DRILL.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>()), 7);
     let rest: Vec<_> = whole.faults.iter().filter(|fault| fault.id != "lose").cloned().collect();
     assert_eq!(without.faults, rest);
 }
 
 #[test]
 fn a_repeated_fault_stops_at_the_time_limit_and_at_the_thousandth_strike() {
-    let busy = plan(&scenario("  - {at: 0s, every: 1ms, action: compact}\n"), 1);
+    let busy = Plan::draw(&scenario("  - {at: 0s, every: 1ms, action: compact}\n"), 1);
     assert_eq!(busy.faults.len(), 1_000);
-    let steady = plan(&scenario("  - {at: 1s, every: 5s, action: pause, duration: 4s}\n"), 1);
-    let times: Vec<u64> = steady.faults.iter().map(|fault| fault.at_ns / 1_000_000_000).collect();
+    let steady = Plan::draw(&scenario("  - {at: 1s, every: 5s, action: pause, duration: 4s}\n"), 1);
+    let times: Vec<u64> = steady.faults.iter().map(|fault| fault.at.as_secs()).collect();
     // The one at 16s ends at 20s, the time limit itself; the one at 21s would not.
     assert_eq!(times, [1, 6, 11, 16]);
     let ids: Vec<&str> = steady.faults.iter().map(|fault| fault.id.as_str()).collect();
     assert_eq!(ids, ["pause", "pause.2", "pause.3", "pause.4"]);
-}
-
-fn members(leader: usize, down: &[usize]) -> Vec<Candidate> {
-    (1..=5)
-        .map(|n| Candidate { name: format!("m{n}"), running: !down.contains(&n), leader: n == leader })
-        .collect()
-}
-
-fn target(role: Option<RoleSelector>, names: &[&str], mode: Mode, value: u32) -> Target {
-    let names = names.iter().map(|name| name.to_string()).collect();
-    Target { selector: Selector { role, names, same_as: None }, mode, value }
-}
-
-#[test]
-fn targets_resolve_by_what_members_are() {
-    let at_rest = members(2, &[]);
-    let resolve = |target: &Target, action, members: &[Candidate]| target.resolve(action, members, &[], 3);
-    let leader = target(Some(RoleSelector::Leader), &[], Mode::One, 0);
-    assert_eq!(resolve(&leader, Action::Crash, &at_rest), ["m2"]);
-    // During an election there is no leader: the fault hits nobody, rather than somebody else.
-    assert_eq!(resolve(&leader, Action::Crash, &members(0, &[])), [""; 0]);
-    // A leader that is down leads no more.
-    assert_eq!(resolve(&leader, Action::Partition, &members(2, &[2])), [""; 0]);
-    let followers = target(Some(RoleSelector::Follower), &[], Mode::All, 0);
-    assert_eq!(resolve(&followers, Action::Crash, &members(2, &[4])), ["m1", "m3", "m5"]);
-    let stopped = target(Some(RoleSelector::Stopped), &[], Mode::All, 0);
-    assert_eq!(resolve(&stopped, Action::Restart, &members(2, &[4, 5])), ["m4", "m5"]);
-    let named = target(None, &["m5", "m1"], Mode::All, 0);
-    assert_eq!(resolve(&named, Action::Crash, &at_rest), ["m1", "m5"]);
-    // What is down cannot be crashed again.
-    assert_eq!(resolve(&named, Action::Crash, &members(2, &[5])), ["m1"]);
-    let mut same = target(None, &[], Mode::All, 0);
-    same.selector.same_as = Some("lose".into());
-    let hit = ["m3".to_string()];
-    assert_eq!(same.resolve(Action::Restart, &members(2, &[3, 4]), &hit, 3), ["m3"]);
-}
-
-#[test]
-fn modes_count_from_the_whole_cluster() {
-    for (size, minority, majority) in [(1, 0, 1), (2, 0, 1), (3, 1, 2), (4, 1, 2), (5, 2, 3), (7, 3, 4)] {
-        let members: Vec<Candidate> =
-            (1..=size).map(|n| Candidate { name: format!("m{n}"), running: true, leader: n == 1 }).collect();
-        let hit = |mode, value| target(None, &[], mode, value).resolve(Action::Crash, &members, &[], 9).len();
-        assert_eq!(hit(Mode::Minority, 0), minority, "{size}");
-        assert_eq!(hit(Mode::Majority, 0), majority, "{size}");
-        // Whoever is left after a lost majority is no quorum.
-        assert!(size - majority < size / 2 + 1, "{size}");
-        assert!(size - minority > size / 2, "{size}");
-        assert_eq!(hit(Mode::All, 0), size);
-        assert_eq!(hit(Mode::Fixed, 2), size.min(2));
-        assert_eq!(hit(Mode::FixedPercent, 50), size.div_ceil(2), "{size}");
-        assert_eq!(hit(Mode::FixedPercent, 1), 1);
-    }
-}
-
-#[test]
-fn draws_reach_every_member() {
-    let one = target(None, &[], Mode::One, 0);
-    let hit: std::collections::BTreeSet<String> =
-        (0..100).flat_map(|draw| one.resolve(Action::Crash, &members(1, &[]), &[], draw)).collect();
-    assert_eq!(hit.len(), 5);
 }
 
 fn any_window() -> impl Strategy<Value = Window> {
@@ -178,13 +117,13 @@ proptest! {
     #[test]
     fn every_instant_lies_in_its_window(faults in proptest::collection::vec(any_fault(), 0..6), seed in any::<u64>()) {
         let scenario = scenario_or_none(&faults.concat());
-        let schedule = plan(&scenario, seed);
-        prop_assert_eq!(&plan(&scenario, seed), &schedule);
-        let mut last = 0;
+        let schedule = Plan::draw(&scenario, seed);
+        prop_assert_eq!(&Plan::draw(&scenario, seed), &schedule);
+        let mut last = Duration::ZERO;
         for scheduled in &schedule.faults {
-            prop_assert!(last <= scheduled.at_ns);
-            last = scheduled.at_ns;
-            prop_assert!(scheduled.ends_ns().unwrap_or(scheduled.at_ns) <= 20_000_000_000);
+            prop_assert!(last <= scheduled.at);
+            last = scheduled.at;
+            prop_assert!(scheduled.at + scheduled.duration.unwrap_or_default() <= Duration::from_secs(20));
         }
         for (fault, name) in scenario.spec.faults.iter().zip(fault_names(&scenario.spec.faults)) {
             let strikes: Vec<_> = schedule
@@ -193,44 +132,28 @@ proptest! {
                 .filter(|s| s.id == name || s.id.strip_prefix(&name).is_some_and(|rest| rest.starts_with('.')))
                 .collect();
             prop_assert!(!strikes.is_empty(), "{} never strikes", name);
-            prop_assert!(fault.at.contains(Duration::from_nanos(strikes[0].at_ns)));
+            prop_assert!(fault.at.contains(strikes[0].at));
             for strike in &strikes {
-                prop_assert_eq!(strike.injection.action(), fault.action);
+                prop_assert_eq!(strike.action(), fault.action);
                 prop_assert_eq!(strike.duration.is_some(), fault.duration.is_some());
                 if let (Some(window), Some(drawn)) = (fault.duration, strike.duration) {
                     prop_assert!(window.contains(drawn));
                 }
             }
             for pair in strikes.windows(2) {
-                let gap = Duration::from_nanos(pair[1].at_ns - pair[0].at_ns);
+                let gap = pair[1].at - pair[0].at;
                 prop_assert!(fault.every.is_some_and(|window| window.contains(gap)));
             }
         }
     }
 
     #[test]
-    fn a_schedule_survives_its_file(faults in proptest::collection::vec(any_fault(), 0..6), seed in any::<u64>()) {
+    fn a_plan_survives_its_file(faults in proptest::collection::vec(any_fault(), 0..6), seed in any::<u64>()) {
         let scenario = scenario_or_none(&faults.concat());
-        let schedule = plan(&scenario, seed);
-        let text = schedule.to_yaml();
-        let read = parse_schedule(Path::new("schedule.yaml"), &text, &scenario);
-        prop_assert_eq!(read.map_err(|refusal| format!("{refusal}\n{text}")), Ok(schedule));
-    }
-
-    #[test]
-    fn targets_are_members_each_once(draw in any::<u64>(), leader in 0usize..6, value in 1u32..6, down in 1usize..6) {
-        let members = members(leader, &[down]);
-        for mode in [Mode::One, Mode::All, Mode::Fixed, Mode::FixedPercent, Mode::Minority, Mode::Majority] {
-            for role in [None, Some(RoleSelector::Leader), Some(RoleSelector::Follower), Some(RoleSelector::Stopped)] {
-                let target = target(role, &[], mode, value);
-                let hit = target.resolve(Action::Partition, &members, &[], draw);
-                let mut sorted = hit.clone();
-                sorted.sort();
-                sorted.dedup();
-                prop_assert_eq!(&hit, &sorted);
-                prop_assert_eq!(&target.resolve(Action::Partition, &members, &[], draw), &hit);
-            }
-        }
+        let plan = Plan::draw(&scenario, seed);
+        let text = plan.to_yaml();
+        let read = parse_plan(Path::new("plan.yaml"), &text);
+        prop_assert_eq!(&read.map_err(|refusal| format!("{refusal}\n{text}")), &Ok(plan));
     }
 }
 
@@ -238,14 +161,44 @@ fn scenario_or_none(faults: &str) -> Scenario {
     if faults.is_empty() { scenario("    []\n") } else { scenario(faults) }
 }
 
+
+const HAND_WRITTEN: &str = "apiVersion: squall/v1
+kind: Plan
+scenario: by-hand
+spec:
+  seeds: [7]
+  workloads: [{type: kv}]
+  timeLimit: 20s
+  faults:
+    - {at: 3s, action: restart, selector: {names: [m2]}}
+    - {name: stop, at: 1s, action: pause, selector: {names: [m1]}, duration: 1s, draw: 7}
+";
+
 #[test]
-fn the_schedule_of_a_hand_written_file() {
-    let scenario = scenario("    []\n");
-    let text = "apiVersion: squall/v1\nkind: Schedule\nfaults:\n\
-                - {at: 3s, action: restart, selector: {names: [m2]}}\n\
-                - {at: 1s, action: crash, selector: {names: [m2]}}\n";
-    let schedule = parse_schedule(Path::new("schedule.yaml"), text, &scenario).unwrap();
-    let order: Vec<_> = schedule.faults.iter().map(|f| (f.at_ns, f.id.as_str(), f.draw)).collect();
-    assert_eq!(order, [(1_000_000_000, "crash", 0), (3_000_000_000, "restart", 0)]);
-    assert_eq!(scenario.spec.cluster, Cluster { members: 5, ..Cluster::default() });
+fn a_plan_written_by_hand() {
+    let plan = parse_plan(Path::new("plan.yaml"), HAND_WRITTEN).unwrap();
+    assert_eq!((plan.scenario.as_str(), plan.seed), ("by-hand", 7));
+    let order: Vec<_> = plan.faults.iter().map(|f| (f.at.as_secs(), f.id.as_str(), f.draw)).collect();
+    assert_eq!(order, [(1, "stop", 7), (3, "restart", 0)]);
+}
+
+#[test]
+fn bad_plans_are_refused_word_for_word() {
+    let mut answers = String::new();
+    for (name, find, replace) in [
+        ("a scenario", "kind: Plan", "kind: Scenario"),
+        ("two seeds", "seeds: [7]", "seeds: [7, 8]"),
+        ("a window", "at: 3s", "at: 5s..6s"),
+        ("a drawn duration", "duration: 1s", "duration: 1s..2s"),
+        ("a repetition", "draw: 7", "every: 2s"),
+        ("a member of another cluster", "[m1]", "[m9]"),
+        ("after the time limit", "at: 3s", "at: 50s"),
+        ("a missing block", "action: pause", "action: slowFsync"),
+        ("no name", "scenario: by-hand", "scenario: By Hand"),
+        ("not even YAML", "name: stop", "name: {stop"),
+    ] {
+        let answer = parse_plan(Path::new("plan.yaml"), &HAND_WRITTEN.replacen(find, replace, 1));
+        writeln!(answers, "# {name}\n{}\n", answer.expect_err(name)).unwrap();
+    }
+    crate::scenario::compare_golden("bad-plans.txt", &answers);
 }

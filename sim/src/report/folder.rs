@@ -4,8 +4,9 @@ use super::junit::junit;
 use super::record::{FORMAT, RunRecord, digest};
 use super::result::RunResult;
 use super::timeline::timeline;
-use crate::plan::Schedule;
-use crate::scenario::{Refusal, ScenarioFile, parse, parse_schedule, read_text, unreadable};
+use crate::plan::{Plan, parse_plan};
+use crate::scenario::{ScenarioFile, parse, read_text, unreadable};
+use crate::text::Refusal;
 use squall_checker::history::{Event, HistoryWriter, RunHistory};
 use std::fs;
 use std::io::{self, Write};
@@ -37,7 +38,7 @@ pub fn write(
     put(&beside, "run.json", record_text.as_bytes())?;
     if let Some(result) = full {
         put(&beside, "scenario.yaml", file.text.as_bytes())?;
-        put(&beside, "schedule.yaml", result.schedule.to_yaml().as_bytes())?;
+        put(&beside, "plan.yaml", result.plan.to_yaml().as_bytes())?;
         put(&beside, "history.jsonl", history_text(&result.history).as_bytes())?;
         put(&beside, "timeline.txt", timeline(record, &result.history).as_bytes())?;
         put(&beside, "junit.xml", junit(&[record]).as_bytes())?;
@@ -85,8 +86,8 @@ pub struct StoredRun {
     pub record: RunRecord,
     /// `scenario.yaml`. Its path is the folder's file; the record knows where it came from.
     pub file: ScenarioFile,
-    /// `schedule.yaml`.
-    pub schedule: Schedule,
+    /// `plan.yaml`.
+    pub plan: Plan,
     /// The files that differ from what the run wrote: somebody edited them. Then the hash need not agree.
     pub edited: Vec<&'static str>,
 }
@@ -104,7 +105,7 @@ pub fn open(run_dir: &Path) -> Result<StoredRun, Refusal> {
         ));
     }
     let record = read_record(&run_dir.join("run.json"))?;
-    for name in ["scenario.yaml", "schedule.yaml"] {
+    for name in ["scenario.yaml", "plan.yaml"] {
         if !run_dir.join(name).exists() {
             return Err(lacks(run_dir, name, &record));
         }
@@ -112,9 +113,9 @@ pub fn open(run_dir: &Path) -> Result<StoredRun, Refusal> {
     let path = run_dir.join("scenario.yaml");
     let text = read_text(&path)?;
     let scenario = parse(&path, &text)?;
-    let schedule_path = run_dir.join("schedule.yaml");
-    let schedule_text = read_text(&schedule_path)?;
-    let schedule = parse_schedule(&schedule_path, &schedule_text, &scenario)?;
+    let plan_path = run_dir.join("plan.yaml");
+    let plan_text = read_text(&plan_path)?;
+    let plan = parse_plan(&plan_path, &plan_text)?;
     if scenario.metadata.name != record.scenario {
         return Err(Refusal::of(
             run_dir,
@@ -128,10 +129,10 @@ pub fn open(run_dir: &Path) -> Result<StoredRun, Refusal> {
     if digest(&text) != record.scenario_digest {
         edited.push("scenario.yaml");
     }
-    if digest(&schedule_text) != record.schedule_digest {
-        edited.push("schedule.yaml");
+    if digest(&plan_text) != record.plan_digest {
+        edited.push("plan.yaml");
     }
-    Ok(StoredRun { record, file: ScenarioFile { path, text, scenario }, schedule, edited })
+    Ok(StoredRun { record, file: ScenarioFile { path, text, scenario }, plan, edited })
 }
 
 /// Why a run folder lacks a file, and how to make it whole.

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! RunResult (the runner's) -> RunRecord (run.json, the JSON line, the human line)
-//!                          -> RunFolder: scenario.yaml, schedule.yaml, history.jsonl, trace.jsonl, timeline.txt, …
+//!                          -> RunFolder: scenario.yaml, plan.yaml, history.jsonl, trace.jsonl, timeline.txt, …
 //! ```
 //!
 //! What is promised: a run folder is there wholly or not at all (it is written beside its place and renamed); it holds
 //! what is needed to judge the run again without running it (`history.jsonl`) and to run it again without planning it
-//! (`schedule.yaml`); and every failure carries the one line that reproduces it.
+//! (`plan.yaml`); and every failure carries the one line that reproduces it.
 
 mod build;
 mod folder;

@@ -37,6 +37,15 @@ pub struct RunRecord {
     pub operations: OperationCounts,
     /// Faults that hit somebody, by action.
     pub faults_injected: BTreeMap<String, u64>,
+    /// Faults that bit, by action.
+    #[serde(default)]
+    pub faults_bit: BTreeMap<String, u64>,
+    /// The names of the faults that struck and bit nothing.
+    #[serde(default)]
+    pub bit_nothing: Vec<String>,
+    /// Procedures of the operator that were given up: fault and reason.
+    #[serde(default)]
+    pub given_up: Vec<(String, String)>,
     /// Counters by name.
     pub counters: BTreeMap<String, u64>,
     /// Where the run's files are, as the run's command named it.
@@ -45,8 +54,8 @@ pub struct RunRecord {
     pub scenario_file: String,
     /// A digest of the scenario's text, by which an edited one is recognised.
     pub scenario_digest: String,
-    /// A digest of the schedule's text, likewise.
-    pub schedule_digest: String,
+    /// A digest of the plan's text, likewise.
+    pub plan_digest: String,
     /// What made the run.
     pub build: Build,
     /// The command that makes it again.
@@ -97,11 +106,14 @@ impl RunRecord {
             wall_seconds: seconds(wall),
             operations: result.operations,
             faults_injected: result.faults_injected.clone(),
+            faults_bit: result.faults_bit.clone(),
+            bit_nothing: result.bit_nothing.clone(),
+            given_up: result.given_up.clone(),
             counters: result.counters.clone(),
             run_dir: run_dir.display().to_string(),
             scenario_file: file.path.display().to_string(),
             scenario_digest: digest(&file.text),
-            schedule_digest: digest(&result.schedule.to_yaml()),
+            plan_digest: digest(&result.plan.to_yaml()),
             build: Build::this(),
             reproduce: reproduce(file, seed),
         };
@@ -188,7 +200,8 @@ pub fn dead_counters(scenario: &Scenario, sums: &BTreeMap<String, u64>) -> Vec<S
     demanded
         .filter(|name| sums.get(*name).copied().unwrap_or(0) == 0)
         .map(|name| {
-            let what = COUNTERS.iter().find(|(known, _)| known == name).map_or("", |(_, what)| what);
+            let bites = "faults of this action that bit: swallowed or delayed a message, lost data, did their work";
+            let what = COUNTERS.iter().find(|(known, _)| known == name).map_or(bites, |(_, what)| what);
             format!("the counter `{name}` stayed 0 over its seeds ({what}): a path that the scenario promises is dead")
         })
         .collect()

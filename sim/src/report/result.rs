@@ -1,12 +1,12 @@
 //! The seam between the runner, which makes a [`RunResult`], and everything that prints, stores or compares it.
 
-use crate::plan::Schedule;
+use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 use squall_checker::history::RunHistory;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What a run is asked for, beside its scenario and seed. None of it may change what happens in the run, but a schedule.
+/// What a run is asked for, beside its scenario and seed. None of it may change what happens in the run, except a plan.
 ///
 /// Logs are not among it: whoever calls the runner sets a `tracing` default on the calling thread, and the world takes
 /// it along to the run's own thread.
@@ -14,8 +14,8 @@ use std::time::Duration;
 pub struct RunOptions {
     /// Keep the trace.
     pub trace: bool,
-    /// The schedule to apply, in place of the one that the scenario and the seed plan.
-    pub schedule: Option<Schedule>,
+    /// The plan to run, in place of the one that is drawn from the scenario and the seed.
+    pub plan: Option<Plan>,
     /// How long the run may take in real time; then the watchdog prints `reproduce` and ends the process with status 70.
     pub wall_limit: Duration,
     /// The line that reproduces the run.
@@ -26,7 +26,7 @@ impl Default for RunOptions {
     fn default() -> RunOptions {
         RunOptions {
             trace: false,
-            schedule: None,
+            plan: None,
             wall_limit: Duration::from_secs(300),
             reproduce: String::new(),
         }
@@ -50,8 +50,14 @@ pub struct RunResult {
     pub faults_injected: BTreeMap<String, u64>,
     /// Counters by name ([`crate::scenario::COUNTERS`]).
     pub counters: BTreeMap<String, u64>,
-    /// The schedule that was applied.
-    pub schedule: Schedule,
+    /// Faults that bit, by action: that swallowed or delayed a message, lost data, held up an operation, did their work.
+    pub faults_bit: BTreeMap<String, u64>,
+    /// The names of the faults that struck and bit nothing.
+    pub bit_nothing: Vec<String>,
+    /// Procedures of the operator that were given up, harmlessly: fault and reason.
+    pub given_up: Vec<(String, String)>,
+    /// The plan that was run.
+    pub plan: Plan,
     /// What `history.jsonl` holds: what the clients did, and what the harness noted beside it.
     pub history: RunHistory,
     /// The text of `trace.jsonl`, one JSON object a line, if [`RunOptions::trace`] asked for it: what the world did, for
@@ -62,8 +68,8 @@ pub struct RunResult {
 }
 
 impl RunResult {
-    /// The result of a run that never was: the base for a harness failure's.
-    pub fn nothing() -> RunResult {
+    /// The result of a run of which nothing is known: the base for a harness failure's.
+    pub fn nothing(plan: Plan) -> RunResult {
         RunResult {
             verdict: Verdict::Unknown,
             failures: Vec::new(),
@@ -72,7 +78,10 @@ impl RunResult {
             operations: OperationCounts::default(),
             faults_injected: BTreeMap::new(),
             counters: BTreeMap::new(),
-            schedule: Schedule::default(),
+            faults_bit: BTreeMap::new(),
+            bit_nothing: Vec::new(),
+            given_up: Vec::new(),
+            plan,
             history: RunHistory::default(),
             trace: None,
             harness_error: None,

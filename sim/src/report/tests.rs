@@ -98,7 +98,7 @@ fn result(verdict: Verdict) -> RunResult {
         operations: OperationCounts { ok: 3, fail: 1, info: 2 },
         faults_injected: BTreeMap::from([("crash".into(), 1)]),
         history: history(),
-        ..RunResult::nothing()
+        ..RunResult::nothing(crate::plan::Plan::draw(&file().scenario, 1))
     }
 }
 
@@ -192,7 +192,7 @@ fn what_was_written_opens_again() {
     write(&run_dir, &file(), &record, Some(&failed)).unwrap();
     let stored = open(&run_dir).unwrap();
     assert_eq!(stored.record, record);
-    assert_eq!(stored.schedule, failed.schedule);
+    assert_eq!(stored.plan, failed.plan);
     assert_eq!(stored.file.scenario, file().scenario);
     assert!(stored.edited.is_empty());
 }

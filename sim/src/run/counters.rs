@@ -7,6 +7,7 @@ use squall_checker::history as h;
 use squall_store::seam::{ProbeEvent, Role};
 
 use super::Observed;
+use crate::faults::Action;
 use crate::world::Counters;
 
 /// The counters that a scenario may demand ([`crate::scenario::COUNTERS`]), and the world's own figures.
@@ -26,6 +27,10 @@ pub(super) fn count(observed: &Observed, world: &Counters, expected_losses: u64)
     let ambiguous = observed.history.operations.iter().filter(|op| op.outcome == h::Outcome::Info).count();
     set("operationsAmbiguous", ambiguous as u64);
     set("expectedLosses", expected_losses);
+    for action in Action::NAMES {
+        let bit = observed.nemesis.bit.get(*action).copied().unwrap_or(0);
+        set(&format!("bites.{action}"), bit);
+    }
     set("leaderChanges", leader_changes(observed));
     let probes = |wanted: fn(&ProbeEvent) -> bool| {
         observed.probes.iter().filter(|probed| wanted(&probed.event)).count() as u64

@@ -1,95 +1,59 @@
 //! From what a run left to its verdict.
 //!
-//! The checkers see the recorded history and nothing else, so everything that they need is put into it here: raft's
-//! milestones, panics, what was stuck. A stored run can therefore be judged again.
+//! The checkers see the recorded history and nothing else, so everything that they need is put into it: what the members
+//! told ([`super::observe`]), panics, what was stuck. A stored run can therefore be judged again.
 
 use squall_checker::{
     checks::{Judgement, examine_run},
     history as h,
     revision::Budgets,
 };
-use squall_store::seam::{ProbeEvent, Role};
 
-use super::{Observed, counters};
+use super::{Observed, counters, observe};
 use crate::{
     nemesis,
-    plan::Schedule,
+    plan::Plan,
     report::{Failure, OperationCounts, RunResult, Verdict},
-    scenario::Scenario,
-    world::{At, AuditHash, Finished, HarnessFailure, Probed, Traced, Violation},
+    workload::Recorder,
+    world::{Finished, HarnessFailure, Traced, Violation},
 };
 
 /// The first line of the history: what was run, and what must have happened lest the run be vacuous.
-pub(super) fn meta(scenario: &Scenario, seed: u64) -> h::Event {
-    let expect = &scenario.spec.expect;
+pub(super) fn meta(plan: &Plan) -> h::Event {
+    let expect = &plan.spec.expect;
     h::Event::Meta(h::Meta {
         format: 1,
-        scenario: scenario.metadata.name.clone(),
-        seed,
-        members: scenario.spec.cluster.member_names(),
+        scenario: plan.scenario.clone(),
+        seed: plan.seed,
+        members: plan.spec.cluster.member_names(),
         max_clock_drift_ppm: 0,
         expect: h::Expectations {
             min_operations_before_faults: expect.min_operations_before,
             min_operations_after_heal: expect.min_operations_after,
             min_writes_during_outage: expect.min_writes_during_outage,
-            must_bite: Vec::new(),
+            must_bite: expect.must_bite.iter().map(|action| action.name().to_owned()).collect(),
         },
     })
 }
 
-/// Adds what the harness saw beside the clients.
-pub(super) fn add_observations(
-    history: &mut h::RunHistory,
-    nemesis: &nemesis::Report,
-    probes: &[Probed],
-    now: At,
-) {
-    history.events.extend(probes.iter().filter_map(raft_line).map(h::Event::Raft));
-    for stuck in &nemesis.stuck {
-        history.events.push(h::Event::Liveness(h::Liveness { stuck: stuck.clone(), at: now.0 }));
-    }
-}
-
-fn raft_line(probed: &Probed) -> Option<h::RaftLine> {
-    let (member, at) = (probed.node.name().to_owned(), probed.at.0);
-    match &probed.event {
-        ProbeEvent::Role { term, role, .. } => {
-            let role = match role {
-                Role::Follower => "follower",
-                Role::PreCandidate => "pre-candidate",
-                Role::Candidate => "candidate",
-                Role::Leader => "leader",
-            };
-            Some(h::RaftLine::Role(h::RoleChange { member, term: term.0, role: role.to_owned(), at }))
-        }
-        ProbeEvent::Applied { index, term, digest, .. } => Some(h::RaftLine::Applied(h::Applied {
-            member,
-            index: index.0,
-            term: term.0,
-            digest: format!("{digest:016x}"),
-            state: String::new(),
-            at,
-        })),
-        _ => None,
-    }
-}
-
 /// Judges a run that has ended, one way or another.
 pub(super) fn judge(
-    scenario: &Scenario,
-    schedule: Schedule,
+    plan: Plan,
+    recorder: &Recorder,
     finished: Result<Finished<Observed>, HarnessFailure>,
 ) -> RunResult {
     let finished = match finished {
         Ok(finished) => finished,
-        Err(failure) => return harness_failed(schedule, failure.to_string()),
+        Err(failure) => return harness_failed(plan, failure.to_string()),
     };
-    let members = scenario.spec.cluster.member_names();
+    let members = plan.spec.cluster.member_names();
     let mut observed = finished.output.unwrap_or_else(|| Observed {
-        history: h::RunHistory::default(),
+        // The world ended the run: what was recorded until then is kept.
+        history: recorder.finish(),
         nemesis: nemesis::Report::default(),
         probes: finished.probes,
     });
+    observe::add_observations(&mut observed.history, &observed.probes);
     let mut harness_error = None;
     for violation in &finished.violations {
         match violation {
@@ -120,8 +84,11 @@ pub(super) fn judge(
         simulated: finished.simulated,
         operations: operations(&observed.history),
         faults_injected: observed.nemesis.injected.clone(),
+        faults_bit: observed.nemesis.bit.clone(),
+        bit_nothing: observed.nemesis.bit_nothing.clone(),
+        given_up: observed.nemesis.given_up.clone(),
         counters: counters::count(&observed, &finished.counters, judgement.expected_losses.len() as u64),
-        schedule,
+        plan,
         history: observed.history,
         trace: finished.trace.map(|trace| trace_text(&trace)),
         harness_error,
@@ -174,18 +141,6 @@ fn trace_text(trace: &[Traced]) -> String {
     text
 }
 
-fn harness_failed(schedule: Schedule, message: String) -> RunResult {
-    RunResult {
-        verdict: Verdict::Unknown,
-        failures: Vec::new(),
-        audit_hash: AuditHash([0; 32]).to_string(),
-        simulated: std::time::Duration::ZERO,
-        operations: OperationCounts::default(),
-        faults_injected: std::collections::BTreeMap::new(),
-        counters: std::collections::BTreeMap::new(),
-        schedule,
-        history: h::RunHistory::default(),
-        trace: None,
-        harness_error: Some(message),
-    }
+fn harness_failed(plan: Plan, message: String) -> RunResult {
+    RunResult { harness_error: Some(message), ..RunResult::nothing(plan) }
 }

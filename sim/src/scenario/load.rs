@@ -1,10 +1,8 @@
 //! From paths to scenarios: files and folders, read, checked, and ordered by name.
 
-use super::duration::Window;
-use super::refusal::{Refusal, did_you_mean, one_of};
 use super::types::{API_VERSION, Scenario};
-use super::{validate, yaml};
-use crate::plan::{Schedule, ScheduleFile, ScheduledFault, fault_names, nanos};
+use super::validate;
+use crate::text::{Refusal, Source, Step, did_you_mean, locate, one_of, read};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -57,7 +55,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<ScenarioFile>, Refusal> {
         let scenario = parse(&path, &text)?;
         let name = scenario.metadata.name.clone();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let at_name = || yaml::locate(&text, &[yaml::Step::Key("metadata"), yaml::Step::Key("name")]);
+        let at_name = || locate(&text, &[Step::Key("metadata"), Step::Key("name")]);
         if name != stem {
             return Err(Refusal::at(
                 &path,
@@ -87,35 +85,17 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<ScenarioFile>, Refusal> {
 /// # Errors
 /// What is wrong, with its place.
 pub fn parse(path: &Path, text: &str) -> Result<Scenario, Refusal> {
-    header(path, text, "Scenario")?;
-    let scenario: Scenario = yaml::read(path, text)?;
-    validate::scenario(path, text, &scenario)?;
+    check_header(path, text, "Scenario")?;
+    let scenario: Scenario = read(path, text)?;
+    let source = Source { path, text };
+    validate::name(&source, &[Step::Key("metadata"), Step::Key("name")], &scenario.metadata.name)?;
+    validate::spec(&source, &scenario.spec, false)?;
     Ok(scenario)
-}
-
-/// Reads a schedule's text, as [`Schedule::to_yaml`] or a person wrote it, for use with `scenario`.
-///
-/// # Errors
-/// What is wrong, with its place.
-pub fn parse_schedule(path: &Path, text: &str, scenario: &Scenario) -> Result<Schedule, Refusal> {
-    header(path, text, "Schedule")?;
-    let file: ScheduleFile = yaml::read(path, text)?;
-    validate::schedule(path, text, scenario, &file.faults)?;
-    let faults = file
-        .faults
-        .iter()
-        .zip(fault_names(&file.faults))
-        .map(|(fault, id)| {
-            let duration = fault.duration.map(|window| window.from);
-            ScheduledFault::draw(fault, id, nanos(fault.at.from), duration, fault.draw.unwrap_or(0))
-        })
-        .collect();
-    Ok(Schedule::new(faults))
 }
 
 /// The two keys that say how to read the rest. Read first, so that a file of another version is not reproached with
 /// its unknown keys.
-fn header(path: &Path, text: &str, kind: &str) -> Result<(), Refusal> {
+pub(crate) fn check_header(path: &Path, text: &str, kind: &str) -> Result<(), Refusal> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     #[derive(Default)]
@@ -128,8 +108,8 @@ fn header(path: &Path, text: &str, kind: &str) -> Result<(), Refusal> {
             format!("the file is empty: expected a {kind}, which begins with `apiVersion: {API_VERSION}`");
         return Err(Refusal::at(path, (1, 1), message));
     }
-    let header: Header = yaml::read(path, text)?;
-    let place = |key| yaml::locate(text, &[yaml::Step::Key(key)]);
+    let header: Header = read(path, text)?;
+    let place = |key| locate(text, &[Step::Key(key)]);
     match header.api_version.as_deref() {
         Some(API_VERSION) => {}
         Some(other) => {
@@ -217,11 +197,4 @@ pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Refusal {
     let missing =
         if folder.is_dir() { String::new() } else { format!(" (nor is the folder {})", folder.display()) };
     Refusal::of(path, format!("no such file or folder{missing}{hint}"))
-}
-
-impl Window {
-    /// Whether it leaves nothing to draw.
-    pub(crate) fn is_fixed(&self) -> bool {
-        self.from == self.to
-    }
 }

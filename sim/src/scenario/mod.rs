@@ -13,28 +13,17 @@
 //!
 //! Left out: no includes, no templates, no environment. One file is one drill.
 
-mod duration;
-mod fault;
 mod load;
-mod refusal;
 mod types;
 mod validate;
-mod validate_fault;
-mod yaml;
 
-pub use duration::{Window, format_duration, parse_duration};
-pub use fault::{
-    Action, Compact, Crash, Direction, Fault, ForceNewCluster, Latency, Mode, Partition, Peers,
-    ReplaceMember, RestoreSnapshot, RoleSelector, Selector, SlowFsync, Unsynced,
-};
-pub use load::{ScenarioFile, load, parse, parse_schedule};
-pub(crate) use load::{read_text, unreadable};
-pub use refusal::Refusal;
-pub(crate) use refusal::{did_you_mean, one_of};
+pub(crate) use load::{check_header, read_text, unreadable};
+pub use load::{ScenarioFile, load, parse};
 pub use types::{
     API_VERSION, COUNTERS, CheckerName, Cluster, Disk, Expect, Final, Metadata, Mix, Network, Outcome,
     PlantedBug, Scenario, Spec, Workload, WorkloadKind, default_settle,
 };
+pub(crate) use validate::{name as check_name, spec as check_spec};
 
 #[cfg(test)]
 mod tests;

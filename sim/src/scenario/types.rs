@@ -1,7 +1,7 @@
-//! The scenario file's types, apart from its faults ([`super::fault`]). A field's documentation is its reference.
+//! The scenario file's types, apart from its faults ([`crate::faults`]). A field's documentation is its reference.
 
-use super::duration::go;
-use super::fault::Fault;
+use crate::faults::Fault;
+use crate::text::go;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -353,7 +353,12 @@ pub struct Expect {
     /// A run with fewer writes attempted while no majority was up is vacuous: it does not show that they are refused.
     /// Default 0: not looked at.
     pub min_writes_during_outage: u64,
-    /// Counters ([`COUNTERS`]) that must be above zero, summed over `spec.seeds`: no path stays dead.
+    /// Actions that must bite in each run: at least one fault of each must swallow or delay a message, lose data, hold up an
+    /// operation, or do its work.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub must_bite: Vec<crate::faults::Action>,
+    /// Counters ([`COUNTERS`], or `bites.<action>`: faults of that action that bit) that must be above zero, summed over
+    /// `spec.seeds`: no path stays dead.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub counters: Vec<String>,
 }
@@ -374,6 +379,7 @@ impl Default for Expect {
             min_operations_before: 50,
             min_operations_after: 50,
             min_writes_during_outage: 0,
+            must_bite: Vec::new(),
             counters: Vec::new(),
         }
     }

@@ -3,58 +3,27 @@
 //! Each check names the path of the value that it objects to; the place in the text follows from that
 //! ([`super::yaml::locate`]). The first objection ends the check: one clear paragraph beats a list of consequences.
 
-use super::duration::format_duration as go;
-use super::refusal::{Refusal, did_you_mean, one_of};
-use super::types::{COUNTERS, Outcome, Scenario, Workload, WorkloadKind};
-use super::validate_fault;
-use super::yaml::{Step, locate, show};
-use super::{Cluster, Fault};
+use super::Cluster;
+use super::types::{COUNTERS, Outcome, Spec, Workload, WorkloadKind};
+use crate::faults::{Action, Shape, check_faults};
+use crate::text::{Refusal, Source, Step, did_you_mean, format_duration as go, one_of};
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use Step::{Index, Key};
 
-/// The text under check; makes refusals out of objections.
-pub(super) struct Text<'a> {
-    pub path: &'a Path,
-    pub text: &'a str,
-}
-
-impl Text<'_> {
-    /// An objection to the value at `at`.
-    pub fn refuse<T>(&self, at: &[Step], message: impl AsRef<str>) -> Result<T, Refusal> {
-        let message = format!("{}: {}", show(at), message.as_ref());
-        Err(Refusal::at(self.path, locate(self.text, at), message))
-    }
-
-    /// Refuses where `wrong` holds.
-    pub fn unless<S: AsRef<str>>(
-        &self,
-        wrong: bool,
-        at: &[Step],
-        message: impl FnOnce() -> S,
-    ) -> Result<(), Refusal> {
-        if wrong { self.refuse(at, message()) } else { Ok(()) }
-    }
-}
-
-/// Checks a scenario that has been read from `text`.
-pub(super) fn scenario(path: &Path, text: &str, scenario: &Scenario) -> Result<(), Refusal> {
-    let on = Text { path, text };
-    name(&on, &[Key("metadata"), Key("name")], &scenario.metadata.name)?;
-    let spec = &scenario.spec;
-
+/// Checks what a scenario or a plan says under `spec`; `drawn`: it is a plan's.
+pub(crate) fn spec(on: &Source, spec: &Spec, drawn: bool) -> Result<(), Refusal> {
     let at = [Key("spec"), Key("seeds")];
-    on.unless(spec.seeds.is_empty(), &at, || "the list is empty: name at least one seed, such as [1, 2, 3]")?;
+    on.refuse_if(spec.seeds.is_empty(), &at, || "the list is empty: name at least one seed, such as [1, 2, 3]")?;
     let mut seen = BTreeSet::new();
     for (index, seed) in spec.seeds.iter().enumerate() {
-        on.unless(!seen.insert(seed), &[at[0], at[1], Index(index)], || {
+        on.refuse_if(!seen.insert(seed), &[at[0], at[1], Index(index)], || {
             format!("the seed {seed} stands in the list twice: each seed is one run")
         })?;
     }
 
-    cluster(&on, &spec.cluster)?;
+    cluster(on, &spec.cluster)?;
     for (block, key, value) in [
         ("network", "latency", spec.network.latency),
         ("network", "jitter", spec.network.jitter),
@@ -62,13 +31,13 @@ pub(super) fn scenario(path: &Path, text: &str, scenario: &Scenario) -> Result<(
         ("disk", "fsyncJitter", spec.disk.fsync_jitter),
     ] {
         let longest = Duration::from_secs(60);
-        on.unless(value > longest, &[Key("spec"), Key(block), Key(key)], || {
+        on.refuse_if(value > longest, &[Key("spec"), Key(block), Key(key)], || {
             format!("{} is more than {}: nothing would ever get through", go(value), go(longest))
         })?;
     }
 
     let at = [Key("spec"), Key("workloads")];
-    on.unless(
+    on.refuse_if(
         spec.workloads.is_empty(),
         &at,
         || "the list is empty: without clients a run shows nothing; add one, such as `{type: kv}`",
@@ -76,21 +45,21 @@ pub(super) fn scenario(path: &Path, text: &str, scenario: &Scenario) -> Result<(
     let mut names = BTreeSet::new();
     for (index, one) in spec.workloads.iter().enumerate() {
         let at = [at[0], at[1], Index(index)];
-        on.unless(!names.insert(one.name()), &at, || {
+        on.refuse_if(!names.insert(one.name()), &at, || {
             format!("two workloads are called `{}`: give this one a `name` of its own", one.name())
         })?;
-        workload(&on, at, one)?;
+        workload(on, at, one)?;
     }
 
     let at = [Key("spec"), Key("timeLimit")];
     let hour = Duration::from_secs(3600);
-    on.unless(spec.time_limit.is_zero(), &at, || "0s leaves no time for anything: 20s is usual for a drill")?;
-    on.unless(spec.time_limit > hour, &at, || {
+    on.refuse_if(spec.time_limit.is_zero(), &at, || "0s leaves no time for anything: 20s is usual for a drill")?;
+    on.refuse_if(spec.time_limit > hour, &at, || {
         format!("{} is more than the {} allowed", go(spec.time_limit), go(hour))
     })?;
     let at = [Key("spec"), Key("final"), Key("settle")];
     let settle = spec.final_phase.settle;
-    on.unless(settle.is_zero() || settle > hour, &at, || {
+    on.refuse_if(settle.is_zero() || settle > hour, &at, || {
         format!(
             "{} is out of range, expected more than 0s and at most {}: 10s is usual",
             go(settle),
@@ -98,35 +67,26 @@ pub(super) fn scenario(path: &Path, text: &str, scenario: &Scenario) -> Result<(
         )
     })?;
 
-    validate_fault::faults(&on, scenario, &spec.faults, &[Key("spec"), Key("faults")], false)?;
-    expect(&on, scenario)
-}
-
-/// Checks a schedule that has been read from `text`, for use with `scenario`.
-pub(super) fn schedule(
-    path: &Path,
-    text: &str,
-    scenario: &Scenario,
-    faults: &[Fault],
-) -> Result<(), Refusal> {
-    validate_fault::faults(&Text { path, text }, scenario, faults, &[Key("faults")], true)
+    let shape = Shape { members: spec.cluster.member_names(), time_limit: spec.time_limit, drawn };
+    check_faults(on, &shape, &spec.faults, &[Key("spec"), Key("faults")])?;
+    expect(on, spec)
 }
 
 /// Lower-case words joined by hyphens: what file systems, shells and URLs all leave alone.
-fn name(on: &Text, at: &[Step], name: &str) -> Result<(), Refusal> {
+pub(crate) fn name(on: &Source, at: &[Step], name: &str) -> Result<(), Refusal> {
     let word = |word: &str| {
         !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     };
     let good = name.len() <= 64 && name.split('-').all(word);
-    on.unless(!good, at, || {
+    on.refuse_if(!good, at, || {
         format!("`{name}` is not a name: expected lower-case words joined by hyphens, at most 64 characters, such as `majority-loss`")
     })
 }
 
-fn cluster(on: &Text, cluster: &Cluster) -> Result<(), Refusal> {
+fn cluster(on: &Source, cluster: &Cluster) -> Result<(), Refusal> {
     let key = |key| [Key("spec"), Key("cluster"), Key(key)];
     let within = |name, value: u64, least: u64, most: u64| {
-        on.unless(value < least || value > most, &key(name), || {
+        on.refuse_if(value < least || value > most, &key(name), || {
             format!("{value} is out of range, expected {least} to {most}")
         })
     };
@@ -144,12 +104,12 @@ fn cluster(on: &Text, cluster: &Cluster) -> Result<(), Refusal> {
         ("engineCommitInterval", cluster.engine_commit_interval),
     ] {
         let (least, most) = (Duration::from_millis(1), Duration::from_secs(60));
-        on.unless(value < least || value > most, &key(name), || {
+        on.refuse_if(value < least || value > most, &key(name), || {
             format!("{} is out of range, expected {} to {}", go(value), go(least), go(most))
         })?;
     }
     let least = cluster.heartbeat_interval * 5;
-    on.unless(cluster.election_timeout < least, &key("electionTimeout"), || {
+    on.refuse_if(cluster.election_timeout < least, &key("electionTimeout"), || {
         format!(
             "{} is less than five heartbeats ({}): members would call elections under a healthy leader; write at least {}, or a shorter `heartbeatInterval`",
             go(cluster.election_timeout),
@@ -159,82 +119,89 @@ fn cluster(on: &Text, cluster: &Cluster) -> Result<(), Refusal> {
     })
 }
 
-fn workload(on: &Text, at: [Step; 3], workload: &Workload) -> Result<(), Refusal> {
+fn workload(on: &Source, at: [Step; 3], workload: &Workload) -> Result<(), Refusal> {
     let key = |key| [at[0], at[1], at[2], Key(key)];
     for (name, value, most) in [
         ("clients", workload.clients, 256),
         ("rate", workload.rate, 100_000),
         ("keys", workload.keys, 100_000),
     ] {
-        on.unless(value == 0 || value > most, &key(name), || {
+        on.refuse_if(value == 0 || value > most, &key(name), || {
             format!("{value} is out of range, expected 1 to {most}")
         })?;
     }
-    on.unless(workload.value_bytes > 1_000_000, &key("valueBytes"), || {
+    on.refuse_if(workload.value_bytes > 1_000_000, &key("valueBytes"), || {
         format!("{} is out of range, expected 0 to 1000000", workload.value_bytes)
     })?;
-    on.unless(
+    on.refuse_if(
         workload.request_timeout.is_zero(),
         &key("requestTimeout"),
         || "0s: every request would be given up at once; 1s is usual",
     )?;
     let Some(mix) = &workload.mix else { return Ok(()) };
     let weights = mix.weights();
-    on.unless(weights.iter().all(|(_, weight)| *weight == 0), &key("mix"), || {
+    on.refuse_if(weights.iter().all(|(_, weight)| *weight == 0), &key("mix"), || {
         format!("no operation has a weight above 0: give one to {}", one_of(weights.map(|(name, _)| name)))
     })?;
     for (name, weight) in weights {
         let fits = workload.kind == WorkloadKind::Kv || matches!(name, "get" | "put" | "cas");
         let at = [at[0], at[1], at[2], Key("mix"), Key(name)];
-        on.unless(weight > 0 && !fits, &at, || {
+        on.refuse_if(weight > 0 && !fits, &at, || {
             format!(
                 "a workload of type `register` has no {name}: expected `get`, `put` or `cas`, or `type: kv`"
             )
         })?;
-        on.unless(weight > 1_000_000, &at, || {
+        on.refuse_if(weight > 1_000_000, &at, || {
             format!("the weight {weight} is out of range, expected 0 to 1000000")
         })?;
     }
     Ok(())
 }
 
-fn expect(on: &Text, scenario: &Scenario) -> Result<(), Refusal> {
-    let expect = &scenario.spec.expect;
+fn expect(on: &Source, spec: &Spec) -> Result<(), Refusal> {
+    let expect = &spec.expect;
     let key = |key| [Key("spec"), Key("expect"), Key(key)];
     let canary = expect.outcome == Outcome::Invalid;
-    on.unless(canary && expect.checker.is_none(), &key("outcome"), || {
+    on.refuse_if(canary && expect.checker.is_none(), &key("outcome"), || {
         "`outcome: invalid` requires a `checker:`: name the one that must find the bug, such as `linearizability`"
     })?;
-    on.unless(!canary && expect.checker.is_some(), &key("checker"), || {
+    on.refuse_if(!canary && expect.checker.is_some(), &key("checker"), || {
         "a `checker:` belongs to `outcome: invalid`: add that, or remove the checker (a valid run passes all of them)"
     })?;
-    on.unless(
+    on.refuse_if(
         !canary && expect.within.is_some(),
         &key("within"),
         || "`within:` belongs to `outcome: invalid`: add that, or remove it",
     )?;
-    on.unless(
+    on.refuse_if(
         expect.within == Some(0),
         &key("within"),
         || "0 leaves no seed to try: expected 1 or more; 200 is usual",
     )?;
-    on.unless(
-        expect.min_writes_during_outage > 0 && scenario.spec.faults.is_empty(),
+    on.refuse_if(
+        expect.min_writes_during_outage > 0 && spec.faults.is_empty(),
         &key("minWritesDuringOutage"),
         || "there is no outage without faults: add a fault, or remove this",
     )?;
+    for (index, action) in expect.must_bite.iter().enumerate() {
+        let at = [Key("spec"), Key("expect"), Key("mustBite"), Index(index)];
+        on.refuse_if(!spec.faults.iter().any(|fault| fault.action == *action), &at, || {
+            format!("no fault of the scenario has `action: {}`: add one, or remove this", action.name())
+        })?;
+    }
     let mut seen = BTreeSet::new();
     for (index, counter) in expect.counters.iter().enumerate() {
         let at = [Key("spec"), Key("expect"), Key("counters"), Index(index)];
         let known = COUNTERS.map(|(name, _)| name);
-        on.unless(!known.contains(&counter.as_str()), &at, || {
+        let bites = counter.strip_prefix("bites.").is_some_and(|action| Action::NAMES.contains(&action));
+        on.refuse_if(!bites && !known.contains(&counter.as_str()), &at, || {
             format!(
-                "unknown counter `{counter}`, expected one of {}{}",
+                "unknown counter `{counter}`, expected one of {} or `bites.` and an action{}",
                 one_of(known),
                 did_you_mean(counter, known)
             )
         })?;
-        on.unless(!seen.insert(counter), &at, || {
+        on.refuse_if(!seen.insert(counter), &at, || {
             format!("the counter `{counter}` stands in the list twice")
         })?;
     }

@@ -7,6 +7,7 @@
 
 mod client;
 mod drive;
+pub(crate) mod gaps;
 mod generator;
 mod outcome;
 mod recorder;

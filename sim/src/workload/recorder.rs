@@ -1,6 +1,6 @@
 //! The run's history, as it grows: every operation once, when it has returned or was given up, and the events beside.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use squall_checker::history as h;
 
@@ -14,9 +14,11 @@ pub trait Witness: Send + Sync {
     fn note(&self, node: &str, text: String);
 }
 
-/// Collects the history.
+/// Collects the history. It is made outside of the world and outlives it: what was recorded until a run was ended is
+/// kept.
+#[derive(Default)]
 pub struct Recorder {
-    witness: Arc<dyn Witness>,
+    witness: OnceLock<Arc<dyn Witness>>,
     state: Mutex<State>,
 }
 
@@ -37,9 +39,16 @@ struct Open {
 }
 
 impl Recorder {
-    /// An empty history.
-    pub fn new(witness: Arc<dyn Witness>) -> Self {
-        Self { witness, state: Mutex::default() }
+    /// Gives the recorder its clock. To be called once, before anything is recorded.
+    ///
+    /// # Panics
+    /// Where it has one.
+    pub fn attach(&self, witness: Arc<dyn Witness>) {
+        assert!(self.witness.set(witness).is_ok(), "a recorder records one run");
+    }
+
+    fn witness(&self) -> &dyn Witness {
+        self.witness.get().expect("the recorder was attached to a world").as_ref()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -53,13 +62,13 @@ impl Recorder {
 
     /// A client calls.
     pub fn call(&self, client: h::Client, endpoint: &Arc<str>, op: &h::Op, is_final: bool) -> h::OpId {
-        let at = self.witness.now_ns();
+        let at = self.witness().now_ns();
         let mut state = self.state();
         state.next += 1;
         let id = h::OpId(state.next);
         state.open.push((id, Open { at, client, endpoint: endpoint.clone(), op: op.clone(), is_final }));
         drop(state);
-        self.witness.note(&client_node(client), format!("call {id} {} at {endpoint}", op.name()));
+        self.witness().note(&client_node(client), format!("call {id} {} at {endpoint}", op.name()));
         id
     }
 
@@ -71,7 +80,7 @@ impl Recorder {
         answer: Option<(h::OpResult, h::Header)>,
         error: Option<h::Error>,
     ) {
-        let now = self.witness.now_ns();
+        let now = self.witness().now_ns();
         let mut state = self.state();
         let place = state.open.iter().position(|(open, _)| *open == id);
         let (_, open) = state.open.swap_remove(place.expect("an operation returns once, after its call"));
@@ -81,7 +90,7 @@ impl Recorder {
         let note = format!("return {id} {:?} {:?}", operation.outcome, operation.header);
         state.history.operations.push(operation);
         drop(state);
-        self.witness.note(&client_node(client), note);
+        self.witness().note(&client_node(client), note);
     }
 
     /// Something else happened.
@@ -91,12 +100,58 @@ impl Recorder {
 
     /// Virtual time, in nanoseconds.
     pub fn now_ns(&self) -> u64 {
-        self.witness.now_ns()
+        self.witness().now_ns()
     }
 
     /// Looks at the operations that have returned so far.
     pub fn with_operations<T>(&self, look: impl FnOnce(&[h::Operation]) -> T) -> T {
         look(&self.state().history.operations)
+    }
+
+    /// How many breaks there were.
+    pub fn breaks(&self) -> usize {
+        self.state().history.breaks().count()
+    }
+
+    /// Raises the bound of the last break to `revision`, if it is lower.
+    pub fn raise_last_break(&self, revision: h::Revision) {
+        self.change_last_break(|line| line.revision = line.revision.max(revision));
+    }
+
+    /// Completes the last break with what is known by now.
+    pub fn complete_last_break(&self, revision: h::Revision, cluster_id: u64) {
+        self.change_last_break(|line| {
+            line.revision = revision;
+            line.cluster_id = Some(cluster_id);
+        });
+    }
+
+    fn change_last_break(&self, change: impl FnOnce(&mut h::Break)) {
+        let mut state = self.state();
+        let last = state.history.events.iter_mut().rev().find_map(|event| match event {
+            h::Event::Break(line) => Some(line),
+            _ => None,
+        });
+        change(last.expect("a break was recorded before it is changed"));
+    }
+
+    /// The newest revision that any answer showed since the last break; 0 where there is none. An operation that was
+    /// called before the break may have been answered by the cluster before it, so it does not count.
+    pub fn newest_revision(&self) -> i64 {
+        self.newest_of(|_| true)
+    }
+
+    /// The newest revision that this endpoint showed since the last break.
+    pub fn newest_answer_of(&self, endpoint: &str) -> i64 {
+        self.newest_of(|operation| operation.endpoint.as_ref() == endpoint)
+    }
+
+    fn newest_of(&self, of: impl Fn(&h::Operation) -> bool) -> i64 {
+        let since = self.last_break().map_or(0, |line| line.at);
+        self.with_operations(|operations| {
+            let answered = operations.iter().filter(|operation| operation.call >= since && of(operation));
+            answered.filter_map(h::Operation::revision).max().map_or(0, |revision| revision.0)
+        })
     }
 
     /// The break that came last.

@@ -1,6 +1,6 @@
-//! Symbolic targets, and how they become names when their fault strikes.
+//! From a selector to names, when a fault strikes.
 
-use crate::scenario::{Action, Mode, RoleSelector, Selector};
+use super::{Cost, Mode, RoleSelector, Selector, Settings};
 
 /// Whom a fault hits: a selector, and how many of those that it selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,15 +13,23 @@ pub struct Target {
     pub value: u32,
 }
 
-/// A member as the nemesis sees it when a fault strikes.
+/// A member when a fault strikes, as its roster and its operator know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// Its name.
     pub name: String,
     /// Whether its process runs (a paused one does).
     pub running: bool,
-    /// Whether it leads the highest term that any running member leads.
+    /// Whether it leads the highest term that any member says it leads. Known only where a selector asks for roles.
     pub leader: bool,
+    /// Whether an operator works on it.
+    pub in_hand: bool,
+    /// Whether it has served as a member of this cluster and has the data that it acknowledged.
+    pub intact: bool,
+    /// Whether it may be started where it is down: it is a member, and no operator works on it.
+    pub startable: bool,
+    /// Whether a quorum of intact members remains without it.
+    pub spare: bool,
 }
 
 impl Target {
@@ -29,17 +37,17 @@ impl Target {
     ///
     /// `members` are all members of the cluster, in a fixed order. `same_as` are the names that the fault hit which
     /// the selector refers to, if it does. `draw` picks among those selected: equal numbers and equal candidates give
-    /// equal names. The answer is empty where nobody fits now (no leader during an election): then the fault hits
-    /// nobody, and whoever applies it says so in the trace.
+    /// equal names. The answer is empty where none fits now (no leader during an election): then the fault hits no
+    /// member, and the trace says so.
     pub fn resolve(
         &self,
-        action: Action,
+        settings: &Settings,
         members: &[Candidate],
         same_as: &[String],
         draw: u64,
     ) -> Vec<String> {
         let selected: Vec<&Candidate> =
-            members.iter().filter(|m| eligible(action, m) && self.selects(m, same_as)).collect();
+            members.iter().filter(|m| eligible(settings, m) && self.selects(m, same_as)).collect();
         let count = self.count(selected.len(), members.len());
         let mut state = draw;
         let mut indices: Vec<usize> = (0..selected.len()).collect();
@@ -52,6 +60,11 @@ impl Target {
         indices.truncate(count);
         indices.sort_unstable();
         indices.into_iter().map(|i| selected[i].name.clone()).collect()
+    }
+
+    /// Whether the selector asks which member leads.
+    pub fn asks_for_roles(&self) -> bool {
+        matches!(self.selector.role, Some(RoleSelector::Leader | RoleSelector::Follower))
     }
 
     /// How many of `selected` members are hit in a cluster of `cluster`: never more than there are.
@@ -82,13 +95,11 @@ impl Target {
     }
 }
 
-/// Whether the action can hit a member in this state: only what runs can be crashed, paused, asked for a snapshot or
-/// made a survivor. Links and disks can be cut and slowed whatever the process does.
-fn eligible(action: Action, member: &Candidate) -> bool {
-    match action {
-        Action::Crash | Action::Pause | Action::SnapshotSave | Action::ForceNewCluster => member.running,
-        _ => true,
-    }
+/// Whether a fault can hit a member in this state: what its kind says, and what the roster allows.
+fn eligible(settings: &Settings, member: &Candidate) -> bool {
+    let affordable = settings.action().cost() != Cost::Copy || (member.intact && member.spare && !member.in_hand);
+    let works = settings.action().cost() == Cost::Work;
+    affordable && settings.may_hit(member) && (works || !member.in_hand || settings.hits_members_in_hand())
 }
 
 /// One step of SplitMix64 (Steele, Lea, Flood 2014): enough to spread one draw over a few choices.

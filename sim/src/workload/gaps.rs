@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use squall_checker::history as h;
 
-use crate::workload::{Client, Recorder};
+use super::{Client, Recorder};
 
 /// So many revisions are asked for at the most.
 const MOST: usize = 1_000;

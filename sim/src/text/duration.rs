@@ -174,6 +174,11 @@ impl Window {
         Ok(window)
     }
 
+    /// Whether it leaves nothing to draw.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.from == self.to
+    }
+
     /// Whether `value` lies within, ends included.
     pub fn contains(&self, value: Duration) -> bool {
         self.from <= value && value <= self.to

@@ -1,0 +1,124 @@
+//! The arena: where a scenario takes place. Faults, the operator and the clients act through this trait and know nothing
+//! else of the place. The simulated world is one arena ([`Simulated`]); real processes will be another.
+//!
+//! It speaks of machines and of the processes on them. It knows no raft role: who leads is asked by a member's Status
+//! call, as an operator asks.
+//!
+//! A modifier ([`Modifier`]) changes a link, a disk or a process until its token is lifted. Modifiers overlap; each token
+//! takes away its own and nothing else.
+
+mod simulated;
+
+use std::{path::Path, time::Duration};
+
+use bytes::Bytes;
+use squall_store::{
+    Config,
+    offline::RestoreOptions,
+    seam::{BoxFuture, Env},
+};
+
+pub use crate::world::{At, DiskImage, Modifier, NodeId, Status, Token, Unsynced};
+pub(crate) use simulated::Simulated;
+
+/// A place with machines.
+pub trait Arena: Send + Sync {
+    /// Adds a machine for a member.
+    fn add_member(&self, name: &str) -> NodeId;
+
+    /// Adds a machine for a client or an operator and answers its seams.
+    fn add_client(&self, name: &str) -> (NodeId, Env);
+
+    /// The time since the run began.
+    fn now(&self) -> At;
+
+    /// Waits.
+    fn sleep_until(&self, at: At) -> BoxFuture<'static, ()>;
+
+    /// Starts the server on a machine, which is switched on if it was off.
+    ///
+    /// # Panics
+    /// Where a process is running.
+    fn start(&self, node: NodeId, config: Config);
+
+    /// Asks the process to stop (SIGTERM) and waits until it has ended. One that has not ended after `patience` is
+    /// killed (SIGKILL), as systemd does.
+    fn stop(&self, node: NodeId, patience: Duration) -> BoxFuture<'static, ()>;
+
+    /// Kills the process (SIGKILL). The machine stays up: its page cache is kept, and peers get a reset.
+    fn kill(&self, node: NodeId);
+
+    /// Cuts the machine's power: un-synced data is kept, dropped or torn, and peers hear nothing. Answers how much data
+    /// was lost or torn, in sectors and batches.
+    fn power_off(&self, node: NodeId, unsynced: Unsynced) -> u64;
+
+    /// How the machine's process stands.
+    fn status(&self, node: NodeId) -> Status;
+
+    /// The number of the process that runs or ran last on the machine; 0 before the first.
+    fn life(&self, node: NodeId) -> u32;
+
+    /// Completes when no process runs on the machine.
+    fn ended(&self, node: NodeId) -> BoxFuture<'static, ()>;
+
+    /// Imposes a modifier.
+    fn impose(&self, modifier: Modifier) -> Token;
+
+    /// Takes a modifier away. Answers how often it bit.
+    fn lift(&self, token: Token) -> u64;
+
+    /// Removes a directory and all below it, durably.
+    ///
+    /// # Panics
+    /// Where a process runs on the machine.
+    fn wipe(&self, node: NodeId, dir: &Path);
+
+    /// Writes a file durably, as an operator copies one to a machine.
+    fn write_file(&self, node: NodeId, path: &Path, content: Bytes) -> std::io::Result<()>;
+
+    /// An image of the machine's disk, as a snapshot of a running virtual machine holds it.
+    fn copy_disk(&self, node: NodeId) -> DiskImage;
+
+    /// Puts an image in place of the machine's disk.
+    ///
+    /// # Panics
+    /// Where a process runs on the machine.
+    fn put_disk(&self, node: NodeId, image: &DiskImage);
+
+    /// Runs `squalld snapshot restore` on a machine and waits for it.
+    fn restore_snapshot(
+        &self,
+        node: NodeId,
+        options: RestoreOptions,
+    ) -> BoxFuture<'static, Result<Restored, ToolFailure>>;
+}
+
+impl dyn Arena + '_ {
+    /// Waits for `duration`.
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        self.sleep_until(self.now().after(duration)).await;
+    }
+
+    /// Whether a process runs on the machine; a paused one does.
+    pub(crate) fn running(&self, node: NodeId) -> bool {
+        matches!(self.status(node), Status::Up | Status::Paused)
+    }
+}
+
+/// What a restore says about the new cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// The newest revision in the snapshot.
+    pub revision: i64,
+    /// The new cluster's id.
+    pub cluster_id: u64,
+}
+
+/// Why a tool did not do its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolFailure {
+    /// Its process was killed.
+    Killed,
+    /// It refused, and said why.
+    Refused(String),
+}

@@ -1,0 +1,178 @@
+//! The simulated arena: the world's machines run the store's own code.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use squall_store::{
+    Config,
+    offline::{self, RestoreOptions},
+    seam::{BoxFuture, Env},
+    server::{self, Exit},
+};
+
+use super::{Arena, At, DiskImage, Modifier, NodeId, Restored, Status, Token, ToolFailure, Unsynced};
+use crate::world::{Process, World};
+
+/// The world as an arena.
+pub(crate) struct Simulated {
+    world: World,
+}
+
+impl Simulated {
+    pub(crate) fn new(world: World) -> Self {
+        Self { world }
+    }
+}
+
+impl Arena for Simulated {
+    fn add_member(&self, name: &str) -> NodeId {
+        self.world.add_node(name)
+    }
+
+    fn add_client(&self, name: &str) -> (NodeId, Env) {
+        // A machine without a server: its process only lends its seams.
+        let node = self.world.add_node(name);
+        self.world.start(node, |process| {
+            Box::pin(async move {
+                process.stop_requested().await;
+                Ok(())
+            })
+        });
+        let env = self.world.env(node).expect("a process that has just started runs");
+        (node, env)
+    }
+
+    fn now(&self) -> At {
+        self.world.now()
+    }
+
+    fn sleep_until(&self, at: At) -> BoxFuture<'static, ()> {
+        let world = self.world.clone();
+        Box::pin(async move { world.sleep_until(at).await })
+    }
+
+    fn start(&self, node: NodeId, config: Config) {
+        self.world.start(node, move |process| serve(config.clone(), process));
+    }
+
+    fn stop(&self, node: NodeId, patience: Duration) -> BoxFuture<'static, ()> {
+        let world = self.world.clone();
+        Box::pin(async move {
+            if !world.stop(node, patience).await {
+                world.kill_process(node);
+            }
+        })
+    }
+
+    fn kill(&self, node: NodeId) {
+        self.world.kill_process(node);
+    }
+
+    fn power_off(&self, node: NodeId, unsynced: Unsynced) -> u64 {
+        self.world.power_off(node, unsynced).lost
+    }
+
+    fn status(&self, node: NodeId) -> Status {
+        self.world.status(node)
+    }
+
+    fn life(&self, node: NodeId) -> u32 {
+        self.world.incarnation(node)
+    }
+
+    fn ended(&self, node: NodeId) -> BoxFuture<'static, ()> {
+        let world = self.world.clone();
+        Box::pin(async move { world.ended(node).await })
+    }
+
+    fn impose(&self, modifier: Modifier) -> Token {
+        self.world.impose(modifier)
+    }
+
+    fn lift(&self, token: Token) -> u64 {
+        self.world.lift(token)
+    }
+
+    fn wipe(&self, node: NodeId, dir: &Path) {
+        self.world.wipe(node, dir);
+    }
+
+    fn write_file(&self, node: NodeId, path: &Path, content: Bytes) -> std::io::Result<()> {
+        self.world.write_file(node, path, content)
+    }
+
+    fn copy_disk(&self, node: NodeId) -> DiskImage {
+        self.world.copy_disk(node)
+    }
+
+    fn put_disk(&self, node: NodeId, image: &DiskImage) {
+        self.world.put_disk(node, image);
+    }
+
+    fn restore_snapshot(
+        &self,
+        node: NodeId,
+        options: RestoreOptions,
+    ) -> BoxFuture<'static, Result<Restored, ToolFailure>> {
+        let world = self.world.clone();
+        Box::pin(async move {
+            let answer = Arc::new(Mutex::new(None));
+            let slot = answer.clone();
+            world.start(node, move |process| {
+                let (slot, options) = (slot.clone(), copy(&options));
+                Box::pin(async move {
+                    let (files, engines) = (process.env.files.clone(), process.env.engines.as_ref());
+                    let done = offline::snapshot_restore(files, engines, &options).await;
+                    let done = done.map_err(|error| error.to_string())?;
+                    let restored = Restored { revision: done.revision.0, cluster_id: done.cluster_id.0 };
+                    *slot.lock().expect("not poisoned") = Some(restored);
+                    Ok(())
+                })
+            });
+            world.ended(node).await;
+            let answer = answer.lock().expect("not poisoned").take();
+            match (world.status(node), answer) {
+                (Status::Exited(None), Some(restored)) => Ok(restored),
+                (Status::Exited(Some(reason)), _) => Err(ToolFailure::Refused(reason)),
+                (Status::Panicked(message), _) => Err(ToolFailure::Refused(format!("it panicked: {message}"))),
+                _ => Err(ToolFailure::Killed),
+            }
+        })
+    }
+}
+
+fn copy(options: &RestoreOptions) -> RestoreOptions {
+    RestoreOptions {
+        snapshot: PathBuf::from(&options.snapshot),
+        data_dir: PathBuf::from(&options.data_dir),
+        name: options.name.clone(),
+        initial_cluster: options.initial_cluster.clone(),
+        initial_cluster_token: options.initial_cluster_token.clone(),
+        advertise_peer_urls: options.advertise_peer_urls.clone(),
+        skip_hash_check: options.skip_hash_check,
+    }
+}
+
+/// The process of a member: the server, until it ends or is asked to.
+fn serve(config: Config, process: Process) -> BoxFuture<'static, Result<(), String>> {
+    Box::pin(async move {
+        let server =
+            server::start(config, process.env.clone()).await.map_err(|refusal| refusal.to_string())?;
+        let exit = tokio::select! {
+            biased;
+            exit = server.stopped() => exit,
+            () = process.stop_requested() => {
+                server.stop().await;
+                Exit::Requested
+            }
+        };
+        match exit {
+            Exit::Requested | Exit::Removed => Ok(()),
+            Exit::Failed(reason) => Err(reason),
+        }
+    })
+}

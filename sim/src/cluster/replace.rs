@@ -1,0 +1,178 @@
+//! Replacing a member, as etcd's guide to runtime reconfiguration has it: remove it, wipe its data folder, add it, start
+//! it.
+//!
+//! The cluster's own list of members decides which step comes next, so each step can be interrupted and done again. A
+//! member is known by its id. The old member keeps running until its removal is known to be done: without it the rest may
+//! lack a quorum. A wiped folder starts only under an id that was made after the wipe.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use squall_store::{InitialClusterState, proto::etcdserverpb as pb};
+
+use super::{
+    Done, Endpoint,
+    member::{Cluster, DATA_DIR, InHand, Member, peer_url},
+    roster::Standing,
+    turns::Kind,
+};
+use crate::arena::NodeId;
+
+/// How long a member may take to leave by itself once it has been removed.
+const LEAVE: Duration = Duration::from_secs(2);
+
+/// How long the operator waits for a new member to serve before they turn to the next task.
+const JOIN: Duration = Duration::from_secs(10);
+
+impl Cluster {
+    /// Replaces a member. `id` names the fault.
+    pub(crate) async fn replace_member(&self, id: &str, node: NodeId, pause: Duration) -> Done {
+        let inner = &self.inner;
+        inner
+            .turns
+            .run(id, Kind::Reconfigure, |_turn| async move {
+                if self.other_endpoints(node).is_empty() {
+                    return Done::GivenUp(format!("{node} is the only member"));
+                }
+                let known = inner.roster().forget_configuration();
+                self.remove(node).await;
+                let mut in_hand = inner.take_in_hand([node]);
+                inner.roster().set_standing(node, Standing::Out);
+                // A removed member stops by itself when it hears of it; one that is cut off never does.
+                let leave = inner.arena.now().after(LEAVE);
+                tokio::select! {
+                    biased;
+                    () = inner.arena.ended(node) => {}
+                    () = inner.arena.sleep_until(leave) => {}
+                }
+                inner.stop(node).await;
+                inner.arena.sleep(pause).await;
+                self.join_empty(node, &mut in_hand).await;
+                if let Some(known) = known {
+                    let with_it = known.into_iter().chain([node]).collect::<BTreeSet<_>>();
+                    inner.roster().set_configuration(with_it);
+                }
+                self.wait_until_joined(node).await;
+                Done::Success
+            })
+            .await
+    }
+
+    /// Removes every member that has this machine's URL or id, until the cluster says that there is none.
+    async fn remove(&self, node: NodeId) {
+        let inner = &self.inner;
+        let url = peer_url(node.name());
+        for turn in 0.. {
+            let members = inner.operator.members(|| self.other_endpoints(node)).await;
+            let known = inner.roster().id(node);
+            let of_this_machine: Vec<u64> = members
+                .iter()
+                .filter(|member| Some(member.id) == known || member.peer_urls.contains(&url))
+                .map(|member| member.id)
+                .collect();
+            if of_this_machine.is_empty() {
+                break;
+            }
+            for id in of_this_machine {
+                inner.roster().retire_id(node, id);
+                let endpoints = self.other_endpoints(node);
+                if let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1)) {
+                    // Whether it took effect, the list tells.
+                    let _answer = inner.operator.try_remove(id, endpoint).await;
+                }
+            }
+            inner.operator.pause().await;
+        }
+    }
+
+    /// Wipes a member that the cluster does not have (any more), adds it, and starts it. It does not run, and is in hand.
+    pub(super) async fn join_empty(&self, node: NodeId, in_hand: &mut InHand<'_>) {
+        let inner = &self.inner;
+        let member = inner.member(node);
+        inner.stop(node).await;
+        inner.arena.wipe(node, Path::new(DATA_DIR));
+        let (new_id, members) = self.add(node, &peer_url(&member.name)).await;
+        inner.roster().set_id(node, Some(new_id));
+        configure_joiner(member, &members);
+        inner.roster().set_standing(node, Standing::Joining);
+        in_hand.let_go(node);
+        inner.start_if_allowed(node);
+    }
+
+    /// Adds a member with this peer URL, and answers its id and all members.
+    ///
+    /// An answer may be lost although the member was added. A cluster of one that has added a second member has no quorum
+    /// until that one starts, so a linearizable list would never come. What a member itself has applied is enough: it was
+    /// committed.
+    async fn add(&self, node: NodeId, url: &str) -> (u64, Vec<pb::Member>) {
+        let inner = &self.inner;
+        let new_among = |members: &[pb::Member]| {
+            let roster = inner.roster();
+            let new = members.iter().find(|listed| {
+                listed.peer_urls.iter().any(|listed| listed == url) && !roster.had_id(node, listed.id)
+            });
+            new.map(|new| new.id)
+        };
+        for turn in 0.. {
+            let endpoints = self.other_endpoints(node);
+            for endpoint in &endpoints {
+                if let Ok(list) = inner.operator.try_own_members(endpoint).await
+                    && let Some(id) = new_among(&list.members)
+                {
+                    return (id, list.members);
+                }
+            }
+            if let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1))
+                && let Ok(members) = inner.operator.try_add(url, endpoint).await
+                && let Some(id) = new_among(&members)
+            {
+                return (id, members);
+            }
+            inner.operator.pause().await;
+        }
+        unreachable!("an endless loop ends by its return")
+    }
+
+    /// Waits until a new member serves, but not for ever: a fault may have taken it down.
+    pub(super) async fn wait_until_joined(&self, node: NodeId) {
+        let inner = &self.inner;
+        let deadline = inner.arena.now().after(JOIN);
+        while inner.arena.now() < deadline && !self.note_if_joined(node).await {
+            inner.operator.pause().await;
+        }
+    }
+
+    /// Whether a member serves; one that does has joined.
+    pub(super) async fn note_if_joined(&self, node: NodeId) -> bool {
+        let inner = &self.inner;
+        let endpoint = inner.member(node).endpoint();
+        let Ok(status) = inner.operator.try_status(&endpoint, Duration::from_secs(1)).await else { return false };
+        let joined = status.leader != 0 && status.raft_applied_index > 0;
+        let mut roster = inner.roster();
+        if joined && roster.standing(node) == Standing::Joining {
+            roster.set_standing(node, Standing::Intact);
+        }
+        joined
+    }
+
+    /// The endpoints of the members that count, but for this one.
+    fn other_endpoints(&self, node: NodeId) -> Vec<Endpoint> {
+        let others = self.inner.members.iter().filter(|member| member.node != node);
+        let roster = self.inner.roster();
+        others.filter(|member| roster.counts(member.node)).map(Member::endpoint).collect()
+    }
+}
+
+fn configure_joiner(member: &Member, members: &[pb::Member]) {
+    // A member that has not started yet has no name; ours are their hosts'.
+    let initial = members.iter().flat_map(|m| m.peer_urls.iter().map(|url| (host_of(url), url.clone()))).collect();
+    member.configure(|config| {
+        config.initial_cluster = initial;
+        config.initial_cluster_state = InitialClusterState::Existing;
+        config.force_new_cluster = false;
+    });
+}
+
+fn host_of(url: &str) -> String {
+    let host = url.trim_start_matches("http://");
+    host.split(':').next().unwrap_or(host).to_owned()
+}

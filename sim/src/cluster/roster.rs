@@ -1,0 +1,198 @@
+//! The roster: which member may be hit, started, counted.
+//!
+//! It is the one place that knows how each member stands with the operator. Faults ask it before they hit a member,
+//! whoever starts a member asks it first, and the end of a run asks it which members must serve.
+//!
+//! It also watches for outages. A write that is acknowledged in an outage is held against the store, so an outage is
+//! recorded only where it is certain that no majority runs: the configuration is known, and no member came up within it
+//! (two members that run one after the other make two copies).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use squall_checker::history as h;
+
+use crate::{arena::NodeId, workload::Recorder};
+
+/// How a member stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has served as a member of the cluster and has the data that it acknowledged.
+    Intact,
+    /// It was added, and has not been seen to serve yet.
+    Joining,
+    /// It forgot what it acknowledged: its disk was wiped or rolled back under its id. The store should refuse it.
+    Ruined,
+    /// It is no member: removed, wiped, or left behind by a forced new cluster. It must not start.
+    Out,
+}
+
+#[derive(Debug)]
+struct Entry {
+    standing: Standing,
+    /// How many procedures have it in hand.
+    in_hand: u32,
+    /// Its current member id, where the operator has learned it.
+    id: Option<u64>,
+    /// All ids that the member has had.
+    former_ids: BTreeSet<u64>,
+    /// Its disk belongs to a cluster that a break has ended.
+    outdated: bool,
+}
+
+/// All members' standings.
+pub(super) struct Roster {
+    recorder: Arc<Recorder>,
+    entries: BTreeMap<NodeId, Entry>,
+    /// The cluster's members; `None` while a procedure changes them, and after one that did not finish.
+    configuration: Option<BTreeSet<NodeId>>,
+    outage_since: Option<u64>,
+}
+
+impl Roster {
+    /// Every member is intact, and all of them are the configuration.
+    pub(super) fn new(recorder: Arc<Recorder>, nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        let entry = || Entry {
+            standing: Standing::Intact,
+            in_hand: 0,
+            id: None,
+            former_ids: BTreeSet::new(),
+            outdated: false,
+        };
+        let entries: BTreeMap<NodeId, Entry> = nodes.into_iter().map(|node| (node, entry())).collect();
+        let configuration = Some(entries.keys().copied().collect());
+        Self { recorder, entries, configuration, outage_since: None }
+    }
+
+    fn entry(&self, node: NodeId) -> &Entry {
+        self.entries.get(&node).unwrap_or_else(|| panic!("{node} is no member's machine"))
+    }
+
+    fn entry_mut(&mut self, node: NodeId) -> &mut Entry {
+        self.entries.get_mut(&node).unwrap_or_else(|| panic!("{node} is no member's machine"))
+    }
+
+    // ---- questions
+
+    pub(super) fn standing(&self, node: NodeId) -> Standing {
+        self.entry(node).standing
+    }
+
+    /// Whether an operator works on the member.
+    pub(super) fn in_hand(&self, node: NodeId) -> bool {
+        self.entry(node).in_hand > 0
+    }
+
+    /// Whether the member may be started: it is a member, and no operator works on it.
+    pub(super) fn may_start(&self, node: NodeId) -> bool {
+        !self.in_hand(node) && self.standing(node) != Standing::Out
+    }
+
+    /// Whether the member must serve once nothing breaks any more.
+    pub(super) fn counts(&self, node: NodeId) -> bool {
+        matches!(self.standing(node), Standing::Intact | Standing::Joining)
+    }
+
+    /// Whether a quorum of intact members remains without this one.
+    pub(super) fn can_lose_copy(&self, node: NodeId) -> bool {
+        let Some(configuration) = &self.configuration else { return false };
+        let left = configuration
+            .iter()
+            .filter(|member| **member != node && self.standing(**member) == Standing::Intact)
+            .count();
+        left * 2 > configuration.len()
+    }
+
+    /// The member's current id, where it is known.
+    pub(super) fn id(&self, node: NodeId) -> Option<u64> {
+        self.entry(node).id
+    }
+
+    /// Whether the member's disk belongs to a cluster that a break has ended.
+    pub(super) fn outdated(&self, node: NodeId) -> bool {
+        self.entry(node).outdated
+    }
+
+    /// Whether the member had this id before.
+    pub(super) fn had_id(&self, node: NodeId, id: u64) -> bool {
+        self.entry(node).former_ids.contains(&id)
+    }
+
+    // ---- changes
+
+    pub(super) fn set_standing(&mut self, node: NodeId, standing: Standing) {
+        let entry = self.entry_mut(node);
+        entry.standing = standing;
+        entry.outdated = false;
+    }
+
+    /// The member got an old disk under its id; `outdated`: the disk belongs to a cluster that a break has ended.
+    pub(super) fn set_ruined(&mut self, node: NodeId, outdated: bool) {
+        let entry = self.entry_mut(node);
+        entry.standing = Standing::Ruined;
+        entry.outdated = outdated;
+    }
+
+    /// The member has this id from now on.
+    pub(super) fn set_id(&mut self, node: NodeId, id: Option<u64>) {
+        let entry = self.entry_mut(node);
+        if let Some(before) = std::mem::replace(&mut entry.id, id)
+            && Some(before) != id
+        {
+            entry.former_ids.insert(before);
+        }
+    }
+
+    /// An id that the member must not have again.
+    pub(super) fn retire_id(&mut self, node: NodeId, id: u64) {
+        let entry = self.entry_mut(node);
+        entry.former_ids.insert(id);
+        if entry.id == Some(id) {
+            entry.id = None;
+        }
+    }
+
+    pub(super) fn take_in_hand(&mut self, node: NodeId) {
+        self.entry_mut(node).in_hand += 1;
+    }
+
+    pub(super) fn let_go(&mut self, node: NodeId) {
+        let entry = self.entry_mut(node);
+        entry.in_hand = entry.in_hand.checked_sub(1).expect("it was taken in hand");
+    }
+
+    // ---- outages
+
+    /// Who is a member is about to change: until [`Self::set_configuration`] no majority can be named.
+    pub(super) fn forget_configuration(&mut self) -> Option<BTreeSet<NodeId>> {
+        self.end_outage();
+        self.configuration.take()
+    }
+
+    /// These are the members.
+    pub(super) fn set_configuration(&mut self, members: BTreeSet<NodeId>) {
+        self.configuration = Some(members);
+    }
+
+    /// Takes note of which members run. To be called after everything that takes members down.
+    pub(super) fn watch_outage(&mut self, runs: impl Fn(NodeId) -> bool) {
+        let lost = self.configuration.as_ref().is_some_and(|members| {
+            members.iter().filter(|member| runs(**member)).count() * 2 <= members.len()
+        });
+        if lost {
+            self.outage_since.get_or_insert_with(|| self.recorder.now_ns());
+        } else {
+            self.end_outage();
+        }
+    }
+
+    /// A member came up: the outage is over, or another one begins.
+    pub(super) fn end_outage(&mut self) {
+        let to = self.recorder.now_ns();
+        if let Some(from) = self.outage_since.take().filter(|from| *from < to) {
+            self.recorder.event(h::Event::Outage(h::Outage { from, to }));
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! One procedure at a time, as operators work; but none waits for ever on one that cannot end.
+//!
+//! Procedures that change the cluster queue for their turn. A disaster recovery (a forced new cluster, a restore) makes
+//! every member anew, so it supersedes all that was queued or under way when it began: those give up, and say so. A
+//! procedure is superseded only between its critical sections. A critical section needs no quorum, so it ends by itself.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard},
+};
+
+use tokio::sync::Notify;
+
+use super::Done;
+
+/// The queue.
+#[derive(Default)]
+pub(super) struct Turns {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Ticket>,
+    next: u64,
+}
+
+struct Ticket {
+    number: u64,
+    critical: bool,
+    superseded_by: Option<String>,
+}
+
+/// What a procedure does to the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It changes the configuration of a cluster that goes on.
+    Reconfigure,
+    /// It makes every member anew.
+    Recover,
+}
+
+/// A place in the queue; left when it is dropped.
+pub(super) struct Turn<'a> {
+    turns: &'a Turns,
+    number: u64,
+}
+
+impl Turns {
+    /// Runs `body` when its turn has come, unless it is superseded before it ends.
+    pub(super) async fn run<'a, F>(
+        &'a self,
+        id: &str,
+        kind: Kind,
+        body: impl FnOnce(Turn<'a>) -> F,
+    ) -> Done
+    where
+        F: Future<Output = Done> + 'a,
+    {
+        let watched = self.join(id, kind);
+        let number = watched.number;
+        let work = async {
+            watched.at_front().await;
+            body(Turn { turns: self, number }).await
+        };
+        tokio::select! {
+            biased;
+            by = watched.superseded() => Done::GivenUp(format!("superseded by {by}")),
+            done = work => done,
+        }
+    }
+
+    fn join(&self, id: &str, kind: Kind) -> Watched<'_> {
+        let mut state = self.state();
+        let number = state.next;
+        state.next += 1;
+        if kind == Kind::Recover {
+            for ticket in &mut state.queue {
+                ticket.superseded_by.get_or_insert_with(|| id.to_owned());
+            }
+        }
+        state.queue.push_back(Ticket { number, critical: false, superseded_by: None });
+        drop(state);
+        self.changed.notify_waiters();
+        Watched { turns: self, number }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("not poisoned")
+    }
+
+    /// Waits until `ready` answers something.
+    async fn until<T>(&self, ready: impl Fn(&State) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(value) = ready(&self.state()) {
+                return value;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl State {
+    fn ticket(&self, number: u64) -> &Ticket {
+        let found = self.queue.iter().find(|ticket| ticket.number == number);
+        found.expect("a ticket stays in the queue until its procedure ends")
+    }
+}
+
+impl Turn<'_> {
+    /// From here on the procedure may not be superseded, until [`Self::end_critical`].
+    pub(super) fn begin_critical(&self) {
+        self.set_critical(true);
+    }
+
+    /// From here on the procedure may be superseded again.
+    pub(super) fn end_critical(&self) {
+        self.set_critical(false);
+    }
+
+    fn set_critical(&self, critical: bool) {
+        let mut state = self.turns.state();
+        let ticket = state.queue.iter_mut().find(|ticket| ticket.number == self.number);
+        ticket.expect("a ticket stays in the queue until its procedure ends").critical = critical;
+        drop(state);
+        self.turns.changed.notify_waiters();
+    }
+}
+
+/// The ticket of a procedure, from the moment it queues until it ends.
+struct Watched<'a> {
+    turns: &'a Turns,
+    number: u64,
+}
+
+impl Watched<'_> {
+    async fn at_front(&self) {
+        let first = |state: &State| state.queue.front().is_some_and(|ticket| ticket.number == self.number);
+        self.turns.until(|state| first(state).then_some(())).await;
+    }
+
+    /// Completes with the name of what supersedes this procedure.
+    async fn superseded(&self) -> String {
+        self.turns
+            .until(|state| {
+                let ticket = state.ticket(self.number);
+                ticket.superseded_by.clone().filter(|_| !ticket.critical)
+            })
+            .await
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.turns.state().queue.retain(|ticket| ticket.number != self.number);
+        self.turns.changed.notify_waiters();
+    }
+}

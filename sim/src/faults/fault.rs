@@ -1,0 +1,246 @@
+//! Faults as a file states them: one flat object each, with a plain `action`, its target, its time, and at most the one
+//! block that belongs to its action.
+//!
+//! Serde's tagged enums buffer what they read and lose the place of an error. So a fault is read key by key, and each
+//! block is read as the settings of the action that it is named after, in place. [`super::check`] then checks that
+//! action and block agree.
+//!
+//! A plan's faults have the same shape, with windows of no width and with the `draw` that picks the target.
+
+use std::{collections::BTreeMap, fmt, sync::LazyLock};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, MapAccess, Visitor},
+    ser::SerializeMap,
+};
+
+use super::{Action, Settings};
+use crate::text::Window;
+
+/// One fault.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// Names it, so that other parts of the file can refer to it. Default: its action. Unique where it is given.
+    pub name: Option<String>,
+    /// When it strikes: an instant, or a window from which the seed draws one. With `every`, the first time.
+    pub at: Window,
+    /// Strikes again after this long, counted from strike to strike, until the time limit.
+    pub every: Option<Window>,
+    /// What happens.
+    pub action: Action,
+    /// Whom it may hit. Default: every member that the action can hit when it strikes.
+    pub selector: Option<Selector>,
+    /// How many of those it hits. Default `one`.
+    pub mode: Option<Mode>,
+    /// The number of members for `mode: fixed`, the percentage for `mode: fixed-percent`.
+    pub value: Option<u32>,
+    /// How long it lasts; then it is undone (a crashed member is started again). Default: until the final heal.
+    pub duration: Option<Window>,
+    /// Which of the possible targets it hits, where there are several: any number; equal numbers choose alike. The
+    /// plan draws it where it is absent.
+    pub draw: Option<u64>,
+    /// The blocks of settings, by the action that each is named after. A good file has at most its own action's.
+    pub blocks: BTreeMap<Action, Settings>,
+}
+
+impl Fault {
+    /// The settings: those of its block, or the action's defaults. `None` where the action needs a block and has none.
+    pub fn settings(&self) -> Option<Settings> {
+        self.blocks.get(&self.action).cloned().or_else(|| self.action.unwritten())
+    }
+}
+
+/// The keys that every fault may have, in the order in which they are written.
+const COMMON: [&str; 9] =
+    ["name", "at", "every", "action", "selector", "mode", "value", "duration", "draw"];
+
+/// All keys that a fault may have.
+static KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let blocks = Action::ALL.iter().filter(|action| action.has_settings()).map(|action| action.name());
+    COMMON.into_iter().chain(blocks).collect()
+});
+
+/// A key of a fault. It is a type of its own so that an unknown key is refused at the key's own place.
+enum Key {
+    Common(&'static str),
+    Block(Action),
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl Visitor<'_> for Keys {
+            type Value = Key;
+            fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
+                out.write_str("a key")
+            }
+            fn visit_str<E: de::Error>(self, key: &str) -> Result<Key, E> {
+                if let Some(common) = COMMON.iter().find(|common| **common == key) {
+                    return Ok(Key::Common(common));
+                }
+                let block = Action::ALL.iter().find(|action| action.has_settings() && action.name() == key);
+                block.map(|action| Key::Block(*action)).ok_or_else(|| E::unknown_field(key, &KEYS))
+            }
+        }
+        from.deserialize_identifier(Keys)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fault {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Faults;
+        impl<'de> Visitor<'de> for Faults {
+            type Value = Fault;
+            fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
+                out.write_str("struct Fault")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fault, A::Error> {
+                let (mut name, mut at, mut every, mut action, mut selector) = (None, None, None, None, None);
+                let (mut mode, mut value, mut duration, mut draw) = (None, None, None, None);
+                let mut blocks = BTreeMap::new();
+                // A key that stands twice was refused before (`text::yaml::read`).
+                while let Some(key) = map.next_key::<Key>()? {
+                    match key {
+                        Key::Common("name") => name = map.next_value()?,
+                        Key::Common("at") => at = Some(map.next_value()?),
+                        Key::Common("every") => every = map.next_value()?,
+                        Key::Common("action") => action = Some(map.next_value()?),
+                        Key::Common("selector") => selector = map.next_value()?,
+                        Key::Common("mode") => mode = map.next_value()?,
+                        Key::Common("value") => value = map.next_value()?,
+                        Key::Common("duration") => duration = map.next_value()?,
+                        Key::Common("draw") => draw = map.next_value()?,
+                        Key::Common(other) => unreachable!("the common key {other} has no arm"),
+                        Key::Block(owner) => {
+                            blocks.insert(owner, owner.read_settings(&mut map)?);
+                        }
+                    }
+                }
+                let at = at.ok_or_else(|| de::Error::missing_field("at"))?;
+                let action = action.ok_or_else(|| de::Error::missing_field("action"))?;
+                Ok(Fault { name, at, every, action, selector, mode, value, duration, draw, blocks })
+            }
+        }
+        from.deserialize_map(Faults)
+    }
+}
+
+impl Serialize for Fault {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        /// Writes a key that is there.
+        macro_rules! write_if_there {
+            ($($key:ident),+) => {
+                $(if let Some(value) = &self.$key {
+                    map.serialize_entry(stringify!($key), value)?;
+                })+
+            };
+        }
+        write_if_there!(name);
+        map.serialize_entry("at", &self.at)?;
+        write_if_there!(every);
+        map.serialize_entry("action", &self.action)?;
+        write_if_there!(selector, mode, value, duration, draw);
+        for (action, settings) in &self.blocks {
+            map.serialize_entry(action.name(), settings)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Action {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Action {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Actions;
+        impl Visitor<'_> for Actions {
+            type Value = Action;
+            fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
+                out.write_str("the name of an action")
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Action, E> {
+                let found = Action::ALL.iter().find(|action| action.name() == name);
+                found.copied().ok_or_else(|| E::unknown_variant(name, Action::NAMES))
+            }
+        }
+        from.deserialize_str(Actions)
+    }
+}
+
+/// Whom a fault may hit. At most one of the fields; none: every member that the action can hit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Selector {
+    /// By what they are when the fault strikes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleSelector>,
+    /// By name: `m1`, `m2`, …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// Those whom an earlier fault of this name hit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<String>,
+}
+
+/// What a member is when the fault strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RoleSelector {
+    /// It leads the highest term.
+    Leader,
+    /// It runs and does not lead.
+    Follower,
+    /// Its process runs.
+    Running,
+    /// Its process is down.
+    Stopped,
+}
+
+/// How many of those selected are hit; which ones, the fault's `draw` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// One.
+    One,
+    /// All.
+    All,
+    /// As many as `value` says.
+    Fixed,
+    /// The percentage that `value` says, rounded to the nearest, at least one.
+    FixedPercent,
+    /// The most that leave a quorum of the whole cluster: one of three, two of five.
+    Minority,
+    /// The fewest that leave no quorum of the whole cluster: two of three, three of five.
+    Majority,
+}
+
+/// The direction of a cut, seen from the selected members.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Direction {
+    /// Neither way.
+    #[default]
+    Both,
+    /// What they send is lost; they still hear.
+    To,
+    /// What is sent to them is lost; they are still heard.
+    From,
+}
+
+/// The other ends of the links.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Peers {
+    /// The members that are not selected. (Selected members still reach one another.)
+    #[default]
+    Members,
+    /// The clients.
+    Clients,
+    /// The members that are not selected, and the clients.
+    All,
+}

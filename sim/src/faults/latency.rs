@@ -1,0 +1,57 @@
+//! `latency`: links are slow, in both directions.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use squall_store::seam::BoxFuture;
+
+use super::{Aim, Check, Cost, Direction, Lasts, Peers, Room, Strike, Struck};
+use crate::{
+    arena::Modifier,
+    text::{Refusal, Step, go},
+    world,
+};
+
+/// Settings of slow links: what is added to the network's own delay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Latency {
+    /// Added to every message.
+    #[serde(with = "go")]
+    pub delay: Duration,
+    /// What chance adds at most. Default 0s.
+    #[serde(default, with = "go")]
+    pub jitter: Duration,
+    /// The other ends. Default `members`.
+    #[serde(default)]
+    pub peers: Peers,
+}
+
+impl Room for Latency {
+    const ACTION: &'static str = "latency";
+    const ABOUT: &'static str = "slows links down";
+    const AIM: Aim = Aim::Members;
+    const LASTS: Lasts = Lasts::UntilHealed;
+    const COST: Cost = Cost::Time;
+    const EXAMPLE: &'static str = "`latency: {delay: 100ms}`";
+
+    fn unwritten() -> Option<Self> {
+        None
+    }
+
+    fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
+        check.other_ends(self.peers)?;
+        check.slows(&[Step::Key("latency"), Step::Key("delay")], self.delay, self.jitter)
+    }
+
+    fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
+        Box::pin(async move {
+            let latency = world::Latency { base: self.delay, jitter: self.jitter };
+            let links = strike.stage.cluster.links(strike.hit, self.peers, &[], Direction::Both);
+            let slowed = links
+                .into_iter()
+                .map(|(from, to)| strike.stage.arena.impose(Modifier::Slow { from, to, latency }));
+            Struck::imposed(slowed.collect())
+        })
+    }
+}

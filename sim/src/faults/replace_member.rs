@@ -1,0 +1,48 @@
+//! `replaceMember`: an operator replaces a member: remove it, wipe its data folder, add it, start it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use squall_store::seam::BoxFuture;
+
+use super::{Aim, Check, Cost, Lasts, Room, Strike, Struck};
+use crate::text::{Refusal, Step, go};
+
+/// Settings of a member's replacement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ReplaceMember {
+    /// What the operator takes between removing the old member and adding the new one. Default 500ms.
+    #[serde(with = "go")]
+    pub pause: Duration,
+}
+
+impl Default for ReplaceMember {
+    fn default() -> Self {
+        Self { pause: Duration::from_millis(500) }
+    }
+}
+
+impl Room for ReplaceMember {
+    const ACTION: &'static str = "replaceMember";
+    const ABOUT: &'static str = "removes a member, wipes it, adds it and starts it";
+    const AIM: Aim = Aim::OneMember;
+    const LASTS: Lasts = Lasts::Never;
+    const COST: Cost = Cost::Work;
+
+    fn unwritten() -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
+        check.refuse_if(check.cluster.members.len() < 2, &[Step::Key("action")], || {
+            "the only member of a cluster cannot be replaced: no member would be left to add the new one; use more `members`"
+        })
+    }
+
+    fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
+        Box::pin(async move {
+            strike.stage.cluster.replace_member(strike.id, strike.hit[0], self.pause).await.into()
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! `restart`: members that run stop gracefully and start again; members that are down start.
+
+use serde::{Deserialize, Serialize};
+use squall_store::seam::BoxFuture;
+
+use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck};
+
+/// Settings of a restart: none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restart {}
+
+impl Room for Restart {
+    const ACTION: &'static str = "restart";
+    const ABOUT: &'static str = "starts members that are down, restarts those that run gracefully";
+    const AIM: Aim = Aim::Members;
+    const LASTS: Lasts = Lasts::Never;
+    const COST: Cost = Cost::Process;
+    const HAS_SETTINGS: bool = false;
+
+    fn unwritten() -> Option<Self> {
+        Some(Self {})
+    }
+
+    fn may_hit(&self, member: &Candidate) -> bool {
+        member.running || member.startable
+    }
+
+    fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
+        Box::pin(async move {
+            for node in strike.hit {
+                strike.stage.cluster.restart(*node).await;
+            }
+            Struck::default()
+        })
+    }
+}

@@ -1,0 +1,255 @@
+//! The trait that every kind of fault implements, and the macro that makes one closed type of all of them.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Serialize, de::DeserializeOwned};
+use squall_store::seam::BoxFuture;
+
+use super::{Candidate, Check};
+use crate::{
+    arena::{Arena, NodeId, Token},
+    cluster::{Cluster, OldDisk},
+    text::Refusal,
+    workload::{Client, Recorder},
+};
+
+/// One kind of fault. The type that implements it is its settings, as a file gives them.
+pub(crate) trait Room: Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync {
+    /// Its name in files, traces and counts, and the key of its settings.
+    const ACTION: &'static str;
+    /// One line for `squall list`.
+    const ABOUT: &'static str;
+    /// Whom it hits.
+    const AIM: Aim;
+    /// Whether it takes a duration.
+    const LASTS: Lasts;
+    /// What it takes from the cluster.
+    const COST: Cost;
+    /// Whether it has settings. A kind without settings has no block in a file.
+    const HAS_SETTINGS: bool = true;
+    /// An example of its block, for the refusal of a file that lacks it.
+    const EXAMPLE: &'static str = "";
+
+    /// The settings where a file gives none; `None` where a file must give them.
+    fn unwritten() -> Option<Self>;
+
+    /// Checks beyond the types of the settings.
+    fn check(&self, _check: &Check<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Fills in what the settings leave to the drawing of the plan. `id` is the drawn fault's name.
+    fn complete(&mut self, _id: &str) {}
+
+    /// Whether it can hit a member in this state. The roster's rules ([`Cost`]) come on top.
+    fn may_hit(&self, _member: &Candidate) -> bool {
+        true
+    }
+
+    /// Whether it hits members that an operator works on.
+    fn hits_members_in_hand(&self) -> bool {
+        Self::COST < Cost::Process
+    }
+
+    /// Strikes. The future of an operator's procedure ends with the procedure.
+    fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck>;
+}
+
+/// Whom a kind of fault hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// As many members as its `mode` says.
+    Members,
+    /// One member.
+    OneMember,
+    /// The cluster as a whole: it takes no selector.
+    Cluster,
+}
+
+/// Whether a kind of fault is a state that lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasts {
+    /// It is done at once, or ends by itself.
+    Never,
+    /// It lasts for its duration, or until the final heal.
+    UntilHealed,
+    /// It needs a duration: something happens at its end.
+    ForItsDuration,
+}
+
+/// What a kind of fault takes from the cluster, in rising order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cost {
+    /// Nothing.
+    Nothing,
+    /// Time: messages or disk operations are late or lost.
+    Time,
+    /// A process does not run for a while. Members in an operator's hands are spared, unless the settings say otherwise.
+    Process,
+    /// A copy of committed data. It hits a member only where a quorum of intact members remains.
+    Copy,
+    /// The operator is at work: the configuration changes.
+    Work,
+}
+
+/// What faults act on.
+pub(crate) struct Stage {
+    pub(crate) arena: Arc<dyn Arena>,
+    pub(crate) cluster: Cluster,
+    pub(crate) recorder: Arc<Recorder>,
+    /// Performs operations that are faults, such as compactions, so that the judge sees them.
+    pub(crate) client: tokio::sync::Mutex<Client>,
+}
+
+/// One strike of one fault.
+#[derive(Clone, Copy)]
+pub(crate) struct Strike<'a> {
+    pub(crate) stage: &'a Stage,
+    /// The fault's name in the plan.
+    pub(crate) id: &'a str,
+    /// Whom it hits, in the members' order.
+    pub(crate) hit: &'a [NodeId],
+}
+
+/// What a strike left behind.
+#[derive(Default)]
+pub(crate) struct Struck {
+    /// How to undo it.
+    pub(crate) undo: Undo,
+    /// How often it bit so far, beyond what [`Undo`] will tell.
+    pub(crate) bit: u64,
+    /// What a reader should know: why a procedure was given up.
+    pub(crate) detail: String,
+    /// A procedure that could not be done although the cluster had all that it needed: what is stuck.
+    pub(crate) stuck: Option<String>,
+}
+
+/// The token that undoes a fault.
+#[derive(Default)]
+pub(crate) enum Undo {
+    /// There is nothing to undo.
+    #[default]
+    Nothing,
+    /// Takes modifiers of links, disks and processes away.
+    Lift(Vec<Token>),
+    /// Starts members that are down.
+    Start(Vec<NodeId>),
+    /// Stops each member, puts an old image of its disk back, and starts it.
+    PutBack(Vec<(NodeId, OldDisk)>),
+}
+
+impl Struck {
+    /// A fault that is in force until its modifiers are lifted.
+    pub(crate) fn imposed(tokens: Vec<Token>) -> Self {
+        Self { undo: Undo::Lift(tokens), ..Self::default() }
+    }
+}
+
+/// Makes [`Action`](super::Action) and [`Settings`](super::Settings) of the rooms.
+macro_rules! rooms {
+    ($($module:ident::$Room:ident),+ $(,)?) => {
+        $(mod $module; pub use $module::$Room;)+
+
+        /// The kinds of fault.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Action {
+            $(#[doc = "See the room of this name."] $Room),+
+        }
+
+        /// The settings of one fault, of any kind.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Settings {
+            $(#[doc = "See the room of this name."] $Room($Room)),+
+        }
+
+        impl Action {
+            /// All kinds.
+            pub const ALL: &'static [Action] = &[$(Action::$Room),+];
+            /// Their names, in the same order.
+            pub(crate) const NAMES: &'static [&'static str] = &[$(<$Room as Room>::ACTION),+];
+
+            /// Its name in files, traces and counts.
+            pub fn name(self) -> &'static str {
+                match self { $(Action::$Room => <$Room as Room>::ACTION),+ }
+            }
+
+            /// The line of `squall list`.
+            pub fn about(self) -> &'static str {
+                match self { $(Action::$Room => <$Room as Room>::ABOUT),+ }
+            }
+
+            /// Whom it hits.
+            pub fn aim(self) -> Aim {
+                match self { $(Action::$Room => <$Room as Room>::AIM),+ }
+            }
+
+            /// Whether it takes a duration.
+            pub fn lasts(self) -> Lasts {
+                match self { $(Action::$Room => <$Room as Room>::LASTS),+ }
+            }
+
+            /// What it takes from the cluster.
+            pub fn cost(self) -> Cost {
+                match self { $(Action::$Room => <$Room as Room>::COST),+ }
+            }
+
+            pub(crate) fn has_settings(self) -> bool {
+                match self { $(Action::$Room => <$Room as Room>::HAS_SETTINGS),+ }
+            }
+
+            pub(crate) fn example(self) -> &'static str {
+                match self { $(Action::$Room => <$Room as Room>::EXAMPLE),+ }
+            }
+
+            /// The settings where a file gives none.
+            pub(crate) fn unwritten(self) -> Option<Settings> {
+                match self { $(Action::$Room => <$Room as Room>::unwritten().map(Settings::$Room)),+ }
+            }
+
+            /// Reads the block of this action as the value of a mapping's key.
+            pub(crate) fn read_settings<'de, A: serde::de::MapAccess<'de>>(
+                self,
+                map: &mut A,
+            ) -> Result<Settings, A::Error> {
+                match self { $(Action::$Room => map.next_value::<$Room>().map(Settings::$Room)),+ }
+            }
+        }
+
+        impl Settings {
+            /// The kind that these settings belong to.
+            pub fn action(&self) -> Action {
+                match self { $(Settings::$Room(_) => Action::$Room),+ }
+            }
+
+            pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), crate::text::Refusal> {
+                match self { $(Settings::$Room(room) => room.check(check)),+ }
+            }
+
+            pub(crate) fn complete(&mut self, id: &str) {
+                match self { $(Settings::$Room(room) => room.complete(id)),+ }
+            }
+
+            pub(crate) fn may_hit(&self, member: &Candidate) -> bool {
+                match self { $(Settings::$Room(room) => room.may_hit(member)),+ }
+            }
+
+            pub(crate) fn hits_members_in_hand(&self) -> bool {
+                match self { $(Settings::$Room(room) => room.hits_members_in_hand()),+ }
+            }
+
+            pub(crate) fn strike<'a>(
+                &'a self,
+                strike: Strike<'a>,
+            ) -> squall_store::seam::BoxFuture<'a, Struck> {
+                match self { $(Settings::$Room(room) => room.strike(strike)),+ }
+            }
+        }
+
+        impl serde::Serialize for Settings {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self { $(Settings::$Room(room) => room.serialize(serializer)),+ }
+            }
+        }
+    };
+}
+pub(crate) use rooms;

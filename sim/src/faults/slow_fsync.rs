@@ -1,0 +1,52 @@
+//! `slowFsync`: every fsync of a disk takes longer.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use squall_store::seam::BoxFuture;
+
+use super::{Aim, Check, Cost, Lasts, Room, Strike, Struck};
+use crate::{
+    arena::Modifier,
+    text::{Refusal, Step, go},
+};
+
+/// Settings of slow fsyncs: what is added to the disk's own time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SlowFsync {
+    /// Added to every fsync.
+    #[serde(with = "go")]
+    pub delay: Duration,
+    /// What chance adds at most, to each fsync anew. Default 0s.
+    #[serde(default, with = "go")]
+    pub jitter: Duration,
+}
+
+impl Room for SlowFsync {
+    const ACTION: &'static str = "slowFsync";
+    const ABOUT: &'static str = "every fsync takes longer";
+    const AIM: Aim = Aim::Members;
+    const LASTS: Lasts = Lasts::UntilHealed;
+    const COST: Cost = Cost::Time;
+    const EXAMPLE: &'static str = "`slowFsync: {delay: 300ms}`";
+
+    fn unwritten() -> Option<Self> {
+        None
+    }
+
+    fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
+        check.slows(&[Step::Key("slowFsync"), Step::Key("delay")], self.delay, self.jitter)
+    }
+
+    fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
+        Box::pin(async move {
+            let (delay, jitter) = (self.delay, self.jitter);
+            let slowed = strike
+                .hit
+                .iter()
+                .map(|node| strike.stage.arena.impose(Modifier::SlowSync { node: *node, delay, jitter }));
+            Struck::imposed(slowed.collect())
+        })
+    }
+}

@@ -1,0 +1,32 @@
+//! `snapshotSave`: an operator saves a snapshot of a live member to a disk of their own.
+
+use serde::{Deserialize, Serialize};
+use squall_store::seam::BoxFuture;
+
+use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck};
+
+/// Settings of a save: none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotSave {}
+
+impl Room for SnapshotSave {
+    const ACTION: &'static str = "snapshotSave";
+    const ABOUT: &'static str = "saves a snapshot of a live member";
+    const AIM: Aim = Aim::OneMember;
+    const LASTS: Lasts = Lasts::Never;
+    const COST: Cost = Cost::Nothing;
+    const HAS_SETTINGS: bool = false;
+
+    fn unwritten() -> Option<Self> {
+        Some(Self {})
+    }
+
+    fn may_hit(&self, member: &Candidate) -> bool {
+        member.running && member.intact
+    }
+
+    fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
+        Box::pin(async move { strike.stage.cluster.save_snapshot(strike.id, strike.hit[0]).await.into() })
+    }
+}

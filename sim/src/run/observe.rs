@@ -1,0 +1,69 @@
+//! What the members told beside their answers, as lines of the history: raft's milestones, and hints.
+//!
+//! A hint says which client operation a raft entry carried. The judge tries the order that the hints give first, and
+//! verifies it; it never trusts it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use squall_checker::history as h;
+use squall_store::seam::{ProbeEvent, Role};
+
+use crate::world::Probed;
+
+/// Adds what the members told to the history.
+pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
+    let breaks: Vec<u64> = history.breaks().map(|line| line.at).collect();
+    history.events.extend(probes.iter().filter_map(raft_line).map(h::Event::Raft));
+    history.events.extend(hints(&breaks, probes).into_iter().map(h::Event::Hint));
+}
+
+fn raft_line(probed: &Probed) -> Option<h::RaftLine> {
+    let (member, at) = (probed.node.name().to_owned(), probed.at.0);
+    match &probed.event {
+        ProbeEvent::Role { term, role, .. } => {
+            let role = match role {
+                Role::Follower => "follower",
+                Role::PreCandidate => "pre-candidate",
+                Role::Candidate => "candidate",
+                Role::Leader => "leader",
+            };
+            Some(h::RaftLine::Role(h::RoleChange { member, term: term.0, role: role.to_owned(), at }))
+        }
+        ProbeEvent::Applied { index, term, digest, state, .. } => Some(h::RaftLine::Applied(h::Applied {
+            member,
+            index: index.0,
+            term: term.0,
+            digest: format!("{digest:016x}"),
+            state: format!("{state:016x}"),
+            at,
+        })),
+        _ => None,
+    }
+}
+
+/// One hint for each operation whose entry was applied, in each era; eras begin at `breaks`.
+fn hints(breaks: &[u64], probes: &[Probed]) -> Vec<h::Hint> {
+    let mut operations: BTreeMap<u64, u64> = BTreeMap::new();
+    for probed in probes {
+        if let ProbeEvent::Proposed { tag, proposal } = probed.event {
+            operations.insert(proposal, tag);
+        }
+    }
+    let mut told = BTreeSet::new();
+    let mut hints = Vec::new();
+    for probed in probes {
+        let ProbeEvent::Applied { index, term, proposal, .. } = probed.event else { continue };
+        let Some(operation) = operations.get(&proposal) else { continue };
+        let era = breaks.iter().filter(|at| **at <= probed.at.0).count();
+        if told.insert((era, proposal)) {
+            hints.push(h::Hint {
+                at: probed.at.0,
+                member: probed.node.name().to_owned(),
+                term: term.0,
+                index: index.0,
+                op: h::OpId(*operation),
+            });
+        }
+    }
+    hints
+}
