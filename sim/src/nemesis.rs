@@ -66,12 +66,7 @@ struct State {
 
 impl Nemesis {
     pub(crate) fn new(stage: Stage) -> Self {
-        Self {
-            stage,
-            state: RefCell::default(),
-            healing: Cell::new(false),
-            healing_began: Notify::new(),
-        }
+        Self { stage, state: RefCell::default(), healing: Cell::new(false), healing_began: Notify::new() }
     }
 
     /// Applies faults, whose instants count from `origin`, until `end`. Then, if `heal`, heals everything and waits for

@@ -70,9 +70,8 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
     // The checkers count their steps, but a step that never ends is not counted.
     let watchdog = Watchdog { limit: options.wall_limit, reproduce: options.reproduce.clone() };
     let judged = plan.clone();
-    watchdog.watch("judge", move || judge::judge(judged, &recorder, finished)).unwrap_or_else(|panic| RunResult {
-        harness_error: Some(format!("the judge panicked: {panic}")),
-        ..RunResult::nothing(plan)
+    watchdog.watch("judge", move || judge::judge(judged, &recorder, finished)).unwrap_or_else(|panic| {
+        RunResult { harness_error: Some(format!("the judge panicked: {panic}")), ..RunResult::nothing(plan) }
     })
 }
 
@@ -105,11 +104,7 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
     // Act one: load, and faults.
     cluster.start();
     if let Err(stuck) = cluster.recovered(RECOVERY).await {
-        return observed(
-            &world,
-            &recorder,
-            nemesis::Report { stuck: vec![stuck], ..Default::default() },
-        );
+        return observed(&world, &recorder, nemesis::Report { stuck: vec![stuck], ..Default::default() });
     }
     let stop = Arc::new(AtomicBool::new(false));
     let clients = start_clients(&world, &cluster, &recorder, &endpoints, &spec.workloads, &stop);

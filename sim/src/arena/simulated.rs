@@ -138,7 +138,9 @@ impl Arena for Simulated {
             match (world.status(node), answer) {
                 (Status::Exited(None), Some(restored)) => Ok(restored),
                 (Status::Exited(Some(reason)), _) => Err(ToolFailure::Refused(reason)),
-                (Status::Panicked(message), _) => Err(ToolFailure::Refused(format!("it panicked: {message}"))),
+                (Status::Panicked(message), _) => {
+                    Err(ToolFailure::Refused(format!("it panicked: {message}")))
+                }
                 _ => Err(ToolFailure::Killed),
             }
         })

@@ -7,9 +7,9 @@
 
 use super::args::Keep;
 use super::{Runner, logs};
+use crate::plan::Plan;
 use crate::report::{self, Build, Expected, RunOptions, RunRecord, RunResult};
 use crate::scenario::{Scenario, ScenarioFile};
-use crate::plan::Plan;
 use crate::text::Refusal;
 use std::any::Any;
 use std::collections::BTreeMap;

@@ -135,7 +135,10 @@ impl Cluster {
     /// The places, among [`Self::endpoints`], of the members that must serve.
     pub fn in_service(&self) -> Vec<usize> {
         let members = self.inner.members.iter().enumerate();
-        members.filter(|(_, member)| self.inner.roster().counts(member.node)).map(|(place, _)| place).collect()
+        members
+            .filter(|(_, member)| self.inner.roster().counts(member.node))
+            .map(|(place, _)| place)
+            .collect()
     }
 
     /// The members as a fault's target sees them now. With `roles`, the members that run are asked who leads.

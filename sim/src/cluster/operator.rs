@@ -145,7 +145,8 @@ impl Operator {
     /// applied.
     pub async fn try_read_revision(&self, endpoint: &Endpoint) -> Result<i64, String> {
         self.once("a read", endpoint, TRY, |channel| async move {
-            let request = pb::RangeRequest { key: Bytes::from_static(b"a"), count_only: true, ..Default::default() };
+            let request =
+                pb::RangeRequest { key: Bytes::from_static(b"a"), count_only: true, ..Default::default() };
             let response = KvClient::new(channel).range(request).await?.into_inner();
             response.header.map(|header| header.revision).ok_or_else(|| Status::internal("no header"))
         })
@@ -153,7 +154,11 @@ impl Operator {
     }
 
     /// A member's hash of its keys as of `revision`, asked once.
-    pub async fn try_hash_kv(&self, endpoint: &Endpoint, revision: i64) -> Result<pb::HashKvResponse, String> {
+    pub async fn try_hash_kv(
+        &self,
+        endpoint: &Endpoint,
+        revision: i64,
+    ) -> Result<pb::HashKvResponse, String> {
         self.once("the hash", endpoint, TRY, |channel| async move {
             Ok(MaintenanceClient::new(channel).hash_kv(pb::HashKvRequest { revision }).await?.into_inner())
         })

@@ -145,7 +145,9 @@ impl Cluster {
     pub(super) async fn note_if_joined(&self, node: NodeId) -> bool {
         let inner = &self.inner;
         let endpoint = inner.member(node).endpoint();
-        let Ok(status) = inner.operator.try_status(&endpoint, Duration::from_secs(1)).await else { return false };
+        let Ok(status) = inner.operator.try_status(&endpoint, Duration::from_secs(1)).await else {
+            return false;
+        };
         let joined = status.leader != 0 && status.raft_applied_index > 0;
         let mut roster = inner.roster();
         if joined && roster.standing(node) == Standing::Joining {
@@ -164,7 +166,8 @@ impl Cluster {
 
 fn configure_joiner(member: &Member, members: &[pb::Member]) {
     // A member that has not started yet has no name; ours are their hosts'.
-    let initial = members.iter().flat_map(|m| m.peer_urls.iter().map(|url| (host_of(url), url.clone()))).collect();
+    let initial =
+        members.iter().flat_map(|m| m.peer_urls.iter().map(|url| (host_of(url), url.clone()))).collect();
     member.configure(|config| {
         config.initial_cluster = initial;
         config.initial_cluster_state = InitialClusterState::Existing;

@@ -5,7 +5,10 @@ use std::{sync::Mutex, time::Duration};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::{Done, member::{ByFault, Cluster}};
+use super::{
+    Done,
+    member::{ByFault, Cluster},
+};
 use crate::arena::{At, NodeId};
 
 /// How long the operator tries to save one snapshot.

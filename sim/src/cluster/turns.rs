@@ -49,12 +49,7 @@ pub(super) struct Turn<'a> {
 
 impl Turns {
     /// Runs `body` when its turn has come, unless it is superseded before it ends.
-    pub(super) async fn run<'a, F>(
-        &'a self,
-        id: &str,
-        kind: Kind,
-        body: impl FnOnce(Turn<'a>) -> F,
-    ) -> Done
+    pub(super) async fn run<'a, F>(&'a self, id: &str, kind: Kind, body: impl FnOnce(Turn<'a>) -> F) -> Done
     where
         F: Future<Output = Done> + 'a,
     {

@@ -264,8 +264,17 @@ impl<'a> Check<'a> {
             let action = self.fault.action;
             let path = self.path(&[Key("selector"), Key("role")]);
             if role == RoleSelector::Stopped {
-                let stopped = Candidate { name: String::new(), running: false, leader: false, in_hand: false, intact: true, startable: true, spare: true };
-                let needs_a_process = self.fault.settings().is_some_and(|settings| !settings.may_hit(&stopped));
+                let stopped = Candidate {
+                    name: String::new(),
+                    running: false,
+                    leader: false,
+                    in_hand: false,
+                    intact: true,
+                    startable: true,
+                    spare: true,
+                };
+                let needs_a_process =
+                    self.fault.settings().is_some_and(|settings| !settings.may_hit(&stopped));
                 self.source.refuse_if(needs_a_process, &path, || {
                     format!("`stopped` can match nothing: `action: {}` needs a member that runs; select `running`, `leader` or `follower`", action.name())
                 })?;
@@ -364,9 +373,11 @@ impl<'a> Check<'a> {
 
     /// The settings of the restores that stand before this fault.
     pub(crate) fn other_restores(&self) -> impl Iterator<Item = &RestoreSnapshot> {
-        self.faults[..self.index].iter().filter_map(|fault| match fault.blocks.get(&Action::RestoreSnapshot) {
-            Some(Settings::RestoreSnapshot(restore)) => Some(restore),
-            _ => None,
+        self.faults[..self.index].iter().filter_map(|fault| {
+            match fault.blocks.get(&Action::RestoreSnapshot) {
+                Some(Settings::RestoreSnapshot(restore)) => Some(restore),
+                _ => None,
+            }
         })
     }
 }

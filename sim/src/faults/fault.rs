@@ -52,8 +52,7 @@ impl Fault {
 }
 
 /// The keys that every fault may have, in the order in which they are written.
-const COMMON: [&str; 9] =
-    ["name", "at", "every", "action", "selector", "mode", "value", "duration", "draw"];
+const COMMON: [&str; 9] = ["name", "at", "every", "action", "selector", "mode", "value", "duration", "draw"];
 
 /// All keys that a fault may have.
 static KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {

@@ -14,7 +14,9 @@ use crate::{
 };
 
 /// One kind of fault. The type that implements it is its settings, as a file gives them.
-pub(crate) trait Room: Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync {
+pub(crate) trait Room:
+    Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync
+{
     /// Its name in files, traces and counts, and the key of its settings.
     const ACTION: &'static str;
     /// One line for `squall list`.

@@ -97,7 +97,8 @@ impl Target {
 
 /// Whether a fault can hit a member in this state: what its kind says, and what the roster allows.
 fn eligible(settings: &Settings, member: &Candidate) -> bool {
-    let affordable = settings.action().cost() != Cost::Copy || (member.intact && member.spare && !member.in_hand);
+    let affordable =
+        settings.action().cost() != Cost::Copy || (member.intact && member.spare && !member.in_hand);
     let works = settings.action().cost() == Cost::Work;
     affordable && settings.may_hit(member) && (works || !member.in_hand || settings.hits_members_in_hand())
 }

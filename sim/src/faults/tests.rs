@@ -21,9 +21,7 @@ fn restart() -> Settings {
 }
 
 fn members(leader: usize, down: &[usize]) -> Vec<Candidate> {
-    (1..=5)
-        .map(|n| candidate(n, !down.contains(&n), n == leader))
-        .collect()
+    (1..=5).map(|n| candidate(n, !down.contains(&n), n == leader)).collect()
 }
 
 fn target(role: Option<RoleSelector>, names: &[&str], mode: Mode, value: u32) -> Target {
@@ -34,7 +32,9 @@ fn target(role: Option<RoleSelector>, names: &[&str], mode: Mode, value: u32) ->
 #[test]
 fn targets_resolve_by_what_members_are() {
     let at_rest = members(2, &[]);
-    let resolve = |target: &Target, settings: &Settings, members: &[Candidate]| target.resolve(settings, members, &[], 3);
+    let resolve = |target: &Target, settings: &Settings, members: &[Candidate]| {
+        target.resolve(settings, members, &[], 3)
+    };
     let leader = target(Some(RoleSelector::Leader), &[], Mode::One, 0);
     assert_eq!(resolve(&leader, &crash(), &at_rest), ["m2"]);
     // During an election there is no leader: the fault hits nobody, rather than somebody else.
@@ -58,8 +58,7 @@ fn targets_resolve_by_what_members_are() {
 #[test]
 fn modes_count_from_the_whole_cluster() {
     for (size, minority, majority) in [(1, 0, 1), (2, 0, 1), (3, 1, 2), (4, 1, 2), (5, 2, 3), (7, 3, 4)] {
-        let members: Vec<Candidate> =
-            (1..=size).map(|n| candidate(n, true, n == 1)).collect();
+        let members: Vec<Candidate> = (1..=size).map(|n| candidate(n, true, n == 1)).collect();
         let hit = |mode, value| target(None, &[], mode, value).resolve(&crash(), &members, &[], 9).len();
         assert_eq!(hit(Mode::Minority, 0), minority, "{size}");
         assert_eq!(hit(Mode::Majority, 0), majority, "{size}");
@@ -137,8 +136,11 @@ fn every_kind_has_a_name_of_its_own_and_says_what_it_is() {
 #[test]
 fn a_restore_that_strikes_again_has_another_token() {
     let token = |token: Option<&str>, id: &str| {
-        let mut restore =
-            RestoreSnapshot { snapshot: "b".into(), token: token.map(str::to_owned), pause: Default::default() };
+        let mut restore = RestoreSnapshot {
+            snapshot: "b".into(),
+            token: token.map(str::to_owned),
+            pause: Default::default(),
+        };
         restore.complete(id);
         restore.token.unwrap()
     };

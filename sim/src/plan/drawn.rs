@@ -34,7 +34,13 @@ impl DrawnFault {
     ///
     /// # Panics
     /// Where the fault lacks a block that its action needs: the validation refuses that.
-    pub(super) fn new(fault: &Fault, id: String, at: Duration, duration: Option<Duration>, draw: u64) -> Self {
+    pub(super) fn new(
+        fault: &Fault,
+        id: String,
+        at: Duration,
+        duration: Option<Duration>,
+        draw: u64,
+    ) -> Self {
         let mut settings = fault
             .settings()
             .unwrap_or_else(|| panic!("fault `{id}` has passed validation without its block of settings"));
@@ -62,7 +68,8 @@ impl DrawnFault {
             at: Window::exactly(self.at),
             every: None,
             action,
-            selector: (aims && self.target.selector != Selector::default()).then(|| self.target.selector.clone()),
+            selector: (aims && self.target.selector != Selector::default())
+                .then(|| self.target.selector.clone()),
             mode: aims.then_some(self.target.mode),
             value: matches!(self.target.mode, Mode::Fixed | Mode::FixedPercent).then_some(self.target.value),
             duration: self.duration.map(Window::exactly),

@@ -38,8 +38,7 @@ fn drawn_faults_word_for_word() {
     for fault in Plan::draw(&scenario(DRILL), 7).faults {
         let at = format_duration(fault.at);
         let lasts = fault.duration.map(format_duration).unwrap_or_else(|| "-".into());
-        writeln!(text, "{at} {} {} {lasts} {:016x}", fault.id, fault.action().name(), fault.draw)
-            .unwrap();
+        writeln!(text, "{at} {} {} {lasts} {:016x}", fault.id, fault.action().name(), fault.draw).unwrap();
     }
     crate::scenario::compare_golden("drawn-faults.txt", &text);
 }
@@ -160,7 +159,6 @@ proptest! {
 fn scenario_or_none(faults: &str) -> Scenario {
     if faults.is_empty() { scenario("    []\n") } else { scenario(faults) }
 }
-
 
 const HAND_WRITTEN: &str = "apiVersion: squall/v1
 kind: Plan

@@ -17,8 +17,8 @@ mod load;
 mod types;
 mod validate;
 
-pub(crate) use load::{check_header, read_text, unreadable};
 pub use load::{ScenarioFile, load, parse};
+pub(crate) use load::{check_header, read_text, unreadable};
 pub use types::{
     API_VERSION, COUNTERS, CheckerName, Cluster, Disk, Expect, Final, Metadata, Mix, Network, Outcome,
     PlantedBug, Scenario, Spec, Workload, WorkloadKind, default_settle,

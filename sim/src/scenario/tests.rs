@@ -132,7 +132,11 @@ const BAD: &[(&str, &str, &str)] = &[
     ("checker without canary", "outcome: valid", "checker: raft"),
     ("within without canary", "outcome: valid", "within: 5"),
     ("within nothing", "outcome: valid", "outcome: invalid\n    checker: raft\n    within: 0"),
-    ("rollback without a duration", "action: crash\n      selector: {role: leader}\n      mode: one\n      duration: 3s", "action: rollbackDisk"),
+    (
+        "rollback without a duration",
+        "action: crash\n      selector: {role: leader}\n      mode: one\n      duration: 3s",
+        "action: rollbackDisk",
+    ),
     ("settings of an action that has none", "mode: one", "mode: one\n      pause: {}"),
     ("the token that the cluster begins with", "{snapshot: backup}", "{snapshot: backup, token: squall}"),
     ("planted bug that nobody knows", "members: 3", "members: 3\n    plantedBug: everything"),

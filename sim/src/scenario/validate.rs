@@ -15,7 +15,11 @@ use Step::{Index, Key};
 /// Checks what a scenario or a plan says under `spec`; `drawn`: it is a plan's.
 pub(crate) fn spec(on: &Source, spec: &Spec, drawn: bool) -> Result<(), Refusal> {
     let at = [Key("spec"), Key("seeds")];
-    on.refuse_if(spec.seeds.is_empty(), &at, || "the list is empty: name at least one seed, such as [1, 2, 3]")?;
+    on.refuse_if(
+        spec.seeds.is_empty(),
+        &at,
+        || "the list is empty: name at least one seed, such as [1, 2, 3]",
+    )?;
     let mut seen = BTreeSet::new();
     for (index, seed) in spec.seeds.iter().enumerate() {
         on.refuse_if(!seen.insert(seed), &[at[0], at[1], Index(index)], || {
@@ -53,7 +57,11 @@ pub(crate) fn spec(on: &Source, spec: &Spec, drawn: bool) -> Result<(), Refusal>
 
     let at = [Key("spec"), Key("timeLimit")];
     let hour = Duration::from_secs(3600);
-    on.refuse_if(spec.time_limit.is_zero(), &at, || "0s leaves no time for anything: 20s is usual for a drill")?;
+    on.refuse_if(
+        spec.time_limit.is_zero(),
+        &at,
+        || "0s leaves no time for anything: 20s is usual for a drill",
+    )?;
     on.refuse_if(spec.time_limit > hour, &at, || {
         format!("{} is more than the {} allowed", go(spec.time_limit), go(hour))
     })?;

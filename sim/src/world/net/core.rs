@@ -124,7 +124,13 @@ impl Core {
         }
         row.push(Link::loopback(&of(node.name(), node.name())));
         self.links.push(row);
-        self.hosts.push(Host { name: node.name(), on: true, life: 0, listeners: BTreeMap::new(), next_port: 49152 });
+        self.hosts.push(Host {
+            name: node.name(),
+            on: true,
+            life: 0,
+            listeners: BTreeMap::new(),
+            next_port: 49152,
+        });
     }
 
     /// Cuts the link from one node to another, one way. A node's way to itself is never cut.

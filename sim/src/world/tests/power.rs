@@ -141,7 +141,10 @@ fn a_process_that_ends_leaves_its_page_cache_tells_its_peers_and_refuses_dials()
             let waiting = async {
                 let status = call_with(&kit, "never", "", Some("9S")).await.unwrap_err();
                 assert_eq!(status.code(), Code::Unavailable);
-                assert!(status.message().contains(if how == "exit" { "closed" } else { "reset" }), "{status}");
+                assert!(
+                    status.message().contains(if how == "exit" { "closed" } else { "reset" }),
+                    "{status}"
+                );
             };
             let end = async {
                 world.sleep(ms(100)).await;

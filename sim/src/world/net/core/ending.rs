@@ -86,7 +86,8 @@ impl Core {
     /// The ends that a node has, of all connections.
     fn ends_of(&self, node: NodeId) -> Vec<(ConnId, Side)> {
         let sides = [Side::Dialler, Side::Acceptor];
-        let ends = self.conns.iter().flat_map(|(id, conn)| sides.map(|side| (*id, side, conn.nodes[side as usize])));
+        let ends =
+            self.conns.iter().flat_map(|(id, conn)| sides.map(|side| (*id, side, conn.nodes[side as usize])));
         ends.filter(|(.., at)| *at == node).map(|(id, side, _)| (id, side)).collect()
     }
 

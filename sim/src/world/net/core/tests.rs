@@ -50,7 +50,15 @@ impl Rig {
         nodes.iter().for_each(|node| core.add_host(*node));
         let listener: Arc<Kept> = Arc::default();
         core.listen(nodes[1], 1, listener.clone()).unwrap();
-        Self { core, audit: Audit::new(false), now: At::default(), nodes, ends: Default::default(), listener, cuts: Vec::new() }
+        Self {
+            core,
+            audit: Audit::new(false),
+            now: At::default(),
+            nodes,
+            ends: Default::default(),
+            listener,
+            cuts: Vec::new(),
+        }
     }
 
     fn cut(&mut self, from: NodeId, to: NodeId) {
