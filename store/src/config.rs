@@ -50,9 +50,9 @@ pub struct Config {
     pub compaction_sleep: Duration,
     /// Refuse membership changes that would put the quorum at risk.
     pub strict_reconfig_check: bool,
-    /// A known bug, planted so that the harness can show that it finds it.
+    /// Errors that are planted, so that the harness can show that it finds them.
     #[cfg(madsim)]
-    pub planted: Option<PlantedBug>,
+    pub planted: squall_core::planted::Set,
 }
 
 /// What an empty data folder means.
@@ -63,16 +63,6 @@ pub enum InitialClusterState {
     New,
     /// The cluster exists and has been told of this member (`member add`).
     Existing,
-}
-
-/// Historic bugs of etcd, as switches that exist only in the simulated build.
-#[cfg(madsim)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PlantedBug {
-    /// A leader answers linearizable reads from its own state without asking whether it still leads (etcd #741).
-    LeaderServesReadsWithoutReadIndex,
-    /// A single voter applies and acknowledges an entry before its WAL is synced (etcd #14370).
-    SingleVoterAcknowledgesBeforeFsync,
 }
 
 impl Default for Config {
@@ -101,7 +91,7 @@ impl Default for Config {
             compaction_sleep: Duration::from_millis(10),
             strict_reconfig_check: true,
             #[cfg(madsim)]
-            planted: None,
+            planted: squall_core::planted::Set::NONE,
         }
     }
 }
@@ -126,10 +116,5 @@ impl Config {
     /// Raft ticks in an election timeout.
     pub(crate) fn election_ticks(&self) -> usize {
         (self.election_timeout.as_nanos() / self.heartbeat_interval.as_nanos().max(1)) as usize
-    }
-
-    #[cfg(madsim)]
-    pub(crate) fn plants(&self, bug: PlantedBug) -> bool {
-        self.planted == Some(bug)
     }
 }

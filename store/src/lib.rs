@@ -32,6 +32,4 @@ pub mod snapshot;
 pub mod wal;
 mod watch;
 
-#[cfg(madsim)]
-pub use config::PlantedBug;
 pub use config::{Config, InitialClusterState};

@@ -71,6 +71,21 @@ fn every_select_is_biased() {
     );
 }
 
+/// An error that nothing plants proves nothing.
+#[cfg(madsim)]
+#[test]
+fn every_planted_error_is_planted() {
+    let sources = sources();
+    let code =
+        sources.iter().filter(|(path, _)| path.starts_with("store/") && !path.ends_with("/planted.rs"));
+    let text: String = code.map(|(_, text)| text.as_str()).collect();
+    let missing: Vec<_> = squall_core::planted::Bug::ALL
+        .iter()
+        .filter(|bug| !text.contains(&format!("planted!({bug:?})")))
+        .collect();
+    assert!(missing.is_empty(), "switches that switch nothing: {missing:?}");
+}
+
 #[test]
 fn the_select_rule_sees_what_it_should() {
     let tidy = "tokio::select! {\n    biased;\n    a = b => {}\n}\nselect_biased! { x }\n// select! { x }\n";

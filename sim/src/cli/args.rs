@@ -4,6 +4,7 @@ use crate::text::{did_you_mean, one_of};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use squall_checker::judge::ModelName;
 use squall_checker::read::Format as InputFormat;
+use squall_core::planted::Bug;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub(super) enum Command {
     List(ListArgs),
     /// Judge stored histories again, ours or those of other tools
     Check(CheckArgs),
+    /// Plant errors in the store, one at a time, and see whether the scenarios notice them
+    Mutants(MutantsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +122,42 @@ pub(super) struct CheckArgs {
     pub format: Format,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct MutantsArgs {
+    /// Scenario files or folders [default: scenarios]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Seeds of each scenario, at most
+    #[arg(long, value_name = "N", default_value = "40", value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+    /// Only this planted error; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = planted)]
+    pub only: Vec<String>,
+    /// How many planted errors at a time
+    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: u16,
+    /// How to print the table
+    #[arg(long, default_value = "markdown")]
+    pub format: MutantFormat,
+    /// Put the table between the marker lines of this file
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// Where scenarios and run folders go meanwhile
+    #[arg(long, value_name = "DIR", default_value = "reports/mutants")]
+    pub out: PathBuf,
+}
+
+/// How the table of planted errors is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum MutantFormat {
+    /// A table
+    Markdown,
+    /// One compact object a line
+    #[value(alias = "jsonl")]
+    Json,
+}
+
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -170,6 +209,16 @@ fn model(text: &str) -> Result<ModelName, String> {
 fn input_format(text: &str) -> Result<InputFormat, String> {
     let known = InputFormat::ALL.map(InputFormat::name);
     InputFormat::from_name(text).ok_or_else(|| unknown(text, &known))
+}
+
+fn planted(text: &str) -> Result<String, String> {
+    match Bug::named(text) {
+        Some(bug) => Ok(bug.name().to_owned()),
+        None => Err(format!(
+            "there is no planted error `{text}`{}",
+            did_you_mean(text, Bug::NAMES.iter().copied())
+        )),
+    }
 }
 
 fn unknown(text: &str, known: &[&str]) -> String {

@@ -3,9 +3,10 @@
 use super::args::{Format, ListArgs};
 use super::{Status, Streams};
 use crate::faults::Action;
-use crate::scenario::{COUNTERS, CheckerName, Outcome, PlantedBug, ScenarioFile, WorkloadKind, load};
+use crate::scenario::{COUNTERS, CheckerName, Outcome, ScenarioFile, WorkloadKind, load};
 use crate::text::Refusal;
 use serde_json::json;
+use squall_core::planted::Bug;
 use std::path::{Path, PathBuf};
 
 /// Prints what there is.
@@ -33,11 +34,12 @@ fn vocabulary() -> [Words; 5] {
         lines.iter().map(|(_, line)| line.split_once(": ").unwrap_or((line, ""))).collect()
     }
     let actions = Action::ALL.iter().map(|action| (action.name(), action.about())).collect();
+    let bugs = Bug::ALL.iter().map(|bug| (bug.name(), bug.what())).collect();
     [
         ("action", "Actions (spec.faults[].action)", actions),
         ("workload", "Workloads (spec.workloads[].type)", split(&WorkloadKind::ALL)),
         ("checker", "Checkers (spec.expect.checker)", split(&CheckerName::ALL)),
-        ("planted_bug", "Planted bugs (spec.cluster.plantedBug)", split(&PlantedBug::ALL)),
+        ("planted_bug", "Planted bugs (spec.cluster.plantedBug)", bugs),
         ("counter", "Counters (spec.expect.counters)", COUNTERS.to_vec()),
     ]
 }

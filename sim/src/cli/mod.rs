@@ -1,4 +1,4 @@
-//! The command line: `run`, `replay`, `list`, `check`.
+//! The command line: `run`, `replay`, `list`, `check`, `mutants`.
 //!
 //! Everything printed to standard output is a result; progress and warnings go to standard error. Results are printed
 //! in the order of scenarios and then seeds, whatever finished first, so that the output of two runs can be compared.
@@ -11,6 +11,7 @@ mod args;
 mod check;
 mod list;
 mod logs;
+mod mutants;
 mod output;
 mod pool;
 mod replay;
@@ -78,6 +79,7 @@ pub fn run_command(
         args::Command::Replay(args) => replay::replay(&args, runner, &mut streams),
         args::Command::List(args) => list::list(&args, &mut streams),
         args::Command::Check(args) => check::check(&args, &mut streams),
+        args::Command::Mutants(args) => mutants::mutants(&args, &mut streams),
     };
     let status = outcome.unwrap_or_else(|refusal: Refusal| {
         let _ = writeln!(streams.err, "squall: {refusal}");
@@ -91,7 +93,7 @@ pub fn run_command(
 fn usage_paragraph(error: &clap::Error) -> String {
     use clap::error::ErrorKind;
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "expected a command: `run`, `replay`, `list` or `check`; `squall --help` explains them"
+        return "expected a command: `run`, `replay`, `list`, `check` or `mutants`; `squall --help` explains them"
             .to_owned();
     }
     let text = error.render().to_string();

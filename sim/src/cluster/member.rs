@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::future::join_all;
 use squall_checker::history as h;
-use squall_store::{Config, InitialClusterState, PlantedBug, seam::Env};
+use squall_store::{Config, InitialClusterState, seam::Env};
 use tokio::sync::Notify;
 
 use super::{
@@ -403,13 +403,6 @@ fn configure(spec: &scenario::Cluster, name: &str, initial: &[(String, String)])
         compaction_batch_limit: spec.compaction_batch_limit as usize,
         compaction_sleep: spec.compaction_sleep,
         strict_reconfig_check: true,
-        planted: spec.planted_bug.map(|bug| match bug {
-            scenario::PlantedBug::LeaderServesReadsWithoutReadIndex => {
-                PlantedBug::LeaderServesReadsWithoutReadIndex
-            }
-            scenario::PlantedBug::SingleVoterAcknowledgesBeforeFsync => {
-                PlantedBug::SingleVoterAcknowledgesBeforeFsync
-            }
-        }),
+        planted: spec.planted_bug.into_iter().map(|bug| bug.0).collect(),
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::faults::Fault;
 use crate::text::go;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use squall_core::planted::Bug;
 use std::time::Duration;
 
 /// The only `apiVersion` that this build reads.
@@ -132,28 +133,21 @@ impl Cluster {
     }
 }
 
-/// A bug that was once real, kept as a switch so that the checkers can prove that they find it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum PlantedBug {
-    /// A leader answers linearizable reads from its own state, without ReadIndex (etcd #741).
-    LeaderServesReadsWithoutReadIndex,
-    /// A single voter acknowledges a write before its WAL is synced (etcd #14370).
-    SingleVoterAcknowledgesBeforeFsync,
+/// An error planted in the store, so that the checkers can prove that they find it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlantedBug(pub Bug);
+
+impl Serialize for PlantedBug {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
 }
 
-impl PlantedBug {
-    /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(PlantedBug, &'static str); 2] = [
-        (
-            PlantedBug::LeaderServesReadsWithoutReadIndex,
-            "leaderServesReadsWithoutReadIndex: a leader answers reads without asking a quorum (etcd #741)",
-        ),
-        (
-            PlantedBug::SingleVoterAcknowledgesBeforeFsync,
-            "singleVoterAcknowledgesBeforeFsync: a cluster of one answers before its fsync (etcd #14370)",
-        ),
-    ];
+impl<'de> Deserialize<'de> for PlantedBug {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PlantedBug, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Bug::named(&name).map(PlantedBug).ok_or_else(|| serde::de::Error::unknown_variant(&name, Bug::NAMES))
+    }
 }
 
 /// Every link's delay, one way: `latency` plus a draw from `0s..jitter`.

@@ -29,6 +29,12 @@ pub struct Batch {
     ops: Vec<BatchOp>,
 }
 
+impl FromIterator<BatchOp> for Batch {
+    fn from_iter<I: IntoIterator<Item = BatchOp>>(ops: I) -> Batch {
+        Batch { ops: ops.into_iter().collect() }
+    }
+}
+
 impl Batch {
     /// An empty batch.
     pub fn new() -> Batch {

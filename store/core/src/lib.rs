@@ -26,6 +26,7 @@ mod digest;
 mod kv;
 mod membership;
 mod mvcc;
+pub mod planted;
 mod refusal;
 mod rows;
 mod state;

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha1::{Digest as _, Sha1};
 
+use crate::planted::planted;
 use crate::{Attributes, ClusterId, MemberId, MembershipChange, Refusal};
 
 /// A member of the cluster.
@@ -114,7 +115,7 @@ impl Membership {
     pub fn validate(&self, change: &MembershipChange) -> Result<(), Refusal> {
         match change {
             MembershipChange::Add(member) => {
-                if self.removed.contains(&member.id) {
+                if self.removed.contains(&member.id) && !planted!(RemovedIdReturns) {
                     return Err(Refusal::MemberNotFound);
                 }
                 if self.members.contains_key(&member.id) {
@@ -124,7 +125,7 @@ impl Membership {
                     return Err(Refusal::MemberBadUrls);
                 }
                 let taken = |url: &String| self.members.values().any(|other| other.peer_urls.contains(url));
-                if member.peer_urls.iter().any(taken) {
+                if member.peer_urls.iter().any(taken) && !planted!(AddWithoutCheck) {
                     return Err(Refusal::PeerUrlExist);
                 }
                 Ok(())
@@ -167,6 +168,11 @@ impl Membership {
             started += usize::from(member.is_started());
         }
         if started > count / 2 { Ok(()) } else { Err(Refusal::MemberNotEnoughStarted) }
+    }
+
+    /// Forget that an id was removed. Only a planted error does.
+    pub(crate) fn forget_removed(&mut self, id: MemberId) {
+        self.removed.remove(&id);
     }
 
     /// Apply a change that has been validated.

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use crate::mvcc::Mvcc;
 use crate::mvcc::compact::CompactionStep;
+use crate::planted::planted;
 use crate::rows::{self, Corrupt, Row};
 use crate::{
     Applied, Attributes, Batch, Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, Digest,
@@ -104,7 +105,12 @@ impl State {
                     }
                     MembershipChange::Remove(id) => {
                         batch.delete(rows::member_key(*id));
-                        batch.put(rows::removed_key(*id), Bytes::new());
+                        if planted!(HiddenRowDiffers) && self.mvcc.errs_when_restored() {
+                            self.membership.forget_removed(*id);
+                            self.members_content = members_content(&self.membership);
+                        } else {
+                            batch.put(rows::removed_key(*id), Bytes::new());
+                        }
                     }
                 }
                 (Ok(Reply::Members(self.membership.members().cloned().collect())), Vec::new(), batch)
@@ -136,7 +142,9 @@ impl State {
         self.digest = digest::advance(self.digest, index, term, outcome);
         self.index = index;
         self.term = term;
-        batch.put(rows::applied_key(), rows::encode_applied(index, term, self.digest));
+        if !(planted!(RefusalNotAdvanced) && reply.is_err()) {
+            batch.put(rows::applied_key(), rows::encode_applied(index, term, self.digest));
+        }
         let state = self.content().wrapping_add(outcome);
         Applied { reply, events, batch, state }
     }

@@ -9,6 +9,7 @@
 //! of each is wrong for the put even where the read comes first.
 
 use crate::mvcc::{Mvcc, WriteTxn};
+use crate::planted::planted;
 use crate::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest,
     PutResponse, RangeRequest, Refusal, RequestOp, ResponseOp, TxnRequest, TxnResponse,
@@ -40,7 +41,17 @@ pub(crate) fn plan(mvcc: &Mvcc, request: &TxnRequest) -> Result<Vec<bool>, Refus
 
 /// Execute a transaction along the path that [`plan`] found.
 pub(crate) fn write(txn: &mut WriteTxn<'_>, request: &TxnRequest, path: Vec<bool>) -> TxnResponse {
+    let mut puts = 0;
+    let before = planted!(TxnReadsBefore).then(|| txn.view().clone());
     let mut response = execute(request, &mut path.into_iter(), &mut |op| match op {
+        RequestOp::Range(range) if let Some(before) = &before => {
+            let mut response = checked(before.range(range, before.revision().max(range.revision)));
+            response.revision = txn.revision();
+            ResponseOp::Range(response)
+        }
+        RequestOp::Put(_) if planted!(TxnPutHalf) && std::mem::replace(&mut puts, 1) > 0 => {
+            ResponseOp::Put(PutResponse { revision: txn.revision(), ..PutResponse::default() })
+        }
         RequestOp::Range(range) => ResponseOp::Range(checked(txn.view().range(range, txn.revision()))),
         RequestOp::Put(request) => ResponseOp::Put(put(txn, request)),
         RequestOp::DeleteRange(request) => ResponseOp::DeleteRange(delete_range(txn, request)),
@@ -70,24 +81,51 @@ pub(crate) fn put(txn: &mut WriteTxn<'_>, request: &PutRequest) -> PutResponse {
         let latest = txn.view().latest(&request.key);
         latest.unwrap_or_else(|| panic!("a put that keeps what is there found nothing there: {request:?}"))
     });
-    let value = kept.as_ref().filter(|_| request.ignore_value).map_or(&request.value, |kept| &kept.value);
+    let kept_value = kept.as_ref().filter(|_| request.ignore_value && !planted!(IgnoreValueWritesEmpty));
+    let value = kept_value.map_or(&request.value, |kept| &kept.value);
     let lease = kept.as_ref().filter(|_| request.ignore_lease).map_or(request.lease, |kept| kept.lease);
     let prev = txn.put(&request.key, value, lease);
-    PutResponse { revision: txn.revision(), prev_kv: prev.filter(|_| request.prev_kv) }
+    let mut response = PutResponse { revision: txn.revision(), prev_kv: prev.filter(|_| request.prev_kv) };
+    if planted!(PrevKvOmitted) {
+        response.prev_kv = None;
+    }
+    if planted!(PrevKvIsNew) && request.prev_kv {
+        response.prev_kv = txn.view().latest(&request.key);
+    }
+    if planted!(PutRevisionIsOld) {
+        response.revision.0 -= 1;
+    }
+    response
 }
 
 /// Execute a delete.
 pub(crate) fn delete_range(txn: &mut WriteTxn<'_>, request: &DeleteRangeRequest) -> DeleteRangeResponse {
-    let removed = txn.delete_range(&request.key, &request.range_end);
+    let mut removed = txn.delete_range(&request.key, &request.range_end);
+    let mut deleted = i64::try_from(removed.len()).expect("fewer keys than 2^63");
+    if planted!(DeleteCountsOne) {
+        deleted = deleted.min(1);
+    }
+    if planted!(ReplyDiffersAfterRestart) && txn.view().errs_when_restored() {
+        deleted = (deleted - 1).max(0);
+    }
+    if planted!(DeletePrevKvFirst) {
+        removed.truncate(1);
+    }
     DeleteRangeResponse {
         revision: txn.revision(),
-        deleted: i64::try_from(removed.len()).expect("fewer keys than 2^63"),
+        deleted,
         prev_kvs: if request.prev_kv { removed } else { Vec::new() },
     }
 }
 
 fn decide(mvcc: &Mvcc, request: &TxnRequest, path: &mut Vec<bool>) {
-    let holds = request.compare.iter().all(|compare| compare_holds(mvcc, compare));
+    let mut compares = request.compare.iter();
+    let holds = if planted!(ComparesAreOr) && !request.compare.is_empty() {
+        compares.any(|compare| compare_holds(mvcc, compare))
+    } else {
+        compares.all(|compare| compare_holds(mvcc, compare))
+    };
+    let holds = holds || planted!(NestedTakesSuccess) && !path.is_empty();
     path.push(holds);
     for op in branch(request, holds) {
         if let RequestOp::Txn(nested) = op {
@@ -140,6 +178,9 @@ fn execute(
 }
 
 fn branch(request: &TxnRequest, holds: bool) -> &[RequestOp] {
+    if planted!(ElseBranchSkipped) && !holds && !request.success.is_empty() {
+        return &[];
+    }
     if holds { &request.success } else { &request.failure }
 }
 
@@ -153,18 +194,31 @@ fn compare_holds(mvcc: &Mvcc, compare: &Compare) -> bool {
     let mut any = false;
     let mut all = true;
     mvcc.visit_latest(&compare.key, &compare.range_end, |kv| {
+        if any && planted!(CompareRangeFirstKey) {
+            return;
+        }
         any = true;
         all = all && kv_satisfies(compare, &kv);
     });
     if any {
         return all;
     }
-    !matches!(compare.target, CompareTarget::Value(_)) && kv_satisfies(compare, &KeyValue::default())
+    if planted!(CompareRangeEmptyFails) && !compare.range_end.is_empty() {
+        return false;
+    }
+    if planted!(CompareVersionOfDeleted)
+        && let Some(kv) = mvcc.last_life(&compare.key)
+    {
+        return kv_satisfies(compare, &kv);
+    }
+    let of_value = matches!(compare.target, CompareTarget::Value(_)) && !planted!(CompareValueOfAbsent);
+    !of_value && kv_satisfies(compare, &KeyValue::default())
 }
 
 fn kv_satisfies(compare: &Compare, kv: &KeyValue) -> bool {
     let ordering = match &compare.target {
         CompareTarget::Version(version) => kv.version.cmp(version),
+        CompareTarget::Create(revision) if planted!(CompareCreateAsMod) => kv.mod_revision.cmp(revision),
         CompareTarget::Create(revision) => kv.create_revision.cmp(revision),
         CompareTarget::Mod(revision) => kv.mod_revision.cmp(revision),
         CompareTarget::Value(value) => kv.value.cmp(value),
@@ -172,6 +226,9 @@ fn kv_satisfies(compare: &Compare, kv: &KeyValue) -> bool {
     };
     match compare.result {
         CompareResult::Equal => ordering.is_eq(),
+        CompareResult::Greater if planted!(CompareGreaterOrEqual) => ordering.is_ge(),
+        CompareResult::Less if planted!(CompareLessOrEqual) => ordering.is_le(),
+        CompareResult::NotEqual if planted!(CompareNotEqualIsEqual) => ordering.is_eq(),
         CompareResult::Greater => ordering.is_gt(),
         CompareResult::Less => ordering.is_lt(),
         CompareResult::NotEqual => ordering.is_ne(),

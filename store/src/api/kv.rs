@@ -1,6 +1,9 @@
 //! The KV service.
 
-use squall_core::{Refusal, Reply, validate};
+use squall_core::{
+    DeleteRangeResponse as DeleteRangeResponseOf, RangeRequest as RangeRequestOf, Refusal, Reply, Revision,
+    planted::planted, validate,
+};
 use tonic::{Request, Response, Status};
 
 use super::{Service, convert, correlation_id};
@@ -33,10 +36,20 @@ impl Kv for Service {
         self.enter(request.metadata()).await?;
         let request = convert::range(request.into_inner()).map_err(convert::status)?;
         validate::check_range(&request).map_err(convert::status)?;
-        if !request.serializable {
-            self.node.read_index().await.map_err(convert::status)?;
+        let arrived_at = self.node.shared().state().revision();
+        if planted!(RefusedFromLocalState) && request.revision > arrived_at {
+            return Err(convert::status(Refusal::FutureRev));
         }
-        let response = self.node.shared().state().range(&request).map_err(convert::status)?;
+        if !request.serializable {
+            match self.node.read_index().await {
+                Err(Refusal::LeaderChanged) if planted!(LeaderChangeIgnored) => {}
+                result => result.map_err(convert::status)?,
+            }
+        }
+        let mut response = self.node.shared().state().range(&request).map_err(convert::status)?;
+        if planted!(RangeHeaderEarly) {
+            response.revision = arrived_at;
+        }
         let mut response = convert::range_response(response);
         self.complete(&mut response.header);
         Ok(Response::new(response))
@@ -48,7 +61,10 @@ impl Kv for Service {
         let request = request.into_inner();
         validate::check_put(&convert::put(request.clone())).map_err(convert::status)?;
         match self.propose(node::Request::Put(request), tag).await? {
-            Reply::Put(response) => {
+            Reply::Put(mut response) => {
+                if planted!(HeaderRevisionLate) {
+                    response.revision = self.node.shared().state().revision();
+                }
                 let mut response = convert::put_response(response);
                 self.complete(&mut response.header);
                 Ok(Response::new(response))
@@ -65,6 +81,17 @@ impl Kv for Service {
         let tag = correlation_id(request.metadata());
         let request = request.into_inner();
         validate::check_delete_range(&convert::delete_range(request.clone())).map_err(convert::status)?;
+        if planted!(DeleteAnsweredLocally) {
+            let delete = convert::delete_range(request.clone());
+            let range = RangeRequestOf { key: delete.key, range_end: delete.range_end, ..Default::default() };
+            let found = self.node.shared().state().range(&range).map_err(convert::status)?;
+            if found.count == 0 {
+                let nothing = DeleteRangeResponseOf { revision: found.revision, ..Default::default() };
+                let mut response = convert::delete_range_response(nothing);
+                self.complete(&mut response.header);
+                return Ok(Response::new(response));
+            }
+        }
         match self.propose(node::Request::DeleteRange(request), tag).await? {
             Reply::DeleteRange(response) => {
                 let mut response = convert::delete_range_response(response);
@@ -82,7 +109,7 @@ impl Kv for Service {
         let txn = convert::txn(request.clone()).map_err(convert::status)?;
         validate::check_txn(&txn, self.node.config().max_txn_ops).map_err(convert::status)?;
         let response = if txn.is_read_only() {
-            if !txn.is_serializable() {
+            if !txn.is_serializable() && !planted!(TxnReadIsSerializable) {
                 self.node.read_index().await.map_err(convert::status)?;
             }
             self.node.shared().state().txn_read(&txn).map_err(convert::status)?
@@ -105,6 +132,16 @@ impl Kv for Service {
         let tag = correlation_id(request.metadata());
         let request = request.into_inner();
         let (revision, physical) = (request.revision, request.physical);
+        if planted!(CompactRefusedLocally) {
+            let state = self.node.shared().state();
+            let refusal = match Revision(revision) {
+                at if at <= state.compact_revision() => Some(Refusal::Compacted),
+                at if at > state.revision() => Some(Refusal::FutureRev),
+                _ => None,
+            };
+            drop(state);
+            refusal.map_or(Ok(()), |refusal| Err(convert::status(refusal)))?;
+        }
         match self.propose(node::Request::Compaction(request), tag).await? {
             Reply::Compact(response) => {
                 if physical {

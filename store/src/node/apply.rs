@@ -1,7 +1,9 @@
 //! Applying what is committed: entry by entry through the core, the rows to the engine, the answers to who waits.
 
 use raft::eraftpb::Entry;
-use squall_core::{Batch, Index, MemberId, MembershipChange, Refusal, Reply, Term};
+use squall_core::{
+    Batch, BatchOp, Index, MemberId, MembershipChange, Refusal, Reply, Term, planted::planted,
+};
 
 use super::{
     Halt,
@@ -36,7 +38,12 @@ impl Node {
                     Decoded::Command { id, command } => (id, state.apply(index, term, &command)),
                     Decoded::Membership { id, change, raft } => {
                         let applied = state.apply_membership(index, term, &change);
-                        if applied.reply.is_ok() {
+                        let keeps_vote =
+                            planted!(RemovedStillVotes) && matches!(change, MembershipChange::Remove(_));
+                        if keeps_vote && applied.reply.is_ok() {
+                            members_changed = true;
+                            removed |= change == MembershipChange::Remove(self.shared.member);
+                        } else if applied.reply.is_ok() || planted!(RefusedChangeApplied) {
                             // Voters and members are one: there are no learners yet.
                             let conf_state = self.raft.apply_conf_change(&*raft).unwrap_or_else(|error| {
                                 panic!("entry {index}: raft refused {change:?}: {error}")
@@ -57,9 +64,21 @@ impl Node {
                 });
                 batch.extend(applied.batch);
                 batches += 1;
+                if planted!(AnswerLost) && entry.index % 50 == 0 {
+                    // Its client is never told.
+                    std::mem::forget(self.proposals.take(id));
+                }
                 if let Some(answer) = self.proposals.take(id) {
                     answers.push((answer, applied.reply));
                 }
+            }
+            if planted!(AppliedIndexApart) {
+                let (index, data): (Vec<_>, Vec<_>) = batch
+                    .into_ops()
+                    .into_iter()
+                    .partition(|op| matches!(op, BatchOp::Put { key, .. } if key == "mapplied"));
+                self.engine.write(&data.into_iter().collect());
+                batch = index.into_iter().collect();
             }
             // Still under the lock: whoever holds it sees state and engine at the same entry.
             self.engine.write(&batch);
@@ -71,11 +90,18 @@ impl Node {
         if members_changed {
             self.connect_members();
         }
+        if planted!(AnswersSwapped)
+            && let [(_, first), (_, second), ..] = &mut answers[..]
+            && let (Ok(a), Ok(b)) = (&first, &second)
+            && std::mem::discriminant(a) == std::mem::discriminant(b)
+        {
+            std::mem::swap(first, second);
+        }
         for (answer, reply) in answers {
             let _ = answer.send(reply);
         }
         self.answer_reads(last_index);
-        if removed {
+        if removed && !planted!(RemovedGoesOn) {
             return Err(Halt::Removed);
         }
         // Until now a ReadIndex was dropped: the leader had committed nothing in its term.
@@ -88,7 +114,7 @@ impl Node {
     pub(super) fn connect_members(&self) {
         let state = self.shared.state();
         let members = state.membership().members().map(|member| (member.id, member.peer_urls.clone()));
-        self.hub.set_members(members.collect::<Vec<(MemberId, Vec<String>)>>());
+        self.transport.set_members(members.collect::<Vec<(MemberId, Vec<String>)>>());
     }
 
     // Compactions delete in steps, so that no one waits long for the loop.

@@ -2,7 +2,7 @@
 
 use protobuf::Message as _;
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState};
-use squall_core::{Member, MembershipChange, State};
+use squall_core::{Member, MembershipChange, State, planted::planted};
 
 use super::{
     entry,
@@ -46,8 +46,16 @@ impl Bootstrap {
     pub(crate) fn new(replayed: Replayed, state: &State) -> Result<Bootstrap, String> {
         let (applied, applied_term) = state.applied();
         let before = replayed.snapshot.as_ref().map_or((0, 0), |record| (record.index.0, record.term.0));
-        let mark = Mark { index: applied.0, term: applied_term.0, conf_state: conf_state(state) };
+        let mut mark = Mark { index: applied.0, term: applied_term.0, conf_state: conf_state(state) };
+        if planted!(RestartTakesSnapshotVoters)
+            && let Some(record) = &replayed.snapshot
+        {
+            mark.conf_state = record.conf_state.clone();
+        }
         let mut hard_state = replayed.hard_state;
+        if planted!(VoteForgottenAtRestart) {
+            hard_state.vote = 0;
+        }
         hard_state.commit = hard_state.commit.max(applied.0);
         let log = RaftLog::new(before, replayed.entries, hard_state.clone(), mark);
         match log.term_at(applied.0) {

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use squall_core::planted::planted;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Input, Shared};
@@ -103,8 +104,17 @@ async fn run(
         }
         written.store(0, Ordering::Relaxed);
         // Everything up to the mark is in the engine, and so in this commit.
-        let mark = shared.written().clone();
-        let result = engine.commit().await.map(|()| mark);
+        let mut mark = shared.written().clone();
+        if planted!(CommitReportedEarly)
+            && inputs.send(Input::EngineCommitted(Ok(mark.clone()))).await.is_err()
+        {
+            return;
+        }
+        let result = engine.commit().await;
+        if planted!(EngineMarkAhead) {
+            mark = shared.written().clone();
+        }
+        let result = result.map(|()| mark);
         let failed = result.is_err();
         if inputs.send(Input::EngineCommitted(result)).await.is_err() || failed {
             return;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use squall_core::{Member, MemberId, MembershipChange, Refusal, Reply, State};
+use squall_core::{Member, MemberId, MembershipChange, Refusal, Reply, State, planted::planted};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Input, RaftStatus, Request, Shared, entry, ids::Ids};
@@ -143,8 +143,12 @@ impl Handle {
         match timeout(&*self.0.env.clock, self.0.config.request_timeout(), exchange).await {
             Ok(result) => result,
             // etcd says so where the leader was lost within an election before the request, or since.
+            Err(_) if planted!(TimeoutIsDefinite) => Err(Refusal::TooManyRequests),
             Err(_) => match self.status().leader_lost {
                 Some(lost) if lost.0 + 2 * self.0.config.election_timeout > began.0 => {
+                    if planted!(LeaderLossIsDefinite) {
+                        return Err(Refusal::NoLeader);
+                    }
                     Err(Refusal::TimeoutDueToLeaderFail)
                 }
                 _ => Err(Refusal::Timeout),

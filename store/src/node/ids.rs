@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use squall_core::MemberId;
+use squall_core::{MemberId, planted::planted};
 
 /// A source of ids.
 #[derive(Debug)]
@@ -19,9 +19,11 @@ impl Ids {
     pub(crate) fn new(member: MemberId, started: Duration, term: u64, last_index: u64, use_: &str) -> Ids {
         let mut hash = Sha256::new();
         hash.update(member.0.to_be_bytes());
-        hash.update(started.as_nanos().to_be_bytes());
-        hash.update(term.to_be_bytes());
-        hash.update(last_index.to_be_bytes());
+        if !planted!(IdsRepeat) {
+            hash.update(started.as_nanos().to_be_bytes());
+            hash.update(term.to_be_bytes());
+            hash.update(last_index.to_be_bytes());
+        }
         hash.update(use_);
         let digest = hash.finalize();
         Ids(u64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 digest has 32 bytes")))

@@ -28,12 +28,17 @@ mod entry;
 mod handle;
 mod ids;
 mod input;
+mod leadership;
 mod log_bridge;
 mod proposals;
 mod raft_log;
 mod reads;
+mod ready;
+#[cfg(test)]
+mod scripts;
 mod shared;
 mod snapshots;
+mod transport;
 
 pub(crate) use bootstrap::{Bootstrap, bootstrap_entries};
 pub(crate) use driver::{Node, NodeParts};
@@ -44,6 +49,7 @@ pub(crate) use input::{Halt, Input};
 pub(crate) use raft_log::Mark;
 pub(crate) use shared::{RaftStatus, Shared};
 pub(crate) use snapshots::{remove_files, snapshot_path};
+pub(crate) use transport::Transport;
 
 /// Inputs that may wait for the loop; whoever has one more, waits.
 pub(crate) const INPUT_QUEUE: usize = 4096;

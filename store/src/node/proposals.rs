@@ -1,15 +1,16 @@
-//! Who waits for which entry, and what waits for a leader.
+//! Proposals: who waits for which entry, what waits for a leader, and how it is handed to raft.
 //!
-//! A proposal without a leader is not refused but kept until there is one or its client gives up, as in etcd. Once
-//! handed to raft it is forgotten but for its id: it may be lost on the way to the leader, or be committed long after
+//! A proposal without a leader is not refused. It is kept until there is a leader or its client gives up, as in etcd.
+//! Once handed to raft only its id is remembered: it may be lost on the way to the leader, or be committed long after
 //! the client was told "timed out". Nothing is proposed twice.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use squall_core::MembershipChange;
+use raft::eraftpb::{Entry, Message, MessageType};
+use squall_core::{MembershipChange, Refusal, planted::planted};
 
-use super::input::Answer;
+use super::{driver::Node, entry, input::Answer};
 
 /// What is to be proposed.
 #[derive(Debug)]
@@ -65,5 +66,85 @@ impl Proposals {
         self.waiters.retain(|_, answer| !answer.is_closed());
         let waiters = &self.waiters;
         self.queue.retain(|(id, _)| waiters.contains_key(id));
+    }
+}
+
+impl Node {
+    /// Takes a proposal from the API, unless too much is committed and not yet applied.
+    pub(super) fn take_proposal(&mut self, id: u64, proposal: Proposal, answer: Answer) {
+        if planted!(ProposalRefusedAndKept) && !self.can_propose() {
+            let (kept, never_asked) = tokio::sync::oneshot::channel();
+            std::mem::forget(never_asked);
+            self.proposals.push(id, proposal, kept);
+            let _ = answer.send(Err(Refusal::NoLeader));
+            return;
+        }
+        if self.raft_gap() > super::MAX_APPLY_GAP {
+            let _ = answer.send(Err(Refusal::TooManyRequests));
+            return;
+        }
+        self.proposals.push(id, proposal, answer);
+    }
+
+    /// How many entries are committed and not yet applied.
+    fn raft_gap(&self) -> u64 {
+        self.raft.raft.raft_log.committed - self.raft.raft.raft_log.applied
+    }
+
+    /// Whether raft would take a proposal.
+    fn can_propose(&self) -> bool {
+        self.raft.raft.leader_id != raft::INVALID_ID && self.raft.raft.lead_transferee.is_none()
+    }
+
+    /// Hands what waits to raft, normal entries in one message.
+    pub(super) fn propose(&mut self) {
+        if !self.proposals.is_queued() || !self.can_propose() {
+            return;
+        }
+        let mut batch: Vec<(u64, bytes::Bytes)> = Vec::new();
+        while let Some((id, proposal)) = self.proposals.next() {
+            match proposal {
+                Proposal::Normal(data) => {
+                    if planted!(ProposalTwice) && id % 20 == 0 {
+                        batch.push((id, data.clone()));
+                    }
+                    batch.push((id, data));
+                }
+                Proposal::Change(change) => {
+                    // One at a time: raft would turn a second one into an empty entry, and its proposer would wait in
+                    // vain. Only the leader can know.
+                    let busy = self.is_leader() && self.raft.raft.has_pending_conf();
+                    let proposed = !busy && {
+                        self.propose_batch(&mut batch);
+                        let conf_change = entry::encode_change(id, &change);
+                        self.raft.propose_conf_change(Vec::new(), conf_change).is_ok()
+                    };
+                    if !proposed {
+                        self.proposals.put_back(id, Proposal::Change(change));
+                        break;
+                    }
+                }
+            }
+        }
+        self.propose_batch(&mut batch);
+    }
+
+    fn propose_batch(&mut self, batch: &mut Vec<(u64, bytes::Bytes)>) {
+        if batch.is_empty() {
+            return;
+        }
+        let entries: Vec<Entry> =
+            batch.iter().map(|(_, data)| Entry { data: data.clone(), ..Default::default() }).collect();
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgPropose);
+        message.from = self.raft.raft.id;
+        message.set_entries(entries.into());
+        if let Err(error) = self.raft.raft.step(message) {
+            tracing::debug!(%error, "raft took no proposals");
+            for (id, data) in batch.drain(..).rev() {
+                self.proposals.put_back(id, Proposal::Normal(data));
+            }
+        }
+        batch.clear();
     }
 }

@@ -11,6 +11,7 @@ use raft::{
     Error, GetEntriesContext, RaftState, Storage, StorageError,
     eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata},
 };
+use squall_core::planted::planted;
 
 /// A point in the log, with the configuration that is in force there.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -75,8 +76,13 @@ impl RaftLog {
             self.before.0 + 1,
             self.last()
         );
-        self.entries.truncate((first.index - self.before.0 - 1) as usize);
-        self.entries.extend(entries.iter().cloned());
+        let from = (first.index - self.before.0 - 1) as usize;
+        let behind: Vec<Entry> = match planted!(TailKept) {
+            true => self.entries.iter().skip(from + entries.len()).cloned().collect(),
+            false => Vec::new(),
+        };
+        self.entries.truncate(from);
+        self.entries.extend(entries.iter().cloned().chain(behind));
     }
 
     /// Starts over behind a snapshot.

@@ -10,6 +10,10 @@
 
 use std::collections::BTreeMap;
 
+use squall_core::planted::planted;
+
+use super::driver::Node;
+
 /// The reads of one member. `W` is who waits.
 #[derive(Debug)]
 pub(crate) struct Reads<W> {
@@ -36,7 +40,10 @@ impl<W> Default for Reads<W> {
 impl<W> Reads<W> {
     /// A read arrived.
     pub(crate) fn push(&mut self, waiter: W) {
-        self.waiting.push(waiter);
+        match &mut self.batch {
+            Some(batch) if planted!(ReadJoinsBatch) => batch.waiters.push(waiter),
+            _ => self.waiting.push(waiter),
+        }
     }
 
     /// Whether a batch could leave.
@@ -89,6 +96,38 @@ impl<W> Reads<W> {
             batch.waiters.retain(&keep);
         }
         self.batch.take_if(|batch| batch.waiters.is_empty());
+    }
+}
+
+impl Node {
+    /// Asks raft for an index for the reads that wait, if no batch is under way.
+    pub(super) fn ask_reads(&mut self) {
+        if !self.reads.can_ask() {
+            return;
+        }
+        if planted!(LeaderServesReadsWithoutReadIndex) && self.is_leader() {
+            let id = self.ids.next();
+            self.reads.ask(id);
+            self.reads.confirm(id, 0);
+            self.answer_reads(0);
+            return;
+        }
+        self.ask_again();
+    }
+
+    /// Asks for a batch of reads, or again for the one under way.
+    pub(super) fn ask_again(&mut self) {
+        let id = self.ids.next();
+        self.reads.ask(id);
+        self.read_asked = self.env.clock.monotonic();
+        self.raft.read_index(id.to_be_bytes().to_vec());
+    }
+
+    /// Answers the reads that waited for `applied`.
+    pub(super) fn answer_reads(&mut self, applied: u64) {
+        for waiter in self.reads.applied(applied) {
+            let _ = waiter.send(Ok(()));
+        }
     }
 }
 

@@ -18,16 +18,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use protobuf::Message as _;
 use raft::{SnapshotStatus, eraftpb::Message};
-use squall_core::{Index, MemberId, State, Term};
+use squall_core::{Index, MemberId, State, Term, planted::planted};
 
 use super::{
     Halt, Input, Mark,
-    driver::{Node, snapshot_record, wal_failed},
+    driver::Node,
+    ready::{snapshot_record, wal_failed},
 };
 use crate::{
-    peer,
     seam::{Files, ProbeEvent},
     snapshot,
 };
@@ -59,10 +58,13 @@ impl Node {
             return Ok(());
         }
         self.wal.append_snapshot_record(&snapshot_record(&mark)).await.map_err(wal_failed)?;
-        self.sync_wal().await?;
+        if !planted!(SnapshotRecordNotSynced) {
+            self.sync_wal().await?;
+        }
         self.snapshot_index = mark.index;
         self.env.probe.emit(ProbeEvent::SnapshotSaved { index: Index(mark.index) });
-        self.wal.release_to(Index(mark.index)).await.map_err(wal_failed)?;
+        let release = if planted!(SegmentReleasedEarly) { self.applied_index() } else { mark.index };
+        self.wal.release_to(Index(release)).await.map_err(wal_failed)?;
         // Snapshots that arrived too late to be of use.
         let snap_dir = self.config.snap_dir();
         remove_files(&*self.env.files, &snap_dir, mark.index)
@@ -82,23 +84,25 @@ impl Node {
         let token = message.get_snapshot().get_metadata().index;
         assert!(mark.index >= token, "a snapshot at {token} was promised, and {} is applied", mark.index);
         message.mut_snapshot().set_metadata(mark.metadata());
-        let (Some(address), Ok(view)) = (self.hub.address(to), self.engine.view()) else {
+        let meta = snapshot::Meta {
+            index: Index(mark.index),
+            term: Term(mark.term),
+            revision: self.shared.state().revision(),
+        };
+        let sending = self
+            .engine
+            .view()
+            .ok()
+            .and_then(|view| self.transport.send_snapshot(message, snapshot::Encoder::new(meta, view.0)));
+        let Some(sending) = sending else {
             self.report_later(to, false);
             return;
         };
         let Some(inputs) = self.own_inputs.upgrade() else { return };
         self.snapshots_in_flight += 1;
         self.env.probe.emit(ProbeEvent::SnapshotSent { to, index: Index(mark.index) });
-        let (env, hub) = (self.env.clone(), self.hub.clone());
-        let meta = snapshot::Meta {
-            index: Index(mark.index),
-            term: Term(mark.term),
-            revision: self.shared.state().revision(),
-        };
         let task = async move {
-            let bytes = message.write_to_bytes().expect("a raft message has no required fields");
-            let content = snapshot::Encoder::new(meta, view.0);
-            let delivered = peer::send_snapshot(&env, &hub, to, &address, bytes.into(), content).await;
+            let delivered = sending.await;
             if let Err(error) = &delivered {
                 tracing::warn!(%to, index = mark.index, %error, "snapshot not delivered");
             }
@@ -136,7 +140,10 @@ impl Node {
             return Err(failed(&format_args!("holds index {}, not {}", meta.index, mark.index)));
         }
         let state = State::restore(rows.iter().cloned()).map_err(|error| failed(&error))?;
-        self.engine.replace(rows).await.map_err(|error| Halt::Failed(format!("engine: {error}")))?;
+        if planted!(SnapshotFileGoneEarly) {
+            remove_files(&*self.env.files, &snap_dir, mark.index).await.map_err(|error| failed(&error))?;
+        }
+        self.replace_rows(rows).await?;
 
         let finished = state.finished_compact_revision().0;
         *self.shared.state() = state;
@@ -148,11 +155,38 @@ impl Node {
         self.schedule_compaction();
         let index = mark.index;
         self.raft.mut_store().restore(mark);
-        self.connect_members();
+        if !planted!(InstallForgetsPeers) {
+            self.connect_members();
+        }
         self.wal.release_to(Index(index)).await.map_err(wal_failed)?;
         remove_files(&*self.env.files, &snap_dir, index).await.map_err(|error| failed(&error))?;
         self.env.probe.emit(ProbeEvent::SnapshotInstalled { index: Index(index) });
         self.answer_reads(index);
         Ok(())
+    }
+
+    /// Makes a snapshot's rows the engine's content.
+    async fn replace_rows(&mut self, mut rows: snapshot::Rows) -> Result<(), Halt> {
+        if planted!(InstallOnlyInMemory) {
+            return Ok(());
+        }
+        if planted!(InstallKeepsOldRows)
+            && let Ok(old) = self.engine.view()
+        {
+            let mut merged: std::collections::BTreeMap<_, _> = old.0.into_iter().collect();
+            merged.extend(rows);
+            rows = merged.into_iter().collect();
+        }
+        self.engine.replace(rows).await.map_err(|error| Halt::Failed(format!("engine: {error}")))
+    }
+
+    /// Replaces the engine's content with that of the snapshot at `index`. Only a planted error does this apart from the
+    /// rest of an install.
+    pub(super) async fn replace_engine(&mut self, index: u64) -> Result<(), Halt> {
+        let path = snapshot_path(&self.config.snap_dir(), index);
+        let (_, rows) = snapshot::read_file(&*self.env.files, &path, snapshot::Check::Checksum)
+            .await
+            .map_err(|error| Halt::Failed(error.to_string()))?;
+        self.replace_rows(rows).await
     }
 }

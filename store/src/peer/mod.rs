@@ -17,6 +17,7 @@
 
 mod hub;
 mod link;
+mod links;
 mod members;
 mod service;
 mod snapshot;
@@ -27,9 +28,9 @@ use squall_core::MemberId;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
 pub(crate) use hub::Hub;
+pub(crate) use links::Links;
 pub(crate) use members::{ask_members, host_port};
 pub(crate) use service::PeerService;
-pub(crate) use snapshot::send_snapshot;
 
 /// Nothing heard for this long: the peer is out of reach (rafthttp's ConnReadTimeout).
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);

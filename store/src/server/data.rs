@@ -21,7 +21,7 @@ use crate::{
 const JOIN_RETRY: Duration = Duration::from_millis(500);
 
 /// An open data folder.
-pub(super) struct Data {
+pub(crate) struct Data {
     pub member: MemberId,
     pub cluster: ClusterId,
     pub wal: Wal,
@@ -33,7 +33,7 @@ pub(super) struct Data {
 }
 
 /// Opens the data folder; where it is empty, makes it a founder's or a joiner's.
-pub(super) async fn open(config: &Config, env: &Env) -> Result<Data, StartError> {
+pub(crate) async fn open(config: &Config, env: &Env) -> Result<Data, StartError> {
     let io = |source| StartError::Io { dir: config.data_dir.clone(), source };
     let files = &*env.files;
     durable::create_dir_all(files, &config.snap_dir()).await.map_err(io)?;

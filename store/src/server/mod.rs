@@ -8,5 +8,7 @@ mod data;
 mod error;
 mod start;
 
+#[cfg(test)]
+pub(crate) use data::open as open_data;
 pub use error::StartError;
 pub use start::{Exit, Server, start};

@@ -9,7 +9,7 @@ use super::{StartError, data};
 use crate::{
     Config, api,
     node::{Halt, Handle, INPUT_QUEUE, Ids, Input, Node, NodeParts, Shared, publish},
-    peer::{Hub, PeerService},
+    peer::{Hub, Links, PeerService},
     proto::squall::peer::peer_server::PeerServer,
     seam::{DirLock, Engine, Env, Listener, ProbeEvent, Router, Task, timeout},
     watch,
@@ -49,6 +49,8 @@ pub struct Server {
 /// [`StartError`], whose text is for people.
 pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
     data::check(&config)?;
+    #[cfg(madsim)]
+    squall_core::planted::plant(config.planted);
     let config = Arc::new(config);
     let data = data::open(&config, &env).await?;
     let (member, cluster, engine) = (data.member, data.cluster, data.engine);
@@ -74,7 +76,7 @@ pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
         env: env.clone(),
         config: config.clone(),
         shared: shared.clone(),
-        hub: hub.clone(),
+        transport: Arc::new(Links(hub.clone())),
         wal: data.wal,
         engine: engine.clone(),
         ids: ids("reads"),
@@ -82,6 +84,7 @@ pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
         snapshot_index: data.bootstrap.snapshot_index,
         inputs: input_queue,
         own_inputs: inputs.clone(),
+        election_spread: config.election_ticks(),
     })
     .map_err(|error| StartError::Config(format!("raft: {error}")))?;
 

@@ -50,7 +50,7 @@ struct Disk {
 }
 
 /// A folder's name.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Folder {
     durable: bool,
     /// What it is called on the platter, if a rename has not been synced.
@@ -109,6 +109,18 @@ impl CrashDisk {
         disk.dead = false;
     }
 
+    /// Power comes back: every unsynced thing is gone. No chance is in it.
+    pub fn lose_unsynced(&self) {
+        let mut disk = self.disk();
+        let durable = disk.durable();
+        *disk = durable;
+    }
+
+    /// A disk that holds what would be there if the power went now and everything unsynced were lost.
+    pub fn durable_copy(&self) -> CrashDisk {
+        CrashDisk(Arc::new(Mutex::new(self.disk().durable())))
+    }
+
     /// The process dies, the power stays: nothing is lost, nothing becomes durable.
     pub fn kill(&self) {
         let mut disk = self.disk();
@@ -151,6 +163,21 @@ impl CrashDisk {
 }
 
 impl Disk {
+    /// What is on the platter.
+    fn durable(&self) -> Disk {
+        let settle = |content: &Content| Content { pending: content.durable.clone(), ..content.clone() };
+        let mut disk = Disk {
+            names: self.durable_names.clone(),
+            durable_names: self.durable_names.clone(),
+            dirs: self.dirs.iter().map(|(path, folder)| (path.clone(), folder.clone())).collect(),
+            contents: self.contents.iter().map(settle).collect(),
+            ..Disk::default()
+        };
+        // A generator that is never asked: nothing is kept.
+        disk.lose_folders(&mut ChaCha8Rng::seed_from_u64(0), 0.0);
+        disk
+    }
+
     /// Moves everything below one folder to below another.
     fn move_below(&mut self, from: &Path, to: &Path) {
         let moved = |path: PathBuf| path.strip_prefix(from).map_or(path.clone(), |rest| to.join(rest));

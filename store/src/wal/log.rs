@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use raft::eraftpb::{Entry, HardState, SnapshotMetadata};
-use squall_core::{ClusterId, Index, MemberId};
+use squall_core::{ClusterId, Index, MemberId, planted::planted};
 
 use super::{
     WalError,
@@ -131,9 +131,10 @@ impl Wal {
         wal.files.rename(&unfinished, dir).await.context("renaming into place", dir)?;
         wal.files.sync_dir(parent).await.context("syncing the folder", parent)?;
 
-        // Opened again under its name for good: a seam need not keep a handle alive over its folder's rename.
+        // Opened again under its name for good: a seam need not keep a handle alive over its folder's rename. What it
+        // holds may have filled the first segment already.
         wal.dir = dir.to_owned();
-        wal.path = name.path(dir);
+        wal.path = wal.segments[wal.segments.len() - 1].path(dir);
         wal.file = wal.files.open(&wal.path).await.context("opening", &wal.path)?;
         Ok(wal)
     }
@@ -174,7 +175,7 @@ impl Wal {
         let (valid, found) = last;
         let path = segments[segments.len() - 1].path(dir);
         let mut file = files.open(&path).await.context("opening", &path)?;
-        if valid < found {
+        if valid < found && !planted!(TornTailKept) {
             file.truncate(valid).await.context("cutting the torn tail of", &path)?;
             replayed.repaired_bytes = Some(found - valid);
         }
@@ -273,7 +274,9 @@ impl Wal {
             self.broken = false;
             return Ok(false);
         }
-        self.file.sync().await.context("syncing", &self.path)?;
+        if !(planted!(SyncSkipped) && (self.file.len() / 512).is_multiple_of(8)) {
+            self.file.sync().await.context("syncing", &self.path)?;
+        }
         self.durable = self.file.len();
         self.durable_snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0);
         let full = self.durable >= self.segment_bytes;
@@ -291,7 +294,11 @@ impl Wal {
     /// `Io`.
     pub async fn release_to(&mut self, index: Index) -> Result<usize, WalError> {
         self.begin()?;
-        let index = index.0.min(self.durable_snapshot);
+        let asked = index;
+        let mut index = index.0.min(self.durable_snapshot);
+        if planted!(SegmentReleasedEarly) || planted!(SnapshotRecordNotSynced) {
+            index = asked.0;
+        }
         // All live entries before a segment are below its first index.
         let keep = self.segments.iter().rposition(|name| name.first_index <= index + 1).unwrap_or(0);
         for _ in 0..keep {
@@ -317,17 +324,24 @@ impl Wal {
         if let Some(snapshot) = &self.snapshot {
             raise_to_snapshot(&mut hard_state, snapshot);
         }
+        if planted!(SegmentHeadWithoutHardState) {
+            hard_state = HardState::default();
+        }
         let (head, chain) = head(self.chain, self.snapshot.as_ref(), &hard_state, self.metadata);
         let durable = head.len() as u64;
 
         let unfinished = self.dir.join(UNFINISHED);
         let mut file = self.files.create(&unfinished).await.context("creating", &unfinished)?;
         file.append(head).await.context("writing", &unfinished)?;
-        file.sync().await.context("syncing", &unfinished)?;
+        if !planted!(SegmentNotSynced) {
+            file.sync().await.context("syncing", &unfinished)?;
+        }
         drop(file);
         let path = name.path(&self.dir);
         self.files.rename(&unfinished, &path).await.context("renaming into place", &path)?;
-        self.files.sync_dir(&self.dir).await.context("syncing the folder", &self.dir)?;
+        if !planted!(FolderNotSynced) {
+            self.files.sync_dir(&self.dir).await.context("syncing the folder", &self.dir)?;
+        }
         self.file = self.files.open(&path).await.context("opening", &path)?;
         self.path = path;
         self.segments.push(name);

@@ -11,7 +11,7 @@ use std::{
 
 use protobuf::Message as _;
 use raft::eraftpb::{ConfState, Entry, HardState, SnapshotMetadata};
-use squall_core::{ClusterId, Index, MemberId, Term};
+use squall_core::{ClusterId, Index, MemberId, Term, planted::planted};
 
 use super::{
     WalError,
@@ -129,7 +129,9 @@ impl Fold {
             let what = format!("entry {} after entry {last}: those between are missing", entry.index);
             return Err(WalError::corrupt(file, offset, what));
         }
-        self.entries.split_off(&entry.index);
+        if !planted!(WalTailKept) {
+            self.entries.split_off(&entry.index);
+        }
         self.entries.insert(entry.index, entry);
         Ok(())
     }

@@ -19,6 +19,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use crate::Rev;
+use crate::planted::planted;
 
 /// One change of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,12 @@ impl KeyIndex {
             }
             Interval::Empty => {}
             Interval::Span(bounds) => {
+                let bounds = match bounds {
+                    (first, Bound::Excluded(end)) if planted!(RangeEndIncluded) => {
+                        (first, Bound::Included(end))
+                    }
+                    bounds => bounds,
+                };
                 for marks in self.keys.range::<[u8], _>(bounds).map(|(_, marks)| marks) {
                     if let Some(rev) = newest(marks, at).and_then(live) {
                         visit(rev);
@@ -70,6 +77,9 @@ impl KeyIndex {
         if let Some(marks) = self.keys.get_mut(key) {
             let last = *marks.last().expect("no key has an empty list");
             assert!(last.rev < mark.rev, "key index: {} after {} on key {key:?}", mark.rev, last.rev);
+            if planted!(PutForgetsOldRevision) && marks.len() > 1 {
+                marks.remove(0);
+            }
             marks.push(mark);
             live(last)
         } else {
@@ -82,11 +92,13 @@ impl KeyIndex {
 
     /// Forget what reads and watches from main revision `at` on do not need; `forget` is told of each change that goes.
     pub fn compact(&mut self, at: i64, mut forget: impl FnMut(Mark)) {
+        let at = if planted!(CompactionOffByOne) { at + 1 } else { at };
         self.keys.retain(|_, marks| {
             let upto = marks.partition_point(|mark| mark.rev.main <= at);
             if upto > 0 {
                 let last = marks[upto - 1];
-                let forget_last = last.tombstone && last.rev.main < at;
+                let forget_last = last.tombstone && (last.rev.main < at || planted!(RevisionLostAtRestart))
+                    || planted!(CompactionForgetsBase) && upto < marks.len();
                 marks.drain(..if forget_last { upto } else { upto - 1 }).for_each(&mut forget);
                 // Most lists are down to one mark now, and a drain keeps the memory.
                 if marks.capacity() > 2 * marks.len().max(4) {
@@ -95,6 +107,16 @@ impl KeyIndex {
             }
             !marks.is_empty()
         });
+    }
+
+    /// Whether there is no change of this key.
+    pub fn is_absent(&self, key: &[u8]) -> bool {
+        !self.keys.contains_key(key)
+    }
+
+    /// The newest put of a key, also of one that was deleted since. Only planted errors ask.
+    pub fn last_put(&self, key: &[u8]) -> Option<Rev> {
+        self.keys.get(key)?.iter().rev().find(|mark| !mark.tombstone).map(|mark| mark.rev)
     }
 
     /// Whether a change is on record, or has been compacted away.
@@ -136,6 +158,7 @@ impl<'a> Interval<'a> {
     pub fn of(key: &'a [u8], range_end: &'a [u8]) -> Interval<'a> {
         match range_end {
             [] => Interval::One,
+            [0] if planted!(FromKeyIsOneKey) => Interval::One,
             [0] => Interval::Span((Bound::Included(key), Bound::Unbounded)),
             end if end <= key => Interval::Empty,
             end => Interval::Span((Bound::Included(key), Bound::Excluded(end))),

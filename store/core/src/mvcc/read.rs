@@ -8,6 +8,7 @@
 use std::cmp::Ordering;
 
 use super::Mvcc;
+use crate::planted::planted;
 use crate::{KeyValue, RangeRequest, RangeResponse, Refusal, Revision, SortOrder, SortTarget};
 
 impl Mvcc {
@@ -16,17 +17,29 @@ impl Mvcc {
         if request.revision > now {
             return Err(Refusal::FutureRev);
         }
-        let at = if request.revision.0 > 0 { request.revision.0 } else { now.0 };
-        if at < self.compacted {
+        let mut at = if request.revision.0 > 0 { request.revision.0 } else { now.0 };
+        if at < self.compacted && !planted!(ReadsBelowCompaction)
+            || at == self.compacted && request.revision.0 > 0 && planted!(CompactRevisionUnreadable)
+        {
             return Err(Refusal::Compacted);
+        }
+        if planted!(HistoricalReadsNow) {
+            at = now.0;
+        }
+        if planted!(HistoricalOffByOne) {
+            at = (at + 1).min(now.0);
         }
         let mut response = RangeResponse { revision: now, ..RangeResponse::default() };
         if request.count_only {
+            let at = if planted!(CountOnlyOfNow) { now.0 } else { at };
             self.index.scan(&request.key, &request.range_end, at, |_| response.count += 1);
             return Ok(response);
         }
 
-        let limit = usize::try_from(request.limit).unwrap_or(0);
+        let mut limit = usize::try_from(request.limit).unwrap_or(0);
+        if planted!(LimitOffByOne) && limit > 0 {
+            limit += 1;
+        }
         let by_key_ascending = request.sort_order == SortOrder::None
             || request.sort_order == SortOrder::Ascend && request.sort_target == SortTarget::Key;
         let fetch = if limit > 0 && by_key_ascending && !filters(request) {
@@ -45,11 +58,14 @@ impl Mvcc {
             }
         });
         sort(kvs, request.sort_order, request.sort_target);
-        if limit > 0 && kvs.len() > limit {
+        if limit > 0 && kvs.len() > limit || planted!(MoreWhenExact) && kvs.len() == limit {
             kvs.truncate(limit);
-            response.more = true;
+            response.more = !planted!(MoreNeverSaid);
         }
-        if request.keys_only {
+        if planted!(CountOfReturned) {
+            response.count = kvs.len() as i64;
+        }
+        if request.keys_only && !planted!(KeysOnlyKeepsValues) {
             for kv in kvs {
                 kv.value.clear();
             }
@@ -70,15 +86,24 @@ fn filters(request: &RangeRequest) -> bool {
 
 fn passes(request: &RangeRequest, kv: &KeyValue) -> bool {
     let within = |value: Revision, min: Revision, max: Revision| {
-        (min.0 == 0 || value >= min) && (max.0 == 0 || value <= max)
+        let from_min = if planted!(FilterMinExclusive) { value > min } else { value >= min };
+        (min.0 == 0 || from_min) && (max.0 == 0 || value <= max)
     };
+    if planted!(FilterCreateIgnored) {
+        return within(kv.mod_revision, request.min_mod_revision, request.max_mod_revision);
+    }
     within(kv.mod_revision, request.min_mod_revision, request.max_mod_revision)
         && within(kv.create_revision, request.min_create_revision, request.max_create_revision)
 }
 
 /// Sort what came in key order. The sort is stable, so ties stay in key order, descending or not.
 fn sort(kvs: &mut [KeyValue], order: SortOrder, target: SortTarget) {
-    let descend = order == SortOrder::Descend;
+    let descend = order == SortOrder::Descend && !planted!(SortDescendIgnored);
+    let target = match target {
+        SortTarget::Value if planted!(SortByValueIsByKey) => SortTarget::Key,
+        SortTarget::Version if planted!(SortByVersionIsByMod) => SortTarget::Mod,
+        target => target,
+    };
     match target {
         SortTarget::Key if descend => kvs.reverse(),
         SortTarget::Key => {}

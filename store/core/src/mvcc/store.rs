@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::Record;
 use super::index::{KeyIndex, Mark};
+use crate::planted::planted;
 use crate::{Batch, Event, EventKind, KeyValue, LeaseId, Rev, Revision};
 use crate::{digest, rows};
 
@@ -31,6 +32,9 @@ pub(crate) struct Mvcc {
     pub(super) bytes: u64,
     /// The sum of the digests of all records that the index names (`digest.rs`).
     pub(super) content: u64,
+    /// Made from rows. Only planted errors look at it.
+    #[cfg(madsim)]
+    restored: bool,
 }
 
 impl Mvcc {
@@ -44,7 +48,17 @@ impl Mvcc {
             cursor: Rev::default(),
             bytes: 0,
             content: 0,
+            #[cfg(madsim)]
+            restored: false,
         }
+    }
+
+    /// Whether an error is planted that shows on members that were restored from rows, and this is one.
+    pub fn errs_when_restored(&self) -> bool {
+        #[cfg(madsim)]
+        return self.restored;
+        #[cfg(not(madsim))]
+        return false;
     }
 
     /// The revision of the last change.
@@ -85,6 +99,11 @@ impl Mvcc {
         self.index.latest(key).map(|rev| self.kv(rev))
     }
 
+    /// The newest record of a key, also if it was deleted since. Only planted errors ask.
+    pub fn last_life(&self, key: &[u8]) -> Option<KeyValue> {
+        self.index.last_put(key).map(|rev| self.kv(rev))
+    }
+
     /// Call `visit` with every record of an interval that is there now, in key order.
     pub fn visit_latest(&self, key: &[u8], range_end: &[u8], mut visit: impl FnMut(KeyValue)) {
         self.index.scan(key, range_end, i64::MAX, |rev| visit(self.kv(rev)));
@@ -115,16 +134,30 @@ impl Mvcc {
     pub fn restore(records: Vec<(Rev, Record)>, scheduled: i64, finished: i64) -> Mvcc {
         let mut mvcc = Mvcc::new();
         for (rev, record) in &records {
-            mvcc.index.push(record.key(), Mark { rev: *rev, tombstone: record.is_tombstone() });
+            let mut mark = Mark { rev: *rev, tombstone: record.is_tombstone() };
+            if planted!(RestoreIgnoresSub) && rev.sub > 0 {
+                continue;
+            }
+            if planted!(TombstoneLivesAtRestart) && mvcc.index.is_absent(record.key()) {
+                mark.tombstone = false;
+            }
+            mvcc.index.push(record.key(), mark);
             mvcc.bytes += rows::record_bytes(record);
             mvcc.content = mvcc.content.wrapping_add(record.digest(*rev));
         }
         let newest = records.last().map_or(1, |(rev, _)| rev.main);
         // From a sorted vector the tree is built in one pass.
         mvcc.records = BTreeMap::from_iter(records);
-        mvcc.compacted = scheduled.max(finished);
+        mvcc.compacted = if planted!(CompactionLostAtRestart) { finished } else { scheduled.max(finished) };
         mvcc.finished = finished;
         mvcc.current = newest.max(mvcc.compacted).max(1);
+        if planted!(RevisionLostAtRestart) {
+            mvcc.current = newest;
+        }
+        #[cfg(madsim)]
+        {
+            mvcc.restored = planted!(ReplyDiffersAfterRestart) || planted!(HiddenRowDiffers);
+        }
         let (records, content) = (&mvcc.records, &mut mvcc.content);
         mvcc.index.compact(mvcc.compacted, |mark| {
             *content = content.wrapping_sub(records[&mark.rev].digest(mark.rev));
@@ -154,9 +187,26 @@ impl WriteTxn<'_> {
 
     /// Write a key; answers the record that was replaced.
     pub fn put(&mut self, key: &[u8], value: &[u8], lease: LeaseId) -> Option<KeyValue> {
+        let earlier = self
+            .mvcc
+            .index
+            .last_put(key)
+            .filter(|_| planted!(NewLifeKeepsCreateRevision) || planted!(NewLifeKeepsVersion));
         let prev = self.mark(key, false);
         let main = Revision(self.next.main);
-        let (create_revision, version) = prev.map_or((main, 0), |prev| self.mvcc.record(prev).lineage());
+        let (mut create_revision, mut version) =
+            prev.map_or((main, 0), |prev| self.mvcc.record(prev).lineage());
+        if let Some((first, count)) = earlier.map(|earlier| self.mvcc.record(earlier).lineage()) {
+            if planted!(NewLifeKeepsCreateRevision) {
+                create_revision = first;
+            }
+            if planted!(NewLifeKeepsVersion) {
+                version = count;
+            }
+        }
+        if planted!(VersionNotRaised) && version == 1 {
+            version = 0;
+        }
         let prev = prev.map(|prev| self.mvcc.kv(prev));
         self.push(Record::put(key, value, create_revision, main, version + 1, lease), prev.clone());
         prev
@@ -166,6 +216,9 @@ impl WriteTxn<'_> {
     pub fn delete_range(&mut self, key: &[u8], range_end: &[u8]) -> Vec<KeyValue> {
         let mut removed = Vec::new();
         self.mvcc.visit_latest(key, range_end, |kv| removed.push(kv));
+        if planted!(DeleteRangeFirstKey) {
+            removed.truncate(1);
+        }
         for prev in &removed {
             self.mark(&prev.key, true);
             self.push(Record::tombstone(&prev.key), Some(prev.clone()));
@@ -187,11 +240,15 @@ impl WriteTxn<'_> {
         self.mvcc.content = self.mvcc.content.wrapping_add(record.digest(self.next));
         self.mvcc.records.insert(self.next, record);
         self.next.sub += 1;
+        if planted!(TxnWritesTakeRevisions) {
+            self.mvcc.current = self.next.main;
+            self.next = Rev::start_of(self.next.main + 1);
+        }
     }
 
     /// End the transaction. If it wrote anything the store is at its revision now; if not, the revision was never used.
     pub fn commit(self) -> (Vec<Event>, Batch) {
-        if self.next.sub > 0 {
+        if self.next.sub > 0 || planted!(NoEffectTakesRevision) {
             self.mvcc.current = self.next.main;
         }
         (self.events, self.batch)

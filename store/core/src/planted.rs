@@ -1,0 +1,359 @@
+//! Planted errors: plausible mistakes, each a switch, so that the harness can show that it notices them.
+//!
+//! A planted error changes what the code does, so it is reached as code is, from anywhere: `planted!(Name)` is true where
+//! it is switched on. What is switched on belongs to the thread. A simulated run has a thread of its own, so two runs
+//! never meet; a member switches on what its configuration says when it starts ([`plant`]). The real build has none of
+//! this: there `planted!` is the constant `false`, and the compiler drops what it guards.
+//!
+//! The numbers in brackets are issues of etcd in which the error, or one like it, was once real.
+
+/// `planted!(Name)`: whether this error is switched on.
+#[cfg(madsim)]
+#[macro_export]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::planted::is($crate::planted::Bug::$bug)
+    };
+}
+
+/// In the real build no error is planted.
+#[cfg(not(madsim))]
+#[macro_export]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
+pub use planted;
+
+#[cfg(madsim)]
+pub use switches::*;
+
+#[cfg(madsim)]
+mod switches {
+    use std::cell::Cell;
+
+    macro_rules! bugs {
+        ($( $bug:ident $name:literal $area:literal $what:literal; )*) => {
+            /// A planted error.
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+            pub enum Bug { $( #[doc = $what] $bug, )* }
+
+            impl Bug {
+                /// Every one, by area.
+                pub const ALL: &[Bug] = &[$( Bug::$bug, )*];
+                /// Their names, in the same order.
+                pub const NAMES: &[&str] = &[$( $name, )*];
+
+                /// As scenarios write it.
+                pub fn name(self) -> &'static str {
+                    match self { $( Bug::$bug => $name, )* }
+                }
+
+                /// The part of the store that it is planted in.
+                pub fn area(self) -> &'static str {
+                    match self { $( Bug::$bug => $area, )* }
+                }
+
+                /// What it breaks.
+                pub fn what(self) -> &'static str {
+                    match self { $( Bug::$bug => $what, )* }
+                }
+            }
+        };
+    }
+
+    bugs! {
+        NewLifeKeepsCreateRevision "newLifeKeepsCreateRevision" "mvcc"
+            "a key that was deleted and put again keeps the create revision of its first life";
+        NewLifeKeepsVersion "newLifeKeepsVersion" "mvcc"
+            "a key that was deleted and put again counts its version on";
+        VersionNotRaised "versionNotRaised" "mvcc"
+            "the second put of a key leaves its version at 1";
+        NoEffectTakesRevision "noEffectTakesRevision" "mvcc"
+            "a delete that finds nothing takes a revision all the same";
+        TxnWritesTakeRevisions "txnWritesTakeRevisions" "mvcc"
+            "each write of a transaction takes a main revision of its own (etcd before v3)";
+        PutForgetsOldRevision "putForgetsOldRevision" "mvcc"
+            "a put drops the key's older revisions from the index: reads of the past miss the key";
+        CompactionForgetsBase "compactionForgetsBase" "mvcc"
+            "a compaction also drops the newest change at or before its revision if the key changed later: a read at the compact revision misses the key";
+        CompactionOffByOne "compactionOffByOne" "mvcc"
+            "a compaction also forgets what a read at its own revision needs, if the key changed in the next one";
+        CompactionAcceptedTwice "compactionAcceptedTwice" "mvcc"
+            "a compaction at the compact revision succeeds where it must be refused";
+        ReadsBelowCompaction "readsBelowCompaction" "mvcc"
+            "a read below the compact revision is answered from what is left";
+        CompactRevisionUnreadable "compactRevisionUnreadable" "mvcc"
+            "reads at the compact revision are refused, though it is the oldest that stays readable";
+        CompactionStepTakesKept "compactionStepTakesKept" "mvcc"
+            "the last record that a step of a compaction looks at is removed from the engine though the index holds it";
+        CompactionLostAtRestart "compactionLostAtRestart" "mvcc"
+            "a restart in the middle of a compaction forgets that it was begun: the compact revision goes back";
+        RevisionLostAtRestart "revisionLostAtRestart" "mvcc"
+            "after a compaction of everything a restart takes the newest record's revision for the store's (etcd #17780)";
+        TombstoneLivesAtRestart "tombstoneLivesAtRestart" "mvcc"
+            "a key of which only a tombstone is left counts as there after a restart (etcd #19179)";
+        RestoreIgnoresSub "restoreIgnoresSub" "mvcc"
+            "a restart keeps of a transaction's changes the first alone in the key index";
+        CompareGreaterOrEqual "compareGreaterOrEqual" "txn"
+            "`greater` holds for equal numbers too";
+        CompareLessOrEqual "compareLessOrEqual" "txn"
+            "`less` holds for equal numbers too";
+        CompareNotEqualIsEqual "compareNotEqualIsEqual" "txn"
+            "`not equal` of a version is taken for `equal`";
+        CompareCreateAsMod "compareCreateAsMod" "txn"
+            "a compare of the create revision looks at the mod revision";
+        CompareVersionOfDeleted "compareVersionOfDeleted" "txn"
+            "a compare of a key that was deleted sees its last version instead of 0";
+        CompareValueOfAbsent "compareValueOfAbsent" "txn"
+            "a compare of an absent key's value holds if the constant is empty";
+        CompareRangeFirstKey "compareRangeFirstKey" "txn"
+            "a compare over an interval looks at its first key alone";
+        CompareRangeEmptyFails "compareRangeEmptyFails" "txn"
+            "a compare over an interval without keys is false whatever it asks";
+        ComparesAreOr "comparesAreOr" "txn"
+            "one compare that holds suffices";
+        ElseBranchSkipped "elseBranchSkipped" "txn"
+            "the else branch's writes are left out";
+        NestedTakesSuccess "nestedTakesSuccess" "txn"
+            "a nested transaction always takes its first branch";
+        TxnReadsBefore "txnReadsBefore" "txn"
+            "a read in a transaction does not see the transaction's own writes";
+        TxnPutHalf "txnPutHalf" "txn"
+            "of two puts in one transaction only the first is stored, and both are answered";
+        SortDescendIgnored "sortDescendIgnored" "range"
+            "a descending order is answered ascending";
+        SortByValueIsByKey "sortByValueIsByKey" "range"
+            "an order by value is answered by key";
+        SortByVersionIsByMod "sortByVersionIsByMod" "range"
+            "an order by version is answered by mod revision";
+        LimitOffByOne "limitOffByOne" "range"
+            "a range with a limit returns one record more";
+        MoreWhenExact "moreWhenExact" "range"
+            "`more` is said where the limit was met exactly";
+        MoreNeverSaid "moreNeverSaid" "range"
+            "`more` is never said";
+        CountOfReturned "countOfReturned" "range"
+            "the count is that of the records returned";
+        FilterMinExclusive "filterMinExclusive" "range"
+            "the least mod revision of a filter is excluded";
+        FilterCreateIgnored "filterCreateIgnored" "range"
+            "the bounds on the create revision are ignored";
+        KeysOnlyKeepsValues "keysOnlyKeepsValues" "range"
+            "keys_only returns the values too";
+        CountOnlyOfNow "countOnlyOfNow" "range"
+            "count_only counts the newest revision whatever was asked";
+        HistoricalReadsNow "historicalReadsNow" "range"
+            "a read at an older revision answers from the newest";
+        HistoricalOffByOne "historicalOffByOne" "range"
+            "a read at an older revision sees the one after it";
+        FromKeyIsOneKey "fromKeyIsOneKey" "range"
+            "a range without an end (from the key on) returns the one key";
+        RangeEndIncluded "rangeEndIncluded" "range"
+            "a range includes the key at its end";
+        PrevKvIsNew "prevKvIsNew" "put"
+            "a put with prev_kv answers the new record";
+        PrevKvOmitted "prevKvOmitted" "put"
+            "a put with prev_kv answers without it";
+        IgnoreValueWritesEmpty "ignoreValueWritesEmpty" "put"
+            "a put with ignore_value stores an empty value";
+        DeleteCountsOne "deleteCountsOne" "delete"
+            "a delete of several keys answers that it deleted one";
+        DeletePrevKvFirst "deletePrevKvFirst" "delete"
+            "a delete with prev_kv returns the first record alone";
+        DeleteRangeFirstKey "deleteRangeFirstKey" "delete"
+            "a delete of an interval removes its first key alone";
+        PutRevisionIsOld "putRevisionIsOld" "put"
+            "a put answers the revision before its own";
+        HashSeesProgress "hashSeesProgress" "hash"
+            "HashKV covers records that a compaction has yet to remove (etcd before 3.5)";
+        ReplyDiffersAfterRestart "replyDiffersAfterRestart" "apply"
+            "a member that has restarted counts a delete's keys one too low";
+        HiddenRowDiffers "hiddenRowDiffers" "apply"
+            "a member that has restarted does not note a removed member's id: no client reads that row";
+        VoteBeforeSync "voteBeforeSync" "node"
+            "a vote is answered before the hard state is synced";
+        AckBeforeSync "ackBeforeSync" "node"
+            "a follower acknowledges entries before they are synced";
+        SingleVoterAcknowledgesBeforeFsync "singleVoterAcknowledgesBeforeFsync" "node"
+            "a single voter applies and answers an entry before its fsync (etcd #14370)";
+        HardStateNotSynced "hardStateNotSynced" "node"
+            "a hard state without entries is written and not synced: a vote may be lost";
+        VoteNotStored "voteNotStored" "node"
+            "the vote is left out of the stored hard state";
+        CommitNotStored "commitNotStored" "node"
+            "the commit index is left out of the stored hard state";
+        LeaderServesReadsWithoutReadIndex "leaderServesReadsWithoutReadIndex" "node"
+            "a leader answers linearizable reads without asking a quorum (etcd #741)";
+        ReadBeforeApply "readBeforeApply" "node"
+            "a read is answered at once when its index is confirmed, before that is applied";
+        ReadJoinsBatch "readJoinsBatch" "node"
+            "a read joins the batch that is under way, whose index may be older than the read";
+        LeaseReads "leaseReads" "node"
+            "a leader answers reads by its lease instead of a quorum: a pause is not noticed";
+        AnswersSwapped "answersSwapped" "node"
+            "two proposals applied together get each other's answers";
+        AnswerLost "answerLost" "node"
+            "every 50th answer is never sent";
+        ProposalTwice "proposalTwice" "node"
+            "every twentieth proposal goes into the log twice (a retry without deduplication)";
+        ProposalRefusedAndKept "proposalRefusedAndKept" "node"
+            "a proposal that finds no leader is refused, and proposed all the same once there is one";
+        LeaderGuessesAck "leaderGuessesAck" "node"
+            "a leader counts one follower as having what it has only been sent: a quorum lacks one";
+        TailKept "tailKept" "node"
+            "an append that conflicts keeps what stood behind it in the log in memory";
+        WalTailKept "walTailKept" "wal"
+            "a replay of the WAL keeps entries that a later append replaced";
+        IdsRepeat "idsRepeat" "node"
+            "a member counts its proposals from the same number in each life: an old entry answers a new client";
+        RestartTakesSnapshotVoters "restartTakesSnapshotVoters" "node"
+            "a restart takes the voters of the last snapshot record instead of those of the applied state";
+        RestartSkipsEntry "restartSkipsEntry" "node"
+            "a restart begins to apply one entry behind the one that comes next";
+        VoteForgottenAtRestart "voteForgottenAtRestart" "node"
+            "a restart forgets the vote of the current term";
+        SyncSkipped "syncSkipped" "wal"
+            "about every eighth sync of the WAL does nothing";
+        TornTailKept "tornTailKept" "wal"
+            "a torn record at the WAL's end is left there, and appends go behind it";
+        SegmentReleasedEarly "segmentReleasedEarly" "wal"
+            "segments are released up to the applied index, not the durable snapshot record";
+        SegmentHeadWithoutHardState "segmentHeadWithoutHardState" "wal"
+            "a new segment begins without the hard state: once the earlier ones are gone, so is the vote";
+        SegmentNotSynced "segmentNotSynced" "wal"
+            "a new segment is renamed into place before it is synced";
+        FolderNotSynced "folderNotSynced" "wal"
+            "the WAL's folder is not synced after a new segment";
+        SnapshotRecordNotSynced "snapshotRecordNotSynced" "wal"
+            "segments are released behind a snapshot record that is not synced";
+        AppliedIndexApart "appliedIndexApart" "engine"
+            "the applied index reaches the engine in a batch of its own behind the data (etcd #13766)";
+        CommitReportedEarly "commitReportedEarly" "engine"
+            "the engine's commit is reported before it is done: the log is released too early";
+        EngineMarkAhead "engineMarkAhead" "engine"
+            "the mark of a commit is taken after it, so entries count as durable that came meanwhile";
+        RefusalNotAdvanced "refusalNotAdvanced" "engine"
+            "the applied index does not move over a refused entry (etcd #13937, #14419)";
+        InstallKeepsOldRows "installKeepsOldRows" "snapshot"
+            "an installed snapshot is written over the old rows without removing them";
+        InstallOnlyInMemory "installOnlyInMemory" "snapshot"
+            "an installed snapshot replaces the state in memory and not the rows in the engine";
+        SnapshotWithoutTombstones "snapshotWithoutTombstones" "snapshot"
+            "a snapshot leaves deletions out: a deleted key lives on where it is installed";
+        SnapshotDropsRow "snapshotDropsRow" "snapshot"
+            "a snapshot leaves out a row of a removed member, which no client reads";
+        SnapshotDropsKey "snapshotDropsKey" "snapshot"
+            "a snapshot leaves out the last key's row";
+        SnapshotFileNotSynced "snapshotFileNotSynced" "snapshot"
+            "a received snapshot's file is not synced before raft hears of it";
+        InstallBeforeRecord "installBeforeRecord" "snapshot"
+            "the engine is replaced before the snapshot's record is in the WAL";
+        SnapshotFileGoneEarly "snapshotFileGoneEarly" "snapshot"
+            "a received snapshot's file is removed before the engine holds its rows (etcd #18055)";
+        InstallForgetsPeers "installForgetsPeers" "snapshot"
+            "after an install the member goes on with the peers that it knew before";
+        RemovedIdReturns "removedIdReturns" "membership"
+            "a removed id may be added again, and its messages are taken";
+        AddWithoutCheck "addWithoutCheck" "membership"
+            "a member is added though another has its peer URL";
+        RemovedStillVotes "removedStillVotes" "membership"
+            "a removed member stays a voter in raft's configuration";
+        RefusedChangeApplied "refusedChangeApplied" "membership"
+            "raft applies a membership change that the state machine refused";
+        RemovedGoesOn "removedGoesOn" "membership"
+            "a removed member does not stop";
+        TimeoutIsDefinite "timeoutIsDefinite" "api"
+            "a request that timed out is answered as one that certainly did nothing";
+        LeaderLossIsDefinite "leaderLossIsDefinite" "api"
+            "a proposal that met a change of leader is refused as \"no leader\", which says that nothing happened";
+        RefusedFromLocalState "refusedFromLocalState" "api"
+            "a read at a revision is refused as future by what this member has applied, before it asks for an index";
+        CompactRefusedLocally "compactRefusedLocally" "api"
+            "a compaction is refused by what this member has applied";
+        DeleteAnsweredLocally "deleteAnsweredLocally" "api"
+            "a delete of a key that this member does not have is answered without the log";
+        TxnReadIsSerializable "txnReadIsSerializable" "api"
+            "a transaction that only reads is answered from local state";
+        LeaderChangeIgnored "leaderChangeIgnored" "api"
+            "a read whose leader changed is answered from local state";
+        HeaderRevisionLate "headerRevisionLate" "api"
+            "a put's header carries the store's present revision, not the put's own";
+        MemberListLocal "memberListLocal" "api"
+            "a linearizable member list is answered from local state";
+        RangeHeaderEarly "rangeHeaderEarly" "api"
+            "a range's header carries the revision at which the request arrived";
+    }
+
+    impl Bug {
+        /// The error of this name.
+        pub fn named(name: &str) -> Option<Bug> {
+            Bug::ALL.iter().copied().find(|bug| bug.name() == name)
+        }
+    }
+
+    /// A set of planted errors.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Set(u128);
+
+    const _: () = assert!(Bug::ALL.len() <= 128, "a set has a bit for each error");
+
+    impl Set {
+        /// The set without errors.
+        pub const NONE: Set = Set(0);
+
+        /// Whether an error is in the set.
+        pub fn contains(self, bug: Bug) -> bool {
+            self.0 & Set::from(bug).0 != 0
+        }
+    }
+
+    impl From<Bug> for Set {
+        fn from(bug: Bug) -> Set {
+            Set(1 << bug as u32)
+        }
+    }
+
+    impl FromIterator<Bug> for Set {
+        fn from_iter<I: IntoIterator<Item = Bug>>(bugs: I) -> Set {
+            bugs.into_iter().fold(Set::NONE, |set, bug| Set(set.0 | Set::from(bug).0))
+        }
+    }
+
+    thread_local! {
+        static PLANTED: Cell<Set> = const { Cell::new(Set::NONE) };
+    }
+
+    /// Switches on these errors for this thread, and all others off.
+    pub fn plant(bugs: Set) {
+        PLANTED.set(bugs);
+    }
+
+    /// Whether an error is switched on.
+    #[inline]
+    pub fn is(bug: Bug) -> bool {
+        PLANTED.get().contains(bug)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn names_are_unique_and_found() {
+            for bug in Bug::ALL {
+                assert_eq!(Bug::named(bug.name()), Some(*bug));
+            }
+            assert_eq!(Bug::named("everything"), None);
+        }
+
+        #[test]
+        fn a_set_holds_what_was_put_in() {
+            let set: Set = [Bug::ALL[0], Bug::ALL[3]].into_iter().collect();
+            let held: Vec<Bug> = Bug::ALL.iter().copied().filter(|bug| set.contains(*bug)).collect();
+            assert_eq!(held, [Bug::ALL[0], Bug::ALL[3]]);
+        }
+    }
+}

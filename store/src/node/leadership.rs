@@ -1,0 +1,75 @@
+//! Who leads: what the loop tells others about it, and how it hands the leadership over.
+
+use raft::StateRole;
+use squall_core::{Index, MemberId, Refusal, Term};
+use tokio::sync::oneshot;
+
+use super::driver::Node;
+use crate::seam::{ProbeEvent, Role};
+
+impl Node {
+    /// Whether this member leads.
+    pub(super) fn is_leader(&self) -> bool {
+        self.raft.raft.state == StateRole::Leader
+    }
+
+    /// Tells the API and the observer of a new role, term or leader.
+    pub(super) fn observe_role(&mut self) {
+        let raft = &self.raft.raft;
+        let role = match raft.state {
+            StateRole::Follower => Role::Follower,
+            StateRole::PreCandidate => Role::PreCandidate,
+            StateRole::Candidate => Role::Candidate,
+            StateRole::Leader => Role::Leader,
+        };
+        let leader = Some(MemberId(raft.leader_id)).filter(|leader| leader.0 != raft::INVALID_ID);
+        let term = Term(raft.term);
+        let before = self.shared.status();
+        if (before.term, before.role, before.leader) == (term, role, leader) {
+            return;
+        }
+        self.env.probe.emit(ProbeEvent::Role { term, role, leader });
+        let lost = (before.leader.is_some() && leader.is_none()).then(|| self.env.clock.monotonic());
+        self.shared.update_status(|status| {
+            (status.term, status.role, status.leader) = (term, role, leader);
+            status.leader_lost = lost.or(status.leader_lost);
+        });
+        if leader.is_some() && leader != before.leader {
+            for waiter in self.reads.leader_changed() {
+                let _ = waiter.send(Err(Refusal::LeaderChanged));
+            }
+        }
+        if role != Role::Leader {
+            for done in self.transfers.drain(..) {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Hands the leadership to the member that has been heard longest, as etcd does at a graceful stop.
+    pub(super) fn transfer_leadership(&mut self, done: oneshot::Sender<()>) {
+        let own = self.shared.member.0;
+        let voters = self.raft.store().applied().conf_state.voters.clone();
+        let heard = |id: &u64| self.transport.active_since(MemberId(*id)).map(|since| (since, *id));
+        let longest = voters.iter().filter(|id| **id != own).filter_map(heard).min();
+        match longest {
+            Some((_, id)) if self.is_leader() => {
+                self.raft.transfer_leader(id);
+                self.transfers.push(done);
+            }
+            _ => {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Shows the API how far the log goes.
+    pub(super) fn publish_status(&mut self) {
+        let log = &self.raft.raft.raft_log;
+        let (last, committed) = (Index(log.last_index()), Index(log.committed));
+        let term = Term(self.raft.raft.term);
+        self.shared.update_status(|status| {
+            (status.last, status.committed, status.term) = (last, committed, term);
+        });
+    }
+}
