@@ -38,6 +38,9 @@ const OPERATOR: h::Client = h::Client(0);
 /// How long the cluster may take to come to rest once the clients have stopped.
 const RECOVERY: Duration = Duration::from_secs(20);
 
+/// How often a final operation is tried, with five seconds for each try.
+const FINAL_TRIES: u32 = 4;
+
 /// What a run's body leaves for the judges.
 pub(crate) struct Observed {
     pub(crate) history: h::RunHistory,
@@ -143,23 +146,28 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
         value: h::Bytes::from(format!("v{}", recorder.next_id())),
         ..h::Put::default()
     });
-    operator.turn_to(cluster.in_service()[0]);
-    if operator.perform(&put, true).await.is_none() {
-        return Err("a write after the heal did not succeed".to_owned());
-    }
+    insist(operator, cluster.in_service()[0], &put).await?;
     let mut revision = 0;
     let serving = cluster.in_service();
     for number in &serving {
-        operator.turn_to(*number);
-        match operator.perform(&h::Op::Range(gaps::everything()), true).await {
-            Some((_, header)) => revision = header.revision.0,
-            None => return Err(format!("a read at {} after the heal did not succeed", operator.endpoint())),
-        }
+        revision = insist(operator, *number, &h::Op::Range(gaps::everything())).await?.revision.0;
     }
     cluster.record_views(revision, RECOVERY).await?;
     operator.turn_to(serving[0]);
     let _rest = gaps::explain(recorder, operator, revision, true).await;
     Ok(())
+}
+
+/// Performs an operation at a member until it succeeds. A first try may find a connection that a power cut left half-open.
+async fn insist(operator: &mut Client, endpoint: usize, op: &h::Op) -> Result<h::Header, String> {
+    for _ in 0..FINAL_TRIES {
+        operator.turn_to(endpoint);
+        if let Some((_, header)) = operator.perform(op, true).await {
+            return Ok(header);
+        }
+    }
+    operator.turn_to(endpoint);
+    Err(format!("a {} at {} after the heal did not succeed in {FINAL_TRIES} tries", op.name(), operator.endpoint()))
 }
 
 fn observed(world: &World, recorder: &Recorder, nemesis: nemesis::Report) -> Observed {
