@@ -167,7 +167,11 @@ async fn insist(operator: &mut Client, endpoint: usize, op: &h::Op) -> Result<h:
         }
     }
     operator.turn_to(endpoint);
-    Err(format!("a {} at {} after the heal did not succeed in {FINAL_TRIES} tries", op.name(), operator.endpoint()))
+    Err(format!(
+        "a {} at {} after the heal did not succeed in {FINAL_TRIES} tries",
+        op.name(),
+        operator.endpoint()
+    ))
 }
 
 fn observed(world: &World, recorder: &Recorder, nemesis: nemesis::Report) -> Observed {

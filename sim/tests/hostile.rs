@@ -43,13 +43,15 @@ impl Drawer {
         let far = latency == "40ms";
         let heartbeat = if far { "200ms" } else { self.pick(&["50ms", "100ms", "100ms", "200ms"]) };
         let election = if far { "2s" } else { self.pick(&["1s", "1s", "2s"]) };
-        let (count, catchup) = (self.pick(&["5", "50", "200", "10000"]), self.pick(&["0", "2", "100", "5000"]));
+        let (count, catchup) =
+            (self.pick(&["5", "50", "200", "10000"]), self.pick(&["0", "2", "100", "5000"]));
         let segment = self.pick(&["4096", "65536", "64000000"]);
         let commit = self.pick(&["5ms", "20ms", "100ms", "1s"]);
         let batches = self.pick(&["1", "10", "10000"]);
         let (limit, sleep) = (self.pick(&["1", "10", "1000"]), self.pick(&["1ms", "10ms", "100ms"]));
         let jitter = self.pick(&["0s", "500us", "20ms"]);
-        let (fsync, fsync_jitter) = (self.pick(&["0s", "1ms", "5ms", "20ms"]), self.pick(&["0s", "1ms", "30ms"]));
+        let (fsync, fsync_jitter) =
+            (self.pick(&["0s", "1ms", "5ms", "20ms"]), self.pick(&["0s", "1ms", "30ms"]));
         let mut text = format!(
             "apiVersion: squall/v1\nkind: Scenario\nmetadata: {{name: {name}, description: drawn at random}}\nspec:\n  \
              seeds: [1]\n  cluster: {{members: {members}, snapshotCount: {count}, snapshotCatchupEntries: {catchup}, \
@@ -86,7 +88,8 @@ impl Drawer {
 
     fn target(&mut self) -> String {
         let role = self.pick(&["leader", "follower", "running"]);
-        let mode = self.pick(&["one", "all", "minority", "majority", "fixed, value: 2", "fixed-percent, value: 50"]);
+        let mode =
+            self.pick(&["one", "all", "minority", "majority", "fixed, value: 2", "fixed-percent, value: 50"]);
         let name = self.pick(&["m1", "m2", "m3"]);
         match self.chance.gen_range(0..5) {
             0 => String::new(),
@@ -99,9 +102,24 @@ impl Drawer {
 
     fn fault(&mut self, number: usize, saved: &mut bool) -> String {
         let kinds = [
-            "crash", "crash", "crash", "partition", "partition", "pause", "latency", "diskStall", "slowFsync",
-            "restart", "compact", "compact", "replaceMember", "replaceMember", "forceNewCluster", "snapshotSave",
-            "restoreSnapshot", "wipeDisk",
+            "crash",
+            "crash",
+            "crash",
+            "partition",
+            "partition",
+            "pause",
+            "latency",
+            "diskStall",
+            "slowFsync",
+            "restart",
+            "compact",
+            "compact",
+            "replaceMember",
+            "replaceMember",
+            "forceNewCluster",
+            "snapshotSave",
+            "restoreSnapshot",
+            "wipeDisk",
         ];
         let action = self.pick(&kinds);
         let at = self.pick(&["500ms", "1s..3s", "2s..6s", "4s..8s", "6s..12s"]);
@@ -148,9 +166,9 @@ impl Drawer {
                 let keep = self.pick(&["0", "10", "100"]);
                 format!("{head}{every}action: compact, compact: {{keep: {keep}}}}}\n")
             }
-            "replaceMember" => format!(
-                "{head}{rarely}{one}action: replaceMember, replaceMember: {{pause: {pause}}}}}\n"
-            ),
+            "replaceMember" => {
+                format!("{head}{rarely}{one}action: replaceMember, replaceMember: {{pause: {pause}}}}}\n")
+            }
             "forceNewCluster" => {
                 let rejoin = self.pick(&["true", "true", "false"]);
                 format!(
@@ -160,7 +178,9 @@ impl Drawer {
             }
             "wipeDisk" => format!("{head}{one}action: wipeDisk}}\n"),
             "restoreSnapshot" if *saved => {
-                format!("{head}action: restoreSnapshot, restoreSnapshot: {{snapshot: backup, pause: {pause}}}}}\n")
+                format!(
+                    "{head}action: restoreSnapshot, restoreSnapshot: {{snapshot: backup, pause: {pause}}}}}\n"
+                )
             }
             _ if !*saved => {
                 *saved = true;
@@ -186,12 +206,20 @@ fn complaint(text: &str, scenario: &Scenario, seed: u64) -> Option<String> {
     let result = run(scenario, seed, &RunOptions::default());
     let sound = result.verdict == Verdict::Valid && result.harness_error.is_none();
     (!sound).then(|| {
-        format!("seed {seed}: {:?}\n{:#?}\n{:?}\n{text}", result.verdict, result.failures, result.harness_error)
+        format!(
+            "seed {seed}: {:?}\n{:#?}\n{:?}\n{text}",
+            result.verdict, result.failures, result.harness_error
+        )
     })
 }
 
 fn demand_none(complaints: Vec<String>) {
-    assert!(complaints.is_empty(), "{} runs of a sound store:\n{}", complaints.len(), complaints.join("\n---\n"));
+    assert!(
+        complaints.is_empty(),
+        "{} runs of a sound store:\n{}",
+        complaints.len(),
+        complaints.join("\n---\n")
+    );
 }
 
 #[test]
@@ -205,7 +233,8 @@ fn drawn_at_random() {
 
 #[test]
 fn write() {
-    let (Ok(count), Ok(folder)) = (std::env::var("SQUALL_HOSTILE"), std::env::var("SQUALL_HOSTILE_DIR")) else {
+    let (Ok(count), Ok(folder)) = (std::env::var("SQUALL_HOSTILE"), std::env::var("SQUALL_HOSTILE_DIR"))
+    else {
         return;
     };
     let count: u64 = count.parse().expect("SQUALL_HOSTILE is a number of scenarios");
@@ -239,7 +268,10 @@ const DISTURBANCES: [(&str, &str); 3] = [
         "crashes",
         "    - {at: 4s, every: 60ms..160ms, duration: 20ms..80ms, action: crash, crash: {duringWork: true}}\n",
     ),
-    ("cuts", "    - {at: 4s, every: 150ms..400ms, duration: 50ms..600ms, action: partition, partition: {peers: all}}\n"),
+    (
+        "cuts",
+        "    - {at: 4s, every: 150ms..400ms, duration: 50ms..600ms, action: partition, partition: {peers: all}}\n",
+    ),
 ];
 
 /// Every pair of procedures, the second while the first is under way, with each disturbance.
