@@ -24,6 +24,9 @@ mod roster;
 mod save;
 mod turns;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use damage::OldDisk;
 pub use member::{Cluster, DATA_DIR, INITIAL_TOKEN};
 pub use operator::{Endpoint, Operator};

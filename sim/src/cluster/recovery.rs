@@ -37,6 +37,7 @@ impl Cluster {
     async fn look(&self) -> Result<(), String> {
         let mut statuses = Vec::new();
         for node in self.counted() {
+            self.restart_joiner(node);
             match self.inner.arena.status(node) {
                 Status::Up => {}
                 Status::Exited(Some(reason)) => return Err(format!("{node} is down: {reason}")),

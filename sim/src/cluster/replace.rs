@@ -15,7 +15,7 @@ use super::{
     roster::Standing,
     turns::Kind,
 };
-use crate::arena::NodeId;
+use crate::arena::{NodeId, Status};
 
 /// How long a member may take to leave by itself once it has been removed.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -137,7 +137,16 @@ impl Cluster {
         let inner = &self.inner;
         let deadline = inner.arena.now().after(JOIN);
         while inner.arena.now() < deadline && !self.note_if_joined(node).await {
+            self.restart_joiner(node);
             inner.operator.pause().await;
+        }
+    }
+
+    /// Starts a joiner again that gave up joining, as systemd does: the members that it asked were down, or disagreed.
+    pub(super) fn restart_joiner(&self, node: NodeId) {
+        let joining = self.inner.roster().standing(node) == Standing::Joining;
+        if joining && matches!(self.inner.arena.status(node), Status::Exited(Some(_))) {
+            self.inner.start_if_allowed(node);
         }
     }
 
