@@ -91,7 +91,7 @@ fn shape(op: &h::Op) -> String {
     fn range(range: &h::Range) -> String {
         format!("{:?}{:?}{}{:?}", range.key, range.range_end, range.limit, range.sort_target)
     }
-    fn txn(txn: &h::Txn) -> String {
+    fn of_txn(txn: &h::Txn) -> String {
         let compares: Vec<_> = txn.compares.iter().map(|c| format!("{:?}{:?}", c.key, c.result)).collect();
         let ops: Vec<_> = txn
             .success
@@ -101,14 +101,14 @@ fn shape(op: &h::Op) -> String {
                 h::RequestOp::Range(op) => range(op),
                 h::RequestOp::Put(op) => format!("{op:?}"),
                 h::RequestOp::DeleteRange(op) => format!("{op:?}"),
-                h::RequestOp::Txn(op) => txn(op),
+                h::RequestOp::Txn(op) => of_txn(op),
             })
             .collect();
         format!("{compares:?}{ops:?}")
     }
     match op {
         h::Op::Range(op) => range(op),
-        h::Op::Txn(op) => txn(op),
+        h::Op::Txn(op) => of_txn(op),
         other => format!("{other:?}"),
     }
 }
