@@ -129,7 +129,8 @@ fn without_a_workload_or_a_client_the_others_ask_the_same() {
             assert_eq!(left[..common], right[..common]);
         }
     };
-    let (both, alone, fewer) = (asked(&both, "register"), asked(&alone, "register"), asked(&fewer, "register"));
+    let (both, alone, fewer) =
+        (asked(&both, "register"), asked(&alone, "register"), asked(&fewer, "register"));
     same(&both[2..], &alone);
     same(&alone[..2], &fewer);
 }

@@ -144,7 +144,10 @@ fn workload(on: &Source, at: [Step; 3], workload: &Workload) -> Result<(), Refus
     }
     let processes = workload.clients * workload.in_flight;
     on.refuse_if(processes > 1_024, &key("inFlight"), || {
-        format!("{} clients with {} requests in flight are {processes} at a time, expected at most 1024", workload.clients, workload.in_flight)
+        format!(
+            "{} clients with {} requests in flight are {processes} at a time, expected at most 1024",
+            workload.clients, workload.in_flight
+        )
     })?;
     on.refuse_if(
         workload.request_timeout.is_zero(),

@@ -76,7 +76,9 @@ impl Recorder {
         state.next += 1;
         let id = h::OpId(state.next);
         let (endpoint_name, process_of) = (endpoint.clone(), process.clone());
-        state.open.push((id, Open { at, process: process_of, endpoint: endpoint_name, op: op.clone(), is_final }));
+        state
+            .open
+            .push((id, Open { at, process: process_of, endpoint: endpoint_name, op: op.clone(), is_final }));
         drop(state);
         self.observer().note(&process.node, format!("call {id} {} at {endpoint}", op.name()));
         id

@@ -239,7 +239,8 @@ fn well_formed(txn: &h::Txn) -> Result<(), &'static str> {
         let (mut puts, mut deletes) = (Vec::new(), Vec::new());
         writes(branch, &mut puts, &mut deletes);
         let distinct: BTreeSet<_> = puts.iter().collect();
-        let deleted = |key: &h::Bytes| deletes.iter().any(|delete| holds(&delete.key, &delete.range_end, key));
+        let deleted =
+            |key: &h::Bytes| deletes.iter().any(|delete| holds(&delete.key, &delete.range_end, key));
         if distinct.len() < puts.len() || puts.iter().any(|key| deleted(key)) {
             return Err("a key twice");
         }

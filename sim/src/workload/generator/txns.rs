@@ -18,8 +18,7 @@ struct Writes {
 
 impl Writes {
     fn takes_put(&mut self, key: &h::Bytes) -> bool {
-        let clashes =
-            self.puts.contains(key) || self.deletes.iter().any(|(from, end)| holds(from, end, key));
+        let clashes = self.puts.contains(key) || self.deletes.iter().any(|(from, end)| holds(from, end, key));
         if !clashes {
             self.puts.push(key.clone());
         }
@@ -82,11 +81,8 @@ impl Generator {
     fn nested(&mut self, parts: &mut Parts, around: &Writes, depth: u32) -> (h::Txn, Writes) {
         let compares = self.compares();
         let (success, mut writes) = self.branch(parts, around, depth);
-        let (failure, others) = if self.one_in(2) {
-            self.branch(parts, around, depth)
-        } else {
-            (Vec::new(), Writes::default())
-        };
+        let (failure, others) =
+            if self.one_in(2) { self.branch(parts, around, depth) } else { (Vec::new(), Writes::default()) };
         writes.join(others);
         (h::Txn { compares, success, failure }, writes)
     }
@@ -162,12 +158,10 @@ impl Generator {
     /// A compare of any kind, against something at or beside what was seen.
     fn compare(&mut self) -> h::Compare {
         use h::CompareResult::{Equal, Greater, Less, NotEqual};
-        let (key, range_end) = if self.one_in(4) {
-            self.keys.span(&mut self.chance)
-        } else {
-            (self.key(), h::Bytes::default())
-        };
-        let result = [Equal, Equal, Equal, Greater, Greater, Less, Less, NotEqual][self.chance.gen_range(0..8)];
+        let (key, range_end) =
+            if self.one_in(4) { self.keys.span(&mut self.chance) } else { (self.key(), h::Bytes::default()) };
+        let result =
+            [Equal, Equal, Equal, Greater, Greater, Less, Less, NotEqual][self.chance.gen_range(0..8)];
         let kind = self.chance.gen_range(0..16);
         let near = self.near_revision(&key);
         let beside = self.chance.gen_range(0..2);
