@@ -59,7 +59,7 @@ fn open_at_once(operations: &[h::Operation]) -> usize {
 
 #[test]
 fn a_client_keeps_as_many_requests_in_flight_as_it_may() {
-    let many = quiet("[{type: kv, clients: 2, inFlight: 5, rate: 5000}]", "");
+    let many = quiet("[{type: kv, clients: 2, inFlight: 5, rate: 1500}]", "");
     assert_eq!(by_client(&many).len(), 10, "each process is a client of the history");
     for operations in by_client(&many).values() {
         assert!(

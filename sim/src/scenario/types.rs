@@ -319,6 +319,9 @@ pub struct Mix {
     /// Requests that the store must refuse: a key written twice in a transaction, a missing key, an unknown lease, too
     /// many operations, a step of a transaction that cannot be done. Type `kv` only.
     pub refused: u32,
+    /// Compaction of the history, up to a revision that the client saw lately, or compacted before. In no default: what is
+    /// compacted cannot be read any more to tell which ambiguous write made a revision. Type `kv` only.
+    pub compact: u32,
 }
 
 impl Mix {
@@ -327,7 +330,7 @@ impl Mix {
         Mix { get: 0, put: 0, cas: 0, range: 0, delete: 0, txn: 0, read_txn: 0, past: 0, refused: 0 };
 
     /// The weights with their names as the file spells them, in a fixed order.
-    pub fn weights(&self) -> [(&'static str, u32); 9] {
+    pub fn weights(&self) -> [(&'static str, u32); 10] {
         [
             ("get", self.get),
             ("put", self.put),
@@ -338,6 +341,7 @@ impl Mix {
             ("readTxn", self.read_txn),
             ("past", self.past),
             ("refused", self.refused),
+            ("compact", self.compact),
         ]
     }
 }

@@ -11,8 +11,7 @@
 //! it compares with, but never its draws: without a neighbour a client still asks for the same kinds of request on the
 //! same keys. A shrinker depends on that.
 //!
-//! What is left out: leases (the store has none yet, so a lease is always unknown) and compactions, which the `compact`
-//! fault performs.
+//! What is left out: leases (the store has none yet, so a lease is always unknown).
 
 mod keys;
 mod reads;
@@ -59,6 +58,8 @@ pub struct Generator {
     large_value_bytes: usize,
     keys: Keys,
     seen: Seen,
+    /// The revision of this client's last compaction.
+    compacted: i64,
     chance: ChaCha8Rng,
 }
 
@@ -73,6 +74,7 @@ impl Generator {
             large_value_bytes: workload.large_value_bytes as usize,
             keys: Keys { prefix: workload.kind.name(), count: workload.keys, hot: workload.hot_keys },
             seen: Seen::default(),
+            compacted: 0,
             chance,
         }
     }
@@ -88,6 +90,7 @@ impl Generator {
             "readTxn" => h::Op::Txn(self.read_txn()),
             "past" => h::Op::Range(self.past()),
             "refused" => self.refused(unique),
+            "compact" => h::Op::Compact(self.compaction()),
             _ => h::Op::Range(self.get()),
         }
     }
@@ -151,6 +154,21 @@ impl Generator {
             value.extend(('a'..='z').cycle().take(size - value.len()));
         }
         h::Bytes::from(value)
+    }
+
+    /// Up to a revision seen lately, mostly; now and then one that this client has asked for before, or a future one.
+    fn compaction(&mut self) -> h::Compact {
+        let newest = self.seen.revision;
+        let back = self.chance.gen_range(0..8);
+        let revision = match self.chance.gen_range(0..8) {
+            0..=3 => newest,
+            4 | 5 => newest - back,
+            6 => self.compacted,
+            _ => newest + 1,
+        };
+        let revision = revision.max(1);
+        self.compacted = revision;
+        h::Compact { revision: h::Revision(revision), physical: self.one_in(4) }
     }
 
     fn delete(&mut self) -> h::DeleteRange {
