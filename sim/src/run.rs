@@ -16,8 +16,6 @@ use std::{
     time::Duration,
 };
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 
 use crate::{
@@ -27,8 +25,8 @@ use crate::{
     nemesis::{self, Nemesis},
     plan::Plan,
     report::{RunOptions, RunResult},
-    scenario::{Scenario, Workload},
-    workload::{Client, Endpoints, Generator, Pace, Recorder, Witness, client_node, drive, gaps},
+    scenario::Scenario,
+    workload::{self, Client, Crowd, Endpoints, Limits, Observer, Recorder, client_node, gaps},
     world::{DiskSettings, Latency, NetSettings, Probed, Watchdog, World, WorldConfig},
 };
 
@@ -81,7 +79,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
 /// The run's body, inside the world.
 async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
     let spec = &plan.spec;
-    recorder.attach(Arc::new(WorldWitness(world.clone())));
+    recorder.attach(Arc::new(WorldObserver(world.clone())));
     recorder.event(judge::meta(plan));
     let arena: Arc<dyn Arena> = Arc::new(Simulated::new(world.clone()));
     let cluster = Cluster::new(arena.clone(), &spec.cluster, recorder.clone());
@@ -110,7 +108,15 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         return observed(&world, &recorder, nemesis::Report { stuck: vec![stuck], ..Default::default() });
     }
     let stop = Arc::new(AtomicBool::new(false));
-    let clients = start_clients(&world, &cluster, &recorder, &endpoints, &spec.workloads, &stop);
+    let crowd = Crowd {
+        chance: world.chance().child("workload"),
+        recorder: recorder.clone(),
+        endpoints: endpoints.clone(),
+        limits: Limits::of(&spec.cluster),
+        first: h::Client(OPERATOR.0 + 2),
+        stop: stop.clone(),
+    };
+    let clients = workload::start(&crowd, &spec.workloads, |name| cluster.add_client(name));
     let nemesis = Nemesis::new(Stage {
         arena,
         cluster: cluster.clone(),
@@ -182,55 +188,10 @@ fn observed(world: &World, recorder: &Recorder, nemesis: nemesis::Report) -> Obs
     Observed { history: recorder.finish(), nemesis, probes: world.take_probes() }
 }
 
-fn start_clients(
-    world: &World,
-    cluster: &Cluster,
-    recorder: &Arc<Recorder>,
-    endpoints: &Endpoints,
-    workloads: &[Workload],
-    stop: &Arc<AtomicBool>,
-) -> Vec<tokio::sync::oneshot::Receiver<()>> {
-    let mut ended = Vec::new();
-    let mut number = OPERATOR.0 + 2;
-    for (place, workload) in workloads.iter().enumerate() {
-        let chance = world.chance().child("workload").child(&format!("{place}.{}", workload.name()));
-        for _ in 0..workload.clients {
-            let id = h::Client(number);
-            let chance = chance.child(&client_node(id));
-            let env = cluster.add_client(&client_node(id));
-            let client = Client::new(
-                id,
-                env.clone(),
-                recorder.clone(),
-                endpoints.clone(),
-                number as usize,
-                workload.request_timeout,
-            );
-            let generator =
-                Generator::new(workload, ChaCha8Rng::seed_from_u64(chance.child("operations").seed()));
-            let mean = Duration::from_secs(1) * workload.clients / workload.rate.max(1);
-            let pace = Pace { mean, chance: ChaCha8Rng::seed_from_u64(chance.child("pace").seed()) };
-            let (done, wait) = tokio::sync::oneshot::channel();
-            let driven = drive(client, generator, pace, recorder.clone(), stop.clone());
-            let task = env.tasks.spawn(
-                "client",
-                Box::pin(async move {
-                    driven.await;
-                    let _nobody_waits = done.send(());
-                }),
-            );
-            task.detach();
-            ended.push(wait);
-            number += 1;
-        }
-    }
-    ended
-}
-
 /// The recorder's view of the world.
-struct WorldWitness(World);
+struct WorldObserver(World);
 
-impl Witness for WorldWitness {
+impl Observer for WorldObserver {
     fn now_ns(&self) -> u64 {
         self.0.now().0
     }

@@ -20,8 +20,8 @@ mod validate;
 pub use load::{ScenarioFile, load, parse};
 pub(crate) use load::{check_header, read_text, unreadable};
 pub use types::{
-    API_VERSION, COUNTERS, CheckerName, Cluster, Disk, Expect, Final, Metadata, Mix, Network, Outcome,
-    PlantedBug, Scenario, Spec, Workload, WorkloadKind, default_settle,
+    API_VERSION, COUNTERS, CheckerName, Cluster, Disk, EndpointChoice, Expect, Final, Metadata, Mix, Network,
+    Outcome, PlantedBug, Scenario, Spec, Workload, WorkloadKind, default_settle,
 };
 pub(crate) use validate::{name as check_name, spec as check_spec};
 

@@ -186,7 +186,8 @@ impl Default for Disk {
     }
 }
 
-/// A group of clients that do the same kind of thing. Each client is one sequential process on a node of its own.
+/// A group of clients that do the same kind of thing. Each client is a machine of its own, with `inFlight` sequential
+/// processes that share its connections. The checkers see each process as a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Workload {
@@ -199,16 +200,31 @@ pub struct Workload {
     /// How many clients: 1 to 256. Default 4.
     #[serde(default = "default_clients")]
     pub clients: u32,
+    /// How many requests each client may have in flight: 1 to 64; `clients` times `inFlight` is at most 1,024. Many
+    /// requests in flight let a leader that is cut off collect a long suffix of entries that its successor overwrites.
+    /// Default 1.
+    #[serde(default = "default_in_flight")]
+    pub in_flight: u32,
+    /// Which member each request goes to. Default `failover`.
+    #[serde(default)]
+    pub endpoints: EndpointChoice,
     /// Requests a second, all its clients together: 1 to 100,000. Default 100.
     #[serde(default = "default_rate")]
     pub rate: u32,
     /// How many keys they share: 1 to 100,000. Default 5.
     #[serde(default = "default_keys")]
     pub keys: u32,
-    /// The least size of a value, in bytes, up to 1,000,000: longer ones make writes that span several disk sectors, which
-    /// a crash can tear. Default 0: as short as a unique value is.
+    /// The first so many keys are hot: four of five requests go to them. At most `keys`. Default 0: no key is hot.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hot_keys: u32,
+    /// The least size of a value, in bytes, up to 1,000,000; chance adds up to half of it. Longer values make writes that
+    /// span several disk sectors, which a crash can tear. Default 0: as short as a unique value is.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub value_bytes: u32,
+    /// One value in sixteen is at least this large, in bytes, up to 1,000,000; a few of them fill a WAL segment.
+    /// Default 0: none is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub large_value_bytes: u32,
     /// After this a client gives up on a request and records it as ambiguous, or as failed if it cannot have happened.
     /// Default 1s.
     #[serde(default = "default_request_timeout", with = "go")]
@@ -228,6 +244,19 @@ impl Workload {
     pub fn mix(&self) -> Mix {
         self.mix.clone().unwrap_or_else(|| self.kind.default_mix())
     }
+}
+
+/// How a client chooses the member that it sends a request to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EndpointChoice {
+    /// It stays with one member until a call fails there, and then turns to the next, as etcd's clients do.
+    #[default]
+    Failover,
+    /// It stays with one member whatever happens, so that some client always talks to the member that is cut off.
+    Pinned,
+    /// It draws a member for each call.
+    Roaming,
 }
 
 /// The kinds of workload.
@@ -259,7 +288,9 @@ impl WorkloadKind {
     pub fn default_mix(self) -> Mix {
         match self {
             WorkloadKind::Register => Mix { get: 4, put: 4, cas: 2, ..Mix::NONE },
-            WorkloadKind::Kv => Mix { get: 4, put: 4, range: 1, delete: 1, txn: 2, cas: 1 },
+            WorkloadKind::Kv => {
+                Mix { get: 8, put: 8, cas: 2, range: 4, delete: 2, txn: 5, read_txn: 2, past: 2, refused: 1 }
+            }
         }
     }
 }
@@ -268,26 +299,38 @@ impl WorkloadKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Mix {
-    /// Linearizable read of one key.
+    /// Read of one key: linearizable, but for one in sixteen of type `kv`, which asks one member (serializable).
     pub get: u32,
-    /// Unconditional write of one key.
+    /// Unconditional write of one key. Of type `kv` some keep the value that is there (`ignoreValue`), some ask for what
+    /// was there before, a few values are empty.
     pub put: u32,
-    /// Compare-and-swap: a transaction that puts if the key's mod revision is the one read before.
+    /// Compare-and-swap: a transaction that puts if the key is as the client saw it last.
     pub cas: u32,
-    /// Linearizable read of several keys. Type `kv` only.
+    /// Read of several keys with every option: order, limit, filters, keys only, count only. Type `kv` only.
     pub range: u32,
-    /// Delete of one key or a few. Type `kv` only.
+    /// Delete of one key or a range. Type `kv` only.
     pub delete: u32,
-    /// Transactions over several keys. Type `kv` only.
+    /// Transactions that read, put and delete several keys, with every kind of compare, some nested. Type `kv` only.
     pub txn: u32,
+    /// Transactions that only read, which need no log entry. Type `kv` only.
+    pub read_txn: u32,
+    /// Reads at named revisions: recent, old, compacted, future. Type `kv` only.
+    pub past: u32,
+    /// Requests that the store must refuse: a key written twice in a transaction, a missing key, an unknown lease, too
+    /// many operations, a step of a transaction that cannot be done. Type `kv` only.
+    pub refused: u32,
+    /// Compaction of the history, up to a revision that the client saw lately, or compacted before. In no default: what is
+    /// compacted cannot be read any more to tell which ambiguous write made a revision. Type `kv` only.
+    pub compact: u32,
 }
 
 impl Mix {
     /// No operation at all.
-    pub const NONE: Mix = Mix { get: 0, put: 0, cas: 0, range: 0, delete: 0, txn: 0 };
+    pub const NONE: Mix =
+        Mix { get: 0, put: 0, cas: 0, range: 0, delete: 0, txn: 0, read_txn: 0, past: 0, refused: 0 };
 
-    /// The weights with their names, in a fixed order.
-    pub fn weights(&self) -> [(&'static str, u32); 6] {
+    /// The weights with their names as the file spells them, in a fixed order.
+    pub fn weights(&self) -> [(&'static str, u32); 10] {
         [
             ("get", self.get),
             ("put", self.put),
@@ -295,6 +338,10 @@ impl Mix {
             ("range", self.range),
             ("delete", self.delete),
             ("txn", self.txn),
+            ("readTxn", self.read_txn),
+            ("past", self.past),
+            ("refused", self.refused),
+            ("compact", self.compact),
         ]
     }
 }
@@ -480,6 +527,10 @@ fn default_seeds() -> Vec<u64> {
 
 fn default_clients() -> u32 {
     4
+}
+
+fn default_in_flight() -> u32 {
+    1
 }
 
 fn default_rate() -> u32 {

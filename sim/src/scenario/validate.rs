@@ -129,23 +129,35 @@ fn cluster(on: &Source, cluster: &Cluster) -> Result<(), Refusal> {
 
 fn workload(on: &Source, at: [Step; 3], workload: &Workload) -> Result<(), Refusal> {
     let key = |key| [at[0], at[1], at[2], Key(key)];
-    for (name, value, most) in [
-        ("clients", workload.clients, 256),
-        ("rate", workload.rate, 100_000),
-        ("keys", workload.keys, 100_000),
+    for (name, value, least, most) in [
+        ("clients", workload.clients, 1, 256),
+        ("inFlight", workload.in_flight, 1, 64),
+        ("rate", workload.rate, 1, 100_000),
+        ("keys", workload.keys, 1, 100_000),
+        ("hotKeys", workload.hot_keys, 0, workload.keys),
+        ("valueBytes", workload.value_bytes, 0, 1_000_000),
+        ("largeValueBytes", workload.large_value_bytes, 0, 1_000_000),
     ] {
-        on.refuse_if(value == 0 || value > most, &key(name), || {
-            format!("{value} is out of range, expected 1 to {most}")
+        on.refuse_if(value < least || value > most, &key(name), || {
+            format!("{value} is out of range, expected {least} to {most}")
         })?;
     }
-    on.refuse_if(workload.value_bytes > 1_000_000, &key("valueBytes"), || {
-        format!("{} is out of range, expected 0 to 1000000", workload.value_bytes)
+    let processes = workload.clients * workload.in_flight;
+    on.refuse_if(processes > 1_024, &key("inFlight"), || {
+        format!(
+            "{} clients with {} requests in flight are {processes} at a time, expected at most 1024",
+            workload.clients, workload.in_flight
+        )
     })?;
     on.refuse_if(
         workload.request_timeout.is_zero(),
         &key("requestTimeout"),
         || "0s: every request would be given up at once; 1s is usual",
     )?;
+    let longest = Duration::from_secs(3600);
+    on.refuse_if(workload.request_timeout > longest, &key("requestTimeout"), || {
+        format!("{} is more than the {} allowed", go(workload.request_timeout), go(longest))
+    })?;
     let Some(mix) = &workload.mix else { return Ok(()) };
     let weights = mix.weights();
     on.refuse_if(weights.iter().all(|(_, weight)| *weight == 0), &key("mix"), || {

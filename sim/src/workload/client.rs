@@ -1,11 +1,20 @@
-//! A client: one sequential process on a machine of its own.
+//! A client: one sequential process. The processes of one machine share its connections.
 //!
-//! It keeps a channel to each endpoint, stays with one until a call fails there, and then turns to the next, as etcd's
-//! clients do. It never retries: a retry of a write that may have been applied is the lost update of etcd #18424. What
-//! it records is [`super::outcome`]'s to say.
+//! It sends each operation once, to the member that its [`EndpointChoice`] names, and never retries: a retry of a write
+//! that may have been applied is the lost update of etcd #18424. What it records of a call that was not answered with
+//! success is [`super::outcome`]'s to say.
+//!
+//! Each request carries the operation's id as the header `x-correlation-id`, so that a store that reports which entry it
+//! applied can say for which operation. The checkers use that as a hint and never trust it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 use squall_store::{
     proto::etcdserverpb::{self as pb, kv_client::KvClient},
@@ -13,24 +22,51 @@ use squall_store::{
 };
 use tonic::{Code, Request, Response, Status};
 
-use super::{outcome, recorder::Recorder, wire};
+use super::{
+    outcome,
+    recorder::{Process, Recorder, client_node},
+    wire,
+};
+use crate::scenario::EndpointChoice;
+
+/// The header that carries an operation's id, in decimal digits.
+pub const CORRELATION_ID: &str = "x-correlation-id";
 
 /// The endpoints that clients know, `(name, address)`; they may change as members come and go.
 pub type Endpoints = Vec<(Arc<str>, String)>;
 
+/// The connections of one machine, by address. Clones share them.
+#[derive(Clone, Default)]
+pub struct Channels(Arc<Mutex<BTreeMap<String, KvClient<Channel>>>>);
+
+impl Channels {
+    fn to(&self, env: &Env, address: &str) -> KvClient<Channel> {
+        let mut channels = self.0.lock().expect("no task panics while it holds the channels");
+        let channel = channels.entry(address.to_owned()).or_insert_with(|| {
+            KvClient::new(env.net.dial(address, DialOptions::default()))
+                .max_decoding_message_size(i32::MAX as usize)
+        });
+        channel.clone()
+    }
+}
+
 /// A client and its connections.
 pub struct Client {
-    id: h::Client,
+    process: Process,
     env: Env,
     recorder: Arc<Recorder>,
+    channels: Channels,
     endpoints: Endpoints,
     at: usize,
+    choice: EndpointChoice,
+    /// Draws the endpoints of a client that roams.
+    chance: ChaCha8Rng,
     timeout: Duration,
-    channels: BTreeMap<String, KvClient<Channel>>,
 }
 
 impl Client {
-    /// A client that starts with the endpoint of number `first`.
+    /// A client with a machine of its own, which starts with the endpoint of number `first` and turns to the next one
+    /// when a call fails.
     pub fn new(
         id: h::Client,
         env: Env,
@@ -41,18 +77,43 @@ impl Client {
     ) -> Self {
         assert!(!endpoints.is_empty(), "a client needs an endpoint");
         let at = first % endpoints.len();
-        Self { id, env, recorder, endpoints, at, timeout, channels: BTreeMap::new() }
+        Self {
+            process: Process { id, node: client_node(id).into() },
+            env,
+            recorder,
+            channels: Channels::default(),
+            endpoints,
+            at,
+            choice: EndpointChoice::Failover,
+            chance: ChaCha8Rng::seed_from_u64(0),
+            timeout,
+        }
+    }
+
+    /// The same on the machine `node`, whose connections it shares.
+    pub fn on_machine(mut self, node: Arc<str>, channels: Channels) -> Self {
+        self.process.node = node;
+        self.channels = channels;
+        self
+    }
+
+    /// The same with another way to choose endpoints; one that roams draws them from `chance`.
+    pub fn choosing(mut self, choice: EndpointChoice, chance: ChaCha8Rng) -> Self {
+        self.choice = choice;
+        self.chance = chance;
+        self
     }
 
     /// Performs one operation and records it. The answer is there where the operation succeeded.
     pub async fn perform(&mut self, op: &h::Op, is_final: bool) -> Option<(h::OpResult, h::Header)> {
-        let (endpoint, address) = self.endpoints[self.at].clone();
-        let id = self.recorder.call(self.id, &endpoint, op, is_final);
-        let client = self.channels.entry(address).or_insert_with_key(|address| {
-            KvClient::new(self.env.net.dial(address, DialOptions::default()))
-                .max_decoding_message_size(i32::MAX as usize)
-        });
-        let answer = timeout(self.env.clock.as_ref(), self.timeout, send(client, op, self.timeout)).await;
+        if self.choice == EndpointChoice::Roaming {
+            self.at = self.chance.gen_range(0..self.endpoints.len());
+        }
+        let (endpoint, address) = &self.endpoints[self.at];
+        let id = self.recorder.call(&self.process, endpoint, op, is_final);
+        let mut client = self.channels.to(&self.env, address);
+        let call = Call { id, deadline: self.timeout };
+        let answer = timeout(self.env.clock.as_ref(), self.timeout, send(&mut client, op, call)).await;
         let status = match answer {
             Ok(Ok(answer)) => {
                 self.recorder.returned(id, h::Outcome::Ok, Some(answer.clone()), None);
@@ -76,7 +137,7 @@ impl Client {
                 Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled | Code::Internal
             )
         });
-        if turn {
+        if turn && self.choice == EndpointChoice::Failover {
             self.at = (self.at + 1) % self.endpoints.len();
         }
         None
@@ -87,7 +148,7 @@ impl Client {
         self.at = number % self.endpoints.len();
     }
 
-    /// The name of the endpoint that the next operation goes to.
+    /// The name of the endpoint that the next operation goes to, unless the client roams.
     pub fn endpoint(&self) -> &str {
         &self.endpoints[self.at].0
     }
@@ -98,17 +159,30 @@ impl Client {
     }
 }
 
-/// Sends `op`, with the deadline in the request too, so that the server can give up with the client.
+/// What a request carries beside its message.
+#[derive(Clone, Copy)]
+struct Call {
+    id: h::OpId,
+    /// Also sent, so that the server can give up with the client.
+    deadline: Duration,
+}
+
+impl Call {
+    fn request<T>(self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.deadline);
+        let id = self.id.to_string().parse().expect("digits are a header's value");
+        request.metadata_mut().insert(CORRELATION_ID, id);
+        request
+    }
+}
+
+/// Sends `op`.
 async fn send(
     client: &mut KvClient<Channel>,
     op: &h::Op,
-    deadline: Duration,
+    call: Call,
 ) -> Result<(h::OpResult, h::Header), Status> {
-    fn request<T>(message: T, deadline: Duration) -> Request<T> {
-        let mut request = Request::new(message);
-        request.set_timeout(deadline);
-        request
-    }
     fn split<T>(
         response: Response<T>,
         header: impl Fn(&T) -> Option<&pb::ResponseHeader>,
@@ -120,22 +194,22 @@ async fn send(
     }
     match op {
         h::Op::Range(op) => {
-            let response = client.range(request(wire::range(op), deadline)).await?;
+            let response = client.range(call.request(wire::range(op))).await?;
             let (response, header) = split(response, |r| r.header.as_ref())?;
             Ok((h::OpResult::Range(wire::range_result(&response)), header))
         }
         h::Op::Put(op) => {
-            let response = client.put(request(wire::put(op), deadline)).await?;
+            let response = client.put(call.request(wire::put(op))).await?;
             let (response, header) = split(response, |r| r.header.as_ref())?;
             Ok((h::OpResult::Put(wire::put_result(&response)), header))
         }
         h::Op::DeleteRange(op) => {
-            let response = client.delete_range(request(wire::delete_range(op), deadline)).await?;
+            let response = client.delete_range(call.request(wire::delete_range(op))).await?;
             let (response, header) = split(response, |r| r.header.as_ref())?;
             Ok((h::OpResult::DeleteRange(wire::delete_range_result(&response)), header))
         }
         h::Op::Txn(op) => {
-            let response = client.txn(request(wire::txn(op), deadline)).await?;
+            let response = client.txn(call.request(wire::txn(op))).await?;
             let (response, header) = split(response, |r| r.header.as_ref())?;
             let result =
                 wire::txn_result(&response).ok_or_else(|| Status::internal("an empty response in a txn"))?;
@@ -143,7 +217,7 @@ async fn send(
         }
         h::Op::Compact(op) => {
             let message = pb::CompactionRequest { revision: op.revision.0, physical: op.physical };
-            let response = client.compact(request(message, deadline)).await?;
+            let response = client.compact(call.request(message)).await?;
             let (_, header) = split(response, |r| r.header.as_ref())?;
             Ok((h::OpResult::Compact(h::CompactResult::default()), header))
         }

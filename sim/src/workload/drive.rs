@@ -22,9 +22,9 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// A share of twice the mean, so that another mean stretches the same draws.
     fn next(&mut self) -> Duration {
-        let mean = self.mean.as_nanos() as u64;
-        Duration::from_nanos(self.chance.gen_range(0..=2 * mean))
+        (2 * self.mean).mul_f64(self.chance.gen_range(0.0..1.0))
     }
 }
 

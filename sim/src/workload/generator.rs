@@ -1,270 +1,183 @@
 //! What a client asks next.
 //!
-//! Every value written is unique in its run, so that a read tells which write it saw. Compare-and-swaps and
-//! transactions compare with what this client saw last, which other clients may have changed since: some succeed, some
-//! fail, and both are judged. The kv mix also reads at past revisions and, now and then, from a single member
-//! (serializable), since the judge checks those against the replayed states.
+//! The promise: every kind of request of etcd's KV service occurs, with every option, and the judge can tell which write
+//! a read saw, because values are unique in their run (they carry the operation's id). The few empty values are the
+//! exception: an empty value is a case of its own.
+//!
+//! Compares, filters and past revisions are drawn around what this client saw last. Other clients may have changed it
+//! since, so some compares hold and some do not; both are judged.
+//!
+//! A generator draws from its own stream only. What other clients do changes what it has seen and so the constants that
+//! it compares with, but never its draws: without a neighbour a client still asks for the same kinds of request on the
+//! same keys. A shrinker depends on that.
+//!
+//! What is left out: leases (the store has none yet, so a lease is always unknown).
 
-use std::collections::BTreeMap;
+mod keys;
+mod reads;
+mod refused;
+mod seen;
+#[cfg(test)]
+mod tests;
+mod txns;
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 
-use crate::scenario::{Mix, Workload, WorkloadKind};
+use self::{keys::Keys, seen::Seen};
+use crate::scenario::{Cluster, Mix, Workload, WorkloadKind};
+
+/// One value in so many is large, where the workload has large ones.
+const LARGE_ONE_IN: u32 = 16;
+/// One value in so many is empty, in workloads of type `kv`.
+const EMPTY_ONE_IN: u32 = 32;
+
+/// The sizes that the store refuses, for the requests that must be refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Operations allowed in one transaction.
+    pub txn_ops: u32,
+    /// Bytes allowed in one request.
+    pub request_bytes: u64,
+}
+
+impl Limits {
+    /// Those of a cluster.
+    pub fn of(cluster: &Cluster) -> Limits {
+        Limits { txn_ops: cluster.max_txn_ops, request_bytes: cluster.max_request_bytes }
+    }
+}
 
 /// One client's source of operations.
 pub struct Generator {
     kind: WorkloadKind,
     mix: Mix,
-    keys: u32,
+    limits: Limits,
     value_bytes: usize,
+    large_value_bytes: usize,
+    keys: Keys,
+    seen: Seen,
+    /// The revision of this client's last compaction.
+    compacted: i64,
     chance: ChaCha8Rng,
-    /// What this client saw of a key last: its mod revision (0: absent) and value.
-    seen: BTreeMap<h::Bytes, (h::Revision, h::Bytes)>,
-    last_revision: i64,
 }
 
 impl Generator {
     /// Operations as `workload` asks for them, drawn from `chance`.
-    pub fn new(workload: &Workload, chance: ChaCha8Rng) -> Self {
+    pub fn new(workload: &Workload, limits: Limits, chance: ChaCha8Rng) -> Self {
         Self {
             kind: workload.kind,
             mix: workload.mix(),
-            keys: workload.keys,
+            limits,
             value_bytes: workload.value_bytes as usize,
+            large_value_bytes: workload.large_value_bytes as usize,
+            keys: Keys { prefix: workload.kind.name(), count: workload.keys, hot: workload.hot_keys },
+            seen: Seen::default(),
+            compacted: 0,
             chance,
-            seen: BTreeMap::new(),
-            last_revision: 0,
         }
     }
 
     /// The next operation; `unique` makes the values that it writes unlike all others in the run.
     pub fn next(&mut self, unique: u64) -> h::Op {
-        let total: u32 = self.mix.weights().iter().map(|(_, weight)| weight).sum();
+        match self.choose() {
+            "put" => h::Op::Put(self.put(unique, 0)),
+            "cas" => self.compare_and_swap(unique),
+            "range" => h::Op::Range(self.range()),
+            "delete" => h::Op::DeleteRange(self.delete()),
+            "txn" => h::Op::Txn(self.txn(unique)),
+            "readTxn" => h::Op::Txn(self.read_txn()),
+            "past" => h::Op::Range(self.past()),
+            "refused" => self.refused(unique),
+            "compact" => h::Op::Compact(self.compaction()),
+            _ => h::Op::Range(self.get()),
+        }
+    }
+
+    /// Remembers what an answer told.
+    pub fn learn(&mut self, op: &h::Op, result: &h::OpResult, header: &h::Header) {
+        self.seen.learn(op, result, header);
+    }
+
+    /// The name of the kind of operation that comes next.
+    fn choose(&mut self) -> &'static str {
+        let weights = self.mix.weights();
+        let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
         let mut draw = self.chance.gen_range(0..total);
-        let mut chosen = "get";
-        for (name, weight) in self.mix.weights() {
+        for (name, weight) in weights {
             if draw < weight {
-                chosen = name;
-                break;
+                return name;
             }
             draw -= weight;
         }
-        match chosen {
-            "put" => h::Op::Put(self.put(unique, 0)),
-            "cas" => self.compare_and_swap(unique),
-            "range" => self.range(),
-            "delete" => h::Op::DeleteRange(self.delete()),
-            "txn" => self.txn(unique),
-            _ => self.get(),
-        }
+        unreachable!("the draw lies below the sum of the weights")
     }
 
-    /// Remembers what an answer told, for later comparisons and past revisions.
-    pub fn learn(&mut self, op: &h::Op, result: &h::OpResult, header: &h::Header) {
-        self.last_revision = header.revision.0;
-        match (op, result) {
-            (h::Op::Range(range), h::OpResult::Range(result))
-                if range.revision.0 == 0 && !range.keys_only =>
-            {
-                if result.kvs.is_empty() && range.range_end.is_empty() {
-                    self.seen.remove(&range.key);
-                }
-                for kv in &result.kvs {
-                    self.seen.insert(kv.key.clone(), (kv.mod_revision, kv.value.clone()));
-                }
-            }
-            (h::Op::Put(put), h::OpResult::Put(_)) => {
-                self.seen.insert(put.key.clone(), (header.revision, put.value.clone()));
-            }
-            _ => {}
-        }
+    /// True once in `n` draws.
+    fn one_in(&mut self, n: u32) -> bool {
+        self.chance.gen_ratio(1, n)
     }
 
     fn key(&mut self) -> h::Bytes {
-        let number = self.chance.gen_range(0..self.keys);
-        h::Bytes::from(format!("{}{number:03}", self.kind.name()))
+        self.keys.one(&mut self.chance)
     }
 
+    /// A put of any key. `part` tells apart the values of one transaction; 0 is for an operation that writes once.
     fn put(&mut self, unique: u64, part: u32) -> h::Put {
         let key = self.key();
-        let mut value = if part == 0 { format!("v{unique}") } else { format!("v{unique}.{part}") };
-        if value.len() < self.value_bytes {
-            value.push(' ');
-            value.extend(('a'..='z').cycle().take(self.value_bytes - value.len()));
-        }
-        let prev_kv = self.kind == WorkloadKind::Kv && self.chance.gen_ratio(1, 8);
-        h::Put { key, value: h::Bytes::from(value), prev_kv, ..h::Put::default() }
-    }
-
-    fn get(&mut self) -> h::Op {
-        let mut range = h::Range { key: self.key(), ..h::Range::default() };
+        let mut put = h::Put { key, value: self.value(unique, part), ..h::Put::default() };
         if self.kind == WorkloadKind::Kv {
-            match self.chance.gen_range(0..16) {
-                0 => range.serializable = true,
-                1 if self.last_revision > 1 => {
-                    let back = self.chance.gen_range(0..20);
-                    range.revision = h::Revision((self.last_revision - back).max(1));
+            put.prev_kv = self.one_in(6);
+            match self.chance.gen_range(0..24) {
+                0 | 1 => {
+                    put.ignore_value = true;
+                    put.value = h::Bytes::default();
                 }
+                2 => put.ignore_lease = true,
                 _ => {}
             }
         }
-        h::Op::Range(range)
+        put
     }
 
-    fn range(&mut self) -> h::Op {
-        let (key, range_end) = self.span();
-        let mut range = h::Range { key, range_end, ..h::Range::default() };
-        match self.chance.gen_range(0..6) {
-            0 => range.limit = self.chance.gen_range(1..4),
-            1 => range.keys_only = true,
-            2 => range.count_only = true,
-            3 if self.last_revision > 1 => range.revision = h::Revision(self.last_revision),
-            _ => {}
+    fn value(&mut self, unique: u64, part: u32) -> h::Bytes {
+        if self.kind == WorkloadKind::Kv && self.one_in(EMPTY_ONE_IN) {
+            return h::Bytes::default();
         }
-        h::Op::Range(range)
+        let large = self.large_value_bytes > 0 && self.one_in(LARGE_ONE_IN);
+        let least = if large { self.large_value_bytes } else { self.value_bytes };
+        let size = least + self.chance.gen_range(0..=least / 2);
+        let mut value = if part == 0 { format!("v{unique}") } else { format!("v{unique}.{part}") };
+        if value.len() < size {
+            value.push(' ');
+            value.extend(('a'..='z').cycle().take(size - value.len()));
+        }
+        h::Bytes::from(value)
     }
 
-    /// A key, and a key behind it as the end of a range.
-    fn span(&mut self) -> (h::Bytes, h::Bytes) {
-        let from = self.chance.gen_range(0..self.keys);
-        let to = self.chance.gen_range(from + 1..=self.keys);
-        let name = self.kind.name();
-        (h::Bytes::from(format!("{name}{from:03}")), h::Bytes::from(format!("{name}{to:03}")))
+    /// Up to a revision seen lately, mostly; now and then one that this client has asked for before, or a future one.
+    fn compaction(&mut self) -> h::Compact {
+        let newest = self.seen.revision;
+        let back = self.chance.gen_range(0..8);
+        let revision = match self.chance.gen_range(0..8) {
+            0..=3 => newest,
+            4 | 5 => newest - back,
+            6 => self.compacted,
+            _ => newest + 1,
+        };
+        let revision = revision.max(1);
+        self.compacted = revision;
+        h::Compact { revision: h::Revision(revision), physical: self.one_in(4) }
     }
 
     fn delete(&mut self) -> h::DeleteRange {
-        let prev_kv = self.chance.gen_ratio(1, 4);
-        if self.chance.gen_ratio(1, 8) {
-            let (key, range_end) = self.span();
-            h::DeleteRange { key, range_end, prev_kv }
-        } else {
-            h::DeleteRange { key: self.key(), prev_kv, ..h::DeleteRange::default() }
-        }
-    }
-
-    fn compare_and_swap(&mut self, unique: u64) -> h::Op {
-        let put = self.put(unique, 0);
-        let compare = self.compare(&put.key);
-        let read = h::Range { key: put.key.clone(), ..h::Range::default() };
-        h::Op::Txn(h::Txn {
-            compares: vec![compare],
-            success: vec![h::RequestOp::Put(put)],
-            failure: vec![h::RequestOp::Range(read)],
-        })
-    }
-
-    fn compare(&mut self, key: &h::Bytes) -> h::Compare {
-        let seen = self.seen.get(key).cloned();
-        let target = match (self.chance.gen_range(0..3), seen) {
-            (0, Some((_, value))) => h::CompareTarget::Value(value),
-            (1, None) => h::CompareTarget::Version(0),
-            (_, Some((revision, _))) => h::CompareTarget::Mod(revision),
-            (_, None) => h::CompareTarget::Mod(h::Revision(0)),
+        let prev_kv = self.one_in(4);
+        let (key, range_end) = match self.chance.gen_range(0..24) {
+            0..=3 => self.keys.between(&mut self.chance),
+            4 => self.keys.span(&mut self.chance),
+            _ => (self.key(), h::Bytes::default()),
         };
-        let range_end = h::Bytes::default();
-        h::Compare { key: key.clone(), range_end, result: h::CompareResult::Equal, target }
-    }
-
-    /// Up to three writes to keys that differ, with a read before or behind them.
-    fn txn(&mut self, unique: u64) -> h::Op {
-        let compared = self.key();
-        let compares = if self.chance.gen_ratio(1, 2) { vec![self.compare(&compared)] } else { Vec::new() };
-        let mut success = Vec::new();
-        let mut touched: Vec<h::Bytes> = Vec::new();
-        for part in 1..=self.chance.gen_range(1..=3) {
-            let put = self.put(unique, part);
-            // etcd refuses a key that one branch writes twice.
-            if touched.contains(&put.key) {
-                continue;
-            }
-            touched.push(put.key.clone());
-            success.push(if self.chance.gen_ratio(1, 5) {
-                h::RequestOp::DeleteRange(h::DeleteRange {
-                    key: put.key,
-                    prev_kv: true,
-                    ..h::DeleteRange::default()
-                })
-            } else {
-                h::RequestOp::Put(put)
-            });
-        }
-        let read = |key| h::RequestOp::Range(h::Range { key, ..h::Range::default() });
-        let place = self.chance.gen_range(0..=success.len());
-        let key = self.key();
-        success.insert(place, read(key));
-        let failure = vec![read(compared)];
-        h::Op::Txn(h::Txn { compares, success, failure })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rand::SeedableRng;
-
-    use super::*;
-
-    fn workload(kind: WorkloadKind) -> Workload {
-        Workload {
-            name: None,
-            kind,
-            clients: 1,
-            rate: 1,
-            keys: 4,
-            value_bytes: 0,
-            request_timeout: std::time::Duration::from_secs(1),
-            mix: None,
-        }
-    }
-
-    #[test]
-    fn the_same_stream_asks_the_same() {
-        let ops = |seed| -> Vec<h::Op> {
-            let mut generator = Generator::new(&workload(WorkloadKind::Kv), ChaCha8Rng::seed_from_u64(seed));
-            (0..200).map(|unique| generator.next(unique)).collect()
-        };
-        assert_eq!(ops(1), ops(1));
-        assert_ne!(ops(1), ops(2));
-    }
-
-    #[test]
-    fn the_kv_mix_asks_for_everything_that_it_names() {
-        let mut generator = Generator::new(&workload(WorkloadKind::Kv), ChaCha8Rng::seed_from_u64(1));
-        generator.last_revision = 100;
-        let ops: Vec<h::Op> = (0..1_000).map(|unique| generator.next(unique)).collect();
-        for kind in ["range", "put", "delete_range", "txn"] {
-            assert!(ops.iter().any(|op| op.name() == kind), "no {kind}");
-        }
-        let ranges: Vec<&h::Range> = ops
-            .iter()
-            .filter_map(|op| if let h::Op::Range(range) = op { Some(range) } else { None })
-            .collect();
-        assert!(ranges.iter().any(|range| range.serializable));
-        assert!(ranges.iter().any(|range| range.revision.0 > 0));
-        assert!(ranges.iter().any(|range| range.limit > 0));
-        assert!(ranges.iter().any(|range| range.count_only) && ranges.iter().any(|range| range.keys_only));
-    }
-
-    #[test]
-    fn no_branch_writes_a_key_twice() {
-        let mut generator = Generator::new(&workload(WorkloadKind::Kv), ChaCha8Rng::seed_from_u64(3));
-        for unique in 0..2_000 {
-            if let h::Op::Txn(txn) = generator.next(unique) {
-                let mut keys: Vec<_> = txn
-                    .success
-                    .iter()
-                    .filter_map(|op| match op {
-                        h::RequestOp::Put(put) => Some(&put.key),
-                        h::RequestOp::DeleteRange(delete) => Some(&delete.key),
-                        _ => None,
-                    })
-                    .collect();
-                let count = keys.len();
-                keys.sort();
-                keys.dedup();
-                assert_eq!(keys.len(), count);
-            }
-        }
+        h::DeleteRange { key, range_end, prev_kv }
     }
 }

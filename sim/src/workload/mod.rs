@@ -1,9 +1,12 @@
 //! The workload: clients on machines of their own, what they ask, and the honest record of what they learned.
 //!
-//! A client is one sequential process (`client`); a `generator` says what it asks next; `outcome` says what it may
-//! claim when no answer came; the `recorder` turns it all into the history that the checkers judge. Rates are those
-//! of an open system as far as a sequential client can be one: each waits a drawn time between calls, and a slow answer
-//! delays its next call, never drops it.
+//! A client is one sequential process (`client`); a machine runs one or several of them, as `inFlight` says (`start`). A
+//! `generator` says what a client asks next; `outcome` says what it may claim when no answer came; the `recorder` turns
+//! it all into the history that the checkers judge. Rates are those of an open system as far as a sequential client can
+//! be one: each waits a drawn time between calls, and a slow answer delays its next call, never drops it.
+//!
+//! Chance by place: each client has streams of its own, named after its workload and its number there. To drop a
+//! workload or a client leaves the draws of all others as they were.
 
 mod client;
 mod drive;
@@ -11,9 +14,11 @@ pub(crate) mod gaps;
 mod generator;
 mod outcome;
 mod recorder;
+mod start;
 mod wire;
 
-pub use client::{Client, Endpoints};
+pub use client::{CORRELATION_ID, Channels, Client, Endpoints};
 pub use drive::{Pace, drive};
-pub use generator::Generator;
-pub use recorder::{Recorder, Witness, client_node};
+pub use generator::{Generator, Limits};
+pub use recorder::{Observer, Process, Recorder, client_node};
+pub use start::{Crowd, start};

@@ -1,10 +1,12 @@
 //! What a client may claim about an operation that was not answered with success.
 //!
-//! *Fail* is said only where the operation certainly had no effect: the store refused it by name, or it could have had
-//! none (a read). Everything else is *info*: time-outs, lost connections, a server that stops, a leader that changes. A
-//! wrong *fail* would make the judge accuse a sound store; a needless *info* only costs it work.
+//! *Fail* is said only where the operation certainly had no effect and will never have one: the store refused it by
+//! name, the request never left the machine, or it is a read. Everything else is *info*: time-outs, lost connections, a
+//! server that stops, a leader that changes. A wrong *fail* makes the judge accuse a sound store; a needless *info* only
+//! costs it work. So a code or a message that is not known here is *info*.
 //!
-//! Source: etcd's error table (`api/v3rpc/rpctypes/error.go`).
+//! This is the one place that says which of etcd's errors are certain refusals. The source is etcd's error table
+//! (`api/v3rpc/rpctypes/error.go`) and where its server raises each: before it proposes, or when it applies.
 
 use squall_checker::history::{Error, ErrorKind, Op, Outcome};
 use tonic::{Code, Status};
@@ -32,25 +34,40 @@ fn certainly_refused(status: &Status) -> bool {
     if std::error::Error::source(status).is_some_and(|source| source.is::<NeverSent>()) {
         return true;
     }
+    let message = status.message();
     match status.code() {
+        // Only a server that has looked at the request says these, and none says them after it has applied it.
         Code::InvalidArgument
         | Code::NotFound
         | Code::FailedPrecondition
-        | Code::OutOfRange
         | Code::PermissionDenied
         | Code::Unauthenticated
         | Code::Unimplemented => true,
-        // "database space exceeded" may come from the apply, after a part of what the client cannot see.
-        Code::ResourceExhausted => status.message() == "etcdserver: too many requests",
-        // Refused before anything was proposed: there was nobody to propose to.
-        Code::Unavailable => status.message() == "etcdserver: no leader",
-        _ => false,
+        // A revision or a TTL out of range, by the state machine or before it.
+        Code::OutOfRange => message.starts_with("etcdserver: ") || too_large(message),
+        // Of "database space exceeded" nobody knows: the members' disks differ.
+        Code::ResourceExhausted => message == "etcdserver: too many requests" || too_large(message),
+        // Refused before anything was proposed.
+        Code::Unavailable => {
+            matches!(message, "etcdserver: no leader" | "etcdserver: unhealthy cluster")
+        }
+        // The call's end, not the request's: it may be in the log.
+        Code::Cancelled | Code::DeadlineExceeded | Code::Aborted => false,
+        // A member that finds the cluster corrupt refuses what the others may apply.
+        Code::DataLoss => false,
+        Code::Ok | Code::Unknown | Code::Internal | Code::AlreadyExists => false,
     }
+}
+
+/// The transport refused the request for its size. It cannot be the response that was too large: clients accept any.
+fn too_large(message: &str) -> bool {
+    message.contains("message length too large") || message.contains("message larger than max")
 }
 
 #[cfg(test)]
 mod tests {
     use squall_checker::history::{Put, Range};
+    use squall_core::Refusal;
 
     use super::*;
 
@@ -62,18 +79,60 @@ mod tests {
             (&put, Status::invalid_argument("etcdserver: key is not provided"), Outcome::Fail),
             (&put, Status::resource_exhausted("etcdserver: too many requests"), Outcome::Fail),
             (&put, Status::resource_exhausted("etcdserver: mvcc: database space exceeded"), Outcome::Info),
+            (
+                &put,
+                Status::resource_exhausted("grpc: received message larger than max (9 vs. 5)"),
+                Outcome::Fail,
+            ),
+            (
+                &put,
+                Status::out_of_range("Error, decoded message length too large: found 9 bytes"),
+                Outcome::Fail,
+            ),
+            (&put, Status::out_of_range("?"), Outcome::Info),
+            (&put, Status::resource_exhausted("?"), Outcome::Info),
             (&put, Status::unavailable("etcdserver: no leader"), Outcome::Fail),
-            (&put, Status::unavailable("etcdserver: leader changed"), Outcome::Info),
-            (&put, Status::unavailable("etcdserver: request timed out"), Outcome::Info),
             (&put, Status::unavailable("connection reset"), Outcome::Info),
-            (&put, Status::cancelled("etcdserver: request canceled"), Outcome::Info),
-            (&put, Status::deadline_exceeded("context deadline exceeded"), Outcome::Info),
+            (&put, Status::unavailable("?"), Outcome::Info),
+            (&put, Status::internal("a response without a header"), Outcome::Info),
+            (&put, Status::aborted("?"), Outcome::Info),
             (&put, Status::unknown("?"), Outcome::Info),
             (&get, Status::unavailable("connection reset"), Outcome::Fail),
         ];
         for (op, status, expected) in cases {
             assert_eq!(of_status(op, &status).0, expected, "{op:?} {status:?}");
         }
+        let mut never_sent = Status::unavailable("dial m1:2379: connection refused");
+        never_sent.set_source(std::sync::Arc::new(NeverSent));
+        assert_eq!(of_status(&put, &never_sent).0, Outcome::Fail);
+        assert_eq!(timed_out(&put).0, Outcome::Info);
+        assert_eq!(timed_out(&get).0, Outcome::Fail);
+    }
+
+    /// Every refusal of the store is looked at by name: a new one fails here until somebody has thought about it.
+    #[test]
+    fn a_refusal_that_may_have_been_applied_is_ambiguous() {
+        let ambiguous: Vec<Refusal> = Refusal::ALL
+            .iter()
+            .copied()
+            .filter(|refusal| {
+                let status = Status::new(Code::from_i32(refusal.code() as i32), refusal.message());
+                of_status(&Op::Put(Put::default()), &status).0 == Outcome::Info
+            })
+            .collect();
+        let expected = [
+            Refusal::NoSpace,
+            Refusal::LeaderChanged,
+            Refusal::Stopped,
+            Refusal::Timeout,
+            Refusal::TimeoutDueToLeaderFail,
+            Refusal::TimeoutDueToConnectionLost,
+            Refusal::TimeoutWaitAppliedIndex,
+            Refusal::Corrupt,
+            Refusal::Canceled,
+            Refusal::DeadlineExceeded,
+        ];
+        assert_eq!(ambiguous, expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use squall_checker::history as h;
 
 /// What the recorder needs of the world: one clock for all clients, and the audit.
-pub trait Witness: Send + Sync {
+pub trait Observer: Send + Sync {
     /// Virtual time in nanoseconds since the run began. The checkers compare instants of different clients, so this
     /// is the world's time and no machine's.
     fn now_ns(&self) -> u64;
@@ -14,11 +14,20 @@ pub trait Witness: Send + Sync {
     fn note(&self, node: &str, text: String);
 }
 
+/// A sequential process of a client, as the history knows it.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// The client that the checkers see.
+    pub id: h::Client,
+    /// The machine that it runs on.
+    pub node: Arc<str>,
+}
+
 /// Collects the history. It is made outside of the world and outlives it: what was recorded until a run was ended is
 /// kept.
 #[derive(Default)]
 pub struct Recorder {
-    witness: OnceLock<Arc<dyn Witness>>,
+    observer: OnceLock<Arc<dyn Observer>>,
     state: Mutex<State>,
 }
 
@@ -32,7 +41,7 @@ struct State {
 
 struct Open {
     at: u64,
-    client: h::Client,
+    process: Process,
     endpoint: Arc<str>,
     op: h::Op,
     is_final: bool,
@@ -43,12 +52,12 @@ impl Recorder {
     ///
     /// # Panics
     /// Where it has one.
-    pub fn attach(&self, witness: Arc<dyn Witness>) {
-        assert!(self.witness.set(witness).is_ok(), "a recorder records one run");
+    pub fn attach(&self, observer: Arc<dyn Observer>) {
+        assert!(self.observer.set(observer).is_ok(), "a recorder records one run");
     }
 
-    fn witness(&self) -> &dyn Witness {
-        self.witness.get().expect("the recorder was attached to a world").as_ref()
+    fn observer(&self) -> &dyn Observer {
+        self.observer.get().expect("the recorder was attached to a world").as_ref()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -61,14 +70,17 @@ impl Recorder {
     }
 
     /// A client calls.
-    pub fn call(&self, client: h::Client, endpoint: &Arc<str>, op: &h::Op, is_final: bool) -> h::OpId {
-        let at = self.witness().now_ns();
+    pub fn call(&self, process: &Process, endpoint: &Arc<str>, op: &h::Op, is_final: bool) -> h::OpId {
+        let at = self.observer().now_ns();
         let mut state = self.state();
         state.next += 1;
         let id = h::OpId(state.next);
-        state.open.push((id, Open { at, client, endpoint: endpoint.clone(), op: op.clone(), is_final }));
+        let (endpoint_name, process_of) = (endpoint.clone(), process.clone());
+        state
+            .open
+            .push((id, Open { at, process: process_of, endpoint: endpoint_name, op: op.clone(), is_final }));
         drop(state);
-        self.witness().note(&client_node(client), format!("call {id} {} at {endpoint}", op.name()));
+        self.observer().note(&process.node, format!("call {id} {} at {endpoint}", op.name()));
         id
     }
 
@@ -80,17 +92,17 @@ impl Recorder {
         answer: Option<(h::OpResult, h::Header)>,
         error: Option<h::Error>,
     ) {
-        let now = self.witness().now_ns();
+        let now = self.observer().now_ns();
         let mut state = self.state();
         let place = state.open.iter().position(|(open, _)| *open == id);
         let (_, open) = state.open.swap_remove(place.expect("an operation returns once, after its call"));
         let (result, header) = answer.unzip();
-        let client = open.client;
+        let node = open.process.node.clone();
         let operation = open.record(id, Some(now), outcome, result, header, error);
         let note = format!("return {id} {:?} {:?}", operation.outcome, operation.header);
         state.history.operations.push(operation);
         drop(state);
-        self.witness().note(&client_node(client), note);
+        self.observer().note(&node, note);
     }
 
     /// Something else happened.
@@ -100,7 +112,7 @@ impl Recorder {
 
     /// Virtual time, in nanoseconds.
     pub fn now_ns(&self) -> u64 {
-        self.witness().now_ns()
+        self.observer().now_ns()
     }
 
     /// Looks at the operations that have returned so far.
@@ -192,7 +204,7 @@ impl Open {
     ) -> h::Operation {
         h::Operation {
             id,
-            client: self.client,
+            client: self.process.id,
             endpoint: self.endpoint,
             call: self.at,
             ret,
@@ -206,7 +218,7 @@ impl Open {
     }
 }
 
-/// The name of the machine that a client runs on.
+/// The name of the machine of a client that has one to itself.
 pub fn client_node(client: h::Client) -> String {
     format!("c{client}")
 }

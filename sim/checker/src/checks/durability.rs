@@ -237,7 +237,8 @@ fn loss(
 /// delete that covers it.
 fn may_be_deleted(history: &RunHistory, key: &Bytes, revision: Revision) -> bool {
     history.operations.iter().any(|operation| {
-        let later = operation.is_ok() && operation.revision() > Some(revision);
+        // One txn may put a key and delete it, by an interval whose end is open.
+        let later = operation.is_ok() && operation.revision() >= Some(revision);
         (operation.outcome == Outcome::Info || later)
             && match &operation.op {
                 Op::DeleteRange(delete) => covers_pair(&delete.key, &delete.range_end, key),

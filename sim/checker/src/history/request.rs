@@ -82,11 +82,26 @@ pub struct Range {
 impl Range {
     /// Whether its answer holds every key of the interval: no limit cuts it and no revision filters it.
     pub fn holds_all(&self) -> bool {
-        self.limit <= 0
-            && self.min_mod_revision.0 <= 0
-            && self.max_mod_revision.0 <= 0
-            && self.min_create_revision.0 <= 0
-            && self.max_create_revision.0 <= 0
+        self.limit <= 0 && !self.filters()
+    }
+
+    fn filters(&self) -> bool {
+        let bounds = [
+            self.min_mod_revision,
+            self.max_mod_revision,
+            self.min_create_revision,
+            self.max_create_revision,
+        ];
+        bounds.iter().any(|bound| bound.0 != 0)
+    }
+
+    /// Whether etcd cuts the answer to `limit` + 1 keys, in key order, before it sorts: where no order is asked for but
+    /// a target is, which sorts all the same, and nothing filters (`txn/range.go`).
+    pub fn limits_before_sorting(&self) -> bool {
+        self.limit > 0
+            && self.sort_order == SortOrder::None
+            && self.sort_target != SortTarget::Key
+            && !self.filters()
     }
 }
 
@@ -296,6 +311,16 @@ impl Op {
         }
     }
 
+    /// Whether the asked member may answer from its own state, which may be old: a serializable read, or a txn of
+    /// nothing else (one of compares alone, too).
+    pub fn is_serializable(&self) -> bool {
+        match self {
+            Op::Range(range) => range.serializable,
+            Op::Txn(txn) => txn.is_serializable(),
+            _ => false,
+        }
+    }
+
     /// Whether its response's header says at which revision it was evaluated. The others' headers are filled in
     /// afterwards from the member's own state, and order nothing.
     pub fn has_exact_header(&self) -> bool {
@@ -310,6 +335,14 @@ impl Txn {
             RequestOp::Range(_) => false,
             RequestOp::Put(_) | RequestOp::DeleteRange(_) => true,
             RequestOp::Txn(txn) => txn.may_change(),
+        })
+    }
+
+    fn is_serializable(&self) -> bool {
+        self.success.iter().chain(&self.failure).all(|op| match op {
+            RequestOp::Range(range) => range.serializable,
+            RequestOp::Put(_) | RequestOp::DeleteRange(_) => false,
+            RequestOp::Txn(txn) => txn.is_serializable(),
         })
     }
 }

@@ -94,7 +94,7 @@ impl<'a> Eval<'_, 'a> {
         told_more: bool,
     ) -> Result<(), Mismatch> {
         let within = |revision: i64, min: i64, max: i64| {
-            (min <= 0 || revision >= min) && (max <= 0 || revision <= max)
+            (min == 0 || revision >= min) && (max == 0 || revision <= max)
         };
         let mut keys: Vec<Key> = self
             .store
@@ -105,6 +105,9 @@ impl<'a> Eval<'_, 'a> {
                     && within(entry.create, range.min_create_revision.0, range.max_create_revision.0)
             })
             .collect();
+        if range.limits_before_sorting() {
+            keys.truncate(range.limit as usize + 1);
+        }
         let ordering = |a: Key, b: Key| {
             let (left, right) = (self.store.entry(a), self.store.entry(b));
             match range.sort_target {

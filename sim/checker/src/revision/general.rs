@@ -307,8 +307,7 @@ fn each_plain(operation: &Operation, eras: &Eras, drift_ppm: u64, list: &mut Vec
     match (answer, era, operation.ret) {
         (Some(answer), Some(era), Some(ret)) => {
             let (start, end) = eras.span(era);
-            let serializable = matches!(&operation.op, Op::Range(range) if range.serializable);
-            let call = if serializable { start } else { operation.call.max(start) };
+            let call = if operation.op.is_serializable() { start } else { operation.call.max(start) };
             list.push(Plain::ok(client, call, ret.min(end), input, answer));
         }
         _ if operation.outcome == Outcome::Info || operation.is_ok() && operation.op.may_change() => {

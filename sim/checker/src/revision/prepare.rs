@@ -229,7 +229,7 @@ fn item_of<'a>(
         segment: NONE,
     };
     let (era, unsure) = era_of(operation, item.ret, breaks, eras);
-    if matches!(&operation.op, Op::Range(range) if range.serializable) {
+    if operation.op.is_serializable() {
         // A member's own state may be as old as it likes.
         item.call = eras[era].start;
     }

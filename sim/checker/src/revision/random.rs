@@ -89,6 +89,8 @@ fn range(chance: &mut Chance, shape: &Shape, newest: i64) -> Range {
         4 => (range.sort_order, range.sort_target) = (SortOrder::Ascend, SortTarget::Mod),
         5 => range.min_mod_revision = Revision(2),
         6 => range.max_create_revision = Revision(2),
+        // A target without an order: etcd applies the limit before it sorts.
+        7 => (range.limit, range.sort_target) = (1, SortTarget::Value),
         _ => {}
     }
     range
@@ -168,6 +170,18 @@ fn txn(chance: &mut Chance, shape: &Shape, newest: i64, depth: u32) -> Txn {
     txn.success = branch(chance);
     if one_in(chance, 2) {
         txn.failure = branch(chance);
+    }
+    if one_in(chance, 8) {
+        // Serializable reads and nothing else: answered from one member's own state.
+        for branch in [&mut txn.success, &mut txn.failure] {
+            branch.retain_mut(|op| match op {
+                RequestOp::Range(range) => {
+                    range.serializable = true;
+                    true
+                }
+                _ => false,
+            });
+        }
     }
     txn
 }

@@ -219,12 +219,15 @@ impl Etcd {
         let mut kvs: Vec<KeyValue> = self.all(&range.key, &range.range_end, at).cloned().collect();
         let count = kvs.len() as i64;
         let within = |revision: Revision, min: Revision, max: Revision| {
-            (min.0 <= 0 || revision >= min) && (max.0 <= 0 || revision <= max)
+            (min.0 == 0 || revision >= min) && (max.0 == 0 || revision <= max)
         };
         kvs.retain(|kv| {
             within(kv.mod_revision, range.min_mod_revision, range.max_mod_revision)
                 && within(kv.create_revision, range.min_create_revision, range.max_create_revision)
         });
+        if range.limits_before_sorting() {
+            kvs.truncate(range.limit as usize + 1);
+        }
         kvs.sort_by(|a, b| match range.sort_target {
             SortTarget::Key => a.key.cmp(&b.key),
             SortTarget::Version => a.version.cmp(&b.version),

@@ -1,0 +1,281 @@
+use std::collections::BTreeSet;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use squall_checker::history as h;
+
+use super::{Generator, Limits, keys::holds};
+use crate::scenario::{Mix, Workload, WorkloadKind};
+
+const LIMITS: Limits = Limits { txn_ops: 128, request_bytes: 4_096 };
+
+fn workload(settings: &str) -> Workload {
+    serde_yaml::from_str(&format!("{{{settings}}}")).expect("a workload")
+}
+
+fn generator(settings: &str, seed: u64) -> Generator {
+    Generator::new(&workload(settings), LIMITS, ChaCha8Rng::seed_from_u64(seed))
+}
+
+/// Operations of a client that has seen every key at revision 90.
+fn operations(settings: &str, count: u64) -> Vec<h::Op> {
+    let mut generator = generator(settings, 1);
+    let kvs = (0..5).map(|number| h::KeyValue {
+        key: h::Bytes::from(format!("kv{number:03}")),
+        value: h::Bytes::from("v7"),
+        create_revision: h::Revision(80),
+        mod_revision: h::Revision(90),
+        version: 3,
+        lease: h::LeaseId::NONE,
+    });
+    let all = h::Range { key: h::Bytes::from("\0"), range_end: h::Bytes::from("\0"), ..h::Range::default() };
+    let result = h::RangeResult { kvs: kvs.collect(), count: 5, more: Some(false) };
+    let header = h::Header { revision: h::Revision(100), ..h::Header::default() };
+    generator.learn(&h::Op::Range(all), &h::OpResult::Range(result), &header);
+    (1..=count).map(|unique| generator.next(unique)).collect()
+}
+
+/// Every range, compare and write of an operation, at any depth.
+#[derive(Default)]
+struct Parts<'a> {
+    ranges: Vec<&'a h::Range>,
+    puts: Vec<&'a h::Put>,
+    deletes: Vec<&'a h::DeleteRange>,
+    compares: Vec<&'a h::Compare>,
+    nested: usize,
+}
+
+impl<'a> Parts<'a> {
+    fn of(ops: &'a [h::Op]) -> Self {
+        let mut parts = Parts::default();
+        for op in ops {
+            match op {
+                h::Op::Range(range) => parts.ranges.push(range),
+                h::Op::Put(put) => parts.puts.push(put),
+                h::Op::DeleteRange(delete) => parts.deletes.push(delete),
+                h::Op::Txn(txn) => parts.add(txn),
+                _ => unreachable!("no other operation is generated"),
+            }
+        }
+        parts
+    }
+
+    fn add(&mut self, txn: &'a h::Txn) {
+        self.compares.extend(&txn.compares);
+        for op in txn.success.iter().chain(&txn.failure) {
+            match op {
+                h::RequestOp::Range(range) => self.ranges.push(range),
+                h::RequestOp::Put(put) => self.puts.push(put),
+                h::RequestOp::DeleteRange(delete) => self.deletes.push(delete),
+                h::RequestOp::Txn(txn) => {
+                    self.nested += 1;
+                    self.add(txn);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_operations() {
+    let draw = |seed| {
+        let mut generator = generator("type: kv", seed);
+        (0..200).map(|unique| generator.next(unique)).collect::<Vec<_>>()
+    };
+    assert_eq!(draw(1), draw(1));
+    assert_ne!(draw(1), draw(2));
+}
+
+/// What an operation asks, without the constants that come from what was seen.
+fn shape(op: &h::Op) -> String {
+    fn range(range: &h::Range) -> String {
+        format!("{:?}{:?}{}{:?}", range.key, range.range_end, range.limit, range.sort_target)
+    }
+    fn of_txn(txn: &h::Txn) -> String {
+        let compares: Vec<_> = txn.compares.iter().map(|c| format!("{:?}{:?}", c.key, c.result)).collect();
+        let ops: Vec<_> = txn
+            .success
+            .iter()
+            .chain(&txn.failure)
+            .map(|op| match op {
+                h::RequestOp::Range(op) => range(op),
+                h::RequestOp::Put(op) => format!("{op:?}"),
+                h::RequestOp::DeleteRange(op) => format!("{op:?}"),
+                h::RequestOp::Txn(op) => of_txn(op),
+            })
+            .collect();
+        format!("{compares:?}{ops:?}")
+    }
+    match op {
+        h::Op::Range(op) => range(op),
+        h::Op::Txn(op) => of_txn(op),
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_a_client_saw_never_moves_its_draws() {
+    let shapes = |ops: &[h::Op]| ops.iter().map(shape).collect::<Vec<_>>();
+    let mut blind = generator("type: kv", 1);
+    let unseen: Vec<h::Op> = (1..=2_000).map(|unique| blind.next(unique)).collect();
+    assert_eq!(shapes(&unseen), shapes(&operations("type: kv", 2_000)));
+}
+
+#[test]
+fn the_kv_mix_asks_for_everything_that_the_api_has() {
+    let ops = operations("type: kv", 4_000);
+    let parts = Parts::of(&ops);
+    for kind in ["range", "put", "delete_range", "txn"] {
+        assert!(ops.iter().any(|op| op.name() == kind), "no {kind}");
+    }
+    let some = |what: &str, found: bool| assert!(found, "no {what}");
+    let any = |test: &dyn Fn(&h::Range) -> bool| parts.ranges.iter().any(|range| test(range));
+    some("serializable read", any(&|range| range.serializable));
+    some("limit", any(&|range| range.limit > 0));
+    some("count", any(&|range| range.count_only));
+    some("keys", any(&|range| range.keys_only));
+    some("lower bound of changes", any(&|range| range.min_mod_revision.0 > 0));
+    some("upper bound of changes", any(&|range| range.max_mod_revision.0 > 0));
+    some("lower bound of creations", any(&|range| range.min_create_revision.0 > 0));
+    some("upper bound of creations", any(&|range| range.max_create_revision.0 > 0));
+    some("old revision", any(&|range| range.revision.0 > 0 && range.revision.0 < 70));
+    some("future revision", any(&|range| range.revision.0 > 100));
+    some("negative revision", any(&|range| range.revision.0 < 0));
+    some("range from a key on", any(&|range| range.range_end.as_slice() == [0]));
+    let orders: BTreeSet<_> =
+        parts.ranges.iter().map(|range| format!("{:?} {:?}", range.sort_order, range.sort_target)).collect();
+    assert_eq!(orders.len(), 3 * 5, "every order by every target: {orders:?}");
+
+    let compares: BTreeSet<_> = parts
+        .compares
+        .iter()
+        .map(|compare| {
+            let target = match compare.target {
+                h::CompareTarget::Version(_) => "version",
+                h::CompareTarget::Create(_) => "create",
+                h::CompareTarget::Mod(_) => "mod",
+                h::CompareTarget::Value(_) => "value",
+                h::CompareTarget::Lease(_) => "lease",
+            };
+            format!("{target} {:?} {}", compare.result, compare.range_end.is_empty())
+        })
+        .collect();
+    assert_eq!(compares.len(), 5 * 4 * 2, "every target and relation, of keys and of ranges: {compares:?}");
+
+    some("put that keeps the value", parts.puts.iter().any(|put| put.ignore_value && put.value.is_empty()));
+    some("put that keeps the lease", parts.puts.iter().any(|put| put.ignore_lease && put.lease.is_none()));
+    some("put that asks for what was there", parts.puts.iter().any(|put| put.prev_kv));
+    some("empty value", parts.puts.iter().any(|put| put.value.is_empty() && !put.ignore_value));
+    some("delete of a range", parts.deletes.iter().any(|delete| !delete.range_end.is_empty()));
+    some("nested transaction", parts.nested > 0);
+    let txns = || ops.iter().filter_map(|op| if let h::Op::Txn(txn) = op { Some(txn) } else { None });
+    some("read-only transaction", txns().any(|txn| !txn.may_change()));
+    some("transaction that puts and deletes", {
+        txns().any(|txn| {
+            txn.success.iter().any(|op| matches!(op, h::RequestOp::Put(_)))
+                && txn.success.iter().any(|op| matches!(op, h::RequestOp::DeleteRange(_)))
+        })
+    });
+}
+
+#[test]
+fn the_register_mix_stays_with_single_keys() {
+    let ops = operations("type: register", 1_000);
+    let parts = Parts::of(&ops);
+    assert!(parts.deletes.is_empty() && parts.nested == 0);
+    assert!(parts.ranges.iter().all(|range| range.range_end.is_empty() && !range.serializable));
+    assert!(parts.puts.iter().all(|put| !put.value.is_empty() && !put.ignore_value));
+}
+
+/// The store's own check: a second account of what etcd refuses.
+#[test]
+fn the_store_takes_all_transactions_but_those_meant_to_be_refused() {
+    let refused = Mix { refused: 1, ..Mix::NONE };
+    let check = |mix: Mix, seed| {
+        let workload = Workload { mix: Some(mix), ..workload("type: kv") };
+        let mut generator = Generator::new(&workload, LIMITS, ChaCha8Rng::seed_from_u64(seed));
+        let mut refusals = BTreeSet::new();
+        for unique in 1..=3_000 {
+            if let h::Op::Txn(txn) = generator.next(unique)
+                && let Err(refusal) = well_formed(&txn)
+            {
+                refusals.insert(refusal);
+            }
+        }
+        refusals
+    };
+    assert_eq!(check(Mix { txn: 3, read_txn: 1, cas: 1, ..Mix::NONE }, 3), BTreeSet::new());
+    assert_eq!(check(refused, 4), BTreeSet::from(["a key twice", "too many operations"]));
+}
+
+/// etcd's rule, as `reference/etcd-api.md` has it.
+fn well_formed(txn: &h::Txn) -> Result<(), &'static str> {
+    fn writes<'a>(
+        ops: &'a [h::RequestOp],
+        puts: &mut Vec<&'a h::Bytes>,
+        deletes: &mut Vec<&'a h::DeleteRange>,
+    ) {
+        for op in ops {
+            match op {
+                h::RequestOp::Put(put) => puts.push(&put.key),
+                h::RequestOp::DeleteRange(delete) => deletes.push(delete),
+                h::RequestOp::Txn(txn) => {
+                    // The two branches of a nested transaction may write the same key.
+                    let (mut success, mut failure) = (Vec::new(), Vec::new());
+                    writes(&txn.success, &mut success, deletes);
+                    writes(&txn.failure, &mut failure, deletes);
+                    failure.retain(|key| !success.contains(key));
+                    puts.extend(success);
+                    puts.extend(failure);
+                }
+                h::RequestOp::Range(_) => {}
+            }
+        }
+    }
+    if txn.success.len() > LIMITS.txn_ops as usize {
+        return Err("too many operations");
+    }
+    for branch in [&txn.success, &txn.failure] {
+        let (mut puts, mut deletes) = (Vec::new(), Vec::new());
+        writes(branch, &mut puts, &mut deletes);
+        let distinct: BTreeSet<_> = puts.iter().collect();
+        let deleted =
+            |key: &h::Bytes| deletes.iter().any(|delete| holds(&delete.key, &delete.range_end, key));
+        if distinct.len() < puts.len() || puts.iter().any(|key| deleted(key)) {
+            return Err("a key twice");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn values_are_unique_and_as_large_as_asked_for() {
+    let ops = operations("type: kv, valueBytes: 100, largeValueBytes: 5000", 2_000);
+    let parts = Parts::of(&ops);
+    // A duplicate key's second value is refused with the first, and may be like another.
+    let values: Vec<&h::Bytes> =
+        parts.puts.iter().map(|put| &put.value).filter(|value| value.as_slice().len() >= 100).collect();
+    let distinct: BTreeSet<_> = values.iter().collect();
+    assert_eq!(distinct.len(), values.len());
+    let large = values.iter().filter(|value| value.as_slice().len() >= 5_000).count();
+    assert!(large > 50 && large < values.len() / 8, "{large} of {} are large", values.len());
+    assert!(values.iter().all(|value| value.as_slice().len() <= 7_500));
+}
+
+#[test]
+fn hot_keys_get_most_of_it() {
+    let ops = operations("type: register, keys: 100, hotKeys: 2", 2_000);
+    let parts = Parts::of(&ops);
+    let hot = parts.puts.iter().filter(|put| put.key.as_slice() < b"register002".as_slice()).count();
+    let share = hot * 100 / parts.puts.len();
+    assert!((75..90).contains(&share), "{share} % of the puts go to the hot keys");
+    assert!(parts.puts.iter().any(|put| put.key.as_slice() > b"register050".as_slice()));
+}
+
+#[test]
+fn one_key_is_enough() {
+    for kind in [WorkloadKind::Kv, WorkloadKind::Register] {
+        let ops = operations(&format!("type: {}, keys: 1", kind.name()), 2_000);
+        assert_eq!(ops.len(), 2_000);
+    }
+}

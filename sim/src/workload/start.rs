@@ -1,0 +1,140 @@
+//! Starts the clients of all workloads, each on its machine, with its streams of chance.
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use squall_checker::history as h;
+use squall_store::seam::Env;
+use tokio::sync::oneshot;
+
+use super::{Channels, Client, Endpoints, Generator, Limits, Pace, Recorder, drive};
+use crate::{scenario::Workload, world::Chance};
+
+/// What the clients of a run share.
+pub struct Crowd {
+    /// The parent of every client's streams.
+    pub chance: Chance,
+    /// The history.
+    pub recorder: Arc<Recorder>,
+    /// The members, as clients know them.
+    pub endpoints: Endpoints,
+    /// What the store refuses for its size.
+    pub limits: Limits,
+    /// The first client's number in the history; the others follow.
+    pub first: h::Client,
+    /// Set where the clients are to stop.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Where one client draws from, and how it is called.
+#[derive(Debug, PartialEq)]
+struct Place {
+    node: String,
+    /// The endpoint that it starts with, of so many.
+    first: usize,
+    chance: Chance,
+}
+
+/// Starts all clients. `machine` makes a machine of the given name. The receivers end when their clients have stopped.
+pub fn start(
+    crowd: &Crowd,
+    workloads: &[Workload],
+    mut machine: impl FnMut(&str) -> Env,
+) -> Vec<oneshot::Receiver<()>> {
+    let mut ended = Vec::new();
+    let mut id = crowd.first;
+    for workload in workloads {
+        let processes = workload.clients * workload.in_flight;
+        let mean = Duration::from_secs(1) * processes / workload.rate;
+        for place in places(&crowd.chance, workload, crowd.endpoints.len()) {
+            let env = machine(&place.node);
+            let (node, channels) = (Arc::from(place.node), Channels::default());
+            for number in 0..workload.in_flight {
+                let chance = place.chance.child(&format!("process {number}"));
+                let stream = |name| ChaCha8Rng::seed_from_u64(chance.child(name).seed());
+                let client = Client::new(
+                    id,
+                    env.clone(),
+                    crowd.recorder.clone(),
+                    crowd.endpoints.clone(),
+                    place.first,
+                    workload.request_timeout,
+                )
+                .on_machine(Arc::clone(&node), channels.clone())
+                .choosing(workload.endpoints, stream("endpoints"));
+                let generator = Generator::new(workload, crowd.limits, stream("operations"));
+                let pace = Pace { mean, chance: stream("pace") };
+                let driven = drive(client, generator, pace, crowd.recorder.clone(), crowd.stop.clone());
+                let (done, wait) = oneshot::channel();
+                let task = env.tasks.spawn(
+                    "client",
+                    Box::pin(async move {
+                        driven.await;
+                        let _nobody_waits = done.send(());
+                    }),
+                );
+                task.detach();
+                ended.push(wait);
+                id.0 += 1;
+            }
+        }
+    }
+    ended
+}
+
+/// The places of a workload's clients. They depend on the root of chance, the workload's name and the client's number
+/// alone. The clients spread evenly over the endpoints, from a drawn one on.
+fn places(chance: &Chance, workload: &Workload, endpoints: usize) -> Vec<Place> {
+    let chance = chance.child(workload.name());
+    let first: u32 = ChaCha8Rng::seed_from_u64(chance.child("first endpoint").seed()).r#gen();
+    (0..workload.clients)
+        .map(|number| Place {
+            node: format!("{}-{number}", workload.name()),
+            first: (first as usize + number as usize) % endpoints,
+            chance: chance.child(&format!("client {number}")),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn workloads(text: &str) -> Vec<Workload> {
+        serde_yaml::from_str(text).expect("workloads")
+    }
+
+    fn all(workloads: &[Workload]) -> Vec<Place> {
+        let chance = Chance::root(1).child("workload");
+        workloads.iter().flat_map(|workload| places(&chance, workload, 3)).collect()
+    }
+
+    #[test]
+    fn a_client_or_a_workload_less_leaves_the_others_where_they_were() {
+        let kv = all(&workloads("[{type: kv, clients: 3}]"));
+        let register = all(&workloads("[{type: register, clients: 2}]"));
+        let both = all(&workloads("[{type: register, clients: 2}, {type: kv, clients: 3}]"));
+        assert_eq!(both[..2], register[..]);
+        assert_eq!(both[2..], kv[..]);
+        let fewer = all(&workloads("[{type: kv, clients: 2}]"));
+        assert_eq!(fewer[..], kv[..2]);
+    }
+
+    #[test]
+    fn every_client_has_a_place_of_its_own() {
+        let places = all(&workloads("[{type: kv, clients: 12}, {type: kv, name: kv-1, clients: 12}]"));
+        let nodes: BTreeSet<_> = places.iter().map(|place| &place.node).collect();
+        let seeds: BTreeSet<_> = places.iter().map(|place| place.chance.seed()).collect();
+        assert_eq!((nodes.len(), seeds.len()), (24, 24));
+        for first in 0..3 {
+            let count = places[..12].iter().filter(|place| place.first == first).count();
+            assert_eq!(count, 4, "clients spread evenly");
+        }
+    }
+}
