@@ -41,7 +41,11 @@ fn certainly_refused(status: &Status) -> bool {
         | Code::Unauthenticated
         | Code::Unimplemented => true,
         // "database space exceeded" may come from the apply, after a part of what the client cannot see.
-        Code::ResourceExhausted => status.message() == "etcdserver: too many requests",
+        Code::ResourceExhausted => {
+            status.message() == "etcdserver: too many requests"
+                // The transport read no more than the size.
+                || status.message().starts_with("grpc: received message larger than max")
+        }
         // Refused before anything was proposed: there was nobody to propose to.
         Code::Unavailable => status.message() == "etcdserver: no leader",
         _ => false,
@@ -62,6 +66,11 @@ mod tests {
             (&put, Status::invalid_argument("etcdserver: key is not provided"), Outcome::Fail),
             (&put, Status::resource_exhausted("etcdserver: too many requests"), Outcome::Fail),
             (&put, Status::resource_exhausted("etcdserver: mvcc: database space exceeded"), Outcome::Info),
+            (
+                &put,
+                Status::resource_exhausted("grpc: received message larger than max (9 vs. 8)"),
+                Outcome::Fail,
+            ),
             (&put, Status::unavailable("etcdserver: no leader"), Outcome::Fail),
             (&put, Status::unavailable("etcdserver: leader changed"), Outcome::Info),
             (&put, Status::unavailable("etcdserver: request timed out"), Outcome::Info),

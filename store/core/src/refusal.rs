@@ -4,7 +4,7 @@
 //! and not a broken invariant (that panics). Programs match on these codes and messages, Go clients on the text itself,
 //! so both are etcd's to the letter (`api/v3rpc/rpctypes/error.go`).
 //!
-//! Whether a refusal means "certainly not applied" is what a checker needs to know; [`Refusal::is_definite`] says it.
+//! Which of them mean "certainly not applied" is for the client to judge by code and message.
 
 use thiserror::Error;
 
@@ -142,25 +142,6 @@ refusals! {
     DeadlineExceeded, DeadlineExceeded, "etcdserver: context deadline exceeded";
 }
 
-impl Refusal {
-    /// Whether the request certainly changed nothing and never will. The others may have been proposed, and may yet be
-    /// applied: a checker treats them as ambiguous.
-    pub fn is_definite(self) -> bool {
-        match self {
-            Refusal::LeaderChanged
-            | Refusal::Stopped
-            | Refusal::Timeout
-            | Refusal::TimeoutDueToLeaderFail
-            | Refusal::TimeoutDueToConnectionLost
-            | Refusal::TimeoutWaitAppliedIndex
-            | Refusal::Canceled
-            | Refusal::DeadlineExceeded => false,
-            // Raised before a proposal, or by the apply itself.
-            _ => true,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -176,15 +157,5 @@ mod tests {
             assert!(refusal.message().starts_with("etcdserver: "), "{refusal:?}");
             assert_eq!(refusal.to_string(), refusal.message());
         }
-    }
-
-    /// A checker that takes an ambiguous outcome for a failure accuses a sound store; the reverse hides lost writes.
-    #[test]
-    fn what_may_have_been_applied_is_not_definite() {
-        let ambiguous = Refusal::ALL.iter().filter(|refusal| !refusal.is_definite());
-        assert!(ambiguous.clone().all(|refusal| {
-            matches!(refusal.code(), Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded)
-        }));
-        assert_eq!(ambiguous.count(), 8);
     }
 }
