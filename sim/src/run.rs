@@ -4,6 +4,7 @@
 //! `Plan::draw(scenario, seed) -> World {members, clients} <- nemesis -> heal -> settle -> final reads -> History
 //! -> checkers -> Verdict`
 
+mod agreed;
 mod counters;
 mod judge;
 mod observe;

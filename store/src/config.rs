@@ -1,5 +1,5 @@
-//! What a member is told at its start. Names and defaults are etcd's (`embed/config.go`, `etcdserver/config.go`), so
-//! that what operators know still holds; flags are parsed by the real server's `main`, scenarios set the fields.
+//! A member's settings. Names and defaults are etcd's (`embed/config.go`, `etcdserver/config.go`), which operators know.
+//! The real server's `main` parses them from flags; scenarios set the fields.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,7 +20,7 @@ pub struct Config {
     pub advertise_peer_urls: Vec<String>,
     /// The cluster's members as (name, peer URL); a name with several URLs comes several times.
     pub initial_cluster: Vec<(String, String)>,
-    /// Tells apart clusters of the same URLs; goes into every id.
+    /// Goes into every id, so that clusters with the same URLs have different ids.
     pub initial_cluster_token: String,
     /// Whether an empty data folder founds a cluster or joins one.
     pub initial_cluster_state: InitialClusterState,

@@ -20,6 +20,7 @@ mod api;
 mod config;
 mod durable;
 pub mod engine;
+mod latest;
 mod node;
 pub mod offline;
 mod peer;
@@ -29,7 +30,7 @@ pub mod real;
 pub mod seam;
 pub mod server;
 pub mod snapshot;
+mod url;
 pub mod wal;
-mod watch;
 
 pub use config::{Config, InitialClusterState};

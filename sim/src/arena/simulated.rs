@@ -11,7 +11,7 @@ use squall_store::{
     Config,
     offline::{self, RestoreOptions},
     seam::{BoxFuture, Env},
-    server::{self, Exit},
+    server::{self, Exit, REFUSED_TO_START, StartError},
 };
 
 use super::{Arena, At, DiskImage, Modifier, NodeId, Restored, Status, Token, ToolFailure, Unsynced};
@@ -162,8 +162,12 @@ fn copy(options: &RestoreOptions) -> RestoreOptions {
 /// The process of a member: the server, until it ends or is asked to.
 fn serve(config: Config, process: Process) -> BoxFuture<'static, Result<(), String>> {
     Box::pin(async move {
-        let server =
-            server::start(config, process.env.clone()).await.map_err(|refusal| refusal.to_string())?;
+        let server = match server::start(config, process.env.clone()).await {
+            Ok(server) => server,
+            Err(StartError::Removed { .. }) => return Ok(()),
+            Err(refusal) if refusal.is_lost_data() => return Err(format!("{REFUSED_TO_START}{refusal}")),
+            Err(refusal) => return Err(refusal.to_string()),
+        };
         let exit = tokio::select! {
             biased;
             exit = server.stopped() => exit,
@@ -174,6 +178,7 @@ fn serve(config: Config, process: Process) -> BoxFuture<'static, Result<(), Stri
         };
         match exit {
             Exit::Requested | Exit::Removed => Ok(()),
+            Exit::Refused(why) => Err(format!("{REFUSED_TO_START}{why}")),
             Exit::Failed(reason) => Err(reason),
         }
     })

@@ -74,7 +74,7 @@ impl Cluster {
         }));
         member.configure(|config| config.force_new_cluster = true);
         let mut refusals = 0;
-        let revision = loop {
+        loop {
             if !inner.arena.running(survivor) {
                 if let Status::Exited(Some(reason)) = inner.arena.status(survivor) {
                     refusals += 1;
@@ -86,14 +86,14 @@ impl Cluster {
                 inner.start(survivor);
             }
             // A read that a quorum confirms: all that the survivor's log held has been applied.
-            match inner.operator.try_read_revision(&member.endpoint()).await {
-                Ok(revision) => break revision,
-                Err(_) => inner.operator.pause().await,
+            if inner.operator.try_read_revision(&member.endpoint()).await.is_ok() {
+                break;
             }
-        };
+            inner.operator.pause().await;
+        }
         member.configure(|config| config.force_new_cluster = false);
-        // Clients are still cut off, so whatever it has now came from the old cluster.
-        inner.recorder.raise_last_break(h::Revision(revision));
+        // What it has now may be more than the old cluster agreed on; the break is raised to that once the run is over
+        // (`run::agreed`).
         drop(cut_off);
         drop(in_hand);
         Done::Success

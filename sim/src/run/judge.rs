@@ -9,7 +9,7 @@ use squall_checker::{
     revision::Budgets,
 };
 
-use super::{Observed, counters, observe};
+use super::{Observed, agreed, counters, observe};
 use crate::{
     nemesis,
     plan::Plan,
@@ -54,6 +54,7 @@ pub(super) fn judge(
         probes: finished.probes,
     });
     observe::add_observations(&mut observed.history, &observed.probes);
+    agreed::raise_breaks(&mut observed.history, &observed.probes);
     let mut harness_error = None;
     for violation in &finished.violations {
         match violation {

@@ -125,11 +125,6 @@ impl Recorder {
         self.state().history.breaks().count()
     }
 
-    /// Raises the bound of the last break to `revision`, if it is lower.
-    pub fn raise_last_break(&self, revision: h::Revision) {
-        self.change_last_break(|line| line.revision = line.revision.max(revision));
-    }
-
     /// Completes the last break with what is known by now.
     pub fn complete_last_break(&self, revision: h::Revision, cluster_id: u64) {
         self.change_last_break(|line| {

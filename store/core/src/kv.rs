@@ -1,7 +1,7 @@
 //! The KV service's requests and responses, as plain Rust.
 //!
-//! Field for field these are etcd's messages (`rpc.proto`, `kv.proto`) with the wire's accidents removed: an unknown
-//! enum value or an empty union cannot be expressed, since the API layer refuses those before a command exists. Keys and
+//! Field for field these are etcd's messages (`rpc.proto`, `kv.proto`) with the wire's accidents removed: an empty union
+//! or an unknown sort target cannot be expressed, since the API layer refuses those before a command exists. Keys and
 //! values are [`Bytes`], so that a record read is a reference count and not a copy.
 //!
 //! In place of a response header there is one field `revision`; the other three header fields (cluster, member, term)
@@ -204,6 +204,8 @@ pub enum CompareResult {
     Less,
     /// The field differs.
     NotEqual,
+    /// A relation that the API does not have. etcd takes it for satisfied; but the value of an absent key satisfies none.
+    Unknown,
 }
 
 /// A field of a record, and the constant to compare it with. Of an absent key every number is 0, and every comparison of
@@ -220,6 +222,8 @@ pub enum CompareTarget {
     Value(Bytes),
     /// The lease.
     Lease(LeaseId),
+    /// A field that the API does not have. etcd takes it for equal to the constant.
+    Unknown,
 }
 
 /// One step of a transaction.

@@ -8,11 +8,13 @@
 //! Steps are checked in their order. etcd 3.5 checks all puts before all reads, and so refuses a transaction in which one
 //! of each is wrong for the put even where the read comes first.
 
+use std::cmp::Ordering;
+
 use crate::mvcc::{Mvcc, WriteTxn};
 use crate::planted::planted;
 use crate::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest,
-    PutResponse, RangeRequest, Refusal, RequestOp, ResponseOp, TxnRequest, TxnResponse,
+    PutResponse, RangeRequest, Refusal, RequestOp, ResponseOp, TxnRequest, TxnResponse, validate,
 };
 
 /// Evaluate a transaction that only reads.
@@ -35,7 +37,7 @@ pub(crate) fn read(mvcc: &Mvcc, request: &TxnRequest) -> Result<TxnResponse, Ref
 pub(crate) fn plan(mvcc: &Mvcc, request: &TxnRequest) -> Result<Vec<bool>, Refusal> {
     let mut path = Vec::new();
     decide(mvcc, request, &mut path);
-    check(mvcc, request, &mut path.iter().copied())?;
+    check(mvcc, request, &mut path.iter().copied(), &mut Vec::new())?;
     Ok(path)
 }
 
@@ -75,8 +77,7 @@ pub(crate) fn check_put(mvcc: &Mvcc, request: &PutRequest) -> Result<(), Refusal
 
 /// Execute a put that [`check_put`] let through.
 pub(crate) fn put(txn: &mut WriteTxn<'_>, request: &PutRequest) -> PutResponse {
-    // Within one transaction nothing can have deleted the key since it was checked: a put inside a delete's interval is
-    // refused by `validate`, on every level.
+    // The check has seen the deletes that come before this put in its transaction.
     let kept = (request.ignore_value || request.ignore_lease).then(|| {
         let latest = txn.view().latest(&request.key);
         latest.unwrap_or_else(|| panic!("a put that keeps what is there found nothing there: {request:?}"))
@@ -134,14 +135,27 @@ fn decide(mvcc: &Mvcc, request: &TxnRequest, path: &mut Vec<bool>) {
     }
 }
 
-fn check(mvcc: &Mvcc, request: &TxnRequest, path: &mut impl Iterator<Item = bool>) -> Result<(), Refusal> {
+/// `deletes` are those that come before, in the order of execution: a put that keeps what is there finds nothing where one
+/// of them removes its key. (etcd 3.5 does not look, and panics when it executes such a put.)
+fn check<'a>(
+    mvcc: &Mvcc,
+    request: &'a TxnRequest,
+    path: &mut impl Iterator<Item = bool>,
+    deletes: &mut Vec<&'a DeleteRangeRequest>,
+) -> Result<(), Refusal> {
     let holds = path.next().expect("the path has an entry for every transaction on it");
     for op in branch(request, holds) {
         match op {
             RequestOp::Range(range) => check_range(mvcc, range)?,
-            RequestOp::Put(put) => check_put(mvcc, put)?,
-            RequestOp::DeleteRange(_) => {}
-            RequestOp::Txn(nested) => check(mvcc, nested, path)?,
+            RequestOp::Put(put) => {
+                check_put(mvcc, put)?;
+                let keeps = put.ignore_value || put.ignore_lease;
+                if keeps && deletes.iter().any(|delete| validate::covers(delete, &put.key)) {
+                    return Err(Refusal::KeyNotFound);
+                }
+            }
+            RequestOp::DeleteRange(delete) => deletes.push(delete),
+            RequestOp::Txn(nested) => check(mvcc, nested, path, deletes)?,
         }
     }
     Ok(())
@@ -223,6 +237,7 @@ fn kv_satisfies(compare: &Compare, kv: &KeyValue) -> bool {
         CompareTarget::Mod(revision) => kv.mod_revision.cmp(revision),
         CompareTarget::Value(value) => kv.value.cmp(value),
         CompareTarget::Lease(lease) => kv.lease.cmp(lease),
+        CompareTarget::Unknown => Ordering::Equal,
     };
     match compare.result {
         CompareResult::Equal => ordering.is_eq(),
@@ -232,5 +247,6 @@ fn kv_satisfies(compare: &Compare, kv: &KeyValue) -> bool {
         CompareResult::Greater => ordering.is_gt(),
         CompareResult::Less => ordering.is_lt(),
         CompareResult::NotEqual => ordering.is_ne(),
+        CompareResult::Unknown => true,
     }
 }

@@ -5,9 +5,9 @@
 //! them again when it applies, all but the limit on operations (a flag that members may have set differently): whatever
 //! an entry holds, applying it then has a defined outcome and never stops half-way.
 //!
-//! One difference from etcd, on purpose. etcd looks for a put inside a delete's interval with the interval's end taken
-//! literally, and so overlooks "delete everything from `a` on", whose end is the byte 0. It then writes a tombstone and a
-//! put of one key at one revision. Here that is `DuplicateKey`, like every other put inside a delete.
+//! One accident of etcd's is kept. It takes the end of a delete's interval literally when it looks for puts inside, and so
+//! overlooks "delete everything from `a` on", whose end is the byte 0. Such a delete and a put of one of its keys are
+//! accepted in one transaction, and leave a tombstone and a put of one key at one revision, in the order of the steps.
 
 use std::collections::BTreeSet;
 
@@ -85,6 +85,11 @@ fn check_key(key: &Bytes) -> Result<(), Refusal> {
     if key.is_empty() { Err(Refusal::EmptyKey) } else { Ok(()) }
 }
 
+/// Whether a delete removes `key`.
+pub(crate) fn covers(delete: &DeleteRangeRequest, key: &[u8]) -> bool {
+    Interval::of(&delete.key, &delete.range_end).contains(&delete.key, key)
+}
+
 /// What a branch may write: the keys that it puts, and the intervals that it deletes.
 #[derive(Default)]
 struct Writes<'a> {
@@ -93,15 +98,14 @@ struct Writes<'a> {
 }
 
 impl<'a> Writes<'a> {
-    /// Add a put, unless the branch puts or deletes that key already.
+    /// Adds a put, unless the branch puts that key already or has a delete that clashes with it.
     fn put(&mut self, key: &'a [u8]) -> Result<(), Refusal> {
         if self.deletes(key) || !self.puts.insert(key) { Err(Refusal::DuplicateKey) } else { Ok(()) }
     }
 
+    /// Whether a delete clashes with a put of `key`. One from a key on clashes with none, as in etcd.
     fn deletes(&self, key: &[u8]) -> bool {
-        self.deletes
-            .iter()
-            .any(|delete| Interval::of(&delete.key, &delete.range_end).contains(&delete.key, key))
+        self.deletes.iter().any(|delete| delete.range_end[..] != [0] && covers(delete, key))
     }
 }
 

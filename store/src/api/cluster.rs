@@ -9,17 +9,7 @@ use crate::proto::etcdserverpb::{
     MemberPromoteRequest, MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse,
     MemberUpdateRequest, MemberUpdateResponse, cluster_server::Cluster,
 };
-
-/// Checks peer URLs as etcd does: at least one, each `http` or `https` with host and port and nothing behind.
-pub(crate) fn valid_peer_urls(urls: &[String]) -> bool {
-    let valid = |url: &String| {
-        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-        rest.and_then(|rest| rest.rsplit_once(':')).is_some_and(|(host, port)| {
-            !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
-        })
-    };
-    !urls.is_empty() && urls.iter().all(valid)
-}
+use crate::url::valid_peer_urls;
 
 fn members(members: &[Member]) -> Vec<pb::Member> {
     members.iter().map(convert::member).collect()
@@ -85,27 +75,5 @@ impl Cluster for Service {
         _: Request<MemberPromoteRequest>,
     ) -> Result<Response<MemberPromoteResponse>, Status> {
         Err(Status::unimplemented("squall: learners are not supported yet"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::valid_peer_urls;
-
-    #[test]
-    fn peer_urls() {
-        for (urls, valid) in [
-            (&["http://m1:2380"][..], true),
-            (&["https://10.0.0.1:2380", "http://m1:2381"], true),
-            (&[], false),
-            (&["m1:2380"], false),
-            (&["http://m1"], false),
-            (&["http://:2380"], false),
-            (&["http://m1:2380/members"], false),
-            (&["http://m1:2380", "ftp://m1:2380"], false),
-        ] {
-            let urls: Vec<String> = urls.iter().map(|url| url.to_string()).collect();
-            assert_eq!(valid_peer_urls(&urls), valid, "{urls:?}");
-        }
     }
 }

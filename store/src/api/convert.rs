@@ -1,6 +1,6 @@
 //! Between the wire's messages and the core's types, both ways.
 //!
-//! From the wire, what the core cannot express is refused here: unknown enum values and empty unions, with the errors
+//! From the wire, what the core cannot express is refused here: unknown sort targets and empty unions, with the errors
 //! that etcd gives them. Nothing else is judged here; limits and duplicates are the core's `validate`. Back to the
 //! wire nothing can fail. Keys and values are [`bytes::Bytes`] on both sides and are never copied.
 
@@ -33,24 +33,12 @@ pub(crate) fn status(refusal: Refusal) -> Status {
 
 // From the wire.
 
+/// An order that etcd does not know sorts nothing, whatever the target: the keys come in key order, as from etcd 3.5.
+///
 /// # Errors
-/// `InvalidSortOption` for an order or target that etcd does not know.
+/// `InvalidSortOption` for a target that etcd does not know, as from etcd 3.6; etcd 3.5 crashes (#13554).
 pub(crate) fn range(request: pb::RangeRequest) -> Result<core::RangeRequest, Refusal> {
-    use range_request::{SortOrder, SortTarget};
-    let sort_order = match SortOrder::try_from(request.sort_order) {
-        Ok(SortOrder::None) => core::SortOrder::None,
-        Ok(SortOrder::Ascend) => core::SortOrder::Ascend,
-        Ok(SortOrder::Descend) => core::SortOrder::Descend,
-        Err(_) => return Err(Refusal::InvalidSortOption),
-    };
-    let sort_target = match SortTarget::try_from(request.sort_target) {
-        Ok(SortTarget::Key) => core::SortTarget::Key,
-        Ok(SortTarget::Version) => core::SortTarget::Version,
-        Ok(SortTarget::Create) => core::SortTarget::Create,
-        Ok(SortTarget::Mod) => core::SortTarget::Mod,
-        Ok(SortTarget::Value) => core::SortTarget::Value,
-        Err(_) => return Err(Refusal::InvalidSortOption),
-    };
+    let (sort_order, sort_target) = sort(request.sort_order, request.sort_target)?;
     Ok(core::RangeRequest {
         key: request.key,
         range_end: request.range_end,
@@ -66,6 +54,25 @@ pub(crate) fn range(request: pb::RangeRequest) -> Result<core::RangeRequest, Ref
         min_create_revision: Revision(request.min_create_revision),
         max_create_revision: Revision(request.max_create_revision),
     })
+}
+
+fn sort(order: i32, target: i32) -> Result<(core::SortOrder, core::SortTarget), Refusal> {
+    use range_request::{SortOrder, SortTarget};
+    let order = match SortOrder::try_from(order) {
+        Ok(SortOrder::None) => core::SortOrder::None,
+        Ok(SortOrder::Ascend) => core::SortOrder::Ascend,
+        Ok(SortOrder::Descend) => core::SortOrder::Descend,
+        Err(_) => return Ok((core::SortOrder::None, core::SortTarget::Key)),
+    };
+    let target = match SortTarget::try_from(target) {
+        Ok(SortTarget::Key) => core::SortTarget::Key,
+        Ok(SortTarget::Version) => core::SortTarget::Version,
+        Ok(SortTarget::Create) => core::SortTarget::Create,
+        Ok(SortTarget::Mod) => core::SortTarget::Mod,
+        Ok(SortTarget::Value) => core::SortTarget::Value,
+        Err(_) => return Err(Refusal::InvalidSortOption),
+    };
+    Ok((order, target))
 }
 
 pub(crate) fn put(request: pb::PutRequest) -> core::PutRequest {
@@ -84,10 +91,10 @@ pub(crate) fn delete_range(request: pb::DeleteRangeRequest) -> core::DeleteRange
 }
 
 /// # Errors
-/// `KeyNotFound` for an operation that is none, as etcd has it; what [`range`] and [`comparison`] refuse.
+/// `KeyNotFound` for an operation that is none, as etcd has it; what [`range`] refuses.
 pub(crate) fn txn(request: pb::TxnRequest) -> Result<core::TxnRequest, Refusal> {
     Ok(core::TxnRequest {
-        compare: request.compare.into_iter().map(comparison).collect::<Result<_, _>>()?,
+        compare: request.compare.into_iter().map(comparison).collect(),
         success: request.success.into_iter().map(operation).collect::<Result<_, _>>()?,
         failure: request.failure.into_iter().map(operation).collect::<Result<_, _>>()?,
     })
@@ -106,18 +113,14 @@ fn operation(op: pb::RequestOp) -> Result<core::RequestOp, Refusal> {
 }
 
 /// A constant of another kind than the target says counts as the target's zero value, as Go's getters read it.
-///
-/// # Errors
-/// `InvalidSortOption` for a relation or target that is not the API's. etcd takes such a relation for satisfied and such
-/// a target for equal; a client that sends either can only be mistaken.
-fn comparison(compare: pb::Compare) -> Result<core::Compare, Refusal> {
+fn comparison(compare: pb::Compare) -> core::Compare {
     use compare::{CompareResult, CompareTarget, TargetUnion};
     let result = match CompareResult::try_from(compare.result) {
         Ok(CompareResult::Equal) => core::CompareResult::Equal,
         Ok(CompareResult::Greater) => core::CompareResult::Greater,
         Ok(CompareResult::Less) => core::CompareResult::Less,
         Ok(CompareResult::NotEqual) => core::CompareResult::NotEqual,
-        Err(_) => return Err(Refusal::InvalidSortOption),
+        Err(_) => core::CompareResult::Unknown,
     };
     let target = match (CompareTarget::try_from(compare.target), compare.target_union) {
         (Ok(CompareTarget::Version), Some(TargetUnion::Version(n))) => core::CompareTarget::Version(n),
@@ -132,9 +135,9 @@ fn comparison(compare: pb::Compare) -> Result<core::Compare, Refusal> {
         (Ok(CompareTarget::Value), _) => core::CompareTarget::Value(bytes::Bytes::new()),
         (Ok(CompareTarget::Lease), Some(TargetUnion::Lease(n))) => core::CompareTarget::Lease(LeaseId(n)),
         (Ok(CompareTarget::Lease), _) => core::CompareTarget::Lease(LeaseId(0)),
-        (Err(_), _) => return Err(Refusal::InvalidSortOption),
+        (Err(_), _) => core::CompareTarget::Unknown,
     };
-    Ok(core::Compare { result, target, key: compare.key, range_end: compare.range_end })
+    core::Compare { result, target, key: compare.key, range_end: compare.range_end }
 }
 
 pub(crate) fn compaction(request: pb::CompactionRequest) -> core::CompactionRequest {
@@ -221,5 +224,38 @@ pub(crate) fn member(member: &core::Member) -> pb::Member {
         peer_urls: member.peer_urls.clone(),
         client_urls: member.client_urls.clone(),
         is_learner: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_sort_options_are_as_in_etcd() {
+        let sorted = |order, target| {
+            range(pb::RangeRequest {
+                key: "k".into(),
+                sort_order: order,
+                sort_target: target,
+                ..Default::default()
+            })
+            .map(|range| (range.sort_order, range.sort_target))
+        };
+        use squall_core::{SortOrder, SortTarget};
+        assert_eq!(sorted(2, 4), Ok((SortOrder::Descend, SortTarget::Value)));
+        assert_eq!(sorted(3, 4), Ok((SortOrder::None, SortTarget::Key)), "an unknown order sorts nothing");
+        assert_eq!(sorted(-1, 9), Ok((SortOrder::None, SortTarget::Key)));
+        for order in 0..=2 {
+            assert_eq!(sorted(order, 5), Err(Refusal::InvalidSortOption));
+        }
+    }
+
+    #[test]
+    fn unknown_compares_reach_the_core() {
+        let compare = |result, target| comparison(pb::Compare { result, target, ..Default::default() });
+        assert_eq!(compare(4, 0).result, squall_core::CompareResult::Unknown);
+        assert_eq!(compare(0, 5).target, squall_core::CompareTarget::Unknown);
+        assert_eq!(compare(3, 4).target, squall_core::CompareTarget::Lease(LeaseId(0)));
     }
 }

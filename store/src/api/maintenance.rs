@@ -14,11 +14,31 @@ use crate::{
         MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
         alarm_request::AlarmAction, maintenance_server::Maintenance,
     },
+    seam::View,
     snapshot,
 };
 
 fn engine_failed(error: crate::seam::EngineError) -> Status {
     Status::internal(format!("squall: engine: {error}"))
+}
+
+impl Service {
+    /// The engine's content, and what it is the content of.
+    async fn mark_and_content(&self) -> Result<(snapshot::Meta, View), Status> {
+        let shared = self.node.shared();
+        loop {
+            let mut installing = shared.installing.subscribe();
+            if installing.wait_for(|installing| !installing).await.is_err() {
+                return Err(convert::status(Refusal::Stopped));
+            }
+            // Under the state's lock no entry is applied and no install begins or ends.
+            let state = shared.state();
+            if !installing.get() {
+                let view = self.node.engine().view().map_err(engine_failed)?;
+                return Ok((self.node.snapshot_meta(&state), view));
+            }
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -91,12 +111,8 @@ impl Maintenance for Service {
         request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
         self.enter(request.metadata()).await?;
-        let (meta, view) = {
-            // Under the state's lock no entry is applied, so mark and content belong together.
-            let state = self.node.shared().state();
-            (self.node.snapshot_meta(&state), self.node.engine().view().map_err(engine_failed)?)
-        };
-        let header = self.header_now();
+        let (meta, view) = self.mark_and_content().await?;
+        let header = self.header(meta.revision);
         let mut content = snapshot::Encoder::new(meta, view.0);
         let responses = stream::poll_fn(move |_| {
             Poll::Ready(content.next().map(|blob| {

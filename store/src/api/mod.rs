@@ -1,11 +1,12 @@
 //! The gRPC services that clients see: etcd's v3 API, with etcd's codes and words.
 //!
-//! A service checks a request as far as that needs no state, takes it to the node, and turns the answer into the wire's
-//! messages; it decides nothing else. What changes the store goes through the log; a linearizable read waits until raft
-//! has confirmed that this member is up to date; a serializable read looks at this member's state as it is.
+//! A service checks what can be checked without state, hands the request to the node, and turns the answer into the wire's
+//! messages. Changes go through the log. A linearizable read waits until raft has confirmed that this member is up to
+//! date. A serializable read looks at this member's state as it is. No definite refusal comes from state that may be out
+//! of date; `docs/squalld.md` lists all refusals and where each is decided.
 //!
-//! Until the member has published its name through the log, which shows that it is part of a working cluster, calls
-//! wait (etcd accepts connections and serves none of them before that).
+//! Calls wait until the member has published its name through the log, which shows that it is part of a working cluster
+//! (etcd accepts connections before that too, and does not serve them).
 //!
 //! Watch, Lease and Auth are not served yet: `Unimplemented`.
 
@@ -13,8 +14,9 @@ mod cluster;
 pub(crate) mod convert;
 mod kv;
 mod maintenance;
+mod size_limit;
 
-pub(crate) use cluster::valid_peer_urls;
+use size_limit::SizeLimit;
 use squall_core::{Refusal, Revision};
 use tonic::{Status, metadata::MetadataMap};
 
@@ -27,7 +29,7 @@ use crate::{
     seam::Router,
 };
 
-/// What a request may weigh beyond its limit before the transport refuses it (etcd's gRPC overhead).
+/// How many bytes above the request limit the transport still accepts (etcd's gRPC overhead).
 const OVERHEAD_BYTES: usize = 512 * 1024;
 
 /// All services of a member's client address.
@@ -35,9 +37,9 @@ pub(crate) fn router(node: &Handle) -> Router {
     let limit = node.config().max_request_bytes + OVERHEAD_BYTES;
     let service = Service { node: node.clone() };
     Router::new()
-        .add(KvServer::new(service.clone()).max_decoding_message_size(limit))
-        .add(ClusterServer::new(service.clone()).max_decoding_message_size(limit))
-        .add(MaintenanceServer::new(service).max_decoding_message_size(limit))
+        .add(SizeLimit(KvServer::new(service.clone()).max_decoding_message_size(limit)))
+        .add(SizeLimit(ClusterServer::new(service.clone()).max_decoding_message_size(limit)))
+        .add(SizeLimit(MaintenanceServer::new(service).max_decoding_message_size(limit)))
 }
 
 /// The number that a client may give its request, so that an observer can follow it: metadata `x-correlation-id`, decimal.
@@ -53,7 +55,8 @@ struct Service {
 }
 
 impl Service {
-    /// Every call's beginning: the member must be ready, and where the client insists (`hasleader`) know a leader.
+    /// Begins every call: waits until the member is ready, and refuses where the client insists on a leader (`hasleader`)
+    /// and the member knows none.
     async fn enter(&self, metadata: &MetadataMap) -> Result<(), Status> {
         self.node.ready().await.map_err(convert::status)?;
         let wants_leader = metadata.get("hasleader").is_some_and(|value| value == "true");

@@ -61,6 +61,7 @@ impl Node {
                     digest: entry::digest(entry),
                     state: applied.state,
                     proposal: id,
+                    revision: state.revision(),
                 });
                 batch.extend(applied.batch);
                 batches += 1;

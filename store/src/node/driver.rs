@@ -13,7 +13,7 @@ use super::{
     Halt, Input, Shared, Transport,
     committer::Committer,
     ids::Ids,
-    log_bridge,
+    log_bridge, lost_data,
     proposals::{Proposal, Proposals},
     raft_log::RaftLog,
     reads::Reads,
@@ -239,10 +239,10 @@ impl Node {
         match input {
             Input::Messages(messages) => {
                 for message in messages {
-                    self.step(message);
+                    self.step(message)?;
                 }
             }
-            Input::Snapshot(message) => self.step(*message),
+            Input::Snapshot(message) => self.step(*message)?,
             Input::Propose { id, data, answer } => self.take_proposal(id, Proposal::Normal(data), answer),
             Input::ChangeMembers { id, change, answer } => {
                 self.take_proposal(id, Proposal::Change(change), answer);
@@ -258,6 +258,10 @@ impl Node {
                 tracing::warn!(%peer, "a member says that this one was removed");
                 return Err(Halt::Removed);
             }
+            Input::EmptiedByPeer(peer) => {
+                let what = format!("{peer} has heard from it before, and the folder was empty at this start");
+                return Err(self.refused(&what));
+            }
             Input::TransferLeadership(done) => self.transfer_leadership(done),
             Input::Stop => return Err(Halt::Requested),
         }
@@ -266,12 +270,27 @@ impl Node {
 
     /// Hands a peer's message to raft. What raft refuses (a stranger's answer, a message that only this member may send
     /// to itself) is dropped, as if lost.
-    fn step(&mut self, message: Message) {
+    ///
+    /// # Errors
+    /// [`Halt::Refused`] where the message shows that this member has lost data.
+    fn step(&mut self, message: Message) -> Result<(), Halt> {
+        let raft = &self.raft.raft;
+        let standing = lost_data::Standing { term: raft.term, last_index: raft.raft_log.last_index() };
+        if let Some(what) = lost_data::lost(standing, &message) {
+            return Err(self.refused(&what));
+        }
         let (from, kind) = (message.from, message.get_msg_type());
         if let Err(error) = self.raft.step(message) {
             tracing::debug!(from, ?kind, %error, "raft dropped a message");
         }
+        Ok(())
     }
+
+    /// This member has lost data, as `what` says.
+    fn refused(&self, what: &str) -> Halt {
+        Halt::Refused(lost_data::paragraph(&self.config.data_dir, self.shared.member, what))
+    }
+
     pub(super) fn applied_index(&self) -> u64 {
         self.raft.store().applied().index
     }

@@ -156,23 +156,18 @@ impl Handle {
         }
     }
 
-    // Membership.
+    // Membership. What the members are is decided at apply, where all members say the same. The strict check looks at this
+    // member's state, so a read index comes first: a member that lags would else refuse for a reason that is gone.
 
     /// Adds a member; the members after it are the answer.
     ///
     /// # Errors
-    /// `MemberExist`, `PeerUrlExist`, `MemberBadUrls`; with the strict check `MemberNotEnoughStarted` and `Unhealthy`;
-    /// and those of [`Handle::propose`].
+    /// `MemberExist`, `PeerUrlExist`, `MemberNotFound` for an id that was removed; with the strict check
+    /// `MemberNotEnoughStarted` and `Unhealthy`; and those of [`Handle::propose`].
     pub(crate) async fn add_member(&self, member: Member) -> Result<Vec<Member>, Refusal> {
-        let change = MembershipChange::Add(member);
-        {
-            let state = self.0.shared.state();
-            state.membership().validate(&change)?;
-            if self.0.config.strict_reconfig_check {
-                state.membership().ready_to_add()?;
-            }
-        }
         if self.0.config.strict_reconfig_check {
+            self.read_index().await?;
+            self.0.shared.state().membership().ready_to_add()?;
             // The new member counts as down until it has started: a quorum of the larger cluster must be there without it.
             let voters = self.voters();
             let active = self.active(&voters);
@@ -180,31 +175,26 @@ impl Handle {
                 return Err(Refusal::Unhealthy);
             }
         }
-        self.change(change).await
+        self.change(MembershipChange::Add(member)).await
     }
 
     /// Removes a member; the members after it are the answer.
     ///
     /// # Errors
-    /// `MemberNotFound`; with the strict check `MemberNotEnoughStarted` and `Unhealthy`; those of [`Handle::propose`].
+    /// `MemberNotFound`; `MemberNotEnoughStarted` for the last member; with the strict check `MemberNotEnoughStarted` and
+    /// `Unhealthy`; and those of [`Handle::propose`].
     pub(crate) async fn remove_member(&self, id: MemberId) -> Result<Vec<Member>, Refusal> {
-        let change = MembershipChange::Remove(id);
-        {
-            let state = self.0.shared.state();
-            state.membership().validate(&change)?;
-            if self.0.config.strict_reconfig_check {
-                state.membership().ready_to_remove(id)?;
-            }
-        }
-        // One that is down may always go: the quorum only gets easier.
-        let down = id != self.0.shared.member && self.0.hub.active_since(id).is_none();
-        if self.0.config.strict_reconfig_check && !down {
+        if self.0.config.strict_reconfig_check {
+            self.read_index().await?;
+            self.0.shared.state().membership().ready_to_remove(id)?;
+            // One that is down may always go: the quorum only gets easier.
+            let down = id != self.0.shared.member && self.0.hub.active_since(id).is_none();
             let voters = self.voters();
-            if !bears_removal(voters.len(), self.active(&voters)) {
+            if !down && !bears_removal(voters.len(), self.active(&voters)) {
                 return Err(Refusal::Unhealthy);
             }
         }
-        self.change(change).await
+        self.change(MembershipChange::Remove(id)).await
     }
 
     async fn change(&self, change: MembershipChange) -> Result<Vec<Member>, Refusal> {

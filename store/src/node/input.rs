@@ -52,6 +52,8 @@ pub(crate) enum Input {
     CommitEngine(oneshot::Sender<()>),
     /// A peer says that this member was removed.
     RemovedByPeer(MemberId),
+    /// A peer says that this member has run before; its data folder was empty when it started.
+    EmptiedByPeer(MemberId),
     /// Hand the leadership to another, if this member has it; answered when it has it no more, or had none.
     TransferLeadership(oneshot::Sender<()>),
     /// Stop.
@@ -65,6 +67,8 @@ pub(crate) enum Halt {
     Requested,
     /// This member is no longer one.
     Removed,
+    /// This member has lost data that it had acknowledged, and must not go on. One paragraph.
+    Refused(String),
     /// The disk or the engine failed, with what they said.
     Failed(String),
 }

@@ -4,7 +4,7 @@ use raft::StateRole;
 use squall_core::{Index, MemberId, Refusal, Term};
 use tokio::sync::oneshot;
 
-use super::driver::Node;
+use super::{driver::Node, entry, input::Decoded};
 use crate::seam::{ProbeEvent, Role};
 
 impl Node {
@@ -63,7 +63,7 @@ impl Node {
         }
     }
 
-    /// Shows the API how far the log goes.
+    /// Shows the API how far the log goes and which membership changes it holds that are not applied yet.
     pub(super) fn publish_status(&mut self) {
         let log = &self.raft.raft.raft_log;
         let (last, committed) = (Index(log.last_index()), Index(log.committed));
@@ -71,5 +71,10 @@ impl Node {
         self.shared.update_status(|status| {
             (status.last, status.committed, status.term) = (last, committed, term);
         });
+        let changes = self.raft.store().unapplied_changes().filter_map(|entry| match entry::decode(entry) {
+            Decoded::Membership { change, .. } => Some(change),
+            _ => None,
+        });
+        self.shared.set_unapplied_changes(changes.collect());
     }
 }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use protobuf::Message as _;
 use raft::{
     Error, GetEntriesContext, RaftState, Storage, StorageError,
-    eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata},
+    eraftpb::{ConfState, Entry, EntryType, HardState, Snapshot, SnapshotMetadata},
 };
 use squall_core::planted::planted;
 
@@ -117,6 +117,12 @@ impl RaftLog {
         &self.applied
     }
 
+    /// The membership changes that follow what is applied.
+    pub(crate) fn unapplied_changes(&self) -> impl Iterator<Item = &Entry> {
+        let unapplied = self.entries.iter().rev().take_while(|entry| entry.index > self.applied.index);
+        unapplied.filter(|entry| entry.get_entry_type() != EntryType::EntryNormal)
+    }
+
     pub(crate) fn last(&self) -> u64 {
         self.before.0 + self.entries.len() as u64
     }
@@ -220,6 +226,23 @@ mod tests {
         assert_eq!(log.entries(4, 6, None, context).unwrap(), [entry(4, 4), entry(5, 5)]);
         let context = GetEntriesContext::empty(false);
         assert_eq!(log.entries(3, 6, None, context).unwrap_err(), Error::Store(StorageError::Compacted));
+    }
+
+    #[test]
+    fn a_membership_change_is_unapplied_until_it_is_applied_or_replaced() {
+        let mut change = entry(2, 1);
+        change.set_entry_type(EntryType::EntryConfChange);
+        let mut log = RaftLog::new((0, 0), vec![entry(1, 1)], HardState::default(), Mark::default());
+        let unapplied = |log: &RaftLog| log.unapplied_changes().count();
+        assert_eq!(unapplied(&log), 0);
+        log.append(&[change.clone(), entry(3, 1)]);
+        log.set_applied(1, 1);
+        assert_eq!(unapplied(&log), 1);
+        log.set_applied(2, 1);
+        assert_eq!(unapplied(&log), 0);
+        log.set_applied(1, 1);
+        log.append(&[entry(2, 2)]);
+        assert_eq!(unapplied(&log), 0, "another leader's entry took its place");
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use squall_core::{ClusterId, Index, MemberId, State, Term};
+use squall_core::{ClusterId, Index, MemberId, MembershipChange, State, Term};
 
 use super::Mark;
 use crate::{
+    latest,
     seam::{Monotonic, Role},
-    watch,
 };
 
 /// Shared by the loop, which writes, and the API, which reads. No lock is held over an await.
@@ -16,12 +16,17 @@ pub(crate) struct Shared {
     pub cluster: ClusterId,
     state: Mutex<State>,
     status: Mutex<RaftStatus>,
+    /// Membership changes in the log that are not applied yet.
+    changes: Mutex<Vec<MembershipChange>>,
     /// What the engine holds, un-committed: the state machine's progress and the voters there.
     written: Mutex<Mark>,
     /// The last compaction whose records are gone, as a revision.
-    pub compacted: watch::Sender<i64>,
+    pub compacted: latest::Sender<i64>,
+    /// A snapshot from the leader is taking the place of the engine's content, and the state has not followed yet. Set
+    /// and cleared under the state's lock.
+    pub installing: latest::Sender<bool>,
     /// Whether clients may be served.
-    pub ready: watch::Sender<bool>,
+    pub ready: latest::Sender<bool>,
 }
 
 /// Where raft is.
@@ -48,15 +53,17 @@ impl Shared {
             applied: state.applied().0,
             leader_lost: None,
         };
-        let compacted = watch::Sender::new(state.finished_compact_revision().0);
+        let compacted = latest::Sender::new(state.finished_compact_revision().0);
         Shared {
             member,
             cluster,
             state: Mutex::new(state),
             status: Mutex::new(status),
+            changes: Mutex::default(),
             written: Mutex::new(written),
             compacted,
-            ready: watch::Sender::new(false),
+            installing: latest::Sender::new(false),
+            ready: latest::Sender::new(false),
         }
     }
 
@@ -66,6 +73,14 @@ impl Shared {
 
     pub(crate) fn status(&self) -> RaftStatus {
         *self.status.lock().expect("no panic happens while the status is locked")
+    }
+
+    pub(crate) fn unapplied_changes(&self) -> Vec<MembershipChange> {
+        self.changes.lock().expect("no panic happens while the changes are locked").clone()
+    }
+
+    pub(super) fn set_unapplied_changes(&self, changes: Vec<MembershipChange>) {
+        *self.changes.lock().expect("no panic happens while the changes are locked") = changes;
     }
 
     pub(super) fn update_status(&self, update: impl FnOnce(&mut RaftStatus)) {

@@ -145,10 +145,19 @@ impl Node {
         if planted!(SnapshotFileGoneEarly) {
             remove_files(&*self.env.files, &snap_dir, mark.index).await.map_err(|error| failed(&error))?;
         }
+        {
+            // Until the state follows, nobody may take the two for one another's.
+            let _state = self.shared.state();
+            self.shared.installing.send_replace(true);
+        }
         self.replace_rows(rows).await?;
 
         let finished = state.finished_compact_revision().0;
-        *self.shared.state() = state;
+        {
+            let mut shared = self.shared.state();
+            *shared = state;
+            self.shared.installing.send_replace(false);
+        }
         self.shared.compacted.send_replace(finished);
         self.shared.written().clone_from(&mark);
         self.shared.update_status(|status| status.applied = Index(mark.index));

@@ -1,9 +1,22 @@
 //! A cluster of one from a survivor's log (`etcd --force-new-cluster`).
+//!
+//! The survivor keeps its whole log, as a newly elected leader does, and not only what it knows to be committed. An
+//! acknowledged entry may lie above the commit index that the survivor knows: the leader tells the followers of a commit
+//! one message later, and a commit index alone is never synced, so a power cut sets it back (for the leader too). A
+//! survivor that cut its log there would throw away acknowledged data that it holds. etcd does: it drops everything above
+//! the commit index (`bootstrap.go`, `commit := max(HardState.Commit, consistentIndex)`).
+//!
+//! The price: writes that nobody has acknowledged may take effect, and a survivor that had led a minority brings back
+//! its unacknowledged writes in place of what the majority wrote since. Their clients were told "timed out", which leaves
+//! both open; and what the majority wrote is not in this log in any case.
+//!
+//! One kind of entry is not kept without a commit: the removal of the survivor itself, which would leave no voter. The
+//! log ends before it.
 
 use std::collections::BTreeSet;
 
 use protobuf::Message as _;
-use raft::eraftpb::{ConfChange, ConfChangeType, EntryType};
+use raft::eraftpb::{ConfChange, ConfChangeType, Entry, EntryType};
 use squall_core::{Member, MemberId, MembershipChange, State};
 
 use super::conf_change;
@@ -36,8 +49,8 @@ pub enum ForceError {
         /// The log's last index.
         last: u64,
     },
-    /// A committed entry cannot be read.
-    #[error("the committed conf-change entry {index} cannot be read: {what}. Restore a snapshot instead")]
+    /// An entry cannot be read.
+    #[error("the conf-change entry {index} cannot be read: {what}. Restore a snapshot instead")]
     Entry {
         /// Its index.
         index: u64,
@@ -54,14 +67,15 @@ pub enum ForceError {
 pub struct Forced {
     /// The members for whose removal an entry was appended.
     pub removed: Vec<MemberId>,
-    /// How many entries went that were not known to be committed.
+    /// How many entries count as committed now that were not known to be.
+    pub adopted_entries: u64,
+    /// How many entries went: an uncommitted removal of this member, and what follows it.
     pub dropped_entries: u64,
 }
 
-/// Turns the log of one member into that of a cluster of one: everything up to the highest index known to be committed
-/// stays, the rest goes, and conf changes follow that remove everyone else. All of it counts as committed, and is
-/// durable on return. `replayed` is what opening `wal` gave, and becomes what opening it now would give; `state` is what
-/// the engine holds. Ids don't change. Running it again changes nothing.
+/// Turns the log of one member into that of a cluster of one: the log stays, and conf changes follow that remove everyone
+/// else. All of it counts as committed, and is durable on return. `replayed` is what opening `wal` gave, and becomes what
+/// opening it now would give; `state` is what the engine holds. Ids don't change. Running it again changes nothing.
 ///
 /// # Errors
 /// See [`ForceError`]; nothing was written then, except with `Wal`.
@@ -78,7 +92,8 @@ pub async fn force_new_cluster(
     if commit > last {
         return Err(ForceError::EngineAhead { applied, last });
     }
-    let others = members(own, replayed, state, commit)?;
+    let end = uncommitted_removal(own, replayed, state, commit)?.map_or(last, |index| index - 1);
+    let others = members(own, replayed, state, end)?;
 
     // A log without anything has not seen a term yet.
     replayed.hard_state.term = replayed.hard_state.term.max(1);
@@ -88,17 +103,50 @@ pub async fn force_new_cluster(
     });
     let changes = add.into_iter().chain(others.ids.iter().map(|id| MembershipChange::Remove(*id)));
     let entries: Vec<_> = changes
-        .zip(commit + 1..)
+        .zip(end + 1..)
         .map(|(change, index)| conf_change(index, replayed.hard_state.term, &change))
         .collect();
 
-    let dropped_entries = last - commit;
-    replayed.entries.retain(|entry| entry.index <= commit);
+    replayed.entries.retain(|entry| entry.index <= end);
     replayed.entries.extend(entries.iter().cloned());
-    replayed.hard_state.commit = commit + entries.len() as u64;
+    replayed.hard_state.commit = end + entries.len() as u64;
     wal.append(&entries, Some(&replayed.hard_state)).await?;
     wal.sync().await?;
-    Ok(Forced { removed: others.ids.into_iter().collect(), dropped_entries })
+    Ok(Forced {
+        removed: others.ids.into_iter().collect(),
+        adopted_entries: end - commit,
+        dropped_entries: last - end,
+    })
+}
+
+/// The first entry above `commit` that removes this member. The last member's removal is none: it is refused when it is
+/// applied.
+fn uncommitted_removal(
+    own: MemberId,
+    replayed: &Replayed,
+    state: &State,
+    commit: u64,
+) -> Result<Option<u64>, ForceError> {
+    for entry in replayed.entries.iter().filter(|entry| entry.index > commit) {
+        if let Some(change) = change_of(entry)?
+            && change.get_change_type() == ConfChangeType::RemoveNode
+            && change.node_id == own.0
+            && !ids_in(replayed, state, entry.index)?.iter().all(|id| *id == own)
+        {
+            return Ok(Some(entry.index));
+        }
+    }
+    Ok(None)
+}
+
+/// The conf change that an entry holds, if it holds one.
+fn change_of(entry: &Entry) -> Result<Option<ConfChange>, ForceError> {
+    if entry.get_entry_type() != EntryType::EntryConfChange {
+        return Ok(None);
+    }
+    ConfChange::parse_from_bytes(&entry.data)
+        .map(Some)
+        .map_err(|error| ForceError::Entry { index: entry.index, what: error.to_string() })
 }
 
 struct Others {
@@ -107,32 +155,44 @@ struct Others {
     own_is_there: bool,
 }
 
-/// Whom the committed log has for members. What is applied is certain. What is committed after it may yet be refused
-/// when it is applied (a removal of the last member, say), so of those only additions count: to remove one who is no
-/// member is refused without harm, to forget one would leave a voter that never answers.
-fn members(own: MemberId, replayed: &Replayed, state: &State, commit: u64) -> Result<Others, ForceError> {
+/// Whom the log has for members, up to `end`.
+fn members(own: MemberId, replayed: &Replayed, state: &State, end: u64) -> Result<Others, ForceError> {
+    let mut ids = ids_in(replayed, state, end)?;
+    let own_is_there = ids.remove(&own);
+    let mut removed = state.membership().was_removed(own);
+    for entry in unapplied(replayed, state, end) {
+        let change = change_of(entry)?.filter(|_| !ids.is_empty());
+        removed |= change.is_some_and(|change| {
+            change.get_change_type() == ConfChangeType::RemoveNode && change.node_id == own.0
+        });
+    }
+    if removed {
+        return Err(ForceError::Removed { member: own });
+    }
+    Ok(Others { ids, own_is_there })
+}
+
+/// The ids that may be members' once everything up to `end` is applied. What is applied is certain. What follows may yet be
+/// refused when it is applied, so of that only additions count: to remove one who is no member is refused without harm,
+/// to forget one would leave a voter that never answers.
+fn ids_in(replayed: &Replayed, state: &State, end: u64) -> Result<BTreeSet<MemberId>, ForceError> {
     let membership = state.membership();
     let mut ids: BTreeSet<MemberId> = membership.members().map(|member| member.id).collect();
     if let Some(snapshot) = &replayed.snapshot {
         let recorded = snapshot.conf_state.voters.iter().chain(&snapshot.conf_state.learners);
         ids.extend(recorded.map(|id| MemberId(*id)).filter(|id| !membership.was_removed(*id)));
     }
-    let mut removed = membership.was_removed(own);
-    let ahead =
-        replayed.entries.iter().filter(|entry| entry.index > state.applied().0.0 && entry.index <= commit);
-    for entry in ahead.filter(|entry| entry.get_entry_type() == EntryType::EntryConfChange) {
-        let change = ConfChange::parse_from_bytes(&entry.data)
-            .map_err(|error| ForceError::Entry { index: entry.index, what: error.to_string() })?;
-        match change.get_change_type() {
-            ConfChangeType::AddNode | ConfChangeType::AddLearnerNode => {
-                ids.insert(MemberId(change.node_id));
-            }
-            ConfChangeType::RemoveNode => removed |= change.node_id == own.0,
+    for entry in unapplied(replayed, state, end) {
+        if let Some(change) = change_of(entry)?
+            && change.get_change_type() != ConfChangeType::RemoveNode
+        {
+            ids.insert(MemberId(change.node_id));
         }
     }
-    if removed {
-        return Err(ForceError::Removed { member: own });
-    }
-    let own_is_there = ids.remove(&own);
-    Ok(Others { ids, own_is_there })
+    Ok(ids)
+}
+
+fn unapplied<'a>(replayed: &'a Replayed, state: &State, end: u64) -> impl Iterator<Item = &'a Entry> {
+    let applied = state.applied().0.0;
+    replayed.entries.iter().filter(move |entry| entry.index > applied && entry.index <= end)
 }

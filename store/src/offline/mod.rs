@@ -6,9 +6,9 @@
 //! conf-change entry a member, of term 1. Every member of the new cluster restores the same file with the same settings,
 //! and all come to the same state. What was acknowledged after the snapshot is lost, which is what a restore means.
 //!
-//! [`force_new_cluster`] keeps the ids and everything that this member knows to be committed, drops what it does not,
-//! and appends the conf changes that remove everyone else, as `etcd --force-new-cluster` does. It runs at the start of
-//! the member, between reading the log and starting raft.
+//! [`force_new_cluster`] keeps the ids and the member's whole log, and appends the conf changes that remove everyone else.
+//! `etcd --force-new-cluster` drops what is not known to be committed; `force` says why this does not. It runs at the
+//! start of the member, between reading the log and starting raft.
 //!
 //! Sources: etcd `etcdutl/snapshot`, `server/etcdserver/bootstrap.go`.
 //!

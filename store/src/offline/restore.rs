@@ -33,7 +33,7 @@ pub struct RestoreOptions {
     pub name: String,
     /// The new cluster's members as (name, peer URL); a name with several URLs comes several times.
     pub initial_cluster: Vec<(String, String)>,
-    /// Tells the new cluster from others of the same URLs, the old one above all.
+    /// Makes the new cluster's ids differ from those of other clusters with the same URLs, above all the old one's.
     pub initial_cluster_token: String,
     /// The new member's peer URLs: those that `initial_cluster` says.
     pub advertise_peer_urls: Vec<String>,

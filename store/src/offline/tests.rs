@@ -381,18 +381,18 @@ fn apply(state: &mut State, entry: &Entry) {
     let _ = state.apply_membership(index, term, &change);
 }
 
+/// Entries 6 to 9 are not known to be committed, and may have been acknowledged all the same: the leader answers before
+/// the followers hear of a commit, and a power cut sets the commit index back.
 #[test]
-fn the_survivor_keeps_what_is_committed_and_removes_the_others() {
+fn the_survivor_keeps_its_whole_log_and_removes_the_others() {
     let survivor = Survivor::new();
     let (forced, replayed) = survivor.force().expect("forced");
-    assert_eq!(forced, Forced { removed: vec![MemberId(2), MemberId(3)], dropped_entries: 4 });
-    assert_eq!(replayed.hard_state, HardState { term: 4, vote: 2, commit: 7, ..HardState::default() });
-    let tail: Vec<_> = replayed.entries[4..].iter().map(|entry| (entry.index, entry.term)).collect();
-    assert_eq!(
-        tail,
-        [(5, 3), (6, 4), (7, 4)],
-        "the conf changes follow what was committed, in the current term"
-    );
+    let removed = vec![MemberId(2), MemberId(3)];
+    assert_eq!(forced, Forced { removed, adopted_entries: 4, dropped_entries: 0 });
+    assert_eq!(replayed.hard_state, HardState { term: 4, vote: 2, commit: 11, ..HardState::default() });
+    assert_eq!(replayed.entries[..9], survivor.entries[..], "what was there is there");
+    let tail: Vec<_> = replayed.entries[9..].iter().map(|entry| (entry.index, entry.term)).collect();
+    assert_eq!(tail, [(10, 4), (11, 4)], "the conf changes follow the log, in the current term");
     assert_eq!(survivor.members_after(&replayed), [1]);
 }
 
@@ -401,8 +401,33 @@ fn what_was_applied_is_committed_even_where_the_hard_state_lags() {
     let mut survivor = Survivor::new();
     survivor.apply_to(8);
     let (forced, replayed) = survivor.force().expect("forced");
-    assert_eq!(forced.dropped_entries, 1);
-    assert_eq!(replayed.hard_state.commit, 10);
+    assert_eq!(forced.adopted_entries, 1);
+    assert_eq!(replayed.hard_state.commit, 11);
+    assert_eq!(survivor.members_after(&replayed), [1]);
+}
+
+#[test]
+fn an_uncommitted_removal_of_the_survivor_is_not_kept() {
+    let mut survivor = Survivor::new();
+    survivor.change(ConfChangeType::RemoveNode, 1, 3);
+    survivor.entries.push(Entry { index: 11, term: 3, ..Entry::default() });
+    let (forced, replayed) = survivor.force().expect("forced");
+    assert_eq!((forced.adopted_entries, forced.dropped_entries), (4, 2));
+    assert_eq!(replayed.hard_state.commit, 11);
+    assert_eq!(survivor.members_after(&replayed), [1]);
+}
+
+#[test]
+fn the_last_members_removal_is_refused_when_it_is_applied_and_cuts_nothing_off() {
+    let mut survivor = Survivor { disk: CrashDisk::new(), ..Survivor::new() };
+    survivor.entries.clear();
+    survivor.state = State::new();
+    survivor.change(ConfChangeType::AddNode, 1, 1);
+    survivor.change(ConfChangeType::RemoveNode, 1, 1);
+    survivor.normal(3);
+    survivor.hard_state.commit = 1;
+    let (forced, replayed) = survivor.force().expect("forced");
+    assert_eq!((forced.adopted_entries, forced.dropped_entries), (2, 0));
     assert_eq!(survivor.members_after(&replayed), [1]);
 }
 
@@ -413,24 +438,24 @@ fn forcing_twice_is_forcing_once() {
     survivor.entries.clone_from(&first.entries);
     survivor.apply_to(first.hard_state.commit);
     let (forced, second) = survivor.force().expect("forced again");
-    assert_eq!(forced, Forced { removed: vec![], dropped_entries: 0 });
+    assert_eq!(forced, Forced { removed: vec![], adopted_entries: 0, dropped_entries: 0 });
     assert_eq!(second.entries, first.entries);
     assert_eq!(second.hard_state, first.hard_state);
 }
 
 #[test]
-fn members_and_learners_that_were_committed_but_not_applied_are_removed_too() {
+fn members_and_learners_that_are_in_the_log_alone_are_removed_too() {
     let mut survivor = Survivor::new();
     survivor.change(ConfChangeType::AddNode, 4, 3);
     survivor.change(ConfChangeType::AddLearnerNode, 5, 3);
     // Not certain: it may be refused when it is applied.
     survivor.change(ConfChangeType::RemoveNode, 2, 3);
     survivor.hard_state.commit = 12;
-    // Not committed: it never happened.
+    // Not known to be committed, and kept.
     survivor.change(ConfChangeType::AddNode, 6, 3);
     let (forced, replayed) = survivor.force().expect("forced");
-    assert_eq!(forced.removed, [2, 3, 4, 5].map(MemberId));
-    assert_eq!(forced.dropped_entries, 1);
+    assert_eq!(forced.removed, [2, 3, 4, 5, 6].map(MemberId));
+    assert_eq!(forced.adopted_entries, 1);
     assert_eq!(survivor.members_after(&replayed), [1]);
 }
 
@@ -440,7 +465,7 @@ fn a_survivor_that_its_log_does_not_know_is_added_first() {
     let (forced, replayed) = survivor.force().expect("forced");
     assert_eq!(forced.removed, [1, 2, 3].map(MemberId));
     assert_eq!(survivor.members_after(&replayed), [8]);
-    let added = ConfChange::parse_from_bytes(&replayed.entries[5].data).expect("a conf change");
+    let added = ConfChange::parse_from_bytes(&replayed.entries[9].data).expect("a conf change");
     assert_eq!((added.get_change_type(), added.node_id), (ConfChangeType::AddNode, 8));
 }
 

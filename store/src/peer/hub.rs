@@ -12,10 +12,14 @@ use raft::eraftpb::{Message, MessageType};
 use squall_core::{ClusterId, MemberId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Lane, SILENCE, link::Link};
+use super::{
+    Lane, SILENCE,
+    link::{Life, Link},
+};
 use crate::{
     node::Input,
     seam::{Env, Monotonic},
+    url::host_port,
 };
 
 /// The links of one member. Shared by the node's loop, which sends, and the peer service, which hears.
@@ -25,6 +29,8 @@ pub(crate) struct Hub {
     pub(super) own: MemberId,
     /// Tells this process from those that this member was before.
     pub(super) life: u64,
+    /// The data folder was empty when this process started.
+    pub(super) fresh: bool,
     /// Where the others reach this member.
     pub(super) own_urls: Vec<String>,
     pub(super) inputs: mpsc::Sender<Input>,
@@ -34,13 +40,15 @@ pub(crate) struct Hub {
 #[derive(Default)]
 struct Known {
     peers: BTreeMap<MemberId, Peer>,
+    /// The life that each peer last said it is in. It outlives the link, which a change of URLs replaces.
+    lives: BTreeMap<MemberId, u64>,
     /// The stream that each peer has open to this member, by lane; dropping it ends its handler.
     inbound: BTreeMap<(MemberId, Lane), oneshot::Sender<()>>,
 }
 
 struct Peer {
     urls: Vec<String>,
-    /// Not known from the membership but from its own stream.
+    /// Known from its own stream, not from the membership.
     remote: bool,
     link: Link,
     /// When the peer was last heard, and since when no gap was longer than [`SILENCE`].
@@ -59,16 +67,18 @@ impl Hub {
         cluster: ClusterId,
         own: MemberId,
         life: u64,
+        fresh: bool,
         own_urls: Vec<String>,
         inputs: mpsc::Sender<Input>,
     ) -> Arc<Hub> {
-        Arc::new(Hub { env, cluster, own, life, own_urls, inputs, known: Mutex::default() })
+        Arc::new(Hub { env, cluster, own, life, fresh, own_urls, inputs, known: Mutex::default() })
     }
 
-    /// Makes the links those to `members`, keeping what did not change. What waits for a peer that left is still sent.
+    /// Keeps a link to each of `members` and to no other; a link whose URLs did not change stays as it is. What waits for a
+    /// peer that left is still sent.
     ///
-    /// A member that is catching up applies old memberships, in which its present leader may be missing; so the links to
-    /// those who have spoken for themselves ([`Hub::meet`]) stay.
+    /// A member that is catching up applies old memberships, in which its present leader may be missing. So the links to
+    /// peers that have called this member themselves ([`Hub::meet`]) stay.
     pub(crate) fn set_members(self: &Arc<Self>, members: impl IntoIterator<Item = (MemberId, Vec<String>)>) {
         let mut wanted: BTreeMap<MemberId, Vec<String>> = members.into_iter().collect();
         wanted.remove(&self.own);
@@ -82,10 +92,11 @@ impl Hub {
         }
     }
 
-    /// A peer of this cluster has opened a stream and said where it is reached. One that is not in the membership as far
-    /// as this member has applied it gets a link too, or it would never hear an answer (etcd's remotes).
+    /// A peer of this cluster has opened a stream and said where it is reached. It gets a link also where the membership, as
+    /// far as this member has applied it, does not hold it: else it would never get an answer (etcd's remotes).
     pub(super) fn meet(self: &Arc<Self>, id: MemberId, life: u64, urls: Vec<String>) {
         let known = &mut *self.known();
+        known.lives.insert(id, life);
         if id != self.own && !urls.is_empty() {
             known.peers.entry(id).or_insert_with(|| self.peer(id, urls, true));
         }
@@ -99,8 +110,8 @@ impl Hub {
         Peer { urls, remote, link, heard: None }
     }
 
-    /// Queues messages; returns the peers to which one was dropped. A message for a stranger is dropped in silence:
-    /// raft may answer one whose membership it has not applied yet.
+    /// Queues messages; returns the peers to which a message was dropped. A message to an id without a link is dropped and
+    /// not reported: raft may answer a member whose addition it has not applied yet.
     pub(crate) fn send(&self, messages: Vec<Message>) -> Vec<MemberId> {
         let mut dropped = Vec::new();
         let known = self.known();
@@ -121,11 +132,22 @@ impl Hub {
 
     /// The address of a peer, `host:port`.
     pub(crate) fn address(&self, id: MemberId) -> Option<String> {
-        self.known()
-            .peers
-            .get(&id)
-            .and_then(|peer| peer.urls.first())
-            .map(|url| super::host_port(url).to_owned())
+        self.known().peers.get(&id).and_then(|peer| peer.urls.first()).map(|url| host_port(url).to_owned())
+    }
+
+    /// The life that a peer's process last said it is in; `None` where it has said nothing to this process.
+    pub(super) fn last_life(&self, id: MemberId) -> Option<u64> {
+        self.known().lives.get(&id).copied()
+    }
+
+    /// The peers that have opened a stream to this process.
+    pub(super) fn met(&self) -> Vec<MemberId> {
+        self.known().lives.keys().copied().collect()
+    }
+
+    /// The present life of a peer's process; `None` for a stranger.
+    pub(super) fn life(&self, id: MemberId) -> Option<Life> {
+        self.known().peers.get(&id).map(|peer| peer.link.life())
     }
 
     /// Notes that a peer was heard.
@@ -153,8 +175,8 @@ impl Hub {
         self.active_since(id).is_some_and(|since| now.since(since) >= duration)
     }
 
-    /// Registers a stream that `from` has opened; the one it had before ends. The receiver resolves when a later one
-    /// takes this one's place, or when this member stops.
+    /// Registers a stream that `from` has opened, and ends the stream that it had before. The receiver resolves when a later
+    /// stream replaces this one, or when this member stops.
     pub(super) fn accept(&self, from: MemberId, lane: Lane) -> oneshot::Receiver<()> {
         let (replaced, on_replaced) = oneshot::channel();
         self.known().inbound.insert((from, lane), replaced);

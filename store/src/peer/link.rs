@@ -1,4 +1,4 @@
-//! The way to one peer: a task and a queue a lane.
+//! The link to one peer. Each lane has a task and a queue.
 
 use std::{
     future::poll_fn,
@@ -17,28 +17,27 @@ use tokio::sync::mpsc;
 use tonic::{Request, metadata::MetadataMap};
 
 use super::{
-    DIAL, FRAME_BYTES, Hub, LANE_MESSAGES, LINK_HEARTBEAT, Lane, REDIAL, REMOVED, SILENCE, head, host_port,
+    DIAL, EMPTIED, FRAME_BYTES, Hub, LANE_MESSAGES, LINK_HEARTBEAT, Lane, REDIAL, REMOVED, SILENCE, head,
 };
 use crate::{
+    latest,
     node::Input,
     proto::squall::peer::{MessageBatch, peer_client::PeerClient},
     seam::{Channel, DialOptions, Env},
-    watch,
+    url::host_port,
 };
 
 /// The lanes to one peer. Dropping it lets what is queued be sent, for a short while.
 pub(super) struct Link {
     control: mpsc::Sender<Bytes>,
     append: mpsc::Sender<Bytes>,
-    /// The peer's life, as it last said; 0 before.
-    life: watch::Sender<u64>,
+    path: Arc<Path>,
 }
 
 impl Link {
     pub(super) fn start(hub: &Arc<Hub>, to: MemberId, urls: &[String], remote: bool) -> Link {
         let address = urls.first().map(|url| host_port(url).to_owned()).unwrap_or_default();
-        let channel = hub.env.net.dial(&address, DialOptions { connect_timeout: DIAL, ..Default::default() });
-        let life = watch::Sender::new(0);
+        let path = Arc::new(Path::new(hub.env.clone(), address));
         let lane = |lane: Lane| {
             let (sender, receiver) = mpsc::channel(LANE_MESSAGES);
             let queue = Arc::new(Queue::new(receiver));
@@ -49,11 +48,10 @@ impl Link {
                 to,
                 lane,
                 // The control lane opens at once, since it carries the link heartbeats. Followers have no appends for
-                // each other, and a remote may be gone for good: no call for nothing.
+                // each other, and a remote may be gone for good: those lanes open when there is something to send.
                 lazy: remote || lane == Lane::Append,
                 head: head(hub, to, lane),
-                channel: channel.clone(),
-                life: life.subscribe(),
+                path: path.clone(),
                 queue,
                 // The control lane's own end keeps it open for link heartbeats only as long as the link lives.
                 idle: sender.downgrade(),
@@ -62,12 +60,18 @@ impl Link {
             sender
         };
         let (control, append) = (lane(Lane::Control), lane(Lane::Append));
-        Link { control, append, life }
+        Link { control, append, path }
     }
 
     /// The peer has opened a stream in this life of its process.
     pub(super) fn meet(&self, life: u64) {
-        self.life.send_if_modified(|known| std::mem::replace(known, life) != life);
+        self.path.meet(life);
+    }
+
+    /// The present life of the peer's process.
+    pub(super) fn life(&self) -> Life {
+        let route = self.path.route.subscribe();
+        Life { known: route.get().life, route }
     }
 
     /// Queues a message; false where the queue is full.
@@ -80,10 +84,78 @@ impl Link {
     }
 }
 
-/// Messages on their way to the transport. Outlives a call, so that a redial goes on with what waits.
+/// The connection to a peer, shared by the lanes, and what is known of the process at its other end.
+struct Path {
+    env: Env,
+    address: String,
+    route: latest::Sender<Route>,
+}
+
+#[derive(Clone)]
+struct Route {
+    /// The peer's life, as it last said; 0 before it has said anything.
+    life: u64,
+    /// Counts the channels.
+    generation: u64,
+    channel: Channel,
+}
+
+impl Path {
+    fn new(env: Env, address: String) -> Path {
+        let route = Route { life: 0, generation: 0, channel: dial(&env, &address) };
+        Path { env, address, route: latest::Sender::new(route) }
+    }
+
+    fn meet(&self, life: u64) {
+        self.route.send_if_modified(|route| std::mem::replace(&mut route.life, life) != life);
+    }
+
+    /// Replaces the channel of `generation`, unless the other lane has done so already. The connection under it may be
+    /// dead without having said so, and a channel goes on with such a connection until the transport notices.
+    fn replace_channel(&self, generation: u64) {
+        self.route.send_if_modified(|route| {
+            let stale = route.generation == generation;
+            if stale {
+                route.generation += 1;
+                route.channel = dial(&self.env, &self.address);
+            }
+            stale
+        });
+    }
+}
+
+fn dial(env: &Env, address: &str) -> Channel {
+    env.net.dial(address, DialOptions { connect_timeout: DIAL, ..Default::default() })
+}
+
+/// Tells when a peer's process is another than before.
+pub(crate) struct Life {
+    route: latest::Receiver<Route>,
+    /// 0 while the peer has not said which life it is in.
+    known: u64,
+}
+
+impl Life {
+    /// Waits until the peer has begun another life. To learn the life that it is in is no such thing. Cancel safe; never
+    /// completes once the link is gone.
+    pub(crate) async fn ended(&mut self) {
+        loop {
+            let known = self.known;
+            let Ok(route) = self.route.wait_for(|route| route.life != known).await else {
+                return std::future::pending().await;
+            };
+            self.known = route.life;
+            if known != 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// Messages that wait for the transport. A queue outlives a call, so that the next call sends what still waits.
 struct Queue {
     waiting: Mutex<Waiting>,
-    /// The number of the call that may take messages. A transport may hold the body of a call that is over, and poll it.
+    /// The number of the call that may take messages. The transport may still hold the body of an earlier call, and poll it.
     turn: AtomicU64,
     /// Frames taken by the transport so far.
     frames: AtomicU64,
@@ -91,7 +163,7 @@ struct Queue {
 
 struct Waiting {
     receiver: mpsc::Receiver<Bytes>,
-    /// The first message, where somebody has looked at it.
+    /// The first message, if `poll_any` has taken it from the receiver.
     first: Option<Bytes>,
 }
 
@@ -118,7 +190,7 @@ impl Queue {
         }
     }
 
-    /// Ready once a message waits, which stays; false where none will ever come.
+    /// Ready once a message waits; it stays in the queue. False where none will ever come.
     fn poll_any(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut waiting = self.waiting();
         if waiting.first.is_none() {
@@ -191,8 +263,7 @@ struct Runner {
     /// Open a call only when there is something to send.
     lazy: bool,
     head: MetadataMap,
-    channel: Channel,
-    life: watch::Receiver<u64>,
+    path: Arc<Path>,
     queue: Arc<Queue>,
     idle: mpsc::WeakSender<Bytes>,
 }
@@ -201,12 +272,17 @@ struct Runner {
 enum End {
     /// The link is gone and everything was sent.
     Closed,
-    /// The call failed, or nothing moved; dial again.
+    /// The call failed; dial again after a pause.
     Failed,
-    /// The peer has begun a new life; dial again, at once.
-    Stale,
-    /// The peer says that this member was removed.
-    Removed,
+    /// Nothing moved or nothing was heard for too long; dial again on a new connection.
+    Silent,
+    /// The peer has begun a new life; dial again on a new connection, at once.
+    Stale {
+        /// Whether the transport had taken messages, which are lost.
+        lost: bool,
+    },
+    /// The peer refuses this member for good.
+    Refused(Input),
 }
 
 impl Runner {
@@ -215,15 +291,24 @@ impl Runner {
             if self.lazy && !poll_fn(|cx| self.queue.poll_any(cx)).await {
                 return;
             }
-            let end = self.call().await;
+            let route = self.path.route.get();
+            let generation = route.generation;
+            let end = self.call(route).await;
             self.queue.turn.fetch_add(1, Ordering::Relaxed);
             match end {
                 End::Closed => return,
-                End::Removed => {
-                    let _ = self.inputs.send(Input::RemovedByPeer(self.to)).await;
+                End::Refused(why) => {
+                    let _ = self.inputs.send(why).await;
                     return;
                 }
-                End::Stale => continue,
+                End::Stale { lost } => {
+                    self.path.replace_channel(generation);
+                    if lost {
+                        let _ = self.inputs.send(Input::Unreachable(self.to)).await;
+                    }
+                    continue;
+                }
+                End::Silent => self.path.replace_channel(generation),
                 End::Failed => {}
             }
             // What waited is stale by now, and raft repeats what still matters.
@@ -237,14 +322,22 @@ impl Runner {
     }
 
     /// One call, from its first message to its end.
-    async fn call(&mut self) -> End {
+    async fn call(&mut self, route: Route) -> End {
+        let frames_at_start = self.queue.frames.load(Ordering::Relaxed);
+        if self.lane == Lane::Control
+            && let Some(idle) = self.idle.upgrade()
+        {
+            // The peer hears of this member as soon as the call is open, and the frame's being taken shows that it is.
+            let _ = idle.try_send(Bytes::new());
+        }
         let mut request = Request::new(self.queue.frames());
         *request.metadata_mut() = self.head.clone();
-        let mut client = PeerClient::new(self.channel.clone());
+        let mut client = PeerClient::new(route.channel);
         let mut call = std::pin::pin!(client.messages(request));
-        let mut frames_before = self.queue.frames.load(Ordering::Relaxed);
+        let mut frames_before = frames_at_start;
         let mut stuck = Duration::ZERO;
-        self.life.mark_unchanged();
+        let mut lives = self.path.route.subscribe();
+        let mut life = route.life;
         let started = self.env.clock.monotonic();
         loop {
             let mut pause = self.env.clock.sleep(LINK_HEARTBEAT);
@@ -252,13 +345,24 @@ impl Runner {
                 ended = &mut call => return match ended {
                     Ok(_) if self.idle.upgrade().is_none() => End::Closed,
                     Ok(_) => End::Failed,
-                    Err(status) if status.message() == REMOVED => End::Removed,
+                    Err(status) if status.message() == REMOVED => End::Refused(Input::RemovedByPeer(self.to)),
+                    Err(status) if status.message() == EMPTIED => End::Refused(Input::EmptiedByPeer(self.to)),
                     Err(status) => {
                         tracing::debug!(to = %self.to, lane = self.lane.name(), %status, "a call to a peer failed");
                         End::Failed
                     }
                 },
-                Ok(()) = self.life.changed() => return End::Stale,
+                Ok(met) = lives.wait_for(|route| route.life != life) => {
+                    let lost = self.queue.frames.load(Ordering::Relaxed) != frames_at_start;
+                    // The first word from a peer does not make an open call stale: it reached a process that had not
+                    // spoken yet, most likely this one. What it carried (the forwarded proposal of a member that has
+                    // just started, say) must not be lost.
+                    if life != 0 || !lost {
+                        return End::Stale { lost };
+                    }
+                    life = met.life;
+                    continue;
+                }
                 () = &mut pause => {}
             }
             let frames = self.queue.frames.load(Ordering::Relaxed);
@@ -276,7 +380,7 @@ impl Runner {
             let silent =
                 hub.active_since(self.to).is_none() && self.env.clock.monotonic().since(started) > SILENCE;
             if stuck >= SILENCE || silent {
-                return End::Failed;
+                return End::Silent;
             }
             if !moved && self.lane == Lane::Control {
                 let _ = idle.try_send(Bytes::new());

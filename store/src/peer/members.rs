@@ -1,49 +1,27 @@
-//! What one that joins asks the members: who is in the cluster, and what is its id.
+//! What a member with an empty folder asks the others: who is in the cluster, as each of them knows it.
 
 use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use crate::{
     proto::squall::peer::{MembersRequest, MembersResponse, peer_client::PeerClient},
     seam::{DialOptions, Env, timeout},
+    url::host_port,
 };
 
-/// How long one member may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// `host:port` of a peer URL.
-pub(crate) fn host_port(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or(rest)
-}
-
-/// Asks the members at `urls` one after another; the first answer counts. `None` where nobody answers.
-pub(crate) async fn ask_members(env: &Env, urls: &[String]) -> Option<MembersResponse> {
-    for url in urls {
-        let channel =
-            env.net.dial(host_port(url), DialOptions { connect_timeout: PATIENCE, ..Default::default() });
-        let mut client = PeerClient::new(channel);
-        match timeout(&*env.clock, PATIENCE, client.members(MembersRequest {})).await {
+/// Asks all the members at `urls` at the same time, and answers what came back within `patience`, in the order of
+/// `urls`.
+pub(crate) async fn ask_members(env: &Env, urls: &[String], patience: Duration) -> Vec<MembersResponse> {
+    let ask = async |url: &String| {
+        let options = DialOptions { connect_timeout: patience, ..Default::default() };
+        let mut client = PeerClient::new(env.net.dial(host_port(url), options));
+        match timeout(&*env.clock, patience, client.members(MembersRequest {})).await {
             Ok(Ok(response)) => return Some(response.into_inner()),
-            Ok(Err(status)) => tracing::warn!(url, %status, "a member did not say who is in the cluster"),
-            Err(_) => tracing::warn!(url, "a member did not say in time who is in the cluster"),
+            Ok(Err(status)) => tracing::info!(url, %status, "a member did not say who is in the cluster"),
+            Err(_) => tracing::info!(url, "a member did not say in time who is in the cluster"),
         }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::host_port;
-
-    #[test]
-    fn host_and_port_of_a_url() {
-        for (url, expected) in [
-            ("http://m1:2380", "m1:2380"),
-            ("https://10.0.0.1:2380/", "10.0.0.1:2380"),
-            ("m1:2380", "m1:2380"),
-            ("http://[::1]:2380/a/b", "[::1]:2380"),
-        ] {
-            assert_eq!(host_port(url), expected, "{url}");
-        }
-    }
+        None
+    };
+    join_all(urls.iter().map(ask)).await.into_iter().flatten().collect()
 }

@@ -1,19 +1,25 @@
 //! Between members: raft's messages, snapshots, and the question who is in the cluster.
 //!
-//! Raft forgives a transport nearly everything: messages may be lost, late or doubled. What it does not forgive is
-//! silence about it, and one slow peer that holds up the others. So, as in etcd's rafthttp: every peer has bounded
-//! queues of its own; what does not fit is dropped and reported (`report_unreachable` lets the leader fall back to
-//! probing); and heartbeats have a lane of their own, so that they never wait behind a backlog of appends.
+//! Raft tolerates a transport that loses, delays or doubles messages. It does not tolerate that losses go unreported, or
+//! that one slow peer holds up the others. So, as in etcd's rafthttp:
+//! - each peer has bounded queues of its own. What does not fit is dropped and reported (`report_unreachable` makes the
+//!   leader probe again);
+//! - heartbeats have a lane of their own, so that they never wait behind a backlog of appends.
 //!
-//! A lane is one client-streaming call that stays open ([`link`]). All messages that wait when the transport asks for
-//! more travel in one frame, since a frame is what costs. A peer from which nothing was heard for [`SILENCE`] is taken
-//! for unreachable: its calls are dropped and dialled anew, as TCP may take minutes to notice a dead path. So are the
-//! calls to a peer that turns up in a new life: the connections of the old one are dead, and nobody may have said so. So that a
-//! follower hears of followers, who have nothing to say to each other in raft, an idle lane carries an empty frame now
-//! and then.
+//! A lane is one client-streaming call that stays open ([`link`]). Each time the transport asks for data, all waiting
+//! messages go into one frame, since the cost is per frame. An idle lane sends an empty frame now and then: followers
+//! have nothing to say to each other in raft, and each must know who is there.
 //!
-//! The receiving side ([`service`]) lets in only messages of its own cluster and addressed to its own id, and tells a
-//! removed member that it was removed.
+//! # Dead connections
+//! A machine that loses power sends no reset, and TCP may take minutes to notice. So a link dials again, on a new
+//! connection,
+//! - when it has heard nothing from the peer for [`SILENCE`], or the transport has taken nothing for as long;
+//! - at once, when the peer says that it is in a new life: the calls to the old one are dead. The first word from a peer
+//!   is no new life. A member that has just started has open calls to peers that have not spoken yet, and those calls are
+//!   good: they may carry the proposal without which the member does not serve.
+//!
+//! The receiving side ([`service`]) accepts only messages of its own cluster that are addressed to its own id. It tells a
+//! removed member that it was removed, and a member that has lost its disk that it has run before.
 
 mod hub;
 mod link;
@@ -29,17 +35,17 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 
 pub(crate) use hub::Hub;
 pub(crate) use links::Links;
-pub(crate) use members::{ask_members, host_port};
+pub(crate) use members::ask_members;
 pub(crate) use service::PeerService;
 
-/// Nothing heard for this long: the peer is out of reach (rafthttp's ConnReadTimeout).
+/// A peer that was not heard for this long is out of reach (rafthttp's ConnReadTimeout).
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);
-/// An idle lane says so this often: three times within [`SILENCE`].
+/// How often an idle lane sends an empty frame: three times within [`SILENCE`].
 const LINK_HEARTBEAT: Duration = Duration::from_millis(1_667);
 /// How long a dial to a peer may take (rafthttp: one second and an election).
 const DIAL: Duration = Duration::from_secs(2);
-/// A snapshot's transfer in which nothing moves for so long has failed. Longer than a link's silence: the receiver's disk
-/// may be slow.
+/// A snapshot's transfer has failed when nothing moves for this long. It is longer than a link's silence, since the
+/// receiver's disk may be slow.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(30);
 /// Pause after a failed or ended call before the next.
 const REDIAL: Duration = Duration::from_millis(100);
@@ -48,12 +54,14 @@ const LANE_MESSAGES: usize = 4096;
 /// Where a frame is full: about the largest message that raft makes.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// Metadata: the sender's cluster, its id, a number that tells one life of its process from the next, the id it means to
-/// reach, the lane, and where the sender itself is reached (URLs, separated by commas).
+/// Metadata: the sender's cluster, its id, a number that tells one life of its process from the next, whether its data
+/// folder was empty when this life began, the id it means to reach, the lane, and where the sender itself is reached
+/// (URLs, separated by commas).
 mod metadata {
     pub const CLUSTER: &str = "squall-cluster-id";
     pub const FROM: &str = "squall-from";
     pub const LIFE: &str = "squall-life";
+    pub const FRESH: &str = "squall-fresh";
     pub const TO: &str = "squall-to";
     pub const LANE: &str = "squall-lane";
     pub const URLS: &str = "squall-peer-urls";
@@ -65,6 +73,9 @@ fn head(hub: &Hub, to: MemberId, lane: Lane) -> MetadataMap {
     head.insert(metadata::CLUSTER, MetadataValue::from(hub.cluster.0));
     head.insert(metadata::FROM, MetadataValue::from(hub.own.0));
     head.insert(metadata::LIFE, MetadataValue::from(hub.life));
+    if hub.fresh {
+        head.insert(metadata::FRESH, MetadataValue::from_static("true"));
+    }
     head.insert(metadata::TO, MetadataValue::from(to.0));
     head.insert(metadata::LANE, MetadataValue::from_static(lane.name()));
     // URLs were checked at start; one that is not ASCII is left out and costs no more than a link for strangers.
@@ -74,8 +85,10 @@ fn head(hub: &Hub, to: MemberId, lane: Lane) -> MetadataMap {
     head
 }
 
-/// Set, with the status FailedPrecondition, where the sender was removed from the cluster.
+/// The message, with the status FailedPrecondition, to a sender that was removed from the cluster.
 const REMOVED: &str = "squall: the member has been permanently removed from the cluster";
+/// The message, with the status FailedPrecondition, to a sender that began with an empty folder, though it has run before.
+const EMPTIED: &str = "squall: the member has run before, and its data folder was empty";
 
 /// The two streams to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,10 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use protobuf::Message as _;
 use raft::eraftpb::{Message, MessageType};
-use squall_core::{MemberId, planted::planted};
+use squall_core::{MemberId, MembershipChange, planted::planted};
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
-use super::{Hub, Lane, REMOVED, SNAPSHOT_PATIENCE, metadata};
+use super::{EMPTIED, Hub, Lane, REMOVED, SNAPSHOT_PATIENCE, metadata};
 use crate::{
     api::convert,
     node::{Input, Shared, snapshot_path},
@@ -41,11 +41,12 @@ impl PeerService {
         PeerService { hub, shared, snap_dir, receiving: Arc::default() }
     }
 
-    /// Who sends, if this member may listen.
+    /// Decides from a call's metadata whether this member takes its messages, and answers who sends them.
     ///
     /// # Errors
     /// `InvalidArgument` for metadata that no member sends; `FailedPrecondition` for another cluster, for a message
-    /// meant for another member (one that had this address before), and for a sender that was removed.
+    /// meant for another member (one that had this address before), for a sender that was removed, and for one whose
+    /// folder was emptied: it has spoken to this process in an earlier life, and a folder exists before the first word.
     fn admit(&self, metadata: &MetadataMap) -> Result<MemberId, Status> {
         let number = |key: &'static str| {
             let value = metadata.get(key).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -63,9 +64,15 @@ impl PeerService {
         if self.shared.state().membership().was_removed(from) && !planted!(RemovedIdReturns) {
             return Err(Status::failed_precondition(REMOVED));
         }
+        let life = number(metadata::LIFE)?;
+        if metadata.contains_key(metadata::FRESH)
+            && self.hub.last_life(from).is_some_and(|earlier| earlier != life)
+        {
+            return Err(Status::failed_precondition(EMPTIED));
+        }
         let urls = metadata.get(metadata::URLS).and_then(|urls| urls.to_str().ok()).unwrap_or_default();
         let urls = urls.split(',').filter(|url| !url.is_empty()).map(str::to_owned).collect();
-        self.hub.meet(from, number(metadata::LIFE)?, urls);
+        self.hub.meet(from, life, urls);
         Ok(from)
     }
 
@@ -128,7 +135,7 @@ impl Peer for PeerService {
         let index = message.get_snapshot().get_metadata().index;
         let failed = |error| Status::internal(format!("squall: snapshot {index}: {error}"));
 
-        // One at a time, since two could be the same file; the later one is the one that a leader still cares for.
+        // One at a time, since two could have the same file. The later one wins: the leader has given the earlier one up.
         self.receiving.superseded.notify_waiters();
         let _turn = self.receiving.turn.lock().await;
         let mut superseded = std::pin::pin!(self.receiving.superseded.notified());
@@ -160,12 +167,24 @@ impl Peer for PeerService {
     }
 
     async fn members(&self, _: Request<MembersRequest>) -> Result<Response<MembersResponse>, Status> {
+        let (mut adding, mut removing) = (Vec::new(), Vec::new());
+        for change in self.shared.unapplied_changes() {
+            match change {
+                MembershipChange::Add(member) => adding.push(convert::member(&member)),
+                MembershipChange::Remove(id) => removing.push(id.0),
+            }
+        }
         let state = self.shared.state();
         let membership = state.membership();
         Ok(Response::new(MembersResponse {
             cluster_id: self.hub.cluster.0,
             members: membership.members().map(convert::member).collect(),
             removed: membership.removed().map(|id| id.0).collect(),
+            member_id: self.hub.own.0,
+            applied: state.applied().0.0,
+            adding,
+            removing,
+            met: self.hub.met().into_iter().map(|id| id.0).collect(),
         }))
     }
 }

@@ -1,4 +1,4 @@
-//! A snapshot's way to a peer: a call of its own, on a connection of its own, so that it holds up nothing.
+//! Sends a snapshot to a peer: one call, on a connection of its own, so that it delays nothing else.
 
 use std::{
     pin::Pin,
@@ -24,7 +24,8 @@ use crate::{
 /// Streams a snapshot to a peer. Returns once the peer has it on disk and raft there has heard of it.
 ///
 /// # Errors
-/// The call's status; `DeadlineExceeded` where nothing moved for too long.
+/// The call's status; `Aborted` where the peer's process is another meanwhile, since a dead one's connection may stay
+/// silent for long; `DeadlineExceeded` where nothing moved for too long.
 pub(crate) async fn send_snapshot(
     env: &Env,
     hub: &Arc<Hub>,
@@ -40,10 +41,18 @@ pub(crate) async fn send_snapshot(
 
     let mut client = PeerClient::new(channel);
     let mut call = std::pin::pin!(client.snapshot(request));
+    let mut life = hub.life(to);
+    let mut restarted = std::pin::pin!(async {
+        match &mut life {
+            Some(life) => life.ended().await,
+            None => std::future::pending().await,
+        }
+    });
     let (mut before, mut idle) = (0, Duration::ZERO);
     loop {
         tokio::select! { biased;
             ended = &mut call => return ended.map(|_| ()),
+            () = &mut restarted => return Err(Status::aborted("squall: the receiver has restarted")),
             () = env.clock.sleep(LINK_HEARTBEAT) => {}
         }
         let now = taken.load(Ordering::Relaxed);

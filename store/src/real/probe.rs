@@ -9,8 +9,17 @@ pub struct LogProbe;
 impl Probe for LogProbe {
     fn emit(&self, event: ProbeEvent) {
         match event {
-            ProbeEvent::Applied { index, term, digest, state, proposal } => {
-                tracing::debug!(index = index.0, term = term.0, digest, state, proposal, "entry applied");
+            ProbeEvent::Applied { index, term, digest, state, proposal, revision } => {
+                let revision = revision.0;
+                tracing::debug!(
+                    index = index.0,
+                    term = term.0,
+                    digest,
+                    state,
+                    proposal,
+                    revision,
+                    "entry applied"
+                );
             }
             ProbeEvent::Proposed { tag, proposal } => tracing::debug!(tag, proposal, "request proposed"),
             ProbeEvent::Role { term, role, leader } => {

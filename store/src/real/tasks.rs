@@ -1,5 +1,5 @@
-//! Tasks on tokio's runtime. A panic in one is a broken invariant of the member: going on beside it could acknowledge
-//! what is not there, so the process ends at once, as etcd's does.
+//! Tasks on tokio's runtime. A panic in a task is a broken invariant of the member. The member must not go on, since it
+//! could acknowledge what is not there; so the process ends at once, as etcd's does.
 
 use std::panic::AssertUnwindSafe;
 

@@ -1,7 +1,7 @@
 //! What a member tells an observer: facts that no client can see, from which the harness checks raft's invariants
 //! and counts the paths that a run went through. The real server logs them.
 
-use squall_core::{Index, MemberId, Term};
+use squall_core::{Index, MemberId, Revision, Term};
 
 /// A raft role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +50,8 @@ pub enum ProbeEvent {
         state: u64,
         /// The id under which the entry was proposed; 0 where nobody waits for it.
         proposal: u64,
+        /// The store's revision after the entry.
+        revision: Revision,
     },
     /// The WAL began a new segment.
     SegmentCut,

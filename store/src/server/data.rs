@@ -1,24 +1,18 @@
-//! What a data folder holds, brought to the point where a node can run on it.
+//! Opens a data folder and brings it to the point where a node can run on it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use squall_core::{ClusterId, Index, Member, MemberId, State, cluster_id};
+use squall_core::{ClusterId, Index, MemberId, State};
 
-use super::StartError;
+use super::{StartError, identity, identity::own_urls};
 use crate::{
-    Config, InitialClusterState,
-    api::convert,
-    durable,
+    Config, InitialClusterState, durable,
     node::{Bootstrap, bootstrap_entries, remove_files, snapshot_path},
     offline::force_new_cluster,
-    peer::ask_members,
     seam::{DirLock, Engine, Env, ProbeEvent},
     snapshot,
     wal::{Metadata, Replayed, Wal},
 };
-
-/// How long one that joins asks around, and how often.
-const JOIN_RETRY: Duration = Duration::from_millis(500);
 
 /// An open data folder.
 pub(crate) struct Data {
@@ -28,7 +22,9 @@ pub(crate) struct Data {
     pub engine: Arc<dyn Engine>,
     pub state: State,
     pub bootstrap: Bootstrap,
-    /// Held until the member has stopped.
+    /// The folder was empty: this start made it a member's.
+    pub fresh: bool,
+    /// The folder's lock; kept until the member has stopped.
     pub lock: Box<dyn DirLock>,
 }
 
@@ -47,7 +43,8 @@ pub(crate) async fn open(config: &Config, env: &Env) -> Result<Data, StartError>
 
     let engine_dir = config.snap_dir().join("db");
     let engine;
-    let (mut wal, mut replayed) = if Wal::exists(files, &config.wal_dir()).await? {
+    let fresh = !Wal::exists(files, &config.wal_dir()).await?;
+    let (mut wal, mut replayed) = if !fresh {
         engine = env.engines.open(&engine_dir).await?;
         Wal::open(env.files.clone(), &config.wal_dir(), config.wal_segment_bytes).await?
     } else {
@@ -58,11 +55,12 @@ pub(crate) async fn open(config: &Config, env: &Env) -> Result<Data, StartError>
         if !engine.view()?.0.is_empty() {
             return Err(StartError::NoWal { dir: config.data_dir.clone(), wal: config.wal_dir() });
         }
-        // A founder's log appears with its first entries in it, a joiner's empty: whichever a crash leaves needs no
-        // second thought.
+        // The log appears as a whole, a founder's with its first entries in it. After a crash it is there or it is not.
         let (metadata, (entries, hard_state)) = match config.initial_cluster_state {
-            InitialClusterState::New => (found(config)?, bootstrap_entries(&founders(config))),
-            InitialClusterState::Existing => (join(config, env).await?, Default::default()),
+            InitialClusterState::New => {
+                (identity::found(config, env).await?, bootstrap_entries(&identity::founders(config)))
+            }
+            InitialClusterState::Existing => (identity::join(config, env).await?, Default::default()),
         };
         let (dir, segment_bytes) = (config.wal_dir(), config.wal_segment_bytes);
         let wal =
@@ -85,11 +83,12 @@ pub(crate) async fn open(config: &Config, env: &Env) -> Result<Data, StartError>
         return Err(StartError::Removed { dir: config.data_dir.clone(), member });
     }
     if config.force_new_cluster {
-        force_new_cluster(&mut wal, &mut replayed, &state).await?;
+        let forced = force_new_cluster(&mut wal, &mut replayed, &state).await?;
+        tracing::warn!(?forced, "this member is a cluster of its own now");
     }
     let corrupt = |what| StartError::Corrupt { dir: config.data_dir.clone(), what };
     let bootstrap = Bootstrap::new(replayed, &state).map_err(corrupt)?;
-    Ok(Data { member, cluster, wal, engine, state, bootstrap, lock })
+    Ok(Data { member, cluster, wal, engine, state, bootstrap, fresh, lock })
 }
 
 fn restore(config: &Config, rows: Vec<(bytes::Bytes, bytes::Bytes)>) -> Result<State, StartError> {
@@ -99,7 +98,8 @@ fn restore(config: &Config, rows: Vec<(bytes::Bytes, bytes::Bytes)>) -> Result<S
     })
 }
 
-/// The record of a snapshot from the leader is in the WAL and its data is not in the engine: the crash came between.
+/// Installs a snapshot from the leader whose record is in the WAL and whose data is not in the engine: the member crashed
+/// between the two.
 async fn finish_install(
     config: &Config,
     env: &Env,
@@ -120,59 +120,6 @@ async fn finish_install(
     remove_files(&*env.files, &config.snap_dir(), index.0).await.map_err(io)?;
     env.probe.emit(ProbeEvent::SnapshotInstalled { index });
     Ok(state)
-}
-
-/// The members that `initial_cluster` names.
-fn founders(config: &Config) -> Vec<Member> {
-    let mut urls: std::collections::BTreeMap<&str, Vec<String>> = Default::default();
-    for (name, url) in &config.initial_cluster {
-        urls.entry(name).or_default().push(url.clone());
-    }
-    urls.into_values().map(|urls| Member::new(urls, &config.initial_cluster_token, None)).collect()
-}
-
-fn own_urls(config: &Config) -> Vec<String> {
-    let own = |(name, url): &(String, String)| (*name == config.name).then(|| url.clone());
-    config.initial_cluster.iter().filter_map(own).collect()
-}
-
-/// Who a founder is follows from the settings alone, so that all agree without talking.
-fn found(config: &Config) -> Result<Metadata, StartError> {
-    let own = Member::new(own_urls(config), &config.initial_cluster_token, None);
-    let cluster_id = cluster_id(founders(config).iter().map(|member| member.id));
-    Ok(Metadata { member_id: own.id, cluster_id })
-}
-
-/// Who a joiner is, the members know: the operator has told one of them (`member add`), and whoever has applied that
-/// knows the joiner's URLs.
-async fn join(config: &Config, env: &Env) -> Result<Metadata, StartError> {
-    let own = own_urls(config);
-    let asked: Vec<String> =
-        config.initial_cluster.iter().map(|(_, url)| url.clone()).filter(|url| !own.contains(url)).collect();
-    let began = env.clock.monotonic();
-    loop {
-        let what = match ask_members(env, &asked).await {
-            Some(response) => {
-                let members = response.members.into_iter().map(convert::member_from_wire);
-                let mut sorted = own.clone();
-                sorted.sort();
-                let found = members.into_iter().find(|member| {
-                    let mut urls = member.peer_urls.clone();
-                    urls.sort();
-                    urls == sorted
-                });
-                if let Some(member) = found {
-                    return Ok(Metadata { member_id: member.id, cluster_id: ClusterId(response.cluster_id) });
-                }
-                format!("the cluster has no member at {}", own.join(","))
-            }
-            None => "no member answered".to_owned(),
-        };
-        if env.clock.monotonic().since(began) >= config.request_timeout() {
-            return Err(StartError::Join { what, asked });
-        }
-        env.clock.sleep(JOIN_RETRY).await;
-    }
 }
 
 /// Refuses settings that contradict each other.
@@ -217,7 +164,7 @@ pub(super) fn check(config: &Config) -> Result<(), StartError> {
         .initial_cluster
         .iter()
         .map(|(_, url)| url)
-        .find(|url| !crate::api::valid_peer_urls(std::slice::from_ref(url)))
+        .find(|url| !crate::url::valid_peer_urls(std::slice::from_ref(url)))
     {
         return refuse(format!(
             "{url:?} is no peer URL. Write http://HOST:PORT in --initial-cluster and --initial-advertise-peer-urls."

@@ -1,4 +1,4 @@
-//! Why a member does not start: one paragraph each, with place and remedy.
+//! Why a member does not start. Each reason is one paragraph that names the place and the remedy.
 
 use std::{io, path::PathBuf};
 
@@ -57,9 +57,12 @@ pub enum StartError {
         /// What does not fit.
         what: String,
     },
+    /// The member has lost data that it had acknowledged: its folder was emptied. One paragraph.
+    #[error("{0}")]
+    LostData(String),
     /// The member was removed from its cluster.
     #[error(
-        "data folder {}: member {member} was removed from its cluster, and an id never comes back. Empty the folder, add \
+        "data folder {}: member {member} was removed from its cluster, and a removed id is never used again. Empty the folder, add \
          the member again (`member add`), and start it with --initial-cluster-state existing.",
         .dir.display()
     )]
@@ -69,7 +72,7 @@ pub enum StartError {
         /// Whose it is.
         member: MemberId,
     },
-    /// No member could be asked, or none knows this one.
+    /// No member could be asked, none knows this one, or those who answered do not agree.
     #[error(
         "joining: {what} (asked {}). Add this member first (`member add`) and list the running members in \
          --initial-cluster.",
@@ -82,7 +85,7 @@ pub enum StartError {
         asked: Vec<String>,
     },
     /// A port could not be opened.
-    #[error("listening on {address}: {source}. Choose another address, or stop who uses it.")]
+    #[error("listening on {address}: {source}. Choose another address, or stop the process that uses it.")]
     Listen {
         /// `host:port`.
         address: String,
@@ -99,7 +102,7 @@ pub enum StartError {
     },
     /// A received snapshot that a crash left half-installed cannot be read.
     #[error(
-        "snapshot {}: {what}. The member was taking it in when it stopped, and has nothing else to go on. Remove the \
+        "snapshot {}: {what}. The member was installing it when it stopped, and holds no other state. Remove the \
          member from the cluster, empty its folder and add it again.",
         .path.display()
     )]
@@ -109,4 +112,11 @@ pub enum StartError {
         /// What is wrong with it.
         what: String,
     },
+}
+
+impl StartError {
+    /// Whether the member has lost data that it had acknowledged. Only its replacement helps; another start does not.
+    pub fn is_lost_data(&self) -> bool {
+        matches!(self, StartError::LostData(_))
+    }
 }

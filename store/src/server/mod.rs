@@ -1,14 +1,20 @@
 //! A member as a whole: from a data folder to open ports, and back.
 //!
 //! [`start`] finds out what the folder holds (nothing, so found a cluster or join one; or a member that was there
-//! before), brings WAL and engine together, and starts the node, the peer service and the client API. What cannot be
-//! started is refused with one paragraph that names the place and the remedy ([`StartError`]); nothing is guessed.
+//! before), reads WAL and engine, and starts the node, the peer service and the client API. A start that cannot work is
+//! refused with one paragraph that names the place and the remedy ([`StartError`]); nothing is guessed.
 
 mod data;
 mod error;
+mod identity;
 mod start;
 
 #[cfg(test)]
 pub(crate) use data::open as open_data;
 pub use error::StartError;
 pub use start::{Exit, Server, start};
+
+/// What the end of a simulated process begins with where the member refused to run because it had lost data that it had
+/// acknowledged: [`Exit::Refused`], and a start that [`StartError::is_lost_data`] describes.
+#[cfg(madsim)]
+pub const REFUSED_TO_START: &str = "refused to start: ";

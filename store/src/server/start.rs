@@ -7,24 +7,26 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{StartError, data};
 use crate::{
-    Config, api,
+    Config, api, latest,
     node::{Halt, Handle, INPUT_QUEUE, Ids, Input, Node, NodeParts, Shared, publish},
     peer::{Hub, Links, PeerService},
     proto::squall::peer::peer_server::PeerServer,
     seam::{DirLock, Engine, Env, Listener, ProbeEvent, Router, Task, timeout},
-    watch,
 };
 
 /// Pause before a member tries again to publish its name.
-const PUBLISH_RETRY: Duration = Duration::from_millis(500);
+const PUBLISH_RETRY: Duration = Duration::from_millis(100);
 
 /// Why a member stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
     /// It was asked to.
     Requested,
-    /// It was removed from the cluster; its data folder is of no use any more.
+    /// It was removed from the cluster. Its data folder cannot be used again.
     Removed,
+    /// It has lost data that it had acknowledged (its disk was emptied or rolled back), and refuses to go on. One
+    /// paragraph.
+    Refused(String),
     /// Its disk or its engine failed, with what they said.
     Failed(String),
 }
@@ -36,7 +38,7 @@ pub struct Server {
     shared: Arc<Shared>,
     inputs: mpsc::Sender<Input>,
     engine: Arc<dyn Engine>,
-    exit: watch::Receiver<Option<Exit>>,
+    exit: latest::Receiver<Option<Exit>>,
     listeners: Vec<Box<dyn Listener>>,
     lock: Box<dyn DirLock>,
     _tasks: Vec<Task>,
@@ -61,8 +63,8 @@ pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
     let written = data.bootstrap.log.applied().clone();
     let shared = Arc::new(Shared::new(member, cluster, data.state, written));
     let life = ids("life").next();
-    let hub =
-        Hub::new(env.clone(), cluster, member, life, config.advertise_peer_urls.clone(), inputs.clone());
+    let urls = config.advertise_peer_urls.clone();
+    let hub = Hub::new(env.clone(), cluster, member, life, data.fresh, urls, inputs.clone());
     let handle = Handle::new(
         env.clone(),
         config.clone(),
@@ -101,11 +103,12 @@ pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
         }
     }
 
-    let (exited, exit) = watch::channel(None);
+    let (exited, exit) = latest::channel(None);
     let run = async move {
         let exit = match node.run().await {
             Halt::Requested => Exit::Requested,
             Halt::Removed => Exit::Removed,
+            Halt::Refused(why) => Exit::Refused(why),
             Halt::Failed(reason) => Exit::Failed(reason),
         };
         exited.send_replace(Some(exit));
@@ -118,16 +121,23 @@ pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
 }
 
 /// Tells the cluster this member's name and client URLs, through the log. That it worked shows that the member can serve.
+///
+/// A follower's proposal travels to the leader as one message, which may be lost, and clients wait meanwhile. So the first
+/// attempts are short; to publish twice does no harm. Each attempt is twice as long as the one before, for a cluster
+/// that is slow and not deaf.
 async fn publish_until_done(node: Handle, config: Arc<Config>) {
-    let shared = node.shared();
+    let (shared, clock) = (node.shared(), &*node.env().clock);
+    let mut patience = config.election_timeout;
     loop {
         let request = publish(shared.member, config.name.clone(), config.advertise_client_urls.clone());
-        match node.propose(request, None).await {
-            Ok(_) => break,
-            Err(squall_core::Refusal::Stopped) => return,
-            Err(refusal) => tracing::warn!(%refusal, "the member's name is not published yet"),
+        match timeout(clock, patience, node.propose(request, None)).await {
+            Ok(Ok(_)) => break,
+            Ok(Err(squall_core::Refusal::Stopped)) => return,
+            Ok(Err(refusal)) => tracing::warn!(%refusal, "the member's name is not published yet"),
+            Err(_) => tracing::info!(?patience, "the member's name is not published yet"),
         }
-        node.env().clock.sleep(PUBLISH_RETRY).await;
+        patience = (2 * patience).min(config.request_timeout());
+        clock.sleep(PUBLISH_RETRY).await;
     }
     shared.ready.send_replace(true);
     node.env().probe.emit(ProbeEvent::Ready);
@@ -144,7 +154,7 @@ impl Server {
         self.shared.cluster
     }
 
-    /// The addresses really bound, `host:port`: those for members first, then those for clients.
+    /// The addresses it listens at, `host:port`: those for members first, then those for clients.
     pub fn local_addresses(&self) -> Vec<String> {
         self.listeners.iter().map(|listener| listener.local_address()).collect()
     }

@@ -14,5 +14,7 @@ mod drills;
 mod durability;
 mod etcdctl;
 mod harness;
+mod lost_data;
 mod panics;
 mod refusals;
+mod restarts;

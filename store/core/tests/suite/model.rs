@@ -118,16 +118,27 @@ impl Model {
             writes(&txn.success)?;
             writes(&txn.failure)?;
         }
-        self.check_feasible(op, true)
+        self.check_feasible(op, true, &mut Vec::new())
     }
 
-    fn check_feasible(&self, op: &RequestOp, top: bool) -> Result<(), Refusal> {
+    /// `deletes`: those before this step.
+    fn check_feasible<'a>(
+        &self,
+        op: &'a RequestOp,
+        top: bool,
+        deletes: &mut Vec<&'a DeleteRangeRequest>,
+    ) -> Result<(), Refusal> {
         match op {
             RequestOp::Put(put) if put.lease.0 != 0 => Err(Refusal::LeaseNotFound),
             RequestOp::Put(put) if put.ignore_value || put.ignore_lease => {
-                if self.newest().contains_key(&put.key) { Ok(()) } else { Err(Refusal::KeyNotFound) }
+                let gone = deletes.iter().any(|delete| within(&delete.key, &delete.range_end, &put.key));
+                if self.newest().contains_key(&put.key) && !gone { Ok(()) } else { Err(Refusal::KeyNotFound) }
             }
-            RequestOp::Put(_) | RequestOp::DeleteRange(_) => Ok(()),
+            RequestOp::Put(_) => Ok(()),
+            RequestOp::DeleteRange(delete) => {
+                deletes.push(delete);
+                Ok(())
+            }
             RequestOp::Range(range) => {
                 assert!(!top, "a range of its own is not a command");
                 match range.revision.0 {
@@ -139,7 +150,7 @@ impl Model {
             }
             RequestOp::Txn(txn) => {
                 let ops = if holds(self.newest(), &txn.compare) { &txn.success } else { &txn.failure };
-                ops.iter().try_for_each(|op| self.check_feasible(op, false))
+                ops.iter().try_for_each(|op| self.check_feasible(op, false, deletes))
             }
         }
     }
@@ -370,6 +381,7 @@ fn holds(snapshot: &Snapshot, compares: &[Compare]) -> bool {
                 CompareResult::NotEqual => a != b,
                 CompareResult::Less => a < b,
                 CompareResult::Greater => a > b,
+                CompareResult::Unknown => true,
             }
         }
         kvs.into_iter().all(|kv| match &compare.target {
@@ -378,6 +390,7 @@ fn holds(snapshot: &Snapshot, compares: &[Compare]) -> bool {
             CompareTarget::Mod(revision) => relates(compare.result, kv.mod_revision, *revision),
             CompareTarget::Value(value) => relates(compare.result, &kv.value, value),
             CompareTarget::Lease(lease) => relates(compare.result, kv.lease, *lease),
+            CompareTarget::Unknown => relates(compare.result, 0, 0),
         })
     })
 }
@@ -413,7 +426,10 @@ type Keys<'a> = BTreeSet<&'a [u8]>;
 fn writes(ops: &[RequestOp]) -> Result<(Keys<'_>, Keys<'_>), Refusal> {
     let (mut puts, mut deletes) = (Keys::new(), Keys::new());
     for op in ops {
-        if let RequestOp::DeleteRange(delete) = op {
+        // The keys of a delete "from a key on" are overlooked, as in etcd.
+        if let RequestOp::DeleteRange(delete) = op
+            && delete.range_end[..] != [0]
+        {
             deletes.extend(KEYS.into_iter().filter(|key| within(&delete.key, &delete.range_end, key)));
         }
     }

@@ -322,7 +322,13 @@ fn range() -> impl Strategy<Value = RangeRequest> {
 
 fn compare() -> impl Strategy<Value = Compare> {
     let result = select(
-        &[CompareResult::Equal, CompareResult::NotEqual, CompareResult::Less, CompareResult::Greater][..],
+        &[
+            CompareResult::Equal,
+            CompareResult::NotEqual,
+            CompareResult::Less,
+            CompareResult::Greater,
+            CompareResult::Unknown,
+        ][..],
     );
     let target = prop_oneof![
         (0..4i64).prop_map(CompareTarget::Version),
@@ -330,6 +336,7 @@ fn compare() -> impl Strategy<Value = Compare> {
         revision_or_newest().prop_map(CompareTarget::Mod),
         value().prop_map(CompareTarget::Value),
         (0..2i64).prop_map(|lease| CompareTarget::Lease(LeaseId(lease))),
+        Just(CompareTarget::Unknown),
     ];
     (result, target, key(), range_end()).prop_map(|(result, target, key, range_end)| Compare {
         result,

@@ -71,10 +71,13 @@ scripts! {
     txn_branches_and_revisions
     txn_compare_intervals
     txn_compare_targets
+    txn_compare_unknown
     txn_decides_before_it_writes
     txn_duplicate_keys
+    txn_keep_after_delete_from
     txn_nested
     txn_never_half_applied
+    txn_put_and_delete_from
     txn_read_only
 }
 
@@ -454,6 +457,7 @@ fn parse_compare(text: &str) -> Result<Compare> {
         "!=" => CompareResult::NotEqual,
         "<" => CompareResult::Less,
         ">" => CompareResult::Greater,
+        "~" => CompareResult::Unknown,
         _ => return Err(error().into()),
     };
     let target = match target {
@@ -462,6 +466,7 @@ fn parse_compare(text: &str) -> Result<Compare> {
         "mod" => CompareTarget::Mod(Revision(constant.parse()?)),
         "lease" => CompareTarget::Lease(LeaseId(constant.parse()?)),
         "value" => CompareTarget::Value(bytes(constant)),
+        "unknown" => CompareTarget::Unknown,
         _ => return Err(error().into()),
     };
     Ok(Compare { result, target, key: bytes(key), range_end })

@@ -226,7 +226,7 @@ impl RestoreFlags {
     }
 }
 
-/// The member's own line in the initial cluster must say what it says of itself: its id follows from either.
+/// The initial cluster must have the same URLs for this member as it advertises: its id follows from them.
 fn check_own_urls(name: &str, cluster: &[(String, String)], advertised: &[Url]) -> Result<(), Failure> {
     let mut listed: Vec<&str> =
         cluster.iter().filter(|(other, _)| other == name).map(|(_, url)| url.as_str()).collect();

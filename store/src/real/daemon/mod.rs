@@ -1,7 +1,7 @@
-//! `squalld`: flags in, a running member out, and etcdutl's offline commands.
+//! `squalld`: parses the flags, runs a member, and has etcdutl's offline commands.
 //!
-//! Flags have etcd's names, values and defaults, so that an etcd manifest's command line starts a `squalld`; those of
-//! things that are not there are refused, never swallowed. Every error is one paragraph that says where and what to
+//! Flags have etcd's names, values and defaults, so that an etcd manifest's command line starts a `squalld`. Flags
+//! of features that do not exist are refused, never ignored. Every error is one paragraph that says where and what to
 //! do. Exit status: 0 for a member that was asked to stop or was removed from its cluster, 1 for one that could not
 //! start or had to stop, 64 for a command line that makes no sense.
 //!
@@ -41,12 +41,12 @@ pub fn env() -> Env {
     }
 }
 
-/// Why the daemon ends otherwise than well. The message is a whole paragraph.
+/// Why the daemon ends with an error. The message is a whole paragraph.
 #[derive(Debug, PartialEq, Eq)]
 enum Failure {
     /// The command line, with what is wrong and what would be right.
     Usage(String),
-    /// All else.
+    /// Anything else.
     Failed(String),
 }
 
@@ -93,8 +93,8 @@ fn usage_paragraph(error: &clap::Error) -> String {
     format!("{}. `squalld --help` says more.", said.join(" ").trim_end_matches('.'))
 }
 
-/// An error as a paragraph: place, what happened, and, where the system refused, what to do about it. Errors of the
-/// store's own making say that themselves.
+/// An error as a paragraph: the place, what happened, and what to do about it. The store's own errors say what to do; to
+/// the system's errors it is added here.
 fn paragraph(error: &(dyn std::error::Error + 'static)) -> String {
     let said = error.to_string();
     let mut causes = std::iter::successors(Some(error), |error| error.source());
@@ -120,7 +120,7 @@ fn remedy(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// One paragraph on one line, however its parts were written. A path that two layers put before one message stands once.
+/// Joins a paragraph to one line. A path that two layers have put before one message is kept once.
 fn sentence(what: &str) -> String {
     let mut line = String::new();
     for part in what.split_whitespace().collect::<Vec<_>>().join(" ").split(": ") {

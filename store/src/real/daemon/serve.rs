@@ -1,11 +1,11 @@
-//! Runs one member until it is told to stop, or has to.
+//! Runs one member until it is told to stop, or must stop.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, env, paragraph};
 use crate::{
     Config,
-    server::{self, Exit, Server},
+    server::{self, Exit, Server, StartError},
 };
 
 /// Starts the member and waits for its end.
@@ -21,7 +21,15 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
             return Ok(());
         }
     };
-    let server = started.map_err(|error| Failure::Failed(paragraph(&error)))?;
+    let server = match started {
+        Ok(server) => server,
+        // As where it hears of its removal while it runs: nothing is wrong, and a supervisor should leave it at that.
+        Err(removed @ StartError::Removed { .. }) => {
+            tracing::warn!("{removed}");
+            return Ok(());
+        }
+        Err(error) => return Err(Failure::Failed(paragraph(&error))),
+    };
     tracing::info!(
         member = format!("{:x}", server.member_id().0),
         cluster = format!("{:x}", server.cluster_id().0),
@@ -40,13 +48,14 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
         Exit::Requested => Ok(()),
         Exit::Removed => {
             tracing::warn!(
-                "this member was removed from its cluster and has stopped; its data folder {} is of no use any more. \
+                "this member was removed from its cluster and has stopped; its data folder {} cannot be used again. \
                  To bring it back, remove the folder, `member add` it, and start it with --initial-cluster-state \
                  existing",
                 dir.display()
             );
             Ok(())
         }
+        Exit::Refused(why) => Err(Failure::Failed(why)),
         Exit::Failed(reason) => Err(Failure::Failed(format!(
             "the member had to stop: {reason}. What it acknowledged is in its data folder {}; mend the cause and start \
              it again.",
@@ -69,13 +78,14 @@ async fn stop(server: Server, mut signals: Signals) -> Result<(), Failure> {
     };
     match exit {
         Exit::Requested | Exit::Removed => Ok(()),
+        Exit::Refused(why) => Err(Failure::Failed(why)),
         Exit::Failed(reason) => {
             Err(Failure::Failed(format!("the member failed while it stopped: {reason}.")))
         }
     }
 }
 
-/// What asks a daemon to stop.
+/// The signals that ask a daemon to stop.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,

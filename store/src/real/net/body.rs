@@ -1,5 +1,5 @@
-//! Bodies on their way through the transport: HTTP/2's errors become gRPC's statuses, a deadline ends a stream, a
-//! message over the limit is refused before it is taken in.
+//! Request and response bodies in the transport. HTTP/2's errors become gRPC's statuses, a deadline ends a stream, and a
+//! message over the limit is refused before it is read.
 
 use std::{
     error::Error,
@@ -20,26 +20,26 @@ use super::deadline;
 use crate::seam::BoxError;
 
 /// A request's body as the caller sends it. It ends with its caller: hyper alone would keep a stream open, and the
-/// server's handler with it, for as long as the request's body has not ended, wanted or not.
-pub(super) struct QuestionBody {
+/// server's handler with it, until the request's body ends, even if nobody wants the call any more.
+pub(super) struct OutgoingRequestBody {
     inner: tonic::body::Body,
     /// Its sender lives with the call, then with the response's body.
     wanted: oneshot::Receiver<()>,
     given_up: bool,
 }
 
-impl QuestionBody {
-    /// The body, and what the caller keeps for as long as it wants the call.
+impl OutgoingRequestBody {
+    /// The body, and a token that the caller keeps for as long as it wants the call.
     pub fn new(inner: tonic::body::Body) -> (Self, Wanted) {
         let (keep, wanted) = oneshot::channel();
         (Self { inner, wanted, given_up: false }, Wanted(keep))
     }
 }
 
-/// Kept for as long as a call is wanted.
+/// The caller's token: the call is wanted until it is dropped.
 pub(super) struct Wanted(#[expect(dead_code, reason = "its drop is the message")] oneshot::Sender<()>);
 
-impl Body for QuestionBody {
+impl Body for OutgoingRequestBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -69,9 +69,9 @@ impl Body for QuestionBody {
 }
 
 /// A request's body as the server reads it. It fails only because its caller went away.
-pub(super) struct RequestBody(pub Incoming);
+pub(super) struct IncomingRequestBody(pub Incoming);
 
-impl Body for RequestBody {
+impl Body for IncomingRequestBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -95,19 +95,19 @@ impl Body for RequestBody {
 }
 
 /// A response's body as the server sends it: past the deadline it ends with that status in its trailers.
-pub(super) struct AnswerBody {
+pub(super) struct OutgoingResponseBody {
     inner: tonic::body::Body,
     deadline: Option<Pin<Box<Sleep>>>,
     ended: bool,
 }
 
-impl AnswerBody {
+impl OutgoingResponseBody {
     pub fn new(inner: tonic::body::Body, deadline: Option<Instant>) -> Self {
         Self { inner, deadline: deadline.map(|at| Box::pin(sleep_until(at))), ended: false }
     }
 }
 
-impl Body for AnswerBody {
+impl Body for OutgoingResponseBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -143,7 +143,7 @@ impl Body for AnswerBody {
 }
 
 /// A response's body as the caller reads it.
-pub(super) struct ResponseBody {
+pub(super) struct IncomingResponseBody {
     inner: Incoming,
     deadline: Option<Pin<Box<Sleep>>>,
     limit: MessageLimit,
@@ -151,14 +151,14 @@ pub(super) struct ResponseBody {
     _wanted: Wanted,
 }
 
-impl ResponseBody {
+impl IncomingResponseBody {
     pub fn new(inner: Incoming, wanted: Wanted, deadline: Option<Instant>, max_message_bytes: usize) -> Self {
         let deadline = deadline.map(|at| Box::pin(sleep_until(at)));
         Self { inner, deadline, limit: MessageLimit::new(max_message_bytes), failed: false, _wanted: wanted }
     }
 }
 
-impl Body for ResponseBody {
+impl Body for IncomingResponseBody {
     type Data = Bytes;
     type Error = Status;
 

@@ -20,7 +20,7 @@ use tower::Service;
 
 use super::{
     CONNECTION_WINDOW, KEEP_ALIVE, STREAM_WINDOW,
-    body::{QuestionBody, ResponseBody, status_of},
+    body::{IncomingResponseBody, OutgoingRequestBody, status_of},
     deadline,
 };
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
     seam::{BoxFuture, DialOptions, GrpcRequest, GrpcResponse},
 };
 
-type Attempt = Shared<BoxFuture<'static, Result<SendRequest<QuestionBody>, Status>>>;
+type Attempt = Shared<BoxFuture<'static, Result<SendRequest<OutgoingRequestBody>, Status>>>;
 
 /// Clones share the connection.
 #[derive(Clone)]
@@ -51,8 +51,8 @@ impl TcpChannel {
         Self { target: Arc::new(target), attempt: Arc::default() }
     }
 
-    /// A connection that was open a moment ago.
-    async fn connection(&self) -> Result<SendRequest<QuestionBody>, Status> {
+    /// The connection, or a new one where it has closed. It may close at any moment.
+    async fn connection(&self) -> Result<SendRequest<OutgoingRequestBody>, Status> {
         let attempt = {
             let mut slot = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
             let usable = slot.as_ref().filter(|attempt| match attempt.peek() {
@@ -81,7 +81,7 @@ impl TcpChannel {
     async fn send(self, request: GrpcRequest) -> Result<GrpcResponse, Status> {
         let deadline = deadline::of(request.headers());
         let (head, body) = request.into_parts();
-        let (body, wanted) = QuestionBody::new(body);
+        let (body, wanted) = OutgoingRequestBody::new(body);
         let request = self.target.addressed(http::Request::from_parts(head, body))?;
         let call = async {
             let mut connection = self.connection().await?;
@@ -93,12 +93,12 @@ impl TcpChannel {
             () = deadline::passed(deadline) => return Err(deadline::exceeded()),
         };
         let limit = self.target.options.max_receive_bytes;
-        Ok(response.map(|body| Body::new(ResponseBody::new(body, wanted, deadline, limit))))
+        Ok(response.map(|body| Body::new(IncomingResponseBody::new(body, wanted, deadline, limit))))
     }
 }
 
 impl Target {
-    async fn connect(&self) -> Result<SendRequest<QuestionBody>, Status> {
+    async fn connect(&self) -> Result<SendRequest<OutgoingRequestBody>, Status> {
         let within = self.options.connect_timeout;
         let socket = timeout(within, TcpStream::connect(&self.address))
             .await

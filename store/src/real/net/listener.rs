@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 use super::{
     CONNECTION_WINDOW, KEEP_ALIVE, STREAM_WINDOW,
-    body::{AnswerBody, RequestBody},
+    body::{IncomingRequestBody, OutgoingResponseBody},
     deadline,
 };
 use crate::{
@@ -98,9 +98,9 @@ async fn serve(stream: TcpStream, router: Router, mut closed: watch::Receiver<()
 async fn answer(
     router: Router,
     request: http::Request<Incoming>,
-) -> Result<http::Response<AnswerBody>, Infallible> {
+) -> Result<http::Response<OutgoingResponseBody>, Infallible> {
     let deadline = deadline::of(request.headers());
-    let request = request.map(|body| Body::new(RequestBody(body)));
+    let request = request.map(|body| Body::new(IncomingRequestBody(body)));
     let response = tokio::select! {
         biased;
         response = router.oneshot(request) => match response {
@@ -109,7 +109,7 @@ async fn answer(
         },
         () = deadline::passed(deadline) => deadline::exceeded().into_http(),
     };
-    Ok(response.map(|body| AnswerBody::new(body, deadline)))
+    Ok(response.map(|body| OutgoingResponseBody::new(body, deadline)))
 }
 
 /// Runs a connection's handlers until its sender is dropped.

@@ -1,9 +1,9 @@
 //! The network: gRPC over HTTP/2 over TCP, by hyper.
 //!
-//! Not tonic's own transport, for three reasons. Its server cannot close its connections at once, which the listener's
-//! contract asks for; its channel serves one connection attempt to one call, so that a hundred calls to a dead member
-//! wait for a hundred time-outs in a row; and it leaves deadlines on streams, limits and cancellation half to the
-//! caller. What this module does instead is what the simulated network does, and one suite holds both to it.
+//! tonic's own transport is not used, for three reasons. Its server cannot close all connections at once, which the
+//! listener's contract demands. Its channel makes one connection attempt for each call, so that a hundred calls to a dead
+//! member wait for a hundred time-outs in a row. And it leaves deadlines on streams, limits and cancellation in part to
+//! the caller. This module does what the simulated network does; one conformance suite tests both.
 //!
 //! Sources: gRPC over HTTP/2 (`PROTOCOL-HTTP2.md`: `grpc-timeout`, the table of HTTP/2 error codes), etcd's defaults
 //! for streams and keep-alive.
@@ -19,10 +19,10 @@ use crate::seam::{BoxFuture, Channel, DialOptions, Listener, Net, Router};
 
 /// Bytes that a peer may send on one stream before it must wait: HTTP/2's default, and the simulated network's.
 const STREAM_WINDOW: u32 = 65_535;
-/// The same for all streams of a connection together; more, so that a reader that is slow on one stream does not hold
-/// up the others.
+/// The same for all streams of a connection together. It is larger, so that a slow reader on one stream does not hold up
+/// the others.
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// A silent connection is probed this often, and given up after as long again without an answer.
+/// A silent connection is probed after this time, and closed when no answer comes within the same time again.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// TCP sockets.

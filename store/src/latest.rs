@@ -1,8 +1,8 @@
-//! A value that tasks watch: the deterministic stand-in for `tokio::sync::watch`.
+//! A channel that holds one value, the latest: the deterministic stand-in for `tokio::sync::watch`.
 //!
-//! tokio's own spreads its waiters over eight lists and picks one by a generator that is seeded from a counter of the
-//! whole process. So the tasks that wait for one change wake in an order that depends on what ran in the process before:
-//! the second run of a seed differed from the first. Here waiters stand in one queue, in the order in which they came.
+//! tokio's channel spreads its waiters over eight lists and picks a list with a generator that is seeded from a counter
+//! of the whole process. So the order in which waiting tasks wake depends on what ran in the process before, and a second
+//! run of one seed differs from the first. Here all waiters are in one queue, in the order in which they came.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,11 +14,7 @@ pub(crate) struct Sender<T>(Arc<Shared<T>>);
 
 /// Sees the value, and waits for changes.
 #[derive(Debug)]
-pub(crate) struct Receiver<T> {
-    shared: Arc<Shared<T>>,
-    /// The change that was seen last.
-    seen: u64,
-}
+pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 
 /// The sender is gone: the value changes no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +29,6 @@ struct Shared<T> {
 #[derive(Debug)]
 struct State<T> {
     value: T,
-    changes: u64,
     closed: bool,
 }
 
@@ -44,7 +39,7 @@ impl<T> Shared<T> {
     }
 }
 
-/// A value with one watcher.
+/// A value with one receiver.
 pub(crate) fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     let sender = Sender::new(value);
     let receiver = sender.subscribe();
@@ -52,18 +47,18 @@ pub(crate) fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
-    /// A value without watchers.
+    /// A value without receivers.
     pub(crate) fn new(value: T) -> Self {
-        let state = Mutex::new(State { value, changes: 0, closed: false });
+        let state = Mutex::new(State { value, closed: false });
         Sender(Arc::new(Shared { state, changed: Notify::new() }))
     }
 
-    /// A watcher that has seen the value as it is now.
+    /// A receiver that has seen the present value.
     pub(crate) fn subscribe(&self) -> Receiver<T> {
-        Receiver { shared: self.0.clone(), seen: self.0.lock().changes }
+        Receiver(self.0.clone())
     }
 
-    /// Puts another value in place, and wakes whoever waits.
+    /// Replaces the value and wakes all who wait.
     pub(crate) fn send_replace(&self, value: T) {
         self.send_if_modified(|old| {
             *old = value;
@@ -71,11 +66,10 @@ impl<T> Sender<T> {
         });
     }
 
-    /// Lets `modify` change the value, and wakes whoever waits if it says that it did.
+    /// Lets `modify` change the value. Wakes all who wait where it answers true.
     pub(crate) fn send_if_modified(&self, modify: impl FnOnce(&mut T) -> bool) {
         let mut state = self.0.lock();
         if modify(&mut state.value) {
-            state.changes += 1;
             drop(state);
             self.0.changed.notify_waiters();
         }
@@ -98,50 +92,26 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
-        Receiver { shared: self.shared.clone(), seen: self.seen }
-    }
-}
-
-impl<T> Receiver<T> {
-    /// Takes the value as it is now for seen.
-    pub(crate) fn mark_unchanged(&mut self) {
-        self.seen = self.shared.lock().changes;
-    }
-
-    /// Waits until the value is another than the one that was seen. Cancel safe.
-    ///
-    /// # Errors
-    /// The sender is gone, and nothing changed since.
-    pub(crate) async fn changed(&mut self) -> Result<(), Closed> {
-        loop {
-            // Made before the value is looked at: a change in between is not missed.
-            let notified = self.shared.changed.notified();
-            {
-                let state = self.shared.lock();
-                if state.changes != self.seen {
-                    self.seen = state.changes;
-                    return Ok(());
-                }
-                if state.closed {
-                    return Err(Closed);
-                }
-            }
-            notified.await;
-        }
+        Receiver(self.0.clone())
     }
 }
 
 impl<T: Clone> Receiver<T> {
-    /// Waits until the value is as `wanted`, and returns it. Cancel safe.
+    /// The present value.
+    pub(crate) fn get(&self) -> T {
+        self.0.lock().value.clone()
+    }
+
+    /// Waits until `wanted` answers true for the value, and returns the value. Cancel safe.
     ///
     /// # Errors
-    /// The sender is gone, and the value is not as wanted.
+    /// The sender is gone, and `wanted` answers false.
     pub(crate) async fn wait_for(&mut self, wanted: impl Fn(&T) -> bool) -> Result<T, Closed> {
         loop {
-            let notified = self.shared.changed.notified();
+            // Made before the value is looked at: a change in between is not missed.
+            let notified = self.0.changed.notified();
             {
-                let state = self.shared.lock();
-                self.seen = state.changes;
+                let state = self.0.lock();
                 if wanted(&state.value) {
                     return Ok(state.value.clone());
                 }
@@ -200,19 +170,20 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_seen_once_and_never_missed() {
+    fn a_change_is_never_missed() {
         let (sender, mut receiver) = channel(0);
-        assert!(poll(pin!(receiver.changed())).is_pending());
+        assert!(poll(pin!(receiver.wait_for(|v| *v == 5))).is_pending());
         sender.send_replace(5);
-        assert_eq!(sender.get(), 5);
-        assert_eq!(poll(pin!(receiver.changed())), Poll::Ready(Ok(())));
-        assert!(poll(pin!(receiver.changed())).is_pending());
+        assert_eq!((sender.get(), receiver.get()), (5, 5));
+        // Changed before anybody waited: no wake-up comes any more, and none is needed.
+        assert_eq!(poll(pin!(receiver.wait_for(|v| *v == 5))), Poll::Ready(Ok(5)));
+        let mut other = receiver.clone();
+        let mut wait = pin!(other.wait_for(|v| *v == 6));
+        assert!(poll(wait.as_mut()).is_pending());
         sender.send_if_modified(|_| false);
-        assert!(poll(pin!(receiver.changed())).is_pending());
-        sender.send_replace(6);
-        receiver.mark_unchanged();
-        assert!(poll(pin!(receiver.changed())).is_pending());
-        assert_eq!(poll(pin!(receiver.clone().wait_for(|v| *v == 6))), Poll::Ready(Ok(6)));
+        assert!(poll(wait.as_mut()).is_pending());
+        sender.send_if_modified(|v| std::mem::replace(v, 6) != 6);
+        assert_eq!(poll(wait), Poll::Ready(Ok(6)));
     }
 
     #[test]
@@ -233,6 +204,6 @@ mod tests {
             assert_eq!(woken.load(Ordering::Relaxed), 1);
             assert_eq!(poll(wait), Poll::Ready(Err(Closed)));
         }
-        assert_eq!(poll(pin!(receiver.changed())), Poll::Ready(Err(Closed)));
+        assert_eq!(poll(pin!(receiver.wait_for(|v| *v == 0))), Poll::Ready(Ok(0)));
     }
 }

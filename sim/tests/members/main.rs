@@ -3,6 +3,11 @@
 //! depends on a schedule.
 #![cfg(madsim)]
 
+mod force;
+mod identity;
+mod lag;
+mod restarts;
+
 use std::time::Duration;
 
 use squall::world::{Modifier, NodeId, Process, Status, Unsynced, World, WorldConfig};
@@ -13,7 +18,7 @@ use squall_store::{
         RangeResponse, StatusRequest, cluster_client::ClusterClient, kv_client::KvClient,
         maintenance_client::MaintenanceClient,
     },
-    seam::{BoxFuture, Channel, DialOptions, Env, ProbeEvent},
+    seam::{BoxFuture, Channel, DialOptions, Env, ProbeEvent, Role},
     server::{self, Exit},
 };
 

@@ -1,0 +1,106 @@
+//! How far a survivor's log agrees with what its old cluster had applied.
+//!
+//! A forced new cluster keeps the survivor's whole log, also what nobody had committed (`squall_store::offline`). So the
+//! revision that it shows afterwards may lie above what the old cluster agreed on: a survivor that had led a minority
+//! brings its own unacknowledged writes, in place of what the majority wrote. The break must lie where the two part. What
+//! follows in the survivor's log are writes that nobody acknowledged, and which take effect in the new cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use squall_checker::history as h;
+use squall_store::seam::ProbeEvent;
+
+use crate::world::Probed;
+
+/// Raises each forced new cluster's break to the revision up to which the survivor agrees with its old cluster.
+pub(super) fn raise_breaks(history: &mut h::RunHistory, probes: &[Probed]) {
+    let starts: Vec<u64> = history.breaks().map(|line| line.at).collect();
+    let lines = history.events.iter_mut().filter_map(|event| match event {
+        h::Event::Break(line) => Some(line),
+        _ => None,
+    });
+    for line in lines.filter(|line| line.kind == h::BreakKind::ForceNewCluster) {
+        let next = starts.iter().copied().filter(|at| *at > line.at).min().unwrap_or(u64::MAX);
+        let applied = |from: u64, to: u64| {
+            let between = probes.iter().filter(move |probed| (from..to).contains(&probed.at.0));
+            between.filter_map(|probed| Some((probed.node, AppliedEntry::of(&probed.event)?)))
+        };
+        // Nobody but the survivor runs at first.
+        let Some((survivor, _)) = applied(line.at, next).next() else { continue };
+        let before = applied(0, line.at).map(|(_, entry)| entry);
+        let after = applied(line.at, next).filter(|(node, _)| *node == survivor).map(|(_, entry)| entry);
+        if let Some(revision) = agreed_revision(before, after) {
+            line.revision = line.revision.max(h::Revision(revision));
+        }
+    }
+}
+
+/// An entry as a member told that it had applied it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct AppliedEntry {
+    index: u64,
+    /// The digest of the member's state after it.
+    state: u64,
+    /// The store's revision after it.
+    revision: i64,
+}
+
+impl AppliedEntry {
+    /// The entry of which a probe tells, if it tells of one.
+    fn of(event: &ProbeEvent) -> Option<AppliedEntry> {
+        match event {
+            ProbeEvent::Applied { index, state, revision, .. } => {
+                Some(AppliedEntry { index: index.0, state: *state, revision: revision.0 })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The survivor's revision after the last entry that some member had applied before the break. `before` is what all
+/// members told before it, `after` what the survivor has told since, both in order. `None` where the survivor has applied
+/// nothing since, or where nobody told of the entries that it did not have to apply again.
+fn agreed_revision(
+    before: impl IntoIterator<Item = AppliedEntry>,
+    after: impl IntoIterator<Item = AppliedEntry>,
+) -> Option<i64> {
+    let mut applied = BTreeSet::new();
+    let mut revisions = BTreeMap::new();
+    for entry in before {
+        applied.insert((entry.index, entry.state));
+        // Indexes begin anew after a restore; the last word counts.
+        revisions.insert(entry.index, entry.revision);
+    }
+    let mut first = None;
+    let mut agreed = None;
+    for entry in after {
+        first.get_or_insert(entry.index);
+        if applied.contains(&(entry.index, entry.state)) {
+            agreed = Some(entry.revision);
+        }
+    }
+    // What the engine held already was applied before, so nobody disagrees about that.
+    agreed.or_else(|| revisions.range(..first?).next_back().map(|(_, revision)| *revision))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_break_lies_where_the_logs_part() {
+        let entries = |entries: &[(u64, u64, i64)]| -> Vec<AppliedEntry> {
+            entries.iter().map(|&(index, state, revision)| AppliedEntry { index, state, revision }).collect()
+        };
+        let majority = entries(&[(7, 70, 5), (8, 80, 6), (9, 90, 7)]);
+        let agreed = |survivor: &[(u64, u64, i64)]| agreed_revision(majority.clone(), entries(survivor));
+        // It holds all, and two more that nobody had applied.
+        assert_eq!(agreed(&[(8, 80, 6), (9, 90, 7), (10, 100, 8), (11, 110, 8)]), Some(7));
+        // It led a minority: entry 9 is its own.
+        assert_eq!(agreed(&[(8, 80, 6), (9, 91, 7), (10, 101, 8)]), Some(6));
+        // Its engine had entry 8, and what follows is its own.
+        assert_eq!(agreed(&[(9, 91, 7)]), Some(6));
+        assert_eq!(agreed(&[]), None);
+        assert_eq!(agreed_revision([], entries(&[(9, 91, 7)])), None);
+    }
+}

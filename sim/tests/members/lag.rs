@@ -1,0 +1,122 @@
+//! A member that lags refuses nothing for a reason that is gone, and never pairs an old mark with new content.
+
+use squall_store::{proto::etcdserverpb::SnapshotRequest, snapshot};
+
+use super::*;
+
+/// Five members, of which `m1` is cut off from the others, and clients reach it. `m2` has removed `m5` meanwhile and
+/// added one at another URL. The id of the one that was added.
+async fn with_one_behind(world: &World) -> (Env, u64) {
+    let names = ["m1", "m2", "m3", "m4", "m5"];
+    let nodes = found(world, &names);
+    let env = client(world);
+    for name in names {
+        ready(world, &env, name).await;
+    }
+    world.sleep(8 * SECOND).await;
+    let _cut = world.partition(&nodes[..1], &nodes[1..]);
+    world.power_off(nodes[4], Unsynced::Drawn);
+    world.sleep(8 * SECOND).await;
+    let mut cluster = ClusterClient::new(dial(&env, "m2"));
+    let list = cluster.member_list(MemberListRequest { linearizable: true }).await.expect("list");
+    let members = list.into_inner().members;
+    let id = members.iter().find(|member| member.name == "m5").expect("m5").id;
+    cluster.member_remove(MemberRemoveRequest { id }).await.expect("remove");
+    let peer_urls = vec!["http://m6:2380".to_owned()];
+    let added = cluster.member_add(MemberAddRequest { peer_urls, is_learner: false }).await.expect("add");
+    (env, added.into_inner().member.expect("a member").id)
+}
+
+#[test]
+fn changes_of_the_membership_are_not_refused_from_stale_state() {
+    run(41, |world| async move {
+        let (env, added) = with_one_behind(&world).await;
+        let mut cluster = ClusterClient::new(dial(&env, "m1"));
+        // As m1 knows it, there is no such member, and m5's URL is taken. Neither is true any more.
+        let removed = cluster.member_remove(MemberRemoveRequest { id: added }).await.expect_err("cut off");
+        assert_eq!(removed.code(), tonic::Code::Unavailable, "{removed}");
+        let peer_urls = vec!["http://m5:2380".to_owned()];
+        let again = MemberAddRequest { peer_urls, is_learner: false };
+        let refused = cluster.member_add(again.clone()).await.expect_err("cut off");
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
+        // And once it is back, it decides as the others do.
+        world.lift_all();
+        world.sleep(8 * SECOND).await;
+        cluster.member_remove(MemberRemoveRequest { id: added }).await.expect("removed");
+        let gone = cluster.member_remove(MemberRemoveRequest { id: added }).await.expect_err("gone");
+        assert_eq!(gone.code(), tonic::Code::NotFound, "{gone}");
+        cluster.member_add(again.clone()).await.expect("added");
+        let twice = cluster.member_add(again).await.expect_err("its URL is taken");
+        assert_eq!(twice.message(), "etcdserver: Peer URLs already exists");
+    });
+}
+
+/// The whole snapshot of a member: the revision in its header, and what it says of itself.
+async fn snapshot_of(env: &Env, name: &str) -> Option<(i64, snapshot::Meta, snapshot::Rows)> {
+    let call = MaintenanceClient::new(dial(env, name)).snapshot(SnapshotRequest {}).await;
+    let mut stream = call.ok()?.into_inner();
+    let mut decoder = snapshot::Decoder::new(name, snapshot::Check::Checksum, u64::MAX);
+    let mut revision = 0;
+    while let Some(response) = stream.message().await.ok()? {
+        revision = response.header.expect("a header").revision;
+        decoder.push(&response.blob).expect("a snapshot");
+    }
+    let (meta, rows) = decoder.finish().expect("a whole snapshot");
+    Some((revision, meta, rows))
+}
+
+#[test]
+fn a_snapshot_call_during_an_install_pairs_what_belongs_together() {
+    for seed in 50..54 {
+        let finished = run(seed, |world| async move {
+            let names = ["m1", "m2", "m3"];
+            let nodes = found(&world, &names);
+            let env = client(&world);
+            for name in names {
+                ready(&world, &env, name).await;
+            }
+            for round in 0..4 {
+                let _cut = world.partition(&nodes[..1], &nodes[1..]);
+                world.sleep(3 * SECOND).await;
+                for i in 0..80 {
+                    put(&env, names[1 + i % 2], &format!("{round}/{i}"), &"v".repeat(200))
+                        .await
+                        .expect("put");
+                }
+                world.lift_all();
+                let until = world.now().after(8 * SECOND);
+                while world.now() < until {
+                    let asked = tokio::select! { biased;
+                        asked = snapshot_of(&env, "m1") => asked,
+                        () = world.sleep(SECOND) => None,
+                    };
+                    if let Some((revision, meta, rows)) = asked {
+                        let state = squall_core::State::restore(rows).expect("a state");
+                        assert_eq!(state.applied(), (meta.index, meta.term));
+                        assert_eq!((state.revision(), state.revision().0), (meta.revision, revision));
+                    }
+                    world.sleep(SECOND / 500).await;
+                }
+            }
+        });
+        let installed =
+            |probed: &squall::world::Probed| matches!(probed.event, ProbeEvent::SnapshotInstalled { .. });
+        assert!(finished.probes.iter().any(installed), "seed {seed}: nothing was installed");
+    }
+}
+
+#[test]
+fn a_request_that_is_too_large_is_refused_as_by_etcd() {
+    run(61, |world| async move {
+        found(&world, &["m1"]);
+        let env = client(&world);
+        ready(&world, &env, "m1").await;
+        let refused = put(&env, "m1", "k", &"v".repeat(1_600_000)).await.expect_err("over 1.5 MiB");
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        assert_eq!(refused.message(), "etcdserver: request is too large");
+        let refused = put(&env, "m1", "k", &"v".repeat(2_200_000)).await.expect_err("over 2 MiB");
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+        assert!(refused.message().starts_with("grpc: received message larger than max (22"), "{refused}");
+        assert!(refused.message().ends_with(" vs. 2097152)"), "{refused}");
+    });
+}

@@ -1,0 +1,84 @@
+//! Recognises a member that has lost what it once acknowledged: its disk was emptied, or an older copy was put back.
+//!
+//! Raft counts on it that an acknowledged entry and a vote stay on disk. A member that has lost them and goes on can help
+//! to elect a leader that lacks what the cluster has acknowledged. raft-rs notices in one place only, and panics there
+//! (`to_commit … is out of range`). This module looks at each heartbeat before raft does.
+//!
+//! A leader's heartbeat carries the lower of its commit index and the highest index that this very member has
+//! acknowledged to it in the present term. A member acknowledges only what is on its disk. So its disk has lost something
+//! if the index lies beyond the end of its log; and also if the index is not 0 and the term is above its own, since it
+//! wrote down the term before it acknowledged anything in it.
+//!
+//! What this cannot see: after an election nobody remembers what was acknowledged to the leader before. A member that was
+//! rolled back meanwhile catches up without a word. Nobody could tell it from one that was merely slow.
+
+use std::path::Path;
+
+use raft::eraftpb::{Message, MessageType};
+use squall_core::MemberId;
+
+/// Where the member's log stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standing {
+    pub term: u64,
+    pub last_index: u64,
+}
+
+/// What `message` shows this member to have lost, as a clause; `None` where it shows nothing.
+pub(crate) fn lost(standing: Standing, message: &Message) -> Option<String> {
+    let Standing { term, last_index } = standing;
+    if message.get_msg_type() != MessageType::MsgHeartbeat || message.term < term {
+        return None;
+    }
+    if message.commit > last_index {
+        return Some(format!(
+            "it has acknowledged entry {} to the leader {:x}, and its log ends at entry {last_index}",
+            message.commit, message.from
+        ));
+    }
+    (message.term > term && message.commit > 0).then(|| {
+        format!(
+            "it has acknowledged entries in term {} to the leader {:x}, and its log knows no term above {term}",
+            message.term, message.from
+        )
+    })
+}
+
+/// What an operator is told, and what to do.
+pub(crate) fn paragraph(dir: &Path, member: MemberId, what: &str) -> String {
+    format!(
+        "data folder {}: member {member} has lost data that it had acknowledged: {what}. Its disk was emptied, or an older \
+         copy was put back. It must not go on, since the cluster counts on what it acknowledged. Remove it from the \
+         cluster (`member remove {member}`), empty the folder, add it again (`member add`), and start it with \
+         --initial-cluster-state existing.",
+        dir.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: MessageType, term: u64, commit: u64) -> Message {
+        let mut message = Message { term, commit, from: 0xa, ..Default::default() };
+        message.set_msg_type(kind);
+        message
+    }
+
+    #[test]
+    fn a_heartbeat_tells_what_was_acknowledged() {
+        use MessageType::{MsgAppend, MsgHeartbeat};
+        let standing = Standing { term: 5, last_index: 10 };
+        for (what, kind, term, commit, found) in [
+            ("all is there", MsgHeartbeat, 5, 10, false),
+            ("the log is too short", MsgHeartbeat, 5, 11, true),
+            ("the log is too short, and the term too low", MsgHeartbeat, 6, 11, true),
+            ("the term is too low", MsgHeartbeat, 6, 1, true),
+            ("a new leader, to which nothing was acknowledged", MsgHeartbeat, 6, 0, false),
+            ("an old leader's word does not count", MsgHeartbeat, 4, 11, false),
+            ("an append carries the leader's own commit index", MsgAppend, 6, 99, false),
+        ] {
+            assert_eq!(lost(standing, &message(kind, term, commit)).is_some(), found, "{what}");
+        }
+    }
+}
