@@ -54,11 +54,12 @@ impl OwnChance {
     /// Puts what is in force on this thread in the place of what is here, and the other way round.
     #[allow(clippy::disallowed_methods, reason = "the generator that raft-rs draws from is what this is about")]
     pub(super) fn exchange(&mut self) {
+        // First of all: a thread that has no generator yet seeds it here, and not from a process's stream.
+        let handle = rand::thread_rng();
         ENTROPY.with_borrow_mut(|entropy| std::mem::swap(entropy, &mut self.entropy));
         const {
             assert!(size_of::<ThreadRng>() == size_of::<Rc<UnsafeCell<Generator>>>());
         }
-        let handle = rand::thread_rng();
         // SAFETY: in the rand that Cargo.lock holds, `ThreadRng` is a struct of one field, of this very type. Its
         // generator is borrowed only while it draws, which happens nowhere in here. A test
         // (`tests::chance::each_process_draws_from_a_generator_of_its_own`) sees it where that has changed.

@@ -31,7 +31,8 @@ impl NodeId {
         self.name
     }
 
-    pub(super) fn at(self) -> usize {
+    /// Its place in the world's lists of nodes.
+    pub(super) fn place(self) -> usize {
         usize::from(self.index)
     }
 }

@@ -231,7 +231,7 @@ impl World {
         self.shared.now()
     }
 
-    /// Waits, on the supervisor.
+    /// Waits, in the run's body.
     pub async fn sleep(&self, duration: Duration) {
         self.shared.sleep_until(self.now().after(duration)).await;
     }

@@ -104,7 +104,7 @@ impl Shared {
 
     /// The machine of a node.
     pub(crate) fn machine(&self, node: NodeId) -> Arc<Machine> {
-        self.machines.lock()[node.at()].clone()
+        self.machines.lock()[node.place()].clone()
     }
 
     /// Does something with the network.
