@@ -52,7 +52,10 @@ impl OwnChance {
     }
 
     /// Puts what is in force on this thread in the place of what is here, and the other way round.
-    #[allow(clippy::disallowed_methods, reason = "the generator that raft-rs draws from is what this is about")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the generator that raft-rs draws from is what this is about"
+    )]
     pub(super) fn exchange(&mut self) {
         // First of all: a thread that has no generator yet seeds it here, and not from a process's stream.
         let handle = rand::thread_rng();

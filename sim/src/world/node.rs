@@ -12,7 +12,6 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-
 /// A node: a machine of the simulated world, with a disk, a network interface and at most one process. Not to be
 /// confused with a member, which is raft's. Cheap to copy; shows and serializes as its name.
 #[derive(Clone, Copy)]

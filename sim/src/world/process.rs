@@ -189,8 +189,7 @@ impl Machine {
         {
             let mut state = self.state.lock();
             state.status = Status::Up;
-            state.running =
-                Some(Running { tasks: tasks.clone(), stop: stop.clone(), env: env.clone() });
+            state.running = Some(Running { tasks: tasks.clone(), stop: stop.clone(), env: env.clone() });
         }
         let machine = self.clone();
         let world = shared.clone();

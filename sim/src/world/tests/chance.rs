@@ -184,7 +184,8 @@ fn a_process_starts_anew_with_each_incarnation_whatever_was_drawn_before() {
         })
     };
     let (early, late) = (second_life(105), second_life(405));
-    let life = |drawn: &BTreeMap<&str, Vec<u64>>, skip: usize| drawn["elections of m3"][skip..][..40].to_vec();
+    let life =
+        |drawn: &BTreeMap<&str, Vec<u64>>, skip: usize| drawn["elections of m3"][skip..][..40].to_vec();
     let ticks_before = |drawn: &BTreeMap<&str, Vec<u64>>, until: u64| {
         drawn["ticks of m3"].iter().filter(|at| **at <= until * 1_000_000).count()
     };
