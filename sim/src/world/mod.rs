@@ -34,7 +34,6 @@ mod chance;
 mod clock;
 mod disk;
 mod interpose;
-mod legacy;
 mod lock;
 mod modifiers;
 mod net;

@@ -15,7 +15,6 @@ use madsim::time::TimeHandle;
 
 use super::{
     audit::{Audit, Event},
-    legacy::Legacy,
     lock::Lock,
     modifiers::Imposed,
     net,
@@ -39,7 +38,6 @@ pub(crate) struct Shared {
     pub(crate) probes: Lock<Vec<super::Probed>>,
     pub(crate) violations: Lock<Vec<Violation>>,
     pub(crate) imposed: Lock<Imposed>,
-    pub(crate) legacy: Lock<Legacy>,
     polls: AtomicU64,
     poll_budget: u64,
     /// Set when the run has to end now.
@@ -79,7 +77,6 @@ impl Shared {
             probes: Lock::default(),
             violations: Lock::default(),
             imposed: Lock::default(),
-            legacy: Lock::default(),
             polls: AtomicU64::new(0),
             poll_budget: config.poll_budget,
             abort: AtomicBool::new(false),

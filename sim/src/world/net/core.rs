@@ -153,11 +153,6 @@ impl Core {
         let _held = link.cuts.remove(token) || link.slow.remove(token);
     }
 
-    /// What links have that were not given their own.
-    pub(crate) fn default_latency(&self) -> Latency {
-        self.settings.latency
-    }
-
     /// Opens a port; 0 asks for any free one. None where it is taken.
     pub(crate) fn listen(&mut self, node: NodeId, port: u16, sink: Arc<dyn Sink>) -> Option<u16> {
         let host = &mut self.hosts[node.place()];
