@@ -17,8 +17,12 @@ fn a_dialler_hangs_until_its_time_out_and_is_told_nothing() {
             let (c1, env) = idle_node(&world, "c1");
             match one_way {
                 None => drop(world.partition(&[m1], &[c1])),
-                Some(true) => drop(world.impose(Modifier::Cut { from: c1, to: m1 })),
-                Some(false) => drop(world.impose(Modifier::Cut { from: m1, to: c1 })),
+                Some(true) => {
+                    world.impose(Modifier::Cut { from: c1, to: m1 });
+                }
+                Some(false) => {
+                    world.impose(Modifier::Cut { from: m1, to: c1 });
+                }
             }
             let from = world.now();
             let status = call(&channel(&env, "m1"), "echo", "x").await.unwrap_err();
