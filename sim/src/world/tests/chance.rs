@@ -268,7 +268,7 @@ fn what_nobody_meets_leaves_every_event_as_it_was() {
                     })
                 });
             }
-            world.sleep(ms(300)).await;
+            world.sleep(ms(1000)).await;
         });
         let trace = finished.unwrap().trace.unwrap();
         let lines = trace.into_iter().filter_map(|mut line| {

@@ -270,3 +270,26 @@ fn latency_is_per_link_and_arrivals_keep_their_order() {
         assert!(world.now().since(from) < ms(2));
     }));
 }
+
+#[test]
+fn requests_on_different_connections_overtake_one_another() {
+    sound(run(1, |world| async move {
+        let m1 = world.add_node("m1");
+        world.start(m1, serve_kit);
+        let (_, env) = idle_node(&world, "c1");
+        let kits = [channel(&env, "m1"), channel(&env, "m1")];
+        for kit in &kits {
+            call(kit, "echo", "").await.unwrap();
+        }
+        let mut overtaken = 0;
+        for _ in 0..100 {
+            let [first, second] = kits.each_ref().map(async |kit| {
+                call(kit, "echo", "").await.unwrap();
+                world.now()
+            });
+            let (first, second) = futures_util::join!(first, second);
+            overtaken += u32::from(second < first);
+        }
+        assert!((20..80).contains(&overtaken), "{overtaken} of 100");
+    }));
+}
