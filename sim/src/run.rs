@@ -12,7 +12,7 @@ mod observe;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -80,7 +80,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
 /// The run's body, inside the world.
 async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
     let spec = &plan.spec;
-    recorder.attach(Arc::new(WorldObserver(world.clone())));
+    recorder.attach(Arc::new(WorldObserver { world: world.clone(), last: AtomicU64::new(0) }));
     recorder.event(judge::meta(plan));
     let arena: Arc<dyn Arena> = Arc::new(Simulated::new(world.clone()));
     let cluster = Cluster::new(arena.clone(), &spec.cluster, recorder.clone());
@@ -189,17 +189,23 @@ fn observed(world: &World, recorder: &Recorder, nemesis: nemesis::Report) -> Obs
     Observed { history: recorder.finish(), nemesis, probes: world.take_probes() }
 }
 
-/// The recorder's view of the world.
-struct WorldObserver(World);
+/// The recorder's view of the world. Virtual time stands still while anything is ready to run, but one thing is recorded
+/// before the next, and the judge must be able to tell: so no two instants are the same.
+struct WorldObserver {
+    world: World,
+    last: AtomicU64,
+}
 
 impl Observer for WorldObserver {
     fn now_ns(&self) -> u64 {
-        self.0.now().0
+        let now = self.world.now().0.max(self.last.load(Ordering::Relaxed) + 1);
+        self.last.store(now, Ordering::Relaxed);
+        now
     }
 
     fn note(&self, node: &str, text: String) {
-        if let Some(node) = self.0.node(node) {
-            self.0.client_event(node, &text);
+        if let Some(node) = self.world.node(node) {
+            self.world.client_event(node, &text);
         }
     }
 }

@@ -4,12 +4,12 @@
 //! thread; nothing is global, so that runs side by side keep apart. Logs only print: they draw no chance and take no
 //! time, and the audit hash is the same without them.
 
-use crate::text::Refusal;
+use crate::{text::Refusal, world::here};
 use std::fmt;
 use std::path::Path;
 use tracing::{Dispatch, Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt};
 
@@ -29,7 +29,6 @@ where
         Refusal::of(Path::new("--log"), message)
     };
     let mut directives = EnvFilter::try_new(filter).map_err(|error| bad(&error))?;
-    // madsim's spans say which node a task belongs to.
     directives = directives.add_directive("madsim=error".parse().map_err(|error| bad(&error))?);
     let layer =
         tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).event_format(Stamped { run });
@@ -53,27 +52,12 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let meta = event.metadata();
-        let time = madsim::time::TimeHandle::try_current().map(|time| time.elapsed()).unwrap_or_default();
+        let (at, node) = here().unwrap_or_default();
+        let time = at.since_start();
         write!(out, "{} {:>14.9}s ", self.run, time.as_secs_f64())?;
-        let mut node = None;
-        if let Some(scope) = context.event_scope() {
-            for span in scope.from_root().filter(|span| span.name() == "node") {
-                node = span
-                    .extensions()
-                    .get::<FormattedFields<N>>()
-                    .and_then(|fields| node_name(&fields.fields));
-            }
-        }
-        write!(out, "{:<8} {:>5} {}: ", node.as_deref().unwrap_or("-"), meta.level(), meta.target())?;
+        let node = node.map_or("-", |node| node.name());
+        write!(out, "{node:<8} {:>5} {}: ", meta.level(), meta.target())?;
         context.format_fields(out.by_ref(), event)?;
         writeln!(out)
     }
-}
-
-/// The name in a node span's fields, `id=1 name="m1"` or `id=1 name=m1`.
-fn node_name(fields: &str) -> Option<String> {
-    let (_, rest) = fields.split_once("name=")?;
-    let rest = rest.trim_start_matches('"');
-    let end = rest.find(['"', ' ']).unwrap_or(rest.len());
-    Some(rest[..end].to_string()).filter(|name| name != "madsim-main")
 }

@@ -64,6 +64,11 @@ impl Stream {
         self.0.next_u32()
     }
 
+    /// Fills a buffer.
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) {
+        self.0.fill_bytes(buffer);
+    }
+
     /// True once in `1 / probability` draws.
     pub fn happens(&mut self, probability: f64) -> bool {
         self.0.gen_bool(probability)

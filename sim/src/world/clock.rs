@@ -1,5 +1,9 @@
-//! A node's clock. All nodes share virtual time; what differs is the offset of the wall clock from it (a jump moves
-//! the wall clock only). Drift, when it comes, scales what [`SimClock::monotonic`] and the timers make of virtual time.
+//! A node's clock. All nodes share virtual time; what differs is the offset of the wall clock from it: a few
+//! milliseconds, drawn for each machine, as NTP leaves them. A jump moves the wall clock only. Drift, when it comes,
+//! scales what [`SimClock::monotonic`] and the timers make of virtual time.
+//!
+//! Tickers of different processes are out of phase, as those of servers that were started at different instants: the
+//! first tick comes at a drawn instant within the first period.
 
 use std::{
     sync::{
@@ -13,6 +17,8 @@ use std::{
 use squall_store::seam::{BoxFuture, Clock, Monotonic, Ticker};
 
 use super::{
+    chance::{Chance, Stream},
+    lock::Lock,
     node::{At, Life},
     shared::{Shared, Sleep},
 };
@@ -24,7 +30,16 @@ pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 #[derive(Debug, Default)]
 pub(crate) struct WallOffset(AtomicI64);
 
+/// The most by which NTP leaves a wall clock wrong, either way.
+const NTP_ERROR: Duration = Duration::from_millis(5);
+
 impl WallOffset {
+    /// The offset of a machine that nobody has touched.
+    pub(crate) fn drawn(chance: &Chance) -> Self {
+        let offset = chance.child("wall").stream().up_to(2 * NTP_ERROR).as_nanos() as i64;
+        Self(AtomicI64::new(offset - NTP_ERROR.as_nanos() as i64))
+    }
+
     /// Moves the clock by `nanoseconds`, either way.
     pub(crate) fn jump(&self, nanoseconds: i64) {
         self.0.fetch_add(nanoseconds, Ordering::Relaxed);
@@ -35,6 +50,8 @@ pub(crate) struct SimClock {
     pub(crate) shared: Arc<Shared>,
     pub(crate) life: Arc<Life>,
     pub(crate) offset: Arc<WallOffset>,
+    /// Draws when tickers begin.
+    pub(crate) phase: Lock<Stream>,
 }
 
 impl Clock for SimClock {
@@ -58,7 +75,8 @@ impl Clock for SimClock {
 
     fn ticker(&self, period: Duration) -> Box<dyn Ticker> {
         assert!(!period.is_zero(), "a ticker needs a period");
-        let first = self.shared.now().after(period);
+        let early = self.phase.lock().up_to(period - Duration::from_nanos(1));
+        let first = self.shared.now().after(period - early);
         Box::new(SimTicker {
             sleep: self.shared.sleep_until(first),
             period,

@@ -1,13 +1,92 @@
-//! Chance that goes behind madsim's back: getrandom 0.2, and so rand 0.8's `thread_rng` (raft-rs draws its election
-//! time-outs from it), calls `libc::syscall(SYS_getrandom, …)` and not `getrandom`. madsim interposes the latter only.
+//! Chance that goes behind the seams' back, and whose it is.
 //!
-//! This module defines the C symbol `syscall`, so that every such call of this process lands here: `SYS_getrandom` is
-//! answered by the interposed `getrandom` (the simulation's generator on a thread that runs one, the kernel's
-//! elsewhere), everything else goes to the C library unchanged.
+//! Two ways lead there. getrandom 0.2 calls `libc::syscall(SYS_getrandom, …)` and not `getrandom`, which is all that
+//! madsim interposes. So this module defines the C symbol `syscall`: every such call of this process lands here.
+//! `SYS_getrandom` is answered from the stream of the simulated process that runs, or by the interposed `getrandom` (the
+//! simulation's generator on a thread that runs one, the kernel's elsewhere); everything else goes to the C library
+//! unchanged.
+//!
+//! And rand 0.8's `thread_rng` asks the system once for each thread and draws from a generator of that thread ever
+//! after. raft-rs draws its election time-outs from it, so all members would share one. Each simulated process has a
+//! generator of its own, which takes the place of the thread's while its tasks run ([`OwnChance::exchange`]).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    cell::{RefCell, UnsafeCell},
+    rc::Rc,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use libc::{c_char, c_int, c_long, c_uint, c_void};
+use rand::{
+    SeedableRng,
+    rngs::{OsRng, ThreadRng, adapter::ReseedingRng},
+};
+use rand_chacha::ChaCha12Core;
+
+use super::chance::{Chance, Stream};
+
+/// What a process draws from behind the seams.
+pub(super) struct OwnChance {
+    generator: Generator,
+    entropy: Option<Stream>,
+}
+
+/// What rand 0.8 keeps for each thread.
+type Generator = ReseedingRng<ChaCha12Core, OsRng>;
+
+thread_local! {
+    /// Answers `getrandom`, while a simulated process runs.
+    static ENTROPY: RefCell<Option<Stream>> = const { RefCell::new(None) };
+}
+
+impl OwnChance {
+    pub(super) fn new(chance: &Chance) -> Self {
+        let mut seed = chance.child("thread_rng").stream();
+        let mut key = [0; 32];
+        seed.fill(&mut key);
+        Self {
+            // A threshold of 0: it never asks the system for a new seed.
+            generator: ReseedingRng::new(ChaCha12Core::from_seed(key), 0, OsRng),
+            entropy: Some(chance.child("getrandom").stream()),
+        }
+    }
+
+    /// Puts what is in force on this thread in the place of what is here, and the other way round.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the generator that raft-rs draws from is what this is about"
+    )]
+    pub(super) fn exchange(&mut self) {
+        // First of all: a thread that has no generator yet seeds it here, and not from a process's stream.
+        let handle = rand::thread_rng();
+        ENTROPY.with_borrow_mut(|entropy| std::mem::swap(entropy, &mut self.entropy));
+        const {
+            assert!(size_of::<ThreadRng>() == size_of::<Rc<UnsafeCell<Generator>>>());
+        }
+        // SAFETY: in the rand that Cargo.lock holds, `ThreadRng` is a struct of one field, of this very type. Its
+        // generator is borrowed only while it draws, which happens nowhere in here. A test
+        // (`tests::chance::each_process_draws_from_a_generator_of_its_own`) sees it where that has changed.
+        let thread: Rc<UnsafeCell<Generator>> = unsafe { std::mem::transmute(handle) };
+        // SAFETY: as above; there is no other reference to the cell's content now.
+        std::mem::swap(unsafe { &mut *thread.get() }, &mut self.generator);
+    }
+}
+
+/// Fills a buffer from the running process's stream; false where none runs.
+fn answer(buffer: *mut u8, length: usize) -> bool {
+    let answered = ENTROPY.try_with(|entropy| {
+        let Ok(mut entropy) = entropy.try_borrow_mut() else { return false };
+        let Some(stream) = &mut *entropy else { return false };
+        // SAFETY: the caller of the system call vouches for its buffer; zeroed, it is initialized.
+        let buffer = unsafe {
+            std::ptr::write_bytes(buffer, 0, length);
+            std::slice::from_raw_parts_mut(buffer, length)
+        };
+        stream.fill(buffer);
+        true
+    });
+    answered.unwrap_or(false)
+}
 
 type Syscall = unsafe extern "C" fn(c_long, ...) -> c_long;
 
@@ -42,6 +121,9 @@ unsafe extern "C" fn syscall(
     f: c_long,
 ) -> c_long {
     if number == libc::SYS_getrandom {
+        if answer(a as *mut u8, b as usize) {
+            return b;
+        }
         // SAFETY: the arguments of this system call are a buffer, its length and flags.
         return unsafe { libc::getrandom(a as *mut c_void, b as usize, c as c_uint) as c_long };
     }

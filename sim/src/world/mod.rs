@@ -17,12 +17,13 @@
 //!
 //! | part | is |
 //! |---|---|
-//! | `chance` | a random stream for each subsystem |
+//! | `chance` | a random stream for each place |
 //! | `audit` | the hash and the trace of all that happened |
 //! | `net` | links, connections, our gRPC channel |
 //! | `disk` | files and engines with durable and pending parts |
 //! | `clock`, `tasks`, `process` | what a process is given, and how it ends |
-//! | `shared` | virtual time, timers, the courier |
+//! | `scheduler` | what runs when, and virtual time |
+//! | `shared` | what all parts share |
 //! | `interpose`, `watchdog`, `run` | what holds a run together from outside |
 //!
 //! The law is `determinism-traps.md`: only bytes cross nodes, every handle knows its incarnation and is inert once that
@@ -33,7 +34,6 @@ mod chance;
 mod clock;
 mod disk;
 mod interpose;
-mod legacy;
 mod lock;
 mod modifiers;
 mod net;
@@ -41,6 +41,7 @@ mod node;
 mod operate;
 mod process;
 mod run;
+mod scheduler;
 mod shared;
 mod tasks;
 mod watchdog;

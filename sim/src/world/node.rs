@@ -7,16 +7,10 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Waker},
     time::Duration,
 };
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use super::{
-    lock::Lock,
-    modifiers::{Bites, Holding, Token},
-};
 
 /// A node: a machine of the simulated world, with a disk, a network interface and at most one process. Not to be
 /// confused with a member, which is raft's. Cheap to copy; shows and serializes as its name.
@@ -36,7 +30,8 @@ impl NodeId {
         self.name
     }
 
-    pub(super) fn at(self) -> usize {
+    /// Its place in the world's lists of nodes.
+    pub(super) fn place(self) -> usize {
         usize::from(self.index)
     }
 }
@@ -131,28 +126,19 @@ impl<'de> Deserialize<'de> for At {
     }
 }
 
-/// One incarnation of a node's process, shared by every handle that the process was given. A kill is not atomic in
-/// madsim (dead futures are dropped one by one, some after the next incarnation has started), so each handle asks here
+/// One incarnation of a node's process, shared by every handle that the process was given. A handle may outlive its
+/// process (the harness holds some), and a process's futures are dropped after it has ended; so each handle asks here
 /// first, in its `Drop` too: once the life is over, it does nothing.
 #[derive(Debug)]
 pub(crate) struct Life {
     pub(crate) node: NodeId,
     pub(crate) incarnation: u32,
     alive: AtomicBool,
-    paused: Lock<Paused>,
-}
-
-/// A process that gets no time.
-#[derive(Debug, Default)]
-struct Paused {
-    pauses: Holding<()>,
-    /// Tasks that would have run.
-    withheld: Vec<Waker>,
 }
 
 impl Life {
     pub(crate) fn new(node: NodeId, incarnation: u32) -> Self {
-        Self { node, incarnation, alive: AtomicBool::new(true), paused: Lock::default() }
+        Self { node, incarnation, alive: AtomicBool::new(true) }
     }
 
     pub(crate) fn alive(&self) -> bool {
@@ -161,39 +147,5 @@ impl Life {
 
     pub(crate) fn end(&self) {
         self.alive.store(false, Ordering::Relaxed);
-        let paused = std::mem::take(&mut *self.paused.lock());
-        drop(paused);
-    }
-
-    pub(crate) fn paused(&self) -> bool {
-        !self.paused.lock().pauses.is_empty()
-    }
-
-    pub(crate) fn pause(&self, token: Token, bites: Bites) {
-        self.paused.lock().pauses.add(token, bites, ());
-    }
-
-    /// Takes a pause away. After the last one, what was withheld runs.
-    pub(crate) fn resume(&self, token: Token) {
-        let mut paused = self.paused.lock();
-        paused.pauses.remove(token);
-        if paused.pauses.is_empty() {
-            let withheld = std::mem::take(&mut paused.withheld);
-            drop(paused);
-            withheld.into_iter().for_each(Waker::wake);
-        }
-    }
-
-    /// Whether a task must wait for the process to go on.
-    pub(crate) fn withholds(&self, cx: &Context<'_>) -> bool {
-        let mut paused = self.paused.lock();
-        if paused.pauses.is_empty() {
-            return false;
-        }
-        paused.pauses.bite();
-        if !paused.withheld.iter().any(|waker| waker.will_wake(cx.waker())) {
-            paused.withheld.push(cx.waker().clone());
-        }
-        true
     }
 }

@@ -50,7 +50,8 @@ impl World {
         &self.shared
     }
 
-    /// The run's root of chance. The world's own children are `schedule`, `network` and `disk`; take any other name.
+    /// The run's root of chance. The world's own children are `madsim`, `network`, `disk` and `machine`;
+    /// take any other name.
     pub fn chance(&self) -> &Chance {
         &self.chance
     }
@@ -68,7 +69,7 @@ impl World {
         let taken = self.shared.names.lock().insert(node.name(), node);
         assert!(taken.is_none(), "two nodes are named {name}");
         let disk = Arc::new(Disk::new(node, self.disk, &self.chance.child("disk").child(name)));
-        machines.push(Arc::new(Machine::new(node, disk)));
+        machines.push(Arc::new(Machine::new(node, disk, &self.chance.child("machine").child(name))));
         self.shared.net.lock().add_host(node);
         node
     }
@@ -230,7 +231,7 @@ impl World {
         self.shared.now()
     }
 
-    /// Waits, on the supervisor.
+    /// Waits, in the run's body.
     pub async fn sleep(&self, duration: Duration) {
         self.shared.sleep_until(self.now().after(duration)).await;
     }

@@ -1,8 +1,7 @@
 //! Machines and their processes.
 //!
 //! A machine has a disk, a clock and a network interface for as long as the run lasts. Its process comes and goes: each
-//! start is a new *incarnation* with an [`Life`] of its own, and a madsim node of its own, so that nothing of madsim's
-//! restart (which skips its reset hooks) is used.
+//! start is a new *incarnation* with a [`Life`], tasks and streams of chance of its own.
 //!
 //! The end of a process and the end of a machine are two things:
 //!
@@ -12,8 +11,8 @@
 //! | a machine loses its power | kept, dropped or torn | peers hear nothing | hangs until its time-out |
 //!
 //! Either way the life ends first, so that every handle is inert; then the network and the disk learn of it, and only
-//! then madsim drops the tasks, one by one and in any order. What their `Drop`s do, by then, changes nothing. A start
-//! on a machine without power gives it power.
+//! then the tasks are dropped. What their `Drop`s do, by then, changes nothing. A start on a machine without power
+//! gives it power.
 
 use std::sync::Arc;
 
@@ -22,6 +21,7 @@ use tokio::sync::Notify;
 
 use super::{
     audit::Event,
+    chance::Chance,
     clock::{SimClock, WallOffset},
     disk::{Disk, PowerLoss, SimEngines, SimFiles, Unsynced},
     lock::Lock,
@@ -98,6 +98,8 @@ pub(crate) struct Machine {
     pub(crate) node: NodeId,
     pub(crate) disk: Arc<Disk>,
     pub(crate) wall: Arc<WallOffset>,
+    /// What its processes draw.
+    chance: Chance,
     state: Lock<State>,
     /// Rung whenever a process ends.
     pub(crate) ended: Notify,
@@ -111,18 +113,18 @@ struct State {
 }
 
 struct Running {
-    life: Arc<Life>,
-    spawner: madsim::runtime::NodeHandle,
+    tasks: Arc<SimTasks>,
     stop: Arc<Notify>,
     env: Env,
 }
 
 impl Machine {
-    pub(crate) fn new(node: NodeId, disk: Arc<Disk>) -> Self {
+    pub(crate) fn new(node: NodeId, disk: Arc<Disk>, chance: &Chance) -> Self {
         Self {
             node,
             disk,
-            wall: Arc::default(),
+            wall: Arc::new(WallOffset::drawn(chance)),
+            chance: chance.child("process"),
             state: Lock::new(State { program: None, incarnation: 0, status: Status::Down, running: None }),
             ended: Notify::new(),
         }
@@ -131,7 +133,7 @@ impl Machine {
     pub(crate) fn status(&self) -> Status {
         let state = self.state.lock();
         match &state.running {
-            Some(running) if running.life.paused() => Status::Paused,
+            Some(running) if running.tasks.is_paused() => Status::Paused,
             _ => state.status.clone(),
         }
     }
@@ -168,14 +170,14 @@ impl Machine {
             shared.with_net(|net, _, _| net.power_on(node));
         }
         shared.record(Event::Started { node: self.node, incarnation });
-        let spawner = shared.handle.create_node().name(self.node.name()).build();
-        let tasks =
-            Arc::new(SimTasks { shared: shared.clone(), life: life.clone(), spawner: spawner.clone() });
+        let chance = self.chance.child(&incarnation.to_string());
+        let tasks = SimTasks::new(shared.clone(), life.clone(), &chance);
         let env = Env {
             clock: Arc::new(SimClock {
                 shared: shared.clone(),
                 life: life.clone(),
                 offset: self.wall.clone(),
+                phase: Lock::new(chance.child("ticks").stream()),
             }),
             net: Arc::new(SimNet { tasks: tasks.clone() }),
             files: Arc::new(SimFiles::new(shared.clone(), life.clone(), self.disk.clone())),
@@ -187,8 +189,7 @@ impl Machine {
         {
             let mut state = self.state.lock();
             state.status = Status::Up;
-            state.running =
-                Some(Running { life: life.clone(), spawner, stop: stop.clone(), env: env.clone() });
+            state.running = Some(Running { tasks: tasks.clone(), stop: stop.clone(), env: env.clone() });
         }
         let machine = self.clone();
         let world = shared.clone();
@@ -225,12 +226,12 @@ impl Machine {
             state.running.take()
         };
         if let Some(running) = &running {
-            running.life.end();
+            running.tasks.life.end();
         }
         shared.with_net(|net, _, _| net.power_off(self.node));
         self.disk.process_ended();
         let loss = self.disk.crash(unsynced, shared);
-        self.bury(shared, running);
+        self.bury(running);
         loss
     }
 
@@ -247,36 +248,36 @@ impl Machine {
             state.status = status;
             running
         };
-        running.life.end();
+        running.tasks.life.end();
         shared.with_net(|net, now, _| net.process_ended(now, self.node));
         self.disk.process_ended();
-        self.bury(shared, Some(running));
+        self.bury(Some(running));
     }
 
     /// Lets go of a process that has ended.
-    fn bury(&self, shared: &Shared, running: Option<Running>) {
+    fn bury(&self, running: Option<Running>) {
         let Some(running) = running else { return };
-        shared.handle.kill(running.spawner.id());
+        running.tasks.drop_all();
         drop(running);
         self.ended.notify_waiters();
     }
 
     /// Gives the process no time. Nothing happens where none runs.
     pub(crate) fn pause(&self, token: Token, bites: Bites) {
-        if let Some(life) = self.life() {
-            life.pause(token, bites);
+        if let Some(tasks) = self.tasks() {
+            tasks.pause(token, bites);
         }
     }
 
     /// Takes a pause away. Nothing happens where its process is gone.
     pub(crate) fn resume(&self, token: Token) {
-        if let Some(life) = self.life() {
-            life.resume(token);
+        if let Some(tasks) = self.tasks() {
+            tasks.resume(token);
         }
     }
 
-    fn life(&self) -> Option<Arc<Life>> {
-        self.state.lock().running.as_ref().map(|running| running.life.clone())
+    fn tasks(&self) -> Option<Arc<SimTasks>> {
+        self.state.lock().running.as_ref().map(|running| running.tasks.clone())
     }
 
     /// Asks the process to stop; false where none runs.

@@ -98,7 +98,7 @@ impl World {
                 let logged = !logs.is::<tracing::subscriber::NoSubscriber>();
                 let _logs = logged.then(|| tracing::dispatcher::set_default(&logs));
                 let runtime = madsim::runtime::Runtime::with_seed_and_config(
-                    Chance::root(config.seed).child("schedule").seed(),
+                    Chance::root(config.seed).child("madsim").seed(),
                     madsim::Config::default(),
                 );
                 let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(config, body))));
@@ -129,10 +129,7 @@ where
 {
     let world = World::new(&config);
     let shared = world.shared().clone();
-    let courier = madsim::task::spawn(shared.courier());
-    // Give the courier its first poll, so that it can be woken.
-    madsim::task::yield_now().await;
-    let output = shared.supervise(body(world.clone())).await;
+    let output = shared.drive(body(world.clone())).await;
 
     let simulated = shared.now().since_start();
     let audit_hash = shared.audit.lock().hash();
@@ -141,10 +138,8 @@ where
     let probes = std::mem::take(&mut *shared.probes.lock());
     let counters = world.counters();
 
-    // Tasks that are alive when block_on returns are never freed: end every process and give the drops one sleep.
+    // Processes and the world refer to each other: end them, or nothing is ever freed.
     world.shut_down();
-    courier.abort();
-    madsim::time::sleep(Duration::from_millis(1)).await;
     shared.dismantle();
     Finished { output, audit_hash, simulated, violations, counters, probes, trace }
 }

@@ -1,87 +1,254 @@
-//! Spawning on a node. Each task is guarded: its polls are counted against the run's budget, it stops with its process,
-//! and its panic kills the process and becomes a violation, while the run goes on. A panic anywhere else is the
-//! harness's own failure and ends the run.
+//! The tasks of one process: in which order they run, what they may draw from behind the seams, and how they end.
+//!
+//! Polls are counted against the run's budget. A panic ends the process and becomes a violation, while the run goes on;
+//! a panic anywhere else is the harness's own failure and ends the run. When the process ends, its tasks are dropped at
+//! once, in the order in which they were spawned, with the process's life over: what their `Drop`s do changes nothing.
+//!
+//! Each incarnation of a process has streams of its own: for the order of its ready tasks and branches, for rand 0.8's thread-local
+//! generator (raft-rs draws its election time-outs from it), and for the system call `getrandom`. What a process draws
+//! depends on its name, its incarnation, and what it did before, and on nobody else.
 
 use std::{
     any::Any,
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind},
-    pin::Pin,
-    sync::{Arc, Once},
-    task::{Context, Poll},
+    sync::{
+        Arc, Once, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
 };
 
 use squall_store::seam::{BoxFuture, Task, Tasks};
 
 use super::{
+    chance::{Chance, Stream},
+    interpose::OwnChance,
+    lock::Lock,
+    modifiers::{Bites, Holding, Token},
     node::{At, Life, NodeId},
     process,
+    scheduler::Runner,
     shared::Shared,
 };
 
+/// The tasks of an incarnation of a process.
 pub(crate) struct SimTasks {
     pub(crate) shared: Arc<Shared>,
     pub(crate) life: Arc<Life>,
-    pub(crate) spawner: madsim::runtime::NodeHandle,
+    own: Weak<SimTasks>,
+    /// All that have not ended, by their number.
+    tasks: Lock<(u64, BTreeMap<u64, Arc<SimTask>>)>,
+    ready: Lock<Vec<Arc<SimTask>>>,
+    /// The scheduler knows that some are ready, or they run right now.
+    scheduled: AtomicBool,
+    order: Lock<Stream>,
+    branches: Lock<Stream>,
+    chance: Lock<OwnChance>,
+    pauses: Lock<Holding<()>>,
+    paused: AtomicBool,
 }
 
 impl SimTasks {
-    /// Runs a future on the node, guarded. None where the process is gone.
-    pub(crate) fn run<F>(&self, future: F) -> Option<madsim::task::AbortHandle>
+    pub(crate) fn new(shared: Arc<Shared>, life: Arc<Life>, chance: &Chance) -> Arc<Self> {
+        Arc::new_cyclic(|own| Self {
+            shared,
+            life,
+            own: own.clone(),
+            tasks: Lock::default(),
+            ready: Lock::default(),
+            scheduled: AtomicBool::new(false),
+            order: Lock::new(chance.child("tasks").stream()),
+            branches: Lock::new(chance.child("branches").stream()),
+            chance: Lock::new(OwnChance::new(chance)),
+            pauses: Lock::default(),
+            paused: AtomicBool::new(false),
+        })
+    }
+
+    /// Runs a future beside the process's others. None where the process is gone.
+    pub(crate) fn run<F>(&self, future: F) -> Option<Abort>
     where
         F: Future<Output = ()> + Send + 'static,
     {
         if !self.life.alive() {
             return None;
         }
-        self.shared.note_spawn();
-        let guarded =
-            Guarded { shared: self.shared.clone(), life: self.life.clone(), future: Some(Box::pin(future)) };
-        Some(self.spawner.spawn(guarded).abort_handle())
+        let task = {
+            let (next, tasks) = &mut *self.tasks.lock();
+            let number = *next;
+            *next += 1;
+            let task = Arc::new(SimTask {
+                owner: self.own.clone(),
+                number,
+                ready: AtomicBool::new(false),
+                aborted: AtomicBool::new(false),
+                future: Lock::new(Some(Box::pin(future))),
+            });
+            tasks.insert(number, task.clone());
+            task
+        };
+        task.wake_by_ref();
+        Some(Abort(Arc::downgrade(&task)))
+    }
+
+    /// Runs what is ready, until nothing is.
+    pub(crate) fn run_ready(&self) {
+        self.chance.lock().exchange();
+        while self.life.alive()
+            && !self.is_paused()
+            && !self.shared.aborted()
+            && let Some(task) = self.next()
+        {
+            self.poll(&task);
+        }
+        self.chance.lock().exchange();
+        self.scheduled.store(false, Ordering::Relaxed);
+    }
+
+    fn next(&self) -> Option<Arc<SimTask>> {
+        let mut ready = self.ready.lock();
+        match ready.len() {
+            0 | 1 => ready.pop(),
+            count => {
+                let place = self.order.lock().within(0..count as u64) as usize;
+                Some(ready.swap_remove(place))
+            }
+        }
+    }
+
+    fn poll(&self, task: &Arc<SimTask>) {
+        task.ready.store(false, Ordering::Relaxed);
+        let Some(mut future) = task.future.lock().take() else { return };
+        if task.aborted.load(Ordering::Relaxed) {
+            return self.ended(task, future);
+        }
+        if !self.shared.spend_poll() {
+            *task.future.lock() = Some(future);
+            return;
+        }
+        let waker = Waker::from(task.clone());
+        match catch(self.life.node, || future.as_mut().poll(&mut Context::from_waker(&waker))) {
+            Ok(Poll::Pending) if self.life.alive() => *task.future.lock() = Some(future),
+            Ok(_) => self.ended(task, future),
+            Err(message) => {
+                process::panicked(&self.shared, &self.life, message);
+                self.ended(task, future);
+            }
+        }
+    }
+
+    fn ended(&self, task: &SimTask, future: BoxFuture<'static, ()>) {
+        let task = self.tasks.lock().1.remove(&task.number);
+        // A panic in a drop changes nothing: the task has ended.
+        let _second = catch(self.life.node, move || drop((future, task)));
+    }
+
+    fn make_ready(self: &Arc<Self>, task: Arc<SimTask>) {
+        if !self.life.alive() {
+            return;
+        }
+        self.ready.lock().push(task);
+        if self.is_paused() {
+            self.pauses.lock().bite();
+        } else {
+            self.schedule();
+        }
+    }
+
+    fn schedule(&self) {
+        if !self.scheduled.swap(true, Ordering::Relaxed)
+            && let Some(own) = self.own.upgrade()
+        {
+            self.shared.scheduler.push(Runner::Process(own));
+        }
+    }
+
+    /// Drops every task, now that the process's life is over.
+    pub(crate) fn drop_all(&self) {
+        let tasks = std::mem::take(&mut self.tasks.lock().1);
+        let ready = std::mem::take(&mut *self.ready.lock());
+        self.pauses.lock().clear();
+        drop(ready);
+        for task in tasks.into_values() {
+            let future = task.future.lock().take();
+            let _second = catch(self.life.node, move || drop(future));
+        }
+    }
+
+    // ---- pauses
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Gives the process no time. What is ready is withheld.
+    pub(crate) fn pause(&self, token: Token, bites: Bites) {
+        bites.count(self.ready.lock().len() as u64);
+        self.pauses.lock().add(token, bites, ());
+        self.paused.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes a pause away. After the last one, what was withheld runs.
+    pub(crate) fn resume(&self, token: Token) {
+        let mut pauses = self.pauses.lock();
+        pauses.remove(token);
+        if pauses.is_empty() {
+            self.paused.store(false, Ordering::Relaxed);
+            self.schedule();
+        }
     }
 }
 
 impl Tasks for SimTasks {
     fn spawn(&self, _name: &'static str, future: BoxFuture<'static, ()>) -> Task {
-        let Some(abort) = self.run(future) else {
-            return Task::new(|| ());
-        };
-        let life = self.life.clone();
-        Task::new(move || {
-            if life.alive() {
-                abort.abort();
-            }
-        })
+        match self.run(future) {
+            Some(abort) => Task::new(move || abort.abort()),
+            None => Task::new(|| ()),
+        }
+    }
+
+    fn first_branch(&self, count: usize) -> usize {
+        // A life that is over draws nothing.
+        if self.life.alive() { self.branches.lock().within(0..count as u64) as usize } else { 0 }
     }
 }
 
-/// A task of a process.
-struct Guarded<F> {
-    shared: Arc<Shared>,
-    life: Arc<Life>,
-    future: Option<Pin<Box<F>>>,
+/// A task of a process, and its waker.
+struct SimTask {
+    owner: Weak<SimTasks>,
+    number: u64,
+    ready: AtomicBool,
+    aborted: AtomicBool,
+    /// None while it is polled, and once it has ended.
+    future: Lock<Option<BoxFuture<'static, ()>>>,
 }
 
-impl<F: Future<Output = ()>> Future for Guarded<F> {
-    type Output = ();
+impl Wake for SimTask {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        // A stale task is left as it is: madsim drops it, and its handles are inert.
-        if !this.life.alive() || this.life.withholds(cx) || !this.shared.spend_poll() {
-            return Poll::Pending;
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.ready.swap(true, Ordering::Relaxed)
+            && let Some(owner) = self.owner.upgrade()
+        {
+            owner.make_ready(self.clone());
         }
-        let Some(future) = &mut this.future else { return Poll::Pending };
-        let node = this.life.node;
-        match catch(node, || future.as_mut().poll(cx)) {
-            Ok(poll) => poll,
-            Err(message) => {
-                process::panicked(&this.shared, &this.life, message);
-                // What is left of the future is dropped here; a second panic in its drops changes nothing.
-                let future = this.future.take();
-                let _second = catch(node, move || drop(future));
-                Poll::Pending
-            }
+    }
+}
+
+/// Ends a task.
+pub(crate) struct Abort(Weak<SimTask>);
+
+impl Abort {
+    /// The task is polled no more. Its future is dropped when its turn comes, and not here, where the caller may hold a
+    /// lock that the drop wants.
+    fn abort(&self) {
+        if let Some(task) = self.0.upgrade() {
+            task.aborted.store(true, Ordering::Relaxed);
+            task.wake_by_ref();
         }
     }
 }
@@ -89,14 +256,21 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
 thread_local! {
     /// The node whose code runs on this thread now.
     static GUARDED: Cell<Option<NodeId>> = const { Cell::new(None) };
+    /// Virtual time, where this thread runs a world.
+    static TIME: Cell<Option<At>> = const { Cell::new(None) };
     static CAUGHT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Where and when the code runs that asks: for a log line's stamp. None outside of a simulation; no node on the
-/// supervisor.
+/// Tells [`here`] the time.
+pub(super) fn set_time(time: Option<At>) {
+    TIME.set(time);
+}
+
+/// Where and when the code runs that asks: for a log line's stamp. None outside of a simulation; no node for the run's
+/// body.
 pub fn here() -> Option<(At, Option<NodeId>)> {
-    let time = madsim::time::TimeHandle::try_current()?;
-    Some((At::from_start(time.elapsed()), GUARDED.try_with(Cell::get).ok().flatten()))
+    let time = TIME.try_with(Cell::get).ok().flatten()?;
+    Some((time, GUARDED.try_with(Cell::get).ok().flatten()))
 }
 
 /// Runs code of a node's process. A panic comes back as its message and place.

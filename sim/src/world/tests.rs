@@ -1,5 +1,6 @@
 //! Tests over whole worlds.
 
+mod chance;
 mod conformance;
 mod determinism;
 mod disk;

@@ -4,6 +4,7 @@
 //! somebody asks (etcd's backend: 100 ms, 10,000). An engine to which nothing was written is left alone.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +16,7 @@ use squall_core::planted::planted;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Input, Shared};
-use crate::seam::{Engine, Env, Task};
+use crate::seam::{Engine, Env, Task, first_of};
 
 /// Asks for a commit.
 enum Ask {
@@ -67,6 +68,12 @@ impl Committer {
     }
 }
 
+/// What ended a wait.
+enum Woken {
+    PauseOver,
+    Asked(Option<Ask>),
+}
+
 async fn run(
     env: Env,
     engine: Arc<dyn Engine>,
@@ -84,16 +91,19 @@ async fn run(
         } else {
             let mut pause = env.clock.sleep(interval);
             loop {
-                tokio::select! { biased;
-                    () = &mut pause => break,
-                    ask = asked.recv() => match ask {
-                        None => return,
-                        Some(Ask::Soon) => {}
-                        Some(Ask::Now(waiter)) => {
-                            waiting.extend(waiter);
-                            break;
-                        }
-                    },
+                let over = pin!(async {
+                    pause.as_mut().await;
+                    Woken::PauseOver
+                });
+                let ask = pin!(async { Woken::Asked(asked.recv().await) });
+                match first_of(&*env.tasks, [over, ask]).await {
+                    Woken::PauseOver => break,
+                    Woken::Asked(None) => return,
+                    Woken::Asked(Some(Ask::Soon)) => {}
+                    Woken::Asked(Some(Ask::Now(waiter))) => {
+                        waiting.extend(waiter);
+                        break;
+                    }
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! What a node is made of, and its turn. The parts are files of their own: `proposals` and `reads` (what clients want),
 //! `ready` (the persist order), `apply`, `snapshots`, `leadership`.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use raft::{RawNode, eraftpb::Message};
 use squall_core::{MemberId, Refusal, planted::planted};
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Config,
-    seam::{BoxFuture, Engine, Env, Monotonic, Ticker},
+    seam::{BoxFuture, Engine, Env, Monotonic, Ticker, first_of},
     wal::Wal,
 };
 
@@ -84,6 +84,14 @@ pub(crate) struct Node {
     pub(super) transfers: Vec<oneshot::Sender<()>>,
     /// Acknowledgements that no member has sent: always empty, but for a planted error.
     pub(super) guessed: Vec<Message>,
+}
+
+/// What ended a wait.
+enum Woken {
+    Tick,
+    /// The pause before the next step of a compaction is over.
+    Compaction,
+    Input(Option<Input>),
 }
 
 impl Node {
@@ -181,19 +189,11 @@ impl Node {
     }
 
     async fn turn(&mut self) -> Result<(), Halt> {
-        let compaction = async {
-            match &mut self.compaction {
-                Some(pause) => pause.await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! { biased;
-            () = self.ticker.tick() => self.tick(),
-            () = compaction => self.compaction_step(),
-            input = self.inputs.recv() => match input {
-                Some(input) => self.take(input).await?,
-                None => return Err(Halt::Requested),
-            },
+        match self.wait().await {
+            Woken::Tick => self.tick(),
+            Woken::Compaction => self.compaction_step(),
+            Woken::Input(Some(input)) => self.take(input).await?,
+            Woken::Input(None) => return Err(Halt::Requested),
         }
         for _ in 1..INPUTS_PER_TURN {
             match self.inputs.try_recv() {
@@ -220,6 +220,24 @@ impl Node {
         }
         self.publish_status();
         Ok(())
+    }
+
+    /// Waits for something to do. Where several things are ready, none has the right of way.
+    async fn wait(&mut self) -> Woken {
+        let Node { env, ticker, compaction, inputs, .. } = self;
+        let tick = pin!(async {
+            ticker.tick().await;
+            Woken::Tick
+        });
+        let compaction = pin!(async {
+            match compaction {
+                Some(pause) => pause.await,
+                None => std::future::pending().await,
+            }
+            Woken::Compaction
+        });
+        let input = pin!(async { Woken::Input(inputs.recv().await) });
+        first_of(&*env.tasks, [tick, compaction, input]).await
     }
 
     fn tick(&mut self) {

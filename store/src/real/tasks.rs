@@ -1,7 +1,10 @@
 //! Tasks on tokio's runtime. A panic in a task is a broken invariant of the member. The member must not go on, since it
 //! could acknowledge what is not there; so the process ends at once, as etcd's does.
 
-use std::panic::AssertUnwindSafe;
+use std::{
+    panic::AssertUnwindSafe,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use futures_util::FutureExt;
 use tracing::Instrument;
@@ -17,6 +20,11 @@ impl Tasks for TokioTasks {
         let span = tracing::debug_span!("task", name);
         let task = tokio::spawn(abort_on_panic(name, future).instrument(span)).abort_handle();
         Task::new(move || task.abort())
+    }
+
+    fn first_branch(&self, count: usize) -> usize {
+        static TURN: AtomicUsize = AtomicUsize::new(0);
+        TURN.fetch_add(1, Ordering::Relaxed) % count
     }
 }
 

@@ -32,8 +32,9 @@ pub trait Clock: Send + Sync {
     /// Completes once `duration` has passed on the monotonic clock, never before.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 
-    /// A ticker whose first tick comes one `period` from now. It drops ticks that nobody took, as Go's does: a member
-    /// that was paused must not catch up by electing itself.
+    /// A ticker whose first tick comes within one `period` from now, but not at once: the simulation draws when, so that
+    /// members tick out of phase. It drops ticks that nobody took, as Go's does: a member that was paused must not catch
+    /// up by electing itself.
     fn ticker(&self, period: Duration) -> Box<dyn Ticker>;
 }
 

@@ -6,7 +6,8 @@
 //! (`seam::conformance`).
 //!
 //! Deliberately absent: randomness. The store's only chance is raft-rs's election time-out, which draws from
-//! `rand::thread_rng` (determinism-traps: the simulation interposes the system call under it).
+//! `rand::thread_rng` (the simulation gives each process a generator of its own there), and the order of branches that
+//! are ready together ([`first_of`]).
 
 mod clock;
 #[cfg(any(madsim, test))]
@@ -26,7 +27,7 @@ pub use net::{
     BoxError, Channel, DialOptions, GrpcRequest, GrpcResponse, Listener, Net, Router, grpc_timeout,
 };
 pub use probe::{Probe, ProbeEvent, Role};
-pub use tasks::{Task, Tasks};
+pub use tasks::{Task, Tasks, first_of};
 
 /// A boxed future, as the seams' traits return it: they are used as trait objects.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,5 +1,7 @@
-//! Spawning. A panic in a task is a broken invariant of the member: the real server aborts, the simulated world
-//! crashes that member and records a violation.
+//! Spawning, and the order of things that are ready together. A panic in a task is a broken invariant of the member:
+//! the real server aborts, the simulated world ends that member's process and records a violation.
+
+use std::{future::poll_fn, pin::Pin, task::Poll};
 
 use super::BoxFuture;
 
@@ -7,6 +9,29 @@ use super::BoxFuture;
 pub trait Tasks: Send + Sync {
     /// Runs `future` beside the caller, on the same member. `name` is for people who read a trace.
     fn spawn(&self, name: &'static str, future: BoxFuture<'static, ()>) -> Task;
+
+    /// Which of `count` branches is looked at first where several may be ready: a number below `count`, which is not 0.
+    /// The real side takes turns, the simulated one draws.
+    fn first_branch(&self, count: usize) -> usize;
+}
+
+/// Waits for whichever of `branches` is ready first, and drops the others' progress with them: `select!` for branches
+/// that have no order. tokio's own draws from a counter of the whole process, which no seed replays, and with `biased;`
+/// one order alone would ever be tried.
+pub async fn first_of<T, const N: usize>(
+    tasks: &dyn Tasks,
+    mut branches: [Pin<&mut (dyn Future<Output = T> + Send)>; N],
+) -> T {
+    poll_fn(|cx| {
+        let first = tasks.first_branch(N);
+        for place in first..first + N {
+            if let Poll::Ready(value) = branches[place % N].as_mut().poll(cx) {
+                return Poll::Ready(value);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// A running task; dropping the handle stops it.

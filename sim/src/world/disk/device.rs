@@ -303,7 +303,7 @@ impl Access {
             state.slow_syncs.bite();
             let own = Latency { base: settings.sync_base, jitter: settings.sync_jitter };
             let latency = state.slow_syncs.iter().fold(own, |sum, more| sum.plus(*more));
-            let takes = latency.at(draw) + Duration::from_nanos(nanos);
+            let takes = latency.drawn(draw) + Duration::from_nanos(nanos);
             let due = self.shared.now().max(state.busy).after(takes);
             state.busy = due;
             due

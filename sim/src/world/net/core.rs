@@ -153,14 +153,9 @@ impl Core {
         let _held = link.cuts.remove(token) || link.slow.remove(token);
     }
 
-    /// What links have that were not given their own.
-    pub(crate) fn default_latency(&self) -> Latency {
-        self.settings.latency
-    }
-
     /// Opens a port; 0 asks for any free one. None where it is taken.
     pub(crate) fn listen(&mut self, node: NodeId, port: u16, sink: Arc<dyn Sink>) -> Option<u16> {
-        let host = &mut self.hosts[node.at()];
+        let host = &mut self.hosts[node.place()];
         let port = if port == 0 {
             let free = (0..16384).map(|step| 49152 + (host.next_port - 49152 + step) % 16384);
             let found = free.into_iter().find(|port| !host.listeners.contains_key(port))?;
@@ -178,7 +173,7 @@ impl Core {
 
     /// Closes a port. Connections stay.
     pub(crate) fn unlisten(&mut self, node: NodeId, port: u16) {
-        self.hosts[node.at()].listeners.remove(&port);
+        self.hosts[node.place()].listeners.remove(&port);
     }
 
     /// When something is next due.
@@ -223,13 +218,13 @@ impl Core {
     }
 
     fn link(&mut self, from: NodeId, to: NodeId) -> &mut Link {
-        &mut self.links[from.at()][to.at()]
+        &mut self.links[from.place()][to.place()]
     }
 
     /// Whether what arrives now gets through. Where it does not, the cuts have a bite. A node without power swallows
     /// everything itself.
     fn passes(&mut self, from: NodeId, to: NodeId) -> bool {
-        if !self.hosts[to.at()].on {
+        if !self.hosts[to.place()].on {
             return false;
         }
         let link = self.link(from, to);

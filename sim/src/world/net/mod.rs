@@ -8,6 +8,7 @@ mod core;
 mod mux;
 mod pump;
 mod server;
+mod sizes;
 mod wire;
 
 use std::{io, sync::Arc};

@@ -1,6 +1,6 @@
 //! One end of a connection: the streams on it, with a window each.
 //!
-//! Arriving segments are taken apart when they arrive, by the courier; that shows nothing to the outside, so it does
+//! Arriving segments are taken apart when they arrive, by the scheduler; that shows nothing to the outside, so it does
 //! not matter that the process may be paused. Everything that does (a window update, a reset, a response) is sent by
 //! the tasks of the process.
 

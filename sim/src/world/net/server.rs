@@ -28,17 +28,17 @@ pub(super) struct SimListener {
     tasks: Arc<SimTasks>,
     address: String,
     port: u16,
-    door: Arc<Door>,
+    acceptor: Arc<Acceptor>,
 }
 
 impl SimListener {
     /// None where the port is taken.
     pub(super) fn open(tasks: Arc<SimTasks>, host: &str, port: u16, router: Router) -> Option<Self> {
-        let door = Arc::new(Door { tasks: tasks.clone(), router, accepted: Lock::default() });
+        let acceptor = Arc::new(Acceptor { tasks: tasks.clone(), router, accepted: Lock::default() });
         let node = tasks.life.node;
-        let sink: Arc<dyn Sink> = door.clone();
+        let sink: Arc<dyn Sink> = acceptor.clone();
         let port = tasks.shared.with_net(|net, _, _| net.listen(node, port, sink))?;
-        Some(Self { tasks, address: format!("{host}:{port}"), port, door })
+        Some(Self { tasks, address: format!("{host}:{port}"), port, acceptor })
     }
 }
 
@@ -56,21 +56,21 @@ impl Drop for SimListener {
         }
         let node = self.tasks.life.node;
         self.tasks.shared.with_net(|net, _, _| net.unlisten(node, self.port));
-        let accepted = std::mem::take(&mut *self.door.accepted.lock());
+        let accepted = std::mem::take(&mut *self.acceptor.accepted.lock());
         for mux in accepted.iter().filter_map(Weak::upgrade) {
             mux.close(Ending::Local);
         }
     }
 }
 
-/// Where connections come in.
-struct Door {
+/// Takes the connections that come in at a port.
+struct Acceptor {
     tasks: Arc<SimTasks>,
     router: Router,
     accepted: Lock<Vec<Weak<Mux>>>,
 }
 
-impl Sink for Door {
+impl Sink for Acceptor {
     fn arrive(&self, arrival: Arrival) {
         let Arrival::Accepted(conn) = arrival else { unreachable!("a connection's arrival at a listener") };
         let shared = &self.tasks.shared;

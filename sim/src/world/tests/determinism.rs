@@ -45,7 +45,11 @@ fn busy(seed: u64, trace: bool) -> Finished<u64> {
             let victim = *chance.pick(&servers).unwrap();
             match chance.within(0..4) {
                 0 => {
-                    world.power_off(victim, Unsynced::Drawn);
+                    if chance.happens(0.5) {
+                        world.power_off(victim, Unsynced::Drawn);
+                    } else {
+                        world.kill_process(victim);
+                    }
                     world.sleep(ms(chance.within(0..100))).await;
                     world.restart(victim);
                 }
@@ -81,7 +85,7 @@ fn one_seed_is_one_run_traced_or_not_on_any_thread() {
     let (one, other) = (a.trace.as_ref().unwrap(), b.trace.as_ref().unwrap());
     assert_eq!(a.audit_hash, b.audit_hash, "{}", first_difference(one, other));
     assert_eq!((a.output, a.simulated, &a.counters), (b.output, b.simulated, &b.counters));
-    assert!(a.output.unwrap() > 1000, "the world was not busy: {:?}", a.counters);
+    assert!(a.output.unwrap() > 500, "the world was not busy: {:?}", a.counters);
 
     let untraced = busy(7, false);
     assert_eq!(untraced.audit_hash, a.audit_hash);

@@ -17,8 +17,12 @@ fn a_dialler_hangs_until_its_time_out_and_is_told_nothing() {
             let (c1, env) = idle_node(&world, "c1");
             match one_way {
                 None => drop(world.partition(&[m1], &[c1])),
-                Some(true) => drop(world.impose(Modifier::Cut { from: c1, to: m1 })),
-                Some(false) => drop(world.impose(Modifier::Cut { from: m1, to: c1 })),
+                Some(true) => {
+                    world.impose(Modifier::Cut { from: c1, to: m1 });
+                }
+                Some(false) => {
+                    world.impose(Modifier::Cut { from: m1, to: c1 });
+                }
             }
             let from = world.now();
             let status = call(&channel(&env, "m1"), "echo", "x").await.unwrap_err();
@@ -264,5 +268,28 @@ fn latency_is_per_link_and_arrivals_keep_their_order() {
         let from = world.now();
         call(&kit, "echo", "").await.unwrap();
         assert!(world.now().since(from) < ms(2));
+    }));
+}
+
+#[test]
+fn requests_on_different_connections_overtake_one_another() {
+    sound(run(1, |world| async move {
+        let m1 = world.add_node("m1");
+        world.start(m1, serve_kit);
+        let (_, env) = idle_node(&world, "c1");
+        let kits = [channel(&env, "m1"), channel(&env, "m1")];
+        for kit in &kits {
+            call(kit, "echo", "").await.unwrap();
+        }
+        let mut overtaken = 0;
+        for _ in 0..100 {
+            let [first, second] = kits.each_ref().map(async |kit| {
+                call(kit, "echo", "").await.unwrap();
+                world.now()
+            });
+            let (first, second) = futures_util::join!(first, second);
+            overtaken += u32::from(second < first);
+        }
+        assert!((20..80).contains(&overtaken), "{overtaken} of 100");
     }));
 }

@@ -106,6 +106,11 @@ impl Tasks for ScriptTasks {
         self.0.lock().unwrap().push(Spawned { future, aborted: aborted.clone() });
         Task::new(move || aborted.store(true, Ordering::Relaxed))
     }
+
+    /// A script has one order.
+    fn first_branch(&self, _: usize) -> usize {
+        0
+    }
 }
 
 /// Scripts have messages, and no network.

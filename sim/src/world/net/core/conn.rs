@@ -52,7 +52,7 @@ pub(crate) enum CloseReason {
     TimedOut,
 }
 
-/// Takes what arrives. Called by the courier, in the order of arrival, with the core unlocked.
+/// Takes what arrives. Called by the scheduler, in the order of arrival, with the core unlocked.
 pub(crate) trait Sink: Send + Sync {
     fn arrive(&self, arrival: Arrival);
 }

@@ -58,7 +58,7 @@ impl Core {
     /// until [`Core::power_on`]; from then on its kernel knows of no connection and answers each segment with a reset.
     pub(crate) fn power_off(&mut self, node: NodeId) {
         self.close_ports(node);
-        self.hosts[node.at()].on = false;
+        self.hosts[node.place()].on = false;
         for (id, side) in self.ends_of(node) {
             let Some(conn) = self.conns.get_mut(&id) else { continue };
             if conn.phase != Phase::Established {
@@ -74,11 +74,11 @@ impl Core {
 
     /// The node has power again.
     pub(crate) fn power_on(&mut self, node: NodeId) {
-        self.hosts[node.at()].on = true;
+        self.hosts[node.place()].on = true;
     }
 
     fn close_ports(&mut self, node: NodeId) {
-        let host = &mut self.hosts[node.at()];
+        let host = &mut self.hosts[node.place()];
         host.listeners.clear();
         host.life += 1;
     }

@@ -41,7 +41,7 @@ impl Core {
         if direction.stalled {
             return;
         }
-        let delay = self.links[from.at()][to.at()].delay(Carries::Segment);
+        let delay = self.links[from.place()][to.place()].delay(Carries::Segment);
         let due = now.after(delay).max(direction.last_due);
         direction.last_due = due;
         let epoch = direction.epoch;
@@ -92,7 +92,7 @@ impl Core {
         let end = conn.ends[side.other() as usize];
         match payload {
             Payload::Established if end == End::Open => {
-                let host = &self.hosts[to.at()];
+                let host = &self.hosts[to.place()];
                 let listener = host.listeners.get(&conn.port).filter(|_| conn.answered_by == Some(host.life));
                 match listener.cloned() {
                     Some(listener) => {
@@ -174,7 +174,7 @@ impl Core {
             direction.stalled = false;
             let count = direction.queue.len();
             let epoch = direction.epoch;
-            let delay = self.links[from.at()][to.at()].delay(Carries::Control);
+            let delay = self.links[from.place()][to.place()].delay(Carries::Control);
             let due = now.after(delay).max(direction.last_due);
             direction.last_due = due;
             note(audit, now, NetStep::Resent, id, conn, side);

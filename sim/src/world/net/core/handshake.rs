@@ -71,7 +71,7 @@ impl Core {
             self.lost(now, id, Side::Dialler, audit);
             return;
         }
-        let host = &self.hosts[to.at()];
+        let host = &self.hosts[to.place()];
         let (accepted, life) = (host.listeners.contains_key(&port), host.life);
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.answered_by = Some(life);

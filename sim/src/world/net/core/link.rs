@@ -22,8 +22,8 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// Where a draw from `0..=u32::MAX` puts it.
-    pub(crate) fn at(self, draw: u32) -> Duration {
+    /// What it comes to with a draw from `0..=u32::MAX`.
+    pub(crate) fn drawn(self, draw: u32) -> Duration {
         let nanos = self.jitter.as_nanos() * u128::from(draw) / u128::from(u32::MAX);
         self.base + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
@@ -106,7 +106,7 @@ impl Link {
             Carries::Control => self.control.fraction(),
         };
         self.slow.bite();
-        self.slow.iter().fold(self.latency, |sum, more| sum.plus(*more)).at(draw)
+        self.slow.iter().fold(self.latency, |sum, more| sum.plus(*more)).drawn(draw)
     }
 }
 
