@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     arena::NodeId,
-    workload::{Recorder, Witness},
+    workload::{Observer, Recorder},
     world::{World, WorldConfig},
 };
 
@@ -113,7 +113,7 @@ fn a_critical_section_ends_before_it_is_superseded() {
 #[derive(Default)]
 struct Clock(Mutex<u64>);
 
-impl Witness for Clock {
+impl Observer for Clock {
     fn now_ns(&self) -> u64 {
         *self.0.lock().expect("not poisoned")
     }

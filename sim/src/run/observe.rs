@@ -62,6 +62,7 @@ fn hints(breaks: &[u64], probes: &[Probed]) -> Vec<h::Hint> {
                 term: term.0,
                 index: index.0,
                 op: h::OpId(*operation),
+                ..h::Hint::default()
             });
         }
     }
