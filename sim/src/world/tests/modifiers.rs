@@ -199,8 +199,11 @@ fn a_token_that_is_lifted_twice_is_the_harnesss_mistake() {
         });
         failure.unwrap_err().0
     };
-    assert!(twice(|world, token| {
-        world.lift(token);
-    }).contains("does not hold: Some((Pause(m1)"));
+    assert!(
+        twice(|world, token| {
+            world.lift(token);
+        })
+        .contains("does not hold: Some((Pause(m1)")
+    );
     assert!(twice(|world, _| world.lift_all()).contains("does not hold: Some((Pause(m1)"));
 }
