@@ -209,7 +209,7 @@ impl Node {
                 self.raft.report_unreachable(peer.0);
             }
             for guess in std::mem::take(&mut self.guessed) {
-                self.step(guess);
+                self.step(guess)?;
             }
             // A conf change or a new leader may have let something go on.
             self.propose();
