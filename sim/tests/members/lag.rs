@@ -46,6 +46,8 @@ fn changes_of_the_membership_are_not_refused_from_stale_state() {
         let gone = cluster.member_remove(MemberRemoveRequest { id: added }).await.expect_err("gone");
         assert_eq!(gone.code(), tonic::Code::NotFound, "{gone}");
         cluster.member_add(again.clone()).await.expect("added");
+        // In the same second it would have the same id, and be refused for that.
+        world.sleep(2 * SECOND).await;
         let twice = cluster.member_add(again).await.expect_err("its URL is taken");
         assert_eq!(twice.message(), "etcdserver: Peer URLs already exists");
     });
@@ -67,7 +69,7 @@ async fn snapshot_of(env: &Env, name: &str) -> Option<(i64, snapshot::Meta, snap
 
 #[test]
 fn a_snapshot_call_during_an_install_pairs_what_belongs_together() {
-    for seed in 50..54 {
+    for seed in 50..52 {
         let finished = run(seed, |world| async move {
             let names = ["m1", "m2", "m3"];
             let nodes = found(&world, &names);
@@ -75,7 +77,7 @@ fn a_snapshot_call_during_an_install_pairs_what_belongs_together() {
             for name in names {
                 ready(&world, &env, name).await;
             }
-            for round in 0..4 {
+            for round in 0..3 {
                 let _cut = world.partition(&nodes[..1], &nodes[1..]);
                 world.sleep(3 * SECOND).await;
                 for i in 0..80 {
@@ -84,7 +86,7 @@ fn a_snapshot_call_during_an_install_pairs_what_belongs_together() {
                         .expect("put");
                 }
                 world.lift_all();
-                let until = world.now().after(8 * SECOND);
+                let until = world.now().after(3 * SECOND);
                 while world.now() < until {
                     let asked = tokio::select! { biased;
                         asked = snapshot_of(&env, "m1") => asked,
@@ -95,7 +97,7 @@ fn a_snapshot_call_during_an_install_pairs_what_belongs_together() {
                         assert_eq!(state.applied(), (meta.index, meta.term));
                         assert_eq!((state.revision(), state.revision().0), (meta.revision, revision));
                     }
-                    world.sleep(SECOND / 500).await;
+                    world.sleep(SECOND / 200).await;
                 }
             }
         });
