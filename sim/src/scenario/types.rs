@@ -288,9 +288,18 @@ impl WorkloadKind {
     pub fn default_mix(self) -> Mix {
         match self {
             WorkloadKind::Register => Mix { get: 4, put: 4, cas: 2, ..Mix::NONE },
-            WorkloadKind::Kv => {
-                Mix { get: 8, put: 8, cas: 2, range: 4, delete: 2, txn: 5, read_txn: 2, past: 2, refused: 1 }
-            }
+            WorkloadKind::Kv => Mix {
+                get: 8,
+                put: 8,
+                cas: 2,
+                range: 4,
+                delete: 2,
+                txn: 5,
+                read_txn: 2,
+                past: 2,
+                refused: 1,
+                compact: 0,
+            },
         }
     }
 }
@@ -326,8 +335,18 @@ pub struct Mix {
 
 impl Mix {
     /// No operation at all.
-    pub const NONE: Mix =
-        Mix { get: 0, put: 0, cas: 0, range: 0, delete: 0, txn: 0, read_txn: 0, past: 0, refused: 0 };
+    pub const NONE: Mix = Mix {
+        get: 0,
+        put: 0,
+        cas: 0,
+        range: 0,
+        delete: 0,
+        txn: 0,
+        read_txn: 0,
+        past: 0,
+        refused: 0,
+        compact: 0,
+    };
 
     /// The weights with their names as the file spells them, in a fixed order.
     pub fn weights(&self) -> [(&'static str, u32); 10] {
