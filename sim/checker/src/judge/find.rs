@@ -52,20 +52,23 @@ const MAX_DEPTH: usize = 32;
 /// If a folder cannot be read.
 pub(super) fn find(path: &Path) -> Result<Found, String> {
     let mut found = Found::default();
-    if path.is_dir() {
+    if let Some(unit) = report_of(path) {
+        found.units.push(unit);
+    } else if path.is_dir() {
         folder(path, 0, &mut found)?;
-        return Ok(found);
-    }
-    let report = path
-        .file_name()
-        .filter(|name| *name == OPERATIONS)
-        .and_then(|_| path.canonicalize().ok())
-        .and_then(|whole| whole.parent().filter(|client| client_number(client).is_some())?.parent().map(Path::to_owned));
-    match report.map(|folder| etcd_report(&folder)) {
-        Some(Ok(Some(unit))) => found.units.push(unit),
-        _ => found.units.push(Unit::File { path: path.to_owned(), named: true }),
+    } else {
+        found.units.push(Unit::File { path: path.to_owned(), named: true });
     }
     Ok(found)
+}
+
+/// The report of etcd's that a client's folder, or the file of operations in it, belongs to.
+fn report_of(path: &Path) -> Option<Unit> {
+    let whole = path.canonicalize().ok()?;
+    let client = if whole.is_dir() { whole.as_path() } else { whole.parent().filter(|_| whole.ends_with(OPERATIONS))? };
+    client_number(client)?;
+    client.join(OPERATIONS).is_file().then_some(())?;
+    etcd_report(client.parent()?).ok().flatten()
 }
 
 const OPERATIONS: &str = "operations.json";
@@ -169,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_report_not_a_file_is_the_unit() {
-        let table: [(&str, &[&str], &str, &[&str]); 9] = [
+        let table: [(&str, &[&str], &str, &[&str]); 10] = [
             ("run", &["a/history.jsonl", "a/trace.jsonl"], "a", &["a/history.jsonl!"]),
             (
                 "report",
@@ -181,6 +184,12 @@ mod tests {
                 "part",
                 &["r/client-1/operations.json", "r/client-2/operations.json"],
                 "r/client-2/operations.json",
+                &["report r: r/client-1/operations.json r/client-2/operations.json + 0"],
+            ),
+            (
+                "client",
+                &["r/client-1/operations.json", "r/client-2/operations.json"],
+                "r/client-1",
                 &["report r: r/client-1/operations.json r/client-2/operations.json + 0"],
             ),
             ("alone", &["r/operations.json"], "r/operations.json", &["r/operations.json!"]),

@@ -110,6 +110,9 @@ fn check_file(path: &Path, options: &CheckOptions, named: bool) -> Option<FileRe
     if let Err(error) = (&mut file).take(RECOGNISE_BYTES as u64).read_to_end(&mut head) {
         return unreadable(None, format!("{name}: cannot read the file: {error}"));
     }
+    if head.starts_with(b"\xef\xbb\xbf") {
+        head.drain(..3);
+    }
     let format = match (options.format, recognise(&head)) {
         (_, None) if !named => return None,
         (Some(format), _) | (None, Some(format)) => format,

@@ -47,8 +47,10 @@ pub(super) fn read(reader: impl BufRead, file: &str, limits: &ReadLimits) -> Res
         let Some(message) = message(text) else { continue };
         let Some(fields) = fields(message, file, line, limits)? else { continue };
         any = true;
-        first_form &= is_first_form(text) && !message.starts_with(['{', '#']);
         let event = fields.event(line).map_err(|what| rule(format!("{what}; expected {SHAPE}")))?;
+        if event.is_some() {
+            first_form &= is_first_form(text) && !message.starts_with(['{', '#']);
+        }
         pairing.event(event)?;
     }
     if !any {

@@ -160,6 +160,13 @@ impl<'a, R: BufRead> JsonValues<'a, R> {
                 Err(error) => return Err(self.error(line, ReadProblem::Io(error))),
             };
             if chunk.is_empty() {
+                // A bracket that is no text any more hides the end: then that is what is wrong.
+                if let Err(error) = std::str::from_utf8(&self.buffer)
+                    && error.error_len().is_some()
+                {
+                    let (line, column) = self.place_after(&self.buffer[..error.valid_up_to()]);
+                    return Err(self.error(line, ReadProblem::NotUtf8(column)));
+                }
                 let what = format!("the file ends in the middle of the object that begins in line {}", self.start.0);
                 return Err(self.error(line, ReadProblem::Rule(what)));
             }

@@ -49,31 +49,46 @@ pub(super) fn is_txn(value: &Edn) -> bool {
 pub(super) fn of_register(operations: &[RawOperation]) -> Shape {
     let asked: Vec<&RawOperation> =
         operations.iter().filter(|raw| matches!(raw.function.as_str(), "read" | "write" | "cas")).collect();
-    // Whether what `part` gives of each value is `[something rest]`. A compare-and-set is a pair by itself, so there
-    // the rest must be a pair too.
-    let all = |part: fn(&Edn) -> Option<(&Edn, &Edn)>| {
-        !asked.is_empty()
-            && asked.iter().all(|raw| match part(&raw.value) {
-                Some((_, rest)) => raw.function != "cas" || pair(rest).is_some(),
-                None => false,
-            })
-    };
-    fn inner(value: &Edn) -> Option<(&Edn, &Edn)> {
-        pair(pair(value)?.1)
-    }
-    // A version is not known yet when an operation is invoked, so it is nil; a key never is.
-    let nil = |part: fn(&Edn) -> Option<(&Edn, &Edn)>| {
-        asked.iter().all(|raw| part(&raw.value).is_some_and(|(first, _)| *first == Edn::Nil))
-    };
     if operations.iter().any(|raw| raw.key.is_some()) {
-        return Shape { keys: Keys::Entry, versioned: all(pair) && nil(pair) };
+        return Shape { keys: Keys::Entry, versioned: all_versioned(&asked, whole) };
     }
-    match (all(pair), all(inner)) {
-        (true, _) if nil(pair) => Shape { keys: Keys::None, versioned: true },
-        (true, true) if nil(inner) => Shape { keys: Keys::Tuple, versioned: true },
-        (true, _) => Shape { keys: Keys::Tuple, versioned: false },
-        (false, _) => Shape::default(),
+    // A compare-and-set is a pair by itself: with a key, a pair is in the pair.
+    let tuples = !asked.is_empty()
+        && asked.iter().all(|raw| match pair(&raw.value) {
+            Some((_, rest)) => raw.function != "cas" || pair(rest).is_some(),
+            None => false,
+        });
+    if all_versioned(&asked, whole) {
+        Shape { keys: Keys::None, versioned: true }
+    } else if tuples {
+        let versioned = all_versioned(&asked, rest);
+        Shape { keys: Keys::Tuple, versioned }
+    } else {
+        Shape::default()
     }
+}
+
+/// Whether what `part` gives of each value is `[nil value]`: a version is not known yet when an operation is invoked,
+/// while a key always is. A read may ask with nil alone.
+fn all_versioned(asked: &[&RawOperation], part: fn(&Edn) -> Option<&Edn>) -> bool {
+    let mut any = false;
+    let all = asked.iter().all(|raw| match (raw.function.as_str(), part(&raw.value)) {
+        ("read", Some(Edn::Nil)) => true,
+        (function, Some(value)) => pair(value).is_some_and(|(version, rest)| {
+            any = true;
+            *version == Edn::Nil && (function != "cas" || pair(rest).is_some())
+        }),
+        (_, None) => false,
+    });
+    all && any
+}
+
+fn whole(value: &Edn) -> Option<&Edn> {
+    Some(value)
+}
+
+fn rest(value: &Edn) -> Option<&Edn> {
+    pair(value).map(|(_, rest)| rest)
 }
 
 pub(super) fn pair(value: &Edn) -> Option<(&Edn, &Edn)> {
