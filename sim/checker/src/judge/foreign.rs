@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::io::BufRead;
 
 use super::general;
+use super::inferred;
 use super::options::{CheckOptions, ModelName};
 use super::report::FileReport;
 use crate::model::cas_register::{RegisterInput, Value};
@@ -26,6 +27,7 @@ use crate::model::{
     CasRegister, ConcurrentHistory, KvAppend, ListAppend, Model, MultiRegister, Mutex, Operation, PerKey, Register,
     VersionedRegister,
 };
+use crate::transactions;
 use crate::read::{ForeignHistory, Format, Keys, NilRead, Scalars, TxnKind};
 
 pub(super) fn judge(
@@ -127,7 +129,10 @@ impl Judge<'_> {
                 });
                 self.assume("transactions are strictly serializable");
                 let history = self.history.list_append(nil).map_err(|error| error.to_string())?;
-                self.general(&ListAppend { names: self.history.scalars().names() }, &history)
+                let model = ListAppend { names: self.history.scalars().names() };
+                let infer = || transactions::lists(&history);
+                inferred::judge(&model, &history, infer, |op| self.history.call_line(op), self.options, self.report);
+                Ok(())
             }
             ModelName::Etcd => Err(format!(
                 "{}: a {} history is none of etcd's: expected --model cas-register, register, versioned-register, \
@@ -233,7 +238,9 @@ impl Judge<'_> {
         self.assume("transactions are strictly serializable");
         model.names = scalars.names();
         let history = self.history.multi_register(nil).map_err(|error| error.to_string())?;
-        self.general(&model, &history)
+        let infer = || transactions::registers(&model, &history);
+        inferred::judge(&model, &history, infer, |op| self.history.call_line(op), self.options, self.report);
+        Ok(())
     }
 
     fn general<M: Model>(

@@ -10,6 +10,7 @@ mod etcd;
 mod find;
 mod foreign;
 mod general;
+mod inferred;
 mod options;
 mod report;
 mod report_folder;

@@ -16,6 +16,7 @@ use crate::picture;
 use crate::revision::{self, Budgets, Dialect};
 use crate::search::sample::Chance;
 use crate::search::{Budget, Options, Verdict, check, minimize};
+use crate::transactions;
 
 const LOG: &[u8] =
     b"INFO  jepsen.util - 0\t:invoke\t:write\t3\nINFO  jepsen.util - 1\t:invoke\t:cas\t[3 4]\n\
@@ -187,9 +188,11 @@ fn try_read(format: Format, text: &[u8]) -> bool {
         }
         if let Ok(history) = foreign.multi_register(nil) {
             judge(&MultiRegister::default(), &history);
+            let _ = transactions::registers(&MultiRegister::default(), &history);
         }
         if let Ok(history) = foreign.list_append(nil) {
             judge(&ListAppend::default(), &history);
+            let _ = transactions::lists(&history);
         }
     }
     if let Ok(history) = foreign.kv_append("") {
