@@ -21,6 +21,8 @@ struct Key<'h> {
     name: &'h str,
     /// Who appended each element, of all that may have happened.
     writers: BTreeMap<Value, usize>,
+    /// What each transaction appends, in its order.
+    appends: BTreeMap<usize, Vec<Value>>,
     /// The longest list that is known.
     longest: Option<Known>,
     /// How long the list was that each completed transaction found before its own appends.
@@ -41,6 +43,7 @@ pub fn lists(history: &ConcurrentHistory<Vec<ListOp>, ReadLists>) -> Inferred {
                 if key.writers.insert(*value, at).is_some() {
                     return Inferred::Nothing;
                 }
+                key.appends.entry(at).or_default().push(*value);
             }
         }
     }
@@ -165,20 +168,30 @@ impl Key<'_> {
         self.longest.as_ref().map_or(&[], |longest| &longest.elements)
     }
 
-    /// Each element is there once, and somebody appended it.
+    /// Each element is there once, somebody appended it, and what a transaction appended stands together in its order.
     fn check(&self) -> Result<(), Contradiction> {
         let Some(longest) = &self.longest else { return Ok(()) };
-        let wrong = |why| {
-            Err(Contradiction::Read { operation: longest.by, key: self.name.to_owned(), why, others: Vec::new() })
+        let wrong = |why, others| {
+            Err(Contradiction::Read { operation: longest.by, key: self.name.to_owned(), why, others })
         };
         let mut seen = BTreeSet::new();
+        let mut expected: Option<(usize, usize)> = None;
         for element in &longest.elements {
-            if !self.writers.contains_key(element) {
-                return wrong("nobody appended one of the elements, or only a transaction that failed");
-            }
+            let Some(&writer) = self.writers.get(element) else {
+                return wrong("nobody appended one of the elements, or only a transaction that failed", Vec::new());
+            };
             if !seen.insert(element) {
-                return wrong("an element that was appended once is there twice");
+                return wrong("an element that was appended once is there twice", Vec::new());
             }
+            let (by, place) = match expected {
+                Some(expected) => expected,
+                None => (writer, 0),
+            };
+            let appends = &self.appends[&by];
+            if appends[place] != *element {
+                return wrong("it does not have what a transaction appended together and in its order", vec![by]);
+            }
+            expected = (place + 1 < appends.len()).then_some((by, place + 1));
         }
         Ok(())
     }

@@ -222,6 +222,25 @@ fn reads_that_nothing_explains_are_told_at_once() {
 }
 
 #[test]
+fn appends_of_a_transaction_stand_together_in_their_order() {
+    let append = |value| ListOp::Append("x".into(), Some(value));
+    let seen = |values: &[i64]| {
+        let history = ConcurrentHistory::new(vec![
+            Operation::ok(1, 0, 9, vec![append(1), append(2)], Vec::new()),
+            Operation::ok(2, 0, 9, vec![append(3)], Vec::new()),
+            Operation::ok(3, 0, 9, vec![ListOp::Read("x".into())], vec![list(values)]),
+        ]);
+        lists(&history.unwrap())
+    };
+    for possible in [&[][..], &[3], &[1, 2], &[1, 2, 3], &[3, 1, 2]] {
+        assert!(matches!(seen(possible), Inferred::Order(_)), "{possible:?}");
+    }
+    for impossible in [&[1][..], &[2], &[2, 1], &[1, 3, 2], &[3, 2, 1], &[3, 1]] {
+        assert!(matches!(seen(impossible), Inferred::Contradiction(_)), "{impossible:?}");
+    }
+}
+
+#[test]
 fn values_that_are_written_twice_tell_nothing() {
     let write = || vec![MicroOp::Write("x".into(), Some(1))];
     let twice = ConcurrentHistory::new(vec![
