@@ -1,4 +1,4 @@
-//! Judging transactions: by the general search where it is quick, which explains best; else by what can be inferred from
+//! Judging transactions: by the general search where there are few and it is quick, which explains best; else by what can be inferred from
 //! values that are written once ([`crate::transactions`]); and by the general search to its budget where that says
 //! nothing.
 
@@ -9,6 +9,10 @@ use crate::model::{ConcurrentHistory, Model, Operation, Outcome};
 use crate::picture;
 use crate::search::{self, Effort, Verdict, Witness};
 use crate::transactions::{Contradiction, Inferred, Why};
+
+/// How many transactions the search is tried on first. With more, the search for a smallest core takes long, and a short
+/// cycle says as much.
+const SMALL: usize = 64;
 
 /// Steps of the search that are tried first.
 const QUICK_STEPS: u64 = 20_000;
@@ -29,7 +33,7 @@ pub(super) fn judge<M: Model>(
         ..options.search.budget
     };
     let quick = search::Options { budget: quick, ..options.search };
-    if matches!(search::check(model, history, &quick), Verdict::Unknown(_)) {
+    if history.len() > SMALL || matches!(search::check(model, history, &quick), Verdict::Unknown(_)) {
         match inferred() {
             Inferred::Order(order) if search::replay(model, history, &order).is_ok() => {
                 report.operations = counts(history);

@@ -119,6 +119,10 @@ fn fields(message: &str, file: &str, line: u64, limits: &ReadLimits) -> Result<O
     if !typed && !(number && kind.starts_with(':')) {
         return Ok(None);
     }
+    if process.contains("nemesis") {
+        // What it says need not be EDN.
+        return Ok(Some(Fields { process: Some(Edn::Keyword("nemesis".to_owned())), ..Fields::default() }));
+    }
     if !number && !process.starts_with(':') {
         return Err(rule(format!("the process is `{process}`: expected {SHAPE}")));
     }
