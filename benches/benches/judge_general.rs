@@ -13,7 +13,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use squall_checker::history::ReadLimits;
 use squall_checker::model::{CasRegister, KvAppend};
-use squall_checker::read::{ForeignHistory, Format};
+use squall_checker::read::{ForeignHistory, Format, NilRead};
 use squall_checker::search::{Options, check};
 
 fn folder() -> Option<PathBuf> {
@@ -87,7 +87,7 @@ fn general(criterion: &mut Criterion) {
     let logs: Vec<(String, _)> = known
         .keys()
         .map(|name| {
-            let log = read(&jepsen.join(name), Format::JepsenLog).register().expect("a register's history");
+            let log = read(&jepsen.join(name), Format::JepsenLog).register(NilRead::Value).expect("a register's history");
             (name.clone(), log)
         })
         .collect();
@@ -106,7 +106,7 @@ fn general(criterion: &mut Criterion) {
         .keys()
         .map(|name| {
             let history =
-                read(&appends.join(name), Format::PorcupineKv).kv_append().expect("a store's history");
+                read(&appends.join(name), Format::PorcupineKv).kv_append("").expect("a store's history");
             (name.clone(), history)
         })
         .collect();

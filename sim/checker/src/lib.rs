@@ -95,3 +95,4 @@ pub mod picture;
 pub mod read;
 pub mod revision;
 pub mod search;
+pub mod transactions;

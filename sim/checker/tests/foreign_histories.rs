@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use squall_checker::history::ReadLimits;
 use squall_checker::model::{CasRegister, ConcurrentHistory, KvAppend, Model, MultiRegister};
-use squall_checker::read::{ForeignHistory, Format, RECOGNISE_BYTES, recognise};
+use squall_checker::read::{ForeignHistory, Format, NilRead, RECOGNISE_BYTES, recognise};
 use squall_checker::search::{Options, Verdict, check, replay};
 
 /// Where the judge blames another operation than Knossos does, and why. The test fails when a difference appears that
@@ -72,7 +72,7 @@ fn every_jepsen_etcd_log_gets_its_verdict() {
     let mut judged = 0;
     for row in table(&folder) {
         let history =
-            read(&folder.join(&row["file"]), Format::JepsenLog).register().expect("a register's history");
+            read(&folder.join(&row["file"]), Format::JepsenLog).register(NilRead::Value).expect("a register's history");
         let (verdict, _) = judge(&CasRegister::default(), &history);
         assert_eq!(verdict, row["expected"], "{}", row["file"]);
         judged += 1;
@@ -87,7 +87,7 @@ fn every_porcupine_kv_history_gets_its_verdict() {
     let mut judged = 0;
     for row in table(&folder) {
         let history =
-            read(&folder.join(&row["file"]), Format::PorcupineKv).kv_append().expect("a store's history");
+            read(&folder.join(&row["file"]), Format::PorcupineKv).kv_append("").expect("a store's history");
         let (verdict, _) = judge(&KvAppend::default(), &history);
 
         assert_eq!(verdict, row["expected"], "{}", row["file"]);
@@ -106,16 +106,16 @@ fn every_knossos_history_gets_its_verdict_and_its_blame() {
         let foreign = read(&folder.join(file), Format::Edn);
         let (verdict, blamed) = match row["model"].as_str() {
             "cas-register" => {
-                let model = CasRegister { initial: row["initial"].parse().ok() };
-                judge(&model, &foreign.register().expect("a register's history"))
+                let model = CasRegister { initial: row["initial"].parse().ok(), ..CasRegister::default() };
+                judge(&model, &foreign.register(NilRead::Unknown).expect("a register's history"))
             }
             "multi-register" => {
                 let initial = row["initial"].split_whitespace().map(|entry| {
                     let (name, value) = entry.split_once('=').expect("name=value");
                     (name.to_owned(), Some(value.parse().expect("an integer")))
                 });
-                let model = MultiRegister { initial: initial.collect(), default: None };
-                judge(&model, &foreign.multi_register().expect("a multi-register's history"))
+                let model = MultiRegister { initial: initial.collect(), ..MultiRegister::default() };
+                judge(&model, &foreign.multi_register(NilRead::Unknown).expect("a multi-register's history"))
             }
             other => panic!("{file}: no model {other}"),
         };

@@ -3,7 +3,7 @@
 use crate::text::{did_you_mean, one_of};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use squall_checker::judge::ModelName;
-use squall_checker::read::Format as InputFormat;
+use squall_checker::read::{Format as InputFormat, NilRead};
 use squall_core::planted::Bug;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -102,15 +102,18 @@ pub(super) struct ListArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct CheckArgs {
-    /// Run folders, history files, or folders of them
+    /// Run folders, history files, reports of etcd's robustness tests, folders of Jepsen's store, or folders of them
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// The model to judge by; without it, it follows from the format
     #[arg(long, value_name = "MODEL", value_parser = model)]
     pub model: Option<ModelName>,
-    /// The initial value, as the model writes it: an integer or `nil`, a string, `held` or `free`, `x=0 y=1`
-    #[arg(long, value_name = "VALUE")]
+    /// The initial value, as the model writes it: an integer, `nil`, another scalar, `held` or `free`, `x=0,y=1`
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub initial: Option<String>,
+    /// What nil means where a read gave it: `value` (the read saw nil) or `unknown` (what it saw was not kept)
+    #[arg(long, value_name = "MEANING", value_parser = nil)]
+    pub nil: Option<NilRead>,
     /// The files' format; without it, it is recognised from the content
     #[arg(long, value_name = "FORMAT", value_parser = input_format)]
     pub input_format: Option<InputFormat>,
@@ -204,6 +207,14 @@ fn seed_range(text: &str) -> Result<SeedRange, String> {
 fn model(text: &str) -> Result<ModelName, String> {
     let known = ModelName::ALL.map(ModelName::name);
     ModelName::from_name(text).ok_or_else(|| unknown(text, &known))
+}
+
+fn nil(text: &str) -> Result<NilRead, String> {
+    match text {
+        "value" => Ok(NilRead::Value),
+        "unknown" => Ok(NilRead::Unknown),
+        other => Err(unknown(other, &["value", "unknown"])),
+    }
 }
 
 fn input_format(text: &str) -> Result<InputFormat, String> {

@@ -21,6 +21,7 @@ pub(super) fn check(args: &CheckArgs, streams: &mut Streams) -> Result<Status, R
     let options = CheckOptions {
         model: args.model,
         initial: args.initial.clone(),
+        nil: args.nil,
         format: args.input_format,
         picture: args.html.is_some(),
         ..CheckOptions::default()

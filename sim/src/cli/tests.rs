@@ -490,6 +490,21 @@ fn check_judges_paths() {
         log("P 0\t:invoke\t:write\t1\nP 0\t:ok\t:write\t1\nP 1\t:invoke\t:read\tnil\nP 1\t:ok\t:read\t2\n"),
     )
     .unwrap();
+    // A report of etcd's robustness tests: only both clients' files together show the stale read.
+    for (client, record) in [
+        (
+            1,
+            r#"{"ClientId":1,"Input":{"Type":"txn","Txn":{"OperationsOnSuccess":[{"Type":"put-operation","Put":{"Key":"a","Value":{"Value":"1"}}}]}},"Call":10,"Output":{"Txn":{"Results":[{}]},"Revision":2},"Return":20}"#,
+        ),
+        (
+            2,
+            r#"{"ClientId":2,"Input":{"Type":"range","Range":{"Start":"a"}},"Call":30,"Output":{"Range":{"KVs":[],"Count":0},"Revision":1},"Return":40}"#,
+        ),
+    ] {
+        let folder = at(&format!("report/client-{client}"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("operations.json"), record).unwrap();
+    }
     squall(&all, "run {}/good.yaml --out {}/out");
     for (arguments, code) in [
         ("check {}/right.log", 0),
@@ -497,6 +512,12 @@ fn check_judges_paths() {
         ("check {}/right.log {}/wrong.log", 1),
         ("check {}/right.log --format json", 0),
         ("check {}/wrong.log --model register", 1),
+        ("check {}/right.log --initial nil --nil value", 0),
+        ("check {}/right.log --initial -1", 0),
+        ("check {}/right.log --nil maybe", 64),
+        ("check {}/report", 1),
+        ("check {}/report/client-2/operations.json", 1),
+        ("check {}/report --model register", 64),
         ("check {}/right.log --model mutex", 64),
         ("check {}/right.log --model regsiter", 64),
         ("check {}/right.log --input-format log", 64),
@@ -514,6 +535,8 @@ fn check_judges_paths() {
     assert!(squall(&all, "check {}/x --model regsiter").err.contains("did you mean `register`"));
     let line = &lines(&squall(&all, "check {}/wrong.log --format json --html {}/picture.html"))[0];
     assert_eq!(line["verdict"], "invalid");
+    assert_eq!(line["assumptions"][0], "initial value nil (--initial sets it)");
+    assert!(squall(&all, "check {}/right.log").out.contains("Assumed: model cas-register; initial value nil"));
     assert!(fs::read_to_string(at("picture.html")).unwrap().starts_with("<!"));
     squall(&all, "check {}/right.log {}/wrong.log --html {}/pictures");
     assert_eq!(files(&at("pictures")), ["001-right.html", "002-wrong.html"]);

@@ -9,7 +9,7 @@ use super::request::{Op, RequestOp, Txn};
 use super::response::{KeyValue, OpResult, ResponseOp, TxnResult};
 
 /// Lets equal keys, values and endpoints share their bytes, so that a long history stays small.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
     bytes: BTreeSet<Bytes>,
     endpoints: BTreeSet<Arc<str>>,

@@ -2,28 +2,21 @@
 //! report by the revision-ordered check.
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
 
 use super::options::CheckOptions;
 use super::report::{Explanation, Failure, FileReport, Judged, OperationRef};
 use crate::checks;
-use crate::history::{self, OpId, Outcome, RunHistory};
+use crate::history::{OpId, Outcome, RunHistory};
 use crate::picture;
-use crate::read::{Format, etcd_operations};
 use crate::revision::{self, Dialect, Verdict, Violation};
 
-pub(super) fn judge(
-    format: Format,
-    reader: impl BufRead,
-    name: &str,
-    options: &CheckOptions,
-    report: &mut FileReport,
-) -> Result<(), String> {
-    let (history, dialect) = match format {
-        Format::EtcdOperations => (etcd_operations::read(reader, name, &options.limits), Dialect::Robustness),
-        _ => (history::jsonl::read(reader, name, &options.limits), Dialect::Etcd),
-    };
-    let history = history.map_err(|error| error.to_string())?;
+/// A report of etcd's robustness tests.
+pub(super) fn robustness(history: &RunHistory, options: &CheckOptions, report: &mut FileReport) {
+    count(history, report);
+    linearizability(history, Dialect::Robustness, options, report);
+}
+
+fn count(history: &RunHistory, report: &mut FileReport) {
     for operation in &history.operations {
         match operation.outcome {
             Outcome::Ok => report.operations.ok += 1,
@@ -31,15 +24,11 @@ pub(super) fn judge(
             Outcome::Info => report.operations.info += 1,
         }
     }
-    match format {
-        Format::EtcdOperations => linearizability(&history, dialect, options, report),
-        _ => run(&history, options, report),
-    }
-    Ok(())
 }
 
 /// A run of ours, by every checker.
-fn run(history: &RunHistory, options: &CheckOptions, report: &mut FileReport) {
+pub(super) fn run(history: &RunHistory, options: &CheckOptions, report: &mut FileReport) {
+    count(history, report);
     let judgement = checks::examine_run(history, &options.revision);
     report.verdict = match judgement.verdict() {
         checks::Verdict::Valid => Judged::Valid,

@@ -75,7 +75,8 @@ fn core_budget(options: &CheckOptions, verdict: &search::Effort) -> search::Budg
     search::Budget { steps, ..options.search.budget }
 }
 
-fn counts<I, O>(history: &ConcurrentHistory<I, O>) -> Counts {
+/// How many operations there are, by outcome.
+pub(super) fn counts<I, O>(history: &ConcurrentHistory<I, O>) -> Counts {
     history.operations().iter().fold(Counts::default(), |mut counts, operation| {
         match operation.outcome {
             Outcome::Ok(_) => counts.ok += 1,
@@ -233,7 +234,7 @@ fn plural(count: usize, noun: &str) -> String {
 }
 
 /// A description of bounded length, cut in its middle.
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     const MOST: usize = 160;
     let count = text.chars().count();
     if count <= MOST {

@@ -1,24 +1,19 @@
 //! The one door to the judge: paths in, verdicts out.
 //!
-//! [`check_paths`] takes files and folders. A file's format is recognised from its content and the model follows from
-//! the format, where nothing else is said:
-//!
-//! | Format | Model | Initial value |
-//! |---|---|---|
-//! | jepsen-log | cas-register | nil |
-//! | edn | cas-register; mutex or multi-register where it calls their functions | 0; free |
-//! | porcupine-kv | kv-append | the empty string |
-//! | etcd-operations, squall | etcd | |
-//!
-//! A folder with a `history.jsonl` is a run folder, and stands for that file. Of any other folder all files are judged
-//! that look like histories, its sub-folders' too; the others are passed over and counted.
+//! [`check_paths`] takes files and folders. What of them is one history is found first ([`find`]), a file's format is
+//! recognised from its content, and the model follows from the format and from what the history calls ([`foreign`]),
+//! where nothing else is said. Every verdict tells what it assumed ([`FileReport::assumptions`]).
 //!
 //! This module reads files and is the only one of the crate that does; it prints nothing.
 
 mod etcd;
+mod find;
+mod foreign;
 mod general;
+mod inferred;
 mod options;
 mod report;
+mod report_folder;
 
 #[cfg(test)]
 mod tests;
@@ -26,105 +21,129 @@ mod tests;
 pub use options::{CheckOptions, ModelName};
 pub use report::{CheckReport, Counts, Explanation, Failure, FileReport, Judged, OperationRef};
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use crate::read::{ForeignHistory, Format, RECOGNISE_BYTES, recognise};
+use crate::history::jsonl;
+use crate::read::{Format, RECOGNISE_BYTES, recognise, recognise_other};
+use find::{Unit, find};
 
 /// Judges every history under `paths`.
 pub fn check_paths(paths: &[PathBuf], options: &CheckOptions) -> CheckReport {
     let mut report = CheckReport::default();
+    let mut reports_done: BTreeSet<PathBuf> = BTreeSet::new();
     for path in paths {
-        if path.is_dir() {
-            let found = report.files.len();
-            if let Err(error) = check_folder(path, options, &mut report) {
+        let before = report.files.len();
+        let found = match find(path) {
+            Ok(found) => found,
+            Err(error) => {
                 report.files.push(FileReport::unreadable(path.clone(), None, error));
-            } else if report.files.len() == found {
-                let error = format!(
-                    "{}: no history in this folder: expected a run folder with a `history.jsonl`, or files in one of \
-                     the formats {}",
-                    path.display(),
-                    format_names()
-                );
-                report.files.push(FileReport::unreadable(path.clone(), None, error));
+                continue;
             }
-        } else {
-            let file = check_file(path, options, true).expect("a file that was named is never passed over");
-            report.files.push(file);
+        };
+        let mut done = false;
+        for unit in found.units {
+            match unit {
+                Unit::File { path, named } => match check_file(&path, options, named) {
+                    Some(file) => report.files.push(file),
+                    None => report.skipped.push(path),
+                },
+                // Files of one report that were named one by one are one report.
+                Unit::EtcdReport { folder, .. } if !reports_done.insert(whole(&folder)) => done = true,
+                Unit::EtcdReport { folder, parts, watches } => {
+                    report.files.push(check_report(folder, &parts, &watches, options));
+                }
+            }
+        }
+        report.skipped.extend(found.aside);
+        if report.files.len() == before && !done {
+            let error = format!(
+                "{}: no history in this folder: expected a run folder with a `history.jsonl`, an etcd report with \
+                 `client-N/operations.json`, a folder of Jepsen's store, or files in one of the formats {}",
+                path.display(),
+                format_names()
+            );
+            report.files.push(FileReport::unreadable(path.clone(), None, error));
         }
     }
     report
 }
 
-fn check_folder(folder: &Path, options: &CheckOptions, report: &mut CheckReport) -> Result<(), String> {
-    let run = folder.join("history.jsonl");
-    if run.is_file() {
-        report.files.extend(check_file(&run, options, true));
-        return Ok(());
+fn whole(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Judges a report of etcd's.
+fn check_report(folder: PathBuf, parts: &[PathBuf], watches: &[PathBuf], options: &CheckOptions) -> FileReport {
+    let name = folder.display().to_string();
+    let format = Format::EtcdOperations;
+    if let Some(other) = options.format.filter(|other| *other != format) {
+        let error = format!("{name}: a folder of `client-N/operations.json` is an {format} report: found --input-format {other}");
+        return FileReport::unreadable(folder, Some(format), error);
     }
-    let broken = |error: std::io::Error| format!("{}: cannot read the folder: {error}", folder.display());
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(broken)? {
-        entries.push(entry.map_err(broken)?.path());
+    let mut report = FileReport::begun(folder, format);
+    let open = |path: &PathBuf| match File::open(path) {
+        Ok(file) => Ok((path.display().to_string(), BufReader::with_capacity(1 << 16, file))),
+        Err(error) => Err(format!("{}: cannot open the file: {error}", path.display())),
+    };
+    if !watches.is_empty() {
+        let files = if watches.len() == 1 { "file" } else { "files" };
+        let what = format!("{} {files} `watch.json` serve as hints and are not judged", watches.len());
+        report.assumptions.push(what);
     }
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            check_folder(&path, options, report)?;
-        } else {
-            match check_file(&path, options, false) {
-                Some(file) => report.files.push(file),
-                None => report.skipped.push(path),
-            }
-        }
-    }
-    Ok(())
+    report.model = Some(ModelName::Etcd);
+    let judged = etcd_only(format, &name, options)
+        .and_then(|()| report_folder::judge(parts.iter().map(open), watches.iter().map(open), &name, options, &mut report));
+    finish(judged, report)
 }
 
 /// Judges a file; `None` where it is no history and was not `named`.
 fn check_file(path: &Path, options: &CheckOptions, named: bool) -> Option<FileReport> {
     let name = path.display().to_string();
     let unreadable = |format, error| Some(FileReport::unreadable(path.to_owned(), format, error));
-    let file = match File::open(path) {
+    let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) => return unreadable(None, format!("{name}: cannot open the file: {error}")),
     };
-    let mut reader = BufReader::with_capacity(RECOGNISE_BYTES.max(1 << 16), file);
-    let recognised = match reader.fill_buf() {
-        Ok(head) => recognise(&head[..head.len().min(RECOGNISE_BYTES)]),
-        Err(error) => return unreadable(None, format!("{name}: cannot read the file: {error}")),
-    };
-    let format = match (options.format, recognised) {
+    let mut head = Vec::new();
+    if let Err(error) = (&mut file).take(RECOGNISE_BYTES as u64).read_to_end(&mut head) {
+        return unreadable(None, format!("{name}: cannot read the file: {error}"));
+    }
+    if head.starts_with(b"\xef\xbb\xbf") {
+        head.drain(..3);
+    }
+    let format = match (options.format, recognise(&head)) {
         (_, None) if !named => return None,
         (Some(format), _) | (None, Some(format)) => format,
         (None, None) => {
-            let error = format!(
-                "{name}:1: not a history that I know: expected one of the formats {}; --input-format says which it is",
-                format_names()
-            );
+            let error = match recognise_other(&head) {
+                Some(what) => format!("{name}: {what}"),
+                None => format!(
+                    "{name}:1: not a history that I know: expected one of the formats {}; --input-format says which it is",
+                    format_names()
+                ),
+            };
             return unreadable(None, error);
         }
     };
-    let mut report = FileReport {
-        path: path.to_owned(),
-        format: Some(format),
-        model: None,
-        verdict: Judged::Unreadable,
-        failures: Vec::new(),
-        operations: Counts::default(),
-        explanation: None,
-        error: None,
-        picture: None,
-    };
-    if let Err(error) = judge(format, reader, &name, options, &mut report) {
+    let reader = BufReader::with_capacity(1 << 16, Cursor::new(head).chain(file));
+    let mut report = FileReport::begun(path.to_owned(), format);
+    let judged = judge(format, reader, &name, options, &mut report);
+    Some(finish(judged, report))
+}
+
+fn finish(judged: Result<(), String>, mut report: FileReport) -> FileReport {
+    if let Err(error) = judged {
         report.verdict = Judged::Unreadable;
+        report.assumptions.clear();
         report.error = Some(error);
     }
     if let (Some(picture), Some(explanation)) = (&mut report.picture, &report.explanation) {
         picture.text.clone_from(&explanation.text);
     }
-    Some(report)
+    report
 }
 
 fn judge(
@@ -134,72 +153,40 @@ fn judge(
     options: &CheckOptions,
     report: &mut FileReport,
 ) -> Result<(), String> {
-    if matches!(format, Format::Squall | Format::EtcdOperations) {
-        if let Some(model) = options.model.filter(|model| *model != ModelName::Etcd) {
-            return Err(format!(
-                "{name}: a {format} history is of an etcd store: expected --model etcd, found {model}"
-            ));
+    match format {
+        Format::EtcdOperations => {
+            etcd_only(format, name, options)?;
+            report.model = Some(ModelName::Etcd);
+            report_folder::judge([Ok((name.to_owned(), reader))], [], name, options, report)
         }
-        if options.initial.is_some() {
-            return Err(format!("{name}: the model etcd starts empty: expected no --initial"));
+        Format::Squall => {
+            etcd_only(format, name, options)?;
+            report.model = Some(ModelName::Etcd);
+            let history = jsonl::read(reader, name, &options.limits).map_err(|error| error.to_string())?;
+            report.assumptions.push("the store began empty, at revision 1".to_owned());
+            etcd::run(&history, options, report);
+            Ok(())
         }
-        report.model = Some(ModelName::Etcd);
-        return etcd::judge(format, reader, name, options, report);
-    }
-    let foreign =
-        ForeignHistory::read(format, reader, name, &options.limits).map_err(|error| error.to_string())?;
-    let model = options.model.unwrap_or_else(|| model_of(format, &foreign));
-    report.model = Some(model);
-    let initial = options.initial.as_deref();
-    let bad_initial = |what: String| format!("--initial for the model {model}: {what}");
-    let line = |op: usize| foreign.call_line(op);
-    match model {
-        ModelName::CasRegister => {
-            let model = options::cas_register(initial, format).map_err(bad_initial)?;
-            let history = foreign.register().map_err(|error| error.to_string())?;
-            general::judge(&model, &history, line, options, report);
-        }
-        ModelName::Register => {
-            let model = options::register(initial, format).map_err(bad_initial)?;
-            let history = foreign.register().map_err(|error| error.to_string())?;
-            general::judge(&model, &history, line, options, report);
-        }
-        ModelName::KvAppend => {
-            let model = options::kv_append(initial).map_err(bad_initial)?;
-            let history = foreign.kv_append().map_err(|error| error.to_string())?;
-            general::judge(&model, &history, line, options, report);
-        }
-        ModelName::Mutex => {
-            let model = options::mutex(initial).map_err(bad_initial)?;
-            let history = foreign.mutex().map_err(|error| error.to_string())?;
-            general::judge(&model, &history, line, options, report);
-        }
-        ModelName::MultiRegister => {
-            let model = options::multi_register(initial, format).map_err(bad_initial)?;
-            let history = foreign.multi_register().map_err(|error| error.to_string())?;
-            general::judge(&model, &history, line, options, report);
-        }
-        ModelName::Etcd => {
-            return Err(format!(
-                "{name}: a {format} history is none of etcd's: expected --model cas-register, register, kv-append, \
-                 mutex or multi-register"
-            ));
+        Format::JepsenLog | Format::Edn | Format::ElleJson | Format::PorcupineKv => {
+            foreign::judge(format, reader, name, options, report)
         }
     }
-    Ok(())
 }
 
-/// The model that a foreign history is judged by where none is named.
-fn model_of(format: Format, foreign: &ForeignHistory) -> ModelName {
-    let functions = foreign.functions();
-    let only = |known: &[&str]| !functions.is_empty() && functions.iter().all(|name| known.contains(name));
-    match format {
-        Format::PorcupineKv => ModelName::KvAppend,
-        _ if only(&["txn"]) => ModelName::MultiRegister,
-        _ if only(&["acquire", "release"]) => ModelName::Mutex,
-        _ if foreign.has_keys() && only(&["get", "put", "append"]) => ModelName::KvAppend,
-        _ => ModelName::CasRegister,
+/// What a history of an etcd store cannot be asked for.
+fn etcd_only(format: Format, name: &str, options: &CheckOptions) -> Result<(), String> {
+    if let Some(model) = options.model.filter(|model| *model != ModelName::Etcd) {
+        return Err(format!(
+            "{name}: a {format} history is of an etcd store: expected --model etcd, found {model}"
+        ));
     }
+    if options.initial.is_some() {
+        return Err(format!("{name}: the model etcd starts empty: expected no --initial"));
+    }
+    if options.nil.is_some() {
+        return Err(format!("{name}: the model etcd has no nil: expected no --nil"));
+    }
+    Ok(())
 }
 
 fn format_names() -> String {

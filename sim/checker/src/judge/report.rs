@@ -1,5 +1,6 @@
 //! What a check answers: a report for each file, as a struct, as JSON, and as text.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -120,6 +121,8 @@ pub struct FileReport {
     pub model: Option<ModelName>,
     /// The verdict.
     pub verdict: Judged,
+    /// What the verdict takes for granted and the file does not say: initial value, meaning of nil, and so on.
+    pub assumptions: Vec<String>,
     /// Broken guarantees.
     pub failures: Vec<Failure>,
     /// What the history holds.
@@ -136,6 +139,17 @@ pub struct FileReport {
 }
 
 impl FileReport {
+    /// The report on a history that is about to be judged.
+    pub(super) fn begun(path: PathBuf, format: Format) -> Self {
+        FileReport { format: Some(format), error: None, ..FileReport::unreadable(path, None, String::new()) }
+    }
+
+    /// The model by its name, and what the verdict takes for granted.
+    fn assumed(&self) -> String {
+        let model = self.model.map_or("?", ModelName::name);
+        std::iter::once(format!("model {model}")).chain(self.assumptions.iter().cloned()).collect::<Vec<_>>().join("; ")
+    }
+
     /// The report on a file that could not be read.
     pub(super) fn unreadable(path: PathBuf, format: Option<Format>, error: String) -> Self {
         FileReport {
@@ -143,6 +157,7 @@ impl FileReport {
             format,
             model: None,
             verdict: Judged::Unreadable,
+            assumptions: Vec::new(),
             failures: Vec::new(),
             operations: Counts::default(),
             explanation: None,
@@ -227,6 +242,13 @@ impl fmt::Display for CheckReport {
             0 => writeln!(f)?,
             skipped => writeln!(f, "; {skipped} other files passed over")?,
         }
+        let mut assumed: BTreeMap<String, usize> = BTreeMap::new();
+        for file in self.files.iter().filter(|file| !file.assumptions.is_empty()) {
+            *assumed.entry(file.assumed()).or_default() += 1;
+        }
+        for (text, count) in assumed {
+            writeln!(f, "Assumed for {count}: {text}")?;
+        }
         for file in self.files.iter().filter(|file| file.error.is_some()) {
             writeln!(f, "\n{}", file.error.as_deref().unwrap_or_default())?;
         }
@@ -243,6 +265,9 @@ impl fmt::Display for FileReport {
         let Counts { ok, fail, info } = self.operations;
         let model = self.model.map_or("?", ModelName::name);
         writeln!(f, "{path}: {} ({model}; {ok} ok, {fail} fail, {info} info)", self.verdict.name())?;
+        if !self.assumptions.is_empty() {
+            writeln!(f, "Assumed: {}.", self.assumed())?;
+        }
         for failure in &self.failures {
             writeln!(f, "\n{}: {}\n{}", failure.checker, failure.guarantee, failure.message)?;
         }

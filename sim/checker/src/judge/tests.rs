@@ -3,17 +3,17 @@
 use super::*;
 use crate::history::ReadLimits;
 
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("squall-judge-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Folder(path)
     }
 
-    fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
@@ -96,8 +96,8 @@ fn bad_input_is_64_with_the_place_and_the_remedy() {
     assert!(one(&other, &plain).starts_with(&format!("{}:1: not a history that I know", name(&other))));
     assert!(one(&folder.0.join("none"), &plain).contains("cannot open the file"));
     assert!(one(&folder.0.join("empty"), &plain).contains("no history in this folder"));
-    let initial = CheckOptions { initial: Some("x".to_owned()), ..CheckOptions::default() };
-    assert!(one(&good, &initial).contains("neither an integer nor nil"));
+    let initial = CheckOptions { initial: Some("[x]".to_owned()), ..CheckOptions::default() };
+    assert!(one(&good, &initial).contains("`[x]` is no scalar"));
     let lock = CheckOptions { model: Some(ModelName::Mutex), ..CheckOptions::default() };
     assert!(one(&good, &lock).contains("unknown function `:read`: expected :acquire or :release"));
     let etcd = CheckOptions { model: Some(ModelName::Etcd), ..CheckOptions::default() };
@@ -123,7 +123,7 @@ fn a_spoilt_history_is_refused_with_its_place_in_every_format() {
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         // Half a file.
         ("squall", OURS[..90].into(), ":1: the file ends in the middle of this line"),
-        ("etcd-operations", ETCDS[..90].into(), ":1: the file ends in the middle of this line"),
+        ("etcd-operations", ETCDS[..90].into(), ":1: the file ends in the middle of the object that begins in line 1"),
         ("jepsen-log", LOG[..60].into(), ":2: the file ends in the middle"),
         ("edn", EDN[..59].into(), ":2: the file ends in the middle of a value"),
         ("porcupine-kv", KV[..80].into(), ":2: the file ends in the middle of a value"),
@@ -218,7 +218,7 @@ fn a_spoilt_history_is_refused_with_its_place_in_every_format() {
         (
             "etcd-operations",
             ETCDS.replace("\"a\"", &format!("\"{long}\"")).into(),
-            ":1: the line is longer than 2000 bytes",
+            ":1: an object is longer than 2000 bytes",
         ),
         ("jepsen-log", LOG.replace(":ok", &long).into(), ":2: the line is longer than 2000 bytes"),
         ("edn", EDN.replace(":ok", &long).into(), ":2: a value is longer than 2000 bytes"),

@@ -6,9 +6,7 @@
 //! alone and leaves it. A write is never read-only, not even of the value that is there already.
 
 use super::Model;
-
-/// A register's value; `None` is nil, the value of a register never written.
-pub type Value = Option<i64>;
+pub use super::value::{Names, Value};
 
 /// What a client asks of a register.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +42,8 @@ pub enum RegisterOutput {
 pub struct CasRegister {
     /// The value before the first operation.
     pub initial: Value,
+    /// The texts of the values that are no integers.
+    pub names: Names,
 }
 
 impl Model for CasRegister {
@@ -74,11 +74,11 @@ impl Model for CasRegister {
     }
 
     fn describe(&self, input: &RegisterInput, output: Option<&RegisterOutput>) -> String {
-        describe(input, output)
+        describe(&self.names, input, output)
     }
 
     fn describe_state(&self, state: &Value) -> String {
-        show(state)
+        self.names.show(state)
     }
 }
 
@@ -126,7 +126,12 @@ pub(super) fn can_become_legal<'a>(
         })
 }
 
-pub(super) fn describe(input: &RegisterInput, output: Option<&RegisterOutput>) -> String {
+pub(super) fn describe(
+    names: &Names,
+    input: &RegisterInput,
+    output: Option<&RegisterOutput>,
+) -> String {
+    let show = |value: &Value| names.show(value);
     match (input, output) {
         (RegisterInput::Read, Some(RegisterOutput::Read(value))) => format!("read {}", show(value)),
         (RegisterInput::Read, _) => "read ?".to_string(),
@@ -140,13 +145,6 @@ pub(super) fn describe(input: &RegisterInput, output: Option<&RegisterOutput>) -
             };
             format!("cas {} to {}{answer}", show(from), show(to))
         }
-    }
-}
-
-pub(super) fn show(value: &Value) -> String {
-    match value {
-        Some(value) => value.to_string(),
-        None => "nil".to_string(),
     }
 }
 

@@ -26,17 +26,24 @@
 pub mod cas_register;
 pub mod etcd;
 pub mod kv_append;
+pub mod list_append;
 pub mod multi_register;
 pub mod mutex;
 pub mod operation;
+pub mod per_key;
 pub mod register;
+pub mod value;
+pub mod versioned_register;
 
 pub use cas_register::CasRegister;
 pub use kv_append::KvAppend;
+pub use list_append::ListAppend;
 pub use multi_register::MultiRegister;
 pub use mutex::Mutex;
 pub use operation::{ClientId, ConcurrentHistory, HistoryError, Instant, Operation, Outcome};
+pub use per_key::PerKey;
 pub use register::Register;
+pub use versioned_register::VersionedRegister;
 
 use std::fmt::Debug;
 use std::hash::Hash;

@@ -1,11 +1,11 @@
-//! Several registers, read and written together in transactions: Knossos' `multi-register`. A transaction is a list
-//! of reads and writes that take effect in order and at once; a read sees the writes before it in its own
-//! transaction.
+//! Several registers, read and written together in transactions: Knossos' `multi-register`, and Elle's `rw-register`.
+//! A transaction is a list of reads and writes that take effect in order and at once; a read sees the writes before it
+//! in its own transaction. Judged by the general search this is strict serializability, which is Elle's default.
 //!
 //! Transactions that share registers are judged together, others apart. A transaction that only reads is read-only.
 
 use super::Model;
-use super::cas_register::{Value, show};
+use super::value::{Names, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -37,6 +37,8 @@ pub struct MultiRegister {
     pub initial: BTreeMap<String, Value>,
     /// The value of every register that `initial` does not name.
     pub default: Value,
+    /// The texts of the values that are no integers.
+    pub names: Names,
 }
 
 impl MultiRegister {
@@ -137,10 +139,10 @@ impl Model for MultiRegister {
         for micro in input {
             words.push(match micro {
                 MicroOp::Read(key) => match reads.as_mut().and_then(|reads| reads.next()) {
-                    Some(Some(value)) => format!("read {key} = {}", show(value)),
+                    Some(Some(value)) => format!("read {key} = {}", self.names.show(value)),
                     _ => format!("read {key} ?"),
                 },
-                MicroOp::Write(key, value) => format!("write {key} {}", show(value)),
+                MicroOp::Write(key, value) => format!("write {key} {}", self.names.show(value)),
             });
         }
         let doubt = if output.is_none() { " ?" } else { "" };
@@ -151,8 +153,8 @@ impl Model for MultiRegister {
         let mut all = self.initial.clone();
         all.extend(state.iter().map(|(key, value)| (key.to_string(), *value)));
         let entries: Vec<String> =
-            all.iter().map(|(key, value)| format!("{key} = {}", show(value))).collect();
-        if entries.is_empty() { format!("all {}", show(&self.default)) } else { entries.join(", ") }
+            all.iter().map(|(key, value)| format!("{key} = {}", self.names.show(value))).collect();
+        if entries.is_empty() { format!("all {}", self.names.show(&self.default)) } else { entries.join(", ") }
     }
 }
 

@@ -2,13 +2,15 @@
 //! [CAS register](super::cas_register), and takes no compare-and-set: one in the history is never legal.
 
 use super::Model;
-use super::cas_register::{self, RegisterInput, RegisterOutput, Value};
+use super::cas_register::{self, Names, RegisterInput, RegisterOutput, Value};
 
 /// The read-write register.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Register {
     /// The value before the first operation.
     pub initial: Value,
+    /// The texts of the values that are no integers.
+    pub names: Names,
 }
 
 impl Model for Register {
@@ -42,11 +44,11 @@ impl Model for Register {
     }
 
     fn describe(&self, input: &RegisterInput, output: Option<&RegisterOutput>) -> String {
-        cas_register::describe(input, output)
+        cas_register::describe(&self.names, input, output)
     }
 
     fn describe_state(&self, state: &Value) -> String {
-        cas_register::show(state)
+        self.names.show(state)
     }
 }
 

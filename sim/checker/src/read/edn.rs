@@ -6,7 +6,8 @@
 //! never in memory as a whole.
 //!
 //! Read: nil, booleans, integers, other numbers (as text), strings, characters, keywords, symbols, lists, vectors,
-//! maps, sets, tags (the tagged value stands for itself), comments and discards. Grammar: github.com/edn-format/edn.
+//! maps, sets, tags (the tagged value stands for itself, so a record is its map), symbolic numbers (`##NaN`), metadata
+//! (dropped), comments and discards. Grammar: github.com/edn-format/edn.
 
 use std::collections::VecDeque;
 use std::io::BufRead;
@@ -59,6 +60,57 @@ impl Edn {
             Edn::Map(_) => "a map",
             Edn::Set(_) => "a set",
         }
+    }
+
+    /// The text of a keyword, symbol or string, without a keyword's colon and namespace: what a name is in any of the
+    /// notations that histories come in.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Edn::Keyword(text) | Edn::Symbol(text) => Some(text.rsplit_once('/').map_or(text, |(_, name)| name)),
+            Edn::Str(text) => Some(text.strip_prefix(':').unwrap_or(text)),
+            _ => None,
+        }
+    }
+
+    /// A scalar's text, equal for equal scalars and for no others; `None` for a collection.
+    pub(super) fn scalar(&self) -> Option<String> {
+        Some(match self {
+            Edn::Nil => "nil".to_owned(),
+            Edn::Bool(value) => value.to_string(),
+            Edn::Int(value) => value.to_string(),
+            Edn::Number(text) => text.clone(),
+            Edn::Str(text) => format!("{text:?}"),
+            Edn::Char(text) => format!("\\{text}"),
+            Edn::Keyword(text) => format!(":{text}"),
+            Edn::Symbol(text) => text.clone(),
+            Edn::Seq(_) | Edn::Map(_) | Edn::Set(_) => return None,
+        })
+    }
+
+    /// Reads one value out of a text that holds nothing else.
+    pub(super) fn parse(text: &str) -> Result<Edn, String> {
+        let wrong = || format!("`{text}` is not one value");
+        let mut reader = EdnReader::new(text.as_bytes(), "", 1, text.len() + 1);
+        let Ok(Token::Value(value)) = reader.next_value() else { return Err(wrong()) };
+        matches!(reader.next_value(), Ok(Token::End)).then_some(value).ok_or_else(wrong)
+    }
+}
+
+/// A number that is no `i64`, in one spelling for each value where that is easy to have.
+fn other_number(text: &str) -> String {
+    let plain = text.strip_suffix(['N', 'M']).unwrap_or(text);
+    let (sign, digits) = match plain.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", plain.strip_prefix('+').unwrap_or(plain)),
+    };
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return format!("{sign}{}", digits.trim_start_matches('0'));
+    }
+    // Rust's shortest form of a float reads back as the same float, so equal floats have equal texts. A decimal (`M`)
+    // can have more digits than a float, and keeps its own.
+    match plain.parse::<f64>() {
+        Ok(value) if !text.ends_with('M') => format!("{value:?}"),
+        _ => text.to_owned(),
     }
 }
 
@@ -170,9 +222,18 @@ impl<'a, R: BufRead> EdnReader<'a, R> {
                         if tag.is_empty() {
                             return Err(self.malformed(place, "expected a tag, a set or a discard after `#`"));
                         }
+                        // `##NaN`, `##Inf` and `##-Inf` are numbers, not tags of what follows.
+                        if let Some(name) = tag.strip_prefix(b"#") {
+                            return self.text(name.to_vec(), place).map(|name| Edn::Number(format!("##{name}")));
+                        }
                         self.value(depth + 1)
                     }
                 }
+            }
+            Some(b'^') => {
+                self.bump()?;
+                self.value(depth + 1)?;
+                self.value(depth + 1)
             }
             Some(b')' | b']' | b'}') => {
                 Err(self.malformed(place, "expected a value, found a closing bracket"))
@@ -208,7 +269,7 @@ impl<'a, R: BufRead> EdnReader<'a, R> {
                 let plain = word.strip_suffix('N').unwrap_or(&word);
                 match plain.strip_prefix('+').unwrap_or(plain).parse() {
                     Ok(number) => Edn::Int(number),
-                    Err(_) => Edn::Number(word),
+                    Err(_) => Edn::Number(other_number(&word)),
                 }
             }
         })
@@ -266,18 +327,29 @@ impl<'a, R: BufRead> EdnReader<'a, R> {
                         b'f' => bytes.push(12),
                         b'"' | b'\\' => bytes.push(escape),
                         b'u' => {
-                            let mut digits = String::new();
-                            for _ in 0..4 {
-                                let Some(digit) = self.peek()? else { return Err(self.cut_off()) };
-                                self.bump()?;
-                                digits.push(char::from(digit));
+                            let code = self.four_digits(at)?;
+                            // The halves of a pair come one after another; a lone half is no character, and stays
+                            // as it was written, so that two different ones do not become equal.
+                            let low = match code {
+                                0xd800..0xdc00 if self.peek()? == Some(b'\\') && self.second()? == Some(b'u') => {
+                                    self.bump()?;
+                                    self.bump()?;
+                                    Some(self.four_digits(at)?)
+                                }
+                                _ => None,
+                            };
+                            let whole = match low {
+                                Some(low @ 0xdc00..0xe000) => 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00),
+                                _ => code,
+                            };
+                            match char::from_u32(whole) {
+                                Some(found) => bytes.extend_from_slice(found.encode_utf8(&mut [0; 4]).as_bytes()),
+                                None => {
+                                    for half in std::iter::once(code).chain(low) {
+                                        bytes.extend_from_slice(format!("\\u{half:04x}").as_bytes());
+                                    }
+                                }
                             }
-                            // A lone half of a surrogate pair has no character of its own.
-                            let code = u32::from_str_radix(&digits, 16).map_err(|_| {
-                                self.malformed(at, "expected four hexadecimal digits after `\\u`")
-                            })?;
-                            let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-                            bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                         }
                         _ => {
                             return Err(
@@ -289,6 +361,19 @@ impl<'a, R: BufRead> EdnReader<'a, R> {
                 byte => bytes.push(byte),
             }
         }
+    }
+
+    fn four_digits(&mut self, at: Place) -> Result<u32, ReadError> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let Some(digit) = self.peek()? else { return Err(self.cut_off()) };
+            self.bump()?;
+            let Some(digit) = char::from(digit).to_digit(16) else {
+                return Err(self.malformed(at, "expected four hexadecimal digits after `\\u`"));
+            };
+            code = code * 16 + digit;
+        }
+        Ok(code)
     }
 
     /// Appends bytes up to the next delimiter.

@@ -1,12 +1,11 @@
 //! EDN histories of Jepsen and Knossos, and Porcupine's KV text, which is EDN with a map a line: maps with
 //! `:process :type :f :value`, and `:key` where there are several objects, in one vector or list, or one after
-//! another. Other keys (`:time`, `:error`, `:index`) are passed over, and so are events of a process that is no
-//! number, such as `:nemesis`.
+//! another. Records (`#jepsen.history.Op{...}`) are maps. What the entries mean is told in [`super::event`].
 
 use std::io::BufRead;
 
 use super::edn::{Edn, EdnReader, Place, Token};
-use super::event::{Kind, Pairing, RawEvent, RawOperation};
+use super::event::{Fields, Pairing, RawOperation};
 use crate::history::{ReadError, ReadLimits};
 
 pub(super) fn read(
@@ -25,59 +24,21 @@ pub(super) fn read(
             Token::Close if opened.take().is_some() => {}
             Token::Close => return Err(edn.malformed(place, "a closing bracket that nothing opened")),
             Token::End => match opened {
-                None => return Ok(pairing.finish()),
+                None => return pairing.finish(),
                 Some(place) => {
                     return Err(
                         edn.malformed(place, "the file ends before the list that opens here is closed")
                     );
                 }
             },
-            Token::Value(value) => match event(value, place.line) {
-                Ok(Some(event)) => pairing.event(event)?,
-                Ok(None) => pairing.skip(),
+            Token::Value(Edn::Map(entries)) => match Fields::of_map(entries).event(place.line) {
+                Ok(event) => pairing.event(event)?,
                 Err(what) => return Err(edn.malformed(place, what)),
             },
+            Token::Value(other) => {
+                let what = format!("expected a map with `:process :type :f :value`, found {}", other.kind());
+                return Err(edn.malformed(place, what));
+            }
         }
     }
-}
-
-fn event(value: Edn, line: u64) -> Result<Option<RawEvent>, String> {
-    const SHAPE: &str = "expected a map with `:process :type :f :value`";
-    let Edn::Map(entries) = value else { return Err(format!("{SHAPE}, found {}", value.kind())) };
-    let (mut process, mut kind, mut function, mut key, mut value) = (None, None, None, None, Edn::Nil);
-    for (name, entry) in entries {
-        let Edn::Keyword(name) = name else { continue };
-        match name.as_str() {
-            "process" => process = Some(entry),
-            "type" => kind = Some(entry),
-            "f" => function = Some(entry),
-            "key" => key = Some(entry),
-            "value" => value = entry,
-            _ => {}
-        }
-    }
-    let process = match process {
-        Some(Edn::Int(process)) if process >= 0 => process as u64,
-        Some(Edn::Keyword(_)) => return Ok(None),
-        Some(other) => return Err(format!("expected a process's number, found {}", other.kind())),
-        None => return Err(format!("{SHAPE}, found none with `:process`")),
-    };
-    let kind = match kind {
-        Some(Edn::Keyword(name)) => Kind::from_keyword(&name)
-            .ok_or(format!("unknown type `:{name}`: expected :invoke, :ok, :fail or :info"))?,
-        Some(other) => return Err(format!("expected a type, found {}", other.kind())),
-        None => return Err(format!("{SHAPE}, found none with `:type`")),
-    };
-    let function = match function {
-        Some(Edn::Keyword(name)) => name,
-        Some(other) => return Err(format!("expected a function's keyword, found {}", other.kind())),
-        None => return Err(format!("{SHAPE}, found none with `:f`")),
-    };
-    let key = match key {
-        None | Some(Edn::Nil) => None,
-        Some(Edn::Str(key) | Edn::Keyword(key) | Edn::Symbol(key)) => Some(key),
-        Some(Edn::Int(key)) => Some(key.to_string()),
-        Some(other) => return Err(format!("expected a key, found {}", other.kind())),
-    };
-    Ok(Some(RawEvent { line, process, kind, function, key, value }))
 }

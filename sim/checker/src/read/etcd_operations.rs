@@ -1,64 +1,151 @@
-//! `operations.json` of etcd's robustness reports: one `porcupine.Operation` a line, with the request and response
-//! types of etcd's `tests/robustness/model`.
+//! `operations.json` of etcd's robustness reports: `porcupine.Operation`s, with the request and response types of
+//! etcd's `tests/robustness/model`, as a stream of JSON objects in any layout. A report has one such file for each
+//! client, on one clock; only all of them together are a history.
 //!
 //! They are mapped to our own history, to be judged in the dialect [`crate::revision::Dialect::Robustness`], whose
-//! differences from etcd itself are told there. An operation's id is its place in the file, from 0. An output with an
-//! `Error`, or none, is `info`: etcd's harness gives such an error where the outcome is open; its `Return` is when the
-//! client gave up. `ClientError` is a certain refusal. A response that is known only in part, and a compaction, whose
-//! revision these reports do not tell, are `info` too, which is sound and tells less. Values beyond 20 bytes are known
-//! by their hash alone and become the value `hash:N`. Unknown fields are ignored: the format is etcd's and grows.
+//! differences from etcd itself are told there. An operation's id is its place in the report, from 0.
+//!
+//! - An output with an `Error`, or none, is `info`: etcd's harness gives such an error where the outcome is open. Its
+//!   `Return` is when the client gave up, or a second after the end of all, or -1; the same client may go on meanwhile.
+//! - `ClientError` is a certain refusal.
+//! - A response that is known only in part (`Persisted`, `PartialResponse`), and one without a revision (a compaction,
+//!   a read at an old revision), are `info` too, which is sound and tells less.
+//! - A request with an option that is not known here is `info`: what it asked is not certain ([`Unknown`]).
+//! - Values of 20 bytes and more are known by their hash alone and become the value `hash:N`.
 
 use std::io::BufRead;
 
-use super::etcd_wire::{Condition, Input, Kv, Line, Output, Part, PartOutput, RangeInput, TxnInput, Value};
-use crate::history::jsonl::{check_clients, check_operation};
-use crate::history::lines::Lines;
+use super::etcd_wire::{Condition, Input, Kv, Line, Output, Part, PartOutput, PutInput, RangeInput, TxnInput, line, value};
+use super::json_values::JsonValues;
+use crate::history::jsonl::check_operation;
 use crate::history::pool::Pool;
 use crate::history::{
     Bytes, Client, Compact, CompactResult, Compare, CompareResult, CompareTarget, DeleteRange,
     DeleteRangeResult, Empty, Error, ErrorKind, Header, KeyValue, LeaseGrant, LeaseGrantResult, LeaseId,
     LeaseRef, Op, OpId, OpResult, Opaque, Operation, Outcome, Put, PutResult, Range, RangeResult, ReadError,
-    ReadLimits, ReadProblem, RequestOp, ResponseOp, Revision, RunHistory, Txn, TxnResult,
+    ReadLimits, ReadProblem, RequestOp, ResponseOp, Revision, RunHistory, Txn, TxnResult, WatchEvent, WatchEventKind,
+    WatchLine,
 };
 
-/// Reads a report's operations. `file` is for the errors.
-///
-/// # Errors
-/// The first line that is not as it should be.
-pub fn read(reader: impl BufRead, file: &str, limits: &ReadLimits) -> Result<RunHistory, ReadError> {
-    let mut lines = Lines::new(reader, file, limits.line_bytes);
-    let mut history = RunHistory::default();
-    let mut places = Vec::new();
-    let mut pool = Pool::default();
-    while let Some((line, text, complete)) = lines.next_line()? {
-        let at = |problem| ReadError { file: file.to_owned(), line, problem };
-        if history.operations.len() == limits.operations {
-            return Err(at(ReadProblem::TooManyOperations(limits.operations)));
-        }
-        let parsed: Line = serde_json::from_str(text).map_err(|error| {
-            if error.is_eof() && !complete {
-                return at(ReadProblem::CutOff);
-            }
-            let text = error.to_string();
-            let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-            at(ReadProblem::Malformed(error.column(), what.to_owned()))
-        })?;
-        let id = OpId(history.operations.len() as u64);
-        let mut operation = operation(id, parsed).map_err(|what| at(ReadProblem::Rule(what)))?;
-        check_operation(&operation).map_err(|what| at(ReadProblem::Rule(what)))?;
-        pool.share(&mut operation);
-        history.operations.push(operation);
-        places.push(line);
-    }
-    check_clients(&history.operations, &places).map_err(|(line, what)| ReadError {
-        file: file.to_owned(),
-        line,
-        problem: ReadProblem::Rule(what),
-    })?;
-    Ok(history)
+/// Operations of a report, and what was not understood of them.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The operations of all files that were read.
+    pub history: RunHistory,
+    /// The options that are not known here, in the order in which they were met.
+    pub unknown: Vec<Unknown>,
+    /// What is known of who made which revision beside the answers: requests that the report knows to be persisted at
+    /// a revision. Hints, not to be trusted.
+    pub hints: Vec<WatchLine>,
+    /// The line of each operation of the file that is read.
+    lines: Vec<u64>,
+    pool: Pool,
 }
 
-fn operation(id: OpId, line: Line) -> Result<Operation, String> {
+/// A field of a request that is set and not known here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// The operation.
+    pub operation: OpId,
+    /// The file.
+    pub file: String,
+    /// The line at which its record begins.
+    pub line: u64,
+    /// The field, such as `Input.Range.Serializable`.
+    pub field: String,
+    /// Whether the request may change the store: what it changed is then not certain.
+    pub write: bool,
+}
+
+/// Reads a report that is one file. `file` is for the errors.
+///
+/// # Errors
+/// The first record that is not as it should be.
+pub fn read(reader: impl BufRead, file: &str, limits: &ReadLimits) -> Result<RunHistory, ReadError> {
+    let mut report = Report::default();
+    report.read(reader, file, limits)?;
+    Ok(report.history)
+}
+
+impl Report {
+    /// Reads one more file of the report.
+    ///
+    /// # Errors
+    /// The first record that is not as it should be.
+    pub fn read(&mut self, reader: impl BufRead, file: &str, limits: &ReadLimits) -> Result<(), ReadError> {
+        let mut values = JsonValues::new(reader, file, limits.line_bytes);
+        let first = self.history.operations.len();
+        self.lines.clear();
+        while let Some(text) = values.next_object()? {
+            let parsed = line(text);
+            if self.history.operations.len() == limits.operations {
+                return Err(values.error(values.line(), ReadProblem::TooManyOperations(limits.operations)));
+            }
+            let (parsed, unknown) = parsed.map_err(|error| values.malformed(&error))?;
+            let persisted = parsed.output.as_ref().filter(|output| output.persisted).map(|output| output.persisted_revision);
+            let id = OpId(self.history.operations.len() as u64);
+            let mut operation = operation(id, parsed, &unknown).map_err(|what| values.rule(what))?;
+            check_operation(&operation).map_err(|what| values.rule(what))?;
+            self.pool.share(&mut operation);
+            let write = operation.op.may_change();
+            self.unknown.extend(unknown.into_iter().map(|field| Unknown {
+                operation: id,
+                file: file.to_owned(),
+                line: values.line(),
+                field,
+                write,
+            }));
+            self.hints.extend(persisted.filter(|revision| *revision > 0).and_then(|at| hint(&operation, Revision(at))));
+            self.history.operations.push(operation);
+            self.lines.push(values.line());
+        }
+        check_clients(&self.history.operations[first..], &self.lines).map_err(|(line, what)| values.error(line, ReadProblem::Rule(what)))
+    }
+}
+
+/// A client has one operation open at a time, those apart that it gave up.
+fn check_clients(operations: &[Operation], lines: &[u64]) -> Result<(), (u64, String)> {
+    let mut order: Vec<(Client, u64, u64, usize)> = operations
+        .iter()
+        .enumerate()
+        .filter(|(_, op)| op.outcome != Outcome::Info)
+        .map(|(index, op)| (op.client, op.call, op.ret.unwrap_or(u64::MAX), index))
+        .collect();
+    order.sort_unstable();
+    for pair in order.windows(2) {
+        let ((client, _, ret, earlier), (next_client, call, _, later)) = (pair[0], pair[1]);
+        if client == next_client && ret > call {
+            let (first, second) = (operations[earlier].id, operations[later].id);
+            let what =
+                format!("client {client} calls operation {second} while its operation {first} is open");
+            return Err((lines[earlier].max(lines[later]), what));
+        }
+    }
+    Ok(())
+}
+
+/// What a request that was persisted at a revision wrote there, where that is certain: it has no condition.
+fn hint(operation: &Operation, revision: Revision) -> Option<WatchLine> {
+    let Op::Txn(txn) = &operation.op else { return None };
+    let puts = txn.success.iter().filter_map(|part| match part {
+        RequestOp::Put(put) if put.lease.is_none() => Some(WatchEvent {
+            kind: WatchEventKind::Put,
+            kv: KeyValue {
+                key: put.key.clone(),
+                value: put.value.clone(),
+                mod_revision: revision,
+                ..KeyValue::default()
+            },
+            prev_kv: None,
+        }),
+        _ => None,
+    });
+    let events: Vec<WatchEvent> = if txn.compares.is_empty() { puts.collect() } else { Vec::new() };
+    let client = Client(u64::MAX);
+    (!events.is_empty()).then(|| WatchLine { at: operation.call, client, revision, events, ..WatchLine::default() })
+}
+
+fn operation(id: OpId, line: Line, unknown: &[String]) -> Result<Operation, String> {
     let Line { client_id, input, call, output, ret } = line;
     let instant = |at: i64, what: &str| {
         u64::try_from(at)
@@ -68,13 +155,21 @@ fn operation(id: OpId, line: Line) -> Result<Operation, String> {
     let (mut outcome, mut error, mut result, mut header) = (Outcome::Info, None, None, None);
     let told = |message: &str, kind| Error { kind, code: String::new(), message: message.to_owned() };
     match output {
+        _ if !unknown.is_empty() => {
+            error = Some(told(&format!("unknown option {}", unknown.join(", ")), ErrorKind::Other));
+        }
         None => {}
         Some(output) if !output.error.is_empty() => error = Some(told(&output.error, ErrorKind::Other)),
+        Some(output) if output.err.is_some() => error = Some(told("an error", ErrorKind::Other)),
         Some(output) if !output.client_error.is_empty() => {
             outcome = Outcome::Fail;
             error = Some(told(&output.client_error, ErrorKind::from_message(&output.client_error)));
         }
-        Some(output) if output.partial_response || output.persisted || output.revision <= 0 => {}
+        Some(output)
+            if output.partial_response
+                || output.result_unknown
+                || output.persisted
+                || output.revision <= 0 => {}
         Some(output) => {
             outcome = Outcome::Ok;
             header = Some(Header { revision: Revision(output.revision), ..Header::default() });
@@ -82,8 +177,8 @@ fn operation(id: OpId, line: Line) -> Result<Operation, String> {
         }
     }
     let ret = match ret {
-        // Of an operation that is open for ever, etcd's reports give 0 or the largest number.
-        None | Some(0 | i64::MAX) if outcome != Outcome::Ok => None,
+        // Of an operation that is open for ever, etcd's reports give -1, 0 or the largest number.
+        None | Some(-1 | 0 | i64::MAX) if outcome != Outcome::Ok => None,
         None => return Err(format!("operation {id} has an output and no Return")),
         Some(ret) => Some(instant(ret, "Return")?),
     };
@@ -130,13 +225,28 @@ fn request(input: &Input) -> Result<Op, String> {
 }
 
 fn range(range: &RangeInput) -> Range {
+    let end = match range.with_prefix && range.end.is_empty() {
+        true => prefix_end(range.start.as_bytes()),
+        false => Bytes::from(range.end.as_str()),
+    };
     Range {
         key: Bytes::from(range.start.as_str()),
-        range_end: Bytes::from(range.end.as_str()),
+        range_end: end,
         limit: range.limit,
         revision: Revision(range.revision),
+        keys_only: range.keys_only,
         ..Range::default()
     }
+}
+
+/// One past the last key that has the prefix: the last byte that can be raised is, and what follows it goes. A prefix
+/// that has no such byte, and the empty one, have every key from there on, for which a zero byte stands.
+fn prefix_end(prefix: &[u8]) -> Bytes {
+    let end = match prefix.iter().rposition(|&byte| byte < 0xff) {
+        Some(last) => [&prefix[..last], &[prefix[last] + 1]].concat(),
+        None => vec![0],
+    };
+    Bytes::from(end)
 }
 
 fn txn(txn: &TxnInput) -> Result<Txn, String> {
@@ -159,17 +269,24 @@ fn txn(txn: &TxnInput) -> Result<Txn, String> {
 
 fn part(part: &Part) -> Result<RequestOp, String> {
     Ok(match part.kind.as_str() {
-        "range-operation" => RequestOp::Range(range(&part.range)),
-        "put-operation" => RequestOp::Put(Put {
-            key: Bytes::from(part.put.key.as_str()),
-            value: value(&part.put.value),
-            lease: LeaseId(part.put.lease_id),
-            ..Put::default()
-        }),
-        "delete-operation" => RequestOp::DeleteRange(DeleteRange {
-            key: Bytes::from(part.delete.key.as_str()),
-            ..Default::default()
-        }),
+        // An empty key asks for nothing, so where it is empty the operation is of the flat form.
+        "range" | "range-operation" if part.range.start.is_empty() && part.range.end.is_empty() => {
+            RequestOp::Range(range(&RangeInput {
+                start: part.key.clone(),
+                with_prefix: part.with_prefix,
+                limit: part.limit,
+                ..RangeInput::default()
+            }))
+        }
+        "range" | "range-operation" => RequestOp::Range(range(&part.range)),
+        "put" | "put-operation" if part.put.key.is_empty() => {
+            put(&PutInput { key: part.key.clone(), value: part.value.clone(), lease_id: part.lease_id })
+        }
+        "put" | "put-operation" => put(&part.put),
+        "delete" | "delete-operation" => {
+            let key = if part.delete.key.is_empty() { &part.key } else { &part.delete.key };
+            RequestOp::DeleteRange(DeleteRange { key: Bytes::from(key.as_str()), ..Default::default() })
+        }
         other => {
             return Err(format!(
                 "unknown operation type {other:?} in a txn, expected one of range-operation, put-operation, \
@@ -179,11 +296,13 @@ fn part(part: &Part) -> Result<RequestOp, String> {
     })
 }
 
-fn value(value: &Value) -> Bytes {
-    match value.hash {
-        0 => Bytes::from(value.value.as_str()),
-        hash => Bytes::from(format!("hash:{hash}")),
-    }
+fn put(put: &PutInput) -> RequestOp {
+    RequestOp::Put(Put {
+        key: Bytes::from(put.key.as_str()),
+        value: value(&put.value),
+        lease: LeaseId(put.lease_id),
+        ..Put::default()
+    })
 }
 
 fn kvs(kvs: &Option<Vec<Kv>>) -> Vec<KeyValue> {
@@ -264,6 +383,91 @@ mod tests {
     }
 
     #[test]
+    fn a_report_is_the_same_in_any_layout() {
+        let lines = format!("{PUT}\n{}\n", PUT.replace("\"ClientId\":2", "\"ClientId\":3"));
+        let values: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let indented: Vec<String> = values.iter().map(|value| serde_json::to_string_pretty(value).unwrap()).collect();
+        let expected = read_text(&lines).unwrap();
+        for layout in [
+            indented.join("\n"),
+            indented.join(""),
+            serde_json::to_string(&values).unwrap(),
+            serde_json::to_string_pretty(&values).unwrap(),
+        ] {
+            assert_eq!(read_text(&layout).unwrap(), expected, "{layout}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_known_by_its_hash_from_20_bytes_on() {
+        use super::super::etcd_wire::{Value, fnv_1a};
+        assert_eq!(fnv_1a(b""), 0x811c_9dc5);
+        assert_eq!(fnv_1a(b"a"), 0xe40c_292c);
+        assert_eq!(fnv_1a(b"foobar"), 0xbf9c_f968);
+        let of = |text: &str, hash| value(&Value { value: text.to_owned(), hash });
+        assert_eq!(of("1234567890123456789", 0), Bytes::from("1234567890123456789"));
+        assert_eq!(of("12345678901234567890", 0), of("", fnv_1a(b"12345678901234567890")));
+    }
+
+    #[test]
+    fn the_flat_operations_of_the_oldest_reports_are_read() {
+        let flat = r#"{"ClientId":1,"Input":{"Type":"txn","LeaseGrant":null,"LeaseRevoke":null,"Txn":{"Conditions":null,"OperationsOnSuccess":[{"Type":"put","Key":"k","WithPrefix":false,"Limit":0,"Value":{"Value":"7","Hash":0},"LeaseID":4},{"Type":"range","Key":"k","WithPrefix":true,"Limit":2,"Value":{"Value":"","Hash":0},"LeaseID":0},{"Type":"delete","Key":"d"}],"OperationsOnFailure":null},"Defragment":null},"Call":1,"Output":{"Err":null,"Revision":2,"Txn":{"Failure":false,"Results":[{},{"KVs":[{"Key":"k","Value":{"Value":"7","Hash":0},"ModRevision":2}],"Count":1},{"Deleted":0}]},"ResultUnknown":false},"Return":2}"#;
+        let history = read_text(flat).unwrap();
+        let Op::Txn(txn) = &history.operations[0].op else { panic!() };
+        let put = Put { key: "k".into(), value: "7".into(), lease: LeaseId(4), ..Put::default() };
+        let range = Range { key: "k".into(), range_end: "l".into(), limit: 2, ..Range::default() };
+        let delete = DeleteRange { key: "d".into(), ..DeleteRange::default() };
+        assert_eq!(txn.success, [RequestOp::Put(put), RequestOp::Range(range), RequestOp::DeleteRange(delete)]);
+        assert!(history.operations[0].is_ok());
+        for doubt in ["\"Err\":{}", "\"Err\":null,\"ResultUnknown\":true,\"x\":1"] {
+            let text = flat.replace("\"Err\":null", doubt).replace(",\"ResultUnknown\":false", "");
+            assert_eq!(read_text(&text).unwrap().operations[0].outcome, Outcome::Info, "{doubt}");
+        }
+        assert_eq!(prefix_end(b"a\xff"), Bytes::from(&b"b"[..]));
+        assert_eq!(prefix_end(b""), Bytes::from(&b"\0"[..]));
+    }
+
+    #[test]
+    fn an_option_that_is_not_known_makes_the_operation_ambiguous() {
+        let cases = [
+            ("\"LeaseID\":4", "\"LeaseID\":4,\"IgnoreValue\":true", "Input.Txn.OperationsOnSuccess.Put.IgnoreValue", true),
+            ("\"Start\":\"k\"", "\"Start\":\"k\",\"Sort\":{\"Order\":1}", "Input.Txn.OperationsOnFailure.Range.Sort", true),
+            ("\"Type\":\"txn\"", "\"Type\":\"txn\",\"Auth\":\"root\"", "Input.Auth", true),
+            ("\"ExpectedRevision\":3", "\"ExpectedRevision\":3,\"Greater\":1", "Input.Txn.Conditions.Greater", true),
+        ];
+        for (from, to, field, write) in cases {
+            let mut report = Report::default();
+            report.read(PUT.replace(from, to).as_bytes(), "f", &ReadLimits::default()).unwrap();
+            assert_eq!(report.history.operations[0].outcome, Outcome::Info, "{field}");
+            let unknown = Unknown { operation: OpId(0), file: "f".to_owned(), line: 1, field: field.to_owned(), write };
+            assert_eq!(report.unknown, [unknown]);
+        }
+        // One that is unset asks for nothing, and one in an output tells more.
+        for (from, to) in [
+            ("\"LeaseID\":4", "\"LeaseID\":4,\"IgnoreValue\":false,\"More\":{\"Deep\":[0,\"\",null]}"),
+            ("\"Revision\":6", "\"Revision\":6,\"Novel\":true"),
+        ] {
+            let mut report = Report::default();
+            report.read(PUT.replace(from, to).as_bytes(), "f", &ReadLimits::default()).unwrap();
+            assert!(report.history.operations[0].is_ok() && report.unknown.is_empty(), "{to}");
+        }
+        let broken = PUT.replace("\"LeaseID\":4", "\"Novel\":1,\"LeaseID\":\"four\"");
+        assert!(read_text(&broken).is_err());
+    }
+
+    #[test]
+    fn a_client_goes_on_after_what_it_gave_up() {
+        let gave_up = |ret: &str| {
+            let failed = PUT.replace("\"Return\":20", &format!("\"Return\":{ret}")).replace("\"Output\":{", "\"Output\":{\"Error\":\"EOF\",");
+            format!("{failed}\n{}", PUT.replace("\"Call\":10", "\"Call\":12"))
+        };
+        for (ret, expected) in [("-1", None), ("0", None), ("9223372036854775807", None), ("1000000000", Some(1_000_000_000))] {
+            let operations = read_text(&gave_up(ret)).unwrap().operations;
+            assert_eq!((operations[0].ret, operations[1].ret), (expected, Some(20)));
+        }
+    }
+
+    #[test]
     fn bad_lines_are_refused_with_their_place() {
         let cases = [
             (
@@ -278,7 +482,7 @@ mod tests {
                 "operation 0: an output without Txn for a txn",
             ),
             (PUT.replace("\"Results\":[", "\"Results\":[{},"), "operation 0: 2 results for 1 operations"),
-            (PUT[..60].to_owned(), "operations.json:1: the file ends in the middle of this line"),
+            (PUT[..60].to_owned(), "operations.json:1: the file ends in the middle of the object that begins in line 1"),
             (
                 format!("{PUT}\n{PUT}"),
                 "operations.json:2: client 2 calls operation 1 while its operation 0 is open",

@@ -1,13 +1,18 @@
 //! Events of a Jepsen-like history, and how they pair up.
 //!
-//! The foreign formats differ in their clothes only: a process invokes a function with a value, and later completes
-//! it with ok, fail or info. This module pairs the two and keeps the rules that all formats share:
+//! The foreign formats differ in their notation only: a process invokes a function with a value, and later completes
+//! it with ok, fail or info. A notation's reader finds the [`Fields`] of an event; this module makes the event of
+//! them, and pairs invocations with completions. The rules are the same for all formats:
 //! - a process has one operation open at a time;
-//! - a completion belongs to an invocation of the same function, and of the same value where it repeats one;
-//! - `info` leaves the operation open for ever, and its process never comes back (Jepsen starts a new one);
-//! - an operation without a completion is open for ever.
+//! - a completion belongs to an invocation of the same function, and of the same key;
+//! - `info` leaves the operation open for ever. Jepsen starts a new process after it; other tools go on with the same
+//!   one, which means the same;
+//! - an operation without a completion is open for ever;
+//! - the nemesis is no client: its events count as places, and say nothing else;
+//! - a process is a number or a name; where no event names one, all are of one process.
 //!
-//! Instants are the events' places in the file, from 0, which is what Knossos calls an index.
+//! Instants are the events' places in the file, from 0, which is what Knossos calls an index. `:time` and `:index` are
+//! not looked at: the order of the file is the order of the events, for Jepsen's own checkers too.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +29,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn from_keyword(name: &str) -> Option<Kind> {
+    pub(super) fn from_name(name: &str) -> Option<Kind> {
         Some(match name {
             "invoke" => Kind::Invoke,
             "ok" => Kind::Ok,
@@ -35,15 +40,108 @@ impl Kind {
     }
 }
 
+/// Who acts in an event.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Process {
+    Number(u64),
+    Name(String),
+}
+
 /// One event.
 #[derive(Debug)]
 pub(super) struct RawEvent {
     pub(super) line: u64,
-    pub(super) process: u64,
+    pub(super) process: Process,
     pub(super) kind: Kind,
     pub(super) function: String,
-    pub(super) key: Option<String>,
+    pub(super) key: Option<Edn>,
     pub(super) value: Edn,
+    /// Whether the event tells an error beside the value.
+    pub(super) error: bool,
+}
+
+/// The parts of an event as a notation has them: a map's entries, or the words of a log line.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    pub(super) process: Option<Edn>,
+    pub(super) kind: Option<Edn>,
+    pub(super) function: Option<Edn>,
+    pub(super) key: Option<Edn>,
+    pub(super) value: Option<Edn>,
+    pub(super) error: bool,
+}
+
+const SHAPE: &str = "expected a map with `:process :type :f :value`";
+
+impl Fields {
+    /// The fields of a map. A name with a namespace (`:jepsen/type`) counts where the plain one is not there.
+    pub(super) fn of_map(entries: Vec<(Edn, Edn)>) -> Fields {
+        let mut fields = Fields::default();
+        let (plain, spaced): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .partition(|(name, _)| !matches!(name, Edn::Keyword(name) | Edn::Symbol(name) if name.contains('/')));
+        for (name, value) in plain.into_iter().chain(spaced) {
+            let place = match name.name() {
+                Some("process") => &mut fields.process,
+                Some("type") => &mut fields.kind,
+                Some("f") => &mut fields.function,
+                Some("key") => &mut fields.key,
+                Some("value") => &mut fields.value,
+                Some("error" | "exception") => {
+                    fields.error |= value != Edn::Nil;
+                    continue;
+                }
+                _ => continue,
+            };
+            if place.is_none() {
+                *place = Some(value);
+            }
+        }
+        fields
+    }
+
+    /// The event; `None` where it is not a client's.
+    ///
+    /// # Errors
+    /// What is missing or of the wrong kind, and what was expected.
+    pub(super) fn event(self, line: u64) -> Result<Option<RawEvent>, String> {
+        let process = match self.process {
+            Some(Edn::Int(number)) if number >= 0 => Process::Number(number as u64),
+            Some(ref process) => match process.name() {
+                Some(name) if name.contains("nemesis") => return Ok(None),
+                Some(name) => match name.parse() {
+                    Ok(number) => Process::Number(number),
+                    Err(_) => Process::Name(name.to_owned()),
+                },
+                None if *process == Edn::Nil => Process::Name(String::new()),
+                None => return Err(format!("expected a process's number or name, found {}", process.kind())),
+            },
+            None => Process::Name(String::new()),
+        };
+        let kind = match self.kind {
+            None => return Err(format!("{SHAPE}, found none with `:type`")),
+            Some(kind) => {
+                let name = kind.name().ok_or_else(|| format!("expected a type, found {}", kind.kind()))?;
+                Kind::from_name(name)
+                    .ok_or_else(|| format!("unknown type `:{name}`: expected :invoke, :ok, :fail or :info"))?
+            }
+        };
+        let value = self.value.unwrap_or(Edn::Nil);
+        let function = match self.function {
+            None | Some(Edn::Nil) if super::shape::is_txn(&value) => "txn".to_owned(),
+            None => return Err(format!("{SHAPE}, found none with `:f`")),
+            Some(function) => match function.name() {
+                Some(name) => name.to_owned(),
+                None => return Err(format!("expected a function's keyword, found {}", function.kind())),
+            },
+        };
+        let key = match self.key {
+            None | Some(Edn::Nil) => None,
+            Some(key) if key.scalar().is_some() => Some(key),
+            Some(other) => return Err(format!("expected a key, found {}", other.kind())),
+        };
+        Ok(Some(RawEvent { line, process, kind, function, key, value, error: self.error }))
+    }
 }
 
 /// How an operation ended.
@@ -51,8 +149,8 @@ pub(super) struct RawEvent {
 pub(super) enum RawOutcome {
     /// With this value.
     Ok(Edn),
-    /// It did not happen, or its condition did not hold.
-    Fail(Edn),
+    /// It did not happen, or its condition did not hold. With the value, and whether an error was told beside it.
+    Fail(Edn, bool),
     /// Nobody knows.
     Info,
 }
@@ -62,7 +160,7 @@ pub(super) enum RawOutcome {
 pub(super) struct RawOperation {
     pub(super) process: u64,
     pub(super) function: String,
-    pub(super) key: Option<String>,
+    pub(super) key: Option<Edn>,
     /// What was asked.
     pub(super) value: Edn,
     pub(super) call: u64,
@@ -77,40 +175,46 @@ pub(super) struct Pairing<'a> {
     file: &'a str,
     limits: ReadLimits,
     operations: Vec<RawOperation>,
-    /// The open operation of each process; `None` for a process that crashed.
-    open: BTreeMap<u64, Option<usize>>,
+    /// The open operation of each process.
+    open: BTreeMap<Process, usize>,
+    /// The numbers of the processes that have names.
+    names: BTreeMap<String, u64>,
     index: u64,
 }
 
+/// Where the numbers of named processes begin.
+const NAMED: u64 = 1_000_000_000;
+
 impl<'a> Pairing<'a> {
     pub(super) fn new(file: &'a str, limits: &ReadLimits) -> Self {
-        Pairing { file, limits: *limits, operations: Vec::new(), open: BTreeMap::new(), index: 0 }
+        Pairing {
+            file,
+            limits: *limits,
+            operations: Vec::new(),
+            open: BTreeMap::new(),
+            names: BTreeMap::new(),
+            index: 0,
+        }
     }
 
-    /// An event that is no client's, such as the nemesis': it counts, and says nothing.
-    pub(super) fn skip(&mut self) {
-        self.index += 1;
-    }
-
-    pub(super) fn event(&mut self, event: RawEvent) -> Result<(), ReadError> {
+    /// The next event; `None` is one that is no client's, which takes a place and says nothing.
+    pub(super) fn event(&mut self, event: Option<RawEvent>) -> Result<(), ReadError> {
         let index = self.index;
         self.index += 1;
-        let RawEvent { line, process, kind, function, key, value } = event;
-        if kind == Kind::Invoke {
-            return self.invoke(line, process, function, key, value, index);
+        let Some(event) = event else { return Ok(()) };
+        if event.kind == Kind::Invoke {
+            return self.invoke(event, index);
         }
-        let at = match self.open.remove(&process) {
-            Some(Some(at)) => at,
-            Some(None) => return Err(self.broken(line, crashed(process))),
-            None => {
-                let what = format!("process {process} completes `:{function}` and has no operation open");
-                return Err(self.broken(line, what));
-            }
+        let RawEvent { line, process, kind, function, key, value, error } = event;
+        let Some(&at) = self.open.get(&process) else {
+            let what = format!("{} completes `:{function}` and has no operation open", who(&process));
+            return Err(self.broken(line, what));
         };
         let operation = &self.operations[at];
         if operation.function != function || operation.key != key {
             let what = format!(
-                "process {process} completes `:{function}`{}, but the operation it has open is `:{}`{} of line {}",
+                "{} completes `:{function}`{}, but the operation it has open is `:{}`{} of line {}",
+                who(&process),
                 of_key(&key),
                 operation.function,
                 of_key(&operation.key),
@@ -118,51 +222,51 @@ impl<'a> Pairing<'a> {
             );
             return Err(self.broken(line, what));
         }
+        self.open.remove(&process);
         let operation = &mut self.operations[at];
         operation.ret = Some(index);
         operation.ret_line = Some(line);
         operation.outcome = match kind {
             Kind::Ok => RawOutcome::Ok(value),
-            Kind::Fail => RawOutcome::Fail(value),
-            Kind::Info | Kind::Invoke => {
-                self.open.insert(process, None);
-                RawOutcome::Info
-            }
+            Kind::Fail => RawOutcome::Fail(value, error),
+            Kind::Info | Kind::Invoke => RawOutcome::Info,
         };
         Ok(())
     }
 
     /// All operations, in order of call.
-    pub(super) fn finish(self) -> Vec<RawOperation> {
-        self.operations
+    ///
+    /// # Errors
+    /// If there are none: a file without operations was not understood, or is empty, and neither is a valid history.
+    pub(super) fn finish(self) -> Result<Vec<RawOperation>, ReadError> {
+        if self.operations.is_empty() {
+            return Err(self.broken(1, "no operation of a client in this file: expected some".to_owned()));
+        }
+        Ok(self.operations)
     }
 
-    fn invoke(
-        &mut self,
-        line: u64,
-        process: u64,
-        function: String,
-        key: Option<String>,
-        value: Edn,
-        index: u64,
-    ) -> Result<(), ReadError> {
-        match self.open.get(&process) {
-            Some(Some(at)) => {
-                let opened = self.operations[*at].call_line;
-                let what =
-                    format!("process {process} has two operations open: the other since line {opened}");
-                return Err(self.broken(line, what));
-            }
-            Some(None) => return Err(self.broken(line, crashed(process))),
-            None => {}
+    fn invoke(&mut self, event: RawEvent, index: u64) -> Result<(), ReadError> {
+        let RawEvent { line, process, function, key, value, .. } = event;
+        if let Some(&at) = self.open.get(&process) {
+            let opened = self.operations[at].call_line;
+            let what = format!("{} has two operations open: the other since line {opened}", who(&process));
+            return Err(self.broken(line, what));
         }
         if self.operations.len() == self.limits.operations {
             let problem = ReadProblem::TooManyOperations(self.limits.operations);
             return Err(ReadError { file: self.file.to_owned(), line, problem });
         }
-        self.open.insert(process, Some(self.operations.len()));
+        let number = match &process {
+            Process::Number(number) => *number,
+            Process::Name(name) if name.is_empty() => 0,
+            Process::Name(name) => {
+                let next = NAMED + self.names.len() as u64;
+                *self.names.entry(name.clone()).or_insert(next)
+            }
+        };
+        self.open.insert(process, self.operations.len());
         self.operations.push(RawOperation {
-            process,
+            process: number,
             function,
             key,
             value,
@@ -180,10 +284,14 @@ impl<'a> Pairing<'a> {
     }
 }
 
-fn crashed(process: u64) -> String {
-    format!("process {process} comes back after an `:info`: expected a new process")
+fn who(process: &Process) -> String {
+    match process {
+        Process::Number(number) => format!("process {number}"),
+        Process::Name(name) if name.is_empty() => "the process without a name".to_owned(),
+        Process::Name(name) => format!("process `{name}`"),
+    }
 }
 
-fn of_key(key: &Option<String>) -> String {
-    key.as_ref().map_or(String::new(), |key| format!(" of key {key:?}"))
+fn of_key(key: &Option<Edn>) -> String {
+    key.as_ref().and_then(Edn::scalar).map_or(String::new(), |key| format!(" of key {key}"))
 }

@@ -6,14 +6,17 @@
 //! `SQUALL_FUZZ_INPUTS` says how many inputs for each reader; the default suits `cargo test`. Progress is printed, so
 //! that a long run can be stopped and still tell how many there were.
 
-use super::{ForeignHistory, Format, RECOGNISE_BYTES, etcd_operations, recognise};
+use super::{ForeignHistory, Format, NilRead, RECOGNISE_BYTES, etcd_operations, recognise};
 use crate::checks;
 use crate::history::{ReadLimits, RunHistory, jsonl};
-use crate::model::{CasRegister, ConcurrentHistory, KvAppend, Model, MultiRegister, Mutex, Register};
+use crate::model::{
+    CasRegister, ConcurrentHistory, KvAppend, ListAppend, Model, MultiRegister, Mutex, PerKey, Register, VersionedRegister,
+};
 use crate::picture;
 use crate::revision::{self, Budgets, Dialect};
 use crate::search::sample::Chance;
 use crate::search::{Budget, Options, Verdict, check, minimize};
+use crate::transactions;
 
 const LOG: &[u8] =
     b"INFO  jepsen.util - 0\t:invoke\t:write\t3\nINFO  jepsen.util - 1\t:invoke\t:cas\t[3 4]\n\
@@ -24,6 +27,21 @@ const EDN: &[u8] = b"; note\n[{:process 0, :type :invoke, :f :write, :value 3}\n
     {:process 0, :type :ok, :f :write, :value 3, :error \"a\\n\\u00e9\"} #_ gone {:type :info :process :nemesis}\n\
     {:process 1 :type :fail :f :cas :value [3 4]} {:process 2 :type :invoke :f :txn :value [[:read :x nil] [:write :y 2]]}\n\
     {:process 2 :type :ok :f :txn :value [[:read :x 1] [:write :y 2]]} {:process 3 :type :invoke :f :acquire}]";
+const LATER_LOG: &[u8] = b"2021-02-26 23:39:01,300{GMT}\tINFO\t[main] jepsen.cli: Test {\n :a 1}\n\
+    2021-02-26 23:39:01,300{GMT}\tINFO\t[jepsen worker 1] jepsen.util: 1\t:invoke\t:write\t[0 [nil 2]]\n\
+    2021-02-26 23:39:01,303{GMT}\tINFO\t[jepsen worker 1] jepsen.util: 1\t:ok\t:write\t[0 [1 2]]\n\
+    INFO [2020-06-02 15:33:01,001] jepsen worker 0 - jepsen.util 0\t:invoke\t:read\t[0 [nil nil]]\n\
+    0\t:ok\t:read\t[0 [1 2]]\t[:timeout \"x\"]\n\
+    INFO  jepsen.util - {:process 4, :type :invoke, :f :cas, :value [0 [nil [2 3]]], :time 9}\n";
+const TXNS: &[u8] = b"#jepsen.history.Op{:index 0 :process 1 :type :invoke :value [[:append 253 1] [:r 255 nil]]}\n\
+    {:index 1 :process 1 :type :ok :value [[:append 253 1] [:r 255 []]]}\n\
+    {:process 2 :type :invoke :f :txn :value [[:r 253] [:r x]]} {:process 2 :type :ok :f :txn :value [[:r 253 [1]] [:r x nil]]}\n\
+    {:process 3 :type :invoke :f :txn :value [[:append \"a\" :k] [:append \"a\" 1.5]]}\n";
+const ELLE: &[u8] = b"[{\"type\":\"invoke\",\"f\":\"txn\",\"value\":[[\"w\",\"x\",2],[\"r\",\"y\",null]],\"process\":0,\"index\":1},\n\
+    {\"type\":\"ok\",\"f\":\"txn\",\"value\":[[\"w\",\"x\",2],[\"r\",\"y\",null]],\"process\":0},\n\
+    {\"type\":\"info\",\"f\":\"start\",\"process\":\"nemesis\"}]\n\
+    {\n \"process\": 1,\n \"type\": \"invoke\",\n \"f\": \"txn\",\n \"value\": [[\"r\", \"x\", null]]}\n\
+    {\"process\":1,\"type\":\"ok\",\"f\":\"txn\",\"value\":[[\"r\",\"x\",true]]}\n";
 const KV: &[u8] = b"{:process 0, :type :invoke, :f :append, :key \"0\", :value \"x 0 0 y\"}\n\
     {:process 1, :type :invoke, :f :get, :key \"0\", :value nil}\n{:process 0, :type :ok, :f :append, :key \"0\", :value \"x 0 0 y\"}\n\
     {:process 1, :type :ok, :f :get, :key \"0\", :value \"x 0 0 y\"}\n";
@@ -37,7 +55,7 @@ const OURS: &[u8] = b"{\"meta\":{\"format\":1,\"scenario\":\"s\",\"seed\":7}}\n\
     {\"end\":{\"at\":9000}}\n";
 const ETCD: &[u8] = b"{\"ClientId\":1,\"Input\":{\"Type\":\"range\",\"Range\":{\"Start\":\"key\",\"End\":\"kez\"}},\"Call\":1,\"Output\":{\"Range\":{\"KVs\":[],\"Count\":0},\"Revision\":1},\"Return\":2}\n\
     {\"ClientId\":3,\"Input\":{\"Type\":\"txn\",\"Txn\":{\"Conditions\":[],\"OperationsOnSuccess\":[{\"Type\":\"put-operation\",\"Put\":{\"Key\":\"key01\",\"Value\":{\"Value\":\"1\"}}}],\"OperationsOnFailure\":[]}},\"Call\":7497,\"Output\":{\"Txn\":{\"Failure\":false,\"Results\":[{\"KVs\":null,\"Count\":0,\"Deleted\":0}]},\"Revision\":2},\"Return\":68940}\n";
-const WORDS: [&[u8]; 31] = [
+const WORDS: [&[u8]; 39] = [
     b":ok",
     b":info",
     b":fail",
@@ -69,6 +87,14 @@ const WORDS: [&[u8]; 31] = [
     b"9223372036854775807",
     b"-9223372036854775808",
     b"18446744073709551615",
+    b"[nil nil]",
+    b"[[:r :x nil]]",
+    b"[:append :x 1]",
+    b"\"value\":",
+    b"\"KeysOnly\":true,",
+    b"\"Novel\":1,",
+    b"jepsen.util: 0 ",
+    b"##NaN ^{:a 1} \\u0041",
 ];
 
 fn damaged(chance: &mut Chance, good: &[u8]) -> Vec<u8> {
@@ -148,18 +174,32 @@ fn try_read(format: Format, text: &[u8]) -> bool {
             }
         },
     };
-    if let Ok(history) = foreign.register() {
-        judge(&CasRegister::default(), &history);
-        judge(&Register::default(), &history);
+    let _ = (foreign.nils(), foreign.transactions(), foreign.functions());
+    for nil in [NilRead::Value, NilRead::Unknown] {
+        if let Ok(history) = foreign.register(nil) {
+            judge(&CasRegister::default(), &history);
+            judge(&Register::default(), &history);
+        }
+        if let Ok(history) = foreign.keyed_register(nil) {
+            judge(&PerKey(CasRegister::default()), &history);
+        }
+        if let Ok(history) = foreign.versioned_register(nil) {
+            judge(&PerKey(VersionedRegister::default()), &history);
+        }
+        if let Ok(history) = foreign.multi_register(nil) {
+            judge(&MultiRegister::default(), &history);
+            let _ = transactions::registers(&MultiRegister::default(), &history);
+        }
+        if let Ok(history) = foreign.list_append(nil) {
+            judge(&ListAppend::default(), &history);
+            let _ = transactions::lists(&history);
+        }
     }
-    if let Ok(history) = foreign.kv_append() {
+    if let Ok(history) = foreign.kv_append("") {
         judge(&KvAppend::default(), &history);
     }
     if let Ok(history) = foreign.mutex() {
         judge(&Mutex::default(), &history);
-    }
-    if let Ok(history) = foreign.multi_register() {
-        judge(&MultiRegister::default(), &history);
     }
     true
 }
@@ -172,7 +212,7 @@ fn fuzz(format: Format, good: &[u8]) {
     assert!(try_read(format, good), "the file to start from is good");
     let mut readable = 0u64;
     for number in 0..inputs {
-        let mut chance = Chance((format as u64) << 56 | number);
+        let mut chance = Chance((format as u64) << 56 | (good.len() as u64) << 40 | number);
         let text = damaged(&mut chance, good);
         readable += u64::from(try_read(format, &text));
         if (number + 1).is_multiple_of(1_000_000) {
@@ -188,6 +228,28 @@ fn fuzz(format: Format, good: &[u8]) {
 #[test]
 fn jepsen_log_survives_any_bytes() {
     fuzz(Format::JepsenLog, LOG);
+}
+
+#[test]
+fn later_jepsen_logs_survive_any_bytes() {
+    fuzz(Format::JepsenLog, LATER_LOG);
+}
+
+#[test]
+fn transactions_survive_any_bytes() {
+    fuzz(Format::Edn, TXNS);
+}
+
+#[test]
+fn elle_json_survives_any_bytes() {
+    fuzz(Format::ElleJson, ELLE);
+}
+
+#[test]
+fn indented_etcd_operations_survive_any_bytes() {
+    let values: Vec<serde_json::Value> =
+        ETCD.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    fuzz(Format::EtcdOperations, serde_json::to_string_pretty(&values).unwrap().as_bytes());
 }
 
 #[test]

@@ -2,29 +2,46 @@
 //!
 //! | Format | What | Where from |
 //! |---|---|---|
-//! | `jepsen-log` | lines of the logger `jepsen.util` | Jepsen's early tests, etcd's among them |
+//! | `jepsen-log` | lines of the logger `jepsen.util`, of any year; `history.txt` | Jepsen |
 //! | `edn` | EDN maps | Jepsen's and Knossos' stored histories |
+//! | `elle-json` | the same maps as JSON objects | elle-cli, and what is written for it |
 //! | `porcupine-kv` | EDN maps with a key, one a line | Porcupine's test data |
-//! | `etcd-operations` | JSON Lines of etcd's robustness reports | etcd |
+//! | `etcd-operations` | JSON objects of etcd's robustness reports | etcd |
 //! | `squall` | our own JSON Lines ([`crate::history::jsonl`]) | the simulator |
 //!
-//! The first three are read into a [`ForeignHistory`], which knows processes, functions and values; a model then reads
-//! meaning into it ([`ForeignHistory::register`] and its siblings), since the same file may be a CAS register's or a
-//! plain register's. All readers take a stream, hold one line or one value at a time with a limit to its length, and
-//! name file, line, and what was expected where something is wrong.
+//! The first four are notations for the same events ([`event`]), and are read into a [`ForeignHistory`], which knows
+//! processes, functions and values. A model then reads meaning into it ([`ForeignHistory::register`] and its siblings),
+//! since the same file may be a CAS register's or a plain register's. All readers take a stream, hold one line or one
+//! value at a time with a limit to its length, and name file, line, and what was expected where something is wrong.
+//!
+//! A reading that is not certain is no reading: what a reader does not understand it refuses, or makes ambiguous where
+//! that is sound, and never drops.
 
 mod convert;
 mod edn;
 mod edn_history;
 pub mod etcd_operations;
+pub mod etcd_watch;
 mod etcd_wire;
 mod event;
 mod jepsen_log;
+mod json_history;
+mod json_values;
+mod recognise;
+mod scalars;
+mod shape;
+mod txn;
 
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod tests;
+
+pub use convert::NilRead;
+pub use recognise::{RECOGNISE_BYTES, recognise, recognise_other};
+pub use scalars::Scalars;
+pub use shape::{Keys, Shape};
+pub use txn::TxnKind;
 
 use std::fmt;
 use std::io::BufRead;
@@ -41,6 +58,8 @@ pub enum Format {
     JepsenLog,
     /// EDN maps of Jepsen and Knossos.
     Edn,
+    /// The same maps as JSON objects.
+    ElleJson,
     /// EDN maps with a key, one a line.
     PorcupineKv,
     /// JSON Lines of etcd's robustness reports.
@@ -49,8 +68,14 @@ pub enum Format {
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 5] =
-        [Format::Squall, Format::JepsenLog, Format::Edn, Format::PorcupineKv, Format::EtcdOperations];
+    pub const ALL: [Format; 6] = [
+        Format::Squall,
+        Format::JepsenLog,
+        Format::Edn,
+        Format::ElleJson,
+        Format::PorcupineKv,
+        Format::EtcdOperations,
+    ];
 
     /// The name, as on the command line.
     pub fn name(self) -> &'static str {
@@ -58,6 +83,7 @@ impl Format {
             Format::Squall => "squall",
             Format::JepsenLog => "jepsen-log",
             Format::Edn => "edn",
+            Format::ElleJson => "elle-json",
             Format::PorcupineKv => "porcupine-kv",
             Format::EtcdOperations => "etcd-operations",
         }
@@ -75,72 +101,44 @@ impl fmt::Display for Format {
     }
 }
 
-/// How much of a file's beginning [`recognise`] should see, in bytes.
-pub const RECOGNISE_BYTES: usize = 4096;
-
-/// The format of a file that begins with `head`; `None` where it looks like none of them.
-pub fn recognise(head: &[u8]) -> Option<Format> {
-    let text = String::from_utf8_lossy(head);
-    let first = text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with(';'))
-        .or_else(|| text.trim().starts_with(';').then_some(";"))?;
-    if first.contains("jepsen.util - ") || (first.starts_with("INFO") && text.contains("jepsen.util - ")) {
-        return Some(Format::JepsenLog);
-    }
-    let mut rest = text[text.find(first)?..].chars().filter(|c| !c.is_whitespace());
-    match (rest.next()?, rest.next()) {
-        ('{', Some('"')) | ('[', Some('{')) if first.contains("\"ClientId\"") || json_array(&text) => {
-            Some(Format::EtcdOperations)
-        }
-        ('{', Some('"')) => Some(Format::Squall),
-        ('{', Some(':')) if first.contains(":key") && first.ends_with('}') => Some(Format::PorcupineKv),
-        ('{', Some(':')) | ('[' | '(', Some('{' | ';' | ']' | ')' | '#') | None) | (';', _) => {
-            Some(Format::Edn)
-        }
-        ('#', _) if first.starts_with("#_") || first.starts_with("#jepsen.") => Some(Format::Edn),
-        _ => None,
-    }
-}
-
-/// Whether the text opens an array of JSON objects, as `operations.json` of some etcd versions does.
-fn json_array(text: &str) -> bool {
-    let mut significant = text.chars().filter(|c| !c.is_whitespace());
-    (significant.next(), significant.next(), significant.next()) == (Some('['), Some('{'), Some('"'))
-}
-
 /// A history of a foreign format: what each process called, with what, and what came back. An operation's place in it
 /// is its place in every [`ConcurrentHistory`](crate::model::ConcurrentHistory) made of it; instants are the events'
 /// places in the file, from 0.
 #[derive(Clone, Debug)]
 pub struct ForeignHistory {
     file: String,
-    format: Format,
     operations: Vec<RawOperation>,
+    /// Whether it is a log of the form that Jepsen's first etcd tests wrote.
+    first_form: bool,
 }
 
 impl ForeignHistory {
-    /// Reads a file of `format`, which is one of [`Format::JepsenLog`], [`Format::Edn`] and [`Format::PorcupineKv`].
-    /// `file` is for the errors.
+    /// Reads a file of `format`, which is neither [`Format::Squall`] nor [`Format::EtcdOperations`]. `file` is for the
+    /// errors.
     ///
     /// # Errors
-    /// The first line that is not as it should be.
+    /// The first line that is not as it should be, or a file without operations.
     ///
     /// # Panics
-    /// If `format` is one of the others.
+    /// If `format` is one of the two.
     pub fn read(
         format: Format,
         reader: impl BufRead,
         file: &str,
         limits: &ReadLimits,
     ) -> Result<ForeignHistory, ReadError> {
+        let mut first_form = false;
         let operations = match format {
-            Format::JepsenLog => jepsen_log::read(reader, file, limits)?,
+            Format::JepsenLog => {
+                let log = jepsen_log::read(reader, file, limits)?;
+                first_form = log.first_form;
+                log.operations
+            }
             Format::Edn | Format::PorcupineKv => edn_history::read(reader, file, limits)?,
+            Format::ElleJson => json_history::read(reader, file, limits)?,
             Format::Squall | Format::EtcdOperations => panic!("{format} is read by its own reader"),
         };
-        Ok(ForeignHistory { file: file.to_owned(), format, operations })
+        Ok(ForeignHistory { file: file.to_owned(), operations, first_form })
     }
 
     /// How many operations there are.
@@ -163,9 +161,45 @@ impl ForeignHistory {
         self.operations[operation].ret_line
     }
 
-    /// Whether any operation names a key.
+    /// Whether any operation has an entry `:key`.
     pub fn has_keys(&self) -> bool {
         self.operations.iter().any(|operation| operation.key.is_some())
+    }
+
+    /// What kind of transactions these are; `None` where an operation is no transaction.
+    pub fn transactions(&self) -> Option<TxnKind> {
+        txn::kind(&self.operations)
+    }
+
+    /// The scalars that are no integers.
+    pub fn scalars(&self) -> Scalars {
+        Scalars::of(&self.operations)
+    }
+
+    /// What the file tells of nil, for choosing what it means: how many completed register reads gave nil, and whether
+    /// nil is a value that operations write or compare with.
+    pub fn nils(&self) -> Nils {
+        let shape = self.shape();
+        let inner = |value: &'_ edn::Edn| -> edn::Edn {
+            match (shape.keys, shape::pair(value)) {
+                (Keys::Tuple, Some((_, rest))) => rest.clone(),
+                _ => value.clone(),
+            }
+        };
+        let mut nils = Nils::default();
+        for raw in &self.operations {
+            match (raw.function.as_str(), &raw.outcome) {
+                ("read", event::RawOutcome::Ok(value)) => nils.read += usize::from(inner(value) == edn::Edn::Nil),
+                ("write", _) => nils.is_value |= inner(&raw.value) == edn::Edn::Nil,
+                ("cas", _) => {
+                    let value = inner(&raw.value);
+                    let pair = shape::pair(&value);
+                    nils.is_value |= pair.is_some_and(|(from, to)| *from == edn::Edn::Nil || *to == edn::Edn::Nil);
+                }
+                _ => {}
+            }
+        }
+        nils
     }
 
     /// The functions that are called, each once, sorted.
@@ -174,4 +208,13 @@ impl ForeignHistory {
             self.operations.iter().map(|operation| operation.function.as_str()).collect();
         names.into_iter().collect()
     }
+}
+
+/// What a history tells of nil.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nils {
+    /// How many completed reads gave nil.
+    pub read: usize,
+    /// Whether an operation writes nil, or compares with it.
+    pub is_value: bool,
 }

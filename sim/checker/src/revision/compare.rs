@@ -205,7 +205,8 @@ impl<'a> Eval<'_, 'a> {
                 entry.is_present()
                     && kv.key == *self.space.name(key)
                     && kv.mod_revision.0 == entry.modified
-                    && kv.version == entry.version
+                    // The oldest reports have no versions.
+                    && (kv.version == entry.version || !told && kv.version == 0)
                     && (if keys_only { kv.value.is_empty() } else { Some(&kv.value) == entry.value })
                     && (!told
                         || (kv.create_revision.0 == entry.create

@@ -127,12 +127,12 @@ fn agree_often<M: Sample>(seed: u64, mut model: impl FnMut(&mut Chance) -> M) {
 
 #[test]
 fn cas_register_agrees_with_the_definition() {
-    agree_often(1, |chance| CasRegister { initial: Some(chance.below(3) as i64) });
+    agree_often(1, |chance| CasRegister { initial: Some(chance.below(3) as i64), ..CasRegister::default() });
 }
 
 #[test]
 fn register_agrees_with_the_definition() {
-    agree_often(2, |_| Register { initial: Some(0) });
+    agree_often(2, |_| Register { initial: Some(0), ..Register::default() });
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn threads_have_no_influence_on_the_answer() {
 
 #[test]
 fn a_budget_that_is_too_small_is_unknown_and_never_wrong() {
-    let model = CasRegister { initial: Some(0) };
+    let model = CasRegister { initial: Some(0), ..CasRegister::default() };
     let mut unknown = 0;
     for number in 0..500 {
         let mut chance = Chance(99 << 40 | number);

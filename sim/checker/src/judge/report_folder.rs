@@ -1,0 +1,177 @@
+//! Reading a report of etcd's robustness tests, be it a folder or a file, and judging it whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufRead;
+
+use super::etcd;
+use super::options::CheckOptions;
+use super::report::{Explanation, FileReport, Judged};
+use crate::history::{
+    Bytes, Event, Hint, Op, OpId, Operation, Outcome, RequestOp, RunHistory, WatchEventKind, WatchLine,
+};
+use crate::read::etcd_operations::{Report, Unknown};
+use crate::read::etcd_watch;
+
+/// How many unknown options are told one by one.
+const TOLD: usize = 3;
+
+/// Judges the report that `parts` make up, each a name and a reader. What `watches` received serves as hints: it tells
+/// which write made a revision where no answer does. A verdict of `valid` was verified in any case, and any other one
+/// is given without them, so hints that are wrong or missing change no verdict.
+///
+/// # Errors
+/// The first record that is not as it should be.
+pub(super) fn judge<R: BufRead>(
+    parts: impl IntoIterator<Item = Result<(String, R), String>>,
+    watches: impl IntoIterator<Item = Result<(String, R), String>>,
+    name: &str,
+    options: &CheckOptions,
+    report: &mut FileReport,
+) -> Result<(), String> {
+    let mut whole = Report::default();
+    for part in parts {
+        let (name, reader) = part?;
+        whole.read(reader, &name, &options.limits).map_err(|error| error.to_string())?;
+    }
+    if whole.history.operations.is_empty() {
+        return Err(format!("{name}: no operation in this report: expected some"));
+    }
+    report.assumptions.push("the store began empty, at revision 1".to_owned());
+    report.assumptions.extend(told(&whole.unknown));
+    let mut hints = std::mem::take(&mut whole.hints);
+    for watch in watches {
+        let read = watch.and_then(|(name, reader)| {
+            etcd_watch::read(reader, &name, &options.limits).map_err(|error| error.to_string())
+        });
+        match read {
+            Ok(lines) => hints.extend(lines),
+            Err(error) => report.assumptions.push(format!("a file of watches is passed over: {error}")),
+        }
+    }
+    // Beyond the last revision that an answer tells a hint helps nobody, and a wild one would only have to be refuted.
+    let most = whole.history.operations.iter().filter_map(Operation::revision).max().unwrap_or_default().0;
+    for line in &mut hints {
+        line.events.retain(|event| (2..=most).contains(&event.kv.mod_revision.0));
+        line.revision = line.events.iter().map(|event| event.kv.mod_revision).max().unwrap_or_default();
+    }
+    hints.retain(|line| !line.events.is_empty());
+    if !hints.is_empty() {
+        let mut hinted = whole.history.clone();
+        hinted.events.extend(makers(&whole.history, &hints).into_iter().map(Event::Hint));
+        hinted.events.extend(hints.into_iter().map(Event::Watch));
+        let begun = report.clone();
+        etcd::robustness(&hinted, options, report);
+        if report.verdict == Judged::Valid {
+            return Ok(());
+        }
+        *report = begun;
+    }
+    etcd::robustness(&whole.history, options, report);
+    if report.verdict == Judged::Invalid
+        && let Some(unknown) = whole.unknown.iter().find(|unknown| unknown.write)
+    {
+        withdraw(report, unknown);
+    }
+    Ok(())
+}
+
+/// Which operation made each revision, as far as answers and watches tell: the place of a revision is its number. Of
+/// ambiguous operations that wrote the same value to the same key the one that was called first is taken first.
+fn makers(history: &RunHistory, watches: &[WatchLine]) -> Vec<Hint> {
+    let mut makers: BTreeMap<i64, OpId> = BTreeMap::new();
+    let mut ambiguous: BTreeMap<(&Bytes, Option<&Bytes>), Vec<(u64, OpId)>> = BTreeMap::new();
+    for operation in &history.operations {
+        if let Some(revision) = operation.revision().filter(|_| operation.made_revision()) {
+            makers.entry(revision.0).or_insert(operation.id);
+        }
+        let Op::Txn(txn) = &operation.op else { continue };
+        for part in txn.success.iter().chain(&txn.failure).filter(|_| operation.outcome == Outcome::Info) {
+            let written = match part {
+                RequestOp::Put(put) => (&put.key, Some(&put.value)),
+                RequestOp::DeleteRange(delete) => (&delete.key, None),
+                RequestOp::Range(_) | RequestOp::Txn(_) => continue,
+            };
+            ambiguous.entry(written).or_default().push((operation.call, operation.id));
+        }
+    }
+    // Taken from the end.
+    ambiguous.values_mut().for_each(|all| all.sort_unstable_by(|left, right| right.cmp(left)));
+    let mut used: BTreeSet<OpId> = BTreeSet::new();
+    let mut events: Vec<_> = watches.iter().flat_map(|line| &line.events).collect();
+    events.sort_by_key(|event| event.kv.mod_revision);
+    for event in events {
+        if makers.contains_key(&event.kv.mod_revision.0) {
+            continue;
+        }
+        let value = (event.kind == WatchEventKind::Put).then_some(&event.kv.value);
+        let Some(candidates) = ambiguous.get_mut(&(&event.kv.key, value)) else { continue };
+        while let Some((_, candidate)) = candidates.pop() {
+            if used.insert(candidate) {
+                makers.insert(event.kv.mod_revision.0, candidate);
+                break;
+            }
+        }
+    }
+    let hint = |(revision, op)| Hint { index: u64::try_from(revision).unwrap_or_default(), op, ..Hint::default() };
+    makers.into_iter().map(hint).collect()
+}
+
+/// An accusation that rests on what an unknown option may have changed is none.
+fn withdraw(report: &mut FileReport, unknown: &Unknown) {
+    let found = report.failures.drain(..).next().map(|failure| failure.message).unwrap_or_default();
+    let rule = format!(
+        "{}:{}: the option {} of a write is not known, so nobody can say what it changed",
+        unknown.file, unknown.line, unknown.field
+    );
+    let text = format!("Unknown: {rule}. Without the option the history would be invalid: {found}\n");
+    report.verdict = Judged::Unknown;
+    report.explanation = Some(Explanation { rule, text, ..report.explanation.take().unwrap_or_default() });
+}
+
+fn told(unknown: &[Unknown]) -> Vec<String> {
+    let mut told: Vec<String> = unknown
+        .iter()
+        .take(TOLD)
+        .map(|unknown| {
+            format!(
+                "operation {} may have happened or not: its option {} is not known ({}:{})",
+                unknown.operation, unknown.field, unknown.file, unknown.line
+            )
+        })
+        .collect();
+    if unknown.len() > TOLD {
+        told.push(format!("so may those with {} more unknown options", unknown.len() - TOLD));
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::ReadLimits;
+
+    #[test]
+    fn watches_and_answers_tell_who_made_which_revision() {
+        let put = |client: u64, value: &str, call: u64, output: &str| {
+            format!(
+                r#"{{"ClientId":{client},"Input":{{"Type":"txn","Txn":{{"OperationsOnSuccess":[{{"Type":"put-operation","Put":{{"Key":"a","Value":{{"Value":"{value}"}}}}}}]}}}},"Call":{call},"Output":{output},"Return":90}}"#
+            )
+        };
+        let text = [
+            put(1, "1", 5, r#"{"Error":"EOF"}"#),
+            put(2, "1", 4, r#"{"Error":"EOF"}"#),
+            put(3, "2", 6, r#"{"Txn":{"Results":[{}]},"Revision":4}"#),
+            put(4, "9", 7, r#"{"Persisted":true,"PersistedRevision":5}"#),
+        ]
+        .concat();
+        let mut report = Report::default();
+        report.read(text.as_bytes(), "f", &ReadLimits::default()).unwrap();
+        assert_eq!(report.hints.len(), 1);
+        let watch = r#"{"Events":[{"Type":"put","Key":"a","Value":{"Value":"1"},"Revision":3},{"Type":"put","Key":"a","Value":{"Value":"1"},"Revision":2},{"Type":"put","Key":"a","Value":{"Value":"7"},"Revision":4},{"Type":"put","Key":"z","Value":{"Value":"7"},"Revision":6}]}"#;
+        let mut hints = std::mem::take(&mut report.hints);
+        hints.extend(etcd_watch::read(watch.as_bytes(), "w", &ReadLimits::default()).unwrap());
+        let made: Vec<(u64, u64)> =
+            makers(&report.history, &hints).into_iter().map(|hint| (hint.index, hint.op.0)).collect();
+        assert_eq!(made, [(2, 1), (3, 0), (4, 2), (5, 3)]);
+    }
+}

@@ -1,0 +1,316 @@
+//! What registers tell: a read of a register tells whose write it saw, and no more.
+//!
+//! The order of the writes of a key is not known. But where one write must come after another, it must come after the
+//! readers of that other one too, and where one must come before a reader of another and is not the one that was read,
+//! it must come before that other one. Each such edge may lead to more; they are followed until there are no new ones.
+//! That finds most contradictions, not all.
+
+use std::collections::BTreeMap;
+
+use super::graph::{Because, Graph, Node};
+use super::{Contradiction, Inferred};
+use crate::model::multi_register::{MicroOp, ReadValues};
+use crate::model::value::Value;
+use crate::model::{ConcurrentHistory, MultiRegister, Outcome};
+
+/// How many transactions there may be for edges to be followed: reachability takes their square in bits.
+const MOST_FOLLOWED: usize = 5_000;
+
+/// How often new edges are followed.
+const ROUNDS: usize = 12;
+
+/// What is known of one key.
+#[derive(Default)]
+struct Key<'h> {
+    name: &'h str,
+    /// Who wrote each value, and whether it was the last that the transaction wrote there.
+    writers: BTreeMap<Value, (usize, bool)>,
+    /// What completed transactions found before their own writes: who, and the value.
+    found: Vec<(usize, Value)>,
+}
+
+/// What a history of [`MultiRegister`] tells of its order.
+pub fn registers(model: &MultiRegister, history: &ConcurrentHistory<Vec<MicroOp>, ReadValues>) -> Inferred {
+    let initial = |name: &str| model.initial.get(name).copied().unwrap_or(model.default);
+    let mut keys: BTreeMap<&str, Key<'_>> = BTreeMap::new();
+    for (at, operation) in history.operations().iter().enumerate() {
+        if operation.outcome == Outcome::Fail {
+            continue;
+        }
+        let mut last: BTreeMap<&str, Value> = BTreeMap::new();
+        for micro in &operation.input {
+            if let MicroOp::Write(name, value) = micro {
+                let key = keys.entry(name).or_insert_with(|| Key { name, ..Key::default() });
+                if *value == initial(name) || key.writers.insert(*value, (at, false)).is_some() {
+                    return Inferred::Nothing;
+                }
+                last.insert(name, *value);
+            }
+        }
+        for (name, value) in last {
+            keys.get_mut(name).expect("just written").writers.insert(value, (at, true));
+        }
+    }
+    for (at, operation) in history.operations().iter().enumerate() {
+        let Outcome::Ok(reads) = &operation.outcome else { continue };
+        if let Err(contradiction) = found(at, &operation.input, reads, &mut keys) {
+            return Inferred::Contradiction(contradiction);
+        }
+    }
+    let keys: Vec<Key<'_>> = keys.into_values().collect();
+    let mut seen = vec![false; history.len()];
+    for key in &keys {
+        for &(reader, value) in key.found.iter().filter(|(_, value)| *value != initial(key.name)) {
+            let wrong = |why, others| {
+                Inferred::Contradiction(Contradiction::Read { operation: reader, key: key.name.to_owned(), why, others })
+            };
+            match key.writers.get(&value) {
+                None => return wrong("nobody wrote that value, or only a transaction that failed", Vec::new()),
+                Some(&(writer, _)) if writer == reader => {
+                    return wrong("the transaction itself wrote that value later", Vec::new());
+                }
+                Some(&(writer, false)) => {
+                    return wrong("that value was overwritten within the transaction that wrote it", vec![writer]);
+                }
+                Some(&(writer, true)) => seen[writer] = true,
+            }
+        }
+    }
+    let mut node_of: BTreeMap<usize, u32> = BTreeMap::new();
+    let mut nodes = Vec::new();
+    for (at, operation) in history.operations().iter().enumerate() {
+        if operation.output().is_some() || operation.outcome == Outcome::Info && seen[at] {
+            node_of.insert(at, nodes.len() as u32);
+            nodes.push(Node { operation: at, call: operation.call, ret: operation.output().and(operation.ret) });
+        }
+    }
+    let mut graph = Graph::new(nodes);
+    let versions: Vec<Versions> =
+        keys.iter().enumerate().map(|(n, key)| Versions::new(n as u32, key, initial(key.name), &node_of, &mut graph)).collect();
+    let name = |key: u32| keys[key as usize].name.to_owned();
+    for _ in 0..ROUNDS {
+        let Some(order) = graph.order() else { break };
+        if graph.len() > MOST_FOLLOWED {
+            break;
+        }
+        let reach = Reach::of(&graph, &order);
+        if !versions.iter().fold(false, |any, key| key.follow(&reach, &mut graph) || any) {
+            break;
+        }
+    }
+    if graph.order().is_none() {
+        return match graph.cycle(name) {
+            Some(steps) => Inferred::Contradiction(Contradiction::Cycle(steps)),
+            None => Inferred::Nothing,
+        };
+    }
+    match schedule(&graph, &versions) {
+        Some(order) => Inferred::Order(order.into_iter().map(|node| graph.operation(node)).collect()),
+        None => Inferred::Nothing,
+    }
+}
+
+/// Notes what a completed transaction found.
+fn found<'h>(
+    at: usize,
+    input: &'h [MicroOp],
+    reads: &ReadValues,
+    keys: &mut BTreeMap<&'h str, Key<'h>>,
+) -> Result<(), Contradiction> {
+    let mut reads = reads.iter();
+    let mut own: BTreeMap<&str, Value> = BTreeMap::new();
+    let mut before: BTreeMap<&str, Value> = BTreeMap::new();
+    for micro in input {
+        match micro {
+            MicroOp::Write(name, value) => _ = own.insert(name, *value),
+            MicroOp::Read(name) => {
+                let Some(Some(value)) = reads.next() else { continue };
+                let wrong = |why| Contradiction::Read { operation: at, key: name.to_string(), why, others: Vec::new() };
+                match own.get(name.as_ref()) {
+                    Some(mine) if mine == value => {}
+                    Some(_) => return Err(wrong("it is not what the transaction itself wrote before")),
+                    None if *before.entry(name).or_insert(*value) == *value => {}
+                    None => return Err(wrong("the transaction found two different values")),
+                }
+            }
+        }
+    }
+    for (name, value) in before {
+        keys.entry(name).or_insert_with(|| Key { name, ..Key::default() }).found.push((at, value));
+    }
+    Ok(())
+}
+
+/// The writes of one key, each with its readers, as nodes. The first is the initial value, which nobody wrote.
+struct Versions {
+    key: u32,
+    writers: Vec<Option<u32>>,
+    readers: Vec<Vec<u32>>,
+}
+
+impl Versions {
+    /// Finds them, and draws the edges that follow at once.
+    fn new(key: u32, of: &Key<'_>, initial: Value, node_of: &BTreeMap<usize, u32>, graph: &mut Graph) -> Versions {
+        let mut place: BTreeMap<Value, usize> = BTreeMap::from([(initial, 0)]);
+        let mut versions = Versions { key, writers: vec![None], readers: vec![Vec::new()] };
+        for (value, (writer, last)) in &of.writers {
+            if let (true, Some(&node)) = (*last, node_of.get(writer)) {
+                place.insert(*value, versions.writers.len());
+                versions.writers.push(Some(node));
+                versions.readers.push(Vec::new());
+            }
+        }
+        for (reader, value) in &of.found {
+            let reader = node_of[reader];
+            let at = place[value];
+            versions.readers[at].push(reader);
+            if let Some(writer) = versions.writers[at] {
+                graph.edge(writer, reader, Because::Read(key));
+            }
+        }
+        // Who read the initial value comes before every write, its own apart.
+        if !versions.readers[0].is_empty() {
+            let first = graph.helper();
+            let own: Vec<u32> = versions.readers[0].clone();
+            for &writer in versions.writers.iter().flatten() {
+                match own.contains(&writer) {
+                    false => graph.edge(first, writer, Because::ReadBefore(key)),
+                    true => {
+                        for &reader in &own {
+                            graph.edge(reader, writer, Because::ReadBefore(key));
+                        }
+                    }
+                }
+            }
+            for &reader in &own {
+                graph.edge(reader, first, Because::ReadBefore(key));
+            }
+        }
+        versions
+    }
+
+    /// Draws the edges that follow from those there are; whether there were any.
+    fn follow(&self, reach: &Reach, graph: &mut Graph) -> bool {
+        let mut any = false;
+        let mut edge = |from: u32, to: u32, because| {
+            if from != to && !reach.leads(from, to) {
+                graph.edge(from, to, because);
+                any = true;
+            }
+        };
+        for (at, &writer) in self.writers.iter().enumerate() {
+            let Some(writer) = writer else { continue };
+            for &other in self.writers.iter().flatten().filter(|&&other| other != writer) {
+                // Whoever overwrites comes after the readers of what it overwrites.
+                if reach.leads(writer, other) {
+                    for &reader in &self.readers[at] {
+                        edge(reader, other, Because::ReadBefore(self.key));
+                    }
+                }
+                // Whoever wrote before a reader of another wrote before that other.
+                if self.readers[at].iter().any(|&reader| reach.leads(other, reader)) {
+                    edge(other, writer, Because::Wrote(self.key));
+                }
+            }
+        }
+        any
+    }
+}
+
+/// Which node leads to which transaction.
+struct Reach {
+    words: usize,
+    bits: Vec<u64>,
+}
+
+impl Reach {
+    fn of(graph: &Graph, order: &[u32]) -> Reach {
+        let words = graph.len().div_ceil(64);
+        let mut bits = vec![0u64; words * order.len()];
+        let mut sum = vec![0u64; words];
+        for &node in order.iter().rev() {
+            sum.fill(0);
+            for to in graph.successors(node) {
+                let to = to as usize;
+                for (word, of) in sum.iter_mut().zip(&bits[to * words..(to + 1) * words]) {
+                    *word |= of;
+                }
+                if to < graph.len() {
+                    sum[to / 64] |= 1 << (to % 64);
+                }
+            }
+            bits[node as usize * words..(node as usize + 1) * words].copy_from_slice(&sum);
+        }
+        Reach { words, bits }
+    }
+
+    fn leads(&self, from: u32, to: u32) -> bool {
+        self.bits[from as usize * self.words + to as usize / 64] >> (to % 64) & 1 == 1
+    }
+}
+
+/// An order in which no write comes between another and its readers, where one can be found without going back.
+fn schedule(graph: &Graph, versions: &[Versions]) -> Option<Vec<u32>> {
+    let count = graph.len();
+    // What each transaction reads and writes: the key's place, and the version's.
+    let mut reads: Vec<Vec<(usize, usize)>> = vec![Vec::new(); count];
+    let mut writes: Vec<Vec<(usize, usize)>> = vec![Vec::new(); count];
+    for (key, of) in versions.iter().enumerate() {
+        for (version, writer) in of.writers.iter().enumerate() {
+            if let Some(writer) = writer {
+                writes[*writer as usize].push((key, version));
+            }
+            for &reader in &of.readers[version] {
+                reads[reader as usize].push((key, version));
+            }
+        }
+    }
+    let mut now: Vec<usize> = vec![0; versions.len()];
+    // Readers of the present version of each key that are still to come.
+    let mut waiting: Vec<usize> = versions.iter().map(|of| of.readers[0].len()).collect();
+    let mut incoming = graph.incoming();
+    let mut ready: std::collections::BTreeSet<u32> = std::collections::BTreeSet::new();
+    let mut helpers: Vec<u32> = Vec::new();
+    let push = |node: u32, ready: &mut std::collections::BTreeSet<u32>, helpers: &mut Vec<u32>| {
+        if (node as usize) < count { _ = ready.insert(node) } else { helpers.push(node) }
+    };
+    for (node, &count) in incoming.iter().enumerate() {
+        if count == 0 {
+            push(node as u32, &mut ready, &mut helpers);
+        }
+    }
+    let mut order = Vec::with_capacity(count);
+    while order.len() < count {
+        let next = match helpers.pop() {
+            Some(helper) => helper,
+            None => {
+                let fits = |&node: &u32| {
+                    let node = node as usize;
+                    reads[node].iter().all(|&(key, version)| now[key] == version)
+                        && writes[node].iter().all(|&(key, _)| {
+                            let mine = usize::from(reads[node].iter().any(|&(read, _)| read == key));
+                            waiting[key] == mine
+                        })
+                };
+                let next = ready.iter().copied().find(fits)?;
+                ready.remove(&next);
+                for &(key, _) in &reads[next as usize] {
+                    waiting[key] -= 1;
+                }
+                for &(key, version) in &writes[next as usize] {
+                    now[key] = version;
+                    waiting[key] = versions[key].readers[version].len();
+                }
+                order.push(next);
+                next
+            }
+        };
+        for to in graph.successors(next) {
+            incoming[to as usize] -= 1;
+            if incoming[to as usize] == 0 {
+                push(to, &mut ready, &mut helpers);
+            }
+        }
+    }
+    Some(order)
+}
