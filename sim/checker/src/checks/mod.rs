@@ -118,13 +118,16 @@ pub fn examine_run(history: &RunHistory, budgets: &Budgets) -> Judgement {
             judgement.violation = Some(*violation);
         }
         revision::Verdict::Unknown(unknown) => {
-            judgement.unknown = Some(format!(
-                "linearizability: out of {} after {} steps; the furthest revision that was explained is {} ({})",
-                unknown.ran_out_of,
-                unknown.steps,
-                unknown.frontier.consistent_revision,
-                unknown.frontier.message
-            ));
+            judgement.unknown = Some(match &unknown.disagreement {
+                Some(disagreement) => format!("linearizability: {disagreement}"),
+                None => format!(
+                    "linearizability: out of {} after {} steps; the furthest revision that was explained is {} ({})",
+                    unknown.ran_out_of,
+                    unknown.steps,
+                    unknown.frontier.consistent_revision,
+                    unknown.frontier.message
+                ),
+            });
         }
     }
     let failures = &mut judgement.failures;

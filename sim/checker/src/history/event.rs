@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::operation::{Client, OpId, Revision};
+use super::operation::{Client, LeaseId, OpId, Revision};
 use super::response::KeyValue;
 
 /// A line that is not an operation. In JSON an object with one key, the kind.
@@ -292,6 +292,9 @@ pub struct Hint {
     pub index: u64,
     /// The operation whose request the entry holds.
     pub op: OpId,
+    /// The lease that the entry ends because its time was over, and no operation at all; 0 for none.
+    #[serde(skip_serializing_if = "LeaseId::is_none")]
+    pub expired: LeaseId,
 }
 
 /// A new process of a member started. What a member answers within one life never goes backwards.

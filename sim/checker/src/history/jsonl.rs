@@ -10,7 +10,7 @@
 
 use std::io::{self, BufRead, Write};
 
-use super::event::{Break, Event, Meta, WatchLine};
+use super::event::{Break, Event, Hint, Meta, WatchLine};
 use super::lines::{Lines, ReadError, ReadLimits, ReadProblem};
 use super::operation::{Client, OpId, Operation, Outcome};
 use super::pool::Pool;
@@ -47,6 +47,14 @@ impl RunHistory {
     pub fn watches(&self) -> impl Iterator<Item = &WatchLine> {
         self.events.iter().filter_map(|event| match event {
             Event::Watch(line) => Some(line),
+            _ => None,
+        })
+    }
+
+    /// In which order the members' logs have the operations. Never trusted.
+    pub fn hints(&self) -> impl Iterator<Item = &Hint> {
+        self.events.iter().filter_map(|event| match event {
+            Event::Hint(hint) => Some(hint),
             _ => None,
         })
     }

@@ -20,6 +20,7 @@ const GOOD: &str = r#"{"meta":{"format":1,"scenario":"majority-loss","seed":7,"e
 {"raft":{"member":"n1","term":2,"index":9,"digest":"ab","state":"cd","at":3300}}
 {"hint":{"at":3300,"member":"n1","term":2,"index":9,"op":4}}
 {"hint":{"index":10,"op":2}}
+{"hint":{"index":11,"op":0,"expired":5}}
 {"life":{"at":3300,"member":"n1","incarnation":2}}
 {"member_view":{"at":3400,"member":"n1","cluster_id":9,"members":[1,2,3],"compact_revision":2,"revision":3}}
 {"watch":{"at":3500,"client":9,"watch_id":0,"revision":3,"events":[{"type":"delete","kv":{"key":"a","value":"","mod_revision":3}}]}}
@@ -35,7 +36,7 @@ fn read_text(text: &[u8]) -> Result<RunHistory, String> {
 #[test]
 fn what_is_written_is_read_back() {
     let history = read_text(GOOD.as_bytes()).unwrap();
-    assert_eq!((history.operations.len(), history.events.len()), (4, 19));
+    assert_eq!((history.operations.len(), history.events.len()), (4, 20));
     assert_eq!(history.breaks().next().unwrap().revision, Revision(3));
     assert_eq!(history.operations[2].fact(), Some(ErrorKind::FutureRevision));
     let mut writer = HistoryWriter::new(Vec::new());
@@ -99,7 +100,7 @@ fn bad_files_are_refused_with_their_place() {
         ),
         (
             "{\"hint\":{\"index\":1,\"op\":2,\"trust\":true}}\n".to_owned(),
-            "unknown field `trust`, expected one of `at`, `member`, `term`, `index`, `op`",
+            "unknown field `trust`, expected one of `at`, `member`, `term`, `index`, `op`, `expired`",
         ),
     ];
     for (text, expected) in cases {

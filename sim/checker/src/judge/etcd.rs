@@ -109,6 +109,12 @@ fn linearizability(history: &RunHistory, dialect: Dialect, options: &CheckOption
                  when the budget ran out: {}\n",
                 unknown.steps, frontier.consistent_revision, frontier.message
             );
+            let (rule, text) = match &unknown.disagreement {
+                Some(disagreement) => {
+                    ("two judges disagree".to_owned(), format!("Unknown: {disagreement}\n"))
+                }
+                None => (rule, text),
+            };
             let mut explanation = explanation(history, frontier, text);
             explanation.rule = rule;
             report.explanation = Some(explanation);

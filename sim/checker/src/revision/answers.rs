@@ -4,8 +4,8 @@ use super::eval::Dialect;
 use super::keyspace::KeySpace;
 use super::layout::Fact;
 use crate::history::{
-    KeyValue, LeaseId, Op, OpResult, Operation, Range, RequestOp, ResponseOp, Txn, TxnResult, WatchEventKind,
-    WatchLine,
+    DeleteRange, DeleteRangeResult, KeyValue, LeaseId, Op, OpResult, Operation, Range, RangeResult,
+    RequestOp, ResponseOp, Txn, TxnResult, WatchEventKind, WatchLine,
 };
 
 /// Whether an answered operation made the revision in its header.
@@ -96,5 +96,45 @@ pub(super) fn watch_facts<'a>(space: &KeySpace<'a>, line: &'a WatchLine, mut f: 
             WatchEventKind::Delete => Fact::Deleted(key),
         };
         f(event.kv.mod_revision.0, fact);
+    }
+}
+
+/// Calls `f` with each range of an answered operation and what it was answered, those of a txn's branch too.
+pub(super) fn each_range<'a>(operation: &'a Operation, f: &mut impl FnMut(&'a Range, &'a RangeResult)) {
+    match (&operation.op, &operation.result) {
+        (Op::Range(range), Some(OpResult::Range(result))) => f(range, result),
+        (Op::Txn(txn), Some(OpResult::Txn(result))) => each_part(txn, result, &mut |part| {
+            if let (RequestOp::Range(range), ResponseOp::Range(result)) = part {
+                f(range, result);
+            }
+        }),
+        _ => {}
+    }
+}
+
+/// Calls `f` with each delete of an answered operation and what it was answered, those of a txn's branch too.
+pub(super) fn each_delete<'a>(
+    operation: &'a Operation,
+    f: &mut impl FnMut(&'a DeleteRange, &'a DeleteRangeResult),
+) {
+    match (&operation.op, &operation.result) {
+        (Op::DeleteRange(delete), Some(OpResult::DeleteRange(result))) => f(delete, result),
+        (Op::Txn(txn), Some(OpResult::Txn(result))) => each_part(txn, result, &mut |part| {
+            if let (RequestOp::DeleteRange(delete), ResponseOp::DeleteRange(result)) = part {
+                f(delete, result);
+            }
+        }),
+        _ => {}
+    }
+}
+
+/// Calls `f` with each part of the branch that was taken and its response, nested txns taken apart.
+fn each_part<'a>(txn: &'a Txn, result: &'a TxnResult, f: &mut impl FnMut((&'a RequestOp, &'a ResponseOp))) {
+    let branch = if result.succeeded { &txn.success } else { &txn.failure };
+    for part in branch.iter().zip(&result.responses) {
+        match part {
+            (RequestOp::Txn(nested), ResponseOp::Txn(result)) => each_part(nested, result, f),
+            part => f(part),
+        }
     }
 }

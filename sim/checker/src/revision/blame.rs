@@ -34,6 +34,7 @@ pub(super) struct Filled {
 impl<'a> Machine<'_, 'a> {
     pub(super) fn choose(&mut self, tries: Tries, memo: Option<u128>) -> Place {
         let number = self.levels.len();
+        self.charge(self.pending.len() + self.saved.len());
         if let Tries::Places(_) = tries {
             self.plain_levels.push(number);
         }
@@ -42,6 +43,7 @@ impl<'a> Machine<'_, 'a> {
             trail_mark: self.trail.len(),
             used_mark: self.used_log.len(),
             filled_mark: self.filled.len(),
+            log_mark: self.log_at,
             pending: self.pending.clone(),
             saved: self.saved.clone(),
             tries,
@@ -77,6 +79,7 @@ impl<'a> Machine<'_, 'a> {
             self.store.undo_to(level.store_mark);
             self.trail.truncate(level.trail_mark);
             self.filled.truncate(level.filled_mark);
+            self.log_at = level.log_mark;
             self.pending.clone_from(&level.pending);
             self.saved.clone_from(&level.saved);
             for item in self.used_log.drain(level.used_mark..) {
@@ -84,6 +87,11 @@ impl<'a> Machine<'_, 'a> {
                 self.used_hash ^= mix(0x05ed, u64::from(item), 0, 0);
             }
             level.failed(self.prepared, why);
+            if let Some(segment) = self.levels[place].asks_for_more() {
+                let more = self.more_makers(segment, place);
+                self.levels[place].add_makers(more);
+            }
+            let level = &mut self.levels[place];
             if let Some(next) = level.next(self.prepared, place) {
                 while self.plain_levels.last().is_some_and(|level| *level > place) {
                     self.plain_levels.pop();
@@ -101,7 +109,7 @@ impl<'a> Machine<'_, 'a> {
     }
 
     /// The choices that may have written any of these keys as they are now, in a segment or for its creator.
-    fn writers(&self, segment: u32, keys: &[Span]) -> Blame {
+    fn writers(&mut self, segment: u32, keys: &[Span]) -> Blame {
         let mut blame = Blame::default();
         for &level in &self.plain_levels {
             blame.insert(level, Why::Itself);
@@ -119,13 +127,17 @@ impl<'a> Machine<'_, 'a> {
             looked.push((span, filled));
             let seen = self.prepared.last_seen_whole(span, segment);
             for place in (0..filled).rev() {
+                if self.is_spent() {
+                    return Blame::all_below(self.levels.len());
+                }
+                self.charge(1);
                 let one = self.filled[place];
                 if seen.is_some_and(|seen| one.segment <= seen) {
                     break;
                 }
                 if let Some(level) = self.levels.get(one.level as usize)
                     && let Tries::Makers { segment, .. } = level.tries
-                    && self.prepared.may_have_written(segment, span)
+                    && self.may_have_written(segment, span)
                 {
                     blame.insert(one.level as usize, Why::Keys(vec![span]));
                 }
@@ -138,16 +150,22 @@ impl<'a> Machine<'_, 'a> {
         blame
     }
 
+    fn may_have_written(&mut self, segment: u32, span: Span) -> bool {
+        let (may, looked_at) = self.prepared.may_have_written(segment, span);
+        self.charge(looked_at);
+        may
+    }
+
     fn may_write(&self, item: u32, span: Span) -> bool {
         self.prepared.effects[&item].may_write(&[span])
     }
 
     /// What a choice fails for that has nothing left to try: the choices that its failures go back to, and those that
     /// used up what it would have tried otherwise.
-    fn with_users(&self, level: &Level<'_>, below: usize) -> Blame {
+    fn with_users(&mut self, level: &Level<'_>, below: usize) -> Blame {
         let mut blame = level.blame.clone();
         if let Tries::Makers { segment, .. } = level.tries {
-            for item in self.prepared.candidates(segment) {
+            for item in self.candidates(segment) {
                 if self.used[item as usize] != UNUSED && !level.is_dead(self.prepared, Some(item)) {
                     self.blame_user(item, below, &mut blame);
                 }
@@ -168,7 +186,7 @@ impl<'a> Machine<'_, 'a> {
 
     /// Why a candidate cannot make a revision goes back to the choice of the candidate, and to everything that it
     /// looks at.
-    pub(super) fn goes_back_to(&self, make: Make, item: u32) -> Conflict {
+    pub(super) fn goes_back_to(&mut self, make: Make, item: u32) -> Conflict {
         let effects = self.prepared.effects.get(&item);
         match effects {
             Some(effects) if !effects.any && !self.prepared.items[item as usize].action.uses_lease() => {
@@ -181,7 +199,7 @@ impl<'a> Machine<'_, 'a> {
     }
 
     /// A contradiction that also depends on who was chosen to make the revision.
-    pub(super) fn with_choice(&self, conflict: Conflict, make: Make) -> Conflict {
+    pub(super) fn with_choice(&mut self, conflict: Conflict, make: Make) -> Conflict {
         let mut blame = match conflict {
             Conflict::Keys(segment, keys) => self.writers(segment, &keys),
             Conflict::Choices(blame) => blame,

@@ -21,14 +21,15 @@
 //! outwards, and each candidate is judged by the same check. It is called minimal only if taking away any one answer
 //! makes it valid.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 
 use serde::Serialize;
 
 use super::eval::Dialect;
 use super::layout::{Input, Start};
 use super::search::Budgets;
-use super::{Look, Verdict, decide};
+use super::{Verdict, decide};
 use crate::history::{
     Break, Bytes, Event, Op, OpId, OpResult, Operation, Outcome, RequestOp, RunHistory, Txn, WatchLine,
 };
@@ -86,11 +87,12 @@ impl Core {
             operations: &history.operations,
             breaks: &breaks,
             watches: &watches,
+            hints: &[],
             start: &Start { elsewhere: self.elsewhere, ..Start::default() },
             dialect,
             drift_ppm: history.drift_ppm(),
         };
-        decide(input, budgets, Look::PairsFirst).0
+        decide(input, budgets).0
     }
 }
 
@@ -121,12 +123,7 @@ fn interval(key: &Bytes, range_end: &Bytes) -> Interval {
     }
 }
 
-fn overlap(a: &Interval, b: &Interval) -> bool {
-    let below = |lo: &Vec<u8>, hi: &Option<Vec<u8>>| hi.as_ref().is_none_or(|hi| lo < hi);
-    below(&a.0, &b.1) && below(&b.0, &a.1)
-}
-
-/// What operations touch. Its intervals are few: one that lies within another is left out.
+/// What an operation touches.
 #[derive(Clone, Default)]
 struct Touched {
     keys: Vec<Interval>,
@@ -142,19 +139,9 @@ impl Touched {
     }
 
     fn add_keys(&mut self, new: Interval) {
-        let within = |a: &Interval, b: &Interval| {
-            a.0 >= b.0 && (b.1.is_none() || a.1.as_ref().is_some_and(|hi| Some(hi) <= b.1.as_ref()))
-        };
-        if !self.keys.iter().any(|known| within(&new, known)) {
-            self.keys.retain(|known| !within(known, &new));
+        if !self.keys.contains(&new) {
             self.keys.push(new);
         }
-    }
-
-    fn merge(&mut self, other: &Touched) {
-        other.keys.iter().for_each(|keys| self.add_keys(keys.clone()));
-        self.leases |= other.leases;
-        self.compaction |= other.compaction;
     }
 
     fn add(&mut self, op: &Op) {
@@ -188,11 +175,51 @@ impl Touched {
             }
         }
     }
+}
 
-    fn overlaps(&self, other: &Touched) -> bool {
-        (self.leases && other.leases)
-            || (self.compaction && other.compaction)
-            || self.keys.iter().any(|key| other.keys.iter().any(|other| overlap(key, other)))
+/// What several operations touch together: intervals by where they begin, none of which overlap.
+#[derive(Default)]
+struct Reach {
+    keys: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    leases: bool,
+    compaction: bool,
+}
+
+impl Reach {
+    /// The interval of the reach that overlaps with this one and begins last.
+    fn overlapping(&self, (lo, hi): &Interval) -> Option<&Vec<u8>> {
+        let before = match hi {
+            Some(hi) => self.keys.range::<[u8], _>((Unbounded, Excluded(hi.as_slice()))).next_back(),
+            None => self.keys.last_key_value(),
+        };
+        before.filter(|(_, end)| end.as_ref().is_none_or(|end| lo < end)).map(|(begin, _)| begin)
+    }
+
+    fn add(&mut self, touched: &Touched) {
+        for keys in &touched.keys {
+            let (mut lo, mut hi) = keys.clone();
+            if hi.as_ref().is_some_and(|hi| *hi <= lo) {
+                continue;
+            }
+            while let Some(begin) = self.overlapping(&(lo.clone(), hi.clone())).cloned() {
+                let end = self.keys.remove(&begin).expect("just found");
+                lo = lo.min(begin);
+                hi = match (hi, end) {
+                    (Some(hi), Some(end)) => Some(hi.max(end)),
+                    _ => None,
+                };
+            }
+            self.keys.insert(lo, hi);
+        }
+        self.leases |= touched.leases;
+        self.compaction |= touched.compaction;
+    }
+
+    fn overlaps(&self, touched: &Touched) -> bool {
+        let is_real = |keys: &&Interval| keys.1.as_ref().is_none_or(|hi| keys.0 < *hi);
+        (self.leases && touched.leases)
+            || (self.compaction && touched.compaction)
+            || touched.keys.iter().filter(is_real).any(|keys| self.overlapping(keys).is_some())
     }
 }
 
@@ -209,12 +236,12 @@ fn reduced(
     let end = if cut { counting.filter_map(|(operation, _)| operation.ret).max() } else { Some(u64::MAX) };
     // A write that stays, though open, brings its own keys in: whether it took effect may depend on them.
     let mut kept: Vec<bool> = answered.to_vec();
-    let mut reach = Touched::default();
+    let mut reach = Reach::default();
     touched
         .iter()
         .zip(answered)
         .filter(|(_, answered)| **answered)
-        .for_each(|(touched, _)| reach.merge(touched));
+        .for_each(|(touched, _)| reach.add(touched));
     loop {
         let mut grew = false;
         for (place, operation) in operations.iter().enumerate() {
@@ -222,10 +249,10 @@ fn reduced(
                 && operation.op.may_change()
                 && operation.outcome != Outcome::Fail
                 && Some(operation.call) <= end;
-            if open && (!elsewhere || touched[place].overlaps(&reach)) {
+            if open && (!elsewhere || reach.overlaps(&touched[place])) {
                 kept[place] = true;
                 grew = true;
-                reach.merge(&touched[place]);
+                reach.add(&touched[place]);
             }
         }
         if !grew {
@@ -288,8 +315,10 @@ impl Finder<'_> {
         let start = Start { elsewhere: self.elsewhere, ..Start::default() };
         let input = Input { operations: &operations, start: &start, ..self.input };
         let steps = (operations.len() as u64 * 4 + 2_000).min(self.work);
-        self.work = self.work.saturating_sub(self.input.operations.len() as u64 * 4);
-        match decide(input, &Budgets { steps, ..self.budgets }, Look::PairsFirst) {
+        // Going through the whole history costs little for an operation, laying out what is left much more.
+        let layout = self.input.operations.len() + operations.len() * LAYOUT;
+        self.work = self.work.saturating_sub(layout as u64);
+        match decide(input, &Budgets { steps, ..self.budgets }) {
             (Verdict::Invalid(_), steps) => {
                 self.work = self.work.saturating_sub(steps);
                 Tried::Stands
@@ -309,6 +338,9 @@ impl Finder<'_> {
 /// Steps that all checks for one explanation may take together.
 const WORK: u64 = 1_000_000;
 
+/// Steps that it costs to lay out an operation.
+const LAYOUT: usize = 40;
+
 /// Histories beyond this many operations are not reduced: the blamed operations must do.
 const LONGEST: usize = 100_000;
 
@@ -322,7 +354,7 @@ pub(super) fn find(input: Input<'_>, blamed: &[OpId], budgets: &Budgets) -> Opti
     let lines = telling(input.watches, operations);
     let watches: Vec<&WatchLine> = lines.iter().collect();
     let mut finder = Finder {
-        input: Input { watches: &[], ..input },
+        input: Input { watches: &[], hints: &[], ..input },
         touched,
         budgets: *budgets,
         checks: budgets.explain_checks,
@@ -331,10 +363,10 @@ pub(super) fn find(input: Input<'_>, blamed: &[OpId], budgets: &Budgets) -> Opti
     };
     let counts = |operation: &Operation| operation.is_ok() || operation.fact().is_some();
     let of_blamed: Vec<bool> = operations.iter().map(|op| blamed.contains(&op.id) && counts(op)).collect();
-    let mut reach = Touched::default();
+    let mut reach = Reach::default();
     let pairs = finder.touched.iter().zip(&of_blamed);
-    pairs.filter(|(_, blamed)| **blamed).for_each(|(touched, _)| reach.merge(touched));
-    let near = |(operation, touched): (&Operation, &Touched)| counts(operation) && touched.overlaps(&reach);
+    pairs.filter(|(_, blamed)| **blamed).for_each(|(touched, _)| reach.add(touched));
+    let near = |(operation, touched): (&Operation, &Touched)| counts(operation) && reach.overlaps(touched);
     // Outwards: the blamed; what touches the same; everything.
     let rings: [Vec<bool>; 3] = [
         of_blamed.clone(),

@@ -24,7 +24,16 @@ impl<'a> Machine<'_, 'a> {
         if known != NONE {
             return Ok(make(Some(known), BY_NECESSITY));
         }
-        let feasible = prepared.candidates(segment);
+        if let Some(first) = self.guided(segment) {
+            let key = self.configuration(segment);
+            if self.memo.contains_key(&key) {
+                return Err(Conflict::Latest);
+            }
+            let elsewhere = prepared.start.elsewhere && !prepared.told.contains_key(&segment);
+            let tries = Tries::Makers { segment, items: vec![first], elsewhere, open: true };
+            return Ok(self.choose(tries, Some(key)));
+        }
+        let feasible = self.candidates(segment);
         let mut items: Vec<u32> = Vec::with_capacity(feasible.len());
         let mut classes: BTreeSet<u32> = BTreeSet::new();
         for &item in &feasible {
@@ -48,14 +57,48 @@ impl<'a> Machine<'_, 'a> {
         if self.memo.contains_key(&key) {
             return Err(Conflict::Latest);
         }
+        self.charge(items.len());
         items.sort_by_cached_key(|item| self.promise(*item, segment));
-        Ok(self.choose(Tries::Makers { segment, items, elsewhere }, Some(key)))
+        Ok(self.choose(Tries::Makers { segment, items, elsewhere, open: false }, Some(key)))
     }
 
-    /// How much speaks for a candidate; the smallest is tried first: answered operations, those that later answers ask
-    /// for (by the time until which they can have happened), those of which nothing is known, those that later answers
+    /// Those that could have made a segment's revision, used up or not. What it costs to look for them counts.
+    pub(super) fn candidates(&mut self, segment: u32) -> Vec<u32> {
+        let (list, looked_at) = self.prepared.candidates(segment);
+        self.charge(looked_at);
+        list
+    }
+
+    /// The others that may have made a gap's revision, once the one that the hints name has failed.
+    pub(super) fn more_makers(&mut self, segment: u32, level: usize) -> Vec<u32> {
+        let Tries::Makers { items: known, .. } = &self.levels[level].tries else { return Vec::new() };
+        let mut classes: BTreeSet<u32> = known.iter().map(|item| self.prepared.effects[item].class).collect();
+        let mut items = self.candidates(segment);
+        let prepared = self.prepared;
+        items.retain(|item| {
+            self.used[*item as usize] == UNUSED && classes.insert(prepared.effects[item].class)
+        });
+        self.charge(items.len());
+        items.sort_by_cached_key(|item| self.promise(*item, segment));
+        items
+    }
+
+    /// Whether what was seen of a revision is what was made of it since the mark.
+    pub(super) fn fits(&self, fact: &Fact<'_>, mark: usize) -> bool {
+        let entry = self.store.entry(fact.key());
+        match fact {
+            Fact::Put(_, value) => {
+                entry.modified == self.store.revision()
+                    && value.is_none_or(|value| entry.value == Some(value))
+            }
+            Fact::Deleted(key) => !entry.is_present() && self.store.changed_since(mark, *key),
+        }
+    }
+
+    /// How much speaks for a candidate; the smallest is tried first: answered operations, those of which no log tells
+    /// another place, those that later answers ask for (by the time until which they can have happened), those of which nothing is known, those that later answers
     /// speak against. Among equals those called last: what is in doubt mostly takes effect soon.
-    fn promise(&self, item: u32, segment: u32) -> (bool, Need, Reverse<u64>, u32) {
+    fn promise(&self, item: u32, segment: u32) -> (bool, bool, Need, Reverse<u64>, u32) {
         let entry = &self.prepared.items[item as usize];
         let mut need: Option<Need> = None;
         for (key, kind) in &self.prepared.effects[&item].touches {
@@ -66,7 +109,14 @@ impl<'a> Machine<'_, 'a> {
                 (None, one) => one,
             });
         }
-        (entry.role == Role::Ambiguous, need.unwrap_or(Need::Open), Reverse(entry.call), item)
+        let elsewhere_in_log = self.guide.is_some_and(|guide| guide.has(item));
+        (
+            entry.role == Role::Ambiguous,
+            elsewhere_in_log,
+            need.unwrap_or(Need::Open),
+            Reverse(entry.call),
+            item,
+        )
     }
 
     pub(super) fn make(&mut self, make: Make) -> Result<Place, Conflict> {
@@ -157,17 +207,7 @@ impl<'a> Machine<'_, 'a> {
         }
         let told =
             if past.is_none() { prepared.told.get(&segment).map_or(&[][..], Vec::as_slice) } else { &[] };
-        let revision = self.store.revision();
-        let fits = |fact: &Fact<'_>| {
-            let entry = self.store.entry(fact.key());
-            match fact {
-                Fact::Put(_, value) => {
-                    entry.modified == revision && value.is_none_or(|value| entry.value == Some(value))
-                }
-                Fact::Deleted(key) => !entry.is_present() && self.store.changed_since(store_mark, *key),
-            }
-        };
-        if !told.iter().all(fits) {
+        if !told.iter().all(|fact| self.fits(fact, store_mark)) {
             self.store.undo_to(store_mark);
             self.frontier.note(segment, Trouble::Told { item });
             return Err(self.goes_back_to(make, item));
@@ -177,6 +217,7 @@ impl<'a> Machine<'_, 'a> {
             self.filled.push(Filled { segment, item, level: make.by });
         }
         self.use_up(item, make.by);
+        self.log_goes_on(item);
         Ok(next)
     }
 

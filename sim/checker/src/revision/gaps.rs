@@ -169,16 +169,34 @@ fn touchers(prepared: &mut Prepared<'_>) {
     let gaps: Vec<u32> =
         (0..prepared.creators.len() as u32).filter(|gap| prepared.creators[*gap as usize] == NONE).collect();
     let mut open: FixedMap<u32, Vec<Key>> = FixedMap::default();
+    let mut room = MOST_OPEN;
     for &key in prepared.touchers.keys() {
         for (from, to) in prepared.windows(key) {
             let first = gaps.partition_point(|gap| *gap < from);
-            for gap in gaps[first..].iter().take_while(|gap| **gap <= to) {
+            let end = gaps.partition_point(|gap| *gap <= to);
+            room = room.saturating_sub(end.saturating_sub(first));
+            for gap in gaps[first..end.max(first)].iter().take_while(|_| room > 0) {
                 open.entry(*gap).or_default().push(key);
             }
         }
     }
+    if room == 0 {
+        // Too many keys that nobody saw at too many gaps: every filler is looked at at every gap, and that is counted.
+        prepared.loose = unpinned(prepared);
+        prepared.touchers.clear();
+        return;
+    }
     prepared.open = open;
 }
+
+/// The fillers that are not bound to one segment.
+fn unpinned(prepared: &Prepared<'_>) -> Vec<u32> {
+    let free = |filler: &u32| prepared.effects[filler].pin == NONE;
+    prepared.fillers.iter().copied().filter(free).collect()
+}
+
+/// Keys at gaps that are noted at the most, all gaps together: some tens of MiB.
+const MOST_OPEN: usize = 4_000_000;
 
 /// Who may write each key, and what is known of those keys.
 fn writers(prepared: &mut Prepared<'_>) {
@@ -361,8 +379,13 @@ impl Prepared<'_> {
         effects.touches.iter().all(|(key, touch)| self.leaves_room(*key, *touch, segment))
     }
 
-    /// Those that could have made a segment's revision, used up or not.
-    pub(super) fn candidates(&self, segment: u32) -> Vec<u32> {
+    /// Those that could have made a segment's revision, used up or not, and how many had to be looked at.
+    pub(super) fn candidates(&self, segment: u32) -> (Vec<u32>, usize) {
+        let mut looked_at = 0;
+        let mut may_fill = |filler: &u32| {
+            looked_at += 1;
+            self.may_fill(*filler, segment)
+        };
         let either = self.either.get(segment).iter().copied();
         let value = self.told.get(&segment).and_then(|facts| {
             facts.iter().find_map(|fact| match fact {
@@ -376,30 +399,35 @@ impl Prepared<'_> {
         match value.filter(|_| !self.keeps_values).and_then(|value| self.putters.get(&value)) {
             // An answered put that may have been skipped is among `either`.
             Some(putters) => {
-                list.extend(putters.iter().copied().filter(|filler| self.may_fill(*filler, segment)))
+                list.extend(putters.iter().copied().filter(&mut may_fill));
             }
             None => {
                 let first = list.len();
                 let keys = self.open.get(&segment).map_or(&[][..], Vec::as_slice);
                 let of_keys = keys.iter().filter_map(|key| self.touchers.get(key)).flatten();
                 let fillers = of_keys.chain(&self.loose).copied();
-                list.extend(fillers.filter(|filler| self.may_fill(*filler, segment)));
+                list.extend(fillers.filter(&mut may_fill));
                 list[first..].sort_unstable_by_key(|filler| (self.items[*filler as usize].call, *filler));
             }
         }
-        list
+        (list, looked_at)
     }
 
-    /// Whether one of those who could have made a segment's revision may have written one of these keys. A few more
-    /// than they may be counted.
-    pub(super) fn may_have_written(&self, segment: u32, span: Span) -> bool {
-        let may = |item: &u32| match self.items[*item as usize].role {
-            Role::Either => self.items[*item as usize].segment == segment,
-            _ => self.may_fill(*item, segment),
+    /// Whether one of those who could have made a segment's revision may have written one of these keys, and how many
+    /// had to be looked at. A few more than they may be counted.
+    pub(super) fn may_have_written(&self, segment: u32, span: Span) -> (bool, usize) {
+        let mut looked_at = 0;
+        let may = |item: &u32| {
+            looked_at += 1;
+            match self.items[*item as usize].role {
+                Role::Either => self.items[*item as usize].segment == segment,
+                _ => self.may_fill(*item, segment),
+            }
         };
         let keys = span.lo as usize..span.hi as usize;
         let writers = self.writers.get(keys).unwrap_or_default().iter().flatten();
-        writers.chain(&self.any_writers).any(may)
+        let any = writers.chain(&self.any_writers).any(may);
+        (any, looked_at)
     }
 
     /// The earliest return of anything from a segment on, for a segment that may lie past the last.

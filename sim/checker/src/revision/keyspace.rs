@@ -68,6 +68,11 @@ impl<'a> KeySpace<'a> {
         KeySpace { names: list, ranks: names, leases: BTreeMap::new(), lease_names: Vec::new() }
     }
 
+    /// The number of a lease that any request names.
+    pub(super) fn lease_number(&self, lease: LeaseId) -> Option<Lease> {
+        self.leases.get(&lease).copied()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.names.len()
     }

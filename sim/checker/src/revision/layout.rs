@@ -10,7 +10,7 @@ use super::action::Action;
 use super::eval::Dialect;
 use super::keyspace::{FixedMap, Key, KeySpace, Span};
 use super::sights::{Sights, Touch};
-use crate::history::{Break, Bytes, KeyValue, LeaseId, Operation, Range, RangeResult, WatchLine};
+use crate::history::{Break, Bytes, Hint, KeyValue, LeaseId, Operation, Range, RangeResult, WatchLine};
 
 /// No item, no segment.
 pub(super) const NONE: u32 = u32::MAX;
@@ -66,7 +66,7 @@ pub(super) struct Era {
 /// The era in which a revision was made (`made`) or, at the revision that an era began with, could also be seen: as it
 /// is seen in `era`, along the eras that it continues. None before the start.
 pub(super) fn era_of_revision(eras: &[Era], mut era: usize, revision: i64, made: bool) -> Option<usize> {
-    while revision < eras[era].base + i64::from(made) {
+    while revision < eras[era].base.saturating_add(i64::from(made)) {
         match eras[era].parent {
             parent if parent < era => era = parent,
             _ => return None,
@@ -170,6 +170,8 @@ pub(super) struct Input<'a> {
     pub(super) operations: &'a [Operation],
     pub(super) breaks: &'a [&'a Break],
     pub(super) watches: &'a [&'a WatchLine],
+    /// In which order the members' logs have the operations; never trusted.
+    pub(super) hints: &'a [&'a Hint],
     pub(super) start: &'a Start,
     pub(super) dialect: Dialect,
     pub(super) drift_ppm: u64,

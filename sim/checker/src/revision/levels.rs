@@ -125,6 +125,8 @@ pub(super) struct Within {
     pub(super) asked: bool,
     /// The one that was chosen to go next.
     pub(super) first: Option<u32>,
+    /// The log was followed through this segment.
+    pub(super) followed: bool,
     /// One more than the lease that something was last placed on for a break's sake; 0 for none.
     pub(super) from: u32,
 }
@@ -137,8 +139,8 @@ pub(super) enum Tries {
     /// Ways to go on.
     Places(Vec<Place>),
     /// Who may have made a segment's revision, last perhaps something that is not in this history and touches none of
-    /// its keys.
-    Makers { segment: u32, items: Vec<u32>, elsewhere: bool },
+    /// its keys. `open`: these are only the first to try, and the others are looked for once these have failed.
+    Makers { segment: u32, items: Vec<u32>, elsewhere: bool, open: bool },
 }
 
 /// A choice: what was there when it was made, and what is left to try.
@@ -147,6 +149,7 @@ pub(super) struct Level<'a> {
     pub(super) trail_mark: usize,
     pub(super) used_mark: usize,
     pub(super) filled_mark: usize,
+    pub(super) log_mark: usize,
     pub(super) pending: Vec<u32>,
     pub(super) saved: Vec<Saved<'a>>,
     pub(super) tries: Tries,
@@ -166,6 +169,22 @@ impl Level<'_> {
                 Tries::Places(places) => places.len() * size_of::<Place>(),
                 Tries::Makers { items, .. } => items.len() * size_of::<u32>(),
             }
+    }
+
+    /// The segment for whose revision more makers must be looked for before the next try.
+    pub(super) fn asks_for_more(&self) -> Option<u32> {
+        match &self.tries {
+            Tries::Makers { segment, items, open: true, .. } if self.tried >= items.len() => Some(*segment),
+            _ => None,
+        }
+    }
+
+    /// Adds the makers that were looked for.
+    pub(super) fn add_makers(&mut self, more: Vec<u32>) {
+        if let Tries::Makers { items, open, .. } = &mut self.tries {
+            items.extend(more);
+            *open = false;
+        }
     }
 
     /// Notes how the last try failed.
@@ -190,7 +209,7 @@ impl Level<'_> {
             self.tried += 1;
             match &self.tries {
                 Tries::Places(places) => return places.get(place).cloned(),
-                Tries::Makers { segment, items, elsewhere } => {
+                Tries::Makers { segment, items, elsewhere, .. } => {
                     let item = match items.get(place) {
                         Some(item) => Some(*item),
                         None if *elsewhere && place == items.len() => None,

@@ -72,13 +72,19 @@ mod core;
 mod diagnose;
 mod eval;
 mod fill;
+mod follow;
 mod gaps;
+mod general;
+mod guide;
 mod keyspace;
 mod layout;
 mod levels;
+mod local;
 mod pairs;
 mod prepare;
+mod recheck;
 mod search;
+mod shortage;
 mod sights;
 mod store;
 mod sweep;
@@ -88,13 +94,15 @@ mod within;
 mod witness;
 
 #[cfg(test)]
+mod costs;
+#[cfg(test)]
+mod hinted;
+#[cfg(test)]
 mod mutation;
 #[cfg(test)]
 mod property;
 #[cfg(test)]
 pub(crate) mod random;
-#[cfg(test)]
-mod reference;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
@@ -105,11 +113,13 @@ mod told;
 pub use self::core::Core;
 pub use eval::Dialect;
 pub use layout::Start;
+pub use recheck::Recheck;
 pub use search::Budgets;
 pub use violation::{Rule, Violation};
 pub use witness::{Step, Witness};
 
 use crate::history::{OpId, RunHistory};
+use guide::Guide;
 use layout::{Input, Role};
 use search::Found;
 use trouble::Frontier;
@@ -139,31 +149,65 @@ pub struct Valid {
 /// How far the check came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
-    /// What ran out: `steps` or `memory`.
+    /// What ran out: `steps` or `memory`; `agreement` where two judges disagree.
     pub ran_out_of: &'static str,
+    /// What the two judges say that disagree. It is a bug of one of them.
+    pub disagreement: Option<String>,
     /// The furthest revision that was reached, and what stood in the way there.
     pub frontier: Box<Violation>,
     /// How much work it was.
     pub steps: u64,
 }
 
-/// Decides whether a history of an etcd store is linearizable.
+/// Decides whether a history of an etcd store is linearizable. Hints are tried first, and change no verdict.
 ///
 /// # Panics
 /// If a witness does not stand up to its verification, which would be a bug of this checker.
 pub fn check(history: &RunHistory, dialect: Dialect, budgets: &Budgets) -> Verdict {
-    with_input(history, dialect, |input| check_input(input, budgets))
+    let (verdict, steps) = with_input(history, dialect, |input| decide_whole(input, budgets));
+    match verdict {
+        Verdict::Invalid(violation) => second_opinion(history, dialect, violation, steps),
+        other => other,
+    }
+}
+
+/// What is left of an accusation once the general search has judged it again.
+fn second_opinion(
+    history: &RunHistory,
+    dialect: Dialect,
+    mut violation: Box<Violation>,
+    steps: u64,
+) -> Verdict {
+    match recheck::confirm(history, dialect, violation.core.as_ref()) {
+        Ok(recheck) => {
+            violation.recheck = recheck;
+            Verdict::Invalid(violation)
+        }
+        // One of the two is wrong: nobody is accused on that.
+        Err(order) => Verdict::Unknown(Unknown {
+            ran_out_of: "agreement",
+            disagreement: Some(format!(
+                "THE JUDGES DISAGREE, and one of them has a bug: the check by revisions says {}; the general search \
+                 finds an order of the same operations: {order}",
+                violation.message
+            )),
+            frontier: violation,
+            steps,
+        }),
+    }
 }
 
 /// A whole history, as the checks take it.
 fn with_input<T>(history: &RunHistory, dialect: Dialect, f: impl FnOnce(Input<'_>) -> T) -> T {
     let breaks: Vec<_> = history.breaks().collect();
     let watches: Vec<_> = history.watches().collect();
+    let hints: Vec<_> = history.hints().collect();
     let start = Start::default();
     let input = Input {
         operations: &history.operations,
         breaks: &breaks,
         watches: &watches,
+        hints: &hints,
         start: &start,
         dialect,
         drift_ppm: history.drift_ppm(),
@@ -171,66 +215,111 @@ fn with_input<T>(history: &RunHistory, dialect: Dialect, f: impl FnOnce(Input<'_
     f(input)
 }
 
-fn check_input(input: Input<'_>, budgets: &Budgets) -> Verdict {
-    let (mut verdict, _) = decide(input, budgets, Look::SearchFirst);
-    if let Verdict::Invalid(violation) = &mut verdict {
-        violation.core = self::core::find(input, &violation.blamed, budgets);
-    }
-    verdict
-}
-
-/// Steps of the search for each operation, after which [`pairs`] are looked for: a history without gaps takes about two.
+/// Steps of the search for each operation, after which cheaper ways are tried: a history without gaps takes about two.
 const QUICK_STEPS: u64 = 20;
 
-/// What is tried first.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// The search, which explains best.
-    SearchFirst,
-    /// Answers that contradict each other, which are found at once however many gaps there are.
-    PairsFirst,
-}
-
-/// The verdict without a core, and the steps that it took.
-fn decide(input: Input<'_>, budgets: &Budgets, look: Look) -> (Verdict, u64) {
+/// Everything that may decide a history, the cheapest first: what answers contradict by themselves, the order that the
+/// hints give, a short search, answers that contradict each other, the search to the end of its budget. The steps are
+/// those of the search alone.
+fn decide_whole(input: Input<'_>, budgets: &Budgets) -> (Verdict, u64) {
+    let accuse = |mut violation: Violation| {
+        violation.core = self::core::find(input, &violation.blamed, budgets);
+        Verdict::Invalid(Box::new(violation))
+    };
     let prepared = match prepare::prepare(input) {
         Ok(prepared) => prepared,
-        Err(conflict) => return (Verdict::Invalid(Box::new(diagnose::layout(input, &conflict))), 0),
+        Err(conflict) => return (accuse(diagnose::layout(input, &conflict)), 0),
     };
-    if let Some(conflict) = sweep::sweep(&prepared) {
-        return (Verdict::Invalid(Box::new(diagnose::time(&prepared, conflict))), 0);
-    }
-    if look == Look::PairsFirst
-        && let Some(pair) = pairs::contradiction(&prepared)
-    {
-        return (Verdict::Invalid(Box::new(diagnose::pair(&prepared, &pair, &Frontier::default()))), 0);
+    if let Some(violation) = at_once(&prepared) {
+        return (accuse(violation), 0);
     }
     let quick = QUICK_STEPS.saturating_mul(prepared.items.len() as u64 + 1_000).min(budgets.steps);
-    let mut machine = search::Machine::new(&prepared, Budgets { steps: quick, ..*budgets });
-    let mut found = machine.solve();
-    let mut steps = machine.steps();
-    if found == Found::OutOf("steps") && look == Look::SearchFirst {
-        if let Some(pair) = pairs::contradiction(&prepared) {
-            return (Verdict::Invalid(Box::new(diagnose::pair(&prepared, &pair, &machine.frontier))), steps);
+    let quick = Budgets { steps: quick, ..*budgets };
+    let guide = Guide::new(&prepared, input.hints);
+    let mut stuck = Frontier::default();
+    let mut steps = 0;
+    let mut attempt = |budgets: Budgets, guide: Option<&Guide>| {
+        let mut machine = search::Machine::new(&prepared, budgets);
+        machine.guide = guide;
+        let found = machine.solve();
+        steps += machine.steps();
+        match found {
+            Found::Valid => Attempt::Decided(valid(&prepared, machine, steps), steps),
+            Found::Invalid => Attempt::Decided(accuse(diagnose::replay(&prepared, &machine.frontier)), steps),
+            Found::OutOf(ran_out_of) => Attempt::OutOf(ran_out_of, machine.frontier, steps),
         }
-        if quick < budgets.steps {
-            machine = search::Machine::new(&prepared, *budgets);
-            found = machine.solve();
-            steps = machine.steps();
+    };
+    for guide in guide.iter().map(Some).chain([None]) {
+        match attempt(quick, guide) {
+            Attempt::Decided(verdict, steps) => return (verdict, steps),
+            Attempt::OutOf(_, frontier, _) => stuck = frontier,
         }
     }
-    let verdict = match found {
-        Found::Valid => {
-            let witness = machine.witness();
-            drop(machine);
-            if let Err(what) = witness::verify(&prepared, &witness) {
-                panic!("the witness of a valid history does not hold: {what}");
-            }
-            Verdict::Valid(Valid { expected_losses: expected_losses(&prepared), witness, steps })
+    if let Some(pair) = pairs::contradiction(&prepared) {
+        return (accuse(diagnose::pair(&prepared, &pair, &stuck)), 0);
+    }
+    let mut last = None;
+    for guide in [None].into_iter().chain(guide.iter().map(Some)) {
+        match attempt(*budgets, guide) {
+            Attempt::Decided(verdict, steps) => return (verdict, steps),
+            Attempt::OutOf(ran_out_of, frontier, steps) => last = Some((ran_out_of, frontier, steps)),
         }
-        Found::Invalid => Verdict::Invalid(Box::new(diagnose::replay(&prepared, &machine.frontier))),
+    }
+    let (ran_out_of, frontier, steps) = last.expect("it was searched");
+    let frontier = Box::new(diagnose::replay(&prepared, &frontier));
+    (Verdict::Unknown(Unknown { ran_out_of, disagreement: None, frontier, steps }), steps)
+}
+
+/// What one search came to, and the steps of all so far.
+enum Attempt {
+    Decided(Verdict, u64),
+    OutOf(&'static str, Frontier, u64),
+}
+
+/// What needs no search: real time against revisions, answers that contradict themselves, too few makers.
+fn at_once(prepared: &layout::Prepared<'_>) -> Option<Violation> {
+    if let Some(conflict) = sweep::sweep(prepared) {
+        return Some(diagnose::time(prepared, conflict));
+    }
+    if let Some(odd) = local::contradiction(prepared) {
+        return Some(diagnose::odd(prepared, &odd));
+    }
+    shortage::find(prepared).map(|shortage| diagnose::shortage(prepared, &shortage))
+}
+
+/// The verdict with the order that the search found, once that is verified.
+fn valid(prepared: &layout::Prepared<'_>, machine: search::Machine<'_, '_>, steps: u64) -> Verdict {
+    let witness = machine.witness();
+    drop(machine);
+    if let Err(what) = witness::verify(prepared, &witness) {
+        panic!("the witness of a valid history does not hold: {what}");
+    }
+    Verdict::Valid(Valid { expected_losses: expected_losses(prepared), witness, steps })
+}
+
+/// Decides a smaller history for the sake of a core: what is found at once first, then the search. The verdict, and the
+/// steps of the search.
+fn decide(input: Input<'_>, budgets: &Budgets) -> (Verdict, u64) {
+    let invalid = |violation: Violation| Verdict::Invalid(Box::new(violation));
+    let prepared = match prepare::prepare(input) {
+        Ok(prepared) => prepared,
+        Err(conflict) => return (invalid(diagnose::layout(input, &conflict)), 0),
+    };
+    if let Some(violation) = at_once(&prepared) {
+        return (invalid(violation), 0);
+    }
+    if let Some(pair) = pairs::contradiction(&prepared) {
+        return (invalid(diagnose::pair(&prepared, &pair, &Frontier::default())), 0);
+    }
+    let mut machine = search::Machine::new(&prepared, *budgets);
+    let found = machine.solve();
+    let steps = machine.steps();
+    let verdict = match found {
+        Found::Valid => valid(&prepared, machine, steps),
+        Found::Invalid => invalid(diagnose::replay(&prepared, &machine.frontier)),
         Found::OutOf(ran_out_of) => Verdict::Unknown(Unknown {
             ran_out_of,
+            disagreement: None,
             frontier: Box::new(diagnose::replay(&prepared, &machine.frontier)),
             steps,
         }),

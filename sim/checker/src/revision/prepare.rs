@@ -17,7 +17,7 @@ use crate::history::{Break, Op, OpResult, Operation, Outcome};
 /// # Errors
 /// What makes it Invalid before anything is replayed. The layout is given up then, but for the items.
 pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConflict> {
-    let Input { operations, breaks, watches, start, dialect, drift_ppm } = input;
+    let Input { operations, breaks, watches, start, dialect, drift_ppm, hints: _ } = input;
     let mut space = KeySpace::new(operations, start.keys.iter().map(|kv| &kv.key));
     let mut eras: Vec<Era> = Vec::with_capacity(breaks.len() + 1);
     let era = |base, parent, start, end| Era { base, parent, first: 0, last: 0, start, end };
@@ -78,7 +78,7 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
         let operation = &operations[item.operation as usize];
         let revision = operation.revision().map_or(0, |revision| revision.0);
         let era = item.segment as usize;
-        if revision < eras[era].base + i64::from(item.role == Role::Creator) {
+        if revision < eras[era].base.saturating_add(i64::from(item.role == Role::Creator)) {
             return Err(LayoutConflict::BelowBase { item: index as u32, base: eras[era].base });
         }
         if revision > tops[era].0 {
@@ -94,7 +94,7 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
         let room = creators_in[place] + ambiguous;
         if tops[place].0 - era.base > room && !start.elsewhere {
             // The first operation whose revision cannot have been reached.
-            let limit = era.base + room;
+            let limit = era.base.saturating_add(room);
             let beyond = |item: &&Item<'_>| {
                 item.segment == place as u32
                     && item.operation != NONE
@@ -249,6 +249,11 @@ fn item_of<'a>(
         },
         _ => Role::Nothing,
     };
+    let serializable = matches!(&operation.op, Op::Range(range) if range.serializable);
+    if serializable && operation.header.is_some_and(|header| !may_be_of(header.cluster_id, era, breaks)) {
+        // A member of a cluster that a restore has replaced goes on answering from its own state.
+        item.role = Role::Nothing;
+    }
     if item.role == Role::Ambiguous {
         item.ret = FOREVER;
         item.segment = NONE;
@@ -265,15 +270,20 @@ fn era_of(operation: &Operation, ret: u64, breaks: &[&Break], eras: &[Era]) -> (
         return (from, false);
     }
     let Some(header) = operation.header else { return (from, true) };
-    let cluster = |era: usize| breaks[..era].iter().rev().find_map(|line| line.cluster_id);
-    let mut fits = (from..=to).filter(|&era| match cluster(era) {
-        Some(cluster) => cluster == header.cluster_id,
-        // Before the first break that tells it: any but those that come later.
-        None => (era..eras.len()).all(|later| cluster(later) != Some(header.cluster_id)),
-    });
+    let mut fits = (from..=to).filter(|&era| may_be_of(header.cluster_id, era, breaks));
     match (fits.next(), fits.next()) {
         (Some(only), None) => (only, false),
         _ => (from, true),
+    }
+}
+
+/// Whether a cluster's id may be that of an era, as far as the breaks tell: before the first one that does, any but those
+/// that come later.
+fn may_be_of(cluster_id: u64, era: usize, breaks: &[&Break]) -> bool {
+    let cluster = |era: usize| breaks[..era].iter().rev().find_map(|line| line.cluster_id);
+    match cluster(era) {
+        Some(cluster) => cluster == cluster_id,
+        None => (era..=breaks.len()).all(|later| cluster(later) != Some(cluster_id)),
     }
 }
 

@@ -2,8 +2,8 @@
 //! `SQUALL_CASES` sets how many, `SQUALL_FROM` with which seed to begin, and with `SQUALL_ALL` every disagreement is
 //! printed.
 
-use super::random::{Shape, history};
-use super::reference::plain;
+use super::general::plain;
+use super::random::{Planted, Shape, history};
 use super::spoil::spoil;
 use super::*;
 use crate::history::{HistoryWriter, OpResult};
@@ -38,6 +38,7 @@ fn shape(chance: &mut Chance, dialect: Dialect) -> Shape {
         breaks: if plain { 0 } else { chance.below(3) },
         watches: !plain && chance.below(2) == 0,
         dialect,
+        planted: Planted::None,
     }
 }
 
@@ -55,7 +56,7 @@ fn compare(seed: u64, dialect: Dialect) -> Result<Option<bool>, String> {
         return Ok(None);
     }
     let told = |what: String| Err(format!("seed {seed} {shape:?}: {what}\n{}", lines(&history)));
-    let (model, plain) = plain(&history, dialect, false);
+    let (model, plain) = plain(&history, dialect, false).expect("every operation has a place in its era");
     let budget = search::Budget { steps: 3_000_000, ..search::Budget::default() };
     let options = search::Options { budget, threads: 1 };
     let wanted = match search::check(&model, &plain, &options) {
@@ -93,7 +94,8 @@ fn core_holds(history: &RunHistory, violation: &Violation, dialect: Dialect) -> 
     let Some(core) = &violation.core else { return Ok(()) };
     let judge = |core: &Core| core.check(history, dialect, &Budgets::default());
     let search = |core: &Core| {
-        let (model, plain) = plain(&core.history(history), dialect, core.elsewhere);
+        let plain = plain(&core.history(history), dialect, core.elsewhere);
+        let (model, plain) = plain.expect("every operation has a place in its era");
         let budget = search::Budget { steps: 20_000, ..search::Budget::default() };
         search::check(&model, &plain, &search::Options { budget, threads: 1 })
     };
@@ -189,6 +191,7 @@ fn long_true_executions_are_valid() {
             breaks: chance.below(2),
             watches: chance.below(2) == 0,
             dialect: Dialect::Etcd,
+            planted: Planted::None,
         };
         let history = history(&mut chance, &shape);
         match check(&history, Dialect::Etcd, &Budgets { steps: 1_000_000, ..Budgets::default() }) {

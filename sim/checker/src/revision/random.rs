@@ -4,9 +4,9 @@
 
 use crate::history::{
     Break, BreakKind, Bytes, Client, Compact, Compare, CompareResult, CompareTarget, DeleteRange, Error,
-    Event, Header, KeyValue, LeaseGrant, LeaseGrantResult, LeaseId, LeaseRef, Op, OpId, OpResult, Operation,
-    Outcome, Put, Range, RequestOp, ResponseOp, Revision, RunHistory, SortOrder, SortTarget, Txn, WatchEvent,
-    WatchEventKind, WatchLine,
+    Event, Header, Hint, KeyValue, LeaseGrant, LeaseGrantResult, LeaseId, LeaseRef, Op, OpId, OpResult,
+    Operation, Outcome, Put, Range, RequestOp, ResponseOp, Revision, RunHistory, SortOrder, SortTarget, Txn,
+    WatchEvent, WatchEventKind, WatchLine,
 };
 use crate::model::etcd::Etcd;
 use crate::revision::{Dialect, Start};
@@ -33,6 +33,19 @@ pub(crate) struct Shape {
     /// Whether watchers saw some of the revisions.
     pub(crate) watches: bool,
     pub(crate) dialect: Dialect,
+    pub(crate) planted: Planted,
+}
+
+/// A bug of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Planted {
+    None,
+    /// A delete or a txn that changes nothing takes a revision all the same.
+    IdleRevision,
+    /// A read with a limit says that there is more where it got just as many keys as it asked for.
+    WrongMore,
+    /// A read with a limit counts the keys that it returns, and one that only counts counts one too many.
+    WrongCount,
 }
 
 /// The one lease with a lifetime.
@@ -286,6 +299,8 @@ struct World {
     /// Whether the store has chosen a lease's id.
     chosen: bool,
     events: Vec<Event>,
+    /// What the log of the members would tell.
+    hints: Vec<Hint>,
 }
 
 impl World {
@@ -302,6 +317,7 @@ impl World {
             granted: None,
             chosen: false,
             events: Vec::new(),
+            hints: Vec::new(),
         }
     }
 
@@ -335,11 +351,30 @@ impl World {
         let before = self.store.revision();
         let chosen = OpResult::LeaseGrant(LeaseGrantResult { id: CHOSEN, ttl: 0 });
         let applied = self.store.apply(&operation.op, Some(&chosen));
+        if operation.op.may_change() {
+            let (at, index) = (planned.effect * TICK, self.hints.len() as u64 + 1);
+            self.hints.push(Hint {
+                at,
+                member: "n1".to_owned(),
+                term: 1,
+                index,
+                op: operation.id,
+                ..Hint::default()
+            });
+            let idle = matches!(operation.op, Op::DeleteRange(_) | Op::Txn(_))
+                && applied.is_ok()
+                && self.store.revision() == before;
+            if idle && shape.planted == Planted::IdleRevision {
+                self.store.skip_revision();
+            }
+        }
         if planned.certain {
             match applied {
                 Ok(result) => {
                     operation.outcome = Outcome::Ok;
-                    operation.result = Some(answer(&operation.op, result, self.dialect));
+                    let mut result = answer(&operation.op, result, self.dialect);
+                    shape.planted.spoil(&operation.op, &mut result);
+                    operation.result = Some(result);
                     let revision = Revision(self.store.revision());
                     operation.header =
                         Some(Header { revision, cluster_id: self.cluster_id, ..Header::default() });
@@ -356,7 +391,10 @@ impl World {
         if ended && one_in(chance, 3) {
             let before = self.store.revision();
             self.past.push(self.store.clone());
-            self.store.expire(LIVING);
+            if self.store.expire(LIVING) {
+                let (at, index) = (planned.effect * TICK, self.hints.len() as u64 + 1);
+                self.hints.push(Hint { at, index, expired: LIVING, ..Hint::default() });
+            }
             self.watched(chance, shape, planned.effect, before);
         }
         self.past.push(self.store.clone());
@@ -383,8 +421,27 @@ impl World {
     }
 }
 
-/// A true execution.
+impl Planted {
+    fn spoil(self, op: &Op, result: &mut OpResult) {
+        let (Op::Range(range), OpResult::Range(result)) = (op, result) else { return };
+        match self {
+            Planted::WrongMore if range.limit > 0 && result.kvs.len() as i64 == range.limit => {
+                result.more = Some(true);
+            }
+            Planted::WrongCount if range.limit > 0 => result.count = result.kvs.len() as i64,
+            Planted::WrongCount if range.count_only => result.count += 1,
+            _ => {}
+        }
+    }
+}
+
+/// A true execution, but for what is planted.
 pub(crate) fn history(chance: &mut Chance, shape: &Shape) -> RunHistory {
+    history_and_hints(chance, shape).0
+}
+
+/// A true execution, but for what is planted, and in which order the store took the requests that may change it.
+pub(crate) fn history_and_hints(chance: &mut Chance, shape: &Shape) -> (RunHistory, Vec<Hint>) {
     let plan = plan(chance, shape);
     let horizon = 2 + plan.iter().map(|planned| planned.ret).max().unwrap_or(0);
     let mut breaks: Vec<u64> = (0..shape.breaks).map(|_| chance.below(horizon)).collect();
@@ -434,7 +491,7 @@ pub(crate) fn history(chance: &mut Chance, shape: &Shape) -> RunHistory {
     }
     breaks.for_each(|tick| world.break_after(chance, tick));
     operations.sort_by_key(|operation| (operation.call, operation.id));
-    RunHistory { operations, events: world.events }
+    (RunHistory { operations, events: world.events }, world.hints)
 }
 
 /// Nanoseconds a step of the plan: a lease of a second lives for four.

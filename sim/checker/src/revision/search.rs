@@ -14,6 +14,7 @@ use super::action::Action;
 use super::blame::Filled;
 use super::compare::Mismatch;
 use super::eval::Eval;
+use super::guide::Guide;
 use super::keyspace::{FixedMap, NO_LEASE};
 use super::layout::{NONE, Prepared, Role};
 use super::levels::{Conflict, Level, Make, Place, Saved, Within};
@@ -24,7 +25,7 @@ use super::witness::Witness;
 /// How much work a check may do. Steps and bytes, never seconds: a verdict is the same on every machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {
-    /// Places of the replay, those that were undone included.
+    /// Places of the replay, those that were undone included, and what they need beyond a constant amount of work.
     pub steps: u64,
     /// Bytes held for going back: choices, undo log, memo.
     pub memory_bytes: usize,
@@ -49,6 +50,9 @@ pub(super) enum Found {
     OutOf(&'static str),
 }
 
+/// So many looks at an item cost as much as a place of the replay.
+const ITEMS_A_STEP: u64 = 16;
+
 /// Who used an ambiguous item up.
 pub(super) const UNUSED: u32 = u32::MAX;
 /// Placed because nothing else would do, under all the choices made.
@@ -63,7 +67,13 @@ pub(super) struct Machine<'p, 'a> {
     pub(super) prepared: &'p Prepared<'a>,
     pub(super) store: Store<'a>,
     pub(super) budgets: Budgets,
+    /// What the logs tell of the gaps, where that is to be tried first.
+    pub(super) guide: Option<&'p Guide>,
+    /// How far the log was followed.
+    pub(super) log_at: usize,
     pub(super) steps: u64,
+    /// Work that is less than a step.
+    work: u64,
     pub(super) used: Vec<u32>,
     pub(super) used_log: Vec<u32>,
     pub(super) used_hash: u128,
@@ -113,7 +123,10 @@ impl<'p, 'a> Machine<'p, 'a> {
             prepared,
             store,
             budgets,
+            guide: None,
+            log_at: 0,
             steps: 0,
+            work: 0,
             used: vec![UNUSED; prepared.items.len()],
             used_log: Vec::new(),
             used_hash: 0,
@@ -127,6 +140,18 @@ impl<'p, 'a> Machine<'p, 'a> {
             memo: FixedMap::default(),
             frontier: Frontier::default(),
         }
+    }
+
+    /// Counts work that a step may need much of, so that a step stays bounded: items that were looked at.
+    pub(super) fn charge(&mut self, items: usize) {
+        self.work += items as u64;
+        self.steps += self.work / ITEMS_A_STEP;
+        self.work %= ITEMS_A_STEP;
+    }
+
+    /// Whether the budget is used up; what is begun then may be given up at once.
+    pub(super) fn is_spent(&self) -> bool {
+        self.steps > self.budgets.steps
     }
 
     /// How much work it has been.
@@ -194,6 +219,7 @@ impl<'p, 'a> Machine<'p, 'a> {
                 self.store.replace(Contents::clone(&contents));
                 self.store.set_revision(self.prepared.eras[era].base);
                 self.saved.retain(|(number, ..)| *number >= era);
+                self.log_at = self.guide.map_or(0, |guide| guide.begin_of(era));
                 self.trail.push(SEGMENT | self.prepared.eras[era].first);
                 Ok(Place::Segment(self.prepared.eras[era].first))
             }
@@ -244,7 +270,9 @@ impl<'p, 'a> Machine<'p, 'a> {
         let mut undone = prepared.locals.get(segment).to_vec();
         undone
             .extend(prepared.either.get(segment).iter().filter(|item| self.used[**item as usize] == UNUSED));
-        if undone.is_empty() && self.pending.is_empty() && !prepared.keeps.contains_key(&segment) {
+        let goes_on = self.guide.is_some_and(|guide| self.log_at < guide.end_of(segment));
+        if undone.is_empty() && self.pending.is_empty() && !prepared.keeps.contains_key(&segment) && !goes_on
+        {
             return Ok(self.leave(segment));
         }
         Ok(Place::Within(segment, Within { undone, ..Within::default() }))

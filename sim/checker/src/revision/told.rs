@@ -153,3 +153,89 @@ fn a_refusal_goes_back_to_the_gap_that_it_depends_on() {
     // 3, called last, is tried first for revision 2; 2 it must have been.
     assert_eq!(order(&script), Some(vec![2, 4, 5]));
 }
+
+fn verdict(script: &Script) -> Verdict {
+    check(&script.history(), Dialect::Etcd, &Budgets::default())
+}
+
+fn break_at(revision: i64, at: u64) -> String {
+    format!(r#"{{"break":{{"kind":"force-new-cluster","revision":{revision},"at":{at}}}}}"#)
+}
+
+#[test]
+fn breaks_in_a_row_keep_what_all_of_them_keep() {
+    let script = |first: i64, second: i64| base().line(&break_at(first, 85)).line(&break_at(second, 86));
+    let a = ("1", 2, 2, 1);
+    for (first, second) in [(3, 3), (4, 3), (4, 4), (3, 2)] {
+        let read =
+            script(first, second).get_at(90, second, "a", if second == 4 { ("2", 2, 4, 2) } else { a });
+        assert!(matches!(verdict(&read), Verdict::Valid(_)), "{first}, {second}: {:?}", verdict(&read));
+    }
+    // The second keeps more than the first left, and nobody made that.
+    assert!(matches!(verdict(&script(3, 4).get_at(90, 4, "a", ("2", 2, 4, 2))), Verdict::Invalid(_)));
+    // With a write in doubt, somebody may have.
+    let open = base().info(5, 65, r#"{"put":{"key":"a","value":"3"}}"#);
+    let read = open.line(&break_at(3, 85)).line(&break_at(4, 86)).get_at(90, 4, "a", ("3", 2, 4, 2));
+    assert!(matches!(verdict(&read), Verdict::Valid(_)), "{:?}", verdict(&read));
+}
+
+#[test]
+fn a_break_above_all_that_was_seen_needs_somebody_who_made_that() {
+    for revision in [5, 1 << 40, i64::MAX] {
+        let Verdict::Invalid(violation) = verdict(&base().line(&break_at(revision, 85))) else { panic!() };
+        assert_eq!(violation.rule, super::Rule::RevisionSkipped, "{}", violation.message);
+        let after = base().line(&break_at(revision, 85)).put(1, (90, 95), revision, "a", "3");
+        assert!(matches!(verdict(&after), Verdict::Invalid(_)));
+    }
+    let open = base().info(5, 65, r#"{"put":{"key":"a","value":"3"}}"#).line(&break_at(5, 85));
+    assert!(matches!(verdict(&open), Verdict::Valid(_)));
+    assert!(matches!(verdict(&open.get_at(90, 5, "a", ("3", 2, 5, 3))), Verdict::Valid(_)));
+}
+
+/// Either side may have answered it, so that it may be lost, may be kept, and proves nothing.
+#[test]
+fn what_was_open_at_a_break_is_in_doubt() {
+    let script = base().put(5, (84, 89), 5, "c", "x");
+    let seen = |script: Script, revision: i64| script.get_at(95, revision, "c", ("x", revision, revision, 1));
+    for (kept, shown) in [(4, 5), (3, 4), (5, 5)] {
+        let script = Script::from(script.text()).line(&break_at(kept, 85));
+        assert!(matches!(verdict(&script), Verdict::Valid(_)), "{kept}");
+        assert!(matches!(verdict(&seen(script, shown)), Verdict::Valid(_)), "{kept}");
+    }
+    // Called or returned at the very instant of the break, or of the run's begin: no panic, and no accusation.
+    for at in [84, 89] {
+        let script = Script::from(script.text()).line(&break_at(4, at));
+        assert!(matches!(verdict(&script), Verdict::Valid(_)), "{at}");
+    }
+    let begin = Script::new().line(&break_at(1, 0)).put(1, (0, 5), 2, "a", "1");
+    assert!(matches!(verdict(&begin), Verdict::Valid(_)), "{:?}", verdict(&begin));
+}
+
+/// A snapshot that was saved before an earlier break brings back what that break had cut off.
+#[test]
+fn a_break_continues_the_line_that_it_names() {
+    let script = |continues: &str| {
+        base().line(&break_at(2, 85)).put(1, (90, 95), 3, "d", "9").put(1, (96, 97), 4, "e", "9").line(
+            &format!(r#"{{"break":{{"kind":"restore","revision":4,"at":100,"cluster_id":2{continues}}}}}"#),
+        )
+    };
+    let first = script(r#","continues":82"#);
+    let Verdict::Valid(valid) = verdict(&first.get_at(110, 4, "a", ("2", 2, 4, 2))) else { panic!() };
+    assert_eq!(valid.expected_losses.iter().map(|id| id.0).collect::<Vec<_>>(), [6, 7]);
+    let second = script("");
+    let Verdict::Valid(valid) = verdict(&second.get_at(110, 4, "e", ("9", 4, 4, 1))) else { panic!() };
+    assert_eq!(valid.expected_losses.iter().map(|id| id.0).collect::<Vec<_>>(), [2, 3]);
+    assert!(matches!(verdict(&script("").get_at(110, 4, "a", ("2", 2, 4, 2))), Verdict::Invalid(_)));
+}
+
+/// A member of a cluster that a restore has replaced answers from its own state.
+#[test]
+fn what_a_left_over_member_answers_is_of_another_cluster() {
+    let line = r#"{"break":{"kind":"restore","revision":2,"at":85,"cluster_id":2}}"#;
+    let read = r#"{"range":{"key":"a","serializable":true}}"#;
+    let old = format!(r#"{{"range":{{"kvs":[{}],"count":1}}}}"#, super::script::show("a", ("2", 2, 4, 2)));
+    let script = base().line(line).ok(7, (90, 95), 1, 4, read, &old);
+    assert!(matches!(verdict(&script), Verdict::Valid(_)), "{:?}", verdict(&script));
+    let linearizable = Script::from(script.text().replace(",\"serializable\":true", ""));
+    assert!(matches!(verdict(&linearizable), Verdict::Invalid(_)));
+}

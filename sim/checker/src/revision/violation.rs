@@ -143,6 +143,8 @@ pub struct Violation {
     pub candidates: Vec<String>,
     /// A smaller history in which the violation still stands.
     pub core: Option<super::core::Core>,
+    /// What the general search says to it.
+    pub recheck: super::Recheck,
 }
 
 impl Violation {
@@ -175,6 +177,7 @@ impl Violation {
         if let Some(core) = &self.core {
             text += &core.note();
         }
+        text += self.recheck.note();
         text
     }
 

@@ -30,13 +30,18 @@ use crate::history::ErrorKind;
 impl<'a> Machine<'_, 'a> {
     pub(super) fn within(&mut self, segment: u32, mut within: Within) -> Result<Place, Conflict> {
         let prepared = self.prepared;
+        if !within.followed {
+            within.followed = true;
+            self.follow_log(segment, &mut within.undone);
+        }
         loop {
             self.steps += 1;
             if self.settle(&mut within.undone) {
                 continue;
             }
             let due = self.pending.iter().any(|fact| prepared.facts_until[fact] == segment);
-            if !within.asked {
+            // The log tells what comes when, and a guided search need not find every order.
+            if !within.asked && self.guide.is_none() {
                 let mut tries = self.early_ends(segment, &within);
                 tries.extend(self.kept_by_breaks(segment, &within));
                 if !tries.is_empty() {
@@ -48,7 +53,7 @@ impl<'a> Machine<'_, 'a> {
             if within.undone.is_empty() && !due {
                 return Ok(self.leave(segment));
             }
-            let rivals = self.rivals(segment, &within);
+            let rivals = if self.guide.is_none() { self.rivals(segment, &within) } else { Vec::new() };
             if rivals.len() > 1 {
                 let first = |item: &u32| {
                     Place::Within(segment, Within { asked: true, first: Some(*item), ..within.clone() })
@@ -129,6 +134,7 @@ impl<'a> Machine<'_, 'a> {
     /// Places what changes nothing and is legal here. Whether there was any.
     pub(super) fn settle(&mut self, undone: &mut Vec<u32>) -> bool {
         for place in 0..self.pending.len() {
+            self.charge(self.pending.len() + undone.len());
             let item = self.pending[place];
             if self.is_next(item, undone) && self.fact_holds(item) {
                 self.pending.remove(place);
@@ -137,6 +143,7 @@ impl<'a> Machine<'_, 'a> {
             }
         }
         for place in 0..undone.len() {
+            self.charge(self.pending.len() + undone.len());
             let item = undone[place];
             // Where granting twice and ending what is not there is legal, that something changes nothing here does not
             // mean that it is best placed here.
@@ -217,6 +224,7 @@ impl<'a> Machine<'_, 'a> {
     fn next_on_lease(&mut self, undone: &[u32]) -> Option<usize> {
         let mut best: Option<(u64, usize)> = None;
         for (place, &item) in undone.iter().enumerate() {
+            self.charge(self.pending.len() + undone.len());
             let entry = &self.prepared.items[item as usize];
             if matches!(entry.action, Action::Compact(_)) || !self.is_next(item, undone) {
                 continue;

@@ -59,7 +59,6 @@ impl Etcd {
     }
 
     /// What that revision made of the key: nothing where it did not touch it, `Some(None)` where it deleted it.
-    #[cfg(test)]
     pub(crate) fn made(&self, key: &Bytes, revision: i64) -> Option<Option<&KeyValue>> {
         let version = self.keys.get(key)?.iter().rev().find(|version| version.modified == revision)?;
         Some(version.live.as_ref())

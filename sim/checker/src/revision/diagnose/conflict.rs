@@ -6,7 +6,9 @@ use super::words::{describe, name, nothing, revision, violation};
 use crate::history::Operation;
 use crate::revision::action::Action;
 use crate::revision::layout::{Fact, Input, LayoutConflict, Prepared, Role};
+use crate::revision::local::{Odd, What};
 use crate::revision::pairs::Pair;
+use crate::revision::shortage::Shortage;
 use crate::revision::sweep::TimeConflict;
 use crate::revision::trouble::{Frontier, Trouble};
 use crate::revision::violation::{Rule, Violation};
@@ -117,6 +119,49 @@ pub(in crate::revision) fn pair(prepared: &Prepared<'_>, pair: &Pair, frontier: 
 fn consistent(prepared: &Prepared<'_>, frontier: &Frontier) -> i64 {
     let era = prepared.era_of(frontier.segment);
     (prepared.revision(frontier.segment) - 1).max(prepared.eras[era].base)
+}
+
+/// An answer whose parts do not fit each other.
+pub(in crate::revision) fn odd(prepared: &Prepared<'_>, odd: &Odd) -> Violation {
+    let Some(operation) = prepared.operation(odd.item) else { return nothing() };
+    let (rule, what) = match odd.what {
+        What::Shown { shown, should } => (
+            Rule::WrongCount,
+            format!("it shows {shown} keys, and by its own count and limit it should show {should}"),
+        ),
+        What::Count { count, at_most } => {
+            (Rule::WrongCount, format!("it counts {count} keys where there can be no more than {at_most}"))
+        }
+        What::More { should } => {
+            (Rule::WrongOrder, format!("by its own count and limit `more` should be {should}"))
+        }
+        What::Order => (
+            Rule::WrongOrder,
+            "its keys come in another order than was asked for, or one comes twice".to_owned(),
+        ),
+        What::Deleted { deleted, shown } => {
+            (Rule::WrongDeleteCount, format!("it deleted {deleted} keys and shows {shown}"))
+        }
+        What::DeletedTooMany { deleted } => {
+            (Rule::WrongDeleteCount, format!("it deleted {deleted} keys where there can be no more than 1"))
+        }
+    };
+    let mut found = violation(rule, format!("{}: {what}", name(operation)), &[Some(operation)]);
+    found.consistent_revision = prepared.eras[0].base;
+    found
+}
+
+/// Revisions that too few operations are left to have made.
+pub(in crate::revision) fn shortage(prepared: &Prepared<'_>, shortage: &Shortage) -> Violation {
+    let Shortage { segment, gaps, fillers } = *shortage;
+    let what = format!(
+        "up to revision {} there are {gaps} revisions that no answered operation made, and {fillers} operations that \
+         can have made any of them",
+        prepared.revision(segment)
+    );
+    let mut found = violation(Rule::RevisionSkipped, what, &[first_seer(prepared, segment)]);
+    found.consistent_revision = prepared.eras[0].base;
+    found
 }
 
 /// What stood in the way of the replay.

@@ -8,4 +8,4 @@ mod conflict;
 mod lookup;
 mod words;
 
-pub(super) use conflict::{layout, pair, replay, time};
+pub(super) use conflict::{layout, odd, pair, replay, shortage, time};

@@ -3,6 +3,7 @@
 use crate::history::{KeyValue, Op, OpId, Operation};
 use crate::revision::compare::Mismatch;
 use crate::revision::layout::Prepared;
+use crate::revision::recheck::Recheck;
 use crate::revision::trouble::Trouble;
 use crate::revision::violation::{Rule, Violation};
 
@@ -41,6 +42,7 @@ pub(super) fn violation(rule: Rule, what: String, blamed: &[Option<&Operation>])
         state: Vec::new(),
         candidates: Vec::new(),
         core: None,
+        recheck: Recheck::NotTried,
     }
 }
 

@@ -1,4 +1,7 @@
-//! An independent reference for the tests: the plain store with breaks and watches as a model for the general search.
+//! A history as the general search takes it: the plain store with breaks and watches as a model of its own.
+//!
+//! The second judge. The property tests hold the fast check against it, and [`super::recheck`] lets it judge the core of
+//! every accusation.
 //!
 //! A break is two operations of its own. *Keep* takes a copy of the store at some moment of the era in which the
 //! revision that the break keeps is made, and is legal only while the store is at that revision. *Break* stands at the
@@ -15,7 +18,7 @@ use crate::history::{
     Bytes, Event, LeaseId, Op, OpResult, Operation, Outcome, RunHistory, WatchEventKind, WatchLine,
 };
 use crate::model::etcd::{Etcd, EtcdOutput};
-use crate::model::{ConcurrentHistory, Model, Operation as Plain};
+use crate::model::{ConcurrentHistory, HistoryError, Model, Operation as Plain};
 
 /// What happens to the store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -192,7 +195,7 @@ impl Eras {
     /// The first and the last instant within an era.
     fn span(&self, era: usize) -> (u64, u64) {
         let start = if era == 0 { 0 } else { self.cuts[era - 1].at + 1 };
-        (start, self.cuts.get(era).map_or(u64::MAX - 2, |cut| cut.at - 1))
+        (start, self.cuts.get(era).map_or(u64::MAX - 2, |cut| cut.at.saturating_sub(1)))
     }
 
     /// The era in which a revision was made, as it is seen in `era`: its own, or the latest before it that had not yet
@@ -209,10 +212,12 @@ impl Eras {
         self.cuts[..era].iter().rev().find_map(|cut| cut.cluster)
     }
 
-    /// The era of an operation that returned; none where it could be one or the other.
+    /// The era of an operation that returned; none where it could be one or the other, and for what a member that is
+    /// left over from another cluster answered from its own state.
     fn of_operation(&self, operation: &Operation) -> Option<usize> {
         let (from, to) = (self.at(operation.call), self.at(operation.ret?));
-        if from == to {
+        let own_state = matches!(&operation.op, Op::Range(range) if range.serializable);
+        if from == to && !(own_state && operation.header.is_some()) {
             return Some(from);
         }
         let header = operation.header?.cluster_id;
@@ -231,15 +236,18 @@ impl Eras {
 /// state is an answer; a lease with a lifetime may end by itself. A write that was open at a break and might have been
 /// answered from either side is ambiguous, anything else of that kind tells nothing. `elsewhere`: of a core, that
 /// revisions may have been made by nobody in it.
+///
+/// # Errors
+/// Where an operation has no place in its era: one that was called at the very instant of a break.
 pub(super) fn plain(
     history: &RunHistory,
     dialect: Dialect,
     elsewhere: bool,
-) -> (Reference, ConcurrentHistory<Input, EtcdOutput>) {
+) -> Result<(Reference, ConcurrentHistory<Input, EtcdOutput>), HistoryError> {
     let eras = Eras::of(history);
     let mut list = Vec::new();
     for operation in &history.operations {
-        each_plain(operation, &eras, &mut list);
+        each_plain(operation, &eras, history.drift_ppm(), &mut list);
     }
     let watches = history.events.iter().filter_map(|event| match event {
         Event::Watch(line) => Some(line),
@@ -265,7 +273,7 @@ pub(super) fn plain(
             }
             let (from, to) = (eras.span(among[0]).0, eras.span(last).1);
             let keep = Input::Keep { number, eras: among, revision: cut.revision };
-            list.push(Plain::ok(client, from, to, keep, done()));
+            list.push(Plain::ok(client, from, to.max(from), keep, done()));
         }
         let input = Input::Break { number, top: tops[number] };
         list.push(Plain::ok(client, cut.at, cut.at, input, done()));
@@ -279,10 +287,10 @@ pub(super) fn plain(
     }
     let top = tops[eras.cuts.len()];
     list.push(Plain::ok(3_000_000, u64::MAX - 1, u64::MAX - 1, Input::Reach(top), done()));
-    (Reference { dialect, told }, ConcurrentHistory::new(list).expect("calls come before returns"))
+    Ok((Reference { dialect, told }, ConcurrentHistory::new(list)?))
 }
 
-fn each_plain(operation: &Operation, eras: &Eras, list: &mut Vec<Plain<Input, EtcdOutput>>) {
+fn each_plain(operation: &Operation, eras: &Eras, drift_ppm: u64, list: &mut Vec<Plain<Input, EtcdOutput>>) {
     let client = operation.client.0;
     let grant = if matches!(operation.op, Op::LeaseGrant(_)) { operation.id.0 } else { 0 };
     let input = Input::Op(operation.op.clone(), grant);
@@ -308,12 +316,13 @@ fn each_plain(operation: &Operation, eras: &Eras, list: &mut Vec<Plain<Input, Et
         }
         _ => may_have_happened = false,
     }
-    if let Op::LeaseGrant(request) = &operation.op
+    if let Op::LeaseGrant(request) = &told_lease(operation)
         && request.ttl > 0
         && may_have_happened
     {
         let (lease, number) = (request.id, operation.id.0);
-        let ends = operation.call + request.ttl as u64 * 1_000_000_000;
+        let nanos = request.ttl as u128 * 1_000_000_000 * 1_000_000 / (1_000_000 + u128::from(drift_ppm));
+        let ends = operation.call.saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX));
         for era in eras.at(operation.call)..=eras.cuts.len() {
             let call = ends.max(eras.span(era).0);
             list.push(Plain::info(1_000_000 + client, call, Input::Expire { lease, grant: number, era }));
@@ -321,13 +330,12 @@ fn each_plain(operation: &Operation, eras: &Eras, list: &mut Vec<Plain<Input, Et
     }
 }
 
-/// The request, with the lease's id that the store chose, where that is known.
+/// The request, with the lease's id and lifetime as the store chose them, where that is known.
 fn told_lease(operation: &Operation) -> Op {
     let mut op = operation.op.clone();
-    if let (Op::LeaseGrant(grant), Some(OpResult::LeaseGrant(result))) = (&mut op, &operation.result)
-        && grant.id.is_none()
-    {
-        grant.id = result.id;
+    if let (Op::LeaseGrant(grant), Some(OpResult::LeaseGrant(result))) = (&mut op, &operation.result) {
+        grant.id = if grant.id.is_none() { result.id } else { grant.id };
+        grant.ttl = if result.ttl > 0 { result.ttl } else { grant.ttl };
     }
     op
 }
