@@ -1,8 +1,8 @@
 //! What a raft entry carries into the core, and what comes back out.
 //!
 //! [`Command`] is closed: every way to change the store's data is a variant. Membership changes come in on raft's own
-//! conf-change entries and so have their own enum, [`MembershipChange`]. Both are plain data; their bytes in the log are
-//! the node's affair.
+//! conf-change entries and so have their own enum, [`MembershipChange`]. Both are plain data; the
+//! node encodes them for the log.
 //!
 //! What comes back is a value too, [`Applied`]: the answer for the client, the events for watchers, and the rows to
 //! write. The core does none of these things itself.

@@ -1,8 +1,8 @@
 //! The replicated state machine: what a member knows once it has applied the log up to some index.
 //!
 //! [`State::apply`] is a function in the mathematical sense: the same state and the same entry give the same reply, the
-//! same events and the same rows, on every member and on every replay. It gets no clock and draws no lots; what an entry
-//! needs of these, the proposer has put into it. It is total: an entry that cannot be done is refused, the refusal is
+//! same events and the same rows, on every member and on every replay. It reads no clock and uses no chance: the proposer
+//! puts into the entry what the entry needs of these. It is total: an entry that cannot be done is refused, the refusal is
 //! its outcome, and the applied index advances over it as over any other. That matters more than it seems. An outcome
 //! that leaves the applied index behind is applied twice after a crash (etcd #13937, #14419).
 //!

@@ -24,7 +24,7 @@ use crate::{
     wal::Wal,
 };
 
-/// Inputs handled in one turn, at most: raft's answers must not wait for ever.
+/// The most inputs of one turn: what raft wants done must not wait long.
 const INPUTS_PER_TURN: usize = 1024;
 /// A ReadIndex without a confirmation is asked again after this long.
 const READ_RETRY: Duration = Duration::from_millis(500);
@@ -164,7 +164,7 @@ impl Node {
 
     /// Runs until the member stops, and says why it did.
     pub(crate) async fn run(mut self) -> Halt {
-        // Those that the data folder knows already: no entry may come to bring them.
+        // The members that the data folder knows. If no membership change follows, nothing else would connect them.
         self.connect_members();
         let halt = loop {
             if let Err(halt) = self.turn().await {

@@ -1,22 +1,21 @@
-//! A member's heart: one loop that owns raft, the WAL and the state machine's progress.
+//! The node: one loop that owns raft, the WAL and the state machine's progress.
 //!
-//! Everything that can happen to a member is a variant of [`Input`], and the loop takes one after another; nothing else
-//! touches raft. What arrives while the loop is busy is handled in one go afterwards, so that one fsync serves many
-//! proposals and one message many entries (`driver`).
+//! Everything that can happen to a member is a variant of [`Input`]. The loop takes one input after another; nothing else
+//! touches raft. Inputs that arrive while the loop is busy are handled together afterwards, so that one fsync serves many
+//! proposals and one message carries many entries (`driver`).
 //!
-//! A turn follows etcd's order (`etcdserver/raft.go`): take what waits; tell raft; then, for each `Ready`: a leader's
-//! messages go out before its own fsync, since a follower's disk may work at the same time (Ongaro's thesis, 10.2.1);
-//! what is committed is applied; the snapshot record, the entries and the hard state go to the WAL, which is synced
-//! unless nothing but the commit index changed; then a follower's messages, which promise what was synced.
+//! A turn takes the inputs that wait, tells raft, and then does what raft asks for in etcd's order: `ready` says which
+//! order that is and why.
 //!
-//! What an entry does to the state is the core's affair; how it becomes durable is the engine's. The node brings them
-//! together: each entry's rows carry its index, the engine's commit runs in a task of its own (`committer`), and at a
-//! restart raft hands out again what the engine had not made durable. From time to time a snapshot record in the WAL
-//! says how far the engine is durable, and the log before it goes (`snapshots`).
+//! The core decides what an entry does to the state; the engine makes it durable. The node connects the two: each entry's
+//! rows carry its index, the engine commits in a task of its own (`committer`), and after a restart raft hands out again
+//! what the engine had not made durable. From time to time a snapshot record in the WAL says how far the engine is
+//! durable; then the log before it is removed (`snapshots`).
 //!
-//! Reads don't pass through the log (`reads`): raft confirms an index at which the member still was up to date, and
-//! once that is applied the state answers. The state is shared with the API under a lock that is never held over an
-//! await.
+//! Reads don't pass through the log (`reads`): raft confirms an index at which the member was still up to date, and the
+//! state answers once that index is applied. The API shares the state under a lock that is never held over an await.
+//!
+//! Scripts (`scripts`, `store/tests/node`) run several nodes with every message and every disk change in their hands.
 //!
 //! Left out: learners, and flow control beyond a bounded input queue and etcd's cap on the gap between commit and apply.
 
@@ -51,7 +50,7 @@ pub(crate) use shared::{RaftStatus, Shared};
 pub(crate) use snapshots::{remove_files, snapshot_path};
 pub(crate) use transport::Transport;
 
-/// Inputs that may wait for the loop; whoever has one more, waits.
+/// How many inputs may wait for the loop. A sender of one more waits.
 pub(crate) const INPUT_QUEUE: usize = 4096;
 /// Entries committed and not yet applied above which a member takes no more proposals (etcd: maxGapBetweenApplyAndCommitIndex).
 pub(crate) const MAX_APPLY_GAP: u64 = 5_000;

@@ -1,17 +1,19 @@
 //! Snapshots: the record that lets the log go, the stream to a member that lags, and its arrival there.
 //!
-//! There is no snapshot file of a member's own: the engine is it. Once the engine is durable up to index i, with the
-//! membership of i, a snapshot record at i goes into the WAL, and the log before it may go; never the other way round.
+//! A member keeps no snapshot file of its own state: the engine holds it. Once the engine is durable up to index i, with
+//! the membership of i, a snapshot record at i is written to the WAL, and then the log before it may be removed. Never
+//! the other way round.
 //!
-//! A member that lags behind what the leader still has in memory gets the engine's content instead of entries. raft's
-//! message is a token without data; the rows of the moment at which it is sent travel with it on a stream of its own,
-//! and its metadata is set to that moment (etcd merges the two in the same way). The receiver writes
-//! `<index>.snap.db`, syncs it, and only then hands the message to its raft. The outcome is always reported, or the
-//! leader would wait for ever.
+//! A member that lags behind the entries in the leader's memory gets the engine's content instead. raft's message is a
+//! token without data. When it is sent, the engine's rows travel with it on a separate stream, and its metadata is set to
+//! the index of these rows (etcd merges the two in the same way). The receiver writes `<index>.snap.db`, syncs it, and
+//! then hands the message to its raft. The outcome is always reported: without a report the leader would send nothing
+//! more.
 //!
-//! An install first makes the snapshot record durable, then replaces the engine's content. A crash between the two leaves
-//! an engine that is behind the last snapshot record, which nothing else does; the next start finishes the install from
-//! the file (`bootstrap`). Files are removed once the engine is durably past them, and not before (etcd #18055).
+//! An install first makes the snapshot record durable and then replaces the engine's content. A crash between the two
+//! leaves an engine that is behind the last snapshot record; nothing else leaves that, so the next start knows what
+//! happened and finishes the install from the file (`server::data`). A file is removed only when the engine is durable
+//! beyond it (etcd #18055).
 
 use std::{
     io,

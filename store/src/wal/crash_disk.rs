@@ -3,6 +3,12 @@
 //! Each file has a durable content and a pending one; each folder durable and pending names. A crash takes, for every
 //! file, sector by sector, one or the other, and any length between; for every name, one or the other. The fates come
 //! from a seeded generator, so a failing case repeats.
+//!
+//! The simulated world has a disk too (`sim/src/world/disk`), with the same contract. They stay two: the store may not
+//! depend on the harness, and its own tests want a disk without time and runtime, whose every operation is ready at once
+//! and whose power can go at each of them in turn. The world's disk is the opposite: each operation takes time, and
+//! stalls, errors and chance by place come on top. One conformance suite (`seam::conformance::files`) holds both to the
+//! contract.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
