@@ -1,14 +1,15 @@
 //! The workload: clients on machines of their own, what they ask, and the honest record of what they learned.
 //!
 //! A client is one sequential process (`client`); a `generator` says what it asks next; `outcome` says what it may
-//! claim when no answer came; the `recorder` turns it all into the history that the checkers judge. Rates are those
-//! of an open system as far as a sequential client can be one: each waits a drawn time between calls, and a slow answer
+//! claim when no answer came; the `recorder` turns it all into the history that the checkers judge, and the `journal`
+//! keeps a copy that survives the process. Rates are those of an open system as far as a sequential client can be one: each waits a drawn time between calls, and a slow answer
 //! delays its next call, never drops it.
 
 mod client;
 mod drive;
 pub(crate) mod gaps;
 mod generator;
+mod journal;
 mod outcome;
 mod recorder;
 mod wire;
@@ -16,4 +17,5 @@ mod wire;
 pub use client::{Client, Endpoints};
 pub use drive::{Pace, drive};
 pub use generator::Generator;
+pub use journal::{Journal, Journaled, Phase, read as read_journal};
 pub use recorder::{Recorder, Witness, client_node};
