@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod faults;
 pub mod nemesis;
 pub mod plan;
+pub mod pool;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -7,6 +7,7 @@
 mod agreed;
 mod counters;
 mod judge;
+mod misbehave;
 mod observe;
 
 use std::{
@@ -27,7 +28,7 @@ use crate::{
     plan::Plan,
     report::{RunOptions, RunResult},
     scenario::Scenario,
-    workload::{self, Client, Crowd, Endpoints, Limits, Observer, Recorder, client_node, gaps},
+    workload::{self, Client, Crowd, Endpoints, Limits, Observer, Phase, Recorder, client_node, gaps},
     world::{DiskSettings, Latency, NetSettings, Probed, Watchdog, World, WorldConfig},
 };
 
@@ -65,15 +66,25 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
         watchdog: Some(Watchdog { limit: options.wall_limit, reproduce: options.reproduce.clone() }),
         ..WorldConfig::new(plan.seed)
     };
-    let recorder = Arc::new(Recorder::default());
+    let recorder = Arc::new(Recorder::new(options.journal.clone()));
+    let tell = |phase| options.journal.iter().for_each(|journal| journal.phase(phase));
     let (body_plan, body_recorder) = (plan.clone(), recorder.clone());
+    tell(Phase::Simulating);
     let finished =
         World::run(config, move |world| async move { live(world, &body_plan, body_recorder).await });
+    tell(Phase::Judging);
     // The checkers count their steps, but a step that never ends is not counted.
     let watchdog = Watchdog { limit: options.wall_limit, reproduce: options.reproduce.clone() };
-    let judged = plan.clone();
-    watchdog.watch("judge", move || judge::judge(judged, &recorder, finished)).unwrap_or_else(|panic| {
-        RunResult { harness_error: Some(format!("the judge panicked: {panic}")), ..RunResult::nothing(plan) }
+    let (judged, with_checkers) = (plan.clone(), options.judge);
+    let judge = move || {
+        if with_checkers {
+            misbehave::in_the_judge(&judged);
+        }
+        judge::judge(judged, &recorder, finished, with_checkers)
+    };
+    watchdog.watch("judge", judge).unwrap_or_else(|panic| RunResult {
+        harness_error: Some(format!("the judge panicked: {panic}")),
+        ..RunResult::nothing(plan)
     })
 }
 
@@ -109,6 +120,7 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         return observed(&world, &recorder, nemesis::Report { stuck: vec![stuck], ..Default::default() });
     }
     let stop = Arc::new(AtomicBool::new(false));
+    misbehave::plant(&world, plan);
     let crowd = Crowd {
         chance: world.chance().child("workload"),
         recorder: recorder.clone(),

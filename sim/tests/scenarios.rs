@@ -1,20 +1,17 @@
 //! The scenarios themselves: each over its fixed seeds with the outcome that it states, each path that it demands alive,
 //! both canaries caught, and the determinism law over every one of them.
 #![cfg(madsim)]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a test outside any simulation: it runs seeds side by side and processes"
-)]
+#![allow(clippy::disallowed_methods, reason = "a test outside any simulation: it starts processes")]
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
-    sync::Mutex,
     time::Duration,
 };
 
 use squall::{
+    pool::{cores, in_order},
     report::{RunOptions, RunResult, Verdict, dead_counters},
     run::run,
     scenario::{Outcome, Scenario, load},
@@ -31,34 +28,18 @@ fn scenarios() -> Vec<Scenario> {
 
 /// Runs every pair, as many at a time as there are cores, and hands back the results in order.
 fn run_all(jobs: &[(&Scenario, u64)]) -> Vec<RunResult> {
-    let next = Mutex::new(0);
-    let done: Mutex<BTreeMap<usize, RunResult>> = Mutex::default();
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let number = {
-                        let mut next = next.lock().expect("no worker panics");
-                        *next += 1;
-                        *next - 1
-                    };
-                    let Some((scenario, seed)) = jobs.get(number) else { break };
-                    let options = RunOptions {
-                        wall_limit: Duration::from_secs(240),
-                        reproduce: format!(
-                            "cargo run --release -- run scenarios --seed {seed} (scenario {})",
-                            scenario.metadata.name
-                        ),
-                        ..RunOptions::default()
-                    };
-                    let result = run(scenario, *seed, &options);
-                    done.lock().expect("no worker panics").insert(number, result);
-                }
-            });
-        }
-    });
-    done.into_inner().expect("no worker panics").into_values().collect()
+    let mut results = Vec::new();
+    let make = |(scenario, seed): &(&Scenario, u64)| {
+        let name = &scenario.metadata.name;
+        let options = RunOptions {
+            wall_limit: Duration::from_secs(240),
+            reproduce: format!("cargo run --release -- run scenarios --seed {seed} (scenario {name})"),
+            ..RunOptions::default()
+        };
+        run(scenario, *seed, &options)
+    };
+    in_order(jobs, cores(), || (), |(), job| Some(make(job)), |_, result| results.push(result));
+    results
 }
 
 #[test]

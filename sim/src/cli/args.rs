@@ -1,5 +1,6 @@
 //! The arguments, as clap derives them.
 
+use super::worker::bytes;
 use crate::text::{did_you_mean, one_of};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use squall_checker::judge::ModelName;
@@ -32,7 +33,16 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Plant errors in the store, one at a time, and see whether the scenarios notice them
     Mutants(MutantsArgs),
+    /// Make the runs of a parent process (`squall run` starts it)
+    #[command(hide = true)]
+    Worker,
 }
+
+/// The real time that a run may take: some hundred times what a drill takes.
+pub(super) const DEFAULT_WALL_LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// The memory that a run may hold, in bytes: some twenty times what a drill holds.
+pub(super) const DEFAULT_MEMORY_LIMIT: u64 = 2 << 30;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
@@ -64,9 +74,12 @@ pub(super) struct RunArgs {
     /// Run every seed twice, and fail where the hashes differ
     #[arg(long)]
     pub check_determinism: bool,
-    /// Real time that one run may take before the watchdog ends the process with status 70
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, hide = true)]
+    /// Real time that one run may take; one that takes longer is ended and reported, the others go on
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub wall_limit: Duration,
+    /// Memory that one run may hold, such as 512MiB; one that holds more is ended and reported, the others go on
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
+    pub memory_limit: u64,
 }
 
 #[derive(Debug, Args)]
@@ -239,4 +252,26 @@ fn unknown(text: &str, known: &[&str]) -> String {
 
 fn duration(text: &str) -> Result<Duration, String> {
     crate::text::parse_duration(text)
+}
+
+/// Less is no limit that a process could keep.
+const LEAST_SIZE: u64 = 64 << 20;
+
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "" | "B" => Some(0),
+        "KiB" => Some(10),
+        "MiB" => Some(20),
+        "GiB" => Some(30),
+        _ => None,
+    };
+    let count =
+        number.parse::<u64>().ok().zip(shift).and_then(|(number, shift)| number.checked_mul(1 << shift));
+    match count {
+        None => Err("expected a size in bytes, KiB, MiB or GiB, such as 512MiB".into()),
+        Some(count) if count < LEAST_SIZE => Err(format!("a process needs {} at least", bytes(LEAST_SIZE))),
+        Some(count) => Ok(count),
+    }
 }

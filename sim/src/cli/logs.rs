@@ -1,8 +1,8 @@
 //! `--log FILTER`: the store's logs, stamped with virtual time and node.
 //!
 //! The subscriber is a default of the thread that calls the runner, and the world takes it along to the run's own
-//! thread; nothing is global, so that runs side by side keep apart. Logs only print: they draw no chance and take no
-//! time, and the audit hash is the same without them.
+//! thread; nothing is global, so that the logs of runs side by side do not mix. Logs only print: they draw no chance and take
+//! no time, and the audit hash is the same without them.
 
 use crate::{text::Refusal, world::here};
 use std::fmt;

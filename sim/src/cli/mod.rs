@@ -5,19 +5,23 @@
 //! Nothing runs before everything that was asked for has been understood: every path, every file, every flag.
 //!
 //! The exit status says the worst that happened ([`Status`]). The runner is handed in as a function, which keeps this
-//! module testable without a world, and the world ignorant of terminals.
+//! module testable without a world, and the world ignorant of terminals. `run` makes its runs in worker processes
+//! ([`worker`]), `replay` makes its one in this process.
 
 mod args;
+mod batch;
 mod check;
+mod interrupt;
 mod list;
 mod logs;
+mod make;
 mod mutants;
 mod output;
-mod pool;
 mod replay;
 mod run;
 mod status;
 mod tally;
+mod worker;
 
 use crate::report::{RunOptions, RunResult};
 use crate::scenario::Scenario;
@@ -25,7 +29,9 @@ use crate::text::Refusal;
 use clap::Parser;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
+use std::process::Command;
 
+pub use interrupt::Interruption;
 pub use status::Status;
 
 /// What makes a run. The same scenario, seed and plan must give the same result on any thread.
@@ -43,19 +49,45 @@ pub struct Streams<'a> {
     pub colour: bool,
 }
 
+/// What a command is part of.
+pub struct Program {
+    /// Makes a run.
+    pub runner: Runner,
+    /// The command line of a worker process: this program again.
+    pub worker: fn() -> Command,
+    /// What asks the command to end before its time.
+    pub interruption: Interruption,
+}
+
 /// Runs the command that the process was started with, and returns its exit status.
 pub fn main(runner: Runner) -> u8 {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = std::io::stdout().is_terminal() && !no_colour;
     let bar = std::io::stderr().is_terminal();
     let streams = Streams { out: &mut std::io::stdout(), err: &mut std::io::stderr(), bar, colour };
-    run_command(std::env::args_os(), runner, streams).code()
+    let program = Program { runner, worker: worker_command, interruption: Interruption::by_signals() };
+    let status = run_command(std::env::args_os(), &program, streams);
+    if let Status::Interrupted(signal) = status {
+        // As if the signal had ended the process, which is what a shell's loop looks at.
+        let _default = signal_hook::low_level::emulate_default_handler(signal.into());
+    }
+    status.code()
+}
+
+/// This very program as a worker. `/proc/self/exe` is the file that runs, also after a build has put another in its
+/// place.
+fn worker_command() -> Command {
+    let this = std::path::Path::new("/proc/self/exe");
+    let path = if this.exists() { this.to_owned() } else { std::env::current_exe().unwrap_or_default() };
+    let mut command = Command::new(path);
+    std::os::unix::process::CommandExt::arg0(&mut command, "squall").arg("worker");
+    command
 }
 
 /// Runs the command `arguments` (its first item is the program's name).
 pub fn run_command(
     arguments: impl IntoIterator<Item = OsString>,
-    runner: Runner,
+    program: &Program,
     mut streams: Streams,
 ) -> Status {
     let cli = match args::Cli::try_parse_from(arguments) {
@@ -75,11 +107,12 @@ pub fn run_command(
         }
     };
     let outcome = match cli.command {
-        args::Command::Run(args) => run::run(&args, runner, &mut streams),
-        args::Command::Replay(args) => replay::replay(&args, runner, &mut streams),
+        args::Command::Run(args) => run::run(&args, program, &mut streams),
+        args::Command::Replay(args) => replay::replay(&args, program.runner, &mut streams),
         args::Command::List(args) => list::list(&args, &mut streams),
         args::Command::Check(args) => check::check(&args, &mut streams),
         args::Command::Mutants(args) => mutants::mutants(&args, &mut streams),
+        args::Command::Worker => worker::serve(program.runner).map(|()| Status::Ok),
     };
     let status = outcome.unwrap_or_else(|refusal: Refusal| {
         let _ = writeln!(streams.err, "squall: {refusal}");

@@ -2,7 +2,7 @@
 //!
 //! For each planted error ([`Bug`]) the scenarios are run with it, seed after seed, until one run reports a violation. All
 //! scenarios get their first seeds before any gets more, since most errors show at once. Each scenario's seeds run in a
-//! process of their own, `squall run`: an error that makes a run hang, abort or eat memory then costs that process alone.
+//! process of their own, `squall run`, whose CPU time is the figure in the table.
 //! Whether an error was noticed depends on the commit, the scenarios and the seeds only; CPU time is measured.
 
 use std::{
@@ -152,7 +152,10 @@ fn run_seeds(
     for line in BufReader::new(output).lines().map_while(Result::ok) {
         let Ok(run) = serde_json::from_str::<Value>(&line) else { continue };
         reported += 1;
-        if run["verdict"] == "invalid" {
+        // A run that hung, aborted or ate memory is a finding too.
+        let died =
+            run["failures"].as_array().is_some_and(|all| all.iter().any(|one| one["checker"] == "harness"));
+        if run["verdict"] == "invalid" || died {
             found = true;
             row.seed = run["seed"].as_u64();
             let failures = run["failures"].as_array().map(Vec::as_slice).unwrap_or_default();

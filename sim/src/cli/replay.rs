@@ -1,11 +1,12 @@
 //! `squall replay`: a run folder's stored plan again.
 //!
 //! On the build that made the folder, the audit hash must agree. On another build it need not: the plan is the
-//! artefact that outlives code changes, and the verdict decides. An edited plan or scenario is another run.
+//! artefact that outlives code changes, and the verdict decides. An edited plan or scenario is another run. The run
+//! is made in this process, without a worker, so that a debugger can follow it.
 
 use super::args::ReplayArgs;
 use super::output::Printer;
-use super::{Runner, Status, Streams, logs, pool};
+use super::{Runner, Status, Streams, logs, make};
 use crate::report::{self, Build, Expected, RunOptions, RunRecord};
 use crate::scenario::Outcome;
 use crate::text::Refusal;
@@ -30,6 +31,9 @@ pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -
         ));
     }
     let mut printer = Printer::new(streams, args.format, 1);
+    if record.audit_hash.is_empty() {
+        printer.note("the run in this folder did not come to its end: there is no hash to compare, the verdict decides");
+    }
     if !same_build {
         printer.note(&format!(
             "warning: another build made this run ({}; this is {here}): the hash is not compared, the verdict decides",
@@ -44,19 +48,21 @@ pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -
 
     let again = format!("cargo run --release -- replay {}", report::shell_word(&args.run_dir));
     let options = RunOptions {
-        trace: false,
         plan: Some(stored.plan.clone()),
         wall_limit: args.wall_limit,
         reproduce: format!("{again}   # {here}"),
+        ..RunOptions::default()
     };
     let scenario = &stored.file.scenario;
-    let (result, wall) = pool::call(runner, scenario, record.seed, &options, args.log.as_deref());
+    let (result, wall) = make::call(runner, scenario, record.seed, &options, args.log.as_deref());
     let about = Expected { file: &stored.file, seed: record.seed, run_dir: &args.run_dir, wall };
     let mut replayed = RunRecord::new(about, &result);
     replayed.scenario_file = record.scenario_file.clone();
     replayed.reproduce = again;
 
-    let comparable = same_build && stored.edited.is_empty() && result.harness_error.is_none();
+    // A run whose process died, or whose world failed, has no hash.
+    let has_hash = !record.audit_hash.is_empty() && result.harness_error.is_none();
+    let comparable = same_build && stored.edited.is_empty() && has_hash;
     if comparable && result.audit_hash != record.audit_hash {
         let message = format!(
             "the run folder has the hash {}, the replay on the same build gave {}: something draws chance or time \

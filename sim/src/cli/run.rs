@@ -1,47 +1,45 @@
 //! `squall run`.
 
 use super::args::RunArgs;
+use super::batch::{Batch, Job};
 use super::output::Printer;
-use super::pool::{Job, Settings, check_out, run_all};
 use super::tally::Tally;
-use super::{Runner, Status, Streams, logs};
+use super::{Program, Status, Streams, logs};
+use crate::pool::cores;
+use crate::report::sweep;
 use crate::scenario::{Outcome, ScenarioFile, load};
 use crate::text::Refusal;
 use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
 
 /// Runs the scenarios, and prints each run and a summary.
-pub(super) fn run(args: &RunArgs, runner: Runner, streams: &mut Streams) -> Result<Status, Refusal> {
+pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> Result<Status, Refusal> {
     let files = load(&args.paths)?;
     if let Some(filter) = &args.log {
         logs::dispatch(filter, String::new(), std::io::sink)?;
     }
-    check_out(&args.out)?;
-    let settings = Settings {
-        runner,
-        out: args.out.clone(),
-        keep: args.keep,
-        check_determinism: args.check_determinism,
-        log: args.log.clone(),
-        wall_limit: args.wall_limit,
-    };
+    prepare_out(&args.out, &files)?;
+    let batch = Batch::new(program, args);
     let jobs = jobs(args, &files);
-    let workers = match args.jobs {
-        Some(jobs) => jobs.into(),
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
+    let workers = args.jobs.map_or_else(cores, usize::from);
+    program.interruption.listen();
 
     let mut printer = Printer::new(streams, args.format, jobs.len() as u64);
     let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
     let mut status = Status::Ok;
-    run_all(&jobs, workers, &settings, |index, done| {
+    let mut done_so_far = 0;
+    batch.run(&jobs, workers, |index, done| {
         printer.advance();
+        done_so_far += 1;
         let job = &jobs[index];
         let tally = tallies.entry(&job.file.scenario.metadata.name).or_insert_with(|| Tally::new(job.file));
         // A search ends with the first seed that finds the bug; what ran beside it is as if it had not.
         let Some(mut done) = done.filter(|_| !(job.search && tally.found.is_some())) else { return };
         let last = jobs.get(index + 1).is_none_or(|next| !std::ptr::eq(next.file, job.file));
         if job.search && (done.is_remarkable() || last) {
-            settings.store(job, &mut done);
+            batch.keep_of_search(job, &mut done);
         }
         let expected = job.file.scenario.spec.expect.outcome;
         status = status.max(Status::of(&done.record, expected));
@@ -53,6 +51,12 @@ pub(super) fn run(args: &RunArgs, runner: Runner, streams: &mut Streams) -> Resu
         }
     });
 
+    if let Some(signal) = program.interruption.signal() {
+        printer
+            .note(&format!("interrupted by signal {signal}: {done_so_far} of {} runs are done", jobs.len()));
+        printer.finish();
+        return Ok(Status::Interrupted(signal));
+    }
     let missed: Vec<String> = tallies.values().flat_map(Tally::missed).collect();
     for message in &missed {
         printer.remark(&format!("MISSED    {message}"));
@@ -61,6 +65,28 @@ pub(super) fn run(args: &RunArgs, runner: Runner, streams: &mut Streams) -> Resu
     printer.summary(tallies.values(), missed.len());
     printer.finish();
     Ok(status)
+}
+
+/// Sees to it, before anything runs, that run folders can be written, and takes away what earlier runs left half-done.
+fn prepare_out(out: &Path, files: &[ScenarioFile]) -> Result<(), Refusal> {
+    if let Some(path) = out.ancestors().find(|path| path.exists())
+        && !path.is_dir()
+    {
+        let message = format!("`--out` cannot be a folder: {} is a file; name another", path.display());
+        return Err(Refusal::of(out, message));
+    }
+    let refused = |error: io::Error| {
+        Refusal::of(
+            out,
+            format!("run folders cannot be written here ({error}): name another folder with `--out`"),
+        )
+    };
+    fs::create_dir_all(out).map_err(refused)?;
+    tempfile::tempfile_in(out).map_err(refused)?;
+    for file in files {
+        sweep(&out.join(&file.scenario.metadata.name));
+    }
+    Ok(())
 }
 
 /// The runs to be made, by scenario, then by seed.

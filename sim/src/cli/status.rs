@@ -18,6 +18,8 @@ pub enum Status {
     Harness,
     /// 64: bad arguments or a bad file. Then nothing ran, so there is nothing that could be worse.
     Usage,
+    /// 128 and the signal's number: a signal ended the command before its runs were made.
+    Interrupted(u8),
 }
 
 impl Status {
@@ -30,6 +32,7 @@ impl Status {
             Status::Nondeterminism => 3,
             Status::Usage => 64,
             Status::Harness => 70,
+            Status::Interrupted(signal) => 128 + signal,
         }
     }
 

@@ -1,13 +1,15 @@
 //! The command line against a runner that is no world: what it answers is a function of scenario, seed and plan, and
-//! each test's scenario names say how it should fare.
+//! each test's scenario names say how it should fare. Its workers are processes of this very test program.
 
 use super::*;
 use crate::plan::Plan;
 use crate::report::{Failure, OperationCounts, Verdict};
-use squall_checker::history::{End, Event, Fault, Meta, RunHistory};
+use crate::workload::{Observer, Phase, Process, Recorder};
+use squall_checker::history::{self as h, End, Event, Fault, Meta, RunHistory};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -16,16 +18,21 @@ use tempfile::TempDir;
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
 /// A stand-in for the runner. Scenario names decide: `broken` finds a stale read on even seeds, `canary` on seed 5 and
-/// above that divide by 5, `undecided` runs out of budget, `random` gives a new hash on each call, `panics` panics.
+/// above that divide by 5, `undecided` runs out of budget, `random` gives a new hash on each call, `panics` panics. Some
+/// cost their process its life on seed 2: `hangs`, `aborts`, `overflows`, `eats`, `killed`, `exits`, `judgehangs`.
 fn fake(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
     let name = scenario.metadata.name.as_str();
     let plan = options.plan.clone().unwrap_or_else(|| Plan::draw(scenario, seed));
+    if seed == 2 {
+        deadly(name, options);
+    }
     let stale = Failure {
         checker: "linearizability".into(),
         guarantee: "stale read".into(),
         message: format!("client 3 read the past\nunder seed {seed}"),
     };
     let (verdict, failures) = match name {
+        _ if !options.judge => (Verdict::Unknown, Vec::new()),
         "broken" if seed.is_multiple_of(2) => (Verdict::Invalid, vec![stale]),
         "canary" if seed.is_multiple_of(5) => (Verdict::Invalid, vec![stale]),
         "undecided" => (Verdict::Unknown, vec![Failure { checker: "linearizability".into(), ..stale }]),
@@ -66,6 +73,84 @@ fn fake(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
     }
 }
 
+/// Records a little, and then does what the scenario's name says, if it is one of those.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a process that hangs without using a core, and eats while somebody looks"
+)]
+fn deadly(name: &str, options: &RunOptions) {
+    let sleep = || std::thread::sleep(Duration::from_secs(600));
+    #[allow(unconditional_recursion, reason = "it is to overflow the stack")]
+    fn overflow(depth: u64) -> u64 {
+        let here = std::hint::black_box([depth; 64]);
+        here[0] + overflow(here[1] + 1) + here[2]
+    }
+    let act: &dyn Fn() = match name {
+        "hangs" | "judgehangs" if name == "hangs" || options.judge => &sleep,
+        "aborts" => &|| std::process::abort(),
+        "overflows" => &|| {
+            std::hint::black_box(overflow(1));
+        },
+        "eats" => &|| {
+            // Two gigabytes at the most: on a busy machine nobody may be looking for a while.
+            let eaten: Vec<Vec<u8>> = (0..128).map(|_| vec![1; 16 << 20]).collect();
+            sleep();
+            drop(std::hint::black_box(eaten));
+        },
+        // SAFETY: a signal to this process, which ends it.
+        "killed" => &|| {
+            unsafe { libc::raise(libc::SIGKILL) };
+        },
+        "exits" => &|| std::process::exit(7),
+        _ => return,
+    };
+    let journal = options.journal.clone().expect("a worker has a journal");
+    journal.phase(Phase::Simulating);
+    let recorder = Recorder::new(Some(journal.clone()));
+    recorder.attach(Arc::new(Still));
+    recorder.event(Event::Meta(Meta { format: 1, scenario: name.into(), seed: 2, ..Meta::default() }));
+    let put = h::Op::Put(h::Put { key: "k".into(), value: "v".into(), ..h::Put::default() });
+    let client = Process { id: h::Client(2), node: "c2".into() };
+    let id = recorder.call(&client, &"m1".into(), &put, false);
+    let error = h::Error { kind: h::ErrorKind::Other, code: "Unavailable".into(), message: String::new() };
+    recorder.returned(id, h::Outcome::Fail, None, Some(error));
+    recorder.call(&client, &"m1".into(), &put, false);
+    if name == "judgehangs" {
+        journal.phase(Phase::Judging);
+    }
+    act();
+}
+
+/// A world in which it is always 1.5 s.
+struct Still;
+
+impl Observer for Still {
+    fn now_ns(&self) -> u64 {
+        1_500_000_000
+    }
+
+    fn note(&self, _node: &str, _text: String) {}
+}
+
+const WORKER: &str = "SQUALL_TEST_WORKER";
+
+/// A worker process: this test alone, in a process that the command line under test has started.
+#[test]
+fn a_worker() {
+    if std::env::var_os(WORKER).is_some() {
+        worker::serve(fake).unwrap();
+    }
+}
+
+fn program() -> Program {
+    let worker = || {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["cli::tests::a_worker", "--exact", "--nocapture"]).env(WORKER, "1");
+        command
+    };
+    Program { runner: fake, worker, interruption: Interruption::default() }
+}
+
 /// A folder of scenarios, each of this name and with these lines in its `expect` block.
 fn folder(scenarios: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -87,6 +172,10 @@ struct Answer {
 
 /// Runs `squall` with these arguments, in which `{}` is the folder.
 fn squall(folder: &TempDir, arguments: &str) -> Answer {
+    squall_as(&program(), folder, arguments)
+}
+
+fn squall_as(program: &Program, folder: &TempDir, arguments: &str) -> Answer {
     let at = folder.path().display().to_string();
     let arguments = ["squall".to_string()]
         .into_iter()
@@ -94,7 +183,7 @@ fn squall(folder: &TempDir, arguments: &str) -> Answer {
         .map(OsString::from);
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let streams = Streams { out: &mut out, err: &mut err, bar: false, colour: false };
-    let status = run_command(arguments, fake, streams);
+    let status = run_command(arguments, program, streams);
     let text = |bytes| String::from_utf8(bytes).unwrap().replace(&at, "");
     Answer { status, out: text(out), err: text(err) }
 }
@@ -151,6 +240,14 @@ fn exit_codes() {
         ("run {}/good.yaml --log =a=b=", 64),
         ("run {}/good.yaml --out {}/good.yaml", 64),
         ("run {}/good.yaml --out {}/good.yaml/deeper", 64),
+        ("run {}/good.yaml --out /proc/nowhere", 64),
+        ("run /dev/zero", 64),
+        ("run {}/good.yaml --wall-limit -1s", 64),
+        ("run {}/good.yaml --wall-limit soon", 64),
+        ("run {}/good.yaml --memory-limit 2GB", 64),
+        ("run {}/good.yaml --memory-limit 1MiB", 64),
+        ("run {}/good.yaml --memory-limit 99999999999999999999", 64),
+        ("run {}/good.yaml --memory-limit 99999999999GiB", 64),
         ("run {}/absent.yaml", 64),
         ("replay {}/absent", 64),
         ("replay {}", 64),
@@ -214,6 +311,129 @@ fn results_are_ordered_by_scenario_and_seed_whatever_the_number_of_jobs() {
     let kept: Vec<_> =
         fs::read_dir(all.path().join("found/canary")).unwrap().flatten().map(|e| e.file_name()).collect();
     assert_eq!(kept, ["5"]);
+}
+
+/// The runs of a batch that misbehave are findings; the others are as if they had been alone.
+#[test]
+fn a_run_that_dies_takes_no_other_with_it() {
+    let deadly = ["aborts", "eats", "exits", "hangs", "judgehangs", "killed", "overflows"];
+    let all = folder(&deadly.map(|name| (name, "")));
+    let out = all.path().join("out");
+    let answer = squall(
+        &all,
+        "run {} --seeds 1..3 --jobs 2 --wall-limit 4s --memory-limit 128MiB --format json --out {}/out",
+    );
+    assert_eq!(answer.status, Status::Harness, "{}{}", answer.out, answer.err);
+    let lines = lines(&answer);
+    assert_eq!(lines.len(), 3 * deadly.len());
+    let mut told = String::new();
+    for line in &lines {
+        let (name, seed) = (line["scenario"].as_str().unwrap(), line["seed"].as_u64().unwrap());
+        let run_dir = out.join(name).join(seed.to_string());
+        if seed != 2 {
+            assert_eq!((&line["verdict"], &line["expected"]), (&"valid".into(), &true.into()), "{line}");
+            assert_eq!(files(&run_dir), ["run.json"]);
+            continue;
+        }
+        assert_eq!((&line["verdict"], &line["expected"]), (&"unknown".into(), &false.into()), "{line}");
+        let [failure] = line["failures"].as_array().unwrap().as_slice() else {
+            panic!("one finding: {line}")
+        };
+        let reproduce = fs::read_to_string(run_dir.join("reproduce.txt")).unwrap();
+        let (command, _) = reproduce.split_once("   # commit").unwrap();
+        told.push_str(&format!(
+            "# {name}\n{}: {}\n{}\n{}\n\n",
+            failure["checker"].as_str().unwrap(),
+            failure["guarantee"].as_str().unwrap(),
+            failure["message"].as_str().unwrap(),
+            command.replace(&all.path().display().to_string(), "")
+        ));
+        // What was recorded is there, and can be judged; of the judge's hang all of it.
+        let history = fs::read_to_string(run_dir.join("history.jsonl")).unwrap();
+        let trace = run_dir.join("trace.jsonl");
+        assert_eq!(trace.exists(), name == "judgehangs");
+        if name != "judgehangs" {
+            assert!(history.contains("still open when the run ended"), "{history}");
+            assert_eq!(line["operations"], serde_json::json!({"ok": 0, "fail": 1, "info": 1}));
+            assert_eq!(line["simulated_seconds"], 1.5);
+        }
+        let checked = squall(&all, &format!("check {{}}/out/{name}/2"));
+        assert!(
+            matches!(checked.status, Status::Ok | Status::Violation),
+            "{name}: {}{}",
+            checked.out,
+            checked.err
+        );
+        let record =
+            crate::report::open(&run_dir).unwrap_or_else(|refusal| panic!("{name}: {refusal}")).record;
+        assert_eq!(record.failures.len(), 1);
+    }
+    for name in deadly {
+        assert_eq!(files(&out.join(name)), ["1", "2", "3"], "nothing half-made is left");
+    }
+    // Seconds, bytes and thread ids are as they happen to be.
+    let told: String = told.lines().map(|line| steady(line) + "\n").collect();
+    crate::scenario::compare_golden("deaths.txt", &told);
+}
+
+/// A line without the figures that differ from run to run.
+fn steady(line: &str) -> String {
+    let mut line = line.to_owned();
+    if let Some((before, after)) = line.split_once(", after ")
+        && let Some((_, rest)) = after.split_once('s')
+    {
+        line = format!("{before}, after Ns{rest}");
+    }
+    if let Some((before, after)) = line.split_once("process held ")
+        && let Some((_, rest)) = after.split_once(" of memory")
+    {
+        line = format!("{before}process held N of memory{rest}");
+    }
+    if let (Some(open), Some(close)) = (line.find("' ("), line.find(") has overflowed")) {
+        line.replace_range(open + 3..close, "N");
+    }
+    line
+}
+
+#[test]
+fn an_interruption_ends_the_workers_and_leaves_nothing_half_made() {
+    let all = folder(&[("good", ""), ("hangs", "")]);
+    let program = program();
+    let interruption = program.interruption.clone();
+    let answer = std::thread::scope(|scope| {
+        let command = "run {} --seeds 1..3 --jobs 2 --out {}/out";
+        let running = scope.spawn(|| squall_as(&program, &all, command));
+        // Everything but the run that hangs is done by and by.
+        while !all.path().join("out/hangs/3").exists() {
+            assert!(!running.is_finished());
+            std::thread::yield_now();
+        }
+        interruption.give(15);
+        running.join().unwrap()
+    });
+    assert_eq!(answer.status, Status::Interrupted(15));
+    assert_eq!(answer.status.code(), 143);
+    assert!(answer.err.contains("interrupted by signal 15: 5 of 6 runs are done"), "{}", answer.err);
+    assert_eq!(files(&all.path().join("out/good")), ["1", "2", "3"]);
+    assert_eq!(files(&all.path().join("out/hangs")), ["1", "3"]);
+}
+
+#[test]
+fn a_worker_that_cannot_be_started_is_a_finding() {
+    let all = folder(&[("good", "")]);
+    let program = Program { worker: || Command::new("/absent/squall"), ..program() };
+    let answer = squall_as(&program, &all, "run {} --seeds 1..2 --out {}/out --format json");
+    assert_eq!(answer.status, Status::Harness);
+    let lines = lines(&answer);
+    assert_eq!(lines.len(), 2);
+    let message = lines[1]["failures"][0]["message"].as_str().unwrap();
+    assert!(message.contains("no worker process could be started: No such file"), "{message}");
+
+    // One that is no worker: it says nothing and goes.
+    let program = Program { worker: || Command::new("true"), ..program };
+    let answer = squall_as(&program, &all, "run {} --seed 1 --out {}/out --format json");
+    assert_eq!(answer.status, Status::Harness, "{}", answer.out);
+    assert!(answer.out.contains("exited with status 0 before the simulation began"), "{}", answer.out);
 }
 
 #[test]
@@ -452,8 +672,44 @@ fn damaged_run_folders_are_refused_word_for_word() {
             text.lines().map(|line| if line.contains(" at: ") { "    at: 1h" } else { line }).collect();
         fs::write(path, lines.join("\n")).unwrap();
     });
+    case("a run.json that is a folder", &|folder| {
+        fs::remove_file(folder.join("run.json")).unwrap();
+        fs::create_dir(folder.join("run.json")).unwrap();
+    });
+    case("a plan that is a device without end", &|folder| {
+        fs::remove_file(folder.join("plan.yaml")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.join("plan.yaml")).unwrap();
+    });
+    case("a scenario that is a link to nothing", &|folder| {
+        fs::remove_file(folder.join("scenario.yaml")).unwrap();
+        std::os::unix::fs::symlink("absent", folder.join("scenario.yaml")).unwrap();
+    });
+    case("a plan of gigabytes", &|folder| {
+        let file = fs::File::create(folder.join("plan.yaml")).unwrap();
+        file.set_len(8 << 30).unwrap();
+    });
     case("binary rubbish", &|folder| fs::write(folder.join("plan.yaml"), b"\xff\xfe\x00").unwrap());
     crate::scenario::compare_golden("bad-run-folders.txt", &answers);
+}
+
+/// Somebody else's files stand where a run folder would go: they stay, the run is told, the others go on.
+#[test]
+fn a_place_that_is_taken_is_told_and_nothing_is_lost() {
+    let all = folder(&[("broken", ""), ("good", "")]);
+    let taken = all.path().join("out/broken/2");
+    fs::create_dir_all(&taken).unwrap();
+    fs::write(taken.join("thesis.txt"), "three years of work").unwrap();
+    let answer = squall(&all, "run {} --seed 2 --out {}/out --format json");
+    assert_eq!(answer.status, Status::Harness);
+    let lines = lines(&answer);
+    let failures = lines[0]["failures"].as_array().unwrap();
+    assert_eq!(failures.len(), 2, "the finding, and that it has no folder: {failures:?}");
+    let message = failures[1]["message"].as_str().unwrap();
+    assert!(message.contains("/out/broken/2: this is no run folder"), "{message}");
+    assert_eq!(files(&taken), ["thesis.txt"]);
+    assert_eq!(files(&all.path().join("out/broken")), ["2"]);
+    assert_eq!(lines[1]["verdict"], "valid");
+    assert_eq!(files(&all.path().join("out/good/2")), ["run.json"]);
 }
 
 #[test]

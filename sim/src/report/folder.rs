@@ -1,4 +1,5 @@
-//! The run folder, `OUT/<scenario>/<seed>/`: written wholly or not at all, and read with suspicion.
+//! The run folder, `OUT/<scenario>/<seed>/`. It is written under a temporary name and renamed, so it is there in full or
+//! not at all; and what is read back is checked, since people edit, copy and damage folders.
 
 use super::junit::junit;
 use super::record::{FORMAT, RunRecord, digest};
@@ -14,49 +15,152 @@ use std::path::{Path, PathBuf};
 
 /// Writes the folder at `run_dir`, in place of what was there: `run.json` alone, or everything that the run made.
 ///
-/// It is written beside its place, synced, and renamed, so that a reader finds the old folder, the new one, or for an
-/// instant none, but never a part of one.
-///
 /// # Errors
-/// The file system's, with the path that it concerns.
+/// The file system's, with the path that it concerns. Then what was there before is there still.
 pub fn write(
     run_dir: &Path,
     file: &ScenarioFile,
     record: &RunRecord,
     full: Option<&RunResult>,
 ) -> io::Result<()> {
-    let parent = run_dir.parent().unwrap_or(Path::new("."));
-    create_dir(parent)?;
-    let name = run_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let beside = parent.join(format!(".{name}.new-{}", std::process::id()));
-    let old = parent.join(format!(".{name}.old-{}", std::process::id()));
-    remove(&beside)?;
-    create_dir(&beside)?;
+    stage(run_dir, file, record, full)?.commit()
+}
+
+/// A run folder under its temporary name, `.<seed>.new-<pid>`, next to its place. Dropping it removes it.
+///
+/// The process that makes a run stages its folder; the one that knows whether the run counts commits it.
+#[derive(Debug)]
+pub struct Staged {
+    run_dir: PathBuf,
+    beside: PathBuf,
+    /// The process that staged it.
+    pid: u32,
+}
+
+/// Writes a run folder under its temporary name. Every file and the folder are synced.
+///
+/// # Errors
+/// The file system's, with the path that it concerns; nothing is left then.
+pub fn stage(
+    run_dir: &Path,
+    file: &ScenarioFile,
+    record: &RunRecord,
+    full: Option<&RunResult>,
+) -> io::Result<Staged> {
+    let staged = Staged::by(run_dir, std::process::id());
+    let beside = &staged.beside;
+    create_dir(run_dir.parent().unwrap_or(Path::new(".")))?;
+    remove(beside)?;
+    create_dir(beside)?;
 
     let mut record_text = serde_json::to_string_pretty(record).map_err(io::Error::other)?;
     record_text.push('\n');
-    put(&beside, "run.json", record_text.as_bytes())?;
+    put(beside, "run.json", record_text.as_bytes())?;
     if let Some(result) = full {
-        put(&beside, "scenario.yaml", file.text.as_bytes())?;
-        put(&beside, "plan.yaml", result.plan.to_yaml().as_bytes())?;
-        put(&beside, "history.jsonl", history_text(&result.history).as_bytes())?;
-        put(&beside, "timeline.txt", timeline(record, &result.history).as_bytes())?;
-        put(&beside, "junit.xml", junit(&[record]).as_bytes())?;
+        put(beside, "scenario.yaml", file.text.as_bytes())?;
+        put(beside, "plan.yaml", result.plan.to_yaml().as_bytes())?;
+        put(beside, "history.jsonl", history_text(&result.history).as_bytes())?;
+        put(beside, "timeline.txt", timeline(record, &result.history).as_bytes())?;
+        put(beside, "junit.xml", junit(&[record]).as_bytes())?;
         if let Some(trace) = &result.trace {
-            put(&beside, "trace.jsonl", trace.as_bytes())?;
+            put(beside, "trace.jsonl", trace.as_bytes())?;
         }
         let line = format!("{}   # {}\n", record.reproduce, record.build);
-        put(&beside, "reproduce.txt", line.as_bytes())?;
+        put(beside, "reproduce.txt", line.as_bytes())?;
     }
-    sync_dir(&beside)?;
+    sync_dir(beside)?;
+    Ok(staged)
+}
 
-    remove(&old)?;
-    if run_dir.exists() {
-        fs::rename(run_dir, &old).map_err(|error| named(run_dir, error))?;
+impl Staged {
+    /// What process `pid` staged for `run_dir`, whole or not.
+    pub fn by(run_dir: &Path, pid: u32) -> Staged {
+        Staged { beside: beside(run_dir, "new", pid), run_dir: run_dir.to_owned(), pid }
     }
-    fs::rename(&beside, run_dir).map_err(|error| named(run_dir, error))?;
-    sync_dir(parent)?;
-    remove(&old)
+
+    /// Leaves it where it is, for another process to commit.
+    pub fn leave(mut self) {
+        self.beside = PathBuf::new();
+    }
+
+    /// Puts the folder in its place. A reader finds the old folder, the new one, or for an instant none, but never a
+    /// part of one.
+    ///
+    /// # Errors
+    /// The file system's, with the path that it concerns, and a refusal where the place is taken by something that is
+    /// no run folder. What was there before is there still.
+    pub fn commit(self) -> io::Result<()> {
+        let run_dir = &self.run_dir;
+        let old = beside(run_dir, "old", self.pid);
+        remove(&old)?;
+        let replaces = run_dir.symlink_metadata().is_ok();
+        if replaces {
+            refuse_foreign(run_dir)?;
+            fs::rename(run_dir, &old).map_err(|error| named(run_dir, error))?;
+        }
+        if let Err(error) = fs::rename(&self.beside, run_dir) {
+            if replaces {
+                fs::rename(&old, run_dir).map_err(|error| named(run_dir, error))?;
+            }
+            return Err(named(run_dir, error));
+        }
+        sync_dir(run_dir.parent().unwrap_or(Path::new(".")))?;
+        remove(&old)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.beside.as_os_str().is_empty() {
+            // What cannot be taken away is swept by a later run.
+            let _left = remove(&self.beside);
+        }
+    }
+}
+
+/// Where process `pid` puts what it makes for `run_dir`, or what it finds there.
+fn beside(run_dir: &Path, what: &str, pid: u32) -> PathBuf {
+    let name = run_dir.file_name().unwrap_or_default().to_string_lossy();
+    run_dir.with_file_name(format!(".{name}.{what}-{pid}"))
+}
+
+/// Refuses to put a run folder in the place of what is none: somebody else's files are not ours to remove.
+fn refuse_foreign(run_dir: &Path) -> io::Result<()> {
+    let is_empty = || fs::read_dir(run_dir).is_ok_and(|mut entries| entries.next().is_none());
+    let is_folder = run_dir.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+    if is_folder && (run_dir.join("run.json").exists() || is_empty()) {
+        return Ok(());
+    }
+    let what = "this is no run folder (it has no run.json), and it is not replaced: move it away, or name another --out";
+    Err(named(run_dir, io::Error::new(io::ErrorKind::AlreadyExists, what)))
+}
+
+/// Takes away what processes that were killed left in a scenario's folder of run folders, `OUT/<scenario>`: parts of
+/// folders, and an old folder whose new one came. An old one whose new one did not come is put back.
+pub fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some((seed, what, pid)) = name.to_str().and_then(parts_of) else { continue };
+        if Path::new("/proc").join(pid).exists() {
+            continue;
+        }
+        let run_dir = folder.join(seed);
+        // Nothing here may stop a run: what stays is in nobody's way.
+        let _left = if what == "old" && !run_dir.exists() {
+            fs::rename(entry.path(), run_dir)
+        } else {
+            remove(&entry.path())
+        };
+    }
+}
+
+/// Seed, `new` or `old`, and process of a folder's name that [`beside`] made.
+fn parts_of(name: &str) -> Option<(&str, &str, &str)> {
+    let (seed, rest) = name.strip_prefix('.')?.split_once('.')?;
+    let (what, pid) = rest.split_once('-')?;
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (number(seed) && number(pid) && matches!(what, "new" | "old")).then_some((seed, what, pid))
 }
 
 /// The text of `history.jsonl`: operations and events merged by their instants, so that it can be read downwards.
@@ -210,7 +314,7 @@ fn create_dir(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path).map_err(|error| named(path, error))
 }
 
-fn remove(path: &PathBuf) -> io::Result<()> {
+fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(named(path, error)),
         _ => Ok(()),

@@ -5,7 +5,7 @@
 //!                          -> RunFolder: scenario.yaml, plan.yaml, history.jsonl, trace.jsonl, timeline.txt, …
 //! ```
 //!
-//! What is promised: a run folder is there wholly or not at all (it is written beside its place and renamed); it holds
+//! What is promised: a run folder is there in full or not at all (it is written under a temporary name and renamed); it holds
 //! what is needed to judge the run again without running it (`history.jsonl`) and to run it again without planning it
 //! (`plan.yaml`); and every failure carries the one line that reproduces it.
 
@@ -17,11 +17,12 @@ mod result;
 mod timeline;
 
 pub use build::Build;
-pub use folder::{StoredRun, history_text, open, write};
+pub use folder::{Staged, StoredRun, history_text, open, stage, sweep, write};
 pub(crate) use folder::{lacks, record_of};
 pub use junit::junit;
 pub use record::{Expected, RunRecord, dead_counters, digest};
 pub(crate) use record::{reproduce, shell_word};
+pub(crate) use result::faults_in;
 pub use result::{Failure, OperationCounts, RunOptions, RunResult, Verdict};
 pub use timeline::timeline;
 

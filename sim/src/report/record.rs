@@ -187,11 +187,32 @@ pub(crate) fn reproduce(file: &ScenarioFile, seed: u64) -> String {
     format!("cargo run --release -- run {} --seed {seed}", shell_word(&file.path))
 }
 
-/// A path as a shell takes it for one word.
+/// A path as a shell takes it for one word, on one line.
 pub(crate) fn shell_word(path: &Path) -> String {
-    let path = path.display().to_string();
+    use std::fmt::Write as _;
+    let bytes = path.as_os_str().as_encoded_bytes();
+    // What begins with a dash would be taken for an option.
+    let dash = if bytes.first() == Some(&b'-') { "./" } else { "" };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
-    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+    match path.to_str() {
+        Some(text) if !text.is_empty() && text.chars().all(plain) => format!("{dash}{text}"),
+        Some(text) if !text.contains(char::is_control) => {
+            format!("'{dash}{}'", text.replace('\'', r"'\''"))
+        }
+        // Bytes that a terminal does not show as they are.
+        _ => {
+            let mut word = format!("$'{dash}");
+            for byte in bytes {
+                match byte {
+                    b'\'' | b'\\' => write!(word, "\\{}", char::from(*byte)),
+                    b' '..=b'~' => write!(word, "{}", char::from(*byte)),
+                    _ => write!(word, "\\x{byte:02x}"),
+                }
+                .expect("a string takes every write");
+            }
+            word + "'"
+        }
+    }
 }
 
 /// Which of the counters that the scenario demands stayed zero over its runs, each with what that means.

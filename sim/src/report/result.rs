@@ -1,21 +1,27 @@
 //! The seam between the runner, which makes a [`RunResult`], and everything that prints, stores or compares it.
 
 use crate::plan::Plan;
+use crate::workload::Journal;
 use serde::{Deserialize, Serialize};
-use squall_checker::history::RunHistory;
+use squall_checker::history::{Event, Outcome, RunHistory};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a run is asked for, beside its scenario and seed. None of it may change what happens in the run, except a plan.
 ///
-/// Logs are not among it: whoever calls the runner sets a `tracing` default on the calling thread, and the world takes
-/// it along to the run's own thread.
+/// Logs are not part of it: the caller sets a `tracing` default on its thread, and the world takes it along to the run's
+/// own thread.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// Keep the trace.
     pub trace: bool,
     /// The plan to run, in place of the one that is drawn from the scenario and the seed.
     pub plan: Option<Plan>,
+    /// Judge the run. Without it the verdict is Unknown, and the history is there all the same.
+    pub judge: bool,
+    /// Where the run writes down what it records, while it does.
+    pub journal: Option<Arc<Journal>>,
     /// How long the run may take in real time; then the watchdog prints `reproduce` and ends the process with status 70.
     pub wall_limit: Duration,
     /// The line that reproduces the run.
@@ -27,6 +33,8 @@ impl Default for RunOptions {
         RunOptions {
             trace: false,
             plan: None,
+            judge: true,
+            journal: None,
             wall_limit: Duration::from_secs(300),
             reproduce: String::new(),
         }
@@ -40,7 +48,7 @@ pub struct RunResult {
     pub verdict: Verdict,
     /// What they found, in the checkers' order. Empty where the verdict is Valid.
     pub failures: Vec<Failure>,
-    /// Blake3 over every event of the run, in lower-case hex.
+    /// Blake3 over every event of the run, in lower-case hex; empty where the run did not come to its end.
     pub audit_hash: String,
     /// How much simulated time the run took, final phase included.
     pub simulated: Duration,
@@ -132,4 +140,32 @@ pub struct OperationCounts {
     pub fail: u64,
     /// May have happened.
     pub info: u64,
+}
+
+impl OperationCounts {
+    /// The operations of a history.
+    pub fn of(history: &RunHistory) -> OperationCounts {
+        let mut counts = OperationCounts::default();
+        for operation in &history.operations {
+            match operation.outcome {
+                Outcome::Ok => counts.ok += 1,
+                Outcome::Fail => counts.fail += 1,
+                Outcome::Info => counts.info += 1,
+            }
+        }
+        counts
+    }
+}
+
+/// The faults of a history that hit somebody, by action.
+pub(crate) fn faults_in(history: &RunHistory) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for event in &history.events {
+        if let Event::Fault(fault) = event
+            && !fault.target.is_empty()
+        {
+            *counts.entry(fault.action.clone()).or_default() += 1;
+        }
+    }
+    counts
 }

@@ -156,13 +156,6 @@ fn a_folder_is_replaced_whole() {
     assert!(run_dir.join("timeline.txt").exists());
     assert!(!run_dir.join("trace.jsonl").exists(), "no trace was kept");
     write(&run_dir, &file(), &record(&passed, &run_dir), None).unwrap();
-    let names = |folder: &Path| -> Vec<String> {
-        fs::read_dir(folder)
-            .unwrap()
-            .flatten()
-            .map(|e| e.file_name().to_string_lossy().into_owned())
-            .collect()
-    };
     assert_eq!(names(&run_dir), ["run.json"]);
     assert_eq!(names(&out.path().join("drill")), ["7"], "nothing is left beside it");
     // What an interrupted process left does not hinder the next one of the same id.
@@ -212,4 +205,108 @@ fn odd_paths_are_quoted_in_the_line_that_reproduces() {
     let mut odd = file();
     odd.path = PathBuf::from("my drills/it's.yaml");
     assert_eq!(reproduce(&odd, 7), r"cargo run --release -- run 'my drills/it'\''s.yaml' --seed 7");
+}
+
+/// The words are put before a real shell, which must make the paths of them again.
+#[test]
+fn a_shell_reads_a_word_as_the_path_that_it_was() {
+    use std::os::unix::ffi::OsStrExt;
+    let odd: [&[u8]; 9] = [
+        b"plain/path-1_2.yaml",
+        b"with space.yaml",
+        b"it's $HOME `x` \\ \"y\" *?[a]",
+        b"-dash.yaml",
+        b"- dash 'and' more",
+        b"two\nlines\tand a tab",
+        "gr\u{fc}n".as_bytes(),
+        b"not \xff utf-8",
+        b"-\xff'\\",
+    ];
+    for bytes in odd {
+        let word = shell_word(Path::new(std::ffi::OsStr::from_bytes(bytes)));
+        assert!(!word.contains('\n'), "one line: {word}");
+        let output = std::process::Command::new("bash")
+            .args(["-c", &format!("printf %s {word}")])
+            .output()
+            .expect("bash is there");
+        let expected = if bytes[0] == b'-' { [b"./", bytes].concat() } else { bytes.to_vec() };
+        assert_eq!(output.stdout, expected, "{word}");
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_staged_is_put_in_its_place_or_taken_away() {
+    let out = tempfile::tempdir().unwrap();
+    let run_dir = out.path().join("drill/7");
+    let passed = result(Verdict::Valid);
+    let record = record(&passed, &run_dir);
+    drop(stage(&run_dir, &file(), &record, None).unwrap());
+    assert_eq!(names(&out.path().join("drill")), [""; 0]);
+
+    // One process stages, another commits.
+    stage(&run_dir, &file(), &record, None).unwrap().leave();
+    assert!(!run_dir.exists());
+    Staged::by(&run_dir, std::process::id()).commit().unwrap();
+    assert_eq!(names(&out.path().join("drill")), ["7"]);
+
+    // Nothing was staged: an error, and what was there is there still.
+    let error = Staged::by(&run_dir, std::process::id()).commit().unwrap_err();
+    assert!(error.to_string().contains("drill/7"), "{error}");
+    assert_eq!(names(&run_dir), ["run.json"]);
+    assert_eq!(names(&out.path().join("drill")), ["7"]);
+}
+
+#[test]
+fn what_is_no_run_folder_is_not_replaced() {
+    let out = tempfile::tempdir().unwrap();
+    let run_dir = out.path().join("drill/7");
+    let passed = result(Verdict::Valid);
+    let record = record(&passed, &run_dir);
+    fs::create_dir_all(&run_dir).unwrap();
+    fs::write(run_dir.join("thesis.txt"), "three years of work").unwrap();
+    let error = write(&run_dir, &file(), &record, None).unwrap_err();
+    assert!(error.to_string().contains("this is no run folder"), "{error}");
+    assert_eq!(names(&run_dir), ["thesis.txt"]);
+    assert_eq!(names(&out.path().join("drill")), ["7"]);
+    fs::remove_file(run_dir.join("thesis.txt")).unwrap();
+    write(&run_dir, &file(), &record, None).unwrap();
+    assert_eq!(names(&run_dir), ["run.json"]);
+}
+
+#[test]
+fn what_killed_processes_left_is_swept() {
+    let out = tempfile::tempdir().unwrap();
+    let at = |name: &str| out.path().join(name);
+    // No process has this number: Linux counts to 2^22.
+    let (dead, alive) = (99_999_999, std::process::id());
+    for name in [
+        format!(".7.new-{dead}"),
+        format!(".7.old-{dead}"),
+        format!(".8.old-{dead}"),
+        format!(".9.new-{alive}"),
+        ".git".into(),
+        ".x.new-1".into(),
+        "8.new-1".into(),
+        "7".into(),
+    ] {
+        fs::create_dir(at(&name)).unwrap();
+        fs::write(at(&name).join("run.json"), &name).unwrap();
+    }
+    sweep(out.path());
+    let mut left = vec![format!(".9.new-{alive}"), ".git".into(), ".x.new-1".into()];
+    left.extend(["7", "8", "8.new-1"].map(String::from));
+    assert_eq!(names(out.path()), left);
+    // The old folder whose new one never came is back in its place.
+    assert_eq!(fs::read_to_string(at("8/run.json")).unwrap(), format!(".8.old-{dead}"));
+    sweep(&at("absent"));
 }

@@ -1,5 +1,5 @@
-//! `timeline.txt`: a run as a person follows it. Faults, roles, breaks and hashes with their instants; between them, what
-//! the clients fared, because an outage is seen in what failed and not in any single failure.
+//! `timeline.txt`: a run for a person to read. It has faults, roles, breaks and hashes with their instants, and between
+//! them the outcomes of the clients' operations: an outage shows in how many failed, not in a single failure.
 
 use super::record::RunRecord;
 use squall_checker::history::{BreakKind, Event, Operation, Outcome, RaftLine, RunHistory};
@@ -28,15 +28,15 @@ pub fn timeline(record: &RunRecord, history: &RunHistory) -> String {
     operations.sort_by_key(|operation| operation.ret.unwrap_or(u64::MAX));
     let mut operations = operations.into_iter().peekable();
     for (at, who, what) in lines {
-        let mut fared = Fared::default();
+        let mut outcomes = Outcomes::default();
         while let Some(operation) = operations.next_if(|operation| operation.ret.is_some_and(|ret| ret <= at))
         {
-            fared.add(operation);
+            outcomes.add(operation);
         }
-        fared.write(&mut text, at);
+        outcomes.write(&mut text, at);
         entry(&mut text, at, &who, &what);
     }
-    let mut rest = Fared::default();
+    let mut rest = Outcomes::default();
     let open = operations.filter(|operation| {
         let ended = operation.ret.is_some();
         if ended {
@@ -75,7 +75,7 @@ fn entry(text: &mut String, at: u64, who: &str, what: &str) {
     }
 }
 
-/// Instant, who, and what; none for events that a reader does not miss.
+/// Instant, who, and what; nothing for events that do not help a reader.
 fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64, String, String)> {
     let world = |at: u64, what: String| Some((at, "world".to_string(), what));
     match event {
@@ -102,7 +102,7 @@ fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64,
             Some((
                 line.at,
                 "BREAK".into(),
-                format!("{why}: everything above revision {} is gone by right", line.revision.0),
+                format!("{why}: everything above revision {} is lost, as expected", line.revision.0),
             ))
         }
         Event::Hash(line) => Some((
@@ -141,18 +141,18 @@ fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64,
     }
 }
 
-/// What the clients fared in the time before an entry.
+/// The outcomes of the clients' operations in the time before an entry.
 #[derive(Default)]
-struct Fared {
+struct Outcomes {
     ok: u64,
     fail: u64,
     info: u64,
     last: u64,
-    /// What the first operation that did not succeed met.
+    /// The error of the first operation that did not succeed.
     first: Option<String>,
 }
 
-impl Fared {
+impl Outcomes {
     fn add(&mut self, operation: &Operation) {
         self.last = self.last.max(operation.ret.unwrap_or(operation.call));
         match operation.outcome {

@@ -13,7 +13,7 @@ use super::{Observed, agreed, counters, observe};
 use crate::{
     nemesis,
     plan::Plan,
-    report::{Failure, OperationCounts, RunResult, Verdict},
+    report::{Failure, OperationCounts, RunResult, Verdict, faults_in},
     workload::Recorder,
     world::{Finished, HarnessFailure, Traced, Violation},
 };
@@ -36,22 +36,23 @@ pub(super) fn meta(plan: &Plan) -> h::Event {
     })
 }
 
-/// Judges a run that has ended, one way or another.
+/// Judges a run that has ended, one way or another. Without the checkers the verdict is Unknown.
 pub(super) fn judge(
     plan: Plan,
     recorder: &Recorder,
     finished: Result<Finished<Observed>, HarnessFailure>,
+    with_checkers: bool,
 ) -> RunResult {
     let finished = match finished {
         Ok(finished) => finished,
-        Err(failure) => return harness_failed(plan, failure.to_string()),
+        Err(failure) => return harness_failed(plan, recorder.finish(), failure.to_string()),
     };
     let members = plan.spec.cluster.member_names();
-    let mut observed = finished.output.unwrap_or_else(|| Observed {
+    let mut observed = finished.output.unwrap_or_else(|| {
         // The world ended the run: what was recorded until then is kept.
-        history: recorder.finish(),
-        nemesis: nemesis::Report::default(),
-        probes: finished.probes,
+        let history = recorder.finish();
+        let nemesis = nemesis::Report { injected: faults_in(&history), ..nemesis::Report::default() };
+        Observed { history, nemesis, probes: finished.probes }
     });
     observe::add_observations(&mut observed.history, &observed.probes);
     agreed::raise_breaks(&mut observed.history, &observed.probes);
@@ -74,21 +75,26 @@ pub(super) fn judge(
     let end = u64::try_from(finished.simulated.as_nanos()).unwrap_or(u64::MAX);
     observed.history.events.push(h::Event::End(h::End { at: end }));
 
-    // A run's history has its gaps explained by reads; what is not decided soon never will be.
-    let budgets = Budgets { steps: 10_000_000, ..Budgets::default() };
-    let judgement = examine_run(&observed.history, &budgets);
-    let (verdict, failures) = conclusion(&judgement);
+    let (verdict, failures, expected_losses) = if with_checkers {
+        // A run's history has its gaps explained by reads; what is not decided soon never will be.
+        let budgets = Budgets { steps: 10_000_000, ..Budgets::default() };
+        let judgement = examine_run(&observed.history, &budgets);
+        let (verdict, failures) = conclusion(&judgement);
+        (verdict, failures, judgement.expected_losses.len() as u64)
+    } else {
+        (Verdict::Unknown, Vec::new(), 0)
+    };
     RunResult {
         verdict,
         failures,
         audit_hash: finished.audit_hash.to_string(),
         simulated: finished.simulated,
-        operations: operations(&observed.history),
+        operations: OperationCounts::of(&observed.history),
         faults_injected: observed.nemesis.injected.clone(),
         faults_bit: observed.nemesis.bit.clone(),
         bit_nothing: observed.nemesis.bit_nothing.clone(),
         given_up: observed.nemesis.given_up.clone(),
-        counters: counters::count(&observed, &finished.counters, judgement.expected_losses.len() as u64),
+        counters: counters::count(&observed, &finished.counters, expected_losses),
         plan,
         history: observed.history,
         trace: finished.trace.map(|trace| trace_text(&trace)),
@@ -120,18 +126,6 @@ fn conclusion(judgement: &Judgement) -> (Verdict, Vec<Failure>) {
     (verdict, failures)
 }
 
-fn operations(history: &h::RunHistory) -> OperationCounts {
-    let mut counts = OperationCounts::default();
-    for operation in &history.operations {
-        match operation.outcome {
-            h::Outcome::Ok => counts.ok += 1,
-            h::Outcome::Fail => counts.fail += 1,
-            h::Outcome::Info => counts.info += 1,
-        }
-    }
-    counts
-}
-
 /// The trace as JSON Lines.
 fn trace_text(trace: &[Traced]) -> String {
     let mut text = String::new();
@@ -142,6 +136,12 @@ fn trace_text(trace: &[Traced]) -> String {
     text
 }
 
-fn harness_failed(plan: Plan, message: String) -> RunResult {
-    RunResult { harness_error: Some(message), ..RunResult::nothing(plan) }
+fn harness_failed(plan: Plan, history: h::RunHistory, message: String) -> RunResult {
+    RunResult {
+        operations: OperationCounts::of(&history),
+        faults_injected: faults_in(&history),
+        history,
+        harness_error: Some(message),
+        ..RunResult::nothing(plan)
+    }
 }

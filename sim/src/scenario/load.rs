@@ -165,6 +165,10 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Refusal> {
     if meta.is_dir() {
         return Err(Refusal::of(path, "this is a folder: expected a file"));
     }
+    // A pipe or a device may never end.
+    if !meta.is_file() {
+        return Err(Refusal::of(path, "this is a pipe, a socket or a device: expected a file"));
+    }
     if meta.len() > MAX_BYTES {
         return Err(Refusal::of(
             path,

@@ -54,9 +54,10 @@ pub(crate) fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'
     nearest(written, known).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
-/// The known name that is nearest, if it is within a third of the written one's length (at least two) in edits.
+/// The known name that is nearest, if it is within a third of the written one's length (at least two) in edits: insert,
+/// delete, replace, swap neighbours.
 fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let fold = |text: &str| -> Vec<char> {
+    let fold = |text: &str| -> String {
         text.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).flat_map(char::to_lowercase).collect()
     };
     // A name of megabytes is no misspelling, and the distance costs the product of the lengths.
@@ -64,35 +65,13 @@ fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Optio
         return None;
     }
     let folded = fold(written);
-    let limit = (folded.len() / 3).max(2);
+    let limit = (folded.chars().count() / 3).max(2);
     known
         .into_iter()
-        .map(|name| (distance(&folded, &fold(name)), name))
+        .map(|name| (strsim::osa_distance(&folded, &fold(name)), name))
         .filter(|(edits, name)| *edits <= limit && *edits < name.chars().count())
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, name)| name)
-}
-
-/// Edits (insert, delete, replace, swap of neighbours) that turn one into the other: optimal string alignment.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = match (i, j) {
-                (0, j) => j,
-                (i, 0) => i,
-                (i, j) => {
-                    let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-                    let mut best = replace.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-                    if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                        best = best.min(rows[i - 2][j - 2] + 1);
-                    }
-                    best
-                }
-            };
-        }
-    }
-    rows[a.len()][b.len()]
 }
 
 /// The names as a list for people: `a`, `b` or `c`.

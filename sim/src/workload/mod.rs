@@ -2,7 +2,7 @@
 //!
 //! A client is one sequential process (`client`); a machine runs one or several of them, as `inFlight` says (`start`). A
 //! `generator` says what a client asks next; `outcome` says what it may claim when no answer came; the `recorder` turns
-//! it all into the history that the checkers judge. Rates are those of an open system as far as a sequential client can
+//! it all into the history that the checkers judge, and the `journal` keeps a copy that survives the process. Rates are those of an open system as far as a sequential client can
 //! be one: each waits a drawn time between calls, and a slow answer delays its next call, never drops it.
 //!
 //! Chance by place: each client has streams of its own, named after its workload and its number there. To drop a
@@ -12,6 +12,7 @@ mod client;
 mod drive;
 pub(crate) mod gaps;
 mod generator;
+mod journal;
 mod outcome;
 mod recorder;
 mod start;
@@ -20,5 +21,6 @@ mod wire;
 pub use client::{CORRELATION_ID, Channels, Client, Endpoints};
 pub use drive::{Pace, drive};
 pub use generator::{Generator, Limits};
+pub use journal::{Journal, Journaled, Phase, read as read_journal};
 pub use recorder::{Observer, Process, Recorder, client_node};
 pub use start::{Crowd, start};

@@ -1,8 +1,11 @@
 //! The run's history, as it grows: every operation once, when it has returned or was given up, and the events beside.
+//! With a [`Journal`] what is recorded outlives even the process.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use squall_checker::history as h;
+
+use super::journal::Journal;
 
 /// What the recorder needs of the world: one clock for all clients, and the audit.
 pub trait Observer: Send + Sync {
@@ -29,6 +32,7 @@ pub struct Process {
 pub struct Recorder {
     observer: OnceLock<Arc<dyn Observer>>,
     state: Mutex<State>,
+    journal: Option<Arc<Journal>>,
 }
 
 #[derive(Default)]
@@ -39,15 +43,21 @@ struct State {
     history: h::RunHistory,
 }
 
-struct Open {
-    at: u64,
-    process: Process,
-    endpoint: Arc<str>,
-    op: h::Op,
-    is_final: bool,
+/// An operation that was called and has not returned.
+pub(super) struct Open {
+    pub(super) at: u64,
+    pub(super) process: Process,
+    pub(super) endpoint: Arc<str>,
+    pub(super) op: h::Op,
+    pub(super) is_final: bool,
 }
 
 impl Recorder {
+    /// Nothing yet; what comes goes into `journal` too.
+    pub fn new(journal: Option<Arc<Journal>>) -> Self {
+        Self { journal, ..Self::default() }
+    }
+
     /// Gives the recorder its clock. To be called once, before anything is recorded.
     ///
     /// # Panics
@@ -75,10 +85,12 @@ impl Recorder {
         let mut state = self.state();
         state.next += 1;
         let id = h::OpId(state.next);
-        let (endpoint_name, process_of) = (endpoint.clone(), process.clone());
-        state
-            .open
-            .push((id, Open { at, process: process_of, endpoint: endpoint_name, op: op.clone(), is_final }));
+        let open =
+            Open { at, process: process.clone(), endpoint: endpoint.clone(), op: op.clone(), is_final };
+        if let Some(journal) = &self.journal {
+            journal.called(id, &open);
+        }
+        state.open.push((id, open));
         drop(state);
         self.observer().note(&process.node, format!("call {id} {} at {endpoint}", op.name()));
         id
@@ -100,6 +112,9 @@ impl Recorder {
         let node = open.process.node.clone();
         let operation = open.record(id, Some(now), outcome, result, header, error);
         let note = format!("return {id} {:?} {:?}", operation.outcome, operation.header);
+        if let Some(journal) = &self.journal {
+            journal.returned(&operation);
+        }
         state.history.operations.push(operation);
         drop(state);
         self.observer().note(&node, note);
@@ -107,6 +122,9 @@ impl Recorder {
 
     /// Something else happened.
     pub fn event(&self, event: h::Event) {
+        if let Some(journal) = &self.journal {
+            journal.event(&event);
+        }
         self.state().history.events.push(event);
     }
 
@@ -139,7 +157,11 @@ impl Recorder {
             h::Event::Break(line) => Some(line),
             _ => None,
         });
-        change(last.expect("a break was recorded before it is changed"));
+        let last = last.expect("a break was recorded before it is changed");
+        change(last);
+        if let Some(journal) = &self.journal {
+            journal.event(&h::Event::Break(last.clone()));
+        }
     }
 
     /// The newest revision that any answer showed since the last break; 0 where there is none. An operation that was
@@ -172,13 +194,7 @@ impl Recorder {
         let mut open = std::mem::take(&mut state.open);
         open.sort_by_key(|(id, _)| *id);
         for (id, open) in open {
-            let outcome = if open.op.may_change() { h::Outcome::Info } else { h::Outcome::Fail };
-            let error = h::Error {
-                kind: h::ErrorKind::Other,
-                code: String::new(),
-                message: "still open when the run ended".to_owned(),
-            };
-            let operation = open.record(id, None, outcome, None, None, Some(error));
+            let operation = open.never_returned(id);
             state.history.operations.push(operation);
         }
         let mut history = std::mem::take(&mut state.history);
@@ -188,6 +204,17 @@ impl Recorder {
 }
 
 impl Open {
+    /// The operation as it is where nothing more is heard of it.
+    pub(super) fn never_returned(self, id: h::OpId) -> h::Operation {
+        let outcome = if self.op.may_change() { h::Outcome::Info } else { h::Outcome::Fail };
+        let error = h::Error {
+            kind: h::ErrorKind::Other,
+            code: String::new(),
+            message: "still open when the run ended".to_owned(),
+        };
+        self.record(id, None, outcome, None, None, Some(error))
+    }
+
     fn record(
         self,
         id: h::OpId,

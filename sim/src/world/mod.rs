@@ -60,4 +60,5 @@ pub use operate::{Counters, Probed, World};
 pub use process::{Process, Program, Status, Violation};
 pub use run::{Finished, HarnessFailure, WorldConfig};
 pub use tasks::here;
+pub(crate) use tasks::text_of;
 pub use watchdog::{HARNESS_FAILED, Watchdog};

@@ -1,6 +1,7 @@
-//! The wall-clock watchdog: the last resort against a run that never yields, where neither virtual time nor the poll
-//! budget moves. It lives outside the simulation, on the thread that waits for the run, and ends the whole process: a
-//! thread that loops cannot be stopped otherwise.
+//! The wall-clock watchdog: the last resort against a run that takes too long in real time, where neither virtual time
+//! nor the poll budget moves. It lives outside the simulation, on the thread that waits for the run, and ends the whole
+//! process: a thread that loops cannot be stopped otherwise. In a batch a run has a worker process of its own, which is
+//! watched from outside (`cli::worker`); this watchdog then is the second one.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -56,7 +57,7 @@ impl Watchdog {
             Err(mpsc::RecvTimeoutError::Disconnected) => None,
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 eprintln!(
-                    "squall: a run did not end within {:?} of real time: it loops without yielding. Reproduce it with:\n  {}",
+                    "squall: the run gave no result within {:?} of real time. Reproduce it with:\n  {}",
                     self.limit, self.reproduce
                 );
                 std::process::exit(HARNESS_FAILED);

@@ -195,7 +195,8 @@ impl Etcdctl {
         if let Some(path) = etcdctl_path() {
             return Some(Self { path, endpoints });
         }
-        let what = "no etcdctl: SQUALL_ETCDCTL is not set and .venv holds none (.ci/etcdctl.sh installs it)";
+        let what =
+            "no etcdctl: SQUALL_ETCDCTL is not set and .venv holds none (.ci/tool.sh etcdctl installs it)";
         assert!(std::env::var("SQUALL_REQUIRE_ETCDCTL").as_deref() != Ok("1"), "{what}");
         // Written past the test runner's capture: a skipped test must not look like a passed one.
         let test = std::thread::current().name().unwrap_or_default().to_owned();

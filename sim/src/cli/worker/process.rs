@@ -1,0 +1,287 @@
+//! The parent's side: one worker process, its runs, and its end.
+
+use super::death::{Death, How};
+use super::message::{Act, Order, Report, Settings};
+use crate::cli::make::{Done, run_dir};
+use crate::cli::{Interruption, Program};
+use crate::report::Staged;
+use crate::scenario::ScenarioFile;
+use serde::Serialize;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often the parent looks at a worker that works.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a process may take to be gone once it has closed its socket: it may write a core dump.
+const GOING: Duration = Duration::from_secs(10);
+
+/// After so many runs a worker is replaced, whatever it holds: what leaks slowly then never counts.
+const RUNS: u32 = 250;
+
+/// How much of a worker's standard error is kept for a finding, in bytes.
+const TAIL: usize = 2_000;
+
+/// What a run may take.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) struct Limits {
+    /// Real time for one act.
+    pub wall: Duration,
+    /// Bytes in RAM and swap.
+    pub memory: u64,
+}
+
+/// Why a run has no result.
+pub(in crate::cli) enum Stopped {
+    /// The whole command is interrupted.
+    Interrupted,
+    /// The worker died.
+    Died(Death),
+}
+
+/// A worker process.
+pub(in crate::cli) struct Worker {
+    child: Child,
+    reports: BufReader<UnixStream>,
+    journal: File,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    forwarder: Option<JoinHandle<()>>,
+    runs: u32,
+    /// The path of the scenario that it was given last.
+    given: Option<PathBuf>,
+}
+
+impl Worker {
+    /// Starts a worker.
+    ///
+    /// # Errors
+    /// The system's: there is no process, no socket or no temporary file to be had.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "outside any simulation: it copies a worker's standard error"
+    )]
+    pub fn start(program: &Program, settings: &Settings) -> io::Result<Worker> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_read_timeout(Some(LOOK))?;
+        let journal = tempfile::tempfile().map_err(|error| {
+            named(&format!("no temporary file in {}", std::env::temp_dir().display()), error)
+        })?;
+        let mut child = (program.worker)()
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::from(journal.try_clone()?))
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let stderr = Arc::new(Mutex::new(Vec::new()));
+        let (pipe, tail) = (child.stderr.take().expect("it is piped"), stderr.clone());
+        let forwarder = std::thread::spawn(move || forward(pipe, &tail));
+        let worker = Worker {
+            child,
+            reports: BufReader::new(ours),
+            journal,
+            stderr,
+            forwarder: Some(forwarder),
+            runs: 0,
+            given: None,
+        };
+        // One that is gone already is noticed with its first run.
+        let _sent = worker.send(settings);
+        Ok(worker)
+    }
+
+    /// Has a run made.
+    ///
+    /// # Errors
+    /// The run cost the process its life, or the command is interrupted. The worker is of no use then.
+    pub fn make(
+        &mut self,
+        file: &ScenarioFile,
+        mut order: Order,
+        settings: &Settings,
+        limits: Limits,
+        interruption: &Interruption,
+    ) -> Result<Done, Stopped> {
+        if self.given.as_ref() == Some(&file.path) {
+            order.file = None;
+        }
+        self.given = Some(file.path.clone());
+        self.runs += 1;
+        self.tail().clear();
+        // Whether it was received shows in what comes back.
+        let _sent = self.send(&order);
+        let run_dir = run_dir(&settings.out.0, file, order.seed);
+        let (mut act, mut since) = (Act::FirstRun, now());
+        let how = loop {
+            match self.report() {
+                Ok(Some(Report::Begins(next))) => (act, since) = (next, now()),
+                Ok(Some(Report::Done { record, staged })) => {
+                    let staged = staged.then(|| Staged::by(&run_dir, self.child.id()));
+                    return Ok(Done { record: *record, staged });
+                }
+                Ok(None) if interruption.signal().is_some() => break None,
+                Ok(None) => {
+                    let held = memory_of(self.child.id());
+                    if held > limits.memory {
+                        break Some(How::Memory { held, limit: limits.memory });
+                    }
+                    if since.elapsed() > limits.wall {
+                        break Some(How::Time { limit: limits.wall });
+                    }
+                }
+                Err(error) => match self.gone() {
+                    Some(status) if was_told_to_end(status, interruption) => break None,
+                    Some(status) => break Some(How::Ended { status }),
+                    None => break Some(How::Silent { error: error.to_string() }),
+                },
+            }
+        };
+        let lasted = since.elapsed();
+        self.kill();
+        // It may have been staging its folder: half of one is taken away.
+        drop(Staged::by(&run_dir, self.child.id()));
+        let how = how.ok_or(Stopped::Interrupted)?;
+        // All that it wrote to standard error has come when that ends.
+        if let Some(forwarder) = self.forwarder.take() {
+            let _joined = forwarder.join();
+        }
+        let said = String::from_utf8_lossy(&self.tail()).into_owned();
+        Err(Stopped::Died(Death { how, act, lasted, journal: self.journal(), said }))
+    }
+
+    /// Whether it should be replaced before its next run.
+    pub fn is_worn(&self, limits: Limits) -> bool {
+        self.runs >= RUNS || memory_of(self.child.id()) > limits.memory / 2
+    }
+
+    fn send(&self, message: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(message)?;
+        line.push(b'\n');
+        let mut socket: &UnixStream = self.reports.get_ref();
+        socket.write_all(&line)
+    }
+
+    /// What the worker tells; nothing where it tells nothing for a moment; an error where it will tell nothing more.
+    fn report(&mut self) -> io::Result<Option<Report>> {
+        let mut line = Vec::new();
+        loop {
+            match self.reports.read_until(b'\n', &mut line) {
+                Ok(_) if line.ends_with(b"\n") => return Ok(Some(serde_json::from_slice(&line)?)),
+                Ok(_) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The rest of a line that has begun is on its way.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && line.is_empty() => {
+                    return Ok(None);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn tail(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn journal(&self) -> Vec<u8> {
+        let mut content = vec![0; self.journal.metadata().map_or(0, |meta| meta.len()) as usize];
+        match self.journal.read_exact_at(&mut content, 0) {
+            Ok(()) => content,
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Kills it at once, if it lives.
+    fn kill(&mut self) {
+        let _killed = self.child.kill();
+        let _status = self.child.wait();
+    }
+
+    /// How it ended, once it is gone; nothing where it lives on.
+    #[allow(clippy::disallowed_methods, reason = "outside any simulation: it waits for a process")]
+    fn gone(&mut self) -> Option<ExitStatus> {
+        let since = now();
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) if since.elapsed() < GOING => std::thread::sleep(Duration::from_millis(2)),
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// Ends it: closes the socket, which it takes as its leave, and does not wait long for that.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _closed = self.reports.get_ref().shutdown(std::net::Shutdown::Both);
+        if self.gone().is_none() {
+            self.kill();
+        }
+        if let Some(forwarder) = self.forwarder.take() {
+            let _joined = forwarder.join();
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "real time outside the simulation: the limit of a run")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Passes a worker's standard error on to ours, and keeps the end of it.
+fn forward(mut pipe: impl Read, tail: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 8192];
+    loop {
+        let length = match pipe.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return,
+        };
+        let part = &buffer[..length];
+        let _passed = io::stderr().write_all(part);
+        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.extend_from_slice(part);
+        let extra = tail.len().saturating_sub(TAIL);
+        tail.drain(..extra);
+    }
+}
+
+/// What the process holds in RAM and swap, in bytes; 0 where nobody knows.
+fn memory_of(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kib = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|rest| rest.trim_start_matches(':').split_whitespace().next()?.parse().ok())
+            .unwrap_or(0)
+    };
+    (kib("VmRSS") + kib("VmSwap")) * 1024
+}
+
+/// Whether the worker's end is the interruption of the whole command: a terminal sends a signal to parent and children
+/// alike, and the worker may be the first to notice.
+#[allow(clippy::disallowed_methods, reason = "outside any simulation")]
+fn was_told_to_end(status: ExitStatus, interruption: &Interruption) -> bool {
+    if !matches!(status.signal(), Some(libc::SIGINT | libc::SIGTERM | libc::SIGHUP)) {
+        return false;
+    }
+    for _ in 0..20 {
+        if interruption.signal().is_some() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+fn named(what: &str, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}

@@ -1,0 +1,73 @@
+//! The worker's side: orders in, records out, until standard input ends.
+
+use super::message::{Order, Report, Settings};
+use crate::cli::Runner;
+use crate::cli::make::Maker;
+use crate::scenario::{ScenarioFile, parse};
+use crate::text::Refusal;
+use crate::workload::Journal;
+use serde::de::DeserializeOwned;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Serves the parent until it closes the socket.
+///
+/// # Errors
+/// Standard input is no parent's: somebody called the hidden command by hand.
+pub(in crate::cli) fn serve(runner: Runner) -> Result<(), Refusal> {
+    die_with_parent();
+    let refused = |error: io::Error| {
+        let message =
+            format!("this command is `squall run`'s own, which starts its workers with it ({error})");
+        Refusal::of(Path::new("worker"), message)
+    };
+    let socket = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).map_err(refused)?;
+    let journal = io::stdout().as_fd().try_clone_to_owned().map(File::from).map_err(refused)?;
+    let mut orders = BufReader::new(socket.try_clone().map_err(refused)?);
+    let Some(settings) = next::<Settings>(&mut orders).map_err(refused)? else { return Ok(()) };
+    let maker = Maker { runner, settings, journal: Some(Arc::new(Journal::new(journal))) };
+    let mut file: Option<ScenarioFile> = None;
+    while let Some(order) = next::<Order>(&mut orders).map_err(refused)? {
+        if let Some(new) = &order.file {
+            let scenario = parse(&new.path.0, &new.text)?;
+            file = Some(ScenarioFile { path: new.path.0.clone(), text: new.text.clone(), scenario });
+        }
+        let file = file.as_ref().ok_or_else(|| refused(io::Error::other("an order without a scenario")))?;
+        // A parent that is gone has killed this process, or its end of the socket says so at the next order.
+        let done = maker.make(file, &order, &mut |act| drop(tell(&socket, &Report::Begins(act))));
+        let staged = done.staged.is_some();
+        if let Some(staged) = done.staged {
+            staged.leave();
+        }
+        tell(&socket, &Report::Done { record: Box::new(done.record), staged }).map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// The next line, or nothing where the parent has closed the socket.
+fn next<T: DeserializeOwned>(orders: &mut impl BufRead) -> io::Result<Option<T>> {
+    let mut line = String::new();
+    match orders.read_line(&mut line)? {
+        0 => Ok(None),
+        _ => Ok(Some(serde_json::from_str(&line)?)),
+    }
+}
+
+fn tell(mut socket: &UnixStream, report: &Report) -> io::Result<()> {
+    let mut line = serde_json::to_vec(report)?;
+    line.push(b'\n');
+    socket.write_all(&line)
+}
+
+/// Asks the kernel to kill this process when the thread that started it is gone.
+fn die_with_parent() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: a plain system call that takes two numbers.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+    }
+}

@@ -1,0 +1,73 @@
+//! Runs that misbehave on demand, for the tests of what becomes of them: a run that hangs, aborts, overflows its stack,
+//! eats memory or is killed, and a judge that hangs.
+//!
+//! The environment variable `SQUALL_MISBEHAVE` holds items `what:scenario:seed`, with commas between them. Builds without
+//! debug assertions, so release builds, do not look at it.
+
+use std::time::Duration;
+
+use crate::{plan::Plan, world::World};
+
+/// When the world misbehaves: simulated time, in the midst of a short test's load.
+const AT: Duration = Duration::from_secs(3);
+
+/// Lets the world misbehave later on, if this run is to.
+pub(super) fn plant(world: &World, plan: &Plan) {
+    let act: fn() = match wanted(plan).as_deref() {
+        Some("hang") => hang,
+        Some("abort") => || std::process::abort(),
+        Some("overflow") => || {
+            std::hint::black_box(overflow(1));
+        },
+        Some("eat") => eat,
+        Some("kill") => kill,
+        _ => return,
+    };
+    let world = world.clone();
+    madsim::task::spawn(async move {
+        world.sleep(AT).await;
+        act();
+    });
+}
+
+/// Misbehaves in the judge's place, if it is to.
+pub(super) fn in_the_judge(plan: &Plan) {
+    match wanted(plan).as_deref() {
+        Some("judge-hang") => hang(),
+        Some("judge-eat") => eat(),
+        _ => {}
+    }
+}
+
+fn wanted(plan: &Plan) -> Option<String> {
+    if !cfg!(debug_assertions) {
+        return None;
+    }
+    let items = std::env::var("SQUALL_MISBEHAVE").ok()?;
+    let end = format!(":{}:{}", plan.scenario, plan.seed);
+    items.split(',').find_map(|item| item.strip_suffix(&end)).map(str::to_owned)
+}
+
+fn hang() {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+/// Two gigabytes, and no more: on a busy machine nobody may be looking for a while.
+fn eat() {
+    let eaten: Vec<Vec<u8>> = (0..128).map(|_| vec![1; 16 << 20]).collect();
+    std::hint::black_box(eaten);
+    hang();
+}
+
+fn kill() {
+    // SAFETY: a signal to this process, which ends it.
+    unsafe { libc::raise(libc::SIGKILL) };
+}
+
+#[allow(unconditional_recursion, reason = "it is to overflow the stack")]
+fn overflow(depth: u64) -> u64 {
+    let here = std::hint::black_box([depth; 64]);
+    here[0] + overflow(here[1] + 1) + here[2]
+}

@@ -1,0 +1,290 @@
+//! The journal: what a run has recorded, written to a file while it is being recorded.
+//!
+//! The history lives in memory until the run ends. A run whose process dies (it hangs and is killed, aborts, overflows
+//! its stack, eats memory) takes that memory with it. The journal is the copy that stays: one line a call, one line a
+//! return, one line an event, each written at once with one system call, so that it survives any death of the process.
+//! It costs about a hundredth of a run's time.
+//!
+//! What it promises: it changes nothing in the run. It draws no chance and takes no simulated time, and a file that
+//! cannot be written is no error: the journal then ends early. What it leaves out: what the harness adds after the run,
+//! such as raft's milestones.
+//!
+//! [`read`] makes a history of it again. The lines are those of `history.jsonl`, with two more: `{"called": …}`, an
+//! operation that has no outcome yet, and `{"phase": …}`.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{Seek, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+use squall_checker::history as h;
+
+use super::recorder::{Open, Process, client_node};
+
+/// What a run is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The world is alive: the store, the clients and the faults.
+    Simulating,
+    /// The world has ended, and the checkers judge the history.
+    Judging,
+}
+
+/// Writes a run's journal.
+#[derive(Debug)]
+pub struct Journal(Mutex<Place>);
+
+#[derive(Debug)]
+struct Place {
+    file: File,
+    line: Vec<u8>,
+    broken: bool,
+}
+
+#[derive(Serialize)]
+enum Note<'a> {
+    #[serde(rename = "phase")]
+    Phase(Phase),
+    #[serde(rename = "called")]
+    Called { id: h::OpId, client: h::Client, endpoint: &'a str, call: u64, op: &'a h::Op, is_final: bool },
+}
+
+/// [`Note::Called`], read back.
+#[derive(Deserialize)]
+struct Called {
+    id: h::OpId,
+    client: h::Client,
+    endpoint: Arc<str>,
+    call: u64,
+    op: h::Op,
+    is_final: bool,
+}
+
+impl Journal {
+    /// A journal that goes into `file`, from its beginning.
+    pub fn new(file: File) -> Journal {
+        Journal(Mutex::new(Place { file, line: Vec::new(), broken: false }))
+    }
+
+    /// Empties the file: another run begins.
+    pub fn begin(&self) {
+        let mut place = self.place();
+        let emptied = place.file.set_len(0).and_then(|()| place.file.rewind());
+        place.broken = emptied.is_err();
+    }
+
+    /// What the run does from now on.
+    pub fn phase(&self, phase: Phase) {
+        self.write(&Note::Phase(phase));
+    }
+
+    /// An operation was called.
+    pub(super) fn called(&self, id: h::OpId, open: &Open) {
+        let Open { at, process, endpoint, op, is_final } = open;
+        self.write(&Note::Called { id, client: process.id, endpoint, call: *at, op, is_final: *is_final });
+    }
+
+    /// An operation returned.
+    pub(super) fn returned(&self, operation: &h::Operation) {
+        self.write(operation);
+    }
+
+    /// Something else happened.
+    pub(super) fn event(&self, event: &h::Event) {
+        self.write(event);
+    }
+
+    fn place(&self) -> std::sync::MutexGuard<'_, Place> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, line: &impl Serialize) {
+        let mut place = self.place();
+        let Place { file, line: buffer, broken } = &mut *place;
+        if *broken {
+            return;
+        }
+        buffer.clear();
+        serde_json::to_writer(&mut *buffer, line).expect("a history's types have a JSON form");
+        buffer.push(b'\n');
+        // Half a line, or lines with one missing between them, would tell another story: the journal ends here.
+        *broken = file.write_all(buffer).is_err();
+    }
+}
+
+/// What a journal tells about a run that never ended.
+#[derive(Debug, Default)]
+pub struct Journaled {
+    /// What it did last; none where its world had not begun.
+    pub phase: Option<Phase>,
+    /// What was recorded, with the open operations as ambiguous, and an `end` at the last instant that is known.
+    pub history: h::RunHistory,
+    /// The virtual time of the last thing that was recorded, in nanoseconds.
+    pub last: Option<u64>,
+}
+
+/// Reads a journal. Lines that are none of ours are skipped, and so is a last line that was cut off.
+pub fn read(text: &[u8]) -> Journaled {
+    let mut journaled = Journaled::default();
+    let mut open: BTreeMap<h::OpId, Called> = BTreeMap::new();
+    for line in text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Line {
+            Phase { phase: Phase },
+            Called { called: Box<Called> },
+            Operation(Box<h::Operation>),
+            Event(Box<h::Event>),
+        }
+        let Ok(line) = serde_json::from_slice(line) else { continue };
+        let at = match &line {
+            Line::Phase { .. } => None,
+            Line::Called { called } => Some(called.call),
+            Line::Operation(operation) => operation.ret,
+            Line::Event(event) => Some(event.at()).filter(|at| *at != u64::MAX),
+        };
+        journaled.last = journaled.last.max(at);
+        match line {
+            Line::Phase { phase } => journaled.phase = Some(phase),
+            Line::Called { called } => {
+                open.insert(called.id, *called);
+            }
+            Line::Operation(operation) => {
+                open.remove(&operation.id);
+                journaled.history.operations.push(*operation);
+            }
+            Line::Event(event) => {
+                let events = &mut journaled.history.events;
+                // A break is recorded before its first step, and again when more is known of it.
+                match events.iter_mut().find(|known| is_same_break(known, &event)) {
+                    Some(known) => *known = *event,
+                    None => events.push(*event),
+                }
+            }
+        }
+    }
+    for (id, Called { client, endpoint, call, op, is_final, .. }) in open {
+        let process = Process { id: client, node: Arc::from(client_node(client)) };
+        let open = Open { at: call, process, endpoint, op, is_final };
+        journaled.history.operations.push(open.never_returned(id));
+    }
+    journaled.history.operations.sort_by_key(|operation| operation.id);
+    if let Some(at) = journaled.last {
+        journaled.history.events.push(h::Event::End(h::End { at }));
+    }
+    journaled
+}
+
+fn is_same_break(one: &h::Event, other: &h::Event) -> bool {
+    matches!((one, other), (h::Event::Break(one), h::Event::Break(other)) if one.at == other.at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::{Observer, Recorder};
+
+    struct Clock(Mutex<u64>);
+
+    impl Observer for Clock {
+        fn now_ns(&self) -> u64 {
+            let mut now = self.0.lock().unwrap();
+            *now += 10;
+            *now
+        }
+
+        fn note(&self, _node: &str, _text: String) {}
+    }
+
+    /// What a client would have recorded: a read that is answered, a put that is refused, a put that is open.
+    fn record(recorder: &Recorder) {
+        let client = |number| Process { id: h::Client(number), node: Arc::from(client_node(h::Client(number))) };
+        let endpoint: Arc<str> = Arc::from("m1");
+        let put =
+            h::Op::Put(h::Put { key: h::Bytes::from("k"), value: h::Bytes::from("v"), ..h::Put::default() });
+        let range = h::Op::Range(h::Range { key: h::Bytes::from("k"), ..h::Range::default() });
+        recorder.event(h::Event::Meta(h::Meta { format: 1, scenario: "x".into(), ..h::Meta::default() }));
+        recorder.event(h::Event::Break(h::Break {
+            kind: h::BreakKind::Restore,
+            revision: h::Revision(1),
+            at: 5,
+            cluster_id: None,
+            continues: None,
+        }));
+        recorder.complete_last_break(h::Revision(7), 9);
+        let read = recorder.call(&client(2), &endpoint, &range, false);
+        let refused = recorder.call(&client(3), &endpoint, &put, false);
+        let answer = (h::OpResult::Range(h::RangeResult::default()), h::Header::default());
+        recorder.returned(read, h::Outcome::Ok, Some(answer), None);
+        recorder.event(h::Event::Fault(h::Fault { at: 45, action: "crash".into(), ..h::Fault::default() }));
+        let error =
+            h::Error { kind: h::ErrorKind::Other, code: "Unavailable".into(), message: String::new() };
+        recorder.returned(refused, h::Outcome::Fail, None, Some(error));
+        recorder.call(&client(4), &endpoint, &put, true);
+    }
+
+    fn recorded(journal: Option<Arc<Journal>>) -> Recorder {
+        let recorder = Recorder::new(journal);
+        recorder.attach(Arc::new(Clock(Mutex::new(0))));
+        record(&recorder);
+        recorder
+    }
+
+    #[test]
+    fn a_journal_tells_what_the_recorder_would_have_told() {
+        let file = tempfile::tempfile().unwrap();
+        let journal = Arc::new(Journal::new(file.try_clone().unwrap()));
+        // A run before this one leaves nothing.
+        recorded(Some(journal.clone()));
+        journal.begin();
+        journal.phase(Phase::Simulating);
+        let mut expected = recorded(Some(journal.clone())).finish();
+        let whole = content(&file);
+        let journaled = read(&whole);
+        let last = 50;
+        expected.events.push(h::Event::End(h::End { at: last }));
+        assert_eq!(journaled.history, expected);
+        assert_eq!((journaled.phase, journaled.last), (Some(Phase::Simulating), Some(last)));
+        // It is a history that `check` reads.
+        let text = crate::report::history_text(&journaled.history);
+        let limits = h::ReadLimits::default();
+        assert_eq!(h::jsonl::read(text.as_bytes(), "x", &limits).unwrap().operations, expected.operations);
+        journal.phase(Phase::Judging);
+        assert_eq!(read(&content(&file)).phase, Some(Phase::Judging));
+
+        // Cut off anywhere, or with rubbish in it, it tells what is left.
+        let mut before = 0;
+        for length in 0..whole.len() {
+            let part = read(&whole[..length]);
+            assert!(part.history.operations.len() >= before, "{length} bytes");
+            before = part.history.operations.len();
+        }
+        let noise = [b"running 1 test\n\xff\n".as_slice(), &whole].concat();
+        assert_eq!(read(&noise).history, expected);
+    }
+
+    #[test]
+    fn without_a_journal_the_history_is_the_same() {
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(recorded(None).finish(), recorded(Some(Arc::new(Journal::new(file)))).finish());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("journal"), "").unwrap();
+        let journal = Journal::new(File::open(folder.path().join("journal")).unwrap());
+        assert_eq!(recorded(None).finish(), recorded(Some(Arc::new(journal))).finish());
+    }
+
+    fn content(file: &File) -> Vec<u8> {
+        use std::os::unix::fs::FileExt;
+        let mut content = vec![0; file.metadata().unwrap().len() as usize];
+        file.read_exact_at(&mut content, 0).unwrap();
+        content
+    }
+}
