@@ -87,7 +87,9 @@ fn general(criterion: &mut Criterion) {
     let logs: Vec<(String, _)> = known
         .keys()
         .map(|name| {
-            let log = read(&jepsen.join(name), Format::JepsenLog).register(NilRead::Value).expect("a register's history");
+            let log = read(&jepsen.join(name), Format::JepsenLog)
+                .register(NilRead::Value)
+                .expect("a register's history");
             (name.clone(), log)
         })
         .collect();

@@ -71,8 +71,9 @@ fn every_jepsen_etcd_log_gets_its_verdict() {
     let folder = folder.join("jepsen-etcd");
     let mut judged = 0;
     for row in table(&folder) {
-        let history =
-            read(&folder.join(&row["file"]), Format::JepsenLog).register(NilRead::Value).expect("a register's history");
+        let history = read(&folder.join(&row["file"]), Format::JepsenLog)
+            .register(NilRead::Value)
+            .expect("a register's history");
         let (verdict, _) = judge(&CasRegister::default(), &history);
         assert_eq!(verdict, row["expected"], "{}", row["file"]);
         judged += 1;

@@ -792,7 +792,9 @@ fn check_judges_paths() {
     let line = &lines(&squall(&all, "check {}/wrong.log --format json --html {}/picture.html"))[0];
     assert_eq!(line["verdict"], "invalid");
     assert_eq!(line["assumptions"][0], "initial value nil (--initial sets it)");
-    assert!(squall(&all, "check {}/right.log").out.contains("Assumed: model cas-register; initial value nil"));
+    assert!(
+        squall(&all, "check {}/right.log").out.contains("Assumed: model cas-register; initial value nil")
+    );
     assert!(fs::read_to_string(at("picture.html")).unwrap().starts_with("<!"));
     squall(&all, "check {}/right.log {}/wrong.log --html {}/pictures");
     assert_eq!(files(&at("pictures")), ["001-right.html", "002-wrong.html"]);

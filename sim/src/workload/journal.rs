@@ -202,7 +202,8 @@ mod tests {
 
     /// What a client would have recorded: a read that is answered, a put that is refused, a put that is open.
     fn record(recorder: &Recorder) {
-        let client = |number| Process { id: h::Client(number), node: Arc::from(client_node(h::Client(number))) };
+        let client =
+            |number| Process { id: h::Client(number), node: Arc::from(client_node(h::Client(number))) };
         let endpoint: Arc<str> = Arc::from("m1");
         let put =
             h::Op::Put(h::Put { key: h::Bytes::from("k"), value: h::Bytes::from("v"), ..h::Put::default() });

@@ -65,7 +65,11 @@ pub(super) fn find(path: &Path) -> Result<Found, String> {
 /// The report of etcd's that a client's folder, or the file of operations in it, belongs to.
 fn report_of(path: &Path) -> Option<Unit> {
     let whole = path.canonicalize().ok()?;
-    let client = if whole.is_dir() { whole.as_path() } else { whole.parent().filter(|_| whole.ends_with(OPERATIONS))? };
+    let client = if whole.is_dir() {
+        whole.as_path()
+    } else {
+        whole.parent().filter(|_| whole.ends_with(OPERATIONS))?
+    };
     client_number(client)?;
     client.join(OPERATIONS).is_file().then_some(())?;
     etcd_report(client.parent()?).ok().flatten()
@@ -132,13 +136,19 @@ fn client_number(folder: &Path) -> Option<u64> {
 
 /// The history among the files of a test in Jepsen's store; `None` where it is no such folder.
 fn jepsen_store(entries: &[PathBuf]) -> Option<PathBuf> {
-    let names: BTreeSet<&str> =
-        entries.iter().filter(|entry| entry.is_file()).filter_map(|entry| entry.file_name()?.to_str()).collect();
-    let beside = ["results.edn", "jepsen.log", "history.txt", "test.jepsen", "test.fressian", "timeline.html"];
+    let names: BTreeSet<&str> = entries
+        .iter()
+        .filter(|entry| entry.is_file())
+        .filter_map(|entry| entry.file_name()?.to_str())
+        .collect();
+    let beside =
+        ["results.edn", "jepsen.log", "history.txt", "test.jepsen", "test.fressian", "timeline.html"];
     let count = beside.iter().filter(|name| names.contains(**name)).count();
     let history = match names.contains("history.edn") {
         true if count > 0 => "history.edn",
-        false if count > 1 => ["history.txt", "jepsen.log", "test.jepsen"].into_iter().find(|name| names.contains(name))?,
+        false if count > 1 => {
+            ["history.txt", "jepsen.log", "test.jepsen"].into_iter().find(|name| names.contains(name))?
+        }
         _ => return None,
     };
     entries.iter().find(|entry| entry.file_name().is_some_and(|name| name == history)).cloned()
@@ -176,7 +186,13 @@ mod tests {
             ("run", &["a/history.jsonl", "a/trace.jsonl"], "a", &["a/history.jsonl!"]),
             (
                 "report",
-                &["r/client-10/operations.json", "r/client-2/operations.json", "r/client-2/watch.json", "r/server-m0/member/wal/0.wal", "r/traffic.json"],
+                &[
+                    "r/client-10/operations.json",
+                    "r/client-2/operations.json",
+                    "r/client-2/watch.json",
+                    "r/server-m0/member/wal/0.wal",
+                    "r/traffic.json",
+                ],
                 "r",
                 &["report r: r/client-2/operations.json r/client-10/operations.json + 1"],
             ),
@@ -197,17 +213,34 @@ mod tests {
                 "reports",
                 &["all/x/client-1/operations.json", "all/y/client-1/operations.json", "all/z.json"],
                 "all",
-                &["report all/x: all/x/client-1/operations.json + 0", "report all/y: all/y/client-1/operations.json + 0", "all/z.json"],
+                &[
+                    "report all/x: all/x/client-1/operations.json + 0",
+                    "report all/y: all/y/client-1/operations.json + 0",
+                    "all/z.json",
+                ],
             ),
             (
                 "store",
-                &["s/history.edn", "s/results.edn", "s/jepsen.log", "s/history.txt", "s/test.jepsen", "s/independent/0/history.edn", "s/n1/etcd.log"],
+                &[
+                    "s/history.edn",
+                    "s/results.edn",
+                    "s/jepsen.log",
+                    "s/history.txt",
+                    "s/test.jepsen",
+                    "s/independent/0/history.edn",
+                    "s/n1/etcd.log",
+                ],
                 "s",
                 &["s/history.edn!"],
             ),
             ("store-text", &["s/history.txt", "s/results.edn", "s/jepsen.log"], "s", &["s/history.txt!"]),
             ("store-log", &["s/jepsen.log", "s/results.edn"], "s", &["s/jepsen.log!"]),
-            ("loose", &["l/a.edn", "l/history.edn", "l/b/c.log"], "l", &["l/a.edn", "l/b/c.log", "l/history.edn"]),
+            (
+                "loose",
+                &["l/a.edn", "l/history.edn", "l/b/c.log"],
+                "l",
+                &["l/a.edn", "l/b/c.log", "l/history.edn"],
+            ),
         ];
         for (name, files, ask, expected) in table {
             let folder = Folder::new(&format!("find-{name}"));

@@ -24,11 +24,11 @@ use super::report::FileReport;
 use crate::model::cas_register::{RegisterInput, Value};
 use crate::model::per_key::KeyedInput;
 use crate::model::{
-    CasRegister, ConcurrentHistory, KvAppend, ListAppend, Model, MultiRegister, Mutex, Operation, PerKey, Register,
-    VersionedRegister,
+    CasRegister, ConcurrentHistory, KvAppend, ListAppend, Model, MultiRegister, Mutex, Operation, PerKey,
+    Register, VersionedRegister,
 };
-use crate::transactions;
 use crate::read::{ForeignHistory, Format, Keys, NilRead, Scalars, TxnKind};
+use crate::transactions;
 
 pub(super) fn judge(
     format: Format,
@@ -78,8 +78,12 @@ fn hint(history: &ForeignHistory) -> Option<String> {
         ("generate", "unique ids"),
     ];
     let (_, what) = looks.iter().find(|(function, _)| functions.contains(function))?;
-    let models: Vec<&str> = ModelName::ALL.into_iter().filter(|m| *m != ModelName::Etcd).map(ModelName::name).collect();
-    Some(format!("this looks like the history of {what}, for which there is no model: there are {}", models.join(", ")))
+    let models: Vec<&str> =
+        ModelName::ALL.into_iter().filter(|m| *m != ModelName::Etcd).map(ModelName::name).collect();
+    Some(format!(
+        "this looks like the history of {what}, for which there is no model: there are {}",
+        models.join(", ")
+    ))
 }
 
 struct Judge<'a> {
@@ -101,7 +105,8 @@ impl Judge<'_> {
                 self.assume_initial(&format!("{initial:?}"));
                 self.assume("a get of nil found the key as it began");
                 let history = self.history.kv_append(&initial).map_err(|error| error.to_string())?;
-                let keys: BTreeSet<&str> = history.operations().iter().map(|op| op.input.key.as_ref()).collect();
+                let keys: BTreeSet<&str> =
+                    history.operations().iter().map(|op| op.input.key.as_ref()).collect();
                 self.assume_keys(keys.len());
                 self.general(&KvAppend { initial: initial.into() }, &history)
             }
@@ -109,7 +114,9 @@ impl Judge<'_> {
                 let held = match self.options.initial.as_deref() {
                     None | Some("free") => false,
                     Some("held") => true,
-                    Some(other) => return Err(self.bad_initial(&format!("`{other}` is neither `free` nor `held`"))),
+                    Some(other) => {
+                        return Err(self.bad_initial(&format!("`{other}` is neither `free` nor `held`")));
+                    }
                 };
                 self.assume_initial(if held { "held" } else { "free" });
                 self.assume("whoever releases a held lock may");
@@ -131,7 +138,14 @@ impl Judge<'_> {
                 let history = self.history.list_append(nil).map_err(|error| error.to_string())?;
                 let model = ListAppend { names: self.history.scalars().names() };
                 let infer = || transactions::lists(&history);
-                inferred::judge(&model, &history, infer, |op| self.history.call_line(op), self.options, self.report);
+                inferred::judge(
+                    &model,
+                    &history,
+                    infer,
+                    |op| self.history.call_line(op),
+                    self.options,
+                    self.report,
+                );
                 Ok(())
             }
             ModelName::Etcd => Err(format!(
@@ -280,9 +294,13 @@ impl Judge<'_> {
         let given = if self.options.nil.is_some() { "" } else { " (--nil sets it)" };
         self.assume(&match (nil, reads) {
             (NilRead::Value, _) => format!("a read of nil saw nil{given}"),
-            (NilRead::Unknown, 0) => format!("what a read of nil saw was not kept, and fits any value{given}"),
+            (NilRead::Unknown, 0) => {
+                format!("what a read of nil saw was not kept, and fits any value{given}")
+            }
             (NilRead::Unknown, reads) => {
-                format!("what a read of nil saw was not kept, and fits any value: so with {reads} reads{given}")
+                format!(
+                    "what a read of nil saw was not kept, and fits any value: so with {reads} reads{given}"
+                )
             }
         });
     }

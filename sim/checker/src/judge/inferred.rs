@@ -28,10 +28,8 @@ pub(super) fn judge<M: Model>(
     options: &CheckOptions,
     report: &mut FileReport,
 ) {
-    let quick = search::Budget {
-        steps: options.search.budget.steps.min(QUICK_STEPS),
-        ..options.search.budget
-    };
+    let quick =
+        search::Budget { steps: options.search.budget.steps.min(QUICK_STEPS), ..options.search.budget };
     let quick = search::Options { budget: quick, ..options.search };
     if history.len() > SMALL || matches!(search::check(model, history, &quick), Verdict::Unknown(_)) {
         match inferred() {
@@ -75,7 +73,8 @@ fn accuse<M: Model>(
     report: &mut FileReport,
 ) -> bool {
     let operations = contradiction.operations();
-    let again = search::Budget { steps: options.search.budget.steps.min(AGAIN_STEPS), ..options.search.budget };
+    let again =
+        search::Budget { steps: options.search.budget.steps.min(AGAIN_STEPS), ..options.search.budget };
     let again = search::Options { budget: again, ..options.search };
     let checked = match search::check(model, &core(model, history, &operations), &again) {
         Verdict::Valid(_) => return false,
@@ -111,7 +110,8 @@ fn accuse<M: Model>(
         }
         Contradiction::Read { operation, key, why, others } => {
             let rule = format!("impossible read: {} read {key}, and {why}", name(*operation));
-            let text: String = others.iter().map(|&other| format!("  the other is {}\n", name(other))).collect();
+            let text: String =
+                others.iter().map(|&other| format!("  the other is {}\n", name(other))).collect();
             (rule, text)
         }
     };
@@ -138,8 +138,13 @@ fn accuse<M: Model>(
             }
         })
         .collect();
-    report.explanation =
-        Some(Explanation { rule, text, blamed: references.clone(), essential: references, ..Explanation::default() });
+    report.explanation = Some(Explanation {
+        rule,
+        text,
+        blamed: references.clone(),
+        essential: references,
+        ..Explanation::default()
+    });
     true
 }
 

@@ -76,11 +76,18 @@ fn whole(path: &Path) -> PathBuf {
 }
 
 /// Judges a report of etcd's.
-fn check_report(folder: PathBuf, parts: &[PathBuf], watches: &[PathBuf], options: &CheckOptions) -> FileReport {
+fn check_report(
+    folder: PathBuf,
+    parts: &[PathBuf],
+    watches: &[PathBuf],
+    options: &CheckOptions,
+) -> FileReport {
     let name = folder.display().to_string();
     let format = Format::EtcdOperations;
     if let Some(other) = options.format.filter(|other| *other != format) {
-        let error = format!("{name}: a folder of `client-N/operations.json` is an {format} report: found --input-format {other}");
+        let error = format!(
+            "{name}: a folder of `client-N/operations.json` is an {format} report: found --input-format {other}"
+        );
         return FileReport::unreadable(folder, Some(format), error);
     }
     let mut report = FileReport::begun(folder, format);
@@ -94,8 +101,9 @@ fn check_report(folder: PathBuf, parts: &[PathBuf], watches: &[PathBuf], options
         report.assumptions.push(what);
     }
     report.model = Some(ModelName::Etcd);
-    let judged = etcd_only(format, &name, options)
-        .and_then(|()| report_folder::judge(parts.iter().map(open), watches.iter().map(open), &name, options, &mut report));
+    let judged = etcd_only(format, &name, options).and_then(|()| {
+        report_folder::judge(parts.iter().map(open), watches.iter().map(open), &name, options, &mut report)
+    });
     finish(judged, report)
 }
 

@@ -147,7 +147,10 @@ impl FileReport {
     /// The model by its name, and what the verdict takes for granted.
     fn assumed(&self) -> String {
         let model = self.model.map_or("?", ModelName::name);
-        std::iter::once(format!("model {model}")).chain(self.assumptions.iter().cloned()).collect::<Vec<_>>().join("; ")
+        std::iter::once(format!("model {model}"))
+            .chain(self.assumptions.iter().cloned())
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     /// The report on a file that could not be read.

@@ -79,7 +79,9 @@ pub(super) fn judge<R: BufRead>(
 /// ambiguous operations that wrote the same value to the same key the one that was called first is taken first.
 fn makers(history: &RunHistory, watches: &[WatchLine]) -> Vec<Hint> {
     let mut makers: BTreeMap<i64, OpId> = BTreeMap::new();
-    let mut ambiguous: BTreeMap<(&Bytes, Option<&Bytes>), Vec<(u64, OpId)>> = BTreeMap::new();
+    /// A key, and the value that was written; none for a delete.
+    type Write<'a> = (&'a Bytes, Option<&'a Bytes>);
+    let mut ambiguous: BTreeMap<Write<'_>, Vec<(u64, OpId)>> = BTreeMap::new();
     for operation in &history.operations {
         if let Some(revision) = operation.revision().filter(|_| operation.made_revision()) {
             makers.entry(revision.0).or_insert(operation.id);
@@ -112,7 +114,8 @@ fn makers(history: &RunHistory, watches: &[WatchLine]) -> Vec<Hint> {
             }
         }
     }
-    let hint = |(revision, op)| Hint { index: u64::try_from(revision).unwrap_or_default(), op, ..Hint::default() };
+    let hint =
+        |(revision, op)| Hint { index: u64::try_from(revision).unwrap_or_default(), op, ..Hint::default() };
     makers.into_iter().map(hint).collect()
 }
 

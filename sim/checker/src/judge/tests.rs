@@ -123,7 +123,11 @@ fn a_spoilt_history_is_refused_with_its_place_in_every_format() {
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         // Half a file.
         ("squall", OURS[..90].into(), ":1: the file ends in the middle of this line"),
-        ("etcd-operations", ETCDS[..90].into(), ":1: the file ends in the middle of the object that begins in line 1"),
+        (
+            "etcd-operations",
+            ETCDS[..90].into(),
+            ":1: the file ends in the middle of the object that begins in line 1",
+        ),
         ("jepsen-log", LOG[..60].into(), ":2: the file ends in the middle"),
         ("edn", EDN[..59].into(), ":2: the file ends in the middle of a value"),
         ("porcupine-kv", KV[..80].into(), ":2: the file ends in the middle of a value"),

@@ -126,11 +126,7 @@ pub(super) fn can_become_legal<'a>(
         })
 }
 
-pub(super) fn describe(
-    names: &Names,
-    input: &RegisterInput,
-    output: Option<&RegisterOutput>,
-) -> String {
+pub(super) fn describe(names: &Names, input: &RegisterInput, output: Option<&RegisterOutput>) -> String {
     let show = |value: &Value| names.show(value);
     match (input, output) {
         (RegisterInput::Read, Some(RegisterOutput::Read(value))) => format!("read {}", show(value)),

@@ -151,7 +151,8 @@ impl Model for ListAppend {
     }
 
     fn describe_state(&self, state: &ListState) -> String {
-        let entries: Vec<String> = state.iter().map(|(key, list)| format!("{key} = {}", self.show(list))).collect();
+        let entries: Vec<String> =
+            state.iter().map(|(key, list)| format!("{key} = {}", self.show(list))).collect();
         if entries.is_empty() { "all lists empty".to_owned() } else { entries.join(", ") }
     }
 }

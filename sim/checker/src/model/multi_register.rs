@@ -154,7 +154,11 @@ impl Model for MultiRegister {
         all.extend(state.iter().map(|(key, value)| (key.to_string(), *value)));
         let entries: Vec<String> =
             all.iter().map(|(key, value)| format!("{key} = {}", self.names.show(value))).collect();
-        if entries.is_empty() { format!("all {}", self.names.show(&self.default)) } else { entries.join(", ") }
+        if entries.is_empty() {
+            format!("all {}", self.names.show(&self.default))
+        } else {
+            entries.join(", ")
+        }
     }
 }
 

@@ -61,9 +61,8 @@ impl<M: Model> Model for PerKey<M> {
     ) -> bool {
         let initial = self.0.initial();
         let place = state.binary_search_by(|(key, _)| key.cmp(&input.key));
-        let of_key = between
-            .filter(|(other, _)| other.key == input.key)
-            .map(|(other, output)| (&other.input, output));
+        let of_key =
+            between.filter(|(other, _)| other.key == input.key).map(|(other, output)| (&other.input, output));
         self.0.can_become_legal(place.map_or(&initial, |at| &state[at].1), &input.input, output, of_key)
     }
 

@@ -79,7 +79,8 @@ impl Model for VersionedRegister {
         output: &VersionedOutput,
         mut between: impl Iterator<Item = (&'a RegisterInput, Option<&'a VersionedOutput>)>,
     ) -> bool {
-        let (RegisterInput::Read, VersionedOutput::Read { version: told, value: read }) = (input, output) else {
+        let (RegisterInput::Read, VersionedOutput::Read { version: told, value: read }) = (input, output)
+        else {
             return true;
         };
         match told {
@@ -106,7 +107,10 @@ impl Model for VersionedRegister {
             (RegisterInput::Cas { from, to }, _) => format!("cas {} to {}", show(from), show(to)),
         };
         match output {
-            Some(VersionedOutput::Read { version: Some(version), .. } | VersionedOutput::Written(Some(version))) => {
+            Some(
+                VersionedOutput::Read { version: Some(version), .. }
+                | VersionedOutput::Written(Some(version)),
+            ) => {
                 format!("{what}, version {version}")
             }
             None if !matches!(input, RegisterInput::Read) => format!("{what} ?"),
@@ -129,12 +133,18 @@ mod tests {
         let read = |version, value| VersionedOutput::Read { version, value };
         let step = |s: (u64, Value), i: RegisterInput, o: Option<VersionedOutput>| m.step(&s, &i, o.as_ref());
         let write = RegisterInput::Write(Some(3));
-        assert_eq!(step((0, None), write.clone(), Some(VersionedOutput::Written(Some(1)))), Some((1, Some(3))));
+        assert_eq!(
+            step((0, None), write.clone(), Some(VersionedOutput::Written(Some(1)))),
+            Some((1, Some(3)))
+        );
         assert_eq!(step((1, None), write.clone(), Some(VersionedOutput::Written(Some(1)))), None);
         assert_eq!(step((1, None), write.clone(), Some(VersionedOutput::Written(None))), Some((2, Some(3))));
         assert_eq!(step((4, None), write, None), Some((5, Some(3))));
         let cas = RegisterInput::Cas { from: Some(3), to: Some(3) };
-        assert_eq!(step((1, Some(3)), cas.clone(), Some(VersionedOutput::Written(Some(2)))), Some((2, Some(3))));
+        assert_eq!(
+            step((1, Some(3)), cas.clone(), Some(VersionedOutput::Written(Some(2)))),
+            Some((2, Some(3)))
+        );
         assert_eq!(step((1, Some(4)), cas, None), None);
         assert!(step((1, Some(3)), RegisterInput::Read, Some(read(Some(1), Some(Some(3))))).is_some());
         assert!(step((1, Some(3)), RegisterInput::Read, Some(read(Some(2), Some(Some(3))))).is_none());

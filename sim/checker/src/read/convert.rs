@@ -229,6 +229,9 @@ struct RegisterReader<'a> {
 /// A value's parts: key, version, and the value itself.
 type Parts<'v> = (Option<&'v Edn>, Option<&'v Edn>, &'v Edn);
 
+/// Key, what was asked, and what came of it, with the version where one was told.
+type RegisterOperation = (Option<Arc<str>>, RegisterInput, Outcome<(Option<u64>, RegisterOutput)>);
+
 impl<'a> RegisterReader<'a> {
     fn new(history: &'a ForeignHistory, nil: NilRead) -> Self {
         RegisterReader {
@@ -241,10 +244,7 @@ impl<'a> RegisterReader<'a> {
     }
 
     /// Key, what was asked, and what came of it, with the version where one was told.
-    fn operation(
-        &mut self,
-        raw: &RawOperation,
-    ) -> Result<(Option<Arc<str>>, RegisterInput, Outcome<(Option<u64>, RegisterOutput)>), Wrong> {
+    fn operation(&mut self, raw: &RawOperation) -> Result<RegisterOperation, Wrong> {
         let asked_line = |what| (raw.call_line, what);
         if !matches!(raw.function.as_str(), "read" | "write" | "cas") {
             return Err(unknown(raw, &raw.function, ":read, :write or :cas"));
@@ -253,7 +253,9 @@ impl<'a> RegisterReader<'a> {
         let key = match (self.shape.keys, key_part.or(raw.key.as_ref())) {
             (Keys::None, _) => None,
             (_, Some(key)) => Some(self.keys.name(key).map_err(asked_line)?),
-            (_, None) => return Err(asked_line("expected a `:key`, as other operations have one".to_owned())),
+            (_, None) => {
+                return Err(asked_line("expected a `:key`, as other operations have one".to_owned()));
+            }
         };
         let input = match raw.function.as_str() {
             "read" => RegisterInput::Read,
@@ -319,7 +321,9 @@ impl<'a> RegisterReader<'a> {
 
     fn parts<'v>(&self, value: &'v Edn) -> Result<Parts<'v>, String> {
         let split = |value: &'v Edn, what: &str| {
-            shape::pair(value).ok_or_else(|| format!("expected `[{what} value]`, as in every invocation, found {}", value.kind()))
+            shape::pair(value).ok_or_else(|| {
+                format!("expected `[{what} value]`, as in every invocation, found {}", value.kind())
+            })
         };
         let (key, rest) = match self.shape.keys {
             Keys::Tuple => {
@@ -343,7 +347,9 @@ fn version_of(version: Option<&Edn>) -> Result<Option<u64>, String> {
     match version {
         None | Some(Edn::Nil) => Ok(None),
         Some(Edn::Int(version)) if *version >= 0 => Ok(Some(*version as u64)),
-        Some(other) => Err(format!("expected a version, found {}", other.scalar().unwrap_or(other.kind().to_owned()))),
+        Some(other) => {
+            Err(format!("expected a version, found {}", other.scalar().unwrap_or(other.kind().to_owned())))
+        }
     }
 }
 

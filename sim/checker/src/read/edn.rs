@@ -66,7 +66,9 @@ impl Edn {
     /// notations that histories come in.
     pub(super) fn name(&self) -> Option<&str> {
         match self {
-            Edn::Keyword(text) | Edn::Symbol(text) => Some(text.rsplit_once('/').map_or(text, |(_, name)| name)),
+            Edn::Keyword(text) | Edn::Symbol(text) => {
+                Some(text.rsplit_once('/').map_or(text, |(_, name)| name))
+            }
             Edn::Str(text) => Some(text.strip_prefix(':').unwrap_or(text)),
             _ => None,
         }
@@ -224,7 +226,9 @@ impl<'a, R: BufRead> EdnReader<'a, R> {
                         }
                         // `##NaN`, `##Inf` and `##-Inf` are numbers, not tags of what follows.
                         if let Some(name) = tag.strip_prefix(b"#") {
-                            return self.text(name.to_vec(), place).map(|name| Edn::Number(format!("##{name}")));
+                            return self
+                                .text(name.to_vec(), place)
+                                .map(|name| Edn::Number(format!("##{name}")));
                         }
                         self.value(depth + 1)
                     }
@@ -331,7 +335,9 @@ impl<'a, R: BufRead> EdnReader<'a, R> {
                             // The halves of a pair come one after another; a lone half is no character, and stays
                             // as it was written, so that two different ones do not become equal.
                             let low = match code {
-                                0xd800..0xdc00 if self.peek()? == Some(b'\\') && self.second()? == Some(b'u') => {
+                                0xd800..0xdc00
+                                    if self.peek()? == Some(b'\\') && self.second()? == Some(b'u') =>
+                                {
                                     self.bump()?;
                                     self.bump()?;
                                     Some(self.four_digits(at)?)
@@ -339,11 +345,15 @@ impl<'a, R: BufRead> EdnReader<'a, R> {
                                 _ => None,
                             };
                             let whole = match low {
-                                Some(low @ 0xdc00..0xe000) => 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00),
+                                Some(low @ 0xdc00..0xe000) => {
+                                    0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00)
+                                }
                                 _ => code,
                             };
                             match char::from_u32(whole) {
-                                Some(found) => bytes.extend_from_slice(found.encode_utf8(&mut [0; 4]).as_bytes()),
+                                Some(found) => {
+                                    bytes.extend_from_slice(found.encode_utf8(&mut [0; 4]).as_bytes())
+                                }
                                 None => {
                                     for half in std::iter::once(code).chain(low) {
                                         bytes.extend_from_slice(format!("\\u{half:04x}").as_bytes());

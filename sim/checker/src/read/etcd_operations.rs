@@ -15,7 +15,9 @@
 
 use std::io::BufRead;
 
-use super::etcd_wire::{Condition, Input, Kv, Line, Output, Part, PartOutput, PutInput, RangeInput, TxnInput, line, value};
+use super::etcd_wire::{
+    Condition, Input, Kv, Line, Output, Part, PartOutput, PutInput, RangeInput, TxnInput, line, value,
+};
 use super::json_values::JsonValues;
 use crate::history::jsonl::check_operation;
 use crate::history::pool::Pool;
@@ -23,8 +25,8 @@ use crate::history::{
     Bytes, Client, Compact, CompactResult, Compare, CompareResult, CompareTarget, DeleteRange,
     DeleteRangeResult, Empty, Error, ErrorKind, Header, KeyValue, LeaseGrant, LeaseGrantResult, LeaseId,
     LeaseRef, Op, OpId, OpResult, Opaque, Operation, Outcome, Put, PutResult, Range, RangeResult, ReadError,
-    ReadLimits, ReadProblem, RequestOp, ResponseOp, Revision, RunHistory, Txn, TxnResult, WatchEvent, WatchEventKind,
-    WatchLine,
+    ReadLimits, ReadProblem, RequestOp, ResponseOp, Revision, RunHistory, Txn, TxnResult, WatchEvent,
+    WatchEventKind, WatchLine,
 };
 
 /// Operations of a report, and what was not understood of them.
@@ -82,7 +84,11 @@ impl Report {
                 return Err(values.error(values.line(), ReadProblem::TooManyOperations(limits.operations)));
             }
             let (parsed, unknown) = parsed.map_err(|error| values.malformed(&error))?;
-            let persisted = parsed.output.as_ref().filter(|output| output.persisted).map(|output| output.persisted_revision);
+            let persisted = parsed
+                .output
+                .as_ref()
+                .filter(|output| output.persisted)
+                .map(|output| output.persisted_revision);
             let id = OpId(self.history.operations.len() as u64);
             let mut operation = operation(id, parsed, &unknown).map_err(|what| values.rule(what))?;
             check_operation(&operation).map_err(|what| values.rule(what))?;
@@ -95,11 +101,14 @@ impl Report {
                 field,
                 write,
             }));
-            self.hints.extend(persisted.filter(|revision| *revision > 0).and_then(|at| hint(&operation, Revision(at))));
+            self.hints.extend(
+                persisted.filter(|revision| *revision > 0).and_then(|at| hint(&operation, Revision(at))),
+            );
             self.history.operations.push(operation);
             self.lines.push(values.line());
         }
-        check_clients(&self.history.operations[first..], &self.lines).map_err(|(line, what)| values.error(line, ReadProblem::Rule(what)))
+        check_clients(&self.history.operations[first..], &self.lines)
+            .map_err(|(line, what)| values.error(line, ReadProblem::Rule(what)))
     }
 }
 
@@ -142,7 +151,13 @@ fn hint(operation: &Operation, revision: Revision) -> Option<WatchLine> {
     });
     let events: Vec<WatchEvent> = if txn.compares.is_empty() { puts.collect() } else { Vec::new() };
     let client = Client(u64::MAX);
-    (!events.is_empty()).then(|| WatchLine { at: operation.call, client, revision, events, ..WatchLine::default() })
+    (!events.is_empty()).then(|| WatchLine {
+        at: operation.call,
+        client,
+        revision,
+        events,
+        ..WatchLine::default()
+    })
 }
 
 fn operation(id: OpId, line: Line, unknown: &[String]) -> Result<Operation, String> {
@@ -385,8 +400,10 @@ mod tests {
     #[test]
     fn a_report_is_the_same_in_any_layout() {
         let lines = format!("{PUT}\n{}\n", PUT.replace("\"ClientId\":2", "\"ClientId\":3"));
-        let values: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let indented: Vec<String> = values.iter().map(|value| serde_json::to_string_pretty(value).unwrap()).collect();
+        let values: Vec<serde_json::Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let indented: Vec<String> =
+            values.iter().map(|value| serde_json::to_string_pretty(value).unwrap()).collect();
         let expected = read_text(&lines).unwrap();
         for layout in [
             indented.join("\n"),
@@ -417,7 +434,10 @@ mod tests {
         let put = Put { key: "k".into(), value: "7".into(), lease: LeaseId(4), ..Put::default() };
         let range = Range { key: "k".into(), range_end: "l".into(), limit: 2, ..Range::default() };
         let delete = DeleteRange { key: "d".into(), ..DeleteRange::default() };
-        assert_eq!(txn.success, [RequestOp::Put(put), RequestOp::Range(range), RequestOp::DeleteRange(delete)]);
+        assert_eq!(
+            txn.success,
+            [RequestOp::Put(put), RequestOp::Range(range), RequestOp::DeleteRange(delete)]
+        );
         assert!(history.operations[0].is_ok());
         for doubt in ["\"Err\":{}", "\"Err\":null,\"ResultUnknown\":true,\"x\":1"] {
             let text = flat.replace("\"Err\":null", doubt).replace(",\"ResultUnknown\":false", "");
@@ -430,16 +450,32 @@ mod tests {
     #[test]
     fn an_option_that_is_not_known_makes_the_operation_ambiguous() {
         let cases = [
-            ("\"LeaseID\":4", "\"LeaseID\":4,\"IgnoreValue\":true", "Input.Txn.OperationsOnSuccess.Put.IgnoreValue", true),
-            ("\"Start\":\"k\"", "\"Start\":\"k\",\"Sort\":{\"Order\":1}", "Input.Txn.OperationsOnFailure.Range.Sort", true),
+            (
+                "\"LeaseID\":4",
+                "\"LeaseID\":4,\"IgnoreValue\":true",
+                "Input.Txn.OperationsOnSuccess.Put.IgnoreValue",
+                true,
+            ),
+            (
+                "\"Start\":\"k\"",
+                "\"Start\":\"k\",\"Sort\":{\"Order\":1}",
+                "Input.Txn.OperationsOnFailure.Range.Sort",
+                true,
+            ),
             ("\"Type\":\"txn\"", "\"Type\":\"txn\",\"Auth\":\"root\"", "Input.Auth", true),
-            ("\"ExpectedRevision\":3", "\"ExpectedRevision\":3,\"Greater\":1", "Input.Txn.Conditions.Greater", true),
+            (
+                "\"ExpectedRevision\":3",
+                "\"ExpectedRevision\":3,\"Greater\":1",
+                "Input.Txn.Conditions.Greater",
+                true,
+            ),
         ];
         for (from, to, field, write) in cases {
             let mut report = Report::default();
             report.read(PUT.replace(from, to).as_bytes(), "f", &ReadLimits::default()).unwrap();
             assert_eq!(report.history.operations[0].outcome, Outcome::Info, "{field}");
-            let unknown = Unknown { operation: OpId(0), file: "f".to_owned(), line: 1, field: field.to_owned(), write };
+            let unknown =
+                Unknown { operation: OpId(0), file: "f".to_owned(), line: 1, field: field.to_owned(), write };
             assert_eq!(report.unknown, [unknown]);
         }
         // One that is unset asks for nothing, and one in an output tells more.
@@ -458,10 +494,14 @@ mod tests {
     #[test]
     fn a_client_goes_on_after_what_it_gave_up() {
         let gave_up = |ret: &str| {
-            let failed = PUT.replace("\"Return\":20", &format!("\"Return\":{ret}")).replace("\"Output\":{", "\"Output\":{\"Error\":\"EOF\",");
+            let failed = PUT
+                .replace("\"Return\":20", &format!("\"Return\":{ret}"))
+                .replace("\"Output\":{", "\"Output\":{\"Error\":\"EOF\",");
             format!("{failed}\n{}", PUT.replace("\"Call\":10", "\"Call\":12"))
         };
-        for (ret, expected) in [("-1", None), ("0", None), ("9223372036854775807", None), ("1000000000", Some(1_000_000_000))] {
+        for (ret, expected) in
+            [("-1", None), ("0", None), ("9223372036854775807", None), ("1000000000", Some(1_000_000_000))]
+        {
             let operations = read_text(&gave_up(ret)).unwrap().operations;
             assert_eq!((operations[0].ret, operations[1].ret), (expected, Some(20)));
         }
@@ -482,7 +522,10 @@ mod tests {
                 "operation 0: an output without Txn for a txn",
             ),
             (PUT.replace("\"Results\":[", "\"Results\":[{},"), "operation 0: 2 results for 1 operations"),
-            (PUT[..60].to_owned(), "operations.json:1: the file ends in the middle of the object that begins in line 1"),
+            (
+                PUT[..60].to_owned(),
+                "operations.json:1: the file ends in the middle of the object that begins in line 1",
+            ),
             (
                 format!("{PUT}\n{PUT}"),
                 "operations.json:2: client 2 calls operation 1 while its operation 0 is open",

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use super::etcd_wire::{Value, value};
 use super::json_values::JsonValues;
 use crate::history::{
-    Bytes, Client, KeyValue, ReadError, ReadLimits, ReadProblem, Revision, WatchEvent, WatchEventKind, WatchLine,
+    Bytes, Client, KeyValue, ReadError, ReadLimits, ReadProblem, Revision, WatchEvent, WatchEventKind,
+    WatchLine,
 };
 
 #[derive(Default, Deserialize)]
@@ -96,13 +97,17 @@ mod tests {
         let event = r#"{"Type":"put-operation","Key":"a","Value":{"Value":"1"},"Revision":2,"IsCreate":true,"PrevValue":null}"#;
         let deleted = r#"{"Type":"delete-operation","Key":"a","Revision":3}"#;
         let forms = [
-            format!(r#"{{"Request":{{"Key":"a"}},"Responses":[{{"Events":[{event}],"Revision":9,"Time":7}},{{"Events":[{deleted}]}},{{"Events":null,"IsProgressNotify":true,"Revision":9}}]}}"#),
+            format!(
+                r#"{{"Request":{{"Key":"a"}},"Responses":[{{"Events":[{event}],"Revision":9,"Time":7}},{{"Events":[{deleted}]}},{{"Events":null,"IsProgressNotify":true,"Revision":9}}]}}"#
+            ),
             format!("{{\"Events\":[{event}],\"Revision\":2,\"Time\":7}}\n{{\n\"Events\":[{deleted}]}}"),
         ];
         for form in forms {
             let lines = read(form.as_bytes(), "f", &ReadLimits::default()).unwrap();
-            let events: Vec<(WatchEventKind, i64, i64)> =
-                lines.iter().map(|line| (line.events[0].kind, line.events[0].kv.mod_revision.0, line.revision.0)).collect();
+            let events: Vec<(WatchEventKind, i64, i64)> = lines
+                .iter()
+                .map(|line| (line.events[0].kind, line.events[0].kv.mod_revision.0, line.revision.0))
+                .collect();
             assert_eq!(events, [(WatchEventKind::Put, 2, 2), (WatchEventKind::Delete, 3, 3)], "{form}");
             assert_eq!((lines[0].at, lines[0].events[0].kv.value.clone()), (7, Bytes::from("1")));
         }

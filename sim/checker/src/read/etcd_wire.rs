@@ -269,20 +269,22 @@ const INPUT: &[Known] = &[
 fn strip(value: &mut Json, known: &[Known], path: &str, unknown: &mut Vec<String>) {
     match value {
         Json::Array(all) => all.iter_mut().for_each(|one| strip(one, known, path, unknown)),
-        Json::Object(fields) => fields.retain(|name, inner| match known.iter().find(|field| field.0 == name) {
-            Some(field) => {
-                if !field.1.is_empty() {
-                    strip(inner, field.1, &format!("{path}.{name}"), unknown);
+        Json::Object(fields) => {
+            fields.retain(|name, inner| match known.iter().find(|field| field.0 == name) {
+                Some(field) => {
+                    if !field.1.is_empty() {
+                        strip(inner, field.1, &format!("{path}.{name}"), unknown);
+                    }
+                    true
                 }
-                true
-            }
-            None => {
-                if !is_unset(inner) {
-                    unknown.push(format!("{path}.{name}"));
+                None => {
+                    if !is_unset(inner) {
+                        unknown.push(format!("{path}.{name}"));
+                    }
+                    false
                 }
-                false
-            }
-        }),
+            })
+        }
         _ => {}
     }
 }

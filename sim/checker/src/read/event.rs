@@ -77,9 +77,9 @@ impl Fields {
     /// The fields of a map. A name with a namespace (`:jepsen/type`) counts where the plain one is not there.
     pub(super) fn of_map(entries: Vec<(Edn, Edn)>) -> Fields {
         let mut fields = Fields::default();
-        let (plain, spaced): (Vec<_>, Vec<_>) = entries
-            .into_iter()
-            .partition(|(name, _)| !matches!(name, Edn::Keyword(name) | Edn::Symbol(name) if name.contains('/')));
+        let (plain, spaced): (Vec<_>, Vec<_>) = entries.into_iter().partition(
+            |(name, _)| !matches!(name, Edn::Keyword(name) | Edn::Symbol(name) if name.contains('/')),
+        );
         for (name, value) in plain.into_iter().chain(spaced) {
             let place = match name.name() {
                 Some("process") => &mut fields.process,

@@ -10,7 +10,8 @@ use super::{ForeignHistory, Format, NilRead, RECOGNISE_BYTES, etcd_operations, r
 use crate::checks;
 use crate::history::{ReadLimits, RunHistory, jsonl};
 use crate::model::{
-    CasRegister, ConcurrentHistory, KvAppend, ListAppend, Model, MultiRegister, Mutex, PerKey, Register, VersionedRegister,
+    CasRegister, ConcurrentHistory, KvAppend, ListAppend, Model, MultiRegister, Mutex, PerKey, Register,
+    VersionedRegister,
 };
 use crate::picture;
 use crate::revision::{self, Budgets, Dialect};

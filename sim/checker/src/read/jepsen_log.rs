@@ -63,7 +63,7 @@ pub(super) fn read(reader: impl BufRead, file: &str, limits: &ReadLimits) -> Res
 /// Whether a line is one of a log of Jepsen's: an event, or a message of one of its loggers.
 pub(super) fn is_log_line(line: &str) -> bool {
     let level = ["INFO", "WARN", "ERROR", "DEBUG"].iter().any(|level| line.contains(level));
-    level && line.contains("jepsen.") || message(line).is_some_and(|message| starts_as_event(message))
+    level && line.contains("jepsen.") || message(line).is_some_and(starts_as_event)
 }
 
 fn is_first_form(line: &str) -> bool {
@@ -95,7 +95,11 @@ fn message(line: &str) -> Option<&str> {
 fn starts_as_event(line: &str) -> bool {
     let mut words = line.split_ascii_whitespace();
     let process = words.next().is_some_and(|word| word == ":nemesis" || word.parse::<u64>().is_ok());
-    process && words.next().and_then(|word| word.strip_prefix(':')).is_some_and(|word| Kind::from_name(word).is_some())
+    process
+        && words
+            .next()
+            .and_then(|word| word.strip_prefix(':'))
+            .is_some_and(|word| Kind::from_name(word).is_some())
 }
 
 /// The event that a message tells; `None` where it tells none.
@@ -116,7 +120,7 @@ fn fields(message: &str, file: &str, line: u64, limits: &ReadLimits) -> Result<O
     let (process, kind) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let number = process.parse::<i64>().is_ok();
     let typed = kind.strip_prefix(':').is_some_and(|kind| Kind::from_name(kind).is_some());
-    if !typed && !(number && kind.starts_with(':')) {
+    if !(typed || number && kind.starts_with(':')) {
         return Ok(None);
     }
     if process.contains("nemesis") {

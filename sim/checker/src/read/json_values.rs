@@ -167,7 +167,8 @@ impl<'a, R: BufRead> JsonValues<'a, R> {
                     let (line, column) = self.place_after(&self.buffer[..error.valid_up_to()]);
                     return Err(self.error(line, ReadProblem::NotUtf8(column)));
                 }
-                let what = format!("the file ends in the middle of the object that begins in line {}", self.start.0);
+                let what =
+                    format!("the file ends in the middle of the object that begins in line {}", self.start.0);
                 return Err(self.error(line, ReadProblem::Rule(what)));
             }
             let mut end = None;
@@ -229,7 +230,8 @@ impl<'a, R: BufRead> JsonValues<'a, R> {
 
     fn bump(&mut self, byte: u8) {
         self.reader.consume(1);
-        (self.line, self.column) = if byte == b'\n' { (self.line + 1, 0) } else { (self.line, self.column + 1) };
+        (self.line, self.column) =
+            if byte == b'\n' { (self.line + 1, 0) } else { (self.line, self.column + 1) };
     }
 }
 
@@ -289,7 +291,10 @@ mod tests {
             }
         }
         let nested = "{\n \"a\": [\n  {}\n ]\n}\n{}";
-        assert_eq!(read(nested.as_bytes(), 3).unwrap().iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 6]);
+        assert_eq!(
+            read(nested.as_bytes(), 3).unwrap().iter().map(|(line, _)| *line).collect::<Vec<_>>(),
+            [1, 6]
+        );
     }
 
     #[test]

@@ -189,12 +189,15 @@ impl ForeignHistory {
         let mut nils = Nils::default();
         for raw in &self.operations {
             match (raw.function.as_str(), &raw.outcome) {
-                ("read", event::RawOutcome::Ok(value)) => nils.read += usize::from(inner(value) == edn::Edn::Nil),
+                ("read", event::RawOutcome::Ok(value)) => {
+                    nils.read += usize::from(inner(value) == edn::Edn::Nil)
+                }
                 ("write", _) => nils.is_value |= inner(&raw.value) == edn::Edn::Nil,
                 ("cas", _) => {
                     let value = inner(&raw.value);
                     let pair = shape::pair(&value);
-                    nils.is_value |= pair.is_some_and(|(from, to)| *from == edn::Edn::Nil || *to == edn::Edn::Nil);
+                    nils.is_value |=
+                        pair.is_some_and(|(from, to)| *from == edn::Edn::Nil || *to == edn::Edn::Nil);
                 }
                 _ => {}
             }

@@ -38,7 +38,8 @@ fn look(head: &[u8]) -> Look {
     }
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches('\u{feff}');
-    if text.lines().take(LOG_LINES).any(|line| jepsen_log::is_log_line(line.trim())) && !starts_as_data(text) {
+    if text.lines().take(LOG_LINES).any(|line| jepsen_log::is_log_line(line.trim())) && !starts_as_data(text)
+    {
         return Look::History(Format::JepsenLog);
     }
     match json_keys(text) {
@@ -65,7 +66,9 @@ fn of_json(keys: &[String]) -> Look {
     if has("ClientId") || has("ClientID") || has("Input") && (has("Call") || has("Output")) {
         Look::History(Format::EtcdOperations)
     } else if has("Request") && has("Responses") || has("Responses") {
-        Look::Other("what watches received, of an etcd report: expected its `operations.json`, or the report's folder")
+        Look::Other(
+            "what watches received, of an etcd report: expected its `operations.json`, or the report's folder",
+        )
     } else if has("type") && (has("f") || has("process") || has("value")) {
         Look::History(Format::ElleJson)
     } else if keys.first().is_some_and(|key| crate::history::Event::KINDS.contains(&key.as_str()))
@@ -145,7 +148,9 @@ fn edn(text: &str) -> Look {
     };
     match first {
         Some(Edn::Map(entries)) => {
-            let has = |name: &str| entries.iter().any(|(key, _)| matches!(key, Edn::Keyword(_)) && key.name() == Some(name));
+            let has = |name: &str| {
+                entries.iter().any(|(key, _)| matches!(key, Edn::Keyword(_)) && key.name() == Some(name))
+            };
             if has("key") && has("type") {
                 Look::History(Format::PorcupineKv)
             } else if has("type") || has("process") {
@@ -161,9 +166,7 @@ fn edn(text: &str) -> Look {
         None if text.contains(":type") || text.contains(":process") || text.contains(":invoke") => {
             Look::History(if text.contains(":key ") { Format::PorcupineKv } else { Format::Edn })
         }
-        None if trimmed.len() < 32 && trimmed.starts_with(['{', '[', '(']) => {
-            Look::History(Format::Edn)
-        }
+        None if trimmed.len() < 32 && trimmed.starts_with(['{', '[', '(']) => Look::History(Format::Edn),
         None => Look::Unknown,
     }
 }

@@ -38,7 +38,9 @@ pub(super) fn is_txn(value: &Edn) -> bool {
     !list.is_empty()
         && list.iter().all(|micro| match micro {
             Edn::Seq(words) => match words.first() {
-                Some(Edn::Keyword(word) | Edn::Str(word)) => MICRO.contains(&word.as_str()) && words.len() > 1,
+                Some(Edn::Keyword(word) | Edn::Str(word)) => {
+                    MICRO.contains(&word.as_str()) && words.len() > 1
+                }
                 _ => false,
             },
             _ => false,

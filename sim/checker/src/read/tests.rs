@@ -134,12 +134,31 @@ fn an_operation_that_the_model_does_not_have_is_refused_with_its_line() {
 #[test]
 fn a_log_of_any_year_is_one_of_the_same_events() {
     let events = ["0 :invoke :write 3", "1 :invoke :cas [3 4]", "0 :ok :write 3", "1 :fail :cas [3 4]"];
-    let forms: [(fn(&str) -> String, bool); 7] = [
+    type Form = (fn(&str) -> String, bool);
+    let forms: [Form; 7] = [
         (|event| format!("INFO  jepsen.util - {event}"), true),
-        (|event| format!("2014-11-02 INFO  jepsen.util - {}", event.replace(' ', "\t").replace("[3\t4]", "[3 4]")), true),
+        (
+            |event| {
+                format!(
+                    "2014-11-02 INFO  jepsen.util - {}",
+                    event.replace(' ', "\t").replace("[3\t4]", "[3 4]")
+                )
+            },
+            true,
+        ),
         (|event| format!("INFO [2020-06-02 15:33:01,001] jepsen worker 0 - jepsen.util {event}"), false),
-        (|event| format!("2021-02-26 23:39:01,300{{GMT}}\tINFO\t[jepsen worker 1] jepsen.util: {event}"), false),
-        (|event| format!("15:33:01.001 [jepsen worker 0] INFO  jepsen.util -   {event}   :timed-out (unbalanced \""), false),
+        (
+            |event| format!("2021-02-26 23:39:01,300{{GMT}}\tINFO\t[jepsen worker 1] jepsen.util: {event}"),
+            false,
+        ),
+        (
+            |event| {
+                format!(
+                    "15:33:01.001 [jepsen worker 0] INFO  jepsen.util -   {event}   :timed-out (unbalanced \""
+                )
+            },
+            false,
+        ),
         (|event| event.replace(' ', "\t").replace("[3\t4]", "[3 4]"), false),
         (
             |event| {
@@ -191,8 +210,27 @@ fn a_process_may_go_on_after_an_info_and_may_have_a_name() {
 #[test]
 fn scalars_that_differ_differ_and_those_that_are_equal_are_equal() {
     let scalars = [
-        "1", "-1", "1.5", "nil", "true", "false", "\"1\"", "\"nil\"", ":a", "a", "\"a\"", "\\a", "1/2", ":b/a", "##NaN",
-        "99999999999999999999", "-9223372036854775808", "\"\\ud83d\\ude00\"", "\"\\ud83d\"", "1M", "\"\"",
+        "1",
+        "-1",
+        "1.5",
+        "nil",
+        "true",
+        "false",
+        "\"1\"",
+        "\"nil\"",
+        ":a",
+        "a",
+        "\"a\"",
+        "\\a",
+        "1/2",
+        ":b/a",
+        "##NaN",
+        "99999999999999999999",
+        "-9223372036854775808",
+        "\"\\ud83d\\ude00\"",
+        "\"\\ud83d\"",
+        "1M",
+        "\"\"",
     ];
     let mut text = String::new();
     for (process, scalar) in scalars.iter().enumerate() {
@@ -200,16 +238,32 @@ fn scalars_that_differ_differ_and_those_that_are_equal_are_equal() {
     }
     let limits = ReadLimits::default();
     let history = ForeignHistory::read(Format::Edn, text.as_bytes(), "f", &limits).unwrap();
-    let values: std::collections::BTreeSet<String> =
-        history.register(NilRead::Value).unwrap().operations().iter().map(|op| format!("{:?}", op.input)).collect();
+    let values: std::collections::BTreeSet<String> = history
+        .register(NilRead::Value)
+        .unwrap()
+        .operations()
+        .iter()
+        .map(|op| format!("{:?}", op.input))
+        .collect();
     assert_eq!(values.len(), scalars.len(), "{values:?}");
-    for (left, right) in [("1.50", "1.5"), ("1e3", "1000.0"), ("+7", "7"), ("7N", "7"), ("100000000000000000000N", "+0100000000000000000000"), ("\"\\u00e9\"", "\"\u{e9}\""), ("\"\\ud83d\\ude00\"", "\"\u{1f600}\"")] {
+    for (left, right) in [
+        ("1.50", "1.5"),
+        ("1e3", "1000.0"),
+        ("+7", "7"),
+        ("7N", "7"),
+        ("100000000000000000000N", "+0100000000000000000000"),
+        ("\"\\u00e9\"", "\"\u{e9}\""),
+        ("\"\\ud83d\\ude00\"", "\"\u{1f600}\""),
+    ] {
         let text = format!(
             "{{:process 0 :type :invoke :f :cas :value [{left} {right}]}} {{:process 1 :type :invoke :f :write :value :x}}"
         );
         let history = ForeignHistory::read(Format::Edn, text.as_bytes(), "f", &limits).unwrap();
         let history = history.register(NilRead::Value).unwrap();
-        let crate::model::cas_register::RegisterInput::Cas { from, to } = &history.operations()[0].input else { panic!() };
+        let crate::model::cas_register::RegisterInput::Cas { from, to } = &history.operations()[0].input
+        else {
+            panic!()
+        };
         assert_eq!(from, to, "{left} {right}");
     }
 }
@@ -223,7 +277,10 @@ fn formats_are_recognised_by_their_keys() {
     let table = [
         ("{\"meta\":{\"format\":1}}\n", squall),
         ("{\"id\":1,\"client\":3}\n", squall),
-        ("{\"hint\":{\"at\":1}}\n", if crate::history::Event::KINDS.contains(&"hint") { squall } else { None }),
+        (
+            "{\"hint\":{\"at\":1}}\n",
+            if crate::history::Event::KINDS.contains(&"hint") { squall } else { None },
+        ),
         ("{\"ClientId\":1,\"Input\":{}}\n", etcd),
         ("{\n  \"Call\": 7,\n  \"Input\": {\n \"Type\": \"range\"", etcd),
         ("[\n {\"ClientId\":1}]", etcd),
@@ -235,7 +292,10 @@ fn formats_are_recognised_by_their_keys() {
         ("{\"Request\":{\"Key\":\"\"},\"Responses\":[]}", None),
         ("INFO  jepsen.util - 3\t:invoke\t:read\tnil\n", Some(Format::JepsenLog)),
         ("INFO  jepsen.core - hello\nINFO  jepsen.util - 3\t:invoke\t:read\tnil\n", Some(Format::JepsenLog)),
-        ("2021-02-26 23:39:01,300{GMT}\tINFO\t[main] jepsen.cli: Test options\n{:a 1\n :b 2}\n", Some(Format::JepsenLog)),
+        (
+            "2021-02-26 23:39:01,300{GMT}\tINFO\t[main] jepsen.cli: Test options\n{:a 1\n :b 2}\n",
+            Some(Format::JepsenLog),
+        ),
         ("3\t:invoke\t:read\tnil\n", Some(Format::JepsenLog)),
         ("{:process 0, :type :invoke, :f :get, :key \"1\", :value nil}\n", Some(Format::PorcupineKv)),
         ("[{:process 0,\n :key \"1\"\n, :type :invoke, :f :get, :value nil}\n", Some(Format::PorcupineKv)),

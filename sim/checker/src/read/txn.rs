@@ -72,7 +72,10 @@ impl Reader {
     }
 
     /// A transaction on registers.
-    pub(super) fn registers(&mut self, raw: &RawOperation) -> Result<(Vec<MicroOp>, Outcome<ReadValues>), Wrong> {
+    pub(super) fn registers(
+        &mut self,
+        raw: &RawOperation,
+    ) -> Result<(Vec<MicroOp>, Outcome<ReadValues>), Wrong> {
         const EXPECTED: &str = ":read or :write";
         self.transaction(raw, EXPECTED, |reader, micro| {
             Ok(match micro.word {
@@ -98,9 +101,12 @@ impl Reader {
                     let read = match micro.value {
                         Edn::Nil if reader.nil == NilRead::Unknown => None,
                         Edn::Nil => Some(Arc::from([])),
-                        Edn::Seq(values) => {
-                            Some(values.iter().map(|value| reader.scalars.value(value)).collect::<Result<_, _>>()?)
-                        }
+                        Edn::Seq(values) => Some(
+                            values
+                                .iter()
+                                .map(|value| reader.scalars.value(value))
+                                .collect::<Result<_, _>>()?,
+                        ),
                         other => return Err(format!("expected a list or nil, found {}", other.kind())),
                     };
                     (ListOp::Read(micro.key), Some(read))
@@ -125,7 +131,10 @@ impl Reader {
             return Err(unknown(raw, &raw.function, ":txn"));
         }
         if raw.key.is_some() {
-            return Err((raw.call_line, "a transaction with a `:key`: expected keys in its operations".to_owned()));
+            return Err((
+                raw.call_line,
+                "a transaction with a `:key`: expected keys in its operations".to_owned(),
+            ));
         }
         let mut all = |value: &Edn| -> Result<Vec<(O, Option<R>)>, String> {
             let Edn::Seq(list) = value else {
@@ -134,7 +143,9 @@ impl Reader {
             list.iter()
                 .map(|words| {
                     let shape = || format!("expected `[{expected} KEY VALUE]`");
-                    let Edn::Seq(words) = words else { return Err(format!("{}, found {}", shape(), words.kind())) };
+                    let Edn::Seq(words) = words else {
+                        return Err(format!("{}, found {}", shape(), words.kind()));
+                    };
                     let (word, key, value) = match words.as_slice() {
                         [word, key, value] => (word, key, value),
                         [word, key] if matches!(word.name(), Some("r" | "read")) => (word, key, &Edn::Nil),
@@ -157,7 +168,8 @@ impl Reader {
             RawOutcome::Ok(value) => {
                 let answered = all(value).map_err(|what| (ret_line(raw), what))?;
                 if answered.iter().map(|(op, _)| op).ne(&input) {
-                    let what = format!("completes another transaction than the one of line {}", raw.call_line);
+                    let what =
+                        format!("completes another transaction than the one of line {}", raw.call_line);
                     return Err((ret_line(raw), what));
                 }
                 Outcome::Ok(answered.into_iter().filter_map(|(_, read)| read).collect())

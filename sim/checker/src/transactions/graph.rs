@@ -134,7 +134,9 @@ impl Graph {
         // A cycle through many transactions explains little: a few starts, spread over all, are tried for a short one.
         let step = starts.len().div_ceil(STARTS).max(1);
         let paths = starts.iter().step_by(step).filter_map(|&start| self.way_back(start, &left));
-        let found = paths.min_by_key(Vec::len).or_else(|| starts.iter().find_map(|&start| self.way_back(start, &left)))?;
+        let found = paths
+            .min_by_key(Vec::len)
+            .or_else(|| starts.iter().find_map(|&start| self.way_back(start, &left)))?;
         Some(self.steps(&found, key))
     }
 

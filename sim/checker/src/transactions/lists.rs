@@ -84,7 +84,9 @@ pub fn lists(history: &ConcurrentHistory<Vec<ListOp>, ReadLists>) -> Inferred {
     match graph.order() {
         Some(order) => {
             let count = graph.len() as u32;
-            Inferred::Order(order.into_iter().filter(|&node| node < count).map(|node| graph.operation(node)).collect())
+            Inferred::Order(
+                order.into_iter().filter(|&node| node < count).map(|node| graph.operation(node)).collect(),
+            )
         }
         None => match graph.cycle(|key| keys[key as usize].name.to_owned()) {
             Some(steps) => Inferred::Contradiction(Contradiction::Cycle(steps)),
@@ -110,7 +112,12 @@ fn found<'h>(
             ListOp::Read(name) => {
                 let Some(Some(list)) = reads.next() else { continue };
                 let mine = own.get(name.as_ref()).map_or(&[][..], Vec::as_slice);
-                let wrong = |why| Contradiction::Read { operation: at, key: name.to_string(), why, others: Vec::new() };
+                let wrong = |why| Contradiction::Read {
+                    operation: at,
+                    key: name.to_string(),
+                    why,
+                    others: Vec::new(),
+                };
                 if !list.ends_with(mine) {
                     return Err(wrong("it lacks what the transaction itself appended before"));
                 }
@@ -178,7 +185,10 @@ impl Key<'_> {
         let mut expected: Option<(usize, usize)> = None;
         for element in &longest.elements {
             let Some(&writer) = self.writers.get(element) else {
-                return wrong("nobody appended one of the elements, or only a transaction that failed", Vec::new());
+                return wrong(
+                    "nobody appended one of the elements, or only a transaction that failed",
+                    Vec::new(),
+                );
             };
             if !seen.insert(element) {
                 return wrong("an element that was appended once is there twice", Vec::new());
@@ -189,7 +199,10 @@ impl Key<'_> {
             };
             let appends = &self.appends[&by];
             if appends[place] != *element {
-                return wrong("it does not have what a transaction appended together and in its order", vec![by]);
+                return wrong(
+                    "it does not have what a transaction appended together and in its order",
+                    vec![by],
+                );
             }
             expected = (place + 1 < appends.len()).then_some((by, place + 1));
         }

@@ -62,15 +62,25 @@ pub fn registers(model: &MultiRegister, history: &ConcurrentHistory<Vec<MicroOp>
     for key in &keys {
         for &(reader, value) in key.found.iter().filter(|(_, value)| *value != initial(key.name)) {
             let wrong = |why, others| {
-                Inferred::Contradiction(Contradiction::Read { operation: reader, key: key.name.to_owned(), why, others })
+                Inferred::Contradiction(Contradiction::Read {
+                    operation: reader,
+                    key: key.name.to_owned(),
+                    why,
+                    others,
+                })
             };
             match key.writers.get(&value) {
-                None => return wrong("nobody wrote that value, or only a transaction that failed", Vec::new()),
+                None => {
+                    return wrong("nobody wrote that value, or only a transaction that failed", Vec::new());
+                }
                 Some(&(writer, _)) if writer == reader => {
                     return wrong("the transaction itself wrote that value later", Vec::new());
                 }
                 Some(&(writer, false)) => {
-                    return wrong("that value was overwritten within the transaction that wrote it", vec![writer]);
+                    return wrong(
+                        "that value was overwritten within the transaction that wrote it",
+                        vec![writer],
+                    );
                 }
                 Some(&(writer, true)) => seen[writer] = true,
             }
@@ -81,12 +91,19 @@ pub fn registers(model: &MultiRegister, history: &ConcurrentHistory<Vec<MicroOp>
     for (at, operation) in history.operations().iter().enumerate() {
         if operation.output().is_some() || operation.outcome == Outcome::Info && seen[at] {
             node_of.insert(at, nodes.len() as u32);
-            nodes.push(Node { operation: at, call: operation.call, ret: operation.output().and(operation.ret) });
+            nodes.push(Node {
+                operation: at,
+                call: operation.call,
+                ret: operation.output().and(operation.ret),
+            });
         }
     }
     let mut graph = Graph::new(nodes);
-    let versions: Vec<Versions> =
-        keys.iter().enumerate().map(|(n, key)| Versions::new(n as u32, key, initial(key.name), &node_of, &mut graph)).collect();
+    let versions: Vec<Versions> = keys
+        .iter()
+        .enumerate()
+        .map(|(n, key)| Versions::new(n as u32, key, initial(key.name), &node_of, &mut graph))
+        .collect();
     let name = |key: u32| keys[key as usize].name.to_owned();
     for _ in 0..ROUNDS {
         let Some(order) = graph.order() else { break };
@@ -94,7 +111,12 @@ pub fn registers(model: &MultiRegister, history: &ConcurrentHistory<Vec<MicroOp>
             break;
         }
         let reach = Reach::of(&graph, &order);
-        if !versions.iter().fold(false, |any, key| key.follow(&reach, &mut graph) || any) {
+        // Each key adds its edges; a short-circuiting `any` would leave the later ones out.
+        let mut added = false;
+        for key in &versions {
+            added |= key.follow(&reach, &mut graph);
+        }
+        if !added {
             break;
         }
     }
@@ -125,7 +147,12 @@ fn found<'h>(
             MicroOp::Write(name, value) => _ = own.insert(name, *value),
             MicroOp::Read(name) => {
                 let Some(Some(value)) = reads.next() else { continue };
-                let wrong = |why| Contradiction::Read { operation: at, key: name.to_string(), why, others: Vec::new() };
+                let wrong = |why| Contradiction::Read {
+                    operation: at,
+                    key: name.to_string(),
+                    why,
+                    others: Vec::new(),
+                };
                 match own.get(name.as_ref()) {
                     Some(mine) if mine == value => {}
                     Some(_) => return Err(wrong("it is not what the transaction itself wrote before")),
@@ -150,7 +177,13 @@ struct Versions {
 
 impl Versions {
     /// Finds them, and draws the edges that follow at once.
-    fn new(key: u32, of: &Key<'_>, initial: Value, node_of: &BTreeMap<usize, u32>, graph: &mut Graph) -> Versions {
+    fn new(
+        key: u32,
+        of: &Key<'_>,
+        initial: Value,
+        node_of: &BTreeMap<usize, u32>,
+        graph: &mut Graph,
+    ) -> Versions {
         let mut place: BTreeMap<Value, usize> = BTreeMap::from([(initial, 0)]);
         let mut versions = Versions { key, writers: vec![None], readers: vec![Vec::new()] };
         for (value, (writer, last)) in &of.writers {

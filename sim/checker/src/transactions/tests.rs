@@ -159,7 +159,9 @@ fn registers_agree_with_the_general_search() {
                 let mut reads = Vec::new();
                 for op in input {
                     if let MicroOp::Read(key) = op {
-                        reads.push(Some(now.iter().find(|(name, _)| name == key).and_then(|(_, value)| *value)));
+                        reads.push(Some(
+                            now.iter().find(|(name, _)| name == key).and_then(|(_, value)| *value),
+                        ));
                     }
                     now = model.step(&now, &vec![op.clone()], None).expect("always");
                 }
@@ -214,11 +216,23 @@ fn reads_that_nothing_explains_are_told_at_once() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(one(vec![read()], vec![list(&[3])]).1, "nobody appended one of the elements, or only a transaction that failed");
+    assert_eq!(
+        one(vec![read()], vec![list(&[3])]).1,
+        "nobody appended one of the elements, or only a transaction that failed"
+    );
     assert_eq!(one(vec![read()], vec![list(&[1, 1])]).1, "an element that was appended once is there twice");
-    assert_eq!(one(vec![append(5), read()], vec![list(&[])]).1, "it lacks what the transaction itself appended before");
-    assert_eq!(one(vec![read(), read()], vec![list(&[1]), list(&[2])]).1, "the transaction found two different lists");
-    assert_eq!(one(vec![read(), read()], vec![list(&[]), list(&[1])]).1, "the transaction found two different lists");
+    assert_eq!(
+        one(vec![append(5), read()], vec![list(&[])]).1,
+        "it lacks what the transaction itself appended before"
+    );
+    assert_eq!(
+        one(vec![read(), read()], vec![list(&[1]), list(&[2])]).1,
+        "the transaction found two different lists"
+    );
+    assert_eq!(
+        one(vec![read(), read()], vec![list(&[]), list(&[1])]).1,
+        "the transaction found two different lists"
+    );
 }
 
 #[test]

@@ -132,7 +132,7 @@ impl Worker {
                     if held > limits.memory {
                         break Some(How::Memory { held, limit: limits.memory });
                     }
-                    if since.elapsed() > limits.wall {
+                    if now().duration_since(since) > limits.wall {
                         break Some(How::Time { limit: limits.wall });
                     }
                 }
@@ -143,7 +143,7 @@ impl Worker {
                 },
             }
         };
-        let lasted = since.elapsed();
+        let lasted = now().duration_since(since);
         self.kill();
         // It may have been staging its folder: half of one is taken away.
         drop(Staged::by(&run_dir, self.child.id()));

@@ -169,14 +169,16 @@ impl Probe for ScriptProbe {
     }
 }
 
+/// A snapshot on its way: its bytes, and how the sender hears of the outcome.
+pub(super) type Sending = (Vec<u8>, oneshot::Sender<Result<(), String>>);
+
 /// A message on its way.
 pub(super) struct InFlight {
     pub(super) number: u64,
     pub(super) from: String,
     pub(super) to: String,
     pub(super) message: Message,
-    /// Of a snapshot: its bytes, and how the sender hears of the outcome.
-    pub(super) snapshot: Option<(Vec<u8>, oneshot::Sender<Result<(), String>>)>,
+    pub(super) snapshot: Option<Sending>,
 }
 
 /// All messages on their way, in the order in which they were sent.
@@ -195,7 +197,7 @@ impl Flight {
     /// Takes the first message that is wanted.
     pub(super) fn take(&self, mut wanted: impl FnMut(&InFlight) -> bool) -> Option<InFlight> {
         let messages = &mut self.0.lock().unwrap().1;
-        let at = messages.iter().position(|message| wanted(message))?;
+        let at = messages.iter().position(&mut wanted)?;
         Some(messages.remove(at))
     }
 
@@ -252,7 +254,7 @@ impl ScriptTransport {
         }
     }
 
-    fn depart(&self, message: Message, snapshot: Option<(Vec<u8>, oneshot::Sender<Result<(), String>>)>) {
+    fn depart(&self, message: Message, snapshot: Option<Sending>) {
         self.check_promise(&message);
         let names = &self.narrator.names;
         let (from, to) = (self.narrator.name.clone(), names.name(message.to));
