@@ -32,9 +32,8 @@ pub(crate) struct Mvcc {
     pub(super) bytes: u64,
     /// The sum of the digests of all records that the index names (`digest.rs`).
     pub(super) content: u64,
-    /// Made from rows. Only planted errors look at it.
-    #[cfg(madsim)]
-    restored: bool,
+    /// Made from rows, while an error is planted that shows on such members. Always false in the real build.
+    errs_when_restored: bool,
 }
 
 impl Mvcc {
@@ -48,17 +47,13 @@ impl Mvcc {
             cursor: Rev::default(),
             bytes: 0,
             content: 0,
-            #[cfg(madsim)]
-            restored: false,
+            errs_when_restored: false,
         }
     }
 
     /// Whether an error is planted that shows on members that were restored from rows, and this is one.
     pub fn errs_when_restored(&self) -> bool {
-        #[cfg(madsim)]
-        return self.restored;
-        #[cfg(not(madsim))]
-        return false;
+        self.errs_when_restored
     }
 
     /// The revision of the last change.
@@ -154,10 +149,7 @@ impl Mvcc {
         if planted!(RevisionLostAtRestart) {
             mvcc.current = newest;
         }
-        #[cfg(madsim)]
-        {
-            mvcc.restored = planted!(ReplyDiffersAfterRestart) || planted!(HiddenRowDiffers);
-        }
+        mvcc.errs_when_restored = planted!(ReplyDiffersAfterRestart) || planted!(HiddenRowDiffers);
         let (records, content) = (&mvcc.records, &mut mvcc.content);
         mvcc.index.compact(mvcc.compacted, |mark| {
             *content = content.wrapping_sub(records[&mark.rev].digest(mark.rev));

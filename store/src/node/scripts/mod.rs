@@ -51,10 +51,9 @@ use std::{
 use goldenscript::{Argument, Command};
 use protobuf::Message as _;
 use raft::eraftpb::Message;
-use squall_core::{
-    Member, MemberId, MembershipChange, Refusal, Reply,
-    planted::{Bug, Set, plant},
-};
+#[cfg(madsim)]
+use squall_core::planted::{Bug, Set, plant};
+use squall_core::{Member, MemberId, MembershipChange, Refusal, Reply};
 use tokio::sync::{mpsc, oneshot};
 
 use self::{
@@ -116,6 +115,7 @@ fn every_script_is_listed() {
 
 /// The scripts hold the order of the work: whatever error of this list is planted, a script fails. (How each fails is
 /// printed; that is expected.)
+#[cfg(madsim)]
 #[test]
 fn the_scripts_notice_a_broken_order() {
     if std::env::var_os("UPDATE_GOLDENFILES").is_some() {
@@ -136,6 +136,7 @@ fn the_scripts_notice_a_broken_order() {
 }
 
 /// Errors in the order of the work, or in what a restart makes of what it finds.
+#[cfg(madsim)]
 const ORDER: &[Bug] = &[
     Bug::VoteBeforeSync,
     Bug::AckBeforeSync,
