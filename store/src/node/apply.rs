@@ -65,7 +65,7 @@ impl Node {
                 });
                 batch.extend(applied.batch);
                 batches += 1;
-                if planted!(AnswerLost) && entry.index % 50 == 0 {
+                if planted!(AnswerLost) && entry.index.is_multiple_of(50) {
                     // Its client is never told.
                     std::mem::forget(self.proposals.take(id));
                 }

@@ -105,7 +105,7 @@ impl Node {
         while let Some((id, proposal)) = self.proposals.next() {
             match proposal {
                 Proposal::Normal(data) => {
-                    if planted!(ProposalTwice) && id % 20 == 0 {
+                    if planted!(ProposalTwice) && id.is_multiple_of(20) {
                         batch.push((id, data.clone()));
                     }
                     batch.push((id, data));
