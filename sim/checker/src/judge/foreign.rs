@@ -53,6 +53,7 @@ fn model_of(format: Format, history: &ForeignHistory) -> ModelName {
     let functions = history.functions();
     let only = |known: &[&str]| functions.iter().all(|name| known.contains(name));
     match (format, history.transactions()) {
+        _ if history.is_empty() => ModelName::CasRegister,
         (_, Some(TxnKind::Lists)) => ModelName::ListAppend,
         (_, Some(TxnKind::Registers | TxnKind::Knossos)) => ModelName::MultiRegister,
         _ if only(&["acquire", "release"]) => ModelName::Mutex,

@@ -237,10 +237,10 @@ impl<'a> Pairing<'a> {
     /// All operations, in order of call.
     ///
     /// # Errors
-    /// If there are none: a file without operations was not understood, or is empty, and neither is a valid history.
+    /// If there was no event at all, not even of the nemesis: such a file was not understood, or is empty.
     pub(super) fn finish(self) -> Result<Vec<RawOperation>, ReadError> {
-        if self.operations.is_empty() {
-            return Err(self.broken(1, "no operation of a client in this file: expected some".to_owned()));
+        if self.index == 0 {
+            return Err(self.broken(1, "no event in this file: expected some".to_owned()));
         }
         Ok(self.operations)
     }
