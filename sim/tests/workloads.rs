@@ -59,15 +59,15 @@ fn open_at_once(operations: &[h::Operation]) -> usize {
 
 #[test]
 fn a_client_keeps_as_many_requests_in_flight_as_it_may() {
-    let many = quiet("[{type: kv, clients: 2, inFlight: 5, rate: 1500}]", "");
-    assert_eq!(by_client(&many).len(), 10, "each process is a client of the history");
+    let many = quiet("[{type: kv, clients: 1, inFlight: 5, rate: 3000}]", "");
+    assert_eq!(by_client(&many).len(), 5, "each process is a client of the history");
     for operations in by_client(&many).values() {
         assert!(
             operations.windows(2).all(|pair| pair[0].ret.unwrap() <= pair[1].call),
             "a process is sequential"
         );
     }
-    assert_eq!(open_at_once(&many.history.operations), 10);
+    assert_eq!(open_at_once(&many.history.operations), 5);
 }
 
 fn endpoints(choice: &str) -> Vec<BTreeSet<String>> {
