@@ -46,6 +46,8 @@ fn changes_of_the_membership_are_not_refused_from_stale_state() {
         let gone = cluster.member_remove(MemberRemoveRequest { id: added }).await.expect_err("gone");
         assert_eq!(gone.code(), tonic::Code::NotFound, "{gone}");
         cluster.member_add(again.clone()).await.expect("added");
+        // In the same second it would have the same id, and be refused for that.
+        world.sleep(2 * SECOND).await;
         let twice = cluster.member_add(again).await.expect_err("its URL is taken");
         assert_eq!(twice.message(), "etcdserver: Peer URLs already exists");
     });

@@ -689,6 +689,7 @@ impl Runner {
                     let why = match halt {
                         Halt::Requested => "as asked".to_owned(),
                         Halt::Removed => "it was removed".to_owned(),
+                        Halt::Refused(why) => why,
                         Halt::Failed(reason) => reason,
                     };
                     self.lines.push(format!("{name} stops: {why}"));
