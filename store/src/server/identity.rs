@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(why, "the cluster has no member at http://m3:1");
         let other = MembersResponse { cluster_id: 8, ..answer(2, 9, &[(2, "b"), (3, "")]) };
         let why = agreed(&[answer(1, 9, &[(1, "a"), (3, "")]), other]).unwrap_err();
-        assert!(why.contains("two clusters, 7 and 8"), "{why}");
+        assert!(why.contains("two clusters"), "{why}");
     }
 
     #[test]

@@ -25,8 +25,8 @@ use super::{
 use crate::{
     node::Transport,
     seam::{
-        BoxFuture, Channel, Clock, DialOptions, Listener, Monotonic, Net, Probe, ProbeEvent, Router, Task,
-        Tasks, Ticker,
+        BoxFuture, Channel, Clock, DialOptions, GrpcRequest, GrpcResponse, Listener, Monotonic, Net, Probe,
+        ProbeEvent, Router, Task, Tasks, Ticker,
     },
     snapshot::Encoder,
     wal::{Wal, crash_disk::block_on},
@@ -121,8 +121,11 @@ impl Net for NoNet {
         panic!("a script's member listens at {address}")
     }
 
-    fn dial(&self, address: &str, _: DialOptions) -> Channel {
-        panic!("a script's member dials {address}")
+    /// Nobody answers: a founder asks the others whether it has run before.
+    fn dial(&self, _: &str, _: DialOptions) -> Channel {
+        Channel::new(tower::service_fn(|_: GrpcRequest| {
+            std::future::ready(Err::<GrpcResponse, _>(tonic::Status::unavailable("no network")))
+        }))
     }
 }
 
