@@ -1,6 +1,8 @@
 //! What a wrong store may cost the judge: histories of stores with a planted bug, full of ambiguous writes, each decided
 //! or given up within its budget.
 
+#![allow(clippy::disallowed_methods, reason = "what a check took is printed, and decides nothing")]
+
 use std::time::Instant;
 
 use super::random::{Planted, Shape, history};
@@ -26,9 +28,7 @@ fn shape(operations: u64, ambiguous: u64, keys: u64, planted: Planted) -> Shape 
 fn a_wrong_store_does_not_cost_more_than_the_budget() {
     let budgets = Budgets { steps: 1_000_000, ..Budgets::default() };
     for planted in [Planted::IdleRevision, Planted::WrongMore, Planted::WrongCount, Planted::None] {
-        for (operations, ambiguous, keys) in
-            [(1000, 10, 5), (1000, 5, 50), (4000, 10, 5), (4000, 5, 50), (4000, 20, 500)]
-        {
+        for (operations, ambiguous, keys) in [(1000, 10, 5), (2000, 5, 50)] {
             let shape = shape(operations, ambiguous, keys, planted);
             let history = history(&mut Chance(operations + keys), &shape);
             let begin = Instant::now();
@@ -43,6 +43,15 @@ fn a_wrong_store_does_not_cost_more_than_the_budget() {
                 ),
                 Verdict::Unknown(unknown) => format!("unknown, {} steps", unknown.steps),
             };
+            // Each kind is decided where it shows, and what is not decided stops at the budget.
+            match &verdict {
+                Verdict::Unknown(unknown) => {
+                    assert!(unknown.steps < budgets.steps * 12 / 10, "{} steps", unknown.steps);
+                    assert_eq!(planted, Planted::None, "{what}");
+                }
+                Verdict::Invalid(_) => assert_ne!(planted, Planted::None, "{what}"),
+                Verdict::Valid(_) => assert_eq!(planted, Planted::None, "{what}"),
+            }
             println!("{planted:?} {operations} ops, 1/{ambiguous} ambiguous, {keys} keys: {took:.2?} {what}");
         }
     }

@@ -1,5 +1,7 @@
 //! Hints decide what the search cannot, and change no verdict: true ones, and every way of being wrong.
 
+#![allow(clippy::disallowed_methods, reason = "what a check took is printed, and decides nothing")]
+
 use super::random::{Planted, Shape, TICK, history_and_hints, one_in};
 use super::spoil::spoil;
 use super::{Budgets, Dialect, Verdict, check};

@@ -165,7 +165,19 @@ pub struct Unknown {
 /// If a witness does not stand up to its verification, which would be a bug of this checker.
 pub fn check(history: &RunHistory, dialect: Dialect, budgets: &Budgets) -> Verdict {
     let (verdict, steps) = with_input(history, dialect, |input| decide_whole(input, budgets));
-    let Verdict::Invalid(mut violation) = verdict else { return verdict };
+    match verdict {
+        Verdict::Invalid(violation) => second_opinion(history, dialect, violation, steps),
+        other => other,
+    }
+}
+
+/// What is left of an accusation once the general search has judged it again.
+fn second_opinion(
+    history: &RunHistory,
+    dialect: Dialect,
+    mut violation: Box<Violation>,
+    steps: u64,
+) -> Verdict {
     match recheck::confirm(history, dialect, violation.core.as_ref()) {
         Ok(recheck) => {
             violation.recheck = recheck;
