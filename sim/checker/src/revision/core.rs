@@ -375,7 +375,9 @@ pub(super) fn find(input: Input<'_>, blamed: &[OpId], budgets: &Budgets) -> Opti
     ];
     // Nor are revisions far beyond what anybody can have made worth passing over one by one.
     let top = operations.iter().filter_map(Operation::revision).map(|revision| revision.0);
-    let top = top.chain(input.watches.iter().map(|line| line.revision.0)).max().unwrap_or(0);
+    let seen = input.watches.iter().map(|line| line.revision.0);
+    let kept = input.breaks.iter().map(|line| line.revision.0);
+    let top = top.chain(seen).chain(kept).max().unwrap_or(0);
     let dense = top <= (operations.len() as i64 + 1) * (input.breaks.len() as i64 + 2);
     let mut first = None;
     for watched in [false, true] {

@@ -94,7 +94,7 @@ fn breaking(rule: Rule) -> (Script, Vec<u64>) {
         }
         Rule::WrongVersion => (base().get(2, (90, 95), 4, "a", Some(("2", 2, 4, 1))), vec![3, 5]),
         Rule::WrongCreateRevision => (base().get(2, (90, 95), 4, "a", Some(("2", 4, 4, 2))), vec![3, 5]),
-        Rule::WrongModRevision => (base().get(2, (90, 95), 4, "a", Some(("2", 2, 3, 2))), vec![3, 5]),
+        Rule::WrongModRevision => (base().get(2, (90, 95), 4, "b", Some(("1", 3, 4, 1))), vec![3, 5]),
         Rule::WrongLease => {
             let get = r#"{"range":{"key":"a"}}"#;
             let kv = show("a", ("2", 2, 4, 2)).replace("\"version\":2", "\"version\":2,\"lease\":7");
@@ -119,7 +119,7 @@ fn breaking(rule: Rule) -> (Script, Vec<u64>) {
         }
         Rule::WrongCompaction => (
             compacted().ok(2, (100, 105), 1, 4, r#"{"compact":{"revision":3}}"#, r#"{"compact":{}}"#),
-            vec![6],
+            vec![5, 6],
         ),
         Rule::WrongLeaseState => {
             let again = r#"{"lease_grant":{"id":7}}"#;
