@@ -120,7 +120,6 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         return observed(&world, &recorder, nemesis::Report { stuck: vec![stuck], ..Default::default() });
     }
     let stop = Arc::new(AtomicBool::new(false));
-    misbehave::plant(&world, plan);
     let crowd = Crowd {
         chance: world.chance().child("workload"),
         recorder: recorder.clone(),
@@ -139,7 +138,11 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
     let origin = world.now();
     let end = origin.after(spec.time_limit);
     let settle = spec.final_phase.settle;
-    let mut report = nemesis.apply(&plan.faults, origin, end, spec.final_phase.heal, RECOVERY).await;
+    let mut report = tokio::select! {
+        biased;
+        report = nemesis.apply(&plan.faults, origin, end, spec.final_phase.heal, RECOVERY) => report,
+        never = misbehave::after_a_while(&world, plan) => match never {},
+    };
 
     // Act two: nothing breaks any more; the cluster must recover, serve, and agree.
     world.sleep(settle).await;

@@ -833,6 +833,6 @@ fn logs_carry_run_time_and_node() {
     let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
     assert_eq!(
         text,
-        "drill/7    0.000000000s m1        INFO squall::cli::tests: the runner is called seed=7\n"
+        "drill/7    0.000000000s -         INFO squall::cli::tests: the runner is called seed=7\n"
     );
 }

@@ -33,6 +33,11 @@ impl Cluster {
                 if self.other_endpoints(node).is_empty() {
                     return Done::GivenUp(format!("{node} is the only member"));
                 }
+                // The cluster refuses to lose a healthy member while another one is dead for good.
+                let ruined = inner.roster().ruined().find(|ruined| *ruined != node);
+                if let Some(ruined) = ruined {
+                    return Done::GivenUp(format!("{ruined} has lost its disk and must be replaced first"));
+                }
                 let known = inner.roster().forget_configuration();
                 self.remove(node).await;
                 let mut in_hand = inner.take_in_hand([node]);

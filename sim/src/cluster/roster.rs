@@ -105,6 +105,12 @@ impl Roster {
         left * 2 > configuration.len()
     }
 
+    /// The members that forgot what they acknowledged.
+    pub(super) fn ruined(&self) -> impl Iterator<Item = NodeId> {
+        let ruined = self.entries.iter().filter(|(_, entry)| entry.standing == Standing::Ruined);
+        ruined.map(|(node, _)| *node)
+    }
+
     /// The member's current id, where it is known.
     pub(super) fn id(&self, node: NodeId) -> Option<u64> {
         self.entry(node).id

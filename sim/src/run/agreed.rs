@@ -27,7 +27,9 @@ pub(super) fn raise_breaks(history: &mut h::RunHistory, probes: &[Probed]) {
         };
         // Nobody but the survivor runs at first.
         let Some((survivor, _)) = applied(line.at, next).next() else { continue };
-        let before = applied(0, line.at).map(|(_, entry)| entry);
+        // Indexes and revisions begin anew with each cluster.
+        let begun = starts.iter().copied().filter(|at| *at < line.at).max().unwrap_or(0);
+        let before = applied(begun, line.at).map(|(_, entry)| entry);
         let after = applied(line.at, next).filter(|(node, _)| *node == survivor).map(|(_, entry)| entry);
         if let Some(revision) = agreed_revision(before, after) {
             line.revision = line.revision.max(h::Revision(revision));
@@ -68,7 +70,6 @@ fn agreed_revision(
     let mut revisions = BTreeMap::new();
     for entry in before {
         applied.insert((entry.index, entry.state));
-        // Indexes begin anew after a restore; the last word counts.
         revisions.insert(entry.index, entry.revision);
     }
     let mut first = None;

@@ -11,8 +11,8 @@ use crate::{plan::Plan, world::World};
 /// When the world misbehaves: simulated time, in the midst of a short test's load.
 const AT: Duration = Duration::from_secs(3);
 
-/// Lets the world misbehave later on, if this run is to.
-pub(super) fn plant(world: &World, plan: &Plan) {
+/// Misbehaves after a while, if this run is to. Never completes.
+pub(super) async fn after_a_while(world: &World, plan: &Plan) -> std::convert::Infallible {
     let act: fn() = match wanted(plan).as_deref() {
         Some("hang") => hang,
         Some("abort") => || std::process::abort(),
@@ -21,13 +21,11 @@ pub(super) fn plant(world: &World, plan: &Plan) {
         },
         Some("eat") => eat,
         Some("kill") => kill,
-        _ => return,
+        _ => return std::future::pending().await,
     };
-    let world = world.clone();
-    madsim::task::spawn(async move {
-        world.sleep(AT).await;
-        act();
-    });
+    world.sleep(AT).await;
+    act();
+    std::future::pending().await
 }
 
 /// Misbehaves in the judge's place, if it is to.

@@ -165,9 +165,22 @@ pub struct Unknown {
 /// If a witness does not stand up to its verification, which would be a bug of this checker.
 pub fn check(history: &RunHistory, dialect: Dialect, budgets: &Budgets) -> Verdict {
     let (verdict, steps) = with_input(history, dialect, |input| decide_whole(input, budgets));
-    match verdict {
-        Verdict::Invalid(violation) => second_opinion(history, dialect, violation, steps),
-        other => other,
+    let Verdict::Invalid(violation) = verdict else { return verdict };
+    if history.hints().next().is_none() {
+        return second_opinion(history, dialect, violation, steps);
+    }
+    // Hints accuse no one: an accusation that was found with them must be found without them. Where the search without
+    // them does not end, the general search must agree.
+    let alone = with_input(history, dialect, |input| decide_whole(Input { hints: &[], ..input }, budgets));
+    match alone {
+        (Verdict::Invalid(violation), steps) => second_opinion(history, dialect, violation, steps),
+        (Verdict::Valid(witness), _) => Verdict::Valid(witness),
+        (Verdict::Unknown(unknown), steps) => match second_opinion(history, dialect, violation, steps) {
+            Verdict::Invalid(violation) if violation.recheck == Recheck::Agrees => {
+                Verdict::Invalid(violation)
+            }
+            _ => Verdict::Unknown(unknown),
+        },
     }
 }
 
