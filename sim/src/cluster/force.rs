@@ -64,7 +64,10 @@ impl Cluster {
         inner.stop(survivor).await;
         let at = inner.recorder.now_ns();
         // Never below what the survivor had answered in this era: that much must have survived.
-        let shown = inner.recorder.newest_answer_of(survivor.name());
+        // After a restore every member holds the snapshot, even one that has answered nothing yet.
+        let restored = inner.recorder.last_break().filter(|line| line.kind == h::BreakKind::Restore);
+        let restored = restored.map_or(0, |line| line.revision.0);
+        let shown = inner.recorder.newest_answer_of(survivor.name()).max(restored);
         inner.recorder.event(h::Event::Break(h::Break {
             kind: h::BreakKind::ForceNewCluster,
             revision: h::Revision(shown),
