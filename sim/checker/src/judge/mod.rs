@@ -1,6 +1,6 @@
 //! The one door to the judge: paths in, verdicts out.
 //!
-//! [`check_paths`] takes files and folders. What of them is one history is found first ([`find`]), a file's format is
+//! [`check_paths`] takes files and folders. What of them is one history is found first (`find`), a file's format is
 //! recognised from its content, and the model follows from the format and from what the history calls ([`foreign`]),
 //! where nothing else is said. Every verdict tells what it assumed ([`FileReport::assumptions`]).
 //!
