@@ -11,6 +11,7 @@ pub mod pool;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod schema;
 pub mod text;
 pub mod workload;
 pub mod world;

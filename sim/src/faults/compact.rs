@@ -1,5 +1,6 @@
 //! `compact`: the history of revisions is compacted.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_checker::history as h;
 use squall_store::seam::BoxFuture;
@@ -7,7 +8,7 @@ use squall_store::seam::BoxFuture;
 use super::{Aim, Cost, Lasts, Room, Strike, Struck};
 
 /// Settings of a compaction.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Compact {
     /// How many revisions below the newest are kept. Default 0.

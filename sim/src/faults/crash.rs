@@ -1,5 +1,6 @@
 //! `crash`: a member's machine loses power, or its process dies.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
@@ -7,7 +8,7 @@ use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck, Undo};
 use crate::arena;
 
 /// Settings of a crash.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Crash {
     /// What becomes of writes that were not synced. Default `any`.
@@ -19,7 +20,7 @@ pub struct Crash {
 }
 
 /// What a crash makes of writes that were not synced.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Unsynced {
     /// The machine loses power: chance decides, per file and per 512-byte sector. Peers hear nothing.

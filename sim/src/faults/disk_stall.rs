@@ -1,5 +1,6 @@
 //! `diskStall`: a disk answers nothing for a while.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
@@ -7,7 +8,7 @@ use super::{Aim, Cost, Lasts, Room, Strike, Struck};
 use crate::arena::Modifier;
 
 /// Settings of a stall: none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DiskStall {}
 

@@ -7,19 +7,23 @@
 //!
 //! A plan's faults have the same shape, with windows of no width and with the `draw` that picks the target.
 
-use std::{collections::BTreeMap, fmt, sync::LazyLock};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::LazyLock};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, MapAccess, Visitor},
     ser::SerializeMap,
 };
 
+use serde_json::{Map, Value, json};
+
 use super::{Action, Settings};
 use crate::text::Window;
 
 /// One fault.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields, transform = add_blocks)]
 pub struct Fault {
     /// Names it, so that other parts of the file can refer to it. Default: its action. Unique where it is given.
     pub name: Option<String>,
@@ -41,7 +45,29 @@ pub struct Fault {
     /// plan draws it where it is absent.
     pub draw: Option<u64>,
     /// The blocks of settings, by the action that each is named after. A good file has at most its own action's.
+    #[schemars(skip)]
     pub blocks: BTreeMap<Action, Settings>,
+}
+
+/// Adds to the schema of a fault what the rooms say: each kind's block, and that some kinds need theirs.
+fn add_blocks(schema: &mut Schema) {
+    let mut blocks = Map::new();
+    let mut needed = Vec::new();
+    for action in Action::ALL.iter().filter(|action| action.has_settings()) {
+        let mut settings = SchemaSettings::draft07();
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+        blocks.insert(action.name().to_owned(), action.settings_schema(settings.into_generator()).to_value());
+        if action.unwritten().is_none() {
+            let has = json!({ "properties": { "action": { "const": action.name() } }, "required": ["action"] });
+            needed.push(json!({ "if": has, "then": { "required": [action.name()] } }));
+        }
+    }
+    let object = schema.ensure_object();
+    if let Some(Value::Object(properties)) = object.get_mut("properties") {
+        properties.append(&mut blocks);
+    }
+    object.insert("allOf".to_owned(), Value::Array(needed));
 }
 
 impl Fault {
@@ -154,6 +180,18 @@ impl Serialize for Action {
     }
 }
 
+impl JsonSchema for Action {
+    fn schema_name() -> Cow<'static, str> {
+        "Action".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let kinds = Action::ALL.iter();
+        let kinds = kinds.map(|action| json_schema!({ "const": action.name(), "description": action.about() }));
+        json_schema!({ "oneOf": kinds.collect::<Vec<_>>() })
+    }
+}
+
 impl<'de> Deserialize<'de> for Action {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Actions;
@@ -172,7 +210,7 @@ impl<'de> Deserialize<'de> for Action {
 }
 
 /// Whom a fault may hit. At most one of the fields; none: every member that the action can hit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Selector {
     /// By what they are when the fault strikes.
@@ -187,7 +225,7 @@ pub struct Selector {
 }
 
 /// What a member is when the fault strikes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RoleSelector {
     /// It leads the highest term.
@@ -201,7 +239,7 @@ pub enum RoleSelector {
 }
 
 /// How many of those selected are hit; which ones, the fault's `draw` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// One.
@@ -219,7 +257,7 @@ pub enum Mode {
 }
 
 /// The direction of a cut, seen from the selected members.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Direction {
     /// Neither way.
@@ -232,7 +270,7 @@ pub enum Direction {
 }
 
 /// The other ends of the links.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Peers {
     /// The members that are not selected. (Selected members still reach one another.)

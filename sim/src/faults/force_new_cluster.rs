@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
@@ -10,7 +11,7 @@ use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck};
 use crate::text::go;
 
 /// Settings of a forced new cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ForceNewCluster {
     /// Whether the other members are wiped and added again, one after the other. Default true.

@@ -1,5 +1,6 @@
 //! `partition`: links are cut. What is sent over a cut link is lost, and no one is told.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// Settings of a partition: which links of the selected members are cut.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Partition {
     /// Which way. Default `both`.

@@ -1,6 +1,7 @@
 //! `pause`: a process stands still and then goes on where it was (SIGSTOP, SIGCONT). Its kernel still acknowledges what
 //! peers send.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
@@ -8,7 +9,7 @@ use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck};
 use crate::arena::Modifier;
 
 /// Settings of a pause: none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pause {}
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
@@ -9,7 +10,7 @@ use super::{Aim, Check, Cost, Lasts, Room, Strike, Struck};
 use crate::text::{Refusal, Step, go};
 
 /// Settings of a member's replacement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReplaceMember {
     /// What the operator takes between removing the old member and adding the new one. Default 500ms.

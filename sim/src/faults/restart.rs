@@ -1,12 +1,13 @@
 //! `restart`: members that run stop gracefully and start again; members that are down start.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
 use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck};
 
 /// Settings of a restart: none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Restart {}
 

@@ -7,13 +7,14 @@
 //!
 //! Across a replacement or a restore the old disk belongs to a member that was removed, or to another cluster.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
 use super::{Aim, Cost, Lasts, Room, Strike, Struck, Undo};
 
 /// Settings of a rollback: none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackDisk {}
 

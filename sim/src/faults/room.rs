@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use squall_store::seam::BoxFuture;
 
@@ -13,9 +14,10 @@ use crate::{
     workload::{Client, Recorder},
 };
 
-/// One kind of fault. The type that implements it is its settings, as a file gives them.
+/// One kind of fault. The type that implements it is its settings, as a file gives them. Its derived `JsonSchema` feeds
+/// `squall schema` and docs/scenarios.md: the fields' documentation is what users read there.
 pub(crate) trait Room:
-    Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync
+    Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + JsonSchema + Send + Sync
 {
     /// Its name in files, traces and counts, and the key of its settings.
     const ACTION: &'static str;
@@ -201,6 +203,11 @@ macro_rules! rooms {
 
             pub(crate) fn example(self) -> &'static str {
                 match self { $(Action::$Room => <$Room as Room>::EXAMPLE),+ }
+            }
+
+            /// The schema of its block.
+            pub(crate) fn settings_schema(self, generator: schemars::SchemaGenerator) -> schemars::Schema {
+                match self { $(Action::$Room => generator.into_root_schema_for::<$Room>()),+ }
             }
 
             /// The settings where a file gives none.

@@ -1,12 +1,13 @@
 //! `snapshotSave`: an operator saves a snapshot of a live member to a disk of their own.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
 use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck};
 
 /// Settings of a save: none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotSave {}
 

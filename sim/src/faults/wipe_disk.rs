@@ -3,13 +3,14 @@
 //! The store must refuse to start (etcd #21178): a member that has forgotten its vote and its log breaks raft's promises
 //! if it takes part under the id that gave them. The member stays out until an operator replaces it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
 use super::{Aim, Cost, Lasts, Room, Strike, Struck};
 
 /// Settings of a wipe: none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WipeDisk {}
 

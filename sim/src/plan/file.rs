@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{draw::draw_faults, drawn::DrawnFault};
@@ -58,10 +59,14 @@ impl Plan {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+/// A drawn run, as a file holds it.
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct PlanFile {
+#[schemars(rename = "Plan")]
+pub(crate) struct PlanFile {
+    /// Must be `squall/v1`.
     api_version: String,
+    /// Must be `Plan`.
     kind: String,
     /// The name of the scenario that it was drawn from.
     scenario: String,

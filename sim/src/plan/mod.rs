@@ -16,6 +16,7 @@ mod drawn;
 mod file;
 
 pub use drawn::DrawnFault;
+pub(crate) use file::PlanFile;
 pub use file::{Plan, parse_plan};
 
 #[cfg(test)]

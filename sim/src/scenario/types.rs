@@ -2,15 +2,17 @@
 
 use crate::faults::Fault;
 use crate::text::go;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use squall_core::planted::Bug;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// The only `apiVersion` that this build reads.
 pub const API_VERSION: &str = "squall/v1";
 
 /// A whole scenario file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scenario {
     /// Must be [`API_VERSION`].
@@ -24,7 +26,7 @@ pub struct Scenario {
 }
 
 /// A scenario's name and what it is about.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metadata {
     /// The file's stem: lower-case words joined by hyphens. It names run folders and reports, so it stays for good.
@@ -38,7 +40,7 @@ pub struct Metadata {
 }
 
 /// The drill itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Spec {
     /// Fixed seeds: tests replay all of them, `squall run` without a seed takes the first.
@@ -70,7 +72,7 @@ pub struct Spec {
 }
 
 /// The cluster. Members are named `m1` to `m<members>`. Defaults are etcd's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Cluster {
     /// How many members it begins with: 1 to 9. Default 3.
@@ -143,6 +145,21 @@ impl Serialize for PlantedBug {
     }
 }
 
+impl JsonSchema for PlantedBug {
+    fn schema_name() -> Cow<'static, str> {
+        "PlantedBug".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let bugs = Bug::ALL.iter();
+        let bugs = bugs.map(|bug| json_schema!({ "const": bug.name(), "description": bug.what() }));
+        json_schema!({
+            "description": "An error planted in the store, so that the checkers can prove that they find it.",
+            "oneOf": bugs.collect::<Vec<_>>(),
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for PlantedBug {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PlantedBug, D::Error> {
         let name = String::deserialize(deserializer)?;
@@ -151,7 +168,7 @@ impl<'de> Deserialize<'de> for PlantedBug {
 }
 
 /// Every link's delay, one way: `latency` plus a draw from `0s..jitter`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Network {
     /// The least delay. Default 500us.
@@ -169,7 +186,7 @@ impl Default for Network {
 }
 
 /// Every member's disk. An fsync takes `fsyncLatency` plus a draw from `0s..fsyncJitter`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Disk {
     /// The least time of an fsync. Default 1ms.
@@ -188,7 +205,7 @@ impl Default for Disk {
 
 /// A group of clients that do the same kind of thing. Each client is a machine of its own, with `inFlight` sequential
 /// processes that share its connections. The checkers see each process as a client.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Workload {
     /// Its name in reports; the default is its type.
@@ -247,7 +264,7 @@ impl Workload {
 }
 
 /// How a client chooses the member that it sends a request to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum EndpointChoice {
     /// It stays with one member until a call fails there, and then turns to the next, as etcd's clients do.
@@ -260,7 +277,7 @@ pub enum EndpointChoice {
 }
 
 /// The kinds of workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum WorkloadKind {
     /// Reads, writes and compare-and-swaps of single keys.
@@ -305,7 +322,7 @@ impl WorkloadKind {
 }
 
 /// How often each operation, as weights: an operation of weight 2 is drawn twice as often as one of weight 1.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Mix {
     /// Read of one key: linearizable, but for one in sixteen of type `kv`, which asks one member (serializable).
@@ -372,7 +389,7 @@ impl Default for Mix {
 }
 
 /// What happens once the time limit is reached.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Final {
     /// Ends every fault, and starts every member that is down. Default true. With false nothing is mended, so that
@@ -395,7 +412,7 @@ impl Default for Final {
 }
 
 /// The outcome that must follow, and what makes a run count at all.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Expect {
     /// Default `valid`. `invalid`: a canary, whose planted bug must be found.
@@ -446,7 +463,7 @@ impl Default for Expect {
 }
 
 /// What the checkers must conclude.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
     /// Every guarantee held.
@@ -456,7 +473,7 @@ pub enum Outcome {
 }
 
 /// The checkers, by the names that reports use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CheckerName {
     /// The store-wide etcd model.

@@ -4,8 +4,10 @@
 //! refuse what Go allows and a scenario has no use for: a sign (nothing lasts a negative time) and fractions of a
 //! nanosecond. Printing is `time.Duration.String`, so that what we print is what we read.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -115,31 +117,50 @@ fn decimal(nanos: u128, scale: u128) -> String {
     format!("{whole}.{}", digits.trim_end_matches('0'))
 }
 
-/// Serde for a field of type [`Duration`] in Go's notation.
-pub(crate) mod go {
-    use super::*;
+/// Serde and schema of a field of type [`Duration`] in Go's notation: `#[serde(with = "go")]`. It is a type, so that the
+/// one attribute names all three.
+#[allow(non_camel_case_types)]
+pub(crate) enum go {}
 
+impl go {
     pub fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&format_duration(*value))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        struct DurationVisitor;
+
+        impl Visitor<'_> for DurationVisitor {
+            type Value = Duration;
+
+            fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
+                out.write_str("a duration such as 250ms, 5s or 1m30s")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+                parse_duration(text).map_err(E::custom)
+            }
+        }
+
         // The visitor raises the error, so that serde_yaml gives it the scalar's own line and column.
         from.deserialize_str(DurationVisitor)
     }
+}
 
-    struct DurationVisitor;
+/// A regular expression (ECMA 262's dialect) for one duration, without its anchors.
+const PATTERN: &str = r"(?:0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)";
 
-    impl Visitor<'_> for DurationVisitor {
-        type Value = Duration;
+impl JsonSchema for go {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
 
-        fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
-            out.write_str("a duration such as 250ms, 5s or 1m30s")
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
-            parse_duration(text).map_err(E::custom)
-        }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A duration as Go writes it: `250ms`, `5s`, `1m30s`.",
+            "type": "string",
+            "pattern": format!("^{PATTERN}$"),
+        })
     }
 }
 
@@ -216,6 +237,20 @@ impl<'de> Deserialize<'de> for Window {
             }
         }
         from.deserialize_str(WindowVisitor)
+    }
+}
+
+impl JsonSchema for Window {
+    fn schema_name() -> Cow<'static, str> {
+        "Window".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A duration (`5s`), or a window from which the seed draws one, both ends included (`4s..8s`).",
+            "type": "string",
+            "pattern": format!(r"^{PATTERN}(?:\.\.{PATTERN})?$"),
+        })
     }
 }
 
