@@ -59,7 +59,8 @@ fn add_blocks(schema: &mut Schema) {
         settings.meta_schema = None;
         blocks.insert(action.name().to_owned(), action.settings_schema(settings.into_generator()).to_value());
         if action.unwritten().is_none() {
-            let has = json!({ "properties": { "action": { "const": action.name() } }, "required": ["action"] });
+            let has =
+                json!({ "properties": { "action": { "const": action.name() } }, "required": ["action"] });
             needed.push(json!({ "if": has, "then": { "required": [action.name()] } }));
         }
     }
@@ -187,7 +188,8 @@ impl JsonSchema for Action {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let kinds = Action::ALL.iter();
-        let kinds = kinds.map(|action| json_schema!({ "const": action.name(), "description": action.about() }));
+        let kinds =
+            kinds.map(|action| json_schema!({ "const": action.name(), "description": action.about() }));
         json_schema!({ "oneOf": kinds.collect::<Vec<_>>() })
     }
 }

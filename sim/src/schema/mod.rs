@@ -13,8 +13,8 @@ mod tidy;
 
 use crate::plan::PlanFile;
 use crate::scenario::{API_VERSION, Scenario};
-use schemars::generate::SchemaSettings;
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 pub use reference::reference;

@@ -48,7 +48,10 @@ mod tests {
 
     #[test]
     fn links_become_words() {
-        assert_eq!(plain("Must be [`API_VERSION`]. See\n[`x`](crate::y)!"), "Must be `API_VERSION`. See `x`!");
+        assert_eq!(
+            plain("Must be [`API_VERSION`]. See\n[`x`](crate::y)!"),
+            "Must be `API_VERSION`. See `x`!"
+        );
         assert_eq!(plain("an [`open one"), "an [`open one");
         assert_eq!(plain("first\nline\n\nsecond"), "first line\n\nsecond");
     }
