@@ -7,12 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use squall_checker::history as h;
 
-use super::{
-    Done,
-    member::Cluster,
-    roster::Standing,
-    turns::{Kind, Turn},
-};
+use super::{Done, member::Cluster, roster::Standing, turns::Kind};
 use crate::arena::{NodeId, Status};
 
 /// How often in a row the survivor may refuse to start before the operator calls it stuck.
@@ -42,7 +37,7 @@ impl Cluster {
                 }
                 self.inner.roster().set_configuration(BTreeSet::from([survivor]));
                 if rejoin {
-                    self.rejoin_others(survivor, pause, &turn).await;
+                    self.rejoin_others(survivor, pause).await;
                 }
                 Done::Success
             })
@@ -102,7 +97,7 @@ impl Cluster {
         Done::Success
     }
 
-    async fn rejoin_others(&self, survivor: NodeId, pause: Duration, _turn: &Turn<'_>) {
+    async fn rejoin_others(&self, survivor: NodeId, pause: Duration) {
         let inner = &self.inner;
         let others: Vec<NodeId> = self.nodes().into_iter().filter(|node| *node != survivor).collect();
         let mut members = BTreeSet::from([survivor]);

@@ -1,7 +1,6 @@
 //! Members: machines, configurations, starts and stops.
 
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -375,9 +374,6 @@ impl Member {
 pub(super) fn peer_url(name: &str) -> String {
     format!("http://{name}:2380")
 }
-
-/// Saved snapshots and their like, by the fault that made them.
-pub(super) type ByFault<T> = BTreeMap<String, T>;
 
 fn configure(spec: &scenario::Cluster, name: &str, initial: &[(String, String)]) -> Config {
     Config {

@@ -1,14 +1,11 @@
 //! Saving a snapshot of a live member, as `etcdctl snapshot save` does.
 
-use std::{sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::{
-    Done,
-    member::{ByFault, Cluster},
-};
+use super::{Done, member::Cluster};
 use crate::arena::{At, NodeId};
 
 /// How long the operator tries to save one snapshot.
@@ -29,7 +26,7 @@ pub(super) struct SavedSnapshot {
 /// The snapshots that were saved, or are being saved, by the fault that saves them.
 #[derive(Default)]
 pub(super) struct Saves {
-    state: Mutex<ByFault<Save>>,
+    state: Mutex<BTreeMap<String, Save>>,
     changed: Notify,
 }
 

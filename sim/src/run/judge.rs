@@ -76,8 +76,8 @@ pub(super) fn judge(
     observed.history.events.push(h::Event::End(h::End { at: end }));
 
     let (verdict, failures, expected_losses) = if with_checkers {
-        // A run's history has its gaps explained by reads; what is not decided soon never will be.
-        let budgets = Budgets { steps: 10_000_000, ..Budgets::default() };
+        // A run's history carries hints, and its gaps are explained by reads: what is not decided soon never will be.
+        let budgets = Budgets { steps: 2_000_000, ..Budgets::default() };
         let judgement = examine_run(&observed.history, &budgets);
         let (verdict, failures) = conclusion(&judgement);
         (verdict, failures, judgement.expected_losses.len() as u64)

@@ -16,13 +16,15 @@
 mod load;
 mod types;
 mod validate;
+mod workload;
 
 pub use load::{ScenarioFile, load, parse};
 pub(crate) use load::{check_header, read_text, unreadable};
 pub use types::{
-    API_VERSION, COUNTERS, CheckerName, Cluster, Disk, EndpointChoice, Expect, Final, Metadata, Mix, Network,
-    Outcome, PlantedBug, Scenario, Spec, Workload, WorkloadKind, default_settle,
+    API_VERSION, COUNTERS, CheckerName, Cluster, Disk, Expect, Final, Metadata, Network, Outcome, PlantedBug,
+    Scenario, Spec, default_settle,
 };
+pub use workload::{Burst, EndpointChoice, Mix, Workload, WorkloadKind};
 pub(crate) use validate::{name as check_name, spec as check_spec};
 
 #[cfg(test)]

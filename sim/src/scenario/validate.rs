@@ -4,7 +4,8 @@
 //! ([`super::yaml::locate`]). The first objection ends the check: one clear paragraph beats a list of consequences.
 
 use super::Cluster;
-use super::types::{COUNTERS, Outcome, Spec, Workload, WorkloadKind};
+use super::types::{COUNTERS, Outcome, Spec};
+use super::workload::Workload;
 use crate::faults::{Action, Shape, check_faults};
 use crate::text::{Refusal, Source, Step, did_you_mean, format_duration as go, one_of};
 use std::collections::BTreeSet;
@@ -137,6 +138,7 @@ fn workload(on: &Source, at: [Step; 3], workload: &Workload) -> Result<(), Refus
         ("hotKeys", workload.hot_keys, 0, workload.keys),
         ("valueBytes", workload.value_bytes, 0, 1_000_000),
         ("largeValueBytes", workload.large_value_bytes, 0, 1_000_000),
+        ("blindRetries", workload.blind_retries, 0, 10),
     ] {
         on.refuse_if(value < least || value > most, &key(name), || {
             format!("{value} is out of range, expected {least} to {most}")
@@ -158,18 +160,30 @@ fn workload(on: &Source, at: [Step; 3], workload: &Workload) -> Result<(), Refus
     on.refuse_if(workload.request_timeout > longest, &key("requestTimeout"), || {
         format!("{} is more than the {} allowed", go(workload.request_timeout), go(longest))
     })?;
+    if let Some(burst) = &workload.burst {
+        let key = |key| [at[0], at[1], at[2], Key("burst"), Key(key)];
+        on.refuse_if(burst.every.is_zero() || burst.every > longest, &key("every"), || {
+            format!("{} is out of range, expected more than 0s and at most {}", go(burst.every), go(longest))
+        })?;
+        on.refuse_if(burst.length.is_zero() || burst.length >= burst.every, &key("length"), || {
+            let (length, every) = (go(burst.length), go(burst.every));
+            format!("{length} is out of range, expected more than 0s and less than `every` ({every})")
+        })?;
+        on.refuse_if(!(2..=1_000).contains(&burst.factor), &key("factor"), || {
+            format!("{} is out of range, expected 2 to 1000", burst.factor)
+        })?;
+    }
     let Some(mix) = &workload.mix else { return Ok(()) };
     let weights = mix.weights();
     on.refuse_if(weights.iter().all(|(_, weight)| *weight == 0), &key("mix"), || {
         format!("no operation has a weight above 0: give one to {}", one_of(weights.map(|(name, _)| name)))
     })?;
     for (name, weight) in weights {
-        let fits = workload.kind == WorkloadKind::Kv || matches!(name, "get" | "put" | "cas");
+        let fits = workload.kind.operations().contains(&name);
         let at = [at[0], at[1], at[2], Key("mix"), Key(name)];
         on.refuse_if(weight > 0 && !fits, &at, || {
-            format!(
-                "a workload of type `register` has no {name}: expected `get`, `put` or `cas`, or `type: kv`"
-            )
+            let (kind, has) = (workload.kind.name(), one_of(workload.kind.operations().iter().copied()));
+            format!("a workload of type `{kind}` has no {name}: expected {has}, or another type")
         })?;
         on.refuse_if(weight > 1_000_000, &at, || {
             format!("the weight {weight} is out of range, expected 0 to 1000000")

@@ -1,0 +1,272 @@
+//! The types of a scenario's workloads. A field's documentation is its reference.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::text::go;
+
+/// A group of clients that do the same kind of thing. Each client is a machine of its own, with `inFlight` sequential
+/// processes that share its connections. The checkers see each process as a client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Workload {
+    /// Its name in reports; the default is its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it does.
+    #[serde(rename = "type")]
+    pub kind: WorkloadKind,
+    /// How many clients: 1 to 256. Default 4.
+    #[serde(default = "default_clients")]
+    pub clients: u32,
+    /// How many requests each client may have in flight: 1 to 64; `clients` times `inFlight` is at most 1,024. Many
+    /// requests in flight let a leader that is cut off collect a long suffix of entries that its successor overwrites.
+    /// Default 1.
+    #[serde(default = "default_in_flight")]
+    pub in_flight: u32,
+    /// Which member each request goes to. Default `failover`.
+    #[serde(default)]
+    pub endpoints: EndpointChoice,
+    /// Requests a second, all its clients together: 1 to 100,000. Default 100.
+    #[serde(default = "default_rate")]
+    pub rate: u32,
+    /// How many keys they share: 1 to 100,000. Default 5.
+    #[serde(default = "default_keys")]
+    pub keys: u32,
+    /// The first so many keys are hot: four of five requests go to them. At most `keys`. Default 0: no key is hot.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hot_keys: u32,
+    /// The least size of a value, in bytes, up to 1,000,000; chance adds up to half of it. Longer values make writes that
+    /// span several disk sectors, which a crash can tear. Default 0: as short as a unique value is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub value_bytes: u32,
+    /// One value in sixteen is at least this large, in bytes, up to 1,000,000; a few of them fill a WAL segment.
+    /// Default 0: none is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub large_value_bytes: u32,
+    /// After this a client gives up on a request and records it as ambiguous, or as failed if it cannot have happened.
+    /// Default 1s.
+    #[serde(default = "default_request_timeout", with = "go")]
+    pub request_timeout: Duration,
+    /// How often a client sends a request again, unchanged, when an answer does not say whether it happened: 0 to 10. A
+    /// request that is not idempotent may then happen twice, and the client believes the last answer (etcd #14890): a
+    /// client's fault, which the judge finds. Default 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub blind_retries: u32,
+    /// Bursts of requests. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<Burst>,
+    /// How often each operation, as weights; the default depends on the type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mix: Option<Mix>,
+}
+
+/// Bursts: for `length` of each `every`, a workload's rate is multiplied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Burst {
+    /// From the beginning of one burst to that of the next. The first begins after the rest of it, without a burst.
+    #[serde(with = "go")]
+    pub every: Duration,
+    /// How long a burst lasts; less than `every`.
+    #[serde(with = "go")]
+    pub length: Duration,
+    /// What the rate is multiplied by: 2 to 1,000.
+    pub factor: u32,
+}
+
+impl Workload {
+    /// Its name in reports.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.kind.name())
+    }
+
+    /// The weights: those given, or the type's default.
+    pub fn mix(&self) -> Mix {
+        self.mix.clone().unwrap_or_else(|| self.kind.default_mix())
+    }
+}
+
+/// How a client chooses the member that it sends a request to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum EndpointChoice {
+    /// It stays with one member until a call fails there, and then turns to the next, as etcd's clients do.
+    #[default]
+    Failover,
+    /// It stays with one member whatever happens, so that some client always talks to the member that is cut off.
+    Pinned,
+    /// It draws a member for each call.
+    Roaming,
+}
+
+/// The kinds of workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum WorkloadKind {
+    /// Reads, writes and compare-and-swaps of single keys.
+    Register,
+    /// Puts, gets, ranges, deletes and transactions over several keys.
+    Kv,
+    /// Lists that grow: transactions that read some lists and append to others, as in Jepsen's list-append.
+    Append,
+    /// What a Kubernetes API server asks: lists in pages, optimistic creates, updates and deletes, its compactor.
+    Kubernetes,
+}
+
+impl WorkloadKind {
+    /// All of them, with the line that `squall list` prints.
+    pub const ALL: [(WorkloadKind, &'static str); 4] = [
+        (WorkloadKind::Register, "register: reads, writes and compare-and-swaps of single keys"),
+        (WorkloadKind::Kv, "kv: puts, gets, ranges, deletes and transactions over several keys"),
+        (WorkloadKind::Append, "append: transactions that read some lists and append to others"),
+        (
+            WorkloadKind::Kubernetes,
+            "kubernetes: paged lists, optimistic creates, updates and deletes, compactions, as its API server asks",
+        ),
+    ];
+
+    /// As the file spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            WorkloadKind::Register => "register",
+            WorkloadKind::Kv => "kv",
+            WorkloadKind::Append => "append",
+            WorkloadKind::Kubernetes => "kubernetes",
+        }
+    }
+
+    /// The weights where the file gives none.
+    pub fn default_mix(self) -> Mix {
+        match self {
+            WorkloadKind::Register => Mix { get: 4, put: 4, cas: 2, ..Mix::NONE },
+            WorkloadKind::Kv => Mix {
+                get: 8,
+                put: 8,
+                cas: 2,
+                range: 4,
+                delete: 2,
+                txn: 5,
+                read_txn: 2,
+                past: 2,
+                refused: 1,
+                compact: 0,
+            },
+            WorkloadKind::Append => Mix { get: 1, txn: 4, read_txn: 1, ..Mix::NONE },
+            WorkloadKind::Kubernetes => {
+                Mix { get: 4, put: 3, cas: 6, range: 4, delete: 2, compact: 0, ..Mix::NONE }
+            }
+        }
+    }
+
+    /// The operations that it has, by the names in [`Mix`].
+    pub fn operations(self) -> &'static [&'static str] {
+        match self {
+            WorkloadKind::Register => &["get", "put", "cas"],
+            WorkloadKind::Kv => &[
+                "get", "put", "cas", "range", "delete", "txn", "readTxn", "past", "refused", "compact",
+            ],
+            WorkloadKind::Append => &["get", "txn", "readTxn"],
+            WorkloadKind::Kubernetes => &["get", "put", "cas", "range", "delete", "compact"],
+        }
+    }
+}
+
+/// How often each operation, as weights: an operation of weight 2 is drawn twice as often as one of weight 1.
+///
+/// What an operation means is told for the types `register` and `kv`. Type `append`: `get` reads a list, `txn` appends to
+/// one list to three and reads others, `readTxn` reads some. Type `kubernetes`: `get` reads an object, `put` creates one
+/// that is not there, `cas` updates one that the client has seen, `delete` deletes one as it was seen, `range` lists in
+/// pages at one revision, `compact` is a step of the API server's compactor: it takes its turn by a transaction on the key
+/// `compact_rev_key`, and then compacts what was the newest revision at its turn before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Mix {
+    /// Read of one key: linearizable, but for one in sixteen of type `kv`, which asks one member (serializable).
+    pub get: u32,
+    /// Unconditional write of one key. Of type `kv` some keep the value that is there (`ignoreValue`), some ask for what
+    /// was there before, a few values are empty.
+    pub put: u32,
+    /// Compare-and-swap: a transaction that puts if the key is as the client saw it last.
+    pub cas: u32,
+    /// Read of several keys with every option: order, limit, filters, keys only, count only. Type `kv` only.
+    pub range: u32,
+    /// Delete of one key or a range. Type `kv` only.
+    pub delete: u32,
+    /// Transactions that read, put and delete several keys, with every kind of compare, some nested. Type `kv` only.
+    pub txn: u32,
+    /// Transactions that only read, which need no log entry. Type `kv` only.
+    pub read_txn: u32,
+    /// Reads at named revisions: recent, old, compacted, future. Type `kv` only.
+    pub past: u32,
+    /// Requests that the store must refuse: a key written twice in a transaction, a missing key, an unknown lease, too
+    /// many operations, a step of a transaction that cannot be done. Type `kv` only.
+    pub refused: u32,
+    /// Compaction of the history, up to a revision that the client saw lately, or compacted before. In no default: what is
+    /// compacted cannot be read any more to tell which ambiguous write made a revision. Type `kv` only.
+    pub compact: u32,
+}
+
+impl Mix {
+    /// No operation at all.
+    pub const NONE: Mix = Mix {
+        get: 0,
+        put: 0,
+        cas: 0,
+        range: 0,
+        delete: 0,
+        txn: 0,
+        read_txn: 0,
+        past: 0,
+        refused: 0,
+        compact: 0,
+    };
+
+    /// The weights with their names as the file spells them, in a fixed order.
+    pub fn weights(&self) -> [(&'static str, u32); 10] {
+        [
+            ("get", self.get),
+            ("put", self.put),
+            ("cas", self.cas),
+            ("range", self.range),
+            ("delete", self.delete),
+            ("txn", self.txn),
+            ("readTxn", self.read_txn),
+            ("past", self.past),
+            ("refused", self.refused),
+            ("compact", self.compact),
+        ]
+    }
+}
+
+impl Default for Mix {
+    fn default() -> Mix {
+        Mix::NONE
+    }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+fn default_clients() -> u32 {
+    4
+}
+
+fn default_in_flight() -> u32 {
+    1
+}
+
+fn default_rate() -> u32 {
+    100
+}
+
+fn default_keys() -> u32 {
+    5
+}
+
+fn default_request_timeout() -> Duration {
+    Duration::from_secs(1)
+}
