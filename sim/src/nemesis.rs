@@ -7,10 +7,14 @@
 //! At the time limit everything heals, in this order: faults that last end and crashed members start, but for those that
 //! an operator has in hand; then the procedures end, which need a cluster that works; then whatever is still down starts.
 //! Only then the history says that nothing breaks any more.
+//!
+//! Where only a core heals (`final.core`), members outside it that are down stay down, and those that hang or are cut off
+//! are cut off from the whole core for good. So a member outside the core is either sound or gone. A leader that reaches
+//! only half of the core would keep the other half from electing one, in etcd too: no progress could be demanded.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::poll_fn,
     task::Poll,
     time::Duration,
@@ -21,6 +25,7 @@ use futures_util::{
     future::{Either, select},
     stream::FuturesUnordered,
 };
+use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 use tokio::sync::Notify;
 
@@ -47,12 +52,24 @@ pub struct Report {
     pub stuck: Vec<String>,
 }
 
+/// What heals at the time limit.
+pub(crate) enum Healing {
+    /// Nothing.
+    Nothing,
+    /// Every member.
+    All,
+    /// A core, which is drawn.
+    Core(ChaCha8Rng),
+}
+
 /// Applies faults to one cluster.
 pub(crate) struct Nemesis {
     stage: Stage,
     state: RefCell<State>,
     healing: Cell<bool>,
     healing_began: Notify,
+    /// The members that heal, where not all do. It is chosen when healing begins.
+    core: RefCell<Option<BTreeSet<NodeId>>>,
 }
 
 #[derive(Default)]
@@ -66,17 +83,17 @@ struct State {
 
 impl Nemesis {
     pub(crate) fn new(stage: Stage) -> Self {
-        Self { stage, state: RefCell::default(), healing: Cell::new(false), healing_began: Notify::new() }
+        Self { stage, state: RefCell::default(), healing: Cell::new(false), healing_began: Notify::new(), core: RefCell::default() }
     }
 
-    /// Applies faults, whose instants count from `origin`, until `end`. Then, if `heal`, heals everything and waits for
-    /// the procedures: as long as one ends within `patience` after the one before it.
+    /// Applies faults, whose instants count from `origin`, until `end`. Then heals what `healing` says and waits for the
+    /// procedures: as long as one ends within `patience` after the one before it.
     pub(crate) async fn apply(
         &self,
         faults: &[DrawnFault],
         origin: At,
         end: At,
-        heal: bool,
+        healing: Healing,
         patience: Duration,
     ) -> Report {
         let mut living: FuturesUnordered<_> =
@@ -92,8 +109,13 @@ impl Nemesis {
                 Either::Right(((), _)) => break,
             }
         }
-        if heal {
+        if let Healing::Core(mut chance) = healing {
+            *self.core.borrow_mut() = self.stage.cluster.choose_core(&mut chance);
             self.healing.set(true);
+        } else if matches!(healing, Healing::All) {
+            self.healing.set(true);
+        }
+        if self.healing.get() {
             self.healing_began.notify_waiters();
             loop {
                 let given_up = Box::pin(self.stage.arena.sleep(patience));
@@ -110,7 +132,11 @@ impl Nemesis {
             drop(living);
             self.stage.cluster.start();
             let at = self.stage.recorder.now_ns();
-            self.stage.recorder.event(h::Event::Heal(h::Heal { at, ..h::Heal::default() }));
+            let detail = self.core.borrow().as_ref().map_or_else(String::new, |core| {
+                let names: Vec<&str> = core.iter().map(|node| node.name()).collect();
+                format!("only the core heals: {}", names.join(", "))
+            });
+            self.stage.recorder.event(h::Event::Heal(h::Heal { at, detail, ..h::Heal::default() }));
         }
         self.stage.cluster.close();
         std::mem::take(&mut self.state.borrow_mut().report)
@@ -182,9 +208,15 @@ impl Nemesis {
             Undo::Nothing => (0, String::new()),
             Undo::Lift(tokens) => {
                 self.wait_for_end(fault.duration).await;
+                let mut detail = String::new();
+                if let Some(core) = self.stays(fault, lives) {
+                    let outside: Vec<NodeId> = lives.iter().map(|(node, _)| *node).collect();
+                    cluster.isolate(&outside, &core);
+                    detail = "cut off from the core for good".to_owned();
+                }
                 let bit = tokens.iter().map(|token| self.stage.arena.lift(*token)).sum();
                 cluster.members_came_up();
-                (bit, String::new())
+                (bit, detail)
             }
             Undo::Start(nodes) => {
                 // A member that someone else has started is back as well.
@@ -211,6 +243,13 @@ impl Nemesis {
                 (images.len() as u64 - kept_down.len() as u64, kept_down.join("; "))
             }
         }
+    }
+
+    /// The core, where this fault stays for good: all that it hit are outside.
+    fn stays(&self, fault: &DrawnFault, lives: &[(NodeId, u32)]) -> Option<BTreeSet<NodeId>> {
+        let core = self.core.borrow();
+        let core = core.as_ref().filter(|_| self.healing.get() && fault.action().stays_outside_core())?;
+        lives.iter().all(|(node, _)| !core.contains(node)).then(|| core.clone())
     }
 
     /// Waits until the fault's duration is over or everything heals.

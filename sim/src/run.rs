@@ -18,13 +18,15 @@ use std::{
     time::Duration,
 };
 
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 
 use crate::{
     arena::{Arena, Simulated},
     cluster::Cluster,
     faults::Stage,
-    nemesis::{self, Nemesis},
+    nemesis::{self, Healing, Nemesis},
     plan::Plan,
     report::{RunOptions, RunResult},
     scenario::Scenario,
@@ -138,9 +140,14 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
     let origin = world.now();
     let end = origin.after(spec.time_limit);
     let settle = spec.final_phase.settle;
+    let healing = match (spec.final_phase.heal, spec.final_phase.core) {
+        (false, _) => Healing::Nothing,
+        (true, false) => Healing::All,
+        (true, true) => Healing::Core(ChaCha8Rng::seed_from_u64(world.chance().child("core").seed())),
+    };
     let mut report = tokio::select! {
         biased;
-        report = nemesis.apply(&plan.faults, origin, end, spec.final_phase.heal, RECOVERY) => report,
+        report = nemesis.apply(&plan.faults, origin, end, healing, RECOVERY) => report,
         never = misbehave::after_a_while(&world, plan) => match never {},
     };
 

@@ -1,12 +1,14 @@
 //! Members: machines, configurations, starts and stops.
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use futures_util::future::join_all;
+use rand::Rng;
 use squall_checker::history as h;
 use squall_store::{Config, InitialClusterState, seam::Env};
 use tokio::sync::Notify;
@@ -204,6 +206,21 @@ impl Cluster {
         links
     }
 
+    /// Chooses the core that heals, a quorum of intact members or more. `None`: there is none, or a procedure is under way.
+    pub(crate) fn choose_core(&self, chance: &mut impl Rng) -> Option<BTreeSet<NodeId>> {
+        self.inner.roster().choose_core(chance)
+    }
+
+    /// Cuts members off from the core for good.
+    pub(crate) fn isolate(&self, outside: &[NodeId], core: &BTreeSet<NodeId>) {
+        for one in outside {
+            for other in core {
+                self.inner.arena.impose(Modifier::Cut { from: *one, to: *other });
+                self.inner.arena.impose(Modifier::Cut { from: *other, to: *one });
+            }
+        }
+    }
+
     /// The operator's last step that was refused, and how.
     pub(crate) fn last_refusal(&self) -> Option<String> {
         self.inner.operator.last_refusal()
@@ -286,6 +303,9 @@ impl Inner {
         let roster = self.roster();
         if roster.in_hand(node) {
             return Some("the operator works on it");
+        }
+        if !roster.heals(node) {
+            return Some("it is not of the core that heals");
         }
         if !roster.may_start(node) {
             return Some("it is no member any more");

@@ -23,10 +23,33 @@ impl Cluster {
                 Err(stuck) => stuck,
             };
             if self.inner.arena.now() >= deadline {
-                return Err(format!("{patience:?} after the heal {stuck}"));
+                let all = self.all_as_they_are().await;
+                return Err(format!("{patience:?} after the heal {stuck}; the members: {all}"));
             }
             self.inner.arena.sleep(LOOK).await;
         }
+    }
+
+    /// Every member in a few words: what it is, whom it follows, and how far it has come.
+    async fn all_as_they_are(&self) -> String {
+        let mut all = Vec::new();
+        for node in self.nodes() {
+            let inner = &self.inner;
+            let text = match inner.arena.status(node) {
+                Status::Up => match inner.operator.try_status(&inner.member(node).endpoint(), ASK).await {
+                    Ok(status) => format!(
+                        "{node} follows {:x} in term {}, has {} entries and has applied {}",
+                        status.leader, status.raft_term, status.raft_index, status.raft_applied_index
+                    ),
+                    Err(why) => format!("{node} runs and does not say how it is ({why})"),
+                },
+                Status::Exited(Some(reason)) => format!("{node} has ended ({reason})"),
+                status => format!("{node} is {status:?}"),
+            };
+            let counts = inner.roster().counts(node);
+            all.push(if counts { text } else { format!("{text}, and does not count") });
+        }
+        all.join("; ")
     }
 
     fn counted(&self) -> Vec<NodeId> {

@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
 };
 
+use rand::{Rng, seq::SliceRandom};
 use squall_checker::history as h;
 
 use crate::{arena::NodeId, workload::Recorder};
@@ -48,6 +49,8 @@ pub(super) struct Roster {
     entries: BTreeMap<NodeId, Entry>,
     /// The cluster's members; `None` while a procedure changes them, and after one that did not finish.
     configuration: Option<BTreeSet<NodeId>>,
+    /// The members that heal, where only a core does.
+    core: Option<BTreeSet<NodeId>>,
     outage_since: Option<u64>,
 }
 
@@ -63,7 +66,7 @@ impl Roster {
         };
         let entries: BTreeMap<NodeId, Entry> = nodes.into_iter().map(|node| (node, entry())).collect();
         let configuration = Some(entries.keys().copied().collect());
-        Self { recorder, entries, configuration, outage_since: None }
+        Self { recorder, entries, configuration, core: None, outage_since: None }
     }
 
     fn entry(&self, node: NodeId) -> &Entry {
@@ -85,14 +88,38 @@ impl Roster {
         self.entry(node).in_hand > 0
     }
 
-    /// Whether the member may be started: it is a member, and no operator works on it.
+    /// Whether the member may be started: it is a member, no operator works on it, and it is not left behind by a core.
     pub(super) fn may_start(&self, node: NodeId) -> bool {
-        !self.in_hand(node) && self.standing(node) != Standing::Out
+        !self.in_hand(node) && self.standing(node) != Standing::Out && self.heals(node)
     }
 
     /// Whether the member must serve once nothing breaks any more.
     pub(super) fn counts(&self, node: NodeId) -> bool {
-        matches!(self.standing(node), Standing::Intact | Standing::Joining)
+        matches!(self.standing(node), Standing::Intact | Standing::Joining) && self.heals(node)
+    }
+
+    /// Whether the member heals at the end of the run: all do, unless there is a core.
+    pub(super) fn heals(&self, node: NodeId) -> bool {
+        self.core.as_ref().is_none_or(|core| core.contains(&node))
+    }
+
+    /// Chooses the core: intact members that are a quorum of the configuration, or more. `None` where there is no such
+    /// set, or where an operator's work is not done.
+    pub(super) fn choose_core(&mut self, chance: &mut impl Rng) -> Option<BTreeSet<NodeId>> {
+        if self.entries.values().any(|entry| entry.in_hand > 0) {
+            return None;
+        }
+        let configuration = self.configuration.as_ref()?;
+        let quorum = configuration.len() / 2 + 1;
+        let mut intact: Vec<NodeId> = configuration.iter().copied().collect();
+        intact.retain(|node| self.standing(*node) == Standing::Intact);
+        if intact.len() < quorum {
+            return None;
+        }
+        intact.shuffle(chance);
+        intact.truncate(chance.gen_range(quorum..=intact.len()));
+        self.core = Some(intact.into_iter().collect());
+        self.core.clone()
     }
 
     /// Whether a quorum of intact members remains without this one.

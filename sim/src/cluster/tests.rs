@@ -186,6 +186,41 @@ fn who_may_be_started_and_counted() {
 }
 
 #[test]
+fn a_core_is_a_quorum_of_intact_members_and_the_others_are_left_behind() {
+    let mut sizes = std::collections::BTreeSet::new();
+    for seed in 0..50 {
+        let (_, _, nodes, mut roster) = roster(5);
+        roster.set_ruined(nodes[1], false);
+        let core = roster.choose_core(&mut ChaCha8Rng::seed_from_u64(seed)).expect("four are intact");
+        sizes.insert(core.len());
+        assert!(core.len() >= 3 && !core.contains(&nodes[1]));
+        for node in nodes {
+            assert_eq!(roster.counts(node), core.contains(&node));
+            assert_eq!(roster.may_start(node), core.contains(&node));
+        }
+    }
+    assert_eq!(sizes, [3, 4].into());
+}
+
+#[test]
+fn there_is_no_core_without_a_quorum_or_while_an_operator_works() {
+    let chance = || ChaCha8Rng::seed_from_u64(1);
+    let (_, _, nodes, mut roster) = roster(3);
+    roster.take_in_hand(nodes[0]);
+    assert_eq!(roster.choose_core(&mut chance()), None);
+    roster.let_go(nodes[0]);
+    roster.set_ruined(nodes[0], false);
+    roster.set_standing(nodes[1], Standing::Joining);
+    assert_eq!(roster.choose_core(&mut chance()), None, "one member alone is no quorum of three");
+    roster.set_standing(nodes[1], Standing::Intact);
+    let configuration = roster.forget_configuration().expect("it is known");
+    assert_eq!(roster.choose_core(&mut chance()), None, "the members are changing");
+    roster.set_configuration(configuration);
+    assert!(roster.choose_core(&mut chance()).is_some());
+    assert!(nodes.iter().all(|node| roster.counts(*node) == (*node != nodes[0])));
+}
+
+#[test]
 fn a_copy_may_be_lost_only_where_a_quorum_of_copies_remains() {
     let (_, _, nodes, mut roster) = roster(3);
     assert!(roster.can_lose_copy(nodes[0]));

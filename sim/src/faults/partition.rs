@@ -28,6 +28,7 @@ impl Room for Partition {
     const ABOUT: &'static str = "cuts links in both directions or one, silently";
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
+    const STAYS_OUTSIDE_CORE: bool = true;
     const COST: Cost = Cost::Time;
 
     fn unwritten() -> Option<Self> {

@@ -27,6 +27,9 @@ pub(crate) trait Room:
     const AIM: Aim;
     /// Whether it takes a duration.
     const LASTS: Lasts;
+    /// Whether it stays for good on members outside the core, where only a core heals (`final.core`). A fault that only
+    /// delays does not: a slow leader outside the core would slow the core too.
+    const STAYS_OUTSIDE_CORE: bool = matches!(Self::COST, Cost::Process);
     /// What it takes from the cluster.
     const COST: Cost;
     /// Whether it has settings. A kind without settings has no block in a file.
@@ -190,6 +193,11 @@ macro_rules! rooms {
             /// Whether it takes a duration.
             pub fn lasts(self) -> Lasts {
                 match self { $(Action::$Room => <$Room as Room>::LASTS),+ }
+            }
+
+            /// Whether it stays for good on members outside the core.
+            pub(crate) fn stays_outside_core(self) -> bool {
+                match self { $(Action::$Room => <$Room as Room>::STAYS_OUTSIDE_CORE),+ }
             }
 
             /// What it takes from the cluster.

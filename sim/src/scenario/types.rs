@@ -211,6 +211,10 @@ pub struct Final {
     /// Ends every fault, and starts every member that is down. Default true. With false nothing is mended, so that
     /// the run is Invalid (`liveness`) wherever a quorum is missing: a negative control.
     pub heal: bool,
+    /// With true, only a core heals: a drawn quorum of the cluster, or more. Members outside it that are down stay down, and
+    /// those that hang or are cut off are cut off from the whole core for good. The core must serve without them. Where a
+    /// procedure of the operator's is under way at the time limit, everything heals. Default false.
+    pub core: bool,
     /// How long the cluster may take to converge and to serve reads and writes again. Default 10s.
     #[serde(with = "go")]
     pub settle: Duration,
@@ -223,7 +227,7 @@ pub const fn default_settle() -> Duration {
 
 impl Default for Final {
     fn default() -> Final {
-        Final { heal: true, settle: default_settle() }
+        Final { heal: true, core: false, settle: default_settle() }
     }
 }
 

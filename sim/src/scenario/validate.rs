@@ -66,6 +66,11 @@ pub(crate) fn spec(on: &Source, spec: &Spec, drawn: bool) -> Result<(), Refusal>
     on.refuse_if(spec.time_limit > hour, &at, || {
         format!("{} is more than the {} allowed", go(spec.time_limit), go(hour))
     })?;
+    on.refuse_if(
+        spec.final_phase.core && !spec.final_phase.heal,
+        &[Key("spec"), Key("final"), Key("core")],
+        || "with `heal: false` nothing heals, the core neither: leave one of them out",
+    )?;
     let at = [Key("spec"), Key("final"), Key("settle")];
     let settle = spec.final_phase.settle;
     on.refuse_if(settle.is_zero() || settle > hour, &at, || {

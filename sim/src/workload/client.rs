@@ -1,8 +1,8 @@
 //! A client: one sequential process. The processes of one machine share its connections.
 //!
-//! It sends each operation once, to the member that its [`EndpointChoice`] names, and never retries: a retry of a write
-//! that may have been applied is the lost update of etcd #18424. What it records of a call that was not answered with
-//! success is [`super::outcome`]'s to say.
+//! It sends each operation once, to the member that its [`EndpointChoice`] names. It retries only where a scenario asks
+//! for that fault of a client ([`Client::retrying`]): a retry of a write that may have been applied is the lost update of
+//! etcd #14890. What it records of a call that was not answered with success is [`super::outcome`]'s to say.
 //!
 //! Each request carries the operation's id as the header `x-correlation-id`, so that a store that reports which entry it
 //! applied can say for which operation. The checkers use that as a hint and never trust it.
@@ -62,6 +62,7 @@ pub struct Client {
     /// Draws the endpoints of a client that roams.
     chance: ChaCha8Rng,
     timeout: Duration,
+    blind_retries: u32,
 }
 
 impl Client {
@@ -87,7 +88,14 @@ impl Client {
             choice: EndpointChoice::Failover,
             chance: ChaCha8Rng::seed_from_u64(0),
             timeout,
+            blind_retries: 0,
         }
+    }
+
+    /// The same, but it sends a request again, so often, when an answer does not say whether the request happened.
+    pub fn retrying(mut self, blind_retries: u32) -> Self {
+        self.blind_retries = blind_retries;
+        self
     }
 
     /// The same on the machine `node`, whose connections it shares.
@@ -109,27 +117,36 @@ impl Client {
         if self.choice == EndpointChoice::Roaming {
             self.at = self.chance.gen_range(0..self.endpoints.len());
         }
-        let (endpoint, address) = &self.endpoints[self.at];
-        let id = self.recorder.call(&self.process, endpoint, op, is_final);
-        let mut client = self.channels.to(&self.env, address);
-        let call = Call { id, deadline: self.timeout };
-        let answer = timeout(self.env.clock.as_ref(), self.timeout, send(&mut client, op, call)).await;
-        let status = match answer {
-            Ok(Ok(answer)) => {
-                self.recorder.returned(id, h::Outcome::Ok, Some(answer.clone()), None);
-                return Some(answer);
-            }
-            Ok(Err(status)) => {
-                let (outcome, error) = outcome::of_status(op, &status);
+        let id = self.recorder.call(&self.process, &self.endpoints[self.at].0, op, is_final);
+        let mut retries = self.blind_retries;
+        loop {
+            let mut client = self.channels.to(&self.env, &self.endpoints[self.at].1);
+            let call = Call { id, deadline: self.timeout };
+            let answer = timeout(self.env.clock.as_ref(), self.timeout, send(&mut client, op, call)).await;
+            let (outcome, error) = match answer {
+                Ok(Ok(answer)) => {
+                    self.recorder.returned(id, h::Outcome::Ok, Some(answer.clone()), None);
+                    return Some(answer);
+                }
+                Ok(Err(status)) => {
+                    self.turn_after(Some(&status));
+                    outcome::of_status(op, &status)
+                }
+                Err(_) => {
+                    self.turn_after(None);
+                    outcome::timed_out(op)
+                }
+            };
+            if outcome != h::Outcome::Info || retries == 0 {
                 self.recorder.returned(id, outcome, None, Some(error));
-                Some(status)
+                return None;
             }
-            Err(_) => {
-                let (outcome, error) = outcome::timed_out(op);
-                self.recorder.returned(id, outcome, None, Some(error));
-                None
-            }
-        };
+            retries -= 1;
+        }
+    }
+
+    /// Turns to the next endpoint after a call that failed there; `None`: it was not answered in time.
+    fn turn_after(&mut self, status: Option<&Status>) {
         // A refusal says nothing against the endpoint; anything else does.
         let turn = status.is_none_or(|status| {
             matches!(
@@ -140,7 +157,6 @@ impl Client {
         if turn && self.choice == EndpointChoice::Failover {
             self.at = (self.at + 1) % self.endpoints.len();
         }
-        None
     }
 
     /// Turns to the endpoint of this number.

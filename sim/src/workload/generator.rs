@@ -13,7 +13,9 @@
 //!
 //! What is left out: leases (the store has none yet, so a lease is always unknown).
 
+mod append;
 mod keys;
+mod kubernetes;
 mod reads;
 mod refused;
 mod seen;
@@ -25,7 +27,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 
-use self::{keys::Keys, seen::Seen};
+use self::{keys::Keys, kubernetes::Jobs, seen::Seen};
 use crate::scenario::{Cluster, Mix, Workload, WorkloadKind};
 
 /// One value in so many is large, where the workload has large ones.
@@ -58,6 +60,7 @@ pub struct Generator {
     large_value_bytes: usize,
     keys: Keys,
     seen: Seen,
+    jobs: Jobs,
     /// The revision of this client's last compaction.
     compacted: i64,
     chance: ChaCha8Rng,
@@ -74,6 +77,7 @@ impl Generator {
             large_value_bytes: workload.large_value_bytes as usize,
             keys: Keys { prefix: workload.kind.name(), count: workload.keys, hot: workload.hot_keys },
             seen: Seen::default(),
+            jobs: Jobs::default(),
             compacted: 0,
             chance,
         }
@@ -81,7 +85,27 @@ impl Generator {
 
     /// The next operation; `unique` makes the values that it writes unlike all others in the run.
     pub fn next(&mut self, unique: u64) -> h::Op {
-        match self.choose() {
+        let choice = self.choose();
+        match self.kind {
+            WorkloadKind::Register | WorkloadKind::Kv => self.next_of_kv(choice, unique),
+            WorkloadKind::Append => match choice {
+                "txn" => h::Op::Txn(self.append(unique)),
+                "readTxn" => h::Op::Txn(self.read_lists()),
+                _ => h::Op::Range(self.get()),
+            },
+            WorkloadKind::Kubernetes => match choice {
+                "put" => h::Op::Txn(self.create(unique)),
+                "cas" => h::Op::Txn(self.update(unique)),
+                "delete" => h::Op::Txn(self.delete_as_seen()),
+                "range" => h::Op::Range(self.list()),
+                "compact" => self.compactor(),
+                _ => h::Op::Range(self.get()),
+            },
+        }
+    }
+
+    fn next_of_kv(&mut self, choice: &str, unique: u64) -> h::Op {
+        match choice {
             "put" => h::Op::Put(self.put(unique, 0)),
             "cas" => self.compare_and_swap(unique),
             "range" => h::Op::Range(self.range()),
@@ -98,6 +122,9 @@ impl Generator {
     /// Remembers what an answer told.
     pub fn learn(&mut self, op: &h::Op, result: &h::OpResult, header: &h::Header) {
         self.seen.learn(op, result, header);
+        if self.kind == WorkloadKind::Kubernetes {
+            self.go_on_with_jobs(op, result, header);
+        }
     }
 
     /// The name of the kind of operation that comes next.

@@ -65,9 +65,10 @@ pub fn start(
                     workload.request_timeout,
                 )
                 .on_machine(Arc::clone(&node), channels.clone())
-                .choosing(workload.endpoints, stream("endpoints"));
+                .choosing(workload.endpoints, stream("endpoints"))
+                .retrying(workload.blind_retries);
                 let generator = Generator::new(workload, crowd.limits, stream("operations"));
-                let pace = Pace { mean, chance: stream("pace") };
+                let pace = Pace { mean, burst: workload.burst.clone(), chance: stream("pace") };
                 let driven = drive(client, generator, pace, crowd.recorder.clone(), crowd.stop.clone());
                 let (done, wait) = oneshot::channel();
                 let task = env.tasks.spawn(

@@ -14,7 +14,8 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    fn name(&self, number: u32) -> Bytes {
+    /// The key of this number.
+    pub(super) fn name(&self, number: u32) -> Bytes {
         Bytes::from(format!("{}{number:03}", self.prefix))
     }
 
@@ -61,6 +62,11 @@ fn after_prefix(prefix: &str) -> Bytes {
     let mut end = prefix.as_bytes().to_vec();
     *end.last_mut().expect("a prefix is not empty") += 1;
     Bytes::from(end.as_slice())
+}
+
+/// The first name behind this one.
+pub(super) fn after(key: &Bytes) -> Bytes {
+    Bytes::from([key.as_slice(), &[0]].concat().as_slice())
 }
 
 /// Whether a range holds a key.

@@ -24,9 +24,7 @@ impl Seen {
         match (op, result) {
             (h::Op::Range(range), h::OpResult::Range(result)) => self.learn_range(range, result),
             (h::Op::Put(put), h::OpResult::Put(_)) => self.learn_put(put, header.revision),
-            (h::Op::DeleteRange(delete), _) if delete.range_end.is_empty() => {
-                self.keys.remove(&delete.key);
-            }
+            (h::Op::DeleteRange(delete), _) => self.learn_delete(delete),
             (h::Op::Txn(txn), h::OpResult::Txn(result)) => self.learn_txn(txn, result, header.revision),
             _ => {}
         }
@@ -40,6 +38,7 @@ impl Seen {
                     self.learn_range(range, result);
                 }
                 (h::RequestOp::Put(put), _) => self.learn_put(put, revision),
+                (h::RequestOp::DeleteRange(delete), _) => self.learn_delete(delete),
                 (h::RequestOp::Txn(txn), h::ResponseOp::Txn(result)) => {
                     self.learn_txn(txn, result, revision);
                 }
@@ -57,6 +56,12 @@ impl Seen {
         }
         for kv in &result.kvs {
             self.keys.insert(kv.key.clone(), kv.clone());
+        }
+    }
+
+    fn learn_delete(&mut self, delete: &h::DeleteRange) {
+        if delete.range_end.is_empty() {
+            self.keys.remove(&delete.key);
         }
     }
 

@@ -280,3 +280,105 @@ fn one_key_is_enough() {
         assert_eq!(ops.len(), 2_000);
     }
 }
+
+fn txns(ops: &[h::Op]) -> impl Iterator<Item = &h::Txn> {
+    ops.iter().filter_map(|op| if let h::Op::Txn(txn) = op { Some(txn) } else { None })
+}
+
+#[test]
+fn what_a_client_saw_never_moves_the_draws_of_any_type() {
+    for kind in ["append", "kubernetes"] {
+        let settings = format!("type: {kind}");
+        let mut blind = generator(&settings, 1);
+        let unseen: Vec<_> = (1..=500).map(|unique| blind.next(unique).name()).collect();
+        let seen: Vec<_> = operations(&settings, 500).iter().map(h::Op::name).collect();
+        assert_eq!(unseen, seen);
+    }
+}
+
+/// The answer of a store that holds one list.
+fn one_list(key: &str, value: &str, mod_revision: i64) -> (h::Op, h::OpResult, h::Header) {
+    let kv = h::KeyValue {
+        key: h::Bytes::from(key),
+        value: h::Bytes::from(value),
+        create_revision: h::Revision(2),
+        mod_revision: h::Revision(mod_revision),
+        version: 1,
+        lease: h::LeaseId::NONE,
+    };
+    let range = h::Range { key: h::Bytes::from(key), ..h::Range::default() };
+    let result = h::RangeResult { kvs: vec![kv], count: 1, more: Some(false) };
+    let header = h::Header { revision: h::Revision(mod_revision), ..h::Header::default() };
+    (h::Op::Range(range), h::OpResult::Range(result), header)
+}
+
+#[test]
+fn an_append_keeps_what_the_client_saw_and_guards_it() {
+    let mut generator = generator("type: append, keys: 1, mix: {txn: 1}", 1);
+    let (op, result, header) = one_list("append000", "1.0,2.0", 7);
+    generator.learn(&op, &result, &header);
+    let h::Op::Txn(txn) = generator.next(9) else { panic!("a transaction") };
+    let [h::RequestOp::Put(put)] = &txn.success[..] else { panic!("one put: {txn:?}") };
+    assert_eq!(put.value, h::Bytes::from("1.0,2.0,9.0"));
+    assert_eq!(txn.compares[0].target, h::CompareTarget::Mod(h::Revision(7)));
+
+    let (op, result, header) = one_list("append000", &"x,".repeat(1_000), 8);
+    generator.learn(&op, &result, &header);
+    let h::Op::Txn(txn) = generator.next(10) else { panic!("a transaction") };
+    let [h::RequestOp::Put(put)] = &txn.success[..] else { panic!("one put: {txn:?}") };
+    assert_eq!(put.value, h::Bytes::from("10.0"), "a long list is begun anew");
+}
+
+#[test]
+fn appends_touch_several_lists_and_guard_each_that_they_change() {
+    let ops = operations("type: append, keys: 8", 2_000);
+    assert!(txns(&ops).any(|txn| !txn.may_change() && txn.success.len() > 1), "no read of several lists");
+    assert!(txns(&ops).any(|txn| txn.compares.len() > 1), "no append to several lists");
+    for txn in txns(&ops) {
+        assert_eq!(well_formed(txn), Ok(()));
+        let guarded: BTreeSet<_> = txn.compares.iter().map(|compare| &compare.key).collect();
+        let puts = txn.success.iter().filter_map(|op| match op {
+            h::RequestOp::Put(put) => Some(&put.key),
+            _ => None,
+        });
+        assert_eq!(puts.collect::<BTreeSet<_>>(), guarded);
+    }
+}
+
+#[test]
+fn a_list_goes_on_where_the_page_before_ended_at_the_same_revision() {
+    let mut generator = generator("type: kubernetes, keys: 50, mix: {range: 1}", 1);
+    let h::Op::Range(first) = generator.next(1) else { panic!("a range") };
+    assert_eq!(first.revision, h::Revision(0));
+    let (_, mut result, header) = one_list("kubernetes007", "v", 40);
+    if let h::OpResult::Range(page) = &mut result {
+        page.more = Some(true);
+    }
+    generator.learn(&h::Op::Range(first.clone()), &result, &header);
+    let h::Op::Range(second) = generator.next(2) else { panic!("a range") };
+    assert_eq!(second.key, h::Bytes::from("kubernetes007\0"));
+    assert_eq!((second.range_end.clone(), second.revision), (first.range_end, h::Revision(40)));
+    let (_, last, header) = one_list("kubernetes009", "v", 55);
+    generator.learn(&h::Op::Range(second), &last, &header);
+    let h::Op::Range(anew) = generator.next(3) else { panic!("a range") };
+    assert_eq!(anew.revision, h::Revision(0), "the list is complete");
+}
+
+#[test]
+fn the_compactor_compacts_what_was_newest_at_its_turn_before() {
+    let mut generator = generator("type: kubernetes, mix: {compact: 1}", 1);
+    let won = |revision| {
+        let result = h::TxnResult { succeeded: true, ..h::TxnResult::default() };
+        let header = h::Header { revision: h::Revision(revision), ..h::Header::default() };
+        (h::OpResult::Txn(result), header)
+    };
+    for revision in [10, 30] {
+        let turn = generator.next(1);
+        assert!(matches!(turn, h::Op::Txn(_)), "a turn");
+        let (result, header) = won(revision);
+        generator.learn(&turn, &result, &header);
+    }
+    let h::Op::Compact(compact) = generator.next(2) else { panic!("a compaction") };
+    assert_eq!(compact.revision, h::Revision(10));
+    assert!(matches!(generator.next(3), h::Op::Txn(_)), "the next turn");
+}
