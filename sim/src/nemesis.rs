@@ -83,11 +83,17 @@ struct State {
 
 impl Nemesis {
     pub(crate) fn new(stage: Stage) -> Self {
-        Self { stage, state: RefCell::default(), healing: Cell::new(false), healing_began: Notify::new(), core: RefCell::default() }
+        Self {
+            stage,
+            state: RefCell::default(),
+            healing: Cell::new(false),
+            healing_began: Notify::new(),
+            core: RefCell::default(),
+        }
     }
 
     /// Applies faults, whose instants count from `origin`, until `end`. Then heals what `healing` says and waits for the
-    /// procedures: as long as one ends within `patience` after the one before it.
+    /// procedures, as long as their work goes on: one step within `patience` after the one before it.
     pub(crate) async fn apply(
         &self,
         faults: &[DrawnFault],
@@ -119,9 +125,11 @@ impl Nemesis {
             self.healing_began.notify_waiters();
             loop {
                 let given_up = Box::pin(self.stage.arena.sleep(patience));
+                let done = self.stage.cluster.work_done();
                 match select(living.next(), given_up).await {
                     Either::Left((Some(()), _)) => {}
                     Either::Left((None, _)) => break,
+                    Either::Right(((), _)) if self.stage.cluster.work_done() > done => {}
                     Either::Right(((), _)) => {
                         self.note_unfinished();
                         break;

@@ -2,13 +2,19 @@
 //!
 //! The survivor is stopped gracefully first, and clients are kept away from it until its revision is known, as an operator
 //! takes it out of the load balancer: the break lies between the old cluster's answers and the new one's.
+//!
+//! A survivor whose removal was agreed on refuses to become a cluster: a replacement of it had been under way. Then nothing
+//! has happened yet that cannot be undone. The others start again with their data, and the replacement is finished.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use squall_checker::history as h;
 
 use super::{Done, member::Cluster, roster::Standing, turns::Kind};
-use crate::arena::{NodeId, Status};
+use crate::{
+    arena::{NodeId, Status},
+    workload::Recorder,
+};
 
 /// How often in a row the survivor may refuse to start before the operator calls it stuck.
 const REFUSALS: u32 = 10;
@@ -29,11 +35,16 @@ impl Cluster {
                     return Done::GivenUp(format!("{survivor} has no data to make a cluster of"));
                 }
                 turn.begin_critical();
-                self.inner.roster().forget_configuration();
-                let done = self.make_cluster_of_one(survivor).await;
+                let configuration = self.inner.roster().forget_configuration();
+                let made = self.make_cluster_of_one(survivor).await;
                 turn.end_critical();
-                if done != Done::Success {
-                    return done;
+                match made {
+                    Made::Cluster => {}
+                    Made::Stuck(why) => return Done::Stuck(why),
+                    Made::SurvivorRemoved => {
+                        self.finish_replacement(survivor, configuration).await;
+                        return Done::GivenUp(format!("{survivor} had been removed from the cluster"));
+                    }
                 }
                 self.inner.roster().set_configuration(BTreeSet::from([survivor]));
                 if rejoin {
@@ -44,16 +55,30 @@ impl Cluster {
             .await
     }
 
-    async fn make_cluster_of_one(&self, survivor: NodeId) -> Done {
+    /// Finishes the replacement of a member that is removed already.
+    async fn finish_replacement(&self, removed: NodeId, configuration: Option<BTreeSet<NodeId>>) {
+        let mut in_hand = self.inner.take_in_hand([removed]);
+        self.inner.roster().set_standing(removed, Standing::Out);
+        self.start();
+        self.remove(removed).await;
+        self.join_empty(removed, &mut in_hand).await;
+        if let Some(configuration) = configuration {
+            self.inner.roster().set_configuration(configuration);
+        }
+        self.wait_until_joined(removed).await;
+    }
+
+    async fn make_cluster_of_one(&self, survivor: NodeId) -> Made {
         let inner = &self.inner;
         let member = inner.member(survivor);
         let in_hand = inner.take_in_hand(self.nodes());
+        let mut before = Vec::new();
         for other in self.nodes().into_iter().filter(|node| *node != survivor) {
             inner.arena.kill(other);
             let mut roster = inner.roster();
+            before.push((other, roster.standing(other), roster.outdated(other)));
             // Its old data must never run again beside the new cluster.
             roster.set_standing(other, Standing::Out);
-            roster.set_id(other, None);
         }
         let cut_off = inner.cut_clients(survivor);
         inner.stop(survivor).await;
@@ -63,25 +88,41 @@ impl Cluster {
         let restored = inner.recorder.last_break().filter(|line| line.kind == h::BreakKind::Restore);
         let restored = restored.map_or(0, |line| line.revision.0);
         let shown = inner.recorder.newest_answer_of(survivor.name()).max(restored);
-        inner.recorder.event(h::Event::Break(h::Break {
-            kind: h::BreakKind::ForceNewCluster,
-            revision: h::Revision(shown),
-            at,
-            cluster_id: None,
-            continues: None,
-        }));
+        let mut line = PendingBreak {
+            recorder: &inner.recorder,
+            line: Some(h::Break {
+                kind: h::BreakKind::ForceNewCluster,
+                revision: h::Revision(shown),
+                at,
+                cluster_id: None,
+                continues: None,
+            }),
+        };
         member.configure(|config| config.force_new_cluster = true);
-        let mut refusals = 0;
+        let (mut started, mut refusals) = (false, 0);
         loop {
             if !inner.arena.running(survivor) {
-                if let Status::Exited(Some(reason)) = inner.arena.status(survivor) {
+                let status = inner.arena.status(survivor);
+                if started && was_removed(&status) {
+                    member.configure(|config| config.force_new_cluster = false);
+                    line.withdraw();
+                    for (other, standing, outdated) in before {
+                        match standing {
+                            Standing::Ruined => inner.roster().set_ruined(other, outdated),
+                            standing => inner.roster().set_standing(other, standing),
+                        }
+                    }
+                    return Made::SurvivorRemoved;
+                }
+                if let Status::Exited(Some(reason)) = status {
                     refusals += 1;
                     if refusals > REFUSALS {
                         member.configure(|config| config.force_new_cluster = false);
-                        return Done::Stuck(format!("{survivor} does not start as a new cluster: {reason}"));
+                        return Made::Stuck(format!("{survivor} does not start as a new cluster: {reason}"));
                     }
                 }
                 inner.start(survivor);
+                started = true;
             }
             // A read that a quorum confirms: all that the survivor's log held has been applied.
             if inner.operator.try_read_revision(&member.endpoint()).await.is_ok() {
@@ -90,11 +131,15 @@ impl Cluster {
             inner.operator.pause().await;
         }
         member.configure(|config| config.force_new_cluster = false);
+        for (other, ..) in before {
+            inner.roster().set_id(other, None);
+        }
         // What it has now may be more than the old cluster agreed on; the break is raised to that once the run is over
         // (`run::agreed`).
+        drop(line);
         drop(cut_off);
         drop(in_hand);
-        Done::Success
+        Made::Cluster
     }
 
     async fn rejoin_others(&self, survivor: NodeId, pause: Duration) {
@@ -109,6 +154,47 @@ impl Cluster {
             members.insert(other);
             inner.roster().set_configuration(members.clone());
             self.wait_until_joined(other).await;
+        }
+    }
+}
+
+/// What came of the attempt to make a cluster of one.
+enum Made {
+    /// The survivor is a cluster of its own.
+    Cluster,
+    /// It refused: its own removal had been agreed on. Nothing has changed.
+    SurvivorRemoved,
+    /// It does not start.
+    Stuck(String),
+}
+
+/// Whether a process ended because its member was removed from the cluster: by itself and without a failure, or with a
+/// refusal that says so.
+fn was_removed(status: &Status) -> bool {
+    match status {
+        Status::Exited(None) => true,
+        Status::Exited(Some(reason)) => reason.contains("was removed from the cluster"),
+        _ => false,
+    }
+}
+
+/// A break that is recorded when this is dropped, with the instant before its first step, unless it is withdrawn.
+struct PendingBreak<'a> {
+    recorder: &'a Recorder,
+    line: Option<h::Break>,
+}
+
+impl PendingBreak<'_> {
+    /// Nothing was broken.
+    fn withdraw(&mut self) {
+        self.line = None;
+    }
+}
+
+impl Drop for PendingBreak<'_> {
+    fn drop(&mut self) {
+        if let Some(line) = self.line.take() {
+            self.recorder.event(h::Event::Break(line));
         }
     }
 }

@@ -221,6 +221,11 @@ impl Cluster {
         }
     }
 
+    /// A figure that rises whenever the operator's work goes on.
+    pub(crate) fn work_done(&self) -> u64 {
+        self.inner.roster().changes()
+    }
+
     /// The operator's last step that was refused, and how.
     pub(crate) fn last_refusal(&self) -> Option<String> {
         self.inner.operator.last_refusal()

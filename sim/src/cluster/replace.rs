@@ -63,7 +63,7 @@ impl Cluster {
     }
 
     /// Removes every member that has this machine's URL or id, until the cluster says that there is none.
-    async fn remove(&self, node: NodeId) {
+    pub(super) async fn remove(&self, node: NodeId) {
         let inner = &self.inner;
         let url = peer_url(node.name());
         for turn in 0.. {

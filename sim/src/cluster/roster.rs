@@ -52,6 +52,8 @@ pub(super) struct Roster {
     /// The members that heal, where only a core does.
     core: Option<BTreeSet<NodeId>>,
     outage_since: Option<u64>,
+    /// How many changes were made: the operator's work goes on while it rises.
+    changes: u64,
 }
 
 impl Roster {
@@ -66,7 +68,7 @@ impl Roster {
         };
         let entries: BTreeMap<NodeId, Entry> = nodes.into_iter().map(|node| (node, entry())).collect();
         let configuration = Some(entries.keys().copied().collect());
-        Self { recorder, entries, configuration, core: None, outage_since: None }
+        Self { recorder, entries, configuration, core: None, outage_since: None, changes: 0 }
     }
 
     fn entry(&self, node: NodeId) -> &Entry {
@@ -122,6 +124,11 @@ impl Roster {
         self.core.clone()
     }
 
+    /// A figure that rises whenever the operator's work goes on.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Whether a quorum of intact members remains without this one.
     pub(super) fn can_lose_copy(&self, node: NodeId) -> bool {
         let Some(configuration) = &self.configuration else { return false };
@@ -156,6 +163,7 @@ impl Roster {
     // ---- changes
 
     pub(super) fn set_standing(&mut self, node: NodeId, standing: Standing) {
+        self.changes += 1;
         let entry = self.entry_mut(node);
         entry.standing = standing;
         entry.outdated = false;
@@ -170,6 +178,7 @@ impl Roster {
 
     /// The member has this id from now on.
     pub(super) fn set_id(&mut self, node: NodeId, id: Option<u64>) {
+        self.changes += 1;
         let entry = self.entry_mut(node);
         if let Some(before) = std::mem::replace(&mut entry.id, id)
             && Some(before) != id
@@ -206,6 +215,7 @@ impl Roster {
 
     /// These are the members.
     pub(super) fn set_configuration(&mut self, members: BTreeSet<NodeId>) {
+        self.changes += 1;
         self.configuration = Some(members);
     }
 

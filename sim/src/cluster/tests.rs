@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 
 use super::{

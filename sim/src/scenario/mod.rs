@@ -24,8 +24,8 @@ pub use types::{
     API_VERSION, COUNTERS, CheckerName, Cluster, Disk, Expect, Final, Metadata, Network, Outcome, PlantedBug,
     Scenario, Spec, default_settle,
 };
-pub use workload::{Burst, EndpointChoice, Mix, Workload, WorkloadKind};
 pub(crate) use validate::{name as check_name, spec as check_spec};
+pub use workload::{Burst, EndpointChoice, Mix, Workload, WorkloadKind};
 
 #[cfg(test)]
 mod tests;

@@ -165,9 +165,9 @@ impl WorkloadKind {
     pub fn operations(self) -> &'static [&'static str] {
         match self {
             WorkloadKind::Register => &["get", "put", "cas"],
-            WorkloadKind::Kv => &[
-                "get", "put", "cas", "range", "delete", "txn", "readTxn", "past", "refused", "compact",
-            ],
+            WorkloadKind::Kv => {
+                &["get", "put", "cas", "range", "delete", "txn", "readTxn", "past", "refused", "compact"]
+            }
             WorkloadKind::Append => &["get", "txn", "readTxn"],
             WorkloadKind::Kubernetes => &["get", "put", "cas", "range", "delete", "compact"],
         }

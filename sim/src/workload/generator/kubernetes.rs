@@ -81,7 +81,10 @@ impl Generator {
                 self.jobs.list = last.map(|kv| (after(&kv.key), range.range_end.clone(), revision));
             }
             (h::Op::Txn(txn), h::OpResult::Txn(result))
-                if txn.compares.iter().any(|compare| compare.key.as_slice() == COMPACT_REV_KEY.as_bytes()) =>
+                if txn
+                    .compares
+                    .iter()
+                    .any(|compare| compare.key.as_slice() == COMPACT_REV_KEY.as_bytes()) =>
             {
                 if result.succeeded {
                     let before = std::mem::replace(&mut self.jobs.at_last_turn, header.revision.0);
