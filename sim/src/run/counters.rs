@@ -1,12 +1,13 @@
 //! What a run went through, as figures: which paths of the store were alive, and how hard the world was on it. A drill
 //! demands some of them above zero over its seeds, so that a path that has died is noticed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use squall_checker::history as h;
 use squall_store::seam::{ProbeEvent, Role};
 
 use super::Observed;
+use crate::arena::NodeId;
 use crate::faults::Action;
 use crate::world::Counters;
 
@@ -41,7 +42,86 @@ pub(super) fn count(observed: &Observed, world: &Counters, expected_losses: u64)
     set("snapshotsSent", probes(|event| matches!(event, ProbeEvent::SnapshotSent { .. })));
     set("snapshotsInstalled", probes(|event| matches!(event, ProbeEvent::SnapshotInstalled { .. })));
     set("compactions", probes(|event| matches!(event, ProbeEvent::CompactionFinished)));
+    let outages = observed.history.events.iter().filter(|event| matches!(event, h::Event::Outage(_)));
+    set("outages", outages.count() as u64);
+    set("snapshotsInstalledUnderLoad", installs_under_load(observed));
+    set("readsAcrossLeaderChanges", reads_across_leader_changes(observed));
+    set("compactionsWithLaggards", compactions_with_laggards(observed));
+    set("proposalsLost", proposals_lost(observed));
     counters
+}
+
+/// The instants, in nanoseconds, of the probes that `wanted` takes.
+fn instants(observed: &Observed, wanted: impl Fn(&ProbeEvent) -> bool) -> Vec<u64> {
+    observed.probes.iter().filter(|probed| wanted(&probed.event)).map(|probed| probed.at.0).collect()
+}
+
+fn open_at(operation: &h::Operation, at: u64) -> bool {
+    operation.call < at && operation.ret.is_none_or(|ret| ret > at)
+}
+
+fn installs_under_load(observed: &Observed) -> u64 {
+    let installs = instants(observed, |event| matches!(event, ProbeEvent::SnapshotInstalled { .. }));
+    let writes = || observed.history.operations.iter().filter(|operation| operation.op.may_change());
+    installs.iter().filter(|at| writes().any(|write| open_at(write, **at))).count() as u64
+}
+
+fn reads_across_leader_changes(observed: &Observed) -> u64 {
+    let changes = instants(observed, |event| matches!(event, ProbeEvent::Role { role: Role::Leader, .. }));
+    let read = |operation: &&h::Operation| {
+        operation.outcome == h::Outcome::Ok
+            && !operation.op.may_change()
+            && changes.iter().any(|at| open_at(operation, *at))
+    };
+    // The first leader is no change.
+    if changes.len() < 2 { 0 } else { observed.history.operations.iter().filter(read).count() as u64 }
+}
+
+/// How far behind a member must be to be called a laggard, in entries.
+const LAGGARD_ENTRIES: u64 = 10;
+
+fn compactions_with_laggards(observed: &Observed) -> u64 {
+    let mut applied = BTreeMap::new();
+    let mut found = 0;
+    for probed in &observed.probes {
+        match probed.event {
+            ProbeEvent::Applied { index, .. } => {
+                applied.insert(probed.node, index.0);
+            }
+            ProbeEvent::CompactionFinished => {
+                let most = applied.values().max().copied().unwrap_or(0);
+                let least = applied.values().min().copied().unwrap_or(0);
+                found += u64::from(most - least >= LAGGARD_ENTRIES);
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Proposals of clients that no member applied, though a later one of the same member was: lost on the way, or overwritten.
+fn proposals_lost(observed: &Observed) -> u64 {
+    let applied: BTreeSet<u64> = observed
+        .probes
+        .iter()
+        .filter_map(|probed| match probed.event {
+            ProbeEvent::Applied { proposal, .. } => Some(proposal),
+            _ => None,
+        })
+        .collect();
+    let mut waiting: BTreeMap<NodeId, u64> = BTreeMap::new();
+    let mut lost = 0;
+    for probed in &observed.probes {
+        if let ProbeEvent::Proposed { proposal, .. } = probed.event {
+            let waits = waiting.entry(probed.node).or_default();
+            if applied.contains(&proposal) {
+                lost += std::mem::take(waits);
+            } else {
+                *waits += 1;
+            }
+        }
+    }
+    lost
 }
 
 /// Terms won by another member than the term won before.

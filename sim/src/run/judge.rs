@@ -18,7 +18,7 @@ use crate::{
     world::{Finished, HarnessFailure, Traced, Violation},
 };
 
-/// The first line of the history: what was run, and what must have happened lest the run be vacuous.
+/// The first line of the history: what was run, and what must have happened so that the run is not vacuous.
 pub(super) fn meta(plan: &Plan) -> h::Event {
     let expect = &plan.spec.expect;
     h::Event::Meta(h::Meta {

@@ -321,7 +321,7 @@ impl CheckerName {
         ),
         (
             CheckerName::Durability,
-            "durability: no acknowledged write is lost, but where a drill loses it by right",
+            "durability: no acknowledged write is lost, but where a drill is expected to lose it",
         ),
         (CheckerName::Convergence, "convergence: after the heal every member has the same HashKV"),
         (
@@ -351,7 +351,7 @@ impl CheckerName {
 }
 
 /// Counters that a run reports, and that `expect.counters` may demand.
-pub const COUNTERS: [(&str, &str); 12] = [
+pub const COUNTERS: [(&str, &str); 17] = [
     ("crashes", "members crashed by a fault"),
     ("writesDropped", "un-fsynced disk writes that a crash lost whole"),
     ("writesTorn", "un-fsynced disk writes of which a crash kept a part"),
@@ -362,8 +362,16 @@ pub const COUNTERS: [(&str, &str); 12] = [
     ("snapshotsSent", "snapshots that a leader began to stream to a laggard"),
     ("snapshotsInstalled", "snapshots that replaced a member's state"),
     ("compactions", "compactions that finished deleting"),
+    ("snapshotsInstalledUnderLoad", "snapshots installed while a client's write was open"),
+    ("readsAcrossLeaderChanges", "reads that were open when another member became leader, and succeeded"),
+    ("compactionsWithLaggards", "compactions that finished while a member was ten entries or more behind"),
+    (
+        "proposalsLost",
+        "proposals that were never applied, though later ones of the same member were: lost on the way, or overwritten",
+    ),
+    ("outages", "times in which no majority was up"),
     ("operationsAmbiguous", "client operations whose outcome stayed unknown"),
-    ("expectedLosses", "acknowledged writes lost by right, behind a break"),
+    ("expectedLosses", "acknowledged writes lost as expected, behind a break"),
 ];
 
 impl Spec {

@@ -1,6 +1,6 @@
 //! Durability of every acknowledged write, by the reads that ended the run.
 //!
-//! For each key, the newest acknowledged change that no break took by right must still show: a final read that covers
+//! For each key, the newest acknowledged change that no break was expected to take must still show: a final read that covers
 //! the key shows it as that change left it, or as a later one did. A key may have gone since by a change that nobody
 //! acknowledged (an ambiguous delete, the end of its lease) or by the delete of an interval, which does not say what it
 //! took, so that an absent key is a loss only where nothing could have deleted it.

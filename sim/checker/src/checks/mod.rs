@@ -64,7 +64,7 @@ pub struct Judgement {
     pub unknown: Option<String>,
     /// The explanation of what the linearizability checker found.
     pub violation: Option<Violation>,
-    /// Writes that were acknowledged and lost by right, at breaks.
+    /// Writes that were acknowledged and lost as expected, at breaks.
     pub expected_losses: Vec<OpId>,
 }
 

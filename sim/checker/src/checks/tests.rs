@@ -192,7 +192,7 @@ fn each_checker_finds_its_own() {
     assert!(broken.is_subset(&known), "{broken:?}");
 }
 
-/// What a break takes by right is no loss; what it must keep is one.
+/// What a break is expected to take is no loss; what it must keep is one.
 #[test]
 fn breaks_take_what_they_say_and_no_more() {
     let with = |revision: i64| {
@@ -220,7 +220,7 @@ fn breaks_take_what_they_say_and_no_more() {
         )
         .replace("\"count\":2", "\"count\":3")
     };
-    // Everything is kept; then the delete of `a` is lost by right; then the write of `b` is, too.
+    // Everything is kept; then the delete of `a` is lost as expected; then the write of `b` is, too.
     assert_eq!(judge(&with(4)), Verdict::Valid);
     assert_eq!(judge(&with_a(with(3))), Verdict::Valid);
     let both = without_b(with_a(with(2))).replace("\"count\":3", "\"count\":2");

@@ -17,7 +17,7 @@ pub enum Event {
     Heal(Heal),
     /// No majority was up in this span.
     Outage(Outage),
-    /// Acknowledged data is gone by right.
+    /// Acknowledged data is gone as expected.
     Break(Break),
     /// A member's hash of its keys.
     Hash(HashLine),
@@ -55,7 +55,7 @@ pub struct Meta {
     /// How far a member's clock may run fast or slow, in parts per million: a lease may end so much earlier.
     #[serde(skip_serializing_if = "is_zero")]
     pub max_clock_drift_ppm: u64,
-    /// What a run must show lest it be vacuous.
+    /// What a run must show so that it is not vacuous.
     pub expect: Expectations,
 }
 
@@ -63,7 +63,7 @@ fn is_zero(value: &u64) -> bool {
     *value == 0
 }
 
-/// What a run must show lest it be vacuous. Counts are of operations; 0 switches a check off.
+/// What a run must show so that it is not vacuous. Counts are of operations; 0 switches a check off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Expectations {
@@ -137,7 +137,7 @@ pub struct Outage {
     pub to: u64,
 }
 
-/// Acknowledged data is gone by right: from here on the store is what the creators up to `revision` made, and
+/// Acknowledged data is gone as expected: from here on the store is what the creators up to `revision` made, and
 /// revisions from `revision` + 1 are made anew. Breaks form a tree: a snapshot that was saved before an earlier break
 /// brings back the line of events that this break had cut off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,7 +159,7 @@ pub struct Break {
     pub continues: Option<u64>,
 }
 
-/// Why acknowledged data is gone by right.
+/// Why acknowledged data is gone as expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BreakKind {

@@ -92,7 +92,7 @@ fn linearizability(history: &RunHistory, dialect: Dialect, options: &CheckOption
         Verdict::Unknown(unknown) => {
             report.verdict = Judged::Unknown;
             let frontier = &unknown.frontier;
-            let rule = format!("the budget of {} did not suffice", unknown.ran_out_of);
+            let rule = format!("the budget of {} ran out", unknown.ran_out_of);
             let text = format!(
                 "Unknown: {rule}, after {} steps. The deepest point reached is revision {}; what stood in the way there \
                  when the budget ran out: {}\n",

@@ -42,7 +42,7 @@ pub(super) fn judge<M: Model>(
             report.verdict = Judged::Unknown;
             let waiting = exhausted.waiting_for.map(|op| words.reference(op));
             let states = exhausted.states.iter().map(|state| model.describe_state(state)).collect::<Vec<_>>();
-            let rule = format!("the budget of {} did not suffice", exhausted.resource);
+            let rule = format!("the budget of {} ran out", exhausted.resource);
             let mut text = format!(
                 "Unknown: {rule}, after {} steps and {} configurations.\nThe deepest point reached is an order of {} of \
                  {} operations.\n",
@@ -146,7 +146,8 @@ impl<M: Model> Words<'_, M> {
         } else {
             "The budget ran out before all were tried"
         };
-        text += &format!("\n{} suffice to prove it. {minimal}:\n", plural(core.essential.len(), "operation"));
+        text +=
+            &format!("\n{} are enough to prove it. {minimal}:\n", plural(core.essential.len(), "operation"));
         self.list(&mut text, &core.essential);
         if !core.possible.is_empty() {
             text += &format!(

@@ -18,7 +18,7 @@ pub enum Judged {
     Valid,
     /// Something was violated.
     Invalid,
-    /// A budget did not suffice.
+    /// A budget ran out.
     Unknown,
     /// The file could not be read as a history.
     Unreadable,
@@ -100,7 +100,7 @@ pub struct Explanation {
     pub states: Vec<String>,
     /// How many operations the longest consistent prefix has.
     pub prefix: usize,
-    /// Operations that suffice to prove the violation; empty where there is none to prove.
+    /// Operations that are enough to prove the violation; empty where there is none to prove.
     pub essential: Vec<OperationRef>,
     /// How many other operations are left open in that proof: free to have happened or not.
     pub possible: usize,

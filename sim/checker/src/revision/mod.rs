@@ -131,7 +131,7 @@ pub enum Verdict {
     Valid(Valid),
     /// It is not.
     Invalid(Box<Violation>),
-    /// The budget did not suffice.
+    /// The budget ran out.
     Unknown(Unknown),
 }
 
@@ -140,7 +140,7 @@ pub enum Verdict {
 pub struct Valid {
     /// The order. It was verified by an independent replay before it was returned.
     pub witness: Witness,
-    /// Writes that were acknowledged and lost by right, at breaks.
+    /// Writes that were acknowledged and lost as expected, at breaks.
     pub expected_losses: Vec<OpId>,
     /// How much work it was.
     pub steps: u64,

@@ -56,7 +56,7 @@ pub enum Verdict<S> {
     Valid(Witness),
     /// It is not.
     Illegal(Violation<S>),
-    /// The budget did not suffice.
+    /// The budget ran out.
     Unknown(Exhausted<S>),
 }
 
