@@ -3,6 +3,7 @@
 //! depends on a schedule.
 #![cfg(madsim)]
 
+mod far;
 mod force;
 mod identity;
 mod lag;
@@ -143,8 +144,17 @@ where
             .with_ansi(false)
             .try_init();
     }
+    run_in(WorldConfig::new(seed), body)
+}
+
+fn run_in<F, Fut>(config: WorldConfig, body: F) -> squall::world::Finished<()>
+where
+    F: FnOnce(World) -> Fut + Send + 'static,
+    Fut: Future<Output = ()>,
+{
+    let seed = config.seed;
     let finished =
-        World::run(WorldConfig::new(seed), body).unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
+        World::run(config, body).unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
     assert!(finished.violations.is_empty(), "seed {seed}: {:?}", finished.violations);
     finished
 }

@@ -24,6 +24,13 @@ use crate::{
     wal::Wal,
 };
 
+/// How many bytes of entries one append carries at most, but for a single entry that is larger. While a leader does not
+/// know how far a follower is, each answer to a heartbeat makes it send the same append again, so appends are small.
+/// (etcd's are 1 MiB.)
+const APPEND_BYTES: u64 = 64 << 10;
+/// How many appends may be on their way to a follower. With [`APPEND_BYTES`] that is 16 MiB, which a link takes before it
+/// drops any (`peer`).
+const APPENDS_IN_FLIGHT: usize = 256;
 /// The most inputs of one turn: what raft wants done must not wait long.
 const INPUTS_PER_TURN: usize = 1024;
 /// A ReadIndex without a confirmation is asked again after this long.
@@ -118,8 +125,8 @@ impl Node {
             max_election_tick: config.election_ticks() + election_spread,
             heartbeat_tick: 1,
             applied: log.applied().index + u64::from(planted!(RestartSkipsEntry) && log.applied().index > 0),
-            max_size_per_msg: 1 << 20,
-            max_inflight_msgs: 512,
+            max_size_per_msg: APPEND_BYTES,
+            max_inflight_msgs: APPENDS_IN_FLIGHT,
             check_quorum: true,
             pre_vote: true,
             read_only_option: if planted!(LeaseReads) {

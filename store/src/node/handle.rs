@@ -1,6 +1,7 @@
 //! The API's way to the loop: propose, read, change the membership; each with etcd's time-out.
 
 use std::{
+    pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use super::{Input, RaftStatus, Request, Shared, entry, ids::Ids};
 use crate::{
     Config,
     peer::Hub,
-    seam::{Engine, Env, ProbeEvent, timeout},
+    seam::{Engine, Env, ProbeEvent, first_of, timeout},
     snapshot,
 };
 
@@ -71,10 +72,17 @@ impl Handle {
             return Ok(());
         }
         let mut ready = self.0.shared.ready.subscribe();
-        tokio::select! { biased;
-            _ = ready.wait_for(|ready| *ready) => Ok(()),
-            () = self.0.inputs.closed() => Err(Refusal::Stopped),
-        }
+        let served = pin!(async {
+            match ready.wait_for(|ready| *ready).await {
+                Ok(_) => Ok(()),
+                Err(_) => Err(Refusal::Stopped),
+            }
+        });
+        let stopped = pin!(async {
+            self.0.inputs.closed().await;
+            Err(Refusal::Stopped)
+        });
+        first_of(&*self.0.env.tasks, [served, stopped]).await
     }
 
     /// Makes durable what the engine holds.

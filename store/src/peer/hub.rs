@@ -6,9 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use protobuf::Message as _;
-use raft::eraftpb::{Message, MessageType};
+use raft::eraftpb::Message;
 use squall_core::{ClusterId, MemberId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -118,12 +116,7 @@ impl Hub {
         for message in messages {
             let to = MemberId(message.to);
             let Some(peer) = known.peers.get(&to) else { continue };
-            let lane = match message.get_msg_type() {
-                MessageType::MsgAppend => Lane::Append,
-                _ => Lane::Control,
-            };
-            let bytes = message.write_to_bytes().expect("a raft message has no required fields");
-            if !peer.link.send(lane, Bytes::from(bytes)) && !dropped.contains(&to) {
+            if !peer.link.send(&message) && !dropped.contains(&to) {
                 dropped.push(to);
             }
         }

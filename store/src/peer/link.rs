@@ -2,36 +2,42 @@
 
 use std::{
     future::poll_fn,
-    pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    pin::{Pin, pin},
+    sync::{Arc, Weak},
     task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
+use protobuf::Message as _;
+use raft::eraftpb::{Message, MessageType};
 use squall_core::MemberId;
 use tokio::sync::mpsc;
-use tonic::{Request, metadata::MetadataMap};
+use tonic::{Request, Status, metadata::MetadataMap};
 
 use super::{
-    DIAL, EMPTIED, FRAME_BYTES, Hub, LANE_MESSAGES, LINK_HEARTBEAT, Lane, REDIAL, REMOVED, SILENCE, head,
+    DIAL, EMPTIED, Hub, LINK_HEARTBEAT, Lane, REDIAL, REMOVED, SILENCE, head,
+    queue::{AppendFrom, Queue},
 };
 use crate::{
     latest,
     node::Input,
     proto::squall::peer::{MessageBatch, peer_client::PeerClient},
-    seam::{Channel, DialOptions, Env},
+    seam::{Channel, DialOptions, Env, first_of},
     url::host_port,
 };
 
 /// The lanes to one peer. Dropping it lets what is queued be sent, for a short while.
 pub(super) struct Link {
-    control: mpsc::Sender<Bytes>,
-    append: mpsc::Sender<Bytes>,
+    control: Arc<Queue>,
+    append: Arc<Queue>,
     path: Arc<Path>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.control.close();
+        self.append.close();
+    }
 }
 
 impl Link {
@@ -39,8 +45,7 @@ impl Link {
         let address = urls.first().map(|url| host_port(url).to_owned()).unwrap_or_default();
         let path = Arc::new(Path::new(hub.env.clone(), address));
         let lane = |lane: Lane| {
-            let (sender, receiver) = mpsc::channel(LANE_MESSAGES);
-            let queue = Arc::new(Queue::new(receiver));
+            let queue = Arc::new(Queue::default());
             let runner = Runner {
                 hub: Arc::downgrade(hub),
                 env: hub.env.clone(),
@@ -52,12 +57,10 @@ impl Link {
                 lazy: remote || lane == Lane::Append,
                 head: head(hub, to, lane),
                 path: path.clone(),
-                queue,
-                // The control lane's own end keeps it open for link heartbeats only as long as the link lives.
-                idle: sender.downgrade(),
+                queue: queue.clone(),
             };
             hub.env.tasks.spawn(lane.name(), Box::pin(runner.run())).detach();
-            sender
+            queue
         };
         let (control, append) = (lane(Lane::Control), lane(Lane::Append));
         Link { control, append, path }
@@ -74,13 +77,16 @@ impl Link {
         Life { known: route.get().life, route }
     }
 
-    /// Queues a message; false where the queue is full.
-    pub(super) fn send(&self, lane: Lane, message: Bytes) -> bool {
-        let lane = match lane {
-            Lane::Control => &self.control,
-            Lane::Append => &self.append,
-        };
-        lane.try_send(message).is_ok()
+    /// Queues a message on its lane; false where it does not fit.
+    pub(super) fn send(&self, message: &Message) -> bool {
+        let bytes = message.write_to_bytes().expect("a raft message has no required fields").into();
+        match message.get_msg_type() {
+            MessageType::MsgAppend => {
+                let from = AppendFrom { term: message.term, before: message.index };
+                self.append.push(bytes, Some(from))
+            }
+            _ => self.control.push(bytes, None),
+        }
     }
 }
 
@@ -152,104 +158,18 @@ impl Life {
     }
 }
 
-/// Messages that wait for the transport. A queue outlives a call, so that the next call sends what still waits.
-struct Queue {
-    waiting: Mutex<Waiting>,
-    /// The number of the call that may take messages. The transport may still hold the body of an earlier call, and poll it.
-    turn: AtomicU64,
-    /// Frames taken by the transport so far.
-    frames: AtomicU64,
-}
-
-struct Waiting {
-    receiver: mpsc::Receiver<Bytes>,
-    /// The first message, if `poll_any` has taken it from the receiver.
-    first: Option<Bytes>,
-}
-
-impl Queue {
-    fn new(receiver: mpsc::Receiver<Bytes>) -> Queue {
-        Queue {
-            waiting: Mutex::new(Waiting { receiver, first: None }),
-            turn: AtomicU64::new(0),
-            frames: AtomicU64::new(0),
-        }
-    }
-
-    /// The body of a new call; those of earlier ones end.
-    fn frames(self: &Arc<Self>) -> Frames {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) + 1;
-        Frames { queue: self.clone(), turn }
-    }
-
-    fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let mut waiting = self.waiting();
-        match waiting.first.take() {
-            Some(message) => Poll::Ready(Some(message)),
-            None => waiting.receiver.poll_recv(cx),
-        }
-    }
-
-    /// Ready once a message waits; it stays in the queue. False where none will ever come.
-    fn poll_any(&self, cx: &mut Context<'_>) -> Poll<bool> {
-        let mut waiting = self.waiting();
-        if waiting.first.is_none() {
-            waiting.first = std::task::ready!(waiting.receiver.poll_recv(cx));
-        }
-        Poll::Ready(waiting.first.is_some())
-    }
-
-    fn is_empty(&self) -> bool {
-        let waiting = self.waiting();
-        waiting.first.is_none() && waiting.receiver.is_empty()
-    }
-
-    /// Drops what waits.
-    fn drain(&self) {
-        let mut waiting = self.waiting();
-        waiting.first = None;
-        while waiting.receiver.try_recv().is_ok() {}
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().expect("no panic happens while the queue is locked")
-    }
-}
-
 /// The body of one call: all that waits, a frame at a time, whenever the transport can take one.
 struct Frames {
     queue: Arc<Queue>,
-    turn: u64,
+    call: u64,
 }
 
 impl futures_util::Stream for Frames {
     type Item = MessageBatch;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<MessageBatch>> {
-        if self.queue.turn.load(Ordering::Relaxed) != self.turn {
-            return Poll::Ready(None);
-        }
-        let first = match self.queue.poll_recv(cx) {
-            Poll::Ready(Some(message)) => message,
-            Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Pending => return Poll::Pending,
-        };
-        let mut size = first.len();
-        // An empty message is a link heartbeat and travels as an empty frame.
-        let mut messages: Vec<Bytes> =
-            Some(first).filter(|message| !message.is_empty()).into_iter().collect();
-        while size < FRAME_BYTES {
-            match self.queue.poll_recv(cx) {
-                Poll::Ready(Some(message)) if !message.is_empty() => {
-                    size += message.len();
-                    messages.push(message);
-                }
-                Poll::Ready(Some(_)) => {}
-                Poll::Ready(None) | Poll::Pending => break,
-            }
-        }
-        self.queue.frames.fetch_add(1, Ordering::Relaxed);
-        Poll::Ready(Some(MessageBatch { messages }))
+        let frame = self.queue.poll_frame(self.call, cx);
+        frame.map(|frame| frame.map(|messages| MessageBatch { messages }))
     }
 }
 
@@ -265,7 +185,6 @@ struct Runner {
     head: MetadataMap,
     path: Arc<Path>,
     queue: Arc<Queue>,
-    idle: mpsc::WeakSender<Bytes>,
 }
 
 /// How a call ended.
@@ -285,6 +204,16 @@ enum End {
     Refused(Input),
 }
 
+/// What a call waits for.
+enum Woken {
+    /// The call has ended.
+    Ended(Result<(), Status>),
+    /// The peer has said that it is in another life than was known.
+    Life(u64),
+    /// Time to look whether the call gets on.
+    Look,
+}
+
 impl Runner {
     async fn run(mut self) {
         loop {
@@ -294,7 +223,8 @@ impl Runner {
             let route = self.path.route.get();
             let generation = route.generation;
             let end = self.call(route).await;
-            self.queue.turn.fetch_add(1, Ordering::Relaxed);
+            // The transport may still hold the body of the call.
+            self.queue.begin_call();
             match end {
                 End::Closed => return,
                 End::Refused(why) => {
@@ -314,7 +244,7 @@ impl Runner {
             // What waited is stale by now, and raft repeats what still matters.
             self.queue.drain();
             let _ = self.inputs.send(Input::Unreachable(self.to)).await;
-            if self.idle.upgrade().is_none() {
+            if self.queue.is_closed() {
                 return;
             }
             self.env.clock.sleep(REDIAL).await;
@@ -323,67 +253,80 @@ impl Runner {
 
     /// One call, from its first message to its end.
     async fn call(&mut self, route: Route) -> End {
-        let frames_at_start = self.queue.frames.load(Ordering::Relaxed);
-        if self.lane == Lane::Control
-            && let Some(idle) = self.idle.upgrade()
-        {
+        let frames_at_start = self.queue.frames();
+        if self.lane == Lane::Control {
             // The peer hears of this member as soon as the call is open, and the frame's being taken shows that it is.
-            let _ = idle.try_send(Bytes::new());
+            self.queue.beat();
         }
-        let mut request = Request::new(self.queue.frames());
+        let mut request = Request::new(Frames { queue: self.queue.clone(), call: self.queue.begin_call() });
         *request.metadata_mut() = self.head.clone();
         let mut client = PeerClient::new(route.channel);
-        let mut call = std::pin::pin!(client.messages(request));
+        let mut call = pin!(client.messages(request));
         let mut frames_before = frames_at_start;
         let mut stuck = Duration::ZERO;
         let mut lives = self.path.route.subscribe();
         let mut life = route.life;
         let started = self.env.clock.monotonic();
         loop {
-            let mut pause = self.env.clock.sleep(LINK_HEARTBEAT);
-            tokio::select! { biased;
-                ended = &mut call => return match ended {
-                    Ok(_) if self.idle.upgrade().is_none() => End::Closed,
-                    Ok(_) => End::Failed,
-                    Err(status) if status.message() == REMOVED => End::Refused(Input::RemovedByPeer(self.to)),
-                    Err(status) if status.message() == EMPTIED => End::Refused(Input::EmptiedByPeer(self.to)),
-                    Err(status) => {
-                        tracing::debug!(to = %self.to, lane = self.lane.name(), %status, "a call to a peer failed");
-                        End::Failed
-                    }
-                },
-                Ok(met) = lives.wait_for(|route| route.life != life) => {
-                    let lost = self.queue.frames.load(Ordering::Relaxed) != frames_at_start;
+            let ended = pin!(async { Woken::Ended(call.as_mut().await.map(|_| ())) });
+            let known = life;
+            let met = pin!(async {
+                match lives.wait_for(|route| route.life != known).await {
+                    Ok(met) => Woken::Life(met.life),
+                    Err(_) => std::future::pending().await,
+                }
+            });
+            let look = pin!(async {
+                self.env.clock.sleep(LINK_HEARTBEAT).await;
+                Woken::Look
+            });
+            match first_of(&*self.env.tasks, [ended, met, look]).await {
+                Woken::Ended(ended) => return self.ended(ended),
+                Woken::Life(met) => {
+                    let lost = self.queue.frames() != frames_at_start;
                     // The first word from a peer does not make an open call stale: it reached a process that had not
                     // spoken yet, most likely this one. What it carried (the forwarded proposal of a member that has
                     // just started, say) must not be lost.
                     if life != 0 || !lost {
                         return End::Stale { lost };
                     }
-                    life = met.life;
+                    life = met;
                     continue;
                 }
-                () = &mut pause => {}
+                Woken::Look => {}
             }
-            let frames = self.queue.frames.load(Ordering::Relaxed);
+            let frames = self.queue.frames();
             let moved = frames != frames_before;
             frames_before = frames;
             stuck = if moved || self.queue.is_empty() { Duration::ZERO } else { stuck + LINK_HEARTBEAT };
             let Some(hub) = self.hub.upgrade() else { return End::Closed };
-            let Some(idle) = self.idle.upgrade() else {
+            if self.queue.is_closed() {
                 // The peer has left: one more period for the rest.
                 if stuck > Duration::ZERO || self.queue.is_empty() {
                     return End::Closed;
                 }
                 continue;
-            };
+            }
             let silent =
                 hub.active_since(self.to).is_none() && self.env.clock.monotonic().since(started) > SILENCE;
             if stuck >= SILENCE || silent {
                 return End::Silent;
             }
             if !moved && self.lane == Lane::Control {
-                let _ = idle.try_send(Bytes::new());
+                self.queue.beat();
+            }
+        }
+    }
+
+    fn ended(&self, ended: Result<(), Status>) -> End {
+        match ended {
+            Ok(()) if self.queue.is_closed() => End::Closed,
+            Ok(()) => End::Failed,
+            Err(status) if status.message() == REMOVED => End::Refused(Input::RemovedByPeer(self.to)),
+            Err(status) if status.message() == EMPTIED => End::Refused(Input::EmptiedByPeer(self.to)),
+            Err(status) => {
+                tracing::debug!(to = %self.to, lane = self.lane.name(), %status, "a call to a peer failed");
+                End::Failed
             }
         }
     }

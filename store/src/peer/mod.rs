@@ -2,8 +2,8 @@
 //!
 //! Raft tolerates a transport that loses, delays or doubles messages. It does not tolerate that losses go unreported, or
 //! that one slow peer holds up the others. So, as in etcd's rafthttp:
-//! - each peer has bounded queues of its own. What does not fit is dropped and reported (`report_unreachable` makes the
-//!   leader probe again);
+//! - each peer has queues of its own, bounded by messages and by bytes ([`queue`]). What does not fit is dropped and
+//!   reported (`report_unreachable` makes the leader probe again);
 //! - heartbeats have a lane of their own, so that they never wait behind a backlog of appends.
 //!
 //! A lane is one client-streaming call that stays open ([`link`]). Each time the transport asks for data, all waiting
@@ -25,6 +25,7 @@ mod hub;
 mod link;
 mod links;
 mod members;
+mod queue;
 mod service;
 mod snapshot;
 
@@ -49,10 +50,9 @@ const DIAL: Duration = Duration::from_secs(2);
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(30);
 /// Pause after a failed or ended call before the next.
 const REDIAL: Duration = Duration::from_millis(100);
-/// Messages that wait in one lane; more are dropped (rafthttp's streamBufSize).
-const LANE_MESSAGES: usize = 4096;
-/// Where a frame is full: about the largest message that raft makes.
-const FRAME_BYTES: usize = 1 << 20;
+/// How far a member may send ahead on one stream: what crosses a link in one round trip. HTTP/2's 64 KiB would be less
+/// than a megabyte a second over 40 ms. etcd's members use plain TCP streams, whose windows Linux lets grow to 6 MiB.
+pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
 
 /// Metadata: the sender's cluster, its id, a number that tells one life of its process from the next, whether its data
 /// folder was empty when this life began, the id it means to reach, the lane, and where the sender itself is reached

@@ -1,6 +1,6 @@
 //! The receiving side: what members send to this one.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use protobuf::Message as _;
@@ -16,7 +16,7 @@ use crate::{
         MembersRequest, MembersResponse, MessageBatch, MessagesResponse, SnapshotChunk, SnapshotResponse,
         peer_server::Peer,
     },
-    seam::timeout,
+    seam::{first_of, timeout},
     snapshot,
 };
 
@@ -98,10 +98,12 @@ impl Peer for PeerService {
         let mut replaced = self.hub.accept(from, lane);
         let mut batches = request.into_inner();
         loop {
-            let batch = tokio::select! { biased;
-                _ = &mut replaced => return Err(Status::aborted("squall: a later stream took this one's place")),
-                batch = batches.message() => batch?,
-            };
+            let ended = pin!(async {
+                let _ = (&mut replaced).await;
+                Err(Status::aborted("squall: a later stream took this one's place"))
+            });
+            let batch = pin!(batches.message());
+            let batch = first_of(&*self.hub.env.tasks, [ended, batch]).await?;
             let Some(batch) = batch else { return Ok(Response::new(MessagesResponse {})) };
             self.hub.heard(from);
             if batch.messages.is_empty() {
@@ -138,20 +140,22 @@ impl Peer for PeerService {
         // One at a time, since two could have the same file. The later one wins: the leader has given the earlier one up.
         self.receiving.superseded.notify_waiters();
         let _turn = self.receiving.turn.lock().await;
-        let mut superseded = std::pin::pin!(self.receiving.superseded.notified());
+        let mut superseded = pin!(self.receiving.superseded.notified());
         superseded.as_mut().enable();
         let path = snapshot_path(&self.snap_dir, index);
         let env = &self.hub.env;
         let mut receiver =
             snapshot::Receiver::create(env.files.clone(), &path, u64::MAX).await.map_err(failed)?;
         loop {
-            let chunk = tokio::select! { biased;
-                () = &mut superseded => return Err(Status::aborted("squall: a later snapshot took this one's place")),
-                chunk = timeout(&*env.clock, SNAPSHOT_PATIENCE, chunks.message()) => {
-                    chunk.map_err(|_| Status::deadline_exceeded("squall: the snapshot's transfer stands still"))?
-                }
-            };
-            let Some(chunk) = chunk? else { break };
+            let ended = pin!(async {
+                superseded.as_mut().await;
+                Err(Status::aborted("squall: a later snapshot took this one's place"))
+            });
+            let chunk = pin!(async {
+                let chunk = timeout(&*env.clock, SNAPSHOT_PATIENCE, chunks.message()).await;
+                chunk.map_err(|_| Status::deadline_exceeded("squall: the snapshot's transfer stands still"))?
+            });
+            let Some(chunk) = first_of(&*env.tasks, [ended, chunk]).await? else { break };
             self.hub.heard(from);
             receiver.append(chunk.data).await.map_err(failed)?;
         }

@@ -1,7 +1,7 @@
 //! Sends a snapshot to a peer: one call, on a connection of its own, so that it delays nothing else.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,7 +17,7 @@ use tonic::{Request, Status};
 use super::{DIAL, Hub, LINK_HEARTBEAT, Lane, SNAPSHOT_PATIENCE, head};
 use crate::{
     proto::squall::peer::{SnapshotChunk, peer_client::PeerClient},
-    seam::{DialOptions, Env},
+    seam::{DialOptions, Env, first_of},
     snapshot::Encoder,
 };
 
@@ -40,9 +40,9 @@ pub(crate) async fn send_snapshot(
     *request.metadata_mut() = head(hub, to, Lane::Append);
 
     let mut client = PeerClient::new(channel);
-    let mut call = std::pin::pin!(client.snapshot(request));
+    let mut call = pin!(client.snapshot(request));
     let mut life = hub.life(to);
-    let mut restarted = std::pin::pin!(async {
+    let mut restarted = pin!(async {
         match &mut life {
             Some(life) => life.ended().await,
             None => std::future::pending().await,
@@ -50,10 +50,17 @@ pub(crate) async fn send_snapshot(
     });
     let (mut before, mut idle) = (0, Duration::ZERO);
     loop {
-        tokio::select! { biased;
-            ended = &mut call => return ended.map(|_| ()),
-            () = &mut restarted => return Err(Status::aborted("squall: the receiver has restarted")),
-            () = env.clock.sleep(LINK_HEARTBEAT) => {}
+        let ended = pin!(async { Some(call.as_mut().await.map(|_| ())) });
+        let restarted = pin!(async {
+            restarted.as_mut().await;
+            Some(Err(Status::aborted("squall: the receiver has restarted")))
+        });
+        let look = pin!(async {
+            env.clock.sleep(LINK_HEARTBEAT).await;
+            None
+        });
+        if let Some(ended) = first_of(&*env.tasks, [ended, restarted, look]).await {
+            return ended;
         }
         let now = taken.load(Ordering::Relaxed);
         idle = if now == before { idle + LINK_HEARTBEAT } else { Duration::ZERO };

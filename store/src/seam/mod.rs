@@ -24,7 +24,8 @@ pub use clock::{Clock, Elapsed, Monotonic, Ticker, timeout};
 pub use engine::{Engine, EngineError, Engines, View};
 pub use files::{DirLock, File, Files};
 pub use net::{
-    BoxError, Channel, DialOptions, GrpcRequest, GrpcResponse, Listener, Net, Router, grpc_timeout,
+    BoxError, Channel, DEFAULT_STREAM_WINDOW, DialOptions, GrpcRequest, GrpcResponse, Listener, Net, Router,
+    grpc_timeout,
 };
 pub use probe::{Probe, ProbeEvent, Role};
 pub use tasks::{Task, Tasks, first_of};

@@ -82,10 +82,21 @@ pub fn grpc_timeout(headers: &http::HeaderMap) -> Option<Duration> {
 
 type Handler = BoxCloneSyncService<GrpcRequest, GrpcResponse, Infallible>;
 
-/// The services that a listener offers, by gRPC service name. An unknown one answers `Unimplemented`.
-#[derive(Clone, Default)]
+/// How many bytes a caller may send on one stream before the handler has read them: HTTP/2's default.
+pub const DEFAULT_STREAM_WINDOW: u32 = 65_535;
+
+/// What a listener offers: services, by gRPC service name (an unknown one answers `Unimplemented`), and how far a caller
+/// may send ahead.
+#[derive(Clone)]
 pub struct Router {
     services: BTreeMap<&'static str, Handler>,
+    stream_window: u32,
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self { services: BTreeMap::new(), stream_window: DEFAULT_STREAM_WINDOW }
+    }
 }
 
 impl Router {
@@ -108,6 +119,19 @@ impl Router {
     {
         self.services.insert(S::NAME, BoxCloneSyncService::new(service));
         self
+    }
+
+    /// Lets a caller send so many bytes on one stream before the handler has read them. One window crosses a link in each
+    /// round trip, so streams that carry much over long links need more than [`DEFAULT_STREAM_WINDOW`], which is also the
+    /// least.
+    pub fn with_stream_window(mut self, bytes: u32) -> Self {
+        self.stream_window = bytes.max(DEFAULT_STREAM_WINDOW);
+        self
+    }
+
+    /// See [`Router::with_stream_window`].
+    pub fn stream_window(&self) -> u32 {
+        self.stream_window
     }
 }
 

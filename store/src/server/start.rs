@@ -9,7 +9,7 @@ use super::{StartError, data};
 use crate::{
     Config, api, latest,
     node::{Halt, Handle, INPUT_QUEUE, Ids, Input, Node, NodeParts, Shared, publish},
-    peer::{Hub, Links, PeerService},
+    peer::{Hub, Links, PeerService, STREAM_WINDOW},
     proto::squall::peer::peer_server::PeerServer,
     seam::{DirLock, Engine, Env, Listener, ProbeEvent, Router, Task, timeout},
 };
@@ -93,7 +93,7 @@ pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
     let mut listeners = Vec::new();
     let peer = PeerServer::new(PeerService::new(hub, shared.clone(), config.snap_dir()))
         .max_decoding_message_size(usize::MAX);
-    let peer = Router::new().add(peer);
+    let peer = Router::new().add(peer).with_stream_window(STREAM_WINDOW);
     let routers = [(&config.listen_peer, peer), (&config.listen_client, api::router(&handle))];
     for (addresses, router) in routers {
         for address in addresses {

@@ -126,6 +126,7 @@ impl Future for Connection {
 /// Serves a stream.
 async fn handle(mux: Arc<Mux>, stream: u32, head: Head, mut router: Router, tasks: Arc<SimTasks>) {
     let _gone = Forget { mux: mux.clone(), stream };
+    mux.widen(stream, router.stream_window());
     let Subject::Request(path) = &head.subject else { return };
     let Some(uri) = std::str::from_utf8(path).ok().and_then(|path| path.parse::<http::Uri>().ok()) else {
         return mux.cancel(stream);

@@ -13,7 +13,7 @@ use tonic::body::Body;
 use tower::ServiceExt;
 
 use super::{
-    CONNECTION_WINDOW, KEEP_ALIVE, STREAM_WINDOW,
+    CONNECTION_WINDOW, KEEP_ALIVE,
     body::{IncomingRequestBody, OutgoingResponseBody},
     deadline,
 };
@@ -74,11 +74,12 @@ async fn accept(socket: tokio::net::TcpListener, router: Router, mut closed: wat
 async fn serve(stream: TcpStream, router: Router, mut closed: watch::Receiver<()>) {
     _ = stream.set_nodelay(true);
     let (open, handlers) = watch::channel(());
+    let window = router.stream_window();
     let service = service_fn(move |request| answer(router.clone(), request));
     let connection = http2::Builder::new(Handlers(handlers))
         .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(window)
+        .initial_connection_window_size(window.max(CONNECTION_WINDOW))
         // As etcd: a watch is a stream, and a client may have any number.
         .max_concurrent_streams(u32::MAX)
         .keep_alive_interval(KEEP_ALIVE)

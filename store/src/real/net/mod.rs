@@ -15,12 +15,13 @@ mod listener;
 
 use std::{io, time::Duration};
 
-use crate::seam::{BoxFuture, Channel, DialOptions, Listener, Net, Router};
+use crate::seam::{BoxFuture, Channel, DEFAULT_STREAM_WINDOW, DialOptions, Listener, Net, Router};
 
-/// Bytes that a peer may send on one stream before it must wait: HTTP/2's default, and the simulated network's.
-const STREAM_WINDOW: u32 = 65_535;
-/// The same for all streams of a connection together. It is larger, so that a slow reader on one stream does not hold up
-/// the others.
+/// Bytes that a server may send on one stream before the caller has read them: HTTP/2's default, and the simulated
+/// network's. What a caller may send, a listener's router says.
+const STREAM_WINDOW: u32 = DEFAULT_STREAM_WINDOW;
+/// The same for all streams of a connection together. It is larger than any stream's, so that a slow reader on one stream
+/// does not hold up the others.
 const CONNECTION_WINDOW: u32 = 4 << 20;
 /// A silent connection is probed after this time, and closed when no answer comes within the same time again.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);

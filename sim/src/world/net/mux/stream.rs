@@ -15,8 +15,8 @@ use crate::world::net::{
     wire::{self, ResetCode, Subject},
 };
 
-/// HTTP/2's default: how many bytes of a stream may be on their way or un-read.
-pub(super) const WINDOW: u32 = 65_535;
+/// How many bytes of a stream may be on their way or un-read before the receiver has said that it takes more.
+pub(super) const WINDOW: u32 = squall_store::seam::DEFAULT_STREAM_WINDOW;
 /// HTTP/2's default: the largest data frame.
 const MAX_DATA_FRAME: usize = 16_384;
 
@@ -38,6 +38,8 @@ pub(super) struct StreamState {
     pub(super) reset: Option<ResetCode>,
     /// Bytes that were read and not yet announced to the peer.
     pub(super) taken: u32,
+    /// How many bytes this end lets the peer send ahead.
+    pub(super) receives: u32,
     /// Bytes that may still be sent.
     pub(super) window: u32,
     pub(super) reader: Option<Waker>,
@@ -53,6 +55,7 @@ impl StreamState {
             ended: false,
             reset: None,
             taken: 0,
+            receives: WINDOW,
             window: WINDOW,
             reader: None,
             writer: None,
@@ -61,6 +64,17 @@ impl StreamState {
 }
 
 impl Mux {
+    /// Lets the peer send so many bytes of a stream ahead, and tells it.
+    pub(in crate::world::net) fn widen(&self, id: u32, bytes: u32) {
+        let more = match self.state.lock().streams.get_mut(&id) {
+            Some(stream) => bytes.saturating_sub(std::mem::replace(&mut stream.receives, bytes)),
+            None => 0,
+        };
+        if more > 0 {
+            self.send(wire::window(id, more));
+        }
+    }
+
     /// The head of the answer on a stream that this end opened.
     pub(in crate::world::net) fn poll_head(
         &self,
@@ -94,7 +108,7 @@ impl Mux {
         if let Some(bytes) = stream.data.pop_front() {
             stream.taken += bytes.len() as u32;
             // As h2 does: half a window at a time.
-            let announce = if stream.taken > WINDOW / 2 && !stream.ended {
+            let announce = if stream.taken > stream.receives / 2 && !stream.ended {
                 std::mem::take(&mut stream.taken)
             } else {
                 0
