@@ -18,7 +18,9 @@ use squall_store::{
     seam::{BoxFuture, Env},
 };
 
-pub use crate::world::{At, DiskImage, Modifier, NodeId, Status, Token, Unsynced};
+pub use crate::world::{
+    At, DiskImage, Modifier, NodeId, PointEffect, PointRule, PointSet, Status, Token, Unsynced,
+};
 pub(crate) use simulated::Simulated;
 
 /// A place with machines.
@@ -63,6 +65,9 @@ pub trait Arena: Send + Sync {
 
     /// Imposes a modifier.
     fn impose(&self, modifier: Modifier) -> Token;
+
+    /// How often a modifier has bitten so far.
+    fn bites(&self, token: Token) -> u64;
 
     /// Takes a modifier away. Answers how often it bit.
     fn lift(&self, token: Token) -> u64;

@@ -93,6 +93,10 @@ impl Arena for Simulated {
         self.world.impose(modifier)
     }
 
+    fn bites(&self, token: Token) -> u64 {
+        self.world.bites(token)
+    }
+
     fn lift(&self, token: Token) -> u64 {
         self.world.lift(token)
     }

@@ -12,6 +12,7 @@
 //! | `StallDisk` | an operation that it held |
 //! | `SlowSync` | a sync that it delayed |
 //! | `Pause` | a poll of a task that it withheld |
+//! | `Points` | a crash, a wait or an error at a point |
 //!
 //! Where several of one kind cover the same place, each of them has the bite.
 //!
@@ -28,7 +29,7 @@ use std::{
     time::Duration,
 };
 
-use super::{World, audit::Event, net::Latency, node::NodeId};
+use super::{World, audit::Event, net::Latency, node::NodeId, points::PointRule};
 
 /// A change to one link, disk or process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,13 @@ pub enum Modifier {
         /// The most beyond it, drawn for each sync by the disk's own stream.
         jitter: Duration,
     },
+    /// Something happens to the node's member at named points of its work.
+    Points {
+        /// Whose member.
+        node: NodeId,
+        /// What happens where.
+        rule: PointRule,
+    },
 }
 
 impl Modifier {
@@ -73,6 +81,7 @@ impl Modifier {
             Modifier::Slow { .. } => ("slow", "slow-end"),
             Modifier::StallDisk(_) => ("stall-disk", "stall-disk-end"),
             Modifier::SlowSync { .. } => ("slow-sync", "slow-sync-end"),
+            Modifier::Points { .. } => ("points", "points-end"),
         }
     }
 
@@ -83,6 +92,7 @@ impl Modifier {
             Modifier::Cut { from, to } => (from, Some(to), 0),
             Modifier::Slow { from, to, latency } => (from, Some(to), nanos(latency.base + latency.jitter)),
             Modifier::SlowSync { node, delay, jitter } => (node, None, nanos(delay + jitter)),
+            Modifier::Points { node, rule } => (node, None, rule.seed),
         };
         Event::Fault { action, node, peer, value }
     }
@@ -175,6 +185,9 @@ impl World {
             Modifier::SlowSync { node, delay, jitter } => {
                 shared.machine(node).disk.slow_syncs(token, bites, Latency { base: delay, jitter });
             }
+            Modifier::Points { node, rule } => {
+                shared.points.arm(node, rule, token, bites, &self.chance().child("points"));
+            }
         }
         token
     }
@@ -202,6 +215,7 @@ impl World {
             Modifier::StallDisk(node) | Modifier::SlowSync { node, .. } => {
                 shared.machine(node).disk.lift(token);
             }
+            Modifier::Points { .. } => shared.points.disarm(token),
         }
         bites.so_far()
     }

@@ -267,6 +267,9 @@ impl World {
         count("net.dials", net.dials);
         count("world.polls", self.shared.polls());
         count("world.events", self.shared.audit.lock().events());
+        for (point, reached) in self.shared.points.counts().filter(|(_, reached)| *reached > 0) {
+            count(&format!("point.{}", point.name()), reached);
+        }
         for machine in self.shared.machines.lock().iter() {
             let disk = machine.disk.figures();
             count("disk.syncs", disk.syncs);

@@ -16,7 +16,7 @@
 
 use std::sync::Arc;
 
-use squall_store::seam::{BoxFuture, Env, Probe, ProbeEvent};
+use squall_store::seam::{BoxFuture, Env, Points, Probe, ProbeEvent};
 use tokio::sync::Notify;
 
 use super::{
@@ -28,6 +28,7 @@ use super::{
     modifiers::{Bites, Token},
     net::SimNet,
     node::{At, Life, NodeId},
+    points::SimPoints,
     shared::Shared,
     tasks::SimTasks,
 };
@@ -184,6 +185,7 @@ impl Machine {
             engines: Arc::new(SimEngines::new(shared.clone(), life.clone(), self.disk.clone())),
             tasks: tasks.clone(),
             probe: Arc::new(SimProbe { shared: shared.clone(), life: life.clone() }),
+            points: Points::new(Arc::new(SimPoints { shared: shared.clone(), life: life.clone() })),
         };
         let stop = Arc::new(Notify::new());
         {

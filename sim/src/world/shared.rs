@@ -19,6 +19,7 @@ use super::{
     modifiers::Imposed,
     net,
     node::{At, NodeId},
+    points::PointTable,
     process::{Machine, Violation},
     scheduler::Scheduler,
 };
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) probes: Lock<Vec<super::Probed>>,
     pub(crate) violations: Lock<Vec<Violation>>,
     pub(crate) imposed: Lock<Imposed>,
+    pub(crate) points: PointTable,
     polls: AtomicU64,
     poll_budget: u64,
     /// Set when the run has to end now.
@@ -77,6 +79,7 @@ impl Shared {
             probes: Lock::default(),
             violations: Lock::default(),
             imposed: Lock::default(),
+            points: PointTable::default(),
             polls: AtomicU64::new(0),
             poll_budget: config.poll_budget,
             abort: AtomicBool::new(false),

@@ -13,10 +13,8 @@ const FAR: Duration = Duration::from_millis(40);
 fn a_member_far_away_catches_up() {
     for seed in 80..82 {
         let latency = Latency { base: FAR, jitter: Duration::ZERO };
-        let world_config = WorldConfig {
-            net: NetSettings { latency, ..NetSettings::default() },
-            ..WorldConfig::new(seed)
-        };
+        let world_config =
+            WorldConfig { net: NetSettings { latency, ..NetSettings::default() }, ..WorldConfig::new(seed) };
         run_in(world_config, move |world| async move {
             let names = ["m1", "m2", "m3"];
             let nodes: Vec<NodeId> = names.iter().map(|name| world.add_node(name)).collect();

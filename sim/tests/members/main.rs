@@ -7,6 +7,7 @@ mod far;
 mod force;
 mod identity;
 mod lag;
+mod points;
 mod restarts;
 
 use std::time::Duration;
@@ -153,8 +154,7 @@ where
     Fut: Future<Output = ()>,
 {
     let seed = config.seed;
-    let finished =
-        World::run(config, body).unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
+    let finished = World::run(config, body).unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
     assert!(finished.violations.is_empty(), "seed {seed}: {:?}", finished.violations);
     finished
 }

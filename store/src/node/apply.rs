@@ -1,6 +1,6 @@
 //! Applying what is committed: entry by entry through the core, the rows to the engine, the answers to who waits.
 
-use raft::eraftpb::Entry;
+use raft::eraftpb::{Entry, EntryType};
 use squall_core::{
     Batch, BatchOp, Index, MemberId, MembershipChange, Refusal, Reply, Term, planted::planted,
 };
@@ -11,7 +11,7 @@ use super::{
     entry,
     input::{Answer, Decoded},
 };
-use crate::seam::ProbeEvent;
+use crate::seam::{Point, ProbeEvent};
 
 impl Node {
     /// Applies committed entries, in order, and answers those who wait for them. The answers go out after the rows have
@@ -19,9 +19,13 @@ impl Node {
     ///
     /// # Errors
     /// [`Halt::Removed`] where an entry removes this member.
-    pub(super) fn apply(&mut self, entries: Vec<Entry>) -> Result<(), Halt> {
+    pub(super) async fn apply(&mut self, entries: Vec<Entry>) -> Result<(), Halt> {
         let Some(last) = entries.last() else { return Ok(()) };
         let (last_index, last_term) = (last.index, last.term);
+        self.env.points.reached(Point::ApplyBeforeEntries).await;
+        if entries.iter().any(|entry| entry.get_entry_type() != EntryType::EntryNormal) {
+            self.env.points.reached(Point::ApplyBeforeConfChange).await;
+        }
         let mut answers: Vec<(Answer, Result<Reply, Refusal>)> = Vec::new();
         let (mut batch, mut batches) = (Batch::new(), 0);
         let (mut members_changed, mut removed, mut first_in_term) = (false, false, false);
@@ -89,6 +93,7 @@ impl Node {
         self.committer.wrote(batches);
         self.shared.update_status(|status| status.applied = Index(last_index));
         if members_changed {
+            self.env.points.reached(Point::ApplyAfterConfChange).await;
             self.connect_members();
         }
         if planted!(AnswersSwapped)
@@ -98,16 +103,25 @@ impl Node {
         {
             std::mem::swap(first, second);
         }
+        let answered = !answers.is_empty();
+        if answered {
+            self.env.points.reached(Point::ApplyBeforeAnswers).await;
+        }
         for (answer, reply) in answers {
             let _ = answer.send(reply);
         }
         self.answer_reads(last_index);
+        if answered {
+            self.env.points.reached(Point::ApplyAfterAnswers).await;
+        }
         if removed && !planted!(RemovedGoesOn) {
             return Err(Halt::Removed);
         }
         // Until now a ReadIndex was dropped: the leader had committed nothing in its term.
         self.reads_due |= first_in_term;
-        self.schedule_compaction();
+        if self.schedule_compaction() {
+            self.env.points.reached(Point::CompactAfterSchedule).await;
+        }
         Ok(())
     }
 
@@ -120,16 +134,19 @@ impl Node {
 
     // Compactions delete in steps, so that no one waits long for the loop.
 
-    /// If there is a compaction to go on with, its next step comes after a pause.
-    pub(super) fn schedule_compaction(&mut self) {
-        if self.compaction.is_none() && self.shared.state().compaction_pending() {
+    /// If there is a compaction to go on with, its next step comes after a pause. True where there was none before.
+    pub(super) fn schedule_compaction(&mut self) -> bool {
+        let begins = self.compaction.is_none() && self.shared.state().compaction_pending();
+        if begins {
             self.compaction = Some(self.env.clock.sleep(self.config.compaction_sleep));
         }
+        begins
     }
 
     /// One step.
-    pub(super) fn compaction_step(&mut self) {
+    pub(super) async fn compaction_step(&mut self) {
         self.compaction = None;
+        self.env.points.reached(Point::CompactBeforeStep).await;
         let (step, finished) = {
             let mut state = self.shared.state();
             let Some(step) = state.compaction_step(self.config.compaction_batch_limit) else { return };
@@ -137,7 +154,9 @@ impl Node {
             (step, state.finished_compact_revision().0)
         };
         self.committer.wrote(1);
+        self.env.points.reached(Point::CompactAfterStep).await;
         if step.finished {
+            self.env.points.reached(Point::CompactAfterFinish).await;
             self.shared.compacted.send_replace(finished);
             self.env.probe.emit(ProbeEvent::CompactionFinished);
         }

@@ -16,7 +16,7 @@ use squall_core::planted::planted;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Input, Shared};
-use crate::seam::{Engine, Env, Task, first_of};
+use crate::seam::{Engine, EngineError, Env, Point, Task, first_of};
 
 /// Asks for a commit.
 enum Ask {
@@ -120,7 +120,11 @@ async fn run(
         {
             return;
         }
-        let result = engine.commit().await;
+        let result = match env.points.reached_before_io(Point::EngineBeforeCommit).await {
+            Ok(()) => engine.commit().await,
+            Err(source) => Err(EngineError::Io { context: "committing".to_owned(), source }),
+        };
+        env.points.reached(Point::EngineAfterCommit).await;
         if planted!(EngineMarkAhead) {
             mark = shared.written().clone();
         }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Config,
-    seam::{BoxFuture, Engine, Env, Monotonic, Ticker, first_of},
+    seam::{BoxFuture, Engine, Env, Monotonic, Point, Ticker, first_of},
     wal::Wal,
 };
 
@@ -198,7 +198,7 @@ impl Node {
     async fn turn(&mut self) -> Result<(), Halt> {
         match self.wait().await {
             Woken::Tick => self.tick(),
-            Woken::Compaction => self.compaction_step(),
+            Woken::Compaction => self.compaction_step().await,
             Woken::Input(Some(input)) => self.take(input).await?,
             Woken::Input(None) => return Err(Halt::Requested),
         }
@@ -287,7 +287,10 @@ impl Node {
                 let what = format!("{peer} has heard from it before, and the folder was empty at this start");
                 return Err(self.refused(&what));
             }
-            Input::TransferLeadership(done) => self.transfer_leadership(done),
+            Input::TransferLeadership(done) => {
+                self.env.points.reached(Point::RaftBeforeTransfer).await;
+                self.transfer_leadership(done);
+            }
             Input::Stop => return Err(Halt::Requested),
         }
         Ok(())

@@ -13,7 +13,7 @@ use super::{Input, RaftStatus, Request, Shared, entry, ids::Ids};
 use crate::{
     Config,
     peer::Hub,
-    seam::{Engine, Env, ProbeEvent, first_of, timeout},
+    seam::{Engine, Env, Point, ProbeEvent, first_of, timeout},
     snapshot,
 };
 
@@ -127,7 +127,10 @@ impl Handle {
         if let Some(tag) = tag {
             self.0.env.probe.emit(ProbeEvent::Proposed { tag, proposal: id });
         }
-        self.wait(|answer| Input::Propose { id, data, answer }).await
+        self.0.env.points.reached(Point::ApiBeforePropose).await;
+        let reply = self.wait(|answer| Input::Propose { id, data, answer }).await;
+        self.0.env.points.reached(Point::ApiAfterPropose).await;
+        reply
     }
 
     /// Waits until this member's state is at least as new as the moment of the call.
@@ -135,7 +138,10 @@ impl Handle {
     /// # Errors
     /// `LeaderChanged`, `Timeout`, `Stopped`.
     pub(crate) async fn read_index(&self) -> Result<(), Refusal> {
-        self.wait(Input::ReadIndex).await
+        self.0.env.points.reached(Point::ApiBeforeReadIndex).await;
+        let confirmed = self.wait(Input::ReadIndex).await;
+        self.0.env.points.reached(Point::ApiAfterReadIndex).await;
+        confirmed
     }
 
     async fn wait<T>(

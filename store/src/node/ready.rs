@@ -11,12 +11,14 @@
 //! What became committed by the member's own fsync is applied at the end. The scripts in `store/tests/node` hold this
 //! order: each step there is a line, and each line can be crashed at.
 
+use std::io;
+
 use raft::eraftpb::{Message, MessageType};
 use squall_core::{Index, Term, planted::planted};
 
 use super::{Halt, Mark, driver::Node};
 use crate::{
-    seam::ProbeEvent,
+    seam::{Point, ProbeEvent},
     wal::{SnapshotRecord, WalError},
 };
 
@@ -33,6 +35,9 @@ impl Node {
             }
         }
         self.answer_reads(if planted!(ReadBeforeApply) { u64::MAX } else { self.applied_index() });
+        if !ready.messages().is_empty() {
+            self.env.points.reached(Point::RaftBeforeLeaderSend).await;
+        }
         self.send(ready.take_messages());
         let mut promises = ready.take_persisted_messages();
         let early = promises.extract_if(.., |message| match message.get_msg_type() {
@@ -50,7 +55,7 @@ impl Node {
             return self.handle_ready_before_fsync(ready).await;
         }
 
-        self.apply(ready.take_committed_entries())?;
+        self.apply(ready.take_committed_entries()).await?;
 
         let snapshot = Some(ready.snapshot().get_metadata().into()).filter(|mark: &Mark| mark.index > 0);
         if let Some(mark) = snapshot.as_ref().filter(|_| planted!(InstallBeforeRecord)) {
@@ -58,9 +63,13 @@ impl Node {
         }
         if let Some(mark) = &snapshot {
             // The file is on disk already: it was synced before raft heard of it.
+            self.env.points.reached(Point::SnapshotBeforeSaveSnap).await;
             self.wal.append_snapshot_record(&snapshot_record(mark)).await.map_err(wal_failed)?;
+            self.env.points.reached(Point::SnapshotAfterSaveSnap).await;
         }
-        if !ready.entries().is_empty() || ready.hs().is_some() {
+        let saves = !ready.entries().is_empty() || ready.hs().is_some();
+        if saves {
+            self.env.points.reached_before_io(Point::RaftBeforeSave).await.map_err(point_failed)?;
             let mut hard_state = ready.hs().cloned();
             if let Some(hard_state) = &mut hard_state {
                 hard_state.vote = if planted!(VoteNotStored) { 0 } else { hard_state.vote };
@@ -72,13 +81,21 @@ impl Node {
         if ready.must_sync() && !(planted!(HardStateNotSynced) && term_or_vote_alone) {
             self.sync_wal().await?;
         }
+        if saves {
+            self.env.points.reached(Point::RaftAfterSave).await;
+        }
         if let Some(mark) = snapshot {
             self.install_snapshot(mark).await?;
         }
         self.raft.mut_store().append(ready.entries());
+        if !promises.is_empty() {
+            self.env.points.reached(Point::RaftBeforeFollowerSend).await;
+        }
         self.send(promises);
 
+        self.env.points.reached(Point::RaftBeforeAdvance).await;
         let mut light = self.raft.advance_append(ready);
+        self.env.points.reached(Point::RaftAfterAdvance).await;
         if light.commit_index().is_some() {
             // No later `Ready` tells of this commit index. Written as any other, and not synced.
             let mut hard_state = self.raft.raft.hard_state();
@@ -86,7 +103,7 @@ impl Node {
             self.wal.append(&[], Some(&hard_state)).await.map_err(wal_failed)?;
         }
         self.send(light.take_messages());
-        self.apply(light.take_committed_entries())?;
+        self.apply(light.take_committed_entries()).await?;
         self.raft.advance_apply();
         Ok(())
     }
@@ -95,12 +112,12 @@ impl Node {
     /// is applied and answered before it is on disk.
     async fn handle_ready_before_fsync(&mut self, ready: raft::Ready) -> Result<(), Halt> {
         let mut ready = ready;
-        self.apply(ready.take_committed_entries())?;
+        self.apply(ready.take_committed_entries()).await?;
         let (entries, hard_state, must_sync) = (ready.take_entries(), ready.hs().cloned(), ready.must_sync());
         self.raft.mut_store().append(&entries);
         let persisted = ready.take_persisted_messages();
         let mut light = self.raft.advance_append(ready);
-        self.apply(light.take_committed_entries())?;
+        self.apply(light.take_committed_entries()).await?;
         self.raft.advance_apply();
         self.wal.append(&entries, hard_state.as_ref()).await.map_err(wal_failed)?;
         if must_sync {
@@ -155,6 +172,10 @@ impl Node {
 }
 
 pub(super) fn wal_failed(error: WalError) -> Halt {
+    Halt::Failed(format!("WAL: {error}"))
+}
+
+fn point_failed(error: io::Error) -> Halt {
     Halt::Failed(format!("WAL: {error}"))
 }
 

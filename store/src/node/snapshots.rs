@@ -29,7 +29,7 @@ use super::{
     ready::{snapshot_record, wal_failed},
 };
 use crate::{
-    seam::{Files, ProbeEvent},
+    seam::{Files, Point, ProbeEvent},
     snapshot,
 };
 
@@ -59,14 +59,17 @@ impl Node {
         if mark.index.saturating_sub(self.snapshot_index) < self.config.snapshot_count {
             return Ok(());
         }
+        self.env.points.reached(Point::SnapshotBeforeRecord).await;
         self.wal.append_snapshot_record(&snapshot_record(&mark)).await.map_err(wal_failed)?;
         if !planted!(SnapshotRecordNotSynced) {
             self.sync_wal().await?;
         }
+        self.env.points.reached(Point::SnapshotAfterRecord).await;
         self.snapshot_index = mark.index;
         self.env.probe.emit(ProbeEvent::SnapshotSaved { index: Index(mark.index) });
         let release = if planted!(SegmentReleasedEarly) { self.applied_index() } else { mark.index };
         self.wal.release_to(Index(release)).await.map_err(wal_failed)?;
+        self.env.points.reached(Point::SnapshotAfterRelease).await;
         // Snapshots that arrived too late to be of use.
         let snap_dir = self.config.snap_dir();
         remove_files(&*self.env.files, &snap_dir, mark.index)
@@ -103,8 +106,11 @@ impl Node {
         let Some(inputs) = self.own_inputs.upgrade() else { return };
         self.snapshots_in_flight += 1;
         self.env.probe.emit(ProbeEvent::SnapshotSent { to, index: Index(mark.index) });
+        let points = self.env.points.clone();
         let task = async move {
+            points.reached(Point::SnapshotBeforeSend).await;
             let delivered = sending.await;
+            points.reached(Point::SnapshotBeforeReport).await;
             if let Err(error) = &delivered {
                 tracing::warn!(%to, index = mark.index, %error, "snapshot not delivered");
             }
@@ -135,6 +141,8 @@ impl Node {
         let path = snapshot_path(&snap_dir, mark.index);
         let failed =
             |what: &dyn std::fmt::Display| Halt::Failed(format!("snapshot {}: {what}", path.display()));
+        let opening = self.env.points.reached_before_io(Point::InstallBeforeOpen).await;
+        opening.map_err(|error| failed(&error))?;
         let (meta, rows) = snapshot::read_file(&*self.env.files, &path, snapshot::Check::Checksum)
             .await
             .map_err(|error| failed(&error))?;
@@ -145,12 +153,14 @@ impl Node {
         if planted!(SnapshotFileGoneEarly) {
             remove_files(&*self.env.files, &snap_dir, mark.index).await.map_err(|error| failed(&error))?;
         }
+        self.env.points.reached(Point::InstallBeforeReplace).await;
         {
             // Until the state follows, nobody may take the two for one another's.
             let _state = self.shared.state();
             self.shared.installing.send_replace(true);
         }
         self.replace_rows(rows).await?;
+        self.env.points.reached(Point::InstallAfterReplace).await;
 
         let finished = state.finished_compact_revision().0;
         {
@@ -169,9 +179,11 @@ impl Node {
         if !planted!(InstallForgetsPeers) {
             self.connect_members();
         }
+        self.env.points.reached(Point::InstallBeforeRelease).await;
         self.wal.release_to(Index(index)).await.map_err(wal_failed)?;
         remove_files(&*self.env.files, &snap_dir, index).await.map_err(|error| failed(&error))?;
         self.env.probe.emit(ProbeEvent::SnapshotInstalled { index: Index(index) });
+        self.env.points.reached(Point::InstallAfter).await;
         self.answer_reads(index);
         Ok(())
     }

@@ -22,7 +22,7 @@ use crate::{
     latest,
     node::Input,
     proto::squall::peer::{MessageBatch, peer_client::PeerClient},
-    seam::{Channel, DialOptions, Env, first_of},
+    seam::{Channel, DialOptions, Env, Point, first_of},
     url::host_port,
 };
 
@@ -220,6 +220,7 @@ impl Runner {
             if self.lazy && !poll_fn(|cx| self.queue.poll_any(cx)).await {
                 return;
             }
+            self.env.points.reached(Point::PeerBeforeCall).await;
             let route = self.path.route.get();
             let generation = route.generation;
             let end = self.call(route).await;

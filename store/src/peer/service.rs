@@ -16,7 +16,7 @@ use crate::{
         MembersRequest, MembersResponse, MessageBatch, MessagesResponse, SnapshotChunk, SnapshotResponse,
         peer_server::Peer,
     },
-    seam::{first_of, timeout},
+    seam::{Point, first_of, timeout},
     snapshot,
 };
 
@@ -95,6 +95,8 @@ impl Peer for PeerService {
         let from = self.admit(request.metadata())?;
         let lane = request.metadata().get(metadata::LANE).and_then(|lane| Lane::parse(lane.to_str().ok()?));
         let lane = lane.ok_or_else(|| Status::invalid_argument("squall: no such lane"))?;
+        let points = &self.hub.env.points;
+        points.reached(Point::PeerBeforeRead).await;
         let mut replaced = self.hub.accept(from, lane);
         let mut batches = request.into_inner();
         loop {
@@ -118,6 +120,7 @@ impl Peer for PeerService {
                 }
                 messages.push(message);
             }
+            points.reached(Point::PeerBeforeHandOver).await;
             self.hand_over(Input::Messages(messages)).await?;
         }
     }
@@ -144,6 +147,8 @@ impl Peer for PeerService {
         superseded.as_mut().enable();
         let path = snapshot_path(&self.snap_dir, index);
         let env = &self.hub.env;
+        let failed_at = |error| Status::internal(format!("squall: snapshot {index}: {error}"));
+        env.points.reached_before_io(Point::SnapshotBeforeCreate).await.map_err(failed_at)?;
         let mut receiver =
             snapshot::Receiver::create(env.files.clone(), &path, u64::MAX).await.map_err(failed)?;
         loop {
@@ -153,12 +158,15 @@ impl Peer for PeerService {
             });
             let chunk = pin!(async {
                 let chunk = timeout(&*env.clock, SNAPSHOT_PATIENCE, chunks.message()).await;
-                chunk.map_err(|_| Status::deadline_exceeded("squall: the snapshot's transfer stands still"))?
+                chunk
+                    .map_err(|_| Status::deadline_exceeded("squall: the snapshot's transfer stands still"))?
             });
             let Some(chunk) = first_of(&*env.tasks, [ended, chunk]).await? else { break };
             self.hub.heard(from);
+            env.points.reached_before_io(Point::SnapshotBeforeChunk).await.map_err(failed_at)?;
             receiver.append(chunk.data).await.map_err(failed)?;
         }
+        env.points.reached_before_io(Point::SnapshotBeforeFinish).await.map_err(failed_at)?;
         let (meta, _) = receiver.finish().await.map_err(failed)?;
         if meta.index.0 != index {
             return Err(Status::invalid_argument(format!(
@@ -166,11 +174,13 @@ impl Peer for PeerService {
                 meta.index
             )));
         }
+        env.points.reached(Point::SnapshotBeforeHandOver).await;
         self.hand_over(Input::Snapshot(Box::new(message))).await?;
         Ok(Response::new(SnapshotResponse {}))
     }
 
     async fn members(&self, _: Request<MembersRequest>) -> Result<Response<MembersResponse>, Status> {
+        self.hub.env.points.reached(Point::PeerBeforeMembers).await;
         let (mut adding, mut removing) = (Vec::new(), Vec::new());
         for change in self.shared.unapplied_changes() {
             match change {

@@ -15,6 +15,7 @@ pub mod conformance;
 mod engine;
 mod files;
 mod net;
+mod points;
 mod probe;
 mod tasks;
 
@@ -27,6 +28,9 @@ pub use net::{
     BoxError, Channel, DEFAULT_STREAM_WINDOW, DialOptions, GrpcRequest, GrpcResponse, Listener, Net, Router,
     grpc_timeout,
 };
+#[cfg(madsim)]
+pub use points::OnPoint;
+pub use points::{Point, Points};
 pub use probe::{Probe, ProbeEvent, Role};
 pub use tasks::{Task, Tasks, first_of};
 
@@ -48,4 +52,6 @@ pub struct Env {
     pub tasks: Arc<dyn Tasks>,
     /// Where the member reports what an observer cannot see from outside: roles, applied entries, segment cuts.
     pub probe: Arc<dyn Probe>,
+    /// Named points at which the simulated world can crash, stall or fail the member.
+    pub points: Points,
 }

@@ -9,7 +9,7 @@ use crate::{
     Config, InitialClusterState, durable,
     node::{Bootstrap, bootstrap_entries, remove_files, snapshot_path},
     offline::force_new_cluster,
-    seam::{DirLock, Engine, Env, ProbeEvent},
+    seam::{DirLock, Engine, Env, Point, ProbeEvent},
     snapshot,
     wal::{Metadata, Replayed, Wal},
 };
@@ -41,11 +41,13 @@ pub(crate) async fn open(config: &Config, env: &Env) -> Result<Data, StartError>
         }
     })?;
 
+    env.points.reached_before_io(Point::StartBeforeEngine).await.map_err(io)?;
     let engine_dir = config.snap_dir().join("db");
     let engine;
     let fresh = !Wal::exists(files, &config.wal_dir()).await?;
     let (mut wal, mut replayed) = if !fresh {
         engine = env.engines.open(&engine_dir).await?;
+        env.points.reached_before_io(Point::StartBeforeWal).await.map_err(io)?;
         Wal::open(env.files.clone(), &config.wal_dir(), config.wal_segment_bytes).await?
     } else {
         if config.force_new_cluster {
@@ -77,6 +79,7 @@ pub(crate) async fn open(config: &Config, env: &Env) -> Result<Data, StartError>
     if let Some(record) = &replayed.snapshot
         && record.index > state.applied().0
     {
+        env.points.reached(Point::StartBeforeInstall).await;
         state = finish_install(config, env, &*engine, record.index).await?;
     }
     if state.membership().was_removed(member) {

@@ -11,7 +11,7 @@ use crate::{
     node::{Halt, Handle, INPUT_QUEUE, Ids, Input, Node, NodeParts, Shared, publish},
     peer::{Hub, Links, PeerService, STREAM_WINDOW},
     proto::squall::peer::peer_server::PeerServer,
-    seam::{DirLock, Engine, Env, Listener, ProbeEvent, Router, Task, timeout},
+    seam::{DirLock, Engine, Env, Listener, Point, ProbeEvent, Router, Task, timeout},
 };
 
 /// Pause before a member tries again to publish its name.
@@ -54,7 +54,9 @@ pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
     #[cfg(madsim)]
     squall_core::planted::plant(config.planted);
     let config = Arc::new(config);
-    let data = data::open(&config, &env).await?;
+    let mut data = data::open(&config, &env).await?;
+    data.wal.set_points(env.points.clone());
+    env.points.reached(Point::StartAfterReplay).await;
     let (member, cluster, engine) = (data.member, data.cluster, data.engine);
 
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
@@ -128,6 +130,7 @@ pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
 async fn publish_until_done(node: Handle, config: Arc<Config>) {
     let (shared, clock) = (node.shared(), &*node.env().clock);
     let mut patience = config.election_timeout;
+    node.env().points.reached(Point::StartBeforePublish).await;
     loop {
         let request = publish(shared.member, config.name.clone(), config.advertise_client_urls.clone());
         match timeout(clock, patience, node.propose(request, None)).await {
@@ -139,6 +142,7 @@ async fn publish_until_done(node: Handle, config: Arc<Config>) {
         patience = (2 * patience).min(config.request_timeout());
         clock.sleep(PUBLISH_RETRY).await;
     }
+    node.env().points.reached(Point::StartBeforeReady).await;
     shared.ready.send_replace(true);
     node.env().probe.emit(ProbeEvent::Ready);
 }

@@ -17,7 +17,7 @@ use super::{
     replay::{Fold, Replayed, SnapshotRecord, encode_metadata, raise_to_snapshot},
     segment::{self, Name, UNFINISHED},
 };
-use crate::seam::{File, Files};
+use crate::seam::{File, Files, Point, Points};
 
 /// Whose log it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,7 @@ pub struct Wal {
     /// The last snapshot record's index, once that record is durable.
     durable_snapshot: u64,
     broken: bool,
+    points: Points,
 }
 
 impl Wal {
@@ -119,6 +120,7 @@ impl Wal {
             snapshot: None,
             durable_snapshot: 0,
             broken: false,
+            points: Points::default(),
         };
         if !entries.is_empty() || *hard_state != HardState::default() {
             wal.append(entries, Some(hard_state)).await?;
@@ -198,8 +200,14 @@ impl Wal {
             durable_snapshot: replayed.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0),
             snapshot: replayed.snapshot.clone(),
             broken: false,
+            points: Points::default(),
         };
         Ok((wal, replayed))
+    }
+
+    /// From now on these points are reached.
+    pub fn set_points(&mut self, points: Points) {
+        self.points = points;
     }
 
     /// Whose log it is.
@@ -274,14 +282,18 @@ impl Wal {
             self.broken = false;
             return Ok(false);
         }
+        self.points.reached_before_io(Point::WalBeforeSync).await.context("syncing", &self.path)?;
         if !(planted!(SyncSkipped) && (self.file.len() / 512).is_multiple_of(8)) {
             self.file.sync().await.context("syncing", &self.path)?;
         }
+        self.points.reached(Point::WalAfterSync).await;
         self.durable = self.file.len();
         self.durable_snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0);
         let full = self.durable >= self.segment_bytes;
         if full {
+            self.points.reached_before_io(Point::WalBeforeCut).await.context("cutting", &self.path)?;
             self.cut().await?;
+            self.points.reached(Point::WalAfterCut).await;
         }
         self.broken = false;
         Ok(full)
@@ -301,12 +313,16 @@ impl Wal {
         }
         // All live entries before a segment are below its first index.
         let keep = self.segments.iter().rposition(|name| name.first_index <= index + 1).unwrap_or(0);
+        if keep > 0 {
+            self.points.reached(Point::WalBeforeRelease).await;
+        }
         for _ in 0..keep {
             // Oldest first, each made durable before the next: a crash must not leave a gap in the numbers.
             let path = self.segments[0].path(&self.dir);
             self.files.remove(&path).await.context("removing", &path)?;
             self.files.sync_dir(&self.dir).await.context("syncing the folder", &self.dir)?;
             self.segments.remove(0);
+            self.points.reached(Point::WalBetweenReleases).await;
         }
         self.broken = false;
         Ok(keep)
@@ -338,6 +354,7 @@ impl Wal {
         }
         drop(file);
         let path = name.path(&self.dir);
+        self.points.reached_before_io(Point::WalBeforeRename).await.context("renaming into place", &path)?;
         self.files.rename(&unfinished, &path).await.context("renaming into place", &path)?;
         if !planted!(FolderNotSynced) {
             self.files.sync_dir(&self.dir).await.context("syncing the folder", &self.dir)?;

@@ -23,27 +23,17 @@
 //! interval. The tag `[events]` shows a command's events, `[batch]` its engine writes. Every command is followed by the
 //! harness's checks.
 
-use std::collections::VecDeque;
-use std::error::Error;
 use std::fmt::Write as _;
-use std::str::FromStr;
 
 use bytes::Bytes;
 use squall_core::*;
 
-use crate::harness::{Entry, Member};
+use crate::{
+    golden::{Args, Result, scripts},
+    harness::{Entry, Member},
+};
 
-type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
-
-macro_rules! scripts {
-    ($($name:ident)*) => {
-        $(#[test] fn $name() { run(stringify!($name)) })*
-
-        const SCRIPTS: &[&str] = &[$(stringify!($name)),*];
-    };
-}
-
-scripts! {
+scripts! { SCRIPT_DIR, run:
     applied_index_advances_over_refusals
     compact_boundaries
     compact_crash_between_steps
@@ -81,18 +71,6 @@ scripts! {
     txn_read_only
 }
 
-/// A script that nobody runs proves nothing.
-#[test]
-fn every_script_is_listed() {
-    #[expect(clippy::disallowed_methods, reason = "the test reads its own scripts")]
-    let mut files: Vec<String> = std::fs::read_dir(SCRIPT_DIR)
-        .expect("the script folder")
-        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a UTF-8 name"))
-        .collect();
-    files.sort();
-    assert_eq!(files, SCRIPTS);
-}
-
 const SCRIPT_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
 
 fn run(name: &str) {
@@ -106,8 +84,7 @@ struct Runner {
 
 impl goldenscript::Runner for Runner {
     fn run(&mut self, command: &goldenscript::Command) -> Result<String> {
-        let pairs = command.args.iter().map(|arg| (arg.key.clone(), arg.value.clone()));
-        let mut args = Args::new(pairs);
+        let mut args = Args::of(command);
         let mut out = String::new();
         match command.name.as_str() {
             "put" => {
@@ -276,50 +253,10 @@ impl Runner {
 
 // --- parsing ------------------------------------------------------------------------------------------------------
 
-/// The arguments of a command or of an operation in a transaction: words, and `name=value` pairs.
-struct Args {
-    words: VecDeque<String>,
-    pairs: Vec<(String, String)>,
-}
-
 impl Args {
-    fn new(args: impl Iterator<Item = (Option<String>, String)>) -> Args {
-        let mut parsed = Args { words: VecDeque::new(), pairs: Vec::new() };
-        for (name, value) in args {
-            match name {
-                Some(name) => parsed.pairs.push((name, value)),
-                None => parsed.words.push_back(value),
-            }
-        }
-        parsed
-    }
-
-    fn word(&mut self) -> Result<String> {
-        self.words.pop_front().ok_or_else(|| "an argument is missing".into())
-    }
-
-    fn rest(&mut self) -> Vec<String> {
-        self.words.drain(..).collect()
-    }
-
+    /// Whether a word is there that switches something on.
     fn flag(&mut self, name: &str) -> bool {
         self.words.iter().position(|word| word == name).map(|at| self.words.remove(at)).is_some()
-    }
-
-    fn value(&mut self, name: &str) -> Option<String> {
-        let at = self.pairs.iter().position(|pair| pair.0 == name)?;
-        Some(self.pairs.remove(at).1)
-    }
-
-    fn parse_or<T: FromStr<Err: Error + 'static>>(&mut self, name: &str, default: T) -> Result<T> {
-        Ok(self.value(name).map(|value| value.parse()).transpose()?.unwrap_or(default))
-    }
-
-    fn reject_rest(&self) -> Result<()> {
-        match (self.words.front(), self.pairs.first()) {
-            (None, None) => Ok(()),
-            (word, pair) => Err(format!("arguments left over: {word:?} {pair:?}").into()),
-        }
     }
 }
 

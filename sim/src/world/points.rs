@@ -1,0 +1,192 @@
+//! Named points in the store's work (`squall_store::seam::Point`): how often each was reached, and what happens there to
+//! whom.
+//!
+//! A crash at a point is a crash like any other: the process is gone when its task would go on, and what it has not synced
+//! is the machine's or lost. Which points are live and which visits bite is drawn from a stream of the modifier's own.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use squall_store::seam::{BoxFuture, OnPoint, Point};
+
+use super::{
+    audit::Event,
+    chance::{Chance, Stream},
+    disk::Unsynced,
+    lock::Lock,
+    modifiers::{Bites, Token},
+    node::{Life, NodeId},
+    shared::Shared,
+};
+
+/// A set of points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PointSet(u128);
+
+const _: () = assert!(Point::ALL.len() <= 128);
+
+impl PointSet {
+    /// Every point.
+    pub fn all() -> Self {
+        Point::ALL.iter().copied().collect()
+    }
+
+    /// Whether it holds this one.
+    pub fn contains(self, point: Point) -> bool {
+        self.0 & (1 << point as u32) != 0
+    }
+
+    /// Its points, in the order of [`Point::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Point> {
+        Point::ALL.iter().copied().filter(move |point| self.contains(*point))
+    }
+}
+
+impl FromIterator<Point> for PointSet {
+    fn from_iter<I: IntoIterator<Item = Point>>(points: I) -> Self {
+        Self(points.into_iter().fold(0, |set, point| set | 1 << point as u32))
+    }
+}
+
+/// What happens at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PointEffect {
+    /// The process is killed.
+    Kill,
+    /// The machine loses its power.
+    PowerOff(Unsynced),
+    /// The task waits.
+    Stall(Duration),
+    /// The I/O that follows fails. Nothing happens at points where no I/O follows.
+    Fail,
+}
+
+/// What is to happen at points, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PointRule {
+    /// Where.
+    pub points: PointSet,
+    /// What.
+    pub effect: PointEffect,
+    /// How many of a thousand points are live at all.
+    pub live_per_mille: u32,
+    /// How many of a thousand visits to a live point it happens at.
+    pub visits_per_mille: u32,
+    /// How often it happens at most.
+    pub times: u64,
+    /// Names its draws.
+    pub seed: u64,
+}
+
+/// All points of a world.
+pub(crate) struct PointTable {
+    reached: [AtomicU64; Point::ALL.len()],
+    armed: Lock<Vec<Armed>>,
+}
+
+struct Armed {
+    token: Token,
+    bites: Bites,
+    node: NodeId,
+    live: PointSet,
+    rule: PointRule,
+    left: u64,
+    stream: Stream,
+}
+
+impl Default for PointTable {
+    fn default() -> Self {
+        Self { reached: std::array::from_fn(|_| AtomicU64::new(0)), armed: Lock::default() }
+    }
+}
+
+impl PointTable {
+    /// Puts a rule in force on a node's member. `chance` is the rules' own.
+    pub(crate) fn arm(&self, node: NodeId, rule: PointRule, token: Token, bites: Bites, chance: &Chance) {
+        let chance = chance.child(&rule.seed.to_string());
+        // Each point by its name, so that another list of points moves no draw; the same on all members.
+        let is_live = |point: &Point| {
+            rule.live_per_mille >= 1_000
+                || chance.child(point.name()).stream().within(0..1_000) < u64::from(rule.live_per_mille)
+        };
+        let live = rule.points.iter().filter(is_live).collect();
+        let stream = chance.child(node.name()).stream();
+        self.armed.lock().push(Armed { token, bites, node, live, rule, left: rule.times, stream });
+    }
+
+    pub(crate) fn disarm(&self, token: Token) {
+        self.armed.lock().retain(|armed| armed.token != token);
+    }
+
+    /// How often each point was reached, by all members.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (Point, u64)> {
+        Point::ALL.iter().map(|point| (*point, self.reached[*point as usize].load(Ordering::Relaxed)))
+    }
+
+    /// A member has reached a point: what happens to it there.
+    fn visit(&self, node: NodeId, point: Point) -> Option<PointEffect> {
+        self.reached[point as usize].fetch_add(1, Ordering::Relaxed);
+        let mut armed = self.armed.lock();
+        for armed in armed.iter_mut().filter(|armed| armed.node == node && armed.live.contains(point)) {
+            let rule = armed.rule;
+            let impossible = rule.effect == PointEffect::Fail && !point.can_fail();
+            if armed.left == 0 || impossible {
+                continue;
+            }
+            let bites = rule.visits_per_mille >= 1_000
+                || armed.stream.within(0..1_000) < u64::from(rule.visits_per_mille);
+            if bites {
+                armed.left -= 1;
+                armed.bites.count(1);
+                return Some(rule.effect);
+            }
+        }
+        None
+    }
+}
+
+/// A process's points.
+pub(crate) struct SimPoints {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) life: Arc<Life>,
+}
+
+impl OnPoint for SimPoints {
+    fn reached(&self, point: Point) -> Option<BoxFuture<'static, io::Result<()>>> {
+        if !self.life.alive() {
+            return Some(Box::pin(std::future::pending()));
+        }
+        let node = self.life.node;
+        let effect = self.shared.points.visit(node, point)?;
+        let value = match effect {
+            PointEffect::Stall(duration) => u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+            _ => 0,
+        };
+        self.shared.record(Event::Fault { action: point.name(), node, peer: None, value });
+        match effect {
+            PointEffect::Kill => self.shared.machine(node).kill_process(&self.shared),
+            PointEffect::PowerOff(unsynced) => {
+                self.shared.machine(node).power_off(&self.shared, unsynced);
+            }
+            PointEffect::Stall(duration) => {
+                let sleep = self.shared.sleep_until(self.shared.now().after(duration));
+                return Some(Box::pin(async move {
+                    sleep.await;
+                    Ok(())
+                }));
+            }
+            PointEffect::Fail => {
+                let error = io::Error::other(format!("an error was injected at {}", point.name()));
+                return Some(Box::pin(std::future::ready(Err(error))));
+            }
+        }
+        // The process is gone: its task never goes on.
+        Some(Box::pin(std::future::pending()))
+    }
+}

@@ -1,0 +1,192 @@
+//! The named points of the store: each is reached, and at each a member may die, wait or be refused its I/O, and nothing
+//! that was acknowledged is lost.
+
+use std::sync::{Arc, Mutex};
+
+use squall::world::{PointEffect, PointRule, PointSet};
+use squall_store::{proto::etcdserverpb::CompactionRequest, seam::Point};
+
+use super::*;
+
+fn rule(points: PointSet, effect: PointEffect) -> PointRule {
+    PointRule { points, effect, live_per_mille: 1_000, visits_per_mille: 1_000, times: 1, seed: 0 }
+}
+
+/// What happens at which points, on which member.
+type Rules = Vec<(usize, PointRule)>;
+
+/// A cluster that goes through everything that has a point: writes and reads, compactions, a member that needs a snapshot,
+/// one that is replaced, a leader that stops. Members that die start again. Answers the world's counters, and how often
+/// each rule bit.
+fn live_through(seed: u64, rules: Rules) -> (squall::world::Finished<()>, Vec<u64>) {
+    let bites = Arc::new(Mutex::new(Vec::new()));
+    let told = bites.clone();
+    let finished = run(seed, move |world| async move {
+        let names = ["m1", "m2", "m3"];
+        let nodes = found(&world, &names);
+        let env = client(&world);
+        let tokens: Vec<_> = rules
+            .into_iter()
+            .map(|(at, rule)| world.impose(Modifier::Points { node: nodes[at], rule }))
+            .collect();
+        let over = std::cell::Cell::new(false);
+        // Whoever dies starts again: an operator's systemd.
+        let minder = async {
+            while !over.get() {
+                world.sleep(SECOND / 5).await;
+                for node in &nodes {
+                    let down =
+                        matches!(world.status(*node), Status::Off | Status::Down | Status::Exited(Some(_)));
+                    if down {
+                        world.restart(*node);
+                    }
+                }
+            }
+        };
+        let story = async {
+            for name in names {
+                ready(&world, &env, name).await;
+            }
+            world.sleep(8 * SECOND).await;
+            let mut acknowledged = load(&world, &env, &names, 40).await;
+            // m3 falls behind the log that the others keep.
+            let cut = world.partition(&nodes[..2], &nodes[2..]);
+            world.sleep(3 * SECOND).await;
+            acknowledged = acknowledged.max(load(&world, &env, &names[..2], 120).await);
+            let compact = CompactionRequest { revision: acknowledged, physical: false };
+            let _ = soon(&world, KvClient::new(dial(&env, "m1")).compact(compact)).await;
+            world.sleep(2 * SECOND).await;
+            for token in cut {
+                world.lift(token);
+            }
+            world.sleep(4 * SECOND).await;
+            acknowledged = acknowledged.max(load(&world, &env, &names, 40).await);
+            // Whoever leads hands over.
+            for node in &nodes {
+                if world.stop(*node, 3 * SECOND).await {
+                    world.restart(*node);
+                }
+                world.sleep(4 * SECOND).await;
+            }
+            acknowledged = acknowledged.max(load(&world, &env, &names, 40).await);
+            acknowledged
+        };
+        let story = async {
+            let acknowledged = story.await;
+            over.set(true);
+            acknowledged
+        };
+        let (acknowledged, ()) = futures_util::join!(story, minder);
+        *told.lock().expect("not poisoned") = tokens.iter().map(|token| world.bites(*token)).collect();
+        for node in &nodes {
+            world.restart(*node);
+        }
+        world.lift_all();
+        world.sleep(8 * SECOND).await;
+        let revision = get_soon(&world, &env, "m1", "k").await.header.expect("a header").revision;
+        assert!(revision >= acknowledged, "{revision} after {acknowledged}");
+        let mut hashes = Vec::new();
+        for name in names {
+            get_soon(&world, &env, name, "k").await;
+            hashes.push(hash(&env, name, revision).await);
+        }
+        assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+    });
+    let bites = std::mem::take(&mut *bites.lock().expect("not poisoned"));
+    (finished, bites)
+}
+
+/// An answer, if it comes within a second.
+async fn soon<T>(world: &World, call: impl Future<Output = Result<T, tonic::Status>>) -> Option<T> {
+    tokio::select! { biased;
+        answer = call => answer.ok(),
+        () = world.sleep(SECOND) => None,
+    }
+}
+
+/// Some writes and reads; the highest revision that was acknowledged.
+async fn load(world: &World, env: &Env, names: &[&str], count: usize) -> i64 {
+    let mut acknowledged = 0;
+    for i in 0..count {
+        let name = names[i % names.len()];
+        if let Some(revision) = soon(world, put(env, name, &format!("k{}", i % 7), &"v".repeat(200))).await {
+            acknowledged = acknowledged.max(revision);
+        }
+        if i.is_multiple_of(5) {
+            let _ = soon(world, get(env, name, "k")).await;
+        }
+    }
+    acknowledged
+}
+
+/// What a cluster must go through beside its everyday work, so that a point is reached at all.
+fn leading_there(point: Point) -> Rules {
+    match point {
+        // A start finishes an install that a crash cut short.
+        Point::StartBeforeInstall => {
+            vec![(2, rule([Point::InstallBeforeReplace].into_iter().collect(), PointEffect::Kill))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Asked only by a member that joins, which has a test of its own (`a_member_is_replaced`).
+const JOINERS: &[Point] = &[Point::PeerBeforeMembers];
+
+#[test]
+fn every_point_is_reached() {
+    let (finished, _) = live_through(90, leading_there(Point::StartBeforeInstall));
+    let never: Vec<&str> = Point::ALL
+        .iter()
+        .filter(|point| !JOINERS.contains(point))
+        .map(|point| point.name())
+        .filter(|name| !finished.counters.contains_key(&format!("point.{name}")))
+        .collect();
+    assert!(never.is_empty(), "never reached: {never:?}");
+}
+
+/// A crash at each point, by the power's loss and by a kill in turns, on each member once.
+#[test]
+fn a_crash_at_any_point_is_survived() {
+    for (number, point) in Point::ALL.iter().filter(|point| !JOINERS.contains(point)).enumerate() {
+        let effect = match number % 3 {
+            0 => PointEffect::Kill,
+            1 => PointEffect::PowerOff(Unsynced::Drawn),
+            _ => PointEffect::PowerOff(Unsynced::Lost),
+        };
+        let mut rules = leading_there(*point);
+        let before = rules.len();
+        // Not all at once: the others take over meanwhile.
+        rules.extend((0..3).map(|member| (member, rule([*point].into_iter().collect(), effect))));
+        let (_, bites) = live_through(100 + number as u64, rules);
+        let bit: u64 = bites[before..].iter().sum();
+        assert!(bit > 0, "nobody died at {}", point.name());
+    }
+}
+
+/// An error of each I/O that a point stands for: the member stops, or the transfer fails and is tried again.
+#[test]
+fn an_error_at_any_io_is_survived() {
+    for (number, point) in Point::ALL.iter().filter(|point| point.can_fail()).enumerate() {
+        let rules = (0..3).map(|member| (member, rule([*point].into_iter().collect(), PointEffect::Fail)));
+        let (_, bites) = live_through(200 + number as u64, rules.collect());
+        assert!(bites.iter().sum::<u64>() > 0, "nothing failed at {}", point.name());
+    }
+}
+
+/// A quarter of the points live, each visit to one a wait with a chance of a quarter.
+#[test]
+fn waits_at_many_points_are_survived() {
+    let stall = |seed| PointRule {
+        points: PointSet::all(),
+        effect: PointEffect::Stall(SECOND / 50),
+        live_per_mille: 250,
+        visits_per_mille: 250,
+        times: u64::MAX,
+        seed,
+    };
+    for seed in 300..303 {
+        let (_, bites) = live_through(seed, (0..3).map(|member| (member, stall(seed))).collect());
+        assert!(bites.iter().all(|bites| *bites > 0), "seed {seed}: {bites:?}");
+    }
+}
