@@ -15,7 +15,7 @@ use crate::{
     plan::Plan,
     report::{Failure, OperationCounts, RunResult, Verdict, faults_in},
     workload::Recorder,
-    world::{Finished, HarnessFailure, Traced, Violation},
+    world::{At, Finished, HarnessFailure, Traced, Violation},
 };
 
 /// The first line of the history: what was run, and what must have happened so that the run is not vacuous.
@@ -73,6 +73,9 @@ pub(super) fn judge(
         }
     }
     let end = u64::try_from(finished.simulated.as_nanos()).unwrap_or(u64::MAX);
+    for late in observe::late_starts(&observed.probes, plan.spec.expect.ready_within, At(end)) {
+        observed.history.events.push(h::Event::Liveness(late));
+    }
     observed.history.events.push(h::Event::End(h::End { at: end }));
 
     let (verdict, failures, expected_losses) = if with_checkers {

@@ -3,18 +3,56 @@
 //! A hint says which client operation a raft entry carried. The judge tries the order that the hints give first, and
 //! verifies it; it never trusts it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use squall_checker::history as h;
 use squall_store::seam::{ProbeEvent, Role};
 
-use crate::world::Probed;
+use crate::world::{At, Probed};
 
 /// Adds what the members told to the history.
 pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
     let breaks: Vec<u64> = history.breaks().map(|line| line.at).collect();
     history.events.extend(probes.iter().filter_map(raft_line).map(h::Event::Raft));
     history.events.extend(hints(&breaks, probes).into_iter().map(h::Event::Hint));
+}
+
+/// The starts after which a member did not serve within `bound`, up to `end`. A life that never served and was followed by
+/// another is not counted: it may have been ended. A bound of zero allows everything.
+pub(super) fn late_starts(probes: &[Probed], bound: Duration, end: At) -> Vec<h::Liveness> {
+    if bound.is_zero() {
+        return Vec::new();
+    }
+    let (mut starts, mut ready) = (BTreeMap::new(), BTreeMap::new());
+    for probed in probes {
+        let life = (probed.node.name(), probed.incarnation);
+        match probed.event {
+            ProbeEvent::Starting => drop(starts.insert(life, probed.at)),
+            ProbeEvent::Ready => drop(ready.insert(life, probed.at)),
+            _ => {}
+        }
+    }
+    let late = starts.iter().filter_map(|((member, life), from)| {
+        let followed = starts.contains_key(&(*member, life + 1));
+        let served = ready.get(&(*member, *life));
+        let took = match served {
+            Some(at) => at.since(*from),
+            None if followed => return None,
+            None => end.since(*from),
+        };
+        let what = if served.is_some() { "served only" } else { "still did not serve" };
+        (took > bound).then(|| h::Liveness {
+            stuck: format!(
+                "{member} {what} {took:?} after its start at {:.3}s, and the scenario allows {bound:?} (readyWithin)",
+                from.since_start().as_secs_f64()
+            ),
+            at: end.0,
+        })
+    });
+    late.collect()
 }
 
 fn raft_line(probed: &Probed) -> Option<h::RaftLine> {

@@ -250,6 +250,10 @@ pub struct Expect {
     /// A run with fewer writes attempted while no majority was up is vacuous: it does not show that they are refused.
     /// Default 0: not looked at.
     pub min_writes_during_outage: u64,
+    /// How soon after each of its starts a member must serve clients. Without a majority no member can, so a scenario that
+    /// takes the majority away should not ask for it. Default 0s: not looked at.
+    #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
+    pub ready_within: Duration,
     /// Actions that must bite in each run: at least one fault of each must swallow or delay a message, lose data, hold up an
     /// operation, or do its work.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -276,6 +280,7 @@ impl Default for Expect {
             min_operations_before: 50,
             min_operations_after: 50,
             min_writes_during_outage: 0,
+            ready_within: Duration::ZERO,
             must_bite: Vec::new(),
             counters: Vec::new(),
         }

@@ -377,6 +377,7 @@ fn probe(out: &mut Vec<u8>, event: &ProbeEvent) {
         ProbeEvent::SnapshotInstalled { index } => fields(7, [index.0, 0, 0]),
         ProbeEvent::CompactionFinished => fields(8, [0; 3]),
         ProbeEvent::Ready => fields(9, [0; 3]),
+        ProbeEvent::Starting => fields(11, [0; 3]),
         ProbeEvent::Proposed { tag, proposal } => fields(10, [*tag, *proposal, 0]),
     }
 }

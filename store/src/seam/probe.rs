@@ -53,6 +53,8 @@ pub enum ProbeEvent {
         /// The store's revision after the entry.
         revision: Revision,
     },
+    /// The member begins to start: nothing is opened yet.
+    Starting,
     /// The WAL began a new segment.
     SegmentCut,
     /// A torn record at the WAL's end was cut off at start.

@@ -53,6 +53,7 @@ pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
     data::check(&config)?;
     #[cfg(madsim)]
     squall_core::planted::plant(config.planted);
+    env.probe.emit(ProbeEvent::Starting);
     let config = Arc::new(config);
     let mut data = data::open(&config, &env).await?;
     data.wal.set_points(env.points.clone());

@@ -163,7 +163,7 @@ impl Probe for ScriptProbe {
             }
             ProbeEvent::SnapshotInstalled { index } => format!("snapshot installed at {index}"),
             ProbeEvent::CompactionFinished => "compaction finished".to_owned(),
-            ProbeEvent::Ready | ProbeEvent::Proposed { .. } => return,
+            ProbeEvent::Starting | ProbeEvent::Ready | ProbeEvent::Proposed { .. } => return,
         };
         self.narrator.tell(&text);
     }
