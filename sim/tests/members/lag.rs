@@ -90,8 +90,9 @@ fn a_snapshot_call_during_an_install_pairs_what_belongs_together() {
                         .await
                         .expect("put");
                 }
-                // By then the others have let the log go that m1 lacks, so m1 needs a snapshot; and it takes its time.
-                world.sleep(SECOND).await;
+                // By then the others have let the log go that m1 lacks, and the connections are dead on which it was sent
+                // into the cut: so m1 needs a snapshot. And it takes its time.
+                world.sleep(7 * SECOND).await;
                 world.lift_all();
                 let delay = SECOND / 10;
                 world.impose(Modifier::SlowSync { node: nodes[0], delay, jitter: Duration::ZERO });

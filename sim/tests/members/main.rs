@@ -219,7 +219,7 @@ fn three_members_survive_the_loss_of_one() {
 
 #[test]
 fn a_member_is_replaced() {
-    run(3, |world| async move {
+    let finished = run(3, |world| async move {
         let names = ["m1", "m2", "m3"];
         let nodes = found(&world, &names);
         let env = client(&world);
@@ -254,6 +254,7 @@ fn a_member_is_replaced() {
         put(&env, "m3", "k", "last").await.expect("put");
         assert_eq!(value(&env, "m2", "k").await, "last");
     });
+    assert!(finished.counters.contains_key("point.peerBeforeMembers"), "a joiner asks the others");
 }
 
 /// Keeps writing a counter to whoever answers; tells the last value that was acknowledged, and how often one was.
