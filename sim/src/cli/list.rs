@@ -7,6 +7,7 @@ use crate::scenario::{COUNTERS, CheckerName, Outcome, ScenarioFile, WorkloadKind
 use crate::text::Refusal;
 use serde_json::json;
 use squall_core::planted::Bug;
+use squall_store::seam::Point;
 use std::path::{Path, PathBuf};
 
 /// Prints what there is.
@@ -29,11 +30,12 @@ pub(super) fn list(args: &ListArgs, streams: &mut Streams) -> Result<Status, Ref
 /// Words of one kind: the kind, where they stand in a file, and each word with its explanation.
 type Words = (&'static str, &'static str, Vec<(&'static str, &'static str)>);
 
-fn vocabulary() -> [Words; 5] {
+fn vocabulary() -> [Words; 6] {
     fn split<T>(lines: &[(T, &'static str)]) -> Vec<(&'static str, &'static str)> {
         lines.iter().map(|(_, line)| line.split_once(": ").unwrap_or((line, ""))).collect()
     }
     let actions = Action::ALL.iter().map(|action| (action.name(), action.about())).collect();
+    let points = Point::ALL.iter().map(|point| (point.name(), point.about())).collect();
     let bugs = Bug::ALL.iter().map(|bug| (bug.name(), bug.what())).collect();
     [
         ("action", "Actions (spec.faults[].action)", actions),
@@ -41,6 +43,7 @@ fn vocabulary() -> [Words; 5] {
         ("checker", "Checkers (spec.expect.checker)", split(&CheckerName::ALL)),
         ("planted_bug", "Planted bugs (spec.cluster.plantedBug)", bugs),
         ("counter", "Counters (spec.expect.counters)", COUNTERS.to_vec()),
+        ("point", "Points (spec.faults[].failpoint.points)", points),
     ]
 }
 

@@ -222,7 +222,9 @@ pub fn dead_counters(scenario: &Scenario, sums: &BTreeMap<String, u64>) -> Vec<S
         .filter(|name| sums.get(*name).copied().unwrap_or(0) == 0)
         .map(|name| {
             let bites = "faults of this action that bit: swallowed or delayed a message, lost data, did their work";
-            let what = COUNTERS.iter().find(|(known, _)| known == name).map_or(bites, |(_, what)| what);
+            let point = name.strip_prefix("point.").map(|_| "visits to this point of the store's work");
+            let other = point.unwrap_or(bites);
+            let what = COUNTERS.iter().find(|(known, _)| known == name).map_or(other, |(_, what)| what);
             format!("the counter `{name}` stayed 0 over its seeds ({what}): a path that the scenario promises is dead")
         })
         .collect()

@@ -258,7 +258,8 @@ pub struct Expect {
     /// operation, or do its work.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub must_bite: Vec<crate::faults::Action>,
-    /// Counters ([`COUNTERS`], or `bites.<action>`: faults of that action that bit) that must be above zero, summed over
+    /// Counters ([`COUNTERS`]; `bites.<action>`: faults of that action that bit; `point.<name>`: visits to that point of the
+    /// store's work) that must be above zero, summed over
     /// `spec.seeds`: no path stays dead.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub counters: Vec<String>,

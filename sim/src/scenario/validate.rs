@@ -8,6 +8,7 @@ use super::types::{COUNTERS, Outcome, Spec};
 use super::workload::Workload;
 use crate::faults::{Action, Shape, check_faults};
 use crate::text::{Refusal, Source, Step, did_you_mean, format_duration as go, one_of};
+use squall_store::seam::Point;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -233,9 +234,11 @@ fn expect(on: &Source, spec: &Spec) -> Result<(), Refusal> {
         let at = [Key("spec"), Key("expect"), Key("counters"), Index(index)];
         let known = COUNTERS.map(|(name, _)| name);
         let bites = counter.strip_prefix("bites.").is_some_and(|action| Action::NAMES.contains(&action));
-        on.refuse_if(!bites && !known.contains(&counter.as_str()), &at, || {
+        let point = |name: &str| Point::ALL.iter().any(|point| point.name() == name);
+        let reached = counter.strip_prefix("point.").is_some_and(point);
+        on.refuse_if(!bites && !reached && !known.contains(&counter.as_str()), &at, || {
             format!(
-                "unknown counter `{counter}`, expected one of {} or `bites.` and an action{}",
+                "unknown counter `{counter}`, expected one of {}, or `bites.` and an action, or `point.` and a point{}",
                 one_of(known),
                 did_you_mean(counter, known)
             )

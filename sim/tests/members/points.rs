@@ -47,7 +47,6 @@ fn live_through(seed: u64, rules: Rules) -> (squall::world::Finished<()>, Vec<u6
             for name in names {
                 ready(&world, &env, name).await;
             }
-            world.sleep(8 * SECOND).await;
             let mut acknowledged = load(&world, &env, &names, 40).await;
             // m3 falls behind the log that the others keep.
             let cut = world.partition(&nodes[..2], &nodes[2..]);
@@ -148,33 +147,48 @@ fn every_point_is_reached() {
     assert!(never.is_empty(), "never reached: {never:?}");
 }
 
-/// A crash at each point, by the power's loss and by a kill in turns, on each member once.
+/// How many points share a run.
+const POINTS_A_RUN: usize = 5;
+
+/// Lets `effect` happen once at each of the points on each member, several points a run, and demands that each of them
+/// bites somewhere. Neighbours are in different runs: who died at the one may never come to the other.
+fn strike_at_each(seed: u64, points: Vec<Point>, effect: impl Fn(usize) -> PointEffect) {
+    let runs = points.len().div_ceil(POINTS_A_RUN);
+    for first in 0..runs {
+        let group: Vec<Point> = points.iter().copied().skip(first).step_by(runs).collect();
+        let mut rules: Rules = group.iter().flat_map(|point| leading_there(*point)).collect();
+        let before = rules.len();
+        for (number, point) in group.iter().enumerate() {
+            let rule = rule([*point].into_iter().collect(), effect(first + number));
+            rules.extend((0..3).map(|member| (member, rule)));
+        }
+        let (_, bites) = live_through(seed + first as u64, rules);
+        for (point, bites) in group.iter().zip(bites[before..].chunks(3)) {
+            assert!(
+                bites.iter().sum::<u64>() > 0,
+                "run {first} of {group:?}: nothing happened at {}",
+                point.name()
+            );
+        }
+    }
+}
+
+/// A crash at each point, by a kill and by the power's loss in turns.
 #[test]
 fn a_crash_at_any_point_is_survived() {
-    for (number, point) in Point::ALL.iter().filter(|point| !JOINERS.contains(point)).enumerate() {
-        let effect = match number % 3 {
-            0 => PointEffect::Kill,
-            1 => PointEffect::PowerOff(Unsynced::Drawn),
-            _ => PointEffect::PowerOff(Unsynced::Lost),
-        };
-        let mut rules = leading_there(*point);
-        let before = rules.len();
-        // Not all at once: the others take over meanwhile.
-        rules.extend((0..3).map(|member| (member, rule([*point].into_iter().collect(), effect))));
-        let (_, bites) = live_through(100 + number as u64, rules);
-        let bit: u64 = bites[before..].iter().sum();
-        assert!(bit > 0, "nobody died at {}", point.name());
-    }
+    let points = Point::ALL.iter().copied().filter(|point| !JOINERS.contains(point)).collect();
+    strike_at_each(100, points, |number| match number % 3 {
+        0 => PointEffect::Kill,
+        1 => PointEffect::PowerOff(Unsynced::Drawn),
+        _ => PointEffect::PowerOff(Unsynced::Lost),
+    });
 }
 
 /// An error of each I/O that a point stands for: the member stops, or the transfer fails and is tried again.
 #[test]
 fn an_error_at_any_io_is_survived() {
-    for (number, point) in Point::ALL.iter().filter(|point| point.can_fail()).enumerate() {
-        let rules = (0..3).map(|member| (member, rule([*point].into_iter().collect(), PointEffect::Fail)));
-        let (_, bites) = live_through(200 + number as u64, rules.collect());
-        assert!(bites.iter().sum::<u64>() > 0, "nothing failed at {}", point.name());
-    }
+    let points = Point::ALL.iter().copied().filter(|point| point.can_fail()).collect();
+    strike_at_each(200, points, |_| PointEffect::Fail);
 }
 
 /// A quarter of the points live, each visit to one a wait with a chance of a quarter.
@@ -188,7 +202,7 @@ fn waits_at_many_points_are_survived() {
         times: u64::MAX,
         seed,
     };
-    for seed in 300..303 {
+    for seed in 300..302 {
         let (_, bites) = live_through(seed, (0..3).map(|member| (member, stall(seed))).collect());
         assert!(bites.iter().all(|bites| *bites > 0), "seed {seed}: {bites:?}");
     }
