@@ -157,6 +157,7 @@ fn a_run_leaves_a_folder_that_replays_to_the_same_hash() {
         "run.json",
         "scenario.yaml",
         "plan.yaml",
+        "report.html",
         "timeline.txt",
         "trace.jsonl",
     ] {
