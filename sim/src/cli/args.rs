@@ -90,8 +90,17 @@ pub(super) struct RunArgs {
 #[command(after_help = EXIT_CODES)]
 pub(super) struct ReplayArgs {
     /// The run folder, such as reports/runs/majority-loss/7
-    #[arg(value_name = "RUN_DIR")]
-    pub run_dir: PathBuf,
+    #[arg(value_name = "RUN_DIR", required_unless_present = "diff")]
+    pub run_dir: Option<PathBuf>,
+    /// Leave the run at this instant of virtual time, such as 12.3s, and print the members' state there
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "diff")]
+    pub until: Option<Duration>,
+    /// With --until: only these members, such as m2
+    #[arg(long, value_name = "MEMBER", value_delimiter = ',', requires = "until")]
+    pub show: Vec<String>,
+    /// Show the first difference of two runs' traces; run folders without a trace are run again, files are traces
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["run_dir", "strict"])]
+    pub diff: Option<Vec<PathBuf>>,
     /// Refuse a folder that another build wrote, rather than warn
     #[arg(long)]
     pub strict: bool,

@@ -34,7 +34,7 @@ pub fn of_etcd_witness(history: &RunHistory, dialect: Dialect, witness: &Witness
         match step {
             Step::Operation(index) => {
                 let operation = &history.operations[*index as usize];
-                let keys = keys_of(&operation.op);
+                let keys = keys(&operation.op);
                 let before = describe(&mut etcd, &keys);
                 act(&mut etcd, operation);
                 states.push((before, describe(&mut etcd, &keys)));
@@ -130,7 +130,7 @@ fn draw(history: &RunHistory, verdict: &str, headline: String) -> Picture {
                 Outcome::Fail => BarOutcome::Fail,
                 Outcome::Info => BarOutcome::Info,
             },
-            keys: keys_of(&operation.op).iter().map(Bytes::to_string).collect(),
+            keys: keys(&operation.op).iter().map(Bytes::to_string).collect(),
             point: None,
             error: None,
             note: note(operation),
@@ -274,7 +274,7 @@ fn interval(key: &Bytes, range_end: &Bytes) -> String {
 }
 
 /// The keys that an operation names, each once.
-pub fn keys_of(op: &Op) -> Vec<Bytes> {
+fn keys(op: &Op) -> Vec<Bytes> {
     let mut found = Vec::new();
     match op {
         Op::Range(range) => found.push(range.key.clone()),

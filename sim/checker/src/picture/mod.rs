@@ -14,7 +14,7 @@ mod etcd;
 mod html;
 
 pub use build::{of_prefix, of_violation, of_witness};
-pub use etcd::{etcd_label, keys_of, of_etcd_violation, of_etcd_witness};
+pub use etcd::{etcd_label, of_etcd_violation, of_etcd_witness};
 
 /// What an instant is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

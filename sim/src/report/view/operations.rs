@@ -1,8 +1,8 @@
 //! The clients' operations as rows, with each text stored once.
 
-use squall_checker::history::{Operation, Outcome, RunHistory};
-use squall_checker::picture::{etcd_label, keys_of};
-use std::collections::BTreeMap;
+use squall_checker::history::{Bytes, Op, Operation, Outcome, RequestOp, RunHistory, Txn};
+use squall_checker::picture::etcd_label;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most characters of a label: the middle of a longer one is left out.
 const MOST: usize = 160;
@@ -83,6 +83,31 @@ pub(super) fn rows(history: &RunHistory) -> Rows {
         })
         .collect();
     Rows { clients, texts: texts.all, keys: keys.all, rows }
+}
+
+/// The keys that an operation names, each once.
+fn keys_of(op: &Op) -> BTreeSet<Bytes> {
+    let mut found = BTreeSet::new();
+    match op {
+        Op::Range(range) => _ = found.insert(range.key.clone()),
+        Op::Put(put) => _ = found.insert(put.key.clone()),
+        Op::DeleteRange(delete) => _ = found.insert(delete.key.clone()),
+        Op::Txn(txn) => txn_keys(txn, &mut found),
+        _ => {}
+    }
+    found
+}
+
+fn txn_keys(txn: &Txn, found: &mut BTreeSet<Bytes>) {
+    found.extend(txn.compares.iter().map(|compare| compare.key.clone()));
+    for op in txn.success.iter().chain(&txn.failure) {
+        match op {
+            RequestOp::Range(range) => _ = found.insert(range.key.clone()),
+            RequestOp::Put(put) => _ = found.insert(put.key.clone()),
+            RequestOp::DeleteRange(delete) => _ = found.insert(delete.key.clone()),
+            RequestOp::Txn(txn) => txn_keys(txn, found),
+        }
+    }
 }
 
 #[derive(Default)]
