@@ -160,6 +160,8 @@ pub(super) enum SchemaKind {
     Scenario,
     /// What a seed makes of it: plan.yaml
     Plan,
+    /// No schema, but the reference that is made from it: docs/scenarios.md
+    Reference,
 }
 
 #[derive(Debug, Args)]

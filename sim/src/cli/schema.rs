@@ -2,15 +2,16 @@
 
 use super::args::{SchemaArgs, SchemaKind};
 use super::{Status, Streams};
-use crate::schema::{FileKind, schema_text};
+use crate::schema::{FileKind, reference, schema_text};
 use crate::text::Refusal;
 
 /// Prints a schema.
 pub(super) fn schema(args: &SchemaArgs, streams: &mut Streams) -> Result<Status, Refusal> {
-    let kind = match args.kind {
-        SchemaKind::Scenario => FileKind::Scenario,
-        SchemaKind::Plan => FileKind::Plan,
+    let text = match args.kind {
+        SchemaKind::Scenario => schema_text(FileKind::Scenario),
+        SchemaKind::Plan => schema_text(FileKind::Plan),
+        SchemaKind::Reference => reference(),
     };
-    let _ = streams.out.write_all(schema_text(kind).as_bytes());
+    let _ = streams.out.write_all(text.as_bytes());
     Ok(Status::Ok)
 }

@@ -11,6 +11,7 @@
 //! (`plan.yaml`); and every failure carries the one line that reproduces it.
 
 mod build;
+mod campaign;
 mod folder;
 mod github;
 mod html;
@@ -23,6 +24,7 @@ mod view;
 mod words;
 
 pub use build::Build;
+pub use campaign::{CampaignRun, campaign_html};
 pub use folder::{Staged, StoredRun, history_text, open, open_view, stage, sweep, write};
 pub(crate) use folder::{lacks, record_of};
 pub use github::{annotations, summary};
