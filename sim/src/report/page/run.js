@@ -93,9 +93,11 @@ byId('untraced').hidden = head.traced;
 const picture = byId('picture'), lanes = byId('lanes'), axis = byId('axis'), overview = byId('overview'), tip = byId('tip');
 const LEAST = Math.min(END, 2e4);
 let view = { from: 0, to: END }, layout = null, kept = null, pointed = null;
-const narrow = () => lanes.clientWidth < 560;
+const narrow = () => width < 560;
 const gutter = () => narrow() ? 66 : 112;
-const plotWidth = () => Math.max(lanes.clientWidth - gutter() - 8, 10);
+// The width is asked for once a drawing: asking makes the browser lay the page out.
+let width = 0;
+const plotWidth = () => Math.max(width - gutter() - 8, 10);
 const toX = t => gutter() + (t - view.from) / (view.to - view.from) * plotWidth();
 const toTime = x => view.from + (x - gutter()) / plotWidth() * (view.to - view.from);
 function arrange() {
@@ -110,8 +112,8 @@ const latencies = rows.map((row, i) => Math.max(ends[i] - row[CALL], 1));
 const ceiling = latencies.reduce((a, b) => Math.max(a, b), 1e7), floor = Math.min(1e6, latencies.reduce((a, b) => Math.min(a, b), 1e6));
 
 function draw() {
-  layout = arrange();
-  const c = sharp(lanes, layout.height), w = lanes.clientWidth, g = gutter();
+  width = lanes.clientWidth; layout = arrange();
+  const c = sharp(lanes, layout.height), w = width, g = gutter();
   c.textBaseline = 'middle';
   drawGrid(c, layout.height);
   c.save(); c.beginPath(); c.rect(g, 0, plotWidth() + 1, layout.height); c.clip();
@@ -164,18 +166,23 @@ function drawRate(c) {
     for (const o of [0, 2, 1]) { const h = sums[o][b] / most * height; c.fillStyle = ink[INK[o]]; c.fillRect(x, base - h, wide, h); base -= h; }
   }
 }
-const latencyY = ns => { const { y, height } = layout.latency; return y + height - (Math.log10(ns) - Math.log10(floor)) / (Math.log10(ceiling) - Math.log10(floor)) * height; };
+const lowest = Math.log10(floor), decades = Math.log10(ceiling) - lowest;
+const latencyY = ns => layout.latency.y + layout.latency.height - (Math.log10(ns) - lowest) / decades * layout.latency.height;
 function drawLatency(c) {
-  const { y, height } = layout.latency, w = lanes.clientWidth;
+  const { y, height } = layout.latency, w = width;
   c.fillStyle = ink.line;
   for (let d = 1e3; d <= ceiling; d *= 10) if (d >= floor) c.fillRect(gutter(), Math.round(latencyY(d)), w, .5);
   const points = rows.reduce((n, _, i) => n + (on[i] && ends[i] >= view.from && ends[i] <= view.to ? 1 : 0), 0), large = points < 150 ? 5 : points < 800 ? 3.4 : 2;
   for (const o of [0, 2, 1]) {
     c.fillStyle = ink[INK[o]]; c.globalAlpha = o || large > 3 ? .85 : .45;
     const size = o ? Math.max(2.4, large) : large;
+    // One dot a place: many operations look alike.
+    const taken = new Set();
     for (let i = 0; i < rows.length; i++) {
       if (!on[i] || rows[i][OUTCOME] !== o || ends[i] < view.from || ends[i] > view.to) continue;
-      c.fillRect(toX(ends[i]) - size / 2, latencyY(latencies[i]) - size / 2, size, size);
+      const x = Math.round(toX(ends[i])), y = Math.round(latencyY(latencies[i])), spot = x * 1024 + y;
+      if (taken.has(spot)) continue;
+      taken.add(spot); c.fillRect(x - size / 2, y - size / 2, size, size);
     }
   }
   c.globalAlpha = 1;
@@ -194,7 +201,7 @@ function drawFaults(c) {
   c.font = '11px ' + FONT;
   for (const f of struck) {
     if (faultEnd(f) < view.from || f.from > view.to) continue;
-    const x = toX(f.from), right = toX(faultEnd(f)), y = layout.faults.y + f.row * 17, left = Math.max(x, gutter()), wide = Math.min(right, lanes.clientWidth) - left;
+    const x = toX(f.from), right = toX(faultEnd(f)), y = layout.faults.y + f.row * 17, left = Math.max(x, gutter()), wide = Math.min(right, width) - left;
     c.fillStyle = faultInk(f.action);
     c.globalAlpha = f.bit === 0 ? .35 : .9; round(c, x, y, Math.max(right - x, 3), 14, 3); c.fill(); c.globalAlpha = 1;
     const text = f.action + ' ' + whom(f), inside = fitted(c, text, wide - 8);
@@ -216,7 +223,7 @@ function drawMembers(c) {
     c.globalAlpha = dim ? .3 : 1; c.font = '11px ' + FONT;
     for (const s of m.states) {
       if (s.to < view.from || s.from > view.to) continue;
-      const x = toX(s.from), wide = Math.max(toX(s.to) - x, 1), left = Math.max(x, gutter()), seen = Math.min(x + wide, lanes.clientWidth) - left;
+      const x = toX(s.from), wide = Math.max(toX(s.to) - x, 1), left = Math.max(x, gutter()), seen = Math.min(x + wide, width) - left;
       if (s.state === 'down') {
         c.fillStyle = ink.panel; c.fillRect(x, y + 4, wide, 15); c.strokeStyle = ink.down; c.lineWidth = 1; c.setLineDash([3, 3]);
         c.strokeRect(x + .5, y + 4.5, Math.max(wide - 1, 1), 14); c.setLineDash([]); c.fillStyle = ink.down;
@@ -238,15 +245,31 @@ function drawMembers(c) {
     c.textAlign = 'left'; c.globalAlpha = 1;
   });
 }
+const alphaOf = i => on[i] ? (rows[i][FLAGS] & 1 || rows[i][OUTCOME] ? 1 : .55) : .08;
 function drawClients(c) {
-  const { y, height } = layout.clients, lane = layout.lane, bar = Math.max(lane - 3, 3), w = lanes.clientWidth;
-  c.font = Math.min(11, bar - 2) + 'px ' + FONT;
-  const later = [];
-  for (let i = 0; i < rows.length; i++) {
-    const row = rows[i]; if (ends[i] < view.from || row[CALL] > view.to) continue;
-    if (blamed.has(i) || i === kept) { later.push(i); continue; }
-    drawBar(c, i, bar, on[i] ? (row[FLAGS] & 1 || row[OUTCOME] ? 1 : .55) : .08);
+  const { y, height } = layout.clients, lane = layout.lane, bar = Math.max(lane - 3, 3), w = width;
+  const later = [], wide = [];
+  c.font = Math.max(Math.min(11, bar - 2), 6) + 'px ' + FONT;
+  // Bars of one look are drawn together, and those that touch as one: a run of thousands of operations is a few strokes.
+  for (const [outcome, alpha] of [[0, 1], [0, .55], [0, .08], [1, 1], [1, .08], [2, 1], [2, .08]]) {
+    c.globalAlpha = alpha; c.fillStyle = ink[INK[outcome]];
+    lanesOf.forEach((list, n) => {
+      const top = y + n * lane + 1; let from = NaN, to = NaN;
+      for (const i of list) {
+        const row = rows[i];
+        if (row[OUTCOME] !== outcome || ends[i] < view.from || row[CALL] > view.to || alphaOf(i) !== alpha) continue;
+        if (blamed.has(i) || i === kept) { later.push(i); continue; }
+        const x = toX(row[CALL]), right = Math.max(toX(ends[i]), x + 1.5);
+        if (right - x > (outcome === 2 ? 8 : 46)) { wide.push(i); continue; }
+        if (x - to < .75) { to = Math.max(to, right); continue; }
+        if (to > from) c.fillRect(from, top, to - from, bar);
+        from = x; to = right;
+      }
+      if (to > from) c.fillRect(from, top, to - from, bar);
+    });
   }
+  c.globalAlpha = 1;
+  for (const i of wide) drawBar(c, i, bar, alphaOf(i));
   for (const i of later) {
     drawBar(c, i, bar, 1);
     const x = toX(rows[i][CALL]), wide = Math.max(toX(ends[i]) - x, 4), at = y + rows[i][CLIENT] * lane;
@@ -268,7 +291,7 @@ function drawBar(c, i, bar, alpha) {
   c.fillRect(x, y, wide, bar);
   // An ambiguous operation has no end: its bar fades out.
   if (row[OUTCOME] === 2 && wide > 3) { c.fillStyle = ink.panel; for (let s = right - 2; s > x + 2; s -= 5) c.fillRect(s, y, 2, bar); }
-  const left = Math.max(x, gutter()), seen = Math.min(right, lanes.clientWidth) - left;
+  const left = Math.max(x, gutter()), seen = Math.min(right, width) - left;
   if (seen > 46 && bar >= 9 && !(blamed.has(i))) {
     const text = fitted(c, data.texts[row[LABEL]], seen - 8);
     if (text.length > 4) {
@@ -295,7 +318,7 @@ function drawMoments(c) {
   }
 }
 function drawGutter(c) {
-  const g = gutter(), small = narrow(), w = lanes.clientWidth;
+  const g = gutter(), small = narrow(), w = width;
   c.fillStyle = ink.panel; c.fillRect(0, 0, g, layout.height);
   c.fillStyle = ink.line; for (const part of [layout.latency, layout.faults, layout.members, layout.clients]) c.fillRect(0, part.y - 10, w, 1);
   c.textAlign = 'left'; const title = (text, y) => { c.font = '600 11.5px ' + FONT; c.fillStyle = ink.ink; c.fillText(fitted(c, text, g - 12), 10, y); };
@@ -452,7 +475,7 @@ function legend() {
     box('var(--ok)', 'write'), make('span', {}, make('i', { style: 'background:var(--ok);opacity:.55' }), 'read'));
 }
 function all() { readColours(); legend(); draw(); }
-new ResizeObserver(redraw).observe(picture);
+new ResizeObserver(() => { if (lanes.clientWidth !== width) redraw(); }).observe(picture);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', all);
 all();
 document.documentElement.dataset.ready = String(Math.round(performance.now()));
