@@ -279,8 +279,11 @@ impl Nemesis {
         let at = self.stage.recorder.now_ns();
         let action = fault.action().name().to_owned();
         let bit = bit + struck.bit;
-        let details: Vec<String> =
-            [struck.detail.clone(), detail].into_iter().filter(|text| !text.is_empty()).collect();
+        let given_up = match struck.detail.as_str() {
+            "" => String::new(),
+            why => format!("given up: {why}"),
+        };
+        let details: Vec<String> = [given_up, detail].into_iter().filter(|text| !text.is_empty()).collect();
         let detail = details.join("; ");
         let mut state = self.state.borrow_mut();
         state.in_force.retain(|id| *id != fault.id);

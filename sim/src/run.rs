@@ -6,6 +6,7 @@
 
 mod agreed;
 mod counters;
+mod inspect;
 mod judge;
 mod misbehave;
 mod observe;
@@ -31,8 +32,10 @@ use crate::{
     report::{RunOptions, RunResult},
     scenario::Scenario,
     workload::{self, Client, Crowd, Endpoints, Limits, Observer, Phase, Recorder, client_node, gaps},
-    world::{DiskSettings, Latency, NetSettings, Probed, Watchdog, World, WorldConfig},
+    world::{At, DiskSettings, Latency, NetSettings, Probed, Watchdog, World, WorldConfig},
 };
+
+pub use inspect::{Held, Inspection, KeyShown, Log, MemberState, Told};
 
 /// The client that performs the harness's own operations: compactions, and the final reads and write.
 const OPERATOR: h::Client = h::Client(0);
@@ -48,6 +51,8 @@ pub(crate) struct Observed {
     pub(crate) history: h::RunHistory,
     pub(crate) nemesis: nemesis::Report,
     pub(crate) probes: Vec<Probed>,
+    /// What the members were at [`RunOptions::until`].
+    pub(crate) inspection: Option<Inspection>,
 }
 
 /// Runs `scenario` with `seed` in a world of its own and judges it.
@@ -72,8 +77,13 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
     let tell = |phase| options.journal.iter().for_each(|journal| journal.phase(phase));
     let (body_plan, body_recorder) = (plan.clone(), recorder.clone());
     tell(Phase::Simulating);
-    let finished =
-        World::run(config, move |world| async move { live(world, &body_plan, body_recorder).await });
+    let until = options.until.map(|at| At(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)));
+    let finished = World::run(config, move |world| async move {
+        match until {
+            None => live(world, &body_plan, body_recorder).await,
+            Some(at) => live_until(world, &body_plan, body_recorder, at).await,
+        }
+    });
     tell(Phase::Judging);
     // The checkers count their steps, but a step that never ends is not counted.
     let watchdog = Watchdog { limit: options.wall_limit, reproduce: options.reproduce.clone() };
@@ -88,6 +98,29 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
         harness_error: Some(format!("the judge panicked: {panic}")),
         ..RunResult::nothing(plan)
     })
+}
+
+/// The run's body up to an instant, and a look at the members there. Nothing after it happens.
+async fn live_until(world: World, plan: &Plan, recorder: Arc<Recorder>, at: At) -> Observed {
+    let mut observed = tokio::select! {
+        biased;
+        observed = live(world.clone(), plan, recorder.clone()) => Some(observed),
+        () = world.sleep_until(at) => None,
+    };
+    let ended = observed.is_some();
+    let probes = match &mut observed {
+        Some(observed) => std::mem::take(&mut observed.probes),
+        None => world.take_probes(),
+    };
+    let names = plan.spec.cluster.member_names();
+    let inspection = inspect::inspect(&world, &recorder, &probes, &names, ended);
+    let observed = observed
+        .unwrap_or_else(|| observed_so_far(recorder.finish(), nemesis::Report::default(), Vec::new()));
+    Observed { probes, inspection: Some(inspection), ..observed }
+}
+
+fn observed_so_far(history: h::RunHistory, nemesis: nemesis::Report, probes: Vec<Probed>) -> Observed {
+    Observed { history, nemesis, probes, inspection: None }
 }
 
 /// The run's body, inside the world.
@@ -208,7 +241,7 @@ fn observed(world: &World, recorder: &Recorder, nemesis: nemesis::Report) -> Obs
     for stuck in &nemesis.stuck {
         recorder.event(h::Event::Liveness(h::Liveness { stuck: stuck.clone(), at }));
     }
-    Observed { history: recorder.finish(), nemesis, probes: world.take_probes() }
+    observed_so_far(recorder.finish(), nemesis, world.take_probes())
 }
 
 /// The recorder's view of the world. Virtual time stands still while anything is ready to run, but one thing is recorded

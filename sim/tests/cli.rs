@@ -95,6 +95,14 @@ fn bad_input_gives_one_paragraph_and_exit_64() {
         (&["replay", "damaged"], "damaged/run.json:1:20: the run folder is damaged"),
         (&["replay", "absent"], "absent: no such file or folder"),
         (&["check", "absent"], "absent: no such file or folder"),
+        (&["replay"], "required arguments were not provided"),
+        (&["replay", "damaged", "--show", "m1"], "required arguments were not provided"),
+        (&["replay", "--diff", "absent", "damaged"], "absent: no such file or folder"),
+        (&["replay", "--diff", "damaged", "damaged"], "damaged/run.json:1:20: the run folder is damaged"),
+        (&["report", "damaged"], "damaged/run.json:1:20: the run folder is damaged"),
+        (&["report", "good.yaml"], "this is a file: expected a run folder"),
+        (&["report", "damaged", "--format", "pdf"], "invalid value 'pdf' for '--format <FORMAT>'"),
+        (&["schema", "history"], "invalid value 'history'"),
         (&["check", "good.yaml"], "good.yaml:1: not a history that I know"),
         (&["run", "good.yaml", "--log", "=x="], "--log: `=x=` is no log filter"),
     ] {
@@ -157,6 +165,7 @@ fn a_run_leaves_a_folder_that_replays_to_the_same_hash() {
         "run.json",
         "scenario.yaml",
         "plan.yaml",
+        "report.html",
         "timeline.txt",
         "trace.jsonl",
     ] {
@@ -279,4 +288,46 @@ fn a_failed_run_can_be_had_again_from_its_folder() {
 
 fn line_of(output: &Output) -> serde_json::Value {
     serde_json::from_str(text(&output.stdout).trim()).expect("one line")
+}
+
+#[test]
+fn a_run_can_be_looked_into() {
+    let folder = folder();
+    for seed in ["7", "8"] {
+        squall(folder.path(), &["run", "good.yaml", "--seed", seed, "--keep", "all"]);
+    }
+    let (seven, eight) = ("reports/runs/good/7", "reports/runs/good/8");
+    let look = squall(folder.path(), &["replay", seven, "--until", "5s", "--show", "m2"]);
+    let out = text(&look.stdout);
+    assert_eq!(look.status.code(), Some(0), "{out}{}", text(&look.stderr));
+    assert!(out.starts_with("good, seed 7, at 5s of virtual time\n\nm2: up, life 1\n"), "{out}");
+    for part in [", term ", "; applied entry ", "serves clients", "  log         entries ", "commit ", "m1 (", "m3 ("] {
+        assert!(out.contains(part), "{part} in {out}");
+    }
+    assert!(out.contains("register000 = v") && out.contains("/member/wal/"), "{out}");
+    // Where the run is left has no influence on what came before.
+    let again = squall(folder.path(), &["replay", seven, "--until", "5s", "--show", "m2"]);
+    assert_eq!(text(&again.stdout), out);
+    let early = squall(folder.path(), &["replay", seven, "--until", "1ns", "--format", "json"]);
+    let early: serde_json::Value = serde_json::from_slice(&early.stdout).unwrap();
+    assert_eq!(early["members"].as_array().map(Vec::len), Some(3));
+    assert!(early["members"][0]["log"].is_null(), "{early}");
+    let late = squall(folder.path(), &["replay", seven, "--until", "1h", "--show", "m1"]);
+    assert!(text(&late.stdout).contains("the run had ended by then"), "{}", text(&late.stdout));
+    let nobody = squall(folder.path(), &["replay", seven, "--until", "5s", "--show", "m9"]);
+    assert_eq!(nobody.status.code(), Some(64));
+    assert!(text(&nobody.stderr).contains("there is no member `m9`"), "{}", text(&nobody.stderr));
+
+    let same = squall(folder.path(), &["replay", "--diff", seven, seven]);
+    assert_eq!(same.status.code(), Some(0));
+    assert!(text(&same.stdout).starts_with("the same: "), "{}", text(&same.stdout));
+    let parted = squall(folder.path(), &["replay", "--diff", seven, eight]);
+    let out = text(&parted.stdout);
+    assert_eq!(parted.status.code(), Some(1), "{out}");
+    assert!(out.contains("events are the same; then they part") && out.contains("\nB   reports/runs/good/8\n"), "{out}");
+    // Without its trace a run is made again; and a trace is a file of its own.
+    let trace = folder.path().join("seven.jsonl");
+    fs::rename(folder.path().join(seven).join("trace.jsonl"), trace).unwrap();
+    let made = squall(folder.path(), &["replay", "--diff", seven, "seven.jsonl"]);
+    assert_eq!(text(&made.stdout), text(&same.stdout), "{}", text(&made.stderr));
 }

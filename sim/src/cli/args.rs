@@ -27,6 +27,10 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Run a run folder's stored plan again
     Replay(ReplayArgs),
+    /// Render run folders: a page, JUnit, JSON, text, GitHub's annotations, a Perfetto trace
+    Report(ReportArgs),
+    /// Print the JSON Schema of scenario or plan files
+    Schema(SchemaArgs),
     /// List scenarios, and what a scenario can say
     List(ListArgs),
     /// Judge stored histories again, ours or those of other tools
@@ -86,8 +90,17 @@ pub(super) struct RunArgs {
 #[command(after_help = EXIT_CODES)]
 pub(super) struct ReplayArgs {
     /// The run folder, such as reports/runs/majority-loss/7
-    #[arg(value_name = "RUN_DIR")]
-    pub run_dir: PathBuf,
+    #[arg(value_name = "RUN_DIR", required_unless_present = "diff")]
+    pub run_dir: Option<PathBuf>,
+    /// Leave the run at this instant of virtual time, such as 12.3s, and print the members' state there
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "diff")]
+    pub until: Option<Duration>,
+    /// With --until: only these members, such as m2
+    #[arg(long, value_name = "MEMBER", value_delimiter = ',', requires = "until")]
+    pub show: Vec<String>,
+    /// Show the first difference of two runs' traces; run folders without a trace are run again, files are traces
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["run_dir", "strict"])]
+    pub diff: Option<Vec<PathBuf>>,
     /// Refuse a folder that another build wrote, rather than warn
     #[arg(long)]
     pub strict: bool,
@@ -100,6 +113,55 @@ pub(super) struct ReplayArgs {
     /// Real time that the run may take before the watchdog ends the process with status 70
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, hide = true)]
     pub wall_limit: Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct ReportArgs {
+    /// Run folders, such as reports/runs/majority-loss/7, or folders of them
+    #[arg(required = true, value_name = "RUN_DIR")]
+    pub paths: Vec<PathBuf>,
+    /// What to make
+    #[arg(long, default_value = "html")]
+    pub format: ReportFormat,
+    /// Where to write it, `-` for standard output [default: for html report.html in the folder, else standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// What `squall report` makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReportFormat {
+    /// A page that opens from disk
+    Html,
+    /// JUnit's XML, for CI systems
+    Junit,
+    /// One object a line: the record, the faults, the members' lanes, the findings
+    Json,
+    /// The run as a story
+    Text,
+    /// Annotations for GitHub Actions; the summary goes to $GITHUB_STEP_SUMMARY
+    Github,
+    /// A trace for ui.perfetto.dev
+    Perfetto,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// Of which files
+    #[arg(default_value = "scenario")]
+    pub kind: SchemaKind,
+}
+
+/// The kinds of file that have a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaKind {
+    /// What a person writes
+    Scenario,
+    /// What a seed makes of it: plan.yaml
+    Plan,
+    /// No schema, but the reference that is made from it: docs/scenarios.md
+    Reference,
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! The command line: `run`, `replay`, `list`, `check`, `mutants`.
+//! The command line: `run`, `replay`, `report`, `list`, `schema`, `check`, `mutants`.
 //!
 //! Everything printed to standard output is a result; progress and warnings go to standard error. Results are printed
 //! in the order of scenarios and then seeds, whatever finished first, so that the output of two runs can be compared.
@@ -18,7 +18,9 @@ mod make;
 mod mutants;
 mod output;
 mod replay;
+mod report;
 mod run;
+mod schema;
 mod status;
 mod tally;
 mod worker;
@@ -111,6 +113,8 @@ pub fn run_command(
         args::Command::Replay(args) => replay::replay(&args, program.runner, &mut streams),
         args::Command::List(args) => list::list(&args, &mut streams),
         args::Command::Check(args) => check::check(&args, &mut streams),
+        args::Command::Report(args) => report::report(&args, &mut streams),
+        args::Command::Schema(args) => schema::schema(&args, &mut streams),
         args::Command::Mutants(args) => mutants::mutants(&args, &mut streams),
         args::Command::Worker => worker::serve(program.runner).map(|()| Status::Ok),
     };
@@ -126,7 +130,7 @@ pub fn run_command(
 fn usage_paragraph(error: &clap::Error) -> String {
     use clap::error::ErrorKind;
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "expected a command: `run`, `replay`, `list`, `check` or `mutants`; `squall --help` explains them"
+        return "expected a command: `run`, `replay`, `report`, `list`, `schema`, `check` or `mutants`; `squall --help` explains them"
             .to_owned();
     }
     let text = error.render().to_string();

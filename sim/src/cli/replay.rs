@@ -2,7 +2,11 @@
 //!
 //! On the build that made the folder, the audit hash must agree. On another build it need not: the plan is the
 //! artefact that outlives code changes, and the verdict decides. An edited plan or scenario is another run. The run
-//! is made in this process, without a worker, so that a debugger can follow it.
+//! is made in this process, without a worker, so that a debugger can follow it. With `--until` it is left at an instant
+//! ([`look`]); with `--diff` two are compared ([`diff`]).
+
+mod diff;
+mod look;
 
 use super::args::ReplayArgs;
 use super::output::Printer;
@@ -13,7 +17,11 @@ use crate::text::Refusal;
 
 /// Replays a run folder.
 pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -> Result<Status, Refusal> {
-    let stored = report::open(&args.run_dir)?;
+    if let Some([one, other]) = args.diff.as_deref() {
+        return diff::diff([one, other], args, runner, streams);
+    }
+    let run_dir = args.run_dir.as_deref().expect("clap demands it where there is no --diff");
+    let stored = report::open(run_dir)?;
     if let Some(filter) = &args.log {
         logs::dispatch(filter, String::new(), std::io::sink)?;
     }
@@ -22,13 +30,16 @@ pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -
     let same_build = record.build.same_as(&here);
     if args.strict && !same_build {
         return Err(Refusal::of(
-            &args.run_dir,
+            run_dir,
             format!(
                 "another build made this run, and --strict refuses it: it was {}, this is {here}; check out that \
                  commit, or leave --strict out",
                 record.build
             ),
         ));
+    }
+    if let Some(until) = args.until {
+        return look::look(&stored, until, args, runner, streams);
     }
     let mut printer = Printer::new(streams, args.format, 1);
     if record.audit_hash.is_empty() {
@@ -46,7 +57,7 @@ pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -
         ));
     }
 
-    let again = format!("cargo run --release -- replay {}", report::shell_word(&args.run_dir));
+    let again = format!("cargo run --release -- replay {}", report::shell_word(run_dir));
     let options = RunOptions {
         plan: Some(stored.plan.clone()),
         wall_limit: args.wall_limit,
@@ -55,7 +66,7 @@ pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -
     };
     let scenario = &stored.file.scenario;
     let (result, wall) = make::call(runner, scenario, record.seed, &options, args.log.as_deref());
-    let about = Expected { file: &stored.file, seed: record.seed, run_dir: &args.run_dir, wall };
+    let about = Expected { file: &stored.file, seed: record.seed, run_dir, wall };
     let mut replayed = RunRecord::new(about, &result);
     replayed.scenario_file = record.scenario_file.clone();
     replayed.reproduce = again;

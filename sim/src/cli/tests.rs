@@ -527,10 +527,11 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-const WHOLE: [&str; 8] = [
+const WHOLE: [&str; 9] = [
     "history.jsonl",
     "junit.xml",
     "plan.yaml",
+    "report.html",
     "reproduce.txt",
     "run.json",
     "scenario.yaml",
@@ -835,4 +836,47 @@ fn logs_carry_run_time_and_node() {
         text,
         "drill/7    0.000000000s -         INFO squall::cli::tests: the runner is called seed=7\n"
     );
+}
+
+#[test]
+fn reports_of_a_folder() {
+    let all = folder(&[("broken", ""), ("good", "")]);
+    squall(&all, "run {} --seeds 1..2 --out {}/out");
+    // A page goes into the folder of its run; whatever else to standard output, or where it is asked to.
+    let page = squall(&all, "report {}/out/broken/2");
+    assert_eq!(page.status, Status::Ok, "{}", page.err);
+    assert!(page.out.trim().ends_with("out/broken/2/report.html"), "{}", page.out);
+    let html = fs::read_to_string(all.path().join("out/broken/2/report.html")).unwrap();
+    assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"));
+    let junit = squall(&all, "report {}/out --format junit");
+    assert_eq!(junit.out.matches("<testcase").count(), 4, "{}", junit.out);
+    let json = squall(&all, "report {}/out/broken/2 --format json");
+    let value: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(value["findings"][0]["checker"], "linearizability");
+    let text = squall(&all, "report {}/out/broken/2 --format text -o {}/story.txt");
+    assert_eq!(text.status, Status::Ok, "{}", text.err);
+    assert_eq!(
+        fs::read_to_string(all.path().join("story.txt")).unwrap(),
+        fs::read_to_string(all.path().join("out/broken/2/timeline.txt")).unwrap()
+    );
+    let github = squall(&all, "report {}/out --format github -o {}/summary.md");
+    assert!(github.out.starts_with("::error file="), "{}", github.out);
+    assert!(fs::read_to_string(all.path().join("summary.md")).unwrap().contains("| broken | 2 |"));
+
+    // What cannot be rendered is refused before anything is written.
+    for (line, part) in [
+        ("report {}/nowhere", "nowhere"),
+        ("report {}/good.yaml", "this is a file: expected a run folder"),
+        ("report {}/out/good/1", "a run that passed keeps run.json alone"),
+        ("report {}/out --format perfetto", "name one of them"),
+    ] {
+        let refused = squall(&all, line);
+        assert_eq!((refused.status, refused.out.as_str()), (Status::Usage, ""), "{line}: {}", refused.err);
+        assert!(refused.err.contains(part), "{line}: {}", refused.err);
+    }
+    fs::write(all.path().join("out/broken/2/history.jsonl"), "{\"id\":").unwrap();
+    let damaged = squall(&all, "report {}/out/broken/2 -o {}/damaged.html");
+    assert_eq!(damaged.status, Status::Usage);
+    assert!(damaged.err.contains("the run folder is damaged"), "{}", damaged.err);
+    assert!(!all.path().join("damaged.html").exists());
 }

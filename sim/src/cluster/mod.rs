@@ -48,7 +48,7 @@ impl From<Done> for Struck {
     fn from(done: Done) -> Self {
         match done {
             Done::Success => Struck { bit: 1, ..Struck::default() },
-            Done::GivenUp(why) => Struck { detail: format!("given up: {why}"), ..Struck::default() },
+            Done::GivenUp(why) => Struck { detail: why, ..Struck::default() },
             Done::Stuck(what) => Struck { stuck: Some(what), ..Struck::default() },
         }
     }

@@ -1,16 +1,18 @@
 //! The run folder, `OUT/<scenario>/<seed>/`. It is written under a temporary name and renamed, so it is there in full or
 //! not at all; and what is read back is checked, since people edit, copy and damage folders.
 
+use super::html::html;
 use super::junit::junit;
 use super::record::{FORMAT, RunRecord, digest};
 use super::result::RunResult;
 use super::timeline::timeline;
+use super::view::{View, ViewSource};
 use crate::plan::{Plan, parse_plan};
 use crate::scenario::{ScenarioFile, parse, read_text, unreadable};
 use crate::text::Refusal;
-use squall_checker::history::{Event, HistoryWriter, RunHistory};
+use squall_checker::history::{Event, HistoryWriter, ReadLimits, RunHistory, jsonl};
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes the folder at `run_dir`, in place of what was there: `run.json` alone, or everything that the run made.
@@ -62,6 +64,14 @@ pub fn stage(
         put(beside, "history.jsonl", history_text(&result.history).as_bytes())?;
         put(beside, "timeline.txt", timeline(record, &result.history).as_bytes())?;
         put(beside, "junit.xml", junit(&[record]).as_bytes())?;
+        let view = View::of(ViewSource {
+            record,
+            description: &file.scenario.metadata.description,
+            plan: &result.plan,
+            history: &result.history,
+            trace: result.trace.as_deref(),
+        });
+        put(beside, "report.html", html(&view).as_bytes())?;
         if let Some(trace) = &result.trace {
             put(beside, "trace.jsonl", trace.as_bytes())?;
         }
@@ -237,6 +247,34 @@ pub fn open(run_dir: &Path) -> Result<StoredRun, Refusal> {
         edited.push("plan.yaml");
     }
     Ok(StoredRun { record, file: ScenarioFile { path, text, scenario }, plan, edited })
+}
+
+/// A run folder as its reports show it, and its history.
+///
+/// # Errors
+/// What is missing or damaged, with its place and the remedy.
+pub fn open_view(run_dir: &Path) -> Result<(View, RunHistory), Refusal> {
+    let stored = open(run_dir)?;
+    let path = run_dir.join("history.jsonl");
+    if !path.exists() {
+        return Err(lacks(run_dir, "history.jsonl", &stored.record));
+    }
+    let file = fs::File::open(&path).map_err(|error| unreadable(&path, &error))?;
+    let name = path.display().to_string();
+    let history = jsonl::read(BufReader::new(file), &name, &ReadLimits::default()).map_err(|error| {
+        let again = &stored.record.reproduce;
+        Refusal::of(run_dir, format!("the run folder is damaged: {error}; make it again with `{again}`"))
+    })?;
+    // A trace is for people, and no run needs it.
+    let trace = fs::read_to_string(run_dir.join("trace.jsonl")).ok();
+    let view = View::of(ViewSource {
+        record: &stored.record,
+        description: &stored.file.scenario.metadata.description,
+        plan: &stored.plan,
+        history: &history,
+        trace: trace.as_deref(),
+    });
+    Ok((view, history))
 }
 
 /// Why a run folder lacks a file, and how to make it whole.

@@ -3,6 +3,7 @@
 //! ```text
 //! RunResult (the runner's) -> RunRecord (run.json, the JSON line, the human line)
 //!                          -> RunFolder: scenario.yaml, plan.yaml, history.jsonl, trace.jsonl, timeline.txt, …
+//!                          -> View -> report.html, Perfetto, JSON (`squall report`)
 //! ```
 //!
 //! What is promised: a run folder is there in full or not at all (it is written under a temporary name and renamed); it holds
@@ -10,21 +11,33 @@
 //! (`plan.yaml`); and every failure carries the one line that reproduces it.
 
 mod build;
+mod campaign;
 mod folder;
+mod github;
+mod html;
 mod junit;
+mod perfetto;
 mod record;
 mod result;
 mod timeline;
+mod view;
+mod words;
 
 pub use build::Build;
-pub use folder::{Staged, StoredRun, history_text, open, stage, sweep, write};
+pub use campaign::{CampaignRun, campaign_html};
+pub use folder::{Staged, StoredRun, history_text, open, open_view, stage, sweep, write};
 pub(crate) use folder::{lacks, record_of};
+pub use github::{annotations, summary};
+pub use html::html;
 pub use junit::junit;
+pub use perfetto::perfetto;
 pub use record::{Expected, RunRecord, dead_counters, digest};
 pub(crate) use record::{reproduce, shell_word};
 pub(crate) use result::faults_in;
 pub use result::{Failure, OperationCounts, RunOptions, RunResult, Verdict};
 pub use timeline::timeline;
+pub use view::{FaultSpan, Finding, Mark, MemberLane, Row, Rows, State, StateSpan, View, ViewSource};
+pub use words::{FaultWords, PlanWords, plan_words};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The seam between the runner, which makes a [`RunResult`], and everything that prints, stores or compares it.
 
 use crate::plan::Plan;
+use crate::run::Inspection;
 use crate::workload::Journal;
 use serde::{Deserialize, Serialize};
 use squall_checker::history::{Event, Outcome, RunHistory};
@@ -20,6 +21,8 @@ pub struct RunOptions {
     pub plan: Option<Plan>,
     /// Judge the run. Without it the verdict is Unknown, and the history is there all the same.
     pub judge: bool,
+    /// Leave the run at this instant of virtual time, and look at the members there ([`RunResult::inspection`]).
+    pub until: Option<Duration>,
     /// Where the run writes down what it records, while it does.
     pub journal: Option<Arc<Journal>>,
     /// How long the run may take in real time; then the watchdog prints `reproduce` and ends the process with status 70.
@@ -34,6 +37,7 @@ impl Default for RunOptions {
             trace: false,
             plan: None,
             judge: true,
+            until: None,
             journal: None,
             wall_limit: Duration::from_secs(300),
             reproduce: String::new(),
@@ -71,6 +75,8 @@ pub struct RunResult {
     /// The text of `trace.jsonl`, one JSON object a line, if [`RunOptions::trace`] asked for it: what the world did, for
     /// the reader, never for a verdict.
     pub trace: Option<String>,
+    /// What the members were at [`RunOptions::until`].
+    pub inspection: Option<Inspection>,
     /// Why the harness itself failed, if it did. Then the verdict means nothing, and the exit status is 70.
     pub harness_error: Option<String>,
 }
@@ -92,6 +98,7 @@ impl RunResult {
             plan,
             history: RunHistory::default(),
             trace: None,
+            inspection: None,
             harness_error: None,
         }
     }

@@ -310,3 +310,68 @@ fn what_killed_processes_left_is_swept() {
     assert_eq!(fs::read_to_string(at("8/run.json")).unwrap(), format!(".8.old-{dead}"));
     sweep(&at("absent"));
 }
+
+/// A view of the run whose texts are all hostile.
+fn hostile_view() -> View {
+    let evil = "</script><img src=x onerror=alert(1)>&\"'\u{2028}";
+    let mut history = history();
+    for operation in &mut history.operations {
+        operation.op = Op::Put(h::Put { key: evil.into(), value: evil.into(), ..h::Put::default() });
+        operation.endpoint = evil.into();
+    }
+    let mut result = result(Verdict::Unknown);
+    result.history = history;
+    result.failures[0].message = evil.into();
+    let record = record(&result, Path::new("out/drill/7"));
+    View::of(ViewSource {
+        record: &record,
+        description: evil,
+        plan: &result.plan,
+        history: &result.history,
+        trace: Some(&format!(r#"{{"at":3,"kind":"exited","node":"m1","failure":{evil:?}}}"#)),
+    })
+}
+
+#[test]
+fn nothing_of_a_run_becomes_markup() {
+    let page = html(&hostile_view());
+    // Elements of our own: the policy and a style, and scripts that only our page opens and closes.
+    assert_eq!(page.matches("<script").count(), 3, "two with data, one that runs");
+    assert_eq!(page.matches("</script>").count(), 3);
+    assert!(!page.contains("<img"));
+    assert!(page.contains("default-src 'none'"));
+    assert!(!page.contains("http://") && !page.contains("https://"), "the page loads nothing");
+    for mark in ["/*STYLE*/", "/*SCRIPT*/", "<!--TITLE-->", "<!--DATA-->"] {
+        assert!(!page.contains(mark), "{mark} was filled in");
+    }
+}
+
+#[test]
+fn a_view_word_for_word() {
+    let result = result(Verdict::Invalid);
+    let record = record(&result, Path::new("out/drill/7"));
+    let view = View::of(ViewSource {
+        record: &record,
+        description: "A drill.",
+        plan: &result.plan,
+        history: &result.history,
+        trace: None,
+    });
+    let mut text = serde_json::to_string_pretty(&view).unwrap();
+    text.push_str("\n\n");
+    text.push_str(&perfetto(&view));
+    text.push_str("\n\n");
+    text.push_str(&annotations(&[&record]));
+    text.push_str("\n\n");
+    text.push_str(&summary(&[&record]));
+    crate::scenario::compare_golden("report.txt", &text);
+}
+
+#[test]
+fn a_perfetto_trace_is_json() {
+    let text = perfetto(&hostile_view());
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let events = value["traceEvents"].as_array().unwrap();
+    assert!(events.iter().any(|event| event["ph"] == "X" && event["cat"] == "role"));
+    assert!(events.iter().any(|event| event["ph"] == "b" && event["cat"] == "fault"));
+}

@@ -52,7 +52,7 @@ pub(super) fn judge(
         // The world ended the run: what was recorded until then is kept.
         let history = recorder.finish();
         let nemesis = nemesis::Report { injected: faults_in(&history), ..nemesis::Report::default() };
-        Observed { history, nemesis, probes: finished.probes }
+        Observed { history, nemesis, probes: finished.probes, inspection: None }
     });
     observe::add_observations(&mut observed.history, &observed.probes);
     agreed::raise_breaks(&mut observed.history, &observed.probes);
@@ -100,6 +100,7 @@ pub(super) fn judge(
         counters: counters::count(&observed, &finished.counters, expected_losses),
         plan,
         history: observed.history,
+        inspection: observed.inspection,
         trace: finished.trace.map(|trace| trace_text(&trace)),
         harness_error,
     }

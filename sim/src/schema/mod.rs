@@ -8,6 +8,7 @@
 //! What a schema cannot say (a selector that matches nobody, a fault that ends after the time limit) is left to
 //! `squall run`, which checks everything before anything runs.
 
+mod example;
 mod reference;
 mod tidy;
 
@@ -54,6 +55,15 @@ pub fn schema(kind: FileKind) -> Value {
         FileKind::Scenario => root::<Scenario>("Scenario"),
         FileKind::Plan => root::<PlanFile>("Plan"),
     }
+}
+
+/// The files that are made of the types, with their paths below the project's folder.
+pub fn committed() -> [(&'static str, String); 3] {
+    [
+        ("docs/schema/scenario.schema.json", schema_text(FileKind::Scenario)),
+        ("docs/schema/plan.schema.json", schema_text(FileKind::Plan)),
+        ("docs/scenarios.md", reference()),
+    ]
 }
 
 /// The two comments at the head of a scenario file that tell editors its schema. `up` is the way from the file's folder

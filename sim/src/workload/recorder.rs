@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
+use serde::Serialize;
 use squall_checker::history as h;
 
 use super::journal::Journal;
@@ -50,6 +51,21 @@ pub(super) struct Open {
     pub(super) endpoint: Arc<str>,
     pub(super) op: h::Op,
     pub(super) is_final: bool,
+}
+
+/// An operation that has not returned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenRequest {
+    /// The operation's id.
+    pub operation: u64,
+    /// The client.
+    pub client: u64,
+    /// When it was called, in nanoseconds.
+    pub called: u64,
+    /// The member that it was sent to.
+    pub endpoint: String,
+    /// What it is.
+    pub what: String,
 }
 
 impl Recorder {
@@ -186,6 +202,24 @@ impl Recorder {
     /// The break that came last.
     pub fn last_break(&self) -> Option<h::Break> {
         self.state().history.breaks().last().cloned()
+    }
+
+    /// The operations that have not returned, by id.
+    pub fn open_requests(&self) -> Vec<OpenRequest> {
+        let state = self.state();
+        let mut open: Vec<OpenRequest> = state
+            .open
+            .iter()
+            .map(|(id, open)| OpenRequest {
+                operation: id.0,
+                client: open.process.id.0,
+                called: open.at,
+                endpoint: open.endpoint.to_string(),
+                what: open.op.name().to_owned(),
+            })
+            .collect();
+        open.sort_by_key(|request| request.operation);
+        open
     }
 
     /// The history, with the operations that are still open as what they are: ambiguous, or a read without an answer.

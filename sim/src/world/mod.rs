@@ -53,7 +53,7 @@ mod tests;
 pub use audit::{AuditHash, DiskOp, Event, NetStep, Traced};
 pub use chance::{Chance, Stream};
 pub use clock::EPOCH;
-pub use disk::{DiskImage, PowerLoss, Settings as DiskSettings, Unsynced};
+pub use disk::{DiskImage, Listed, PowerLoss, Settings as DiskSettings, Unsynced};
 pub use modifiers::{Modifier, Token};
 pub use net::{Latency, NeverSent, Settings as NetSettings};
 pub use node::{At, NodeId};

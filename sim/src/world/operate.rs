@@ -8,7 +8,7 @@ use super::{
     WorldConfig,
     audit::Event,
     chance::Chance,
-    disk::{Disk, DiskImage, PowerLoss, Unsynced},
+    disk::{Disk, DiskImage, Listed, PowerLoss, Unsynced},
     net::Core,
     node::{At, NodeId},
     process::{Machine, Process, Program, Status},
@@ -217,6 +217,21 @@ impl World {
         self.operator(node);
         self.fault("put-disk", node, None, 0);
         self.shared.machine(node).disk.put(image);
+    }
+
+    /// What lies on the node's disk. Looking leaves no trace in the run.
+    pub fn list_disk(&self, node: NodeId) -> Vec<Listed> {
+        self.shared.machine(node).disk.listing()
+    }
+
+    /// The content of a file, for somebody who looks on. Looking leaves no trace in the run.
+    pub fn look_at_file(&self, node: NodeId, path: &Path) -> Option<bytes::Bytes> {
+        self.shared.machine(node).disk.content(path)
+    }
+
+    /// The rows of the node's engine, un-committed batches included; none where it has none.
+    pub fn engine_rows(&self, node: NodeId) -> Option<Vec<(bytes::Bytes, bytes::Bytes)>> {
+        self.shared.machine(node).disk.engine_rows()
     }
 
     fn operator(&self, node: NodeId) {

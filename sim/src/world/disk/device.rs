@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use super::{
     content::Content,
+    listing::{Listed, listing},
     tree::{Ino, Inode, Tree},
 };
 use crate::world::{
@@ -245,6 +246,20 @@ impl Disk {
 
     pub(crate) fn put(&self, image: &DiskImage) {
         self.state.lock().tree = image.0.copy();
+    }
+
+    pub(crate) fn listing(&self) -> Vec<Listed> {
+        listing(&self.state.lock().tree)
+    }
+
+    /// The rows of the first engine below a directory, as a reader sees them.
+    pub(crate) fn engine_rows(&self) -> Option<Vec<(Bytes, Bytes)>> {
+        let state = self.state.lock();
+        let found = listing(&state.tree).into_iter().find(|listed| listed.engine)?;
+        match state.tree.inode(state.tree.find(Path::new(&found.path))?) {
+            Some(Inode::Engine(rows)) => Some(rows.rows()),
+            _ => None,
+        }
     }
 
     pub(crate) fn content(&self, path: &Path) -> Option<Bytes> {

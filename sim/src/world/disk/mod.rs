@@ -12,8 +12,10 @@ mod content;
 mod device;
 mod engine;
 mod files;
+mod listing;
 mod rows;
 mod tree;
 
 pub use self::device::{DiskImage, PowerLoss, Settings, Unsynced};
+pub use self::listing::Listed;
 pub(crate) use self::{device::Disk, engine::SimEngines, files::SimFiles};

@@ -1,0 +1,183 @@
+//! `squall report`: run folders, rendered.
+//!
+//! Everything is read and rendered before anything is written, and a file is written beside its place and renamed: a
+//! damaged folder leaves no half of a report.
+
+use super::args::{ReportArgs, ReportFormat};
+use super::{Status, Streams};
+use crate::report::{self, RunRecord};
+use crate::text::Refusal;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// How deep run folders lie below a folder that is named: `OUT/<scenario>/<seed>`, and one for a shard.
+const DEPTH: u32 = 4;
+
+/// Renders run folders.
+pub(super) fn report(args: &ReportArgs, streams: &mut Streams) -> Result<Status, Refusal> {
+    let mut folders = Vec::new();
+    for path in &args.paths {
+        find(path, &mut folders)?;
+    }
+    match args.format {
+        ReportFormat::Html => pages(args, &folders, streams),
+        ReportFormat::Github => github(args, &folders, streams),
+        ReportFormat::Junit => {
+            let records = records(&folders)?;
+            let text = report::junit(&records.iter().collect::<Vec<_>>());
+            write(args, &text, streams)
+        }
+        ReportFormat::Json | ReportFormat::Text => {
+            let mut text = String::new();
+            for folder in &folders {
+                let (view, history) = report::open_view(folder)?;
+                match args.format {
+                    ReportFormat::Text => text.push_str(&report::timeline(&view.record, &history)),
+                    _ => text.push_str(&(serde_json::to_string(&view).expect("a view is JSON") + "\n")),
+                }
+            }
+            write(args, &text, streams)
+        }
+        ReportFormat::Perfetto => {
+            let text = report::perfetto(&report::open_view(one(&folders, "a trace")?)?.0);
+            write(args, &text, streams)
+        }
+    }
+}
+
+/// The run folders at or below a path, in the order of their names.
+fn find(path: &Path, folders: &mut Vec<PathBuf>) -> Result<(), Refusal> {
+    let meta = fs::metadata(path).map_err(|error| crate::scenario::unreadable(path, &error))?;
+    if !meta.is_dir() {
+        return Err(Refusal::of(
+            path,
+            "this is a file: expected a run folder, such as reports/runs/majority-loss/7, or a folder of them",
+        ));
+    }
+    let before = folders.len();
+    collect(path, DEPTH, folders)?;
+    if folders.len() == before {
+        return Err(Refusal::of(
+            path,
+            "no run folder here: expected a folder with a run.json, or folders of them, such as reports/runs",
+        ));
+    }
+    Ok(())
+}
+
+fn collect(path: &Path, depth: u32, folders: &mut Vec<PathBuf>) -> Result<(), Refusal> {
+    if path.join("run.json").is_file() {
+        folders.push(path.to_owned());
+        return Ok(());
+    }
+    if depth == 0 {
+        return Ok(());
+    }
+    let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(|error| crate::scenario::unreadable(path, &error))?;
+    let hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
+    let mut below: Vec<PathBuf> = entries
+        .iter()
+        .filter(|entry| !hidden(&entry.file_name()) && entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(fs::DirEntry::path)
+        .collect();
+    // Seeds in the order of numbers.
+    below.sort_by_key(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        (name.parse::<u64>().unwrap_or(u64::MAX), name)
+    });
+    for path in below {
+        collect(&path, depth - 1, folders)?;
+    }
+    Ok(())
+}
+
+fn records(folders: &[PathBuf]) -> Result<Vec<RunRecord>, Refusal> {
+    folders.iter().map(|folder| report::record_of(folder)).collect()
+}
+
+fn one<'a>(folders: &'a [PathBuf], what: &str) -> Result<&'a Path, Refusal> {
+    match folders {
+        [folder] => Ok(folder),
+        _ => Err(Refusal::of(
+            folders[0].parent().unwrap_or(&folders[0]),
+            format!("{} run folders, and {what} is of one: name one of them", folders.len()),
+        )),
+    }
+}
+
+/// A page for each folder, in the folder; or one page where a file is named.
+fn pages(args: &ReportArgs, folders: &[PathBuf], streams: &mut Streams) -> Result<Status, Refusal> {
+    if args.output.is_some() {
+        let text = report::html(&report::open_view(one(folders, "a page in a file")?)?.0);
+        return write(args, &text, streams);
+    }
+    let mut status = Status::Ok;
+    for folder in folders {
+        let path = folder.join("report.html");
+        let text = report::html(&report::open_view(folder)?.0);
+        status = status.max(to_file(&path, &text, streams));
+    }
+    Ok(status)
+}
+
+/// Annotations to standard output, the summary where GitHub collects it, or to the file that is named.
+fn github(args: &ReportArgs, folders: &[PathBuf], streams: &mut Streams) -> Result<Status, Refusal> {
+    let records = records(folders)?;
+    let records: Vec<&RunRecord> = records.iter().collect();
+    let summary = report::summary(&records);
+    let _ = streams.out.write_all(report::annotations(&records).as_bytes());
+    if args.output.is_some() {
+        return write(args, &summary, streams);
+    }
+    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else {
+        let _ = streams.err.write_all(summary.as_bytes());
+        return Ok(Status::Ok);
+    };
+    let path = PathBuf::from(path);
+    let append = || {
+        let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
+        file.write_all(summary.as_bytes())
+    };
+    Ok(match append() {
+        Ok(()) => Status::Ok,
+        Err(error) => not_written(&path, &error, streams),
+    })
+}
+
+fn write(args: &ReportArgs, text: &str, streams: &mut Streams) -> Result<Status, Refusal> {
+    match &args.output {
+        Some(path) if path.as_os_str() != "-" => Ok(to_file(path, text, streams)),
+        _ => {
+            let _ = streams.out.write_all(text.as_bytes());
+            Ok(Status::Ok)
+        }
+    }
+}
+
+/// Writes a file, whole or not at all, and says where it is.
+fn to_file(path: &Path, text: &str, streams: &mut Streams) -> Status {
+    let beside = PathBuf::from(format!("{}.new-{}", path.display(), std::process::id()));
+    let put = || {
+        let mut file = File::create(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    match put() {
+        Ok(()) => {
+            let _ = writeln!(streams.out, "{}", path.display());
+            Status::Ok
+        }
+        Err(error) => {
+            let _left = fs::remove_file(&beside);
+            not_written(path, &error, streams)
+        }
+    }
+}
+
+fn not_written(path: &Path, error: &io::Error, streams: &mut Streams) -> Status {
+    let _ = writeln!(streams.err, "squall: {}: the report cannot be written: {error}", path.display());
+    Status::Harness
+}

@@ -1,0 +1,143 @@
+//! The failures of a run with the operations and the instants that show them.
+
+use crate::report::record::RunRecord;
+use crate::report::result::{Failure, Verdict};
+use serde::Serialize;
+use squall_checker::checks::{Judgement, examine_run};
+use squall_checker::history::{Event, RaftLine, RunHistory};
+use squall_checker::revision::Budgets;
+use std::collections::BTreeMap;
+
+/// One failure.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// The checker's name.
+    pub checker: String,
+    /// What was promised.
+    pub guarantee: String,
+    /// What happened instead.
+    pub message: String,
+    /// The judge's full explanation, where it has one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub explanation: String,
+    /// The ids of the operations that show it.
+    pub operations: Vec<u64>,
+    /// When it can first be seen; null where it has no instant.
+    pub at: Option<u64>,
+}
+
+/// The steps that the judge may take once more. A run's own judge decided within 10,000,000.
+const STEPS: u64 = 10_000_000;
+
+/// The record's failures, and the core of the first that the judge can explain.
+pub(super) fn findings(record: &RunRecord, history: &RunHistory) -> (Vec<Finding>, Vec<u64>) {
+    // An undecided run was too hard once; a run without failures has nothing to be explained.
+    let judgement = (record.verdict == Verdict::Invalid)
+        .then(|| examine_run(history, &Budgets { steps: STEPS, ..Budgets::default() }));
+    let returned: BTreeMap<u64, u64> =
+        history.operations.iter().map(|op| (op.id.0, op.ret.unwrap_or(op.call))).collect();
+    let mut core = Vec::new();
+    let mut findings: Vec<Finding> = Vec::new();
+    for failure in &record.failures {
+        let judged = judgement.as_ref().and_then(|judgement| {
+            judgement.failures.iter().find(|judged| {
+                judged.checker == failure.checker && judged.message == failure.message
+            })
+        });
+        let mut operations: Vec<u64> = match judged {
+            Some(judged) if !judged.blamed.is_empty() => judged.blamed.iter().map(|id| id.0).collect(),
+            _ => named(&failure.message),
+        };
+        operations.retain(|id| returned.contains_key(id));
+        let mut explanation = String::new();
+        if failure.checker == "linearizability"
+            && let Some(violation) = judgement.as_ref().and_then(|judgement| judgement.violation.as_ref())
+            && violation.message == failure.message
+        {
+            explanation = violation.text(&history.operations);
+            let cores = violation.core.iter().flat_map(|core| core.answered.iter());
+            core.extend(cores.map(|id| id.0));
+        }
+        let at = operations.iter().map(|id| returned[id]).max().or_else(|| instant(failure, history));
+        findings.push(Finding {
+            checker: failure.checker.clone(),
+            guarantee: failure.guarantee.clone(),
+            message: failure.message.clone(),
+            explanation,
+            operations,
+            at,
+        });
+    }
+    if let Some(judgement) = &judgement {
+        note_disagreement(judgement, record, &mut findings);
+    }
+    (findings, core)
+}
+
+/// A report is read later than its run, perhaps by a later judge.
+fn note_disagreement(judgement: &Judgement, record: &RunRecord, findings: &mut [Finding]) {
+    let now = judgement.failures.len();
+    if now < record.failures.len()
+        && judgement.failures.iter().all(|new| record.failures.iter().all(|old| old.message != new.message))
+        && let Some(first) = findings.first_mut()
+    {
+        first.explanation.push_str("\nThe judge of this build does not find this in the stored history.\n");
+    }
+}
+
+/// The operations that a message names: `(operation 17)`.
+fn named(message: &str) -> Vec<u64> {
+    let mut ids = Vec::new();
+    for part in message.split("(operation ").skip(1) {
+        let digits = part.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        if let Ok(id) = digits.parse()
+            && !ids.contains(&id)
+        {
+            ids.push(id);
+        }
+    }
+    ids
+}
+
+/// When a failure that names no operation can be seen.
+fn instant(failure: &Failure, history: &RunHistory) -> Option<u64> {
+    let events = &history.events;
+    match failure.checker.as_str() {
+        "panic" => events.iter().find_map(|event| match event {
+            Event::Panic(panic) if failure.message.contains(&panic.message) => Some(panic.at),
+            _ => None,
+        }),
+        "liveness" => events.iter().find_map(|event| match event {
+            Event::Liveness(line) => Some(line.at),
+            _ => None,
+        }),
+        // State-machine safety is broken when the second entry of an index is applied.
+        "raft" => {
+            let index: u64 = failure.message.strip_prefix("at index ")?.split(' ').next()?.parse().ok()?;
+            let mut first: Option<(&str, &str)> = None;
+            events.iter().find_map(|event| match event {
+                Event::Raft(RaftLine::Applied(line)) if line.index == index => {
+                    let seen = (line.digest.as_str(), line.state.as_str());
+                    (*first.get_or_insert(seen) != seen).then_some(line.at)
+                }
+                _ => None,
+            })
+        }
+        "convergence" => events.iter().rev().find_map(|event| match event {
+            Event::Hash(line) => Some(line.at),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn operations_are_found_in_words() {
+        assert_eq!(named("a (operation 17), b (operation 4) and again (operation 17)"), [17, 4]);
+        assert_eq!(named("no (operation x) here"), [] as [u64; 0]);
+    }
+}

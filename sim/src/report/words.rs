@@ -1,0 +1,215 @@
+//! A plan in words, for a reader who does not know the files.
+//!
+//! The words are made of the plan's file form, key by key, so that a setting that is new appears without a line here.
+//! Only what differs from the defaults is told of the cluster; of network, disks and clients everything.
+
+use crate::faults::Action;
+use crate::plan::Plan;
+use crate::scenario::Cluster;
+use crate::text::{format_duration, parse_duration};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use squall_core::planted::Bug;
+use std::time::Duration;
+
+/// A plan in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanWords {
+    /// The cluster, the network, the disks, the end: a sentence each.
+    pub setting: Vec<String>,
+    /// The groups of clients: a sentence each.
+    pub clients: Vec<String>,
+    /// The faults, by instant.
+    pub faults: Vec<FaultWords>,
+    /// What each kind of fault among them does: its name and one line.
+    pub kinds: Vec<(String, String)>,
+}
+
+/// A planned fault in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FaultWords {
+    /// Its name.
+    pub id: String,
+    /// When it strikes, as people read it: counted from the start of the clients, not of the run.
+    pub at: String,
+    /// What it does, to whom, for how long.
+    pub what: String,
+}
+
+/// The plan in words.
+pub fn plan_words(plan: &Plan) -> PlanWords {
+    let file: Value = serde_yaml::from_str(&plan.to_yaml()).unwrap_or_default();
+    let spec = &file["spec"];
+    let mut setting = cluster(&spec["cluster"]);
+    for (key, name) in [("network", "Every link"), ("disk", "Every disk")] {
+        if let Some(map) = spec[key].as_object().filter(|map| !map.is_empty()) {
+            setting.push(format!("{name}: {}.", pairs(map, &[])));
+        }
+    }
+    setting.push(last_act(spec));
+    let list = |key: &str| spec[key].as_array().cloned().unwrap_or_default();
+    PlanWords {
+        setting,
+        clients: list("workloads").iter().map(workload).collect(),
+        faults: list("faults").iter().map(fault).collect(),
+        kinds: kinds(plan),
+    }
+}
+
+fn kinds(plan: &Plan) -> Vec<(String, String)> {
+    let there = |action: &&Action| plan.faults.iter().any(|fault| fault.action() == **action);
+    let words = |action: &Action| (action.name().to_owned(), action.about().to_owned());
+    Action::ALL.iter().filter(there).map(words).collect()
+}
+
+fn cluster(cluster: &Value) -> Vec<String> {
+    let defaults = serde_json::to_value(Cluster::default()).unwrap_or_default();
+    let Some(map) = cluster.as_object() else { return Vec::new() };
+    let changed: Map<String, Value> = map
+        .iter()
+        .filter(|(key, value)| defaults[key.as_str()] != **value && !["members", "plantedBug"].contains(&key.as_str()))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let members = match map.get("members").and_then(Value::as_u64) {
+        Some(1) => "One member".to_owned(),
+        Some(count) => format!("{count} members, m1 to m{count}"),
+        None => "Members".to_owned(),
+    };
+    let mut sentences = vec![match changed.is_empty() {
+        true => format!("{members}, with etcd's settings."),
+        false => format!("{members}, with etcd's settings but for {}.", pairs(&changed, &[])),
+    }];
+    if let Some(name) = map.get("plantedBug").and_then(Value::as_str) {
+        let what = Bug::named(name).map_or("", Bug::what);
+        sentences.push(format!("An error is planted in the store, {name}: {what}"));
+    }
+    sentences
+}
+
+fn last_act(spec: &Value) -> String {
+    let limit = text(&spec["timeLimit"]);
+    let settle = text(&spec["final"]["settle"]);
+    match spec["final"]["heal"].as_bool() {
+        Some(false) => format!("After {limit} nothing is mended, and the cluster has {settle} to serve again."),
+        _ => format!("After {limit} everything heals, and the cluster has {settle} to settle."),
+    }
+}
+
+fn workload(workload: &Value) -> String {
+    let Some(map) = workload.as_object() else { return String::new() };
+    let get = |key: &str| text(&workload[key]);
+    let name = workload["name"].as_str().map(|name| format!(" ({name})")).unwrap_or_default();
+    let clients = match workload["clients"].as_u64() {
+        Some(1) => "1 client".to_owned(),
+        _ => format!("{} clients", get("clients")),
+    };
+    let flight = match workload["inFlight"].as_u64() {
+        Some(1) | None => String::new(),
+        Some(count) => format!(", {count} requests in flight each"),
+    };
+    let mut sentence = format!(
+        "{clients} of type {}{name}{flight}: {} requests a second together over {} keys; a request is given up after {}.",
+        get("type"),
+        get("rate"),
+        get("keys"),
+        get("requestTimeout"),
+    );
+    let told = ["type", "name", "clients", "inFlight", "rate", "keys", "requestTimeout", "mix"];
+    let rest = pairs(map, &told);
+    if !rest.is_empty() {
+        sentence.push_str(&format!(" Also {rest}."));
+    }
+    if let Some(mix) = workload["mix"].as_object() {
+        let weights: Map<String, Value> =
+            mix.iter().filter(|(_, weight)| **weight != 0).map(|(k, v)| (k.clone(), v.clone())).collect();
+        sentence.push_str(&format!(" Weights: {}.", pairs(&weights, &[])));
+    }
+    sentence
+}
+
+fn fault(fault: &Value) -> FaultWords {
+    let empty = Map::new();
+    let map = fault.as_object().unwrap_or(&empty);
+    let name = fault["action"].as_str().unwrap_or("?");
+    let mut what = name.to_owned();
+    let whom = whom(fault);
+    if !whom.is_empty() {
+        what.push_str(&format!(" {whom}"));
+    }
+    if let Some(duration) = fault["duration"].as_str() {
+        what.push_str(&format!(" for {}", rounded(duration)));
+    }
+    let told = ["name", "at", "action", "selector", "mode", "value", "duration", "draw"];
+    let mut rest: Vec<String> = Vec::new();
+    for (key, value) in map.iter().filter(|(key, _)| !told.contains(&key.as_str())) {
+        match value.as_object() {
+            // The fault's own block: its name would only repeat the action.
+            Some(block) if key == name => rest.extend((!block.is_empty()).then(|| pairs(block, &[]))),
+            _ => rest.push(format!("{key} {}", text(value))),
+        }
+    }
+    if !rest.is_empty() {
+        what.push_str(&format!(" ({})", rest.join("; ")));
+    }
+    FaultWords {
+        id: fault["name"].as_str().unwrap_or(name).to_owned(),
+        at: fault["at"].as_str().map(rounded).unwrap_or_default(),
+        what,
+    }
+}
+
+/// Whom a fault hits: `the leader`, `a minority of the followers`, `m1 or m2`.
+fn whom(fault: &Value) -> String {
+    let Some(mode) = fault["mode"].as_str() else { return String::new() };
+    let selector = fault["selector"].as_object().cloned().unwrap_or_default();
+    let value = text(&fault["value"]);
+    let kind = match selector.get("role").and_then(Value::as_str) {
+        Some("leader") if mode == "one" => return "the leader".to_owned(),
+        Some(role @ ("leader" | "follower")) => role.to_owned(),
+        Some(role) => format!("{role} member"),
+        None => "member".to_owned(),
+    };
+    let mut words = match mode {
+        "one" => format!("one {kind}"),
+        "all" => format!("all {kind}s"),
+        "fixed" => format!("{value} {kind}s"),
+        "fixed-percent" => format!("{value} % of the {kind}s"),
+        "minority" | "majority" => format!("a {mode} of the {kind}s"),
+        other => format!("{other} {kind}s"),
+    };
+    for (key, value) in selector.iter().filter(|(key, _)| *key != "role") {
+        match key.as_str() {
+            "names" => words.push_str(&format!(" of {}", text(value))),
+            "sameAs" => words.push_str(&format!(" of those that `{}` hit", text(value))),
+            other => words.push_str(&format!(" with {other} {}", text(value))),
+        }
+    }
+    words
+}
+
+/// `key value, key value`, without the keys that were told before.
+fn pairs(map: &Map<String, Value>, told: &[&str]) -> String {
+    let rest = map.iter().filter(|(key, _)| !told.contains(&key.as_str()));
+    rest.map(|(key, value)| format!("{key} {}", text(value))).collect::<Vec<_>>().join(", ")
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        Value::Object(map) => format!("{{{}}}", pairs(map, &[])),
+        other => other.to_string(),
+    }
+}
+
+/// A drawn duration is exact to the nanosecond, which nobody reads.
+fn rounded(duration: &str) -> String {
+    let Ok(exact) = parse_duration(duration) else { return duration.to_owned() };
+    let unit = if exact >= Duration::from_secs(1) { 1_000_000 } else { 1_000 };
+    let nanos = exact.as_nanos() as u64;
+    match nanos {
+        ..1_000_000 => duration.to_owned(),
+        _ => format_duration(Duration::from_nanos((nanos + unit / 2) / unit * unit)),
+    }
+}

@@ -1,0 +1,42 @@
+//! `reports/example` holds one run and everything that is made of it. The run's own files are stored; what is made of them
+//! is made again here and compared. `SQUALL_GOLDEN=write cargo test -p squall --test example` writes it.
+//!
+//! The run itself is not made again: a change of the store or of the world would change it, and the page shows how a
+//! report looks. Its trace holds only what a report reads of it.
+#![cfg(madsim)]
+#![allow(missing_docs)]
+
+use squall::report::{html, junit, open_view, perfetto, summary, timeline};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("reports/example")
+}
+
+fn compare(path: &Path, text: &str) {
+    if std::env::var_os("SQUALL_GOLDEN").is_some_and(|value| value == "write") {
+        fs::write(path, text).unwrap();
+    }
+    let there = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        there == text,
+        "{} is not what is made now: look at it, run `SQUALL_GOLDEN=write cargo test -p squall --test example`, and commit",
+        path.display()
+    );
+}
+
+#[test]
+fn the_example_is_current() {
+    let folder = example().join("stale-read/3");
+    let (view, history) = open_view(&folder).unwrap_or_else(|refusal| panic!("{refusal}"));
+    assert_eq!(view.findings.len(), 1, "the run shows one finding");
+    assert!(!view.findings[0].operations.is_empty(), "the judge names the operations");
+    let page = html(&view);
+    assert!(page.len() < 1_000_000, "{} bytes", page.len());
+    compare(&folder.join("report.html"), &page);
+    compare(&folder.join("timeline.txt"), &timeline(&view.record, &history));
+    compare(&folder.join("junit.xml"), &junit(&[&view.record]));
+    compare(&folder.join("summary.md"), &summary(&[&view.record]));
+    compare(&folder.join("perfetto.json"), &perfetto(&view));
+}
