@@ -17,6 +17,8 @@ fn main() {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let toolchain = run(Command::new(rustc).arg("-V")).unwrap_or_else(|| "absent".into());
 
+    canaries(&root.join("scenarios/canary"));
+
     let lock = root.join("Cargo.lock");
     let mut sources = Vec::new();
     for part in ["store/core", "store/src", "store/proto", "sim/checker/src", "sim/src"] {
@@ -50,6 +52,24 @@ fn main() {
     println!("cargo::rustc-env=SQUALL_TOOLCHAIN={toolchain}");
     println!("cargo::rustc-env=SQUALL_LOCK={:016x}", lock_print.0);
     println!("cargo::rustc-env=SQUALL_SOURCES={:016x}", fingerprint.0);
+}
+
+/// Writes the list of the canaries and their texts, which `sim/src/explore/canaries.rs` includes.
+fn canaries(folder: &Path) {
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut files = Vec::new();
+    collect(folder, &mut files);
+    files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
+    files.sort();
+    let mut list = String::from("const CANARIES: &[(&str, &str)] = &[\n");
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        list.push_str(&format!("    ({:?}, {text:?}),\n", format!("scenarios/canary/{name}")));
+    }
+    list.push_str("];\n");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
+    fs::write(out.join("canaries.rs"), list).expect("the build's folder can be written");
 }
 
 fn git(root: &Path, arguments: &[&str]) -> Option<String> {

@@ -4,6 +4,7 @@
 pub mod arena;
 pub mod cli;
 pub mod cluster;
+pub mod explore;
 pub mod faults;
 pub mod nemesis;
 pub mod plan;
@@ -12,6 +13,7 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod schema;
+pub mod shrink;
 pub mod text;
 pub mod workload;
 pub mod world;

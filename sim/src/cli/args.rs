@@ -1,6 +1,8 @@
 //! The arguments, as clap derives them.
 
+use super::shard::{self, ShardChoice};
 use super::worker::bytes;
+use crate::explore::CampaignSeed;
 use crate::text::{did_you_mean, one_of};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use squall_checker::judge::ModelName;
@@ -25,6 +27,12 @@ budget); 3 the same seed gave two hashes; 64 bad arguments or a bad file; 70 the
 pub(super) enum Command {
     /// Run scenario files, or folders of them
     Run(RunArgs),
+    /// Explore: many runs of drawn settings, workloads and faults
+    Fuzz(FuzzArgs),
+    /// Merge the folders of a campaign's shards
+    Merge(MergeArgs),
+    /// Find the smallest scenario with the failure of a run folder
+    Shrink(ShrinkArgs),
     /// Run a run folder's stored plan again
     Replay(ReplayArgs),
     /// Render run folders: a page, JUnit, JSON, text, GitHub's annotations, a Perfetto trace
@@ -82,6 +90,112 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub wall_limit: Duration,
     /// Memory that one run may hold, such as 512MiB; one that holds more is ended and reported, the others go on
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
+    pub memory_limit: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct FuzzArgs {
+    /// Scenario files or folders to explore over many seeds [default: everything there is, drawn anew for each run]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How many iterations the campaign has, all shards together [default: 500, where no time is given]
+    #[arg(long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub iterations: Option<u64>,
+    /// How long to go on, such as 10m
+    #[arg(long, value_name = "DURATION", value_parser = campaign_time)]
+    pub time: Option<Duration>,
+    /// What all iterations follow from: a number or a commit [default: this build's commit]
+    #[arg(long, value_name = "N|COMMIT")]
+    pub campaign_seed: Option<CampaignSeed>,
+    /// Make only the I-th of N parts, counted from 1; `auto`: as the CI system's environment says
+    #[arg(long, value_name = "I/N|auto", value_parser = shard::parse)]
+    pub shard: Option<ShardChoice>,
+    /// How many runs at a time [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// Go on with the campaign that is in the folder, if there is one
+    #[arg(long)]
+    pub resume: bool,
+    /// Stop at so many different findings
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_findings: Option<u64>,
+    /// The campaign's folder [default: reports/fuzz/<campaign seed>, with the shard]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The share of the iterations that run twice, to compare the hashes; without a value all of them
+    #[arg(long, value_name = "SHARE", default_value = "5%", default_missing_value = "100%", num_args = 0..=1,
+        require_equals = true, value_parser = share)]
+    pub check_determinism: f64,
+    /// Plant an error in the store, and see whether it is found: then finding nothing is the failure
+    #[arg(long, value_name = "NAME", value_parser = planted)]
+    pub planted_bug: Option<String>,
+    /// Make this iteration alone, and keep everything of it
+    #[arg(long, value_name = "INDEX", conflicts_with_all = ["iterations", "time", "shard", "resume", "max_findings"])]
+    pub only: Option<u64>,
+    /// Runs that shrinking one finding may take; 0: findings are not shrunk
+    #[arg(long, value_name = "RUNS", default_value = "400")]
+    pub shrink_budget: u64,
+    /// Leave the canaries out, for a short campaign
+    #[arg(long)]
+    pub without_canaries: bool,
+    /// Exit with 0 in spite of findings, which `squall merge` will tell
+    #[arg(long)]
+    pub no_fail: bool,
+    /// How to print
+    #[arg(long, default_value = "human")]
+    pub format: Format,
+    /// Real time that one run may take
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub wall_limit: Duration,
+    /// Memory that one run may hold
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
+    pub memory_limit: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct MergeArgs {
+    /// Folders that `squall fuzz` or `squall merge` wrote
+    #[arg(required = true, value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+    /// Where the merged campaign goes; without it, it is only told
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// A campaign's folder whose findings are known: only others are a failure
+    #[arg(long, value_name = "DIR")]
+    pub baseline: Option<PathBuf>,
+    /// Merge campaigns of different builds, seeds or scenarios
+    #[arg(long)]
+    pub allow_mixed: bool,
+    /// How to print
+    #[arg(long, default_value = "human")]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct ShrinkArgs {
+    /// The failing run's folder, such as reports/runs/majority-loss/7
+    #[arg(value_name = "RUN_DIR")]
+    pub run_dir: PathBuf,
+    /// How many runs it may take
+    #[arg(long, value_name = "RUNS", default_value = "400", value_parser = clap::value_parser!(u64).range(1..))]
+    pub budget: u64,
+    /// Where the scenario and what is needed to go on are kept [default: RUN_DIR/shrunk]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// How many runs at a time [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// How to print
+    #[arg(long, default_value = "human")]
+    pub format: Format,
+    /// Real time that one run may take; where the failure is no hang, a minute at most
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub wall_limit: Duration,
+    /// Memory that one run may hold
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
     pub memory_limit: u64,
 }
@@ -314,6 +428,23 @@ fn unknown(text: &str, known: &[&str]) -> String {
 
 fn duration(text: &str) -> Result<Duration, String> {
     crate::text::parse_duration(text)
+}
+
+fn campaign_time(text: &str) -> Result<Duration, String> {
+    let time = crate::text::parse_duration(text)?;
+    if time.is_zero() || time > super::fuzz::LONGEST {
+        return Err("expected more than 0s and at most 30 days (720h)".to_owned());
+    }
+    Ok(time)
+}
+
+/// `5%`, or a fraction such as 0.05.
+fn share(text: &str) -> Result<f64, String> {
+    let (number, scale) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    let share = number.parse::<f64>().ok().map(|number| number / scale);
+    share
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "expected a share from 0 to 1, such as 0.05 or 5%".to_owned())
 }
 
 /// Less is no limit that a process could keep.

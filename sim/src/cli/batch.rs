@@ -4,15 +4,15 @@
 //! passed over, and results above it are dropped.
 
 use super::Program;
-use super::args::{self, Keep, RunArgs};
+use super::args;
 use super::make::{Done, not_written, run_dir};
-use super::worker::{AnyPath, Death, Limits, Order, ScenarioText, Settings, Stopped, Worker, plan_of};
+use super::worker::{AnyPath, Death, Leaves, Limits, Order, ScenarioText, Settings, Stopped, Worker, plan_of};
 use crate::pool::in_order;
 use crate::report::{self, Expected, RunRecord, RunResult};
 use crate::scenario::ScenarioFile;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,8 +23,19 @@ pub(super) struct Job<'a> {
     pub file: &'a ScenarioFile,
     /// The seed.
     pub seed: u64,
-    /// Whether this is one seed of a search: then only the run that finds the bug is kept.
-    pub search: bool,
+    /// What it leaves on disk.
+    pub leaves: Leaves,
+    /// Whether it runs twice, to compare the hashes.
+    pub twice: bool,
+    /// The command that makes it again, where that is not `run` with its file and its seed.
+    pub reproduce: Option<&'a str>,
+}
+
+impl Job<'_> {
+    /// Whether it is one seed of a search.
+    pub fn is_of_search(&self) -> bool {
+        self.leaves == Leaves::WhatWasSearched
+    }
 }
 
 /// How the runs of a batch are made.
@@ -38,16 +49,31 @@ pub(super) struct Batch<'a> {
 const LATER: Duration = Duration::from_secs(60);
 
 impl<'a> Batch<'a> {
-    /// The batch that the arguments ask for.
-    pub fn new(program: &'a Program, args: &RunArgs) -> Batch<'a> {
+    /// A batch whose run folders go below `out`, and whose runs stay within limits.
+    pub fn new(program: &'a Program, out: &Path, limits: Limits) -> Batch<'a> {
         let settings = Settings {
-            out: AnyPath::of(&args.out),
-            keep_all: args.keep == Keep::All,
-            check_determinism: args.check_determinism,
-            log: args.log.clone(),
-            wall_limit: args.wall_limit.saturating_add(LATER),
+            out: AnyPath::of(out),
+            keep_all: false,
+            check_determinism: false,
+            log: None,
+            wall_limit: limits.wall.saturating_add(LATER),
         };
-        Batch { program, settings, limits: Limits { wall: args.wall_limit, memory: args.memory_limit } }
+        Batch { program, settings, limits }
+    }
+
+    /// Runs that pass keep everything too.
+    pub fn keep_all(self, keep_all: bool) -> Batch<'a> {
+        Batch { settings: Settings { keep_all, ..self.settings }, ..self }
+    }
+
+    /// Every seed runs twice, and the hashes are compared.
+    pub fn check_determinism(self, check_determinism: bool) -> Batch<'a> {
+        Batch { settings: Settings { check_determinism, ..self.settings }, ..self }
+    }
+
+    /// Prints logs that match a filter.
+    pub fn log(self, log: Option<String>) -> Batch<'a> {
+        Batch { settings: Settings { log, ..self.settings }, ..self }
     }
 
     /// Makes the runs, `workers` at a time, and hands each to `each` in the order of `jobs`: its index, and what it gave,
@@ -58,11 +84,11 @@ impl<'a> Batch<'a> {
         let lock = || found.lock().unwrap_or_else(PoisonError::into_inner);
         let work = |worker: &mut Option<Worker>, job: &Job| {
             let name = job.file.scenario.metadata.name.as_str();
-            if job.search && lock().get(name).is_some_and(|seed| *seed < job.seed) {
+            if job.is_of_search() && lock().get(name).is_some_and(|seed| *seed < job.seed) {
                 return (!self.interrupted()).then_some(None);
             }
             let done = self.make(worker, job)?;
-            if job.search && done.record.expected {
+            if job.is_of_search() && done.record.expected {
                 let mut found = lock();
                 let seed = found.entry(name.to_owned()).or_insert(job.seed);
                 *seed = job.seed.min(*seed);
@@ -77,12 +103,14 @@ impl<'a> Batch<'a> {
         self.program.interruption.signal().is_some()
     }
 
-    /// Has one run made; nothing where the command is interrupted.
-    fn make(&self, worker: &mut Option<Worker>, job: &Job) -> Option<Done> {
+    /// Has one run made; nothing where the command is interrupted. `worker` is kept from run to run.
+    pub fn make(&self, worker: &mut Option<Worker>, job: &Job) -> Option<Done> {
         let order = Order {
             file: Some(ScenarioText { path: AnyPath::of(&job.file.path), text: job.file.text.clone() }),
             seed: job.seed,
-            search: job.search,
+            leaves: job.leaves,
+            twice: job.twice,
+            reproduce: job.reproduce.map(str::to_owned),
             unjudged: None,
         };
         let death = match self.try_once(worker, job, order.clone()) {
@@ -104,10 +132,10 @@ impl<'a> Batch<'a> {
         }
         let result = death.result(&job.file.scenario, job.seed);
         let run_dir = self.run_dir(job);
-        let about = Expected { file: job.file, seed: job.seed, run_dir: &run_dir, wall: death.lasted };
-        let mut record = RunRecord::new(about, &result);
+        let mut record = record_of(job, &run_dir, death.lasted, &result);
         finding.add_to(&mut record);
-        Some(self.keep(job, self.staged(job, record, &result)))
+        let cpu = death.lasted.as_secs_f64();
+        Some(self.keep(job, Done { cpu, ..self.staged(job, record, &result) }))
     }
 
     /// Has the run made by the worker at hand, or by a new one where there is none or where it is worn. A worker that
@@ -137,7 +165,7 @@ impl<'a> Batch<'a> {
 
     /// Puts the folder of a run in its place. In a search that waits until it is known that no lower seed finds the bug.
     fn keep(&self, job: &Job, mut done: Done) -> Done {
-        if !job.search {
+        if !job.is_of_search() {
             done.commit();
         }
         done
@@ -155,9 +183,12 @@ impl<'a> Batch<'a> {
     }
 
     fn staged(&self, job: &Job, mut record: RunRecord, result: &RunResult) -> Done {
+        if job.leaves == Leaves::Nothing {
+            return Done { record, staged: None, cpu: 0.0 };
+        }
         let staged = report::stage(&self.run_dir(job), job.file, &record, Some(result));
         let staged = staged.map_err(|error| not_written(&mut record, &error)).ok();
-        Done { record, staged }
+        Done { record, staged, cpu: 0.0 }
     }
 
     fn without_worker(&self, job: &Job, error: &io::Error) -> Done {
@@ -166,8 +197,7 @@ impl<'a> Batch<'a> {
             ..RunResult::nothing(plan_of(&job.file.scenario, job.seed, None))
         };
         let run_dir = self.run_dir(job);
-        let about = Expected { file: job.file, seed: job.seed, run_dir: &run_dir, wall: Duration::ZERO };
-        let record = RunRecord::new(about, &result);
+        let record = record_of(job, &run_dir, Duration::ZERO, &result);
         self.keep(job, self.staged(job, record, &result))
     }
 
@@ -184,4 +214,14 @@ impl<'a> Batch<'a> {
     fn run_dir(&self, job: &Job) -> PathBuf {
         run_dir(&self.settings.out.0, job.file, job.seed)
     }
+}
+
+/// The record of a run that no worker could tell of.
+fn record_of(job: &Job, run_dir: &Path, wall: Duration, result: &RunResult) -> RunRecord {
+    let about = Expected { file: job.file, seed: job.seed, run_dir, wall };
+    let mut record = RunRecord::new(about, result);
+    if let Some(reproduce) = job.reproduce {
+        record.reproduce = reproduce.to_owned();
+    }
+    record
 }

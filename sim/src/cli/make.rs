@@ -1,6 +1,6 @@
 //! One run, from its order to its record and its staged folder. This is what a worker process does.
 
-use super::worker::{Act, Order, Settings};
+use super::worker::{Act, Leaves, Order, Settings};
 use super::{Runner, logs};
 use crate::plan::Plan;
 use crate::report::{self, Build, Expected, RunOptions, RunRecord, RunResult, Staged};
@@ -18,6 +18,8 @@ pub(super) struct Done {
     pub record: RunRecord,
     /// Its folder, which is to be put in its place.
     pub staged: Option<Staged>,
+    /// The processor time that it took, in seconds.
+    pub cpu: f64,
 }
 
 /// Makes runs.
@@ -36,23 +38,30 @@ impl Maker {
     /// Makes one run: runs it; runs it again, with the trace, where it failed or where determinism is to be checked;
     /// stages its folder. `tell` is called as each act begins.
     pub fn make(&self, file: &ScenarioFile, order: &Order, tell: &mut dyn FnMut(Act)) -> Done {
+        let begun = cpu_seconds();
         let run_dir = run_dir(&self.settings.out.0, file, order.seed);
+        let reproduce = order.reproduce.clone().unwrap_or_else(|| report::reproduce(file, order.seed));
         let options = RunOptions {
             trace: self.settings.keep_all || order.unjudged.is_some(),
             judge: order.unjudged.is_none(),
             journal: self.journal.clone(),
             wall_limit: self.settings.wall_limit,
-            reproduce: format!("{}   # {}", report::reproduce(file, order.seed), Build::this()),
+            reproduce: format!("{reproduce}   # {}", Build::this()),
             ..RunOptions::default()
         };
         tell(Act::FirstRun);
         let (mut result, wall) = self.call(&file.scenario, order.seed, &options);
         let about = Expected { file, seed: order.seed, run_dir: &run_dir, wall };
         let mut record = RunRecord::new(about, &result);
+        record.reproduce = reproduce;
 
+        // What leaves nothing is made for its conclusion alone.
+        let again = self.settings.check_determinism
+            || order.twice
+            || (order.leaves != Leaves::Nothing && record.is_failure() && result.harness_error.is_none());
         if let Some(finding) = &order.unjudged {
             finding.clone().add_to(&mut record);
-        } else if self.settings.check_determinism || (record.is_failure() && result.harness_error.is_none()) {
+        } else if again {
             tell(Act::SecondRun);
             let (again, _) = self.call(&file.scenario, order.seed, &RunOptions { trace: true, ..options });
             compare(&mut record, &result, &again);
@@ -62,19 +71,20 @@ impl Maker {
         }
 
         tell(Act::Folder);
-        // A search may try hundreds of seeds; what is not remarkable leaves nothing.
-        if order.search && !is_remarkable(&record) {
-            return Done { record, staged: None };
+        // A search or a campaign makes thousands of runs; most of them leave nothing.
+        let leaves = match order.leaves {
+            Leaves::Folder => true,
+            Leaves::WhatWasSearched => is_remarkable(&record),
+            Leaves::Failure => record.is_failure(),
+            Leaves::Nothing => false,
+        };
+        if !leaves {
+            return Done { record, staged: None, cpu: cpu_seconds() - begun };
         }
         let keep = record.is_failure() || self.settings.keep_all;
         let staged = report::stage(&run_dir, file, &record, keep.then_some(&result));
-        match staged {
-            Ok(staged) => Done { record, staged: Some(staged) },
-            Err(error) => {
-                not_written(&mut record, &error);
-                Done { record, staged: None }
-            }
-        }
+        let staged = staged.map_err(|error| not_written(&mut record, &error)).ok();
+        Done { record, staged, cpu: cpu_seconds() - begun }
     }
 
     fn call(&self, scenario: &Scenario, seed: u64, options: &RunOptions) -> (RunResult, Duration) {
@@ -103,6 +113,18 @@ impl Done {
 
 fn is_remarkable(record: &RunRecord) -> bool {
     record.expected || record.failed("determinism") || record.failed("harness")
+}
+
+/// The processor time that this process has taken, in seconds.
+pub(super) fn cpu_seconds() -> f64 {
+    // SAFETY: the structure is plain data, for which zeros are a value, and the pointer is valid.
+    let usage = unsafe {
+        let mut usage = std::mem::zeroed::<libc::rusage>();
+        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+        usage
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
 /// Notes that a run's folder is not there.

@@ -1,4 +1,4 @@
-//! The command line: `run`, `replay`, `report`, `list`, `schema`, `check`, `mutants`.
+//! The command line: `run`, `fuzz`, `merge`, `shrink`, `replay`, `report`, `list`, `schema`, `check`, `mutants`.
 //!
 //! Everything printed to standard output is a result; progress and warnings go to standard error. Results are printed
 //! in the order of scenarios and then seeds, whatever finished first, so that the output of two runs can be compared.
@@ -10,17 +10,23 @@
 
 mod args;
 mod batch;
+mod campaign;
 mod check;
+mod fuzz;
 mod interrupt;
 mod list;
 mod logs;
 mod make;
+mod merge;
 mod mutants;
 mod output;
+mod progress;
 mod replay;
 mod report;
 mod run;
 mod schema;
+mod shard;
+mod shrink;
 mod status;
 mod tally;
 mod worker;
@@ -110,6 +116,9 @@ pub fn run_command(
     };
     let outcome = match cli.command {
         args::Command::Run(args) => run::run(&args, program, &mut streams),
+        args::Command::Fuzz(args) => fuzz::fuzz(&args, program, &mut streams),
+        args::Command::Shrink(args) => shrink::shrink(&args, program, &mut streams),
+        args::Command::Merge(args) => merge::merge(&args, &mut streams),
         args::Command::Replay(args) => replay::replay(&args, program.runner, &mut streams),
         args::Command::List(args) => list::list(&args, &mut streams),
         args::Command::Check(args) => check::check(&args, &mut streams),
@@ -130,7 +139,7 @@ pub fn run_command(
 fn usage_paragraph(error: &clap::Error) -> String {
     use clap::error::ErrorKind;
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "expected a command: `run`, `replay`, `report`, `list`, `schema`, `check` or `mutants`; `squall --help` explains them"
+        return "expected a command: `run`, `fuzz`, `merge`, `shrink`, `replay`, `report`, `list`, `schema`, `check` or `mutants`; `squall --help` explains them"
             .to_owned();
     }
     let text = error.render().to_string();

@@ -50,6 +50,20 @@ impl<'a, 'b> Printer<'a, 'b> {
         });
     }
 
+    /// A line of JSON, with its line feed.
+    pub fn line(&mut self, line: &str) {
+        let out = &mut *self.streams.out;
+        self.bar.suspend(|| {
+            let _ = out.write_all(line.as_bytes());
+            let _ = out.flush();
+        });
+    }
+
+    /// Whether standard error can show a progress bar.
+    pub fn shows_bar(&self) -> bool {
+        self.streams.bar
+    }
+
     /// A remark about results: to standard output for people, to standard error beside JSON.
     pub fn remark(&mut self, text: &str) {
         let stream: &mut (dyn Write + Send) = match self.format {

@@ -1,9 +1,10 @@
 //! `squall run`.
 
-use super::args::RunArgs;
+use super::args::{Keep, RunArgs};
 use super::batch::{Batch, Job};
 use super::output::Printer;
 use super::tally::Tally;
+use super::worker::{Leaves, Limits};
 use super::{Program, Status, Streams, logs};
 use crate::pool::cores;
 use crate::report::sweep;
@@ -21,7 +22,11 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
         logs::dispatch(filter, String::new(), std::io::sink)?;
     }
     prepare_out(&args.out, &files)?;
-    let batch = Batch::new(program, args);
+    let limits = Limits { wall: args.wall_limit, memory: args.memory_limit };
+    let batch = Batch::new(program, &args.out, limits)
+        .keep_all(args.keep == Keep::All)
+        .check_determinism(args.check_determinism)
+        .log(args.log.clone());
     let jobs = jobs(args, &files);
     let workers = args.jobs.map_or_else(cores, usize::from);
     program.interruption.listen();
@@ -36,15 +41,15 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
         let job = &jobs[index];
         let tally = tallies.entry(&job.file.scenario.metadata.name).or_insert_with(|| Tally::new(job.file));
         // A search ends with the first seed that finds the bug; what ran beside it is as if it had not.
-        let Some(mut done) = done.filter(|_| !(job.search && tally.found.is_some())) else { return };
+        let Some(mut done) = done.filter(|_| !(job.is_of_search() && tally.found.is_some())) else { return };
         let last = jobs.get(index + 1).is_none_or(|next| !std::ptr::eq(next.file, job.file));
-        if job.search && (done.is_remarkable() || last) {
+        if job.is_of_search() && (done.is_remarkable() || last) {
             batch.keep_of_search(job, &mut done);
         }
         let expected = job.file.scenario.spec.expect.outcome;
         status = status.max(Status::of(&done.record, expected));
         tally.add(&done.record);
-        if !job.search || done.is_remarkable() || last {
+        if !job.is_of_search() || done.is_remarkable() || last {
             printer.result(&done.record, expected);
         } else if printer.tells_progress() && job.seed.is_multiple_of(20) {
             printer.note(&format!("{}: {} seeds searched", done.record.scenario, job.seed));
@@ -68,7 +73,7 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
 }
 
 /// Sees to it, before anything runs, that run folders can be written, and takes away what earlier runs left half-done.
-fn prepare_out(out: &Path, files: &[ScenarioFile]) -> Result<(), Refusal> {
+pub(super) fn prepare_out(out: &Path, files: &[ScenarioFile]) -> Result<(), Refusal> {
     if let Some(path) = out.ancestors().find(|path| path.exists())
         && !path.is_dir()
     {
@@ -101,7 +106,8 @@ fn jobs<'a>(args: &RunArgs, files: &'a [ScenarioFile]) -> Vec<Job<'a>> {
             (None, None) if canary => (1..=spec.expect.within(), true),
             (None, None) => (spec.seeds[0]..=spec.seeds[0], false),
         };
-        jobs.extend(seeds.map(|seed| Job { file, seed, search }));
+        let leaves = if search { Leaves::WhatWasSearched } else { Leaves::Folder };
+        jobs.extend(seeds.map(|seed| Job { file, seed, leaves, twice: false, reproduce: None }));
     }
     jobs
 }

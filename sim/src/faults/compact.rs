@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use squall_checker::history as h;
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Cost, Lasts, Room, Strike, Struck};
+use super::{Aim, Cost, Drawing, Lasts, Room, Strike, Struck};
 
 /// Settings of a compaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,10 @@ impl Room for Compact {
 
     fn unwritten() -> Option<Self> {
         Some(Self::default())
+    }
+
+    fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
+        Some(Self { keep: drawing.one_of(&[0, 0, 5, 30, 200]), physical: drawing.one_in(2) })
     }
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {

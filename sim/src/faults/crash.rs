@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck, Undo};
+use super::{Aim, Candidate, Cost, Drawing, Lasts, Room, Strike, Struck, Undo};
 use crate::arena;
 
 /// Settings of a crash.
@@ -42,6 +42,11 @@ impl Room for Crash {
 
     fn unwritten() -> Option<Self> {
         Some(Self::default())
+    }
+
+    fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
+        let unsynced = drawing.one_of(&[Unsynced::Any, Unsynced::Any, Unsynced::Drop, Unsynced::Keep]);
+        Some(Self { unsynced, during_work: drawing.one_in(3) })
     }
 
     fn may_hit(&self, member: &Candidate) -> bool {

@@ -72,6 +72,22 @@ fn add_blocks(schema: &mut Schema) {
 }
 
 impl Fault {
+    /// A fault of one strike that says nothing but what is necessary.
+    pub(crate) fn new(action: Action, at: Window) -> Fault {
+        Fault {
+            name: None,
+            at,
+            every: None,
+            action,
+            selector: None,
+            mode: None,
+            value: None,
+            duration: None,
+            draw: None,
+            blocks: BTreeMap::new(),
+        }
+    }
+
     /// The settings: those of its block, or the action's defaults. `None` where the action needs a block and has none.
     pub fn settings(&self) -> Option<Settings> {
         self.blocks.get(&self.action).cloned().or_else(|| self.action.unwritten())

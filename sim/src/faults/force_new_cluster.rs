@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck};
+use super::{Aim, Candidate, Cost, Drawing, Lasts, Room, Strike, Struck};
 use crate::text::go;
 
 /// Settings of a forced new cluster.
@@ -36,6 +36,11 @@ impl Room for ForceNewCluster {
 
     fn unwritten() -> Option<Self> {
         Some(Self::default())
+    }
+
+    fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
+        let pause = drawing.time(Duration::from_millis(10), Duration::from_secs(2));
+        Some(Self { rejoin: !drawing.one_in(3), pause })
     }
 
     fn may_hit(&self, member: &Candidate) -> bool {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Direction, Lasts, Peers, Room, Strike, Struck};
+use super::{Aim, Check, Cost, Direction, Drawing, Lasts, Peers, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
     text::{Refusal, Step, go},
@@ -38,6 +38,12 @@ impl Room for Latency {
 
     fn unwritten() -> Option<Self> {
         None
+    }
+
+    fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
+        let delay = drawing.time(Duration::from_millis(5), Duration::from_millis(2000));
+        let jitter = if drawing.one_in(2) { delay } else { Duration::ZERO };
+        Some(Self { delay, jitter, peers: drawing.one_of(&[Peers::Members, Peers::All, Peers::Clients]) })
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {

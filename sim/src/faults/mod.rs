@@ -15,13 +15,16 @@
 //! | `fault` | the flat form: selectors, modes, reading and writing |
 //! | `check` | checks that all kinds share |
 //! | `target` | from a selector to names |
+//! | `drawing` | what a kind needs to draw settings for an explored run |
 
 mod check;
+mod drawing;
 mod fault;
 mod room;
 mod target;
 
 pub(crate) use check::{Check, Shape, check_faults, fault_names};
+pub(crate) use drawing::Drawing;
 pub use fault::{Direction, Fault, Mode, Peers, RoleSelector, Selector};
 pub use room::{Aim, Cost, Lasts};
 pub(crate) use room::{Room, Stage, Strike, Struck, Undo};

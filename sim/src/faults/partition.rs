@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Direction, Lasts, Peers, Room, Strike, Struck};
+use super::{Aim, Check, Cost, Direction, Drawing, Lasts, Peers, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
     text::{Refusal, Step},
@@ -33,6 +33,14 @@ impl Room for Partition {
 
     fn unwritten() -> Option<Self> {
         Some(Self::default())
+    }
+
+    fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
+        let direction = drawing.one_of(&[Direction::Both, Direction::Both, Direction::To, Direction::From]);
+        let peers = drawing.one_of(&[Peers::Members, Peers::Members, Peers::All, Peers::Clients]);
+        let some = peers == Peers::Members && drawing.one_in(3);
+        let names = if some { drawing.some_members() } else { Vec::new() };
+        Some(Self { direction, peers, names })
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Lasts, Room, Strike, Struck};
+use super::{Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
 use crate::text::{Refusal, Step, go};
 
 /// Settings of a member's replacement.
@@ -33,6 +33,10 @@ impl Room for ReplaceMember {
 
     fn unwritten() -> Option<Self> {
         Some(Self::default())
+    }
+
+    fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
+        Some(Self { pause: drawing.time(Duration::from_millis(10), Duration::from_secs(2)) })
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {

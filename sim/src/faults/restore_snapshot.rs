@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Action, Aim, Check, Cost, Lasts, Room, Strike, Struck};
+use super::{Action, Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
 use crate::{
     cluster::INITIAL_TOKEN,
     text::{Refusal, Step, go},
@@ -41,6 +41,16 @@ impl Room for RestoreSnapshot {
 
     fn unwritten() -> Option<Self> {
         None
+    }
+
+    fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
+        if drawing.saves.is_empty() {
+            return None;
+        }
+        let saves = drawing.saves;
+        let snapshot = drawing.one_of(saves);
+        let pause = drawing.time(Duration::from_millis(10), Duration::from_secs(2));
+        Some(Self { snapshot, token: None, pause })
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {

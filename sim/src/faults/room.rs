@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use squall_store::seam::BoxFuture;
 
-use super::{Candidate, Check};
+use super::{Candidate, Check, Drawing};
 use crate::{
     arena::{Arena, NodeId, Token},
     cluster::{Cluster, OldDisk},
@@ -39,6 +39,13 @@ pub(crate) trait Room:
 
     /// The settings where a file gives none; `None` where a file must give them.
     fn unwritten() -> Option<Self>;
+
+    /// Settings for an explored run (`squall fuzz`): plausible ones, which reach every branch of the kind in some hundred
+    /// draws. `None` where it does not fit here: there is no snapshot to restore. Without this method a kind takes part
+    /// with the settings that a file need not write.
+    fn draw(_drawing: &mut Drawing<'_>) -> Option<Self> {
+        Self::unwritten()
+    }
 
     /// Checks beyond the types of the settings.
     fn check(&self, _check: &Check<'_>) -> Result<(), Refusal> {
@@ -221,6 +228,18 @@ macro_rules! rooms {
             /// The settings where a file gives none.
             pub(crate) fn unwritten(self) -> Option<Settings> {
                 match self { $(Action::$Room => <$Room as Room>::unwritten().map(Settings::$Room)),+ }
+            }
+
+            /// Settings for an explored run, if the kind fits there.
+            pub(crate) fn draw(self, drawing: &mut Drawing<'_>) -> Option<Settings> {
+                match self { $(Action::$Room => <$Room as Room>::draw(drawing).map(Settings::$Room)),+ }
+            }
+
+            /// The settings that a block's JSON form gives, if it gives any.
+            pub(crate) fn settings_from(self, block: serde_json::Value) -> Option<Settings> {
+                match self { $(Action::$Room => {
+                    serde_json::from_value::<$Room>(block).ok().map(Settings::$Room)
+                }),+ }
             }
 
             /// Reads the block of this action as the value of a mapping's key.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Lasts, Room, Strike, Struck};
+use super::{Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
     text::{Refusal, Step, go},
@@ -34,6 +34,12 @@ impl Room for SlowFsync {
 
     fn unwritten() -> Option<Self> {
         None
+    }
+
+    fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
+        let delay = drawing.time(Duration::from_millis(10), Duration::from_millis(1000));
+        let jitter = if drawing.one_in(2) { delay } else { Duration::ZERO };
+        Some(Self { delay, jitter })
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {

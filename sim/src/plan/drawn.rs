@@ -56,7 +56,7 @@ impl DrawnFault {
     }
 
     /// The form in a file.
-    pub(super) fn to_fault(&self) -> Fault {
+    pub(crate) fn to_fault(&self) -> Fault {
         let action = self.action();
         let aims = action.aim() != Aim::Cluster;
         let mut blocks = BTreeMap::new();

@@ -29,10 +29,29 @@ pub(in crate::cli) struct Order {
     pub file: Option<ScenarioText>,
     /// The seed.
     pub seed: u64,
-    /// One seed of a search: what is not remarkable leaves nothing.
-    pub search: bool,
+    /// What it leaves.
+    pub leaves: Leaves,
+    /// Whether it runs twice, also where the settings do not ask for that.
+    pub twice: bool,
+    /// The command that makes it again, where that is not `run` with its file and its seed.
+    pub reproduce: Option<String>,
     /// Make the run without its judge, and tell this failure in place of a verdict.
     pub unjudged: Option<Finding>,
+}
+
+/// What a run leaves on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::cli) enum Leaves {
+    /// Its folder, which holds more where it failed.
+    Folder,
+    /// As one seed of a search: a folder where it found what was searched for, or a defect of the harness. It is put in
+    /// its place later, once no lower seed is known to find the same.
+    WhatWasSearched,
+    /// A folder where it failed, nothing where it passed.
+    Failure,
+    /// Nothing: only what it concluded counts.
+    Nothing,
 }
 
 /// A scenario as its file has it.
@@ -73,6 +92,8 @@ pub(super) enum Report {
         record: Box<RunRecord>,
         /// Whether its folder is staged.
         staged: bool,
+        /// The processor time that it took, in seconds.
+        cpu: f64,
     },
 }
 

@@ -35,6 +35,6 @@ mod process;
 mod serve;
 
 pub(super) use death::{Death, bytes, plan_of};
-pub(super) use message::{Act, AnyPath, Order, ScenarioText, Settings};
+pub(super) use message::{Act, AnyPath, Leaves, Order, ScenarioText, Settings};
 pub(super) use process::{Limits, Stopped, Worker};
 pub(super) use serve::serve;

@@ -122,9 +122,9 @@ impl Worker {
         let how = loop {
             match self.report() {
                 Ok(Some(Report::Begins(next))) => (act, since) = (next, now()),
-                Ok(Some(Report::Done { record, staged })) => {
+                Ok(Some(Report::Done { record, staged, cpu })) => {
                     let staged = staged.then(|| Staged::by(&run_dir, self.child.id()));
-                    return Ok(Done { record: *record, staged });
+                    return Ok(Done { record: *record, staged, cpu });
                 }
                 Ok(None) if interruption.signal().is_some() => break None,
                 Ok(None) => {

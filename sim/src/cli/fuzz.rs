@@ -1,0 +1,367 @@
+//! `squall fuzz`: a campaign, or one shard of it.
+//!
+//! Threads take the next iteration of the shard, each with a worker process of its own; this thread appends what they made
+//! to `results.jsonl` as it comes. What is printed comes in the order of the iterations. The canaries come first: where a
+//! checker is blind, nobody waits hours to hear it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant},
+};
+
+use squall_core::planted::Bug;
+
+use super::{
+    Program, Status, Streams,
+    args::{Format, FuzzArgs},
+    batch::{Batch, Job},
+    campaign::{begin, finish},
+    make::Done,
+    output::Printer,
+    progress::Progress,
+    run::prepare_out,
+    shard,
+    worker::{Leaves, Limits, Worker},
+};
+use crate::{
+    explore::{
+        Appender, Campaign, CampaignSeed, Iteration, Line, Named, Results, Shard, ShardNumber, Signature, Source,
+        is_checked_twice, results_path,
+    },
+    pool::cores,
+    report::{Build, RunRecord, digest, shell_word},
+    scenario::{Outcome, ScenarioFile, load},
+    text::Refusal,
+};
+
+/// Iterations where neither their number nor a time is given.
+const ITERATIONS: u64 = 500;
+
+/// What a campaign's threads share.
+struct Hunt<'a> {
+    batch: Batch<'a>,
+    source: Source,
+    seed: CampaignSeed,
+    id: String,
+    planted: Option<Bug>,
+    twice: f64,
+    /// How the iterations are made again.
+    again: String,
+}
+
+/// A piece of work for a thread.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    /// A canary, by its number: its seeds, until one finds the bug.
+    Canary(usize),
+    /// An iteration.
+    Iteration(u64),
+}
+
+/// A run that was made.
+struct Made {
+    line: Line,
+    record: RunRecord,
+}
+
+/// Runs a campaign, or a shard of one.
+pub(super) fn fuzz(args: &FuzzArgs, program: &Program, streams: &mut Streams) -> Result<Status, Refusal> {
+    let source = source(&args.paths)?;
+    let shard = shard::chosen(args.shard, |name| std::env::var(name).ok())?;
+    let seed = args.campaign_seed.unwrap_or_else(own_seed);
+    let planted = args.planted_bug.as_deref().and_then(Bug::named);
+    let limits = Limits { wall: args.wall_limit, memory: args.memory_limit };
+    let hunt = |out: &Path| Hunt {
+        batch: Batch::new(program, out, limits),
+        id: String::new(),
+        again: again(args, seed),
+        twice: args.check_determinism,
+        source: source.clone(),
+        seed,
+        planted,
+    };
+    if let Some(index) = args.only {
+        return only(&hunt, args, index, program, streams);
+    }
+
+    let canaries = if planted.is_some() || args.without_canaries { Vec::new() } else { crate::explore::canaries() };
+    let iterations = args.iterations.or_else(|| args.time.is_none().then_some(ITERATIONS));
+    let campaign = Campaign {
+        seed,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        build: Build::this(),
+        scenarios: match &source {
+            Source::Everything => Vec::new(),
+            Source::Files(files) => files.iter().map(named).collect(),
+        },
+        canaries: canaries.iter().map(named).collect(),
+        planted_bug: args.planted_bug.clone(),
+        check_determinism: args.check_determinism,
+        shards: BTreeMap::from([(shard.name(), Shard { iterations, ..Shard::default() })]),
+    };
+    let out = args.out.clone().unwrap_or_else(|| default_out(seed, shard));
+    let mut results = begin(&out, &campaign, args.resume)?;
+    let runs = out.join("runs");
+    let explored = Source::Everything.iteration(seed, 0, None).file;
+    let files: Vec<ScenarioFile> = match &source {
+        Source::Everything => canaries.iter().cloned().chain([explored]).collect(),
+        Source::Files(files) => canaries.iter().chain(files).cloned().collect(),
+    };
+    prepare_out(&runs, &files)?;
+    let mut appender = appender(&out)?;
+    let hunt = Hunt { id: campaign.id(), ..hunt(&runs) };
+    program.interruption.listen();
+
+    let of_shard = canaries.iter().enumerate().filter(|(number, _)| shard.has(*number as u64));
+    let of_shard: Vec<usize> =
+        of_shard.filter(|(number, file)| !is_done(&results, file, *number)).map(|(number, _)| number).collect();
+    let done: BTreeSet<u64> =
+        results.lines.values().filter(|line| !line.canary).map(|line| line.index).collect();
+    let total = iterations.map(|count| (0..count).filter(|index| shard.has(*index)).count() as u64);
+    let mut printer = Printer::new(streams, args.format, 0);
+    if args.format == Format::Human || args.shard.is_some() {
+        printer.note(&format!("campaign seed {seed}, shard {}, results in {}", shard.name(), out.display()));
+    }
+    let mut progress = Progress::new(printer.shows_bar(), total, args.time, &results);
+
+    let indices = (0..iterations.unwrap_or(u64::MAX)).filter(|index| shard.has(*index) && !done.contains(index));
+    let work = of_shard.into_iter().map(Work::Canary).chain(indices.map(Work::Iteration));
+    let stop = AtomicBool::new(false);
+    let deadline = args.time.map(|time| now() + time);
+    let mut known: BTreeSet<Signature> = results.lines.values().filter_map(Line::signature).collect();
+    let mut stopped = None;
+    let mut broken = None;
+    let mut waiting = BTreeMap::new();
+    let mut next = 0;
+    let jobs = args.jobs.map_or_else(cores, usize::from);
+    hunt.spread(work, jobs, deadline, &canaries, &stop, |sequence, made: Vec<Made>| {
+        for one in &made {
+            if let Err(error) = appender.append(&one.line.to_json()) {
+                broken.get_or_insert(error);
+                stop.store(true, Ordering::Relaxed);
+            }
+            progress.add(&one.line);
+            results.add(one.line.clone());
+            let Some(signature) = one.line.signature() else { continue };
+            let new = known.insert(signature);
+            if new && args.format == Format::Human {
+                progress.suspend(|| printer.result(&one.record, Outcome::Valid));
+            }
+            if args.max_findings.is_some_and(|most| known.len() as u64 >= most) {
+                stopped = Some(format!("at {} findings", known.len()));
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+        if args.format == Format::Json {
+            waiting.insert(sequence, made);
+            while let Some(made) = waiting.remove(&next) {
+                progress.suspend(|| made.iter().for_each(|one| printer.line(&one.line.to_json())));
+                next += 1;
+            }
+        }
+        progress.tell(&mut printer);
+    });
+    progress.finish();
+    if let Some(error) = broken {
+        printer.note(&format!("{}: {error}", results_path(&out).display()));
+        return Ok(Status::Harness);
+    }
+    if let Some(signal) = program.interruption.signal() {
+        printer.note(&format!(
+            "interrupted by signal {signal}: {} runs are kept; go on with `--resume --out {}`",
+            results.lines.len(),
+            shell_word(&out)
+        ));
+        return Ok(Status::Interrupted(signal));
+    }
+    let campaign = results.manifest.campaigns.get_mut(&hunt.id).expect("it is the campaign's");
+    let state = campaign.shards.entry(shard.name()).or_default();
+    (state.iterations, state.stopped) = (iterations, stopped);
+    finish(args, &out, results, program, &mut printer)
+}
+
+impl Hunt<'_> {
+    /// Has the work done on so many threads, and hands each piece's runs to `each` as they come, with the piece's place in
+    /// the order of the work.
+    #[allow(clippy::disallowed_methods, reason = "outside any simulation: threads that watch worker processes")]
+    fn spread(
+        &self,
+        work: impl Iterator<Item = Work> + Send,
+        jobs: usize,
+        deadline: Option<Instant>,
+        canaries: &[ScenarioFile],
+        stop: &AtomicBool,
+        mut each: impl FnMut(u64, Vec<Made>),
+    ) {
+        let work = Mutex::new((0..).zip(work));
+        let (sender, receiver) = mpsc::channel();
+        std::thread::scope(|scope| {
+            for _ in 0..jobs {
+                let (sender, work) = (sender.clone(), &work);
+                scope.spawn(move || {
+                    let mut worker = None;
+                    let over = || {
+                        let late = deadline.is_some_and(|deadline| now() >= deadline);
+                        late || stop.load(Ordering::Relaxed) || self.batch.interrupted()
+                    };
+                    while !over() {
+                        let piece = work.lock().unwrap_or_else(PoisonError::into_inner).next();
+                        let Some((sequence, piece)) = piece else { return };
+                        let made = self.make(&mut worker, piece, canaries);
+                        if sender.send((sequence, made)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            for (sequence, made) in receiver {
+                each(sequence, made);
+            }
+        });
+    }
+
+    /// The runs of a piece of work. An interruption leaves them out.
+    fn make(&self, worker: &mut Option<Worker>, piece: Work, canaries: &[ScenarioFile]) -> Vec<Made> {
+        match piece {
+            Work::Iteration(index) => {
+                let Iteration { file, seed } = self.source.iteration(self.seed, index, self.planted);
+                let again = format!("{}{index}", self.again);
+                let twice = is_checked_twice(self.seed, index, self.twice);
+                let job = Job {
+                    file: &file,
+                    seed,
+                    leaves: Leaves::Failure,
+                    twice,
+                    reproduce: (!self.again.is_empty()).then_some(again.as_str()),
+                };
+                let done = self.batch.make(worker, &job);
+                done.map(|done| self.made(index, twice, false, done)).into_iter().collect()
+            }
+            Work::Canary(number) => {
+                let file = &canaries[number];
+                let mut all = Vec::new();
+                for seed in &file.scenario.spec.seeds {
+                    let job =
+                        Job { file, seed: *seed, leaves: Leaves::Nothing, twice: false, reproduce: None };
+                    let Some(done) = self.batch.make(worker, &job) else { return Vec::new() };
+                    let found = done.record.expected;
+                    all.push(self.made(number as u64, false, true, done));
+                    if found {
+                        break;
+                    }
+                }
+                all
+            }
+        }
+    }
+
+    fn made(&self, index: u64, twice: bool, canary: bool, done: Done) -> Made {
+        let mut line = Line::new(&self.id, index, canary, &done.record);
+        line.twice = twice;
+        line.cpu_seconds = done.cpu;
+        if done.record.is_failure() && !canary {
+            line.run_dir = format!("runs/{}/{}", done.record.scenario, done.record.seed);
+        }
+        Made { line, record: done.record }
+    }
+}
+
+/// One iteration again, with everything kept.
+fn only<'a>(
+    hunt: &impl Fn(&Path) -> Hunt<'a>,
+    args: &FuzzArgs,
+    index: u64,
+    program: &Program,
+    streams: &mut Streams,
+) -> Result<Status, Refusal> {
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("reports/runs"));
+    let hunt = hunt(&out);
+    let Iteration { file, seed } = hunt.source.iteration(hunt.seed, index, hunt.planted);
+    prepare_out(&out, std::slice::from_ref(&file))?;
+    program.interruption.listen();
+    let again = format!("{}{index}", hunt.again);
+    let reproduce = (!hunt.again.is_empty()).then_some(again.as_str());
+    let job = Job { file: &file, seed, leaves: Leaves::Folder, twice: false, reproduce };
+    let batch = hunt.batch.keep_all(true);
+    let Some(done) = batch.make(&mut None, &job) else {
+        return Ok(Status::Interrupted(program.interruption.signal().unwrap_or_default()));
+    };
+    let mut printer = Printer::new(streams, args.format, 1);
+    printer.result(&done.record, Outcome::Valid);
+    if !done.record.is_failure() {
+        printer.note(&format!("run folder: {}", done.record.run_dir));
+    }
+    Ok(Status::of(&done.record, Outcome::Valid))
+}
+
+/// What is explored: everything, or the files but their canaries.
+fn source(paths: &[PathBuf]) -> Result<Source, Refusal> {
+    let Some(first) = paths.first() else { return Ok(Source::Everything) };
+    let mut files = load(paths)?;
+    files.retain(|file| file.scenario.spec.expect.outcome == Outcome::Valid);
+    if files.is_empty() {
+        let message = "there are only canaries here, whose bug is planted: `squall run` searches for it; name scenarios that expect a valid outcome";
+        return Err(Refusal::of(first, message));
+    }
+    Ok(Source::Files(files))
+}
+
+/// The command that makes an iteration again, without its index. Empty where a scenario's file and a seed tell it all.
+fn again(args: &FuzzArgs, seed: CampaignSeed) -> String {
+    if !args.paths.is_empty() && args.planted_bug.is_none() {
+        return String::new();
+    }
+    let paths: String = args.paths.iter().map(|path| format!(" {}", shell_word(path))).collect();
+    let planted = args.planted_bug.as_ref().map_or(String::new(), |bug| format!(" --planted-bug {bug}"));
+    format!("cargo run --release -- fuzz{paths} --campaign-seed {seed}{planted} --only ")
+}
+
+/// The commit that this binary was made from, as a campaign's seed: new with every commit, and everybody's the same.
+fn own_seed() -> CampaignSeed {
+    Build::this().commit.parse().unwrap_or(CampaignSeed(1))
+}
+
+fn default_out(seed: CampaignSeed, shard: ShardNumber) -> PathBuf {
+    let name = match shard {
+        ShardNumber::WHOLE => seed.to_string(),
+        ShardNumber { number, of } => format!("{seed}-shard-{number}-of-{of}"),
+    };
+    Path::new("reports/fuzz").join(name)
+}
+
+fn named(file: &ScenarioFile) -> Named {
+    Named { name: file.scenario.metadata.name.clone(), digest: digest(&file.text) }
+}
+
+/// Whether a canary's runs are all there.
+fn is_done(results: &Results, file: &ScenarioFile, number: usize) -> bool {
+    let runs = || results.lines.values().filter(|line| line.canary && line.index == number as u64);
+    runs().any(|line| line.expected) || runs().count() >= file.scenario.spec.seeds.len()
+}
+
+fn appender(out: &Path) -> Result<Appender, Refusal> {
+    let path = results_path(out);
+    Appender::open(&path).map_err(|error| {
+        let message = match error.kind() {
+            io::ErrorKind::WouldBlock => "another process is at this campaign: name another `--out`".to_owned(),
+            _ => format!("results cannot be written here ({error}): name another folder with `--out`"),
+        };
+        Refusal::of(&path, message)
+    })
+}
+
+#[allow(clippy::disallowed_methods, reason = "real time outside the simulation: the end of a campaign")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The longest `--time`.
+pub(super) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -1,0 +1,227 @@
+//! `squall merge`: the folders of a campaign's shards, or merged ones, as one.
+//!
+//! Everything is read and understood before anything is written, and the result is put in its place whole, so that a
+//! merge that is interrupted is simply made again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Status, Streams,
+    args::{Format, MergeArgs},
+    campaign::{status, write_reports},
+    output::Printer,
+};
+use crate::{
+    explore::{
+        Line, Results, Shrunk, Signature, Summary, manifest_path, read_manifest, read_results, results_path,
+        summary_text, write_json, write_whole,
+    },
+    text::Refusal,
+};
+
+/// Merges.
+pub(super) fn merge(args: &MergeArgs, streams: &mut Streams) -> Result<Status, Refusal> {
+    let mut all: Option<Results> = None;
+    let mut findings = Shrinkings::default();
+    for folder in &args.folders {
+        let results = read_results(folder)?;
+        findings.add(folder, &results)?;
+        match &mut all {
+            None => all = Some(results),
+            Some(all) => {
+                if !args.allow_mixed {
+                    refuse_mixed(folder, all, &results)?;
+                }
+                all.merge(results);
+            }
+        }
+    }
+    let mut all = all.expect("clap asks for one folder");
+    let several = all.manifest.campaigns.len() > 1;
+    all.compare_campaigns();
+    all.keep_few_folders(|line| source_of(&args.folders, line).is_some());
+    all.shrunk = findings.chosen();
+    all.manifest.merged = true;
+    let known = match &args.baseline {
+        None => BTreeSet::new(),
+        Some(folder) => signatures(&read_results(folder)?),
+    };
+
+    let mut printer = Printer::new(streams, args.format, 0);
+    let summary;
+    if let Some(out) = &args.out {
+        refuse_foreign(out)?;
+        let beside = beside(out, "new");
+        let staged = stage(&beside, &args.folders, &mut all, &findings, several, &known);
+        summary = match staged.and_then(|summary| replace(&beside, out).map(|()| summary)) {
+            Ok(summary) => summary,
+            Err(error) => {
+                let _left = fs::remove_dir_all(&beside);
+                return Err(Refusal::of(
+                    out,
+                    format!("the merged campaign cannot be written here ({error}): name another folder with `--out`"),
+                ));
+            }
+        };
+    } else {
+        summary = Summary::of(&all, &known);
+    }
+    match args.format {
+        Format::Json => {
+            printer.line(&(serde_json::to_string(&summary).expect("strings and numbers") + "\n"));
+        }
+        Format::Human => printer.remark(summary_text(&summary).trim_end()),
+    }
+    if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") {
+        let text = format!("```text\n{}```\n", summary_text(&summary));
+        let written = fs::OpenOptions::new().append(true).create(true).open(path);
+        let _written = written.and_then(|mut file| file.write_all(text.as_bytes()));
+    }
+    Ok(status(&summary, true))
+}
+
+fn refuse_mixed(folder: &Path, all: &Results, results: &Results) -> Result<(), Refusal> {
+    let Some(first) = all.manifest.campaigns.values().next() else { return Ok(()) };
+    for campaign in results.manifest.campaigns.values() {
+        if let Some(difference) = first.difference(campaign) {
+            return Err(Refusal::of(
+                folder,
+                format!("this is not the same campaign: {difference}; `--allow-mixed` merges all the same"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn signatures(results: &Results) -> BTreeSet<Signature> {
+    results.lines.values().filter_map(Line::signature).collect()
+}
+
+/// Where a run's folder is, in one of the campaigns' folders.
+fn source_of(folders: &[PathBuf], line: &Line) -> Option<PathBuf> {
+    folders.iter().map(|folder| folder.join(&line.run_dir)).find(|path| path.join("run.json").is_file())
+}
+
+/// What findings were shrunk to, by finding. Of several results the smallest is chosen, and of equal ones that whose text
+/// comes first, so that the choice does not depend on the order of the folders.
+#[derive(Default)]
+struct Shrinkings {
+    best: BTreeMap<String, (u64, usize, String, Shrunk)>,
+}
+
+impl Shrinkings {
+    fn add(&mut self, folder: &Path, results: &Results) -> Result<(), Refusal> {
+        for (id, shrunk) in &results.shrunk {
+            let path = folder.join("findings").join(id).join(&shrunk.file);
+            let text = crate::scenario::read_text(&path)?;
+            let own = (shrunk.faults, text.len(), text, shrunk.clone());
+            let key = |one: &(u64, usize, String, Shrunk)| {
+                (one.0, one.1, one.2.clone(), serde_json::to_string(&one.3).unwrap_or_default())
+            };
+            if self.best.get(id).is_none_or(|best| key(&own) < key(best)) {
+                self.best.insert(id.clone(), own);
+            }
+        }
+        Ok(())
+    }
+
+    fn chosen(&self) -> BTreeMap<String, Shrunk> {
+        self.best.iter().map(|(id, (_, _, _, shrunk))| (id.clone(), shrunk.clone())).collect()
+    }
+}
+
+/// Refuses to put the result in the place of what is no merged campaign.
+fn refuse_foreign(out: &Path) -> Result<(), Refusal> {
+    if !out.exists() {
+        return Ok(());
+    }
+    if !out.is_dir() {
+        return Err(Refusal::of(out, "`--out` cannot be a folder: this is a file; name another"));
+    }
+    if fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none()) {
+        return Ok(());
+    }
+    if manifest_path(out).exists() && read_manifest(out)?.merged {
+        return Ok(());
+    }
+    Err(Refusal::of(out, "this folder holds something that `squall merge` did not write, and it is not replaced: name another `--out`"))
+}
+
+/// Writes the merged campaign under another name.
+fn stage(
+    beside: &Path,
+    folders: &[PathBuf],
+    all: &mut Results,
+    findings: &Shrinkings,
+    several: bool,
+    known: &BTreeSet<Signature>,
+) -> io::Result<Summary> {
+    if beside.exists() {
+        fs::remove_dir_all(beside)?;
+    }
+    fs::create_dir_all(beside)?;
+    for line in all.lines.values_mut().filter(|line| !line.run_dir.is_empty()) {
+        let Some(source) = source_of(folders, line) else { continue };
+        // Two campaigns may have runs of one name.
+        if several {
+            line.run_dir = format!("runs/{}/{}/{}", line.campaign, line.scenario, line.seed);
+        }
+        copy_folder(&source, &beside.join(&line.run_dir))?;
+    }
+    for (id, (_, _, text, shrunk)) in &findings.best {
+        let folder = beside.join("findings").join(id);
+        fs::create_dir_all(&folder)?;
+        write_whole(&folder.join(&shrunk.file), text.as_bytes())?;
+        write_json(&folder.join("shrunk.json"), shrunk)?;
+    }
+    if !all.contradictions.is_empty() {
+        write_json(&beside.join("contradictions.json"), &all.contradictions)?;
+    }
+    write_whole(&results_path(beside), all.to_lines().as_bytes())?;
+    let summary = Summary::of(all, known);
+    write_reports(beside, &all.manifest, &summary)?;
+    Ok(summary)
+}
+
+/// Puts the staged folder in its place.
+fn replace(beside: &Path, out: &Path) -> io::Result<()> {
+    let old = self::beside(out, "old");
+    if old.exists() {
+        fs::remove_dir_all(&old)?;
+    }
+    let replaces = out.exists();
+    if replaces {
+        fs::rename(out, &old)?;
+    }
+    if let Err(error) = fs::rename(beside, out) {
+        if replaces {
+            fs::rename(&old, out)?;
+        }
+        return Err(error);
+    }
+    if replaces { fs::remove_dir_all(&old) } else { Ok(()) }
+}
+
+fn beside(out: &Path, what: &str) -> PathBuf {
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    out.with_file_name(format!(".{name}.{what}-{}", std::process::id()))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

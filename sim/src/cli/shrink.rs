@@ -1,0 +1,417 @@
+//! `squall shrink`: the smallest scenario that shows a run's failure.
+//!
+//! The candidates are run by worker processes, some at a time. Every answer goes into `probes.jsonl` beside the result, so
+//! that a shrinking that was interrupted asks the same questions and reads the answers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError, mpsc},
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Program, Status, Streams,
+    args::{Format, ShrinkArgs},
+    batch::{Batch, Job},
+    output::Printer,
+    worker::{Leaves, Limits},
+};
+use crate::{
+    explore::{Appender, Shrunk, Signature, file_of, write_json, write_whole},
+    pool::cores,
+    report::{self, Build, RunRecord, digest},
+    scenario::{Scenario, ScenarioFile},
+    shrink::{Judge, Stop, Told, named_scenario, scenario_text, shrink as search, start},
+    text::Refusal,
+};
+
+/// How long a probe may take where the failure is not that a run hangs.
+const PROBE: Duration = Duration::from_secs(60);
+
+/// How many other seeds are tried in the end.
+const OTHER_SEEDS: u64 = 8;
+
+/// What a shrinking needs to know.
+pub(super) struct Task<'a> {
+    /// The failing run's folder.
+    pub run_dir: &'a Path,
+    /// Where the result goes.
+    pub out: &'a Path,
+    /// How many runs it may take.
+    pub budget: u64,
+    /// How many at a time.
+    pub jobs: usize,
+    /// What a run may take.
+    pub limits: Limits,
+}
+
+/// How a shrinking ended.
+pub(super) enum Ended {
+    /// The smallest scenario is there.
+    Shrunk(Shrunk, PathBuf),
+    /// The run, made again, does not show its failure.
+    NotShown {
+        /// Whether this build made the run.
+        same_build: bool,
+    },
+    /// A signal ended it.
+    Interrupted(u8),
+}
+
+/// Shrinks a run folder.
+pub(super) fn shrink(args: &ShrinkArgs, program: &Program, streams: &mut Streams) -> Result<Status, Refusal> {
+    let out = args.out.clone().unwrap_or_else(|| args.run_dir.join("shrunk"));
+    let task = Task {
+        run_dir: &args.run_dir,
+        out: &out,
+        budget: args.budget,
+        jobs: args.jobs.map_or_else(cores, usize::from),
+        limits: Limits { wall: args.wall_limit, memory: args.memory_limit },
+    };
+    program.interruption.listen();
+    let mut printer = Printer::new(streams, args.format, 0);
+    Ok(match work(&task, program, &mut |text| printer.note(text))? {
+        Ended::Shrunk(shrunk, file) => {
+            match args.format {
+                Format::Json => {
+                    printer.line(&(serde_json::to_string(&shrunk).expect("strings and numbers") + "\n"));
+                }
+                Format::Human => {
+                    let text = fs::read_to_string(&file).unwrap_or_default();
+                    let used_up = if shrunk.finished { "" } else { "; the budget is used up: a larger one may shrink it further" };
+                    printer.remark(&format!(
+                        "{text}\n{} faults of {}, {} runs, {:.0} CPU-seconds{used_up}\nwritten to {}",
+                        shrunk.faults,
+                        shrunk.faults_before,
+                        shrunk.runs,
+                        shrunk.cpu_seconds,
+                        file.display()
+                    ));
+                }
+            }
+            Status::Ok
+        }
+        Ended::NotShown { same_build } => {
+            let why = if same_build {
+                "the same build made it: something draws chance or time from outside the run"
+            } else {
+                "another build made it, so it may be mended, or its chance may fall differently"
+            };
+            printer.note(&format!("the run, made again, does not show its failure: {why}"));
+            if same_build { Status::Nondeterminism } else { Status::Violation }
+        }
+        Ended::Interrupted(signal) => {
+            printer.note(&format!(
+                "interrupted by signal {signal}: the answers so far are kept in {}; the same command goes on from there",
+                out.display()
+            ));
+            Status::Interrupted(signal)
+        }
+    })
+}
+
+/// Shrinks a run.
+pub(super) fn work(task: &Task, program: &Program, tell: &mut dyn FnMut(&str)) -> Result<Ended, Refusal> {
+    let stored = report::open(task.run_dir)?;
+    let Some((signature, message)) = failure_of(&stored.record) else {
+        return Err(Refusal::of(task.run_dir, "the run in this folder did not fail: there is nothing to shrink"));
+    };
+    if signature.checker == "determinism" {
+        let message = "its failure is that one seed gave two hashes, which no smaller run shows reliably: compare the two traces instead";
+        return Err(Refusal::of(task.run_dir, message));
+    }
+    let mut scenario = start(&stored.plan);
+    let faults_before = scenario.spec.faults.len() as u64;
+    let about = About {
+        plan: digest(&stored.plan.to_yaml()),
+        sources: Build::this().sources,
+        signature: signature.clone(),
+    };
+    let state = State::open(task.out, about)?;
+    let known: BTreeMap<String, Answer> = state.answers.clone();
+    let is_hang = signature.checker == "harness";
+    let limits = Limits { wall: if is_hang { task.limits.wall } else { task.limits.wall.min(PROBE) }, ..task.limits };
+    let batch = Batch::new(program, task.out, limits);
+
+    let outcome = with_workers(&batch, task.jobs, &signature, |send, answers| {
+        let mut probes = Probes {
+            send,
+            answers,
+            jobs: task.jobs,
+            known,
+            asked: BTreeSet::new(),
+            pending: BTreeSet::new(),
+            budget: task.budget,
+            state,
+            failed: None,
+            told: now(),
+            tell,
+            faults: 0,
+            program,
+        };
+        let first = probes.first(std::slice::from_ref(&scenario));
+        let stopped = match first {
+            Ok(Some(_)) => search(&mut scenario, &mut probes),
+            Ok(None) => return Ok(None),
+            Err(stop) => Some(stop),
+        };
+        if let Some(error) = probes.failed.take() {
+            return Err(Refusal::of(task.out, format!("the answers cannot be written: {error}")));
+        }
+        // The last few runs tell how much hangs on the seed; they do not count.
+        let others = if stopped == Some(Stop::Interrupted) { None } else { probes.others(&scenario) };
+        let runs = probes.asked.len() as u64;
+        let cpu = probes.known.values().map(|answer| answer.cpu).sum::<f64>();
+        Ok(Some((stopped, others, runs, cpu)))
+    })?;
+    if let Some(signal) = program.interruption.signal() {
+        return Ok(Ended::Interrupted(signal));
+    }
+    let Some((stopped, other_seeds, runs, cpu_seconds)) = outcome else {
+        return Ok(Ended::NotShown { same_build: stored.record.build.same_as(&Build::this()) });
+    };
+    let record = &stored.record;
+    let told = Told {
+        signature,
+        message,
+        origin: format!(
+            "Shrunk by `squall shrink` from {} seed {} ({faults_before} faults, {}) in {runs} runs; {}.",
+            record.scenario,
+            record.seed,
+            crate::text::format_duration(stored.plan.spec.time_limit),
+            commit_of(&record.build),
+        ),
+        other_seeds,
+    };
+    let named = named_scenario(&scenario, &told);
+    let file = task.out.join(format!("{}.yaml", named.metadata.name));
+    let shrunk = Shrunk {
+        file: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        faults: named.spec.faults.len() as u64,
+        faults_before,
+        runs,
+        cpu_seconds,
+        finished: stopped.is_none(),
+    };
+    let written = write_whole(&file, scenario_text(&named, &told).as_bytes())
+        .and_then(|()| write_json(&task.out.join("shrunk.json"), &shrunk));
+    written.map_err(|error| Refusal::of(task.out, format!("the result cannot be written: {error}")))?;
+    Ok(Ended::Shrunk(shrunk, file))
+}
+
+/// A run's signature, and what the checker said.
+fn failure_of(record: &RunRecord) -> Option<(Signature, String)> {
+    let signature = Signature::of_run(&record.failures)?;
+    let told = record.failures.iter().find(|failure| Signature::of(failure) == signature)?;
+    Some((signature, told.message.clone()))
+}
+
+fn commit_of(build: &Build) -> String {
+    let commit = build.commit.get(..12).unwrap_or(&build.commit);
+    format!("commit {commit} ({})", build.tree)
+}
+
+/// What an answer file is about: its first line. Answers about something else mean nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct About {
+    plan: String,
+    sources: String,
+    signature: Signature,
+}
+
+/// Whether a candidate shows the failure.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Answer {
+    /// A digest of the candidate's text.
+    candidate: String,
+    shows: bool,
+    /// Processor time, in seconds.
+    cpu: f64,
+}
+
+/// The answers so far, and their file.
+struct State {
+    answers: BTreeMap<String, Answer>,
+    appender: Appender,
+}
+
+impl State {
+    fn open(out: &Path, about: About) -> Result<State, Refusal> {
+        let refused = |error: io::Error| {
+            let message = match error.kind() {
+                io::ErrorKind::WouldBlock => "another process shrinks here: wait for it, or name another `--out`".to_owned(),
+                _ => format!("it cannot be written ({error}): name another folder with `--out`"),
+            };
+            Refusal::of(out, message)
+        };
+        fs::create_dir_all(out).map_err(refused)?;
+        let path = out.join("probes.jsonl");
+        let mut appender = Appender::open(&path).map_err(refused)?;
+        let text = fs::read_to_string(&path).map_err(refused)?;
+        let mut lines = text.lines();
+        let first = lines.next().and_then(|line| serde_json::from_str::<About>(line).ok());
+        let mut answers = BTreeMap::new();
+        if first.as_ref() == Some(&about) {
+            for answer in lines.filter_map(|line| serde_json::from_str::<Answer>(line).ok()) {
+                answers.insert(answer.candidate.clone(), answer);
+            }
+        } else {
+            // Of another build, plan or failure.
+            appender.clear().map_err(refused)?;
+            let line = serde_json::to_string(&about).expect("strings") + "\n";
+            appender.append(&line).map_err(refused)?;
+        }
+        Ok(State { answers, appender })
+    }
+}
+
+/// A candidate, for a worker.
+struct Question {
+    candidate: String,
+    file: ScenarioFile,
+}
+
+/// Asks worker processes.
+struct Probes<'a> {
+    send: mpsc::Sender<Question>,
+    answers: mpsc::Receiver<Answer>,
+    jobs: usize,
+    known: BTreeMap<String, Answer>,
+    /// The candidates that the search asked about.
+    asked: BTreeSet<String>,
+    /// Those that workers are at.
+    pending: BTreeSet<String>,
+    budget: u64,
+    state: State,
+    failed: Option<io::Error>,
+    told: Instant,
+    tell: &'a mut dyn FnMut(&str),
+    /// The faults of what is asked about, for the progress.
+    faults: usize,
+    program: &'a Program,
+}
+
+impl Judge for Probes<'_> {
+    fn first(&mut self, candidates: &[Scenario]) -> Result<Option<usize>, Stop> {
+        let mut ahead = 0;
+        let files: Vec<(String, &Scenario)> = candidates
+            .iter()
+            .map(|scenario| (digest(&file_of(scenario.clone()).text), scenario))
+            .collect();
+        for (index, (candidate, scenario)) in files.iter().enumerate() {
+            if !self.asked.contains(candidate) && self.asked.len() as u64 >= self.budget {
+                return Err(Stop::Budget);
+            }
+            self.asked.insert(candidate.clone());
+            self.faults = scenario.spec.faults.len();
+            while !self.known.contains_key(candidate) {
+                // Those behind it run meanwhile; what they answer counts once it is asked for.
+                ahead = ahead.max(index);
+                while self.pending.len() < self.jobs && ahead < files.len() {
+                    let (candidate, scenario) = &files[ahead];
+                    self.ask(candidate, scenario);
+                    ahead += 1;
+                }
+                self.wait()?;
+            }
+            if self.known[candidate].shows {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Probes<'_> {
+    fn ask(&mut self, candidate: &str, scenario: &Scenario) {
+        if self.known.contains_key(candidate) || !self.pending.insert(candidate.to_owned()) {
+            return;
+        }
+        let mut file = file_of(scenario.clone());
+        // A worker knows a scenario by its path.
+        file.path = PathBuf::from(format!("{candidate}.yaml"));
+        let _sent = self.send.send(Question { candidate: candidate.to_owned(), file });
+    }
+
+    fn wait(&mut self) -> Result<(), Stop> {
+        let Ok(answer) = self.answers.recv() else { return Err(Stop::Interrupted) };
+        if self.program.interruption.signal().is_some() {
+            return Err(Stop::Interrupted);
+        }
+        let line = serde_json::to_string(&answer).expect("strings and numbers") + "\n";
+        if let Err(error) = self.state.appender.append(&line) {
+            self.failed.get_or_insert(error);
+            return Err(Stop::Interrupted);
+        }
+        self.pending.remove(&answer.candidate);
+        self.known.insert(answer.candidate.clone(), answer);
+        if self.told.elapsed() >= Duration::from_secs(10) {
+            self.told = now();
+            (self.tell)(&format!("{} of {} runs, at {} faults", self.asked.len(), self.budget, self.faults));
+        }
+        Ok(())
+    }
+
+    /// How many of some other seeds show the failure too.
+    fn others(&mut self, scenario: &Scenario) -> Option<(usize, usize)> {
+        let own = scenario.spec.seeds[0];
+        let seeds: Vec<u64> = (1..).filter(|seed| *seed != own).take(OTHER_SEEDS as usize).collect();
+        let (asked, budget) = (self.asked.clone(), self.budget);
+        self.budget = u64::MAX;
+        let mut showing = 0;
+        for seed in &seeds {
+            let mut other = scenario.clone();
+            other.spec.seeds = vec![*seed];
+            match self.first(&[other]) {
+                Ok(found) => showing += usize::from(found.is_some()),
+                Err(_) => return None,
+            }
+        }
+        (self.asked, self.budget) = (asked, budget);
+        Some((showing, seeds.len()))
+    }
+}
+
+/// Runs `body` beside threads that answer its questions, each with a worker process of its own.
+#[allow(clippy::disallowed_methods, reason = "outside any simulation: threads that watch worker processes")]
+fn with_workers<T>(
+    batch: &Batch,
+    jobs: usize,
+    signature: &Signature,
+    body: impl FnOnce(mpsc::Sender<Question>, mpsc::Receiver<Answer>) -> T,
+) -> T {
+    let (send, questions) = mpsc::channel::<Question>();
+    let (answer, answers) = mpsc::channel();
+    let questions = Mutex::new(questions);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (answer, questions) = (answer.clone(), &questions);
+            scope.spawn(move || {
+                let mut worker = None;
+                loop {
+                    let question = questions.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(Question { candidate, file }) = question else { return };
+                    let seed = file.scenario.spec.seeds[0];
+                    let job =
+                        Job { file: &file, seed, leaves: Leaves::Nothing, twice: false, reproduce: None };
+                    let Some(done) = batch.make(&mut worker, &job) else { return };
+                    let shows = signature.is_among(&done.record.failures);
+                    if answer.send(Answer { candidate, shows, cpu: done.cpu }).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(answer);
+        body(send, answers)
+    })
+}
+
+#[allow(clippy::disallowed_methods, reason = "real time outside the simulation: how often progress is told")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,299 @@
+//! A scenario out of a seed: cluster, network, disks, clients and faults, all drawn.
+//!
+//! Everything that is drawn stands in the scenario, so a run folder of an explored run is as complete as one of a drill,
+//! and reads like one: values are round, and settings that are the default are what most runs have.
+//!
+//! Each part draws from a child stream of its own, and so does each fault. A new setting or a new kind of fault still
+//! changes what a seed means; a stored run does not depend on it, since its plan is stored.
+
+use std::{path::Path, time::Duration};
+
+use crate::{
+    faults::{Action, Aim, Drawing, Fault, Lasts, Mode, RoleSelector, Selector},
+    scenario::{
+        API_VERSION, Cluster, Disk, EndpointChoice, Expect, Final, Metadata, Mix, Network, Scenario, Spec,
+        Workload, WorkloadKind, check_spec,
+    },
+    text::{Source, Window},
+    world::{Chance, Stream},
+};
+
+/// The name of every explored scenario.
+pub const EXPLORED: &str = "explored";
+
+/// How often a fault is drawn again where it does not fit the faults before it.
+const TRIES: u32 = 12;
+
+/// A scenario that passes validation, drawn from a seed. It expects that the store is sound, and asks for no least number
+/// of operations: a majority may be down all the time.
+pub fn draw_scenario(seed: u64) -> Scenario {
+    let chance = Chance::root(seed).child("explore");
+    let cluster = cluster(&mut Draws(chance.child("cluster").stream()));
+    let far = cluster.heartbeat_interval >= Duration::from_millis(200);
+    let network = network(&mut Draws(chance.child("network").stream()), far);
+    let disk = disk(&mut Draws(chance.child("disk").stream()));
+    let workloads = workloads(&chance.child("workloads"));
+    let mut time = Draws(chance.child("time").stream());
+    let time_limit = time.seconds(&[5, 8, 10, 10, 15, 20]);
+    let settle = time.seconds(&[3, 5, 5, 8]);
+    let mut spec = Spec {
+        seeds: vec![seed],
+        cluster,
+        network,
+        disk,
+        workloads,
+        time_limit,
+        faults: Vec::new(),
+        final_phase: Final { settle, ..Final::default() },
+        expect: Expect { min_operations_before: 0, min_operations_after: 0, ..Expect::default() },
+    };
+    draw_faults(&mut spec, &chance.child("faults"));
+    Scenario {
+        api_version: API_VERSION.to_owned(),
+        kind: "Scenario".to_owned(),
+        metadata: Metadata {
+            name: EXPLORED.to_owned(),
+            description: format!("Drawn by `squall fuzz` from the seed {seed}."),
+            references: Vec::new(),
+        },
+        spec,
+    }
+}
+
+/// A stream, with the choices that the drawing makes.
+struct Draws(Stream);
+
+impl Draws {
+    fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        *self.0.pick(items).expect("there is something to pick from")
+    }
+
+    fn one_in(&mut self, count: u64) -> bool {
+        self.0.within(0..count) == 0
+    }
+
+    fn millis(&mut self, items: &[u64]) -> Duration {
+        Duration::from_millis(self.pick(items))
+    }
+
+    fn micros(&mut self, items: &[u64]) -> Duration {
+        Duration::from_micros(self.pick(items))
+    }
+
+    fn seconds(&mut self, items: &[u64]) -> Duration {
+        Duration::from_secs(self.pick(items))
+    }
+}
+
+fn cluster(draws: &mut Draws) -> Cluster {
+    // As etcd's guide has it: a heartbeat is no shorter than a round trip, an election takes ten of them.
+    let heartbeat_interval = draws.millis(&[50, 100, 100, 100, 200]);
+    let elections: &[u64] =
+        if heartbeat_interval == Duration::from_millis(200) { &[2_000] } else { &[1_000, 1_000, 2_000] };
+    Cluster {
+        members: draws.pick(&[1, 2, 3, 3, 3, 3, 4, 5, 5, 7]),
+        // Most runs save snapshots and cut segments, since a run is short.
+        snapshot_count: draws.pick(&[5, 20, 50, 100, 200, 1_000, 10_000]),
+        snapshot_catchup_entries: draws.pick(&[0, 2, 10, 50, 100, 5_000]),
+        wal_segment_bytes: draws.pick(&[4_096, 16_384, 65_536, 64_000_000]),
+        heartbeat_interval,
+        election_timeout: draws.millis(elections),
+        engine_commit_interval: draws.millis(&[5, 20, 100, 100, 1_000]),
+        engine_commit_batches: draws.pick(&[1, 10, 100, 10_000]),
+        compaction_batch_limit: draws.pick(&[1, 10, 100, 1_000]),
+        compaction_sleep: draws.millis(&[1, 10, 10, 100]),
+        max_txn_ops: draws.pick(&[4, 16, 128, 128, 128]),
+        max_request_bytes: draws.pick(&[65_536, 1_572_864, 1_572_864]),
+        ..Cluster::default()
+    }
+}
+
+fn network(draws: &mut Draws, far: bool) -> Network {
+    let latencies: &[u64] = if far { &[500, 10_000, 40_000] } else { &[0, 200, 500, 500, 1_000, 5_000] };
+    Network { latency: draws.micros(latencies), jitter: draws.micros(&[0, 500, 500, 2_000, 20_000]) }
+}
+
+fn disk(draws: &mut Draws) -> Disk {
+    Disk {
+        fsync_latency: draws.micros(&[0, 100, 1_000, 1_000, 5_000, 20_000]),
+        fsync_jitter: draws.micros(&[0, 1_000, 1_000, 5_000, 30_000]),
+    }
+}
+
+/// One workload, seldom two or three, which a run of a third of a CPU-second can carry.
+fn workloads(chance: &Chance) -> Vec<Workload> {
+    let mut draws = Draws(chance.stream());
+    let count = draws.pick(&[1, 1, 1, 2, 2, 3]);
+    let rates: &[u32] = if count == 1 { &[40, 80, 150, 150, 250, 400] } else { &[20, 60, 100, 150] };
+    (1..=count)
+        .map(|number| {
+            let mut draws = Draws(chance.child(&number.to_string()).stream());
+            let kind = draws.pick(&[WorkloadKind::Kv, WorkloadKind::Kv, WorkloadKind::Register]);
+            let keys = draws.pick(&[1, 2, 3, 5, 8, 50]);
+            Workload {
+                name: Some(format!("{}-{number}", kind.name())),
+                kind,
+                clients: draws.pick(&[1, 2, 4, 4, 8]),
+                in_flight: draws.pick(&[1, 1, 1, 4, 16]),
+                endpoints: draws.pick(&[
+                    EndpointChoice::Failover,
+                    EndpointChoice::Failover,
+                    EndpointChoice::Pinned,
+                    EndpointChoice::Roaming,
+                ]),
+                rate: draws.pick(rates),
+                keys,
+                hot_keys: if draws.one_in(3) { keys.min(2) } else { 0 },
+                value_bytes: draws.pick(&[0, 0, 0, 600, 3_000]),
+                large_value_bytes: draws.pick(&[0, 0, 0, 0, 20_000]),
+                request_timeout: draws.millis(&[200, 500, 1_000, 1_000, 3_000]),
+                mix: mix(kind, &mut draws),
+            }
+        })
+        .collect()
+}
+
+/// The type's own mix, or a swarm's: each operation is off, rare or frequent.
+fn mix(kind: WorkloadKind, draws: &mut Draws) -> Option<Mix> {
+    if draws.one_in(2) {
+        return None;
+    }
+    let mut weight = || draws.pick(&[0, 1, 4]);
+    let mut mix = Mix { get: weight(), put: weight().max(1), cas: weight(), ..Mix::NONE };
+    if kind == WorkloadKind::Kv {
+        mix.range = weight();
+        mix.delete = weight();
+        mix.txn = weight();
+        mix.read_txn = weight();
+        mix.past = weight();
+        mix.refused = weight().min(1);
+        mix.compact = if weight() == 4 { 1 } else { 0 };
+    }
+    Some(mix)
+}
+
+/// Draws which kinds of fault are on, and a few faults of these.
+fn draw_faults(spec: &mut Spec, chance: &Chance) {
+    let mut draws = Draws(chance.stream());
+    // One run in forty is quiet; a third knows a single kind of fault, and hits hard with that.
+    if draws.one_in(40) {
+        return;
+    }
+    let mut kinds = Action::ALL.to_vec();
+    draws.0.shuffle(&mut kinds);
+    kinds.truncate(draws.pick(&[1, 1, 1, 2, 2, 3, 4, 6, 8]));
+    // A restore needs a snapshot.
+    if kinds.contains(&Action::RestoreSnapshot) && !kinds.contains(&Action::SnapshotSave) {
+        kinds.push(Action::SnapshotSave);
+    }
+    kinds.sort_by_key(|kind| match kind {
+        Action::SnapshotSave => 0,
+        Action::RestoreSnapshot => 2,
+        _ => 1,
+    });
+    let count = draws.pick(&[1, 2, 3, 4, 6, 8]).max(kinds.len());
+    for number in 0..count {
+        // Each kind once, then any of them.
+        let kind = kinds.get(number).copied().unwrap_or_else(|| draws.pick(&kinds));
+        let chance = chance.child(&number.to_string());
+        for attempt in 0..TRIES {
+            let drawn = fault(spec, kind, number, &chance.child(&attempt.to_string()));
+            let Some(fault) = drawn else { continue };
+            spec.faults.push(fault);
+            let source = Source { path: Path::new(EXPLORED), text: "" };
+            if check_spec(&source, spec, false).is_ok() {
+                break;
+            }
+            spec.faults.pop();
+        }
+    }
+}
+
+/// One fault of a kind, which need not pass validation. None where the kind does not fit at the instant that was drawn.
+fn fault(spec: &Spec, kind: Action, number: usize, chance: &Chance) -> Option<Fault> {
+    let members = spec.cluster.member_names();
+    let limit = spec.time_limit;
+    let mut draws = Draws(chance.stream());
+    let mut drawing = Drawing::new(chance.child("settings").stream(), &members, &[]);
+    let least = Duration::from_millis(300);
+    // A save comes early, so that something can be restored from it.
+    let latest = if kind == Action::SnapshotSave { limit / 2 } else { limit - limit / 8 };
+    let from = drawing.instant(least, latest);
+    let to = (from + drawing.time(Duration::from_millis(100), Duration::from_secs(2))).min(latest.max(from));
+    let mut fault = Fault::new(kind, Window { from, to });
+    fault.name = Some(format!("{}-{}", kind.name(), number + 1));
+    let work = kind.cost() >= crate::faults::Cost::Copy;
+    if draws.one_in(if work { 4 } else { 2 }) && kind != Action::SnapshotSave {
+        let (shortest, longest) = if work {
+            (Duration::from_secs(2), Duration::from_secs(5))
+        } else {
+            (Duration::from_millis(100), Duration::from_secs(4))
+        };
+        let every = drawing.time(shortest, longest);
+        fault.every = Some(Window { from: every, to: every + every / 2 });
+    }
+    let lasts = match kind.lasts() {
+        Lasts::Never => false,
+        Lasts::UntilHealed => !draws.one_in(6),
+        Lasts::ForItsDuration => true,
+    };
+    if lasts {
+        let longest = limit.saturating_sub(to) / 2;
+        let shortest = drawing.time(Duration::from_millis(20), longest.max(Duration::from_millis(20)));
+        fault.duration = Some(Window { from: shortest, to: shortest + shortest / 2 });
+    }
+    aim(&mut fault, kind, &members, spec, &mut draws);
+    // A save that strikes for certain before this fault does.
+    let saves: Vec<String> = spec
+        .faults
+        .iter()
+        .filter(|save| save.action == Action::SnapshotSave && save.every.is_none() && save.at.to < from)
+        .filter_map(|save| save.name.clone())
+        .collect();
+    let mut drawing = Drawing::new(chance.child("block").stream(), &members, &saves);
+    let settings = kind.draw(&mut drawing)?;
+    if kind.has_settings() {
+        fault.blocks.insert(kind, settings);
+    }
+    Some(fault)
+}
+
+/// Draws whom a fault hits. Most failures need one member that is cut off or down (Alquraan and others, OSDI 2018).
+fn aim(fault: &mut Fault, kind: Action, members: &[String], spec: &Spec, draws: &mut Draws) {
+    if kind.aim() == Aim::Cluster {
+        return;
+    }
+    let selector = |role| Some(Selector { role: Some(role), ..Selector::default() });
+    match draws.pick(&[0, 0, 1, 2, 3, 4, 5]) {
+        1 | 2 => fault.selector = selector(RoleSelector::Leader),
+        3 => fault.selector = selector(draws.pick(&[RoleSelector::Follower, RoleSelector::Running])),
+        4 => {
+            let name = draws.0.pick(members).expect("a cluster has a member").clone();
+            fault.selector = Some(Selector { names: vec![name], ..Selector::default() });
+        }
+        5 => {
+            let earlier = spec.faults.iter().filter(|earlier| {
+                earlier.action.aim() != Aim::Cluster
+                    && earlier.every.is_none()
+                    && earlier.at.to < fault.at.from
+            });
+            let earlier: Vec<String> = earlier.filter_map(|earlier| earlier.name.clone()).collect();
+            if let Some(name) = draws.0.pick(&earlier) {
+                fault.selector = Some(Selector { same_as: Some(name.clone()), ..Selector::default() });
+            }
+        }
+        _ => {}
+    }
+    let led = fault.selector.as_ref().is_some_and(|selector| selector.role == Some(RoleSelector::Leader));
+    if kind.aim() == Aim::Members && !led && draws.one_in(2) {
+        let (mode, value) = draws.pick(&[
+            (Mode::All, None),
+            (Mode::Minority, None),
+            (Mode::Minority, None),
+            (Mode::Majority, None),
+            (Mode::Fixed, Some(2)),
+            (Mode::FixedPercent, Some(50)),
+        ]);
+        (fault.mode, fault.value) = (Some(mode), value);
+    }
+}

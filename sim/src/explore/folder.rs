@@ -1,0 +1,243 @@
+//! A campaign's folder: `manifest.json`, `results.jsonl`, `runs/`, `findings/`, and the reports.
+//!
+//! `results.jsonl` is only ever appended to, a line a run, as runs end; a process that is killed loses the runs that it was
+//! at, and nothing else. A last line without its end is what such a process left: it is not read, and cut off before more
+//! is appended. Every other file is written under another name and renamed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::{
+    line::{Key, Line},
+    manifest::{FORMAT, Manifest},
+    summary::Shrunk,
+};
+use crate::{scenario::unreadable, text::Refusal};
+
+/// What one folder, or several, hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Results {
+    /// What they are about.
+    pub manifest: Manifest,
+    /// Every run, iterations first, in order.
+    pub lines: BTreeMap<Key, Line>,
+    /// What findings were shrunk to, by id.
+    pub shrunk: BTreeMap<String, Shrunk>,
+    /// Runs that disagree although they are the same, in words.
+    pub contradictions: BTreeSet<String>,
+}
+
+impl Results {
+    /// Of a campaign that has not begun.
+    pub fn none(manifest: Manifest) -> Results {
+        Results {
+            manifest,
+            lines: BTreeMap::new(),
+            shrunk: BTreeMap::new(),
+            contradictions: BTreeSet::new(),
+        }
+    }
+
+    /// Adds a run. Of two lines of one run that agree, one is kept; that two disagree is noted.
+    pub fn add(&mut self, line: Line) {
+        let key = line.key();
+        match self.lines.get_mut(&key) {
+            None => {
+                self.lines.insert(key, line);
+            }
+            Some(other) => {
+                if line.contradicts(other) {
+                    self.contradictions.insert(contradiction(other, &line));
+                }
+                if line.preference(other).is_lt() {
+                    *other = line;
+                }
+            }
+        }
+    }
+}
+
+/// The same words, whichever of the two came first.
+pub(super) fn contradiction(one: &Line, other: &Line) -> String {
+    let mut both =
+        [one, other].map(|line| format!("{} with the hash {}", line.verdict.name(), line.audit_hash));
+    both.sort();
+    let [first, second] = both;
+    format!("{} seed {}: {first}, and {second}", one.scenario, one.seed)
+}
+
+/// The path of a file in a campaign's folder.
+pub fn manifest_path(folder: &Path) -> PathBuf {
+    folder.join("manifest.json")
+}
+
+/// The path of the lines in a campaign's folder.
+pub fn results_path(folder: &Path) -> PathBuf {
+    folder.join("results.jsonl")
+}
+
+/// Reads a campaign's folder, or a merged one.
+///
+/// # Errors
+/// What is missing or damaged, with its place.
+pub fn read_results(folder: &Path) -> Result<Results, Refusal> {
+    let meta = fs::metadata(folder).map_err(|error| unreadable(folder, &error))?;
+    if !meta.is_dir() {
+        return Err(Refusal::of(folder, "this is a file: expected a campaign's folder, which holds manifest.json"));
+    }
+    let mut results = Results::none(read_manifest(folder)?);
+    let path = results_path(folder);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Refusal::of(&path, format!("cannot be read: {error}"))),
+    };
+    for (number, text) in whole_lines(&bytes).split(|byte| *byte == b'\n').enumerate() {
+        if text.is_empty() {
+            continue;
+        }
+        let line: Line = serde_json::from_slice(text).map_err(|error| {
+            let message = error.to_string();
+            let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
+            Refusal::at(&path, (number + 1, error.column().max(1)), format!("no result of a run: {message}"))
+        })?;
+        if !results.manifest.campaigns.contains_key(&line.campaign) {
+            let message = format!("a run of the campaign `{}`, which manifest.json does not have", line.campaign);
+            return Err(Refusal::at(&path, (number + 1, 1), message));
+        }
+        results.add(line);
+    }
+    results.shrunk = read_shrunk(folder)?;
+    let contradictions = folder.join("contradictions.json");
+    if contradictions.exists() {
+        results.contradictions.extend(read_json::<BTreeSet<String>>(&contradictions)?);
+    }
+    Ok(results)
+}
+
+/// The part of a file that ends with the end of a line.
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    &bytes[..end]
+}
+
+/// `manifest.json` of a folder.
+pub fn read_manifest(folder: &Path) -> Result<Manifest, Refusal> {
+    let path = manifest_path(folder);
+    if !path.exists() {
+        return Err(Refusal::of(
+            folder,
+            "this is no campaign's folder: it has no manifest.json; expected what `squall fuzz --out` or `squall merge --out` wrote",
+        ));
+    }
+    // The version first: a later format has keys that this build does not know.
+    let value: serde_json::Value = read_json(&path)?;
+    match value.get("format").and_then(serde_json::Value::as_u64) {
+        Some(format) if format == u64::from(FORMAT) => {}
+        Some(format) => {
+            return Err(Refusal::of(
+                &path,
+                format!("the campaign has format {format}, this build reads format {FORMAT}: use the build that wrote it"),
+            ));
+        }
+        None => return Err(Refusal::of(&path, "the campaign's folder is damaged: manifest.json has no `format`")),
+    }
+    read_json(&path)
+}
+
+fn read_shrunk(folder: &Path) -> Result<BTreeMap<String, Shrunk>, Refusal> {
+    let mut shrunk = BTreeMap::new();
+    let Ok(entries) = fs::read_dir(folder.join("findings")) else { return Ok(shrunk) };
+    for entry in entries.flatten() {
+        let path = entry.path().join("shrunk.json");
+        if path.exists() {
+            shrunk.insert(entry.file_name().to_string_lossy().into_owned(), read_json(&path)?);
+        }
+    }
+    Ok(shrunk)
+}
+
+/// A JSON file of our own.
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Refusal> {
+    let text = crate::scenario::read_text(path)?;
+    serde_json::from_str(&text).map_err(|error| {
+        let what = error.to_string();
+        let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
+        Refusal::at(path, (error.line().max(1), error.column().max(1)), format!("the file is damaged: {what}"))
+    })
+}
+
+/// Writes a file whole or not at all.
+///
+/// # Errors
+/// The file system's, with the path.
+pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.new-{}", std::process::id()));
+    let write = || {
+        let mut file = File::create(&beside)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    write().map_err(|error| {
+        let _left = fs::remove_file(&beside);
+        named(error)
+    })
+}
+
+/// Writes a JSON file whole or not at all.
+///
+/// # Errors
+/// The file system's, with the path.
+pub fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+    text.push('\n');
+    write_whole(path, text.as_bytes())
+}
+
+/// Appends lines to a file of lines. One process at a time.
+#[derive(Debug)]
+pub struct Appender {
+    file: File,
+}
+
+impl Appender {
+    /// Opens the file, or makes it, cuts off a last line without its end, and locks it.
+    ///
+    /// # Errors
+    /// The file system's; `WouldBlock` where another process has it.
+    pub fn open(path: &Path) -> io::Result<Appender> {
+        let file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        file.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
+            fs::TryLockError::Error(error) => error,
+        })?;
+        let bytes = fs::read(path)?;
+        file.set_len(whole_lines(&bytes).len() as u64)?;
+        Ok(Appender { file })
+    }
+
+    /// Empties the file.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.file.set_len(0)
+    }
+
+    /// Appends a line, which ends with a line feed, in one call of the system.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn append(&mut self, line: &str) -> io::Result<()> {
+        self.file.write_all(line.as_bytes())
+    }
+}

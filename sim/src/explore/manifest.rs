@@ -1,0 +1,130 @@
+//! What a campaign's folder is about: `manifest.json`. Two folders can be merged where it says that they are parts of one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::iteration::CampaignSeed;
+use crate::report::{Build, digest};
+
+/// The version of `manifest.json` and of `results.jsonl`.
+pub const FORMAT: u32 = 1;
+
+/// A campaign's folder, or several that were merged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The version of this format: 1.
+    pub format: u32,
+    /// Whether `squall merge` wrote it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merged: bool,
+    /// The campaigns, by [`Campaign::id`]: one, unless different ones were merged on demand.
+    pub campaigns: BTreeMap<String, Campaign>,
+}
+
+/// One campaign, and how far it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Campaign {
+    /// What every iteration's seed follows from.
+    pub seed: CampaignSeed,
+    /// The version of squall.
+    pub version: String,
+    /// What the binary was made of.
+    pub build: Build,
+    /// The scenarios that it explores, with digests of their texts. Empty: everything there is.
+    pub scenarios: Vec<Named>,
+    /// The canaries that must be found.
+    pub canaries: Vec<Named>,
+    /// The error that is planted in the store in every run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planted_bug: Option<String>,
+    /// The share of the iterations that run twice.
+    pub check_determinism: f64,
+    /// Its shards, by `i/n`.
+    pub shards: BTreeMap<String, Shard>,
+}
+
+/// A scenario in a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// A digest of its text.
+    pub digest: String,
+}
+
+/// How far a shard is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shard {
+    /// The iterations of the whole campaign, where they were stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iterations: Option<u64>,
+    /// Whether it came to its end: its iterations were made, or its time was over, and its findings were shrunk.
+    pub complete: bool,
+    /// Why it ended before its iterations were made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+}
+
+impl Campaign {
+    /// What identifies it: everything that decides what an iteration is. A commit that changed no source has the same.
+    pub fn id(&self) -> String {
+        let Build { toolchain, lock, sources, .. } = &self.build;
+        let known = (&self.scenarios, &self.canaries, &self.planted_bug, self.check_determinism);
+        let parts = serde_json::to_string(&(self.seed, toolchain, lock, sources, known));
+        digest(&parts.expect("strings and numbers"))[..12].to_owned()
+    }
+
+    /// In what it differs from another, in words, or nothing.
+    pub fn difference(&self, other: &Campaign) -> Option<String> {
+        if !self.build.same_as(&other.build) {
+            return Some(format!("another build made it ({}; the first is {})", other.build, self.build));
+        }
+        if self.seed != other.seed {
+            return Some(format!("its campaign seed is {}, the first's is {}", other.seed, self.seed));
+        }
+        let texts = |campaign: &Campaign| (campaign.scenarios.clone(), campaign.canaries.clone());
+        if texts(self) != texts(other) {
+            return Some("it explores other scenarios, or other versions of them".to_owned());
+        }
+        if self.planted_bug != other.planted_bug {
+            return Some("another error is planted in its store".to_owned());
+        }
+        (self.id() != other.id()).then(|| "it runs another share of its seeds twice".to_owned())
+    }
+}
+
+/// The shard `i` of `n` of a campaign: the iterations `index` with `index % n == i - 1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardNumber {
+    /// Which one: 1 to `of`.
+    pub number: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+impl ShardNumber {
+    /// The only one.
+    pub const WHOLE: ShardNumber = ShardNumber { number: 1, of: 1 };
+
+    /// Whether an iteration is its own.
+    pub fn has(self, index: u64) -> bool {
+        index % self.of == self.number - 1
+    }
+
+    /// As manifests spell it.
+    pub fn name(self) -> String {
+        format!("{}/{}", self.number, self.of)
+    }
+
+    /// Reads `i/n`.
+    pub fn parse(text: &str) -> Option<ShardNumber> {
+        let (number, of) = text.split_once('/')?;
+        let shard = ShardNumber { number: number.parse().ok()?, of: of.parse().ok()? };
+        (shard.number >= 1 && shard.number <= shard.of && shard.of <= 100_000).then_some(shard)
+    }
+}

@@ -1,0 +1,122 @@
+//! Which failures are one: the checker, the guarantee that it found broken, and the shape of its message.
+//!
+//! The judge's messages name operations, revisions and keys, which differ from run to run, so for the checkers of the
+//! history the guarantee alone tells (`stale read`, `election safety`). A panic, a stuck cluster and a failure of the
+//! harness are told apart by what they say: their message, without numbers and names.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::{Failure, digest};
+
+/// What makes two failures the same.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signature {
+    /// The checker's name.
+    pub checker: String,
+    /// The guarantee that it found broken.
+    pub rule: String,
+    /// The message's first line without what differs from run to run; empty where the rule tells enough.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shape: String,
+}
+
+/// The checkers, those nearest to a cause first: a broken invariant of raft shows in what clients read too.
+const NEAREST: [&str; 10] = [
+    "harness",
+    "determinism",
+    "panic",
+    "raft",
+    "durability",
+    "convergence",
+    "linearizability",
+    "monotonic-reads",
+    "liveness",
+    "vacuous",
+];
+
+/// The checkers whose messages are told apart.
+const BY_MESSAGE: [&str; 3] = ["harness", "panic", "liveness"];
+
+/// The longest shape, in characters.
+const LONGEST: usize = 120;
+
+impl Signature {
+    /// A failure's.
+    pub fn of(failure: &Failure) -> Signature {
+        let by_message = BY_MESSAGE.contains(&failure.checker.as_str());
+        Signature {
+            checker: failure.checker.clone(),
+            rule: failure.guarantee.clone(),
+            shape: if by_message { shape(&failure.message) } else { String::new() },
+        }
+    }
+
+    /// A run's: that of the failure nearest to the cause, or none where it has no failure.
+    pub fn of_run(failures: &[Failure]) -> Option<Signature> {
+        let rank = |failure: &&Failure| {
+            NEAREST.iter().position(|name| *name == failure.checker).unwrap_or(NEAREST.len())
+        };
+        failures.iter().min_by_key(rank).map(Signature::of)
+    }
+
+    /// Whether a run shows it, among whatever else.
+    pub fn is_among(&self, failures: &[Failure]) -> bool {
+        failures.iter().any(|failure| Signature::of(failure) == *self)
+    }
+
+    /// A short name for folders: words of the rule, and a digest of the whole.
+    pub fn id(&self) -> String {
+        let whole = digest(&format!("{}\n{}\n{}", self.checker, self.rule, self.shape));
+        format!("{}-{}", self.words(), &whole[..8])
+    }
+
+    /// A few words of checker and rule, joined by hyphens, as a scenario's name has them.
+    pub fn words(&self) -> String {
+        // The rule of linearizability begins with the guarantee as a whole; what is broken follows the colon.
+        let rule = self.rule.rsplit_once(": ").map_or(self.rule.as_str(), |(_, rule)| rule);
+        let rule = rule.strip_prefix("no ").unwrap_or(rule);
+        let text = format!("{} {rule}", self.checker).to_lowercase();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        let mut name = String::new();
+        for word in words {
+            if name.len() + word.len() >= 44 {
+                break;
+            }
+            if !name.is_empty() {
+                name.push('-');
+            }
+            name.push_str(word);
+        }
+        name
+    }
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write!(out, "{}: {}", self.checker, self.rule)?;
+        if !self.shape.is_empty() {
+            write!(out, ": {}", self.shape)?;
+        }
+        Ok(())
+    }
+}
+
+/// The first line, each number replaced by `#`: `m2 waits for index 17` is `m# waits for index #`.
+fn shape(message: &str) -> String {
+    let mut shape = String::new();
+    let mut in_number = false;
+    for c in message.lines().next().unwrap_or_default().chars() {
+        // A fraction is a part of its number.
+        let number = c.is_ascii_digit() || (in_number && c == '.');
+        if number && !in_number {
+            shape.push('#');
+        } else if !number {
+            shape.push(c);
+        }
+        in_number = number;
+    }
+    shape.chars().take(LONGEST).collect()
+}

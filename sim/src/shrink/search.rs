@@ -1,0 +1,142 @@
+//! The order of the steps, and when one is kept.
+
+use std::{collections::BTreeSet, path::Path};
+
+use super::steps::{self, Step};
+use crate::{
+    plan::Plan,
+    scenario::{API_VERSION, Expect, Metadata, Outcome, Scenario, check_spec},
+    text::Source,
+};
+
+/// Why the search ends before it has tried everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The budget of runs is used up.
+    Budget,
+    /// A signal asks for the end.
+    Interrupted,
+}
+
+/// Who says whether a scenario, with the first of its seeds, still shows the failure.
+pub trait Judge {
+    /// The first of the candidates that shows it.
+    ///
+    /// # Errors
+    /// The search must end.
+    fn first(&mut self, candidates: &[Scenario]) -> Result<Option<usize>, Stop>;
+}
+
+/// The scenario that a search begins with: a plan, its faults written out. It draws that very plan.
+pub fn start(plan: &Plan) -> Scenario {
+    let mut spec = plan.spec.clone();
+    spec.seeds = vec![plan.seed];
+    spec.faults = plan.faults.iter().map(crate::plan::DrawnFault::to_fault).collect();
+    for workload in &mut spec.workloads {
+        if workload.mix.as_ref() == Some(&workload.kind.default_mix()) {
+            workload.mix = None;
+        }
+    }
+    // What a scenario demands of all its runs together does not concern this one; what makes it vacuous does.
+    let Expect { min_operations_before, min_operations_after, min_writes_during_outage, .. } = spec.expect;
+    spec.expect = Expect {
+        outcome: Outcome::Valid,
+        min_operations_before,
+        min_operations_after,
+        min_writes_during_outage,
+        ..Expect::default()
+    };
+    Scenario {
+        api_version: API_VERSION.to_owned(),
+        kind: "Scenario".to_owned(),
+        metadata: Metadata {
+            name: plan.scenario.clone(),
+            description: String::new(),
+            references: Vec::new(),
+        },
+        spec,
+    }
+}
+
+/// Shrinks a scenario that shows a failure. What is in hand is smaller or the same after every kept step, so that it is a
+/// result also where the search stops early; then the reason is told.
+pub fn shrink(scenario: &mut Scenario, judge: &mut dyn Judge) -> Option<Stop> {
+    search(scenario, judge).err()
+}
+
+fn search(scenario: &mut Scenario, judge: &mut dyn Judge) -> Result<(), Stop> {
+    loop {
+        let before = scenario.clone();
+        // First what makes every later run cheaper.
+        sweep(scenario, judge, steps::time)?;
+        drop_faults(scenario, judge)?;
+        sweep(scenario, judge, steps::workloads)?;
+        sweep(scenario, judge, steps::time)?;
+        sweep(scenario, judge, steps::settings)?;
+        sweep(scenario, judge, steps::faults)?;
+        sweep(scenario, judge, steps::names)?;
+        if *scenario == before {
+            return Ok(());
+        }
+    }
+}
+
+/// Tries steps one after the other, each once: a step of a group that was tried is not tried again, nor are those that
+/// take less of the same.
+fn sweep(
+    scenario: &mut Scenario,
+    judge: &mut dyn Judge,
+    steps: fn(&Scenario) -> Vec<Step>,
+) -> Result<(), Stop> {
+    let mut tried: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let left = steps(scenario).into_iter().filter(|step| {
+            !tried.contains(&step.group) && step.scenario != *scenario && is_good(&step.scenario)
+        });
+        let (groups, mut candidates): (Vec<String>, Vec<Scenario>) =
+            left.map(|step| (step.group, step.scenario)).unzip();
+        let Some(kept) = judge.first(&candidates)? else { return Ok(()) };
+        tried.extend(groups.into_iter().take(kept + 1));
+        *scenario = candidates.swap_remove(kept);
+    }
+}
+
+/// Delta debugging over the faults (Zeller and Hildebrandt 2002): none, then all but a part, with parts that get smaller.
+fn drop_faults(scenario: &mut Scenario, judge: &mut dyn Judge) -> Result<(), Stop> {
+    let without = |scenario: &Scenario, from: usize, to: usize| {
+        let mut fewer = scenario.clone();
+        fewer.spec.faults.drain(from..to);
+        fewer
+    };
+    let all = scenario.spec.faults.len();
+    if all == 0 {
+        return Ok(());
+    }
+    let none = without(scenario, 0, all);
+    if is_good(&none) && judge.first(std::slice::from_ref(&none))?.is_some() {
+        *scenario = none;
+        return Ok(());
+    }
+    let mut parts = 2;
+    while scenario.spec.faults.len() > 1 {
+        let count = scenario.spec.faults.len();
+        parts = parts.min(count);
+        let bounds = (0..parts).map(|part| (count * part / parts, count * (part + 1) / parts));
+        let mut fewer: Vec<Scenario> =
+            bounds.map(|(from, to)| without(scenario, from, to)).filter(is_good).collect();
+        match judge.first(&fewer)? {
+            Some(kept) => {
+                *scenario = fewer.swap_remove(kept);
+                parts = (parts - 1).max(2);
+            }
+            None if parts == count => return Ok(()),
+            None => parts *= 2,
+        }
+    }
+    Ok(())
+}
+
+/// Whether it passes validation: a step may have dropped what another fault refers to.
+fn is_good(scenario: &Scenario) -> bool {
+    check_spec(&Source { path: Path::new(""), text: "" }, &scenario.spec, false).is_ok()
+}

@@ -1,0 +1,300 @@
+//! What can be taken away from a scenario, narrowed, or rounded. Each function lists steps, the boldest first; steps of one
+//! group are alternatives, of which the first that holds is taken.
+//!
+//! Settings are walked in their JSON form, so a setting that is added is reduced without a line here.
+
+use std::time::Duration;
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::{
+    faults::{Aim, Fault, Selector},
+    scenario::{Cluster, Disk, Mix, Network, Scenario, Workload},
+    text::{Window, format_duration, parse_duration},
+};
+
+/// One step.
+pub(super) struct Step {
+    /// What it is about.
+    pub group: String,
+    /// The scenario after it.
+    pub scenario: Scenario,
+}
+
+/// A scenario's copy with a change.
+fn step(group: impl Into<String>, scenario: &Scenario, change: impl FnOnce(&mut Scenario)) -> Step {
+    let mut scenario = scenario.clone();
+    change(&mut scenario);
+    Step { group: group.into(), scenario }
+}
+
+/// A shorter time limit, and a shorter time to settle.
+pub(super) fn time(scenario: &Scenario) -> Vec<Step> {
+    let limit = scenario.spec.time_limit;
+    let parts = [(1, 8), (1, 4), (1, 2), (3, 4), (7, 8)];
+    let mut steps: Vec<Step> = parts
+        .into_iter()
+        .map(|(part, of)| whole(limit * part / of))
+        .filter(|shorter| *shorter < limit)
+        .map(|shorter| step("timeLimit", scenario, |scenario| end_at(scenario, shorter)))
+        .collect();
+    let settle = scenario.spec.final_phase.settle;
+    steps.extend([1, 2, 4].map(Duration::from_secs).into_iter().filter(|shorter| *shorter < settle).map(
+        |shorter| step("settle", scenario, |scenario| scenario.spec.final_phase.settle = shorter),
+    ));
+    steps
+}
+
+/// Rounded up to seconds, or to half a second where it is short.
+fn whole(time: Duration) -> Duration {
+    let unit: u128 = if time > Duration::from_secs(3) { 1_000 } else { 500 };
+    Duration::from_millis((time.as_millis().div_ceil(unit) * unit) as u64)
+}
+
+fn end_at(scenario: &mut Scenario, limit: Duration) {
+    scenario.spec.time_limit = limit;
+    scenario.spec.faults.retain(|fault| fault.at.to < limit);
+    for fault in &mut scenario.spec.faults {
+        if let Some(duration) = &mut fault.duration {
+            let longest = limit.saturating_sub(fault.at.to);
+            *duration = Window { from: duration.from.min(longest), to: duration.to.min(longest) };
+        }
+    }
+}
+
+/// Fewer workloads, and smaller ones.
+pub(super) fn workloads(scenario: &Scenario) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let count = scenario.spec.workloads.len();
+    for index in (0..count).filter(|_| count > 1) {
+        // Which one a number means changes once one is dropped.
+        let name = scenario.spec.workloads[index].name();
+        steps.push(step(format!("drop {name}"), scenario, |scenario| {
+            scenario.spec.workloads.remove(index);
+        }));
+    }
+    for (index, workload) in scenario.spec.workloads.iter().enumerate() {
+        let name = workload.name();
+        let mut set = |key: &str, change: &dyn Fn(&mut Workload)| {
+            steps.push(step(format!("{name} {key}"), scenario, |scenario| {
+                change(&mut scenario.spec.workloads[index]);
+            }));
+        };
+        for clients in [1, 2, 3].into_iter().filter(|fewer| *fewer < workload.clients) {
+            set("clients", &|workload| workload.clients = clients);
+        }
+        for keys in [1, 2, 3, 5].into_iter().filter(|fewer| *fewer < workload.keys) {
+            set("keys", &|workload| {
+                workload.keys = keys;
+                workload.hot_keys = workload.hot_keys.min(keys);
+            });
+        }
+        for rate in [10, 20, 50, 100].into_iter().filter(|fewer| *fewer < workload.rate) {
+            set("rate", &|workload| workload.rate = rate);
+        }
+        if let Some(mix) = &workload.mix {
+            set("mix", &|workload| workload.mix = None);
+            for (operation, weight) in mix.weights() {
+                if weight > 0 {
+                    set(operation, &|workload| workload.mix = workload.mix.clone().map(|mix| less(mix, operation)));
+                }
+            }
+        }
+        let plain = default_of(workload);
+        for (key, changed) in towards(workload, &plain, &["type", "name", "clients", "keys", "rate", "mix"]) {
+            set(&key, &|workload| workload.clone_from(&changed));
+        }
+    }
+    steps
+}
+
+/// The workload that a file's `{type: …}` is.
+fn default_of(workload: &Workload) -> Workload {
+    let name = workload.kind.name();
+    serde_json::from_value(serde_json::json!({"type": name})).expect("a workload needs its type alone")
+}
+
+fn less(mix: Mix, operation: &str) -> Mix {
+    let mut value = serde_json::to_value(&mix).expect("numbers");
+    value[operation] = 0.into();
+    serde_json::from_value(value).unwrap_or(mix)
+}
+
+/// Fewer members, and settings that are the default.
+pub(super) fn settings(scenario: &Scenario) -> Vec<Step> {
+    let spec = &scenario.spec;
+    let mut steps = Vec::new();
+    for members in [1, 3, 5].into_iter().filter(|fewer| *fewer < spec.cluster.members) {
+        steps.push(step("members", scenario, |scenario| scenario.spec.cluster.members = members));
+    }
+    // What is planted stays.
+    let kept = Cluster {
+        members: spec.cluster.members,
+        planted_bug: spec.cluster.planted_bug,
+        ..Cluster::default()
+    };
+    steps.push(step("all of cluster", scenario, |scenario| scenario.spec.cluster = kept.clone()));
+    for (key, cluster) in towards(&spec.cluster, &kept, &[]) {
+        steps.push(step(format!("cluster {key}"), scenario, |scenario| scenario.spec.cluster = cluster));
+    }
+    steps.push(step("all of network", scenario, |scenario| scenario.spec.network = Network::default()));
+    for (key, network) in towards(&spec.network, &Network::default(), &[]) {
+        steps.push(step(format!("network {key}"), scenario, |scenario| scenario.spec.network = network));
+    }
+    steps.push(step("all of disk", scenario, |scenario| scenario.spec.disk = Disk::default()));
+    for (key, disk) in towards(&spec.disk, &Disk::default(), &[]) {
+        steps.push(step(format!("disk {key}"), scenario, |scenario| scenario.spec.disk = disk));
+    }
+    steps
+}
+
+/// A value with one of its keys after the other as the default has it.
+fn towards<T: Serialize + DeserializeOwned>(value: &T, default: &T, but: &[&str]) -> Vec<(String, T)> {
+    let (Some(own), Some(plain)) = (mapping(value), mapping(default)) else { return Vec::new() };
+    let keys = own.keys().chain(plain.keys().filter(|key| !own.contains_key(*key)));
+    keys.filter(|key| !but.contains(&key.as_str()) && own.get(*key) != plain.get(*key))
+        .filter_map(|key| {
+            let mut changed = own.clone();
+            match plain.get(key) {
+                Some(default) => changed.insert(key.clone(), default.clone()),
+                None => changed.remove(key),
+            };
+            Some((key.clone(), serde_json::from_value(Value::Object(changed)).ok()?))
+        })
+        .collect()
+}
+
+fn mapping(value: &impl Serialize) -> Option<Map<String, Value>> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(map)) => Some(map),
+        _ => None,
+    }
+}
+
+/// Faults with plainer targets and settings, shorter, and at rounder instants.
+pub(super) fn faults(scenario: &Scenario) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (index, fault) in scenario.spec.faults.iter().enumerate() {
+        let mut set = |what: &str, change: &dyn Fn(&mut Fault)| {
+            steps.push(step(format!("fault {index} {what}"), scenario, |scenario| {
+                change(&mut scenario.spec.faults[index]);
+            }));
+        };
+        if fault.action.aim() != Aim::Cluster {
+            target(fault, &scenario.spec.cluster.member_names(), &mut set);
+        }
+        settings_of_fault(fault, &mut set);
+        if let Some(duration) = fault.duration {
+            for shorter in [100, 300, 1_000, 2_000, 3_000].map(Duration::from_millis) {
+                if shorter < duration.from {
+                    set("duration", &|fault| fault.duration = Some(Window { from: shorter, to: shorter }));
+                }
+            }
+            for round in rounder(duration.from) {
+                set("round duration", &|fault| fault.duration = Some(Window { from: round, to: round }));
+            }
+        }
+        for round in rounder(fault.at.from) {
+            set("at", &|fault| fault.at = Window { from: round, to: round });
+        }
+    }
+    steps
+}
+
+fn target(fault: &Fault, members: &[String], set: &mut dyn FnMut(&str, &dyn Fn(&mut Fault))) {
+    if fault.selector.is_some() && fault.mode.is_some() {
+        set("target", &|fault| (fault.selector, fault.mode, fault.value, fault.draw) = (None, None, None, None));
+    }
+    if fault.mode.is_some() {
+        set("target", &|fault| (fault.mode, fault.value, fault.draw) = (None, None, None));
+        set("mode", &|fault| (fault.mode, fault.value) = (None, None));
+    }
+    if fault.draw.is_some() {
+        set("draw", &|fault| fault.draw = None);
+        // Whom the draw picks, by name.
+        for name in members {
+            set("draw", &|fault| {
+                fault.selector = Some(Selector { names: vec![name.clone()], ..Selector::default() });
+                (fault.mode, fault.value, fault.draw) = (None, None, None);
+            });
+        }
+    }
+}
+
+fn settings_of_fault(fault: &Fault, set: &mut dyn FnMut(&str, &dyn Fn(&mut Fault))) {
+    let Some(settings) = fault.blocks.get(&fault.action) else { return };
+    let plain = fault.action.unwritten();
+    let changed = |value: Value| fault.action.settings_from(value);
+    let Some(own) = mapping(settings) else { return };
+    if let Some(plain) = &plain {
+        set("settings", &|fault| {
+            fault.blocks.remove(&fault.action);
+        });
+        let plain = mapping(plain).unwrap_or_default();
+        for key in own.keys().filter(|key| own.get(*key) != plain.get(*key)) {
+            let mut fewer = own.clone();
+            match plain.get(key) {
+                Some(default) => fewer.insert(key.clone(), default.clone()),
+                None => fewer.remove(key),
+            };
+            if let Some(settings) = changed(Value::Object(fewer)) {
+                set(key, &|fault| {
+                    fault.blocks.insert(fault.action, settings.clone());
+                });
+            }
+        }
+    }
+    for (key, value) in &own {
+        let Some(time) = value.as_str().and_then(|text| parse_duration(text).ok()) else { continue };
+        for round in rounder(time).into_iter().chain([Duration::ZERO].into_iter().filter(|_| !time.is_zero())) {
+            let mut rounded = own.clone();
+            rounded.insert(key.clone(), format_duration(round).into());
+            if let Some(settings) = changed(Value::Object(rounded)) {
+                set(&format!("{key} rounded"), &|fault| {
+                    fault.blocks.insert(fault.action, settings.clone());
+                });
+            }
+        }
+    }
+}
+
+/// Rounder instants near one, the roundest first.
+fn rounder(time: Duration) -> Vec<Duration> {
+    let nanos = time.as_nanos() as u64;
+    let mut rounder = Vec::new();
+    for unit in [1_000_000_000, 500_000_000, 100_000_000, 10_000_000, 1_000_000] {
+        if nanos.is_multiple_of(unit) {
+            break;
+        }
+        for near in [(nanos + unit / 2) / unit * unit, nanos / unit * unit] {
+            let near = Duration::from_nanos(near);
+            if !near.is_zero() && !rounder.contains(&near) {
+                rounder.push(near);
+            }
+        }
+    }
+    rounder
+}
+
+/// A small seed, and names that follow from what things are.
+pub(super) fn names(scenario: &Scenario) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let seed = scenario.spec.seeds[0];
+    for small in (1..=5).filter(|small| *small < seed) {
+        steps.push(step("seed", scenario, |scenario| scenario.spec.seeds = vec![small]));
+    }
+    steps.push(step("names", scenario, |scenario| {
+        scenario.spec.faults.iter_mut().for_each(|fault| fault.name = None);
+        if let [only] = scenario.spec.workloads.as_mut_slice() {
+            only.name = None;
+        }
+    }));
+    // A name that others refer to stays.
+    for index in 0..scenario.spec.faults.len() {
+        steps.push(step(format!("name {index}"), scenario, |scenario| {
+            scenario.spec.faults[index].name = None;
+        }));
+    }
+    steps
+}

@@ -1,0 +1,280 @@
+//! The scenarios themselves, each over its fixed seeds, as tests of their own: `cargo test majority-loss` runs one drill, a
+//! runner that lists and partitions tests sees each scenario and seed, and a failure prints the finding, the run folder
+//! and the line that reproduces it. `SQUALL_SEEDS=20` widens every drill's seeds to 1..20, `SQUALL_SEEDS=5..9` to those.
+//!
+//! | Test | What must hold |
+//! |---|---|
+//! | `<drill>::seed_<n>` | the outcome that the drill states, within 30 simulated seconds |
+//! | `<drill>::counters` | over the drill's own seeds no path that it demands is dead |
+//! | `<canary>::seed_<n>` | the checker that should find the planted bug finds it |
+//! | `<canary>::without_its_bug::seed_<n>` | the checkers do not find what is not there |
+//! | `one_seed_has_one_hash` | the determinism law, over every scenario |
+#![allow(clippy::disallowed_methods, reason = "a test outside any simulation: it starts processes")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use squall::{
+    report::{Expected, Failure, RunOptions, RunRecord, Verdict, dead_counters, write},
+    run::run,
+    scenario::{Outcome, Scenario, ScenarioFile, load},
+};
+
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let files = scenarios();
+    let runs = Arc::new(Runs::default());
+    let mut trials = vec![
+        Trial::test("the_drills_and_canaries_are_there", the_drills_and_canaries_are_there),
+        Trial::test("one_seed_has_one_hash", one_seed_has_one_hash),
+    ];
+    for file in &files {
+        trials.extend(match file.scenario.spec.expect.outcome {
+            Outcome::Valid => drill(file, &runs),
+            Outcome::Invalid => canary(file, &runs),
+        });
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn folder() -> PathBuf {
+    root().join("scenarios")
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("sim lies in the workspace")
+}
+
+fn scenarios() -> Vec<ScenarioFile> {
+    load(&[folder()]).unwrap_or_else(|refusal| panic!("{refusal}"))
+}
+
+/// The tests of a drill.
+fn drill(file: &ScenarioFile, runs: &Arc<Runs>) -> Vec<Trial> {
+    let name = &file.scenario.metadata.name;
+    let own = &file.scenario.spec.seeds;
+    let seeds: BTreeSet<u64> = own.iter().copied().chain(wider()).collect();
+    let mut trials: Vec<Trial> = seeds
+        .into_iter()
+        .map(|seed| {
+            let (file, runs) = (file.clone(), runs.clone());
+            Trial::test(format!("{name}::seed_{seed}"), move || {
+                let short = runs.of(&file, seed);
+                demand(short.verdict == Verdict::Valid && !short.failed("harness"), || short.told.clone())?;
+                demand(short.simulated <= Duration::from_secs(30), || {
+                    format!("{:?} simulated; a drill lasts 30 s", short.simulated)
+                })
+            })
+        })
+        .collect();
+    let (file, runs) = (file.clone(), runs.clone());
+    trials.push(Trial::test(format!("{name}::counters"), move || counters(&file, &runs)));
+    trials
+}
+
+/// What a drill demands of all its seeds together. The drill says what it demands; that it demands enough is said here.
+fn counters(file: &ScenarioFile, runs: &Runs) -> Result<(), Failed> {
+    let scenario = &file.scenario;
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    for seed in &scenario.spec.seeds {
+        for (counter, value) in &runs.of(file, *seed).counters {
+            *sums.entry(counter.clone()).or_default() += value;
+        }
+    }
+    let promised = &scenario.spec.expect.counters;
+    let lacks = least_counters(&scenario.metadata.name)
+        .into_iter()
+        .filter(|counter| !promised.iter().any(|name| name == counter))
+        .map(|counter| format!("its `counters` lack {counter}"));
+    let problems: Vec<String> = lacks.chain(dead_counters(scenario, &sums)).collect();
+    demand(problems.is_empty(), || problems.join("\n"))
+}
+
+/// What every drill must show over its seeds, and what one in which a member lags or rejoins must show beside. A
+/// restored cluster has nobody to catch up.
+fn least_counters(drill: &str) -> Vec<&'static str> {
+    let mut counters = vec!["crashes", "writesTorn", "leaderChanges", "walSegmentsCut", "snapshotsSaved"];
+    match drill {
+        "restore-from-snapshot" => counters.push("expectedLosses"),
+        "force-new-cluster" | "majority-loss" | "single-node-loss-follower" | "single-node-loss-leader" => {
+            counters.push("snapshotsInstalled");
+        }
+        _ => return Vec::new(),
+    }
+    counters
+}
+
+/// The tests of a canary: with its bug it is found, without it nothing is.
+fn canary(file: &ScenarioFile, runs: &Arc<Runs>) -> Vec<Trial> {
+    let name = &file.scenario.metadata.name;
+    let checker = file.scenario.spec.expect.checker.expect("a canary names its checker").name();
+    let mut sound = file.clone();
+    sound.scenario.spec.cluster.planted_bug = None;
+    sound.scenario.spec.expect.outcome = Outcome::Valid;
+    sound.scenario.metadata.name = format!("{name}-without-its-bug");
+    let has_bug = file.scenario.spec.cluster.planted_bug.is_some();
+    let mut trials = Vec::new();
+    for seed in file.scenario.spec.seeds.clone() {
+        let (with, runs_of_it) = (file.clone(), runs.clone());
+        trials.push(Trial::test(format!("{name}::seed_{seed}"), move || {
+            let short = runs_of_it.of(&with, seed);
+            demand(short.failed(checker), || {
+                format!("{checker} should have found the planted bug; found: {:#?}", short.failures)
+            })
+        }));
+        if has_bug {
+            let (without, runs) = (sound.clone(), runs.clone());
+            trials.push(Trial::test(format!("{name}::without_its_bug::seed_{seed}"), move || {
+                let short = runs.of(&without, seed);
+                demand(short.verdict == Verdict::Valid, || short.told.clone())
+            }));
+        }
+    }
+    trials
+}
+
+fn demand(holds: bool, why: impl FnOnce() -> String) -> Result<(), Failed> {
+    if holds { Ok(()) } else { Err(why().into()) }
+}
+
+/// The seeds that `SQUALL_SEEDS` adds.
+fn wider() -> Vec<u64> {
+    let Ok(text) = std::env::var("SQUALL_SEEDS") else { return Vec::new() };
+    let (first, last) = text.split_once("..").unwrap_or(("1", &text));
+    let number = |text: &str| {
+        text.parse::<u64>()
+            .unwrap_or_else(|_| panic!("SQUALL_SEEDS={text}: expected a number, or a range such as 1..20"))
+    };
+    (number(first)..=number(last)).collect()
+}
+
+/// The runs that were made, so that tests of one run share it.
+#[derive(Default)]
+struct Runs {
+    made: Mutex<BTreeMap<(String, u64), Arc<OnceLock<Short>>>>,
+}
+
+/// What tests ask of a run.
+struct Short {
+    verdict: Verdict,
+    failures: Vec<Failure>,
+    counters: BTreeMap<String, u64>,
+    simulated: Duration,
+    /// What a failing test prints.
+    told: String,
+}
+
+impl Short {
+    fn failed(&self, checker: &str) -> bool {
+        self.failures.iter().any(|failure| failure.checker == checker)
+    }
+}
+
+impl Runs {
+    fn of(&self, file: &ScenarioFile, seed: u64) -> RunOf {
+        let key = (file.scenario.metadata.name.clone(), seed);
+        let cell = self.made.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
+        cell.get_or_init(|| make(file, seed));
+        RunOf(cell)
+    }
+}
+
+/// A run that has been made.
+struct RunOf(Arc<OnceLock<Short>>);
+
+impl std::ops::Deref for RunOf {
+    type Target = Short;
+
+    fn deref(&self) -> &Short {
+        self.0.get().expect("it was made")
+    }
+}
+
+/// Makes a run. What a drill's run finds goes into a run folder below `reports/tests`.
+fn make(file: &ScenarioFile, seed: u64) -> Short {
+    let scenario: &Scenario = &file.scenario;
+    let name = &scenario.metadata.name;
+    let path = file.path.strip_prefix(root()).unwrap_or(&file.path);
+    let reproduce = format!("cargo run --release -- run {} --seed {seed}", path.display());
+    let options = RunOptions {
+        wall_limit: Duration::from_secs(240),
+        reproduce: format!("{reproduce} (scenario {name})"),
+        ..RunOptions::default()
+    };
+    let result = run(scenario, seed, &options);
+    let run_dir = root().join("reports/tests").join(name).join(seed.to_string());
+    let file = ScenarioFile { path: path.to_owned(), ..file.clone() };
+    let record = RunRecord::new(
+        Expected { file: &file, seed, run_dir: &run_dir, wall: Duration::ZERO },
+        &result,
+    );
+    let mut told = String::new();
+    if record.is_failure() && scenario.spec.expect.outcome == Outcome::Valid {
+        told = record
+            .failures
+            .iter()
+            .map(|failure| format!("{}: {}\n  {}\n", failure.checker, failure.guarantee, failure.message))
+            .collect();
+        match write(&run_dir, &file, &record, Some(&result)) {
+            Ok(()) => told.push_str(&format!("run folder: {}\n", run_dir.display())),
+            Err(error) => told.push_str(&format!("the run folder cannot be written: {error}\n")),
+        }
+        told.push_str(&format!("reproduce: {reproduce}\n"));
+    }
+    Short {
+        verdict: record.verdict,
+        failures: record.failures,
+        counters: result.counters,
+        simulated: result.simulated,
+        told,
+    }
+}
+
+fn the_drills_and_canaries_are_there() -> Result<(), Failed> {
+    let files = scenarios();
+    let count =
+        |outcome| files.iter().filter(|file| file.scenario.spec.expect.outcome == outcome).count();
+    demand(count(Outcome::Valid) >= 5, || "the four drills are five files".to_owned())?;
+    demand(count(Outcome::Invalid) >= 2, || "the first two planted bugs have a canary each".to_owned())
+}
+
+/// One process a call; the hashes by scenario.
+fn hashes(arguments: &[&str]) -> BTreeMap<String, String> {
+    let out = tempfile::tempdir().expect("a folder for the run folders");
+    let output = Command::new(env!("CARGO_BIN_EXE_squall"))
+        .arg("run")
+        .arg(folder())
+        .args(["--format", "json", "--out"])
+        .arg(out.path())
+        .args(arguments)
+        .output()
+        .expect("squall runs");
+    let text = String::from_utf8(output.stdout).expect("JSON is UTF-8");
+    let lines =
+        text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a JSON line"));
+    let text = |value: &serde_json::Value| value.as_str().expect("a string").to_owned();
+    lines.map(|line| (text(&line["scenario"]), text(&line["audit_hash"]))).collect()
+}
+
+/// The determinism law: in other processes, on other threads, at another number of jobs, with logs on.
+fn one_seed_has_one_hash() -> Result<(), Failed> {
+    let alone = hashes(&["--seed", "3", "--jobs", "1"]);
+    demand(alone.len() == scenarios().len(), || format!("a line for every scenario: {alone:?}"))?;
+    let same = |what: &str, other: BTreeMap<String, String>| {
+        let differ = alone.iter().filter(|(name, hash)| other.get(*name) != Some(*hash));
+        let differ: Vec<&String> = differ.map(|(name, _)| name).collect();
+        demand(differ.is_empty(), || format!("{what}: other hashes of {differ:?}"))
+    };
+    same("at two jobs", hashes(&["--seed", "3", "--jobs", "2"]))?;
+    same("with logs", hashes(&["--seed", "3", "--jobs", "2", "--log", "squall_store=debug,raft=info"]))?;
+    let other = hashes(&["--seed", "4", "--jobs", "2"]);
+    let stuck: Vec<&String> =
+        alone.iter().filter(|(name, hash)| other.get(*name) == Some(*hash)).map(|(name, _)| name).collect();
+    demand(stuck.is_empty(), || format!("another seed is another run, but not of {stuck:?}"))
+}
