@@ -301,7 +301,9 @@ fn a_run_can_be_looked_into() {
     let out = text(&look.stdout);
     assert_eq!(look.status.code(), Some(0), "{out}{}", text(&look.stderr));
     assert!(out.starts_with("good, seed 7, at 5s of virtual time\n\nm2: up, life 1\n"), "{out}");
-    for part in [", term ", "; applied entry ", "serves clients", "  log         entries ", "commit ", "m1 (", "m3 ("] {
+    for part in
+        [", term ", "; applied entry ", "serves clients", "  log         entries ", "commit ", "m1 (", "m3 ("]
+    {
         assert!(out.contains(part), "{part} in {out}");
     }
     assert!(out.contains("register000 = v") && out.contains("/member/wal/"), "{out}");
@@ -324,7 +326,10 @@ fn a_run_can_be_looked_into() {
     let parted = squall(folder.path(), &["replay", "--diff", seven, eight]);
     let out = text(&parted.stdout);
     assert_eq!(parted.status.code(), Some(1), "{out}");
-    assert!(out.contains("events are the same; then they part") && out.contains("\nB   reports/runs/good/8\n"), "{out}");
+    assert!(
+        out.contains("events are the same; then they part") && out.contains("\nB   reports/runs/good/8\n"),
+        "{out}"
+    );
     // Without its trace a run is made again; and a trace is a file of its own.
     let trace = folder.path().join("seven.jsonl");
     fs::rename(folder.path().join(seven).join("trace.jsonl"), trace).unwrap();

@@ -62,7 +62,8 @@ fn lines(folder: &Path) -> usize {
     fs::read_to_string(folder.join("results.jsonl")).map_or(0, |text| text.lines().count())
 }
 
-const CAMPAIGN: &str = "fuzz good.yaml --campaign-seed 5 --iterations 8 --without-canaries --check-determinism=30%";
+const CAMPAIGN: &str =
+    "fuzz good.yaml --campaign-seed 5 --iterations 8 --without-canaries --check-determinism=30%";
 
 #[test]
 fn shards_merged_are_the_campaign_also_after_a_kill() {
@@ -185,8 +186,10 @@ fn bad_input_is_refused_and_leaves_nothing() {
         assert_eq!(told.trim_end().lines().count(), 1, "{arguments}: {told}");
         assert!(output.stdout.is_empty(), "{arguments}");
     }
-    let mut left: Vec<_> =
-        fs::read_dir(folder.path()).expect("it is there").map(|entry| entry.expect("an entry").file_name()).collect();
+    let mut left: Vec<_> = fs::read_dir(folder.path())
+        .expect("it is there")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
     left.sort();
     assert_eq!(left, ["file", "full", "good.yaml"]);
     assert_eq!(fs::read_dir(at("full")).expect("it is there").count(), 1);
@@ -197,7 +200,8 @@ fn damaged_and_foreign_campaigns_are_refused_with_their_place() {
     let folder = folder();
     let at = |name: &str| folder.path().join(name);
     let campaign = |seed: u64, out: &str| {
-        let arguments = format!("fuzz good.yaml --campaign-seed {seed} --iterations 1 --without-canaries --out {out}");
+        let arguments =
+            format!("fuzz good.yaml --campaign-seed {seed} --iterations 1 --without-canaries --out {out}");
         demand(folder.path(), &arguments, 0);
     };
     campaign(1, "one");

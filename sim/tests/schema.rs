@@ -57,7 +57,8 @@ fn every_scenario_tells_editors_its_schema() {
         let text = fs::read_to_string(&path).unwrap();
         let head = modeline(&up);
         if writes() && !text.starts_with(&head) {
-            let is_modeline = |line: &&str| line.contains("yaml-language-server:") || line.starts_with("# $schema:");
+            let is_modeline =
+                |line: &&str| line.contains("yaml-language-server:") || line.starts_with("# $schema:");
             let rest: Vec<&str> = text.lines().skip_while(is_modeline).collect();
             fs::write(&path, format!("{head}{}\n", rest.join("\n"))).unwrap();
         }
@@ -107,7 +108,11 @@ fn the_schema_refuses_what_squall_refuses() {
 fn validate(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
     let mut errors = Vec::new();
     let Some(keywords) = schema.as_object() else {
-        return if schema == &Value::Bool(false) { vec![format!("{at}: nothing is allowed here")] } else { errors };
+        return if schema == &Value::Bool(false) {
+            vec![format!("{at}: nothing is allowed here")]
+        } else {
+            errors
+        };
     };
     let fits = |part: &Value| validate(root, part, value, at).is_empty();
     for (keyword, rule) in keywords {
@@ -180,9 +185,9 @@ fn validate(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String
             // Durations and windows: our own reader stands for a regular expression's.
             "pattern" => {
                 let window = rule.as_str().unwrap().contains(r"\.\.(");
-                value.as_str().is_some_and(|text| {
-                    Window::parse(text).is_err() || (!window && text.contains(".."))
-                })
+                value
+                    .as_str()
+                    .is_some_and(|text| Window::parse(text).is_err() || (!window && text.contains("..")))
             }
             other => panic!("{at}: the keyword {other} is not known to this test"),
         };

@@ -6,7 +6,9 @@
 use super::Program;
 use super::args;
 use super::make::{Done, not_written, run_dir};
-use super::worker::{AnyPath, Death, Leaves, Limits, Order, ScenarioText, Settings, Stopped, Worker, plan_of};
+use super::worker::{
+    AnyPath, Death, Leaves, Limits, Order, ScenarioText, Settings, Stopped, Worker, plan_of,
+};
 use crate::pool::in_order;
 use crate::report::{self, Expected, RunRecord, RunResult};
 use crate::scenario::ScenarioFile;

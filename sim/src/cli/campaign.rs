@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     explore::{
-        Campaign, FORMAT, Finding, Manifest, Results, Summary, manifest_path, read_results, results_path, summary_html, summary_text,
-        write_json, write_whole,
+        Campaign, FORMAT, Finding, Manifest, Results, Summary, manifest_path, read_results, results_path,
+        summary_html, summary_text, write_json, write_whole,
     },
     pool::cores,
     text::Refusal,
@@ -33,7 +33,10 @@ pub(super) fn begin(out: &Path, campaign: &Campaign, resume: bool) -> Result<Res
         let results = read_results(out)?;
         let there = results.manifest.campaigns.values().next();
         let Some(there) = there.filter(|_| !results.manifest.merged) else {
-            return Err(Refusal::of(out, "this is a merged folder, which nothing can go on with: name another `--out`"));
+            return Err(Refusal::of(
+                out,
+                "this is a merged folder, which nothing can go on with: name another `--out`",
+            ));
         };
         if !resume {
             return Err(Refusal::of(
@@ -42,7 +45,10 @@ pub(super) fn begin(out: &Path, campaign: &Campaign, resume: bool) -> Result<Res
             ));
         }
         if let Some(difference) = campaign.difference(there) {
-            return Err(Refusal::of(out, format!("the campaign in this folder is another one: {difference}")));
+            return Err(Refusal::of(
+                out,
+                format!("the campaign in this folder is another one: {difference}"),
+            ));
         }
         if there.shards.keys().ne(campaign.shards.keys()) {
             let names: Vec<&str> = there.shards.keys().map(String::as_str).collect();
@@ -51,7 +57,10 @@ pub(super) fn begin(out: &Path, campaign: &Campaign, resume: bool) -> Result<Res
         return Ok(results);
     }
     let refused = |error: io::Error| {
-        Refusal::of(out, format!("a campaign cannot be written here ({error}): name another folder with `--out`"))
+        Refusal::of(
+            out,
+            format!("a campaign cannot be written here ({error}): name another folder with `--out`"),
+        )
     };
     if fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(Refusal::of(
@@ -60,7 +69,8 @@ pub(super) fn begin(out: &Path, campaign: &Campaign, resume: bool) -> Result<Res
         ));
     }
     fs::create_dir_all(out).map_err(refused)?;
-    let manifest = Manifest { format: FORMAT, merged: false, campaigns: [(campaign.id(), campaign.clone())].into() };
+    let manifest =
+        Manifest { format: FORMAT, merged: false, campaigns: [(campaign.id(), campaign.clone())].into() };
     write_json(&manifest_path(out), &manifest).map_err(refused)?;
     Ok(Results::none(manifest))
 }
@@ -76,7 +86,8 @@ pub(super) fn finish(
     let summary = Summary::of(&results, &BTreeSet::new());
     for finding in summary.findings.iter().filter(|finding| finding.shrunk.is_none()) {
         // What two hashes show is not shrunk; the budget of 0 shrinks nothing.
-        if args.shrink_budget == 0 || finding.signature.checker == "determinism" || finding.run_dir.is_empty() {
+        if args.shrink_budget == 0 || finding.signature.checker == "determinism" || finding.run_dir.is_empty()
+        {
             continue;
         }
         match shrink_finding(args, out, finding, program, printer) {

@@ -32,8 +32,8 @@ use super::{
 };
 use crate::{
     explore::{
-        Appender, Campaign, CampaignSeed, Iteration, Line, Named, Results, Shard, ShardNumber, Signature, Source,
-        is_checked_twice, results_path,
+        Appender, Campaign, CampaignSeed, Iteration, Line, Named, Results, Shard, ShardNumber, Signature,
+        Source, is_checked_twice, results_path,
     },
     pool::cores,
     report::{Build, RunRecord, digest, shell_word},
@@ -91,7 +91,8 @@ pub(super) fn fuzz(args: &FuzzArgs, program: &Program, streams: &mut Streams) ->
         return only(&hunt, args, index, program, streams);
     }
 
-    let canaries = if planted.is_some() || args.without_canaries { Vec::new() } else { crate::explore::canaries() };
+    let canaries =
+        if planted.is_some() || args.without_canaries { Vec::new() } else { crate::explore::canaries() };
     let iterations = args.iterations.or_else(|| args.time.is_none().then_some(ITERATIONS));
     let campaign = Campaign {
         seed,
@@ -120,8 +121,10 @@ pub(super) fn fuzz(args: &FuzzArgs, program: &Program, streams: &mut Streams) ->
     program.interruption.listen();
 
     let of_shard = canaries.iter().enumerate().filter(|(number, _)| shard.has(*number as u64));
-    let of_shard: Vec<usize> =
-        of_shard.filter(|(number, file)| !is_done(&results, file, *number)).map(|(number, _)| number).collect();
+    let of_shard: Vec<usize> = of_shard
+        .filter(|(number, file)| !is_done(&results, file, *number))
+        .map(|(number, _)| number)
+        .collect();
     let done: BTreeSet<u64> =
         results.lines.values().filter(|line| !line.canary).map(|line| line.index).collect();
     let total = iterations.map(|count| (0..count).filter(|index| shard.has(*index)).count() as u64);
@@ -131,7 +134,8 @@ pub(super) fn fuzz(args: &FuzzArgs, program: &Program, streams: &mut Streams) ->
     }
     let mut progress = Progress::new(printer.shows_bar(), total, args.time, &results);
 
-    let indices = (0..iterations.unwrap_or(u64::MAX)).filter(|index| shard.has(*index) && !done.contains(index));
+    let indices =
+        (0..iterations.unwrap_or(u64::MAX)).filter(|index| shard.has(*index) && !done.contains(index));
     let work = of_shard.into_iter().map(Work::Canary).chain(indices.map(Work::Iteration));
     let stop = AtomicBool::new(false);
     let deadline = args.time.map(|time| now() + time);
@@ -190,7 +194,10 @@ pub(super) fn fuzz(args: &FuzzArgs, program: &Program, streams: &mut Streams) ->
 impl Hunt<'_> {
     /// Has the work done on so many threads, and hands each piece's runs to `each` as they come, with the piece's place in
     /// the order of the work.
-    #[allow(clippy::disallowed_methods, reason = "outside any simulation: threads that watch worker processes")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "outside any simulation: threads that watch worker processes"
+    )]
     fn spread(
         &self,
         work: impl Iterator<Item = Work> + Send,
@@ -351,7 +358,9 @@ fn appender(out: &Path) -> Result<Appender, Refusal> {
     let path = results_path(out);
     Appender::open(&path).map_err(|error| {
         let message = match error.kind() {
-            io::ErrorKind::WouldBlock => "another process is at this campaign: name another `--out`".to_owned(),
+            io::ErrorKind::WouldBlock => {
+                "another process is at this campaign: name another `--out`".to_owned()
+            }
             _ => format!("results cannot be written here ({error}): name another folder with `--out`"),
         };
         Refusal::of(&path, message)

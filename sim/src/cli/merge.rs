@@ -64,7 +64,9 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams) -> Result<Status, R
                 let _left = fs::remove_dir_all(&beside);
                 return Err(Refusal::of(
                     out,
-                    format!("the merged campaign cannot be written here ({error}): name another folder with `--out`"),
+                    format!(
+                        "the merged campaign cannot be written here ({error}): name another folder with `--out`"
+                    ),
                 ));
             }
         };
@@ -149,7 +151,10 @@ fn refuse_foreign(out: &Path) -> Result<(), Refusal> {
     if manifest_path(out).exists() && read_manifest(out)?.merged {
         return Ok(());
     }
-    Err(Refusal::of(out, "this folder holds something that `squall merge` did not write, and it is not replaced: name another `--out`"))
+    Err(Refusal::of(
+        out,
+        "this folder holds something that `squall merge` did not write, and it is not replaced: name another `--out`",
+    ))
 }
 
 /// Writes the merged campaign under another name.

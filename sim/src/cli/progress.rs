@@ -77,7 +77,8 @@ impl Progress {
             return;
         }
         self.done += 1;
-        self.bitten.extend(line.faults_bit.iter().filter(|(_, count)| **count > 0).map(|(name, _)| name.clone()));
+        self.bitten
+            .extend(line.faults_bit.iter().filter(|(_, count)| **count > 0).map(|(name, _)| name.clone()));
         self.seen.extend(line.counters.keys().cloned());
     }
 

@@ -29,9 +29,9 @@ pub(super) fn parse(text: &str) -> Result<ShardChoice, String> {
     if text == "auto" {
         return Ok(ShardChoice::Auto);
     }
-    ShardNumber::parse(text).map(ShardChoice::Stated).ok_or_else(|| {
-        "expected `i/n`, such as 1/4 for the first of four, or `auto`".to_owned()
-    })
+    ShardNumber::parse(text)
+        .map(ShardChoice::Stated)
+        .ok_or_else(|| "expected `i/n`, such as 1/4 for the first of four, or `auto`".to_owned())
 }
 
 /// The shard that this process is.
@@ -52,14 +52,20 @@ pub(super) fn chosen(
         let Some(written) = variable(index) else { continue };
         let Some(count) = variable(total) else {
             // GitLab sets both only where a job is parallel; elsewhere the total is missing by mistake.
-            return refuse(format!("{index} is set, as by {system}, but {total} is not: set it to the number of shards"));
+            return refuse(format!(
+                "{index} is set, as by {system}, but {total} is not: set it to the number of shards"
+            ));
         };
-        let shard = written.parse::<u64>().ok().and_then(|index| index.checked_sub(first)).and_then(|index| {
-            ShardNumber::parse(&format!("{}/{count}", index + 1))
-        });
+        let shard = written
+            .parse::<u64>()
+            .ok()
+            .and_then(|index| index.checked_sub(first))
+            .and_then(|index| ShardNumber::parse(&format!("{}/{count}", index + 1)));
         return match shard {
             Some(shard) => Ok(shard),
-            None => refuse(format!("{index}={written} and {total}={count} are no shard: {system} counts from {first}")),
+            None => refuse(format!(
+                "{index}={written} and {total}={count} are no shard: {system} counts from {first}"
+            )),
         };
     }
     let known: Vec<&str> = VARIABLES.iter().map(|(_, index, _, _)| *index).collect();

@@ -82,7 +82,11 @@ pub(super) fn shrink(args: &ShrinkArgs, program: &Program, streams: &mut Streams
                 }
                 Format::Human => {
                     let text = fs::read_to_string(&file).unwrap_or_default();
-                    let used_up = if shrunk.finished { "" } else { "; the budget is used up: a larger one may shrink it further" };
+                    let used_up = if shrunk.finished {
+                        ""
+                    } else {
+                        "; the budget is used up: a larger one may shrink it further"
+                    };
                     printer.remark(&format!(
                         "{text}\n{} faults of {}, {} runs, {:.0} CPU-seconds{used_up}\nwritten to {}",
                         shrunk.faults,
@@ -118,7 +122,10 @@ pub(super) fn shrink(args: &ShrinkArgs, program: &Program, streams: &mut Streams
 pub(super) fn work(task: &Task, program: &Program, tell: &mut dyn FnMut(&str)) -> Result<Ended, Refusal> {
     let stored = report::open(task.run_dir)?;
     let Some((signature, message)) = failure_of(&stored.record) else {
-        return Err(Refusal::of(task.run_dir, "the run in this folder did not fail: there is nothing to shrink"));
+        return Err(Refusal::of(
+            task.run_dir,
+            "the run in this folder did not fail: there is nothing to shrink",
+        ));
     };
     if signature.checker == "determinism" {
         let message = "its failure is that one seed gave two hashes, which no smaller run shows reliably: compare the two traces instead";
@@ -134,7 +141,8 @@ pub(super) fn work(task: &Task, program: &Program, tell: &mut dyn FnMut(&str)) -
     let state = State::open(task.out, about)?;
     let known: BTreeMap<String, Answer> = state.answers.clone();
     let is_hang = signature.checker == "harness";
-    let limits = Limits { wall: if is_hang { task.limits.wall } else { task.limits.wall.min(PROBE) }, ..task.limits };
+    let limits =
+        Limits { wall: if is_hang { task.limits.wall } else { task.limits.wall.min(PROBE) }, ..task.limits };
     let batch = Batch::new(program, task.out, limits);
 
     let outcome = with_workers(&batch, task.jobs, &signature, |send, answers| {
@@ -243,7 +251,9 @@ impl State {
     fn open(out: &Path, about: About) -> Result<State, Refusal> {
         let refused = |error: io::Error| {
             let message = match error.kind() {
-                io::ErrorKind::WouldBlock => "another process shrinks here: wait for it, or name another `--out`".to_owned(),
+                io::ErrorKind::WouldBlock => {
+                    "another process shrinks here: wait for it, or name another `--out`".to_owned()
+                }
                 _ => format!("it cannot be written ({error}): name another folder with `--out`"),
             };
             Refusal::of(out, message)
@@ -298,10 +308,8 @@ struct Probes<'a> {
 impl Judge for Probes<'_> {
     fn first(&mut self, candidates: &[Scenario]) -> Result<Option<usize>, Stop> {
         let mut ahead = 0;
-        let files: Vec<(String, &Scenario)> = candidates
-            .iter()
-            .map(|scenario| (digest(&file_of(scenario.clone()).text), scenario))
-            .collect();
+        let files: Vec<(String, &Scenario)> =
+            candidates.iter().map(|scenario| (digest(&file_of(scenario.clone()).text), scenario)).collect();
         for (index, (candidate, scenario)) in files.iter().enumerate() {
             if !self.asked.contains(candidate) && self.asked.len() as u64 >= self.budget {
                 return Err(Stop::Budget);

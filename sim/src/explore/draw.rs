@@ -11,8 +11,8 @@ use std::{path::Path, time::Duration};
 use crate::{
     faults::{Action, Aim, Drawing, Fault, Lasts, Mode, RoleSelector, Selector},
     scenario::{
-        API_VERSION, Cluster, Disk, EndpointChoice, Expect, Final, Metadata, Mix, Network, Scenario, Spec,
-        Workload, WorkloadKind, check_spec,
+        API_VERSION, Burst, Cluster, Disk, EndpointChoice, Expect, Final, Metadata, Mix, Network, Scenario,
+        Spec, Workload, WorkloadKind, check_spec,
     },
     text::{Source, Window},
     world::{Chance, Stream},
@@ -36,6 +36,7 @@ pub fn draw_scenario(seed: u64) -> Scenario {
     let mut time = Draws(chance.child("time").stream());
     let time_limit = time.seconds(&[5, 8, 10, 10, 15, 20]);
     let settle = time.seconds(&[3, 5, 5, 8]);
+    let core = time.one_in(3);
     let mut spec = Spec {
         seeds: vec![seed],
         cluster,
@@ -44,7 +45,7 @@ pub fn draw_scenario(seed: u64) -> Scenario {
         workloads,
         time_limit,
         faults: Vec::new(),
-        final_phase: Final { settle, ..Final::default() },
+        final_phase: Final { settle, core, ..Final::default() },
         expect: Expect { min_operations_before: 0, min_operations_after: 0, ..Expect::default() },
     };
     draw_faults(&mut spec, &chance.child("faults"));
@@ -128,7 +129,14 @@ fn workloads(chance: &Chance) -> Vec<Workload> {
     (1..=count)
         .map(|number| {
             let mut draws = Draws(chance.child(&number.to_string()).stream());
-            let kind = draws.pick(&[WorkloadKind::Kv, WorkloadKind::Kv, WorkloadKind::Register]);
+            let kind = draws.pick(&[
+                WorkloadKind::Kv,
+                WorkloadKind::Kv,
+                WorkloadKind::Kv,
+                WorkloadKind::Register,
+                WorkloadKind::Append,
+                WorkloadKind::Kubernetes,
+            ]);
             let keys = draws.pick(&[1, 2, 3, 5, 8, 50]);
             Workload {
                 name: Some(format!("{}-{number}", kind.name())),
@@ -147,6 +155,13 @@ fn workloads(chance: &Chance) -> Vec<Workload> {
                 value_bytes: draws.pick(&[0, 0, 0, 600, 3_000]),
                 large_value_bytes: draws.pick(&[0, 0, 0, 0, 20_000]),
                 request_timeout: draws.millis(&[200, 500, 1_000, 1_000, 3_000]),
+                // Retries that believe the last answer are an error of the client's: every run would be Invalid.
+                blind_retries: 0,
+                burst: draws.one_in(6).then(|| Burst {
+                    every: draws.seconds(&[2, 3]),
+                    length: draws.millis(&[100, 300]),
+                    factor: draws.pick(&[3, 8]),
+                }),
                 mix: mix(kind, &mut draws),
             }
         })
@@ -158,16 +173,18 @@ fn mix(kind: WorkloadKind, draws: &mut Draws) -> Option<Mix> {
     if draws.one_in(2) {
         return None;
     }
-    let mut weight = || draws.pick(&[0, 1, 4]);
-    let mut mix = Mix { get: weight(), put: weight().max(1), cas: weight(), ..Mix::NONE };
-    if kind == WorkloadKind::Kv {
-        mix.range = weight();
-        mix.delete = weight();
-        mix.txn = weight();
-        mix.read_txn = weight();
-        mix.past = weight();
-        mix.refused = weight().min(1);
-        mix.compact = if weight() == 4 { 1 } else { 0 };
+    let mut mix = Mix::NONE;
+    // Without writes a run shows nothing.
+    let writes = if kind == WorkloadKind::Append { "txn" } else { "put" };
+    for operation in kind.operations() {
+        let weight = draws.pick(&[0, 1, 4]);
+        let weight = match *operation {
+            "refused" => weight.min(1),
+            "compact" => u32::from(weight == 4),
+            operation if operation == writes => weight.max(1),
+            _ => weight,
+        };
+        mix.set(operation, weight);
     }
     Some(mix)
 }

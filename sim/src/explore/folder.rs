@@ -36,12 +36,7 @@ pub struct Results {
 impl Results {
     /// Of a campaign that has not begun.
     pub fn none(manifest: Manifest) -> Results {
-        Results {
-            manifest,
-            lines: BTreeMap::new(),
-            shrunk: BTreeMap::new(),
-            contradictions: BTreeSet::new(),
-        }
+        Results { manifest, lines: BTreeMap::new(), shrunk: BTreeMap::new(), contradictions: BTreeSet::new() }
     }
 
     /// Adds a run. Of two lines of one run that agree, one is kept; that two disagree is noted.
@@ -89,7 +84,10 @@ pub fn results_path(folder: &Path) -> PathBuf {
 pub fn read_results(folder: &Path) -> Result<Results, Refusal> {
     let meta = fs::metadata(folder).map_err(|error| unreadable(folder, &error))?;
     if !meta.is_dir() {
-        return Err(Refusal::of(folder, "this is a file: expected a campaign's folder, which holds manifest.json"));
+        return Err(Refusal::of(
+            folder,
+            "this is a file: expected a campaign's folder, which holds manifest.json",
+        ));
     }
     let mut results = Results::none(read_manifest(folder)?);
     let path = results_path(folder);
@@ -108,7 +106,8 @@ pub fn read_results(folder: &Path) -> Result<Results, Refusal> {
             Refusal::at(&path, (number + 1, error.column().max(1)), format!("no result of a run: {message}"))
         })?;
         if !results.manifest.campaigns.contains_key(&line.campaign) {
-            let message = format!("a run of the campaign `{}`, which manifest.json does not have", line.campaign);
+            let message =
+                format!("a run of the campaign `{}`, which manifest.json does not have", line.campaign);
             return Err(Refusal::at(&path, (number + 1, 1), message));
         }
         results.add(line);
@@ -143,10 +142,14 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest, Refusal> {
         Some(format) => {
             return Err(Refusal::of(
                 &path,
-                format!("the campaign has format {format}, this build reads format {FORMAT}: use the build that wrote it"),
+                format!(
+                    "the campaign has format {format}, this build reads format {FORMAT}: use the build that wrote it"
+                ),
             ));
         }
-        None => return Err(Refusal::of(&path, "the campaign's folder is damaged: manifest.json has no `format`")),
+        None => {
+            return Err(Refusal::of(&path, "the campaign's folder is damaged: manifest.json has no `format`"));
+        }
     }
     read_json(&path)
 }
@@ -169,7 +172,11 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Refus
     serde_json::from_str(&text).map_err(|error| {
         let what = error.to_string();
         let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
-        Refusal::at(path, (error.line().max(1), error.column().max(1)), format!("the file is damaged: {what}"))
+        Refusal::at(
+            path,
+            (error.line().max(1), error.column().max(1)),
+            format!("the file is damaged: {what}"),
+        )
     })
 }
 

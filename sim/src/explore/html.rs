@@ -28,7 +28,9 @@ pub fn summary_html(summary: &Summary) -> String {
         one(&mut page, finding);
     }
     if !summary.canaries.is_empty() {
-        page.push_str("<h2>Canaries</h2><table><tr><th>Planted bug's scenario<th>Found by<th>Seeds<th>CPU-seconds");
+        page.push_str(
+            "<h2>Canaries</h2><table><tr><th>Planted bug's scenario<th>Found by<th>Seeds<th>CPU-seconds",
+        );
         for canary in &summary.canaries {
             let found = canary.found_by.map_or("<span class=\"bad\">not found</span>".to_owned(), |seed| {
                 format!("<span class=\"good\">seed {seed}</span>")
@@ -85,12 +87,8 @@ fn one(page: &mut String, finding: &Finding) {
         let _ = write!(page, "<p>Run folder: <a href=\"{0}/\">{0}</a></p>", escape(&finding.run_dir));
     }
     let seeds: Vec<String> = finding.seeds.iter().map(u64::to_string).collect();
-    let _ = write!(
-        page,
-        "<p>Seeds: {}</p><pre>{}</pre></details>",
-        seeds.join(", "),
-        escape(&finding.reproduce)
-    );
+    let _ =
+        write!(page, "<p>Seeds: {}</p><pre>{}</pre></details>", seeds.join(", "), escape(&finding.reproduce));
 }
 
 fn escape(text: &str) -> String {

@@ -34,7 +34,9 @@ impl FromStr for CampaignSeed {
             && text.len() <= 64
             && text.bytes().all(|digit| digit.is_ascii_hexdigit());
         if !hex {
-            return Err("expected a number, or a commit of at least seven hex digits, such as 1a2b3c4".to_owned());
+            return Err(
+                "expected a number, or a commit of at least seven hex digits, such as 1a2b3c4".to_owned()
+            );
         }
         u64::from_str_radix(&text[..COMMIT_DIGITS], 16).map(CampaignSeed).map_err(|error| error.to_string())
     }

@@ -45,13 +45,13 @@ pub use folder::{
     Appender, Results, manifest_path, read_json, read_manifest, read_results, results_path, write_json,
     write_whole,
 };
-pub use line::{Key, Line};
-pub use manifest::{Campaign, FORMAT, Manifest, Named, Shard, ShardNumber};
-pub use summary::{COVERAGE_FROM, Canary, Figures, Finding, Origin, Shrunk, Summary};
-pub use text::summary_text;
 pub use html::summary_html;
 pub use iteration::{CampaignSeed, Iteration, Source, file_of, is_checked_twice};
+pub use line::{Key, Line};
+pub use manifest::{Campaign, FORMAT, Manifest, Named, Shard, ShardNumber};
 pub use signature::Signature;
+pub use summary::{COVERAGE_FROM, Canary, Figures, Finding, Origin, Shrunk, Summary};
+pub use text::summary_text;
 
 #[cfg(test)]
 mod tests;

@@ -302,14 +302,14 @@ fn missing(results: &Results) -> Vec<String> {
             .collect();
         let wanted = campaign.shards.values().filter_map(|shard| shard.iterations).max();
         let complete = wanted.is_some_and(|count| (0..count).all(|index| done.contains(&index)));
-        let numbers: BTreeMap<u64, BTreeSet<u64>> =
-            campaign.shards.keys().filter_map(|name| ShardNumber::parse(name)).fold(
-                BTreeMap::new(),
-                |mut numbers, shard| {
-                    numbers.entry(shard.of).or_default().insert(shard.number);
-                    numbers
-                },
-            );
+        let numbers: BTreeMap<u64, BTreeSet<u64>> = campaign
+            .shards
+            .keys()
+            .filter_map(|name| ShardNumber::parse(name))
+            .fold(BTreeMap::new(), |mut numbers, shard| {
+                numbers.entry(shard.of).or_default().insert(shard.number);
+                numbers
+            });
         for (of, there) in &numbers {
             for number in 1..=*of {
                 let shard = ShardNumber { number, of: *of };
@@ -323,11 +323,14 @@ fn missing(results: &Results) -> Vec<String> {
                         missing.push(format!("shard {name} is not there"));
                     }
                 } else if let Some(stopped) = state.and_then(|state| state.stopped.as_ref()) {
-                    missing.push(format!("shard {name} stopped early, {stopped}: it lacks {lacks} iterations"));
+                    missing
+                        .push(format!("shard {name} stopped early, {stopped}: it lacks {lacks} iterations"));
                 } else if lacks > 0 {
-                    missing.push(format!("shard {name} lacks {lacks} iterations: go on with it by `--resume`"));
+                    missing
+                        .push(format!("shard {name} lacks {lacks} iterations: go on with it by `--resume`"));
                 } else if state.is_some_and(|state| !state.complete) && !complete {
-                    missing.push(format!("shard {name} did not come to its end: go on with it by `--resume`"));
+                    missing
+                        .push(format!("shard {name} did not come to its end: go on with it by `--resume`"));
                 }
             }
         }

@@ -118,8 +118,10 @@ fn signatures_fold_what_is_one() {
         guarantee: guarantee.into(),
         message: message.into(),
     };
-    let stale = failure("linearizability", "strict serializability of all keys: no stale read", "get k1 at 17");
-    let other = failure("linearizability", "strict serializability of all keys: no stale read", "get k9 at 99");
+    let stale =
+        failure("linearizability", "strict serializability of all keys: no stale read", "get k1 at 17");
+    let other =
+        failure("linearizability", "strict serializability of all keys: no stale read", "get k9 at 99");
     let panic = failure("panic", "no member panics", "m2 panicked: index 17 < 3.5\nmore");
     assert_eq!(Signature::of(&stale), Signature::of(&other));
     assert_eq!(Signature::of(&panic).shape, "m# panicked: index # < #");

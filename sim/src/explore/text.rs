@@ -100,7 +100,11 @@ fn coverage(text: &mut String, summary: &Summary) {
 fn finding(text: &mut String, number: usize, finding: &Finding) {
     let known = if finding.known { ", known to the baseline" } else { "" };
     let runs = if finding.runs == 1 { "1 run".to_owned() } else { format!("{} runs", finding.runs) };
-    let _ = writeln!(text, "\n{number}. {}: {} ({runs}{known})", finding.signature.checker, finding.signature.rule);
+    let _ = writeln!(
+        text,
+        "\n{number}. {}: {} ({runs}{known})",
+        finding.signature.checker, finding.signature.rule
+    );
     let mut lines = finding.message.lines();
     for line in lines.by_ref().take(LINES) {
         let _ = writeln!(text, "     {line}");

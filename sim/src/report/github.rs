@@ -29,7 +29,8 @@ pub fn annotations(records: &[&RunRecord]) -> String {
         );
     }
     if bad.len() > SHOWN {
-        let _ = writeln!(text, "::notice::{} more runs failed; the step's summary has them", bad.len() - SHOWN);
+        let _ =
+            writeln!(text, "::notice::{} more runs failed; the step's summary has them", bad.len() - SHOWN);
     }
     text
 }
@@ -50,7 +51,9 @@ pub fn summary(records: &[&RunRecord]) -> String {
         0 => format!("### Squall: {} runs, every outcome as expected\n\n", records.len()),
         count => format!("### Squall: {count} of {} runs are not as expected\n\n", records.len()),
     };
-    text.push_str("| Scenario | Seed | Verdict | ok | failed | ambiguous | Finding |\n|---|---|---|---|---|---|---|\n");
+    text.push_str(
+        "| Scenario | Seed | Verdict | ok | failed | ambiguous | Finding |\n|---|---|---|---|---|---|---|\n",
+    );
     // The bad ones first: a reader looks for them.
     let good = records.iter().filter(|record| record.expected);
     let mut left_out = 0;
@@ -83,7 +86,8 @@ pub fn summary(records: &[&RunRecord]) -> String {
         }
         let (title, message) = words(record);
         let _ = writeln!(text, "\n<details><summary>{}</summary>\n", escape(&title));
-        let _ = writeln!(text, "{}", fenced(&format!("{message}\n\n{}   # {}", record.reproduce, record.build)));
+        let _ =
+            writeln!(text, "{}", fenced(&format!("{message}\n\n{}   # {}", record.reproduce, record.build)));
         let _ = writeln!(text, "</details>");
     }
     text

@@ -23,8 +23,7 @@ pub fn html(view: &View) -> String {
     let mut head = serde_json::to_value(view).expect("a view is JSON");
     for finding in head["findings"].as_array_mut().into_iter().flatten() {
         let ids = finding["operations"].as_array().cloned().unwrap_or_default();
-        let rows: Vec<usize> =
-            ids.iter().filter_map(|id| places.get(&id.as_u64()?).copied()).collect();
+        let rows: Vec<usize> = ids.iter().filter_map(|id| places.get(&id.as_u64()?).copied()).collect();
         finding["rows"] = json!(rows);
     }
     let core: Vec<usize> = view.core.iter().filter_map(|id| places.get(id).copied()).collect();

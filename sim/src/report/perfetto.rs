@@ -15,7 +15,8 @@ const CLIENTS: u64 = 3;
 /// The trace, one event a line.
 pub fn perfetto(view: &View) -> String {
     let mut events = Vec::new();
-    let title = format!("{}, seed {}: {}", view.record.scenario, view.record.seed, view.record.verdict.name());
+    let title =
+        format!("{}, seed {}: {}", view.record.scenario, view.record.seed, view.record.verdict.name());
     for (process, name) in [(MEMBERS, "members"), (FAULTS, "faults"), (CLIENTS, "clients")] {
         events.push(named("process_name", process, 0, name));
         events.push(json!({
@@ -26,7 +27,8 @@ pub fn perfetto(view: &View) -> String {
     faults(view, &mut events);
     clients(view, &mut events);
     let lines: Vec<String> = events.iter().map(Value::to_string).collect();
-    let other = json!({ "title": title, "reproduce": view.record.reproduce, "audit_hash": view.record.audit_hash });
+    let other =
+        json!({ "title": title, "reproduce": view.record.reproduce, "audit_hash": view.record.audit_hash });
     format!(
         "{{\"displayTimeUnit\":\"ms\",\"otherData\":{other},\"traceEvents\":[\n{}\n]}}\n",
         lines.join(",\n")

@@ -67,7 +67,9 @@ fn cluster(cluster: &Value) -> Vec<String> {
     let Some(map) = cluster.as_object() else { return Vec::new() };
     let changed: Map<String, Value> = map
         .iter()
-        .filter(|(key, value)| defaults[key.as_str()] != **value && !["members", "plantedBug"].contains(&key.as_str()))
+        .filter(|(key, value)| {
+            defaults[key.as_str()] != **value && !["members", "plantedBug"].contains(&key.as_str())
+        })
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let members = match map.get("members").and_then(Value::as_u64) {
@@ -90,7 +92,9 @@ fn last_act(spec: &Value) -> String {
     let limit = text(&spec["timeLimit"]);
     let settle = text(&spec["final"]["settle"]);
     match spec["final"]["heal"].as_bool() {
-        Some(false) => format!("After {limit} nothing is mended, and the cluster has {settle} to serve again."),
+        Some(false) => {
+            format!("After {limit} nothing is mended, and the cluster has {settle} to serve again.")
+        }
         _ => format!("After {limit} everything heals, and the cluster has {settle} to settle."),
     }
 }

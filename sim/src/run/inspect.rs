@@ -187,8 +187,12 @@ fn told(probes: &[Probed], node: NodeId, life: u32) -> Told {
 
 fn log(world: &World, node: NodeId) -> Option<Log> {
     let dir = format!("{DATA_DIR}/member/wal/");
-    let mut segments: Vec<String> =
-        world.list_disk(node).into_iter().map(|file| file.path).filter(|path| path.starts_with(&dir)).collect();
+    let mut segments: Vec<String> = world
+        .list_disk(node)
+        .into_iter()
+        .map(|file| file.path)
+        .filter(|path| path.starts_with(&dir))
+        .collect();
     // Their names sort as they follow each other; what is not finished is no part of the log.
     segments.retain(|path| path.ends_with(".wal"));
     segments.sort();
@@ -273,7 +277,8 @@ fn varint(message: &[u8], at: &mut usize) -> Option<u64> {
 fn held(world: &World, node: NodeId) -> Option<Held> {
     let rows = world.engine_rows(node)?;
     let state = State::restore(rows).ok()?;
-    let everything = RangeRequest { key: vec![0].into(), range_end: vec![0].into(), ..RangeRequest::default() };
+    let everything =
+        RangeRequest { key: vec![0].into(), range_end: vec![0].into(), ..RangeRequest::default() };
     let answer = state.range(&everything).ok()?;
     let show = |bytes: &[u8]| bytes.escape_ascii().to_string();
     let keys = answer.kvs.iter().take(KEYS).map(|kv| KeyShown {
@@ -394,7 +399,11 @@ impl fmt::Display for Log {
             None => write!(out, ", no snapshot")?,
         }
         let plural = if self.segments == 1 { "" } else { "s" };
-        write!(out, "; {} segment{plural}; hard state: term {}, commit {}", self.segments, self.term, self.commit)?;
+        write!(
+            out,
+            "; {} segment{plural}; hard state: term {}, commit {}",
+            self.segments, self.term, self.commit
+        )?;
         if self.vote != 0 {
             write!(out, ", voted for {:x}", self.vote)?;
         }

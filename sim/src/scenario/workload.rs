@@ -224,6 +224,27 @@ impl Mix {
         compact: 0,
     };
 
+    /// Sets the weight of an operation, by its name in a file.
+    ///
+    /// # Panics
+    /// Where there is no such operation.
+    pub fn set(&mut self, operation: &str, weight: u32) {
+        let field = match operation {
+            "get" => &mut self.get,
+            "put" => &mut self.put,
+            "cas" => &mut self.cas,
+            "range" => &mut self.range,
+            "delete" => &mut self.delete,
+            "txn" => &mut self.txn,
+            "readTxn" => &mut self.read_txn,
+            "past" => &mut self.past,
+            "refused" => &mut self.refused,
+            "compact" => &mut self.compact,
+            other => panic!("there is no operation `{other}`"),
+        };
+        *field = weight;
+    }
+
     /// The weights with their names as the file spells them, in a fixed order.
     pub fn weights(&self) -> [(&'static str, u32); 10] {
         [

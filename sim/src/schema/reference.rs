@@ -81,7 +81,8 @@ fn table<'a>(
     properties: impl Iterator<Item = (&'a String, &'a Value)>,
     object: &Value,
 ) {
-    let required = |name: &str| object["required"].as_array().is_some_and(|list| list.iter().any(|key| key == name));
+    let required =
+        |name: &str| object["required"].as_array().is_some_and(|list| list.iter().any(|key| key == name));
     text.push_str("| Key | Value | Default | Meaning |\n|---|---|---|---|\n");
     let mut properties: Vec<_> = properties.collect();
     properties.sort_by_key(|(name, _)| !required(name));
@@ -184,7 +185,9 @@ fn faults(text: &mut String, schema: &Value) {
             Cost::Nothing => "nothing",
             Cost::Time => "time: messages or disk operations are late or lost",
             Cost::Process => "a process for a while; members in an operator's hands are spared",
-            Cost::Copy => "a copy of committed data, so it hits a member only where a quorum of intact ones remains",
+            Cost::Copy => {
+                "a copy of committed data, so it hits a member only where a quorum of intact ones remains"
+            }
             Cost::Work => "a change of the configuration, by the operator",
         };
         let _ = writeln!(text, "Hits {whom}; {lasts}. What it takes from the cluster: {cost}.\n");
@@ -206,8 +209,12 @@ fn words(text: &mut String, schema: &Value) {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for choice in object["oneOf"].as_array().into_iter().flatten() {
             match choice.get("const") {
-                Some(word) => pairs.push((plain(word), choice["description"].as_str().unwrap_or_default().to_owned())),
-                None => pairs.extend(choices(choice).into_iter().flatten().map(|word| (word.replace('`', ""), String::new()))),
+                Some(word) => {
+                    pairs.push((plain(word), choice["description"].as_str().unwrap_or_default().to_owned()))
+                }
+                None => pairs.extend(
+                    choices(choice).into_iter().flatten().map(|word| (word.replace('`', ""), String::new())),
+                ),
             }
         }
         pairs_table(text, "Word", pairs);

@@ -40,9 +40,13 @@ pub(super) fn time(scenario: &Scenario) -> Vec<Step> {
         .map(|shorter| step("timeLimit", scenario, |scenario| end_at(scenario, shorter)))
         .collect();
     let settle = scenario.spec.final_phase.settle;
-    steps.extend([1, 2, 4].map(Duration::from_secs).into_iter().filter(|shorter| *shorter < settle).map(
-        |shorter| step("settle", scenario, |scenario| scenario.spec.final_phase.settle = shorter),
-    ));
+    steps.extend(
+        [1, 2, 4]
+            .map(Duration::from_secs)
+            .into_iter()
+            .filter(|shorter| *shorter < settle)
+            .map(|shorter| step("settle", scenario, |scenario| scenario.spec.final_phase.settle = shorter)),
+    );
     steps
 }
 
@@ -97,7 +101,9 @@ pub(super) fn workloads(scenario: &Scenario) -> Vec<Step> {
             set("mix", &|workload| workload.mix = None);
             for (operation, weight) in mix.weights() {
                 if weight > 0 {
-                    set(operation, &|workload| workload.mix = workload.mix.clone().map(|mix| less(mix, operation)));
+                    set(operation, &|workload| {
+                        workload.mix = workload.mix.clone().map(|mix| less(mix, operation))
+                    });
                 }
             }
         }
@@ -204,7 +210,9 @@ pub(super) fn faults(scenario: &Scenario) -> Vec<Step> {
 
 fn target(fault: &Fault, members: &[String], set: &mut dyn FnMut(&str, &dyn Fn(&mut Fault))) {
     if fault.selector.is_some() && fault.mode.is_some() {
-        set("target", &|fault| (fault.selector, fault.mode, fault.value, fault.draw) = (None, None, None, None));
+        set("target", &|fault| {
+            (fault.selector, fault.mode, fault.value, fault.draw) = (None, None, None, None)
+        });
     }
     if fault.mode.is_some() {
         set("target", &|fault| (fault.mode, fault.value, fault.draw) = (None, None, None));
@@ -247,7 +255,8 @@ fn settings_of_fault(fault: &Fault, set: &mut dyn FnMut(&str, &dyn Fn(&mut Fault
     }
     for (key, value) in &own {
         let Some(time) = value.as_str().and_then(|text| parse_duration(text).ok()) else { continue };
-        for round in rounder(time).into_iter().chain([Duration::ZERO].into_iter().filter(|_| !time.is_zero())) {
+        for round in rounder(time).into_iter().chain([Duration::ZERO].into_iter().filter(|_| !time.is_zero()))
+        {
             let mut rounded = own.clone();
             rounded.insert(key.clone(), format_duration(round).into());
             if let Some(settings) = changed(Value::Object(rounded)) {

@@ -42,9 +42,8 @@ fn busy() -> Scenario {
     let seeds = 0..2_000;
     let mut plans = seeds.map(|seed| Plan::draw(&draw_scenario(seed), seed));
     let has = |plan: &Plan, action| plan.faults.iter().any(|fault| fault.action() == action);
-    let plan = plans.find(|plan| {
-        plan.faults.len() >= 8 && has(plan, Action::Crash) && has(plan, Action::Partition)
-    });
+    let plan =
+        plans.find(|plan| plan.faults.len() >= 8 && has(plan, Action::Crash) && has(plan, Action::Partition));
     start(&plan.expect("some seed draws such a plan"))
 }
 

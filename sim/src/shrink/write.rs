@@ -117,7 +117,8 @@ fn prune_below(root: &mut Value, path: &mut Vec<Place>, scenario: &Scenario) {
                 map.shift_remove(key);
             }
             // A file says what it is called and which seeds it has.
-            let stays = matches!(key.as_str(), Some("name" | "description" | "seeds" | "timeLimit" | "outcome"));
+            let stays =
+                matches!(key.as_str(), Some("name" | "description" | "seeds" | "timeLimit" | "outcome"));
             if !stays && reads_the_same(without.clone(), scenario) {
                 *root = without;
                 continue;
@@ -212,7 +213,9 @@ fn scalar(value: &Value) -> String {
     match value {
         Value::String(text) => {
             let plain = !text.is_empty()
-                && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '/' | '_' | ' '))
+                && text
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '/' | '_' | ' '))
                 && text.starts_with(|c: char| c.is_ascii_alphanumeric())
                 && !text.ends_with(' ')
                 && serde_yaml::from_str::<Value>(text).is_ok_and(|read| read == *value);

@@ -210,10 +210,8 @@ fn make(file: &ScenarioFile, seed: u64) -> Short {
     let result = run(scenario, seed, &options);
     let run_dir = root().join("reports/tests").join(name).join(seed.to_string());
     let file = ScenarioFile { path: path.to_owned(), ..file.clone() };
-    let record = RunRecord::new(
-        Expected { file: &file, seed, run_dir: &run_dir, wall: Duration::ZERO },
-        &result,
-    );
+    let record =
+        RunRecord::new(Expected { file: &file, seed, run_dir: &run_dir, wall: Duration::ZERO }, &result);
     let mut told = String::new();
     if record.is_failure() && scenario.spec.expect.outcome == Outcome::Valid {
         told = record
@@ -238,8 +236,7 @@ fn make(file: &ScenarioFile, seed: u64) -> Short {
 
 fn the_drills_and_canaries_are_there() -> Result<(), Failed> {
     let files = scenarios();
-    let count =
-        |outcome| files.iter().filter(|file| file.scenario.spec.expect.outcome == outcome).count();
+    let count = |outcome| files.iter().filter(|file| file.scenario.spec.expect.outcome == outcome).count();
     demand(count(Outcome::Valid) >= 5, || "the four drills are five files".to_owned())?;
     demand(count(Outcome::Invalid) >= 2, || "the first two planted bugs have a canary each".to_owned())
 }

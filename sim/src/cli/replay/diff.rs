@@ -110,7 +110,8 @@ fn told(line: &str) -> String {
     let Ok(Value::Object(mut event)) = serde_json::from_str(line) else { return line.to_owned() };
     let at = event.remove("at").and_then(|at| at.as_u64()).unwrap_or(0);
     let mut take = |key: &str| event.remove(key).and_then(|value| value.as_str().map(ToOwned::to_owned));
-    let (kind, node) = (take("kind").unwrap_or_default(), take("node").or_else(|| take("from")).unwrap_or_default());
+    let (kind, node) =
+        (take("kind").unwrap_or_default(), take("node").or_else(|| take("from")).unwrap_or_default());
     let rest: Vec<String> = event
         .iter()
         .map(|(key, value)| match value {

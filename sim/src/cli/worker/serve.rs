@@ -43,7 +43,8 @@ pub(in crate::cli) fn serve(runner: Runner) -> Result<(), Refusal> {
         if let Some(staged) = done.staged {
             staged.leave();
         }
-        tell(&socket, &Report::Done { record: Box::new(done.record), staged, cpu: done.cpu }).map_err(refused)?;
+        tell(&socket, &Report::Done { record: Box::new(done.record), staged, cpu: done.cpu })
+            .map_err(refused)?;
     }
     Ok(())
 }

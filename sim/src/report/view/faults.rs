@@ -41,7 +41,12 @@ pub(super) fn spans(history: &RunHistory) -> Vec<FaultSpan> {
                 spans.push(FaultSpan {
                     id: id.to_owned(),
                     action: fault.action.clone(),
-                    targets: fault.target.split(',').filter(|name| !name.is_empty()).map(Into::into).collect(),
+                    targets: fault
+                        .target
+                        .split(',')
+                        .filter(|name| !name.is_empty())
+                        .map(Into::into)
+                        .collect(),
                     from: fault.at,
                     to: if fault.target.is_empty() { Some(fault.at) } else { None },
                     bit: None,

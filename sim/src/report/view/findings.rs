@@ -40,9 +40,10 @@ pub(super) fn findings(record: &RunRecord, history: &RunHistory) -> (Vec<Finding
     let mut findings: Vec<Finding> = Vec::new();
     for failure in &record.failures {
         let judged = judgement.as_ref().and_then(|judgement| {
-            judgement.failures.iter().find(|judged| {
-                judged.checker == failure.checker && judged.message == failure.message
-            })
+            judgement
+                .failures
+                .iter()
+                .find(|judged| judged.checker == failure.checker && judged.message == failure.message)
         });
         let mut operations: Vec<u64> = match judged {
             Some(judged) if !judged.blamed.is_empty() => judged.blamed.iter().map(|id| id.0).collect(),

@@ -20,7 +20,7 @@ use squall_checker::history::{BreakKind, Event, RunHistory};
 
 pub use faults::FaultSpan;
 pub use findings::Finding;
-pub use members::{MemberLane, Mark, State, StateSpan};
+pub use members::{Mark, MemberLane, State, StateSpan};
 pub use operations::{Row, Rows};
 
 /// What a view is made of.

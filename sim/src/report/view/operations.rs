@@ -76,7 +76,8 @@ pub(super) fn rows(history: &RunHistory) -> Rows {
             term: operation.header.map(|header| header.raft_term),
             error: operation.error.as_ref().map(|error| {
                 let words = format!("{} {}", error.code, error.message);
-                let words = if words.trim().is_empty() { error.kind.to_string() } else { words.trim().into() };
+                let words =
+                    if words.trim().is_empty() { error.kind.to_string() } else { words.trim().into() };
                 texts.place(&shorten(&words))
             }),
             is_final: operation.is_final,

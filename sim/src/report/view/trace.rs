@@ -41,7 +41,10 @@ const KNOWN: [&str; 3] = ["Applied", "Proposed", "Role"];
 
 /// Reads a trace. Lines that do not read are skipped: a trace decides nothing.
 pub(super) fn read(text: &str) -> Vec<Told> {
-    text.lines().filter(|line| is_wanted(line)).filter_map(|line| told(serde_json::from_str(line).ok()?)).collect()
+    text.lines()
+        .filter(|line| is_wanted(line))
+        .filter_map(|line| told(serde_json::from_str(line).ok()?))
+        .collect()
 }
 
 fn is_wanted(line: &str) -> bool {
@@ -89,8 +92,11 @@ fn fact(debug: &str) -> What {
         words.push(c.to_ascii_lowercase());
     }
     // Newtypes and braces say nothing to a reader.
-    let fields: String = fields.trim_matches(['{', '}', ' ']).chars().filter(|c| !"(){}\"".contains(*c)).collect();
-    let fields = ["Index", "Term", "Revision", "MemberId", "Some"].iter().fold(fields, |text, name| text.replace(name, ""));
+    let fields: String =
+        fields.trim_matches(['{', '}', ' ']).chars().filter(|c| !"(){}\"".contains(*c)).collect();
+    let fields = ["Index", "Term", "Revision", "MemberId", "Some"]
+        .iter()
+        .fold(fields, |text, name| text.replace(name, ""));
     let fields = fields.replace(": ", " ");
     if !fields.trim().is_empty() {
         words.push_str(": ");
