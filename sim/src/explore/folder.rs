@@ -148,7 +148,10 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest, Refusal> {
             ));
         }
         None => {
-            return Err(Refusal::of(&path, "the campaign's folder is damaged: manifest.json has no `format`"));
+            return Err(Refusal::of(
+                &path,
+                "the campaign's folder is damaged: manifest.json has no `format`",
+            ));
         }
     }
     read_json(&path)
