@@ -13,7 +13,7 @@
 //! only half of the core would keep the other half from electing one, in etcd too: no progress could be demanded.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     future::poll_fn,
     task::Poll,
@@ -27,13 +27,15 @@ use futures_util::{
 };
 use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
-use tokio::sync::Notify;
 
 use crate::{
     arena::{At, NodeId},
-    faults::{Aim, Stage, Strike, Struck, Undo},
+    faults::{Aim, FinalHeal, Settings, Stage, Strike, Struck, Undo},
     plan::DrawnFault,
 };
+
+/// How long a member is down that crashed in place of something worse, where the fault gives no duration.
+const DOWN: Duration = Duration::from_secs(1);
 
 /// What came of a plan's faults.
 #[derive(Debug, Default)]
@@ -66,8 +68,7 @@ pub(crate) enum Healing {
 pub(crate) struct Nemesis {
     stage: Stage,
     state: RefCell<State>,
-    healing: Cell<bool>,
-    healing_began: Notify,
+    final_heal: FinalHeal,
     /// The members that heal, where not all do. It is chosen when healing begins.
     core: RefCell<Option<BTreeSet<NodeId>>>,
 }
@@ -83,13 +84,7 @@ struct State {
 
 impl Nemesis {
     pub(crate) fn new(stage: Stage) -> Self {
-        Self {
-            stage,
-            state: RefCell::default(),
-            healing: Cell::new(false),
-            healing_began: Notify::new(),
-            core: RefCell::default(),
-        }
+        Self { stage, state: RefCell::default(), final_heal: FinalHeal::default(), core: RefCell::default() }
     }
 
     /// Applies faults, whose instants count from `origin`, until `end`. Then heals what `healing` says and waits for the
@@ -117,12 +112,11 @@ impl Nemesis {
         }
         if let Healing::Core(mut chance) = healing {
             *self.core.borrow_mut() = self.stage.cluster.choose_core(&mut chance);
-            self.healing.set(true);
+            self.final_heal.begin();
         } else if matches!(healing, Healing::All) {
-            self.healing.set(true);
+            self.final_heal.begin();
         }
-        if self.healing.get() {
-            self.healing_began.notify_waiters();
+        if self.final_heal.has_begun() {
             loop {
                 let given_up = Box::pin(self.stage.arena.sleep(patience));
                 let done = self.stage.cluster.work_done();
@@ -165,24 +159,30 @@ impl Nemesis {
         self.stage.arena.sleep_until(origin.after(fault.at)).await;
         // Faults that end at this instant end first: a fault that follows another meets a mended world.
         yield_once().await;
-        let names = self.resolve(fault).await;
-        if self.healing.get() || self.stage.arena.now() > end {
+        let (names, lighter) = self.resolve(fault).await;
+        if self.final_heal.has_begun() || self.stage.arena.now() > end {
             return;
         }
         let at = self.stage.recorder.now_ns();
-        let action = fault.action().name().to_owned();
+        let settings = lighter.as_ref().unwrap_or(&fault.settings);
+        let action = settings.action().name().to_owned();
+        let mut detail = serde_json::json!({ "id": fault.id });
+        if lighter.is_some() {
+            detail["insteadOf"] = fault.action().name().into();
+            detail["because"] = "the cluster cannot afford to lose another copy".into();
+        }
         self.stage.recorder.event(h::Event::Fault(h::Fault {
             at,
             action: action.clone(),
             target: names.join(","),
-            detail: serde_json::json!({ "id": fault.id }),
+            detail,
         }));
         if names.is_empty() {
             return;
         }
         {
             let mut state = self.state.borrow_mut();
-            *state.report.injected.entry(action).or_default() += 1;
+            *state.report.injected.entry(action.clone()).or_default() += 1;
             state.report.spans.insert(fault.id.clone(), (at, at));
             state.hits.insert(fault.id.clone(), names.clone());
             state.in_force.push(fault.id.clone());
@@ -190,32 +190,60 @@ impl Nemesis {
         let hit: Vec<NodeId> = names.iter().map(|name| self.stage.cluster.node(name)).collect();
         let lives: Vec<(NodeId, u32)> =
             hit.iter().map(|node| (*node, self.stage.arena.life(*node))).collect();
-        let strike = Strike { stage: &self.stage, id: &fault.id, hit: &hit };
-        let struck = fault.settings.strike(strike).await;
-        let (bit, detail) = self.end(fault, &struck.undo, &lives).await;
-        self.note_end(fault, names, struck, bit, detail);
+        let strike = Strike {
+            stage: &self.stage,
+            id: &fault.id,
+            hit: &hit,
+            draw: fault.draw,
+            lasts: fault.duration,
+            final_heal: &self.final_heal,
+        };
+        let struck = settings.strike(strike).await;
+        // What was to be done at once lasts as long as a member takes to come back.
+        let lasts = match lighter {
+            Some(_) => Some(fault.duration.unwrap_or(DOWN)),
+            None => fault.duration,
+        };
+        let (bit, detail) = self.end(fault, lasts, &struck.undo, &lives).await;
+        self.note_end(fault, &action, names, struck, bit, detail);
     }
 
-    /// The names that the fault hits.
-    async fn resolve(&self, fault: &DrawnFault) -> Vec<String> {
+    /// The names that the fault hits; and what it becomes, where the cluster cannot afford it.
+    async fn resolve(&self, fault: &DrawnFault) -> (Vec<String>, Option<Settings>) {
         let candidates = self.stage.cluster.candidates(fault.target.asks_for_roles()).await;
         if fault.action().aim() == Aim::Cluster {
-            return candidates.into_iter().map(|candidate| candidate.name).collect();
+            return (candidates.into_iter().map(|candidate| candidate.name).collect(), None);
         }
         let state = self.state.borrow();
         let same_as = fault.target.selector.same_as.as_ref().and_then(|id| state.hits.get(id));
         let same_as = same_as.map(Vec::as_slice).unwrap_or_default();
-        fault.target.resolve(&fault.settings, &candidates, same_as, fault.draw)
+        let names = fault.target.resolve(&fault.settings, &candidates, same_as, fault.draw);
+        if names.is_empty()
+            && let Some(lighter) = fault.settings.lighter()
+        {
+            let wanted = fault.target.resolve_unaffordable(&fault.settings, &candidates, same_as, fault.draw);
+            let possible = |name: &String| {
+                candidates.iter().any(|member| member.name == *name && lighter.may_hit(member))
+            };
+            return (wanted.into_iter().filter(possible).collect(), Some(lighter));
+        }
+        (names, None)
     }
 
     /// Waits for the fault's end and undoes it. Answers how often it bit, and what a reader should know.
-    async fn end(&self, fault: &DrawnFault, undo: &Undo, lives: &[(NodeId, u32)]) -> (u64, String) {
+    async fn end(
+        &self,
+        fault: &DrawnFault,
+        lasts: Option<Duration>,
+        undo: &Undo,
+        lives: &[(NodeId, u32)],
+    ) -> (u64, String) {
         let cluster = &self.stage.cluster;
         let mut kept_down = Vec::new();
         match undo {
             Undo::Nothing => (0, String::new()),
             Undo::Lift(tokens) => {
-                self.wait_for_end(fault.duration).await;
+                self.wait_for_end(lasts).await;
                 let mut detail = String::new();
                 if let Some(core) = self.stays(fault, lives) {
                     let outside: Vec<NodeId> = lives.iter().map(|(node, _)| *node).collect();
@@ -226,9 +254,26 @@ impl Nemesis {
                 cluster.members_came_up();
                 (bit, detail)
             }
+            Undo::LiftAndStart(tokens, nodes) => {
+                self.wait_for_end(lasts).await;
+                let bit = tokens.iter().map(|token| self.stage.arena.lift(*token)).sum();
+                cluster.members_went_down();
+                for node in nodes {
+                    if let Some(why) = cluster.start_if_allowed(*node) {
+                        kept_down.push(format!("{node} stays down: {why}"));
+                    }
+                }
+                (bit, kept_down.join("; "))
+            }
+            Undo::LiftAndTrust(tokens, nodes) => {
+                self.wait_for_end(lasts).await;
+                let bit = tokens.iter().map(|token| self.stage.arena.lift(*token)).sum();
+                nodes.iter().for_each(|node| cluster.doubt(*node, false));
+                (bit, String::new())
+            }
             Undo::Start(nodes) => {
                 // A member that someone else has started is back as well.
-                let ended = std::pin::pin!(self.wait_for_end(fault.duration));
+                let ended = std::pin::pin!(self.wait_for_end(lasts));
                 let started = std::pin::pin!(cluster.started_since(lives));
                 select(started, ended).await;
                 for node in nodes {
@@ -239,8 +284,8 @@ impl Nemesis {
                 (0, kept_down.join("; "))
             }
             Undo::PutBack(images) => {
-                self.wait_for_end(fault.duration).await;
-                if self.healing.get() {
+                self.wait_for_end(lasts).await;
+                if self.final_heal.has_begun() {
                     return (0, "the run ended before the old disk came back".to_owned());
                 }
                 for (node, image) in images {
@@ -256,34 +301,40 @@ impl Nemesis {
     /// The core, where this fault stays for good: all that it hit are outside.
     fn stays(&self, fault: &DrawnFault, lives: &[(NodeId, u32)]) -> Option<BTreeSet<NodeId>> {
         let core = self.core.borrow();
-        let core = core.as_ref().filter(|_| self.healing.get() && fault.action().stays_outside_core())?;
+        let core =
+            core.as_ref().filter(|_| self.final_heal.has_begun() && fault.action().stays_outside_core())?;
         lives.iter().all(|(node, _)| !core.contains(node)).then(|| core.clone())
     }
 
     /// Waits until the fault's duration is over or everything heals.
     async fn wait_for_end(&self, duration: Option<Duration>) {
-        let healing = self.healing_began.notified();
-        if self.healing.get() {
-            return;
-        }
         match duration {
+            Some(_) if self.final_heal.has_begun() => {}
             Some(duration) => {
                 let sleep = Box::pin(self.stage.arena.sleep(duration));
-                select(sleep, std::pin::pin!(healing)).await;
+                select(sleep, std::pin::pin!(self.final_heal.begun())).await;
             }
-            None => healing.await,
+            None => self.final_heal.begun().await,
         }
     }
 
-    fn note_end(&self, fault: &DrawnFault, names: Vec<String>, struck: Struck, bit: u64, detail: String) {
+    fn note_end(
+        &self,
+        fault: &DrawnFault,
+        action: &str,
+        names: Vec<String>,
+        struck: Struck,
+        bit: u64,
+        detail: String,
+    ) {
         let at = self.stage.recorder.now_ns();
-        let action = fault.action().name().to_owned();
         let bit = bit + struck.bit;
         let given_up = match struck.detail.as_str() {
             "" => String::new(),
             why => format!("given up: {why}"),
         };
-        let details: Vec<String> = [given_up, detail].into_iter().filter(|text| !text.is_empty()).collect();
+        let details: Vec<String> =
+            [given_up, struck.told, detail].into_iter().filter(|text| !text.is_empty()).collect();
         let detail = details.join("; ");
         let mut state = self.state.borrow_mut();
         state.in_force.retain(|id| *id != fault.id);
@@ -292,7 +343,7 @@ impl Nemesis {
             *to = at;
         }
         if bit > 0 {
-            *report.bit.entry(action.clone()).or_default() += 1;
+            *report.bit.entry(action.to_owned()).or_default() += 1;
         } else {
             report.bit_nothing.push(fault.id.clone());
         }
@@ -304,7 +355,7 @@ impl Nemesis {
         }
         self.stage.recorder.event(h::Event::Heal(h::Heal {
             at,
-            action,
+            action: action.to_owned(),
             target: names.join(","),
             bit: Some(bit),
             detail,

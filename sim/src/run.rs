@@ -63,11 +63,15 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
         trace: options.trace,
         net: NetSettings {
             latency: Latency { base: spec.network.latency, jitter: spec.network.jitter },
+            distribution: spec.network.distribution,
+            keep_alive: Some(spec.network.keep_alive).filter(|after| !after.is_zero()),
             ..NetSettings::default()
         },
         disk: DiskSettings {
             sync_base: spec.disk.fsync_latency,
             sync_jitter: spec.disk.fsync_jitter,
+            work_base: spec.disk.work_latency,
+            work_jitter: spec.disk.work_jitter,
             ..DiskSettings::default()
         },
         watchdog: Some(Watchdog { limit: options.wall_limit, reproduce: options.reproduce.clone() }),
@@ -191,7 +195,10 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         // A client that panicked has left a violation behind.
         let _ended = client.await;
     }
-    if spec.final_phase.heal
+    if cluster.has_lost_its_data() {
+        // The scenario destroyed too many copies: nothing can be demanded of what is left.
+        report.stuck.clear();
+    } else if spec.final_phase.heal
         && report.stuck.is_empty()
         && let Err(stuck) = finish(&cluster, &recorder, &mut operator).await
     {

@@ -19,7 +19,8 @@ use squall_store::{
 };
 
 pub use crate::world::{
-    At, DiskImage, Modifier, NodeId, PointEffect, PointRule, PointSet, Status, Token, Unsynced,
+    At, Damage, DiskImage, Modifier, NodeId, PointEffect, PointRule, PointSet, PowerLoss, Status, Token,
+    Unsynced,
 };
 pub(crate) use simulated::Simulated;
 
@@ -50,9 +51,8 @@ pub trait Arena: Send + Sync {
     /// Kills the process (SIGKILL). The machine stays up: its page cache is kept, and peers get a reset.
     fn kill(&self, node: NodeId);
 
-    /// Cuts the machine's power: un-synced data is kept, dropped or torn, and peers hear nothing. Answers how much data
-    /// was lost or torn, in sectors and batches.
-    fn power_off(&self, node: NodeId, unsynced: Unsynced) -> u64;
+    /// Cuts the machine's power: un-synced data is kept, dropped or torn, and peers hear nothing. Answers what was lost.
+    fn power_off(&self, node: NodeId, unsynced: Unsynced) -> PowerLoss;
 
     /// How the machine's process stands.
     fn status(&self, node: NodeId) -> Status;
@@ -72,6 +72,12 @@ pub trait Arena: Send + Sync {
     /// Takes a modifier away. Answers how often it bit.
     fn lift(&self, token: Token) -> u64;
 
+    /// Ends every connection that stands between two machines, with a reset or in silence. Answers how many there were.
+    fn end_connections(&self, one: NodeId, other: NodeId, how: ConnectionsEnd) -> u64;
+
+    /// Moves the machine's wall clock by so many nanoseconds, either way.
+    fn jump_wall_clock(&self, node: NodeId, nanoseconds: i64);
+
     /// Removes a directory and all below it, durably.
     ///
     /// # Panics
@@ -89,6 +95,18 @@ pub trait Arena: Send + Sync {
     /// # Panics
     /// Where a process runs on the machine.
     fn put_disk(&self, node: NodeId, image: &DiskImage);
+
+    /// Damages one file or engine below `dir` where it lies; `seed` chooses. Answers what was done; none where nothing fits.
+    ///
+    /// # Panics
+    /// Where a process runs on the machine.
+    fn damage(&self, node: NodeId, dir: &Path, damage: Damage, seed: u64) -> Option<String>;
+
+    /// How many files, directories and engines power failures took on this machine of which a sync had lied.
+    fn broken_promises(&self, node: NodeId) -> u64;
+
+    /// Whether a fault holds that makes operations of the machine's disk fail.
+    fn disk_fails(&self, node: NodeId) -> bool;
 
     /// Runs `squalld snapshot restore` on a machine and waits for it.
     fn restore_snapshot(
@@ -108,6 +126,15 @@ impl dyn Arena + '_ {
     pub(crate) fn running(&self, node: NodeId) -> bool {
         matches!(self.status(node), Status::Up | Status::Paused)
     }
+}
+
+/// How something on the way ends connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionsEnd {
+    /// A reset reaches both ends.
+    Reset,
+    /// No one is told.
+    Silence,
 }
 
 /// What a restore says about the new cluster.

@@ -14,7 +14,10 @@ use squall_store::{
     server::{self, Exit, REFUSED_TO_START, StartError},
 };
 
-use super::{Arena, At, DiskImage, Modifier, NodeId, Restored, Status, Token, ToolFailure, Unsynced};
+use super::{
+    Arena, At, ConnectionsEnd, Damage, DiskImage, Modifier, NodeId, PowerLoss, Restored, Status, Token,
+    ToolFailure, Unsynced,
+};
 use crate::world::{Process, World};
 
 /// The world as an arena.
@@ -72,8 +75,8 @@ impl Arena for Simulated {
         self.world.kill_process(node);
     }
 
-    fn power_off(&self, node: NodeId, unsynced: Unsynced) -> u64 {
-        self.world.power_off(node, unsynced).lost
+    fn power_off(&self, node: NodeId, unsynced: Unsynced) -> PowerLoss {
+        self.world.power_off(node, unsynced)
     }
 
     fn status(&self, node: NodeId) -> Status {
@@ -101,6 +104,17 @@ impl Arena for Simulated {
         self.world.lift(token)
     }
 
+    fn end_connections(&self, one: NodeId, other: NodeId, how: ConnectionsEnd) -> u64 {
+        match how {
+            ConnectionsEnd::Reset => self.world.reset_connections(one, other),
+            ConnectionsEnd::Silence => self.world.forget_connections(one, other),
+        }
+    }
+
+    fn jump_wall_clock(&self, node: NodeId, nanoseconds: i64) {
+        self.world.jump_wall_clock(node, nanoseconds);
+    }
+
     fn wipe(&self, node: NodeId, dir: &Path) {
         self.world.wipe(node, dir);
     }
@@ -115,6 +129,18 @@ impl Arena for Simulated {
 
     fn put_disk(&self, node: NodeId, image: &DiskImage) {
         self.world.put_disk(node, image);
+    }
+
+    fn damage(&self, node: NodeId, dir: &Path, damage: Damage, seed: u64) -> Option<String> {
+        self.world.damage(node, dir, damage, seed)
+    }
+
+    fn broken_promises(&self, node: NodeId) -> u64 {
+        self.world.broken_promises(node)
+    }
+
+    fn disk_fails(&self, node: NodeId) -> bool {
+        self.world.disk_fails(node)
     }
 
     fn restore_snapshot(

@@ -1,10 +1,10 @@
 //! What happens to a member's disk without an operator's care: it is wiped, or goes back to an old image, and the member
-//! starts again under its old id. The store should refuse to start it, or stop once it finds out.
+//! starts again under its old id; or a file on it is damaged. The store should refuse to start it, or stop once it finds out.
 
 use std::path::Path;
 
 use super::member::{Cluster, DATA_DIR};
-use crate::arena::{DiskImage, NodeId, Unsynced};
+use crate::arena::{Damage, DiskImage, NodeId, Unsynced};
 
 /// The disk of a member as it was at some time.
 pub(crate) struct OldDisk {
@@ -18,7 +18,7 @@ impl Cluster {
     pub(crate) async fn wipe_and_start(&self, node: NodeId) {
         let inner = &self.inner;
         let in_hand = inner.take_in_hand([node]);
-        inner.arena.power_off(node, Unsynced::Lost);
+        inner.power_off(node, Unsynced::Lost);
         inner.members_went_down();
         inner.arena.wipe(node, Path::new(DATA_DIR));
         inner.roster().set_ruined(node, false);
@@ -38,10 +38,52 @@ impl Cluster {
         if inner.roster().in_hand(node) {
             return Some("the operator works on it");
         }
-        inner.arena.power_off(node, Unsynced::Lost);
+        if !inner.roster().can_lose_copy(node) {
+            return Some("the cluster cannot afford to lose its copy any more");
+        }
+        inner.power_off(node, Unsynced::Lost);
         inner.members_went_down();
         inner.arena.put_disk(node, &old.image);
         inner.roster().set_ruined(node, inner.recorder.breaks() > old.era);
         inner.start_if_allowed(node)
+    }
+
+    /// The member's process is killed, something below `part` of its data folder is damaged, and it starts again. Answers
+    /// what was damaged; none where there was nothing. `tail_lost`: the member cannot tell what it lost, so it stays down
+    /// until an operator replaces it.
+    pub(crate) async fn damage_and_start(
+        &self,
+        node: NodeId,
+        part: &Path,
+        damage: Damage,
+        seed: u64,
+        tail_lost: bool,
+    ) -> Option<String> {
+        let inner = &self.inner;
+        let in_hand = inner.take_in_hand([node]);
+        inner.arena.kill(node);
+        inner.members_went_down();
+        let done = inner.arena.damage(node, &Path::new(DATA_DIR).join(part), damage, seed);
+        if done.is_some() {
+            inner.roster().set_ruined(node, false);
+            if tail_lost {
+                inner.roster().withhold(node);
+            }
+        }
+        drop(in_hand);
+        inner.start_if_allowed(node);
+        done
+    }
+
+    /// The member's disk begins to lie about its syncs, or ceases to.
+    pub(crate) fn doubt(&self, node: NodeId, doubtful: bool) {
+        let broken = self.inner.arena.broken_promises(node);
+        let mut roster = self.inner.roster();
+        if doubtful {
+            roster.doubt(node, broken);
+        } else {
+            roster.note_broken(node, broken);
+            roster.trust(node);
+        }
     }
 }

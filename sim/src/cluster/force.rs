@@ -114,7 +114,9 @@ impl Cluster {
                     }
                     return Made::SurvivorRemoved;
                 }
-                if let Status::Exited(Some(reason)) = status {
+                if let Status::Exited(Some(reason)) = status
+                    && !inner.arena.disk_fails(survivor)
+                {
                     refusals += 1;
                     if refusals > REFUSALS {
                         member.configure(|config| config.force_new_cluster = false);

@@ -20,7 +20,7 @@ use super::{
     turns::Turns,
 };
 use crate::{
-    arena::{Arena, Modifier, NodeId, Status, Token},
+    arena::{Arena, Modifier, NodeId, Status, Token, Unsynced},
     faults::{Candidate, Direction, Peers},
     scenario,
     workload::Recorder,
@@ -244,6 +244,11 @@ impl Cluster {
         self.inner.start_if_allowed(node)
     }
 
+    /// Whether the member may be started where it is down, and may crash where it runs: no operator works on it.
+    pub(crate) fn may_start(&self, node: NodeId) -> bool {
+        self.inner.roster().may_start(node)
+    }
+
     /// Completes when each of these members has been started since it had the life that stands beside it.
     pub(crate) async fn started_since(&self, lives: &[(NodeId, u32)]) {
         loop {
@@ -253,6 +258,17 @@ impl Cluster {
             }
             started.await;
         }
+    }
+
+    /// Cuts the power of a member's machine. A member whose disk had lied about its syncs is out until it is replaced.
+    /// Answers how much was lost.
+    pub(crate) fn power_off(&self, node: NodeId, unsynced: Unsynced) -> u64 {
+        self.inner.power_off(node, unsynced)
+    }
+
+    /// Why the run's end may not demand anything: the data that is left could not suffice.
+    pub(crate) fn has_lost_its_data(&self) -> bool {
+        self.inner.roster().has_lost_its_data()
     }
 
     /// Takes note that members went down or stand still.
@@ -305,6 +321,7 @@ impl Inner {
         if self.arena.running(node) {
             return None;
         }
+        self.note_broken_promises(node);
         let roster = self.roster();
         if roster.in_hand(node) {
             return Some("the operator works on it");
@@ -312,12 +329,27 @@ impl Inner {
         if !roster.heals(node) {
             return Some("it is not of the core that heals");
         }
+        if roster.withheld(node) {
+            return Some("it has lost what it acknowledged and cannot tell: it must be replaced first");
+        }
         if !roster.may_start(node) {
             return Some("it is no member any more");
         }
         drop(roster);
         self.start(node);
         None
+    }
+
+    pub(super) fn power_off(&self, node: NodeId, unsynced: Unsynced) -> u64 {
+        let loss = self.arena.power_off(node, unsynced);
+        self.note_broken_promises(node);
+        loss.lost
+    }
+
+    /// Takes note of what a power failure took of which the member's disk had lied.
+    pub(super) fn note_broken_promises(&self, node: NodeId) {
+        let broken = self.arena.broken_promises(node);
+        self.roster().note_broken(node, broken);
     }
 
     pub(super) fn members_went_down(&self) {

@@ -126,6 +126,8 @@ impl Cluster {
             match inner.arena.restore_snapshot(member.node, options).await {
                 Ok(restored) => return Ok(restored),
                 Err(ToolFailure::Killed) => {}
+                // A tool on a disk that fails is tried again until the disk is mended.
+                Err(ToolFailure::Refused(_)) if inner.arena.disk_fails(member.node) => {}
                 Err(ToolFailure::Refused(why)) => {
                     refusals += 1;
                     if refusals >= REFUSALS {

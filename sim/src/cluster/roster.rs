@@ -22,6 +22,9 @@ use crate::{arena::NodeId, workload::Recorder};
 pub(super) enum Standing {
     /// It has served as a member of the cluster and has the data that it acknowledged.
     Intact,
+    /// It serves like an intact member, but its disk lies about what it has synced: if its machine loses power, it will have
+    /// forgotten what it acknowledged. The budget does not count its copy.
+    Doubtful,
     /// It was added, and has not been seen to serve yet.
     Joining,
     /// It forgot what it acknowledged: its disk was wiped or rolled back under its id. The store should refuse it.
@@ -41,6 +44,10 @@ struct Entry {
     former_ids: BTreeSet<u64>,
     /// Its disk belongs to a cluster that a break has ended.
     outdated: bool,
+    /// It must not start again before an operator has replaced it, since it could not tell that it has lost something.
+    withheld: bool,
+    /// How many promises of its disk had been broken when the disk began to lie.
+    broken_before: u64,
 }
 
 /// All members' standings.
@@ -65,6 +72,8 @@ impl Roster {
             id: None,
             former_ids: BTreeSet::new(),
             outdated: false,
+            withheld: false,
+            broken_before: 0,
         };
         let entries: BTreeMap<NodeId, Entry> = nodes.into_iter().map(|node| (node, entry())).collect();
         let configuration = Some(entries.keys().copied().collect());
@@ -92,12 +101,14 @@ impl Roster {
 
     /// Whether the member may be started: it is a member, no operator works on it, and it is not left behind by a core.
     pub(super) fn may_start(&self, node: NodeId) -> bool {
-        !self.in_hand(node) && self.standing(node) != Standing::Out && self.heals(node)
+        let withheld = self.entry(node).withheld;
+        !self.in_hand(node) && self.standing(node) != Standing::Out && self.heals(node) && !withheld
     }
 
     /// Whether the member must serve once nothing breaks any more.
     pub(super) fn counts(&self, node: NodeId) -> bool {
-        matches!(self.standing(node), Standing::Intact | Standing::Joining) && self.heals(node)
+        let serves = matches!(self.standing(node), Standing::Intact | Standing::Doubtful | Standing::Joining);
+        serves && self.heals(node)
     }
 
     /// Whether the member heals at the end of the run: all do, unless there is a core.
@@ -139,6 +150,23 @@ impl Roster {
         left * 2 > configuration.len()
     }
 
+    /// Whether the copies that are left could not suffice: the members are known, and no quorum of them has what it
+    /// acknowledged. What the cluster then fails to do is no fault of the store.
+    pub(super) fn has_lost_its_data(&self) -> bool {
+        let Some(configuration) = &self.configuration else { return false };
+        let sound = configuration
+            .iter()
+            .filter(|member| matches!(self.standing(**member), Standing::Intact | Standing::Doubtful))
+            .count();
+        sound * 2 <= configuration.len()
+            && configuration.iter().any(|member| self.standing(*member) == Standing::Ruined)
+    }
+
+    /// Whether the member must not start before it is replaced.
+    pub(super) fn withheld(&self, node: NodeId) -> bool {
+        self.entry(node).withheld
+    }
+
     /// The members that forgot what they acknowledged.
     pub(super) fn ruined(&self) -> impl Iterator<Item = NodeId> {
         let ruined = self.entries.iter().filter(|(_, entry)| entry.standing == Standing::Ruined);
@@ -167,6 +195,38 @@ impl Roster {
         let entry = self.entry_mut(node);
         entry.standing = standing;
         entry.outdated = false;
+        entry.withheld = false;
+    }
+
+    /// The member's disk begins to lie; it has broken so many promises before.
+    pub(super) fn doubt(&mut self, node: NodeId, broken: u64) {
+        let entry = self.entry_mut(node);
+        if entry.standing == Standing::Intact {
+            entry.standing = Standing::Doubtful;
+            entry.broken_before = broken;
+        }
+    }
+
+    /// The member's disk does not lie any more, and everything is synced that it had lied about.
+    pub(super) fn trust(&mut self, node: NodeId) {
+        let entry = self.entry_mut(node);
+        if entry.standing == Standing::Doubtful {
+            entry.standing = Standing::Intact;
+        }
+    }
+
+    /// The member's disk has broken so many promises by now. A member in doubt whose disk has broken one is ruined.
+    pub(super) fn note_broken(&mut self, node: NodeId, broken: u64) {
+        let entry = self.entry(node);
+        if entry.standing == Standing::Doubtful && broken > entry.broken_before {
+            self.set_ruined(node, false);
+            self.withhold(node);
+        }
+    }
+
+    /// The member must not start again before it is replaced.
+    pub(super) fn withhold(&mut self, node: NodeId) {
+        self.entry_mut(node).withheld = true;
     }
 
     /// The member got an old disk under its id; `outdated`: the disk belongs to a cluster that a break has ended.

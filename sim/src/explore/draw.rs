@@ -15,7 +15,7 @@ use crate::{
         Spec, Workload, WorkloadKind, check_spec,
     },
     text::{Source, Window},
-    world::{Chance, Stream},
+    world::{Chance, Distribution, Stream},
 };
 
 /// The name of every explored scenario.
@@ -111,13 +111,23 @@ fn cluster(draws: &mut Draws) -> Cluster {
 
 fn network(draws: &mut Draws, far: bool) -> Network {
     let latencies: &[u64] = if far { &[500, 10_000, 40_000] } else { &[0, 200, 500, 500, 1_000, 5_000] };
-    Network { latency: draws.micros(latencies), jitter: draws.micros(&[0, 500, 500, 2_000, 20_000]) }
+    let (latency, jitter) = (draws.micros(latencies), draws.micros(&[0, 500, 500, 2_000, 20_000]));
+    let uniform = Distribution::Uniform;
+    // A long tail reaches a hundred times the jitter, which must stay well below an election.
+    let distribution = if jitter > Duration::from_millis(2) {
+        draws.pick(&[uniform, uniform, Distribution::Constant, Distribution::Exponential])
+    } else {
+        draws.pick(&[uniform, uniform, Distribution::Exponential, Distribution::LongTail])
+    };
+    Network { latency, jitter, distribution, keep_alive: draws.millis(&[0, 0, 1_000, 15_000]) }
 }
 
 fn disk(draws: &mut Draws) -> Disk {
     Disk {
         fsync_latency: draws.micros(&[0, 100, 1_000, 1_000, 5_000, 20_000]),
         fsync_jitter: draws.micros(&[0, 1_000, 1_000, 5_000, 30_000]),
+        work_latency: draws.micros(&[0, 0, 50, 1_000]),
+        work_jitter: draws.micros(&[0, 0, 100, 2_000]),
     }
 }
 

@@ -365,6 +365,20 @@ impl<'a> Check<'a> {
         })
     }
 
+    /// Refuses what is no percentage.
+    pub(crate) fn percentage(&self, path: &[Step], percent: u32) -> Result<(), Refusal> {
+        self.refuse_if(!(1..=100).contains(&percent), path, || {
+            format!("{percent} is out of range, expected a percentage from 1 to 100")
+        })
+    }
+
+    /// Refuses what is shorter than a millisecond.
+    pub(crate) fn at_least_a_millisecond(&self, path: &[Step], value: Duration) -> Result<(), Refusal> {
+        self.refuse_if(value < Duration::from_millis(1), path, || {
+            format!("{} is out of range, expected 1ms or more", go(value))
+        })
+    }
+
     /// Whether a slowness slows anything down.
     pub(crate) fn slows(&self, path: &[Step], delay: Duration, jitter: Duration) -> Result<(), Refusal> {
         let nothing = delay.is_zero() && jitter.is_zero();

@@ -25,10 +25,6 @@ impl Room for Compact {
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Nothing;
 
-    fn unwritten() -> Option<Self> {
-        Some(Self::default())
-    }
-
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         Some(Self { keep: drawing.one_of(&[0, 0, 5, 30, 200]), physical: drawing.one_in(2) })
     }

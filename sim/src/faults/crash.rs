@@ -30,6 +30,28 @@ pub enum Unsynced {
     Keep,
     /// The machine loses power: all are lost. Peers hear nothing.
     Drop,
+    /// The machine loses power: files are as long as they were, and each 512-byte sector holds what was written or what
+    /// was there before. Peers hear nothing.
+    Torn,
+    /// The machine loses power: the bytes are kept, and created, renamed and removed names that were not synced are gone.
+    /// Peers hear nothing.
+    NamesLost,
+}
+
+impl Unsynced {
+    pub(super) const ALL: [Unsynced; 5] =
+        [Unsynced::Any, Unsynced::Keep, Unsynced::Drop, Unsynced::Torn, Unsynced::NamesLost];
+
+    /// What a power cut makes of them; none for a kill.
+    pub(super) fn at_power_cut(self) -> Option<arena::Unsynced> {
+        match self {
+            Unsynced::Keep => None,
+            Unsynced::Any => Some(arena::Unsynced::Drawn),
+            Unsynced::Drop => Some(arena::Unsynced::Lost),
+            Unsynced::Torn => Some(arena::Unsynced::Torn),
+            Unsynced::NamesLost => Some(arena::Unsynced::NamesLost),
+        }
+    }
 }
 
 impl Room for Crash {
@@ -40,12 +62,8 @@ impl Room for Crash {
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Process;
 
-    fn unwritten() -> Option<Self> {
-        Some(Self::default())
-    }
-
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
-        let unsynced = drawing.one_of(&[Unsynced::Any, Unsynced::Any, Unsynced::Drop, Unsynced::Keep]);
+        let unsynced = drawing.one_of(&Unsynced::ALL);
         Some(Self { unsynced, during_work: drawing.one_in(3) })
     }
 
@@ -61,10 +79,12 @@ impl Room for Crash {
         Box::pin(async move {
             let mut bit = 0;
             for node in strike.hit {
-                match self.unsynced {
-                    Unsynced::Any => bit += strike.stage.arena.power_off(*node, arena::Unsynced::Drawn),
-                    Unsynced::Drop => bit += strike.stage.arena.power_off(*node, arena::Unsynced::Lost),
-                    Unsynced::Keep => strike.stage.arena.kill(*node),
+                match self.unsynced.at_power_cut() {
+                    Some(unsynced) => bit += strike.stage.cluster.power_off(*node, unsynced),
+                    None => {
+                        strike.stage.arena.kill(*node);
+                        bit += 1;
+                    }
                 }
             }
             strike.stage.cluster.members_went_down();

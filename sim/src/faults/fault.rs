@@ -287,6 +287,11 @@ pub enum Direction {
     From,
 }
 
+impl Direction {
+    /// All of them.
+    pub(crate) const ALL: [Direction; 3] = [Direction::Both, Direction::To, Direction::From];
+}
+
 /// The other ends of the links.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -298,4 +303,9 @@ pub enum Peers {
     Clients,
     /// The members that are not selected, and the clients.
     All,
+}
+
+impl Peers {
+    /// All of them.
+    pub(crate) const ALL: [Peers; 3] = [Peers::Members, Peers::Clients, Peers::All];
 }

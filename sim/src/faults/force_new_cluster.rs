@@ -34,10 +34,6 @@ impl Room for ForceNewCluster {
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;
 
-    fn unwritten() -> Option<Self> {
-        Some(Self::default())
-    }
-
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         let pause = drawing.time(Duration::from_millis(10), Duration::from_secs(2));
         Some(Self { rejoin: !drawing.one_in(3), pause })

@@ -10,7 +10,7 @@ use super::{Aim, Check, Cost, Direction, Drawing, Lasts, Peers, Room, Strike, St
 use crate::{
     arena::Modifier,
     text::{Refusal, Step, go},
-    world,
+    world::{self, Distribution},
 };
 
 /// Settings of slow links: what is added to the network's own delay.
@@ -23,9 +23,16 @@ pub struct Latency {
     /// What chance adds at most. Default 0s.
     #[serde(default, with = "go")]
     pub jitter: Duration,
+    /// How the jitter is distributed. Default `uniform`.
+    #[serde(default, skip_serializing_if = "is_uniform")]
+    pub distribution: Distribution,
     /// The other ends. Default `members`.
     #[serde(default)]
     pub peers: Peers,
+}
+
+fn is_uniform(distribution: &Distribution) -> bool {
+    *distribution == Distribution::Uniform
 }
 
 impl Room for Latency {
@@ -36,14 +43,11 @@ impl Room for Latency {
     const COST: Cost = Cost::Time;
     const EXAMPLE: &'static str = "`latency: {delay: 100ms}`";
 
-    fn unwritten() -> Option<Self> {
-        None
-    }
-
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         let delay = drawing.time(Duration::from_millis(5), Duration::from_millis(2000));
         let jitter = if drawing.one_in(2) { delay } else { Duration::ZERO };
-        Some(Self { delay, jitter, peers: drawing.one_of(&[Peers::Members, Peers::All, Peers::Clients]) })
+        let distribution = drawing.one_of(&Distribution::ALL);
+        Some(Self { delay, jitter, distribution, peers: drawing.one_of(&Peers::ALL) })
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
@@ -54,11 +58,13 @@ impl Room for Latency {
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
         Box::pin(async move {
             let latency = world::Latency { base: self.delay, jitter: self.jitter };
-            let links = strike.stage.cluster.links(strike.hit, self.peers, &[], Direction::Both);
-            let slowed = links
-                .into_iter()
-                .map(|(from, to)| strike.stage.arena.impose(Modifier::Slow { from, to, latency }));
-            Struck::imposed(slowed.collect())
+            let distribution = self.distribution;
+            strike.impose_on(strike.links(self.peers, Direction::Both), |from, to| Modifier::Slow {
+                from,
+                to,
+                latency,
+                distribution,
+            })
         })
     }
 }

@@ -24,10 +24,11 @@ mod room;
 mod target;
 
 pub(crate) use check::{Check, Shape, check_faults, fault_names};
+pub use crash::Unsynced;
 pub(crate) use drawing::Drawing;
 pub use fault::{Direction, Fault, Mode, Peers, RoleSelector, Selector};
 pub use room::{Aim, Cost, Lasts};
-pub(crate) use room::{Room, Stage, Strike, Struck, Undo};
+pub(crate) use room::{FinalHeal, Room, Stage, Strike, Struck, Undo, a_crash_instead, without_settings};
 pub use target::{Candidate, Target};
 
 // The registry: one line for each kind, in the order in which `squall list` shows them.
@@ -35,10 +36,30 @@ room::rooms! {
     crash::Crash,
     restart::Restart,
     pause::Pause,
+    crash_loop::CrashLoop,
+    slow_cpu::SlowCpu,
+    slow_start::SlowStart,
     partition::Partition,
     latency::Latency,
+    loss::PacketLoss,
+    bandwidth::Bandwidth,
+    flap::Flap,
+    swizzle::Swizzle,
+    reset_connections::ResetConnections,
+    half_open::HalfOpen,
+    idle_timeout::IdleTimeout,
     disk_stall::DiskStall,
     slow_fsync::SlowFsync,
+    slow_disk::SlowDisk,
+    disk_error::DiskError,
+    disk_full::DiskFull,
+    lying_fsync::LyingFsync,
+    bit_flip::BitFlip,
+    truncate_file::TruncateFile,
+    clock_skew::ClockSkew,
+    clock_drift::ClockDrift,
+    clock_jump::ClockJump,
+    clock_strobe::ClockStrobe,
     wipe_disk::WipeDisk,
     rollback_disk::RollbackDisk,
     replace_member::ReplaceMember,
@@ -48,5 +69,7 @@ room::rooms! {
     compact::Compact,
 }
 
+#[cfg(test)]
+mod kinds;
 #[cfg(test)]
 mod tests;

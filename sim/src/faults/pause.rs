@@ -1,17 +1,15 @@
 //! `pause`: a process stands still and then goes on where it was (SIGSTOP, SIGCONT). Its kernel still acknowledges what
 //! peers send.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck};
-use crate::arena::Modifier;
+use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck, without_settings};
+use crate::{arena::Modifier };
 
-/// Settings of a pause: none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Pause {}
+without_settings! {
+    /// Settings of a pause: none.
+    Pause
+}
 
 impl Room for Pause {
     const ACTION: &'static str = "pause";
@@ -21,20 +19,15 @@ impl Room for Pause {
     const COST: Cost = Cost::Process;
     const HAS_SETTINGS: bool = false;
 
-    fn unwritten() -> Option<Self> {
-        Some(Self {})
-    }
-
     fn may_hit(&self, member: &Candidate) -> bool {
         member.running
     }
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
         Box::pin(async move {
-            let imposed = strike.hit.iter().map(|node| strike.stage.arena.impose(Modifier::Pause(*node)));
-            let imposed = imposed.collect();
+            let paused = strike.impose_each(Modifier::Pause);
             strike.stage.cluster.members_went_down();
-            Struck::imposed(imposed)
+            paused
         })
     }
 }

@@ -31,10 +31,6 @@ impl Room for ReplaceMember {
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;
 
-    fn unwritten() -> Option<Self> {
-        Some(Self::default())
-    }
-
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         Some(Self { pause: drawing.time(Duration::from_millis(10), Duration::from_secs(2)) })
     }

@@ -1,15 +1,13 @@
 //! `restart`: members that run stop gracefully and start again; members that are down start.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck};
+use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck, without_settings};
 
-/// Settings of a restart: none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Restart {}
+without_settings! {
+    /// Settings of a restart: none.
+    Restart
+}
 
 impl Room for Restart {
     const ACTION: &'static str = "restart";
@@ -18,10 +16,6 @@ impl Room for Restart {
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Process;
     const HAS_SETTINGS: bool = false;
-
-    fn unwritten() -> Option<Self> {
-        Some(Self {})
-    }
 
     fn may_hit(&self, member: &Candidate) -> bool {
         member.running || member.startable
@@ -32,7 +26,7 @@ impl Room for Restart {
             for node in strike.hit {
                 strike.stage.cluster.restart(*node).await;
             }
-            Struck::default()
+            Struck { bit: strike.hit.len() as u64, ..Struck::default() }
         })
     }
 }

@@ -10,8 +10,7 @@ use squall_store::seam::BoxFuture;
 use super::{Action, Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
 use crate::{
     cluster::INITIAL_TOKEN,
-    text::{Refusal, Step, go},
-};
+    text::{Refusal, Step, go} };
 
 /// Settings of a restore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,10 +37,6 @@ impl Room for RestoreSnapshot {
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;
     const EXAMPLE: &'static str = "`restoreSnapshot: {snapshot: <name of the snapshotSave>}`";
-
-    fn unwritten() -> Option<Self> {
-        None
-    }
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         if drawing.saves.is_empty() {

@@ -7,16 +7,14 @@
 //!
 //! Across a replacement or a restore the old disk belongs to a member that was removed, or to another cluster.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Cost, Lasts, Room, Strike, Struck, Undo};
+use super::{Aim, Cost, Lasts, Room, Settings, Strike, Struck, Undo, a_crash_instead, without_settings};
 
-/// Settings of a rollback: none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RollbackDisk {}
+without_settings! {
+    /// Settings of a rollback: none.
+    RollbackDisk
+}
 
 impl Room for RollbackDisk {
     const ACTION: &'static str = "rollbackDisk";
@@ -26,8 +24,8 @@ impl Room for RollbackDisk {
     const COST: Cost = Cost::Copy;
     const HAS_SETTINGS: bool = false;
 
-    fn unwritten() -> Option<Self> {
-        Some(Self {})
+    fn lighter(&self) -> Option<Settings> {
+        Some(a_crash_instead())
     }
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {

@@ -1,17 +1,28 @@
 //! The trait that every kind of fault implements, and the macro that makes one closed type of all of them.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use futures_util::future::{Either, select};
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use squall_store::seam::BoxFuture;
+use tokio::sync::Notify;
 
-use super::{Candidate, Check, Drawing};
+use super::{Candidate, Check, Crash, Direction, Drawing, Peers, Settings, Unsynced};
 use crate::{
-    arena::{Arena, NodeId, Token},
+    arena::{Arena, ConnectionsEnd, Damage, Modifier, NodeId, Token},
     cluster::{Cluster, OldDisk},
     text::Refusal,
     workload::{Client, Recorder},
+    world::{Chance, Stream},
 };
 
 /// One kind of fault. The type that implements it is its settings, as a file gives them. Its derived `JsonSchema` feeds
@@ -37,8 +48,10 @@ pub(crate) trait Room:
     /// An example of its block, for the refusal of a file that lacks it.
     const EXAMPLE: &'static str = "";
 
-    /// The settings where a file gives none; `None` where a file must give them.
-    fn unwritten() -> Option<Self>;
+    /// The settings where a file gives none: those of an empty block. `None` where a file must give some.
+    fn unwritten() -> Option<Self> {
+        serde_json::from_str("{}").ok()
+    }
 
     /// Settings for an explored run (`squall fuzz`): plausible ones, which reach every branch of the kind in some hundred
     /// draws. `None` where it does not fit here: there is no snapshot to restore. Without this method a kind takes part
@@ -63,6 +76,16 @@ pub(crate) trait Room:
     /// Whether it hits members that an operator works on.
     fn hits_members_in_hand(&self) -> bool {
         Self::COST < Cost::Process
+    }
+
+    /// For kinds that cost a copy: what it becomes where the cluster cannot afford that. `None`: it hits no one then.
+    fn lighter(&self) -> Option<Settings> {
+        None
+    }
+
+    /// For kinds that cost a copy: whether it strikes also where the cluster cannot afford it.
+    fn beyond_budget(&self) -> bool {
+        false
     }
 
     /// Strikes. The future of an operator's procedure ends with the procedure.
@@ -123,6 +146,104 @@ pub(crate) struct Strike<'a> {
     pub(crate) id: &'a str,
     /// Whom it hits, in the members' order.
     pub(crate) hit: &'a [NodeId],
+    /// The number of the plan that leaves nothing to draw: what a fault still has to choose, it chooses by this.
+    pub(crate) draw: u64,
+    /// How long the fault lasts; `None`: until the final heal.
+    pub(crate) lasts: Option<Duration>,
+    /// Tells of the final heal.
+    pub(crate) final_heal: &'a FinalHeal,
+}
+
+impl Strike<'_> {
+    /// The stream of this strike's own choices.
+    pub(crate) fn chance(&self) -> Stream {
+        Chance::root(self.draw).child("strike").stream()
+    }
+
+    /// Waits. False where the final heal begins before: the fault must end then.
+    pub(crate) async fn wait(&self, duration: Duration) -> bool {
+        if self.final_heal.has_begun() {
+            return false;
+        }
+        let sleep = Box::pin(self.stage.arena.sleep(duration));
+        let healing = Box::pin(self.final_heal.begun());
+        matches!(select(sleep, healing).await, Either::Left(_))
+    }
+
+    /// Imposes a modifier on each of the links.
+    pub(crate) fn impose_on(
+        &self,
+        links: impl IntoIterator<Item = (NodeId, NodeId)>,
+        modifier: impl Fn(NodeId, NodeId) -> Modifier,
+    ) -> Struck {
+        let tokens = links.into_iter().map(|(from, to)| self.stage.arena.impose(modifier(from, to)));
+        Struck::imposed(tokens.collect())
+    }
+
+    /// Imposes a modifier on each member that is hit.
+    pub(crate) fn tokens(&self, modifier: impl Fn(NodeId) -> Modifier) -> Vec<Token> {
+        self.hit.iter().map(|node| self.stage.arena.impose(modifier(*node))).collect()
+    }
+
+    /// Imposes a modifier on each member that is hit, until the fault ends.
+    pub(crate) fn impose_each(&self, modifier: impl Fn(NodeId) -> Modifier) -> Struck {
+        Struck::imposed(self.tokens(modifier))
+    }
+
+    /// Damages something below a part of the data folder of each member that is hit, which restarts.
+    pub(crate) async fn damage(&self, part: &Path, damage: Damage, tail_lost: bool) -> Struck {
+        let mut struck = Struck::default();
+        let mut told = Vec::new();
+        for node in self.hit {
+            let cluster = &self.stage.cluster;
+            match cluster.damage_and_start(*node, part, damage, self.draw, tail_lost).await {
+                Some(what) => {
+                    struck.bit += 1;
+                    told.push(format!("{node}: {what}"));
+                }
+                None => told.push(format!("{node} has nothing there to damage")),
+            }
+        }
+        struck.told = told.join("; ");
+        struck
+    }
+
+    /// Ends every connection between those who are hit and the other ends. Answers how many there were.
+    pub(crate) fn end_connections(&self, peers: Peers, how: ConnectionsEnd) -> u64 {
+        let links = self.links(peers, Direction::To).into_iter();
+        links.map(|(one, other)| self.stage.arena.end_connections(one, other, how)).sum()
+    }
+
+    /// The links between those who are hit and the other ends.
+    pub(crate) fn links(&self, peers: Peers, direction: Direction) -> Vec<(NodeId, NodeId)> {
+        self.stage.cluster.links(self.hit, peers, &[], direction)
+    }
+}
+
+/// Whether the final heal has begun.
+#[derive(Default)]
+pub(crate) struct FinalHeal {
+    begun: AtomicBool,
+    rung: Notify,
+}
+
+impl FinalHeal {
+    pub(crate) fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+        self.rung.notify_waiters();
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Completes when it begins.
+    pub(crate) async fn begun(&self) {
+        let rung = self.rung.notified();
+        if !self.has_begun() {
+            rung.await;
+        }
+    }
 }
 
 /// What a strike left behind.
@@ -134,6 +255,8 @@ pub(crate) struct Struck {
     pub(crate) bit: u64,
     /// What a reader should know: why a procedure was given up.
     pub(crate) detail: String,
+    /// What a reader should know of a fault that did its work.
+    pub(crate) told: String,
     /// A procedure that could not be done although the cluster had all that it needed: what is stuck.
     pub(crate) stuck: Option<String>,
 }
@@ -146,10 +269,20 @@ pub(crate) enum Undo {
     Nothing,
     /// Takes modifiers of links, disks and processes away.
     Lift(Vec<Token>),
+    /// Takes modifiers away, and starts members that are down.
+    LiftAndStart(Vec<Token>, Vec<NodeId>),
+    /// Takes modifiers away, and trusts the disks of members again.
+    LiftAndTrust(Vec<Token>, Vec<NodeId>),
     /// Starts members that are down.
     Start(Vec<NodeId>),
     /// Stops each member, puts an old image of its disk back, and starts it.
     PutBack(Vec<(NodeId, OldDisk)>),
+}
+
+/// What a loss of a copy becomes where the cluster cannot afford it: the process dies and loses nothing (FoundationDB:
+/// downgrade, don't drop).
+pub(crate) fn a_crash_instead() -> Settings {
+    Settings::Crash(Crash { unsynced: Unsynced::Keep, during_work: false })
 }
 
 impl Struck {
@@ -212,7 +345,8 @@ macro_rules! rooms {
                 match self { $(Action::$Room => <$Room as Room>::COST),+ }
             }
 
-            pub(crate) fn has_settings(self) -> bool {
+            /// Whether it has a block of settings.
+            pub fn has_settings(self) -> bool {
                 match self { $(Action::$Room => <$Room as Room>::HAS_SETTINGS),+ }
             }
 
@@ -273,6 +407,14 @@ macro_rules! rooms {
                 match self { $(Settings::$Room(room) => room.hits_members_in_hand()),+ }
             }
 
+            pub(crate) fn lighter(&self) -> Option<Settings> {
+                match self { $(Settings::$Room(room) => room.lighter()),+ }
+            }
+
+            pub(crate) fn beyond_budget(&self) -> bool {
+                match self { $(Settings::$Room(room) => room.beyond_budget()),+ }
+            }
+
             pub(crate) fn strike<'a>(
                 &'a self,
                 strike: Strike<'a>,
@@ -289,3 +431,14 @@ macro_rules! rooms {
     };
 }
 pub(crate) use rooms;
+
+/// The type of a kind that has no settings.
+macro_rules! without_settings {
+    ($(#[$about:meta])* $Room:ident) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $Room {}
+    };
+}
+pub(crate) use without_settings;

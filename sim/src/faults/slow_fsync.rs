@@ -9,8 +9,7 @@ use squall_store::seam::BoxFuture;
 use super::{Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
-    text::{Refusal, Step, go},
-};
+    text::{Refusal, Step, go} };
 
 /// Settings of slow fsyncs: what is added to the disk's own time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,10 +31,6 @@ impl Room for SlowFsync {
     const COST: Cost = Cost::Time;
     const EXAMPLE: &'static str = "`slowFsync: {delay: 300ms}`";
 
-    fn unwritten() -> Option<Self> {
-        None
-    }
-
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         let delay = drawing.time(Duration::from_millis(10), Duration::from_millis(1000));
         let jitter = if drawing.one_in(2) { delay } else { Duration::ZERO };
@@ -49,11 +44,7 @@ impl Room for SlowFsync {
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
         Box::pin(async move {
             let (delay, jitter) = (self.delay, self.jitter);
-            let slowed = strike
-                .hit
-                .iter()
-                .map(|node| strike.stage.arena.impose(Modifier::SlowSync { node: *node, delay, jitter }));
-            Struck::imposed(slowed.collect())
+            strike.impose_each(|node| Modifier::SlowSync { node, delay, jitter })
         })
     }
 }

@@ -1,15 +1,13 @@
 //! `snapshotSave`: an operator saves a snapshot of a live member to a disk of their own.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck};
+use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck, without_settings};
 
-/// Settings of a save: none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SnapshotSave {}
+without_settings! {
+    /// Settings of a save: none.
+    SnapshotSave
+}
 
 impl Room for SnapshotSave {
     const ACTION: &'static str = "snapshotSave";
@@ -18,10 +16,6 @@ impl Room for SnapshotSave {
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Nothing;
     const HAS_SETTINGS: bool = false;
-
-    fn unwritten() -> Option<Self> {
-        Some(Self {})
-    }
 
     fn may_hit(&self, member: &Candidate) -> bool {
         member.running && member.intact

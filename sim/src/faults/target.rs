@@ -46,8 +46,29 @@ impl Target {
         same_as: &[String],
         draw: u64,
     ) -> Vec<String> {
+        self.pick(members, same_as, draw, |member| eligible(settings, member))
+    }
+
+    /// The names that a fault would hit if the cluster could afford to lose any copy.
+    pub fn resolve_unaffordable(
+        &self,
+        settings: &Settings,
+        members: &[Candidate],
+        same_as: &[String],
+        draw: u64,
+    ) -> Vec<String> {
+        self.pick(members, same_as, draw, |member| may_hit(settings, member))
+    }
+
+    fn pick(
+        &self,
+        members: &[Candidate],
+        same_as: &[String],
+        draw: u64,
+        eligible: impl Fn(&Candidate) -> bool,
+    ) -> Vec<String> {
         let selected: Vec<&Candidate> =
-            members.iter().filter(|m| eligible(settings, m) && self.selects(m, same_as)).collect();
+            members.iter().filter(|m| eligible(m) && self.selects(m, same_as)).collect();
         let count = self.count(selected.len(), members.len());
         let mut state = draw;
         let mut indices: Vec<usize> = (0..selected.len()).collect();
@@ -97,10 +118,16 @@ impl Target {
 
 /// Whether a fault can hit a member in this state: what its kind says, and what the roster allows.
 fn eligible(settings: &Settings, member: &Candidate) -> bool {
-    let affordable =
-        settings.action().cost() != Cost::Copy || (member.intact && member.spare && !member.in_hand);
+    let affordable = settings.action().cost() != Cost::Copy
+        || settings.beyond_budget()
+        || (member.intact && member.spare && !member.in_hand);
+    affordable && may_hit(settings, member)
+}
+
+/// Whether its kind can hit a member in this state, whatever that costs.
+fn may_hit(settings: &Settings, member: &Candidate) -> bool {
     let works = settings.action().cost() == Cost::Work;
-    affordable && settings.may_hit(member) && (works || !member.in_hand || settings.hits_members_in_hand())
+    settings.may_hit(member) && (works || !member.in_hand || settings.hits_members_in_hand())
 }
 
 /// One step of SplitMix64 (Steele, Lea, Flood 2014): enough to spread one draw over a few choices.

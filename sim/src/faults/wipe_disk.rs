@@ -3,16 +3,14 @@
 //! The store must refuse to start (etcd #21178): a member that has forgotten its vote and its log breaks raft's promises
 //! if it takes part under the id that gave them. The member stays out until an operator replaces it.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Cost, Lasts, Room, Strike, Struck};
+use super::{Aim, Cost, Lasts, Room, Settings, Strike, Struck, a_crash_instead, without_settings};
 
-/// Settings of a wipe: none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WipeDisk {}
+without_settings! {
+    /// Settings of a wipe: none.
+    WipeDisk
+}
 
 impl Room for WipeDisk {
     const ACTION: &'static str = "wipeDisk";
@@ -22,8 +20,8 @@ impl Room for WipeDisk {
     const COST: Cost = Cost::Copy;
     const HAS_SETTINGS: bool = false;
 
-    fn unwritten() -> Option<Self> {
-        Some(Self {})
+    fn lighter(&self) -> Option<Settings> {
+        Some(a_crash_instead())
     }
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {

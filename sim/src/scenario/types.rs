@@ -3,6 +3,7 @@
 use super::workload::Workload;
 use crate::faults::Fault;
 use crate::text::go;
+use crate::world::Distribution;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use squall_core::planted::Bug;
@@ -168,7 +169,7 @@ impl<'de> Deserialize<'de> for PlantedBug {
     }
 }
 
-/// Every link's delay, one way: `latency` plus a draw from `0s..jitter`.
+/// Every link's delay, one way: `latency` plus what `distribution` makes of `jitter`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Network {
@@ -178,12 +179,29 @@ pub struct Network {
     /// What chance adds at most. Default 500us.
     #[serde(with = "go")]
     pub jitter: Duration,
+    /// How the jitter is distributed. Default `uniform`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub distribution: Distribution,
+    /// After how long without traffic each end of a connection asks whether the other is still there (TCP keep-alive).
+    /// Default 0s: never.
+    #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
+    pub keep_alive: Duration,
 }
 
 impl Default for Network {
     fn default() -> Network {
-        Network { latency: Duration::from_micros(500), jitter: Duration::from_micros(500) }
+        let half = Duration::from_micros(500);
+        Network {
+            latency: half,
+            jitter: half,
+            distribution: Distribution::Uniform,
+            keep_alive: Duration::ZERO,
+        }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Every member's disk. An fsync takes `fsyncLatency` plus a draw from `0s..fsyncJitter`.
@@ -196,11 +214,23 @@ pub struct Disk {
     /// What chance adds at most. Default 1ms.
     #[serde(with = "go")]
     pub fsync_jitter: Duration,
+    /// The least time of any other operation: a create, append, rename, remove or read. Default 0s: they meet the page
+    /// cache.
+    #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
+    pub work_latency: Duration,
+    /// What chance adds at most. Default 0s.
+    #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
+    pub work_jitter: Duration,
 }
 
 impl Default for Disk {
     fn default() -> Disk {
-        Disk { fsync_latency: Duration::from_millis(1), fsync_jitter: Duration::from_millis(1) }
+        Disk {
+            fsync_latency: Duration::from_millis(1),
+            fsync_jitter: Duration::from_millis(1),
+            work_latency: Duration::ZERO,
+            work_jitter: Duration::ZERO,
+        }
     }
 }
 

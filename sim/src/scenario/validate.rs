@@ -35,6 +35,8 @@ pub(crate) fn spec(on: &Source, spec: &Spec, drawn: bool) -> Result<(), Refusal>
         ("network", "jitter", spec.network.jitter),
         ("disk", "fsyncLatency", spec.disk.fsync_latency),
         ("disk", "fsyncJitter", spec.disk.fsync_jitter),
+        ("disk", "workLatency", spec.disk.work_latency),
+        ("disk", "workJitter", spec.disk.work_jitter),
     ] {
         let longest = Duration::from_secs(60);
         on.refuse_if(value > longest, &[Key("spec"), Key(block), Key(key)], || {

@@ -85,6 +85,14 @@ impl Stream {
         if items.is_empty() { None } else { Some(&items[self.0.gen_range(0..items.len())]) }
     }
 
+    /// One of the items.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn choose<T: Copy>(&mut self, items: &[T]) -> T {
+        *self.pick(items).expect("there is something to choose from")
+    }
+
     /// Puts the items in a random order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for at in (1..items.len()).rev() {

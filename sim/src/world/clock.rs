@@ -1,15 +1,19 @@
-//! A node's clock. All nodes share virtual time; what differs is the offset of the wall clock from it: a few
-//! milliseconds, drawn for each machine, as NTP leaves them. A jump moves the wall clock only. Drift, when it comes,
-//! scales what [`SimClock::monotonic`] and the timers make of virtual time.
+//! A node's clocks. All nodes share virtual time; each makes its own of it.
 //!
-//! Tickers of different processes are out of phase, as those of servers that were started at different instants: the
-//! first tick comes at a drawn instant within the first period.
+//! - The *monotonic* clock runs as fast as virtual time, unless it drifts. Everything that a process waits for goes by it:
+//!   its sleeps and tickers, and the deadlines of its calls. It never goes back.
+//! - The *wall* clock is the monotonic one and an offset: a few milliseconds, drawn for each machine, as NTP leaves them.
+//!   A jump moves it, and a skew for as long as it holds.
+//!
+//! Both belong to the machine and survive restarts. Tickers of different processes are out of phase, as those of servers
+//! that were started at different instants: the first tick comes at a drawn instant within the first period.
+//!
+//! A sleep ends once its time has passed on the monotonic clock, never before. Where the clock runs faster from some
+//! instant on, a sleep that was begun before may end late, as timers of an operating system do.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -19,6 +23,7 @@ use squall_store::seam::{BoxFuture, Clock, Monotonic, Ticker};
 use super::{
     chance::{Chance, Stream},
     lock::Lock,
+    modifiers::{Bites, Holding, Token},
     node::{At, Life},
     shared::{Shared, Sleep},
 };
@@ -26,70 +31,191 @@ use super::{
 /// Every run begins at 2026-01-01T00:00:00Z by the wall clock.
 pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 
-/// How far a node's wall clock is from the world's, in nanoseconds. It belongs to the machine and survives restarts.
-#[derive(Debug, Default)]
-pub(crate) struct WallOffset(AtomicI64);
-
 /// The most by which NTP leaves a wall clock wrong, either way.
 const NTP_ERROR: Duration = Duration::from_millis(5);
 
-impl WallOffset {
-    /// The offset of a machine that nobody has touched.
+/// The clocks of a machine.
+pub(crate) struct NodeClock(Lock<State>);
+
+struct State {
+    /// How far the wall clock is from the monotonic one, in nanoseconds, beside the skews.
+    offset: i64,
+    skews: Holding<i64>,
+    /// How much faster it runs than virtual time, in parts per million.
+    drifts: Holding<i32>,
+    /// Since when the rate is as it is, by virtual time and by this clock.
+    since: At,
+    shown: u64,
+}
+
+/// Parts in a million.
+const MILLION: i128 = 1_000_000;
+
+impl NodeClock {
+    /// The clocks of a machine that nobody has touched.
     pub(crate) fn drawn(chance: &Chance) -> Self {
         let offset = chance.child("wall").stream().up_to(2 * NTP_ERROR).as_nanos() as i64;
-        Self(AtomicI64::new(offset - NTP_ERROR.as_nanos() as i64))
+        Self(Lock::new(State {
+            offset: offset - NTP_ERROR.as_nanos() as i64,
+            skews: Holding::default(),
+            drifts: Holding::default(),
+            since: At(0),
+            shown: 0,
+        }))
     }
 
-    /// Moves the clock by `nanoseconds`, either way.
+    /// Moves the wall clock by `nanoseconds`, either way.
     pub(crate) fn jump(&self, nanoseconds: i64) {
-        self.0.fetch_add(nanoseconds, Ordering::Relaxed);
+        let mut state = self.0.lock();
+        state.offset = state.offset.saturating_add(nanoseconds);
+    }
+
+    /// Moves the wall clock by `nanoseconds`, either way, until it is lifted.
+    pub(crate) fn skew(&self, token: Token, bites: Bites, nanoseconds: i64) {
+        self.0.lock().skews.add(token, bites, nanoseconds);
+    }
+
+    /// Lets the monotonic clock run faster by so many parts in a million, or slower, until it is lifted.
+    pub(crate) fn drift(&self, now: At, token: Token, bites: Bites, ppm: i32) {
+        let mut state = self.0.lock();
+        state.rebase(now);
+        state.drifts.add(token, bites, ppm);
+    }
+
+    /// Takes a skew or a drift away.
+    pub(crate) fn lift(&self, now: At, token: Token) {
+        let mut state = self.0.lock();
+        state.rebase(now);
+        let _held = state.skews.remove(token) || state.drifts.remove(token);
+    }
+
+    /// What the monotonic clock shows, in nanoseconds since the run began.
+    fn monotonic(&self, now: At) -> u64 {
+        self.0.lock().monotonic(now)
+    }
+
+    fn wall(&self, now: At) -> Duration {
+        let state = self.0.lock();
+        state.skews.bite();
+        let offset = state.skews.iter().fold(state.offset, |sum, skew| sum.saturating_add(*skew));
+        let time = EPOCH + Duration::from_nanos(state.monotonic(now));
+        let distance = Duration::from_nanos(offset.unsigned_abs());
+        if offset < 0 { time.saturating_sub(distance) } else { time + distance }
+    }
+
+    /// When the monotonic clock will show `shown`, if its rate stays what it is; now, where it does already.
+    fn when(&self, now: At, shown: u64) -> At {
+        let state = self.0.lock();
+        let left = i128::from(shown) - i128::from(state.monotonic(now));
+        if left <= 0 {
+            return now;
+        }
+        let rate = state.rate();
+        if rate == MILLION {
+            return At(now.0.saturating_add(left as u64));
+        }
+        state.drifts.bite();
+        At(now.0.saturating_add(u64::try_from((left * MILLION + rate - 1) / rate).unwrap_or(u64::MAX)))
+    }
+}
+
+impl State {
+    /// Nanoseconds of this clock in a million of virtual time.
+    fn rate(&self) -> i128 {
+        let ppm: i128 = self.drifts.iter().map(|ppm| i128::from(*ppm)).sum();
+        (MILLION + ppm).max(MILLION / 100)
+    }
+
+    fn monotonic(&self, now: At) -> u64 {
+        let passed = i128::from(now.0.saturating_sub(self.since.0));
+        self.shown + u64::try_from(passed * self.rate() / MILLION).unwrap_or(u64::MAX / 2)
+    }
+
+    /// The rate is about to change: what the clock has shown until now stands.
+    fn rebase(&mut self, now: At) {
+        self.shown = self.monotonic(now);
+        self.since = now;
+    }
+}
+
+/// A process's sleep: it ends once its clock shows an instant.
+pub(crate) struct ClockSleep {
+    shared: Arc<Shared>,
+    clock: Arc<NodeClock>,
+    /// What the clock must show.
+    until: u64,
+    sleep: Sleep,
+}
+
+impl ClockSleep {
+    fn until(shared: &Arc<Shared>, clock: &Arc<NodeClock>, until: u64) -> Self {
+        let sleep = shared.sleep_until(clock.when(shared.now(), until));
+        Self { shared: shared.clone(), clock: clock.clone(), until, sleep }
+    }
+
+    /// Sleeps for so long.
+    pub(crate) fn lasting(shared: &Arc<Shared>, clock: &Arc<NodeClock>, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let until = clock.monotonic(shared.now()).saturating_add(nanos);
+        Self::until(shared, clock, until)
+    }
+}
+
+impl Future for ClockSleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        while Pin::new(&mut this.sleep).poll(cx).is_ready() {
+            let now = this.shared.now();
+            if this.clock.monotonic(now) >= this.until {
+                return Poll::Ready(());
+            }
+            // The clock has become slower meanwhile.
+            this.sleep.reset(this.clock.when(now, this.until).max(At(now.0 + 1)));
+        }
+        Poll::Pending
     }
 }
 
 pub(crate) struct SimClock {
     pub(crate) shared: Arc<Shared>,
     pub(crate) life: Arc<Life>,
-    pub(crate) offset: Arc<WallOffset>,
+    pub(crate) clock: Arc<NodeClock>,
     /// Draws when tickers begin.
     pub(crate) phase: Lock<Stream>,
 }
 
 impl Clock for SimClock {
     fn wall(&self) -> Duration {
-        let time = EPOCH + self.shared.now().since_start();
-        let offset = self.offset.0.load(Ordering::Relaxed);
-        let distance = Duration::from_nanos(offset.unsigned_abs());
-        if offset < 0 { time.saturating_sub(distance) } else { time + distance }
+        self.clock.wall(self.shared.now())
     }
 
     fn monotonic(&self) -> Monotonic {
-        Monotonic(self.shared.now().since_start())
+        Monotonic(Duration::from_nanos(self.clock.monotonic(self.shared.now())))
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         if !self.life.alive() {
             return Box::pin(std::future::pending());
         }
-        Box::pin(self.shared.sleep_until(self.shared.now().after(duration)))
+        Box::pin(ClockSleep::lasting(&self.shared, &self.clock, duration))
     }
 
     fn ticker(&self, period: Duration) -> Box<dyn Ticker> {
         assert!(!period.is_zero(), "a ticker needs a period");
         let early = self.phase.lock().up_to(period - Duration::from_nanos(1));
-        let first = self.shared.now().after(period - early);
         Box::new(SimTicker {
-            sleep: self.shared.sleep_until(first),
+            sleep: ClockSleep::lasting(&self.shared, &self.clock, period - early),
             period,
-            shared: self.shared.clone(),
             life: self.life.clone(),
         })
     }
 }
 
 struct SimTicker {
-    sleep: Sleep,
+    sleep: ClockSleep,
     period: Duration,
-    shared: Arc<Shared>,
     life: Arc<Life>,
 }
 
@@ -98,14 +224,42 @@ impl Ticker for SimTicker {
         if !self.life.alive() {
             return Poll::Pending;
         }
-        if std::pin::Pin::new(&mut self.sleep).poll(cx).is_pending() {
+        if Pin::new(&mut self.sleep).poll(cx).is_pending() {
             return Poll::Pending;
         }
         // The next tick keeps to the grid; those that nobody took are dropped.
-        let due = self.sleep.due();
+        let ClockSleep { shared, clock, until, .. } = &self.sleep;
         let period = self.period.as_nanos() as u64;
-        let missed = (self.shared.now().0 - due.0) / period;
-        self.sleep.reset(At(due.0 + (missed + 1) * period));
+        let missed = (clock.monotonic(shared.now()) - until) / period;
+        self.sleep = ClockSleep::until(shared, clock, until + (missed + 1) * period);
         Poll::Ready(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::modifiers::tests::token;
+
+    #[test]
+    fn a_clock_that_drifts_never_goes_back_and_knows_when() {
+        let clock = NodeClock::drawn(&Chance::root(1));
+        assert_eq!(clock.when(At(5), 1_000), At(1_000));
+        clock.drift(At(1_000), token(1), Bites::default(), 100_000);
+        assert_eq!(clock.monotonic(At(1_000)), 1_000);
+        assert_eq!(clock.monotonic(At(2_000)), 2_100);
+        clock.drift(At(2_000), token(2), Bites::default(), -600_000);
+        assert_eq!((clock.monotonic(At(2_000)), clock.monotonic(At(3_000))), (2_100, 2_600));
+        assert_eq!(clock.when(At(2_000), 2_600), At(3_000));
+        clock.lift(At(3_000), token(1));
+        clock.lift(At(3_000), token(2));
+        assert_eq!((clock.monotonic(At(3_000)), clock.monotonic(At(4_000))), (2_600, 3_600));
+        for shown in 3_600..3_700 {
+            let when = clock.when(At(4_000), shown);
+            assert!(
+                clock.monotonic(when) >= shown
+                    && (when.0 == 4_000 || clock.monotonic(At(when.0 - 1)) < shown)
+            );
+        }
     }
 }

@@ -8,15 +8,27 @@
 //! | modifier | one bite is |
 //! |---|---|
 //! | `Cut` | a segment, a connection request or an acknowledgement that it swallowed |
+//! | `Flap` | the same, while the link is down |
 //! | `Slow` | a segment that it delayed |
+//! | `Loss` | a segment or a connection request that was lost |
+//! | `Narrow` | a segment that took more than a millisecond to leave, or a sender that had to wait for room |
+//! | `ForgetIdle` | a connection that it ended in silence |
 //! | `StallDisk` | an operation that it held |
 //! | `SlowSync` | a sync that it delayed |
+//! | `SlowWork` | an operation that it delayed |
+//! | `FailingDisk` | an operation that failed |
+//! | `FullDisk` | an operation for which there was no room |
+//! | `LyingSync` | a sync that lied |
+//! | `SlowCpu` | a poll that took longer |
+//! | `SlowStart` | a start that was late |
+//! | `Skew` | a look at the wall clock |
+//! | `Drift` | a sleep or a tick that was set |
 //! | `Pause` | a poll of a task that it withheld |
 //! | `Points` | a crash, a wait or an error at a point |
 //!
 //! Where several of one kind cover the same place, each of them has the bite.
 //!
-//! Cuts, slow links, stalls and slow syncs belong to the hardware: they outlive processes and power failures. A pause
+//! What changes links and disks belongs to the hardware: it outlives processes and power failures. A pause
 //! is a SIGSTOP and belongs to a process: it ends with that process, and lifting its token is then a no-op. Where no
 //! process runs, a pause has nothing to stop and never bites.
 
@@ -29,7 +41,15 @@ use std::{
     time::Duration,
 };
 
-use super::{World, audit::Event, net::Latency, node::NodeId, points::PointRule};
+use super::{
+    World,
+    audit::Event,
+    chance::Stream,
+    disk::{DiskWork, Failing},
+    net::{Distribution, Flap, Latency, Loss, LossShows, Narrow},
+    node::NodeId,
+    points::PointRule,
+};
 
 /// A change to one link, disk or process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +71,55 @@ pub enum Modifier {
         to: NodeId,
         /// What is added to each segment's delay.
         latency: Latency,
+        /// How its jitter is distributed.
+        distribution: Distribution,
+    },
+    /// The link goes down and comes up again, over and over. It begins with going down.
+    Flap {
+        /// The sender.
+        from: NodeId,
+        /// The receiver.
+        to: NodeId,
+        /// How long it is down each time: half of this to all of it.
+        down: Duration,
+        /// How long it is up each time: half of this to all of it.
+        up: Duration,
+        /// Names its draws: links that flap with one seed flap together.
+        seed: u64,
+    },
+    /// The link loses segments and connection requests.
+    Loss {
+        /// The sender.
+        from: NodeId,
+        /// The receiver.
+        to: NodeId,
+        /// How many of a thousand are lost.
+        per_mille: u32,
+        /// How a loss shows.
+        shows: LossShows,
+        /// Names its draws.
+        seed: u64,
+    },
+    /// The link carries no more than so much.
+    Narrow {
+        /// The sender.
+        from: NodeId,
+        /// The receiver.
+        to: NodeId,
+        /// Bytes a second.
+        bytes_per_second: u64,
+        /// How many bytes of one connection the sender's kernel takes before the process has to wait.
+        buffer_bytes: u64,
+    },
+    /// What is between the two nodes (a firewall, an address translator) forgets connections that carry nothing for a
+    /// while. It tells no one: what is sent on such a connection afterwards is lost.
+    ForgetIdle {
+        /// One node.
+        from: NodeId,
+        /// The other.
+        to: NodeId,
+        /// How long a connection may carry nothing.
+        idle: Duration,
     },
     /// All I/O of the node's disk waits.
     StallDisk(NodeId),
@@ -70,6 +139,63 @@ pub enum Modifier {
         /// What happens where.
         rule: PointRule,
     },
+    /// Every other operation of the node's disk takes longer.
+    SlowWork {
+        /// Whose disk.
+        node: NodeId,
+        /// The least that is added.
+        delay: Duration,
+        /// The most beyond it.
+        jitter: Duration,
+    },
+    /// Operations of the node's disk fail with an I/O error.
+    FailingDisk {
+        /// Whose disk.
+        node: NodeId,
+        /// Which operations.
+        on: DiskWork,
+        /// How many of a thousand.
+        per_mille: u32,
+        /// Names its draws.
+        seed: u64,
+    },
+    /// The node's disk is full but for so much.
+    FullDisk {
+        /// Whose disk.
+        node: NodeId,
+        /// By how much its files may still grow.
+        free_bytes: u64,
+    },
+    /// Each poll of a task of the node's processes takes so long.
+    SlowCpu {
+        /// Whose.
+        node: NodeId,
+        /// How long.
+        poll: Duration,
+    },
+    /// Processes of the node start so much later.
+    SlowStart {
+        /// Whose.
+        node: NodeId,
+        /// How much.
+        delay: Duration,
+    },
+    /// The node's wall clock is so many nanoseconds ahead, or behind where it is negative.
+    Skew {
+        /// Whose.
+        node: NodeId,
+        /// How much.
+        nanoseconds: i64,
+    },
+    /// The node's monotonic clock runs faster by so many parts in a million, or slower where it is negative.
+    Drift {
+        /// Whose.
+        node: NodeId,
+        /// How much.
+        ppm: i32,
+    },
+    /// Syncs of the node's disk answer, and what they answer for stays un-synced until this is lifted.
+    LyingSync(NodeId),
 }
 
 impl Modifier {
@@ -79,19 +205,46 @@ impl Modifier {
             Modifier::Pause(_) => ("pause", "resume"),
             Modifier::Cut { .. } => ("cut", "heal"),
             Modifier::Slow { .. } => ("slow", "slow-end"),
+            Modifier::Flap { .. } => ("flap", "flap-end"),
+            Modifier::Loss { .. } => ("loss", "loss-end"),
+            Modifier::Narrow { .. } => ("narrow", "narrow-end"),
+            Modifier::ForgetIdle { .. } => ("forget-idle", "forget-idle-end"),
             Modifier::StallDisk(_) => ("stall-disk", "stall-disk-end"),
             Modifier::SlowSync { .. } => ("slow-sync", "slow-sync-end"),
             Modifier::Points { .. } => ("points", "points-end"),
+            Modifier::SlowWork { .. } => ("slow-work", "slow-work-end"),
+            Modifier::FailingDisk { .. } => ("failing-disk", "failing-disk-end"),
+            Modifier::FullDisk { .. } => ("full-disk", "full-disk-end"),
+            Modifier::LyingSync(_) => ("lying-sync", "lying-sync-end"),
+            Modifier::SlowCpu { .. } => ("slow-cpu", "slow-cpu-end"),
+            Modifier::SlowStart { .. } => ("slow-start", "slow-start-end"),
+            Modifier::Skew { .. } => ("skew", "skew-end"),
+            Modifier::Drift { .. } => ("drift", "drift-end"),
         }
     }
 
     fn event(&self, action: &'static str) -> Event {
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let (node, peer, value) = match *self {
-            Modifier::Pause(node) | Modifier::StallDisk(node) => (node, None, 0),
+            Modifier::Pause(node) | Modifier::StallDisk(node) | Modifier::LyingSync(node) => (node, None, 0),
             Modifier::Cut { from, to } => (from, Some(to), 0),
-            Modifier::Slow { from, to, latency } => (from, Some(to), nanos(latency.base + latency.jitter)),
-            Modifier::SlowSync { node, delay, jitter } => (node, None, nanos(delay + jitter)),
+            Modifier::Slow { from, to, latency, .. } => {
+                (from, Some(to), nanos(latency.base + latency.jitter))
+            }
+            Modifier::Flap { from, to, down, up, .. } => (from, Some(to), nanos(down + up)),
+            Modifier::Loss { from, to, per_mille, .. } => (from, Some(to), u64::from(per_mille)),
+            Modifier::Narrow { from, to, bytes_per_second, .. } => (from, Some(to), bytes_per_second),
+            Modifier::ForgetIdle { from, to, idle } => (from, Some(to), nanos(idle)),
+            Modifier::SlowSync { node, delay, jitter } | Modifier::SlowWork { node, delay, jitter } => {
+                (node, None, nanos(delay + jitter))
+            }
+            Modifier::FailingDisk { node, per_mille, .. } => (node, None, u64::from(per_mille)),
+            Modifier::FullDisk { node, free_bytes } => (node, None, free_bytes),
+            Modifier::SlowCpu { node, poll: more } | Modifier::SlowStart { node, delay: more } => {
+                (node, None, nanos(more))
+            }
+            Modifier::Skew { node, nanoseconds } => (node, None, nanoseconds as u64),
+            Modifier::Drift { node, ppm } => (node, None, i64::from(ppm) as u64),
             Modifier::Points { node, rule } => (node, None, rule.seed),
         };
         Event::Fault { action, node, peer, value }
@@ -154,6 +307,15 @@ impl<T> Holding<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(|(.., what)| what)
     }
+
+    /// Asks each of them, in the order in which they were imposed. Those that answer true have a bite.
+    pub(crate) fn bite_where(&mut self, mut bites: impl FnMut(&mut T) -> bool) {
+        for (_, count, what) in &mut self.0 {
+            if bites(what) {
+                count.count(1);
+            }
+        }
+    }
 }
 
 /// Every modifier that was ever imposed.
@@ -178,8 +340,26 @@ impl World {
         match modifier {
             Modifier::Pause(node) => shared.machine(node).pause(token, bites),
             Modifier::Cut { from, to } => shared.with_net(|net, _, _| net.cut(from, to, token, bites)),
-            Modifier::Slow { from, to, latency } => {
-                shared.with_net(|net, _, _| net.slow(from, to, token, bites, latency));
+            Modifier::Slow { from, to, latency, distribution } => {
+                shared.with_net(|net, _, _| net.slow(from, to, token, bites, latency, distribution));
+            }
+            Modifier::Flap { from, to, down, up, seed } => {
+                let stream = self.chance().child("flap").child(&seed.to_string()).stream();
+                let flap = Flap::new(shared.now(), down, up, stream);
+                shared.with_net(|net, _, _| net.flap(from, to, token, bites, flap));
+            }
+            Modifier::Loss { from, to, per_mille, shows, seed } => {
+                shared.with_net(|net, _, _| {
+                    let stream = net.stream_of_fault(from, to, "loss", seed);
+                    net.lose(from, to, token, bites, Loss::new(per_mille, shows, stream));
+                });
+            }
+            Modifier::Narrow { from, to, bytes_per_second, buffer_bytes } => {
+                let narrow = Narrow { bytes_per_second, buffer_bytes };
+                shared.with_net(|net, _, _| net.narrow(from, to, token, bites, narrow));
+            }
+            Modifier::ForgetIdle { from, to, idle } => {
+                shared.with_net(|net, _, _| net.forget_idle(from, to, token, bites, idle));
             }
             Modifier::StallDisk(node) => shared.machine(node).disk.stall(token, bites),
             Modifier::SlowSync { node, delay, jitter } => {
@@ -188,8 +368,32 @@ impl World {
             Modifier::Points { node, rule } => {
                 shared.points.arm(node, rule, token, bites, &self.chance().child("points"));
             }
+            Modifier::SlowWork { node, delay, jitter } => {
+                shared.machine(node).disk.slow_work(token, bites, Latency { base: delay, jitter });
+            }
+            Modifier::FailingDisk { node, on, per_mille, seed } => {
+                let stream = self.stream_of_fault("failing-disk", node, seed);
+                shared.machine(node).disk.fail(token, bites, Failing::new(on, per_mille, stream));
+            }
+            Modifier::FullDisk { node, free_bytes } => {
+                shared.machine(node).disk.fill(token, bites, free_bytes);
+            }
+            Modifier::LyingSync(node) => shared.machine(node).disk.lie(token, bites),
+            Modifier::SlowCpu { node, poll } => shared.machine(node).slow_cpu(token, bites, poll),
+            Modifier::SlowStart { node, delay } => shared.machine(node).slow_start(token, bites, delay),
+            Modifier::Skew { node, nanoseconds } => {
+                shared.machine(node).clock.skew(token, bites, nanoseconds)
+            }
+            Modifier::Drift { node, ppm } => {
+                shared.machine(node).clock.drift(shared.now(), token, bites, ppm);
+            }
         }
         token
+    }
+
+    /// The stream of a fault at a node.
+    fn stream_of_fault(&self, kind: &str, node: NodeId, seed: u64) -> Stream {
+        self.chance().child(kind).child(node.name()).child(&seed.to_string()).stream()
     }
 
     /// Takes a modifier away, and nothing else. Answers how often it bit.
@@ -209,10 +413,25 @@ impl World {
         shared.record(modifier.event(modifier.names().1));
         match modifier {
             Modifier::Pause(node) => shared.machine(node).resume(token),
-            Modifier::Cut { from, to } | Modifier::Slow { from, to, .. } => {
-                shared.with_net(|net, _, _| net.lift(from, to, token));
+            Modifier::SlowCpu { node, .. } => shared.machine(node).lift_slow_cpu(token),
+            Modifier::SlowStart { node, .. } => shared.machine(node).lift_slow_start(token),
+            Modifier::Skew { node, .. } | Modifier::Drift { node, .. } => {
+                shared.machine(node).clock.lift(shared.now(), token);
             }
-            Modifier::StallDisk(node) | Modifier::SlowSync { node, .. } => {
+            Modifier::Cut { from, to }
+            | Modifier::Slow { from, to, .. }
+            | Modifier::Flap { from, to, .. }
+            | Modifier::Loss { from, to, .. }
+            | Modifier::Narrow { from, to, .. }
+            | Modifier::ForgetIdle { from, to, .. } => {
+                shared.with_net(|net, now, _| net.lift(now, from, to, token));
+            }
+            Modifier::StallDisk(node)
+            | Modifier::SlowSync { node, .. }
+            | Modifier::SlowWork { node, .. }
+            | Modifier::FailingDisk { node, .. }
+            | Modifier::FullDisk { node, .. }
+            | Modifier::LyingSync(node) => {
                 shared.machine(node).disk.lift(token);
             }
             Modifier::Points { .. } => shared.points.disarm(token),

@@ -8,7 +8,7 @@ use super::{
     WorldConfig,
     audit::Event,
     chance::Chance,
-    disk::{Disk, DiskImage, Listed, PowerLoss, Unsynced},
+    disk::{Damage, Disk, DiskImage, Listed, PowerLoss, Unsynced},
     net::Core,
     node::{At, NodeId},
     process::{Machine, Process, Program, Status},
@@ -110,7 +110,7 @@ impl World {
         if machine.status() == Status::Off {
             return PowerLoss::default();
         }
-        self.fault("power-off", node, None, u64::from(unsynced == Unsynced::Lost));
+        self.fault("power-off", node, None, unsynced.code());
         machine.power_off(&self.shared, unsynced)
     }
 
@@ -170,10 +170,23 @@ impl World {
         self.shared.machine(node).env()
     }
 
+    /// Ends every connection that stands between two nodes: at both ends a reset arrives. Answers how many there were.
+    pub fn reset_connections(&self, one: NodeId, other: NodeId) -> u64 {
+        self.fault("reset-connections", one, Some(other), 0);
+        self.shared.with_net(|net, now, _| net.reset_connections(now, one, other))
+    }
+
+    /// Ends every connection that stands between two nodes in silence: what is sent on them is lost. Answers how many
+    /// there were.
+    pub fn forget_connections(&self, one: NodeId, other: NodeId) -> u64 {
+        self.fault("forget-connections", one, Some(other), 0);
+        self.shared.with_net(|net, _, _| net.forget_connections(one, other))
+    }
+
     /// Moves the node's wall clock by `nanoseconds`, either way; its monotonic clock and timers are not touched.
     pub fn jump_wall_clock(&self, node: NodeId, nanoseconds: i64) {
         self.fault("clock-jump", node, None, nanoseconds as u64);
-        self.shared.machine(node).wall.jump(nanoseconds);
+        self.shared.machine(node).clock.jump(nanoseconds);
     }
 
     // ---- disk
@@ -232,6 +245,28 @@ impl World {
     /// The rows of the node's engine, un-committed batches included; none where it has none.
     pub fn engine_rows(&self, node: NodeId) -> Option<Vec<(bytes::Bytes, bytes::Bytes)>> {
         self.shared.machine(node).disk.engine_rows()
+    }
+
+    /// Damages one file or engine below `dir` where it lies, chosen by the draws that `seed` names. Answers what was done;
+    /// none where nothing fits.
+    ///
+    /// # Panics
+    /// Where a process runs on the node: what it has read already would not be what is there.
+    pub fn damage(&self, node: NodeId, dir: &Path, damage: Damage, seed: u64) -> Option<String> {
+        self.operator(node);
+        self.fault("damage", node, None, seed);
+        let mut chance = self.chance.child("damage").child(node.name()).child(&seed.to_string()).stream();
+        self.shared.machine(node).disk.damage(dir, damage, &mut chance)
+    }
+
+    /// How many files, directories and engines power failures took on this node of which a sync had lied.
+    pub fn broken_promises(&self, node: NodeId) -> u64 {
+        self.shared.machine(node).disk.broken_promises()
+    }
+
+    /// Whether a fault holds that makes operations of the node's disk fail.
+    pub fn disk_fails(&self, node: NodeId) -> bool {
+        self.shared.machine(node).disk.fails()
     }
 
     fn operator(&self, node: NodeId) {

@@ -14,7 +14,7 @@
 //! then the tasks are dropped. What their `Drop`s do, by then, changes nothing. A start on a machine without power
 //! gives it power.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use squall_store::seam::{BoxFuture, Env, Points, Probe, ProbeEvent};
 use tokio::sync::Notify;
@@ -22,10 +22,10 @@ use tokio::sync::Notify;
 use super::{
     audit::Event,
     chance::Chance,
-    clock::{SimClock, WallOffset},
+    clock::{NodeClock, SimClock},
     disk::{Disk, PowerLoss, SimEngines, SimFiles, Unsynced},
     lock::Lock,
-    modifiers::{Bites, Token},
+    modifiers::{Bites, Holding, Token},
     net::SimNet,
     node::{At, Life, NodeId},
     points::SimPoints,
@@ -98,10 +98,14 @@ pub enum Status {
 pub(crate) struct Machine {
     pub(crate) node: NodeId,
     pub(crate) disk: Arc<Disk>,
-    pub(crate) wall: Arc<WallOffset>,
+    pub(crate) clock: Arc<NodeClock>,
     /// What its processes draw.
     chance: Chance,
     state: Lock<State>,
+    /// How much longer a start takes.
+    slow_starts: Lock<Holding<Duration>>,
+    /// How much longer each poll of a task takes, for processes that start from now on.
+    slow_cpu: Lock<Vec<(Token, Bites, Duration)>>,
     /// Rung whenever a process ends.
     pub(crate) ended: Notify,
 }
@@ -124,7 +128,9 @@ impl Machine {
         Self {
             node,
             disk,
-            wall: Arc::new(WallOffset::drawn(chance)),
+            clock: Arc::new(NodeClock::drawn(chance)),
+            slow_starts: Lock::default(),
+            slow_cpu: Lock::default(),
             chance: chance.child("process"),
             state: Lock::new(State { program: None, incarnation: 0, status: Status::Down, running: None }),
             ended: Notify::new(),
@@ -172,12 +178,13 @@ impl Machine {
         }
         shared.record(Event::Started { node: self.node, incarnation });
         let chance = self.chance.child(&incarnation.to_string());
-        let tasks = SimTasks::new(shared.clone(), life.clone(), &chance);
+        let tasks = SimTasks::new(shared.clone(), life.clone(), self.clock.clone(), &chance);
+        self.slow_cpu.lock().iter().for_each(|(token, bites, more)| tasks.slow(*token, bites.clone(), *more));
         let env = Env {
             clock: Arc::new(SimClock {
                 shared: shared.clone(),
                 life: life.clone(),
-                offset: self.wall.clone(),
+                clock: self.clock.clone(),
                 phase: Lock::new(chance.child("ticks").stream()),
             }),
             net: Arc::new(SimNet { tasks: tasks.clone() }),
@@ -195,8 +202,16 @@ impl Machine {
         }
         let machine = self.clone();
         let world = shared.clone();
+        let late: Duration = {
+            let slow = self.slow_starts.lock();
+            slow.bite();
+            slow.iter().sum()
+        };
         // The program is called inside the task: what it panics with is the process's panic.
         let main = async move {
+            if !late.is_zero() {
+                world.sleep_until(world.now().after(late)).await;
+            }
             let process = Process { env, node: machine.node, incarnation, stop };
             let result = program(process).await;
             machine.exited(&world, &life, result.err());
@@ -276,6 +291,32 @@ impl Machine {
         if let Some(tasks) = self.tasks() {
             tasks.resume(token);
         }
+    }
+
+    /// Lets each poll of the machine's processes take so long.
+    pub(crate) fn slow_cpu(&self, token: Token, bites: Bites, more: Duration) {
+        self.slow_cpu.lock().push((token, bites.clone(), more));
+        if let Some(tasks) = self.tasks() {
+            tasks.slow(token, bites, more);
+        }
+    }
+
+    /// Takes a slowness of the processor away.
+    pub(crate) fn lift_slow_cpu(&self, token: Token) {
+        self.slow_cpu.lock().retain(|(held, ..)| *held != token);
+        if let Some(tasks) = self.tasks() {
+            tasks.lift_slow(token);
+        }
+    }
+
+    /// Lets the machine's processes start late.
+    pub(crate) fn slow_start(&self, token: Token, bites: Bites, more: Duration) {
+        self.slow_starts.lock().add(token, bites, more);
+    }
+
+    /// Takes a slowness of starts away. A start that is under way stays late.
+    pub(crate) fn lift_slow_start(&self, token: Token) {
+        let _held = self.slow_starts.lock().remove(token);
     }
 
     fn tasks(&self) -> Option<Arc<SimTasks>> {

@@ -117,6 +117,14 @@ impl Shared {
         Sleep { shared: self.clone(), due, key: None }
     }
 
+    /// Wakes at `due`. Cannot be taken back.
+    pub(crate) fn wake_at(&self, due: At, waker: Waker) {
+        let mut timers = self.timers.lock();
+        let key = (due, timers.next);
+        timers.next += 1;
+        timers.waiting.insert(key, waker);
+    }
+
     /// Counts a poll. False once the run's budget is spent: the caller must not poll.
     pub(crate) fn spend_poll(&self) -> bool {
         let spent = self.polls.fetch_add(1, Ordering::Relaxed);
@@ -160,11 +168,6 @@ pub(crate) struct Sleep {
 }
 
 impl Sleep {
-    /// When it is due.
-    pub(crate) fn due(&self) -> At {
-        self.due
-    }
-
     /// Gives it another deadline.
     pub(crate) fn reset(&mut self, due: At) {
         self.forget();

@@ -15,15 +15,17 @@ use std::{
     panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind},
     sync::{
         Arc, Once, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 use squall_store::seam::{BoxFuture, Task, Tasks};
 
 use super::{
     chance::{Chance, Stream},
+    clock::NodeClock,
     interpose::OwnChance,
     lock::Lock,
     modifiers::{Bites, Holding, Token},
@@ -48,10 +50,20 @@ pub(crate) struct SimTasks {
     chance: Lock<OwnChance>,
     pauses: Lock<Holding<()>>,
     paused: AtomicBool,
+    /// How much longer each poll takes.
+    slow: Lock<Holding<Duration>>,
+    /// Until when the processor is busy with the last poll, in nanoseconds of virtual time.
+    busy: AtomicU64,
+    pub(crate) clock: Arc<NodeClock>,
 }
 
 impl SimTasks {
-    pub(crate) fn new(shared: Arc<Shared>, life: Arc<Life>, chance: &Chance) -> Arc<Self> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        life: Arc<Life>,
+        clock: Arc<NodeClock>,
+        chance: &Chance,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|own| Self {
             shared,
             life,
@@ -64,6 +76,9 @@ impl SimTasks {
             chance: Lock::new(OwnChance::new(chance)),
             pauses: Lock::default(),
             paused: AtomicBool::new(false),
+            slow: Lock::default(),
+            busy: AtomicU64::new(0),
+            clock,
         })
     }
 
@@ -99,9 +114,11 @@ impl SimTasks {
         while self.life.alive()
             && !self.is_paused()
             && !self.shared.aborted()
+            && !self.is_busy()
             && let Some(task) = self.next()
         {
             self.poll(&task);
+            self.take_time();
         }
         self.chance.lock().exchange();
         self.scheduled.store(false, Ordering::Relaxed);
@@ -152,9 +169,38 @@ impl SimTasks {
         self.ready.lock().push(task);
         if self.is_paused() {
             self.pauses.lock().bite();
-        } else {
+        } else if !self.is_busy() {
             self.schedule();
         }
+    }
+
+    // ---- a slow processor
+
+    fn is_busy(&self) -> bool {
+        self.shared.now().0 < self.busy.load(Ordering::Relaxed)
+    }
+
+    /// The poll that is done took its time, if the processor is slow: nothing else runs until it is over.
+    fn take_time(&self) {
+        let slow = self.slow.lock();
+        if slow.is_empty() || !self.life.alive() {
+            return;
+        }
+        slow.bite();
+        let free = self.shared.now().after(slow.iter().sum());
+        drop(slow);
+        self.busy.store(free.0, Ordering::Relaxed);
+        self.shared.wake_at(free, Waker::from(Arc::new(Free(self.own.clone()))));
+    }
+
+    /// Lets each poll take so much longer.
+    pub(crate) fn slow(&self, token: Token, bites: Bites, more: Duration) {
+        self.slow.lock().add(token, bites, more);
+    }
+
+    /// Takes a slowness away. The poll that is under way takes its time.
+    pub(crate) fn lift_slow(&self, token: Token) {
+        let _held = self.slow.lock().remove(token);
     }
 
     fn schedule(&self) {
@@ -212,6 +258,20 @@ impl Tasks for SimTasks {
     fn first_branch(&self, count: usize) -> usize {
         // A life that is over draws nothing.
         if self.life.alive() { self.branches.lock().within(0..count as u64) as usize } else { 0 }
+    }
+}
+
+/// Wakes a process whose processor is free again.
+struct Free(Weak<SimTasks>);
+
+impl Wake for Free {
+    fn wake(self: Arc<Self>) {
+        if let Some(tasks) = self.0.upgrade()
+            && tasks.life.alive()
+            && !tasks.ready.lock().is_empty()
+        {
+            tasks.schedule();
+        }
     }
 }
 

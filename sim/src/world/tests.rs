@@ -4,6 +4,7 @@ mod chance;
 mod conformance;
 mod determinism;
 mod disk;
+mod impairments;
 mod kit;
 mod modifiers;
 mod net;

@@ -36,12 +36,14 @@ pub(super) struct Content {
     pending: Vec<Pending>,
     /// How many operations have ever become durable: what `pending[0]` is the next of.
     settled: u64,
+    /// How many operations a sync that lied has called durable.
+    promised: u64,
 }
 
 impl Content {
     /// A file whose bytes are durable.
     pub(super) fn durable(bytes: Vec<u8>) -> Self {
-        Self { bytes, pending: Vec::new(), settled: 0 }
+        Self { bytes, ..Self::default() }
     }
 
     /// What a reader sees of this file, all of it durable.
@@ -95,6 +97,34 @@ impl Content {
         self.settled += count;
     }
 
+    /// Calls everything before the mark durable, though it is not.
+    pub(super) fn promise(&mut self, mark: u64) {
+        self.promised = self.promised.max(mark);
+    }
+
+    /// Whether something was called durable that is not.
+    pub(super) fn owes(&self) -> bool {
+        self.promised > self.settled
+    }
+
+    /// Makes durable what was called so.
+    pub(super) fn make_good(&mut self) {
+        self.settle(self.promised);
+    }
+
+    /// Flips one bit where it lies.
+    pub(super) fn flip(&mut self, byte: usize, bit: u32) {
+        if let Some(byte) = self.bytes.get_mut(byte) {
+            *byte ^= 1 << bit;
+        }
+    }
+
+    /// Cuts the file, durably.
+    pub(super) fn cut(&mut self, len: usize) {
+        self.settle(self.mark());
+        self.bytes.truncate(len);
+    }
+
     /// The bytes after the first `keep` pending operations.
     fn image(&self, keep: usize) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
@@ -127,14 +157,16 @@ impl Content {
         // The lengths: all recorded in half of the crashes, otherwise any prefix.
         let keep = match unsynced {
             Unsynced::Lost => 0,
+            Unsynced::Torn | Unsynced::NamesLost => count,
             Unsynced::Drawn if chance.happens(0.5) => count,
             Unsynced::Drawn => chance.within(0..count as u64 + 1) as usize,
         };
         let mut new = self.image(keep);
         let from = self.touched_from(keep).min(new.len());
-        let fate = match chance.within(0..10) {
-            0..2 => Some(true),
-            2..4 => Some(false),
+        let fate = match (unsynced, chance.within(0..10)) {
+            (Unsynced::Torn, _) => None,
+            (Unsynced::NamesLost, _) | (_, 0..2) => Some(true),
+            (_, 2..4) => Some(false),
             _ => None,
         };
         let first = from / SECTOR;

@@ -1,7 +1,7 @@
 //! A node's disk: the tree, how long things take, stalls, and who holds which lock.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::Path,
     pin::pin,
@@ -11,6 +11,8 @@ use std::{
 };
 
 use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     content::Content,
@@ -36,6 +38,10 @@ pub struct Settings {
     pub sync_jitter: Duration,
     /// Time for each MiB that a sync writes.
     pub sync_per_mebibyte: Duration,
+    /// The least time of any other operation: a create, append, rename, remove or read. Zero: they meet the page cache.
+    pub work_base: Duration,
+    /// The most beyond it.
+    pub work_jitter: Duration,
 }
 
 /// What a crash makes of data that was not synced.
@@ -45,6 +51,23 @@ pub enum Unsynced {
     Drawn,
     /// All of it is gone.
     Lost,
+    /// The files are as long as they were, and chance decides for each sector whether it holds what was written. The
+    /// names are kept.
+    Torn,
+    /// The bytes of files are kept, and all names that were not synced are gone: created, renamed and removed files.
+    NamesLost,
+}
+
+impl Unsynced {
+    /// Stands for it in the audit.
+    pub(crate) fn code(self) -> u64 {
+        match self {
+            Unsynced::Drawn => 0,
+            Unsynced::Lost => 1,
+            Unsynced::Torn => 2,
+            Unsynced::NamesLost => 3,
+        }
+    }
 }
 
 /// The content of a whole disk at one instant. Cheap to clone.
@@ -73,6 +96,8 @@ impl Default for Settings {
             sync_base: Duration::from_micros(200),
             sync_jitter: Duration::from_micros(400),
             sync_per_mebibyte: Duration::from_millis(2),
+            work_base: Duration::ZERO,
+            work_jitter: Duration::ZERO,
         }
     }
 }
@@ -108,6 +133,17 @@ pub(super) struct State {
     busy: At,
     stalls: Holding<()>,
     slow_syncs: Holding<Latency>,
+    /// How long other operations take.
+    work: Stream,
+    slow_work: Holding<Latency>,
+    failing: Holding<Failing>,
+    /// Up to how many bytes the files may grow.
+    full: Holding<u64>,
+    lies: Holding<()>,
+    /// Directories of which a sync lied.
+    promised_dirs: BTreeSet<Ino>,
+    /// How many files, directories and engines power failures took of which a sync had lied.
+    broken: u64,
     stalled: Vec<Waker>,
     /// Who holds a file's lock or has an engine open, by a number of their own.
     held: BTreeMap<Ino, u64>,
@@ -127,6 +163,13 @@ impl Disk {
                 busy: At::default(),
                 stalls: Holding::default(),
                 slow_syncs: Holding::default(),
+                work: chance.child("work").stream(),
+                slow_work: Holding::default(),
+                failing: Holding::default(),
+                full: Holding::default(),
+                lies: Holding::default(),
+                promised_dirs: BTreeSet::new(),
+                broken: 0,
                 stalled: Vec::new(),
                 held: BTreeMap::new(),
                 next_holder: 0,
@@ -153,10 +196,57 @@ impl Disk {
         self.state.lock().slow_syncs.add(token, bites, more);
     }
 
-    /// Takes a stall or a slowness away. After the last stall, what waited goes on.
+    /// Makes every other operation take longer.
+    pub(crate) fn slow_work(&self, token: Token, bites: Bites, more: Latency) {
+        self.state.lock().slow_work.add(token, bites, more);
+    }
+
+    /// Lets operations fail.
+    pub(crate) fn fail(&self, token: Token, bites: Bites, failing: Failing) {
+        self.state.lock().failing.add(token, bites, failing);
+    }
+
+    /// Leaves so many bytes free.
+    pub(crate) fn fill(&self, token: Token, bites: Bites, free_bytes: u64) {
+        let mut state = self.state.lock();
+        let limit = state.tree.bytes().saturating_add(free_bytes);
+        state.full.add(token, bites, limit);
+    }
+
+    /// Lets syncs lie: what they answer for stays un-synced.
+    pub(crate) fn lie(&self, token: Token, bites: Bites) {
+        self.state.lock().lies.add(token, bites, ());
+    }
+
+    /// Whether a fault holds that makes operations fail.
+    pub(crate) fn fails(&self) -> bool {
+        let state = self.state.lock();
+        !state.failing.is_empty() || !state.full.is_empty()
+    }
+
+    /// How many files, directories and engines power failures took of which a sync had lied that they were durable.
+    pub(crate) fn broken_promises(&self) -> u64 {
+        self.state.lock().broken
+    }
+
+    /// Damages one file or engine below `dir`, chosen by chance among those that fit. Answers what it did; none where
+    /// nothing fits.
+    pub(crate) fn damage(&self, dir: &Path, damage: Damage, chance: &mut Stream) -> Option<String> {
+        self.state.lock().damage(dir, damage, chance)
+    }
+
+    /// Takes a fault away. After the last stall, what waited goes on. After the last lie, what the lies called durable
+    /// becomes so.
     pub(crate) fn lift(&self, token: Token) {
         let mut state = self.state.lock();
-        let _held = state.stalls.remove(token) || state.slow_syncs.remove(token);
+        let _held = state.stalls.remove(token)
+            || state.slow_syncs.remove(token)
+            || state.slow_work.remove(token)
+            || state.failing.remove(token)
+            || state.full.remove(token);
+        if state.lies.remove(token) && state.lies.is_empty() {
+            state.make_good();
+        }
         if state.stalls.is_empty() {
             let stalled = std::mem::take(&mut state.stalled);
             drop(state);
@@ -178,6 +268,7 @@ impl Disk {
         let mut state = self.state.lock();
         let state = &mut *state;
         state.busy = At::default();
+        state.broken += state.broken_promises();
         let mut figures = Figures::default();
         figures.undone_entries = state.tree.crash(unsynced, &mut state.losses, |chance, inode| match inode {
             Inode::File(content) => {
@@ -269,6 +360,170 @@ impl Disk {
     }
 }
 
+impl State {
+    /// How long an operation that is no sync takes.
+    fn work_takes(&mut self, settings: Settings) -> Duration {
+        let draw = self.work.fraction();
+        self.slow_work.bite();
+        let own = Latency { base: settings.work_base, jitter: settings.work_jitter };
+        self.slow_work.iter().fold(own, |sum, more| sum.plus(*more)).drawn(draw)
+    }
+
+    /// Fails where a fault says so.
+    pub(super) fn fail(&mut self, work: DiskWork) -> io::Result<()> {
+        let mut failed = false;
+        self.failing.bite_where(|failing| {
+            let fails = failing.fails(work);
+            failed |= fails;
+            fails
+        });
+        if failed { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+    }
+
+    /// How many of `wanted` bytes there is room for.
+    pub(super) fn room(&mut self, wanted: u64) -> u64 {
+        if self.full.is_empty() {
+            return wanted;
+        }
+        let used = self.tree.bytes();
+        let mut room = wanted;
+        self.full.bite_where(|limit| {
+            let left = limit.saturating_sub(used);
+            room = room.min(left);
+            // A name takes room too.
+            left < wanted.max(1)
+        });
+        room
+    }
+
+    /// Fails where there is no room for `bytes` more.
+    pub(super) fn need_room(&mut self, bytes: u64) -> io::Result<()> {
+        if self.room(bytes.max(1)) < bytes.max(1) {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        Ok(())
+    }
+
+    /// Whether a sync that is done now lies.
+    pub(super) fn lies(&mut self) -> bool {
+        self.lies.bite();
+        !self.lies.is_empty()
+    }
+
+    /// A sync that lies calls a directory durable.
+    pub(super) fn promise_dir(&mut self, dir: Ino) {
+        self.promised_dirs.insert(dir);
+    }
+
+    /// A stream of a fault's own for what becomes of the data whose sync failed.
+    pub(super) fn losses(&mut self) -> &mut Stream {
+        &mut self.losses
+    }
+
+    fn make_good(&mut self) {
+        for dir in std::mem::take(&mut self.promised_dirs) {
+            self.tree.sync_dir(dir);
+        }
+        for inode in self.tree.all_mut() {
+            match inode {
+                Inode::File(content) => content.make_good(),
+                Inode::Engine(rows) => rows.make_good(),
+                Inode::Dir { .. } => {}
+            }
+        }
+    }
+
+    /// How many files, directories and engines owe what a lie promised.
+    fn broken_promises(&mut self) -> u64 {
+        let dirs = std::mem::take(&mut self.promised_dirs);
+        let dirs = dirs.into_iter().filter(|dir| self.tree.is_dirty(*dir)).count();
+        let owes = self.tree.all_mut().filter(|inode| match inode {
+            Inode::File(content) => content.owes(),
+            Inode::Engine(rows) => rows.owes(),
+            Inode::Dir { .. } => false,
+        });
+        (dirs + owes.count()) as u64
+    }
+
+    fn damage(&mut self, dir: &Path, damage: Damage, chance: &mut Stream) -> Option<String> {
+        let fits = |state: &State, ino: Ino| match (state.tree.inode(ino), damage) {
+            (Some(Inode::File(content)), Damage::FlipBit | Damage::Truncate) => content.len() > 0,
+            (Some(Inode::Engine(rows)), Damage::FlipBit) => rows.count() > 0,
+            _ => false,
+        };
+        let below = self.tree.below(dir);
+        let fitting: Vec<_> = below.into_iter().filter(|(_, ino)| fits(self, *ino)).collect();
+        // Of several files the last one is the most likely to matter, and the others have to be possible.
+        let (path, ino) = match fitting.last() {
+            Some(last) if chance.happens(0.5) => last.clone(),
+            _ => chance.pick(&fitting)?.clone(),
+        };
+        let at = path.display();
+        match self.tree.inode_mut(ino)? {
+            Inode::File(content) => {
+                let byte = chance.within(0..content.len() as u64) as usize;
+                match damage {
+                    Damage::FlipBit => {
+                        let bit = chance.within(0..8) as u32;
+                        content.flip(byte, bit);
+                        Some(format!("bit {bit} of byte {byte} of {at} flipped"))
+                    }
+                    Damage::Truncate => {
+                        let before = content.len();
+                        content.cut(byte);
+                        Some(format!("{at} was cut from {before} to {byte} bytes"))
+                    }
+                }
+            }
+            Inode::Engine(rows) => {
+                let row = chance.within(0..rows.count() as u64) as usize;
+                rows.flip(row, chance.within(0..8) as u32);
+                Some(format!("a bit of row {row} of the engine {at} flipped"))
+            }
+            Inode::Dir { .. } => None,
+        }
+    }
+}
+
+/// What an operation does, for faults that hit some and spare others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum DiskWork {
+    /// It reads a file, a list of names, or an engine.
+    Read,
+    /// It changes a file or a name.
+    Write,
+    /// It makes something durable.
+    Fsync,
+}
+
+/// Operations that fail with an I/O error.
+#[derive(Debug)]
+pub(crate) struct Failing {
+    on: DiskWork,
+    per_mille: u32,
+    stream: Stream,
+}
+
+impl Failing {
+    pub(crate) fn new(on: DiskWork, per_mille: u32, stream: Stream) -> Self {
+        Self { on, per_mille, stream }
+    }
+
+    fn fails(&mut self, work: DiskWork) -> bool {
+        self.on == work && self.stream.within(0..1000) < u64::from(self.per_mille)
+    }
+}
+
+/// What becomes of a file where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// One bit is another.
+    FlipBit,
+    /// Its end is missing.
+    Truncate,
+}
+
 /// A process's way to its disk.
 #[derive(Clone)]
 pub(super) struct Access {
@@ -282,6 +537,18 @@ impl Access {
     pub(super) async fn admitted(&self) {
         let mut held = false;
         std::future::poll_fn(|cx| self.poll_admitted(&mut held, cx)).await
+    }
+
+    /// Begins an operation that is no sync: waits while the disk is stalled, takes the disk's time, and fails where a fault
+    /// says so.
+    pub(super) async fn begin(&self, work: DiskWork) -> io::Result<()> {
+        self.admitted().await;
+        let takes = self.with(|state| state.work_takes(self.disk.settings));
+        if !takes.is_zero() {
+            pin!(self.shared.sleep_until(self.shared.now().after(takes))).await;
+            self.admitted().await;
+        }
+        self.with(|state| state.fail(work))
     }
 
     fn poll_admitted(&self, held: &mut bool, cx: &mut Context<'_>) -> Poll<()> {

@@ -10,7 +10,7 @@ use squall_core::Batch;
 use squall_store::seam::{BoxFuture, Engine, EngineError, Engines, View};
 
 use super::{
-    device::{Access, Disk, Hold},
+    device::{Access, Disk, DiskWork, Hold},
     rows::Rows,
     tree::{Ino, Inode},
 };
@@ -54,11 +54,10 @@ fn is_empty(inode: &Inode) -> bool {
 impl Engines for SimEngines {
     fn open<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<Arc<dyn Engine>, EngineError>> {
         Box::pin(async move {
-            self.0.admitted().await;
-            let ino = self.find_or_make(dir).map_err(|source| EngineError::Io {
-                context: format!("open the engine at {}", dir.display()),
-                source,
-            })?;
+            let failed =
+                |source| EngineError::Io { context: format!("open the engine at {}", dir.display()), source };
+            self.0.begin(DiskWork::Read).await.map_err(failed)?;
+            let ino = self.find_or_make(dir).map_err(failed)?;
             let path: Arc<str> = dir.to_string_lossy().into();
             let Some(hold) = self.0.hold(ino) else {
                 return Err(EngineError::Locked(format!("the engine at {path} is open in another process")));
@@ -94,6 +93,16 @@ impl SimEngine {
             })
     }
 
+    /// A commit or a replacement has written: fails where a fault says so. Answers whether it lies.
+    fn finish(&self, bytes: usize) -> Result<bool, EngineError> {
+        let done = self.access.with(|state| {
+            state.need_room(bytes as u64)?;
+            state.fail(DiskWork::Fsync)?;
+            Ok(state.lies())
+        });
+        done.map_err(|source| self.failed("commit", source))
+    }
+
     fn failed(&self, what: &str, source: io::Error) -> EngineError {
         EngineError::Io { context: format!("{what} the engine at {}", self.path), source }
     }
@@ -125,15 +134,25 @@ impl Engine for SimEngine {
             self.access.admitted().await;
             let (mark, bytes) = self.with(|rows| (rows.mark(), rows.unsynced()))?;
             self.access.write_back(bytes).await;
-            self.with(|rows| rows.settle(mark))?;
-            self.entry_durable();
+            if self.finish(bytes)? {
+                self.with(|rows| rows.promise(mark))?;
+            } else {
+                self.with(|rows| rows.settle(mark))?;
+                self.entry_durable();
+            }
             self.access.record(DiskOp::EngineCommit, &self.path, mark);
             Ok(())
         })
     }
 
     fn view(&self) -> Result<View, EngineError> {
-        self.with(|rows| View(rows.rows()))
+        self.access.with(|state| state.fail(DiskWork::Read)).map_err(|source| self.failed("read", source))?;
+        self.with(|rows| match rows.damage() {
+            Some(damage) => {
+                Err(EngineError::Corrupt(format!("the engine at {} is corrupt: {damage}", self.path)))
+            }
+            None => Ok(View(rows.rows())),
+        })?
     }
 
     fn replace(&self, rows: Vec<(Bytes, Bytes)>) -> BoxFuture<'_, Result<(), EngineError>> {
@@ -143,6 +162,9 @@ impl Engine for SimEngine {
             let count = rows.len() as u64;
             self.with(|content| content.begin_replace(rows))?;
             self.access.write_back(bytes).await;
+            // The switch of the pointer is a rename after a sync: where that lies, the bytes are what may be lost, and this
+            // engine's replacement is all or nothing.
+            self.finish(bytes)?;
             self.with(Rows::finish_replace)?;
             self.entry_durable();
             self.access.record(DiskOp::EngineReplace, &self.path, count);

@@ -1,5 +1,8 @@
-//! The Files seam over a simulated disk. Appends, reads and changes of names take no time of their own (they meet the
-//! page cache), syncs do; everything waits while the disk is stalled.
+//! The Files seam over a simulated disk. Syncs take time; appends, reads and changes of names take what the disk's settings
+//! and faults say, by default none (they meet the page cache). Everything waits while the disk is stalled.
+//!
+//! What fails, fails as POSIX allows: of an append a part may be there; after a sync that failed, what it was to write may
+//! still be pending or be lost, and a later sync tells nothing of it (fsyncgate).
 
 use std::{io, path::Path, sync::Arc};
 
@@ -7,8 +10,9 @@ use bytes::Bytes;
 use squall_store::seam::{BoxFuture, DirLock, File, Files};
 
 use super::{
+    Unsynced,
     content::Content,
-    device::{Access, Disk, Hold},
+    device::{Access, Disk, DiskWork, Hold},
     tree::{Ino, Inode, Tree},
 };
 use crate::world::{audit::DiskOp, node::Life, shared::Shared};
@@ -27,7 +31,13 @@ impl SimFiles {
         path: &Path,
         act: impl FnOnce(&mut Tree) -> io::Result<T>,
     ) -> io::Result<T> {
-        self.0.admitted().await;
+        let work = if op == DiskOp::Read { DiskWork::Read } else { DiskWork::Write };
+        if op != DiskOp::SyncDir {
+            self.0.begin(work).await?;
+        }
+        if matches!(op, DiskOp::Create | DiskOp::CreateDir) {
+            self.0.with(|state| state.need_room(0))?;
+        }
         let result = self.0.with(|state| act(&mut state.tree));
         self.0.record(op, &path.to_string_lossy().into(), u64::from(result.is_ok()));
         result
@@ -49,7 +59,7 @@ impl Files for SimFiles {
 
     fn open<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn File>>> {
         Box::pin(async move {
-            self.0.admitted().await;
+            self.0.begin(DiskWork::Read).await?;
             let ino = self.0.with(|state| state.tree.file(path).map(|(ino, _)| ino))?;
             Ok(self.handle(path, ino))
         })
@@ -66,14 +76,14 @@ impl Files for SimFiles {
 
     fn list<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<Vec<String>>> {
         Box::pin(async move {
-            self.0.admitted().await;
+            self.0.begin(DiskWork::Read).await?;
             self.0.with(|state| state.tree.list(dir))
         })
     }
 
     fn exists<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<bool>> {
         Box::pin(async move {
-            self.0.admitted().await;
+            self.0.begin(DiskWork::Read).await?;
             Ok(self.0.with(|state| state.tree.find(path).is_some()))
         })
     }
@@ -99,6 +109,13 @@ impl Files for SimFiles {
             self.0.admitted().await;
             let ino = self.0.with(|state| state.tree.list(dir).map(|_| state.tree.find(dir)))?;
             self.0.write_back(0).await;
+            self.0.with(|state| state.fail(DiskWork::Fsync))?;
+            if let Some(ino) = ino
+                && self.0.with(|state| state.lies())
+            {
+                self.0.with(|state| state.promise_dir(ino));
+                return self.change(DiskOp::SyncDir, dir, |_| Ok(())).await;
+            }
             let sync = |tree: &mut Tree| {
                 if let Some(ino) = ino {
                     tree.sync_dir(ino);
@@ -148,19 +165,42 @@ impl SimFile {
     }
 }
 
+impl SimFile {
+    /// A sync has failed: in one of two cases what it was to write is lost like in a power failure.
+    fn lose_some(&self) {
+        self.access.with(|state| {
+            let mut chance = state.losses().clone();
+            if chance.happens(0.5)
+                && let Some(Inode::File(content)) = state.tree.inode_mut(self.ino)
+            {
+                content.crash(Unsynced::Drawn, &mut chance);
+            }
+            *state.losses() = chance;
+        });
+    }
+}
+
 impl File for SimFile {
     fn append(&mut self, data: Bytes) -> BoxFuture<'_, io::Result<()>> {
         Box::pin(async move {
-            self.access.admitted().await;
+            let begun = self.access.begin(DiskWork::Write).await;
+            let whole = data.len() as u64;
+            let room = match begun {
+                Ok(()) => self.access.with(|state| state.room(whole)),
+                // Any part of it may be there.
+                Err(_) => self.access.with(|state| state.losses().within(0..whole + 1)),
+            };
+            let data = data.slice(..room as usize);
             self.with(|content| content.append(&data))?;
             self.access.record_append(&self.path, &data);
-            Ok(())
+            begun?;
+            if room < whole { Err(io::Error::from_raw_os_error(libc::ENOSPC)) } else { Ok(()) }
         })
     }
 
     fn read_at(&mut self, offset: u64, len: usize) -> BoxFuture<'_, io::Result<Bytes>> {
         Box::pin(async move {
-            self.access.admitted().await;
+            self.access.begin(DiskWork::Read).await?;
             let offset = usize::try_from(offset).unwrap_or(usize::MAX);
             self.with(|content| content.read(offset, len))
         })
@@ -171,7 +211,15 @@ impl File for SimFile {
             self.access.admitted().await;
             let (mark, bytes) = self.with(|content| (content.mark(), content.unsynced()))?;
             self.access.write_back(bytes).await;
-            self.with(|content| content.settle(mark))?;
+            if let Err(error) = self.access.with(|state| state.fail(DiskWork::Fsync)) {
+                self.lose_some();
+                return Err(error);
+            }
+            if self.access.with(|state| state.lies()) {
+                self.with(|content| content.promise(mark))?;
+            } else {
+                self.with(|content| content.settle(mark))?;
+            }
             self.access.record(DiskOp::Sync, &self.path, bytes as u64);
             Ok(())
         })
@@ -179,7 +227,7 @@ impl File for SimFile {
 
     fn truncate(&mut self, len: u64) -> BoxFuture<'_, io::Result<()>> {
         Box::pin(async move {
-            self.access.admitted().await;
+            self.access.begin(DiskWork::Write).await?;
             self.with(|content| content.truncate(usize::try_from(len).unwrap_or(usize::MAX)))?;
             self.access.record(DiskOp::Truncate, &self.path, len);
             Ok(())

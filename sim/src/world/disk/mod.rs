@@ -4,9 +4,8 @@
 //! stream: [`content`] for the bytes of files, [`tree`] for their names, [`rows`] for engines. [`device`] adds time,
 //! stalls and locks; [`files`] and [`engine`] are the seams' sides.
 //!
-//! Where later faults go: an error on write or sync is one more outcome of [`device::Access::admitted`]; a full disk a
-//! bound on what [`content::Content::append`] takes; a lying sync returns before [`content::Content::settle`]; a flipped
-//! bit changes [`content::Content`] in place.
+//! Faults: operations fail ([`device::Failing`]), the disk is full, syncs lie, operations are slow; a file or an engine is
+//! damaged where it lies ([`device::Damage`]). Each draws from a stream of its own.
 
 mod content;
 mod device;
@@ -16,6 +15,10 @@ mod listing;
 mod rows;
 mod tree;
 
-pub use self::device::{DiskImage, PowerLoss, Settings, Unsynced};
+pub use self::device::{Damage, DiskImage, DiskWork, PowerLoss, Settings, Unsynced};
 pub use self::listing::Listed;
-pub(crate) use self::{device::Disk, engine::SimEngines, files::SimFiles};
+pub(crate) use self::{
+    device::{Disk, Failing},
+    engine::SimEngines,
+    files::SimFiles,
+};

@@ -34,12 +34,16 @@ pub(super) struct Rows {
     settled: u64,
     /// A replacement that is being written, and the batches that it makes void.
     replacing: Option<(Map, u64)>,
+    /// How many batches a commit that lied has called durable.
+    promised: u64,
+    /// What its checksums will find wrong.
+    damage: Option<String>,
 }
 
 impl Rows {
     /// What a reader sees of these rows, all of it durable.
     pub(super) fn copy(&self) -> Self {
-        Self { live: self.live.clone(), ..Self::default() }
+        Self { live: self.live.clone(), damage: self.damage.clone(), ..Self::default() }
     }
 
     pub(super) fn write(&mut self, batch: &Batch) {
@@ -74,6 +78,44 @@ impl Rows {
         }
     }
 
+    /// Calls every batch before the mark durable, though it is not.
+    pub(super) fn promise(&mut self, mark: u64) {
+        self.promised = self.promised.max(mark);
+    }
+
+    /// Whether something was called durable that is not.
+    pub(super) fn owes(&self) -> bool {
+        self.promised > self.settled
+    }
+
+    /// Makes durable what was called so.
+    pub(super) fn make_good(&mut self) {
+        self.settle(self.promised);
+    }
+
+    /// Flips a bit of a row. Engines keep checksums of what they store, as sled does, so a reader is told.
+    pub(super) fn flip(&mut self, row: usize, bit: u32) -> bool {
+        let Some((key, value)) = self.live.iter_mut().nth(row) else { return false };
+        let mut bytes = value.to_vec();
+        match bytes.first_mut() {
+            Some(first) => *first ^= 1 << bit,
+            None => bytes.push(1 << bit),
+        }
+        *value = bytes.into();
+        self.damage = Some(format!("the checksum of the row {key:?} does not match"));
+        true
+    }
+
+    /// How many rows there are.
+    pub(super) fn count(&self) -> usize {
+        self.live.len()
+    }
+
+    /// What is wrong with it, as its checksums tell a reader.
+    pub(super) fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
     /// Begins a replacement of everything that is there now.
     pub(super) fn begin_replace(&mut self, rows: Vec<(Bytes, Bytes)>) {
         self.replacing = Some((rows.into_iter().collect(), self.mark()));
@@ -86,6 +128,7 @@ impl Rows {
             self.settled += 1;
         }
         self.live = rows;
+        self.damage = None;
         for pending in &mut self.pending {
             let batch = pending.again.take().expect("a batch that was written while the replacement ran");
             *pending = apply(&mut self.live, &batch, None);
@@ -95,7 +138,13 @@ impl Rows {
     /// The machine crashes: a prefix of the pending batches survives, and of a replacement that was being written
     /// either everything or nothing. Returns how many batches were kept and dropped.
     pub(super) fn crash(&mut self, unsynced: Unsynced, chance: &mut Stream) -> (u64, u64) {
-        let drawn = unsynced == Unsynced::Drawn;
+        if unsynced == Unsynced::NamesLost {
+            self.finish_replace();
+            let count = self.pending.len() as u64;
+            self.settle(self.mark());
+            return (count, 0);
+        }
+        let drawn = matches!(unsynced, Unsynced::Drawn | Unsynced::Torn);
         if self.replacing.is_some() && drawn && chance.happens(0.5) {
             self.finish_replace();
         }

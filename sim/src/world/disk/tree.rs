@@ -183,6 +183,43 @@ impl Tree {
         self.sweep();
     }
 
+    /// Whether a sync of this directory would have anything to do.
+    pub(super) fn is_dirty(&self, dir: Ino) -> bool {
+        self.journal.iter().any(|change| change.0.iter().any(|(changed, ..)| *changed == dir))
+    }
+
+    /// The bytes of all files.
+    pub(super) fn bytes(&self) -> u64 {
+        let files = self.inodes.values().map(|inode| match inode {
+            Inode::File(content) => content.len() as u64,
+            Inode::Dir { .. } | Inode::Engine(_) => 0,
+        });
+        files.sum()
+    }
+
+    /// All files and engines below a path, with their own paths, sorted.
+    pub(super) fn below(&self, path: &Path) -> Vec<(std::path::PathBuf, Ino)> {
+        let mut found = Vec::new();
+        let mut left: Vec<(std::path::PathBuf, Ino)> =
+            self.find(path).map(|ino| (path.to_owned(), ino)).into_iter().collect();
+        while let Some((at, ino)) = left.pop() {
+            match self.inode(ino) {
+                Some(Inode::Dir { live, .. }) => {
+                    left.extend(live.iter().map(|(name, ino)| (at.join(name), *ino)));
+                }
+                Some(Inode::File(_) | Inode::Engine(_)) => found.push((at, ino)),
+                None => {}
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// All inodes.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Inode> {
+        self.inodes.values_mut()
+    }
+
     /// Makes everything durable, entries and bytes: an operator's `sync`.
     pub(super) fn sync_all(&mut self) {
         for change in std::mem::take(&mut self.journal) {
@@ -220,14 +257,15 @@ impl Tree {
     ) -> u64 {
         let journal = std::mem::take(&mut self.journal);
         let count = journal.len() as u64;
-        let keep = if count == 0 || unsynced == Unsynced::Lost {
-            0
-        } else {
-            match chance.within(0..3) {
+        let keep = match unsynced {
+            _ if count == 0 => 0,
+            Unsynced::Lost | Unsynced::NamesLost => 0,
+            Unsynced::Torn => count,
+            Unsynced::Drawn => match chance.within(0..3) {
                 0 => count,
                 1 => 0,
                 _ => chance.within(0..count + 1),
-            }
+            },
         };
         for change in &journal[..keep as usize] {
             self.record(change);

@@ -23,6 +23,7 @@ use super::{
     wire::{self, Subject},
 };
 use crate::world::{
+    clock::ClockSleep,
     lock::Lock,
     node::{At, NodeId},
     shared::Sleep,
@@ -76,8 +77,8 @@ impl Service<GrpcRequest> for SimChannel {
 
     fn call(&mut self, request: GrpcRequest) -> CallFuture {
         let deadline = grpc_timeout(request.headers()).map(|timeout| {
-            let shared = &self.0.tasks.shared;
-            shared.sleep_until(shared.now().after(timeout))
+            let tasks = &self.0.tasks;
+            ClockSleep::lasting(&tasks.shared, &tasks.clock, timeout)
         });
         CallFuture { dialler: self.0.clone(), deadline, stage: Stage::Start(Box::new(request)) }
     }
@@ -128,7 +129,7 @@ impl Dialler {
 /// A call until its answer's head is there.
 pub(super) struct CallFuture {
     dialler: Arc<Dialler>,
-    deadline: Option<Sleep>,
+    deadline: Option<ClockSleep>,
     stage: Stage,
 }
 
@@ -264,7 +265,7 @@ impl Drop for Call {
 fn respond(
     head: super::mux::Head,
     call: Call,
-    deadline: Option<Sleep>,
+    deadline: Option<ClockSleep>,
     limit: usize,
 ) -> Result<GrpcResponse, Status> {
     let Subject::Response(code) = head.subject else {
@@ -281,7 +282,7 @@ fn respond(
 /// The body of an answer.
 struct AnswerBody {
     call: Option<Call>,
-    deadline: Option<Sleep>,
+    deadline: Option<ClockSleep>,
     sizes: MessageSizes,
 }
 

@@ -14,14 +14,20 @@
 //! answered by a reset. A paused process's kernel still accepts and acknowledges.
 //!
 //! Left out: the acknowledgements' own way (they are instant where the link is up), congestion control, the
-//! receive buffer (gRPC's windows bound what is un-read). Places for what comes later: loss is one more reason for
-//! [`Core::arrive`] to swallow, bandwidth one more term in [`Link::delay`], a reset is [`Core::reset`].
+//! receive buffer (gRPC's windows bound what is un-read).
+//!
+//! Faults: a link may be cut, flap, be slow, lose segments or be narrow ([`impairments`]). A narrow link makes senders
+//! wait once their connection's send buffer is full. A connection may be reset by what is on the way, and it may end *in
+//! silence* ([`silence`]): no one is told, and what is sent on it is lost. Whoever sends notices after the retransmission
+//! time-outs, who only listens never does, unless keep-alives ask for it.
 
 mod conn;
 mod ending;
 mod flow;
 mod handshake;
+mod impairments;
 mod link;
+mod silence;
 
 use std::{
     cmp::Reverse,
@@ -31,14 +37,18 @@ use std::{
 };
 
 pub(crate) use self::conn::{Arrival, CloseReason, ConnId, Side, Sink};
-pub use self::link::{Latency, Settings};
+pub(crate) use self::impairments::{Flap, Loss, Narrow};
 use self::{
     conn::Conn,
     link::{Carries, Link},
 };
+pub use self::{
+    impairments::{Distribution, LossShows},
+    link::{Latency, Settings},
+};
 use crate::world::{
     audit::{Audit, Event, NetStep},
-    chance::Chance,
+    chance::{Chance, Stream},
     modifiers::{Bites, Token},
     node::{At, NodeId},
 };
@@ -57,6 +67,10 @@ enum Due {
     Rto(ConnId, Side),
     /// A reset arrives at this side.
     Reset(ConnId, Side),
+    /// The sender at this side has room again for what its process wants to send.
+    Room(ConnId, Side),
+    /// This side has heard nothing for a while.
+    KeepAlive(ConnId, Side),
 }
 
 struct Host {
@@ -115,12 +129,12 @@ impl Core {
 
     /// Adds a host; nodes are numbered in the order in which they are added.
     pub(crate) fn add_host(&mut self, node: NodeId) {
-        let latency = self.settings.latency;
+        let Settings { latency, distribution, .. } = self.settings;
         let of = |from: &str, to: &str| self.chance.child(from).child(to);
         let mut row = Vec::with_capacity(self.hosts.len() + 1);
         for (other, host) in self.hosts.iter().enumerate() {
-            self.links[other].push(Link::new(latency, &of(host.name, node.name())));
-            row.push(Link::new(latency, &of(node.name(), host.name)));
+            self.links[other].push(Link::new(latency, distribution, &of(host.name, node.name())));
+            row.push(Link::new(latency, distribution, &of(node.name(), host.name)));
         }
         row.push(Link::loopback(&of(node.name(), node.name())));
         self.links.push(row);
@@ -141,16 +155,82 @@ impl Core {
     }
 
     /// Slows the link from one node to another. What is in flight keeps its deadline.
-    pub(crate) fn slow(&mut self, from: NodeId, to: NodeId, token: Token, bites: Bites, more: Latency) {
+    pub(crate) fn slow(
+        &mut self,
+        from: NodeId,
+        to: NodeId,
+        token: Token,
+        bites: Bites,
+        more: Latency,
+        distribution: Distribution,
+    ) {
         if from != to {
-            self.link(from, to).slow.add(token, bites, more);
+            self.link(from, to).slow.add(token, bites, (more, distribution));
         }
     }
 
-    /// Takes a cut or a slowness of this link away.
-    pub(crate) fn lift(&mut self, from: NodeId, to: NodeId, token: Token) {
-        let link = self.link(from, to);
-        let _held = link.cuts.remove(token) || link.slow.remove(token);
+    /// Lets the link from one node to another go down and come up.
+    pub(crate) fn flap(&mut self, from: NodeId, to: NodeId, token: Token, bites: Bites, flap: Flap) {
+        if from != to {
+            self.link(from, to).flaps.add(token, bites, flap);
+        }
+    }
+
+    /// Lets the link from one node to another lose segments.
+    pub(crate) fn lose(&mut self, from: NodeId, to: NodeId, token: Token, bites: Bites, loss: Loss) {
+        if from != to {
+            self.link(from, to).losses.add(token, bites, loss);
+        }
+    }
+
+    /// Lets the link from one node to another carry little.
+    pub(crate) fn narrow(&mut self, from: NodeId, to: NodeId, token: Token, bites: Bites, narrow: Narrow) {
+        if from != to {
+            self.link(from, to).narrow.add(token, bites, narrow);
+        }
+    }
+
+    /// Lets connections between two nodes die in silence that carry nothing for so long.
+    pub(crate) fn forget_idle(
+        &mut self,
+        from: NodeId,
+        to: NodeId,
+        token: Token,
+        bites: Bites,
+        idle: Duration,
+    ) {
+        if from != to {
+            self.link(from, to).forget_idle.add(token, bites, idle);
+        }
+    }
+
+    /// The stream of a fault on a link.
+    pub(crate) fn stream_of_fault(&mut self, from: NodeId, to: NodeId, kind: &str, seed: u64) -> Stream {
+        self.link(from, to).stream_of_fault(kind, seed)
+    }
+
+    /// Takes a modifier of this link away. Senders that waited for room on a narrow link look again.
+    pub(crate) fn lift(&mut self, now: At, from: NodeId, to: NodeId, token: Token) {
+        self.link(from, to).lift(token);
+        let sides = [Side::Dialler, Side::Acceptor];
+        let blocked: Vec<(ConnId, Side)> = self
+            .conns
+            .iter_mut()
+            .flat_map(|(id, conn)| {
+                let nodes = conn.nodes;
+                let directions = conn.directions.iter_mut().zip(sides);
+                directions
+                    .filter(move |(_, side)| {
+                        (nodes[*side as usize], nodes[side.other() as usize]) == (from, to)
+                    })
+                    .filter_map(|(direction, side)| {
+                        std::mem::take(&mut direction.blocked).then_some((*id, side))
+                    })
+            })
+            .collect();
+        for (id, side) in blocked {
+            self.schedule(now, Due::Room(id, side));
+        }
     }
 
     /// Opens a port; 0 asks for any free one. None where it is taken.
@@ -200,6 +280,11 @@ impl Core {
             Due::Segment(id, side, epoch) => self.arrive(now, id, side, epoch, audit),
             Due::Rto(id, side) => self.retransmit(now, id, side, audit),
             Due::Reset(id, side) => self.reset(now, id, side, audit),
+            Due::Room(id, side) => self.sink(id, side).map(|sink| (sink, Arrival::Room)),
+            Due::KeepAlive(id, side) => {
+                self.keep_alive(now, id, side);
+                None
+            }
         })
     }
 
@@ -223,13 +308,13 @@ impl Core {
 
     /// Whether what arrives now gets through. Where it does not, the cuts have a bite. A node without power swallows
     /// everything itself.
-    fn passes(&mut self, from: NodeId, to: NodeId) -> bool {
-        if !self.hosts[to.place()].on {
-            return false;
-        }
-        let link = self.link(from, to);
-        link.cuts.bite();
-        link.is_up()
+    fn passes(&mut self, now: At, from: NodeId, to: NodeId) -> bool {
+        self.hosts[to.place()].on && self.link(from, to).passes(now)
+    }
+
+    /// The sink of an end that is open.
+    fn sink(&self, id: ConnId, side: Side) -> Option<Arc<dyn Sink>> {
+        self.conns.get(&id)?.sinks[side as usize].clone()
     }
 
     /// Something that left this side was swallowed.

@@ -15,10 +15,10 @@ use std::{io, sync::Arc};
 
 use squall_store::seam::{BoxFuture, Channel, DialOptions, Listener, Net, Router};
 
-pub(crate) use self::core::Core;
+pub(crate) use self::core::{Core, Flap, Loss, Narrow};
 pub use self::{
     client::NeverSent,
-    core::{Latency, Settings},
+    core::{Distribution, Latency, LossShows, Settings},
 };
 use super::tasks::SimTasks;
 

@@ -150,6 +150,21 @@ impl Mux {
         }
     }
 
+    /// Whether the kernel takes more bytes of this connection now. Where it does not, [`Arrival::Room`] tells when.
+    fn has_room(&self) -> bool {
+        let Some(conn) = *self.conn.lock() else { return true };
+        !self.life.alive() || self.shared.with_net(|net, _, _| net.has_room(conn, self.side))
+    }
+
+    /// Wakes every stream that waits to send.
+    fn made_room(&self) {
+        let mut state = self.state.lock();
+        let wakers: Vec<Waker> =
+            state.streams.values_mut().filter_map(|stream| stream.writer.take()).collect();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Closes the connection from this end.
     pub(super) fn close(&self, ending: Ending) {
         if !self.life.alive() {
@@ -231,6 +246,7 @@ impl Sink for Mux {
     fn arrive(&self, arrival: Arrival) {
         match arrival {
             Arrival::Segment(bytes) => self.take_apart(bytes),
+            Arrival::Room => self.made_room(),
             Arrival::Connected => {
                 let waiting = {
                     let mut state = self.state.lock();

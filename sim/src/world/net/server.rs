@@ -21,7 +21,7 @@ use super::{
     pump::Pump,
     wire::{self, Subject},
 };
-use crate::world::{lock::Lock, tasks::SimTasks};
+use crate::world::{clock::ClockSleep, lock::Lock, tasks::SimTasks};
 
 /// A listening socket.
 pub(super) struct SimListener {
@@ -131,10 +131,8 @@ async fn handle(mux: Arc<Mux>, stream: u32, head: Head, mut router: Router, task
     let Some(uri) = std::str::from_utf8(path).ok().and_then(|path| path.parse::<http::Uri>().ok()) else {
         return mux.cancel(stream);
     };
-    let mut deadline = grpc_timeout(&head.headers).map(|timeout| {
-        let shared = &tasks.shared;
-        Box::pin(shared.sleep_until(shared.now().after(timeout)))
-    });
+    let mut deadline = grpc_timeout(&head.headers)
+        .map(|timeout| Box::pin(ClockSleep::lasting(&tasks.shared, &tasks.clock, timeout)));
     let mut past_deadline = move |cx: &mut Context<'_>| {
         deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
     };

@@ -159,7 +159,12 @@ fn a_fault_moves_what_it_causes_and_no_draw() {
     let slowed = beside(move |world| async move {
         let [m1, m2] = ["m1", "m2"].map(|name| world.node(name).unwrap());
         world.sleep(ms(500)).await;
-        let link = world.impose(Modifier::Slow { from: m1, to: m2, latency: slow });
+        let link = world.impose(Modifier::Slow {
+            from: m1,
+            to: m2,
+            latency: slow,
+            distribution: crate::world::Distribution::Uniform,
+        });
         let disk = world.impose(Modifier::SlowSync { node: m2, delay: ms(1), jitter: ms(0) });
         world.sleep(ms(200)).await;
         assert!(world.lift(link) > 5 && world.lift(disk) > 5);

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use squall_store::seam::{Channel, Env};
 
 use super::kit::{call, call_with, channel, idle, idle_node, ms, run, serve_kit, sound};
-use crate::world::{Latency, Modifier, NodeId, Status, Token, Unsynced, World};
+use crate::world::{Distribution, Latency, Modifier, NodeId, Status, Token, Unsynced, World};
 
 /// A server, a client, and a connection between them.
 async fn linked(world: &World) -> (NodeId, NodeId, Channel) {
@@ -55,8 +55,18 @@ fn of_two_slow_links_the_second_still_delays() {
     sound(run(1, |world| async move {
         let (m1, c1, kit) = linked(&world).await;
         let slow = |milliseconds| Latency { base: ms(milliseconds), jitter: Duration::ZERO };
-        let first = world.impose(Modifier::Slow { from: c1, to: m1, latency: slow(100) });
-        let second = world.impose(Modifier::Slow { from: c1, to: m1, latency: slow(20) });
+        let first = world.impose(Modifier::Slow {
+            from: c1,
+            to: m1,
+            latency: slow(100),
+            distribution: Distribution::Uniform,
+        });
+        let second = world.impose(Modifier::Slow {
+            from: c1,
+            to: m1,
+            latency: slow(20),
+            distribution: Distribution::Uniform,
+        });
         let took = round_trip(&world, &kit).await;
         assert!(took > ms(120) && took < ms(123), "{took:?}");
         assert!(world.lift(first) >= 1);

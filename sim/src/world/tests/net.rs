@@ -251,7 +251,12 @@ fn latency_is_per_link_and_arrivals_keep_their_order() {
         let (c1, env) = idle_node(&world, "c1");
         let (_, other) = idle_node(&world, "c2");
         let far = Latency { base: ms(100), jitter: ms(50) };
-        let slow = world.impose(Modifier::Slow { from: c1, to: m1, latency: far });
+        let slow = world.impose(Modifier::Slow {
+            from: c1,
+            to: m1,
+            latency: far,
+            distribution: crate::world::Distribution::Uniform,
+        });
         let (kit, near) = (channel(&env, "m1"), channel(&other, "m1"));
         call(&kit, "echo", "").await.unwrap();
         call(&near, "echo", "").await.unwrap();

@@ -17,6 +17,16 @@ pub(crate) enum Side {
     Acceptor = 1,
 }
 
+impl Payload {
+    /// How many bytes it holds.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Payload::Bytes(bytes) => bytes.len() as u64,
+            Payload::Established | Payload::Close(_) => 0,
+        }
+    }
+}
+
 impl Side {
     pub(super) fn other(self) -> Self {
         match self {
@@ -37,6 +47,8 @@ pub(crate) enum Arrival {
     Refused,
     /// The next bytes of the stream.
     Segment(Bytes),
+    /// To a sender that had to wait: there is room again.
+    Room,
     /// The connection is over. Nothing follows.
     Closed(CloseReason),
 }
@@ -86,6 +98,10 @@ pub(super) struct Direction {
     pub(super) unacked: Option<At>,
     /// The retransmission time-out that runs, if one does.
     pub(super) rto: Option<Duration>,
+    /// How many bytes are in the queue: what the sender's kernel holds.
+    pub(super) queued_bytes: u64,
+    /// The sender waits for room.
+    pub(super) blocked: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,4 +128,10 @@ pub(super) struct Conn {
     pub(super) ends: [End; 2],
     pub(super) sinks: [Option<Arc<dyn Sink>>; 2],
     pub(super) directions: [Direction; 2],
+    /// When something last got through, either way.
+    pub(super) last_heard: At,
+    /// What is on the way knows it no more: whatever is sent on it is lost.
+    pub(super) forgotten: bool,
+    /// What is on the way ended it with resets: they get through.
+    pub(super) reset_on_the_way: bool,
 }

@@ -108,6 +108,7 @@ impl Core {
         let stalled = std::mem::take(&mut direction.stalled);
         if stalled {
             direction.queue.clear();
+            direction.queued_bytes = 0;
         }
         stalled
     }
@@ -122,7 +123,8 @@ impl Core {
     pub(super) fn reset(&mut self, now: At, id: ConnId, side: Side, audit: &mut Audit) -> Option<Delivery> {
         let conn = self.conns.get(&id)?;
         let (to, from) = (conn.nodes[side as usize], conn.nodes[side.other() as usize]);
-        if !self.passes(from, to) {
+        let knows_it = !conn.forgotten || conn.reset_on_the_way;
+        if !self.passes(now, from, to) || !knows_it {
             return None;
         }
         self.figures.resets += 1;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{
     Carries, Core, Delivery, Due,
     conn::{Arrival, CloseReason, ConnId, End, Payload, Segment, Side},
+    link::Fate,
     note,
 };
 use crate::world::{
@@ -37,14 +38,29 @@ impl Core {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let (from, to) = (conn.nodes[side as usize], conn.nodes[side.other() as usize]);
         let direction = &mut conn.directions[side as usize];
+        let bytes = payload.bytes();
+        direction.queued_bytes += bytes;
         direction.queue.push_back(Segment { sent: now, payload });
         if direction.stalled {
             return;
         }
-        let delay = self.links[from.place()][to.place()].delay(Carries::Segment);
-        let due = now.after(delay).max(direction.last_due);
+        self.forget_if_idle(now, id);
+        let link = &mut self.links[from.place()][to.place()];
+        let delay = link.delay(Carries::Segment);
+        let fate = link.fate();
+        let again = match fate {
+            Fate::Sent | Fate::Reset => Duration::ZERO,
+            Fate::Lost(times) => FIRST_RTO * ((1 << times) - 1),
+        };
+        let leaves = link.leaves(now, bytes);
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let direction = &mut conn.directions[side as usize];
+        let due = leaves.after(delay + again).max(direction.last_due);
         direction.last_due = due;
         let epoch = direction.epoch;
+        if fate == Fate::Reset {
+            self.reset_both(now, id);
+        }
         self.schedule(due, Due::Segment(id, side, epoch));
     }
 
@@ -62,20 +78,22 @@ impl Core {
         if conn.directions[side as usize].epoch != epoch {
             return None;
         }
-        if !self.passes(from, to) {
+        if !self.passes_on(now, id, from, to) {
             self.lost(now, id, side, audit);
             self.stall(now, id, side);
             return None;
         }
         // The acknowledgement.
-        let acknowledged = self.passes(to, from);
+        let acknowledged = self.passes_on(now, id, to, from);
         let conn = self.conns.get_mut(&id)?;
         let direction = &mut conn.directions[side as usize];
         let segment = direction.queue.pop_front()?;
+        conn.last_heard = now;
         if !acknowledged && conn.ends[side as usize] != End::Dead {
             direction.unacked.get_or_insert(segment.sent);
             self.start_rto(now, id, side);
         }
+        self.made_room(now, id, side, segment.payload.bytes());
         self.deliver(now, id, side, segment.payload, audit)
     }
 
@@ -113,7 +131,7 @@ impl Core {
             }
             Payload::Established | Payload::Bytes(_) => {
                 // To an end that is no more: its kernel answers with a reset.
-                if self.link(to, from).is_up() {
+                if self.link(to, from).is_up(now) {
                     self.answer_with_reset(now, id, side);
                 }
                 None
@@ -133,6 +151,7 @@ impl Core {
         direction.epoch += 1;
         if dead {
             direction.queue.clear();
+            direction.queued_bytes = 0;
             self.forget_if_over(id);
         } else {
             direction.stalled = true;
@@ -140,7 +159,7 @@ impl Core {
         }
     }
 
-    fn start_rto(&mut self, now: At, id: ConnId, side: Side) {
+    pub(super) fn start_rto(&mut self, now: At, id: ConnId, side: Side) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let direction = &mut conn.directions[side as usize];
         if direction.rto.is_none() {
@@ -159,7 +178,7 @@ impl Core {
         let user_timeout = self.settings.user_timeout;
         let conn = self.conns.get(&id)?;
         let (from, to) = (conn.nodes[side as usize], conn.nodes[side.other() as usize]);
-        let (forward, back) = (self.passes(from, to), self.passes(to, from));
+        let (forward, back) = (self.passes_on(now, id, from, to), self.passes_on(now, id, to, from));
         let conn = self.conns.get_mut(&id)?;
         let dead = conn.ends[side as usize] == End::Dead;
         let direction = &mut conn.directions[side as usize];
@@ -195,6 +214,7 @@ impl Core {
             let conn = self.conns.get_mut(&id)?;
             note(audit, now, NetStep::TimedOut, id, conn, side);
             conn.directions[side as usize].queue.clear();
+            conn.directions[side as usize].queued_bytes = 0;
             let sink = self.end(id, side, End::Dead);
             return sink.map(|sink| (sink, Arrival::Closed(CloseReason::TimedOut)));
         }

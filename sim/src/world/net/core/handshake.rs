@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Core, Delivery, Due,
     conn::{Arrival, Conn, ConnId, End, Payload, Phase, Side, Sink},
+    link::Fate,
     note,
 };
 use crate::world::{
@@ -37,6 +38,9 @@ impl Core {
             ends: [End::Open; 2],
             sinks: [Some(sink), None],
             directions: Default::default(),
+            last_heard: now,
+            forgotten: false,
+            reset_on_the_way: false,
         };
         self.conns.insert(id, conn);
         self.schedule(now, Due::Dial(id));
@@ -57,7 +61,10 @@ impl Core {
         let [from, to] = conn.nodes;
         note(audit, now, NetStep::Dial, id, conn, Side::Dialler);
         let arrives = now.after(self.delay(from, to));
-        self.schedule(arrives, Due::Request(id));
+        // A request that is lost is sent again like one that a cut swallows.
+        if self.link(from, to).fate() == Fate::Sent {
+            self.schedule(arrives, Due::Request(id));
+        }
         self.schedule(now.after(rto), Due::Dial(id));
     }
 
@@ -67,7 +74,7 @@ impl Core {
         if conn.phase == Phase::Established {
             return;
         }
-        if !self.passes(from, to) {
+        if !self.passes(now, from, to) {
             self.lost(now, id, Side::Dialler, audit);
             return;
         }
@@ -92,7 +99,7 @@ impl Core {
         if conn.phase == Phase::Established {
             return None;
         }
-        if !self.passes(to, from) {
+        if !self.passes(now, to, from) {
             self.lost(now, id, Side::Acceptor, audit);
             return None;
         }
@@ -100,8 +107,10 @@ impl Core {
         if accepted {
             note(audit, now, NetStep::Connected, id, conn, Side::Dialler);
             conn.phase = Phase::Established;
+            conn.last_heard = now;
             let sink = conn.sinks[0].clone();
             self.push(now, id, Side::Dialler, Payload::Established);
+            self.begin_keep_alive(now, id);
             sink.map(|sink| (sink, Arrival::Connected))
         } else {
             note(audit, now, NetStep::Refused, id, conn, Side::Dialler);

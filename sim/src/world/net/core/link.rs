@@ -1,4 +1,4 @@
-//! Links: how long they take, and whether they are cut.
+//! Links: how long they take, whether they are cut, and what faults do to them ([`super::impairments`]).
 //!
 //! A link draws once for each segment, from a stream of its own, whether or not a fault slows it: the draw is a
 //! fraction, and the jitter of everything that slows the link is scaled by it. So the fraction that the hundredth
@@ -7,9 +7,11 @@
 
 use std::time::Duration;
 
+use super::impairments::{Distribution, Flap, Loss, Narrow};
 use crate::world::{
     chance::{Chance, Stream},
-    modifiers::Holding,
+    modifiers::{Holding, Token},
+    node::At,
 };
 
 /// How long a link takes: `base`, and up to `jitter` more, uniformly drawn for each segment.
@@ -49,15 +51,28 @@ const LOOPBACK: Latency = Latency { base: Duration::from_micros(20), jitter: Dur
 pub struct Settings {
     /// What links have that nothing slows.
     pub latency: Latency,
+    /// How the jitter of such links is distributed.
+    pub distribution: Distribution,
     /// How long a segment may stay un-acknowledged before its sender gives the connection up.
     pub user_timeout: Duration,
+    /// After how long without traffic each end of a connection asks whether the other is still there (TCP keep-alive);
+    /// none: never.
+    pub keep_alive: Option<Duration>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { latency: Latency::default(), user_timeout: Duration::from_secs(5) }
+        Self {
+            latency: Latency::default(),
+            distribution: Distribution::Uniform,
+            user_timeout: Duration::from_secs(5),
+            keep_alive: None,
+        }
     }
 }
+
+/// How many bytes of a connection a kernel takes before the process has to wait: Linux's largest (tcp_wmem).
+const SEND_BUFFER: u64 = 4 << 20;
 
 /// What a delay is for: each has its own stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,32 +86,90 @@ pub(super) enum Carries {
 /// One direction between two nodes.
 pub(super) struct Link {
     latency: Latency,
+    distribution: Distribution,
+    chance: Chance,
     segments: Stream,
     control: Stream,
     pub(super) cuts: Holding<()>,
-    pub(super) slow: Holding<Latency>,
+    pub(super) flaps: Holding<Flap>,
+    pub(super) slow: Holding<(Latency, Distribution)>,
+    pub(super) losses: Holding<Loss>,
+    pub(super) narrow: Holding<Narrow>,
+    pub(super) forget_idle: Holding<Duration>,
+    /// Until when the wire is busy with what it was given, where it is narrow.
+    busy: At,
+}
+
+/// What becomes of something that is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It gets on the wire.
+    Sent,
+    /// It is lost so often in a row before it gets through.
+    Lost(u32),
+    /// Something on the way ends the connection.
+    Reset,
 }
 
 impl Link {
     /// A link between two nodes.
-    pub(super) fn new(latency: Latency, chance: &Chance) -> Self {
+    pub(super) fn new(latency: Latency, distribution: Distribution, chance: &Chance) -> Self {
         Self {
             latency,
+            distribution,
+            chance: chance.clone(),
             segments: chance.child("segments").stream(),
             control: chance.child("control").stream(),
             cuts: Holding::default(),
+            flaps: Holding::default(),
             slow: Holding::default(),
+            losses: Holding::default(),
+            narrow: Holding::default(),
+            forget_idle: Holding::default(),
+            busy: At::default(),
         }
     }
 
     /// A node's way to itself.
     pub(super) fn loopback(chance: &Chance) -> Self {
-        Self::new(LOOPBACK, chance)
+        Self::new(LOOPBACK, Distribution::Uniform, chance)
     }
 
-    /// Whether what arrives gets through.
-    pub(super) fn is_up(&self) -> bool {
-        self.cuts.is_empty()
+    /// The stream of a fault on this link.
+    pub(super) fn stream_of_fault(&self, kind: &str, seed: u64) -> Stream {
+        self.chance.child(kind).child(&seed.to_string()).stream()
+    }
+
+    /// Takes a modifier away, whatever it is.
+    pub(super) fn lift(&mut self, token: Token) {
+        let _held = self.cuts.remove(token)
+            || self.flaps.remove(token)
+            || self.slow.remove(token)
+            || self.losses.remove(token)
+            || self.narrow.remove(token)
+            || self.forget_idle.remove(token);
+    }
+
+    /// Whether what arrives now gets through.
+    pub(super) fn is_up(&mut self, now: At) -> bool {
+        self.cuts.is_empty() && !self.flaps_down(now, false)
+    }
+
+    /// Whether what arrives now gets through. Where it does not, what swallows it has a bite.
+    pub(super) fn passes(&mut self, now: At) -> bool {
+        self.cuts.bite();
+        let flaps_down = self.flaps_down(now, true);
+        self.cuts.is_empty() && !flaps_down
+    }
+
+    fn flaps_down(&mut self, now: At, bite: bool) -> bool {
+        let mut down = false;
+        self.flaps.bite_where(|flap| {
+            let is_down = flap.is_down(now);
+            down |= is_down;
+            is_down && bite
+        });
+        down
     }
 
     /// How long the next segment takes.
@@ -106,9 +179,60 @@ impl Link {
             Carries::Control => self.control.fraction(),
         };
         self.slow.bite();
-        self.slow.iter().fold(self.latency, |sum, more| sum.plus(*more)).drawn(draw)
+        let own = [(self.latency, self.distribution)];
+        // What is uniform adds up first, so that its draw is rounded once.
+        let mut uniform = Latency { base: Duration::ZERO, jitter: Duration::ZERO };
+        let mut others = Duration::ZERO;
+        for (latency, distribution) in own.iter().chain(self.slow.iter()) {
+            match distribution {
+                Distribution::Uniform => uniform = uniform.plus(*latency),
+                other => others += latency.base + other.of(latency.jitter, draw),
+            }
+        }
+        uniform.drawn(draw) + others
+    }
+
+    /// What becomes of the next thing that is sent. Draws nothing where no loss holds.
+    pub(super) fn fate(&mut self) -> Fate {
+        let (mut lost, mut reset) = (0, false);
+        self.losses.bite_where(|loss| match loss.next() {
+            Fate::Sent => false,
+            Fate::Lost(times) => {
+                lost += times;
+                true
+            }
+            Fate::Reset => {
+                reset = true;
+                true
+            }
+        });
+        match (reset, lost) {
+            (true, _) => Fate::Reset,
+            (false, 0) => Fate::Sent,
+            (false, times) => Fate::Lost(times),
+        }
+    }
+
+    /// When a segment of `bytes` bytes that is sent now has left, after what was given to the wire before.
+    pub(super) fn leaves(&mut self, now: At, bytes: u64) -> At {
+        let Some(least) = self.narrow.iter().map(|narrow| narrow.bytes_per_second).min() else { return now };
+        let begins = now.max(self.busy);
+        let nanos = u128::from(bytes + HEADERS) * 1_000_000_000 / u128::from(least.max(1));
+        self.busy = begins.after(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)));
+        if self.busy > now.after(Duration::from_millis(1)) {
+            self.narrow.bite();
+        }
+        self.busy
+    }
+
+    /// How many bytes of one connection may wait to be delivered before its sender has to wait.
+    pub(super) fn send_buffer(&self) -> u64 {
+        self.narrow.iter().map(|narrow| narrow.buffer_bytes).min().unwrap_or(SEND_BUFFER)
     }
 }
+
+/// What Ethernet, IP and TCP add to a segment.
+const HEADERS: u64 = 66;
 
 #[cfg(test)]
 mod tests {
@@ -120,13 +244,14 @@ mod tests {
     }
 
     fn link() -> Link {
-        Link::new(Latency { base: us(100), jitter: us(1000) }, &Chance::root(1).child("m1 to m2"))
+        let latency = Latency { base: us(100), jitter: us(1000) };
+        Link::new(latency, Distribution::Uniform, &Chance::root(1).child("m1 to m2"))
     }
 
     #[test]
     fn what_slows_a_link_adds_up_and_does_not_move_its_draws() {
         let (mut plain, mut slowed) = (link(), link());
-        let slow = Latency { base: us(7), jitter: us(1000) };
+        let slow = (Latency { base: us(7), jitter: us(1000) }, Distribution::Uniform);
         slowed.slow.add(token(1), Bites::default(), slow);
         slowed.slow.add(token(2), Bites::default(), slow);
         for _ in 0..100 {

@@ -68,7 +68,7 @@ impl Rig {
 
     fn heal_all(&mut self) {
         for (number, (from, to)) in self.cuts.iter().enumerate() {
-            self.core.lift(*from, *to, token(number as u64));
+            self.core.lift(At(0), *from, *to, token(number as u64));
         }
     }
 

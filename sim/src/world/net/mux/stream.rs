@@ -152,13 +152,14 @@ impl Mux {
         wanted: usize,
         cx: &mut Context<'_>,
     ) -> Poll<Option<usize>> {
+        let has_room = self.has_room();
         let mut state = self.state.lock();
         let over = matches!(state.standing, Standing::Over(_));
         let Some(stream) = state.streams.get_mut(&id) else { return Poll::Ready(None) };
         if stream.reset.is_some() || over {
             return Poll::Ready(None);
         }
-        if stream.window == 0 {
+        if stream.window == 0 || !has_room {
             remember(&mut stream.writer, cx);
             return Poll::Pending;
         }

@@ -1,0 +1,54 @@
+//! `clockJump`: a member's wall clock jumps, and stays wrong. Its timers go by the monotonic clock, which is not touched.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use squall_store::seam::BoxFuture;
+
+use super::{Aim, Check, Cost, Lasts, Room, Strike, Struck, Drawing};
+use crate::{
+    text::{Refusal, Step, go} };
+
+/// Settings of a jump.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClockJump {
+    /// By how much: 1ms or more.
+    #[serde(with = "go")]
+    pub by: Duration,
+    /// Whether the clock is then behind and not ahead. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub behind: bool,
+}
+
+impl Room for ClockJump {
+    const ACTION: &'static str = "clockJump";
+    const ABOUT: &'static str = "a member's wall clock jumps";
+    const AIM: Aim = Aim::Members;
+    const LASTS: Lasts = Lasts::Never;
+    const COST: Cost = Cost::Time;
+    const EXAMPLE: &'static str = "`clockJump: {by: 5s}`";
+
+    fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
+        let by = Duration::from_millis(drawing.one_of(&[5, 200, 2_000, 60_000, 86_400_000]));
+        Some(Self { by, behind: drawing.one_in(2) })
+    }
+
+    fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
+        check.at_least_a_millisecond(&[Step::Key("clockJump"), Step::Key("by")], self.by)?;
+        let years = Duration::from_secs(10 * 365 * 86_400);
+        check.refuse_if(self.by > years, &[Step::Key("clockJump"), Step::Key("by")], || {
+            "it is more than ten years: make it shorter"
+        })
+    }
+
+    fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
+        Box::pin(async move {
+            let by = i64::try_from(self.by.as_nanos()).unwrap_or(i64::MAX);
+            let nanoseconds = if self.behind { -by } else { by };
+            strike.hit.iter().for_each(|node| strike.stage.arena.jump_wall_clock(*node, nanoseconds));
+            Struck { bit: strike.hit.len() as u64, ..Struck::default() }
+        })
+    }
+}
