@@ -232,7 +232,7 @@ pub(super) struct ReplayArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct ReportArgs {
-    /// Run folders, such as reports/runs/majority-loss/7, or folders of them
+    /// Run folders, such as reports/runs/majority-loss/7, folders of them, or the folder of a campaign (`squall fuzz --out`)
     #[arg(required = true, value_name = "RUN_DIR")]
     pub paths: Vec<PathBuf>,
     /// What to make

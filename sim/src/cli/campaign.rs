@@ -108,7 +108,7 @@ pub(super) fn finish(
         campaign.shards.values_mut().for_each(|shard| shard.complete = true);
     }
     let summary = Summary::of(&results, &BTreeSet::new());
-    if let Err(error) = write_reports(out, &results.manifest, &summary) {
+    if let Err(error) = write_reports(out, &results, &summary) {
         printer.note(&format!("the reports cannot be written: {error}"));
         return Ok(Status::Harness);
     }
@@ -143,11 +143,11 @@ fn shrink_finding(
 ///
 /// # Errors
 /// The file system's, with the path.
-pub(super) fn write_reports(out: &Path, manifest: &Manifest, summary: &Summary) -> io::Result<()> {
+pub(super) fn write_reports(out: &Path, results: &Results, summary: &Summary) -> io::Result<()> {
     write_json(&out.join("campaign.json"), summary)?;
     write_whole(&out.join("campaign.txt"), summary_text(summary).as_bytes())?;
-    write_whole(&out.join("campaign.html"), summary_html(summary).as_bytes())?;
-    write_json(&manifest_path(out), manifest)?;
+    write_whole(&out.join("campaign.html"), summary_html(summary, results).as_bytes())?;
+    write_json(&manifest_path(out), &results.manifest)?;
     debug_assert!(results_path(out).exists());
     Ok(())
 }

@@ -1,12 +1,14 @@
-//! `squall report`: run folders, rendered.
+//! `squall report`: run folders and campaigns, rendered.
 //!
 //! Everything is read and rendered before anything is written, and a file is written beside its place and renamed: a
 //! damaged folder leaves no half of a report.
 
 use super::args::{ReportArgs, ReportFormat};
 use super::{Status, Streams};
+use crate::explore::{self, Signature, Summary};
 use crate::report::{self, RunRecord};
 use crate::text::Refusal;
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,8 +16,13 @@ use std::path::{Path, PathBuf};
 /// How deep run folders lie below a folder that is named: `OUT/<scenario>/<seed>`, and one for a shard.
 const DEPTH: u32 = 4;
 
-/// Renders run folders.
+/// Renders run folders, or a campaign's folder.
 pub(super) fn report(args: &ReportArgs, streams: &mut Streams) -> Result<Status, Refusal> {
+    if let [path] = args.paths.as_slice()
+        && explore::manifest_path(path).is_file()
+    {
+        return campaign(path, args, streams);
+    }
     let mut folders = Vec::new();
     for path in &args.paths {
         find(path, &mut folders)?;
@@ -43,6 +50,39 @@ pub(super) fn report(args: &ReportArgs, streams: &mut Streams) -> Result<Status,
             let text = report::perfetto(&report::open_view(one(&folders, "a trace")?)?.0);
             write(args, &text, streams)
         }
+    }
+}
+
+/// A campaign's folder: what `squall fuzz` or `squall merge` wrote.
+fn campaign(path: &Path, args: &ReportArgs, streams: &mut Streams) -> Result<Status, Refusal> {
+    let results = explore::read_results(path)?;
+    // The findings of its baseline are known to the summary that is there.
+    let there = path.join("campaign.json");
+    let known: BTreeSet<Signature> = if there.is_file() {
+        let summary: Summary = explore::read_json(&there)?;
+        summary.findings.into_iter().filter(|finding| finding.known).map(|finding| finding.signature).collect()
+    } else {
+        BTreeSet::new()
+    };
+    let summary = Summary::of(&results, &known);
+    match args.format {
+        ReportFormat::Html => {
+            let text = explore::summary_html(&summary, &results);
+            match &args.output {
+                Some(_) => write(args, &text, streams),
+                None => Ok(to_file(&path.join("campaign.html"), &text, streams)),
+            }
+        }
+        ReportFormat::Json => {
+            let text = serde_json::to_string(&summary).expect("a summary is JSON") + "\n";
+            write(args, &text, streams)
+        }
+        ReportFormat::Text => write(args, &explore::summary_text(&summary), streams),
+        ReportFormat::Junit | ReportFormat::Github | ReportFormat::Perfetto => Err(Refusal::of(
+            path,
+            "this is a campaign's folder, of which there is html, json and text: name the run folders below its `runs` for the \
+             other formats",
+        )),
     }
 }
 

@@ -78,6 +78,7 @@ fn root<T: JsonSchema>(kind: &str) -> Value {
     tidy::tidy(&mut schema);
     schema["title"] = json!(format!("Squall {kind}"));
     schema["properties"]["apiVersion"]["const"] = json!(API_VERSION);
+    schema["properties"]["apiVersion"]["description"] = json!(format!("Must be `{API_VERSION}`."));
     schema["properties"]["kind"]["const"] = json!(kind);
     schema
 }

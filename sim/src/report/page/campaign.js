@@ -72,10 +72,11 @@ if (seen.length) {
     entries.sort((a, b) => a[1] - b[1] || a[0].localeCompare(b[0]));
     const there = entries.filter(([, n]) => n).length;
     return make('div', { class: 'card' }, make('h3', {}, title + ': ' + there + ' of ' + entries.length), make('table', {}, make('tbody', {}, entries.map(([name, n]) => make('tr', {},
-      make('td', {}, name.replace(/^bites\./, ''), head.words[name] ? make('span', { class: 'what' }, head.words[name]) : null), make('td', { class: 'num' }, n ? count(n) : make('span', { class: 'bad' }, 'never')),
+      make('td', {}, name.replace(/^(bites|point)\./, ''), head.words[name] ? make('span', { class: 'what' }, head.words[name]) : null), make('td', { class: 'num' }, n ? count(n) : make('span', { class: 'bad' }, 'never')),
       make('td', { class: 'barcell' }, make('i', { class: 'bar', style: `width:${Math.min(n / Math.max(F.iterations, 1), 1) * 100}%` })))))));
   };
-  byId('seen').append(table('Faults that bit', seen.filter(([name]) => name.startsWith('bites.'))), table('Sometimes-properties', seen.filter(([name]) => !name.startsWith('bites.'))));
+  byId('seen').append(table('Faults that bit', seen.filter(([name]) => name.startsWith('bites.'))), table('Sometimes-properties', seen.filter(([name]) => !/^(bites|point)\./.test(name))));
+  const points = seen.filter(([name]) => name.startsWith('point.')); if (points.length) byId('seen').append(table('Points reached in the store', points));
 }
 byId('more').append(...S.campaigns.map(c => make('p', { class: 'mono' }, 'campaign ' + c.seed + ': ' + [c.build.commit, c.build.tree, c.build.toolchain, 'lock ' + c.build.lock, 'sources ' + c.build.sources].join(', '))), make('p', { class: 'mono' }, 'digest of all runs ' + S.digest));
 new ResizeObserver(() => requestAnimationFrame(drawRuns)).observe(byId('runs').parentElement);

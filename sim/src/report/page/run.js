@@ -72,7 +72,7 @@ if (head.findings.length) {
 
 // The plan.
 const faultTable = head.plan.faults.length ? make('div', { class: 'card' }, make('h3', {}, 'Faults'),
-  make('p', { class: 'quiet kinds' }, 'Instants count from the start of the clients. ' + head.plan.kinds.map(([name, about]) => name + ' ' + about).join('; ') + '.'),
+  make('p', { class: 'quiet kinds' }, 'Instants count from the start of the clients. ' + head.plan.kinds.map(([name, about]) => name + ': ' + about).join('; ') + '.'),
   make('div', { class: 'scroll tall' }, make('table', { class: 'faulttable' },
   make('thead', {}, make('tr', {}, ...['At', 'Fault', 'What', 'Hit', 'Bit'].map((h, i) => make('th', { class: i === 4 ? 'num' : '' }, h)))),
   make('tbody', {}, head.plan.faults.map(p => {
