@@ -60,7 +60,12 @@ fn campaign(path: &Path, args: &ReportArgs, streams: &mut Streams) -> Result<Sta
     let there = path.join("campaign.json");
     let known: BTreeSet<Signature> = if there.is_file() {
         let summary: Summary = explore::read_json(&there)?;
-        summary.findings.into_iter().filter(|finding| finding.known).map(|finding| finding.signature).collect()
+        summary
+            .findings
+            .into_iter()
+            .filter(|finding| finding.known)
+            .map(|finding| finding.signature)
+            .collect()
     } else {
         BTreeSet::new()
     };
