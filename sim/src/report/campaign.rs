@@ -47,6 +47,7 @@ pub fn campaign_html(summary: &Value, runs: impl Iterator<Item = CampaignRun>) -
         words.insert(format!("bites.{}", action.name()), json!(action.about()));
     }
     words.extend(COUNTERS.iter().map(|(name, what)| ((*name).to_owned(), json!(what))));
+    words.retain(|name, _| summary["seen"].get(name).is_some());
     let head = json!({ "summary": summary, "points": columns(runs), "words": words });
     let seeds = summary["campaigns"].as_array().into_iter().flatten();
     let seeds: Vec<String> = seeds.map(|campaign| campaign["seed"].to_string()).collect();

@@ -210,7 +210,7 @@ function drawFaults(c) {
 }
 function round(c, x, y, w, h, r) { c.beginPath(); if (c.roundRect) c.roundRect(x, y, w, h, Math.min(r, w / 2, h / 2)); else c.rect(x, y, w, h); }
 const MARKS = { started: ['▸', 'a process starts'], restarted: ['▸', 'a process starts'], ended: ['×', 'a process ends'], panic: ['!', 'a panic'], snapshotSaved: ['◆', 'snapshot saved'], snapshotSent: ['↗', 'snapshot sent'],
-  snapshotInstalled: ['↓', 'snapshot installed'], compactionFinished: ['✂', 'compaction done'], segmentCut: ['|', 'WAL segment'], tornTailRepaired: ['✚', 'torn tail repaired'], wiped: ['○', 'disk wiped'], ready: ['', ''] };
+  snapshotInstalled: ['↓', 'snapshot installed'], compactionFinished: ['✂', 'compaction done'], segmentCut: ['|', 'WAL segment'], tornTailRepaired: ['✚', 'torn tail repaired'], wiped: ['○', 'disk wiped'], starting: ['', ''], ready: ['', ''] };
 const glyph = kind => (MARKS[kind] || ['•', 'other'])[0];
 function drawMembers(c) {
   const chosen = byId('member').value;
