@@ -27,10 +27,11 @@ use futures_util::{
 };
 use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
+use tokio::sync::Notify;
 
 use crate::{
     arena::{At, NodeId},
-    faults::{Aim, FinalHeal, Settings, Stage, Strike, Struck, Undo},
+    faults::{After, Aim, FinalHeal, Settings, Stage, Strike, Struck, Undo},
     plan::DrawnFault,
 };
 
@@ -71,6 +72,8 @@ pub(crate) struct Nemesis {
     final_heal: FinalHeal,
     /// The members that heal, where not all do. It is chosen when healing begins.
     core: RefCell<Option<BTreeSet<NodeId>>>,
+    /// Rung whenever a fault strikes or ends.
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -84,7 +87,13 @@ struct State {
 
 impl Nemesis {
     pub(crate) fn new(stage: Stage) -> Self {
-        Self { stage, state: RefCell::default(), final_heal: FinalHeal::default(), core: RefCell::default() }
+        Self {
+            stage,
+            state: RefCell::default(),
+            final_heal: FinalHeal::default(),
+            core: RefCell::default(),
+            changed: Notify::new(),
+        }
     }
 
     /// Applies faults, whose instants count from `origin`, until `end`. Then heals what `healing` says and waits for the
@@ -156,7 +165,20 @@ impl Nemesis {
 
     /// One fault, from its instant to its end.
     async fn live(&self, fault: &DrawnFault, origin: At, end: At) {
-        self.stage.arena.sleep_until(origin.after(fault.at)).await;
+        match &fault.after {
+            None => self.stage.arena.sleep_until(origin.after(fault.at)).await,
+            Some(after) => {
+                let happened = std::pin::pin!(async {
+                    self.happened(after).await;
+                    self.stage.arena.sleep(fault.at).await;
+                });
+                let over = std::pin::pin!(self.final_heal.begun());
+                if let Either::Right(_) = select(happened, over).await {
+                    self.state.borrow_mut().report.bit_nothing.push(fault.id.clone());
+                    return;
+                }
+            }
+        }
         // Faults that end at this instant end first: a fault that follows another meets a mended world.
         yield_once().await;
         let (names, lighter) = self.resolve(fault).await;
@@ -187,6 +209,7 @@ impl Nemesis {
             state.hits.insert(fault.id.clone(), names.clone());
             state.in_force.push(fault.id.clone());
         }
+        self.changed.notify_waiters();
         let hit: Vec<NodeId> = names.iter().map(|name| self.stage.cluster.node(name)).collect();
         let lives: Vec<(NodeId, u32)> =
             hit.iter().map(|node| (*node, self.stage.arena.life(*node))).collect();
@@ -206,6 +229,25 @@ impl Nemesis {
         };
         let (bit, detail) = self.end(fault, lasts, &struck.undo, &lives).await;
         self.note_end(fault, &action, names, struck, bit, detail);
+    }
+
+    /// Completes when that has happened which a fault waits for.
+    async fn happened(&self, after: &After) {
+        if let Some(name) = &after.fault {
+            loop {
+                let changed = self.changed.notified();
+                let state = self.state.borrow();
+                let has_struck = state.hits.contains_key(name);
+                if has_struck && (!after.ended || !state.in_force.contains(name)) {
+                    break;
+                }
+                drop(state);
+                changed.await;
+            }
+        }
+        if let Some(event) = after.event {
+            self.stage.arena.reached(event, after.count).await;
+        }
     }
 
     /// The names that the fault hits; and what it becomes, where the cluster cannot afford it.
@@ -259,7 +301,7 @@ impl Nemesis {
                 let bit = tokens.iter().map(|token| self.stage.arena.lift(*token)).sum();
                 cluster.members_went_down();
                 for node in nodes {
-                    if let Some(why) = cluster.start_if_allowed(*node) {
+                    if let Some(why) = cluster.start_if_exited(*node) {
                         kept_down.push(format!("{node} stays down: {why}"));
                     }
                 }
@@ -338,6 +380,7 @@ impl Nemesis {
         let detail = details.join("; ");
         let mut state = self.state.borrow_mut();
         state.in_force.retain(|id| *id != fault.id);
+        self.changed.notify_waiters();
         let report = &mut state.report;
         if let Some((_, to)) = report.spans.get_mut(&fault.id) {
             *to = at;

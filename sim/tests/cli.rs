@@ -3,21 +3,15 @@
 //! no world.
 #![cfg(madsim)]
 
+mod binary;
+
+use binary::text;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 fn squall(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_squall"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("NO_COLOR")
-        .output()
-        .expect("the binary starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+    binary::squall(folder, arguments).output().expect("the binary starts")
 }
 
 /// A quiet scenario that takes a moment, and room for variations.

@@ -3,6 +3,9 @@
 #![cfg(madsim)]
 #![allow(clippy::disallowed_methods, reason = "a test outside any simulation: it waits for processes")]
 
+mod binary;
+
+use binary::text;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -29,13 +32,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn squall(folder: &Path, arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
-    command.args(arguments.split_whitespace()).current_dir(folder);
-    command
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+    binary::squall(folder, arguments.split_whitespace())
 }
 
 /// The JSON lines by seed, without what may differ from run to run.

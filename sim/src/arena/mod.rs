@@ -18,6 +18,7 @@ use squall_store::{
     seam::{BoxFuture, Env},
 };
 
+pub use crate::faults::Milestone;
 pub use crate::world::{
     At, Damage, DiskImage, Modifier, NodeId, PointEffect, PointRule, PointSet, PowerLoss, Status, Token,
     Unsynced,
@@ -53,6 +54,9 @@ pub trait Arena: Send + Sync {
 
     /// Cuts the machine's power: un-synced data is kept, dropped or torn, and peers hear nothing. Answers what was lost.
     fn power_off(&self, node: NodeId, unsynced: Unsynced) -> PowerLoss;
+
+    /// Completes once the members have reached a milestone `count` times from now on.
+    fn reached(&self, milestone: Milestone, count: u64) -> BoxFuture<'static, ()>;
 
     /// How the machine's process stands.
     fn status(&self, node: NodeId) -> Status;

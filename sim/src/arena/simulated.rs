@@ -10,13 +10,13 @@ use bytes::Bytes;
 use squall_store::{
     Config,
     offline::{self, RestoreOptions},
-    seam::{BoxFuture, Env},
+    seam::{BoxFuture, Env, ProbeEvent, Role},
     server::{self, Exit, REFUSED_TO_START, StartError},
 };
 
 use super::{
-    Arena, At, ConnectionsEnd, Damage, DiskImage, Modifier, NodeId, PowerLoss, Restored, Status, Token,
-    ToolFailure, Unsynced,
+    Arena, At, ConnectionsEnd, Damage, DiskImage, Milestone, Modifier, NodeId, PowerLoss, Restored, Status,
+    Token, ToolFailure, Unsynced,
 };
 use crate::world::{Process, World};
 
@@ -77,6 +77,11 @@ impl Arena for Simulated {
 
     fn power_off(&self, node: NodeId, unsynced: Unsynced) -> PowerLoss {
         self.world.power_off(node, unsynced)
+    }
+
+    fn reached(&self, milestone: Milestone, count: u64) -> BoxFuture<'static, ()> {
+        let world = self.world.clone();
+        Box::pin(async move { world.told(count, |event| is(milestone, event)).await })
     }
 
     fn status(&self, node: NodeId) -> Status {
@@ -186,6 +191,21 @@ fn copy(options: &RestoreOptions) -> RestoreOptions {
         initial_cluster_token: options.initial_cluster_token.clone(),
         advertise_peer_urls: options.advertise_peer_urls.clone(),
         skip_hash_check: options.skip_hash_check,
+    }
+}
+
+/// Whether what a member told is the milestone.
+fn is(milestone: Milestone, event: &ProbeEvent) -> bool {
+    match milestone {
+        Milestone::LeaderChange => matches!(event, ProbeEvent::Role { role: Role::Leader, .. }),
+        Milestone::Applied => matches!(event, ProbeEvent::Applied { .. }),
+        Milestone::SnapshotInstallBegan => matches!(event, ProbeEvent::SnapshotSent { .. }),
+        Milestone::SnapshotInstalled => matches!(event, ProbeEvent::SnapshotInstalled { .. }),
+        Milestone::SnapshotSaved => matches!(event, ProbeEvent::SnapshotSaved { .. }),
+        Milestone::WalSegmentCut => matches!(event, ProbeEvent::SegmentCut),
+        Milestone::TornTailRepaired => matches!(event, ProbeEvent::TornTailRepaired { .. }),
+        Milestone::CompactionFinished => matches!(event, ProbeEvent::CompactionFinished),
+        Milestone::Ready => matches!(event, ProbeEvent::Ready),
     }
 }
 

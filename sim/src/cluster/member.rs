@@ -155,9 +155,10 @@ impl Cluster {
                 running: inner.arena.running(member.node),
                 leader: leader == Some(member.node),
                 in_hand: roster.in_hand(member.node),
-                intact: roster.standing(member.node) == Standing::Intact,
+                intact: roster.has_sound_copy(member.node),
                 startable: roster.may_start(member.node),
                 spare: roster.can_lose_copy(member.node),
+                out: roster.standing(member.node) == Standing::Out,
             })
             .collect()
     }
@@ -237,6 +238,15 @@ impl Cluster {
         self.inner.stop(node).await;
         drop(in_hand);
         self.inner.start_if_allowed(node);
+    }
+
+    /// Starts a member whose process has ended by itself, unless the roster forbids it. Answers why it stays down, if it
+    /// does.
+    pub(crate) fn start_if_exited(&self, node: NodeId) -> Option<&'static str> {
+        match self.inner.arena.status(node) {
+            Status::Exited(_) => self.inner.start_if_allowed(node),
+            _ => None,
+        }
     }
 
     /// Starts a member that is down, unless the roster forbids it. Answers why it stays down, if it does.

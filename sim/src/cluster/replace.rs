@@ -30,26 +30,10 @@ impl Cluster {
         inner
             .turns
             .run(id, Kind::Reconfigure, |_turn| async move {
-                if self.other_endpoints(node).is_empty() {
-                    return Done::GivenUp(format!("{node} is the only member"));
-                }
-                // The cluster refuses to lose a healthy member while another one is dead for good.
-                let ruined = inner.roster().ruined().find(|ruined| *ruined != node);
-                if let Some(ruined) = ruined {
-                    return Done::GivenUp(format!("{ruined} has lost its disk and must be replaced first"));
-                }
-                let known = inner.roster().forget_configuration();
-                self.remove(node).await;
-                let mut in_hand = inner.take_in_hand([node]);
-                inner.roster().set_standing(node, Standing::Out);
-                // A removed member stops by itself when it hears of it; one that is cut off never does.
-                let leave = inner.arena.now().after(LEAVE);
-                tokio::select! {
-                    biased;
-                    () = inner.arena.ended(node) => {}
-                    () = inner.arena.sleep_until(leave) => {}
-                }
-                inner.stop(node).await;
+                let (known, mut in_hand) = match self.take_out(node).await {
+                    Ok(out) => out,
+                    Err(why) => return Done::GivenUp(why),
+                };
                 inner.arena.sleep(pause).await;
                 self.join_empty(node, &mut in_hand).await;
                 if let Some(known) = known {
@@ -60,6 +44,73 @@ impl Cluster {
                 Done::Success
             })
             .await
+    }
+
+    /// Removes a member for good. `id` names the fault.
+    pub(crate) async fn remove_member(&self, id: &str, node: NodeId) -> Done {
+        self.inner
+            .turns
+            .run(id, Kind::Reconfigure, |_turn| async move {
+                match self.take_out(node).await {
+                    Ok((Some(known), _in_hand)) => {
+                        let rest = known.into_iter().filter(|member| *member != node).collect();
+                        self.inner.roster().set_configuration(rest);
+                        Done::Success
+                    }
+                    Ok((None, _in_hand)) => Done::Success,
+                    Err(why) => Done::GivenUp(why),
+                }
+            })
+            .await
+    }
+
+    /// Adds a member that was removed, empty. `id` names the fault.
+    pub(crate) async fn add_member(&self, id: &str, node: NodeId) -> Done {
+        let inner = &self.inner;
+        inner
+            .turns
+            .run(id, Kind::Reconfigure, |_turn| async move {
+                if inner.roster().standing(node) != Standing::Out {
+                    return Done::GivenUp(format!("{node} is a member already"));
+                }
+                let known = inner.roster().forget_configuration();
+                let mut in_hand = inner.take_in_hand([node]);
+                self.join_empty(node, &mut in_hand).await;
+                if let Some(known) = known {
+                    let with_it = known.into_iter().chain([node]).collect::<BTreeSet<_>>();
+                    inner.roster().set_configuration(with_it);
+                }
+                self.wait_until_joined(node).await;
+                Done::Success
+            })
+            .await
+    }
+
+    /// Removes a member and stops it. Answers who the members were, where that was known, and holds the member in hand; or
+    /// why it was left alone.
+    async fn take_out(&self, node: NodeId) -> Result<(Option<BTreeSet<NodeId>>, InHand<'_>), String> {
+        let inner = &self.inner;
+        if self.other_endpoints(node).is_empty() {
+            return Err(format!("{node} is the only member"));
+        }
+        // The cluster refuses to lose a healthy member while another one is dead for good.
+        let ruined = inner.roster().ruined().find(|ruined| *ruined != node);
+        if let Some(ruined) = ruined {
+            return Err(format!("{ruined} has lost its disk and must be replaced first"));
+        }
+        let known = inner.roster().forget_configuration();
+        self.remove(node).await;
+        let in_hand = inner.take_in_hand([node]);
+        inner.roster().set_standing(node, Standing::Out);
+        // A removed member stops by itself when it hears of it; one that is cut off never does.
+        let leave = inner.arena.now().after(LEAVE);
+        tokio::select! {
+            biased;
+            () = inner.arena.ended(node) => {}
+            () = inner.arena.sleep_until(leave) => {}
+        }
+        inner.stop(node).await;
+        Ok((known, in_hand))
     }
 
     /// Removes every member that has this machine's URL or id, until the cluster says that there is none.

@@ -22,9 +22,6 @@ use crate::{arena::NodeId, workload::Recorder};
 pub(super) enum Standing {
     /// It has served as a member of the cluster and has the data that it acknowledged.
     Intact,
-    /// It serves like an intact member, but its disk lies about what it has synced: if its machine loses power, it will have
-    /// forgotten what it acknowledged. The budget does not count its copy.
-    Doubtful,
     /// It was added, and has not been seen to serve yet.
     Joining,
     /// It forgot what it acknowledged: its disk was wiped or rolled back under its id. The store should refuse it.
@@ -46,8 +43,9 @@ struct Entry {
     outdated: bool,
     /// It must not start again before an operator has replaced it, since it could not tell that it has lost something.
     withheld: bool,
-    /// How many promises of its disk had been broken when the disk began to lie.
-    broken_before: u64,
+    /// Where its disk lies about what it has synced: how many promises the disk had broken before. If the machine loses
+    /// power, the member will have forgotten what it acknowledged, so the budget does not count its copy.
+    lying: Option<u64>,
 }
 
 /// All members' standings.
@@ -73,7 +71,7 @@ impl Roster {
             former_ids: BTreeSet::new(),
             outdated: false,
             withheld: false,
-            broken_before: 0,
+            lying: None,
         };
         let entries: BTreeMap<NodeId, Entry> = nodes.into_iter().map(|node| (node, entry())).collect();
         let configuration = Some(entries.keys().copied().collect());
@@ -107,7 +105,7 @@ impl Roster {
 
     /// Whether the member must serve once nothing breaks any more.
     pub(super) fn counts(&self, node: NodeId) -> bool {
-        let serves = matches!(self.standing(node), Standing::Intact | Standing::Doubtful | Standing::Joining);
+        let serves = matches!(self.standing(node), Standing::Intact | Standing::Joining);
         serves && self.heals(node)
     }
 
@@ -140,13 +138,16 @@ impl Roster {
         self.changes
     }
 
-    /// Whether a quorum of intact members remains without this one.
+    /// Whether the member has all that it acknowledged, on a disk that does not lie.
+    pub(super) fn has_sound_copy(&self, node: NodeId) -> bool {
+        self.standing(node) == Standing::Intact && self.entry(node).lying.is_none()
+    }
+
+    /// Whether a quorum of members with sound copies remains without this one.
     pub(super) fn can_lose_copy(&self, node: NodeId) -> bool {
         let Some(configuration) = &self.configuration else { return false };
-        let left = configuration
-            .iter()
-            .filter(|member| **member != node && self.standing(**member) == Standing::Intact)
-            .count();
+        let left =
+            configuration.iter().filter(|member| **member != node && self.has_sound_copy(**member)).count();
         left * 2 > configuration.len()
     }
 
@@ -154,10 +155,7 @@ impl Roster {
     /// acknowledged. What the cluster then fails to do is no fault of the store.
     pub(super) fn has_lost_its_data(&self) -> bool {
         let Some(configuration) = &self.configuration else { return false };
-        let sound = configuration
-            .iter()
-            .filter(|member| matches!(self.standing(**member), Standing::Intact | Standing::Doubtful))
-            .count();
+        let sound = configuration.iter().filter(|member| self.standing(**member) == Standing::Intact).count();
         sound * 2 <= configuration.len()
             && configuration.iter().any(|member| self.standing(*member) == Standing::Ruined)
     }
@@ -198,27 +196,26 @@ impl Roster {
         entry.withheld = false;
     }
 
-    /// The member's disk begins to lie; it has broken so many promises before.
+    /// The member's disk begins to lie; it has broken so many promises before. Whatever becomes of the member meanwhile, this
+    /// holds until [`Self::trust`].
     pub(super) fn doubt(&mut self, node: NodeId, broken: u64) {
-        let entry = self.entry_mut(node);
-        if entry.standing == Standing::Intact {
-            entry.standing = Standing::Doubtful;
-            entry.broken_before = broken;
-        }
+        self.entry_mut(node).lying = Some(broken);
     }
 
     /// The member's disk does not lie any more, and everything is synced that it had lied about.
     pub(super) fn trust(&mut self, node: NodeId) {
-        let entry = self.entry_mut(node);
-        if entry.standing == Standing::Doubtful {
-            entry.standing = Standing::Intact;
-        }
+        self.entry_mut(node).lying = None;
     }
 
-    /// The member's disk has broken so many promises by now. A member in doubt whose disk has broken one is ruined.
+    /// The member's disk has broken so many promises by now. Where it has broken one since it was last asked, the member is
+    /// ruined.
     pub(super) fn note_broken(&mut self, node: NodeId, broken: u64) {
-        let entry = self.entry(node);
-        if entry.standing == Standing::Doubtful && broken > entry.broken_before {
+        let entry = self.entry_mut(node);
+        if entry.lying.is_none_or(|before| broken <= before) {
+            return;
+        }
+        entry.lying = Some(broken);
+        if matches!(entry.standing, Standing::Intact | Standing::Joining) {
             self.set_ruined(node, false);
             self.withhold(node);
         }

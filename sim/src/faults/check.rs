@@ -46,6 +46,7 @@ pub(crate) fn check_faults(
         })?;
         check.name()?;
         check.time()?;
+        check.after()?;
         check.blocks()?;
         check.target()?;
         if let Some(settings) = fault.blocks.get(&fault.action) {
@@ -162,6 +163,55 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
+    /// What the fault waits for: it exists, and does not wait for this fault in turn.
+    fn after(&self) -> Result<(), Refusal> {
+        let Some(after) = &self.fault.after else { return Ok(()) };
+        self.refuse_at(
+            after.fault.is_none() && after.event.is_none(),
+            "after",
+            || "it names nothing to wait for: write `fault: NAME`, `event: leaderChange`, or both",
+        )?;
+        self.refuse_if(
+            after.ended && after.fault.is_none(),
+            &[Key("after"), Key("ended")],
+            || "`ended:` belongs to `fault: NAME`: name one, or remove the key",
+        )?;
+        self.refuse_if(
+            after.count != 1 && after.event.is_none(),
+            &[Key("after"), Key("count")],
+            || "`count:` belongs to `event:`: name one, or remove the key",
+        )?;
+        self.refuse_if(
+            after.count == 0,
+            &[Key("after"), Key("count")],
+            || "0 times is at once: remove `after`, or write 1 or more",
+        )?;
+        let Some(name) = &after.fault else { return Ok(()) };
+        let path = [Key("after"), Key("fault")];
+        let place = |name: &String| self.names.iter().position(|other| other == name);
+        let mut at = place(name);
+        self.refuse_if(at.is_none(), &path, || {
+            let others: Vec<&str> = self
+                .names
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| *i != self.index)
+                .map(|(_, n)| n.as_str())
+                .collect();
+            let hint = did_you_mean(name, others.iter().copied());
+            format!("there is no fault `{name}`, expected {}{hint}", one_of(others))
+        })?;
+        // A chain of so many steps has come back to where it was.
+        for _ in 0..=self.faults.len() {
+            let Some(index) = at else { return Ok(()) };
+            self.refuse_if(index == self.index, &path, || {
+                format!("`{name}` waits for this fault, so neither would ever strike")
+            })?;
+            at = self.faults[index].after.as_ref().and_then(|after| after.fault.as_ref()).and_then(place);
+        }
+        Ok(())
+    }
+
     /// The block of the action and no other.
     fn blocks(&self) -> Result<(), Refusal> {
         let action = self.fault.action;
@@ -227,7 +277,7 @@ impl<'a> Check<'a> {
         let selectable = self.selectable()?;
         let members = self.cluster.members.len();
         let wanted = match mode {
-            Mode::One | Mode::All | Mode::FixedPercent => 1,
+            Mode::One | Mode::All | Mode::Random | Mode::FixedPercent => 1,
             Mode::Fixed => value.unwrap_or(1) as usize,
             Mode::Minority => members.saturating_sub(1) / 2,
             Mode::Majority => members.div_ceil(2),
@@ -272,6 +322,7 @@ impl<'a> Check<'a> {
                     intact: true,
                     startable: true,
                     spare: true,
+                    out: false,
                 };
                 let needs_a_process =
                     self.fault.settings().is_some_and(|settings| !settings.may_hit(&stopped));
@@ -341,7 +392,9 @@ impl<'a> Check<'a> {
         self.source.refuse_if(other.every.is_some(), &path, || {
             format!("`{name}` strikes repeatedly, so it is not clear which strike is meant: refer to a fault without `every`")
         })?;
-        self.source.refuse_if(other.at.to >= self.fault.at.from, &path, || {
+        let waits =
+            self.fault.after.as_ref().is_some_and(|after| after.fault.as_ref() == Some(&self.names[found]));
+        self.source.refuse_if(!waits && other.at.to >= self.fault.at.from, &path, || {
             format!(
                 "`{name}` may strike as late as {}, which is not before this fault's earliest instant, {}: move one of the two",
                 go(other.at.to),

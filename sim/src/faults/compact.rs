@@ -11,11 +11,33 @@ use super::{Aim, Cost, Drawing, Lasts, Room, Strike, Struck};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Compact {
-    /// How many revisions below the newest are kept. Default 0.
+    /// With `to: kept`: how many revisions below the newest are kept. Default 0. With `to: future`: how far beyond.
     pub keep: u64,
+    /// Up to what. Default `kept`.
+    #[serde(skip_serializing_if = "CompactTo::is_kept")]
+    pub to: CompactTo,
     /// Whether the answer waits until the revisions are deleted. Default false.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub physical: bool,
+}
+
+/// Up to which revision a compaction goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CompactTo {
+    /// To `keep` below the newest that any client has seen.
+    #[default]
+    Kept,
+    /// To the newest that a linearizable read shows right before: nothing but the present is left.
+    Head,
+    /// To beyond the newest, which the store must refuse.
+    Future,
+}
+
+impl CompactTo {
+    fn is_kept(&self) -> bool {
+        *self == CompactTo::Kept
+    }
 }
 
 impl Room for Compact {
@@ -26,7 +48,8 @@ impl Room for Compact {
     const COST: Cost = Cost::Nothing;
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
-        Some(Self { keep: drawing.one_of(&[0, 0, 5, 30, 200]), physical: drawing.one_in(2) })
+        let to = drawing.one_of(&[CompactTo::Kept, CompactTo::Kept, CompactTo::Head, CompactTo::Future]);
+        Some(Self { keep: drawing.one_of(&[0, 0, 5, 30, 200]), to, physical: drawing.one_in(2) })
     }
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
@@ -34,11 +57,24 @@ impl Room for Compact {
             let Ok(mut client) = strike.stage.client.try_lock() else {
                 return Struck { detail: "another compaction is under way".into(), ..Struck::default() };
             };
-            let newest = strike.stage.recorder.newest_revision();
-            let revision = (newest - i64::try_from(self.keep).unwrap_or(i64::MAX)).max(1);
+            let mut newest = strike.stage.recorder.newest_revision();
+            let keep = i64::try_from(self.keep).unwrap_or(i64::MAX);
+            let revision = match self.to {
+                CompactTo::Kept => (newest - keep).max(1),
+                CompactTo::Future => newest.saturating_add(keep).saturating_add(1_000_000),
+                CompactTo::Head => {
+                    let read = h::Range { key: h::Bytes::from("a"), count_only: true, ..h::Range::default() };
+                    if let Some((_, header)) = client.perform(&h::Op::Range(read), false).await {
+                        newest = newest.max(header.revision.0);
+                    }
+                    newest.max(1)
+                }
+            };
             let compact = h::Compact { revision: h::Revision(revision), physical: self.physical };
             let done = client.perform(&h::Op::Compact(compact), false).await.is_some();
-            Struck { bit: u64::from(done), ..Struck::default() }
+            // A compaction of the future does its work where it is refused.
+            let bit = done || self.to == CompactTo::Future;
+            Struck { bit: u64::from(bit), ..Struck::default() }
         })
     }
 }

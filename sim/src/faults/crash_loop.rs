@@ -64,7 +64,9 @@ impl Room for CrashLoop {
                 for node in strike.hit.iter().filter(|node| cluster.may_start(**node)) {
                     bit += u64::from(strike.stage.arena.running(*node));
                     match self.unsynced.at_power_cut() {
-                        Some(unsynced) => drop(cluster.power_off(*node, unsynced)),
+                        Some(unsynced) => {
+                            cluster.power_off(*node, unsynced);
+                        }
                         None => strike.stage.arena.kill(*node),
                     }
                 }

@@ -31,6 +31,9 @@ pub struct Fault {
     pub at: Window,
     /// Strikes again after this long, counted from strike to strike, until the time limit.
     pub every: Option<Window>,
+    /// Strikes only after something else has happened; `at` then counts from that moment. If it never happens, the fault
+    /// never strikes.
+    pub after: Option<After>,
     /// What happens.
     pub action: Action,
     /// Whom it may hit. Default: every member that the action can hit when it strikes.
@@ -78,6 +81,7 @@ impl Fault {
             name: None,
             at,
             every: None,
+            after: None,
             action,
             selector: None,
             mode: None,
@@ -95,7 +99,8 @@ impl Fault {
 }
 
 /// The keys that every fault may have, in the order in which they are written.
-const COMMON: [&str; 9] = ["name", "at", "every", "action", "selector", "mode", "value", "duration", "draw"];
+const COMMON: [&str; 10] =
+    ["name", "at", "every", "after", "action", "selector", "mode", "value", "duration", "draw"];
 
 /// All keys that a fault may have.
 static KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
@@ -138,7 +143,8 @@ impl<'de> Deserialize<'de> for Fault {
                 out.write_str("struct Fault")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fault, A::Error> {
-                let (mut name, mut at, mut every, mut action, mut selector) = (None, None, None, None, None);
+                let (mut name, mut at, mut every, mut after, mut action, mut selector) =
+                    (None, None, None, None, None, None);
                 let (mut mode, mut value, mut duration, mut draw) = (None, None, None, None);
                 let mut blocks = BTreeMap::new();
                 // A key that stands twice was refused before (`text::yaml::read`).
@@ -147,6 +153,7 @@ impl<'de> Deserialize<'de> for Fault {
                         Key::Common("name") => name = map.next_value()?,
                         Key::Common("at") => at = Some(map.next_value()?),
                         Key::Common("every") => every = map.next_value()?,
+                        Key::Common("after") => after = map.next_value()?,
                         Key::Common("action") => action = Some(map.next_value()?),
                         Key::Common("selector") => selector = map.next_value()?,
                         Key::Common("mode") => mode = map.next_value()?,
@@ -161,7 +168,7 @@ impl<'de> Deserialize<'de> for Fault {
                 }
                 let at = at.ok_or_else(|| de::Error::missing_field("at"))?;
                 let action = action.ok_or_else(|| de::Error::missing_field("action"))?;
-                Ok(Fault { name, at, every, action, selector, mode, value, duration, draw, blocks })
+                Ok(Fault { name, at, every, after, action, selector, mode, value, duration, draw, blocks })
             }
         }
         from.deserialize_map(Faults)
@@ -181,7 +188,7 @@ impl Serialize for Fault {
         }
         write_if_there!(name);
         map.serialize_entry("at", &self.at)?;
-        write_if_there!(every);
+        write_if_there!(every, after);
         map.serialize_entry("action", &self.action)?;
         write_if_there!(selector, mode, value, duration, draw);
         for (action, settings) in &self.blocks {
@@ -227,6 +234,56 @@ impl<'de> Deserialize<'de> for Action {
     }
 }
 
+/// What a fault waits for. With both fields the event must happen after the other fault struck, or ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct After {
+    /// Another fault, by its name: the first time that it hits anyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// With `fault`: its end, and not its strike. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
+    /// Something that a member tells, counted from the start of the clients, or from the other fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Milestone>,
+    /// With `event`: how many times. Default 1.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub count: u64,
+}
+
+fn once() -> u64 {
+    1
+}
+
+fn is_once(count: &u64) -> bool {
+    *count == 1
+}
+
+/// What a member tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Milestone {
+    /// A member wins a term.
+    LeaderChange,
+    /// A member applies an entry.
+    Applied,
+    /// A leader begins to stream a snapshot to a member that lags.
+    SnapshotInstallBegan,
+    /// A member has installed a snapshot.
+    SnapshotInstalled,
+    /// A member has written a snapshot record and released the log before it.
+    SnapshotSaved,
+    /// A member's log begins a new segment.
+    WalSegmentCut,
+    /// A member cuts a torn record off its log at start.
+    TornTailRepaired,
+    /// A compaction has finished deleting.
+    CompactionFinished,
+    /// A member that has started serves clients.
+    Ready,
+}
+
 /// Whom a fault may hit. At most one of the fields; none: every member that the action can hit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -268,6 +325,8 @@ pub enum Mode {
     Fixed,
     /// The percentage that `value` says, rounded to the nearest, at least one.
     FixedPercent,
+    /// A number that chance decides, from one to all.
+    Random,
     /// The most that leave a quorum of the whole cluster: one of three, two of five.
     Minority,
     /// The fewest that leave no quorum of the whole cluster: two of three, three of five.

@@ -72,6 +72,10 @@ const KINDS: &[Kind] = &[
     kind("bitFlip", "{at: 2s, action: bitFlip, bitFlip: {file: snapshot}}, {at: 4s, action: replaceMember, selector: {sameAs: bitFlip}}"),
     kind("truncateFile", "{at: 2s, action: truncateFile, truncateFile: {file: wal}}, {at: 4s, action: replaceMember, selector: {sameAs: truncateFile}}"),
     kind("crashLoop", "{at: 2s, duration: 3s, action: crashLoop, mode: minority}"),
+    kind("points", "{at: 2s, duration: 3s, action: points, mode: all, points: {effect: kill}}"),
+    kind("points", "{at: 2s, duration: 3s, action: points, mode: all, points: {effect: powerOff, visits: 5}}"),
+    kind("points", "{at: 2s, duration: 3s, action: points, mode: all, points: {effect: stall, live: 50}}"),
+    kind("points", "{at: 2s, duration: 3s, action: points, mode: all, points: {effect: fail, live: 100, visits: 1}}"),
     kind("slowCpu", "{at: 2s, duration: 3s, action: slowCpu, selector: {role: leader}, slowCpu: {step: 200us}}"),
     kind("slowStart", "{at: 2s, duration: 3s, action: slowStart, slowStart: {delay: 2s}}"),
     kind("clockSkew", "{at: 2s, duration: 4s, action: clockSkew, mode: all, clockSkew: {by: 1h, behind: true}}, {at: 3s, action: restart, mode: all}"),
@@ -88,6 +92,13 @@ const KINDS: &[Kind] = &[
     kind("snapshotSave", "{at: 2s, action: snapshotSave}"),
     kind("restoreSnapshot", "{name: backup, at: 2s, action: snapshotSave}, {at: 4s, action: restoreSnapshot, restoreSnapshot: {snapshot: backup}}"),
     kind("compact", "{at: 2s, every: 1s, action: compact, compact: {keep: 5}}").shows("compactions"),
+    kind("compact", "{at: 2s, every: 1s, action: compact, compact: {to: head, physical: true}}").shows("compactions"),
+    kind("compact", "{at: 2s, every: 1s, action: compact, compact: {to: future}}"),
+    kind("kubernetesCompact", "{at: 1s, duration: 6s, action: kubernetesCompact, kubernetesCompact: {interval: 500ms}}").shows("compactions"),
+    kind("removeMember", "{at: 2s, action: removeMember}"),
+    kind("addMember", "{at: 2s, action: removeMember}, {at: 4s, action: addMember, selector: {sameAs: removeMember}}"),
+    kind("pause", "{at: 2s, duration: 1s, action: crash, selector: {role: leader}}, {at: 100ms, duration: 1s, after: {fault: crash, event: leaderChange}, action: pause, mode: random}"),
+    kind("restart", "{at: 2s, duration: 1s, action: pause}, {at: 0s, after: {fault: pause, ended: true}, action: restart, selector: {sameAs: pause}}"),
 ];
 
 fn read(faults: &str, more: &str) -> Result<Scenario, Refusal> {
@@ -142,6 +153,103 @@ fn every_kind_bites_and_shows_and_the_store_survives_it() {
     assert_eq!(named, Action::NAMES.iter().copied().collect());
 }
 
+/// What members said when they ended with a failure, over some seeds of a scenario whose runs must all be valid.
+fn refusals(faults: &str, more: &str, seeds: std::ops::RangeInclusive<u64>) -> Vec<String> {
+    let scenario = good(faults, more);
+    let options = RunOptions { trace: true, ..RunOptions::default() };
+    let mut refusals = Vec::new();
+    for seed in seeds {
+        let result = run(&scenario, seed, &options);
+        assert_eq!(
+            (result.verdict, &result.harness_error),
+            (Verdict::Valid, &None),
+            "{:#?}",
+            result.failures
+        );
+        let trace = result.trace.expect("a trace was asked for");
+        let lines = trace.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect(line));
+        let failures = lines.filter(|line| line["kind"] == "exited" && !line["failure"].is_null());
+        refusals.extend(failures.map(|line| line["failure"].as_str().expect("a text").to_owned()));
+    }
+    refusals
+}
+
+/// A member whose log or engine is corrupt refuses to start, and says where.
+#[test]
+fn a_corrupt_disk_is_refused_with_its_place() {
+    for (fault, place) in [
+        (
+            "{at: 3s, action: bitFlip, bitFlip: {file: wal}}",
+            "the write-ahead log is corrupt: /var/lib/squall/member/wal/",
+        ),
+        (
+            "{at: 3s, action: bitFlip, bitFlip: {file: engine}}",
+            "the engine at /var/lib/squall/member/snap/db is corrupt",
+        ),
+    ] {
+        let refusals = refusals(fault, "", 1..=4);
+        assert_eq!(refusals.len(), 4, "{fault}: {refusals:#?}");
+        assert!(refusals.iter().all(|refusal| refusal.contains(place)), "{fault}: {refusals:#?}");
+    }
+}
+
+/// A member whose disk fails stops, says why, and serves again once the disk is mended.
+#[test]
+fn a_member_stops_at_an_io_error() {
+    for (fault, why) in [
+        ("{at: 2s, duration: 2s, action: diskError, diskError: {on: fsync}}", "Input/output error"),
+        ("{at: 2s, duration: 2s, action: diskError, diskError: {on: write}}", "Input/output error"),
+        ("{at: 2s, duration: 2s, action: diskFull, diskFull: {}}", "No space left on device"),
+    ] {
+        let refusals = refusals(fault, "", 1..=2);
+        assert!(refusals.len() >= 2, "{fault}: {refusals:#?}");
+        assert!(refusals.iter().all(|refusal| refusal.contains(why)), "{fault}: {refusals:#?}");
+    }
+}
+
+/// What the cluster cannot afford becomes something lighter, and the history says so.
+#[test]
+fn a_second_copy_is_not_lost() {
+    let faults = "{name: first, at: 2s, action: bitFlip, bitFlip: {file: wal}}, {name: second, at: 3s, action: wipeDisk}, \
+                  {name: third, at: 4s, duration: 1s, action: rollbackDisk}, {name: fourth, at: 5s, action: lyingFsync}";
+    let result = outcome(faults, "");
+    assert_eq!(result.verdict, Verdict::Valid, "{:#?}", result.failures);
+    let injected: Vec<(&str, u64)> =
+        result.faults_injected.iter().map(|(action, count)| (action.as_str(), *count)).collect();
+    assert_eq!(injected, [("bitFlip", 1), ("crash", 2), ("slowFsync", 1)]);
+    let told = result.history.events.iter().filter_map(|event| match event {
+        squall_checker::history::Event::Fault(fault) => fault.detail["insteadOf"].as_str(),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["wipeDisk", "rollbackDisk", "lyingFsync"]);
+}
+
+/// A scenario that goes beyond the budget loses its data, and nobody accuses the store of standing still.
+#[test]
+fn beyond_the_budget_nothing_is_demanded() {
+    let flip = "action: bitFlip, bitFlip: {file: wal, beyondBudget: true}";
+    let faults = format!(
+        "{{name: a, at: 2s, {flip}, selector: {{names: [m1]}}}}, {{name: b, at: 3s, {flip}, selector: {{names: [m2]}}}}"
+    );
+    let result = outcome(&faults, "expect: {minOperationsAfter: 0}");
+    assert_eq!((result.verdict, &result.failures), (Verdict::Valid, &Vec::new()));
+    assert_eq!(result.faults_bit.get("bitFlip"), Some(&2));
+}
+
+/// A disk that lies, a power cut, and a member that starts again all the same: acknowledged writes are gone.
+#[test]
+fn a_fsync_that_lies_is_found_where_the_member_goes_on() {
+    let lie = "action: lyingFsync, lyingFsync: {startsAgain: true}";
+    let lies = ["m1", "m2", "m3"]
+        .map(|name| format!("{{name: {name}, at: 1s, {lie}, selector: {{names: [{name}]}}}}"));
+    let faults = format!(
+        "{}, {{at: 4s, duration: 500ms, action: crash, mode: all, crash: {{unsynced: drop}}}}",
+        lies.join(", ")
+    );
+    let result = outcome(&faults, "");
+    assert_eq!(result.verdict, Verdict::Invalid);
+}
+
 /// Bad settings: the fault, and what else the scenario says.
 const BAD: &[(&str, &str)] = &[
     ("{at: 1s, action: crash, crash: {unsynced: some}}", ""),
@@ -187,6 +295,11 @@ const BAD: &[(&str, &str)] = &[
     ("{at: 1s, action: bitFlip, duration: 1s, bitFlip: {file: wal}}", ""),
     ("{at: 1s, action: truncateFile, truncateFile: {file: engine}}", ""),
     ("{at: 1s, action: crashLoop, crashLoop: {up: 0s}}", ""),
+    ("{at: 1s, action: points}", ""),
+    ("{at: 1s, action: points, points: {effect: explode}}", ""),
+    ("{at: 1s, action: points, points: {effect: kill, names: [walBeforSync]}}", ""),
+    ("{at: 1s, action: points, points: {effect: kill, visits: 0}}", ""),
+    ("{at: 1s, action: points, points: {effect: kill, times: 0}}", ""),
     ("{at: 1s, action: slowCpu, slowCpu: {step: 2s}}", ""),
     ("{at: 1s, action: slowStart}", ""),
     ("{at: 1s, action: slowStart, slowStart: {delay: 0s}}", ""),
@@ -202,6 +315,19 @@ const BAD: &[(&str, &str)] = &[
     ("{at: 1s, action: restoreSnapshot}", ""),
     ("{at: 1s, action: restoreSnapshot, restoreSnapshot: {snapshot: backup}}", ""),
     ("{at: 1s, action: compact, compact: {keep: -1}}", ""),
+    ("{at: 1s, action: compact, compact: {to: yesterday}}", ""),
+    ("{at: 1s, action: kubernetesCompact, kubernetesCompact: {interval: 0s}}", ""),
+    ("{at: 1s, action: removeMember}", "cluster: {members: 1}"),
+    ("{at: 1s, action: addMember, mode: all}", ""),
+    ("{at: 1s, action: pause, after: {}}", ""),
+    ("{at: 1s, action: pause, after: {fault: lose}}", ""),
+    ("{at: 1s, action: pause, after: {event: sunrise}}", ""),
+    ("{at: 1s, action: pause, after: {event: applied, count: 0}}", ""),
+    ("{at: 1s, action: pause, after: {event: applied, ended: true}}", ""),
+    (
+        "{name: a, at: 1s, action: pause, after: {fault: b}}, {name: b, at: 1s, action: crash, after: {fault: a}}",
+        "",
+    ),
     ("{at: 1s, action: compact, selector: {role: leader}}", ""),
 ];
 

@@ -26,7 +26,7 @@ mod target;
 pub(crate) use check::{Check, Shape, check_faults, fault_names};
 pub use crash::Unsynced;
 pub(crate) use drawing::Drawing;
-pub use fault::{Direction, Fault, Mode, Peers, RoleSelector, Selector};
+pub use fault::{After, Direction, Fault, Milestone, Mode, Peers, RoleSelector, Selector};
 pub use room::{Aim, Cost, Lasts};
 pub(crate) use room::{FinalHeal, Room, Stage, Strike, Struck, Undo, a_crash_instead, without_settings};
 pub use target::{Candidate, Target};
@@ -37,6 +37,7 @@ room::rooms! {
     restart::Restart,
     pause::Pause,
     crash_loop::CrashLoop,
+    points::Points,
     slow_cpu::SlowCpu,
     slow_start::SlowStart,
     partition::Partition,
@@ -67,6 +68,9 @@ room::rooms! {
     snapshot_save::SnapshotSave,
     restore_snapshot::RestoreSnapshot,
     compact::Compact,
+    kubernetes_compact::KubernetesCompact,
+    remove_member::RemoveMember,
+    add_member::AddMember,
 }
 
 #[cfg(test)]

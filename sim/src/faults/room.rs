@@ -269,7 +269,7 @@ pub(crate) enum Undo {
     Nothing,
     /// Takes modifiers of links, disks and processes away.
     Lift(Vec<Token>),
-    /// Takes modifiers away, and starts members that are down.
+    /// Takes modifiers away, and starts members whose processes have ended by themselves.
     LiftAndStart(Vec<Token>, Vec<NodeId>),
     /// Takes modifiers away, and trusts the disks of members again.
     LiftAndTrust(Vec<Token>, Vec<NodeId>),

@@ -30,6 +30,8 @@ pub struct Candidate {
     pub startable: bool,
     /// Whether a quorum of intact members remains without it.
     pub spare: bool,
+    /// Whether it is no member: removed, or left behind by a forced new cluster.
+    pub out: bool,
 }
 
 impl Target {
@@ -69,7 +71,7 @@ impl Target {
     ) -> Vec<String> {
         let selected: Vec<&Candidate> =
             members.iter().filter(|m| eligible(m) && self.selects(m, same_as)).collect();
-        let count = self.count(selected.len(), members.len());
+        let count = self.count(selected.len(), members.len(), draw);
         let mut state = draw;
         let mut indices: Vec<usize> = (0..selected.len()).collect();
         // Fisher-Yates, as far as is needed.
@@ -89,12 +91,14 @@ impl Target {
     }
 
     /// How many of `selected` members are hit in a cluster of `cluster`: never more than there are.
-    fn count(&self, selected: usize, cluster: usize) -> usize {
+    fn count(&self, selected: usize, cluster: usize, draw: u64) -> usize {
         let wanted = match self.mode {
             Mode::One => 1,
             Mode::All => selected,
             Mode::Fixed => self.value as usize,
             Mode::FixedPercent => ((selected * self.value as usize + 50) / 100).max(1),
+            // Its own number, beside those that choose the members.
+            Mode::Random => 1 + (split_mix(!draw) % selected.max(1) as u64) as usize,
             Mode::Minority => cluster.saturating_sub(1) / 2,
             // Enough to leave no quorum: of four, two.
             Mode::Majority => cluster.div_ceil(2),

@@ -5,7 +5,16 @@ use proptest::prelude::*;
 
 fn candidate(n: usize, running: bool, leader: bool) -> Candidate {
     let name = format!("m{n}");
-    Candidate { name, running, leader, in_hand: false, intact: true, startable: true, spare: true }
+    Candidate {
+        name,
+        running,
+        leader,
+        in_hand: false,
+        intact: true,
+        startable: true,
+        spare: true,
+        out: false,
+    }
 }
 
 fn crash() -> Settings {
@@ -66,10 +75,19 @@ fn modes_count_from_the_whole_cluster() {
         assert!(size - majority < size / 2 + 1, "{size}");
         assert!(size - minority > size / 2, "{size}");
         assert_eq!(hit(Mode::All, 0), size);
+        assert!((1..=size).contains(&hit(Mode::Random, 0)));
         assert_eq!(hit(Mode::Fixed, 2), size.min(2));
         assert_eq!(hit(Mode::FixedPercent, 50), size.div_ceil(2), "{size}");
         assert_eq!(hit(Mode::FixedPercent, 1), 1);
     }
+}
+
+#[test]
+fn a_random_number_is_any_number() {
+    let random = target(None, &[], Mode::Random, 0);
+    let counts: std::collections::BTreeSet<usize> =
+        (0..100).map(|draw| random.resolve(&crash(), &members(1, &[]), &[], draw).len()).collect();
+    assert_eq!(counts, (1..=5).collect());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    faults::{Action, Aim, Fault, Mode, Selector, Settings, Target},
+    faults::{Action, After, Aim, Fault, Mode, Selector, Settings, Target},
     text::Window,
 };
 
@@ -18,6 +18,8 @@ pub struct DrawnFault {
     pub target: Target,
     /// Picks among several possible targets ([`Target::resolve`]).
     pub draw: u64,
+    /// What it waits for before its instant begins to count.
+    pub after: Option<After>,
     /// How long it lasts; `None`: until the final heal.
     pub duration: Option<Duration>,
     /// What it does.
@@ -52,7 +54,7 @@ impl DrawnFault {
         };
         // An action on the whole cluster chooses no member.
         let draw = if fault.action.aim() == Aim::Cluster { 0 } else { draw };
-        Self { at, id, target, draw, duration, settings }
+        Self { at, id, target, draw, after: fault.after.clone(), duration, settings }
     }
 
     /// The form in a file.
@@ -67,6 +69,7 @@ impl DrawnFault {
             name: Some(self.id.clone()),
             at: Window::exactly(self.at),
             every: None,
+            after: self.after.clone(),
             action,
             selector: (aims && self.target.selector != Selector::default())
                 .then(|| self.target.selector.clone()),

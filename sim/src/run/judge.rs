@@ -11,6 +11,7 @@ use squall_checker::{
 
 use super::{Observed, agreed, counters, observe};
 use crate::{
+    faults::Settings,
     nemesis,
     plan::Plan,
     report::{Failure, OperationCounts, RunResult, Verdict, faults_in},
@@ -26,7 +27,7 @@ pub(super) fn meta(plan: &Plan) -> h::Event {
         scenario: plan.scenario.clone(),
         seed: plan.seed,
         members: plan.spec.cluster.member_names(),
-        max_clock_drift_ppm: 0,
+        max_clock_drift_ppm: max_clock_drift_ppm(plan),
         expect: h::Expectations {
             min_operations_before_faults: expect.min_operations_before,
             min_operations_after_heal: expect.min_operations_after,
@@ -34,6 +35,15 @@ pub(super) fn meta(plan: &Plan) -> h::Event {
             must_bite: expect.must_bite.iter().map(|action| action.name().to_owned()).collect(),
         },
     })
+}
+
+/// How far a member's clock may run fast or slow: as far as all faults together make it.
+fn max_clock_drift_ppm(plan: &Plan) -> u64 {
+    let drifts = plan.faults.iter().filter_map(|fault| match &fault.settings {
+        Settings::ClockDrift(drift) => Some(u64::from(drift.ppm.unsigned_abs())),
+        _ => None,
+    });
+    drifts.sum()
 }
 
 /// Judges a run that has ended, one way or another. Without the checkers the verdict is Unknown.

@@ -296,6 +296,27 @@ impl World {
         self.shared.record(Event::Client { node, text: text.to_owned() });
     }
 
+    /// Completes once the members have told `count` things, from this call on, for which `is_meant` answers true.
+    pub async fn told(&self, count: u64, is_meant: impl Fn(&ProbeEvent) -> bool) {
+        let mut seen = self.shared.probes.lock().len();
+        let mut left = count;
+        loop {
+            let rung = self.shared.probed.notified();
+            {
+                let probes = self.shared.probes.lock();
+                // Who took the probes began a new list.
+                seen = seen.min(probes.len());
+                let new = probes[seen..].iter().filter(|probed| is_meant(&probed.event)).count() as u64;
+                seen = probes.len();
+                left = left.saturating_sub(new);
+            }
+            if left == 0 {
+                return;
+            }
+            rung.await;
+        }
+    }
+
     /// What the members told since the last call, in order.
     pub fn take_probes(&self) -> Vec<Probed> {
         std::mem::take(&mut *self.shared.probes.lock())

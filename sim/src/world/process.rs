@@ -364,5 +364,6 @@ impl Probe for SimProbe {
         let at = self.shared.now();
         let incarnation = self.life.incarnation;
         self.shared.probes.lock().push(super::Probed { at, node, incarnation, event });
+        self.shared.probed.notify_waiters();
     }
 }

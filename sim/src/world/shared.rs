@@ -12,6 +12,7 @@ use std::{
 };
 
 use madsim::time::TimeHandle;
+use tokio::sync::Notify;
 
 use super::{
     audit::{Audit, Event},
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) machines: Lock<Vec<Arc<Machine>>>,
     pub(crate) names: Lock<BTreeMap<&'static str, NodeId>>,
     pub(crate) probes: Lock<Vec<super::Probed>>,
+    /// Rung whenever a member tells something.
+    pub(crate) probed: Notify,
     pub(crate) violations: Lock<Vec<Violation>>,
     pub(crate) imposed: Lock<Imposed>,
     pub(crate) points: PointTable,
@@ -77,6 +80,7 @@ impl Shared {
             machines: Lock::default(),
             names: Lock::default(),
             probes: Lock::default(),
+            probed: Notify::new(),
             violations: Lock::default(),
             imposed: Lock::default(),
             points: PointTable::default(),

@@ -6,6 +6,7 @@ mod determinism;
 mod disk;
 mod impairments;
 mod kit;
+mod machines;
 mod modifiers;
 mod net;
 mod power;

@@ -27,6 +27,7 @@ mod flow;
 mod handshake;
 mod impairments;
 mod link;
+mod narrow;
 mod silence;
 
 use std::{
@@ -209,27 +210,11 @@ impl Core {
         self.link(from, to).stream_of_fault(kind, seed)
     }
 
-    /// Takes a modifier of this link away. Senders that waited for room on a narrow link look again.
+    /// Takes a modifier of this link away. What waits for its turn on a narrow link goes out at once, and senders that
+    /// waited for room look again.
     pub(crate) fn lift(&mut self, now: At, from: NodeId, to: NodeId, token: Token) {
-        self.link(from, to).lift(token);
-        let sides = [Side::Dialler, Side::Acceptor];
-        let blocked: Vec<(ConnId, Side)> = self
-            .conns
-            .iter_mut()
-            .flat_map(|(id, conn)| {
-                let nodes = conn.nodes;
-                let directions = conn.directions.iter_mut().zip(sides);
-                directions
-                    .filter(move |(_, side)| {
-                        (nodes[*side as usize], nodes[side.other() as usize]) == (from, to)
-                    })
-                    .filter_map(|(direction, side)| {
-                        std::mem::take(&mut direction.blocked).then_some((*id, side))
-                    })
-            })
-            .collect();
-        for (id, side) in blocked {
-            self.schedule(now, Due::Room(id, side));
+        if self.link(from, to).lift(now, token) {
+            self.widened(now, from, to);
         }
     }
 

@@ -2,26 +2,8 @@
 
 use std::time::Duration;
 
-use squall_store::seam::Channel;
-
-use super::kit::{call, call_with, channel, idle_node, ms, run, serve_kit, sound};
-use crate::world::{LossShows, Modifier, NetSettings, NodeId, World, WorldConfig};
-
-/// A server, a client, and a connection between them.
-async fn linked(world: &World) -> (NodeId, NodeId, Channel) {
-    let m1 = world.add_node("m1");
-    world.start(m1, serve_kit);
-    let (c1, env) = idle_node(world, "c1");
-    let kit = channel(&env, "m1");
-    call(&kit, "echo", "").await.unwrap();
-    (m1, c1, kit)
-}
-
-async fn round_trip(world: &World, kit: &Channel) -> Duration {
-    let from = world.now();
-    call(kit, "echo", "").await.unwrap();
-    world.now().since(from)
-}
+use super::kit::{call, call_with, linked, ms, round_trip, run, sound};
+use crate::world::{LossShows, Modifier, NetSettings, World, WorldConfig};
 
 #[test]
 fn a_loss_that_is_late_delays_and_loses_nothing() {

@@ -155,3 +155,38 @@ pub(super) async fn call_with(
     }
     Ok(response.into_body().collect().await?.to_bytes())
 }
+
+/// A server, a client, and a connection between them.
+pub(super) async fn linked(world: &World) -> (NodeId, NodeId, Channel) {
+    let m1 = world.add_node("m1");
+    world.start(m1, serve_kit);
+    let (c1, env) = idle_node(world, "c1");
+    let kit = channel(&env, "m1");
+    call(&kit, "echo", "").await.unwrap();
+    (m1, c1, kit)
+}
+
+/// How long an echo takes.
+pub(super) async fn round_trip(world: &World, kit: &Channel) -> Duration {
+    let from = world.now();
+    call(kit, "echo", "").await.unwrap();
+    world.now().since(from)
+}
+
+/// Adds a node whose process counts the ticks of a ticker.
+pub(super) fn ticking(world: &World, name: &str, period: Duration) -> (NodeId, Arc<AtomicU64>) {
+    let node = world.add_node(name);
+    let ticks = Arc::new(AtomicU64::new(0));
+    let counter = ticks.clone();
+    world.start(node, move |process| {
+        let counter = counter.clone();
+        Box::pin(async move {
+            let mut ticker = process.env.clock.ticker(period);
+            loop {
+                ticker.tick().await;
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    });
+    (node, ticks)
+}

@@ -1,35 +1,12 @@
 //! Of two faults of one kind that overlap the first ends, and the second still bites.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
-use squall_store::seam::{Channel, Env};
+use squall_store::seam::Env;
 
-use super::kit::{call, call_with, channel, idle, idle_node, ms, run, serve_kit, sound};
-use crate::world::{Distribution, Latency, Modifier, NodeId, Status, Token, Unsynced, World};
-
-/// A server, a client, and a connection between them.
-async fn linked(world: &World) -> (NodeId, NodeId, Channel) {
-    let m1 = world.add_node("m1");
-    world.start(m1, serve_kit);
-    let (c1, env) = idle_node(world, "c1");
-    let kit = channel(&env, "m1");
-    call(&kit, "echo", "").await.unwrap();
-    (m1, c1, kit)
-}
-
-async fn round_trip(world: &World, kit: &Channel) -> Duration {
-    let from = world.now();
-    call(kit, "echo", "").await.unwrap();
-    world.now().since(from)
-}
+use super::kit::{call_with, idle, idle_node, linked, ms, round_trip, run, sound, ticking};
+use crate::world::{Distribution, Latency, Modifier, Status, Token, Unsynced, World};
 
 #[test]
 fn of_two_cuts_the_second_still_swallows() {
@@ -82,19 +59,7 @@ fn of_two_slow_links_the_second_still_delays() {
 #[test]
 fn of_two_pauses_the_second_still_withholds() {
     sound(run(1, |world| async move {
-        let ticks = Arc::new(AtomicU64::new(0));
-        let counter = ticks.clone();
-        let m1 = world.add_node("m1");
-        world.start(m1, move |process| {
-            let counter = counter.clone();
-            Box::pin(async move {
-                let mut ticker = process.env.clock.ticker(ms(10));
-                loop {
-                    ticker.tick().await;
-                    counter.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        });
+        let (m1, ticks) = ticking(&world, "m1", ms(10));
         let first = world.impose(Modifier::Pause(m1));
         world.sleep(ms(25)).await;
         let second = world.impose(Modifier::Pause(m1));

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use rand::Rng;
 
-use super::kit::{call, channel, idle, idle_node, ms, run, serve_kit, sound};
+use super::kit::{call, channel, idle, idle_node, ms, run, serve_kit, sound, ticking};
 use crate::world::{Modifier, Status, Unsynced, Violation, World, WorldConfig, here};
 
 #[test]
@@ -240,19 +240,7 @@ fn a_graceful_stop_lets_the_process_finish_and_keeps_its_page_cache() {
 #[test]
 fn a_paused_process_gets_no_time_and_no_burst_of_ticks() {
     sound(run(1, |world| async move {
-        let ticks = Arc::new(AtomicU64::new(0));
-        let counter = ticks.clone();
-        let m1 = world.add_node("m1");
-        world.start(m1, move |process| {
-            let counter = counter.clone();
-            Box::pin(async move {
-                let mut ticker = process.env.clock.ticker(ms(100));
-                loop {
-                    ticker.tick().await;
-                    counter.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        });
+        let (m1, ticks) = ticking(&world, "m1", ms(100));
         world.sleep(ms(1050)).await;
         let before = ticks.load(Ordering::Relaxed);
         assert!((10..=11).contains(&before), "{before}");

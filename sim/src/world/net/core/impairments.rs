@@ -23,10 +23,11 @@ pub enum Distribution {
     Uniform,
     /// Always the whole jitter.
     Constant,
-    /// Exponential, with the jitter as its mean; 22 times the jitter at most.
+    /// Exponential, with the jitter as its mean.
     Exponential,
     /// Uniform up to the jitter; but one in 20 takes ten times as long, and one in 400 a hundred times.
     LongTail,
+    // Neither goes beyond three times the jitter or three seconds, whichever is more: by then TCP has sent it again.
 }
 
 impl Distribution {
@@ -41,7 +42,8 @@ impl Distribution {
             Duration::from_nanos(u64::try_from(nanos.saturating_mul(part) / of).unwrap_or(u64::MAX))
         };
         let whole = u128::from(u32::MAX);
-        match self {
+        let most = (jitter * 3).max(Duration::from_secs(3));
+        let drawn = match self {
             Distribution::Constant => jitter,
             Distribution::Uniform => share(u128::from(draw), whole),
             Distribution::Exponential => share(u128::from(minus_ln(draw)), 1 << 16),
@@ -53,7 +55,8 @@ impl Distribution {
                 };
                 share(u128::from(draw.rotate_left(16)) * longer, whole)
             }
-        }
+        };
+        drawn.min(most)
     }
 }
 

@@ -140,14 +140,18 @@ impl Link {
         self.chance.child(kind).child(&seed.to_string()).stream()
     }
 
-    /// Takes a modifier away, whatever it is.
-    pub(super) fn lift(&mut self, token: Token) {
+    /// Takes a modifier away, whatever it is. True where that makes the link wider.
+    pub(super) fn lift(&mut self, now: At, token: Token) -> bool {
+        if self.narrow.remove(token) {
+            self.busy = now;
+            return true;
+        }
         let _held = self.cuts.remove(token)
             || self.flaps.remove(token)
             || self.slow.remove(token)
             || self.losses.remove(token)
-            || self.narrow.remove(token)
             || self.forget_idle.remove(token);
+        false
     }
 
     /// Whether what arrives now gets through.

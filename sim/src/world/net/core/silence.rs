@@ -113,32 +113,4 @@ impl Core {
         }
         self.schedule(now.after(every), Due::KeepAlive(id, side));
     }
-
-    /// Whether the sender at this side may send more now. Where it may not, it is told when it may.
-    pub(crate) fn has_room(&mut self, id: ConnId, side: Side) -> bool {
-        let Some(conn) = self.conns.get_mut(&id) else { return true };
-        let (from, to) = (conn.nodes[side as usize], conn.nodes[side.other() as usize]);
-        let link = &mut self.links[from.place()][to.place()];
-        let direction = &mut conn.directions[side as usize];
-        let full = direction.queued_bytes >= link.send_buffer();
-        if full && !direction.blocked {
-            direction.blocked = true;
-            link.narrow.bite();
-        }
-        !full
-    }
-
-    /// Some bytes of a direction have left the sender's buffer.
-    pub(super) fn made_room(&mut self, now: At, id: ConnId, side: Side, bytes: u64) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let (from, to) = (conn.nodes[side as usize], conn.nodes[side.other() as usize]);
-        let direction = &mut conn.directions[side as usize];
-        direction.queued_bytes = direction.queued_bytes.saturating_sub(bytes);
-        // As Linux does: once a third of the buffer is free.
-        let enough = self.links[from.place()][to.place()].send_buffer() / 3 * 2;
-        if direction.blocked && direction.queued_bytes <= enough {
-            direction.blocked = false;
-            self.schedule(now, Due::Room(id, side));
-        }
-    }
 }
