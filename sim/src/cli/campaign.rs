@@ -12,9 +12,10 @@ use super::{
 use crate::{
     explore::{
         Campaign, FORMAT, Finding, Manifest, Results, Summary, manifest_path, read_results, results_path,
-        summary_html, summary_text, write_json, write_whole,
+        summary_text, write_json, write_whole,
     },
     pool::cores,
+    report::{CampaignRun, campaign_html},
     text::Refusal,
 };
 
@@ -108,7 +109,7 @@ pub(super) fn finish(
         campaign.shards.values_mut().for_each(|shard| shard.complete = true);
     }
     let summary = Summary::of(&results, &BTreeSet::new());
-    if let Err(error) = write_reports(out, &results.manifest, &summary) {
+    if let Err(error) = write_reports(out, &results, &summary) {
         printer.note(&format!("the reports cannot be written: {error}"));
         return Ok(Status::Harness);
     }
@@ -143,13 +144,24 @@ fn shrink_finding(
 ///
 /// # Errors
 /// The file system's, with the path.
-pub(super) fn write_reports(out: &Path, manifest: &Manifest, summary: &Summary) -> io::Result<()> {
+pub(super) fn write_reports(out: &Path, results: &Results, summary: &Summary) -> io::Result<()> {
     write_json(&out.join("campaign.json"), summary)?;
     write_whole(&out.join("campaign.txt"), summary_text(summary).as_bytes())?;
-    write_whole(&out.join("campaign.html"), summary_html(summary).as_bytes())?;
-    write_json(&manifest_path(out), manifest)?;
+    write_whole(&out.join("campaign.html"), page(results, summary)?.as_bytes())?;
+    write_json(&manifest_path(out), &results.manifest)?;
     debug_assert!(results_path(out).exists());
     Ok(())
+}
+
+/// The page of a campaign.
+fn page(results: &Results, summary: &Summary) -> io::Result<String> {
+    let iterations = results.lines.values().filter(|line| !line.canary);
+    let runs = iterations.map(|line| CampaignRun {
+        index: line.index,
+        verdict: line.verdict,
+        cpu_seconds: line.cpu_seconds,
+    });
+    Ok(campaign_html(&serde_json::to_value(summary).map_err(io::Error::other)?, runs))
 }
 
 /// The exit status of a summary; `whole`: whether it is that of a whole campaign.

@@ -189,7 +189,7 @@ fn stage(
     }
     write_whole(&results_path(beside), all.to_lines().as_bytes())?;
     let summary = Summary::of(all, known);
-    write_reports(beside, &all.manifest, &summary)?;
+    write_reports(beside, all, &summary)?;
     Ok(summary)
 }
 
