@@ -12,9 +12,10 @@ use super::{
 use crate::{
     explore::{
         Campaign, FORMAT, Finding, Manifest, Results, Summary, manifest_path, read_results, results_path,
-        summary_html, summary_text, write_json, write_whole,
+        summary_text, write_json, write_whole,
     },
     pool::cores,
+    report::{CampaignRun, campaign_html},
     text::Refusal,
 };
 
@@ -150,6 +151,17 @@ pub(super) fn write_reports(out: &Path, results: &Results, summary: &Summary) ->
     write_json(&manifest_path(out), &results.manifest)?;
     debug_assert!(results_path(out).exists());
     Ok(())
+}
+
+/// The page of a campaign.
+fn page(results: &Results, summary: &Summary) -> io::Result<String> {
+    let iterations = results.lines.values().filter(|line| !line.canary);
+    let runs = iterations.map(|line| CampaignRun {
+        index: line.index,
+        verdict: line.verdict,
+        cpu_seconds: line.cpu_seconds,
+    });
+    Ok(campaign_html(&serde_json::to_value(summary).map_err(io::Error::other)?, runs))
 }
 
 /// The exit status of a summary; `whole`: whether it is that of a whole campaign.

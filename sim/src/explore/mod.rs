@@ -25,12 +25,11 @@
 //! | `signature` | which failures are one |
 //! | `line`, `manifest`, `folder` | what a campaign leaves on disk |
 //! | `merge` | the union of results |
-//! | `summary`, `text`, `html` | what a set of lines amounts to |
+//! | `summary`, `text` | what a set of lines amounts to |
 
 mod canaries;
 mod draw;
 mod folder;
-mod html;
 mod iteration;
 mod line;
 mod manifest;
@@ -45,7 +44,6 @@ pub use folder::{
     Appender, Results, manifest_path, read_json, read_manifest, read_results, results_path, write_json,
     write_whole,
 };
-pub use html::summary_html;
 pub use iteration::{CampaignSeed, Iteration, Source, file_of, is_checked_twice};
 pub use line::{Key, Line};
 pub use manifest::{Campaign, FORMAT, Manifest, Named, Shard, ShardNumber};
