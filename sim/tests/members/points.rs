@@ -45,7 +45,13 @@ fn live_through(seed: u64, rules: Rules) -> (squall::world::Finished<()>, Vec<u6
         };
         let story = async {
             for name in names {
-                ready(&world, &env, name).await;
+                // Whoever loses its power tells nobody: each try must end by itself.
+                let mut tries = 0;
+                while soon(&world, get(&env, name, "k")).await.is_none() {
+                    tries += 1;
+                    assert!(tries < 60, "{name} does not serve");
+                    world.sleep(SECOND / 10).await;
+                }
             }
             let mut acknowledged = load(&world, &env, &names, 40).await;
             // m3 falls behind the log that the others keep.
