@@ -143,6 +143,10 @@ impl Arena for Simulated {
         self.world.disk_fails(node)
     }
 
+    fn engine_rows(&self, node: NodeId, dir: &Path) -> Option<Vec<(Bytes, Bytes)>> {
+        self.world.engine_rows(node, dir)
+    }
+
     fn restore_snapshot(
         &self,
         node: NodeId,
