@@ -92,9 +92,7 @@ mod switches {
         CompactionLostAtRestart "compactionLostAtRestart" "mvcc"
             "a restart in the middle of a compaction forgets that it was begun: the compact revision goes back";
         RevisionLostAtRestart "revisionLostAtRestart" "mvcc"
-            "after a compaction of everything a restart takes the newest record's revision for the store's (etcd #17780)";
-        RevisionOfFinishedAtRestart "revisionOfFinishedAtRestart" "mvcc"
-            "a restart in the middle of a compaction of everything takes the last finished compaction's revision for the store's (etcd #17780)";
+            "after a compaction of everything a restart takes the newest record's revision for the store's (etcd #6633, #17780)";
         TombstoneLivesAtRestart "tombstoneLivesAtRestart" "mvcc"
             "a key of which only a tombstone is left counts as there after a restart (etcd #19179)";
         RestoreIgnoresSub "restoreIgnoresSub" "mvcc"

@@ -149,9 +149,6 @@ impl Mvcc {
         if planted!(RevisionLostAtRestart) {
             mvcc.current = newest;
         }
-        if planted!(RevisionOfFinishedAtRestart) {
-            mvcc.current = newest.max(finished).max(1);
-        }
         mvcc.errs_when_restored = planted!(ReplyDiffersAfterRestart) || planted!(HiddenRowDiffers);
         let (records, content) = (&mvcc.records, &mut mvcc.content);
         mvcc.index.compact(mvcc.compacted, |mark| {
