@@ -25,10 +25,16 @@ fn the_index_of_the_scenarios_is_current() {
         std::fs::write(&path, &made).expect("the index is written");
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(kept, made, "scenarios/README.md is old: UPDATE_GOLDENFILES=1 cargo test -p squall --test drills index");
+    assert_eq!(
+        kept, made,
+        "scenarios/README.md is old: UPDATE_GOLDENFILES=1 cargo test -p squall --test drills index"
+    );
     for file in &files {
         let name = &file.scenario.metadata.name;
-        assert!(made.contains(&format!("| [{name}](")), "{name} lies in a folder that the index does not know");
+        assert!(
+            made.contains(&format!("| [{name}](")),
+            "{name} lies in a folder that the index does not know"
+        );
         assert!(!file.scenario.metadata.description.is_empty(), "{name} has no description");
     }
 }

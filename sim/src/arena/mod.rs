@@ -108,9 +108,9 @@ pub trait Arena: Send + Sync {
     /// Whether a fault holds that makes operations of the machine's disk fail.
     fn disk_fails(&self, node: NodeId) -> bool;
 
-    /// All rows of the engine at a path of the machine's disk, as a reader sees them now; `None` where there is none, and
-    /// in a place that cannot look into engines.
-    fn engine_rows(&self, _node: NodeId, _dir: &Path) -> Option<Vec<(Bytes, Bytes)>> {
+    /// All rows of the engine on the machine's disk, as a reader sees them now; `None` where there is none, and in a place
+    /// that cannot look into engines.
+    fn engine_rows(&self, _node: NodeId) -> Option<Vec<(Bytes, Bytes)>> {
         None
     }
 

@@ -143,8 +143,8 @@ impl Arena for Simulated {
         self.world.disk_fails(node)
     }
 
-    fn engine_rows(&self, node: NodeId, dir: &Path) -> Option<Vec<(Bytes, Bytes)>> {
-        self.world.engine_rows(node, dir)
+    fn engine_rows(&self, node: NodeId) -> Option<Vec<(Bytes, Bytes)>> {
+        self.world.engine_rows(node)
     }
 
     fn restore_snapshot(

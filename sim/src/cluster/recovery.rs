@@ -2,14 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
     time::Duration,
 };
 
 use bytes::Bytes;
 use squall_checker::history as h;
 
-use super::member::{Cluster, DATA_DIR};
+use super::member::Cluster;
 use crate::arena::{NodeId, Status};
 
 /// The pause between two looks.
@@ -120,8 +119,7 @@ impl Cluster {
 
     /// What the member's engine holds; `None` while a compaction has yet to remove rows.
     fn engine_view(&self, node: NodeId) -> Option<EngineView> {
-        let engine = Path::new(DATA_DIR).join("member").join("snap").join("db");
-        EngineView::of(&self.inner.arena.engine_rows(node, &engine)?)
+        EngineView::of(&self.inner.arena.engine_rows(node)?)
     }
 
     /// Asks every member that counts for its hash at `revision` and for its view of the cluster, and records both.

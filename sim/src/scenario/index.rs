@@ -38,7 +38,9 @@ pub fn index(files: &[ScenarioFile], top: &Path) -> String {
         if here.is_empty() {
             continue;
         }
-        text.push_str(&format!("\n## {heading}\n\n{purpose}\n\n| Scenario | What it shows | Outcome |\n|---|---|---|\n"));
+        text.push_str(&format!(
+            "\n## {heading}\n\n{purpose}\n\n| Scenario | What it shows | Outcome |\n|---|---|---|\n"
+        ));
         for file in here {
             let name = &file.scenario.metadata.name;
             let path = Path::new(folder).join(format!("{name}.yaml"));

@@ -214,11 +214,6 @@ impl World {
         self.shared.machine(node).disk.content(path)
     }
 
-    /// All rows of the engine at a path, as a reader sees them.
-    pub fn engine_rows(&self, node: NodeId, path: &Path) -> Option<Vec<(bytes::Bytes, bytes::Bytes)>> {
-        self.shared.machine(node).disk.engine_rows(path)
-    }
-
     /// Copies the node's whole disk, as a hypervisor takes a snapshot of a running machine whose page cache was flushed
     /// first: files, directories and engines are as a reader sees them at this instant, and all of it is durable in the
     /// copy. Locks and stalls are not content. Works beside a running process, and where the machine is off.

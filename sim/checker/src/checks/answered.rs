@@ -120,7 +120,8 @@ impl Unquiet {
 
     /// Whether one of them, or the time that it takes to get over it, lies in this span.
     fn touch(&self, from: u64, to: u64) -> bool {
-        let over = |begin: u64, end: u64| end.saturating_add(QUIET_AFTER.max(2 * (end - begin).min(u64::MAX / 4)));
+        let over =
+            |begin: u64, end: u64| end.saturating_add(QUIET_AFTER.max(2 * (end - begin).min(u64::MAX / 4)));
         self.0.iter().any(|(begin, end)| *begin <= to && over(*begin, *end) >= from)
     }
 }

@@ -100,7 +100,8 @@ fn views(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
         first.addresses.is_empty() || listed.any(|listed| listed == name)
     };
     if let Some(missing) = last.keys().find(|member| !told(member)) {
-        let message = format!("at the end {} does not list {missing}, which serves, by its name", first.member);
+        let message =
+            format!("at the end {} does not list {missing}, which serves, by its name", first.member);
         failures.push(Failure::new("convergence", MEMBERS, message));
     }
     for &view in last.values().skip(1) {

@@ -63,8 +63,9 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             Event::Promised(line) => {
                 let standing = standings.entry(key).or_default();
                 if standing.emptied && (!line.votes.is_empty() || line.acknowledged.1 > 0) {
-                    let message =
-                        format!("{member} started with an empty disk under its old id {id:x}, and votes and acknowledges");
+                    let message = format!(
+                        "{member} started with an empty disk under its old id {id:x}, and votes and acknowledges"
+                    );
                     failures.push(Failure::new("raft", FORGETFUL, message));
                 }
                 if let Some(message) = standing.add(line) {
@@ -75,7 +76,8 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
                 let standing = standings.entry(key).or_insert_with(|| Standing { since: at, ..Standing::default() });
                 if harm.between(member, standing.since, at) {
                     // A founder that starts anew has a term and the founders' entries.
-                    let promised = standing.acknowledged.0.max(standing.votes.keys().next_back().copied().unwrap_or(0));
+                    let promised =
+                        standing.acknowledged.0.max(standing.votes.keys().next_back().copied().unwrap_or(0));
                     let emptied = standing.emptied || line.term <= 1 && promised > 1;
                     *standing = Standing { emptied, since: standing.since, ..Standing::default() };
                 } else if let Some(message) = standing.misses(line) {

@@ -42,11 +42,17 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
         let (guarantee, message) = match form(&operation.op) {
             Form::Bad(faults) if operation.outcome == Outcome::Ok => {
                 let faults: Vec<&str> = faults.into_iter().collect();
-                (REFUSES, format!("{} was accepted, and should have been refused: {}", who(), faults.join(", or ")))
+                (
+                    REFUSES,
+                    format!("{} was accepted, and should have been refused: {}", who(), faults.join(", or ")),
+                )
             }
             Form::Bad(faults) if invalid && !faults.contains(said) => {
                 let faults: Vec<&str> = faults.into_iter().collect();
-                (REFUSES, format!("{} was refused with {said:?}, and not with {}", who(), faults.join(", or ")))
+                (
+                    REFUSES,
+                    format!("{} was refused with {said:?}, and not with {}", who(), faults.join(", or ")),
+                )
             }
             Form::Good if invalid && [NO_KEY, VALUE, LEASE, TWICE].contains(&said) => {
                 (TAKES, format!("{} was refused with {said:?}, and there is nothing wrong with it", who()))

@@ -213,7 +213,12 @@ fn each_checker_finds_its_own() {
             "liveness",
             "the leadership went to another member 1 times, and at most 0 were expected",
         ),
-        ("n1 p1 c1", "n1 p1 c9", "convergence", "n1 says that the members are reached at n1 p1 c9; n2 p2 c2, and n2 says"),
+        (
+            "n1 p1 c1",
+            "n1 p1 c9",
+            "convergence",
+            "n1 says that the members are reached at n1 p1 c9; n2 p2 c2, and n2 says",
+        ),
         ("[\"n1 p1 c1\"", "[\" p1 \"", "convergence", "n1 does not list n1, which serves, by its name"),
         (
             "{\"end\"",

@@ -358,14 +358,6 @@ impl Disk {
         let (_, content) = state.tree.file(path).ok()?;
         Some(content.read(0, content.len()))
     }
-
-    pub(crate) fn engine_rows(&self, path: &Path) -> Option<Vec<(Bytes, Bytes)>> {
-        let state = self.state.lock();
-        match state.tree.inode(state.tree.find(path)?)? {
-            Inode::Engine(rows) => Some(rows.rows()),
-            _ => None,
-        }
-    }
 }
 
 impl State {
