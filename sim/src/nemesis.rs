@@ -198,6 +198,7 @@ impl Nemesis {
             action: action.clone(),
             target: names.join(","),
             detail,
+            harms_disk: settings.action().harms_disk(),
         }));
         if names.is_empty() {
             return;

@@ -26,7 +26,7 @@ use squall_checker::history as h;
 use crate::{
     arena::{Arena, Simulated},
     cluster::Cluster,
-    faults::Stage,
+    faults::{Cost, Stage},
     nemesis::{self, Healing, Nemesis},
     plan::Plan,
     report::{RunOptions, RunResult},
@@ -168,6 +168,9 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         stop: stop.clone(),
     };
     let clients = workload::start(&crowd, &spec.workloads, |name| cluster.add_client(name));
+    if plan.faults.iter().any(|fault| fault.action().cost() == Cost::Work) {
+        cluster.ask_for_members(stop.clone());
+    }
     let nemesis = Nemesis::new(Stage {
         arena,
         cluster: cluster.clone(),

@@ -112,6 +112,12 @@ pub trait Arena: Send + Sync {
     /// Whether a fault holds that makes operations of the machine's disk fail.
     fn disk_fails(&self, node: NodeId) -> bool;
 
+    /// All rows of the engine on the machine's disk, as a reader sees them now; `None` where there is none, and in a place
+    /// that cannot look into engines.
+    fn engine_rows(&self, _node: NodeId) -> Option<Vec<(Bytes, Bytes)>> {
+        None
+    }
+
     /// Runs `squalld snapshot restore` on a machine and waits for it.
     fn restore_snapshot(
         &self,

@@ -148,6 +148,10 @@ impl Arena for Simulated {
         self.world.disk_fails(node)
     }
 
+    fn engine_rows(&self, node: NodeId) -> Option<Vec<(Bytes, Bytes)>> {
+        self.world.engine_rows(node)
+    }
+
     fn restore_snapshot(
         &self,
         node: NodeId,

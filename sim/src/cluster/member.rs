@@ -82,7 +82,7 @@ impl Cluster {
         let (_, env) = arena.add_client("operator");
         let roster = Roster::new(recorder.clone(), members.iter().map(|member| member.node));
         let inner = Inner {
-            operator: Operator::new(env),
+            operator: Operator::new(env).recording(recorder.clone()),
             arena,
             recorder,
             members,

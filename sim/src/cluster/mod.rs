@@ -11,8 +11,10 @@
 //! | `operator` | administrative calls |
 //! | `turns` | one procedure at a time; disaster recovery supersedes what is under way |
 //! | `replace`, `force`, `restore`, `save`, `damage` | the procedures |
+//! | `audit` | asks all through a run who the members are |
 //! | `recovery` | whether the cluster has come to rest |
 
+mod audit;
 mod damage;
 mod force;
 mod member;

@@ -1,7 +1,7 @@
 //! The operator: administrative calls over gRPC, from a machine of their own, as etcdctl makes them.
 //!
-//! A call is made once (`try_…`), or again and again, at one endpoint after the other, until it succeeds. A call that
-//! changes the cluster is made once: whether it took effect is found out by asking the cluster (see `replace`).
+//! A call is made once (`try_…`); the list of members is asked for again and again, at one endpoint after the other. A call
+//! that changes the cluster is made once: whether it took effect is found out by asking the cluster (see `replace`).
 
 use std::{
     sync::{Arc, Mutex},
@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use squall_checker::history as h;
 use squall_store::{
     proto::etcdserverpb::{
         self as pb, cluster_client::ClusterClient, kv_client::KvClient, maintenance_client::MaintenanceClient,
@@ -16,6 +17,8 @@ use squall_store::{
     seam::{Channel, DialOptions, Env, timeout},
 };
 use tonic::Status;
+
+use crate::workload::Recorder;
 
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(2);
@@ -28,6 +31,8 @@ pub struct Operator {
     env: Env,
     /// The last step that was refused, and how.
     refused: Arc<Mutex<Option<String>>>,
+    /// Where the lists of members go that it gets.
+    recorder: Option<Arc<Recorder>>,
 }
 
 /// Which member, and where its clients reach it.
@@ -42,7 +47,30 @@ pub struct Endpoint {
 impl Operator {
     /// An operator at the machine of `env`.
     pub fn new(env: Env) -> Self {
-        Self { env, refused: Arc::default() }
+        Self { env, refused: Arc::default(), recorder: None }
+    }
+
+    /// The same, which records every list of members that a quorum vouches for.
+    #[must_use]
+    pub fn recording(mut self, recorder: Arc<Recorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    fn asked_at(&self) -> u64 {
+        self.recorder.as_ref().map_or(0, |recorder| recorder.now_ns())
+    }
+
+    /// Records a list of members, asked for at `call`.
+    fn note_members(&self, endpoint: &Endpoint, call: u64, members: &[pb::Member]) {
+        if let Some(recorder) = &self.recorder {
+            recorder.event(h::Event::MemberList(h::MemberList {
+                call,
+                ret: recorder.now_ns(),
+                member: endpoint.name.to_string(),
+                members: members.iter().map(|member| member.id).collect(),
+            }));
+        }
     }
 
     fn channel(&self, endpoint: &Endpoint) -> Channel {
@@ -71,31 +99,14 @@ impl Operator {
         Err(said)
     }
 
-    /// Makes `call` again and again, at each of the endpoints of that moment in turn, until it succeeds.
-    async fn insist<T, F>(
-        &self,
-        what: &str,
-        endpoints: impl Fn() -> Vec<Endpoint>,
-        mut call: impl FnMut(Channel) -> F,
-    ) -> T
-    where
-        F: Future<Output = Result<T, Status>>,
-    {
-        for turn in 0.. {
-            let now = endpoints();
-            if let Some(endpoint) = now.get(turn % now.len().max(1))
-                && let Ok(value) = self.once(what, endpoint, TRY, &mut call).await
-            {
-                return value;
-            }
-            self.pause().await;
-        }
-        unreachable!("an endless loop ends by its return")
-    }
-
     /// The pause between two tries.
     pub async fn pause(&self) {
-        self.env.clock.sleep(PAUSE).await;
+        self.wait(PAUSE).await;
+    }
+
+    /// Waits, by the clock of the operator's machine.
+    pub(super) async fn wait(&self, duration: Duration) {
+        self.env.clock.sleep(duration).await;
     }
 
     /// The last step that was refused, and how.
@@ -105,28 +116,60 @@ impl Operator {
 
     /// The members, as a quorum knows them.
     pub async fn members(&self, endpoints: impl Fn() -> Vec<Endpoint>) -> Vec<pb::Member> {
-        self.insist("listing the members", endpoints, |channel| async move {
-            let request = pb::MemberListRequest { linearizable: true };
-            Ok(ClusterClient::new(channel).member_list(request).await?.into_inner().members)
-        })
-        .await
+        for turn in 0.. {
+            let now = endpoints();
+            if let Some(endpoint) = now.get(turn % now.len().max(1))
+                && let Ok(members) = self.try_members(endpoint, TRY).await
+            {
+                return members;
+            }
+            self.pause().await;
+        }
+        unreachable!("an endless loop ends by its return")
+    }
+
+    /// The members, as a quorum knows them, asked once.
+    pub async fn try_members(
+        &self,
+        endpoint: &Endpoint,
+        within: Duration,
+    ) -> Result<Vec<pb::Member>, String> {
+        let call = self.asked_at();
+        let members = self
+            .once("listing the members", endpoint, within, |channel| async move {
+                let request = pb::MemberListRequest { linearizable: true };
+                Ok(ClusterClient::new(channel).member_list(request).await?.into_inner().members)
+            })
+            .await?;
+        self.note_members(endpoint, call, &members);
+        Ok(members)
     }
 
     /// Asks once to remove a member. What came of it, the list of members tells.
     pub async fn try_remove(&self, id: u64, endpoint: &Endpoint) -> Result<(), String> {
-        self.once("removing the member", endpoint, TRY, |channel| async move {
-            ClusterClient::new(channel).member_remove(pb::MemberRemoveRequest { id }).await.map(|_| ())
-        })
-        .await
+        let call = self.asked_at();
+        let members = self
+            .once("removing the member", endpoint, TRY, |channel| async move {
+                let request = pb::MemberRemoveRequest { id };
+                Ok(ClusterClient::new(channel).member_remove(request).await?.into_inner().members)
+            })
+            .await?;
+        self.note_members(endpoint, call, &members);
+        Ok(())
     }
 
     /// Asks once to add a voter with this peer URL. Answers all members. Where no answer comes, it may have been added.
     pub async fn try_add(&self, peer_url: &str, endpoint: &Endpoint) -> Result<Vec<pb::Member>, String> {
-        self.once("adding the member", endpoint, TRY, |channel| async move {
-            let request = pb::MemberAddRequest { peer_urls: vec![peer_url.to_owned()], is_learner: false };
-            Ok(ClusterClient::new(channel).member_add(request).await?.into_inner().members)
-        })
-        .await
+        let call = self.asked_at();
+        let members = self
+            .once("adding the member", endpoint, TRY, |channel| async move {
+                let request =
+                    pb::MemberAddRequest { peer_urls: vec![peer_url.to_owned()], is_learner: false };
+                Ok(ClusterClient::new(channel).member_add(request).await?.into_inner().members)
+            })
+            .await?;
+        self.note_members(endpoint, call, &members);
+        Ok(members)
     }
 
     /// A member's own view of itself, asked once.

@@ -1,7 +1,11 @@
 //! Whether the cluster has come to rest after the heal, and if not, what is stuck.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use squall_checker::history as h;
 
 use super::member::Cluster;
@@ -9,6 +13,8 @@ use crate::arena::{NodeId, Status};
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long the members' engines may take to come to the same entry, without a compaction under way.
+const ROWS_PATIENCE: Duration = Duration::from_secs(2);
 /// How long one member may take to say how it is.
 const ASK: Duration = Duration::from_secs(1);
 
@@ -94,10 +100,33 @@ impl Cluster {
         }
     }
 
+    /// What the engines of all members that count hold, once they have applied the same and no compaction is under way; for
+    /// those that do not get there within a while, what they hold then is not told.
+    async fn settled_rows(&self) -> BTreeMap<NodeId, EngineView> {
+        let deadline = self.inner.arena.now().after(ROWS_PATIENCE);
+        loop {
+            let views: BTreeMap<NodeId, Option<EngineView>> =
+                self.counted().into_iter().map(|node| (node, self.engine_view(node))).collect();
+            let applied: BTreeSet<Option<u64>> =
+                views.values().map(|view| view.as_ref().map(|view| view.applied)).collect();
+            let settled = applied.len() <= 1 && !applied.contains(&None);
+            if settled || self.inner.arena.now() >= deadline {
+                return views.into_iter().filter_map(|(node, view)| Some((node, view?))).collect();
+            }
+            self.inner.arena.sleep(LOOK).await;
+        }
+    }
+
+    /// What the member's engine holds; `None` while a compaction has yet to remove rows.
+    fn engine_view(&self, node: NodeId) -> Option<EngineView> {
+        EngineView::of(&self.inner.arena.engine_rows(node)?)
+    }
+
     /// Asks every member that counts for its hash at `revision` and for its view of the cluster, and records both.
     pub async fn record_views(&self, revision: i64, patience: Duration) -> Result<(), String> {
         let inner = &self.inner;
         let deadline = inner.arena.now().after(patience);
+        let mut rows = self.settled_rows().await;
         for node in self.counted() {
             let endpoint = inner.member(node).endpoint();
             let (hash, view) = loop {
@@ -121,16 +150,79 @@ impl Cluster {
             }));
             let mut members: Vec<u64> = view.members.iter().map(|member| member.id).collect();
             members.sort_unstable();
+            let addresses = view.members.iter().map(|member| {
+                let (peers, clients) = (member.peer_urls.join(","), member.client_urls.join(","));
+                format!("{} {peers} {clients}", member.name)
+            });
+            let mut addresses: Vec<String> = addresses.collect();
+            addresses.sort_unstable();
             let header = view.header.unwrap_or_default();
+            let EngineView { applied, digest } = rows.remove(&node).unwrap_or_default();
             inner.recorder.event(h::Event::MemberView(h::MemberView {
                 at,
                 member: node.name().to_owned(),
                 cluster_id: header.cluster_id,
                 members,
+                addresses,
                 compact_revision: h::Revision(hash.compact_revision),
                 revision: h::Revision(hash.header.unwrap_or_default().revision),
+                applied,
+                rows: digest,
             }));
         }
         Ok(())
+    }
+}
+
+/// An engine's content at one applied index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct EngineView {
+    applied: u64,
+    /// Of all rows but the mark of the last finished compaction: a snapshot carries the sender's.
+    digest: String,
+}
+
+impl EngineView {
+    /// `None` while a compaction has yet to remove rows. The rows' layout is the store's (`squall_core::rows`).
+    fn of(rows: &[(Bytes, Bytes)]) -> Option<EngineView> {
+        const FINISHED: &[u8] = b"mfinishedCompactRev";
+        let row = |name: &[u8]| rows.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+        let applied = row(b"mapplied")?.get(1..9)?.try_into().map(u64::from_be_bytes).ok()?;
+        if row(b"mscheduledCompactRev") != row(FINISHED) {
+            return None;
+        }
+        let mut hasher = blake3::Hasher::new();
+        for (key, value) in rows.iter().filter(|(key, _)| key != FINISHED) {
+            for part in [key, value] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
+        }
+        Some(EngineView { applied, digest: hasher.finalize().to_hex()[..16].to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_seen_at_its_index_once_its_compactions_are_done() {
+        let rows = |finished: &'static [u8], value: &'static [u8]| -> Vec<(Bytes, Bytes)> {
+            let applied = [&[1][..], &7_u64.to_be_bytes(), &[0; 16]].concat();
+            [
+                (&b"k1"[..], Bytes::from_static(value)),
+                (b"mapplied", Bytes::from(applied)),
+                (b"mfinishedCompactRev", Bytes::from_static(finished)),
+                (b"mscheduledCompactRev", Bytes::from_static(b"2")),
+            ]
+            .map(|(key, value)| (Bytes::from_static(key), value))
+            .to_vec()
+        };
+        assert_eq!(EngineView::of(&rows(b"1", b"v")), None);
+        let view = EngineView::of(&rows(b"2", b"v")).expect("it is settled");
+        assert_eq!(view.applied, 7);
+        assert_ne!(Some(view), EngineView::of(&rows(b"2", b"w")));
+        assert_eq!(EngineView::of(&[]), None);
     }
 }

@@ -42,6 +42,7 @@ impl Room for BitFlip {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Copy;
+    const HARMS_DISK: bool = true;
     const EXAMPLE: &'static str = "`bitFlip: {file: wal}`";
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {

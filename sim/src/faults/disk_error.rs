@@ -35,6 +35,7 @@ impl Room for DiskError {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Process;
+    const HARMS_DISK: bool = true;
     const EXAMPLE: &'static str = "`diskError: {on: fsync}`";
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {

@@ -23,6 +23,7 @@ impl Room for DiskFull {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Process;
+    const HARMS_DISK: bool = true;
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         Some(Self { free_bytes: drawing.one_of(&[0, 100, 1_000, 10_000]) })

@@ -28,6 +28,7 @@ impl Room for LyingFsync {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Copy;
+    const HARMS_DISK: bool = true;
 
     fn draw(_: &mut Drawing<'_>) -> Option<Self> {
         Some(Self { starts_again: false })

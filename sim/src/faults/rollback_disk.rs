@@ -22,6 +22,7 @@ impl Room for RollbackDisk {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::ForItsDuration;
     const COST: Cost = Cost::Copy;
+    const HARMS_DISK: bool = true;
     const HAS_SETTINGS: bool = false;
 
     fn lighter(&self) -> Option<Settings> {

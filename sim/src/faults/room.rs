@@ -43,6 +43,9 @@ pub(crate) trait Room:
     const STAYS_OUTSIDE_CORE: bool = matches!(Self::COST, Cost::Process);
     /// What it takes from the cluster.
     const COST: Cost;
+    /// Whether the disk of a member that it hits may forget or garble what was synced, or fail. The judge then excuses the
+    /// member from what it promised.
+    const HARMS_DISK: bool = false;
     /// Whether it has settings. A kind without settings has no block in a file.
     const HAS_SETTINGS: bool = true;
     /// An example of its block, for the refusal of a file that lacks it.
@@ -343,6 +346,11 @@ macro_rules! rooms {
             /// What it takes from the cluster.
             pub fn cost(self) -> Cost {
                 match self { $(Action::$Room => <$Room as Room>::COST),+ }
+            }
+
+            /// Whether it harms the disks of those whom it hits.
+            pub fn harms_disk(self) -> bool {
+                match self { $(Action::$Room => <$Room as Room>::HARMS_DISK),+ }
             }
 
             /// Whether it has a block of settings.

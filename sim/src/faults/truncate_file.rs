@@ -41,6 +41,7 @@ impl Room for TruncateFile {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Copy;
+    const HARMS_DISK: bool = true;
     const EXAMPLE: &'static str = "`truncateFile: {file: wal}`";
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {

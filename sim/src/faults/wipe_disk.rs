@@ -18,6 +18,7 @@ impl Room for WipeDisk {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Copy;
+    const HARMS_DISK: bool = true;
     const HAS_SETTINGS: bool = false;
 
     fn lighter(&self) -> Option<Settings> {

@@ -134,7 +134,15 @@ fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64,
                 line.cluster_id, line.members, line.compact_revision, line.revision
             ),
         )),
-        Event::Raft(RaftLine::Applied(_)) | Event::Hint(_) | Event::Watch(_) => None,
+        Event::Failed(line) => {
+            Some((line.at, line.member.clone(), format!("does not go on: {}", line.reason)))
+        }
+        Event::Raft(RaftLine::Applied(_))
+        | Event::Found(_)
+        | Event::Promised(_)
+        | Event::MemberList(_)
+        | Event::Hint(_)
+        | Event::Watch(_) => None,
         Event::Panic(panic) => Some((panic.at, panic.member.clone(), format!("PANIC {}", panic.message))),
         Event::Liveness(stuck) => world(stuck.at, format!("STUCK {}", stuck.stuck)),
         Event::End(end) => world(end.at, "ends".into()),

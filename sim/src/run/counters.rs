@@ -41,6 +41,7 @@ pub(super) fn count(observed: &Observed, world: &Counters, expected_losses: u64)
     set("snapshotsSaved", probes(|event| matches!(event, ProbeEvent::SnapshotSaved { .. })));
     set("snapshotsSent", probes(|event| matches!(event, ProbeEvent::SnapshotSent { .. })));
     set("snapshotsInstalled", probes(|event| matches!(event, ProbeEvent::SnapshotInstalled { .. })));
+    set("refusedToStart", probes(|event| matches!(event, ProbeEvent::Failed { lost_data: true, .. })));
     set("compactions", probes(|event| matches!(event, ProbeEvent::CompactionFinished)));
     let outages = observed.history.events.iter().filter(|event| matches!(event, h::Event::Outage(_)));
     set("outages", outages.count() as u64);

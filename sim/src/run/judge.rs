@@ -32,6 +32,7 @@ pub(super) fn meta(plan: &Plan) -> h::Event {
             min_operations_before_faults: expect.min_operations_before,
             min_operations_after_heal: expect.min_operations_after,
             min_writes_during_outage: expect.min_writes_during_outage,
+            max_leader_changes: expect.max_leader_changes,
             must_bite: expect.must_bite.iter().map(|action| action.name().to_owned()).collect(),
         },
     })

@@ -17,6 +17,15 @@ use crate::world::{At, Probed};
 pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
     let breaks: Vec<u64> = history.breaks().map(|line| line.at).collect();
     history.events.extend(probes.iter().filter_map(raft_line).map(h::Event::Raft));
+    history.events.extend(promises(probes));
+    history.events.extend(probes.iter().filter_map(|probed| match &probed.event {
+        ProbeEvent::Failed { reason, .. } => Some(h::Event::Failed(h::Failed {
+            at: probed.at.0,
+            member: probed.node.name().to_owned(),
+            reason: reason.clone(),
+        })),
+        _ => None,
+    }));
     history.events.extend(hints(&breaks, probes).into_iter().map(h::Event::Hint));
 }
 
@@ -77,6 +86,46 @@ fn raft_line(probed: &Probed) -> Option<h::RaftLine> {
         })),
         _ => None,
     }
+}
+
+/// What each life of a member found when it began, and what it had promised when it ended.
+fn promises(probes: &[Probed]) -> Vec<h::Event> {
+    let mut lives: BTreeMap<&str, h::Promised> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for probed in probes {
+        let (member, at) = (probed.node.name(), probed.at.0);
+        if let ProbeEvent::Found { member: id, term, vote, last } = &probed.event {
+            let found = h::Found {
+                at,
+                member: member.to_owned(),
+                id: id.0,
+                term: term.0,
+                vote: vote.map_or(0, |vote| vote.0),
+                last: last.0,
+            };
+            let life = h::Promised { at, member: member.to_owned(), id: id.0, ..h::Promised::default() };
+            lines.extend(lives.insert(member, life).map(h::Event::Promised));
+            lines.push(h::Event::Found(found));
+            continue;
+        }
+        let Some(life) = lives.get_mut(member) else { continue };
+        match &probed.event {
+            ProbeEvent::Voted { term, candidate } => {
+                let vote = (term.0, candidate.0);
+                if !life.votes.contains(&vote) {
+                    life.votes.push(vote);
+                }
+            }
+            ProbeEvent::Acknowledged { term, index } => {
+                life.acknowledged = life.acknowledged.max((term.0, index.0));
+            }
+            ProbeEvent::Applied { index, .. } => life.applied = life.applied.max(index.0),
+            _ => continue,
+        }
+        life.at = at;
+    }
+    lines.extend(lives.into_values().map(h::Event::Promised));
+    lines
 }
 
 /// One hint for each operation whose entry was applied, in each era; eras begin at `breaks`.

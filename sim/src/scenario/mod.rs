@@ -13,11 +13,13 @@
 //!
 //! Left out: no includes, no templates, no environment. One file is one drill.
 
+mod index;
 mod load;
 mod types;
 mod validate;
 mod workload;
 
+pub use index::index;
 pub use load::{ScenarioFile, load, parse};
 pub(crate) use load::{check_header, read_text, unreadable};
 pub use types::{

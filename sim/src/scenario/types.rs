@@ -284,6 +284,10 @@ pub struct Expect {
     /// takes the majority away should not ask for it. Default 0s: not looked at.
     #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
     pub ready_within: Duration,
+    /// A run in which the leadership goes to another member more often than this is Invalid (`liveness`): the drill breaks
+    /// nothing that a leader needs. Default: not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_leader_changes: Option<u64>,
     /// Actions that must bite in each run: at least one fault of each must swallow or delay a message, lose data, hold up an
     /// operation, or do its work.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -312,6 +316,7 @@ impl Default for Expect {
             min_operations_after: 50,
             min_writes_during_outage: 0,
             ready_within: Duration::ZERO,
+            max_leader_changes: None,
             must_bite: Vec::new(),
             counters: Vec::new(),
         }
@@ -387,7 +392,7 @@ impl CheckerName {
 }
 
 /// Counters that a run reports, and that `expect.counters` may demand.
-pub const COUNTERS: [(&str, &str); 17] = [
+pub const COUNTERS: [(&str, &str); 18] = [
     ("crashes", "members crashed by a fault"),
     ("writesDropped", "un-fsynced disk writes that a crash lost whole"),
     ("writesTorn", "un-fsynced disk writes of which a crash kept a part"),
@@ -406,6 +411,7 @@ pub const COUNTERS: [(&str, &str); 17] = [
         "proposals that were never applied, though later ones of the same member were: lost on the way, or overwritten",
     ),
     ("outages", "times in which no majority was up"),
+    ("refusedToStart", "starts and lives that a member ended because it had lost what it acknowledged"),
     ("operationsAmbiguous", "client operations whose outcome stayed unknown"),
     ("expectedLosses", "acknowledged writes lost as expected, behind a break"),
 ];

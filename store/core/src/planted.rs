@@ -92,7 +92,7 @@ mod switches {
         CompactionLostAtRestart "compactionLostAtRestart" "mvcc"
             "a restart in the middle of a compaction forgets that it was begun: the compact revision goes back";
         RevisionLostAtRestart "revisionLostAtRestart" "mvcc"
-            "after a compaction of everything a restart takes the newest record's revision for the store's (etcd #17780)";
+            "after a compaction of everything a restart takes the newest record's revision for the store's (etcd #6633, #17780)";
         TombstoneLivesAtRestart "tombstoneLivesAtRestart" "mvcc"
             "a key of which only a tombstone is left counts as there after a restart (etcd #19179)";
         RestoreIgnoresSub "restoreIgnoresSub" "mvcc"
@@ -193,6 +193,10 @@ mod switches {
             "a read joins the batch that is under way, whose index may be older than the read";
         LeaseReads "leaseReads" "node"
             "a leader answers reads by its lease instead of a quorum: a pause is not noticed";
+        ReadIdReused "readIdReused" "node"
+            "every ReadIndex has the same id: a late confirmation of an earlier one confirms a later read (etcd #20418)";
+        ReadsOutliveLeader "readsOutliveLeader" "node"
+            "a batch of reads goes on when the leader changes: the old leader's late confirmation answers it (etcd #21375)";
         AnswersSwapped "answersSwapped" "node"
             "two proposals applied together get each other's answers";
         AnswerLost "answerLost" "node"
@@ -203,6 +207,8 @@ mod switches {
             "a proposal that finds no leader is refused, and proposed all the same once there is one";
         LeaderGuessesAck "leaderGuessesAck" "node"
             "a leader counts one follower as having what it has only been sent: a quorum lacks one";
+        TxnReadsStripped "txnReadsStripped" "node"
+            "a member that did not propose a transaction leaves out its reads, and so the check of their revisions (etcd #18667)";
         TailKept "tailKept" "node"
             "an append that conflicts keeps what stood behind it in the log in memory";
         WalTailKept "walTailKept" "wal"
@@ -230,7 +236,9 @@ mod switches {
         SnapshotRecordNotSynced "snapshotRecordNotSynced" "wal"
             "segments are released behind a snapshot record that is not synced";
         AppliedIndexApart "appliedIndexApart" "engine"
-            "the applied index reaches the engine in a batch of its own behind the data (etcd #13766)";
+            "the applied index reaches the engine in a batch of its own behind the data (etcd #14685)";
+        AppliedIndexAhead "appliedIndexAhead" "engine"
+            "the applied index reaches the engine in a batch of its own before the data (etcd #13766)";
         CommitReportedEarly "commitReportedEarly" "engine"
             "the engine's commit is reported before it is done: the log is released too early";
         EngineMarkAhead "engineMarkAhead" "engine"
@@ -251,6 +259,8 @@ mod switches {
             "a received snapshot's file is not synced before raft hears of it";
         InstallBeforeRecord "installBeforeRecord" "snapshot"
             "the engine is replaced before the snapshot's record is in the WAL";
+        HardStateBeforeSnapshotRecord "hardStateBeforeSnapshotRecord" "snapshot"
+            "a received snapshot's record is written and synced after the hard state that counts on it (etcd #10219)";
         SnapshotFileGoneEarly "snapshotFileGoneEarly" "snapshot"
             "a received snapshot's file is removed before the engine holds its rows (etcd #18055)";
         InstallForgetsPeers "installForgetsPeers" "snapshot"
@@ -263,6 +273,8 @@ mod switches {
             "a removed member stays a voter in raft's configuration";
         RefusedChangeApplied "refusedChangeApplied" "membership"
             "raft applies a membership change that the state machine refused";
+        ForceDropsApplied "forceDropsApplied" "membership"
+            "a forced new cluster cuts the log at the stored commit index, below what is applied (etcd #20071)";
         RemovedGoesOn "removedGoesOn" "membership"
             "a removed member does not stop";
         TimeoutIsDefinite "timeoutIsDefinite" "api"

@@ -5,6 +5,9 @@ use squall_core::{
     Batch, BatchOp, Index, MemberId, MembershipChange, Refusal, Reply, Term, planted::planted,
 };
 
+#[cfg(madsim)]
+use squall_core::{Command, RequestOp};
+
 use super::{
     Halt,
     driver::Node,
@@ -39,7 +42,15 @@ impl Node {
                         first_in_term |= entry.term == self.raft.raft.term;
                         (0, state.apply_empty(index, term))
                     }
-                    Decoded::Command { id, command } => (id, state.apply(index, term, &command)),
+                    Decoded::Command { id, command } => {
+                        #[cfg(madsim)]
+                        let command = if planted!(TxnReadsStripped) && !self.proposals.awaits(id) {
+                            without_reads(command)
+                        } else {
+                            command
+                        };
+                        (id, state.apply(index, term, &command))
+                    }
                     Decoded::Membership { id, change, raft } => {
                         let applied = state.apply_membership(index, term, &change);
                         let keeps_vote =
@@ -77,13 +88,14 @@ impl Node {
                     answers.push((answer, applied.reply));
                 }
             }
-            if planted!(AppliedIndexApart) {
+            if planted!(AppliedIndexApart) || planted!(AppliedIndexAhead) {
                 let (index, data): (Vec<_>, Vec<_>) = batch
                     .into_ops()
                     .into_iter()
                     .partition(|op| matches!(op, BatchOp::Put { key, .. } if key == "mapplied"));
-                self.engine.write(&data.into_iter().collect());
-                batch = index.into_iter().collect();
+                let (first, second) = if planted!(AppliedIndexAhead) { (index, data) } else { (data, index) };
+                self.engine.write(&first.into_iter().collect());
+                batch = second.into_iter().collect();
             }
             // Still under the lock: whoever holds it sees state and engine at the same entry.
             self.engine.write(&batch);
@@ -162,4 +174,14 @@ impl Node {
         }
         self.schedule_compaction();
     }
+}
+
+/// A transaction without its reads. Only a planted error asks for it.
+#[cfg(madsim)]
+fn without_reads(mut command: Command) -> Command {
+    if let Command::Txn(txn) = &mut command {
+        txn.success.retain(|op| !matches!(op, RequestOp::Range(_)));
+        txn.failure.retain(|op| !matches!(op, RequestOp::Range(_)));
+    }
+    command
 }

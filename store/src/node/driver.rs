@@ -6,7 +6,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use raft::{RawNode, eraftpb::Message};
-use squall_core::{MemberId, Refusal, planted::planted};
+use squall_core::{Index, MemberId, Refusal, Term, planted::planted};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Config,
-    seam::{BoxFuture, Engine, Env, Monotonic, Point, Ticker, first_of},
+    seam::{BoxFuture, Engine, Env, Monotonic, Point, ProbeEvent, Ticker, first_of},
     wal::Wal,
 };
 
@@ -91,6 +91,8 @@ pub(crate) struct Node {
     pub(super) transfers: Vec<oneshot::Sender<()>>,
     /// Acknowledgements that no member has sent: always empty, but for a planted error.
     pub(super) guessed: Vec<Message>,
+    /// The furthest acknowledgement that the probe has heard of: its term and index.
+    pub(super) acknowledged: (Term, Index),
 }
 
 /// What ended a wait.
@@ -171,7 +173,9 @@ impl Node {
             compaction: None,
             transfers: Vec::new(),
             guessed: Vec::new(),
+            acknowledged: Default::default(),
         };
+        node.tell_found();
         node.publish_status();
         node.schedule_compaction();
         Ok(node)
@@ -193,6 +197,17 @@ impl Node {
         self.transport.close();
         self.inputs.close();
         halt
+    }
+
+    /// Tells what raft begins with.
+    fn tell_found(&self) {
+        let raft = &self.raft.raft;
+        self.env.probe.emit(ProbeEvent::Found {
+            member: self.shared.member,
+            term: Term(raft.term),
+            vote: Some(MemberId(raft.vote)).filter(|id| id.0 != raft::INVALID_ID),
+            last: Index(raft.raft_log.last_index()),
+        });
     }
 
     async fn turn(&mut self) -> Result<(), Halt> {

@@ -1,7 +1,7 @@
 //! Who leads: what the loop tells others about it, and how it hands the leadership over.
 
 use raft::StateRole;
-use squall_core::{Index, MemberId, Refusal, Term};
+use squall_core::{Index, MemberId, Refusal, Term, planted::planted};
 use tokio::sync::oneshot;
 
 use super::{driver::Node, entry, input::Decoded};
@@ -34,7 +34,7 @@ impl Node {
             (status.term, status.role, status.leader) = (term, role, leader);
             status.leader_lost = lost.or(status.leader_lost);
         });
-        if leader.is_some() && leader != before.leader {
+        if leader.is_some() && leader != before.leader && !planted!(ReadsOutliveLeader) {
             for waiter in self.reads.leader_changed() {
                 let _ = waiter.send(Err(Refusal::LeaderChanged));
             }

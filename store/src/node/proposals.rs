@@ -61,6 +61,12 @@ impl Proposals {
         self.waiters.remove(&id)
     }
 
+    /// Whether somebody on this member waits for this entry. Only a planted error asks.
+    #[cfg(madsim)]
+    pub(crate) fn awaits(&self, id: u64) -> bool {
+        self.waiters.contains_key(&id)
+    }
+
     /// Forgets those who don't wait any more.
     pub(crate) fn forget_closed(&mut self) {
         self.waiters.retain(|_, answer| !answer.is_closed());

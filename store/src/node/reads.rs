@@ -117,7 +117,7 @@ impl Node {
 
     /// Asks for a batch of reads, or again for the one under way.
     pub(super) fn ask_again(&mut self) {
-        let id = self.ids.next();
+        let id = if planted!(ReadIdReused) { 1 } else { self.ids.next() };
         self.reads.ask(id);
         self.read_asked = self.env.clock.monotonic();
         self.raft.read_index(id.to_be_bytes().to_vec());

@@ -14,7 +14,7 @@
 use std::io;
 
 use raft::eraftpb::{Message, MessageType};
-use squall_core::{Index, Term, planted::planted};
+use squall_core::{Index, MemberId, Term, planted::planted};
 
 use super::{Halt, Mark, driver::Node};
 use crate::{
@@ -61,7 +61,8 @@ impl Node {
         if let Some(mark) = snapshot.as_ref().filter(|_| planted!(InstallBeforeRecord)) {
             self.replace_engine(mark.index).await?;
         }
-        if let Some(mark) = &snapshot {
+        let late = snapshot.as_ref().filter(|_| planted!(HardStateBeforeSnapshotRecord));
+        if let Some(mark) = snapshot.as_ref().filter(|_| late.is_none()) {
             // The file is on disk already: it was synced before raft heard of it.
             self.env.points.reached(Point::SnapshotBeforeSaveSnap).await;
             self.wal.append_snapshot_record(&snapshot_record(mark)).await.map_err(wal_failed)?;
@@ -83,6 +84,10 @@ impl Node {
         }
         if saves {
             self.env.points.reached(Point::RaftAfterSave).await;
+        }
+        if let Some(mark) = late {
+            self.wal.append_snapshot_record(&snapshot_record(mark)).await.map_err(wal_failed)?;
+            self.sync_wal().await?;
         }
         if let Some(mark) = snapshot {
             self.install_snapshot(mark).await?;
@@ -166,8 +171,33 @@ impl Node {
                 }
             }
         }
+        for message in &messages {
+            self.tell_promise(message);
+        }
         let dropped = self.transport.send(messages);
         self.unreachable.extend(dropped);
+    }
+
+    /// Tells what a message promises, if it promises anything: raft counts on it that this is on disk.
+    fn tell_promise(&mut self, message: &Message) {
+        let term = Term(message.term);
+        let event = match message.get_msg_type() {
+            MessageType::MsgRequestVote => ProbeEvent::Voted { term, candidate: self.shared.member },
+            MessageType::MsgRequestVoteResponse if !message.reject => {
+                ProbeEvent::Voted { term, candidate: MemberId(message.to) }
+            }
+            MessageType::MsgAppendResponse if !message.reject => {
+                let promise = (term, Index(message.index));
+                // Most acknowledgements repeat what was said: each heartbeat brings some.
+                if promise <= self.acknowledged {
+                    return;
+                }
+                self.acknowledged = promise;
+                ProbeEvent::Acknowledged { term, index: promise.1 }
+            }
+            _ => return,
+        };
+        self.env.probe.emit(event);
     }
 }
 

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType, Entry, EntryType};
-use squall_core::{Member, MemberId, MembershipChange, State};
+use squall_core::{Member, MemberId, MembershipChange, State, planted::planted};
 
 use super::conf_change;
 use crate::wal::{Replayed, Wal, WalError};
@@ -92,7 +92,10 @@ pub async fn force_new_cluster(
     if commit > last {
         return Err(ForceError::EngineAhead { applied, last });
     }
+    // Below what is applied, where the stored commit index lags.
+    let cut = planted!(ForceDropsApplied).then(|| replayed.hard_state.commit.min(last));
     let end = uncommitted_removal(own, replayed, state, commit)?.map_or(last, |index| index - 1);
+    let end = cut.unwrap_or(end);
     let others = members(own, replayed, state, end)?;
 
     // A log without anything has not seen a term yet.
@@ -114,7 +117,7 @@ pub async fn force_new_cluster(
     wal.sync().await?;
     Ok(Forced {
         removed: others.ids.into_iter().collect(),
-        adopted_entries: end - commit,
+        adopted_entries: end.saturating_sub(commit),
         dropped_entries: last - end,
     })
 }

@@ -21,6 +21,11 @@ impl Probe for LogProbe {
                     "entry applied"
                 );
             }
+            // The caller logs it.
+            ProbeEvent::Failed { .. } => {}
+            ProbeEvent::Acknowledged { term, index } => {
+                tracing::trace!(term = term.0, index = index.0, "entries acknowledged");
+            }
             ProbeEvent::Proposed { tag, proposal } => tracing::debug!(tag, proposal, "request proposed"),
             ProbeEvent::Role { term, role, leader } => {
                 let leader = leader.map_or_else(|| "none".to_owned(), |id| format!("{:x}", id.0));

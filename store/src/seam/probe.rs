@@ -37,6 +37,33 @@ pub enum ProbeEvent {
         /// The proposal's id.
         proposal: u64,
     },
+    /// The member's raft starts, with what it found on stable storage.
+    Found {
+        /// Under which id.
+        member: MemberId,
+        /// The term of its hard state.
+        term: Term,
+        /// For whom it has voted in that term.
+        vote: Option<MemberId>,
+        /// The last entry of its log, or of the snapshot that the log begins after.
+        last: Index,
+    },
+    /// The member is about to send a message that grants a vote; a candidate's own vote counts too. From now on the vote
+    /// must outlive any crash.
+    Voted {
+        /// In which term.
+        term: Term,
+        /// For whom.
+        candidate: MemberId,
+    },
+    /// The member is about to send a message that acknowledges the log up to an entry. From now on its log must outlive
+    /// any crash, as long as no later leader overwrites it.
+    Acknowledged {
+        /// In which term.
+        term: Term,
+        /// Up to which entry.
+        index: Index,
+    },
     /// An entry was applied.
     Applied {
         /// The entry's index.
@@ -83,6 +110,14 @@ pub enum ProbeEvent {
     CompactionFinished,
     /// The member serves clients.
     Ready,
+    /// The member does not start, or stops, because something is wrong with its disk, its data or its engine. Not told of
+    /// one that was removed, nor of one that finds nobody to join.
+    Failed {
+        /// What is wrong, for people.
+        reason: String,
+        /// Whether it has lost what it had acknowledged, and so refuses to take part.
+        lost_data: bool,
+    },
 }
 
 /// Takes the facts. Must not block and must not call back into the member.

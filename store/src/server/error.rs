@@ -115,6 +115,16 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// Whether something is wrong with the member's disk or data. The others are wrong settings, a member that was removed,
+    /// and one that finds nobody to join.
+    pub(super) fn is_failure(&self) -> bool {
+        use StartError::{Corrupt, Engine, Io, LostData, NoWal, Snapshot, Wal};
+        matches!(
+            self,
+            NoWal { .. } | Wal(_) | Engine(_) | Corrupt { .. } | LostData(_) | Io { .. } | Snapshot { .. }
+        )
+    }
+
     /// Whether the member has lost data that it had acknowledged. Only its replacement helps; another start does not.
     pub fn is_lost_data(&self) -> bool {
         matches!(self, StartError::LostData(_))

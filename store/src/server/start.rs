@@ -50,6 +50,17 @@ pub struct Server {
 /// # Errors
 /// [`StartError`], whose text is for people.
 pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
+    let probe = env.probe.clone();
+    let started = open(config, env).await;
+    if let Err(error) = &started
+        && error.is_failure()
+    {
+        probe.emit(ProbeEvent::Failed { reason: error.to_string(), lost_data: error.is_lost_data() });
+    }
+    started
+}
+
+async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     data::check(&config)?;
     #[cfg(madsim)]
     squall_core::planted::plant(config.planted);
@@ -107,6 +118,7 @@ pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
     }
 
     let (exited, exit) = latest::channel(None);
+    let probe = env.probe.clone();
     let run = async move {
         let exit = match node.run().await {
             Halt::Requested => Exit::Requested,
@@ -114,6 +126,10 @@ pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
             Halt::Refused(why) => Exit::Refused(why),
             Halt::Failed(reason) => Exit::Failed(reason),
         };
+        if let Exit::Refused(reason) | Exit::Failed(reason) = &exit {
+            let lost_data = matches!(exit, Exit::Refused(_));
+            probe.emit(ProbeEvent::Failed { reason: reason.clone(), lost_data });
+        }
         exited.send_replace(Some(exit));
     };
     let tasks = vec![

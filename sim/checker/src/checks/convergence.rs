@@ -3,7 +3,8 @@
 //! `HashKV` hashes all versions between the compacted revision and the asked one, so that any two hashes taken at the
 //! same two revisions, by whomever and whenever within one era, must be equal. After the last heal the members' last
 //! hashes must be of the same revision, or some member has not caught up. And what the members in service say at the
-//! end of their cluster (its id, its members, what is compacted) must be the same.
+//! end of their cluster (its id, its members, what is compacted) must be the same. So must all rows of their engines, those
+//! too that no client can read and no hash covers.
 //!
 //! A restore makes a new cluster, with an id of its own: otherwise members of the old one could join it again.
 
@@ -18,9 +19,10 @@ const CAUGHT_UP: &str = "convergence: every member catches up after the faults";
 const CLUSTER: &str = "convergence: members agree on the cluster's id";
 const MEMBERS: &str = "convergence: members agree on who the members are";
 const COMPACTED: &str = "convergence: members agree on what is compacted";
+const ROWS: &str = "convergence: members that have applied the same entries hold the same rows";
 const NEW_ID: &str = "a restored cluster has an id of its own";
 
-pub(super) const GUARANTEES: [&str; 6] = [SAME, CAUGHT_UP, CLUSTER, MEMBERS, COMPACTED, NEW_ID];
+pub(super) const GUARANTEES: [&str; 7] = [SAME, CAUGHT_UP, CLUSTER, MEMBERS, COMPACTED, ROWS, NEW_ID];
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let eras = Eras::of(history);
@@ -93,6 +95,15 @@ fn views(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
     }
     let mut failures = Vec::new();
     let Some(first) = last.values().next().copied() else { return failures };
+    let told = |name: &str| {
+        let mut listed = first.addresses.iter().filter_map(|address| address.split(' ').next());
+        first.addresses.is_empty() || listed.any(|listed| listed == name)
+    };
+    if let Some(missing) = last.keys().find(|member| !told(member)) {
+        let message =
+            format!("at the end {} does not list {missing}, which serves, by its name", first.member);
+        failures.push(Failure::new("convergence", MEMBERS, message));
+    }
     for &view in last.values().skip(1) {
         let mut differs = |guarantee, what: &str, one: String, other: String| {
             let message =
@@ -107,9 +118,18 @@ fn views(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
             let ids = |view: &MemberView| format!("{:x?}", view.members);
             differs(MEMBERS, "that the members are", ids(first), ids(view));
         }
+        if view.addresses != first.addresses {
+            let all = |view: &MemberView| view.addresses.join("; ");
+            differs(MEMBERS, "that the members are reached at", all(first), all(view));
+        }
         if view.compact_revision != first.compact_revision {
             let revision = |view: &MemberView| view.compact_revision.to_string();
             differs(COMPACTED, "that it has compacted to revision", revision(first), revision(view));
+        }
+        let told = !view.rows.is_empty() && !first.rows.is_empty();
+        if told && view.applied == first.applied && view.rows != first.rows {
+            let what = format!("at entry {} that its engine's rows have the digest", view.applied);
+            differs(ROWS, &what, first.rows.clone(), view.rows.clone());
         }
     }
     failures

@@ -4,11 +4,15 @@
 //! another. [`judge_run`] asks them all. What is not here: the leases' upper bound, locks and watches, which have no
 //! checker yet.
 
+mod answered;
 mod convergence;
 mod durability;
 mod era;
 mod lives;
+mod members;
+mod promises;
 mod raft;
+mod refusals;
 mod rest;
 
 #[cfg(test)]
@@ -89,9 +93,14 @@ pub fn guarantees() -> Vec<(&'static str, String)> {
     all.extend(named("durability", &durability::GUARANTEES));
     all.extend(named("monotonic-reads", &lives::GUARANTEES));
     all.extend(named("convergence", &convergence::GUARANTEES));
+    all.extend(named("linearizability", &members::LIST_GUARANTEES));
+    all.extend(named("linearizability", &members::HEADER_GUARANTEES));
+    all.extend(named("linearizability", &refusals::GUARANTEES));
     all.extend(named("raft", &raft::GUARANTEES));
-    all.extend(named("liveness", &[rest::RECOVERS]));
-    all.extend(named("panic", &[rest::NO_PANIC]));
+    all.extend(named("raft", &promises::GUARANTEES));
+    all.extend(named("liveness", &[rest::RECOVERS, rest::LEADS]));
+    all.extend(named("liveness", &answered::GUARANTEES));
+    all.extend(named("panic", &[rest::NO_PANIC, rest::NO_FAILURE]));
     all.extend(named("vacuous", &[rest::SHOWS, rest::BITES]));
     all
 }
@@ -134,9 +143,16 @@ pub fn examine_run(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(durability::check(history));
     failures.extend(lives::check(history));
     failures.extend(convergence::check(history));
+    failures.extend(members::lists(history));
+    failures.extend(members::headers(history));
+    failures.extend(refusals::check(history));
     failures.extend(raft::check(history));
+    failures.extend(promises::check(history));
     failures.extend(rest::liveness(history));
+    failures.extend(rest::leader_changes(history));
+    failures.extend(answered::check(history));
     failures.extend(rest::panics(history));
+    failures.extend(rest::failed(history));
     failures.extend(rest::vacuous(history));
     judgement
 }

@@ -1,10 +1,14 @@
 //! Liveness, panics, and runs that show nothing.
 
 use super::Failure;
-use crate::history::{Event, Op, RunHistory};
+use super::era::Eras;
+use super::promises::Harm;
+use crate::history::{Event, Op, RaftLine, RunHistory};
 
 pub(super) const RECOVERS: &str = "liveness: the cluster recovers once the faults are over";
 pub(super) const NO_PANIC: &str = "no member's task panics";
+pub(super) const NO_FAILURE: &str = "no member fails whose disk was not harmed";
+pub(super) const LEADS: &str = "a leader stays as long as nothing takes it down";
 pub(super) const SHOWS: &str = "a run shows something";
 pub(super) const BITES: &str = "a fault does something";
 
@@ -26,6 +30,47 @@ pub(super) fn panics(history: &RunHistory) -> Vec<Failure> {
     });
     let failure = |message: String| Failure::new("panic", NO_PANIC, message);
     panics.map(|line| failure(format!("{} panicked: {}", line.member, line.message))).collect()
+}
+
+/// Leaders that fell although the drill breaks nothing that a leader needs.
+pub(super) fn leader_changes(history: &RunHistory) -> Vec<Failure> {
+    let Some(most) = history.meta().and_then(|meta| meta.expect.max_leader_changes) else {
+        return Vec::new();
+    };
+    let mut won: Vec<(u64, &str)> = history
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Raft(RaftLine::Role(role)) if role.role == "leader" => {
+                Some((role.at, role.member.as_str()))
+            }
+            _ => None,
+        })
+        .collect();
+    won.sort_unstable();
+    let changes = won.windows(2).filter(|pair| pair[0].1 != pair[1].1).count() as u64;
+    let message =
+        format!("the leadership went to another member {changes} times, and at most {most} were expected");
+    if changes > most { vec![Failure::new("liveness", LEADS, message)] } else { Vec::new() }
+}
+
+/// Members that did not start or go on although no fault harmed their disks: a sound store can always live with what a
+/// crash leaves. One that refuses its data folder without cause is as bad as one that panics.
+pub(super) fn failed(history: &RunHistory) -> Vec<Failure> {
+    let (eras, harm) = (Eras::of(history), Harm::of(history));
+    let failed = history.events.iter().filter_map(|event| match event {
+        Event::Failed(line) => Some(line),
+        _ => None,
+    });
+    let unexcused = failed
+        .filter(|line| !eras.is_outdated(&line.member, line.at) && !harm.between(&line.member, 0, line.at));
+    // A member that fails once often fails again at each start.
+    let first = unexcused.min_by_key(|line| line.at);
+    let failure = |message: String| Failure::new("panic", NO_FAILURE, message);
+    first
+        .map(|line| failure(format!("{} does not go on: {}", line.member, line.reason)))
+        .into_iter()
+        .collect()
 }
 
 /// A run in which too little happened proves nothing, and is a failure.

@@ -15,8 +15,8 @@ const SOUND: &str = r#"{"meta":{"format":1,"scenario":"s","seed":1,"expect":{"mi
 {"id":4,"client":2,"call":60,"return":70,"op":{"delete_range":{"key":"a"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":4,"raft_term":2},"result":{"delete_range":{"deleted":1}}}
 {"heal":{"at":190,"action":"partition","bit":4}}
 {"heal":{"at":200}}
-{"member_view":{"at":340,"member":"n1","cluster_id":1,"members":[1,2],"compact_revision":0,"revision":5}}
-{"member_view":{"at":341,"member":"n2","cluster_id":1,"members":[1,2],"compact_revision":0,"revision":5}}
+{"member_view":{"at":340,"member":"n1","cluster_id":1,"members":[1,2],"compact_revision":0,"revision":5,"applied":9,"rows":"aa","addresses":["n1 p1 c1","n2 p2 c2"]}}
+{"member_view":{"at":341,"member":"n2","cluster_id":1,"members":[1,2],"compact_revision":0,"revision":5,"applied":9,"rows":"aa","addresses":["n1 p1 c1","n2 p2 c2"]}}
 {"id":5,"client":1,"call":210,"return":220,"op":{"put":{"key":"c","value":"4"}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"put":{}}}
 {"id":6,"client":1,"call":300,"return":320,"op":{"range":{"key":"a","range_end":"z"}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"range":{"kvs":[{"key":"b","value":"2","create_revision":3,"mod_revision":3,"version":1},{"key":"c","value":"4","create_revision":5,"mod_revision":5,"version":1}],"count":2}},"final":true}
 {"hash":{"member":"n1","revision":5,"compact_revision":0,"hash":7,"at":330}}
@@ -36,6 +36,53 @@ const LIVES: &str = r#"{"life":{"at":5,"member":"n1","incarnation":1}}
 {"life":{"at":245,"member":"n1","incarnation":2}}
 {"end""#;
 
+/// A member's promises, and what it finds afterwards.
+const PROMISES: &str = r#"{"found":{"at":1,"member":"n1","id":1,"term":1}}
+{"promised":{"at":10,"member":"n1","id":1,"votes":[[2,1]],"acknowledged":[2,7],"applied":6}}
+{"found":{"at":120,"member":"n1","id":1,"term":2,"vote":1,"last":7}}
+{"promised":{"at":130,"member":"n1","id":1,"votes":[[2,1]]}}
+{"end""#;
+
+/// A change of the members, and lists around it: the third may be old, since it was asked for before the second came.
+const LISTS: &str = r#"{"member_list":{"call":10,"return":11,"member":"n1","members":[1,2]}}
+{"member_list":{"call":20,"return":25,"member":"n1","members":[1]}}
+{"member_list":{"call":24,"return":31,"member":"n2","members":[1,2]}}
+{"end""#;
+
+/// Two answers of one life.
+const HEADERS: &str = r#"{"life":{"at":5,"member":"n1","incarnation":1}}
+{"id":7,"client":7,"endpoint":"n1","call":230,"return":240,"op":{"range":{"key":"x"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":5,"raft_term":3},"result":{"range":{}}}
+{"id":8,"client":7,"endpoint":"n1","call":250,"return":260,"op":{"range":{"key":"x"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":5,"raft_term":4},"result":{"range":{}}}
+{"end""#;
+
+/// A read that was given up long after everything had healed, and later ones, of which `ok` were answered.
+fn unanswered(ok: u64) -> String {
+    let lost = r#"{"id":20,"client":20,"endpoint":"n1","call":5000000000,"return":5600000000,"op":{"range":{"key":"x"}},"outcome":"fail","error":{"kind":"other","code":"DeadlineExceeded"}}"#;
+    let later = (0..ok).map(|number| {
+        let (id, call) = (30 + number, 5_100_000_000 + number * 10_000_000);
+        format!(
+            "{{\"id\":{id},\"client\":21,\"endpoint\":\"n1\",\"call\":{call},\"return\":{},\"op\":{{\"range\":{{\"key\":\"x\"}}}},\
+             \"outcome\":\"ok\",\"header\":{{\"cluster_id\":1,\"member_id\":1,\"revision\":5,\"raft_term\":3}},\
+             \"result\":{{\"range\":{{}}}}}}\n",
+            call + 1_000_000
+        )
+    });
+    format!("{lost}\n{}{{\"end\"", later.collect::<String>())
+}
+
+/// A fault that harms the disk of n1.
+const HARMED: &str = r#"{"fault":{"at":105,"action":"wipeDisk","target":"n1","harms_disk":true}}
+{"heal":{"at":106,"action":"wipeDisk","target":"n1"}}
+"#;
+
+/// An operation that is refused for its form.
+fn refused(op: &str, message: &str) -> String {
+    format!(
+        "{{\"id\":30,\"client\":30,\"call\":230,\"return\":240,\"op\":{op},\"outcome\":\"fail\",\
+         \"error\":{{\"kind\":\"other\",\"code\":\"InvalidArgument\",\"message\":\"{message}\"}}}}\n{{\"end\""
+    )
+}
+
 fn judge(text: &str) -> Verdict {
     let history = jsonl::read(text.as_bytes(), "h", &ReadLimits::default()).unwrap();
     assert_eq!(durability::finals(&history).len(), 1);
@@ -45,7 +92,33 @@ fn judge(text: &str) -> Verdict {
 #[test]
 fn a_sound_run_is_valid() {
     assert_eq!(judge(SOUND), Verdict::Valid);
-    assert_eq!(judge(&SOUND.replace("{\"end\"", LIVES)), Verdict::Valid);
+    for more in [LIVES, PROMISES, LISTS, HEADERS, &unanswered(4)] {
+        assert_eq!(judge(&SOUND.replace("{\"end\"", more)), Verdict::Valid, "{more}");
+    }
+}
+
+/// What looks like a broken promise, a lost answer or a failure, and has a cause.
+#[test]
+fn harm_and_trouble_are_excuses() {
+    let with = |lines: String| judge(&SOUND.replace("{\"end\"", &lines));
+    let harmed = HARMED;
+    assert_eq!(with(format!("{harmed}{}", PROMISES.replace("\"last\":7", "\"last\":0"))), Verdict::Valid);
+    let failed = "{\"failed\":{\"at\":120,\"member\":\"n1\",\"reason\":\"the folder is empty\"}}\n{\"end\"";
+    assert_eq!(with(format!("{harmed}{failed}")), Verdict::Valid);
+    // Another member's disk is no excuse.
+    let other = harmed.replace("n1", "n2");
+    assert!(matches!(with(format!("{other}{failed}")), Verdict::Invalid(_)));
+    // A later leader may overwrite what was acknowledged to an earlier one.
+    let overwritten =
+        PROMISES.replace("\"term\":2,\"vote\":1,\"last\":7", "\"term\":3,\"vote\":0,\"last\":6");
+    assert_eq!(with(overwritten), Verdict::Valid);
+    for trouble in [
+        r#"{"fault":{"at":4000000000,"action":"pause","target":"n3"}}"#,
+        r#"{"raft":{"member":"n2","term":4,"role":"leader","at":3500000000}}"#,
+        r#"{"life":{"at":5300000000,"member":"n2","incarnation":2}}"#,
+    ] {
+        assert_eq!(with(format!("{trouble}\n{}", unanswered(9))), Verdict::Valid, "{trouble}");
+    }
 }
 
 #[test]
@@ -134,6 +207,47 @@ fn each_checker_finds_its_own() {
             "convergence",
             "after the restore at 0.000s the cluster's id is 1, as it was before",
         ),
+        (
+            "\"min_writes_during",
+            "\"max_leader_changes\":0,\"min_writes_during",
+            "liveness",
+            "the leadership went to another member 1 times, and at most 0 were expected",
+        ),
+        (
+            "n1 p1 c1",
+            "n1 p1 c9",
+            "convergence",
+            "n1 says that the members are reached at n1 p1 c9; n2 p2 c2, and n2 says",
+        ),
+        ("[\"n1 p1 c1\"", "[\" p1 \"", "convergence", "n1 does not list n1, which serves, by its name"),
+        (
+            "{\"end\"",
+            &(HARMED.to_owned()
+                + &PROMISES
+                    .replace("\"term\":2,\"vote\":1,\"last\":7", "\"term\":1,\"vote\":0,\"last\":3")
+                    .replace("[[2,1]]}}", "[[3,1]]}}")),
+            "raft",
+            "n1 started with an empty disk under its old id 1, and votes and acknowledges",
+        ),
+        (
+            "{\"end\"",
+            &refused(r#"{"put":{"key":""}}"#, "etcdserver: too many requests"),
+            "linearizability",
+            "client 30's put (operation 30) was refused with \"etcdserver: too many requests\", and not with etcdserver: key",
+        ),
+        (
+            "{\"end\"",
+            &refused(r#"{"put":{"key":"a"}}"#, "etcdserver: key is not provided"),
+            "linearizability",
+            "client 30's put (operation 30) was refused with \"etcdserver: key is not provided\", and there is nothing wrong",
+        ),
+        (
+            "{\"end\"",
+            r#"{"id":30,"client":30,"call":230,"return":240,"op":{"range":{"key":""}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":5,"raft_term":3},"result":{"range":{}}}
+{"end""#,
+            "linearizability",
+            "client 30's range (operation 30) was accepted, and should have been refused: etcdserver: key is not provided",
+        ),
         ("\"bit\":4", "\"bit\":0", "vacuous", "the one partition did nothing at all"),
         ("[\"partition\"]", "[\"pause\"]", "vacuous", "there was no pause"),
         ("\"term\":3,\"index\":4", "\"term\":1,\"index\":4", "raft", "of the earlier term 1"),
@@ -163,6 +277,70 @@ fn each_checker_finds_its_own() {
             "durability",
             "client 1's put (operation 3) was acknowledged by",
         ),
+        (
+            "{\"end\"",
+            &PROMISES.replace("\"last\":7", "\"last\":6"),
+            "raft",
+            "n1 acknowledged entry 7 in term 2, and starts again with a log that ends at 6",
+        ),
+        (
+            "{\"end\"",
+            &PROMISES.replace("\"vote\":1", "\"vote\":0"),
+            "raft",
+            "n1 voted for 1 in term 2, and starts again with a vote for 0 in it",
+        ),
+        (
+            "{\"end\"",
+            &PROMISES.replace("\"term\":2,\"vote\":1", "\"term\":1,\"vote\":1"),
+            "raft",
+            "n1 voted for 1 in term 2, and starts again in term 1",
+        ),
+        (
+            "{\"end\"",
+            &PROMISES.replace("\"applied\":6", "\"applied\":8"),
+            "raft",
+            "n1 applied entry 8, and starts again with a log that ends at 7",
+        ),
+        (
+            "{\"end\"",
+            &PROMISES.replace("[[2,1]]}}", "[[2,3]]}}"),
+            "raft",
+            "n1 voted in term 2 for 1 and for 3",
+        ),
+        (
+            "\"rows\":\"aa\"",
+            "\"rows\":\"ab\"",
+            "convergence",
+            "n1 says at entry 9 that its engine's rows have the digest ab, and n2 says aa",
+        ),
+        (
+            "{\"end\"",
+            "{\"failed\":{\"at\":9,\"member\":\"n1\",\"reason\":\"its log is torn\"}}\n{\"end\"",
+            "panic",
+            "n1 does not go on: its log is torn",
+        ),
+        (
+            "{\"end\"",
+            &LISTS.replace("\"call\":24", "\"call\":26"),
+            "linearizability",
+            "n2 said at 0.000s that 2 is a member, and n1 had said at 0.000s that it is one no more",
+        ),
+        (
+            "{\"end\"",
+            &HEADERS.replace(
+                "\"member_id\":1,\"revision\":5,\"raft_term\":4",
+                "\"member_id\":9,\"revision\":5,\"raft_term\":4",
+            ),
+            "linearizability",
+            "n1 called itself member 1 of cluster 1, and then member 9 of cluster 1",
+        ),
+        (
+            "{\"end\"",
+            &HEADERS.replace("\"raft_term\":4", "\"raft_term\":2"),
+            "linearizability",
+            "n1 answered in term 2 (operation 8), after it had answered in term 3",
+        ),
+        ("{\"end\"", &unanswered(5), "liveness", "n1 never answered client 20's range (operation 20)"),
         ("faults\":2", "faults\":4", "vacuous", "3 operations were ok before the first fault"),
         ("heal\":1", "heal\":2", "vacuous", "1 operations were ok after the last heal"),
         ("outage\":1", "outage\":2", "vacuous", "1 writes were attempted while no majority was up"),

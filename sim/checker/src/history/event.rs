@@ -23,12 +23,20 @@ pub enum Event {
     Hash(HashLine),
     /// A milestone of raft on one member.
     Raft(RaftLine),
+    /// What a member's raft found on its disk when it started.
+    Found(Found),
+    /// What a member's raft promised in one life, at its end.
+    Promised(Promised),
     /// A member applied the request of a client's operation. Never trusted.
     Hint(Hint),
     /// A new process of a member started.
     Life(Life),
     /// What a member says of its cluster.
     MemberView(MemberView),
+    /// What a member answered that was asked who the members are, as a quorum knows it.
+    MemberList(MemberList),
+    /// A member did not start, or stopped, because something is wrong with its disk or its data.
+    Failed(Failed),
     /// What a watcher got.
     Watch(WatchLine),
     /// A task of a member panicked.
@@ -73,6 +81,9 @@ pub struct Expectations {
     pub min_operations_after_heal: u64,
     /// Writes that were attempted during outages ([`Outage`]), all of them together.
     pub min_writes_during_outage: u64,
+    /// How often the leadership may go to another member; not looked at where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_leader_changes: Option<u64>,
     /// Actions whose faults must have done something ([`Heal::bit`]), all faults of one action together.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub must_bite: Vec<String>,
@@ -84,6 +95,7 @@ impl Default for Expectations {
             min_operations_before_faults: 50,
             min_operations_after_heal: 50,
             min_writes_during_outage: 0,
+            max_leader_changes: None,
             must_bite: Vec::new(),
         }
     }
@@ -103,6 +115,10 @@ pub struct Fault {
     /// Its settings, for people.
     #[serde(skip_serializing_if = "serde_json::Value::is_null")]
     pub detail: serde_json::Value,
+    /// Whether the disks of those whom it hits may forget or garble what was synced, or fail: then they need not keep what
+    /// they promised, and may refuse to go on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub harms_disk: bool,
 }
 
 /// A fault, or all of them, ended.
@@ -225,6 +241,43 @@ pub struct Applied {
     pub at: u64,
 }
 
+/// What a member's raft found on its disk when it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Found {
+    /// When.
+    pub at: u64,
+    /// The member's name.
+    pub member: String,
+    /// Its raft id.
+    pub id: u64,
+    /// Its term.
+    pub term: u64,
+    /// For whom it voted in that term; 0 for nobody.
+    pub vote: u64,
+    /// The index of its log's last entry.
+    pub last: u64,
+}
+
+/// What a member's raft promised in one life: by the messages that it sent, and by what it applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Promised {
+    /// When it promised the last of it.
+    pub at: u64,
+    /// The member's name.
+    pub member: String,
+    /// Its raft id.
+    pub id: u64,
+    /// Its votes, each a term and for whom.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub votes: Vec<(u64, u64)>,
+    /// The last term in which it acknowledged entries, and the highest index that it acknowledged in it.
+    pub acknowledged: (u64, u64),
+    /// The highest index that it applied.
+    pub applied: u64,
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RaftFields {
@@ -324,10 +377,48 @@ pub struct MemberView {
     pub cluster_id: u64,
     /// The ids of the cluster's members, sorted.
     pub members: Vec<u64>,
+    /// Where the members are reached: each a name, peer URLs and client URLs, sorted. Empty where it is not told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
     /// The revision that the member has compacted to.
     pub compact_revision: Revision,
     /// The member's revision.
     pub revision: Revision,
+    /// The index that its engine has applied; 0 where it is not told.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub applied: u64,
+    /// A digest of all rows of its engine at that index, but for the mark of the last finished compaction; empty where it
+    /// is not told.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub rows: String,
+}
+
+/// What a member answered that was asked who the members are, as a quorum knows it: a linearizable list, or the answer to
+/// a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemberList {
+    /// When it was asked.
+    pub call: u64,
+    /// When the answer came.
+    #[serde(rename = "return")]
+    pub ret: u64,
+    /// The name of the member that answered.
+    pub member: String,
+    /// The ids of the members.
+    pub members: Vec<u64>,
+}
+
+/// A member did not start, or stopped, because something is wrong with its disk or its data.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Failed {
+    /// When.
+    pub at: u64,
+    /// The member's name.
+    pub member: String,
+    /// What it said.
+    pub reason: String,
 }
 
 /// One response on a watch stream.
@@ -413,7 +504,7 @@ pub struct End {
 
 impl Event {
     /// The kinds' names, as they open a line.
-    pub const KINDS: [&'static str; 14] = [
+    pub const KINDS: [&'static str; 18] = [
         "meta",
         "fault",
         "heal",
@@ -421,9 +512,13 @@ impl Event {
         "break",
         "hash",
         "raft",
+        "found",
+        "promised",
         "hint",
         "life",
         "member_view",
+        "member_list",
+        "failed",
         "watch",
         "panic",
         "liveness",
@@ -441,9 +536,13 @@ impl Event {
             Event::Hash(line) => line.at,
             Event::Raft(RaftLine::Role(line)) => line.at,
             Event::Raft(RaftLine::Applied(line)) => line.at,
+            Event::Found(line) => line.at,
+            Event::Promised(line) => line.at,
             Event::Hint(line) => line.at,
             Event::Life(line) => line.at,
             Event::MemberView(line) => line.at,
+            Event::MemberList(line) => line.ret,
+            Event::Failed(line) => line.at,
             Event::Watch(line) => line.at,
             Event::Panic(line) => line.at,
             Event::Liveness(line) => line.at,

@@ -29,8 +29,9 @@ pub mod response;
 
 pub use bytes::Bytes;
 pub use event::{
-    Applied, Break, BreakKind, End, Event, Expectations, Fault, HashLine, Heal, Hint, Life, Liveness,
-    MemberView, Meta, Outage, Panicked, RaftLine, RoleChange, WatchEvent, WatchEventKind, WatchLine,
+    Applied, Break, BreakKind, End, Event, Expectations, Failed, Fault, Found, HashLine, Heal, Hint, Life,
+    Liveness, MemberList, MemberView, Meta, Outage, Panicked, Promised, RaftLine, RoleChange, WatchEvent,
+    WatchEventKind, WatchLine,
 };
 pub use jsonl::{HistoryWriter, RunHistory};
 pub use lines::{ReadError, ReadLimits, ReadProblem};

@@ -163,7 +163,13 @@ impl Probe for ScriptProbe {
             }
             ProbeEvent::SnapshotInstalled { index } => format!("snapshot installed at {index}"),
             ProbeEvent::CompactionFinished => "compaction finished".to_owned(),
-            ProbeEvent::Starting | ProbeEvent::Ready | ProbeEvent::Proposed { .. } => return,
+            ProbeEvent::Starting
+            | ProbeEvent::Ready
+            | ProbeEvent::Proposed { .. }
+            | ProbeEvent::Found { .. }
+            | ProbeEvent::Voted { .. }
+            | ProbeEvent::Acknowledged { .. }
+            | ProbeEvent::Failed { .. } => return,
         };
         self.narrator.tell(&text);
     }

@@ -1,0 +1,127 @@
+//! In quiet times every request is answered.
+//!
+//! A request that the client gave up is nobody's fault while something breaks. It is the store's fault where nothing broke
+//! for seconds, nobody started, no member changed its role, and the very member that was asked took later requests of the
+//! same kind and answered all of them in time: proposals and reads are served in the order in which they came, so those
+//! that came later show that this one was lost. (A store that drops every fiftieth answer looks sound to every other
+//! checker: each lost answer is an ambiguous write, and those are allowed.)
+
+use super::Failure;
+use crate::history::{Event, Op, Operation, Outcome, RaftLine, RunHistory};
+
+const ANSWERED: &str = "liveness: a request is answered where nothing breaks";
+
+pub(super) const GUARANTEES: [&str; 1] = [ANSWERED];
+
+/// A time is quiet so long after anything broke or changed, in nanoseconds; and twice as long after it as it lasted, since
+/// the pause between two tries of a connection to get through doubles.
+const QUIET_AFTER: u64 = 2_000_000_000;
+/// Actions that break nothing.
+const HARMLESS: [&str; 2] = ["compact", "snapshotSave"];
+/// A client that waited less than this has no cause to complain.
+const PATIENCE: u64 = 250_000_000;
+/// So many later requests must have been answered.
+const OVERTAKEN_BY: usize = 5;
+/// So much later they must have come.
+const LATER: u64 = 20_000_000;
+
+pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
+    let times = Unquiet::of(history);
+    let lost = history.operations.iter().filter(|operation| gave_up(operation)).find_map(|operation| {
+        let until = operation.ret?;
+        if times.touch(operation.call, until) {
+            return None;
+        }
+        let later = history.operations.iter().filter(|later| {
+            later.endpoint == operation.endpoint
+                && kind(&later.op) == kind(&operation.op)
+                && later.call >= operation.call + LATER
+                && later.call <= until - PATIENCE / 2
+        });
+        let mut answered = 0;
+        for later in later {
+            if !(later.is_ok() && later.ret.is_some_and(|ret| ret <= until)) {
+                return None;
+            }
+            answered += 1;
+        }
+        (answered >= OVERTAKEN_BY).then_some((operation, answered))
+    });
+    let failure = lost.map(|(operation, answered)| {
+        let message = format!(
+            "{} never answered client {}'s {} (operation {}), called at {:.3}s and given up {:.3}s later, though nothing \
+             broke then and it answered all {answered} requests that came after it",
+            operation.endpoint,
+            operation.client,
+            operation.op.name(),
+            operation.id,
+            operation.call as f64 / 1e9,
+            operation.ret.unwrap_or(operation.call).saturating_sub(operation.call) as f64 / 1e9,
+        );
+        Failure::new("liveness", ANSWERED, message).blaming([operation.id])
+    });
+    failure.into_iter().collect()
+}
+
+/// Whether the client waited for long and heard nothing. A refusal is an answer.
+fn gave_up(operation: &Operation) -> bool {
+    let waited = operation.ret.is_some_and(|ret| ret - operation.call >= PATIENCE);
+    let silent = operation.error.as_ref().is_some_and(|error| error.code == "DeadlineExceeded");
+    operation.outcome != Outcome::Ok && waited && silent && kind(&operation.op).is_some()
+}
+
+/// Requests of one kind wait for the same thing: an entry of the log, or an index to read at.
+fn kind(op: &Op) -> Option<&'static str> {
+    match op {
+        Op::Put(_) | Op::DeleteRange(_) => Some("write"),
+        Op::Txn(txn) if txn.may_change() => Some("write"),
+        Op::Range(range) if !range.serializable => Some("read"),
+        _ => None,
+    }
+}
+
+/// The times at which something broke or changed.
+struct Unquiet(Vec<(u64, u64)>);
+
+impl Unquiet {
+    fn of(history: &RunHistory) -> Self {
+        let mut spans: Vec<(u64, u64)> = Vec::new();
+        // Faults in force, and since when. A fault's end does not say which strike it belongs to: the count suffices.
+        let (mut in_force, mut since) = (0_u64, 0);
+        let mut events: Vec<&Event> = history.events.iter().collect();
+        events.sort_by_key(|event| event.at());
+        for event in events {
+            let at = event.at();
+            match event {
+                Event::Fault(fault) if HARMLESS.contains(&fault.action.as_str()) => {}
+                Event::Heal(heal) if HARMLESS.contains(&heal.action.as_str()) => {}
+                Event::Fault(fault) if !fault.target.is_empty() => {
+                    if in_force == 0 {
+                        since = at;
+                    }
+                    in_force += 1;
+                }
+                Event::Heal(heal) => {
+                    let alone = in_force == 0;
+                    spans.push((if alone { at } else { since }, at));
+                    in_force = if heal.action.is_empty() { 0 } else { in_force.saturating_sub(1) };
+                }
+                Event::Life(_) | Event::Break(_) | Event::Panic(_) | Event::Failed(_) => spans.push((at, at)),
+                Event::Outage(outage) => spans.push((outage.from, outage.to)),
+                Event::Raft(RaftLine::Role(_)) => spans.push((at, at)),
+                _ => {}
+            }
+        }
+        if in_force > 0 {
+            spans.push((since, u64::MAX));
+        }
+        Unquiet(spans)
+    }
+
+    /// Whether one of them, or the time that it takes to get over it, lies in this span.
+    fn touch(&self, from: u64, to: u64) -> bool {
+        let over =
+            |begin: u64, end: u64| end.saturating_add(QUIET_AFTER.max(2 * (end - begin).min(u64::MAX / 4)));
+        self.0.iter().any(|(begin, end)| *begin <= to && over(*begin, *end) >= from)
+    }
+}

@@ -1,0 +1,177 @@
+//! What a member promised outlives every crash (Ongaro and Ousterhout 2014, figure 2: persistent state).
+//!
+//! A member reports the votes that it grants, the entries that it acknowledges and those that it applies, and when it
+//! starts again, what it found on its disk. What it found must hold what it had promised:
+//!
+//! - its term is no lower than one in which it voted or acknowledged;
+//! - in the term of its last vote, the vote is the same;
+//! - its log reaches every entry that it acknowledged in its present term (a later leader may have overwritten others);
+//! - its log reaches every entry that it applied: those are committed.
+//!
+//! And no member votes for two candidates in one term, whatever it found.
+//!
+//! A member whose disk was emptied under its id must not take part: it neither votes nor acknowledges in a life that began
+//! without a log, after lives in which it had promised something (etcd #21178).
+//!
+//! This finds a promise that was given before it was synced at the first crash that loses it, long before chance makes two
+//! leaders or a lost write of it. Excused are members whose disks a fault harmed in between; and each era is judged apart,
+//! since a forced new cluster and a restore begin with other logs.
+
+use std::collections::BTreeMap;
+
+use super::Failure;
+use super::era::Eras;
+use crate::history::{Event, Found, Promised, RunHistory};
+
+const STABLE: &str = "stable storage: what a member promised outlives a crash";
+const FORGETFUL: &str = "stable storage: a member that starts empty under its old id takes no part";
+const ONE_VOTE: &str = "election safety: a member votes once a term";
+
+pub(super) const GUARANTEES: [&str; 3] = [STABLE, FORGETFUL, ONE_VOTE];
+
+/// What one member has promised so far.
+#[derive(Default)]
+struct Standing {
+    votes: BTreeMap<u64, u64>,
+    acknowledged: (u64, u64),
+    applied: u64,
+    /// When it was first heard of.
+    since: u64,
+    /// It started empty, though it had promised something before.
+    emptied: bool,
+}
+
+pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
+    let eras = Eras::of(history);
+    let harm = Harm::of(history);
+    let mut lines: Vec<&Event> =
+        history.events.iter().filter(|event| matches!(event, Event::Found(_) | Event::Promised(_))).collect();
+    lines.sort_by_key(|event| event.at());
+    let mut standings: BTreeMap<(usize, &str, u64), Standing> = BTreeMap::new();
+    let mut failures = Vec::new();
+    for line in lines {
+        let (member, id, at) = match line {
+            Event::Found(line) => (&line.member, line.id, line.at),
+            Event::Promised(line) => (&line.member, line.id, line.at),
+            _ => continue,
+        };
+        if eras.is_outdated(member, at) {
+            continue;
+        }
+        let key = (eras.at(at), member.as_str(), id);
+        match line {
+            Event::Promised(line) => {
+                let standing = standings.entry(key).or_default();
+                if standing.emptied && (!line.votes.is_empty() || line.acknowledged.1 > 0) {
+                    let message = format!(
+                        "{member} started with an empty disk under its old id {id:x}, and votes and acknowledges"
+                    );
+                    failures.push(Failure::new("raft", FORGETFUL, message));
+                }
+                if let Some(message) = standing.add(line) {
+                    failures.push(Failure::new("raft", ONE_VOTE, message));
+                }
+            }
+            Event::Found(line) => {
+                let standing = standings.entry(key).or_insert_with(|| Standing { since: at, ..Standing::default() });
+                if harm.between(member, standing.since, at) {
+                    // A founder that starts anew has a term and the founders' entries.
+                    let promised =
+                        standing.acknowledged.0.max(standing.votes.keys().next_back().copied().unwrap_or(0));
+                    let emptied = standing.emptied || line.term <= 1 && promised > 1;
+                    *standing = Standing { emptied, since: standing.since, ..Standing::default() };
+                } else if let Some(message) = standing.misses(line) {
+                    failures.push(Failure::new("raft", STABLE, message));
+                    // Once is enough: what is gone stays gone.
+                    *standing = Standing { since: standing.since, ..Standing::default() };
+                }
+            }
+            _ => {}
+        }
+    }
+    failures
+}
+
+impl Standing {
+    /// Takes note of a life's promises. Answers a contradiction to an earlier one.
+    fn add(&mut self, line: &Promised) -> Option<String> {
+        let mut twice = None;
+        for &(term, candidate) in &line.votes {
+            let known = *self.votes.entry(term).or_insert(candidate);
+            if known != candidate {
+                let member = &line.member;
+                twice.get_or_insert(format!(
+                    "{member} voted in term {term} for {known:x} and for {candidate:x}"
+                ));
+            }
+        }
+        self.acknowledged = self.acknowledged.max(line.acknowledged);
+        self.applied = self.applied.max(line.applied);
+        twice
+    }
+
+    /// What of all that the member had promised is not there at a start.
+    fn misses(&self, found: &Found) -> Option<String> {
+        let Found { member, term, vote, last, .. } = found;
+        let lost = |what: String| Some(format!("{member} {what}: its disk has lost what it promised"));
+        if let Some((&voted, &candidate)) = self.votes.last_key_value() {
+            if *term < voted {
+                return lost(format!(
+                    "voted for {candidate:x} in term {voted}, and starts again in term {term}"
+                ));
+            }
+            if *term == voted && *vote != candidate {
+                return lost(format!(
+                    "voted for {candidate:x} in term {voted}, and starts again with a vote for {vote:x} in it"
+                ));
+            }
+        }
+        let (acknowledged_in, index) = self.acknowledged;
+        if *term < acknowledged_in {
+            return lost(format!(
+                "acknowledged entries in term {acknowledged_in}, and starts again in term {term}"
+            ));
+        }
+        if *term == acknowledged_in && *last < index {
+            return lost(format!(
+                "acknowledged entry {index} in term {term}, and starts again with a log that ends at {last}"
+            ));
+        }
+        (*last < self.applied).then(|| {
+            let applied = self.applied;
+            format!("{member} applied entry {applied}, and starts again with a log that ends at {last}")
+        })
+    }
+}
+
+/// When whose disk was harmed.
+pub(super) struct Harm<'a>(Vec<(Vec<&'a str>, u64, u64)>);
+
+impl<'a> Harm<'a> {
+    pub(super) fn of(history: &'a RunHistory) -> Self {
+        let mut harms: Vec<(&str, Vec<&str>, u64, u64)> = Vec::new();
+        for event in &history.events {
+            match event {
+                Event::Fault(fault) if fault.harms_disk => {
+                    harms.push((&fault.action, fault.target.split(',').collect(), fault.at, u64::MAX));
+                }
+                Event::Heal(heal) => {
+                    let members: Vec<&str> = heal.target.split(',').collect();
+                    let ended = harms.iter_mut().find(|(action, hit, _, to)| {
+                        *action == heal.action && *hit == members && *to == u64::MAX
+                    });
+                    if let Some((_, _, _, to)) = ended {
+                        *to = heal.at;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Harm(harms.into_iter().map(|(_, members, from, to)| (members, from, to)).collect())
+    }
+
+    /// Whether the member's disk was harmed at some time of this span.
+    pub(super) fn between(&self, member: &str, from: u64, to: u64) -> bool {
+        self.0.iter().any(|(members, begin, end)| members.contains(&member) && *begin <= to && *end >= from)
+    }
+}

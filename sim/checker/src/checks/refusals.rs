@@ -1,0 +1,157 @@
+//! What the store must refuse it refuses, for the right reason; and it does not refuse for such a reason what is well-formed.
+//!
+//! This is about the form of a request alone (etcd's `api/v3rpc/key.go`): no key, a value beside `ignore_value`, a lease
+//! beside `ignore_lease`, one key written twice in a transaction. Whether a request could be done in the store's state is
+//! the linearizability checker's affair. Left out: limits of size, which a history does not tell.
+
+use std::collections::BTreeSet;
+
+use super::Failure;
+use crate::history::{Bytes, DeleteRange, Op, Outcome, Put, RequestOp, RunHistory, Txn};
+
+const REFUSES: &str = "a malformed request is refused, for what is wrong with it";
+const TAKES: &str = "a well-formed request is not refused for its form";
+
+pub(super) const GUARANTEES: [&str; 2] = [REFUSES, TAKES];
+
+const NO_KEY: &str = "etcdserver: key is not provided";
+const VALUE: &str = "etcdserver: value is provided";
+const LEASE: &str = "etcdserver: lease is provided";
+const TWICE: &str = "etcdserver: duplicate key given in txn request";
+
+/// What is wrong with a request's form.
+enum Form {
+    Good,
+    /// etcd's message for it. A request may have several faults; which is named first is not looked at.
+    Bad(BTreeSet<&'static str>),
+    /// etcd's rule has an exception here (a delete without an end beside a put).
+    Unsure,
+}
+
+pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
+    if history.meta().is_none() {
+        return Vec::new();
+    }
+    let wrong = history.operations.iter().find_map(|operation| {
+        let said = operation.error.as_ref().map(|error| error.message.as_str()).unwrap_or_default();
+        let invalid = operation.error.as_ref().is_some_and(|error| error.code == "InvalidArgument");
+        let who = || {
+            let (client, name, id) = (operation.client, operation.op.name(), operation.id);
+            format!("client {client}'s {name} (operation {id})")
+        };
+        let (guarantee, message) = match form(&operation.op) {
+            Form::Bad(faults) if operation.outcome == Outcome::Ok => {
+                let faults: Vec<&str> = faults.into_iter().collect();
+                (
+                    REFUSES,
+                    format!("{} was accepted, and should have been refused: {}", who(), faults.join(", or ")),
+                )
+            }
+            Form::Bad(faults) if invalid && !faults.contains(said) => {
+                let faults: Vec<&str> = faults.into_iter().collect();
+                (
+                    REFUSES,
+                    format!("{} was refused with {said:?}, and not with {}", who(), faults.join(", or ")),
+                )
+            }
+            Form::Good if invalid && [NO_KEY, VALUE, LEASE, TWICE].contains(&said) => {
+                (TAKES, format!("{} was refused with {said:?}, and there is nothing wrong with it", who()))
+            }
+            _ => return None,
+        };
+        Some(Failure::new("linearizability", guarantee, message).blaming([operation.id]))
+    });
+    wrong.into_iter().collect()
+}
+
+fn form(op: &Op) -> Form {
+    let mut faults = BTreeSet::new();
+    let mut unsure = false;
+    match op {
+        Op::Range(range) => no_key(&range.key, &mut faults),
+        Op::Put(put) => of_put(put, &mut faults),
+        Op::DeleteRange(delete) => no_key(&delete.key, &mut faults),
+        Op::Txn(txn) => {
+            of_parts(txn, &mut faults);
+            for ops in [&txn.success, &txn.failure] {
+                if writes(ops, &mut unsure).is_none() {
+                    faults.insert(TWICE);
+                }
+            }
+        }
+        _ => {}
+    }
+    match faults.is_empty() {
+        _ if unsure => Form::Unsure,
+        true => Form::Good,
+        false => Form::Bad(faults),
+    }
+}
+
+fn no_key(key: &Bytes, faults: &mut BTreeSet<&'static str>) {
+    if key.as_slice().is_empty() {
+        faults.insert(NO_KEY);
+    }
+}
+
+fn of_put(put: &Put, faults: &mut BTreeSet<&'static str>) {
+    no_key(&put.key, faults);
+    if put.ignore_value && !put.value.as_slice().is_empty() {
+        faults.insert(VALUE);
+    }
+    if put.ignore_lease && !put.lease.is_none() {
+        faults.insert(LEASE);
+    }
+}
+
+fn of_parts(txn: &Txn, faults: &mut BTreeSet<&'static str>) {
+    for compare in &txn.compares {
+        no_key(&compare.key, faults);
+    }
+    for op in txn.success.iter().chain(&txn.failure) {
+        match op {
+            RequestOp::Range(range) => no_key(&range.key, faults),
+            RequestOp::Put(put) => of_put(put, faults),
+            RequestOp::DeleteRange(delete) => no_key(&delete.key, faults),
+            RequestOp::Txn(txn) => of_parts(txn, faults),
+        }
+    }
+}
+
+type Writes<'a> = (BTreeSet<&'a Bytes>, Vec<&'a DeleteRange>);
+
+/// What a branch writes; `None` where it writes a key twice. First its own deletes count, then its nested transactions one
+/// by one, of which each does one branch alone, then its own puts.
+fn writes<'a>(ops: &'a [RequestOp], unsure: &mut bool) -> Option<Writes<'a>> {
+    let mut all = Writes::default();
+    for op in ops {
+        if let RequestOp::DeleteRange(delete) = op {
+            *unsure |= delete.range_end.as_slice() == [0];
+            all.1.push(delete);
+        }
+    }
+    for op in ops {
+        if let RequestOp::Txn(txn) = op {
+            let (success, failure) = (writes(&txn.success, unsure)?, writes(&txn.failure, unsure)?);
+            for key in success.0.union(&failure.0) {
+                put_once(&mut all, key)?;
+            }
+            all.1.extend(success.1);
+            all.1.extend(failure.1);
+        }
+    }
+    for op in ops {
+        if let RequestOp::Put(put) = op {
+            put_once(&mut all, &put.key)?;
+        }
+    }
+    Some(all)
+}
+
+fn put_once<'a>((puts, deletes): &mut Writes<'a>, key: &'a Bytes) -> Option<()> {
+    let deleted = deletes.iter().any(|delete| match delete.range_end.as_slice() {
+        [] => delete.key == *key,
+        end => *key >= delete.key && key.as_slice() < end,
+    });
+    (!deleted && puts.insert(key)).then_some(())
+}
