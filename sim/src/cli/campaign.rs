@@ -147,14 +147,14 @@ fn shrink_finding(
 pub(super) fn write_reports(out: &Path, results: &Results, summary: &Summary) -> io::Result<()> {
     write_json(&out.join("campaign.json"), summary)?;
     write_whole(&out.join("campaign.txt"), summary_text(summary).as_bytes())?;
-    write_whole(&out.join("campaign.html"), summary_html(summary, results).as_bytes())?;
+    write_whole(&out.join("campaign.html"), page(results, summary)?.as_bytes())?;
     write_json(&manifest_path(out), &results.manifest)?;
     debug_assert!(results_path(out).exists());
     Ok(())
 }
 
 /// The page of a campaign.
-fn page(results: &Results, summary: &Summary) -> io::Result<String> {
+pub(super) fn page(results: &Results, summary: &Summary) -> io::Result<String> {
     let iterations = results.lines.values().filter(|line| !line.canary);
     let runs = iterations.map(|line| CampaignRun {
         index: line.index,

@@ -72,7 +72,8 @@ fn campaign(path: &Path, args: &ReportArgs, streams: &mut Streams) -> Result<Sta
     let summary = Summary::of(&results, &known);
     match args.format {
         ReportFormat::Html => {
-            let text = explore::summary_html(&summary, &results);
+            let text = super::campaign::page(&results, &summary)
+                .map_err(|error| Refusal::of(path, format!("the page cannot be made: {error}")))?;
             match &args.output {
                 Some(_) => write(args, &text, streams),
                 None => Ok(to_file(&path.join("campaign.html"), &text, streams)),

@@ -73,7 +73,8 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
                 }
             }
             Event::Found(line) => {
-                let standing = standings.entry(key).or_insert_with(|| Standing { since: at, ..Standing::default() });
+                let standing =
+                    standings.entry(key).or_insert_with(|| Standing { since: at, ..Standing::default() });
                 if harm.between(member, standing.since, at) {
                     // A founder that starts anew has a term and the founders' entries.
                     let promised =
