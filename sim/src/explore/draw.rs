@@ -163,7 +163,7 @@ fn workloads(chance: &Chance) -> Vec<Workload> {
                 keys,
                 hot_keys: if draws.one_in(3) { keys.min(2) } else { 0 },
                 value_bytes: draws.pick(&[0, 0, 0, 600, 3_000]),
-                large_value_bytes: draws.pick(&[0, 0, 0, 0, 20_000]),
+                large_value_bytes: draws.pick(&[0, 0, 0, 0, 5_000, 20_000]),
                 request_timeout: draws.millis(&[200, 500, 1_000, 1_000, 3_000]),
                 // Retries that believe the last answer are an error of the client's: every run would be Invalid.
                 blind_retries: 0,
