@@ -79,7 +79,7 @@ impl Progress {
         self.done += 1;
         self.bitten
             .extend(line.faults_bit.iter().filter(|(_, count)| **count > 0).map(|(name, _)| name.clone()));
-        self.seen.extend(line.counters.keys().cloned());
+        self.seen.extend(line.counters.keys().filter(|name| !name.contains('.')).cloned());
     }
 
     /// Prints a line, where no bar shows it and the last was a while ago.

@@ -56,7 +56,7 @@ pub struct Line {
     /// Faults that bit, by action.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub faults_bit: BTreeMap<String, u64>,
-    /// The counters above zero ([`COUNTERS`]).
+    /// The counters above zero that a campaign must have seen ([`must_be_seen`]).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<String, u64>,
     /// The run's folder, below the campaign's; empty where it left none.
@@ -69,8 +69,7 @@ pub struct Line {
 impl Line {
     /// The line of a run that has been made.
     pub fn new(campaign: &str, index: u64, canary: bool, record: &RunRecord) -> Line {
-        let keeps = |name: &&String| COUNTERS.iter().any(|(known, _)| known == name);
-        let counters = record.counters.iter().filter(|(name, value)| **value > 0 && keeps(name));
+        let counters = record.counters.iter().filter(|(name, value)| **value > 0 && must_be_seen(name));
         Line {
             campaign: campaign.to_owned(),
             index,
@@ -130,6 +129,14 @@ impl Line {
         serde_json::to_string(self).expect("strings and numbers") + "\n"
     }
 }
+
+/// Whether a counter is one that a campaign must have seen above zero: a sometimes-property, or a point of the store.
+fn must_be_seen(counter: &str) -> bool {
+    counter.starts_with(POINT) || COUNTERS.iter().any(|(known, _)| *known == counter)
+}
+
+/// What the counters of visits to a point begin with.
+pub(super) const POINT: &str = "point.";
 
 /// What identifies a run in a set of lines.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -25,7 +25,7 @@
 //! | `signature` | which failures are one |
 //! | `line`, `manifest`, `folder` | what a campaign leaves on disk |
 //! | `merge` | the union of results |
-//! | `summary`, `text`, `html` | what a set of lines amounts to |
+//! | `summary`, `text` | what a set of lines amounts to |
 
 mod canaries;
 mod draw;

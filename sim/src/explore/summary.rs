@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use squall_store::seam::Point;
 
 use super::{
     folder::Results,
-    line::Line,
+    line::{Line, POINT},
     manifest::{Campaign, ShardNumber},
     signature::Signature,
 };
@@ -256,6 +257,7 @@ fn seen<'a>(results: &Results, lines: impl Iterator<Item = &'a Line>) -> BTreeMa
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     if results.manifest.campaigns.values().any(|campaign| campaign.scenarios.is_empty()) {
         seen.extend(Action::ALL.iter().map(|action| (format!("bites.{}", action.name()), 0)));
+        seen.extend(Point::ALL.iter().map(|point| (format!("{POINT}{}", point.name()), 0)));
         seen.extend(COUNTERS.iter().map(|(name, _)| ((*name).to_owned(), 0)));
     }
     for line in lines {

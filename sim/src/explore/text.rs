@@ -81,15 +81,17 @@ fn coverage(text: &mut String, summary: &Summary) {
     if summary.seen.is_empty() {
         return;
     }
-    let count = |faults: bool| {
-        let of_kind = || summary.seen.iter().filter(move |(name, _)| name.starts_with("bites.") == faults);
+    let kind = |name: &str| name.split_once('.').map_or("", |(kind, _)| kind).to_owned();
+    let count = |wanted: &str| {
+        let of_kind = || summary.seen.iter().filter(|(name, _)| kind(name) == wanted);
         format!("{} of {}", of_kind().filter(|(_, runs)| **runs > 0).count(), of_kind().count())
     };
     let _ = writeln!(
         text,
-        "coverage: {} kinds of fault bit, {} sometimes-properties were seen",
-        count(true),
-        count(false)
+        "coverage: {} kinds of fault bit, {} sometimes-properties were seen, {} points were reached",
+        count("bites"),
+        count(""),
+        count("point")
     );
     if !summary.never_seen.is_empty() {
         let blame = if summary.demands_coverage() { "" } else { " (too few runs to demand it)" };
