@@ -324,7 +324,9 @@ fn missing(results: &Results) -> Vec<String> {
                     if !complete {
                         missing.push(format!("shard {name} is not there"));
                     }
-                } else if let Some(stopped) = state.and_then(|state| state.stopped.as_ref()) {
+                } else if let Some(stopped) = state.and_then(|state| state.stopped.as_ref())
+                    && lacks > 0
+                {
                     missing
                         .push(format!("shard {name} stopped early, {stopped}: it lacks {lacks} iterations"));
                 } else if lacks > 0 {

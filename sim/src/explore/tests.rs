@@ -80,7 +80,15 @@ fn every_setting_is_drawn() {
     assert!(stuck.is_empty(), "these settings have one value in 300 drawn scenarios: {stuck:?}");
 }
 
+/// Notes a block's values. A key that is left out has its default, which is a value too.
 fn note(seen: &mut BTreeMap<String, BTreeSet<String>>, block: &str, value: &Value) {
+    let left_out = |key: &str| {
+        let key = key.strip_prefix(block).and_then(|rest| rest.strip_prefix('.'));
+        key.is_some_and(|key| value.get(key).is_none())
+    };
+    for (_, values) in seen.iter_mut().filter(|(key, _)| left_out(key)) {
+        values.insert("left out".to_owned());
+    }
     for (key, value) in value.as_object().expect("a mapping") {
         seen.entry(format!("{block}.{key}")).or_default().insert(value.to_string());
     }

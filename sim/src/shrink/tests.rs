@@ -88,7 +88,8 @@ fn what_the_failure_needs_stays_and_nothing_else() {
     assert_eq!(scenario.spec.faults.len(), 2, "{:?}", scenario.spec.faults);
     assert!(judge.asked < 300, "{} runs", judge.asked);
     let spec = &scenario.spec;
-    assert_eq!((spec.cluster.members, spec.workloads.len(), spec.workloads[0].clients), (1, 1, 1));
+    // A partition needs a member at the other end.
+    assert_eq!((spec.cluster.members, spec.workloads.len(), spec.workloads[0].clients), (3, 1, 1));
     assert_eq!(spec.cluster.snapshot_count, 10_000);
     assert!(spec.time_limit <= Duration::from_secs(10));
     assert!(spec.faults.iter().all(|fault| fault.draw.is_none() && fault.at.from.subsec_millis() % 10 == 0));
