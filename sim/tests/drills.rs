@@ -44,12 +44,12 @@ fn the_index_of_the_scenarios_is_current() {
 const CHOSEN: [(&str, &str, u64, &str); 8] = [
     ("compareVersionOfDeleted", "all-members-restart", 1, "linearizability"),
     ("revisionLostAtRestart", "compact-an-empty-store", 1, "linearizability"),
-    ("voteBeforeSync", "votes-on-slow-disks", 2, "raft"),
-    ("answerLost", "all-members-restart", 1, "liveness"),
-    ("installOnlyInMemory", "away-longer-than-the-log", 2, "convergence"),
-    ("memberListLocal", "stale-lists-of-members", 2, "linearizability"),
-    ("segmentReleasedEarly", "one-member-alone", 2, "panic"),
-    ("hiddenRowDiffers", "replacements-before-a-snapshot", 2, "raft"),
+    ("voteBeforeSync", "votes-on-slow-disks", 1, "raft"),
+    ("hardStateNotSynced", "overlapping-faults", 1, "raft"),
+    ("answerLost", "nothing-breaks", 1, "liveness"),
+    ("installOnlyInMemory", "away-longer-than-the-log", 1, "raft"),
+    ("segmentReleasedEarly", "many-crash-within-one-fsync", 1, "panic"),
+    ("appliedIndexApart", "compact-to-the-head", 1, "raft"),
 ];
 
 #[test]

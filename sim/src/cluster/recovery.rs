@@ -126,7 +126,7 @@ impl Cluster {
     pub async fn record_views(&self, revision: i64, patience: Duration) -> Result<(), String> {
         let inner = &self.inner;
         let deadline = inner.arena.now().after(patience);
-        let mut rows = self.settled_rows().await;
+        let mut views = Vec::new();
         for node in self.counted() {
             let endpoint = inner.member(node).endpoint();
             let (hash, view) = loop {
@@ -157,8 +157,7 @@ impl Cluster {
             let mut addresses: Vec<String> = addresses.collect();
             addresses.sort_unstable();
             let header = view.header.unwrap_or_default();
-            let EngineView { applied, digest } = rows.remove(&node).unwrap_or_default();
-            inner.recorder.event(h::Event::MemberView(h::MemberView {
+            let view = h::MemberView {
                 at,
                 member: node.name().to_owned(),
                 cluster_id: header.cluster_id,
@@ -166,9 +165,15 @@ impl Cluster {
                 addresses,
                 compact_revision: h::Revision(hash.compact_revision),
                 revision: h::Revision(hash.header.unwrap_or_default().revision),
-                applied,
-                rows: digest,
-            }));
+                ..h::MemberView::default()
+            };
+            views.push((node, view));
+        }
+        // Only now: the hashes must be the same while compactions are under way.
+        let mut rows = self.settled_rows().await;
+        for (node, view) in views {
+            let EngineView { applied, digest } = rows.remove(&node).unwrap_or_default();
+            inner.recorder.event(h::Event::MemberView(h::MemberView { applied, rows: digest, ..view }));
         }
         Ok(())
     }
