@@ -48,7 +48,7 @@ const CHOSEN: [(&str, &str, u64, &str); 8] = [
     ("hardStateNotSynced", "overlapping-faults", 1, "raft"),
     ("answerLost", "nothing-breaks", 1, "liveness"),
     ("installOnlyInMemory", "away-longer-than-the-log", 1, "raft"),
-    ("segmentReleasedEarly", "many-crash-within-one-fsync", 1, "panic"),
+    ("segmentReleasedEarly", "many-crash-within-one-fsync", 4, "panic"),
     ("appliedIndexApart", "compact-to-the-head", 1, "raft"),
 ];
 

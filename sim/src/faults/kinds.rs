@@ -188,7 +188,8 @@ fn a_corrupt_disk_is_refused_with_its_place() {
         ),
     ] {
         let refusals = refusals(fault, "", 1..=4);
-        assert_eq!(refusals.len(), 4, "{fault}: {refusals:#?}");
+        // At least one a seed: a heal may start the member again.
+        assert!(refusals.len() >= 4, "{fault}: {refusals:#?}");
         assert!(refusals.iter().all(|refusal| refusal.contains(place)), "{fault}: {refusals:#?}");
     }
 }

@@ -81,6 +81,8 @@ impl Room for Points {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Process;
+    // With `effect: fail` a member meets an error of its disk and stops.
+    const HARMS_DISK: bool = true;
     const EXAMPLE: &'static str = "`points: {effect: kill}`";
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
