@@ -62,7 +62,7 @@ pub(crate) enum Healing {
     /// Every member.
     All,
     /// A core, which is drawn.
-    Core(ChaCha8Rng),
+    Core(Box<ChaCha8Rng>),
 }
 
 /// Applies faults to one cluster.
@@ -120,7 +120,7 @@ impl Nemesis {
             }
         }
         if let Healing::Core(mut chance) = healing {
-            *self.core.borrow_mut() = self.stage.cluster.choose_core(&mut chance);
+            *self.core.borrow_mut() = self.stage.cluster.choose_core(&mut *chance);
             self.final_heal.begin();
         } else if matches!(healing, Healing::All) {
             self.final_heal.begin();
@@ -237,12 +237,13 @@ impl Nemesis {
         if let Some(name) = &after.fault {
             loop {
                 let changed = self.changed.notified();
-                let state = self.state.borrow();
-                let has_struck = state.hits.contains_key(name);
-                if has_struck && (!after.ended || !state.in_force.contains(name)) {
+                let has_happened = {
+                    let state = self.state.borrow();
+                    state.hits.contains_key(name) && (!after.ended || !state.in_force.contains(name))
+                };
+                if has_happened {
                     break;
                 }
-                drop(state);
                 changed.await;
             }
         }

@@ -183,7 +183,9 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
     let healing = match (spec.final_phase.heal, spec.final_phase.core) {
         (false, _) => Healing::Nothing,
         (true, false) => Healing::All,
-        (true, true) => Healing::Core(ChaCha8Rng::seed_from_u64(world.chance().child("core").seed())),
+        (true, true) => {
+            Healing::Core(Box::new(ChaCha8Rng::seed_from_u64(world.chance().child("core").seed())))
+        }
     };
     let mut report = tokio::select! {
         biased;

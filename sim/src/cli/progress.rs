@@ -84,7 +84,7 @@ impl Progress {
 
     /// Prints a line, where no bar shows it and the last was a while ago.
     pub fn tell(&mut self, printer: &mut Printer) {
-        if self.bar.is_hidden() && self.told.elapsed() >= EVERY {
+        if self.bar.is_hidden() && now() - self.told >= EVERY {
             self.told = now();
             printer.note(&self.text());
         }
@@ -101,7 +101,7 @@ impl Progress {
     }
 
     fn text(&self) -> String {
-        let elapsed = self.begun.elapsed().as_secs_f64();
+        let elapsed = (now() - self.begun).as_secs_f64();
         let rate = self.made as f64 / elapsed.max(0.001);
         let by_count = self.total.map(|total| total.saturating_sub(self.done) as f64 / rate.max(1e-9));
         let by_time = self.time.map(|time| (time.as_secs_f64() - elapsed).max(0.0));

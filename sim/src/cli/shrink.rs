@@ -357,7 +357,7 @@ impl Probes<'_> {
         }
         self.pending.remove(&answer.candidate);
         self.known.insert(answer.candidate.clone(), answer);
-        if self.told.elapsed() >= Duration::from_secs(10) {
+        if now() - self.told >= Duration::from_secs(10) {
             self.told = now();
             (self.tell)(&format!("{} of {} runs, at {} faults", self.asked.len(), self.budget, self.faults));
         }

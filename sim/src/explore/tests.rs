@@ -212,7 +212,7 @@ fn merge_is_a_union() {
     assert_eq!(all, union(&[three.clone(), one.clone(), two.clone()]));
     assert_eq!(all, union(&[union(&[two.clone(), three.clone()]), one.clone()]));
     assert_eq!(all, union(&[all.clone(), two.clone(), all.clone()]));
-    assert_eq!(all, union(&[all.clone()]));
+    assert_eq!(all, union(std::slice::from_ref(&all)));
     // The same runs as those of one process.
     let whole = shard(1, 1);
     let nothing_known = BTreeSet::new();

@@ -128,11 +128,8 @@ fn finding(text: &mut String, number: usize, finding: &Finding) {
     if let Some(shrunk) = &finding.shrunk {
         let _ = writeln!(
             text,
-            "   shrunk: {} faults of {}, in {} runs: {}",
-            shrunk.faults,
-            shrunk.faults_before,
-            shrunk.runs,
-            format!("findings/{}/{}", finding.id, shrunk.file)
+            "   shrunk: {} faults of {}, in {} runs: findings/{}/{}",
+            shrunk.faults, shrunk.faults_before, shrunk.runs, finding.id, shrunk.file
         );
     }
     let _ = writeln!(text, "   reproduce: {}", finding.reproduce);

@@ -208,7 +208,10 @@ pub(super) fn faults(scenario: &Scenario) -> Vec<Step> {
     steps
 }
 
-fn target(fault: &Fault, members: &[String], set: &mut dyn FnMut(&str, &dyn Fn(&mut Fault))) {
+/// Takes a change of one fault, and the name of what it changes.
+type Set<'a> = &'a mut dyn FnMut(&str, &dyn Fn(&mut Fault));
+
+fn target(fault: &Fault, members: &[String], set: Set<'_>) {
     if fault.selector.is_some() && fault.mode.is_some() {
         set("target", &|fault| {
             (fault.selector, fault.mode, fault.value, fault.draw) = (None, None, None, None)
@@ -230,7 +233,7 @@ fn target(fault: &Fault, members: &[String], set: &mut dyn FnMut(&str, &dyn Fn(&
     }
 }
 
-fn settings_of_fault(fault: &Fault, set: &mut dyn FnMut(&str, &dyn Fn(&mut Fault))) {
+fn settings_of_fault(fault: &Fault, set: Set<'_>) {
     let Some(settings) = fault.blocks.get(&fault.action) else { return };
     let plain = fault.action.unwritten();
     let changed = |value: Value| fault.action.settings_from(value);

@@ -154,10 +154,13 @@ fn wider() -> Vec<u64> {
     (number(first)..=number(last)).collect()
 }
 
+/// A run that is made once, by whoever asks for it first.
+type OnceMade = Arc<OnceLock<Short>>;
+
 /// The runs that were made, so that tests of one run share it.
 #[derive(Default)]
 struct Runs {
-    made: Mutex<BTreeMap<(String, u64), Arc<OnceLock<Short>>>>,
+    made: Mutex<BTreeMap<(String, u64), OnceMade>>,
 }
 
 /// What tests ask of a run.

@@ -76,7 +76,8 @@ pub(super) fn headers(history: &RunHistory) -> Vec<Failure> {
     // By endpoint, era and life; and by era and id, whose it is.
     let mut named: BTreeMap<(&str, usize, usize), Header> = BTreeMap::new();
     let mut owners: BTreeMap<(usize, u64), &str> = BTreeMap::new();
-    let mut terms: BTreeMap<(&str, usize, usize), Vec<(u64, u64, u64, OpId)>> = BTreeMap::new();
+    type Answers = Vec<(u64, u64, u64, OpId)>;
+    let mut terms: BTreeMap<(&str, usize, usize), Answers> = BTreeMap::new();
     for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
         let (Some(header), Some(ret)) = (operation.header, operation.ret) else { continue };
         let endpoint = &*operation.endpoint;

@@ -77,7 +77,7 @@ fn minus_ln(draw: u32) -> u64 {
         }
     }
     let log2 = (u64::from(whole) << 16) | fraction;
-    ((32 << 16) - log2) * LN_2 >> 16
+    (((32 << 16) - log2) * LN_2) >> 16
 }
 
 /// How a loss shows.
