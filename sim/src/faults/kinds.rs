@@ -84,7 +84,6 @@ const KINDS: &[Kind] = &[
     kind("clockJump", "{at: 2s, every: 1s, action: clockJump, clockJump: {by: 1h}}"),
     kind("clockStrobe", "{at: 2s, duration: 4s, action: clockStrobe, selector: {role: leader}, clockStrobe: {by: 2s, period: 20ms}}"),
     kind("crash", "{at: 2s, every: 1s, duration: 300ms, action: crash, mode: all, crash: {unsynced: torn}}").shows("crashes"),
-    kind("crash", "{at: 1s, action: slowFsync, mode: all, slowFsync: {delay: 60ms}}, {at: 1500ms, every: 500ms, duration: 100ms, action: crash, mode: all, crash: {unsynced: namesLost}}").with("cluster: {walSegmentBytes: 4096}").shows("crashes"),
     kind("wipeDisk", "{at: 2s, action: wipeDisk, selector: {role: follower}}"),
     kind("rollbackDisk", "{at: 2s, duration: 2s, action: rollbackDisk, selector: {role: follower}}"),
     kind("replaceMember", "{at: 2s, action: replaceMember}"),
@@ -96,7 +95,7 @@ const KINDS: &[Kind] = &[
     kind("compact", "{at: 2s, every: 1s, action: compact, compact: {to: future}}"),
     kind("kubernetesCompact", "{at: 1s, duration: 6s, action: kubernetesCompact, kubernetesCompact: {interval: 500ms}}").shows("compactions"),
     kind("removeMember", "{at: 2s, action: removeMember}"),
-    kind("addMember", "{at: 2s, action: removeMember}, {at: 4s, action: addMember, selector: {sameAs: removeMember}}"),
+    kind("addMember", "{at: 2s, action: removeMember}, {at: 100ms, after: {fault: removeMember, ended: true}, action: addMember, selector: {sameAs: removeMember}}"),
     kind("pause", "{at: 2s, duration: 1s, action: crash, selector: {role: leader}}, {at: 100ms, duration: 1s, after: {fault: crash, event: leaderChange}, action: pause, mode: random}"),
     kind("restart", "{at: 2s, duration: 1s, action: pause}, {at: 0s, after: {fault: pause, ended: true}, action: restart, selector: {sameAs: pause}}"),
 ];
