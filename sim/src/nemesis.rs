@@ -232,7 +232,7 @@ impl Nemesis {
         self.note_end(fault, &action, names, struck, bit, detail);
     }
 
-    /// Completes when that has happened which a fault waits for.
+    /// Completes once what a fault waits for has happened.
     async fn happened(&self, after: &After) {
         if let Some(name) = &after.fault {
             loop {

@@ -61,11 +61,7 @@ impl Cluster {
         self.inner.roster().set_standing(removed, Standing::Out);
         self.start();
         self.remove(removed).await;
-        self.join_empty(removed, &mut in_hand).await;
-        if let Some(configuration) = configuration {
-            self.inner.roster().set_configuration(configuration);
-        }
-        self.wait_until_joined(removed).await;
+        self.put_in(removed, &mut in_hand, configuration).await;
     }
 
     async fn make_cluster_of_one(&self, survivor: NodeId) -> Made {

@@ -35,12 +35,7 @@ impl Cluster {
                     Err(why) => return Done::GivenUp(why),
                 };
                 inner.arena.sleep(pause).await;
-                self.join_empty(node, &mut in_hand).await;
-                if let Some(known) = known {
-                    let with_it = known.into_iter().chain([node]).collect::<BTreeSet<_>>();
-                    inner.roster().set_configuration(with_it);
-                }
-                self.wait_until_joined(node).await;
+                self.put_in(node, &mut in_hand, known).await;
                 Done::Success
             })
             .await
@@ -75,15 +70,25 @@ impl Cluster {
                 }
                 let known = inner.roster().forget_configuration();
                 let mut in_hand = inner.take_in_hand([node]);
-                self.join_empty(node, &mut in_hand).await;
-                if let Some(known) = known {
-                    let with_it = known.into_iter().chain([node]).collect::<BTreeSet<_>>();
-                    inner.roster().set_configuration(with_it);
-                }
-                self.wait_until_joined(node).await;
+                self.put_in(node, &mut in_hand, known).await;
                 Done::Success
             })
             .await
+    }
+
+    /// Adds a member, empty, to those that were `known` before, if they were, and waits until it serves. It does not run,
+    /// and is in hand.
+    pub(super) async fn put_in(
+        &self,
+        node: NodeId,
+        in_hand: &mut InHand<'_>,
+        known: Option<BTreeSet<NodeId>>,
+    ) {
+        self.join_empty(node, in_hand).await;
+        if let Some(known) = known {
+            self.inner.roster().set_configuration(known.into_iter().chain([node]).collect());
+        }
+        self.wait_until_joined(node).await;
     }
 
     /// Removes a member and stops it. Answers who the members were, where that was known, and holds the member in hand; or

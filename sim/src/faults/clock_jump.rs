@@ -6,9 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Lasts, Room, Strike, Struck, Drawing};
-use crate::{
-    text::{Refusal, Step, go} };
+use super::{Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
+use crate::text::{Refusal, Step, go};
 
 /// Settings of a jump.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,9 +37,11 @@ impl Room for ClockJump {
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
         check.at_least_a_millisecond(&[Step::Key("clockJump"), Step::Key("by")], self.by)?;
         let years = Duration::from_secs(10 * 365 * 86_400);
-        check.refuse_if(self.by > years, &[Step::Key("clockJump"), Step::Key("by")], || {
-            "it is more than ten years: make it shorter"
-        })
+        check.refuse_if(
+            self.by > years,
+            &[Step::Key("clockJump"), Step::Key("by")],
+            || "it is more than ten years: make it shorter",
+        )
     }
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {

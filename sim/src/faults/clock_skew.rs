@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Lasts, Room, Strike, Struck, Drawing};
+use super::{Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
-    text::{Refusal, Step, go} };
+    text::{Refusal, Step, go},
+};
 
 /// Settings of a skew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,9 +40,11 @@ impl Room for ClockSkew {
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
         check.at_least_a_millisecond(&[Step::Key("clockSkew"), Step::Key("by")], self.by)?;
         let years = Duration::from_secs(10 * 365 * 86_400);
-        check.refuse_if(self.by > years, &[Step::Key("clockSkew"), Step::Key("by")], || {
-            "it is more than ten years: make it shorter"
-        })
+        check.refuse_if(
+            self.by > years,
+            &[Step::Key("clockSkew"), Step::Key("by")],
+            || "it is more than ten years: make it shorter",
+        )
     }
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {

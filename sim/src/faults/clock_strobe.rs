@@ -7,10 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Lasts, Room, Strike, Struck, Drawing};
+use super::{Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
-    text::{Refusal, Step, go} };
+    text::{Refusal, Step, go},
+};
 
 /// Settings of a strobe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,15 +42,21 @@ impl Room for ClockStrobe {
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         let by = Duration::from_millis(drawing.one_of(&[5, 200, 2_000, 60_000, 86_400_000]));
-        Some(Self { by, behind: drawing.one_in(2), period: Duration::from_millis(drawing.one_of(&[5, 50, 500])) })
+        Some(Self {
+            by,
+            behind: drawing.one_in(2),
+            period: Duration::from_millis(drawing.one_of(&[5, 50, 500])),
+        })
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
         check.at_least_a_millisecond(&[Step::Key("clockStrobe"), Step::Key("by")], self.by)?;
         let years = Duration::from_secs(10 * 365 * 86_400);
-        check.refuse_if(self.by > years, &[Step::Key("clockStrobe"), Step::Key("by")], || {
-            "it is more than ten years: make it shorter"
-        })?;
+        check.refuse_if(
+            self.by > years,
+            &[Step::Key("clockStrobe"), Step::Key("by")],
+            || "it is more than ten years: make it shorter",
+        )?;
         check.at_least_a_millisecond(&[Step::Key("clockStrobe"), Step::Key("period")], self.period)
     }
 

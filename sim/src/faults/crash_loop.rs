@@ -6,9 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Check, Cost, Lasts, Room, Strike, Struck, Unsynced, Drawing};
-use crate::{
-    text::{Refusal, Step, go} };
+use super::{Aim, Candidate, Check, Cost, Drawing, Lasts, Room, Strike, Struck, Unsynced};
+use crate::text::{Refusal, Step, go};
 
 /// Settings of a crash loop. Each time lasts half of what is written here to all of it, as chance decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

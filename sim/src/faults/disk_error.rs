@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Check, Cost, Lasts, Room, Strike, Struck, Undo, Drawing};
+use super::{Aim, Candidate, Check, Cost, Drawing, Lasts, Room, Strike, Struck, Undo};
 use crate::{
     arena::Modifier,
     text::{Refusal, Step},

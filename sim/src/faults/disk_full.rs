@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck, Undo, Drawing};
-use crate::{arena::Modifier };
+use super::{Aim, Candidate, Cost, Drawing, Lasts, Room, Strike, Struck, Undo};
+use crate::arena::Modifier;
 
 /// Settings of a full disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

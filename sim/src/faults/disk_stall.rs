@@ -3,7 +3,7 @@
 use squall_store::seam::BoxFuture;
 
 use super::{Aim, Cost, Lasts, Room, Strike, Struck, without_settings};
-use crate::{arena::Modifier };
+use crate::arena::Modifier;
 
 without_settings! {
     /// Settings of a stall: none.
@@ -19,8 +19,6 @@ impl Room for DiskStall {
     const HAS_SETTINGS: bool = false;
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
-        Box::pin(async move {
-            strike.impose_each(Modifier::StallDisk)
-        })
+        Box::pin(async move { strike.impose_each(Modifier::StallDisk) })
     }
 }

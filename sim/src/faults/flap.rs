@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Direction, Lasts, Peers, Room, Strike, Struck, Drawing};
+use super::{Aim, Check, Cost, Direction, Drawing, Lasts, Peers, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
-    text::{Refusal, Step, go} };
+    text::{Refusal, Step, go},
+};
 
 /// Settings of flapping links. Each time lasts half of what is written here to all of it, as chance decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -48,7 +49,12 @@ impl Room for Flap {
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         let mut drawn = || Duration::from_millis(drawing.one_of(&[20, 100, 300, 1_000, 2_000]));
         let (down, up) = (drawn(), drawn());
-        Some(Self { down, up, direction: drawing.one_of(&Direction::ALL), peers: drawing.one_of(&Peers::ALL) })
+        Some(Self {
+            down,
+            up,
+            direction: drawing.one_of(&Direction::ALL),
+            peers: drawing.one_of(&Peers::ALL),
+        })
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {

@@ -45,7 +45,12 @@ impl Room for ForceNewCluster {
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
         Box::pin(async move {
-            strike.stage.cluster.force_new_cluster(strike.id, strike.hit[0], self.rejoin, self.pause).await.into()
+            strike
+                .stage
+                .cluster
+                .force_new_cluster(strike.id, strike.hit[0], self.rejoin, self.pause)
+                .await
+                .into()
         })
     }
 }

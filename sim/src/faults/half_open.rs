@@ -6,10 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Lasts, Peers, Room, Strike, Struck, Drawing};
-use crate::{
-    arena::ConnectionsEnd,
-    text::Refusal };
+use super::{Aim, Check, Cost, Drawing, Lasts, Peers, Room, Strike, Struck};
+use crate::{arena::ConnectionsEnd, text::Refusal};
 
 /// Settings of half-open connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

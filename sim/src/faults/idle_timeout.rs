@@ -7,10 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Direction, Lasts, Peers, Room, Strike, Struck, Drawing};
+use super::{Aim, Check, Cost, Direction, Drawing, Lasts, Peers, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
-    text::{Refusal, Step, go} };
+    text::{Refusal, Step, go},
+};
 
 /// Settings of connections that die when they are idle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,7 +47,11 @@ impl Room for IdleTimeout {
         Box::pin(async move {
             let idle = self.idle;
             // One entry for both ways: it holds for the connection.
-            strike.impose_on(strike.links(self.peers, Direction::To), |from, to| Modifier::ForgetIdle { from, to, idle })
+            strike.impose_on(strike.links(self.peers, Direction::To), |from, to| Modifier::ForgetIdle {
+                from,
+                to,
+                idle,
+            })
         })
     }
 }

@@ -84,6 +84,7 @@ const KINDS: &[Kind] = &[
     kind("clockJump", "{at: 2s, every: 1s, action: clockJump, clockJump: {by: 1h}}"),
     kind("clockStrobe", "{at: 2s, duration: 4s, action: clockStrobe, selector: {role: leader}, clockStrobe: {by: 2s, period: 20ms}}"),
     kind("crash", "{at: 2s, every: 1s, duration: 300ms, action: crash, mode: all, crash: {unsynced: torn}}").shows("crashes"),
+    kind("crash", "{at: 1s, action: points, mode: all, points: {effect: stall, names: [walBeforeRename], stall: 800ms, visits: 100, times: 20}}, {at: 1500ms, every: 500ms, duration: 100ms, action: crash, crash: {unsynced: namesLost}}").with("cluster: {walSegmentBytes: 4096}").shows("crashes"),
     kind("wipeDisk", "{at: 2s, action: wipeDisk, selector: {role: follower}}"),
     kind("rollbackDisk", "{at: 2s, duration: 2s, action: rollbackDisk, selector: {role: follower}}"),
     kind("replaceMember", "{at: 2s, action: replaceMember}"),

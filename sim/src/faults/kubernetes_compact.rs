@@ -53,7 +53,9 @@ impl Room for KubernetesCompact {
                 // Another compaction is under way: this server's turn comes again.
                 let Ok(mut client) = strike.stage.client.try_lock() else { continue };
                 let id = strike.stage.recorder.next_id();
-                let Some((result, header)) = client.perform(&take_turn(version, id), false).await else { continue };
+                let Some((result, header)) = client.perform(&take_turn(version, id), false).await else {
+                    continue;
+                };
                 let h::OpResult::Txn(txn) = result else { continue };
                 if !txn.succeeded {
                     version = version_in(&txn).unwrap_or(0);

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Lasts, Room, Settings, SlowFsync, Strike, Struck, Undo, Drawing};
-use crate::{arena::Modifier };
+use super::{Aim, Candidate, Cost, Drawing, Lasts, Room, Settings, SlowFsync, Strike, Struck, Undo};
+use crate::arena::Modifier;
 
 /// Settings of fsyncs that lie.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -13,7 +13,8 @@ use squall_store::seam::BoxFuture;
 use super::{Aim, Check, Cost, Direction, Drawing, Lasts, Peers, Room, Strike, Struck};
 use crate::{
     arena::{Modifier, NodeId},
-    text::{Refusal, Step} };
+    text::{Refusal, Step},
+};
 
 /// Settings of a partition: which links of the selected members are cut.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,8 +50,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    const ALL: [Shape; 5] =
-        [Shape::Group, Shape::Isolate, Shape::Pair, Shape::Bridge, Shape::MajoritiesRing];
+    const ALL: [Shape; 5] = [Shape::Group, Shape::Isolate, Shape::Pair, Shape::Bridge, Shape::MajoritiesRing];
 
     fn is_group(&self) -> bool {
         *self == Shape::Group
@@ -97,9 +97,11 @@ impl Room for Partition {
         check.members(&path, &self.names)?;
         let selected = check.fault.selector.as_ref().map(|s| s.names.as_slice()).unwrap_or_default();
         let none_left = !self.names.is_empty() && self.names.iter().all(|name| selected.contains(name));
-        check.refuse_if(none_left, &path, || {
-            "every member named here is among those selected, so that no link would be cut: name others"
-        })?;
+        check.refuse_if(
+            none_left,
+            &path,
+            || "every member named here is among those selected, so that no link would be cut: name others",
+        )?;
         let shape = self.shape;
         let belongs = |key: &'static str, wrong: bool, shapes: &str| {
             check.refuse_if(wrong, &[block, Step::Key(key)], || {
@@ -117,17 +119,18 @@ impl Room for Partition {
         check.refuse_if(few, &[block, Step::Key("shape")], || {
             format!("a cluster of {members} has no such shape: use 3 `members` or more")
         })?;
-        let alone = members < 2 && matches!(shape, Shape::Isolate | Shape::Pair) && self.peers == Peers::Members;
-        check.refuse_if(alone, &[block, Step::Key("shape")], || {
-            "the only member of a cluster has no one to be cut off from: use more `members`"
-        })?;
+        let alone =
+            members < 2 && matches!(shape, Shape::Isolate | Shape::Pair) && self.peers == Peers::Members;
+        check.refuse_if(
+            alone,
+            &[block, Step::Key("shape")],
+            || "the only member of a cluster has no one to be cut off from: use more `members`",
+        )?;
         if shape == Shape::Group { check.other_ends(self.peers) } else { Ok(()) }
     }
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
-        Box::pin(async move {
-            strike.impose_on(self.links(&strike), |from, to| Modifier::Cut { from, to })
-        })
+        Box::pin(async move { strike.impose_on(self.links(&strike), |from, to| Modifier::Cut { from, to }) })
     }
 }
 

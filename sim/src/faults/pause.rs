@@ -4,7 +4,7 @@
 use squall_store::seam::BoxFuture;
 
 use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck, without_settings};
-use crate::{arena::Modifier };
+use crate::arena::Modifier;
 
 without_settings! {
     /// Settings of a pause: none.

@@ -110,7 +110,11 @@ impl Room for Points {
             check.percentage(&[block, Step::Key("live")], live)?;
         }
         check.percentage(&[block, Step::Key("visits")], self.visits)?;
-        check.refuse_if(self.times == 0, &[block, Step::Key("times")], || "0 times is never: write 1 or more")?;
+        check.refuse_if(
+            self.times == 0,
+            &[block, Step::Key("times")],
+            || "0 times is never: write 1 or more",
+        )?;
         check.at_least_a_millisecond(&[block, Step::Key("stall")], self.stall)?;
         check.at_least_a_millisecond(&[block, Step::Key("down")], self.down)
     }
@@ -143,7 +147,8 @@ impl Room for Points {
 
 impl Points {
     fn rule(&self, seed: u64) -> PointRule {
-        let named = |point: &&Point| self.names.is_empty() || self.names.iter().any(|name| name == point.name());
+        let named =
+            |point: &&Point| self.names.is_empty() || self.names.iter().any(|name| name == point.name());
         let points: PointSet = Point::ALL.iter().filter(named).copied().collect();
         let effect = match self.effect {
             Effect::Kill => PointEffect::Kill,

@@ -19,9 +19,11 @@ impl Room for RemoveMember {
     const HAS_SETTINGS: bool = false;
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
-        check.refuse_if(check.cluster.members.len() < 2, &[Step::Key("action")], || {
-            "the only member of a cluster cannot be removed: use more `members`"
-        })
+        check.refuse_if(
+            check.cluster.members.len() < 2,
+            &[Step::Key("action")],
+            || "the only member of a cluster cannot be removed: use more `members`",
+        )
     }
 
     fn may_hit(&self, member: &Candidate) -> bool {

@@ -10,7 +10,8 @@ use squall_store::seam::BoxFuture;
 use super::{Action, Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
 use crate::{
     cluster::INITIAL_TOKEN,
-    text::{Refusal, Step, go} };
+    text::{Refusal, Step, go},
+};
 
 /// Settings of a restore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -62,11 +63,19 @@ impl Room for RestoreSnapshot {
         // The cluster's id is made from its members' URLs and its token. A token that was used before would give the old
         // cluster's id to the new one.
         check.refuse_if(token == INITIAL_TOKEN, &path, || {
-            format!("`{INITIAL_TOKEN}` is the token that the cluster begins with: the restored one needs another")
+            format!(
+                "`{INITIAL_TOKEN}` is the token that the cluster begins with: the restored one needs another"
+            )
         })?;
-        check.refuse_if(check.other_restores().any(|other| other.token.as_ref() == Some(token)), &path, || {
-            format!("another restore has the token `{token}`: each restored cluster needs a token of its own")
-        })
+        check.refuse_if(
+            check.other_restores().any(|other| other.token.as_ref() == Some(token)),
+            &path,
+            || {
+                format!(
+                    "another restore has the token `{token}`: each restored cluster needs a token of its own"
+                )
+            },
+        )
     }
 
     fn complete(&mut self, id: &str) {

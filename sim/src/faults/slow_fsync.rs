@@ -9,7 +9,8 @@ use squall_store::seam::BoxFuture;
 use super::{Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
-    text::{Refusal, Step, go} };
+    text::{Refusal, Step, go},
+};
 
 /// Settings of slow fsyncs: what is added to the disk's own time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Check, Cost, Lasts, Room, Strike, Struck, Drawing};
+use super::{Aim, Candidate, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
-    text::{Refusal, Step, go} };
+    text::{Refusal, Step, go},
+};
 
 /// Settings of a slow start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -7,10 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Direction, Lasts, Peers, Room, Strike, Struck, Drawing};
-use crate::{
-    arena::Modifier,
-    text::Refusal };
+use super::{Aim, Check, Cost, Direction, Drawing, Lasts, Peers, Room, Strike, Struck};
+use crate::{arena::Modifier, text::Refusal};
 
 /// Settings of a swizzle.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,7 +31,11 @@ impl Room for Swizzle {
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
         let alone = check.cluster.members.len() < 2 && self.peers == Peers::Members;
-        check.refuse_if(alone, &[], || "the only member of a cluster has no one to be cut off from: set `peers: clients`")
+        check.refuse_if(
+            alone,
+            &[],
+            || "the only member of a cluster has no one to be cut off from: set `peers: clients`",
+        )
     }
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {

@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Lasts, Room, Settings, Strike, Struck, a_crash_instead, Drawing};
-use crate::{arena::Damage };
+use super::{Aim, Candidate, Cost, Drawing, Lasts, Room, Settings, Strike, Struck, a_crash_instead};
+use crate::arena::Damage;
 
 /// Settings of a file that was cut.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -14,7 +14,8 @@ without_settings! {
 
 impl Room for WipeDisk {
     const ACTION: &'static str = "wipeDisk";
-    const ABOUT: &'static str = "a member loses its data folder and starts again under its old id, which it must refuse";
+    const ABOUT: &'static str =
+        "a member loses its data folder and starts again under its old id, which it must refuse";
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Copy;

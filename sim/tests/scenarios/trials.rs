@@ -154,7 +154,7 @@ fn wider() -> Vec<u64> {
     (number(first)..=number(last)).collect()
 }
 
-/// A run that is made once, by whoever asks for it first.
+/// A run that is made once, for the first test that asks for it.
 type OnceMade = Arc<OnceLock<Short>>;
 
 /// The runs that were made, so that tests of one run share it.
