@@ -13,16 +13,16 @@ const ANSWERED: &str = "liveness: a request is answered where nothing breaks";
 
 pub(super) const GUARANTEES: [&str; 1] = [ANSWERED];
 
-/// A time is quiet so long after anything broke or changed, in nanoseconds; and twice as long after it as it lasted, since
-/// the pause between two tries of a connection to get through doubles.
+/// How long after a disturbance a time is quiet again, in nanoseconds. After a long disturbance it takes twice as long as the
+/// disturbance lasted, since the pause between two tries of a connection doubles.
 const QUIET_AFTER: u64 = 2_000_000_000;
 /// Actions that break nothing.
 const HARMLESS: [&str; 2] = ["compact", "snapshotSave"];
-/// A client that waited less than this has no cause to complain.
+/// Shorter waits are not judged, in nanoseconds.
 const PATIENCE: u64 = 250_000_000;
-/// So many later requests must have been answered.
+/// How many later requests must have been answered.
 const OVERTAKEN_BY: usize = 5;
-/// So much later they must have come.
+/// How much later they must have been called, in nanoseconds.
 const LATER: u64 = 20_000_000;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
