@@ -123,7 +123,12 @@ impl Cluster {
         let inner = &self.inner;
         let url = peer_url(node.name());
         for turn in 0.. {
-            let members = inner.operator.members(|| self.other_endpoints(node)).await;
+            let endpoints = || {
+                // Before each try: without them there may be no quorum to ask.
+                self.restart_joiners();
+                self.other_endpoints(node)
+            };
+            let members = inner.operator.members(endpoints).await;
             let known = inner.roster().id(node);
             let of_this_machine: Vec<u64> = members
                 .iter()
@@ -174,6 +179,7 @@ impl Cluster {
             new.map(|new| new.id)
         };
         for turn in 0.. {
+            self.restart_joiners();
             let endpoints = self.other_endpoints(node);
             for endpoint in &endpoints {
                 if let Ok(list) = inner.operator.try_own_members(endpoint).await
@@ -198,12 +204,20 @@ impl Cluster {
         let inner = &self.inner;
         let deadline = inner.arena.now().after(JOIN);
         while inner.arena.now() < deadline && !self.note_if_joined(node).await {
-            self.restart_joiner(node);
+            self.restart_joiners();
             inner.operator.pause().await;
         }
     }
 
-    /// Starts a joiner again that gave up joining, as systemd does: the members that it asked were down, or disagreed.
+    /// Starts joiners again that gave up joining, as systemd does: the members that they asked were down, or disagreed. The
+    /// cluster may have no quorum without them, so that the next procedure would wait for ever.
+    pub(super) fn restart_joiners(&self) {
+        for node in self.nodes() {
+            self.restart_joiner(node);
+        }
+    }
+
+    /// Starts a joiner again that gave up joining.
     pub(super) fn restart_joiner(&self, node: NodeId) {
         let joining = self.inner.roster().standing(node) == Standing::Joining;
         if joining && matches!(self.inner.arena.status(node), Status::Exited(Some(_))) {

@@ -54,6 +54,8 @@ pub(crate) enum Input {
     RemovedByPeer(MemberId),
     /// A peer says that this member has run before; its data folder was empty when it started.
     EmptiedByPeer(MemberId),
+    /// A peer knows that this member has served before.
+    KnownToHaveServed(MemberId),
     /// Hand the leadership to another, if this member has it; answered when it has it no more, or had none.
     TransferLeadership(oneshot::Sender<()>),
     /// Stop.

@@ -15,7 +15,7 @@ use super::{
     link::{Life, Link},
 };
 use crate::{
-    node::Input,
+    node::{Input, Shared},
     seam::{Env, Monotonic},
     url::host_port,
 };
@@ -32,6 +32,7 @@ pub(crate) struct Hub {
     /// Where the others reach this member.
     pub(super) own_urls: Vec<String>,
     pub(super) inputs: mpsc::Sender<Input>,
+    shared: Arc<Shared>,
     known: Mutex<Known>,
 }
 
@@ -62,14 +63,14 @@ struct Heard {
 impl Hub {
     pub(crate) fn new(
         env: Env,
-        cluster: ClusterId,
-        own: MemberId,
         life: u64,
         fresh: bool,
         own_urls: Vec<String>,
         inputs: mpsc::Sender<Input>,
+        shared: Arc<Shared>,
     ) -> Arc<Hub> {
-        Arc::new(Hub { env, cluster, own, life, fresh, own_urls, inputs, known: Mutex::default() })
+        let (cluster, own) = (shared.cluster, shared.member);
+        Arc::new(Hub { env, cluster, own, life, fresh, own_urls, inputs, shared, known: Mutex::default() })
     }
 
     /// Keeps a link to each of `members` and to no other; a link whose URLs did not change stays as it is. What waits for a
@@ -136,6 +137,11 @@ impl Hub {
     /// The peers that have opened a stream to this process.
     pub(super) fn met(&self) -> Vec<MemberId> {
         self.known().lives.keys().copied().collect()
+    }
+
+    /// Whether the membership holds a name for a member. It publishes that once it has a leader, and so has a term on disk.
+    pub(super) fn has_served(&self, id: MemberId) -> bool {
+        self.shared.state().membership().get(id).is_some_and(|member| !member.name.is_empty())
     }
 
     /// The present life of a peer's process; `None` for a stranger.

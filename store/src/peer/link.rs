@@ -12,10 +12,13 @@ use protobuf::Message as _;
 use raft::eraftpb::{Message, MessageType};
 use squall_core::MemberId;
 use tokio::sync::mpsc;
-use tonic::{Request, Status, metadata::MetadataMap};
+use tonic::{
+    Request, Status,
+    metadata::{MetadataMap, MetadataValue},
+};
 
 use super::{
-    DIAL, EMPTIED, Hub, LINK_HEARTBEAT, Lane, REDIAL, REMOVED, SILENCE, head,
+    DIAL, EMPTIED, Hub, LINK_HEARTBEAT, Lane, REDIAL, REMOVED, SILENCE, head, metadata,
     queue::{AppendFrom, Queue},
 };
 use crate::{
@@ -261,6 +264,9 @@ impl Runner {
         }
         let mut request = Request::new(Frames { queue: self.queue.clone(), call: self.queue.begin_call() });
         *request.metadata_mut() = self.head.clone();
+        if self.hub.upgrade().is_some_and(|hub| hub.has_served(self.to)) {
+            request.metadata_mut().insert(metadata::TO_HAS_SERVED, MetadataValue::from_static("true"));
+        }
         let mut client = PeerClient::new(route.channel);
         let mut call = pin!(client.messages(request));
         let mut frames_before = frames_at_start;
