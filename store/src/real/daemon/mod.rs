@@ -24,7 +24,10 @@ use tracing_subscriber::EnvFilter;
 
 use self::flags::{Arguments, Command, SnapshotCommand};
 use super::{LogProbe, SystemClock, SystemFiles, TcpNet, TokioTasks};
-use crate::{engine::Sled, seam::Env};
+use crate::{
+    engine::Sled,
+    seam::{Env, Points},
+};
 
 /// Bad arguments (BSD's `EX_USAGE`), as everywhere in this project.
 const USAGE: u8 = 64;
@@ -38,6 +41,7 @@ pub fn env() -> Env {
         engines: Arc::new(Sled::new()),
         tasks: Arc::new(TokioTasks),
         probe: Arc::new(LogProbe),
+        points: Points::default(),
     }
 }
 
