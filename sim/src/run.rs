@@ -166,6 +166,7 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         limits: Limits::of(&spec.cluster),
         first: h::Client(OPERATOR.0 + 2),
         stop: stop.clone(),
+        stuck: Arc::default(),
     };
     let clients = workload::start(&crowd, &spec.workloads, |name| cluster.add_client(name));
     if plan.faults.iter().any(|fault| fault.action().cost() == Cost::Work) {
@@ -200,6 +201,7 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         // A client that panicked has left a violation behind.
         let _ended = client.await;
     }
+    let watches_stuck = std::mem::take(&mut *crowd.stuck.lock().expect("no task panics while it notes this"));
     if cluster.has_lost_its_data() {
         // The scenario destroyed too many copies: nothing can be demanded of what is left.
         report.stuck.clear();
@@ -208,6 +210,9 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         && let Err(stuck) = finish(&cluster, &recorder, &mut operator).await
     {
         report.stuck.push(stuck);
+    }
+    if spec.final_phase.heal && !spec.final_phase.core && !cluster.has_lost_its_data() {
+        report.stuck.extend(watches_stuck);
     }
     observed(&world, &recorder, report)
 }

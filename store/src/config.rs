@@ -48,6 +48,10 @@ pub struct Config {
     pub compaction_batch_limit: usize,
     /// Pause between two steps of a compaction.
     pub compaction_sleep: Duration,
+    /// Time between two checkpoints of what is left of leases that live longer than that.
+    pub lease_checkpoint_interval: Duration,
+    /// Time between two notices to a watcher that wants them and hears of no change.
+    pub watch_progress_interval: Duration,
     /// Refuse membership changes that would put the quorum at risk.
     pub strict_reconfig_check: bool,
     /// Errors that are planted, so that the harness can show that it finds them.
@@ -89,6 +93,8 @@ impl Default for Config {
             max_request_bytes: 1536 * 1024,
             compaction_batch_limit: 1_000,
             compaction_sleep: Duration::from_millis(10),
+            lease_checkpoint_interval: Duration::from_secs(300),
+            watch_progress_interval: Duration::from_secs(600),
             strict_reconfig_check: true,
             #[cfg(madsim)]
             planted: squall_core::planted::Set::NONE,

@@ -21,6 +21,7 @@ mod config;
 mod durable;
 pub mod engine;
 mod latest;
+mod lease;
 mod node;
 pub mod offline;
 mod peer;
@@ -32,5 +33,6 @@ pub mod server;
 pub mod snapshot;
 mod url;
 pub mod wal;
+mod watch;
 
 pub use config::{Config, InitialClusterState};

@@ -437,6 +437,11 @@ impl Member {
     }
 }
 
+/// How often leaders note what is left of leases. Runs are short, and so are their leases.
+const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
+/// How often idle watchers hear how far they are.
+const WATCH_PROGRESS_INTERVAL: Duration = Duration::from_millis(400);
+
 /// Where the other members reach a member.
 pub(super) fn peer_url(name: &str) -> String {
     format!("http://{name}:2380")
@@ -465,6 +470,8 @@ fn configure(spec: &scenario::Cluster, name: &str, initial: &[(String, String)])
         max_request_bytes: spec.max_request_bytes as usize,
         compaction_batch_limit: spec.compaction_batch_limit as usize,
         compaction_sleep: spec.compaction_sleep,
+        lease_checkpoint_interval: LEASE_CHECKPOINT_INTERVAL,
+        watch_progress_interval: WATCH_PROGRESS_INTERVAL,
         strict_reconfig_check: true,
         planted: spec.planted_bug.into_iter().map(|bug| bug.0).collect(),
     }

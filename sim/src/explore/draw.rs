@@ -32,7 +32,8 @@ pub fn draw_scenario(seed: u64) -> Scenario {
     let far = cluster.heartbeat_interval >= Duration::from_millis(200);
     let network = network(&mut Draws(chance.child("network").stream()), far);
     let disk = disk(&mut Draws(chance.child("disk").stream()));
-    let workloads = workloads(&chance.child("workloads"));
+    let mut workloads = workloads(&chance.child("workloads"));
+    workloads.extend(leases_and_watches(&chance.child("leases and watches")));
     let mut time = Draws(chance.child("time").stream());
     let time_limit = time.seconds(&[5, 8, 10, 10, 15, 20]);
     let settle = time.seconds(&[3, 5, 5, 8]);
@@ -176,6 +177,38 @@ fn workloads(chance: &Chance) -> Vec<Workload> {
             }
         })
         .collect()
+}
+
+/// Leases in one run of three, and watches in another one of three, beside what writes.
+fn leases_and_watches(chance: &Chance) -> Vec<Workload> {
+    let mut more = Vec::new();
+    for kind in [WorkloadKind::Lease, WorkloadKind::Watch] {
+        let mut draws = Draws(chance.child(kind.name()).stream());
+        if !draws.one_in(3) {
+            continue;
+        }
+        more.push(Workload {
+            name: None,
+            kind,
+            clients: draws.pick(&[1, 2, 3]),
+            in_flight: draws.pick(&[1, 1, 2]),
+            endpoints: draws.pick(&[
+                EndpointChoice::Pinned,
+                EndpointChoice::Failover,
+                EndpointChoice::Roaming,
+            ]),
+            rate: draws.pick(&[10, 20, 40]),
+            keys: draws.pick(&[2, 5, 8]),
+            hot_keys: 0,
+            value_bytes: 0,
+            large_value_bytes: 0,
+            request_timeout: draws.millis(&[500, 1_000, 3_000]),
+            blind_retries: 0,
+            burst: None,
+            mix: None,
+        });
+    }
+    more
 }
 
 /// The type's own mix, or a swarm's: each operation is off, rare or frequent.

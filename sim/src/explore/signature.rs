@@ -24,7 +24,7 @@ pub struct Signature {
 }
 
 /// The checkers, those nearest to a cause first: a broken invariant of raft shows in what clients read too.
-const NEAREST: [&str; 10] = [
+const NEAREST: [&str; 12] = [
     "harness",
     "determinism",
     "panic",
@@ -33,6 +33,8 @@ const NEAREST: [&str; 10] = [
     "convergence",
     "linearizability",
     "monotonic-reads",
+    "watch",
+    "lease",
     "liveness",
     "vacuous",
 ];

@@ -49,6 +49,15 @@ pub(super) fn count(observed: &Observed, world: &Counters, expected_losses: u64)
     set("readsAcrossLeaderChanges", reads_across_leader_changes(observed));
     set("compactionsWithLaggards", compactions_with_laggards(observed));
     set("proposalsLost", proposals_lost(observed));
+    let events = &observed.history.events;
+    let expired = observed.history.hints().filter(|hint| !hint.expired.is_none()).count();
+    set("leasesExpired", expired as u64);
+    let kept = observed.history.operations.iter().filter(
+        |operation| matches!(&operation.result, Some(h::OpResult::LeaseKeepAlive(kept)) if kept.ttl > 0),
+    );
+    set("keepAlives", kept.count() as u64);
+    set("watchesMade", events.iter().filter(|event| matches!(event, h::Event::WatchStart(_))).count() as u64);
+    set("watchEvents", observed.history.watches().map(|line| line.events.len() as u64).sum());
     counters
 }
 

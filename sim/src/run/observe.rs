@@ -128,7 +128,8 @@ fn promises(probes: &[Probed]) -> Vec<h::Event> {
     lines
 }
 
-/// One hint for each operation whose entry was applied, in each era; eras begin at `breaks`.
+/// One hint for each operation whose entry was applied, and for each lease that ended by itself, in each era; eras begin at
+/// `breaks`.
 fn hints(breaks: &[u64], probes: &[Probed]) -> Vec<h::Hint> {
     let mut operations: BTreeMap<u64, u64> = BTreeMap::new();
     for probed in probes {
@@ -139,8 +140,20 @@ fn hints(breaks: &[u64], probes: &[Probed]) -> Vec<h::Hint> {
     let mut told = BTreeSet::new();
     let mut hints = Vec::new();
     for probed in probes {
-        let ProbeEvent::Applied { index, term, proposal, .. } = probed.event else { continue };
-        let Some(operation) = operations.get(&proposal) else { continue };
+        let (index, term, proposal, operation, expired) = match probed.event {
+            ProbeEvent::Applied { index, term, proposal, .. } => match operations.get(&proposal) {
+                Some(operation) => (index, term, proposal, *operation, h::LeaseId::NONE),
+                None => continue,
+            },
+            ProbeEvent::LeaseEnded { lease, index, term, proposal } => {
+                // One that a client has asked for is told by its operation.
+                if operations.contains_key(&proposal) {
+                    continue;
+                }
+                (index, term, proposal, 0, h::LeaseId(lease.0))
+            }
+            _ => continue,
+        };
         let era = breaks.iter().filter(|at| **at <= probed.at.0).count();
         if told.insert((era, proposal)) {
             hints.push(h::Hint {
@@ -148,8 +161,8 @@ fn hints(breaks: &[u64], probes: &[Probed]) -> Vec<h::Hint> {
                 member: probed.node.name().to_owned(),
                 term: term.0,
                 index: index.0,
-                op: h::OpId(*operation),
-                ..h::Hint::default()
+                op: h::OpId(operation),
+                expired,
             });
         }
     }

@@ -343,6 +343,10 @@ pub enum CheckerName {
     Durability,
     /// All members end with the same HashKV.
     Convergence,
+    /// Watchers are told the history.
+    Watch,
+    /// Leases live as long as was promised.
+    Lease,
     /// Raft's invariants.
     Raft,
     /// Progress after the heal.
@@ -355,7 +359,7 @@ pub enum CheckerName {
 
 impl CheckerName {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(CheckerName, &'static str); 7] = [
+    pub const ALL: [(CheckerName, &'static str); 9] = [
         (
             CheckerName::Linearizability,
             "linearizability: reads and writes take effect in one order that real time allows",
@@ -365,6 +369,14 @@ impl CheckerName {
             "durability: no acknowledged write is lost, but where a drill is expected to lose it",
         ),
         (CheckerName::Convergence, "convergence: after the heal every member has the same HashKV"),
+        (
+            CheckerName::Watch,
+            "watch: a watcher is told the history from its start: in order, once, whole, nothing left out",
+        ),
+        (
+            CheckerName::Lease,
+            "lease: none ends early or lives on for ever, and none that has ended is renewed",
+        ),
         (
             CheckerName::Raft,
             "raft: election safety, log matching, leader completeness, state-machine safety, as the run goes",
@@ -383,6 +395,8 @@ impl CheckerName {
             CheckerName::Linearizability => "linearizability",
             CheckerName::Durability => "durability",
             CheckerName::Convergence => "convergence",
+            CheckerName::Watch => "watch",
+            CheckerName::Lease => "lease",
             CheckerName::Raft => "raft",
             CheckerName::Liveness => "liveness",
             CheckerName::Vacuous => "vacuous",
@@ -392,7 +406,7 @@ impl CheckerName {
 }
 
 /// Counters that a run reports, and that `expect.counters` may demand.
-pub const COUNTERS: [(&str, &str); 18] = [
+pub const COUNTERS: [(&str, &str); 22] = [
     ("crashes", "members crashed by a fault"),
     ("writesDropped", "un-fsynced disk writes that a crash lost whole"),
     ("writesTorn", "un-fsynced disk writes of which a crash kept a part"),
@@ -412,6 +426,10 @@ pub const COUNTERS: [(&str, &str); 18] = [
     ),
     ("outages", "times in which no majority was up"),
     ("refusedToStart", "starts and lives that a member ended because it had lost what it acknowledged"),
+    ("leasesExpired", "leases that ended because their time was over"),
+    ("keepAlives", "renewals of leases that were answered with a time to live"),
+    ("watchesMade", "watches that a member has made"),
+    ("watchEvents", "changes that watchers were told of"),
     ("operationsAmbiguous", "client operations whose outcome stayed unknown"),
     ("expectedLosses", "acknowledged writes lost as expected, behind a break"),
 ];

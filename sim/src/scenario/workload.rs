@@ -114,11 +114,15 @@ pub enum WorkloadKind {
     Append,
     /// What a Kubernetes API server asks: lists in pages, optimistic creates, updates and deletes, its compactor.
     Kubernetes,
+    /// Leases with keys: granted, kept alive, revoked, and left to end by themselves.
+    Lease,
+    /// Watches of what the other workloads write: from now, from the past, from the future, and from where one broke off.
+    Watch,
 }
 
 impl WorkloadKind {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(WorkloadKind, &'static str); 4] = [
+    pub const ALL: [(WorkloadKind, &'static str); 6] = [
         (WorkloadKind::Register, "register: reads, writes and compare-and-swaps of single keys"),
         (WorkloadKind::Kv, "kv: puts, gets, ranges, deletes and transactions over several keys"),
         (WorkloadKind::Append, "append: transactions that read some lists and append to others"),
@@ -126,6 +130,8 @@ impl WorkloadKind {
             WorkloadKind::Kubernetes,
             "kubernetes: paged lists, optimistic creates, updates and deletes, compactions, as its API server asks",
         ),
+        (WorkloadKind::Lease, "lease: leases with keys, kept alive, revoked, and left to end by themselves"),
+        (WorkloadKind::Watch, "watch: watches of what the others write, which go on where they broke off"),
     ];
 
     /// As the file spells it.
@@ -135,6 +141,8 @@ impl WorkloadKind {
             WorkloadKind::Kv => "kv",
             WorkloadKind::Append => "append",
             WorkloadKind::Kubernetes => "kubernetes",
+            WorkloadKind::Lease => "lease",
+            WorkloadKind::Watch => "watch",
         }
     }
 
@@ -152,12 +160,16 @@ impl WorkloadKind {
                 read_txn: 2,
                 past: 2,
                 refused: 1,
-                compact: 0,
+                ..Mix::NONE
             },
             WorkloadKind::Append => Mix { get: 1, txn: 4, read_txn: 1, ..Mix::NONE },
             WorkloadKind::Kubernetes => {
                 Mix { get: 4, put: 3, cas: 6, range: 4, delete: 2, compact: 0, ..Mix::NONE }
             }
+            WorkloadKind::Lease => {
+                Mix { get: 3, put: 4, delete: 1, grant: 2, keep_alive: 5, revoke: 1, ..Mix::NONE }
+            }
+            WorkloadKind::Watch => Mix { watch: 1, ..Mix::NONE },
         }
     }
 
@@ -170,6 +182,8 @@ impl WorkloadKind {
             }
             WorkloadKind::Append => &["get", "txn", "readTxn"],
             WorkloadKind::Kubernetes => &["get", "put", "cas", "range", "delete", "compact"],
+            WorkloadKind::Lease => &["get", "put", "delete", "grant", "keepAlive", "revoke"],
+            WorkloadKind::Watch => &["watch"],
         }
     }
 }
@@ -207,6 +221,16 @@ pub struct Mix {
     /// Compaction of the history, up to a revision that the client saw lately, or compacted before. In no default: what is
     /// compacted cannot be read any more to tell which ambiguous write made a revision. Type `kv` only.
     pub compact: u32,
+    /// A new lease of two to five seconds. Type `lease` only, as are the next two; its `put` hangs a key on one of the
+    /// client's leases.
+    pub grant: u32,
+    /// Renewal of one of the client's leases.
+    pub keep_alive: u32,
+    /// End of one of the client's leases.
+    pub revoke: u32,
+    /// A stream with one watch to three, which lasts some seconds; `rate` is that of its questions for progress. Type
+    /// `watch`, which knows nothing else.
+    pub watch: u32,
 }
 
 impl Mix {
@@ -222,6 +246,10 @@ impl Mix {
         past: 0,
         refused: 0,
         compact: 0,
+        grant: 0,
+        keep_alive: 0,
+        revoke: 0,
+        watch: 0,
     };
 
     /// Sets the weight of an operation, by its name in a file.
@@ -240,13 +268,17 @@ impl Mix {
             "past" => &mut self.past,
             "refused" => &mut self.refused,
             "compact" => &mut self.compact,
+            "grant" => &mut self.grant,
+            "keepAlive" => &mut self.keep_alive,
+            "revoke" => &mut self.revoke,
+            "watch" => &mut self.watch,
             other => panic!("there is no operation `{other}`"),
         };
         *field = weight;
     }
 
     /// The weights with their names as the file spells them, in a fixed order.
-    pub fn weights(&self) -> [(&'static str, u32); 10] {
+    pub fn weights(&self) -> [(&'static str, u32); 14] {
         [
             ("get", self.get),
             ("put", self.put),
@@ -258,6 +290,10 @@ impl Mix {
             ("past", self.past),
             ("refused", self.refused),
             ("compact", self.compact),
+            ("grant", self.grant),
+            ("keepAlive", self.keep_alive),
+            ("revoke", self.revoke),
+            ("watch", self.watch),
         ]
     }
 }

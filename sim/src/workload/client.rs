@@ -13,11 +13,12 @@ use std::{
     time::Duration,
 };
 
+use futures_util::stream;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 use squall_store::{
-    proto::etcdserverpb::{self as pb, kv_client::KvClient},
+    proto::etcdserverpb::{self as pb, kv_client::KvClient, lease_client::LeaseClient},
     seam::{Channel, Clock, DialOptions, Env, timeout},
 };
 use tonic::{Code, Request, Response, Status};
@@ -37,16 +38,14 @@ pub type Endpoints = Vec<(Arc<str>, String)>;
 
 /// The connections of one machine, by address. Clones share them.
 #[derive(Clone, Default)]
-pub struct Channels(Arc<Mutex<BTreeMap<String, KvClient<Channel>>>>);
+pub struct Channels(Arc<Mutex<BTreeMap<String, Channel>>>);
 
 impl Channels {
-    fn to(&self, env: &Env, address: &str) -> KvClient<Channel> {
+    /// The connection to an address.
+    pub(super) fn to(&self, env: &Env, address: &str) -> Channel {
         let mut channels = self.0.lock().expect("no task panics while it holds the channels");
-        let channel = channels.entry(address.to_owned()).or_insert_with(|| {
-            KvClient::new(env.net.dial(address, DialOptions::default()))
-                .max_decoding_message_size(i32::MAX as usize)
-        });
-        channel.clone()
+        let dial = || env.net.dial(address, DialOptions::default());
+        channels.entry(address.to_owned()).or_insert_with(dial).clone()
     }
 }
 
@@ -120,9 +119,9 @@ impl Client {
         let id = self.recorder.call(&self.process, &self.endpoints[self.at].0, op, is_final);
         let mut retries = self.blind_retries;
         loop {
-            let mut client = self.channels.to(&self.env, &self.endpoints[self.at].1);
+            let channel = self.channels.to(&self.env, &self.endpoints[self.at].1);
             let call = Call { id, deadline: self.timeout };
-            let answer = timeout(self.env.clock.as_ref(), self.timeout, send(&mut client, op, call)).await;
+            let answer = timeout(self.env.clock.as_ref(), self.timeout, send(channel, op, call)).await;
             let (outcome, error) = match answer {
                 Ok(Ok(answer)) => {
                     self.recorder.returned(id, h::Outcome::Ok, Some(answer.clone()), None);
@@ -194,11 +193,7 @@ impl Call {
 }
 
 /// Sends `op`.
-async fn send(
-    client: &mut KvClient<Channel>,
-    op: &h::Op,
-    call: Call,
-) -> Result<(h::OpResult, h::Header), Status> {
+async fn send(channel: Channel, op: &h::Op, call: Call) -> Result<(h::OpResult, h::Header), Status> {
     fn split<T>(
         response: Response<T>,
         header: impl Fn(&T) -> Option<&pb::ResponseHeader>,
@@ -208,6 +203,7 @@ async fn send(
             wire::header(header(&message)).ok_or_else(|| Status::internal("a response without a header"))?;
         Ok((message, header))
     }
+    let mut client = KvClient::new(channel.clone()).max_decoding_message_size(i32::MAX as usize);
     match op {
         h::Op::Range(op) => {
             let response = client.range(call.request(wire::range(op))).await?;
@@ -236,6 +232,29 @@ async fn send(
             let response = client.compact(call.request(message)).await?;
             let (_, header) = split(response, |r| r.header.as_ref())?;
             Ok((h::OpResult::Compact(h::CompactResult::default()), header))
+        }
+        h::Op::LeaseGrant(op) => {
+            let message = pb::LeaseGrantRequest { id: op.id.0, ttl: op.ttl };
+            let response = LeaseClient::new(channel).lease_grant(call.request(message)).await?;
+            let (response, header) = split(response, |r| r.header.as_ref())?;
+            let result = h::LeaseGrantResult { id: h::LeaseId(response.id), ttl: response.ttl };
+            Ok((h::OpResult::LeaseGrant(result), header))
+        }
+        h::Op::LeaseRevoke(op) => {
+            let message = pb::LeaseRevokeRequest { id: op.id.0 };
+            let response = LeaseClient::new(channel).lease_revoke(call.request(message)).await?;
+            let (_, header) = split(response, |r| r.header.as_ref())?;
+            Ok((h::OpResult::LeaseRevoke(h::Empty::default()), header))
+        }
+        // A stream of one request, as `etcdctl lease keep-alive --once` sends it.
+        h::Op::LeaseKeepAlive(op) => {
+            let message = stream::iter([pb::LeaseKeepAliveRequest { id: op.id.0 }]);
+            let response = LeaseClient::new(channel).lease_keep_alive(call.request(message)).await?;
+            let answer = response.into_inner().message().await?;
+            let answer = answer.ok_or_else(|| Status::unavailable("the stream ended without an answer"))?;
+            let header = wire::header(answer.header.as_ref());
+            let header = header.ok_or_else(|| Status::internal("a response without a header"))?;
+            Ok((h::OpResult::LeaseKeepAlive(h::LeaseKeepAliveResult { ttl: answer.ttl }), header))
         }
         other => panic!("no client of this harness sends {}", other.name()),
     }

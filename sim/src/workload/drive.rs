@@ -27,7 +27,7 @@ pub struct Pace {
 impl Pace {
     /// A share of twice the mean, so that another mean stretches the same draws. A wait that would go past the beginning
     /// of a burst ends there.
-    fn next(&mut self, elapsed: Duration) -> Duration {
+    pub(super) fn next(&mut self, elapsed: Duration) -> Duration {
         let wait = (2 * self.mean).mul_f64(self.chance.gen_range(0.0..1.0));
         let Some(burst) = &self.burst else { return wait };
         let into = Duration::from_nanos((elapsed.as_nanos() % burst.every.as_nanos()) as u64);

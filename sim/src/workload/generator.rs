@@ -11,11 +11,12 @@
 //! it compares with, but never its draws: without a neighbour a client still asks for the same kinds of request on the
 //! same keys. A shrinker depends on that.
 //!
-//! What is left out: leases (the store has none yet, so a lease is always unknown).
+//! Watches are no operations: `watcher` makes them.
 
 mod append;
 mod keys;
 mod kubernetes;
+mod leases;
 mod reads;
 mod refused;
 mod seen;
@@ -27,7 +28,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 
-use self::{keys::Keys, kubernetes::Jobs, seen::Seen};
+use self::{keys::Keys, kubernetes::Jobs, leases::Leases, seen::Seen};
 use crate::scenario::{Cluster, Mix, Workload, WorkloadKind};
 
 /// One value in so many is large, where the workload has large ones.
@@ -61,6 +62,7 @@ pub struct Generator {
     keys: Keys,
     seen: Seen,
     jobs: Jobs,
+    leases: Leases,
     /// The revision of this client's last compaction.
     compacted: i64,
     chance: ChaCha8Rng,
@@ -78,6 +80,7 @@ impl Generator {
             keys: Keys { prefix: workload.kind.name(), count: workload.keys, hot: workload.hot_keys },
             seen: Seen::default(),
             jobs: Jobs::default(),
+            leases: Leases::default(),
             compacted: 0,
             chance,
         }
@@ -101,6 +104,8 @@ impl Generator {
                 "compact" => self.compactor(),
                 _ => h::Op::Range(self.get()),
             },
+            WorkloadKind::Lease => self.next_of_leases(choice, unique),
+            WorkloadKind::Watch => unreachable!("watchers ask nothing of the generator"),
         }
     }
 
@@ -125,6 +130,7 @@ impl Generator {
         if self.kind == WorkloadKind::Kubernetes {
             self.go_on_with_jobs(op, result, header);
         }
+        self.leases.learn(op, result);
     }
 
     /// The name of the kind of operation that comes next.

@@ -144,6 +144,11 @@ impl Recorder {
         self.state().history.events.push(event);
     }
 
+    /// A process saw something: for the audit and the trace.
+    pub fn note(&self, process: &Process, text: String) {
+        self.observer().note(&process.node, text);
+    }
+
     /// Virtual time, in nanoseconds.
     pub fn now_ns(&self) -> u64 {
         self.observer().now_ns()

@@ -1,18 +1,23 @@
 //! Starts the clients of all workloads, each on its machine, with its streams of chance.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
-use squall_store::seam::Env;
+use squall_store::seam::{BoxFuture, Env};
 use tokio::sync::oneshot;
 
-use super::{Channels, Client, Endpoints, Generator, Limits, Pace, Recorder, drive};
-use crate::{scenario::Workload, world::Chance};
+use super::{
+    Channels, Client, Endpoints, Generator, Limits, Pace, Process, Recorder, drive, watcher::Watcher,
+};
+use crate::{
+    scenario::{Workload, WorkloadKind},
+    world::Chance,
+};
 
 /// What the clients of a run share.
 pub struct Crowd {
@@ -28,6 +33,8 @@ pub struct Crowd {
     pub first: h::Client,
     /// Set where the clients are to stop.
     pub stop: Arc<AtomicBool>,
+    /// What watchers found stuck at the end.
+    pub stuck: Arc<Mutex<Vec<String>>>,
 }
 
 /// Where one client draws from, and how it is called.
@@ -56,20 +63,37 @@ pub fn start(
             for number in 0..workload.in_flight {
                 let chance = place.chance.child(&format!("process {number}"));
                 let stream = |name| ChaCha8Rng::seed_from_u64(chance.child(name).seed());
-                let client = Client::new(
-                    id,
-                    env.clone(),
-                    crowd.recorder.clone(),
-                    crowd.endpoints.clone(),
-                    place.first,
-                    workload.request_timeout,
-                )
-                .on_machine(Arc::clone(&node), channels.clone())
-                .choosing(workload.endpoints, stream("endpoints"))
-                .retrying(workload.blind_retries);
-                let generator = Generator::new(workload, crowd.limits, stream("operations"));
                 let pace = Pace { mean, burst: workload.burst.clone(), chance: stream("pace") };
-                let driven = drive(client, generator, pace, crowd.recorder.clone(), crowd.stop.clone());
+                let driven: BoxFuture<'static, ()> = if workload.kind == WorkloadKind::Watch {
+                    let watcher = Watcher {
+                        process: Process { id, node: Arc::clone(&node) },
+                        env: env.clone(),
+                        recorder: crowd.recorder.clone(),
+                        channels: channels.clone(),
+                        endpoints: crowd.endpoints.clone(),
+                        at: place.first,
+                        choice: workload.endpoints,
+                        patience: workload.request_timeout,
+                        chance: stream("watches"),
+                        pace,
+                        stuck: crowd.stuck.clone(),
+                    };
+                    Box::pin(watcher.watch(crowd.stop.clone()))
+                } else {
+                    let client = Client::new(
+                        id,
+                        env.clone(),
+                        crowd.recorder.clone(),
+                        crowd.endpoints.clone(),
+                        place.first,
+                        workload.request_timeout,
+                    )
+                    .on_machine(Arc::clone(&node), channels.clone())
+                    .choosing(workload.endpoints, stream("endpoints"))
+                    .retrying(workload.blind_retries);
+                    let generator = Generator::new(workload, crowd.limits, stream("operations"));
+                    Box::pin(drive(client, generator, pace, crowd.recorder.clone(), crowd.stop.clone()))
+                };
                 let (done, wait) = oneshot::channel();
                 let task = env.tasks.spawn(
                     "client",

@@ -115,6 +115,18 @@ pub fn header(header: Option<&pb::ResponseHeader>) -> Option<h::Header> {
     })
 }
 
+/// An event of a watch; `None` where it holds no record, which etcd never sends.
+pub fn watch_event(event: &mvccpb::Event) -> Option<h::WatchEvent> {
+    Some(h::WatchEvent {
+        kind: match event.r#type() {
+            mvccpb::event::EventType::Put => h::WatchEventKind::Put,
+            mvccpb::event::EventType::Delete => h::WatchEventKind::Delete,
+        },
+        kv: key_value(event.kv.as_ref()?),
+        prev_kv: event.prev_kv.as_ref().map(key_value),
+    })
+}
+
 fn key_value(kv: &mvccpb::KeyValue) -> h::KeyValue {
     h::KeyValue {
         key: h::Bytes::from(kv.key.as_ref()),

@@ -385,6 +385,10 @@ fn probe(out: &mut Vec<u8>, event: &ProbeEvent) {
         }
         ProbeEvent::Voted { term, candidate } => fields(12, [term.0, candidate.0, 0]),
         ProbeEvent::Acknowledged { term, index } => fields(13, [term.0, index.0, 0]),
+        ProbeEvent::LeaseEnded { lease, index, term, proposal } => {
+            fields(15, [lease.0 as u64, index.0, term.0]);
+            fields(15, [*proposal, 0, 0]);
+        }
         ProbeEvent::Failed { reason, lost_data } => {
             fields(14, [reason.len() as u64, u64::from(*lost_data), 0]);
             out.extend_from_slice(reason.as_bytes());

@@ -8,8 +8,9 @@
 //! write. The core does none of these things itself.
 
 use crate::{
-    Batch, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Event, Member,
-    MemberId, PutRequest, PutResponse, Refusal, TxnRequest, TxnResponse,
+    Batch, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Event,
+    LeaseCheckpoint, LeaseId, Member, MemberId, PutRequest, PutResponse, Refusal, Revision, TxnRequest,
+    TxnResponse,
 };
 
 /// A change to the store, as a raft entry carries it.
@@ -25,6 +26,17 @@ pub enum Command {
     Compact(CompactionRequest),
     /// A member says its name and where clients reach it, which it does once it has started.
     Publish(Attributes),
+    /// Make a lease.
+    LeaseGrant {
+        /// Its id, which the proposer has chosen where the client gave none.
+        id: LeaseId,
+        /// Its time to live in seconds; the proposer has raised it to the least that its cluster allows.
+        ttl_secs: i64,
+    },
+    /// End a lease and delete its keys.
+    LeaseRevoke(LeaseId),
+    /// Note what is left of leases, so that a new leader does not begin anew.
+    LeaseCheckpoint(Vec<LeaseCheckpoint>),
 }
 
 /// What a member says about itself once it has started.
@@ -58,10 +70,21 @@ pub enum Reply {
     Txn(TxnResponse),
     /// To [`Command::Compact`].
     Compact(CompactionResponse),
-    /// To [`Command::Publish`], and to an empty entry.
+    /// To [`Command::Publish`], to [`Command::LeaseCheckpoint`], and to an empty entry.
     Done,
     /// To a [`MembershipChange`]: the members after it, by id.
     Members(Vec<Member>),
+    /// To [`Command::LeaseGrant`].
+    LeaseGrant {
+        /// The lease.
+        id: LeaseId,
+        /// The time to live that it got, in seconds.
+        ttl_secs: i64,
+        /// The store's revision: a grant changes none.
+        revision: Revision,
+    },
+    /// To [`Command::LeaseRevoke`]: the store's revision after it.
+    LeaseRevoke(Revision),
 }
 
 /// Everything that applying one entry brings about.

@@ -17,13 +17,15 @@
 //! writes; `rows.rs` for how it all looks on disk. [`validate`] is also the API layer's. [`Refusal`] lists what a client
 //! can hear instead of a reply.
 //!
-//! Not here yet: leases, watches (the events for them are), authentication, alarms, learners. Each will arrive as
-//! variants of [`Command`], a table in `rows.rs` and a module of its own.
+//! Leases ([`Leases`]) are here without their clock, watches as the [`Event`]s of each command and as history
+//! ([`State::history`]). Not here yet: authentication, alarms, learners. Each will arrive as variants of [`Command`], a table
+//! in `rows.rs` and a module of its own.
 
 mod batch;
 mod command;
 mod digest;
 mod kv;
+mod lease;
 mod membership;
 mod mvcc;
 pub mod planted;
@@ -37,8 +39,11 @@ pub mod validate;
 pub use batch::{Batch, BatchOp};
 pub use command::{Applied, Attributes, Command, MembershipChange, Reply};
 pub use kv::*;
+pub use lease::{Lease, LeaseCheckpoint, Leases, MAX_LEASE_TTL_SECS};
 pub use membership::{Member, Membership, cluster_id, member_id};
+pub use mvcc::History;
 pub use mvcc::compact::CompactionStep;
+pub use mvcc::index::Interval;
 pub use refusal::{Code, Refusal};
 pub use rows::Corrupt;
 pub use state::State;

@@ -297,6 +297,42 @@ mod switches {
             "a linearizable member list is answered from local state";
         RangeHeaderEarly "rangeHeaderEarly" "api"
             "a range's header carries the revision at which the request arrived";
+        LeaseCheckpointIgnored "leaseCheckpointIgnored" "lease"
+            "a new leader gives every lease its whole time to live, whatever was left at the last checkpoint (etcd #9888, #13508)";
+        LeaseDemotionMissed "leaseDemotionMissed" "lease"
+            "a leader that lost the leadership goes on counting, and what expires then is revoked through the new leader (etcd #15247)";
+        LeaseRenewUnproven "leaseRenewUnproven" "lease"
+            "a leader renews a lease without proving that it still leads";
+        LeaseRenewChecksFirst "leaseRenewChecksFirst" "lease"
+            "a renewal looks for the lease before it waits, and not again after it (etcd #20547)";
+        LeaseRenewalIgnored "leaseRenewalIgnored" "lease"
+            "a renewal is answered, and the lease ends when it would have";
+        LeasePromotionKeepsGrant "leasePromotionKeepsGrant" "lease"
+            "a new leader counts leases from their grant, though it knows of no renewal";
+        LeaseRevokeNotRetried "leaseRevokeNotRetried" "lease"
+            "of leases that expire together one is revoked, and the others never are (etcd #10686)";
+        WatchNextNotAdvanced "watchNextNotAdvanced" "watch"
+            "a watcher's place is not moved when it is told of a change: it goes back there after an installed snapshot (etcd #15271)";
+        WatchInstallNotFollowed "watchInstallNotFollowed" "watch"
+            "watchers are not told what an installed snapshot brought (etcd #8411)";
+        WatchFutureInstallPanics "watchFutureInstallPanics" "watch"
+            "an installed snapshot finds a watcher of a future revision, which is held to be impossible (etcd #9775)";
+        WatchProgressOfFuture "watchProgressOfFuture" "watch"
+            "a notice of progress goes to a watcher that starts later (etcd #20221)";
+        WatchFutureForgotten "watchFutureForgotten" "watch"
+            "after an installed snapshot a watcher of a future revision hears of all changes (etcd #20221)";
+        WatchProgressOvertakes "watchProgressOvertakes" "watch"
+            "a notice of progress overtakes events that wait (etcd #15220)";
+        WatchProgressWithheld "watchProgressWithheld" "watch"
+            "progress that was asked for while a watcher was behind is never told (etcd #17557)";
+        WatchCompactionUntold "watchCompactionUntold" "watch"
+            "a watcher whose next change is compacted goes on with the newest and is not cancelled (etcd #17529)";
+        WatchHandoverTwice "watchHandoverTwice" "watch"
+            "a watcher that catches up is told the last piece of history twice (etcd #17247)";
+        WatchFragmentNeverEnds "watchFragmentNeverEnds" "watch"
+            "the last part of a response that was cut says that more follows";
+        WatchPrevKvIsNew "watchPrevKvIsNew" "watch"
+            "a watcher is told the new record as the previous one";
     }
 
     impl Bug {
@@ -308,29 +344,34 @@ mod switches {
 
     /// A set of planted errors.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Set(u128);
+    pub struct Set([u128; 2]);
 
-    const _: () = assert!(Bug::ALL.len() <= 128, "a set has a bit for each error");
+    const _: () = assert!(Bug::ALL.len() <= 256, "a set has a bit for each error");
 
     impl Set {
         /// The set without errors.
-        pub const NONE: Set = Set(0);
+        pub const NONE: Set = Set([0; 2]);
 
         /// Whether an error is in the set.
         pub fn contains(self, bug: Bug) -> bool {
-            self.0 & Set::from(bug).0 != 0
+            self.0[bug as usize / 128] & 1 << (bug as usize % 128) != 0
         }
     }
 
     impl From<Bug> for Set {
         fn from(bug: Bug) -> Set {
-            Set(1 << bug as u32)
+            let mut set = Set::NONE;
+            set.0[bug as usize / 128] = 1 << (bug as usize % 128);
+            set
         }
     }
 
     impl FromIterator<Bug> for Set {
         fn from_iter<I: IntoIterator<Item = Bug>>(bugs: I) -> Set {
-            bugs.into_iter().fold(Set::NONE, |set, bug| Set(set.0 | Set::from(bug).0))
+            bugs.into_iter().fold(Set::NONE, |set, bug| {
+                let one = Set::from(bug);
+                Set([set.0[0] | one.0[0], set.0[1] | one.0[1]])
+            })
         }
     }
 

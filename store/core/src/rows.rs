@@ -6,6 +6,7 @@
 //! | table | key after the prefix | value |
 //! |---|---|---|
 //! | `k` | the revision: main, 8 bytes big-endian, `_`, sub, 8 bytes big-endian; a tombstone has `t` after it | protobuf `mvccpb.KeyValue`; a tombstone's has the key alone |
+//! | `l` | a lease's id, 8 bytes big-endian | its time to live and what was left of it at the last checkpoint, in seconds, each 8 bytes big-endian |
 //! | `m` | `applied` | format version (1 byte, now 1), index, term, digest, each 8 bytes big-endian |
 //! | `m` | `scheduledCompactRev`, `finishedCompactRev` | main revision, 8 bytes big-endian |
 //! | `n` | a member's id, 8 bytes big-endian | name, count of peer URLs, the URLs, count of client URLs, the URLs; each count and each text's length 4 bytes big-endian |
@@ -24,7 +25,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::mvcc::Record;
-use crate::{Digest, Index, Member, MemberId, Rev, Revision, Term};
+use crate::{Digest, Index, Lease, LeaseId, MAX_LEASE_TTL_SECS, Member, MemberId, Rev, Revision, Term};
 
 /// A row that cannot be what the store wrote. The data folder, or the snapshot, is damaged or of another make.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -46,6 +47,7 @@ impl Corrupt {
 const FORMAT: u8 = 1;
 
 const RECORD_TABLE: u8 = b'k';
+const LEASE_TABLE: u8 = b'l';
 const META_TABLE: u8 = b'm';
 const MEMBER_TABLE: u8 = b'n';
 const REMOVED_TABLE: u8 = b'r';
@@ -64,6 +66,7 @@ pub(crate) const REV_BYTES_MAX: usize = 18;
 #[derive(Debug)]
 pub(crate) enum Row {
     Record(Rev, Record),
+    Lease { id: LeaseId, ttl_secs: i64, remaining_secs: i64 },
     Applied { index: Index, term: Term, digest: Digest },
     ScheduledCompaction(Revision),
     FinishedCompaction(Revision),
@@ -79,6 +82,7 @@ pub(crate) fn decode(key: &Bytes, value: Bytes) -> Result<Row, Corrupt> {
             let (rev, tombstone) = decode_rev(&key[1..]).map_err(corrupt)?;
             Ok(Row::Record(rev, Record::decode(value, rev, tombstone).map_err(corrupt)?))
         }
+        Some(&LEASE_TABLE) => decode_lease(&key[1..], &value).map_err(corrupt),
         Some(&META_TABLE) => match key.as_ref() {
             APPLIED => decode_applied(&value).map_err(|what| Corrupt::new(key, what)),
             SCHEDULED => Ok(Row::ScheduledCompaction(decode_revision(&value).map_err(corrupt)?)),
@@ -145,6 +149,45 @@ fn decode_rev(bytes: &[u8]) -> Result<(Rev, bool), &'static str> {
         return Err("no such revision");
     }
     Ok((rev, tombstone))
+}
+
+// --- table l: leases ----------------------------------------------------------------------------------------------
+
+/// The key of a lease's row.
+pub(crate) fn lease_key(id: LeaseId) -> Bytes {
+    let mut key = vec![LEASE_TABLE];
+    key.extend_from_slice(&id.0.to_be_bytes());
+    key.into()
+}
+
+pub(crate) fn encode_lease(lease: &Lease) -> Bytes {
+    let mut value = Vec::with_capacity(16);
+    value.extend_from_slice(&lease.ttl_secs.to_be_bytes());
+    value.extend_from_slice(&lease.remaining_secs.to_be_bytes());
+    value.into()
+}
+
+fn decode_lease(id: &[u8], value: &[u8]) -> Result<Row, &'static str> {
+    if id.len() != 8 {
+        return Err("a lease's id has 8 bytes");
+    }
+    let id = LeaseId(read_i64(id));
+    if id == LeaseId::NONE {
+        return Err("a lease's id is not 0");
+    }
+    if value.len() != 16 {
+        return Err("a lease's row has 16 bytes");
+    }
+    let (ttl_secs, remaining_secs) = (read_i64(&value[..8]), read_i64(&value[8..]));
+    if !(1..=MAX_LEASE_TTL_SECS).contains(&ttl_secs) || !(0..=ttl_secs).contains(&remaining_secs) {
+        return Err("no lease has such a time to live");
+    }
+    Ok(Row::Lease { id, ttl_secs, remaining_secs })
+}
+
+/// A key that hangs on a lease that is not there.
+pub(crate) fn dangling_lease(key: &[u8], id: LeaseId) -> Corrupt {
+    Corrupt::new(&lease_key(id), format_args!("missing, though key \"{}\" hangs on it", key.escape_ascii()))
 }
 
 // --- table m: marks -----------------------------------------------------------------------------------------------

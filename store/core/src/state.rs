@@ -19,8 +19,9 @@ use crate::planted::planted;
 use crate::rows::{self, Corrupt, Row};
 use crate::{
     Applied, Attributes, Batch, Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, Digest,
-    Event, HashKv, Index, Member, Membership, MembershipChange, PutRequest, RangeRequest, RangeResponse,
-    Refusal, Reply, Revision, Term, TxnRequest, TxnResponse, digest, txn, validate,
+    Event, HashKv, History, Index, LeaseCheckpoint, LeaseId, Leases, Member, Membership, MembershipChange,
+    PutRequest, RangeRequest, RangeResponse, Refusal, Reply, Revision, Term, TxnRequest, TxnResponse, digest,
+    txn, validate,
 };
 
 /// The state after the entries up to [`applied`](State::applied).
@@ -31,6 +32,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
     mvcc: Mvcc,
+    leases: Leases,
     membership: Membership,
     index: Index,
     term: Term,
@@ -53,6 +55,7 @@ impl State {
     pub fn new() -> State {
         State {
             mvcc: Mvcc::new(),
+            leases: Leases::default(),
             membership: Membership::default(),
             index: Index(0),
             term: Term(0),
@@ -75,6 +78,9 @@ impl State {
             Command::Txn(request) => self.txn(request),
             Command::Compact(request) => self.compact(request),
             Command::Publish(attributes) => self.publish(attributes),
+            Command::LeaseGrant { id, ttl_secs } => self.grant_lease(*id, *ttl_secs),
+            Command::LeaseRevoke(id) => self.revoke_lease(*id),
+            Command::LeaseCheckpoint(left) => self.checkpoint_leases(left),
         };
         self.advance(index, term, outcome)
     }
@@ -150,13 +156,15 @@ impl State {
     }
 
     fn put(&mut self, request: &PutRequest) -> Outcome {
-        if let Err(refusal) = validate::check_put(request).and_then(|()| txn::check_put(&self.mvcc, request))
-        {
+        let checked =
+            validate::check_put(request).and_then(|()| txn::check_put(&self.mvcc, &self.leases, request));
+        if let Err(refusal) = checked {
             return refused(refusal);
         }
         let mut txn = self.mvcc.write();
         let response = txn::put(&mut txn, request);
         let (events, batch) = txn.commit();
+        self.leases.follow(&events);
         (Ok(Reply::Put(response)), events, batch)
     }
 
@@ -167,11 +175,13 @@ impl State {
         let mut txn = self.mvcc.write();
         let response = txn::delete_range(&mut txn, request);
         let (events, batch) = txn.commit();
+        self.leases.follow(&events);
         (Ok(Reply::DeleteRange(response)), events, batch)
     }
 
     fn txn(&mut self, request: &TxnRequest) -> Outcome {
-        let plan = validate::check_txn(request, usize::MAX).and_then(|()| txn::plan(&self.mvcc, request));
+        let plan = validate::check_txn(request, usize::MAX)
+            .and_then(|()| txn::plan(&self.mvcc, &self.leases, request));
         let path = match plan {
             Ok(path) => path,
             Err(refusal) => return refused(refusal),
@@ -179,6 +189,7 @@ impl State {
         let mut txn = self.mvcc.write();
         let response = txn::write(&mut txn, request, path);
         let (events, batch) = txn.commit();
+        self.leases.follow(&events);
         (Ok(Reply::Txn(response)), events, batch)
     }
 
@@ -201,6 +212,33 @@ impl State {
         (Ok(Reply::Done), Vec::new(), batch)
     }
 
+    fn grant_lease(&mut self, id: LeaseId, ttl_secs: i64) -> Outcome {
+        match self.leases.grant(id, ttl_secs) {
+            Ok(batch) => {
+                let ttl_secs = self.leases.get(id).expect("granted just now").ttl_secs;
+                let reply = Reply::LeaseGrant { id, ttl_secs, revision: self.mvcc.revision() };
+                (Ok(reply), Vec::new(), batch)
+            }
+            Err(refusal) => refused(refusal),
+        }
+    }
+
+    fn revoke_lease(&mut self, id: LeaseId) -> Outcome {
+        let Some(lease) = self.leases.get(id) else { return refused(Refusal::LeaseNotFound) };
+        let mut txn = self.mvcc.write();
+        for key in &lease.keys {
+            txn.delete_range(key, &[]);
+        }
+        let (events, mut batch) = txn.commit();
+        self.leases.follow(&events);
+        batch.extend(self.leases.remove(id));
+        (Ok(Reply::LeaseRevoke(self.mvcc.revision())), events, batch)
+    }
+
+    fn checkpoint_leases(&mut self, left: &[LeaseCheckpoint]) -> Outcome {
+        (Ok(Reply::Done), Vec::new(), self.leases.checkpoint(left))
+    }
+
     // --- reading ---------------------------------------------------------------------------------------------------
 
     /// Answer a range, at the newest revision or at an older one.
@@ -221,7 +259,27 @@ impl State {
     /// If the transaction can write.
     pub fn txn_read(&self, request: &TxnRequest) -> Result<TxnResponse, Refusal> {
         validate::check_txn(request, usize::MAX)?;
-        txn::read(&self.mvcc, request)
+        txn::read(&self.mvcc, &self.leases, request)
+    }
+
+    /// The changes from revision `from` on, as a watcher is told of them, whose keys are `wanted`: a piece of whole revisions,
+    /// for which `most_records` records are looked at, and those that complete the last revision. A `from` beyond the
+    /// newest revision gives an empty piece that ends where it begins.
+    ///
+    /// # Errors
+    /// `Compacted` below the compact revision.
+    pub fn history(
+        &self,
+        from: Revision,
+        most_records: usize,
+        wanted: impl FnMut(&[u8]) -> bool,
+    ) -> Result<History, Refusal> {
+        self.mvcc.history(from, most_records, wanted)
+    }
+
+    /// A change that an entry has just made, as watchers are told of it: `prev_kv` is what stood there before the entry.
+    pub fn watched(&self, event: Event) -> Event {
+        self.mvcc.watched(event)
     }
 
     /// Hash the key space up to a revision (0 for all of it), as etcd does. Members that have applied the same entries
@@ -259,10 +317,15 @@ impl State {
         self.digest
     }
 
-    /// A digest of the replicated rows: keys with their history, compact revision, members, removed members. It says
+    /// A digest of the replicated rows: keys with their history, compact revision, leases, members, removed members. It says
     /// nothing of how they came about. See `digest.rs`.
     pub fn content(&self) -> u64 {
-        self.mvcc.content().wrapping_add(self.members_content)
+        self.mvcc.content().wrapping_add(self.leases.content()).wrapping_add(self.members_content)
+    }
+
+    /// Which leases there are, and which keys hang on each.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
     }
 
     /// Who is in the cluster.
@@ -287,6 +350,7 @@ impl State {
             .then(|| (rows::applied_key(), rows::encode_applied(self.index, self.term, self.digest)));
         self.mvcc
             .rows()
+            .chain(self.leases.rows())
             .chain(applied)
             .chain(mark(rows::finished_compaction_key(), self.mvcc.finished_compact_revision()))
             .chain(mark(rows::scheduled_compaction_key(), self.mvcc.compact_revision()))
@@ -316,6 +380,9 @@ impl State {
                     }
                     records.push((rev, record));
                 }
+                Row::Lease { id, ttl_secs, remaining_secs } => {
+                    state.leases.restore(id, ttl_secs, remaining_secs);
+                }
                 Row::Applied { index, term, digest } => {
                     applied = true;
                     (state.index, state.term, state.digest) = (index, term, digest);
@@ -336,12 +403,21 @@ impl State {
             return Err(Corrupt::new(&rows::finished_compaction_key(), what));
         }
         state.mvcc = Mvcc::restore(records, scheduled, finished);
+        let (leases, mut dangling) = (&mut state.leases, None);
+        state.mvcc.visit_all(|kv| {
+            if kv.lease != LeaseId::NONE && !leases.reattach(kv.lease, &kv.key) {
+                dangling = Some(rows::dangling_lease(&kv.key, kv.lease));
+            }
+        });
+        if let Some(corrupt) = dangling {
+            return Err(corrupt);
+        }
         state.members_content = members_content(&state.membership);
         Ok(state)
     }
 
-    /// The state with which the members of a *new* cluster start from another cluster's data: the keys and their history
-    /// stay, the old members and the memory of removed ones go, and the log begins anew, with one conf-change entry per
+    /// The state with which the members of a *new* cluster start from another cluster's data: the keys, their history and
+    /// the leases stay, the old members and the memory of removed ones go, and the log begins anew, with one conf-change entry per
     /// member, of term 1, counted as applied (etcdutl's `snapshot restore`). The digest forks.
     ///
     /// # Panics
@@ -356,7 +432,15 @@ impl State {
         assert!(count > 0, "a cluster has members");
         let digest = digest::fork(self.digest, membership.members().collect::<Vec<_>>());
         let members_content = members_content(&membership);
-        State { mvcc: self.mvcc, membership, index: Index(count), term: Term(1), digest, members_content }
+        State {
+            mvcc: self.mvcc,
+            leases: self.leases,
+            membership,
+            index: Index(count),
+            term: Term(1),
+            digest,
+            members_content,
+        }
     }
 }
 

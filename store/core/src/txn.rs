@@ -13,17 +13,17 @@ use std::cmp::Ordering;
 use crate::mvcc::{Mvcc, WriteTxn};
 use crate::planted::planted;
 use crate::{
-    Compare, CompareResult, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest,
-    PutResponse, RangeRequest, Refusal, RequestOp, ResponseOp, TxnRequest, TxnResponse, validate,
+    Compare, CompareResult, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, KeyValue, Leases,
+    PutRequest, PutResponse, RangeRequest, Refusal, RequestOp, ResponseOp, TxnRequest, TxnResponse, validate,
 };
 
 /// Evaluate a transaction that only reads.
 ///
 /// # Panics
 /// On a write: the caller sends those through the log.
-pub(crate) fn read(mvcc: &Mvcc, request: &TxnRequest) -> Result<TxnResponse, Refusal> {
+pub(crate) fn read(mvcc: &Mvcc, leases: &Leases, request: &TxnRequest) -> Result<TxnResponse, Refusal> {
     assert!(request.is_read_only(), "a transaction that writes was evaluated as a read: {request:?}");
-    let path = plan(mvcc, request)?;
+    let path = plan(mvcc, leases, request)?;
     let mut response = execute(request, &mut path.into_iter(), &mut |op| match op {
         RequestOp::Range(range) => ResponseOp::Range(checked(mvcc.range(range, mvcc.revision()))),
         other => unreachable!("a read-only transaction holds {other:?}"),
@@ -34,10 +34,10 @@ pub(crate) fn read(mvcc: &Mvcc, request: &TxnRequest) -> Result<TxnResponse, Ref
 
 /// Decide and check a transaction. What comes back is the path: for the transaction and each nested one on the way,
 /// in the order of execution, whether its guard holds.
-pub(crate) fn plan(mvcc: &Mvcc, request: &TxnRequest) -> Result<Vec<bool>, Refusal> {
+pub(crate) fn plan(mvcc: &Mvcc, leases: &Leases, request: &TxnRequest) -> Result<Vec<bool>, Refusal> {
     let mut path = Vec::new();
     decide(mvcc, request, &mut path);
-    check(mvcc, request, &mut path.iter().copied(), &mut Vec::new())?;
+    check(mvcc, leases, request, &mut path.iter().copied(), &mut Vec::new())?;
     Ok(path)
 }
 
@@ -64,11 +64,8 @@ pub(crate) fn write(txn: &mut WriteTxn<'_>, request: &TxnRequest, path: Vec<bool
 }
 
 /// Whether a put can succeed. The lease comes first, as in etcd.
-pub(crate) fn check_put(mvcc: &Mvcc, request: &PutRequest) -> Result<(), Refusal> {
-    // There are no leases yet, so none can be attached to.
-    if request.lease.0 != 0 {
-        return Err(Refusal::LeaseNotFound);
-    }
+pub(crate) fn check_put(mvcc: &Mvcc, leases: &Leases, request: &PutRequest) -> Result<(), Refusal> {
+    leases.check(request.lease)?;
     if (request.ignore_value || request.ignore_lease) && mvcc.latest(&request.key).is_none() {
         return Err(Refusal::KeyNotFound);
     }
@@ -139,6 +136,7 @@ fn decide(mvcc: &Mvcc, request: &TxnRequest, path: &mut Vec<bool>) {
 /// of them removes its key. (etcd 3.5 does not look, and panics when it executes such a put.)
 fn check<'a>(
     mvcc: &Mvcc,
+    leases: &Leases,
     request: &'a TxnRequest,
     path: &mut impl Iterator<Item = bool>,
     deletes: &mut Vec<&'a DeleteRangeRequest>,
@@ -148,14 +146,14 @@ fn check<'a>(
         match op {
             RequestOp::Range(range) => check_range(mvcc, range)?,
             RequestOp::Put(put) => {
-                check_put(mvcc, put)?;
+                check_put(mvcc, leases, put)?;
                 let keeps = put.ignore_value || put.ignore_lease;
                 if keeps && deletes.iter().any(|delete| validate::covers(delete, &put.key)) {
                     return Err(Refusal::KeyNotFound);
                 }
             }
             RequestOp::DeleteRange(delete) => deletes.push(delete),
-            RequestOp::Txn(nested) => check(mvcc, nested, path, deletes)?,
+            RequestOp::Txn(nested) => check(mvcc, leases, nested, path, deletes)?,
         }
     }
     Ok(())

@@ -171,6 +171,18 @@ pub(crate) fn key_value(kv: core::KeyValue) -> mvccpb::KeyValue {
     }
 }
 
+pub(crate) fn event(event: core::Event) -> mvccpb::Event {
+    let kind = match event.kind {
+        core::EventKind::Put => mvccpb::event::EventType::Put,
+        core::EventKind::Delete => mvccpb::event::EventType::Delete,
+    };
+    mvccpb::Event {
+        r#type: kind as i32,
+        kv: Some(key_value(event.kv)),
+        prev_kv: event.prev_kv.map(key_value),
+    }
+}
+
 pub(crate) fn range_response(response: core::RangeResponse) -> pb::RangeResponse {
     pb::RangeResponse {
         header: bare_header(response.revision),

@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Service {
-    async fn propose(&self, request: node::Request, tag: Option<u64>) -> Result<Reply, Status> {
+    pub(super) async fn propose(&self, request: node::Request, tag: Option<u64>) -> Result<Reply, Status> {
         self.node.propose(request, tag).await.map_err(convert::status)
     }
 

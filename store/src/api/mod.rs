@@ -8,23 +8,29 @@
 //! Calls wait until the member has published its name through the log, which shows that it is part of a working cluster
 //! (etcd accepts connections before that too, and does not serve them).
 //!
-//! Watch, Lease and Auth are not served yet: `Unimplemented`.
+//! Watch and keep-alive streams end where their client insists on a leader and the member has lost it (`leader_lost`).
+//!
+//! Auth is not served yet: `Unimplemented`.
 
 mod cluster;
 pub(crate) mod convert;
 mod kv;
+mod leader_lost;
+mod lease;
 mod maintenance;
 mod size_limit;
+mod watch;
 
 use size_limit::SizeLimit;
 use squall_core::{Refusal, Revision};
 use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
+    lease::Keeper,
     node::Handle,
     proto::etcdserverpb::{
-        ResponseHeader, cluster_server::ClusterServer, kv_server::KvServer,
-        maintenance_server::MaintenanceServer,
+        ResponseHeader, cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
+        maintenance_server::MaintenanceServer, watch_server::WatchServer,
     },
     seam::Router,
 };
@@ -35,9 +41,11 @@ const OVERHEAD_BYTES: usize = 512 * 1024;
 /// All services of a member's client address.
 pub(crate) fn router(node: &Handle) -> Router {
     let limit = node.config().max_request_bytes + OVERHEAD_BYTES;
-    let service = Service { node: node.clone() };
+    let service = Service { node: node.clone(), keeper: Keeper::new(node.clone()) };
     Router::new()
         .add(SizeLimit(KvServer::new(service.clone()).max_decoding_message_size(limit)))
+        .add(SizeLimit(WatchServer::new(service.clone()).max_decoding_message_size(limit)))
+        .add(SizeLimit(LeaseServer::new(service.clone()).max_decoding_message_size(limit)))
         .add(SizeLimit(ClusterServer::new(service.clone()).max_decoding_message_size(limit)))
         .add(SizeLimit(MaintenanceServer::new(service).max_decoding_message_size(limit)))
 }
@@ -52,6 +60,12 @@ fn correlation_id(metadata: &MetadataMap) -> Option<u64> {
 #[derive(Clone)]
 struct Service {
     node: Handle,
+    keeper: Keeper,
+}
+
+/// Whether a client insists on a leader (clientv3's `WithRequireLeader`).
+fn wants_leader(metadata: &MetadataMap) -> bool {
+    metadata.get("hasleader").is_some_and(|value| value == "true")
 }
 
 impl Service {
@@ -59,8 +73,7 @@ impl Service {
     /// and the member knows none.
     async fn enter(&self, metadata: &MetadataMap) -> Result<(), Status> {
         self.node.ready().await.map_err(convert::status)?;
-        let wants_leader = metadata.get("hasleader").is_some_and(|value| value == "true");
-        if wants_leader && self.node.status().leader.is_none() {
+        if wants_leader(metadata) && self.node.status().leader.is_none() {
             return Err(convert::status(Refusal::NoLeader));
         }
         Ok(())

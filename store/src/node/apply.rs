@@ -2,11 +2,11 @@
 
 use raft::eraftpb::{Entry, EntryType};
 use squall_core::{
-    Batch, BatchOp, Index, MemberId, MembershipChange, Refusal, Reply, Term, planted::planted,
+    Batch, BatchOp, Command, Index, MemberId, MembershipChange, Refusal, Reply, Term, planted::planted,
 };
 
 #[cfg(madsim)]
-use squall_core::{Command, RequestOp};
+use squall_core::RequestOp;
 
 use super::{
     Halt,
@@ -49,7 +49,16 @@ impl Node {
                         } else {
                             command
                         };
-                        (id, state.apply(index, term, &command))
+                        let applied = state.apply(index, term, &command);
+                        if applied.reply.is_ok() {
+                            self.follow_leases(&command);
+                            if let Command::LeaseRevoke(lease) = command {
+                                let ended = ProbeEvent::LeaseEnded { lease, index, term, proposal: id };
+                                self.env.probe.emit(ended);
+                            }
+                        }
+                        self.shared.watches().publish(&applied.events, &state);
+                        (id, applied)
                     }
                     Decoded::Membership { id, change, raft } => {
                         let applied = state.apply_membership(index, term, &change);
@@ -96,6 +105,9 @@ impl Node {
                 let (first, second) = if planted!(AppliedIndexAhead) { (index, data) } else { (data, index) };
                 self.engine.write(&first.into_iter().collect());
                 batch = second.into_iter().collect();
+            }
+            if first_in_term && self.is_leader() {
+                self.promote_lessor(&state);
             }
             // Still under the lock: whoever holds it sees state and engine at the same entry.
             self.engine.write(&batch);

@@ -212,7 +212,10 @@ impl Node {
 
     async fn turn(&mut self) -> Result<(), Halt> {
         match self.wait().await {
-            Woken::Tick => self.tick(),
+            Woken::Tick => {
+                self.tick();
+                self.keep_leases();
+            }
             Woken::Compaction => self.compaction_step().await,
             Woken::Input(Some(input)) => self.take(input).await?,
             Woken::Input(None) => return Err(Halt::Requested),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType, Entry, EntryType};
-use squall_core::{Attributes, Command, MemberId, MembershipChange};
+use squall_core::{Attributes, Command, LeaseCheckpoint, LeaseId, MemberId, MembershipChange};
 
 use super::input::Decoded;
 use crate::{
@@ -65,6 +65,17 @@ pub(crate) fn decode(entry: &Entry) -> Decoded {
                     name: attributes.name,
                     client_urls: attributes.client_urls,
                 }),
+                Some(Request::LeaseGrant(request)) => {
+                    Command::LeaseGrant { id: LeaseId(request.id), ttl_secs: request.ttl }
+                }
+                Some(Request::LeaseRevoke(request)) => Command::LeaseRevoke(LeaseId(request.id)),
+                Some(Request::LeaseCheckpoint(request)) => {
+                    let left = request.leases.into_iter().map(|left| LeaseCheckpoint {
+                        id: LeaseId(left.id),
+                        remaining_secs: left.remaining_secs,
+                    });
+                    Command::LeaseCheckpoint(left.collect())
+                }
                 None => broken(&"no request"),
             };
             Decoded::Command { id: decoded.id, command }

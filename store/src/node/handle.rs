@@ -59,6 +59,10 @@ impl Handle {
         &self.0.shared
     }
 
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
     pub(crate) fn engine(&self) -> &dyn Engine {
         &*self.0.engine
     }
@@ -105,7 +109,8 @@ impl Handle {
         self.0.shared.status()
     }
 
-    fn next_id(&self) -> u64 {
+    /// The next id of a proposal.
+    pub(crate) fn next_id(&self) -> u64 {
         self.0.ids.lock().expect("no panic happens while the ids are locked").next()
     }
 

@@ -40,6 +40,9 @@ impl Node {
             }
         }
         if role != Role::Leader {
+            if !planted!(LeaseDemotionMissed) {
+                self.shared.lessor().demote();
+            }
             for done in self.transfers.drain(..) {
                 let _ = done.send(());
             }

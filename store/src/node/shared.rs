@@ -1,13 +1,15 @@
 //! What the API may look at without asking the loop.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use squall_core::{ClusterId, Index, MemberId, MembershipChange, State, Term};
 
 use super::Mark;
 use crate::{
     latest,
+    lease::Lessor,
     seam::{Monotonic, Role},
+    watch,
 };
 
 /// Shared by the loop, which writes, and the API, which reads. No lock is held over an await.
@@ -15,6 +17,10 @@ pub(crate) struct Shared {
     pub member: MemberId,
     pub cluster: ClusterId,
     state: Mutex<State>,
+    /// When leases expire. Taken after the state, where both are.
+    lessor: Mutex<Lessor>,
+    /// Who watches. Taken after the state, where both are.
+    watches: Mutex<watch::Hub>,
     status: Mutex<RaftStatus>,
     /// Membership changes in the log that are not applied yet.
     changes: Mutex<Vec<MembershipChange>>,
@@ -58,6 +64,8 @@ impl Shared {
             member,
             cluster,
             state: Mutex::new(state),
+            lessor: Mutex::default(),
+            watches: Mutex::default(),
             status: Mutex::new(status),
             changes: Mutex::default(),
             written: Mutex::new(written),
@@ -69,6 +77,14 @@ impl Shared {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic happens while the state is locked")
+    }
+
+    pub(crate) fn lessor(&self) -> MutexGuard<'_, Lessor> {
+        self.lessor.lock().expect("no panic happens while the lessor is locked")
+    }
+
+    pub(crate) fn watches(&self) -> MutexGuard<'_, watch::Hub> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn status(&self) -> RaftStatus {

@@ -165,7 +165,10 @@ impl Node {
         let finished = state.finished_compact_revision().0;
         {
             let mut shared = self.shared.state();
+            let mut watches = self.shared.watches();
+            watches.settle(&shared);
             *shared = state;
+            watches.restored(&shared);
             self.shared.installing.send_replace(false);
         }
         self.shared.compacted.send_replace(finished);

@@ -9,14 +9,16 @@ use std::{
 use raft::eraftpb::Message;
 use squall_core::{ClusterId, MemberId};
 use tokio::sync::{mpsc, oneshot};
+use tonic::{Request, Status};
 
 use super::{
-    Lane, SILENCE,
+    Lane, SILENCE, head,
     link::{Life, Link},
 };
 use crate::{
     node::{Input, Shared},
-    seam::{Env, Monotonic},
+    proto::squall::peer::peer_client::PeerClient,
+    seam::{Channel, Env, Monotonic},
     url::host_port,
 };
 
@@ -127,6 +129,22 @@ impl Hub {
     /// The address of a peer, `host:port`.
     pub(crate) fn address(&self, id: MemberId) -> Option<String> {
         self.known().peers.get(&id).and_then(|peer| peer.urls.first()).map(|url| host_port(url).to_owned())
+    }
+
+    /// A client for one question to a peer, on the connection that its messages take.
+    ///
+    /// # Errors
+    /// `Unavailable` for a peer that has no link.
+    pub(crate) fn client(&self, to: MemberId) -> Result<PeerClient<Channel>, Status> {
+        let channel = self.known().peers.get(&to).map(|peer| peer.link.channel());
+        channel.map(PeerClient::new).ok_or_else(|| Status::unavailable(format!("squall: no link to {to}")))
+    }
+
+    /// A question to a peer, with what every call begins with.
+    pub(crate) fn question<Q>(&self, to: MemberId, question: Q) -> Request<Q> {
+        let mut request = Request::new(question);
+        *request.metadata_mut() = head(self, to, Lane::Control);
+        request
     }
 
     /// The life that a peer's process last said it is in; `None` where it has said nothing to this process.

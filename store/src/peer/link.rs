@@ -74,6 +74,11 @@ impl Link {
         self.path.meet(life);
     }
 
+    /// The connection to the peer.
+    pub(super) fn channel(&self) -> Channel {
+        self.path.route.get().channel
+    }
+
     /// The present life of the peer's process.
     pub(super) fn life(&self) -> Life {
         let route = self.path.route.subscribe();

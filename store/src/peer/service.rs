@@ -5,14 +5,16 @@ use std::{path::PathBuf, pin::pin, sync::Arc};
 use bytes::Bytes;
 use protobuf::Message as _;
 use raft::eraftpb::{Message, MessageType};
-use squall_core::{MemberId, MembershipChange, planted::planted};
+use squall_core::{LeaseId, MemberId, MembershipChange, planted::planted};
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use super::{EMPTIED, Hub, Lane, REMOVED, SNAPSHOT_PATIENCE, metadata};
 use crate::{
     api::convert,
+    lease::Keeper,
     node::{Input, Shared, snapshot_path},
     proto::squall::peer::{
+        LeaseRenewRequest, LeaseRenewResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
         MembersRequest, MembersResponse, MessageBatch, MessagesResponse, SnapshotChunk, SnapshotResponse,
         peer_server::Peer,
     },
@@ -26,6 +28,7 @@ pub(crate) struct PeerService {
     hub: Arc<Hub>,
     shared: Arc<Shared>,
     snap_dir: PathBuf,
+    keeper: Keeper,
     receiving: Arc<Receiving>,
 }
 
@@ -37,8 +40,8 @@ struct Receiving {
 }
 
 impl PeerService {
-    pub(crate) fn new(hub: Arc<Hub>, shared: Arc<Shared>, snap_dir: PathBuf) -> PeerService {
-        PeerService { hub, shared, snap_dir, receiving: Arc::default() }
+    pub(crate) fn new(hub: Arc<Hub>, shared: Arc<Shared>, snap_dir: PathBuf, keeper: Keeper) -> PeerService {
+        PeerService { hub, shared, snap_dir, keeper, receiving: Arc::default() }
     }
 
     /// Decides from a call's metadata whether this member takes its messages, and answers who sends them.
@@ -180,6 +183,31 @@ impl Peer for PeerService {
         env.points.reached(Point::SnapshotBeforeHandOver).await;
         self.hand_over(Input::Snapshot(Box::new(message))).await?;
         Ok(Response::new(SnapshotResponse {}))
+    }
+
+    async fn lease_renew(
+        &self,
+        request: Request<LeaseRenewRequest>,
+    ) -> Result<Response<LeaseRenewResponse>, Status> {
+        self.admit(request.metadata())?;
+        let id = LeaseId(request.into_inner().id);
+        let ttl_secs = self.keeper.renew_for_peer(id).await.map_err(convert::status)?;
+        Ok(Response::new(LeaseRenewResponse { ttl_secs: ttl_secs.unwrap_or(0) }))
+    }
+
+    async fn lease_time_to_live(
+        &self,
+        request: Request<LeaseTimeToLiveRequest>,
+    ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
+        self.admit(request.metadata())?;
+        let LeaseTimeToLiveRequest { id, keys } = request.into_inner();
+        let found = self.keeper.time_to_live_for_peer(LeaseId(id), keys).await.map_err(convert::status)?;
+        let response = found.map(|found| LeaseTimeToLiveResponse {
+            ttl_secs: found.ttl_secs,
+            granted_secs: found.granted_secs,
+            keys: found.keys,
+        });
+        Ok(Response::new(response.unwrap_or_default()))
     }
 
     async fn members(&self, _: Request<MembersRequest>) -> Result<Response<MembersResponse>, Status> {

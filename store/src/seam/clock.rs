@@ -11,7 +11,7 @@ use std::{
 use super::BoxFuture;
 
 /// An instant of a member's monotonic clock: the time since an origin that is fixed for the life of the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Monotonic(pub Duration);
 
 impl Monotonic {

@@ -109,6 +109,10 @@ points! {
     ApiAfterPropose "apiAfterPropose" "a request's outcome is known, and its client has not heard",
     ApiBeforeReadIndex "apiBeforeReadIndex" "a linearizable read is about to be confirmed",
     ApiAfterReadIndex "apiAfterReadIndex" "a linearizable read is confirmed, and nothing is read yet",;
+    "lease":
+    LeaseBeforeRenew "beforeCheckpointInLeaseRenew" "a leader has proven itself, and has not renewed the lease yet",;
+    "watch":
+    WatchBeforeSend "beforeSendWatchResponse" "a watch response is made, and the transport has not got it",;
     "start":
     StartBeforeEngine "startBeforeEngine" [fails] "the data folder is locked, and nothing in it is opened",
     StartBeforeWal "startBeforeWal" [fails] "the engine is open, and the WAL is not",

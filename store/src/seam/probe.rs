@@ -1,7 +1,7 @@
 //! What a member tells an observer: facts that no client can see, from which the harness checks raft's invariants
 //! and counts the paths that a run went through. The real server logs them.
 
-use squall_core::{Index, MemberId, Revision, Term};
+use squall_core::{Index, LeaseId, MemberId, Revision, Term};
 
 /// A raft role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +79,17 @@ pub enum ProbeEvent {
         proposal: u64,
         /// The store's revision after the entry.
         revision: Revision,
+    },
+    /// A lease has ended, with the entry that is told of next: its time was over, or a client has revoked it.
+    LeaseEnded {
+        /// The lease.
+        lease: LeaseId,
+        /// The entry's index.
+        index: Index,
+        /// The entry's term.
+        term: Term,
+        /// The id under which the entry was proposed.
+        proposal: u64,
     },
     /// The member begins to start: nothing is opened yet.
     Starting,

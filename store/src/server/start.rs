@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{StartError, data};
 use crate::{
     Config, api, latest,
+    lease::Keeper,
     node::{Halt, Handle, INPUT_QUEUE, Ids, Input, Node, NodeParts, Shared, publish},
     peer::{Hub, Links, PeerService, STREAM_WINDOW},
     proto::squall::peer::peer_server::PeerServer,
@@ -105,8 +106,13 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     .map_err(|error| StartError::Config(format!("raft: {error}")))?;
 
     let mut listeners = Vec::new();
-    let peer = PeerServer::new(PeerService::new(hub, shared.clone(), config.snap_dir()))
-        .max_decoding_message_size(usize::MAX);
+    let peer = PeerServer::new(PeerService::new(
+        hub,
+        shared.clone(),
+        config.snap_dir(),
+        Keeper::new(handle.clone()),
+    ))
+    .max_decoding_message_size(usize::MAX);
     let peer = Router::new().add(peer).with_stream_window(STREAM_WINDOW);
     let routers = [(&config.listen_peer, peer), (&config.listen_client, api::router(&handle))];
     for (addresses, router) in routers {

@@ -5,7 +5,7 @@ use std::{
     io::Write,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -235,6 +235,13 @@ impl Etcdctl {
         stdout.into_owned()
     }
 
+    /// `etcdctl watch …`, which goes on until it is dropped.
+    pub fn watch(&self, arguments: &[&str]) -> Watching {
+        let mut command = self.command(&["watch"]);
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
+        Watching(command.spawn().expect("etcdctl starts"))
+    }
+
     /// Its standard output as JSON.
     pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
         let out = self.ok(&[arguments, &["-w", "json"]].concat());
@@ -250,6 +257,23 @@ impl Etcdctl {
             String::from_utf8_lossy(&out.stdout)
         );
         String::from_utf8_lossy(&out.stderr).into_owned()
+    }
+}
+
+/// A watch that goes on; ended when dropped.
+pub struct Watching(Child);
+
+impl Watching {
+    /// Where its lines come. To be asked for once.
+    pub fn stdout(&mut self) -> ChildStdout {
+        self.0.stdout.take().expect("piped, and taken once")
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
     }
 }
 

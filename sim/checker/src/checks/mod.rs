@@ -1,19 +1,22 @@
 //! Judging a run: every checker over one recorded history.
 //!
 //! Each checker is a pure function of the [`RunHistory`], so that a stored run can be judged again, and none knows of
-//! another. [`judge_run`] asks them all. What is not here: the leases' upper bound, locks and watches, which have no
-//! checker yet.
+//! another. [`judge_run`] asks them all; the watches' checker alone gets something from another: the order that the check by
+//! revisions found, as a replay of which changes each revision made. What is not here: locks, which have no checker yet.
 
 mod answered;
+mod changes;
 mod convergence;
 mod durability;
 mod era;
+mod leases;
 mod lives;
 mod members;
 mod promises;
 mod raft;
 mod refusals;
 mod rest;
+mod watches;
 
 #[cfg(test)]
 mod tests;
@@ -26,8 +29,8 @@ use crate::revision::{self, Budgets, Dialect, Rule, Violation};
 /// A broken guarantee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// Which checker found it: `linearizability`, `durability`, `monotonic-reads`, `convergence`, `raft`, `liveness`,
-    /// `vacuous`, `panic`.
+    /// Which checker found it: `linearizability`, `durability`, `monotonic-reads`, `convergence`, `watch`, `lease`, `raft`,
+    /// `liveness`, `vacuous`, `panic`.
     pub checker: &'static str,
     /// What was promised.
     pub guarantee: String,
@@ -96,6 +99,8 @@ pub fn guarantees() -> Vec<(&'static str, String)> {
     all.extend(named("linearizability", &members::LIST_GUARANTEES));
     all.extend(named("linearizability", &members::HEADER_GUARANTEES));
     all.extend(named("linearizability", &refusals::GUARANTEES));
+    all.extend(named("watch", &watches::GUARANTEES));
+    all.extend(named("lease", &leases::GUARANTEES));
     all.extend(named("raft", &raft::GUARANTEES));
     all.extend(named("raft", &promises::GUARANTEES));
     all.extend(named("liveness", &[rest::RECOVERS, rest::LEADS]));
@@ -118,8 +123,12 @@ pub fn judge_run(history: &RunHistory, budgets: &Budgets) -> Verdict {
 pub fn examine_run(history: &RunHistory, budgets: &Budgets) -> Judgement {
     let mut judgement =
         Judgement { failures: Vec::new(), unknown: None, violation: None, expected_losses: Vec::new() };
+    let mut changes = None;
     match revision::check(history, Dialect::Etcd, budgets) {
-        revision::Verdict::Valid(valid) => judgement.expected_losses = valid.expected_losses,
+        revision::Verdict::Valid(valid) => {
+            changes = Some(changes::Changes::of(history, &valid.witness));
+            judgement.expected_losses = valid.expected_losses;
+        }
         revision::Verdict::Invalid(violation) => {
             let guarantee = linearizability_without(violation.rule);
             let failure = Failure::new("linearizability", &guarantee, violation.message.clone());
@@ -146,6 +155,8 @@ pub fn examine_run(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(members::lists(history));
     failures.extend(members::headers(history));
     failures.extend(refusals::check(history));
+    failures.extend(watches::check(history, changes.as_ref()));
+    failures.extend(leases::check(history));
     failures.extend(raft::check(history));
     failures.extend(promises::check(history));
     failures.extend(rest::liveness(history));

@@ -55,6 +55,27 @@ const HEADERS: &str = r#"{"life":{"at":5,"member":"n1","incarnation":1}}
 {"id":8,"client":7,"endpoint":"n1","call":250,"return":260,"op":{"range":{"key":"x"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":5,"raft_term":4},"result":{"range":{}}}
 {"end""#;
 
+/// A watch of everything from revision 2 on: two revisions in one response, a delete, a notice, a put.
+const WATCHED: &str = r#"{"watch_start":{"at":25,"client":40,"watch_id":1,"endpoint":"n1","revision":2,"key":"a","range_end":"z","start_revision":2,"prev_kv":true}}
+{"watch":{"at":50,"client":40,"watch_id":1,"revision":3,"events":[{"type":"put","kv":{"key":"a","value":"1","create_revision":2,"mod_revision":2,"version":1}},{"type":"put","kv":{"key":"b","value":"2","create_revision":3,"mod_revision":3,"version":1}}]}}
+{"watch":{"at":80,"client":40,"watch_id":1,"revision":4,"events":[{"type":"delete","kv":{"key":"a","mod_revision":4},"prev_kv":{"key":"a","value":"1","create_revision":2,"mod_revision":2,"version":1}}]}}
+{"watch":{"at":90,"client":40,"watch_id":1,"revision":4}}
+{"watch":{"at":225,"client":40,"watch_id":1,"revision":5,"events":[{"type":"put","kv":{"key":"c","value":"4","create_revision":5,"mod_revision":5,"version":1}}]}}
+{"end""#;
+
+/// A transaction's two puts in one response, for a watcher that begins with it.
+const WATCHED_TXN: &str = r#"{"id":45,"client":45,"call":330,"return":340,"op":{"txn":{"compares":[],"success":[{"put":{"key":"d","value":"5"}},{"put":{"key":"e","value":"6"}}],"failure":[]}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":6,"raft_term":3},"result":{"txn":{"succeeded":true,"responses":[{"put":{}},{"put":{}}]}}}
+{"watch_start":{"at":325,"client":40,"watch_id":2,"endpoint":"n1","revision":5,"key":"a","range_end":"z"}}
+{"watch":{"at":350,"client":40,"watch_id":2,"revision":6,"events":[{"type":"put","kv":{"key":"d","value":"5","create_revision":6,"mod_revision":6,"version":1}},{"type":"put","kv":{"key":"e","value":"6","create_revision":6,"mod_revision":6,"version":1}}]}}
+{"end""#;
+
+/// A lease of a second that was renewed once, and then ended by itself.
+const LEASED: &str = r#"{"id":50,"client":50,"call":230,"return":240,"op":{"lease_grant":{"id":7,"ttl":1}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"lease_grant":{"id":7,"ttl":1}}}
+{"id":51,"client":50,"call":245,"return":250,"op":{"lease_keep_alive":{"id":7}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"lease_keep_alive":{"ttl":1}}}
+{"hint":{"at":1000000246,"index":9,"expired":7}}
+{"id":52,"client":50,"call":1000000300,"return":1000000310,"op":{"lease_keep_alive":{"id":7}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"lease_keep_alive":{}}}
+{"end""#;
+
 /// A read that was given up long after everything had healed, and later ones, of which `ok` were answered.
 fn unanswered(ok: u64) -> String {
     let lost = r#"{"id":20,"client":20,"endpoint":"n1","call":5000000000,"return":5600000000,"op":{"range":{"key":"x"}},"outcome":"fail","error":{"kind":"other","code":"DeadlineExceeded"}}"#;
@@ -92,7 +113,7 @@ fn judge(text: &str) -> Verdict {
 #[test]
 fn a_sound_run_is_valid() {
     assert_eq!(judge(SOUND), Verdict::Valid);
-    for more in [LIVES, PROMISES, LISTS, HEADERS, &unanswered(4)] {
+    for more in [LIVES, PROMISES, LISTS, HEADERS, WATCHED, LEASED, &unanswered(4)] {
         assert_eq!(judge(&SOUND.replace("{\"end\"", more)), Verdict::Valid, "{more}");
     }
 }
@@ -340,6 +361,132 @@ fn each_checker_finds_its_own() {
             "linearizability",
             "n1 answered in term 2 (operation 8), after it had answered in term 3",
         ),
+        (
+            "{\"end\"",
+            &WATCHED.replace("\"start_revision\":2", "\"start_revision\":3"),
+            "watch",
+            "client 40's watch 1 at n1 (of a, from revision 3, made at 0.000s) was told of a put of a at revision 2",
+        ),
+        (
+            "{\"end\"",
+            &WATCHED.replace("\"prev_kv\":true", "\"prev_kv\":true,\"no_delete\":true"),
+            "watch",
+            "was told of a delete of a at revision 4",
+        ),
+        (
+            "{\"end\"",
+            &WATCHED.replace("\"range_end\":\"z\"", "\"range_end\":\"c\""),
+            "watch",
+            "was told of a put of c at revision 5",
+        ),
+        (
+            "{\"end\"",
+            &without(&exchanged(WATCHED, 1, 2), 3),
+            "watch",
+            "was told of revision 2 after revision 4",
+        ),
+        (
+            "{\"end\"",
+            &WATCHED.replace("\"watch_id\":1,\"revision\":5", "\"watch_id\":1,\"revision\":4"),
+            "watch",
+            "was told of revision 5 by a member at revision 4",
+        ),
+        (
+            "{\"end\"",
+            &twice(WATCHED, 1),
+            "watch",
+            "was told twice of a at revision 2",
+        ),
+        (
+            "{\"end\"",
+            &WATCHED.replace("{\"at\":80,\"client\":40,\"watch_id\":1,\"revision\":4,\"events\":[", "{\"at\":80,\"client\":40,\"watch_id\":1,\"revision\":4}}\n{\"watch\":{\"at\":81,\"client\":40,\"watch_id\":1,\"revision\":4,\"events\":["),
+            "watch",
+            "was told of a at revision 4 after a notice of 4",
+        ),
+        (
+            "{\"end\"",
+            &without(&without(&without(WATCHED, 4), 2), 1).replace("\"start_revision\":2,", "\"start_revision\":6,"),
+            "watch",
+            "was given a notice of revision 4, which lies before its start",
+        ),
+        (
+            "{\"end\"",
+            &WATCHED_TXN.replace(
+                ",{\"type\":\"put\",\"kv\":{\"key\":\"e\"",
+                "]}}\n{\"watch\":{\"at\":351,\"client\":40,\"watch_id\":2,\"revision\":6,\"events\":[{\"type\":\"put\",\"kv\":{\"key\":\"e\"",
+            ),
+            "watch",
+            "was told of revision 6 in two responses",
+        ),
+        (
+            "{\"end\"",
+            &WATCHED_TXN.replace(
+                ",{\"type\":\"put\",\"kv\":{\"key\":\"e\",\"value\":\"6\",\"create_revision\":6,\"mod_revision\":6,\"version\":1}}",
+                "",
+            ),
+            "watch",
+            "was told of revision 6 without its change of e",
+        ),
+        (
+            "{\"end\"",
+            &without(WATCHED, 1),
+            "watch",
+            "was never told of a at revision 2",
+        ),
+        (
+            "{\"end\"",
+            &without(WATCHED, 2),
+            "watch",
+            "was never told of a at revision 4",
+        ),
+        (
+            "{\"end\"",
+            &WATCHED.replace("\"value\":\"2\",\"create", "\"value\":\"3\",\"create"),
+            "watch",
+            "was told that revision 3 made",
+        ),
+        (
+            "{\"end\"",
+            &WATCHED.replace("\"key\":\"c\",\"value\":\"4\"", "\"key\":\"d\",\"value\":\"4\""),
+            "watch",
+            "was told of d at revision 5, which did not touch it",
+        ),
+        (
+            "{\"end\"",
+            &WATCHED.replace("\"prev_kv\":{\"key\":\"a\",\"value\":\"1\"", "\"prev_kv\":{\"key\":\"a\",\"value\":\"2\""),
+            "watch",
+            "was told that before revision 4 a was",
+        ),
+        (
+            "{\"end\"",
+            &WATCHED.replace("\"start_revision\":2,\"prev_kv\":true", "\"start_revision\":2"),
+            "watch",
+            "did not ask for what a was, and was told",
+        ),
+        (
+            "{\"end\"",
+            &WATCHED.replace("{\"at\":90,\"client\":40,\"watch_id\":1,\"revision\":4}", "{\"at\":90,\"client\":40,\"watch_id\":1,\"revision\":0,\"canceled\":true,\"compact_revision\":9}"),
+            "watch",
+            "was cancelled for a compaction to 9, which nobody asked for",
+        ),
+        (
+            "{\"end\"",
+            &LEASED.replace("1000000246", "1000000244"),
+            "lease",
+            "lease 7 ended by itself at 1.000s, and operation 51 had promised that it is there until 1.000s",
+        ),
+        (
+            "{\"end\":{\"at\":400}}",
+            &(LEASED.replace("{\"hint\":{\"at\":1000000246,\"index\":9,\"expired\":7}}\n", "") + ":{\"at\":99000000000}}"),
+            "lease",
+            "lease 7 of 1 s may have been renewed last, or nothing was quiet, until 0.000s; at 99.000s it is still there",
+        ),
+        (
+            "{\"end\"",
+            &LEASED.replace("\"lease_keep_alive\":{}}", "\"lease_keep_alive\":{\"ttl\":1}}"),
+            "lease",
+            "client 50's keep-alive of lease 7 (operation 52), called at 1.000s, was answered with 1 s, and the lease",
+        ),
         ("{\"end\"", &unanswered(5), "liveness", "n1 never answered client 20's range (operation 20)"),
         ("faults\":2", "faults\":4", "vacuous", "3 operations were ok before the first fault"),
         ("heal\":1", "heal\":2", "vacuous", "1 operations were ok after the last heal"),
@@ -368,6 +515,39 @@ fn each_checker_finds_its_own() {
     assert!(never.is_empty(), "no history breaks {never:?}");
     let known: BTreeSet<_> = guarantees().into_iter().collect();
     assert!(broken.is_subset(&known), "{broken:?}");
+}
+
+/// The text with a line more than once.
+fn twice(text: &str, line: usize) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.insert(line, lines[line]);
+    lines.join("\n")
+}
+
+/// The text without a line.
+fn without(text: &str, line: usize) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.remove(line);
+    lines.join("\n")
+}
+
+/// The text with two lines exchanged.
+fn exchanged(text: &str, one: usize, other: usize) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.swap(one, other);
+    lines.join("\n")
+}
+
+/// A transaction is told whole.
+#[test]
+fn a_transaction_comes_in_one_response() {
+    let history = SOUND.replace("{\"end\"", WATCHED_TXN).replace(
+        "\"revision\":5,\"compact_revision\":0,\"hash\":7",
+        "\"revision\":6,\"compact_revision\":0,\"hash\":7",
+    );
+    let history = jsonl::read(history.as_bytes(), "h", &ReadLimits::default()).unwrap();
+    let failures = examine_run(&history, &Budgets::default()).failures;
+    assert!(failures.iter().all(|failure| failure.checker != "watch"), "{failures:?}");
 }
 
 /// What a break is expected to take is no loss; what it must keep is one.

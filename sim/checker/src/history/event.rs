@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bytes::Bytes;
 use super::operation::{Client, LeaseId, OpId, Revision};
 use super::response::KeyValue;
 
@@ -37,6 +38,8 @@ pub enum Event {
     MemberList(MemberList),
     /// A member did not start, or stopped, because something is wrong with its disk or its data.
     Failed(Failed),
+    /// A watch was made.
+    WatchStart(WatchStart),
     /// What a watcher got.
     Watch(WatchLine),
     /// A task of a member panicked.
@@ -421,6 +424,39 @@ pub struct Failed {
     pub reason: String,
 }
 
+/// A watch was made: a member has said so. What it then told are the [`WatchLine`]s of the same client and number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WatchStart {
+    /// When the answer was received.
+    pub at: u64,
+    /// By whom.
+    pub client: Client,
+    /// The client's number for it; none is used twice.
+    pub watch_id: i64,
+    /// The name of the member.
+    pub endpoint: String,
+    /// The revision in the answer's header: the member's when it made the watch.
+    pub revision: Revision,
+    /// The first key.
+    pub key: Bytes,
+    /// The end, as in a range.
+    #[serde(skip_serializing_if = "is_default")]
+    pub range_end: Bytes,
+    /// The first revision that is wanted; 0 for whatever comes after the member's.
+    #[serde(skip_serializing_if = "is_default")]
+    pub start_revision: Revision,
+    /// Whether events are to carry what they replaced.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub prev_kv: bool,
+    /// Whether puts are left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_put: bool,
+    /// Whether deletes are left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_delete: bool,
+}
+
 /// One response on a watch stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -504,7 +540,7 @@ pub struct End {
 
 impl Event {
     /// The kinds' names, as they open a line.
-    pub const KINDS: [&'static str; 18] = [
+    pub const KINDS: [&'static str; 19] = [
         "meta",
         "fault",
         "heal",
@@ -519,6 +555,7 @@ impl Event {
         "member_view",
         "member_list",
         "failed",
+        "watch_start",
         "watch",
         "panic",
         "liveness",
@@ -543,6 +580,7 @@ impl Event {
             Event::MemberView(line) => line.at,
             Event::MemberList(line) => line.ret,
             Event::Failed(line) => line.at,
+            Event::WatchStart(line) => line.at,
             Event::Watch(line) => line.at,
             Event::Panic(line) => line.at,
             Event::Liveness(line) => line.at,

@@ -235,7 +235,8 @@ pub(crate) fn check_operation(operation: &Operation) -> Result<(), String> {
         | (Op::DeleteRange(_), OpResult::DeleteRange(_))
         | (Op::Compact(_), OpResult::Compact(_))
         | (Op::LeaseGrant(_), OpResult::LeaseGrant(_))
-        | (Op::LeaseRevoke(_), OpResult::LeaseRevoke(_)) => true,
+        | (Op::LeaseRevoke(_), OpResult::LeaseRevoke(_))
+        | (Op::LeaseKeepAlive(_), OpResult::LeaseKeepAlive(_)) => true,
         (op, _) => !op.has_exact_header(),
     };
     match fits {

@@ -31,7 +31,7 @@ pub use bytes::Bytes;
 pub use event::{
     Applied, Break, BreakKind, End, Event, Expectations, Failed, Fault, Found, HashLine, Heal, Hint, Life,
     Liveness, MemberList, MemberView, Meta, Outage, Panicked, Promised, RaftLine, RoleChange, WatchEvent,
-    WatchEventKind, WatchLine,
+    WatchEventKind, WatchLine, WatchStart,
 };
 pub use jsonl::{HistoryWriter, RunHistory};
 pub use lines::{ReadError, ReadLimits, ReadProblem};
@@ -42,6 +42,6 @@ pub use request::{
     RequestOp, SortOrder, SortTarget, Txn,
 };
 pub use response::{
-    CompactResult, DeleteRangeResult, Empty, KeyValue, LeaseGrantResult, OpResult, PutResult, RangeResult,
-    ResponseOp, TxnResult,
+    CompactResult, DeleteRangeResult, Empty, KeyValue, LeaseGrantResult, LeaseKeepAliveResult, OpResult,
+    PutResult, RangeResult, ResponseOp, TxnResult,
 };

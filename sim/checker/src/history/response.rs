@@ -49,6 +49,8 @@ pub enum OpResult {
     LeaseGrant(LeaseGrantResult),
     /// Of a revoke.
     LeaseRevoke(Empty),
+    /// Of a keep-alive.
+    LeaseKeepAlive(LeaseKeepAliveResult),
     /// Of anything else.
     Empty(Empty),
 }
@@ -129,6 +131,15 @@ pub struct LeaseGrantResult {
     pub ttl: i64,
 }
 
+/// Of a keep-alive.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LeaseKeepAliveResult {
+    /// The seconds that the lease has again; 0 where there is no such lease.
+    #[serde(skip_serializing_if = "is_default")]
+    pub ttl: i64,
+}
+
 /// A response that says nothing beyond its header.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -145,6 +156,7 @@ impl OpResult {
             OpResult::Compact(_) => "compact",
             OpResult::LeaseGrant(_) => "lease_grant",
             OpResult::LeaseRevoke(_) => "lease_revoke",
+            OpResult::LeaseKeepAlive(_) => "lease_keep_alive",
             OpResult::Empty(_) => "empty",
         }
     }

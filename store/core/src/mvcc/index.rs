@@ -72,6 +72,11 @@ impl KeyIndex {
         }
     }
 
+    /// Call `visit` with the newest change of every key that is there, in key order.
+    pub fn scan_all(&self, visit: impl FnMut(Rev)) {
+        self.keys.values().filter_map(|marks| live(*marks.last()?)).for_each(visit);
+    }
+
     /// Note a change; answers the change that was to be seen before it. Changes come in ascending order.
     pub fn push(&mut self, key: &[u8], mark: Mark) -> Option<Rev> {
         if let Some(marks) = self.keys.get_mut(key) {
@@ -144,7 +149,8 @@ fn live(mark: Mark) -> Option<Rev> {
 }
 
 /// Which keys a `key`, `range_end` pair means.
-pub(crate) enum Interval<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interval<'a> {
     /// `key` alone.
     One,
     /// No key at all: the end does not lie after the beginning.

@@ -21,14 +21,17 @@
 //! revision and its mark, each with the slack that trees, vectors and the allocator keep), a key another 150.
 //!
 //! Files: `index.rs`, which revisions a key has; `record.rs`, one change; `store.rs`, the write transaction; `read.rs`, ranges;
-//! `compact.rs`, forgetting, at once for readers and in small steps for the engine; `hash.rs`, etcd's HashKV.
+//! `compact.rs`, forgetting, at once for readers and in small steps for the engine; `hash.rs`, etcd's HashKV; `history.rs`,
+//! what watchers are told.
 
 pub(crate) mod compact;
 mod hash;
+mod history;
 pub(crate) mod index;
 mod read;
 mod record;
 mod store;
 
+pub use history::History;
 pub(crate) use record::Record;
 pub(crate) use store::{Mvcc, WriteTxn};

@@ -104,6 +104,11 @@ impl Mvcc {
         self.index.scan(key, range_end, i64::MAX, |rev| visit(self.kv(rev)));
     }
 
+    /// Call `visit` with the newest record of every key that is there, in key order.
+    pub fn visit_all(&self, mut visit: impl FnMut(KeyValue)) {
+        self.index.scan_all(|rev| visit(self.kv(rev)));
+    }
+
     /// What clients see of a change that the index names.
     pub(super) fn kv(&self, rev: Rev) -> KeyValue {
         self.record(rev).kv(rev.main)

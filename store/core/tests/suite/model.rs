@@ -19,6 +19,10 @@ pub struct Model {
     /// Every change ever made: when, what is there now (nothing after a delete).
     changes: Vec<(Rev, Bytes, Option<KeyValue>)>,
     pub compacted: i64,
+    /// The leases: granted, and left at the last checkpoint.
+    pub leases: BTreeMap<LeaseId, (i64, i64)>,
+    /// Every change as a watcher is told of it, but for what compaction hides.
+    pub watched: Vec<Event>,
 }
 
 /// A transaction at work.
@@ -32,7 +36,13 @@ struct Work<'a> {
 
 impl Model {
     pub fn new() -> Model {
-        Model { snapshots: vec![Snapshot::new(); 2], changes: Vec::new(), compacted: -1 }
+        Model {
+            snapshots: vec![Snapshot::new(); 2],
+            changes: Vec::new(),
+            compacted: -1,
+            leases: BTreeMap::new(),
+            watched: Vec::new(),
+        }
     }
 
     pub fn revision(&self) -> i64 {
@@ -50,6 +60,28 @@ impl Model {
             Command::Put(put) => RequestOp::Put(put.clone()),
             Command::DeleteRange(delete) => RequestOp::DeleteRange(delete.clone()),
             Command::Txn(txn) => RequestOp::Txn(txn.clone()),
+            Command::LeaseGrant { id, ttl_secs } => return (self.grant(*id, *ttl_secs), Vec::new()),
+            Command::LeaseCheckpoint(left) => {
+                for LeaseCheckpoint { id, remaining_secs } in left {
+                    if let Some((ttl, remaining)) = self.leases.get_mut(id) {
+                        *remaining = (*remaining_secs).max(0).min(*ttl);
+                    }
+                }
+                return (Ok(Reply::Done), Vec::new());
+            }
+            Command::LeaseRevoke(id) => {
+                if !self.leases.contains_key(id) {
+                    return (Err(Refusal::LeaseNotFound), Vec::new());
+                }
+                // The same as a transaction that deletes each of its keys.
+                let deletes = self.keys_of(*id).into_iter().map(|key| {
+                    RequestOp::DeleteRange(DeleteRangeRequest { key, ..DeleteRangeRequest::default() })
+                });
+                let txn = TxnRequest { success: deletes.collect(), ..TxnRequest::default() };
+                let (_, events) = self.apply(&Command::Txn(txn));
+                self.leases.remove(id);
+                return (Ok(Reply::LeaseRevoke(Revision(self.revision()))), events);
+            }
         };
         if let Err(refusal) = self.check_op(&op) {
             return (Err(refusal), Vec::new());
@@ -68,6 +100,13 @@ impl Model {
         }
         let Work { now, events, changes, .. } = work;
         if !events.is_empty() {
+            for event in &events {
+                // A watcher is told what stood there before the transaction, and of a key's first put that nothing did.
+                let creates =
+                    event.kind == EventKind::Put && event.kv.create_revision == event.kv.mod_revision;
+                let prev_kv = before.get(&event.kv.key).filter(|_| !creates).cloned();
+                self.watched.push(Event { prev_kv, ..event.clone() });
+            }
             self.snapshots.push(now);
             self.changes.extend(changes);
         }
@@ -97,6 +136,54 @@ impl Model {
             return Err(Refusal::EmptyKey);
         }
         self.range_in(self.newest(), self.revision(), request)
+    }
+
+    fn grant(&mut self, id: LeaseId, ttl_secs: i64) -> Result<Reply, Refusal> {
+        if id.0 == 0 {
+            return Err(Refusal::LeaseNotFound);
+        }
+        if ttl_secs > 9_000_000_000 {
+            return Err(Refusal::LeaseTtlTooLarge);
+        }
+        if self.leases.contains_key(&id) {
+            return Err(Refusal::LeaseExist);
+        }
+        let ttl_secs = if ttl_secs < 1 { 1 } else { ttl_secs };
+        self.leases.insert(id, (ttl_secs, 0));
+        Ok(Reply::LeaseGrant { id, ttl_secs, revision: Revision(self.revision()) })
+    }
+
+    /// The keys whose record names the lease, in order.
+    pub fn keys_of(&self, id: LeaseId) -> Vec<Bytes> {
+        self.newest().values().filter(|kv| kv.lease == id).map(|kv| kv.key.clone()).collect()
+    }
+
+    /// What a watcher of everything is told that begins at a revision.
+    pub fn history(&self, from: i64) -> Result<Vec<Event>, Refusal> {
+        if from < self.compacted {
+            return Err(Refusal::Compacted);
+        }
+        let mut events = Vec::new();
+        for event in self.watched.iter().filter(|event| event.kv.mod_revision.0 >= from) {
+            let rev = event.kv.mod_revision.0;
+            // At the compact revision itself a key's last change is left alone, and what was before is gone.
+            if rev == self.compacted {
+                let later = |other: &&Event| {
+                    other.kv.key == event.kv.key && other.kv.mod_revision.0 == rev && *other != event
+                };
+                let last = self
+                    .watched
+                    .iter()
+                    .rfind(|other| other.kv.mod_revision.0 == rev && other.kv.key == event.kv.key);
+                if self.watched.iter().any(|other| later(&other)) && last != Some(event) {
+                    continue;
+                }
+                events.push(Event { prev_kv: None, ..event.clone() });
+            } else {
+                events.push(event.clone());
+            }
+        }
+        Ok(events)
     }
 
     fn compact(&mut self, revision: i64) -> Result<Reply, Refusal> {
@@ -129,7 +216,9 @@ impl Model {
         deletes: &mut Vec<&'a DeleteRangeRequest>,
     ) -> Result<(), Refusal> {
         match op {
-            RequestOp::Put(put) if put.lease.0 != 0 => Err(Refusal::LeaseNotFound),
+            RequestOp::Put(put) if put.lease.0 != 0 && !self.leases.contains_key(&put.lease) => {
+                Err(Refusal::LeaseNotFound)
+            }
             RequestOp::Put(put) if put.ignore_value || put.ignore_lease => {
                 let gone = deletes.iter().any(|delete| within(&delete.key, &delete.range_end, &put.key));
                 if self.newest().contains_key(&put.key) && !gone { Ok(()) } else { Err(Refusal::KeyNotFound) }

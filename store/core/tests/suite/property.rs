@@ -196,6 +196,47 @@ impl World {
         );
     }
 
+    fn compare_leases(&self, member: &Member) {
+        let found: Vec<_> = member
+            .state
+            .leases()
+            .iter()
+            .map(|(id, lease)| {
+                (id, (lease.ttl_secs, lease.remaining_secs), lease.keys.iter().cloned().collect::<Vec<_>>())
+            })
+            .collect();
+        let expected: Vec<_> =
+            self.model.leases.iter().map(|(id, times)| (*id, *times, self.model.keys_of(*id))).collect();
+        assert_eq!(found, expected);
+    }
+
+    /// What a watcher is told, from every revision on, in pieces of every size.
+    fn compare_history(&self, member: &Member) {
+        for from in self.model.compacted.max(0) - 1..=self.model.revision() + 1 {
+            for most in [1, 3, usize::MAX] {
+                let (mut events, mut next) = (Vec::new(), Revision(from));
+                let refused = loop {
+                    match member.state.history(next, most, |_| true) {
+                        Err(refusal) => break Some(refusal),
+                        Ok(piece) => {
+                            let (first, last) = (next, piece.next);
+                            assert!(last > first || last > member.state.revision(), "it goes on");
+                            let within = |event: &Event| (first..last).contains(&event.kv.mod_revision);
+                            assert!(piece.events.iter().all(within), "a piece is whole revisions");
+                            events.extend(piece.events);
+                            next = last;
+                        }
+                    }
+                    if next > member.state.revision() {
+                        break None;
+                    }
+                };
+                let found = refused.map_or(Ok(events), Err);
+                assert_eq!(found, self.model.history(from), "from {from}, {most} at a time");
+            }
+        }
+    }
+
     /// Compare everything that can be read, at every revision, those beyond both ends included.
     fn compare_all(&self) {
         let everything =
@@ -212,6 +253,8 @@ impl World {
         for member in [&self.tormented, &self.lazy, &self.eager] {
             assert_eq!(member.state.revision(), Revision(self.model.revision()));
             assert_eq!(member.state.compact_revision(), Revision(self.model.compacted));
+            self.compare_leases(member);
+            self.compare_history(member);
             member.check();
         }
     }
@@ -226,6 +269,7 @@ fn action() -> impl Strategy<Value = Action> {
             Action::Apply(Command::Compact(CompactionRequest { revision, physical: false }))
         }),
         4 => (0..8i64).prop_map(Action::Compact),
+        4 => lease_command().prop_map(Action::Apply),
         1 => Just(Action::Empty),
         3 => range().prop_map(Action::Range),
         2 => txn(false).prop_map(Action::ReadTxn),
@@ -259,14 +303,29 @@ fn revision_or_newest() -> impl Strategy<Value = Revision> {
     prop_oneof![3 => Just(Revision(0)), 1 => revision()]
 }
 
+fn lease() -> impl Strategy<Value = LeaseId> {
+    (0..4i64).prop_map(LeaseId)
+}
+
+fn lease_command() -> impl Strategy<Value = Command> {
+    let ttl = prop_oneof![8 => 1..100i64, 1 => Just(-3), 1 => Just(9_000_000_001)];
+    let left = (lease(), -1..120i64).prop_map(|(id, remaining_secs)| LeaseCheckpoint { id, remaining_secs });
+    prop_oneof![
+        3 => (lease(), ttl).prop_map(|(id, ttl_secs)| Command::LeaseGrant { id, ttl_secs }),
+        2 => lease().prop_map(Command::LeaseRevoke),
+        1 => vec(left, 0..3).prop_map(Command::LeaseCheckpoint),
+    ]
+}
+
 fn put() -> impl Strategy<Value = PutRequest> {
     let rarely = || prop::bool::weighted(0.1);
-    (key(), value(), prop::bool::weighted(0.02), any::<bool>(), rarely(), rarely()).prop_map(
+    let lease = prop_oneof![6 => Just(LeaseId::NONE), 1 => lease()];
+    (key(), value(), lease, any::<bool>(), rarely(), rarely()).prop_map(
         |(key, value, lease, prev_kv, ignore_value, ignore_lease)| PutRequest {
             key,
             // Mostly as it should be: a value that is kept is not given.
             value: if ignore_value && prev_kv { Bytes::new() } else { value },
-            lease: LeaseId(i64::from(lease)),
+            lease,
             prev_kv,
             ignore_value,
             ignore_lease,

@@ -9,6 +9,8 @@
 //!         [min_mod=N] [max_mod=N] [min_create=N] [max_create=N] [keys_only] [count_only]
 //! txn "COMPARE & ... ? OP; OP : OP"       a transaction; OP is put, del, get as above or [nested transaction]
 //! read "..."                              the same, evaluated without an entry
+//! grant LEASE ttl=N                       revoke LEASE; checkpoint LEASE=N...; leases
+//! watch KEY [end=KEY|from|prefix] rev=N   what a watcher is told that begins at a revision
 //! compact REVISION                        step LIMIT: a step of the compaction; finish: all of them
 //! hash [REVISION]
 //! empty [term=N]                          an entry without a command; a new leader's first, if the term is new
@@ -50,7 +52,10 @@ scripts! { SCRIPT_DIR, run:
     get_sorted
     hash_ignores_compaction_progress
     hash_is_etcds
+    lease_grant_and_revoke
+    lease_keys
     lease_must_exist
+    lease_rows
     membership_changes
     membership_ids_never_return
     new_cluster_from_old_data
@@ -69,6 +74,7 @@ scripts! { SCRIPT_DIR, run:
     txn_never_half_applied
     txn_put_and_delete_from
     txn_read_only
+    watch_history
 }
 
 const SCRIPT_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
@@ -103,6 +109,41 @@ impl goldenscript::Runner for Runner {
                 let request =
                     CompactionRequest { revision: Revision(args.word()?.parse()?), physical: false };
                 self.apply(Entry::Command(Command::Compact(request)), command, &mut out)?;
+            }
+            "grant" => {
+                let id = LeaseId(args.word()?.parse()?);
+                let ttl_secs = args.parse_or("ttl", 60)?;
+                self.apply(Entry::Command(Command::LeaseGrant { id, ttl_secs }), command, &mut out)?;
+            }
+            "revoke" => {
+                let id = LeaseId(args.word()?.parse()?);
+                self.apply(Entry::Command(Command::LeaseRevoke(id)), command, &mut out)?;
+            }
+            "checkpoint" => {
+                let left = std::mem::take(&mut args.pairs).into_iter().map(|(id, secs)| {
+                    Ok(LeaseCheckpoint { id: LeaseId(id.parse()?), remaining_secs: secs.parse()? })
+                });
+                let left = left.collect::<Result<_>>()?;
+                self.apply(Entry::Command(Command::LeaseCheckpoint(left)), command, &mut out)?;
+            }
+            "leases" => {
+                for (id, lease) in self.member.state.leases().iter() {
+                    let keys: Vec<_> = lease.keys.iter().map(|key| key.escape_ascii().to_string()).collect();
+                    let Lease { ttl_secs, remaining_secs, .. } = lease;
+                    writeln!(out, "{id}: {ttl_secs} s, {remaining_secs} s left, keys {keys:?}")?;
+                }
+            }
+            "watch" => {
+                let key = args.word()?;
+                let end = parse_end(&mut args, &key);
+                let from = Revision(args.parse_or("rev", 0)?);
+                let interval = Interval::of(key.as_bytes(), &end);
+                let wanted = |candidate: &[u8]| interval.contains(key.as_bytes(), candidate);
+                show_result(
+                    &mut out,
+                    self.member.state.history(from, usize::MAX, wanted),
+                    |out, history| history.events.iter().try_for_each(|event| show_event(out, event)),
+                )?;
             }
             "empty" => {
                 self.member.term = Term(args.parse_or("term", self.member.term.0)?);
@@ -187,13 +228,13 @@ impl Runner {
             Reply::Compact(response) => writeln!(out, "at {}", response.revision),
             Reply::Members(members) => members.iter().try_for_each(|member| show_member(out, member)),
             Reply::Done => writeln!(out, "done"),
+            Reply::LeaseGrant { id, ttl_secs, revision } => {
+                writeln!(out, "lease {id} for {ttl_secs} s, at {revision}")
+            }
+            Reply::LeaseRevoke(revision) => writeln!(out, "revoked, at {revision}"),
         })?;
         if command.tags.contains("events") {
-            for Event { kind, kv, prev_kv } in &applied.events {
-                let kind = if *kind == EventKind::Put { "put" } else { "delete" };
-                let prev = prev_kv.as_ref().map_or("nothing".into(), kv_text);
-                writeln!(out, "event: {kind} {}, was {prev}", kv_text(kv))?;
-            }
+            applied.events.iter().try_for_each(|event| show_event(out, event))?;
         }
         if command.tags.contains("batch") {
             show_batch(out, &applied.batch)?;
@@ -421,6 +462,12 @@ fn show_result<T>(
         Err(refusal) => writeln!(out, "{:?}: {refusal}", refusal.code())?,
     }
     Ok(())
+}
+
+fn show_event(out: &mut String, Event { kind, kv, prev_kv }: &Event) -> std::fmt::Result {
+    let kind = if *kind == EventKind::Put { "put" } else { "delete" };
+    let prev = prev_kv.as_ref().map_or("nothing".into(), kv_text);
+    writeln!(out, "event: {kind} {}, was {prev}", kv_text(kv))
 }
 
 fn show_put(out: &mut String, response: &PutResponse) -> std::fmt::Result {

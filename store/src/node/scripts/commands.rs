@@ -162,6 +162,11 @@ fn request(args: &mut Args) -> Result<Request> {
             revision: args.word()?.parse()?,
             ..Default::default()
         }),
+        "grant" => {
+            let (id, ttl) = (args.word()?.parse()?, args.parse_or("ttl", 60)?);
+            Request::LeaseGrant(pb::LeaseGrantRequest { id, ttl })
+        }
+        "revoke" => Request::LeaseRevoke(pb::LeaseRevokeRequest { id: args.word()?.parse()? }),
         other => return Err(format!("no such request: {other}").into()),
     })
 }

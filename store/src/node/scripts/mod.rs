@@ -6,7 +6,8 @@
 //! cluster n1 n2 n3 [snapshot=N] [catchup=N] [segment=BYTES]     found a cluster and start its members
 //! tick n1 [N]                  the member's clock ticks; 10 ticks without a leader begin an election
 //! wait 100ms                   time passes for all: engine commits, compaction steps, retries
-//! propose n1 7 put k=v         a client's request under the number 7; also: delete k, compact REVISION
+//! propose n1 7 put k=v         a client's request under the number 7; also: delete k, compact REVISION,
+//!                              grant LEASE ttl=SECONDS, revoke LEASE
 //! read n1 r1                   a linearizable read
 //! change n1 7 add n4 | remove n3
 //! transfer n1                  hand the leadership over
@@ -65,6 +66,7 @@ scripts! { SCRIPT_DIR, run:
     compaction
     conf_changes
     elections
+    leases
     overwritten_suffix
     persist_follower
     persist_leader

@@ -95,6 +95,12 @@ fn command_text(command: &Command) -> String {
             format!("txn of {} or {}", writes(&txn.success), writes(&txn.failure))
         }
         Command::Publish(attributes) => format!("publish {}", attributes.name),
+        Command::LeaseGrant { id, ttl_secs } => format!("grant {id} {ttl_secs}s"),
+        Command::LeaseRevoke(id) => format!("revoke {id}"),
+        Command::LeaseCheckpoint(left) => {
+            let left = left.iter().map(|left| format!(" {}={}s", left.id, left.remaining_secs));
+            format!("checkpoint{}", left.collect::<String>())
+        }
     }
 }
 
@@ -151,6 +157,8 @@ pub(super) fn answer_text(answer: &Result<Reply, Refusal>) -> String {
         Ok(Reply::Txn(txn)) => format!("txn {} at revision {}", txn.succeeded, txn.revision),
         Ok(Reply::Compact(_)) => "compacted".to_owned(),
         Ok(Reply::Done) => "done".to_owned(),
+        Ok(Reply::LeaseGrant { id, ttl_secs, .. }) => format!("lease {id} for {ttl_secs}s"),
+        Ok(Reply::LeaseRevoke(revision)) => format!("revoked at revision {revision}"),
         Ok(Reply::Members(members)) => {
             let urls: Vec<&str> =
                 members.iter().flat_map(|member| &member.peer_urls).map(String::as_str).collect();

@@ -163,6 +163,7 @@ impl Probe for ScriptProbe {
             }
             ProbeEvent::SnapshotInstalled { index } => format!("snapshot installed at {index}"),
             ProbeEvent::CompactionFinished => "compaction finished".to_owned(),
+            ProbeEvent::LeaseEnded { lease, .. } => format!("lease {lease} ended"),
             ProbeEvent::Starting
             | ProbeEvent::Ready
             | ProbeEvent::Proposed { .. }

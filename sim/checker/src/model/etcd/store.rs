@@ -65,12 +65,12 @@ impl Etcd {
     }
 
     /// The keys that a revision touched.
-    #[cfg(test)]
     pub(crate) fn touched(&self, revision: i64) -> Vec<Bytes> {
         self.keys.keys().filter(|key| self.made(key, revision).is_some()).cloned().collect()
     }
 
-    fn live(&self, key: &Bytes, at: i64) -> Option<&KeyValue> {
+    /// What a read at this revision sees of a key, whatever is compacted.
+    pub(crate) fn live(&self, key: &Bytes, at: i64) -> Option<&KeyValue> {
         let versions = self.keys.get(key)?;
         let place = versions.partition_point(|version| version.modified <= at);
         versions[..place].last()?.live.as_ref()

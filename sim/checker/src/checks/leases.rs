@@ -1,0 +1,212 @@
+//! Leases: none ends early, none lives on for ever, and none is renewed that has ended.
+//!
+//! Promises are made to clients: a grant, or a keep-alive, that was answered with a time to live says that the lease is there
+//! for so long. How long is counted from the *call*: that much was promised, whatever the clocks between. A member's clock may
+//! run fast, so the promise is shortened by the drift that the run allows.
+//!
+//! When a lease ended is told by the members: a [`Hint`](crate::history::Hint) says at which entry one ended by itself. Those lines are taken at
+//! their word here, as raft's own are; what clients read of the keys is judged by the check by revisions, which trusts
+//! nothing. A revocation that a client asked for may end a lease at any time from its call on.
+//!
+//! *Never early*: a lease does not end by itself before the last promise that had been made by then. *Not much too late*:
+//! in quiet times a lease ends within [`SLACK`] of its last possible renewal and its time to live. A new leader begins anew,
+//! so the time counts from the last disturbance. *No renewal of the dead*: a keep-alive that was called after the lease had
+//! ended, by itself or by an acknowledged revocation, is answered with no time to live.
+//!
+//! A lease that is granted twice, or lived through a break, is not judged: a break may bring it back.
+
+use std::collections::BTreeMap;
+
+use super::Failure;
+use crate::history::{Event, LeaseId, Op, OpId, OpResult, Operation, Outcome, RaftLine, RunHistory};
+
+const EARLY: &str = "lease: none ends before the time that was promised";
+const LATE: &str = "lease: none lives much longer than its time";
+const RENEWED: &str = "lease: none that has ended is renewed";
+
+pub(super) const GUARANTEES: [&str; 3] = [EARLY, LATE, RENEWED];
+
+/// How much longer than its time a lease may live in quiet times, in nanoseconds: a promotion adds an election time-out,
+/// the leader looks once in each heartbeat, and the revocation takes its way through the log.
+const SLACK: u64 = 5_000_000_000;
+
+/// What is known of a lease.
+#[derive(Default)]
+struct Lease {
+    granted: Option<(OpId, u64)>,
+    grants: usize,
+    /// What was promised: by which operation, from its call, until when at least; and when the answer came.
+    promises: Vec<(OpId, u64)>,
+    /// The last instant at which it may have been renewed or granted.
+    last_renewal: u64,
+    ttl: i64,
+    /// When it ended by itself, as the first member told.
+    expired: Option<u64>,
+    /// The first call of a revocation, and the return of an acknowledged one.
+    revoke_called: Option<u64>,
+    revoked: Option<u64>,
+}
+
+pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
+    if history.breaks().next().is_some() {
+        return Vec::new();
+    }
+    let leases = collect(history);
+    let mut failures = Vec::new();
+    failures.extend(leases.iter().find_map(early));
+    failures.extend(late(history, &leases));
+    failures.extend(renewed(history, &leases));
+    failures
+}
+
+fn collect(history: &RunHistory) -> BTreeMap<LeaseId, Lease> {
+    let drift_ppm = history.drift_ppm();
+    let mut leases: BTreeMap<LeaseId, Lease> = BTreeMap::new();
+    for operation in &history.operations {
+        let ret = operation.ret.unwrap_or(u64::MAX);
+        match (&operation.op, &operation.result) {
+            (Op::LeaseGrant(grant), result) => {
+                let (id, ttl) = match result {
+                    Some(OpResult::LeaseGrant(granted)) => (granted.id, granted.ttl),
+                    _ => (grant.id, grant.ttl),
+                };
+                if id.is_none() || operation.outcome == Outcome::Fail {
+                    continue;
+                }
+                let lease = leases.entry(id).or_default();
+                lease.grants += 1;
+                lease.ttl = lease.ttl.max(ttl);
+                lease.last_renewal = lease.last_renewal.max(ret);
+                if operation.outcome == Outcome::Ok {
+                    lease.granted = Some((operation.id, ret));
+                    lease.promises.push((operation.id, promised(operation, ttl, drift_ppm)));
+                }
+            }
+            (Op::LeaseKeepAlive(renewal), result) => {
+                let lease = leases.entry(renewal.id).or_default();
+                match result {
+                    Some(OpResult::LeaseKeepAlive(kept)) if kept.ttl > 0 => {
+                        lease.promises.push((operation.id, promised(operation, kept.ttl, drift_ppm)));
+                        lease.last_renewal = lease.last_renewal.max(ret);
+                    }
+                    // There was no such lease: nothing was renewed.
+                    Some(_) => {}
+                    // Nobody knows.
+                    None => lease.last_renewal = lease.last_renewal.max(ret),
+                }
+            }
+            (Op::LeaseRevoke(revoke), _) if operation.outcome != Outcome::Fail => {
+                let lease = leases.entry(revoke.id).or_default();
+                let called = lease.revoke_called.get_or_insert(operation.call);
+                *called = (*called).min(operation.call);
+                if operation.outcome == Outcome::Ok {
+                    lease.revoked = Some(lease.revoked.map_or(ret, |before| before.min(ret)));
+                }
+            }
+            _ => {}
+        }
+    }
+    for hint in history.hints().filter(|hint| !hint.expired.is_none()) {
+        let lease = leases.entry(hint.expired).or_default();
+        let expired = lease.expired.get_or_insert(hint.at);
+        *expired = (*expired).min(hint.at);
+    }
+    leases.retain(|_, lease| lease.grants == 1);
+    leases
+}
+
+/// Until when the lease is there, as this answer says.
+fn promised(operation: &Operation, ttl: i64, drift_ppm: u64) -> u64 {
+    let whole = ttl.max(0) as u128 * 1_000_000_000;
+    let drifted = whole - whole * u128::from(drift_ppm.min(999_999)) / 1_000_000;
+    operation.call.saturating_add(u64::try_from(drifted).unwrap_or(u64::MAX))
+}
+
+fn early((id, lease): (&LeaseId, &Lease)) -> Option<Failure> {
+    let ended = lease.expired?;
+    let (operation, until) = lease.promises.iter().copied().find(|(_, until)| *until > ended)?;
+    let message = format!(
+        "lease {id} ended by itself at {:.3}s, and operation {operation} had promised that it is there until {:.3}s",
+        seconds(ended),
+        seconds(until)
+    );
+    Some(Failure::new("lease", EARLY, message).blaming([operation]))
+}
+
+fn late(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>) -> Option<Failure> {
+    let end = history.events.iter().find_map(|event| match event {
+        Event::End(end) => Some(end.at),
+        _ => None,
+    })?;
+    // Where nothing was healed, or the cluster did not come to rest, nothing can be demanded.
+    let healed = |event: &Event| matches!(event, Event::Heal(heal) if heal.action.is_empty());
+    let stuck = |event: &Event| matches!(event, Event::Liveness(_));
+    if !history.events.iter().any(healed) || history.events.iter().any(stuck) {
+        return None;
+    }
+    // After this nothing breaks any more, and nobody new leads.
+    let quiet = history
+        .events
+        .iter()
+        .filter(|event| {
+            matches!(
+                event,
+                Event::Fault(_)
+                    | Event::Heal(_)
+                    | Event::Outage(_)
+                    | Event::Life(_)
+                    | Event::Failed(_)
+                    | Event::Panic(_)
+                    | Event::Raft(RaftLine::Role(_))
+            )
+        })
+        .map(Event::at)
+        .max()
+        .unwrap_or(0);
+    let drift_ppm = history.drift_ppm();
+    leases.iter().find_map(|(id, lease)| {
+        let (operation, _) = lease.granted?;
+        if lease.expired.is_some() || lease.revoke_called.is_some() {
+            return None;
+        }
+        let whole = lease.ttl.max(0) as u128 * 1_000_000_000;
+        let whole = u64::try_from(whole + whole * u128::from(drift_ppm) / 500_000).unwrap_or(u64::MAX);
+        let from = lease.last_renewal.max(quiet);
+        let due = from.saturating_add(whole).saturating_add(SLACK);
+        (due < end).then(|| {
+            let message = format!(
+                "lease {id} of {} s may have been renewed last, or nothing was quiet, until {:.3}s; at {:.3}s it is still there",
+                lease.ttl,
+                seconds(from),
+                seconds(end)
+            );
+            Failure::new("lease", LATE, message).blaming([operation])
+        })
+    })
+}
+
+fn renewed(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>) -> Option<Failure> {
+    history.operations.iter().find_map(|operation| {
+        let Op::LeaseKeepAlive(renewal) = &operation.op else { return None };
+        let Some(OpResult::LeaseKeepAlive(kept)) = &operation.result else { return None };
+        let lease = leases.get(&renewal.id)?;
+        let ended = lease.expired.into_iter().chain(lease.revoked).min()?;
+        (kept.ttl > 0 && operation.call > ended).then(|| {
+            let message = format!(
+                "client {}'s keep-alive of lease {} (operation {}), called at {:.3}s, was answered with {} s, and the lease \
+                 had ended at {:.3}s",
+                operation.client,
+                renewal.id,
+                operation.id,
+                seconds(operation.call),
+                kept.ttl,
+                seconds(ended)
+            );
+            Failure::new("lease", RENEWED, message).blaming([operation.id])
+        })
+    })
+}
+
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}

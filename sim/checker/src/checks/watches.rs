@@ -1,0 +1,285 @@
+//! Watches: each watcher is told the history, from where it began, as far as it was told anything.
+//!
+//! The guarantees are etcd's (its `tests/robustness/validate/watch.go`, and "API guarantees" of its documentation). Five
+//! need nothing but what the watcher got:
+//! - *filter*: only what it asked for: its keys, its kinds, from its start on;
+//! - *ordered*: revisions never go back; *unique*: nothing is told twice; *atomic*: the changes of one revision come together;
+//! - *bookmarkable*: after a notice of progress at R nothing at or below R comes, and no notice lies before the start.
+//!
+//! Four are judged against the changes that the replay of the verified order found ([`Changes`]):
+//! - *resumable*: nothing between the start and the first event is left out; *reliable*: nothing between two events, or below a
+//!   notice of progress, is left out;
+//! - *isCreate* and *prevKV*: each event shows the record as it became, and as the revision before showed it. What stood
+//!   there before may be left out where a compaction may have taken it.
+//!
+//! A watcher may be cancelled only for a compaction that somebody asked for, and only where it might have missed something.
+//!
+//! A watch belongs to the era in which it was made. Lines that were noted in another era are not judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Failure;
+use super::changes::{Change, Changes};
+use super::era::Eras;
+use crate::history::{
+    Bytes, Client, Event, Op, RunHistory, WatchEvent, WatchEventKind, WatchLine, WatchStart,
+};
+
+const FILTER: &str = "watch: filter: only what was asked for is told";
+const ORDERED: &str = "watch: ordered: revisions never go back";
+const UNIQUE: &str = "watch: unique: nothing is told twice";
+const ATOMIC: &str = "watch: atomic: the changes of a revision come together";
+const BOOKMARKABLE: &str = "watch: bookmarkable: nothing comes at or below the revision of a notice";
+const RESUMABLE: &str = "watch: resumable: nothing is left out after the start";
+const RELIABLE: &str = "watch: reliable: nothing is left out";
+const IS_CREATE: &str = "watch: isCreate: an event shows the record as it became";
+const PREV_KV: &str = "watch: prevKV: an event shows the record as it was";
+const CANCELED: &str = "watch: canceled only where what is wanted is compacted";
+
+pub(super) const GUARANTEES: [&str; 10] =
+    [FILTER, ORDERED, UNIQUE, ATOMIC, BOOKMARKABLE, RESUMABLE, RELIABLE, IS_CREATE, PREV_KV, CANCELED];
+
+/// Judges all watches. Without `changes` only what a watcher's own lines tell.
+pub(super) fn check(history: &RunHistory, changes: Option<&Changes>) -> Vec<Failure> {
+    let eras = Eras::of(history);
+    let mut watches: BTreeMap<(Client, i64), (&WatchStart, Vec<&WatchLine>)> = BTreeMap::new();
+    for event in &history.events {
+        match event {
+            Event::WatchStart(start) => {
+                watches.insert((start.client, start.watch_id), (start, Vec::new()));
+            }
+            Event::Watch(line) => {
+                if let Some((start, lines)) = watches.get_mut(&(line.client, line.watch_id))
+                    && eras.at(line.at) == eras.at(start.at)
+                {
+                    lines.push(line);
+                }
+            }
+            _ => {}
+        }
+    }
+    let compactions: Vec<(u64, i64)> = history
+        .operations
+        .iter()
+        .filter_map(|operation| match &operation.op {
+            Op::Compact(compact) => Some((operation.call, compact.revision.0)),
+            _ => None,
+        })
+        .collect();
+    let mut failures = Vec::new();
+    for (start, lines) in watches.values() {
+        let watch = Watch { start, compactions: &compactions };
+        let judged = watch.alone(lines).and_then(|()| match changes {
+            Some(changes) => watch.against(lines, changes, eras.at(start.at)),
+            None => Ok(()),
+        });
+        if let Err((guarantee, what)) = judged {
+            // One for each guarantee: a broken hub breaks every watch.
+            if !failures.iter().any(|failure: &Failure| failure.guarantee == guarantee) {
+                failures.push(Failure::new("watch", guarantee, watch.says(&what)));
+            }
+        }
+    }
+    failures
+}
+
+type Judged = Result<(), (&'static str, String)>;
+
+/// One watch.
+struct Watch<'a> {
+    start: &'a WatchStart,
+    /// Every compaction that was asked for: when, and up to where.
+    compactions: &'a [(u64, i64)],
+}
+
+impl Watch<'_> {
+    fn says(&self, what: &str) -> String {
+        let WatchStart { client, watch_id, endpoint, key, at, .. } = self.start;
+        let seconds = *at as f64 / 1e9;
+        format!(
+            "client {client}'s watch {watch_id} at {endpoint} (of {key}, from revision {}, made at {seconds:.3}s) {what}",
+            self.from()
+        )
+    }
+
+    /// The first revision that it wants.
+    fn from(&self) -> i64 {
+        match self.start.start_revision.0 {
+            0 => self.start.revision.0 + 1,
+            start => start,
+        }
+    }
+
+    fn wants_key(&self, key: &Bytes) -> bool {
+        match self.start.range_end.as_slice() {
+            [] => *key == self.start.key,
+            [0] => *key >= self.start.key || self.start.key.as_slice() == [0],
+            end => *key >= self.start.key && key.as_slice() < end,
+        }
+    }
+
+    fn wants(&self, change: &Change) -> bool {
+        let left_out = if change.now.is_some() { self.start.no_put } else { self.start.no_delete };
+        self.wants_key(&change.key) && !left_out
+    }
+
+    /// What its own lines tell.
+    fn alone(&self, lines: &[&WatchLine]) -> Judged {
+        let mut told: BTreeSet<(i64, &Bytes, bool)> = BTreeSet::new();
+        let (mut last, mut bookmark) = (0, 0);
+        for line in lines {
+            for (place, event) in line.events.iter().enumerate() {
+                let (revision, key) = (event.kv.mod_revision.0, &event.kv.key);
+                let is_put = event.kind == WatchEventKind::Put;
+                let left_out = if is_put { self.start.no_put } else { self.start.no_delete };
+                if !self.wants_key(key) || left_out || revision < self.from() {
+                    let what = if is_put { "put" } else { "delete" };
+                    return Err((FILTER, format!("was told of a {what} of {key} at revision {revision}")));
+                }
+                if revision > line.revision.0 {
+                    let at = line.revision;
+                    return Err((
+                        ORDERED,
+                        format!("was told of revision {revision} by a member at revision {at}"),
+                    ));
+                }
+                if !told.insert((revision, key, is_put)) {
+                    return Err((UNIQUE, format!("was told twice of {key} at revision {revision}")));
+                }
+                if revision <= bookmark {
+                    let what =
+                        format!("was told of {key} at revision {revision} after a notice of {bookmark}");
+                    return Err((BOOKMARKABLE, what));
+                }
+                if revision < last {
+                    return Err((ORDERED, format!("was told of revision {revision} after revision {last}")));
+                }
+                if revision == last && place == 0 {
+                    return Err((ATOMIC, format!("was told of revision {revision} in two responses")));
+                }
+                last = revision;
+            }
+            if line.events.is_empty() && !line.canceled {
+                let revision = line.revision.0;
+                if revision + 1 < self.from() {
+                    let what =
+                        format!("was given a notice of revision {revision}, which lies before its start");
+                    return Err((BOOKMARKABLE, what));
+                }
+                bookmark = bookmark.max(revision);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the history tells.
+    fn against(&self, lines: &[&WatchLine], changes: &Changes, era: usize) -> Judged {
+        let mut next = self.from();
+        let mut any = false;
+        for line in lines {
+            for events in line.events.chunk_by(|a, b| a.kv.mod_revision == b.kv.mod_revision) {
+                let revision = events[0].kv.mod_revision.0;
+                self.nothing_missing(changes, era, next, revision - 1, any)?;
+                self.is_whole(changes, era, revision, events)?;
+                for (place, event) in events.iter().enumerate() {
+                    let last_of_key = events[place + 1..].iter().all(|later| later.kv.key != event.kv.key);
+                    self.is_true(changes, era, event, last_of_key, line.at)?;
+                }
+                (next, any) = (revision + 1, true);
+            }
+            if line.canceled {
+                self.may_be_canceled(line, changes, era, next)?;
+            } else if line.events.is_empty() {
+                self.nothing_missing(changes, era, next, line.revision.0, any)?;
+                next = next.max(line.revision.0 + 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn nothing_missing(&self, changes: &Changes, era: usize, from: i64, to: i64, any: bool) -> Judged {
+        match changes.within(era, from, to).find(|(_, change)| self.wants(change)) {
+            None => Ok(()),
+            Some((revision, change)) => {
+                let guarantee = if any { RELIABLE } else { RESUMABLE };
+                Err((guarantee, format!("was never told of {} at revision {revision}", change.key)))
+            }
+        }
+    }
+
+    fn is_whole(&self, changes: &Changes, era: usize, revision: i64, events: &[WatchEvent]) -> Judged {
+        let missing = changes
+            .within(era, revision, revision)
+            .find(|(_, change)| self.wants(change) && !events.iter().any(|event| event.kv.key == change.key));
+        match missing {
+            None => Ok(()),
+            Some((_, change)) => {
+                Err((ATOMIC, format!("was told of revision {revision} without its change of {}", change.key)))
+            }
+        }
+    }
+
+    fn is_true(
+        &self,
+        changes: &Changes,
+        era: usize,
+        event: &WatchEvent,
+        last_of_key: bool,
+        at: u64,
+    ) -> Judged {
+        let (revision, key) = (event.kv.mod_revision.0, &event.kv.key);
+        let Some(change) = changes.one(era, revision, key) else {
+            return Err((
+                IS_CREATE,
+                format!("was told of {key} at revision {revision}, which did not touch it"),
+            ));
+        };
+        if last_of_key {
+            let shown = (event.kind == WatchEventKind::Put).then_some(&event.kv);
+            if shown != change.now.as_ref() {
+                let what =
+                    format!("was told that revision {revision} made {shown:?}, and it made {:?}", change.now);
+                return Err((IS_CREATE, what));
+            }
+        }
+        if !self.start.prev_kv {
+            return match &event.prev_kv {
+                None => Ok(()),
+                Some(_) => Err((PREV_KV, format!("did not ask for what {key} was, and was told"))),
+            };
+        }
+        let creates = event.kind == WatchEventKind::Put && event.kv.create_revision == event.kv.mod_revision;
+        let before = change.before.as_ref().filter(|_| !creates);
+        // A compaction takes away what the revisions before it showed.
+        let gone = self.compactions.iter().any(|(call, upto)| *call <= at && *upto >= revision);
+        if event.prev_kv.as_ref() != before && !(event.prev_kv.is_none() && gone) {
+            let told = &event.prev_kv;
+            let what =
+                format!("was told that before revision {revision} {key} was {told:?}, and it was {before:?}");
+            return Err((PREV_KV, what));
+        }
+        Ok(())
+    }
+
+    fn may_be_canceled(&self, line: &WatchLine, changes: &Changes, era: usize, next: i64) -> Judged {
+        let compacted = line.compact_revision.0;
+        if compacted == 0 {
+            return Ok(());
+        }
+        let asked = self.compactions.iter().any(|(call, upto)| *call <= line.at && *upto == compacted);
+        if !asked {
+            return Err((
+                CANCELED,
+                format!("was cancelled for a compaction to {compacted}, which nobody asked for"),
+            ));
+        }
+        // Below what it was told last, or below its start, nothing that it wants can be compacted away.
+        let missed = changes.within(era, next, compacted).any(|(_, change)| self.wants(change));
+        if next > compacted && !missed {
+            let what =
+                format!("was cancelled for a compaction to {compacted}, and was told of all before {next}");
+            return Err((CANCELED, what));
+        }
+        Ok(())
+    }
+}

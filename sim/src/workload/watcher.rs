@@ -1,0 +1,394 @@
+//! A watching client: it opens a stream, makes a few watches on it, notes all that it is told, and goes on elsewhere where
+//! the stream ends.
+//!
+//! Each stream draws how long it lasts and what is watched: from now on, from the past, from the future, or from behind the
+//! last revision that this client was told of, as etcd's clients go on after a lost connection. Now and then it asks how far
+//! the stream is.
+//!
+//! A run's last stream asks once more after everything has healed. Where no answer comes within [`PATIENCE`] the watch is
+//! stuck: nothing breaks then, and nobody of the stream waits for the future.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use squall_checker::history as h;
+use squall_store::{
+    proto::etcdserverpb::{
+        WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse, watch_client::WatchClient,
+        watch_create_request::FilterType, watch_request::RequestUnion,
+    },
+    seam::{Env, timeout},
+};
+use tokio::sync::mpsc;
+use tonic::{Request, Streaming};
+
+use super::{
+    Channels, Endpoints, Pace,
+    recorder::{Process, Recorder},
+    wire,
+};
+use crate::scenario::{EndpointChoice, WorkloadKind};
+
+/// How long an answer may take when nothing breaks any more.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a watcher waits before it opens a stream anew.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often it looks whether it is to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A watching client.
+pub struct Watcher {
+    pub process: Process,
+    pub env: Env,
+    pub recorder: Arc<Recorder>,
+    pub channels: Channels,
+    pub endpoints: Endpoints,
+    /// The endpoint in use.
+    pub at: usize,
+    pub choice: EndpointChoice,
+    /// How long it waits for a stream to open.
+    pub patience: Duration,
+    /// Draws what is watched, and for how long.
+    pub chance: ChaCha8Rng,
+    /// When it asks for progress.
+    pub pace: Pace,
+    /// Where what was stuck at the end is noted.
+    pub stuck: Arc<Mutex<Vec<String>>>,
+}
+
+/// What is to be watched.
+#[derive(Clone, Debug)]
+struct Wanted {
+    key: h::Bytes,
+    range_end: h::Bytes,
+    start: i64,
+    prev_kv: bool,
+    no_put: bool,
+    no_delete: bool,
+    progress_notify: bool,
+    fragment: bool,
+    /// The id that the client chooses; 0 for the server's choice.
+    id: i64,
+}
+
+/// One stream.
+struct Session {
+    endpoint: Arc<str>,
+    requests: mpsc::Sender<WatchRequest>,
+    answers: Streaming<WatchResponse>,
+    /// What was asked for and not answered yet, in order.
+    asked: Vec<Wanted>,
+    /// By the server's id: this client's number for it.
+    watches: BTreeMap<i64, i64>,
+    /// A watch of the stream waits for a revision that may never come.
+    waits_for_future: bool,
+    /// Parts of responses that were cut, by the server's id.
+    parts: BTreeMap<i64, Vec<h::WatchEvent>>,
+    /// Breaks that had happened when it was opened.
+    breaks: usize,
+    /// Notices of progress that answered a question.
+    answered: u64,
+}
+
+impl Watcher {
+    /// Watches until `stop` is set.
+    pub async fn watch(mut self, stop: Arc<AtomicBool>) {
+        // The newest revision that this client was told of, and its numbers for watches.
+        let (mut newest, mut numbers) = (0, 0);
+        let mut breaks = self.recorder.breaks();
+        while !stop.load(Ordering::Relaxed) {
+            if self.recorder.breaks() != breaks {
+                // The revisions of before say nothing about the cluster of now.
+                (newest, breaks) = (0, self.recorder.breaks());
+            }
+            if self.choice == EndpointChoice::Roaming {
+                self.at = self.chance.gen_range(0..self.endpoints.len());
+            }
+            let lasts = Duration::from_millis(self.chance.gen_range(300..4_000));
+            let wanted = self.draw(newest);
+            let Some(mut session) = self.open(wanted).await else {
+                self.turn();
+                self.env.clock.sleep(PAUSE).await;
+                continue;
+            };
+            let ends = self.read(&mut session, lasts, &stop, &mut newest, &mut numbers).await;
+            if stop.load(Ordering::Relaxed) && ends == Ends::InTime {
+                self.ask_at_the_end(session, &mut newest, &mut numbers).await;
+                break;
+            }
+            if ends == Ends::Broken {
+                self.turn();
+                self.env.clock.sleep(PAUSE).await;
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        if self.choice == EndpointChoice::Failover {
+            self.at = (self.at + 1) % self.endpoints.len();
+        }
+    }
+
+    /// One to three watches.
+    fn draw(&mut self, newest: i64) -> Vec<Wanted> {
+        let count = self.chance.gen_range(1..=3);
+        (0..count).map(|number| self.draw_one(newest, number)).collect()
+    }
+
+    fn draw_one(&mut self, newest: i64, number: i64) -> Wanted {
+        let chance = &mut self.chance;
+        let prefix = *[WorkloadKind::Kv, WorkloadKind::Kv, WorkloadKind::Register, WorkloadKind::Lease]
+            .get(chance.gen_range(0..4))
+            .expect("one of four");
+        let prefix = prefix.name();
+        let key_number = chance.gen_range(0..4);
+        let (key, range_end) = match chance.gen_range(0..8) {
+            0..=3 => ("\0".to_owned(), "\0".to_owned()),
+            4 | 5 => {
+                let mut end = prefix.to_owned().into_bytes();
+                *end.last_mut().expect("no name is empty") += 1;
+                (prefix.to_owned(), String::from_utf8(end).expect("ASCII"))
+            }
+            6 => (format!("{prefix}{key_number:03}"), "\0".to_owned()),
+            _ => (format!("{prefix}{key_number:03}"), String::new()),
+        };
+        let back = chance.gen_range(0..60);
+        let ahead = chance.gen_range(1..30);
+        let start = match chance.gen_range(0..10) {
+            // As a client goes on after a lost connection.
+            0..=4 if newest > 0 => newest + 1,
+            5 | 6 if newest > 0 => (newest - back).max(1),
+            7 if newest > 0 => newest + ahead,
+            8 => 1,
+            _ => 0,
+        };
+        Wanted {
+            key: h::Bytes::from(key),
+            range_end: h::Bytes::from(range_end),
+            start,
+            prev_kv: chance.gen_ratio(1, 2),
+            no_put: chance.gen_ratio(1, 12),
+            no_delete: chance.gen_ratio(1, 12),
+            progress_notify: chance.gen_ratio(1, 2),
+            fragment: chance.gen_ratio(1, 4),
+            id: if chance.gen_ratio(1, 3) { 100 + number } else { 0 },
+        }
+    }
+
+    async fn open(&mut self, wanted: Vec<Wanted>) -> Option<Session> {
+        let (endpoint, address) = self.endpoints[self.at].clone();
+        let breaks = self.recorder.breaks();
+        let channel = self.channels.to(&self.env, &address);
+        let (requests, mut waiting) = mpsc::channel::<WatchRequest>(64);
+        for wanted in &wanted {
+            // It fits: there are three at most.
+            let _fits = requests.try_send(WatchRequest { request_union: Some(wanted.request()) });
+        }
+        let outgoing = futures_util::stream::poll_fn(move |cx| waiting.poll_recv(cx));
+        let mut request = Request::new(outgoing);
+        request.metadata_mut().insert("hasleader", tonic::metadata::MetadataValue::from_static("true"));
+        let mut client = WatchClient::new(channel).max_decoding_message_size(i32::MAX as usize);
+        let clock = self.env.clock.clone();
+        let opened = timeout(clock.as_ref(), self.patience, client.watch(request)).await.ok()?.ok()?;
+        Some(Session {
+            endpoint,
+            requests,
+            answers: opened.into_inner(),
+            asked: wanted,
+            watches: BTreeMap::new(),
+            waits_for_future: false,
+            parts: BTreeMap::new(),
+            breaks,
+            answered: 0,
+        })
+    }
+
+    /// Reads what comes, for so long.
+    async fn read(
+        &mut self,
+        session: &mut Session,
+        lasts: Duration,
+        stop: &AtomicBool,
+        newest: &mut i64,
+        numbers: &mut i64,
+    ) -> Ends {
+        let clock = self.env.clock.clone();
+        let began = clock.monotonic();
+        let mut next_question = self.pace.next(Duration::ZERO);
+        loop {
+            let elapsed = clock.monotonic().since(began);
+            if elapsed >= lasts || stop.load(Ordering::Relaxed) {
+                return Ends::InTime;
+            }
+            if elapsed >= next_question {
+                next_question = elapsed + self.pace.next(elapsed);
+                let question = RequestUnion::ProgressRequest(WatchProgressRequest {});
+                // A stream whose client does not get on need not be asked more.
+                let _fits = session.requests.try_send(WatchRequest { request_union: Some(question) });
+            }
+            let wait = (next_question - elapsed).min(lasts - elapsed).min(LOOK);
+            let answer = timeout(clock.as_ref(), wait, session.answers.message()).await;
+            match answer {
+                Err(_) => {}
+                Ok(Ok(Some(response))) => {
+                    if !self.note(session, response, newest, numbers) {
+                        return Ends::Broken;
+                    }
+                }
+                Ok(_) => return Ends::Broken,
+            }
+        }
+    }
+
+    /// Notes a response; false where the stream is of no more use.
+    fn note(
+        &self,
+        session: &mut Session,
+        response: WatchResponse,
+        newest: &mut i64,
+        numbers: &mut i64,
+    ) -> bool {
+        if self.recorder.breaks() != session.breaks {
+            return false;
+        }
+        let revision = h::Revision(response.header.as_ref().map_or(0, |header| header.revision));
+        let at = self.recorder.now_ns();
+        if response.created {
+            if session.asked.is_empty() {
+                return false;
+            }
+            let wanted = session.asked.remove(0);
+            if response.canceled {
+                return true;
+            }
+            *numbers += 1;
+            session.watches.insert(response.watch_id, *numbers);
+            session.waits_for_future |= wanted.start > revision.0;
+            self.recorder.event(h::Event::WatchStart(h::WatchStart {
+                at,
+                client: self.process.id,
+                watch_id: *numbers,
+                endpoint: session.endpoint.to_string(),
+                revision,
+                key: wanted.key,
+                range_end: wanted.range_end,
+                start_revision: h::Revision(wanted.start),
+                prev_kv: wanted.prev_kv,
+                no_put: wanted.no_put,
+                no_delete: wanted.no_delete,
+            }));
+            self.recorder.note(&self.process, format!("watch {} at revision {revision}", *numbers));
+            return true;
+        }
+        let events: Option<Vec<h::WatchEvent>> = response.events.iter().map(wire::watch_event).collect();
+        let Some(mut events) = events else { return false };
+        if let Some(mut parts) = session.parts.remove(&response.watch_id) {
+            parts.append(&mut events);
+            events = parts;
+        }
+        if response.fragment {
+            session.parts.insert(response.watch_id, events);
+            return true;
+        }
+        let is_notice = events.is_empty() && !response.canceled;
+        if response.watch_id == -1 {
+            session.answered += 1;
+        }
+        let told: Vec<i64> = match response.watch_id {
+            -1 => session.watches.values().copied().collect(),
+            id => session.watches.get(&id).copied().into_iter().collect(),
+        };
+        if is_notice || !events.is_empty() {
+            *newest = (*newest).max(events.iter().map(|event| event.kv.mod_revision.0).max().unwrap_or(0));
+        }
+        self.recorder
+            .note(&self.process, format!("told {told:?} revision {revision}, {} events", events.len()));
+        for watch_id in told {
+            self.recorder.event(h::Event::Watch(h::WatchLine {
+                at,
+                client: self.process.id,
+                watch_id,
+                revision,
+                compact_revision: h::Revision(response.compact_revision),
+                canceled: response.canceled,
+                events: events.clone(),
+            }));
+        }
+        if response.canceled {
+            session.watches.remove(&response.watch_id);
+        }
+        !session.watches.is_empty() || !session.asked.is_empty()
+    }
+
+    /// Everything has healed: a stream that is asked how far it is must say so.
+    async fn ask_at_the_end(&self, mut session: Session, newest: &mut i64, numbers: &mut i64) {
+        if session.waits_for_future || !session.asked.is_empty() || session.watches.is_empty() {
+            return;
+        }
+        let before = session.answered;
+        let question = RequestUnion::ProgressRequest(WatchProgressRequest {});
+        let asked = session.requests.try_send(WatchRequest { request_union: Some(question) });
+        if asked.is_err() {
+            return;
+        }
+        let answered = async {
+            while session.answered == before {
+                match session.answers.message().await {
+                    Ok(Some(response)) => {
+                        if !self.note(&mut session, response, newest, numbers) {
+                            return;
+                        }
+                    }
+                    // It ended: another would have been opened.
+                    _ => return,
+                }
+            }
+        };
+        if timeout(self.env.clock.as_ref(), PATIENCE, answered).await.is_err() {
+            let what = format!(
+                "client {}'s watch stream at {} was asked for progress, and did not answer in {PATIENCE:?}",
+                self.process.id, self.endpoints[self.at].0
+            );
+            self.stuck.lock().expect("no task panics while it notes this").push(what);
+        }
+    }
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    /// Its time was over.
+    InTime,
+    /// The server, or the network, ended it.
+    Broken,
+}
+
+impl Wanted {
+    fn request(&self) -> RequestUnion {
+        let mut filters = Vec::new();
+        if self.no_put {
+            filters.push(FilterType::Noput as i32);
+        }
+        if self.no_delete {
+            filters.push(FilterType::Nodelete as i32);
+        }
+        RequestUnion::CreateRequest(WatchCreateRequest {
+            key: bytes::Bytes::copy_from_slice(self.key.as_slice()),
+            range_end: bytes::Bytes::copy_from_slice(self.range_end.as_slice()),
+            start_revision: self.start,
+            progress_notify: self.progress_notify,
+            filters,
+            prev_kv: self.prev_kv,
+            watch_id: self.id,
+            fragment: self.fragment,
+        })
+    }
+}

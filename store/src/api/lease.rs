@@ -1,0 +1,169 @@
+//! The Lease service. Grants and revocations go through the log; what is left of a lease, and its renewal, is the leader's
+//! to answer (`crate::lease`).
+
+use std::pin::{Pin, pin};
+
+use futures_util::{Stream, stream};
+use squall_core::{LeaseId, MAX_LEASE_TTL_SECS, Reply};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Service, convert, correlation_id, leader_lost::LeaderLost};
+use crate::{
+    lease, node,
+    proto::etcdserverpb::{
+        LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
+        LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseStatus,
+        LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, lease_server::Lease,
+    },
+    seam::first_of,
+};
+
+/// One keep-alive stream: its requests are answered in their order, one after another.
+struct KeepAlive {
+    service: Service,
+    requests: Streaming<LeaseKeepAliveRequest>,
+    leader_lost: LeaderLost,
+    ended: bool,
+}
+
+impl KeepAlive {
+    async fn next(&mut self) -> Option<Result<LeaseKeepAliveResponse, Status>> {
+        if self.ended {
+            return None;
+        }
+        let KeepAlive { service, requests, leader_lost, .. } = self;
+        let tasks = service.node.env().tasks.clone();
+        let answer = {
+            let lost = pin!(async { Some(Err(leader_lost.lost().await)) });
+            let answered = pin!(async {
+                let request = match requests.message().await {
+                    Ok(Some(request)) => request,
+                    Ok(None) => return None,
+                    Err(status) => return Some(Err(status)),
+                };
+                // Filled in before the renewal: its revision is never later than the moment of the renewal.
+                let header = service.header_now();
+                let ttl = service.keeper.renew(LeaseId(request.id)).await;
+                let ttl = ttl.map_err(convert::status).map(|ttl| ttl.unwrap_or(0));
+                Some(ttl.map(|ttl| LeaseKeepAliveResponse { header, id: request.id, ttl }))
+            });
+            first_of(&*tasks, [answered, lost]).await
+        };
+        self.ended = !matches!(answer, Some(Ok(_)));
+        answer
+    }
+}
+
+#[tonic::async_trait]
+impl Lease for Service {
+    async fn lease_grant(
+        &self,
+        request: Request<LeaseGrantRequest>,
+    ) -> Result<Response<LeaseGrantResponse>, Status> {
+        self.enter(request.metadata()).await?;
+        let tag = correlation_id(request.metadata());
+        let mut request = request.into_inner();
+        // Chosen here, so that every member that applies the entry grants the same.
+        while request.id == LeaseId::NONE.0 {
+            request.id = (self.node.next_id() & i64::MAX as u64) as i64;
+        }
+        request.ttl = request.ttl.max(lease::least_ttl_secs(self.node.config())).min(MAX_LEASE_TTL_SECS + 1);
+        match self.propose(node::Request::LeaseGrant(request), tag).await? {
+            Reply::LeaseGrant { id, ttl_secs, revision } => Ok(Response::new(LeaseGrantResponse {
+                header: self.header(revision),
+                id: id.0,
+                ttl: ttl_secs,
+                error: String::new(),
+            })),
+            reply => unreachable!("a grant answered with {reply:?}"),
+        }
+    }
+
+    async fn lease_revoke(
+        &self,
+        request: Request<LeaseRevokeRequest>,
+    ) -> Result<Response<LeaseRevokeResponse>, Status> {
+        self.enter(request.metadata()).await?;
+        let tag = correlation_id(request.metadata());
+        match self.propose(node::Request::LeaseRevoke(request.into_inner()), tag).await? {
+            Reply::LeaseRevoke(revision) => {
+                Ok(Response::new(LeaseRevokeResponse { header: self.header(revision) }))
+            }
+            reply => unreachable!("a revocation answered with {reply:?}"),
+        }
+    }
+
+    type LeaseKeepAliveStream = Pin<Box<dyn Stream<Item = Result<LeaseKeepAliveResponse, Status>> + Send>>;
+
+    async fn lease_keep_alive(
+        &self,
+        request: Request<Streaming<LeaseKeepAliveRequest>>,
+    ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
+        self.enter(request.metadata()).await?;
+        let leader_lost = LeaderLost::of(&self.node, request.metadata());
+        let stream =
+            KeepAlive { service: self.clone(), requests: request.into_inner(), leader_lost, ended: false };
+        let answers = stream::unfold(stream, async |mut stream| {
+            let answer = stream.next().await?;
+            Some((answer, stream))
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    /// A lease that is not there is no error: its time to live is -1.
+    async fn lease_time_to_live(
+        &self,
+        request: Request<LeaseTimeToLiveRequest>,
+    ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
+        self.enter(request.metadata()).await?;
+        let LeaseTimeToLiveRequest { id, keys } = request.into_inner();
+        let found = self.keeper.time_to_live(LeaseId(id), keys).await.map_err(convert::status)?;
+        let header = self.header_now();
+        let response = match found {
+            Some(found) => LeaseTimeToLiveResponse {
+                header,
+                id,
+                ttl: found.ttl_secs,
+                granted_ttl: found.granted_secs,
+                keys: found.keys,
+            },
+            None => LeaseTimeToLiveResponse { header, id, ttl: -1, ..Default::default() },
+        };
+        Ok(Response::new(response))
+    }
+
+    /// From this member's state as it is, as in etcd. A leader lists first what ends first.
+    async fn lease_leases(
+        &self,
+        request: Request<LeaseLeasesRequest>,
+    ) -> Result<Response<LeaseLeasesResponse>, Status> {
+        self.enter(request.metadata()).await?;
+        let shared = self.node.shared();
+        let ids = {
+            let state = shared.state();
+            let by_deadline = shared.lessor().by_deadline();
+            by_deadline.unwrap_or_else(|| state.leases().iter().map(|(id, _)| id).collect())
+        };
+        let leases = ids.into_iter().map(|id| LeaseStatus { id: id.0 }).collect();
+        Ok(Response::new(LeaseLeasesResponse { header: self.header_now(), leases }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use squall_core::Refusal;
+
+    use super::*;
+
+    #[test]
+    fn refusals_of_leases_are_etcds() {
+        for (refusal, code, message) in [
+            (Refusal::LeaseNotFound, tonic::Code::NotFound, "etcdserver: requested lease not found"),
+            (Refusal::LeaseExist, tonic::Code::FailedPrecondition, "etcdserver: lease already exists"),
+            (Refusal::LeaseTtlTooLarge, tonic::Code::OutOfRange, "etcdserver: too large lease TTL"),
+        ] {
+            let status = convert::status(refusal);
+            assert_eq!((status.code(), status.message()), (code, message));
+        }
+    }
+}

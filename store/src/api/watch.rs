@@ -1,0 +1,370 @@
+//! The Watch service: one stream in both directions, many watchers on it.
+//!
+//! The stream is asked for its next response when the transport can take one. Only then is anything taken from the hub, so
+//! a client that does not read costs what waits in its queue there, and no more (`crate::watch`). A request is read before
+//! each response, so that a busy stream still hears its client.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream, stream};
+use prost::Message as _;
+use squall_core::{Refusal, Revision, planted::planted};
+use tokio::sync::Notify;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{OVERHEAD_BYTES, Service, convert, leader_lost::LeaderLost};
+use crate::{
+    proto::etcdserverpb::{
+        WatchCreateRequest, WatchRequest, WatchResponse, watch_create_request::FilterType,
+        watch_request::RequestUnion, watch_server::Watch,
+    },
+    seam::{BoxFuture, Point, first_of},
+    watch::{Delivery, Filters, StreamId, Taken, Wanted},
+};
+
+/// The id of a watcher that could not be made, and of a notice to the whole stream.
+const NO_WATCHER: i64 = -1;
+
+/// A client's stream.
+struct WatchStream {
+    service: Service,
+    requests: Streaming<WatchRequest>,
+    id: StreamId,
+    /// Told when something waits in the hub.
+    waiting: Arc<Notify>,
+    /// Made, and not yet taken by the transport.
+    outbox: VecDeque<WatchResponse>,
+    watchers: BTreeMap<i64, Options>,
+    leader_lost: LeaderLost,
+    /// The pause before the next periodic notices.
+    progress: BoxFuture<'static, ()>,
+    ended: bool,
+}
+
+/// What a watcher asked for that the stream has to see to.
+struct Options {
+    fragment: bool,
+    /// Whether it wants periodic notices, and the next one is due: nothing has come since the last.
+    progress: Option<bool>,
+}
+
+/// What ended a wait.
+enum Woken {
+    Request(Result<Option<WatchRequest>, Status>),
+    Waiting,
+    Progress,
+    Lost(Status),
+}
+
+impl WatchStream {
+    async fn next(&mut self) -> Option<Result<WatchResponse, Status>> {
+        while !self.ended {
+            if let Some(request) = self.requests.message().now_or_never()
+                && let Err(status) = self.take_request(request)
+            {
+                return Some(Err(status));
+            }
+            if let Some(response) = self.outbox.pop_front() {
+                self.service.node.env().points.reached(Point::WatchBeforeSend).await;
+                return Some(Ok(response));
+            }
+            let taken = {
+                let shared = self.service.node.shared();
+                let state = shared.state();
+                shared.watches().take(self.id, &state)
+            };
+            match taken {
+                Taken::Delivery(delivery) => self.tell(delivery),
+                Taken::Again => yield_once().await,
+                Taken::Nothing => {
+                    if let Err(status) = self.wait().await {
+                        return Some(Err(status));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Waits for something to do, and does it.
+    async fn wait(&mut self) -> Result<(), Status> {
+        let tasks = self.service.node.env().tasks.clone();
+        let woken = {
+            let WatchStream { requests, waiting, progress, leader_lost, .. } = self;
+            let request = pin!(async { Woken::Request(requests.message().await) });
+            let waiting = pin!(async {
+                waiting.notified().await;
+                Woken::Waiting
+            });
+            let progress = pin!(async {
+                progress.await;
+                Woken::Progress
+            });
+            let lost = pin!(async { Woken::Lost(leader_lost.lost().await) });
+            first_of(&*tasks, [request, waiting, progress, lost]).await
+        };
+        match woken {
+            Woken::Request(request) => self.take_request(request),
+            Woken::Waiting => Ok(()),
+            Woken::Progress => {
+                self.tick_progress();
+                Ok(())
+            }
+            Woken::Lost(status) => {
+                self.ended = true;
+                Err(status)
+            }
+        }
+    }
+
+    fn take_request(&mut self, request: Result<Option<WatchRequest>, Status>) -> Result<(), Status> {
+        match request {
+            Ok(Some(WatchRequest { request_union: Some(request) })) => self.request(request),
+            // An unknown request does nothing, as in etcd.
+            Ok(Some(WatchRequest { request_union: None })) => {}
+            // The client will ask for nothing more; etcd ends the stream then.
+            Ok(None) => self.ended = true,
+            Err(status) => {
+                self.ended = true;
+                return Err(status);
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, request: RequestUnion) {
+        match request {
+            RequestUnion::CreateRequest(request) => self.create(request),
+            RequestUnion::CancelRequest(request) => {
+                let shared = self.service.node.shared();
+                let state = shared.state();
+                let canceled = shared.watches().cancel(self.id, request.watch_id);
+                let revision = state.revision();
+                drop(state);
+                if canceled {
+                    self.watchers.remove(&request.watch_id);
+                    self.outbox.push_back(WatchResponse {
+                        header: self.service.header(revision),
+                        watch_id: request.watch_id,
+                        canceled: true,
+                        ..Default::default()
+                    });
+                }
+            }
+            RequestUnion::ProgressRequest(_) => {
+                let shared = self.service.node.shared();
+                let state = shared.state();
+                shared.watches().ask_progress(self.id, &state);
+            }
+        }
+    }
+
+    fn create(&mut self, request: WatchCreateRequest) {
+        let filter = |kind: FilterType| request.filters.contains(&(kind as i32));
+        let filters = Filters { no_put: filter(FilterType::Noput), no_delete: filter(FilterType::Nodelete) };
+        // The smallest key there is.
+        let key = if request.key.is_empty() { Bytes::from_static(&[0]) } else { request.key };
+        let wanted = Wanted { key, range_end: request.range_end, filters, prev_kv: request.prev_kv };
+        let start = Revision(request.start_revision);
+        let (made, revision) = {
+            let shared = self.service.node.shared();
+            let state = shared.state();
+            let made = if start.0 < 0 {
+                Err(Refusal::Compacted.message())
+            } else {
+                shared.watches().create(self.id, request.watch_id, wanted, start, &state)
+            };
+            (made, state.revision())
+        };
+        if let Ok(id) = made {
+            let progress = request.progress_notify.then_some(true);
+            self.watchers.insert(id, Options { fragment: request.fragment, progress });
+        }
+        self.outbox.push_back(WatchResponse {
+            header: self.service.header(revision),
+            watch_id: made.unwrap_or(NO_WATCHER),
+            created: true,
+            canceled: made.is_err(),
+            cancel_reason: made.err().unwrap_or_default().to_owned(),
+            ..Default::default()
+        });
+    }
+
+    /// Turns a delivery into responses.
+    fn tell(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::Events { watch_id, revision, events } => {
+                let options = self.watchers.get_mut(&watch_id);
+                // What has come stands for the next notice.
+                let fragment = options.is_some_and(|options| {
+                    options.progress = options.progress.map(|_| false);
+                    options.fragment
+                });
+                let whole = WatchResponse {
+                    header: self.service.header(revision),
+                    watch_id,
+                    events: events.into_iter().map(convert::event).collect(),
+                    ..Default::default()
+                };
+                if fragment {
+                    let limit = self.service.node.config().max_request_bytes + OVERHEAD_BYTES;
+                    self.outbox.extend(fragments(whole, limit));
+                } else {
+                    self.outbox.push_back(whole);
+                }
+            }
+            Delivery::Compacted { watch_id, compact_revision } => {
+                self.watchers.remove(&watch_id);
+                self.outbox.push_back(WatchResponse {
+                    // etcd gives no revision here.
+                    header: self.service.header(Revision(0)),
+                    watch_id,
+                    canceled: true,
+                    compact_revision: compact_revision.0,
+                    ..Default::default()
+                });
+            }
+            Delivery::Progress { watch_id, revision } => self.outbox.push_back(WatchResponse {
+                header: self.service.header(revision),
+                watch_id,
+                ..Default::default()
+            }),
+        }
+    }
+
+    fn tick_progress(&mut self) {
+        let node = &self.service.node;
+        self.progress = node.env().clock.sleep(node.config().watch_progress_interval);
+        let state = node.shared().state();
+        let mut watches = node.shared().watches();
+        for (id, options) in &mut self.watchers {
+            if let Some(due) = &mut options.progress
+                && std::mem::replace(due, true)
+            {
+                watches.tick_progress(self.id, *id, &state);
+            }
+        }
+    }
+}
+
+impl Drop for WatchStream {
+    fn drop(&mut self) {
+        self.service.node.shared().watches().close(self.id);
+    }
+}
+
+/// A response in parts below the limit, but for single events that are larger; each but the last says that more follows.
+fn fragments(whole: WatchResponse, limit: usize) -> Vec<WatchResponse> {
+    if whole.encoded_len() < limit || whole.events.len() < 2 {
+        return vec![whole];
+    }
+    let head = WatchResponse { events: Vec::new(), ..whole.clone() };
+    let mut parts: Vec<WatchResponse> = Vec::new();
+    let (mut size, empty) = (0, head.encoded_len());
+    for event in whole.events {
+        // The event, its tag and its length.
+        let bytes = event.encoded_len() + 6;
+        match parts.last_mut() {
+            Some(part) if empty + size + bytes < limit => {
+                part.events.push(event);
+                size += bytes;
+            }
+            _ => {
+                parts.push(WatchResponse { events: vec![event], fragment: true, ..head.clone() });
+                size = bytes;
+            }
+        }
+    }
+    if let Some(last) = parts.last_mut() {
+        last.fragment = planted!(WatchFragmentNeverEnds);
+    }
+    parts
+}
+
+/// Lets other tasks run.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[tonic::async_trait]
+impl Watch for Service {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        self.enter(request.metadata()).await?;
+        let leader_lost = LeaderLost::of(&self.node, request.metadata());
+        let (id, waiting) = self.node.shared().watches().open();
+        let stream = WatchStream {
+            service: self.clone(),
+            requests: request.into_inner(),
+            id,
+            waiting,
+            outbox: VecDeque::new(),
+            watchers: BTreeMap::new(),
+            leader_lost,
+            progress: self.node.env().clock.sleep(self.node.config().watch_progress_interval),
+            ended: false,
+        };
+        let responses = stream::unfold(stream, async |mut stream| {
+            let response = stream.next().await?;
+            Some((response, stream))
+        });
+        Ok(Response::new(Box::pin(responses)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::mvccpb::{Event, KeyValue};
+
+    fn response(sizes: &[usize]) -> WatchResponse {
+        let event = |size: &usize| Event {
+            kv: Some(KeyValue { key: "k".into(), value: vec![b'v'; *size].into(), ..Default::default() }),
+            ..Default::default()
+        };
+        WatchResponse { watch_id: 3, events: sizes.iter().map(event).collect(), ..Default::default() }
+    }
+
+    #[test]
+    fn fragments_hold_all_events_in_order_and_stay_below_the_limit() {
+        let sizes = [10, 900, 50, 60, 2000, 10, 10];
+        let parts = fragments(response(&sizes), 1000);
+        let flags: Vec<bool> = parts.iter().map(|part| part.fragment).collect();
+        assert_eq!(flags, [true, true, true, false], "only the last says that nothing follows");
+        let found: Vec<usize> = parts
+            .iter()
+            .flat_map(|part| &part.events)
+            .map(|event| event.kv.as_ref().map_or(0, |kv| kv.value.len()))
+            .collect();
+        assert_eq!(found, sizes);
+        for part in &parts {
+            assert!(part.events.len() == 1 || part.encoded_len() < 1000);
+            assert_eq!(part.watch_id, 3);
+        }
+    }
+
+    #[test]
+    fn what_fits_or_is_one_event_is_not_cut() {
+        assert_eq!(fragments(response(&[10, 10]), 1000).len(), 1);
+        assert_eq!(fragments(response(&[5000]), 1000), [response(&[5000])]);
+    }
+}

@@ -1,0 +1,416 @@
+//! The leader's countdown (`server/lease/lessor.go`): a deadline for each lease, on this member's monotonic clock.
+//!
+//! It is *primary* while this member leads and has applied the first entry of its term. Otherwise it is empty and no lease
+//! expires here. Plain data: the caller holds the state's lock and says what time it is.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use squall_core::{Lease, LeaseCheckpoint, LeaseId, Leases, Term, planted::planted};
+
+use crate::seam::Monotonic;
+
+/// The deadlines of all leases.
+#[derive(Debug, Default)]
+pub(crate) struct Lessor {
+    /// The term in which this member counts, while it does.
+    primary: Option<Term>,
+    deadlines: BTreeMap<LeaseId, Monotonic>,
+    /// When something is due about a lease: its revocation, or another try at it.
+    due: BTreeSet<(Monotonic, LeaseId)>,
+    /// When the last checkpoint was made.
+    checkpointed: Monotonic,
+    /// By lease, the checkpoints that are in the log and not applied yet: a renewal must not come before one.
+    in_log: BTreeMap<LeaseId, u32>,
+    /// When each lease was granted, as this member saw it. Only a planted error uses it.
+    granted: BTreeMap<LeaseId, Monotonic>,
+}
+
+/// What became of a renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// The lease has its whole time again.
+    Renewed {
+        /// That time, in seconds.
+        ttl_secs: i64,
+    },
+    /// There is no such lease.
+    NotFound,
+    /// Its time is over: it waits for its revocation, and cannot be saved.
+    Expired,
+    /// A checkpoint says that less is left: it must be taken back first.
+    Checkpointed,
+    /// This member does not count.
+    NotPrimary,
+}
+
+impl Lessor {
+    /// The term in which this member counts; `None` while it does not.
+    pub(crate) fn primary(&self) -> Option<Term> {
+        self.primary
+    }
+
+    /// This member leads `term`: every lease gets the time that a new leader gives it, and `extension` more.
+    pub(crate) fn promote(&mut self, term: Term, leases: &Leases, now: Monotonic, extension: Duration) {
+        self.demote();
+        self.primary = Some(term);
+        self.checkpointed = now;
+        for (id, lease) in leases.iter() {
+            let secs = Duration::from_secs(lease.secs_at_promotion().unsigned_abs());
+            let mut deadline = Monotonic(now.0 + secs + extension);
+            if planted!(LeasePromotionKeepsGrant) {
+                let granted = self.granted.get(&id).copied().unwrap_or(now);
+                deadline = Monotonic(granted.0 + secs);
+            }
+            self.set(id, deadline);
+        }
+    }
+
+    /// This member leads no more.
+    pub(crate) fn demote(&mut self) {
+        self.primary = None;
+        self.in_log.clear();
+        self.deadlines.clear();
+        self.due.clear();
+    }
+
+    /// A lease was granted.
+    pub(crate) fn granted(&mut self, id: LeaseId, ttl_secs: i64, now: Monotonic) {
+        if planted!(LeasePromotionKeepsGrant) {
+            self.granted.insert(id, now);
+        }
+        if self.primary.is_some() {
+            self.set(id, Monotonic(now.0 + Duration::from_secs(ttl_secs.unsigned_abs())));
+        }
+    }
+
+    /// A lease was revoked.
+    pub(crate) fn revoked(&mut self, id: LeaseId) {
+        if let Some(deadline) = self.deadlines.remove(&id) {
+            // A revocation that was proposed is due again at another time.
+            if !self.due.remove(&(deadline, id)) {
+                self.due.retain(|(_, due)| *due != id);
+            }
+        }
+    }
+
+    /// Gives a lease its whole time again.
+    pub(crate) fn renew(&mut self, id: LeaseId, lease: Option<&Lease>, now: Monotonic) -> Renewal {
+        if self.primary.is_none() {
+            return Renewal::NotPrimary;
+        }
+        let (Some(lease), Some(deadline)) = (lease, self.deadlines.get(&id).copied()) else {
+            return Renewal::NotFound;
+        };
+        if deadline <= now {
+            return Renewal::Expired;
+        }
+        if lease.remaining_secs > 0 || self.in_log.contains_key(&id) {
+            return Renewal::Checkpointed;
+        }
+        let renewed = Monotonic(now.0 + Duration::from_secs(lease.ttl_secs.unsigned_abs()));
+        if !planted!(LeaseRenewalIgnored) {
+            self.due.remove(&(deadline, id));
+            // Extended at a promotion, it may have more already.
+            self.set(id, renewed.max(deadline));
+        }
+        Renewal::Renewed { ttl_secs: lease.ttl_secs }
+    }
+
+    /// What is left of a lease; `None` where this member does not count it.
+    pub(crate) fn remaining(&self, id: LeaseId, now: Monotonic) -> Option<Duration> {
+        self.deadlines.get(&id).map(|deadline| deadline.since(now))
+    }
+
+    /// The leases whose revocation is due, the longest overdue first, `most` of them.
+    pub(crate) fn expired(&self, now: Monotonic, most: usize) -> Vec<LeaseId> {
+        self.due.iter().take_while(|(due, _)| *due <= now).take(most).map(|(_, id)| *id).collect()
+    }
+
+    /// A lease's revocation has been proposed; if the lease is still there at `again`, it is due once more.
+    pub(crate) fn proposed(&mut self, id: LeaseId, again: Monotonic) {
+        let before = self.due.iter().find(|(_, due)| *due == id).copied();
+        if let Some(before) = before {
+            self.due.remove(&before);
+            self.due.insert((again, id));
+        }
+    }
+
+    /// Nothing is due about a lease any more, though it is still there. Only a planted error wants that.
+    #[cfg(madsim)]
+    pub(crate) fn forget_due(&mut self, id: LeaseId) {
+        self.due.retain(|(_, due)| *due != id);
+    }
+
+    /// Checkpoints have been appended to the log.
+    pub(crate) fn checkpoints_appended(&mut self, left: &[LeaseCheckpoint]) {
+        for one in left {
+            *self.in_log.entry(one.id).or_default() += 1;
+        }
+    }
+
+    /// Checkpoints have been applied. One that takes another back is not counted.
+    pub(crate) fn checkpoints_applied(&mut self, left: &[LeaseCheckpoint]) {
+        for one in left.iter().filter(|one| one.remaining_secs > 0) {
+            if let Some(count) = self.in_log.get_mut(&one.id) {
+                *count -= 1;
+                if *count == 0 {
+                    self.in_log.remove(&one.id);
+                }
+            }
+        }
+    }
+
+    /// Once in each `interval`: what is left of the leases that live longer than that.
+    pub(crate) fn checkpoints(
+        &mut self,
+        leases: &Leases,
+        now: Monotonic,
+        interval: Duration,
+    ) -> Vec<LeaseCheckpoint> {
+        if self.primary.is_none() || now.since(self.checkpointed) < interval {
+            return Vec::new();
+        }
+        self.checkpointed = now;
+        let left = |(id, lease): (LeaseId, &Lease)| {
+            let remaining = self.deadlines.get(&id)?.since(now);
+            let remaining_secs = i64::try_from(remaining.as_nanos().div_ceil(1_000_000_000)).ok()?;
+            // Of a short lease, or of one just renewed, there is nothing to note.
+            let noted = remaining > Duration::ZERO
+                && Duration::from_secs(lease.ttl_secs.unsigned_abs()) > interval
+                && remaining_secs < lease.ttl_secs
+                && (lease.remaining_secs == 0 || remaining_secs < lease.remaining_secs);
+            noted.then_some(LeaseCheckpoint { id, remaining_secs })
+        };
+        leases.iter().filter_map(left).collect()
+    }
+
+    /// All leases, the one that ends first first, where this member counts them.
+    pub(crate) fn by_deadline(&self) -> Option<Vec<LeaseId>> {
+        self.primary?;
+        let by_time: BTreeSet<(Monotonic, LeaseId)> =
+            self.deadlines.iter().map(|(id, deadline)| (*deadline, *id)).collect();
+        Some(by_time.into_iter().map(|(_, id)| id).collect())
+    }
+
+    fn set(&mut self, id: LeaseId, deadline: Monotonic) {
+        self.deadlines.insert(id, deadline);
+        self.due.insert((deadline, id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use squall_core::{Command, Index, State};
+
+    use super::*;
+
+    const ELECTION: Duration = Duration::from_secs(1);
+    const INTERVAL: Duration = Duration::from_secs(5);
+    const AGAIN: Duration = Duration::from_secs(7);
+
+    /// A member's state with its lessor, applying what is proposed at once.
+    struct Member {
+        state: State,
+        lessor: Lessor,
+        now: Monotonic,
+        term: Term,
+    }
+
+    impl Member {
+        fn new() -> Member {
+            Member {
+                state: State::new(),
+                lessor: Lessor::default(),
+                now: Monotonic(Duration::ZERO),
+                term: Term(1),
+            }
+        }
+
+        fn apply(&mut self, command: Command) -> bool {
+            let index = Index(self.state.applied().0.0 + 1);
+            let applied = self.state.apply(index, Term(1), &command).reply.is_ok();
+            match command {
+                Command::LeaseGrant { id, ttl_secs } if applied => {
+                    self.lessor.granted(id, ttl_secs, self.now);
+                }
+                Command::LeaseRevoke(id) if applied => self.lessor.revoked(id),
+                _ => {}
+            }
+            applied
+        }
+
+        fn promote(&mut self) {
+            self.term = Term(self.term.0 + 1);
+            self.lessor.promote(self.term, self.state.leases(), self.now, ELECTION);
+        }
+
+        fn renew(&mut self, id: LeaseId) -> Renewal {
+            self.lessor.renew(id, self.state.leases().get(id), self.now)
+        }
+    }
+
+    #[test]
+    fn a_member_that_does_not_lead_counts_nothing() {
+        let mut member = Member::new();
+        member.apply(Command::LeaseGrant { id: LeaseId(1), ttl_secs: 2 });
+        member.now = Monotonic(Duration::from_secs(100));
+        assert_eq!(member.lessor.expired(member.now, 9), []);
+        assert_eq!(member.renew(LeaseId(1)), Renewal::NotPrimary);
+        member.promote();
+        assert_eq!(member.lessor.remaining(LeaseId(1), member.now), Some(Duration::from_secs(3)));
+        member.lessor.demote();
+        assert_eq!(member.lessor.remaining(LeaseId(1), member.now), None);
+    }
+
+    #[test]
+    fn a_revocation_that_is_not_applied_is_due_again() {
+        let mut member = Member::new();
+        member.promote();
+        member.apply(Command::LeaseGrant { id: LeaseId(1), ttl_secs: 2 });
+        member.now = Monotonic(Duration::from_secs(2));
+        assert_eq!(member.lessor.expired(member.now, 9), [LeaseId(1)]);
+        member.lessor.proposed(LeaseId(1), Monotonic(member.now.0 + AGAIN));
+        assert_eq!(member.lessor.expired(member.now, 9), []);
+        assert_eq!(member.renew(LeaseId(1)), Renewal::Expired);
+        member.now = Monotonic(member.now.0 + AGAIN);
+        assert_eq!(member.lessor.expired(member.now, 9), [LeaseId(1)]);
+        member.lessor.proposed(LeaseId(1), Monotonic(member.now.0 + AGAIN));
+        member.apply(Command::LeaseRevoke(LeaseId(1)));
+        assert_eq!(member.renew(LeaseId(1)), Renewal::NotFound);
+        member.now = Monotonic(Duration::from_secs(1000));
+        assert_eq!(member.lessor.expired(member.now, 9), []);
+    }
+
+    /// A checkpoint that is on its way through the log would take a renewal back at the next promotion.
+    #[test]
+    fn a_renewal_waits_for_checkpoints_in_the_log() {
+        let mut member = Member::new();
+        member.promote();
+        member.apply(Command::LeaseGrant { id: LeaseId(1), ttl_secs: 30 });
+        member.now = Monotonic(Duration::from_secs(20));
+        let left = member.lessor.checkpoints(member.state.leases(), member.now, INTERVAL);
+        assert_eq!(left, [LeaseCheckpoint { id: LeaseId(1), remaining_secs: 10 }]);
+        member.lessor.checkpoints_appended(&left);
+        assert_eq!(member.renew(LeaseId(1)), Renewal::Checkpointed);
+        member.apply(Command::LeaseCheckpoint(left.clone()));
+        member.lessor.checkpoints_applied(&left);
+        assert_eq!(member.renew(LeaseId(1)), Renewal::Checkpointed);
+        let whole = vec![LeaseCheckpoint { id: LeaseId(1), remaining_secs: 0 }];
+        member.apply(Command::LeaseCheckpoint(whole.clone()));
+        member.lessor.checkpoints_applied(&whole);
+        assert_eq!(member.renew(LeaseId(1)), Renewal::Renewed { ttl_secs: 30 });
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Grant(i64, i64),
+        Revoke(i64),
+        Renew(i64),
+        Wait(u64),
+        Promote,
+        Demote,
+        Expire,
+        Checkpoint,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let id = 1..4i64;
+        prop_oneof![
+            3 => (id.clone(), 1..40i64).prop_map(|(id, ttl)| Step::Grant(id, ttl)),
+            1 => id.clone().prop_map(Step::Revoke),
+            4 => id.prop_map(Step::Renew),
+            6 => (1..6_000u64).prop_map(Step::Wait),
+            2 => Just(Step::Promote),
+            1 => Just(Step::Demote),
+            3 => Just(Step::Expire),
+            2 => Just(Step::Checkpoint),
+        ]
+    }
+
+    proptest! {
+        /// Against the plainest account there is: of each lease, the earliest moment at which it may end.
+        #[test]
+        fn a_lease_ends_when_its_account_says(steps in proptest::collection::vec(step(), 1..120)) {
+            let mut member = Member::new();
+            // While somebody counts: the moment from which it may be revoked, and the time that it has when renewed.
+            let mut ends: BTreeMap<LeaseId, (Duration, Duration)> = BTreeMap::new();
+            for step in steps {
+                let now = member.now.0;
+                match step {
+                    Step::Grant(id, ttl) => {
+                        let ttl_secs = ttl;
+                        if member.apply(Command::LeaseGrant { id: LeaseId(id), ttl_secs }) {
+                            let ttl = Duration::from_secs(ttl as u64);
+                            ends.insert(LeaseId(id), (now + ttl, ttl));
+                        }
+                    }
+                    Step::Revoke(id) => {
+                        member.apply(Command::LeaseRevoke(LeaseId(id)));
+                        ends.remove(&LeaseId(id));
+                    }
+                    Step::Renew(id) => {
+                        let id = LeaseId(id);
+                        let mut renewal = member.renew(id);
+                        if renewal == Renewal::Checkpointed {
+                            let left = vec![LeaseCheckpoint { id, remaining_secs: 0 }];
+                            member.apply(Command::LeaseCheckpoint(left));
+                            renewal = member.renew(id);
+                        }
+                        let primary = member.lessor.primary().is_some();
+                        match ends.get_mut(&id) {
+                            _ if !primary => prop_assert_eq!(renewal, Renewal::NotPrimary),
+                            None => prop_assert_eq!(renewal, Renewal::NotFound),
+                            Some((end, _)) if *end <= now => prop_assert_eq!(renewal, Renewal::Expired),
+                            Some((end, ttl)) => {
+                                let ttl_secs = ttl.as_secs() as i64;
+                                prop_assert_eq!(renewal, Renewal::Renewed { ttl_secs });
+                                *end = (*end).max(now + *ttl);
+                            }
+                        }
+                    }
+                    Step::Wait(millis) => member.now = Monotonic(now + Duration::from_millis(millis)),
+                    Step::Promote => {
+                        member.promote();
+                        for (id, (end, ttl)) in &mut ends {
+                            let lease = member.state.leases().get(*id).expect("it is there");
+                            let left = match lease.remaining_secs {
+                                0 => *ttl,
+                                secs => Duration::from_secs(secs as u64),
+                            };
+                            *end = now + left + ELECTION;
+                        }
+                    }
+                    Step::Demote => member.lessor.demote(),
+                    Step::Expire => {
+                        let expired = member.lessor.expired(member.now, usize::MAX);
+                        let expected: BTreeSet<LeaseId> = ends
+                            .iter()
+                            .filter(|(_, (end, _))| member.lessor.primary().is_some() && *end <= now)
+                            .map(|(id, _)| *id)
+                            .collect();
+                        prop_assert_eq!(expired.iter().copied().collect::<BTreeSet<_>>(), expected);
+                        for id in expired {
+                            prop_assert!(member.apply(Command::LeaseRevoke(id)));
+                            ends.remove(&id);
+                        }
+                    }
+                    Step::Checkpoint => {
+                        let left = member.lessor.checkpoints(member.state.leases(), member.now, INTERVAL);
+                        for one in &left {
+                            let (end, ttl) = ends[&one.id];
+                            let exact = end.saturating_sub(now).as_secs_f64();
+                            prop_assert!(one.remaining_secs as f64 >= exact, "never less than is left");
+                            prop_assert!((one.remaining_secs as f64) < exact + 1.0);
+                            prop_assert!(ttl > INTERVAL, "a short lease is not noted");
+                        }
+                        member.apply(Command::LeaseCheckpoint(left));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Leases in the loop: what applied entries mean for the countdown, and what the leader proposes when it has run out
+//! (`crate::lease` says why this is safe).
+
+use raft::eraftpb::{Entry, Message, MessageType};
+use squall_core::{Command, LeaseCheckpoint, LeaseId, State, Term, planted::planted};
+
+use super::{driver::Node, entry};
+use crate::{
+    lease::{CHECKPOINTS_PER_ENTRY, REVOKES_PER_SECOND},
+    node::Request,
+    proto::etcdserverpb::LeaseRevokeRequest,
+    seam::Monotonic,
+};
+
+impl Node {
+    /// Follows an entry that was applied and not refused.
+    pub(super) fn follow_leases(&self, command: &Command) {
+        let now = || self.env.clock.monotonic();
+        match command {
+            Command::LeaseGrant { id, ttl_secs } => {
+                self.shared.lessor().granted(*id, (*ttl_secs).max(1), now());
+            }
+            Command::LeaseRevoke(id) => self.shared.lessor().revoked(*id),
+            Command::LeaseCheckpoint(left) => self.shared.lessor().checkpoints_applied(left),
+            _ => {}
+        }
+    }
+
+    /// This member has applied the first entry of the term that it leads: it counts the leases from now on.
+    pub(super) fn promote_lessor(&self, state: &State) {
+        let extension = self.config.election_timeout;
+        let now = self.env.clock.monotonic();
+        self.shared.lessor().promote(Term(self.raft.raft.term), state.leases(), now, extension);
+    }
+
+    /// Proposes to revoke what has expired, and from time to time a checkpoint.
+    pub(super) fn keep_leases(&mut self) {
+        let now = self.env.clock.monotonic();
+        let per_tick = (self.config.heartbeat_interval * REVOKES_PER_SECOND).as_secs().max(1) as usize;
+        let expired = self.shared.lessor().expired(now, per_tick);
+        if planted!(LeaseDemotionMissed) && !self.counts() {
+            // Proposed as a client's requests are: whoever leads now gets it.
+            for id in expired {
+                self.shared.lessor().proposed(id, Monotonic(now.0 + self.config.request_timeout()));
+                let (answer, never_asked) = tokio::sync::oneshot::channel();
+                std::mem::forget(never_asked);
+                let proposal = self.ids.next();
+                let data = entry::encode(proposal, revocation(id));
+                self.take_proposal(proposal, super::proposals::Proposal::Normal(data), answer);
+            }
+            return;
+        }
+        if !self.counts() {
+            return;
+        }
+        #[cfg(madsim)]
+        if planted!(LeaseRevokeNotRetried) && expired.len() > 1 {
+            // As if raft had refused all but the first, and nobody asked again.
+            expired[1..].iter().for_each(|id| self.shared.lessor().forget_due(*id));
+        }
+        for id in expired {
+            let proposal = self.ids.next();
+            if !self.append_own(entry::encode(proposal, revocation(id))) {
+                break;
+            }
+            tracing::debug!(lease = %id, "the lease has expired");
+            self.shared.lessor().proposed(id, Monotonic(now.0 + self.config.request_timeout()));
+        }
+        let left = {
+            let state = self.shared.state();
+            self.shared.lessor().checkpoints(state.leases(), now, self.config.lease_checkpoint_interval)
+        };
+        for part in left.chunks(CHECKPOINTS_PER_ENTRY) {
+            let proposal = self.ids.next();
+            // One that raft does not take is made again after the next interval.
+            if self.append_own(entry::encode(proposal, lease_checkpoint(part))) {
+                self.shared.lessor().checkpoints_appended(part);
+            }
+        }
+    }
+
+    /// Whether this member counts the leases in the term that its raft leads at this moment.
+    fn counts(&self) -> bool {
+        self.is_leader() && self.shared.lessor().primary() == Some(Term(self.raft.raft.term))
+    }
+
+    /// Appends an entry to the log of this leader, here and now, or not at all. Must lead.
+    fn append_own(&mut self, data: bytes::Bytes) -> bool {
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgPropose);
+        message.from = self.raft.raft.id;
+        message.set_entries(vec![Entry { data, ..Default::default() }].into());
+        let taken = self.raft.step(message);
+        if let Err(error) = &taken {
+            tracing::debug!(%error, "raft took no entry about a lease");
+        }
+        taken.is_ok()
+    }
+}
+
+fn revocation(id: LeaseId) -> Request {
+    Request::LeaseRevoke(LeaseRevokeRequest { id: id.0 })
+}
+
+/// The request by which a leader notes what is left of leases.
+pub(crate) fn lease_checkpoint(left: &[LeaseCheckpoint]) -> Request {
+    let one = |left: &LeaseCheckpoint| crate::proto::squall::raft::LeaseRemaining {
+        id: left.id.0,
+        remaining_secs: left.remaining_secs,
+    };
+    Request::LeaseCheckpoint(crate::proto::squall::raft::LeaseCheckpoint {
+        leases: left.iter().map(one).collect(),
+    })
+}

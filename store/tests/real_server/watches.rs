@@ -1,0 +1,113 @@
+//! etcd's own client on watches: what is put and deleted, from now and from old revisions, until they are compacted.
+
+use std::{
+    io::{BufRead, BufReader},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use crate::harness::{Etcdctl, Member, Watching, folder, wait_all_ready};
+
+/// The lines of a watch, as they come.
+struct Lines {
+    lines: mpsc::Receiver<String>,
+    _watching: Watching,
+}
+
+impl Lines {
+    fn of(etcdctl: &Etcdctl, arguments: &[&str]) -> Lines {
+        let mut watching = etcdctl.watch(arguments);
+        let stdout = watching.stdout();
+        let (send, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Lines { lines, _watching: watching }
+    }
+
+    /// The next so many.
+    fn next(&self, count: usize) -> Vec<String> {
+        let line = |_| self.lines.recv_timeout(Duration::from_secs(30)).expect("a line in time");
+        (0..count).map(line).collect()
+    }
+}
+
+#[test]
+fn puts_deletes_prefixes_and_old_revisions() {
+    let folder = folder();
+    let member = Member::new(folder.path(), "m1");
+    let Some(etcdctl) = Etcdctl::find(&[&member]) else { return };
+    let running = member.start_alone(&[]);
+    etcdctl.ok(&["put", "a", "1"]);
+    etcdctl.ok(&["put", "dir/x", "1"]);
+    etcdctl.ok(&["put", "a", "2"]);
+    etcdctl.ok(&["del", "a"]);
+
+    // From an old revision on, and then what comes.
+    let watch = Lines::of(&etcdctl, &["a", "--rev=2", "--prev-kv"]);
+    assert_eq!(watch.next(3), ["PUT", "a", "1"]);
+    assert_eq!(watch.next(5), ["PUT", "a", "1", "a", "2"]);
+    assert_eq!(watch.next(4), ["DELETE", "a", "2", "a"]);
+    assert_eq!(watch.next(1), [""]);
+    let prefix = Lines::of(&etcdctl, &["dir/", "--prefix", "--rev=1"]);
+    assert_eq!(prefix.next(3), ["PUT", "dir/x", "1"]);
+    etcdctl.ok(&["put", "a", "3"]);
+    assert_eq!(watch.next(3), ["PUT", "a", "3"]);
+    let txn = "\nput dir/x 2\nput dir/y 1\nput a 4\n\n\n\n";
+    etcdctl.ok_with(&["txn"], txn);
+    assert_eq!(prefix.next(6), ["PUT", "dir/x", "2", "PUT", "dir/y", "1"]);
+
+    // A lease's end is a deletion like any other.
+    let lease = etcdctl.ok(&["lease", "grant", "2"]);
+    let lease = lease.split(' ').nth(1).expect("its id");
+    etcdctl.ok(&["put", "--lease", lease, "dir/z", "1"]);
+    assert_eq!(prefix.next(3), ["PUT", "dir/z", "1"]);
+    assert_eq!(prefix.next(3), ["DELETE", "dir/z", ""]);
+
+    // A restart keeps the history; the client takes its watch up again by itself.
+    running.kill();
+    let _running = member.start_alone(&[]);
+    let again = Lines::of(&etcdctl, &["dir/", "--prefix", "--rev=3"]);
+    assert_eq!(again.next(3), ["PUT", "dir/x", "1"]);
+    assert_eq!(again.next(6), ["PUT", "dir/x", "2", "PUT", "dir/y", "1"]);
+    etcdctl.ok(&["put", "dir/new", "1"]);
+    assert_eq!(prefix.next(3), ["PUT", "dir/new", "1"], "the watch of before the restart goes on");
+
+    etcdctl.ok(&["compaction", "6"]);
+    let said = etcdctl.fails(&["watch", "a", "--rev=3"]);
+    assert!(
+        said.contains("watch was canceled (etcdserver: mvcc: required revision has been compacted)"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_member_that_lags_tells_its_watchers_everything() {
+    let folder = folder();
+    let members = ["m1", "m2", "m3"].map(|name| Member::new(folder.path(), name));
+    let all: Vec<&Member> = members.iter().collect();
+    let Some(etcdctl) = Etcdctl::find(&all[..2]) else { return };
+    let mut running: Vec<_> = members.iter().map(|member| member.spawn(&all, &[])).collect();
+    wait_all_ready(&mut running);
+    let third = Etcdctl::find(&all[2..]).expect("found before");
+    let watch = Lines::of(&third, &["k", "--prefix"]);
+    // The watch is there once it hears of something.
+    etcdctl.ok(&["put", "k", "0"]);
+    while watch.lines.recv_timeout(Duration::from_secs(1)).is_err() {
+        etcdctl.ok(&["put", "k", "0"]);
+    }
+    for n in 1..20 {
+        etcdctl.ok(&["put", &format!("k{n}"), &n.to_string()]);
+    }
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|line| line != "19") {
+        seen.extend(watch.next(1));
+    }
+    let keys: Vec<&String> = seen.iter().filter(|line| line.starts_with('k') && line.len() > 1).collect();
+    assert_eq!(keys.len(), 19, "{seen:?}");
+}
