@@ -15,6 +15,7 @@ mod durability;
 mod etcdctl;
 mod harness;
 mod lost_data;
+mod members;
 mod panics;
 mod refusals;
 mod restarts;
