@@ -318,6 +318,10 @@ impl Node {
                 self.env.points.reached(Point::RaftBeforeTransfer).await;
                 self.transfer_leadership(done);
             }
+            Input::MoveLeader { to, begun } => {
+                self.env.points.reached(Point::RaftBeforeTransfer).await;
+                let _ = begun.send(self.move_leader(to));
+            }
             Input::Stop => return Err(Halt::Requested),
         }
         Ok(())

@@ -58,6 +58,13 @@ pub(crate) enum Input {
     KnownToHaveServed(MemberId),
     /// Hand the leadership to another, if this member has it; answered when it has it no more, or had none.
     TransferLeadership(oneshot::Sender<()>),
+    /// Hand the leadership to this member; answered when raft has begun to, which may come to nothing.
+    MoveLeader {
+        /// Who is to lead.
+        to: MemberId,
+        /// Refused with `NotLeader` where this member does not lead.
+        begun: oneshot::Sender<Result<(), Refusal>>,
+    },
     /// Stop.
     Stop,
 }

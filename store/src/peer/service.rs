@@ -217,6 +217,8 @@ impl Peer for PeerService {
             match change {
                 MembershipChange::Add(member) => adding.push(convert::member(&member)),
                 MembershipChange::Remove(id) => removing.push(id.0),
+                // The id keeps its place.
+                MembershipChange::Update { .. } => {}
             }
         }
         let state = self.shared.state();
