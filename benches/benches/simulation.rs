@@ -14,6 +14,7 @@ use criterion::{
     measurement::{Measurement, ValueFormatter, WallTime},
 };
 use squall::{
+    explore::draw_scenario,
     report::{RunOptions, RunResult, Verdict},
     run::run,
     scenario::{Scenario, parse},
@@ -125,6 +126,7 @@ impl Sums {
         ] {
             line(&format!("{name} per simulated second"), count as f64 / simulated);
         }
+        line("runs per processor second", self.runs as f64 / processor);
         line("faults per run", self.faults as f64 / self.runs as f64);
         // The last phase makes a few of its own; they say nothing about an operation.
         if self.operations > 100 * self.runs {
@@ -188,6 +190,25 @@ fn runs(criterion: &mut Criterion<ProcessorTime>) {
 }
 
 /// What a run pays before it does anything, and what a timer costs.
+/// Runs as `squall fuzz` draws them, of 20 simulated seconds before the heal each: an element is a seed.
+fn explored(criterion: &mut Criterion<ProcessorTime>) {
+    const TIME_LIMIT: Duration = Duration::from_secs(20);
+    let drawn = (1..).map(draw_scenario).filter(|scenario| scenario.spec.time_limit == TIME_LIMIT);
+    let scenarios: Vec<Scenario> = drawn.take(6).collect();
+    let mut group = criterion.benchmark_group("exploratory seeds");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    group.warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_secs(30));
+    group.throughput(Throughput::Elements(scenarios.len() as u64));
+    let (name, sums) = ("plans of 20 s", RefCell::new(Sums::default()));
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            scenarios.iter().for_each(|scenario| sums.borrow_mut().take(scenario, scenario.spec.seeds[0]));
+        });
+    });
+    sums.borrow().print(name);
+    group.finish();
+}
+
 fn world(criterion: &mut Criterion<ProcessorTime>) {
     let mut group = criterion.benchmark_group("world");
     group.sample_size(10).warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_secs(4));
@@ -230,6 +251,6 @@ where
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(ProcessorTime);
-    targets = runs, world
+    targets = runs, explored, world
 }
 criterion_main!(benches);

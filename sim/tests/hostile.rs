@@ -60,13 +60,16 @@ fn write() {
 }
 
 /// The operator's procedures, as faults without their instants.
-const PROCEDURES: [(&str, &str); 6] = [
+const PROCEDURES: [(&str, &str); 9] = [
     ("replace", "action: replaceMember, replaceMember: {pause: 200ms}"),
     ("force", "selector: {role: running}, action: forceNewCluster, forceNewCluster: {pause: 200ms}"),
     ("force-alone", "selector: {role: running}, action: forceNewCluster, forceNewCluster: {rejoin: false}"),
     ("restore", "action: restoreSnapshot, restoreSnapshot: {snapshot: backup, pause: 200ms}"),
+    ("restore-one", "action: restoreSnapshot, restoreSnapshot: {snapshot: backup, onto: one, pause: 200ms}"),
     ("restart", "mode: all, action: restart"),
     ("save", "action: snapshotSave"),
+    ("update", "action: updateMember, updateMember: {pause: 200ms}"),
+    ("move", "action: moveLeader"),
 ];
 
 /// What disturbs them.

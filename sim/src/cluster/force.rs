@@ -140,7 +140,8 @@ impl Cluster {
         Made::Cluster
     }
 
-    async fn rejoin_others(&self, survivor: NodeId, pause: Duration) {
+    /// Adds the others to a cluster of one, empty, one after the other.
+    pub(super) async fn rejoin_others(&self, survivor: NodeId, pause: Duration) {
         let inner = &self.inner;
         let others: Vec<NodeId> = self.nodes().into_iter().filter(|node| *node != survivor).collect();
         let mut members = BTreeSet::from([survivor]);

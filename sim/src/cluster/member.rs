@@ -164,7 +164,7 @@ impl Cluster {
     }
 
     /// The member that says it leads, in the highest term of those that say so.
-    async fn leader(&self) -> Option<NodeId> {
+    pub(super) async fn leader(&self) -> Option<NodeId> {
         let inner = &self.inner;
         let running = inner.members.iter().filter(|member| inner.arena.status(member.node) == Status::Up);
         let answers = running.map(|member| async move {
@@ -432,6 +432,23 @@ impl Member {
         Endpoint { name: self.name.clone(), address: format!("{}:2379", self.name) }
     }
 
+    /// Where the other members reach it, as its next start says.
+    pub(super) fn peer_url(&self) -> String {
+        let config = self.config.lock().expect("not poisoned");
+        config.advertise_peer_urls.first().expect("a member has a peer URL").clone()
+    }
+
+    /// Where they could reach it on its machine's other peer port.
+    pub(super) fn spare_peer_url(&self) -> String {
+        let port = if self.peer_url().ends_with(":2380") { 2381 } else { 2380 };
+        format!("http://{}:{port}", self.name)
+    }
+
+    /// The cluster's token, as its next start says.
+    pub(super) fn token(&self) -> String {
+        self.config.lock().expect("not poisoned").initial_cluster_token.clone()
+    }
+
     pub(super) fn configure(&self, change: impl FnOnce(&mut Config)) {
         change(&mut self.config.lock().expect("not poisoned"));
     }
@@ -442,8 +459,8 @@ const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
 /// How often idle watchers hear how far they are.
 const WATCH_PROGRESS_INTERVAL: Duration = Duration::from_millis(400);
 
-/// Where the other members reach a member.
-pub(super) fn peer_url(name: &str) -> String {
+/// Where the other members reach a member, until it moves.
+fn peer_url(name: &str) -> String {
     format!("http://{name}:2380")
 }
 

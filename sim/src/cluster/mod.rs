@@ -10,13 +10,15 @@
 //! | `roster` | which member may be hit, started, counted |
 //! | `operator` | administrative calls |
 //! | `turns` | one procedure at a time; disaster recovery supersedes what is under way |
-//! | `replace`, `force`, `restore`, `save`, `damage` | the procedures |
+//! | `replace`, `add_first`, `update`, `lead`, `force`, `restore`, `save`, `damage` | the procedures |
 //! | `audit` | asks all through a run who the members are |
 //! | `recovery` | whether the cluster has come to rest |
 
+mod add_first;
 mod audit;
 mod damage;
 mod force;
+mod lead;
 mod member;
 mod operator;
 mod recovery;
@@ -25,6 +27,7 @@ mod restore;
 mod roster;
 mod save;
 mod turns;
+mod update;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +35,7 @@ mod tests;
 pub(crate) use damage::OldDisk;
 pub use member::{Cluster, DATA_DIR, INITIAL_TOKEN};
 pub use operator::{Endpoint, Operator};
+pub(crate) use restore::{Onto, RestorePlan};
 
 use crate::faults::Struck;
 

@@ -22,6 +22,8 @@ use crate::workload::Recorder;
 
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(2);
+/// How long a leader may take to hand over: a few elections.
+const MOVE: Duration = Duration::from_secs(5);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -170,6 +172,28 @@ impl Operator {
             .await?;
         self.note_members(endpoint, call, &members);
         Ok(members)
+    }
+
+    /// Asks once to have a member reached at this peer URL. What came of it, the list of members tells.
+    pub async fn try_update(&self, id: u64, peer_url: &str, endpoint: &Endpoint) -> Result<(), String> {
+        let call = self.asked_at();
+        let members = self
+            .once("updating the member", endpoint, TRY, |channel| async move {
+                let request = pb::MemberUpdateRequest { id, peer_urls: vec![peer_url.to_owned()] };
+                Ok(ClusterClient::new(channel).member_update(request).await?.into_inner().members)
+            })
+            .await?;
+        self.note_members(endpoint, call, &members);
+        Ok(())
+    }
+
+    /// Asks the leader once to hand over to the member `id`.
+    pub async fn try_move_leader(&self, id: u64, leader: &Endpoint) -> Result<(), String> {
+        self.once("moving the leader", leader, MOVE, |channel| async move {
+            let request = pb::MoveLeaderRequest { target_id: id };
+            MaintenanceClient::new(channel).move_leader(request).await.map(|_| ())
+        })
+        .await
     }
 
     /// A member's own view of itself, asked once.

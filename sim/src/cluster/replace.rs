@@ -11,7 +11,7 @@ use squall_store::{InitialClusterState, proto::etcdserverpb as pb};
 
 use super::{
     Done, Endpoint,
-    member::{Cluster, DATA_DIR, InHand, Member, peer_url},
+    member::{Cluster, DATA_DIR, InHand, Member},
     roster::Standing,
     turns::Kind,
 };
@@ -120,20 +120,32 @@ impl Cluster {
 
     /// Removes every member that has this machine's URL or id, until the cluster says that there is none.
     pub(super) async fn remove(&self, node: NodeId) {
+        let here = |url: &String| host_of(url) == node.name();
+        let known = || self.inner.roster().id(node);
+        self.remove_at(node, |members| {
+            let known = known();
+            let of_this_machine =
+                members.iter().filter(|member| Some(member.id) == known || member.peer_urls.iter().any(here));
+            of_this_machine.map(|member| member.id).collect()
+        })
+        .await;
+    }
+
+    /// Removes the members that `which` picks, and asks again until it picks none. They are or were at this machine.
+    pub(super) async fn remove_at(&self, node: NodeId, which: impl Fn(&[pb::Member]) -> Vec<u64>) {
         let inner = &self.inner;
-        let url = peer_url(node.name());
         for turn in 0.. {
-            let members = inner.operator.members(|| self.other_endpoints(node)).await;
-            let known = inner.roster().id(node);
-            let of_this_machine: Vec<u64> = members
-                .iter()
-                .filter(|member| Some(member.id) == known || member.peer_urls.contains(&url))
-                .map(|member| member.id)
-                .collect();
-            if of_this_machine.is_empty() {
+            let endpoints = || {
+                // Before each try: without them there may be no quorum to ask.
+                self.restart_joiners();
+                self.other_endpoints(node)
+            };
+            let members = inner.operator.members(endpoints).await;
+            let ids = which(&members);
+            if ids.is_empty() {
                 break;
             }
-            for id in of_this_machine {
+            for id in ids {
                 inner.roster().retire_id(node, id);
                 let endpoints = self.other_endpoints(node);
                 if let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1)) {
@@ -151,7 +163,7 @@ impl Cluster {
         let member = inner.member(node);
         inner.stop(node).await;
         inner.arena.wipe(node, Path::new(DATA_DIR));
-        let (new_id, members) = self.add(node, &peer_url(&member.name)).await;
+        let (new_id, members) = self.add(node, &member.peer_url()).await;
         inner.roster().set_id(node, Some(new_id));
         configure_joiner(member, &members);
         inner.roster().set_standing(node, Standing::Joining);
@@ -174,6 +186,7 @@ impl Cluster {
             new.map(|new| new.id)
         };
         for turn in 0.. {
+            self.restart_joiners();
             let endpoints = self.other_endpoints(node);
             for endpoint in &endpoints {
                 if let Ok(list) = inner.operator.try_own_members(endpoint).await
@@ -198,12 +211,20 @@ impl Cluster {
         let inner = &self.inner;
         let deadline = inner.arena.now().after(JOIN);
         while inner.arena.now() < deadline && !self.note_if_joined(node).await {
-            self.restart_joiner(node);
+            self.restart_joiners();
             inner.operator.pause().await;
         }
     }
 
-    /// Starts a joiner again that gave up joining, as systemd does: the members that it asked were down, or disagreed.
+    /// Starts joiners again that gave up joining, as systemd does: the members that they asked were down, or disagreed. The
+    /// cluster may have no quorum without them, so that the next procedure would wait for ever.
+    pub(super) fn restart_joiners(&self) {
+        for node in self.nodes() {
+            self.restart_joiner(node);
+        }
+    }
+
+    /// Starts a joiner again that gave up joining.
     pub(super) fn restart_joiner(&self, node: NodeId) {
         let joining = self.inner.roster().standing(node) == Standing::Joining;
         if joining && matches!(self.inner.arena.status(node), Status::Exited(Some(_))) {
@@ -227,7 +248,7 @@ impl Cluster {
     }
 
     /// The endpoints of the members that count, but for this one.
-    fn other_endpoints(&self, node: NodeId) -> Vec<Endpoint> {
+    pub(super) fn other_endpoints(&self, node: NodeId) -> Vec<Endpoint> {
         let others = self.inner.members.iter().filter(|member| member.node != node);
         let roster = self.inner.roster();
         others.filter(|member| roster.counts(member.node)).map(Member::endpoint).collect()
@@ -245,7 +266,7 @@ fn configure_joiner(member: &Member, members: &[pb::Member]) {
     });
 }
 
-fn host_of(url: &str) -> String {
+pub(super) fn host_of(url: &str) -> String {
     let host = url.trim_start_matches("http://");
     host.split(':').next().unwrap_or(host).to_owned()
 }

@@ -1,10 +1,12 @@
-//! Restoring a snapshot on every member, as a new cluster (etcd's guide to disaster recovery).
+//! Restoring a snapshot, as a new cluster (etcd's guide to disaster recovery): on every member; on one, to which the others are
+//! added again, empty; or, by an operator's mistake, on each member as a cluster of its own.
 //!
 //! What was acknowledged after the snapshot is lost; the history's break says how much. The break is recorded once every
 //! old member has stopped and before the first folder is wiped. From then on no step needs a quorum or a member that
 //! runs, so the restore is one critical section: it ends by itself.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,12 +17,12 @@ use squall_store::{InitialClusterState, offline::RestoreOptions};
 
 use super::{
     Done,
-    member::{Cluster, DATA_DIR, Member, peer_url},
+    member::{Cluster, DATA_DIR, Member},
     roster::Standing,
     save::SavedSnapshot,
     turns::Kind,
 };
-use crate::arena::{Restored, ToolFailure};
+use crate::arena::{NodeId, Restored, ToolFailure};
 
 /// Where the operator puts a snapshot on a member's machine.
 const BACKUP: &str = "/backup/snapshot.db";
@@ -28,16 +30,33 @@ const BACKUP: &str = "/backup/snapshot.db";
 /// How often in a row the tool may refuse before the operator calls the restore stuck.
 const REFUSALS: u32 = 3;
 
+/// Which members a snapshot is restored on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Onto {
+    /// Every member, as one cluster.
+    All,
+    /// This one. The others are added to it, empty.
+    One(NodeId),
+    /// Every member, each as a cluster of its own.
+    Each,
+}
+
+/// How a snapshot is restored.
+#[derive(Debug, Clone)]
+pub(crate) struct RestorePlan<'a> {
+    /// The name of the fault that saved it.
+    pub(crate) snapshot: &'a str,
+    pub(crate) onto: Onto,
+    /// The new cluster's token; `None`: the one that the members have.
+    pub(crate) token: Option<&'a str>,
+    /// What the operator takes between stopping the old cluster and starting the new one, and before each addition.
+    pub(crate) pause: Duration,
+}
+
 impl Cluster {
-    /// Stops every member, wipes every data folder, restores the snapshot that `snapshot` saved on each under a new
-    /// token, and starts them all.
-    pub(crate) async fn restore_snapshot(
-        &self,
-        id: &str,
-        snapshot: &str,
-        token: &str,
-        pause: Duration,
-    ) -> Done {
+    /// Stops every member, wipes every data folder, restores a saved snapshot, and starts the members.
+    pub(crate) async fn restore_snapshot(&self, id: &str, plan: RestorePlan<'_>) -> Done {
+        let snapshot = plan.snapshot;
         let inner = &self.inner;
         let Some(saved) = inner.saves.get(snapshot).await else {
             // There is nothing to restore. What the restore would have mended is mended all the same.
@@ -49,15 +68,22 @@ impl Cluster {
             .run(id, Kind::Recover, |turn| async move {
                 turn.begin_critical();
                 inner.roster().forget_configuration();
-                let done = self.restore_everywhere(&saved, token, pause).await;
+                let done = self.restore(&saved, &plan).await;
                 turn.end_critical();
+                if let (Done::Success, Onto::One(node)) = (&done, plan.onto) {
+                    self.rejoin_others(node, plan.pause).await;
+                }
                 done
             })
             .await
     }
 
-    async fn restore_everywhere(&self, saved: &SavedSnapshot, token: &str, pause: Duration) -> Done {
+    async fn restore(&self, saved: &SavedSnapshot, plan: &RestorePlan<'_>) -> Done {
         let inner = &self.inner;
+        let restored_on = |node: NodeId| match plan.onto {
+            Onto::All | Onto::Each => true,
+            Onto::One(one) => node == one,
+        };
         let in_hand = inner.take_in_hand(self.nodes());
         join_all(self.nodes().into_iter().map(|node| inner.stop(node))).await;
         let (least, most) = (saved.before.min(saved.after), saved.before.max(saved.after));
@@ -68,10 +94,18 @@ impl Cluster {
             cluster_id: None,
             continues: Some(saved.at.0),
         }));
-        let initial: Vec<(String, String)> =
-            inner.members.iter().map(|member| (member.name.to_string(), peer_url(&member.name))).collect();
-        for member in &inner.members {
-            let restored = match self.restore_one(member, saved, &initial, token).await {
+        for left in self.nodes().into_iter().filter(|node| !restored_on(*node)) {
+            // Its old data must never run again beside the new cluster.
+            inner.roster().set_standing(left, Standing::Out);
+            inner.roster().set_id(left, None);
+        }
+        let line = |member: &Member| (member.name.to_string(), member.peer_url());
+        let members: Vec<&Member> = inner.members.iter().filter(|member| restored_on(member.node)).collect();
+        let together: Vec<(String, String)> = members.iter().map(|member| line(member)).collect();
+        for member in members {
+            let initial = if plan.onto == Onto::Each { vec![line(member)] } else { together.clone() };
+            let token = plan.token.map_or_else(|| member.token(), str::to_owned);
+            let restored = match self.restore_one(member, saved, &initial, &token).await {
                 Ok(restored) => restored,
                 Err(why) => return Done::Stuck(why),
             };
@@ -80,19 +114,20 @@ impl Cluster {
             let revision = h::Revision(restored.revision.clamp(least, most));
             inner.recorder.complete_last_break(revision, restored.cluster_id);
             member.configure(|config| {
-                config.initial_cluster = initial.clone();
+                config.initial_cluster = initial;
                 config.initial_cluster_state = InitialClusterState::New;
-                config.initial_cluster_token = token.to_owned();
+                config.initial_cluster_token = token;
                 config.force_new_cluster = false;
             });
         }
-        inner.arena.sleep(pause).await;
+        inner.arena.sleep(plan.pause).await;
         let mut roster = inner.roster();
-        for node in self.nodes() {
-            roster.set_standing(node, Standing::Intact);
-            roster.set_id(node, None);
+        let serving: BTreeSet<NodeId> = self.nodes().into_iter().filter(|node| restored_on(*node)).collect();
+        for node in &serving {
+            roster.set_standing(*node, Standing::Intact);
+            roster.set_id(*node, None);
         }
-        roster.set_configuration(self.nodes().into_iter().collect());
+        roster.set_configuration(serving);
         drop(roster);
         drop(in_hand);
         self.start();
@@ -120,7 +155,7 @@ impl Cluster {
                 name: member.name.to_string(),
                 initial_cluster: initial.to_vec(),
                 initial_cluster_token: token.to_owned(),
-                advertise_peer_urls: vec![peer_url(&member.name)],
+                advertise_peer_urls: vec![member.peer_url()],
                 skip_hash_check: false,
             };
             match inner.arena.restore_snapshot(member.node, options).await {

@@ -54,6 +54,8 @@ pub(super) struct Roster {
     entries: BTreeMap<NodeId, Entry>,
     /// The cluster's members; `None` while a procedure changes them, and after one that did not finish.
     configuration: Option<BTreeSet<NodeId>>,
+    /// The members before the procedure that changes them now, or did not finish.
+    configuration_before: BTreeSet<NodeId>,
     /// The members that heal, where only a core does.
     core: Option<BTreeSet<NodeId>>,
     outage_since: Option<u64>,
@@ -74,8 +76,18 @@ impl Roster {
             lying: None,
         };
         let entries: BTreeMap<NodeId, Entry> = nodes.into_iter().map(|node| (node, entry())).collect();
-        let configuration = Some(entries.keys().copied().collect());
-        Self { recorder, entries, configuration, core: None, outage_since: None, changes: 0 }
+        let configuration: BTreeSet<NodeId> = entries.keys().copied().collect();
+        let configuration_before = configuration.clone();
+        let configuration = Some(configuration);
+        Self {
+            recorder,
+            entries,
+            configuration,
+            configuration_before,
+            core: None,
+            outage_since: None,
+            changes: 0,
+        }
     }
 
     fn entry(&self, node: NodeId) -> &Entry {
@@ -151,10 +163,11 @@ impl Roster {
         left * 2 > configuration.len()
     }
 
-    /// Whether the copies that are left could not suffice: the members are known, and no quorum of them has what it
-    /// acknowledged. What the cluster then fails to do is no fault of the store.
+    /// Whether the copies that are left could not suffice: no quorum of the members has what it acknowledged. What the cluster
+    /// then fails to do is no fault of the store. While a procedure changes the members, those before it count: without a
+    /// quorum of them no change is agreed on.
     pub(super) fn has_lost_its_data(&self) -> bool {
-        let Some(configuration) = &self.configuration else { return false };
+        let configuration = self.configuration.as_ref().unwrap_or(&self.configuration_before);
         let sound = configuration.iter().filter(|member| self.standing(**member) == Standing::Intact).count();
         sound * 2 <= configuration.len()
             && configuration.iter().any(|member| self.standing(*member) == Standing::Ruined)
@@ -267,7 +280,11 @@ impl Roster {
     /// Who is a member is about to change: until [`Self::set_configuration`] no majority can be named.
     pub(super) fn forget_configuration(&mut self) -> Option<BTreeSet<NodeId>> {
         self.end_outage();
-        self.configuration.take()
+        let configuration = self.configuration.take();
+        if let Some(known) = &configuration {
+            self.configuration_before.clone_from(known);
+        }
+        configuration
     }
 
     /// These are the members.

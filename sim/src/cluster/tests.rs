@@ -237,6 +237,19 @@ fn a_copy_may_be_lost_only_where_a_quorum_of_copies_remains() {
 }
 
 #[test]
+fn data_is_lost_where_no_quorum_of_the_members_has_it_whether_or_not_they_are_changing() {
+    let (_, _, nodes, mut roster) = roster(3);
+    roster.set_ruined(nodes[0], false);
+    assert!(!roster.has_lost_its_data(), "two of three are left");
+    roster.set_configuration([nodes[0], nodes[1]].into());
+    assert!(roster.has_lost_its_data(), "one of two is left");
+    roster.forget_configuration();
+    assert!(roster.has_lost_its_data(), "a third member is being added, which those two cannot agree on");
+    roster.set_standing(nodes[0], Standing::Out);
+    assert!(!roster.has_lost_its_data(), "the member was replaced: nothing was forgotten under its id");
+}
+
+#[test]
 fn an_id_that_was_had_is_never_taken_for_a_new_one() {
     let (_, _, nodes, mut roster) = roster(1);
     roster.set_id(nodes[0], Some(7));

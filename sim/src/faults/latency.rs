@@ -29,6 +29,13 @@ pub struct Latency {
     /// The other ends. Default `members`.
     #[serde(default)]
     pub peers: Peers,
+    /// Which messages are late. Default `both`.
+    #[serde(default, skip_serializing_if = "is_both")]
+    pub direction: Direction,
+}
+
+fn is_both(direction: &Direction) -> bool {
+    *direction == Direction::Both
 }
 
 fn is_uniform(distribution: &Distribution) -> bool {
@@ -47,7 +54,8 @@ impl Room for Latency {
         let delay = drawing.time(Duration::from_millis(5), Duration::from_millis(2000));
         let jitter = if drawing.one_in(2) { delay } else { Duration::ZERO };
         let distribution = drawing.one_of(&Distribution::ALL);
-        Some(Self { delay, jitter, distribution, peers: drawing.one_of(&Peers::ALL) })
+        let peers = drawing.one_of(&Peers::ALL);
+        Some(Self { delay, jitter, distribution, peers, direction: drawing.one_of(&Direction::ALL) })
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
@@ -59,7 +67,7 @@ impl Room for Latency {
         Box::pin(async move {
             let latency = world::Latency { base: self.delay, jitter: self.jitter };
             let distribution = self.distribution;
-            strike.impose_on(strike.links(self.peers, Direction::Both), |from, to| Modifier::Slow {
+            strike.impose_on(strike.links(self.peers, self.direction), |from, to| Modifier::Slow {
                 from,
                 to,
                 latency,

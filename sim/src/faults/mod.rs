@@ -71,6 +71,9 @@ room::rooms! {
     kubernetes_compact::KubernetesCompact,
     remove_member::RemoveMember,
     add_member::AddMember,
+    add_first::AddFirst,
+    update_member::UpdateMember,
+    move_leader::MoveLeader,
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! `restoreSnapshot`: an operator stops every member, wipes their data folders, and restores a saved snapshot on each as
-//! a new cluster.
+//! `restoreSnapshot`: an operator stops every member, wipes their data folders, and restores a saved snapshot as a new
+//! cluster.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use squall_store::seam::BoxFuture;
 
 use super::{Action, Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
 use crate::{
-    cluster::INITIAL_TOKEN,
+    cluster::{INITIAL_TOKEN, Onto, RestorePlan},
     text::{Refusal, Step, go},
 };
 
@@ -22,9 +22,36 @@ pub struct RestoreSnapshot {
     /// The new cluster's token: it makes the new cluster's id differ from the old one's. Default: the fault's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// The token that the cluster has already, instead of a new one. An operator's mistake, which the judge must notice: the
+    /// new cluster has the old one's id. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub old_token: bool,
+    /// Which members it is restored on. Default `all`.
+    #[serde(default, skip_serializing_if = "RestoreOnto::is_all")]
+    pub onto: RestoreOnto,
     /// What the operator takes between stopping the old cluster and starting the new one. Default 1s.
     #[serde(default = "one_second", with = "go")]
     pub pause: Duration,
+}
+
+/// Which members a snapshot is restored on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RestoreOnto {
+    /// Every member, as one cluster.
+    #[default]
+    All,
+    /// One member, as a cluster of one; the others are added to it again, empty.
+    One,
+    /// Each member without the others, as a cluster of its own. An operator's mistake, which the judge must notice: clients
+    /// meet as many clusters as there are members.
+    Each,
+}
+
+impl RestoreOnto {
+    fn is_all(&self) -> bool {
+        *self == RestoreOnto::All
+    }
 }
 
 fn one_second() -> Duration {
@@ -33,7 +60,7 @@ fn one_second() -> Duration {
 
 impl Room for RestoreSnapshot {
     const ACTION: &'static str = "restoreSnapshot";
-    const ABOUT: &'static str = "restores a saved snapshot on every member, as a new cluster";
+    const ABOUT: &'static str = "restores a saved snapshot on every member or on one, as a new cluster";
     const AIM: Aim = Aim::Cluster;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;
@@ -46,7 +73,8 @@ impl Room for RestoreSnapshot {
         let saves = drawing.saves;
         let snapshot = drawing.one_of(saves);
         let pause = drawing.time(Duration::from_millis(10), Duration::from_secs(2));
-        Some(Self { snapshot, token: None, pause })
+        let onto = drawing.one_of(&[RestoreOnto::All, RestoreOnto::All, RestoreOnto::One]);
+        Some(Self { snapshot, token: None, old_token: false, onto, pause })
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
@@ -57,6 +85,14 @@ impl Room for RestoreSnapshot {
             |fault| fault.action == Action::SnapshotSave,
             "a `snapshotSave`",
         )?;
+        check.refuse_if(
+            self.onto != RestoreOnto::All && check.cluster.members.len() < 2,
+            &[block, Step::Key("onto")],
+            || "a cluster of one member has no others: remove the key, or use more `members`",
+        )?;
+        check.refuse_if(self.old_token && self.token.is_some(), &[block, Step::Key("oldToken")], || {
+            "`oldToken: true` takes the token that the cluster has, and `token:` gives another: remove one of the two"
+        })?;
         let Some(token) = &self.token else { return Ok(()) };
         let path = [block, Step::Key("token")];
         check.refuse_if(token.is_empty(), &path, || "the token is empty: write a name, or remove the key")?;
@@ -79,6 +115,9 @@ impl Room for RestoreSnapshot {
     }
 
     fn complete(&mut self, id: &str) {
+        if self.old_token {
+            return;
+        }
         // A restore that strikes again makes another cluster.
         let token = match (&self.token, id.rsplit_once('.')) {
             (None, _) => id.to_owned(),
@@ -92,8 +131,15 @@ impl Room for RestoreSnapshot {
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
         Box::pin(async move {
-            let token = self.token.as_deref().unwrap_or(strike.id);
-            strike.stage.cluster.restore_snapshot(strike.id, &self.snapshot, token, self.pause).await.into()
+            let cluster = &strike.stage.cluster;
+            let onto = match self.onto {
+                RestoreOnto::All => Onto::All,
+                RestoreOnto::One => Onto::One(strike.one_of(&cluster.nodes())),
+                RestoreOnto::Each => Onto::Each,
+            };
+            let token = (!self.old_token).then(|| self.token.as_deref().unwrap_or(strike.id));
+            let plan = RestorePlan { snapshot: &self.snapshot, onto, token, pause: self.pause };
+            cluster.restore_snapshot(strike.id, plan).await.into()
         })
     }
 }

@@ -163,6 +163,11 @@ impl Strike<'_> {
         Chance::root(self.draw).child("strike").stream()
     }
 
+    /// One of the nodes, which must not be none.
+    pub(crate) fn one_of(&self, nodes: &[NodeId]) -> NodeId {
+        *self.chance().pick(nodes).expect("there is something to pick from")
+    }
+
     /// Waits. False where the final heal begins before: the fault must end then.
     pub(crate) async fn wait(&self, duration: Duration) -> bool {
         if self.final_heal.has_begun() {

@@ -157,6 +157,8 @@ fn a_restore_that_strikes_again_has_another_token() {
         let mut restore = RestoreSnapshot {
             snapshot: "b".into(),
             token: token.map(str::to_owned),
+            old_token: false,
+            onto: restore_snapshot::RestoreOnto::All,
             pause: Default::default(),
         };
         restore.complete(id);

@@ -127,6 +127,7 @@ mod tests {
             Refusal::Timeout,
             Refusal::TimeoutDueToLeaderFail,
             Refusal::TimeoutDueToConnectionLost,
+            Refusal::TimeoutLeaderTransfer,
             Refusal::TimeoutWaitAppliedIndex,
             Refusal::Corrupt,
             Refusal::Canceled,

@@ -57,6 +57,13 @@ pub enum MembershipChange {
     Add(Member),
     /// A member leaves, for good: its id never returns.
     Remove(MemberId),
+    /// A member is reached somewhere else from now on. Who votes stays as it is.
+    Update {
+        /// The member.
+        id: MemberId,
+        /// Where the other members reach it now.
+        peer_urls: Vec<String>,
+    },
 }
 
 /// The answer to a command that was not refused.

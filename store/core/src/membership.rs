@@ -9,7 +9,7 @@
 //! all refuse. The API layer may refuse earlier, with more knowledge (who has started, who is reachable), and
 //! [`Membership::ready_to_add`] and [`Membership::ready_to_remove`] are the part of that which needs no clock.
 //!
-//! Left out so far: learners and their promotion, and the update of peer URLs.
+//! Left out so far: learners and their promotion.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -109,9 +109,9 @@ impl Membership {
     /// Whether a change is valid now.
     ///
     /// # Errors
-    /// `MemberNotFound` for an id that was removed, and for a removal of an id that is no member; `MemberExist`,
-    /// `PeerUrlExist` for a clash; `MemberBadUrls` for a member without peer URLs; `MemberNotEnoughStarted` for the
-    /// removal of the last member, which etcd leaves to raft, where it panics.
+    /// `MemberNotFound` for an id that was removed, and for a removal or an update of an id that is no member;
+    /// `MemberExist`, `PeerUrlExist` for a clash; `MemberBadUrls` for a member without peer URLs (etcd takes an update to
+    /// none); `MemberNotEnoughStarted` for the removal of the last member, which etcd leaves to raft, where it panics.
     pub fn validate(&self, change: &MembershipChange) -> Result<(), Refusal> {
         match change {
             MembershipChange::Add(member) => {
@@ -124,8 +124,7 @@ impl Membership {
                 if member.peer_urls.is_empty() {
                     return Err(Refusal::MemberBadUrls);
                 }
-                let taken = |url: &String| self.members.values().any(|other| other.peer_urls.contains(url));
-                if member.peer_urls.iter().any(taken) && !planted!(AddWithoutCheck) {
+                if self.has_taken(&member.peer_urls, member.id) && !planted!(AddWithoutCheck) {
                     return Err(Refusal::PeerUrlExist);
                 }
                 Ok(())
@@ -139,7 +138,25 @@ impl Membership {
                 }
                 Ok(())
             }
+            MembershipChange::Update { id, peer_urls } => {
+                if !self.members.contains_key(id) {
+                    return Err(Refusal::MemberNotFound);
+                }
+                if peer_urls.is_empty() {
+                    return Err(Refusal::MemberBadUrls);
+                }
+                if self.has_taken(peer_urls, *id) {
+                    return Err(Refusal::PeerUrlExist);
+                }
+                Ok(())
+            }
         }
+    }
+
+    /// Whether another member than `id` has one of these peer URLs.
+    fn has_taken(&self, peer_urls: &[String], id: MemberId) -> bool {
+        let others = self.members.values().filter(|other| other.id != id);
+        others.flat_map(|other| &other.peer_urls).any(|url| peer_urls.contains(url))
     }
 
     /// Whether enough members have started to add another: those that have must be a quorum of the larger cluster. The
@@ -184,6 +201,11 @@ impl Membership {
             MembershipChange::Remove(id) => {
                 self.members.remove(id);
                 self.removed.insert(*id);
+            }
+            MembershipChange::Update { id, peer_urls } => {
+                let member =
+                    self.members.get_mut(id).expect("the change was validated: the id is a member's");
+                member.peer_urls.clone_from(peer_urls);
             }
         }
     }

@@ -196,7 +196,7 @@ mod switches {
         ReadIdReused "readIdReused" "node"
             "every ReadIndex has the same id: a late confirmation of an earlier one confirms a later read (etcd #20418)";
         ReadsOutliveLeader "readsOutliveLeader" "node"
-            "a batch of reads goes on when the leader changes: the old leader's late confirmation answers it (etcd #21375)";
+            "a batch of reads goes on when the leader changes, and those that wait join it: a confirmation from before they began answers them (etcd #21375)";
         AnswersSwapped "answersSwapped" "node"
             "two proposals applied together get each other's answers";
         AnswerLost "answerLost" "node"

@@ -126,6 +126,8 @@ refusals! {
     TimeoutDueToLeaderFail, Unavailable, "etcdserver: request timed out, possibly due to previous leader failure";
     /// The same, and a connection was lost meanwhile.
     TimeoutDueToConnectionLost, Unavailable, "etcdserver: request timed out, possibly due to connection lost";
+    /// The member that was to lead does not within the time-out. (etcd gives this one no code of its own.)
+    TimeoutLeaderTransfer, Unknown, "etcdserver: request timed out, leader transfer took too long";
     /// The member did not catch up within the time-out.
     TimeoutWaitAppliedIndex, Unavailable,
         "etcdserver: request timed out, waiting for the applied index took too long";

@@ -118,6 +118,10 @@ impl State {
                             batch.put(rows::removed_key(*id), Bytes::new());
                         }
                     }
+                    MembershipChange::Update { id, .. } => {
+                        let member = self.membership.get(*id).expect("it was just updated");
+                        batch.put(rows::member_key(*id), rows::encode_member(member));
+                    }
                 }
                 (Ok(Reply::Members(self.membership.members().cloned().collect())), Vec::new(), batch)
             }

@@ -52,9 +52,16 @@ impl Cluster for Service {
 
     async fn member_update(
         &self,
-        _: Request<MemberUpdateRequest>,
+        request: Request<MemberUpdateRequest>,
     ) -> Result<Response<MemberUpdateResponse>, Status> {
-        Err(Status::unimplemented("squall: MemberUpdate is not supported yet"))
+        self.enter(request.metadata()).await?;
+        let MemberUpdateRequest { id, peer_urls } = request.into_inner();
+        // etcd takes any text here, also none, and then cannot reach the member.
+        if !valid_peer_urls(&peer_urls) {
+            return Err(convert::status(Refusal::MemberBadUrls));
+        }
+        let after = self.node.update_member(MemberId(id), peer_urls).await.map_err(convert::status)?;
+        Ok(Response::new(MemberUpdateResponse { header: self.header_now(), members: members(&after) }))
     }
 
     async fn member_list(

@@ -3,7 +3,7 @@
 use std::{pin::Pin, task::Poll};
 
 use futures_util::{Stream, stream};
-use squall_core::{Refusal, Revision};
+use squall_core::{MemberId, Refusal, Revision};
 use tonic::{Request, Response, Status};
 
 use super::{Service, convert};
@@ -129,9 +129,13 @@ impl Maintenance for Service {
 
     async fn move_leader(
         &self,
-        _: Request<MoveLeaderRequest>,
+        request: Request<MoveLeaderRequest>,
     ) -> Result<Response<MoveLeaderResponse>, Status> {
-        Err(Status::unimplemented("squall: MoveLeader is not supported yet"))
+        self.enter(request.metadata()).await?;
+        let to = MemberId(request.into_inner().target_id);
+        self.node.move_leader(to).await.map_err(convert::status)?;
+        // etcd's answer has no header.
+        Ok(Response::new(MoveLeaderResponse::default()))
     }
 
     async fn downgrade(&self, _: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {

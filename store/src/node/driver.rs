@@ -305,9 +305,22 @@ impl Node {
                 let what = format!("{peer} has heard from it before, and the folder was empty at this start");
                 return Err(self.refused(&what));
             }
+            Input::KnownToHaveServed(peer) => {
+                let raft = &self.raft.raft;
+                let log = (self.snapshot_index, raft.raft_log.last_term());
+                if lost_data::is_blank(raft.term, raft.vote, log) {
+                    let what =
+                        format!("{peer} knows that it has served before, and its log is that of a beginner");
+                    return Err(self.refused(&what));
+                }
+            }
             Input::TransferLeadership(done) => {
                 self.env.points.reached(Point::RaftBeforeTransfer).await;
                 self.transfer_leadership(done);
+            }
+            Input::MoveLeader { to, begun } => {
+                self.env.points.reached(Point::RaftBeforeTransfer).await;
+                let _ = begun.send(self.move_leader(to));
             }
             Input::Stop => return Err(Halt::Requested),
         }

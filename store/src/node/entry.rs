@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType, Entry, EntryType};
-use squall_core::{Attributes, Command, LeaseCheckpoint, LeaseId, MemberId, MembershipChange};
+use squall_core::{Attributes, Command, LeaseCheckpoint, LeaseId, Member, MemberId, MembershipChange};
 
 use super::input::Decoded;
 use crate::{
@@ -37,6 +37,12 @@ pub(crate) fn encode_change(id: u64, change: &MembershipChange) -> ConfChange {
             conf_change.set_change_type(ConfChangeType::RemoveNode);
             conf_change.node_id = member.0;
             None
+        }
+        // For raft this is a change of node 0, which means no change.
+        MembershipChange::Update { id, peer_urls } => {
+            conf_change.set_change_type(ConfChangeType::AddNode);
+            let member = Member { id: *id, peer_urls: peer_urls.clone(), ..Member::default() };
+            Some(convert::member(&member))
         }
     };
     conf_change.context = ConfChangeContext { id, member }.encode_to_vec().into();
@@ -88,6 +94,9 @@ pub(crate) fn decode(entry: &Entry) -> Decoded {
                 (ConfChangeType::AddNode, Some(member)) if member.id == raft.node_id => {
                     MembershipChange::Add(convert::member_from_wire(member))
                 }
+                (ConfChangeType::AddNode, Some(member)) if raft.node_id == 0 => {
+                    MembershipChange::Update { id: MemberId(member.id), peer_urls: member.peer_urls }
+                }
                 (ConfChangeType::RemoveNode, _) => MembershipChange::Remove(MemberId(raft.node_id)),
                 (kind, member) => {
                     broken(&format_args!("conf change {kind:?} of {} with {member:?}", raft.node_id))
@@ -128,12 +137,15 @@ mod tests {
             peer_urls: vec!["http://m5:2380".into()],
             ..Default::default()
         };
-        for change in [MembershipChange::Add(member), MembershipChange::Remove(MemberId(5))] {
+        let update = MembershipChange::Update { id: MemberId(5), peer_urls: vec!["http://m6:2380".into()] };
+        for (change, node) in
+            [(MembershipChange::Add(member), 5), (MembershipChange::Remove(MemberId(5)), 5), (update, 0)]
+        {
             let mut entry = Entry { index: 7, ..Default::default() };
             entry.set_entry_type(EntryType::EntryConfChange);
             entry.data = encode_change(3, &change).write_to_bytes().unwrap().into();
             let Decoded::Membership { id: 3, change: decoded, raft } = decode(&entry) else { panic!() };
-            assert_eq!((decoded, raft.node_id), (change, 5));
+            assert_eq!((decoded, raft.node_id), (change, node));
         }
     }
 

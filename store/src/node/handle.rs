@@ -216,6 +216,45 @@ impl Handle {
         self.change(MembershipChange::Remove(id)).await
     }
 
+    /// Says where a member is reached from now on; the members after it are the answer. As in etcd, no strict check comes
+    /// before it: who votes stays as it is.
+    ///
+    /// # Errors
+    /// `MemberNotFound`, `PeerUrlExist`; and those of [`Handle::propose`].
+    pub(crate) async fn update_member(
+        &self,
+        id: MemberId,
+        peer_urls: Vec<String>,
+    ) -> Result<Vec<Member>, Refusal> {
+        self.change(MembershipChange::Update { id, peer_urls }).await
+    }
+
+    /// Hands the leadership to a member, and waits until this one sees it lead. To hand it to oneself does nothing.
+    ///
+    /// # Errors
+    /// `NotLeader` where this member does not lead; `BadLeaderTransferee` for one that is no member; and, ambiguous,
+    /// `TimeoutLeaderTransfer` and `Stopped`. (etcd waits for as long as the client does.)
+    pub(crate) async fn move_leader(&self, to: MemberId) -> Result<(), Refusal> {
+        let shared = &self.0.shared;
+        if self.status().leader != Some(shared.member) {
+            return Err(Refusal::NotLeader);
+        }
+        if shared.state().membership().get(to).is_none() {
+            return Err(Refusal::BadLeaderTransferee);
+        }
+        let (begun, has_begun) = oneshot::channel();
+        self.input(Input::MoveLeader { to, begun }).await?;
+        has_begun.await.unwrap_or(Err(Refusal::Stopped))?;
+        let clock = &*self.0.env.clock;
+        let leads = async {
+            while self.status().leader != Some(to) {
+                clock.sleep(self.0.config.heartbeat_interval).await;
+            }
+        };
+        let in_time = timeout(clock, self.0.config.request_timeout(), leads).await;
+        in_time.map_err(|_| Refusal::TimeoutLeaderTransfer)
+    }
+
     async fn change(&self, change: MembershipChange) -> Result<Vec<Member>, Refusal> {
         let id = self.next_id();
         match self.wait(|answer| Input::ChangeMembers { id, change, answer }).await? {

@@ -54,8 +54,17 @@ pub(crate) enum Input {
     RemovedByPeer(MemberId),
     /// A peer says that this member has run before; its data folder was empty when it started.
     EmptiedByPeer(MemberId),
+    /// A peer knows that this member has served before.
+    KnownToHaveServed(MemberId),
     /// Hand the leadership to another, if this member has it; answered when it has it no more, or had none.
     TransferLeadership(oneshot::Sender<()>),
+    /// Hand the leadership to this member; answered when raft has begun to, which may come to nothing.
+    MoveLeader {
+        /// Who is to lead.
+        to: MemberId,
+        /// Refused with `NotLeader` where this member does not lead.
+        begun: oneshot::Sender<Result<(), Refusal>>,
+    },
     /// Stop.
     Stop,
 }

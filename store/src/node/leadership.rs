@@ -34,10 +34,8 @@ impl Node {
             (status.term, status.role, status.leader) = (term, role, leader);
             status.leader_lost = lost.or(status.leader_lost);
         });
-        if leader.is_some() && leader != before.leader && !planted!(ReadsOutliveLeader) {
-            for waiter in self.reads.leader_changed() {
-                let _ = waiter.send(Err(Refusal::LeaderChanged));
-            }
+        if leader.is_some() && leader != before.leader {
+            self.end_reads();
         }
         if role != Role::Leader {
             if !planted!(LeaseDemotionMissed) {
@@ -46,6 +44,18 @@ impl Node {
             for done in self.transfers.drain(..) {
                 let _ = done.send(());
             }
+        }
+    }
+
+    /// There is another leader: the reads under way fail.
+    fn end_reads(&mut self) {
+        #[cfg(madsim)]
+        if planted!(ReadsOutliveLeader) {
+            self.reads.join_batch();
+            return;
+        }
+        for waiter in self.reads.leader_changed() {
+            let _ = waiter.send(Err(Refusal::LeaderChanged));
         }
     }
 
@@ -64,6 +74,18 @@ impl Node {
                 let _ = done.send(());
             }
         }
+    }
+
+    /// Hands the leadership to this member. Until it leads, or an election time-out has passed, raft takes no proposals.
+    ///
+    /// # Errors
+    /// `NotLeader`.
+    pub(super) fn move_leader(&mut self, to: MemberId) -> Result<(), Refusal> {
+        if !self.is_leader() {
+            return Err(Refusal::NotLeader);
+        }
+        self.raft.transfer_leader(to.0);
+        Ok(())
     }
 
     /// Shows the API how far the log goes and which membership changes it holds that are not applied yet.

@@ -9,8 +9,12 @@
 //! if the index lies beyond the end of its log; and also if the index is not 0 and the term is above its own, since it
 //! wrote down the term before it acknowledged anything in it.
 //!
-//! What this cannot see: after an election nobody remembers what was acknowledged to the leader before. A member that was
-//! rolled back meanwhile catches up without a word. Nobody could tell it from one that was merely slow.
+//! A second sign needs no leader. Whoever calls this member says whether the membership holds a name for it. A member
+//! publishes its name through the leader, whose term it has on disk by then. So a member that is known by its name, and
+//! whose log is that of a beginner ([`is_blank`]), has lost its disk, however often it has restarted since.
+//!
+//! What this cannot see: after an election no member remembers what was acknowledged to the leader before. A member that
+//! was rolled back meanwhile catches up without a word. No one could tell it from one that was merely slow.
 
 use std::path::Path;
 
@@ -44,6 +48,12 @@ pub(crate) fn lost(standing: Standing, message: &Message) -> Option<String> {
     })
 }
 
+/// Whether a member's disk is that of a beginner: no vote, no snapshot record (`log.0` is its index), and no entry
+/// (`log.1` is the last one's term) and no term beyond those that founders write before they have talked to anyone.
+pub(crate) fn is_blank(term: u64, vote: u64, log: (u64, u64)) -> bool {
+    term <= 1 && vote == 0 && log.0 == 0 && log.1 <= 1
+}
+
 /// What an operator is told, and what to do.
 pub(crate) fn paragraph(dir: &Path, member: MemberId, what: &str) -> String {
     format!(
@@ -63,6 +73,20 @@ mod tests {
         let mut message = Message { term, commit, from: 0xa, ..Default::default() };
         message.set_msg_type(kind);
         message
+    }
+
+    #[test]
+    fn a_beginner_has_promised_nothing() {
+        for (what, term, vote, log, blank) in [
+            ("a joiner", 0, 0, (0, 0), true),
+            ("a founder", 1, 0, (0, 1), true),
+            ("it has heard of a leader", 2, 0, (0, 1), false),
+            ("it has voted", 1, 7, (0, 1), false),
+            ("it was restored from a snapshot", 1, 0, (3, 1), false),
+            ("it has entries of a leader", 2, 0, (0, 2), false),
+        ] {
+            assert_eq!(is_blank(term, vote, log), blank, "{what}");
+        }
     }
 
     #[test]

@@ -89,6 +89,14 @@ impl<W> Reads<W> {
         self.batch.take().map(|batch| batch.waiters).unwrap_or_default()
     }
 
+    /// Those who wait join the batch that failed, and it goes on as the next one. Only a planted error does.
+    #[cfg(madsim)]
+    pub(crate) fn join_batch(&mut self) {
+        if let Some(batch) = &mut self.batch {
+            batch.waiters.append(&mut self.waiting);
+        }
+    }
+
     /// Forgets those who don't wait any more.
     pub(crate) fn retain(&mut self, keep: impl Fn(&W) -> bool) {
         self.waiting.retain(&keep);

@@ -188,6 +188,8 @@ fn ids_in(replayed: &Replayed, state: &State, end: u64) -> Result<BTreeSet<Membe
     for entry in unapplied(replayed, state, end) {
         if let Some(change) = change_of(entry)?
             && change.get_change_type() != ConfChangeType::RemoveNode
+            // An update of a member's URLs, which for raft is a change of node 0.
+            && change.node_id != 0
         {
             ids.insert(MemberId(change.node_id));
         }

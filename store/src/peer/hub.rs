@@ -16,10 +16,9 @@ use super::{
     link::{Life, Link},
 };
 use crate::{
-    node::Input,
+    node::{Input, Shared},
     proto::squall::peer::peer_client::PeerClient,
     seam::{Channel, Env, Monotonic},
-    url::host_port,
 };
 
 /// The links of one member. Shared by the node's loop, which sends, and the peer service, which hears.
@@ -34,6 +33,7 @@ pub(crate) struct Hub {
     /// Where the others reach this member.
     pub(super) own_urls: Vec<String>,
     pub(super) inputs: mpsc::Sender<Input>,
+    shared: Arc<Shared>,
     known: Mutex<Known>,
 }
 
@@ -42,6 +42,9 @@ struct Known {
     peers: BTreeMap<MemberId, Peer>,
     /// The life that each peer last said it is in. It outlives the link, which a change of URLs replaces.
     lives: BTreeMap<MemberId, u64>,
+    /// Where each peer last said that it is reached. A peer may be started at its new place before this member has applied
+    /// the update that says so, and a member that catches up applies memberships of long ago.
+    told_urls: BTreeMap<MemberId, Vec<String>>,
     /// The stream that each peer has open to this member, by lane; dropping it ends its handler.
     inbound: BTreeMap<(MemberId, Lane), oneshot::Sender<()>>,
 }
@@ -59,19 +62,21 @@ struct Peer {
 struct Heard {
     since: Monotonic,
     last: Monotonic,
+    /// A call to the peer has failed since: it is out of touch, as far as this member knows (etcd's `deactivate`).
+    broken: bool,
 }
 
 impl Hub {
     pub(crate) fn new(
         env: Env,
-        cluster: ClusterId,
-        own: MemberId,
         life: u64,
         fresh: bool,
         own_urls: Vec<String>,
         inputs: mpsc::Sender<Input>,
+        shared: Arc<Shared>,
     ) -> Arc<Hub> {
-        Arc::new(Hub { env, cluster, own, life, fresh, own_urls, inputs, known: Mutex::default() })
+        let (cluster, own) = (shared.cluster, shared.member);
+        Arc::new(Hub { env, cluster, own, life, fresh, own_urls, inputs, shared, known: Mutex::default() })
     }
 
     /// Keeps a link to each of `members` and to no other; a link whose URLs did not change stays as it is. What waits for a
@@ -83,12 +88,25 @@ impl Hub {
         let mut wanted: BTreeMap<MemberId, Vec<String>> = members.into_iter().collect();
         wanted.remove(&self.own);
         let known = &mut *self.known();
+        // A peer that is reached elsewhere from now on is no stranger.
+        let mut heard = BTreeMap::new();
         known.peers.retain(|id, peer| match wanted.get(id) {
-            Some(urls) => !peer.remote && peer.urls == *urls,
+            Some(urls) => {
+                let stays = !peer.remote && peer.urls == *urls;
+                if !stays && !peer.remote {
+                    heard.insert(*id, peer.heard);
+                }
+                stays
+            }
             None => peer.remote,
         });
+        let Known { peers, told_urls, .. } = known;
         for (id, urls) in wanted {
-            known.peers.entry(id).or_insert_with(|| self.peer(id, urls, false));
+            peers.entry(id).or_insert_with(|| {
+                let peer = self.peer(id, urls, false);
+                peer.link.learn(told_urls.get(&id).into_iter().flatten());
+                Peer { heard: heard.remove(&id).flatten(), ..peer }
+            });
         }
     }
 
@@ -97,10 +115,12 @@ impl Hub {
     pub(super) fn meet(self: &Arc<Self>, id: MemberId, life: u64, urls: Vec<String>) {
         let known = &mut *self.known();
         known.lives.insert(id, life);
+        known.told_urls.insert(id, urls.clone());
         if id != self.own && !urls.is_empty() {
-            known.peers.entry(id).or_insert_with(|| self.peer(id, urls, true));
+            known.peers.entry(id).or_insert_with(|| self.peer(id, urls.clone(), true));
         }
         if let Some(peer) = known.peers.get(&id) {
+            peer.link.learn(&urls);
             peer.link.meet(life);
         }
     }
@@ -127,7 +147,7 @@ impl Hub {
 
     /// The address of a peer, `host:port`.
     pub(crate) fn address(&self, id: MemberId) -> Option<String> {
-        self.known().peers.get(&id).and_then(|peer| peer.urls.first()).map(|url| host_port(url).to_owned())
+        self.known().peers.get(&id).map(|peer| peer.link.address())
     }
 
     /// A client for one question to a peer, on the connection that its messages take.
@@ -156,6 +176,11 @@ impl Hub {
         self.known().lives.keys().copied().collect()
     }
 
+    /// Whether the membership holds a name for a member. It publishes that once it has a leader, and so has a term on disk.
+    pub(super) fn has_served(&self, id: MemberId) -> bool {
+        self.shared.state().membership().get(id).is_some_and(|member| !member.name.is_empty())
+    }
+
     /// The present life of a peer's process; `None` for a stranger.
     pub(super) fn life(&self, id: MemberId) -> Option<Life> {
         self.known().peers.get(&id).map(|peer| peer.link.life())
@@ -166,18 +191,33 @@ impl Hub {
         let now = self.env.clock.monotonic();
         if let Some(peer) = self.known().peers.get_mut(&id) {
             let since = match peer.heard {
-                Some(heard) if now.since(heard.last) <= SILENCE => heard.since,
+                Some(heard) if !heard.broken && now.since(heard.last) <= SILENCE => heard.since,
                 _ => now,
             };
-            peer.heard = Some(Heard { since, last: now });
+            peer.heard = Some(Heard { since, last: now, broken: false });
         }
     }
 
-    /// Since when a peer has been heard without a gap; `None` for one that is silent.
+    /// Notes that a call to a peer has failed.
+    pub(super) fn lost_touch(&self, id: MemberId) {
+        if let Some(heard) = self.known().peers.get_mut(&id).and_then(|peer| peer.heard.as_mut()) {
+            heard.broken = true;
+        }
+    }
+
+    /// Whether a peer has said nothing for too long.
+    pub(super) fn is_silent(&self, id: MemberId) -> bool {
+        let now = self.env.clock.monotonic();
+        let heard = self.known().peers.get(&id).and_then(|peer| peer.heard);
+        heard.is_none_or(|heard| now.since(heard.last) > SILENCE)
+    }
+
+    /// Since when a peer has been in touch without a gap; `None` for one that is silent, or to which a call has failed since
+    /// it was last heard.
     pub(crate) fn active_since(&self, id: MemberId) -> Option<Monotonic> {
         let now = self.env.clock.monotonic();
         let heard = self.known().peers.get(&id)?.heard?;
-        (now.since(heard.last) <= SILENCE).then_some(heard.since)
+        (!heard.broken && now.since(heard.last) <= SILENCE).then_some(heard.since)
     }
 
     /// Whether a peer has been heard for at least `duration` without a gap.

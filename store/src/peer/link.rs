@@ -1,9 +1,10 @@
 //! The link to one peer. Each lane has a task and a queue.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     pin::{Pin, pin},
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,10 +13,13 @@ use protobuf::Message as _;
 use raft::eraftpb::{Message, MessageType};
 use squall_core::MemberId;
 use tokio::sync::mpsc;
-use tonic::{Request, Status, metadata::MetadataMap};
+use tonic::{
+    Request, Status,
+    metadata::{MetadataMap, MetadataValue},
+};
 
 use super::{
-    DIAL, EMPTIED, Hub, LINK_HEARTBEAT, Lane, REDIAL, REMOVED, SILENCE, head,
+    DIAL, EMPTIED, Hub, LINK_HEARTBEAT, Lane, REDIAL, REMOVED, SILENCE, head, metadata,
     queue::{AppendFrom, Queue},
 };
 use crate::{
@@ -42,8 +46,7 @@ impl Drop for Link {
 
 impl Link {
     pub(super) fn start(hub: &Arc<Hub>, to: MemberId, urls: &[String], remote: bool) -> Link {
-        let address = urls.first().map(|url| host_port(url).to_owned()).unwrap_or_default();
-        let path = Arc::new(Path::new(hub.env.clone(), address));
+        let path = Arc::new(Path::new(hub.env.clone(), Addresses::of(urls)));
         let lane = |lane: Lane| {
             let queue = Arc::new(Queue::default());
             let runner = Runner {
@@ -64,6 +67,17 @@ impl Link {
         };
         let (control, append) = (lane(Lane::Control), lane(Lane::Append));
         Link { control, append, path }
+    }
+
+    /// The peer may also be reached at these URLs.
+    pub(super) fn learn<'a>(&self, urls: impl IntoIterator<Item = &'a String>) {
+        let mut addresses = self.path.addresses();
+        urls.into_iter().for_each(|url| addresses.learn(url));
+    }
+
+    /// Where the peer is dialled at present, `host:port`.
+    pub(super) fn address(&self) -> String {
+        self.path.addresses().present().to_owned()
     }
 
     /// The peer has opened a stream in this life of its process.
@@ -98,8 +112,44 @@ impl Link {
 /// The connection to a peer, shared by the lanes, and what is known of the process at its other end.
 struct Path {
     env: Env,
-    address: String,
+    addresses: Mutex<Addresses>,
     route: latest::Sender<Route>,
+}
+
+/// The addresses at which a peer may be reached, `host:port`. Where a call fails, the next one is tried (etcd's
+/// `urlPicker`).
+#[derive(Debug)]
+struct Addresses {
+    /// The present one first.
+    list: VecDeque<String>,
+}
+
+impl Addresses {
+    fn of(urls: &[String]) -> Addresses {
+        let mut addresses = Addresses { list: VecDeque::new() };
+        urls.iter().for_each(|url| addresses.learn(url));
+        addresses
+    }
+
+    fn learn(&mut self, url: &str) {
+        let address = host_port(url);
+        if !self.list.iter().any(|known| known == address) {
+            self.list.push_back(address.to_owned());
+        }
+    }
+
+    fn present(&self) -> &str {
+        self.list.front().map_or("", String::as_str)
+    }
+
+    /// Turns to the next address. False where there is no other.
+    fn turn(&mut self) -> bool {
+        let others = self.list.len() > 1;
+        if others {
+            self.list.rotate_left(1);
+        }
+        others
+    }
 }
 
 #[derive(Clone)]
@@ -112,9 +162,13 @@ struct Route {
 }
 
 impl Path {
-    fn new(env: Env, address: String) -> Path {
-        let route = Route { life: 0, generation: 0, channel: dial(&env, &address) };
-        Path { env, address, route: latest::Sender::new(route) }
+    fn new(env: Env, addresses: Addresses) -> Path {
+        let route = Route { life: 0, generation: 0, channel: dial(&env, addresses.present()) };
+        Path { env, addresses: Mutex::new(addresses), route: latest::Sender::new(route) }
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, Addresses> {
+        self.addresses.lock().expect("no panic happens while the addresses are locked")
     }
 
     fn meet(&self, life: u64) {
@@ -128,9 +182,22 @@ impl Path {
             let stale = route.generation == generation;
             if stale {
                 route.generation += 1;
-                route.channel = dial(&self.env, &self.address);
+                route.channel = dial(&self.env, self.addresses().present());
             }
             stale
+        });
+    }
+
+    /// After a failure of the channel of `generation`: dials the next address, if there is another. A channel dials its own
+    /// address again by itself.
+    fn try_next_address(&self, generation: u64) {
+        self.route.send_if_modified(|route| {
+            let turned = route.generation == generation && self.addresses().turn();
+            if turned {
+                route.generation += 1;
+                route.channel = dial(&self.env, self.addresses().present());
+            }
+            turned
         });
     }
 }
@@ -244,8 +311,14 @@ impl Runner {
                     }
                     continue;
                 }
-                End::Silent => self.path.replace_channel(generation),
-                End::Failed => {}
+                End::Silent => {
+                    self.path.try_next_address(generation);
+                    self.path.replace_channel(generation);
+                }
+                End::Failed => self.path.try_next_address(generation),
+            }
+            if let Some(hub) = self.hub.upgrade() {
+                hub.lost_touch(self.to);
             }
             // What waited is stale by now, and raft repeats what still matters.
             self.queue.drain();
@@ -266,6 +339,9 @@ impl Runner {
         }
         let mut request = Request::new(Frames { queue: self.queue.clone(), call: self.queue.begin_call() });
         *request.metadata_mut() = self.head.clone();
+        if self.hub.upgrade().is_some_and(|hub| hub.has_served(self.to)) {
+            request.metadata_mut().insert(metadata::TO_HAS_SERVED, MetadataValue::from_static("true"));
+        }
         let mut client = PeerClient::new(route.channel);
         let mut call = pin!(client.messages(request));
         let mut frames_before = frames_at_start;
@@ -313,8 +389,7 @@ impl Runner {
                 }
                 continue;
             }
-            let silent =
-                hub.active_since(self.to).is_none() && self.env.clock.monotonic().since(started) > SILENCE;
+            let silent = hub.is_silent(self.to) && self.env.clock.monotonic().since(started) > SILENCE;
             if stuck >= SILENCE || silent {
                 return End::Silent;
             }

@@ -20,6 +20,10 @@
 //!
 //! The receiving side ([`service`]) accepts only messages of its own cluster that are addressed to its own id. It tells a
 //! removed member that it was removed, and a member that has lost its disk that it has run before.
+//!
+//! A caller, too, says whether it knows that the member it calls has served before: whether the membership holds a name
+//! for it, which a member publishes through the log. So a member that has lost its disk learns of it before it reads the
+//! first message, and promises nothing.
 
 mod hub;
 mod link;
@@ -55,14 +59,15 @@ const REDIAL: Duration = Duration::from_millis(100);
 pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
 
 /// Metadata: the sender's cluster, its id, a number that tells one life of its process from the next, whether its data
-/// folder was empty when this life began, the id it means to reach, the lane, and where the sender itself is reached
-/// (URLs, separated by commas).
+/// folder was empty when this life began, the id it means to reach, whether the sender knows that this id has served
+/// before, the lane, and where the sender itself is reached (URLs, separated by commas).
 mod metadata {
     pub const CLUSTER: &str = "squall-cluster-id";
     pub const FROM: &str = "squall-from";
     pub const LIFE: &str = "squall-life";
     pub const FRESH: &str = "squall-fresh";
     pub const TO: &str = "squall-to";
+    pub const TO_HAS_SERVED: &str = "squall-to-has-served";
     pub const LANE: &str = "squall-lane";
     pub const URLS: &str = "squall-peer-urls";
 }

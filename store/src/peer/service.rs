@@ -98,6 +98,9 @@ impl Peer for PeerService {
         let from = self.admit(request.metadata())?;
         let lane = request.metadata().get(metadata::LANE).and_then(|lane| Lane::parse(lane.to_str().ok()?));
         let lane = lane.ok_or_else(|| Status::invalid_argument("squall: no such lane"))?;
+        if request.metadata().contains_key(metadata::TO_HAS_SERVED) {
+            self.hand_over(Input::KnownToHaveServed(from)).await?;
+        }
         let points = &self.hub.env.points;
         points.reached(Point::PeerBeforeRead).await;
         let mut replaced = self.hub.accept(from, lane);
@@ -214,6 +217,8 @@ impl Peer for PeerService {
             match change {
                 MembershipChange::Add(member) => adding.push(convert::member(&member)),
                 MembershipChange::Remove(id) => removing.push(id.0),
+                // The id keeps its place.
+                MembershipChange::Update { .. } => {}
             }
         }
         let state = self.shared.state();

@@ -79,7 +79,7 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     let shared = Arc::new(Shared::new(member, cluster, data.state, written));
     let life = ids("life").next();
     let urls = config.advertise_peer_urls.clone();
-    let hub = Hub::new(env.clone(), cluster, member, life, data.fresh, urls, inputs.clone());
+    let hub = Hub::new(env.clone(), life, data.fresh, urls, inputs.clone(), shared.clone());
     let handle = Handle::new(
         env.clone(),
         config.clone(),

@@ -262,6 +262,12 @@ impl Runner {
                 let id = id(args.word()?)?;
                 self.apply(Entry::Membership(MembershipChange::Remove(id)), command, out)
             }
+            // member update HEX PEER_URL...
+            "update" => {
+                let id = id(args.word()?)?;
+                let change = MembershipChange::Update { id, peer_urls: args.rest() };
+                self.apply(Entry::Membership(change), command, out)
+            }
             // member publish HEX NAME CLIENT_URL...
             "publish" => {
                 let (id, name) = (id(args.word()?)?, args.word()?);

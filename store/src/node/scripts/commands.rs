@@ -59,6 +59,7 @@ impl Runner {
                         MembershipChange::Add(member)
                     }
                     "remove" => MembershipChange::Remove(self.id(&whom)?),
+                    "update" => MembershipChange::Update { id: self.id(&whom)?, peer_urls: args.rest() },
                     other => return Err(format!("no such change: {other}").into()),
                 };
                 let (answer, waiting) = oneshot::channel();
@@ -82,6 +83,12 @@ impl Runner {
                 let (name, peer) = (args.word()?, args.word()?);
                 let input = Input::RemovedByPeer(self.id(&peer)?);
                 self.send_input(&name, input)?;
+            }
+            "move" => {
+                let (name, to) = (args.word()?, args.word()?);
+                let to = self.id(&to)?;
+                let (begun, waiting) = oneshot::channel();
+                self.hand(&name, Input::MoveLeader { to, begun }, Waiting::Move(waiting))?;
             }
             "deliver" => self.deliver(args)?,
             "drop" => {

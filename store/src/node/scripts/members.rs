@@ -44,6 +44,7 @@ pub(super) enum Waiting {
     Proposal(u64, oneshot::Receiver<Result<Reply, Refusal>>),
     Read(String, oneshot::Receiver<Result<(), Refusal>>),
     Transfer(oneshot::Receiver<()>),
+    Move(oneshot::Receiver<Result<(), Refusal>>),
 }
 
 impl Runner {

@@ -9,8 +9,9 @@
 //! propose n1 7 put k=v         a client's request under the number 7; also: delete k, compact REVISION,
 //!                              grant LEASE ttl=SECONDS, revoke LEASE
 //! read n1 r1                   a linearizable read
-//! change n1 7 add n4 | remove n3
-//! transfer n1                  hand the leadership over
+//! change n1 7 add n4 | remove n3 | update n3 URL
+//! transfer n1                  hand the leadership over, before a stop
+//! move n1 n2                   hand the leadership to n2
 //! deliver [FILTER]             deliver the messages that are in flight now, in their order
 //! deliver 7 5                  these, in this order
 //! drop FILTER | 7              lose messages; a snapshot's sender is told
@@ -67,6 +68,8 @@ scripts! { SCRIPT_DIR, run:
     conf_changes
     elections
     leases
+    member_update
+    move_leader
     overwritten_suffix
     persist_follower
     persist_leader

@@ -77,6 +77,7 @@ pub(super) fn entry_text(entry: &Entry) -> String {
             let what = match change {
                 MembershipChange::Add(member) => format!("add {}", member.peer_urls.join(",")),
                 MembershipChange::Remove(_) => "remove".to_owned(),
+                MembershipChange::Update { peer_urls, .. } => format!("update {}", peer_urls.join(",")),
             };
             if id == 0 { what } else { format!("{what} #{id}") }
         }

@@ -108,6 +108,12 @@ impl Life {
                     Err(oneshot::error::TryRecvError::Empty) => return true,
                     Err(_) => gone(&"the transfer"),
                 },
+                Waiting::Move(begun) => match begun.try_recv() {
+                    Ok(Ok(())) => format!("{name} hands over"),
+                    Ok(Err(refusal)) => format!("{name} does not hand over: {refusal}"),
+                    Err(oneshot::error::TryRecvError::Empty) => return true,
+                    Err(_) => gone(&"the move"),
+                },
             };
             lines.push(text);
             false

@@ -1,0 +1,87 @@
+//! Adding a member before the one that it is to take the place of is removed: what etcd's guide warns of. A cluster that lacks
+//! members must refuse.
+//!
+//! An addition that comes later than the operator believes would leave a voter behind that never starts. So the operator
+//! asks the leader alone, and in the end sends it a change of a member that does not exist: what the log held before that
+//! has been decided by the time it is refused.
+
+use squall_core::Refusal;
+
+use super::{Done, Endpoint, member::Cluster, turns::Kind};
+use crate::arena::NodeId;
+
+/// An id that no member has.
+const NOBODY: u64 = 1;
+
+impl Cluster {
+    /// Asks for a member at the machine's other peer port beside the one that it has. Where the cluster agrees, the new one is
+    /// removed again, unstarted, and the fault has not bitten. `id` names the fault.
+    pub(crate) async fn add_first(&self, id: &str, node: NodeId) -> Done {
+        let inner = &self.inner;
+        inner
+            .turns
+            .run(id, Kind::Reconfigure, |_turn| async move {
+                let url = inner.member(node).spare_peer_url();
+                let known = inner.roster().forget_configuration();
+                let refused = self.ask_for_addition(&url).await;
+                self.decide_all_changes().await;
+                self.remove_at(node, |members| {
+                    members
+                        .iter()
+                        .filter(|member| member.peer_urls.contains(&url))
+                        .map(|new| new.id)
+                        .collect()
+                })
+                .await;
+                if let Some(known) = known {
+                    inner.roster().set_configuration(known);
+                }
+                if refused {
+                    Done::Success
+                } else {
+                    Done::GivenUp("the cluster agreed to the addition".into())
+                }
+            })
+            .await
+    }
+
+    /// Asks until the cluster agrees, or refuses because it lacks members. True where it refuses.
+    async fn ask_for_addition(&self, url: &str) -> bool {
+        let inner = &self.inner;
+        loop {
+            if let Some(leader) = self.leaders_endpoint().await {
+                match inner.operator.try_add(url, &leader).await {
+                    Ok(_) => return false,
+                    Err(why) if says(&why, Refusal::Unhealthy) => return true,
+                    Err(why) if says(&why, Refusal::MemberNotEnoughStarted) => return true,
+                    // An earlier try was carried out, and its answer was lost.
+                    Err(why) if says(&why, Refusal::PeerUrlExist) => return false,
+                    Err(_) => {}
+                }
+            }
+            inner.operator.pause().await;
+        }
+    }
+
+    /// Waits until every change that a leader has in its log is carried out, or will never be.
+    async fn decide_all_changes(&self) {
+        let inner = &self.inner;
+        loop {
+            if let Some(leader) = self.leaders_endpoint().await
+                && let Err(why) = inner.operator.try_update(NOBODY, "http://nobody:1", &leader).await
+                && says(&why, Refusal::MemberNotFound)
+            {
+                return;
+            }
+            inner.operator.pause().await;
+        }
+    }
+
+    async fn leaders_endpoint(&self) -> Option<Endpoint> {
+        self.leader().await.map(|leader| self.inner.member(leader).endpoint())
+    }
+}
+
+fn says(why: &str, refusal: Refusal) -> bool {
+    why.ends_with(refusal.message())
+}

@@ -1,0 +1,95 @@
+//! Updating a member's peer URL, as etcd's guide to runtime reconfiguration has it: tell the cluster where the member will be
+//! reached, then start it there.
+//!
+//! A machine has two peer ports and moves from one to the other. From the first step on the member's settings name both, so
+//! that it is reached wherever a procedure that supersedes this one believes it to be. The settings take effect at its next
+//! start. Once the cluster lists the new URL, the member is started at the new port alone.
+
+use std::time::Duration;
+
+use super::{
+    Done,
+    member::{Cluster, Member},
+    replace::host_of,
+    roster::Standing,
+    turns::Kind,
+};
+use crate::arena::NodeId;
+
+impl Cluster {
+    /// Moves a member to its machine's other peer port. `id` names the fault; `pause` is what the operator takes between the
+    /// update and the restart.
+    pub(crate) async fn update_member(&self, id: &str, node: NodeId, pause: Duration) -> Done {
+        let inner = &self.inner;
+        inner
+            .turns
+            .run(id, Kind::Reconfigure, |_turn| async move {
+                if !matches!(inner.roster().standing(node), Standing::Intact | Standing::Joining) {
+                    return Done::GivenUp(format!("{node} is no sound member"));
+                }
+                let member = inner.member(node);
+                let (old, url) = (member.peer_url(), member.spare_peer_url());
+                self.move_to(member, &url, vec![host_port(&old), host_port(&url)]);
+                if let Err(why) = self.update(node, &url).await {
+                    return Done::GivenUp(why);
+                }
+                inner.arena.sleep(pause).await;
+                self.move_to(member, &url, vec![host_port(&url)]);
+                if inner.arena.running(node) && !inner.roster().in_hand(node) {
+                    self.restart(node).await;
+                }
+                Done::Success
+            })
+            .await
+    }
+
+    /// Asks for the update until the cluster lists it.
+    async fn update(&self, node: NodeId, url: &str) -> Result<(), String> {
+        let inner = &self.inner;
+        for turn in 0.. {
+            let members = inner.operator.members(|| self.serving()).await;
+            let here = |listed: &String| host_of(listed) == node.name();
+            let Some(member) = members.iter().find(|member| member.peer_urls.iter().any(here)) else {
+                return Err(format!("{node} is no member"));
+            };
+            if member.peer_urls == [url] {
+                return Ok(());
+            }
+            let endpoints = self.serving();
+            if let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1)) {
+                // Whether it took effect, the list tells.
+                let _answer = inner.operator.try_update(member.id, url, endpoint).await;
+            }
+            inner.operator.pause().await;
+        }
+        unreachable!("an endless loop ends by its return")
+    }
+
+    /// What the member's next start is given; and every other member's, where it names this one. A member whose disk is
+    /// emptied asks those whom its settings name whether it has run before.
+    fn move_to(&self, moved: &Member, url: &str, listen: Vec<String>) {
+        for member in &self.inner.members {
+            member.configure(|config| {
+                let lines = config.initial_cluster.iter_mut();
+                lines
+                    .filter(|(name, _)| **name == *moved.name)
+                    .for_each(|(_, listed)| *listed = url.to_owned());
+            });
+        }
+        moved.configure(|config| {
+            config.listen_peer = listen;
+            config.advertise_peer_urls = vec![url.to_owned()];
+        });
+    }
+
+    /// The endpoints of all members that count.
+    fn serving(&self) -> Vec<super::Endpoint> {
+        let roster = self.inner.roster();
+        let members = self.inner.members.iter().filter(|member| roster.counts(member.node));
+        members.map(Member::endpoint).collect()
+    }
+}
+
+fn host_port(url: &str) -> String {
+    url.trim_start_matches("http://").to_owned()
+}

@@ -1,0 +1,38 @@
+//! `addFirst`: an operator wants to add a member before the one that it is to take the place of is removed, as nobody should
+//! (etcd's guide to runtime reconfiguration: remove first). While the cluster lacks members it must refuse: a new voter that
+//! does not start would cost the quorum.
+
+use squall_store::seam::BoxFuture;
+
+use super::{Aim, Candidate, Check, Cost, Lasts, Room, Strike, Struck, without_settings};
+use crate::text::{Refusal, Step};
+
+without_settings! {
+    /// Settings of an addition that comes too early: none.
+    AddFirst
+}
+
+impl Room for AddFirst {
+    const ACTION: &'static str = "addFirst";
+    const ABOUT: &'static str = "tries to add a member before a lost one is removed; bites where that is refused";
+    const AIM: Aim = Aim::OneMember;
+    const LASTS: Lasts = Lasts::Never;
+    const COST: Cost = Cost::Work;
+    const HAS_SETTINGS: bool = false;
+
+    fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
+        check.refuse_if(
+            check.cluster.members.len() < 2,
+            &[Step::Key("action")],
+            || "the only member of a cluster has no others that could add a new one: use more `members`",
+        )
+    }
+
+    fn may_hit(&self, member: &Candidate) -> bool {
+        !member.out
+    }
+
+    fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
+        Box::pin(async move { strike.stage.cluster.add_first(strike.id, strike.hit[0]).await.into() })
+    }
+}
