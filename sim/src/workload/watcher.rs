@@ -5,8 +5,8 @@
 //! last revision that this client was told of, as etcd's clients go on after a lost connection. Now and then it asks how far
 //! the stream is.
 //!
-//! A run's last stream asks once more after everything has healed. Where no answer comes within [`PATIENCE`] the watch is
-//! stuck: nothing breaks then, and nobody of the stream waits for the future.
+//! After everything has healed each client opens a last stream, with one watch that has some history to read, and asks at
+//! once how far it is. Where no answer comes within [`PATIENCE`] the watch is stuck: nothing breaks any more.
 
 use std::{
     collections::BTreeMap,
@@ -88,8 +88,6 @@ struct Session {
     asked: Vec<Wanted>,
     /// By the server's id: this client's number for it.
     watches: BTreeMap<i64, i64>,
-    /// A watch of the stream waits for a revision that may never come.
-    waits_for_future: bool,
     /// Parts of responses that were cut, by the server's id.
     parts: BTreeMap<i64, Vec<h::WatchEvent>>,
     /// Breaks that had happened when it was opened.
@@ -112,7 +110,7 @@ impl Watcher {
             if self.choice == EndpointChoice::Roaming {
                 self.at = self.chance.gen_range(0..self.endpoints.len());
             }
-            let lasts = Duration::from_millis(self.chance.gen_range(300..4_000));
+            let lasts = Duration::from_millis(self.chance.gen_range(300..8_000));
             let wanted = self.draw(newest);
             let Some(mut session) = self.open(wanted).await else {
                 self.turn();
@@ -120,15 +118,13 @@ impl Watcher {
                 continue;
             };
             let ends = self.read(&mut session, lasts, &stop, &mut newest, &mut numbers).await;
-            if stop.load(Ordering::Relaxed) && ends == Ends::InTime {
-                self.ask_at_the_end(session, &mut newest, &mut numbers).await;
-                break;
-            }
+            drop(session);
             if ends == Ends::Broken {
                 self.turn();
                 self.env.clock.sleep(PAUSE).await;
             }
         }
+        self.ask_at_the_end(&mut newest, &mut numbers).await;
     }
 
     fn turn(&mut self) {
@@ -161,7 +157,9 @@ impl Watcher {
             _ => (format!("{prefix}{key_number:03}"), String::new()),
         };
         let back = chance.gen_range(0..60);
-        let ahead = chance.gen_range(1..30);
+        // Near enough to be reached, or so far that a member which lags is still behind it when it has caught up.
+        let furthest = if chance.gen_ratio(1, 2) { 30 } else { 400 };
+        let ahead = chance.gen_range(1..furthest);
         let start = match chance.gen_range(0..10) {
             // As a client goes on after a lost connection.
             0..=4 if newest > 0 => newest + 1,
@@ -204,7 +202,6 @@ impl Watcher {
             answers: opened.into_inner(),
             asked: wanted,
             watches: BTreeMap::new(),
-            waits_for_future: false,
             parts: BTreeMap::new(),
             breaks,
             answered: 0,
@@ -271,7 +268,6 @@ impl Watcher {
             }
             *numbers += 1;
             session.watches.insert(response.watch_id, *numbers);
-            session.waits_for_future |= wanted.start > revision.0;
             self.recorder.event(h::Event::WatchStart(h::WatchStart {
                 at,
                 client: self.process.id,
@@ -328,26 +324,35 @@ impl Watcher {
         !session.watches.is_empty() || !session.asked.is_empty()
     }
 
-    /// Everything has healed: a stream that is asked how far it is must say so.
-    async fn ask_at_the_end(&self, mut session: Session, newest: &mut i64, numbers: &mut i64) {
-        if session.waits_for_future || !session.asked.is_empty() || session.watches.is_empty() {
-            return;
-        }
-        let before = session.answered;
+    /// Everything has healed: a stream that is asked how far it is must say so, also where it has something to read first.
+    async fn ask_at_the_end(&mut self, newest: &mut i64, numbers: &mut i64) {
+        let wanted = Wanted {
+            key: h::Bytes::from("\0"),
+            range_end: h::Bytes::from("\0"),
+            // Where that is compacted, the watch is cancelled, and there is nothing to ask.
+            start: (*newest - 20).max(1),
+            prev_kv: false,
+            no_put: false,
+            no_delete: false,
+            progress_notify: false,
+            fragment: false,
+            id: 0,
+        };
+        let Some(mut session) = self.open(vec![wanted]).await else { return };
         let question = RequestUnion::ProgressRequest(WatchProgressRequest {});
         let asked = session.requests.try_send(WatchRequest { request_union: Some(question) });
         if asked.is_err() {
             return;
         }
         let answered = async {
-            while session.answered == before {
+            while session.answered == 0 {
                 match session.answers.message().await {
                     Ok(Some(response)) => {
                         if !self.note(&mut session, response, newest, numbers) {
                             return;
                         }
                     }
-                    // It ended: another would have been opened.
+                    // The connection had died unnoticed: nothing can be said.
                     _ => return,
                 }
             }

@@ -13,7 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::planted::planted;
 use crate::rows;
 use crate::{Batch, Event, EventKind, LeaseId, Refusal, digest};
 
@@ -34,11 +33,7 @@ pub struct Lease {
 impl Lease {
     /// The time that a new leader gives it, in seconds: what was left at the last checkpoint, or all of it.
     pub fn secs_at_promotion(&self) -> i64 {
-        if self.remaining_secs > 0 && !planted!(LeaseCheckpointIgnored) {
-            self.remaining_secs
-        } else {
-            self.ttl_secs
-        }
+        if self.remaining_secs > 0 { self.remaining_secs } else { self.ttl_secs }
     }
 }
 

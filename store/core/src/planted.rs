@@ -297,8 +297,6 @@ mod switches {
             "a linearizable member list is answered from local state";
         RangeHeaderEarly "rangeHeaderEarly" "api"
             "a range's header carries the revision at which the request arrived";
-        LeaseCheckpointIgnored "leaseCheckpointIgnored" "lease"
-            "a new leader gives every lease its whole time to live, whatever was left at the last checkpoint (etcd #9888, #13508)";
         LeaseDemotionMissed "leaseDemotionMissed" "lease"
             "a leader that lost the leadership goes on counting, and what expires then is revoked through the new leader (etcd #15247)";
         LeaseRenewUnproven "leaseRenewUnproven" "lease"
@@ -310,7 +308,7 @@ mod switches {
         LeasePromotionKeepsGrant "leasePromotionKeepsGrant" "lease"
             "a new leader counts leases from their grant, though it knows of no renewal";
         LeaseRevokeNotRetried "leaseRevokeNotRetried" "lease"
-            "of leases that expire together one is revoked, and the others never are (etcd #10686)";
+            "the revocation of one expired lease in eight is lost, and not proposed again (etcd #10686)";
         WatchNextNotAdvanced "watchNextNotAdvanced" "watch"
             "a watcher's place is not moved when it is told of a change: it goes back there after an installed snapshot (etcd #15271)";
         WatchInstallNotFollowed "watchInstallNotFollowed" "watch"
