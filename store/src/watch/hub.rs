@@ -133,10 +133,11 @@ impl Hub {
         let up_to_date = start.0 == 0 || start > now;
         let next = if start.0 == 0 { now.next() } else { start };
         stream.watchers.insert(id, Watcher { wanted: wanted.clone(), next, start, up_to_date });
-        // A notice to the whole stream that waits would speak for this watcher too, and lies before its start.
+        // A notice to the whole stream that waits would speak for this watcher too. It would lie where it is before this
+        // watcher's start, or ahead of changes that this watcher has yet to read from history.
         let waiting = stream.queue.len();
         stream.queue.retain(|delivery| {
-            !matches!(delivery, Delivery::Progress { watch_id: -1, revision } if revision.next() < next)
+            !matches!(delivery, Delivery::Progress { watch_id: -1, revision } if revision.next() != next)
         });
         stream.progress_asked |= stream.queue.len() < waiting;
         if wanted.is_one_key() {

@@ -290,6 +290,23 @@ fn all() -> Wanted {
     Wanted { key: vec![0].into(), range_end: vec![0].into(), ..Wanted::default() }
 }
 
+/// A notice that waits when a watcher of the past is made comes after what that watcher has to be told.
+#[test]
+fn a_waiting_notice_does_not_speak_for_a_new_watcher_of_the_past() {
+    let mut member = Member::new();
+    member.create(all(), 0);
+    member.apply(&put("a", 1));
+    member.apply(&put("b", 1));
+    member.hub.ask_progress(member.stream, &member.own);
+    member.create(all(), 2);
+    while member.take() {}
+    assert_eq!(member.watchers.iter().map(|watcher| watcher.told.len()).collect::<Vec<_>>(), [2, 2]);
+    assert!(
+        member.watchers.iter().all(|watcher| watcher.bookmark == member.own.revision()),
+        "answered later"
+    );
+}
+
 /// Whoever does not read costs a bounded queue, and is told everything all the same.
 #[test]
 fn a_slow_consumer_goes_back_to_the_history() {
