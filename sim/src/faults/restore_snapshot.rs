@@ -118,15 +118,17 @@ impl Room for RestoreSnapshot {
         if self.old_token {
             return;
         }
-        // A restore that strikes again makes another cluster.
-        let token = match (&self.token, id.rsplit_once('.')) {
-            (None, _) => id.to_owned(),
-            (Some(token), Some((_, strike))) if strike.parse::<u32>().is_ok_and(|strike| strike > 1) => {
-                format!("{token}.{strike}")
-            }
-            (Some(token), _) => token.clone(),
+        let Some(token) = &mut self.token else {
+            self.token = Some(id.to_owned());
+            return;
         };
-        self.token = Some(token);
+        // A restore that strikes again makes another cluster. A plan's faults are complete already.
+        if let Some((_, strike)) = id.rsplit_once('.')
+            && strike.parse::<u32>().is_ok_and(|strike| strike > 1)
+            && !token.ends_with(&format!(".{strike}"))
+        {
+            *token = format!("{token}.{strike}");
+        }
     }
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {

@@ -136,8 +136,9 @@ fn leading_there(point: Point) -> Rules {
     }
 }
 
-/// Asked only by a member that joins, which has a test of its own (`a_member_is_replaced`).
-const JOINERS: &[Point] = &[Point::PeerBeforeMembers];
+/// Reached only by a member that joins (`a_member_is_replaced`), by a lease that is renewed
+/// (`leases-across-leader-loss`), by a stream of watchers (`watch-across-snapshot-install`). The two drills demand it.
+const ELSEWHERE: &[Point] = &[Point::PeerBeforeMembers, Point::LeaseBeforeRenew, Point::WatchBeforeSend];
 
 #[test]
 fn every_point_is_reached() {
@@ -146,7 +147,7 @@ fn every_point_is_reached() {
     reached.counters.extend(finished.counters);
     let never: Vec<&str> = Point::ALL
         .iter()
-        .filter(|point| !JOINERS.contains(point))
+        .filter(|point| !ELSEWHERE.contains(point))
         .map(|point| point.name())
         .filter(|name| !reached.counters.contains_key(&format!("point.{name}")))
         .collect();
@@ -183,7 +184,7 @@ fn strike_at_each(seed: u64, points: Vec<Point>, effect: impl Fn(usize) -> Point
 #[test]
 #[ignore = "mended and not yet seen to its end: seed 101 waited for ever on a connection to a member without power"]
 fn a_crash_at_any_point_is_survived() {
-    let points = Point::ALL.iter().copied().filter(|point| !JOINERS.contains(point)).collect();
+    let points = Point::ALL.iter().copied().filter(|point| !ELSEWHERE.contains(point)).collect();
     strike_at_each(100, points, |number| match number % 3 {
         0 => PointEffect::Kill,
         1 => PointEffect::PowerOff(Unsynced::Drawn),

@@ -180,11 +180,11 @@ impl Watch<'_> {
             for events in line.events.chunk_by(|a, b| a.kv.mod_revision == b.kv.mod_revision) {
                 let revision = events[0].kv.mod_revision.0;
                 self.nothing_missing(changes, era, next, revision - 1, any)?;
-                self.is_whole(changes, era, revision, events)?;
                 for (place, event) in events.iter().enumerate() {
                     let last_of_key = events[place + 1..].iter().all(|later| later.kv.key != event.kv.key);
                     self.is_true(changes, era, event, last_of_key, line.at)?;
                 }
+                self.is_whole(changes, era, revision, events)?;
                 (next, any) = (revision + 1, true);
             }
             if line.canceled {
