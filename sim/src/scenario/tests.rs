@@ -272,6 +272,9 @@ fn bad_paths_are_refused() {
     assert_eq!(both.len(), 1);
 }
 
+/// Drills in which an operator does what they should not.
+const MISTAKES: [&str; 2] = ["restore-each-member-alone", "restore-with-the-old-token"];
+
 #[test]
 fn the_scenarios_that_we_ship_are_good_and_short() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
@@ -297,7 +300,10 @@ fn the_scenarios_that_we_ship_are_good_and_short() {
         let planted = spec.cluster.planted_bug.is_some()
             || spec.workloads.iter().any(|workload| workload.blind_retries > 0);
         assert_eq!(canary, planted, "{}", file.path.display());
-        assert_eq!(canary, spec.expect.outcome == Outcome::Invalid, "{}", file.path.display());
+        // An operator's mistake, which the judge must see in a sound store.
+        let mistake = MISTAKES.contains(&file.scenario.metadata.name.as_str());
+        let found = spec.expect.outcome == Outcome::Invalid;
+        assert_eq!(canary || mistake, found, "{}", file.path.display());
     }
 }
 
