@@ -265,8 +265,7 @@ impl Hub {
     /// The client asks how far its stream is. The answer comes once nobody of it is behind, and nobody starts later.
     pub(crate) fn ask_progress(&mut self, stream_id: StreamId, state: &State) {
         let stream = self.stream(stream_id);
-        let now = state.revision();
-        if planted!(WatchProgressOvertakes) && stream.watchers.values().all(|watcher| watcher.start <= now) {
+        if planted!(WatchProgressOvertakes) {
             // At once, before whatever waits.
             stream.queue.push_front(Delivery::Progress { watch_id: -1, revision: state.revision() });
             return;
