@@ -20,9 +20,10 @@
 //! it gets (`cluster_util.go`).
 //!
 //! # What is left out
-//! A founder whose disk was emptied and that reaches nobody at its start cannot know. The others refuse it as soon as it
-//! speaks to them, if they heard from it before ([`crate::peer`]); and the leader's heartbeats tell what it has
-//! acknowledged ([`crate::node`]).
+//! A founder whose disk was emptied and that reaches nobody at its start cannot know. Later it learns of it in three ways,
+//! also after further restarts: the others refuse it as soon as it speaks to them, if they heard from it before; whoever
+//! calls it says whether the membership holds a name for it ([`crate::peer`]); and the leader's heartbeats tell what it
+//! has acknowledged ([`crate::node`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},

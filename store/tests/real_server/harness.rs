@@ -6,6 +6,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -16,9 +17,17 @@ const SQUALLD: &str = env!("CARGO_BIN_EXE_squalld");
 /// How long anything may take on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A port that was free a moment ago.
+/// A port that no other test of this process gets, and that was free a moment ago. It lies below those that the system
+/// gives to outgoing connections (from 32,768 on Linux), so that none of them takes it while a member is down.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    // Processes that run at the same time begin at different places.
+    let begin = (std::process::id() % u32::from(COUNT)) as u16;
+    let candidates = (0..COUNT).map(|_| FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT);
+    let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("a free port")
 }
 
 /// A folder for one test, removed at its end.
