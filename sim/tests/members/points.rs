@@ -160,9 +160,14 @@ const POINTS_A_RUN: usize = 5;
 /// Lets `effect` happen once at each of the points on each member, several points a run, and demands that each of them
 /// bites somewhere. Neighbours are in different runs: who died at the one may never come to the other.
 fn strike_at_each(seed: u64, points: Vec<Point>, effect: impl Fn(usize) -> PointEffect) {
+    // What leads to one point may lead away from others: those have a run of their own.
+    let (alone, points): (Vec<Point>, Vec<Point>) =
+        points.into_iter().partition(|point| !leading_there(*point).is_empty());
     let runs = points.len().div_ceil(POINTS_A_RUN);
-    for first in 0..runs {
-        let group: Vec<Point> = points.iter().copied().skip(first).step_by(runs).collect();
+    let groups = (0..runs).map(|first| points.iter().copied().skip(first).step_by(runs).collect());
+    let groups = groups.chain(alone.into_iter().map(|point| vec![point]));
+    for (first, group) in groups.enumerate() {
+        let group: Vec<Point> = group;
         let mut rules: Rules = group.iter().flat_map(|point| leading_there(*point)).collect();
         let before = rules.len();
         for (number, point) in group.iter().enumerate() {
@@ -182,7 +187,6 @@ fn strike_at_each(seed: u64, points: Vec<Point>, effect: impl Fn(usize) -> Point
 
 /// A crash at each point, by a kill and by the power's loss in turns.
 #[test]
-#[ignore = "mended and not yet seen to its end: seed 101 waited for ever on a connection to a member without power"]
 fn a_crash_at_any_point_is_survived() {
     let points = Point::ALL.iter().copied().filter(|point| !ELSEWHERE.contains(point)).collect();
     strike_at_each(100, points, |number| match number % 3 {

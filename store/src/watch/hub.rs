@@ -270,8 +270,12 @@ impl Hub {
             stream.queue.push_front(Delivery::Progress { watch_id: -1, revision: state.revision() });
             return;
         }
+        if stream.watchers.is_empty() {
+            return;
+        }
         let all_up_to_date = stream.watchers.values().all(|watcher| watcher.up_to_date);
-        if !stream.watchers.is_empty() && !(all_up_to_date && stream.progress(state.revision())) {
+        let told = all_up_to_date && stream.progress(state.revision());
+        if !told {
             stream.progress_asked = true;
             // Whoever serves the stream looks again.
             stream.waiting.notify_one();

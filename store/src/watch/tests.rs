@@ -180,7 +180,7 @@ enum Step {
     /// Committed while this member was away.
     Miss(Command),
     Compact(i64),
-    CompactionStep,
+    CompactFurther,
     Install,
     Create(Wanted, i64),
     Cancel(usize),
@@ -232,7 +232,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => command().prop_map(Step::Apply),
         3 => command().prop_map(Step::Miss),
         2 => (0..6i64).prop_map(Step::Compact),
-        1 => Just(Step::CompactionStep),
+        1 => Just(Step::CompactFurther),
         1 => Just(Step::Install),
         3 => (wanted(), -1..40i64).prop_map(|(wanted, start)| Step::Create(wanted, start)),
         1 => any::<usize>().prop_map(Step::Cancel),
@@ -256,7 +256,7 @@ proptest! {
                     let revision = Revision(member.leader.revision().0 - back);
                     member.apply(&Command::Compact(CompactionRequest { revision, physical: false }));
                 }
-                Step::CompactionStep => _ = member.own.compaction_step(3),
+                Step::CompactFurther => _ = member.own.compaction_step(3),
                 Step::Install => member.install(),
                 Step::Create(wanted, start) => member.create(wanted, start),
                 Step::Cancel(which) if !member.watchers.is_empty() => {

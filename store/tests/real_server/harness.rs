@@ -228,7 +228,21 @@ impl Etcdctl {
         self.ok_with(arguments, "")
     }
 
-    /// The same, with `input` on its standard input.
+    /// The same, tried again for as long as it fails: the cluster may be without a leader.
+    pub fn ok_soon(&self, arguments: &[&str]) -> String {
+        let from = Instant::now();
+        loop {
+            let out = self.command(arguments).output().expect("etcdctl starts");
+            if out.status.success() {
+                return String::from_utf8_lossy(&out.stdout).into_owned();
+            }
+            let said = String::from_utf8_lossy(&out.stderr);
+            assert!(from.elapsed() < PATIENCE, "etcdctl {arguments:?}: {said}");
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The same as `ok`, with `input` on its standard input.
     pub fn ok_with(&self, arguments: &[&str], input: &str) -> String {
         let mut command = self.command(arguments);
         let mut child = command

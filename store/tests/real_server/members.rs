@@ -115,7 +115,7 @@ fn a_member_moves_to_another_address() {
     // Without m1 the two others need each other, at the address of each.
     m1.kill();
     let two = etcdctl_of(&members[1..]);
-    assert_eq!(two.ok(&["put", "k", "after"]), "OK\n");
+    assert_eq!(two.ok_soon(&["put", "k", "after"]), "OK\n");
     for member in &members[1..] {
         assert_eq!(etcdctl_of(std::slice::from_ref(member)).ok(&["get", "k"]), "k\nafter\n");
     }
