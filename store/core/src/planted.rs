@@ -21,8 +21,15 @@ macro_rules! planted {
 #[macro_export]
 macro_rules! planted {
     ($bug:ident) => {
-        false
+        $crate::planted::never(stringify!($bug))
     };
+}
+
+/// False, whatever the error's name. A function and no literal: clippy would call two of them in one condition redundant.
+#[cfg(not(madsim))]
+#[inline(always)]
+pub const fn never(_name: &str) -> bool {
+    false
 }
 
 pub use planted;

@@ -211,6 +211,9 @@ impl ServeFlags {
     }
 }
 
+/// A member's name, and one of its peer URLs.
+type NamedUrl = (String, String);
+
 impl RestoreFlags {
     /// Where the data folder goes.
     pub fn data_dir(&self) -> PathBuf {
@@ -218,7 +221,7 @@ impl RestoreFlags {
     }
 
     /// The new cluster's members, and this one's peer URLs among them.
-    pub fn members(&self) -> Result<(Vec<(String, String)>, Vec<String>), Failure> {
+    pub fn members(&self) -> Result<(Vec<NamedUrl>, Vec<String>), Failure> {
         let members = urls::members("--initial-cluster", &self.initial_cluster)?;
         let own = urls::list("--initial-advertise-peer-urls", &self.initial_advertise_peer_urls)?;
         check_own_urls(&self.name, &members, &own)?;
