@@ -189,7 +189,6 @@ fn runs(criterion: &mut Criterion<ProcessorTime>) {
     group.finish();
 }
 
-/// What a run pays before it does anything, and what a timer costs.
 /// Runs as `squall fuzz` draws them, of 20 simulated seconds before the heal each: an element is a seed.
 fn explored(criterion: &mut Criterion<ProcessorTime>) {
     const TIME_LIMIT: Duration = Duration::from_secs(20);
@@ -209,6 +208,7 @@ fn explored(criterion: &mut Criterion<ProcessorTime>) {
     group.finish();
 }
 
+/// What a run pays before it does anything, and what a timer costs.
 fn world(criterion: &mut Criterion<ProcessorTime>) {
     let mut group = criterion.benchmark_group("world");
     group.sample_size(10).warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_secs(4));

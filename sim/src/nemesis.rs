@@ -15,8 +15,6 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    future::poll_fn,
-    task::Poll,
     time::Duration,
 };
 
@@ -27,6 +25,7 @@ use futures_util::{
 };
 use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
+use squall_store::seam::yield_once;
 use tokio::sync::Notify;
 
 use crate::{
@@ -406,17 +405,4 @@ impl Nemesis {
             detail,
         }));
     }
-}
-
-/// Lets every other future that is ready go first.
-async fn yield_once() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -36,3 +36,4 @@ pub mod wal;
 mod watch;
 
 pub use config::{Config, InitialClusterState};
+pub use url::host_port;

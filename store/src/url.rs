@@ -74,7 +74,7 @@ pub(crate) fn valid_peer_urls(urls: &[String]) -> bool {
 }
 
 /// What to dial for a member's URL. One that is none is dialled as it stands, which fails with that text in the error.
-pub(crate) fn host_port(url: &str) -> &str {
+pub fn host_port(url: &str) -> &str {
     Url::parse(url).map_or(url, |url| url.host_port)
 }
 

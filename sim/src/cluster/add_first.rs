@@ -1,9 +1,9 @@
-//! Adding a member before the one that it is to take the place of is removed: what etcd's guide warns of. A cluster that lacks
-//! members must refuse.
+//! Adding a member before the one that it replaces is removed: etcd's guide warns of it. A cluster that lacks members must
+//! refuse.
 //!
-//! An addition that comes later than the operator believes would leave a voter behind that never starts. So the operator
-//! asks the leader alone, and in the end sends it a change of a member that does not exist: what the log held before that
-//! has been decided by the time it is refused.
+//! An addition that is carried out late would leave a voter behind that never starts. So the operator asks the leader
+//! alone, and in the end sends it a change of a member that does not exist. When that is refused, everything that the log
+//! held before it is decided.
 
 use squall_core::Refusal;
 

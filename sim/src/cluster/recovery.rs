@@ -58,7 +58,8 @@ impl Cluster {
         all.join("; ")
     }
 
-    fn counted(&self) -> Vec<NodeId> {
+    /// The members that count.
+    pub(super) fn counted(&self) -> Vec<NodeId> {
         let roster = self.inner.roster();
         self.nodes().into_iter().filter(|node| roster.counts(*node)).collect()
     }

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use squall_store::{InitialClusterState, proto::etcdserverpb as pb};
+use squall_store::{InitialClusterState, host_port, proto::etcdserverpb as pb};
 
 use super::{
     Done, Endpoint,
@@ -248,10 +248,9 @@ impl Cluster {
     }
 
     /// The endpoints of the members that count, but for this one.
-    pub(super) fn other_endpoints(&self, node: NodeId) -> Vec<Endpoint> {
-        let others = self.inner.members.iter().filter(|member| member.node != node);
-        let roster = self.inner.roster();
-        others.filter(|member| roster.counts(member.node)).map(Member::endpoint).collect()
+    fn other_endpoints(&self, node: NodeId) -> Vec<Endpoint> {
+        let others = self.counted().into_iter().filter(|other| *other != node);
+        others.map(|other| self.inner.member(other).endpoint()).collect()
     }
 }
 
@@ -267,6 +266,6 @@ fn configure_joiner(member: &Member, members: &[pb::Member]) {
 }
 
 pub(super) fn host_of(url: &str) -> String {
-    let host = url.trim_start_matches("http://");
-    host.split(':').next().unwrap_or(host).to_owned()
+    let address = host_port(url);
+    address.split(':').next().unwrap_or(address).to_owned()
 }

@@ -52,10 +52,10 @@ struct Entry {
 pub(super) struct Roster {
     recorder: Arc<Recorder>,
     entries: BTreeMap<NodeId, Entry>,
-    /// The cluster's members; `None` while a procedure changes them, and after one that did not finish.
-    configuration: Option<BTreeSet<NodeId>>,
-    /// The members before the procedure that changes them now, or did not finish.
-    configuration_before: BTreeSet<NodeId>,
+    /// The cluster's members, as they were last known.
+    members: BTreeSet<NodeId>,
+    /// A procedure changes the members, or one that did so did not finish.
+    changing: bool,
     /// The members that heal, where only a core does.
     core: Option<BTreeSet<NodeId>>,
     outage_since: Option<u64>,
@@ -76,18 +76,8 @@ impl Roster {
             lying: None,
         };
         let entries: BTreeMap<NodeId, Entry> = nodes.into_iter().map(|node| (node, entry())).collect();
-        let configuration: BTreeSet<NodeId> = entries.keys().copied().collect();
-        let configuration_before = configuration.clone();
-        let configuration = Some(configuration);
-        Self {
-            recorder,
-            entries,
-            configuration,
-            configuration_before,
-            core: None,
-            outage_since: None,
-            changes: 0,
-        }
+        let members = entries.keys().copied().collect();
+        Self { recorder, entries, members, changing: false, core: None, outage_since: None, changes: 0 }
     }
 
     fn entry(&self, node: NodeId) -> &Entry {
@@ -99,6 +89,11 @@ impl Roster {
     }
 
     // ---- questions
+
+    /// The cluster's members; `None` while a procedure changes them, and after one that did not finish.
+    fn configuration(&self) -> Option<&BTreeSet<NodeId>> {
+        (!self.changing).then_some(&self.members)
+    }
 
     pub(super) fn standing(&self, node: NodeId) -> Standing {
         self.entry(node).standing
@@ -132,7 +127,7 @@ impl Roster {
         if self.entries.values().any(|entry| entry.in_hand > 0) {
             return None;
         }
-        let configuration = self.configuration.as_ref()?;
+        let configuration = self.configuration()?;
         let quorum = configuration.len() / 2 + 1;
         let mut intact: Vec<NodeId> = configuration.iter().copied().collect();
         intact.retain(|node| self.standing(*node) == Standing::Intact);
@@ -157,7 +152,7 @@ impl Roster {
 
     /// Whether a quorum of members with sound copies remains without this one.
     pub(super) fn can_lose_copy(&self, node: NodeId) -> bool {
-        let Some(configuration) = &self.configuration else { return false };
+        let Some(configuration) = self.configuration() else { return false };
         let left =
             configuration.iter().filter(|member| **member != node && self.has_sound_copy(**member)).count();
         left * 2 > configuration.len()
@@ -167,10 +162,9 @@ impl Roster {
     /// then fails to do is no fault of the store. While a procedure changes the members, those before it count: without a
     /// quorum of them no change is agreed on.
     pub(super) fn has_lost_its_data(&self) -> bool {
-        let configuration = self.configuration.as_ref().unwrap_or(&self.configuration_before);
-        let sound = configuration.iter().filter(|member| self.standing(**member) == Standing::Intact).count();
-        sound * 2 <= configuration.len()
-            && configuration.iter().any(|member| self.standing(*member) == Standing::Ruined)
+        let sound = self.members.iter().filter(|member| self.standing(**member) == Standing::Intact).count();
+        sound * 2 <= self.members.len()
+            && self.members.iter().any(|member| self.standing(*member) == Standing::Ruined)
     }
 
     /// Whether the member must not start before it is replaced.
@@ -280,22 +274,20 @@ impl Roster {
     /// Who is a member is about to change: until [`Self::set_configuration`] no majority can be named.
     pub(super) fn forget_configuration(&mut self) -> Option<BTreeSet<NodeId>> {
         self.end_outage();
-        let configuration = self.configuration.take();
-        if let Some(known) = &configuration {
-            self.configuration_before.clone_from(known);
-        }
+        let configuration = self.configuration().cloned();
+        self.changing = true;
         configuration
     }
 
     /// These are the members.
     pub(super) fn set_configuration(&mut self, members: BTreeSet<NodeId>) {
         self.changes += 1;
-        self.configuration = Some(members);
+        (self.members, self.changing) = (members, false);
     }
 
     /// Takes note of which members run. To be called after everything that takes members down.
     pub(super) fn watch_outage(&mut self, runs: impl Fn(NodeId) -> bool) {
-        let lost = self.configuration.as_ref().is_some_and(|members| {
+        let lost = self.configuration().is_some_and(|members| {
             members.iter().filter(|member| runs(**member)).count() * 2 <= members.len()
         });
         if lost {

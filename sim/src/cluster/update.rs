@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use squall_store::host_port;
+
 use super::{
     Done,
     member::{Cluster, Member},
@@ -29,12 +31,12 @@ impl Cluster {
                 }
                 let member = inner.member(node);
                 let (old, url) = (member.peer_url(), member.spare_peer_url());
-                self.move_to(member, &url, vec![host_port(&old), host_port(&url)]);
+                self.move_to(member, &url, vec![host_port(&old).to_owned(), host_port(&url).to_owned()]);
                 if let Err(why) = self.update(node, &url).await {
                     return Done::GivenUp(why);
                 }
                 inner.arena.sleep(pause).await;
-                self.move_to(member, &url, vec![host_port(&url)]);
+                self.move_to(member, &url, vec![host_port(&url).to_owned()]);
                 if inner.arena.running(node) && !inner.roster().in_hand(node) {
                     self.restart(node).await;
                 }
@@ -84,12 +86,6 @@ impl Cluster {
 
     /// The endpoints of all members that count.
     fn serving(&self) -> Vec<super::Endpoint> {
-        let roster = self.inner.roster();
-        let members = self.inner.members.iter().filter(|member| roster.counts(member.node));
-        members.map(Member::endpoint).collect()
+        self.counted().into_iter().map(|node| self.inner.member(node).endpoint()).collect()
     }
-}
-
-fn host_port(url: &str) -> String {
-    url.trim_start_matches("http://").to_owned()
 }

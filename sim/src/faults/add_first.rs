@@ -1,11 +1,11 @@
-//! `addFirst`: an operator wants to add a member before the one that it is to take the place of is removed, as nobody should
-//! (etcd's guide to runtime reconfiguration: remove first). While the cluster lacks members it must refuse: a new voter that
-//! does not start would cost the quorum.
+//! `addFirst`: an operator tries to add a member before they have removed the one that it replaces. That is a mistake (etcd's
+//! guide to runtime reconfiguration: remove first). While the cluster lacks members it must refuse: a new voter that does
+//! not start would cost the quorum.
 
 use squall_store::seam::BoxFuture;
 
 use super::{Aim, Candidate, Check, Cost, Lasts, Room, Strike, Struck, without_settings};
-use crate::text::{Refusal, Step};
+use crate::text::Refusal;
 
 without_settings! {
     /// Settings of an addition that comes too early: none.
@@ -22,10 +22,8 @@ impl Room for AddFirst {
     const HAS_SETTINGS: bool = false;
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
-        check.refuse_if(
-            check.cluster.members.len() < 2,
-            &[Step::Key("action")],
-            || "the only member of a cluster has no others that could add a new one: use more `members`",
+        check.needs_others(
+            "the only member of a cluster has no others that could add a new one: use more `members`",
         )
     }
 

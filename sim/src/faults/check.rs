@@ -80,6 +80,11 @@ pub(crate) fn fault_names(faults: &[Fault]) -> Vec<String> {
 }
 
 impl<'a> Check<'a> {
+    /// Refuses the action in a cluster of one, whose only member `message` tells of.
+    pub(crate) fn needs_others(&self, message: &str) -> Result<(), Refusal> {
+        self.refuse_if(self.cluster.members.len() < 2, &[Key("action")], || message)
+    }
+
     /// Refuses the value at `path`, below the fault, when `wrong` holds.
     pub(crate) fn refuse_if<S: AsRef<str>>(
         &self,

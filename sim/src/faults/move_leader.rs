@@ -3,7 +3,7 @@
 use squall_store::seam::BoxFuture;
 
 use super::{Aim, Candidate, Check, Cost, Lasts, Room, Strike, Struck, without_settings};
-use crate::text::{Refusal, Step};
+use crate::text::Refusal;
 
 without_settings! {
     /// Settings of a change of the leader: none.
@@ -19,11 +19,7 @@ impl Room for MoveLeader {
     const HAS_SETTINGS: bool = false;
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
-        check.refuse_if(
-            check.cluster.members.len() < 2,
-            &[Step::Key("action")],
-            || "the only member of a cluster cannot hand over to another: use more `members`",
-        )
+        check.needs_others("the only member of a cluster cannot hand over to another: use more `members`")
     }
 
     fn may_hit(&self, member: &Candidate) -> bool {

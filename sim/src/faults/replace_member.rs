@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
 use super::{Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
-use crate::text::{Refusal, Step, go};
+use crate::text::{Refusal, go};
 
 /// Settings of a member's replacement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,9 +36,9 @@ impl Room for ReplaceMember {
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
-        check.refuse_if(check.cluster.members.len() < 2, &[Step::Key("action")], || {
-            "the only member of a cluster cannot be replaced: no member would be left to add the new one; use more `members`"
-        })
+        check.needs_others(
+            "the only member of a cluster cannot be replaced: no member would be left to add the new one; use more `members`",
+        )
     }
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {

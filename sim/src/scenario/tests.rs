@@ -293,7 +293,7 @@ fn the_scenarios_that_we_ship_are_good_and_short() {
     assert!(names.is_sorted(), "{names:?}");
     for file in &all {
         let spec = &file.scenario.spec;
-        assert!(spec.longest() <= Duration::from_secs(60), "{}: {:?}", file.path.display(), spec.longest());
+        assert!(spec.longest() <= Duration::from_secs(30), "{}: {:?}", file.path.display(), spec.longest());
         assert!(!file.scenario.metadata.description.is_empty(), "{}", file.path.display());
         let canary = file.path.parent().is_some_and(|folder| folder.ends_with("canary"));
         // An error of the store's, or of a client's.

@@ -12,7 +12,8 @@ use squall_store::seam::{BoxFuture, Env};
 use tokio::sync::oneshot;
 
 use super::{
-    Channels, Client, Endpoints, Generator, Limits, Pace, Process, Recorder, drive, watcher::Watcher,
+    Channels, Client, Endpoints, Generator, Limits, Pace, Process, Recorder, drive,
+    watcher::{Memory, Watcher},
 };
 use crate::{
     scenario::{Workload, WorkloadKind},
@@ -77,6 +78,7 @@ pub fn start(
                         chance: stream("watches"),
                         pace,
                         stuck: crowd.stuck.clone(),
+                        memory: Memory::default(),
                     };
                     Box::pin(watcher.watch(crowd.stop.clone()))
                 } else {

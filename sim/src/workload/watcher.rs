@@ -62,6 +62,17 @@ pub struct Watcher {
     pub pace: Pace,
     /// Where what was stuck at the end is noted.
     pub stuck: Arc<Mutex<Vec<String>>>,
+    /// What it remembers.
+    pub memory: Memory,
+}
+
+/// What a watching client remembers from stream to stream.
+#[derive(Default)]
+pub struct Memory {
+    /// The newest revision that it was told of since the last break.
+    newest: i64,
+    /// The number of its last watch.
+    last_number: i64,
 }
 
 /// What is to be watched.
@@ -99,32 +110,30 @@ struct Session {
 impl Watcher {
     /// Watches until `stop` is set.
     pub async fn watch(mut self, stop: Arc<AtomicBool>) {
-        // The newest revision that this client was told of, and its numbers for watches.
-        let (mut newest, mut numbers) = (0, 0);
         let mut breaks = self.recorder.breaks();
         while !stop.load(Ordering::Relaxed) {
             if self.recorder.breaks() != breaks {
                 // The revisions of before say nothing about the cluster of now.
-                (newest, breaks) = (0, self.recorder.breaks());
+                (self.memory.newest, breaks) = (0, self.recorder.breaks());
             }
             if self.choice == EndpointChoice::Roaming {
                 self.at = self.chance.gen_range(0..self.endpoints.len());
             }
             let lasts = Duration::from_millis(self.chance.gen_range(300..8_000));
-            let wanted = self.draw(newest);
+            let wanted = self.draw();
             let Some(mut session) = self.open(wanted).await else {
                 self.turn();
                 self.env.clock.sleep(PAUSE).await;
                 continue;
             };
-            let ends = self.read(&mut session, lasts, &stop, &mut newest, &mut numbers).await;
+            let ends = self.read(&mut session, lasts, &stop).await;
             drop(session);
             if ends == Ends::Broken {
                 self.turn();
                 self.env.clock.sleep(PAUSE).await;
             }
         }
-        self.ask_at_the_end(&mut newest, &mut numbers).await;
+        self.ask_at_the_end().await;
     }
 
     fn turn(&mut self) {
@@ -134,17 +143,16 @@ impl Watcher {
     }
 
     /// One to three watches.
-    fn draw(&mut self, newest: i64) -> Vec<Wanted> {
+    fn draw(&mut self) -> Vec<Wanted> {
         let count = self.chance.gen_range(1..=3);
-        (0..count).map(|number| self.draw_one(newest, number)).collect()
+        (0..count).map(|number| self.draw_one(number)).collect()
     }
 
-    fn draw_one(&mut self, newest: i64, number: i64) -> Wanted {
-        let chance = &mut self.chance;
-        let prefix = *[WorkloadKind::Kv, WorkloadKind::Kv, WorkloadKind::Register, WorkloadKind::Lease]
-            .get(chance.gen_range(0..4))
-            .expect("one of four");
-        let prefix = prefix.name();
+    fn draw_one(&mut self, number: i64) -> Wanted {
+        const WRITERS: [WorkloadKind; 4] =
+            [WorkloadKind::Kv, WorkloadKind::Kv, WorkloadKind::Register, WorkloadKind::Lease];
+        let (chance, newest) = (&mut self.chance, self.memory.newest);
+        let prefix = WRITERS[chance.gen_range(0..WRITERS.len())].name();
         let key_number = chance.gen_range(0..4);
         let (key, range_end) = match chance.gen_range(0..8) {
             0..=3 => ("\0".to_owned(), "\0".to_owned()),
@@ -209,14 +217,7 @@ impl Watcher {
     }
 
     /// Reads what comes, for so long.
-    async fn read(
-        &mut self,
-        session: &mut Session,
-        lasts: Duration,
-        stop: &AtomicBool,
-        newest: &mut i64,
-        numbers: &mut i64,
-    ) -> Ends {
+    async fn read(&mut self, session: &mut Session, lasts: Duration, stop: &AtomicBool) -> Ends {
         let clock = self.env.clock.clone();
         let began = clock.monotonic();
         let mut next_question = self.pace.next(Duration::ZERO);
@@ -236,7 +237,7 @@ impl Watcher {
             match answer {
                 Err(_) => {}
                 Ok(Ok(Some(response))) => {
-                    if !self.note(session, response, newest, numbers) {
+                    if !self.note(session, response) {
                         return Ends::Broken;
                     }
                 }
@@ -246,13 +247,7 @@ impl Watcher {
     }
 
     /// Notes a response; false where the stream is of no more use.
-    fn note(
-        &self,
-        session: &mut Session,
-        response: WatchResponse,
-        newest: &mut i64,
-        numbers: &mut i64,
-    ) -> bool {
+    fn note(&mut self, session: &mut Session, response: WatchResponse) -> bool {
         if self.recorder.breaks() != session.breaks {
             return false;
         }
@@ -266,12 +261,13 @@ impl Watcher {
             if response.canceled {
                 return true;
             }
-            *numbers += 1;
-            session.watches.insert(response.watch_id, *numbers);
+            self.memory.last_number += 1;
+            let number = self.memory.last_number;
+            session.watches.insert(response.watch_id, number);
             self.recorder.event(h::Event::WatchStart(h::WatchStart {
                 at,
                 client: self.process.id,
-                watch_id: *numbers,
+                watch_id: number,
                 endpoint: session.endpoint.to_string(),
                 revision,
                 key: wanted.key,
@@ -281,7 +277,7 @@ impl Watcher {
                 no_put: wanted.no_put,
                 no_delete: wanted.no_delete,
             }));
-            self.recorder.note(&self.process, format!("watch {} at revision {revision}", *numbers));
+            self.recorder.note(&self.process, format!("watch {number} at revision {revision}"));
             return true;
         }
         let events: Option<Vec<h::WatchEvent>> = response.events.iter().map(wire::watch_event).collect();
@@ -294,7 +290,6 @@ impl Watcher {
             session.parts.insert(response.watch_id, events);
             return true;
         }
-        let is_notice = events.is_empty() && !response.canceled;
         if response.watch_id == -1 {
             session.answered += 1;
         }
@@ -302,9 +297,8 @@ impl Watcher {
             -1 => session.watches.values().copied().collect(),
             id => session.watches.get(&id).copied().into_iter().collect(),
         };
-        if is_notice || !events.is_empty() {
-            *newest = (*newest).max(events.iter().map(|event| event.kv.mod_revision.0).max().unwrap_or(0));
-        }
+        let newest = events.iter().map(|event| event.kv.mod_revision.0).max();
+        self.memory.newest = self.memory.newest.max(newest.unwrap_or(0));
         self.recorder
             .note(&self.process, format!("told {told:?} revision {revision}, {} events", events.len()));
         for watch_id in told {
@@ -325,12 +319,12 @@ impl Watcher {
     }
 
     /// Everything has healed: a stream that is asked how far it is must say so, also where it has something to read first.
-    async fn ask_at_the_end(&mut self, newest: &mut i64, numbers: &mut i64) {
+    async fn ask_at_the_end(&mut self) {
         let wanted = Wanted {
             key: h::Bytes::from("\0"),
             range_end: h::Bytes::from("\0"),
             // Where that is compacted, the watch is cancelled, and there is nothing to ask.
-            start: (*newest - 20).max(1),
+            start: (self.memory.newest - 20).max(1),
             prev_kv: false,
             no_put: false,
             no_delete: false,
@@ -344,11 +338,12 @@ impl Watcher {
         if asked.is_err() {
             return;
         }
+        let clock = self.env.clock.clone();
         let answered = async {
             while session.answered == 0 {
                 match session.answers.message().await {
                     Ok(Some(response)) => {
-                        if !self.note(&mut session, response, newest, numbers) {
+                        if !self.note(&mut session, response) {
                             return;
                         }
                     }
@@ -357,7 +352,7 @@ impl Watcher {
                 }
             }
         };
-        if timeout(self.env.clock.as_ref(), PATIENCE, answered).await.is_err() {
+        if timeout(clock.as_ref(), PATIENCE, answered).await.is_err() {
             let what = format!(
                 "client {}'s watch stream at {} was asked for progress, and did not answer in {PATIENCE:?}",
                 self.process.id, self.endpoints[self.at].0

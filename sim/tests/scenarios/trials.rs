@@ -4,7 +4,7 @@
 //!
 //! | Test | What must hold |
 //! |---|---|
-//! | `<drill>::seed_<n>` | the outcome that the drill states, within a simulated minute |
+//! | `<drill>::seed_<n>` | the outcome that the drill states, within 30 simulated seconds |
 //! | `<drill>::counters` | over the drill's own seeds no path that it demands is dead |
 //! | `<canary>::seed_<n>` | the checker that should find the planted bug finds it |
 //! | `<canary>::without_its_bug::seed_<n>` | the checkers do not find what is not there |
@@ -67,8 +67,8 @@ fn drill(file: &ScenarioFile, runs: &Arc<Runs>) -> Vec<Trial> {
             Trial::test(format!("{name}::seed_{seed}"), move || {
                 let short = runs.of(&file, seed);
                 demand(short.verdict == Verdict::Valid && !short.failed("harness"), || short.told.clone())?;
-                demand(short.simulated <= Duration::from_secs(60), || {
-                    format!("{:?} simulated; a drill lasts a minute at most", short.simulated)
+                demand(short.simulated <= Duration::from_secs(30), || {
+                    format!("{:?} simulated; a drill lasts 30 s", short.simulated)
                 })
             })
         })

@@ -94,7 +94,7 @@ impl Leases {
         Ok(batch)
     }
 
-    /// Remove a lease that has no keys any more.
+    /// Remove a lease. Its keys are deleted by the same entry.
     pub(crate) fn remove(&mut self, id: LeaseId) -> Batch {
         let mut batch = Batch::new();
         if let Some(lease) = self.leases.remove(&id) {

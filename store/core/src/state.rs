@@ -148,6 +148,7 @@ impl State {
             self.index,
             self.term
         );
+        self.leases.follow(&events);
         let outcome = digest::outcome(&reply, &batch);
         self.digest = digest::advance(self.digest, index, term, outcome);
         self.index = index;
@@ -168,7 +169,6 @@ impl State {
         let mut txn = self.mvcc.write();
         let response = txn::put(&mut txn, request);
         let (events, batch) = txn.commit();
-        self.leases.follow(&events);
         (Ok(Reply::Put(response)), events, batch)
     }
 
@@ -179,7 +179,6 @@ impl State {
         let mut txn = self.mvcc.write();
         let response = txn::delete_range(&mut txn, request);
         let (events, batch) = txn.commit();
-        self.leases.follow(&events);
         (Ok(Reply::DeleteRange(response)), events, batch)
     }
 
@@ -193,7 +192,6 @@ impl State {
         let mut txn = self.mvcc.write();
         let response = txn::write(&mut txn, request, path);
         let (events, batch) = txn.commit();
-        self.leases.follow(&events);
         (Ok(Reply::Txn(response)), events, batch)
     }
 
@@ -234,7 +232,6 @@ impl State {
             txn.delete_range(key, &[]);
         }
         let (events, mut batch) = txn.commit();
-        self.leases.follow(&events);
         batch.extend(self.leases.remove(id));
         (Ok(Reply::LeaseRevoke(self.mvcc.revision())), events, batch)
     }
@@ -421,8 +418,8 @@ impl State {
     }
 
     /// The state with which the members of a *new* cluster start from another cluster's data: the keys, their history and
-    /// the leases stay, the old members and the memory of removed ones go, and the log begins anew, with one conf-change entry per
-    /// member, of term 1, counted as applied (etcdutl's `snapshot restore`). The digest forks.
+    /// the leases stay, the old members and the memory of removed ones go, and the log begins anew, with one conf-change
+    /// entry per member, of term 1, counted as applied (etcdutl's `snapshot restore`). The digest forks.
     ///
     /// # Panics
     /// If there are no members.

@@ -6,10 +6,8 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
 };
 
 use bytes::Bytes;
@@ -25,7 +23,7 @@ use crate::{
         WatchCreateRequest, WatchRequest, WatchResponse, watch_create_request::FilterType,
         watch_request::RequestUnion, watch_server::Watch,
     },
-    seam::{BoxFuture, Point, first_of},
+    seam::{BoxFuture, Point, first_of, yield_once},
     watch::{Delivery, Filters, StreamId, Taken, Wanted},
 };
 
@@ -286,19 +284,6 @@ fn fragments(whole: WatchResponse, limit: usize) -> Vec<WatchResponse> {
         last.fragment = planted!(WatchFragmentNeverEnds);
     }
     parts
-}
-
-/// Lets other tasks run.
-async fn yield_once() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 #[tonic::async_trait]

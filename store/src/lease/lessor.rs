@@ -17,8 +17,8 @@ use crate::seam::Monotonic;
 pub(crate) struct Lessor {
     /// The term in which this member counts, while it does.
     primary: Option<Term>,
-    deadlines: BTreeMap<LeaseId, Monotonic>,
-    /// When something is due about a lease: its revocation, or another try at it.
+    countdowns: BTreeMap<LeaseId, Countdown>,
+    /// When something is due about a lease, the earliest first.
     due: BTreeSet<(Monotonic, LeaseId)>,
     /// When the last checkpoint was made.
     checkpointed: Monotonic,
@@ -26,6 +26,15 @@ pub(crate) struct Lessor {
     in_log: BTreeMap<LeaseId, u32>,
     /// When each lease was granted, as this member saw it. Only a planted error uses it.
     granted: BTreeMap<LeaseId, Monotonic>,
+}
+
+/// The countdown of one lease.
+#[derive(Clone, Copy, Debug)]
+struct Countdown {
+    /// When the lease's time is over.
+    deadline: Monotonic,
+    /// When something is due: the revocation, or another try at it.
+    due: Monotonic,
 }
 
 /// What became of a renewal.
@@ -72,7 +81,7 @@ impl Lessor {
     pub(crate) fn demote(&mut self) {
         self.primary = None;
         self.in_log.clear();
-        self.deadlines.clear();
+        self.countdowns.clear();
         self.due.clear();
     }
 
@@ -88,11 +97,13 @@ impl Lessor {
 
     /// A lease was revoked.
     pub(crate) fn revoked(&mut self, id: LeaseId) {
-        if let Some(deadline) = self.deadlines.remove(&id) {
-            // A revocation that was proposed is due again at another time.
-            if !self.due.remove(&(deadline, id)) {
-                self.due.retain(|(_, due)| *due != id);
-            }
+        self.forget(id);
+    }
+
+    /// Does not count a lease any more.
+    fn forget(&mut self, id: LeaseId) {
+        if let Some(countdown) = self.countdowns.remove(&id) {
+            self.due.remove(&(countdown.due, id));
         }
     }
 
@@ -101,7 +112,7 @@ impl Lessor {
         if self.primary.is_none() {
             return Renewal::NotPrimary;
         }
-        let (Some(lease), Some(deadline)) = (lease, self.deadlines.get(&id).copied()) else {
+        let (Some(lease), Some(deadline)) = (lease, self.countdowns.get(&id).map(|one| one.deadline)) else {
             return Renewal::NotFound;
         };
         if deadline <= now {
@@ -112,7 +123,6 @@ impl Lessor {
         }
         let renewed = Monotonic(now.0 + Duration::from_secs(lease.ttl_secs.unsigned_abs()));
         if !planted!(LeaseRenewalIgnored) {
-            self.due.remove(&(deadline, id));
             // Extended at a promotion, it may have more already.
             self.set(id, renewed.max(deadline));
         }
@@ -121,7 +131,7 @@ impl Lessor {
 
     /// What is left of a lease; `None` where this member does not count it.
     pub(crate) fn remaining(&self, id: LeaseId, now: Monotonic) -> Option<Duration> {
-        self.deadlines.get(&id).map(|deadline| deadline.since(now))
+        self.countdowns.get(&id).map(|one| one.deadline.since(now))
     }
 
     /// The leases whose revocation is due, the longest overdue first, `most` of them.
@@ -131,9 +141,10 @@ impl Lessor {
 
     /// A lease's revocation has been proposed; if the lease is still there at `again`, it is due once more.
     pub(crate) fn proposed(&mut self, id: LeaseId, again: Monotonic) {
-        let before = self.due.iter().find(|(_, due)| *due == id).copied();
-        if let Some(before) = before {
-            self.due.remove(&before);
+        if let Some(one) = self.countdowns.get_mut(&id)
+            && self.due.remove(&(one.due, id))
+        {
+            one.due = again;
             self.due.insert((again, id));
         }
     }
@@ -141,7 +152,9 @@ impl Lessor {
     /// Nothing is due about a lease any more, though it is still there. Only a planted error wants that.
     #[cfg(madsim)]
     pub(crate) fn forget_due(&mut self, id: LeaseId) {
-        self.due.retain(|(_, due)| *due != id);
+        if let Some(one) = self.countdowns.get(&id) {
+            self.due.remove(&(one.due, id));
+        }
     }
 
     /// Checkpoints have been appended to the log.
@@ -175,7 +188,7 @@ impl Lessor {
         }
         self.checkpointed = now;
         let left = |(id, lease): (LeaseId, &Lease)| {
-            let remaining = self.deadlines.get(&id)?.since(now);
+            let remaining = self.remaining(id, now)?;
             let remaining_secs = i64::try_from(remaining.as_nanos().div_ceil(1_000_000_000)).ok()?;
             // Of a short lease, or of one just renewed, there is nothing to note.
             let noted = remaining > Duration::ZERO
@@ -191,12 +204,14 @@ impl Lessor {
     pub(crate) fn by_deadline(&self) -> Option<Vec<LeaseId>> {
         self.primary?;
         let by_time: BTreeSet<(Monotonic, LeaseId)> =
-            self.deadlines.iter().map(|(id, deadline)| (*deadline, *id)).collect();
+            self.countdowns.iter().map(|(id, one)| (one.deadline, *id)).collect();
         Some(by_time.into_iter().map(|(_, id)| id).collect())
     }
 
+    /// Counts a lease down to this moment from now on.
     fn set(&mut self, id: LeaseId, deadline: Monotonic) {
-        self.deadlines.insert(id, deadline);
+        self.forget(id);
+        self.countdowns.insert(id, Countdown { deadline, due: deadline });
         self.due.insert((deadline, id));
     }
 }

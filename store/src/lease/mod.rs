@@ -15,8 +15,9 @@
 //!
 //! # Why no lease lives much too long
 //! A checkpoint notes now and then through the log what is left, so that a row of new leaders does not start again each
-//! time (etcd #9888). A renewal first takes the lease's checkpoint back, also one that is in the log and not applied yet. A revocation that raft does not take, or that is
-//! not applied within the request time-out, is proposed again (etcd #10686).
+//! time (etcd #9888). A renewal first takes the lease's checkpoint back, also one that is in the log and not applied yet.
+//! A revocation that raft does not take, or that is not applied within the request time-out, is proposed again
+//! (etcd #10686).
 //!
 //! Left out: etcd spreads expiries that pile up at a promotion over time; here the revocations of one tick are limited.
 

@@ -307,8 +307,13 @@ impl Node {
             }
             Input::KnownToHaveServed(peer) => {
                 let raft = &self.raft.raft;
-                let log = (self.snapshot_index, raft.raft_log.last_term());
-                if lost_data::is_blank(raft.term, raft.vote, log) {
+                let past = lost_data::Past {
+                    term: raft.term,
+                    vote: raft.vote,
+                    snapshot_index: self.snapshot_index,
+                    last_term: raft.raft_log.last_term(),
+                };
+                if past.is_blank() {
                     let what =
                         format!("{peer} knows that it has served before, and its log is that of a beginner");
                     return Err(self.refused(&what));

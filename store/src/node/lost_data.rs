@@ -11,7 +11,7 @@
 //!
 //! A second sign needs no leader. Whoever calls this member says whether the membership holds a name for it. A member
 //! publishes its name through the leader, whose term it has on disk by then. So a member that is known by its name, and
-//! whose log is that of a beginner ([`is_blank`]), has lost its disk, however often it has restarted since.
+//! whose log is that of a beginner ([`Past::is_blank`]), has lost its disk, however often it has restarted since.
 //!
 //! What this cannot see: after an election no member remembers what was acknowledged to the leader before. A member that
 //! was rolled back meanwhile catches up without a word. No one could tell it from one that was merely slow.
@@ -48,10 +48,24 @@ pub(crate) fn lost(standing: Standing, message: &Message) -> Option<String> {
     })
 }
 
-/// Whether a member's disk is that of a beginner: no vote, no snapshot record (`log.0` is its index), and no entry
-/// (`log.1` is the last one's term) and no term beyond those that founders write before they have talked to anyone.
-pub(crate) fn is_blank(term: u64, vote: u64, log: (u64, u64)) -> bool {
-    term <= 1 && vote == 0 && log.0 == 0 && log.1 <= 1
+/// What a member's disk says of its past.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Past {
+    pub term: u64,
+    /// For whom it voted in that term; 0 for nobody.
+    pub vote: u64,
+    /// The last snapshot record's index; 0 where there is none.
+    pub snapshot_index: u64,
+    /// The last entry's term; 0 where there is none.
+    pub last_term: u64,
+}
+
+impl Past {
+    /// Whether the disk is a beginner's: no vote, no snapshot record, and no entry and no term beyond those that founders
+    /// write before they have talked to anyone.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.term <= 1 && self.vote == 0 && self.snapshot_index == 0 && self.last_term <= 1
+    }
 }
 
 /// What an operator is told, and what to do.
@@ -77,15 +91,15 @@ mod tests {
 
     #[test]
     fn a_beginner_has_promised_nothing() {
-        for (what, term, vote, log, blank) in [
-            ("a joiner", 0, 0, (0, 0), true),
-            ("a founder", 1, 0, (0, 1), true),
-            ("it has heard of a leader", 2, 0, (0, 1), false),
-            ("it has voted", 1, 7, (0, 1), false),
-            ("it was restored from a snapshot", 1, 0, (3, 1), false),
-            ("it has entries of a leader", 2, 0, (0, 2), false),
+        for (what, term, vote, snapshot_index, last_term, blank) in [
+            ("a joiner", 0, 0, 0, 0, true),
+            ("a founder", 1, 0, 0, 1, true),
+            ("it has heard of a leader", 2, 0, 0, 1, false),
+            ("it has voted", 1, 7, 0, 1, false),
+            ("it was restored from a snapshot", 1, 0, 3, 1, false),
+            ("it has entries of a leader", 2, 0, 0, 2, false),
         ] {
-            assert_eq!(is_blank(term, vote, log), blank, "{what}");
+            assert_eq!(Past { term, vote, snapshot_index, last_term }.is_blank(), blank, "{what}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use raft::eraftpb::Message;
-use squall_core::{ClusterId, MemberId};
+use squall_core::MemberId;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Status};
 
@@ -24,8 +24,6 @@ use crate::{
 /// The links of one member. Shared by the node's loop, which sends, and the peer service, which hears.
 pub(crate) struct Hub {
     pub(super) env: Env,
-    pub(super) cluster: ClusterId,
-    pub(super) own: MemberId,
     /// Tells this process from those that this member was before.
     pub(super) life: u64,
     /// The data folder was empty when this process started.
@@ -33,7 +31,7 @@ pub(crate) struct Hub {
     /// Where the others reach this member.
     pub(super) own_urls: Vec<String>,
     pub(super) inputs: mpsc::Sender<Input>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     known: Mutex<Known>,
 }
 
@@ -75,8 +73,7 @@ impl Hub {
         inputs: mpsc::Sender<Input>,
         shared: Arc<Shared>,
     ) -> Arc<Hub> {
-        let (cluster, own) = (shared.cluster, shared.member);
-        Arc::new(Hub { env, cluster, own, life, fresh, own_urls, inputs, shared, known: Mutex::default() })
+        Arc::new(Hub { env, life, fresh, own_urls, inputs, shared, known: Mutex::default() })
     }
 
     /// Keeps a link to each of `members` and to no other; a link whose URLs did not change stays as it is. What waits for a
@@ -86,7 +83,7 @@ impl Hub {
     /// peers that have called this member themselves ([`Hub::meet`]) stay.
     pub(crate) fn set_members(self: &Arc<Self>, members: impl IntoIterator<Item = (MemberId, Vec<String>)>) {
         let mut wanted: BTreeMap<MemberId, Vec<String>> = members.into_iter().collect();
-        wanted.remove(&self.own);
+        wanted.remove(&self.shared.member);
         let known = &mut *self.known();
         // A peer that is reached elsewhere from now on is no stranger.
         let mut heard = BTreeMap::new();
@@ -116,7 +113,7 @@ impl Hub {
         let known = &mut *self.known();
         known.lives.insert(id, life);
         known.told_urls.insert(id, urls.clone());
-        if id != self.own && !urls.is_empty() {
+        if id != self.shared.member && !urls.is_empty() {
             known.peers.entry(id).or_insert_with(|| self.peer(id, urls.clone(), true));
         }
         if let Some(peer) = known.peers.get(&id) {

@@ -178,26 +178,23 @@ impl Path {
     /// Replaces the channel of `generation`, unless the other lane has done so already. The connection under it may be
     /// dead without having said so, and a channel goes on with such a connection until the transport notices.
     fn replace_channel(&self, generation: u64) {
-        self.route.send_if_modified(|route| {
-            let stale = route.generation == generation;
-            if stale {
-                route.generation += 1;
-                route.channel = dial(&self.env, self.addresses().present());
-            }
-            stale
-        });
+        self.redial_if(|route| route.generation == generation);
     }
 
     /// After a failure of the channel of `generation`: dials the next address, if there is another. A channel dials its own
     /// address again by itself.
     fn try_next_address(&self, generation: u64) {
+        self.redial_if(|route| route.generation == generation && self.addresses().turn());
+    }
+
+    fn redial_if(&self, wanted: impl FnOnce(&Route) -> bool) {
         self.route.send_if_modified(|route| {
-            let turned = route.generation == generation && self.addresses().turn();
-            if turned {
+            let redials = wanted(route);
+            if redials {
                 route.generation += 1;
                 route.channel = dial(&self.env, self.addresses().present());
             }
-            turned
+            redials
         });
     }
 }

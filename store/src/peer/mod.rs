@@ -75,8 +75,8 @@ mod metadata {
 /// What every call to `to` begins with.
 fn head(hub: &Hub, to: MemberId, lane: Lane) -> MetadataMap {
     let mut head = MetadataMap::new();
-    head.insert(metadata::CLUSTER, MetadataValue::from(hub.cluster.0));
-    head.insert(metadata::FROM, MetadataValue::from(hub.own.0));
+    head.insert(metadata::CLUSTER, MetadataValue::from(hub.shared.cluster.0));
+    head.insert(metadata::FROM, MetadataValue::from(hub.shared.member.0));
     head.insert(metadata::LIFE, MetadataValue::from(hub.life));
     if hub.fresh {
         head.insert(metadata::FRESH, MetadataValue::from_static("true"));

@@ -12,7 +12,7 @@ use super::{EMPTIED, Hub, Lane, REMOVED, SNAPSHOT_PATIENCE, metadata};
 use crate::{
     api::convert,
     lease::Keeper,
-    node::{Input, Shared, snapshot_path},
+    node::{Input, snapshot_path},
     proto::squall::peer::{
         LeaseRenewRequest, LeaseRenewResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
         MembersRequest, MembersResponse, MessageBatch, MessagesResponse, SnapshotChunk, SnapshotResponse,
@@ -26,7 +26,6 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct PeerService {
     hub: Arc<Hub>,
-    shared: Arc<Shared>,
     snap_dir: PathBuf,
     keeper: Keeper,
     receiving: Arc<Receiving>,
@@ -40,8 +39,8 @@ struct Receiving {
 }
 
 impl PeerService {
-    pub(crate) fn new(hub: Arc<Hub>, shared: Arc<Shared>, snap_dir: PathBuf, keeper: Keeper) -> PeerService {
-        PeerService { hub, shared, snap_dir, keeper, receiving: Arc::default() }
+    pub(crate) fn new(hub: Arc<Hub>, snap_dir: PathBuf, keeper: Keeper) -> PeerService {
+        PeerService { hub, snap_dir, keeper, receiving: Arc::default() }
     }
 
     /// Decides from a call's metadata whether this member takes its messages, and answers who sends them.
@@ -56,15 +55,18 @@ impl PeerService {
             value.ok_or_else(|| Status::invalid_argument(format!("squall: metadata {key} is missing")))
         };
         let cluster = number(metadata::CLUSTER)?;
-        if cluster != self.hub.cluster.0 {
+        if cluster != self.hub.shared.cluster.0 {
             return Err(convert::status(squall_core::Refusal::ClusterIdMismatch));
         }
         let to = MemberId(number(metadata::TO)?);
-        if to != self.hub.own {
-            return Err(Status::failed_precondition(format!("squall: this is {}, not {to}", self.hub.own)));
+        if to != self.hub.shared.member {
+            return Err(Status::failed_precondition(format!(
+                "squall: this is {}, not {to}",
+                self.hub.shared.member
+            )));
         }
         let from = MemberId(number(metadata::FROM)?);
-        if self.shared.state().membership().was_removed(from) && !planted!(RemovedIdReturns) {
+        if self.hub.shared.state().membership().was_removed(from) && !planted!(RemovedIdReturns) {
             return Err(Status::failed_precondition(REMOVED));
         }
         let life = number(metadata::LIFE)?;
@@ -213,7 +215,7 @@ impl Peer for PeerService {
     async fn members(&self, _: Request<MembersRequest>) -> Result<Response<MembersResponse>, Status> {
         self.hub.env.points.reached(Point::PeerBeforeMembers).await;
         let (mut adding, mut removing) = (Vec::new(), Vec::new());
-        for change in self.shared.unapplied_changes() {
+        for change in self.hub.shared.unapplied_changes() {
             match change {
                 MembershipChange::Add(member) => adding.push(convert::member(&member)),
                 MembershipChange::Remove(id) => removing.push(id.0),
@@ -221,13 +223,13 @@ impl Peer for PeerService {
                 MembershipChange::Update { .. } => {}
             }
         }
-        let state = self.shared.state();
+        let state = self.hub.shared.state();
         let membership = state.membership();
         Ok(Response::new(MembersResponse {
-            cluster_id: self.hub.cluster.0,
+            cluster_id: self.hub.shared.cluster.0,
             members: membership.members().map(convert::member).collect(),
             removed: membership.removed().map(|id| id.0).collect(),
-            member_id: self.hub.own.0,
+            member_id: self.hub.shared.member.0,
             applied: state.applied().0.0,
             adding,
             removing,

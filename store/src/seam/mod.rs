@@ -32,7 +32,7 @@ pub use net::{
 pub use points::OnPoint;
 pub use points::{Point, Points};
 pub use probe::{Probe, ProbeEvent, Role};
-pub use tasks::{Task, Tasks, first_of};
+pub use tasks::{Task, Tasks, first_of, yield_once};
 
 /// A boxed future, as the seams' traits return it: they are used as trait objects.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -34,6 +34,19 @@ pub async fn first_of<T, const N: usize>(
     .await
 }
 
+/// Lets every other future that is ready go first.
+pub async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// A running task; dropping the handle stops it.
 #[must_use = "dropping a Task stops it"]
 pub struct Task(Option<Box<dyn FnOnce() + Send + Sync>>);

@@ -106,13 +106,8 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     .map_err(|error| StartError::Config(format!("raft: {error}")))?;
 
     let mut listeners = Vec::new();
-    let peer = PeerServer::new(PeerService::new(
-        hub,
-        shared.clone(),
-        config.snap_dir(),
-        Keeper::new(handle.clone()),
-    ))
-    .max_decoding_message_size(usize::MAX);
+    let peer = PeerServer::new(PeerService::new(hub, config.snap_dir(), Keeper::new(handle.clone())))
+        .max_decoding_message_size(usize::MAX);
     let peer = Router::new().add(peer).with_stream_window(STREAM_WINDOW);
     let routers = [(&config.listen_peer, peer), (&config.listen_client, api::router(&handle))];
     for (addresses, router) in routers {

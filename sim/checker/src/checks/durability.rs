@@ -95,7 +95,7 @@ fn last_state(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
             failures.push(Failure::new("durability", GUARANTEE, message).blaming([write.id, read.id]));
             continue;
         }
-        for (key, change) in newest.iter().filter(|(key, _)| covers(range, key)) {
+        for (key, change) in newest.iter().filter(|(key, _)| covers_range(range, key)) {
             if change.revision > at {
                 continue;
             }
@@ -241,7 +241,7 @@ fn may_be_deleted(history: &RunHistory, key: &Bytes, revision: Revision) -> bool
         let later = operation.is_ok() && operation.revision() >= Some(revision);
         (operation.outcome == Outcome::Info || later)
             && match &operation.op {
-                Op::DeleteRange(delete) => covers_pair(&delete.key, &delete.range_end, key),
+                Op::DeleteRange(delete) => covers(&delete.key, &delete.range_end, key),
                 Op::Txn(txn) => txn_may_delete(txn, key),
                 // A put that came later may have attached the key to a lease.
                 Op::Put(put) => put.key == *key && !put.lease.is_none(),
@@ -252,18 +252,19 @@ fn may_be_deleted(history: &RunHistory, key: &Bytes, revision: Revision) -> bool
 
 fn txn_may_delete(txn: &Txn, key: &Bytes) -> bool {
     txn.success.iter().chain(&txn.failure).any(|op| match op {
-        RequestOp::DeleteRange(delete) => covers_pair(&delete.key, &delete.range_end, key),
+        RequestOp::DeleteRange(delete) => covers(&delete.key, &delete.range_end, key),
         RequestOp::Put(put) => put.key == *key && !put.lease.is_none(),
         RequestOp::Txn(txn) => txn_may_delete(txn, key),
         RequestOp::Range(_) => false,
     })
 }
 
-fn covers(range: &Range, key: &Bytes) -> bool {
-    covers_pair(&range.key, &range.range_end, key)
+fn covers_range(range: &Range, key: &Bytes) -> bool {
+    covers(&range.key, &range.range_end, key)
 }
 
-fn covers_pair(from: &Bytes, range_end: &Bytes, key: &Bytes) -> bool {
+/// Whether a key lies in the interval of a request.
+pub(super) fn covers(from: &Bytes, range_end: &Bytes, key: &Bytes) -> bool {
     match range_end.as_slice() {
         [] => key == from,
         [0] => from.as_slice() == [0] || key >= from,

@@ -4,9 +4,9 @@
 //! for so long. How long is counted from the *call*: that much was promised, whatever the clocks between. A member's clock may
 //! run fast, so the promise is shortened by the drift that the run allows.
 //!
-//! When a lease ended is told by the members: a [`Hint`](crate::history::Hint) says at which entry one ended by itself. Those lines are taken at
-//! their word here, as raft's own are; what clients read of the keys is judged by the check by revisions, which trusts
-//! nothing. A revocation that a client asked for may end a lease at any time from its call on.
+//! When a lease ended is told by the members: a [`Hint`](crate::history::Hint) says at which entry one ended by itself.
+//! Those lines are taken at their word here, as raft's own are; what clients read of the keys is judged by the check by
+//! revisions, which trusts nothing. A revocation that a client asked for may end a lease at any time from its call on.
 //!
 //! *Never early*: a lease does not end by itself before the last promise that had been made by then. *Not much too late*:
 //! in quiet times a lease ends within [`SLACK`] of its last possible renewal and its time to live. A new leader begins anew,
@@ -91,7 +91,7 @@ fn collect(history: &RunHistory) -> BTreeMap<LeaseId, Lease> {
                     }
                     // There was no such lease: nothing was renewed.
                     Some(_) => {}
-                    // Nobody knows.
+                    // It may have been renewed.
                     None => lease.last_renewal = lease.last_renewal.max(ret),
                 }
             }

@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Failure;
 use super::changes::{Change, Changes};
+use super::durability::covers;
 use super::era::Eras;
 use crate::history::{
     Bytes, Client, Event, Op, RunHistory, WatchEvent, WatchEventKind, WatchLine, WatchStart,
@@ -38,6 +39,11 @@ const CANCELED: &str = "watch: canceled only where what is wanted is compacted";
 
 pub(super) const GUARANTEES: [&str; 10] =
     [FILTER, ORDERED, UNIQUE, ATOMIC, BOOKMARKABLE, RESUMABLE, RELIABLE, IS_CREATE, PREV_KV, CANCELED];
+
+/// Whether there is any watch.
+pub(super) fn any(history: &RunHistory) -> bool {
+    history.events.iter().any(|event| matches!(event, Event::WatchStart(_)))
+}
 
 /// Judges all watches. Without `changes` only what a watcher's own lines tell.
 pub(super) fn check(history: &RunHistory, changes: Option<&Changes>) -> Vec<Failure> {
@@ -111,11 +117,7 @@ impl Watch<'_> {
     }
 
     fn wants_key(&self, key: &Bytes) -> bool {
-        match self.start.range_end.as_slice() {
-            [] => *key == self.start.key,
-            [0] => *key >= self.start.key || self.start.key.as_slice() == [0],
-            end => *key >= self.start.key && key.as_slice() < end,
-        }
+        covers(&self.start.key, &self.start.range_end, key)
     }
 
     fn wants(&self, change: &Change) -> bool {
