@@ -4,7 +4,7 @@ use std::{error::Error, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = Path::new("proto");
-    let files = ["kv.proto", "rpc.proto", "raft.proto", "peer.proto"];
+    let files = ["kv.proto", "auth.proto", "rpc.proto", "auth_rpc.proto", "raft.proto", "peer.proto"];
     println!("cargo:rerun-if-changed=proto");
 
     let mut descriptors = protox::compile(files.map(|file| dir.join(file)), [dir])?;

@@ -406,7 +406,7 @@ impl CheckerName {
 }
 
 /// Counters that a run reports, and that `expect.counters` may demand.
-pub const COUNTERS: [(&str, &str); 22] = [
+pub const COUNTERS: [(&str, &str); 25] = [
     ("crashes", "members crashed by a fault"),
     ("writesDropped", "un-fsynced disk writes that a crash lost whole"),
     ("writesTorn", "un-fsynced disk writes of which a crash kept a part"),
@@ -430,6 +430,9 @@ pub const COUNTERS: [(&str, &str); 22] = [
     ("keepAlives", "renewals of leases that were answered with a time to live"),
     ("watchesMade", "watches that a member has made"),
     ("watchEvents", "changes that watchers were told of"),
+    ("tokensGiven", "authentications that gave a token"),
+    ("authChanges", "changes of users and roles that were acknowledged"),
+    ("permissionsDenied", "operations refused because their user may not do them"),
     ("operationsAmbiguous", "client operations whose outcome stayed unknown"),
     ("expectedLosses", "acknowledged writes lost as expected, behind a break"),
 ];
