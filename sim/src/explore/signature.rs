@@ -35,6 +35,7 @@ const NEAREST: [&str; 12] = [
     "monotonic-reads",
     "watch",
     "lease",
+    "auth",
     "liveness",
     "vacuous",
 ];

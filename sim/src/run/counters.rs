@@ -62,7 +62,10 @@ pub(super) fn count(observed: &Observed, world: &Counters, expected_losses: u64)
     };
     let gave_token = |auth: &h::Auth| matches!(auth, h::Auth::Authenticate(_));
     set("tokensGiven", operations.iter().filter(|operation| auth(operation, gave_token)).count() as u64);
-    set("authChanges", operations.iter().filter(|operation| auth(operation, h::Auth::changes)).count() as u64);
+    set(
+        "authChanges",
+        operations.iter().filter(|operation| auth(operation, h::Auth::changes)).count() as u64,
+    );
     let denied = |operation: &&h::Operation| {
         operation.error.as_ref().is_some_and(|error| error.message == "etcdserver: permission denied")
     };

@@ -347,6 +347,8 @@ pub enum CheckerName {
     Watch,
     /// Leases live as long as was promised.
     Lease,
+    /// Users may what they are allowed, and no more.
+    Auth,
     /// Raft's invariants.
     Raft,
     /// Progress after the heal.
@@ -375,6 +377,7 @@ impl CheckerName {
         ),
         (
             CheckerName::Lease,
+            CheckerName::Auth,
             "lease: none ends early or lives on for ever, and none that has ended is renewed",
         ),
         (
@@ -397,6 +400,7 @@ impl CheckerName {
             CheckerName::Convergence => "convergence",
             CheckerName::Watch => "watch",
             CheckerName::Lease => "lease",
+            CheckerName::Auth => "auth",
             CheckerName::Raft => "raft",
             CheckerName::Liveness => "liveness",
             CheckerName::Vacuous => "vacuous",

@@ -136,7 +136,10 @@ impl WorkloadKind {
         ),
         (WorkloadKind::Lease, "lease: leases with keys, kept alive, revoked, and left to end by themselves"),
         (WorkloadKind::Watch, "watch: watches of what the others write, which go on where they broke off"),
-        (WorkloadKind::Auth, "auth: users that try what they may and may not, and an administrator who changes that"),
+        (
+            WorkloadKind::Auth,
+            "auth: users that try what they may and may not, and an administrator who changes that",
+        ),
     ];
 
     /// As the file spells it.

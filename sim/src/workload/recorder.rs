@@ -114,8 +114,14 @@ impl Recorder {
         let mut state = self.state();
         state.next += 1;
         let id = h::OpId(state.next);
-        let open =
-            Open { at, process: process.clone(), endpoint: endpoint.clone(), op: op.clone(), is_final, caller };
+        let open = Open {
+            at,
+            process: process.clone(),
+            endpoint: endpoint.clone(),
+            op: op.clone(),
+            is_final,
+            caller,
+        };
         if let Some(journal) = &self.journal {
             journal.called(id, &open);
         }

@@ -18,10 +18,10 @@ use crate::mvcc::compact::CompactionStep;
 use crate::planted::planted;
 use crate::rows::{self, Corrupt, Row};
 use crate::{
-    Applied, Attributes, Auth, AuthCommand, Batch, Caller, Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, Digest,
-    Event, HashKv, History, Index, LeaseCheckpoint, LeaseId, Leases, Member, Membership, MembershipChange,
-    PutRequest, RangeRequest, RangeResponse, Refusal, Reply, Revision, Term, TxnRequest, TxnResponse, auth, digest,
-    txn, validate,
+    Applied, Attributes, Auth, AuthCommand, Batch, Caller, Command, CompactionRequest, CompactionResponse,
+    DeleteRangeRequest, Digest, Event, HashKv, History, Index, LeaseCheckpoint, LeaseId, Leases, Member,
+    Membership, MembershipChange, PutRequest, RangeRequest, RangeResponse, Refusal, Reply, Revision, Term,
+    TxnRequest, TxnResponse, auth, digest, txn, validate,
 };
 
 /// The state after the entries up to [`applied`](State::applied).
@@ -342,7 +342,8 @@ impl State {
     /// A digest of the replicated rows: keys with their history, compact revision, leases, users and roles, members, removed members. It says
     /// nothing of how they came about. See `digest.rs`.
     pub fn content(&self) -> u64 {
-        let tables = self.mvcc.content().wrapping_add(self.leases.content()).wrapping_add(self.auth.content());
+        let tables =
+            self.mvcc.content().wrapping_add(self.leases.content()).wrapping_add(self.auth.content());
         tables.wrapping_add(self.members_content)
     }
 

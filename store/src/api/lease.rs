@@ -45,7 +45,9 @@ impl KeepAlive {
                 // Filled in before the renewal: its revision is never later than the moment of the renewal.
                 let header = service.header_now();
                 let lease = LeaseId(request.id);
-                if let Err(refused) = service.look(credentials, |state, caller| may_renew(state, caller, lease)).await {
+                if let Err(refused) =
+                    service.look(credentials, |state, caller| may_renew(state, caller, lease)).await
+                {
                     return Some(Err(refused));
                 }
                 let ttl = service.keeper.renew(lease).await;

@@ -34,8 +34,8 @@ use crate::{
     lease::Keeper,
     node::Handle,
     proto::etcdserverpb::{
-        ResponseHeader, auth_server::AuthServer, cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
-        maintenance_server::MaintenanceServer, watch_server::WatchServer,
+        ResponseHeader, auth_server::AuthServer, cluster_server::ClusterServer, kv_server::KvServer,
+        lease_server::LeaseServer, maintenance_server::MaintenanceServer, watch_server::WatchServer,
     },
     seam::Router,
 };

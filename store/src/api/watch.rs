@@ -180,7 +180,10 @@ impl WatchStream {
             } else if let Err(refusal) = self.may_watch(&state, &wanted) {
                 Err(cancel_reason(refusal))
             } else {
-                shared.watches().create(self.id, request.watch_id, wanted, start, &state).map_err(str::to_owned)
+                shared
+                    .watches()
+                    .create(self.id, request.watch_id, wanted, start, &state)
+                    .map_err(str::to_owned)
             };
             (made, state.revision())
         };

@@ -29,8 +29,8 @@ pub(crate) async fn hash(env: &Env, password: String, cost: u32) -> Bytes {
 pub(crate) async fn check(env: &Env, password: String, hash: Bytes) -> Result<(), Refusal> {
     let (done, checked) = tokio::sync::oneshot::channel();
     let work = move || {
-        let fits = std::str::from_utf8(&hash)
-            .is_ok_and(|hash| bcrypt::verify(password, hash).unwrap_or(false));
+        let fits =
+            std::str::from_utf8(&hash).is_ok_and(|hash| bcrypt::verify(password, hash).unwrap_or(false));
         let _ = done.send(fits);
     };
     env.tasks.heavy(Box::new(work)).await;

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use prost::Message as _;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType, Entry, EntryType};
-use squall_core::{Attributes, Caller, Command, LeaseCheckpoint, LeaseId, Member, MemberId, MembershipChange};
+use squall_core::{
+    Attributes, Caller, Command, LeaseCheckpoint, LeaseId, Member, MemberId, MembershipChange,
+};
 
 use super::input::Decoded;
 use crate::{
@@ -147,7 +149,8 @@ mod tests {
         let caller = Caller { user: "alice".into(), revision: 7 };
         let asked = auth::convert::authenticated("bob".into(), "prefix".into());
         let entry = Entry { index: 7, data: encode_as(9, caller.clone(), asked), ..Default::default() };
-        let Decoded::Command { id: 9, caller: decoded, command: Command::Auth(command) } = decode(&entry) else {
+        let Decoded::Command { id: 9, caller: decoded, command: Command::Auth(command) } = decode(&entry)
+        else {
             panic!()
         };
         let authenticate =

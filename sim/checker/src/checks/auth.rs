@@ -107,7 +107,8 @@ impl<'a> Changes<'a> {
             let ret = operation.ret.unwrap_or(u64::MAX);
             match (what, operation.outcome) {
                 (Auth::Authenticate(login), Outcome::Ok) => {
-                    tokens.insert(operation.id, (login.user.as_str(), Span { from: operation.call, to: ret }));
+                    tokens
+                        .insert(operation.id, (login.user.as_str(), Span { from: operation.call, to: ret }));
                 }
                 (what, Outcome::Ok) if what.changes() => {
                     all.push(Change { call: operation.call, ret, sure: true, what });
@@ -128,9 +129,10 @@ impl<'a> Changes<'a> {
         let mut beginnings =
             self.all.iter().filter(|change| begins(change.what) && change.possibly_by(span.to));
         beginnings.any(|begin| {
-            !self.all.iter().any(|end| {
-                ends(end.what) && end.certainly_before(span.from) && begin.certainly_precedes(end)
-            })
+            !self
+                .all
+                .iter()
+                .any(|end| ends(end.what) && end.certainly_before(span.from) && begin.certainly_precedes(end))
         })
     }
 
@@ -139,9 +141,10 @@ impl<'a> Changes<'a> {
         let mut beginnings =
             self.all.iter().filter(|change| begins(change.what) && change.certainly_before(span.from));
         beginnings.any(|begin| {
-            !self.all.iter().any(|end| {
-                ends(end.what) && end.possibly_by(span.to) && !end.certainly_precedes(begin)
-            })
+            !self
+                .all
+                .iter()
+                .any(|end| ends(end.what) && end.possibly_by(span.to) && !end.certainly_precedes(begin))
         })
     }
 
@@ -150,7 +153,8 @@ impl<'a> Changes<'a> {
     }
 
     fn has_role(&self, user: &str, role: &str, certainly: bool, span: Span) -> bool {
-        let begins = |what: &Auth| matches!(what, Auth::GrantRole(grant) if grant.user == user && grant.role == role);
+        let begins =
+            |what: &Auth| matches!(what, Auth::GrantRole(grant) if grant.user == user && grant.role == role);
         let ends = |what: &Auth| match what {
             Auth::RevokeRole(revoke) => revoke.user == user && revoke.role == role,
             Auth::UserDelete(deleted) => deleted == user,
@@ -177,8 +181,11 @@ impl<'a> Changes<'a> {
 
     /// Whether the user may do all of this, certainly or possibly.
     fn may(&self, user: &str, needs: &[Need<'_>], certainly: bool, span: Span) -> bool {
-        let roles: Vec<&str> =
-            self.roles_of(user).into_iter().filter(|role| self.has_role(user, role, certainly, span)).collect();
+        let roles: Vec<&str> = self
+            .roles_of(user)
+            .into_iter()
+            .filter(|role| self.has_role(user, role, certainly, span))
+            .collect();
         if roles.contains(&ROOT) {
             return true;
         }
@@ -190,7 +197,15 @@ impl<'a> Changes<'a> {
     }
 
     /// Whether the permissions of these roles, those that were there certainly or possibly, cover a range together.
-    fn covers(&self, roles: &[&str], write: bool, key: &[u8], end: &[u8], certainly: bool, span: Span) -> bool {
+    fn covers(
+        &self,
+        roles: &[&str],
+        write: bool,
+        key: &[u8],
+        end: &[u8],
+        certainly: bool,
+        span: Span,
+    ) -> bool {
         let mut intervals: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
         for change in &self.all {
             let Auth::GrantPermission(granted) = change.what else { continue };
@@ -343,7 +358,9 @@ impl Writes {
 fn who(operation: &Operation) -> String {
     let (id, name) = (operation.id, operation.op.name());
     match &operation.caller {
-        Some(Caller { user, token }) => format!("operation {id}, a {name} of user {user} (token of operation {token})"),
+        Some(Caller { user, token }) => {
+            format!("operation {id}, a {name} of user {user} (token of operation {token})")
+        }
         None => format!("operation {id}, a {name} without a user"),
     }
 }
@@ -356,7 +373,8 @@ fn denied(operation: &Operation, changes: &Changes<'_>, writes: &Writes) -> Opti
     if !changes.certainly_on(span) {
         return None;
     }
-    let allowed = operation.caller.as_ref().is_some_and(|caller| changes.may(&caller.user, &needs, false, span));
+    let allowed =
+        operation.caller.as_ref().is_some_and(|caller| changes.may(&caller.user, &needs, false, span));
     (!allowed).then(|| {
         let message = format!("{} has succeeded, and its user was not allowed to do it", who(operation));
         Failure::new("auth", DENIED, message).blaming([operation.id])
@@ -372,7 +390,8 @@ fn allowed(operation: &Operation, changes: &Changes<'_>) -> Option<Failure> {
     let caller = operation.caller.as_ref()?;
     let span = Span { from: operation.call, to };
     changes.may(&caller.user, &needs, true, span).then(|| {
-        let message = format!("{} was refused with \"permission denied\", and its user may do it", who(operation));
+        let message =
+            format!("{} was refused with \"permission denied\", and its user may do it", who(operation));
         Failure::new("auth", ALLOWED, message).blaming([operation.id])
     })
 }
@@ -415,7 +434,9 @@ fn passwords(operation: &Operation, changes: &Changes<'_>) -> Option<Failure> {
     let Op::Auth(Auth::Authenticate(Login { user, password })) = &operation.op else { return None };
     let span = Span { from: operation.call, to: operation.ret? };
     let sets = |what: &Auth| match what {
-        Auth::UserAdd(login) | Auth::ChangePassword(login) => login.user == *user && login.password == *password,
+        Auth::UserAdd(login) | Auth::ChangePassword(login) => {
+            login.user == *user && login.password == *password
+        }
         _ => false,
     };
     let ends = |what: &Auth| match what {
@@ -429,7 +450,9 @@ fn passwords(operation: &Operation, changes: &Changes<'_>) -> Option<Failure> {
     } else {
         let failed = operation.error.as_ref().is_some_and(|error| error.message == AUTH_FAILED);
         let right = failed && changes.certainly(span, sets, ends);
-        right.then(|| format!("operation {} was refused a token of user {user}, with the right password", operation.id))
+        right.then(|| {
+            format!("operation {} was refused a token of user {user}, with the right password", operation.id)
+        })
     };
     message.map(|message| Failure::new("auth", PASSWORDS, message).blaming([operation.id]))
 }
@@ -449,8 +472,9 @@ fn went_back(history: &RunHistory) -> Option<Failure> {
     for (at, (ret, _, revision, id)) in told.iter().enumerate() {
         let later = told[at + 1..].iter().find(|(_, call, later, _)| call > ret && later < revision);
         if let Some((_, _, later, other)) = later {
-            let message =
-                format!("operation {id} told auth revision {revision}, and operation {other} after it {later}");
+            let message = format!(
+                "operation {id} told auth revision {revision}, and operation {other} after it {later}"
+            );
             return Some(Failure::new("auth", REVISION, message).blaming([*id, *other]));
         }
     }

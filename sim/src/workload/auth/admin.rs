@@ -95,8 +95,14 @@ impl Admin {
         if let h::Auth::UserAdd(login) | h::Auth::ChangePassword(login) = &op {
             self.book.note(&login.user, &login.password);
         }
-        let (_, answer) = self.client.perform_as(&h::Op::Auth(op), false).await;
+        let (_, answer) = self.client.perform_as(&h::Op::Auth(op.clone()), false).await;
         let Err(error) = answer else { return true };
+        // What is refused by name has certainly set no password.
+        if let h::Auth::UserAdd(login) | h::Auth::ChangePassword(login) = &op
+            && matches!(error.code.as_str(), "FailedPrecondition" | "Unauthenticated" | "InvalidArgument")
+        {
+            self.book.strike_out(&login.user);
+        }
         match error.message.as_str() {
             // The token is void, or was never there: a member restarted, auth went on.
             "etcdserver: invalid auth token"
@@ -125,7 +131,8 @@ impl Admin {
     fn permission(&mut self, of: u32) -> h::Permission {
         let keys = Keys(self.keys);
         let (key, range_end) = keys.range(&mut self.chance);
-        let (read, write) = [(true, false), (false, true), (true, true), (true, true)][self.chance.gen_range(0..4)];
+        let (read, write) =
+            [(true, false), (false, true), (true, true), (true, true)][self.chance.gen_range(0..4)];
         h::Permission { role: role(of), key, range_end, read, write }
     }
 
@@ -137,9 +144,7 @@ impl Admin {
             0..=3 => h::Auth::GrantRole(membership()),
             4..=6 => h::Auth::RevokeRole(membership()),
             7..=11 => h::Auth::GrantPermission(permission),
-            12..=14 => {
-                h::Auth::RevokePermission(h::Permission { read: false, write: false, ..permission })
-            }
+            12..=14 => h::Auth::RevokePermission(h::Permission { read: false, write: false, ..permission }),
             15..=19 => h::Auth::ChangePassword(self.login(user(of))),
             20 | 21 => h::Auth::UserDelete(user(of)),
             22..=25 => h::Auth::UserAdd(self.login(user(of))),

@@ -34,6 +34,13 @@ impl Book {
         self.pages().entry(user.to_owned()).or_default().push(password.to_owned());
     }
 
+    /// The store has refused the last one.
+    pub(super) fn strike_out(&self, user: &str) {
+        if let Some(passwords) = self.pages().get_mut(user) {
+            passwords.pop();
+        }
+    }
+
     /// The newest password, or the one before it.
     pub(super) fn password(&self, user: &str, before: bool) -> Option<String> {
         let pages = self.pages();

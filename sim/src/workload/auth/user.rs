@@ -146,10 +146,19 @@ impl User {
         };
         let read = h::RequestOp::Range(h::Range { key: read, ..h::Range::default() });
         let write = h::RequestOp::Put(put(key.clone(), 1));
-        let inner = h::Txn { compares: vec![compare.clone()], success: vec![write.clone()], failure: Vec::new() };
+        let inner =
+            h::Txn { compares: vec![compare.clone()], success: vec![write.clone()], failure: Vec::new() };
         match self.chance.gen_range(0..4) {
-            0 => h::Txn { compares: Vec::new(), success: vec![read, h::RequestOp::Txn(inner)], failure: Vec::new() },
-            1 => h::Txn { compares: vec![compare], success: vec![read], failure: vec![h::RequestOp::Put(put(key, 2))] },
+            0 => h::Txn {
+                compares: Vec::new(),
+                success: vec![read, h::RequestOp::Txn(inner)],
+                failure: Vec::new(),
+            },
+            1 => h::Txn {
+                compares: vec![compare],
+                success: vec![read],
+                failure: vec![h::RequestOp::Put(put(key, 2))],
+            },
             2 => h::Txn { compares: vec![compare], success: vec![read], failure: Vec::new() },
             _ => h::Txn { compares: vec![compare], success: vec![write, read], failure: Vec::new() },
         }

@@ -8,7 +8,8 @@ use squall_store::{
             AuthDisableRequest, AuthEnableRequest, AuthRoleAddRequest, AuthRoleDeleteRequest,
             AuthRoleGrantPermissionRequest, AuthRoleRevokePermissionRequest, AuthStatusRequest,
             AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserDeleteRequest,
-            AuthUserGrantRoleRequest, AuthUserRevokeRoleRequest, AuthenticateRequest, auth_client::AuthClient,
+            AuthUserGrantRoleRequest, AuthUserRevokeRoleRequest, AuthenticateRequest,
+            auth_client::AuthClient,
         },
     },
     seam::Channel,
@@ -30,7 +31,9 @@ pub(in crate::workload) async fn send(
     let (mut result, mut token) = (h::OpResult::Empty(h::Empty::default()), None);
     let header = match op.clone() {
         h::Auth::Enable => client.auth_enable(call.request(AuthEnableRequest {})).await?.into_inner().header,
-        h::Auth::Disable => client.auth_disable(call.request(AuthDisableRequest {})).await?.into_inner().header,
+        h::Auth::Disable => {
+            client.auth_disable(call.request(AuthDisableRequest {})).await?.into_inner().header
+        }
         h::Auth::Status => {
             let status = client.auth_status(call.request(AuthStatusRequest {})).await?.into_inner();
             result = h::OpResult::AuthStatus(h::AuthStatusResult {

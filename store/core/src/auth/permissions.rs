@@ -70,11 +70,7 @@ impl Intervals {
         let Some((_, end)) = self.0.range::<[u8], _>(up_to_key).next_back() else { return false };
         let Some(end) = end else { return true };
         let within = key < &end[..];
-        if range_end.is_empty() {
-            within
-        } else {
-            within && range_end != OPEN_END && range_end <= &end[..]
-        }
+        if range_end.is_empty() { within } else { within && range_end != OPEN_END && range_end <= &end[..] }
     }
 }
 

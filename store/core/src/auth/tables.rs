@@ -334,8 +334,12 @@ impl Auth {
         if let Some(old) = self.roles.insert(name.to_owned(), role) {
             self.content = self.content.wrapping_sub(role_digest(name, &old));
         }
-        let holders: Vec<String> =
-            self.users.iter().filter(|(_, user)| user.roles.contains(name)).map(|(name, _)| name.clone()).collect();
+        let holders: Vec<String> = self
+            .users
+            .iter()
+            .filter(|(_, user)| user.roles.contains(name))
+            .map(|(name, _)| name.clone())
+            .collect();
         for holder in holders {
             self.derive(&holder);
         }
@@ -392,13 +396,21 @@ impl Auth {
         if self.is_untouched()
             && let Some(key) = self.user_rows().chain(self.role_rows()).map(|(key, _)| key).next()
         {
-            return Err((rows::mark_key(), format!("missing, though there is row \"{}\"", key.escape_ascii())));
+            return Err((
+                rows::mark_key(),
+                format!("missing, though there is row \"{}\"", key.escape_ascii()),
+            ));
         }
         if self.enabled && self.has_root_role(ROOT_USER) != Some(true) {
-            return Err((rows::mark_key(), "auth is on, and there is no root user with the root role".into()));
+            return Err((
+                rows::mark_key(),
+                "auth is on, and there is no root user with the root role".into(),
+            ));
         }
         for (name, user) in &self.users {
-            if let Some(role) = user.roles.iter().find(|role| *role != ROOT_ROLE && !self.roles.contains_key(*role)) {
+            if let Some(role) =
+                user.roles.iter().find(|role| *role != ROOT_ROLE && !self.roles.contains_key(*role))
+            {
                 return Err((rows::user_key(name), format!("its role {role:?} does not exist")));
             }
         }

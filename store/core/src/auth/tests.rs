@@ -148,7 +148,11 @@ fn users_and_roles_are_refused_as_in_etcd() {
             Refusal::PermissionNotGiven,
         ),
         (
-            AuthCommand::RoleRevokePermission { role: "reader".into(), key: "a".into(), range_end: "".into() },
+            AuthCommand::RoleRevokePermission {
+                role: "reader".into(),
+                key: "a".into(),
+                range_end: "".into(),
+            },
             Refusal::PermissionNotGranted,
         ),
         (
@@ -235,9 +239,8 @@ fn previous_records_need_the_permission_to_read() {
     store.auth("root", &grant("reader", permission("w", "", PermissionKind::Write))).unwrap();
     assert_eq!(store.put("alice", put("w")), Ok(()));
     assert_eq!(store.put("alice", PutRequest { prev_kv: true, ..put("w") }), Err(Refusal::PermissionDenied));
-    let delete = |prev_kv| {
-        Command::DeleteRange(DeleteRangeRequest { key: "w".into(), prev_kv, ..Default::default() })
-    };
+    let delete =
+        |prev_kv| Command::DeleteRange(DeleteRangeRequest { key: "w".into(), prev_kv, ..Default::default() });
     let alice = store.caller("alice");
     assert_eq!(store.apply(&alice, &delete(true)).map(drop), Err(Refusal::PermissionDenied));
     assert_eq!(store.apply(&alice, &delete(false)).map(drop), Ok(()));
@@ -261,7 +264,10 @@ fn a_transaction_needs_all_that_it_could_do() {
         key: "z".into(),
         range_end: "".into(),
     };
-    assert_eq!(may(TxnRequest { compare: vec![compare], ..Default::default() }), Err(Refusal::PermissionDenied));
+    assert_eq!(
+        may(TxnRequest { compare: vec![compare], ..Default::default() }),
+        Err(Refusal::PermissionDenied)
+    );
 }
 
 #[test]
@@ -307,8 +313,7 @@ fn tokens_name_their_entry_and_users_without_a_password_get_none() {
     let index = store.state.applied().0.next();
     assert_eq!(store.auth("", &authenticate("alice")), Ok(AuthReply::Token(format!("abc.{index}"))));
     assert_eq!(store.auth("", &authenticate("bob")), Err(Refusal::AuthFailed));
-    let without =
-        AuthCommand::UserAdd { name: "bob".into(), password_hash: "".into(), no_password: true };
+    let without = AuthCommand::UserAdd { name: "bob".into(), password_hash: "".into(), no_password: true };
     store.auth("root", &without).unwrap();
     assert_eq!(store.auth("", &authenticate("bob")), Err(Refusal::AuthFailed));
     assert_eq!(store.state.auth().password_hash("bob"), Err(Refusal::NoPasswordUser));
