@@ -361,7 +361,7 @@ pub enum CheckerName {
 
 impl CheckerName {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(CheckerName, &'static str); 9] = [
+    pub const ALL: [(CheckerName, &'static str); 10] = [
         (
             CheckerName::Linearizability,
             "linearizability: reads and writes take effect in one order that real time allows",
@@ -377,9 +377,9 @@ impl CheckerName {
         ),
         (
             CheckerName::Lease,
-            CheckerName::Auth,
             "lease: none ends early or lives on for ever, and none that has ended is renewed",
         ),
+        (CheckerName::Auth, "auth: users may do what they are allowed, and nothing else"),
         (
             CheckerName::Raft,
             "raft: election safety, log matching, leader completeness, state-machine safety, as the run goes",

@@ -204,6 +204,7 @@ impl Node {
         let raft = &self.raft.raft;
         self.env.probe.emit(ProbeEvent::Found {
             member: self.shared.member,
+            cluster: self.shared.cluster,
             term: Term(raft.term),
             vote: Some(MemberId(raft.vote)).filter(|id| id.0 != raft::INVALID_ID),
             last: Index(raft.raft_log.last_index()),

@@ -18,6 +18,7 @@ mod raft;
 mod refusals;
 mod rest;
 mod watches;
+mod weight;
 
 #[cfg(test)]
 mod tests;

@@ -144,6 +144,49 @@ fn a_sound_run_is_valid() {
     }
 }
 
+/// Of a lease that a break may have brought back, nothing is said; of one that a single era tells of, everything.
+#[test]
+fn leases_are_judged_era_by_era() {
+    let early = LEASED.replace("1000000246", "1000000244");
+    let with = |at: u64| {
+        let text =
+            format!("{{\"break\":{{\"kind\":\"force-new-cluster\",\"revision\":5,\"at\":{at}}}}}\n{early}");
+        judge(&SOUND.replace("{\"end\"", &text))
+    };
+    assert_eq!(with(1_000_000_100), Verdict::Valid, "the keep-alives and the end lie apart");
+    let Verdict::Invalid(failures) = with(1_000_000_400) else { panic!("all of it lies before the break") };
+    assert!(
+        failures.iter().any(|failure| failure.message.starts_with("lease 7 ended by itself")),
+        "{failures:?}"
+    );
+}
+
+/// A member whose disk was emptied may found a cluster of its own: its entries are compared with nobody else's.
+#[test]
+fn clusters_are_judged_apart() {
+    let applied = |cluster: u64| {
+        format!(
+            "{{\"found\":{{\"at\":2,\"member\":\"n1\",\"id\":1,\"cluster\":1}}}}\n\
+             {{\"found\":{{\"at\":230,\"member\":\"n3\",\"id\":3,\"cluster\":{cluster}}}}}\n\
+             {{\"raft\":{{\"member\":\"n3\",\"term\":2,\"role\":\"leader\",\"at\":235}}}}\n\
+             {{\"raft\":{{\"member\":\"n3\",\"term\":2,\"index\":3,\"digest\":\"zz\",\"at\":240}}}}\n{{\"end\""
+        )
+    };
+    assert_eq!(judge(&SOUND.replace("{\"end\"", &applied(9))), Verdict::Valid);
+    let Verdict::Invalid(failures) = judge(&SOUND.replace("{\"end\"", &applied(1))) else {
+        panic!("one cluster")
+    };
+    let messages: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
+    assert!(
+        messages.iter().any(|message| message.contains("n1 and n3 were both leader in term 2")),
+        "{messages:?}"
+    );
+    assert!(
+        messages.iter().any(|message| message.contains("different entries of term 2 at index 3")),
+        "{messages:?}"
+    );
+}
+
 /// What looks like a broken promise, a lost answer or a failure, and has a cause.
 #[test]
 fn harm_and_trouble_are_excuses() {
@@ -166,6 +209,16 @@ fn harm_and_trouble_are_excuses() {
     ] {
         assert_eq!(with(format!("{trouble}\n{}", unanswered(9))), Verdict::Valid, "{trouble}");
     }
+    // Its answer may be large, and takes its time.
+    let large = format!(
+        r#"{{"id":19,"client":19,"call":900,"return":910,"op":{{"put":{{"key":"x","value":"{}"}}}},"outcome":"fail","error":{{"kind":"other","code":"Unavailable"}}}}"#,
+        "v".repeat(20_000)
+    );
+    assert_eq!(with(format!("{large}\n{}", unanswered(9))), Verdict::Valid);
+    assert!(matches!(
+        with(format!("{}\n{}", large.replace("\"x\"", "\"y\""), unanswered(9))),
+        Verdict::Invalid(_)
+    ));
 }
 
 #[test]
