@@ -40,8 +40,8 @@ fn users_may_what_their_roles_allow() {
     assert_eq!(etcdctl.ok(&by(ALICE, &["put", "a", "1"])), "OK\n");
     assert_eq!(etcdctl.ok(&by(ALICE, &["get", "a"])), "a\n1\n");
     assert_eq!(etcdctl.ok(&by(ALICE, &["get", "--prefix", "pub/"])), "pub/x\n1\n");
-    for (user, arguments, refusal) in [
-        (ALICE, &["get", "secret"][..], "etcdserver: permission denied"),
+    let refused: &[(&str, &[&str], &str)] = &[
+        (ALICE, &["get", "secret"], "etcdserver: permission denied"),
         (ALICE, &["put", "c", "1"], "etcdserver: permission denied"),
         (ALICE, &["put", "pub/x", "2"], "etcdserver: permission denied"),
         (ALICE, &["get", "a", "d"], "etcdserver: permission denied"),
@@ -65,16 +65,18 @@ fn users_may_what_their_roles_allow() {
             &["role", "revoke-permission", "reader", "q"],
             "etcdserver: permission is not granted to the role",
         ),
-    ] {
+    ];
+    for (user, arguments, refusal) in refused {
         let said = etcdctl.fails(&by(user, arguments));
         assert!(said.contains(refusal), "{user} {arguments:?}: {said}");
     }
-    for (arguments, refusal) in [
-        (&["get", "a"][..], "etcdserver: user name is empty"),
+    let nobody: &[(&[&str], &str)] = &[
+        (&["get", "a"], "etcdserver: user name is empty"),
         (&["put", "a", "1"], "etcdserver: user name is empty"),
         (&["lease", "grant", "60"], "etcdserver: user name is empty"),
         (&["user", "list"], "etcdserver: user name is empty"),
-    ] {
+    ];
+    for (arguments, refusal) in nobody {
         let said = etcdctl.fails(arguments);
         assert!(said.contains(refusal), "{arguments:?}: {said}");
     }

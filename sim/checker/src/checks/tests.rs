@@ -597,10 +597,10 @@ fn each_checker_finds_its_own() {
             "auth",
             "operation 68, a range of user u (token of operation 67) has succeeded, and the token was void: the user got another password",
         ),
-        // A token for the old password, and none for the new one.
+        // A token for another password, and none for the right one.
         (
             "{\"end\"",
-            &AUTHENTICATED.replace("\"user\":\"u\",\"password\":\"p3\"}}},\"outcome\":\"ok\"", "\"user\":\"u\",\"password\":\"p4\"}}},\"outcome\":\"ok\""),
+            &AUTHENTICATED.replace("\"authenticate\":{\"user\":\"u\",\"password\":\"p3\"", "\"authenticate\":{\"user\":\"u\",\"password\":\"p4\""),
             "auth",
             "got a token of user u with a wrong password",
         ),
