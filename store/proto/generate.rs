@@ -18,7 +18,8 @@ use std::{
     process::ExitCode,
 };
 
-const FILES: [&str; 4] = ["kv.proto", "rpc.proto", "raft.proto", "peer.proto"];
+const FILES: [&str; 6] =
+    ["kv.proto", "auth.proto", "rpc.proto", "auth_rpc.proto", "raft.proto", "peer.proto"];
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

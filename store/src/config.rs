@@ -52,6 +52,10 @@ pub struct Config {
     pub lease_checkpoint_interval: Duration,
     /// Time between two notices to a watcher that wants them and hears of no change.
     pub watch_progress_interval: Duration,
+    /// How long a token lives after its last use.
+    pub auth_token_ttl: Duration,
+    /// The cost of a password's hash: 4 to 31, and each step doubles the work.
+    pub bcrypt_cost: u32,
     /// Refuse membership changes that would put the quorum at risk.
     pub strict_reconfig_check: bool,
     /// Errors that are planted, so that the harness can show that it finds them.
@@ -95,6 +99,8 @@ impl Default for Config {
             compaction_sleep: Duration::from_millis(10),
             lease_checkpoint_interval: Duration::from_secs(300),
             watch_progress_interval: Duration::from_secs(600),
+            auth_token_ttl: Duration::from_secs(300),
+            bcrypt_cost: 10,
             strict_reconfig_check: true,
             #[cfg(madsim)]
             planted: squall_core::planted::Set::NONE,

@@ -17,6 +17,7 @@ compile_error!(
 );
 
 mod api;
+mod auth;
 mod config;
 mod durable;
 pub mod engine;

@@ -32,6 +32,12 @@ pub const DATA_DIR: &str = "/var/lib/squall";
 /// The token that the cluster begins with.
 pub const INITIAL_TOKEN: &str = "squall";
 
+/// How long a token lives after its last use: short, so that some end.
+const AUTH_TOKEN_TTL: Duration = Duration::from_secs(5);
+
+/// The cost of a password's hash: the least that there is, since the work is not what is tested.
+const BCRYPT_COST: u32 = 4;
+
 /// How long a member may take to stop gracefully before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -493,6 +499,8 @@ fn configure(spec: &scenario::Cluster, name: &str, initial: &[(String, String)])
         compaction_sleep: spec.compaction_sleep,
         lease_checkpoint_interval: LEASE_CHECKPOINT_INTERVAL,
         watch_progress_interval: WATCH_PROGRESS_INTERVAL,
+        auth_token_ttl: AUTH_TOKEN_TTL,
+        bcrypt_cost: BCRYPT_COST,
         strict_reconfig_check: true,
         planted: spec.planted_bug.into_iter().map(|bug| bug.0).collect(),
     }

@@ -349,6 +349,8 @@ pub enum CheckerName {
     Watch,
     /// Leases live as long as was promised.
     Lease,
+    /// Users may what they are allowed, and no more.
+    Auth,
     /// Raft's invariants.
     Raft,
     /// Progress after the heal.
@@ -361,7 +363,7 @@ pub enum CheckerName {
 
 impl CheckerName {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(CheckerName, &'static str); 9] = [
+    pub const ALL: [(CheckerName, &'static str); 10] = [
         (
             CheckerName::Linearizability,
             "linearizability: reads and writes take effect in one order that real time allows",
@@ -379,6 +381,7 @@ impl CheckerName {
             CheckerName::Lease,
             "lease: none ends early or lives on for ever, and none that has ended is renewed",
         ),
+        (CheckerName::Auth, "auth: users may do what they are allowed, and nothing else"),
         (
             CheckerName::Raft,
             "raft: election safety, log matching, leader completeness, state-machine safety, as the run goes",
@@ -399,6 +402,7 @@ impl CheckerName {
             CheckerName::Convergence => "convergence",
             CheckerName::Watch => "watch",
             CheckerName::Lease => "lease",
+            CheckerName::Auth => "auth",
             CheckerName::Raft => "raft",
             CheckerName::Liveness => "liveness",
             CheckerName::Vacuous => "vacuous",
@@ -408,7 +412,7 @@ impl CheckerName {
 }
 
 /// Counters that a run reports, and that `expect.counters` may demand.
-pub const COUNTERS: [(&str, &str); 22] = [
+pub const COUNTERS: [(&str, &str); 25] = [
     ("crashes", "members crashed by a fault"),
     ("writesDropped", "un-fsynced disk writes that a crash lost whole"),
     ("writesTorn", "un-fsynced disk writes of which a crash kept a part"),
@@ -432,6 +436,9 @@ pub const COUNTERS: [(&str, &str); 22] = [
     ("keepAlives", "renewals of leases that were answered with a time to live"),
     ("watchesMade", "watches that a member has made"),
     ("watchEvents", "changes that watchers were told of"),
+    ("tokensGiven", "authentications that gave a token"),
+    ("authChanges", "changes of users and roles that were acknowledged"),
+    ("permissionsDenied", "operations refused because their user may not do them"),
     ("operationsAmbiguous", "client operations whose outcome stayed unknown"),
     ("expectedLosses", "acknowledged writes lost as expected, behind a break"),
 ];

@@ -53,6 +53,7 @@ pub(super) struct Open {
     pub(super) endpoint: Arc<str>,
     pub(super) op: h::Op,
     pub(super) is_final: bool,
+    pub(super) caller: Option<h::Caller>,
 }
 
 /// An operation that has not returned.
@@ -97,14 +98,32 @@ impl Recorder {
         self.state().next + 1
     }
 
-    /// A client calls.
+    /// A client calls, and does not say who it is.
     pub fn call(&self, process: &Process, endpoint: &Arc<str>, op: &h::Op, is_final: bool) -> h::OpId {
+        self.call_as(process, endpoint, op, is_final, None)
+    }
+
+    /// A client calls, on behalf of a user.
+    pub fn call_as(
+        &self,
+        process: &Process,
+        endpoint: &Arc<str>,
+        op: &h::Op,
+        is_final: bool,
+        caller: Option<h::Caller>,
+    ) -> h::OpId {
         let at = self.observer().now_ns();
         let mut state = self.state();
         state.next += 1;
         let id = h::OpId(state.next);
-        let open =
-            Open { at, process: process.clone(), endpoint: endpoint.clone(), op: op.clone(), is_final };
+        let open = Open {
+            at,
+            process: process.clone(),
+            endpoint: endpoint.clone(),
+            op: op.clone(),
+            is_final,
+            caller,
+        };
         if let Some(journal) = &self.journal {
             journal.called(id, &open);
         }
@@ -256,7 +275,7 @@ impl Recorder {
 impl Open {
     /// The operation as it is where nothing more is heard of it.
     pub(super) fn never_returned(self, id: h::OpId) -> h::Operation {
-        let outcome = if self.op.may_change() { h::Outcome::Info } else { h::Outcome::Fail };
+        let outcome = if self.op.may_have_effect() { h::Outcome::Info } else { h::Outcome::Fail };
         let error = h::Error {
             kind: h::ErrorKind::Other,
             code: String::new(),
@@ -286,6 +305,7 @@ impl Open {
             result,
             error,
             is_final: self.is_final,
+            caller: self.caller,
         }
     }
 }

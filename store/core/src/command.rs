@@ -8,9 +8,9 @@
 //! write. The core does none of these things itself.
 
 use crate::{
-    Batch, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Event,
-    LeaseCheckpoint, LeaseId, Member, MemberId, PutRequest, PutResponse, Refusal, Revision, TxnRequest,
-    TxnResponse,
+    AuthCommand, AuthReply, Batch, CompactionRequest, CompactionResponse, DeleteRangeRequest,
+    DeleteRangeResponse, Event, LeaseCheckpoint, LeaseId, Member, MemberId, PutRequest, PutResponse, Refusal,
+    Revision, TxnRequest, TxnResponse,
 };
 
 /// A change to the store, as a raft entry carries it.
@@ -37,6 +37,8 @@ pub enum Command {
     LeaseRevoke(LeaseId),
     /// Note what is left of leases, so that a new leader does not begin anew.
     LeaseCheckpoint(Vec<LeaseCheckpoint>),
+    /// Change who may do what, or ask about it.
+    Auth(AuthCommand),
 }
 
 /// What a member says about itself once it has started.
@@ -92,6 +94,8 @@ pub enum Reply {
     },
     /// To [`Command::LeaseRevoke`]: the store's revision after it.
     LeaseRevoke(Revision),
+    /// To [`Command::Auth`].
+    Auth(AuthReply),
 }
 
 /// Everything that applying one entry brings about.

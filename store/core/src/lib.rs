@@ -18,9 +18,10 @@
 //! can hear instead of a reply.
 //!
 //! Leases ([`Leases`]) are here without their clock, watches as the [`Event`]s of each command and as history
-//! ([`State::history`]). Not here yet: authentication, alarms, learners. Each will arrive as variants of [`Command`], a table
-//! in `rows.rs` and a module of its own.
+//! ([`State::history`]), users and roles ([`Auth`]) without passwords in the clear and without tokens. Not here yet: alarms,
+//! learners. Each will arrive as variants of [`Command`], a table in `rows.rs` and a module of its own.
 
+mod auth;
 mod batch;
 mod command;
 mod digest;
@@ -36,6 +37,9 @@ mod txn;
 mod types;
 pub mod validate;
 
+pub use auth::{
+    Auth, AuthCommand, AuthReply, Caller, Permission, PermissionKind, ROOT_ROLE, ROOT_USER, Role, User,
+};
 pub use batch::{Batch, BatchOp};
 pub use command::{Applied, Attributes, Command, MembershipChange, Reply};
 pub use kv::*;

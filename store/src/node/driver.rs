@@ -275,6 +275,7 @@ impl Node {
         if now.since(self.forgotten) >= FORGET_EVERY {
             self.forgotten = now;
             self.proposals.forget_closed();
+            self.shared.tokens().forget_old(now);
             self.reads.retain(|waiter| !waiter.is_closed());
         }
     }

@@ -5,7 +5,12 @@ pub struct Entry {
     /// Unique over members and their restarts.
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    #[prost(oneof = "entry::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    /// On whose behalf, and at which auth revision the proposing member was; absent where the client has not said who it is.
+    #[prost(string, tag = "31")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "32")]
+    pub auth_revision: u64,
+    #[prost(oneof = "entry::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 30")]
     pub request: ::core::option::Option<entry::Request>,
 }
 /// Nested message and enum types in `Entry`.
@@ -29,7 +34,72 @@ pub mod entry {
         LeaseRevoke(super::super::super::etcdserverpb::LeaseRevokeRequest),
         #[prost(message, tag = "9")]
         LeaseCheckpoint(super::LeaseCheckpoint),
+        #[prost(message, tag = "30")]
+        Auth(super::AuthRequest),
     }
+}
+/// A request of the Auth service. Passwords have been replaced by their hashes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthRequest {
+    #[prost(
+        oneof = "auth_request::Request",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
+    )]
+    pub request: ::core::option::Option<auth_request::Request>,
+}
+/// Nested message and enum types in `AuthRequest`.
+pub mod auth_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Request {
+        #[prost(message, tag = "1")]
+        Enable(super::super::super::etcdserverpb::AuthEnableRequest),
+        #[prost(message, tag = "2")]
+        Disable(super::super::super::etcdserverpb::AuthDisableRequest),
+        #[prost(message, tag = "3")]
+        Status(super::super::super::etcdserverpb::AuthStatusRequest),
+        #[prost(message, tag = "4")]
+        Authenticate(super::Authenticated),
+        #[prost(message, tag = "5")]
+        UserAdd(super::super::super::etcdserverpb::AuthUserAddRequest),
+        #[prost(message, tag = "6")]
+        UserGet(super::super::super::etcdserverpb::AuthUserGetRequest),
+        #[prost(message, tag = "7")]
+        UserList(super::super::super::etcdserverpb::AuthUserListRequest),
+        #[prost(message, tag = "8")]
+        UserDelete(super::super::super::etcdserverpb::AuthUserDeleteRequest),
+        #[prost(message, tag = "9")]
+        UserChangePassword(
+            super::super::super::etcdserverpb::AuthUserChangePasswordRequest,
+        ),
+        #[prost(message, tag = "10")]
+        UserGrantRole(super::super::super::etcdserverpb::AuthUserGrantRoleRequest),
+        #[prost(message, tag = "11")]
+        UserRevokeRole(super::super::super::etcdserverpb::AuthUserRevokeRoleRequest),
+        #[prost(message, tag = "12")]
+        RoleAdd(super::super::super::etcdserverpb::AuthRoleAddRequest),
+        #[prost(message, tag = "13")]
+        RoleGet(super::super::super::etcdserverpb::AuthRoleGetRequest),
+        #[prost(message, tag = "14")]
+        RoleList(super::super::super::etcdserverpb::AuthRoleListRequest),
+        #[prost(message, tag = "15")]
+        RoleDelete(super::super::super::etcdserverpb::AuthRoleDeleteRequest),
+        #[prost(message, tag = "16")]
+        RoleGrantPermission(
+            super::super::super::etcdserverpb::AuthRoleGrantPermissionRequest,
+        ),
+        #[prost(message, tag = "17")]
+        RoleRevokePermission(
+            super::super::super::etcdserverpb::AuthRoleRevokePermissionRequest,
+        ),
+    }
+}
+/// A user whose password has been checked is to get a token.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Authenticated {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub token_prefix: ::prost::alloc::string::String,
 }
 /// What was left of leases when the leader made this.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -5,6 +5,7 @@
 //! revisions found, as a replay of which changes each revision made. What is not here: locks, which have no checker yet.
 
 mod answered;
+mod auth;
 mod changes;
 mod convergence;
 mod durability;
@@ -30,7 +31,7 @@ use crate::revision::{self, Budgets, Dialect, Rule, Violation};
 /// A broken guarantee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// Which checker found it: `linearizability`, `durability`, `monotonic-reads`, `convergence`, `watch`, `lease`, `raft`,
+    /// Which checker found it: `linearizability`, `durability`, `monotonic-reads`, `convergence`, `watch`, `lease`, `auth`, `raft`,
     /// `liveness`, `vacuous`, `panic`.
     pub checker: &'static str,
     /// What was promised.
@@ -102,6 +103,7 @@ pub fn guarantees() -> Vec<(&'static str, String)> {
     all.extend(named("linearizability", &refusals::GUARANTEES));
     all.extend(named("watch", &watches::GUARANTEES));
     all.extend(named("lease", &leases::GUARANTEES));
+    all.extend(named("auth", &auth::GUARANTEES));
     all.extend(named("raft", &raft::GUARANTEES));
     all.extend(named("raft", &promises::GUARANTEES));
     all.extend(named("liveness", &[rest::RECOVERS, rest::LEADS]));
@@ -159,6 +161,7 @@ pub fn examine_run(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(refusals::check(history));
     failures.extend(watches::check(history, changes.as_ref()));
     failures.extend(leases::check(history));
+    failures.extend(auth::check(history));
     failures.extend(raft::check(history));
     failures.extend(promises::check(history));
     failures.extend(rest::liveness(history));

@@ -190,6 +190,7 @@ fn operation(id: OpId, line: Line, unknown: &[String]) -> Result<Operation, Stri
         result,
         error,
         is_final: false,
+        caller: None,
     })
 }
 

@@ -232,6 +232,7 @@ impl Runner {
                 writeln!(out, "lease {id} for {ttl_secs} s, at {revision}")
             }
             Reply::LeaseRevoke(revision) => writeln!(out, "revoked, at {revision}"),
+            Reply::Auth(reply) => writeln!(out, "{reply:?}"),
         })?;
         if command.tags.contains("events") {
             applied.events.iter().try_for_each(|event| show_event(out, event))?;

@@ -84,6 +84,15 @@ pub(super) struct ServeFlags {
     /// Time without a leader after which a member stands for election, in milliseconds
     #[arg(long, default_value_t = 1_000)]
     election_timeout: u64,
+    /// The kind of token that clients get: simple
+    #[arg(long, value_enum, default_value = "simple")]
+    auth_token: AuthToken,
+    /// Time that a token lives after its last use, in seconds
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    auth_token_ttl: u64,
+    /// Cost of a password's hash: 4 to 31, and each step doubles the work
+    #[arg(long, default_value_t = 10, value_parser = bcrypt_costs())]
+    bcrypt_cost: u32,
     /// What to log: error, warn, info, debug, trace, or a filter as tracing-subscriber has it
     #[arg(long, default_value = "info")]
     pub log_level: String,
@@ -93,6 +102,17 @@ pub(super) struct ServeFlags {
 enum ClusterState {
     New,
     Existing,
+}
+
+/// The kinds of token. etcd's other one, jwt, is not there.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AuthToken {
+    Simple,
+}
+
+fn bcrypt_costs() -> clap::builder::RangedI64ValueParser<u32> {
+    let costs = crate::auth::password::COSTS;
+    clap::value_parser!(u32).range(i64::from(*costs.start())..=i64::from(*costs.end()))
 }
 
 /// etcdutl's `snapshot restore`.
@@ -157,6 +177,9 @@ impl ServeFlags {
             ));
         }
         self.check_times()?;
+        match self.auth_token {
+            AuthToken::Simple => {}
+        }
         let or_client = |flag: Option<String>| flag.unwrap_or_else(|| CLIENT_URL.into());
         let listen_client = urls::list("--listen-client-urls", &or_client(self.listen_client_urls))?;
         let advertise_client = urls::list("--advertise-client-urls", &or_client(self.advertise_client_urls))?;
@@ -184,6 +207,8 @@ impl ServeFlags {
             snapshot_count: self.snapshot_count,
             heartbeat_interval: Duration::from_millis(self.heartbeat_interval),
             election_timeout: Duration::from_millis(self.election_timeout),
+            auth_token_ttl: Duration::from_secs(self.auth_token_ttl),
+            bcrypt_cost: self.bcrypt_cost,
             ..Config::default()
         })
     }
