@@ -215,6 +215,10 @@ impl Cluster {
 
     /// Chooses the core that heals, a quorum of intact members or more. `None`: there is none, or a procedure is under way.
     pub(crate) fn choose_core(&self, chance: &mut impl Rng) -> Option<BTreeSet<NodeId>> {
+        // A procedure that goes on may need the members that a core leaves behind.
+        if self.inner.turns.is_any_under_way() {
+            return None;
+        }
         self.inner.roster().choose_core(chance)
     }
 

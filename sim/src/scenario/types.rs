@@ -88,7 +88,9 @@ pub struct Cluster {
     /// The leader's heartbeat. Default 100ms.
     #[serde(with = "go")]
     pub heartbeat_interval: Duration,
-    /// The least election time-out; at least five heartbeats. Default 1s.
+    /// The least election time-out; at least five heartbeats. Default 1s. Where the links and the disks may take longer than
+    /// that for a vote (a round trip and two fsyncs, jitter included), no leader can be sure to hold, and it is not demanded
+    /// that the cluster recovers.
     #[serde(with = "go")]
     pub election_timeout: Duration,
     /// The longest time between two durable commits of the engine. Default 100ms.
@@ -445,6 +447,14 @@ impl Spec {
     /// The longest that a run of this scenario may take, in simulated time: the time limit, then the settling.
     pub fn longest(&self) -> Duration {
         self.time_limit + self.final_phase.settle
+    }
+
+    /// Whether a vote always takes less than the election time-out, so that a leader can hold while nothing breaks: the
+    /// candidate's fsync, a round trip, the voter's fsync.
+    pub fn a_leader_can_hold(&self) -> bool {
+        let Spec { cluster, network, disk, .. } = self;
+        let vote = 2 * (network.latency + network.jitter + disk.fsync_latency + disk.fsync_jitter);
+        cluster.members == 1 || vote < cluster.election_timeout
     }
 }
 

@@ -42,6 +42,8 @@ struct State {
     /// The instants at which the operations that are still open were called.
     open: Vec<(h::OpId, Open)>,
     history: h::RunHistory,
+    /// Where the breaks stand among the history's events. Watchers ask after each response how many there were.
+    breaks: Vec<usize>,
 }
 
 /// An operation that was called and has not returned.
@@ -160,7 +162,12 @@ impl Recorder {
         if let Some(journal) = &self.journal {
             journal.event(&event);
         }
-        self.state().history.events.push(event);
+        let mut state = self.state();
+        if matches!(event, h::Event::Break(_)) {
+            let place = state.history.events.len();
+            state.breaks.push(place);
+        }
+        state.history.events.push(event);
     }
 
     /// A process saw something: for the audit and the trace.
@@ -180,7 +187,7 @@ impl Recorder {
 
     /// How many breaks there were.
     pub fn breaks(&self) -> usize {
-        self.state().history.breaks().count()
+        self.state().breaks.len()
     }
 
     /// Completes the last break with what is known by now.
@@ -225,7 +232,11 @@ impl Recorder {
 
     /// The break that came last.
     pub fn last_break(&self) -> Option<h::Break> {
-        self.state().history.breaks().last().cloned()
+        let state = self.state();
+        match &state.history.events[*state.breaks.last()?] {
+            h::Event::Break(line) => Some(line.clone()),
+            other => unreachable!("noted as a break: {other:?}"),
+        }
     }
 
     /// The operations that have not returned, by id.

@@ -309,11 +309,12 @@ impl Node {
             }
             Input::KnownToHaveServed(peer) => {
                 let raft = &self.raft.raft;
+                let own = self.shared.member;
                 let past = lost_data::Past {
                     term: raft.term,
                     vote: raft.vote,
-                    snapshot_index: self.snapshot_index,
                     last_term: raft.raft_log.last_term(),
+                    named: self.shared.state().membership().get(own).is_some_and(|own| !own.name.is_empty()),
                 };
                 if past.is_blank() {
                     let what =
