@@ -105,6 +105,15 @@ pub struct Cluster {
     pub max_txn_ops: u32,
     /// Size allowed for one request. Default 1,572,864.
     pub max_request_bytes: u64,
+    /// How much a member's store may take up, in bytes, before it raises the alarm NOSPACE. Default 2,147,483,648.
+    #[serde(skip_serializing_if = "is_default_quota")]
+    pub quota_bytes: u64,
+    /// How often the leader compares the members' data. Default 0s: never.
+    #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
+    pub corrupt_check: Duration,
+    /// Whether a member compares its data with the others' before it serves. Default false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub initial_corrupt_check: bool,
     /// A known bug, switched on. Only the simulated build has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planted_bug: Option<PlantedBug>,
@@ -125,9 +134,19 @@ impl Default for Cluster {
             compaction_sleep: Duration::from_millis(10),
             max_txn_ops: 128,
             max_request_bytes: 1_572_864,
+            quota_bytes: DEFAULT_QUOTA_BYTES,
+            corrupt_check: Duration::ZERO,
+            initial_corrupt_check: false,
             planted_bug: None,
         }
     }
+}
+
+/// etcd's default.
+const DEFAULT_QUOTA_BYTES: u64 = 2 << 30;
+
+fn is_default_quota(bytes: &u64) -> bool {
+    *bytes == DEFAULT_QUOTA_BYTES
 }
 
 impl Cluster {

@@ -8,7 +8,7 @@
 //! write. The core does none of these things itself.
 
 use crate::{
-    Batch, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Event,
+    Alarm, AlarmRequest, Batch, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Event,
     LeaseCheckpoint, LeaseId, Member, MemberId, PutRequest, PutResponse, Refusal, Revision, TxnRequest,
     TxnResponse,
 };
@@ -37,6 +37,8 @@ pub enum Command {
     LeaseRevoke(LeaseId),
     /// Note what is left of leases, so that a new leader does not begin anew.
     LeaseCheckpoint(Vec<LeaseCheckpoint>),
+    /// List, raise or take back alarms.
+    Alarm(AlarmRequest),
 }
 
 /// What a member says about itself once it has started.
@@ -53,7 +55,7 @@ pub struct Attributes {
 /// A change to the set of members, as a conf-change entry carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MembershipChange {
-    /// A new voting member.
+    /// A new member: a learner, or one that votes.
     Add(Member),
     /// A member leaves, for good: its id never returns.
     Remove(MemberId),
@@ -64,6 +66,8 @@ pub enum MembershipChange {
         /// Where the other members reach it now.
         peer_urls: Vec<String>,
     },
+    /// A learner votes from now on.
+    Promote(MemberId),
 }
 
 /// The answer to a command that was not refused.
@@ -92,6 +96,8 @@ pub enum Reply {
     },
     /// To [`Command::LeaseRevoke`]: the store's revision after it.
     LeaseRevoke(Revision),
+    /// To [`Command::Alarm`]: those listed, or the one that was raised or taken back.
+    Alarms(Vec<Alarm>),
 }
 
 /// Everything that applying one entry brings about.

@@ -18,9 +18,10 @@
 //! can hear instead of a reply.
 //!
 //! Leases ([`Leases`]) are here without their clock, watches as the [`Event`]s of each command and as history
-//! ([`State::history`]). Not here yet: authentication, alarms, learners. Each will arrive as variants of [`Command`], a table
-//! in `rows.rs` and a module of its own.
+//! ([`State::history`]). [`Alarms`] refuse commands; what raises them is the server's. Not here yet: authentication. It will
+//! arrive as variants of [`Command`], tables in `rows.rs` and a module of its own.
 
+mod alarm;
 mod batch;
 mod command;
 mod digest;
@@ -29,6 +30,7 @@ mod lease;
 mod membership;
 mod mvcc;
 pub mod planted;
+pub mod quota;
 mod refusal;
 mod rows;
 mod state;
@@ -36,11 +38,12 @@ mod txn;
 mod types;
 pub mod validate;
 
+pub use alarm::{Alarm, AlarmKind, AlarmRequest, Alarms};
 pub use batch::{Batch, BatchOp};
 pub use command::{Applied, Attributes, Command, MembershipChange, Reply};
 pub use kv::*;
 pub use lease::{Lease, LeaseCheckpoint, Leases, MAX_LEASE_TTL_SECS};
-pub use membership::{Member, Membership, cluster_id, member_id};
+pub use membership::{MAX_LEARNERS, Member, Membership, cluster_id, member_id};
 pub use mvcc::History;
 pub use mvcc::compact::CompactionStep;
 pub use mvcc::index::Interval;

@@ -18,7 +18,7 @@ use crate::mvcc::compact::CompactionStep;
 use crate::planted::planted;
 use crate::rows::{self, Corrupt, Row};
 use crate::{
-    Applied, Attributes, Batch, Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, Digest,
+    AlarmRequest, Alarms, Applied, Attributes, Batch, Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, Digest,
     Event, HashKv, History, Index, LeaseCheckpoint, LeaseId, Leases, Member, Membership, MembershipChange,
     PutRequest, RangeRequest, RangeResponse, Refusal, Reply, Revision, Term, TxnRequest, TxnResponse, digest,
     txn, validate,
@@ -34,6 +34,10 @@ pub struct State {
     mvcc: Mvcc,
     leases: Leases,
     membership: Membership,
+    alarms: Alarms,
+    /// What the store took up when its rows last became fewer, in bytes; 0 if they never did since it was last
+    /// defragmented. See [`State::allocated_bytes`].
+    noted: u64,
     index: Index,
     term: Term,
     digest: Digest,
@@ -47,6 +51,9 @@ impl Default for State {
     }
 }
 
+/// A page, in bytes, as of bbolt.
+const PAGE_BYTES: u64 = 4096;
+
 /// What one command does: the reply, the events, and the rows but for the applied index.
 type Outcome = (Result<Reply, Refusal>, Vec<Event>, Batch);
 
@@ -57,6 +64,8 @@ impl State {
             mvcc: Mvcc::new(),
             leases: Leases::default(),
             membership: Membership::default(),
+            alarms: Alarms::default(),
+            noted: 0,
             index: Index(0),
             term: Term(0),
             digest: Digest(0),
@@ -72,6 +81,9 @@ impl State {
     /// If `index` is not the one after the last applied, or `term` has gone back: the log itself is wrong then, and
     /// nothing that follows could be right.
     pub fn apply(&mut self, index: Index, term: Term, command: &Command) -> Applied {
+        if let Err(refusal) = self.alarms.check(command) {
+            return self.advance(index, term, refused(refusal));
+        }
         let outcome = match command {
             Command::Put(request) => self.put(request),
             Command::DeleteRange(request) => self.delete_range(request),
@@ -81,6 +93,7 @@ impl State {
             Command::LeaseGrant { id, ttl_secs } => self.grant_lease(*id, *ttl_secs),
             Command::LeaseRevoke(id) => self.revoke_lease(*id),
             Command::LeaseCheckpoint(left) => self.checkpoint_leases(left),
+            Command::Alarm(request) => self.alarm(*request),
         };
         self.advance(index, term, outcome)
     }
@@ -118,7 +131,8 @@ impl State {
                             batch.put(rows::removed_key(*id), Bytes::new());
                         }
                     }
-                    MembershipChange::Update { id, .. } => {
+                    MembershipChange::Promote(_) if planted!(PromotionNotStored) => {}
+                    MembershipChange::Update { id, .. } | MembershipChange::Promote(id) => {
                         let member = self.membership.get(*id).expect("it was just updated");
                         batch.put(rows::member_key(*id), rows::encode_member(member));
                     }
@@ -133,7 +147,13 @@ impl State {
     /// `None` if there is nothing to do. The batch belongs to no entry and holds no applied index; it may reach the
     /// engine at any time after the batches that were made before it.
     pub fn compaction_step(&mut self, limit: usize) -> Option<CompactionStep> {
-        self.mvcc.compaction_step(limit)
+        let taken = self.allocated_bytes();
+        let mut step = self.mvcc.compaction_step(limit)?;
+        if self.noted < taken && self.allocated_bytes() < taken {
+            self.noted = taken;
+            step.batch.put(rows::allocated_key(), rows::encode_allocated(taken));
+        }
+        Some(step)
     }
 
     /// Whether [`compaction_step`](State::compaction_step) has something to do.
@@ -153,7 +173,9 @@ impl State {
         self.digest = digest::advance(self.digest, index, term, outcome);
         self.index = index;
         self.term = term;
-        if !(planted!(RefusalNotAdvanced) && reply.is_err()) {
+        let listing = matches!(reply, Ok(Reply::Alarms(_))) && batch.is_empty();
+        let kept = planted!(RefusalNotAdvanced) && reply.is_err() || planted!(AlarmListNotAdvanced) && listing;
+        if !kept {
             batch.put(rows::applied_key(), rows::encode_applied(index, term, self.digest));
         }
         let state = self.content().wrapping_add(outcome);
@@ -240,6 +262,19 @@ impl State {
         (Ok(Reply::Done), Vec::new(), self.leases.checkpoint(left))
     }
 
+    fn alarm(&mut self, request: AlarmRequest) -> Outcome {
+        let (alarms, batch) = self.alarms.apply(request);
+        (Ok(Reply::Alarms(alarms)), Vec::new(), batch)
+    }
+
+    /// Give back what the rows don't need. The batch must reach the engine before its content is written anew.
+    pub fn defragment(&mut self) -> Batch {
+        self.noted = 0;
+        let mut batch = Batch::new();
+        batch.delete(rows::allocated_key());
+        batch
+    }
+
     // --- reading ---------------------------------------------------------------------------------------------------
 
     /// Answer a range, at the newest revision or at an older one.
@@ -321,7 +356,8 @@ impl State {
     /// A digest of the replicated rows: keys with their history, compact revision, leases, members, removed members. It says
     /// nothing of how they came about. See `digest.rs`.
     pub fn content(&self) -> u64 {
-        self.mvcc.content().wrapping_add(self.leases.content()).wrapping_add(self.members_content)
+        let parts = [self.mvcc.content(), self.leases.content(), self.alarms.content(), self.members_content];
+        parts.into_iter().fold(0, u64::wrapping_add)
     }
 
     /// Which leases there are, and which keys hang on each.
@@ -334,10 +370,22 @@ impl State {
         &self.membership
     }
 
-    /// The size of the key space as rows, in bytes, keys and values: what a quota is measured against. It counts what a
-    /// compaction has yet to remove, and so differs between members.
-    pub fn size_bytes(&self) -> u64 {
+    /// Which alarms are active.
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
+    }
+
+    /// The bytes of the rows of the key space, keys and values (etcd's `dbSizeInUse`). It counts what a compaction has yet to
+    /// remove, and so differs between members.
+    pub fn in_use_bytes(&self) -> u64 {
         self.mvcc.bytes()
+    }
+
+    /// What the store takes up, in bytes (etcd's `dbSize`): the most that these rows ever took, in whole pages, since it was
+    /// last defragmented. A page that is free again stays part of the store, as in bbolt. This is what a quota is measured
+    /// against. It falls by [`defragment`](State::defragment) alone, and differs between members.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.noted.max(self.in_use_bytes().next_multiple_of(PAGE_BYTES))
     }
 
     // --- as rows ---------------------------------------------------------------------------------------------------
@@ -349,9 +397,13 @@ impl State {
         };
         let applied = (self.index.0 > 0)
             .then(|| (rows::applied_key(), rows::encode_applied(self.index, self.term, self.digest)));
-        self.mvcc
+        let allocated =
+            (self.noted > 0).then(|| (rows::allocated_key(), rows::encode_allocated(self.noted)));
+        self.alarms
             .rows()
+            .chain(self.mvcc.rows())
             .chain(self.leases.rows())
+            .chain(allocated)
             .chain(applied)
             .chain(mark(rows::finished_compaction_key(), self.mvcc.finished_compact_revision()))
             .chain(mark(rows::scheduled_compaction_key(), self.mvcc.compact_revision()))
@@ -381,6 +433,8 @@ impl State {
                     }
                     records.push((rev, record));
                 }
+                Row::Alarm(alarm) => state.alarms.restore(alarm),
+                Row::Allocated(bytes) => state.noted = bytes,
                 Row::Lease { id, ttl_secs, remaining_secs } => {
                     state.leases.restore(id, ttl_secs, remaining_secs);
                 }
@@ -417,8 +471,8 @@ impl State {
         Ok(state)
     }
 
-    /// The state with which the members of a *new* cluster start from another cluster's data: the keys, their history and
-    /// the leases stay, the old members and the memory of removed ones go, and the log begins anew, with one conf-change
+    /// The state with which the members of a *new* cluster start from another cluster's data: the keys, their history, the
+    /// leases and the alarms stay, the old members and the memory of removed ones go, and the log begins anew, with one conf-change
     /// entry per member, of term 1, counted as applied (etcdutl's `snapshot restore`). The digest forks.
     ///
     /// # Panics
@@ -437,6 +491,8 @@ impl State {
             mvcc: self.mvcc,
             leases: self.leases,
             membership,
+            alarms: self.alarms,
+            noted: self.noted,
             index: Index(count),
             term: Term(1),
             digest,

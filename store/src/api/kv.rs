@@ -1,7 +1,7 @@
 //! The KV service.
 
 use squall_core::{
-    DeleteRangeResponse as DeleteRangeResponseOf, RangeRequest as RangeRequestOf, Refusal, Reply, Revision,
+    Command, DeleteRangeResponse as DeleteRangeResponseOf, RangeRequest as RangeRequestOf, Refusal, Reply, Revision,
     planted::planted, validate,
 };
 use tonic::{Request, Response, Status};
@@ -33,7 +33,7 @@ impl Service {
 #[tonic::async_trait]
 impl Kv for Service {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
-        self.enter(request.metadata()).await?;
+        self.enter_learner(request.metadata(), request.get_ref().serializable).await?;
         let request = convert::range(request.into_inner()).map_err(convert::status)?;
         validate::check_range(&request).map_err(convert::status)?;
         let arrived_at = self.node.shared().state().revision();
@@ -59,7 +59,9 @@ impl Kv for Service {
         self.enter(request.metadata()).await?;
         let tag = correlation_id(request.metadata());
         let request = request.into_inner();
-        validate::check_put(&convert::put(request.clone())).map_err(convert::status)?;
+        let put = convert::put(request.clone());
+        validate::check_put(&put).map_err(convert::status)?;
+        self.node.check_quota(&Command::Put(put)).await.map_err(convert::status)?;
         match self.propose(node::Request::Put(request), tag).await? {
             Reply::Put(mut response) => {
                 if planted!(HeaderRevisionLate) {
@@ -114,6 +116,7 @@ impl Kv for Service {
             }
             self.node.shared().state().txn_read(&txn).map_err(convert::status)?
         } else {
+            self.node.check_quota(&Command::Txn(txn)).await.map_err(convert::status)?;
             match self.propose(node::Request::Txn(request), tag).await? {
                 Reply::Txn(response) => response,
                 reply => unreachable!("a txn answered with {reply:?}"),

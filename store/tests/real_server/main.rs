@@ -16,6 +16,7 @@ mod etcdctl;
 mod harness;
 mod leases;
 mod lost_data;
+mod maintenance;
 mod members;
 mod panics;
 mod refusals;

@@ -29,8 +29,8 @@ pub mod response;
 
 pub use bytes::Bytes;
 pub use event::{
-    Applied, Break, BreakKind, End, Event, Expectations, Failed, Fault, Found, HashLine, Heal, Hint, Life,
-    Liveness, MemberList, MemberView, Meta, Outage, Panicked, Promised, RaftLine, RoleChange, WatchEvent,
+    AlarmLine, Applied, Break, BreakKind, End, Event, Expectations, Failed, Fault, Found, HashLine, Heal, Hint, Life,
+    Liveness, MemberList, MemberView, Meta, Outage, Panicked, Promised, Promotion, RaftLine, RoleChange, WatchEvent,
     WatchEventKind, WatchLine, WatchStart,
 };
 pub use jsonl::{HistoryWriter, RunHistory};
