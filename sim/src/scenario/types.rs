@@ -366,6 +366,10 @@ pub enum CheckerName {
     Watch,
     /// Leases live as long as was promised.
     Lease,
+    /// An active alarm refuses what it says.
+    Alarm,
+    /// Learners vote when they may.
+    Members,
     /// Raft's invariants.
     Raft,
     /// Progress after the heal.
@@ -378,7 +382,7 @@ pub enum CheckerName {
 
 impl CheckerName {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(CheckerName, &'static str); 9] = [
+    pub const ALL: [(CheckerName, &'static str); 11] = [
         (
             CheckerName::Linearizability,
             "linearizability: reads and writes take effect in one order that real time allows",
@@ -395,6 +399,14 @@ impl CheckerName {
         (
             CheckerName::Lease,
             "lease: none ends early or lives on for ever, and none that has ended is renewed",
+        ),
+        (
+            CheckerName::Alarm,
+            "alarm: what an active alarm refuses is not acknowledged, and none is raised without cause",
+        ),
+        (
+            CheckerName::Members,
+            "members: one learner at a time, which votes once it is promoted; a voter never becomes one",
         ),
         (
             CheckerName::Raft,
@@ -416,6 +428,8 @@ impl CheckerName {
             CheckerName::Convergence => "convergence",
             CheckerName::Watch => "watch",
             CheckerName::Lease => "lease",
+            CheckerName::Alarm => "alarm",
+            CheckerName::Members => "members",
             CheckerName::Raft => "raft",
             CheckerName::Liveness => "liveness",
             CheckerName::Vacuous => "vacuous",
