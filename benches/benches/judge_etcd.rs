@@ -89,6 +89,7 @@ fn history(operations: usize, clients: u64, ambiguous_percent: u64) -> RunHistor
             result,
             error: None,
             is_final: false,
+            caller: None,
         });
     }
     RunHistory { operations: all, events: Vec::new() }

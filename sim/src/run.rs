@@ -156,7 +156,8 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
     // Act one: load, and faults.
     cluster.start();
     if let Err(stuck) = cluster.recovered(RECOVERY).await {
-        return observed(&world, &recorder, nemesis::Report { stuck: vec![stuck], ..Default::default() });
+        let stuck = if spec.a_leader_can_hold() { vec![stuck] } else { Vec::new() };
+        return observed(&world, &recorder, nemesis::Report { stuck, ..Default::default() });
     }
     let stop = Arc::new(AtomicBool::new(false));
     let crowd = Crowd {
@@ -202,8 +203,9 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         let _ended = client.await;
     }
     let watches_stuck = std::mem::take(&mut *crowd.stuck.lock().expect("no task panics while it notes this"));
-    if cluster.has_lost_its_data() {
-        // The scenario destroyed too many copies: nothing can be demanded of what is left.
+    // Where the scenario destroyed too many copies, or no leader can hold, it is not demanded that the cluster recovers.
+    let demanded = |cluster: &Cluster| !cluster.has_lost_its_data() && spec.a_leader_can_hold();
+    if !demanded(&cluster) {
         report.stuck.clear();
     } else if spec.final_phase.heal
         && report.stuck.is_empty()
@@ -211,7 +213,7 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
     {
         report.stuck.push(stuck);
     }
-    if spec.final_phase.heal && !spec.final_phase.core && !cluster.has_lost_its_data() {
+    if spec.final_phase.heal && !spec.final_phase.core && demanded(&cluster) {
         report.stuck.extend(watches_stuck);
     }
     observed(&world, &recorder, report)

@@ -5,7 +5,7 @@
 
 mod binary;
 
-use binary::text;
+use binary::{GOOD, text};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -13,20 +13,6 @@ use std::process::Output;
 fn squall(folder: &Path, arguments: &[&str]) -> Output {
     binary::squall(folder, arguments).output().expect("the binary starts")
 }
-
-/// A quiet scenario that takes a moment, and room for variations.
-const GOOD: &str = "\
-apiVersion: squall/v1
-kind: Scenario
-metadata: {name: good}
-spec:
-  cluster: {members: 3, snapshotCount: 100, snapshotCatchupEntries: 20, walSegmentBytes: 16384}
-  workloads: [{type: register, clients: 3, rate: 60}]
-  timeLimit: 6s
-  faults:
-    - {name: cut, at: 2s..3s, action: partition, selector: {role: leader}, duration: 2s}
-  final: {settle: 4s}
-";
 
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

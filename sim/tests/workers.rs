@@ -5,24 +5,11 @@
 
 mod binary;
 
-use binary::text;
+use binary::{GOOD, text};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-const GOOD: &str = "\
-apiVersion: squall/v1
-kind: Scenario
-metadata: {name: good}
-spec:
-  cluster: {members: 3, snapshotCount: 100, snapshotCatchupEntries: 20, walSegmentBytes: 16384}
-  workloads: [{type: register, clients: 3, rate: 60}]
-  timeLimit: 6s
-  faults:
-    - {name: cut, at: 2s..3s, action: partition, selector: {role: leader}, duration: 2s}
-  final: {settle: 4s}
-";
 
 /// A folder with the scenario `good`, whose name has a space: paths must survive that.
 fn folder() -> tempfile::TempDir {

@@ -60,6 +60,10 @@ pub struct Config {
     pub corrupt_check_interval: Duration,
     /// What the leader compacts by itself.
     pub auto_compaction: AutoCompaction,
+    /// How long a token lives after its last use.
+    pub auth_token_ttl: Duration,
+    /// The cost of a password's hash: 4 to 31, and each step doubles the work.
+    pub bcrypt_cost: u32,
     /// Refuse membership changes that would put the quorum at risk.
     pub strict_reconfig_check: bool,
     /// Errors that are planted, so that the harness can show that it finds them.
@@ -119,6 +123,8 @@ impl Default for Config {
             initial_corrupt_check: false,
             corrupt_check_interval: Duration::ZERO,
             auto_compaction: AutoCompaction::Off,
+            auth_token_ttl: Duration::from_secs(300),
+            bcrypt_cost: 10,
             strict_reconfig_check: true,
             #[cfg(madsim)]
             planted: squall_core::planted::Set::NONE,

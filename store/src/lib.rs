@@ -17,6 +17,7 @@ compile_error!(
 );
 
 mod api;
+mod auth;
 mod compactor;
 mod config;
 mod corrupt;

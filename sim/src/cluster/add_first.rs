@@ -15,12 +15,17 @@ const NOBODY: u64 = 1;
 
 impl Cluster {
     /// Asks for a member at the machine's other peer port beside the one that it has. Where the cluster agrees, the new one is
-    /// removed again, unstarted, and the fault has not bitten. `id` names the fault.
+    /// removed again, unstarted, and the fault has not bitten. Until then it is a voter that never starts: a cluster whose
+    /// sound members would be no quorum any more is left alone, and one that consists of a single member for the same
+    /// reason. `id` names the fault.
     pub(crate) async fn add_first(&self, id: &str, node: NodeId) -> Done {
         let inner = &self.inner;
         inner
             .turns
             .run(id, Kind::Reconfigure, |_turn| async move {
+                if !inner.roster().can_bear_a_dead_voter() {
+                    return Done::GivenUp("the cluster could not bear a voter that never starts".into());
+                }
                 let url = inner.member(node).spare_peer_url();
                 let known = inner.roster().forget_configuration();
                 let refused = self.ask_for_addition(&url).await;

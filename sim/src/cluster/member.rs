@@ -32,6 +32,12 @@ pub const DATA_DIR: &str = "/var/lib/squall";
 /// The token that the cluster begins with.
 pub const INITIAL_TOKEN: &str = "squall";
 
+/// How long a token lives after its last use: short, so that some end.
+const AUTH_TOKEN_TTL: Duration = Duration::from_secs(5);
+
+/// The cost of a password's hash: the least that there is, since the work is not what is tested.
+const BCRYPT_COST: u32 = 4;
+
 /// How long a member may take to stop gracefully before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -209,6 +215,10 @@ impl Cluster {
 
     /// Chooses the core that heals, a quorum of intact members or more. `None`: there is none, or a procedure is under way.
     pub(crate) fn choose_core(&self, chance: &mut impl Rng) -> Option<BTreeSet<NodeId>> {
+        // A procedure that goes on may need the members that a core leaves behind.
+        if self.inner.turns.is_any_under_way() {
+            return None;
+        }
         self.inner.roster().choose_core(chance)
     }
 
@@ -494,6 +504,8 @@ fn configure(spec: &scenario::Cluster, name: &str, initial: &[(String, String)])
         corrupt_check_interval: spec.corrupt_check,
         // The judge knows of no compaction that no client asked for.
         auto_compaction: AutoCompaction::Off,
+        auth_token_ttl: AUTH_TOKEN_TTL,
+        bcrypt_cost: BCRYPT_COST,
         strict_reconfig_check: true,
         planted: spec.planted_bug.into_iter().map(|bug| bug.0).collect(),
     }

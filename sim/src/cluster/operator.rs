@@ -11,8 +11,12 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use squall_checker::history as h;
 use squall_store::{
-    proto::etcdserverpb::{
-        self as pb, cluster_client::ClusterClient, kv_client::KvClient, maintenance_client::MaintenanceClient,
+    proto::{
+        etcdserverpb::{
+            self as pb, cluster_client::ClusterClient, kv_client::KvClient,
+            maintenance_client::MaintenanceClient,
+        },
+        squall::peer::{MembersRequest, peer_client::PeerClient},
     },
     seam::{Channel, DialOptions, Env, timeout},
 };
@@ -291,6 +295,16 @@ impl Operator {
         self.once("its members", endpoint, TRY, |channel| async move {
             let request = pb::MemberListRequest { linearizable: false };
             Ok(ClusterClient::new(channel).member_list(request).await?.into_inner())
+        })
+        .await
+    }
+
+    /// The members as one of them has them applied, asked at the port for other members (etcd serves `/members` there, and
+    /// operators ask it with curl). A member answers there also before it serves clients, which it does not while there is
+    /// no quorum.
+    pub async fn try_members_at_peer_port(&self, member: &Endpoint) -> Result<Vec<pb::Member>, String> {
+        self.once("its members, at the peer port", member, TRY, |channel| async move {
+            Ok(PeerClient::new(channel).members(MembersRequest {}).await?.into_inner().members)
         })
         .await
     }

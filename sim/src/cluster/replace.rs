@@ -103,6 +103,11 @@ impl Cluster {
         if let Some(ruined) = ruined {
             return Err(format!("{ruined} has lost its disk and must be replaced first"));
         }
+        // The removal would leave one sound copy less than the budget counted on when that disk began to lie.
+        let lying = inner.roster().lying().find(|lying| *lying != node);
+        if let Some(lying) = lying {
+            return Err(format!("the disk of {lying} lies, and the cluster cannot spare another copy"));
+        }
         let known = inner.roster().forget_configuration();
         self.remove(node).await;
         let in_hand = inner.take_in_hand([node]);
@@ -187,7 +192,7 @@ impl Cluster {
     ///
     /// An answer may be lost although the member was added. A cluster of one that has added a second member has no quorum
     /// until that one starts, so a linearizable list would never come. What a member itself has applied is enough: it was
-    /// committed.
+    /// committed. If the only member has restarted since, it does not even serve clients; other members it still answers.
     async fn add(&self, node: NodeId, url: &str, joins: Joins) -> (u64, Vec<pb::Member>) {
         let inner = &self.inner;
         let new_among = |members: &[pb::Member]| {
@@ -201,10 +206,12 @@ impl Cluster {
             self.restart_joiners();
             let endpoints = self.other_endpoints(node);
             for endpoint in &endpoints {
-                if let Ok(list) = inner.operator.try_own_members(endpoint).await
-                    && let Some(id) = new_among(&list.members)
-                {
-                    return (id, list.members);
+                let members = match inner.operator.try_own_members(endpoint).await {
+                    Ok(list) => list.members,
+                    Err(_) => self.members_at_peer_port(endpoint).await,
+                };
+                if let Some(id) = new_among(&members) {
+                    return (id, members);
                 }
             }
             if let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1))
@@ -216,6 +223,17 @@ impl Cluster {
             inner.operator.pause().await;
         }
         unreachable!("an endless loop ends by its return")
+    }
+
+    /// What a member answers at its port for other members; nothing where it does not.
+    async fn members_at_peer_port(&self, endpoint: &Endpoint) -> Vec<pb::Member> {
+        let inner = &self.inner;
+        let Some(member) = inner.members.iter().find(|member| *member.name == *endpoint.name) else {
+            return Vec::new();
+        };
+        let address = host_port(&member.peer_url()).to_owned();
+        let port = Endpoint { name: endpoint.name.clone(), address };
+        inner.operator.try_members_at_peer_port(&port).await.unwrap_or_default()
     }
 
     /// Waits until a new member serves, but not for ever: a fault may have taken it down.

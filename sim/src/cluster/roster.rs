@@ -158,6 +158,13 @@ impl Roster {
         left * 2 > configuration.len()
     }
 
+    /// Whether members with sound copies would be a quorum even with one voter more that never starts.
+    pub(super) fn can_bear_a_dead_voter(&self) -> bool {
+        let Some(configuration) = self.configuration() else { return false };
+        let sound = configuration.iter().filter(|member| self.has_sound_copy(**member)).count();
+        sound * 2 > configuration.len() + 1
+    }
+
     /// Whether the copies that are left could not suffice: no quorum of the members has what it acknowledged. What the cluster
     /// then fails to do is no fault of the store. While a procedure changes the members, those before it count: without a
     /// quorum of them no change is agreed on.
@@ -176,6 +183,11 @@ impl Roster {
     pub(super) fn ruined(&self) -> impl Iterator<Item = NodeId> {
         let ruined = self.entries.iter().filter(|(_, entry)| entry.standing == Standing::Ruined);
         ruined.map(|(node, _)| *node)
+    }
+
+    /// The members whose disks lie: a power failure would take what they acknowledged.
+    pub(super) fn lying(&self) -> impl Iterator<Item = NodeId> {
+        self.entries.iter().filter(|(_, entry)| entry.lying.is_some()).map(|(node, _)| *node)
     }
 
     /// The member's current id, where it is known.

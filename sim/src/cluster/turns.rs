@@ -66,6 +66,11 @@ impl Turns {
         }
     }
 
+    /// Whether a procedure is under way, or waits for its turn.
+    pub(super) fn is_any_under_way(&self) -> bool {
+        !self.state().queue.is_empty()
+    }
+
     fn join(&self, id: &str, kind: Kind) -> Watched<'_> {
         let mut state = self.state();
         let number = state.next;

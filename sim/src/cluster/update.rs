@@ -3,7 +3,8 @@
 //!
 //! A machine has two peer ports and moves from one to the other. From the first step on the member's settings name both, so
 //! that it is reached wherever a procedure that supersedes this one believes it to be. The settings take effect at its next
-//! start. Once the cluster lists the new URL, the member is started at the new port alone.
+//! start. Once the cluster lists the new URL, the member is started at the new port alone. The other members' settings keep
+//! the old URL, as an operator's do: a member that has data does not read them.
 
 use std::time::Duration;
 
@@ -67,18 +68,11 @@ impl Cluster {
         unreachable!("an endless loop ends by its return")
     }
 
-    /// What the member's next start is given; and every other member's, where it names this one. A member whose disk is
-    /// emptied asks those whom its settings name whether it has run before.
+    /// What the member's next start is given.
     fn move_to(&self, moved: &Member, url: &str, listen: Vec<String>) {
-        for member in &self.inner.members {
-            member.configure(|config| {
-                let lines = config.initial_cluster.iter_mut();
-                lines
-                    .filter(|(name, _)| **name == *moved.name)
-                    .for_each(|(_, listed)| *listed = url.to_owned());
-            });
-        }
         moved.configure(|config| {
+            let own = config.initial_cluster.iter_mut().filter(|(name, _)| **name == *moved.name);
+            own.for_each(|(_, listed)| *listed = url.to_owned());
             config.listen_peer = listen;
             config.advertise_peer_urls = vec![url.to_owned()];
         });

@@ -24,7 +24,7 @@ pub struct Signature {
 }
 
 /// The checkers, those nearest to a cause first: a broken invariant of raft shows in what clients read too.
-const NEAREST: [&str; 14] = [
+const NEAREST: [&str; 15] = [
     "harness",
     "determinism",
     "panic",
@@ -37,6 +37,7 @@ const NEAREST: [&str; 14] = [
     "lease",
     "alarm",
     "members",
+    "auth",
     "liveness",
     "vacuous",
 ];

@@ -30,6 +30,7 @@ fn operation(id: u64, call: u64, ret: Option<u64>, outcome: Outcome) -> Operatio
             message: "etcdserver: no leader".into(),
         }),
         is_final: false,
+        caller: None,
     }
 }
 

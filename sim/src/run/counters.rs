@@ -56,6 +56,20 @@ pub(super) fn count(observed: &Observed, world: &Counters, expected_losses: u64)
         |operation| matches!(&operation.result, Some(h::OpResult::LeaseKeepAlive(kept)) if kept.ttl > 0),
     );
     set("keepAlives", kept.count() as u64);
+    let operations = &observed.history.operations;
+    let auth = |operation: &&h::Operation, wanted: fn(&h::Auth) -> bool| {
+        operation.is_ok() && matches!(&operation.op, h::Op::Auth(auth) if wanted(auth))
+    };
+    let gave_token = |auth: &h::Auth| matches!(auth, h::Auth::Authenticate(_));
+    set("tokensGiven", operations.iter().filter(|operation| auth(operation, gave_token)).count() as u64);
+    set(
+        "authChanges",
+        operations.iter().filter(|operation| auth(operation, h::Auth::changes)).count() as u64,
+    );
+    let denied = |operation: &&h::Operation| {
+        operation.error.as_ref().is_some_and(|error| error.message == "etcdserver: permission denied")
+    };
+    set("permissionsDenied", operations.iter().filter(denied).count() as u64);
     set("watchesMade", events.iter().filter(|event| matches!(event, h::Event::WatchStart(_))).count() as u64);
     set("watchEvents", observed.history.watches().map(|line| line.events.len() as u64).sum());
     counters

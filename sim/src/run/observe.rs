@@ -94,11 +94,12 @@ fn promises(probes: &[Probed]) -> Vec<h::Event> {
     let mut lines = Vec::new();
     for probed in probes {
         let (member, at) = (probed.node.name(), probed.at.0);
-        if let ProbeEvent::Found { member: id, term, vote, last } = &probed.event {
+        if let ProbeEvent::Found { member: id, cluster, term, vote, last } = &probed.event {
             let found = h::Found {
                 at,
                 member: member.to_owned(),
                 id: id.0,
+                cluster: cluster.0,
                 term: term.0,
                 vote: vote.map_or(0, |vote| vote.0),
                 last: last.0,

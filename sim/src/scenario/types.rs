@@ -88,7 +88,9 @@ pub struct Cluster {
     /// The leader's heartbeat. Default 100ms.
     #[serde(with = "go")]
     pub heartbeat_interval: Duration,
-    /// The least election time-out; at least five heartbeats. Default 1s.
+    /// The least election time-out; at least five heartbeats. Default 1s. Where the links and the disks may take longer than
+    /// that for a vote (a round trip and two fsyncs, jitter included), no leader can be sure to hold, and it is not demanded
+    /// that the cluster recovers.
     #[serde(with = "go")]
     pub election_timeout: Duration,
     /// The longest time between two durable commits of the engine. Default 100ms.
@@ -370,6 +372,8 @@ pub enum CheckerName {
     Alarm,
     /// Learners vote when they may.
     Members,
+    /// Users may what they are allowed, and no more.
+    Auth,
     /// Raft's invariants.
     Raft,
     /// Progress after the heal.
@@ -382,7 +386,7 @@ pub enum CheckerName {
 
 impl CheckerName {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(CheckerName, &'static str); 11] = [
+    pub const ALL: [(CheckerName, &'static str); 12] = [
         (
             CheckerName::Linearizability,
             "linearizability: reads and writes take effect in one order that real time allows",
@@ -400,6 +404,7 @@ impl CheckerName {
             CheckerName::Lease,
             "lease: none ends early or lives on for ever, and none that has ended is renewed",
         ),
+        (CheckerName::Auth, "auth: users may do what they are allowed, and nothing else"),
         (
             CheckerName::Alarm,
             "alarm: what an active alarm refuses is not acknowledged, and none is raised without cause",
@@ -430,6 +435,7 @@ impl CheckerName {
             CheckerName::Lease => "lease",
             CheckerName::Alarm => "alarm",
             CheckerName::Members => "members",
+            CheckerName::Auth => "auth",
             CheckerName::Raft => "raft",
             CheckerName::Liveness => "liveness",
             CheckerName::Vacuous => "vacuous",
@@ -439,7 +445,7 @@ impl CheckerName {
 }
 
 /// Counters that a run reports, and that `expect.counters` may demand.
-pub const COUNTERS: [(&str, &str); 22] = [
+pub const COUNTERS: [(&str, &str); 25] = [
     ("crashes", "members crashed by a fault"),
     ("writesDropped", "un-fsynced disk writes that a crash lost whole"),
     ("writesTorn", "un-fsynced disk writes of which a crash kept a part"),
@@ -463,6 +469,9 @@ pub const COUNTERS: [(&str, &str); 22] = [
     ("keepAlives", "renewals of leases that were answered with a time to live"),
     ("watchesMade", "watches that a member has made"),
     ("watchEvents", "changes that watchers were told of"),
+    ("tokensGiven", "authentications that gave a token"),
+    ("authChanges", "changes of users and roles that were acknowledged"),
+    ("permissionsDenied", "operations refused because their user may not do them"),
     ("operationsAmbiguous", "client operations whose outcome stayed unknown"),
     ("expectedLosses", "acknowledged writes lost as expected, behind a break"),
 ];
@@ -471,6 +480,14 @@ impl Spec {
     /// The longest that a run of this scenario may take, in simulated time: the time limit, then the settling.
     pub fn longest(&self) -> Duration {
         self.time_limit + self.final_phase.settle
+    }
+
+    /// Whether a vote always takes less than the election time-out, so that a leader can hold while nothing breaks: the
+    /// candidate's fsync, a round trip, the voter's fsync.
+    pub fn a_leader_can_hold(&self) -> bool {
+        let Spec { cluster, network, disk, .. } = self;
+        let vote = 2 * (network.latency + network.jitter + disk.fsync_latency + disk.fsync_jitter);
+        cluster.members == 1 || vote < cluster.election_timeout
     }
 }
 

@@ -118,11 +118,15 @@ pub enum WorkloadKind {
     Lease,
     /// Watches of what the other workloads write: from now, from the past, from the future, and from where one broke off.
     Watch,
+    /// Users that try what they may and what they may not; the first client is the administrator, who turns auth on, changes
+    /// users and roles, and turns auth off at the end. Other workloads are refused meanwhile, and so are the operator's
+    /// procedures.
+    Auth,
 }
 
 impl WorkloadKind {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(WorkloadKind, &'static str); 6] = [
+    pub const ALL: [(WorkloadKind, &'static str); 7] = [
         (WorkloadKind::Register, "register: reads, writes and compare-and-swaps of single keys"),
         (WorkloadKind::Kv, "kv: puts, gets, ranges, deletes and transactions over several keys"),
         (WorkloadKind::Append, "append: transactions that read some lists and append to others"),
@@ -132,6 +136,10 @@ impl WorkloadKind {
         ),
         (WorkloadKind::Lease, "lease: leases with keys, kept alive, revoked, and left to end by themselves"),
         (WorkloadKind::Watch, "watch: watches of what the others write, which go on where they broke off"),
+        (
+            WorkloadKind::Auth,
+            "auth: users that try what they may and may not, and an administrator who changes that",
+        ),
     ];
 
     /// As the file spells it.
@@ -143,6 +151,7 @@ impl WorkloadKind {
             WorkloadKind::Kubernetes => "kubernetes",
             WorkloadKind::Lease => "lease",
             WorkloadKind::Watch => "watch",
+            WorkloadKind::Auth => "auth",
         }
     }
 
@@ -170,6 +179,7 @@ impl WorkloadKind {
                 Mix { get: 3, put: 4, delete: 1, grant: 2, keep_alive: 5, revoke: 1, ..Mix::NONE }
             }
             WorkloadKind::Watch => Mix { watch: 1, ..Mix::NONE },
+            WorkloadKind::Auth => Mix { get: 4, put: 5, delete: 1, range: 3, txn: 3, ..Mix::NONE },
         }
     }
 
@@ -183,6 +193,7 @@ impl WorkloadKind {
             WorkloadKind::Append => &["get", "txn", "readTxn"],
             WorkloadKind::Kubernetes => &["get", "put", "cas", "range", "delete", "compact"],
             WorkloadKind::Lease => &["get", "put", "delete", "grant", "keepAlive", "revoke"],
+            WorkloadKind::Auth => &["get", "put", "delete", "range", "txn"],
             WorkloadKind::Watch => &["watch"],
         }
     }
@@ -205,11 +216,13 @@ pub struct Mix {
     pub put: u32,
     /// Compare-and-swap: a transaction that puts if the key is as the client saw it last.
     pub cas: u32,
-    /// Read of several keys with every option: order, limit, filters, keys only, count only. Type `kv` only.
+    /// Read of several keys with every option: order, limit, filters, keys only, count only. Types `kv` and `auth`
+    /// only, the latter without the options and half of them serializable.
     pub range: u32,
-    /// Delete of one key or a range. Type `kv` only.
+    /// Delete of one key or a range. Types `kv`, `lease` and `auth` only.
     pub delete: u32,
-    /// Transactions that read, put and delete several keys, with every kind of compare, some nested. Type `kv` only.
+    /// Transactions that read, put and delete several keys, with every kind of compare, some nested. Types
+    /// `kv`, `append` and `auth` only.
     pub txn: u32,
     /// Transactions that only read, which need no log entry. Type `kv` only.
     pub read_txn: u32,

@@ -24,7 +24,7 @@ use squall_store::{
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    outcome,
+    auth, outcome,
     recorder::{Process, Recorder, client_node},
     wire,
 };
@@ -62,6 +62,30 @@ pub struct Client {
     chance: ChaCha8Rng,
     timeout: Duration,
     blind_retries: u32,
+    session: Option<Session>,
+}
+
+/// A token, and whose it is.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The user, and the authentication that gave the token.
+    pub caller: h::Caller,
+    /// The token.
+    pub token: String,
+}
+
+/// What a call came to: the operation's id, and the answer or the error.
+pub type Performed = (h::OpId, Result<Answer, h::Error>);
+
+/// What an operation was answered with.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The result, as the history has it.
+    pub result: h::OpResult,
+    /// The response's header.
+    pub header: h::Header,
+    /// The token, to an authentication.
+    pub token: Option<String>,
 }
 
 impl Client {
@@ -88,6 +112,7 @@ impl Client {
             chance: ChaCha8Rng::seed_from_u64(0),
             timeout,
             blind_retries: 0,
+            session: None,
         }
     }
 
@@ -113,19 +138,33 @@ impl Client {
 
     /// Performs one operation and records it. The answer is there where the operation succeeded.
     pub async fn perform(&mut self, op: &h::Op, is_final: bool) -> Option<(h::OpResult, h::Header)> {
+        let (_, answer) = self.perform_as(op, is_final).await;
+        answer.ok().map(|Answer { result, header, .. }| (result, header))
+    }
+
+    /// Goes on with a token from here on, or without one.
+    pub fn use_session(&mut self, session: Option<Session>) {
+        self.session = session;
+    }
+
+    /// Performs one operation on behalf of the session's user, and records it.
+    pub async fn perform_as(&mut self, op: &h::Op, is_final: bool) -> Performed {
         if self.choice == EndpointChoice::Roaming {
             self.at = self.chance.gen_range(0..self.endpoints.len());
         }
-        let id = self.recorder.call(&self.process, &self.endpoints[self.at].0, op, is_final);
+        let caller = self.session.as_ref().map(|session| session.caller.clone());
+        let id = self.recorder.call_as(&self.process, &self.endpoints[self.at].0, op, is_final, caller);
         let mut retries = self.blind_retries;
         loop {
             let channel = self.channels.to(&self.env, &self.endpoints[self.at].1);
-            let call = Call { id, deadline: self.timeout };
+            let token = self.session.as_ref().map(|session| session.token.as_str());
+            let call = Call { id, deadline: self.timeout, token };
             let answer = timeout(self.env.clock.as_ref(), self.timeout, send(channel, op, call)).await;
             let (outcome, error) = match answer {
                 Ok(Ok(answer)) => {
-                    self.recorder.returned(id, h::Outcome::Ok, Some(answer.clone()), None);
-                    return Some(answer);
+                    let told = (answer.result.clone(), answer.header);
+                    self.recorder.returned(id, h::Outcome::Ok, Some(told), None);
+                    return (id, Ok(answer));
                 }
                 Ok(Err(status)) => {
                     self.turn_after(Some(&status));
@@ -137,8 +176,8 @@ impl Client {
                 }
             };
             if outcome != h::Outcome::Info || retries == 0 {
-                self.recorder.returned(id, outcome, None, Some(error));
-                return None;
+                self.recorder.returned(id, outcome, None, Some(error.clone()));
+                return (id, Err(error));
             }
             retries -= 1;
         }
@@ -176,24 +215,41 @@ impl Client {
 
 /// What a request carries beside its message.
 #[derive(Clone, Copy)]
-struct Call {
+pub(super) struct Call<'a> {
     id: h::OpId,
     /// Also sent, so that the server can give up with the client.
     deadline: Duration,
+    token: Option<&'a str>,
 }
 
-impl Call {
-    fn request<T>(self, message: T) -> Request<T> {
+impl Call<'_> {
+    pub(super) fn request<T>(self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.deadline);
         let id = self.id.to_string().parse().expect("digits are a header's value");
         request.metadata_mut().insert(CORRELATION_ID, id);
+        if let Some(token) = self.token.and_then(|token| token.parse().ok()) {
+            request.metadata_mut().insert("token", token);
+        }
         request
     }
 }
 
 /// Sends `op`.
-async fn send(channel: Channel, op: &h::Op, call: Call) -> Result<(h::OpResult, h::Header), Status> {
+async fn send(channel: Channel, op: &h::Op, call: Call<'_>) -> Result<Answer, Status> {
+    if let h::Op::Auth(op) = op {
+        return auth::send(channel, op, call).await;
+    }
+    let (result, header) = send_to_store(channel, op, call).await?;
+    Ok(Answer { result, header, token: None })
+}
+
+/// Sends what goes to the KV and Lease services.
+async fn send_to_store(
+    channel: Channel,
+    op: &h::Op,
+    call: Call<'_>,
+) -> Result<(h::OpResult, h::Header), Status> {
     fn split<T>(
         response: Response<T>,
         header: impl Fn(&T) -> Option<&pb::ResponseHeader>,

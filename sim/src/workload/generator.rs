@@ -11,7 +11,7 @@
 //! it compares with, but never its draws: without a neighbour a client still asks for the same kinds of request on the
 //! same keys. A shrinker depends on that.
 //!
-//! Watches are no operations: `watcher` makes them.
+//! Watches are no operations: `watcher` makes them. Users and their administrator have draws of their own (`auth`).
 
 mod append;
 mod keys;
@@ -105,7 +105,9 @@ impl Generator {
                 _ => h::Op::Range(self.get()),
             },
             WorkloadKind::Lease => self.next_of_leases(choice, unique),
-            WorkloadKind::Watch => unreachable!("watchers ask nothing of the generator"),
+            WorkloadKind::Watch | WorkloadKind::Auth => {
+                unreachable!("watchers and users ask nothing of the generator")
+            }
         }
     }
 

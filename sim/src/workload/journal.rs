@@ -50,7 +50,16 @@ enum Note<'a> {
     #[serde(rename = "phase")]
     Phase(Phase),
     #[serde(rename = "called")]
-    Called { id: h::OpId, client: h::Client, endpoint: &'a str, call: u64, op: &'a h::Op, is_final: bool },
+    Called {
+        id: h::OpId,
+        client: h::Client,
+        endpoint: &'a str,
+        call: u64,
+        op: &'a h::Op,
+        is_final: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        caller: Option<&'a h::Caller>,
+    },
 }
 
 /// [`Note::Called`], read back.
@@ -62,6 +71,8 @@ struct Called {
     call: u64,
     op: h::Op,
     is_final: bool,
+    #[serde(default)]
+    caller: Option<h::Caller>,
 }
 
 impl Journal {
@@ -84,8 +95,9 @@ impl Journal {
 
     /// An operation was called.
     pub(super) fn called(&self, id: h::OpId, open: &Open) {
-        let Open { at, process, endpoint, op, is_final } = open;
-        self.write(&Note::Called { id, client: process.id, endpoint, call: *at, op, is_final: *is_final });
+        let Open { at, process, endpoint, op, is_final, caller } = open;
+        let (client, call, is_final, caller) = (process.id, *at, *is_final, caller.as_ref());
+        self.write(&Note::Called { id, client, endpoint, call, op, is_final, caller });
     }
 
     /// An operation returned.
@@ -167,9 +179,9 @@ pub fn read(text: &[u8]) -> Journaled {
             }
         }
     }
-    for (id, Called { client, endpoint, call, op, is_final, .. }) in open {
+    for (id, Called { client, endpoint, call, op, is_final, caller, .. }) in open {
         let process = Process { id: client, node: Arc::from(client_node(client)) };
-        let open = Open { at: call, process, endpoint, op, is_final };
+        let open = Open { at: call, process, endpoint, op, is_final, caller };
         journaled.history.operations.push(open.never_returned(id));
     }
     journaled.history.operations.sort_by_key(|operation| operation.id);

@@ -20,7 +20,8 @@ pub fn of_status(op: &Op, status: &Status) -> (Outcome, Error) {
         code: format!("{:?}", status.code()),
         message: status.message().to_owned(),
     };
-    let outcome = if !op.may_change() || certainly_refused(status) { Outcome::Fail } else { Outcome::Info };
+    let outcome =
+        if !op.may_have_effect() || certainly_refused(status) { Outcome::Fail } else { Outcome::Info };
     (outcome, error)
 }
 

@@ -42,6 +42,8 @@ struct State {
     /// The instants at which the operations that are still open were called.
     open: Vec<(h::OpId, Open)>,
     history: h::RunHistory,
+    /// Where the breaks stand among the history's events. Watchers ask after each response how many there were.
+    breaks: Vec<usize>,
 }
 
 /// An operation that was called and has not returned.
@@ -51,6 +53,7 @@ pub(super) struct Open {
     pub(super) endpoint: Arc<str>,
     pub(super) op: h::Op,
     pub(super) is_final: bool,
+    pub(super) caller: Option<h::Caller>,
 }
 
 /// An operation that has not returned.
@@ -95,14 +98,32 @@ impl Recorder {
         self.state().next + 1
     }
 
-    /// A client calls.
+    /// A client calls, and does not say who it is.
     pub fn call(&self, process: &Process, endpoint: &Arc<str>, op: &h::Op, is_final: bool) -> h::OpId {
+        self.call_as(process, endpoint, op, is_final, None)
+    }
+
+    /// A client calls, on behalf of a user.
+    pub fn call_as(
+        &self,
+        process: &Process,
+        endpoint: &Arc<str>,
+        op: &h::Op,
+        is_final: bool,
+        caller: Option<h::Caller>,
+    ) -> h::OpId {
         let at = self.observer().now_ns();
         let mut state = self.state();
         state.next += 1;
         let id = h::OpId(state.next);
-        let open =
-            Open { at, process: process.clone(), endpoint: endpoint.clone(), op: op.clone(), is_final };
+        let open = Open {
+            at,
+            process: process.clone(),
+            endpoint: endpoint.clone(),
+            op: op.clone(),
+            is_final,
+            caller,
+        };
         if let Some(journal) = &self.journal {
             journal.called(id, &open);
         }
@@ -141,7 +162,12 @@ impl Recorder {
         if let Some(journal) = &self.journal {
             journal.event(&event);
         }
-        self.state().history.events.push(event);
+        let mut state = self.state();
+        if matches!(event, h::Event::Break(_)) {
+            let place = state.history.events.len();
+            state.breaks.push(place);
+        }
+        state.history.events.push(event);
     }
 
     /// A process saw something: for the audit and the trace.
@@ -161,7 +187,7 @@ impl Recorder {
 
     /// How many breaks there were.
     pub fn breaks(&self) -> usize {
-        self.state().history.breaks().count()
+        self.state().breaks.len()
     }
 
     /// Completes the last break with what is known by now.
@@ -206,7 +232,11 @@ impl Recorder {
 
     /// The break that came last.
     pub fn last_break(&self) -> Option<h::Break> {
-        self.state().history.breaks().last().cloned()
+        let state = self.state();
+        match &state.history.events[*state.breaks.last()?] {
+            h::Event::Break(line) => Some(line.clone()),
+            other => unreachable!("noted as a break: {other:?}"),
+        }
     }
 
     /// The operations that have not returned, by id.
@@ -245,7 +275,7 @@ impl Recorder {
 impl Open {
     /// The operation as it is where nothing more is heard of it.
     pub(super) fn never_returned(self, id: h::OpId) -> h::Operation {
-        let outcome = if self.op.may_change() { h::Outcome::Info } else { h::Outcome::Fail };
+        let outcome = if self.op.may_have_effect() { h::Outcome::Info } else { h::Outcome::Fail };
         let error = h::Error {
             kind: h::ErrorKind::Other,
             code: String::new(),
@@ -275,6 +305,7 @@ impl Open {
             result,
             error,
             is_final: self.is_final,
+            caller: self.caller,
         }
     }
 }

@@ -12,7 +12,9 @@ use squall_store::seam::{BoxFuture, Env};
 use tokio::sync::oneshot;
 
 use super::{
-    Channels, Client, Endpoints, Generator, Limits, Pace, Process, Recorder, drive,
+    Channels, Client, Endpoints, Generator, Limits, Pace, Process, Recorder,
+    auth::{Admin, Book, User},
+    drive,
     watcher::{Memory, Watcher},
 };
 use crate::{
@@ -58,6 +60,8 @@ pub fn start(
     for workload in workloads {
         let processes = workload.clients * workload.in_flight;
         let mean = Duration::from_secs(1) * processes / workload.rate;
+        let book = Arc::new(Book::default());
+        let mut first = true;
         for place in places(&crowd.chance, workload, crowd.endpoints.len()) {
             let env = machine(&place.node);
             let (node, channels) = (Arc::from(place.node), Channels::default());
@@ -93,8 +97,18 @@ pub fn start(
                     .on_machine(Arc::clone(&node), channels.clone())
                     .choosing(workload.endpoints, stream("endpoints"))
                     .retrying(workload.blind_retries);
-                    let generator = Generator::new(workload, crowd.limits, stream("operations"));
-                    Box::pin(drive(client, generator, pace, crowd.recorder.clone(), crowd.stop.clone()))
+                    let (chance, stop) = (stream("operations"), crowd.stop.clone());
+                    let (book, keys) = (book.clone(), workload.keys);
+                    if workload.kind != WorkloadKind::Auth {
+                        let generator = Generator::new(workload, crowd.limits, chance);
+                        Box::pin(drive(client, generator, pace, crowd.recorder.clone(), stop))
+                    } else if std::mem::take(&mut first) {
+                        let admin = Admin { client, book, keys, chance, pace, last: 0, off_for: None };
+                        Box::pin(admin.work(stop))
+                    } else {
+                        let (recorder, mix) = (crowd.recorder.clone(), workload.mix());
+                        Box::pin(User { client, book, recorder, keys, mix, chance, pace }.work(stop))
+                    }
                 };
                 let (done, wait) = oneshot::channel();
                 let task = env.tasks.spawn(

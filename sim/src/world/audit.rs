@@ -379,9 +379,9 @@ fn probe(out: &mut Vec<u8>, event: &ProbeEvent) {
         ProbeEvent::Ready => fields(9, [0; 3]),
         ProbeEvent::Starting => fields(11, [0; 3]),
         ProbeEvent::Proposed { tag, proposal } => fields(10, [*tag, *proposal, 0]),
-        ProbeEvent::Found { member, term, vote, last } => {
+        ProbeEvent::Found { member, cluster, term, vote, last } => {
             fields(11, [member.0, term.0, vote.map_or(0, |vote| vote.0)]);
-            fields(11, [last.0, 0, 0]);
+            fields(11, [last.0, cluster.0, 0]);
         }
         ProbeEvent::Voted { term, candidate } => fields(12, [term.0, candidate.0, 0]),
         ProbeEvent::Acknowledged { term, index } => fields(13, [term.0, index.0, 0]),

@@ -16,12 +16,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use squall_store::seam::{BoxFuture, Env, Points, Probe, ProbeEvent};
+use squall_store::seam::{BoxFuture, Env, Points, Probe, ProbeEvent, Secrets};
 use tokio::sync::Notify;
 
 use super::{
     audit::Event,
-    chance::Chance,
+    chance::{Chance, Stream},
     clock::{NodeClock, SimClock},
     disk::{Disk, PowerLoss, SimEngines, SimFiles, Unsynced},
     lock::Lock,
@@ -193,6 +193,10 @@ impl Machine {
             tasks: tasks.clone(),
             probe: Arc::new(SimProbe { shared: shared.clone(), life: life.clone() }),
             points: Points::new(Arc::new(SimPoints { shared: shared.clone(), life: life.clone() })),
+            secrets: Arc::new(SimSecrets {
+                life: life.clone(),
+                stream: Lock::new(chance.child("secrets").stream()),
+            }),
         };
         let stop = Arc::new(Notify::new());
         {
@@ -347,6 +351,21 @@ pub(crate) fn panicked(shared: &Arc<Shared>, life: &Arc<Life>, message: String) 
         message: message.clone(),
     });
     shared.machine(node).end(shared, Status::Panicked(message));
+}
+
+/// Salts and tokens of one life, from a stream of their own.
+struct SimSecrets {
+    life: Arc<Life>,
+    stream: Lock<Stream>,
+}
+
+impl Secrets for SimSecrets {
+    fn fill(&self, bytes: &mut [u8]) {
+        // A life that is over draws nothing.
+        if self.life.alive() {
+            self.stream.lock().fill(bytes);
+        }
+    }
 }
 
 struct SimProbe {

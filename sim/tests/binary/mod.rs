@@ -13,3 +13,17 @@ pub fn squall<A: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item 
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
+
+/// A quiet scenario that takes a moment, and room for variations.
+pub const GOOD: &str = "\
+apiVersion: squall/v1
+kind: Scenario
+metadata: {name: good}
+spec:
+  cluster: {members: 3, snapshotCount: 100, snapshotCatchupEntries: 20, walSegmentBytes: 16384}
+  workloads: [{type: register, clients: 3, rate: 60}]
+  timeLimit: 6s
+  faults:
+    - {name: cut, at: 2s..3s, action: partition, selector: {role: leader}, duration: 2s}
+  final: {settle: 4s}
+";

@@ -8,9 +8,9 @@
 //! write. The core does none of these things itself.
 
 use crate::{
-    Alarm, AlarmRequest, Batch, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Event,
-    LeaseCheckpoint, LeaseId, Member, MemberId, PutRequest, PutResponse, Refusal, Revision, TxnRequest,
-    TxnResponse,
+    Alarm, AlarmRequest, AuthCommand, AuthReply, Batch, CompactionRequest, CompactionResponse, DeleteRangeRequest,
+    DeleteRangeResponse, Event, LeaseCheckpoint, LeaseId, Member, MemberId, PutRequest, PutResponse, Refusal,
+    Revision, TxnRequest, TxnResponse,
 };
 
 /// A change to the store, as a raft entry carries it.
@@ -39,6 +39,8 @@ pub enum Command {
     LeaseCheckpoint(Vec<LeaseCheckpoint>),
     /// List, raise or take back alarms.
     Alarm(AlarmRequest),
+    /// Change who may do what, or ask about it.
+    Auth(AuthCommand),
 }
 
 /// What a member says about itself once it has started.
@@ -98,6 +100,8 @@ pub enum Reply {
     LeaseRevoke(Revision),
     /// To [`Command::Alarm`]: those listed, or the one that was raised or taken back.
     Alarms(Vec<Alarm>),
+    /// To [`Command::Auth`].
+    Auth(AuthReply),
 }
 
 /// Everything that applying one entry brings about.

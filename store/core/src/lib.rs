@@ -18,10 +18,11 @@
 //! can hear instead of a reply.
 //!
 //! Leases ([`Leases`]) are here without their clock, watches as the [`Event`]s of each command and as history
-//! ([`State::history`]). [`Alarms`] refuse commands; what raises them is the server's. Not here yet: authentication. It will
-//! arrive as variants of [`Command`], tables in `rows.rs` and a module of its own.
+//! ([`State::history`]), users and roles ([`Auth`]) without passwords in the clear and without tokens. [`Alarms`] refuse
+//! commands; what raises them is the server's.
 
 mod alarm;
+mod auth;
 mod batch;
 mod command;
 mod digest;
@@ -39,6 +40,9 @@ mod types;
 pub mod validate;
 
 pub use alarm::{Alarm, AlarmKind, AlarmRequest, Alarms};
+pub use auth::{
+    Auth, AuthCommand, AuthReply, Caller, Permission, PermissionKind, ROOT_ROLE, ROOT_USER, Role, User,
+};
 pub use batch::{Batch, BatchOp};
 pub use command::{Applied, Attributes, Command, MembershipChange, Reply};
 pub use kv::*;

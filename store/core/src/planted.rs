@@ -358,6 +358,20 @@ mod switches {
             "the last part of a response that was cut says that more follows";
         WatchPrevKvIsNew "watchPrevKvIsNew" "watch"
             "a watcher is told the new record as the previous one";
+        AuthIndexNotAdvanced "authIndexNotAdvanced" "auth"
+            "a change of users and roles does not move the applied index: a restart makes it again (etcd #11651)";
+        AuthCacheKept "authCacheKept" "auth"
+            "an installed snapshot's users may do what they might before the install (etcd #14571)";
+        DenialNotAdvanced "denialNotAdvanced" "auth"
+            "the applied index does not move over an entry whose caller may not do it (etcd #13937)";
+        AuthRevisionIgnored "authRevisionIgnored" "auth"
+            "an entry is applied though its proposer looked at older users and roles";
+        AuthPrevKvUnchecked "authPrevKvUnchecked" "auth"
+            "a write that asks for the previous record is not asked for the permission to read it";
+        AuthTokenKept "authTokenKept" "auth"
+            "a token goes on to work when its user is deleted or gets another password";
+        AuthReadUnchecked "authReadUnchecked" "auth"
+            "a serializable read is answered whoever asks";
     }
 
     impl Bug {

@@ -23,6 +23,8 @@ pub enum Code {
     DeadlineExceeded = 4,
     /// What was asked for is not there.
     NotFound = 5,
+    /// The caller may not do this.
+    PermissionDenied = 7,
     /// A limit is reached.
     ResourceExhausted = 8,
     /// The state does not allow it.
@@ -35,6 +37,8 @@ pub enum Code {
     Unavailable = 14,
     /// Data is lost or corrupt.
     DataLoss = 15,
+    /// The caller has not shown who it is.
+    Unauthenticated = 16,
 }
 
 macro_rules! refusals {
@@ -139,10 +143,53 @@ refusals! {
     NotSupportedForLearner, FailedPrecondition, "etcdserver: rpc not supported for learner";
     /// The leadership cannot go to that member.
     BadLeaderTransferee, FailedPrecondition, "etcdserver: bad leader transferee";
+    /// Auth cannot be turned on without a user `root`.
+    RootUserNotExist, FailedPrecondition, "etcdserver: root user does not exist";
+    /// Auth cannot be turned on while the user `root` does not have the role `root`.
+    RootRoleNotExist, FailedPrecondition, "etcdserver: root user does not have root role";
+    /// The user's name is taken.
+    UserAlreadyExist, FailedPrecondition, "etcdserver: user name already exists";
+    /// A user without a name, or a call that says nothing of its user.
+    UserEmpty, InvalidArgument, "etcdserver: user name is empty";
+    /// No such user.
+    UserNotFound, FailedPrecondition, "etcdserver: user name not found";
+    /// The role's name is taken.
+    RoleAlreadyExist, FailedPrecondition, "etcdserver: role name already exists";
+    /// No such role.
+    RoleNotFound, FailedPrecondition, "etcdserver: role name not found";
+    /// A role without a name.
+    RoleEmpty, InvalidArgument, "etcdserver: role name is empty";
+    /// No such user, or another password.
+    AuthFailed, InvalidArgument, "etcdserver: authentication failed, invalid user ID or password";
+    /// A user without a password cannot authenticate by one. (etcd gives this one no code of its own.)
+    NoPasswordUser, Unknown, "auth: authentication failed, password was given for no password user";
+    /// A permission is to be granted, and none is named.
+    PermissionNotGiven, InvalidArgument, "etcdserver: permission not given";
+    /// The user may not do this.
+    PermissionDenied, PermissionDenied, "etcdserver: permission denied";
+    /// The user does not have this role.
+    RoleNotGranted, FailedPrecondition, "etcdserver: role is not granted to the user";
+    /// The role does not have this permission.
+    PermissionNotGranted, FailedPrecondition, "etcdserver: permission is not granted to the role";
+    /// Auth is off.
+    AuthNotEnabled, FailedPrecondition, "etcdserver: authentication is not enabled";
+    /// No such token, or one whose time is over.
+    InvalidAuthToken, Unauthenticated, "etcdserver: invalid auth token";
+    /// What would lock everybody out, or a permission on no range.
+    InvalidAuthMgmt, InvalidArgument, "etcdserver: invalid auth management";
+    /// The tables of users and roles have changed since the member looked at them.
+    AuthOldRevision, InvalidArgument, "etcdserver: revision of auth store is old";
     /// The caller gave the request up.
     Canceled, Cancelled, "etcdserver: request canceled";
     /// The caller's deadline passed.
     DeadlineExceeded, DeadlineExceeded, "etcdserver: context deadline exceeded";
+}
+
+impl Refusal {
+    /// Whether it says that the caller may not do this, whatever it is.
+    pub(crate) fn is_denial(self) -> bool {
+        matches!(self, Refusal::PermissionDenied | Refusal::UserEmpty | Refusal::AuthOldRevision)
+    }
 }
 
 #[cfg(test)]
@@ -157,7 +204,8 @@ mod tests {
         let messages: BTreeSet<&str> = Refusal::ALL.iter().map(|refusal| refusal.message()).collect();
         assert_eq!(messages.len(), Refusal::ALL.len());
         for refusal in Refusal::ALL {
-            assert!(refusal.message().starts_with("etcdserver: "), "{refusal:?}");
+            let of_auth = *refusal == Refusal::NoPasswordUser && refusal.message().starts_with("auth: ");
+            assert!(refusal.message().starts_with("etcdserver: ") || of_auth, "{refusal:?}");
             assert_eq!(refusal.to_string(), refusal.message());
         }
     }

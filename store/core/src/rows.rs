@@ -9,10 +9,13 @@
 //! | `k` | the revision: main, 8 bytes big-endian, `_`, sub, 8 bytes big-endian; a tombstone has `t` after it | protobuf `mvccpb.KeyValue`; a tombstone's has the key alone |
 //! | `l` | a lease's id, 8 bytes big-endian | its time to live and what was left of it at the last checkpoint, in seconds, each 8 bytes big-endian |
 //! | `m` | `allocated` | what the store took up when rows last became fewer, in bytes, 8 bytes big-endian; absent if they did not since it was last defragmented |
+//! | `m` | `auth` | whether auth is on (1 byte), the auth revision (8 bytes big-endian) |
 //! | `m` | `applied` | format version (1 byte, now 1), index, term, digest, each 8 bytes big-endian |
 //! | `m` | `scheduledCompactRev`, `finishedCompactRev` | main revision, 8 bytes big-endian |
 //! | `n` | a member's id, 8 bytes big-endian | name, count of peer URLs, the URLs, count of client URLs, the URLs; each count and each text's length 4 bytes big-endian; a learner's has the byte 1 after it |
+//! | `p` | a role's name | count of permissions; of each its kind (1 byte: read 0, write 1, both 2), its key, its end |
 //! | `r` | a removed member's id, 8 bytes big-endian | empty |
+//! | `u` | a user's name | whether it has no password (1 byte), the password's hash, count of roles, the roles |
 //!
 //! Table `k` is byte for byte etcd's `key` bucket, since HashKV is a hash of these very bytes. The rest has a layout of
 //! its own, to which the version in `applied` belongs: a build that meets another version refuses, rather than guesses.
@@ -26,6 +29,7 @@ use std::fmt;
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::auth::rows::{self as auth, AuthRow};
 use crate::mvcc::Record;
 use crate::{Alarm, AlarmKind, Digest, Index, Lease, LeaseId, MAX_LEASE_TTL_SECS, Member, MemberId, Rev, Revision, Term};
 
@@ -81,6 +85,7 @@ pub(crate) enum Row {
     FinishedCompaction(Revision),
     Member(Member),
     Removed(MemberId),
+    Auth(AuthRow),
 }
 
 /// Decode any row.
@@ -100,6 +105,7 @@ pub(crate) fn decode(key: &Bytes, value: Bytes) -> Result<Row, Corrupt> {
         Some(&LEASE_TABLE) => decode_lease(&key[1..], &value).map_err(corrupt),
         Some(&META_TABLE) => match key.as_ref() {
             ALLOCATED => Ok(Row::Allocated(decode_allocated(&value).map_err(corrupt)?)),
+            auth::MARK => Ok(Row::Auth(auth::decode_mark(&value).map_err(corrupt)?)),
             APPLIED => decode_applied(&value).map_err(|what| Corrupt::new(key, what)),
             SCHEDULED => Ok(Row::ScheduledCompaction(decode_revision(&value).map_err(corrupt)?)),
             FINISHED => Ok(Row::FinishedCompaction(decode_revision(&value).map_err(corrupt)?)),
@@ -115,6 +121,8 @@ pub(crate) fn decode(key: &Bytes, value: Bytes) -> Result<Row, Corrupt> {
             }
             Ok(Row::Removed(decode_id(&key[1..]).map_err(corrupt)?))
         }
+        Some(&auth::ROLE_TABLE) => Ok(Row::Auth(auth::decode_role(&key[1..], &value).map_err(corrupt)?)),
+        Some(&auth::USER_TABLE) => Ok(Row::Auth(auth::decode_user(&key[1..], &value).map_err(corrupt)?)),
         _ => Err(corrupt("no such table")),
     }
 }

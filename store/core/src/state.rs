@@ -18,10 +18,10 @@ use crate::mvcc::compact::CompactionStep;
 use crate::planted::planted;
 use crate::rows::{self, Corrupt, Row};
 use crate::{
-    AlarmRequest, Alarms, Applied, Attributes, Batch, Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, Digest,
-    Event, HashKv, History, Index, LeaseCheckpoint, LeaseId, Leases, Member, Membership, MembershipChange,
-    PutRequest, RangeRequest, RangeResponse, Refusal, Reply, Revision, Term, TxnRequest, TxnResponse, digest,
-    txn, validate,
+    AlarmRequest, Alarms, Applied, Attributes, Auth, AuthCommand, Batch, Caller, Command, CompactionRequest,
+    CompactionResponse, DeleteRangeRequest, Digest, Event, HashKv, History, Index, LeaseCheckpoint, LeaseId,
+    Leases, Member, Membership, MembershipChange, PutRequest, RangeRequest, RangeResponse, Refusal, Reply,
+    Revision, Term, TxnRequest, TxnResponse, auth, digest, txn, validate,
 };
 
 /// The state after the entries up to [`applied`](State::applied).
@@ -33,6 +33,7 @@ use crate::{
 pub struct State {
     mvcc: Mvcc,
     leases: Leases,
+    auth: Auth,
     membership: Membership,
     alarms: Alarms,
     /// What the store took up when its rows last became fewer, in bytes; 0 if they never did since it was last
@@ -63,6 +64,7 @@ impl State {
         State {
             mvcc: Mvcc::new(),
             leases: Leases::default(),
+            auth: Auth::default(),
             membership: Membership::default(),
             alarms: Alarms::default(),
             noted: 0,
@@ -75,13 +77,23 @@ impl State {
 
     // --- applying entries ------------------------------------------------------------------------------------------
 
-    /// Apply the command of the entry at `index`.
+    /// Apply the command of the entry at `index`, which nobody in particular has given.
+    ///
+    /// # Panics
+    /// As [`apply_as`](State::apply_as).
+    pub fn apply(&mut self, index: Index, term: Term, command: &Command) -> Applied {
+        self.apply_as(index, term, &Caller::NOBODY, command)
+    }
+
+    /// Apply the command that `caller` has given, of the entry at `index`.
     ///
     /// # Panics
     /// If `index` is not the one after the last applied, or `term` has gone back: the log itself is wrong then, and
     /// nothing that follows could be right.
-    pub fn apply(&mut self, index: Index, term: Term, command: &Command) -> Applied {
-        if let Err(refusal) = self.alarms.check(command) {
+    pub fn apply_as(&mut self, index: Index, term: Term, caller: &Caller, command: &Command) -> Applied {
+        // As in etcd: who may not is told so before an alarm is.
+        let allowed = auth::check(&self.auth, &self.leases, caller, command);
+        if let Err(refusal) = allowed.and_then(|()| self.alarms.check(command)) {
             return self.advance(index, term, refused(refusal));
         }
         let outcome = match command {
@@ -94,6 +106,7 @@ impl State {
             Command::LeaseRevoke(id) => self.revoke_lease(*id),
             Command::LeaseCheckpoint(left) => self.checkpoint_leases(left),
             Command::Alarm(request) => self.alarm(*request),
+            Command::Auth(command) => self.change_auth(index, command),
         };
         self.advance(index, term, outcome)
     }
@@ -174,8 +187,7 @@ impl State {
         self.index = index;
         self.term = term;
         let listing = matches!(reply, Ok(Reply::Alarms(_))) && batch.is_empty();
-        let kept = planted!(RefusalNotAdvanced) && reply.is_err() || planted!(AlarmListNotAdvanced) && listing;
-        if !kept {
+        if !(is_held_back(&reply) || planted!(AlarmListNotAdvanced) && listing) {
             batch.put(rows::applied_key(), rows::encode_applied(index, term, self.digest));
         }
         let state = self.content().wrapping_add(outcome);
@@ -275,6 +287,13 @@ impl State {
         batch
     }
 
+    fn change_auth(&mut self, index: Index, command: &AuthCommand) -> Outcome {
+        match self.auth.apply(index, command) {
+            Ok((reply, batch)) => (Ok(Reply::Auth(reply)), Vec::new(), batch),
+            Err(refusal) => refused(refusal),
+        }
+    }
+
     // --- reading ---------------------------------------------------------------------------------------------------
 
     /// Answer a range, at the newest revision or at an older one.
@@ -353,16 +372,32 @@ impl State {
         self.digest
     }
 
-    /// A digest of the replicated rows: keys with their history, compact revision, leases, members, removed members. It says
+    /// A digest of the replicated rows: keys with their history, compact revision, leases, users and roles, members, removed members. It says
     /// nothing of how they came about. See `digest.rs`.
     pub fn content(&self) -> u64 {
-        let parts = [self.mvcc.content(), self.leases.content(), self.alarms.content(), self.members_content];
-        parts.into_iter().fold(0, u64::wrapping_add)
+        let tables = [
+            self.mvcc.content(),
+            self.leases.content(),
+            self.auth.content(),
+            self.alarms.content(),
+            self.members_content,
+        ];
+        tables.into_iter().fold(0, u64::wrapping_add)
     }
 
     /// Which leases there are, and which keys hang on each.
     pub fn leases(&self) -> &Leases {
         &self.leases
+    }
+
+    /// Users and roles, and whether they count.
+    pub fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Go on with what another state's users may do, instead of what this one's may. Only a planted error does.
+    pub fn keep_permissions_of(&mut self, other: &State) {
+        self.auth.keep_permissions_of(&other.auth);
     }
 
     /// Who is in the cluster.
@@ -405,10 +440,13 @@ impl State {
             .chain(self.leases.rows())
             .chain(allocated)
             .chain(applied)
+            .chain(self.auth.mark_row())
             .chain(mark(rows::finished_compaction_key(), self.mvcc.finished_compact_revision()))
             .chain(mark(rows::scheduled_compaction_key(), self.mvcc.compact_revision()))
             .chain(self.membership.members().map(|m| (rows::member_key(m.id), rows::encode_member(m))))
+            .chain(self.auth.role_rows())
             .chain(self.membership.removed().map(|id| (rows::removed_key(id), Bytes::new())))
+            .chain(self.auth.user_rows())
     }
 
     /// The state that the rows hold. No rows at all are the state before the first entry. A compaction that they show as
@@ -446,6 +484,7 @@ impl State {
                 Row::FinishedCompaction(revision) => finished = revision.0,
                 Row::Member(member) => state.membership.restore_member(member),
                 Row::Removed(id) => state.membership.restore_removed(id),
+                Row::Auth(row) => state.auth.restore(row),
             }
             last_key = key;
         }
@@ -467,12 +506,13 @@ impl State {
         if let Some(corrupt) = dangling {
             return Err(corrupt);
         }
+        state.auth.restored().map_err(|(key, what)| Corrupt::new(&key, what))?;
         state.members_content = members_content(&state.membership);
         Ok(state)
     }
 
     /// The state with which the members of a *new* cluster start from another cluster's data: the keys, their history, the
-    /// leases and the alarms stay, the old members and the memory of removed ones go, and the log begins anew, with one conf-change
+    /// leases, the users and roles and the alarms stay, the old members and the memory of removed ones go, and the log begins anew, with one conf-change
     /// entry per member, of term 1, counted as applied (etcdutl's `snapshot restore`). The digest forks.
     ///
     /// # Panics
@@ -490,6 +530,7 @@ impl State {
         State {
             mvcc: self.mvcc,
             leases: self.leases,
+            auth: self.auth,
             membership,
             alarms: self.alarms,
             noted: self.noted,
@@ -508,6 +549,15 @@ fn members_content(membership: &Membership) -> u64 {
         .map(|member| digest::row(&rows::member_key(member.id), &rows::encode_member(member)));
     let removed = membership.removed().map(|id| digest::row(&rows::removed_key(id), &[]));
     members.chain(removed).fold(0, u64::wrapping_add)
+}
+
+/// Whether an entry's rows leave the applied index where it was. Only planted errors do that.
+fn is_held_back(reply: &Result<Reply, Refusal>) -> bool {
+    match reply {
+        Ok(Reply::Auth(_)) => planted!(AuthIndexNotAdvanced),
+        Ok(_) => false,
+        Err(refusal) => planted!(RefusalNotAdvanced) || planted!(DenialNotAdvanced) && refusal.is_denial(),
+    }
 }
 
 fn refused(refusal: Refusal) -> Outcome {

@@ -24,6 +24,8 @@ pub(crate) fn status(refusal: Refusal) -> Status {
         Code::ResourceExhausted => tonic::Code::ResourceExhausted,
         Code::FailedPrecondition => tonic::Code::FailedPrecondition,
         Code::OutOfRange => tonic::Code::OutOfRange,
+        Code::PermissionDenied => tonic::Code::PermissionDenied,
+        Code::Unauthenticated => tonic::Code::Unauthenticated,
         Code::Unimplemented => tonic::Code::Unimplemented,
         Code::Unavailable => tonic::Code::Unavailable,
         Code::DataLoss => tonic::Code::DataLoss,

@@ -6,7 +6,7 @@ use squall_core::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Service, convert, correlation_id};
+use super::{Service, convert, correlation_id, credentials::Credentials};
 use crate::{
     node,
     proto::etcdserverpb::{
@@ -16,8 +16,15 @@ use crate::{
 };
 
 impl Service {
-    pub(super) async fn propose(&self, request: node::Request, tag: Option<u64>) -> Result<Reply, Status> {
-        self.node.propose(request, tag).await.map_err(convert::status)
+    /// Proposes a request on behalf of whom the credentials name.
+    pub(super) async fn propose(
+        &self,
+        credentials: &Credentials,
+        request: node::Request,
+        tag: Option<u64>,
+    ) -> Result<Reply, Status> {
+        let caller = self.identify(credentials).await?;
+        self.node.propose_as(caller, request, tag).await.map_err(convert::status)
     }
 
     /// Waits until a compaction's records are gone and the engine is durable without them.
@@ -34,6 +41,7 @@ impl Service {
 impl Kv for Service {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
         self.enter_learner(request.metadata(), request.get_ref().serializable).await?;
+        let credentials = Credentials::of(request.metadata().as_ref());
         let request = convert::range(request.into_inner()).map_err(convert::status)?;
         validate::check_range(&request).map_err(convert::status)?;
         let arrived_at = self.node.shared().state().revision();
@@ -46,7 +54,13 @@ impl Kv for Service {
                 result => result.map_err(convert::status)?,
             }
         }
-        let mut response = self.node.shared().state().range(&request).map_err(convert::status)?;
+        let read = self.look(&credentials, |state, caller| {
+            if !(planted!(AuthReadUnchecked) && request.serializable) {
+                state.auth().may_read(caller, &request.key, &request.range_end)?;
+            }
+            state.range(&request)
+        });
+        let mut response = read.await?;
         if planted!(RangeHeaderEarly) {
             response.revision = arrived_at;
         }
@@ -58,11 +72,12 @@ impl Kv for Service {
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         self.enter(request.metadata()).await?;
         let tag = correlation_id(request.metadata());
+        let credentials = Credentials::of(request.metadata().as_ref());
         let request = request.into_inner();
         let put = convert::put(request.clone());
         validate::check_put(&put).map_err(convert::status)?;
         self.node.check_quota(&Command::Put(put)).await.map_err(convert::status)?;
-        match self.propose(node::Request::Put(request), tag).await? {
+        match self.propose(&credentials, node::Request::Put(request), tag).await? {
             Reply::Put(mut response) => {
                 if planted!(HeaderRevisionLate) {
                     response.revision = self.node.shared().state().revision();
@@ -81,6 +96,7 @@ impl Kv for Service {
     ) -> Result<Response<DeleteRangeResponse>, Status> {
         self.enter(request.metadata()).await?;
         let tag = correlation_id(request.metadata());
+        let credentials = Credentials::of(request.metadata().as_ref());
         let request = request.into_inner();
         validate::check_delete_range(&convert::delete_range(request.clone())).map_err(convert::status)?;
         if planted!(DeleteAnsweredLocally) {
@@ -94,7 +110,7 @@ impl Kv for Service {
                 return Ok(Response::new(response));
             }
         }
-        match self.propose(node::Request::DeleteRange(request), tag).await? {
+        match self.propose(&credentials, node::Request::DeleteRange(request), tag).await? {
             Reply::DeleteRange(response) => {
                 let mut response = convert::delete_range_response(response);
                 self.complete(&mut response.header);
@@ -107,6 +123,7 @@ impl Kv for Service {
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
         self.enter(request.metadata()).await?;
         let tag = correlation_id(request.metadata());
+        let credentials = Credentials::of(request.metadata().as_ref());
         let request = request.into_inner();
         let txn = convert::txn(request.clone()).map_err(convert::status)?;
         validate::check_txn(&txn, self.node.config().max_txn_ops).map_err(convert::status)?;
@@ -114,10 +131,14 @@ impl Kv for Service {
             if !txn.is_serializable() && !planted!(TxnReadIsSerializable) {
                 self.node.read_index().await.map_err(convert::status)?;
             }
-            self.node.shared().state().txn_read(&txn).map_err(convert::status)?
+            let read = self.look(&credentials, |state, caller| {
+                state.may_do_txn(caller, &txn)?;
+                state.txn_read(&txn)
+            });
+            read.await?
         } else {
             self.node.check_quota(&Command::Txn(txn)).await.map_err(convert::status)?;
-            match self.propose(node::Request::Txn(request), tag).await? {
+            match self.propose(&credentials, node::Request::Txn(request), tag).await? {
                 Reply::Txn(response) => response,
                 reply => unreachable!("a txn answered with {reply:?}"),
             }
@@ -133,6 +154,7 @@ impl Kv for Service {
     ) -> Result<Response<CompactionResponse>, Status> {
         self.enter(request.metadata()).await?;
         let tag = correlation_id(request.metadata());
+        let credentials = Credentials::of(request.metadata().as_ref());
         let request = request.into_inner();
         let (revision, physical) = (request.revision, request.physical);
         if planted!(CompactRefusedLocally) {
@@ -145,7 +167,7 @@ impl Kv for Service {
             drop(state);
             refusal.map_or(Ok(()), |refusal| Err(convert::status(refusal)))?;
         }
-        match self.propose(node::Request::Compaction(request), tag).await? {
+        match self.propose(&credentials, node::Request::Compaction(request), tag).await? {
             Reply::Compact(response) => {
                 if physical {
                     self.compacted(revision).await.map_err(convert::status)?;

@@ -4,10 +4,10 @@
 use std::pin::{Pin, pin};
 
 use futures_util::{Stream, stream};
-use squall_core::{Command, LeaseId, MAX_LEASE_TTL_SECS, Reply};
+use squall_core::{Caller, Command, LeaseId, MAX_LEASE_TTL_SECS, Refusal, Reply, State};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Service, convert, correlation_id, leader_lost::LeaderLost};
+use super::{Service, convert, correlation_id, credentials::Credentials, leader_lost::LeaderLost};
 use crate::{
     lease, node,
     proto::etcdserverpb::{
@@ -22,6 +22,7 @@ use crate::{
 struct KeepAlive {
     service: Service,
     requests: Streaming<LeaseKeepAliveRequest>,
+    credentials: Credentials,
     leader_lost: LeaderLost,
     ended: bool,
 }
@@ -31,7 +32,7 @@ impl KeepAlive {
         if self.ended {
             return None;
         }
-        let KeepAlive { service, requests, leader_lost, .. } = self;
+        let KeepAlive { service, requests, credentials, leader_lost, .. } = self;
         let tasks = service.node.env().tasks.clone();
         let answer = {
             let lost = pin!(async { Some(Err(leader_lost.lost().await)) });
@@ -43,7 +44,13 @@ impl KeepAlive {
                 };
                 // Filled in before the renewal: its revision is never later than the moment of the renewal.
                 let header = service.header_now();
-                let ttl = service.keeper.renew(LeaseId(request.id)).await;
+                let lease = LeaseId(request.id);
+                if let Err(refused) =
+                    service.look(credentials, |state, caller| may_renew(state, caller, lease)).await
+                {
+                    return Some(Err(refused));
+                }
+                let ttl = service.keeper.renew(lease).await;
                 let ttl = ttl.map_err(convert::status).map(|ttl| ttl.unwrap_or(0));
                 Some(ttl.map(|ttl| LeaseKeepAliveResponse { header, id: request.id, ttl }))
             });
@@ -54,6 +61,17 @@ impl KeepAlive {
     }
 }
 
+/// Whether the caller may renew a lease, as this member knows it.
+fn may_renew(state: &State, caller: &Caller, lease: LeaseId) -> Result<(), Refusal> {
+    if !state.auth().is_enabled() {
+        return Ok(());
+    }
+    if caller.user.is_empty() {
+        return Err(Refusal::UserEmpty);
+    }
+    state.leases().get(lease).map_or(Ok(()), |lease| state.auth().may_write_keys_of(caller, lease))
+}
+
 #[tonic::async_trait]
 impl Lease for Service {
     async fn lease_grant(
@@ -62,6 +80,7 @@ impl Lease for Service {
     ) -> Result<Response<LeaseGrantResponse>, Status> {
         self.enter(request.metadata()).await?;
         let tag = correlation_id(request.metadata());
+        let credentials = Credentials::of(request.metadata().as_ref());
         let mut request = request.into_inner();
         // Chosen here, so that every member that applies the entry grants the same.
         while request.id == LeaseId::NONE.0 {
@@ -70,7 +89,7 @@ impl Lease for Service {
         request.ttl = request.ttl.max(lease::least_ttl_secs(self.node.config())).min(MAX_LEASE_TTL_SECS + 1);
         let grant = Command::LeaseGrant { id: LeaseId(request.id), ttl_secs: request.ttl };
         self.node.check_quota(&grant).await.map_err(convert::status)?;
-        match self.propose(node::Request::LeaseGrant(request), tag).await? {
+        match self.propose(&credentials, node::Request::LeaseGrant(request), tag).await? {
             Reply::LeaseGrant { id, ttl_secs, revision } => Ok(Response::new(LeaseGrantResponse {
                 header: self.header(revision),
                 id: id.0,
@@ -87,7 +106,8 @@ impl Lease for Service {
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
         self.enter(request.metadata()).await?;
         let tag = correlation_id(request.metadata());
-        match self.propose(node::Request::LeaseRevoke(request.into_inner()), tag).await? {
+        let credentials = Credentials::of(request.metadata().as_ref());
+        match self.propose(&credentials, node::Request::LeaseRevoke(request.into_inner()), tag).await? {
             Reply::LeaseRevoke(revision) => {
                 Ok(Response::new(LeaseRevokeResponse { header: self.header(revision) }))
             }
@@ -103,8 +123,9 @@ impl Lease for Service {
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         self.enter(request.metadata()).await?;
         let leader_lost = LeaderLost::of(&self.node, request.metadata());
-        let stream =
-            KeepAlive { service: self.clone(), requests: request.into_inner(), leader_lost, ended: false };
+        let credentials = Credentials::of(request.metadata().as_ref());
+        let requests = request.into_inner();
+        let stream = KeepAlive { service: self.clone(), requests, credentials, leader_lost, ended: false };
         let answers = stream::unfold(stream, async |mut stream| {
             let answer = stream.next().await?;
             Some((answer, stream))
@@ -118,8 +139,20 @@ impl Lease for Service {
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
         self.enter(request.metadata()).await?;
+        let credentials = Credentials::of(request.metadata().as_ref());
         let LeaseTimeToLiveRequest { id, keys } = request.into_inner();
+        let may_see_keys = |state: &State, caller: &Caller| {
+            if keys && let Some(lease) = state.leases().get(LeaseId(id)) {
+                state.auth().may_read_keys_of(caller, lease)?;
+            }
+            Ok(state.auth().revision())
+        };
+        let revision = self.look(&credentials, may_see_keys).await?;
         let found = self.keeper.time_to_live(LeaseId(id), keys).await.map_err(convert::status)?;
+        // The keys may be others by now, and so may be who may see them.
+        if keys && self.look(&credentials, may_see_keys).await? != revision {
+            return Err(convert::status(Refusal::AuthOldRevision));
+        }
         let header = self.header_now();
         let response = match found {
             Some(found) => LeaseTimeToLiveResponse {
@@ -140,7 +173,12 @@ impl Lease for Service {
         request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
         self.enter(request.metadata()).await?;
+        let credentials = Credentials::of(request.metadata().as_ref());
         let shared = self.node.shared();
+        let may_see_all = |state: &State, caller: &Caller| {
+            state.leases().iter().try_for_each(|(_, lease)| state.auth().may_read_keys_of(caller, lease))
+        };
+        self.look(&credentials, may_see_all).await?;
         let ids = {
             let state = shared.state();
             let by_deadline = shared.lessor().by_deadline();

@@ -6,7 +6,7 @@ use futures_util::{Stream, stream};
 use squall_core::{MemberId, Refusal, Reply, Revision};
 use tonic::{Request, Response, Status};
 
-use super::{Service, convert, correlation_id};
+use super::{Service, convert, correlation_id, credentials::Credentials};
 use crate::{
     node,
     proto::etcdserverpb::{
@@ -46,9 +46,10 @@ impl Service {
 impl Maintenance for Service {
     async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
         self.enter(request.metadata()).await?;
+        let credentials = Credentials::of(request.metadata().as_ref());
         let tag = correlation_id(request.metadata());
         // Through the log, a listing too, as in etcd: so it is as new as a linearizable read.
-        match self.propose(node::Request::Alarm(request.into_inner()), tag).await? {
+        match self.propose(&credentials, node::Request::Alarm(request.into_inner()), tag).await? {
             Reply::Alarms(alarms) => {
                 let alarms = alarms.into_iter().map(convert::alarm_member).collect();
                 Ok(Response::new(AlarmResponse { header: self.header_now(), alarms }))

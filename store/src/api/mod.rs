@@ -10,10 +10,14 @@
 //!
 //! Watch and keep-alive streams end where their client insists on a leader and the member has lost it (`leader_lost`).
 //!
-//! Auth is not served yet: `Unimplemented`.
+//! Who may do what: `gate` judges the calls that need a user or root whatever they ask for; reads are judged where they are
+//! answered, all else when its entry is applied.
 
+mod auth;
 mod cluster;
 pub(crate) mod convert;
+mod credentials;
+mod gate;
 mod kv;
 mod leader_lost;
 mod lease;
@@ -21,6 +25,7 @@ mod maintenance;
 mod size_limit;
 mod watch;
 
+use gate::Gate;
 use size_limit::SizeLimit;
 use squall_core::{Refusal, Revision};
 use tonic::{Status, metadata::MetadataMap};
@@ -29,8 +34,8 @@ use crate::{
     lease::Keeper,
     node::Handle,
     proto::etcdserverpb::{
-        ResponseHeader, cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
-        maintenance_server::MaintenanceServer, watch_server::WatchServer,
+        ResponseHeader, auth_server::AuthServer, cluster_server::ClusterServer, kv_server::KvServer,
+        lease_server::LeaseServer, maintenance_server::MaintenanceServer, watch_server::WatchServer,
     },
     seam::Router,
 };
@@ -42,12 +47,14 @@ const OVERHEAD_BYTES: usize = 512 * 1024;
 pub(crate) fn router(node: &Handle) -> Router {
     let limit = node.config().max_request_bytes + OVERHEAD_BYTES;
     let service = Service { node: node.clone(), keeper: Keeper::new(node.clone()) };
+    let gate = service.clone();
     Router::new()
         .add(SizeLimit(KvServer::new(service.clone()).max_decoding_message_size(limit)))
         .add(SizeLimit(WatchServer::new(service.clone()).max_decoding_message_size(limit)))
-        .add(SizeLimit(LeaseServer::new(service.clone()).max_decoding_message_size(limit)))
-        .add(SizeLimit(ClusterServer::new(service.clone()).max_decoding_message_size(limit)))
-        .add(SizeLimit(MaintenanceServer::new(service).max_decoding_message_size(limit)))
+        .add(SizeLimit(AuthServer::new(service.clone()).max_decoding_message_size(limit)))
+        .add(gate.before(SizeLimit(LeaseServer::new(service.clone()).max_decoding_message_size(limit))))
+        .add(gate.before(SizeLimit(ClusterServer::new(service.clone()).max_decoding_message_size(limit))))
+        .add(gate.before(SizeLimit(MaintenanceServer::new(service).max_decoding_message_size(limit))))
 }
 
 /// The number that a client may give its request, so that an observer can follow it: metadata `x-correlation-id`, decimal.
@@ -69,6 +76,11 @@ fn wants_leader(metadata: &MetadataMap) -> bool {
 }
 
 impl Service {
+    /// Puts a service behind the gate.
+    fn before<S>(&self, inner: S) -> Gate<S> {
+        Gate { inner, service: self.clone() }
+    }
+
     /// Begins every call that a learner does not serve: waits until the member is ready, and refuses where it is a learner,
     /// and where the client insists on a leader (`hasleader`) and the member knows none.
     async fn enter(&self, metadata: &MetadataMap) -> Result<(), Status> {

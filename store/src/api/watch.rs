@@ -13,11 +13,11 @@ use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, stream};
 use prost::Message as _;
-use squall_core::{Refusal, Revision, planted::planted};
+use squall_core::{Refusal, Revision, State, planted::planted};
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{OVERHEAD_BYTES, Service, convert, leader_lost::LeaderLost};
+use super::{OVERHEAD_BYTES, Service, convert, credentials::Credentials, leader_lost::LeaderLost};
 use crate::{
     proto::etcdserverpb::{
         WatchCreateRequest, WatchRequest, WatchResponse, watch_create_request::FilterType,
@@ -34,6 +34,7 @@ const NO_WATCHER: i64 = -1;
 struct WatchStream {
     service: Service,
     requests: Streaming<WatchRequest>,
+    credentials: Credentials,
     id: StreamId,
     /// Told when something waits in the hub.
     waiting: Arc<Notify>,
@@ -175,24 +176,37 @@ impl WatchStream {
             let shared = self.service.node.shared();
             let state = shared.state();
             let made = if start.0 < 0 {
-                Err(Refusal::Compacted.message())
+                Err(Refusal::Compacted.message().to_owned())
+            } else if let Err(refusal) = self.may_watch(&state, &wanted) {
+                Err(cancel_reason(refusal))
             } else {
-                shared.watches().create(self.id, request.watch_id, wanted, start, &state)
+                shared
+                    .watches()
+                    .create(self.id, request.watch_id, wanted, start, &state)
+                    .map_err(str::to_owned)
             };
             (made, state.revision())
         };
-        if let Ok(id) = made {
+        if let Ok(id) = &made {
+            let id = *id;
             let progress = request.progress_notify.then_some(true);
             self.watchers.insert(id, Options { fragment: request.fragment, progress });
         }
         self.outbox.push_back(WatchResponse {
             header: self.service.header(revision),
-            watch_id: made.unwrap_or(NO_WATCHER),
+            watch_id: *made.as_ref().unwrap_or(&NO_WATCHER),
             created: true,
             canceled: made.is_err(),
-            cancel_reason: made.err().unwrap_or_default().to_owned(),
+            cancel_reason: made.err().unwrap_or_default(),
             ..Default::default()
         });
+    }
+
+    /// Whether the stream's caller may watch these keys now. A watch that was made goes on whatever is granted or revoked
+    /// later, as in etcd.
+    fn may_watch(&self, state: &State, wanted: &Wanted) -> Result<(), Refusal> {
+        let caller = self.service.caller(state, &self.credentials)?;
+        state.auth().may_read(&caller, &wanted.key, &wanted.range_end)
     }
 
     /// Turns a delivery into responses.
@@ -258,6 +272,12 @@ impl Drop for WatchStream {
     }
 }
 
+/// Why a watch could not be made, in the words of Go's gRPC errors, which etcd puts here.
+fn cancel_reason(refusal: Refusal) -> String {
+    let status = convert::status(refusal);
+    format!("rpc error: code = {:?} desc = {}", status.code(), status.message())
+}
+
 /// A response in parts below the limit, but for single events that are larger; each but the last says that more follows.
 fn fragments(whole: WatchResponse, limit: usize) -> Vec<WatchResponse> {
     if whole.encoded_len() < limit || whole.events.len() < 2 {
@@ -296,10 +316,13 @@ impl Watch for Service {
     ) -> Result<Response<Self::WatchStream>, Status> {
         self.enter(request.metadata()).await?;
         let leader_lost = LeaderLost::of(&self.node, request.metadata());
+        let credentials = Credentials::of(request.metadata().as_ref());
+        self.await_token(&credentials).await.map_err(convert::status)?;
         let (id, waiting) = self.node.shared().watches().open();
         let stream = WatchStream {
             service: self.clone(),
             requests: request.into_inner(),
+            credentials,
             id,
             waiting,
             outbox: VecDeque::new(),

@@ -43,7 +43,7 @@ impl Node {
                         first_in_term |= entry.term == self.raft.raft.term;
                         (0, state.apply_empty(index, term))
                     }
-                    Decoded::Command { id, command } => {
+                    Decoded::Command { id, caller, command } => {
                         #[cfg(madsim)]
                         let command = if planted!(TxnReadsStripped) && !self.proposals.awaits(id) {
                             without_reads(command)
@@ -51,7 +51,8 @@ impl Node {
                             command
                         };
                         let over = self.exceeds_quota(&state, &command);
-                        let mut applied = state.apply(index, term, &command);
+                        let mut applied = state.apply_as(index, term, &caller, &command);
+                        self.follow_auth(&command, &applied.reply);
                         if applied.reply.is_ok() {
                             self.follow_leases(&command);
                             if let Command::LeaseRevoke(lease) = command {
@@ -124,6 +125,7 @@ impl Node {
         self.shared.written().clone_from(self.raft.store().applied());
         self.committer.wrote(batches);
         self.shared.update_status(|status| status.applied = Index(last_index));
+        self.shared.applied.send_replace(last_index);
         if members_changed {
             self.env.points.reached(Point::ApplyAfterConfChange).await;
             self.connect_members();

@@ -215,6 +215,7 @@ impl Node {
         let raft = &self.raft.raft;
         self.env.probe.emit(ProbeEvent::Found {
             member: self.shared.member,
+            cluster: self.shared.cluster,
             term: Term(raft.term),
             vote: Some(MemberId(raft.vote)).filter(|id| id.0 != raft::INVALID_ID),
             last: Index(raft.raft_log.last_index()),
@@ -285,6 +286,7 @@ impl Node {
         if now.since(self.forgotten) >= FORGET_EVERY {
             self.forgotten = now;
             self.proposals.forget_closed();
+            self.shared.tokens().forget_old(now);
             self.reads.retain(|waiter| !waiter.is_closed());
         }
     }
@@ -322,11 +324,12 @@ impl Node {
             }
             Input::KnownToHaveServed(peer) => {
                 let raft = &self.raft.raft;
+                let own = self.shared.member;
                 let past = lost_data::Past {
                     term: raft.term,
                     vote: raft.vote,
-                    snapshot_index: self.snapshot_index,
                     last_term: raft.raft_log.last_term(),
+                    named: self.shared.state().membership().get(own).is_some_and(|own| !own.name.is_empty()),
                 };
                 if past.is_blank() {
                     let what =

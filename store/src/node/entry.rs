@@ -4,19 +4,28 @@ use bytes::Bytes;
 use prost::Message as _;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType, Entry, EntryType};
-use squall_core::{Attributes, Command, LeaseCheckpoint, LeaseId, Member, MemberId, MembershipChange};
+use squall_core::{
+    Attributes, Caller, Command, LeaseCheckpoint, LeaseId, Member, MemberId, MembershipChange,
+};
 
 use super::input::Decoded;
 use crate::{
     api::convert,
+    auth,
     proto::squall::raft::{self as pb, ConfChangeContext, MemberAttributes},
 };
 
 pub(crate) use pb::entry::Request;
 
-/// The data of a normal entry.
+/// The data of a normal entry on behalf of nobody in particular.
 pub(crate) fn encode(id: u64, request: Request) -> Bytes {
-    pb::Entry { id, request: Some(request) }.encode_to_vec().into()
+    encode_as(id, Caller::NOBODY, request)
+}
+
+/// The data of a normal entry on the caller's behalf.
+pub(crate) fn encode_as(id: u64, caller: Caller, request: Request) -> Bytes {
+    let Caller { user, revision } = caller;
+    pb::Entry { id, request: Some(request), user, auth_revision: revision }.encode_to_vec().into()
 }
 
 /// The request by which a member publishes its name and client URLs.
@@ -92,9 +101,13 @@ pub(crate) fn decode(entry: &Entry) -> Decoded {
                     });
                     Command::LeaseCheckpoint(left.collect())
                 }
+                Some(Request::Auth(request)) => Command::Auth(
+                    auth::convert::command(request).unwrap_or_else(|| broken(&"an empty request about auth")),
+                ),
                 None => broken(&"no request"),
             };
-            Decoded::Command { id: decoded.id, command }
+            let caller = Caller { user: decoded.user, revision: decoded.auth_revision };
+            Decoded::Command { id: decoded.id, caller, command }
         }
         EntryType::EntryConfChange => {
             let raft = ConfChange::parse_from_bytes(&entry.data).unwrap_or_else(|error| broken(&error));
@@ -142,8 +155,23 @@ mod tests {
     fn a_put_survives_the_log() {
         let request = PutRequest { key: "k".into(), value: "v".into(), prev_kv: true, ..Default::default() };
         let entry = Entry { index: 7, term: 2, data: encode(9, Request::Put(request)), ..Default::default() };
-        let Decoded::Command { id: 9, command: Command::Put(put) } = decode(&entry) else { panic!() };
+        let Decoded::Command { id: 9, caller, command: Command::Put(put) } = decode(&entry) else { panic!() };
+        assert_eq!(caller, Caller::NOBODY);
         assert_eq!((put.key, put.value, put.prev_kv), ("k".into(), "v".into(), true));
+    }
+
+    #[test]
+    fn who_calls_and_what_it_asks_of_users_survives_the_log() {
+        let caller = Caller { user: "alice".into(), revision: 7 };
+        let asked = auth::convert::authenticated("bob".into(), "prefix".into());
+        let entry = Entry { index: 7, data: encode_as(9, caller.clone(), asked), ..Default::default() };
+        let Decoded::Command { id: 9, caller: decoded, command: Command::Auth(command) } = decode(&entry)
+        else {
+            panic!()
+        };
+        let authenticate =
+            squall_core::AuthCommand::Authenticate { user: "bob".into(), token_prefix: "prefix".into() };
+        assert_eq!((decoded, command), (caller, authenticate));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use squall_core::{Member, MemberId, MembershipChange, Refusal, Reply, State, planted::planted};
+use squall_core::{Caller, Member, MemberId, MembershipChange, Refusal, Reply, State, planted::planted};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Input, RaftStatus, Request, Shared, entry, ids::Ids};
@@ -128,14 +128,27 @@ impl Handle {
         self.0.inputs.send(input).await.map_err(|_| Refusal::Stopped)
     }
 
-    /// Proposes a request and waits until this member has applied it. The probe hears under which id the request with the
-    /// client's number `tag` is proposed.
+    /// Proposes a request on behalf of nobody in particular; see [`Handle::propose_as`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn propose(&self, request: Request, tag: Option<u64>) -> Result<Reply, Refusal> {
+        self.propose_as(Caller::NOBODY, request, tag).await
+    }
+
+    /// Proposes a request on the caller's behalf and waits until this member has applied it. The probe hears under which id
+    /// the request with the client's number `tag` is proposed.
     ///
     /// # Errors
     /// `RequestTooLarge`, `TooManyRequests`, what the state machine refuses; and, ambiguous, `Stopped` and the time-outs.
-    pub(crate) async fn propose(&self, request: Request, tag: Option<u64>) -> Result<Reply, Refusal> {
+    pub(crate) async fn propose_as(
+        &self,
+        caller: Caller,
+        request: Request,
+        tag: Option<u64>,
+    ) -> Result<Reply, Refusal> {
         let id = self.next_id();
-        let data = entry::encode(id, request);
+        let data = entry::encode_as(id, caller, request);
         if data.len() > self.0.config.max_request_bytes {
             return Err(Refusal::RequestTooLarge);
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use raft::eraftpb::Message;
-use squall_core::{Command, MemberId, MembershipChange, Refusal, Reply};
+use squall_core::{Caller, Command, MemberId, MembershipChange, Refusal, Reply};
 use tokio::sync::oneshot;
 
 use super::Mark;
@@ -99,6 +99,8 @@ pub(crate) enum Decoded {
     Command {
         /// See [`Input::Propose`].
         id: u64,
+        /// On whose behalf.
+        caller: Caller,
         /// What to apply.
         command: Command,
     },

@@ -2,7 +2,7 @@
 //! (`crate::lease` says why this is safe).
 
 use raft::eraftpb::{Entry, Message, MessageType};
-use squall_core::{Command, LeaseCheckpoint, LeaseId, State, Term, planted::planted};
+use squall_core::{Caller, Command, LeaseCheckpoint, LeaseId, ROOT_USER, State, Term, planted::planted};
 
 use super::{driver::Node, entry};
 use crate::{
@@ -45,7 +45,7 @@ impl Node {
                 let (answer, never_asked) = tokio::sync::oneshot::channel();
                 std::mem::forget(never_asked);
                 let proposal = self.ids.next();
-                let data = entry::encode(proposal, revocation(id));
+                let data = entry::encode_as(proposal, self.as_root(), revocation(id));
                 self.take_proposal(proposal, super::proposals::Proposal::Normal(data), answer);
             }
             return;
@@ -66,7 +66,7 @@ impl Node {
             .collect();
         for id in expired {
             let proposal = self.ids.next();
-            if !self.append_own(entry::encode(proposal, revocation(id))) {
+            if !self.append_own(entry::encode_as(proposal, self.as_root(), revocation(id))) {
                 break;
             }
             tracing::debug!(lease = %id, "the lease has expired");
@@ -83,6 +83,11 @@ impl Node {
                 self.shared.lessor().checkpoints_appended(part);
             }
         }
+    }
+
+    /// A leader ends a lease on behalf of root, whoever may write its keys (etcd's `WithRoot`).
+    fn as_root(&self) -> Caller {
+        Caller { user: ROOT_USER.to_owned(), revision: self.shared.state().auth().revision() }
     }
 
     /// Whether this member counts the leases in the term that its raft leads at this moment.

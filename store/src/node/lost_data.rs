@@ -54,17 +54,18 @@ pub(crate) struct Past {
     pub term: u64,
     /// For whom it voted in that term; 0 for nobody.
     pub vote: u64,
-    /// The last snapshot record's index; 0 where there is none.
-    pub snapshot_index: u64,
-    /// The last entry's term; 0 where there is none.
+    /// The last entry's term, or that of the snapshot record which the log begins after; 0 where there is neither.
     pub last_term: u64,
+    /// Whether its own state holds its name: a restored snapshot gives one to each member, founding does not.
+    pub named: bool,
 }
 
 impl Past {
-    /// Whether the disk is a beginner's: no vote, no snapshot record, and no entry and no term beyond those that founders
-    /// write before they have talked to anyone.
+    /// Whether the disk is a beginner's: no vote, no name, and no entry and no term beyond those that founders write before
+    /// they have talked to anyone. A snapshot record proves nothing: a founder writes one as soon as there are enough
+    /// founders.
     pub(crate) fn is_blank(&self) -> bool {
-        self.term <= 1 && self.vote == 0 && self.snapshot_index == 0 && self.last_term <= 1
+        self.term <= 1 && self.vote == 0 && self.last_term <= 1 && !self.named
     }
 }
 
@@ -91,15 +92,15 @@ mod tests {
 
     #[test]
     fn a_beginner_has_promised_nothing() {
-        for (what, term, vote, snapshot_index, last_term, blank) in [
-            ("a joiner", 0, 0, 0, 0, true),
-            ("a founder", 1, 0, 0, 1, true),
-            ("it has heard of a leader", 2, 0, 0, 1, false),
-            ("it has voted", 1, 7, 0, 1, false),
-            ("it was restored from a snapshot", 1, 0, 3, 1, false),
-            ("it has entries of a leader", 2, 0, 0, 2, false),
+        for (what, term, vote, last_term, named, blank) in [
+            ("a joiner", 0, 0, 0, false, true),
+            ("a founder", 1, 0, 1, false, true),
+            ("it has heard of a leader", 2, 0, 1, false, false),
+            ("it has voted", 1, 7, 1, false, false),
+            ("it was restored from a snapshot", 1, 0, 1, true, false),
+            ("it has entries of a leader", 2, 0, 2, false, false),
         ] {
-            assert_eq!(Past { term, vote, snapshot_index, last_term }.is_blank(), blank, "{what}");
+            assert_eq!(Past { term, vote, last_term, named }.is_blank(), blank, "{what}");
         }
     }
 

@@ -20,6 +20,7 @@
 //! Left out: flow control beyond a bounded input queue and etcd's cap on the gap between commit and apply.
 
 mod apply;
+mod auth;
 mod bootstrap;
 mod committer;
 mod defragment;

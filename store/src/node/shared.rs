@@ -6,6 +6,7 @@ use squall_core::{ClusterId, Index, MemberId, MembershipChange, State, Term};
 
 use super::Mark;
 use crate::{
+    auth::Tokens,
     latest,
     lease::Lessor,
     seam::{Monotonic, Role},
@@ -19,6 +20,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// When leases expire. Taken after the state, where both are.
     lessor: Mutex<Lessor>,
+    /// The tokens that clients hold. Taken after the state, where both are.
+    tokens: Mutex<Tokens>,
     /// Who watches. Taken after the state, where both are.
     watches: Mutex<watch::Hub>,
     status: Mutex<RaftStatus>,
@@ -28,6 +31,8 @@ pub(crate) struct Shared {
     written: Mutex<Mark>,
     /// The last compaction whose records are gone, as a revision.
     pub compacted: latest::Sender<i64>,
+    /// The index of the last entry applied.
+    pub applied: latest::Sender<u64>,
     /// A snapshot from the leader is taking the place of the engine's content, and the state has not followed yet. Set
     /// and cleared under the state's lock.
     pub installing: latest::Sender<bool>,
@@ -59,17 +64,20 @@ impl Shared {
             applied: state.applied().0,
             leader_lost: None,
         };
+        let applied = latest::Sender::new(state.applied().0.0);
         let compacted = latest::Sender::new(state.finished_compact_revision().0);
         Shared {
             member,
             cluster,
             state: Mutex::new(state),
             lessor: Mutex::default(),
+            tokens: Mutex::default(),
             watches: Mutex::default(),
             status: Mutex::new(status),
             changes: Mutex::default(),
             written: Mutex::new(written),
             compacted,
+            applied,
             installing: latest::Sender::new(false),
             ready: latest::Sender::new(false),
         }
@@ -81,6 +89,10 @@ impl Shared {
 
     pub(crate) fn lessor(&self) -> MutexGuard<'_, Lessor> {
         self.lessor.lock().expect("no panic happens while the lessor is locked")
+    }
+
+    pub(crate) fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().expect("no panic happens while the tokens are locked")
     }
 
     pub(crate) fn watches(&self) -> MutexGuard<'_, watch::Hub> {

@@ -17,10 +17,12 @@ pub mod daemon;
 mod files;
 mod net;
 mod probe;
+mod secrets;
 mod tasks;
 
 pub use clock::SystemClock;
 pub use files::SystemFiles;
 pub use net::TcpNet;
 pub use probe::LogProbe;
+pub use secrets::SystemSecrets;
 pub use tasks::{TokioTasks, abort_on_panic};

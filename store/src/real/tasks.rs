@@ -26,6 +26,11 @@ impl Tasks for TokioTasks {
         static TURN: AtomicUsize = AtomicUsize::new(0);
         TURN.fetch_add(1, Ordering::Relaxed) % count
     }
+
+    fn heavy(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        let done = tokio::task::spawn_blocking(work);
+        Box::pin(async move { done.await.expect("the work does not panic") })
+    }
 }
 
 /// Runs `future`; a panic in it aborts the process, after the panic's own message, with one that names the task.

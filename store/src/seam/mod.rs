@@ -5,7 +5,7 @@
 //! What a side must promise is written at its trait and proven by one conformance suite that runs over every side
 //! (`seam::conformance`).
 //!
-//! Deliberately absent: randomness. The store's only chance is raft-rs's election time-out, which draws from
+//! Chance: salts and tokens come from [`Secrets`]. Beside that there is raft-rs's election time-out, which draws from
 //! `rand::thread_rng` (the simulation gives each process a generator of its own there), and the order of branches that
 //! are ready together ([`first_of`]).
 
@@ -17,6 +17,7 @@ mod files;
 mod net;
 mod points;
 mod probe;
+mod secrets;
 mod tasks;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use net::{
 pub use points::OnPoint;
 pub use points::{Point, Points};
 pub use probe::{Probe, ProbeEvent, Role};
+pub use secrets::Secrets;
 pub use tasks::{Task, Tasks, first_of, yield_once};
 
 /// A boxed future, as the seams' traits return it: they are used as trait objects.
@@ -54,4 +56,6 @@ pub struct Env {
     pub probe: Arc<dyn Probe>,
     /// Named points at which the simulated world can crash, stall or fail the member.
     pub points: Points,
+    /// Salts and tokens.
+    pub secrets: Arc<dyn Secrets>,
 }

@@ -1,7 +1,7 @@
 //! What a member tells an observer: facts that no client can see, from which the harness checks raft's invariants
 //! and counts the paths that a run went through. The real server logs them.
 
-use squall_core::{Index, LeaseId, MemberId, Revision, Term};
+use squall_core::{ClusterId, Index, LeaseId, MemberId, Revision, Term};
 
 /// A raft role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +41,8 @@ pub enum ProbeEvent {
     Found {
         /// Under which id.
         member: MemberId,
+        /// In which cluster.
+        cluster: ClusterId,
         /// The term of its hard state.
         term: Term,
         /// For whom it has voted in that term.

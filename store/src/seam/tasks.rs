@@ -13,6 +13,12 @@ pub trait Tasks: Send + Sync {
     /// Which of `count` branches is looked at first where several may be ready: a number below `count`, which is not 0.
     /// The real side takes turns, the simulated one draws.
     fn first_branch(&self, count: usize) -> usize;
+
+    /// Does work that keeps a processor busy for long, such as the hash of a password. The real side lets other tasks go on
+    /// meanwhile.
+    fn heavy(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { work() })
+    }
 }
 
 /// Waits for whichever of `branches` is ready first, and drops the others' progress with them: `select!` for branches

@@ -135,6 +135,15 @@ pub(super) fn check(config: &Config) -> Result<(), StartError> {
             config.election_timeout, config.heartbeat_interval
         ));
     }
+    let costs = crate::auth::password::COSTS;
+    if !costs.contains(&config.bcrypt_cost) {
+        return refuse(format!(
+            "the cost of a password's hash is {}, and bcrypt has {} to {}. Correct --bcrypt-cost.",
+            config.bcrypt_cost,
+            costs.start(),
+            costs.end()
+        ));
+    }
     if config.listen_client.is_empty() || config.listen_peer.is_empty() {
         return refuse(
             "a member listens for clients and for members. Give --listen-client-urls and \

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use squall_core::MemberId;
+use squall_core::{ClusterId, MemberId};
 
 use crate::{offline::ForceError, seam::EngineError, wal::WalError};
 
@@ -60,6 +60,24 @@ pub enum StartError {
     /// The member has lost data that it had acknowledged: its folder was emptied. One paragraph.
     #[error("{0}")]
     LostData(String),
+    /// The folder is empty, the settings say that a cluster begins, and a member that they name belongs to another one.
+    #[error(
+        "data folder {}: it is empty, so this member would found cluster {own} with the members of --initial-cluster; but \
+         {by}, which answers at one of their URLs, belongs to cluster {other}. If this member belonged to that cluster \
+         too, its data is lost: remove it (`member remove`), add it again (`member add`), and start it with \
+         --initial-cluster-state existing. If not, correct the URLs.",
+        .dir.display()
+    )]
+    OtherCluster {
+        /// The data folder.
+        dir: PathBuf,
+        /// The cluster that the settings would found.
+        own: ClusterId,
+        /// Who answered.
+        by: MemberId,
+        /// Its cluster.
+        other: ClusterId,
+    },
     /// The member was removed from its cluster.
     #[error(
         "data folder {}: member {member} was removed from its cluster, and a removed id is never used again. Empty the folder, add \
@@ -118,15 +136,23 @@ impl StartError {
     /// Whether something is wrong with the member's disk or data. The others are wrong settings, a member that was removed,
     /// and one that finds nobody to join.
     pub(super) fn is_failure(&self) -> bool {
-        use StartError::{Corrupt, Engine, Io, LostData, NoWal, Snapshot, Wal};
+        use StartError::{Corrupt, Engine, Io, LostData, NoWal, OtherCluster, Snapshot, Wal};
         matches!(
             self,
-            NoWal { .. } | Wal(_) | Engine(_) | Corrupt { .. } | LostData(_) | Io { .. } | Snapshot { .. }
+            NoWal { .. }
+                | Wal(_)
+                | Engine(_)
+                | Corrupt { .. }
+                | LostData(_)
+                | OtherCluster { .. }
+                | Io { .. }
+                | Snapshot { .. }
         )
     }
 
-    /// Whether the member has lost data that it had acknowledged. Only its replacement helps; another start does not.
+    /// Whether the member has lost data that it had acknowledged, or seems to. Only its replacement helps; another start
+    /// does not.
     pub fn is_lost_data(&self) -> bool {
-        matches!(self, StartError::LostData(_))
+        matches!(self, StartError::LostData(_) | StartError::OtherCluster { .. })
     }
 }

@@ -62,14 +62,18 @@ pub(super) fn own_urls(config: &Config) -> Vec<String> {
 /// The identity of a founder.
 ///
 /// # Errors
-/// `LostData`, `Removed` where somebody answers who knows this member already.
+/// `LostData`, `Removed` where somebody answers who knows this member already; `OtherCluster` where those whom it would
+/// found a cluster with belong to one.
 pub(super) async fn found(config: &Config, env: &Env) -> Result<Metadata, StartError> {
-    let own = Member::new(own_urls(config), &config.initial_cluster_token, None).id;
+    let own = Metadata {
+        member_id: Member::new(own_urls(config), &config.initial_cluster_token, None).id,
+        cluster_id: cluster_id(founders(config).iter().map(|member| member.id)),
+    };
     for answer in ask_members(env, &other_urls(config), FOUND_PATIENCE).await {
-        refuse_known(config, own, &answer)?;
+        refuse_known(config, own.member_id, &answer)?;
+        refuse_other_cluster(config, own.cluster_id, &answer)?;
     }
-    let cluster_id = cluster_id(founders(config).iter().map(|member| member.id));
-    Ok(Metadata { member_id: own, cluster_id })
+    Ok(own)
 }
 
 /// The identity of a joiner.
@@ -129,6 +133,20 @@ fn refuse_known(config: &Config, own: MemberId, answer: &MembersResponse) -> Res
         return Err(StartError::LostData(lost_data_paragraph(dir, own, &what)));
     }
     Ok(())
+}
+
+/// Refuses to found a cluster with somebody who belongs to another. Ids follow from the settings, so a member that moved
+/// to another URL since its cluster was founded, and lost its disk, would found a cluster that nobody else belongs to.
+fn refuse_other_cluster(config: &Config, own: ClusterId, answer: &MembersResponse) -> Result<(), StartError> {
+    if answer.cluster_id == own.0 {
+        return Ok(());
+    }
+    Err(StartError::OtherCluster {
+        dir: config.data_dir.clone(),
+        own,
+        by: MemberId(answer.member_id),
+        other: ClusterId(answer.cluster_id),
+    })
 }
 
 /// An identity, and what speaks for another try.

@@ -10,6 +10,7 @@
     reason = "processes, files, sockets and real time are what is tested"
 )]
 
+mod auth;
 mod drills;
 mod durability;
 mod etcdctl;

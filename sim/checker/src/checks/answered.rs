@@ -3,10 +3,12 @@
 //! A request that the client gave up is nobody's fault while something breaks. It is the store's fault where nothing broke
 //! for seconds, nobody started, no member changed its role, and the very member that was asked took later requests of the
 //! same kind and answered all of them in time: proposals and reads are served in the order in which they came, so those
-//! that came later show that this one was lost. (A store that drops every fiftieth answer looks sound to every other
+//! that came later show that this one was lost. Only small requests with small answers are judged: a large one takes
+//! several round trips, and those that were called later may well arrive before it. (A store that drops every fiftieth answer looks sound to every other
 //! checker: each lost answer is an ambiguous write, and those are allowed.)
 
 use super::Failure;
+use super::weight::Weights;
 use crate::history::{Event, Op, Operation, Outcome, RaftLine, RunHistory};
 
 const ANSWERED: &str = "liveness: a request is answered where nothing breaks";
@@ -24,12 +26,15 @@ const PATIENCE: u64 = 250_000_000;
 const OVERTAKEN_BY: usize = 5;
 /// How much later they must have been called, in nanoseconds.
 const LATER: u64 = 20_000_000;
+/// What carries no more than this, there and back, is small, in bytes. A stream's first window holds four times as much.
+const SMALL: usize = 16_384;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let times = Unquiet::of(history);
+    let weights = Weights::of(history);
     let lost = history.operations.iter().filter(|operation| gave_up(operation)).find_map(|operation| {
         let until = operation.ret?;
-        if times.touch(operation.call, until) {
+        if times.touch(operation.call, until) || weights.of_op(&operation.op) > SMALL {
             return None;
         }
         let later = history.operations.iter().filter(|later| {

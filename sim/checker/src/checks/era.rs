@@ -4,6 +4,9 @@
 //! ([`Break::continues`]), up to the break's revision. What was made in an era is kept to the end only where the last
 //! era's line leads through it.
 //!
+//! A member whose disk was emptied may found a cluster of its own, with other ids, while the others go on. Nobody in the
+//! era's cluster listens to it; what it reports is compared with nothing of theirs.
+//!
 //! An event at the very instant of a break belongs to the era before it: the new cluster starts later.
 
 use std::collections::BTreeMap;
@@ -15,18 +18,31 @@ pub(super) struct Eras<'a> {
     breaks: Vec<&'a Break>,
     /// By member, when each of its lives began and whether its disk was outdated, in the order of time.
     lives: BTreeMap<&'a str, Vec<(u64, bool)>>,
+    /// By member, to which cluster it belonged from which instant on, in the order of time.
+    clusters: BTreeMap<&'a str, Vec<(u64, u64)>>,
 }
+
+/// An era and a cluster's id: what raft's terms and indexes are unique in.
+pub(super) type Line = (usize, u64);
 
 impl<'a> Eras<'a> {
     pub(super) fn of(history: &'a RunHistory) -> Self {
         let mut lives: BTreeMap<&str, Vec<(u64, bool)>> = BTreeMap::new();
+        let mut clusters: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
         for event in &history.events {
-            if let Event::Life(life) = event {
-                lives.entry(&life.member).or_default().push((life.at, life.outdated));
+            match event {
+                Event::Life(life) => {
+                    lives.entry(&life.member).or_default().push((life.at, life.outdated));
+                }
+                Event::Found(found) => {
+                    clusters.entry(&found.member).or_default().push((found.at, found.cluster));
+                }
+                _ => {}
             }
         }
         lives.values_mut().for_each(|lives| lives.sort_unstable());
-        Eras { breaks: history.breaks().collect(), lives }
+        clusters.values_mut().for_each(|clusters| clusters.sort_unstable());
+        Eras { breaks: history.breaks().collect(), lives, clusters }
     }
 
     /// The breaks, in the order of time: break n ends era n.
@@ -37,6 +53,13 @@ impl<'a> Eras<'a> {
     /// The era of an instant.
     pub(super) fn at(&self, instant: u64) -> usize {
         self.breaks.iter().filter(|line| line.at < instant).count()
+    }
+
+    /// The era of an instant, and the cluster to which the member belonged then; 0 where the history does not tell.
+    pub(super) fn line(&self, member: &str, instant: u64) -> Line {
+        let clusters = self.clusters.get(member).map_or(&[][..], Vec::as_slice);
+        let known = clusters.iter().rev().find(|(since, _)| *since <= instant);
+        (self.at(instant), known.map_or(0, |(_, cluster)| *cluster))
     }
 
     /// The last era.

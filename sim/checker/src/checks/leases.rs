@@ -13,11 +13,12 @@
 //! so the time counts from the last disturbance. *No renewal of the dead*: a keep-alive that was called after the lease had
 //! ended, by itself or by an acknowledged revocation, is answered with no time to live.
 //!
-//! A lease that is granted twice, or lived through a break, is not judged: a break may bring it back.
+//! A lease that is granted twice is not judged, nor is one of which two eras tell: a break may bring it back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Failure;
+use super::era::Eras;
 use crate::history::{Event, LeaseId, Op, OpId, OpResult, Operation, Outcome, RaftLine, RunHistory};
 
 const EARLY: &str = "lease: none ends before the time that was promised";
@@ -45,21 +46,25 @@ struct Lease {
     /// The first call of a revocation, and the return of an acknowledged one.
     revoke_called: Option<u64>,
     revoked: Option<u64>,
+    /// The eras in which it was granted, renewed, revoked or ended; none for an operation that was open at a break.
+    eras: BTreeSet<Option<usize>>,
 }
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
-    if history.breaks().next().is_some() {
-        return Vec::new();
-    }
-    let leases = collect(history);
+    let eras = Eras::of(history);
+    let leases = collect(history, &eras);
     let mut failures = Vec::new();
     failures.extend(leases.iter().find_map(early));
-    failures.extend(late(history, &leases));
+    failures.extend(late(history, &leases, eras.last()));
     failures.extend(renewed(history, &leases));
     failures
 }
 
-fn collect(history: &RunHistory) -> BTreeMap<LeaseId, Lease> {
+fn collect(history: &RunHistory, eras: &Eras<'_>) -> BTreeMap<LeaseId, Lease> {
+    let era_of = |operation: &Operation| match eras.last() {
+        0 => Some(0),
+        _ => eras.of_operation(operation),
+    };
     let drift_ppm = history.drift_ppm();
     let mut leases: BTreeMap<LeaseId, Lease> = BTreeMap::new();
     for operation in &history.operations {
@@ -74,6 +79,7 @@ fn collect(history: &RunHistory) -> BTreeMap<LeaseId, Lease> {
                     continue;
                 }
                 let lease = leases.entry(id).or_default();
+                lease.eras.insert(era_of(operation));
                 lease.grants += 1;
                 lease.ttl = lease.ttl.max(ttl);
                 lease.last_renewal = lease.last_renewal.max(ret);
@@ -84,6 +90,7 @@ fn collect(history: &RunHistory) -> BTreeMap<LeaseId, Lease> {
             }
             (Op::LeaseKeepAlive(renewal), result) => {
                 let lease = leases.entry(renewal.id).or_default();
+                lease.eras.insert(era_of(operation));
                 match result {
                     Some(OpResult::LeaseKeepAlive(kept)) if kept.ttl > 0 => {
                         lease.promises.push((operation.id, promised(operation, kept.ttl, drift_ppm)));
@@ -97,6 +104,7 @@ fn collect(history: &RunHistory) -> BTreeMap<LeaseId, Lease> {
             }
             (Op::LeaseRevoke(revoke), _) if operation.outcome != Outcome::Fail => {
                 let lease = leases.entry(revoke.id).or_default();
+                lease.eras.insert(era_of(operation));
                 let called = lease.revoke_called.get_or_insert(operation.call);
                 *called = (*called).min(operation.call);
                 if operation.outcome == Outcome::Ok {
@@ -108,10 +116,11 @@ fn collect(history: &RunHistory) -> BTreeMap<LeaseId, Lease> {
     }
     for hint in history.hints().filter(|hint| !hint.expired.is_none()) {
         let lease = leases.entry(hint.expired).or_default();
+        lease.eras.insert(Some(eras.at(hint.at)));
         let expired = lease.expired.get_or_insert(hint.at);
         *expired = (*expired).min(hint.at);
     }
-    leases.retain(|_, lease| lease.grants == 1);
+    leases.retain(|_, lease| lease.grants == 1 && lease.eras.len() == 1 && !lease.eras.contains(&None));
     leases
 }
 
@@ -133,7 +142,8 @@ fn early((id, lease): (&LeaseId, &Lease)) -> Option<Failure> {
     Some(Failure::new("lease", EARLY, message).blaming([operation]))
 }
 
-fn late(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>) -> Option<Failure> {
+/// The first lease of the last era that lives on. What an earlier era granted, a break may have taken back.
+fn late(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>, last: usize) -> Option<Failure> {
     let end = history.events.iter().find_map(|event| match event {
         Event::End(end) => Some(end.at),
         _ => None,
@@ -166,7 +176,7 @@ fn late(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>) -> Option<Failu
     let drift_ppm = history.drift_ppm();
     leases.iter().find_map(|(id, lease)| {
         let (operation, _) = lease.granted?;
-        if lease.expired.is_some() || lease.revoke_called.is_some() {
+        if lease.expired.is_some() || lease.revoke_called.is_some() || !lease.eras.contains(&Some(last)) {
             return None;
         }
         let whole = lease.ttl.max(0) as u128 * 1_000_000_000;

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod answered;
+mod auth;
 mod changes;
 mod convergence;
 mod durability;
@@ -19,6 +20,7 @@ mod raft;
 mod refusals;
 mod rest;
 mod watches;
+mod weight;
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +33,7 @@ use crate::revision::{self, Budgets, Dialect, Rule, Violation};
 /// A broken guarantee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// Which checker found it: `linearizability`, `durability`, `monotonic-reads`, `convergence`, `watch`, `lease`, `raft`,
+    /// Which checker found it: `linearizability`, `durability`, `monotonic-reads`, `convergence`, `watch`, `lease`, `auth`, `raft`,
     /// `alarm`, `members`, `liveness`, `vacuous`, `panic`.
     pub checker: &'static str,
     /// What was promised.
@@ -105,6 +107,7 @@ pub fn guarantees() -> Vec<(&'static str, String)> {
     all.extend(named("lease", &leases::GUARANTEES));
     all.extend(named("alarm", &alarms::GUARANTEES));
     all.extend(named("members", &learners::GUARANTEES));
+    all.extend(named("auth", &auth::GUARANTEES));
     all.extend(named("raft", &raft::GUARANTEES));
     all.extend(named("raft", &promises::GUARANTEES));
     all.extend(named("liveness", &[rest::RECOVERS, rest::LEADS]));
@@ -164,6 +167,7 @@ pub fn examine_run(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(leases::check(history));
     failures.extend(alarms::check(history));
     failures.extend(learners::check(history));
+    failures.extend(auth::check(history));
     failures.extend(raft::check(history));
     failures.extend(promises::check(history));
     failures.extend(rest::liveness(history));

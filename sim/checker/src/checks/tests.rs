@@ -89,6 +89,32 @@ const LEASED: &str = r#"{"id":50,"client":50,"call":230,"return":240,"op":{"leas
 {"id":52,"client":50,"call":1000000300,"return":1000000310,"op":{"lease_keep_alive":{"id":7}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"lease_keep_alive":{}}}
 {"end""#;
 
+/// Root and a user, who may read `c` and `d`; auth goes on, the user gets another password and loses its role, auth goes off.
+const AUTHENTICATED: &str = r#"{"id":60,"client":60,"call":230,"return":231,"op":{"auth":{"user_add":{"user":"root","password":"p1"}}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}}}
+{"id":61,"client":60,"call":232,"return":233,"op":{"auth":{"grant_role":{"user":"root","role":"root"}}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}}}
+{"id":62,"client":60,"call":234,"return":235,"op":{"auth":{"role_add":"r"}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}}}
+{"id":63,"client":60,"call":236,"return":237,"op":{"auth":{"grant_permission":{"role":"r","key":"c","range_end":"e","read":true}}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}}}
+{"id":64,"client":60,"call":238,"return":239,"op":{"auth":{"user_add":{"user":"u","password":"p2"}}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}}}
+{"id":65,"client":60,"call":240,"return":241,"op":{"auth":{"grant_role":{"user":"u","role":"r"}}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}}}
+{"id":66,"client":60,"call":242,"return":243,"op":{"auth":"enable"},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}}}
+{"id":67,"client":61,"call":244,"return":246,"op":{"auth":{"authenticate":{"user":"u","password":"p2"}}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}}}
+{"id":68,"client":61,"call":248,"return":250,"op":{"range":{"key":"c"}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"range":{"kvs":[{"key":"c","value":"4","create_revision":5,"mod_revision":5,"version":1}],"count":1}},"caller":{"user":"u","token":67}}
+{"id":69,"client":61,"call":252,"return":253,"op":{"put":{"key":"c","value":"9"}},"outcome":"fail","error":{"kind":"other","code":"PermissionDenied","message":"etcdserver: permission denied"},"caller":{"user":"u","token":67}}
+{"id":70,"client":62,"call":254,"return":256,"op":{"auth":{"authenticate":{"user":"root","password":"p1"}}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}}}
+{"id":71,"client":62,"call":258,"return":259,"op":{"auth":"status"},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"auth_status":{"enabled":true,"revision":7}},"caller":{"user":"root","token":70}}
+{"id":72,"client":62,"call":260,"return":261,"op":{"auth":{"change_password":{"user":"u","password":"p3"}}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}},"caller":{"user":"root","token":70}}
+{"id":73,"client":61,"call":262,"return":263,"op":{"range":{"key":"c"}},"outcome":"fail","error":{"kind":"other","code":"Unauthenticated","message":"etcdserver: invalid auth token"},"caller":{"user":"u","token":67}}
+{"id":74,"client":61,"call":264,"return":265,"op":{"auth":{"authenticate":{"user":"u","password":"p2"}}},"outcome":"fail","error":{"kind":"other","code":"InvalidArgument","message":"etcdserver: authentication failed, invalid user ID or password"}}
+{"id":75,"client":62,"call":266,"return":267,"op":{"auth":{"revoke_role":{"user":"u","role":"r"}}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}},"caller":{"user":"root","token":70}}
+{"id":76,"client":61,"call":268,"return":270,"op":{"auth":{"authenticate":{"user":"u","password":"p3"}}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}}}
+{"id":77,"client":61,"call":272,"return":273,"op":{"range":{"key":"c"}},"outcome":"fail","error":{"kind":"other","code":"PermissionDenied","message":"etcdserver: permission denied"},"caller":{"user":"u","token":76}}
+{"id":78,"client":62,"call":274,"return":275,"op":{"auth":"status"},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"auth_status":{"enabled":true,"revision":9}},"caller":{"user":"root","token":70}}
+{"id":79,"client":62,"call":276,"return":277,"op":{"auth":"disable"},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}},"caller":{"user":"root","token":70}}
+{"end""#;
+
+/// A read with the token of operation 67, before or after the user's password was replaced.
+const READ_WITH_TOKEN: &str = r#"{"id":68,"client":61,"call":248,"return":250,"op":{"range":{"key":"c"}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"range":{"kvs":[{"key":"c","value":"4","create_revision":5,"mod_revision":5,"version":1}],"count":1}},"caller":{"user":"u","token":67}}"#;
+
 /// A read that was given up long after everything had healed, and later ones, of which `ok` were answered.
 fn unanswered(ok: u64) -> String {
     let lost = r#"{"id":20,"client":20,"endpoint":"n1","call":5000000000,"return":5600000000,"op":{"range":{"key":"x"}},"outcome":"fail","error":{"kind":"other","code":"DeadlineExceeded"}}"#;
@@ -126,9 +152,52 @@ fn judge(text: &str) -> Verdict {
 #[test]
 fn a_sound_run_is_valid() {
     assert_eq!(judge(SOUND), Verdict::Valid);
-    for more in [LIVES, PROMISES, LISTS, LEARNERS, ALARMS, HEADERS, WATCHED, LEASED, &unanswered(4)] {
+    for more in [LIVES, PROMISES, LISTS, LEARNERS, ALARMS, HEADERS, WATCHED, LEASED, AUTHENTICATED, &unanswered(4)] {
         assert_eq!(judge(&SOUND.replace("{\"end\"", more)), Verdict::Valid, "{more}");
     }
+}
+
+/// Of a lease that a break may have brought back, nothing is said; of one that a single era tells of, everything.
+#[test]
+fn leases_are_judged_era_by_era() {
+    let early = LEASED.replace("1000000246", "1000000244");
+    let with = |at: u64| {
+        let text =
+            format!("{{\"break\":{{\"kind\":\"force-new-cluster\",\"revision\":5,\"at\":{at}}}}}\n{early}");
+        judge(&SOUND.replace("{\"end\"", &text))
+    };
+    assert_eq!(with(1_000_000_100), Verdict::Valid, "the keep-alives and the end lie apart");
+    let Verdict::Invalid(failures) = with(1_000_000_400) else { panic!("all of it lies before the break") };
+    assert!(
+        failures.iter().any(|failure| failure.message.starts_with("lease 7 ended by itself")),
+        "{failures:?}"
+    );
+}
+
+/// A member whose disk was emptied may found a cluster of its own: its entries are compared with nobody else's.
+#[test]
+fn clusters_are_judged_apart() {
+    let applied = |cluster: u64| {
+        format!(
+            "{{\"found\":{{\"at\":2,\"member\":\"n1\",\"id\":1,\"cluster\":1}}}}\n\
+             {{\"found\":{{\"at\":230,\"member\":\"n3\",\"id\":3,\"cluster\":{cluster}}}}}\n\
+             {{\"raft\":{{\"member\":\"n3\",\"term\":2,\"role\":\"leader\",\"at\":235}}}}\n\
+             {{\"raft\":{{\"member\":\"n3\",\"term\":2,\"index\":3,\"digest\":\"zz\",\"at\":240}}}}\n{{\"end\""
+        )
+    };
+    assert_eq!(judge(&SOUND.replace("{\"end\"", &applied(9))), Verdict::Valid);
+    let Verdict::Invalid(failures) = judge(&SOUND.replace("{\"end\"", &applied(1))) else {
+        panic!("one cluster")
+    };
+    let messages: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
+    assert!(
+        messages.iter().any(|message| message.contains("n1 and n3 were both leader in term 2")),
+        "{messages:?}"
+    );
+    assert!(
+        messages.iter().any(|message| message.contains("different entries of term 2 at index 3")),
+        "{messages:?}"
+    );
 }
 
 /// What looks like a broken promise, a lost answer or a failure, and has a cause.
@@ -153,6 +222,16 @@ fn harm_and_trouble_are_excuses() {
     ] {
         assert_eq!(with(format!("{trouble}\n{}", unanswered(9))), Verdict::Valid, "{trouble}");
     }
+    // Its answer may be large, and takes its time.
+    let large = format!(
+        r#"{{"id":19,"client":19,"call":900,"return":910,"op":{{"put":{{"key":"x","value":"{}"}}}},"outcome":"fail","error":{{"kind":"other","code":"Unavailable"}}}}"#,
+        "v".repeat(20_000)
+    );
+    assert_eq!(with(format!("{large}\n{}", unanswered(9))), Verdict::Valid);
+    assert!(matches!(
+        with(format!("{}\n{}", large.replace("\"x\"", "\"y\""), unanswered(9))),
+        Verdict::Invalid(_)
+    ));
 }
 
 #[test]
@@ -541,6 +620,56 @@ fn each_checker_finds_its_own() {
             &LEARNERS.replacen("\"learners\":[3]", "\"learners\":[2,3]", 1),
             "members",
             "both 2 and 3 are learners",
+        ),
+        // A read of what the user may not read.
+        (
+            "{\"end\"",
+            &AUTHENTICATED.replace("\"key\":\"c\",\"range_end\":\"e\"", "\"key\":\"d\",\"range_end\":\"e\""),
+            "auth",
+            "operation 68, a range of user u (token of operation 67) has succeeded, and its user was not allowed to do it",
+        ),
+        // A read without a user.
+        (
+            "{\"end\"",
+            &AUTHENTICATED.replacen(",\"caller\":{\"user\":\"u\",\"token\":67}", "", 1),
+            "auth",
+            "operation 68, a range without a user has succeeded",
+        ),
+        // A refusal of what the user may.
+        (
+            "{\"end\"",
+            &AUTHENTICATED.replace("\"range_end\":\"e\",\"read\":true", "\"range_end\":\"e\",\"read\":true,\"write\":true"),
+            "auth",
+            "operation 69, a put of user u (token of operation 67) was refused with \"permission denied\", and its user may do it",
+        ),
+        // A token that works after the password was replaced.
+        (
+            "{\"end\"",
+            &AUTHENTICATED.replace(
+                READ_WITH_TOKEN,
+                &READ_WITH_TOKEN.replace("\"client\":61,\"call\":248,\"return\":250", "\"client\":69,\"call\":262,\"return\":264"),
+            ),
+            "auth",
+            "operation 68, a range of user u (token of operation 67) has succeeded, and the token was void: the user got another password",
+        ),
+        // A token for the old password, and none for the new one.
+        (
+            "{\"end\"",
+            &AUTHENTICATED.replace("\"user\":\"u\",\"password\":\"p3\"}}},\"outcome\":\"ok\"", "\"user\":\"u\",\"password\":\"p4\"}}},\"outcome\":\"ok\""),
+            "auth",
+            "got a token of user u with a wrong password",
+        ),
+        (
+            "{\"end\"",
+            &AUTHENTICATED.replacen("{\"change_password\":{\"user\":\"u\"", "{\"change_password\":{\"user\":\"root\"", 1),
+            "auth",
+            "operation 74 was refused a token of user u, with the right password",
+        ),
+        (
+            "{\"end\"",
+            &AUTHENTICATED.replace("\"revision\":9", "\"revision\":6"),
+            "auth",
+            "operation 71 told auth revision 7, and operation 78 after it 6",
         ),
         ("{\"end\"", &unanswered(5), "liveness", "n1 never answered client 20's range (operation 20)"),
         ("faults\":2", "faults\":4", "vacuous", "3 operations were ok before the first fault"),

@@ -258,6 +258,9 @@ pub struct Found {
     pub member: String,
     /// Its raft id.
     pub id: u64,
+    /// Its cluster's id; 0 where it is not told. A member whose disk was emptied may have founded a cluster of its own.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cluster: u64,
     /// Its term.
     pub term: u64,
     /// For whom it voted in that term; 0 for nobody.

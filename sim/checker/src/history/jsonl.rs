@@ -273,9 +273,19 @@ pub(crate) fn check_clients(operations: &[Operation], places: &[u64]) -> Result<
             format!("operation id {} was used before, in line {}", twice[0].0, twice[0].1),
         ));
     }
+    one_at_a_time(operations, places, |_| true)
+}
+
+/// A client has one operation open at a time, of those that `counts`. The error as in [`check_clients`].
+pub(crate) fn one_at_a_time(
+    operations: &[Operation],
+    places: &[u64],
+    counts: impl Fn(&Operation) -> bool,
+) -> Result<(), (u64, String)> {
     let mut order: Vec<(Client, u64, u64, usize)> = operations
         .iter()
         .enumerate()
+        .filter(|(_, op)| counts(op))
         .map(|(index, op)| (op.client, op.call, op.ret.unwrap_or(u64::MAX), index))
         .collect();
     order.sort_unstable();

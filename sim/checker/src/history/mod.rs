@@ -18,6 +18,7 @@
 //! What they leave out: how the store works. Requests and responses are those of etcd's v3 API, written anew here,
 //! because the judge shares no code with the accused.
 
+pub mod auth;
 pub mod bytes;
 pub mod event;
 pub mod jsonl;
@@ -27,6 +28,7 @@ pub(crate) mod pool;
 pub mod request;
 pub mod response;
 
+pub use auth::{Auth, AuthStatusResult, Caller, Login, Membership, Permission};
 pub use bytes::Bytes;
 pub use event::{
     AlarmLine, Applied, Break, BreakKind, End, Event, Expectations, Failed, Fault, Found, HashLine, Heal, Hint, Life,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::auth::Caller;
 use super::request::Op;
 use super::response::{OpResult, ResponseOp};
 
@@ -179,6 +180,9 @@ pub struct Operation {
     /// Whether it belongs to the reads after heal that durability is judged by.
     #[serde(default, rename = "final", skip_serializing_if = "std::ops::Not::not")]
     pub is_final: bool,
+    /// On whose behalf it was sent; absent where the client has not said who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Caller>,
 }
 
 impl Operation {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::auth::Auth;
 use super::bytes::Bytes;
 use super::operation::{LeaseId, Revision};
 
@@ -29,6 +30,8 @@ pub enum Op {
     LeaseRevoke(LeaseRef),
     /// Renew a lease. Judged by the lease checker alone.
     LeaseKeepAlive(LeaseRef),
+    /// Change users and roles, or ask about them. Judged by their checker alone.
+    Auth(Auth),
     /// Defragment a member: no change at all.
     Defragment(Opaque),
     /// Anything else, membership for instance; it constrains nothing here.
@@ -297,6 +300,7 @@ impl Op {
             Op::LeaseGrant(_) => "lease_grant",
             Op::LeaseRevoke(_) => "lease_revoke",
             Op::LeaseKeepAlive(_) => "lease_keep_alive",
+            Op::Auth(_) => "auth",
             Op::Defragment(_) => "defragment",
             Op::Opaque(_) => "opaque",
         }
@@ -307,8 +311,13 @@ impl Op {
         match self {
             Op::Put(_) | Op::DeleteRange(_) | Op::Compact(_) | Op::LeaseGrant(_) | Op::LeaseRevoke(_) => true,
             Op::Txn(txn) => txn.may_change(),
-            Op::Range(_) | Op::LeaseKeepAlive(_) | Op::Defragment(_) | Op::Opaque(_) => false,
+            Op::Range(_) | Op::LeaseKeepAlive(_) | Op::Auth(_) | Op::Defragment(_) | Op::Opaque(_) => false,
         }
+    }
+
+    /// Whether it matters if it took effect, where its answer is not known: it may change the store, or users and roles.
+    pub fn may_have_effect(&self) -> bool {
+        self.may_change() || matches!(self, Op::Auth(auth) if auth.changes())
     }
 
     /// Whether the asked member may answer from its own state, which may be old: a serializable read, or a txn of
@@ -324,7 +333,7 @@ impl Op {
     /// Whether its response's header says at which revision it was evaluated. The others' headers are filled in
     /// afterwards from the member's own state, and order nothing.
     pub fn has_exact_header(&self) -> bool {
-        !matches!(self, Op::LeaseKeepAlive(_) | Op::Defragment(_) | Op::Opaque(_))
+        !matches!(self, Op::LeaseKeepAlive(_) | Op::Auth(_) | Op::Defragment(_) | Op::Opaque(_))
     }
 }
 

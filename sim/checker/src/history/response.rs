@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::auth::AuthStatusResult;
 use super::bytes::Bytes;
 use super::operation::{LeaseId, Revision};
 
@@ -51,6 +52,8 @@ pub enum OpResult {
     LeaseRevoke(Empty),
     /// Of a keep-alive.
     LeaseKeepAlive(LeaseKeepAliveResult),
+    /// Of a question whether auth is on.
+    AuthStatus(AuthStatusResult),
     /// Of anything else.
     Empty(Empty),
 }
@@ -157,6 +160,7 @@ impl OpResult {
             OpResult::LeaseGrant(_) => "lease_grant",
             OpResult::LeaseRevoke(_) => "lease_revoke",
             OpResult::LeaseKeepAlive(_) => "lease_keep_alive",
+            OpResult::AuthStatus(_) => "auth_status",
             OpResult::Empty(_) => "empty",
         }
     }

@@ -225,6 +225,7 @@ pub fn etcd_label(operation: &Operation) -> String {
         Op::LeaseGrant(grant) => format!("grant lease {}", grant.id),
         Op::LeaseRevoke(lease) => format!("revoke lease {}", lease.id),
         Op::LeaseKeepAlive(lease) => format!("keep lease {} alive", lease.id),
+        Op::Auth(_) => "auth".to_owned(),
         Op::Defragment(_) => "defragment".to_owned(),
         Op::Opaque(_) => "other".to_owned(),
     };

@@ -19,7 +19,7 @@ use super::etcd_wire::{
     Condition, Input, Kv, Line, Output, Part, PartOutput, PutInput, RangeInput, TxnInput, line, value,
 };
 use super::json_values::JsonValues;
-use crate::history::jsonl::check_operation;
+use crate::history::jsonl::{check_operation, one_at_a_time};
 use crate::history::pool::Pool;
 use crate::history::{
     Bytes, Client, Compact, CompactResult, Compare, CompareResult, CompareTarget, DeleteRange,
@@ -107,30 +107,11 @@ impl Report {
             self.history.operations.push(operation);
             self.lines.push(values.line());
         }
-        check_clients(&self.history.operations[first..], &self.lines)
+        // Those apart that it gave up.
+        let counts = |operation: &Operation| operation.outcome != Outcome::Info;
+        one_at_a_time(&self.history.operations[first..], &self.lines, counts)
             .map_err(|(line, what)| values.error(line, ReadProblem::Rule(what)))
     }
-}
-
-/// A client has one operation open at a time, those apart that it gave up.
-fn check_clients(operations: &[Operation], lines: &[u64]) -> Result<(), (u64, String)> {
-    let mut order: Vec<(Client, u64, u64, usize)> = operations
-        .iter()
-        .enumerate()
-        .filter(|(_, op)| op.outcome != Outcome::Info)
-        .map(|(index, op)| (op.client, op.call, op.ret.unwrap_or(u64::MAX), index))
-        .collect();
-    order.sort_unstable();
-    for pair in order.windows(2) {
-        let ((client, _, ret, earlier), (next_client, call, _, later)) = (pair[0], pair[1]);
-        if client == next_client && ret > call {
-            let (first, second) = (operations[earlier].id, operations[later].id);
-            let what =
-                format!("client {client} calls operation {second} while its operation {first} is open");
-            return Err((lines[earlier].max(lines[later]), what));
-        }
-    }
-    Ok(())
 }
 
 /// What a request that was persisted at a revision wrote there, where that is certain: it has no condition.
@@ -209,6 +190,7 @@ fn operation(id: OpId, line: Line, unknown: &[String]) -> Result<Operation, Stri
         result,
         error,
         is_final: false,
+        caller: None,
     })
 }
 

@@ -497,6 +497,7 @@ pub(crate) fn history_and_hints(chance: &mut Chance, shape: &Shape) -> (RunHisto
             result: None,
             error: None,
             is_final: false,
+            caller: None,
         };
         if planned.effect != u64::MAX {
             world.act(chance, shape, planned, &mut operation);

@@ -259,6 +259,7 @@ impl Runner {
             Reply::Alarms(alarms) => {
                 alarms.iter().try_for_each(|alarm| writeln!(out, "{} on {}", alarm.kind.name(), alarm.member))
             }
+            Reply::Auth(reply) => writeln!(out, "{reply:?}"),
         })?;
         if command.tags.contains("events") {
             applied.events.iter().try_for_each(|event| show_event(out, event))?;

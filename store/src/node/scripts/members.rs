@@ -10,7 +10,7 @@ use super::{
     disk::{Gate, ScriptDisk, ScriptEngine},
     golden::{Args, Result},
     narrate::Narrator,
-    world::{Driven, NoNet, ScriptClock, ScriptProbe, ScriptTasks, ScriptTransport},
+    world::{Driven, NoNet, NoSecrets, ScriptClock, ScriptProbe, ScriptTasks, ScriptTransport},
 };
 use crate::{
     Config, durable,
@@ -129,6 +129,7 @@ impl Runner {
             tasks: Arc::new(tasks.clone()),
             probe: Arc::new(ScriptProbe { narrator: member.narrator.clone(), applied }),
             points: Points::default(),
+            secrets: Arc::new(NoSecrets),
         };
         let config = member.config.clone();
         let data = block_on(open_data(&config, &env))?;

@@ -69,7 +69,7 @@ impl Narrator {
 pub(super) fn entry_text(entry: &Entry) -> String {
     let what = match entry::decode(entry) {
         Decoded::Empty => "empty".to_owned(),
-        Decoded::Command { id, command } => match command {
+        Decoded::Command { id, command, .. } => match command {
             Command::Publish(attributes) => format!("publish {}", attributes.name),
             other => format!("{} #{id}", command_text(&other)),
         },
@@ -107,6 +107,7 @@ fn command_text(command: &Command) -> String {
             format!("checkpoint{}", left.collect::<String>())
         }
         Command::Alarm(request) => format!("alarm {request:?}"),
+        Command::Auth(command) => format!("auth {command:?}"),
     }
 }
 
@@ -166,6 +167,7 @@ pub(super) fn answer_text(answer: &Result<Reply, Refusal>) -> String {
         Ok(Reply::LeaseGrant { id, ttl_secs, .. }) => format!("lease {id} for {ttl_secs}s"),
         Ok(Reply::LeaseRevoke(revision)) => format!("revoked at revision {revision}"),
         Ok(Reply::Alarms(alarms)) => format!("alarms {alarms:?}"),
+        Ok(Reply::Auth(reply)) => format!("auth {reply:?}"),
         Ok(Reply::Members(members)) => {
             let urls: Vec<&str> =
                 members.iter().flat_map(|member| &member.peer_urls).map(String::as_str).collect();

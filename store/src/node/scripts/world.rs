@@ -26,7 +26,7 @@ use crate::{
     node::Transport,
     seam::{
         BoxFuture, Channel, Clock, DialOptions, GrpcRequest, GrpcResponse, Listener, Monotonic, Net, Probe,
-        ProbeEvent, Router, Task, Tasks, Ticker,
+        ProbeEvent, Router, Secrets, Task, Tasks, Ticker,
     },
     snapshot::Encoder,
     wal::{Wal, crash_disk::block_on},
@@ -110,6 +110,15 @@ impl Tasks for ScriptTasks {
     /// A script has one order.
     fn first_branch(&self, _: usize) -> usize {
         0
+    }
+}
+
+/// Scripts have no users.
+pub(super) struct NoSecrets;
+
+impl Secrets for NoSecrets {
+    fn fill(&self, _: &mut [u8]) {
+        panic!("a script's member draws a secret")
     }
 }
 

@@ -100,6 +100,15 @@ pub(super) struct ServeFlags {
     /// How often the leader compares the members' data, such as 4h; 0s for never
     #[arg(long, default_value = "0s")]
     experimental_corrupt_check_time: String,
+    /// The kind of token that clients get: simple
+    #[arg(long, value_enum, default_value = "simple")]
+    auth_token: AuthToken,
+    /// Time that a token lives after its last use, in seconds
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    auth_token_ttl: u64,
+    /// Cost of a password's hash: 4 to 31, and each step doubles the work
+    #[arg(long, default_value_t = 10, value_parser = bcrypt_costs())]
+    bcrypt_cost: u32,
     /// What to log: error, warn, info, debug, trace, or a filter as tracing-subscriber has it
     #[arg(long, default_value = "info")]
     pub log_level: String,
@@ -115,6 +124,17 @@ enum ClusterState {
 enum CompactionMode {
     Periodic,
     Revision,
+}
+
+/// The kinds of token. etcd's other one, jwt, is not there.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AuthToken {
+    Simple,
+}
+
+fn bcrypt_costs() -> clap::builder::RangedI64ValueParser<u32> {
+    let costs = crate::auth::password::COSTS;
+    clap::value_parser!(u32).range(i64::from(*costs.start())..=i64::from(*costs.end()))
 }
 
 /// etcdutl's `snapshot restore`.
@@ -179,6 +199,9 @@ impl ServeFlags {
             ));
         }
         self.check_times()?;
+        match self.auth_token {
+            AuthToken::Simple => {}
+        }
         let or_client = |flag: Option<String>| flag.unwrap_or_else(|| CLIENT_URL.into());
         let listen_client = urls::list("--listen-client-urls", &or_client(self.listen_client_urls))?;
         let advertise_client = urls::list("--advertise-client-urls", &or_client(self.advertise_client_urls))?;
@@ -221,6 +244,8 @@ impl ServeFlags {
             initial_corrupt_check: self.experimental_initial_corrupt_check,
             corrupt_check_interval,
             auto_compaction,
+            auth_token_ttl: Duration::from_secs(self.auth_token_ttl),
+            bcrypt_cost: self.bcrypt_cost,
             ..Config::default()
         })
     }

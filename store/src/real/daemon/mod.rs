@@ -24,7 +24,7 @@ use clap::{Parser, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
 use self::flags::{Arguments, Command, SnapshotCommand};
-use super::{LogProbe, SystemClock, SystemFiles, TcpNet, TokioTasks};
+use super::{LogProbe, SystemClock, SystemFiles, SystemSecrets, TcpNet, TokioTasks};
 use crate::{
     engine::Sled,
     seam::{Env, Points},
@@ -43,6 +43,7 @@ pub fn env() -> Env {
         tasks: Arc::new(TokioTasks),
         probe: Arc::new(LogProbe),
         points: Points::default(),
+        secrets: Arc::new(SystemSecrets),
     }
 }
 

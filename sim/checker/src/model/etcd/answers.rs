@@ -29,7 +29,7 @@ impl Etcd {
             }
             (Op::Compact(_), _, Some(OpResult::Compact(_)))
             | (Op::LeaseRevoke(_), _, Some(OpResult::LeaseRevoke(_)))
-            | (Op::LeaseKeepAlive(_) | Op::Defragment(_) | Op::Opaque(_), ..) => true,
+            | (Op::LeaseKeepAlive(_) | Op::Auth(_) | Op::Defragment(_) | Op::Opaque(_), ..) => true,
             _ => false,
         }
     }

@@ -1,0 +1,482 @@
+//! Users and roles: nobody does what it may not, and nobody is refused what it may.
+//!
+//! Who may do what is worked out from the requests that changed it. Of each such request it is known when it was called and
+//! when it returned; it took effect between the two, and one whose answer is unknown at any time from its call on, or never.
+//! So at an instant something is *certainly* so, *possibly* so, or certainly not.
+//!
+//! An operation was judged by the store at one instant. That lies between its call and its return for all that goes through
+//! the log, and for linearizable reads, whose member has applied all that was acknowledged before the call. A serializable
+//! read may come from a member that lags; its instant is not before the call of any write that its header's revision
+//! covers, since the member had applied that write.
+//!
+//! - *Denied*: what has succeeded was possibly allowed at some instant of its span, or auth was possibly off.
+//! - *Allowed*: what was refused with "permission denied" was not certainly allowed in all of its span. Other refusals say
+//!   nothing: a member may not know a token (it restarted, it installed a snapshot), or has older users and roles than the
+//!   log.
+//! - *Tokens*: a token gives nothing once its user was deleted, or got another password, before the span. Requests that only
+//!   root may make are left out: etcd does not compare their auth revision, so a token that a lagging member still holds
+//!   works for them.
+//! - *Passwords*: a token was given for a password that was possibly the user's; and not refused for one that certainly was.
+//! - *Revision*: the auth revision never goes back.
+//!
+//! Puts with a lease are not looked at where they are refused: the lease's other keys count too. A history with a break is
+//! not judged.
+
+use std::collections::BTreeMap;
+
+use super::Failure;
+use crate::history::{
+    Auth, Caller, DeleteRange, Login, Op, OpId, OpResult, Operation, Outcome, Permission, Put, RequestOp,
+    RunHistory, Txn,
+};
+
+const DENIED: &str = "auth: nothing succeeds that its user may not do";
+const ALLOWED: &str = "auth: nothing is refused that its user may do";
+const TOKENS: &str = "auth: a token does not outlive its user or the user's password";
+const PASSWORDS: &str = "auth: a user's password, and no other, gives a token";
+const REVISION: &str = "auth: the auth revision never goes back";
+
+pub(super) const GUARANTEES: [&str; 5] = [DENIED, ALLOWED, TOKENS, PASSWORDS, REVISION];
+
+const ROOT: &str = "root";
+const PERMISSION_DENIED: &str = "etcdserver: permission denied";
+const AUTH_FAILED: &str = "etcdserver: authentication failed, invalid user ID or password";
+
+pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
+    let asked = history.operations.iter().any(|operation| matches!(operation.op, Op::Auth(_)));
+    if !asked || history.breaks().next().is_some() {
+        return Vec::new();
+    }
+    let changes = Changes::of(history);
+    let writes = Writes::of(history);
+    let mut failures = Vec::new();
+    failures.extend(history.operations.iter().find_map(|operation| denied(operation, &changes, &writes)));
+    failures.extend(history.operations.iter().find_map(|operation| allowed(operation, &changes)));
+    failures.extend(history.operations.iter().find_map(|operation| outlived(operation, &changes, &writes)));
+    failures.extend(history.operations.iter().find_map(|operation| passwords(operation, &changes)));
+    failures.extend(went_back(history));
+    failures
+}
+
+/// From an instant to another, in which the store judged an operation.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: u64,
+    to: u64,
+}
+
+/// One request that changed something, or may have.
+#[derive(Clone, Copy, Debug)]
+struct Change<'a> {
+    call: u64,
+    /// `u64::MAX` where it may take effect at any time.
+    ret: u64,
+    /// It has certainly taken effect by `ret`.
+    sure: bool,
+    what: &'a Auth,
+}
+
+impl Change<'_> {
+    /// It may have taken effect by then.
+    fn possibly_by(&self, at: u64) -> bool {
+        self.call <= at
+    }
+
+    fn certainly_before(&self, at: u64) -> bool {
+        self.sure && self.ret < at
+    }
+
+    /// Whichever way the two took effect, this one came first.
+    fn certainly_precedes(&self, other: &Change<'_>) -> bool {
+        self.ret < other.call
+    }
+}
+
+/// All changes, in the order of their calls.
+struct Changes<'a> {
+    all: Vec<Change<'a>>,
+    /// The authentications that gave tokens: of whom, and when.
+    tokens: BTreeMap<OpId, (&'a str, Span)>,
+}
+
+impl<'a> Changes<'a> {
+    fn of(history: &'a RunHistory) -> Changes<'a> {
+        let (mut all, mut tokens) = (Vec::new(), BTreeMap::new());
+        for operation in &history.operations {
+            let Op::Auth(what) = &operation.op else { continue };
+            let ret = operation.ret.unwrap_or(u64::MAX);
+            match (what, operation.outcome) {
+                (Auth::Authenticate(login), Outcome::Ok) => {
+                    tokens
+                        .insert(operation.id, (login.user.as_str(), Span { from: operation.call, to: ret }));
+                }
+                (what, Outcome::Ok) if what.changes() => {
+                    all.push(Change { call: operation.call, ret, sure: true, what });
+                }
+                (what, Outcome::Info) if what.changes() => {
+                    all.push(Change { call: operation.call, ret: u64::MAX, sure: false, what });
+                }
+                _ => {}
+            }
+        }
+        all.sort_by_key(|change| change.call);
+        Changes { all, tokens }
+    }
+
+    /// Whether something was possibly so at some instant of the span: a change that makes it so may have come before the
+    /// span's end, and no change that ends it certainly came after that one and before the span.
+    fn possibly(&self, span: Span, begins: impl Fn(&Auth) -> bool, ends: impl Fn(&Auth) -> bool) -> bool {
+        let mut beginnings =
+            self.all.iter().filter(|change| begins(change.what) && change.possibly_by(span.to));
+        beginnings.any(|begin| {
+            !self
+                .all
+                .iter()
+                .any(|end| ends(end.what) && end.certainly_before(span.from) && begin.certainly_precedes(end))
+        })
+    }
+
+    /// Whether something was certainly so in all of the span.
+    fn certainly(&self, span: Span, begins: impl Fn(&Auth) -> bool, ends: impl Fn(&Auth) -> bool) -> bool {
+        let mut beginnings =
+            self.all.iter().filter(|change| begins(change.what) && change.certainly_before(span.from));
+        beginnings.any(|begin| {
+            !self
+                .all
+                .iter()
+                .any(|end| ends(end.what) && end.possibly_by(span.to) && !end.certainly_precedes(begin))
+        })
+    }
+
+    fn certainly_on(&self, span: Span) -> bool {
+        self.certainly(span, |what| matches!(what, Auth::Enable), |what| matches!(what, Auth::Disable))
+    }
+
+    fn has_role(&self, user: &str, role: &str, certainly: bool, span: Span) -> bool {
+        let begins =
+            |what: &Auth| matches!(what, Auth::GrantRole(grant) if grant.user == user && grant.role == role);
+        let ends = |what: &Auth| match what {
+            Auth::RevokeRole(revoke) => revoke.user == user && revoke.role == role,
+            Auth::UserDelete(deleted) => deleted == user,
+            Auth::RoleDelete(deleted) => deleted == role,
+            _ => false,
+        };
+        if certainly { self.certainly(span, begins, ends) } else { self.possibly(span, begins, ends) }
+    }
+
+    /// The roles that anybody was ever given, each once.
+    fn roles_of(&self, user: &str) -> Vec<&'a str> {
+        let mut roles: Vec<&str> = self
+            .all
+            .iter()
+            .filter_map(|change| match change.what {
+                Auth::GrantRole(grant) if grant.user == user => Some(grant.role.as_str()),
+                _ => None,
+            })
+            .collect();
+        roles.sort_unstable();
+        roles.dedup();
+        roles
+    }
+
+    /// Whether the user may do all of this, certainly or possibly.
+    fn may(&self, user: &str, needs: &[Need<'_>], certainly: bool, span: Span) -> bool {
+        let roles: Vec<&str> = self
+            .roles_of(user)
+            .into_iter()
+            .filter(|role| self.has_role(user, role, certainly, span))
+            .collect();
+        if roles.contains(&ROOT) {
+            return true;
+        }
+        needs.iter().all(|need| match need {
+            Need::Root => false,
+            Need::Read(key, end) => self.covers(&roles, false, key, end, certainly, span),
+            Need::Write(key, end) => self.covers(&roles, true, key, end, certainly, span),
+        })
+    }
+
+    /// Whether the permissions of these roles, those that were there certainly or possibly, cover a range together.
+    fn covers(
+        &self,
+        roles: &[&str],
+        write: bool,
+        key: &[u8],
+        end: &[u8],
+        certainly: bool,
+        span: Span,
+    ) -> bool {
+        let mut intervals: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
+        for change in &self.all {
+            let Auth::GrantPermission(granted) = change.what else { continue };
+            let gives = |one: &Permission| if write { one.write } else { one.read };
+            if !gives(granted) || !roles.contains(&granted.role.as_str()) {
+                continue;
+            }
+            let same = |one: &Permission| {
+                one.role == granted.role && one.key == granted.key && one.range_end == granted.range_end
+            };
+            let begins = |what: &Auth| matches!(what, Auth::GrantPermission(one) if same(one) && gives(one));
+            let ends = |what: &Auth| match what {
+                Auth::GrantPermission(one) => same(one) && !gives(one),
+                Auth::RevokePermission(one) => same(one),
+                Auth::RoleDelete(deleted) => *deleted == granted.role,
+                _ => false,
+            };
+            let there = if certainly {
+                self.certainly(span, begins, ends)
+            } else {
+                self.possibly(span, begins, ends)
+            };
+            if there {
+                intervals.push(interval(granted.key.as_slice(), granted.range_end.as_slice()));
+            }
+        }
+        intervals.sort();
+        let (from, to) = interval(key, end);
+        let mut reached = from;
+        for (begin, end) in intervals {
+            if begin > reached {
+                return false;
+            }
+            match (end, &to) {
+                (None, _) => return true,
+                (Some(end), Some(to)) if end >= *to => return true,
+                (Some(end), _) => reached = reached.max(end),
+            }
+        }
+        false
+    }
+}
+
+/// The first key, and the first one past the last; `None` for an open end.
+fn interval(key: &[u8], end: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
+    let past = match end {
+        [] => Some([key, &[0]].concat()),
+        [0] => None,
+        end => Some(end.to_vec()),
+    };
+    (key.to_vec(), past)
+}
+
+/// What an operation needs while auth is on.
+enum Need<'a> {
+    Read(&'a [u8], &'a [u8]),
+    Write(&'a [u8], &'a [u8]),
+    Root,
+}
+
+/// What an operation needs; `None` where that is not known here.
+fn needs(op: &Op) -> Option<Vec<Need<'_>>> {
+    let mut all = Vec::new();
+    match op {
+        Op::Range(range) => all.push(Need::Read(range.key.as_slice(), range.range_end.as_slice())),
+        Op::Put(put) => of_put(put, &mut all),
+        Op::DeleteRange(delete) => of_delete(delete, &mut all),
+        Op::Txn(txn) => of_txn(txn, &mut all),
+        Op::Compact(_) => all.push(Need::Root),
+        Op::Auth(auth) if !matches!(auth, Auth::Authenticate(_)) => all.push(Need::Root),
+        _ => return None,
+    }
+    Some(all)
+}
+
+fn of_put<'a>(put: &'a Put, all: &mut Vec<Need<'a>>) {
+    all.push(Need::Write(put.key.as_slice(), &[]));
+    if put.prev_kv {
+        all.push(Need::Read(put.key.as_slice(), &[]));
+    }
+}
+
+fn of_delete<'a>(delete: &'a DeleteRange, all: &mut Vec<Need<'a>>) {
+    all.push(Need::Write(delete.key.as_slice(), delete.range_end.as_slice()));
+    if delete.prev_kv {
+        all.push(Need::Read(delete.key.as_slice(), delete.range_end.as_slice()));
+    }
+}
+
+fn of_txn<'a>(txn: &'a Txn, all: &mut Vec<Need<'a>>) {
+    for compare in &txn.compares {
+        all.push(Need::Read(compare.key.as_slice(), compare.range_end.as_slice()));
+    }
+    for op in txn.success.iter().chain(&txn.failure) {
+        match op {
+            RequestOp::Range(range) => all.push(Need::Read(range.key.as_slice(), range.range_end.as_slice())),
+            RequestOp::Put(put) => of_put(put, all),
+            RequestOp::DeleteRange(delete) => of_delete(delete, all),
+            RequestOp::Txn(txn) => of_txn(txn, all),
+        }
+    }
+}
+
+fn has_lease(op: &Op) -> bool {
+    fn any(op: &RequestOp) -> bool {
+        match op {
+            RequestOp::Put(put) => !put.lease.is_none(),
+            RequestOp::Txn(txn) => txn.success.iter().chain(&txn.failure).any(any),
+            _ => false,
+        }
+    }
+    match op {
+        Op::Put(put) => !put.lease.is_none(),
+        Op::Txn(txn) => txn.success.iter().chain(&txn.failure).any(any),
+        _ => false,
+    }
+}
+
+/// By revision, the last call of a write that made it or an earlier one.
+struct Writes(BTreeMap<i64, u64>);
+
+impl Writes {
+    fn of(history: &RunHistory) -> Writes {
+        let mut calls: BTreeMap<i64, u64> = BTreeMap::new();
+        for operation in history.operations.iter().filter(|operation| operation.made_revision()) {
+            let Some(revision) = operation.revision() else { continue };
+            let call = calls.entry(revision.0).or_default();
+            *call = (*call).max(operation.call);
+        }
+        let mut latest = 0;
+        for call in calls.values_mut() {
+            latest = latest.max(*call);
+            *call = latest;
+        }
+        Writes(calls)
+    }
+
+    /// When the store judged an operation that has succeeded.
+    fn span(&self, operation: &Operation) -> Option<Span> {
+        let to = operation.ret?;
+        if !operation.op.is_serializable() {
+            return Some(Span { from: operation.call, to });
+        }
+        let revision = operation.revision()?.0;
+        let from = self.0.range(..=revision).next_back().map_or(0, |(_, call)| *call);
+        Some(Span { from: from.min(to), to })
+    }
+}
+
+fn who(operation: &Operation) -> String {
+    let (id, name) = (operation.id, operation.op.name());
+    match &operation.caller {
+        Some(Caller { user, token }) => {
+            format!("operation {id}, a {name} of user {user} (token of operation {token})")
+        }
+        None => format!("operation {id}, a {name} without a user"),
+    }
+}
+
+fn denied(operation: &Operation, changes: &Changes<'_>, writes: &Writes) -> Option<Failure> {
+    if operation.outcome != Outcome::Ok {
+        return None;
+    }
+    let (needs, span) = (needs(&operation.op)?, writes.span(operation)?);
+    if !changes.certainly_on(span) {
+        return None;
+    }
+    let allowed =
+        operation.caller.as_ref().is_some_and(|caller| changes.may(&caller.user, &needs, false, span));
+    (!allowed).then(|| {
+        let message = format!("{} has succeeded, and its user was not allowed to do it", who(operation));
+        Failure::new("auth", DENIED, message).blaming([operation.id])
+    })
+}
+
+fn allowed(operation: &Operation, changes: &Changes<'_>) -> Option<Failure> {
+    let refused = operation.error.as_ref().is_some_and(|error| error.message == PERMISSION_DENIED);
+    if !refused || operation.op.is_serializable() || has_lease(&operation.op) {
+        return None;
+    }
+    let (needs, to) = (needs(&operation.op)?, operation.ret?);
+    let caller = operation.caller.as_ref()?;
+    let span = Span { from: operation.call, to };
+    changes.may(&caller.user, &needs, true, span).then(|| {
+        let message =
+            format!("{} was refused with \"permission denied\", and its user may do it", who(operation));
+        Failure::new("auth", ALLOWED, message).blaming([operation.id])
+    })
+}
+
+fn outlived(operation: &Operation, changes: &Changes<'_>, writes: &Writes) -> Option<Failure> {
+    if operation.outcome != Outcome::Ok {
+        return None;
+    }
+    let needs = needs(&operation.op)?;
+    if needs.iter().any(|need| matches!(need, Need::Root)) {
+        return None;
+    }
+    let (caller, span) = (operation.caller.as_ref()?, writes.span(operation)?);
+    let (user, given) = changes.tokens.get(&caller.token)?;
+    let voids = |what: &Auth| match what {
+        Auth::UserDelete(deleted) => deleted == user,
+        Auth::ChangePassword(login) => login.user == *user,
+        _ => false,
+    };
+    let void = changes
+        .all
+        .iter()
+        .find(|change| voids(change.what) && change.call > given.to && change.certainly_before(span.from))?;
+    // While auth is off nobody asks for a token.
+    changes.certainly_on(Span { from: void.ret, to: span.to }).then(|| {
+        let message = format!(
+            "{} has succeeded, and the token was void: {} at {:.3}s",
+            who(operation),
+            match void.what {
+                Auth::UserDelete(_) => "the user was deleted",
+                _ => "the user got another password",
+            },
+            void.ret as f64 / 1e9
+        );
+        Failure::new("auth", TOKENS, message).blaming([caller.token, operation.id])
+    })
+}
+
+fn passwords(operation: &Operation, changes: &Changes<'_>) -> Option<Failure> {
+    let Op::Auth(Auth::Authenticate(Login { user, password })) = &operation.op else { return None };
+    let span = Span { from: operation.call, to: operation.ret? };
+    let sets = |what: &Auth| match what {
+        Auth::UserAdd(login) | Auth::ChangePassword(login) => {
+            login.user == *user && login.password == *password
+        }
+        _ => false,
+    };
+    let ends = |what: &Auth| match what {
+        Auth::UserDelete(deleted) => deleted == user,
+        Auth::ChangePassword(login) => login.user == *user && login.password != *password,
+        _ => false,
+    };
+    let message = if operation.outcome == Outcome::Ok {
+        let wrong = !changes.possibly(span, sets, ends);
+        wrong.then(|| format!("operation {} got a token of user {user} with a wrong password", operation.id))
+    } else {
+        let failed = operation.error.as_ref().is_some_and(|error| error.message == AUTH_FAILED);
+        let right = failed && changes.certainly(span, sets, ends);
+        right.then(|| {
+            format!("operation {} was refused a token of user {user}, with the right password", operation.id)
+        })
+    };
+    message.map(|message| Failure::new("auth", PASSWORDS, message).blaming([operation.id]))
+}
+
+fn went_back(history: &RunHistory) -> Option<Failure> {
+    let mut told: Vec<(u64, u64, u64, OpId)> = history
+        .operations
+        .iter()
+        .filter_map(|operation| match &operation.result {
+            Some(OpResult::AuthStatus(status)) => {
+                Some((operation.ret?, operation.call, status.revision, operation.id))
+            }
+            _ => None,
+        })
+        .collect();
+    told.sort_unstable();
+    for (at, (ret, _, revision, id)) in told.iter().enumerate() {
+        let later = told[at + 1..].iter().find(|(_, call, later, _)| call > ret && later < revision);
+        if let Some((_, _, later, other)) = later {
+            let message = format!(
+                "operation {id} told auth revision {revision}, and operation {other} after it {later}"
+            );
+            return Some(Failure::new("auth", REVISION, message).blaming([*id, *other]));
+        }
+    }
+    None
+}

@@ -1,0 +1,51 @@
+//! The passwords that the users of a run have, as the administrator has last asked for them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard},
+};
+
+/// How many users there are beside root.
+pub(super) const USERS: u32 = 4;
+/// How many roles there are beside root.
+pub(super) const ROLES: u32 = 3;
+
+/// The user of this number.
+pub(super) fn user(number: u32) -> String {
+    format!("user{number}")
+}
+
+/// The role of this number.
+pub(super) fn role(number: u32) -> String {
+    format!("role{number}")
+}
+
+/// A user's passwords, the newest last.
+#[derive(Default)]
+pub(in crate::workload) struct Book(Mutex<BTreeMap<String, Vec<String>>>);
+
+impl Book {
+    fn pages(&self) -> MutexGuard<'_, BTreeMap<String, Vec<String>>> {
+        self.0.lock().expect("no task panics while it holds the book")
+    }
+
+    /// The administrator asks for this password.
+    pub(super) fn note(&self, user: &str, password: &str) {
+        self.pages().entry(user.to_owned()).or_default().push(password.to_owned());
+    }
+
+    /// The store has refused the last one.
+    pub(super) fn strike_out(&self, user: &str) {
+        if let Some(passwords) = self.pages().get_mut(user) {
+            passwords.pop();
+        }
+    }
+
+    /// The newest password, or the one before it.
+    pub(super) fn password(&self, user: &str, before: bool) -> Option<String> {
+        let pages = self.pages();
+        let passwords = pages.get(user)?;
+        let at = passwords.len().checked_sub(1 + usize::from(before))?;
+        passwords.get(at).cloned()
+    }
+}

@@ -1,0 +1,166 @@
+//! A client that takes a user's part.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use squall_checker::history as h;
+
+use super::book::{Book, USERS, user};
+use crate::{
+    scenario::Mix,
+    workload::{Client, Pace, Recorder, client::Session},
+};
+
+/// The keys of this workload, by number.
+pub(super) struct Keys(pub(super) u32);
+
+impl Keys {
+    fn name(number: u32) -> h::Bytes {
+        h::Bytes::from(format!("auth{number:03}"))
+    }
+
+    pub(super) fn one(&self, chance: &mut ChaCha8Rng) -> h::Bytes {
+        Self::name(chance.gen_range(0..self.0))
+    }
+
+    /// A key alone, some keys, or all from one on.
+    pub(super) fn range(&self, chance: &mut ChaCha8Rng) -> (h::Bytes, h::Bytes) {
+        let from = chance.gen_range(0..self.0);
+        let to = chance.gen_range(from + 1..=self.0);
+        match chance.gen_range(0..8) {
+            0..=3 => (Self::name(from), h::Bytes::default()),
+            4..=6 => (Self::name(from), Self::name(to)),
+            _ => (Self::name(from), h::Bytes::from("\0")),
+        }
+    }
+}
+
+/// Gets a token; the client goes on with it.
+pub(super) async fn log_in(client: &mut Client, user: &str, password: String) {
+    let op = h::Op::Auth(h::Auth::Authenticate(h::Login { user: user.to_owned(), password }));
+    let (id, answer) = client.perform_as(&op, false).await;
+    if let Some(token) = answer.ok().and_then(|answer| answer.token) {
+        let caller = h::Caller { user: user.to_owned(), token: id };
+        client.use_session(Some(Session { caller, token }));
+    }
+}
+
+/// A user's client.
+pub(in crate::workload) struct User {
+    pub(in crate::workload) client: Client,
+    pub(in crate::workload) book: Arc<Book>,
+    pub(in crate::workload) recorder: Arc<Recorder>,
+    pub(in crate::workload) keys: u32,
+    pub(in crate::workload) mix: Mix,
+    pub(in crate::workload) chance: ChaCha8Rng,
+    pub(in crate::workload) pace: Pace,
+}
+
+impl User {
+    /// Works until `stop` is set.
+    pub(in crate::workload) async fn work(mut self, stop: Arc<AtomicBool>) {
+        let began = self.client.clock().monotonic();
+        let mut has_token = false;
+        while !stop.load(Ordering::Relaxed) {
+            let elapsed = self.client.clock().monotonic().since(began);
+            self.client.clock().sleep(self.pace.next(elapsed)).await;
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            // All is drawn in any case: what others do moves no draw.
+            let (whose, old) = (user(self.chance.gen_range(0..USERS)), self.chance.gen_ratio(1, 8));
+            let (anew, without) = (self.chance.gen_ratio(1, 12), self.chance.gen_ratio(1, 64));
+            let op = self.draw();
+            if (anew || !has_token)
+                && let Some(password) = self.book.password(&whose, old)
+            {
+                self.client.use_session(None);
+                log_in(&mut self.client, &whose, password).await;
+                has_token = true;
+            }
+            if without {
+                self.client.use_session(None);
+                has_token = false;
+            }
+            let (_, answer) = self.client.perform_as(&op, false).await;
+            if let Err(error) = answer
+                && matches!(
+                    error.message.as_str(),
+                    "etcdserver: invalid auth token" | "etcdserver: user name is empty"
+                )
+            {
+                has_token = false;
+            }
+        }
+    }
+
+    fn draw(&mut self) -> h::Op {
+        let keys = Keys(self.keys);
+        let unique = self.recorder.next_id();
+        let weights = self.mix.weights();
+        let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
+        let mut draw = self.chance.gen_range(0..total);
+        let choice = weights.iter().find(|(_, weight)| {
+            let found = draw < *weight;
+            draw = draw.saturating_sub(*weight);
+            found
+        });
+        let (name, _) = choice.expect("the draw lies below the sum of the weights");
+        let key = keys.one(&mut self.chance);
+        let (from, to) = keys.range(&mut self.chance);
+        let prev_kv = self.chance.gen_ratio(1, 4);
+        let put = |key, part: u32| h::Put {
+            key,
+            value: h::Bytes::from(format!("v{unique}.{part}")),
+            prev_kv,
+            ..h::Put::default()
+        };
+        match *name {
+            "put" => h::Op::Put(put(key, 0)),
+            "delete" => h::Op::DeleteRange(h::DeleteRange { key: from, range_end: to, prev_kv }),
+            "range" => h::Op::Range(h::Range {
+                key: from,
+                range_end: to,
+                serializable: self.chance.gen_ratio(1, 2),
+                ..h::Range::default()
+            }),
+            "txn" => h::Op::Txn(self.txn(key, put)),
+            _ => h::Op::Range(h::Range { key, ..h::Range::default() }),
+        }
+    }
+
+    /// Reads one key and writes another, depending on a third; sometimes in a transaction within.
+    fn txn(&mut self, key: h::Bytes, put: impl Fn(h::Bytes, u32) -> h::Put) -> h::Txn {
+        let keys = Keys(self.keys);
+        let compared = keys.one(&mut self.chance);
+        let read = keys.one(&mut self.chance);
+        let compare = h::Compare {
+            key: compared,
+            range_end: h::Bytes::default(),
+            result: h::CompareResult::Greater,
+            target: h::CompareTarget::Version(1),
+        };
+        let read = h::RequestOp::Range(h::Range { key: read, ..h::Range::default() });
+        let write = h::RequestOp::Put(put(key.clone(), 1));
+        let inner =
+            h::Txn { compares: vec![compare.clone()], success: vec![write.clone()], failure: Vec::new() };
+        match self.chance.gen_range(0..4) {
+            0 => h::Txn {
+                compares: Vec::new(),
+                success: vec![read, h::RequestOp::Txn(inner)],
+                failure: Vec::new(),
+            },
+            1 => h::Txn {
+                compares: vec![compare],
+                success: vec![read],
+                failure: vec![h::RequestOp::Put(put(key, 2))],
+            },
+            2 => h::Txn { compares: vec![compare], success: vec![read], failure: Vec::new() },
+            _ => h::Txn { compares: vec![compare], success: vec![write, read], failure: Vec::new() },
+        }
+    }
+}
