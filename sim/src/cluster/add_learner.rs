@@ -9,12 +9,7 @@ use squall_checker::history as h;
 use squall_core::Refusal;
 
 use super::{
-    Done, Endpoint,
-    add_first::says,
-    member::Cluster,
-    replace::Joins,
-    roster::Standing,
-    turns::Kind,
+    Done, Endpoint, add_first::says, member::Cluster, replace::Joins, roster::Standing, turns::Kind,
 };
 use crate::arena::NodeId;
 
@@ -84,7 +79,8 @@ impl Cluster {
         // One whose answer was lost must not be added later.
         self.decide_all_changes().await;
         self.remove_at(node, |members| {
-            let nobodys = members.iter().filter(|member| member.peer_urls.iter().any(|url| url == NOBODYS_URL));
+            let nobodys =
+                members.iter().filter(|member| member.peer_urls.iter().any(|url| url == NOBODYS_URL));
             nobodys.map(|member| member.id).collect()
         })
         .await;

@@ -8,9 +8,9 @@
 //! write. The core does none of these things itself.
 
 use crate::{
-    Alarm, AlarmRequest, AuthCommand, AuthReply, Batch, CompactionRequest, CompactionResponse, DeleteRangeRequest,
-    DeleteRangeResponse, Event, LeaseCheckpoint, LeaseId, Member, MemberId, PutRequest, PutResponse, Refusal,
-    Revision, TxnRequest, TxnResponse,
+    Alarm, AlarmRequest, AuthCommand, AuthReply, Batch, CompactionRequest, CompactionResponse,
+    DeleteRangeRequest, DeleteRangeResponse, Event, LeaseCheckpoint, LeaseId, Member, MemberId, PutRequest,
+    PutResponse, Refusal, Revision, TxnRequest, TxnResponse,
 };
 
 /// A change to the store, as a raft entry carries it.

@@ -256,7 +256,8 @@ impl Membership {
                 }
             }
             MembershipChange::Promote(id) => {
-                let member = self.members.get_mut(id).expect("the change was validated: the id is a learner's");
+                let member =
+                    self.members.get_mut(id).expect("the change was validated: the id is a learner's");
                 member.is_learner = false;
             }
         }

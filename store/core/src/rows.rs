@@ -31,7 +31,10 @@ use thiserror::Error;
 
 use crate::auth::rows::{self as auth, AuthRow};
 use crate::mvcc::Record;
-use crate::{Alarm, AlarmKind, Digest, Index, Lease, LeaseId, MAX_LEASE_TTL_SECS, Member, MemberId, Rev, Revision, Term};
+use crate::{
+    Alarm, AlarmKind, Digest, Index, Lease, LeaseId, MAX_LEASE_TTL_SECS, Member, MemberId, Rev, Revision,
+    Term,
+};
 
 /// A row that cannot be what the store wrote. The data folder, or the snapshot, is damaged or of another make.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

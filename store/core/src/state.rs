@@ -432,8 +432,7 @@ impl State {
         };
         let applied = (self.index.0 > 0)
             .then(|| (rows::applied_key(), rows::encode_applied(self.index, self.term, self.digest)));
-        let allocated =
-            (self.noted > 0).then(|| (rows::allocated_key(), rows::encode_allocated(self.noted)));
+        let allocated = (self.noted > 0).then(|| (rows::allocated_key(), rows::encode_allocated(self.noted)));
         self.alarms
             .rows()
             .chain(self.mvcc.rows())

@@ -245,7 +245,10 @@ fn operation_response(response: core::ResponseOp) -> pb::ResponseOp {
     pb::ResponseOp { response: Some(response) }
 }
 
-pub(crate) fn hash_kv_response(hashed: &core::HashKv, header: Option<pb::ResponseHeader>) -> pb::HashKvResponse {
+pub(crate) fn hash_kv_response(
+    hashed: &core::HashKv,
+    header: Option<pb::ResponseHeader>,
+) -> pb::HashKvResponse {
     pb::HashKvResponse {
         header,
         hash: hashed.hash,

@@ -1,8 +1,8 @@
 //! The KV service.
 
 use squall_core::{
-    Command, DeleteRangeResponse as DeleteRangeResponseOf, RangeRequest as RangeRequestOf, Refusal, Reply, Revision,
-    planted::planted, validate,
+    Command, DeleteRangeResponse as DeleteRangeResponseOf, RangeRequest as RangeRequestOf, Refusal, Reply,
+    Revision, planted::planted, validate,
 };
 use tonic::{Request, Response, Status};
 

@@ -56,9 +56,8 @@ pub(super) async fn peers(env: &Env, hub: &Hub, shared: &Shared, revision: Revis
 pub(crate) async fn before_start(env: &Env, hub: &Hub, shared: &Shared) -> Result<(), String> {
     let Ok(own) = shared.state().hash_kv(Revision(0)) else { return Ok(()) };
     let answers = peers(env, hub, shared, own.revision).await;
-    let differs = |answer: &&Answer| {
-        answer.compact_revision == own.compact_revision && answer.hash != own.hash
-    };
+    let differs =
+        |answer: &&Answer| answer.compact_revision == own.compact_revision && answer.hash != own.hash;
     match answers.iter().find(differs) {
         None => Ok(()),
         Some(other) => Err(format!(

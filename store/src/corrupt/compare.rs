@@ -20,8 +20,7 @@ pub(super) fn who_differs(
     after: &HashKv,
     peers: &[Answer],
 ) -> Option<MemberId> {
-    let unchanged =
-        (before.revision, before.compact_revision) == (after.revision, after.compact_revision);
+    let unchanged = (before.revision, before.compact_revision) == (after.revision, after.compact_revision);
     if unchanged && before.hash != after.hash {
         return Some(own);
     }
@@ -64,7 +63,11 @@ mod tests {
         assert_eq!(who(answer(9, 10, 3)), Some(MemberId(2)));
         assert_eq!(who(answer(9, 10, 2)), None, "one that has not compacted as far hashes more");
         assert_eq!(who(answer(9, 12, 5)), None, "nor can one be compared that has compacted further");
-        assert_eq!(who(answer(7, 13, 3)), Some(MemberId(2)), "nobody is ahead of what the leader has applied");
+        assert_eq!(
+            who(answer(7, 13, 3)),
+            Some(MemberId(2)),
+            "nobody is ahead of what the leader has applied"
+        );
         assert_eq!(who(answer(9, 12, 6)), Some(MemberId(2)));
     }
 

@@ -2,7 +2,8 @@
 
 use raft::eraftpb::{Entry, EntryType};
 use squall_core::{
-    AlarmKind, Batch, BatchOp, Command, Index, MemberId, MembershipChange, Refusal, Reply, Term, planted::planted,
+    AlarmKind, Batch, BatchOp, Command, Index, MemberId, MembershipChange, Refusal, Reply, Term,
+    planted::planted,
 };
 
 #[cfg(madsim)]

@@ -183,15 +183,13 @@ mod tests {
         };
         let learner = squall_core::Member { is_learner: true, ..member.clone() };
         let update = MembershipChange::Update { id: MemberId(5), peer_urls: vec!["http://m6:2380".into()] };
-        for (change, node) in
-            [
-                (MembershipChange::Add(member), 5),
-                (MembershipChange::Add(learner), 5),
-                (MembershipChange::Promote(MemberId(5)), 5),
-                (MembershipChange::Remove(MemberId(5)), 5),
-                (update, 0),
-            ]
-        {
+        for (change, node) in [
+            (MembershipChange::Add(member), 5),
+            (MembershipChange::Add(learner), 5),
+            (MembershipChange::Promote(MemberId(5)), 5),
+            (MembershipChange::Remove(MemberId(5)), 5),
+            (update, 0),
+        ] {
             let mut entry = Entry { index: 7, ..Default::default() };
             entry.set_entry_type(EntryType::EntryConfChange);
             entry.data = encode_change(3, &change).write_to_bytes().unwrap().into();

@@ -84,7 +84,9 @@ impl Handle {
         let mut client = self.hub().client(leader).map_err(|_| Refusal::NotLeader)?;
         let question = self.hub().question(leader, MemberPromoteRequest { id: id.0 });
         match client.member_promote(question).await {
-            Ok(answer) => Ok(answer.into_inner().members.into_iter().map(convert::member_from_wire).collect()),
+            Ok(answer) => {
+                Ok(answer.into_inner().members.into_iter().map(convert::member_from_wire).collect())
+            }
             Err(status) => {
                 tracing::debug!(%status, "the leader did not promote a learner");
                 match convert::refusal(&status) {

@@ -106,8 +106,10 @@ pub async fn force_new_cluster(
     });
     // A learner would be alone and never lead.
     let votes = state.membership().voters().any(|voter| voter.id == own);
-    let promote = (others.own_is_there && !votes && others.own_learns).then_some(MembershipChange::Promote(own));
-    let changes = add.into_iter().chain(promote).chain(others.ids.iter().map(|id| MembershipChange::Remove(*id)));
+    let promote =
+        (others.own_is_there && !votes && others.own_learns).then_some(MembershipChange::Promote(own));
+    let changes =
+        add.into_iter().chain(promote).chain(others.ids.iter().map(|id| MembershipChange::Remove(*id)));
     let entries: Vec<_> = changes
         .zip(end + 1..)
         .map(|(change, index)| conf_change(index, replayed.hard_state.term, &change))

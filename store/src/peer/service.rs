@@ -230,8 +230,11 @@ impl Peer for PeerService {
         self.admit(request.metadata())?;
         let revision = Revision(request.into_inner().revision);
         let hashed = self.hub.shared.state().hash_kv(revision).map_err(convert::status)?;
-        let header =
-            ResponseHeader { member_id: self.hub.shared.member.0, revision: hashed.revision.0, ..Default::default() };
+        let header = ResponseHeader {
+            member_id: self.hub.shared.member.0,
+            revision: hashed.revision.0,
+            ..Default::default()
+        };
         Ok(Response::new(convert::hash_kv_response(&hashed, Some(header))))
     }
 

@@ -88,7 +88,10 @@ fn a_learner_joins_serves_little_and_is_promoted() {
         .unwrap_or_else(|| panic!("no learner: {listed}"));
     let id = format!("{:x}", number(&learner["ID"]));
     let early = etcdctl.fails(&["member", "promote", &id]);
-    assert!(early.contains("etcdserver: can only promote a learner member which is in sync with leader"), "{early}");
+    assert!(
+        early.contains("etcdserver: can only promote a learner member which is in sync with leader"),
+        "{early}"
+    );
     let second = etcdctl.fails(&["member", "add", "m3", "--learner", "--peer-urls=http://127.0.0.1:1"]);
     assert!(second.contains("etcdserver: too many learner members in cluster"), "{second}");
     // A learner does not count: the cluster goes on.

@@ -82,9 +82,7 @@ fn acknowledged<'a>(
         if eras.at(line.call) != era || eras.at(line.ret) != era {
             return None;
         }
-        let between = |drop: &&AlarmLine| {
-            drop.call < ret && (!drop.answered || drop.ret > line.call)
-        };
+        let between = |drop: &&AlarmLine| drop.call < ret && (!drop.answered || drop.ret > line.call);
         (!dropped.iter().any(|drop| between(drop))).then_some((*line, operation))
     })
 }

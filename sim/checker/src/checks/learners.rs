@@ -62,7 +62,11 @@ fn first_wrong(lists: &[&MemberList], promoted: &BTreeMap<u64, u64>) -> Option<F
             }
             let was_learner = learned.get(id).is_some_and(|before| before.ret < list.call);
             if !learns && was_learner && promoted.get(id).is_none_or(|asked| *asked > list.ret) {
-                return Some(told(ASKED, list, format!("the learner {id:x} votes, and nobody had asked for it")));
+                return Some(told(
+                    ASKED,
+                    list,
+                    format!("the learner {id:x} votes, and nobody had asked for it"),
+                ));
             }
         }
     }

@@ -152,7 +152,9 @@ fn judge(text: &str) -> Verdict {
 #[test]
 fn a_sound_run_is_valid() {
     assert_eq!(judge(SOUND), Verdict::Valid);
-    for more in [LIVES, PROMISES, LISTS, LEARNERS, ALARMS, HEADERS, WATCHED, LEASED, AUTHENTICATED, &unanswered(4)] {
+    for more in
+        [LIVES, PROMISES, LISTS, LEARNERS, ALARMS, HEADERS, WATCHED, LEASED, AUTHENTICATED, &unanswered(4)]
+    {
         assert_eq!(judge(&SOUND.replace("{\"end\"", more)), Verdict::Valid, "{more}");
     }
 }

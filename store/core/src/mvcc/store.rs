@@ -154,7 +154,8 @@ impl Mvcc {
         mvcc.compacted = if planted!(CompactionLostAtRestart) { finished } else { scheduled.max(finished) };
         mvcc.finished = finished;
         mvcc.current = newest.max(mvcc.compacted).max(1);
-        mvcc.interrupted = if planted!(HashMissesInterrupted) && finished < scheduled { scheduled } else { 0 };
+        mvcc.interrupted =
+            if planted!(HashMissesInterrupted) && finished < scheduled { scheduled } else { 0 };
         if planted!(RevisionLostAtRestart) {
             mvcc.current = newest;
         }

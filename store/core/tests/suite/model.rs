@@ -136,10 +136,8 @@ impl Model {
             }
         }
         let is_active = |wanted| self.alarms.iter().any(|(kind, _)| *kind == wanted);
-        let untouched = matches!(
-            command,
-            Command::Alarm(_) | Command::Publish(_) | Command::LeaseCheckpoint(_)
-        );
+        let untouched =
+            matches!(command, Command::Alarm(_) | Command::Publish(_) | Command::LeaseCheckpoint(_));
         if is_active(AlarmKind::Corrupt) && !untouched {
             return Some(Refusal::Corrupt);
         }

@@ -223,7 +223,12 @@ impl goldenscript::Runner for Runner {
                 let state = &self.member.state;
                 let (index, term) = state.applied();
                 writeln!(out, "revision {}, compacted {}", state.revision(), state.compact_revision())?;
-                writeln!(out, "applied index {index}, term {term}; {} bytes of {}", state.in_use_bytes(), state.allocated_bytes())?;
+                writeln!(
+                    out,
+                    "applied index {index}, term {term}; {} bytes of {}",
+                    state.in_use_bytes(),
+                    state.allocated_bytes()
+                )?;
             }
             "rows" => {
                 let prefix = args.rest().concat();
@@ -550,7 +555,11 @@ fn show_txn(out: &mut String, response: &TxnResponse) -> std::fmt::Result {
 fn show_member(out: &mut String, member: &squall_core::Member) -> std::fmt::Result {
     let name = if member.is_started() { &member.name } else { "(not started)" };
     let learner = if member.is_learner { " learner" } else { "" };
-    writeln!(out, "{} {name}{learner} peers {:?} clients {:?}", member.id, member.peer_urls, member.client_urls)
+    writeln!(
+        out,
+        "{} {name}{learner} peers {:?} clients {:?}",
+        member.id, member.peer_urls, member.client_urls
+    )
 }
 
 fn show_batch(out: &mut String, batch: &Batch) -> std::fmt::Result {

@@ -55,8 +55,7 @@ impl Runner {
                     "add" | "learn" => {
                         // Every member has one name and one life of its name: the token makes the id.
                         let is_learner = what == "learn";
-                        let member =
-                            Member { is_learner, ..Member::new(vec![url(&whom)], "added", None) };
+                        let member = Member { is_learner, ..Member::new(vec![url(&whom)], "added", None) };
                         self.names.add(member.id.0, &whom);
                         MembershipChange::Add(member)
                     }

@@ -68,9 +68,7 @@ scripts! { SCRIPT_DIR, run:
     apply
     compaction
     conf_changes
-    defragment
     elections
-    learners
     leases
     member_update
     move_leader

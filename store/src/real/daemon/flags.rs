@@ -420,7 +420,10 @@ mod tests {
         assert_eq!(retention(&["--auto-compaction-retention=2"]), secs(7200));
         assert_eq!(retention(&["--auto-compaction-retention=0"]), AutoCompaction::Off);
         let by_revision = "--auto-compaction-mode=revision";
-        assert_eq!(retention(&[by_revision, "--auto-compaction-retention=1000"]), AutoCompaction::Revision(1000));
+        assert_eq!(
+            retention(&[by_revision, "--auto-compaction-retention=1000"]),
+            AutoCompaction::Revision(1000)
+        );
         assert!(config(&[by_revision, "--auto-compaction-retention=1h"]).is_err());
         assert_eq!(config(&["--quota-backend-bytes=-1"]).unwrap().quota_bytes, u64::MAX);
         assert_eq!(config(&["--quota-backend-bytes=0"]).unwrap().quota_bytes, 2 << 30);
