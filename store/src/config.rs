@@ -52,6 +52,14 @@ pub struct Config {
     pub lease_checkpoint_interval: Duration,
     /// Time between two notices to a watcher that wants them and hears of no change.
     pub watch_progress_interval: Duration,
+    /// How much the store may take up, in bytes, before it raises the alarm NOSPACE; `u64::MAX` is no limit.
+    pub quota_bytes: u64,
+    /// Compare this member's data with the others' before it serves, and don't start where they differ.
+    pub initial_corrupt_check: bool,
+    /// How often a leader compares the members' data; zero is never.
+    pub corrupt_check_interval: Duration,
+    /// What the leader compacts by itself.
+    pub auto_compaction: AutoCompaction,
     /// How long a token lives after its last use.
     pub auth_token_ttl: Duration,
     /// The cost of a password's hash: 4 to 31, and each step doubles the work.
@@ -61,6 +69,18 @@ pub struct Config {
     /// Errors that are planted, so that the harness can show that it finds them.
     #[cfg(madsim)]
     pub planted: squall_core::planted::Set,
+}
+
+/// What a leader compacts by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AutoCompaction {
+    /// Nothing.
+    #[default]
+    Off,
+    /// What is older than this.
+    Periodic(Duration),
+    /// What lies this many revisions back.
+    Revision(u64),
 }
 
 /// What an empty data folder means.
@@ -99,6 +119,10 @@ impl Default for Config {
             compaction_sleep: Duration::from_millis(10),
             lease_checkpoint_interval: Duration::from_secs(300),
             watch_progress_interval: Duration::from_secs(600),
+            quota_bytes: 2 << 30,
+            initial_corrupt_check: false,
+            corrupt_check_interval: Duration::ZERO,
+            auto_compaction: AutoCompaction::Off,
             auth_token_ttl: Duration::from_secs(300),
             bcrypt_cost: 10,
             strict_reconfig_check: true,

@@ -18,7 +18,9 @@ compile_error!(
 
 mod api;
 mod auth;
+mod compactor;
 mod config;
+mod corrupt;
 mod durable;
 pub mod engine;
 mod latest;
@@ -36,5 +38,5 @@ mod url;
 pub mod wal;
 mod watch;
 
-pub use config::{Config, InitialClusterState};
+pub use config::{AutoCompaction, Config, InitialClusterState};
 pub use url::host_port;

@@ -7,7 +7,7 @@
 
 use squall_core::Refusal;
 
-use super::{Done, Endpoint, member::Cluster, turns::Kind};
+use super::{Done, Endpoint, member::Cluster, replace::Joins, turns::Kind};
 use crate::arena::NodeId;
 
 /// An id that no member has.
@@ -55,7 +55,7 @@ impl Cluster {
         let inner = &self.inner;
         loop {
             if let Some(leader) = self.leaders_endpoint().await {
-                match inner.operator.try_add(url, &leader).await {
+                match inner.operator.try_add(url, Joins::AsVoter, &leader).await {
                     Ok(_) => return false,
                     Err(why) if says(&why, Refusal::Unhealthy) => return true,
                     Err(why) if says(&why, Refusal::MemberNotEnoughStarted) => return true,
@@ -69,7 +69,7 @@ impl Cluster {
     }
 
     /// Waits until every change that a leader has in its log is carried out, or will never be.
-    async fn decide_all_changes(&self) {
+    pub(super) async fn decide_all_changes(&self) {
         let inner = &self.inner;
         loop {
             if let Some(leader) = self.leaders_endpoint().await
@@ -82,11 +82,12 @@ impl Cluster {
         }
     }
 
-    async fn leaders_endpoint(&self) -> Option<Endpoint> {
+    pub(super) async fn leaders_endpoint(&self) -> Option<Endpoint> {
         self.leader().await.map(|leader| self.inner.member(leader).endpoint())
     }
 }
 
-fn says(why: &str, refusal: Refusal) -> bool {
+/// Whether a step was refused so.
+pub(super) fn says(why: &str, refusal: Refusal) -> bool {
     why.ends_with(refusal.message())
 }

@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::join_all;
 use rand::Rng;
 use squall_checker::history as h;
-use squall_store::{Config, InitialClusterState, seam::Env};
+use squall_store::{AutoCompaction, Config, InitialClusterState, seam::Env};
 use tokio::sync::Notify;
 
 use super::{
@@ -499,6 +499,11 @@ fn configure(spec: &scenario::Cluster, name: &str, initial: &[(String, String)])
         compaction_sleep: spec.compaction_sleep,
         lease_checkpoint_interval: LEASE_CHECKPOINT_INTERVAL,
         watch_progress_interval: WATCH_PROGRESS_INTERVAL,
+        quota_bytes: spec.quota_bytes,
+        initial_corrupt_check: spec.initial_corrupt_check,
+        corrupt_check_interval: spec.corrupt_check,
+        // The judge knows of no compaction that no client asked for.
+        auto_compaction: AutoCompaction::Off,
         auth_token_ttl: AUTH_TOKEN_TTL,
         bcrypt_cost: BCRYPT_COST,
         strict_reconfig_check: true,

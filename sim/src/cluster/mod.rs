@@ -10,11 +10,12 @@
 //! | `roster` | which member may be hit, started, counted |
 //! | `operator` | administrative calls |
 //! | `turns` | one procedure at a time; disaster recovery supersedes what is under way |
-//! | `replace`, `add_first`, `update`, `lead`, `force`, `restore`, `save`, `damage` | the procedures |
+//! | `replace`, `add_first`, `add_learner`, `space`, `update`, `lead`, `force`, `restore`, `save`, `damage` | the procedures |
 //! | `audit` | asks all through a run who the members are |
 //! | `recovery` | whether the cluster has come to rest |
 
 mod add_first;
+mod add_learner;
 mod audit;
 mod damage;
 mod force;
@@ -26,6 +27,7 @@ mod replace;
 mod restore;
 mod roster;
 mod save;
+mod space;
 mod turns;
 mod update;
 

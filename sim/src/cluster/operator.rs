@@ -22,6 +22,7 @@ use squall_store::{
 };
 use tonic::Status;
 
+use super::replace::Joins;
 use crate::workload::Recorder;
 
 /// How long one try may take.
@@ -75,6 +76,7 @@ impl Operator {
                 ret: recorder.now_ns(),
                 member: endpoint.name.to_string(),
                 members: members.iter().map(|member| member.id).collect(),
+                learners: members.iter().filter(|member| member.is_learner).map(|member| member.id).collect(),
             }));
         }
     }
@@ -164,13 +166,18 @@ impl Operator {
         Ok(())
     }
 
-    /// Asks once to add a voter with this peer URL. Answers all members. Where no answer comes, it may have been added.
-    pub async fn try_add(&self, peer_url: &str, endpoint: &Endpoint) -> Result<Vec<pb::Member>, String> {
+    /// Asks once to add a member with this peer URL. Answers all members. Where no answer comes, it may have been added.
+    pub(crate) async fn try_add(
+        &self,
+        peer_url: &str,
+        joins: Joins,
+        endpoint: &Endpoint,
+    ) -> Result<Vec<pb::Member>, String> {
         let call = self.asked_at();
         let members = self
             .once("adding the member", endpoint, TRY, |channel| async move {
-                let request =
-                    pb::MemberAddRequest { peer_urls: vec![peer_url.to_owned()], is_learner: false };
+                let is_learner = joins == Joins::AsLearner;
+                let request = pb::MemberAddRequest { peer_urls: vec![peer_url.to_owned()], is_learner };
                 Ok(ClusterClient::new(channel).member_add(request).await?.into_inner().members)
             })
             .await?;
@@ -189,6 +196,53 @@ impl Operator {
             .await?;
         self.note_members(endpoint, call, &members);
         Ok(())
+    }
+
+    /// Asks once to make a voter of a learner. What came of it, the list of members tells.
+    pub(crate) async fn try_promote(&self, id: u64, endpoint: &Endpoint) -> Result<(), String> {
+        let call = self.asked_at();
+        let members = self
+            .once("promoting the learner", endpoint, TRY, |channel| async move {
+                let request = pb::MemberPromoteRequest { id };
+                Ok(ClusterClient::new(channel).member_promote(request).await?.into_inner().members)
+            })
+            .await?;
+        self.note_members(endpoint, call, &members);
+        Ok(())
+    }
+
+    /// Asks once to have a member write its engine's content anew.
+    pub(crate) async fn try_defragment(&self, endpoint: &Endpoint) -> Result<(), String> {
+        self.once("the defragmentation", endpoint, MOVE, |channel| async move {
+            MaintenanceClient::new(channel).defragment(pb::DefragmentRequest {}).await.map(|_| ())
+        })
+        .await
+    }
+
+    /// Asks once about alarms. Recorded, whatever comes of it: an answer that is lost may have taken an alarm back.
+    pub(crate) async fn try_alarm(
+        &self,
+        request: pb::AlarmRequest,
+        endpoint: &Endpoint,
+    ) -> Result<Vec<pb::AlarmMember>, String> {
+        let call = self.asked_at();
+        let answer = self
+            .once("the alarm", endpoint, TRY, |channel| async move {
+                Ok(MaintenanceClient::new(channel).alarm(request).await?.into_inner().alarms)
+            })
+            .await;
+        if let Some(recorder) = &self.recorder {
+            let kinds = answer.iter().flatten().map(|alarm| alarm.alarm().as_str_name().to_owned());
+            recorder.event(h::Event::Alarm(h::AlarmLine {
+                call,
+                ret: recorder.now_ns(),
+                member: endpoint.name.to_string(),
+                action: request.action().as_str_name().to_lowercase(),
+                answered: answer.is_ok(),
+                alarms: kinds.collect(),
+            }));
+        }
+        answer
     }
 
     /// Asks the leader once to hand over to the member `id`.

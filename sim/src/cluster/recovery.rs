@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use squall_checker::history as h;
 
-use super::member::Cluster;
+use super::{Endpoint, member::Cluster};
 use crate::arena::{NodeId, Status};
 
 /// The pause between two looks.
@@ -62,6 +62,11 @@ impl Cluster {
     pub(super) fn counted(&self) -> Vec<NodeId> {
         let roster = self.inner.roster();
         self.nodes().into_iter().filter(|node| roster.counts(*node)).collect()
+    }
+
+    /// Where clients reach them.
+    pub(super) fn counted_endpoints(&self) -> Vec<Endpoint> {
+        self.counted().into_iter().map(|node| self.inner.member(node).endpoint()).collect()
     }
 
     async fn look(&self) -> Result<(), String> {

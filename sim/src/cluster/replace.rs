@@ -164,13 +164,25 @@ impl Cluster {
 
     /// Wipes a member that the cluster does not have (any more), adds it, and starts it. It does not run, and is in hand.
     pub(super) async fn join_empty(&self, node: NodeId, in_hand: &mut InHand<'_>) {
+        self.add_empty(node, Joins::AsVoter).await;
+        self.start_joiner(node, in_hand);
+    }
+
+    /// Wipes a member that the cluster does not have (any more), and adds it; answers its id. It does not run, and is in hand.
+    pub(super) async fn add_empty(&self, node: NodeId, joins: Joins) -> u64 {
         let inner = &self.inner;
         let member = inner.member(node);
         inner.stop(node).await;
         inner.arena.wipe(node, Path::new(DATA_DIR));
-        let (new_id, members) = self.add(node, &member.peer_url()).await;
+        let (new_id, members) = self.add(node, &member.peer_url(), joins).await;
         inner.roster().set_id(node, Some(new_id));
         configure_joiner(member, &members);
+        new_id
+    }
+
+    /// Starts a member that was added.
+    pub(super) fn start_joiner(&self, node: NodeId, in_hand: &mut InHand<'_>) {
+        let inner = &self.inner;
         inner.roster().set_standing(node, Standing::Joining);
         in_hand.let_go(node);
         inner.start_if_allowed(node);
@@ -181,7 +193,7 @@ impl Cluster {
     /// An answer may be lost although the member was added. A cluster of one that has added a second member has no quorum
     /// until that one starts, so a linearizable list would never come. What a member itself has applied is enough: it was
     /// committed. If the only member has restarted since, it does not even serve clients; other members it still answers.
-    async fn add(&self, node: NodeId, url: &str) -> (u64, Vec<pb::Member>) {
+    async fn add(&self, node: NodeId, url: &str, joins: Joins) -> (u64, Vec<pb::Member>) {
         let inner = &self.inner;
         let new_among = |members: &[pb::Member]| {
             let roster = inner.roster();
@@ -203,7 +215,7 @@ impl Cluster {
                 }
             }
             if let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1))
-                && let Ok(members) = inner.operator.try_add(url, endpoint).await
+                && let Ok(members) = inner.operator.try_add(url, joins, endpoint).await
                 && let Some(id) = new_among(&members)
             {
                 return (id, members);
@@ -266,10 +278,17 @@ impl Cluster {
     }
 
     /// The endpoints of the members that count, but for this one.
-    fn other_endpoints(&self, node: NodeId) -> Vec<Endpoint> {
+    pub(super) fn other_endpoints(&self, node: NodeId) -> Vec<Endpoint> {
         let others = self.counted().into_iter().filter(|other| *other != node);
         others.map(|other| self.inner.member(other).endpoint()).collect()
     }
+}
+
+/// How a member is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joins {
+    AsVoter,
+    AsLearner,
 }
 
 fn configure_joiner(member: &Member, members: &[pb::Member]) {

@@ -24,7 +24,7 @@ pub struct Signature {
 }
 
 /// The checkers, those nearest to a cause first: a broken invariant of raft shows in what clients read too.
-const NEAREST: [&str; 13] = [
+const NEAREST: [&str; 15] = [
     "harness",
     "determinism",
     "panic",
@@ -35,6 +35,8 @@ const NEAREST: [&str; 13] = [
     "monotonic-reads",
     "watch",
     "lease",
+    "alarm",
+    "members",
     "auth",
     "liveness",
     "vacuous",

@@ -72,8 +72,12 @@ room::rooms! {
     remove_member::RemoveMember,
     add_member::AddMember,
     add_first::AddFirst,
+    add_learner::AddLearner,
     update_member::UpdateMember,
     move_leader::MoveLeader,
+    defragment::Defragment,
+    alarm::Alarm,
+    reclaim_space::ReclaimSpace,
 }
 
 #[cfg(test)]

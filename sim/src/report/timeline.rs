@@ -137,6 +137,16 @@ fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64,
         Event::Failed(line) => {
             Some((line.at, line.member.clone(), format!("does not go on: {}", line.reason)))
         }
+        Event::Alarm(line) => Some((
+            line.ret,
+            line.member.clone(),
+            format!(
+                "alarms, {}: {}",
+                line.action,
+                if line.answered { line.alarms.join(", ") } else { "no answer".into() }
+            ),
+        )),
+        Event::Promotion(line) => world(line.at, format!("asks for the promotion of {:x}", line.id)),
         Event::Raft(RaftLine::Applied(_))
         | Event::Found(_)
         | Event::Promised(_)

@@ -142,10 +142,13 @@ fn hints(breaks: &[u64], probes: &[Probed]) -> Vec<h::Hint> {
     let mut hints = Vec::new();
     for probed in probes {
         let (index, term, proposal, operation, expired) = match probed.event {
-            ProbeEvent::Applied { index, term, proposal, .. } => match operations.get(&proposal) {
-                Some(operation) => (index, term, proposal, *operation, h::LeaseId::NONE),
-                None => continue,
-            },
+            // What was refused is no operation's effect, though its client may not know.
+            ProbeEvent::Applied { index, term, proposal, refused: false, .. } => {
+                match operations.get(&proposal) {
+                    Some(operation) => (index, term, proposal, *operation, h::LeaseId::NONE),
+                    None => continue,
+                }
+            }
             ProbeEvent::LeaseEnded { lease, index, term, proposal } => {
                 // One that a client has asked for is told by its operation.
                 if operations.contains_key(&proposal) {

@@ -107,6 +107,15 @@ pub struct Cluster {
     pub max_txn_ops: u32,
     /// Size allowed for one request. Default 1,572,864.
     pub max_request_bytes: u64,
+    /// How much a member's store may take up, in bytes, before it raises the alarm NOSPACE. Default 2,147,483,648.
+    #[serde(skip_serializing_if = "is_default_quota")]
+    pub quota_bytes: u64,
+    /// How often the leader compares the members' data. Default 0s: never.
+    #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
+    pub corrupt_check: Duration,
+    /// Whether a member compares its data with the others' before it serves. Default false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub initial_corrupt_check: bool,
     /// A known bug, switched on. Only the simulated build has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planted_bug: Option<PlantedBug>,
@@ -127,9 +136,19 @@ impl Default for Cluster {
             compaction_sleep: Duration::from_millis(10),
             max_txn_ops: 128,
             max_request_bytes: 1_572_864,
+            quota_bytes: DEFAULT_QUOTA_BYTES,
+            corrupt_check: Duration::ZERO,
+            initial_corrupt_check: false,
             planted_bug: None,
         }
     }
+}
+
+/// etcd's default.
+const DEFAULT_QUOTA_BYTES: u64 = 2 << 30;
+
+fn is_default_quota(bytes: &u64) -> bool {
+    *bytes == DEFAULT_QUOTA_BYTES
 }
 
 impl Cluster {
@@ -349,6 +368,10 @@ pub enum CheckerName {
     Watch,
     /// Leases live as long as was promised.
     Lease,
+    /// An active alarm refuses what it says.
+    Alarm,
+    /// Learners vote when they may.
+    Members,
     /// Users may what they are allowed, and no more.
     Auth,
     /// Raft's invariants.
@@ -363,7 +386,7 @@ pub enum CheckerName {
 
 impl CheckerName {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(CheckerName, &'static str); 10] = [
+    pub const ALL: [(CheckerName, &'static str); 12] = [
         (
             CheckerName::Linearizability,
             "linearizability: reads and writes take effect in one order that real time allows",
@@ -382,6 +405,14 @@ impl CheckerName {
             "lease: none ends early or lives on for ever, and none that has ended is renewed",
         ),
         (CheckerName::Auth, "auth: users may do what they are allowed, and nothing else"),
+        (
+            CheckerName::Alarm,
+            "alarm: what an active alarm refuses is not acknowledged, and none is raised without cause",
+        ),
+        (
+            CheckerName::Members,
+            "members: one learner at a time, which votes once it is promoted; a voter never becomes one",
+        ),
         (
             CheckerName::Raft,
             "raft: election safety, log matching, leader completeness, state-machine safety, as the run goes",
@@ -402,6 +433,8 @@ impl CheckerName {
             CheckerName::Convergence => "convergence",
             CheckerName::Watch => "watch",
             CheckerName::Lease => "lease",
+            CheckerName::Alarm => "alarm",
+            CheckerName::Members => "members",
             CheckerName::Auth => "auth",
             CheckerName::Raft => "raft",
             CheckerName::Liveness => "liveness",

@@ -366,7 +366,7 @@ fn probe(out: &mut Vec<u8>, event: &ProbeEvent) {
             };
             fields(1, [term.0, role, leader.map_or(0, |leader| leader.0)]);
         }
-        ProbeEvent::Applied { index, term, digest, state, proposal, revision } => {
+        ProbeEvent::Applied { index, term, digest, state, proposal, revision, .. } => {
             fields(2, [index.0, term.0, *digest]);
             fields(2, [*state, *proposal, revision.0 as u64]);
         }

@@ -8,9 +8,9 @@
 //! write. The core does none of these things itself.
 
 use crate::{
-    AuthCommand, AuthReply, Batch, CompactionRequest, CompactionResponse, DeleteRangeRequest,
-    DeleteRangeResponse, Event, LeaseCheckpoint, LeaseId, Member, MemberId, PutRequest, PutResponse, Refusal,
-    Revision, TxnRequest, TxnResponse,
+    Alarm, AlarmRequest, AuthCommand, AuthReply, Batch, CompactionRequest, CompactionResponse,
+    DeleteRangeRequest, DeleteRangeResponse, Event, LeaseCheckpoint, LeaseId, Member, MemberId, PutRequest,
+    PutResponse, Refusal, Revision, TxnRequest, TxnResponse,
 };
 
 /// A change to the store, as a raft entry carries it.
@@ -37,6 +37,8 @@ pub enum Command {
     LeaseRevoke(LeaseId),
     /// Note what is left of leases, so that a new leader does not begin anew.
     LeaseCheckpoint(Vec<LeaseCheckpoint>),
+    /// List, raise or take back alarms.
+    Alarm(AlarmRequest),
     /// Change who may do what, or ask about it.
     Auth(AuthCommand),
 }
@@ -55,7 +57,7 @@ pub struct Attributes {
 /// A change to the set of members, as a conf-change entry carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MembershipChange {
-    /// A new voting member.
+    /// A new member: a learner, or one that votes.
     Add(Member),
     /// A member leaves, for good: its id never returns.
     Remove(MemberId),
@@ -66,6 +68,8 @@ pub enum MembershipChange {
         /// Where the other members reach it now.
         peer_urls: Vec<String>,
     },
+    /// A learner votes from now on.
+    Promote(MemberId),
 }
 
 /// The answer to a command that was not refused.
@@ -94,6 +98,8 @@ pub enum Reply {
     },
     /// To [`Command::LeaseRevoke`]: the store's revision after it.
     LeaseRevoke(Revision),
+    /// To [`Command::Alarm`]: those listed, or the one that was raised or taken back.
+    Alarms(Vec<Alarm>),
     /// To [`Command::Auth`].
     Auth(AuthReply),
 }

@@ -18,9 +18,10 @@
 //! can hear instead of a reply.
 //!
 //! Leases ([`Leases`]) are here without their clock, watches as the [`Event`]s of each command and as history
-//! ([`State::history`]), users and roles ([`Auth`]) without passwords in the clear and without tokens. Not here yet: alarms,
-//! learners. Each will arrive as variants of [`Command`], a table in `rows.rs` and a module of its own.
+//! ([`State::history`]), users and roles ([`Auth`]) without passwords in the clear and without tokens. [`Alarms`] refuse
+//! commands; what raises them is the server's.
 
+mod alarm;
 mod auth;
 mod batch;
 mod command;
@@ -30,6 +31,7 @@ mod lease;
 mod membership;
 mod mvcc;
 pub mod planted;
+pub mod quota;
 mod refusal;
 mod rows;
 mod state;
@@ -37,6 +39,7 @@ mod txn;
 mod types;
 pub mod validate;
 
+pub use alarm::{Alarm, AlarmKind, AlarmRequest, Alarms};
 pub use auth::{
     Auth, AuthCommand, AuthReply, Caller, Permission, PermissionKind, ROOT_ROLE, ROOT_USER, Role, User,
 };
@@ -44,7 +47,7 @@ pub use batch::{Batch, BatchOp};
 pub use command::{Applied, Attributes, Command, MembershipChange, Reply};
 pub use kv::*;
 pub use lease::{Lease, LeaseCheckpoint, Leases, MAX_LEASE_TTL_SECS};
-pub use membership::{Member, Membership, cluster_id, member_id};
+pub use membership::{MAX_LEARNERS, Member, Membership, cluster_id, member_id};
 pub use mvcc::History;
 pub use mvcc::compact::CompactionStep;
 pub use mvcc::index::Interval;

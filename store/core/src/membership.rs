@@ -9,7 +9,8 @@
 //! all refuse. The API layer may refuse earlier, with more knowledge (who has started, who is reachable), and
 //! [`Membership::ready_to_add`] and [`Membership::ready_to_remove`] are the part of that which needs no clock.
 //!
-//! Left out so far: learners and their promotion.
+//! A learner is a member that gets the log and does not vote. There is one at a time ([`MAX_LEARNERS`]), it serves little,
+//! and it votes once it is promoted. Nothing makes a learner of a voter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,10 @@ use sha1::{Digest as _, Sha1};
 
 use crate::planted::planted;
 use crate::{Attributes, ClusterId, MemberId, MembershipChange, Refusal};
+
+/// How many learners a cluster may have. It is no setting: members that were set differently would disagree on which
+/// additions are valid.
+pub const MAX_LEARNERS: usize = 1;
 
 /// A member of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -29,6 +34,8 @@ pub struct Member {
     pub peer_urls: Vec<String>,
     /// Where clients reach it; empty until it has started.
     pub client_urls: Vec<String>,
+    /// Whether it gets the log and does not vote.
+    pub is_learner: bool,
 }
 
 impl Member {
@@ -106,12 +113,28 @@ impl Membership {
         self.removed.iter().copied()
     }
 
+    /// The members that vote, by id.
+    pub fn voters(&self) -> impl Iterator<Item = &Member> {
+        self.members().filter(|member| !member.is_learner)
+    }
+
+    /// The members that don't vote, by id.
+    pub fn learners(&self) -> impl Iterator<Item = &Member> {
+        self.members().filter(|member| member.is_learner)
+    }
+
+    /// Whether this member is there and does not vote.
+    pub fn is_learner(&self, id: MemberId) -> bool {
+        self.get(id).is_some_and(|member| member.is_learner)
+    }
+
     /// Whether a change is valid now.
     ///
     /// # Errors
-    /// `MemberNotFound` for an id that was removed, and for a removal or an update of an id that is no member;
-    /// `MemberExist`, `PeerUrlExist` for a clash; `MemberBadUrls` for a member without peer URLs (etcd takes an update to
-    /// none); `MemberNotEnoughStarted` for the removal of the last member, which etcd leaves to raft, where it panics.
+    /// `MemberNotFound` for an id that was removed, and for a removal, an update or a promotion of an id that is no member;
+    /// `MemberExist`, `PeerUrlExist` for a clash; `TooManyLearners`; `MemberNotLearner` for the promotion of a voter;
+    /// `MemberBadUrls` for a member without peer URLs (etcd takes an update to none); `MemberNotEnoughStarted` for the
+    /// removal of the last voter, which etcd leaves to raft, where it panics.
     pub fn validate(&self, change: &MembershipChange) -> Result<(), Refusal> {
         match change {
             MembershipChange::Add(member) => {
@@ -127,13 +150,16 @@ impl Membership {
                 if self.has_taken(&member.peer_urls, member.id) && !planted!(AddWithoutCheck) {
                     return Err(Refusal::PeerUrlExist);
                 }
+                if member.is_learner && self.learners().count() >= MAX_LEARNERS {
+                    return Err(Refusal::TooManyLearners);
+                }
                 Ok(())
             }
             MembershipChange::Remove(id) => {
                 if !self.members.contains_key(id) {
                     return Err(Refusal::MemberNotFound);
                 }
-                if self.members.len() == 1 {
+                if self.voters().all(|voter| voter.id == *id) {
                     return Err(Refusal::MemberNotEnoughStarted);
                 }
                 Ok(())
@@ -150,6 +176,11 @@ impl Membership {
                 }
                 Ok(())
             }
+            MembershipChange::Promote(id) => match self.members.get(id) {
+                None => Err(Refusal::MemberNotFound),
+                Some(member) if !member.is_learner => Err(Refusal::MemberNotLearner),
+                Some(_) => Ok(()),
+            },
         }
     }
 
@@ -159,26 +190,40 @@ impl Membership {
         others.flat_map(|other| &other.peer_urls).any(|url| peer_urls.contains(url))
     }
 
-    /// Whether enough members have started to add another: those that have must be a quorum of the larger cluster. The
+    /// Whether enough voters have started to add another: those that have must be a quorum of the larger cluster. The
     /// step from one to two is let through, or a cluster of one could never grow.
     ///
     /// # Errors
     /// `MemberNotEnoughStarted`.
     pub fn ready_to_add(&self) -> Result<(), Refusal> {
-        let started = self.members.values().filter(|member| member.is_started()).count();
-        let larger = self.members.len() + 1;
+        let started = self.voters().filter(|member| member.is_started()).count();
+        let larger = self.voters().count() + 1;
         if started == 1 && larger == 2 || started > larger / 2 {
             return Ok(());
         }
         Err(Refusal::MemberNotEnoughStarted)
     }
 
-    /// Whether the members that would remain and have started are a quorum of those that would remain.
+    /// Whether the voters that have started and this learner are a quorum of the voters that there would be.
+    ///
+    /// # Errors
+    /// `MemberNotEnoughStarted`.
+    pub fn ready_to_promote(&self) -> Result<(), Refusal> {
+        let started = self.voters().filter(|member| member.is_started()).count() + 1;
+        let larger = self.voters().count() + 1;
+        if started > larger / 2 { Ok(()) } else { Err(Refusal::MemberNotEnoughStarted) }
+    }
+
+    /// Whether the voters that would remain and have started are a quorum of those that would remain. A learner may always
+    /// go.
     ///
     /// # Errors
     /// `MemberNotEnoughStarted`.
     pub fn ready_to_remove(&self, id: MemberId) -> Result<(), Refusal> {
-        let remaining = self.members.values().filter(|member| member.id != id);
+        if self.is_learner(id) {
+            return Ok(());
+        }
+        let remaining = self.voters().filter(|member| member.id != id);
         let (mut count, mut started) = (0, 0);
         for member in remaining {
             count += 1;
@@ -206,6 +251,14 @@ impl Membership {
                 let member =
                     self.members.get_mut(id).expect("the change was validated: the id is a member's");
                 member.peer_urls.clone_from(peer_urls);
+                if planted!(UpdatePromotes) {
+                    member.is_learner = false;
+                }
+            }
+            MembershipChange::Promote(id) => {
+                let member =
+                    self.members.get_mut(id).expect("the change was validated: the id is a learner's");
+                member.is_learner = false;
             }
         }
     }

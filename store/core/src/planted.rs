@@ -174,6 +174,8 @@ mod switches {
             "a delete of an interval removes its first key alone";
         PutRevisionIsOld "putRevisionIsOld" "put"
             "a put answers the revision before its own";
+        HashMissesInterrupted "hashMissesInterrupted" "hash"
+            "HashKV leaves out what a compaction kept that a restart interrupted (etcd #15919)";
         HashSeesProgress "hashSeesProgress" "hash"
             "HashKV covers records that a compaction has yet to remove (etcd before 3.5)";
         ReplyDiffersAfterRestart "replyDiffersAfterRestart" "apply"
@@ -304,6 +306,24 @@ mod switches {
             "a linearizable member list is answered from local state";
         RangeHeaderEarly "rangeHeaderEarly" "api"
             "a range's header carries the revision at which the request arrived";
+        QuotaIgnoresNested "quotaIgnoresNested" "quota"
+            "the puts of nested transactions cost nothing: they pass the quota and its alarm (etcd #22139)";
+        AlarmListNotAdvanced "alarmListNotAdvanced" "engine"
+            "the applied index does not move over a listing of alarms (etcd #14419)";
+        DefragmentKeepsOldIndex "defragmentKeepsOldIndex" "engine"
+            "a defragmentation's copy has the applied index of the last commit beside newer data (etcd #14685)";
+        DefragmentDuringInstall "defragmentDuringInstall" "engine"
+            "a defragmentation's copy takes the place of a snapshot that was installed meanwhile (etcd #20271)";
+        DefragmentLeftoverReused "defragmentLeftoverReused" "engine"
+            "what a crash left of a copy of the engine's content becomes part of the next copy (etcd #11613)";
+        ForcePanicsOnLearner "forcePanicsOnLearner" "membership"
+            "a forced new cluster holds the addition of a learner to be impossible (etcd #12285)";
+        ForceKeepsLearners "forceKeepsLearners" "membership"
+            "a forced new cluster does not remove the learners (etcd #20893)";
+        PromotionNotStored "promotionNotStored" "membership"
+            "a promotion is applied and not stored: the voter is a learner again after a restart (etcd #19557)";
+        UpdatePromotes "updatePromotes" "membership"
+            "a new peer URL makes a voter of a learner, in the list of members and not in raft (etcd #21694)";
         LeaseDemotionMissed "leaseDemotionMissed" "lease"
             "a leader that lost the leadership goes on counting, and what expires then is revoked through the new leader (etcd #15247)";
         LeaseRenewUnproven "leaseRenewUnproven" "lease"

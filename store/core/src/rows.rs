@@ -5,12 +5,14 @@
 //!
 //! | table | key after the prefix | value |
 //! |---|---|---|
+//! | `a` | an alarm's kind, 1 byte (1 NOSPACE, 2 CORRUPT), and its member's id, 8 bytes big-endian | empty |
 //! | `k` | the revision: main, 8 bytes big-endian, `_`, sub, 8 bytes big-endian; a tombstone has `t` after it | protobuf `mvccpb.KeyValue`; a tombstone's has the key alone |
 //! | `l` | a lease's id, 8 bytes big-endian | its time to live and what was left of it at the last checkpoint, in seconds, each 8 bytes big-endian |
+//! | `m` | `allocated` | what the store took up when rows last became fewer, in bytes, 8 bytes big-endian; absent if they did not since it was last defragmented |
 //! | `m` | `auth` | whether auth is on (1 byte), the auth revision (8 bytes big-endian) |
 //! | `m` | `applied` | format version (1 byte, now 1), index, term, digest, each 8 bytes big-endian |
 //! | `m` | `scheduledCompactRev`, `finishedCompactRev` | main revision, 8 bytes big-endian |
-//! | `n` | a member's id, 8 bytes big-endian | name, count of peer URLs, the URLs, count of client URLs, the URLs; each count and each text's length 4 bytes big-endian |
+//! | `n` | a member's id, 8 bytes big-endian | name, count of peer URLs, the URLs, count of client URLs, the URLs; each count and each text's length 4 bytes big-endian; a learner's has the byte 1 after it |
 //! | `p` | a role's name | count of permissions; of each its kind (1 byte: read 0, write 1, both 2), its key, its end |
 //! | `r` | a removed member's id, 8 bytes big-endian | empty |
 //! | `u` | a user's name | whether it has no password (1 byte), the password's hash, count of roles, the roles |
@@ -29,7 +31,10 @@ use thiserror::Error;
 
 use crate::auth::rows::{self as auth, AuthRow};
 use crate::mvcc::Record;
-use crate::{Digest, Index, Lease, LeaseId, MAX_LEASE_TTL_SECS, Member, MemberId, Rev, Revision, Term};
+use crate::{
+    Alarm, AlarmKind, Digest, Index, Lease, LeaseId, MAX_LEASE_TTL_SECS, Member, MemberId, Rev, Revision,
+    Term,
+};
 
 /// A row that cannot be what the store wrote. The data folder, or the snapshot, is damaged or of another make.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -50,15 +55,20 @@ impl Corrupt {
 /// The version of the row format.
 const FORMAT: u8 = 1;
 
+const ALARM_TABLE: u8 = b'a';
 const RECORD_TABLE: u8 = b'k';
 const LEASE_TABLE: u8 = b'l';
 const META_TABLE: u8 = b'm';
 const MEMBER_TABLE: u8 = b'n';
 const REMOVED_TABLE: u8 = b'r';
 
+const ALLOCATED: &[u8] = b"mallocated";
 const APPLIED: &[u8] = b"mapplied";
 const SCHEDULED: &[u8] = b"mscheduledCompactRev";
 const FINISHED: &[u8] = b"mfinishedCompactRev";
+
+/// What follows a learner's row.
+const LEARNER: u8 = 1;
 
 /// More revisions than any store lives to see. What lies beyond is damage, and would soon overflow.
 const MAX_REVISION: i64 = i64::MAX / 2;
@@ -69,8 +79,10 @@ pub(crate) const REV_BYTES_MAX: usize = 18;
 /// A decoded row.
 #[derive(Debug)]
 pub(crate) enum Row {
+    Alarm(Alarm),
     Record(Rev, Record),
     Lease { id: LeaseId, ttl_secs: i64, remaining_secs: i64 },
+    Allocated(u64),
     Applied { index: Index, term: Term, digest: Digest },
     ScheduledCompaction(Revision),
     FinishedCompaction(Revision),
@@ -83,12 +95,19 @@ pub(crate) enum Row {
 pub(crate) fn decode(key: &Bytes, value: Bytes) -> Result<Row, Corrupt> {
     let corrupt = |what: &str| Corrupt::new(key, what);
     match key.first() {
+        Some(&ALARM_TABLE) => {
+            if !value.is_empty() {
+                return Err(corrupt("an alarm's row has no value"));
+            }
+            Ok(Row::Alarm(decode_alarm(&key[1..]).map_err(corrupt)?))
+        }
         Some(&RECORD_TABLE) => {
             let (rev, tombstone) = decode_rev(&key[1..]).map_err(corrupt)?;
             Ok(Row::Record(rev, Record::decode(value, rev, tombstone).map_err(corrupt)?))
         }
         Some(&LEASE_TABLE) => decode_lease(&key[1..], &value).map_err(corrupt),
         Some(&META_TABLE) => match key.as_ref() {
+            ALLOCATED => Ok(Row::Allocated(decode_allocated(&value).map_err(corrupt)?)),
             auth::MARK => Ok(Row::Auth(auth::decode_mark(&value).map_err(corrupt)?)),
             APPLIED => decode_applied(&value).map_err(|what| Corrupt::new(key, what)),
             SCHEDULED => Ok(Row::ScheduledCompaction(decode_revision(&value).map_err(corrupt)?)),
@@ -114,6 +133,23 @@ pub(crate) fn decode(key: &Bytes, value: Bytes) -> Result<Row, Corrupt> {
 /// What must be there in any state that has applied an entry.
 pub(crate) fn missing_applied() -> Corrupt {
     Corrupt::new(APPLIED, "missing, though there are other rows")
+}
+
+// --- table a: alarms ----------------------------------------------------------------------------------------------
+
+/// The key of an alarm's row.
+pub(crate) fn alarm_key(alarm: Alarm) -> Bytes {
+    let mut key = vec![ALARM_TABLE, alarm.kind as u8];
+    key.extend_from_slice(&alarm.member.0.to_be_bytes());
+    key.into()
+}
+
+fn decode_alarm(key: &[u8]) -> Result<Alarm, &'static str> {
+    let Some((kind, member)) = key.split_first().filter(|(_, member)| member.len() == 8) else {
+        return Err("an alarm has 1 byte for its kind and 8 for its member");
+    };
+    let kind = AlarmKind::from_number(i32::from(*kind)).ok_or("no such kind of alarm")?;
+    Ok(Alarm { kind, member: MemberId(read_u64(member)) })
 }
 
 // --- table k: records ---------------------------------------------------------------------------------------------
@@ -200,6 +236,22 @@ pub(crate) fn dangling_lease(key: &[u8], id: LeaseId) -> Corrupt {
 
 // --- table m: marks -----------------------------------------------------------------------------------------------
 
+/// The key of the row with what the store takes up.
+pub(crate) fn allocated_key() -> Bytes {
+    Bytes::from_static(ALLOCATED)
+}
+
+pub(crate) fn encode_allocated(bytes: u64) -> Bytes {
+    Bytes::copy_from_slice(&bytes.to_be_bytes())
+}
+
+fn decode_allocated(value: &[u8]) -> Result<u64, &'static str> {
+    match value.len() {
+        8 => Ok(read_u64(value)),
+        _ => Err("a number of bytes has 8 bytes"),
+    }
+}
+
 /// The key of the row with the applied index.
 pub(crate) fn applied_key() -> Bytes {
     Bytes::from_static(APPLIED)
@@ -281,6 +333,9 @@ pub(crate) fn encode_member(member: &Member) -> Bytes {
             put_text(&mut value, url);
         }
     }
+    if member.is_learner {
+        value.push(LEARNER);
+    }
     value.into()
 }
 
@@ -308,10 +363,12 @@ fn decode_member(id: MemberId, mut value: &[u8]) -> Result<Member, &'static str>
     let name = take_text(&mut value)?;
     let peer_urls = take_texts(&mut value)?;
     let client_urls = take_texts(&mut value)?;
-    if !value.is_empty() {
-        return Err("the member's row has bytes left over");
-    }
-    Ok(Member { id, name, peer_urls, client_urls })
+    let is_learner = match value {
+        [] => false,
+        [LEARNER] => true,
+        _ => return Err("the member's row has bytes left over"),
+    };
+    Ok(Member { id, name, peer_urls, client_urls, is_learner })
 }
 
 fn take_texts(value: &mut &[u8]) -> Result<Vec<String>, &'static str> {

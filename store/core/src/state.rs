@@ -18,10 +18,10 @@ use crate::mvcc::compact::CompactionStep;
 use crate::planted::planted;
 use crate::rows::{self, Corrupt, Row};
 use crate::{
-    Applied, Attributes, Auth, AuthCommand, Batch, Caller, Command, CompactionRequest, CompactionResponse,
-    DeleteRangeRequest, Digest, Event, HashKv, History, Index, LeaseCheckpoint, LeaseId, Leases, Member,
-    Membership, MembershipChange, PutRequest, RangeRequest, RangeResponse, Refusal, Reply, Revision, Term,
-    TxnRequest, TxnResponse, auth, digest, txn, validate,
+    AlarmRequest, Alarms, Applied, Attributes, Auth, AuthCommand, Batch, Caller, Command, CompactionRequest,
+    CompactionResponse, DeleteRangeRequest, Digest, Event, HashKv, History, Index, LeaseCheckpoint, LeaseId,
+    Leases, Member, Membership, MembershipChange, PutRequest, RangeRequest, RangeResponse, Refusal, Reply,
+    Revision, Term, TxnRequest, TxnResponse, auth, digest, txn, validate,
 };
 
 /// The state after the entries up to [`applied`](State::applied).
@@ -35,6 +35,10 @@ pub struct State {
     leases: Leases,
     auth: Auth,
     membership: Membership,
+    alarms: Alarms,
+    /// What the store took up when its rows last became fewer, in bytes; 0 if they never did since it was last
+    /// defragmented. See [`State::allocated_bytes`].
+    noted: u64,
     index: Index,
     term: Term,
     digest: Digest,
@@ -48,6 +52,9 @@ impl Default for State {
     }
 }
 
+/// A page, in bytes, as of bbolt.
+const PAGE_BYTES: u64 = 4096;
+
 /// What one command does: the reply, the events, and the rows but for the applied index.
 type Outcome = (Result<Reply, Refusal>, Vec<Event>, Batch);
 
@@ -59,6 +66,8 @@ impl State {
             leases: Leases::default(),
             auth: Auth::default(),
             membership: Membership::default(),
+            alarms: Alarms::default(),
+            noted: 0,
             index: Index(0),
             term: Term(0),
             digest: Digest(0),
@@ -82,7 +91,9 @@ impl State {
     /// If `index` is not the one after the last applied, or `term` has gone back: the log itself is wrong then, and
     /// nothing that follows could be right.
     pub fn apply_as(&mut self, index: Index, term: Term, caller: &Caller, command: &Command) -> Applied {
-        if let Err(refusal) = auth::check(&self.auth, &self.leases, caller, command) {
+        // As in etcd: who may not is told so before an alarm is.
+        let allowed = auth::check(&self.auth, &self.leases, caller, command);
+        if let Err(refusal) = allowed.and_then(|()| self.alarms.check(command)) {
             return self.advance(index, term, refused(refusal));
         }
         let outcome = match command {
@@ -94,6 +105,7 @@ impl State {
             Command::LeaseGrant { id, ttl_secs } => self.grant_lease(*id, *ttl_secs),
             Command::LeaseRevoke(id) => self.revoke_lease(*id),
             Command::LeaseCheckpoint(left) => self.checkpoint_leases(left),
+            Command::Alarm(request) => self.alarm(*request),
             Command::Auth(command) => self.change_auth(index, command),
         };
         self.advance(index, term, outcome)
@@ -132,7 +144,8 @@ impl State {
                             batch.put(rows::removed_key(*id), Bytes::new());
                         }
                     }
-                    MembershipChange::Update { id, .. } => {
+                    MembershipChange::Promote(_) if planted!(PromotionNotStored) => {}
+                    MembershipChange::Update { id, .. } | MembershipChange::Promote(id) => {
                         let member = self.membership.get(*id).expect("it was just updated");
                         batch.put(rows::member_key(*id), rows::encode_member(member));
                     }
@@ -147,7 +160,13 @@ impl State {
     /// `None` if there is nothing to do. The batch belongs to no entry and holds no applied index; it may reach the
     /// engine at any time after the batches that were made before it.
     pub fn compaction_step(&mut self, limit: usize) -> Option<CompactionStep> {
-        self.mvcc.compaction_step(limit)
+        let taken = self.allocated_bytes();
+        let mut step = self.mvcc.compaction_step(limit)?;
+        if self.noted < taken && self.allocated_bytes() < taken {
+            self.noted = taken;
+            step.batch.put(rows::allocated_key(), rows::encode_allocated(taken));
+        }
+        Some(step)
     }
 
     /// Whether [`compaction_step`](State::compaction_step) has something to do.
@@ -167,7 +186,8 @@ impl State {
         self.digest = digest::advance(self.digest, index, term, outcome);
         self.index = index;
         self.term = term;
-        if !is_held_back(&reply) {
+        let listing = matches!(reply, Ok(Reply::Alarms(_))) && batch.is_empty();
+        if !(is_held_back(&reply) || planted!(AlarmListNotAdvanced) && listing) {
             batch.put(rows::applied_key(), rows::encode_applied(index, term, self.digest));
         }
         let state = self.content().wrapping_add(outcome);
@@ -252,6 +272,19 @@ impl State {
 
     fn checkpoint_leases(&mut self, left: &[LeaseCheckpoint]) -> Outcome {
         (Ok(Reply::Done), Vec::new(), self.leases.checkpoint(left))
+    }
+
+    fn alarm(&mut self, request: AlarmRequest) -> Outcome {
+        let (alarms, batch) = self.alarms.apply(request);
+        (Ok(Reply::Alarms(alarms)), Vec::new(), batch)
+    }
+
+    /// Give back what the rows don't need. The batch must reach the engine before its content is written anew.
+    pub fn defragment(&mut self) -> Batch {
+        self.noted = 0;
+        let mut batch = Batch::new();
+        batch.delete(rows::allocated_key());
+        batch
     }
 
     fn change_auth(&mut self, index: Index, command: &AuthCommand) -> Outcome {
@@ -342,9 +375,14 @@ impl State {
     /// A digest of the replicated rows: keys with their history, compact revision, leases, users and roles, members, removed members. It says
     /// nothing of how they came about. See `digest.rs`.
     pub fn content(&self) -> u64 {
-        let tables =
-            self.mvcc.content().wrapping_add(self.leases.content()).wrapping_add(self.auth.content());
-        tables.wrapping_add(self.members_content)
+        let tables = [
+            self.mvcc.content(),
+            self.leases.content(),
+            self.auth.content(),
+            self.alarms.content(),
+            self.members_content,
+        ];
+        tables.into_iter().fold(0, u64::wrapping_add)
     }
 
     /// Which leases there are, and which keys hang on each.
@@ -367,10 +405,22 @@ impl State {
         &self.membership
     }
 
-    /// The size of the key space as rows, in bytes, keys and values: what a quota is measured against. It counts what a
-    /// compaction has yet to remove, and so differs between members.
-    pub fn size_bytes(&self) -> u64 {
+    /// Which alarms are active.
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
+    }
+
+    /// The bytes of the rows of the key space, keys and values (etcd's `dbSizeInUse`). It counts what a compaction has yet to
+    /// remove, and so differs between members.
+    pub fn in_use_bytes(&self) -> u64 {
         self.mvcc.bytes()
+    }
+
+    /// What the store takes up, in bytes (etcd's `dbSize`): the most that these rows ever took, in whole pages, since it was
+    /// last defragmented. A page that is free again stays part of the store, as in bbolt. This is what a quota is measured
+    /// against. It falls by [`defragment`](State::defragment) alone, and differs between members.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.noted.max(self.in_use_bytes().next_multiple_of(PAGE_BYTES))
     }
 
     // --- as rows ---------------------------------------------------------------------------------------------------
@@ -382,9 +432,12 @@ impl State {
         };
         let applied = (self.index.0 > 0)
             .then(|| (rows::applied_key(), rows::encode_applied(self.index, self.term, self.digest)));
-        self.mvcc
+        let allocated = (self.noted > 0).then(|| (rows::allocated_key(), rows::encode_allocated(self.noted)));
+        self.alarms
             .rows()
+            .chain(self.mvcc.rows())
             .chain(self.leases.rows())
+            .chain(allocated)
             .chain(applied)
             .chain(self.auth.mark_row())
             .chain(mark(rows::finished_compaction_key(), self.mvcc.finished_compact_revision()))
@@ -417,6 +470,8 @@ impl State {
                     }
                     records.push((rev, record));
                 }
+                Row::Alarm(alarm) => state.alarms.restore(alarm),
+                Row::Allocated(bytes) => state.noted = bytes,
                 Row::Lease { id, ttl_secs, remaining_secs } => {
                     state.leases.restore(id, ttl_secs, remaining_secs);
                 }
@@ -456,7 +511,7 @@ impl State {
     }
 
     /// The state with which the members of a *new* cluster start from another cluster's data: the keys, their history, the
-    /// leases, the users and roles stay, the old members and the memory of removed ones go, and the log begins anew, with one conf-change
+    /// leases, the users and roles and the alarms stay, the old members and the memory of removed ones go, and the log begins anew, with one conf-change
     /// entry per member, of term 1, counted as applied (etcdutl's `snapshot restore`). The digest forks.
     ///
     /// # Panics
@@ -476,6 +531,8 @@ impl State {
             leases: self.leases,
             auth: self.auth,
             membership,
+            alarms: self.alarms,
+            noted: self.noted,
             index: Index(count),
             term: Term(1),
             digest,

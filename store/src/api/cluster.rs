@@ -23,15 +23,13 @@ impl Cluster for Service {
     ) -> Result<Response<MemberAddResponse>, Status> {
         self.enter(request.metadata()).await?;
         let request = request.into_inner();
-        if request.is_learner {
-            return Err(Status::unimplemented("squall: learners are not supported yet"));
-        }
         if !valid_peer_urls(&request.peer_urls) {
             return Err(convert::status(Refusal::MemberBadUrls));
         }
         // As in etcd, no token but the time goes into the id: the same machine comes back under a new one.
         let now = self.node.env().clock.wall().as_secs() as i64;
-        let member = Member::new(request.peer_urls, "", Some(now));
+        let is_learner = request.is_learner;
+        let member = Member { is_learner, ..Member::new(request.peer_urls, "", Some(now)) };
         let after = self.node.add_member(member.clone()).await.map_err(convert::status)?;
         Ok(Response::new(MemberAddResponse {
             header: self.header_now(),
@@ -79,8 +77,11 @@ impl Cluster for Service {
 
     async fn member_promote(
         &self,
-        _: Request<MemberPromoteRequest>,
+        request: Request<MemberPromoteRequest>,
     ) -> Result<Response<MemberPromoteResponse>, Status> {
-        Err(Status::unimplemented("squall: learners are not supported yet"))
+        self.enter(request.metadata()).await?;
+        let id = MemberId(request.into_inner().id);
+        let after = self.node.promote_member(id).await.map_err(convert::status)?;
+        Ok(Response::new(MemberPromoteResponse { header: self.header_now(), members: members(&after) }))
     }
 }

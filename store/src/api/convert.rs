@@ -33,6 +33,11 @@ pub(crate) fn status(refusal: Refusal) -> Status {
     Status::new(code, refusal.message())
 }
 
+/// The refusal that a status of another member carries, if it carries one.
+pub(crate) fn refusal(status: &Status) -> Option<Refusal> {
+    Refusal::ALL.iter().copied().find(|refusal| refusal.message() == status.message())
+}
+
 // From the wire.
 
 /// An order that etcd does not know sorts nothing, whatever the target: the keys come in key order, as from etcd 3.5.
@@ -152,6 +157,19 @@ pub(crate) fn member_from_wire(member: pb::Member) -> core::Member {
         name: member.name,
         peer_urls: member.peer_urls,
         client_urls: member.client_urls,
+        is_learner: member.is_learner,
+    }
+}
+
+/// An action that etcd does not know does nothing.
+pub(crate) fn alarm(request: &pb::AlarmRequest) -> core::AlarmRequest {
+    use pb::alarm_request::AlarmAction;
+    let (member, kind) = (MemberId(request.member_id), core::AlarmKind::from_number(request.alarm));
+    match AlarmAction::try_from(request.action) {
+        Ok(AlarmAction::Get) => core::AlarmRequest::Get(kind),
+        Ok(AlarmAction::Activate) => core::AlarmRequest::Activate(member, kind),
+        Ok(AlarmAction::Deactivate) => core::AlarmRequest::Deactivate(member, kind),
+        Err(_) => core::AlarmRequest::Activate(member, None),
     }
 }
 
@@ -227,6 +245,18 @@ fn operation_response(response: core::ResponseOp) -> pb::ResponseOp {
     pb::ResponseOp { response: Some(response) }
 }
 
+pub(crate) fn hash_kv_response(
+    hashed: &core::HashKv,
+    header: Option<pb::ResponseHeader>,
+) -> pb::HashKvResponse {
+    pb::HashKvResponse {
+        header,
+        hash: hashed.hash,
+        compact_revision: hashed.compact_revision.0,
+        hash_revision: hashed.hash_revision.0,
+    }
+}
+
 pub(crate) fn compaction_response(response: core::CompactionResponse) -> pb::CompactionResponse {
     pb::CompactionResponse { header: bare_header(response.revision) }
 }
@@ -237,8 +267,12 @@ pub(crate) fn member(member: &core::Member) -> pb::Member {
         name: member.name.clone(),
         peer_urls: member.peer_urls.clone(),
         client_urls: member.client_urls.clone(),
-        is_learner: false,
+        is_learner: member.is_learner,
     }
+}
+
+pub(crate) fn alarm_member(alarm: core::Alarm) -> pb::AlarmMember {
+    pb::AlarmMember { member_id: alarm.member.0, alarm: alarm.kind as i32 }
 }
 
 #[cfg(test)]

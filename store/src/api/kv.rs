@@ -1,8 +1,8 @@
 //! The KV service.
 
 use squall_core::{
-    DeleteRangeResponse as DeleteRangeResponseOf, RangeRequest as RangeRequestOf, Refusal, Reply, Revision,
-    planted::planted, validate,
+    Command, DeleteRangeResponse as DeleteRangeResponseOf, RangeRequest as RangeRequestOf, Refusal, Reply,
+    Revision, planted::planted, validate,
 };
 use tonic::{Request, Response, Status};
 
@@ -40,7 +40,7 @@ impl Service {
 #[tonic::async_trait]
 impl Kv for Service {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
-        self.enter(request.metadata()).await?;
+        self.enter_learner(request.metadata(), request.get_ref().serializable).await?;
         let credentials = Credentials::of(request.metadata().as_ref());
         let request = convert::range(request.into_inner()).map_err(convert::status)?;
         validate::check_range(&request).map_err(convert::status)?;
@@ -74,7 +74,9 @@ impl Kv for Service {
         let tag = correlation_id(request.metadata());
         let credentials = Credentials::of(request.metadata().as_ref());
         let request = request.into_inner();
-        validate::check_put(&convert::put(request.clone())).map_err(convert::status)?;
+        let put = convert::put(request.clone());
+        validate::check_put(&put).map_err(convert::status)?;
+        self.node.check_quota(&Command::Put(put)).await.map_err(convert::status)?;
         match self.propose(&credentials, node::Request::Put(request), tag).await? {
             Reply::Put(mut response) => {
                 if planted!(HeaderRevisionLate) {
@@ -135,6 +137,7 @@ impl Kv for Service {
             });
             read.await?
         } else {
+            self.node.check_quota(&Command::Txn(txn)).await.map_err(convert::status)?;
             match self.propose(&credentials, node::Request::Txn(request), tag).await? {
                 Reply::Txn(response) => response,
                 reply => unreachable!("a txn answered with {reply:?}"),

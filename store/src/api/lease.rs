@@ -4,7 +4,7 @@
 use std::pin::{Pin, pin};
 
 use futures_util::{Stream, stream};
-use squall_core::{Caller, LeaseId, MAX_LEASE_TTL_SECS, Refusal, Reply, State};
+use squall_core::{Caller, Command, LeaseId, MAX_LEASE_TTL_SECS, Refusal, Reply, State};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Service, convert, correlation_id, credentials::Credentials, leader_lost::LeaderLost};
@@ -87,6 +87,8 @@ impl Lease for Service {
             request.id = (self.node.next_id() & i64::MAX as u64) as i64;
         }
         request.ttl = request.ttl.max(lease::least_ttl_secs(self.node.config())).min(MAX_LEASE_TTL_SECS + 1);
+        let grant = Command::LeaseGrant { id: LeaseId(request.id), ttl_secs: request.ttl };
+        self.node.check_quota(&grant).await.map_err(convert::status)?;
         match self.propose(&credentials, node::Request::LeaseGrant(request), tag).await? {
             Reply::LeaseGrant { id, ttl_secs, revision } => Ok(Response::new(LeaseGrantResponse {
                 header: self.header(revision),

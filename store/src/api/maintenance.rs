@@ -1,18 +1,19 @@
-//! The Maintenance service: status, hashes, snapshots.
+//! The Maintenance service: alarms, status, hashes, snapshots, defragmentation.
 
 use std::{pin::Pin, task::Poll};
 
 use futures_util::{Stream, stream};
-use squall_core::{MemberId, Refusal, Revision};
+use squall_core::{MemberId, Refusal, Reply, Revision};
 use tonic::{Request, Response, Status};
 
-use super::{Service, convert};
+use super::{Service, convert, correlation_id, credentials::Credentials};
 use crate::{
+    node,
     proto::etcdserverpb::{
         AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeRequest,
         DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest,
         MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
-        alarm_request::AlarmAction, maintenance_server::Maintenance,
+        maintenance_server::Maintenance,
     },
     seam::View,
     snapshot,
@@ -45,42 +46,53 @@ impl Service {
 impl Maintenance for Service {
     async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
         self.enter(request.metadata()).await?;
-        match AlarmAction::try_from(request.into_inner().action) {
-            // Nothing raises an alarm yet, so there are none.
-            Ok(AlarmAction::Get) => {
-                Ok(Response::new(AlarmResponse { header: self.header_now(), alarms: Vec::new() }))
+        let credentials = Credentials::of(request.metadata().as_ref());
+        let tag = correlation_id(request.metadata());
+        // Through the log, a listing too, as in etcd: so it is as new as a linearizable read.
+        match self.propose(&credentials, node::Request::Alarm(request.into_inner()), tag).await? {
+            Reply::Alarms(alarms) => {
+                let alarms = alarms.into_iter().map(convert::alarm_member).collect();
+                Ok(Response::new(AlarmResponse { header: self.header_now(), alarms }))
             }
-            _ => Err(Status::unimplemented("squall: alarms are not supported yet")),
+            reply => unreachable!("an alarm request answered with {reply:?}"),
         }
     }
 
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        self.enter(request.metadata()).await?;
+        self.enter_learner(request.metadata(), true).await?;
         let status = self.node.status();
-        let size = self.node.shared().state().size_bytes() as i64;
-        let errors = match status.leader {
-            Some(_) => Vec::new(),
-            None => vec![Refusal::NoLeader.message().to_owned()],
+        let (taken, in_use, alarms) = {
+            let state = self.node.shared().state();
+            (state.allocated_bytes(), state.in_use_bytes(), state.alarms().iter().collect::<Vec<_>>())
         };
+        let no_leader = status.leader.is_none().then(|| Refusal::NoLeader.message().to_owned());
+        // As Go prints the message.
+        let alarms = alarms
+            .into_iter()
+            .map(|alarm| format!("memberID:{} alarm:{} ", alarm.member.0, alarm.kind.name()));
+        let errors = no_leader.into_iter().chain(alarms).collect();
         Ok(Response::new(StatusResponse {
             header: self.header_now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            db_size: size,
+            db_size: taken as i64,
             leader: status.leader.map_or(0, |leader| leader.0),
             raft_index: status.committed.0,
             raft_term: status.term.0,
             raft_applied_index: status.applied.0,
             errors,
-            db_size_in_use: size,
-            is_learner: false,
+            db_size_in_use: in_use as i64,
+            is_learner: self.is_learner(),
         }))
     }
 
     async fn defragment(
         &self,
-        _: Request<DefragmentRequest>,
+        request: Request<DefragmentRequest>,
     ) -> Result<Response<DefragmentResponse>, Status> {
-        Err(Status::unimplemented("squall: Defragment is not supported yet"))
+        self.enter(request.metadata()).await?;
+        self.node.defragment().await.map_err(convert::status)?;
+        // etcd's answer has no header.
+        Ok(Response::new(DefragmentResponse::default()))
     }
 
     /// CRC-32C over everything that the engine holds. Members differ in it while they compact.
@@ -96,12 +108,7 @@ impl Maintenance for Service {
         self.enter(request.metadata()).await?;
         let revision = Revision(request.into_inner().revision);
         let hashed = self.node.shared().state().hash_kv(revision).map_err(convert::status)?;
-        Ok(Response::new(HashKvResponse {
-            header: self.header(hashed.revision),
-            hash: hashed.hash,
-            compact_revision: hashed.compact_revision.0,
-            hash_revision: hashed.hash_revision.0,
-        }))
+        Ok(Response::new(convert::hash_kv_response(&hashed, self.header(hashed.revision))))
     }
 
     type SnapshotStream = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send>>;
@@ -110,7 +117,7 @@ impl Maintenance for Service {
         &self,
         request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        self.enter(request.metadata()).await?;
+        self.enter_learner(request.metadata(), true).await?;
         let (meta, view) = self.mark_and_content().await?;
         let header = self.header(meta.revision);
         let mut content = snapshot::Encoder::new(meta, view.0);

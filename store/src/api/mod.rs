@@ -81,14 +81,27 @@ impl Service {
         Gate { inner, service: self.clone() }
     }
 
-    /// Begins every call: waits until the member is ready, and refuses where the client insists on a leader (`hasleader`)
-    /// and the member knows none.
+    /// Begins every call that a learner does not serve: waits until the member is ready, and refuses where it is a learner,
+    /// and where the client insists on a leader (`hasleader`) and the member knows none.
     async fn enter(&self, metadata: &MetadataMap) -> Result<(), Status> {
+        self.enter_learner(metadata, false).await
+    }
+
+    /// Begins a call. A learner serves Status, serializable ranges and snapshots, as in etcd.
+    async fn enter_learner(&self, metadata: &MetadataMap, may_learn: bool) -> Result<(), Status> {
         self.node.ready().await.map_err(convert::status)?;
+        if !may_learn && self.is_learner() {
+            return Err(convert::status(Refusal::NotSupportedForLearner));
+        }
         if wants_leader(metadata) && self.node.status().leader.is_none() {
             return Err(convert::status(Refusal::NoLeader));
         }
         Ok(())
+    }
+
+    fn is_learner(&self) -> bool {
+        let shared = self.node.shared();
+        shared.state().membership().is_learner(shared.member)
     }
 
     fn header(&self, revision: Revision) -> Option<ResponseHeader> {

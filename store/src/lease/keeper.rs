@@ -47,6 +47,10 @@ impl Keeper {
         Keeper { node }
     }
 
+    pub(crate) fn node(&self) -> &Handle {
+        &self.node
+    }
+
     /// Renews a lease, wherever the leader is; the time to live that it has now, in seconds; `None` where there is no such
     /// lease.
     ///

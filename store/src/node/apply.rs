@@ -2,7 +2,8 @@
 
 use raft::eraftpb::{Entry, EntryType};
 use squall_core::{
-    Batch, BatchOp, Command, Index, MemberId, MembershipChange, Refusal, Reply, Term, planted::planted,
+    AlarmKind, Batch, BatchOp, Command, Index, MemberId, MembershipChange, Refusal, Reply, Term,
+    planted::planted,
 };
 
 #[cfg(madsim)]
@@ -31,12 +32,13 @@ impl Node {
         }
         let mut answers: Vec<(Answer, Result<Reply, Refusal>)> = Vec::new();
         let (mut batch, mut batches) = (Batch::new(), 0);
-        let (mut members_changed, mut removed, mut first_in_term) = (false, false, false);
+        let (mut members_changed, mut removed, mut first_in_term, mut raise) = (false, false, false, false);
         {
             let shared = self.shared.clone();
             let mut state = shared.state();
             for entry in &entries {
                 let (index, term) = (Index(entry.index), Term(entry.term));
+                let mut took_effect = true;
                 let (id, applied) = match entry::decode(entry) {
                     Decoded::Empty => {
                         first_in_term |= entry.term == self.raft.raft.term;
@@ -49,7 +51,8 @@ impl Node {
                         } else {
                             command
                         };
-                        let applied = state.apply_as(index, term, &caller, &command);
+                        let over = self.exceeds_quota(&state, &command);
+                        let mut applied = state.apply_as(index, term, &caller, &command);
                         self.follow_auth(&command, &applied.reply);
                         if applied.reply.is_ok() {
                             self.follow_leases(&command);
@@ -59,6 +62,12 @@ impl Node {
                             }
                         }
                         self.shared.watches().publish(&applied.events, &state);
+                        took_effect = applied.reply.is_ok();
+                        if over && took_effect {
+                            // It was applied all the same, as in etcd: whether it fits is each member's own view.
+                            applied.reply = Err(Refusal::NoSpace);
+                            raise |= !state.alarms().is_active(AlarmKind::NoSpace);
+                        }
                         (id, applied)
                     }
                     Decoded::Membership { id, change, raft } => {
@@ -69,7 +78,6 @@ impl Node {
                             members_changed = true;
                             removed |= change == MembershipChange::Remove(self.shared.member);
                         } else if applied.reply.is_ok() || planted!(RefusedChangeApplied) {
-                            // Voters and members are one: there are no learners yet.
                             let conf_state = self.raft.apply_conf_change(&*raft).unwrap_or_else(|error| {
                                 panic!("entry {index}: raft refused {change:?}: {error}")
                             });
@@ -86,6 +94,7 @@ impl Node {
                     digest: entry::digest(entry),
                     state: applied.state,
                     proposal: id,
+                    refused: !took_effect,
                     revision: state.revision(),
                 });
                 batch.extend(applied.batch);
@@ -128,6 +137,9 @@ impl Node {
             && std::mem::discriminant(a) == std::mem::discriminant(b)
         {
             std::mem::swap(first, second);
+        }
+        if raise {
+            self.raise_no_space();
         }
         let answered = !answers.is_empty();
         if answered {

@@ -84,10 +84,11 @@ impl Bootstrap {
     }
 }
 
-/// Who votes, as of what is applied: the members, all of them.
+/// Who votes and who learns, as of what is applied.
 fn conf_state(state: &State) -> ConfState {
-    let voters: Vec<u64> = state.membership().members().map(|member| member.id.0).collect();
-    ConfState::from((voters, Vec::new()))
+    let voters: Vec<u64> = state.membership().voters().map(|member| member.id.0).collect();
+    let learners: Vec<u64> = state.membership().learners().map(|member| member.id.0).collect();
+    ConfState::from((voters, learners))
 }
 
 #[cfg(test)]

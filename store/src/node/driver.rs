@@ -9,12 +9,15 @@ use raft::{RawNode, eraftpb::Message};
 use squall_core::{Index, MemberId, Refusal, Term, planted::planted};
 use tokio::sync::{mpsc, oneshot};
 
+#[cfg(madsim)]
+use super::defragment;
 use super::{
     Halt, Input, Shared, Transport,
     committer::Committer,
     ids::Ids,
     log_bridge, lost_data,
     proposals::{Proposal, Proposals},
+    quota,
     raft_log::RaftLog,
     reads::Reads,
 };
@@ -87,6 +90,11 @@ pub(crate) struct Node {
     pub(super) snapshots_in_flight: usize,
     /// The pause before the next step of a compaction.
     pub(super) compaction: Option<BoxFuture<'static, ()>>,
+    /// The alarm about the quota that is proposed, and when it was.
+    pub(super) raising: Option<quota::Raising>,
+    /// What a planted error needs of the last defragmentation.
+    #[cfg(madsim)]
+    pub(super) copied: defragment::Copied,
     /// Who waits for this member to lead no more.
     pub(super) transfers: Vec<oneshot::Sender<()>>,
     /// Acknowledgements that no member has sent: always empty, but for a planted error.
@@ -171,6 +179,9 @@ impl Node {
             snapshot_index,
             snapshots_in_flight: 0,
             compaction: None,
+            raising: None,
+            #[cfg(madsim)]
+            copied: defragment::Copied::default(),
             transfers: Vec::new(),
             guessed: Vec::new(),
             acknowledged: Default::default(),
@@ -295,7 +306,11 @@ impl Node {
             Input::ReadIndex(waiter) => self.reads.push(waiter),
             Input::Unreachable(peer) => self.raft.report_unreachable(peer.0),
             Input::SnapshotReport { to, delivered } => self.snapshot_report(to, delivered),
-            Input::EngineCommitted(Ok(mark)) => self.save_snapshot(mark).await?,
+            Input::EngineCommitted(Ok(mark)) => {
+                #[cfg(madsim)]
+                self.note_commit();
+                self.save_snapshot(mark).await?;
+            }
             Input::EngineCommitted(Err(error)) => return Err(Halt::Failed(format!("engine: {error}"))),
             Input::CommitEngine(done) => self.committer.commit_now(done),
             Input::RemovedByPeer(_) if planted!(RemovedGoesOn) => {}
@@ -330,6 +345,10 @@ impl Node {
                 self.env.points.reached(Point::RaftBeforeTransfer).await;
                 let _ = begun.send(self.move_leader(to));
             }
+            Input::LearnerReady { id, answer } => {
+                let _ = answer.send(self.learner_ready(id));
+            }
+            Input::Defragment(done) => self.defragment(done).await?,
             Input::Stop => return Err(Halt::Requested),
         }
         Ok(())

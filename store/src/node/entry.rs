@@ -38,13 +38,21 @@ pub(crate) fn encode_change(id: u64, change: &MembershipChange) -> ConfChange {
     let mut conf_change = ConfChange::default();
     let member = match change {
         MembershipChange::Add(member) => {
-            conf_change.set_change_type(ConfChangeType::AddNode);
+            conf_change.set_change_type(match member.is_learner {
+                true => ConfChangeType::AddLearnerNode,
+                false => ConfChangeType::AddNode,
+            });
             conf_change.node_id = member.id.0;
             Some(convert::member(member))
         }
         MembershipChange::Remove(member) => {
             conf_change.set_change_type(ConfChangeType::RemoveNode);
             conf_change.node_id = member.0;
+            None
+        }
+        MembershipChange::Promote(id) => {
+            conf_change.set_change_type(ConfChangeType::AddNode);
+            conf_change.node_id = id.0;
             None
         }
         // For raft this is a change of node 0, which means no change.
@@ -54,7 +62,8 @@ pub(crate) fn encode_change(id: u64, change: &MembershipChange) -> ConfChange {
             Some(convert::member(&member))
         }
     };
-    conf_change.context = ConfChangeContext { id, member }.encode_to_vec().into();
+    let promote = matches!(change, MembershipChange::Promote(_));
+    conf_change.context = ConfChangeContext { id, member, promote }.encode_to_vec().into();
     conf_change
 }
 
@@ -83,6 +92,7 @@ pub(crate) fn decode(entry: &Entry) -> Decoded {
                 Some(Request::LeaseGrant(request)) => {
                     Command::LeaseGrant { id: LeaseId(request.id), ttl_secs: request.ttl }
                 }
+                Some(Request::Alarm(request)) => Command::Alarm(convert::alarm(&request)),
                 Some(Request::LeaseRevoke(request)) => Command::LeaseRevoke(LeaseId(request.id)),
                 Some(Request::LeaseCheckpoint(request)) => {
                     let left = request.leases.into_iter().map(|left| LeaseCheckpoint {
@@ -104,8 +114,14 @@ pub(crate) fn decode(entry: &Entry) -> Decoded {
             let context =
                 ConfChangeContext::decode(raft.context.clone()).unwrap_or_else(|error| broken(&error));
             let change = match (raft.get_change_type(), context.member) {
-                (ConfChangeType::AddNode, Some(member)) if member.id == raft.node_id => {
+                (kind @ (ConfChangeType::AddNode | ConfChangeType::AddLearnerNode), Some(member))
+                    if member.id == raft.node_id
+                        && member.is_learner == (kind == ConfChangeType::AddLearnerNode) =>
+                {
                     MembershipChange::Add(convert::member_from_wire(member))
+                }
+                (ConfChangeType::AddNode, None) if context.promote => {
+                    MembershipChange::Promote(MemberId(raft.node_id))
                 }
                 (ConfChangeType::AddNode, Some(member)) if raft.node_id == 0 => {
                     MembershipChange::Update { id: MemberId(member.id), peer_urls: member.peer_urls }
@@ -165,10 +181,15 @@ mod tests {
             peer_urls: vec!["http://m5:2380".into()],
             ..Default::default()
         };
+        let learner = squall_core::Member { is_learner: true, ..member.clone() };
         let update = MembershipChange::Update { id: MemberId(5), peer_urls: vec!["http://m6:2380".into()] };
-        for (change, node) in
-            [(MembershipChange::Add(member), 5), (MembershipChange::Remove(MemberId(5)), 5), (update, 0)]
-        {
+        for (change, node) in [
+            (MembershipChange::Add(member), 5),
+            (MembershipChange::Add(learner), 5),
+            (MembershipChange::Promote(MemberId(5)), 5),
+            (MembershipChange::Remove(MemberId(5)), 5),
+            (update, 0),
+        ] {
             let mut entry = Entry { index: 7, ..Default::default() };
             entry.set_entry_type(EntryType::EntryConfChange);
             entry.data = encode_change(3, &change).write_to_bytes().unwrap().into();

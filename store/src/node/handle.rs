@@ -89,6 +89,16 @@ impl Handle {
         first_of(&*self.0.env.tasks, [served, stopped]).await
     }
 
+    /// Writes the engine's content anew, and waits until the new one is durable.
+    ///
+    /// # Errors
+    /// `Stopped`.
+    pub(crate) async fn defragment(&self) -> Result<(), Refusal> {
+        let (done, is_done) = oneshot::channel();
+        self.input(Input::Defragment(done)).await?;
+        is_done.await.map_err(|_| Refusal::Stopped)
+    }
+
     /// Makes durable what the engine holds.
     ///
     /// # Errors
@@ -194,16 +204,19 @@ impl Handle {
     /// Adds a member; the members after it are the answer.
     ///
     /// # Errors
-    /// `MemberExist`, `PeerUrlExist`, `MemberNotFound` for an id that was removed; with the strict check
+    /// `MemberExist`, `PeerUrlExist`, `TooManyLearners`, `MemberNotFound` for an id that was removed; with the strict check
     /// `MemberNotEnoughStarted` and `Unhealthy`; and those of [`Handle::propose`].
     pub(crate) async fn add_member(&self, member: Member) -> Result<Vec<Member>, Refusal> {
         if self.0.config.strict_reconfig_check {
             self.read_index().await?;
-            self.0.shared.state().membership().ready_to_add()?;
+            if !member.is_learner {
+                self.0.shared.state().membership().ready_to_add()?;
+            }
             // The new member counts as down until it has started: a quorum of the larger cluster must be there without it.
             let voters = self.voters();
             let active = self.active(&voters);
-            if active < quorum(voters.len() + 1) && voters.len() > 1 {
+            let larger = voters.len() + usize::from(!member.is_learner);
+            if active < quorum(larger) && voters.len() > 1 {
                 return Err(Refusal::Unhealthy);
             }
         }
@@ -219,8 +232,9 @@ impl Handle {
         if self.0.config.strict_reconfig_check {
             self.read_index().await?;
             self.0.shared.state().membership().ready_to_remove(id)?;
-            // One that is down may always go: the quorum only gets easier.
-            let down = id != self.0.shared.member && self.0.hub.active_since(id).is_none();
+            // A learner may always go, and one that is down: the quorum only gets easier.
+            let learns = self.0.shared.state().membership().is_learner(id);
+            let down = learns || id != self.0.shared.member && self.0.hub.active_since(id).is_none();
             let voters = self.voters();
             if !down && !bears_removal(voters.len(), self.active(&voters)) {
                 return Err(Refusal::Unhealthy);
@@ -245,14 +259,14 @@ impl Handle {
     /// Hands the leadership to a member, and waits until this one sees it lead. To hand it to oneself does nothing.
     ///
     /// # Errors
-    /// `NotLeader` where this member does not lead; `BadLeaderTransferee` for one that is no member; and, ambiguous,
+    /// `NotLeader` where this member does not lead; `BadLeaderTransferee` for one that is no member or a learner; and, ambiguous,
     /// `TimeoutLeaderTransfer` and `Stopped`. (etcd waits for as long as the client does.)
     pub(crate) async fn move_leader(&self, to: MemberId) -> Result<(), Refusal> {
         let shared = &self.0.shared;
         if self.status().leader != Some(shared.member) {
             return Err(Refusal::NotLeader);
         }
-        if shared.state().membership().get(to).is_none() {
+        if shared.state().membership().get(to).is_none_or(|member| member.is_learner) {
             return Err(Refusal::BadLeaderTransferee);
         }
         let (begun, has_begun) = oneshot::channel();
@@ -268,7 +282,7 @@ impl Handle {
         in_time.map_err(|_| Refusal::TimeoutLeaderTransfer)
     }
 
-    async fn change(&self, change: MembershipChange) -> Result<Vec<Member>, Refusal> {
+    pub(super) async fn change(&self, change: MembershipChange) -> Result<Vec<Member>, Refusal> {
         let id = self.next_id();
         match self.wait(|answer| Input::ChangeMembers { id, change, answer }).await? {
             Reply::Members(members) => Ok(members),
@@ -277,7 +291,7 @@ impl Handle {
     }
 
     fn voters(&self) -> Vec<MemberId> {
-        self.0.shared.state().membership().members().map(|member| member.id).collect()
+        self.0.shared.state().membership().voters().map(|member| member.id).collect()
     }
 
     /// How many of these this member is, or has been in touch with for long enough.

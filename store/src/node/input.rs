@@ -65,6 +65,15 @@ pub(crate) enum Input {
         /// Refused with `NotLeader` where this member does not lead.
         begun: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// Whether this learner may be promoted, as far as its progress goes.
+    LearnerReady {
+        /// The learner.
+        id: MemberId,
+        /// Refused with `NotLeader` where this member does not lead, with `LearnerNotReady` for one that is behind.
+        answer: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Write the engine's content anew; answered when the new one is durable.
+    Defragment(oneshot::Sender<()>),
     /// Stop.
     Stop,
 }

@@ -17,22 +17,25 @@
 //!
 //! Scripts (`scripts`, `store/tests/node`) run several nodes with every message and every disk change in their hands.
 //!
-//! Left out: learners, and flow control beyond a bounded input queue and etcd's cap on the gap between commit and apply.
+//! Left out: flow control beyond a bounded input queue and etcd's cap on the gap between commit and apply.
 
 mod apply;
 mod auth;
 mod bootstrap;
 mod committer;
+mod defragment;
 mod driver;
 mod entry;
 mod handle;
 mod ids;
 mod input;
 mod leadership;
+mod learners;
 mod leases;
 mod log_bridge;
 mod lost_data;
 mod proposals;
+mod quota;
 mod raft_log;
 mod reads;
 mod ready;
@@ -50,6 +53,7 @@ pub(crate) use ids::Ids;
 pub(crate) use input::{Halt, Input};
 pub(crate) use leases::lease_checkpoint;
 pub(crate) use lost_data::paragraph as lost_data_paragraph;
+pub(crate) use quota::activate;
 pub(crate) use raft_log::Mark;
 pub(crate) use shared::{RaftStatus, Shared};
 pub(crate) use snapshots::{remove_files, snapshot_path};

@@ -104,7 +104,12 @@ pub async fn force_new_cluster(
         let peer_urls = vec![DEFAULT_PEER_URL.to_owned()];
         MembershipChange::Add(Member { id: own, peer_urls, ..Member::default() })
     });
-    let changes = add.into_iter().chain(others.ids.iter().map(|id| MembershipChange::Remove(*id)));
+    // A learner would be alone and never lead.
+    let votes = state.membership().voters().any(|voter| voter.id == own);
+    let promote =
+        (others.own_is_there && !votes && others.own_learns).then_some(MembershipChange::Promote(own));
+    let changes =
+        add.into_iter().chain(promote).chain(others.ids.iter().map(|id| MembershipChange::Remove(*id)));
     let entries: Vec<_> = changes
         .zip(end + 1..)
         .map(|(change, index)| conf_change(index, replayed.hard_state.term, &change))
@@ -156,6 +161,8 @@ struct Others {
     /// Everyone but this member.
     ids: BTreeSet<MemberId>,
     own_is_there: bool,
+    /// Whether this member may be a learner.
+    own_learns: bool,
 }
 
 /// Whom the log has for members, up to `end`.
@@ -172,7 +179,16 @@ fn members(own: MemberId, replayed: &Replayed, state: &State, end: u64) -> Resul
     if removed {
         return Err(ForceError::Removed { member: own });
     }
-    Ok(Others { ids, own_is_there })
+    let mut own_learns = state.membership().is_learner(own);
+    if let Some(snapshot) = &replayed.snapshot {
+        own_learns |= snapshot.conf_state.learners.contains(&own.0);
+    }
+    for entry in unapplied(replayed, state, end) {
+        own_learns |= change_of(entry)?.is_some_and(|change| {
+            change.get_change_type() == ConfChangeType::AddLearnerNode && change.node_id == own.0
+        });
+    }
+    Ok(Others { ids, own_is_there, own_learns })
 }
 
 /// The ids that may be members' once everything up to `end` is applied. What is applied is certain. What follows may yet be
@@ -180,7 +196,8 @@ fn members(own: MemberId, replayed: &Replayed, state: &State, end: u64) -> Resul
 /// to forget one would leave a voter that never answers.
 fn ids_in(replayed: &Replayed, state: &State, end: u64) -> Result<BTreeSet<MemberId>, ForceError> {
     let membership = state.membership();
-    let mut ids: BTreeSet<MemberId> = membership.members().map(|member| member.id).collect();
+    let kept = |member: &&Member| !(planted!(ForceKeepsLearners) && member.is_learner);
+    let mut ids: BTreeSet<MemberId> = membership.members().filter(kept).map(|member| member.id).collect();
     if let Some(snapshot) = &replayed.snapshot {
         let recorded = snapshot.conf_state.voters.iter().chain(&snapshot.conf_state.learners);
         ids.extend(recorded.map(|id| MemberId(*id)).filter(|id| !membership.was_removed(*id)));
@@ -191,6 +208,8 @@ fn ids_in(replayed: &Replayed, state: &State, end: u64) -> Result<BTreeSet<Membe
             // An update of a member's URLs, which for raft is a change of node 0.
             && change.node_id != 0
         {
+            let learner = change.get_change_type() == ConfChangeType::AddLearnerNode;
+            assert!(!(learner && planted!(ForcePanicsOnLearner)), "unknown conf change {change:?}");
             ids.insert(MemberId(change.node_id));
         }
     }

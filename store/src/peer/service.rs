@@ -5,7 +5,7 @@ use std::{path::PathBuf, pin::pin, sync::Arc};
 use bytes::Bytes;
 use protobuf::Message as _;
 use raft::eraftpb::{Message, MessageType};
-use squall_core::{LeaseId, MemberId, MembershipChange, planted::planted};
+use squall_core::{LeaseId, MemberId, MembershipChange, Revision, planted::planted};
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use super::{EMPTIED, Hub, Lane, REMOVED, SNAPSHOT_PATIENCE, metadata};
@@ -13,6 +13,9 @@ use crate::{
     api::convert,
     lease::Keeper,
     node::{Input, snapshot_path},
+    proto::etcdserverpb::{
+        HashKvRequest, HashKvResponse, MemberPromoteRequest, MemberPromoteResponse, ResponseHeader,
+    },
     proto::squall::peer::{
         LeaseRenewRequest, LeaseRenewResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
         MembersRequest, MembersResponse, MessageBatch, MessagesResponse, SnapshotChunk, SnapshotResponse,
@@ -212,6 +215,29 @@ impl Peer for PeerService {
         Ok(Response::new(response.unwrap_or_default()))
     }
 
+    async fn member_promote(
+        &self,
+        request: Request<MemberPromoteRequest>,
+    ) -> Result<Response<MemberPromoteResponse>, Status> {
+        self.admit(request.metadata())?;
+        let id = MemberId(request.into_inner().id);
+        let members = self.keeper.node().promote_here(id).await.map_err(convert::status)?;
+        let members = members.iter().map(convert::member).collect();
+        Ok(Response::new(MemberPromoteResponse { header: None, members }))
+    }
+
+    async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
+        self.admit(request.metadata())?;
+        let revision = Revision(request.into_inner().revision);
+        let hashed = self.hub.shared.state().hash_kv(revision).map_err(convert::status)?;
+        let header = ResponseHeader {
+            member_id: self.hub.shared.member.0,
+            revision: hashed.revision.0,
+            ..Default::default()
+        };
+        Ok(Response::new(convert::hash_kv_response(&hashed, Some(header))))
+    }
+
     async fn members(&self, _: Request<MembersRequest>) -> Result<Response<MembersResponse>, Status> {
         self.hub.env.points.reached(Point::PeerBeforeMembers).await;
         let (mut adding, mut removing) = (Vec::new(), Vec::new());
@@ -220,7 +246,7 @@ impl Peer for PeerService {
                 MembershipChange::Add(member) => adding.push(convert::member(&member)),
                 MembershipChange::Remove(id) => removing.push(id.0),
                 // The id keeps its place.
-                MembershipChange::Update { .. } => {}
+                MembershipChange::Update { .. } | MembershipChange::Promote(_) => {}
             }
         }
         let state = self.hub.shared.state();

@@ -273,6 +273,57 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("squall.peer.Peer", "LeaseTimeToLive"));
             self.inner.unary(req, path, codec).await
         }
+        /// A client's wish that a learner vote, likewise.
+        pub async fn member_promote(
+            &mut self,
+            request: impl tonic::IntoRequest<
+                super::super::super::etcdserverpb::MemberPromoteRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<super::super::super::etcdserverpb::MemberPromoteResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/squall.peer.Peer/MemberPromote",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("squall.peer.Peer", "MemberPromote"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The hash of this member's keys, for the corruption check. The header holds who answers, and its revision.
+        pub async fn hash_kv(
+            &mut self,
+            request: impl tonic::IntoRequest<
+                super::super::super::etcdserverpb::HashKvRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<super::super::super::etcdserverpb::HashKvResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/squall.peer.Peer/HashKv");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("squall.peer.Peer", "HashKv"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -323,6 +374,24 @@ pub mod peer_server {
             request: tonic::Request<super::LeaseTimeToLiveRequest>,
         ) -> std::result::Result<
             tonic::Response<super::LeaseTimeToLiveResponse>,
+            tonic::Status,
+        >;
+        /// A client's wish that a learner vote, likewise.
+        async fn member_promote(
+            &self,
+            request: tonic::Request<
+                super::super::super::etcdserverpb::MemberPromoteRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<super::super::super::etcdserverpb::MemberPromoteResponse>,
+            tonic::Status,
+        >;
+        /// The hash of this member's keys, for the corruption check. The header holds who answers, and its revision.
+        async fn hash_kv(
+            &self,
+            request: tonic::Request<super::super::super::etcdserverpb::HashKvRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::super::super::etcdserverpb::HashKvResponse>,
             tonic::Status,
         >;
     }
@@ -612,6 +681,102 @@ pub mod peer_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = LeaseTimeToLiveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.peer.Peer/MemberPromote" => {
+                    #[allow(non_camel_case_types)]
+                    struct MemberPromoteSvc<T: Peer>(pub Arc<T>);
+                    impl<
+                        T: Peer,
+                    > tonic::server::UnaryService<
+                        super::super::super::etcdserverpb::MemberPromoteRequest,
+                    > for MemberPromoteSvc<T> {
+                        type Response = super::super::super::etcdserverpb::MemberPromoteResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                super::super::super::etcdserverpb::MemberPromoteRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::member_promote(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MemberPromoteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/squall.peer.Peer/HashKv" => {
+                    #[allow(non_camel_case_types)]
+                    struct HashKvSvc<T: Peer>(pub Arc<T>);
+                    impl<
+                        T: Peer,
+                    > tonic::server::UnaryService<
+                        super::super::super::etcdserverpb::HashKvRequest,
+                    > for HashKvSvc<T> {
+                        type Response = super::super::super::etcdserverpb::HashKvResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                super::super::super::etcdserverpb::HashKvRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::hash_kv(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HashKvSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

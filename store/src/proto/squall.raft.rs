@@ -10,7 +10,7 @@ pub struct Entry {
     pub user: ::prost::alloc::string::String,
     #[prost(uint64, tag = "32")]
     pub auth_revision: u64,
-    #[prost(oneof = "entry::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 30")]
+    #[prost(oneof = "entry::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 20, 30")]
     pub request: ::core::option::Option<entry::Request>,
 }
 /// Nested message and enum types in `Entry`.
@@ -34,6 +34,8 @@ pub mod entry {
         LeaseRevoke(super::super::super::etcdserverpb::LeaseRevokeRequest),
         #[prost(message, tag = "9")]
         LeaseCheckpoint(super::LeaseCheckpoint),
+        #[prost(message, tag = "20")]
+        Alarm(super::super::super::etcdserverpb::AlarmRequest),
         #[prost(message, tag = "30")]
         Auth(super::AuthRequest),
     }
@@ -134,4 +136,7 @@ pub struct ConfChangeContext {
     /// id and its new URLs.
     #[prost(message, optional, tag = "2")]
     pub member: ::core::option::Option<super::super::etcdserverpb::Member>,
+    /// An addition of a learner that is there: it votes from now on.
+    #[prost(bool, tag = "3")]
+    pub promote: bool,
 }

@@ -9,7 +9,7 @@ pub struct LogProbe;
 impl Probe for LogProbe {
     fn emit(&self, event: ProbeEvent) {
         match event {
-            ProbeEvent::Applied { index, term, digest, state, proposal, revision } => {
+            ProbeEvent::Applied { index, term, digest, state, proposal, revision, .. } => {
                 let revision = revision.0;
                 tracing::debug!(
                     index = index.0,

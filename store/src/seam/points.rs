@@ -94,6 +94,10 @@ points! {
     "engine":
     EngineBeforeCommit "beforeCommit" [fails] "the engine is about to make its batches durable",
     EngineAfterCommit "afterCommit" "the engine is durable, and the node's loop does not know",;
+    "defragment":
+    DefragBeforeCopy "defragBeforeCopy" "a defragmentation is about to copy the engine's content",
+    DefragBeforeRename "defragBeforeRename" [fails] "the content is copied, and the copy has not taken its place",
+    DefragAfterRename "defragAfterRename" "the copy has taken its place, and who waits for it has not heard",;
     "compaction":
     CompactAfterSchedule "compactAfterCommitScheduledCompact" "a compaction is applied, and nothing is deleted yet",
     CompactBeforeStep "compactBeforeCommitBatch" "a step of a compaction is about to delete",

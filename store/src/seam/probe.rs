@@ -79,6 +79,8 @@ pub enum ProbeEvent {
         state: u64,
         /// The id under which the entry was proposed; 0 where nobody waits for it.
         proposal: u64,
+        /// Whether the state machine refused it, so that it changed nothing.
+        refused: bool,
         /// The store's revision after the entry.
         revision: Revision,
     },

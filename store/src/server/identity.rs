@@ -184,7 +184,8 @@ fn agree(own: &[String], answers: &[MembersResponse]) -> Result<Found, String> {
     }
     // The addition needed a majority of those who were members before it. Half of them, rounded up, have one in common
     // with any majority.
-    let others: BTreeSet<u64> = members.iter().map(|(id, _)| *id).filter(|other| other != id).collect();
+    let voters = newest.members.iter().filter(|member| !member.is_learner);
+    let others: BTreeSet<u64> = voters.map(|member| member.id).filter(|other| other != id).collect();
     let answered: BTreeSet<u64> = answers.iter().map(|answer| answer.member_id).collect();
     let (answered, needed) = (others.intersection(&answered).count(), others.len().div_ceil(2));
     if answered < needed {

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{StartError, data};
 use crate::{
-    Config, api, latest,
+    AutoCompaction, Config, api, compactor, corrupt, latest,
     lease::Keeper,
     node::{Halt, Handle, INPUT_QUEUE, Ids, Input, Node, NodeParts, Shared, publish},
     peer::{Hub, Links, PeerService, STREAM_WINDOW},
@@ -89,6 +89,10 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
         inputs.clone(),
         ids("proposals"),
     );
+    if config.initial_corrupt_check && !data.fresh {
+        let checked = corrupt::before_start(&env, &hub, &shared).await;
+        checked.map_err(|what| StartError::Corrupt { dir: config.data_dir.clone(), what })?;
+    }
     let node = Node::new(NodeParts {
         env: env.clone(),
         config: config.clone(),
@@ -133,10 +137,16 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
         }
         exited.send_replace(Some(exit));
     };
-    let tasks = vec![
+    let mut tasks = vec![
         env.tasks.spawn("node", Box::pin(run)),
-        env.tasks.spawn("publish", Box::pin(publish_until_done(handle, config.clone()))),
+        env.tasks.spawn("publish", Box::pin(publish_until_done(handle.clone(), config.clone()))),
     ];
+    if !config.corrupt_check_interval.is_zero() {
+        tasks.push(env.tasks.spawn("corruption check", Box::pin(corrupt::watch_over(handle.clone()))));
+    }
+    if config.auto_compaction != AutoCompaction::Off {
+        tasks.push(env.tasks.spawn("auto-compaction", Box::pin(compactor::run(handle))));
+    }
     Ok(Server { env, config, shared, inputs, engine, exit, listeners, lock: data.lock, _tasks: tasks })
 }
 

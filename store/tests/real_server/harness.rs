@@ -271,6 +271,13 @@ impl Etcdctl {
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("etcdctl {arguments:?}: {error} in {out}"))
     }
 
+    /// Its standard output, or its standard error where it fails.
+    pub fn tries(&self, arguments: &[&str]) -> Result<String, String> {
+        let out = self.command(arguments).output().expect("etcdctl starts");
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if out.status.success() { Ok(said(&out.stdout)) } else { Err(said(&out.stderr)) }
+    }
+
     /// Its standard error; it must fail.
     pub fn fails(&self, arguments: &[&str]) -> String {
         let out = self.command(arguments).output().expect("etcdctl starts");

@@ -17,6 +17,7 @@ mod etcdctl;
 mod harness;
 mod leases;
 mod lost_data;
+mod maintenance;
 mod members;
 mod panics;
 mod refusals;

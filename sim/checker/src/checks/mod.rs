@@ -4,12 +4,14 @@
 //! another. [`judge_run`] asks them all; the watches' checker alone gets something from another: the order that the check by
 //! revisions found, as a replay of which changes each revision made. What is not here: locks, which have no checker yet.
 
+mod alarms;
 mod answered;
 mod auth;
 mod changes;
 mod convergence;
 mod durability;
 mod era;
+mod learners;
 mod leases;
 mod lives;
 mod members;
@@ -32,7 +34,7 @@ use crate::revision::{self, Budgets, Dialect, Rule, Violation};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// Which checker found it: `linearizability`, `durability`, `monotonic-reads`, `convergence`, `watch`, `lease`, `auth`, `raft`,
-    /// `liveness`, `vacuous`, `panic`.
+    /// `alarm`, `members`, `liveness`, `vacuous`, `panic`.
     pub checker: &'static str,
     /// What was promised.
     pub guarantee: String,
@@ -103,6 +105,8 @@ pub fn guarantees() -> Vec<(&'static str, String)> {
     all.extend(named("linearizability", &refusals::GUARANTEES));
     all.extend(named("watch", &watches::GUARANTEES));
     all.extend(named("lease", &leases::GUARANTEES));
+    all.extend(named("alarm", &alarms::GUARANTEES));
+    all.extend(named("members", &learners::GUARANTEES));
     all.extend(named("auth", &auth::GUARANTEES));
     all.extend(named("raft", &raft::GUARANTEES));
     all.extend(named("raft", &promises::GUARANTEES));
@@ -161,6 +165,8 @@ pub fn examine_run(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(refusals::check(history));
     failures.extend(watches::check(history, changes.as_ref()));
     failures.extend(leases::check(history));
+    failures.extend(alarms::check(history));
+    failures.extend(learners::check(history));
     failures.extend(auth::check(history));
     failures.extend(raft::check(history));
     failures.extend(promises::check(history));

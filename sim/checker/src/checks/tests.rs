@@ -49,6 +49,19 @@ const LISTS: &str = r#"{"member_list":{"call":10,"return":11,"member":"n1","memb
 {"member_list":{"call":24,"return":31,"member":"n2","members":[1,2]}}
 {"end""#;
 
+/// A learner and its promotion.
+const LEARNERS: &str = r#"{"member_list":{"call":10,"return":11,"member":"n1","members":[1,2,3],"learners":[3]}}
+{"promotion":{"at":15,"id":3}}
+{"member_list":{"call":12,"return":19,"member":"n1","members":[1,2,3]}}
+{"member_list":{"call":13,"return":21,"member":"n2","members":[1,2,3],"learners":[3]}}
+{"end""#;
+
+/// An alarm that was taken back while a put was under way: the put of 210 may come after it.
+const ALARMS: &str = r#"{"alarm":{"call":201,"return":203,"member":"n1","action":"activate","answered":true,"alarms":["NOSPACE"]}}
+{"alarm":{"call":204,"return":206,"member":"n1","action":"get","answered":true,"alarms":["NOSPACE"]}}
+{"alarm":{"call":215,"return":299,"member":"n1","action":"deactivate"}}
+{"end""#;
+
 /// Two answers of one life.
 const HEADERS: &str = r#"{"life":{"at":5,"member":"n1","incarnation":1}}
 {"id":7,"client":7,"endpoint":"n1","call":230,"return":240,"op":{"range":{"key":"x"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":5,"raft_term":3},"result":{"range":{}}}
@@ -139,7 +152,9 @@ fn judge(text: &str) -> Verdict {
 #[test]
 fn a_sound_run_is_valid() {
     assert_eq!(judge(SOUND), Verdict::Valid);
-    for more in [LIVES, PROMISES, LISTS, HEADERS, WATCHED, LEASED, AUTHENTICATED, &unanswered(4)] {
+    for more in
+        [LIVES, PROMISES, LISTS, LEARNERS, ALARMS, HEADERS, WATCHED, LEASED, AUTHENTICATED, &unanswered(4)]
+    {
         assert_eq!(judge(&SOUND.replace("{\"end\"", more)), Verdict::Valid, "{more}");
     }
 }
@@ -565,6 +580,48 @@ fn each_checker_finds_its_own() {
             &LEASED.replace("\"lease_keep_alive\":{}}", "\"lease_keep_alive\":{\"ttl\":1}}"),
             "lease",
             "client 50's keep-alive of lease 7 (operation 52), called at 1.000s, was answered with 1 s, and the lease",
+        ),
+        (
+            "{\"end\"",
+            &ALARMS.replace("\"call\":215", "\"call\":221"),
+            "alarm",
+            "client 1's operation 5, called at 0.000s, was acknowledged, and n1 had answered at 0.000s that NOSPACE is active",
+        ),
+        (
+            "{\"end\"",
+            &ALARMS.replace("215,\"return\":299", "202,\"return\":203").replace("\"deactivate\"", "\"deactivate\",\"answered\":true"),
+            "alarm",
+            "that NOSPACE is active; nobody had asked to take it back",
+        ),
+        (
+            "{\"end\"",
+            &ALARMS.replace("NOSPACE", "CORRUPT").replace("\"call\":215", "\"call\":221"),
+            "alarm",
+            "that CORRUPT is active; nobody had asked to take it back",
+        ),
+        (
+            "{\"end\"",
+            &ALARMS.replace("NOSPACE", "CORRUPT"),
+            "alarm",
+            "n1 answered at 0.000s that CORRUPT is active, and nothing has harmed a disk",
+        ),
+        (
+            "{\"end\"",
+            &LEARNERS.replace("\"at\":15", "\"at\":20"),
+            "members",
+            "the learner 3 votes, and nobody had asked for it",
+        ),
+        (
+            "{\"end\"",
+            &LEARNERS.replace("\"call\":13", "\"call\":20"),
+            "members",
+            "3 is a learner, and n1 had said at 0.000s that it votes",
+        ),
+        (
+            "{\"end\"",
+            &LEARNERS.replacen("\"learners\":[3]", "\"learners\":[2,3]", 1),
+            "members",
+            "both 2 and 3 are learners",
         ),
         // A read of what the user may not read.
         (

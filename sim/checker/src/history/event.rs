@@ -36,6 +36,10 @@ pub enum Event {
     MemberView(MemberView),
     /// What a member answered that was asked who the members are, as a quorum knows it.
     MemberList(MemberList),
+    /// From now on a learner may vote: its promotion is asked for.
+    Promotion(Promotion),
+    /// What became of a question about alarms.
+    Alarm(AlarmLine),
     /// A member did not start, or stopped, because something is wrong with its disk or its data.
     Failed(Failed),
     /// A watch was made.
@@ -413,6 +417,38 @@ pub struct MemberList {
     pub member: String,
     /// The ids of the members.
     pub members: Vec<u64>,
+    /// The ids of those that do not vote.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub learners: Vec<u64>,
+}
+
+/// A learner's promotion is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Promotion {
+    /// When it is asked for the first time.
+    pub at: u64,
+    /// The learner's id.
+    pub id: u64,
+}
+
+/// A question about alarms, which went through the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlarmLine {
+    /// When it was asked.
+    pub call: u64,
+    /// When the answer came, or was given up.
+    #[serde(rename = "return")]
+    pub ret: u64,
+    /// The name of the member that was asked.
+    pub member: String,
+    /// `get`, `activate` or `deactivate`.
+    pub action: String,
+    /// Whether an answer came. Where none did, it may take effect at any time.
+    pub answered: bool,
+    /// The kinds of the alarms in the answer: those listed, or the one that was raised or taken back.
+    pub alarms: Vec<String>,
 }
 
 /// A member did not start, or stopped, because something is wrong with its disk or its data.
@@ -543,7 +579,7 @@ pub struct End {
 
 impl Event {
     /// The kinds' names, as they open a line.
-    pub const KINDS: [&'static str; 19] = [
+    pub const KINDS: [&'static str; 21] = [
         "meta",
         "fault",
         "heal",
@@ -557,6 +593,8 @@ impl Event {
         "life",
         "member_view",
         "member_list",
+        "promotion",
+        "alarm",
         "failed",
         "watch_start",
         "watch",
@@ -582,6 +620,8 @@ impl Event {
             Event::Life(line) => line.at,
             Event::MemberView(line) => line.at,
             Event::MemberList(line) => line.ret,
+            Event::Promotion(line) => line.at,
+            Event::Alarm(line) => line.ret,
             Event::Failed(line) => line.at,
             Event::WatchStart(line) => line.at,
             Event::Watch(line) => line.at,

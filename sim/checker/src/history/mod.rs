@@ -31,9 +31,9 @@ pub mod response;
 pub use auth::{Auth, AuthStatusResult, Caller, Login, Membership, Permission};
 pub use bytes::Bytes;
 pub use event::{
-    Applied, Break, BreakKind, End, Event, Expectations, Failed, Fault, Found, HashLine, Heal, Hint, Life,
-    Liveness, MemberList, MemberView, Meta, Outage, Panicked, Promised, RaftLine, RoleChange, WatchEvent,
-    WatchEventKind, WatchLine, WatchStart,
+    AlarmLine, Applied, Break, BreakKind, End, Event, Expectations, Failed, Fault, Found, HashLine, Heal,
+    Hint, Life, Liveness, MemberList, MemberView, Meta, Outage, Panicked, Promised, Promotion, RaftLine,
+    RoleChange, WatchEvent, WatchEventKind, WatchLine, WatchStart,
 };
 pub use jsonl::{HistoryWriter, RunHistory};
 pub use lines::{ReadError, ReadLimits, ReadProblem};

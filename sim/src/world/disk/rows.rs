@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use squall_core::{Batch, BatchOp};
+use squall_core::{Batch, BatchOp, planted::planted};
 
 use super::Unsynced;
 use crate::world::chance::Stream;
@@ -34,6 +34,8 @@ pub(super) struct Rows {
     settled: u64,
     /// A replacement that is being written, and the batches that it makes void.
     replacing: Option<(Map, u64)>,
+    /// What a crash left of a replacement. Empty, but for a planted error.
+    leftover: Map,
     /// How many batches a commit that lied has called durable.
     promised: u64,
     /// What its checksums will find wrong.
@@ -118,7 +120,9 @@ impl Rows {
 
     /// Begins a replacement of everything that is there now.
     pub(super) fn begin_replace(&mut self, rows: Vec<(Bytes, Bytes)>) {
-        self.replacing = Some((rows.into_iter().collect(), self.mark()));
+        let mut copy = std::mem::take(&mut self.leftover);
+        copy.extend(rows);
+        self.replacing = Some((copy, self.mark()));
     }
 
     /// The replacement is durable: the pointer has been switched.
@@ -148,7 +152,11 @@ impl Rows {
         if self.replacing.is_some() && drawn && chance.happens(0.5) {
             self.finish_replace();
         }
-        self.replacing = None;
+        if let Some((unfinished, _)) = self.replacing.take()
+            && planted!(DefragmentLeftoverReused)
+        {
+            self.leftover = unfinished;
+        }
         let count = self.pending.len() as u64;
         if count == 0 {
             return (0, 0);

@@ -26,8 +26,12 @@ pub(crate) fn check(auth: &Auth, leases: &Leases, caller: &Caller, command: &Com
         Command::LeaseRevoke(id) => check.lease(*id),
         Command::Compact(_) => auth.require_root(caller),
         Command::Auth(command) => of_auth(auth, caller, command),
-        // These come from members. A grant's client has shown its token to the member that proposed it.
-        Command::Publish(_) | Command::LeaseGrant { .. } | Command::LeaseCheckpoint(_) => Ok(()),
+        // These come from members, and alarms are open to everybody, as in etcd. A grant's client has shown its token to the
+        // member that proposed it.
+        Command::Publish(_)
+        | Command::LeaseGrant { .. }
+        | Command::LeaseCheckpoint(_)
+        | Command::Alarm(_) => Ok(()),
     }
 }
 

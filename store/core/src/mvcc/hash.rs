@@ -15,7 +15,7 @@ use crate::rows;
 use crate::{HashKv, Refusal, Rev, Revision};
 
 impl Mvcc {
-    /// Hash the records up to `revision`; 0 (or less) for all.
+    /// Hash the records up to `revision`; 0 for all. Up to a negative one there are none, as in etcd.
     pub fn hash(&self, revision: Revision) -> Result<HashKv, Refusal> {
         if revision.0 > 0 && revision.0 < self.compacted {
             return Err(Refusal::Compacted);
@@ -23,7 +23,7 @@ impl Mvcc {
         if revision.0 > self.current {
             return Err(Refusal::FutureRev);
         }
-        let at = if revision.0 > 0 { revision.0 } else { self.current };
+        let at = if revision.0 == 0 { self.current } else { revision.0 };
         let any_live = self.index.any_live(at);
         let mut hash = crc32c::crc32c(b"key");
         for (rev, record) in self.records.range(..Rev::start_of(at + 1)) {
@@ -34,6 +34,9 @@ impl Mvcc {
                     self.index.holds(record.key(), *rev)
                 };
                 if !keep || record.is_tombstone() && rev.main == self.compacted {
+                    continue;
+                }
+                if planted!(HashMissesInterrupted) && self.interrupted == self.compacted {
                     continue;
                 }
             }

@@ -32,6 +32,8 @@ pub(crate) struct Mvcc {
     pub(super) bytes: u64,
     /// The sum of the digests of all records that the index names (`digest.rs`).
     pub(super) content: u64,
+    /// The compaction that was under way when this was made from rows. Only a planted error looks.
+    pub(super) interrupted: i64,
     /// Made from rows, while an error is planted that shows on such members. Always false in the real build.
     errs_when_restored: bool,
 }
@@ -47,6 +49,7 @@ impl Mvcc {
             cursor: Rev::default(),
             bytes: 0,
             content: 0,
+            interrupted: 0,
             errs_when_restored: false,
         }
     }
@@ -151,6 +154,8 @@ impl Mvcc {
         mvcc.compacted = if planted!(CompactionLostAtRestart) { finished } else { scheduled.max(finished) };
         mvcc.finished = finished;
         mvcc.current = newest.max(mvcc.compacted).max(1);
+        mvcc.interrupted =
+            if planted!(HashMissesInterrupted) && finished < scheduled { scheduled } else { 0 };
         if planted!(RevisionLostAtRestart) {
             mvcc.current = newest;
         }

@@ -21,6 +21,8 @@ pub struct Model {
     pub compacted: i64,
     /// The leases: granted, and left at the last checkpoint.
     pub leases: BTreeMap<LeaseId, (i64, i64)>,
+    /// The alarms that are active, as kind and member.
+    pub alarms: BTreeSet<(AlarmKind, MemberId)>,
     /// Every change as a watcher is told of it, but for what compaction hides.
     pub watched: Vec<Event>,
 }
@@ -41,6 +43,7 @@ impl Model {
             changes: Vec::new(),
             compacted: -1,
             leases: BTreeMap::new(),
+            alarms: BTreeSet::new(),
             watched: Vec::new(),
         }
     }
@@ -54,7 +57,11 @@ impl Model {
     }
 
     pub fn apply(&mut self, command: &Command) -> (Result<Reply, Refusal>, Vec<Event>) {
+        if let Some(refusal) = self.alarmed(command) {
+            return (Err(refusal), Vec::new());
+        }
         let op = match command {
+            Command::Alarm(request) => return (Ok(Reply::Alarms(self.alarm(*request))), Vec::new()),
             Command::Compact(request) => return (self.compact(request.revision.0), Vec::new()),
             Command::Publish(_) => return (Ok(Reply::Done), Vec::new()),
             Command::Auth(_) => unreachable!("users and roles have tests of their own"),
@@ -118,6 +125,46 @@ impl Model {
             ResponseOp::Range(_) => unreachable!("no command is a range"),
         };
         (Ok(reply), events)
+    }
+
+    fn alarmed(&self, command: &Command) -> Option<Refusal> {
+        fn puts(op: &RequestOp) -> bool {
+            match op {
+                RequestOp::Put(_) => true,
+                RequestOp::Txn(txn) => txn.success.iter().chain(&txn.failure).any(puts),
+                _ => false,
+            }
+        }
+        let is_active = |wanted| self.alarms.iter().any(|(kind, _)| *kind == wanted);
+        let untouched =
+            matches!(command, Command::Alarm(_) | Command::Publish(_) | Command::LeaseCheckpoint(_));
+        if is_active(AlarmKind::Corrupt) && !untouched {
+            return Some(Refusal::Corrupt);
+        }
+        let grows = match command {
+            Command::Put(_) | Command::LeaseGrant { .. } => true,
+            Command::Txn(txn) => puts(&RequestOp::Txn(txn.clone())),
+            _ => false,
+        };
+        (is_active(AlarmKind::NoSpace) && grows).then_some(Refusal::NoSpace)
+    }
+
+    fn alarm(&mut self, request: AlarmRequest) -> Vec<Alarm> {
+        let alarm = |(kind, member): (AlarmKind, MemberId)| Alarm { kind, member };
+        match request {
+            AlarmRequest::Get(None) => self.alarms.iter().copied().map(alarm).collect(),
+            AlarmRequest::Get(Some(kind)) => {
+                self.alarms.iter().copied().filter(|of| of.0 == kind).map(alarm).collect()
+            }
+            AlarmRequest::Activate(member, Some(kind)) => {
+                self.alarms.insert((kind, member));
+                vec![alarm((kind, member))]
+            }
+            AlarmRequest::Deactivate(member, Some(kind)) => {
+                self.alarms.take(&(kind, member)).map(alarm).into_iter().collect()
+            }
+            AlarmRequest::Activate(_, None) | AlarmRequest::Deactivate(_, None) => Vec::new(),
+        }
     }
 
     pub fn read_txn(&self, txn: &TxnRequest) -> Result<TxnResponse, Refusal> {
@@ -395,6 +442,9 @@ impl Model {
         }
         if revision > self.revision() {
             return Err(Refusal::FutureRev);
+        }
+        if revision < 0 {
+            return Ok(crc32c::crc32c(b"key"));
         }
         let at = if revision > 0 { revision } else { self.revision() };
         // The newest change of a key up to a revision is what a compaction there keeps of it.

@@ -107,6 +107,7 @@ enum Action {
     ReadTxn(TxnRequest),
     Step(usize),
     Flush,
+    Defragment,
     /// Crash; of the pending batches, this share in percent is durable.
     Crash(usize),
 }
@@ -153,6 +154,10 @@ impl World {
                 self.tormented.check();
             }
             Action::Flush => self.tormented.flush(),
+            Action::Defragment => {
+                self.tormented.defragment();
+                self.tormented.check();
+            }
             Action::Crash(percent) => {
                 self.tormented.crash(self.tormented.pending() * percent / 100);
                 self.tormented.check();
@@ -197,6 +202,8 @@ impl World {
     }
 
     fn compare_leases(&self, member: &Member) {
+        let alarms: Vec<_> = member.state.alarms().iter().map(|alarm| (alarm.kind, alarm.member)).collect();
+        assert_eq!(alarms, Vec::from_iter(self.model.alarms.iter().copied()));
         let found: Vec<_> = member
             .state
             .leases()
@@ -270,6 +277,8 @@ fn action() -> impl Strategy<Value = Action> {
         }),
         4 => (0..8i64).prop_map(Action::Compact),
         4 => lease_command().prop_map(Action::Apply),
+        3 => alarm_command().prop_map(Action::Apply),
+        1 => Just(Action::Defragment),
         1 => Just(Action::Empty),
         3 => range().prop_map(Action::Range),
         2 => txn(false).prop_map(Action::ReadTxn),
@@ -315,6 +324,24 @@ fn lease_command() -> impl Strategy<Value = Command> {
         2 => lease().prop_map(Command::LeaseRevoke),
         1 => vec(left, 0..3).prop_map(Command::LeaseCheckpoint),
     ]
+}
+
+/// Mostly deactivations: under an alarm little else happens.
+fn alarm_command() -> impl Strategy<Value = Command> {
+    let kind = || {
+        prop_oneof![
+            4 => Just(Some(AlarmKind::NoSpace)),
+            1 => Just(Some(AlarmKind::Corrupt)),
+            1 => Just(None),
+        ]
+    };
+    let member = || (1..=2u64).prop_map(MemberId);
+    let request = prop_oneof![
+        1 => kind().prop_map(AlarmRequest::Get),
+        1 => (member(), kind()).prop_map(|(member, kind)| AlarmRequest::Activate(member, kind)),
+        8 => (member(), kind()).prop_map(|(member, kind)| AlarmRequest::Deactivate(member, kind)),
+    ];
+    request.prop_map(Command::Alarm)
 }
 
 fn put() -> impl Strategy<Value = PutRequest> {

@@ -11,10 +11,12 @@
 //! read "..."                              the same, evaluated without an entry
 //! grant LEASE ttl=N                       revoke LEASE; checkpoint LEASE=N...; leases
 //! watch KEY [end=KEY|from|prefix] rev=N   what a watcher is told that begins at a revision
+//! alarm get|raise|drop [nospace|corrupt] [MEMBER]
+//! defrag                                  give back what the rows don't need
 //! compact REVISION                        step LIMIT: a step of the compaction; finish: all of them
 //! hash [REVISION]
 //! empty [term=N]                          an entry without a command; a new leader's first, if the term is new
-//! member add|remove|publish|list ...
+//! member add|remove|promote|publish|list ...
 //! flush | crash [lose=N]                  make all batches durable; lose the last N pending ones (all), and replay
 //! new-cluster PEER_URL...                 begin a new cluster from this data
 //! show                                    the state in numbers
@@ -36,6 +38,8 @@ use crate::{
 };
 
 scripts! { SCRIPT_DIR, run:
+    alarms
+    allocated_falls_by_defragmentation_alone
     applied_index_advances_over_refusals
     compact_boundaries
     compact_crash_between_steps
@@ -58,6 +62,7 @@ scripts! { SCRIPT_DIR, run:
     lease_rows
     membership_changes
     membership_ids_never_return
+    membership_learners
     new_cluster_from_old_data
     put_ignore_value
     put_versions_and_lives
@@ -178,6 +183,24 @@ impl goldenscript::Runner for Runner {
                 }
             },
             "finish" => while self.member.step(1000).is_some() {},
+            "alarm" => {
+                let action = args.word()?;
+                let kind = match args.words.front().map(String::as_str) {
+                    Some("nospace") => Some(AlarmKind::NoSpace),
+                    Some("corrupt") => Some(AlarmKind::Corrupt),
+                    _ => None,
+                };
+                let mut rest = args.rest().into_iter().skip(usize::from(kind.is_some()));
+                let member = MemberId(rest.next().map_or(Ok(1), |id| id.parse())?);
+                let request = match action.as_str() {
+                    "get" => AlarmRequest::Get(kind),
+                    "raise" => AlarmRequest::Activate(member, kind),
+                    "drop" => AlarmRequest::Deactivate(member, kind),
+                    other => return Err(format!("no such alarm command: {other}").into()),
+                };
+                self.apply(Entry::Command(Command::Alarm(request)), command, &mut out)?;
+            }
+            "defrag" => self.member.defragment(),
             "flush" => self.member.flush(),
             "crash" => {
                 let pending = self.member.pending();
@@ -200,7 +223,12 @@ impl goldenscript::Runner for Runner {
                 let state = &self.member.state;
                 let (index, term) = state.applied();
                 writeln!(out, "revision {}, compacted {}", state.revision(), state.compact_revision())?;
-                writeln!(out, "applied index {index}, term {term}; {} bytes", state.size_bytes())?;
+                writeln!(
+                    out,
+                    "applied index {index}, term {term}; {} bytes of {}",
+                    state.in_use_bytes(),
+                    state.allocated_bytes()
+                )?;
             }
             "rows" => {
                 let prefix = args.rest().concat();
@@ -232,6 +260,10 @@ impl Runner {
                 writeln!(out, "lease {id} for {ttl_secs} s, at {revision}")
             }
             Reply::LeaseRevoke(revision) => writeln!(out, "revoked, at {revision}"),
+            Reply::Alarms(alarms) if alarms.is_empty() => writeln!(out, "no alarms"),
+            Reply::Alarms(alarms) => {
+                alarms.iter().try_for_each(|alarm| writeln!(out, "{} on {}", alarm.kind.name(), alarm.member))
+            }
             Reply::Auth(reply) => writeln!(out, "{reply:?}"),
         })?;
         if command.tags.contains("events") {
@@ -251,10 +283,12 @@ impl Runner {
     ) -> Result<()> {
         let id = |text: String| u64::from_str_radix(&text, 16).map(MemberId);
         match args.word()?.as_str() {
-            // member add [id=HEX] PEER_URL...
+            // member add [id=HEX] [learner] PEER_URL...
             "add" => {
                 let given = args.value("id").map(id).transpose()?;
+                let is_learner = args.flag("learner");
                 let mut member = squall_core::Member::new(args.rest(), "token", None);
+                member.is_learner = is_learner;
                 member.id = given.unwrap_or(member.id);
                 self.apply(Entry::Membership(MembershipChange::Add(member)), command, out)
             }
@@ -262,6 +296,11 @@ impl Runner {
             "remove" => {
                 let id = id(args.word()?)?;
                 self.apply(Entry::Membership(MembershipChange::Remove(id)), command, out)
+            }
+            // member promote HEX
+            "promote" => {
+                let id = id(args.word()?)?;
+                self.apply(Entry::Membership(MembershipChange::Promote(id)), command, out)
             }
             // member update HEX PEER_URL...
             "update" => {
@@ -285,11 +324,12 @@ impl Runner {
                 }
                 Ok(())
             }
-            // member ready [HEX]: to add one, or to remove that one
+            // member ready [promote|HEX]: to add a voter, to promote a learner, or to remove that one
             "ready" => {
                 let membership = self.member.state.membership();
                 let ready = match args.words.is_empty() {
                     true => membership.ready_to_add(),
+                    false if args.flag("promote") => membership.ready_to_promote(),
                     false => membership.ready_to_remove(id(args.word()?)?),
                 };
                 show_result(out, ready, |out, ()| writeln!(out, "ready"))
@@ -514,7 +554,12 @@ fn show_txn(out: &mut String, response: &TxnResponse) -> std::fmt::Result {
 
 fn show_member(out: &mut String, member: &squall_core::Member) -> std::fmt::Result {
     let name = if member.is_started() { &member.name } else { "(not started)" };
-    writeln!(out, "{} {name} peers {:?} clients {:?}", member.id, member.peer_urls, member.client_urls)
+    let learner = if member.is_learner { " learner" } else { "" };
+    writeln!(
+        out,
+        "{} {name}{learner} peers {:?} clients {:?}",
+        member.id, member.peer_urls, member.client_urls
+    )
 }
 
 fn show_batch(out: &mut String, batch: &Batch) -> std::fmt::Result {

@@ -52,12 +52,14 @@ impl Runner {
                 let (name, id) = (args.word()?, args.number()?);
                 let (what, whom) = (args.word()?, args.word()?);
                 let change = match what.as_str() {
-                    "add" => {
+                    "add" | "learn" => {
                         // Every member has one name and one life of its name: the token makes the id.
-                        let member = Member::new(vec![url(&whom)], "added", None);
+                        let is_learner = what == "learn";
+                        let member = Member { is_learner, ..Member::new(vec![url(&whom)], "added", None) };
                         self.names.add(member.id.0, &whom);
                         MembershipChange::Add(member)
                     }
+                    "promote" => MembershipChange::Promote(self.id(&whom)?),
                     "remove" => MembershipChange::Remove(self.id(&whom)?),
                     "update" => MembershipChange::Update { id: self.id(&whom)?, peer_urls: args.rest() },
                     other => return Err(format!("no such change: {other}").into()),
@@ -78,6 +80,17 @@ impl Runner {
                 let name = args.word()?;
                 let (done, waiting) = oneshot::channel();
                 self.hand(&name, Input::TransferLeadership(done), Waiting::Transfer(waiting))?;
+            }
+            "ready" => {
+                let (name, whom) = (args.word()?, args.word()?);
+                let id = self.id(&whom)?;
+                let (answer, waiting) = oneshot::channel();
+                self.hand(&name, Input::LearnerReady { id, answer }, Waiting::Ready(whom, waiting))?;
+            }
+            "defragment" => {
+                let name = args.word()?;
+                let (done, waiting) = oneshot::channel();
+                self.hand(&name, Input::Defragment(done), Waiting::Defragment(waiting))?;
             }
             "removed-by" => {
                 let (name, peer) = (args.word()?, args.word()?);

@@ -45,6 +45,8 @@ pub(super) enum Waiting {
     Read(String, oneshot::Receiver<Result<(), Refusal>>),
     Transfer(oneshot::Receiver<()>),
     Move(oneshot::Receiver<Result<(), Refusal>>),
+    Ready(String, oneshot::Receiver<Result<(), Refusal>>),
+    Defragment(oneshot::Receiver<()>),
 }
 
 impl Runner {

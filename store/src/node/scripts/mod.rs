@@ -9,7 +9,9 @@
 //! propose n1 7 put k=v         a client's request under the number 7; also: delete k, compact REVISION,
 //!                              grant LEASE ttl=SECONDS, revoke LEASE
 //! read n1 r1                   a linearizable read
-//! change n1 7 add n4 | remove n3 | update n3 URL
+//! change n1 7 add n4 | learn n4 | promote n4 | remove n3 | update n3 URL
+//! ready n1 n4                  whether the learner n4 may be promoted
+//! defragment n1                write the engine's content anew
 //! transfer n1                  hand the leadership over, before a stop
 //! move n1 n2                   hand the leadership to n2
 //! deliver [FILTER]             deliver the messages that are in flight now, in their order

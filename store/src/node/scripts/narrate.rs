@@ -75,7 +75,11 @@ pub(super) fn entry_text(entry: &Entry) -> String {
         },
         Decoded::Membership { id, change, .. } => {
             let what = match change {
-                MembershipChange::Add(member) => format!("add {}", member.peer_urls.join(",")),
+                MembershipChange::Add(member) => {
+                    let learner = if member.is_learner { "learner " } else { "" };
+                    format!("add {learner}{}", member.peer_urls.join(","))
+                }
+                MembershipChange::Promote(_) => "promote".to_owned(),
                 MembershipChange::Remove(_) => "remove".to_owned(),
                 MembershipChange::Update { peer_urls, .. } => format!("update {}", peer_urls.join(",")),
             };
@@ -102,6 +106,7 @@ fn command_text(command: &Command) -> String {
             let left = left.iter().map(|left| format!(" {}={}s", left.id, left.remaining_secs));
             format!("checkpoint{}", left.collect::<String>())
         }
+        Command::Alarm(request) => format!("alarm {request:?}"),
         Command::Auth(command) => format!("auth {command:?}"),
     }
 }
@@ -161,6 +166,7 @@ pub(super) fn answer_text(answer: &Result<Reply, Refusal>) -> String {
         Ok(Reply::Done) => "done".to_owned(),
         Ok(Reply::LeaseGrant { id, ttl_secs, .. }) => format!("lease {id} for {ttl_secs}s"),
         Ok(Reply::LeaseRevoke(revision)) => format!("revoked at revision {revision}"),
+        Ok(Reply::Alarms(alarms)) => format!("alarms {alarms:?}"),
         Ok(Reply::Auth(reply)) => format!("auth {reply:?}"),
         Ok(Reply::Members(members)) => {
             let urls: Vec<&str> =

@@ -108,6 +108,17 @@ impl Life {
                     Err(oneshot::error::TryRecvError::Empty) => return true,
                     Err(_) => gone(&"the transfer"),
                 },
+                Waiting::Ready(whom, answer) => match answer.try_recv() {
+                    Ok(Ok(())) => format!("{name} says that {whom} may vote"),
+                    Ok(Err(refusal)) => format!("{name} says of {whom}: {refusal}"),
+                    Err(oneshot::error::TryRecvError::Empty) => return true,
+                    Err(_) => gone(&"the question"),
+                },
+                Waiting::Defragment(done) => match done.try_recv() {
+                    Ok(()) => format!("{name} is defragmented"),
+                    Err(oneshot::error::TryRecvError::Empty) => return true,
+                    Err(_) => gone(&"the defragmentation"),
+                },
                 Waiting::Move(begun) => match begun.try_recv() {
                     Ok(Ok(())) => format!("{name} hands over"),
                     Ok(Err(refusal)) => format!("{name} does not hand over: {refusal}"),

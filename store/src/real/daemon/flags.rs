@@ -5,10 +5,10 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    Failure,
+    Failure, duration,
     urls::{self, Url},
 };
-use crate::{Config, InitialClusterState};
+use crate::{AutoCompaction, Config, InitialClusterState};
 
 const PEER_URL: &str = "http://localhost:2380";
 const CLIENT_URL: &str = "http://localhost:2379";
@@ -84,6 +84,22 @@ pub(super) struct ServeFlags {
     /// Time without a leader after which a member stands for election, in milliseconds
     #[arg(long, default_value_t = 1_000)]
     election_timeout: u64,
+    /// How much the store may take up, in bytes, before it raises the alarm NOSPACE: 0 for 2 GiB, less than 0 for no limit
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    quota_backend_bytes: i64,
+    /// What --auto-compaction-retention counts: `periodic` time, `revision` revisions
+    #[arg(long, value_enum, default_value = "periodic")]
+    auto_compaction_mode: CompactionMode,
+    /// What the leader compacts by itself: what is older than so many hours (`1`) or such a time (`30m`), or so many
+    /// revisions back; 0 for nothing
+    #[arg(long, default_value = "0")]
+    auto_compaction_retention: String,
+    /// Compare this member's data with the others' before it serves
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    experimental_initial_corrupt_check: bool,
+    /// How often the leader compares the members' data, such as 4h; 0s for never
+    #[arg(long, default_value = "0s")]
+    experimental_corrupt_check_time: String,
     /// The kind of token that clients get: simple
     #[arg(long, value_enum, default_value = "simple")]
     auth_token: AuthToken,
@@ -102,6 +118,12 @@ pub(super) struct ServeFlags {
 enum ClusterState {
     New,
     Existing,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CompactionMode {
+    Periodic,
+    Revision,
 }
 
 /// The kinds of token. etcd's other one, jwt, is not there.
@@ -190,6 +212,14 @@ impl ServeFlags {
             None => advertise_peer.iter().map(|url| (self.name.clone(), url.text.clone())).collect(),
         };
         check_own_urls(&self.name, &initial_cluster, &advertise_peer)?;
+        let auto_compaction = self.auto_compaction()?;
+        let corrupt_check_interval = duration::parse(&self.experimental_corrupt_check_time);
+        let corrupt_check_interval = corrupt_check_interval.ok_or_else(|| {
+            Failure::Usage(format!(
+                "--experimental-corrupt-check-time {:?} is no duration. Write it as 30m, 4h or 0s.",
+                self.experimental_corrupt_check_time
+            ))
+        })?;
         Ok(Config {
             data_dir: self.data_dir.unwrap_or_else(|| format!("{}.etcd", self.name).into()),
             name: self.name,
@@ -207,9 +237,39 @@ impl ServeFlags {
             snapshot_count: self.snapshot_count,
             heartbeat_interval: Duration::from_millis(self.heartbeat_interval),
             election_timeout: Duration::from_millis(self.election_timeout),
+            quota_bytes: match self.quota_backend_bytes {
+                0 => Config::default().quota_bytes,
+                bytes => u64::try_from(bytes).unwrap_or(u64::MAX),
+            },
+            initial_corrupt_check: self.experimental_initial_corrupt_check,
+            corrupt_check_interval,
+            auto_compaction,
             auth_token_ttl: Duration::from_secs(self.auth_token_ttl),
             bcrypt_cost: self.bcrypt_cost,
             ..Config::default()
+        })
+    }
+
+    /// A bare number is hours, or revisions (etcd's `parseCompactionRetention`).
+    fn auto_compaction(&self) -> Result<AutoCompaction, Failure> {
+        let retention = &self.auto_compaction_retention;
+        let number = retention.parse::<u64>().ok();
+        let found = match (self.auto_compaction_mode, number) {
+            (_, Some(0)) => Some(AutoCompaction::Off),
+            (CompactionMode::Revision, number) => number.map(AutoCompaction::Revision),
+            (CompactionMode::Periodic, Some(hours)) => {
+                hours.checked_mul(3600).map(|secs| AutoCompaction::Periodic(Duration::from_secs(secs)))
+            }
+            (CompactionMode::Periodic, None) => match duration::parse(retention) {
+                Some(Duration::ZERO) => Some(AutoCompaction::Off),
+                retention => retention.map(AutoCompaction::Periodic),
+            },
+        };
+        found.ok_or_else(|| {
+            Failure::Usage(format!(
+                "--auto-compaction-retention {retention:?} is not what --auto-compaction-mode says. Write revisions as 1000, \
+                 and a time as 1 (hours), 30m or 0."
+            ))
         })
     }
 
@@ -323,6 +383,10 @@ mod tests {
             "--snapshot-count=7",
             "--heartbeat-interval=10",
             "--election-timeout=50",
+            "--quota-backend-bytes=1000000",
+            "--auto-compaction-retention=30m",
+            "--experimental-initial-corrupt-check",
+            "--experimental-corrupt-check-time=4h",
         ])
         .unwrap();
         let pair = |name: &str, url: &str| (name.to_owned(), url.to_owned());
@@ -340,9 +404,29 @@ mod tests {
             snapshot_count: 7,
             heartbeat_interval: Duration::from_millis(10),
             election_timeout: Duration::from_millis(50),
+            quota_bytes: 1_000_000,
+            auto_compaction: AutoCompaction::Periodic(Duration::from_secs(1800)),
+            initial_corrupt_check: true,
+            corrupt_check_interval: Duration::from_secs(4 * 3600),
             ..Config::default()
         };
         assert_eq!(format!("{config:?}"), format!("{expected:?}"));
+    }
+
+    #[test]
+    fn a_retention_is_hours_a_time_or_revisions() {
+        let retention = |flags: &[&str]| config(flags).unwrap().auto_compaction;
+        let secs = |secs| AutoCompaction::Periodic(Duration::from_secs(secs));
+        assert_eq!(retention(&["--auto-compaction-retention=2"]), secs(7200));
+        assert_eq!(retention(&["--auto-compaction-retention=0"]), AutoCompaction::Off);
+        let by_revision = "--auto-compaction-mode=revision";
+        assert_eq!(
+            retention(&[by_revision, "--auto-compaction-retention=1000"]),
+            AutoCompaction::Revision(1000)
+        );
+        assert!(config(&[by_revision, "--auto-compaction-retention=1h"]).is_err());
+        assert_eq!(config(&["--quota-backend-bytes=-1"]).unwrap().quota_bytes, u64::MAX);
+        assert_eq!(config(&["--quota-backend-bytes=0"]).unwrap().quota_bytes, 2 << 30);
     }
 
     #[test]
@@ -355,7 +439,9 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused_with_its_remedy() {
-        let cases: [(&[&str], &str); 10] = [
+        let cases: [(&[&str], &str); 12] = [
+            (&["--auto-compaction-retention=soon"], "Write revisions as 1000"),
+            (&["--experimental-corrupt-check-time=5"], "Write it as 30m"),
             (&["--listen-client-urls=http://a:1"], "Give both"),
             (&["--heartbeat-interval=0"], "at least 1 ms"),
             (&["--heartbeat-interval=300"], "Raise it to 1500"),

@@ -7,6 +7,7 @@
 //!
 //! Logs go to standard error, results to standard output.
 
+mod duration;
 mod flags;
 mod offline;
 mod serve;

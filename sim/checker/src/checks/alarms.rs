@@ -1,0 +1,138 @@
+//! Alarms: what an active alarm refuses is not acknowledged, and nobody is called corrupt without cause.
+//!
+//! Every question about alarms goes through the log, so an answer that shows an alarm says that it was active at a moment
+//! between call and return ([`AlarmLine`]). A write that a client called after that answer is later in the log. It must be
+//! refused unless the alarm was taken back in between. Alarms end by a client's request alone, and such a request may take
+//! effect at any time from its call on, for ever if it was not answered. So a write is judged only where no request to take
+//! an alarm back was called before the write returned and could have ended after the alarm was asked for.
+//!
+//! - **NOSPACE** refuses puts, transactions with a put in either branch, nested ones included, and grants of leases.
+//! - **CORRUPT** refuses these, and deletes, transactions that write, compactions and revocations.
+//!
+//! A write that was answered with an error says nothing: the store may have applied what it answered so, as etcd does.
+//!
+//! CORRUPT says that a member's data differ from the others'. Where no fault of the run harms a disk, that is a bug in any case:
+//! the data differ, or the comparison is wrong. A break (a restore, a forced new cluster) may lose an alarm or bring one
+//! back, so what was answered before a break says nothing of what comes after.
+
+use super::Failure;
+use super::era::Eras;
+use crate::history::{AlarmLine, Event, Op, Operation, Outcome, RequestOp, RunHistory};
+
+const NO_SPACE: &str = "alarm: under NOSPACE nothing is acknowledged that makes the store larger";
+const CORRUPT: &str = "alarm: under CORRUPT no change is acknowledged";
+const CAUSE: &str = "alarm: CORRUPT is raised only where a disk was harmed";
+
+pub(super) const GUARANTEES: [&str; 3] = [NO_SPACE, CORRUPT, CAUSE];
+
+pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
+    let lines: Vec<&AlarmLine> = history
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Alarm(line) => Some(line),
+            _ => None,
+        })
+        .collect();
+    if lines.is_empty() {
+        return Vec::new();
+    }
+    let eras = Eras::of(history);
+    let mut failures = Vec::new();
+    let kinds: [(&str, &str, fn(&Op) -> bool); 2] =
+        [("NOSPACE", NO_SPACE, may_grow), ("CORRUPT", CORRUPT, may_change)];
+    for (kind, guarantee, refused) in kinds {
+        failures.extend(acknowledged(history, &eras, &lines, kind, refused).map(|(line, operation)| {
+            let message = format!(
+                "client {}'s operation {}, called at {:.3}s, was acknowledged, and {} had answered at {:.3}s that {kind} is \
+                 active; nobody had asked to take it back",
+                operation.client,
+                operation.id,
+                seconds(operation.call),
+                line.member,
+                seconds(line.ret)
+            );
+            Failure::new("alarm", guarantee, message).blaming([operation.id])
+        }));
+    }
+    failures.extend(without_cause(history, &eras, &lines));
+    failures
+}
+
+/// The first operation that was acknowledged though an alarm of this kind was active all the time.
+fn acknowledged<'a>(
+    history: &'a RunHistory,
+    eras: &Eras<'_>,
+    lines: &[&'a AlarmLine],
+    kind: &str,
+    refused: fn(&Op) -> bool,
+) -> Option<(&'a AlarmLine, &'a Operation)> {
+    let shows = |line: &&&AlarmLine| {
+        line.answered && line.action != "deactivate" && line.alarms.iter().any(|shown| shown == kind)
+    };
+    let shown: Vec<&AlarmLine> = lines.iter().filter(shows).copied().collect();
+    let dropped: Vec<&AlarmLine> = lines.iter().filter(|line| line.action == "deactivate").copied().collect();
+    let operations = history.operations.iter();
+    let mut acknowledged = operations.filter(|op| op.outcome == Outcome::Ok && refused(&op.op));
+    acknowledged.find_map(|operation| {
+        let ret = operation.ret?;
+        let era = eras.of_operation(operation)?;
+        // The latest answer before the call has the fewest requests between.
+        let line = shown.iter().filter(|line| line.ret < operation.call).max_by_key(|line| line.ret)?;
+        if eras.at(line.call) != era || eras.at(line.ret) != era {
+            return None;
+        }
+        let between = |drop: &&AlarmLine| drop.call < ret && (!drop.answered || drop.ret > line.call);
+        (!dropped.iter().any(|drop| between(drop))).then_some((*line, operation))
+    })
+}
+
+/// CORRUPT in a run that harms no disk.
+fn without_cause(history: &RunHistory, eras: &Eras<'_>, lines: &[&AlarmLine]) -> Option<Failure> {
+    let harmed = history.events.iter().any(|event| matches!(event, Event::Fault(fault) if fault.harms_disk));
+    if harmed || !eras.breaks().is_empty() {
+        return None;
+    }
+    let line =
+        lines.iter().find(|line| line.answered && line.alarms.iter().any(|shown| shown == "CORRUPT"))?;
+    let message = format!(
+        "{} answered at {:.3}s that CORRUPT is active, and nothing has harmed a disk",
+        line.member,
+        seconds(line.ret)
+    );
+    Some(Failure::new("alarm", CAUSE, message))
+}
+
+fn may_grow(op: &Op) -> bool {
+    fn puts(op: &RequestOp) -> bool {
+        match op {
+            RequestOp::Put(_) => true,
+            RequestOp::Txn(txn) => txn.success.iter().chain(&txn.failure).any(puts),
+            RequestOp::Range(_) | RequestOp::DeleteRange(_) => false,
+        }
+    }
+    match op {
+        Op::Put(_) | Op::LeaseGrant(_) => true,
+        Op::Txn(txn) => txn.success.iter().chain(&txn.failure).any(puts),
+        _ => false,
+    }
+}
+
+fn may_change(op: &Op) -> bool {
+    fn writes(op: &RequestOp) -> bool {
+        match op {
+            RequestOp::Put(_) | RequestOp::DeleteRange(_) => true,
+            RequestOp::Txn(txn) => txn.success.iter().chain(&txn.failure).any(writes),
+            RequestOp::Range(_) => false,
+        }
+    }
+    match op {
+        Op::Put(_) | Op::DeleteRange(_) | Op::Compact(_) | Op::LeaseGrant(_) | Op::LeaseRevoke(_) => true,
+        Op::Txn(txn) => txn.success.iter().chain(&txn.failure).any(writes),
+        _ => false,
+    }
+}
+
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}

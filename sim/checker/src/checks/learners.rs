@@ -1,0 +1,82 @@
+//! Learners: there is one at a time, it votes only once somebody has asked for its promotion, and a voter never becomes one.
+//!
+//! Judged by the lists of members that a quorum vouches for ([`MemberList`]): each shows the cluster at a moment between its
+//! call and its return. A restore and a forced new cluster begin anew.
+
+use std::collections::BTreeMap;
+
+use super::Failure;
+use super::era::Eras;
+use crate::history::{Event, MemberList, RunHistory};
+
+const ONE: &str = "learners: one at a time";
+const ASKED: &str = "learners: none votes before its promotion is asked for";
+const STAYS: &str = "learners: a voter never becomes one";
+
+pub(super) const GUARANTEES: [&str; 3] = [ONE, ASKED, STAYS];
+
+pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
+    let eras = Eras::of(history);
+    let mut promoted: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut lists: BTreeMap<usize, Vec<&MemberList>> = BTreeMap::new();
+    for event in &history.events {
+        match event {
+            Event::Promotion(promotion) => {
+                promoted.entry(promotion.id).or_insert(promotion.at);
+            }
+            Event::MemberList(list)
+                if eras.at(list.call) == eras.at(list.ret) && !eras.is_outdated(&list.member, list.ret) =>
+            {
+                lists.entry(eras.at(list.ret)).or_default().push(list);
+            }
+            _ => {}
+        }
+    }
+    lists.into_values().filter_map(|lists| first_wrong(&lists, &promoted)).collect()
+}
+
+fn first_wrong(lists: &[&MemberList], promoted: &BTreeMap<u64, u64>) -> Option<Failure> {
+    // Of each id: the answers that came first with it as a learner, and as a voter.
+    let (mut learned, mut voted) = (BTreeMap::new(), BTreeMap::new());
+    let mut by_return = lists.to_vec();
+    by_return.sort_by_key(|list| (list.ret, list.call));
+    for list in &by_return {
+        for id in &list.members {
+            let first = if list.learners.contains(id) { &mut learned } else { &mut voted };
+            first.entry(*id).or_insert(*list);
+        }
+    }
+    for list in by_return {
+        if let [first, second, ..] = list.learners[..] {
+            return Some(told(ONE, list, format!("both {first:x} and {second:x} are learners")));
+        }
+        for id in &list.members {
+            let learns = list.learners.contains(id);
+            if learns && let Some(before) = voted.get(id).filter(|before| before.ret < list.call) {
+                let what = format!(
+                    "{id:x} is a learner, and {} had said at {:.3}s that it votes",
+                    before.member,
+                    seconds(before.ret)
+                );
+                return Some(told(STAYS, list, what));
+            }
+            let was_learner = learned.get(id).is_some_and(|before| before.ret < list.call);
+            if !learns && was_learner && promoted.get(id).is_none_or(|asked| *asked > list.ret) {
+                return Some(told(
+                    ASKED,
+                    list,
+                    format!("the learner {id:x} votes, and nobody had asked for it"),
+                ));
+            }
+        }
+    }
+    None
+}
+
+fn told(guarantee: &str, list: &MemberList, what: String) -> Failure {
+    Failure::new("members", guarantee, format!("{} said at {:.3}s: {what}", list.member, seconds(list.ret)))
+}
+
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}

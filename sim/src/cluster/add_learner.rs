@@ -1,0 +1,133 @@
+//! Adding a member as a learner, as etcd's guide has it for a cluster that cannot spare a quorum: add it as a learner, start
+//! it, wait until it has caught up, promote it.
+//!
+//! On the way the operator makes the mistakes that the cluster must refuse: a promotion before the learner has started, a
+//! second learner, and a new address for the learner, which must make no voter of it. What came of them the lists of members
+//! tell, which are recorded; so is the moment from which on the learner may be a voter.
+
+use squall_checker::history as h;
+use squall_core::Refusal;
+
+use super::{
+    Done, Endpoint, add_first::says, member::Cluster, replace::Joins, roster::Standing, turns::Kind,
+};
+use crate::arena::NodeId;
+
+/// Where the second learner would be.
+const NOBODYS_URL: &str = "http://nobody:2380";
+/// How often a mistake is tried, at most: its answers may be lost.
+const TRIES: usize = 5;
+
+impl Cluster {
+    /// Adds a member that was removed, empty, as a learner, and promotes it. `id` names the fault.
+    pub(crate) async fn add_learner(&self, id: &str, node: NodeId) -> Done {
+        let inner = &self.inner;
+        inner
+            .turns
+            .run(id, Kind::Reconfigure, |_turn| async move {
+                if inner.roster().standing(node) != Standing::Out {
+                    return Done::GivenUp(format!("{node} is a member already"));
+                }
+                let known = inner.roster().forget_configuration();
+                let mut in_hand = inner.take_in_hand([node]);
+                let learner = self.add_empty(node, Joins::AsLearner).await;
+                self.promote_too_early(learner).await;
+                self.add_a_second_learner(node).await;
+                self.start_joiner(node, &mut in_hand);
+                self.wait_until_joined(node).await;
+                self.address_the_learner(node, learner).await;
+                self.promote(node, learner).await;
+                if let Some(known) = known {
+                    inner.roster().set_configuration(known.into_iter().chain([node]).collect());
+                }
+                self.wait_until_joined(node).await;
+                Done::Success
+            })
+            .await
+    }
+
+    /// Asks for a promotion that is refused: the learner does not run yet.
+    async fn promote_too_early(&self, learner: u64) {
+        let inner = &self.inner;
+        for _ in 0..TRIES {
+            if let Some(leader) = self.leaders_endpoint().await {
+                match inner.operator.try_promote(learner, &leader).await {
+                    Ok(()) => break,
+                    Err(why) if says(&why, Refusal::LearnerNotReady) => break,
+                    Err(_) => {}
+                }
+            }
+            inner.operator.pause().await;
+        }
+        self.list_members().await;
+    }
+
+    /// Asks for another learner, which is refused.
+    async fn add_a_second_learner(&self, node: NodeId) {
+        let inner = &self.inner;
+        for _ in 0..TRIES {
+            if let Some(leader) = self.leaders_endpoint().await {
+                match inner.operator.try_add(NOBODYS_URL, Joins::AsLearner, &leader).await {
+                    Ok(_) => break,
+                    Err(why) if says(&why, Refusal::TooManyLearners) => break,
+                    Err(_) => {}
+                }
+            }
+            inner.operator.pause().await;
+        }
+        self.list_members().await;
+        // One whose answer was lost must not be added later.
+        self.decide_all_changes().await;
+        self.remove_at(node, |members| {
+            let nobodys =
+                members.iter().filter(|member| member.peer_urls.iter().any(|url| url == NOBODYS_URL));
+            nobodys.map(|member| member.id).collect()
+        })
+        .await;
+    }
+
+    /// Tells the cluster the learner's address again.
+    async fn address_the_learner(&self, node: NodeId, learner: u64) {
+        let inner = &self.inner;
+        let url = inner.member(node).peer_url();
+        for _ in 0..TRIES {
+            if let Some(leader) = self.leaders_endpoint().await
+                && inner.operator.try_update(learner, &url, &leader).await.is_ok()
+            {
+                break;
+            }
+            inner.operator.pause().await;
+        }
+        self.list_members().await;
+    }
+
+    /// Asks for the promotion until the learner votes.
+    async fn promote(&self, node: NodeId, learner: u64) {
+        let inner = &self.inner;
+        let now = inner.recorder.now_ns();
+        inner.recorder.event(h::Event::Promotion(h::Promotion { at: now, id: learner }));
+        for turn in 0.. {
+            self.restart_joiner(node);
+            let endpoints: Vec<Endpoint> = self.other_endpoints(node);
+            if let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1)) {
+                let votes = match inner.operator.try_promote(learner, endpoint).await {
+                    Ok(()) => true,
+                    // An earlier try was carried out, and its answer was lost.
+                    Err(why) => says(&why, Refusal::MemberNotLearner) || says(&why, Refusal::MemberNotFound),
+                };
+                if votes {
+                    break;
+                }
+            }
+            inner.operator.pause().await;
+        }
+        self.list_members().await;
+    }
+
+    /// Has the members listed once, for the record.
+    async fn list_members(&self) {
+        if let Some(leader) = self.leaders_endpoint().await {
+            let _recorded = self.inner.operator.try_members(&leader, std::time::Duration::from_secs(2)).await;
+        }
+    }
+}

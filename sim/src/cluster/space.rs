@@ -1,0 +1,88 @@
+//! Alarms and space: what `etcdctl alarm` and `etcdctl defrag` do. Every answer about alarms is recorded, and so is every
+//! question that may take one back.
+
+use std::time::Duration;
+
+use squall_store::proto::etcdserverpb::{self as pb, AlarmType, alarm_request::AlarmAction};
+
+use super::{Done, Endpoint, member::Cluster};
+use crate::arena::{NodeId, Status};
+
+/// How often a step is tried.
+const TRIES: usize = 20;
+/// How long the other members may take to delete what a compaction has forgotten.
+const DELETION: Duration = Duration::from_millis(500);
+
+impl Cluster {
+    /// Has a member write its engine's content anew.
+    pub(crate) async fn defragment(&self, node: NodeId) -> Result<(), String> {
+        self.inner.operator.try_defragment(&self.inner.member(node).endpoint()).await
+    }
+
+    /// The alarms that are active, asked for until somebody answers.
+    pub(crate) async fn list_alarms(&self) -> Result<Vec<pb::AlarmMember>, String> {
+        let list = pb::AlarmRequest { action: AlarmAction::Get as i32, ..Default::default() };
+        self.try_everywhere(list).await
+    }
+
+    /// Raises NOSPACE, as a member does that has used up its quota.
+    pub(crate) async fn raise_no_space(&self, draw: u64) -> Result<(), String> {
+        let raise = pb::AlarmRequest {
+            action: AlarmAction::Activate as i32,
+            member_id: draw | 1,
+            alarm: AlarmType::Nospace as i32,
+        };
+        self.try_everywhere(raise).await.map(|_| ())
+    }
+
+    /// Takes back every alarm that is active.
+    pub(crate) async fn disarm(&self) -> Result<(), String> {
+        for alarm in self.list_alarms().await? {
+            let drop = pb::AlarmRequest {
+                action: AlarmAction::Deactivate as i32,
+                member_id: alarm.member_id,
+                alarm: alarm.alarm,
+            };
+            self.try_everywhere(drop).await?;
+        }
+        Ok(())
+    }
+
+    /// Defragments every member that runs, and takes the alarms back.
+    pub(crate) async fn defragment_all_and_disarm(&self) -> Result<(), String> {
+        let inner = &self.inner;
+        inner.operator.wait(DELETION).await;
+        for node in self.nodes() {
+            if inner.arena.status(node) == Status::Up {
+                // One that does not answer keeps its alarm, and raises it again.
+                let _answer = self.defragment(node).await;
+            }
+        }
+        self.disarm().await
+    }
+
+    /// Asks one member after the other until one answers.
+    async fn try_everywhere(&self, request: pb::AlarmRequest) -> Result<Vec<pb::AlarmMember>, String> {
+        let mut why = String::new();
+        for turn in 0..TRIES {
+            let endpoints: Vec<Endpoint> = self.counted_endpoints();
+            if let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1)) {
+                match self.inner.operator.try_alarm(request, endpoint).await {
+                    Ok(alarms) => return Ok(alarms),
+                    Err(said) => why = said,
+                }
+            }
+            self.inner.operator.pause().await;
+        }
+        Err(why)
+    }
+}
+
+impl From<Result<(), String>> for Done {
+    fn from(result: Result<(), String>) -> Done {
+        match result {
+            Ok(()) => Done::Success,
+            Err(why) => Done::GivenUp(why),
+        }
+    }
+}

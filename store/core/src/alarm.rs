@@ -1,0 +1,167 @@
+//! Alarms: what the members have agreed is wrong with the cluster, and which requests are refused meanwhile.
+//!
+//! An alarm belongs to a member and has a kind. As long as one of a kind is active on any member, the kind restricts the
+//! whole cluster (etcd's `v3alarm` and the appliers that it puts in front of the others):
+//!
+//! - **NOSPACE**: what would make the store larger is refused: puts, transactions that could put, grants of leases.
+//!   Reads, deletes, revocations and compactions go on, or nobody could make room.
+//! - **CORRUPT**: every change of keys and leases is refused. Reads are served, as etcd 3.5 serves them.
+//!
+//! An alarm is raised and taken back by an entry of the log, so every member refuses the same entries. Nothing takes an
+//! alarm back by itself. A listing goes through the log too and changes nothing.
+//!
+//! Who raises an alarm, and when, is not decided here: quota and corruption check are in the server
+//! (`store/src/node/quota.rs`, `store/src/corrupt`).
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::{Batch, Command, MemberId, Refusal, digest, quota, rows};
+
+/// What is wrong, with etcd's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum AlarmKind {
+    /// A member's quota is used up.
+    NoSpace = 1,
+    /// A member's data differ from the others'.
+    Corrupt = 2,
+}
+
+impl AlarmKind {
+    /// As etcd's tools print it.
+    pub fn name(self) -> &'static str {
+        match self {
+            AlarmKind::NoSpace => "NOSPACE",
+            AlarmKind::Corrupt => "CORRUPT",
+        }
+    }
+
+    /// The kind with this number.
+    pub fn from_number(number: i32) -> Option<AlarmKind> {
+        [AlarmKind::NoSpace, AlarmKind::Corrupt].into_iter().find(|kind| *kind as i32 == number)
+    }
+}
+
+/// One member's alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Alarm {
+    /// What is wrong.
+    pub kind: AlarmKind,
+    /// With whom.
+    pub member: MemberId,
+}
+
+/// What a client, or a member, wants of the alarms. Where there is a kind and it is absent, an activation and a deactivation
+/// do nothing, and a listing lists all kinds: so etcd reads its `NONE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AlarmRequest {
+    /// List those that are active.
+    Get(Option<AlarmKind>),
+    /// Raise one. Raising it again changes nothing.
+    Activate(MemberId, Option<AlarmKind>),
+    /// Take one back. One that is not active is no error.
+    Deactivate(MemberId, Option<AlarmKind>),
+}
+
+/// The alarms that are active.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Alarms {
+    active: BTreeSet<Alarm>,
+    /// The sum of the digests of their rows (`digest.rs`).
+    content: u64,
+}
+
+impl Alarms {
+    /// Those that are active, by kind and then by member.
+    pub fn iter(&self) -> impl Iterator<Item = Alarm> + '_ {
+        self.active.iter().copied()
+    }
+
+    /// Whether an alarm of this kind is active on any member.
+    pub fn is_active(&self, kind: AlarmKind) -> bool {
+        self.active.iter().any(|alarm| alarm.kind == kind)
+    }
+
+    /// Whether this alarm is active.
+    pub fn contains(&self, alarm: Alarm) -> bool {
+        self.active.contains(&alarm)
+    }
+
+    /// Whether a command may be applied under the alarms that are active.
+    ///
+    /// # Errors
+    /// `Corrupt`, `NoSpace`.
+    pub(crate) fn check(&self, command: &Command) -> Result<(), Refusal> {
+        if self.active.is_empty() {
+            return Ok(());
+        }
+        let changes_data = matches!(
+            command,
+            Command::Put(_)
+                | Command::DeleteRange(_)
+                | Command::Txn(_)
+                | Command::Compact(_)
+                | Command::LeaseGrant { .. }
+                | Command::LeaseRevoke(_)
+        );
+        if changes_data && self.is_active(AlarmKind::Corrupt) {
+            return Err(Refusal::Corrupt);
+        }
+        if quota::cost(command) > 0 && self.is_active(AlarmKind::NoSpace) {
+            return Err(Refusal::NoSpace);
+        }
+        Ok(())
+    }
+
+    /// Do what is asked; answers the alarms that etcd answers: the listed ones, or the one that was raised or taken back.
+    pub(crate) fn apply(&mut self, request: AlarmRequest) -> (Vec<Alarm>, Batch) {
+        let mut batch = Batch::new();
+        let alarms = match request {
+            AlarmRequest::Get(kind) => {
+                self.iter().filter(|alarm| kind.is_none_or(|kind| alarm.kind == kind)).collect()
+            }
+            AlarmRequest::Activate(member, Some(kind)) => {
+                let alarm = Alarm { kind, member };
+                if self.active.insert(alarm) {
+                    self.content = self.content.wrapping_add(row_digest(alarm));
+                    batch.put(rows::alarm_key(alarm), Bytes::new());
+                }
+                vec![alarm]
+            }
+            AlarmRequest::Deactivate(member, Some(kind)) => {
+                let alarm = Alarm { kind, member };
+                if self.active.remove(&alarm) {
+                    self.content = self.content.wrapping_sub(row_digest(alarm));
+                    batch.delete(rows::alarm_key(alarm));
+                    vec![alarm]
+                } else {
+                    Vec::new()
+                }
+            }
+            AlarmRequest::Activate(_, None) | AlarmRequest::Deactivate(_, None) => Vec::new(),
+        };
+        (alarms, batch)
+    }
+
+    /// Put an alarm back as it was stored.
+    pub(crate) fn restore(&mut self, alarm: Alarm) {
+        if self.active.insert(alarm) {
+            self.content = self.content.wrapping_add(row_digest(alarm));
+        }
+    }
+
+    /// Their rows, in key order.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (Bytes, Bytes)> + '_ {
+        self.iter().map(|alarm| (rows::alarm_key(alarm), Bytes::new()))
+    }
+
+    pub(crate) fn content(&self) -> u64 {
+        self.content
+    }
+}
+
+fn row_digest(alarm: Alarm) -> u64 {
+    digest::row(&rows::alarm_key(alarm), &[])
+}

@@ -1,0 +1,68 @@
+//! Asking the others for their hashes.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use squall_core::{MemberId, Revision};
+
+use super::compare::Answer;
+use crate::{
+    node::Shared,
+    peer::Hub,
+    proto::{etcdserverpb::HashKvRequest, squall::peer::peer_client::PeerClient},
+    seam::{DialOptions, Env, timeout},
+    url::host_port,
+};
+
+/// How long a member waits for each answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the other members that can be reached answer for the hash at `revision`.
+pub(super) async fn peers(env: &Env, hub: &Hub, shared: &Shared, revision: Revision) -> Vec<Answer> {
+    let others: Vec<(MemberId, Vec<String>)> = {
+        let state = shared.state();
+        let others = state.membership().members().filter(|member| member.id != shared.member);
+        others.map(|member| (member.id, member.peer_urls.clone())).collect()
+    };
+    let ask = async |(id, urls): &(MemberId, Vec<String>)| {
+        for url in urls {
+            let options = DialOptions { connect_timeout: PATIENCE, ..Default::default() };
+            let mut client = PeerClient::new(env.net.dial(host_port(url), options));
+            let question = hub.question(*id, HashKvRequest { revision: revision.0 });
+            match timeout(&*env.clock, PATIENCE, client.hash_kv(question)).await {
+                Ok(Ok(response)) => {
+                    let response = response.into_inner();
+                    let header = response.header.unwrap_or_default();
+                    return Some(Answer {
+                        member: *id,
+                        hash: response.hash,
+                        compact_revision: Revision(response.compact_revision),
+                        revision: Revision(header.revision),
+                    });
+                }
+                Ok(Err(status)) => tracing::info!(url, %status, "a member did not tell its hash"),
+                Err(_) => tracing::info!(url, "a member did not tell its hash in time"),
+            }
+        }
+        None
+    };
+    join_all(others.iter().map(ask)).await.into_iter().flatten().collect()
+}
+
+/// Compares this member's data, as they are on its disk, with the others'. Answers what is wrong, as a clause.
+///
+/// # Errors
+/// The clause, where a member has another hash over the same history.
+pub(crate) async fn before_start(env: &Env, hub: &Hub, shared: &Shared) -> Result<(), String> {
+    let Ok(own) = shared.state().hash_kv(Revision(0)) else { return Ok(()) };
+    let answers = peers(env, hub, shared, own.revision).await;
+    let differs =
+        |answer: &&Answer| answer.compact_revision == own.compact_revision && answer.hash != own.hash;
+    match answers.iter().find(differs) {
+        None => Ok(()),
+        Some(other) => Err(format!(
+            "up to revision {} its keys have the hash {}, and those of member {} have {}",
+            own.revision, own.hash, other.member, other.hash
+        )),
+    }
+}

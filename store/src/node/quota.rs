@@ -1,0 +1,81 @@
+//! The quota: how much a member's store may take up, and the alarm that it raises (etcd's `quotaApplierV3` and the quota
+//! servers of `api/v3rpc`).
+//!
+//! What a store takes up differs between members, so no member may refuse a committed entry for it. It is looked at twice:
+//!
+//! - **Before a request is proposed** (`api`): one that would not fit raises the alarm and is refused. It did nothing.
+//! - **When its entry is applied**: by then there may be no room. The entry is applied all the same, as on every member, the
+//!   client is told that there was no room, and the alarm is raised. So `NoSpace` leaves open whether a write took effect.
+//!
+//! Once the alarm itself is applied, every member refuses the same entries (`squall_core::Alarms`).
+
+use squall_core::{AlarmKind, Command, MemberId, Refusal, Reply, State, quota};
+use tokio::sync::oneshot;
+
+use super::{Request, driver::Node, entry, handle::Handle, proposals::Proposal};
+use crate::{
+    proto::etcdserverpb::{AlarmRequest, alarm_request::AlarmAction},
+    seam::Monotonic,
+};
+
+/// An alarm that was proposed: when, and where its outcome will be told.
+#[derive(Debug)]
+pub(crate) struct Raising {
+    since: Monotonic,
+    outcome: oneshot::Receiver<Result<Reply, Refusal>>,
+}
+
+/// The request that raises a member's alarm.
+pub(crate) fn activate(member: MemberId, kind: AlarmKind) -> Request {
+    Request::Alarm(AlarmRequest {
+        action: AlarmAction::Activate as i32,
+        member_id: member.0,
+        alarm: kind as i32,
+    })
+}
+
+/// Whether a command would make a store take up more than the quota.
+fn exceeds(quota_bytes: u64, state: &State, command: &Command) -> bool {
+    let cost = quota::cost(command);
+    cost > 0 && state.allocated_bytes() + cost >= quota_bytes
+}
+
+impl Handle {
+    /// Looks whether a command fits. Where it does not, the alarm is raised before the answer.
+    ///
+    /// # Errors
+    /// `NoSpace`: nothing was proposed but the alarm.
+    pub(crate) async fn check_quota(&self, command: &Command) -> Result<(), Refusal> {
+        if !exceeds(self.config().quota_bytes, &self.shared().state(), command) {
+            return Ok(());
+        }
+        let alarm = activate(self.shared().member, AlarmKind::NoSpace);
+        if let Err(refusal) = self.propose(alarm, None).await {
+            tracing::warn!(%refusal, "the quota is used up, and the alarm could not be raised");
+        }
+        Err(Refusal::NoSpace)
+    }
+}
+
+impl Node {
+    pub(super) fn exceeds_quota(&self, state: &State, command: &Command) -> bool {
+        exceeds(self.config.quota_bytes, state, command)
+    }
+
+    /// Proposes this member's alarm, unless that is under way.
+    pub(super) fn raise_no_space(&mut self) {
+        let now = self.env.clock.monotonic();
+        if let Some(raising) = &mut self.raising
+            && now.since(raising.since) < self.config.request_timeout()
+            && raising.outcome.try_recv() == Err(oneshot::error::TryRecvError::Empty)
+        {
+            return;
+        }
+        tracing::warn!("an applied entry exceeds the quota: raising the alarm");
+        let (answer, outcome) = oneshot::channel();
+        let id = self.ids.next();
+        let data = entry::encode(id, activate(self.shared.member, AlarmKind::NoSpace));
+        self.take_proposal(id, Proposal::Normal(data), answer);
+        self.raising = Some(Raising { since: now, outcome });
+    }
+}
