@@ -189,7 +189,8 @@ impl Cluster {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct EngineView {
     applied: u64,
-    /// Of all rows but the mark of the last finished compaction: a snapshot carries the sender's.
+    /// Of all rows but two that are each member's own: the mark of the last finished compaction, since a snapshot carries the
+    /// sender's; and what the store took up when rows last became fewer, since each member removes them in its own time.
     digest: String,
 }
 
@@ -197,13 +198,14 @@ impl EngineView {
     /// `None` while a compaction has yet to remove rows. The rows' layout is the store's (`squall_core::rows`).
     fn of(rows: &[(Bytes, Bytes)]) -> Option<EngineView> {
         const FINISHED: &[u8] = b"mfinishedCompactRev";
+        const ALLOCATED: &[u8] = b"mallocated";
         let row = |name: &[u8]| rows.iter().find(|(key, _)| key == name).map(|(_, value)| value);
         let applied = row(b"mapplied")?.get(1..9)?.try_into().map(u64::from_be_bytes).ok()?;
         if row(b"mscheduledCompactRev") != row(FINISHED) {
             return None;
         }
         let mut hasher = blake3::Hasher::new();
-        for (key, value) in rows.iter().filter(|(key, _)| key != FINISHED) {
+        for (key, value) in rows.iter().filter(|(key, _)| key != FINISHED && key != ALLOCATED) {
             for part in [key, value] {
                 hasher.update(&(part.len() as u64).to_le_bytes());
                 hasher.update(part);

@@ -131,6 +131,8 @@ mod tests {
             Refusal::TimeoutLeaderTransfer,
             Refusal::TimeoutWaitAppliedIndex,
             Refusal::Corrupt,
+            // etcd gives it no code. No write is answered with it.
+            Refusal::NoPasswordUser,
             Refusal::Canceled,
             Refusal::DeadlineExceeded,
         ];

@@ -7,7 +7,7 @@ use futures_util::stream;
 use squall::world::{PointEffect, PointRule, PointSet};
 use squall_store::{
     proto::etcdserverpb::{
-        CompactionRequest, LeaseGrantRequest, LeaseKeepAliveRequest, WatchCreateRequest, WatchRequest,
+        CompactionRequest, DefragmentRequest, LeaseGrantRequest, LeaseKeepAliveRequest, WatchCreateRequest, WatchRequest,
         lease_client::LeaseClient, watch_client::WatchClient, watch_request::RequestUnion,
     },
     seam::Point,
@@ -123,6 +123,7 @@ async fn load(world: &World, env: &Env, names: &[&str], count: usize) -> i64 {
     for name in names {
         let _ = soon(world, renew_a_lease(env, name)).await;
         let _ = soon(world, watch_from_the_start(env, name)).await;
+        let _ = soon(world, MaintenanceClient::new(dial(env, name)).defragment(DefragmentRequest {})).await;
     }
     for i in 0..count {
         let name = names[i % names.len()];

@@ -89,7 +89,7 @@ impl Store {
 }
 
 fn put(key: &str) -> PutRequest {
-    PutRequest { key: key.to_owned().into(), ..PutRequest::default() }
+    PutRequest { key: key.to_owned().into(), value: "v".into(), ..PutRequest::default() }
 }
 
 fn get(key: &str, range_end: &str) -> RequestOp {

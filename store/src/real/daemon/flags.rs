@@ -202,6 +202,7 @@ impl ServeFlags {
         match self.auth_token {
             AuthToken::Simple => {}
         }
+        let auto_compaction = self.auto_compaction()?;
         let or_client = |flag: Option<String>| flag.unwrap_or_else(|| CLIENT_URL.into());
         let listen_client = urls::list("--listen-client-urls", &or_client(self.listen_client_urls))?;
         let advertise_client = urls::list("--advertise-client-urls", &or_client(self.advertise_client_urls))?;
@@ -212,7 +213,6 @@ impl ServeFlags {
             None => advertise_peer.iter().map(|url| (self.name.clone(), url.text.clone())).collect(),
         };
         check_own_urls(&self.name, &initial_cluster, &advertise_peer)?;
-        let auto_compaction = self.auto_compaction()?;
         let corrupt_check_interval = duration::parse(&self.experimental_corrupt_check_time);
         let corrupt_check_interval = corrupt_check_interval.ok_or_else(|| {
             Failure::Usage(format!(
