@@ -29,8 +29,7 @@ impl Room for ReclaimSpace {
             };
             {
                 let mut client = stage.client.lock().await;
-                let read =
-                    h::Range { key: h::Bytes::from("a"), count_only: true, ..h::Range::default() };
+                let read = h::Range { key: h::Bytes::from("a"), count_only: true, ..h::Range::default() };
                 if let Some((_, header)) = client.perform(&h::Op::Range(read), false).await {
                     let compact = h::Compact { revision: header.revision, physical: true };
                     client.perform(&h::Op::Compact(compact), false).await;

@@ -7,8 +7,8 @@ use futures_util::stream;
 use squall::world::{PointEffect, PointRule, PointSet};
 use squall_store::{
     proto::etcdserverpb::{
-        CompactionRequest, DefragmentRequest, LeaseGrantRequest, LeaseKeepAliveRequest, WatchCreateRequest, WatchRequest,
-        lease_client::LeaseClient, watch_client::WatchClient, watch_request::RequestUnion,
+        CompactionRequest, DefragmentRequest, LeaseGrantRequest, LeaseKeepAliveRequest, WatchCreateRequest,
+        WatchRequest, lease_client::LeaseClient, watch_client::WatchClient, watch_request::RequestUnion,
     },
     seam::Point,
 };

@@ -39,9 +39,8 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     }
     let eras = Eras::of(history);
     let mut failures = Vec::new();
-    let kinds: [(&str, &str, fn(&Op) -> bool); 2] =
-        [("NOSPACE", NO_SPACE, may_grow), ("CORRUPT", CORRUPT, may_change)];
-    for (kind, guarantee, refused) in kinds {
+    for (kind, guarantee) in [("NOSPACE", NO_SPACE), ("CORRUPT", CORRUPT)] {
+        let refused = if kind == "NOSPACE" { may_grow } else { may_change };
         failures.extend(acknowledged(history, &eras, &lines, kind, refused).map(|(line, operation)| {
             let message = format!(
                 "client {}'s operation {}, called at {:.3}s, was acknowledged, and {} had answered at {:.3}s that {kind} is \
@@ -83,7 +82,7 @@ fn acknowledged<'a>(
             return None;
         }
         let between = |drop: &&AlarmLine| drop.call < ret && (!drop.answered || drop.ret > line.call);
-        (!dropped.iter().any(|drop| between(drop))).then_some((*line, operation))
+        (!dropped.iter().any(between)).then_some((*line, operation))
     })
 }
 
