@@ -8,9 +8,7 @@
 use squall_checker::history as h;
 use squall_core::Refusal;
 
-use super::{
-    Done, Endpoint, add_first::says, member::Cluster, replace::Joins, roster::Standing, turns::Kind,
-};
+use super::{Done, Endpoint, add_first::says, member::Cluster, replace::Joins, turns::Kind};
 use crate::arena::NodeId;
 
 /// Where the second learner would be.
@@ -25,11 +23,10 @@ impl Cluster {
         inner
             .turns
             .run(id, Kind::Reconfigure, |_turn| async move {
-                if inner.roster().standing(node) != Standing::Out {
-                    return Done::GivenUp(format!("{node} is a member already"));
-                }
-                let known = inner.roster().forget_configuration();
-                let mut in_hand = inner.take_in_hand([node]);
+                let (known, mut in_hand) = match self.begin_addition(node) {
+                    Ok(begun) => begun,
+                    Err(why) => return Done::GivenUp(why),
+                };
                 let learner = self.add_empty(node, Joins::AsLearner).await;
                 self.promote_too_early(learner).await;
                 self.add_a_second_learner(node).await;

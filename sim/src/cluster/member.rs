@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::join_all;
 use rand::Rng;
 use squall_checker::history as h;
-use squall_store::{AutoCompaction, Config, InitialClusterState, seam::Env};
+use squall_store::{AutoCompaction, Config, InitialClusterState, host_port, seam::Env};
 use tokio::sync::Notify;
 
 use super::{
@@ -440,6 +440,11 @@ impl Drop for CutOff<'_> {
 impl Member {
     pub(super) fn endpoint(&self) -> Endpoint {
         Endpoint { name: self.name.clone(), address: format!("{}:2379", self.name) }
+    }
+
+    /// Where the other members reach it, to be asked by the operator.
+    pub(super) fn peer_port(&self) -> Endpoint {
+        Endpoint { name: self.name.clone(), address: host_port(&self.peer_url()).to_owned() }
     }
 
     /// Where the other members reach it, as its next start says.

@@ -65,15 +65,28 @@ impl Cluster {
         inner
             .turns
             .run(id, Kind::Reconfigure, |_turn| async move {
-                if inner.roster().standing(node) != Standing::Out {
-                    return Done::GivenUp(format!("{node} is a member already"));
-                }
-                let known = inner.roster().forget_configuration();
-                let mut in_hand = inner.take_in_hand([node]);
+                let (known, mut in_hand) = match self.begin_addition(node) {
+                    Ok(begun) => begun,
+                    Err(why) => return Done::GivenUp(why),
+                };
                 self.put_in(node, &mut in_hand, known).await;
                 Done::Success
             })
             .await
+    }
+
+    /// Begins to add a member that was removed. Answers who the members are, where that is known, and holds the member in
+    /// hand; or why it is left alone.
+    pub(super) fn begin_addition(
+        &self,
+        node: NodeId,
+    ) -> Result<(Option<BTreeSet<NodeId>>, InHand<'_>), String> {
+        let inner = &self.inner;
+        if inner.roster().standing(node) != Standing::Out {
+            return Err(format!("{node} is a member already"));
+        }
+        let known = inner.roster().forget_configuration();
+        Ok((known, inner.take_in_hand([node])))
     }
 
     /// Adds a member, empty, to those that were `known` before, if they were, and waits until it serves. It does not run,
@@ -204,18 +217,20 @@ impl Cluster {
         };
         for turn in 0.. {
             self.restart_joiners();
-            let endpoints = self.other_endpoints(node);
-            for endpoint in &endpoints {
-                let members = match inner.operator.try_own_members(endpoint).await {
+            let others: Vec<&Member> = self.others(node).map(|other| inner.member(other)).collect();
+            for other in &others {
+                let members = match inner.operator.try_own_members(&other.endpoint()).await {
                     Ok(list) => list.members,
-                    Err(_) => self.members_at_peer_port(endpoint).await,
+                    Err(_) => {
+                        inner.operator.try_members_at_peer_port(&other.peer_port()).await.unwrap_or_default()
+                    }
                 };
                 if let Some(id) = new_among(&members) {
                     return (id, members);
                 }
             }
-            if let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1))
-                && let Ok(members) = inner.operator.try_add(url, joins, endpoint).await
+            if let Some(other) = others.get(turn % others.len().max(1))
+                && let Ok(members) = inner.operator.try_add(url, joins, &other.endpoint()).await
                 && let Some(id) = new_among(&members)
             {
                 return (id, members);
@@ -223,17 +238,6 @@ impl Cluster {
             inner.operator.pause().await;
         }
         unreachable!("an endless loop ends by its return")
-    }
-
-    /// What a member answers at its port for other members; nothing where it does not.
-    async fn members_at_peer_port(&self, endpoint: &Endpoint) -> Vec<pb::Member> {
-        let inner = &self.inner;
-        let Some(member) = inner.members.iter().find(|member| *member.name == *endpoint.name) else {
-            return Vec::new();
-        };
-        let address = host_port(&member.peer_url()).to_owned();
-        let port = Endpoint { name: endpoint.name.clone(), address };
-        inner.operator.try_members_at_peer_port(&port).await.unwrap_or_default()
     }
 
     /// Waits until a new member serves, but not for ever: a fault may have taken it down.
@@ -279,8 +283,12 @@ impl Cluster {
 
     /// The endpoints of the members that count, but for this one.
     pub(super) fn other_endpoints(&self, node: NodeId) -> Vec<Endpoint> {
-        let others = self.counted().into_iter().filter(|other| *other != node);
-        others.map(|other| self.inner.member(other).endpoint()).collect()
+        self.others(node).map(|other| self.inner.member(other).endpoint()).collect()
+    }
+
+    /// The members that count, but for this one.
+    fn others(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
+        self.counted().into_iter().filter(move |other| *other != node)
     }
 }
 

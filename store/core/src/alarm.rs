@@ -53,8 +53,8 @@ pub struct Alarm {
     pub member: MemberId,
 }
 
-/// What a client, or a member, wants of the alarms. Where there is a kind and it is absent, an activation and a deactivation
-/// do nothing, and a listing lists all kinds: so etcd reads its `NONE`.
+/// What a client, or a member, wants of the alarms. Without a kind (etcd's `NONE`) an activation and a deactivation do
+/// nothing, and a listing lists all kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AlarmRequest {
     /// List those that are active.

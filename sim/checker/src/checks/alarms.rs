@@ -15,8 +15,8 @@
 //! the data differ, or the comparison is wrong. A break (a restore, a forced new cluster) may lose an alarm or bring one
 //! back, so what was answered before a break says nothing of what comes after.
 
-use super::Failure;
 use super::era::Eras;
+use super::{Failure, seconds};
 use crate::history::{AlarmLine, Event, Op, Operation, Outcome, RequestOp, RunHistory};
 
 const NO_SPACE: &str = "alarm: under NOSPACE nothing is acknowledged that makes the store larger";
@@ -24,6 +24,9 @@ const CORRUPT: &str = "alarm: under CORRUPT no change is acknowledged";
 const CAUSE: &str = "alarm: CORRUPT is raised only where a disk was harmed";
 
 pub(super) const GUARANTEES: [&str; 3] = [NO_SPACE, CORRUPT, CAUSE];
+
+/// Whether an alarm refuses a request.
+type Refuses = fn(&Op) -> bool;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let lines: Vec<&AlarmLine> = history
@@ -39,8 +42,9 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     }
     let eras = Eras::of(history);
     let mut failures = Vec::new();
-    for (kind, guarantee) in [("NOSPACE", NO_SPACE), ("CORRUPT", CORRUPT)] {
-        let refused = if kind == "NOSPACE" { may_grow } else { may_change };
+    let kinds: [(&str, &str, Refuses); 2] =
+        [("NOSPACE", NO_SPACE, may_grow), ("CORRUPT", CORRUPT, Op::may_change)];
+    for (kind, guarantee, refused) in kinds {
         failures.extend(acknowledged(history, &eras, &lines, kind, refused).map(|(line, operation)| {
             let message = format!(
                 "client {}'s operation {}, called at {:.3}s, was acknowledged, and {} had answered at {:.3}s that {kind} is \
@@ -64,7 +68,7 @@ fn acknowledged<'a>(
     eras: &Eras<'_>,
     lines: &[&'a AlarmLine],
     kind: &str,
-    refused: fn(&Op) -> bool,
+    refused: Refuses,
 ) -> Option<(&'a AlarmLine, &'a Operation)> {
     let shows = |line: &&&AlarmLine| {
         line.answered && line.action != "deactivate" && line.alarms.iter().any(|shown| shown == kind)
@@ -115,23 +119,4 @@ fn may_grow(op: &Op) -> bool {
         Op::Txn(txn) => txn.success.iter().chain(&txn.failure).any(puts),
         _ => false,
     }
-}
-
-fn may_change(op: &Op) -> bool {
-    fn writes(op: &RequestOp) -> bool {
-        match op {
-            RequestOp::Put(_) | RequestOp::DeleteRange(_) => true,
-            RequestOp::Txn(txn) => txn.success.iter().chain(&txn.failure).any(writes),
-            RequestOp::Range(_) => false,
-        }
-    }
-    match op {
-        Op::Put(_) | Op::DeleteRange(_) | Op::Compact(_) | Op::LeaseGrant(_) | Op::LeaseRevoke(_) => true,
-        Op::Txn(txn) => txn.success.iter().chain(&txn.failure).any(writes),
-        _ => false,
-    }
-}
-
-fn seconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e9
 }

@@ -3,9 +3,13 @@
 //! A request that the client gave up is nobody's fault while something breaks. It is the store's fault where nothing broke
 //! for seconds, nobody started, no member changed its role, and the very member that was asked took later requests of the
 //! same kind and answered all of them in time: proposals and reads are served in the order in which they came, so those
-//! that came later show that this one was lost. Only small requests with small answers are judged: a large one takes
-//! several round trips, and those that were called later may well arrive before it. (A store that drops every fiftieth answer looks sound to every other
+//! that came later show that this one was lost. (A store that drops every fiftieth answer looks sound to every other
 //! checker: each lost answer is an ambiguous write, and those are allowed.)
+//!
+//! Only small requests with small answers are judged. A large one takes several round trips, and those that were called
+//! later may well arrive before it.
+
+use std::cell::LazyCell;
 
 use super::Failure;
 use super::weight::Weights;
@@ -31,7 +35,8 @@ const SMALL: usize = 16_384;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let times = Unquiet::of(history);
-    let weights = Weights::of(history);
+    // Most runs have no such request.
+    let weights = LazyCell::new(|| Weights::of(history));
     let lost = history.operations.iter().filter(|operation| gave_up(operation)).find_map(|operation| {
         let until = operation.ret?;
         if times.touch(operation.call, until) || weights.of_op(&operation.op) > SMALL {

@@ -23,7 +23,7 @@ pub(super) struct Eras<'a> {
 }
 
 /// An era and a cluster's id: what raft's terms and indexes are unique in.
-pub(super) type Line = (usize, u64);
+pub(super) type Scope = (usize, u64);
 
 impl<'a> Eras<'a> {
     pub(super) fn of(history: &'a RunHistory) -> Self {
@@ -56,7 +56,7 @@ impl<'a> Eras<'a> {
     }
 
     /// The era of an instant, and the cluster to which the member belonged then; 0 where the history does not tell.
-    pub(super) fn line(&self, member: &str, instant: u64) -> Line {
+    pub(super) fn scope(&self, member: &str, instant: u64) -> Scope {
         let clusters = self.clusters.get(member).map_or(&[][..], Vec::as_slice);
         let known = clusters.iter().rev().find(|(since, _)| *since <= instant);
         (self.at(instant), known.map_or(0, |(_, cluster)| *cluster))

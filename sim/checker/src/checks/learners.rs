@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Failure;
 use super::era::Eras;
+use super::{Failure, seconds};
 use crate::history::{Event, MemberList, RunHistory};
 
 const ONE: &str = "learners: one at a time";
@@ -75,8 +75,4 @@ fn first_wrong(lists: &[&MemberList], promoted: &BTreeMap<u64, u64>) -> Option<F
 
 fn told(guarantee: &str, list: &MemberList, what: String) -> Failure {
     Failure::new("members", guarantee, format!("{} said at {:.3}s: {what}", list.member, seconds(list.ret)))
-}
-
-fn seconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e9
 }

@@ -17,8 +17,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Failure;
 use super::era::Eras;
+use super::{Failure, seconds};
 use crate::history::{Event, LeaseId, Op, OpId, OpResult, Operation, Outcome, RaftLine, RunHistory};
 
 const EARLY: &str = "lease: none ends before the time that was promised";
@@ -215,8 +215,4 @@ fn renewed(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>) -> Option<Fa
             Failure::new("lease", RENEWED, message).blaming([operation.id])
         })
     })
-}
-
-fn seconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e9
 }

@@ -121,6 +121,11 @@ fn linearizability_without(rule: Rule) -> String {
     format!("strict serializability of all keys: no {rule}")
 }
 
+/// An instant of the history as people read it.
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}
+
 /// Judges a run's history by every checker.
 pub fn judge_run(history: &RunHistory, budgets: &Budgets) -> Verdict {
     examine_run(history, budgets).verdict()

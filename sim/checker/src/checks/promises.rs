@@ -20,7 +20,7 @@
 use std::collections::BTreeMap;
 
 use super::Failure;
-use super::era::{Eras, Line};
+use super::era::{Eras, Scope};
 use crate::history::{Event, Found, Promised, RunHistory};
 
 const STABLE: &str = "stable storage: what a member promised outlives a crash";
@@ -47,7 +47,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let mut lines: Vec<&Event> =
         history.events.iter().filter(|event| matches!(event, Event::Found(_) | Event::Promised(_))).collect();
     lines.sort_by_key(|event| event.at());
-    let mut standings: BTreeMap<(Line, &str, u64), Standing> = BTreeMap::new();
+    let mut standings: BTreeMap<(Scope, &str, u64), Standing> = BTreeMap::new();
     let mut failures = Vec::new();
     for line in lines {
         let (member, id, at) = match line {
@@ -58,7 +58,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
         if eras.is_outdated(member, at) {
             continue;
         }
-        let key = (eras.line(member, at), member.as_str(), id);
+        let key = (eras.scope(member, at), member.as_str(), id);
         match line {
             Event::Promised(line) => {
                 let standing = standings.entry(key).or_default();

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use super::Failure;
-use super::era::{Eras, Line};
+use super::era::{Eras, Scope};
 use crate::history::{Applied, Event, RaftLine, RunHistory};
 
 const ELECTION: &str = "election safety: at most one leader a term";
@@ -36,8 +36,8 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let eras = Eras::of(history);
     let mut failures = Vec::new();
     let mut fail = |guarantee, message| failures.push(Failure::new("raft", guarantee, message));
-    let mut leaders: BTreeMap<(Line, u64), &str> = BTreeMap::new();
-    let mut applied: BTreeMap<(Line, u64), Known<'_>> = BTreeMap::new();
+    let mut leaders: BTreeMap<(Scope, u64), &str> = BTreeMap::new();
+    let mut applied: BTreeMap<(Scope, u64), Known<'_>> = BTreeMap::new();
     let lines = history.events.iter().filter_map(|event| match event {
         Event::Raft(line) => Some(line),
         _ => None,
@@ -50,10 +50,10 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
         if eras.is_outdated(member, at) {
             continue;
         }
-        let place = eras.line(member, at);
+        let scope = eras.scope(member, at);
         match line {
             RaftLine::Role(role) if role.role == "leader" => {
-                let leader = leaders.entry((place, role.term)).or_insert(&role.member);
+                let leader = leaders.entry((scope, role.term)).or_insert(&role.member);
                 if *leader != role.member {
                     let (member, term) = (&role.member, role.term);
                     fail(ELECTION, format!("{leader} and {member} were both leader in term {term}"));
@@ -62,7 +62,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             RaftLine::Role(_) => {}
             RaftLine::Applied(entry) => {
                 let new = || Known { entry, state: None, told: false };
-                let known = applied.entry((place, entry.index)).or_insert_with(new);
+                let known = applied.entry((scope, entry.index)).or_insert_with(new);
                 if let Some((guarantee, message)) = known.differs(entry)
                     && !known.told
                 {
@@ -75,11 +75,11 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             }
         }
     }
-    let mut before: Option<(Line, &Applied)> = None;
-    for (&(place, _), known) in &applied {
+    let mut before: Option<(Scope, &Applied)> = None;
+    for (&(scope, _), known) in &applied {
         let entry = known.entry;
-        if let Some((known_place, known)) = before
-            && known_place == place
+        if let Some((known_scope, known)) = before
+            && known_scope == scope
             && known.term > entry.term
         {
             let message = format!(
@@ -88,7 +88,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             );
             fail(COMPLETENESS, message);
         }
-        before = Some((place, entry));
+        before = Some((scope, entry));
     }
     failures
 }

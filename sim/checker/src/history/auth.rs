@@ -4,10 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
 use super::operation::OpId;
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
+use super::request::is_default;
 
 /// On whose behalf a request was sent: the user, and the operation that gave the token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

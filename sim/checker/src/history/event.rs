@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
 use super::operation::{Client, LeaseId, OpId, Revision};
+use super::request::is_default;
 use super::response::KeyValue;
 
 /// A line that is not an operation. In JSON an object with one key, the kind.
@@ -517,10 +518,6 @@ pub struct WatchLine {
     /// The events, in the order in which they came.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<WatchEvent>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// One event of a watch.

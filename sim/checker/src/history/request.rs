@@ -6,7 +6,8 @@ use super::auth::Auth;
 use super::bytes::Bytes;
 use super::operation::{LeaseId, Revision};
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+/// Whether a field is left out of the JSON.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

@@ -5,10 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::AuthStatusResult;
 use super::bytes::Bytes;
 use super::operation::{LeaseId, Revision};
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
+use super::request::is_default;
 
 /// A key as the store holds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

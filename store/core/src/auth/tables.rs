@@ -81,7 +81,7 @@ impl Auth {
         self.enabled
     }
 
-    /// How often the tables have changed, and 1.
+    /// One more than the number of changes that the tables have seen.
     pub fn revision(&self) -> u64 {
         self.revision
     }
