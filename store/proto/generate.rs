@@ -18,8 +18,17 @@ use std::{
     process::ExitCode,
 };
 
-const FILES: [&str; 6] =
-    ["kv.proto", "auth.proto", "rpc.proto", "auth_rpc.proto", "raft.proto", "peer.proto"];
+const FILES: [&str; 9] = [
+    "kv.proto",
+    "auth.proto",
+    "rpc.proto",
+    "auth_rpc.proto",
+    "lock.proto",
+    "election.proto",
+    "health.proto",
+    "raft.proto",
+    "peer.proto",
+];
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

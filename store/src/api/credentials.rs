@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use squall_core::{Caller, Refusal, State};
-use tonic::Status;
+use tonic::{Request, Status};
 
 use super::{Service, convert};
 use crate::{auth, seam::timeout};
@@ -17,6 +17,15 @@ impl Credentials {
         // What is no text is no token either.
         let text = token.map(|token| token.to_str().unwrap_or_default());
         Credentials(text.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).to_owned()))
+    }
+
+    /// A request of this client's, for a service that calls another on its behalf.
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("token", token.parse().expect("it came in a header"));
+        }
+        request
     }
 }
 
@@ -90,5 +99,14 @@ mod tests {
         assert_eq!(of("authorization", "a.1").as_deref(), Some("a.1"));
         assert_eq!(of("authorization", "Bearer a.1").as_deref(), Some("a.1"));
         assert_eq!(of("other", "a.1"), None);
+    }
+
+    #[test]
+    fn a_token_is_passed_on_as_it_came() {
+        for token in [None, Some(""), Some("a.1")] {
+            let credentials = Credentials(token.map(str::to_owned));
+            let passed_on = Credentials::of(credentials.request(()).metadata().as_ref());
+            assert_eq!(passed_on.0.as_deref(), token);
+        }
     }
 }

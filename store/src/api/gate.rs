@@ -17,7 +17,7 @@ use crate::seam::{BoxFuture, GrpcRequest, GrpcResponse};
 
 /// Whom a call asks for while auth is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Needs {
+pub(super) enum Needs {
     /// Somebody who has shown who it is.
     User,
     /// A user with the role root.
@@ -73,7 +73,8 @@ where
 }
 
 impl Service {
-    async fn admit(&self, credentials: &Credentials, needs: Needs) -> Result<(), Status> {
+    /// Lets a call pass whose caller is who it has to be.
+    pub(super) async fn admit(&self, credentials: &Credentials, needs: Needs) -> Result<(), Status> {
         // Before it is ready a member answers nothing.
         self.node.ready().await.map_err(convert::status)?;
         self.look(credentials, |state, caller| match needs {

@@ -15,9 +15,11 @@
 
 mod auth;
 mod cluster;
+mod concurrency;
 pub(crate) mod convert;
 mod credentials;
 mod gate;
+mod health;
 mod kv;
 mod leader_lost;
 mod lease;
@@ -33,9 +35,14 @@ use tonic::{Status, metadata::MetadataMap};
 use crate::{
     lease::Keeper,
     node::Handle,
-    proto::etcdserverpb::{
-        ResponseHeader, auth_server::AuthServer, cluster_server::ClusterServer, kv_server::KvServer,
-        lease_server::LeaseServer, maintenance_server::MaintenanceServer, watch_server::WatchServer,
+    proto::{
+        etcdserverpb::{
+            ResponseHeader, auth_server::AuthServer, cluster_server::ClusterServer, kv_server::KvServer,
+            lease_server::LeaseServer, maintenance_server::MaintenanceServer, watch_server::WatchServer,
+        },
+        grpc::health::v1::health_server::HealthServer,
+        v3electionpb::election_server::ElectionServer,
+        v3lockpb::lock_server::LockServer,
     },
     seam::Router,
 };
@@ -52,6 +59,9 @@ pub(crate) fn router(node: &Handle) -> Router {
         .add(SizeLimit(KvServer::new(service.clone()).max_decoding_message_size(limit)))
         .add(SizeLimit(WatchServer::new(service.clone()).max_decoding_message_size(limit)))
         .add(SizeLimit(AuthServer::new(service.clone()).max_decoding_message_size(limit)))
+        .add(SizeLimit(LockServer::new(service.clone()).max_decoding_message_size(limit)))
+        .add(SizeLimit(ElectionServer::new(service.clone()).max_decoding_message_size(limit)))
+        .add(SizeLimit(HealthServer::new(service.clone()).max_decoding_message_size(limit)))
         .add(gate.before(SizeLimit(LeaseServer::new(service.clone()).max_decoding_message_size(limit))))
         .add(gate.before(SizeLimit(ClusterServer::new(service.clone()).max_decoding_message_size(limit))))
         .add(gate.before(SizeLimit(MaintenanceServer::new(service).max_decoding_message_size(limit))))

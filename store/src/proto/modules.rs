@@ -5,6 +5,13 @@ pub mod authpb {
 pub mod etcdserverpb {
     include!("etcdserverpb.rs");
 }
+pub mod grpc {
+    pub mod health {
+        pub mod v1 {
+            include!("grpc.health.v1.rs");
+        }
+    }
+}
 pub mod mvccpb {
     include!("mvccpb.rs");
 }
@@ -15,4 +22,10 @@ pub mod squall {
     pub mod raft {
         include!("squall.raft.rs");
     }
+}
+pub mod v3electionpb {
+    include!("v3electionpb.rs");
+}
+pub mod v3lockpb {
+    include!("v3lockpb.rs");
 }

@@ -213,6 +213,11 @@ impl Etcdctl {
         None
     }
 
+    /// Where the program is, if this machine has one.
+    pub fn path() -> Option<PathBuf> {
+        etcdctl_path()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
         command

@@ -11,15 +11,18 @@
 )]
 
 mod auth;
+mod concurrency;
 mod drills;
 mod durability;
 mod etcdctl;
 mod harness;
+mod health;
 mod leases;
 mod lost_data;
 mod maintenance;
 mod members;
 mod panics;
+mod reference;
 mod refusals;
 mod restarts;
 mod watches;

@@ -1,0 +1,155 @@
+//! Locks and elections: what etcd's clients do with keys, leases and watches, done by the server on a caller's behalf.
+//!
+//! Both are one queue. Whoever wants its turn puts a key below the queue's name, `name/` and its lease in hex, and waits
+//! until no older key is left there (`place`). So the order is that of the keys' create revisions, a lease that ends hands
+//! over, and who looks at its key in a transaction knows whether it still has its turn. The name, the key's form, codes
+//! and texts are etcd's; so a Go client and this service take turns in one queue.
+//!
+//! Nothing here is replicated or kept: each step is a call of the KV or Lease service, with the caller's own token, so users
+//! and permissions, the quota and the limits hold as they do there. A caller that goes away takes its place with it.
+//!
+//! Where etcd differs (`docs/squalld.md` says so too): it tells a candidate whose lease has ended that it leads; it gives up
+//! a wait that a compaction overtakes; it ends an observation without an error whatever has happened; and it leaves the key of
+//! a caller that went away before its place was made, or while auth is on.
+//!
+//! Sources: `server/etcdserver/api/v3lock`, `v3election`, `client/v3/concurrency`.
+
+mod election;
+mod key_watch;
+mod lock;
+mod observe;
+mod place;
+
+use bytes::Bytes;
+use squall_core::{LeaseId, Refusal};
+use tonic::{Request, Status};
+
+use super::{Service, credentials::Credentials, gate::Needs};
+use crate::proto::{
+    etcdserverpb::{
+        Compare, LeaseGrantRequest, PutRequest, RangeRequest, RangeResponse, RequestOp, TxnRequest,
+        TxnResponse,
+        compare::{CompareResult, CompareTarget, TargetUnion},
+        kv_server::Kv,
+        lease_server::Lease,
+        range_request::{SortOrder, SortTarget},
+        request_op,
+    },
+    mvccpb::KeyValue,
+};
+
+/// Seconds that a lease has which a caller without one is given (the session's default in etcd's client).
+const SESSION_TTL_SECS: i64 = 60;
+
+/// An answer of one of these services where a call below it was refused. etcd's code gets lost on the way through its own
+/// client, so all of its refusals are `Unknown` here; clients go by the text.
+fn through_client(status: Status) -> Status {
+    let known = Refusal::ALL.iter().any(|refusal| refusal.message() == status.message());
+    if known { Status::unknown(status.message()) } else { status }
+}
+
+/// All keys of a queue.
+fn range_of(name: &Bytes) -> (Bytes, Bytes) {
+    // What follows a slash is a zero.
+    (Bytes::from([name, &b"/"[..]].concat()), Bytes::from([name, &b"0"[..]].concat()))
+}
+
+/// The oldest key of a queue.
+fn oldest(name: &Bytes) -> RangeRequest {
+    let (key, range_end) = range_of(name);
+    RangeRequest {
+        key,
+        range_end,
+        limit: 1,
+        sort_target: SortTarget::Create as i32,
+        sort_order: SortOrder::Ascend as i32,
+        ..Default::default()
+    }
+}
+
+fn created_at(key: Bytes, revision: i64) -> Compare {
+    Compare {
+        result: CompareResult::Equal as i32,
+        target: CompareTarget::Create as i32,
+        key,
+        target_union: Some(TargetUnion::CreateRevision(revision)),
+        ..Default::default()
+    }
+}
+
+fn get(request: RangeRequest) -> RequestOp {
+    RequestOp { request: Some(request_op::Request::RequestRange(request)) }
+}
+
+fn put(key: Bytes, value: Bytes, lease: LeaseId) -> RequestOp {
+    let request = PutRequest { key, value, lease: lease.0, ..Default::default() };
+    RequestOp { request: Some(request_op::Request::RequestPut(request)) }
+}
+
+/// The key that an operation of a transaction read, if it found one.
+fn found(response: &TxnResponse, operation: usize) -> Option<&KeyValue> {
+    use crate::proto::etcdserverpb::response_op::Response;
+    match response.responses.get(operation)?.response.as_ref()? {
+        Response::ResponseRange(range) => range.kvs.first(),
+        _ => None,
+    }
+}
+
+/// The store's services, called on behalf of whom the credentials name.
+#[derive(Clone)]
+struct Caller {
+    service: Service,
+    credentials: Credentials,
+}
+
+impl Caller {
+    /// Begins a call of one of these services.
+    async fn enter<T>(service: &Service, request: Request<T>) -> Result<(Caller, T), Status> {
+        service.enter(request.metadata()).await?;
+        let credentials = Credentials::of(request.metadata().as_ref());
+        Ok((Caller { service: service.clone(), credentials }, request.into_inner()))
+    }
+
+    async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Status> {
+        let response = Kv::range(&self.service, self.credentials.request(request)).await;
+        response.map(tonic::Response::into_inner).map_err(through_client)
+    }
+
+    async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
+        let response = Kv::txn(&self.service, self.credentials.request(request)).await;
+        response.map(tonic::Response::into_inner).map_err(through_client)
+    }
+
+    /// The caller's lease, or one of its own where it names none.
+    async fn session(&self, lease: LeaseId) -> Result<LeaseId, Status> {
+        if lease != LeaseId::NONE {
+            return Ok(lease);
+        }
+        self.service.admit(&self.credentials, Needs::User).await.map_err(through_client)?;
+        let request = LeaseGrantRequest { ttl: SESSION_TTL_SECS, id: LeaseId::NONE.0 };
+        let granted = Lease::lease_grant(&self.service, self.credentials.request(request)).await;
+        granted.map(|granted| LeaseId(granted.into_inner().id)).map_err(through_client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_holds_the_keys_below_its_name_alone() {
+        let (from, to) = range_of(&Bytes::from_static(b"a"));
+        let holds = |key: &'static str| from <= key && key < to;
+        assert!(holds("a/1") && holds("a/") && holds("a/zz"));
+        assert!(!holds("a") && !holds("a0") && !holds("ab/1") && !holds("b/1"));
+        assert_eq!(range_of(&Bytes::new()), (Bytes::from_static(b"/"), Bytes::from_static(b"0")));
+    }
+
+    #[test]
+    fn refusals_of_the_store_lose_their_code_and_others_do_not() {
+        let refused = through_client(Status::not_found("etcdserver: requested lease not found"));
+        assert_eq!(refused.code(), tonic::Code::Unknown);
+        assert_eq!(refused.message(), "etcdserver: requested lease not found");
+        assert_eq!(through_client(Status::cancelled("gone")).code(), tonic::Code::Cancelled);
+    }
+}

@@ -1,0 +1,151 @@
+//! A place in a queue: a key of the caller's lease below the queue's name. Its turn has come when no older key is there.
+//!
+//! A place that is not kept is given up when it is dropped, in a task of its own: a caller that goes away takes its handler
+//! with it, and must not leave a key that holds up everybody behind it until its lease ends. The place is also made in a
+//! task of its own, since a caller may go away while it is being made.
+
+use bytes::Bytes;
+use squall_core::{LeaseId, Revision};
+use tokio::sync::oneshot;
+use tonic::Status;
+
+use super::{Caller, created_at, found, get, key_watch::KeyWatch, oldest, put, range_of};
+use crate::proto::etcdserverpb::{
+    DeleteRangeRequest, RangeRequest, RequestOp, ResponseHeader, TxnRequest,
+    range_request::{SortOrder, SortTarget},
+    request_op,
+};
+
+/// A key in a queue.
+pub(super) struct Place {
+    caller: Caller,
+    /// The queue's name.
+    name: Bytes,
+    pub key: Bytes,
+    pub lease: LeaseId,
+    /// The revision that created the key.
+    pub revision: Revision,
+    /// Whether the key stays when this is dropped.
+    kept: bool,
+}
+
+/// What was found when a place was taken.
+pub(super) struct Taken {
+    pub place: Place,
+    pub header: Option<ResponseHeader>,
+    /// The key's value; what the caller gave, unless its lease had this place before.
+    pub value: Bytes,
+    /// Whether nobody is before it.
+    pub first: bool,
+}
+
+impl Place {
+    /// Takes the last place in a queue, or finds the one that the lease has there already.
+    ///
+    /// # Errors
+    /// What the KV service refuses; and, ambiguous, its time-outs.
+    pub(super) async fn take(
+        caller: &Caller,
+        name: Bytes,
+        lease: LeaseId,
+        value: Bytes,
+    ) -> Result<Taken, Status> {
+        let (answer, taken) = oneshot::channel();
+        let caller = caller.clone();
+        let tasks = caller.service.node.env().tasks.clone();
+        let take = async move {
+            let taken = take_place(caller, name, lease, value).await;
+            // Where nobody waits for it any more, the place is dropped, and so given up.
+            _ = answer.send(taken);
+        };
+        tasks.spawn("take a place", Box::pin(take)).detach();
+        taken.await.unwrap_or_else(|_| Err(Status::unavailable("etcdserver: server stopped")))
+    }
+
+    /// Waits until nobody is before this place.
+    ///
+    /// # Errors
+    /// What the KV service refuses; its time-outs.
+    pub(super) async fn turn(&self) -> Result<(), Status> {
+        let (key, range_end) = range_of(&self.name);
+        let request = RangeRequest {
+            key,
+            range_end,
+            limit: 1,
+            sort_target: SortTarget::Create as i32,
+            sort_order: SortOrder::Descend as i32,
+            max_create_revision: self.revision.0 - 1,
+            ..Default::default()
+        };
+        loop {
+            let response = self.caller.range(request.clone()).await?;
+            let Some(before) = response.kvs.into_iter().next() else { return Ok(()) };
+            let seen_at = Revision(response.header.unwrap_or_default().revision);
+            KeyWatch::of_key(&self.caller.service.node, before.key, seen_at.next()).deleted().await;
+        }
+    }
+
+    /// Whether the key is still there, and the header of that answer.
+    ///
+    /// # Errors
+    /// What the KV service refuses; its time-outs.
+    pub(super) async fn check(&self) -> Result<(bool, Option<ResponseHeader>), Status> {
+        let request = RangeRequest { key: self.key.clone(), ..Default::default() };
+        let response = self.caller.range(request).await?;
+        let held = response.kvs.first().is_some_and(|kv| kv.create_revision == self.revision.0);
+        Ok((held, response.header))
+    }
+
+    /// Leaves the key where it is.
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
+
+    /// Removes the key, and waits until that is done.
+    pub(super) async fn give_up(mut self) {
+        self.kept = true;
+        remove(self.caller.clone(), self.key.clone(), self.revision).await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.kept {
+            let remove = remove(self.caller.clone(), self.key.clone(), self.revision);
+            let tasks = &self.caller.service.node.env().tasks;
+            tasks.spawn("give a place up", Box::pin(remove)).detach();
+        }
+    }
+}
+
+async fn take_place(caller: Caller, name: Bytes, lease: LeaseId, value: Bytes) -> Result<Taken, Status> {
+    let key = Bytes::from([&name[..], format!("/{:x}", lease.0).as_bytes()].concat());
+    let own = get(RangeRequest { key: key.clone(), ..Default::default() });
+    let request = TxnRequest {
+        compare: vec![created_at(key.clone(), 0)],
+        success: vec![put(key.clone(), value.clone(), lease), get(oldest(&name))],
+        failure: vec![own, get(oldest(&name))],
+    };
+    let response = caller.txn(request).await?;
+    let (revision, value) = match found(&response, 0) {
+        // Made by an earlier call.
+        Some(own) => (own.create_revision, own.value.clone()),
+        None => (response.header.unwrap_or_default().revision, value),
+    };
+    let first = found(&response, 1).is_none_or(|oldest| oldest.create_revision == revision);
+    let place = Place { caller, name, key, lease, revision: Revision(revision), kept: false };
+    Ok(Taken { place, header: response.header, value, first })
+}
+
+/// Removes the key of a place, unless it is another's by now.
+async fn remove(caller: Caller, key: Bytes, revision: Revision) {
+    let delete = DeleteRangeRequest { key: key.clone(), ..Default::default() };
+    let request = TxnRequest {
+        compare: vec![created_at(key.clone(), revision.0)],
+        success: vec![RequestOp { request: Some(request_op::Request::RequestDeleteRange(delete)) }],
+        failure: vec![],
+    };
+    if let Err(status) = caller.txn(request).await {
+        tracing::info!(?key, %status, "a place in a queue was not given up; it ends with its lease");
+    }
+}
