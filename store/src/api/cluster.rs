@@ -1,18 +1,25 @@
 //! The Cluster service: who is a member.
 
-use squall_core::{Member, MemberId, Refusal, planted::planted};
+use squall_core::{Member, MemberId, Refusal, Revision, planted::planted};
 use tonic::{Request, Response, Status};
 
 use super::{Service, convert};
 use crate::proto::etcdserverpb::{
     self as pb, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse,
     MemberPromoteRequest, MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse,
-    MemberUpdateRequest, MemberUpdateResponse, cluster_server::Cluster,
+    MemberUpdateRequest, MemberUpdateResponse, ResponseHeader, cluster_server::Cluster,
 };
 use crate::url::valid_peer_urls;
 
 fn members(members: &[Member]) -> Vec<pb::Member> {
     members.iter().map(convert::member).collect()
+}
+
+impl Service {
+    /// As etcd has it: who is a member is not the key space's business.
+    fn header_without_revision(&self) -> Option<ResponseHeader> {
+        self.header(Revision(0))
+    }
 }
 
 #[tonic::async_trait]
@@ -32,7 +39,7 @@ impl Cluster for Service {
         let member = Member { is_learner, ..Member::new(request.peer_urls, "", Some(now)) };
         let after = self.node.add_member(member.clone()).await.map_err(convert::status)?;
         Ok(Response::new(MemberAddResponse {
-            header: self.header_now(),
+            header: self.header_without_revision(),
             member: Some(convert::member(&member)),
             members: members(&after),
         }))
@@ -45,7 +52,10 @@ impl Cluster for Service {
         self.enter(request.metadata()).await?;
         let id = MemberId(request.into_inner().id);
         let after = self.node.remove_member(id).await.map_err(convert::status)?;
-        Ok(Response::new(MemberRemoveResponse { header: self.header_now(), members: members(&after) }))
+        Ok(Response::new(MemberRemoveResponse {
+            header: self.header_without_revision(),
+            members: members(&after),
+        }))
     }
 
     async fn member_update(
@@ -59,7 +69,10 @@ impl Cluster for Service {
             return Err(convert::status(Refusal::MemberBadUrls));
         }
         let after = self.node.update_member(MemberId(id), peer_urls).await.map_err(convert::status)?;
-        Ok(Response::new(MemberUpdateResponse { header: self.header_now(), members: members(&after) }))
+        Ok(Response::new(MemberUpdateResponse {
+            header: self.header_without_revision(),
+            members: members(&after),
+        }))
     }
 
     async fn member_list(
@@ -72,7 +85,7 @@ impl Cluster for Service {
         }
         let list: Vec<pb::Member> =
             self.node.shared().state().membership().members().map(convert::member).collect();
-        Ok(Response::new(MemberListResponse { header: self.header_now(), members: list }))
+        Ok(Response::new(MemberListResponse { header: self.header_without_revision(), members: list }))
     }
 
     async fn member_promote(
@@ -82,6 +95,9 @@ impl Cluster for Service {
         self.enter(request.metadata()).await?;
         let id = MemberId(request.into_inner().id);
         let after = self.node.promote_member(id).await.map_err(convert::status)?;
-        Ok(Response::new(MemberPromoteResponse { header: self.header_now(), members: members(&after) }))
+        Ok(Response::new(MemberPromoteResponse {
+            header: self.header_without_revision(),
+            members: members(&after),
+        }))
     }
 }

@@ -218,7 +218,8 @@ impl Etcdctl {
         etcdctl_path()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// The process, not started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
         command
             .args(["--endpoints", &self.endpoints, "--dial-timeout=5s", "--command-timeout=20s"])

@@ -15,6 +15,7 @@ mod concurrency;
 mod drills;
 mod durability;
 mod etcdctl;
+mod etcdctl_says;
 mod harness;
 mod health;
 mod leases;

@@ -87,9 +87,9 @@ impl Subject {
         Some(Subject { name: "etcd", member, _process: Process::Etcd(child), _folder: folder })
     }
 
-    /// Both.
+    /// Both, etcd first.
     pub fn both() -> Vec<Subject> {
-        [Some(Subject::squalld()), Subject::etcd()].into_iter().flatten().collect()
+        [Subject::etcd(), Some(Subject::squalld())].into_iter().flatten().collect()
     }
 
     pub fn is_etcd(&self) -> bool {
