@@ -24,13 +24,13 @@ mod kv;
 mod leader_lost;
 mod lease;
 mod maintenance;
-mod size_limit;
+mod unreadable;
 mod watch;
 
 use gate::Gate;
-use size_limit::SizeLimit;
 use squall_core::{Refusal, Revision};
 use tonic::{Status, metadata::MetadataMap};
+use unreadable::Readable;
 
 use crate::{
     lease::Keeper,
@@ -50,21 +50,33 @@ use crate::{
 /// How many bytes above the request limit the transport still accepts (etcd's gRPC overhead).
 const OVERHEAD_BYTES: usize = 512 * 1024;
 
+/// A service that tonic generated, as this API serves it.
+macro_rules! served {
+    ($server:ident, $service:expr) => {{
+        let service: Service = $service.clone();
+        let limit = service.node.config().max_request_bytes + OVERHEAD_BYTES;
+        let server = $server::new(service).max_decoding_message_size(limit);
+        #[cfg(real_server)]
+        let server = server
+            .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
+            .send_compressed(tonic::codec::CompressionEncoding::Gzip);
+        Readable(server)
+    }};
+}
+
 /// All services of a member's client address.
 pub(crate) fn router(node: &Handle) -> Router {
-    let limit = node.config().max_request_bytes + OVERHEAD_BYTES;
     let service = Service { node: node.clone(), keeper: Keeper::new(node.clone()) };
-    let gate = service.clone();
     Router::new()
-        .add(SizeLimit(KvServer::new(service.clone()).max_decoding_message_size(limit)))
-        .add(SizeLimit(WatchServer::new(service.clone()).max_decoding_message_size(limit)))
-        .add(SizeLimit(AuthServer::new(service.clone()).max_decoding_message_size(limit)))
-        .add(SizeLimit(LockServer::new(service.clone()).max_decoding_message_size(limit)))
-        .add(SizeLimit(ElectionServer::new(service.clone()).max_decoding_message_size(limit)))
-        .add(SizeLimit(HealthServer::new(service.clone()).max_decoding_message_size(limit)))
-        .add(gate.before(SizeLimit(LeaseServer::new(service.clone()).max_decoding_message_size(limit))))
-        .add(gate.before(SizeLimit(ClusterServer::new(service.clone()).max_decoding_message_size(limit))))
-        .add(gate.before(SizeLimit(MaintenanceServer::new(service).max_decoding_message_size(limit))))
+        .add(served!(KvServer, service))
+        .add(served!(WatchServer, service))
+        .add(served!(AuthServer, service))
+        .add(served!(LockServer, service))
+        .add(served!(ElectionServer, service))
+        .add(served!(HealthServer, service))
+        .add(service.before(served!(LeaseServer, service)))
+        .add(service.before(served!(ClusterServer, service)))
+        .add(service.before(served!(MaintenanceServer, service)))
 }
 
 /// The number that a client may give its request, so that an observer can follow it: metadata `x-correlation-id`, decimal.

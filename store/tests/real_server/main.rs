@@ -11,6 +11,7 @@
 )]
 
 mod auth;
+mod compression;
 mod concurrency;
 mod drills;
 mod durability;
