@@ -6,6 +6,7 @@
 
 mod agreed;
 mod counters;
+mod excuse;
 mod inspect;
 mod judge;
 mod misbehave;
@@ -30,8 +31,8 @@ use crate::{
     nemesis::{self, Healing, Nemesis},
     plan::Plan,
     report::{RunOptions, RunResult},
-    scenario::Scenario,
-    workload::{self, Client, Crowd, Endpoints, Limits, Observer, Phase, Recorder, client_node, gaps},
+    scenario::{Scenario, WorkloadKind},
+    workload::{self, Book, Client, Crowd, Endpoints, Limits, Observer, Phase, Recorder, client_node, gaps},
     world::{At, DiskSettings, Latency, NetSettings, Probed, Watchdog, World, WorldConfig},
 };
 
@@ -133,7 +134,9 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
     recorder.attach(Arc::new(WorldObserver { world: world.clone(), last: AtomicU64::new(0) }));
     recorder.event(judge::meta(plan));
     let arena: Arc<dyn Arena> = Arc::new(Simulated::new(world.clone()));
-    let cluster = Cluster::new(arena.clone(), &spec.cluster, recorder.clone());
+    let has_users = spec.workloads.iter().any(|workload| workload.kind == WorkloadKind::Auth);
+    let book = has_users.then(Arc::<Book>::default);
+    let cluster = Cluster::new(arena.clone(), &spec.cluster, recorder.clone(), book.clone());
     let endpoints: Endpoints =
         cluster.endpoints().into_iter().map(|endpoint| (endpoint.name, endpoint.address)).collect();
     let mut operator = Client::new(
@@ -143,7 +146,8 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         endpoints.clone(),
         0,
         Duration::from_secs(5),
-    );
+    )
+    .as_root(book.clone());
     let compactor = Client::new(
         h::Client(1),
         cluster.add_client(&client_node(h::Client(1))),
@@ -151,7 +155,8 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         endpoints.clone(),
         0,
         Duration::from_secs(2),
-    );
+    )
+    .as_root(book.clone());
 
     // Act one: load, and faults.
     cluster.start();
@@ -166,6 +171,7 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         endpoints: endpoints.clone(),
         limits: Limits::of(&spec.cluster),
         first: h::Client(OPERATOR.0 + 2),
+        book,
         stop: stop.clone(),
         stuck: Arc::default(),
     };
@@ -227,7 +233,19 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
         value: h::Bytes::from(format!("v{}", recorder.next_id())),
         ..h::Put::default()
     });
-    insist(operator, cluster.in_service()[0], &put).await?;
+    let first = cluster.in_service()[0];
+    if let Err(stuck) = insist(operator, first, &put).await {
+        // A cluster without space takes no puts, and must say so; deletes go on.
+        if !cluster.is_out_of_space().await? {
+            return Err(stuck);
+        }
+        insist(
+            operator,
+            first,
+            &h::Op::DeleteRange(h::DeleteRange { key: h::Bytes::from("final"), ..Default::default() }),
+        )
+        .await?;
+    }
     let mut revision = 0;
     let serving = cluster.in_service();
     for number in &serving {

@@ -138,6 +138,11 @@ impl Config {
         self.data_dir.join("member").join("wal")
     }
 
+    /// What a member leaves behind that found out that it has lost data: it must not start again.
+    pub fn lost_data_mark(&self) -> PathBuf {
+        self.data_dir.join("member").join("lost-data")
+    }
+
     /// Where the engine (`db`) and received snapshots (`<index>.snap.db`) lie.
     pub fn snap_dir(&self) -> PathBuf {
         self.data_dir.join("member").join("snap")

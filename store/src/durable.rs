@@ -1,9 +1,11 @@
-//! Folders that outlive a crash.
+//! Folders and small files that outlive a crash.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
+
+use bytes::Bytes;
 
 use crate::seam::Files;
 
@@ -26,4 +28,17 @@ pub(crate) async fn create_dir_all(files: &dyn Files, dir: &Path) -> io::Result<
         files.sync_dir(parent).await?;
     }
     Ok(())
+}
+
+/// Writes a small file as a whole, durably: after a crash it is there with all of its text, or not there.
+///
+/// # Errors
+/// What the file system said.
+pub(crate) async fn write(files: &dyn Files, path: &Path, text: &str) -> io::Result<()> {
+    let part = path.with_extension("part");
+    let mut file = files.create(&part).await?;
+    file.append(Bytes::copy_from_slice(text.as_bytes())).await?;
+    file.sync().await?;
+    files.rename(&part, path).await?;
+    files.sync_dir(path.parent().unwrap_or(Path::new("."))).await
 }

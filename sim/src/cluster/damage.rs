@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use squall_checker::history as h;
+
 use super::member::{Cluster, DATA_DIR};
 use crate::arena::{Damage, DiskImage, NodeId, Unsynced};
 
@@ -45,6 +47,8 @@ impl Cluster {
         inner.members_went_down();
         inner.arena.put_disk(node, &old.image);
         inner.roster().set_ruined(node, inner.recorder.breaks() > old.era);
+        let member = node.name().to_owned();
+        inner.recorder.event(h::Event::DiskReplaced(h::DiskReplaced { at: inner.recorder.now_ns(), member }));
         inner.start_if_allowed(node)
     }
 

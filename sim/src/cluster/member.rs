@@ -23,7 +23,7 @@ use crate::{
     arena::{Arena, Modifier, NodeId, Status, Token, Unsynced},
     faults::{Candidate, Direction, Peers},
     scenario,
-    workload::Recorder,
+    workload::{Book, Recorder},
 };
 
 /// Where a member keeps its data, on its own machine's disk.
@@ -72,8 +72,14 @@ pub(super) struct Member {
 }
 
 impl Cluster {
-    /// Machines for the members and the operator; nothing is started yet.
-    pub(crate) fn new(arena: Arc<dyn Arena>, spec: &scenario::Cluster, recorder: Arc<Recorder>) -> Self {
+    /// Machines for the members and the operator; nothing is started yet. The operator acts as root in a run with users,
+    /// which has a `book`.
+    pub(crate) fn new(
+        arena: Arc<dyn Arena>,
+        spec: &scenario::Cluster,
+        recorder: Arc<Recorder>,
+        book: Option<Arc<Book>>,
+    ) -> Self {
         let names = spec.member_names();
         let initial: Vec<(String, String)> =
             names.iter().map(|name| (name.clone(), peer_url(name))).collect();
@@ -88,7 +94,7 @@ impl Cluster {
         let (_, env) = arena.add_client("operator");
         let roster = Roster::new(recorder.clone(), members.iter().map(|member| member.node));
         let inner = Inner {
-            operator: Operator::new(env).recording(recorder.clone()),
+            operator: Operator::new(env).recording(recorder.clone()).as_root(book),
             arena,
             recorder,
             members,

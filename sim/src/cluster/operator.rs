@@ -23,7 +23,7 @@ use squall_store::{
 use tonic::Status;
 
 use super::replace::Joins;
-use crate::workload::Recorder;
+use crate::workload::{Book, Recorder, RootToken, root_token, wants_token};
 
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(2);
@@ -40,6 +40,14 @@ pub struct Operator {
     refused: Arc<Mutex<Option<String>>>,
     /// Where the lists of members go that it gets.
     recorder: Option<Arc<Recorder>>,
+    root: Option<Root>,
+}
+
+/// How the operator gets root's token, in a run with users.
+#[derive(Clone)]
+struct Root {
+    book: Arc<Book>,
+    token: Arc<Mutex<Option<RootToken>>>,
 }
 
 /// Which member, and where its clients reach it.
@@ -51,16 +59,29 @@ pub struct Endpoint {
     pub address: String,
 }
 
+impl Root {
+    fn token(&self) -> Option<RootToken> {
+        self.token.lock().expect("not poisoned").clone()
+    }
+}
+
 impl Operator {
     /// An operator at the machine of `env`.
     pub fn new(env: Env) -> Self {
-        Self { env, refused: Arc::default(), recorder: None }
+        Self { env, refused: Arc::default(), recorder: None, root: None }
     }
 
     /// The same, which records every list of members that a quorum vouches for.
     #[must_use]
     pub fn recording(mut self, recorder: Arc<Recorder>) -> Self {
         self.recorder = Some(recorder);
+        self
+    }
+
+    /// The same, which acts as root where a member asks for a token.
+    #[must_use]
+    pub(crate) fn as_root(mut self, book: Option<Arc<Book>>) -> Self {
+        self.root = book.map(|book| Root { book, token: Arc::default() });
         self
     }
 
@@ -83,24 +104,44 @@ impl Operator {
 
     fn channel(&self, endpoint: &Endpoint) -> Channel {
         let options = DialOptions { connect_timeout: TRY, ..DialOptions::default() };
-        self.env.net.dial(&endpoint.address, options)
+        let channel = self.env.net.dial(&endpoint.address, options);
+        match self.root.as_ref().and_then(Root::token) {
+            Some(token) => token.on(channel),
+            None => channel,
+        }
     }
 
-    /// Makes `call` once at an endpoint, for at most `within`.
+    /// Makes `call` once at an endpoint, for at most `within`; once more where it was refused for want of a token.
     async fn once<T, F>(
         &self,
         what: &str,
         endpoint: &Endpoint,
         within: Duration,
-        call: impl FnOnce(Channel) -> F,
+        call: impl Fn(Channel) -> F,
     ) -> Result<T, String>
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let said = match timeout(self.env.clock.as_ref(), within, call(self.channel(endpoint))).await {
+        let clock = self.env.clock.as_ref();
+        let mut answer = timeout(clock, within, call(self.channel(endpoint))).await;
+        if let (Ok(Err(status)), Some(root)) = (&answer, &self.root)
+            && wants_token(status.message())
+        {
+            root.token.lock().expect("not poisoned").take();
+            let given = timeout(clock, within, root_token(self.channel(endpoint), &root.book)).await;
+            *root.token.lock().expect("not poisoned") = given.ok().flatten();
+            answer = timeout(clock, within, call(self.channel(endpoint))).await;
+        }
+        let said = match answer {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(status)) => format!("{}: {:?}: {}", endpoint.name, status.code(), status.message()),
-            Err(_) => format!("{}: no answer within {within:?}", endpoint.name),
+            Err(_) => {
+                // Each command of etcdctl gets a token of its own; one of before a restore may keep a member waiting.
+                if let Some(root) = &self.root {
+                    root.token.lock().expect("not poisoned").take();
+                }
+                format!("{}: no answer within {within:?}", endpoint.name)
+            }
         };
         let said = format!("{what}: {said}");
         *self.refused.lock().expect("not poisoned") = Some(said.clone());

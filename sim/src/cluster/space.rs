@@ -25,6 +25,12 @@ impl Cluster {
         self.try_everywhere(list).await
     }
 
+    /// Whether NOSPACE is active.
+    pub(crate) async fn is_out_of_space(&self) -> Result<bool, String> {
+        let alarms = self.list_alarms().await?;
+        Ok(alarms.iter().any(|alarm| alarm.alarm() == AlarmType::Nospace))
+    }
+
     /// Raises NOSPACE, as a member does that has used up its quota.
     pub(crate) async fn raise_no_space(&self, draw: u64) -> Result<(), String> {
         let raise = pb::AlarmRequest {

@@ -33,7 +33,7 @@ pub fn draw_scenario(seed: u64) -> Scenario {
     let network = network(&mut Draws(chance.child("network").stream()), far);
     let disk = disk(&mut Draws(chance.child("disk").stream()));
     let mut workloads = workloads(&chance.child("workloads"));
-    workloads.extend(leases_and_watches(&chance.child("leases and watches")));
+    workloads.extend(leases_watches_and_users(&chance.child("leases, watches and users")));
     let mut time = Draws(chance.child("time").stream());
     let time_limit = time.seconds(&[5, 8, 10, 10, 15, 20]);
     let settle = time.seconds(&[3, 5, 5, 8]);
@@ -106,6 +106,15 @@ fn cluster(draws: &mut Draws) -> Cluster {
         compaction_sleep: draws.millis(&[1, 10, 10, 100]),
         max_txn_ops: draws.pick(&[4, 16, 128, 128, 128]),
         max_request_bytes: draws.pick(&[65_536, 1_572_864, 1_572_864]),
+        // Small enough to be used up in some runs.
+        quota_bytes: draws.pick(&[
+            2_147_483_648,
+            2_147_483_648,
+            2_147_483_648,
+            2_147_483_648,
+            400_000,
+            100_000,
+        ]),
         ..Cluster::default()
     }
 }
@@ -179,18 +188,19 @@ fn workloads(chance: &Chance) -> Vec<Workload> {
         .collect()
 }
 
-/// Leases in one run of three, and watches in another one of three, beside what writes.
-fn leases_and_watches(chance: &Chance) -> Vec<Workload> {
+/// Leases in one run of three, watches in another one of three, and users in one of six, beside what writes.
+fn leases_watches_and_users(chance: &Chance) -> Vec<Workload> {
     let mut more = Vec::new();
-    for kind in [WorkloadKind::Lease, WorkloadKind::Watch] {
+    for (kind, one_in) in [(WorkloadKind::Lease, 3), (WorkloadKind::Watch, 3), (WorkloadKind::Auth, 6)] {
         let mut draws = Draws(chance.child(kind.name()).stream());
-        if !draws.one_in(3) {
+        if !draws.one_in(one_in) {
             continue;
         }
         more.push(Workload {
             name: None,
             kind,
-            clients: draws.pick(&[1, 2, 3]),
+            // The first client of users is their administrator.
+            clients: draws.pick(&[1, 2, 3]) + u32::from(kind == WorkloadKind::Auth),
             in_flight: draws.pick(&[1, 1, 2]),
             endpoints: draws.pick(&[
                 EndpointChoice::Pinned,

@@ -137,6 +137,10 @@ fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64,
         Event::Failed(line) => {
             Some((line.at, line.member.clone(), format!("does not go on: {}", line.reason)))
         }
+        Event::DiskReplaced(line) => {
+            Some((line.at, line.member.clone(), "has an older image of its disk".to_owned()))
+        }
+        Event::Excused(line) => world(line.at, format!("nothing is judged from here on: {}", line.why)),
         Event::Alarm(line) => Some((
             line.ret,
             line.member.clone(),

@@ -11,6 +11,7 @@ use std::{
 use squall_checker::history as h;
 use squall_store::seam::{ProbeEvent, Role};
 
+use super::excuse::excuses;
 use crate::world::{At, Probed};
 
 /// Adds what the members told to the history.
@@ -27,6 +28,8 @@ pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
         _ => None,
     }));
     history.events.extend(hints(&breaks, probes).into_iter().map(h::Event::Hint));
+    let excuses = excuses(&history.events, probes);
+    history.events.extend(excuses.into_iter().map(h::Event::Excused));
 }
 
 /// The starts after which a member did not serve within `bound`, up to `end`. A life that never served and was followed by

@@ -5,7 +5,7 @@
 
 use super::Cluster;
 use super::types::{COUNTERS, Outcome, Spec};
-use super::workload::Workload;
+use super::workload::{Workload, WorkloadKind};
 use crate::faults::{Action, Shape, check_faults};
 use crate::text::{Refusal, Source, Step, did_you_mean, format_duration as go, one_of};
 use squall_store::seam::Point;
@@ -51,11 +51,18 @@ pub(crate) fn spec(on: &Source, spec: &Spec, drawn: bool) -> Result<(), Refusal>
         || "the list is empty: without clients a run shows nothing; add one, such as `{type: kv}`",
     )?;
     let mut names = BTreeSet::new();
+    let mut has_users = false;
     for (index, one) in spec.workloads.iter().enumerate() {
         let at = [at[0], at[1], Index(index)];
         on.refuse_if(!names.insert(one.name()), &at, || {
             format!("two workloads are called `{}`: give this one a `name` of its own", one.name())
         })?;
+        let is_second = one.kind == WorkloadKind::Auth && std::mem::replace(&mut has_users, true);
+        on.refuse_if(
+            is_second,
+            &at,
+            || "users and roles are the whole store's: one workload of type `auth` is enough",
+        )?;
         workload(on, at, one)?;
     }
 

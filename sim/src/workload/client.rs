@@ -24,7 +24,8 @@ use squall_store::{
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    auth, outcome,
+    auth::{self, Book},
+    outcome,
     recorder::{Process, Recorder, client_node},
     wire,
 };
@@ -63,6 +64,10 @@ pub struct Client {
     timeout: Duration,
     blind_retries: u32,
     session: Option<Session>,
+    /// Breaks that had happened when the session began: a token of before a restore is of no use after it.
+    session_breaks: usize,
+    /// Where root's password stands, for a client that acts as root where users are on.
+    root: Option<Arc<Book>>,
 }
 
 /// A token, and whose it is.
@@ -113,6 +118,8 @@ impl Client {
             timeout,
             blind_retries: 0,
             session: None,
+            session_breaks: 0,
+            root: None,
         }
     }
 
@@ -136,21 +143,46 @@ impl Client {
         self
     }
 
+    /// The same, but it gets root's token where a member asks for one. There is none in a run without users.
+    pub(crate) fn as_root(mut self, book: Option<Arc<Book>>) -> Self {
+        self.root = book;
+        self
+    }
+
     /// Performs one operation and records it. The answer is there where the operation succeeded.
     pub async fn perform(&mut self, op: &h::Op, is_final: bool) -> Option<(h::OpResult, h::Header)> {
+        self.try_perform(op, is_final).await.ok()
+    }
+
+    /// Performs one operation and records it.
+    pub async fn try_perform(
+        &mut self,
+        op: &h::Op,
+        is_final: bool,
+    ) -> Result<(h::OpResult, h::Header), h::Error> {
         let (_, answer) = self.perform_as(op, is_final).await;
-        answer.ok().map(|Answer { result, header, .. }| (result, header))
+        if let Err(error) = &answer
+            && auth::wants_token(&error.message)
+            && let Some(book) = self.root.clone()
+        {
+            auth::log_in_as_root(self, &book).await;
+        }
+        answer.map(|Answer { result, header, .. }| (result, header))
     }
 
     /// Goes on with a token from here on, or without one.
     pub fn use_session(&mut self, session: Option<Session>) {
         self.session = session;
+        self.session_breaks = self.recorder.breaks();
     }
 
     /// Performs one operation on behalf of the session's user, and records it.
     pub async fn perform_as(&mut self, op: &h::Op, is_final: bool) -> Performed {
         if self.choice == EndpointChoice::Roaming {
             self.at = self.chance.gen_range(0..self.endpoints.len());
+        }
+        if self.session_breaks != self.recorder.breaks() {
+            self.use_session(None);
         }
         let caller = self.session.as_ref().map(|session| session.caller.clone());
         let id = self.recorder.call_as(&self.process, &self.endpoints[self.at].0, op, is_final, caller);

@@ -21,6 +21,7 @@ mod start;
 mod watcher;
 mod wire;
 
+pub(crate) use auth::{Book, RootToken, root_token, wants_token};
 pub use client::{CORRELATION_ID, Channels, Client, Endpoints};
 pub use drive::{Pace, drive};
 pub use generator::{Generator, Limits};

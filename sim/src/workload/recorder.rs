@@ -42,6 +42,8 @@ struct State {
     /// The instants at which the operations that are still open were called.
     open: Vec<(h::OpId, Open)>,
     history: h::RunHistory,
+    /// Each client gets a copy of its own of each value that it reads or watches; the history keeps one.
+    pool: h::Pool,
     /// Where the breaks stand among the history's events. Watchers ask after each response how many there were.
     breaks: Vec<usize>,
 }
@@ -147,7 +149,8 @@ impl Recorder {
         let (_, open) = state.open.swap_remove(place.expect("an operation returns once, after its call"));
         let (result, header) = answer.unzip();
         let node = open.process.node.clone();
-        let operation = open.record(id, Some(now), outcome, result, header, error);
+        let mut operation = open.record(id, Some(now), outcome, result, header, error);
+        state.pool.share(&mut operation);
         let note = format!("return {id} {:?} {:?}", operation.outcome, operation.header);
         if let Some(journal) = &self.journal {
             journal.returned(&operation);
@@ -158,11 +161,14 @@ impl Recorder {
     }
 
     /// Something else happened.
-    pub fn event(&self, event: h::Event) {
+    pub fn event(&self, mut event: h::Event) {
         if let Some(journal) = &self.journal {
             journal.event(&event);
         }
         let mut state = self.state();
+        if let h::Event::Watch(line) = &mut event {
+            state.pool.share_events(&mut line.events);
+        }
         if matches!(event, h::Event::Break(_)) {
             let place = state.history.events.len();
             state.breaks.push(place);

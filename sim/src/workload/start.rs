@@ -34,6 +34,8 @@ pub struct Crowd {
     pub limits: Limits,
     /// The first client's number in the history; the others follow.
     pub first: h::Client,
+    /// The passwords, in a run with users.
+    pub(crate) book: Option<Arc<Book>>,
     /// Set where the clients are to stop.
     pub stop: Arc<AtomicBool>,
     /// What watchers found stuck at the end.
@@ -60,7 +62,6 @@ pub fn start(
     for workload in workloads {
         let processes = workload.clients * workload.in_flight;
         let mean = Duration::from_secs(1) * processes / workload.rate;
-        let book = Arc::new(Book::default());
         let mut first = true;
         for place in places(&crowd.chance, workload, crowd.endpoints.len()) {
             let env = machine(&place.node);
@@ -83,6 +84,8 @@ pub fn start(
                         pace,
                         stuck: crowd.stuck.clone(),
                         memory: Memory::default(),
+                        book: crowd.book.clone(),
+                        token: None,
                     };
                     Box::pin(watcher.watch(crowd.stop.clone()))
                 } else {
@@ -98,16 +101,19 @@ pub fn start(
                     .choosing(workload.endpoints, stream("endpoints"))
                     .retrying(workload.blind_retries);
                     let (chance, stop) = (stream("operations"), crowd.stop.clone());
-                    let (book, keys) = (book.clone(), workload.keys);
-                    if workload.kind != WorkloadKind::Auth {
-                        let generator = Generator::new(workload, crowd.limits, chance);
-                        Box::pin(drive(client, generator, pace, crowd.recorder.clone(), stop))
-                    } else if std::mem::take(&mut first) {
-                        let admin = Admin { client, book, keys, chance, pace, last: 0, off_for: None };
-                        Box::pin(admin.work(stop))
+                    let (recorder, keys) = (crowd.recorder.clone(), workload.keys);
+                    if workload.kind == WorkloadKind::Auth {
+                        let book = crowd.book.clone().expect("a run with users has a book");
+                        if std::mem::take(&mut first) {
+                            let admin = Admin { client, book, keys, chance, pace, last: 0, off_for: None };
+                            Box::pin(admin.work(stop))
+                        } else {
+                            let mix = workload.mix();
+                            Box::pin(User { client, book, recorder, keys, mix, chance, pace }.work(stop))
+                        }
                     } else {
-                        let (recorder, mix) = (crowd.recorder.clone(), workload.mix());
-                        Box::pin(User { client, book, recorder, keys, mix, chance, pace }.work(stop))
+                        let generator = Generator::new(workload, crowd.limits, chance);
+                        Box::pin(drive(client.as_root(crowd.book.clone()), generator, pace, recorder, stop))
                     }
                 };
                 let (done, wait) = oneshot::channel();

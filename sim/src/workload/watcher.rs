@@ -32,6 +32,7 @@ use tonic::{Request, Streaming};
 
 use super::{
     Channels, Endpoints, Pace,
+    auth::{Book, RootToken, root_token},
     recorder::{Process, Recorder},
     wire,
 };
@@ -41,6 +42,8 @@ use crate::scenario::{EndpointChoice, WorkloadKind};
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How long a watcher waits before it opens a stream anew.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often the last watch is asked for: a token may be void, and auth may go on or off meanwhile.
+const LAST_TRIES: u32 = 3;
 /// How often it looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -64,6 +67,10 @@ pub struct Watcher {
     pub stuck: Arc<Mutex<Vec<String>>>,
     /// What it remembers.
     pub memory: Memory,
+    /// Where root's password stands, in a run with users.
+    pub(crate) book: Option<Arc<Book>>,
+    /// Root's token, once a watch was refused without one.
+    pub(crate) token: Option<RootToken>,
 }
 
 /// What a watching client remembers from stream to stream.
@@ -105,6 +112,8 @@ struct Session {
     breaks: usize,
     /// Notices of progress that answered a question.
     answered: u64,
+    /// A watch was refused for want of a token.
+    denied: bool,
 }
 
 impl Watcher {
@@ -113,8 +122,9 @@ impl Watcher {
         let mut breaks = self.recorder.breaks();
         while !stop.load(Ordering::Relaxed) {
             if self.recorder.breaks() != breaks {
-                // The revisions of before say nothing about the cluster of now.
+                // The revisions of before say nothing about the cluster of now, and its token neither.
                 (self.memory.newest, breaks) = (0, self.recorder.breaks());
+                self.token = None;
             }
             if self.choice == EndpointChoice::Roaming {
                 self.at = self.chance.gen_range(0..self.endpoints.len());
@@ -127,6 +137,9 @@ impl Watcher {
                 continue;
             };
             let ends = self.read(&mut session, lasts, &stop).await;
+            if session.denied {
+                self.get_token(&session.endpoint).await;
+            }
             drop(session);
             if ends == Ends::Broken {
                 self.turn();
@@ -192,7 +205,10 @@ impl Watcher {
     async fn open(&mut self, wanted: Vec<Wanted>) -> Option<Session> {
         let (endpoint, address) = self.endpoints[self.at].clone();
         let breaks = self.recorder.breaks();
-        let channel = self.channels.to(&self.env, &address);
+        let mut channel = self.channels.to(&self.env, &address);
+        if let Some(token) = &self.token {
+            channel = token.on(channel);
+        }
         let (requests, mut waiting) = mpsc::channel::<WatchRequest>(64);
         for wanted in &wanted {
             // It fits: there are three at most.
@@ -213,6 +229,7 @@ impl Watcher {
             parts: BTreeMap::new(),
             breaks,
             answered: 0,
+            denied: false,
         })
     }
 
@@ -246,6 +263,16 @@ impl Watcher {
         }
     }
 
+    /// Gets root's token for the streams to come, where there are users.
+    async fn get_token(&mut self, endpoint: &str) {
+        let Some(book) = self.book.clone() else { return };
+        let Some((_, address)) = self.endpoints.iter().find(|(name, _)| **name == *endpoint) else { return };
+        let channel = self.channels.to(&self.env, address);
+        let clock = self.env.clock.clone();
+        let given = timeout(clock.as_ref(), self.patience, root_token(channel, &book)).await;
+        self.token = given.ok().flatten();
+    }
+
     /// Notes a response; false where the stream is of no more use.
     fn note(&mut self, session: &mut Session, response: WatchResponse) -> bool {
         if self.recorder.breaks() != session.breaks {
@@ -259,7 +286,9 @@ impl Watcher {
             }
             let wanted = session.asked.remove(0);
             if response.canceled {
-                return true;
+                // Where there are users it is for want of a token, or of a newer one.
+                session.denied = self.book.is_some();
+                return !session.denied;
             }
             self.memory.last_number += 1;
             let number = self.memory.last_number;
@@ -320,11 +349,21 @@ impl Watcher {
 
     /// Everything has healed: a stream that is asked how far it is must say so, also where it has something to read first.
     async fn ask_at_the_end(&mut self) {
+        for _ in 0..LAST_TRIES {
+            let denied = self.ask_once_at_the_end().await;
+            let Some(endpoint) = denied else { return };
+            self.get_token(&endpoint).await;
+        }
+    }
+
+    /// Answers the endpoint where the watch was refused for want of a token.
+    async fn ask_once_at_the_end(&mut self) -> Option<Arc<str>> {
         let wanted = Wanted {
             key: h::Bytes::from("\0"),
             range_end: h::Bytes::from("\0"),
-            // Where that is compacted, the watch is cancelled, and there is nothing to ask.
-            start: (self.memory.newest - 20).max(1),
+            // Where that is compacted, the watch is cancelled, and there is nothing to ask. One that lags by megabytes needs
+            // longer on a long link than anybody should wait.
+            start: (self.memory.newest.max(self.recorder.newest_revision()) - 20).max(1),
             prev_kv: false,
             no_put: false,
             no_delete: false,
@@ -332,11 +371,11 @@ impl Watcher {
             fragment: false,
             id: 0,
         };
-        let Some(mut session) = self.open(vec![wanted]).await else { return };
+        let mut session = self.open(vec![wanted]).await?;
         let question = RequestUnion::ProgressRequest(WatchProgressRequest {});
         let asked = session.requests.try_send(WatchRequest { request_union: Some(question) });
         if asked.is_err() {
-            return;
+            return None;
         }
         let clock = self.env.clock.clone();
         let answered = async {
@@ -359,6 +398,7 @@ impl Watcher {
             );
             self.stuck.lock().expect("no task panics while it notes this").push(what);
         }
+        session.denied.then_some(session.endpoint)
     }
 }
 

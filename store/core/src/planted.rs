@@ -286,6 +286,8 @@ mod switches {
             "a forced new cluster cuts the log at the stored commit index, below what is applied (etcd #20071)";
         RemovedGoesOn "removedGoesOn" "membership"
             "a removed member does not stop";
+        LostDataForgotten "lostDataForgotten" "membership"
+            "a member that has found out that it lost data starts again as if it had not";
         TimeoutIsDefinite "timeoutIsDefinite" "api"
             "a request that timed out is answered as one that certainly did nothing";
         LeaderLossIsDefinite "leaderLossIsDefinite" "api"

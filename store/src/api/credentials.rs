@@ -30,7 +30,9 @@ impl Credentials {
 }
 
 impl Service {
-    /// Waits until this member has applied the entry that made the caller's token.
+    /// Waits until this member has applied the entry that made the caller's token, for as long as an election takes. etcd
+    /// waits for as long as the client does; but a token of before a restore names an entry that may be far away, and its
+    /// client can only get another one when it is told so.
     ///
     /// # Errors
     /// `InvalidAuthToken` where that takes too long.
@@ -42,7 +44,7 @@ impl Service {
         }
         let mut applied = shared.applied.subscribe();
         let known = applied.wait_for(|applied| *applied >= index);
-        match timeout(&*self.node.env().clock, self.node.config().request_timeout(), known).await {
+        match timeout(&*self.node.env().clock, self.node.config().election_timeout, known).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(Refusal::Stopped),
             Err(_) => Err(Refusal::InvalidAuthToken),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use squall_core::{ClusterId, Index, MemberId, State};
+use squall_core::{ClusterId, Index, MemberId, State, planted::planted};
 
 use super::{StartError, identity, identity::own_urls};
 use crate::{
@@ -40,6 +40,12 @@ pub(crate) async fn open(config: &Config, env: &Env) -> Result<Data, StartError>
             io(error)
         }
     })?;
+
+    let mark = config.lost_data_mark();
+    if files.exists(&mark).await.map_err(io)? && !planted!(LostDataForgotten) {
+        let said = files.read(&mark).await.map_err(io)?;
+        return Err(StartError::LostData(String::from_utf8_lossy(&said).into_owned()));
+    }
 
     env.points.reached_before_io(Point::StartBeforeEngine).await.map_err(io)?;
     let engine_dir = config.snap_dir().join("db");

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{StartError, data};
 use crate::{
-    AutoCompaction, Config, api, compactor, corrupt, latest,
+    AutoCompaction, Config, api, compactor, corrupt, durable, latest,
     lease::Keeper,
     node::{Halt, Handle, INPUT_QUEUE, Ids, Input, Node, NodeParts, Shared, publish},
     peer::{Hub, Links, PeerService, STREAM_WINDOW},
@@ -123,7 +123,7 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     }
 
     let (exited, exit) = latest::channel(None);
-    let probe = env.probe.clone();
+    let (probe, files, mark) = (env.probe.clone(), env.files.clone(), config.lost_data_mark());
     let run = async move {
         let exit = match node.run().await {
             Halt::Requested => Exit::Requested,
@@ -131,6 +131,11 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
             Halt::Refused(why) => Exit::Refused(why),
             Halt::Failed(reason) => Exit::Failed(reason),
         };
+        if let Exit::Refused(why) = &exit
+            && let Err(error) = durable::write(&*files, &mark, why).await
+        {
+            tracing::error!(%error, mark = %mark.display(), "the mark that this member has lost data is not written");
+        }
         if let Exit::Refused(reason) | Exit::Failed(reason) = &exit {
             let lost_data = matches!(exit, Exit::Refused(_));
             probe.emit(ProbeEvent::Failed { reason: reason.clone(), lost_data });

@@ -133,6 +133,13 @@ pub fn judge_run(history: &RunHistory, budgets: &Budgets) -> Verdict {
 
 /// Judges a run's history by every checker, and tells all that they found.
 pub fn examine_run(history: &RunHistory, budgets: &Budgets) -> Judgement {
+    match history.excused_from() {
+        None => examine(history, budgets),
+        Some(at) => examine(&history.until(at), budgets),
+    }
+}
+
+fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
     let mut judgement =
         Judgement { failures: Vec::new(), unknown: None, violation: None, expected_losses: Vec::new() };
     let mut changes = None;

@@ -43,6 +43,10 @@ pub enum Event {
     Alarm(AlarmLine),
     /// A member did not start, or stopped, because something is wrong with its disk or its data.
     Failed(Failed),
+    /// A member's disk went back to an older image.
+    DiskReplaced(DiskReplaced),
+    /// From now on nothing is held against the store.
+    Excused(Excused),
     /// A watch was made.
     WatchStart(WatchStart),
     /// What a watcher got.
@@ -464,6 +468,26 @@ pub struct Failed {
     pub reason: String,
 }
 
+/// A member's disk went back to an older image: it has forgotten what it acknowledged since.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DiskReplaced {
+    /// When.
+    pub at: u64,
+    /// The member's name.
+    pub member: String,
+}
+
+/// What the store's guarantees rest on is broken: what follows is not judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Excused {
+    /// From when on.
+    pub at: u64,
+    /// What broke it.
+    pub why: String,
+}
+
 /// A watch was made: a member has said so. What it then told are the [`WatchLine`]s of the same client and number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -576,7 +600,7 @@ pub struct End {
 
 impl Event {
     /// The kinds' names, as they open a line.
-    pub const KINDS: [&'static str; 21] = [
+    pub const KINDS: [&'static str; 23] = [
         "meta",
         "fault",
         "heal",
@@ -593,6 +617,8 @@ impl Event {
         "promotion",
         "alarm",
         "failed",
+        "disk_replaced",
+        "excused",
         "watch_start",
         "watch",
         "panic",
@@ -620,6 +646,8 @@ impl Event {
             Event::Promotion(line) => line.at,
             Event::Alarm(line) => line.ret,
             Event::Failed(line) => line.at,
+            Event::DiskReplaced(line) => line.at,
+            Event::Excused(line) => line.at,
             Event::WatchStart(line) => line.at,
             Event::Watch(line) => line.at,
             Event::Panic(line) => line.at,

@@ -21,23 +21,25 @@
 pub mod auth;
 pub mod bytes;
 pub mod event;
+mod excuse;
 pub mod jsonl;
 pub(crate) mod lines;
 pub mod operation;
-pub(crate) mod pool;
+mod pool;
 pub mod request;
 pub mod response;
 
 pub use auth::{Auth, AuthStatusResult, Caller, Login, Membership, Permission};
 pub use bytes::Bytes;
 pub use event::{
-    AlarmLine, Applied, Break, BreakKind, End, Event, Expectations, Failed, Fault, Found, HashLine, Heal,
-    Hint, Life, Liveness, MemberList, MemberView, Meta, Outage, Panicked, Promised, Promotion, RaftLine,
-    RoleChange, WatchEvent, WatchEventKind, WatchLine, WatchStart,
+    AlarmLine, Applied, Break, BreakKind, DiskReplaced, End, Event, Excused, Expectations, Failed, Fault,
+    Found, HashLine, Heal, Hint, Life, Liveness, MemberList, MemberView, Meta, Outage, Panicked, Promised,
+    Promotion, RaftLine, RoleChange, WatchEvent, WatchEventKind, WatchLine, WatchStart,
 };
 pub use jsonl::{HistoryWriter, RunHistory};
 pub use lines::{ReadError, ReadLimits, ReadProblem};
 pub use operation::{Client, Error, ErrorKind, Header, LeaseId, OpId, Operation, Outcome, Revision};
+pub use pool::Pool;
 pub use request::Compare;
 pub use request::{
     Compact, CompareResult, CompareTarget, DeleteRange, LeaseGrant, LeaseRef, Op, Opaque, Put, Range,

@@ -4,19 +4,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::bytes::Bytes;
+use super::event::WatchEvent;
 use super::operation::Operation;
 use super::request::{Op, RequestOp, Txn};
 use super::response::{KeyValue, OpResult, ResponseOp, TxnResult};
 
 /// Lets equal keys, values and endpoints share their bytes, so that a long history stays small.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Pool {
+pub struct Pool {
     bytes: BTreeSet<Bytes>,
     endpoints: BTreeSet<Arc<str>>,
 }
 
 impl Pool {
-    pub(crate) fn share(&mut self, operation: &mut Operation) {
+    /// Lets an operation share what was seen before.
+    pub fn share(&mut self, operation: &mut Operation) {
         match self.endpoints.get(&operation.endpoint) {
             Some(known) => operation.endpoint = Arc::clone(known),
             None => _ = self.endpoints.insert(Arc::clone(&operation.endpoint)),
@@ -34,6 +36,14 @@ impl Pool {
             Some(OpResult::DeleteRange(result)) => self.kvs(&mut result.prev_kvs),
             Some(OpResult::Txn(result)) => self.txn_result(result),
             _ => {}
+        }
+    }
+
+    /// Lets what a watcher was told share what was seen before.
+    pub fn share_events(&mut self, events: &mut [WatchEvent]) {
+        for event in events {
+            self.kvs(std::slice::from_mut(&mut event.kv));
+            self.kvs(event.prev_kv.as_mut_slice());
         }
     }
 

@@ -19,8 +19,8 @@ use super::etcd_wire::{
     Condition, Input, Kv, Line, Output, Part, PartOutput, PutInput, RangeInput, TxnInput, line, value,
 };
 use super::json_values::JsonValues;
+use crate::history::Pool;
 use crate::history::jsonl::{check_operation, one_at_a_time};
-use crate::history::pool::Pool;
 use crate::history::{
     Bytes, Client, Compact, CompactResult, Compare, CompareResult, CompareTarget, DeleteRange,
     DeleteRangeResult, Empty, Error, ErrorKind, Header, KeyValue, LeaseGrant, LeaseGrantResult, LeaseId,

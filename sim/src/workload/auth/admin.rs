@@ -13,12 +13,12 @@ use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 
 use super::{
-    book::{Book, ROLES, USERS, role, user},
-    user::{Keys, log_in},
+    book::{Book, ROLES, ROOT, USERS, role, user},
+    root::{log_in_as_root, wants_token},
+    user::Keys,
 };
 use crate::workload::{Client, Pace};
 
-const ROOT: &str = "root";
 /// Between two tries of what must succeed.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How many requests auth stays off.
@@ -103,19 +103,11 @@ impl Admin {
         {
             self.book.strike_out(&login.user);
         }
-        match error.message.as_str() {
-            // The token is void, or was never there: a member restarted, auth went on.
-            "etcdserver: invalid auth token"
-            | "etcdserver: user name is empty"
-            | "etcdserver: revision of auth store is old" => {
-                self.client.use_session(None);
-                if let Some(password) = self.book.password(ROOT, false) {
-                    log_in(&mut self.client, ROOT, password).await;
-                }
-                false
-            }
-            message => message.ends_with("already exists"),
+        if wants_token(&error.message) {
+            log_in_as_root(&mut self.client, &self.book).await;
+            return false;
         }
+        error.message.ends_with("already exists")
     }
 
     fn add(&mut self, name: &str) -> h::Auth {

@@ -5,6 +5,8 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
+/// The user who may do everything.
+pub(super) const ROOT: &str = "root";
 /// How many users there are beside root.
 pub(super) const USERS: u32 = 4;
 /// How many roles there are beside root.
@@ -22,7 +24,7 @@ pub(super) fn role(number: u32) -> String {
 
 /// A user's passwords, the newest last.
 #[derive(Default)]
-pub(in crate::workload) struct Book(Mutex<BTreeMap<String, Vec<String>>>);
+pub(crate) struct Book(Mutex<BTreeMap<String, Vec<String>>>);
 
 impl Book {
     fn pages(&self) -> MutexGuard<'_, BTreeMap<String, Vec<String>>> {

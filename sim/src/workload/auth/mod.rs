@@ -9,13 +9,18 @@
 //!
 //! What the administrator has told to the store is written in a book that the clients share ([`book`]); what clients do with
 //! it moves no draw of theirs. The judge does not see the book.
+//!
+//! All others of such a run, the operator among them, act as [`root`].
 
 mod admin;
 mod book;
+mod root;
 mod user;
 mod wire;
 
 pub(super) use admin::Admin;
-pub(super) use book::Book;
+pub(crate) use book::Book;
+pub(super) use root::log_in_as_root;
+pub(crate) use root::{RootToken, root_token, wants_token};
 pub(super) use user::User;
 pub(super) use wire::send;
