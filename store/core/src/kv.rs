@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 
-use crate::{LeaseId, Revision};
+use crate::{LeaseId, Refusal, Revision};
 
 /// A key with its value and its history in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -237,6 +237,9 @@ pub enum RequestOp {
     DeleteRange(DeleteRangeRequest),
     /// A transaction within this one; its guard, too, is decided before anything is written.
     Txn(TxnRequest),
+    /// One that the API does not have, and how it is refused. It stands in its place so that a transaction with several
+    /// faults is refused for the first; [`validate::check_txn`](crate::validate::check_txn) lets none through.
+    Invalid(Refusal),
 }
 
 /// The answer to one step of a transaction.
@@ -296,7 +299,7 @@ impl TxnRequest {
     /// Whether neither branch, at any depth, can write. Such a transaction needs no raft entry.
     pub fn is_read_only(&self) -> bool {
         self.success.iter().chain(&self.failure).all(|op| match op {
-            RequestOp::Range(_) => true,
+            RequestOp::Range(_) | RequestOp::Invalid(_) => true,
             RequestOp::Put(_) | RequestOp::DeleteRange(_) => false,
             RequestOp::Txn(txn) => txn.is_read_only(),
         })
@@ -308,6 +311,7 @@ impl TxnRequest {
             RequestOp::Range(range) => range.serializable,
             RequestOp::Put(_) | RequestOp::DeleteRange(_) => false,
             RequestOp::Txn(txn) => txn.is_serializable(),
+            RequestOp::Invalid(_) => true,
         })
     }
 }

@@ -37,7 +37,7 @@ fn cost_of_op(op: &RequestOp) -> u64 {
         RequestOp::Put(put) => cost_of_put(put),
         RequestOp::Txn(_) if planted!(QuotaIgnoresNested) => 0,
         RequestOp::Txn(txn) => cost_of_txn(txn),
-        RequestOp::Range(_) | RequestOp::DeleteRange(_) => 0,
+        RequestOp::Range(_) | RequestOp::DeleteRange(_) | RequestOp::Invalid(_) => 0,
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn write(txn: &mut WriteTxn<'_>, request: &TxnRequest, path: Vec<bool
         RequestOp::Put(request) => ResponseOp::Put(put(txn, request)),
         RequestOp::DeleteRange(request) => ResponseOp::DeleteRange(delete_range(txn, request)),
         RequestOp::Txn(_) => unreachable!("nested transactions are walked into"),
+        RequestOp::Invalid(refusal) => unreachable!("a transaction was not checked: {refusal}"),
     });
     response.revision = txn.revision();
     response
@@ -154,6 +155,7 @@ fn check<'a>(
             }
             RequestOp::DeleteRange(delete) => deletes.push(delete),
             RequestOp::Txn(nested) => check(mvcc, leases, nested, path, deletes)?,
+            RequestOp::Invalid(refusal) => return Err(*refusal),
         }
     }
     Ok(())

@@ -76,6 +76,7 @@ fn check_ops(request: &TxnRequest, max_ops: usize) -> Result<(), Refusal> {
             RequestOp::Put(put) => check_put(put)?,
             RequestOp::DeleteRange(delete) => check_delete_range(delete)?,
             RequestOp::Txn(txn) => check_ops(txn, left)?,
+            RequestOp::Invalid(refusal) => return Err(*refusal),
         }
     }
     Ok(())

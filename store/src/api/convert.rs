@@ -1,8 +1,8 @@
 //! Between the wire's messages and the core's types, both ways.
 //!
-//! From the wire, what the core cannot express is refused here: unknown sort targets and empty unions, with the errors
-//! that etcd gives them. Nothing else is judged here; limits and duplicates are the core's `validate`. Back to the
-//! wire nothing can fail. Keys and values are [`bytes::Bytes`] on both sides and are never copied.
+//! From the wire, what the core cannot express is refused here, or in a transaction marked as refused: unknown sort
+//! targets and empty unions, with the errors that etcd gives them. Nothing else is judged here; limits and duplicates are
+//! the core's `validate`. Back to the wire nothing can fail. Keys and values are [`bytes::Bytes`] on both sides and are never copied.
 
 use squall_core as core;
 use squall_core::{Code, LeaseId, MemberId, Refusal, Revision};
@@ -45,7 +45,10 @@ pub(crate) fn refusal(status: &Status) -> Option<Refusal> {
 /// # Errors
 /// `InvalidSortOption` for a target that etcd does not know, as from etcd 3.6; etcd 3.5 crashes (#13554).
 pub(crate) fn range(request: pb::RangeRequest) -> Result<core::RangeRequest, Refusal> {
-    let (sort_order, sort_target) = sort(request.sort_order, request.sort_target)?;
+    let sorted = sort(request.sort_order, request.sort_target);
+    // Of two faults etcd finds the key's first.
+    let (sort_order, sort_target) =
+        sorted.map_err(|refusal| if request.key.is_empty() { Refusal::EmptyKey } else { refusal })?;
     Ok(core::RangeRequest {
         key: request.key,
         range_end: request.range_end,
@@ -97,25 +100,26 @@ pub(crate) fn delete_range(request: pb::DeleteRangeRequest) -> core::DeleteRange
     core::DeleteRangeRequest { key: request.key, range_end: request.range_end, prev_kv: request.prev_kv }
 }
 
-/// # Errors
-/// `KeyNotFound` for an operation that is none, as etcd has it; what [`range`] refuses.
-pub(crate) fn txn(request: pb::TxnRequest) -> Result<core::TxnRequest, Refusal> {
-    Ok(core::TxnRequest {
+/// An operation that is none is refused in its place, with `KeyNotFound` as etcd has it; and so is what [`range`] refuses.
+pub(crate) fn txn(request: pb::TxnRequest) -> core::TxnRequest {
+    core::TxnRequest {
         compare: request.compare.into_iter().map(comparison).collect(),
-        success: request.success.into_iter().map(operation).collect::<Result<_, _>>()?,
-        failure: request.failure.into_iter().map(operation).collect::<Result<_, _>>()?,
-    })
+        success: request.success.into_iter().map(operation).collect(),
+        failure: request.failure.into_iter().map(operation).collect(),
+    }
 }
 
-fn operation(op: pb::RequestOp) -> Result<core::RequestOp, Refusal> {
+fn operation(op: pb::RequestOp) -> core::RequestOp {
     match op.request {
-        Some(request_op::Request::RequestRange(request)) => range(request).map(core::RequestOp::Range),
-        Some(request_op::Request::RequestPut(request)) => Ok(core::RequestOp::Put(put(request))),
-        Some(request_op::Request::RequestDeleteRange(request)) => {
-            Ok(core::RequestOp::DeleteRange(delete_range(request)))
+        Some(request_op::Request::RequestRange(request)) => {
+            range(request).map_or_else(core::RequestOp::Invalid, core::RequestOp::Range)
         }
-        Some(request_op::Request::RequestTxn(request)) => txn(request).map(core::RequestOp::Txn),
-        None => Err(Refusal::KeyNotFound),
+        Some(request_op::Request::RequestPut(request)) => core::RequestOp::Put(put(request)),
+        Some(request_op::Request::RequestDeleteRange(request)) => {
+            core::RequestOp::DeleteRange(delete_range(request))
+        }
+        Some(request_op::Request::RequestTxn(request)) => core::RequestOp::Txn(txn(request)),
+        None => core::RequestOp::Invalid(Refusal::KeyNotFound),
     }
 }
 

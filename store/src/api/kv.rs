@@ -125,7 +125,7 @@ impl Kv for Service {
         let tag = correlation_id(request.metadata());
         let credentials = Credentials::of(request.metadata().as_ref());
         let request = request.into_inner();
-        let txn = convert::txn(request.clone()).map_err(convert::status)?;
+        let txn = convert::txn(request.clone());
         validate::check_txn(&txn, self.node.config().max_txn_ops).map_err(convert::status)?;
         let response = if txn.is_read_only() {
             if !txn.is_serializable() && !planted!(TxnReadIsSerializable) {

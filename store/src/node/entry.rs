@@ -80,9 +80,7 @@ pub(crate) fn decode(entry: &Entry) -> Decoded {
             let command = match decoded.request {
                 Some(Request::Put(request)) => Command::Put(convert::put(request)),
                 Some(Request::DeleteRange(request)) => Command::DeleteRange(convert::delete_range(request)),
-                Some(Request::Txn(request)) => {
-                    Command::Txn(convert::txn(request).unwrap_or_else(|refusal| broken(&refusal)))
-                }
+                Some(Request::Txn(request)) => Command::Txn(convert::txn(request)),
                 Some(Request::Compaction(request)) => Command::Compact(convert::compaction(request)),
                 Some(Request::Publish(attributes)) => Command::Publish(Attributes {
                     id: MemberId(attributes.member_id),

@@ -17,6 +17,8 @@ mod drills;
 mod durability;
 mod etcdctl;
 mod etcdctl_says;
+#[path = "../harness/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "the differential test uses the rest")]
 mod harness;
 mod health;
 mod leases;

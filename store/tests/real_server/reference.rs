@@ -1,14 +1,6 @@
 //! squalld and, where this machine has one, etcd itself: what a test says of an answer must hold of both.
 
-use std::{
-    fs,
-    io::Write,
-    net::TcpStream,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use squall_store::{
     real::TcpNet,
@@ -16,7 +8,7 @@ use squall_store::{
 };
 use tempfile::TempDir;
 
-use crate::harness::{Etcdctl, Member, Running, cluster, folder};
+use crate::harness::{Etcd, Member, Running, folder};
 
 /// How long anything may take on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,16 +23,7 @@ pub struct Subject {
 
 enum Process {
     Squalld { _running: Running },
-    Etcd(Child),
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if let Process::Etcd(child) = self {
-            _ = child.kill();
-            _ = child.wait();
-        }
-    }
+    Etcd { _running: Etcd },
 }
 
 impl Subject {
@@ -54,37 +37,10 @@ impl Subject {
 
     /// An etcd that serves, a cluster of one; `None` where this machine has none.
     pub fn etcd() -> Option<Subject> {
-        let Some(program) = etcd_path() else {
-            // Written past the test runner's capture: a comparison that was left out must not look like one that was made.
-            let test = std::thread::current().name().unwrap_or_default().to_owned();
-            let what = "no etcd beside etcdctl: squalld alone is asked";
-            assert!(std::env::var("SQUALL_REQUIRE_ETCDCTL").as_deref() != Ok("1"), "{what}");
-            _ = writeln!(std::io::stderr(), "\n*** {test}: {what} ***\n");
-            return None;
-        };
         let folder = folder();
         let member = Member::new(folder.path(), "default");
-        let client = format!("http://{}", member.client_address());
-        let mut child = Command::new(program)
-            .args(["--name", &member.name, "--data-dir"])
-            .arg(&member.data_dir)
-            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &member.peer_url()])
-            .args(["--initial-advertise-peer-urls", &member.peer_url()])
-            .args(["--initial-cluster", &cluster(&[&member]), "--log-level", "error"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&member.log).expect("the log"))
-            .spawn()
-            .expect("etcd starts");
-        let from = Instant::now();
-        while TcpStream::connect(member.client_address()).is_err() {
-            let ended = child.try_wait().expect("its status").is_some();
-            let log = fs::read_to_string(&member.log).expect("the log");
-            assert!(!ended && from.elapsed() < PATIENCE, "etcd does not serve:\n{log}");
-            sleep(Duration::from_millis(20));
-        }
-        Some(Subject { name: "etcd", member, _process: Process::Etcd(child), _folder: folder })
+        let running = Etcd::start(&member, &[])?;
+        Some(Subject { name: "etcd", member, _process: Process::Etcd { _running: running }, _folder: folder })
     }
 
     /// Both, etcd first.
@@ -93,16 +49,11 @@ impl Subject {
     }
 
     pub fn is_etcd(&self) -> bool {
-        matches!(self._process, Process::Etcd(_))
+        matches!(self._process, Process::Etcd { .. })
     }
 
     /// A connection of its own.
     pub fn channel(&self) -> Channel {
         TcpNet.dial(&self.member.client_address(), DialOptions::default())
     }
-}
-
-/// The `etcd` that came with the `etcdctl`.
-fn etcd_path() -> Option<PathBuf> {
-    Some(Etcdctl::path()?.parent()?.join("etcd")).filter(|path| path.is_file())
 }

@@ -168,6 +168,7 @@ impl Check<'_> {
             RequestOp::Put(put) => self.put(put),
             RequestOp::DeleteRange(delete) => self.delete(delete),
             RequestOp::Txn(nested) => self.txn(nested),
+            RequestOp::Invalid(refusal) => Err(*refusal),
         })
     }
 

@@ -1,0 +1,145 @@
+//! Users, roles and permissions, and the phases in which auth is on.
+
+use std::collections::VecDeque;
+
+use rand::{Rng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use squall_store::proto::{
+    authpb::Permission,
+    etcdserverpb::{TxnRequest, request_op::Request},
+};
+
+use super::numbers::{key, percent, range_end};
+use crate::{
+    operation::{Call, Caller, Operation},
+    world::World,
+};
+
+const USERS: [&str; 6] = ["root", "alice", "bob", "carol", "ghost", ""];
+const ROLES: [&str; 6] = ["root", "reader", "writer", "other", "ghost", ""];
+const PASSWORDS: [&str; 3] = ["pw", "new", ""];
+/// The place of root's token; those of the other users follow in the order above.
+const ROOT: Caller = Caller::Token(0);
+const ROOT_PASSWORD: &str = "rootpw";
+
+/// Whom an operation is on behalf of.
+pub fn caller(rng: &mut ChaCha8Rng, world: &World, call: &Call) -> Caller {
+    let known = match world.auth_is_on {
+        // etcd 3.5.1 refuses tokens then, and the two would go apart (`known`).
+        false if call.changes() => 0,
+        false => 3,
+        // etcd 3.5.1 overlooks parts of a transaction: root alone may do those whatever is looked at.
+        true if matches!(call, Call::Txn(txn) if is_overlooked(txn)) => return ROOT,
+        true => 90,
+    };
+    match rng.gen_range(0..100) {
+        n if n >= known => Caller::Nobody,
+        0 => Caller::Stranger,
+        1..45 => ROOT,
+        _ => Caller::Token(rng.gen_range(0..4)),
+    }
+}
+
+/// Whether etcd 3.5.1 does not see who may do all of it: nested transactions, and leases and `prev_kv` of puts.
+fn is_overlooked(txn: &TxnRequest) -> bool {
+    txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
+        Some(Request::RequestTxn(_)) => true,
+        Some(Request::RequestPut(put)) => put.prev_kv || put.lease != 0,
+        _ => false,
+    })
+}
+
+fn user(rng: &mut ChaCha8Rng) -> String {
+    let known = if percent(rng, 90) { 4 } else { USERS.len() };
+    USERS[rng.gen_range(0..known)].to_owned()
+}
+
+fn role(rng: &mut ChaCha8Rng) -> String {
+    let known = if percent(rng, 90) { 4 } else { ROLES.len() };
+    ROLES[rng.gen_range(0..known)].to_owned()
+}
+
+fn password(rng: &mut ChaCha8Rng, user: &str) -> String {
+    // root must be able to come back.
+    if user == "root" { ROOT_PASSWORD } else { PASSWORDS.choose(rng).expect("passwords") }.to_owned()
+}
+
+fn authenticate(rng: &mut ChaCha8Rng) -> Call {
+    let place = if percent(rng, 40) { 0 } else { rng.gen_range(0..USERS.len()) };
+    let name = USERS[place].to_owned();
+    let password = if percent(rng, 5) { "wrong".to_owned() } else { password(rng, &name) };
+    Call::Authenticate { place, name, password }
+}
+
+pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Operation>) -> Operation {
+    if world.auth_is_on && percent(rng, 4) {
+        return Operation { caller: ROOT, call: Call::AuthDisable };
+    }
+    if !world.auth_is_on && percent(rng, 4) && world.alarms.is_empty() {
+        // What it takes to turn it on, then tokens for those who have a password.
+        let (user, role) = ("root".to_owned(), "root".to_owned());
+        let password = ROOT_PASSWORD.to_owned();
+        let steps = [
+            Call::UserDelete(user.clone()),
+            Call::UserAdd { name: user.clone(), password: password.clone(), no_password: None },
+            Call::UserGrantRole { user: user.clone(), role },
+            Call::AuthEnable,
+            Call::Authenticate { place: 0, name: user, password },
+        ];
+        next.extend(steps.map(Operation::by_nobody));
+        for (place, name) in USERS.iter().enumerate().take(4).skip(1) {
+            for password in PASSWORDS {
+                let (name, password) = ((*name).to_owned(), password.to_owned());
+                next.push_back(Operation::by_nobody(Call::Authenticate { place, name, password }));
+            }
+        }
+        return next.pop_front().expect("the first step");
+    }
+    let call = match rng.gen_range(0..100) {
+        0..2 => Call::AuthEnable,
+        2..3 => Call::AuthDisable,
+        3..7 => Call::AuthStatus,
+        7..22 => authenticate(rng),
+        22..32 => {
+            let name = user(rng);
+            let password = password(rng, &name);
+            // root without a password could not come back.
+            let may_lack = name != "root";
+            let no_password = match rng.gen_range(0..6) {
+                0 if may_lack => Some(true),
+                1 => Some(false),
+                _ => None,
+            };
+            Call::UserAdd { name, password, no_password }
+        }
+        32..36 => Call::UserGet(user(rng)),
+        36..39 => Call::UserList,
+        39..43 => Call::UserDelete(user(rng)),
+        43..49 => {
+            let name = user(rng);
+            let password = password(rng, &name);
+            Call::UserChangePassword { name, password }
+        }
+        49..58 => Call::UserGrantRole { user: user(rng), role: role(rng) },
+        58..62 => Call::UserRevokeRole { user: user(rng), role: role(rng) },
+        62..69 => Call::RoleAdd(role(rng)),
+        69..73 => Call::RoleGet(role(rng)),
+        73..75 => Call::RoleList,
+        75..77 => Call::RoleDelete(role(rng)),
+        77..94 => Call::RoleGrantPermission { role: role(rng), permission: permission(rng) },
+        _ => {
+            let key = key(rng);
+            Call::RoleRevokePermission { role: role(rng), range_end: range_end(rng, &key), key }
+        }
+    };
+    Operation { caller: caller(rng, world, &call), call }
+}
+
+fn permission(rng: &mut ChaCha8Rng) -> Option<Permission> {
+    if percent(rng, 3) {
+        return None;
+    }
+    let key = key(rng);
+    let perm_type = if percent(rng, 97) { rng.gen_range(0..3) } else { 3 };
+    Some(Permission { perm_type, range_end: range_end(rng, &key).into(), key: key.into() })
+}

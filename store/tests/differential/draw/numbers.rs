@@ -1,0 +1,92 @@
+//! Keys, revisions and other numbers, of which most make sense and some do not.
+
+use rand::{Rng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+
+use crate::world::World;
+
+/// Keys that neighbour, contain and begin one another, and the first and last that there are.
+const KEYS: [&[u8]; 22] = [
+    b"a",
+    b"aa",
+    b"ab",
+    b"a\0",
+    b"b",
+    b"c",
+    b"d",
+    b"d/",
+    b"d/1",
+    b"d/2",
+    b"d/3",
+    b"d0",
+    b"e",
+    b"f",
+    b"g",
+    b"h",
+    b"k",
+    b"\0",
+    b"\0\0",
+    b"\xff",
+    b"\xff\xff",
+    b"z",
+];
+
+pub fn key(rng: &mut ChaCha8Rng) -> Vec<u8> {
+    match rng.gen_range(0..60) {
+        0 => Vec::new(),
+        1 => vec![b'k'; rng.gen_range(1..600)],
+        2..30 => KEYS[rng.gen_range(0..8)].to_vec(),
+        _ => KEYS.choose(rng).expect("keys").to_vec(),
+    }
+}
+
+/// An end: of one key, of all from the key on, of what begins with the key, or of anything, also before the key.
+pub fn range_end(rng: &mut ChaCha8Rng, key: &[u8]) -> Vec<u8> {
+    match rng.gen_range(0..10) {
+        0..3 => Vec::new(),
+        3 => vec![0],
+        4 | 5 => {
+            let mut end = key.to_vec();
+            while let Some(last) = end.pop() {
+                if last < 0xff {
+                    end.push(last + 1);
+                    return end;
+                }
+            }
+            vec![0]
+        }
+        6 => [key, &[0]].concat(),
+        _ => self::key(rng),
+    }
+}
+
+pub fn value(rng: &mut ChaCha8Rng) -> Vec<u8> {
+    match rng.gen_range(0..12) {
+        0 => Vec::new(),
+        1 => vec![b'v'; rng.gen_range(0..5_000)],
+        2 => vec![0xff, 0, rng.r#gen()],
+        _ => rng.gen_range(0..8).to_string().into_bytes(),
+    }
+}
+
+/// A number of any kind.
+pub fn odd(rng: &mut ChaCha8Rng) -> i64 {
+    *[0, -1, 1, 2, 3, 100, i64::MAX, i64::MIN, -100].choose(rng).expect("numbers")
+}
+
+/// A revision: mostly one that there is, near now.
+pub fn revision(rng: &mut ChaCha8Rng, world: &World) -> i64 {
+    match rng.gen_range(0..20) {
+        0 => world.revision + rng.gen_range(1..4),
+        1 => odd(rng),
+        2 => world.compacted + rng.gen_range(-1..2),
+        3 => world.revision,
+        4 => rng.gen_range(0..=world.revision),
+        _ => (world.revision - rng.gen_range(0..30)).max(world.compacted),
+    }
+}
+
+/// True so many times out of a hundred.
+pub fn percent(rng: &mut ChaCha8Rng, times: u32) -> bool {
+    rng.gen_range(0..100) < times
+}

@@ -1,0 +1,78 @@
+//! The differences that are meant, each with its reason. `docs/squalld.md` tells them to those who use the server.
+
+use squall_store::proto::etcdserverpb::{RangeRequest, TxnRequest, request_op::Request};
+
+use crate::{
+    answer::Answer,
+    operation::{Call, Caller, Operation},
+    world::World,
+};
+
+/// A difference that is meant.
+pub struct Known {
+    pub name: &'static str,
+    /// Why squalld is not like etcd 3.5.1 here.
+    pub reason: &'static str,
+    /// Whether this is what has happened.
+    pub explains: fn(&World, &Operation, &Answer, &Answer) -> bool,
+}
+
+/// All that are known.
+pub const KNOWN: &[Known] = &[
+    Known {
+        name: "a token while auth is off",
+        reason: "etcd 3.5.1 looks tokens up even then; later ones ask nobody who it is",
+        explains: |world, operation, etcd, _| {
+            let unknown = etcd.refusal() == Some("etcdserver: invalid auth token");
+            !world.auth_is_on && operation.caller != Caller::Nobody && unknown
+        },
+    },
+    Known {
+        name: "a transaction with a wrong put after a wrong read",
+        reason: "steps are checked in their order, as from etcd 3.6 on; etcd 3.5 checks all puts first",
+        explains: |_, operation, etcd, squalld| {
+            let of_put = ["etcdserver: requested lease not found", "etcdserver: key not found"];
+            let of_read = [
+                "etcdserver: mvcc: required revision has been compacted",
+                "etcdserver: mvcc: required revision is a future revision",
+            ];
+            matches!(operation.call, Call::Txn(_))
+                && etcd.refusal().is_some_and(|refusal| of_put.contains(&refusal))
+                && squalld.refusal().is_some_and(|refusal| of_read.contains(&refusal))
+        },
+    },
+];
+
+/// What is sent to squalld alone, since etcd 3.5.1 does not outlive it, or does what squalld refuses and is another store
+/// afterwards. squalld must refuse it.
+pub struct Alone {
+    pub name: &'static str,
+    /// Why squalld is not like etcd 3.5.1 here.
+    pub reason: &'static str,
+    /// Whether this is such an operation.
+    pub applies: fn(&World, &Operation) -> bool,
+}
+
+/// All that squalld must refuse by itself.
+pub const ALONE: &[Alone] = &[Alone {
+    name: "an unknown sort target",
+    reason: "etcd 3.5 crashes (#13554); it is refused from 3.6 on",
+    applies: |_, operation| match &operation.call {
+        Call::Range(range) => has_unknown_target(range),
+        Call::Txn(txn) => any_range(txn, &has_unknown_target),
+        _ => false,
+    },
+}];
+
+fn has_unknown_target(range: &RangeRequest) -> bool {
+    (0..3).contains(&range.sort_order) && !(0..5).contains(&range.sort_target)
+}
+
+/// Whether any range in the transaction, at any depth, is like that.
+fn any_range(txn: &TxnRequest, is: &impl Fn(&RangeRequest) -> bool) -> bool {
+    txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
+        Some(Request::RequestRange(range)) => is(range),
+        Some(Request::RequestTxn(txn)) => any_range(txn, is),
+        _ => false,
+    })
+}

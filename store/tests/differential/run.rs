@@ -1,0 +1,313 @@
+//! One run: operations from one seed, each on both servers, and what differed.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt::Write as _,
+    time::Duration,
+};
+
+use squall_store::proto::mvccpb::Event;
+
+use crate::{
+    answer::Answer,
+    compare::{self, Difference},
+    draw::{Drawer, Service},
+    known::{ALONE, KNOWN},
+    operation::{Call, Operation},
+    server::{PATIENCE, Pair},
+    world::World,
+};
+
+/// How many operations before a difference are shown.
+const CONTEXT: usize = 12;
+/// How many differences are shown at most.
+const SHOWN: usize = 8;
+
+/// Which run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub seed: u64,
+    pub operations: u64,
+    /// Those that take part.
+    pub services: Vec<(Service, u32)>,
+}
+
+impl Settings {
+    pub fn from_environment() -> Settings {
+        let number = |name: &str, default| match std::env::var(name) {
+            Ok(text) => text.parse().unwrap_or_else(|error| panic!("{name}={text:?}: {error}")),
+            Err(_) => default,
+        };
+        let named = std::env::var("SQUALL_DIFF_SERVICES").unwrap_or_default().to_lowercase();
+        let named: Vec<&str> = named.split(',').filter(|name| !name.is_empty()).collect();
+        let takes_part = |(service, _): &(Service, u32)| {
+            named.is_empty() || named.contains(&format!("{service:?}").to_lowercase().as_str())
+        };
+        let services: Vec<_> = Service::ALL.into_iter().filter(takes_part).collect();
+        assert!(
+            !services.is_empty(),
+            "SQUALL_DIFF_SERVICES={named:?} names no service of {:?}",
+            Service::ALL
+        );
+        Settings {
+            seed: number("SQUALL_DIFF_SEED", 1),
+            operations: number("SQUALL_DIFF_OPERATIONS", 5_000),
+            services,
+        }
+    }
+}
+
+/// A difference and where it showed.
+#[derive(Debug)]
+pub struct Found {
+    pub number: u64,
+    pub difference: Difference,
+    context: Vec<String>,
+}
+
+/// A run under way.
+pub struct Run {
+    settings: Settings,
+    pair: Pair,
+    drawer: Drawer,
+    world: World,
+    number: u64,
+    recent: VecDeque<String>,
+    /// How often there was which call, and how often it was refused.
+    calls: BTreeMap<String, (u64, u64)>,
+    /// How often each known difference showed.
+    known: BTreeMap<&'static str, u64>,
+    pub found: Vec<Found>,
+    /// Where the two no longer hold the same, nothing more can be learnt.
+    diverged: bool,
+}
+
+impl Run {
+    /// `None` where this machine has no etcd.
+    pub async fn start(settings: Settings) -> Option<Run> {
+        Some(Run {
+            pair: Pair::start().await?,
+            drawer: Drawer::new(settings.seed, settings.services.clone()),
+            world: World { revision: 1, ..World::default() },
+            number: 0,
+            recent: VecDeque::new(),
+            calls: BTreeMap::new(),
+            known: BTreeMap::new(),
+            settings,
+            found: Vec::new(),
+            diverged: false,
+        })
+    }
+
+    /// Makes the whole run, or as much as makes sense.
+    pub async fn make(&mut self) {
+        while self.number < self.settings.operations && !self.is_over() {
+            self.step().await;
+        }
+        if !self.is_over() {
+            // What comes too much comes late.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            self.settle(true).await;
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.diverged || self.found.len() >= SHOWN
+    }
+
+    /// One operation.
+    pub async fn step(&mut self) {
+        let operation = self.drawer.draw(&self.world);
+        if self.needs_quiet(&operation.call) {
+            self.settle(true).await;
+            if self.is_over() {
+                return;
+            }
+        }
+        if let Some(alone) = ALONE.iter().find(|alone| (alone.applies)(&self.world, &operation)) {
+            let squalld = self.pair.squalld.perform(&operation, &self.world).await;
+            self.note(&operation, &squalld);
+            *self.known.entry(alone.name).or_default() += 1;
+            if !squalld.is_refused() {
+                self.find(Difference {
+                    etcd: "(not asked: squalld must refuse)".into(),
+                    squalld: squalld.to_string(),
+                });
+            }
+            self.number += 1;
+            return;
+        }
+        let (etcd, squalld) = self.both(&operation).await;
+        self.note(&operation, &etcd);
+        if let Some(difference) = compare::answers(&operation.call, &etcd, &squalld) {
+            let known = KNOWN.iter().find(|known| (known.explains)(&self.world, &operation, &etcd, &squalld));
+            match known {
+                Some(known) => *self.known.entry(known.name).or_default() += 1,
+                None => self.find(difference),
+            }
+            // What one of them alone has done changes what all that follows says.
+            self.diverged |= etcd.is_refused() != squalld.is_refused() && operation.call.changes();
+        }
+        if !self.pair.etcd_process.is_running() {
+            let log = self.pair.etcd_process.log();
+            let end: String = log.lines().rev().take(30).collect::<Vec<_>>().join("\n");
+            self.find(Difference {
+                etcd: format!("etcd has ended; its log, backwards:\n{end}"),
+                squalld: String::new(),
+            });
+            self.diverged = true;
+            return;
+        }
+        let history = self.pair.etcd.recorder.received().events.get(&0).cloned().unwrap_or_default();
+        let before = self.world.events.min(history.len());
+        self.world.learn(&operation, &etcd, &history[..before]);
+        self.settle(false).await;
+        self.number += 1;
+    }
+
+    async fn both(&mut self, operation: &Operation) -> (Answer, Answer) {
+        let Pair { etcd, squalld, .. } = &mut self.pair;
+        let world = &self.world;
+        let mut answers = tokio::join!(etcd.perform(operation, world), squalld.perform(operation, world));
+        // etcd compacts in the background, and hashes what is there.
+        for _ in 0..20 {
+            let settles = matches!(operation.call, Call::HashKv(_));
+            if !settles || compare::answers(&operation.call, &answers.0, &answers.1).is_none() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            answers = tokio::join!(etcd.perform(operation, world), squalld.perform(operation, world));
+        }
+        answers
+    }
+
+    /// Whether watchers must have been told everything before.
+    fn needs_quiet(&self, call: &Call) -> bool {
+        matches!(
+            call,
+            Call::Compact(_)
+                | Call::WatchCancel { .. }
+                | Call::WatchProgress { .. }
+                | Call::WatchClose { .. }
+        )
+    }
+
+    /// Compares what recorders and, where asked for, all watchers have been told.
+    async fn settle(&mut self, watchers: bool) {
+        let revision = self.world.revision;
+        let Pair { etcd, squalld, .. } = &self.pair;
+        let recorded = tokio::join!(etcd.recorded(revision), squalld.recorded(revision));
+        let events = |server: &crate::server::Server| -> Vec<Event> {
+            let received = server.recorder.received();
+            received.events.get(&0).map(|events| events[self.world.events..].to_vec()).unwrap_or_default()
+        };
+        let (of_etcd, of_squalld) = (events(etcd), events(squalld));
+        if of_etcd != of_squalld || recorded != (true, true) {
+            self.find(Difference {
+                etcd: format!("told its recorder: {of_etcd:#?}"),
+                squalld: format!("told its recorder: {of_squalld:#?}"),
+            });
+            self.diverged = true;
+            return;
+        }
+        self.world.changed(&of_etcd);
+        if watchers {
+            self.compare_watchers().await;
+        }
+    }
+
+    async fn compare_watchers(&mut self) {
+        let mut differences = Vec::new();
+        for (stream, watchers) in &mut self.world.streams {
+            let (etcd, squalld) = (&self.pair.etcd.streams[stream], &self.pair.squalld.streams[stream]);
+            for (id, watcher) in watchers {
+                let enough = |received: &crate::watching::Received| {
+                    received.events.get(id).map_or(0, Vec::len) >= watcher.expected
+                };
+                tokio::join!(etcd.wait(PATIENCE, enough), squalld.wait(PATIENCE, enough));
+                let told = |watching: &crate::watching::Watching| {
+                    let received = watching.received();
+                    received
+                        .events
+                        .get(id)
+                        .map(|events| events[watcher.compared.min(events.len())..].to_vec())
+                        .unwrap_or_default()
+                };
+                let (of_etcd, of_squalld) = (told(etcd), told(squalld));
+                let expected = watcher.expected - watcher.compared;
+                if of_etcd != of_squalld || of_etcd.len() != expected {
+                    let say = |events: &[Event]| {
+                        format!("told watcher {id} of stream {stream} (of {expected}): {events:#?}")
+                    };
+                    differences.push(Difference { etcd: say(&of_etcd), squalld: say(&of_squalld) });
+                }
+                watcher.compared += of_etcd.len();
+            }
+        }
+        for difference in differences {
+            self.find(difference);
+            self.diverged = true;
+        }
+    }
+
+    fn note(&mut self, operation: &Operation, etcd: &Answer) {
+        let calls = self.calls.entry(operation.call.name()).or_default();
+        calls.0 += 1;
+        calls.1 += u64::from(etcd.is_refused());
+        let shown = format!("{}: {:?} {:?}", self.number, operation.caller, operation.call);
+        let mut line: String = shown.chars().take(1_500).collect();
+        match etcd.refusal() {
+            Some(refusal) => _ = write!(line, "\n      etcd refused: {refusal}"),
+            None => _ = write!(line, "\n      etcd: revision {}", etcd.revision),
+        }
+        self.recent.push_back(line);
+        if self.recent.len() > CONTEXT {
+            self.recent.pop_front();
+        }
+    }
+
+    fn find(&mut self, difference: Difference) {
+        if self.found.iter().any(|found| found.difference == difference) {
+            return;
+        }
+        let context = self.recent.iter().cloned().collect();
+        self.found.push(Found { number: self.number, difference, context });
+    }
+
+    /// What the run did.
+    pub fn summary(&self, took: Duration) -> String {
+        let mut text = format!(
+            "seed {}: {} operations in {took:.1?}, revision {}, {} changes\n",
+            self.settings.seed, self.number, self.world.revision, self.world.events
+        );
+        for (call, (count, refused)) in &self.calls {
+            _ = writeln!(text, "  {call:<22} {count:>6}, refused {refused:>6}");
+        }
+        let all = KNOWN.iter().map(|known| (known.name, known.reason));
+        for (name, reason) in all.chain(ALONE.iter().map(|alone| (alone.name, alone.reason))) {
+            let count = self.known.get(name).copied().unwrap_or_default();
+            _ = writeln!(text, "  {count:>6} x known: {name} ({reason})");
+        }
+        text
+    }
+
+    pub fn assert_no_differences(&self) {
+        if self.found.is_empty() {
+            return;
+        }
+        let mut text = String::new();
+        for found in &self.found {
+            _ = writeln!(text, "\n==== at operation {} ====", found.number);
+            let shown = if found.number == self.found[0].number { CONTEXT } else { 2 };
+            for line in &found.context[found.context.len().saturating_sub(shown)..] {
+                _ = writeln!(text, "  {line}");
+            }
+            _ = writeln!(text, "{}", found.difference);
+        }
+        panic!(
+            "squalld and etcd differ. Make this run again with SQUALL_DIFF_SEED={} SQUALL_DIFF_OPERATIONS={}{text}",
+            self.settings.seed,
+            self.number + 1
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! A watch stream to one server, read by a task of its own as fast as it comes.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::stream;
+use squall_store::{
+    proto::{
+        etcdserverpb::{
+            WatchCreateRequest, WatchRequest, WatchResponse, watch_client::WatchClient,
+            watch_request::RequestUnion,
+        },
+        mvccpb::Event,
+    },
+    seam::Channel,
+};
+use tokio::sync::{Notify, mpsc};
+use tonic::Status;
+
+/// What has come so far.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// Responses that say that a watcher was made or cancelled, in their order.
+    pub control: Vec<WatchResponse>,
+    /// Answers to questions for progress.
+    pub progress: Vec<WatchResponse>,
+    /// The changes that each watcher was told, in their order.
+    pub events: BTreeMap<i64, Vec<Event>>,
+    /// Why the stream ended, where it has.
+    pub ended: Option<Option<Status>>,
+}
+
+/// An open stream; closed when dropped.
+pub struct Watching {
+    requests: mpsc::UnboundedSender<WatchRequest>,
+    received: Arc<(Mutex<Received>, Notify)>,
+}
+
+impl Watching {
+    /// Opens a stream. It does not wait for the server.
+    pub fn open(channel: &Channel, metadata: tonic::metadata::MetadataMap) -> Watching {
+        let (requests, outgoing) = mpsc::unbounded_channel();
+        let outgoing = stream::unfold(outgoing, async |mut outgoing: mpsc::UnboundedReceiver<_>| {
+            Some((outgoing.recv().await?, outgoing))
+        });
+        let received: Arc<(Mutex<Received>, Notify)> = Arc::default();
+        let mut client = WatchClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
+        let into = Arc::clone(&received);
+        tokio::spawn(async move {
+            let mut request = tonic::Request::new(outgoing);
+            *request.metadata_mut() = metadata;
+            let ended = match client.watch(request).await {
+                Err(status) => Some(status),
+                Ok(responses) => {
+                    let mut responses = responses.into_inner();
+                    loop {
+                        match responses.message().await {
+                            Ok(Some(response)) => {
+                                lock(&into.0).take(response);
+                                into.1.notify_one();
+                            }
+                            Ok(None) => break None,
+                            Err(status) => break Some(status),
+                        }
+                    }
+                }
+            };
+            lock(&into.0).ended = Some(ended);
+            into.1.notify_one();
+        });
+        Watching { requests, received }
+    }
+
+    pub fn send(&self, request: RequestUnion) {
+        self.send_raw(WatchRequest { request_union: Some(request) });
+    }
+
+    pub fn send_raw(&self, request: WatchRequest) {
+        // A stream that has ended takes nothing; what it has received says so.
+        _ = self.requests.send(request);
+    }
+
+    /// Asks for what is refused at once and changes nothing. Its answer comes after the answers to all that was asked before.
+    pub fn send_barrier(&self) {
+        let nothing = WatchCreateRequest { key: "b".into(), range_end: "a".into(), ..Default::default() };
+        self.send(RequestUnion::CreateRequest(nothing));
+    }
+
+    pub fn received(&self) -> MutexGuard<'_, Received> {
+        lock(&self.received.0)
+    }
+
+    /// Waits until what has come satisfies `enough`, or the stream has ended; false where it takes longer than `patience`.
+    pub async fn wait(&self, patience: Duration, enough: impl Fn(&Received) -> bool) -> bool {
+        let enough = || {
+            let received = self.received();
+            received.ended.is_some() || enough(&received)
+        };
+        let waiting = async {
+            while !enough() {
+                self.received.1.notified().await;
+            }
+        };
+        tokio::time::timeout(patience, waiting).await.is_ok()
+    }
+}
+
+impl Received {
+    fn take(&mut self, response: WatchResponse) {
+        if response.created || response.canceled {
+            self.control.push(response);
+        } else if response.watch_id == -1 && response.events.is_empty() {
+            self.progress.push(response);
+        } else {
+            self.events.entry(response.watch_id).or_default().extend(response.events);
+        }
+    }
+}
+
+fn lock(received: &Mutex<Received>) -> MutexGuard<'_, Received> {
+    received.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,121 @@
+//! What a run knows of the store from etcd's answers: it decides what is worth asking next, and how much each watcher must
+//! have been told. It judges nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use squall_store::proto::{etcdserverpb::WatchCreateRequest, mvccpb::Event};
+
+use crate::{
+    answer::{Answer, NO_ID},
+    operation::{Call, Operation},
+};
+
+/// What is known.
+#[derive(Debug, Default)]
+pub struct World {
+    /// The store's revision.
+    pub revision: i64,
+    /// The last compaction's.
+    pub compacted: i64,
+    /// Leases that were granted and not revoked.
+    pub leases: BTreeSet<i64>,
+    /// By stream and id.
+    pub streams: BTreeMap<usize, BTreeMap<i64, Watcher>>,
+    pub auth_is_on: bool,
+    /// The alarms that are active: (kind, member).
+    pub alarms: BTreeSet<(i32, u64)>,
+    /// Learners that were added and not removed.
+    pub learners: BTreeSet<u64>,
+    /// The most that was ever added.
+    pub members_added: u64,
+    /// The changes that the recorders have shown.
+    pub events: usize,
+}
+
+/// A watcher of the run.
+#[derive(Debug)]
+pub struct Watcher {
+    request: WatchCreateRequest,
+    /// The first revision that it wants.
+    start: i64,
+    /// How many changes it must have been told.
+    pub expected: usize,
+    /// How many were compared.
+    pub compared: usize,
+}
+
+impl Watcher {
+    /// Whether it is told of this change.
+    fn wants(&self, event: &Event) -> bool {
+        let Some(kv) = &event.kv else { return false };
+        let (key, range_end) = (&self.request.key, &self.request.range_end);
+        let key: &[u8] = if key.is_empty() { &[0] } else { key };
+        let within = match &range_end[..] {
+            [] => kv.key == key,
+            [0] => kv.key >= key,
+            end => kv.key >= key && kv.key < end,
+        };
+        within && kv.mod_revision >= self.start && !self.request.filters.contains(&event.r#type)
+    }
+}
+
+impl World {
+    /// Learns from etcd's answer to an operation. `history`: all changes that etcd's recorder has been told.
+    pub fn learn(&mut self, operation: &Operation, answer: &Answer, history: &[Event]) {
+        self.revision = self.revision.max(answer.revision).max(1);
+        if answer.is_refused() {
+            return;
+        }
+        match &operation.call {
+            Call::Compact(request) => self.compacted = request.revision,
+            Call::LeaseGrant(_) => drop(self.leases.insert(answer.id)),
+            Call::LeaseRevoke(request) => drop(self.leases.remove(&request.id)),
+            Call::LeaseEnds(id) => drop(self.leases.remove(id)),
+            Call::WatchOpen { stream, .. } => drop(self.streams.insert(*stream, BTreeMap::new())),
+            Call::WatchClose { stream } => drop(self.streams.remove(stream)),
+            Call::WatchCreate { stream, request } if answer.id != NO_ID => {
+                let now = self.revision;
+                let start = if request.start_revision == 0 { now + 1 } else { request.start_revision };
+                // It is cancelled at once.
+                if start < self.compacted {
+                    return;
+                }
+                let mut watcher = Watcher { request: request.clone(), start, expected: 0, compared: 0 };
+                watcher.expected = history.iter().filter(|event| watcher.wants(event)).count();
+                self.streams.entry(*stream).or_default().insert(answer.id, watcher);
+            }
+            Call::WatchCancel { stream, id } => {
+                self.streams.entry(*stream).or_default().remove(id);
+            }
+            Call::AuthEnable => self.auth_is_on = true,
+            Call::AuthDisable => self.auth_is_on = false,
+            Call::Alarm(request) => match request.action {
+                1 => drop(self.alarms.insert((request.alarm, request.member_id))),
+                2 => drop(self.alarms.remove(&(request.alarm, request.member_id))),
+                _ => {}
+            },
+            Call::MemberAdd { .. } => {
+                self.learners.insert(answer.id as u64);
+                self.members_added += 1;
+            }
+            Call::MemberRemove(id) => drop(self.learners.remove(id)),
+            _ => {}
+        }
+    }
+
+    /// Learns of new changes.
+    pub fn changed(&mut self, new: &[Event]) {
+        for watcher in self.streams.values_mut().flat_map(BTreeMap::values_mut) {
+            watcher.expected += new.iter().filter(|event| watcher.wants(event)).count();
+        }
+        self.events += new.len();
+    }
+
+    /// Whether squalld answers a question for progress on this stream at once: somebody watches, and nobody from later on.
+    pub fn tells_progress(&self, stream: usize) -> bool {
+        self.streams.get(&stream).is_some_and(|watchers| {
+            !watchers.is_empty()
+                && watchers.values().all(|watcher| watcher.request.start_revision <= self.revision)
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! A real `etcd` as a process, a cluster of one.
+
+use std::{
+    fs,
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use super::{Member, PATIENCE, tool};
+
+/// An `etcd` process; killed when dropped.
+pub struct Etcd {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Etcd {
+    /// Starts a cluster of one in the member's place and waits until it listens; `None` where this machine has no etcd.
+    pub fn start(member: &Member, more: &[&str]) -> Option<Etcd> {
+        let program = tool("etcd")?;
+        let client = format!("http://{}", member.client_address());
+        let log = fs::File::create(&member.log).expect("the log");
+        let child = Command::new(&program)
+            .args(["--name", &member.name, "--data-dir"])
+            .arg(&member.data_dir)
+            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+            .args([
+                "--listen-peer-urls",
+                &member.peer_url(),
+                "--initial-advertise-peer-urls",
+                &member.peer_url(),
+            ])
+            .args(["--initial-cluster", &super::cluster(&[member]), "--log-level", "error"])
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let mut etcd = Etcd { child, log: member.log.clone() };
+        let from = Instant::now();
+        while TcpStream::connect(member.client_address()).is_err() {
+            assert!(etcd.is_running() && from.elapsed() < PATIENCE, "etcd serves nobody:\n{}", etcd.log());
+            sleep(Duration::from_millis(20));
+        }
+        Some(etcd)
+    }
+
+    /// Whether the process has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("its status").is_none()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        let log: &Path = &self.log;
+        fs::read_to_string(log).expect("the log")
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        // Gone already where it crashed.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
