@@ -50,6 +50,11 @@ impl Answer {
         self.said.is_err()
     }
 
+    /// Whether it is a refusal, also one inside a watch stream.
+    pub fn declines(&self) -> bool {
+        self.said.as_ref().map_or(true, |text| text.contains("canceled: true"))
+    }
+
     /// The text of the refusal, if it is one.
     pub fn refusal(&self) -> Option<&str> {
         self.said.as_ref().err().map(|refused| refused.message.as_str())

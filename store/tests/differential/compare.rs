@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use squall_store::proto::mvccpb::Event;
+
 use crate::{answer::Answer, operation::Call};
 
 /// Where two answers differ.
@@ -40,6 +42,13 @@ fn is_about_as_long(call: &Call, one: &str, other: &str) -> bool {
 }
 
 impl Difference {
+    /// Where two lists of changes differ, and what they are.
+    pub fn of_changes(what: &str, etcd: &[Event], squalld: &[Event]) -> Difference {
+        let text = |events: &[Event]| format!("{what}: {} changes\n{events:#?}", events.len());
+        let (etcd, squalld) = (text(etcd), text(squalld));
+        Difference::of(&etcd.lines().collect::<Vec<_>>(), &squalld.lines().collect::<Vec<_>>())
+    }
+
     /// The lines between what both begin and end with, and some before.
     fn of(one: &[&str], other: &[&str]) -> Difference {
         let same = |pair: &(&&str, &&str)| pair.0 == pair.1;

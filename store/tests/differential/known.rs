@@ -41,6 +41,18 @@ pub const KNOWN: &[Known] = &[
                 && squalld.refusal().is_some_and(|refusal| of_read.contains(&refusal))
         },
     },
+    Known {
+        name: "progress of a stream that watches nothing, or that has a watcher of the future",
+        reason: "there is nothing to say that would be true, as in later etcd (#15220); etcd 3.5.1 answers any question at once",
+        explains: |world, operation, etcd, squalld| match operation.call {
+            Call::WatchProgress { stream } => {
+                !world.tells_progress(stream)
+                    && !etcd.is_refused()
+                    && squalld.said.as_ref().is_ok_and(|said| said.ends_with("\n[]"))
+            }
+            _ => false,
+        },
+    },
 ];
 
 /// What is sent to squalld alone, since etcd 3.5.1 does not outlive it, or does what squalld refuses and is another store
@@ -54,15 +66,28 @@ pub struct Alone {
 }
 
 /// All that squalld must refuse by itself.
-pub const ALONE: &[Alone] = &[Alone {
-    name: "an unknown sort target",
-    reason: "etcd 3.5 crashes (#13554); it is refused from 3.6 on",
-    applies: |_, operation| match &operation.call {
-        Call::Range(range) => has_unknown_target(range),
-        Call::Txn(txn) => any_range(txn, &has_unknown_target),
-        _ => false,
+pub const ALONE: &[Alone] = &[
+    Alone {
+        name: "an unknown sort target",
+        reason: "etcd 3.5 crashes (#13554); it is refused from 3.6 on",
+        applies: |_, operation| match &operation.call {
+            Call::Range(range) => has_unknown_target(range),
+            Call::Txn(txn) => any_range(txn, &has_unknown_target),
+            _ => false,
+        },
     },
-}];
+    Alone {
+        name: "a watch from a negative revision",
+        reason: "it is cancelled as compacted, as from etcd 3.5.24 on; etcd 3.5.1 takes it where nothing was compacted",
+        applies: |_, operation| matches!(&operation.call, Call::WatchCreate { request, .. } if request.start_revision < 0),
+    },
+];
+
+/// One that shows in what watchers are told: its name and reason.
+pub const LOST_DELETIONS: (&str, &str) = (
+    "a watch from the compacted revision, at which keys were deleted",
+    "that revision is still readable, so its deletions are told, as from etcd 3.5.16 on (#18089)",
+);
 
 fn has_unknown_target(range: &RangeRequest) -> bool {
     (0..3).contains(&range.sort_order) && !(0..5).contains(&range.sort_target)

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long something that may not come is waited for.
-const GRACE: Duration = Duration::from_millis(300);
+const GRACE: Duration = Duration::from_millis(60);
 
 /// A call with one answer, within the time that is allowed.
 macro_rules! unary {
@@ -240,12 +240,9 @@ impl Server {
                 let id = match made {
                     Some(response) if response.canceled => NO_ID,
                     Some(response) => {
-                        let patience = match request.start_revision {
-                            _ if reads_gone => PATIENCE,
-                            ..0 => GRACE,
-                            _ => Duration::ZERO,
-                        };
-                        watching.wait(patience, |received| received.control.len() > before + 1).await;
+                        if reads_gone {
+                            watching.wait(PATIENCE, |received| received.control.len() > before + 1).await;
+                        }
                         response.watch_id
                     }
                     None => NO_ID,

@@ -12,9 +12,10 @@ use crate::{
     answer::Answer,
     compare::{self, Difference},
     draw::{Drawer, Service},
-    known::{ALONE, KNOWN},
+    known::{ALONE, KNOWN, LOST_DELETIONS},
     operation::{Call, Operation},
     server::{PATIENCE, Pair},
+    watching::{Received, Watching},
     world::World,
 };
 
@@ -28,6 +29,8 @@ const SHOWN: usize = 8;
 pub struct Settings {
     pub seed: u64,
     pub operations: u64,
+    /// Whether each operation is printed.
+    pub trace: bool,
     /// Those that take part.
     pub services: Vec<(Service, u32)>,
 }
@@ -52,6 +55,7 @@ impl Settings {
         Settings {
             seed: number("SQUALL_DIFF_SEED", 1),
             operations: number("SQUALL_DIFF_OPERATIONS", 5_000),
+            trace: std::env::var_os("SQUALL_DIFF_TRACE").is_some(),
             services,
         }
     }
@@ -80,6 +84,8 @@ pub struct Run {
     pub found: Vec<Found>,
     /// Where the two no longer hold the same, nothing more can be learnt.
     diverged: bool,
+    /// Whether a watcher may still read history.
+    reads_history: bool,
 }
 
 impl Run {
@@ -96,6 +102,7 @@ impl Run {
             settings,
             found: Vec::new(),
             diverged: false,
+            reads_history: false,
         })
     }
 
@@ -120,6 +127,10 @@ impl Run {
         let operation = self.drawer.draw(&self.world);
         if self.needs_quiet(&operation.call) {
             self.settle(true).await;
+            if matches!(operation.call, Call::Compact(_)) && std::mem::take(&mut self.reads_history) {
+                let Pair { etcd, squalld, .. } = &self.pair;
+                tokio::join!(etcd.caught_up(self.world.revision), squalld.caught_up(self.world.revision));
+            }
             if self.is_over() {
                 return;
             }
@@ -128,7 +139,7 @@ impl Run {
             let squalld = self.pair.squalld.perform(&operation, &self.world).await;
             self.note(&operation, &squalld);
             *self.known.entry(alone.name).or_default() += 1;
-            if !squalld.is_refused() {
+            if !squalld.declines() {
                 self.find(Difference {
                     etcd: "(not asked: squalld must refuse)".into(),
                     squalld: squalld.to_string(),
@@ -160,6 +171,9 @@ impl Run {
         }
         let history = self.pair.etcd.recorder.received().events.get(&0).cloned().unwrap_or_default();
         let before = self.world.events.min(history.len());
+        if let Call::WatchCreate { request, .. } = &operation.call {
+            self.reads_history |= request.start_revision > 0;
+        }
         self.world.learn(&operation, &etcd, &history[..before]);
         self.settle(false).await;
         self.number += 1;
@@ -203,10 +217,7 @@ impl Run {
         };
         let (of_etcd, of_squalld) = (events(etcd), events(squalld));
         if of_etcd != of_squalld || recorded != (true, true) {
-            self.find(Difference {
-                etcd: format!("told its recorder: {of_etcd:#?}"),
-                squalld: format!("told its recorder: {of_squalld:#?}"),
-            });
+            self.find(Difference::of_changes("told to the recorder", &of_etcd, &of_squalld));
             self.diverged = true;
             return;
         }
@@ -221,25 +232,32 @@ impl Run {
         for (stream, watchers) in &mut self.world.streams {
             let (etcd, squalld) = (&self.pair.etcd.streams[stream], &self.pair.squalld.streams[stream]);
             for (id, watcher) in watchers {
-                let enough = |received: &crate::watching::Received| {
-                    received.events.get(id).map_or(0, Vec::len) >= watcher.expected
+                let told = |received: &Received| -> Vec<Event> {
+                    let all = received.events.get(id).into_iter().flatten();
+                    all.filter(|event| !watcher.has_lost(event)).skip(watcher.compared).cloned().collect()
                 };
+                let enough =
+                    |received: &Received| told(received).len() >= watcher.expected - watcher.compared;
                 tokio::join!(etcd.wait(PATIENCE, enough), squalld.wait(PATIENCE, enough));
-                let told = |watching: &crate::watching::Watching| {
+                let (of_etcd, of_squalld) = (told(&etcd.received()), told(&squalld.received()));
+                let lost = |watching: &Watching| {
                     let received = watching.received();
                     received
                         .events
                         .get(id)
-                        .map(|events| events[watcher.compared.min(events.len())..].to_vec())
-                        .unwrap_or_default()
+                        .into_iter()
+                        .flatten()
+                        .filter(|event| watcher.has_lost(event))
+                        .count()
                 };
-                let (of_etcd, of_squalld) = (told(etcd), told(squalld));
+                if lost(etcd) < lost(squalld) {
+                    *self.known.entry(LOST_DELETIONS.0).or_default() += 1;
+                }
                 let expected = watcher.expected - watcher.compared;
                 if of_etcd != of_squalld || of_etcd.len() != expected {
-                    let say = |events: &[Event]| {
-                        format!("told watcher {id} of stream {stream} (of {expected}): {events:#?}")
-                    };
-                    differences.push(Difference { etcd: say(&of_etcd), squalld: say(&of_squalld) });
+                    let what =
+                        format!("watcher {id} of stream {stream} was to be told of {expected} changes; told");
+                    differences.push(Difference::of_changes(&what, &of_etcd, &of_squalld));
                 }
                 watcher.compared += of_etcd.len();
             }
@@ -259,6 +277,9 @@ impl Run {
         match etcd.refusal() {
             Some(refusal) => _ = write!(line, "\n      etcd refused: {refusal}"),
             None => _ = write!(line, "\n      etcd: revision {}", etcd.revision),
+        }
+        if self.settings.trace {
+            println!("{line}");
         }
         self.recent.push_back(line);
         if self.recent.len() > CONTEXT {
@@ -284,7 +305,9 @@ impl Run {
             _ = writeln!(text, "  {call:<22} {count:>6}, refused {refused:>6}");
         }
         let all = KNOWN.iter().map(|known| (known.name, known.reason));
-        for (name, reason) in all.chain(ALONE.iter().map(|alone| (alone.name, alone.reason))) {
+        for (name, reason) in
+            all.chain(ALONE.iter().map(|alone| (alone.name, alone.reason))).chain([LOST_DELETIONS])
+        {
             let count = self.known.get(name).copied().unwrap_or_default();
             _ = writeln!(text, "  {count:>6} x known: {name} ({reason})");
         }

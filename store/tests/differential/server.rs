@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use bytes::Bytes;
 use squall_store::{
     proto::etcdserverpb::{
         MemberListRequest, WatchCreateRequest, cluster_client::ClusterClient, watch_request::RequestUnion,
@@ -79,13 +80,7 @@ impl Server {
         let client_url = format!("http://{}", member.client_address());
         let ids = Ids::new(header.cluster_id, header.member_id, member.peer_url(), client_url);
         let recorder = Watching::open(&channel, MetadataMap::new());
-        recorder.send(RequestUnion::CreateRequest(WatchCreateRequest {
-            key: [0].to_vec().into(),
-            range_end: [0].to_vec().into(),
-            start_revision: 1,
-            prev_kv: true,
-            ..Default::default()
-        }));
+        recorder.send(RequestUnion::CreateRequest(all_from(1)));
         Server { name, channel, ids, tokens: BTreeMap::new(), streams: BTreeMap::new(), recorder }
     }
 
@@ -103,6 +98,18 @@ impl Server {
         metadata
     }
 
+    /// Waits until each watcher that was made before has read the history that it asked for: etcd looks at all that are
+    /// behind together, every 100 ms, and so at one that is made here.
+    pub async fn caught_up(&self, revision: i64) {
+        let last = Watching::open(&self.channel, MetadataMap::new());
+        last.send(RequestUnion::CreateRequest(all_from(revision)));
+        // Where it has nothing to tell, since a compaction took it, time must do.
+        last.wait(Duration::from_millis(500), |received| {
+            received.events.values().any(|told| !told.is_empty())
+        })
+        .await;
+    }
+
     /// Waits until the recorder has heard of the changes up to a revision.
     pub async fn recorded(&self, revision: i64) -> bool {
         let seen = |events: &squall_store::proto::mvccpb::Event| {
@@ -115,5 +122,17 @@ impl Server {
                     received.events.get(&0).and_then(|events| events.last()).is_some_and(seen)
                 })
                 .await
+    }
+}
+
+/// A watch of everything from a revision on.
+fn all_from(revision: i64) -> WatchCreateRequest {
+    let zero = || Bytes::from_static(&[0]);
+    WatchCreateRequest {
+        key: zero(),
+        range_end: zero(),
+        start_revision: revision,
+        prev_kv: true,
+        ..Default::default()
     }
 }

@@ -111,6 +111,10 @@ impl Watching {
 impl Received {
     fn take(&mut self, response: WatchResponse) {
         if response.created || response.canceled {
+            if !response.canceled {
+                // An id may come again after a cancellation.
+                self.events.insert(response.watch_id, Vec::new());
+            }
             self.control.push(response);
         } else if response.watch_id == -1 && response.events.is_empty() {
             self.progress.push(response);

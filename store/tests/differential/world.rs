@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use squall_store::proto::{etcdserverpb::WatchCreateRequest, mvccpb::Event};
+use squall_store::proto::{
+    etcdserverpb::WatchCreateRequest,
+    mvccpb::{Event, event::EventType},
+};
 
 use crate::{
     answer::{Answer, NO_ID},
@@ -38,6 +41,8 @@ pub struct Watcher {
     request: WatchCreateRequest,
     /// The first revision that it wants.
     start: i64,
+    /// The compaction's revision, where it starts there: etcd 3.5 has dropped the deletions of that revision (#18089).
+    gone: Option<i64>,
     /// How many changes it must have been told.
     pub expected: usize,
     /// How many were compared.
@@ -55,7 +60,16 @@ impl Watcher {
             [0] => kv.key >= key,
             end => kv.key >= key && kv.key < end,
         };
-        within && kv.mod_revision >= self.start && !self.request.filters.contains(&event.r#type)
+        within
+            && kv.mod_revision >= self.start
+            && !self.request.filters.contains(&event.r#type)
+            && !self.has_lost(event)
+    }
+
+    /// Whether etcd 3.5 no longer has this change.
+    pub fn has_lost(&self, event: &Event) -> bool {
+        let revision = event.kv.as_ref().map(|kv| kv.mod_revision);
+        event.r#type() == EventType::Delete && self.gone.is_some() && self.gone == revision
     }
 }
 
@@ -80,7 +94,8 @@ impl World {
                 if start < self.compacted {
                     return;
                 }
-                let mut watcher = Watcher { request: request.clone(), start, expected: 0, compared: 0 };
+                let gone = (start == self.compacted).then_some(start);
+                let mut watcher = Watcher { request: request.clone(), start, gone, expected: 0, compared: 0 };
                 watcher.expected = history.iter().filter(|event| watcher.wants(event)).count();
                 self.streams.entry(*stream).or_default().insert(answer.id, watcher);
             }
