@@ -64,23 +64,24 @@ pub(crate) fn command(request: AuthRequest) -> Option<AuthCommand> {
     })
 }
 
-/// A kind that etcd does not know allows nothing there. Here it is taken for the least.
 fn permission_from_wire(permission: authpb::Permission) -> core::Permission {
-    let kind = match permission.perm_type() {
-        permission::Type::Read => core::PermissionKind::Read,
-        permission::Type::Write => core::PermissionKind::Write,
-        permission::Type::Readwrite => core::PermissionKind::ReadWrite,
+    let kind = match permission::Type::try_from(permission.perm_type) {
+        Ok(permission::Type::Read) => core::PermissionKind::Read,
+        Ok(permission::Type::Write) => core::PermissionKind::Write,
+        Ok(permission::Type::Readwrite) => core::PermissionKind::ReadWrite,
+        Err(_) => core::PermissionKind::Unknown(permission.perm_type),
     };
     core::Permission { key: permission.key, range_end: permission.range_end, kind }
 }
 
 pub(crate) fn permission(permission: core::Permission) -> authpb::Permission {
     let kind = match permission.kind {
-        core::PermissionKind::Read => permission::Type::Read,
-        core::PermissionKind::Write => permission::Type::Write,
-        core::PermissionKind::ReadWrite => permission::Type::Readwrite,
+        core::PermissionKind::Read => permission::Type::Read as i32,
+        core::PermissionKind::Write => permission::Type::Write as i32,
+        core::PermissionKind::ReadWrite => permission::Type::Readwrite as i32,
+        core::PermissionKind::Unknown(number) => number,
     };
-    authpb::Permission { perm_type: kind as i32, key: permission.key, range_end: permission.range_end }
+    authpb::Permission { perm_type: kind, key: permission.key, range_end: permission.range_end }
 }
 
 /// A new user, with its password's hash.

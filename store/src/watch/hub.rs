@@ -61,6 +61,8 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 struct Stream {
     watchers: BTreeMap<i64, Watcher>,
+    /// Those that a compaction has cancelled. As in etcd their ids stay taken until the client cancels them too.
+    compacted: BTreeSet<i64>,
     queue: VecDeque<Delivery>,
     queued_bytes: usize,
     /// Told when something waits.
@@ -80,6 +82,7 @@ impl Hub {
         let waiting = Arc::new(Notify::new());
         let stream = Stream {
             watchers: BTreeMap::new(),
+            compacted: BTreeSet::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
             waiting: waiting.clone(),
@@ -118,13 +121,13 @@ impl Hub {
         let stream = self.stream(stream_id);
         let id = match watch_id {
             0 => {
-                while stream.watchers.contains_key(&stream.next_id) {
+                while stream.is_taken(stream.next_id) {
                     stream.next_id += 1;
                 }
                 stream.next_id += 1;
                 stream.next_id - 1
             }
-            chosen if stream.watchers.contains_key(&chosen) => {
+            chosen if stream.is_taken(chosen) => {
                 return Err("mvcc: duplicate watch ID provided on the WatchStream");
             }
             chosen => chosen,
@@ -148,10 +151,12 @@ impl Hub {
         Ok(id)
     }
 
-    /// Removes a watcher and what waits for it; false where there is none.
+    /// Removes a watcher and what waits for it; false where there is none, nor one that a compaction has cancelled.
     pub(crate) fn cancel(&mut self, stream_id: StreamId, watch_id: i64) -> bool {
         let stream = self.stream(stream_id);
-        let Some(watcher) = stream.watchers.remove(&watch_id) else { return false };
+        let Some(watcher) = stream.watchers.remove(&watch_id) else {
+            return stream.compacted.remove(&watch_id);
+        };
         stream.queue.retain(|delivery| !delivery.is_of(watch_id));
         stream.queued_bytes = stream.queue.iter().map(Delivery::bytes).sum();
         self.forget(stream_id, watch_id, &watcher.wanted);
@@ -248,6 +253,7 @@ impl Hub {
         if let Taken::Delivery(Delivery::Compacted { watch_id, .. }) = &read
             && let Some(watcher) = stream.watchers.remove(watch_id)
         {
+            stream.compacted.insert(*watch_id);
             self.forget(stream_id, *watch_id, &watcher.wanted);
             return read;
         }
@@ -316,6 +322,10 @@ impl Hub {
 }
 
 impl Stream {
+    fn is_taken(&self, id: i64) -> bool {
+        self.watchers.contains_key(&id) || self.compacted.contains(&id)
+    }
+
     fn is_full(&self) -> bool {
         self.queue.len() >= QUEUE_DELIVERIES || self.queued_bytes >= QUEUE_BYTES
     }

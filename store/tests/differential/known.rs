@@ -53,6 +53,37 @@ pub const KNOWN: &[Known] = &[
             _ => false,
         },
     },
+    Known {
+        name: "a watch by who may not",
+        reason: "it is said why, and under no watcher's id, as in later etcd; etcd 3.5.1 says that permission is denied, under \
+                 the id that was asked for, and then forgets another watcher with that id",
+        explains: |world, operation, etcd, squalld| {
+            let says =
+                |answer: &Answer, text: &str| answer.said.as_ref().is_ok_and(|said| said.contains(text));
+            let denied = "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
+            matches!(operation.call, Call::WatchCreate { .. })
+                && world.auth_is_on
+                && says(etcd, denied)
+                && says(squalld, "rpc error: code = ")
+                && says(squalld, "watch_id: -1,")
+        },
+    },
+    Known {
+        name: "a question about leases by who may not ask",
+        reason: "users are asked for, as in the last patches of etcd 3.5; etcd 3.5.1 tells everybody",
+        explains: |world, operation, etcd, squalld| {
+            let questions = matches!(operation.call, Call::LeaseTimeToLive(_) | Call::LeaseLeases);
+            let denied = [
+                "etcdserver: user name is empty",
+                "etcdserver: permission denied",
+                "etcdserver: invalid auth token",
+            ];
+            world.auth_is_on
+                && questions
+                && !etcd.is_refused()
+                && squalld.refusal().is_some_and(|refusal| denied.contains(&refusal))
+        },
+    },
 ];
 
 /// What is sent to squalld alone, since etcd 3.5.1 does not outlive it, or does what squalld refuses and is another store
@@ -80,6 +111,28 @@ pub const ALONE: &[Alone] = &[
         name: "a watch from a negative revision",
         reason: "it is cancelled as compacted, as from etcd 3.5.24 on; etcd 3.5.1 takes it where nothing was compacted",
         applies: |_, operation| matches!(&operation.call, Call::WatchCreate { request, .. } if request.start_revision < 0),
+    },
+    Alone {
+        name: "leases and compactions by nobody, while auth is on",
+        reason: "users are asked for, as in the last patches of etcd 3.5; etcd 3.5.1 lets everybody",
+        applies: |world, operation| {
+            let changes = matches!(
+                operation.call,
+                Call::Compact(_) | Call::LeaseGrant(_) | Call::LeaseRevoke(_) | Call::LeaseKeepAlive(_)
+            );
+            world.auth_is_on && operation.caller == Caller::Nobody && changes
+        },
+    },
+    Alone {
+        name: "a permission on a range that is none",
+        reason: "it would allow nothing, or all; refused as from etcd 3.5.5 on",
+        applies: |_, operation| match &operation.call {
+            Call::RoleGrantPermission { permission: Some(permission), .. } => {
+                let (key, end) = (&permission.key, &permission.range_end);
+                key.is_empty() || !matches!(&end[..], [] | [0]) && key >= end
+            }
+            _ => false,
+        },
     },
 ];
 

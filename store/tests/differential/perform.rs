@@ -6,7 +6,7 @@ use futures_util::stream;
 use squall_store::proto::{
     authpb,
     etcdserverpb::{
-        self as pb, WatchRequest, auth_client::AuthClient, cluster_client::ClusterClient,
+        self as pb, WatchRequest, WatchResponse, auth_client::AuthClient, cluster_client::ClusterClient,
         kv_client::KvClient, lease_client::LeaseClient, maintenance_client::MaintenanceClient,
         watch_request::RequestUnion,
     },
@@ -222,7 +222,7 @@ impl Server {
                 let watching = Watching::open(&self.channel, metadata);
                 watching.send_barrier();
                 let opened = watching.wait(PATIENCE, |received| !received.control.is_empty()).await;
-                let answer = if opened { self.control(&watching, 0) } else { Answer::silence() };
+                let answer = if opened { self.control(&watching, 1) } else { Answer::silence() };
                 self.streams.insert(*stream, watching);
                 answer
             }
@@ -288,15 +288,22 @@ impl Server {
         }
     }
 
+    /// What has come since `before`, once all that was asked for is answered.
     async fn after_barrier(&self, watching: &Watching, before: usize) -> Answer {
         watching.send_barrier();
-        let barrier = |received: &Received| {
-            received.control[before..].iter().any(|response| response.created && response.canceled)
-        };
-        match watching.wait(PATIENCE, barrier).await {
-            true => self.control(watching, before),
-            false => Answer::silence(),
+        let is_barrier = |response: &WatchResponse| response.created && response.canceled;
+        let barrier = |received: &Received| received.control[before..].iter().any(is_barrier);
+        if !watching.wait(PATIENCE, barrier).await {
+            return Answer::silence();
         }
+        // The barrier's own answer is no part of it.
+        {
+            let control = &mut watching.received().control;
+            if let Some(at) = control.iter().skip(before).position(is_barrier) {
+                control.remove(before + at);
+            }
+        }
+        self.control(watching, before)
     }
 
     /// The control responses from a place on, or why the stream has ended.

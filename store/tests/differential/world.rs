@@ -10,7 +10,7 @@ use squall_store::proto::{
 
 use crate::{
     answer::{Answer, NO_ID},
-    operation::{Call, Operation},
+    operation::{Call, Caller, Operation},
 };
 
 /// What is known.
@@ -24,7 +24,11 @@ pub struct World {
     pub leases: BTreeSet<i64>,
     /// By stream and id.
     pub streams: BTreeMap<usize, BTreeMap<i64, Watcher>>,
+    /// Who has opened the streams.
+    pub stream_callers: BTreeMap<usize, Caller>,
     pub auth_is_on: bool,
+    /// By place: whose token there is in it. A token that both servers have forgotten is not among them.
+    pub tokens: BTreeMap<usize, String>,
     /// The alarms that are active: (kind, member).
     pub alarms: BTreeSet<(i32, u64)>,
     /// Learners that were added and not removed.
@@ -85,7 +89,10 @@ impl World {
             Call::LeaseGrant(_) => drop(self.leases.insert(answer.id)),
             Call::LeaseRevoke(request) => drop(self.leases.remove(&request.id)),
             Call::LeaseEnds(id) => drop(self.leases.remove(id)),
-            Call::WatchOpen { stream, .. } => drop(self.streams.insert(*stream, BTreeMap::new())),
+            Call::WatchOpen { stream, .. } => {
+                self.streams.insert(*stream, BTreeMap::new());
+                self.stream_callers.insert(*stream, operation.caller.clone());
+            }
             Call::WatchClose { stream } => drop(self.streams.remove(stream)),
             Call::WatchCreate { stream, request } if answer.id != NO_ID => {
                 let now = self.revision;
@@ -103,7 +110,14 @@ impl World {
                 self.streams.entry(*stream).or_default().remove(id);
             }
             Call::AuthEnable => self.auth_is_on = true,
-            Call::AuthDisable => self.auth_is_on = false,
+            Call::AuthDisable => {
+                self.auth_is_on = false;
+                self.tokens.clear();
+            }
+            Call::Authenticate { place, name, .. } => drop(self.tokens.insert(*place, name.clone())),
+            Call::UserDelete(name) | Call::UserChangePassword { name, .. } => {
+                self.tokens.retain(|_, of| of != name);
+            }
             Call::Alarm(request) => match request.action {
                 1 => drop(self.alarms.insert((request.alarm, request.member_id))),
                 2 => drop(self.alarms.remove(&(request.alarm, request.member_id))),

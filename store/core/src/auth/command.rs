@@ -25,6 +25,8 @@ pub enum PermissionKind {
     Write,
     /// Both.
     ReadWrite,
+    /// Nothing: the API does not have a kind of this number. It is kept, as in etcd, for who lists permissions.
+    Unknown(i32),
 }
 
 /// A permission on one key or on a range of keys.

@@ -11,6 +11,9 @@ pub(crate) const USER_TABLE: u8 = b'u';
 /// The key of the row that says whether auth is on.
 pub(crate) const MARK: &[u8] = b"mauth";
 
+/// What stands for a kind of permission that the API does not have; its number follows.
+const UNKNOWN_KIND: u8 = 3;
+
 /// A decoded row.
 #[derive(Debug)]
 pub(crate) enum AuthRow {
@@ -87,11 +90,15 @@ pub(crate) fn encode_role(role: &Role) -> Bytes {
     let mut value = Vec::new();
     put_len(&mut value, role.permissions.len());
     for ((key, range_end), kind) in &role.permissions {
-        value.push(match kind {
-            PermissionKind::Read => 0,
-            PermissionKind::Write => 1,
-            PermissionKind::ReadWrite => 2,
-        });
+        match kind {
+            PermissionKind::Read => value.push(0),
+            PermissionKind::Write => value.push(1),
+            PermissionKind::ReadWrite => value.push(2),
+            PermissionKind::Unknown(number) => {
+                value.push(UNKNOWN_KIND);
+                value.extend_from_slice(&number.to_be_bytes());
+            }
+        }
         put_bytes(&mut value, key);
         put_bytes(&mut value, range_end);
     }
@@ -106,6 +113,13 @@ pub(crate) fn decode_role(name: &[u8], value: &[u8]) -> Result<AuthRow, &'static
             [0] => PermissionKind::Read,
             [1] => PermissionKind::Write,
             [2] => PermissionKind::ReadWrite,
+            [UNKNOWN_KIND] => {
+                let number = i32::from_be_bytes(take(&mut rest, 4)?.try_into().expect("4 bytes"));
+                if (0..3).contains(&number) {
+                    return Err("a kind of permission that is known, and said not to be");
+                }
+                PermissionKind::Unknown(number)
+            }
             _ => return Err("no such kind of permission"),
         };
         let key = Bytes::copy_from_slice(take_bytes(&mut rest)?);

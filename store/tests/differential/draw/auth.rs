@@ -2,14 +2,17 @@
 
 use std::collections::VecDeque;
 
-use rand::{Rng, seq::SliceRandom};
+use rand::{
+    Rng,
+    seq::{IteratorRandom, SliceRandom},
+};
 use rand_chacha::ChaCha8Rng;
 use squall_store::proto::{
     authpb::Permission,
     etcdserverpb::{TxnRequest, request_op::Request},
 };
 
-use super::numbers::{key, percent, range_end};
+use super::numbers::{key, odd, percent, range_end};
 use crate::{
     operation::{Call, Caller, Operation},
     world::World,
@@ -24,19 +27,29 @@ const ROOT_PASSWORD: &str = "rootpw";
 
 /// Whom an operation is on behalf of.
 pub fn caller(rng: &mut ChaCha8Rng, world: &World, call: &Call) -> Caller {
-    let known = match world.auth_is_on {
+    if !world.auth_is_on {
         // etcd 3.5.1 refuses tokens then, and the two would go apart (`known`).
-        false if call.changes() => 0,
-        false => 3,
+        let asks = !call.changes() && percent(rng, 3);
+        return if asks { Caller::Stranger } else { Caller::Nobody };
+    }
+    match call {
         // etcd 3.5.1 overlooks parts of a transaction: root alone may do those whatever is looked at.
-        true if matches!(call, Call::Txn(txn) if is_overlooked(txn)) => return ROOT,
-        true => 90,
-    };
-    match rng.gen_range(0..100) {
-        n if n >= known => Caller::Nobody,
-        0 => Caller::Stranger,
-        1..45 => ROOT,
-        _ => Caller::Token(rng.gen_range(0..4)),
+        Call::Txn(txn) if is_overlooked(txn) => ROOT,
+        // It asks nobody who it is here, or not everybody; nobody at all is for squalld alone to refuse (`known`).
+        Call::Compact(_) | Call::LeaseKeepAlive(_) => {
+            let root = world.tokens.contains_key(&0) && percent(rng, 80);
+            if root { ROOT } else { Caller::Nobody }
+        }
+        Call::LeaseGrant(_) | Call::LeaseRevoke(_) => {
+            let known = world.tokens.keys().copied().choose(rng).filter(|_| percent(rng, 90));
+            known.map_or(Caller::Nobody, Caller::Token)
+        }
+        _ => match rng.gen_range(0..100) {
+            0 => Caller::Stranger,
+            1..45 => ROOT,
+            45..90 => Caller::Token(rng.gen_range(0..4)),
+            _ => Caller::Nobody,
+        },
     }
 }
 
@@ -140,6 +153,15 @@ fn permission(rng: &mut ChaCha8Rng) -> Option<Permission> {
         return None;
     }
     let key = key(rng);
-    let perm_type = if percent(rng, 97) { rng.gen_range(0..3) } else { 3 };
-    Some(Permission { perm_type, range_end: range_end(rng, &key).into(), key: key.into() })
+    let perm_type = if percent(rng, 95) { rng.gen_range(0..3) } else { odd(rng) as i32 };
+    // Where one key has permissions on several ranges, etcd may keep two on one of them, in an order of its own; squalld
+    // keeps the last. So each key has one range here.
+    let range_end = match key.last() {
+        _ if percent(rng, 10) => key.clone(),
+        None => Vec::new(),
+        Some(last) if last % 3 == 0 => Vec::new(),
+        Some(last) if last % 3 == 1 => vec![0],
+        Some(_) => [&key[..], b"z"].concat(),
+    };
+    Some(Permission { perm_type, range_end: range_end.into(), key: key.into() })
 }

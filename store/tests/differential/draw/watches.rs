@@ -7,7 +7,10 @@ use rand_chacha::ChaCha8Rng;
 use squall_store::proto::etcdserverpb::{DeleteRangeRequest, PutRequest, WatchCreateRequest};
 
 use super::numbers::{key, odd, percent, range_end, revision};
-use crate::{operation::Call, world::World};
+use crate::{
+    operation::{Call, Caller},
+    world::World,
+};
 
 const STREAMS: usize = 4;
 const WATCHERS: usize = 6;
@@ -17,6 +20,10 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Call>) -> C
     let Some(watchers) = world.streams.get(&stream) else {
         return Call::WatchOpen { stream, wants_leader: percent(rng, 30) };
     };
+    // etcd 3.5.1 refuses tokens while auth is off (`known`).
+    if !world.auth_is_on && world.stream_callers[&stream] != Caller::Nobody {
+        return Call::WatchClose { stream };
+    }
     if rng.gen_range(0..300) == 0 && !world.auth_is_on && world.alarms.is_empty() {
         // More than one message holds, in fragments.
         for n in 0..4 {
@@ -72,6 +79,10 @@ fn create(rng: &mut ChaCha8Rng, world: &World) -> WatchCreateRequest {
     };
     if percent(rng, 3) {
         request.watch_id = odd(rng);
+    }
+    if world.auth_is_on {
+        // Where etcd 3.5.1 refuses a watcher it forgets another one with that id.
+        request.watch_id = rng.gen_range(1_000..i64::MAX / 2);
     }
     if percent(rng, 30) {
         (request.key, request.range_end) = (vec![0].into(), vec![0].into());
