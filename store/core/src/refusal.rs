@@ -95,8 +95,8 @@ refusals! {
     MemberExist, FailedPrecondition, "etcdserver: member ID already exist";
     /// Another member has one of these peer URLs.
     PeerUrlExist, FailedPrecondition, "etcdserver: Peer URLs already exists";
-    /// Too few members have started for the change to be safe.
-    MemberNotEnoughStarted, FailedPrecondition,
+    /// Too few members have started for the change to be safe. (etcd's server sends this one without its code.)
+    MemberNotEnoughStarted, Unknown,
         "etcdserver: re-configuration failed due to not enough started members";
     /// Peer URLs that are none.
     MemberBadUrls, InvalidArgument, "etcdserver: given member URLs are invalid";

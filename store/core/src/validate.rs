@@ -138,3 +138,23 @@ fn branch_writes(ops: &[RequestOp]) -> Result<Writes<'_>, Refusal> {
     }
     Ok(writes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of several faults the first in etcd's order counts: sizes, then keys and operations as they stand, then duplicates.
+    #[test]
+    fn the_first_fault_is_told() {
+        let invalid = || RequestOp::Invalid(Refusal::KeyNotFound);
+        let put = |key: &'static str| RequestOp::Put(PutRequest { key: key.into(), ..PutRequest::default() });
+        let check = |success: Vec<RequestOp>| check_txn(&TxnRequest { success, ..TxnRequest::default() }, 3);
+        assert_eq!(check(vec![invalid(), put("")]), Err(Refusal::KeyNotFound));
+        assert_eq!(check(vec![put(""), invalid()]), Err(Refusal::EmptyKey));
+        assert_eq!(check(vec![put("a"), put("a"), invalid()]), Err(Refusal::KeyNotFound));
+        assert_eq!(check(vec![put("a"), put("a")]), Err(Refusal::DuplicateKey));
+        assert_eq!(check(vec![invalid(), put("a"), put("b"), put("c")]), Err(Refusal::TooManyOps));
+        let nested = RequestOp::Txn(TxnRequest { failure: vec![invalid()], ..TxnRequest::default() });
+        assert_eq!(check(vec![nested, put("")]), Err(Refusal::KeyNotFound));
+    }
+}

@@ -3,7 +3,7 @@
 use squall_core::{Member, MemberId, Refusal, Revision, planted::planted};
 use tonic::{Request, Response, Status};
 
-use super::{Service, convert};
+use super::{Service, convert, credentials::Credentials, gate::Needs};
 use crate::proto::etcdserverpb::{
     self as pb, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse,
     MemberPromoteRequest, MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse,
@@ -29,10 +29,14 @@ impl Cluster for Service {
         request: Request<MemberAddRequest>,
     ) -> Result<Response<MemberAddResponse>, Status> {
         self.enter(request.metadata()).await?;
-        let request = request.into_inner();
+        let credentials = Credentials::of(request.metadata().as_ref());
+        let mut request = request.into_inner();
         if !valid_peer_urls(&request.peer_urls) {
             return Err(convert::status(Refusal::MemberBadUrls));
         }
+        self.admit(&credentials, Needs::Root).await?;
+        // As in etcd a new member's URLs are kept in order; those of an update as they come.
+        request.peer_urls.sort();
         // As in etcd, no token but the time goes into the id: the same machine comes back under a new one.
         let now = self.node.env().clock.wall().as_secs() as i64;
         let is_learner = request.is_learner;

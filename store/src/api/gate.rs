@@ -28,6 +28,8 @@ pub(super) enum Needs {
 fn needs(path: &str) -> Option<Needs> {
     match path.strip_prefix("/etcdserverpb.")? {
         "Maintenance/Status" | "Maintenance/Alarm" | "Cluster/MemberList" => None,
+        // It is judged behind the gate: what is wrong with its URLs comes first, as in etcd.
+        "Cluster/MemberAdd" => None,
         "Lease/LeaseGrant" | "Lease/LeaseRevoke" | "Lease/LeaseTimeToLive" => Some(Needs::User),
         path if path.starts_with("Maintenance/") || path.starts_with("Cluster/") => Some(Needs::Root),
         _ => None,
@@ -98,7 +100,8 @@ mod tests {
             ("Maintenance/HashKV", Some(Needs::Root)),
             ("Maintenance/MoveLeader", Some(Needs::Root)),
             ("Maintenance/Status", None),
-            ("Cluster/MemberAdd", Some(Needs::Root)),
+            ("Cluster/MemberAdd", None),
+            ("Cluster/MemberRemove", Some(Needs::Root)),
             ("Cluster/MemberList", None),
             ("Lease/LeaseGrant", Some(Needs::User)),
             ("Lease/LeaseKeepAlive", None),

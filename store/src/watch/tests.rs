@@ -262,7 +262,9 @@ proptest! {
                 Step::Cancel(which) if !member.watchers.is_empty() => {
                     let at = which % member.watchers.len();
                     let watcher = member.watchers.remove(at);
-                    prop_assert_eq!(member.hub.cancel(member.stream, watcher.id), !watcher.canceled);
+                    // Also one that a compaction has cancelled: its id is the client's until then.
+                    prop_assert!(member.hub.cancel(member.stream, watcher.id));
+                    prop_assert!(!member.hub.cancel(member.stream, watcher.id));
                 }
                 Step::Take(count) => _ = (0..count).all(|_| member.take()),
                 Step::AskProgress => member.hub.ask_progress(member.stream, &member.own),
@@ -360,6 +362,23 @@ fn ids_are_as_in_etcd() {
         assert_eq!(empty, Err("mvcc: watcher range is empty"));
     }
     assert_eq!(hub.create(stream, 3, wanted("c"), Revision(0), &state), Ok(3));
+}
+
+#[test]
+fn the_id_of_a_watcher_that_a_compaction_has_cancelled_stays_taken() {
+    let mut member = Member::new();
+    for _ in 0..4 {
+        member.apply(&put("k", 1));
+    }
+    member.create(all(), 2);
+    member.apply(&Command::Compact(CompactionRequest { revision: Revision(4), physical: false }));
+    while member.take() {}
+    assert!(member.watchers[0].canceled);
+    let (stream, state) = (member.stream, member.own.clone());
+    let create = |hub: &mut Hub, id| hub.create(stream, id, all(), Revision(0), &state);
+    assert_eq!(create(&mut member.hub, 7), Ok(7));
+    assert_eq!(create(&mut member.hub, 0), Ok(1));
+    assert!(member.hub.cancel(stream, 0) && !member.hub.cancel(stream, 0));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The differences that are meant, each with its reason. `docs/squalld.md` tells them to those who use the server.
 
-use squall_store::proto::etcdserverpb::{RangeRequest, TxnRequest, request_op::Request};
+use squall_store::proto::etcdserverpb::{AlarmType, RangeRequest, TxnRequest, request_op::Request};
 
 use crate::{
     answer::Answer,
+    neutral::{MEMBERS, OWN_PEER},
     operation::{Call, Caller, Operation},
     world::World,
 };
@@ -23,7 +24,7 @@ pub const KNOWN: &[Known] = &[
         name: "a token while auth is off",
         reason: "etcd 3.5.1 looks tokens up even then; later ones ask nobody who it is",
         explains: |world, operation, etcd, _| {
-            let unknown = etcd.refusal() == Some("etcdserver: invalid auth token");
+            let unknown = etcd.refusal().is_some_and(|refusal| refusal.ends_with("invalid auth token"));
             !world.auth_is_on && operation.caller != Caller::Nobody && unknown
         },
     },
@@ -73,15 +74,76 @@ pub const KNOWN: &[Known] = &[
         reason: "users are asked for, as in the last patches of etcd 3.5; etcd 3.5.1 tells everybody",
         explains: |world, operation, etcd, squalld| {
             let questions = matches!(operation.call, Call::LeaseTimeToLive(_) | Call::LeaseLeases);
-            let denied = [
-                "etcdserver: user name is empty",
-                "etcdserver: permission denied",
-                "etcdserver: invalid auth token",
-            ];
+            world.auth_is_on && questions && !etcd.is_refused() && squalld.refusal().is_some_and(is_denial)
+        },
+    },
+    Known {
+        name: "a transaction of reads within another, under the alarm CORRUPT",
+        reason: "reads are served then; etcd takes only a flat transaction for a read",
+        explains: |_, operation, etcd, squalld| {
+            matches!(&operation.call, Call::Txn(txn) if only_reads(txn))
+                && etcd.refusal() == Some("etcdserver: corrupt cluster")
+                && squalld.refusal() != etcd.refusal()
+        },
+    },
+    Known {
+        name: "a hash at the compacted revision",
+        reason: "that revision is still readable, and can be hashed as from etcd 3.5.5 on",
+        explains: |world, operation, etcd, squalld| {
+            let compacted = etcd.refusal() == Some("etcdserver: mvcc: required revision has been compacted");
+            operation.call == Call::HashKv(world.compacted) && compacted && !squalld.is_refused()
+        },
+    },
+    Known {
+        name: "maintenance by who may not",
+        reason: "it is refused with the code and words of all other calls, as in later etcd; etcd 3.5.1 lets its inner words out",
+        explains: |world, _, etcd, squalld| {
+            let inner = etcd.refusal().and_then(|refusal| refusal.strip_prefix("auth: "));
+            let outer = squalld.refusal().and_then(|refusal| refusal.strip_prefix("etcdserver: "));
+            world.auth_is_on && inner.is_some() && inner == outer
+        },
+    },
+    Known {
+        name: "MoveLeader by who may not",
+        reason: "root alone may, as in later etcd; etcd 3.5.1 asks nobody",
+        explains: |world, operation, _, squalld| {
             world.auth_is_on
-                && questions
-                && !etcd.is_refused()
-                && squalld.refusal().is_some_and(|refusal| denied.contains(&refusal))
+                && matches!(operation.call, Call::MoveLeader(_))
+                && squalld.refusal().is_some_and(is_denial)
+        },
+    },
+    Known {
+        name: "a range that ends where it begins or before, by a user",
+        reason: "it holds no key, so that its begin decides; in etcd the shape of a tree does",
+        explains: |world, operation, etcd, squalld| {
+            let denied = |answer: &Answer| match &answer.said {
+                Ok(said) => said.contains("etcdserver: permission denied"),
+                Err(refused) => refused.message == "etcdserver: permission denied",
+            };
+            let empty = match &operation.call {
+                Call::Range(range) => is_empty(&range.key, &range.range_end),
+                Call::DeleteRange(delete) => is_empty(&delete.key, &delete.range_end),
+                Call::WatchCreate { request, .. } => is_empty(&request.key, &request.range_end),
+                _ => false,
+            };
+            world.auth_is_on && empty && denied(etcd) != denied(squalld)
+        },
+    },
+    Known {
+        name: "Downgrade",
+        reason: "there is nothing to go back to",
+        explains: |_, operation, _, squalld| {
+            let missing = |refusal| refusal == "squall: Downgrade is not supported" || is_denial(refusal);
+            matches!(operation.call, Call::Downgrade(_)) && squalld.refusal().is_some_and(missing)
+        },
+    },
+    Known {
+        name: "an update of an unknown member to URLs that are none",
+        reason: "what the request alone shows to be wrong is refused first; etcd takes any text",
+        explains: |_, operation, etcd, squalld| {
+            matches!(operation.call, Call::MemberUpdate { .. })
+                && etcd.refusal() == Some("etcdserver: member not found")
+                && squalld.refusal() == Some("etcdserver: given member URLs are invalid")
         },
     },
 ];
@@ -128,13 +190,50 @@ pub const ALONE: &[Alone] = &[
         reason: "it would allow nothing, or all; refused as from etcd 3.5.5 on",
         applies: |_, operation| match &operation.call {
             Call::RoleGrantPermission { permission: Some(permission), .. } => {
-                let (key, end) = (&permission.key, &permission.range_end);
-                key.is_empty() || !matches!(&end[..], [] | [0]) && key >= end
+                permission.key.is_empty() || is_empty(&permission.key, &permission.range_end)
+            }
+            _ => false,
+        },
+    },
+    Alone {
+        name: "a transaction that puts inside another alone, under the alarm NOSPACE",
+        reason: "it makes the store larger; etcd 3.5 overlooks nested puts",
+        applies: |world, operation| match &operation.call {
+            Call::Txn(txn) => {
+                let full = world.alarms.iter().any(|(kind, _)| *kind == AlarmType::Nospace as i32);
+                full && puts(txn, true) && !puts(txn, false)
+            }
+            _ => false,
+        },
+    },
+    Alone {
+        name: "a new member at a URL without a host, or with a query",
+        reason: "nobody could reach it; etcd looks at scheme, port and path alone",
+        applies: |_, operation| match &operation.call {
+            Call::MemberAdd { peer_urls, .. } => {
+                peer_urls.iter().any(|url| url.contains('?') || url.starts_with("http://:"))
+            }
+            _ => false,
+        },
+    },
+    Alone {
+        name: "an update of a member to URLs that are none",
+        reason: "nobody could reach it; etcd takes any text, and crashes where the member is another",
+        applies: |world, operation| match &operation.call {
+            Call::MemberUpdate { id, peer_urls } => {
+                let is_member = *id == MEMBERS || world.learners.contains(id);
+                let good = !peer_urls.is_empty() && peer_urls.iter().all(|url| draws_good_url(url));
+                is_member && !good
             }
             _ => false,
         },
     },
 ];
+
+/// Whether a URL is one of those that make sense, of all that are drawn.
+fn draws_good_url(url: &str) -> bool {
+    url == OWN_PEER || url.strip_prefix("http://127.0.0.1:").is_some_and(|port| port.parse::<u16>().is_ok())
+}
 
 /// One that shows in what watchers are told: its name and reason.
 pub const LOST_DELETIONS: (&str, &str) = (
@@ -144,6 +243,40 @@ pub const LOST_DELETIONS: (&str, &str) = (
 
 fn has_unknown_target(range: &RangeRequest) -> bool {
     (0..3).contains(&range.sort_order) && !(0..5).contains(&range.sort_target)
+}
+
+/// Whether a range ends where it begins, or before.
+pub fn is_empty(key: &[u8], range_end: &[u8]) -> bool {
+    !matches!(range_end, [] | [0]) && key >= range_end
+}
+
+/// Whether a refusal says that the caller may not.
+fn is_denial(refusal: &str) -> bool {
+    [
+        "etcdserver: user name is empty",
+        "etcdserver: user name not found",
+        "etcdserver: permission denied",
+        "etcdserver: invalid auth token",
+    ]
+    .contains(&refusal)
+}
+
+/// Whether something in the transaction puts: at its own level, or at any.
+fn puts(txn: &TxnRequest, nested: bool) -> bool {
+    txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
+        Some(Request::RequestPut(_)) => true,
+        Some(Request::RequestTxn(txn)) => nested && puts(txn, true),
+        _ => false,
+    })
+}
+
+/// Whether nothing in the transaction, at any depth, writes.
+fn only_reads(txn: &TxnRequest) -> bool {
+    txn.success.iter().chain(&txn.failure).all(|op| match &op.request {
+        Some(Request::RequestPut(_) | Request::RequestDeleteRange(_)) => false,
+        Some(Request::RequestTxn(txn)) => only_reads(txn),
+        Some(Request::RequestRange(_)) | None => true,
+    })
 }
 
 /// Whether any range in the transaction, at any depth, is like that.

@@ -30,6 +30,7 @@ mod known;
 mod neutral;
 mod operation;
 mod perform;
+mod planted;
 mod run;
 mod server;
 mod tests;

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt::Write as _,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use squall_store::proto::mvccpb::Event;
@@ -14,6 +14,7 @@ use crate::{
     draw::{Drawer, Service},
     known::{ALONE, KNOWN, LOST_DELETIONS},
     operation::{Call, Operation},
+    planted::Planted,
     server::{PATIENCE, Pair},
     watching::{Received, Watching},
     world::World,
@@ -23,6 +24,9 @@ use crate::{
 const CONTEXT: usize = 12;
 /// How many differences are shown at most.
 const SHOWN: usize = 8;
+
+/// From how many operations on each known difference must have shown.
+const LONG: u64 = 10_000;
 
 /// Which run.
 #[derive(Clone, Debug)]
@@ -64,9 +68,18 @@ impl Settings {
 /// A difference and where it showed.
 #[derive(Debug)]
 pub struct Found {
-    pub number: u64,
-    pub difference: Difference,
+    number: u64,
+    difference: Difference,
     context: Vec<String>,
+}
+
+/// What there was of one call.
+#[derive(Clone, Copy, Debug, Default)]
+struct Calls {
+    count: u64,
+    refused: u64,
+    /// What it took, with the comparison of what watchers were told before and after.
+    took: Duration,
 }
 
 /// A run under way.
@@ -77,15 +90,16 @@ pub struct Run {
     world: World,
     number: u64,
     recent: VecDeque<String>,
-    /// How often there was which call, and how often it was refused.
-    calls: BTreeMap<String, (u64, u64)>,
+    calls: BTreeMap<String, Calls>,
     /// How often each known difference showed.
     known: BTreeMap<&'static str, u64>,
-    pub found: Vec<Found>,
+    found: Vec<Found>,
+    /// An error that is to be planted, until it is.
+    planted: Option<Planted>,
     /// Where the two no longer hold the same, nothing more can be learnt.
     diverged: bool,
-    /// Whether a watcher may still read history.
-    reads_history: bool,
+    /// From where on a watcher may still read history.
+    reads_history: Option<i64>,
 }
 
 impl Run {
@@ -102,7 +116,8 @@ impl Run {
             settings,
             found: Vec::new(),
             diverged: false,
-            reads_history: false,
+            reads_history: None,
+            planted: None,
         })
     }
 
@@ -118,6 +133,20 @@ impl Run {
         }
     }
 
+    /// Plants an error, and goes on until it has struck and all is compared; the differences that were found, and found
+    /// before it struck.
+    pub async fn make_with(&mut self, planted: Planted) -> (usize, Vec<Found>) {
+        (self.planted, self.diverged) = (Some(planted), false);
+        let mut before = 0;
+        while self.planted.is_some() && self.number < self.settings.operations && !self.is_over() {
+            before = self.found.len();
+            self.step().await;
+        }
+        assert!(self.planted.is_none(), "there was no occasion for it in {} operations", self.number);
+        self.diverged = false;
+        (before, std::mem::take(&mut self.found))
+    }
+
     fn is_over(&self) -> bool {
         self.diverged || self.found.len() >= SHOWN
     }
@@ -125,9 +154,17 @@ impl Run {
     /// One operation.
     pub async fn step(&mut self) {
         let operation = self.drawer.draw(&self.world);
+        let began = Instant::now();
+        self.take(&operation).await;
+        self.calls.entry(operation.call.name()).or_default().took += began.elapsed();
+    }
+
+    async fn take(&mut self, operation: &Operation) {
         if self.needs_quiet(&operation.call) {
             self.settle(true).await;
-            if matches!(operation.call, Call::Compact(_)) && std::mem::take(&mut self.reads_history) {
+            if let Call::Compact(request) = &operation.call
+                && self.reads_history.take_if(|from| *from < request.revision).is_some()
+            {
                 let Pair { etcd, squalld, .. } = &self.pair;
                 tokio::join!(etcd.caught_up(self.world.revision), squalld.caught_up(self.world.revision));
             }
@@ -135,9 +172,9 @@ impl Run {
                 return;
             }
         }
-        if let Some(alone) = ALONE.iter().find(|alone| (alone.applies)(&self.world, &operation)) {
-            let squalld = self.pair.squalld.perform(&operation, &self.world).await;
-            self.note(&operation, &squalld);
+        if let Some(alone) = ALONE.iter().find(|alone| (alone.applies)(&self.world, operation)) {
+            let squalld = self.pair.squalld.perform(operation, &self.world).await;
+            self.note(operation, &squalld);
             *self.known.entry(alone.name).or_default() += 1;
             if !squalld.declines() {
                 self.find(Difference {
@@ -148,16 +185,24 @@ impl Run {
             self.number += 1;
             return;
         }
-        let (etcd, squalld) = self.both(&operation).await;
-        self.note(&operation, &etcd);
+        let (etcd, mut squalld) = self.both(operation).await;
+        if let Some(Planted::Answer(falsify)) = self.planted
+            && compare::answers(&operation.call, &etcd, &squalld).is_none()
+            && falsify(operation, &mut squalld)
+        {
+            self.planted = None;
+        }
+        self.note(operation, &etcd);
         if let Some(difference) = compare::answers(&operation.call, &etcd, &squalld) {
-            let known = KNOWN.iter().find(|known| (known.explains)(&self.world, &operation, &etcd, &squalld));
+            let known = KNOWN.iter().find(|known| (known.explains)(&self.world, operation, &etcd, &squalld));
             match known {
                 Some(known) => *self.known.entry(known.name).or_default() += 1,
-                None => self.find(difference),
+                None => {
+                    self.find(difference);
+                    // What one of them alone has done changes what all that follows says.
+                    self.diverged |= etcd.is_refused() != squalld.is_refused() && operation.call.changes();
+                }
             }
-            // What one of them alone has done changes what all that follows says.
-            self.diverged |= etcd.is_refused() != squalld.is_refused() && operation.call.changes();
         }
         if !self.pair.etcd_process.is_running() {
             let log = self.pair.etcd_process.log();
@@ -171,10 +216,13 @@ impl Run {
         }
         let history = self.pair.etcd.recorder.received().events.get(&0).cloned().unwrap_or_default();
         let before = self.world.events.min(history.len());
-        if let Call::WatchCreate { request, .. } = &operation.call {
-            self.reads_history |= request.start_revision > 0;
+        if let Call::WatchCreate { request, .. } = &operation.call
+            && request.start_revision > 0
+        {
+            let from = self.reads_history.unwrap_or(i64::MAX);
+            self.reads_history = Some(from.min(request.start_revision));
         }
-        self.world.learn(&operation, &etcd, &history[..before]);
+        self.world.learn(operation, &etcd, &history[..before]);
         self.settle(false).await;
         self.number += 1;
     }
@@ -185,7 +233,8 @@ impl Run {
         let mut answers = tokio::join!(etcd.perform(operation, world), squalld.perform(operation, world));
         // etcd compacts in the background, and hashes what is there.
         for _ in 0..20 {
-            let settles = matches!(operation.call, Call::HashKv(_));
+            let hashed = !answers.0.is_refused() && !answers.1.is_refused();
+            let settles = matches!(operation.call, Call::HashKv(_)) && hashed;
             if !settles || compare::answers(&operation.call, &answers.0, &answers.1).is_none() {
                 break;
             }
@@ -215,7 +264,12 @@ impl Run {
             let received = server.recorder.received();
             received.events.get(&0).map(|events| events[self.world.events..].to_vec()).unwrap_or_default()
         };
-        let (of_etcd, of_squalld) = (events(etcd), events(squalld));
+        let (of_etcd, mut of_squalld) = (events(etcd), events(squalld));
+        if let Some(Planted::RecorderMissesChange) = self.planted
+            && of_squalld.pop().is_some()
+        {
+            self.planted = None;
+        }
         if of_etcd != of_squalld || recorded != (true, true) {
             self.find(Difference::of_changes("told to the recorder", &of_etcd, &of_squalld));
             self.diverged = true;
@@ -239,7 +293,12 @@ impl Run {
                 let enough =
                     |received: &Received| told(received).len() >= watcher.expected - watcher.compared;
                 tokio::join!(etcd.wait(PATIENCE, enough), squalld.wait(PATIENCE, enough));
-                let (of_etcd, of_squalld) = (told(&etcd.received()), told(&squalld.received()));
+                let (of_etcd, mut of_squalld) = (told(&etcd.received()), told(&squalld.received()));
+                if let Some(Planted::WatcherMissesChange) = self.planted
+                    && of_squalld.pop().is_some()
+                {
+                    self.planted = None;
+                }
                 let lost = |watching: &Watching| {
                     let received = watching.received();
                     received
@@ -270,8 +329,8 @@ impl Run {
 
     fn note(&mut self, operation: &Operation, etcd: &Answer) {
         let calls = self.calls.entry(operation.call.name()).or_default();
-        calls.0 += 1;
-        calls.1 += u64::from(etcd.is_refused());
+        calls.count += 1;
+        calls.refused += u64::from(etcd.is_refused());
         let shown = format!("{}: {:?} {:?}", self.number, operation.caller, operation.call);
         let mut line: String = shown.chars().take(1_500).collect();
         match etcd.refusal() {
@@ -301,8 +360,8 @@ impl Run {
             "seed {}: {} operations in {took:.1?}, revision {}, {} changes\n",
             self.settings.seed, self.number, self.world.revision, self.world.events
         );
-        for (call, (count, refused)) in &self.calls {
-            _ = writeln!(text, "  {call:<22} {count:>6}, refused {refused:>6}");
+        for (call, Calls { count, refused, took }) in &self.calls {
+            _ = writeln!(text, "  {call:<22} {count:>6}, refused {refused:>6}, in {took:.1?}");
         }
         let all = KNOWN.iter().map(|known| (known.name, known.reason));
         for (name, reason) in
@@ -314,8 +373,23 @@ impl Run {
         text
     }
 
+    /// A known difference that never shows is none any more, or is never asked for. What a run of the usual length with
+    /// all services does not show is said so; a long one must show everything.
+    pub fn assert_no_stale_table(&self) {
+        let all = KNOWN.iter().map(|known| known.name).chain(ALONE.iter().map(|alone| alone.name));
+        let never: Vec<_> =
+            all.chain([LOST_DELETIONS.0]).filter(|name| !self.known.contains_key(name)).collect();
+        if never.is_empty() || self.settings.services.len() < Service::ALL.len() {
+            return;
+        }
+        let what = format!("known differences that never showed in {} operations: {never:#?}", self.number);
+        assert!(self.number < LONG, "{what}");
+        println!("{what}");
+    }
+
     pub fn assert_no_differences(&self) {
         if self.found.is_empty() {
+            assert_eq!(self.number, self.settings.operations, "the run ended early");
             return;
         }
         let mut text = String::new();

@@ -68,11 +68,7 @@ impl Intervals {
 
     fn cover(&self, key: &[u8], range_end: &[u8]) -> bool {
         let up_to_key = (Bound::Unbounded, Bound::Included(key));
-        let Some((begin, end)) = self.0.range::<[u8], _>(up_to_key).next_back() else { return false };
-        // A range that ends where it begins, or before, holds no key. etcd wants both its ends inside.
-        if !matches!(range_end, [] | OPEN_END) && range_end <= &begin[..] {
-            return false;
-        }
+        let Some((_, end)) = self.0.range::<[u8], _>(up_to_key).next_back() else { return false };
         let Some(end) = end else { return true };
         let within = key < &end[..];
         if range_end.is_empty() { within } else { within && range_end != OPEN_END && range_end <= &end[..] }

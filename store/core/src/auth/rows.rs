@@ -173,3 +173,31 @@ fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], &'static str> {
 fn end(rest: &[u8]) -> Result<(), &'static str> {
     if rest.is_empty() { Ok(()) } else { Err("the user's or role's row has bytes left over") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_permissions_survive_their_row() {
+        let kinds = [
+            PermissionKind::Read,
+            PermissionKind::Write,
+            PermissionKind::ReadWrite,
+            PermissionKind::Unknown(3),
+            PermissionKind::Unknown(-1),
+        ];
+        for kind in kinds {
+            let mut role = Role::default();
+            role.permissions.insert(("k".into(), Bytes::new()), kind);
+            let row = encode_role(&role);
+            match decode_role(b"r", &row) {
+                Ok(AuthRow::Role(name, decoded)) => assert_eq!((name.as_str(), decoded), ("r", role)),
+                decoded => panic!("{kind:?}: {decoded:?}"),
+            }
+        }
+        let mut known = Role::default();
+        known.permissions.insert(("k".into(), Bytes::new()), PermissionKind::Unknown(1));
+        assert!(decode_role(b"r", &encode_role(&known)).is_err(), "one content, two rows");
+    }
+}

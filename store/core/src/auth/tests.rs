@@ -341,7 +341,12 @@ const KEYS: [&str; 6] = ["a", "a\0", "ab", "b", "c", "d"];
 
 fn any_permission() -> impl Strategy<Value = Permission> {
     let end = prop_oneof![3 => Just(""), 1 => Just("\0"), 4 => select(&KEYS[..])];
-    let kind = select(vec![PermissionKind::Read, PermissionKind::Write, PermissionKind::ReadWrite]);
+    let kind = select(vec![
+        PermissionKind::Read,
+        PermissionKind::Write,
+        PermissionKind::ReadWrite,
+        PermissionKind::Unknown(3),
+    ]);
     (select(&KEYS[..]), end, kind)
         .prop_filter("a range ends after its key", |(key, end, _)| {
             super::permissions::is_valid(key.as_bytes(), end.as_bytes())
@@ -375,6 +380,7 @@ proptest! {
                 PermissionKind::Read => read,
                 PermissionKind::Write => !read,
                 PermissionKind::ReadWrite => true,
+                PermissionKind::Unknown(_) => false,
             };
             let model = points.iter().filter(|key| in_range(key, &asked.key, &asked.range_end)).all(|key| {
                 permissions.iter().any(|one| allows(one) && in_range(key, &one.key, &one.range_end))

@@ -272,6 +272,7 @@ impl Model {
                 if self.newest().contains_key(&put.key) && !gone { Ok(()) } else { Err(Refusal::KeyNotFound) }
             }
             RequestOp::Put(_) => Ok(()),
+            RequestOp::Invalid(refusal) => Err(*refusal),
             RequestOp::DeleteRange(delete) => {
                 deletes.push(delete);
                 Ok(())
@@ -296,6 +297,7 @@ impl Model {
 
     fn execute(&self, work: &mut Work<'_>, op: &RequestOp) -> ResponseOp {
         match op {
+            RequestOp::Invalid(refusal) => unreachable!("it was checked: {refusal}"),
             RequestOp::Range(range) => {
                 let response = self.range_in(&work.now, work.revision().0, range);
                 ResponseOp::Range(response.expect("checked"))
@@ -540,6 +542,7 @@ fn check_shape(op: &RequestOp) -> Result<(), Refusal> {
         RequestOp::Range(range) => &range.key,
         RequestOp::Put(put) => &put.key,
         RequestOp::DeleteRange(delete) => &delete.key,
+        RequestOp::Invalid(refusal) => return Err(*refusal),
         RequestOp::Txn(txn) => {
             if txn.compare.iter().any(|compare| compare.key.is_empty()) {
                 return Err(Refusal::EmptyKey);
