@@ -187,7 +187,7 @@ pub const ALONE: &[Alone] = &[
     },
     Alone {
         name: "a permission on a range that is none",
-        reason: "it would allow nothing, or all; refused as from etcd 3.5.5 on",
+        reason: "it would allow nothing, or all; refused as from etcd 3.5.8 on",
         applies: |_, operation| match &operation.call {
             Call::RoleGrantPermission { permission: Some(permission), .. } => {
                 permission.key.is_empty() || is_empty(&permission.key, &permission.range_end)

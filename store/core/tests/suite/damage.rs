@@ -119,7 +119,12 @@ fn corrupt_rows_are_named() {
         ("the user has no password, and a hash of it", b"ua", b"\x01\0\0\0\x01h"),
         ("the user's or role's row has bytes left over", b"ua", b"\0\0\0\0\0\0\0\0\0!"),
         ("the user's or role's row is cut short", b"pr", b"\0\0\0\x01"),
-        ("no such kind of permission", b"pr", b"\0\0\0\x01\x03"),
+        ("no such kind of permission", b"pr", b"\0\0\0\x01\x04"),
+        (
+            "a kind of permission that is known, and said not to be",
+            b"pr",
+            b"\0\0\0\x01\x03\0\0\0\x02\0\0\0\x01k\0\0\0\0",
+        ),
         ("a permission on no key", b"pr", b"\0\0\0\x01\0\0\0\0\0\0\0\0\0"),
         ("a lease's id has 8 bytes", b"l1", b""),
         ("a lease's id is not 0", b"l\0\0\0\0\0\0\0\0", b""),
