@@ -18,7 +18,6 @@ mod durability;
 mod etcdctl;
 mod etcdctl_says;
 #[path = "../harness/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "the differential test uses the rest")]
 mod harness;
 mod health;
 mod leases;
