@@ -9,7 +9,10 @@
 //! Where this is stricter than etcd: after an installed snapshot a member holds no token. etcd keeps those that it had, so
 //! that there a token can outlive the password that it was given for.
 //!
-//! Left out: JWT (`--auth-token jwt`), and users named by a client's certificate, since there is no TLS.
+//! With signed tokens (`seam::SignedTokens`; JWT in the real build) nothing is held: a token says whose it is and as of which
+//! revision of users and roles, and the state machine refuses what is of an older one.
+//!
+//! Left out: users named by a client's certificate, since there is no TLS.
 //!
 //! Source: etcd 3.5, `server/auth/simple_token.go`, `server/etcdserver/v3_server.go`.
 

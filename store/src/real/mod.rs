@@ -15,6 +15,7 @@
 mod clock;
 pub mod daemon;
 mod files;
+mod jwt;
 mod net;
 mod probe;
 mod secrets;

@@ -2,14 +2,22 @@
 
 use rand::{RngCore, rngs::OsRng};
 
-use crate::seam::Secrets;
+use super::jwt::Jwt;
+use crate::seam::{Secrets, SignedTokens};
 
 /// Draws from the operating system.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemSecrets;
+#[derive(Default)]
+pub struct SystemSecrets {
+    /// Signs tokens, where that was asked for.
+    pub(super) jwt: Option<Jwt>,
+}
 
 impl Secrets for SystemSecrets {
     fn fill(&self, bytes: &mut [u8]) {
         OsRng.fill_bytes(bytes);
+    }
+
+    fn signed_tokens(&self) -> Option<&dyn SignedTokens> {
+        self.jwt.as_ref().map(|jwt| jwt as &dyn SignedTokens)
     }
 }

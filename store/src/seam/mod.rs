@@ -33,7 +33,7 @@ pub use net::{
 pub use points::OnPoint;
 pub use points::{Point, Points};
 pub use probe::{Probe, ProbeEvent, Role};
-pub use secrets::Secrets;
+pub use secrets::{Secrets, SignedTokens};
 pub use tasks::{Task, Tasks, first_of, yield_once};
 
 /// A boxed future, as the seams' traits return it: they are used as trait objects.

@@ -20,6 +20,7 @@ mod etcdctl_says;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod health;
+mod jwt;
 mod leases;
 mod lost_data;
 mod maintenance;

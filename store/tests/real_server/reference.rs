@@ -27,25 +27,25 @@ enum Process {
 }
 
 impl Subject {
-    /// A squalld that serves, a cluster of one.
-    pub fn squalld() -> Subject {
+    /// A squalld that serves, a cluster of one, with more flags.
+    pub fn squalld(more: &[&str]) -> Subject {
         let folder = folder();
         let member = Member::new(folder.path(), "default");
-        let running = member.start_alone(&[]);
+        let running = member.start_alone(more);
         Subject { name: "squalld", member, _process: Process::Squalld { _running: running }, _folder: folder }
     }
 
     /// An etcd that serves, a cluster of one; `None` where this machine has none.
-    pub fn etcd() -> Option<Subject> {
+    pub fn etcd(more: &[&str]) -> Option<Subject> {
         let folder = folder();
         let member = Member::new(folder.path(), "default");
-        let running = Etcd::start(&member, &[])?;
+        let running = Etcd::start(&member, more)?;
         Some(Subject { name: "etcd", member, _process: Process::Etcd { _running: running }, _folder: folder })
     }
 
     /// Both, etcd first.
     pub fn both() -> Vec<Subject> {
-        [Subject::etcd(), Some(Subject::squalld())].into_iter().flatten().collect()
+        [Subject::etcd(&[]), Some(Subject::squalld(&[]))].into_iter().flatten().collect()
     }
 
     pub fn is_etcd(&self) -> bool {

@@ -8,7 +8,10 @@ use super::{
     Failure, duration,
     urls::{self, Url},
 };
-use crate::{AutoCompaction, Config, InitialClusterState};
+use crate::{
+    AutoCompaction, Config, InitialClusterState,
+    real::jwt::{DEFAULT_TTL, Jwt, JwtOptions},
+};
 
 const PEER_URL: &str = "http://localhost:2380";
 const CLIENT_URL: &str = "http://localhost:2379";
@@ -100,10 +103,11 @@ pub(super) struct ServeFlags {
     /// How often the leader compares the members' data, such as 4h; 0s for never
     #[arg(long, default_value = "0s")]
     experimental_corrupt_check_time: String,
-    /// The kind of token that clients get: simple
-    #[arg(long, value_enum, default_value = "simple")]
-    auth_token: AuthToken,
-    /// Time that a token lives after its last use, in seconds
+    /// The kind of token that clients get: simple, or
+    /// jwt,sign-method=RS256,priv-key=FILE[,pub-key=FILE][,ttl=5m]
+    #[arg(long, default_value = "simple")]
+    auth_token: String,
+    /// Time that a simple token lives after its last use, in seconds
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     auth_token_ttl: u64,
     /// Cost of a password's hash: 4 to 31, and each step doubles the work
@@ -124,12 +128,6 @@ enum ClusterState {
 enum CompactionMode {
     Periodic,
     Revision,
-}
-
-/// The kinds of token. etcd's other one, jwt, is not there.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum AuthToken {
-    Simple,
 }
 
 fn bcrypt_costs() -> clap::builder::RangedI64ValueParser<u32> {
@@ -199,9 +197,6 @@ impl ServeFlags {
             ));
         }
         self.check_times()?;
-        match self.auth_token {
-            AuthToken::Simple => {}
-        }
         let auto_compaction = self.auto_compaction()?;
         let or_client = |flag: Option<String>| flag.unwrap_or_else(|| CLIENT_URL.into());
         let listen_client = urls::list("--listen-client-urls", &or_client(self.listen_client_urls))?;
@@ -248,6 +243,39 @@ impl ServeFlags {
             bcrypt_cost: self.bcrypt_cost,
             ..Config::default()
         })
+    }
+
+    /// What signs tokens; none where they are simple.
+    pub fn jwt(&self) -> Result<Option<Jwt>, Failure> {
+        let refused = |what: &str| Failure::Usage(format!("--auth-token {:?}: {what}.", self.auth_token));
+        let Some(given) = self.auth_token.strip_prefix("jwt,") else {
+            return match self.auth_token.as_str() {
+                "simple" => Ok(None),
+                "jwt" => Err(refused(
+                    "a sign-method and a key are missing, as in jwt,sign-method=HS256,priv-key=FILE",
+                )),
+                _ => Err(refused("the kinds are simple and jwt")),
+            };
+        };
+        let mut options =
+            JwtOptions { sign_method: String::new(), public_key: None, private_key: None, ttl: DEFAULT_TTL };
+        for option in given.split(',') {
+            match option.split_once('=') {
+                Some(("sign-method", method)) => options.sign_method = method.into(),
+                Some(("pub-key", path)) => options.public_key = Some(path.into()),
+                Some(("priv-key", path)) => options.private_key = Some(path.into()),
+                Some(("ttl", ttl)) => {
+                    let ttl = duration::parse(ttl).filter(|ttl| !ttl.is_zero());
+                    options.ttl = ttl.ok_or_else(|| refused("its ttl is no duration, such as 5m"))?;
+                }
+                _ => {
+                    let what =
+                        format!("{option:?} is no option; they are sign-method, pub-key, priv-key and ttl");
+                    return Err(refused(&what));
+                }
+            }
+        }
+        Jwt::open(&options).map(Some).map_err(|what| refused(&what))
     }
 
     /// A bare number is hours, or revisions (etcd's `parseCompactionRetention`).

@@ -43,7 +43,7 @@ pub fn env() -> Env {
         tasks: Arc::new(TokioTasks),
         probe: Arc::new(LogProbe),
         points: Points::default(),
-        secrets: Arc::new(SystemSecrets),
+        secrets: Arc::new(SystemSecrets::default()),
     }
 }
 
@@ -161,7 +161,11 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Failed(format!("cannot start the runtime's threads: {error}")))?;
     let done = match arguments.command {
-        None => runtime.block_on(serve::serve(arguments.serve.config()?)),
+        None => {
+            let secrets = Arc::new(SystemSecrets { jwt: arguments.serve.jwt()? });
+            let env = Env { secrets, ..env() };
+            runtime.block_on(serve::serve(arguments.serve.config()?, env))
+        }
         Some(Command::Snapshot { command: SnapshotCommand::Restore(restore) }) => {
             runtime.block_on(offline::restore(restore))
         }

@@ -2,20 +2,21 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Failure, env, paragraph};
+use super::{Failure, paragraph};
 use crate::{
     Config,
+    seam::Env,
     server::{self, Exit, Server, StartError},
 };
 
 /// Starts the member and waits for its end.
-pub(super) async fn serve(config: Config) -> Result<(), Failure> {
+pub(super) async fn serve(config: Config, env: Env) -> Result<(), Failure> {
     // Before anything is opened: a signal that comes during a long replay must find its handler.
     let mut signals = Signals::new()?;
     let dir = config.data_dir.clone();
     let started = tokio::select! {
         biased;
-        started = server::start(config, env()) => started,
+        started = server::start(config, env) => started,
         name = signals.next() => {
             tracing::info!("{name} while starting: nothing was acknowledged, so there is nothing to finish");
             return Ok(());

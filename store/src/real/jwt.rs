@@ -1,0 +1,185 @@
+//! JSON Web Tokens, as `--auth-token jwt,…` has etcd give them out: the claims `username`, `revision` and `exp`, so that a
+//! member of one cluster reads what etcd's would, and the other way round.
+//!
+//! A token counts for as long as its revision is the present one, and no longer than its time. Nothing takes it back but a
+//! change of users or roles, which ends all of them (a client then authenticates again).
+//!
+//! Left out: ES512, and EC keys in their older form (`BEGIN EC PRIVATE KEY`), which the library does not know.
+//!
+//! Source: etcd 3.5, `server/auth/jwt.go`, `options.go`.
+
+use std::{fs, time::Duration};
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, jwk::Jwk};
+use serde::{Deserialize, Serialize};
+
+use crate::seam::SignedTokens;
+
+/// How long a token counts where the options do not say so.
+pub(super) const DEFAULT_TTL: Duration = Duration::from_secs(300);
+
+/// What the flag says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct JwtOptions {
+    pub sign_method: String,
+    pub public_key: Option<String>,
+    pub private_key: Option<String>,
+    pub ttl: Duration,
+}
+
+/// Signs tokens, and reads them.
+pub struct Jwt {
+    algorithm: Algorithm,
+    ttl: Duration,
+    /// None: this member can only read.
+    signs: Option<EncodingKey>,
+    reads: DecodingKey,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    username: String,
+    revision: u64,
+    exp: u64,
+}
+
+impl Jwt {
+    /// Reads the keys.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub(super) fn open(options: &JwtOptions) -> Result<Jwt, String> {
+        let method = &options.sign_method;
+        let algorithm: Algorithm = match method.parse() {
+            Ok(Algorithm::EdDSA) | Err(_) => {
+                return Err(format!(
+                    "sign-method={method} is none. Use HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, \
+                     ES256 or ES384"
+                ));
+            }
+            Ok(algorithm) => algorithm,
+        };
+        let file = |path: &Option<String>| -> Result<Option<Vec<u8>>, String> {
+            let Some(path) = path else { return Ok(None) };
+            fs::read(path).map(Some).map_err(|error| format!("{path}: {error}"))
+        };
+        let (private, public) = (file(&options.private_key)?, file(&options.public_key)?);
+        let kind = &method[..2];
+        let signs = private.as_deref().map(|key| match kind {
+            "HS" => Ok(EncodingKey::from_secret(key)),
+            "ES" => EncodingKey::from_ec_pem(key),
+            _ => EncodingKey::from_rsa_pem(key),
+        });
+        let pem = |what: &str, path: &Option<String>| {
+            let path = path.as_deref().unwrap_or_default();
+            format!(
+                "{path} holds no {what} key for {method}. Write it as PEM, a private key as PKCS#8 (`openssl pkcs8 -topk8 \
+                 -nocrypt`)"
+            )
+        };
+        let signs = signs.transpose().map_err(|_| pem("private", &options.private_key))?;
+        let own = signs.as_ref().map(|key| Jwk::from_encoding_key(key, algorithm));
+        let own = own.map(|jwk| jwk.and_then(|jwk| DecodingKey::from_jwk(&jwk)));
+        let own = own.transpose().map_err(|_| pem("private", &options.private_key))?;
+        let given = public.as_deref().filter(|_| kind != "HS").map(|key| match kind {
+            "ES" => DecodingKey::from_ec_pem(key),
+            _ => DecodingKey::from_rsa_pem(key),
+        });
+        let given = given.transpose().map_err(|_| pem("public", &options.public_key))?;
+        let Some(reads) = given.or(own) else {
+            let which = if kind == "HS" { "priv-key" } else { "priv-key, or pub-key to read tokens alone" };
+            return Err(format!("no key is given. Add {which}"));
+        };
+        let jwt = Jwt { algorithm, ttl: options.ttl, signs, reads };
+        let now = Duration::ZERO;
+        if let Some(token) = jwt.sign("somebody", 1, now)
+            && jwt.read(&token, now).is_none()
+        {
+            return Err("pub-key and priv-key do not belong together, or do not fit the sign-method".into());
+        }
+        if jwt.signs.is_some() && jwt.sign("somebody", 1, now).is_none() {
+            return Err(pem("private", &options.private_key));
+        }
+        Ok(jwt)
+    }
+}
+
+impl SignedTokens for Jwt {
+    fn sign(&self, user: &str, revision: u64, now: Duration) -> Option<String> {
+        let key = self.signs.as_ref()?;
+        let exp = (now + self.ttl).as_secs();
+        let claims = Claims { username: user.to_owned(), revision, exp };
+        match jsonwebtoken::encode(&Header::new(self.algorithm), &claims, key) {
+            Ok(token) => Some(token),
+            Err(error) => {
+                tracing::error!(%error, "a token cannot be signed");
+                None
+            }
+        }
+    }
+
+    fn read(&self, token: &str, now: Duration) -> Option<(String, u64)> {
+        let mut validation = Validation::new(self.algorithm);
+        // The time is the clock seam's, and the claim must be there: it is a field.
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.reads, &validation).ok()?.claims;
+        (now.as_secs() < claims.exp).then_some((claims.username, claims.revision))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(method: &str, private: Option<&str>) -> JwtOptions {
+        JwtOptions {
+            sign_method: method.into(),
+            public_key: None,
+            private_key: private.map(str::to_owned),
+            ttl: Duration::from_secs(10),
+        }
+    }
+
+    #[test]
+    fn a_token_counts_until_its_time_is_over_and_for_its_key_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let secret = |name: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, name.repeat(40)).expect("a file");
+            path.to_str().expect("UTF-8").to_owned()
+        };
+        let (one, other) = (secret("a"), secret("b"));
+        let open = |method, key: &str| Jwt::open(&options(method, Some(key))).expect("a key");
+        let jwt = open("HS256", &one);
+        let at = |secs: u64| Duration::from_secs(1_000_000 + secs);
+        let token = jwt.sign("ann", 7, at(0)).expect("signed");
+        assert_eq!(token.split('.').count(), 3);
+        assert_eq!(jwt.read(&token, at(9)), Some(("ann".to_owned(), 7)));
+        assert_eq!(jwt.read(&token, at(10)), None, "its time is over");
+        assert_eq!(open("HS256", &one).read(&token, at(0)), Some(("ann".to_owned(), 7)));
+        assert_eq!(open("HS256", &other).read(&token, at(0)), None, "another key's");
+        assert_eq!(open("HS384", &one).read(&token, at(0)), None, "another method's");
+        let mut forged = token.clone();
+        let middle = forged.find('.').expect("a dot") + 5;
+        forged.replace_range(middle..=middle, if &forged[middle..=middle] == "A" { "B" } else { "A" });
+        for other in ["", "a.1", "a.b.c", &forged] {
+            assert_eq!(jwt.read(other, at(0)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_said() {
+        for (options, said) in [
+            (options("HS257", None), "sign-method=HS257 is none"),
+            (options("EdDSA", None), "sign-method=EdDSA is none"),
+            (options("HS256", None), "no key is given. Add priv-key"),
+            (options("RS256", None), "no key is given. Add priv-key, or pub-key"),
+            (options("HS256", Some("/nowhere/at/all")), "/nowhere/at/all: "),
+        ] {
+            let refused = Jwt::open(&options).err().expect("refused");
+            assert!(refused.starts_with(said), "{refused}");
+        }
+    }
+}
