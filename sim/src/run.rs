@@ -147,7 +147,7 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         0,
         Duration::from_secs(5),
     )
-    .as_root(book.clone());
+    .with_root(book.clone());
     let compactor = Client::new(
         h::Client(1),
         cluster.add_client(&client_node(h::Client(1))),
@@ -156,7 +156,7 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         0,
         Duration::from_secs(2),
     )
-    .as_root(book.clone());
+    .with_root(book.clone());
 
     // Act one: load, and faults.
     cluster.start();

@@ -94,7 +94,7 @@ impl Cluster {
         let (_, env) = arena.add_client("operator");
         let roster = Roster::new(recorder.clone(), members.iter().map(|member| member.node));
         let inner = Inner {
-            operator: Operator::new(env).recording(recorder.clone()).as_root(book),
+            operator: Operator::new(env).recording(recorder.clone()).with_root(book),
             arena,
             recorder,
             members,

@@ -80,7 +80,7 @@ impl Operator {
 
     /// The same, which acts as root where a member asks for a token.
     #[must_use]
-    pub(crate) fn as_root(mut self, book: Option<Arc<Book>>) -> Self {
+    pub(crate) fn with_root(mut self, book: Option<Arc<Book>>) -> Self {
         self.root = book.map(|book| Root { book, token: Arc::default() });
         self
     }

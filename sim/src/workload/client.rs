@@ -144,7 +144,7 @@ impl Client {
     }
 
     /// The same, but it gets root's token where a member asks for one. There is none in a run without users.
-    pub(crate) fn as_root(mut self, book: Option<Arc<Book>>) -> Self {
+    pub(crate) fn with_root(mut self, book: Option<Arc<Book>>) -> Self {
         self.root = book;
         self
     }

@@ -123,6 +123,8 @@ mod tests {
             .collect();
         let expected = [
             Refusal::NoSpace,
+            // etcd gives it no code. No client of a run is answered with it.
+            Refusal::MemberNotEnoughStarted,
             Refusal::LeaderChanged,
             Refusal::Stopped,
             Refusal::Timeout,

@@ -113,7 +113,7 @@ pub fn start(
                         }
                     } else {
                         let generator = Generator::new(workload, crowd.limits, chance);
-                        Box::pin(drive(client.as_root(crowd.book.clone()), generator, pace, recorder, stop))
+                        Box::pin(drive(client.with_root(crowd.book.clone()), generator, pace, recorder, stop))
                     }
                 };
                 let (done, wait) = oneshot::channel();

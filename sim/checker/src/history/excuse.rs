@@ -41,7 +41,7 @@ impl RunHistory {
             Event::End(end) => Some(Event::End(*end)),
             Event::Outage(outage) if outage.from < at => {
                 let to = outage.to.min(at);
-                Some(Event::Outage(super::Outage { to, ..outage.clone() }))
+                Some(Event::Outage(super::Outage { to, ..*outage }))
             }
             event => (event.at() <= at).then(|| event.clone()),
         });
@@ -82,8 +82,7 @@ mod tests {
             ],
         };
         let judged = history.until(history.excused_from().expect("it is excused"));
-        let left: Vec<_> =
-            judged.operations.iter().map(|one| (one.id.0, one.ret, one.outcome.clone())).collect();
+        let left: Vec<_> = judged.operations.iter().map(|one| (one.id.0, one.ret, one.outcome)).collect();
         assert_eq!(left, [(1, Some(20), Outcome::Ok), (2, None, Outcome::Info)]);
         assert!(!judged.events.iter().any(|event| matches!(event, Event::Liveness(_))));
     }
