@@ -26,7 +26,7 @@ const CONTEXT: usize = 12;
 const SHOWN: usize = 8;
 
 /// From how many operations on each known difference must have shown.
-const LONG: u64 = 10_000;
+const LONG: u64 = 100_000;
 
 /// Which run.
 #[derive(Clone, Debug)]
