@@ -78,6 +78,8 @@ pub struct Watcher {
 pub struct Memory {
     /// The newest revision that it was told of since the last break.
     newest: i64,
+    /// The newest revision that a member has named since the last break, when it made a watch.
+    heard: i64,
     /// The number of its last watch.
     last_number: i64,
 }
@@ -123,7 +125,8 @@ impl Watcher {
         while !stop.load(Ordering::Relaxed) {
             if self.recorder.breaks() != breaks {
                 // The revisions of before say nothing about the cluster of now, and its token neither.
-                (self.memory.newest, breaks) = (0, self.recorder.breaks());
+                (self.memory.newest, self.memory.heard) = (0, 0);
+                breaks = self.recorder.breaks();
                 self.token = None;
             }
             if self.choice == EndpointChoice::Roaming {
@@ -290,6 +293,7 @@ impl Watcher {
                 session.denied = self.book.is_some();
                 return !session.denied;
             }
+            self.memory.heard = self.memory.heard.max(revision.0);
             self.memory.last_number += 1;
             let number = self.memory.last_number;
             session.watches.insert(response.watch_id, number);
@@ -363,7 +367,7 @@ impl Watcher {
             range_end: h::Bytes::from("\0"),
             // Where that is compacted, the watch is cancelled, and there is nothing to ask. One that lags by megabytes needs
             // longer on a long link than anybody should wait.
-            start: (self.memory.newest.max(self.recorder.newest_revision()) - 20).max(1),
+            start: (self.memory.newest.max(self.memory.heard) - 20).max(1),
             prev_kv: false,
             no_put: false,
             no_delete: false,
