@@ -63,6 +63,10 @@ impl Root {
     fn token(&self) -> Option<RootToken> {
         self.token.lock().expect("not poisoned").clone()
     }
+
+    fn use_token(&self, token: Option<RootToken>) {
+        *self.token.lock().expect("not poisoned") = token;
+    }
 }
 
 impl Operator {
@@ -127,9 +131,9 @@ impl Operator {
         if let (Ok(Err(status)), Some(root)) = (&answer, &self.root)
             && wants_token(status.message())
         {
-            root.token.lock().expect("not poisoned").take();
+            root.use_token(None);
             let given = timeout(clock, within, root_token(self.channel(endpoint), &root.book)).await;
-            *root.token.lock().expect("not poisoned") = given.ok().flatten();
+            root.use_token(given.ok().flatten());
             answer = timeout(clock, within, call(self.channel(endpoint))).await;
         }
         let said = match answer {
@@ -138,7 +142,7 @@ impl Operator {
             Err(_) => {
                 // Each command of etcdctl gets a token of its own; one of before a restore may keep a member waiting.
                 if let Some(root) = &self.root {
-                    root.token.lock().expect("not poisoned").take();
+                    root.use_token(None);
                 }
                 format!("{}: no answer within {within:?}", endpoint.name)
             }

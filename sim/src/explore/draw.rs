@@ -92,6 +92,7 @@ fn cluster(draws: &mut Draws) -> Cluster {
     let heartbeat_interval = draws.millis(&[50, 100, 100, 100, 200]);
     let elections: &[u64] =
         if heartbeat_interval == Duration::from_millis(200) { &[2_000] } else { &[1_000, 1_000, 2_000] };
+    let usual = Cluster::default();
     Cluster {
         members: draws.pick(&[1, 2, 3, 3, 3, 3, 4, 5, 5, 7]),
         // Most runs save snapshots and cut segments, since a run is short.
@@ -108,14 +109,14 @@ fn cluster(draws: &mut Draws) -> Cluster {
         max_request_bytes: draws.pick(&[65_536, 1_572_864, 1_572_864]),
         // Small enough to be used up in some runs.
         quota_bytes: draws.pick(&[
-            2_147_483_648,
-            2_147_483_648,
-            2_147_483_648,
-            2_147_483_648,
+            usual.quota_bytes,
+            usual.quota_bytes,
+            usual.quota_bytes,
+            usual.quota_bytes,
             400_000,
             100_000,
         ]),
-        ..Cluster::default()
+        ..usual
     }
 }
 

@@ -151,15 +151,6 @@ impl Client {
 
     /// Performs one operation and records it. The answer is there where the operation succeeded.
     pub async fn perform(&mut self, op: &h::Op, is_final: bool) -> Option<(h::OpResult, h::Header)> {
-        self.try_perform(op, is_final).await.ok()
-    }
-
-    /// Performs one operation and records it.
-    pub async fn try_perform(
-        &mut self,
-        op: &h::Op,
-        is_final: bool,
-    ) -> Result<(h::OpResult, h::Header), h::Error> {
         let (_, answer) = self.perform_as(op, is_final).await;
         if let Err(error) = &answer
             && auth::wants_token(&error.message)
@@ -167,7 +158,7 @@ impl Client {
         {
             auth::log_in_as_root(self, &book).await;
         }
-        answer.map(|Answer { result, header, .. }| (result, header))
+        answer.ok().map(|Answer { result, header, .. }| (result, header))
     }
 
     /// Goes on with a token from here on, or without one.

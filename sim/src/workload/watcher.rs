@@ -141,7 +141,7 @@ impl Watcher {
             };
             let ends = self.read(&mut session, lasts, &stop).await;
             if session.denied {
-                self.get_token(&session.endpoint).await;
+                self.get_token().await;
             }
             drop(session);
             if ends == Ends::Broken {
@@ -266,11 +266,10 @@ impl Watcher {
         }
     }
 
-    /// Gets root's token for the streams to come, where there are users.
-    async fn get_token(&mut self, endpoint: &str) {
+    /// Gets root's token for the streams to come, where there are users, from the member that was asked last.
+    async fn get_token(&mut self) {
         let Some(book) = self.book.clone() else { return };
-        let Some((_, address)) = self.endpoints.iter().find(|(name, _)| **name == *endpoint) else { return };
-        let channel = self.channels.to(&self.env, address);
+        let channel = self.channels.to(&self.env, &self.endpoints[self.at].1);
         let clock = self.env.clock.clone();
         let given = timeout(clock.as_ref(), self.patience, root_token(channel, &book)).await;
         self.token = given.ok().flatten();
@@ -354,14 +353,15 @@ impl Watcher {
     /// Everything has healed: a stream that is asked how far it is must say so, also where it has something to read first.
     async fn ask_at_the_end(&mut self) {
         for _ in 0..LAST_TRIES {
-            let denied = self.ask_once_at_the_end().await;
-            let Some(endpoint) = denied else { return };
-            self.get_token(&endpoint).await;
+            if !self.is_denied_at_the_end().await {
+                return;
+            }
+            self.get_token().await;
         }
     }
 
-    /// Answers the endpoint where the watch was refused for want of a token.
-    async fn ask_once_at_the_end(&mut self) -> Option<Arc<str>> {
+    /// Asks once; true where the watch is refused for want of a token.
+    async fn is_denied_at_the_end(&mut self) -> bool {
         let wanted = Wanted {
             key: h::Bytes::from("\0"),
             range_end: h::Bytes::from("\0"),
@@ -375,11 +375,11 @@ impl Watcher {
             fragment: false,
             id: 0,
         };
-        let mut session = self.open(vec![wanted]).await?;
+        let Some(mut session) = self.open(vec![wanted]).await else { return false };
         let question = RequestUnion::ProgressRequest(WatchProgressRequest {});
         let asked = session.requests.try_send(WatchRequest { request_union: Some(question) });
         if asked.is_err() {
-            return None;
+            return false;
         }
         let clock = self.env.clock.clone();
         let answered = async {
@@ -402,7 +402,7 @@ impl Watcher {
             );
             self.stuck.lock().expect("no task panics while it notes this").push(what);
         }
-        session.denied.then_some(session.endpoint)
+        session.denied
     }
 }
 
