@@ -140,7 +140,7 @@ impl Operator {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(status)) => format!("{}: {:?}: {}", endpoint.name, status.code(), status.message()),
             Err(_) => {
-                // Each command of etcdctl gets a token of its own; one of before a restore may keep a member waiting.
+                // Each command of etcdctl gets a token of its own; one from before a restore may keep a member waiting.
                 if let Some(root) = &self.root {
                     root.use_token(None);
                 }

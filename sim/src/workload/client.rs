@@ -64,7 +64,7 @@ pub struct Client {
     timeout: Duration,
     blind_retries: u32,
     session: Option<Session>,
-    /// Breaks that had happened when the session began: a token of before a restore is of no use after it.
+    /// Breaks that had happened when the session began: a token from before a restore is of no use after it.
     session_breaks: usize,
     /// Where root's password stands, for a client that acts as root where users are on.
     root: Option<Arc<Book>>,

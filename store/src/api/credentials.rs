@@ -31,7 +31,7 @@ impl Credentials {
 
 impl Service {
     /// Waits until this member has applied the entry that made the caller's token, for as long as an election takes. etcd
-    /// waits for as long as the client does; but a token of before a restore names an entry that may be far away, and its
+    /// waits for as long as the client does; but a token from before a restore names an entry that may be far away, and its
     /// client can only get another one when it is told so. No entry made a signed token.
     ///
     /// # Errors

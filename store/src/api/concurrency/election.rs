@@ -8,11 +8,11 @@ use futures_util::Stream;
 use squall_core::LeaseId;
 use tonic::{Request, Response, Status};
 
-use super::{Caller, created_at, observe, oldest, place::Place, put};
+use super::{Caller, created_at, observe, oldest, place::Place, put, removal};
 use crate::{
     api::{Service, leader_lost::LeaderLost},
     proto::{
-        etcdserverpb::{DeleteRangeRequest, RequestOp, ResponseHeader, TxnRequest, request_op},
+        etcdserverpb::{ResponseHeader, TxnRequest},
         v3electionpb::{
             CampaignRequest, CampaignResponse, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest,
             ProclaimResponse, ResignRequest, ResignResponse, election_server::Election,
@@ -118,13 +118,7 @@ impl Election for Service {
     async fn resign(&self, request: Request<ResignRequest>) -> Result<Response<ResignResponse>, Status> {
         let (caller, ResignRequest { leader }) = Caller::enter(self, request).await?;
         let LeaderKey { key, rev, .. } = required(leader)?;
-        let delete = DeleteRangeRequest { key: key.clone(), ..Default::default() };
-        let request = TxnRequest {
-            compare: vec![created_at(key, rev)],
-            success: vec![RequestOp { request: Some(request_op::Request::RequestDeleteRange(delete)) }],
-            failure: vec![],
-        };
-        let header = caller.txn(request).await?.header;
+        let header = caller.txn(removal(key, rev)).await?.header;
         Ok(Response::new(ResignResponse { header }))
     }
 }

@@ -27,8 +27,8 @@ use tonic::{Request, Status};
 use super::{Service, credentials::Credentials, gate::Needs};
 use crate::proto::{
     etcdserverpb::{
-        Compare, LeaseGrantRequest, PutRequest, RangeRequest, RangeResponse, RequestOp, TxnRequest,
-        TxnResponse,
+        Compare, DeleteRangeRequest, LeaseGrantRequest, PutRequest, RangeRequest, RangeResponse, RequestOp,
+        TxnRequest, TxnResponse,
         compare::{CompareResult, CompareTarget, TargetUnion},
         kv_server::Kv,
         lease_server::Lease,
@@ -74,6 +74,16 @@ fn created_at(key: Bytes, revision: i64) -> Compare {
         key,
         target_union: Some(TargetUnion::CreateRevision(revision)),
         ..Default::default()
+    }
+}
+
+/// Removes a key, unless it is another's by now: it was created at this revision, or it stays.
+fn removal(key: Bytes, created: i64) -> TxnRequest {
+    let delete = DeleteRangeRequest { key: key.clone(), ..Default::default() };
+    TxnRequest {
+        compare: vec![created_at(key, created)],
+        success: vec![RequestOp { request: Some(request_op::Request::RequestDeleteRange(delete)) }],
+        failure: vec![],
     }
 }
 

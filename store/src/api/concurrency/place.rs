@@ -9,12 +9,8 @@ use squall_core::{LeaseId, Revision};
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use super::{Caller, created_at, found, get, key_watch::KeyWatch, oldest, put, range_of};
-use crate::proto::etcdserverpb::{
-    DeleteRangeRequest, RangeRequest, RequestOp, ResponseHeader, TxnRequest,
-    range_request::{SortOrder, SortTarget},
-    request_op,
-};
+use super::{Caller, created_at, found, get, key_watch::KeyWatch, oldest, put, removal};
+use crate::proto::etcdserverpb::{RangeRequest, ResponseHeader, TxnRequest, range_request::SortOrder};
 
 /// A key in a queue.
 pub(super) struct Place {
@@ -67,15 +63,11 @@ impl Place {
     /// # Errors
     /// What the KV service refuses; its time-outs.
     pub(super) async fn turn(&self) -> Result<(), Status> {
-        let (key, range_end) = range_of(&self.name);
+        // The newest of those that are older than this one.
         let request = RangeRequest {
-            key,
-            range_end,
-            limit: 1,
-            sort_target: SortTarget::Create as i32,
             sort_order: SortOrder::Descend as i32,
             max_create_revision: self.revision.0 - 1,
-            ..Default::default()
+            ..oldest(&self.name)
         };
         loop {
             let response = self.caller.range(request.clone()).await?;
@@ -137,15 +129,9 @@ async fn take_place(caller: Caller, name: Bytes, lease: LeaseId, value: Bytes) -
     Ok(Taken { place, header: response.header, value, first })
 }
 
-/// Removes the key of a place, unless it is another's by now.
+/// Removes the key of a place.
 async fn remove(caller: Caller, key: Bytes, revision: Revision) {
-    let delete = DeleteRangeRequest { key: key.clone(), ..Default::default() };
-    let request = TxnRequest {
-        compare: vec![created_at(key.clone(), revision.0)],
-        success: vec![RequestOp { request: Some(request_op::Request::RequestDeleteRange(delete)) }],
-        failure: vec![],
-    };
-    if let Err(status) = caller.txn(request).await {
+    if let Err(status) = caller.txn(removal(key.clone(), revision.0)).await {
         tracing::info!(?key, %status, "a place in a queue was not given up; it ends with its lease");
     }
 }
