@@ -84,15 +84,17 @@ impl Machine<'_, '_> {
         self.prepared.creators.get(segment as usize).is_none_or(|creator| *creator == NONE)
     }
 
-    /// The end of a lease by itself that the state as it is allows.
+    /// The end of a lease by itself that the state as it is allows. There is one for each era: the earliest, since the
+    /// others cannot come before their era.
     fn ending(&self, lease: Lease) -> Option<u32> {
-        let all = self.prepared.revokes.get(&lease)?;
-        all.iter().copied().find(|item| match self.prepared.items[*item as usize].action {
+        let all = self.prepared.revokes.get(&lease)?.iter().copied();
+        let fits = |item: &u32| match self.prepared.items[*item as usize].action {
             Action::Expire(_, granter) => {
                 self.used[*item as usize] == UNUSED && self.store.granter(lease) == granter
             }
             _ => false,
-        })
+        };
+        all.filter(fits).min_by_key(|item| self.prepared.items[*item as usize].call)
     }
 
     /// Who made a gap's revision by the log: the next entry that would make one now, as it was seen.

@@ -9,7 +9,7 @@
 //! That it finds none says nothing: then the search begins anew without them. So hints that are wrong, missing, repeated
 //! or made up cost a little time and change no verdict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::keyspace::{FixedMap, Lease};
 use super::layout::{NONE, Prepared, Role};
@@ -32,6 +32,8 @@ pub(super) struct Guide {
     places: FixedMap<u32, usize>,
     /// Per era, where its log begins.
     begins: Vec<usize>,
+    /// The ends of leases that a log has told, with their index.
+    ended: BTreeSet<(u64, Lease)>,
     /// Per segment, the place of the next known maker behind it, or the end of the era's log.
     ends: Vec<usize>,
 }
@@ -59,30 +61,40 @@ impl Guide {
             entries: Vec::new(),
             places: FixedMap::default(),
             begins: Vec::new(),
+            ended: BTreeSet::new(),
             ends: vec![0; prepared.creators.len()],
         };
         for (era, log) in logs.into_iter().enumerate() {
-            guide.lay_out(prepared, era, log.into_values());
+            guide.lay_out(prepared, era, log);
         }
         (!guide.entries.is_empty()).then_some(guide)
     }
 
-    fn lay_out(&mut self, prepared: &Prepared<'_>, era: usize, log: impl Iterator<Item = Entry>) {
+    fn lay_out(&mut self, prepared: &Prepared<'_>, era: usize, log: BTreeMap<u64, Entry>) {
         let begin = self.entries.len();
         self.begins.push(begin);
-        for entry in log {
-            if let Entry::Item(item) = entry {
-                let of = &prepared.items[item as usize];
-                let here = match of.role {
+        for (index, entry) in log {
+            let here = match entry {
+                Entry::Item(item) => match prepared.items[item as usize].role {
                     Role::Ambiguous => true,
-                    Role::Creator | Role::Either | Role::Local => prepared.era_of(of.segment) == era,
+                    Role::Creator | Role::Either | Role::Local => {
+                        prepared.era_of(prepared.items[item as usize].segment) == era
+                    }
                     _ => false,
-                };
-                // A member that started again applies the end of its log again, also after a break.
-                if !here || self.places.contains_key(&item) {
-                    continue;
-                }
-                self.places.insert(item, self.entries.len());
+                },
+                Entry::Ends(_) => true,
+            };
+            // A member that started again, or joined after a break, applies entries again that an era before has told.
+            let is_known = match entry {
+                Entry::Item(item) => self.places.contains_key(&item),
+                Entry::Ends(lease) => self.ended.contains(&(index, lease)),
+            };
+            if !here || is_known {
+                continue;
+            }
+            match entry {
+                Entry::Item(item) => _ = self.places.insert(item, self.entries.len()),
+                Entry::Ends(lease) => _ = self.ended.insert((index, lease)),
             }
             self.entries.push(entry);
         }

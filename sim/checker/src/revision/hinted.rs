@@ -109,9 +109,14 @@ fn hints_change_no_verdict() {
 /// search decides, the hints do, with hardly more steps than there are operations.
 #[test]
 fn hints_decide_long_ambiguous_histories() {
-    for (keys, values, leases, breaks) in
-        [(5, 3, false, 0), (50, 3, false, 0), (500, 1 << 40, false, 0), (20, 3, true, 0), (50, 3, false, 2)]
-    {
+    for (keys, values, leases, breaks) in [
+        (5, 3, false, 0),
+        (50, 3, false, 0),
+        (500, 1 << 40, false, 0),
+        (20, 3, true, 0),
+        (50, 3, false, 2),
+        (20, 3, true, 3),
+    ] {
         let shape = Shape {
             clients: 16,
             operations: 5_000,
