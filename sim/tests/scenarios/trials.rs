@@ -30,10 +30,10 @@ pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let files = scenarios();
     let runs = Arc::new(Runs::default());
-    let mut trials = vec![
-        Trial::test("the_drills_and_canaries_are_there", the_drills_and_canaries_are_there),
-        Trial::test("one_seed_has_one_hash", one_seed_has_one_hash),
-    ];
+    let mut trials =
+        vec![Trial::test("the_drills_and_canaries_are_there", the_drills_and_canaries_are_there)];
+    let all = (files.clone(), runs.clone());
+    trials.push(Trial::test("one_seed_has_one_hash", move || one_seed_has_one_hash(&all.0, &all.1)));
     for file in &files {
         trials.extend(match file.scenario.spec.expect.outcome {
             Outcome::Valid => drill(file, &runs),
@@ -166,6 +166,7 @@ struct Runs {
 /// What tests ask of a run.
 struct Short {
     verdict: Verdict,
+    audit_hash: String,
     failures: Vec<Failure>,
     counters: BTreeMap<String, u64>,
     simulated: Duration,
@@ -230,6 +231,7 @@ fn make(file: &ScenarioFile, seed: u64) -> Short {
     }
     Short {
         verdict: record.verdict,
+        audit_hash: record.audit_hash,
         failures: record.failures,
         counters: result.counters,
         simulated: result.simulated,
@@ -244,15 +246,16 @@ fn the_drills_and_canaries_are_there() -> Result<(), Failed> {
     demand(count(Outcome::Invalid) >= 2, || "the first two planted bugs have a canary each".to_owned())
 }
 
-/// One process a call; the hashes by scenario.
-fn hashes(arguments: &[&str]) -> BTreeMap<String, String> {
+/// The hashes by scenario of runs in worker processes, two at a time, with logs on.
+fn hashes(seed: u64) -> BTreeMap<String, String> {
     let out = tempfile::tempdir().expect("a folder for the run folders");
     let output = Command::new(env!("CARGO_BIN_EXE_squall"))
         .arg("run")
         .arg(folder())
-        .args(["--format", "json", "--out"])
+        .args(["--format", "json", "--jobs", "2", "--log", "squall_store=debug,raft=info"])
+        .args(["--seed", &seed.to_string()])
+        .arg("--out")
         .arg(out.path())
-        .args(arguments)
         .output()
         .expect("squall runs");
     let text = String::from_utf8(output.stdout).expect("JSON is UTF-8");
@@ -262,19 +265,24 @@ fn hashes(arguments: &[&str]) -> BTreeMap<String, String> {
     lines.map(|line| (text(&line["scenario"]), text(&line["audit_hash"]))).collect()
 }
 
-/// The determinism law: in other processes, on other threads, at another number of jobs, with logs on.
-fn one_seed_has_one_hash() -> Result<(), Failed> {
-    let alone = hashes(&["--seed", "3", "--jobs", "1"]);
-    demand(alone.len() == scenarios().len(), || format!("a line for every scenario: {alone:?}"))?;
-    let same = |what: &str, other: BTreeMap<String, String>| {
-        let differ = alone.iter().filter(|(name, hash)| other.get(*name) != Some(*hash));
-        let differ: Vec<&String> = differ.map(|(name, _)| name).collect();
-        demand(differ.is_empty(), || format!("{what}: other hashes of {differ:?}"))
-    };
-    same("at two jobs", hashes(&["--seed", "3", "--jobs", "2"]))?;
-    same("with logs", hashes(&["--seed", "3", "--jobs", "2", "--log", "squall_store=debug,raft=info"]))?;
-    let other = hashes(&["--seed", "4", "--jobs", "2"]);
-    let stuck: Vec<&String> =
-        alone.iter().filter(|(name, hash)| other.get(*name) == Some(*hash)).map(|(name, _)| name).collect();
+/// The determinism law. The other tests' runs share this process, one after the other and on several threads, without
+/// logs; the same runs in worker processes, with logs, have the same hashes. Another seed is another run.
+fn one_seed_has_one_hash(files: &[ScenarioFile], runs: &Runs) -> Result<(), Failed> {
+    const SEED: u64 = 1;
+    let elsewhere = hashes(SEED);
+    demand(elsewhere.len() == files.len(), || format!("a line for every scenario: {elsewhere:?}"))?;
+    let (mut differ, mut stuck) = (Vec::new(), Vec::new());
+    for file in files {
+        let name = &file.scenario.metadata.name;
+        let here = runs.of(file, SEED).audit_hash.clone();
+        if elsewhere.get(name) != Some(&here) {
+            differ.push(name);
+        }
+        let other = file.scenario.spec.seeds.iter().find(|seed| **seed != SEED);
+        if other.is_some_and(|other| runs.of(file, *other).audit_hash == here) {
+            stuck.push(name);
+        }
+    }
+    demand(differ.is_empty(), || format!("other hashes in another process: {differ:?}"))?;
     demand(stuck.is_empty(), || format!("another seed is another run, but not of {stuck:?}"))
 }

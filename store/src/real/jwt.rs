@@ -10,7 +10,8 @@
 
 use std::{fs, time::Duration};
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, jwk::Jwk};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use ring::signature::{self, EcdsaKeyPair, KeyPair as _, RsaKeyPair};
 use serde::{Deserialize, Serialize};
 
 use crate::seam::SignedTokens;
@@ -78,9 +79,8 @@ impl Jwt {
             )
         };
         let signs = signs.transpose().map_err(|_| pem("private", &options.private_key))?;
-        let own = signs.as_ref().map(|key| Jwk::from_encoding_key(key, algorithm));
-        let own = own.map(|jwk| jwk.and_then(|jwk| DecodingKey::from_jwk(&jwk)));
-        let own = own.transpose().map_err(|_| pem("private", &options.private_key))?;
+        let own = private.as_deref().map(|key| public_of(key, algorithm));
+        let own = own.map(|key| key.ok_or_else(|| pem("private", &options.private_key))).transpose()?;
         let given = public.as_deref().filter(|_| kind != "HS").map(|key| match kind {
             "ES" => DecodingKey::from_ec_pem(key),
             _ => DecodingKey::from_rsa_pem(key),
@@ -101,6 +101,31 @@ impl Jwt {
             return Err(pem("private", &options.private_key));
         }
         Ok(jwt)
+    }
+}
+
+/// What reads the tokens that a private key signs: its public half, or the secret itself. None where it is no such key.
+fn public_of(private: &[u8], algorithm: Algorithm) -> Option<DecodingKey> {
+    let curve = match algorithm {
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
+            return Some(DecodingKey::from_secret(private));
+        }
+        Algorithm::ES256 => Some(&signature::ECDSA_P256_SHA256_FIXED_SIGNING),
+        Algorithm::ES384 => Some(&signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+        _ => None,
+    };
+    let file = pem::parse(private).ok()?;
+    let key = file.contents();
+    match curve {
+        Some(curve) => {
+            let pair = EcdsaKeyPair::from_pkcs8(curve, key, &ring::rand::SystemRandom::new()).ok()?;
+            Some(DecodingKey::from_ec_der(pair.public_key().as_ref()))
+        }
+        None => {
+            // PKCS#8, or PKCS#1 (`BEGIN RSA PRIVATE KEY`).
+            let pair = RsaKeyPair::from_pkcs8(key).or_else(|_| RsaKeyPair::from_der(key)).ok()?;
+            Some(DecodingKey::from_rsa_der(pair.public_key().as_ref()))
+        }
     }
 }
 

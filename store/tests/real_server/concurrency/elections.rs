@@ -133,7 +133,10 @@ async fn refusals_and_candidates_that_give_up() {
             client.request(CampaignRequest { name: "e".into(), lease: waits, value: "v".into() });
         request.set_timeout(super::client::A_WHILE);
         let late = client.elections().campaign(request).await;
-        assert_eq!(refusal(late).0, Code::DeadlineExceeded);
+        // The client's clock and the server's end the call at once, and either may be the first to say so.
+        let late = refusal(late);
+        let by_server = (Code::Unknown, "context deadline exceeded".to_owned());
+        assert!(late.0 == Code::DeadlineExceeded || late == by_server, "{}: {late:?}", subject.name);
         client.await_below("e", 1).await;
         assert_eq!(client.below("e").await[0].lease, leads, "{}", subject.name);
 
