@@ -45,7 +45,7 @@ const CHOSEN: [(&str, &str, u64, &str); 8] = [
     ("compareVersionOfDeleted", "all-members-restart", 1, "linearizability"),
     ("revisionLostAtRestart", "compact-an-empty-store", 1, "linearizability"),
     ("voteBeforeSync", "votes-on-slow-disks", 3, "raft"),
-    ("hardStateNotSynced", "overlapping-faults", 1, "raft"),
+    ("hardStateNotSynced", "votes-on-slow-disks", 1, "raft"),
     ("answerLost", "nothing-breaks", 1, "liveness"),
     ("installOnlyInMemory", "away-longer-than-the-log", 1, "raft"),
     ("segmentReleasedEarly", "many-crash-within-one-fsync", 4, "panic"),

@@ -42,7 +42,7 @@ fn runs_that_misbehave_leave_the_others_as_they_were() {
     let calm = lines(&calm);
 
     let misbehave = "hang:good:2,abort:good:3,eat:good:4,overflow:good:5,kill:good:6,judge-hang:good:7";
-    let limits = "--wall-limit 60s --memory-limit 512MiB";
+    let limits = "--wall-limit 25s --memory-limit 512MiB";
     let mut command = squall(folder.path(), &format!("{run} {limits} --out wild"));
     let wild = command.env("SQUALL_MISBEHAVE", misbehave).output().unwrap();
     assert_eq!(wild.status.code(), Some(70), "{}", text(&wild.stderr));
@@ -58,12 +58,12 @@ fn runs_that_misbehave_leave_the_others_as_they_were() {
         }
         let message = line["failures"][0]["message"].as_str().unwrap();
         let part = match seed {
-            2 => "no result within 60s of real time, during the simulation",
+            2 => "no result within 25s of real time, during the simulation",
             3 => "was ended by signal 6 (SIGABRT) during the simulation",
             4 => "more than its limit of 512MiB, during the simulation",
             5 => "has overflowed its stack",
             6 => "was ended by signal 9 (SIGKILL) during the simulation",
-            7 => "no result within 60s of real time, while the run was judged",
+            7 => "no result within 25s of real time, while the run was judged",
             _ => unreachable!(),
         };
         assert!(message.contains(part), "seed {seed}: {message}");

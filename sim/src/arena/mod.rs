@@ -106,7 +106,7 @@ pub trait Arena: Send + Sync {
     /// Where a process runs on the machine.
     fn damage(&self, node: NodeId, dir: &Path, damage: Damage, seed: u64) -> Option<String>;
 
-    /// How many files, directories and engines power failures took on this machine of which a sync had lied.
+    /// How many files, directories and engines power failures and failed syncs took on this machine of which a sync had lied.
     fn broken_promises(&self, node: NodeId) -> u64;
 
     /// Whether a fault holds that makes operations of the machine's disk fail.

@@ -41,8 +41,9 @@ const BCRYPT_COST: u32 = 4;
 /// How long a member may take to stop gracefully before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a member may take to say whether it leads, when a fault looks for the leader.
-const ROLE_PATIENCE: Duration = Duration::from_millis(200);
+/// How long a member may take to say whether it leads, when a fault looks for the leader: at first, and where some did not
+/// answer and none of the others leads. Over long links a call on a new connection takes two round trips.
+const ROLE_PATIENCE: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 
 /// The cluster. Cheap to clone; all clones are one cluster.
 #[derive(Clone)]
@@ -178,13 +179,21 @@ impl Cluster {
     /// The member that says it leads, in the highest term of those that say so.
     pub(super) async fn leader(&self) -> Option<NodeId> {
         let inner = &self.inner;
-        let running = inner.members.iter().filter(|member| inner.arena.status(member.node) == Status::Up);
-        let answers = running.map(|member| async move {
-            let status = inner.operator.try_status(&member.endpoint(), ROLE_PATIENCE).await.ok()?;
-            let id = status.header.as_ref()?.member_id;
-            (status.leader != 0 && status.leader == id).then_some((status.raft_term, member.node))
-        });
-        join_all(answers).await.into_iter().flatten().max().map(|(_, node)| node)
+        for patience in ROLE_PATIENCE {
+            let running = inner.members.iter().filter(|member| inner.arena.status(member.node) == Status::Up);
+            let answers = running.map(|member| async move {
+                let status = inner.operator.try_status(&member.endpoint(), patience).await.ok()?;
+                let leads = status.header.as_ref().is_some_and(|header| header.member_id == status.leader);
+                Some((status.raft_term, leads && status.leader != 0, member.node))
+            });
+            let answers = join_all(answers).await;
+            let leaders = answers.iter().flatten().filter(|(_, leads, _)| *leads);
+            let leader = leaders.max().map(|(_, _, node)| *node);
+            if leader.is_some() || answers.iter().all(Option::is_some) {
+                return leader;
+            }
+        }
+        None
     }
 
     /// The links of a partition or a slowness: from the selected members to the other ends, and back, as the direction
@@ -372,7 +381,7 @@ impl Inner {
         loss.lost
     }
 
-    /// Takes note of what a power failure took of which the member's disk had lied.
+    /// Takes note of what a power failure, or a sync that failed, took of which the member's disk had lied.
     pub(super) fn note_broken_promises(&self, node: NodeId) {
         let broken = self.arena.broken_promises(node);
         self.roster().note_broken(node, broken);

@@ -255,6 +255,14 @@ impl Modifier {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Token(u64);
 
+#[cfg(test)]
+impl Token {
+    /// One that no run gives out.
+    pub(crate) fn for_tests(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// How often a modifier has bitten. Clones are one count.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bites(Arc<AtomicU64>);
@@ -432,7 +440,7 @@ impl World {
             | Modifier::FailingDisk { node, .. }
             | Modifier::FullDisk { node, .. }
             | Modifier::LyingSync(node) => {
-                shared.machine(node).disk.lift(token);
+                shared.machine(node).disk.lift(shared.now(), token);
             }
             Modifier::Points { .. } => shared.points.disarm(token),
         }

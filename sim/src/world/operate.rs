@@ -259,7 +259,7 @@ impl World {
         self.shared.machine(node).disk.damage(dir, damage, &mut chance)
     }
 
-    /// How many files, directories and engines power failures took on this node of which a sync had lied.
+    /// How many files, directories and engines power failures and failed syncs took on this node of which a sync had lied.
     pub fn broken_promises(&self, node: NodeId) -> u64 {
         self.shared.machine(node).disk.broken_promises()
     }

@@ -7,7 +7,11 @@
 //! checker: each lost answer is an ambiguous write, and those are allowed.)
 //!
 //! Only small requests with small answers are judged. A large one takes several round trips, and those that were called
-//! later may well arrive before it.
+//! later may well arrive before it. Nor is one that was given up not long after the others had their answers: its own may
+//! have been on the way.
+//!
+//! A connection that died in silence while something broke stays dead until its keep-alives notice, long after. So the
+//! same client must have had an answer from that member since the last disturbance.
 
 use std::cell::LazyCell;
 
@@ -28,6 +32,8 @@ const HARMLESS: [&str; 2] = ["compact", "snapshotSave"];
 const PATIENCE: u64 = 250_000_000;
 /// How many later requests must have been answered.
 const OVERTAKEN_BY: usize = 5;
+/// How many times as long as any of them the request must have waited.
+const LONGER: u64 = 2;
 /// How much later they must have been called, in nanoseconds.
 const LATER: u64 = 20_000_000;
 /// What carries no more than this, there and back, is small, in bytes. A stream's first window holds four times as much.
@@ -48,14 +54,23 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
                 && later.call >= operation.call + LATER
                 && later.call <= until - PATIENCE / 2
         });
-        let mut answered = 0;
+        let (mut answered, mut longest) = (0, 0);
         for later in later {
-            if !(later.is_ok() && later.ret.is_some_and(|ret| ret <= until)) {
-                return None;
-            }
+            let ret = later.ret.filter(|ret| later.is_ok() && *ret <= until)?;
             answered += 1;
+            longest = longest.max(ret - later.call);
         }
-        (answered >= OVERTAKEN_BY).then_some((operation, answered))
+        let connected = |before: &Operation| {
+            before.client == operation.client
+                && before.endpoint == operation.endpoint
+                && before.is_ok()
+                && before.ret.is_some_and(|ret| ret <= operation.call)
+                && !times.touch(before.call, until)
+        };
+        let is_lost = answered >= OVERTAKEN_BY
+            && until - operation.call >= LONGER * longest
+            && history.operations.iter().any(connected);
+        is_lost.then_some((operation, answered))
     });
     let failure = lost.map(|(operation, answered)| {
         let message = format!(

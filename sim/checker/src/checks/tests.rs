@@ -115,8 +115,10 @@ const AUTHENTICATED: &str = r#"{"id":60,"client":60,"call":230,"return":231,"op"
 /// A read with the token of operation 67, before or after the user's password was replaced.
 const READ_WITH_TOKEN: &str = r#"{"id":68,"client":61,"call":248,"return":250,"op":{"range":{"key":"c"}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"range":{"kvs":[{"key":"c","value":"4","create_revision":5,"mod_revision":5,"version":1}],"count":1}},"caller":{"user":"u","token":67}}"#;
 
-/// A read that was given up long after everything had healed, and later ones, of which `ok` were answered.
+/// A read that was given up long after everything had healed, after an answer over the same connection, and later ones, of
+/// which `ok` were answered.
 fn unanswered(ok: u64) -> String {
+    let before = r#"{"id":19,"client":20,"endpoint":"n1","call":4900000000,"return":4950000000,"op":{"range":{"key":"x"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":5,"raft_term":3},"result":{"range":{}}}"#;
     let lost = r#"{"id":20,"client":20,"endpoint":"n1","call":5000000000,"return":5600000000,"op":{"range":{"key":"x"}},"outcome":"fail","error":{"kind":"other","code":"DeadlineExceeded"}}"#;
     let later = (0..ok).map(|number| {
         let (id, call) = (30 + number, 5_100_000_000 + number * 10_000_000);
@@ -127,7 +129,7 @@ fn unanswered(ok: u64) -> String {
             call + 1_000_000
         )
     });
-    format!("{lost}\n{}{{\"end\"", later.collect::<String>())
+    format!("{before}\n{lost}\n{}{{\"end\"", later.collect::<String>())
 }
 
 /// A fault that harms the disk of n1.
@@ -224,9 +226,15 @@ fn harm_and_trouble_are_excuses() {
     ] {
         assert_eq!(with(format!("{trouble}\n{}", unanswered(9))), Verdict::Valid, "{trouble}");
     }
+    // The connection may have died in silence while something broke.
+    let long_before = unanswered(9)
+        .replace("\"call\":4900000000,\"return\":4950000000", "\"call\":1000000000,\"return\":1000000050");
+    assert_eq!(with(long_before), Verdict::Valid);
+    // The others waited for nearly as long.
+    assert_eq!(with(unanswered(9).replace("\"return\":5181000000", "\"return\":5580000000")), Verdict::Valid);
     // Its answer may be large, and takes its time.
     let large = format!(
-        r#"{{"id":19,"client":19,"call":900,"return":910,"op":{{"put":{{"key":"x","value":"{}"}}}},"outcome":"fail","error":{{"kind":"other","code":"Unavailable"}}}}"#,
+        r#"{{"id":18,"client":19,"call":900,"return":910,"op":{{"put":{{"key":"x","value":"{}"}}}},"outcome":"fail","error":{{"kind":"other","code":"Unavailable"}}}}"#,
         "v".repeat(20_000)
     );
     assert_eq!(with(format!("{large}\n{}", unanswered(9))), Verdict::Valid);

@@ -5,7 +5,7 @@
 //! so by [`Event::Excused`], and the judge looks at what was before that instant only, as if the run had ended there: an
 //! operation that was open then is open for ever.
 
-use super::{Event, Expectations, Meta, Outcome, RunHistory};
+use super::{End, Event, Expectations, Meta, Outcome, RunHistory};
 
 impl RunHistory {
     /// From when on nothing is held against the store; `None` where all of the run counts.
@@ -38,7 +38,7 @@ impl RunHistory {
                 };
                 Some(Event::Meta(Meta { expect, ..meta.clone() }))
             }
-            Event::End(end) => Some(Event::End(*end)),
+            Event::End(end) => Some(Event::End(End { at: end.at.min(at) })),
             Event::Outage(outage) if outage.from < at => {
                 let to = outage.to.min(at);
                 Some(Event::Outage(super::Outage { to, ..*outage }))
@@ -79,11 +79,13 @@ mod tests {
             events: vec![
                 Event::Excused(Excused { at: 30, why: "m3 votes".into() }),
                 Event::Liveness(Liveness { stuck: "all of it".into(), at: 60 }),
+                Event::End(End { at: 70 }),
             ],
         };
         let judged = history.until(history.excused_from().expect("it is excused"));
         let left: Vec<_> = judged.operations.iter().map(|one| (one.id.0, one.ret, one.outcome)).collect();
         assert_eq!(left, [(1, Some(20), Outcome::Ok), (2, None, Outcome::Info)]);
         assert!(!judged.events.iter().any(|event| matches!(event, Event::Liveness(_))));
+        assert_eq!(judged.events.last(), Some(&Event::End(End { at: 30 })), "nothing lives beyond it");
     }
 }

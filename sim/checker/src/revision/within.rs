@@ -133,23 +133,24 @@ impl<'a> Machine<'_, 'a> {
 
     /// Places what changes nothing and is legal here. Whether there was any.
     pub(super) fn settle(&mut self, undone: &mut Vec<u32>) -> bool {
+        let first = self.first_returns(undone);
         for place in 0..self.pending.len() {
-            self.charge(self.pending.len() + undone.len());
+            self.charge(1);
             let item = self.pending[place];
-            if self.is_next(item, undone) && self.fact_holds(item) {
+            if first.let_go(item, self.prepared.items[item as usize].call) && self.fact_holds(item) {
                 self.pending.remove(place);
                 self.trail.push(item);
                 return true;
             }
         }
         for place in 0..undone.len() {
-            self.charge(self.pending.len() + undone.len());
+            self.charge(1);
             let item = undone[place];
             // Where granting twice and ending what is not there is legal, that something changes nothing here does not
             // mean that it is best placed here.
             let action = &self.prepared.items[item as usize].action;
             let matters = self.prepared.dialect == Dialect::Robustness && !leases_of(action).is_empty();
-            if matters || !self.is_next(item, undone) {
+            if matters || !first.let_go(item, self.prepared.items[item as usize].call) {
                 continue;
             }
             let before = self.store.hash();
@@ -164,6 +165,16 @@ impl<'a> Machine<'_, 'a> {
             }
         }
         false
+    }
+
+    /// The first to return of what is not yet placed here.
+    fn first_returns(&mut self, undone: &[u32]) -> FirstReturns {
+        self.charge(self.pending.len() + undone.len());
+        let mut first = FirstReturns::default();
+        for &item in self.pending.iter().chain(undone) {
+            first.note(item, self.prepared.items[item as usize].ret);
+        }
+        first
     }
 
     /// Whether everything that returned before its call, among what is not yet placed here, is placed.
@@ -223,10 +234,11 @@ impl<'a> Machine<'_, 'a> {
     /// The operation on a lease that goes next: legal, and of those the first to return.
     fn next_on_lease(&mut self, undone: &[u32]) -> Option<usize> {
         let mut best: Option<(u64, usize)> = None;
+        let first = self.first_returns(undone);
         for (place, &item) in undone.iter().enumerate() {
-            self.charge(self.pending.len() + undone.len());
+            self.charge(1);
             let entry = &self.prepared.items[item as usize];
-            if matches!(entry.action, Action::Compact(_)) || !self.is_next(item, undone) {
+            if matches!(entry.action, Action::Compact(_)) || !first.let_go(item, entry.call) {
                 continue;
             }
             let ret = entry.ret;
@@ -362,6 +374,36 @@ impl<'a> Machine<'_, 'a> {
             Place::Insert(item, Box::new(Place::Within(segment, then)))
         };
         inserts.into_iter().map(place).collect()
+    }
+}
+
+/// Who returns first and second of a number of items: what each of them must come after.
+#[derive(Default)]
+struct FirstReturns {
+    first: Option<(u64, u32)>,
+    second: Option<u64>,
+}
+
+impl FirstReturns {
+    fn note(&mut self, item: u32, ret: u64) {
+        match self.first {
+            Some((least, _)) if ret >= least => {
+                self.second = Some(self.second.map_or(ret, |second| second.min(ret)));
+            }
+            _ => {
+                self.second = self.first.map(|(least, _)| least);
+                self.first = Some((ret, item));
+            }
+        }
+    }
+
+    /// Whether none of the others returned before an item's call.
+    fn let_go(&self, item: u32, call: u64) -> bool {
+        let others = match self.first {
+            Some((_, first)) if first == item => self.second,
+            first => first.map(|(ret, _)| ret),
+        };
+        others.is_none_or(|ret| ret >= call)
     }
 }
 

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     content::Content,
     listing::{Listed, listing},
+    pace::Pace,
     tree::{Ino, Inode, Tree},
 };
 use crate::world::{
@@ -119,30 +120,22 @@ pub(crate) struct Figures {
 /// A node's disk.
 pub(crate) struct Disk {
     node: NodeId,
-    settings: Settings,
     state: Lock<State>,
 }
 
 pub(super) struct State {
     pub(super) tree: Tree,
-    /// How long syncs take.
-    syncs: Stream,
+    pub(super) pace: Pace,
     /// What power failures make of data that was not synced.
     losses: Stream,
-    /// Until when the device writes what it was given: syncs queue.
-    busy: At,
     stalls: Holding<()>,
-    slow_syncs: Holding<Latency>,
-    /// How long other operations take.
-    work: Stream,
-    slow_work: Holding<Latency>,
     failing: Holding<Failing>,
     /// Up to how many bytes the files may grow.
     full: Holding<u64>,
     lies: Holding<()>,
     /// Directories of which a sync lied.
     promised_dirs: BTreeSet<Ino>,
-    /// How many files, directories and engines power failures took of which a sync had lied.
+    /// How many files, directories and engines power failures and failed syncs took of which a sync had lied.
     broken: u64,
     stalled: Vec<Waker>,
     /// Who holds a file's lock or has an engine open, by a number of their own.
@@ -155,16 +148,11 @@ impl Disk {
     pub(crate) fn new(node: NodeId, settings: Settings, chance: &Chance) -> Self {
         Self {
             node,
-            settings,
             state: Lock::new(State {
                 tree: Tree::new(),
-                syncs: chance.child("syncs").stream(),
+                pace: Pace::new(settings, chance),
                 losses: chance.child("losses").stream(),
-                busy: At::default(),
                 stalls: Holding::default(),
-                slow_syncs: Holding::default(),
-                work: chance.child("work").stream(),
-                slow_work: Holding::default(),
                 failing: Holding::default(),
                 full: Holding::default(),
                 lies: Holding::default(),
@@ -193,12 +181,12 @@ impl Disk {
 
     /// Makes each sync take longer.
     pub(crate) fn slow_syncs(&self, token: Token, bites: Bites, more: Latency) {
-        self.state.lock().slow_syncs.add(token, bites, more);
+        self.state.lock().pace.slow_syncs(token, bites, more);
     }
 
     /// Makes every other operation take longer.
     pub(crate) fn slow_work(&self, token: Token, bites: Bites, more: Latency) {
-        self.state.lock().slow_work.add(token, bites, more);
+        self.state.lock().pace.slow_work(token, bites, more);
     }
 
     /// Lets operations fail.
@@ -224,7 +212,8 @@ impl Disk {
         !state.failing.is_empty() || !state.full.is_empty()
     }
 
-    /// How many files, directories and engines power failures took of which a sync had lied that they were durable.
+    /// How many files, directories and engines power failures and failed syncs took of which a sync had lied that they
+    /// were durable.
     pub(crate) fn broken_promises(&self) -> u64 {
         self.state.lock().broken
     }
@@ -236,22 +225,17 @@ impl Disk {
     }
 
     /// Takes a fault away. After the last stall, what waited goes on. After the last lie, what the lies called durable
-    /// becomes so.
-    pub(crate) fn lift(&self, token: Token) {
+    /// becomes so. What a fault slowed goes on at the present pace.
+    pub(crate) fn lift(&self, now: At, token: Token) {
         let mut state = self.state.lock();
-        let _held = state.stalls.remove(token)
-            || state.slow_syncs.remove(token)
-            || state.slow_work.remove(token)
-            || state.failing.remove(token)
-            || state.full.remove(token);
+        let hurried = state.pace.lift(now, token).unwrap_or_default();
+        let _held = state.stalls.remove(token) || state.failing.remove(token) || state.full.remove(token);
         if state.lies.remove(token) && state.lies.is_empty() {
             state.make_good();
         }
-        if state.stalls.is_empty() {
-            let stalled = std::mem::take(&mut state.stalled);
-            drop(state);
-            stalled.into_iter().for_each(Waker::wake);
-        }
+        let stalled = if state.stalls.is_empty() { std::mem::take(&mut state.stalled) } else { Vec::new() };
+        drop(state);
+        hurried.into_iter().chain(stalled).for_each(Waker::wake);
     }
 
     /// The process is gone, its locks and what it waited for with it.
@@ -267,7 +251,7 @@ impl Disk {
     pub(crate) fn crash(&self, unsynced: Unsynced, shared: &Shared) -> PowerLoss {
         let mut state = self.state.lock();
         let state = &mut *state;
-        state.busy = At::default();
+        state.pace.power_lost();
         state.broken += state.broken_promises();
         let mut figures = Figures::default();
         figures.undone_entries = state.tree.crash(unsynced, &mut state.losses, |chance, inode| match inode {
@@ -361,14 +345,6 @@ impl Disk {
 }
 
 impl State {
-    /// How long an operation that is no sync takes.
-    fn work_takes(&mut self, settings: Settings) -> Duration {
-        let draw = self.work.fraction();
-        self.slow_work.bite();
-        let own = Latency { base: settings.work_base, jitter: settings.work_jitter };
-        self.slow_work.iter().fold(own, |sum, more| sum.plus(*more)).drawn(draw)
-    }
-
     /// Fails where a fault says so.
     pub(super) fn fail(&mut self, work: DiskWork) -> io::Result<()> {
         let mut failed = false;
@@ -408,6 +384,11 @@ impl State {
     pub(super) fn lies(&mut self) -> bool {
         self.lies.bite();
         !self.lies.is_empty()
+    }
+
+    /// A sync that failed took what an earlier one had called durable.
+    pub(super) fn break_promise(&mut self) {
+        self.broken += 1;
     }
 
     /// A sync that lies calls a directory durable.
@@ -543,9 +524,9 @@ impl Access {
     /// says so.
     pub(super) async fn begin(&self, work: DiskWork) -> io::Result<()> {
         self.admitted().await;
-        let takes = self.with(|state| state.work_takes(self.disk.settings));
-        if !takes.is_zero() {
-            pin!(self.shared.sleep_until(self.shared.now().after(takes))).await;
+        let (begun, draw) = (self.shared.now(), self.with(|state| state.pace.begin_work()));
+        if !self.with(|state| state.pace.work_takes(draw)).is_zero() {
+            self.wait(|pace| Some(begun.after(pace.work_takes(draw)))).await;
             self.admitted().await;
         }
         self.with(|state| state.fail(work))
@@ -575,24 +556,35 @@ impl Access {
 
     /// Waits as long as it takes to write `bytes` bytes and sync them, after what the device already does.
     pub(super) async fn write_back(&self, bytes: usize) {
-        let settings = self.disk.settings;
-        let due = self.with(|state| {
+        let number = self.with(|state| {
             state.figures.syncs += 1;
             state.figures.written_bytes += bytes as u64;
-            let nanos = settings.sync_per_mebibyte.as_nanos() as u64 * (bytes as u64) / (1 << 20);
-            // One draw a sync, whether or not a fault slows it: see `net::core::link`.
-            let draw = state.syncs.fraction();
-            state.slow_syncs.bite();
-            let own = Latency { base: settings.sync_base, jitter: settings.sync_jitter };
-            let latency = state.slow_syncs.iter().fold(own, |sum, more| sum.plus(*more));
-            let takes = latency.drawn(draw) + Duration::from_nanos(nanos);
-            let due = self.shared.now().max(state.busy).after(takes);
-            state.busy = due;
-            due
+            state.pace.begin_sync(self.shared.now(), bytes)
         });
-        pin!(self.shared.sleep_until(due)).await;
+        self.wait(|pace| pace.sync_due(number)).await;
         // What was begun before a stall ends after it.
         self.admitted().await;
+    }
+
+    /// Waits until an operation is done, which may be sooner than it looked when it began: see [`Pace`].
+    async fn wait(&self, due: impl Fn(&Pace) -> Option<At>) {
+        loop {
+            let (due, reliefs) = self.with(|state| (due(&state.pace), state.pace.reliefs()));
+            let Some(due) = due else { return };
+            let mut done = pin!(self.shared.sleep_until(due));
+            let is_done = std::future::poll_fn(|cx| {
+                if done.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(true);
+                }
+                self.with(|state| {
+                    state.pace.wait(cx.waker());
+                    if state.pace.reliefs() == reliefs { Poll::Pending } else { Poll::Ready(false) }
+                })
+            });
+            if is_done.await {
+                return;
+            }
+        }
     }
 
     /// Puts an operation into the audit.

@@ -173,7 +173,11 @@ impl SimFile {
             if chance.happens(0.5)
                 && let Some(Inode::File(content)) = state.tree.inode_mut(self.ino)
             {
+                let owed = content.owes();
                 content.crash(Unsynced::Drawn, &mut chance);
+                if owed {
+                    state.break_promise();
+                }
             }
             *state.losses() = chance;
         });

@@ -12,6 +12,7 @@ mod device;
 mod engine;
 mod files;
 mod listing;
+mod pace;
 mod rows;
 mod tree;
 

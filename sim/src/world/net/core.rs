@@ -210,11 +210,11 @@ impl Core {
         self.link(from, to).stream_of_fault(kind, seed)
     }
 
-    /// Takes a modifier of this link away. What waits for its turn on a narrow link goes out at once, and senders that
-    /// waited for room look again.
+    /// Takes a modifier of this link away. What it held up goes on without it, and senders that waited for room look
+    /// again.
     pub(crate) fn lift(&mut self, now: At, from: NodeId, to: NodeId, token: Token) {
         if self.link(from, to).lift(now, token) {
-            self.widened(now, from, to);
+            self.eased(now, from, to);
         }
     }
 

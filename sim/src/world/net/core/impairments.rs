@@ -99,8 +99,9 @@ pub(crate) struct Loss {
     stream: Stream,
 }
 
-/// A segment that is lost so often in a row gets through at last: TCP would have given up.
-const MOST_LOSSES: u32 = 5;
+/// A segment that is lost so often in a row gets through at last, whatever number of faults took it: TCP would have given
+/// up.
+pub(super) const MOST_LOSSES: u32 = 5;
 
 impl Loss {
     pub(crate) fn new(per_mille: u32, shows: LossShows, stream: Stream) -> Self {

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::impairments::{Distribution, Flap, Loss, Narrow};
+use super::impairments::{Distribution, Flap, Loss, MOST_LOSSES, Narrow};
 use crate::world::{
     chance::{Chance, Stream},
     modifiers::{Holding, Token},
@@ -140,17 +140,16 @@ impl Link {
         self.chance.child(kind).child(&seed.to_string()).stream()
     }
 
-    /// Takes a modifier away, whatever it is. True where that makes the link wider.
+    /// Takes a modifier away, whatever it is. True where what is on its way arrives sooner without it.
     pub(super) fn lift(&mut self, now: At, token: Token) -> bool {
         if self.narrow.remove(token) {
             self.busy = now;
             return true;
         }
-        let _held = self.cuts.remove(token)
-            || self.flaps.remove(token)
-            || self.slow.remove(token)
-            || self.losses.remove(token)
-            || self.forget_idle.remove(token);
+        if self.slow.remove(token) || self.losses.remove(token) {
+            return true;
+        }
+        let _held = self.cuts.remove(token) || self.flaps.remove(token) || self.forget_idle.remove(token);
         false
     }
 
@@ -213,7 +212,7 @@ impl Link {
         match (reset, lost) {
             (true, _) => Fate::Reset,
             (false, 0) => Fate::Sent,
-            (false, times) => Fate::Lost(times),
+            (false, times) => Fate::Lost(times.min(MOST_LOSSES)),
         }
     }
 

@@ -37,8 +37,10 @@ impl Core {
         }
     }
 
-    /// The link is wider than it was: what waited for its turn goes out now, and who waited for room looks again.
-    pub(super) fn widened(&mut self, now: At, from: NodeId, to: NodeId) {
+    /// The link is wider or faster than it was. What waited for its turn goes out now, and who waited for room looks
+    /// again. What is on its way arrives within one delay from now: the segments that a hundred slow faults held up do not
+    /// outlive them.
+    pub(super) fn eased(&mut self, now: At, from: NodeId, to: NodeId) {
         let sides = [Side::Dialler, Side::Acceptor];
         let ends = self.conns.iter().flat_map(|(id, conn)| sides.map(|side| (*id, side, conn.nodes)));
         let of_this_link: Vec<(ConnId, Side)> = ends

@@ -1,0 +1,197 @@
+//! How long a disk takes.
+//!
+//! Syncs queue: the device writes what it was given, one after the other. Other operations meet the page cache and take
+//! their time side by side. A fault that slows the disk adds to each operation's time. When it ends, what is under way
+//! goes on at the pace that the disk has then, so the syncs that began under a hundred slow faults do not outlive them.
+//!
+//! Each operation draws once, whether or not a fault slows it: a fault that is dropped leaves all later draws as they
+//! were.
+
+use std::{collections::VecDeque, task::Waker, time::Duration};
+
+use super::device::Settings;
+use crate::world::{
+    chance::{Chance, Stream},
+    modifiers::{Bites, Holding, Token},
+    net::Latency,
+    node::At,
+};
+
+/// The disk's clockwork.
+pub(super) struct Pace {
+    settings: Settings,
+    syncs: Stream,
+    work: Stream,
+    slow_syncs: Holding<Latency>,
+    slow_work: Holding<Latency>,
+    /// The syncs that the device has not finished, in the order in which it was given them.
+    queue: VecDeque<Sync>,
+    /// Until when the device writes what it was given.
+    busy: At,
+    next_sync: u64,
+    /// Counts the slow faults that have ended.
+    reliefs: u64,
+    /// Who waits, and may wait for less long once such a fault ends.
+    waiting: Vec<Waker>,
+}
+
+/// A sync under way.
+struct Sync {
+    number: u64,
+    given: At,
+    begins: At,
+    due: At,
+    draw: u32,
+    /// What its bytes take.
+    writing: Duration,
+}
+
+impl Pace {
+    pub(super) fn new(settings: Settings, chance: &Chance) -> Self {
+        Self {
+            settings,
+            syncs: chance.child("syncs").stream(),
+            work: chance.child("work").stream(),
+            slow_syncs: Holding::default(),
+            slow_work: Holding::default(),
+            queue: VecDeque::new(),
+            busy: At::default(),
+            next_sync: 0,
+            reliefs: 0,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Makes each sync take longer.
+    pub(super) fn slow_syncs(&mut self, token: Token, bites: Bites, more: Latency) {
+        self.slow_syncs.add(token, bites, more);
+    }
+
+    /// Makes each other operation take longer.
+    pub(super) fn slow_work(&mut self, token: Token, bites: Bites, more: Latency) {
+        self.slow_work.add(token, bites, more);
+    }
+
+    /// Takes a slow fault away, with those to wake who may wait for less long now. None where it does not hold here.
+    pub(super) fn lift(&mut self, now: At, token: Token) -> Option<Vec<Waker>> {
+        if !self.slow_syncs.remove(token) && !self.slow_work.remove(token) {
+            return None;
+        }
+        self.reliefs += 1;
+        let mut free = At::default();
+        for place in 0..self.queue.len() {
+            let Sync { given, begins, due, draw, writing, .. } = self.queue[place];
+            if due > now {
+                let begins = if begins <= now { begins } else { given.max(free) };
+                let takes = self.sync_takes(draw, writing);
+                let sync = &mut self.queue[place];
+                sync.begins = begins;
+                sync.due = begins.after(takes).max(now);
+            }
+            free = self.queue[place].due;
+        }
+        self.busy = free;
+        Some(std::mem::take(&mut self.waiting))
+    }
+
+    /// The device has lost power: it finishes nothing.
+    pub(super) fn power_lost(&mut self) {
+        self.queue.clear();
+        self.busy = At::default();
+    }
+
+    /// Gives the device a sync of so many bytes. Its number.
+    pub(super) fn begin_sync(&mut self, now: At, bytes: usize) -> u64 {
+        while self.queue.front().is_some_and(|sync| sync.due <= now) {
+            self.queue.pop_front();
+        }
+        let nanos = self.settings.sync_per_mebibyte.as_nanos() as u64 * (bytes as u64) / (1 << 20);
+        let (draw, writing) = (self.syncs.fraction(), Duration::from_nanos(nanos));
+        self.slow_syncs.bite();
+        let begins = now.max(self.busy);
+        let due = begins.after(self.sync_takes(draw, writing));
+        self.busy = due;
+        let number = self.next_sync;
+        self.next_sync += 1;
+        self.queue.push_back(Sync { number, given: now, begins, due, draw, writing });
+        number
+    }
+
+    /// When a sync is done; none where it is.
+    pub(super) fn sync_due(&self, number: u64) -> Option<At> {
+        self.queue.iter().find(|sync| sync.number == number).map(|sync| sync.due)
+    }
+
+    fn sync_takes(&self, draw: u32, writing: Duration) -> Duration {
+        let own = Latency { base: self.settings.sync_base, jitter: self.settings.sync_jitter };
+        self.slow_syncs.iter().fold(own, |sum, more| sum.plus(*more)).drawn(draw) + writing
+    }
+
+    /// Begins an operation that is no sync. Its draw.
+    pub(super) fn begin_work(&mut self) -> u32 {
+        self.slow_work.bite();
+        self.work.fraction()
+    }
+
+    /// How long an operation with this draw takes at the disk's present pace.
+    pub(super) fn work_takes(&self, draw: u32) -> Duration {
+        let own = Latency { base: self.settings.work_base, jitter: self.settings.work_jitter };
+        self.slow_work.iter().fold(own, |sum, more| sum.plus(*more)).drawn(draw)
+    }
+
+    /// Counts the slow faults that have ended.
+    pub(super) fn reliefs(&self) -> u64 {
+        self.reliefs
+    }
+
+    /// Wakes somebody when the next slow fault ends.
+    pub(super) fn wait(&mut self, waker: &Waker) {
+        let slow = !self.slow_syncs.is_empty() || !self.slow_work.is_empty();
+        if slow && !self.waiting.iter().any(|known| known.will_wake(waker)) {
+            self.waiting.push(waker.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(number: u64) -> Token {
+        Token::for_tests(number)
+    }
+
+    #[test]
+    fn what_is_under_way_goes_on_at_the_present_pace_once_a_fault_has_ended() {
+        let settings = Settings {
+            sync_base: Duration::from_millis(1),
+            sync_jitter: Duration::ZERO,
+            sync_per_mebibyte: Duration::ZERO,
+            work_base: Duration::from_millis(1),
+            work_jitter: Duration::ZERO,
+        };
+        let ms = |count: u64| At(count * 1_000_000);
+        let mut pace = Pace::new(settings, &Chance::root(1));
+        let slow = Latency { base: Duration::from_secs(1), jitter: Duration::ZERO };
+        pace.slow_syncs(token(1), Bites::default(), slow);
+        pace.slow_syncs(token(2), Bites::default(), slow);
+        let numbers: Vec<u64> = (0..3).map(|_| pace.begin_sync(ms(10), 0)).collect();
+        let due = |pace: &Pace| numbers.iter().map(|number| pace.sync_due(*number)).collect::<Vec<_>>();
+        assert_eq!(due(&pace), [Some(ms(2_011)), Some(ms(4_012)), Some(ms(6_013))]);
+        // One fault ends while the first is written, at half of its time.
+        assert!(pace.lift(ms(1_000), token(1)).is_some());
+        assert_eq!(due(&pace), [Some(ms(1_011)), Some(ms(2_012)), Some(ms(3_013))]);
+        // The other ends while the second is written: that one is done at once, and the third a moment later.
+        assert!(pace.lift(ms(1_500), token(2)).is_some());
+        assert_eq!(due(&pace), [Some(ms(1_011)), Some(ms(1_500)), Some(ms(1_501))]);
+        assert!(pace.lift(ms(1_500), token(2)).is_none());
+        let next = pace.begin_sync(ms(1_500), 0);
+        assert_eq!((due(&pace), pace.sync_due(next)), (vec![None, None, Some(ms(1_501))], Some(ms(1_502))));
+        // Other operations take their time side by side.
+        pace.slow_work(token(3), Bites::default(), slow);
+        let draw = pace.begin_work();
+        assert_eq!(pace.work_takes(draw), Duration::from_millis(1_001));
+        pace.lift(ms(1_600), token(3));
+        assert_eq!(pace.work_takes(draw), Duration::from_millis(1));
+    }
+}
