@@ -33,7 +33,8 @@ fn excuse<'a>(
     told: impl Iterator<Item = (u64, &'a ProbeEvent)>,
 ) -> Option<h::Excused> {
     let (mut current, mut forgetful, mut caught_up) = (None, None, false);
-    // By the member's id: the highest term of a promise, and the highest index that it has acknowledged.
+    // By the member's id: the highest term of a promise, and the highest index that it has acknowledged. A leader
+    // acknowledges its own log to nobody: what it applied, it had counted on.
     let mut promised: BTreeMap<MemberId, (Term, Index)> = BTreeMap::new();
     for (at, event) in told {
         let is_after = at >= line.at;
@@ -49,6 +50,15 @@ fn excuse<'a>(
             ProbeEvent::Failed { lost_data: true, .. } if is_after => return None,
             ProbeEvent::Voted { term, .. } => (term, None),
             ProbeEvent::Acknowledged { term, index } => (term, Some(index)),
+            // What is applied is settled, whatever the term of its entry.
+            ProbeEvent::Applied { index, .. } => {
+                let before = promised.entry(current?).or_default();
+                match is_after {
+                    true => caught_up |= index >= before.1,
+                    false => before.1 = before.1.max(index),
+                }
+                continue;
+            }
             _ => continue,
         };
         let before = promised.entry(current?).or_default();
@@ -108,6 +118,23 @@ mod tests {
         assert_eq!(then(&[(110, acknowledged(2, 50)), (120, voted(3))]), None, "it has all of it again");
         assert_eq!(then(&[(110, acknowledged(2, 50)), (120, voted(2))]), Some(120), "it may vote twice");
         assert_eq!(then(&[(105, found(MemberId(8))), (120, voted(3))]), None, "it was made anew");
+    }
+
+    #[test]
+    fn a_leader_that_goes_back_has_promised_what_it_applied() {
+        let applied = |index| ProbeEvent::Applied {
+            index: Index(index),
+            term: Term(2),
+            digest: 0,
+            state: 0,
+            proposal: 0,
+            refused: false,
+            revision: squall_core::Revision(1),
+        };
+        let before = [(1, found(OWN)), (5, voted(2)), (10, applied(93)), (101, found(OWN))];
+        let then = |more: &[(u64, ProbeEvent)]| excused(&[&before[..], more].concat());
+        assert_eq!(then(&[(110, applied(92)), (120, voted(3))]), Some(120), "it lacks an entry");
+        assert_eq!(then(&[(110, applied(93)), (120, voted(3))]), None, "it has all of it again");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Narrow links: send buffers that fill up, senders that wait for room, and what becomes of the queue when the link is wide
-//! again.
+//! or fast again.
 
 use super::{
     Core, Due,
