@@ -50,8 +50,9 @@ const LINK_HEARTBEAT: Duration = Duration::from_millis(1_667);
 /// How long a dial to a peer may take (rafthttp: one second and an election).
 const DIAL: Duration = Duration::from_secs(2);
 /// A snapshot's transfer has failed when nothing moves for this long. It is longer than a link's silence, since the
-/// receiver's disk may be slow.
-const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(30);
+/// receiver's disk may be slow; and no longer than that asks for, since raft sends the receiver nothing until the call has
+/// ended: an answer that is lost with its connection costs so much.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(15);
 /// Pause after a failed or ended call before the next.
 const REDIAL: Duration = Duration::from_millis(100);
 /// How far a member may send ahead on one stream: what crosses a link in one round trip. HTTP/2's 64 KiB would be less
