@@ -279,7 +279,7 @@ fn one_seed_has_one_hash(files: &[ScenarioFile], runs: &Runs) -> Result<(), Fail
             differ.push(name);
         }
         let other = file.scenario.spec.seeds.iter().find(|seed| **seed != SEED);
-        if other.is_some_and(|other| runs.of(file, *other).audit_hash == here) {
+        if runs.of(file, other.copied().unwrap_or(SEED + 1)).audit_hash == here {
             stuck.push(name);
         }
     }

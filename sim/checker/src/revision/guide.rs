@@ -32,8 +32,6 @@ pub(super) struct Guide {
     places: FixedMap<u32, usize>,
     /// Per era, where its log begins.
     begins: Vec<usize>,
-    /// The ends of leases that a log has told, with their index.
-    ended: BTreeSet<(u64, Lease)>,
     /// Per segment, the place of the next known maker behind it, or the end of the era's log.
     ends: Vec<usize>,
 }
@@ -61,40 +59,45 @@ impl Guide {
             entries: Vec::new(),
             places: FixedMap::default(),
             begins: Vec::new(),
-            ended: BTreeSet::new(),
             ends: vec![0; prepared.creators.len()],
         };
+        let mut ended = BTreeSet::new();
         for (era, log) in logs.into_iter().enumerate() {
-            guide.lay_out(prepared, era, log);
+            guide.lay_out(prepared, era, log, &mut ended);
         }
         (!guide.entries.is_empty()).then_some(guide)
     }
 
-    fn lay_out(&mut self, prepared: &Prepared<'_>, era: usize, log: BTreeMap<u64, Entry>) {
+    /// Lays out an era's log. `ended`: the ends of leases that the logs have told so far, with their index.
+    fn lay_out(
+        &mut self,
+        prepared: &Prepared<'_>,
+        era: usize,
+        log: BTreeMap<u64, Entry>,
+        ended: &mut BTreeSet<(u64, Lease)>,
+    ) {
         let begin = self.entries.len();
         self.begins.push(begin);
+        // A member that started again, or joined after a break, applies entries again that an era before has told.
         for (index, entry) in log {
-            let here = match entry {
-                Entry::Item(item) => match prepared.items[item as usize].role {
-                    Role::Ambiguous => true,
-                    Role::Creator | Role::Either | Role::Local => {
-                        prepared.era_of(prepared.items[item as usize].segment) == era
-                    }
-                    _ => false,
-                },
-                Entry::Ends(_) => true,
-            };
-            // A member that started again, or joined after a break, applies entries again that an era before has told.
-            let is_known = match entry {
-                Entry::Item(item) => self.places.contains_key(&item),
-                Entry::Ends(lease) => self.ended.contains(&(index, lease)),
-            };
-            if !here || is_known {
-                continue;
-            }
             match entry {
-                Entry::Item(item) => _ = self.places.insert(item, self.entries.len()),
-                Entry::Ends(lease) => _ = self.ended.insert((index, lease)),
+                Entry::Item(item) => {
+                    let of = &prepared.items[item as usize];
+                    let here = match of.role {
+                        Role::Ambiguous => true,
+                        Role::Creator | Role::Either | Role::Local => prepared.era_of(of.segment) == era,
+                        _ => false,
+                    };
+                    if !here || self.places.contains_key(&item) {
+                        continue;
+                    }
+                    self.places.insert(item, self.entries.len());
+                }
+                Entry::Ends(lease) => {
+                    if !ended.insert((index, lease)) {
+                        continue;
+                    }
+                }
             }
             self.entries.push(entry);
         }

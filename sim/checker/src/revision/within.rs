@@ -137,7 +137,7 @@ impl<'a> Machine<'_, 'a> {
         for place in 0..self.pending.len() {
             self.charge(1);
             let item = self.pending[place];
-            if first.let_go(item, self.prepared.items[item as usize].call) && self.fact_holds(item) {
+            if first.allows(item, self.prepared.items[item as usize].call) && self.fact_holds(item) {
                 self.pending.remove(place);
                 self.trail.push(item);
                 return true;
@@ -150,7 +150,7 @@ impl<'a> Machine<'_, 'a> {
             // mean that it is best placed here.
             let action = &self.prepared.items[item as usize].action;
             let matters = self.prepared.dialect == Dialect::Robustness && !leases_of(action).is_empty();
-            if matters || !first.let_go(item, self.prepared.items[item as usize].call) {
+            if matters || !first.allows(item, self.prepared.items[item as usize].call) {
                 continue;
             }
             let before = self.store.hash();
@@ -238,7 +238,7 @@ impl<'a> Machine<'_, 'a> {
         for (place, &item) in undone.iter().enumerate() {
             self.charge(1);
             let entry = &self.prepared.items[item as usize];
-            if matches!(entry.action, Action::Compact(_)) || !first.let_go(item, entry.call) {
+            if matches!(entry.action, Action::Compact(_)) || !first.allows(item, entry.call) {
                 continue;
             }
             let ret = entry.ret;
@@ -377,7 +377,7 @@ impl<'a> Machine<'_, 'a> {
     }
 }
 
-/// Who returns first and second of a number of items: what each of them must come after.
+/// Of a number of items, which one returns first, and when the second does: no other can forbid an item to come next.
 #[derive(Default)]
 struct FirstReturns {
     first: Option<(u64, u32)>,
@@ -398,7 +398,7 @@ impl FirstReturns {
     }
 
     /// Whether none of the others returned before an item's call.
-    fn let_go(&self, item: u32, call: u64) -> bool {
+    fn allows(&self, item: u32, call: u64) -> bool {
         let others = match self.first {
             Some((_, first)) if first == item => self.second,
             first => first.map(|(ret, _)| ret),

@@ -124,7 +124,7 @@ impl Pace {
 
     fn sync_takes(&self, draw: u32, writing: Duration) -> Duration {
         let own = Latency { base: self.settings.sync_base, jitter: self.settings.sync_jitter };
-        self.slow_syncs.iter().fold(own, |sum, more| sum.plus(*more)).drawn(draw) + writing
+        takes(own, &self.slow_syncs, draw) + writing
     }
 
     /// Begins an operation that is no sync. Its draw.
@@ -136,7 +136,7 @@ impl Pace {
     /// How long an operation with this draw takes at the disk's present pace.
     pub(super) fn work_takes(&self, draw: u32) -> Duration {
         let own = Latency { base: self.settings.work_base, jitter: self.settings.work_jitter };
-        self.slow_work.iter().fold(own, |sum, more| sum.plus(*more)).drawn(draw)
+        takes(own, &self.slow_work, draw)
     }
 
     /// Counts the slow faults that have ended.
@@ -151,6 +151,11 @@ impl Pace {
             self.waiting.push(waker.clone());
         }
     }
+}
+
+/// What an operation takes by itself, and by the faults that slow it.
+fn takes(own: Latency, slow: &Holding<Latency>, draw: u32) -> Duration {
+    slow.iter().fold(own, |sum, more| sum.plus(*more)).drawn(draw)
 }
 
 #[cfg(test)]
