@@ -153,6 +153,7 @@ fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64,
         Event::Promotion(line) => world(line.at, format!("asks for the promotion of {:x}", line.id)),
         Event::Raft(RaftLine::Applied(_))
         | Event::Found(_)
+        | Event::LogTerms(_)
         | Event::Promised(_)
         | Event::MemberList(_)
         | Event::Hint(_)

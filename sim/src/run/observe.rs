@@ -112,6 +112,11 @@ fn promises(probes: &[Probed]) -> Vec<h::Event> {
             lines.push(h::Event::Found(found));
             continue;
         }
+        if let ProbeEvent::LogTerms { terms } = &probed.event {
+            let terms = terms.iter().map(|(term, last)| (term.0, last.0)).collect();
+            lines.push(h::Event::LogTerms(h::LogTerms { at, member: member.to_owned(), terms }));
+            continue;
+        }
         let Some(life) = lives.get_mut(member) else { continue };
         match &probed.event {
             ProbeEvent::Voted { term, candidate } => {

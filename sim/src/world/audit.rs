@@ -383,6 +383,11 @@ fn probe(out: &mut Vec<u8>, event: &ProbeEvent) {
             fields(11, [member.0, term.0, vote.map_or(0, |vote| vote.0)]);
             fields(11, [last.0, cluster.0, 0]);
         }
+        ProbeEvent::LogTerms { terms } => {
+            for (term, last) in terms {
+                fields(16, [term.0, last.0, 0]);
+            }
+        }
         ProbeEvent::Voted { term, candidate } => fields(12, [term.0, candidate.0, 0]),
         ProbeEvent::Acknowledged { term, index } => fields(13, [term.0, index.0, 0]),
         ProbeEvent::LeaseEnded { lease, index, term, proposal } => {

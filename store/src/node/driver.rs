@@ -220,6 +220,14 @@ impl Node {
             vote: Some(MemberId(raft.vote)).filter(|id| id.0 != raft::INVALID_ID),
             last: Index(raft.raft_log.last_index()),
         });
+        self.tell_log_terms();
+    }
+
+    /// Tells which terms the log's entries are of.
+    pub(super) fn tell_log_terms(&self) {
+        let runs = self.raft.store().terms();
+        let terms = runs.into_iter().map(|(term, last)| (Term(term), Index(last))).collect();
+        self.env.probe.emit(ProbeEvent::LogTerms { terms });
     }
 
     async fn turn(&mut self) -> Result<(), Halt> {

@@ -63,12 +63,12 @@ impl RaftLog {
         RaftLog { before, entries: entries.into(), hard_state, applied }
     }
 
-    /// Adds entries; those that were there from the first one's index on are replaced.
+    /// Adds entries; those that were there from the first one's index on are replaced. Says whether any were.
     ///
     /// # Panics
     /// Where a gap would appear, or entries that are gone would be replaced.
-    pub(crate) fn append(&mut self, entries: &[Entry]) {
-        let Some(first) = entries.first() else { return };
+    pub(crate) fn append(&mut self, entries: &[Entry]) -> bool {
+        let Some(first) = entries.first() else { return false };
         assert!(
             first.index > self.before.0 && first.index <= self.last() + 1,
             "entry {} appended to a log of {} to {}",
@@ -81,8 +81,22 @@ impl RaftLog {
             true => self.entries.iter().skip(from + entries.len()).cloned().collect(),
             false => Vec::new(),
         };
+        let replaces = from < self.entries.len();
         self.entries.truncate(from);
         self.entries.extend(entries.iter().cloned().chain(behind));
+        replaces
+    }
+
+    /// The terms of its entries in their order, each with the index of the last entry of that term's run.
+    pub(crate) fn terms(&self) -> Vec<(u64, u64)> {
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for entry in &self.entries {
+            match runs.last_mut() {
+                Some((term, last)) if *term == entry.term => *last = entry.index,
+                _ => runs.push((entry.term, entry.index)),
+            }
+        }
+        runs
     }
 
     /// Starts over behind a snapshot.

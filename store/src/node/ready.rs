@@ -92,7 +92,9 @@ impl Node {
         if let Some(mark) = snapshot {
             self.install_snapshot(mark).await?;
         }
-        self.raft.mut_store().append(ready.entries());
+        if self.raft.mut_store().append(ready.entries()) {
+            self.tell_log_terms();
+        }
         if !promises.is_empty() {
             self.env.points.reached(Point::RaftBeforeFollowerSend).await;
         }

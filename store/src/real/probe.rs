@@ -26,6 +26,7 @@ impl Probe for LogProbe {
             ProbeEvent::Acknowledged { term, index } => {
                 tracing::trace!(term = term.0, index = index.0, "entries acknowledged");
             }
+            ProbeEvent::LogTerms { terms } => tracing::debug!(?terms, "terms of the log's entries"),
             ProbeEvent::Proposed { tag, proposal } => tracing::debug!(tag, proposal, "request proposed"),
             ProbeEvent::Role { term, role, leader } => {
                 let leader = leader.map_or_else(|| "none".to_owned(), |id| format!("{:x}", id.0));

@@ -50,6 +50,11 @@ pub enum ProbeEvent {
         /// The last entry of its log, or of the snapshot that the log begins after.
         last: Index,
     },
+    /// The terms of the entries that the member's log holds: told when raft starts, and when entries were replaced.
+    LogTerms {
+        /// Each term, in the log's order, with the index of its last entry there.
+        terms: Vec<(Term, Index)>,
+    },
     /// The member is about to send a message that grants a vote; a candidate's own vote counts too. From now on the vote
     /// must outlive any crash.
     Voted {

@@ -2,6 +2,8 @@
 //!
 //! - **Election safety**: one leader a term.
 //! - **Log matching**: an index and a term name one entry.
+//! - **Terms in a log** never fall as indexes rise, also where entries were replaced: the appends that replace them remove
+//!   all that stood behind them. It holds on any disk that keeps a prefix of what was written.
 //! - **State-machine safety**: no two members apply different entries at one index, and having applied it they are in
 //!   the same state and gave the same reply. The members report a digest of state and reply for the latter.
 //! - **Leader completeness**, as far as it shows: terms never fall as indexes rise, since a later leader holds every
@@ -22,7 +24,9 @@ const ENTRY: &str = "state-machine safety: all members apply the same entry at a
 const STATE: &str = "state-machine safety: the same state and replies at an index";
 const COMPLETENESS: &str = "leader completeness: a leader has every entry that was committed before its term";
 
-pub(super) const GUARANTEES: [&str; 5] = [ELECTION, MATCHING, ENTRY, STATE, COMPLETENESS];
+const TERMS: &str = "log: the terms of a log's entries never fall";
+
+pub(super) const GUARANTEES: [&str; 6] = [ELECTION, MATCHING, ENTRY, STATE, COMPLETENESS, TERMS];
 
 /// The first lines of an index in an era that told each thing.
 struct Known<'a> {
@@ -73,6 +77,16 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
                     known.state = Some(entry);
                 }
             }
+        }
+    }
+    for event in &history.events {
+        let Event::LogTerms(line) = event else { continue };
+        if let Some([(high, last), (low, next)]) = line.terms.array_windows().find(|[a, b]| a.0 > b.0) {
+            let message = format!(
+                "in {}'s log an entry of term {low}, up to index {next}, stands behind one of term {high} at index {last}",
+                line.member
+            );
+            fail(TERMS, message);
         }
     }
     let mut before: Option<(Scope, &Applied)> = None;

@@ -652,6 +652,13 @@ fn each_checker_finds_its_own() {
             "auth",
             "operation 69, a put of user u (token of operation 67) was refused with \"permission denied\", and its user may do it",
         ),
+        // What a later leader replaced went on standing behind its entries.
+        (
+            "{\"end\"",
+            "{\"log_terms\":{\"at\":9,\"member\":\"n1\",\"terms\":[[1,3],[3,4],[2,6]]}}\n{\"end\"",
+            "raft",
+            "in n1's log an entry of term 2, up to index 6, stands behind one of term 3 at index 4",
+        ),
         // A token that works after the password was replaced.
         (
             "{\"end\"",

@@ -27,6 +27,8 @@ pub enum Event {
     Raft(RaftLine),
     /// What a member's raft found on its disk when it started.
     Found(Found),
+    /// Which terms the entries of a member's log are of.
+    LogTerms(LogTerms),
     /// What a member's raft promised in one life, at its end.
     Promised(Promised),
     /// A member applied the request of a client's operation. Never trusted.
@@ -272,6 +274,18 @@ pub struct Found {
     pub vote: u64,
     /// The index of its log's last entry.
     pub last: u64,
+}
+
+/// The terms of the entries in a member's log: told when its raft starts, and when entries were replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogTerms {
+    /// When.
+    pub at: u64,
+    /// The member's name.
+    pub member: String,
+    /// Each run of entries of one term, in the log's order: the term, and the index of its last entry.
+    pub terms: Vec<(u64, u64)>,
 }
 
 /// What a member's raft promised in one life: by the messages that it sent, and by what it applied.
@@ -600,7 +614,7 @@ pub struct End {
 
 impl Event {
     /// The kinds' names, as they open a line.
-    pub const KINDS: [&'static str; 23] = [
+    pub const KINDS: [&'static str; 24] = [
         "meta",
         "fault",
         "heal",
@@ -609,6 +623,7 @@ impl Event {
         "hash",
         "raft",
         "found",
+        "log_terms",
         "promised",
         "hint",
         "life",
@@ -638,6 +653,7 @@ impl Event {
             Event::Raft(RaftLine::Role(line)) => line.at,
             Event::Raft(RaftLine::Applied(line)) => line.at,
             Event::Found(line) => line.at,
+            Event::LogTerms(line) => line.at,
             Event::Promised(line) => line.at,
             Event::Hint(line) => line.at,
             Event::Life(line) => line.at,

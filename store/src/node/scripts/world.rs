@@ -177,6 +177,7 @@ impl Probe for ScriptProbe {
             | ProbeEvent::Ready
             | ProbeEvent::Proposed { .. }
             | ProbeEvent::Found { .. }
+            | ProbeEvent::LogTerms { .. }
             | ProbeEvent::Voted { .. }
             | ProbeEvent::Acknowledged { .. }
             | ProbeEvent::Failed { .. } => return,
