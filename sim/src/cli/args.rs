@@ -86,7 +86,7 @@ pub(super) struct RunArgs {
     /// Run every seed twice, and fail where the hashes differ
     #[arg(long)]
     pub check_determinism: bool,
-    /// Real time that one run may take; one that takes longer is ended and reported, the others go on
+    /// Real time that one run may take, less its waits for a processor; one that takes longer is ended and reported, the others go on
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub wall_limit: Duration,
     /// Memory that one run may hold, such as 512MiB; one that holds more is ended and reported, the others go on

@@ -47,8 +47,9 @@ pub(super) struct Batch<'a> {
     limits: Limits,
 }
 
-/// A worker's own watchdog rings so much later than the parent's: it only matters where the parent cannot watch.
-const LATER: Duration = Duration::from_secs(60);
+/// A worker's own watchdog takes so many times the parent's limit: it only matters where the parent cannot watch, and it
+/// does not know how long the worker waits for a processor.
+const LATER: u32 = 20;
 
 impl<'a> Batch<'a> {
     /// A batch whose run folders go below `out`, and whose runs stay within limits.
@@ -58,7 +59,7 @@ impl<'a> Batch<'a> {
             keep_all: false,
             check_determinism: false,
             log: None,
-            wall_limit: limits.wall.saturating_add(LATER),
+            wall_limit: limits.wall.saturating_mul(LATER),
         };
         Batch { program, settings, limits }
     }

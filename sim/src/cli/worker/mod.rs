@@ -23,6 +23,9 @@
 //! reserves as much for its arena, so a bound on the reserved space would be either useless or wrong. The price is that
 //! a run can exceed the limit for a twentieth of a second. Where there is no `/proc`, memory is not watched.
 //!
+//! **Time is the run's, not the machine's**: what the worker waits for a processor is taken off ([`starved`]), since a
+//! crowded machine must not make a sound run a finding.
+//!
 //! **What is told is what was seen**: the signal, the seconds, the bytes, the last instant that was recorded, the last
 //! lines of standard error. Why the run hung is for the reader to find out.
 //!
@@ -33,6 +36,7 @@ mod death;
 mod message;
 mod process;
 mod serve;
+mod starved;
 
 pub(super) use death::{Death, bytes, plan_of};
 pub(super) use message::{Act, AnyPath, Leaves, Order, ScenarioText, Settings};

@@ -2,6 +2,7 @@
 
 use super::death::{Death, How};
 use super::message::{Act, Order, Report, Settings};
+use super::starved::Starved;
 use crate::cli::make::{Done, run_dir};
 use crate::cli::{Interruption, Program};
 use crate::report::Staged;
@@ -34,7 +35,7 @@ const TAIL: usize = 2_000;
 /// What a run may take.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cli) struct Limits {
-    /// Real time for one act.
+    /// Real time for one act, less what the worker waited for a processor.
     pub wall: Duration,
     /// Bytes in RAM and swap.
     pub memory: u64,
@@ -118,10 +119,12 @@ impl Worker {
         // Whether it was received shows in what comes back.
         let _sent = self.send(&order);
         let run_dir = run_dir(&settings.out.0, file, order.seed);
-        let (mut act, mut since) = (Act::FirstRun, now());
+        let (mut act, mut since, mut starved) = (Act::FirstRun, now(), Starved::from_now(self.child.id()));
         let how = loop {
             match self.report() {
-                Ok(Some(Report::Begins(next))) => (act, since) = (next, now()),
+                Ok(Some(Report::Begins(next))) => {
+                    (act, since, starved) = (next, now(), Starved::from_now(self.child.id()));
+                }
                 Ok(Some(Report::Done { record, staged, cpu })) => {
                     let staged = staged.then(|| Staged::by(&run_dir, self.child.id()));
                     return Ok(Done { record: *record, staged, cpu });
@@ -132,7 +135,8 @@ impl Worker {
                     if held > limits.memory {
                         break Some(How::Memory { held, limit: limits.memory });
                     }
-                    if now().duration_since(since) > limits.wall {
+                    let lasted = now().duration_since(since);
+                    if lasted > limits.wall && lasted.saturating_sub(starved.lasted()) > limits.wall {
                         break Some(How::Time { limit: limits.wall });
                     }
                 }
