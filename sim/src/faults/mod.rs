@@ -14,10 +14,12 @@
 //! | `room` | the trait that each kind implements, and the registry's macro |
 //! | `fault` | the flat form: selectors, modes, reading and writing |
 //! | `check` | checks that all kinds share |
+//! | `connections` | what the kinds share that end connections |
 //! | `target` | from a selector to names |
 //! | `drawing` | what a kind needs to draw settings for an explored run |
 
 mod check;
+mod connections;
 mod drawing;
 mod fault;
 mod room;
