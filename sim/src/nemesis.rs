@@ -81,6 +81,8 @@ struct State {
     hits: BTreeMap<String, Vec<String>>,
     /// The ids of the faults that have struck and not ended.
     in_force: Vec<String>,
+    /// The ids of the faults that are over: that have ended, or hit nobody.
+    over: BTreeSet<String>,
     report: Report,
 }
 
@@ -164,11 +166,19 @@ impl Nemesis {
 
     /// One fault, from its instant to its end.
     async fn live(&self, fault: &DrawnFault, origin: At, end: At) {
+        self.strike_and_end(fault, origin, end).await;
+        // Those who waited for its end have been told; one that hit nobody is over all the same.
+        if self.state.borrow_mut().over.insert(fault.id.clone()) {
+            self.changed.notify_waiters();
+        }
+    }
+
+    async fn strike_and_end(&self, fault: &DrawnFault, origin: At, end: At) {
         match &fault.after {
             None => self.stage.arena.sleep_until(origin.after(fault.at)).await,
             Some(after) => {
                 let happened = std::pin::pin!(async {
-                    self.happened(after).await;
+                    self.happened(after, origin).await;
                     self.stage.arena.sleep(fault.at).await;
                 });
                 let over = std::pin::pin!(self.final_heal.begun());
@@ -232,19 +242,27 @@ impl Nemesis {
     }
 
     /// Completes once what a fault waits for has happened.
-    async fn happened(&self, after: &After) {
-        if let Some(name) = &after.fault {
+    async fn happened(&self, after: &After, origin: At) {
+        for name in after.names() {
             loop {
                 let changed = self.changed.notified();
                 let has_happened = {
                     let state = self.state.borrow();
-                    state.hits.contains_key(name) && (!after.ended || !state.in_force.contains(name))
+                    let has_struck = state.hits.contains_key(name);
+                    match (after.over, after.ended) {
+                        (true, _) => state.over.contains(name),
+                        (false, true) => has_struck && !state.in_force.contains(name),
+                        (false, false) => has_struck,
+                    }
                 };
                 if has_happened {
                     break;
                 }
                 changed.await;
             }
+        }
+        if !after.since.is_zero() {
+            self.stage.arena.sleep_until(origin.after(after.since)).await;
         }
         if let Some(event) = after.event {
             self.stage.arena.reached(event, after.count).await;
@@ -381,6 +399,7 @@ impl Nemesis {
         let detail = details.join("; ");
         let mut state = self.state.borrow_mut();
         state.in_force.retain(|id| *id != fault.id);
+        state.over.insert(fault.id.clone());
         self.changed.notify_waiters();
         let report = &mut state.report;
         if let Some((_, to)) = report.spans.get_mut(&fault.id) {

@@ -81,7 +81,8 @@ fn every_scenario_fits_the_schema() {
 fn the_schema_refuses_what_squall_refuses() {
     let schema = schema(FileKind::Scenario);
     let good = "apiVersion: squall/v1\nkind: Scenario\nmetadata: {name: x}\nspec:\n  workloads: [{type: kv}]\n  timeLimit: 20s\n  \
-                faults: [{at: 4s..8s, action: latency, latency: {delay: 100ms}, mode: one, duration: 3s}]\n";
+                faults: [{at: 4s..8s, action: latency, latency: {delay: 100ms}, mode: one, duration: 3s}, \
+                {serial: [{action: compact}, {parallel: [{action: pause, duration: 1s}], repeat: 2}], at: 9s, deadline: 5s}]\n";
     let check = |text: &str| validate(&schema, &schema, &serde_yaml::from_str(text).unwrap(), "");
     assert_eq!(check(good), [] as [String; 0]);
     for (old, new) in [
@@ -97,7 +98,16 @@ fn the_schema_refuses_what_squall_refuses() {
         ("latency: {delay: 100ms}, ", ""),
         ("delay: 100ms", "deley: 100ms"),
         ("mode: one", "mode: several"),
+        ("at: 4s..8s, ", ""),
+        ("serial: [", "serial: [5, "),
+        ("{serial: [", "{action: crash, serial: ["),
+        ("deadline: 5s", "deadline: soon"),
+        ("repeat: 2", "repeat: 0"),
+        ("parallel: [{action: pause, duration: 1s}]", "parallel: []"),
+        ("parallel: [{action: pause,", "parallel: [{action: paws,"),
+        ("at: 9s, ", ""),
     ] {
+        assert!(good.contains(old), "{old}");
         let bad = good.replacen(old, new, 1);
         assert!(!check(&bad).is_empty(), "the schema accepts\n{bad}");
     }

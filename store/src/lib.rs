@@ -22,6 +22,7 @@ mod compactor;
 mod config;
 mod corrupt;
 mod durable;
+pub mod duration;
 pub mod engine;
 mod latest;
 mod lease;

@@ -6,6 +6,8 @@
 //! Each part draws from a child stream of its own, and so does each fault. A new setting or a new kind of fault still
 //! changes what a seed means; a stored run does not depend on it, since its plan is stored.
 
+mod groups;
+
 use std::{path::Path, time::Duration};
 
 use crate::{
@@ -270,7 +272,7 @@ fn draw_faults(spec: &mut Spec, chance: &Chance) {
         for attempt in 0..TRIES {
             let drawn = fault(spec, kind, number, &chance.child(&attempt.to_string()));
             let Some(fault) = drawn else { continue };
-            spec.faults.push(fault);
+            spec.faults.push(fault.into());
             let source = Source { path: Path::new(EXPLORED), text: "" };
             if check_spec(&source, spec, false).is_ok() {
                 break;
@@ -278,6 +280,7 @@ fn draw_faults(spec: &mut Spec, chance: &Chance) {
             spec.faults.pop();
         }
     }
+    groups::gather(spec, &chance.child("groups"));
 }
 
 /// One fault of a kind, which need not pass validation. None where the kind does not fit at the instant that was drawn.
@@ -316,8 +319,7 @@ fn fault(spec: &Spec, kind: Action, number: usize, chance: &Chance) -> Option<Fa
     aim(&mut fault, kind, &members, spec, &mut draws);
     // A save that strikes for certain before this fault does.
     let saves: Vec<String> = spec
-        .faults
-        .iter()
+        .each_fault()
         .filter(|save| save.action == Action::SnapshotSave && save.every.is_none() && save.at.to < from)
         .filter_map(|save| save.name.clone())
         .collect();
@@ -343,7 +345,7 @@ fn aim(fault: &mut Fault, kind: Action, members: &[String], spec: &Spec, draws: 
             fault.selector = Some(Selector { names: vec![name], ..Selector::default() });
         }
         5 => {
-            let earlier = spec.faults.iter().filter(|earlier| {
+            let earlier = spec.each_fault().filter(|earlier| {
                 earlier.action.aim() != Aim::Cluster
                     && earlier.every.is_none()
                     && earlier.at.to < fault.at.from

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    faults::{Action, Drawing},
+    faults::{Action, Drawing, nodes},
     plan::Plan,
     report::{Build, Failure, Verdict},
     scenario::parse,
@@ -34,11 +34,36 @@ fn every_kind_of_fault_is_drawn() {
     let mut kinds: BTreeMap<&str, u32> = Action::ALL.iter().map(|action| (action.name(), 0)).collect();
     for seed in 0..600 {
         let scenario = draw_scenario(seed);
-        let of_run: BTreeSet<&str> = scenario.spec.faults.iter().map(|fault| fault.action.name()).collect();
+        let of_run: BTreeSet<&str> = scenario.spec.each_fault().map(|fault| fault.action.name()).collect();
         of_run.into_iter().for_each(|name| *kinds.get_mut(name).expect("it is a kind") += 1);
     }
     let rare: Vec<_> = kinds.iter().filter(|(_, runs)| **runs < 12).collect();
     assert!(rare.is_empty(), "of 600 drawn scenarios too few have {rare:?}");
+}
+
+/// Groups of both kinds, in one another, repeated, with a deadline and after a state: each in some runs, and none in most.
+#[test]
+fn groups_are_drawn_now_and_then() {
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut relations = 0;
+    for seed in 0..600 {
+        let scenario = draw_scenario(seed);
+        let nodes = nodes(&scenario.spec.faults);
+        for group in nodes.iter().filter_map(|node| node.item.group()) {
+            let has = [
+                (if group.is_serial() { "serial" } else { "parallel" }, true),
+                ("nested", group.members().iter().any(|member| member.group().is_some())),
+                ("repeated", group.repeat.is_some()),
+                ("deadline", group.deadline.is_some()),
+                ("after", group.after.is_some()),
+            ];
+            has.iter().filter(|(_, has)| *has).for_each(|(what, _)| *seen.entry(what).or_default() += 1);
+        }
+        let plan = Plan::draw(&scenario, seed);
+        relations += plan.faults.iter().filter(|fault| fault.after.as_ref().is_some_and(|a| a.over)).count();
+    }
+    assert!(seen.len() == 6 && seen.values().all(|times| (8..250).contains(times)), "{seen:?}");
+    assert!(relations > 20, "{relations} faults begin when another is over");
 }
 
 #[test]

@@ -3,8 +3,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Action, Aim, Candidate, Fault, Lasts, Mode, Peers, RestoreSnapshot, RoleSelector, Settings};
-use crate::text::{Refusal, Source, Step, did_you_mean, format_duration as go, one_of};
+use super::{
+    Action, Aim, Candidate, Fault, Item, Lasts, Mode, Node, Peers, RestoreSnapshot, RoleSelector, Settings,
+    check_group::{Bounds, can_take_place, way},
+    group::nodes,
+};
+use crate::text::{Refusal, Source, Step, format_duration as go, one_of};
 
 use Step::{Index, Key};
 
@@ -18,68 +22,64 @@ pub(crate) struct Shape {
     pub(crate) drawn: bool,
 }
 
-/// One fault under check, and what it may refer to.
+/// One item under check, and what it may refer to.
 pub(crate) struct Check<'a> {
-    source: &'a Source<'a>,
+    pub(super) source: &'a Source<'a>,
     pub(crate) cluster: &'a Shape,
-    faults: &'a [Fault],
-    names: &'a [String],
-    index: usize,
-    pub(crate) fault: &'a Fault,
+    pub(super) nodes: &'a [Node<'a>],
+    pub(super) index: usize,
+    pub(super) bounds: &'a Bounds,
     at: Vec<Step<'a>>,
 }
 
-/// Checks the faults that stand in the file at `at`.
+/// Checks the faults and groups that stand in the file at `at`.
 pub(crate) fn check_faults(
     source: &Source,
     cluster: &Shape,
-    faults: &[Fault],
+    items: &[Item],
     at: &[Step],
 ) -> Result<(), Refusal> {
-    let names = fault_names(faults);
+    let nodes = &nodes(items);
+    let bounds = &Bounds::of(nodes, cluster);
+    let checks: Vec<Check> = (0..nodes.len())
+        .map(|index| Check { source, cluster, nodes, index, bounds, at: way(at, nodes, index) })
+        .collect();
     let mut seen = BTreeSet::new();
-    for (index, fault) in faults.iter().enumerate() {
-        let at = at.iter().copied().chain([Index(index)]).collect();
-        let check = Check { source, cluster, faults, names: &names, index, fault, at };
-        check.refuse_at(!seen.insert(&names[index]), "name", || {
-            format!("the name `{}` is taken by an earlier fault: names are unique", names[index])
+    for (node, check) in nodes.iter().zip(&checks) {
+        check.refuse_at(!seen.insert(&node.name), "name", || {
+            format!("the name `{}` is taken by an earlier fault: names are unique", node.name)
         })?;
         check.name()?;
-        check.time()?;
+        match node.item {
+            Item::Group(group) => check.group(group)?,
+            Item::Fault(fault) => check.time(fault)?,
+        }
+        check.member(node.item.fault())?;
         check.after()?;
+        let Some(fault) = node.item.fault() else { continue };
         check.blocks()?;
         check.target()?;
         if let Some(settings) = fault.blocks.get(&fault.action) {
-            settings.check(&check)?;
+            settings.check(check)?;
         } else if let Some(settings) = fault.settings() {
-            settings.check(&check)?;
+            settings.check(check)?;
         }
     }
-    Ok(())
-}
-
-/// The name of each fault: the one given, or its action, numbered where that is taken: `crash`, `crash-2`.
-pub(crate) fn fault_names(faults: &[Fault]) -> Vec<String> {
-    let mut taken: BTreeSet<String> = faults.iter().filter_map(|f| f.name.clone()).collect();
-    let mut names = Vec::with_capacity(faults.len());
-    for fault in faults {
-        let name = fault.name.clone().unwrap_or_else(|| {
-            let action = fault.action.name();
-            let mut name = action.to_string();
-            let mut number = 2;
-            while taken.contains(&name) {
-                name = format!("{action}-{number}");
-                number += 1;
-            }
-            name
-        });
-        taken.insert(name.clone());
-        names.push(name);
-    }
-    names
+    can_take_place(&checks, bounds)
 }
 
 impl<'a> Check<'a> {
+    /// The fault under check. Groups have checks of their own.
+    pub(crate) fn fault(&self) -> &'a Fault {
+        self.nodes[self.index].item.fault().expect("the checks of a fault are asked for a fault")
+    }
+
+    /// The faults, with their places among the nodes.
+    pub(super) fn faults(&self) -> impl Iterator<Item = (usize, &'a Fault)> {
+        let faults = self.nodes.iter().enumerate();
+        faults.filter_map(|(index, node)| node.item.fault().map(|fault| (index, fault)))
+    }
+
     /// Refuses the action in a cluster of one, whose only member `message` tells of.
     pub(crate) fn needs_others(&self, message: &str) -> Result<(), Refusal> {
         self.refuse_if(self.cluster.members.len() < 2, &[Key("action")], || message)
@@ -96,7 +96,7 @@ impl<'a> Check<'a> {
     }
 
     /// Refuses the value of one of the fault's own keys when `wrong` holds.
-    fn refuse_at<S: AsRef<str>>(
+    pub(super) fn refuse_at<S: AsRef<str>>(
         &self,
         wrong: bool,
         key: &str,
@@ -105,12 +105,12 @@ impl<'a> Check<'a> {
         self.refuse_if(wrong, &[Key(key)], message)
     }
 
-    fn path<'b>(&'b self, more: &[Step<'b>]) -> Vec<Step<'b>> {
+    pub(super) fn path<'b>(&'b self, more: &[Step<'b>]) -> Vec<Step<'b>> {
         self.at.iter().copied().chain(more.iter().copied()).collect()
     }
 
     fn name(&self) -> Result<(), Refusal> {
-        let Some(name) = &self.fault.name else { return Ok(()) };
+        let Some(name) = self.nodes[self.index].item.given_name() else { return Ok(()) };
         let good = !name.is_empty()
             && name.len() <= 64
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
@@ -119,8 +119,8 @@ impl<'a> Check<'a> {
         })
     }
 
-    fn time(&self) -> Result<(), Refusal> {
-        let Fault { at, every, duration, action, .. } = self.fault;
+    fn time(&self, fault: &Fault) -> Result<(), Refusal> {
+        let Fault { at, every, duration, action, .. } = fault;
         let limit = self.cluster.time_limit;
         self.refuse_at(at.to > limit, "at", || {
             format!("the fault may strike at {}, after the time limit of {}: make `at` earlier or `timeLimit` longer", go(at.to), go(limit))
@@ -168,59 +168,10 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// What the fault waits for: it exists, and does not wait for this fault in turn.
-    fn after(&self) -> Result<(), Refusal> {
-        let Some(after) = &self.fault.after else { return Ok(()) };
-        self.refuse_at(
-            after.fault.is_none() && after.event.is_none(),
-            "after",
-            || "it names nothing to wait for: write `fault: NAME`, `event: leaderChange`, or both",
-        )?;
-        self.refuse_if(
-            after.ended && after.fault.is_none(),
-            &[Key("after"), Key("ended")],
-            || "`ended:` belongs to `fault: NAME`: name one, or remove the key",
-        )?;
-        self.refuse_if(
-            after.count != 1 && after.event.is_none(),
-            &[Key("after"), Key("count")],
-            || "`count:` belongs to `event:`: name one, or remove the key",
-        )?;
-        self.refuse_if(
-            after.count == 0,
-            &[Key("after"), Key("count")],
-            || "0 times is at once: remove `after`, or write 1 or more",
-        )?;
-        let Some(name) = &after.fault else { return Ok(()) };
-        let path = [Key("after"), Key("fault")];
-        let place = |name: &String| self.names.iter().position(|other| other == name);
-        let mut at = place(name);
-        self.refuse_if(at.is_none(), &path, || {
-            let others: Vec<&str> = self
-                .names
-                .iter()
-                .enumerate()
-                .filter(|(i, _)| *i != self.index)
-                .map(|(_, n)| n.as_str())
-                .collect();
-            let hint = did_you_mean(name, others.iter().copied());
-            format!("there is no fault `{name}`, expected {}{hint}", one_of(others))
-        })?;
-        // A chain of so many steps has come back to where it was.
-        for _ in 0..=self.faults.len() {
-            let Some(index) = at else { return Ok(()) };
-            self.refuse_if(index == self.index, &path, || {
-                format!("`{name}` waits for this fault, so neither would ever strike")
-            })?;
-            at = self.faults[index].after.as_ref().and_then(|after| after.fault.as_ref()).and_then(place);
-        }
-        Ok(())
-    }
-
     /// The block of the action and no other.
     fn blocks(&self) -> Result<(), Refusal> {
-        let action = self.fault.action;
-        for owner in self.fault.blocks.keys() {
+        let action = self.fault().action;
+        for owner in self.fault().blocks.keys() {
             self.refuse_at(*owner != action, owner.name(), || {
                 format!(
                     "the block belongs to `action: {}`, but this fault's action is `{}`: change the action, or remove the block",
@@ -229,14 +180,14 @@ impl<'a> Check<'a> {
                 )
             })?;
         }
-        self.refuse_at(self.fault.settings().is_none(), "action", || {
+        self.refuse_at(self.fault().settings().is_none(), "action", || {
             let name = action.name();
             format!("`action: {name}` requires a `{name}:` block, such as {}", action.example())
         })
     }
 
     fn target(&self) -> Result<(), Refusal> {
-        let Fault { action, selector, mode, value, draw, .. } = self.fault;
+        let Fault { action, selector, mode, value, draw, .. } = self.fault();
         let what = action.name();
         if action.aim() == Aim::Cluster {
             for (key, present) in [
@@ -301,7 +252,7 @@ impl<'a> Check<'a> {
     /// How many members the selector can match at most.
     fn selectable(&self) -> Result<usize, Refusal> {
         let members = self.cluster.members.len();
-        let Some(selector) = &self.fault.selector else { return Ok(members) };
+        let Some(selector) = &self.fault().selector else { return Ok(members) };
         let given = [selector.role.is_some(), !selector.names.is_empty(), selector.same_as.is_some()];
         self.refuse_at(given.iter().filter(|is| **is).count() != 1, "selector", || {
             "expected exactly one of `role`, `names` and `sameAs`; to select every member, leave the selector out"
@@ -316,7 +267,7 @@ impl<'a> Check<'a> {
             return Ok(members);
         }
         if let Some(role) = selector.role {
-            let action = self.fault.action;
+            let action = self.fault().action;
             let path = self.path(&[Key("selector"), Key("role")]);
             if role == RoleSelector::Stopped {
                 let stopped = Candidate {
@@ -330,13 +281,20 @@ impl<'a> Check<'a> {
                     out: false,
                 };
                 let needs_a_process =
-                    self.fault.settings().is_some_and(|settings| !settings.may_hit(&stopped));
+                    self.fault().settings().is_some_and(|settings| !settings.may_hit(&stopped));
                 self.source.refuse_if(needs_a_process, &path, || {
                     format!("`stopped` can match nothing: `action: {}` needs a member that runs; select `running`, `leader` or `follower`", action.name())
                 })?;
-                let crash =
-                    |fault: &Fault| fault.action == Action::Crash && fault.at.from <= self.fault.at.to;
-                self.source.refuse_if(!self.faults.iter().any(crash), &path, || {
+                let own = self.begins(self.index, self.fault());
+                // What begins at an instant that is not known may begin before.
+                let crash = |(index, fault): (usize, &Fault)| {
+                    let crash = self.begins(index, fault);
+                    let may_be_before = crash.earliest <= own.latest
+                        || (self.in_group() || self.nodes[index].parent.is_some())
+                            && !(crash.is_known && own.is_known);
+                    fault.action == Action::Crash && may_be_before
+                };
+                self.source.refuse_if(!self.faults().any(crash), &path, || {
                     "`stopped` can match nothing: no `crash` strikes before this fault; add one, or select another role"
                 })?;
             }
@@ -369,52 +327,13 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// Checks a reference to another fault: it exists, fits, strikes once, and certainly before this one.
-    pub(crate) fn earlier_fault(
-        &self,
-        key: &[Step],
-        name: &str,
-        fits: impl Fn(&Fault) -> bool,
-        what: &str,
-    ) -> Result<(), Refusal> {
-        let path = self.path(key);
-        let others =
-            || self.names.iter().enumerate().filter(|(i, _)| *i != self.index && fits(&self.faults[*i]));
-        let Some((found, _)) =
-            self.names.iter().enumerate().find(|(i, other)| *i != self.index && *other == name)
-        else {
-            let known: Vec<&str> = others().map(|(_, name)| name.as_str()).collect();
-            let hint = did_you_mean(name, known.iter().copied());
-            return self.source.refuse(
-                &path,
-                format!("there is no other fault `{name}`, expected {what}: {}{hint}", one_of(known)),
-            );
-        };
-        let other = &self.faults[found];
-        self.source.refuse_if(!fits(other), &path, || {
-            format!("`{name}` is a fault of `action: {}`, expected {what}", other.action.name())
-        })?;
-        self.source.refuse_if(other.every.is_some(), &path, || {
-            format!("`{name}` strikes repeatedly, so it is not clear which strike is meant: refer to a fault without `every`")
-        })?;
-        let waits =
-            self.fault.after.as_ref().is_some_and(|after| after.fault.as_ref() == Some(&self.names[found]));
-        self.source.refuse_if(!waits && other.at.to >= self.fault.at.from, &path, || {
-            format!(
-                "`{name}` may strike as late as {}, which is not before this fault's earliest instant, {}: move one of the two",
-                go(other.at.to),
-                go(self.fault.at.from)
-            )
-        })
-    }
-
     /// Whether a link is left that faults of links can hit.
     pub(crate) fn other_ends(&self, peers: Peers) -> Result<(), Refusal> {
         let members = self.cluster.members.len();
-        let selected = match (self.fault.mode.unwrap_or(Mode::One), &self.fault.selector) {
+        let selected = match (self.fault().mode.unwrap_or(Mode::One), &self.fault().selector) {
             (Mode::All, None) => members,
             (Mode::All, Some(selector)) => selector.names.len(),
-            (Mode::Fixed, _) => self.fault.value.unwrap_or(0) as usize,
+            (Mode::Fixed, _) => self.fault().value.unwrap_or(0) as usize,
             _ => 1,
         };
         let none_left = peers == Peers::Members && selected >= members;
@@ -445,11 +364,10 @@ impl<'a> Check<'a> {
 
     /// The settings of the restores that stand before this fault.
     pub(crate) fn other_restores(&self) -> impl Iterator<Item = &RestoreSnapshot> {
-        self.faults[..self.index].iter().filter_map(|fault| {
-            match fault.blocks.get(&Action::RestoreSnapshot) {
-                Some(Settings::RestoreSnapshot(restore)) => Some(restore),
-                _ => None,
-            }
+        let before = self.faults().take_while(|(index, _)| *index < self.index);
+        before.filter_map(|(_, fault)| match fault.blocks.get(&Action::RestoreSnapshot) {
+            Some(Settings::RestoreSnapshot(restore)) => Some(restore),
+            _ => None,
         })
     }
 }

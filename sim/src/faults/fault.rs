@@ -1,25 +1,25 @@
 //! Faults as a file states them: one flat object each, with a plain `action`, its target, its time, and at most the one
 //! block that belongs to its action.
 //!
-//! Serde's tagged enums buffer what they read and lose the place of an error. So a fault is read key by key, and each
-//! block is read as the settings of the action that it is named after, in place. [`super::check`] then checks that
-//! action and block agree.
+//! Serde's tagged enums buffer what they read and lose the place of an error. So a fault is read key by key
+//! ([`super::read`]), and each block is read as the settings of the action that it is named after, in place.
+//! [`super::check`] then checks that action and block agree.
 //!
 //! A plan's faults have the same shape, with windows of no width and with the `draw` that picks the target.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, sync::LazyLock};
+use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, MapAccess, Visitor},
+    de::{self, Visitor},
     ser::SerializeMap,
 };
 
 use serde_json::{Map, Value, json};
 
 use super::{Action, Settings};
-use crate::text::Window;
+use crate::text::{Window, go};
 
 /// One fault.
 #[derive(Debug, Clone, PartialEq, JsonSchema)]
@@ -27,7 +27,8 @@ use crate::text::Window;
 pub struct Fault {
     /// Names it, so that other parts of the file can refer to it. Default: its action. Unique where it is given.
     pub name: Option<String>,
-    /// When it strikes: an instant, or a window from which the seed draws one. With `every`, the first time.
+    /// When it strikes: an instant, or a window from which the seed draws one. With `every`, the first time. Required; but in
+    /// a group it may be left out (`0s`), and counts from the group's begin, or from the end of the member before.
     pub at: Window,
     /// Strikes again after this long, counted from strike to strike, until the time limit.
     pub every: Option<Window>,
@@ -72,6 +73,8 @@ fn add_blocks(schema: &mut Schema) {
         properties.append(&mut blocks);
     }
     object.insert("allOf".to_owned(), Value::Array(needed));
+    // `at` may be left out in a group ([`super::group`]); elsewhere the list demands it.
+    object.insert("required".to_owned(), json!(["action"]));
 }
 
 impl Fault {
@@ -95,83 +98,6 @@ impl Fault {
     /// The settings: those of its block, or the action's defaults. `None` where the action needs a block and has none.
     pub fn settings(&self) -> Option<Settings> {
         self.blocks.get(&self.action).cloned().or_else(|| self.action.unwritten())
-    }
-}
-
-/// The keys that every fault may have, in the order in which they are written.
-const COMMON: [&str; 10] =
-    ["name", "at", "every", "after", "action", "selector", "mode", "value", "duration", "draw"];
-
-/// All keys that a fault may have.
-static KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    let blocks = Action::ALL.iter().filter(|action| action.has_settings()).map(|action| action.name());
-    COMMON.into_iter().chain(blocks).collect()
-});
-
-/// A key of a fault. It is a type of its own so that an unknown key is refused at the key's own place.
-enum Key {
-    Common(&'static str),
-    Block(Action),
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Keys;
-        impl Visitor<'_> for Keys {
-            type Value = Key;
-            fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
-                out.write_str("a key")
-            }
-            fn visit_str<E: de::Error>(self, key: &str) -> Result<Key, E> {
-                if let Some(common) = COMMON.iter().find(|common| **common == key) {
-                    return Ok(Key::Common(common));
-                }
-                let block = Action::ALL.iter().find(|action| action.has_settings() && action.name() == key);
-                block.map(|action| Key::Block(*action)).ok_or_else(|| E::unknown_field(key, &KEYS))
-            }
-        }
-        from.deserialize_identifier(Keys)
-    }
-}
-
-impl<'de> Deserialize<'de> for Fault {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Faults;
-        impl<'de> Visitor<'de> for Faults {
-            type Value = Fault;
-            fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
-                out.write_str("struct Fault")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fault, A::Error> {
-                let (mut name, mut at, mut every, mut after, mut action, mut selector) =
-                    (None, None, None, None, None, None);
-                let (mut mode, mut value, mut duration, mut draw) = (None, None, None, None);
-                let mut blocks = BTreeMap::new();
-                // A key that stands twice was refused before (`text::yaml::read`).
-                while let Some(key) = map.next_key::<Key>()? {
-                    match key {
-                        Key::Common("name") => name = map.next_value()?,
-                        Key::Common("at") => at = Some(map.next_value()?),
-                        Key::Common("every") => every = map.next_value()?,
-                        Key::Common("after") => after = map.next_value()?,
-                        Key::Common("action") => action = Some(map.next_value()?),
-                        Key::Common("selector") => selector = map.next_value()?,
-                        Key::Common("mode") => mode = map.next_value()?,
-                        Key::Common("value") => value = map.next_value()?,
-                        Key::Common("duration") => duration = map.next_value()?,
-                        Key::Common("draw") => draw = map.next_value()?,
-                        Key::Common(other) => unreachable!("the common key {other} has no arm"),
-                        Key::Block(owner) => {
-                            blocks.insert(owner, owner.read_settings(&mut map)?);
-                        }
-                    }
-                }
-                let at = at.ok_or_else(|| de::Error::missing_field("at"))?;
-                let action = action.ok_or_else(|| de::Error::missing_field("action"))?;
-                Ok(Fault { name, at, every, after, action, selector, mode, value, duration, draw, blocks })
-            }
-        }
-        from.deserialize_map(Faults)
     }
 }
 
@@ -234,22 +160,47 @@ impl<'de> Deserialize<'de> for Action {
     }
 }
 
-/// What a fault waits for. With both fields the event must happen after the other fault struck, or ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What a fault waits for: other faults, then an instant, then an event, each where it is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct After {
-    /// Another fault, by its name: the first time that it hits anyone.
+    /// Another fault, by its name: the first time that it hits anyone. Or a group, with `ended` or `over`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// Several other faults: until the last of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
     /// With `fault`: its end, and not its strike. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ended: bool,
-    /// Something that a member tells, counted from the start of the clients, or from the other fault.
+    /// With `fault`: its end, or that it hit nobody. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub over: bool,
+    /// Not before this instant, counted from the start of the clients. Default 0s.
+    #[serde(default, skip_serializing_if = "Duration::is_zero", with = "go")]
+    pub since: Duration,
+    /// Something that a member tells, counted from the start of the clients, or from what is named above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<Milestone>,
     /// With `event`: how many times. Default 1.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub count: u64,
+}
+
+impl After {
+    /// The other faults that are waited for.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.fault.iter().chain(&self.faults)
+    }
+
+    /// Until these faults are over.
+    pub(crate) fn over(faults: Vec<String>) -> After {
+        let (fault, faults) = match <[String; 1]>::try_from(faults) {
+            Ok([one]) => (Some(one), Vec::new()),
+            Err(several) => (None, several),
+        };
+        After { fault, faults, over: true, count: once(), ..After::default() }
+    }
 }
 
 fn once() -> u64 {

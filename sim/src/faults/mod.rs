@@ -12,21 +12,34 @@
 //! | File | What it holds |
 //! |---|---|
 //! | `room` | the trait that each kind implements, and the registry's macro |
-//! | `fault` | the flat form: selectors, modes, reading and writing |
-//! | `check` | checks that all kinds share |
+//! | `fault` | the flat form: selectors, modes, writing |
+//! | `group` | serial and parallel groups of faults |
+//! | `read` | reads a fault or a group of a file |
+//! | `order` | from faults and groups to strikes |
+//! | `check`, `check_relation`, `check_group` | checks that all kinds share, of what faults say of one another, of groups |
+//! | `connections` | what the kinds share that end connections |
 //! | `target` | from a selector to names |
 //! | `drawing` | what a kind needs to draw settings for an explored run |
 
 mod check;
+mod check_group;
+mod check_relation;
+mod connections;
 mod drawing;
 mod fault;
+mod group;
+mod order;
+mod read;
 mod room;
 mod target;
 
-pub(crate) use check::{Check, Shape, check_faults, fault_names};
+pub(crate) use check::{Check, Shape, check_faults};
 pub use crash::Unsynced;
 pub(crate) use drawing::Drawing;
 pub use fault::{After, Direction, Fault, Milestone, Mode, Peers, RoleSelector, Selector};
+pub use group::{Group, Item};
+pub(crate) use group::{Node, nodes};
+pub(crate) use order::{Values, place};
 pub use room::{Aim, Cost, Lasts};
 pub(crate) use room::{FinalHeal, Room, Stage, Strike, Struck, Undo, a_crash_instead, without_settings};
 pub use target::{Candidate, Target};

@@ -95,7 +95,7 @@ impl Room for Partition {
             || "`names:` belongs to `peers: members`: remove one of the two",
         )?;
         check.members(&path, &self.names)?;
-        let selected = check.fault.selector.as_ref().map(|s| s.names.as_slice()).unwrap_or_default();
+        let selected = check.fault().selector.as_ref().map(|s| s.names.as_slice()).unwrap_or_default();
         let none_left = !self.names.is_empty() && self.names.iter().all(|name| selected.contains(name));
         check.refuse_if(
             none_left,

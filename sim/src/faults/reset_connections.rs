@@ -1,38 +1,9 @@
 //! `resetConnections`: something on the way resets every connection that stands, once. New connections work at once.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use squall_store::seam::BoxFuture;
+use super::connections::ends_connections;
+use crate::arena::ConnectionsEnd;
 
-use super::{Aim, Check, Cost, Drawing, Lasts, Peers, Room, Strike, Struck};
-use crate::{arena::ConnectionsEnd, text::Refusal};
-
-/// Settings of a reset of connections.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct ResetConnections {
-    /// The other ends. Default `members`.
-    pub peers: Peers,
-}
-
-impl Room for ResetConnections {
-    const ACTION: &'static str = "resetConnections";
-    const ABOUT: &'static str = "every connection of the links is reset, once";
-    const AIM: Aim = Aim::Members;
-    const LASTS: Lasts = Lasts::Never;
-    const COST: Cost = Cost::Time;
-
-    fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
-        Some(Self { peers: drawing.one_of(&Peers::ALL) })
-    }
-
-    fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
-        check.other_ends(self.peers)
-    }
-
-    fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
-        Box::pin(async move {
-            Struck { bit: strike.end_connections(self.peers, ConnectionsEnd::Reset), ..Struck::default() }
-        })
-    }
+ends_connections! {
+    /// Settings of a reset of connections.
+    ResetConnections: "resetConnections", "every connection of the links is reset, once", ConnectionsEnd::Reset
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{draw::draw_faults, drawn::DrawnFault};
 use crate::{
-    faults::fault_names,
+    faults::nodes,
     scenario::{self, API_VERSION, Scenario, Spec},
     text::{self, Refusal, Source, Step},
 };
@@ -48,7 +48,7 @@ impl Plan {
     pub fn to_yaml(&self) -> String {
         let mut spec = self.spec.clone();
         spec.seeds = vec![self.seed];
-        spec.faults = self.faults.iter().map(DrawnFault::to_fault).collect();
+        spec.faults = self.faults.iter().map(|fault| fault.to_fault().into()).collect();
         let file = PlanFile {
             api_version: API_VERSION.into(),
             kind: "Plan".into(),
@@ -91,13 +91,13 @@ pub fn parse_plan(path: &Path, text: &str) -> Result<Plan, Refusal> {
     let mut spec = file.spec;
     let seed = spec.seeds.remove(0);
     let faults = std::mem::take(&mut spec.faults);
-    let names = fault_names(&faults);
-    let mut drawn: Vec<DrawnFault> = faults
-        .iter()
-        .zip(names)
-        .map(|(fault, id)| {
+    let mut drawn: Vec<DrawnFault> = nodes(&faults)
+        .into_iter()
+        .filter_map(|node| {
+            // A plan has no groups: the validation has refused them.
+            let fault = node.item.fault()?;
             let duration = fault.duration.map(|window| window.from);
-            DrawnFault::new(fault, id, fault.at.from, duration, fault.draw.unwrap_or(0))
+            Some(DrawnFault::new(fault, node.name, fault.at.from, duration, fault.draw.unwrap_or(0)))
         })
         .collect();
     drawn.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));

@@ -1,7 +1,7 @@
 //! A plan is a pure function of scenario and seed; draws stay in their windows; plans survive their file.
 
 use super::*;
-use crate::faults::fault_names;
+use crate::faults::nodes;
 use crate::scenario::{Scenario, parse};
 use crate::text::{Window, format_duration};
 use proptest::prelude::*;
@@ -124,7 +124,8 @@ proptest! {
             last = scheduled.at;
             prop_assert!(scheduled.at + scheduled.duration.unwrap_or_default() <= Duration::from_secs(20));
         }
-        for (fault, name) in scenario.spec.faults.iter().zip(fault_names(&scenario.spec.faults)) {
+        for node in nodes(&scenario.spec.faults) {
+            let (fault, name) = (node.item.fault().expect("there are no groups"), node.name);
             let strikes: Vec<_> = schedule
                 .faults
                 .iter()

@@ -143,7 +143,7 @@ fn fault(fault: &Value) -> FaultWords {
     if let Some(duration) = fault["duration"].as_str() {
         what.push_str(&format!(" for {}", rounded(duration)));
     }
-    let told = ["name", "at", "action", "selector", "mode", "value", "duration", "draw"];
+    let told = ["name", "at", "after", "action", "selector", "mode", "value", "duration", "draw"];
     let mut rest: Vec<String> = Vec::new();
     for (key, value) in map.iter().filter(|(key, _)| !told.contains(&key.as_str())) {
         match value.as_object() {
@@ -155,10 +155,44 @@ fn fault(fault: &Value) -> FaultWords {
     if !rest.is_empty() {
         what.push_str(&format!(" ({})", rest.join("; ")));
     }
-    FaultWords {
-        id: fault["name"].as_str().unwrap_or(name).to_owned(),
-        at: fault["at"].as_str().map(rounded).unwrap_or_default(),
-        what,
+    FaultWords { id: fault["name"].as_str().unwrap_or(name).to_owned(), at: when(fault), what }
+}
+
+/// When a fault strikes: `2s`, `once save is over`, `200ms after the 3rd leaderChange`.
+fn when(fault: &Value) -> String {
+    let at = fault["at"].as_str().map(rounded).unwrap_or_default();
+    let Some(after) = fault["after"].as_object() else { return at };
+    let names: Vec<String> = after
+        .get("fault")
+        .into_iter()
+        .chain(after.get("faults").and_then(Value::as_array).into_iter().flatten())
+        .map(text)
+        .collect();
+    let says = |key: &str| after.get(key).and_then(Value::as_bool) == Some(true);
+    let verb = match (says("over"), says("ended"), names.len()) {
+        (true, _, 1) => "is over",
+        (true, ..) => "are over",
+        (false, true, _) => "ended",
+        (false, false, _) => "struck",
+    };
+    let mut parts = Vec::new();
+    if !names.is_empty() {
+        parts.push(format!("{} {verb}", names.join(", ")));
+    }
+    if let Some(since) = after.get("since").and_then(Value::as_str) {
+        parts.push(format!("{} have passed", rounded(since)));
+    }
+    if let Some(event) = after.get("event") {
+        let times = match after.get("count").and_then(Value::as_u64).unwrap_or(1) {
+            1 => String::new(),
+            count => format!(" {count} times"),
+        };
+        parts.push(format!("{} happened{times}", text(event)));
+    }
+    let moment = parts.join(" and ");
+    match at.as_str() {
+        "0s" | "" => format!("once {moment}"),
+        at => format!("{at} after {moment}"),
     }
 }
 
@@ -215,5 +249,38 @@ fn rounded(duration: &str) -> String {
     match nanos {
         ..1_000_000 => duration.to_owned(),
         _ => format_duration(Duration::from_nanos((nanos + unit / 2) / unit * unit)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::plan::parse_plan;
+
+    #[test]
+    fn what_a_fault_waits_for_is_told_in_words() {
+        let text = "apiVersion: squall/v1\nkind: Plan\nscenario: words\nspec:\n  seeds: [7]\n  workloads: [{type: kv}]\n  \
+                    timeLimit: 20s\n  faults:\n    - {name: a, at: 1500ms, action: pause, duration: 1s}\n    \
+                    - {name: b, at: 0s, after: {fault: a, over: true}, action: restart}\n    \
+                    - {name: c, at: 200ms, after: {faults: [a, b], over: true}, action: compact}\n    \
+                    - {name: d, at: 0s, after: {fault: a, ended: true, event: leaderChange}, action: restart}\n    \
+                    - {name: e, at: 1s, after: {since: 5s, event: applied, count: 9}, action: restart}\n";
+        let plan = parse_plan(Path::new("plan.yaml"), text).expect("it is good");
+        let mut told: Vec<(String, String)> =
+            plan_words(&plan).faults.into_iter().map(|fault| (fault.id, fault.at)).collect();
+        told.sort();
+        let told: Vec<String> = told.into_iter().map(|(id, at)| format!("{id}: {at}")).collect();
+        assert_eq!(
+            told,
+            [
+                "a: 1.5s",
+                "b: once a is over",
+                "c: 200ms after a, b are over",
+                "d: once a ended and leaderChange happened",
+                "e: 1s after 5s have passed and applied happened 9 times",
+            ]
+        );
     }
 }

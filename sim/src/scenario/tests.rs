@@ -4,7 +4,7 @@
 //! them anew; then read the difference.
 
 use super::*;
-use crate::faults::{RoleSelector, Settings};
+use crate::faults::{Fault, RoleSelector, Settings};
 use crate::text::Window;
 use std::fmt::Write as _;
 use std::fs;
@@ -176,10 +176,11 @@ fn the_good_one_is_good() {
     assert_eq!(spec.workloads[0].name(), "kv");
     assert_eq!(spec.workloads[0].mix(), WorkloadKind::Kv.default_mix());
     assert_eq!(spec.longest(), Duration::from_secs(28));
-    let fault = &spec.faults[0];
+    let faults: Vec<&Fault> = spec.each_fault().collect();
+    let fault = faults[0];
     assert_eq!(fault.at, Window { from: Duration::from_secs(4), to: Duration::from_secs(6) });
     assert_eq!(fault.selector.as_ref().unwrap().role, Some(RoleSelector::Leader));
-    let Some(Settings::RestoreSnapshot(restore)) = spec.faults[2].settings() else { panic!() };
+    let Some(Settings::RestoreSnapshot(restore)) = faults[2].settings() else { panic!() };
     assert_eq!(restore.pause, Duration::from_secs(1));
     assert_eq!(spec.expect.min_operations_before, 50);
 }

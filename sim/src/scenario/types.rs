@@ -1,7 +1,7 @@
 //! The scenario file's types, apart from its faults ([`crate::faults`]). A field's documentation is its reference.
 
 use super::workload::Workload;
-use crate::faults::Fault;
+use crate::faults::{Fault, Item};
 use crate::text::go;
 use crate::world::Distribution;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -62,9 +62,10 @@ pub struct Spec {
     /// How long clients and faults go on; then the final phase begins.
     #[serde(with = "go")]
     pub time_limit: Duration,
-    /// What goes wrong. Empty: a quiet run.
+    /// What goes wrong: faults, and groups of faults. Empty: a quiet run.
     #[serde(default)]
-    pub faults: Vec<Fault>,
+    #[schemars(schema_with = "Item::list_with_instants")]
+    pub faults: Vec<Item>,
     /// What happens after the time limit.
     #[serde(default, rename = "final")]
     pub final_phase: Final,
@@ -477,6 +478,11 @@ pub const COUNTERS: [(&str, &str); 25] = [
 ];
 
 impl Spec {
+    /// The faults, those of groups too, in the file's order.
+    pub fn each_fault(&self) -> impl Iterator<Item = &Fault> {
+        self.faults.iter().flat_map(Item::faults)
+    }
+
     /// The longest that a run of this scenario may take, in simulated time: the time limit, then the settling.
     pub fn longest(&self) -> Duration {
         self.time_limit + self.final_phase.settle

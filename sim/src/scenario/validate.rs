@@ -234,7 +234,7 @@ fn expect(on: &Source, spec: &Spec) -> Result<(), Refusal> {
     )?;
     for (index, action) in expect.must_bite.iter().enumerate() {
         let at = [Key("spec"), Key("expect"), Key("mustBite"), Index(index)];
-        on.refuse_if(!spec.faults.iter().any(|fault| fault.action == *action), &at, || {
+        on.refuse_if(!spec.each_fault().any(|fault| fault.action == *action), &at, || {
             format!("no fault of the scenario has `action: {}`: add one, or remove this", action.name())
         })?;
     }

@@ -20,6 +20,18 @@ spec:
   expect: {outcome: valid, mustBite: [partition]}
 ";
 
+/// Groups, as items of `spec.faults`.
+pub(super) const GROUPS: &str = "  - name: storm
+    at: 2s..3s
+    repeat: 2
+    serial:
+      - {name: backup, action: snapshotSave}
+      - parallel:
+          - {action: partition, selector: {role: leader}, duration: 1s..2s}
+          - {at: 300ms, action: slowFsync, mode: all, slowFsync: {delay: 20ms}, duration: 1s}
+      - {at: 500ms, action: restart, selector: {role: follower}}
+";
+
 /// A fault of this kind, as items of `spec.faults`.
 pub(super) fn fault(action: Action) -> String {
     let mut text = String::new();
@@ -69,8 +81,8 @@ mod tests {
     fn every_example_is_a_scenario() {
         let path = Path::new("isolated-leader.yaml");
         parse(path, SCENARIO).unwrap_or_else(|refusal| panic!("{refusal}"));
-        for action in Action::ALL {
-            let fault = fault(*action);
+        let faults = Action::ALL.iter().map(|action| fault(*action)).chain([GROUPS.to_owned()]);
+        for fault in faults {
             let head = SCENARIO.split("  faults:\n").next().unwrap_or_default();
             let text = format!("{head}  faults:\n{}", fault);
             parse(path, &text).unwrap_or_else(|refusal| {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use std::fmt::Write as _;
 
 /// The objects of a scenario file, in the order in which a reader meets them: the schema's name, the key, a heading.
-const OBJECTS: [(&str, &str); 11] = [
+const OBJECTS: [(&str, &str); 13] = [
     ("", "The file"),
     ("Metadata", "`metadata`"),
     ("Spec", "`spec`"),
@@ -19,6 +19,8 @@ const OBJECTS: [(&str, &str); 11] = [
     ("Final", "`spec.final`"),
     ("Expect", "`spec.expect`"),
     ("Fault", "`spec.faults[]`: what every fault may say"),
+    ("After", "`spec.faults[].after`"),
+    ("Group", "`spec.faults[]`: groups of faults"),
 ];
 
 const HEAD: &str = "\
@@ -35,6 +37,18 @@ The first two lines tell editors the schema (completion, documentation on hover,
 
 ";
 
+const GROUPS: &str = "\
+An item of `spec.faults` may be a group in the place of a fault, and so may a member of a group, four deep. In a `serial` group a
+member begins where the one before it ends, in a `parallel` group with the group; its own `at` counts from there. A member may wait
+for a state (`after: {event: …}`); it does not repeat by itself. A seed draws every member from a stream of its own, named after the
+member: to add or remove one leaves the draws of the others as they were.
+
+The plan has no groups. Where a member's end is known when it is drawn (it has a `duration`, or its group a `deadline`), what
+follows has an instant. After a member that ends by itself, such as an operator's procedure, or that waits for a state, what follows
+has the relation `after: {fault: NAME, over: true}`. A member that hits nobody is over at once. In a repeated group `sameAs` and
+`snapshot` mean the strike of the same round. Here the snapshot is saved, then the leader is cut off while the disks are slow, and half
+a second after both have ended a follower restarts; all of that twice:";
+
 /// The reference, as Markdown.
 pub fn reference() -> String {
     let schema = schema(FileKind::Scenario);
@@ -49,6 +63,9 @@ pub fn reference() -> String {
         told.push(name);
         let _ = writeln!(text, "\n### {heading}\n");
         describe(&mut text, &schema, object);
+        if name == "Group" {
+            let _ = writeln!(text, "\n{GROUPS}\n\n```yaml\nfaults:\n{}```", example::GROUPS);
+        }
     }
     // What is new and has no place above yet.
     let known = |name: &str| told.contains(&name);
@@ -106,6 +123,7 @@ fn kind(root: &Value, property: &Value) -> String {
         return match name {
             "Duration" => "duration".to_owned(),
             "Window" => "duration or window".to_owned(),
+            "Item" => "fault or group".to_owned(),
             name => {
                 let target = &root["definitions"][name];
                 match choices(target) {
@@ -127,6 +145,7 @@ fn kind(root: &Value, property: &Value) -> String {
             }
             let parts = parts.iter().filter(|part| part["type"] != "null");
             let mut kinds: Vec<String> = parts.map(|part| kind(root, part)).collect();
+            kinds.retain(|kind| !kind.is_empty());
             kinds.dedup();
             return kinds.join(" or ");
         }
@@ -150,6 +169,7 @@ fn kind(root: &Value, property: &Value) -> String {
 fn plural(kind: &str) -> String {
     match kind {
         "number" | "object" | "duration" => format!("{kind}s"),
+        "fault or group" => "faults and groups".to_owned(),
         other => other.to_owned(),
     }
 }

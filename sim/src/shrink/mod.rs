@@ -15,8 +15,10 @@
 //! |---|---|
 //! | `search` | the order of the steps, and when one is kept |
 //! | `steps` | the steps: what can be taken away, narrowed or rounded |
+//! | `relations` | what becomes of "begins when that fault is over" once that fault is dropped |
 //! | `write` | the result as a person would write it |
 
+mod relations;
 mod search;
 mod steps;
 mod write;

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::steps::{self, Step};
+use super::{
+    relations,
+    steps::{self, Step},
+};
 use crate::{
     plan::Plan,
     scenario::{API_VERSION, Expect, Metadata, Outcome, Scenario, check_spec},
@@ -31,7 +34,7 @@ pub trait Judge {
 pub fn start(plan: &Plan) -> Scenario {
     let mut spec = plan.spec.clone();
     spec.seeds = vec![plan.seed];
-    spec.faults = plan.faults.iter().map(crate::plan::DrawnFault::to_fault).collect();
+    spec.faults = plan.faults.iter().map(|fault| fault.to_fault().into()).collect();
     for workload in &mut spec.workloads {
         if workload.mix.as_ref() == Some(&workload.kind.default_mix()) {
             workload.mix = None;
@@ -105,7 +108,7 @@ fn sweep(
 fn drop_faults(scenario: &mut Scenario, judge: &mut dyn Judge) -> Result<(), Stop> {
     let without = |scenario: &Scenario, from: usize, to: usize| {
         let mut fewer = scenario.clone();
-        fewer.spec.faults.drain(from..to);
+        relations::keep_faults(&mut fewer, |index| !(from..to).contains(&index));
         fewer
     };
     let all = scenario.spec.faults.len();

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    faults::{Aim, Fault, Selector},
+    faults::{Aim, Fault, Item, Selector},
     scenario::{Cluster, Disk, Mix, Network, Scenario, Workload},
     text::{Window, format_duration, parse_duration},
 };
@@ -58,13 +58,27 @@ fn whole(time: Duration) -> Duration {
 
 fn end_at(scenario: &mut Scenario, limit: Duration) {
     scenario.spec.time_limit = limit;
-    scenario.spec.faults.retain(|fault| fault.at.to < limit);
-    for fault in &mut scenario.spec.faults {
+    let ends_before: Vec<bool> = scenario.spec.each_fault().map(|fault| fault.at.to < limit).collect();
+    super::relations::keep_faults(scenario, |index| ends_before[index]);
+    for fault in faults_mut(scenario) {
         if let Some(duration) = &mut fault.duration {
             let longest = limit.saturating_sub(fault.at.to);
             *duration = Window { from: duration.from.min(longest), to: duration.to.min(longest) };
         }
     }
+}
+
+/// The faults. What is shrunk is a plan, so there are no groups.
+pub(super) fn faults_mut(scenario: &mut Scenario) -> impl Iterator<Item = &mut Fault> {
+    scenario.spec.faults.iter_mut().filter_map(|item| match item {
+        Item::Fault(fault) => Some(&mut **fault),
+        Item::Group(_) => None,
+    })
+}
+
+/// The fault of this number.
+fn fault_mut(scenario: &mut Scenario, index: usize) -> &mut Fault {
+    faults_mut(scenario).nth(index).expect("a fault was counted")
 }
 
 /// Fewer workloads, and smaller ones.
@@ -181,10 +195,10 @@ fn mapping(value: &impl Serialize) -> Option<Map<String, Value>> {
 /// Faults with plainer targets and settings, shorter, and at rounder instants.
 pub(super) fn faults(scenario: &Scenario) -> Vec<Step> {
     let mut steps = Vec::new();
-    for (index, fault) in scenario.spec.faults.iter().enumerate() {
+    for (index, fault) in scenario.spec.each_fault().enumerate() {
         let mut set = |what: &str, change: &dyn Fn(&mut Fault)| {
             steps.push(step(format!("fault {index} {what}"), scenario, |scenario| {
-                change(&mut scenario.spec.faults[index]);
+                change(fault_mut(scenario, index));
             }));
         };
         if fault.action.aim() != Aim::Cluster {
@@ -297,7 +311,7 @@ pub(super) fn names(scenario: &Scenario) -> Vec<Step> {
         steps.push(step("seed", scenario, |scenario| scenario.spec.seeds = vec![small]));
     }
     steps.push(step("names", scenario, |scenario| {
-        scenario.spec.faults.iter_mut().for_each(|fault| fault.name = None);
+        faults_mut(scenario).for_each(|fault| fault.name = None);
         if let [only] = scenario.spec.workloads.as_mut_slice() {
             only.name = None;
         }
@@ -305,7 +319,7 @@ pub(super) fn names(scenario: &Scenario) -> Vec<Step> {
     // A name that others refer to stays.
     for index in 0..scenario.spec.faults.len() {
         steps.push(step(format!("name {index}"), scenario, |scenario| {
-            scenario.spec.faults[index].name = None;
+            fault_mut(scenario, index).name = None;
         }));
     }
     steps

@@ -48,7 +48,7 @@ fn busy() -> Scenario {
 }
 
 fn actions(scenario: &Scenario) -> BTreeSet<Action> {
-    scenario.spec.faults.iter().map(|fault| fault.action).collect()
+    scenario.spec.each_fault().map(|fault| fault.action).collect()
 }
 
 fn told() -> Told {
@@ -92,7 +92,7 @@ fn what_the_failure_needs_stays_and_nothing_else() {
     assert_eq!((spec.cluster.members, spec.workloads.len(), spec.workloads[0].clients), (3, 1, 1));
     assert_eq!(spec.cluster.snapshot_count, 10_000);
     assert!(spec.time_limit <= Duration::from_secs(10));
-    assert!(spec.faults.iter().all(|fault| fault.draw.is_none() && fault.at.from.subsec_millis() % 10 == 0));
+    assert!(spec.each_fault().all(|fault| fault.draw.is_none() && fault.at.from.subsec_millis() % 10 == 0));
 }
 
 /// Faults of one kind are told apart by what the others leave: the search must not stop at the first chunk that fails.
@@ -172,4 +172,80 @@ fn the_file_is_what_a_person_would_write() {
     shrink(&mut scenario, &mut rule(|scenario: &Scenario| actions(scenario).contains(&Action::Crash)));
     let text = scenario_text(&named_scenario(&scenario, &told()), &told());
     crate::scenario::compare_golden("shrunk.yaml", &text);
+}
+
+/// A plan in which faults wait for others: `b` for `a`, `c` for `b` and `side`, `d` for a state after `a`.
+const CHAIN: &str = "apiVersion: squall/v1
+kind: Plan
+scenario: chain
+spec:
+  seeds: [7]
+  workloads: [{type: kv}]
+  timeLimit: 20s
+  faults:
+    - {name: a, at: 2s, action: pause, mode: one, duration: 1s, draw: 1}
+    - {name: side, at: 3s, action: compact}
+    - {name: b, at: 100ms, after: {fault: a, over: true}, action: restart, mode: one, draw: 2}
+    - {name: c, at: 0s, after: {faults: [b, side], over: true}, action: crash, mode: one, duration: 1s, draw: 3}
+    - {name: d, at: 10ms, after: {fault: a, ended: true, event: applied, count: 5}, action: pause, mode: one, duration: 1s, draw: 4}
+";
+
+/// What is left of [`CHAIN`] without some of its faults: each with its instant and what it waits for.
+fn without(names: &[&str]) -> Vec<String> {
+    let mut scenario = start(&parse_plan(Path::new("plan.yaml"), CHAIN).expect("it is good"));
+    let drawn: Vec<String> = scenario
+        .spec
+        .each_fault()
+        .map(|fault| fault.name.clone().expect("a plan's fault has a name"))
+        .collect();
+    super::relations::keep_faults(&mut scenario, |index| !names.contains(&drawn[index].as_str()));
+    let source = crate::text::Source { path: Path::new("plan.yaml"), text: "" };
+    crate::scenario::check_spec(&source, &scenario.spec, true).unwrap_or_else(|refusal| panic!("{refusal}"));
+    let told = scenario.spec.each_fault().map(|fault| {
+        let after = serde_json::to_string(&fault.after).expect("it has a JSON form");
+        format!("{} {} {after} {:?}", fault.name.as_deref().unwrap_or_default(), fault.at, fault.draw)
+    });
+    told.collect()
+}
+
+#[test]
+fn who_waited_for_a_dropped_fault_takes_its_place() {
+    let line = |lines: &[String], name: &str| {
+        lines.iter().find(|line| line.starts_with(&format!("{name} "))).cloned().unwrap_or_default()
+    };
+    let whole = without(&[]);
+    assert_eq!(line(&whole, "b"), r#"b 100ms {"fault":"a","over":true} Some(2)"#);
+    // It begins where the dropped fault would have ended.
+    let rest = without(&["a"]);
+    assert_eq!(line(&rest, "b"), "b 3.1s null Some(2)");
+    assert_eq!(line(&rest, "d"), r#"d 10ms {"since":"3s","event":"applied","count":5} Some(4)"#);
+    assert_eq!(line(&rest, "c"), line(&whole, "c"));
+    // The others of several are still waited for.
+    assert_eq!(line(&without(&["side"]), "c"), r#"c 0s {"fault":"b","over":true} Some(3)"#);
+    // What the dropped fault waited for is waited for, through several that are dropped.
+    assert_eq!(line(&without(&["b"]), "c"), r#"c 0s {"faults":["side","a"],"over":true} Some(3)"#);
+    assert_eq!(line(&without(&["b", "side"]), "c"), r#"c 0s {"fault":"a","over":true} Some(3)"#);
+    assert_eq!(line(&without(&["a", "b", "side"]), "c").split(' ').nth(2), Some("null"));
+    // Whatever is dropped, the rest is good, and no other fault changes.
+    for mask in 0u32..32 {
+        let names = ["a", "side", "b", "c", "d"];
+        let gone: Vec<&str> = names
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| mask & (1 << bit) != 0)
+            .map(|(_, name)| *name)
+            .collect();
+        assert_eq!(without(&gone).len(), 5 - gone.len());
+    }
+}
+
+/// A drawn group shrinks as any other faults do.
+#[test]
+fn a_plan_of_a_group_shrinks_to_the_one_that_matters() {
+    let plan = parse_plan(Path::new("plan.yaml"), CHAIN).expect("it is good");
+    let mut scenario = start(&plan);
+    shrink(&mut scenario, &mut rule(|scenario: &Scenario| actions(scenario).contains(&Action::Crash)));
+    assert_eq!(actions(&scenario).len(), 1, "{:?}", scenario.spec.faults);
+    let crash = scenario.spec.each_fault().next().expect("one is left");
+    assert_eq!(crash.after, None, "nothing is left to wait for");
 }

@@ -1,88 +1,36 @@
 //! Durations as Go writes them (`1m30s`, `250ms`, `1.5h`), and windows of time (`4s..8s`) from which a seed draws.
 //!
-//! Go's grammar (`time.ParseDuration`): one or more decimal numbers, each with a unit of `ns us µs ms s m h`. We
-//! refuse what Go allows and a scenario has no use for: a sign (nothing lasts a negative time) and fractions of a
-//! nanosecond. Printing is `time.Duration.String`, so that what we print is what we read.
+//! They are read by the parser that reads etcd's flags ([`squall_store::duration`]); what is wrong is said here with the
+//! remedy. Printing is `time.Duration.String`, so that what we print is what we read.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use squall_store::duration::{self, Malformed};
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
-
-/// Units, longest spelling first where one is another's prefix.
-const UNITS: [(&str, u64); 8] = [
-    ("ns", 1),
-    ("us", 1_000),
-    ("µs", 1_000),
-    ("μs", 1_000),
-    ("ms", 1_000_000),
-    ("s", 1_000_000_000),
-    ("m", 60_000_000_000),
-    ("h", 3_600_000_000_000),
-];
 
 /// Reads a duration in Go's notation. The error says what is wrong with the text, without its place.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     const SHAPE: &str = "write a number and a unit, such as 250ms, 5s or 1m30s";
     let trimmed = text.trim();
-    if trimmed.is_empty() {
-        return Err(format!("the duration is empty: {SHAPE}"));
-    }
-    if trimmed == "0" {
-        return Ok(Duration::ZERO);
-    }
-    if let Some(rest) = trimmed.strip_prefix('-') {
-        return Err(format!(
-            "the duration `{trimmed}` is negative: nothing lasts less than 0s; did you mean `{rest}`?"
-        ));
-    }
-    let mut rest = trimmed;
-    let mut total: u64 = 0;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, tail) = rest.split_at(end);
-        if number.is_empty() || number == "." {
-            return Err(format!("`{text}` is not a duration: {SHAPE}"));
+    duration::parse(trimmed).map_err(|wrong| match wrong {
+        Malformed::Empty => format!("the duration is empty: {SHAPE}"),
+        Malformed::Negative(rest) => {
+            format!(
+                "the duration `{trimmed}` is negative: nothing lasts less than 0s; did you mean `{rest}`?"
+            )
         }
-        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, next) = tail.split_at(unit_end);
-        if unit.is_empty() {
-            return Err(format!("the duration `{text}` has no unit: did you mean `{text}s` or `{text}ms`?"));
+        Malformed::NoNumber => format!("`{text}` is not a duration: {SHAPE}"),
+        Malformed::NoUnit => {
+            format!("the duration `{text}` has no unit: did you mean `{text}s` or `{text}ms`?")
         }
-        let Some((_, scale)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-            return Err(format!(
-                "`{text}` has the unknown unit `{unit}`, expected one of ns, us, ms, s, m, h"
-            ));
-        };
-        let nanos =
-            scaled(number, *scale).ok_or_else(|| format!("`{text}` is out of range or finer than 1ns"))?;
-        total = total.checked_add(nanos).ok_or_else(|| format!("`{text}` is out of range"))?;
-        rest = next;
-    }
-    Ok(Duration::from_nanos(total))
-}
-
-/// `number` (decimal, perhaps with a fraction) times `scale`, exactly, or nothing.
-fn scaled(number: &str, scale: u64) -> Option<u64> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut nanos = whole.checked_mul(scale)?;
-    let mut unit = scale;
-    for digit in fraction.chars() {
-        let digit = u64::from(digit.to_digit(10)?);
-        if !unit.is_multiple_of(10) {
-            // A minute's or an hour's fraction divides by ten far enough; beyond that it is below a nanosecond.
-            if digit == 0 {
-                continue;
-            }
-            return None;
+        Malformed::UnknownUnit(unit) => {
+            format!("`{text}` has the unknown unit `{unit}`, expected one of ns, us, ms, s, m, h")
         }
-        unit /= 10;
-        nanos = nanos.checked_add(digit * unit)?;
-    }
-    Some(nanos)
+        Malformed::OutOfRange => format!("`{text}` is out of range or finer than 1ns"),
+    })
 }
 
 /// Prints a duration as Go's `time.Duration.String` does: `1m30s`, `250ms`, `1.5s`, `0s`. Reads back exactly.

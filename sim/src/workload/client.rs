@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 use squall_store::{
     proto::etcdserverpb::{self as pb, kv_client::KvClient, lease_client::LeaseClient},
-    seam::{Channel, Clock, DialOptions, Env, timeout},
+    seam::{Channel, Clock, DialOptions, Env, Monotonic, timeout},
 };
 use tonic::{Code, Request, Response, Status};
 
@@ -218,6 +218,11 @@ impl Client {
         if turn && self.choice == EndpointChoice::Failover {
             self.at = (self.at + 1) % self.endpoints.len();
         }
+    }
+
+    /// Its node's monotonic clock.
+    pub(super) fn monotonic(&self) -> Monotonic {
+        self.env.clock.monotonic()
     }
 
     /// Turns to the endpoint of this number.

@@ -4,7 +4,7 @@
 //! robustness tests read the members' WALs for this; a client can just ask, before a compaction takes the answer away
 //! and at the end of the run.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use squall_checker::history as h;
 
@@ -13,17 +13,24 @@ use super::{Client, Recorder};
 /// So many revisions are asked for at the most.
 const MOST: usize = 1_000;
 
+/// So long is asked, in simulated time. Where every client times out, because a round trip takes longer than a request
+/// may, each write is a gap and each read takes as long as it did: a thousand of them took minutes. What is left
+/// unexplained costs the judge a search at worst, and nothing where the members' logs tell it the order.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Asks `client` for everything at each unexplained revision up to `last`. Gives up at the third read in a row that
-/// fails. Answers the first revision that is still unexplained, or `last`: what lies below it may be compacted.
+/// fails, and when its patience is over. Answers the first revision that is still unexplained, or `last`: what lies below
+/// it may be compacted.
 pub(crate) async fn explain(recorder: &Recorder, client: &mut Client, last: i64, is_final: bool) -> i64 {
     let mut failed = 0;
+    let began = client.monotonic();
     for revision in unexplained(recorder, last) {
         let range = h::Range { revision: h::Revision(revision), ..everything() };
         match client.perform(&h::Op::Range(range), is_final).await {
             Some(_) => failed = 0,
             None => failed += 1,
         }
-        if failed == 3 {
+        if failed == 3 || client.monotonic().since(began) >= PATIENCE {
             break;
         }
     }
@@ -63,4 +70,42 @@ fn unexplained(recorder: &Recorder, last: i64) -> Vec<i64> {
         }
     });
     (compacted.max(2)..=last).filter(|revision| !known.contains(revision)).take(MOST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        report::{RunOptions, Verdict},
+        run::run,
+        scenario::parse,
+    };
+
+    /// A write takes two round trips of 120 ms, and clients wait 150 ms: every write is a gap.
+    const ALL_TIME_OUT: &str = "apiVersion: squall/v1
+kind: Scenario
+metadata: {name: all-time-out}
+spec:
+  network: {latency: 60ms, jitter: 5ms}
+  workloads: [{type: kv, clients: 8, inFlight: 4, rate: 250, requestTimeout: 150ms}]
+  timeLimit: 10s
+  expect: {minOperationsBefore: 0, minOperationsAfter: 0}
+";
+
+    #[test]
+    fn where_every_client_times_out_the_reads_have_an_end() {
+        let scenario = parse(Path::new("all-time-out.yaml"), ALL_TIME_OUT).expect("it is good");
+        let result = run(&scenario, 1, &RunOptions::default());
+        assert_eq!(
+            (result.verdict, &result.harness_error),
+            (Verdict::Valid, &None),
+            "{:#?}",
+            result.failures
+        );
+        assert!(result.operations.info > 800, "{:?}", result.operations);
+        let longest = scenario.spec.longest() + 2 * PATIENCE;
+        assert!(result.simulated < longest, "{:?} of simulated time", result.simulated);
+    }
 }

@@ -1,0 +1,231 @@
+//! Groups of faults: several that belong together, one after the other or side by side.
+//!
+//! An item of `spec.faults` is a fault or a group. A group is `serial` (each member begins where the one before it ends) or
+//! `parallel` (all begin with the group), and its members are faults or groups again. The shape is that of Chaos Mesh's
+//! Workflow, with its names: `serial`, `parallel`, `deadline`.
+//!
+//! A group exists in a scenario only. When a plan is drawn, [`super::order`] turns it into faults with instants, or, where
+//! an end is known only at run time, with the relation "begins when that fault is over" ([`super::After`]).
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
+use std::{borrow::Cow, collections::BTreeSet};
+
+use super::{After, Fault};
+use crate::text::{Step, Window};
+
+/// One item of `spec.faults`, or of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Item {
+    /// A fault.
+    Fault(Box<Fault>),
+    /// A group of items.
+    Group(Box<Group>),
+}
+
+/// Several faults that belong together. A group ends when all of its members have ended.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Group {
+    /// Names it. Default: `serial` or `parallel`. Unique where it is given, among faults too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When it begins: an instant, or a window from which the seed draws one. Required; but in another group it may be left
+    /// out, and counts from that group's begin, or from the end of the member before.
+    #[serde(default = "at_once")]
+    pub at: Window,
+    /// Begins again after this long, counted from begin to begin: `repeat` times, or until the time limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Window>,
+    /// Begins only after something else has happened; `at` then counts from that moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<After>,
+    /// How many times it takes place. Without `every` each round begins where the one before it ends. Default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub repeat: Option<u32>,
+    /// The longest that a round takes. What lasts is ended then, and what has not begun does not begin; what an operator
+    /// has begun goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Window>,
+    /// Its members, each of which begins where the one before it ends. A group has either these or `parallel`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub serial: Option<Vec<Item>>,
+    /// Its members, all of which begin with the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub parallel: Option<Vec<Item>>,
+    /// A key that it has and that only a fault may have.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(crate) stray: Option<&'static str>,
+}
+
+fn at_once() -> Window {
+    Window::exactly(std::time::Duration::ZERO)
+}
+
+impl Group {
+    /// Its members, in the file's order.
+    pub fn members(&self) -> &[Item] {
+        self.serial.as_deref().or(self.parallel.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether its members take turns.
+    pub fn is_serial(&self) -> bool {
+        self.serial.is_some()
+    }
+
+    /// The key that its members stand under.
+    pub(super) fn key(&self) -> &'static str {
+        if self.is_serial() { "serial" } else { "parallel" }
+    }
+}
+
+impl Item {
+    /// The fault that it is, unless it is a group.
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Item::Fault(fault) => Some(fault),
+            Item::Group(_) => None,
+        }
+    }
+
+    /// The group that it is, unless it is a fault.
+    pub fn group(&self) -> Option<&Group> {
+        match self {
+            Item::Fault(_) => None,
+            Item::Group(group) => Some(group),
+        }
+    }
+
+    /// The name that the file gives it.
+    pub(super) fn given_name(&self) -> Option<&String> {
+        match self {
+            Item::Fault(fault) => fault.name.as_ref(),
+            Item::Group(group) => group.name.as_ref(),
+        }
+    }
+
+    /// What it is called where the file gives no name.
+    fn plain_name(&self) -> &'static str {
+        match self {
+            Item::Fault(fault) => fault.action.name(),
+            Item::Group(group) => group.key(),
+        }
+    }
+
+    /// What it waits for.
+    pub(super) fn after(&self) -> Option<&After> {
+        match self {
+            Item::Fault(fault) => fault.after.as_ref(),
+            Item::Group(group) => group.after.as_ref(),
+        }
+    }
+
+    /// The faults that it is or holds, in the file's order.
+    pub fn faults(&self) -> Vec<&Fault> {
+        match self {
+            Item::Fault(fault) => vec![fault],
+            Item::Group(group) => group.members().iter().flat_map(Item::faults).collect(),
+        }
+    }
+}
+
+impl Item {
+    /// The schema of `spec.faults`, whose items must say when.
+    pub(crate) fn list_with_instants(generator: &mut SchemaGenerator) -> Schema {
+        let item = generator.subschema_for::<Item>();
+        json_schema!({ "type": "array", "items": { "allOf": [item, { "required": ["at"] }] } })
+    }
+}
+
+impl From<Fault> for Item {
+    fn from(fault: Fault) -> Self {
+        Item::Fault(Box::new(fault))
+    }
+}
+
+impl Serialize for Item {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Item::Fault(fault) => fault.serialize(to),
+            Item::Group(group) => group.serialize(to),
+        }
+    }
+}
+
+impl JsonSchema for Item {
+    fn schema_name() -> Cow<'static, str> {
+        "Item".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (fault, group) = (generator.subschema_for::<Fault>(), generator.subschema_for::<Group>());
+        json_schema!({ "anyOf": [fault, group] })
+    }
+}
+
+/// An item of a file, with its name and its place among the others.
+pub(crate) struct Node<'a> {
+    pub(crate) item: &'a Item,
+    /// The name given, or what it is, numbered where that is taken: `crash`, `crash-2`, `serial`.
+    pub(crate) name: String,
+    /// The group that it is a member of.
+    pub(crate) parent: Option<usize>,
+    /// Its place in the list that it stands in.
+    pub(crate) place: usize,
+    /// The members of a group.
+    pub(crate) members: Vec<usize>,
+}
+
+/// Every item, a group before its members, in the file's order. The numbers in a [`Node`] are indices here.
+pub(crate) fn nodes(items: &[Item]) -> Vec<Node<'_>> {
+    fn collect<'a>(items: &'a [Item], parent: Option<usize>, nodes: &mut Vec<Node<'a>>) -> Vec<usize> {
+        let mut members = Vec::with_capacity(items.len());
+        for (place, item) in items.iter().enumerate() {
+            let index = nodes.len();
+            members.push(index);
+            nodes.push(Node { item, name: String::new(), parent, place, members: Vec::new() });
+            if let Item::Group(group) = item {
+                nodes[index].members = collect(group.members(), Some(index), nodes);
+            }
+        }
+        members
+    }
+    let mut nodes = Vec::new();
+    collect(items, None, &mut nodes);
+    let mut taken: BTreeSet<String> =
+        nodes.iter().filter_map(|node| node.item.given_name().cloned()).collect();
+    for node in &mut nodes {
+        node.name = node.item.given_name().cloned().unwrap_or_else(|| {
+            let plain = node.item.plain_name();
+            let numbered = (2..).map(|number| format!("{plain}-{number}"));
+            let mut names = [plain.to_owned()].into_iter().chain(numbered);
+            names.find(|name| !taken.contains(name)).expect("numbers do not end")
+        });
+        taken.insert(node.name.clone());
+    }
+    nodes
+}
+
+/// The groups that an item is in, the innermost first.
+pub(crate) fn groups_around<'a>(nodes: &'a [Node<'a>], index: usize) -> impl Iterator<Item = usize> + 'a {
+    std::iter::successors(nodes[index].parent, |group| nodes[*group].parent)
+}
+
+/// The way to an item from the list that all stand in.
+pub(crate) fn path<'a>(nodes: &[Node<'a>], index: usize) -> Vec<Step<'a>> {
+    let node = &nodes[index];
+    let mut steps = match node.parent {
+        None => Vec::new(),
+        Some(parent) => {
+            let mut steps = path(nodes, parent);
+            steps.extend(nodes[parent].item.group().map(|group| Step::Key(group.key())));
+            steps
+        }
+    };
+    steps.push(Step::Index(node.place));
+    steps
+}

@@ -1,0 +1,390 @@
+//! From a file's faults and groups to strikes: when each begins, how long it lasts, what it waits for.
+//!
+//! One walk over the items serves two masters. The drawing of a plan walks with chance ([`Values`]); the checks walk with
+//! the earliest and with the latest value of every window, and so know what can happen at all.
+//!
+//! Where an instant is known it is a number. It is not known after a fault that ends by itself (an operator's procedure),
+//! nor after one that waits for a state. What begins there gets the relation "begins when that fault is over"
+//! ([`After::over`]), and so a plan stays a flat list that a person can edit.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Action, After, Fault, Group, Lasts, Node, Settings, group::Item};
+use crate::text::Window;
+
+/// No scenario of 30 seconds needs more strikes of one item; `every: 1ms` must not eat the memory.
+pub(crate) const MAX_STRIKES: usize = 1_000;
+
+/// Rounds of groups in one walk, those without a strike too.
+const MAX_ROUNDS: u32 = 20_000;
+
+/// What the windows and the draws of a walk are.
+pub(crate) trait Values {
+    /// A value of a window of the item that is called `of`.
+    fn time(&mut self, of: &str, window: Window) -> Duration;
+    /// The number that picks a target.
+    fn draw(&mut self, of: &str) -> u64;
+}
+
+/// One strike.
+pub(crate) struct Placed {
+    /// The fault's place among the nodes.
+    pub(crate) node: usize,
+    /// The name of the fault; the second and later strikes are `name.2`, `name.3`, ….
+    pub(crate) id: String,
+    /// The fault with what this strike waits for, and with references to the strikes that are meant.
+    pub(crate) fault: Fault,
+    /// When: after the start of the clients, or after what it waits for.
+    pub(crate) at: Duration,
+    pub(crate) duration: Option<Duration>,
+    pub(crate) draw: u64,
+}
+
+/// An item that cannot be placed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Misfit {
+    pub(crate) node: usize,
+    pub(crate) why: Why,
+}
+
+/// Why an item cannot be placed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Its `after` waits for a state, and so does its group, and there is no fault between the two.
+    WaitsTwice,
+    /// It ends with the final heal, and the group of this name goes on after it.
+    NeverEnds(String),
+    /// When this fault begins is known only at run time, so the group cannot keep its deadline.
+    DeadlineUnknown(String),
+    /// Too many strikes.
+    TooMany,
+    /// It waits for the end of a group that ends with the final heal.
+    WaitsForEver(String),
+}
+
+/// Every strike of the items, in the file's order. `limit` is the time limit: what repeats without a count repeats as long
+/// as it ends within.
+pub(crate) fn place(
+    nodes: &[Node<'_>],
+    limit: Duration,
+    values: &mut dyn Values,
+) -> Result<Vec<Placed>, Misfit> {
+    let mut walk = Walk {
+        nodes,
+        limit,
+        values,
+        placed: Vec::new(),
+        strikes: vec![0; nodes.len()],
+        latest: BTreeMap::new(),
+        rounds: 0,
+        ends: BTreeMap::new(),
+    };
+    let start = Moment { base: None, offset: Duration::ZERO, ended: Vec::new() };
+    for (node, _) in nodes.iter().enumerate().filter(|(_, node)| node.parent.is_none()) {
+        let before = walk.placed.len();
+        let end = walk.item(node, &start, None)?;
+        if nodes[node].item.group().is_some() {
+            walk.bound(node, before)?;
+            walk.ends.insert(nodes[node].name.clone(), end);
+        }
+    }
+    walk.waits_for_groups()?;
+    Ok(walk.placed)
+}
+
+/// An instant: so long after the start of the clients, or after what `base` waits for.
+#[derive(Debug, Clone)]
+struct Moment {
+    base: Option<After>,
+    offset: Duration,
+    /// The strikes that end there, if it is an end.
+    ended: Vec<String>,
+}
+
+impl Moment {
+    fn later(mut self, by: Duration) -> Moment {
+        if !by.is_zero() {
+            self.offset = self.offset.saturating_add(by);
+            self.ended.clear();
+        }
+        self
+    }
+
+    /// The end of strikes, which is known only at run time.
+    fn over(strikes: Vec<String>) -> Moment {
+        Moment { base: Some(After::over(strikes.clone())), offset: Duration::ZERO, ended: strikes }
+    }
+}
+
+/// The end of an item.
+#[derive(Debug, Clone)]
+enum End {
+    At(Moment),
+    /// This node lasts until the final heal.
+    Never(usize),
+}
+
+/// The tightest deadline around an item: the group whose it is, and its moment.
+#[derive(Clone, Copy)]
+struct Deadline<'a> {
+    group: usize,
+    at: &'a Moment,
+}
+
+struct Walk<'a> {
+    nodes: &'a [Node<'a>],
+    limit: Duration,
+    values: &'a mut dyn Values,
+    placed: Vec<Placed>,
+    /// How often each node has struck.
+    strikes: Vec<u32>,
+    /// The latest strike of each fault, by the fault's name.
+    latest: BTreeMap<String, String>,
+    rounds: u32,
+    /// The ends of the groups that stand in no other, by their names.
+    ends: BTreeMap<String, End>,
+}
+
+impl Walk<'_> {
+    fn item(&mut self, node: usize, begin: &Moment, deadline: Option<Deadline>) -> Result<End, Misfit> {
+        match self.nodes[node].item {
+            Item::Fault(fault) => self.fault(node, fault, begin, deadline),
+            Item::Group(group) => self.group(node, group, begin, deadline),
+        }
+    }
+
+    /// A fault, with its repetitions where it is no member of a group: there `every` is refused.
+    fn fault(
+        &mut self,
+        node: usize,
+        fault: &Fault,
+        begin: &Moment,
+        deadline: Option<Deadline>,
+    ) -> Result<End, Misfit> {
+        let name = self.nodes[node].name.clone();
+        let begin = self.wait(node, begin, fault.after.as_ref())?;
+        let mut at = begin.offset.saturating_add(self.values.time(&name, fault.at));
+        let mut end = End::At(begin.clone());
+        for _ in 0..MAX_STRIKES {
+            let mut duration = fault.duration.map(|window| self.values.time(&name, window));
+            let draw = self.values.draw(&name);
+            if fault.every.is_some() && at.saturating_add(duration.unwrap_or_default()) > self.limit {
+                break;
+            }
+            if let Some(deadline) = deadline {
+                if deadline.at.base != begin.base {
+                    return Err(Misfit { node: deadline.group, why: Why::DeadlineUnknown(name) });
+                }
+                let left = deadline.at.offset.saturating_sub(at);
+                if left.is_zero() {
+                    return Ok(End::At(Moment { ended: Vec::new(), ..deadline.at.clone() }));
+                }
+                if fault.action.lasts() != Lasts::Never {
+                    duration = Some(duration.unwrap_or(left).min(left));
+                }
+            }
+            let id = self.next_id(node, &name);
+            // What waits for a state begins at an instant that is known only at run time.
+            end = match duration {
+                Some(lasts) if fault.after.is_none() => {
+                    let (base, offset) = (begin.base.clone(), at.saturating_add(lasts));
+                    End::At(Moment { base, offset, ended: vec![id.clone()] })
+                }
+                None if fault.action.lasts() != Lasts::Never => End::Never(node),
+                _ => End::At(Moment::over(vec![id.clone()])),
+            };
+            let fault = self.strike_of(fault, begin.base.clone());
+            self.latest.insert(name.clone(), id.clone());
+            self.placed.push(Placed { node, id, fault, at, duration, draw });
+            match fault_every(self.nodes[node].item) {
+                Some(every) => at = at.saturating_add(self.values.time(&name, every)),
+                None => break,
+            }
+        }
+        Ok(end)
+    }
+
+    fn next_id(&mut self, node: usize, name: &str) -> String {
+        self.strikes[node] += 1;
+        match self.strikes[node] {
+            1 => name.to_owned(),
+            strike => format!("{name}.{strike}"),
+        }
+    }
+
+    /// The fault with what one strike waits for. Where it refers to a fault that strikes in each round, that of the same
+    /// round is meant.
+    fn strike_of(&self, fault: &Fault, after: Option<After>) -> Fault {
+        let mut fault = Fault { after, ..fault.clone() };
+        let refer = |name: &mut String| {
+            if let Some(id) = self.latest.get(name) {
+                name.clone_from(id);
+            }
+        };
+        if let Some(same_as) = fault.selector.as_mut().and_then(|selector| selector.same_as.as_mut()) {
+            refer(same_as);
+        }
+        if let Some(Settings::RestoreSnapshot(restore)) = fault.blocks.get_mut(&Action::RestoreSnapshot) {
+            refer(&mut restore.snapshot);
+        }
+        fault
+    }
+
+    fn group(
+        &mut self,
+        node: usize,
+        group: &Group,
+        begin: &Moment,
+        deadline: Option<Deadline>,
+    ) -> Result<End, Misfit> {
+        let name = self.nodes[node].name.clone();
+        let before = self.placed.len();
+        let begin = self.wait(node, begin, group.after.as_ref())?;
+        let mut begin = begin.later(self.values.time(&name, group.at));
+        let first = begin.clone();
+        let counted = group.repeat.or(group.every.is_none().then_some(1));
+        let mut ends = Vec::new();
+        for round in 1..=counted.unwrap_or(u32::MAX) {
+            self.rounds += 1;
+            if self.rounds > MAX_ROUNDS {
+                return Err(Misfit { node, why: Why::TooMany });
+            }
+            let of_round = self.placed.len();
+            let end = self.round(node, group, &begin, deadline)?;
+            if counted.is_none() && round > 1 {
+                let ends_in_time = |strike: &Placed| {
+                    strike.at.saturating_add(strike.duration.unwrap_or_default()) <= self.limit
+                };
+                let fits = begin.offset <= self.limit && self.placed[of_round..].iter().all(ends_in_time);
+                if !fits || self.placed.len() - before > MAX_STRIKES {
+                    self.placed.truncate(of_round);
+                    break;
+                }
+            }
+            self.bound(node, before)?;
+            ends.push(end.clone());
+            if Some(round) == counted {
+                break;
+            }
+            begin = match (group.every, end) {
+                (Some(every), _) => begin.later(self.values.time(&name, every)),
+                (None, End::At(end)) => end,
+                (None, End::Never(node)) => return Err(Misfit { node, why: Why::NeverEnds(name) }),
+            };
+        }
+        Ok(join(ends, &first))
+    }
+
+    /// Refuses more strikes of one item than any run needs.
+    fn bound(&self, node: usize, before: usize) -> Result<(), Misfit> {
+        match self.placed.len() - before > MAX_STRIKES {
+            true => Err(Misfit { node, why: Why::TooMany }),
+            false => Ok(()),
+        }
+    }
+
+    fn round(
+        &mut self,
+        node: usize,
+        group: &Group,
+        begin: &Moment,
+        outer: Option<Deadline>,
+    ) -> Result<End, Misfit> {
+        let name = self.nodes[node].name.clone();
+        let own = group.deadline.map(|window| begin.clone().later(self.values.time(&name, window)));
+        let own = own.as_ref().map(|at| Deadline { group: node, at });
+        let deadline = match (own, outer) {
+            (Some(own), Some(outer)) if outer.at.base != own.at.base => {
+                return Err(Misfit { node: outer.group, why: Why::DeadlineUnknown(name) });
+            }
+            (Some(own), Some(outer)) if own.at.offset < outer.at.offset => Some(own),
+            (own, outer) => outer.or(own),
+        };
+        let members = self.nodes[node].members.clone();
+        if !group.is_serial() {
+            let ends: Result<Vec<End>, Misfit> =
+                members.into_iter().map(|member| self.item(member, begin, deadline)).collect();
+            return Ok(join(ends?, begin));
+        }
+        let mut now = begin.clone();
+        let last = members.last().copied();
+        for member in members {
+            match self.item(member, &now, deadline)? {
+                End::At(end) => {
+                    // A member that its deadline leaves out ends nothing.
+                    let ended = if end.ended.is_empty() { now.ended } else { end.ended };
+                    now = Moment { ended, ..end };
+                }
+                end @ End::Never(_) if Some(member) == last => return Ok(end),
+                End::Never(node) => return Err(Misfit { node, why: Why::NeverEnds(name) }),
+            }
+        }
+        Ok(End::At(now))
+    }
+
+    /// The moment at which an item begins that waits for something more.
+    fn wait(&self, node: usize, begin: &Moment, own: Option<&After>) -> Result<Moment, Misfit> {
+        let Some(own) = own else { return Ok(begin.clone()) };
+        let base = match &begin.base {
+            None => After { since: begin.offset.max(own.since), ..own.clone() },
+            Some(base) if begin.offset.is_zero() && base.event.is_none() => {
+                After { event: own.event, count: own.count, ..base.clone() }
+            }
+            Some(_) if !begin.ended.is_empty() => {
+                After { event: own.event, count: own.count, ..After::over(begin.ended.clone()) }
+            }
+            Some(_) => return Err(Misfit { node, why: Why::WaitsTwice }),
+        };
+        Ok(Moment { base: Some(base), offset: Duration::ZERO, ended: Vec::new() })
+    }
+
+    /// Puts the last strikes of a group in the place of its name, where something waits for its end.
+    fn waits_for_groups(&mut self) -> Result<(), Misfit> {
+        for strike in &mut self.placed {
+            let Some(after) = &mut strike.fault.after else { continue };
+            if !after.names().any(|name| self.ends.contains_key(name)) {
+                continue;
+            }
+            let mut strikes = Vec::new();
+            for name in after.names() {
+                match self.ends.get(name) {
+                    None => strikes.push(name.clone()),
+                    Some(End::At(end)) => strikes.extend(end.ended.iter().cloned()),
+                    Some(End::Never(_)) => {
+                        return Err(Misfit { node: strike.node, why: Why::WaitsForEver(name.clone()) });
+                    }
+                }
+            }
+            *after =
+                After { since: after.since, event: after.event, count: after.count, ..After::over(strikes) };
+        }
+        Ok(())
+    }
+}
+
+fn fault_every(item: &Item) -> Option<Window> {
+    item.fault().and_then(|fault| fault.every)
+}
+
+/// The moment at which the last of several has ended. Where they count from different moments, it is known only at run
+/// time.
+fn join(ends: Vec<End>, begin: &Moment) -> End {
+    let mut moments = Vec::new();
+    for end in ends {
+        match end {
+            End::Never(_) => return end,
+            End::At(moment) => moments.push(moment),
+        }
+    }
+    let Some(latest) = moments.iter().map(|moment| moment.offset).max() else {
+        return End::At(begin.clone());
+    };
+    if moments.windows(2).all(|pair| pair[0].base == pair[1].base) {
+        let base = moments[0].base.clone();
+        let at_last = moments.into_iter().filter(|moment| moment.offset == latest);
+        let ended = at_last.flat_map(|moment| moment.ended).collect();
+        return End::At(Moment { base, offset: latest, ended });
+    }
+    let ended: Vec<String> = moments.into_iter().flat_map(|moment| moment.ended).collect();
+    End::At(if ended.is_empty() { begin.clone() } else { Moment::over(ended) })
+}
