@@ -35,7 +35,7 @@ pub fn draw_scenario(seed: u64) -> Scenario {
     let network = network(&mut Draws(chance.child("network").stream()), far);
     let disk = disk(&mut Draws(chance.child("disk").stream()));
     let mut workloads = workloads(&chance.child("workloads"));
-    workloads.extend(leases_watches_and_users(&chance.child("leases, watches and users")));
+    workloads.extend(leases_watches_users_and_locks(&chance.child("leases, watches and users")));
     let mut time = Draws(chance.child("time").stream());
     let time_limit = time.seconds(&[5, 8, 10, 10, 15, 20]);
     let settle = time.seconds(&[3, 5, 5, 8]);
@@ -191,10 +191,17 @@ fn workloads(chance: &Chance) -> Vec<Workload> {
         .collect()
 }
 
-/// Leases in one run of three, watches in another one of three, and users in one of six, beside what writes.
-fn leases_watches_and_users(chance: &Chance) -> Vec<Workload> {
+/// Leases in one run of three, watches in another one of three, users in one of six, and locks in one of four, beside what
+/// writes.
+fn leases_watches_users_and_locks(chance: &Chance) -> Vec<Workload> {
     let mut more = Vec::new();
-    for (kind, one_in) in [(WorkloadKind::Lease, 3), (WorkloadKind::Watch, 3), (WorkloadKind::Auth, 6)] {
+    let kinds = [
+        (WorkloadKind::Lease, 3),
+        (WorkloadKind::Watch, 3),
+        (WorkloadKind::Auth, 6),
+        (WorkloadKind::Lock, 4),
+    ];
+    for (kind, one_in) in kinds {
         let mut draws = Draws(chance.child(kind.name()).stream());
         if !draws.one_in(one_in) {
             continue;
@@ -202,8 +209,9 @@ fn leases_watches_and_users(chance: &Chance) -> Vec<Workload> {
         more.push(Workload {
             name: None,
             kind,
-            // The first client of users is their administrator.
-            clients: draws.pick(&[1, 2, 3]) + u32::from(kind == WorkloadKind::Auth),
+            // The first client of users is their administrator. Alone nobody waits for a turn.
+            clients: draws.pick(&[1, 2, 3])
+                + u32::from(matches!(kind, WorkloadKind::Auth | WorkloadKind::Lock)),
             in_flight: draws.pick(&[1, 1, 2]),
             endpoints: draws.pick(&[
                 EndpointChoice::Pinned,

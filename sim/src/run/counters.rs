@@ -70,9 +70,27 @@ pub(super) fn count(observed: &Observed, world: &Counters, expected_losses: u64)
         operation.error.as_ref().is_some_and(|error| error.message == "etcdserver: permission denied")
     };
     set("permissionsDenied", operations.iter().filter(denied).count() as u64);
+    let locks = |wanted: fn(&h::Operation) -> bool| {
+        operations.iter().filter(|operation| operation.is_ok() && wanted(operation)).count() as u64
+    };
+    set("locksTaken", locks(|operation| matches!(operation.result, Some(h::OpResult::Locked(_)))));
+    set("electionsWon", locks(|operation| matches!(operation.result, Some(h::OpResult::Elected(_)))));
+    set("writesFenced", locks(|operation| fenced(operation) == Some(true)));
+    set("writesFencedOff", locks(|operation| fenced(operation) == Some(false)));
     set("watchesMade", events.iter().filter(|event| matches!(event, h::Event::WatchStart(_))).count() as u64);
     set("watchEvents", observed.history.watches().map(|line| line.events.len() as u64).sum());
     counters
+}
+
+/// Of a holder's write behind its fence, whether it was done.
+fn fenced(operation: &h::Operation) -> Option<bool> {
+    let (h::Op::Txn(txn), Some(h::OpResult::Txn(result))) = (&operation.op, &operation.result) else {
+        return None;
+    };
+    let put = txn.success.first().is_some_and(
+        |op| matches!(op, h::RequestOp::Put(put) if put.key.as_slice().starts_with(b"guarded-")),
+    );
+    put.then_some(result.succeeded)
 }
 
 /// The instants, in nanoseconds, of the probes that `wanted` takes.

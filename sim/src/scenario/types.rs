@@ -369,6 +369,8 @@ pub enum CheckerName {
     Watch,
     /// Leases live as long as was promised.
     Lease,
+    /// One holds a lock at a time, and no other passes its fence.
+    Lock,
     /// An active alarm refuses what it says.
     Alarm,
     /// Learners vote when they may.
@@ -387,7 +389,7 @@ pub enum CheckerName {
 
 impl CheckerName {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(CheckerName, &'static str); 12] = [
+    pub const ALL: [(CheckerName, &'static str); 13] = [
         (
             CheckerName::Linearizability,
             "linearizability: reads and writes take effect in one order that real time allows",
@@ -404,6 +406,10 @@ impl CheckerName {
         (
             CheckerName::Lease,
             "lease: none ends early or lives on for ever, and none that has ended is renewed",
+        ),
+        (
+            CheckerName::Lock,
+            "lock: one holds at a time, in the order of the queue, and who has let go passes no fence",
         ),
         (CheckerName::Auth, "auth: users may do what they are allowed, and nothing else"),
         (
@@ -434,6 +440,7 @@ impl CheckerName {
             CheckerName::Convergence => "convergence",
             CheckerName::Watch => "watch",
             CheckerName::Lease => "lease",
+            CheckerName::Lock => "lock",
             CheckerName::Alarm => "alarm",
             CheckerName::Members => "members",
             CheckerName::Auth => "auth",
@@ -446,7 +453,7 @@ impl CheckerName {
 }
 
 /// Counters that a run reports, and that `expect.counters` may demand.
-pub const COUNTERS: [(&str, &str); 25] = [
+pub const COUNTERS: [(&str, &str); 29] = [
     ("crashes", "members crashed by a fault"),
     ("writesDropped", "un-fsynced disk writes that a crash lost whole"),
     ("writesTorn", "un-fsynced disk writes of which a crash kept a part"),
@@ -473,6 +480,10 @@ pub const COUNTERS: [(&str, &str); 25] = [
     ("tokensGiven", "authentications that gave a token"),
     ("authChanges", "changes of users and roles that were acknowledged"),
     ("permissionsDenied", "operations refused because their user may not do them"),
+    ("locksTaken", "calls for a lock that were answered with one"),
+    ("electionsWon", "campaigns that were won"),
+    ("writesFenced", "writes of holders that passed their fence"),
+    ("writesFencedOff", "writes that their fence refused: whoever wrote held no longer"),
     ("operationsAmbiguous", "client operations whose outcome stayed unknown"),
     ("expectedLosses", "acknowledged writes lost as expected, behind a break"),
 ];

@@ -122,11 +122,17 @@ pub enum WorkloadKind {
     /// users and roles, and turns auth off at the end. Other workloads are refused meanwhile, and so are the operator's
     /// procedures.
     Auth,
+    /// Locks and elections of etcd's v3lock and v3election services. Each client has a session (a lease of two to four
+    /// seconds); it waits for its turn, holds for some calls, writes behind a fence (a transaction that asks for the create
+    /// revision of its key), and lets go, revokes its lease or goes away without a word. Some calls are given up early, some
+    /// waits outlast the lease, some holders sleep for longer than their lease and then write as if they held. `keys` is the
+    /// number of locks, and of elections.
+    Lock,
 }
 
 impl WorkloadKind {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(WorkloadKind, &'static str); 7] = [
+    pub const ALL: [(WorkloadKind, &'static str); 8] = [
         (WorkloadKind::Register, "register: reads, writes and compare-and-swaps of single keys"),
         (WorkloadKind::Kv, "kv: puts, gets, ranges, deletes and transactions over several keys"),
         (WorkloadKind::Append, "append: transactions that read some lists and append to others"),
@@ -140,6 +146,10 @@ impl WorkloadKind {
             WorkloadKind::Auth,
             "auth: users that try what they may and may not, and an administrator who changes that",
         ),
+        (
+            WorkloadKind::Lock,
+            "lock: locks and elections, held with leases that end, and writes behind their fences",
+        ),
     ];
 
     /// As the file spells it.
@@ -152,6 +162,7 @@ impl WorkloadKind {
             WorkloadKind::Lease => "lease",
             WorkloadKind::Watch => "watch",
             WorkloadKind::Auth => "auth",
+            WorkloadKind::Lock => "lock",
         }
     }
 
@@ -180,6 +191,7 @@ impl WorkloadKind {
             }
             WorkloadKind::Watch => Mix { watch: 1, ..Mix::NONE },
             WorkloadKind::Auth => Mix { get: 4, put: 5, delete: 1, range: 3, txn: 3, ..Mix::NONE },
+            WorkloadKind::Lock => Mix { get: 1, lock: 6, campaign: 4, leader: 1, observe: 1, ..Mix::NONE },
         }
     }
 
@@ -195,6 +207,7 @@ impl WorkloadKind {
             WorkloadKind::Lease => &["get", "put", "delete", "grant", "keepAlive", "revoke"],
             WorkloadKind::Auth => &["get", "put", "delete", "range", "txn"],
             WorkloadKind::Watch => &["watch"],
+            WorkloadKind::Lock => &["get", "lock", "campaign", "leader", "observe"],
         }
     }
 }
@@ -241,6 +254,15 @@ pub struct Mix {
     pub keep_alive: u32,
     /// End of one of the client's leases.
     pub revoke: u32,
+    /// A lock: the wait for it, and what a holder does until it lets go. Type `lock` only, as are the next three; there
+    /// `get` reads a key that holders write.
+    pub lock: u32,
+    /// A campaign: the wait for the leadership, and what a leader does until it resigns.
+    pub campaign: u32,
+    /// The question who leads an election.
+    pub leader: u32,
+    /// An observation of an election, for about as long as a request may take.
+    pub observe: u32,
     /// A stream with one watch to three, which lasts some seconds; `rate` is that of its questions for progress. Type
     /// `watch`, which knows nothing else.
     pub watch: u32,
@@ -262,6 +284,10 @@ impl Mix {
         grant: 0,
         keep_alive: 0,
         revoke: 0,
+        lock: 0,
+        campaign: 0,
+        leader: 0,
+        observe: 0,
         watch: 0,
     };
 
@@ -284,6 +310,10 @@ impl Mix {
             "grant" => &mut self.grant,
             "keepAlive" => &mut self.keep_alive,
             "revoke" => &mut self.revoke,
+            "lock" => &mut self.lock,
+            "campaign" => &mut self.campaign,
+            "leader" => &mut self.leader,
+            "observe" => &mut self.observe,
             "watch" => &mut self.watch,
             other => panic!("there is no operation `{other}`"),
         };
@@ -291,7 +321,7 @@ impl Mix {
     }
 
     /// The weights with their names as the file spells them, in a fixed order.
-    pub fn weights(&self) -> [(&'static str, u32); 14] {
+    pub fn weights(&self) -> [(&'static str, u32); 18] {
         [
             ("get", self.get),
             ("put", self.put),
@@ -306,6 +336,10 @@ impl Mix {
             ("grant", self.grant),
             ("keepAlive", self.keep_alive),
             ("revoke", self.revoke),
+            ("lock", self.lock),
+            ("campaign", self.campaign),
+            ("leader", self.leader),
+            ("observe", self.observe),
             ("watch", self.watch),
         ]
     }

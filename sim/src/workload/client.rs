@@ -8,7 +8,7 @@
 //! applied can say for which operation. The checkers use that as a hint and never trust it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -25,7 +25,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::{
     auth::{self, Book},
-    outcome,
+    locks, outcome,
     recorder::{Process, Recorder, client_node},
     wire,
 };
@@ -66,6 +66,10 @@ pub struct Client {
     session: Option<Session>,
     /// Breaks that had happened when the session began: a token from before a restore is of no use after it.
     session_breaks: usize,
+    /// The places in queues that this client has asked for: name and lease.
+    places: BTreeSet<(h::Bytes, h::LeaseId)>,
+    /// The place that it asked for last, while nobody knows whether it was made.
+    unsettled: Option<locks::Unsettled>,
     /// Where root's password stands, for a client that acts as root where users are on.
     root: Option<Arc<Book>>,
 }
@@ -119,6 +123,8 @@ impl Client {
             blind_retries: 0,
             session: None,
             session_breaks: 0,
+            places: BTreeSet::new(),
+            unsettled: None,
             root: None,
         }
     }
@@ -161,6 +167,26 @@ impl Client {
         answer.ok().map(|Answer { result, header, .. }| (result, header))
     }
 
+    /// The same, but it waits for so long.
+    pub async fn perform_within(
+        &mut self,
+        op: &h::Op,
+        patience: Duration,
+    ) -> Option<(h::OpResult, h::Header)> {
+        let usual = std::mem::replace(&mut self.timeout, patience);
+        let answer = self.perform(op, false).await;
+        self.timeout = usual;
+        answer
+    }
+
+    /// Says what is known of the place that the client asked for last: that it was made at this revision, as an answer with
+    /// this header shows; or nothing.
+    pub(super) fn settle(&mut self, made: Option<(h::Revision, h::Header)>) {
+        if let Some(unsettled) = self.unsettled.take() {
+            unsettled.settle(&self.recorder, made);
+        }
+    }
+
     /// Goes on with a token from here on, or without one.
     pub fn use_session(&mut self, session: Option<Session>) {
         self.session = session;
@@ -176,17 +202,32 @@ impl Client {
             self.use_session(None);
         }
         let caller = self.session.as_ref().map(|session| session.caller.clone());
-        let id = self.recorder.call_as(&self.process, &self.endpoints[self.at].0, op, is_final, caller);
+        let id =
+            self.recorder.call_as(&self.process, &self.endpoints[self.at].0, op, is_final, caller.clone());
+        let is_first = match op {
+            h::Op::Lock(h::Lock::Lock(claim) | h::Lock::Campaign(claim)) => {
+                self.settle(None);
+                self.places.insert((claim.name.clone(), claim.lease))
+            }
+            _ => false,
+        };
+        // Sent again, it may happen again.
+        let is_first = is_first && self.blind_retries == 0;
+        let effects = locks::Effects::begin(&self.recorder, &self.process, op, caller.as_ref(), is_first);
+        let carried = effects.first().unwrap_or(id);
         let mut retries = self.blind_retries;
         loop {
             let channel = self.channels.to(&self.env, &self.endpoints[self.at].1);
             let token = self.session.as_ref().map(|session| session.token.as_str());
-            let call = Call { id, deadline: self.timeout, token };
-            let answer = timeout(self.env.clock.as_ref(), self.timeout, send(channel, op, call)).await;
+            let clock = self.env.clock.as_ref();
+            let call = Call { id: carried, deadline: self.timeout, token, clock };
+            let answer = timeout(clock, self.timeout, send(channel, op, call)).await;
             let (outcome, error) = match answer {
                 Ok(Ok(answer)) => {
                     let told = (answer.result.clone(), answer.header);
                     self.recorder.returned(id, h::Outcome::Ok, Some(told), None);
+                    let open = effects.end(&self.recorder, h::Outcome::Ok, Some(answer.header));
+                    self.unsettled = open.or(self.unsettled.take());
                     return (id, Ok(answer));
                 }
                 Ok(Err(status)) => {
@@ -200,6 +241,8 @@ impl Client {
             };
             if outcome != h::Outcome::Info || retries == 0 {
                 self.recorder.returned(id, outcome, None, Some(error.clone()));
+                let open = effects.end(&self.recorder, outcome, None);
+                self.unsettled = open.or(self.unsettled.take());
                 return (id, Err(error));
             }
             retries -= 1;
@@ -246,8 +289,10 @@ impl Client {
 pub(super) struct Call<'a> {
     id: h::OpId,
     /// Also sent, so that the server can give up with the client.
-    deadline: Duration,
+    pub(super) deadline: Duration,
     token: Option<&'a str>,
+    /// The client's.
+    pub(super) clock: &'a dyn Clock,
 }
 
 impl Call<'_> {
@@ -267,6 +312,9 @@ impl Call<'_> {
 async fn send(channel: Channel, op: &h::Op, call: Call<'_>) -> Result<Answer, Status> {
     if let h::Op::Auth(op) = op {
         return auth::send(channel, op, call).await;
+    }
+    if let h::Op::Lock(op) = op {
+        return locks::send(channel, op, call).await;
     }
     let (result, header) = send_to_store(channel, op, call).await?;
     Ok(Answer { result, header, token: None })

@@ -11,7 +11,8 @@
 //! it compares with, but never its draws: without a neighbour a client still asks for the same kinds of request on the
 //! same keys. A shrinker depends on that.
 //!
-//! Watches are no operations: `watcher` makes them. Users and their administrator have draws of their own (`auth`).
+//! Watches are no operations: `watcher` makes them. Users and their administrator have draws of their own (`auth`),
+//! and so have those who take turns (`locks`).
 
 mod append;
 mod keys;
@@ -105,8 +106,8 @@ impl Generator {
                 _ => h::Op::Range(self.get()),
             },
             WorkloadKind::Lease => self.next_of_leases(choice, unique),
-            WorkloadKind::Watch | WorkloadKind::Auth => {
-                unreachable!("watchers and users ask nothing of the generator")
+            WorkloadKind::Watch | WorkloadKind::Auth | WorkloadKind::Lock => {
+                unreachable!("watchers, users and those who take turns ask nothing of the generator")
             }
         }
     }

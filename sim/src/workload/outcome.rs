@@ -8,7 +8,7 @@
 //! This is the one place that says which of etcd's errors are certain refusals. The source is etcd's error table
 //! (`api/v3rpc/rpctypes/error.go`) and where its server raises each: before it proposes, or when it applies.
 
-use squall_checker::history::{Error, ErrorKind, Op, Outcome};
+use squall_checker::history::{Error, ErrorKind, Lock, Op, Outcome};
 use tonic::{Code, Status};
 
 use crate::world::NeverSent;
@@ -20,8 +20,15 @@ pub fn of_status(op: &Op, status: &Status) -> (Outcome, Error) {
         code: format!("{:?}", status.code()),
         message: status.message().to_owned(),
     };
-    let outcome =
-        if !op.may_have_effect() || certainly_refused(status) { Outcome::Fail } else { Outcome::Info };
+    let certain = match op {
+        // Several requests in one: that a later one was refused does not take back an earlier one.
+        Op::Lock(lock) => {
+            let is_first = matches!(lock, Lock::Proclaim(_)) && status.message() == "election: not leader";
+            is_first || was_never_sent(status)
+        }
+        _ => certainly_refused(status),
+    };
+    let outcome = if !op.may_have_effect() || certain { Outcome::Fail } else { Outcome::Info };
     (outcome, error)
 }
 
@@ -30,9 +37,13 @@ pub fn timed_out(op: &Op) -> (Outcome, Error) {
     of_status(op, &Status::deadline_exceeded("context deadline exceeded"))
 }
 
+/// The channel knows that no byte of the request left this machine.
+fn was_never_sent(status: &Status) -> bool {
+    std::error::Error::source(status).is_some_and(|source| source.is::<NeverSent>())
+}
+
 fn certainly_refused(status: &Status) -> bool {
-    // The channel knows that no byte of the request left this machine.
-    if std::error::Error::source(status).is_some_and(|source| source.is::<NeverSent>()) {
+    if was_never_sent(status) {
         return true;
     }
     let message = status.message();
@@ -103,9 +114,24 @@ mod tests {
         for (op, status, expected) in cases {
             assert_eq!(of_status(op, &status).0, expected, "{op:?} {status:?}");
         }
+        // The Lock and the Election service take several steps: only what certainly was none of them.
+        let lock = Op::Lock(Lock::Lock(Default::default()));
+        let proclaim = Op::Lock(Lock::Proclaim(Default::default()));
+        let leader = Op::Lock(Lock::Leader(Default::default()));
+        for (op, message, expected) in [
+            (&lock, "mutex: session is expired", Outcome::Info),
+            (&lock, "election: not leader", Outcome::Info),
+            (&proclaim, "election: not leader", Outcome::Fail),
+            (&leader, "election: no leader", Outcome::Fail),
+        ] {
+            assert_eq!(of_status(op, &Status::unknown(message)).0, expected, "{op:?} {message}");
+        }
+        let denied = Status::permission_denied("etcdserver: permission denied");
+        assert_eq!(of_status(&lock, &denied).0, Outcome::Info);
         let mut never_sent = Status::unavailable("dial m1:2379: connection refused");
         never_sent.set_source(std::sync::Arc::new(NeverSent));
         assert_eq!(of_status(&put, &never_sent).0, Outcome::Fail);
+        assert_eq!(of_status(&lock, &never_sent).0, Outcome::Fail);
         assert_eq!(timed_out(&put).0, Outcome::Info);
         assert_eq!(timed_out(&get).0, Outcome::Fail);
     }

@@ -15,6 +15,7 @@ use super::{
     Channels, Client, Endpoints, Generator, Limits, Pace, Process, Recorder,
     auth::{Admin, Book, User},
     drive,
+    locks::Locker,
     watcher::{Memory, Watcher},
 };
 use crate::{
@@ -111,6 +112,19 @@ pub fn start(
                             let mix = workload.mix();
                             Box::pin(User { client, book, recorder, keys, mix, chance, pace }.work(stop))
                         }
+                    } else if workload.kind == WorkloadKind::Lock {
+                        let locker = Locker {
+                            client: client.with_root(crowd.book.clone()),
+                            recorder,
+                            keys,
+                            patience: workload.request_timeout,
+                            mix: workload.mix(),
+                            chance,
+                            pace,
+                            session: None,
+                            asked: Default::default(),
+                        };
+                        Box::pin(locker.work(stop))
                     } else {
                         let generator = Generator::new(workload, crowd.limits, chance);
                         Box::pin(drive(client.with_root(crowd.book.clone()), generator, pace, recorder, stop))

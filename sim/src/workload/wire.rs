@@ -4,7 +4,8 @@
 use squall_checker::history as h;
 use squall_store::proto::{etcdserverpb as pb, mvccpb};
 
-fn bytes(bytes: &h::Bytes) -> bytes::Bytes {
+/// Bytes.
+pub fn bytes(bytes: &h::Bytes) -> bytes::Bytes {
     bytes::Bytes::copy_from_slice(bytes.as_slice())
 }
 
@@ -127,7 +128,8 @@ pub fn watch_event(event: &mvccpb::Event) -> Option<h::WatchEvent> {
     })
 }
 
-fn key_value(kv: &mvccpb::KeyValue) -> h::KeyValue {
+/// A key as the store holds it.
+pub fn key_value(kv: &mvccpb::KeyValue) -> h::KeyValue {
     h::KeyValue {
         key: h::Bytes::from(kv.key.as_ref()),
         value: h::Bytes::from(kv.value.as_ref()),

@@ -102,6 +102,10 @@ mod switches {
             "after a compaction of everything a restart takes the newest record's revision for the store's (etcd #6633, #17780)";
         TombstoneLivesAtRestart "tombstoneLivesAtRestart" "mvcc"
             "a key of which only a tombstone is left counts as there after a restart (etcd #19179)";
+        CompactionTakesTombstone "compactionTakesTombstone" "mvcc"
+            "a compaction also forgets a deletion at its own revision: a watch from there on misses it (etcd #18089)";
+        TombstoneForgottenAtRestart "tombstoneForgottenAtRestart" "mvcc"
+            "a restart leaves out of the key index a key of which only a tombstone is left (etcd #19179)";
         RestoreIgnoresSub "restoreIgnoresSub" "mvcc"
             "a restart keeps of a transaction's changes the first alone in the key index";
         CompareGreaterOrEqual "compareGreaterOrEqual" "txn"
@@ -338,6 +342,10 @@ mod switches {
             "a new leader counts leases from their grant, though it knows of no renewal";
         LeaseRevokeNotRetried "leaseRevokeNotRetried" "lease"
             "the revocation of one expired lease in eight is lost, and not proposed again (etcd #10686)";
+        LeaseRenewedWhileRevoked "leaseRenewedWhileRevoked" "lease"
+            "the lease that was revoked last is still renewed, though its keys are gone (etcd #14758)";
+        LockSessionUnchecked "lockSessionUnchecked" "lock"
+            "who waited for a lock is told that it holds, also where its lease has ended meanwhile (etcd #11456)";
         WatchNextNotAdvanced "watchNextNotAdvanced" "watch"
             "a watcher's place is not moved when it is told of a change: it goes back there after an installed snapshot (etcd #15271)";
         WatchInstallNotFollowed "watchInstallNotFollowed" "watch"

@@ -29,7 +29,10 @@ mod watch;
 
 use gate::Gate;
 use squall_core::{Refusal, Revision};
-use tonic::{Status, metadata::MetadataMap};
+use tonic::{
+    Status,
+    metadata::{MetadataMap, MetadataValue},
+};
 use unreadable::Readable;
 
 use crate::{
@@ -83,6 +86,11 @@ pub(crate) fn router(node: &Handle) -> Router {
 /// What is no number counts as absent.
 fn correlation_id(metadata: &MetadataMap) -> Option<u64> {
     metadata.get("x-correlation-id")?.to_str().ok()?.parse().ok()
+}
+
+/// Gives a request of a service's own the number of the client's request.
+fn set_correlation_id(metadata: &mut MetadataMap, id: u64) {
+    metadata.insert("x-correlation-id", MetadataValue::from(id));
 }
 
 /// Every service of the client API.

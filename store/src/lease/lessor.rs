@@ -26,6 +26,8 @@ pub(crate) struct Lessor {
     in_log: BTreeMap<LeaseId, u32>,
     /// When each lease was granted, as this member saw it. Only a planted error uses it.
     granted: BTreeMap<LeaseId, Monotonic>,
+    /// The lease that was revoked last. Only a planted error uses it.
+    revoked_last: Option<LeaseId>,
 }
 
 /// The countdown of one lease.
@@ -97,6 +99,9 @@ impl Lessor {
 
     /// A lease was revoked.
     pub(crate) fn revoked(&mut self, id: LeaseId) {
+        if planted!(LeaseRenewedWhileRevoked) {
+            self.revoked_last = Some(id);
+        }
         self.forget(id);
     }
 
@@ -111,6 +116,9 @@ impl Lessor {
     pub(crate) fn renew(&mut self, id: LeaseId, lease: Option<&Lease>, now: Monotonic) -> Renewal {
         if self.primary.is_none() {
             return Renewal::NotPrimary;
+        }
+        if lease.is_none() && planted!(LeaseRenewedWhileRevoked) && self.revoked_last == Some(id) {
+            return Renewal::Renewed { ttl_secs: 1 };
         }
         let (Some(lease), Some(deadline)) = (lease, self.countdowns.get(&id).map(|one| one.deadline)) else {
             return Renewal::NotFound;

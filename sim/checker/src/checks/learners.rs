@@ -1,19 +1,22 @@
 //! Learners: there is one at a time, it votes only once somebody has asked for its promotion, and a voter never becomes one.
+//! A forced new cluster begins with its survivor alone: of the old members, learners among them, it has no other.
 //!
 //! Judged by the lists of members that a quorum vouches for ([`MemberList`]): each shows the cluster at a moment between its
 //! call and its return. A restore and a forced new cluster begin anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::era::Eras;
 use super::{Failure, seconds};
-use crate::history::{Event, MemberList, RunHistory};
+use crate::history::{BreakKind, Event, MemberList, RunHistory};
 
 const ONE: &str = "learners: one at a time";
 const ASKED: &str = "learners: none votes before its promotion is asked for";
 const STAYS: &str = "learners: a voter never becomes one";
 
-pub(super) const GUARANTEES: [&str; 3] = [ONE, ASKED, STAYS];
+const ALONE: &str = "members: a forced new cluster begins with its survivor alone";
+
+pub(super) const GUARANTEES: [&str; 4] = [ONE, ASKED, STAYS, ALONE];
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let eras = Eras::of(history);
@@ -32,7 +35,23 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             _ => {}
         }
     }
-    lists.into_values().filter_map(|lists| first_wrong(&lists, &promoted)).collect()
+    let forced = (0..).zip(eras.breaks()).filter(|(_, line)| line.kind == BreakKind::ForceNewCluster);
+    let mut failures: Vec<Failure> = forced.filter_map(|(era, _)| kept_others(&lists, era)).collect();
+    failures.extend(lists.into_values().filter_map(|lists| first_wrong(&lists, &promoted)));
+    failures
+}
+
+/// Two members of the cluster that was lost are members of the one that follows. Who joins again has another id.
+fn kept_others(lists: &BTreeMap<usize, Vec<&MemberList>>, era: usize) -> Option<Failure> {
+    let of = |era: usize| lists.get(&era).into_iter().flatten();
+    let old: BTreeSet<u64> = of(era).flat_map(|list| list.members.iter().copied()).collect();
+    of(era + 1).find_map(|list| {
+        let mut kept = list.members.iter().filter(|id| old.contains(id));
+        let (survivor, other) = (kept.next()?, kept.next()?);
+        let what =
+            format!("{survivor:x} and {other:x} are members, and both were members of the lost cluster");
+        Some(told(ALONE, list, what))
+    })
 }
 
 fn first_wrong(lists: &[&MemberList], promoted: &BTreeMap<u64, u64>) -> Option<Failure> {

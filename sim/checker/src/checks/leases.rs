@@ -33,7 +33,7 @@ const SLACK: u64 = 5_000_000_000;
 
 /// What is known of a lease.
 #[derive(Default)]
-struct Lease {
+pub(super) struct Lease {
     granted: Option<(OpId, u64)>,
     grants: usize,
     /// What was promised: by which operation, from its call, until when at least; and when the answer came.
@@ -60,7 +60,30 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     failures
 }
 
-fn collect(history: &RunHistory, eras: &Eras<'_>) -> BTreeMap<LeaseId, Lease> {
+impl Lease {
+    /// Whether it was granted, renewed and ended in this era, and in no other.
+    pub(super) fn is_of(&self, era: usize) -> bool {
+        self.eras.contains(&Some(era))
+    }
+
+    /// Until when it was promised to be there.
+    pub(super) fn promised_until(&self) -> Option<u64> {
+        self.promises.iter().map(|(_, until)| *until).max()
+    }
+
+    /// When somebody first asked for its end.
+    pub(super) fn revoke_called(&self) -> Option<u64> {
+        self.revoke_called
+    }
+
+    /// When it had ended, by itself or by an acknowledged revocation.
+    pub(super) fn ended(&self) -> Option<u64> {
+        self.expired.into_iter().chain(self.revoked).min()
+    }
+}
+
+/// The leases that can be judged.
+pub(super) fn collect(history: &RunHistory, eras: &Eras<'_>) -> BTreeMap<LeaseId, Lease> {
     let era_of = |operation: &Operation| match eras.last() {
         0 => Some(0),
         _ => eras.of_operation(operation),
@@ -200,7 +223,7 @@ fn renewed(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>) -> Option<Fa
         let Op::LeaseKeepAlive(renewal) = &operation.op else { return None };
         let Some(OpResult::LeaseKeepAlive(kept)) = &operation.result else { return None };
         let lease = leases.get(&renewal.id)?;
-        let ended = lease.expired.into_iter().chain(lease.revoked).min()?;
+        let ended = lease.ended()?;
         (kept.ttl > 0 && operation.call > ended).then(|| {
             let message = format!(
                 "client {}'s keep-alive of lease {} (operation {}), called at {:.3}s, was answered with {} s, and the lease \

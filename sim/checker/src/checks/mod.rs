@@ -1,8 +1,8 @@
 //! Judging a run: every checker over one recorded history.
 //!
 //! Each checker is a pure function of the [`RunHistory`], so that a stored run can be judged again, and none knows of
-//! another. [`judge_run`] asks them all; the watches' checker alone gets something from another: the order that the check by
-//! revisions found, as a replay of which changes each revision made. What is not here: locks, which have no checker yet.
+//! another. [`judge_run`] asks them all; those of watches and of locks alone get something from another: the order that the
+//! check by revisions found, as a replay of which changes each revision made.
 
 mod alarms;
 mod answered;
@@ -14,6 +14,7 @@ mod era;
 mod learners;
 mod leases;
 mod lives;
+mod locks;
 mod members;
 mod promises;
 mod raft;
@@ -33,7 +34,7 @@ use crate::revision::{self, Budgets, Dialect, Rule, Violation};
 /// A broken guarantee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// Which checker found it: `linearizability`, `durability`, `monotonic-reads`, `convergence`, `watch`, `lease`, `auth`, `raft`,
+    /// Which checker found it: `linearizability`, `durability`, `monotonic-reads`, `convergence`, `watch`, `lease`, `lock`, `auth`, `raft`,
     /// `alarm`, `members`, `liveness`, `vacuous`, `panic`.
     pub checker: &'static str,
     /// What was promised.
@@ -105,6 +106,7 @@ pub fn guarantees() -> Vec<(&'static str, String)> {
     all.extend(named("linearizability", &refusals::GUARANTEES));
     all.extend(named("watch", &watches::GUARANTEES));
     all.extend(named("lease", &leases::GUARANTEES));
+    all.extend(named("lock", &locks::GUARANTEES));
     all.extend(named("alarm", &alarms::GUARANTEES));
     all.extend(named("members", &learners::GUARANTEES));
     all.extend(named("auth", &auth::GUARANTEES));
@@ -145,8 +147,9 @@ fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
     let mut changes = None;
     match revision::check(history, Dialect::Etcd, budgets) {
         revision::Verdict::Valid(valid) => {
-            // The replay looks at every key for every revision: only where somebody watches.
-            changes = watches::any(history).then(|| changes::Changes::of(history, &valid.witness));
+            // The replay looks at every key for every revision: only where somebody watches, or takes turns.
+            changes = (watches::any(history) || locks::any(history))
+                .then(|| changes::Changes::of(history, &valid.witness));
             judgement.expected_losses = valid.expected_losses;
         }
         revision::Verdict::Invalid(violation) => {
@@ -177,6 +180,7 @@ fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(refusals::check(history));
     failures.extend(watches::check(history, changes.as_ref()));
     failures.extend(leases::check(history));
+    failures.extend(locks::check(history));
     failures.extend(alarms::check(history));
     failures.extend(learners::check(history));
     failures.extend(auth::check(history));
@@ -188,5 +192,31 @@ fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(rest::panics(history));
     failures.extend(rest::failed(history));
     failures.extend(rest::vacuous(history));
+    if let Some(changes) = changes.filter(|_| locks::any(history)) {
+        examine_suspicions(history, &changes, budgets, &mut judgement);
+    }
     judgement
+}
+
+/// Holds of locks that the order contradicts: is there another order that does not?
+fn examine_suspicions(
+    history: &RunHistory,
+    changes: &changes::Changes,
+    budgets: &Budgets,
+    judgement: &mut Judgement,
+) {
+    let suspicions = locks::suspect(history, changes);
+    if suspicions.is_empty() {
+        return;
+    }
+    match revision::check(&locks::with_facts(history), Dialect::Etcd, budgets) {
+        revision::Verdict::Valid(_) => {}
+        revision::Verdict::Invalid(_) => judgement.failures.extend(suspicions),
+        revision::Verdict::Unknown(unknown) => {
+            judgement.unknown = Some(format!(
+                "lock: out of {} after {} steps, with what the locks' answers say",
+                unknown.ran_out_of, unknown.steps
+            ));
+        }
+    }
 }

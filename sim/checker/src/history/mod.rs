@@ -24,6 +24,7 @@ pub mod event;
 mod excuse;
 pub mod jsonl;
 pub(crate) mod lines;
+pub mod lock;
 pub mod operation;
 mod pool;
 pub mod request;
@@ -38,6 +39,7 @@ pub use event::{
 };
 pub use jsonl::{HistoryWriter, RunHistory};
 pub use lines::{ReadError, ReadLimits, ReadProblem};
+pub use lock::{Claim, LeaderKey, Lock, Locked, Proclamation, Told};
 pub use operation::{Client, Error, ErrorKind, Header, LeaseId, OpId, Operation, Outcome, Revision};
 pub use pool::Pool;
 pub use request::Compare;

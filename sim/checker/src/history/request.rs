@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::Auth;
 use super::bytes::Bytes;
+use super::lock::Lock;
 use super::operation::{LeaseId, Revision};
 
 /// Whether a field is left out of the JSON.
@@ -33,6 +34,9 @@ pub enum Op {
     LeaseKeepAlive(LeaseRef),
     /// Change users and roles, or ask about them. Judged by their checker alone.
     Auth(Auth),
+    /// Take a lock, lead an election, or ask who does. Judged by their checker alone; what the service does to the store on
+    /// the client's behalf are operations of their own.
+    Lock(Lock),
     /// Defragment a member: no change at all.
     Defragment(Opaque),
     /// Anything else, membership for instance; it constrains nothing here.
@@ -302,6 +306,7 @@ impl Op {
             Op::LeaseRevoke(_) => "lease_revoke",
             Op::LeaseKeepAlive(_) => "lease_keep_alive",
             Op::Auth(_) => "auth",
+            Op::Lock(lock) => lock.name(),
             Op::Defragment(_) => "defragment",
             Op::Opaque(_) => "opaque",
         }
@@ -312,13 +317,24 @@ impl Op {
         match self {
             Op::Put(_) | Op::DeleteRange(_) | Op::Compact(_) | Op::LeaseGrant(_) | Op::LeaseRevoke(_) => true,
             Op::Txn(txn) => txn.may_change(),
-            Op::Range(_) | Op::LeaseKeepAlive(_) | Op::Auth(_) | Op::Defragment(_) | Op::Opaque(_) => false,
+            Op::Range(_)
+            | Op::LeaseKeepAlive(_)
+            | Op::Auth(_)
+            | Op::Lock(_)
+            | Op::Defragment(_)
+            | Op::Opaque(_) => false,
         }
     }
 
-    /// Whether it matters if it took effect, where its answer is not known: it may change the store, or users and roles.
+    /// Whether it matters if it took effect, where its answer is not known: it may change the store, or users and roles, or
+    /// who holds a lock.
     pub fn may_have_effect(&self) -> bool {
-        self.may_change() || matches!(self, Op::Auth(auth) if auth.changes())
+        self.may_change()
+            || match self {
+                Op::Auth(auth) => auth.changes(),
+                Op::Lock(lock) => lock.changes(),
+                _ => false,
+            }
     }
 
     /// Whether the asked member may answer from its own state, which may be old: a serializable read, or a txn of
@@ -334,7 +350,7 @@ impl Op {
     /// Whether its response's header says at which revision it was evaluated. The others' headers are filled in
     /// afterwards from the member's own state, and order nothing.
     pub fn has_exact_header(&self) -> bool {
-        !matches!(self, Op::LeaseKeepAlive(_) | Op::Auth(_) | Op::Defragment(_) | Op::Opaque(_))
+        !matches!(self, Op::LeaseKeepAlive(_) | Op::Auth(_) | Op::Lock(_) | Op::Defragment(_) | Op::Opaque(_))
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::AuthStatusResult;
 use super::bytes::Bytes;
+use super::lock::{LeaderKey, Locked, Told};
 use super::operation::{LeaseId, Revision};
 use super::request::is_default;
 
@@ -51,6 +52,14 @@ pub enum OpResult {
     LeaseKeepAlive(LeaseKeepAliveResult),
     /// Of a question whether auth is on.
     AuthStatus(AuthStatusResult),
+    /// Of a lock that was taken.
+    Locked(Locked),
+    /// Of a campaign that was won.
+    Elected(LeaderKey),
+    /// Of a question who leads.
+    Leader(KeyValue),
+    /// Of an observation, one after another.
+    Observed(Vec<Told>),
     /// Of anything else.
     Empty(Empty),
 }
@@ -158,6 +167,10 @@ impl OpResult {
             OpResult::LeaseRevoke(_) => "lease_revoke",
             OpResult::LeaseKeepAlive(_) => "lease_keep_alive",
             OpResult::AuthStatus(_) => "auth_status",
+            OpResult::Locked(_) => "locked",
+            OpResult::Elected(_) => "elected",
+            OpResult::Leader(_) => "leader",
+            OpResult::Observed(_) => "observed",
             OpResult::Empty(_) => "empty",
         }
     }

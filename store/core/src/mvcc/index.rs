@@ -102,7 +102,8 @@ impl KeyIndex {
             let upto = marks.partition_point(|mark| mark.rev.main <= at);
             if upto > 0 {
                 let last = marks[upto - 1];
-                let forget_last = last.tombstone && (last.rev.main < at || planted!(RevisionLostAtRestart))
+                let takes_all = planted!(RevisionLostAtRestart) || planted!(CompactionTakesTombstone);
+                let forget_last = last.tombstone && (last.rev.main < at || takes_all)
                     || planted!(CompactionForgetsBase) && upto < marks.len();
                 marks.drain(..if forget_last { upto } else { upto - 1 }).for_each(&mut forget);
                 // Most lists are down to one mark now, and a drain keeps the memory.

@@ -144,7 +144,10 @@ impl Mvcc {
             if planted!(TombstoneLivesAtRestart) && mvcc.index.is_absent(record.key()) {
                 mark.tombstone = false;
             }
-            mvcc.index.push(record.key(), mark);
+            let is_rest = mark.tombstone && mvcc.index.is_absent(record.key());
+            if !(planted!(TombstoneForgottenAtRestart) && is_rest) {
+                mvcc.index.push(record.key(), mark);
+            }
             mvcc.bytes += rows::record_bytes(record);
             mvcc.content = mvcc.content.wrapping_add(record.digest(*rev));
         }

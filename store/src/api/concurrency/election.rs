@@ -12,7 +12,7 @@ use super::{Caller, created_at, observe, oldest, place::Place, put, removal};
 use crate::{
     api::{Service, leader_lost::LeaderLost},
     proto::{
-        etcdserverpb::{ResponseHeader, TxnRequest},
+        etcdserverpb::TxnRequest,
         v3electionpb::{
             CampaignRequest, CampaignResponse, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest,
             ProclaimResponse, ResignRequest, ResignResponse, election_server::Election,
@@ -29,30 +29,20 @@ fn required(leader: Option<LeaderKey>) -> Result<LeaderKey, Status> {
     leader.ok_or_else(|| Status::unknown("\"leader\" field must be provided"))
 }
 
-impl Caller {
-    /// Puts a new value into a leader's key; `None` where that key is gone.
-    async fn proclaim(
-        &self,
-        key: Bytes,
-        created: i64,
-        lease: LeaseId,
-        value: Bytes,
-    ) -> Result<Option<Option<ResponseHeader>>, Status> {
-        let request = TxnRequest {
-            compare: vec![created_at(key.clone(), created)],
-            success: vec![put(key, value, lease)],
-            failure: vec![],
-        };
-        let response = self.txn(request).await?;
-        Ok(response.succeeded.then_some(response.header))
+/// A new value for a leader's key; nothing is done where that key is gone.
+fn proclamation(key: Bytes, created: i64, lease: LeaseId, value: Bytes) -> TxnRequest {
+    TxnRequest {
+        compare: vec![created_at(key.clone(), created)],
+        success: vec![put(key, value, lease)],
+        failure: vec![],
     }
 }
 
 /// Waits until the candidate leads, and says what it has to say.
 async fn win(caller: &Caller, place: &Place, value_now: Bytes, value: Bytes) -> Result<(), Status> {
     if value_now != value {
-        let said = caller.proclaim(place.key.clone(), place.revision.0, place.lease, value).await?;
-        if said.is_none() {
+        let said = proclamation(place.key.clone(), place.revision.0, place.lease, value);
+        if !caller.txn(said).await?.succeeded {
             return Err(not_leader());
         }
     }
@@ -91,9 +81,11 @@ impl Election for Service {
         let (caller, ProclaimRequest { leader, value }) = Caller::enter(self, request).await?;
         let leader = required(leader)?;
         let lease = caller.session(LeaseId(leader.lease)).await?;
-        let header = caller.proclaim(leader.key, leader.rev, lease, value).await?;
-        let header = header.ok_or_else(not_leader)?;
-        Ok(Response::new(ProclaimResponse { header }))
+        let said = caller.tagged_txn(proclamation(leader.key, leader.rev, lease, value)).await?;
+        if !said.succeeded {
+            return Err(not_leader());
+        }
+        Ok(Response::new(ProclaimResponse { header: said.header }))
     }
 
     async fn leader(&self, request: Request<LeaderRequest>) -> Result<Response<LeaderResponse>, Status> {
@@ -118,7 +110,7 @@ impl Election for Service {
     async fn resign(&self, request: Request<ResignRequest>) -> Result<Response<ResignResponse>, Status> {
         let (caller, ResignRequest { leader }) = Caller::enter(self, request).await?;
         let LeaderKey { key, rev, .. } = required(leader)?;
-        let header = caller.txn(removal(key, rev)).await?.header;
+        let header = caller.tagged_txn(removal(key, rev)).await?.header;
         Ok(Response::new(ResignResponse { header }))
     }
 }

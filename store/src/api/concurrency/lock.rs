@@ -10,7 +10,7 @@ use crate::{
         v3lockpb::{LockRequest, LockResponse, UnlockRequest, UnlockResponse, lock_server::Lock},
     },
 };
-use squall_core::LeaseId;
+use squall_core::{LeaseId, planted::planted};
 
 #[tonic::async_trait]
 impl Lock for Service {
@@ -29,6 +29,7 @@ impl Lock for Service {
         };
         match checked {
             Ok((true, header)) => Ok(held(place, header)),
+            Ok((false, header)) if planted!(LockSessionUnchecked) => Ok(held(place, header)),
             // There is nothing left to remove.
             Ok((false, _)) => {
                 place.keep();
@@ -45,7 +46,7 @@ impl Lock for Service {
     async fn unlock(&self, request: Request<UnlockRequest>) -> Result<Response<UnlockResponse>, Status> {
         let (caller, UnlockRequest { key }) = Caller::enter(self, request).await?;
         let request = DeleteRangeRequest { key, ..Default::default() };
-        let deleted = Kv::delete_range(self, caller.credentials.request(request)).await;
+        let deleted = Kv::delete_range(self, caller.tagged(request)).await;
         let header = deleted.map_err(through_client)?.into_inner().header;
         Ok(Response::new(UnlockResponse { header }))
     }

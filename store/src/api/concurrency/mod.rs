@@ -24,7 +24,7 @@ use bytes::Bytes;
 use squall_core::{LeaseId, Refusal};
 use tonic::{Request, Status};
 
-use super::{Service, credentials::Credentials, gate::Needs};
+use super::{Service, correlation_id, credentials::Credentials, gate::Needs, set_correlation_id};
 use crate::proto::{
     etcdserverpb::{
         Compare, DeleteRangeRequest, LeaseGrantRequest, PutRequest, RangeRequest, RangeResponse, RequestOp,
@@ -110,6 +110,8 @@ fn found(response: &TxnResponse, operation: usize) -> Option<&KeyValue> {
 struct Caller {
     service: Service,
     credentials: Credentials,
+    /// The number that the client gave its request. The call that takes or gives back a place carries it on.
+    tag: Option<u64>,
 }
 
 impl Caller {
@@ -117,7 +119,22 @@ impl Caller {
     async fn enter<T>(service: &Service, request: Request<T>) -> Result<(Caller, T), Status> {
         service.enter(request.metadata()).await?;
         let credentials = Credentials::of(request.metadata().as_ref());
-        Ok((Caller { service: service.clone(), credentials }, request.into_inner()))
+        let tag = correlation_id(request.metadata());
+        Ok((Caller { service: service.clone(), credentials, tag }, request.into_inner()))
+    }
+
+    /// The request that does what the client asked for, and no step on the way: it carries the client's number.
+    fn tagged<T>(&self, message: T) -> Request<T> {
+        let mut request = self.credentials.request(message);
+        if let Some(tag) = self.tag {
+            set_correlation_id(request.metadata_mut(), tag);
+        }
+        request
+    }
+
+    async fn tagged_txn(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
+        let response = Kv::txn(&self.service, self.tagged(request)).await;
+        response.map(tonic::Response::into_inner).map_err(through_client)
     }
 
     async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Status> {

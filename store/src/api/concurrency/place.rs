@@ -118,7 +118,7 @@ async fn take_place(caller: Caller, name: Bytes, lease: LeaseId, value: Bytes) -
         success: vec![put(key.clone(), value.clone(), lease), get(oldest(&name))],
         failure: vec![own, get(oldest(&name))],
     };
-    let response = caller.txn(request).await?;
+    let response = caller.tagged_txn(request).await?;
     let (revision, value) = match found(&response, 0) {
         // Made by an earlier call.
         Some(own) => (own.create_revision, own.value.clone()),

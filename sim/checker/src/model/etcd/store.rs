@@ -144,7 +144,7 @@ impl Etcd {
                 self.end_lease(lease.id, next, &mut changed);
                 OpResult::LeaseRevoke(Empty {})
             }
-            Op::LeaseKeepAlive(_) | Op::Auth(_) | Op::Defragment(_) | Op::Opaque(_) => {
+            Op::LeaseKeepAlive(_) | Op::Auth(_) | Op::Lock(_) | Op::Defragment(_) | Op::Opaque(_) => {
                 OpResult::Empty(Empty {})
             }
         };

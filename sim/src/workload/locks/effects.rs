@@ -1,0 +1,189 @@
+//! What the Lock and the Election service do to the store on a client's behalf, as operations of the history.
+//!
+//! A call for a place makes a key, may say something new in it, and may remove it again where the caller goes away or the call
+//! fails. None of that has an answer of its own, so each is recorded as ambiguous, unless the service's answer tells: a place
+//! that was answered with is kept, and a proclamation that was answered is in the store. The first of them has the id that the
+//! request carries, so that the members can say where in the log it stands.
+//!
+//! A client is one sequential process, and these run beside it: each is recorded as a process of its own, and as asked of no
+//! member in particular.
+
+use std::sync::Arc;
+
+use squall_checker::history as h;
+
+use crate::workload::recorder::{Process, Recorder};
+
+/// The numbers of the processes that stand for a client's service begin here, one such step for each.
+const BESIDE: u64 = 1_000_000;
+
+/// The operations that stand for one request's effects, while it is under way.
+pub(in crate::workload) struct Effects {
+    noted: Vec<(h::OpId, Effect)>,
+    /// What is so once the request was answered with success: noted then, as a read.
+    then: Option<(Process, h::Txn)>,
+    caller: Option<h::Caller>,
+}
+
+/// A place that nobody can have made but one request, and of which it is not known yet whether it did.
+pub(in crate::workload) struct Unsettled(h::OpId);
+
+/// One of them.
+struct Effect {
+    op: h::Op,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It may happen whatever the answer is.
+    Ambiguous,
+    /// It happens only where the call is not answered with success.
+    TakesBack,
+    /// It has happened just so where the call was answered with success.
+    Answered,
+    /// It makes a place. No other request makes one for that lease in that queue, so whoever sees the key knows that it
+    /// has happened, and when.
+    FirstPlace,
+}
+
+impl Effects {
+    /// Notes what a request may do from now on. `is_first`: it is the first one for a place of its lease in its queue.
+    pub(in crate::workload) fn begin(
+        recorder: &Recorder,
+        process: &Process,
+        op: &h::Op,
+        caller: Option<&h::Caller>,
+        is_first: bool,
+    ) -> Effects {
+        let caller = caller.cloned();
+        let h::Op::Lock(lock) = op else { return Effects { noted: Vec::new(), then: None, caller } };
+        let nowhere: Arc<str> = Arc::from("");
+        let noted = of(lock, is_first).into_iter().zip(1..).map(|(effect, number)| {
+            let id = h::Client(process.id.0 + number * BESIDE);
+            let process = Process { id, node: Arc::clone(&process.node) };
+            let id = recorder.call_as(&process, &nowhere, &effect.op, false, caller.clone());
+            (id, effect)
+        });
+        let beside = Process { id: h::Client(process.id.0 + BESIDE), node: Arc::clone(&process.node) };
+        let noted = noted.collect();
+        Effects { noted, then: absence(lock).map(|txn| (beside, txn)), caller }
+    }
+
+    /// The id that the request carries, where it is not its own.
+    pub(in crate::workload) fn first(&self) -> Option<h::OpId> {
+        self.noted.first().map(|(id, _)| *id)
+    }
+
+    /// The request was answered, or given up. What is left open is to be settled.
+    pub(in crate::workload) fn end(
+        self,
+        recorder: &Recorder,
+        outcome: h::Outcome,
+        header: Option<h::Header>,
+    ) -> Option<Unsettled> {
+        let mut unsettled = None;
+        for (id, Effect { kind, .. }) in self.noted {
+            match (kind, outcome, header) {
+                (Kind::Answered, h::Outcome::Ok, Some(header)) => done(recorder, id, header),
+                (Kind::FirstPlace, h::Outcome::Ok | h::Outcome::Info, _) => unsettled = Some(Unsettled(id)),
+                (Kind::TakesBack, h::Outcome::Ok, _) | (_, h::Outcome::Fail, _) => {
+                    recorder.returned(id, h::Outcome::Fail, None, Some(error("it was not done")));
+                }
+                _ => recorder.returned(id, h::Outcome::Info, None, Some(error("nobody tells"))),
+            }
+        }
+        if let (Some((process, txn)), h::Outcome::Ok, Some(header)) = (self.then, outcome, header) {
+            let id = recorder.call_as(&process, &Arc::from(""), &h::Op::Txn(txn), false, self.caller);
+            let result = h::OpResult::Txn(h::TxnResult { succeeded: true, responses: Vec::new() });
+            recorder.returned(id, h::Outcome::Ok, Some((result, header)), None);
+        }
+        unsettled
+    }
+}
+
+impl Unsettled {
+    /// The place was made at this revision, as an answer with this header shows; or nobody knows.
+    pub(in crate::workload) fn settle(self, recorder: &Recorder, made: Option<(h::Revision, h::Header)>) {
+        match made {
+            Some((revision, header)) => done(recorder, self.0, h::Header { revision, ..header }),
+            None => recorder.returned(self.0, h::Outcome::Info, None, Some(error("nobody tells"))),
+        }
+    }
+}
+
+/// A transaction of one put was done.
+fn done(recorder: &Recorder, id: h::OpId, header: h::Header) {
+    let responses = vec![h::ResponseOp::Put(h::PutResult::default())];
+    let result = h::OpResult::Txn(h::TxnResult { succeeded: true, responses });
+    recorder.returned(id, h::Outcome::Ok, Some((result, header)), None);
+}
+
+fn error(message: &str) -> h::Error {
+    h::Error { kind: h::ErrorKind::Other, code: String::new(), message: message.to_owned() }
+}
+
+/// The key of a lease's place in a queue.
+pub(super) fn place(name: &h::Bytes, lease: h::LeaseId) -> h::Bytes {
+    h::Bytes::from([name.as_slice(), format!("/{:x}", lease.0).as_bytes()].concat())
+}
+
+/// That a key was created at a revision; 0: that it is not there.
+pub(super) fn created(key: &h::Bytes, result: h::CompareResult, revision: h::Revision) -> h::Compare {
+    h::Compare {
+        key: key.clone(),
+        range_end: h::Bytes::default(),
+        result,
+        target: h::CompareTarget::Create(revision),
+    }
+}
+
+/// That the key is gone: what the answer to an unlock or a resignation says. A transaction of compares alone says so of the
+/// revision in its header.
+fn absence(lock: &h::Lock) -> Option<h::Txn> {
+    let compare = match lock {
+        h::Lock::Unlock(key) => created(key, h::CompareResult::Equal, h::Revision(0)),
+        h::Lock::Resign(leader) => created(&leader.key, h::CompareResult::NotEqual, leader.rev),
+        _ => return None,
+    };
+    Some(h::Txn { compares: vec![compare], ..h::Txn::default() })
+}
+
+fn of(lock: &h::Lock, is_first: bool) -> Vec<Effect> {
+    let txn = |kind, compare, op| {
+        let txn = h::Txn { compares: vec![compare], success: vec![op], failure: Vec::new() };
+        Effect { op: h::Op::Txn(txn), kind }
+    };
+    let put = |key: h::Bytes, value: &h::Bytes, lease| {
+        h::RequestOp::Put(h::Put { key, value: value.clone(), lease, ..h::Put::default() })
+    };
+    let delete = |key: &h::Bytes| h::DeleteRange { key: key.clone(), ..h::DeleteRange::default() };
+    match lock {
+        h::Lock::Lock(claim) | h::Lock::Campaign(claim) => {
+            let key = place(&claim.name, claim.lease);
+            let says = || put(key.clone(), &claim.value, claim.lease);
+            let absent = created(&key, h::CompareResult::Equal, h::Revision(0));
+            let present = created(&key, h::CompareResult::Greater, h::Revision(0));
+            let makes = if is_first { Kind::FirstPlace } else { Kind::Ambiguous };
+            let mut effects = vec![txn(makes, absent, says())];
+            // A new place says what it has to say.
+            if matches!(lock, h::Lock::Campaign(_)) && !is_first {
+                effects.push(txn(Kind::Ambiguous, present, says()));
+            }
+            effects.push(Effect { op: h::Op::DeleteRange(delete(&key)), kind: Kind::TakesBack });
+            effects
+        }
+        h::Lock::Unlock(key) => {
+            vec![Effect { op: h::Op::DeleteRange(delete(key)), kind: Kind::Ambiguous }]
+        }
+        h::Lock::Proclaim(h::Proclamation { leader, value }) => {
+            let is_there = created(&leader.key, h::CompareResult::Equal, leader.rev);
+            vec![txn(Kind::Answered, is_there, put(leader.key.clone(), value, leader.lease))]
+        }
+        h::Lock::Resign(leader) => {
+            let is_there = created(&leader.key, h::CompareResult::Equal, leader.rev);
+            vec![txn(Kind::Ambiguous, is_there, h::RequestOp::DeleteRange(delete(&leader.key)))]
+        }
+        h::Lock::Leader(_) | h::Lock::Observe(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,214 @@
+//! A client of locks and elections.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rand_chacha::ChaCha8Rng;
+use squall_checker::history as h;
+use squall_store::seam::Monotonic;
+
+use super::{
+    effects::{created, place},
+    round::{Ending, Round, Step, What},
+};
+use crate::{
+    scenario::Mix,
+    workload::{Client, Pace, Recorder},
+};
+
+/// The ids of sessions' leases begin here. Those of other workloads lie below.
+const FIRST_LEASE: i64 = 1_000_000_000;
+
+/// A client of locks and elections.
+pub(in crate::workload) struct Locker {
+    pub(in crate::workload) client: Client,
+    pub(in crate::workload) recorder: Arc<Recorder>,
+    pub(in crate::workload) keys: u32,
+    /// How long it waits for an answer; for its turn sometimes less, sometimes more.
+    pub(in crate::workload) patience: Duration,
+    pub(in crate::workload) mix: Mix,
+    pub(in crate::workload) chance: ChaCha8Rng,
+    pub(in crate::workload) pace: Pace,
+    /// The lease in use, and its seconds.
+    pub(in crate::workload) session: Option<(h::LeaseId, i64)>,
+    /// What was asked for with that lease.
+    pub(in crate::workload) asked: BTreeSet<h::Bytes>,
+}
+
+/// What stands for a hold.
+struct Held {
+    leader: h::LeaderKey,
+    is_lock: bool,
+}
+
+impl Locker {
+    /// Works until `stop` is set.
+    pub(in crate::workload) async fn work(mut self, stop: Arc<AtomicBool>) {
+        let began = self.client.clock().monotonic();
+        while self.pause(began, &stop).await {
+            let round = Round::draw(&self.mix, self.keys, &mut self.chance);
+            match round.what {
+                What::Lock | What::Campaign => {
+                    if let Some(held) = self.take(&round).await {
+                        self.hold(&round, held, began, &stop).await;
+                    }
+                }
+                What::Leader => _ = self.ask(h::Lock::Leader(round.name())).await,
+                What::Observe => {
+                    let patience = self.patience.mul_f64(round.patience);
+                    let op = h::Op::Lock(h::Lock::Observe(round.name()));
+                    _ = self.client.perform_within(&op, patience).await;
+                }
+                What::Get => _ = self.get_with_header(round.guarded()).await,
+            }
+        }
+        self.client.settle(None);
+    }
+
+    /// Waits until it is time for the next call; false where the client is to stop.
+    async fn pause(&mut self, began: Monotonic, stop: &AtomicBool) -> bool {
+        if stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        let elapsed = self.client.clock().monotonic().since(began);
+        self.client.clock().sleep(self.pace.next(elapsed)).await;
+        !stop.load(Ordering::Relaxed)
+    }
+
+    async fn ask(&mut self, lock: h::Lock) -> Option<h::OpResult> {
+        self.client.perform(&h::Op::Lock(lock), false).await.map(|(result, _)| result)
+    }
+
+    /// Reads a key.
+    async fn get_with_header(&mut self, key: h::Bytes) -> Option<(h::KeyValue, h::Header)> {
+        let op = h::Op::Range(h::Range { key, ..h::Range::default() });
+        match self.client.perform(&op, false).await? {
+            (h::OpResult::Range(mut found), header) => found.kvs.pop().map(|kv| (kv, header)),
+            _ => None,
+        }
+    }
+
+    fn unique(&self) -> h::Bytes {
+        h::Bytes::from(format!("v{}", self.recorder.next_id()))
+    }
+
+    /// The session's lease, or that of a new one.
+    async fn session(&mut self, round: &Round) -> Option<h::LeaseId> {
+        // Places of one lease in one queue look all alike, and all places of a lease end together, as far as they are still
+        // there: the judge would have to try which of them was taken, and when each was given back.
+        let asks_again = round.again && self.asked.contains(&round.name());
+        let had = !self.asked.is_empty() && !asks_again;
+        if self.session.is_none() || round.anew || had {
+            self.session = None;
+            self.asked.clear();
+            // The client's choice, so that the history knows it even where no answer comes.
+            let id = FIRST_LEASE + self.recorder.next_id() as i64;
+            let op = h::Op::LeaseGrant(h::LeaseGrant { id: h::LeaseId(id), ttl: round.ttl });
+            if let (h::OpResult::LeaseGrant(granted), _) = self.client.perform(&op, false).await? {
+                self.session = Some((granted.id, granted.ttl));
+            }
+        }
+        self.session.map(|(lease, _)| lease)
+    }
+
+    /// Renews the session's lease; false where that is gone, or nobody can tell.
+    async fn keep_alive(&mut self) -> bool {
+        let Some((id, _)) = self.session else { return false };
+        let op = h::Op::LeaseKeepAlive(h::LeaseRef { id });
+        match self.client.perform(&op, false).await {
+            Some((h::OpResult::LeaseKeepAlive(kept), _)) => kept.ttl > 0,
+            _ => false,
+        }
+    }
+
+    /// Waits for its turn.
+    async fn take(&mut self, round: &Round) -> Option<Held> {
+        let lease = self.session(round).await?;
+        let is_lock = round.what == What::Lock;
+        let value = if is_lock { h::Bytes::default() } else { self.unique() };
+        let claim = h::Claim { name: round.name(), lease, value };
+        let name = claim.name.clone();
+        self.asked.insert(name.clone());
+        let op = h::Op::Lock(if is_lock { h::Lock::Lock(claim) } else { h::Lock::Campaign(claim) });
+        let patience = self.patience.mul_f64(round.patience);
+        let taken = self.client.perform_within(&op, patience).await;
+        // A lock's answer does not tell the fencing token; and who was not answered wants to know whether a place is left.
+        let found = self.get_with_header(place(&name, lease)).await;
+        self.client.settle(found.as_ref().map(|(kv, header)| (kv.create_revision, *header)));
+        let leader = match (taken, found) {
+            (Some((h::OpResult::Elected(leader), _)), _) => Some(leader),
+            (Some((h::OpResult::Locked(locked), _)), Some((kv, _))) if locked.key == kv.key => {
+                Some(h::LeaderKey { name, key: kv.key, rev: kv.create_revision, lease })
+            }
+            _ => None,
+        };
+        if leader.is_none() && !self.keep_alive().await {
+            self.session = None;
+        }
+        leader.map(|leader| Held { leader, is_lock })
+    }
+
+    /// Writes behind the fence; whether the write was done.
+    async fn write(&mut self, round: &Round, held: &Held) -> bool {
+        let key = held.leader.key.clone();
+        let put = h::Put { key: round.guarded(), value: self.unique(), ..h::Put::default() };
+        let op = h::Op::Txn(h::Txn {
+            compares: vec![created(&key, h::CompareResult::Equal, held.leader.rev)],
+            success: vec![h::RequestOp::Put(put)],
+            failure: vec![h::RequestOp::Range(h::Range { key, ..h::Range::default() })],
+        });
+        let done = self.client.perform(&op, false).await;
+        matches!(done, Some((h::OpResult::Txn(result), _)) if result.succeeded)
+    }
+
+    /// Does what a holder does, and ends.
+    async fn hold(&mut self, round: &Round, held: Held, began: Monotonic, stop: &AtomicBool) {
+        for step in &round.steps {
+            if !self.pause(began, stop).await {
+                return;
+            }
+            let still = match step {
+                Step::KeepAlive => self.keep_alive().await,
+                Step::Say if !held.is_lock => {
+                    let (leader, value) = (held.leader.clone(), self.unique());
+                    self.ask(h::Lock::Proclaim(h::Proclamation { leader, value })).await.is_some()
+                }
+                Step::Write | Step::Say => self.write(round, &held).await,
+                Step::Sleep(beyond) => {
+                    let ttl = self.session.map_or(0, |(_, ttl)| ttl);
+                    let ttl = Duration::from_secs(u64::try_from(ttl).unwrap_or(0));
+                    self.client.clock().sleep(ttl + *beyond).await;
+                    self.write(round, &held).await
+                }
+            };
+            if !still && !self.keep_alive().await {
+                self.session = None;
+                return;
+            }
+        }
+        match round.ending {
+            Ending::LetGo => {
+                let leader = held.leader.clone();
+                let let_go = if held.is_lock { h::Lock::Unlock(leader.key) } else { h::Lock::Resign(leader) };
+                _ = self.ask(let_go).await;
+            }
+            Ending::Revoke => {
+                if let Some((id, _)) = self.session.take() {
+                    let op = h::Op::LeaseRevoke(h::LeaseRef { id });
+                    _ = self.client.perform(&op, false).await;
+                }
+            }
+            Ending::Forget => self.session = None,
+            Ending::Keep => {}
+        }
+        if round.late {
+            _ = self.write(round, &held).await;
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What one client of locks and elections has in mind for its next round. All of it is drawn beforehand, so that what others
+//! do moves no draw.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use squall_checker::history as h;
+
+use crate::scenario::{Mix, WorkloadKind};
+
+/// The least and the most seconds that a session's lease is asked for.
+const TTL_SECS: std::ops::RangeInclusive<i64> = 2..=4;
+/// What a holder does at most before it lets go.
+const STEPS: usize = 8;
+
+/// One round.
+#[derive(Clone, Debug)]
+pub(super) struct Round {
+    pub(super) what: What,
+    /// Which lock or election, by number.
+    pub(super) number: u32,
+    /// Whether it begins with a new session.
+    pub(super) anew: bool,
+    /// Whether a session asks again for what it has asked for before, instead of a new one.
+    pub(super) again: bool,
+    /// The seconds of a new session's lease.
+    pub(super) ttl: i64,
+    /// What the time that it waits for its turn is multiplied by.
+    pub(super) patience: f64,
+    /// What it does as the holder.
+    pub(super) steps: Vec<Step>,
+    /// How it ends.
+    pub(super) ending: Ending,
+    /// Whether it then tries a write behind the fence that it no longer holds.
+    pub(super) late: bool,
+}
+
+/// What a round is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Lock,
+    Campaign,
+    Leader,
+    Observe,
+    Get,
+}
+
+/// What a holder does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Step {
+    /// It writes behind the fence.
+    Write,
+    /// It renews its lease.
+    KeepAlive,
+    /// It says something, as a leader; who holds a lock writes.
+    Say,
+    /// It sleeps for so long beyond its lease, and then writes as if it still held.
+    Sleep(Duration),
+}
+
+/// How a hold ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It lets go.
+    LetGo,
+    /// It ends its lease.
+    Revoke,
+    /// It goes away without a word: the lease ends some time.
+    Forget,
+    /// It keeps what it has.
+    Keep,
+}
+
+impl Round {
+    pub(super) fn draw(mix: &Mix, keys: u32, chance: &mut ChaCha8Rng) -> Round {
+        let operations = WorkloadKind::Lock.operations();
+        let weights = mix.weights();
+        let weights = weights.iter().filter(|(name, _)| operations.contains(name));
+        let total: u32 = weights.clone().map(|(_, weight)| weight).sum();
+        let mut draw = chance.gen_range(0..total);
+        let mut choice = weights.filter(|(_, weight)| {
+            let found = draw < *weight;
+            draw = draw.saturating_sub(*weight);
+            found
+        });
+        let what = match choice.next().expect("the draw lies below the sum of the weights").0 {
+            "lock" => What::Lock,
+            "campaign" => What::Campaign,
+            "leader" => What::Leader,
+            "observe" => What::Observe,
+            _ => What::Get,
+        };
+        let steps: [Step; STEPS] = std::array::from_fn(|_| {
+            let beyond = Duration::from_millis(chance.gen_range(100..1_500));
+            match chance.gen_range(0..32) {
+                0..=11 => Step::Write,
+                12..=24 => Step::KeepAlive,
+                25..=30 => Step::Say,
+                _ => Step::Sleep(beyond),
+            }
+        });
+        let count = chance.gen_range(0..=STEPS);
+        Round {
+            what,
+            number: chance.gen_range(0..keys),
+            anew: chance.gen_ratio(1, 6),
+            again: chance.gen_ratio(1, 5),
+            ttl: chance.gen_range(TTL_SECS),
+            patience: [0.1, 1.0, 1.0, 4.0][chance.gen_range(0..4)],
+            steps: steps[..count].to_vec(),
+            ending: match chance.gen_range(0..16) {
+                0..=10 => Ending::LetGo,
+                11 | 12 => Ending::Revoke,
+                13 | 14 => Ending::Forget,
+                _ => Ending::Keep,
+            },
+            late: chance.gen_ratio(1, 4),
+        }
+    }
+
+    /// The name of the lock or the election.
+    pub(super) fn name(&self) -> h::Bytes {
+        let kind = if self.what == What::Lock || self.what == What::Get { "lock" } else { "election" };
+        h::Bytes::from(format!("{kind}{}", self.number))
+    }
+
+    /// The key that its holders write.
+    pub(super) fn guarded(&self) -> h::Bytes {
+        let name = self.name();
+        h::Bytes::from([b"guarded-", name.as_slice()].concat())
+    }
+}
