@@ -25,6 +25,7 @@ mod durable;
 pub mod engine;
 mod latest;
 mod lease;
+pub mod metrics;
 mod node;
 pub mod offline;
 mod peer;
@@ -37,6 +38,8 @@ pub mod snapshot;
 mod url;
 pub mod wal;
 mod watch;
+#[cfg(real_server)]
+mod web;
 
 pub use config::{AutoCompaction, Config, InitialClusterState};
 pub use url::host_port;
