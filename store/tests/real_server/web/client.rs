@@ -99,8 +99,13 @@ pub fn answer_of(socket: TcpStream) -> (u16, Vec<String>, Box<dyn Read + Send>) 
     let status = head.first().and_then(|line| line.split(' ').nth(1)?.parse().ok());
     let status = status.unwrap_or_else(|| panic!("no answer: {head:?}"));
     let chunked = header(&head, "transfer-encoding") == Some("chunked");
-    let reader: Box<dyn Read + Send> =
-        if chunked { Box::new(Chunked { reader, left: 0, ended: false }) } else { Box::new(reader) };
+    // No further than its length: a server that has not read all of the request may reset the connection then, as etcd does.
+    let length = header(&head, "content-length").map_or(u64::MAX, |length| length.parse().expect("a length"));
+    let reader: Box<dyn Read + Send> = if chunked {
+        Box::new(Chunked { reader, left: 0, ended: false })
+    } else {
+        Box::new(reader.take(length))
+    };
     (status, head, reader)
 }
 
