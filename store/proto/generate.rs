@@ -18,6 +18,8 @@ use std::{
     process::ExitCode,
 };
 
+use prost::Message as _;
+
 const FILES: [&str; 9] = [
     "kv.proto",
     "auth.proto",
@@ -61,8 +63,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// Every file's name and text. `scratch` is made, and removed.
-fn generate(protos: &Path, scratch: &Path) -> Result<BTreeMap<PathBuf, String>, Box<dyn Error>> {
+fn generate(protos: &Path, scratch: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>, Box<dyn Error>> {
     let mut descriptors = protox::compile(FILES.map(|file| protos.join(file)), [protos])?;
+    let gateway = gateway(&descriptors);
     // etcd writes `peerURLs`; the generator would call that `peer_ur_ls`. Names don't travel, numbers do.
     for message in descriptors.file.iter_mut().flat_map(|file| &mut file.message_type) {
         for field in &mut message.field {
@@ -80,15 +83,25 @@ fn generate(protos: &Path, scratch: &Path) -> Result<BTreeMap<PathBuf, String>, 
         .out_dir(scratch)
         .include_file("modules.rs")
         .compile_fds(descriptors)?;
-    let mut files = BTreeMap::new();
+    let mut files = BTreeMap::from([(PathBuf::from("gateway.bin"), gateway)]);
     for entry in fs::read_dir(scratch)? {
         let entry = entry?;
-        files.insert(PathBuf::from(entry.file_name()), fs::read_to_string(entry.path())?);
+        files.insert(PathBuf::from(entry.file_name()), fs::read(entry.path())?);
     }
     fs::remove_dir_all(scratch)?;
     Ok(files)
 }
 
-fn read(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok()
+/// What the JSON gateway needs of the descriptors: the clients' services, under the names that etcd gives the fields, and no
+/// comments.
+fn gateway(descriptors: &protox::prost_reflect::prost_types::FileDescriptorSet) -> Vec<u8> {
+    let mut descriptors = descriptors.clone();
+    let ours = |name: &str| name == "raft.proto" || name == "peer.proto" || name == "health.proto";
+    descriptors.file.retain(|file| !ours(file.name()));
+    descriptors.file.iter_mut().for_each(|file| file.source_code_info = None);
+    descriptors.encode_to_vec()
+}
+
+fn read(path: &Path) -> Option<Vec<u8>> {
+    fs::read(path).ok()
 }

@@ -12,6 +12,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where to serve clients, `host:port` each.
     pub listen_client: Vec<String>,
+    /// Where to serve metrics and health besides, `host:port` each; plain HTTP.
+    pub listen_metrics: Vec<String>,
     /// What other members tell clients about where to reach this one, as URLs.
     pub advertise_client_urls: Vec<String>,
     /// Where to serve the other members, `host:port` each.
@@ -64,6 +66,8 @@ pub struct Config {
     pub auth_token_ttl: Duration,
     /// The cost of a password's hash: 4 to 31, and each step doubles the work.
     pub bcrypt_cost: u32,
+    /// Show the numbers that cost most too: how long each kind of call takes.
+    pub extensive_metrics: bool,
     /// Refuse membership changes that would put the quorum at risk.
     pub strict_reconfig_check: bool,
     /// Errors that are planted, so that the harness can show that it finds them.
@@ -99,6 +103,7 @@ impl Default for Config {
             name: "default".into(),
             data_dir: "default.etcd".into(),
             listen_client: vec!["localhost:2379".into()],
+            listen_metrics: Vec::new(),
             advertise_client_urls: vec!["http://localhost:2379".into()],
             listen_peer: vec!["localhost:2380".into()],
             advertise_peer_urls: vec!["http://localhost:2380".into()],
@@ -125,6 +130,7 @@ impl Default for Config {
             auto_compaction: AutoCompaction::Off,
             auth_token_ttl: Duration::from_secs(300),
             bcrypt_cost: 10,
+            extensive_metrics: false,
             strict_reconfig_check: true,
             #[cfg(madsim)]
             planted: squall_core::planted::Set::NONE,

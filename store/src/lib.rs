@@ -26,6 +26,7 @@ pub mod duration;
 pub mod engine;
 mod latest;
 mod lease;
+pub mod metrics;
 mod node;
 pub mod offline;
 mod peer;
@@ -38,6 +39,8 @@ pub mod snapshot;
 mod url;
 pub mod wal;
 mod watch;
+#[cfg(real_server)]
+mod web;
 
 pub use config::{AutoCompaction, Config, InitialClusterState};
 pub use url::host_port;

@@ -351,6 +351,11 @@ impl State {
         self.mvcc.revision()
     }
 
+    /// How many keys are there.
+    pub fn key_count(&self) -> usize {
+        self.mvcc.key_count()
+    }
+
     /// The oldest revision that can be read; -1 if nothing was ever compacted.
     pub fn compact_revision(&self) -> Revision {
         self.mvcc.compact_revision()

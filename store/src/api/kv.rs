@@ -61,6 +61,7 @@ impl Kv for Service {
             state.range(&request)
         });
         let mut response = read.await?;
+        self.node.shared().metrics.operations.ranged();
         if planted!(RangeHeaderEarly) {
             response.revision = arrived_at;
         }
@@ -135,7 +136,9 @@ impl Kv for Service {
                 state.may_do_txn(caller, &txn)?;
                 state.txn_read(&txn)
             });
-            read.await?
+            let response = read.await?;
+            self.node.shared().metrics.operations.read(&response);
+            response
         } else {
             self.node.check_quota(&Command::Txn(txn)).await.map_err(convert::status)?;
             match self.propose(&credentials, node::Request::Txn(request), tag).await? {

@@ -100,14 +100,18 @@ impl Maintenance for Service {
         self.enter(request.metadata()).await?;
         let view = self.node.engine().view().map_err(engine_failed)?;
         let fold = |crc, bytes: &[u8]| crc32c::crc32c_append(crc, bytes);
+        let (clock, began) = (&self.node.env().clock, self.node.env().clock.monotonic());
         let hash = view.0.iter().fold(0, |crc, (key, value)| fold(fold(crc, key), value));
+        self.node.shared().metrics.hash.observe(clock.monotonic().since(began));
         Ok(Response::new(HashResponse { header: self.header_now(), hash }))
     }
 
     async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
         self.enter(request.metadata()).await?;
         let revision = Revision(request.into_inner().revision);
+        let (clock, began) = (&self.node.env().clock, self.node.env().clock.monotonic());
         let hashed = self.node.shared().state().hash_kv(revision).map_err(convert::status)?;
+        self.node.shared().metrics.hash_rev.observe(clock.monotonic().since(began));
         Ok(Response::new(convert::hash_kv_response(&hashed, self.header(hashed.revision))))
     }
 
@@ -121,8 +125,13 @@ impl Maintenance for Service {
         let (meta, view) = self.mark_and_content().await?;
         let header = self.header(meta.revision);
         let mut content = snapshot::Encoder::new(meta, view.0);
+        let (node, began) = (self.node.clone(), self.node.env().clock.monotonic());
         let responses = stream::poll_fn(move |_| {
-            Poll::Ready(content.next().map(|blob| {
+            let blob = content.next();
+            if blob.is_none() {
+                node.shared().metrics.snapshot_sent.observe(node.env().clock.monotonic().since(began));
+            }
+            Poll::Ready(blob.map(|blob| {
                 Ok(SnapshotResponse {
                     header,
                     remaining_bytes: content.remaining_bytes(),

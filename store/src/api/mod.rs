@@ -37,6 +37,7 @@ use unreadable::Readable;
 
 use crate::{
     lease::Keeper,
+    metrics::Counted,
     node::Handle,
     proto::{
         etcdserverpb::{
@@ -51,7 +52,7 @@ use crate::{
 };
 
 /// How many bytes above the request limit the transport still accepts (etcd's gRPC overhead).
-const OVERHEAD_BYTES: usize = 512 * 1024;
+pub(crate) const OVERHEAD_BYTES: usize = 512 * 1024;
 
 /// A service that tonic generated, as this API serves it.
 macro_rules! served {
@@ -71,15 +72,15 @@ macro_rules! served {
 pub(crate) fn router(node: &Handle) -> Router {
     let service = Service { node: node.clone(), keeper: Keeper::new(node.clone()) };
     Router::new()
-        .add(served!(KvServer, service))
-        .add(served!(WatchServer, service))
-        .add(served!(AuthServer, service))
-        .add(served!(LockServer, service))
-        .add(served!(ElectionServer, service))
-        .add(served!(HealthServer, service))
-        .add(service.before(served!(LeaseServer, service)))
-        .add(service.before(served!(ClusterServer, service)))
-        .add(service.before(served!(MaintenanceServer, service)))
+        .add(service.counted(served!(KvServer, service)))
+        .add(service.counted(served!(WatchServer, service)))
+        .add(service.counted(served!(AuthServer, service)))
+        .add(service.counted(served!(LockServer, service)))
+        .add(service.counted(served!(ElectionServer, service)))
+        .add(service.counted(served!(HealthServer, service)))
+        .add(service.counted(service.before(served!(LeaseServer, service))))
+        .add(service.counted(service.before(served!(ClusterServer, service))))
+        .add(service.counted(service.before(served!(MaintenanceServer, service))))
 }
 
 /// The number that a client may give its request, so that an observer can follow it: metadata `x-correlation-id`, decimal.
@@ -106,6 +107,12 @@ fn wants_leader(metadata: &MetadataMap) -> bool {
 }
 
 impl Service {
+    /// Counts a service's calls, those that the gate refuses too.
+    fn counted<S>(&self, inner: S) -> Counted<S> {
+        let (metrics, clock) = (self.node.shared().metrics.clone(), self.node.env().clock.clone());
+        Counted { inner, metrics, clock }
+    }
+
     /// Puts a service behind the gate.
     fn before<S>(&self, inner: S) -> Gate<S> {
         Gate { inner, service: self.clone() }

@@ -213,6 +213,7 @@ impl WatchStream {
     fn tell(&mut self, delivery: Delivery) {
         match delivery {
             Delivery::Events { watch_id, revision, events } => {
+                self.service.node.shared().metrics.events.add(events.len() as u64);
                 let options = self.watchers.get_mut(&watch_id);
                 // What has come stands for the next notice.
                 let fragment = options.is_some_and(|options| {

@@ -138,7 +138,10 @@ impl Keeper {
                 lessor.renew(id, state.leases().get(id), now)
             };
             match renewal {
-                Renewal::Renewed { ttl_secs } => return Ok(Some(ttl_secs)),
+                Renewal::Renewed { ttl_secs } => {
+                    self.node.shared().metrics.leases_renewed.inc();
+                    return Ok(Some(ttl_secs));
+                }
                 Renewal::NotFound => return Ok(None),
                 Renewal::NotPrimary => return Err(Elsewhere::NotLeader),
                 // It cannot be saved; the answer waits until it is gone, or until another leads.

@@ -1,5 +1,7 @@
 //! Applying what is committed: entry by entry through the core, the rows to the engine, the answers to who waits.
 
+use std::time::Duration;
+
 use raft::eraftpb::{Entry, EntryType};
 use squall_core::{
     AlarmKind, Batch, BatchOp, Command, Index, MemberId, MembershipChange, Refusal, Reply, Term,
@@ -17,6 +19,9 @@ use super::{
 };
 use crate::seam::{Point, ProbeEvent};
 
+/// An apply that takes longer is counted as slow (etcd's warning-apply-duration).
+const SLOW_APPLY: Duration = Duration::from_millis(100);
+
 impl Node {
     /// Applies committed entries, in order, and answers those who wait for them. The answers go out after the rows have
     /// reached the engine; that the rows become durable is not waited for, since the WAL has the entries.
@@ -26,6 +31,7 @@ impl Node {
     pub(super) async fn apply(&mut self, entries: Vec<Entry>) -> Result<(), Halt> {
         let Some(last) = entries.last() else { return Ok(()) };
         let (last_index, last_term) = (last.index, last.term);
+        let began = self.env.clock.monotonic();
         self.env.points.reached(Point::ApplyBeforeEntries).await;
         if entries.iter().any(|entry| entry.get_entry_type() != EntryType::EntryNormal) {
             self.env.points.reached(Point::ApplyBeforeConfChange).await;
@@ -56,6 +62,9 @@ impl Node {
                         self.follow_auth(&command, &applied.reply);
                         if applied.reply.is_ok() {
                             self.follow_leases(&command);
+                            if let Ok(reply) = &applied.reply {
+                                self.shared.metrics.operations.applied(reply, &applied.events);
+                            }
                             if let Command::LeaseRevoke(lease) = command {
                                 let ended = ProbeEvent::LeaseEnded { lease, index, term, proposal: id };
                                 self.env.probe.emit(ended);
@@ -141,6 +150,9 @@ impl Node {
         if raise {
             self.raise_no_space();
         }
+        if self.env.clock.monotonic().since(began) > SLOW_APPLY {
+            self.shared.metrics.slow_applies.inc();
+        }
         let answered = !answers.is_empty();
         if answered {
             self.env.points.reached(Point::ApplyBeforeAnswers).await;
@@ -176,6 +188,7 @@ impl Node {
     pub(super) fn schedule_compaction(&mut self) -> bool {
         let begins = self.compaction.is_none() && self.shared.state().compaction_pending();
         if begins {
+            self.compaction_began.get_or_insert(self.env.clock.monotonic());
             self.compaction = Some(self.env.clock.sleep(self.config.compaction_sleep));
         }
         begins
@@ -185,6 +198,8 @@ impl Node {
     pub(super) async fn compaction_step(&mut self) {
         self.compaction = None;
         self.env.points.reached(Point::CompactBeforeStep).await;
+        let metrics = self.shared.metrics.clone();
+        let began = self.env.clock.monotonic();
         let (step, finished) = {
             let mut state = self.shared.state();
             let Some(step) = state.compaction_step(self.config.compaction_batch_limit) else { return };
@@ -193,7 +208,12 @@ impl Node {
         };
         self.committer.wrote(1);
         self.env.points.reached(Point::CompactAfterStep).await;
+        let now = self.env.clock.monotonic();
+        metrics.compaction_pause.observe(now.since(began));
+        metrics.compacted_keys.add(step.removed as u64);
         if step.finished {
+            let began = self.compaction_began.take().unwrap_or(now);
+            metrics.compaction_total.observe(now.since(began));
             self.env.points.reached(Point::CompactAfterFinish).await;
             self.shared.compacted.send_replace(finished);
             self.env.probe.emit(ProbeEvent::CompactionFinished);

@@ -121,7 +121,12 @@ async fn run(
             return;
         }
         let result = match env.points.reached_before_io(Point::EngineBeforeCommit).await {
-            Ok(()) => engine.commit().await,
+            Ok(()) => {
+                let began = env.clock.monotonic();
+                let committed = engine.commit().await;
+                shared.metrics.engine_commit.observe(env.clock.monotonic().since(began));
+                committed
+            }
             Err(source) => Err(EngineError::Io { context: "committing".to_owned(), source }),
         };
         env.points.reached(Point::EngineAfterCommit).await;

@@ -28,6 +28,8 @@ impl Node {
     /// Writes the engine's content anew; `done` hears when the new one is durable, and nothing where the engine fails.
     pub(super) async fn defragment(&mut self, done: oneshot::Sender<()>) -> Result<(), Halt> {
         let failed = |error: &dyn std::fmt::Display| Halt::Failed(format!("defragmentation: {error}"));
+        let (metrics, began) = (self.shared.metrics.clone(), self.env.clock.monotonic());
+        metrics.defragmenting.set(1);
         self.env.points.reached(Point::DefragBeforeCopy).await;
         let rows: Rows = {
             let mut state = self.shared.state();
@@ -40,6 +42,8 @@ impl Node {
         renaming.map_err(|error| failed(&error))?;
         self.engine.replace(rows).await.map_err(|error| failed(&error))?;
         self.env.points.reached(Point::DefragAfterRename).await;
+        metrics.defragmenting.set(0);
+        metrics.defragmentation.observe(self.env.clock.monotonic().since(began));
         let _ = done.send(());
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! What a node is made of, and its turn. The parts are files of their own: `proposals` and `reads` (what clients want),
 //! `ready` (the persist order), `apply`, `snapshots`, `leadership`.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use raft::{RawNode, eraftpb::Message};
 use squall_core::{Index, MemberId, Refusal, Term, planted::planted};
@@ -90,6 +90,10 @@ pub(crate) struct Node {
     pub(super) snapshots_in_flight: usize,
     /// The pause before the next step of a compaction.
     pub(super) compaction: Option<BoxFuture<'static, ()>>,
+    /// When the compaction under way began.
+    pub(super) compaction_began: Option<Monotonic>,
+    /// When this leader last sent a heartbeat to each member.
+    pub(super) heartbeats: BTreeMap<u64, Monotonic>,
     /// The alarm about the quota that is proposed, and when it was.
     pub(super) raising: Option<quota::Raising>,
     /// What a planted error needs of the last defragmentation.
@@ -179,6 +183,8 @@ impl Node {
             snapshot_index,
             snapshots_in_flight: 0,
             compaction: None,
+            compaction_began: None,
+            heartbeats: BTreeMap::new(),
             raising: None,
             #[cfg(madsim)]
             copied: defragment::Copied::default(),

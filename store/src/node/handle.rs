@@ -2,7 +2,7 @@
 
 use std::{
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Input, RaftStatus, Request, Shared, entry, ids::Ids};
 use crate::{
     Config,
+    metrics::Metrics,
     peer::Hub,
     seam::{Engine, Env, Point, ProbeEvent, first_of, timeout},
     snapshot,
@@ -23,6 +24,17 @@ const HEALTHY: Duration = Duration::from_secs(5);
 /// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Handle(Arc<Inner>);
+
+/// A handle that keeps nothing alive.
+#[derive(Clone)]
+pub(crate) struct WeakHandle(Weak<Inner>);
+
+impl WeakHandle {
+    /// The handle, unless the server is gone.
+    pub(crate) fn upgrade(&self) -> Option<Handle> {
+        self.0.upgrade().map(Handle)
+    }
+}
 
 struct Inner {
     env: Env,
@@ -45,6 +57,11 @@ impl Handle {
         ids: Ids,
     ) -> Handle {
         Handle(Arc::new(Inner { env, config, shared, hub, engine, inputs, ids: Mutex::new(ids) }))
+    }
+
+    /// A handle that keeps nothing alive.
+    pub(crate) fn downgrade(&self) -> WeakHandle {
+        WeakHandle(Arc::downgrade(&self.0))
     }
 
     pub(crate) fn env(&self) -> &Env {
@@ -156,7 +173,9 @@ impl Handle {
             self.0.env.probe.emit(ProbeEvent::Proposed { tag, proposal: id });
         }
         self.0.env.points.reached(Point::ApiBeforePropose).await;
+        let pending = Pending::new(&self.0.shared.metrics);
         let reply = self.wait(|answer| Input::Propose { id, data, answer }).await;
+        pending.answered(&reply);
         self.0.env.points.reached(Point::ApiAfterPropose).await;
         reply
     }
@@ -168,6 +187,13 @@ impl Handle {
     pub(crate) async fn read_index(&self) -> Result<(), Refusal> {
         self.0.env.points.reached(Point::ApiBeforeReadIndex).await;
         let confirmed = self.wait(Input::ReadIndex).await;
+        match confirmed {
+            Err(Refusal::LeaderChanged) => self.0.shared.metrics.failed_read_indexes.inc(),
+            Err(Refusal::Timeout | Refusal::TimeoutDueToLeaderFail) => {
+                self.0.shared.metrics.slow_read_indexes.inc()
+            }
+            _ => {}
+        }
         self.0.env.points.reached(Point::ApiAfterReadIndex).await;
         confirmed
     }
@@ -284,7 +310,10 @@ impl Handle {
 
     pub(super) async fn change(&self, change: MembershipChange) -> Result<Vec<Member>, Refusal> {
         let id = self.next_id();
-        match self.wait(|answer| Input::ChangeMembers { id, change, answer }).await? {
+        let pending = Pending::new(&self.0.shared.metrics);
+        let reply = self.wait(|answer| Input::ChangeMembers { id, change, answer }).await;
+        pending.answered(&reply);
+        match reply? {
             Reply::Members(members) => Ok(members),
             reply => unreachable!("a membership change answered with {reply:?}"),
         }
@@ -298,6 +327,33 @@ impl Handle {
     fn active(&self, voters: &[MemberId]) -> usize {
         let healthy = |id: &&MemberId| **id == self.0.shared.member || self.0.hub.active_for(**id, HEALTHY);
         voters.iter().filter(healthy).count()
+    }
+}
+
+/// A proposal that waits for its entry. One that is given up before it has an answer has failed, also where its client
+/// has gone: its entry may still come.
+struct Pending<'a> {
+    metrics: &'a Metrics,
+    failed: bool,
+}
+
+impl<'a> Pending<'a> {
+    fn new(metrics: &'a Metrics) -> Pending<'a> {
+        metrics.proposals_pending.add(1);
+        Pending { metrics, failed: true }
+    }
+
+    fn answered<T>(mut self, reply: &Result<T, Refusal>) {
+        self.failed = matches!(reply, Err(Refusal::Timeout | Refusal::TimeoutDueToLeaderFail));
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.metrics.proposals_pending.add(-1);
+        if self.failed {
+            self.metrics.proposals_failed.inc();
+        }
     }
 }
 

@@ -35,6 +35,8 @@ impl Node {
             status.leader_lost = lost.or(status.leader_lost);
         });
         if leader.is_some() && leader != before.leader {
+            self.shared.metrics.leader_changes.inc();
+            self.heartbeats.clear();
             self.end_reads();
         }
         if role != Role::Leader {

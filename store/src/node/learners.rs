@@ -75,7 +75,11 @@ impl Handle {
         if self.config().strict_reconfig_check {
             self.shared().state().membership().ready_to_promote()?;
         }
-        self.change(MembershipChange::Promote(id)).await
+        let promoted = self.change(MembershipChange::Promote(id)).await;
+        if promoted.is_ok() {
+            self.shared().metrics.promotions.inc();
+        }
+        promoted
     }
 
     /// Asks the leader once. Whatever keeps it from an answer is answered as `NotLeader`.

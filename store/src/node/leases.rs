@@ -1,6 +1,8 @@
 //! Leases in the loop: what applied entries mean for the countdown, and what the leader proposes when it has run out
 //! (`crate::lease` says why this is safe).
 
+use std::time::Duration;
+
 use raft::eraftpb::{Entry, Message, MessageType};
 use squall_core::{Caller, Command, LeaseCheckpoint, LeaseId, ROOT_USER, State, Term, planted::planted};
 
@@ -16,11 +18,17 @@ impl Node {
     /// Follows an entry that was applied and not refused.
     pub(super) fn follow_leases(&self, command: &Command) {
         let now = || self.env.clock.monotonic();
+        let metrics = &self.shared.metrics;
         match command {
             Command::LeaseGrant { id, ttl_secs } => {
+                metrics.leases_granted.inc();
+                metrics.lease_ttl.observe(Duration::from_secs((*ttl_secs).max(1).unsigned_abs()));
                 self.shared.lessor().granted(*id, (*ttl_secs).max(1), now());
             }
-            Command::LeaseRevoke(id) => self.shared.lessor().revoked(*id),
+            Command::LeaseRevoke(id) => {
+                metrics.leases_revoked.inc();
+                self.shared.lessor().revoked(*id);
+            }
             Command::LeaseCheckpoint(left) => self.shared.lessor().checkpoints_applied(left),
             _ => {}
         }
@@ -69,6 +77,7 @@ impl Node {
             if !self.append_own(entry::encode_as(proposal, self.as_root(), revocation(id))) {
                 break;
             }
+            self.shared.metrics.leases_expired.inc();
             tracing::debug!(lease = %id, "the lease has expired");
             self.shared.lessor().proposed(id, Monotonic(now.0 + self.config.request_timeout()));
         }

@@ -48,7 +48,7 @@ mod transport;
 pub(crate) use bootstrap::{Bootstrap, bootstrap_entries};
 pub(crate) use driver::{Node, NodeParts};
 pub(crate) use entry::{Request, encode_change, publish};
-pub(crate) use handle::Handle;
+pub(crate) use handle::{Handle, WeakHandle};
 pub(crate) use ids::Ids;
 pub(crate) use input::{Halt, Input};
 pub(crate) use leases::lease_checkpoint;

@@ -30,8 +30,10 @@ impl Node {
             self.observe_role();
         }
         for state in ready.take_read_states() {
-            if let Ok(id) = state.request_ctx.as_slice().try_into().map(u64::from_be_bytes) {
-                self.reads.confirm(id, state.index);
+            if let Ok(id) = state.request_ctx.as_slice().try_into().map(u64::from_be_bytes)
+                && !self.reads.confirm(id, state.index)
+            {
+                self.shared.metrics.slow_read_indexes.inc();
             }
         }
         self.answer_reads(if planted!(ReadBeforeApply) { u64::MAX } else { self.applied_index() });
@@ -176,8 +178,22 @@ impl Node {
         for message in &messages {
             self.tell_promise(message);
         }
+        self.time_heartbeats(&messages);
         let dropped = self.transport.send(messages);
         self.unreachable.extend(dropped);
+    }
+
+    /// Counts the heartbeats that leave later than two intervals after the ones before: this leader is overloaded, or its disk
+    /// is slow.
+    fn time_heartbeats(&mut self, messages: &[Message]) {
+        let beats = messages.iter().filter(|message| message.get_msg_type() == MessageType::MsgHeartbeat);
+        for beat in beats {
+            let now = self.env.clock.monotonic();
+            let before = self.heartbeats.insert(beat.to, now);
+            if before.is_some_and(|before| now.since(before) > 2 * self.config.heartbeat_interval) {
+                self.shared.metrics.late_heartbeats.inc();
+            }
+        }
     }
 
     /// Tells what a message promises, if it promises anything: raft counts on it that this is on disk.

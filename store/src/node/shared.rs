@@ -1,6 +1,6 @@
 //! What the API may look at without asking the loop.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use squall_core::{ClusterId, Index, MemberId, MembershipChange, State, Term};
 
@@ -9,6 +9,7 @@ use crate::{
     auth::Tokens,
     latest,
     lease::Lessor,
+    metrics::Metrics,
     seam::{Monotonic, Role},
     watch,
 };
@@ -17,6 +18,8 @@ use crate::{
 pub(crate) struct Shared {
     pub member: MemberId,
     pub cluster: ClusterId,
+    /// What the member counts.
+    pub metrics: Arc<Metrics>,
     state: Mutex<State>,
     /// When leases expire. Taken after the state, where both are.
     lessor: Mutex<Lessor>,
@@ -69,6 +72,7 @@ impl Shared {
         Shared {
             member,
             cluster,
+            metrics: Arc::new(Metrics::new()),
             state: Mutex::new(state),
             lessor: Mutex::default(),
             tokens: Mutex::default(),

@@ -106,10 +106,19 @@ impl Node {
         let Some(inputs) = self.own_inputs.upgrade() else { return };
         self.snapshots_in_flight += 1;
         self.env.probe.emit(ProbeEvent::SnapshotSent { to, index: Index(mark.index) });
-        let points = self.env.points.clone();
+        let (points, clock) = (self.env.points.clone(), self.env.clock.clone());
+        let metrics = self.shared.metrics.clone();
         let task = async move {
+            let began = clock.monotonic();
             points.reached(Point::SnapshotBeforeSend).await;
             let delivered = sending.await;
+            metrics.snapshot_sent.observe(clock.monotonic().since(began));
+            let peer = metrics.peer(to);
+            if delivered.is_ok() {
+                peer.snapshots_sent.inc()
+            } else {
+                peer.snapshots_not_sent.inc()
+            }
             points.reached(Point::SnapshotBeforeReport).await;
             if let Err(error) = &delivered {
                 tracing::warn!(%to, index = mark.index, %error, "snapshot not delivered");

@@ -14,6 +14,7 @@ use tonic::{Request, Status};
 use super::{
     Lane, SILENCE, head,
     link::{Life, Link},
+    round_trip::Mark,
 };
 use crate::{
     node::{Input, Shared},
@@ -195,10 +196,17 @@ impl Hub {
         }
     }
 
-    /// Notes that a call to a peer has failed.
-    pub(super) fn lost_touch(&self, id: MemberId) {
-        if let Some(heard) = self.known().peers.get_mut(&id).and_then(|peer| peer.heard.as_mut()) {
-            heard.broken = true;
+    /// Notes that a call to a peer has failed. True where it was in touch until now.
+    pub(super) fn lost_touch(&self, id: MemberId) -> bool {
+        let mut known = self.known();
+        let heard = known.peers.get_mut(&id).and_then(|peer| peer.heard.as_mut());
+        heard.is_some_and(|heard| !std::mem::replace(&mut heard.broken, true))
+    }
+
+    /// Notes the mark of a peer's frame.
+    pub(super) fn marked(&self, id: MemberId, mark: Mark) {
+        if let Some(peer) = self.known().peers.get(&id) {
+            peer.link.marked(mark);
         }
     }
 

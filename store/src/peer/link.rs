@@ -21,9 +21,11 @@ use tonic::{
 use super::{
     DIAL, EMPTIED, Hub, LINK_HEARTBEAT, Lane, REDIAL, REMOVED, SILENCE, head, metadata,
     queue::{AppendFrom, Queue},
+    round_trip::{Mark, RoundTrip},
 };
 use crate::{
     latest,
+    metrics::PeerMetrics,
     node::Input,
     proto::squall::peer::{MessageBatch, peer_client::PeerClient},
     seam::{Channel, DialOptions, Env, Point, first_of},
@@ -35,6 +37,8 @@ pub(super) struct Link {
     control: Arc<Queue>,
     append: Arc<Queue>,
     path: Arc<Path>,
+    metrics: Arc<PeerMetrics>,
+    round_trip: Arc<RoundTrip>,
 }
 
 impl Drop for Link {
@@ -47,6 +51,8 @@ impl Drop for Link {
 impl Link {
     pub(super) fn start(hub: &Arc<Hub>, to: MemberId, urls: &[String], remote: bool) -> Link {
         let path = Arc::new(Path::new(hub.env.clone(), Addresses::of(urls)));
+        let metrics = hub.shared.metrics.peer(to);
+        let round_trip = Arc::new(RoundTrip::new(hub.env.clock.clone(), hub.life));
         let lane = |lane: Lane| {
             let queue = Arc::new(Queue::default());
             let runner = Runner {
@@ -61,12 +67,14 @@ impl Link {
                 head: head(hub, to, lane),
                 path: path.clone(),
                 queue: queue.clone(),
+                metrics: metrics.clone(),
+                round_trip: round_trip.clone(),
             };
             hub.env.tasks.spawn(lane.name(), Box::pin(runner.run())).detach();
             queue
         };
         let (control, append) = (lane(Lane::Control), lane(Lane::Append));
-        Link { control, append, path }
+        Link { control, append, path, metrics, round_trip }
     }
 
     /// The peer may also be reached at these URLs.
@@ -85,6 +93,11 @@ impl Link {
         self.path.meet(life);
     }
 
+    /// A frame of the peer's has arrived, with this mark.
+    pub(super) fn marked(&self, mark: Mark) {
+        self.round_trip.marked(mark);
+    }
+
     /// The connection to the peer.
     pub(super) fn channel(&self) -> Channel {
         self.path.route.get().channel
@@ -99,13 +112,17 @@ impl Link {
     /// Queues a message on its lane; false where it does not fit.
     pub(super) fn send(&self, message: &Message) -> bool {
         let bytes = message.write_to_bytes().expect("a raft message has no required fields").into();
-        match message.get_msg_type() {
+        let fits = match message.get_msg_type() {
             MessageType::MsgAppend => {
                 let from = AppendFrom { term: message.term, before: message.index };
                 self.append.push(bytes, Some(from))
             }
             _ => self.control.push(bytes, None),
+        };
+        if !fits {
+            self.metrics.sent_failures.inc();
         }
+        fits
     }
 }
 
@@ -231,6 +248,9 @@ impl Life {
 struct Frames {
     queue: Arc<Queue>,
     call: u64,
+    metrics: Arc<PeerMetrics>,
+    /// On the lane that carries marks.
+    round_trip: Option<Arc<RoundTrip>>,
 }
 
 impl futures_util::Stream for Frames {
@@ -238,7 +258,13 @@ impl futures_util::Stream for Frames {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<MessageBatch>> {
         let frame = self.queue.poll_frame(self.call, cx);
-        frame.map(|frame| frame.map(|messages| MessageBatch { messages }))
+        frame.map(|frame| {
+            let messages = frame?;
+            self.metrics.sent_bytes.add(messages.iter().map(|message| message.len() as u64).sum());
+            let Mark { mark, echo, held_nanos } =
+                self.round_trip.as_ref().map(|trip| trip.mark()).unwrap_or_default();
+            Some(MessageBatch { messages, mark, echo, held_nanos })
+        })
     }
 }
 
@@ -254,6 +280,8 @@ struct Runner {
     head: MetadataMap,
     path: Arc<Path>,
     queue: Arc<Queue>,
+    metrics: Arc<PeerMetrics>,
+    round_trip: Arc<RoundTrip>,
 }
 
 /// How a call ended.
@@ -314,8 +342,11 @@ impl Runner {
                 }
                 End::Failed => self.path.try_next_address(generation),
             }
-            if let Some(hub) = self.hub.upgrade() {
-                hub.lost_touch(self.to);
+            self.metrics.sent_failures.inc();
+            if let Some(hub) = self.hub.upgrade()
+                && hub.lost_touch(self.to)
+            {
+                self.metrics.disconnected.inc();
             }
             // What waited is stale by now, and raft repeats what still matters.
             self.queue.drain();
@@ -334,7 +365,13 @@ impl Runner {
             // The peer hears of this member as soon as the call is open, and the frame's being taken shows that it is.
             self.queue.beat();
         }
-        let mut request = Request::new(Frames { queue: self.queue.clone(), call: self.queue.begin_call() });
+        let mut request = Request::new(Frames {
+            queue: self.queue.clone(),
+            call: self.queue.begin_call(),
+            metrics: self.metrics.clone(),
+            // A beat must not wait behind appends, and so it tells the network's time from the backlog's.
+            round_trip: Some(self.round_trip.clone()).filter(|_| self.lane == Lane::Control),
+        });
         *request.metadata_mut() = self.head.clone();
         if self.hub.upgrade().is_some_and(|hub| hub.has_served(self.to)) {
             request.metadata_mut().insert(metadata::TO_HAS_SERVED, MetadataValue::from_static("true"));
@@ -373,6 +410,11 @@ impl Runner {
                     continue;
                 }
                 Woken::Look => {}
+            }
+            if self.lane == Lane::Control
+                && let Some(round_trip) = self.round_trip.due()
+            {
+                self.metrics.round_trip.observe(round_trip);
             }
             let frames = self.queue.frames();
             let moved = frames != frames_before;

@@ -30,6 +30,7 @@ mod link;
 mod links;
 mod members;
 mod queue;
+mod round_trip;
 mod service;
 mod snapshot;
 

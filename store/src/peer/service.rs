@@ -8,7 +8,7 @@ use raft::eraftpb::{Message, MessageType};
 use squall_core::{LeaseId, MemberId, MembershipChange, Revision, planted::planted};
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
-use super::{EMPTIED, Hub, Lane, REMOVED, SNAPSHOT_PATIENCE, metadata};
+use super::{EMPTIED, Hub, Lane, REMOVED, SNAPSHOT_PATIENCE, metadata, round_trip::Mark};
 use crate::{
     api::convert,
     lease::Keeper,
@@ -84,6 +84,65 @@ impl PeerService {
         Ok(from)
     }
 
+    /// Takes a snapshot that a peer streams: onto the disk, and then to raft.
+    async fn receive(
+        &self,
+        from: MemberId,
+        mut chunks: Streaming<SnapshotChunk>,
+    ) -> Result<Response<SnapshotResponse>, Status> {
+        let first = chunks.message().await?;
+        let first = first.ok_or_else(|| Status::invalid_argument("squall: an empty snapshot stream"))?;
+        let message = decode(&first.message)?;
+        if message.get_msg_type() != MessageType::MsgSnapshot {
+            return Err(Status::invalid_argument("squall: a snapshot stream without its message"));
+        }
+        let index = message.get_snapshot().get_metadata().index;
+        let failed = |error| Status::internal(format!("squall: snapshot {index}: {error}"));
+
+        // One at a time, since two could have the same file. The later one wins: the leader has given the earlier one up.
+        self.receiving.superseded.notify_waiters();
+        let _turn = self.receiving.turn.lock().await;
+        let mut superseded = pin!(self.receiving.superseded.notified());
+        superseded.as_mut().enable();
+        let path = snapshot_path(&self.snap_dir, index);
+        let env = &self.hub.env;
+        let began = env.clock.monotonic();
+        let failed_at = |error| Status::internal(format!("squall: snapshot {index}: {error}"));
+        env.points.reached_before_io(Point::SnapshotBeforeCreate).await.map_err(failed_at)?;
+        let mut receiver =
+            snapshot::Receiver::create(env.files.clone(), &path, u64::MAX).await.map_err(failed)?;
+        loop {
+            let ended = pin!(async {
+                superseded.as_mut().await;
+                Err(Status::aborted("squall: a later snapshot took this one's place"))
+            });
+            let chunk = pin!(async {
+                let chunk = timeout(&*env.clock, SNAPSHOT_PATIENCE, chunks.message()).await;
+                chunk
+                    .map_err(|_| Status::deadline_exceeded("squall: the snapshot's transfer stands still"))?
+            });
+            let Some(chunk) = first_of(&*env.tasks, [ended, chunk]).await? else { break };
+            self.hub.heard(from);
+            env.points.reached_before_io(Point::SnapshotBeforeChunk).await.map_err(failed_at)?;
+            receiver.append(chunk.data).await.map_err(failed)?;
+        }
+        env.points.reached_before_io(Point::SnapshotBeforeFinish).await.map_err(failed_at)?;
+        let synced_from = env.clock.monotonic();
+        let (meta, _) = receiver.finish().await.map_err(failed)?;
+        let (now, metrics) = (env.clock.monotonic(), &self.hub.shared.metrics);
+        metrics.snapshot_fsync.observe(now.since(synced_from));
+        metrics.snapshot_saved.observe(now.since(began));
+        if meta.index.0 != index {
+            return Err(Status::invalid_argument(format!(
+                "squall: snapshot {index} holds index {}",
+                meta.index
+            )));
+        }
+        env.points.reached(Point::SnapshotBeforeHandOver).await;
+        self.hand_over(Input::Snapshot(Box::new(message))).await?;
+        Ok(Response::new(SnapshotResponse {}))
+    }
+
     async fn hand_over(&self, input: Input) -> Result<(), Status> {
         self.hub.inputs.send(input).await.map_err(|_| convert::status(squall_core::Refusal::Stopped))
     }
@@ -110,15 +169,22 @@ impl Peer for PeerService {
         points.reached(Point::PeerBeforeRead).await;
         let mut replaced = self.hub.accept(from, lane);
         let mut batches = request.into_inner();
+        let metrics = self.hub.shared.metrics.peer(from);
         loop {
             let ended = pin!(async {
                 let _ = (&mut replaced).await;
                 Err(Status::aborted("squall: a later stream took this one's place"))
             });
             let batch = pin!(batches.message());
-            let batch = first_of(&*self.hub.env.tasks, [ended, batch]).await?;
+            let batch = first_of(&*self.hub.env.tasks, [ended, batch]).await;
+            let batch = batch.inspect_err(|_| metrics.received_failures.inc())?;
             let Some(batch) = batch else { return Ok(Response::new(MessagesResponse {})) };
             self.hub.heard(from);
+            if lane == Lane::Control {
+                let MessageBatch { mark, echo, held_nanos, .. } = batch;
+                self.hub.marked(from, Mark { mark, echo, held_nanos });
+            }
+            metrics.received_bytes.add(batch.messages.iter().map(|message| message.len() as u64).sum());
             if batch.messages.is_empty() {
                 continue;
             }
@@ -141,53 +207,14 @@ impl Peer for PeerService {
         request: Request<Streaming<SnapshotChunk>>,
     ) -> Result<Response<SnapshotResponse>, Status> {
         let from = self.admit(request.metadata())?;
-        let mut chunks = request.into_inner();
-        let first = chunks.message().await?;
-        let first = first.ok_or_else(|| Status::invalid_argument("squall: an empty snapshot stream"))?;
-        let message = decode(&first.message)?;
-        if message.get_msg_type() != MessageType::MsgSnapshot {
-            return Err(Status::invalid_argument("squall: a snapshot stream without its message"));
+        let received = self.receive(from, request.into_inner()).await;
+        let peer = self.hub.shared.metrics.peer(from);
+        if received.is_ok() {
+            peer.snapshots_received.inc()
+        } else {
+            peer.snapshots_not_received.inc()
         }
-        let index = message.get_snapshot().get_metadata().index;
-        let failed = |error| Status::internal(format!("squall: snapshot {index}: {error}"));
-
-        // One at a time, since two could have the same file. The later one wins: the leader has given the earlier one up.
-        self.receiving.superseded.notify_waiters();
-        let _turn = self.receiving.turn.lock().await;
-        let mut superseded = pin!(self.receiving.superseded.notified());
-        superseded.as_mut().enable();
-        let path = snapshot_path(&self.snap_dir, index);
-        let env = &self.hub.env;
-        let failed_at = |error| Status::internal(format!("squall: snapshot {index}: {error}"));
-        env.points.reached_before_io(Point::SnapshotBeforeCreate).await.map_err(failed_at)?;
-        let mut receiver =
-            snapshot::Receiver::create(env.files.clone(), &path, u64::MAX).await.map_err(failed)?;
-        loop {
-            let ended = pin!(async {
-                superseded.as_mut().await;
-                Err(Status::aborted("squall: a later snapshot took this one's place"))
-            });
-            let chunk = pin!(async {
-                let chunk = timeout(&*env.clock, SNAPSHOT_PATIENCE, chunks.message()).await;
-                chunk
-                    .map_err(|_| Status::deadline_exceeded("squall: the snapshot's transfer stands still"))?
-            });
-            let Some(chunk) = first_of(&*env.tasks, [ended, chunk]).await? else { break };
-            self.hub.heard(from);
-            env.points.reached_before_io(Point::SnapshotBeforeChunk).await.map_err(failed_at)?;
-            receiver.append(chunk.data).await.map_err(failed)?;
-        }
-        env.points.reached_before_io(Point::SnapshotBeforeFinish).await.map_err(failed_at)?;
-        let (meta, _) = receiver.finish().await.map_err(failed)?;
-        if meta.index.0 != index {
-            return Err(Status::invalid_argument(format!(
-                "squall: snapshot {index} holds index {}",
-                meta.index
-            )));
-        }
-        env.points.reached(Point::SnapshotBeforeHandOver).await;
-        self.hand_over(Input::Snapshot(Box::new(message))).await?;
-        Ok(Response::new(SnapshotResponse {}))
+        received
     }
 
     async fn lease_renew(

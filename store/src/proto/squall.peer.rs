@@ -5,6 +5,15 @@ pub struct MessageBatch {
     /// Each an eraftpb.Message.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub messages: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// The round trip is measured as TCP does it (RFC 7323). The sender marks its frame with a time that only it can read...
+    #[prost(fixed64, tag = "2")]
+    pub mark: u64,
+    /// ...and sends back the last mark that it has had of the receiver, 0 for none...
+    #[prost(fixed64, tag = "3")]
+    pub echo: u64,
+    /// ...with the time that it has kept it, in nanoseconds.
+    #[prost(uint64, tag = "4")]
+    pub held_nanos: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MessagesResponse {}

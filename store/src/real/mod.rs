@@ -18,6 +18,7 @@ mod files;
 mod jwt;
 mod net;
 mod probe;
+mod process;
 mod secrets;
 mod tasks;
 
@@ -25,5 +26,6 @@ pub use clock::SystemClock;
 pub use files::SystemFiles;
 pub use net::TcpNet;
 pub use probe::LogProbe;
+pub(crate) use process::process_metrics;
 pub use secrets::SystemSecrets;
 pub use tasks::{TokioTasks, abort_on_panic};

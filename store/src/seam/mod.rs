@@ -27,7 +27,7 @@ pub use engine::{Engine, EngineError, Engines, View};
 pub use files::{DirLock, File, Files};
 pub use net::{
     BoxError, Channel, DEFAULT_STREAM_WINDOW, DialOptions, GrpcRequest, GrpcResponse, Listener, Net, Router,
-    grpc_timeout,
+    grpc_timeout, is_grpc,
 };
 #[cfg(madsim)]
 pub use points::OnPoint;

@@ -80,6 +80,12 @@ pub fn grpc_timeout(headers: &http::HeaderMap) -> Option<Duration> {
     })
 }
 
+/// Whether a request is of gRPC.
+pub fn is_grpc(headers: &http::HeaderMap) -> bool {
+    let content_type = headers.get(http::header::CONTENT_TYPE);
+    content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
 type Handler = BoxCloneSyncService<GrpcRequest, GrpcResponse, Infallible>;
 
 /// How many bytes a caller may send on one stream before the handler has read them: HTTP/2's default.
@@ -90,12 +96,13 @@ pub const DEFAULT_STREAM_WINDOW: u32 = 65_535;
 #[derive(Clone)]
 pub struct Router {
     services: BTreeMap<&'static str, Handler>,
+    web: Option<Handler>,
     stream_window: u32,
 }
 
 impl Default for Router {
     fn default() -> Self {
-        Self { services: BTreeMap::new(), stream_window: DEFAULT_STREAM_WINDOW }
+        Self { services: BTreeMap::new(), web: None, stream_window: DEFAULT_STREAM_WINDOW }
     }
 }
 
@@ -118,6 +125,16 @@ impl Router {
         S::Future: Send + 'static,
     {
         self.services.insert(S::NAME, BoxCloneSyncService::new(service));
+        self
+    }
+
+    /// Gives what is no gRPC (by its content type, as in etcd) to this service.
+    pub fn with_web<S>(mut self, web: S) -> Self
+    where
+        S: Service<GrpcRequest, Response = GrpcResponse, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        self.web = Some(BoxCloneSyncService::new(web));
         self
     }
 
@@ -145,6 +162,9 @@ impl Service<GrpcRequest> for Router {
     }
 
     fn call(&mut self, request: GrpcRequest) -> Self::Future {
+        if let Some(web) = self.web.as_ref().filter(|_| !is_grpc(request.headers())) {
+            return Box::pin(web.clone().oneshot(request));
+        }
         let name = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
         match self.services.get(name) {
             Some(service) => Box::pin(service.clone().oneshot(request)),

@@ -6,9 +6,12 @@ use squall_core::{ClusterId, MemberId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{StartError, data};
+#[cfg(real_server)]
+use crate::web;
 use crate::{
     AutoCompaction, Config, api, compactor, corrupt, durable, latest,
     lease::Keeper,
+    metrics::Scraper,
     node::{Halt, Handle, INPUT_QUEUE, Ids, Input, Node, NodeParts, Shared, publish},
     peer::{Hub, Links, PeerService, STREAM_WINDOW},
     proto::squall::peer::peer_server::PeerServer,
@@ -41,6 +44,7 @@ pub struct Server {
     engine: Arc<dyn Engine>,
     exit: latest::Receiver<Option<Exit>>,
     listeners: Vec<Box<dyn Listener>>,
+    scraper: Scraper,
     lock: Box<dyn DirLock>,
     _tasks: Vec<Task>,
 }
@@ -77,6 +81,7 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     let ids = |salt| Ids::new(member, env.clock.wall(), data.bootstrap.term, last, salt);
     let written = data.bootstrap.log.applied().clone();
     let shared = Arc::new(Shared::new(member, cluster, data.state, written));
+    data.wal.set_metrics(shared.metrics.clone(), env.clock.clone());
     let life = ids("life").next();
     let urls = config.advertise_peer_urls.clone();
     let hub = Hub::new(env.clone(), life, data.fresh, urls, inputs.clone(), shared.clone());
@@ -109,11 +114,17 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     })
     .map_err(|error| StartError::Config(format!("raft: {error}")))?;
 
+    let scraper = Scraper::new(&handle);
     let mut listeners = Vec::new();
     let peer = PeerServer::new(PeerService::new(hub, config.snap_dir(), Keeper::new(handle.clone())))
         .max_decoding_message_size(usize::MAX);
     let peer = Router::new().add(peer).with_stream_window(STREAM_WINDOW);
-    let routers = [(&config.listen_peer, peer), (&config.listen_client, api::router(&handle))];
+    let client = api::router(&handle);
+    #[cfg(real_server)]
+    let (peer, client) = (web::for_members(&handle, peer), web::for_clients(&handle, client));
+    let routers = [(&config.listen_peer, peer), (&config.listen_client, client)];
+    #[cfg(real_server)]
+    let routers = routers.into_iter().chain([(&config.listen_metrics, web::for_metrics(&handle))]);
     for (addresses, router) in routers {
         for address in addresses {
             let listener = env.net.listen(address, router.clone()).await;
@@ -152,7 +163,18 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     if config.auto_compaction != AutoCompaction::Off {
         tasks.push(env.tasks.spawn("auto-compaction", Box::pin(compactor::run(handle))));
     }
-    Ok(Server { env, config, shared, inputs, engine, exit, listeners, lock: data.lock, _tasks: tasks })
+    Ok(Server {
+        env,
+        config,
+        shared,
+        inputs,
+        engine,
+        exit,
+        listeners,
+        scraper,
+        lock: data.lock,
+        _tasks: tasks,
+    })
 }
 
 /// Tells the cluster this member's name and client URLs, through the log. That it worked shows that the member can serve.
@@ -184,6 +206,11 @@ impl Server {
     /// This member's id.
     pub fn member_id(&self) -> MemberId {
         self.shared.member
+    }
+
+    /// What scrapes its metrics.
+    pub fn scraper(&self) -> Scraper {
+        self.scraper.clone()
     }
 
     /// Its cluster's id.

@@ -17,7 +17,10 @@ use super::{
     replay::{Fold, Replayed, SnapshotRecord, encode_metadata, raise_to_snapshot},
     segment::{self, Name, UNFINISHED},
 };
-use crate::seam::{File, Files, Point, Points};
+use crate::{
+    metrics::Metrics,
+    seam::{Clock, File, Files, Point, Points},
+};
 
 /// Whose log it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,13 @@ pub struct Wal {
     durable_snapshot: u64,
     broken: bool,
     points: Points,
+    meter: Option<Meter>,
+}
+
+/// Counts what the log does.
+struct Meter {
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Wal {
@@ -121,6 +131,7 @@ impl Wal {
             durable_snapshot: 0,
             broken: false,
             points: Points::default(),
+            meter: None,
         };
         if !entries.is_empty() || *hard_state != HardState::default() {
             wal.append(entries, Some(hard_state)).await?;
@@ -201,6 +212,7 @@ impl Wal {
             snapshot: replayed.snapshot.clone(),
             broken: false,
             points: Points::default(),
+            meter: None,
         };
         Ok((wal, replayed))
     }
@@ -208,6 +220,11 @@ impl Wal {
     /// From now on these points are reached.
     pub fn set_points(&mut self, points: Points) {
         self.points = points;
+    }
+
+    /// From now on the log's syncs are timed, and its bytes counted.
+    pub(crate) fn set_metrics(&mut self, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) {
+        self.meter = Some(Meter { metrics, clock });
     }
 
     /// Whose log it is.
@@ -282,9 +299,13 @@ impl Wal {
             self.broken = false;
             return Ok(false);
         }
+        let began = self.meter.as_ref().map(|meter| meter.clock.monotonic());
         self.points.reached_before_io(Point::WalBeforeSync).await.context("syncing", &self.path)?;
         if !(planted!(SyncSkipped) && (self.file.len() / 512).is_multiple_of(8)) {
             self.file.sync().await.context("syncing", &self.path)?;
+        }
+        if let (Some(meter), Some(began)) = (&self.meter, began) {
+            meter.metrics.wal_fsync.observe(meter.clock.monotonic().since(began));
         }
         self.points.reached(Point::WalAfterSync).await;
         self.durable = self.file.len();
@@ -374,6 +395,9 @@ impl Wal {
     async fn write(&mut self, buffer: Vec<u8>) -> Result<(), WalError> {
         self.begin()?;
         if !buffer.is_empty() {
+            if let Some(meter) = &self.meter {
+                meter.metrics.wal_bytes.add(buffer.len() as u64);
+            }
             self.file.append(Bytes::from(buffer)).await.context("appending to", &self.path)?;
         }
         self.broken = false;

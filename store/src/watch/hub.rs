@@ -47,6 +47,17 @@ pub(crate) enum Taken {
     Nothing,
 }
 
+/// How much there is to do for a member's watchers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub streams: usize,
+    pub watchers: usize,
+    /// Watchers that read history.
+    pub behind: usize,
+    /// Events in the streams' queues.
+    pub waiting: usize,
+}
+
 /// The watchers of one member.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
@@ -296,6 +307,21 @@ impl Hub {
         if watcher.up_to_date && !early {
             stream.push(Delivery::Progress { watch_id, revision: state.revision() });
         }
+    }
+
+    /// How much there is to do.
+    pub(crate) fn load(&self) -> Load {
+        let mut load = Load { streams: self.streams.len(), ..Load::default() };
+        for stream in self.streams.values() {
+            load.watchers += stream.watchers.len();
+            load.behind += stream.watchers.values().filter(|watcher| !watcher.up_to_date).count();
+            let events = stream.queue.iter().map(|delivery| match delivery {
+                Delivery::Events { events, .. } => events.len(),
+                _ => 0,
+            });
+            load.waiting += events.sum::<usize>();
+        }
+        load
     }
 
     /// How many deliveries and bytes wait for a stream.

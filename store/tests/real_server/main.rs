@@ -30,3 +30,4 @@ mod reference;
 mod refusals;
 mod restarts;
 mod watches;
+mod web;

@@ -22,6 +22,8 @@ use crate::{Batch, Refusal, Rev, Revision};
 pub struct CompactionStep {
     /// The rows to remove; with the last step, the mark that the compaction is finished.
     pub batch: Batch,
+    /// How many records went.
+    pub removed: usize,
     /// Whether nothing is left to do.
     pub finished: bool,
 }
@@ -68,6 +70,7 @@ impl Mvcc {
                 doomed.push(*rev);
             }
         }
+        let removed = doomed.len();
         let mut batch = Batch::new();
         if planted!(CompactionStepTakesKept)
             && let Some((rev, record)) = self.records.range(..self.cursor).next_back()
@@ -87,6 +90,6 @@ impl Mvcc {
             self.cursor = Rev::default();
             batch.put(rows::finished_compaction_key(), rows::encode_revision(Revision(self.finished)));
         }
-        Some(CompactionStep { batch, finished })
+        Some(CompactionStep { batch, removed, finished })
     }
 }

@@ -34,9 +34,16 @@ pub(crate) struct Mark {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeyIndex {
     keys: BTreeMap<Bytes, Vec<Mark>>,
+    /// How many of them are there at the newest revision.
+    live: usize,
 }
 
 impl KeyIndex {
+    /// How many keys are there at the newest revision.
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
     /// The change that a read of `key` at main revision `at` sees; `None` if the key is not there then.
     pub fn get(&self, key: &[u8], at: i64) -> Option<Rev> {
         live(newest(self.keys.get(key)?, at)?)
@@ -86,11 +93,13 @@ impl KeyIndex {
                 marks.remove(0);
             }
             marks.push(mark);
+            self.live = self.live + usize::from(!mark.tombstone) - usize::from(!last.tombstone);
             live(last)
         } else {
             // A copy of its own: the key given may be a slice of a larger row, and would keep all of it in memory for as
             // long as the key lives.
             self.keys.insert(Bytes::copy_from_slice(key), vec![mark]);
+            self.live += usize::from(!mark.tombstone);
             None
         }
     }

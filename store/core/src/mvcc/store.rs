@@ -74,6 +74,11 @@ impl Mvcc {
         Revision(self.finished)
     }
 
+    /// How many keys are there.
+    pub fn key_count(&self) -> usize {
+        self.index.live()
+    }
+
     /// The bytes of all rows of the key table.
     pub fn bytes(&self) -> u64 {
         self.bytes

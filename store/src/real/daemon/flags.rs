@@ -57,6 +57,12 @@ pub(super) struct ServeFlags {
     /// URLs to serve clients at, with commas between them [default: http://localhost:2379]
     #[arg(long)]
     listen_client_urls: Option<String>,
+    /// URLs to serve metrics and health at besides, with commas between them
+    #[arg(long)]
+    listen_metrics_urls: Option<String>,
+    /// How much the metrics show: `extensive` adds how long each kind of call takes
+    #[arg(long, value_enum, default_value = "basic")]
+    metrics: Metrics,
     /// URLs at which clients reach this member [default: http://localhost:2379]
     #[arg(long)]
     advertise_client_urls: Option<String>,
@@ -122,6 +128,12 @@ pub(super) struct ServeFlags {
 enum ClusterState {
     New,
     Existing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Metrics {
+    Basic,
+    Extensive,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -201,6 +213,10 @@ impl ServeFlags {
         let or_client = |flag: Option<String>| flag.unwrap_or_else(|| CLIENT_URL.into());
         let listen_client = urls::list("--listen-client-urls", &or_client(self.listen_client_urls))?;
         let advertise_client = urls::list("--advertise-client-urls", &or_client(self.advertise_client_urls))?;
+        let listen_metrics = match &self.listen_metrics_urls {
+            Some(given) => urls::list("--listen-metrics-urls", given)?,
+            None => Vec::new(),
+        };
         let listen_peer = urls::list("--listen-peer-urls", &self.listen_peer_urls)?;
         let advertise_peer = urls::list("--initial-advertise-peer-urls", &self.initial_advertise_peer_urls)?;
         let initial_cluster = match &self.initial_cluster {
@@ -219,6 +235,8 @@ impl ServeFlags {
             data_dir: self.data_dir.unwrap_or_else(|| format!("{}.etcd", self.name).into()),
             name: self.name,
             listen_client: host_ports(listen_client),
+            listen_metrics: host_ports(listen_metrics),
+            extensive_metrics: self.metrics == Metrics::Extensive,
             advertise_client_urls: texts(advertise_client),
             listen_peer: host_ports(listen_peer),
             advertise_peer_urls: texts(advertise_peer),

@@ -6,8 +6,11 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
-use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{body::Incoming, rt::Executor, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::conn::auto,
+};
 use tokio::{net::TcpStream, sync::watch};
 use tonic::body::Body;
 use tower::ServiceExt;
@@ -19,7 +22,7 @@ use super::{
 };
 use crate::{
     real::abort_on_panic,
-    seam::{Listener, Router},
+    seam::{Listener, Router, is_grpc},
 };
 
 /// How long to wait after the system refused to accept, for want of file descriptors most likely.
@@ -76,15 +79,19 @@ async fn serve(stream: TcpStream, router: Router, mut closed: watch::Receiver<()
     let (open, handlers) = watch::channel(());
     let window = router.stream_window();
     let service = service_fn(move |request| answer(router.clone(), request));
-    let connection = http2::Builder::new(Handlers(handlers))
+    let mut builder = auto::Builder::new(Handlers(handlers));
+    // A client that does not finish its request's head within half a minute is cut off: hyper's default.
+    builder.http1().timer(TokioTimer::new());
+    builder
+        .http2()
         .timer(TokioTimer::new())
         .initial_stream_window_size(window)
         .initial_connection_window_size(window.max(CONNECTION_WINDOW))
         // As etcd: a watch is a stream, and a client may have any number.
         .max_concurrent_streams(u32::MAX)
         .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .serve_connection(TokioIo::new(stream), service);
+        .keep_alive_timeout(KEEP_ALIVE);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         biased;
         _ = closed.changed() => {}
@@ -100,7 +107,8 @@ async fn answer(
     router: Router,
     request: http::Request<Incoming>,
 ) -> Result<http::Response<OutgoingResponseBody>, Infallible> {
-    let deadline = deadline::of(request.headers());
+    // Other requests' time-outs are answered in words of their own.
+    let deadline = deadline::of(request.headers()).filter(|_| is_grpc(request.headers()));
     let request = request.map(|body| Body::new(IncomingRequestBody(body)));
     let response = tokio::select! {
         biased;

@@ -17,8 +17,8 @@
 //! Ids, ports, sizes, hashes, versions and times differ from run to run. They appear by name, and `{name}` in a command
 //! stands for them: `{lease1}` is the first lease that was granted.
 //!
-//! Left out: `check perf`, which judges the machine for a minute; `check datascale`, which reads `/metrics`, which squalld
-//! does not have; `snapshot status` and `restore`, which read etcd's own file format; `completion`, `help` and `version`,
+//! Left out: `check perf`, which judges the machine for a minute; `check datascale`, whose answer is a measurement (see
+//! `web::metrics`); `snapshot status` and `restore`, which read etcd's own file format; `completion`, `help` and `version`,
 //! which ask no server.
 
 mod names;

@@ -1,0 +1,170 @@
+//! JSON to protobuf and back, by descriptors.
+
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, SerializeOptions};
+use serde_json::Value;
+use tonic::Status;
+
+/// Made by `cargo run -p squall-proto`.
+const DESCRIPTORS: &[u8] = include_bytes!("../../proto/gateway.bin");
+
+/// All calls of the API.
+pub(super) struct Codec(DescriptorPool);
+
+/// One call's messages.
+#[derive(Clone)]
+pub(super) struct Method {
+    /// As gRPC has it: `/SERVICE/METHOD`.
+    pub path: String,
+    input: MessageDescriptor,
+    output: MessageDescriptor,
+}
+
+impl Codec {
+    pub(super) fn new() -> Codec {
+        Codec(DescriptorPool::decode(DESCRIPTORS).expect("descriptors that the protocol's compiler has made"))
+    }
+
+    /// # Panics
+    /// If there is no such method: they come from this gateway's own table.
+    pub(super) fn method(&self, service: &str, method: &str) -> Method {
+        let found = self.0.get_service_by_name(service);
+        let found = found.and_then(|service| service.methods().find(|found| found.name() == method));
+        let found = found.unwrap_or_else(|| panic!("{service} has no method {method}"));
+        Method { path: format!("/{service}/{method}"), input: found.input(), output: found.output() }
+    }
+}
+
+impl Method {
+    /// A request's message, from JSON. As in etcd `null` is an empty message, and fields that are not known are ignored.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn encode(&self, mut json: Value) -> Result<Vec<u8>, String> {
+        if json.is_null() {
+            return Ok(Vec::new());
+        }
+        prepare(&mut json, &self.input)?;
+        let message =
+            DynamicMessage::deserialize(self.input.clone(), json).map_err(|error| error.to_string())?;
+        Ok(message.encode_to_vec())
+    }
+
+    /// An answer's message, as JSON.
+    ///
+    /// # Errors
+    /// `Internal`, for what is no such message.
+    pub(super) fn decode(&self, message: &[u8]) -> Result<String, Status> {
+        let broken = |error: &dyn std::fmt::Display| Status::internal(format!("squall: gateway: {error}"));
+        let message = DynamicMessage::decode(self.output.clone(), message).map_err(|error| broken(&error))?;
+        // Fields have etcd's names, and those that are empty or zero are left out.
+        let options = SerializeOptions::new().use_proto_field_name(true);
+        let mut json = Vec::new();
+        let serialized =
+            message.serialize_with_options(&mut serde_json::Serializer::new(&mut json), &options);
+        serialized.map_err(|error| broken(&error))?;
+        String::from_utf8(json).map_err(|error| broken(&error))
+    }
+}
+
+/// Takes out the fields that are not known: the decoder either refuses them or takes unknown names of enumerations for
+/// nothing. And refuses base64 that Go does not read.
+fn prepare(json: &mut Value, message: &MessageDescriptor) -> Result<(), String> {
+    let Value::Object(fields) = json else { return Ok(()) };
+    let known = |name: &str| message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name));
+    fields.retain(|name, _| known(name).is_some());
+    for (name, value) in fields {
+        let Some(field) = known(name) else { continue };
+        let values = match value {
+            Value::Array(values) if field.is_list() => values.iter_mut(),
+            value => std::slice::from_mut(value).iter_mut(),
+        };
+        for value in values {
+            match field.kind() {
+                Kind::Message(message) => prepare(value, &message)?,
+                Kind::Bytes if !value.as_str().is_none_or(is_base64) => {
+                    return Err(format!("field {name}: illegal base64 data"));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text has base64's usual alphabet and is padded; the rest is the decoder's business.
+fn is_base64(text: &str) -> bool {
+    text.len().is_multiple_of(4) && !text.contains(['-', '_'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::routes::ROUTES, *};
+
+    fn encode(method: &Method, json: &str) -> Result<Vec<u8>, String> {
+        method.encode(serde_json::from_str(json).map_err(|error| error.to_string())?)
+    }
+
+    #[test]
+    fn every_route_has_its_method_and_shape() {
+        use super::super::routes::{Input, Shape};
+        let codec = Codec::new();
+        let mut paths = std::collections::BTreeSet::new();
+        for route in ROUTES {
+            assert!(paths.insert(route.path), "{} twice", route.path);
+            codec.method(route.service, route.method);
+            let service = codec.0.get_service_by_name(route.service).unwrap();
+            let method = service.methods().find(|method| method.name() == route.method).unwrap();
+            let shape = match (method.is_client_streaming(), method.is_server_streaming()) {
+                (false, false) => Shape::Unary,
+                (false, true) => Shape::Streaming { input: Input::One },
+                (true, _) if route.path == "watch" => Shape::Streaming { input: Input::ManyAndOpen },
+                (true, _) => Shape::Streaming { input: Input::Many },
+            };
+            assert_eq!(route.shape, shape, "{}", route.path);
+        }
+        // Every method that clients have, but for HashKV: 3.5 gives its path to Hash.
+        let methods: usize = codec.0.services().map(|service| service.methods().count()).sum();
+        let routed: std::collections::BTreeSet<_> =
+            ROUTES.iter().map(|route| (route.service, route.method)).collect();
+        assert_eq!(routed.len(), methods - 1);
+    }
+
+    #[test]
+    fn either_spelling_is_read_and_etcds_is_written() {
+        let range = Codec::new().method("etcdserverpb.KV", "Range");
+        let snake = encode(&range, r#"{"key":"YQ==","range_end":"Yg==","sort_order":"DESCEND","limit":"3"}"#);
+        let camel = encode(&range, r#"{"key":"YQ==","rangeEnd":"Yg==","sortOrder":2,"limit":3,"what":[{}]}"#);
+        assert_eq!(snake.unwrap(), camel.unwrap());
+        let status = Codec::new().method("etcdserverpb.Maintenance", "Status");
+        let answer = crate::proto::etcdserverpb::StatusResponse { db_size: 1 << 60, ..Default::default() };
+        let json = status.decode(&answer.encode_to_vec()).unwrap();
+        assert_eq!(json, r#"{"dbSize":"1152921504606846976"}"#);
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused() {
+        let put = Codec::new().method("etcdserverpb.KV", "Put");
+        for json in [
+            "{",
+            "[]",
+            "1",
+            r#"{"key":1}"#,
+            r#"{"key":"?"}"#,
+            r#"{"key":"Yg"}"#,
+            r#"{"lease":"x"}"#,
+            r#"{"lease":1.5}"#,
+            r#"{"lease":99999999999999999999}"#,
+            r#"{"prev_kv":"yes"}"#,
+            r#"{"key":["YQ=="]}"#,
+            "",
+        ] {
+            assert!(encode(&put, json).is_err(), "{json}");
+        }
+        let range = Codec::new().method("etcdserverpb.KV", "Range");
+        assert!(encode(&range, r#"{"sort_order":"UP"}"#).is_err(), "no such order");
+        let txn = Codec::new().method("etcdserverpb.KV", "Txn");
+        let deep = r#"{"success":[{"request_txn":"#.repeat(60) + "{}" + &"}]}".repeat(60);
+        assert!(encode(&txn, &deep).is_err(), "too deep");
+    }
+}

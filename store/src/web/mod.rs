@@ -1,0 +1,142 @@
+//! HTTP beside gRPC: health, version, metrics, and the JSON gateway, on the ports that speak gRPC too.
+//!
+//! What is no gRPC by its content type comes here ([`crate::seam::Router`]), over HTTP/1.1 or HTTP/2. Paths, methods, statuses and
+//! bodies are etcd's, as far as something reads them: probes of an orchestrator, Prometheus, `etcdctl check`, clients
+//! without gRPC. Any other path is answered 404.
+//!
+//! Clients' port: everything. Metrics port (`--listen-metrics-urls`): metrics and health. Members' port: `/version` and
+//! `/members`. Left out: etcd's `/debug/*`, and the v2 API.
+//!
+//! Only the real build has it: the simulation scrapes without HTTP, and its clients speak gRPC.
+//!
+//! Source: etcd's `embed/serve.go`, `api/etcdhttp/{base,health,version,metrics,peer}.go`.
+
+mod gateway;
+mod health;
+mod members;
+mod reply;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use http::Method;
+use http_body_util::{BodyExt, Limited};
+use tonic::body::Body;
+
+use self::{gateway::Gateway, health::Probe};
+use crate::{
+    metrics::{Scraper, encode},
+    node::Handle,
+    seam::{GrpcRequest, GrpcResponse, Router, timeout},
+};
+
+/// The version of etcd's API that this server speaks: what a client finds under `/version` as the cluster's.
+const CLUSTER_VERSION: &str = "3.5.0";
+
+/// How much is read of a body that nobody wants, and for how long.
+const DRAINED_BYTES: usize = 256 << 10;
+const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Which paths a port serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    Clients,
+    Metrics,
+    Members,
+}
+
+/// What answers.
+#[derive(Clone)]
+struct Web {
+    node: Handle,
+    scraper: Scraper,
+    port: Port,
+    /// Only for clients.
+    gateway: Option<Arc<Gateway>>,
+}
+
+/// The clients' port: `grpc`, and all of this module beside it.
+pub(crate) fn for_clients(node: &Handle, grpc: Router) -> Router {
+    let gateway = Gateway::new(grpc.clone(), node);
+    with_web(grpc, node, Port::Clients, Some(Arc::new(gateway)))
+}
+
+/// The members' port.
+pub(crate) fn for_members(node: &Handle, grpc: Router) -> Router {
+    with_web(grpc, node, Port::Members, None)
+}
+
+/// The metrics port.
+pub(crate) fn for_metrics(node: &Handle) -> Router {
+    with_web(Router::new(), node, Port::Metrics, None)
+}
+
+fn with_web(grpc: Router, node: &Handle, port: Port, gateway: Option<Arc<Gateway>>) -> Router {
+    let web = Web { node: node.clone(), scraper: Scraper::new(node), port, gateway };
+    grpc.with_web(tower::service_fn(move |request| {
+        let web = web.clone();
+        async move {
+            let allows_origins = web.port == Port::Clients;
+            let mut response = web.answer(request).await;
+            if allows_origins {
+                reply::allow_origins(&mut response);
+            }
+            Ok::<_, Infallible>(response)
+        }
+    }))
+}
+
+impl Web {
+    async fn answer(&self, request: GrpcRequest) -> GrpcResponse {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let (path, query) = (uri.path(), uri.query().unwrap_or_default());
+        if self.port == Port::Clients && method == Method::OPTIONS {
+            return reply::empty();
+        }
+        if let Some((gateway, path)) = self.gateway.as_ref().zip(gateway::api_path(path)) {
+            return gateway.answer(path, request).await;
+        }
+        drain(&self.node, request.into_body()).await;
+        let probe = Probe::of(path);
+        let known = match path {
+            "/version" => self.port != Port::Metrics,
+            "/members" => self.port == Port::Members,
+            "/metrics" | "/health" => self.port != Port::Members,
+            _ => probe.is_some() && self.port != Port::Members,
+        };
+        if !known {
+            return reply::text(404, "404 page not found\n");
+        }
+        // As in etcd, who scrapes may use any method.
+        if method != Method::GET && path != "/metrics" {
+            return reply::only_get();
+        }
+        match (path, probe) {
+            ("/version", _) => reply::json(200, version()),
+            ("/members", _) => members::list(&self.node),
+            ("/health", _) => health::health(&self.node, query).await,
+            (_, Some(probe)) => health::probe(&self.node, query, probe).await,
+            _ => self.metrics(),
+        }
+    }
+
+    fn metrics(&self) -> GrpcResponse {
+        let Some(mut families) = self.scraper.scrape(|_| true) else {
+            return reply::text(503, "the member has stopped\n");
+        };
+        families.extend(crate::real::process_metrics());
+        families.sort_by_key(|family| family.name);
+        reply::with_type(200, "text/plain; version=0.0.4; charset=utf-8", reply::full(encode(&families)))
+    }
+}
+
+/// Reads a body that nobody wants, as Go's server does, as long as it is short and comes soon: a connection that is closed
+/// with something unread is reset, and its client may never see the answer.
+async fn drain(node: &Handle, body: Body) {
+    let body = Limited::new(body, DRAINED_BYTES).collect();
+    // What is left after that is the client's loss.
+    _ = timeout(&*node.env().clock, DRAIN_PATIENCE, body).await;
+}
+
+fn version() -> String {
+    format!(r#"{{"etcdserver":"{}","etcdcluster":"{CLUSTER_VERSION}"}}"#, env!("CARGO_PKG_VERSION"))
+}
