@@ -116,7 +116,7 @@ impl Caller {
     /// Begins a call of one of these services.
     async fn enter<T>(service: &Service, request: Request<T>) -> Result<(Caller, T), Status> {
         service.enter(request.metadata()).await?;
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         Ok((Caller { service: service.clone(), credentials }, request.into_inner()))
     }
 
