@@ -29,4 +29,7 @@ mod panics;
 mod reference;
 mod refusals;
 mod restarts;
+mod settings;
+mod sockets;
+mod tls;
 mod watches;

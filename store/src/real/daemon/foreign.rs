@@ -11,22 +11,22 @@ pub(super) struct Foreign {
     pub name: &'static str,
     /// Given without a value it means `true`.
     switch: bool,
-    /// The values that ask for nothing that squalld does not do; `*` is any.
-    taken: &'static [&'static str],
+    /// The values that ask for nothing that squalld does not do; where there is no list, any.
+    taken: Option<&'static [&'static str]>,
     /// Why no other is taken: a sentence.
     why: &'static str,
 }
 
-const ANY: &[&str] = &["*"];
-const ON: &[&str] = &["true"];
-const OFF: &[&str] = &["false"];
-const NONE: &[&str] = &[];
+const ANY: Option<&[&str]> = None;
+const ON: Option<&[&str]> = Some(&["true"]);
+const OFF: Option<&[&str]> = Some(&["false"]);
+const NONE: Option<&[&str]> = Some(&[]);
 
-const fn value(name: &'static str, taken: &'static [&'static str], why: &'static str) -> Foreign {
+const fn value(name: &'static str, taken: Option<&'static [&'static str]>, why: &'static str) -> Foreign {
     Foreign { name, switch: false, taken, why }
 }
 
-const fn switch(name: &'static str, taken: &'static [&'static str], why: &'static str) -> Foreign {
+const fn switch(name: &'static str, taken: Option<&'static [&'static str]>, why: &'static str) -> Foreign {
     Foreign { name, switch: true, taken, why }
 }
 
@@ -49,19 +49,19 @@ static FOREIGN: &[Foreign] = &[
     // A bound that is kept: a member holds one state, and the log behind it.
     value("max-snapshots", ANY, ""),
     value("max-wals", ANY, ""),
-    value("backend-bbolt-freelist-type", &["map", "array"], "The engine is not bbolt. Leave it out."),
+    value("backend-bbolt-freelist-type", Some(&["map", "array"]), "The engine is not bbolt. Leave it out."),
     value(
         "experimental-backend-bbolt-freelist-type",
-        &["map", "array"],
+        Some(&["map", "array"]),
         "The engine is not bbolt. Leave it out.",
     ),
     value(
         "grpc-keepalive-min-time",
-        &["5s"],
+        Some(&["5s"]),
         "A client may ask for a sign of life as often as it likes. Leave it out.",
     ),
-    value("grpc-keepalive-interval", &["2h", "2h0m0s"], PINGS),
-    value("grpc-keepalive-timeout", &["20s"], PINGS),
+    value("grpc-keepalive-interval", Some(&["2h", "2h0m0s"]), PINGS),
+    value("grpc-keepalive-timeout", Some(&["20s"]), PINGS),
     switch(
         "socket-reuse-port",
         OFF,
@@ -69,22 +69,22 @@ static FOREIGN: &[Foreign] = &[
     ),
     switch("socket-reuse-address", ANY, ""),
     value("discovery", NONE, DISCOVERY),
-    value("discovery-fallback", &["exit", "proxy"], DISCOVERY),
+    value("discovery-fallback", Some(&["exit", "proxy"]), DISCOVERY),
     value("discovery-proxy", NONE, DISCOVERY),
     value("discovery-srv", NONE, DISCOVERY),
     value("discovery-srv-name", NONE, DISCOVERY),
     switch("pre-vote", ON, "Members always ask before they stand for election. Leave it out."),
     switch("enable-v2", OFF, V2),
     // There is no v2 store in any of its stages.
-    value("v2-deprecation", &["not-yet", "write-only", "write-only-drop-data", "gone"], V2),
-    value("cors", &["*"], "Origins are not restricted. Put a proxy in front that does."),
-    value("host-whitelist", &["*"], "Host names are not restricted. Put a proxy in front that does."),
+    value("v2-deprecation", Some(&["not-yet", "write-only", "write-only-drop-data", "gone"]), V2),
+    value("cors", Some(&["*"]), "Origins are not restricted. Put a proxy in front that does."),
+    value("host-whitelist", Some(&["*"]), "Host names are not restricted. Put a proxy in front that does."),
     switch("enable-grpc-gateway", ON, "Leave it out."),
     switch("enable-pprof", OFF, "That profiler is Go's. Use perf."),
-    value("logger", &["zap"], "Logs have one format. Leave it out."),
+    value("logger", Some(&["zap"]), "Logs have one format. Leave it out."),
     value(
         "log-outputs",
-        &["default", "stderr"],
+        Some(&["default", "stderr"]),
         "Logs go to standard error. Redirect it, or let journald take it.",
     ),
     switch("enable-log-rotation", OFF, ROTATION),
@@ -93,7 +93,7 @@ static FOREIGN: &[Foreign] = &[
     value("experimental-distributed-tracing-address", ANY, ""),
     value("experimental-distributed-tracing-service-name", ANY, ""),
     value("experimental-distributed-tracing-instance-id", ANY, ""),
-    value("proxy", &["off"], PROXY),
+    value("proxy", Some(&["off"]), PROXY),
     value("proxy-failure-wait", ANY, ""),
     value("proxy-refresh-interval", ANY, ""),
     value("proxy-dial-timeout", ANY, ""),
@@ -106,16 +106,20 @@ static FOREIGN: &[Foreign] = &[
         ON,
         "Leases are always checkpointed. Leave it out.",
     ),
-    value("experimental-warning-apply-duration", &["100ms"], "Slow requests are not logged. Leave it out."),
+    value(
+        "experimental-warning-apply-duration",
+        Some(&["100ms"]),
+        "Slow requests are not logged. Leave it out.",
+    ),
     value(
         "experimental-warning-unary-request-duration",
-        &["300ms"],
+        Some(&["300ms"]),
         "Slow requests are not logged. Leave it out.",
     ),
     switch("experimental-txn-mode-write-with-shared-buffer", ANY, ""),
-    value("experimental-bootstrap-defrag-threshold-megabytes", &["0"], "Use `etcdctl defrag`."),
+    value("experimental-bootstrap-defrag-threshold-megabytes", Some(&["0"]), "Use `etcdctl defrag`."),
     switch("experimental-memory-mlock", OFF, "Memory is not locked. Turn swap off."),
-    value("experimental-max-learners", &["1"], "A cluster has one learner at a time. Leave it out."),
+    value("experimental-max-learners", Some(&["1"]), "A cluster has one learner at a time. Leave it out."),
     switch("unsafe-no-fsync", OFF, "What is acknowledged is on disk, always. Leave it out."),
 ];
 
@@ -130,12 +134,12 @@ impl Foreign {
     /// # Errors
     /// Why it is not taken.
     pub fn judge(&self, given: &str) -> Result<(), Failure> {
-        let same =
-            |taken: &&str| *taken == "*" || *taken == given || (self.switch && same_switch(taken, given));
-        if given.is_empty() || self.taken.iter().any(|taken| same(&taken)) {
+        let same = |taken: &&str| *taken == given || (self.switch && same_switch(taken, given));
+        let Some(taken) = self.taken else { return Ok(()) };
+        if given.is_empty() || taken.iter().any(same) {
             return Ok(());
         }
-        let only = match self.taken {
+        let only = match taken {
             [] => "it is not there".to_owned(),
             taken => format!("{} is all that there is", taken.join(" or ")),
         };
@@ -212,7 +216,7 @@ mod tests {
     #[test]
     fn every_one_says_why() {
         for foreign in FOREIGN {
-            assert_eq!(foreign.taken == ANY, foreign.why.is_empty(), "{}", foreign.name);
+            assert_eq!(foreign.taken.is_none(), foreign.why.is_empty(), "{}", foreign.name);
         }
     }
 }

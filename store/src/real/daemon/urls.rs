@@ -60,7 +60,7 @@ pub(super) fn asks_for_tls(text: &str) -> bool {
 
 fn url(flag: &str, given: &str) -> Result<Url, Failure> {
     let bad = |what: &str| Failure::Usage(format!("{flag}: {given:?} {what}"));
-    let text = given.strip_suffix('/').unwrap_or(given);
+    let text = if given.starts_with("http") { given.strip_suffix('/').unwrap_or(given) } else { given };
     let url = url::Url::parse(text).map_err(|error| bad(&error.to_string()))?;
     Ok(Url { text: text.to_owned(), tls: url.tls })
 }

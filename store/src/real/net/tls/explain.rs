@@ -34,6 +34,7 @@ fn about(error: &CertificateError) -> String {
             "it is of X.509's version 1, which has no names; make it one of version 3".into()
         }
         CertificateError::Expired => "it has expired".into(),
+        CertificateError::Revoked => "it has been revoked".into(),
         error => error.to_string(),
     }
 }
