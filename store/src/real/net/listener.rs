@@ -17,6 +17,7 @@ use super::{
     address::Address,
     body::{IncomingRequestBody, OutgoingResponseBody},
     deadline,
+    prompt::Prompt,
     socket::{Io, Socket},
     tls::{self, TlsOptions},
 };
@@ -116,7 +117,7 @@ async fn serve(
         .max_concurrent_streams(u32::MAX)
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Prompt::new(stream)), service);
     tokio::select! {
         biased;
         _ = closed.changed() => {}

@@ -14,6 +14,7 @@ mod channel;
 mod deadline;
 mod dialler;
 mod listener;
+mod prompt;
 mod socket;
 mod tls;
 

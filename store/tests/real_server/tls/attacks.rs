@@ -84,9 +84,12 @@ fn a_port_without_tls() {
     let running = member.start_alone(&[]);
     let mut hello = vec![0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc];
     hello.resize(517, 7);
+    let mut silent = Vec::new();
     for address in [member.client_address(), format!("127.0.0.1:{}", member.peer)] {
         assert!(is_closed(&mut call(&address, &hello)), "TLS is listened to at {address}");
+        silent.extend([call(&address, b""), call(&address, b"PRI * HTTP/2.0")]);
     }
+    assert!(silent.iter_mut().all(is_closed), "who says nothing is waited for");
     assert_eq!(etcdctl.ok(&["put", "k", "v"]), "OK\n");
     assert!(!running.log().contains("panicked"), "{}", running.log());
 }
