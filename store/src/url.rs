@@ -1,13 +1,24 @@
-//! The URLs of members: `http://host:port`, and nothing behind. One parser for the command line, for `MemberAdd` and for
-//! dialling, with etcd's rules (`client/pkg/types/urls.go`) less Unix sockets.
+//! The URLs of members: `http://host:port` or `https://host:port`, and nothing behind; `unix://` and `unixs://` for a Unix
+//! socket. One parser for the command line, for `MemberAdd` and for dialling, with etcd's rules
+//! (`client/pkg/types/urls.go`).
 
 /// What a URL says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Url<'a> {
-    /// `https` rather than `http`.
+    /// `https` or `unixs`.
     pub tls: bool,
-    /// What to listen at or dial. An IPv6 address is in brackets.
-    pub host_port: &'a str,
+    /// What to listen at or dial.
+    pub place: Place<'a>,
+}
+
+/// Where a URL points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    /// `host:port`. An IPv6 address is in brackets.
+    Port(&'a str),
+    /// The path of a Unix socket. `unix://a:1` is the file `a:1` in the working folder, as in etcd; `unix:///run/a` is
+    /// an absolute one.
+    Socket(&'a str),
 }
 
 /// Why a text is no URL of a member. `Display` gives a clause without its subject.
@@ -15,12 +26,12 @@ pub(crate) struct Url<'a> {
 pub(crate) enum UrlError {
     #[error("is no URL. Write http://host:port, as http://127.0.0.1:2379.")]
     NoScheme,
-    #[error("has a scheme other than http. Write http://host:port, as http://127.0.0.1:2379.")]
-    OtherScheme,
     #[error(
-        "asks for a Unix socket, which this build does not have. Write http://host:port, as http://127.0.0.1:2379."
+        "has a scheme other than http, https, unix and unixs. Write http://host:port, as http://127.0.0.1:2379."
     )]
-    UnixSocket,
+    OtherScheme,
+    #[error("names no socket. Write unix:///path, as unix:///run/squalld.sock.")]
+    NoSocket,
     #[error("has a path after its port. Leave it out.")]
     Path,
     #[error("has a user name. Leave it out.")]
@@ -42,30 +53,34 @@ impl<'a> Url<'a> {
     /// # Errors
     /// [`UrlError`]
     pub(crate) fn parse(text: &'a str) -> Result<Url<'a>, UrlError> {
-        let (scheme, host_port) = text.split_once("://").ok_or(UrlError::NoScheme)?;
-        let tls = match scheme {
-            "http" => false,
-            "https" => true,
-            "unix" | "unixs" => return Err(UrlError::UnixSocket),
-            _ => return Err(UrlError::OtherScheme),
-        };
-        if host_port.contains(['/', '?', '#']) {
-            return Err(UrlError::Path);
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
+        match scheme {
+            "http" => Ok(Url { tls: false, place: Place::Port(host_and_port(rest)?) }),
+            "https" => Ok(Url { tls: true, place: Place::Port(host_and_port(rest)?) }),
+            "unix" | "unixs" if rest.is_empty() || rest.ends_with('/') => Err(UrlError::NoSocket),
+            "unix" | "unixs" => Ok(Url { tls: scheme == "unixs", place: Place::Socket(rest) }),
+            _ => Err(UrlError::OtherScheme),
         }
-        if host_port.contains('@') {
-            return Err(UrlError::UserName);
-        }
-        let (host, port) = host_port.rsplit_once(':').ok_or(UrlError::NoPort)?;
-        let bracketed = host.starts_with('[') && host.ends_with(']');
-        if host.is_empty() || (host.contains(':') && !bracketed) || host.contains(char::is_whitespace) {
-            return Err(UrlError::NoHost);
-        }
-        // `parse` alone would take "+1".
-        if !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err() {
-            return Err(UrlError::Port);
-        }
-        Ok(Url { tls, host_port })
     }
+}
+
+fn host_and_port(text: &str) -> Result<&str, UrlError> {
+    if text.contains(['/', '?', '#']) {
+        return Err(UrlError::Path);
+    }
+    if text.contains('@') {
+        return Err(UrlError::UserName);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or(UrlError::NoPort)?;
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    if host.is_empty() || (host.contains(':') && !bracketed) || host.contains(char::is_whitespace) {
+        return Err(UrlError::NoHost);
+    }
+    // `parse` alone would take "+1".
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err() {
+        return Err(UrlError::Port);
+    }
+    Ok(text)
 }
 
 /// Whether these can be a member's peer URLs, as etcd decides it: at least one, and each a URL.
@@ -73,9 +88,21 @@ pub(crate) fn valid_peer_urls(urls: &[String]) -> bool {
     !urls.is_empty() && urls.iter().all(|url| Url::parse(url).is_ok())
 }
 
-/// What to dial for a member's URL. One that is none is dialled as it stands, which fails with that text in the error.
+/// What the network dials for a member's URL: `host:port` where it is plain, else the URL, whose scheme says more
+/// ([`crate::seam::Net`]). One that is none is dialled as it stands, which fails with that text in the error.
+pub(crate) fn address(url: &str) -> &str {
+    match Url::parse(url) {
+        Ok(Url { tls: false, place: Place::Port(host_port) }) => host_port,
+        _ => url,
+    }
+}
+
+/// The host and port in a member's URL, for who has no business with its scheme.
 pub fn host_port(url: &str) -> &str {
-    Url::parse(url).map_or(url, |url| url.host_port)
+    match Url::parse(url) {
+        Ok(Url { place: Place::Port(host_port), .. }) => host_port,
+        _ => url,
+    }
 }
 
 #[cfg(test)]
@@ -86,14 +113,18 @@ mod tests {
     fn urls_and_what_is_none() {
         use UrlError::*;
         for (text, expected) in [
-            ("http://m1:2380", Ok((false, "m1:2380"))),
-            ("https://10.0.0.1:2380", Ok((true, "10.0.0.1:2380"))),
-            ("http://[::1]:0", Ok((false, "[::1]:0"))),
-            ("http://m1:65535", Ok((false, "m1:65535"))),
+            ("http://m1:2380", Ok((false, Place::Port("m1:2380")))),
+            ("https://10.0.0.1:2380", Ok((true, Place::Port("10.0.0.1:2380")))),
+            ("http://[::1]:0", Ok((false, Place::Port("[::1]:0")))),
+            ("http://m1:65535", Ok((false, Place::Port("m1:65535")))),
+            ("unix://m1:1", Ok((false, Place::Socket("m1:1")))),
+            ("unix:///run/m1", Ok((false, Place::Socket("/run/m1")))),
+            ("unixs:///run/m1", Ok((true, Place::Socket("/run/m1")))),
+            ("unix://", Err(NoSocket)),
+            ("unix:///run/", Err(NoSocket)),
             ("", Err(NoScheme)),
             ("m1:2380", Err(NoScheme)),
             ("ftp://m1:2380", Err(OtherScheme)),
-            ("unix://sock", Err(UnixSocket)),
             ("http://m1:2380/", Err(Path)),
             ("http://m1:2380/members", Err(Path)),
             ("http://m1:2380?x", Err(Path)),
@@ -107,7 +138,7 @@ mod tests {
             ("http://m1:+1", Err(Port)),
             ("http://m1:65536", Err(Port)),
         ] {
-            assert_eq!(Url::parse(text).map(|url| (url.tls, url.host_port)), expected, "{text:?}");
+            assert_eq!(Url::parse(text).map(|url| (url.tls, url.place)), expected, "{text:?}");
         }
     }
 
@@ -122,8 +153,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_dialled_as_it_stands() {
-        assert_eq!(host_port("http://m1:2380"), "m1:2380");
-        assert_eq!(host_port("nonsense"), "nonsense");
+    fn what_a_url_is_dialled_as() {
+        for (url, dialled, port) in [
+            ("http://m1:2380", "m1:2380", "m1:2380"),
+            ("https://m1:2380", "https://m1:2380", "m1:2380"),
+            ("unix:///run/m1", "unix:///run/m1", "unix:///run/m1"),
+            ("nonsense", "nonsense", "nonsense"),
+        ] {
+            assert_eq!((address(url), host_port(url)), (dialled, port));
+        }
     }
 }

@@ -38,7 +38,7 @@ impl Service {
     /// Begins a call.
     async fn begin<T>(&self, request: Request<T>) -> Result<(Call, T), Status> {
         self.enter(request.metadata()).await?;
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         let tag = correlation_id(request.metadata());
         Ok((Call { credentials, tag }, request.into_inner()))
     }

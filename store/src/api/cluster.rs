@@ -29,7 +29,7 @@ impl Cluster for Service {
         request: Request<MemberAddRequest>,
     ) -> Result<Response<MemberAddResponse>, Status> {
         self.enter(request.metadata()).await?;
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         let mut request = request.into_inner();
         if !valid_peer_urls(&request.peer_urls) {
             return Err(convert::status(Refusal::MemberBadUrls));

@@ -1,29 +1,51 @@
 //! Who calls, as far as a request says: its token, and the user whose token that is.
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use squall_core::{Caller, Refusal, State};
 use tonic::{Request, Status};
 
 use super::{Service, convert};
-use crate::{auth, seam::timeout};
+use crate::{
+    auth,
+    seam::{CertificateName, timeout},
+};
+
+/// What etcd's JSON gateway puts into each request that it passes on.
+const GATEWAY: &str = "grpcgateway-accept";
 
 /// What a request says about its client: metadata `token`, or `authorization` with `Bearer ` before the token or without.
+/// Where it has neither, the certificate that the client showed names the user; a gateway's certificate is its own, and
+/// names nobody (etcd's `AuthInfoFromTLS`).
 #[derive(Clone, Debug, Default)]
-pub(super) struct Credentials(Option<String>);
+pub(super) struct Credentials {
+    token: Option<String>,
+    certificate: Option<CertificateName>,
+}
 
 impl Credentials {
-    pub(super) fn of(headers: &HeaderMap) -> Credentials {
+    pub(super) fn of<T>(request: &Request<T>) -> Credentials {
+        Credentials::in_parts(request.metadata().as_ref(), request.extensions())
+    }
+
+    pub(super) fn in_parts(headers: &HeaderMap, extensions: &Extensions) -> Credentials {
         let token = headers.get("token").or_else(|| headers.get("authorization"));
         // What is no text is no token either.
         let text = token.map(|token| token.to_str().unwrap_or_default());
-        Credentials(text.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).to_owned()))
+        let certificate = extensions.get().filter(|_| !headers.contains_key(GATEWAY)).cloned();
+        Credentials {
+            token: text.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).to_owned()),
+            certificate,
+        }
     }
 
     /// A request of this client's, for a service that calls another on its behalf.
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        if let Some(token) = &self.0 {
+        if let Some(token) = &self.token {
             request.metadata_mut().insert("token", token.parse().expect("it came in a header"));
+        }
+        if let Some(certificate) = &self.certificate {
+            request.extensions_mut().insert(certificate.clone());
         }
         request
     }
@@ -41,7 +63,7 @@ impl Service {
         if self.node.env().secrets.signed_tokens().is_some() {
             return Ok(());
         }
-        let Some(index) = credentials.0.as_deref().and_then(auth::index_of) else { return Ok(()) };
+        let Some(index) = credentials.token.as_deref().and_then(auth::index_of) else { return Ok(()) };
         if shared.applied.get() >= index || !shared.state().auth().is_enabled() {
             return Ok(());
         }
@@ -59,8 +81,15 @@ impl Service {
     /// # Errors
     /// `InvalidAuthToken` for a token that this member does not hold.
     pub(super) fn caller(&self, state: &State, credentials: &Credentials) -> Result<Caller, Refusal> {
-        let (Some(token), true) = (&credentials.0, state.auth().is_enabled()) else {
+        if !state.auth().is_enabled() {
             return Ok(Caller::NOBODY);
+        }
+        let Some(token) = &credentials.token else {
+            let named = credentials.certificate.as_ref().filter(|named| !named.0.is_empty());
+            return Ok(named.map_or(Caller::NOBODY, |CertificateName(user)| Caller {
+                user: user.clone(),
+                revision: state.auth().revision(),
+            }));
         };
         let env = self.node.env();
         if let Some(tokens) = env.secrets.signed_tokens() {
@@ -98,13 +127,20 @@ impl Service {
 mod tests {
     use super::*;
 
+    fn request(headers: &[(&'static str, &'static str)], certificate: Option<&str>) -> Request<()> {
+        let mut request = Request::new(());
+        for (name, value) in headers {
+            request.metadata_mut().insert(*name, value.parse().unwrap());
+        }
+        if let Some(name) = certificate {
+            request.extensions_mut().insert(CertificateName(name.into()));
+        }
+        request
+    }
+
     #[test]
     fn a_token_comes_in_either_header() {
-        let of = |name: &'static str, value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, value.parse().unwrap());
-            Credentials::of(&headers).0
-        };
+        let of = |name, value| Credentials::of(&request(&[(name, value)], None)).token;
         assert_eq!(of("token", "a.1").as_deref(), Some("a.1"));
         assert_eq!(of("authorization", "a.1").as_deref(), Some("a.1"));
         assert_eq!(of("authorization", "Bearer a.1").as_deref(), Some("a.1"));
@@ -112,11 +148,24 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_passed_on_as_it_came() {
+    fn a_gateways_certificate_names_nobody() {
+        let of = |headers: &[(&'static str, &'static str)]| {
+            Credentials::of(&request(headers, Some("root"))).certificate.map(|name| name.0)
+        };
+        assert_eq!(of(&[]).as_deref(), Some("root"));
+        assert_eq!(of(&[(GATEWAY, "application/json")]), None);
+    }
+
+    #[test]
+    fn who_calls_is_passed_on_as_it_came() {
         for token in [None, Some(""), Some("a.1")] {
-            let credentials = Credentials(token.map(str::to_owned));
-            let passed_on = Credentials::of(credentials.request(()).metadata().as_ref());
-            assert_eq!(passed_on.0.as_deref(), token);
+            for certificate in [None, Some("root")] {
+                let headers: Vec<_> = token.iter().map(|token| ("token", *token)).collect();
+                let credentials = Credentials::of(&request(&headers, certificate));
+                let passed_on = Credentials::of(&credentials.request(()));
+                assert_eq!(passed_on.token.as_deref(), token);
+                assert_eq!(passed_on.certificate.map(|name| name.0).as_deref(), certificate);
+            }
         }
     }
 }

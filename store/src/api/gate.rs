@@ -66,7 +66,8 @@ where
         };
         let (service, mut inner) = (self.service.clone(), self.inner.clone());
         Box::pin(async move {
-            match service.admit(&Credentials::of(request.headers()), needs).await {
+            match service.admit(&Credentials::in_parts(request.headers(), request.extensions()), needs).await
+            {
                 Ok(()) => inner.call(request).await,
                 Err(status) => Ok(status.into_http()),
             }

@@ -41,7 +41,7 @@ impl Service {
 impl Kv for Service {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
         self.enter_learner(request.metadata(), request.get_ref().serializable).await?;
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         let request = convert::range(request.into_inner()).map_err(convert::status)?;
         validate::check_range(&request).map_err(convert::status)?;
         let arrived_at = self.node.shared().state().revision();
@@ -73,7 +73,7 @@ impl Kv for Service {
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         self.enter(request.metadata()).await?;
         let tag = correlation_id(request.metadata());
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         let request = request.into_inner();
         let put = convert::put(request.clone());
         validate::check_put(&put).map_err(convert::status)?;
@@ -97,7 +97,7 @@ impl Kv for Service {
     ) -> Result<Response<DeleteRangeResponse>, Status> {
         self.enter(request.metadata()).await?;
         let tag = correlation_id(request.metadata());
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         let request = request.into_inner();
         validate::check_delete_range(&convert::delete_range(request.clone())).map_err(convert::status)?;
         if planted!(DeleteAnsweredLocally) {
@@ -124,7 +124,7 @@ impl Kv for Service {
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
         self.enter(request.metadata()).await?;
         let tag = correlation_id(request.metadata());
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         let request = request.into_inner();
         let txn = convert::txn(request.clone());
         validate::check_txn(&txn, self.node.config().max_txn_ops).map_err(convert::status)?;
@@ -157,7 +157,7 @@ impl Kv for Service {
     ) -> Result<Response<CompactionResponse>, Status> {
         self.enter(request.metadata()).await?;
         let tag = correlation_id(request.metadata());
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         let request = request.into_inner();
         let (revision, physical) = (request.revision, request.physical);
         if planted!(CompactRefusedLocally) {

@@ -80,7 +80,7 @@ impl Lease for Service {
     ) -> Result<Response<LeaseGrantResponse>, Status> {
         self.enter(request.metadata()).await?;
         let tag = correlation_id(request.metadata());
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         let mut request = request.into_inner();
         // Chosen here, so that every member that applies the entry grants the same.
         while request.id == LeaseId::NONE.0 {
@@ -106,7 +106,7 @@ impl Lease for Service {
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
         self.enter(request.metadata()).await?;
         let tag = correlation_id(request.metadata());
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         match self.propose(&credentials, node::Request::LeaseRevoke(request.into_inner()), tag).await? {
             Reply::LeaseRevoke(revision) => {
                 Ok(Response::new(LeaseRevokeResponse { header: self.header(revision) }))
@@ -123,7 +123,7 @@ impl Lease for Service {
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         self.enter(request.metadata()).await?;
         let leader_lost = LeaderLost::of(&self.node, request.metadata());
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         let requests = request.into_inner();
         let stream = KeepAlive { service: self.clone(), requests, credentials, leader_lost, ended: false };
         let answers = stream::unfold(stream, async |mut stream| {
@@ -139,7 +139,7 @@ impl Lease for Service {
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
         self.enter(request.metadata()).await?;
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         let LeaseTimeToLiveRequest { id, keys } = request.into_inner();
         let may_see_keys = |state: &State, caller: &Caller| {
             if keys && let Some(lease) = state.leases().get(LeaseId(id)) {
@@ -173,7 +173,7 @@ impl Lease for Service {
         request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
         self.enter(request.metadata()).await?;
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         let shared = self.node.shared();
         let may_see_all = |state: &State, caller: &Caller| {
             state.leases().iter().try_for_each(|(_, lease)| state.auth().may_read_keys_of(caller, lease))

@@ -46,7 +46,7 @@ impl Service {
 impl Maintenance for Service {
     async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
         self.enter(request.metadata()).await?;
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         let tag = correlation_id(request.metadata());
         // Through the log, a listing too, as in etcd: so it is as new as a linearizable read.
         match self.propose(&credentials, node::Request::Alarm(request.into_inner()), tag).await? {

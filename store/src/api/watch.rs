@@ -317,7 +317,7 @@ impl Watch for Service {
     ) -> Result<Response<Self::WatchStream>, Status> {
         self.enter(request.metadata()).await?;
         let leader_lost = LeaderLost::of(&self.node, request.metadata());
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         self.await_token(&credentials).await.map_err(convert::status)?;
         let (id, waiting) = self.node.shared().watches().open();
         let stream = WatchStream {

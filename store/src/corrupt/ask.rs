@@ -11,7 +11,7 @@ use crate::{
     peer::Hub,
     proto::{etcdserverpb::HashKvRequest, squall::peer::peer_client::PeerClient},
     seam::{DialOptions, Env, timeout},
-    url::host_port,
+    url,
 };
 
 /// How long a member waits for each answer.
@@ -27,7 +27,7 @@ pub(super) async fn peers(env: &Env, hub: &Hub, shared: &Shared, revision: Revis
     let ask = async |(id, urls): &(MemberId, Vec<String>)| {
         for url in urls {
             let options = DialOptions { connect_timeout: PATIENCE, ..Default::default() };
-            let mut client = PeerClient::new(env.net.dial(host_port(url), options));
+            let mut client = PeerClient::new(env.net.dial(url::address(url), options));
             let question = hub.question(*id, HashKvRequest { revision: revision.0 });
             match timeout(&*env.clock, PATIENCE, client.hash_kv(question)).await {
                 Ok(Ok(response)) => {

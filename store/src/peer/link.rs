@@ -29,7 +29,7 @@ use crate::{
     node::Input,
     proto::squall::peer::{MessageBatch, peer_client::PeerClient},
     seam::{Channel, DialOptions, Env, Point, first_of},
-    url::host_port,
+    url,
 };
 
 /// The lanes to one peer. Dropping it lets what is queued be sent, for a short while.
@@ -149,7 +149,7 @@ impl Addresses {
     }
 
     fn learn(&mut self, url: &str) {
-        let address = host_port(url);
+        let address = url::address(url);
         if !self.list.iter().any(|known| known == address) {
             self.list.push_back(address.to_owned());
         }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use crate::{
     proto::squall::peer::{MembersRequest, MembersResponse, peer_client::PeerClient},
     seam::{DialOptions, Env, timeout},
-    url::host_port,
+    url,
 };
 
 /// Asks all the members at `urls` at the same time, and answers what came back within `patience`, in the order of
@@ -15,7 +15,7 @@ use crate::{
 pub(crate) async fn ask_members(env: &Env, urls: &[String], patience: Duration) -> Vec<MembersResponse> {
     let ask = async |url: &String| {
         let options = DialOptions { connect_timeout: patience, ..Default::default() };
-        let mut client = PeerClient::new(env.net.dial(host_port(url), options));
+        let mut client = PeerClient::new(env.net.dial(url::address(url), options));
         match timeout(&*env.clock, patience, client.members(MembersRequest {})).await {
             Ok(Ok(response)) => return Some(response.into_inner()),
             Ok(Err(status)) => tracing::info!(url, %status, "a member did not say who is in the cluster"),

@@ -4,7 +4,7 @@
 //! simulated one. This is the one place of the store that names the system: its clocks, its sockets, its files, its
 //! threads, tokio's timers and its runtime (`clippy.toml` forbids them elsewhere).
 //!
-//! Left out: TLS (an `https` URL is refused at start), Unix sockets, and every system but Linux-like ones, since
+//! Left out: every system but Linux-like ones, since
 //! files are written at an offset (`pwrite`) and locked with `flock`.
 #![allow(
     clippy::disallowed_methods,
@@ -24,7 +24,7 @@ mod tasks;
 
 pub use clock::SystemClock;
 pub use files::SystemFiles;
-pub use net::TcpNet;
+pub use net::{SystemNet, TcpNet, TlsOptions};
 pub use probe::LogProbe;
 pub(crate) use process::process_metrics;
 pub use secrets::SystemSecrets;

@@ -26,8 +26,8 @@ pub use clock::{Clock, Elapsed, Monotonic, Ticker, timeout};
 pub use engine::{Engine, EngineError, Engines, View};
 pub use files::{DirLock, File, Files};
 pub use net::{
-    BoxError, Channel, DEFAULT_STREAM_WINDOW, DialOptions, GrpcRequest, GrpcResponse, Listener, Net, Router,
-    grpc_timeout, is_grpc,
+    Audience, BoxError, CertificateName, Channel, DEFAULT_STREAM_WINDOW, DialOptions, GrpcRequest,
+    GrpcResponse, Listener, Net, Router, grpc_timeout, is_grpc,
 };
 #[cfg(madsim)]
 pub use points::OnPoint;

@@ -44,13 +44,29 @@ impl Default for DialOptions {
     }
 }
 
-/// A member's (or client's) network.
+/// The common name in the certificate that the caller has proven to hold, where the listener asked for one. It comes in a
+/// request's extensions, where no caller can put it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateName(pub String);
+
+/// Whom a listener serves; each has certificates of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Audience {
+    /// Clients.
+    #[default]
+    Clients,
+    /// The other members.
+    Members,
+}
+
+/// A member's (or client's) network. An address is `host:port`; the real side takes URLs too, which ask for TLS
+/// (`https://host:port`) or a Unix socket (`unix://path`, `unixs://path`).
 pub trait Net: Send + Sync {
-    /// Serves `router` at `address` (`host:port`) until the listener is dropped. `AddrInUse` where it is taken.
+    /// Serves `router` at `address` until the listener is dropped. `AddrInUse` where it is taken.
     fn listen<'a>(&'a self, address: &'a str, router: Router)
     -> BoxFuture<'a, io::Result<Box<dyn Listener>>>;
 
-    /// A channel to `address` (`host:port`). Never fails here: a bad or dead address fails each call.
+    /// A channel to a member at `address`. Never fails here: a bad or dead address fails each call.
     fn dial(&self, address: &str, options: DialOptions) -> Channel;
 }
 
@@ -98,11 +114,17 @@ pub struct Router {
     services: BTreeMap<&'static str, Handler>,
     web: Option<Handler>,
     stream_window: u32,
+    audience: Audience,
 }
 
 impl Default for Router {
     fn default() -> Self {
-        Self { services: BTreeMap::new(), web: None, stream_window: DEFAULT_STREAM_WINDOW }
+        Self {
+            services: BTreeMap::new(),
+            web: None,
+            stream_window: DEFAULT_STREAM_WINDOW,
+            audience: Audience::default(),
+        }
     }
 }
 
@@ -144,6 +166,17 @@ impl Router {
     pub fn with_stream_window(mut self, bytes: u32) -> Self {
         self.stream_window = bytes.max(DEFAULT_STREAM_WINDOW);
         self
+    }
+
+    /// Says whom it serves: clients where nothing is said.
+    pub fn for_audience(mut self, audience: Audience) -> Self {
+        self.audience = audience;
+        self
+    }
+
+    /// See [`Router::for_audience`].
+    pub fn audience(&self) -> Audience {
+        self.audience
     }
 
     /// See [`Router::with_stream_window`].

@@ -15,7 +15,7 @@ use crate::{
     node::{Halt, Handle, INPUT_QUEUE, Ids, Input, Node, NodeParts, Shared, publish},
     peer::{Hub, Links, PeerService, STREAM_WINDOW},
     proto::squall::peer::peer_server::PeerServer,
-    seam::{DirLock, Engine, Env, Listener, Point, ProbeEvent, Router, Task, timeout},
+    seam::{Audience, DirLock, Engine, Env, Listener, Point, ProbeEvent, Router, Task, timeout},
 };
 
 /// Pause before a member tries again to publish its name.
@@ -118,7 +118,7 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     let mut listeners = Vec::new();
     let peer = PeerServer::new(PeerService::new(hub, config.snap_dir(), Keeper::new(handle.clone())))
         .max_decoding_message_size(usize::MAX);
-    let peer = Router::new().add(peer).with_stream_window(STREAM_WINDOW);
+    let peer = Router::new().add(peer).with_stream_window(STREAM_WINDOW).for_audience(Audience::Members);
     let client = api::router(&handle);
     #[cfg(real_server)]
     let (peer, client) = (web::for_members(&handle, peer), web::for_clients(&handle, client));
@@ -218,7 +218,15 @@ impl Server {
         self.shared.cluster
     }
 
-    /// The addresses it listens at, `host:port`: those for members first, then those for clients.
+    /// Waits until this member takes part in its cluster and serves clients; for ever where it stops before. Cancel safe.
+    pub async fn ready(&self) {
+        let mut ready = self.shared.ready.subscribe();
+        if ready.wait_for(|ready| *ready).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// The addresses it listens at: those for members first, then those for clients.
     pub fn local_addresses(&self) -> Vec<String> {
         self.listeners.iter().map(|listener| listener.local_address()).collect()
     }

@@ -21,7 +21,7 @@ impl Etcd {
     /// Starts a cluster of one in the member's place and waits until it listens; `None` where this machine has no etcd.
     pub fn start(member: &Member, more: &[&str]) -> Option<Etcd> {
         let program = tool("etcd")?;
-        let client = format!("http://{}", member.client_address());
+        let client = member.client_url();
         let log = fs::File::create(&member.log).expect("the log");
         let child = Command::new(&program)
             .args(["--name", &member.name, "--data-dir"])

@@ -14,13 +14,29 @@ use super::{Member, PATIENCE, tool};
 pub struct Etcdctl {
     path: PathBuf,
     endpoints: String,
+    /// Flags for every command.
+    flags: Vec<String>,
 }
 
 impl Etcdctl {
     /// An `etcdctl` that talks to `members`; `None` where this machine has none.
     pub fn find(members: &[&Member]) -> Option<Self> {
-        let endpoints = members.iter().map(|m| m.client_address()).collect::<Vec<_>>().join(",");
-        Some(Self { path: tool("etcdctl")?, endpoints })
+        let address = |member: &&Member| match member.client_scheme {
+            "http" => member.client_address(),
+            _ => member.client_url(),
+        };
+        let endpoints = members.iter().map(address).collect::<Vec<_>>().join(",");
+        Some(Self { path: tool("etcdctl")?, endpoints, flags: Vec::new() })
+    }
+
+    /// The same with these flags on every command.
+    pub fn with(&self, flags: Vec<String>) -> Self {
+        Self { path: self.path.clone(), endpoints: self.endpoints.clone(), flags }
+    }
+
+    /// The same at other endpoints.
+    pub fn at(&self, endpoints: &str) -> Self {
+        Self { path: self.path.clone(), endpoints: endpoints.into(), flags: self.flags.clone() }
     }
 
     /// The process, not started.
@@ -28,6 +44,7 @@ impl Etcdctl {
         let mut command = Command::new(&self.path);
         command
             .args(["--endpoints", &self.endpoints, "--dial-timeout=5s", "--command-timeout=20s"])
+            .args(&self.flags)
             .args(arguments)
             .env("ETCDCTL_API", "3")
             .stdin(Stdio::null());

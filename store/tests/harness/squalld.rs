@@ -43,6 +43,10 @@ pub struct Member {
     pub peer: u16,
     /// Where its log goes.
     pub log: PathBuf,
+    /// `http`, or `https` for clients.
+    pub client_scheme: &'static str,
+    /// The same for members.
+    pub peer_scheme: &'static str,
 }
 
 impl Member {
@@ -50,20 +54,30 @@ impl Member {
     pub fn new(folder: &Path, name: &str) -> Self {
         let (client, peer) = (free_port(), free_port());
         let log = folder.join(format!("{name}.log"));
-        Self { name: name.into(), data_dir: folder.join(name), client, peer, log }
+        let (client_scheme, peer_scheme) = ("http", "http");
+        Self { name: name.into(), data_dir: folder.join(name), client, peer, log, client_scheme, peer_scheme }
+    }
+
+    /// The same with TLS for clients and for members; the flags that name certificates are the caller's to give.
+    pub fn with_tls(folder: &Path, name: &str) -> Self {
+        Self { client_scheme: "https", peer_scheme: "https", ..Self::new(folder, name) }
     }
 
     pub fn client_address(&self) -> String {
         format!("127.0.0.1:{}", self.client)
     }
 
+    pub fn client_url(&self) -> String {
+        format!("{}://{}", self.client_scheme, self.client_address())
+    }
+
     pub fn peer_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.peer)
+        format!("{}://127.0.0.1:{}", self.peer_scheme, self.peer)
     }
 
     /// `squalld` with this member's flags, in a cluster of `members`, and `more`.
     pub fn command(&self, members: &[&Member], more: &[&str]) -> Command {
-        let client = format!("http://{}", self.client_address());
+        let client = self.client_url();
         let mut command = Command::new(SQUALLD);
         command
             .args(["--name", &self.name, "--data-dir"])
@@ -78,10 +92,14 @@ impl Member {
 
     /// Starts a process and returns at once.
     pub fn spawn(&self, members: &[&Member], more: &[&str]) -> Running {
+        self.run(self.command(members, more))
+    }
+
+    /// Starts this process in the member's place and returns at once.
+    pub fn run(&self, mut command: Command) -> Running {
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log).expect("the log");
         let log_from = log.metadata().expect("its size").len() as usize;
-        let child =
-            self.command(members, more).stdout(Stdio::null()).stderr(log).spawn().expect("squalld starts");
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("squalld starts");
         Running { child, log: self.log.clone(), log_from }
     }
 
@@ -123,6 +141,15 @@ impl Running {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill");
         assert!(killed.success());
         self.wait()
+    }
+
+    /// Waits until its log says this.
+    pub fn wait_log(&self, said: &str) {
+        let from = Instant::now();
+        while !self.log().contains(said) {
+            assert!(from.elapsed() < PATIENCE, "{said:?} is not in the log:\n{}", self.log());
+            sleep(Duration::from_millis(20));
+        }
     }
 
     /// Its exit status, when it ends by itself.

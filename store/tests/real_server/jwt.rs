@@ -118,20 +118,20 @@ fn options_that_make_no_sense_are_refused() {
     let folder = folder();
     let member = Member::new(folder.path(), "m1");
     let (rsa, ec, other) = (key("rsa.pem"), key("ec.pem"), key("ec.sec1.pem"));
-    for (given, said) in [
-        ("jwt".to_owned(), "a sign-method and a key are missing"),
-        ("paper".to_owned(), "the kinds are simple and jwt"),
-        (format!("jwt,sign-method=RS255,priv-key={rsa}"), "sign-method=RS255 is none"),
-        (format!("jwt,sign-method=RS256,priv-key={rsa},colour=red"), "is no option"),
-        (format!("jwt,sign-method=RS256,priv-key={rsa},ttl=soon"), "its ttl is no duration"),
-        ("jwt,sign-method=RS256".to_owned(), "no key is given"),
-        (format!("jwt,sign-method=RS256,priv-key={ec}"), "holds no private key for RS256"),
-        (format!("jwt,sign-method=ES256,priv-key={other}"), "holds no private key for ES256"),
-        (format!("jwt,sign-method=ES384,priv-key={ec}"), "holds no private key for ES384"),
-        (format!("jwt,sign-method=RS256,priv-key={rsa}.gone"), "No such file"),
+    for (given, expected, said) in [
+        ("jwt".to_owned(), 64, "a sign-method and a key are missing"),
+        ("paper".to_owned(), 64, "the kinds are simple and jwt"),
+        (format!("jwt,sign-method=RS255,priv-key={rsa}"), 1, "sign-method=RS255 is none"),
+        (format!("jwt,sign-method=RS256,priv-key={rsa},colour=red"), 64, "is no option"),
+        (format!("jwt,sign-method=RS256,priv-key={rsa},ttl=soon"), 64, "its ttl is no duration"),
+        ("jwt,sign-method=RS256".to_owned(), 1, "no key is given"),
+        (format!("jwt,sign-method=RS256,priv-key={ec}"), 1, "holds no private key for RS256"),
+        (format!("jwt,sign-method=ES256,priv-key={other}"), 1, "holds no private key for ES256"),
+        (format!("jwt,sign-method=ES384,priv-key={ec}"), 1, "holds no private key for ES384"),
+        (format!("jwt,sign-method=RS256,priv-key={rsa}.gone"), 1, "No such file"),
     ] {
         let (status, answer) = refused(member.command(&[&member], &["--auth-token", &given]));
-        assert_eq!(status, Some(64), "{given}: {answer}");
+        assert_eq!(status, Some(expected), "{given}: {answer}");
         assert!(paragraph(&answer).contains(said), "{given}: {answer}");
     }
 }

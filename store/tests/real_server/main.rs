@@ -29,5 +29,8 @@ mod panics;
 mod reference;
 mod refusals;
 mod restarts;
+mod settings;
+mod sockets;
+mod tls;
 mod watches;
 mod web;

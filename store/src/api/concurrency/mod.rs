@@ -118,7 +118,7 @@ impl Caller {
     /// Begins a call of one of these services.
     async fn enter<T>(service: &Service, request: Request<T>) -> Result<(Caller, T), Status> {
         service.enter(request.metadata()).await?;
-        let credentials = Credentials::of(request.metadata().as_ref());
+        let credentials = Credentials::of(&request);
         let tag = correlation_id(request.metadata());
         Ok((Caller { service: service.clone(), credentials, tag }, request.into_inner()))
     }

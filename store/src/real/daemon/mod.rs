@@ -1,16 +1,23 @@
 //! `squalld`: parses the flags, runs a member, and has etcdutl's offline commands.
 //!
-//! Flags have etcd's names, values and defaults, so that an etcd manifest's command line starts a `squalld`. Flags
-//! of features that do not exist are refused, never ignored. Every error is one paragraph that says where and what to
-//! do. Exit status: 0 for a member that was asked to stop or was removed from its cluster, 1 for one that could not
-//! start or had to stop, 64 for a command line that makes no sense.
+//! Settings have etcd's names, values and defaults, so that what starts an etcd starts a `squalld`: flags, `ETCD_*`
+//! variables, or a file in YAML (`given`). Flags of features that do not exist are refused, never ignored (`foreign`). Every
+//! error is one paragraph that says where and what to do. Exit status: 0 for a member that was asked to stop or was removed
+//! from its cluster, 1 for one that could not start or had to stop, settings that are wrong included, 64 for a command line
+//! that makes no sense.
 //!
 //! Logs go to standard error, results to standard output.
 
+mod config_file;
 mod duration;
 mod flags;
+mod foreign;
+mod given;
+mod notify;
 mod offline;
+mod security;
 mod serve;
+mod settings;
 mod urls;
 
 use std::{
@@ -20,12 +27,16 @@ use std::{
     sync::Arc,
 };
 
-use clap::{Parser, error::ErrorKind};
+use clap::error::ErrorKind;
 use tracing_subscriber::EnvFilter;
 
-use self::flags::{Arguments, Command, SnapshotCommand};
-use super::{LogProbe, SystemClock, SystemFiles, SystemSecrets, TcpNet, TokioTasks};
+use self::{
+    flags::{Command, ServeFlags, SnapshotCommand},
+    given::{Given, NotGiven},
+};
+use super::{LogProbe, SystemClock, SystemFiles, SystemNet, SystemSecrets, TcpNet, TokioTasks};
 use crate::{
+    Config,
     engine::Sled,
     seam::{Env, Points},
 };
@@ -58,30 +69,30 @@ enum Failure {
 
 /// Runs the daemon with the process's arguments, program name included.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments.into_iter().map(flags::go_style)) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are answers, not errors.
-            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-                // A closed pipe does not matter here.
-                _ = error.print();
-                return ExitCode::SUCCESS;
-            }
-            eprintln!("squalld: {}", usage_paragraph(&error));
-            return ExitCode::from(USAGE);
+    let given = match Given::collect(arguments, std::env::vars_os()) {
+        Ok(given) => given,
+        // Help and version are answers, not errors.
+        Err(NotGiven::Answer(answer)) => {
+            // A closed pipe does not matter here.
+            _ = answer.print();
+            return ExitCode::SUCCESS;
         }
+        Err(NotGiven::Bad(failure)) => return told(failure),
     };
-    match run(arguments) {
+    match run(given) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Usage(what)) => {
-            eprintln!("squalld: {}", sentence(&what));
-            ExitCode::from(USAGE)
-        }
-        Err(Failure::Failed(what)) => {
-            eprintln!("squalld: {}", sentence(&what));
-            ExitCode::FAILURE
-        }
+        Err(failure) => told(failure),
     }
+}
+
+/// Says why on standard error.
+fn told(failure: Failure) -> ExitCode {
+    let (what, status) = match failure {
+        Failure::Usage(what) => (what, ExitCode::from(USAGE)),
+        Failure::Failed(what) => (what, ExitCode::FAILURE),
+    };
+    eprintln!("squalld: {}", sentence(&what));
+    status
 }
 
 /// Clap's several lines as one paragraph: what is wrong, its tip, and where help is.
@@ -144,11 +155,9 @@ fn sentence(what: &str) -> String {
     line
 }
 
-fn run(arguments: Arguments) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&arguments.serve.log_level).map_err(|error| {
-        let given = &arguments.serve.log_level;
-        Failure::Usage(format!("--log-level {given:?}: {error}. Use error, warn, info, debug or trace."))
-    })?;
+fn run(given: Given) -> Result<(), Failure> {
+    let (arguments, warnings, blame) = given.split();
+    let filter = log_filter(&arguments.serve.log_level).map_err(|failure| blame.put(failure))?;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // Fails only where a subscriber is set already, by a test in this process.
     _ = tracing_subscriber::fmt()
@@ -156,15 +165,15 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         .with_writer(std::io::stderr)
         .with_ansi(colours)
         .try_init();
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("cannot start the runtime's threads: {error}")))?;
     let done = match arguments.command {
         None => {
-            let secrets = Arc::new(SystemSecrets { jwt: arguments.serve.jwt()? });
-            let env = Env { secrets, ..env() };
-            runtime.block_on(serve::serve(arguments.serve.config()?, env))
+            let (config, env) = member(arguments.serve).map_err(|failure| blame.put(failure))?;
+            runtime.block_on(serve::serve(config, env))
         }
         Some(Command::Snapshot { command: SnapshotCommand::Restore(restore) }) => {
             runtime.block_on(offline::restore(restore))
@@ -176,6 +185,27 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     // Connections to peers that do not answer must not hold up the exit.
     runtime.shutdown_background();
     done
+}
+
+/// What to log. etcd's levels above `error` mean the same as it.
+fn log_filter(level: &str) -> Result<EnvFilter, Failure> {
+    let filter = if matches!(level, "panic" | "fatal") { "error" } else { level };
+    EnvFilter::try_new(filter).map_err(|error| {
+        Failure::Usage(format!("--log-level {level:?}: {error}. Use error, warn, info, debug or trace."))
+    })
+}
+
+/// A member's settings, and its world. Nothing is written before all of them are found to be good.
+fn member(flags: ServeFlags) -> Result<(Config, Env), Failure> {
+    let listens = flags.listens()?;
+    let secrets = Arc::new(SystemSecrets { jwt: flags.jwt()? });
+    let security = flags.security.clone();
+    let config = flags.config(&listens)?;
+    let urls: Vec<String> = config.initial_cluster.iter().map(|(_, url)| url.clone()).collect();
+    let security = security.open(&config.data_dir, &listens, &urls)?;
+    security.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let net = Arc::new(SystemNet::new(security.clients, security.members));
+    Ok((config, Env { secrets, net, ..env() }))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Failure, paragraph};
+use super::{Failure, notify::notify, paragraph};
 use crate::{
     Config,
     seam::Env,
@@ -37,13 +37,20 @@ pub(super) async fn serve(config: Config, env: Env) -> Result<(), Failure> {
         listening = server.local_addresses().join(","),
         "started"
     );
+    let announced = async {
+        server.ready().await;
+        notify("READY=1");
+        std::future::pending::<Exit>().await
+    };
     let exit = tokio::select! {
         biased;
         exit = server.stopped() => exit,
         name = signals.next() => {
             tracing::info!("{name}: stopping");
+            notify("STOPPING=1");
             return stop(server, signals).await;
         }
+        exit = announced => exit,
     };
     match exit {
         Exit::Requested => Ok(()),

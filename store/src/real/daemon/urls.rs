@@ -8,8 +8,29 @@ use crate::url;
 pub(super) struct Url {
     /// As given.
     pub text: String,
-    /// What to listen at or dial, `host:port`.
-    pub host_port: String,
+    /// Whether it asks for TLS.
+    pub tls: bool,
+}
+
+impl Url {
+    /// What the network listens at.
+    pub fn address(&self) -> &str {
+        url::address(&self.text)
+    }
+
+    /// What it points to, TLS or not.
+    pub fn place(&self) -> &str {
+        self.text.split_once("://").map_or(&self.text, |(_, place)| place)
+    }
+
+    /// The host that a certificate must be valid for; none where it is a Unix socket.
+    pub fn host(&self) -> Option<&str> {
+        let Ok(url::Url { place: url::Place::Port(host_port), .. }) = url::Url::parse(&self.text) else {
+            return None;
+        };
+        let (host, _) = host_port.rsplit_once(':')?;
+        Some(host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host))
+    }
 }
 
 /// The URLs of a comma-separated list; `flag` is where it was given.
@@ -32,16 +53,16 @@ pub(super) fn members(flag: &str, given: &str) -> Result<Vec<(String, String)>, 
     Ok(members)
 }
 
+/// Whether a member's URL asks for TLS.
+pub(super) fn asks_for_tls(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| url.tls)
+}
+
 fn url(flag: &str, given: &str) -> Result<Url, Failure> {
     let bad = |what: &str| Failure::Usage(format!("{flag}: {given:?} {what}"));
-    let url =
-        url::Url::parse(given.strip_suffix('/').unwrap_or(given)).map_err(|error| bad(&error.to_string()))?;
-    if url.tls {
-        return Err(bad(
-            "asks for TLS, which this build does not have. Use http on a network that you trust.",
-        ));
-    }
-    Ok(Url { text: format!("http://{}", url.host_port), host_port: url.host_port.to_owned() })
+    let text = if given.starts_with("http") { given.strip_suffix('/').unwrap_or(given) } else { given };
+    let url = url::Url::parse(text).map_err(|error| bad(&error.to_string()))?;
+    Ok(Url { text: text.to_owned(), tls: url.tls })
 }
 
 #[cfg(test)]
@@ -50,15 +71,20 @@ mod tests {
 
     #[test]
     fn good_ones() {
-        let urls =
-            list("--listen-client-urls", "http://127.0.0.1:2379, http://[::1]:0/,http://m1:65535").unwrap();
-        let hosts: Vec<_> = urls.iter().map(|url| (url.text.as_str(), url.host_port.as_str())).collect();
+        let urls = list(
+            "--listen-client-urls",
+            "http://127.0.0.1:2379, https://[::1]:0/,http://m1:65535,unix:///run/m1",
+        )
+        .unwrap();
+        let found: Vec<_> =
+            urls.iter().map(|url| (url.text.as_str(), url.tls, url.address(), url.host())).collect();
         let expected = [
-            ("http://127.0.0.1:2379", "127.0.0.1:2379"),
-            ("http://[::1]:0", "[::1]:0"),
-            ("http://m1:65535", "m1:65535"),
+            ("http://127.0.0.1:2379", false, "127.0.0.1:2379", Some("127.0.0.1")),
+            ("https://[::1]:0", true, "https://[::1]:0", Some("::1")),
+            ("http://m1:65535", false, "m1:65535", Some("m1")),
+            ("unix:///run/m1", false, "unix:///run/m1", None),
         ];
-        assert_eq!(hosts, expected);
+        assert_eq!(found, expected);
         let members = members("--initial-cluster", "a=http://x:1,b=http://y:2,a=http://z:3").unwrap();
         let expected = [("a", "http://x:1"), ("b", "http://y:2"), ("a", "http://z:3")];
         assert_eq!(members, expected.map(|(name, url)| (name.to_owned(), url.to_owned())));
@@ -68,7 +94,7 @@ mod tests {
     fn bad_ones_say_where_and_what() {
         let cases = [
             ("", "is no URL"),
-            ("https://a:1", "TLS"),
+            ("ftp://a:1", "scheme"),
             ("http://a:1/v3", "path"),
             ("http://a", "no port"),
             ("http://a:1,,http://b:2", "is no URL"),

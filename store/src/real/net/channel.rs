@@ -14,14 +14,16 @@ use http::{
 };
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tonic::{Status, body::Body};
 use tower::Service;
 
 use super::{
     CONNECTION_WINDOW, KEEP_ALIVE, STREAM_WINDOW,
+    address::{Address, At},
     body::{IncomingResponseBody, OutgoingRequestBody, status_of},
     deadline,
+    dialler::Dialler,
 };
 use crate::{
     real::abort_on_panic,
@@ -39,15 +41,19 @@ pub(super) struct TcpChannel {
 }
 
 struct Target {
-    address: String,
+    address: Address,
     authority: Option<Authority>,
     options: DialOptions,
+    dialler: Arc<Dialler>,
 }
 
 impl TcpChannel {
-    pub fn new(address: &str, options: DialOptions) -> Self {
-        let target =
-            Target { address: address.to_owned(), authority: Authority::try_from(address).ok(), options };
+    pub fn new(address: Address, options: DialOptions, dialler: Arc<Dialler>) -> Self {
+        let authority = match &address.at {
+            At::Tcp(host_port) => Authority::try_from(host_port.as_str()).ok(),
+            At::Unix(_) => Some(Authority::from_static("localhost")),
+        };
+        let target = Target { address, authority, options, dialler };
         Self { target: Arc::new(target), attempt: Arc::default() }
     }
 
@@ -100,12 +106,10 @@ impl TcpChannel {
 impl Target {
     async fn connect(&self) -> Result<SendRequest<OutgoingRequestBody>, Status> {
         let within = self.options.connect_timeout;
-        let socket = timeout(within, TcpStream::connect(&self.address))
+        let socket = timeout(within, self.dialler.connect(&self.address))
             .await
             .map_err(|_| Status::unavailable(format!("dial {}: no answer within {within:?}", self.address)))?
             .map_err(|error| Status::unavailable(format!("dial {}: {error}", self.address)))?;
-        // Small messages must not wait for more (Nagle); a socket that refuses the option is only slower.
-        _ = socket.set_nodelay(true);
         let (connection, driver) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -118,7 +122,7 @@ impl Target {
         let address = self.address.clone();
         tokio::spawn(abort_on_panic("connection", async move {
             if let Err(error) = driver.await {
-                tracing::debug!(address, %error, "connection lost");
+                tracing::debug!(%address, %error, "connection lost");
             }
         }));
         Ok(connection)
@@ -127,10 +131,10 @@ impl Target {
     /// The request with the full URI that HTTP/2's pseudo-headers are made of.
     fn addressed<B>(&self, mut request: http::Request<B>) -> Result<http::Request<B>, Status> {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        parts.scheme = Some(Scheme::HTTP);
+        parts.scheme = Some(if self.address.tls { Scheme::HTTPS } else { Scheme::HTTP });
         parts.authority.clone_from(&self.authority);
         *request.uri_mut() = Uri::from_parts(parts)
-            .map_err(|error| Status::unavailable(format!("{:?} is no address: {error}", self.address)))?;
+            .map_err(|error| Status::unavailable(format!("\"{}\" is no address: {error}", self.address)))?;
         Ok(request)
     }
 }

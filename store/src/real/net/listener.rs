@@ -1,28 +1,32 @@
-//! A listening socket and the connections that it accepted. All of them end with the listener: first the connection,
+//! The connections that a listening socket accepted, and what is spoken over them. All of them end with the listener: first the connection,
 //! then its handlers, so that callers see a connection that broke (`Unavailable`: the call may have happened) and not
 //! streams that were cancelled one by one.
 
 #![allow(clippy::disallowed_methods, reason = "the real build: nothing here is replayed")]
 
-use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::{net::TcpStream, sync::watch};
+use tokio::sync::watch;
 use tonic::body::Body;
 use tower::ServiceExt;
 
 use super::{
     CONNECTION_WINDOW, KEEP_ALIVE,
+    address::Address,
     body::{IncomingRequestBody, OutgoingResponseBody},
     deadline,
+    prompt::Prompt,
+    socket::{Io, Socket},
+    tls::{self, TlsOptions},
 };
 use crate::{
     real::abort_on_panic,
-    seam::{Listener, Router, is_grpc},
+    seam::{Audience, CertificateName, Listener, Router, is_grpc},
 };
 
 /// How long to wait after the system refused to accept, for want of file descriptors most likely.
@@ -36,14 +40,17 @@ pub(super) struct TcpListener {
 }
 
 impl TcpListener {
-    pub async fn bind(address: &str, router: Router) -> io::Result<Self> {
-        // As Go does: a name that stands for both, as `localhost` may, means IPv4. etcd's clients dial 127.0.0.1.
-        let mut addresses: Vec<_> = tokio::net::lookup_host(address).await?.collect();
-        addresses.sort_by_key(SocketAddr::is_ipv6);
-        let socket = tokio::net::TcpListener::bind(&addresses[..]).await?;
-        let local = socket.local_addr()?.to_string();
+    /// Listens at `address`, with TLS where it asks for that.
+    pub async fn bind(address: &Address, router: Router, tls: Option<Arc<TlsOptions>>) -> io::Result<Self> {
+        let tls = match (address.tls, tls) {
+            (false, _) => None,
+            (true, Some(tls)) => Some(tls),
+            (true, None) => return Err(io::Error::other("TLS without a certificate")),
+        };
+        let socket = Socket::bind(&address.at).await?;
+        let local = Address { tls: address.tls, at: socket.local()? }.to_string();
         let (open, closed) = watch::channel(());
-        tokio::spawn(abort_on_panic("accept", accept(socket, router, closed)));
+        tokio::spawn(abort_on_panic("accept", accept(socket, tls, router, closed)));
         Ok(Self { local, _open: open })
     }
 }
@@ -54,31 +61,57 @@ impl Listener for TcpListener {
     }
 }
 
-async fn accept(socket: tokio::net::TcpListener, router: Router, mut closed: watch::Receiver<()>) {
+async fn accept(
+    socket: Socket,
+    tls: Option<Arc<TlsOptions>>,
+    router: Router,
+    mut closed: watch::Receiver<()>,
+) {
     loop {
         let accepted = tokio::select! {
             biased;
             _ = closed.changed() => return,
             accepted = socket.accept() => accepted,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                tokio::spawn(abort_on_panic("connection", serve(stream, router.clone(), closed.clone())));
-            }
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
             }
-        }
+        };
+        let (tls, router, mut closed) = (tls.clone(), router.clone(), closed.clone());
+        tokio::spawn(abort_on_panic("connection", async move {
+            let Some(tls) = tls else { return serve(stream, router, None, closed).await };
+            let accepted = tokio::select! {
+                biased;
+                _ = closed.changed() => return,
+                accepted = tls::accept(tls, stream, from) => accepted,
+            };
+            if let Some(accepted) = accepted {
+                let caller = accepted.common_name.filter(|_| router.audience() == Audience::Clients);
+                serve(Box::new(accepted.stream), router, caller.map(CertificateName), closed).await;
+            }
+        }));
     }
 }
 
-/// Serves one connection until its peer closes it or the listener is dropped.
-async fn serve(stream: TcpStream, router: Router, mut closed: watch::Receiver<()>) {
-    _ = stream.set_nodelay(true);
+/// Serves one connection until its peer closes it or the listener is dropped. `caller` is what its certificate says.
+async fn serve(
+    stream: Box<dyn Io>,
+    router: Router,
+    caller: Option<CertificateName>,
+    mut closed: watch::Receiver<()>,
+) {
     let (open, handlers) = watch::channel(());
     let window = router.stream_window();
-    let service = service_fn(move |request| answer(router.clone(), request));
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        if let Some(caller) = &caller {
+            request.extensions_mut().insert(caller.clone());
+        }
+        answer(router.clone(), request)
+    });
     let mut builder = auto::Builder::new(Handlers(handlers));
     // A client that does not finish its request's head within half a minute is cut off: hyper's default.
     builder.http1().timer(TokioTimer::new());
@@ -91,7 +124,7 @@ async fn serve(stream: TcpStream, router: Router, mut closed: watch::Receiver<()
         .max_concurrent_streams(u32::MAX)
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection(TokioIo::new(Prompt::new(stream)), service);
     tokio::select! {
         biased;
         _ = closed.changed() => {}

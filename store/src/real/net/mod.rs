@@ -1,4 +1,4 @@
-//! The network: gRPC over HTTP/2 over TCP, by hyper.
+//! The network: gRPC over HTTP/2 by hyper, over TCP or Unix sockets, plain or with TLS ([`tls`]).
 //!
 //! tonic's own transport is not used, for three reasons. Its server cannot close all connections at once, which the
 //! listener's contract demands. Its channel makes one connection attempt for each call, so that a hundred calls to a dead
@@ -8,14 +8,26 @@
 //! Sources: gRPC over HTTP/2 (`PROTOCOL-HTTP2.md`: `grpc-timeout`, the table of HTTP/2 error codes), etcd's defaults
 //! for streams and keep-alive.
 
+mod address;
 mod body;
 mod channel;
 mod deadline;
+mod dialler;
 mod listener;
+mod prompt;
+mod socket;
+mod tls;
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
-use crate::seam::{BoxFuture, Channel, DEFAULT_STREAM_WINDOW, DialOptions, Listener, Net, Router};
+pub use self::tls::TlsOptions;
+pub(super) use self::tls::{make_self_signed, suites};
+use self::{address::Address, dialler::Dialler};
+use crate::seam::{Audience, BoxFuture, Channel, DEFAULT_STREAM_WINDOW, DialOptions, Listener, Net, Router};
 
 /// Bytes that a server may send on one stream before the caller has read them: HTTP/2's default, and the simulated
 /// network's. What a caller may send, a listener's router says.
@@ -26,9 +38,50 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// A silent connection is probed after this time, and closed when no answer comes within the same time again.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// TCP sockets.
+/// A member's network.
+pub struct SystemNet {
+    clients: Arc<TlsOptions>,
+    members: Arc<TlsOptions>,
+    dialler: Arc<Dialler>,
+}
+
+impl SystemNet {
+    /// A network that shows and asks for certificates as these say: to clients, and to members.
+    pub fn new(clients: TlsOptions, members: TlsOptions) -> Self {
+        let (clients, members) = (Arc::new(clients), Arc::new(members));
+        Self { clients, dialler: Arc::new(Dialler::new(members.clone())), members }
+    }
+}
+
+impl Net for SystemNet {
+    fn listen<'a>(
+        &'a self,
+        address: &'a str,
+        router: Router,
+    ) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+        let tls = match router.audience() {
+            Audience::Clients => &self.clients,
+            Audience::Members => &self.members,
+        };
+        let tls = tls.can_serve().then(|| tls.clone());
+        Box::pin(async move {
+            let listener = listener::TcpListener::bind(&Address::parse(address), router, tls).await?;
+            Ok(Box::new(listener) as Box<dyn Listener>)
+        })
+    }
+
+    fn dial(&self, address: &str, options: DialOptions) -> Channel {
+        let address = Address::parse(address);
+        Channel::new(channel::TcpChannel::new(address, options, self.dialler.clone()))
+    }
+}
+
+/// The network without certificates, for tools and tests.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TcpNet;
+
+static PLAIN: LazyLock<SystemNet> =
+    LazyLock::new(|| SystemNet::new(TlsOptions::default(), TlsOptions::default()));
 
 impl Net for TcpNet {
     fn listen<'a>(
@@ -36,13 +89,11 @@ impl Net for TcpNet {
         address: &'a str,
         router: Router,
     ) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
-        Box::pin(async move {
-            Ok(Box::new(listener::TcpListener::bind(address, router).await?) as Box<dyn Listener>)
-        })
+        PLAIN.listen(address, router)
     }
 
     fn dial(&self, address: &str, options: DialOptions) -> Channel {
-        Channel::new(channel::TcpChannel::new(address, options))
+        PLAIN.dial(address, options)
     }
 }
 
@@ -53,16 +104,56 @@ mod tests {
     use super::*;
     use crate::{real::SystemClock, seam::conformance};
 
+    fn free_address() -> String {
+        // Bound and released: the system hands out its ephemeral ports in turn, so it stays free for a while.
+        let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("an ephemeral port");
+        probe.local_addr().expect("its address").to_string()
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn conforms() {
         let fixture = conformance::net::Fixture {
             clock: Arc::new(SystemClock),
             server: Arc::new(TcpNet),
             client: Arc::new(TcpNet),
-            address: Box::new(|| {
-                // Bound and released: the system hands out its ephemeral ports in turn, so it stays free for a while.
-                let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("an ephemeral port");
-                probe.local_addr().expect("its address").to_string()
+            address: Box::new(free_address),
+        };
+        conformance::net::run(&fixture).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn conforms_over_tls() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (cert_file, key_file) =
+            make_self_signed(folder.path(), &["127.0.0.1".into()], 1).expect("a certificate");
+        let tls = TlsOptions {
+            cert_file: Some(cert_file),
+            key_file: Some(key_file),
+            self_signed: true,
+            ..Default::default()
+        };
+        let net = Arc::new(SystemNet::new(tls.clone(), tls));
+        let fixture = conformance::net::Fixture {
+            clock: Arc::new(SystemClock),
+            server: net.clone(),
+            client: net,
+            address: Box::new(|| format!("https://{}", free_address())),
+        };
+        conformance::net::run(&fixture).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn conforms_over_unix_sockets() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().to_owned();
+        let count = std::sync::atomic::AtomicU64::new(0);
+        let fixture = conformance::net::Fixture {
+            clock: Arc::new(SystemClock),
+            server: Arc::new(TcpNet),
+            client: Arc::new(TcpNet),
+            address: Box::new(move || {
+                let next = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                format!("unix://{}/{next}", path.display())
             }),
         };
         conformance::net::run(&fixture).await;

@@ -196,7 +196,7 @@ async fn calls_do_not_block_each_other(f: &Fixture) {
     let mut stuck = within(&*f.clock, "flood", s.client.server_stream("Flood", Bytes::new())).await.unwrap();
     let never = Box::pin(s.client.unary("Never", Request::new(Bytes::new())));
     let echo = async {
-        until(f, "the handler to start", || s.seen.running.load(Ordering::SeqCst) == 1).await;
+        until(f, "both handlers to run", || s.seen.running.load(Ordering::SeqCst) == 2).await;
         for _ in 0..10 {
             s.client.unary("Echo", Request::new(size(9))).await.unwrap();
         }

@@ -1,0 +1,81 @@
+//! Connects to members, and says in the log where the handshake with one fails.
+//!
+//! A member dials another again and again for as long as it is away. Of a socket that does not answer the link says enough;
+//! a refused certificate is an operator's mistake, which time does not mend, so it is told: at once, and every ten seconds
+//! for as long as it stays.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{
+    address::{Address, At},
+    socket::{self, Io},
+    tls::{self, TlsOptions},
+};
+
+/// How often the same failure is told.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// How this process dials.
+pub(super) struct Dialler {
+    tls: Arc<TlsOptions>,
+    /// By address: the last failed handshake that was told, and when.
+    told: Mutex<BTreeMap<String, (String, Instant)>>,
+}
+
+impl Dialler {
+    pub fn new(tls: Arc<TlsOptions>) -> Self {
+        Self { tls, told: Mutex::default() }
+    }
+
+    pub async fn connect(&self, address: &Address) -> io::Result<Box<dyn Io>> {
+        let stream = socket::connect(&address.at).await?;
+        if !address.tls {
+            return Ok(stream);
+        }
+        let host = match &address.at {
+            At::Tcp(host_port) => host(host_port),
+            At::Unix(_) => "localhost",
+        };
+        match tls::connect(self.tls.clone(), host, stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(why) => {
+                self.tell(address, &why);
+                Err(io::Error::other(format!("TLS: {why}")))
+            }
+        }
+    }
+
+    fn tell(&self, address: &Address, why: &str) {
+        let address = address.to_string();
+        let now = Instant::now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = told.get(&address).is_some_and(|(what, at)| what == why && now - *at < AGAIN);
+        if !known {
+            tracing::warn!(address, error = why, "the TLS handshake with a member failed");
+            told.insert(address, (why.to_owned(), now));
+        }
+    }
+}
+
+/// The host of `host:port`, without the brackets of an IPv6 address.
+fn host(host_port: &str) -> &str {
+    let host = host_port.rsplit_once(':').map_or(host_port, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        for (host_port, expected) in [("m1:2380", "m1"), ("[::1]:2380", "::1"), ("10.0.0.1:1", "10.0.0.1")] {
+            assert_eq!(host(host_port), expected);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The server's side of a handshake.
+
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
+
+use rustls::{pki_types::CertificateDer, server::Acceptor};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::spawn_blocking,
+    time::timeout,
+};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+
+use super::{TlsOptions, certificate, explain::explain};
+
+/// How long a handshake may take. A caller that sends a byte a minute costs a task and a socket, and no longer than this.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// A connection after its handshake.
+pub(in crate::real::net) struct Accepted<S> {
+    pub stream: TlsStream<S>,
+    /// The common name of the caller's certificate, where it had to show one.
+    pub common_name: Option<String>,
+}
+
+/// Why there is no connection.
+struct Rejected {
+    /// The name that the caller asked for, as far as it came.
+    server_name: String,
+    why: String,
+    /// The caller went away without a word, as a probe of the port does.
+    silent: bool,
+}
+
+/// Shakes hands, and says in the log why not.
+pub(in crate::real::net) async fn accept<S>(
+    options: Arc<TlsOptions>,
+    stream: S,
+    from: Option<IpAddr>,
+) -> Option<Accepted<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut server_name = String::new();
+    let shaken = timeout(HANDSHAKE, handshake(options, stream, from, &mut server_name)).await;
+    let rejected = match shaken {
+        Ok(Ok(accepted)) => return Some(accepted),
+        Ok(Err(rejected)) => rejected,
+        Err(_) => {
+            let why = format!("no handshake within {HANDSHAKE:?}");
+            Rejected { server_name, why, silent: false }
+        }
+    };
+    let from = from.map_or_else(|| "a Unix socket".into(), |from| from.to_string());
+    if rejected.silent {
+        tracing::debug!(from, error = rejected.why, "rejected connection");
+    } else {
+        let server_name = rejected.server_name;
+        tracing::warn!(from, server_name, error = rejected.why, "rejected connection");
+    }
+    None
+}
+
+async fn handshake<S>(
+    options: Arc<TlsOptions>,
+    stream: S,
+    from: Option<IpAddr>,
+    server_name: &mut String,
+) -> Result<Accepted<S>, Rejected>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut acceptor = std::pin::pin!(LazyConfigAcceptor::new(Acceptor::default(), stream));
+    let started = acceptor.as_mut().await.map_err(|error| Rejected {
+        server_name: String::new(),
+        silent: error.kind() == io::ErrorKind::UnexpectedEof,
+        why: explain(&error),
+    })?;
+    *server_name = started.client_hello().server_name().unwrap_or_default().to_owned();
+    let rejected = |why: String| Rejected { server_name: server_name.clone(), why, silent: false };
+
+    let reader = options.clone();
+    let config = spawn_blocking(move || reader.server_config()).await;
+    let config = config
+        .map_err(|_| rejected("the runtime is shutting down".into()))?
+        .map_err(|error| rejected(format!("this member's own files: {error}")))?;
+    let stream = started.into_stream(config).await.map_err(|error| rejected(explain(&error)))?;
+
+    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
+    let mut common_name = None;
+    if let Some(shown) = &shown {
+        check(&options, shown, from).await.map_err(rejected)?;
+        common_name = certificate::common_name(shown).filter(|_| options.client_cert_auth);
+    }
+    Ok(Accepted { stream, common_name })
+}
+
+async fn check(options: &TlsOptions, shown: &CertificateDer<'_>, from: Option<IpAddr>) -> Result<(), String> {
+    certificate::check_names(options, shown)?;
+    match from {
+        Some(from) if options.check_address => certificate::check_address(shown, from).await,
+        _ => Ok(()),
+    }
+}
