@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction::Set, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::security::SecurityFlags;
 
@@ -73,7 +73,7 @@ pub(super) struct ServeFlags {
     #[arg(long, value_enum, default_value = "new")]
     pub initial_cluster_state: ClusterState,
     /// Start as a cluster of one from this member's data alone: the last resort after a lost majority
-    #[arg(long, action = clap::ArgAction::Set, value_parser = switch, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, action = Set, value_name = SWITCH, default_value = "false")]
     pub force_new_cluster: bool,
     /// Entries applied between two snapshot records
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
@@ -95,7 +95,7 @@ pub(super) struct ServeFlags {
     #[arg(long, default_value = "0")]
     pub auto_compaction_retention: String,
     /// Compare this member's data with the others' before it serves
-    #[arg(long, action = clap::ArgAction::Set, value_parser = switch, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, action = Set, value_name = SWITCH, default_value = "false")]
     pub experimental_initial_corrupt_check: bool,
     /// How often the leader compares the members' data, such as 4h; 0s for never
     #[arg(long, default_value = "0s")]
@@ -117,7 +117,7 @@ pub(super) struct ServeFlags {
     #[arg(long)]
     pub config_file: Option<PathBuf>,
     /// Refuse membership changes that would put the quorum at risk
-    #[arg(long, action = clap::ArgAction::Set, value_parser = switch, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, action = Set, value_name = SWITCH, default_value = "true")]
     pub strict_reconfig_check: bool,
     /// Longest time before the engine commits what was applied, such as 100ms
     #[arg(long)]
@@ -157,6 +157,21 @@ pub(super) enum Metrics {
 pub(super) enum CompactionMode {
     Periodic,
     Revision,
+}
+
+/// What a switch's value is called in the help; it marks those arguments that Go's flag package has for switches.
+pub(super) const SWITCH: &str = "BOOL";
+
+/// The command line's parser. A switch is `--flag`, `--flag=true` or `--flag=false`, and never `--flag true`.
+pub(super) fn command() -> clap::Command {
+    let is_switch = |arg: &clap::Arg| arg.get_value_names().is_some_and(|names| names == [SWITCH]);
+    Arguments::command().mut_args(|arg| {
+        if is_switch(&arg) {
+            arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_parser(switch)
+        } else {
+            arg
+        }
+    })
 }
 
 /// A switch's value, as Go reads it.

@@ -7,11 +7,11 @@
 
 use std::{collections::BTreeSet, ffi::OsString, path::PathBuf};
 
-use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
+use clap::{FromArgMatches, parser::ValueSource};
 
 use super::{
     Failure, config_file,
-    flags::{Arguments, Command},
+    flags::{Arguments, Command, command},
     foreign, usage_paragraph,
 };
 
@@ -58,8 +58,8 @@ impl Given {
         let is_offline = arguments.get(1).is_some_and(|argument| argument == "snapshot");
         let arguments = if is_offline { arguments } else { foreign::take(arguments)? };
         let environment = if is_offline { Vec::new() } else { variables(environment) };
-        let mut command = Arguments::command();
-        let matches = command.try_get_matches_from_mut(&arguments).map_err(not_given)?;
+        let mut parser = command();
+        let matches = parser.try_get_matches_from_mut(&arguments).map_err(not_given)?;
         let mut parsed = Arguments::from_arg_matches(&matches).map_err(not_given)?;
         if matches!(parsed.command, Some(Command::Snapshot { .. })) {
             return Ok(Given {
@@ -69,7 +69,7 @@ impl Given {
             });
         }
         let on_line = |flag: &str| {
-            let known = command.get_arguments().find(|known| known.get_long() == Some(flag));
+            let known = parser.get_arguments().find(|known| known.get_long() == Some(flag));
             known.is_some_and(|known| {
                 matches.value_source(known.get_id().as_str()) == Some(ValueSource::CommandLine)
             })
@@ -77,7 +77,7 @@ impl Given {
         let named =
             environment.iter().find(|(name, _)| name == CONFIG_FILE).map(|(_, path)| PathBuf::from(path));
         if let Some(path) = parsed.serve.config_file.take().or(named) {
-            let set = command.get_arguments().filter_map(|known| known.get_long());
+            let set = parser.get_arguments().filter_map(|known| known.get_long());
             let mut ignored: Vec<String> =
                 set.filter(|flag| on_line(flag)).map(|flag| format!("--{flag}")).collect();
             ignored.extend(environment.into_iter().map(|(name, _)| name));
@@ -106,7 +106,7 @@ impl Given {
             }
         }
         let source = Source::Environment(used);
-        let arguments = Arguments::command()
+        let arguments = command()
             .try_get_matches_from(all)
             .and_then(|matches| Arguments::from_arg_matches(&matches))
             .map_err(|error| source.blame(Failure::Usage(usage_paragraph(&error))))?;
@@ -132,7 +132,7 @@ impl Given {
                 None => all.push(format!("--{flag}={given}")),
             }
         }
-        let arguments = Arguments::command()
+        let arguments = command()
             .try_get_matches_from(all)
             .and_then(|matches| Arguments::from_arg_matches(&matches))
             .map_err(|error| source.blame(Failure::Usage(usage_paragraph(&error))))?;
@@ -229,7 +229,7 @@ fn variable_of(flag: &str) -> String {
 }
 
 fn is_known(flag: &str) -> bool {
-    Arguments::command().get_arguments().any(|known| known.get_long() == Some(flag))
+    command().get_arguments().any(|known| known.get_long() == Some(flag))
 }
 
 /// Go's flag package takes one dash for two.

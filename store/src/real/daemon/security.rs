@@ -6,11 +6,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgAction::Set, Args};
 
 use super::{
     Failure,
-    flags::switch,
+    flags::SWITCH,
     settings::Listens,
     urls::{Url, asks_for_tls},
 };
@@ -32,7 +32,7 @@ pub(super) struct SecurityFlags {
     #[arg(long)]
     client_key_file: Option<PathBuf>,
     /// Clients must show a certificate; its common name is the user where auth is on and there is no token
-    #[arg(long, action = clap::ArgAction::Set, value_parser = switch, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, action = Set, value_name = SWITCH, default_value = "false")]
     client_cert_auth: bool,
     /// Authorities that clients' certificates must come from: clients must show one
     #[arg(long)]
@@ -44,7 +44,7 @@ pub(super) struct SecurityFlags {
     #[arg(long)]
     client_cert_allowed_hostname: Option<String>,
     /// Make a certificate for clients where none is given
-    #[arg(long, action = clap::ArgAction::Set, value_parser = switch, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, action = Set, value_name = SWITCH, default_value = "false")]
     auto_tls: bool,
     /// Certificate to show to members, PEM
     #[arg(long)]
@@ -59,7 +59,7 @@ pub(super) struct SecurityFlags {
     #[arg(long)]
     peer_client_key_file: Option<PathBuf>,
     /// Members must show a certificate
-    #[arg(long, action = clap::ArgAction::Set, value_parser = switch, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, action = Set, value_name = SWITCH, default_value = "false")]
     peer_client_cert_auth: bool,
     /// Authorities that members' certificates must come from: members must show one
     #[arg(long)]
@@ -74,10 +74,10 @@ pub(super) struct SecurityFlags {
     #[arg(long)]
     peer_cert_allowed_hostname: Option<String>,
     /// Make a certificate for members where none is given; nobody's is verified then
-    #[arg(long, action = clap::ArgAction::Set, value_parser = switch, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, action = Set, value_name = SWITCH, default_value = "false")]
     peer_auto_tls: bool,
     /// Do not ask that a member call from an address that its certificate names
-    #[arg(long, action = clap::ArgAction::Set, value_parser = switch, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, action = Set, value_name = SWITCH, default_value = "false")]
     experimental_peer_skip_client_san_verification: bool,
     /// Years that a certificate made by --auto-tls or --peer-auto-tls is valid
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..100))]

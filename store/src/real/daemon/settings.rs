@@ -275,14 +275,19 @@ fn addresses(urls: &[Url]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::FromArgMatches;
 
-    use super::{super::flags::Arguments, *};
+    use super::{
+        super::flags::{Arguments, command},
+        *,
+    };
 
     fn config(flags: &[&str]) -> Result<Config, Failure> {
         let arguments = ["squalld"].iter().chain(flags);
-        let flags =
-            Arguments::try_parse_from(arguments).map_err(|error| Failure::Usage(error.to_string()))?;
+        let flags = command()
+            .try_get_matches_from(arguments)
+            .and_then(|matches| Arguments::from_arg_matches(&matches))
+            .map_err(|error| Failure::Usage(error.to_string()))?;
         let listens = flags.serve.listens()?;
         flags.serve.config(&listens)
     }
