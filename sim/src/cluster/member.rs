@@ -499,6 +499,8 @@ fn configure(spec: &scenario::Cluster, name: &str, initial: &[(String, String)])
         name: name.to_owned(),
         data_dir: PathBuf::from(DATA_DIR),
         listen_client: vec![format!("{name}:2379")],
+        // Scraped without HTTP.
+        listen_metrics: Vec::new(),
         advertise_client_urls: vec![format!("http://{name}:2379")],
         listen_peer: vec![format!("{name}:2380")],
         advertise_peer_urls: vec![peer_url(name)],
@@ -526,6 +528,7 @@ fn configure(spec: &scenario::Cluster, name: &str, initial: &[(String, String)])
         auto_compaction: AutoCompaction::Off,
         auth_token_ttl: AUTH_TOKEN_TTL,
         bcrypt_cost: BCRYPT_COST,
+        extensive_metrics: true,
         strict_reconfig_check: true,
         planted: spec.planted_bug.into_iter().map(|bug| bug.0).collect(),
     }
