@@ -30,6 +30,8 @@ pub fn values(text: &str) -> Result<Vec<Option<f64>>, String> {
             continue;
         }
         let (mut value, step) = match (plain(what), times) {
+            // `Infx5` is one word to promtool's reader, and none that it knows.
+            (Some(value), Some(_)) if !value.is_finite() => return Err(wrong()),
             (Some(value), _) => (value, None),
             (None, Some(_)) => stepped(what).map(|(value, step)| (value, Some(step))).ok_or_else(wrong)?,
             (None, None) => return Err(wrong()),
@@ -56,11 +58,11 @@ pub fn written(values: &[Option<f64>]) -> String {
     while at < values.len() {
         let same = |other: &Option<f64>| other.map(f64::to_bits) == values[at].map(f64::to_bits);
         let run = values[at..].iter().take_while(|other| same(other)).count();
-        let stale = values[at].is_some_and(crate::store::is_stale);
+        let word = values[at].is_some_and(|value| !value.is_finite());
         items.push(match (run, values[at]) {
             (1, _) => text(&values[at]),
             (_, None) => format!("_x{run}"),
-            (_, Some(_)) if stale => vec!["stale"; run].join(" "),
+            (_, Some(_)) if word => vec![text(&values[at]); run].join(" "),
             (_, Some(_)) => format!("{}x{}", text(&values[at]), run - 1),
         });
         at += run;
@@ -101,7 +103,7 @@ mod tests {
         assert!(of("stale")[0].is_some_and(crate::store::is_stale));
         assert_eq!(of("Inf -Inf")[1], Some(f64::NEG_INFINITY));
         assert!(of("NaN")[0].is_some_and(f64::is_nan));
-        for wrong in ["1+1", "x5", "1x", "a", "1+x5", "0x1F", "1x99999999999"] {
+        for wrong in ["1+1", "x5", "1x", "a", "1+x5", "0x1F", "1x99999999999", "Infx1"] {
             assert!(values(wrong).is_err(), "{wrong}");
         }
     }

@@ -9,14 +9,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     labels::{Labels, NAME, is_label_name, is_metric_name},
     numbers::float,
-    store::{AppendError, STALE, Store},
+    store::{AppendError, STALE, SeriesId, Store},
 };
 
-/// What the scrapes of all targets have left behind.
+/// What the scrapes of all targets have left behind. It belongs to one store.
 #[derive(Clone, Debug, Default)]
 pub struct Scraper {
-    /// The series that each target showed last, by the target's labels.
-    shown: BTreeMap<Labels, BTreeSet<Labels>>,
+    /// What each target showed last, by the target's labels.
+    targets: BTreeMap<Labels, Vec<Shown>>,
+}
+
+/// A series that a target showed.
+#[derive(Clone, Debug)]
+struct Shown {
+    /// As the target has it.
+    raw: Labels,
+    /// As the store has it.
+    id: SeriesId,
 }
 
 impl Scraper {
@@ -28,17 +37,25 @@ impl Scraper {
         target: &Labels,
         shown: Option<&[(Labels, f64)]>,
     ) -> Result<(), AppendError> {
-        let before = self.shown.entry(target.clone()).or_default();
-        let mut now = BTreeSet::new();
-        for (labels, value) in shown.unwrap_or_default() {
-            let labels = of_target(labels, target);
-            store.append(&labels, at_ms, *value)?;
-            now.insert(labels);
+        let before = self.targets.entry(target.clone()).or_default();
+        let shown_now = shown.unwrap_or_default();
+        // A target shows the same series in the same order, scrape after scrape.
+        let mut same = before.len() == shown_now.len();
+        let mut now = Vec::with_capacity(shown_now.len());
+        for (at, (raw, value)) in shown_now.iter().enumerate() {
+            let known = before.get(at).filter(|known| known.raw == *raw);
+            same &= known.is_some();
+            let id = known.map_or_else(|| store.id(&of_target(raw, target)), |known| known.id);
+            store.append_to(id, at_ms, *value)?;
+            now.push(Shown { raw: raw.clone(), id });
         }
-        for ended in before.difference(&now) {
-            store.append(ended, at_ms, STALE)?;
+        if !same {
+            let ids: BTreeSet<SeriesId> = now.iter().map(|shown| shown.id).collect();
+            for ended in before.iter().filter(|before| !ids.contains(&before.id)) {
+                store.append_to(ended.id, at_ms, STALE)?;
+            }
+            *before = now;
         }
-        *before = now;
         store.append(&target.with(NAME, "up"), at_ms, f64::from(u8::from(shown.is_some())))
     }
 }

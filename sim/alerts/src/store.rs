@@ -36,6 +36,10 @@ pub struct Series {
     pub samples: Vec<Sample>,
 }
 
+/// A series' place in its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SeriesId(usize);
+
 /// Why a sample is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -70,17 +74,29 @@ pub struct Store {
 impl Store {
     /// Adds a sample.
     pub fn append(&mut self, labels: &Labels, at_ms: i64, value: f64) -> Result<(), AppendError> {
-        let series = match self.by_labels.get(labels) {
-            Some(at) => &mut self.series[*at],
-            None => {
-                let at = self.series.len();
-                self.by_labels.insert(labels.clone(), at);
-                self.by_name.entry(labels.metric().into()).or_default().push(at);
-                self.series.push(Series { labels: labels.clone(), samples: Vec::new() });
-                &mut self.series[at]
-            }
-        };
-        match series.samples.last() {
+        let id = self.id(labels);
+        self.append_to(id, at_ms, value)
+    }
+
+    /// The series of these labels, made where there is none: who scrapes thousands of series looks each up once.
+    pub fn id(&mut self, labels: &Labels) -> SeriesId {
+        if let Some(at) = self.by_labels.get(labels) {
+            return SeriesId(*at);
+        }
+        let at = self.series.len();
+        self.by_labels.insert(labels.clone(), at);
+        self.by_name.entry(labels.metric().into()).or_default().push(at);
+        self.series.push(Series { labels: labels.clone(), samples: Vec::new() });
+        SeriesId(at)
+    }
+
+    /// Adds a sample to a series of this store.
+    ///
+    /// # Panics
+    /// Where the series is another store's.
+    pub fn append_to(&mut self, id: SeriesId, at_ms: i64, value: f64) -> Result<(), AppendError> {
+        let Series { labels, samples } = &mut self.series[id.0];
+        match samples.last() {
             Some(last) if last.at_ms == at_ms => {
                 if last.value.to_bits() == value.to_bits() {
                     Ok(())
@@ -92,7 +108,7 @@ impl Store {
                 Err(AppendError::OutOfOrder { labels: labels.to_string(), at_ms, last_ms: last.at_ms })
             }
             _ => {
-                series.samples.push(Sample { at_ms, value });
+                samples.push(Sample { at_ms, value });
                 Ok(())
             }
         }

@@ -16,7 +16,7 @@ mod histogram;
 mod instants;
 mod ranges;
 
-use std::collections::BTreeSet;
+use std::{cell::Cell, collections::BTreeSet};
 
 use crate::{
     labels::Labels,
@@ -26,6 +26,9 @@ use crate::{
 
 /// How far back a selector looks for a sample, as Prometheus does where nothing else is said.
 pub const LOOK_BACK_MS: i64 = 5 * 60_000;
+
+/// One evaluation takes this many steps of subqueries at most: `x[1y:1ms]` would never end. Prometheus limits samples.
+const MOST_STEPS: u64 = 2_000_000;
 
 /// Why an expression that was understood has no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,7 +80,8 @@ impl<'a> Context<'a> {
 
     /// The value of an expression at a moment.
     pub fn value(&self, expr: &Expr, at_ms: i64) -> Result<Value, EvalError> {
-        Moment { context: *self, at_ms }.value(expr)
+        let steps_left = Cell::new(MOST_STEPS);
+        Moment { context: *self, at_ms, steps_left: &steps_left }.value(expr)
     }
 
     /// The value as a rule takes it: a scalar is a vector of one element without labels.
@@ -95,6 +99,8 @@ impl<'a> Context<'a> {
 struct Moment<'a> {
     context: Context<'a>,
     at_ms: i64,
+    /// How many steps of subqueries the evaluation may still take.
+    steps_left: &'a Cell<u64>,
 }
 
 impl Moment<'_> {
@@ -258,7 +264,11 @@ impl Moment<'_> {
         }
         let mut found: Vec<Stretch> = Vec::new();
         while at_ms <= to_ms {
-            let elements = Moment { context: self.context, at_ms }.elements(inner)?;
+            let Some(left) = self.steps_left.get().checked_sub(1) else {
+                return Err(EvalError(format!("the subqueries take more than {MOST_STEPS} steps")));
+            };
+            self.steps_left.set(left);
+            let elements = Moment { at_ms, ..*self }.elements(inner)?;
             // Most often the same series in the same order as at the step before.
             for (at, element) in elements.into_iter().enumerate() {
                 let sample = Sample { at_ms, value: element.value };

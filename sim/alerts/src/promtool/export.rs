@@ -10,7 +10,7 @@ use crate::{
     labels::Labels,
     notation::written,
     numbers::{duration_text, quote},
-    rules::{AlertState, Phase, Rule, RuleFile},
+    rules::{AlertState, Group, Phase, Rule, RuleFile},
     store::Store,
 };
 
@@ -35,9 +35,12 @@ pub fn export(
     evaluation_interval_ms: i64,
     verdicts: &[(i64, Vec<AlertState>)],
 ) -> Result<Exported, String> {
+    // Without an order promtool walks the groups in any.
+    let order: Vec<String> = unique_groups(files).into_iter().map(|(name, _)| quote(&name)).collect();
     let mut test = format!(
-        "rule_files: [{}]\nevaluation_interval: {}\ntests:\n- interval: {}\n  input_series:\n",
+        "rule_files: [{}]\ngroup_eval_order: [{}]\nevaluation_interval: {}\ntests:\n- interval: {}\n  input_series:\n",
         quote(rules_name),
+        order.join(", "),
         duration_text(evaluation_interval_ms),
         duration_text(scrape_interval_ms),
     );
@@ -81,7 +84,7 @@ pub fn export(
     Ok(Exported { rules: rules_text(files), test })
 }
 
-fn alerts_of(group: &crate::rules::Group) -> impl Iterator<Item = &str> {
+fn alerts_of(group: &Group) -> impl Iterator<Item = &str> {
     group.rules.iter().filter(|rule| matches!(rule, Rule::Alert(_))).map(Rule::name)
 }
 
@@ -90,14 +93,21 @@ fn flow<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     pairs.join(", ")
 }
 
-fn rules_text(files: &[RuleFile]) -> String {
-    let mut text = "groups:\n".to_owned();
-    // Two files may have a group of one name; one file may not.
+/// The groups with names that are unique: two files may have a group of one name; one file may not.
+fn unique_groups(files: &[RuleFile]) -> Vec<(String, &Group)> {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for group in files.iter().flat_map(|file| &file.groups) {
+    let groups = files.iter().flat_map(|file| &file.groups).map(|group| {
         let count = seen.entry(&group.name).or_default();
         *count += 1;
         let name = if *count == 1 { group.name.clone() } else { format!("{} {count}", group.name) };
+        (name, group)
+    });
+    groups.collect()
+}
+
+fn rules_text(files: &[RuleFile]) -> String {
+    let mut text = "groups:\n".to_owned();
+    for (name, group) in unique_groups(files) {
         text += &format!("- name: {}\n", quote(&name));
         if group.limit > 0 {
             text += &format!("  limit: {}\n", group.limit);

@@ -130,10 +130,9 @@ pub fn call(run: &Run<'_, '_>, name: &str, arguments: Vec<Datum>) -> Result<Datu
         ("ne", [a, b]) => Ok(Datum::Bool(compare(a, b)? != Some(Ordering::Equal))),
         ("lt", [a, b]) => Ok(Datum::Bool(compare(a, b)? == Some(Ordering::Less))),
         ("le", [a, b]) => Ok(Datum::Bool(matches!(compare(a, b)?, Some(Ordering::Less | Ordering::Equal)))),
-        ("gt", [a, b]) => Ok(Datum::Bool(compare(a, b)? == Some(Ordering::Greater))),
-        ("ge", [a, b]) => {
-            Ok(Datum::Bool(matches!(compare(a, b)?, Some(Ordering::Greater | Ordering::Equal))))
-        }
+        // Go has only "less" and "equal"; what is neither, NaN too, is greater.
+        ("gt", [a, b]) => Ok(Datum::Bool(!matches!(compare(a, b)?, Some(Ordering::Less | Ordering::Equal)))),
+        ("ge", [a, b]) => Ok(Datum::Bool(compare(a, b)? != Some(Ordering::Less))),
         _ => Err(wrong()),
     }
 }
@@ -258,7 +257,8 @@ fn humanize_duration(value: f64) -> String {
     }
     let sign = if value < 0.0 { "-" } else { "" };
     let value = value.abs();
-    let whole = value as i64;
+    // What does not fit becomes Go's least integer on amd64, odd as it looks.
+    let whole = if value < i64::MAX as f64 { value as i64 } else { i64::MIN };
     let (seconds, minutes, hours, days) = (whole % 60, whole / 60 % 60, whole / 3600 % 24, whole / 86_400);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{sign}{}s", go_g(value, Some(4))),

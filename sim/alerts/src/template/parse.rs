@@ -2,6 +2,9 @@
 
 use super::functions;
 
+/// A template has this many actions at most, and this many parentheses.
+const MOST_NESTED: usize = 500;
+
 /// Why a template is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("template, at `{}`: {what}", rest.chars().take(40).collect::<String>())]
@@ -72,6 +75,10 @@ pub(super) enum Operand {
 impl Template {
     /// Reads a template.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        // Blocks and parentheses are read by descent: what nests without end would overflow the stack.
+        if text.matches("{{").count() > MOST_NESTED || text.matches('(').count() > MOST_NESTED {
+            return Err(refuse(text, format!("more than {MOST_NESTED} actions or parentheses")));
+        }
         let mut parser = Parser { actions: split(text)?, next: 0, variables: Vec::new() };
         for name in ["$labels", "$externalLabels", "$externalURL", "$value", "$"] {
             parser.variables.push(name.to_owned());
