@@ -43,6 +43,8 @@ pub(super) enum Command {
     List(ListArgs),
     /// Judge stored histories again, ours or those of other tools
     Check(CheckArgs),
+    /// Check Prometheus' rule files, and run their tests in virtual time
+    Alerts(AlertsArgs),
     /// Plant errors in the store, one at a time, and see whether the scenarios notice them
     Mutants(MutantsArgs),
     /// Make the runs of a parent process (`squall run` starts it)
@@ -312,6 +314,14 @@ pub(super) struct CheckArgs {
     /// How to print
     #[arg(long, default_value = "human")]
     pub format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct AlertsArgs {
+    /// Rule files, and files of `promtool test rules`
+    #[arg(required = true, value_name = "FILE")]
+    pub paths: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

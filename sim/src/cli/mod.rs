@@ -1,4 +1,4 @@
-//! The command line: `run`, `fuzz`, `merge`, `shrink`, `replay`, `report`, `list`, `schema`, `check`, `mutants`.
+//! The command line: `run`, `fuzz`, `merge`, `shrink`, `replay`, `report`, `list`, `schema`, `check`, `alerts`, `mutants`.
 //!
 //! Everything printed to standard output is a result; progress and warnings go to standard error. Results are printed
 //! in the order of scenarios and then seeds, whatever finished first, so that the output of two runs can be compared.
@@ -8,6 +8,7 @@
 //! module testable without a world, and the world ignorant of terminals. `run` makes its runs in worker processes
 //! ([`worker`]), `replay` makes its one in this process.
 
+mod alerts;
 mod args;
 mod batch;
 mod campaign;
@@ -122,6 +123,7 @@ pub fn run_command(
         args::Command::Replay(args) => replay::replay(&args, program.runner, &mut streams),
         args::Command::List(args) => list::list(&args, &mut streams),
         args::Command::Check(args) => check::check(&args, &mut streams),
+        args::Command::Alerts(args) => alerts::alerts(&args, &mut streams),
         args::Command::Report(args) => report::report(&args, &mut streams),
         args::Command::Schema(args) => schema::schema(&args, &mut streams),
         args::Command::Mutants(args) => mutants::mutants(&args, &mut streams),
@@ -139,7 +141,7 @@ pub fn run_command(
 fn usage_paragraph(error: &clap::Error) -> String {
     use clap::error::ErrorKind;
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "expected a command: `run`, `fuzz`, `merge`, `shrink`, `replay`, `report`, `list`, `schema`, `check` or `mutants`; `squall --help` explains them"
+        return "expected a command: `run`, `fuzz`, `merge`, `shrink`, `replay`, `report`, `list`, `schema`, `check`, `alerts` or `mutants`; `squall --help` explains them"
             .to_owned();
     }
     let text = error.render().to_string();

@@ -1,0 +1,189 @@
+//! The series that were scraped or recorded: samples by label set over virtual milliseconds.
+//!
+//! A series that ends is marked stale, so that queries drop it at once and do not wait out the look-back. Samples come in
+//! time's order; an older one is refused, and so is another value for a moment that has one, as Prometheus' storage does.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    labels::{Labels, NAME},
+    query::{MatchOp, Matcher},
+};
+
+/// A value at a moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// The moment, in virtual milliseconds.
+    pub at_ms: i64,
+    /// The value.
+    pub value: f64,
+}
+
+/// The NaN that ends a series.
+pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
+
+/// Whether a value is the mark that ends a series; no other NaN is.
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE.to_bits()
+}
+
+/// A series: its labels and its samples by time.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// Its labels, the name among them.
+    pub labels: Labels,
+    /// Its samples, each later than the one before.
+    pub samples: Vec<Sample>,
+}
+
+/// A series' place in its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SeriesId(usize);
+
+/// Why a sample is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The series has a later sample.
+    #[error("{labels} at {at_ms} ms: the series has a sample at {last_ms} ms already")]
+    OutOfOrder {
+        /// The series.
+        labels: String,
+        /// When the sample was taken.
+        at_ms: i64,
+        /// When the series' last one was.
+        last_ms: i64,
+    },
+    /// The series has another value at that moment.
+    #[error("{labels} at {at_ms} ms: the series has another value at that moment")]
+    Duplicate {
+        /// The series.
+        labels: String,
+        /// When both were taken.
+        at_ms: i64,
+    },
+}
+
+/// All series.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    series: Vec<Series>,
+    by_labels: BTreeMap<Labels, usize>,
+    by_name: BTreeMap<Arc<str>, Vec<usize>>,
+}
+
+impl Store {
+    /// Adds a sample.
+    pub fn append(&mut self, labels: &Labels, at_ms: i64, value: f64) -> Result<(), AppendError> {
+        let id = self.id(labels);
+        self.append_to(id, at_ms, value)
+    }
+
+    /// The series of these labels, made where there is none: who scrapes thousands of series looks each up once.
+    pub fn id(&mut self, labels: &Labels) -> SeriesId {
+        if let Some(at) = self.by_labels.get(labels) {
+            return SeriesId(*at);
+        }
+        let at = self.series.len();
+        self.by_labels.insert(labels.clone(), at);
+        self.by_name.entry(labels.metric().into()).or_default().push(at);
+        self.series.push(Series { labels: labels.clone(), samples: Vec::new() });
+        SeriesId(at)
+    }
+
+    /// Adds a sample to a series of this store.
+    ///
+    /// # Panics
+    /// Where the series is another store's.
+    pub fn append_to(&mut self, id: SeriesId, at_ms: i64, value: f64) -> Result<(), AppendError> {
+        let Series { labels, samples } = &mut self.series[id.0];
+        match samples.last() {
+            Some(last) if last.at_ms == at_ms => {
+                if last.value.to_bits() == value.to_bits() {
+                    Ok(())
+                } else {
+                    Err(AppendError::Duplicate { labels: labels.to_string(), at_ms })
+                }
+            }
+            Some(last) if last.at_ms > at_ms => {
+                Err(AppendError::OutOfOrder { labels: labels.to_string(), at_ms, last_ms: last.at_ms })
+            }
+            _ => {
+                samples.push(Sample { at_ms, value });
+                Ok(())
+            }
+        }
+    }
+
+    /// All series, in the order in which they appeared.
+    pub fn all(&self) -> &[Series] {
+        &self.series
+    }
+
+    /// The series that meet all conditions, in the order in which they appeared.
+    pub fn select<'a>(&'a self, matchers: &'a [Matcher]) -> impl Iterator<Item = &'a Series> {
+        let named = matchers.iter().find(|m| *m.name == *NAME && matches!(m.op, MatchOp::Equal));
+        let few = named.map(|m| self.by_name.get(&*m.value).map_or(&[][..], Vec::as_slice));
+        let all = if few.is_none() { &self.series[..] } else { &[] };
+        few.unwrap_or_default()
+            .iter()
+            .map(|at| &self.series[*at])
+            .chain(all)
+            .filter(move |series| matchers.iter().all(|matcher| matcher.accepts(&series.labels)))
+    }
+
+    /// Forgets the samples before a moment: a long run that exports nothing needs no more than its rules look back.
+    pub fn forget_before(&mut self, at_ms: i64) {
+        for series in &mut self.series {
+            let keep = series.samples.partition_point(|sample| sample.at_ms < at_ms);
+            // Moving the rest each time would cost more than it frees.
+            if keep > series.samples.len() / 2 {
+                series.samples.drain(..keep);
+            }
+        }
+    }
+}
+
+impl Series {
+    /// The newest sample no later than a moment and no older than the look-back, unless the series has ended.
+    pub fn newest(&self, at_ms: i64, look_back_ms: i64) -> Option<Sample> {
+        let later = self.samples.partition_point(|sample| sample.at_ms <= at_ms);
+        let sample = *self.samples.get(later.checked_sub(1)?)?;
+        (sample.at_ms >= at_ms - look_back_ms && !is_stale(sample.value)).then_some(sample)
+    }
+
+    /// The samples of a stretch of time, both ends included. Stale marks are among them.
+    pub fn between(&self, from_ms: i64, to_ms: i64) -> &[Sample] {
+        let begin = self.samples.partition_point(|sample| sample.at_ms < from_ms);
+        let end = self.samples.partition_point(|sample| sample.at_ms <= to_ms);
+        self.samples.get(begin..end).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_goes_forward_and_a_moment_has_one_value() {
+        let mut store = Store::default();
+        let up = Labels::of([(NAME, "up")]);
+        store.append(&up, 10, 1.0).unwrap();
+        store.append(&up, 10, 1.0).unwrap();
+        assert!(matches!(store.append(&up, 10, 2.0), Err(AppendError::Duplicate { .. })));
+        assert!(matches!(store.append(&up, 9, 1.0), Err(AppendError::OutOfOrder { .. })));
+        assert_eq!(store.all()[0].samples.len(), 1);
+    }
+
+    #[test]
+    fn the_newest_sample_is_within_the_look_back_and_before_the_end() {
+        let mut store = Store::default();
+        let up = Labels::of([(NAME, "up")]);
+        store.append(&up, 1000, 1.0).unwrap();
+        let newest = |store: &Store, at| store.all()[0].newest(at, 5000).map(|sample| sample.value);
+        assert_eq!(newest(&store, 999), None);
+        assert_eq!(newest(&store, 6000), Some(1.0));
+        assert_eq!(newest(&store, 6001), None);
+        store.append(&up, 3000, STALE).unwrap();
+        assert_eq!((newest(&store, 2999), newest(&store, 3000)), (Some(1.0), None));
+    }
+}
