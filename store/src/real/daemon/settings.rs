@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     Failure, duration,
     flags::{CLIENT_URL, ClusterState, CompactionMode, Metrics, PEER_URL, RestoreFlags, ServeFlags},
-    urls::{self, Url},
+    urls::{self, Url, asks_for_tls},
 };
 use crate::{
     AutoCompaction, Config, InitialClusterState,
@@ -35,7 +35,7 @@ impl ServeFlags {
                 None => Vec::new(),
             },
         };
-        if let Some(url) = listens.metrics.iter().find(|url| asks_for_tls(url)) {
+        if let Some(url) = listens.metrics.iter().find(|url| asks_for_tls(&url.text)) {
             return Err(Failure::Failed(format!(
                 "--listen-metrics-urls has {}, and metrics are served without TLS. Write http.",
                 url.text
