@@ -267,11 +267,13 @@ mod tests {
                 ("HOME", "/"),
             ],
         );
-        let given = given.ok().expect("good settings");
+        let Ok(given) = given else { panic!("good settings are refused") };
         assert_eq!(given.arguments.serve.name, "m1");
         assert_eq!(given.arguments.serve.data_dir, Some("/d".into()));
-        assert_eq!(given.warnings, [String::new(); 0]);
-        let given = collect(&[], &[("ETCD_PORT_2379_TCP", "secret")]).ok().expect("good settings");
+        assert!(given.warnings.is_empty(), "{:?}", given.warnings);
+        let Ok(given) = collect(&[], &[("ETCD_PORT_2379_TCP", "secret")]) else {
+            panic!("good settings are refused")
+        };
         assert_eq!(given.warnings, ["the environment variable ETCD_PORT_2379_TCP is not known"]);
     }
 
