@@ -130,7 +130,10 @@ async fn a_waiter_that_gives_up_leaves_no_key() {
         let last = client.locking("l", leases[3]);
         client.await_below("l", 4).await;
         gone.abort();
-        assert_eq!(refusal(told(late).await).0, Code::DeadlineExceeded);
+        // Where etcd's own timer is the first, its service passes the context's error on, which has no code.
+        let (code, text) = refusal(told(late).await);
+        let is_over = code == Code::DeadlineExceeded || text == "context deadline exceeded";
+        assert!(is_over, "{}: {code:?} {text:?}", subject.name);
         client.await_below("l", 2).await;
         let there: Vec<_> = client.below("l").await.into_iter().map(|kv| kv.lease).collect();
         assert!(there.contains(&leases[0]) && there.contains(&leases[3]), "{}: {there:?}", subject.name);
