@@ -17,7 +17,7 @@ use tonic::{Code, Status, body::Body, server::NamedService};
 use tower::Service;
 
 use super::{Counter, Histogram, Metrics, Series, Value};
-use crate::seam::{BoxFuture, Clock, GrpcRequest, GrpcResponse, Monotonic, grpc_timeout};
+use crate::seam::{BoxFuture, Clock, Framing, GrpcRequest, GrpcResponse, Monotonic, grpc_timeout};
 
 /// The methods that are counted, by name and service.
 const METHODS: [(&str, &str, &str); 43] = [
@@ -247,38 +247,18 @@ impl Drop for Call {
     }
 }
 
-/// Follows gRPC's framing: a byte of flags, four of length, the message.
+/// Counts a stream's messages.
 #[derive(Default)]
-struct Messages {
-    head: [u8; 5],
-    /// Bytes of `head` seen so far.
-    seen: usize,
-    /// Bytes of the present message still to come.
-    left: usize,
-}
+struct Messages(Framing);
 
 impl Messages {
     /// How many messages begin in this piece, and how many of its bytes are theirs.
-    fn follow(&mut self, mut data: &[u8]) -> (u64, u64) {
-        let (mut begun, mut bytes) = (0, 0);
-        while !data.is_empty() {
-            if self.left > 0 {
-                let taken = self.left.min(data.len());
-                self.left -= taken;
-                bytes += taken as u64;
-                data = &data[taken..];
-                continue;
-            }
-            self.head[self.seen] = data[0];
-            self.seen += 1;
-            data = &data[1..];
-            if self.seen == self.head.len() {
-                self.seen = 0;
-                begun += 1;
-                self.left =
-                    u32::from_be_bytes([self.head[1], self.head[2], self.head[3], self.head[4]]) as usize;
-            }
-        }
+    fn follow(&mut self, data: &[u8]) -> (u64, u64) {
+        let mut begun = 0;
+        let Ok(bytes) = self.0.follow(data, |_| {
+            begun += 1;
+            Ok::<_, Infallible>(())
+        });
         (begun, bytes)
     }
 }

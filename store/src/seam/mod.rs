@@ -14,6 +14,7 @@ mod clock;
 pub mod conformance;
 mod engine;
 mod files;
+mod framing;
 mod net;
 mod points;
 mod probe;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 pub use clock::{Clock, Elapsed, Monotonic, Ticker, timeout};
 pub use engine::{Engine, EngineError, Engines, View};
 pub use files::{DirLock, File, Files};
+pub use framing::{Framing, MessageLimit};
 pub use net::{
     Audience, BoxError, CertificateName, Channel, DEFAULT_STREAM_WINDOW, DialOptions, GrpcRequest,
     GrpcResponse, Listener, Net, Router, grpc_timeout, is_grpc,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use squall_store::seam::{DialOptions, GrpcRequest, GrpcResponse, grpc_timeout};
+use squall_store::seam::{DialOptions, GrpcRequest, GrpcResponse, MessageLimit, grpc_timeout};
 use tonic::{Status, body::Body};
 use tower::Service;
 
@@ -19,7 +19,6 @@ use super::{
     core::Sink,
     mux::{Ending, Mux, Standing},
     pump::Pump,
-    sizes::MessageSizes,
     wire::{self, Subject},
 };
 use crate::world::{
@@ -271,7 +270,7 @@ fn respond(
     let Subject::Response(code) = head.subject else {
         return Err(Status::internal("the peer answered with a request"));
     };
-    let body = AnswerBody { call: Some(call), deadline, sizes: MessageSizes::new(limit) };
+    let body = AnswerBody { call: Some(call), deadline, limit: MessageLimit::new(limit) };
     let mut response = http::Response::new(Body::new(body));
     *response.status_mut() =
         http::StatusCode::from_u16(code).map_err(|_| Status::internal(format!("HTTP status {code}")))?;
@@ -283,7 +282,7 @@ fn respond(
 struct AnswerBody {
     call: Option<Call>,
     deadline: Option<ClockSleep>,
-    sizes: MessageSizes,
+    limit: MessageLimit,
 }
 
 impl http_body::Body for AnswerBody {
@@ -299,7 +298,7 @@ impl http_body::Body for AnswerBody {
         match call.connection.mux.poll_body(call.stream, cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref()
-                    && let Err(status) = this.sizes.pass(data)
+                    && let Err(status) = this.limit.check(data)
                 {
                     this.call = None;
                     return Poll::Ready(Some(Err(status)));

@@ -8,7 +8,6 @@ mod core;
 mod mux;
 mod pump;
 mod server;
-mod sizes;
 mod wire;
 
 use std::{io, sync::Arc};

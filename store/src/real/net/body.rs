@@ -17,7 +17,7 @@ use tokio::{
 use tonic::Status;
 
 use super::deadline;
-use crate::seam::BoxError;
+use crate::seam::{BoxError, MessageLimit};
 
 /// A request's body as the caller sends it. It ends with its caller: hyper alone would keep a stream open, and the
 /// server's handler with it, until the request's body ends, even if nobody wants the call any more.
@@ -196,48 +196,6 @@ impl Body for IncomingResponseBody {
     }
 }
 
-/// Follows gRPC's framing (a byte of flags, four of length, the message) and refuses a message by its announced
-/// length, before its bytes are collected.
-struct MessageLimit {
-    max: usize,
-    head: [u8; 5],
-    /// Bytes of `head` seen so far.
-    seen: usize,
-    /// Bytes of the current message still to come.
-    left: usize,
-}
-
-impl MessageLimit {
-    fn new(max: usize) -> Self {
-        Self { max, head: [0; 5], seen: 0, left: 0 }
-    }
-
-    fn check(&mut self, mut data: &[u8]) -> Result<(), Status> {
-        while !data.is_empty() {
-            if self.left > 0 {
-                let taken = self.left.min(data.len());
-                self.left -= taken;
-                data = &data[taken..];
-                continue;
-            }
-            self.head[self.seen] = data[0];
-            self.seen += 1;
-            data = &data[1..];
-            if self.seen == self.head.len() {
-                self.seen = 0;
-                self.left =
-                    u32::from_be_bytes([self.head[1], self.head[2], self.head[3], self.head[4]]) as usize;
-                if self.left > self.max {
-                    let what =
-                        format!("grpc: received message larger than max ({} vs. {})", self.left, self.max);
-                    return Err(Status::resource_exhausted(what));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The status of a call that failed in the transport. Only a stream that the server reset by itself says more than
 /// `Unavailable`: the connection is gone, and with it any knowledge of what became of the call.
 pub(super) fn status_of(error: &hyper::Error) -> Status {
@@ -258,27 +216,5 @@ pub(super) fn status_of(error: &hyper::Error) -> Status {
         Some(h2::Reason::INADEQUATE_SECURITY) => Status::permission_denied(what),
         Some(h2::Reason::REFUSED_STREAM) | None => Status::unavailable(what),
         Some(_) => Status::internal(what),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_limit_sees_messages_however_they_are_cut() {
-        let mut wire = Vec::new();
-        for len in [0u32, 3, 10, 7] {
-            wire.push(0);
-            wire.extend(len.to_be_bytes());
-            wire.extend(std::iter::repeat_n(9, len as usize));
-        }
-        for cut in 1..wire.len() {
-            let mut fits = MessageLimit::new(10);
-            assert!(wire.chunks(cut).all(|chunk| fits.check(chunk).is_ok()), "cut into {cut}");
-            let mut tight = MessageLimit::new(9);
-            let failed = wire.chunks(cut).find_map(|chunk| tight.check(chunk).err()).expect("a refusal");
-            assert_eq!(failed.message(), "grpc: received message larger than max (10 vs. 9)");
-        }
     }
 }
