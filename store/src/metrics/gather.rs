@@ -6,8 +6,9 @@ use crate::{
     seam::Role,
 };
 
-/// The version of the cluster, as etcd has it: the least of its members' without the patch number.
-pub(super) const CLUSTER_VERSION: &str = "3.5.0";
+/// The version of the cluster, as etcd has it: the least of its members', with 0 for the patch number. It says which of
+/// etcd's APIs this server speaks.
+pub(crate) const CLUSTER_VERSION: &str = "3.5.0";
 
 /// Scrapes one server. It keeps nothing of the server alive: once that is gone, a scrape finds nothing.
 #[derive(Clone)]

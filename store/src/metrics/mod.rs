@@ -23,6 +23,8 @@ mod mvcc;
 mod text;
 
 pub(crate) use counted::{Metrics, PeerMetrics};
+#[cfg(real_server)]
+pub(crate) use gather::CLUSTER_VERSION;
 pub use gather::Scraper;
 pub(crate) use grpc::Counted;
 pub(crate) use instruments::{Counter, Gauge, Histogram};

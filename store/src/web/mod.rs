@@ -24,13 +24,10 @@ use tonic::body::Body;
 
 use self::{gateway::Gateway, health::Probe};
 use crate::{
-    metrics::{Scraper, encode},
+    metrics::{CLUSTER_VERSION, Scraper, encode},
     node::Handle,
     seam::{GrpcRequest, GrpcResponse, Router, timeout},
 };
-
-/// The version of etcd's API that this server speaks: what a client finds under `/version` as the cluster's.
-const CLUSTER_VERSION: &str = "3.5.0";
 
 /// How much is read of a body that nobody wants, and for how long.
 const DRAINED_BYTES: usize = 256 << 10;

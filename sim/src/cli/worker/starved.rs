@@ -21,7 +21,7 @@ impl Starved {
         Starved { pid, before: waits(pid) }
     }
 
-    /// How long the thread waited that waited longest: a run works in one thread at a time.
+    /// The longest wait of any of its threads: a run works in one thread at a time.
     pub fn lasted(&self) -> Duration {
         let waits = waits(self.pid).into_iter();
         let since =

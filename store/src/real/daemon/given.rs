@@ -23,11 +23,11 @@ pub(super) struct Given {
     pub arguments: Arguments,
     /// What the operator should hear about it.
     pub warnings: Vec<String>,
-    source: Source,
+    pub source: Source,
 }
 
 /// What other than flags has set something.
-enum Source {
+pub(super) enum Source {
     Environment(BTreeSet<String>),
     File(PathBuf),
 }
@@ -106,11 +106,7 @@ impl Given {
             }
         }
         let source = Source::Environment(used);
-        let arguments = command()
-            .try_get_matches_from(all)
-            .and_then(|matches| Arguments::from_arg_matches(&matches))
-            .map_err(|error| source.blame(Failure::Usage(usage_paragraph(&error))))?;
-        Ok(Given { arguments, warnings, source })
+        Given::read(all, warnings, source)
     }
 
     fn from_file(path: PathBuf, ignored: &[String]) -> Result<Given, NotGiven> {
@@ -132,31 +128,26 @@ impl Given {
                 None => all.push(format!("--{flag}={given}")),
             }
         }
+        Given::read(all, warnings, source)
+    }
+
+    /// Has the command line's parser read all that was found.
+    fn read<T: Into<OsString> + Clone>(
+        all: Vec<T>,
+        warnings: Vec<String>,
+        source: Source,
+    ) -> Result<Given, NotGiven> {
         let arguments = command()
             .try_get_matches_from(all)
             .and_then(|matches| Arguments::from_arg_matches(&matches))
             .map_err(|error| source.blame(Failure::Usage(usage_paragraph(&error))))?;
         Ok(Given { arguments, warnings, source })
     }
-
-    /// Takes it apart: what was asked for, and who is to blame for it.
-    pub fn split(self) -> (Arguments, Vec<String>, Blame) {
-        (self.arguments, self.warnings, Blame(self.source))
-    }
-}
-
-/// Puts a refusal in the words of where the settings came from.
-pub(super) struct Blame(Source);
-
-impl Blame {
-    /// What judges the settings speaks of flags.
-    pub fn put(&self, failure: Failure) -> Failure {
-        self.0.blame(failure)
-    }
 }
 
 impl Source {
-    fn blame(&self, failure: Failure) -> Failure {
+    /// Puts a refusal in the words of where the settings came from. What judges the settings speaks of flags.
+    pub fn blame(&self, failure: Failure) -> Failure {
         match self {
             Source::Environment(used) => {
                 let names: Vec<(&str, String)> =

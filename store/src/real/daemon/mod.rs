@@ -9,7 +9,6 @@
 //! Logs go to standard error, results to standard output.
 
 mod config_file;
-mod duration;
 mod flags;
 mod foreign;
 mod given;
@@ -156,8 +155,8 @@ fn sentence(what: &str) -> String {
 }
 
 fn run(given: Given) -> Result<(), Failure> {
-    let (arguments, warnings, blame) = given.split();
-    let filter = log_filter(&arguments.serve.log_level).map_err(|failure| blame.put(failure))?;
+    let Given { arguments, warnings, source } = given;
+    let filter = log_filter(&arguments.serve.log_level).map_err(|failure| source.blame(failure))?;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // Fails only where a subscriber is set already, by a test in this process.
     _ = tracing_subscriber::fmt()
@@ -172,7 +171,7 @@ fn run(given: Given) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("cannot start the runtime's threads: {error}")))?;
     let done = match arguments.command {
         None => {
-            let (config, env) = member(arguments.serve).map_err(|failure| blame.put(failure))?;
+            let (config, env) = member(arguments.serve).map_err(|failure| source.blame(failure))?;
             runtime.block_on(serve::serve(config, env))
         }
         Some(Command::Snapshot { command: SnapshotCommand::Restore(restore) }) => {

@@ -3,12 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Failure, duration,
+    Failure,
     flags::{CLIENT_URL, ClusterState, CompactionMode, Metrics, PEER_URL, RestoreFlags, ServeFlags},
     urls::{self, Url, asks_for_tls},
 };
 use crate::{
-    AutoCompaction, Config, InitialClusterState,
+    AutoCompaction, Config, InitialClusterState, duration,
     real::jwt::{DEFAULT_TTL, Jwt, JwtOptions},
 };
 
@@ -80,7 +80,7 @@ impl ServeFlags {
         let time = |flag: &str, given: &str| {
             let what =
                 || Failure::Usage(format!("{flag} {given:?} is no duration. Write it as 30m, 4h or 0s."));
-            duration::parse(given).ok_or_else(what)
+            duration::parse(given).map_err(|_| what())
         };
         let corrupt_check_interval =
             time("--experimental-corrupt-check-time", &self.experimental_corrupt_check_time)?;
@@ -162,7 +162,7 @@ impl ServeFlags {
                 Some(("pub-key", path)) => options.public_key = Some(path.into()),
                 Some(("priv-key", path)) => options.private_key = Some(path.into()),
                 Some(("ttl", ttl)) => {
-                    let ttl = duration::parse(ttl).filter(|ttl| !ttl.is_zero());
+                    let ttl = duration::parse(ttl).ok().filter(|ttl| !ttl.is_zero());
                     options.ttl = ttl.ok_or_else(|| refused("its ttl is no duration, such as 5m"))?;
                 }
                 _ => {
@@ -186,7 +186,7 @@ impl ServeFlags {
             (CompactionMode::Periodic, Some(hours)) => {
                 hours.checked_mul(3600).map(|secs| AutoCompaction::Periodic(Duration::from_secs(secs)))
             }
-            (CompactionMode::Periodic, None) => match duration::parse(retention) {
+            (CompactionMode::Periodic, None) => match duration::parse(retention).ok() {
                 Some(Duration::ZERO) => Some(AutoCompaction::Off),
                 retention => retention.map(AutoCompaction::Periodic),
             },

@@ -12,8 +12,7 @@
 //!   two holds of one queue overlap.
 //! - *Fence*: after a key was given back, or its lease has ended, nothing shows it alive: no read, and no write behind it.
 //! - *Order*: an observer is told of leaders in the order of their create revisions.
-//!
-//! - *First*: nobody was told that it holds whose lease had ended while an older key was still there.
+//! - *First*: nobody is told that it holds once its lease has ended and while an older key is still there.
 //!
 //! Against the changes that the replay of the verified order found ([`Changes`](super::changes::Changes)):
 //! - *Held*: the answer's key is there, with the lease that was asked for, at the revision of the answer.
