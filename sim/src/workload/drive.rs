@@ -10,6 +10,7 @@ use std::{
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use squall_store::seam::Monotonic;
 
 use super::{Client, Generator, Recorder};
 use crate::scenario::Burst;
@@ -25,6 +26,16 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// Waits until it is time for the client's next call, counted since it began; false where it is to stop.
+    pub(super) async fn wait(&mut self, client: &Client, began: Monotonic, stop: &AtomicBool) -> bool {
+        if stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        let elapsed = client.clock().monotonic().since(began);
+        client.clock().sleep(self.next(elapsed)).await;
+        !stop.load(Ordering::Relaxed)
+    }
+
     /// A share of twice the mean, so that another mean stretches the same draws. A wait that would go past the beginning
     /// of a burst ends there.
     pub(super) fn next(&mut self, elapsed: Duration) -> Duration {
@@ -45,12 +56,7 @@ pub async fn drive(
     stop: Arc<AtomicBool>,
 ) {
     let began = client.clock().monotonic();
-    while !stop.load(Ordering::Relaxed) {
-        let elapsed = client.clock().monotonic().since(began);
-        client.clock().sleep(pace.next(elapsed)).await;
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
+    while pace.wait(&client, began, &stop).await {
         let op = generator.next(recorder.next_id());
         if let Some((result, header)) = client.perform(&op, false).await {
             generator.learn(&op, &result, &header);

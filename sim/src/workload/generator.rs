@@ -30,6 +30,7 @@ use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 
 use self::{keys::Keys, kubernetes::Jobs, leases::Leases, seen::Seen};
+use super::weights;
 use crate::scenario::{Cluster, Mix, Workload, WorkloadKind};
 
 /// One value in so many is large, where the workload has large ones.
@@ -89,7 +90,7 @@ impl Generator {
 
     /// The next operation; `unique` makes the values that it writes unlike all others in the run.
     pub fn next(&mut self, unique: u64) -> h::Op {
-        let choice = self.choose();
+        let choice = weights::choose(&self.mix, &mut self.chance);
         match self.kind {
             WorkloadKind::Register | WorkloadKind::Kv => self.next_of_kv(choice, unique),
             WorkloadKind::Append => match choice {
@@ -134,20 +135,6 @@ impl Generator {
             self.go_on_with_jobs(op, result, header);
         }
         self.leases.learn(op, result);
-    }
-
-    /// The name of the kind of operation that comes next.
-    fn choose(&mut self) -> &'static str {
-        let weights = self.mix.weights();
-        let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
-        let mut draw = self.chance.gen_range(0..total);
-        for (name, weight) in weights {
-            if draw < weight {
-                return name;
-            }
-            draw -= weight;
-        }
-        unreachable!("the draw lies below the sum of the weights")
     }
 
     /// True once in `n` draws.

@@ -44,12 +44,7 @@ impl Admin {
     pub(in crate::workload) async fn work(mut self, stop: Arc<AtomicBool>) {
         self.set_up(&stop).await;
         let began = self.client.clock().monotonic();
-        while !stop.load(Ordering::Relaxed) {
-            let elapsed = self.client.clock().monotonic().since(began);
-            self.client.clock().sleep(self.pace.next(elapsed)).await;
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
+        while self.pace.wait(&self.client, began, &stop).await {
             let drawn = self.draw();
             let op = match self.off_for {
                 Some(0) => h::Auth::Enable,

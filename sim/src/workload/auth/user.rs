@@ -1,9 +1,6 @@
 //! A client that takes a user's part.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicBool};
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -12,7 +9,7 @@ use squall_checker::history as h;
 use super::book::{Book, USERS, user};
 use crate::{
     scenario::Mix,
-    workload::{Client, Pace, Recorder, client::Session},
+    workload::{Client, Pace, Recorder, client::Session, weights},
 };
 
 /// The keys of this workload, by number.
@@ -65,12 +62,7 @@ impl User {
     pub(in crate::workload) async fn work(mut self, stop: Arc<AtomicBool>) {
         let began = self.client.clock().monotonic();
         let mut has_token = false;
-        while !stop.load(Ordering::Relaxed) {
-            let elapsed = self.client.clock().monotonic().since(began);
-            self.client.clock().sleep(self.pace.next(elapsed)).await;
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
+        while self.pace.wait(&self.client, began, &stop).await {
             // All is drawn in any case: what others do moves no draw.
             let (whose, old) = (user(self.chance.gen_range(0..USERS)), self.chance.gen_ratio(1, 8));
             let (anew, without) = (self.chance.gen_ratio(1, 12), self.chance.gen_ratio(1, 64));
@@ -101,15 +93,7 @@ impl User {
     fn draw(&mut self) -> h::Op {
         let keys = Keys(self.keys);
         let unique = self.recorder.next_id();
-        let weights = self.mix.weights();
-        let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
-        let mut draw = self.chance.gen_range(0..total);
-        let choice = weights.iter().find(|(_, weight)| {
-            let found = draw < *weight;
-            draw = draw.saturating_sub(*weight);
-            found
-        });
-        let (name, _) = choice.expect("the draw lies below the sum of the weights");
+        let name = weights::choose(&self.mix, &mut self.chance);
         let key = keys.one(&mut self.chance);
         let (from, to) = keys.range(&mut self.chance);
         let prev_kv = self.chance.gen_ratio(1, 4);
@@ -119,7 +103,7 @@ impl User {
             prev_kv,
             ..h::Put::default()
         };
-        match *name {
+        match name {
             "put" => h::Op::Put(put(key, 0)),
             "delete" => h::Op::DeleteRange(h::DeleteRange { key: from, range_end: to, prev_kv }),
             "range" => h::Op::Range(h::Range {

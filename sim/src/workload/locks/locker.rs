@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -51,7 +48,7 @@ impl Locker {
     /// Works until `stop` is set.
     pub(in crate::workload) async fn work(mut self, stop: Arc<AtomicBool>) {
         let began = self.client.clock().monotonic();
-        while self.pause(began, &stop).await {
+        while self.pace.wait(&self.client, began, &stop).await {
             let round = Round::draw(&self.mix, self.keys, &mut self.chance);
             match round.what {
                 What::Lock | What::Campaign => {
@@ -69,16 +66,6 @@ impl Locker {
             }
         }
         self.client.settle(None);
-    }
-
-    /// Waits until it is time for the next call; false where the client is to stop.
-    async fn pause(&mut self, began: Monotonic, stop: &AtomicBool) -> bool {
-        if stop.load(Ordering::Relaxed) {
-            return false;
-        }
-        let elapsed = self.client.clock().monotonic().since(began);
-        self.client.clock().sleep(self.pace.next(elapsed)).await;
-        !stop.load(Ordering::Relaxed)
     }
 
     async fn ask(&mut self, lock: h::Lock) -> Option<h::OpResult> {
@@ -170,7 +157,7 @@ impl Locker {
     /// Does what a holder does, and ends.
     async fn hold(&mut self, round: &Round, held: Held, began: Monotonic, stop: &AtomicBool) {
         for step in &round.steps {
-            if !self.pause(began, stop).await {
+            if !self.pace.wait(&self.client, began, stop).await {
                 return;
             }
             let still = match step {

@@ -7,7 +7,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 
-use crate::scenario::{Mix, WorkloadKind};
+use crate::{scenario::Mix, workload::weights};
 
 /// The least and the most seconds that a session's lease is asked for.
 const TTL_SECS: std::ops::RangeInclusive<i64> = 2..=4;
@@ -74,17 +74,7 @@ pub(super) enum Ending {
 
 impl Round {
     pub(super) fn draw(mix: &Mix, keys: u32, chance: &mut ChaCha8Rng) -> Round {
-        let operations = WorkloadKind::Lock.operations();
-        let weights = mix.weights();
-        let weights = weights.iter().filter(|(name, _)| operations.contains(name));
-        let total: u32 = weights.clone().map(|(_, weight)| weight).sum();
-        let mut draw = chance.gen_range(0..total);
-        let mut choice = weights.filter(|(_, weight)| {
-            let found = draw < *weight;
-            draw = draw.saturating_sub(*weight);
-            found
-        });
-        let what = match choice.next().expect("the draw lies below the sum of the weights").0 {
+        let what = match weights::choose(mix, chance) {
             "lock" => What::Lock,
             "campaign" => What::Campaign,
             "leader" => What::Leader,

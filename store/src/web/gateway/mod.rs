@@ -80,8 +80,8 @@ impl Gateway {
         .unwrap_or_else(|status| failed(&status))
     }
 
-    /// Makes a gRPC call; `timeout` is what its client allows it.
-    async fn call(&self, method: &codec::Method, headers: &HeaderMap, body: Body) -> Result<Answer, Status> {
+    /// Makes a gRPC call. Answers the body of what has begun to come back.
+    async fn call(&self, method: &codec::Method, headers: &HeaderMap, body: Body) -> Result<Body, Status> {
         let mut request = http::Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = method.path.parse().expect("a service's and a method's name");
@@ -95,13 +95,8 @@ impl Gateway {
         {
             return Err(status);
         }
-        Ok(Answer { body: response.into_body() })
+        Ok(response.into_body())
     }
-}
-
-/// An answer that has begun.
-struct Answer {
-    body: Body,
 }
 
 /// What a call says of its client: its token, and what it has marked as metadata (`Grpc-Metadata-NAME`).

@@ -48,12 +48,8 @@ impl Gateway {
             }
         };
         let answer = self.call(method, &head.headers, messages).await?;
-        let lines = Lines {
-            body: answer.body,
-            method: Arc::new(method.clone()),
-            waiting: BytesMut::new(),
-            ended: false,
-        };
+        let lines =
+            Lines { body: answer, method: Arc::new(method.clone()), waiting: BytesMut::new(), ended: false };
         Ok(reply::with_type(200, "application/json", Body::new(lines)))
     }
 }

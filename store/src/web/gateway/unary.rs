@@ -16,7 +16,7 @@ impl Gateway {
         let message = self.one_message(method, body).await?;
         let call = async {
             let answer = self.call(method, &head.headers, Body::new(Full::new(frame(&message)))).await?;
-            let collected = answer.body.collect().await?;
+            let collected = answer.collect().await?;
             if let Some(status) = collected.trailers().and_then(Status::from_header_map)
                 && status.code() != tonic::Code::Ok
             {
