@@ -28,6 +28,7 @@ pub(super) fn meta(plan: &Plan) -> h::Event {
         seed: plan.seed,
         members: plan.spec.cluster.member_names(),
         max_clock_drift_ppm: max_clock_drift_ppm(plan),
+        longest_delay_ns: longest_delay_ns(plan),
         expect: h::Expectations {
             min_operations_before_faults: expect.min_operations_before,
             min_operations_after_heal: expect.min_operations_after,
@@ -45,6 +46,13 @@ fn max_clock_drift_ppm(plan: &Plan) -> u64 {
         _ => None,
     });
     drifts.sum()
+}
+
+/// How long a message may be on its way, where that is much longer than most are.
+fn longest_delay_ns(plan: &Plan) -> u64 {
+    let network = &plan.spec.network;
+    let longest = network.distribution.tail_end(network.jitter).map(|tail| network.latency + tail);
+    longest.map_or(0, |longest| u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Judges a run that has ended, one way or another. Without the checkers the verdict is Unknown.

@@ -8,6 +8,7 @@ use serde_yaml::{Mapping, Value};
 use crate::{
     explore::Signature,
     scenario::{CheckerName, Expect, Metadata, Outcome, Scenario, parse},
+    schema::modeline,
 };
 
 /// What the comment on top of a file tells.
@@ -68,7 +69,8 @@ pub fn scenario_text(scenario: &Scenario, told: &Told) -> String {
     let mut pruned = value;
     prune(&mut pruned, scenario);
     let mut text = comment(told);
-    text.push_str("# yaml-language-server: $schema=../../schema/scenario.schema.json\n");
+    // As it stands in scenarios/regression, where it is meant to go.
+    text.push_str(&modeline("../../"));
     let Value::Mapping(root) = &pruned else { unreachable!("a scenario is a mapping") };
     block(root, 0, &mut text);
     // The plain form where ours would be read otherwise.

@@ -8,7 +8,8 @@
 //!
 //! Only small requests with small answers are judged. A large one takes several round trips, and those that were called
 //! later may well arrive before it. Nor is one that was given up not long after the others had their answers: its own may
-//! have been on the way.
+//! have been on the way. Where the network's delays have a long tail, one message may take much longer than all others, and
+//! the request and its answer are allowed that.
 //!
 //! A connection that died in silence while something broke stays dead until its keep-alives notice, long after. So the
 //! same client must have had an answer from that member since the last disturbance.
@@ -43,6 +44,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let times = Unquiet::of(history);
     // Most runs have no such request.
     let weights = LazyCell::new(|| Weights::of(history));
+    let there_and_back = 2 * history.longest_delay_ns();
     let lost = history.operations.iter().filter(|operation| gave_up(operation)).find_map(|operation| {
         let until = operation.ret?;
         if times.touch(operation.call, until) || weights.of_op(&operation.op) > SMALL {
@@ -68,7 +70,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
                 && !times.touch(before.call, until)
         };
         let is_lost = answered >= OVERTAKEN_BY
-            && until - operation.call >= LONGER * longest
+            && until - operation.call >= LONGER * longest + there_and_back
             && history.operations.iter().any(connected);
         is_lost.then_some((operation, answered))
     });

@@ -55,6 +55,11 @@ impl<'a> Eras<'a> {
         self.breaks.iter().filter(|line| line.at < instant).count()
     }
 
+    /// The revision with which an era began.
+    pub(super) fn base(&self, era: usize) -> Revision {
+        era.checked_sub(1).map_or(Revision(0), |before| self.breaks[before].revision)
+    }
+
     /// The era of an instant, and the cluster to which the member belonged then; 0 where the history does not tell.
     pub(super) fn scope(&self, member: &str, instant: u64) -> Scope {
         let clusters = self.clusters.get(member).map_or(&[][..], Vec::as_slice);

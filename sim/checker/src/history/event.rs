@@ -77,6 +77,10 @@ pub struct Meta {
     /// How far a member's clock may run fast or slow, in parts per million: a lease may end so much earlier.
     #[serde(skip_serializing_if = "is_zero")]
     pub max_clock_drift_ppm: u64,
+    /// How long a message may be on its way where nothing is broken, in nanoseconds. 0 where all take about as long as each
+    /// other: only a network whose delays have a long tail says it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub longest_delay_ns: u64,
     /// What a run must show so that it is not vacuous.
     pub expect: Expectations,
 }

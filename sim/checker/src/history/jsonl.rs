@@ -63,6 +63,11 @@ impl RunHistory {
     pub fn drift_ppm(&self) -> u64 {
         self.meta().map_or(0, |meta| meta.max_clock_drift_ppm)
     }
+
+    /// How long a message may be on its way where nothing is broken, in nanoseconds; 0 where the run does not say.
+    pub fn longest_delay_ns(&self) -> u64 {
+        self.meta().map_or(0, |meta| meta.longest_delay_ns)
+    }
 }
 
 /// Writes a history line by line. It does not buffer; give it a writer that does.

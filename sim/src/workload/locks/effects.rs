@@ -20,9 +20,6 @@ const BESIDE: u64 = 1_000_000;
 /// The operations that stand for one request's effects, while it is under way.
 pub(in crate::workload) struct Effects {
     noted: Vec<(h::OpId, Effect)>,
-    /// What is so once the request was answered with success: noted then, as a read.
-    then: Option<(Process, h::Txn)>,
-    caller: Option<h::Caller>,
 }
 
 /// A place that nobody can have made but one request, and of which it is not known yet whether it did.
@@ -42,6 +39,8 @@ enum Kind {
     TakesBack,
     /// It has happened just so where the call was answered with success.
     Answered,
+    /// A read, which the answer answers.
+    Read,
     /// It makes a place. No other request makes one for that lease in that queue, so whoever sees the key knows that it
     /// has happened, and when.
     FirstPlace,
@@ -56,18 +55,15 @@ impl Effects {
         caller: Option<&h::Caller>,
         is_first: bool,
     ) -> Effects {
-        let caller = caller.cloned();
-        let h::Op::Lock(lock) = op else { return Effects { noted: Vec::new(), then: None, caller } };
+        let h::Op::Lock(lock) = op else { return Effects { noted: Vec::new() } };
         let nowhere: Arc<str> = Arc::from("");
         let noted = of(lock, is_first).into_iter().zip(1..).map(|(effect, number)| {
             let id = h::Client(process.id.0 + number * BESIDE);
             let process = Process { id, node: Arc::clone(&process.node) };
-            let id = recorder.call_as(&process, &nowhere, &effect.op, false, caller.clone());
+            let id = recorder.call_as(&process, &nowhere, &effect.op, false, caller.cloned());
             (id, effect)
         });
-        let beside = Process { id: h::Client(process.id.0 + BESIDE), node: Arc::clone(&process.node) };
-        let noted = noted.collect();
-        Effects { noted, then: absence(lock).map(|txn| (beside, txn)), caller }
+        Effects { noted: noted.collect() }
     }
 
     /// The id that the request carries, where it is not its own.
@@ -85,18 +81,14 @@ impl Effects {
         let mut unsettled = None;
         for (id, Effect { kind, .. }) in self.noted {
             match (kind, outcome, header) {
-                (Kind::Answered, h::Outcome::Ok, Some(header)) => done(recorder, id, header),
+                (Kind::Answered, h::Outcome::Ok, Some(header)) => put_done(recorder, id, header),
+                (Kind::Read, h::Outcome::Ok, Some(header)) => txn_done(recorder, id, header, Vec::new()),
                 (Kind::FirstPlace, h::Outcome::Ok | h::Outcome::Info, _) => unsettled = Some(Unsettled(id)),
-                (Kind::TakesBack, h::Outcome::Ok, _) | (_, h::Outcome::Fail, _) => {
+                (Kind::TakesBack, h::Outcome::Ok, _) | (_, h::Outcome::Fail, _) | (Kind::Read, ..) => {
                     recorder.returned(id, h::Outcome::Fail, None, Some(error("it was not done")));
                 }
                 _ => recorder.returned(id, h::Outcome::Info, None, Some(error("nobody tells"))),
             }
-        }
-        if let (Some((process, txn)), h::Outcome::Ok, Some(header)) = (self.then, outcome, header) {
-            let id = recorder.call_as(&process, &Arc::from(""), &h::Op::Txn(txn), false, self.caller);
-            let result = h::OpResult::Txn(h::TxnResult { succeeded: true, responses: Vec::new() });
-            recorder.returned(id, h::Outcome::Ok, Some((result, header)), None);
         }
         unsettled
     }
@@ -106,15 +98,18 @@ impl Unsettled {
     /// The place was made at this revision, as an answer with this header shows; or nobody knows.
     pub(in crate::workload) fn settle(self, recorder: &Recorder, made: Option<(h::Revision, h::Header)>) {
         match made {
-            Some((revision, header)) => done(recorder, self.0, h::Header { revision, ..header }),
+            Some((revision, header)) => put_done(recorder, self.0, h::Header { revision, ..header }),
             None => recorder.returned(self.0, h::Outcome::Info, None, Some(error("nobody tells"))),
         }
     }
 }
 
 /// A transaction of one put was done.
-fn done(recorder: &Recorder, id: h::OpId, header: h::Header) {
-    let responses = vec![h::ResponseOp::Put(h::PutResult::default())];
+fn put_done(recorder: &Recorder, id: h::OpId, header: h::Header) {
+    txn_done(recorder, id, header, vec![h::ResponseOp::Put(h::PutResult::default())]);
+}
+
+fn txn_done(recorder: &Recorder, id: h::OpId, header: h::Header, responses: Vec<h::ResponseOp>) {
     let result = h::OpResult::Txn(h::TxnResult { succeeded: true, responses });
     recorder.returned(id, h::Outcome::Ok, Some((result, header)), None);
 }
@@ -139,14 +134,9 @@ pub(super) fn created(key: &h::Bytes, result: h::CompareResult, revision: h::Rev
 }
 
 /// That the key is gone: what the answer to an unlock or a resignation says. A transaction of compares alone says so of the
-/// revision in its header.
-fn absence(lock: &h::Lock) -> Option<h::Txn> {
-    let compare = match lock {
-        h::Lock::Unlock(key) => created(key, h::CompareResult::Equal, h::Revision(0)),
-        h::Lock::Resign(leader) => created(&leader.key, h::CompareResult::NotEqual, leader.rev),
-        _ => return None,
-    };
-    Some(h::Txn { compares: vec![compare], ..h::Txn::default() })
+/// revision in its header. It lasts as long as the request, since a break may come between that revision and the answer.
+fn absence(compare: h::Compare) -> Effect {
+    Effect { op: h::Op::Txn(h::Txn { compares: vec![compare], ..h::Txn::default() }), kind: Kind::Read }
 }
 
 fn of(lock: &h::Lock, is_first: bool) -> Vec<Effect> {
@@ -174,7 +164,8 @@ fn of(lock: &h::Lock, is_first: bool) -> Vec<Effect> {
             effects
         }
         h::Lock::Unlock(key) => {
-            vec![Effect { op: h::Op::DeleteRange(delete(key)), kind: Kind::Ambiguous }]
+            let is_gone = created(key, h::CompareResult::Equal, h::Revision(0));
+            vec![Effect { op: h::Op::DeleteRange(delete(key)), kind: Kind::Ambiguous }, absence(is_gone)]
         }
         h::Lock::Proclaim(h::Proclamation { leader, value }) => {
             let is_there = created(&leader.key, h::CompareResult::Equal, leader.rev);
@@ -182,7 +173,8 @@ fn of(lock: &h::Lock, is_first: bool) -> Vec<Effect> {
         }
         h::Lock::Resign(leader) => {
             let is_there = created(&leader.key, h::CompareResult::Equal, leader.rev);
-            vec![txn(Kind::Ambiguous, is_there, h::RequestOp::DeleteRange(delete(&leader.key)))]
+            let removes = txn(Kind::Ambiguous, is_there, h::RequestOp::DeleteRange(delete(&leader.key)));
+            vec![removes, absence(created(&leader.key, h::CompareResult::NotEqual, leader.rev))]
         }
         h::Lock::Leader(_) | h::Lock::Observe(_) => Vec::new(),
     }

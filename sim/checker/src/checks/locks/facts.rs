@@ -18,7 +18,8 @@ pub(super) fn with(history: &RunHistory, holds: &[Hold<'_>], eras: &Eras<'_>) ->
     let last = |of: fn(&Operation) -> u64| history.operations.iter().map(of).max().unwrap_or(0);
     let (last_id, last_client) = (last(|operation| operation.id.0), last(|operation| operation.client.0));
     let mut facts: Vec<(&Operation, Option<Revision>, Vec<Compare>)> = Vec::new();
-    for operation in history.operations.iter().filter(|operation| eras.of_operation(operation).is_some()) {
+    for operation in &history.operations {
+        let Some(era) = eras.of_operation(operation) else { continue };
         if let Some(hold) = holds.iter().find(|hold| hold.by == operation.id) {
             facts.push((operation, operation.revision(), of_hold(hold)));
         }
@@ -28,11 +29,10 @@ pub(super) fn with(history: &RunHistory, holds: &[Hold<'_>], eras: &Eras<'_>) ->
                 compares.push(oldest(name, kv.create_revision));
                 facts.push((operation, operation.revision(), compares));
             }
-            // When it led is not told, but when it said so.
+            // When it led is not told, but when it said so. What an earlier era wrote, this one did not answer.
             (Op::Lock(Lock::Observe(_)), Some(OpResult::Observed(told))) => {
-                facts.extend(
-                    told.iter().map(|told| (operation, Some(told.kv.mod_revision), of_record(&told.kv))),
-                );
+                let here = told.iter().filter(|told| told.kv.mod_revision > eras.base(era));
+                facts.extend(here.map(|told| (operation, Some(told.kv.mod_revision), of_record(&told.kv))));
             }
             _ => {}
         }

@@ -6,8 +6,7 @@ use std::sync::LazyLock;
 use super::evidence::Sighting;
 use crate::checks::{durability::covers, era::Eras, leases::Lease};
 use crate::history::{
-    Bytes, CompareResult, CompareTarget, LeaseId, Lock, Op, OpId, OpResult, Operation, Outcome, RequestOp,
-    RunHistory, Txn,
+    Bytes, LeaseId, Lock, Op, OpId, OpResult, Operation, Outcome, RequestOp, RunHistory, Txn,
 };
 
 /// One hold: an answer to a call for a lock or a campaign.
@@ -102,8 +101,7 @@ impl<'a> Ends<'a> {
                 Op::DeleteRange(delete) if !unlocks.contains(&(&delete.key, operation.call)) => {
                     remove(&delete.key, &delete.range_end);
                 }
-                // With a fence it removes nobody else's key, and its own request says so.
-                Op::Txn(txn) if !is_fenced(txn) => of_txn(txn, &mut remove),
+                Op::Txn(txn) => of_txn(txn, &mut remove),
                 _ => {}
             }
             if let Op::Lock(Lock::Lock(claim) | Lock::Campaign(claim)) = &operation.op
@@ -128,13 +126,6 @@ impl<'a> Ends<'a> {
         let until = lease.promised_until()?;
         Some([removed, lease.revoke_called()].into_iter().flatten().fold(until, u64::min))
     }
-}
-
-fn is_fenced(txn: &Txn) -> bool {
-    txn.compares.iter().any(|compare| {
-        matches!(compare.target, CompareTarget::Create(create) if create.0 > 0)
-            && compare.result == CompareResult::Equal
-    })
 }
 
 fn of_txn<'a>(txn: &'a Txn, remove: &mut impl FnMut(&'a Bytes, &'a Bytes)) {

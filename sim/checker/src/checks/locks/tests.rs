@@ -1,6 +1,6 @@
 //! Each rule on a run that is sound, on the same run with one thing spoilt, and on runs that only look wrong.
 
-use super::judge::{GUARANTEES, check};
+use super::judge::{GUARANTEES, check, with_facts};
 use crate::checks::examine_run;
 use crate::history::{ReadLimits, RunHistory, jsonl};
 use crate::revision::Budgets;
@@ -250,6 +250,8 @@ fn two_holds_do_not_overlap_in_time() {
         r#"{"delete_range":{"key":"l","range_end":"m"}}"#,
         r#"{"delete_range":{"key":"a","range_end":"\u0000"}}"#,
         r#"{"txn":{"success":[{"delete_range":{"key":"l/7"}}]}}"#,
+        // A compare of another key's create revision is no fence of this one.
+        r#"{"txn":{"compares":[{"key":"x","result":"equal","target":{"create":9}}],"failure":[{"delete_range":{"key":"l/7"}}]}}"#,
     ] {
         assert!(broken_alone(&with(late.clone(), 0, &[info(90, (5, 6), delete)])).is_empty(), "{delete}");
     }
@@ -366,6 +368,19 @@ fn what_another_order_explains_is_no_failure() {
     // Held at revision 5 it was not: by then both keys are gone.
     let spoilt = with(lines, 21, &[locked(21, (20, 7_000_000_000), ("l", 8), 5)]);
     assert_eq!(broken(&spoilt), only(HELD));
+}
+
+/// An observer is told first of what was said before a break. The era in which it asks did not write that.
+#[test]
+fn what_was_said_before_a_break_is_no_fact_of_the_era_after_it() {
+    let told = observed(30, (65, 90), &[(4, kv("e/8", "x8", (3, 3), 8))]);
+    let lines = with(election(), 30, &[told]);
+    let facts = |lines: &[String]| with_facts(&read(lines)).operations.len() - read(lines).operations.len();
+    let all = facts(&lines);
+    let a_break = r#"{"break":{"kind":"force-new-cluster","revision":3,"at":64}}"#.to_owned() + "\n";
+    assert_eq!(facts(&with(lines.clone(), 0, &[a_break])) + 1, all);
+    let lower = r#"{"break":{"kind":"force-new-cluster","revision":2,"at":64}}"#.to_owned() + "\n";
+    assert_eq!(facts(&with(lines, 0, &[lower])), all);
 }
 
 #[test]

@@ -42,7 +42,6 @@ impl Distribution {
             Duration::from_nanos(u64::try_from(nanos.saturating_mul(part) / of).unwrap_or(u64::MAX))
         };
         let whole = u128::from(u32::MAX);
-        let most = (jitter * 3).max(Duration::from_secs(3));
         let drawn = match self {
             Distribution::Constant => jitter,
             Distribution::Uniform => share(u128::from(draw), whole),
@@ -56,8 +55,20 @@ impl Distribution {
                 share(u128::from(draw.rotate_left(16)) * longer, whole)
             }
         };
-        drawn.min(most)
+        drawn.min(tail_end(jitter))
     }
+
+    /// The longest that a jitter comes to, where that is far beyond what most draws come to.
+    pub(crate) fn tail_end(self, jitter: Duration) -> Option<Duration> {
+        let has_tail =
+            matches!(self, Distribution::Exponential | Distribution::LongTail) && !jitter.is_zero();
+        has_tail.then(|| tail_end(jitter))
+    }
+}
+
+/// By then TCP has sent a message again.
+fn tail_end(jitter: Duration) -> Duration {
+    (jitter * 3).max(Duration::from_secs(3))
 }
 
 /// -ln((draw + 1) / 2^32), in units of 2^-16.
