@@ -3,11 +3,22 @@
 //! Each checker is a pure function of the [`RunHistory`], so that a stored run can be judged again, and none knows of
 //! another. [`judge_run`] asks them all; those of watches and of locks alone get something from another: the order that the
 //! check by revisions found, as a replay of which changes each revision made.
+//!
+//! # What rests on one order among many
+//!
+//! Operations in doubt and the ends of leases leave many orders that explain every answer. Nobody is accused for what one
+//! of them says: what the replay contradicts is a suspicion, and [`confirm`] looks for an order that acquits. The rules
+//! of watches (*resumable*, *reliable*, *atomic*, *isCreate*, *prevKV*) and of locks (*held*, *first*, *leader*) go that way.
+//! All others look at no order: they compare answers with each other and with what members said of themselves
+//! (durability by the revisions in acknowledgements and by final reads, leases by promises and the members' word for when
+//! one ended, the rest of watches and locks by their own lines). The expected losses at a break are acknowledged writes above
+//! the kept revision, in every order the same.
 
 mod alarms;
 mod answered;
 mod auth;
 mod changes;
+mod confirm;
 mod convergence;
 mod durability;
 mod era;
@@ -25,6 +36,8 @@ mod weight;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod truth;
 
 use serde::Serialize;
 
@@ -178,7 +191,7 @@ fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(members::lists(history));
     failures.extend(members::headers(history));
     failures.extend(refusals::check(history));
-    failures.extend(watches::check(history, changes.as_ref()));
+    failures.extend(watches::check(history));
     failures.extend(leases::check(history));
     failures.extend(locks::check(history));
     failures.extend(alarms::check(history));
@@ -192,31 +205,8 @@ fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(rest::panics(history));
     failures.extend(rest::failed(history));
     failures.extend(rest::vacuous(history));
-    if let Some(changes) = changes.filter(|_| locks::any(history)) {
-        examine_suspicions(history, &changes, budgets, &mut judgement);
+    if let Some(changes) = changes {
+        confirm::suspicions(history, &changes, budgets, &mut judgement);
     }
     judgement
-}
-
-/// Holds of locks that the order contradicts: is there another order that does not?
-fn examine_suspicions(
-    history: &RunHistory,
-    changes: &changes::Changes,
-    budgets: &Budgets,
-    judgement: &mut Judgement,
-) {
-    let suspicions = locks::suspect(history, changes);
-    if suspicions.is_empty() {
-        return;
-    }
-    match revision::check(&locks::with_facts(history), Dialect::Etcd, budgets) {
-        revision::Verdict::Valid(_) => {}
-        revision::Verdict::Invalid(_) => judgement.failures.extend(suspicions),
-        revision::Verdict::Unknown(unknown) => {
-            judgement.unknown = Some(format!(
-                "lock: out of {} after {} steps, with what the locks' answers say",
-                unknown.ran_out_of, unknown.steps
-            ));
-        }
-    }
 }

@@ -6,11 +6,15 @@
 //! - *ordered*: revisions never go back; *unique*: nothing is told twice; *atomic*: the changes of one revision come together;
 //! - *bookmarkable*: after a notice of progress at R nothing at or below R comes, and no notice lies before the start.
 //!
-//! Four are judged against the changes that the replay of the verified order found ([`Changes`]):
+//! Four, and *atomic* as far as a change is missing from a response, are judged against the changes that the replay of the
+//! verified order found ([`Changes`]):
 //! - *resumable*: nothing between the start and the first event is left out; *reliable*: nothing between two events, or below a
 //!   notice of progress, is left out;
 //! - *isCreate* and *prevKV*: each event shows the record as it became, and as the revision before showed it. What stood
 //!   there before may be left out where a compaction may have taken it.
+//!
+//! That order is one of several that explain the answers. So what it contradicts is a suspicion: only where no order
+//! explains the answers and what the watcher was told ([`Seen`]), somebody is accused ([`super::confirm`]).
 //!
 //! A watcher may be cancelled only for a compaction that somebody asked for, and only where it might have missed something.
 //!
@@ -23,8 +27,9 @@ use super::changes::{Change, Changes};
 use super::durability::covers;
 use super::era::Eras;
 use crate::history::{
-    Bytes, Client, Event, Op, RunHistory, WatchEvent, WatchEventKind, WatchLine, WatchStart,
+    Bytes, Client, Event, KeyValue, Op, RunHistory, WatchEvent, WatchEventKind, WatchLine, WatchStart,
 };
+use crate::revision::{Seen, SeenChange};
 
 const FILTER: &str = "watch: filter: only what was asked for is told";
 const ORDERED: &str = "watch: ordered: revisions never go back";
@@ -45,8 +50,53 @@ pub(super) fn any(history: &RunHistory) -> bool {
     history.events.iter().any(|event| matches!(event, Event::WatchStart(_)))
 }
 
-/// Judges all watches. Without `changes` only what a watcher's own lines tell.
-pub(super) fn check(history: &RunHistory, changes: Option<&Changes>) -> Vec<Failure> {
+/// A watch that the order contradicts, and what it was told.
+pub(super) struct Suspicion {
+    pub(super) failure: Failure,
+    pub(super) seen: Seen,
+}
+
+/// Judges all watches by what their own lines tell.
+pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    each(history, |watch, lines, _| {
+        if let Err((guarantee, what)) = watch.alone(lines)
+            // One for each guarantee: a broken hub breaks every watch.
+            && !failures.iter().any(|failure: &Failure| failure.guarantee == guarantee)
+        {
+            failures.push(Failure::new("watch", guarantee, watch.says(&what)));
+        }
+    });
+    failures
+}
+
+/// The watches that the changes of a replay contradict, but for those that are wrong in themselves.
+pub(super) fn suspect(history: &RunHistory, changes: &Changes) -> Vec<Suspicion> {
+    let mut suspicions = Vec::new();
+    each(history, |watch, lines, era| {
+        if watch.alone(lines).is_ok()
+            && let Err((guarantee, what)) = watch.against(lines, changes, era)
+        {
+            let failure = Failure::new("watch", guarantee, watch.says(&what));
+            suspicions.push(Suspicion { failure, seen: watch.seen(lines) });
+        }
+    });
+    suspicions
+}
+
+/// What all watches were told, but for those that are wrong in themselves.
+pub(super) fn seen(history: &RunHistory) -> Vec<Seen> {
+    let mut all = Vec::new();
+    each(history, |watch, lines, _| {
+        if watch.alone(lines).is_ok() {
+            all.push(watch.seen(lines));
+        }
+    });
+    all
+}
+
+/// Calls `f` with each watch, its lines and its era.
+fn each(history: &RunHistory, mut f: impl FnMut(&Watch<'_>, &[&WatchLine], usize)) {
     let eras = Eras::of(history);
     let mut watches: BTreeMap<(Client, i64), (&WatchStart, Vec<&WatchLine>)> = BTreeMap::new();
     for event in &history.events {
@@ -72,21 +122,9 @@ pub(super) fn check(history: &RunHistory, changes: Option<&Changes>) -> Vec<Fail
             _ => None,
         })
         .collect();
-    let mut failures = Vec::new();
     for (start, lines) in watches.values() {
-        let watch = Watch { start, compactions: &compactions };
-        let judged = watch.alone(lines).and_then(|()| match changes {
-            Some(changes) => watch.against(lines, changes, eras.at(start.at)),
-            None => Ok(()),
-        });
-        if let Err((guarantee, what)) = judged {
-            // One for each guarantee: a broken hub breaks every watch.
-            if !failures.iter().any(|failure: &Failure| failure.guarantee == guarantee) {
-                failures.push(Failure::new("watch", guarantee, watch.says(&what)));
-            }
-        }
+        f(&Watch { start, compactions: &compactions }, lines, eras.at(start.at));
     }
-    failures
 }
 
 type Judged = Result<(), (&'static str, String)>;
@@ -129,6 +167,7 @@ impl Watch<'_> {
     fn alone(&self, lines: &[&WatchLine]) -> Judged {
         let mut told: BTreeSet<(i64, &Bytes, bool)> = BTreeSet::new();
         let (mut last, mut bookmark) = (0, 0);
+        let mut next = self.from();
         for line in lines {
             for (place, event) in line.events.iter().enumerate() {
                 let (revision, key) = (event.kv.mod_revision.0, &event.kv.key);
@@ -159,9 +198,13 @@ impl Watch<'_> {
                 if revision == last && place == 0 {
                     return Err((ATOMIC, format!("was told of revision {revision} in two responses")));
                 }
+                self.before_is_asked_for(event)?;
                 last = revision;
+                next = revision + 1;
             }
-            if line.events.is_empty() && !line.canceled {
+            if line.canceled {
+                self.may_be_canceled(line, next)?;
+            } else if line.events.is_empty() {
                 let revision = line.revision.0;
                 if revision + 1 < self.from() {
                     let what =
@@ -169,6 +212,7 @@ impl Watch<'_> {
                     return Err((BOOKMARKABLE, what));
                 }
                 bookmark = bookmark.max(revision);
+                next = next.max(revision + 1);
             }
         }
         Ok(())
@@ -189,9 +233,7 @@ impl Watch<'_> {
                 self.is_whole(changes, era, revision, events)?;
                 (next, any) = (revision + 1, true);
             }
-            if line.canceled {
-                self.may_be_canceled(line, changes, era, next)?;
-            } else if line.events.is_empty() {
+            if line.events.is_empty() && !line.canceled {
                 self.nothing_missing(changes, era, next, line.revision.0, any)?;
                 next = next.max(line.revision.0 + 1);
             }
@@ -244,26 +286,34 @@ impl Watch<'_> {
                 return Err((IS_CREATE, what));
             }
         }
-        if !self.start.prev_kv {
-            return match &event.prev_kv {
-                None => Ok(()),
-                Some(_) => Err((PREV_KV, format!("did not ask for what {key} was, and was told"))),
-            };
+        match self.told_before(event, at) {
+            Some(told) if told != change.before => Err((
+                PREV_KV,
+                format!(
+                    "was told that before revision {revision} {key} was {told:?}, and it was {:?}",
+                    change.before
+                ),
+            )),
+            _ => Ok(()),
         }
-        let creates = event.kind == WatchEventKind::Put && event.kv.create_revision == event.kv.mod_revision;
-        let before = change.before.as_ref().filter(|_| !creates);
-        // A compaction takes away what the revisions before it showed.
-        let gone = self.compactions.iter().any(|(call, upto)| *call <= at && *upto >= revision);
-        if event.prev_kv.as_ref() != before && !(event.prev_kv.is_none() && gone) {
-            let told = &event.prev_kv;
-            let what =
-                format!("was told that before revision {revision} {key} was {told:?}, and it was {before:?}");
-            return Err((PREV_KV, what));
-        }
-        Ok(())
     }
 
-    fn may_be_canceled(&self, line: &WatchLine, changes: &Changes, era: usize, next: i64) -> Judged {
+    /// An event tells what was there before only where that was asked for, and where there can have been anything.
+    fn before_is_asked_for(&self, event: &WatchEvent) -> Judged {
+        let (key, revision) = (&event.kv.key, event.kv.mod_revision);
+        match &event.prev_kv {
+            Some(_) if !self.start.prev_kv => {
+                Err((PREV_KV, format!("did not ask for what {key} was, and was told")))
+            }
+            Some(told) if creates(event) => Err((
+                PREV_KV,
+                format!("was told that revision {revision} created {key}, and that it was {told:?} before"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn may_be_canceled(&self, line: &WatchLine, next: i64) -> Judged {
         let compacted = line.compact_revision.0;
         if compacted == 0 {
             return Ok(());
@@ -276,12 +326,53 @@ impl Watch<'_> {
             ));
         }
         // Below what it was told last, or below its start, nothing that it wants can be compacted away.
-        let missed = changes.within(era, next, compacted).any(|(_, change)| self.wants(change));
-        if next > compacted && !missed {
+        if next > compacted {
             let what =
                 format!("was cancelled for a compaction to {compacted}, and was told of all before {next}");
             return Err((CANCELED, what));
         }
         Ok(())
     }
+
+    /// What the lines tell of the store.
+    fn seen(&self, lines: &[&WatchLine]) -> Seen {
+        let mut changes: BTreeMap<i64, Vec<SeenChange>> = BTreeMap::new();
+        let mut to = self.from() - 1;
+        for line in lines {
+            for event in &line.events {
+                let revision = event.kv.mod_revision.0;
+                let change = SeenChange {
+                    key: event.kv.key.clone(),
+                    now: (event.kind == WatchEventKind::Put).then(|| event.kv.clone()),
+                    before: self.told_before(event, line.at),
+                };
+                let changes = changes.entry(revision).or_default();
+                // Of several events about one key the last says what it became.
+                changes.retain(|known| known.key != change.key);
+                changes.push(change);
+                to = to.max(revision);
+            }
+            if line.events.is_empty() && !line.canceled {
+                to = to.max(line.revision.0);
+            }
+        }
+        let WatchStart { at, ref key, ref range_end, no_put, no_delete, .. } = *self.start;
+        let (key, range_end) = (key.clone(), range_end.clone());
+        Seen { at, from: self.from(), to, key, range_end, no_put, no_delete, changes }
+    }
+
+    /// What an event says that the key was before; none where it says nothing. An event that creates a key has nothing
+    /// to say, and what a compaction took need not be told.
+    fn told_before(&self, event: &WatchEvent, at: u64) -> Option<Option<KeyValue>> {
+        if !self.start.prev_kv || creates(event) {
+            return None;
+        }
+        let revision = event.kv.mod_revision.0;
+        let gone = || self.compactions.iter().any(|(call, upto)| *call <= at && *upto >= revision);
+        (event.prev_kv.is_some() || !gone()).then(|| event.prev_kv.clone())
+    }
+}
+
+fn creates(event: &WatchEvent) -> bool {
+    event.kind == WatchEventKind::Put && event.kv.create_revision == event.kv.mod_revision
 }

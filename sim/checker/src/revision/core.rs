@@ -87,6 +87,7 @@ impl Core {
             operations: &history.operations,
             breaks: &breaks,
             watches: &watches,
+            seen: &[],
             hints: &[],
             start: &Start { elsewhere: self.elsewhere, ..Start::default() },
             dialect,

@@ -212,6 +212,9 @@ impl<'a> Machine<'_, 'a> {
             self.frontier.note(segment, Trouble::Told { item });
             return Err(self.goes_back_to(make, item));
         }
+        if past.is_none() {
+            self.fits_shown(make, item, store_mark)?;
+        }
         self.trail.extend([mark, item]);
         if prepared.effects.contains_key(&item) {
             self.filled.push(Filled { segment, item, level: make.by });

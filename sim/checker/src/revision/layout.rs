@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::action::Action;
 use super::eval::Dialect;
 use super::keyspace::{FixedMap, Key, KeySpace, Span};
+use super::seen::{Seen, Shown};
 use super::sights::{Sights, Touch};
 use crate::history::{Break, Bytes, Hint, KeyValue, LeaseId, Operation, Range, RangeResult, WatchLine};
 
@@ -172,6 +173,8 @@ pub(super) struct Input<'a> {
     pub(super) watches: &'a [&'a WatchLine],
     /// In which order the members' logs have the operations; never trusted.
     pub(super) hints: &'a [&'a Hint],
+    /// What watchers were told of whole revisions, where an order must fit that too.
+    pub(super) seen: &'a [Seen],
     pub(super) start: &'a Start,
     pub(super) dialect: Dialect,
     pub(super) drift_ppm: u64,
@@ -231,6 +234,8 @@ pub(super) struct Prepared<'a> {
     pub(super) compacts: Vec<u32>,
     /// What is known of the revisions that have no known creator.
     pub(super) told: BTreeMap<u32, Vec<Fact<'a>>>,
+    /// What watchers were told of each segment's revision, where an order must fit that.
+    pub(super) shown: FixedMap<u32, Vec<Shown<'a>>>,
     /// Fillers by what they put.
     pub(super) putters: FixedMap<(Key, &'a Bytes), Vec<u32>>,
     /// Whether any filler puts a key and keeps its value.

@@ -84,6 +84,7 @@ mod pairs;
 mod prepare;
 mod recheck;
 mod search;
+mod seen;
 mod shortage;
 mod sights;
 mod store;
@@ -115,6 +116,7 @@ pub use eval::Dialect;
 pub use layout::Start;
 pub use recheck::Recheck;
 pub use search::Budgets;
+pub(crate) use seen::{Seen, SeenChange, check as check_seen};
 pub use violation::{Rule, Violation};
 pub use witness::{Step, Witness};
 
@@ -164,14 +166,15 @@ pub struct Unknown {
 /// # Panics
 /// If a witness does not stand up to its verification, which would be a bug of this checker.
 pub fn check(history: &RunHistory, dialect: Dialect, budgets: &Budgets) -> Verdict {
-    let (verdict, steps) = with_input(history, dialect, |input| decide_whole(input, budgets));
+    let (verdict, steps) = with_input(history, dialect, |input| decide_whole(input, budgets, true));
     let Verdict::Invalid(violation) = verdict else { return verdict };
     if history.hints().next().is_none() {
         return second_opinion(history, dialect, violation, steps);
     }
     // Hints accuse no one: an accusation that was found with them must be found without them. Where the search without
     // them does not end, the general search must agree.
-    let alone = with_input(history, dialect, |input| decide_whole(Input { hints: &[], ..input }, budgets));
+    let alone =
+        with_input(history, dialect, |input| decide_whole(Input { hints: &[], ..input }, budgets, true));
     match alone {
         (Verdict::Invalid(violation), steps) => second_opinion(history, dialect, violation, steps),
         (Verdict::Valid(witness), _) => Verdict::Valid(witness),
@@ -221,6 +224,7 @@ fn with_input<T>(history: &RunHistory, dialect: Dialect, f: impl FnOnce(Input<'_
         breaks: &breaks,
         watches: &watches,
         hints: &hints,
+        seen: &[],
         start: &start,
         dialect,
         drift_ppm: history.drift_ppm(),
@@ -233,10 +237,12 @@ const QUICK_STEPS: u64 = 20;
 
 /// Everything that may decide a history, the cheapest first: what answers contradict by themselves, the order that the
 /// hints give, a short search, answers that contradict each other, the search to the end of its budget. The steps are
-/// those of the search alone.
-fn decide_whole(input: Input<'_>, budgets: &Budgets) -> (Verdict, u64) {
+/// those of the search alone. `explain`: an accusation comes with its core.
+fn decide_whole(input: Input<'_>, budgets: &Budgets, explain: bool) -> (Verdict, u64) {
     let accuse = |mut violation: Violation| {
-        violation.core = self::core::find(input, &violation.blamed, budgets);
+        if explain {
+            violation.core = self::core::find(input, &violation.blamed, budgets);
+        }
         Verdict::Invalid(Box::new(violation))
     };
     let prepared = match prepare::prepare(input) {

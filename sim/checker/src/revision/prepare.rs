@@ -17,7 +17,7 @@ use crate::history::{Break, Op, OpResult, Operation, Outcome};
 /// # Errors
 /// What makes it Invalid before anything is replayed. The layout is given up then, but for the items.
 pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConflict> {
-    let Input { operations, breaks, watches, start, dialect, drift_ppm, hints: _ } = input;
+    let Input { operations, breaks, watches, start, dialect, drift_ppm, seen, hints: _ } = input;
     let mut space = KeySpace::new(operations, start.keys.iter().map(|kv| &kv.key));
     let mut eras: Vec<Era> = Vec::with_capacity(breaks.len() + 1);
     let era = |base, parent, start, end| Era { base, parent, first: 0, last: 0, start, end };
@@ -197,6 +197,7 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
         revokes: BTreeMap::new(),
         compacts: Vec::new(),
         told: BTreeMap::new(),
+        shown: FixedMap::default(),
         putters: FixedMap::default(),
         keeps_values: false,
         touchers: BTreeMap::new(),
@@ -209,6 +210,7 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
     super::gaps::parts(&mut prepared)?;
     super::gaps::facts(&mut prepared);
     super::gaps::fillers(&mut prepared, watches);
+    super::seen::lay_out(&mut prepared, seen);
     Ok(prepared)
 }
 

@@ -3,7 +3,7 @@
 //! History is not kept: a read at an older revision is judged when the replay passes that revision. The hash over the
 //! state is kept up to date with every change; it identifies states in the memo, with 128 bits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::keyspace::{Key, Lease, NO_LEASE, Span};
 use crate::history::Bytes;
@@ -166,6 +166,17 @@ impl<'a> Store<'a> {
     /// Whether the key was changed since the mark was taken.
     pub(super) fn changed_since(&self, mark: usize, key: Key) -> bool {
         self.log[mark..].iter().any(|change| matches!(change, Change::Key(changed, _) if *changed == key))
+    }
+
+    /// The keys that were changed since the mark was taken, as they were then.
+    pub(super) fn before_changes(&self, mark: usize) -> BTreeMap<Key, Entry<'a>> {
+        let mut before = BTreeMap::new();
+        for change in &self.log[mark..] {
+            if let Change::Key(key, old) = change {
+                before.entry(*key).or_insert(*old);
+            }
+        }
+        before
     }
 
     pub(super) fn undo_to(&mut self, mark: usize) {

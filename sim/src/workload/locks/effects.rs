@@ -3,7 +3,8 @@
 //! A call for a place makes a key, may say something new in it, and may remove it again where the caller goes away or the call
 //! fails. None of that has an answer of its own, so each is recorded as ambiguous, unless the service's answer tells: a place
 //! that was answered with is kept, and a proclamation that was answered is in the store. The first of them has the id that the
-//! request carries, so that the members can say where in the log it stands.
+//! request carries, and the others have those that follow, in the order in which the service numbers its steps: so the
+//! members can say where in the log each stands.
 //!
 //! A client is one sequential process, and these run beside it: each is recorded as a process of its own, and as asked of no
 //! member in particular.
@@ -155,12 +156,12 @@ fn of(lock: &h::Lock, is_first: bool) -> Vec<Effect> {
             let absent = created(&key, h::CompareResult::Equal, h::Revision(0));
             let present = created(&key, h::CompareResult::Greater, h::Revision(0));
             let makes = if is_first { Kind::FirstPlace } else { Kind::Ambiguous };
-            let mut effects = vec![txn(makes, absent, says())];
+            let removes = Effect { op: h::Op::DeleteRange(delete(&key)), kind: Kind::TakesBack };
+            let mut effects = vec![txn(makes, absent, says()), removes];
             // A new place says what it has to say.
             if matches!(lock, h::Lock::Campaign(_)) && !is_first {
                 effects.push(txn(Kind::Ambiguous, present, says()));
             }
-            effects.push(Effect { op: h::Op::DeleteRange(delete(&key)), kind: Kind::TakesBack });
             effects
         }
         h::Lock::Unlock(key) => {

@@ -87,11 +87,13 @@ impl Locker {
 
     /// The session's lease, or that of a new one.
     async fn session(&mut self, round: &Round) -> Option<h::LeaseId> {
-        // Places of one lease in one queue look all alike, and all places of a lease end together, as far as they are still
-        // there: the judge would have to try which of them was taken, and when each was given back.
-        let asks_again = round.again && self.asked.contains(&round.name());
-        let had = !self.asked.is_empty() && !asks_again;
-        if self.session.is_none() || round.anew || had {
+        // Places of one lease in one queue look all alike: the judge would have to try which of them was taken. In several
+        // queues they do not, but all of them end together, as far as they are still there.
+        let asks_anew = match self.asked.contains(&round.name()) {
+            true => !round.again,
+            false => !self.asked.is_empty() && !round.shares,
+        };
+        if self.session.is_none() || round.anew || asks_anew {
             self.session = None;
             self.asked.clear();
             // The client's choice, so that the history knows it even where no answer comes.

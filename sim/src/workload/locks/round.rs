@@ -24,6 +24,8 @@ pub(super) struct Round {
     pub(super) anew: bool,
     /// Whether a session asks again for what it has asked for before, instead of a new one.
     pub(super) again: bool,
+    /// Whether a session that has a place in another queue asks for one in this, instead of a new one.
+    pub(super) shares: bool,
     /// The seconds of a new session's lease.
     pub(super) ttl: i64,
     /// What the time that it waits for its turn is multiplied by.
@@ -96,6 +98,7 @@ impl Round {
             number: chance.gen_range(0..keys),
             anew: chance.gen_ratio(1, 6),
             again: chance.gen_ratio(1, 5),
+            shares: chance.gen_ratio(1, 2),
             ttl: chance.gen_range(TTL_SECS),
             patience: [0.1, 1.0, 1.0, 4.0][chance.gen_range(0..4)],
             steps: steps[..count].to_vec(),

@@ -1,0 +1,147 @@
+//! What watchers were told of whole revisions: which keys each of them changed, what they became and what they were.
+//!
+//! The first check takes from watches only what narrows down who filled a gap. Its order may contradict what a watcher
+//! was told all the same: it is one of several that explain the answers. So the check of watches asks once more, with
+//! what watchers were told as facts that an order must fit. A [`Seen`] speaks of every revision of its span, also of
+//! those of which the watcher was told nothing: they changed nothing that it wanted.
+//!
+//! A search with these facts follows the hints first, as the other does, and accuses without them. It looks for no core
+//! and asks no second judge: what it accuses is already named. Every fact is looked at where a revision is made, so
+//! that a contradiction goes back to whoever was chosen to make it and to the choices behind the keys that it looked at.
+
+use std::collections::BTreeMap;
+
+use super::keyspace::{Key, NO_LEASE, Span};
+use super::layout::{Input, Prepared};
+use super::levels::{Conflict, Make};
+use super::search::{Budgets, Machine};
+use super::store::Entry;
+use super::trouble::Trouble;
+use super::{Dialect, Verdict, decide_whole, with_input};
+use crate::history::{Bytes, KeyValue, RunHistory};
+
+/// What one watcher was told.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// An instant of the era that it watched.
+    pub(crate) at: u64,
+    /// The first revision of which it was told all.
+    pub(crate) from: i64,
+    /// The last one.
+    pub(crate) to: i64,
+    /// The first key that it wanted.
+    pub(crate) key: Bytes,
+    /// The end, as in a range.
+    pub(crate) range_end: Bytes,
+    /// It wanted no puts.
+    pub(crate) no_put: bool,
+    /// It wanted no deletes.
+    pub(crate) no_delete: bool,
+    /// What it was told, by revision.
+    pub(crate) changes: BTreeMap<i64, Vec<SeenChange>>,
+}
+
+/// What one revision made of one key.
+#[derive(Clone, Debug)]
+pub(crate) struct SeenChange {
+    pub(crate) key: Bytes,
+    /// What it became; none where it was deleted.
+    pub(crate) now: Option<KeyValue>,
+    /// What it was, where that was told: `Some(None)` says that it was not there.
+    pub(crate) before: Option<Option<KeyValue>>,
+}
+
+/// What a watcher was told of one segment's revision.
+pub(super) struct Shown<'a> {
+    span: Span,
+    no_put: bool,
+    no_delete: bool,
+    changes: &'a [SeenChange],
+}
+
+/// Whether an order explains the history and what these watchers were told. Invalid comes without a core.
+pub(crate) fn check(history: &RunHistory, dialect: Dialect, seen: &[Seen], budgets: &Budgets) -> Verdict {
+    with_input(history, dialect, |input| {
+        let input = Input { seen, ..input };
+        match decide_whole(input, budgets, false).0 {
+            // Hints accuse no one.
+            Verdict::Invalid(_) if !input.hints.is_empty() => {
+                decide_whole(Input { hints: &[], ..input }, budgets, false).0
+            }
+            verdict => verdict,
+        }
+    })
+}
+
+/// Lays what was told out by segments.
+pub(super) fn lay_out<'a>(prepared: &mut Prepared<'a>, seen: &'a [Seen]) {
+    for one in seen {
+        let era = prepared.eras.partition_point(|era| era.end < one.at).min(prepared.eras.len() - 1);
+        let last = prepared.eras[era].last;
+        let span = prepared.space.span(&one.key, &one.range_end);
+        for revision in one.from..=one.to {
+            if let Some(segment) = prepared.segment_of(last, revision, true) {
+                let changes = one.changes.get(&revision).map_or(&[][..], Vec::as_slice);
+                let (no_put, no_delete) = (one.no_put, one.no_delete);
+                prepared.shown.entry(segment).or_default().push(Shown { span, no_put, no_delete, changes });
+            }
+        }
+    }
+}
+
+impl Machine<'_, '_> {
+    /// What was told of a segment's revision against what an item made of it since the mark.
+    pub(super) fn fits_shown(&mut self, make: Make, item: u32, mark: usize) -> Result<(), Conflict> {
+        let prepared = self.prepared;
+        let Some(shown) = prepared.shown.get(&make.segment) else { return Ok(()) };
+        self.charge(shown.len());
+        let before = self.store.before_changes(mark);
+        let Some(key) = shown.iter().find_map(|one| self.differs(one, &before)) else { return Ok(()) };
+        self.store.undo_to(mark);
+        self.frontier.note(make.segment, Trouble::Told { item });
+        let mut keys: Vec<Span> = key.into_iter().map(Span::one).collect();
+        let action = &prepared.items[item as usize].action;
+        action.reads(&mut keys);
+        let any = action.writes(&mut keys);
+        Err(match any || key.is_none() {
+            // What hangs on a lease depends on everything before.
+            true => Conflict::Latest,
+            false => self.with_choice(Conflict::Keys(make.segment, keys), make),
+        })
+    }
+
+    /// The first key of which something else was told; `Some(None)` for one that no state can have.
+    fn differs(&self, shown: &Shown<'_>, before: &BTreeMap<Key, Entry<'_>>) -> Option<Option<Key>> {
+        let space = &self.prepared.space;
+        for change in shown.changes {
+            let Some(key) = space.key(&change.key) else { return Some(None) };
+            let Some(old) = before.get(&key) else { return Some(Some(key)) };
+            let as_told = self.is(self.store.entry(key), change.now.as_ref())
+                && change.before.as_ref().is_none_or(|told| self.is(old, told.as_ref()));
+            if !as_told {
+                return Some(Some(key));
+            }
+        }
+        let untold = before.keys().copied().find(|key| {
+            let left_out = if self.store.entry(*key).is_present() { shown.no_put } else { shown.no_delete };
+            (shown.span.lo..shown.span.hi).contains(key)
+                && !left_out
+                && !shown.changes.iter().any(|change| change.key == *space.name(*key))
+        });
+        untold.map(Some)
+    }
+
+    fn is(&self, entry: &Entry<'_>, kv: Option<&KeyValue>) -> bool {
+        let Some(kv) = kv else { return !entry.is_present() };
+        let lease = match entry.lease {
+            NO_LEASE => kv.lease.is_none(),
+            lease => self.prepared.space.lease_name(lease) == kv.lease,
+        };
+        entry.is_present()
+            && entry.value == Some(&kv.value)
+            && entry.create == kv.create_revision.0
+            && entry.modified == kv.mod_revision.0
+            && entry.version == kv.version
+            && lease
+    }
+}
