@@ -96,6 +96,38 @@ fn a_pinned_client_stays_where_it_is() {
     assert!(failover.iter().any(|endpoints| endpoints.len() > 1), "{failover:?}");
 }
 
+/// A place that came to nothing is removed by the service. The members' logs tell of that step too, under its own number, and
+/// after the one that made the place. And a lease may have places in several queues.
+#[test]
+fn each_step_of_a_lock_service_stands_in_the_log() {
+    let workload = "[{type: lock, clients: 8, rate: 200, keys: 2, requestTimeout: 100ms}]";
+    let result = quiet(workload, "");
+    let operations: BTreeMap<u64, &h::Operation> =
+        result.history.operations.iter().map(|operation| (operation.id.0, operation)).collect();
+    let indexes: BTreeMap<u64, u64> =
+        result.history.hints().map(|hint| (hint.op.0, hint.index)).filter(|(id, _)| *id > 0).collect();
+    let removals = indexes.iter().filter(|(id, _)| matches!(operations[id].op, h::Op::DeleteRange(_)));
+    let mut given_up = 0;
+    for (id, index) in removals {
+        if let Some(h::Op::Txn(makes)) = operations.get(&(id - 1)).map(|operation| &operation.op)
+            && let [h::RequestOp::Put(put)] = &makes.success[..]
+            && let h::Op::DeleteRange(delete) = &operations[id].op
+            && put.key == delete.key
+        {
+            given_up += 1;
+            assert!(indexes.get(&(id - 1)).is_some_and(|made| made < index), "operation {id}");
+        }
+    }
+    assert!(given_up > 0, "no place was given up");
+    let mut queues: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
+    for operation in operations.values() {
+        if let h::Op::Lock(h::Lock::Lock(claim) | h::Lock::Campaign(claim)) = &operation.op {
+            queues.entry(claim.lease.0).or_default().insert(claim.name.to_string());
+        }
+    }
+    assert!(queues.values().any(|names| names.len() > 1), "every lease stood in one queue alone");
+}
+
 /// What each client asked, without what it had learned: the kinds and keys of its operations.
 fn asked(result: &RunResult, prefix: &str) -> Vec<Vec<String>> {
     let key = |op: &h::Op| match op {

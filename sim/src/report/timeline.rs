@@ -154,6 +154,7 @@ fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64,
         Event::Raft(RaftLine::Applied(_))
         | Event::Found(_)
         | Event::LogTerms(_)
+        | Event::Configuration(_)
         | Event::Promised(_)
         | Event::MemberList(_)
         | Event::Hint(_)

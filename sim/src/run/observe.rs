@@ -9,6 +9,7 @@ use std::{
 };
 
 use squall_checker::history as h;
+use squall_core::MemberId;
 use squall_store::seam::{ProbeEvent, Role};
 
 use super::excuse::excuses;
@@ -115,6 +116,22 @@ fn promises(probes: &[Probed]) -> Vec<h::Event> {
         if let ProbeEvent::LogTerms { terms } = &probed.event {
             let terms = terms.iter().map(|(term, last)| (term.0, last.0)).collect();
             lines.push(h::Event::LogTerms(h::LogTerms { at, member: member.to_owned(), terms }));
+            continue;
+        }
+        if let ProbeEvent::Configured { index, voters, learners, listed_voters, listed_learners } =
+            &probed.event
+        {
+            let ids = |ids: &[MemberId]| ids.iter().map(|id| id.0).collect::<Vec<u64>>();
+            let line = h::Configuration {
+                at,
+                member: member.to_owned(),
+                index: index.0,
+                voters: ids(voters),
+                learners: ids(learners),
+                listed_voters: ids(listed_voters),
+                listed_learners: ids(listed_learners),
+            };
+            lines.push(h::Event::Configuration(line));
             continue;
         }
         let Some(life) = lives.get_mut(member) else { continue };

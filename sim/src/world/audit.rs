@@ -388,6 +388,14 @@ fn probe(out: &mut Vec<u8>, event: &ProbeEvent) {
                 fields(16, [term.0, last.0, 0]);
             }
         }
+        ProbeEvent::Configured { index, voters, learners, listed_voters, listed_learners } => {
+            let counts = [voters, learners, listed_voters, listed_learners].map(Vec::len);
+            fields(17, [index.0, counts[0] as u64, counts[1] as u64]);
+            fields(17, [counts[2] as u64, counts[3] as u64, 0]);
+            for id in [voters, learners, listed_voters, listed_learners].into_iter().flatten() {
+                fields(17, [id.0, 0, 0]);
+            }
+        }
         ProbeEvent::Voted { term, candidate } => fields(12, [term.0, candidate.0, 0]),
         ProbeEvent::Acknowledged { term, index } => fields(13, [term.0, index.0, 0]),
         ProbeEvent::LeaseEnded { lease, index, term, proposal } => {

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use crate::planted::planted;
 use crate::{Batch, Command, MemberId, Refusal, digest, quota, rows};
 
 /// What is wrong, with etcd's numbers.
@@ -109,7 +110,8 @@ impl Alarms {
         if changes_data && self.is_active(AlarmKind::Corrupt) {
             return Err(Refusal::Corrupt);
         }
-        if quota::cost(command) > 0 && self.is_active(AlarmKind::NoSpace) {
+        let spared = planted!(NoSpaceSparesTransactions) && !matches!(command, Command::Put(_));
+        if quota::cost(command) > 0 && self.is_active(AlarmKind::NoSpace) && !spared {
             return Err(Refusal::NoSpace);
         }
         Ok(())
@@ -132,6 +134,15 @@ impl Alarms {
             }
             AlarmRequest::Deactivate(member, Some(kind)) => {
                 let alarm = Alarm { kind, member };
+                if planted!(DisarmTakesAll) {
+                    let others: Vec<Alarm> =
+                        self.iter().filter(|one| one.member == member && *one != alarm).collect();
+                    for other in others {
+                        self.active.remove(&other);
+                        self.content = self.content.wrapping_sub(row_digest(other));
+                        batch.delete(rows::alarm_key(other));
+                    }
+                }
                 if self.active.remove(&alarm) {
                     self.content = self.content.wrapping_sub(row_digest(alarm));
                     batch.delete(rows::alarm_key(alarm));
@@ -147,7 +158,7 @@ impl Alarms {
 
     /// Put an alarm back as it was stored.
     pub(crate) fn restore(&mut self, alarm: Alarm) {
-        if self.active.insert(alarm) {
+        if !planted!(AlarmsForgottenAtRestart) && self.active.insert(alarm) {
             self.content = self.content.wrapping_add(row_digest(alarm));
         }
     }

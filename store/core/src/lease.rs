@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use crate::planted::planted;
 use crate::rows;
 use crate::{Batch, Event, EventKind, LeaseId, Refusal, digest};
 
@@ -68,7 +69,7 @@ impl Leases {
 
     /// Whether a put may name this lease; [`LeaseId::NONE`] is no lease and always may.
     pub(crate) fn check(&self, id: LeaseId) -> Result<(), Refusal> {
-        if id == LeaseId::NONE || self.leases.contains_key(&id) {
+        if id == LeaseId::NONE || self.leases.contains_key(&id) || planted!(LeaseUnknownAccepted) {
             Ok(())
         } else {
             Err(Refusal::LeaseNotFound)
@@ -83,7 +84,7 @@ impl Leases {
         if ttl_secs > MAX_LEASE_TTL_SECS {
             return Err(Refusal::LeaseTtlTooLarge);
         }
-        if self.leases.contains_key(&id) {
+        if self.leases.contains_key(&id) && !planted!(LeaseGrantedTwice) {
             return Err(Refusal::LeaseExist);
         }
         let lease = Lease { ttl_secs: ttl_secs.max(1), ..Lease::default() };
@@ -121,7 +122,9 @@ impl Leases {
     pub(crate) fn follow(&mut self, events: &[Event]) {
         for Event { kind, kv, prev_kv } in events {
             if let Some(lease) = prev_kv.as_ref().and_then(|prev| self.leases.get_mut(&prev.lease)) {
-                lease.keys.remove(&kv.key);
+                if !planted!(LeaseNotDetached) {
+                    lease.keys.remove(&kv.key);
+                }
             }
             if *kind == EventKind::Put
                 && let Some(lease) = self.leases.get_mut(&kv.lease)
@@ -141,6 +144,9 @@ impl Leases {
 
     /// Put a key back on its lease; false where there is no such lease.
     pub(crate) fn reattach(&mut self, id: LeaseId, key: &[u8]) -> bool {
+        if planted!(LeaseKeysLostAtRestart) {
+            return self.leases.contains_key(&id);
+        }
         let lease = self.leases.get_mut(&id);
         lease.map(|lease| lease.keys.insert(Bytes::copy_from_slice(key))).is_some()
     }

@@ -382,6 +382,126 @@ mod switches {
             "a token goes on to work when its user is deleted or gets another password";
         AuthReadUnchecked "authReadUnchecked" "auth"
             "a serializable read is answered whoever asks";
+        WatchFiltersSwapped "watchFiltersSwapped" "watch"
+            "a watcher that wants no puts is told of no deletes, and the other way round";
+        WatchEndIncluded "watchEndIncluded" "watch"
+            "the key at the end of a watched interval is watched too";
+        WatchSlowSkips "watchSlowSkips" "watch"
+            "a revision that does not fit into a full queue is left out instead of read later";
+        WatchRevisionSplit "watchRevisionSplit" "watch"
+            "the changes of one revision go out in a response each";
+        WatchInstallRepeats "watchInstallRepeats" "watch"
+            "an install makes watchers read again what they were told since their last event";
+        WatchNoticeAhead "watchNoticeAhead" "watch"
+            "a notice of progress speaks of the revision after the newest";
+        WatchStartsAtNow "watchStartsAtNow" "watch"
+            "a watcher without a start is told of the newest revision too";
+        WatchCompactedAtNext "watchCompactedAtNext" "watch"
+            "a cancelled watcher is told the revision that it wanted next for the compacted one";
+        WatchHistoryWithoutPrev "watchHistoryWithoutPrev" "watch"
+            "what is read from history comes without what it replaced";
+        WatchByKeyForgotten "watchByKeyForgotten" "watch"
+            "the end of one watcher of a key forgets all watchers of that key";
+        RevokeKeepsKeys "revokeKeepsKeys" "lease"
+            "a revocation leaves the last of its keys";
+        LeaseNotDetached "leaseNotDetached" "lease"
+            "a key that is put without a lease still hangs on the lease before";
+        LeaseKeysLostAtRestart "leaseKeysLostAtRestart" "lease"
+            "after a restart or an install keys hang on no lease";
+        LeaseGrantedTwice "leaseGrantedTwice" "lease"
+            "a grant of a lease that is there is no error";
+        LeaseUnknownAccepted "leaseUnknownAccepted" "lease"
+            "a put may name a lease that is not there";
+        LeaseTimeHalved "leaseTimeHalved" "lease"
+            "a renewal gives a lease half of its time";
+        LeaseCheckpointOutlivesRenewal "leaseCheckpointOutlivesRenewal" "lease"
+            "a renewal does not take back what a checkpoint has noted";
+        LeaseExpiredIsRenewed "leaseExpiredIsRenewed" "lease"
+            "a lease whose time is over is renewed as long as it is there";
+        LeasePromotedByTheFirst "leasePromotedByTheFirst" "lease"
+            "a new leader counts only the leases that are granted in its term";
+        LockTurnNotRechecked "lockTurnNotRechecked" "lock"
+            "who waits for the one before it has its turn once that one is gone";
+        LockCountsItself "lockCountsItself" "lock"
+            "who waits for its turn also waits for itself";
+        PlaceNotGivenUp "placeNotGivenUp" "lock"
+            "a place whose caller has gone away stays in the queue";
+        PlaceFoundIsFirst "placeFoundIsFirst" "lock"
+            "a place that was there before is taken for the first in its queue";
+        ProclaimUnfenced "proclaimUnfenced" "lock"
+            "who led before may still speak as the leader";
+        ResignUnfenced "resignUnfenced" "lock"
+            "a resignation, or the end of a place, removes whatever stands there by now";
+        ObserverStaysWithTheFirst "observerStaysWithTheFirst" "lock"
+            "an observer hears of no other leader once the first one is gone";
+        SortByCreateIsByMod "sortByCreateIsByMod" "range"
+            "an order by creation revision is one by modification revision";
+        LimitBeforeSort "limitBeforeSort" "range"
+            "a limit cuts before the order is made";
+        LimitBeforeFilter "limitBeforeFilter" "range"
+            "a limit cuts before the filters by revision are looked at";
+        FilterMaxIgnored "filterMaxIgnored" "range"
+            "the upper bounds of revisions are not looked at";
+        CompareLeaseHolds "compareLeaseHolds" "txn"
+            "a compare of a lease always holds";
+        IgnoreLeaseDrops "ignoreLeaseDrops" "put"
+            "a put that keeps the lease takes it away";
+        NestedReadsUnchecked "nestedReadsUnchecked" "txn"
+            "the revisions of reads in nested transactions are not checked before the writes";
+        TxnOverCompacted "txnOverCompacted" "txn"
+            "a transaction may read below the compact revision";
+        DisarmTakesAll "disarmTakesAll" "alarm"
+            "the end of one alarm ends all of its member";
+        AlarmsForgottenAtRestart "alarmsForgottenAtRestart" "alarm"
+            "after a restart or an install no alarm is active";
+        NoSpaceSparesTransactions "noSpaceSparesTransactions" "alarm"
+            "an alarm NOSPACE stops puts, and neither transactions nor grants";
+        UpdateNotStored "updateNotStored" "membership"
+            "new addresses of a member are not stored";
+        PublishNotStored "publishNotStored" "membership"
+            "what a member says of itself is not stored";
+        LearnersUnlimited "learnersUnlimited" "membership"
+            "a cluster may have several learners";
+        QuorumOfTheSmaller "quorumOfTheSmaller" "membership"
+            "enough members have started if they are a quorum of the cluster before the addition";
+        LearnerPromotedUnready "learnerPromotedUnready" "membership"
+            "a learner may vote however far its log is behind";
+        AuthComparesUnchecked "authComparesUnchecked" "auth"
+            "what a transaction compares needs no permission";
+        AuthOtherBranchUnchecked "authOtherBranchUnchecked" "auth"
+            "what a transaction does otherwise needs no permission";
+        AuthLeaseUnchecked "authLeaseUnchecked" "auth"
+            "a key may be hung on the lease of keys that one may not write";
+        AuthRangeByItsStart "authRangeByItsStart" "auth"
+            "who may touch the first key of a range may touch all of it";
+        AuthRoleStays "authRoleStays" "auth"
+            "the end of a role leaves it with its users";
+        AuthCompactionForAll "authCompactionForAll" "auth"
+            "whoever has a token may compact";
+        ReadConfirmedByAny "readConfirmedByAny" "node"
+            "any confirmation of a read confirms the batch under way";
+        ReadNotAskedAgain "readNotAskedAgain" "node"
+            "a batch of reads that raft has dropped is not asked for again";
+        PutBackLost "putBackLost" "node"
+            "what raft does not take is forgotten, and its client waits in vain";
+        InstallForgetsReads "installForgetsReads" "snapshot"
+            "an install answers no reads that waited for its index";
+        InstallKeepsCompaction "installKeepsCompaction" "snapshot"
+            "a compaction that the installed snapshot has under way is never finished";
+        InstallKeepsTokens "installKeepsTokens" "snapshot"
+            "a token outlives the install that made it void";
+        SnapshotFailureUnreported "snapshotFailureUnreported" "snapshot"
+            "a snapshot that was not delivered counts as delivered";
+        CatchupForgottenWhileSending "catchupForgottenWhileSending" "snapshot"
+            "the log is cut while a member takes a snapshot";
+        SnapshotIndexPromised "snapshotIndexPromised" "snapshot"
+            "a snapshot says the index that was promised, and holds the rows of a later one";
+        CountIsSerializable "countIsSerializable" "api"
+            "a read that only counts asks no leader";
+        PhysicalNotWaitedFor "physicalNotWaitedFor" "api"
+            "a physical compaction is answered before its records are gone";
+        RangeAtRevisionIsLocal "rangeAtRevisionIsLocal" "api"
+            "a read of an older revision asks no leader";
     }
 
     impl Bug {

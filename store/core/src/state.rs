@@ -145,6 +145,7 @@ impl State {
                         }
                     }
                     MembershipChange::Promote(_) if planted!(PromotionNotStored) => {}
+                    MembershipChange::Update { .. } if planted!(UpdateNotStored) => {}
                     MembershipChange::Update { id, .. } | MembershipChange::Promote(id) => {
                         let member = self.membership.get(*id).expect("it was just updated");
                         batch.put(rows::member_key(*id), rows::encode_member(member));
@@ -242,6 +243,9 @@ impl State {
     fn publish(&mut self, attributes: &Attributes) -> Outcome {
         let mut batch = Batch::new();
         if let Some(member) = self.membership.publish(attributes) {
+            if planted!(PublishNotStored) {
+                return (Ok(Reply::Done), Vec::new(), batch);
+            }
             batch.put(rows::member_key(member.id), rows::encode_member(member));
             self.members_content = members_content(&self.membership);
         }
@@ -262,7 +266,8 @@ impl State {
     fn revoke_lease(&mut self, id: LeaseId) -> Outcome {
         let Some(lease) = self.leases.get(id) else { return refused(Refusal::LeaseNotFound) };
         let mut txn = self.mvcc.write();
-        for key in &lease.keys {
+        let left = usize::from(planted!(RevokeKeepsKeys));
+        for key in lease.keys.iter().skip(left) {
             txn.delete_range(key, &[]);
         }
         let (events, mut batch) = txn.commit();

@@ -82,7 +82,10 @@ pub(crate) fn put(txn: &mut WriteTxn<'_>, request: &PutRequest) -> PutResponse {
     });
     let kept_value = kept.as_ref().filter(|_| request.ignore_value && !planted!(IgnoreValueWritesEmpty));
     let value = kept_value.map_or(&request.value, |kept| &kept.value);
-    let lease = kept.as_ref().filter(|_| request.ignore_lease).map_or(request.lease, |kept| kept.lease);
+    let lease = kept
+        .as_ref()
+        .filter(|_| request.ignore_lease && !planted!(IgnoreLeaseDrops))
+        .map_or(request.lease, |kept| kept.lease);
     let prev = txn.put(&request.key, value, lease);
     let mut response = PutResponse { revision: txn.revision(), prev_kv: prev.filter(|_| request.prev_kv) };
     if planted!(PrevKvOmitted) {
@@ -154,6 +157,9 @@ fn check<'a>(
                 }
             }
             RequestOp::DeleteRange(delete) => deletes.push(delete),
+            RequestOp::Txn(nested) if planted!(NestedReadsUnchecked) => {
+                _ = check(mvcc, leases, nested, path, deletes);
+            }
             RequestOp::Txn(nested) => check(mvcc, leases, nested, path, deletes)?,
             RequestOp::Invalid(refusal) => return Err(*refusal),
         }
@@ -168,7 +174,7 @@ fn check_range(mvcc: &Mvcc, request: &RangeRequest) -> Result<(), Refusal> {
         Ok(())
     } else if request.revision > mvcc.revision() {
         Err(Refusal::FutureRev)
-    } else if request.revision < mvcc.compact_revision() {
+    } else if request.revision < mvcc.compact_revision() && !planted!(TxnOverCompacted) {
         Err(Refusal::Compacted)
     } else {
         Ok(())
@@ -236,6 +242,7 @@ fn kv_satisfies(compare: &Compare, kv: &KeyValue) -> bool {
         CompareTarget::Create(revision) => kv.create_revision.cmp(revision),
         CompareTarget::Mod(revision) => kv.mod_revision.cmp(revision),
         CompareTarget::Value(value) => kv.value.cmp(value),
+        CompareTarget::Lease(_) if planted!(CompareLeaseHolds) => Ordering::Equal,
         CompareTarget::Lease(lease) => kv.lease.cmp(lease),
         CompareTarget::Unknown => Ordering::Equal,
     };

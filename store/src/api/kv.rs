@@ -48,7 +48,9 @@ impl Kv for Service {
         if planted!(RefusedFromLocalState) && request.revision > arrived_at {
             return Err(convert::status(Refusal::FutureRev));
         }
-        if !request.serializable {
+        if !(request.serializable || planted!(CountIsSerializable) && request.count_only)
+            && !(planted!(RangeAtRevisionIsLocal) && request.revision.0 > 0)
+        {
             match self.node.read_index().await {
                 Err(Refusal::LeaderChanged) if planted!(LeaderChangeIgnored) => {}
                 result => result.map_err(convert::status)?,
@@ -172,7 +174,7 @@ impl Kv for Service {
         }
         match self.propose(&credentials, node::Request::Compaction(request), tag).await? {
             Reply::Compact(response) => {
-                if physical {
+                if physical && !planted!(PhysicalNotWaitedFor) {
                     self.compacted(revision).await.map_err(convert::status)?;
                 }
                 let mut response = convert::compaction_response(response);

@@ -8,10 +8,9 @@ use squall_core::{MemberId, Revision};
 use super::compare::Answer;
 use crate::{
     node::Shared,
-    peer::Hub,
-    proto::{etcdserverpb::HashKvRequest, squall::peer::peer_client::PeerClient},
-    seam::{DialOptions, Env, timeout},
-    url,
+    peer::{Hub, ask},
+    proto::etcdserverpb::HashKvRequest,
+    seam::Env,
 };
 
 /// How long a member waits for each answer.
@@ -24,29 +23,24 @@ pub(super) async fn peers(env: &Env, hub: &Hub, shared: &Shared, revision: Revis
         let others = state.membership().members().filter(|member| member.id != shared.member);
         others.map(|member| (member.id, member.peer_urls.clone())).collect()
     };
-    let ask = async |(id, urls): &(MemberId, Vec<String>)| {
+    let ask_one = async |(id, urls): &(MemberId, Vec<String>)| {
         for url in urls {
-            let options = DialOptions { connect_timeout: PATIENCE, ..Default::default() };
-            let mut client = PeerClient::new(env.net.dial(url::address(url), options));
-            let question = hub.question(*id, HashKvRequest { revision: revision.0 });
-            match timeout(&*env.clock, PATIENCE, client.hash_kv(question)).await {
-                Ok(Ok(response)) => {
-                    let response = response.into_inner();
-                    let header = response.header.unwrap_or_default();
-                    return Some(Answer {
-                        member: *id,
-                        hash: response.hash,
-                        compact_revision: Revision(response.compact_revision),
-                        revision: Revision(header.revision),
-                    });
-                }
-                Ok(Err(status)) => tracing::info!(url, %status, "a member did not tell its hash"),
-                Err(_) => tracing::info!(url, "a member did not tell its hash in time"),
+            let answer = ask(env, url, PATIENCE, "its hash", async |client| {
+                client.hash_kv(hub.question(*id, HashKvRequest { revision: revision.0 })).await
+            });
+            if let Some(answer) = answer.await {
+                let header = answer.header.unwrap_or_default();
+                return Some(Answer {
+                    member: *id,
+                    hash: answer.hash,
+                    compact_revision: Revision(answer.compact_revision),
+                    revision: Revision(header.revision),
+                });
             }
         }
         None
     };
-    join_all(others.iter().map(ask)).await.into_iter().flatten().collect()
+    join_all(others.iter().map(ask_one)).await.into_iter().flatten().collect()
 }
 
 /// Compares this member's data, as they are on its disk, with the others'. Answers what is wrong, as a clause.

@@ -68,7 +68,7 @@ impl Lessor {
         self.demote();
         self.primary = Some(term);
         self.checkpointed = now;
-        for (id, lease) in leases.iter() {
+        for (id, lease) in leases.iter().filter(|_| !planted!(LeasePromotedByTheFirst)) {
             let secs = Duration::from_secs(lease.secs_at_promotion().unsigned_abs());
             let mut deadline = Monotonic(now.0 + secs + extension);
             if planted!(LeasePromotionKeepsGrant) {
@@ -123,16 +123,19 @@ impl Lessor {
         let (Some(lease), Some(deadline)) = (lease, self.countdowns.get(&id).map(|one| one.deadline)) else {
             return Renewal::NotFound;
         };
-        if deadline <= now {
+        if deadline <= now && !planted!(LeaseExpiredIsRenewed) {
             return Renewal::Expired;
         }
-        if lease.remaining_secs > 0 || self.in_log.contains_key(&id) {
+        let noted = lease.remaining_secs > 0 || self.in_log.contains_key(&id);
+        if noted && !planted!(LeaseCheckpointOutlivesRenewal) {
             return Renewal::Checkpointed;
         }
-        let renewed = Monotonic(now.0 + Duration::from_secs(lease.ttl_secs.unsigned_abs()));
+        let whole = Duration::from_secs(lease.ttl_secs.unsigned_abs());
+        let renewed = Monotonic(now.0 + if planted!(LeaseTimeHalved) { whole / 2 } else { whole });
         if !planted!(LeaseRenewalIgnored) {
             // Extended at a promotion, it may have more already.
-            self.set(id, renewed.max(deadline));
+            let least = if planted!(LeaseTimeHalved) { renewed } else { deadline };
+            self.set(id, renewed.max(least));
         }
         Renewal::Renewed { ttl_secs: lease.ttl_secs }
     }

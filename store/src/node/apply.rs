@@ -13,6 +13,7 @@ use squall_core::RequestOp;
 
 use super::{
     Halt,
+    bootstrap::conf_state,
     driver::Node,
     entry,
     input::{Answer, Decoded},
@@ -140,6 +141,9 @@ impl Node {
             self.env.points.reached(Point::ApplyAfterConfChange).await;
             self.connect_members();
         }
+        if entries.iter().any(|entry| entry.get_entry_type() != EntryType::EntryNormal) {
+            self.tell_configuration(Index(last_index));
+        }
         if planted!(AnswersSwapped)
             && let [(_, first), (_, second), ..] = &mut answers[..]
             && let (Ok(a), Ok(b)) = (&first, &second)
@@ -176,6 +180,24 @@ impl Node {
     }
 
     /// Keeps a link to each other member.
+    /// Tells an observer who takes part in raft, and who the members are.
+    pub(super) fn tell_configuration(&self, index: Index) {
+        let ids = |ids: &[u64]| {
+            let mut ids: Vec<MemberId> = ids.iter().copied().map(MemberId).collect();
+            ids.sort_unstable();
+            ids
+        };
+        let raft = self.raft.raft.prs().conf().to_conf_state();
+        let listed = conf_state(&self.shared.state());
+        self.env.probe.emit(ProbeEvent::Configured {
+            index,
+            voters: ids(&raft.voters),
+            learners: ids(&raft.learners),
+            listed_voters: ids(&listed.voters),
+            listed_learners: ids(&listed.learners),
+        });
+    }
+
     pub(super) fn connect_members(&self) {
         let state = self.shared.state();
         let members = state.membership().members().map(|member| (member.id, member.peer_urls.clone()));

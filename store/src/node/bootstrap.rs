@@ -85,7 +85,7 @@ impl Bootstrap {
 }
 
 /// Who votes and who learns, as of what is applied.
-fn conf_state(state: &State) -> ConfState {
+pub(super) fn conf_state(state: &State) -> ConfState {
     let voters: Vec<u64> = state.membership().voters().map(|member| member.id.0).collect();
     let learners: Vec<u64> = state.membership().learners().map(|member| member.id.0).collect();
     ConfState::from((voters, learners))

@@ -294,7 +294,8 @@ impl Node {
     fn tick(&mut self) {
         self.raft.tick();
         let now = self.env.clock.monotonic();
-        if self.reads.is_asking() && now.since(self.read_asked) >= READ_RETRY {
+        if self.reads.is_asking() && now.since(self.read_asked) >= READ_RETRY && !planted!(ReadNotAskedAgain)
+        {
             self.ask_again();
         }
         if now.since(self.forgotten) >= FORGET_EVERY {

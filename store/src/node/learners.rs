@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use squall_core::{Member, MemberId, MembershipChange, Refusal};
+use squall_core::{Member, MemberId, MembershipChange, Refusal, planted::planted};
 use tokio::sync::oneshot;
 
 use super::{Input, driver::Node, handle::Handle};
@@ -37,7 +37,7 @@ impl Node {
 
 /// Whether a log with `learner` entries has at least nine tenths of one with `leader` entries.
 fn is_in_sync(learner: u64, leader: u64) -> bool {
-    u128::from(learner) * 10 >= u128::from(leader) * 9
+    planted!(LearnerPromotedUnready) || u128::from(learner) * 10 >= u128::from(leader) * 9
 }
 
 impl Handle {

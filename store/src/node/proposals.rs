@@ -48,6 +48,9 @@ impl Proposals {
 
     /// Puts one back to where it was: raft did not take it.
     pub(crate) fn put_back(&mut self, id: u64, proposal: Proposal) {
+        if planted!(PutBackLost) {
+            return;
+        }
         self.queue.push_front((id, proposal));
     }
 

@@ -76,7 +76,7 @@ impl Node {
             .await
             .map_err(|error| Halt::Failed(format!("snapshots in {}: {error}", snap_dir.display())))?;
         // A member that is taking a snapshot will need the entries after it.
-        if self.snapshots_in_flight == 0 {
+        if self.snapshots_in_flight == 0 || planted!(CatchupForgottenWhileSending) {
             self.raft.mut_store().compact(mark.index.saturating_sub(self.config.snapshot_catchup_entries));
         }
         Ok(())
@@ -88,7 +88,9 @@ impl Node {
         let mark = self.raft.store().applied().clone();
         let token = message.get_snapshot().get_metadata().index;
         assert!(mark.index >= token, "a snapshot at {token} was promised, and {} is applied", mark.index);
-        message.mut_snapshot().set_metadata(mark.metadata());
+        if !planted!(SnapshotIndexPromised) {
+            message.mut_snapshot().set_metadata(mark.metadata());
+        }
         let meta = snapshot::Meta {
             index: Index(mark.index),
             term: Term(mark.term),
@@ -140,7 +142,11 @@ impl Node {
 
     pub(super) fn snapshot_report(&mut self, to: MemberId, delivered: bool) {
         self.snapshots_in_flight -= 1;
-        let status = if delivered { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+        let status = if delivered || planted!(SnapshotFailureUnreported) {
+            SnapshotStatus::Finish
+        } else {
+            SnapshotStatus::Failure
+        };
         self.raft.report_snapshot(to.0, status);
     }
 
@@ -183,7 +189,9 @@ impl Node {
             }
             *shared = state;
             // Nobody knows which of them the entries in between have made void.
-            self.shared.tokens().clear();
+            if !planted!(InstallKeepsTokens) {
+                self.shared.tokens().clear();
+            }
             watches.restored(&shared);
             self.shared.installing.send_replace(false);
         }
@@ -193,18 +201,23 @@ impl Node {
         self.shared.applied.send_replace(mark.index);
         self.snapshot_index = mark.index;
         self.compaction = None;
-        self.schedule_compaction();
+        if !planted!(InstallKeepsCompaction) {
+            self.schedule_compaction();
+        }
         let index = mark.index;
         self.raft.mut_store().restore(mark);
         if !planted!(InstallForgetsPeers) {
             self.connect_members();
         }
+        self.tell_configuration(Index(index));
         self.env.points.reached(Point::InstallBeforeRelease).await;
         self.wal.release_to(Index(index)).await.map_err(wal_failed)?;
         remove_files(&*self.env.files, &snap_dir, index).await.map_err(|error| failed(&error))?;
         self.env.probe.emit(ProbeEvent::SnapshotInstalled { index: Index(index) });
         self.env.points.reached(Point::InstallAfter).await;
-        self.answer_reads(index);
+        if !planted!(InstallForgetsReads) {
+            self.answer_reads(index);
+        }
         Ok(())
     }
 

@@ -4,24 +4,19 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::ask;
 use crate::{
-    proto::squall::peer::{MembersRequest, MembersResponse, peer_client::PeerClient},
-    seam::{DialOptions, Env, timeout},
-    url,
+    proto::squall::peer::{MembersRequest, MembersResponse},
+    seam::Env,
 };
 
 /// Asks all the members at `urls` at the same time, and answers what came back within `patience`, in the order of
 /// `urls`.
 pub(crate) async fn ask_members(env: &Env, urls: &[String], patience: Duration) -> Vec<MembersResponse> {
-    let ask = async |url: &String| {
-        let options = DialOptions { connect_timeout: patience, ..Default::default() };
-        let mut client = PeerClient::new(env.net.dial(url::address(url), options));
-        match timeout(&*env.clock, patience, client.members(MembersRequest {})).await {
-            Ok(Ok(response)) => return Some(response.into_inner()),
-            Ok(Err(status)) => tracing::info!(url, %status, "a member did not say who is in the cluster"),
-            Err(_) => tracing::info!(url, "a member did not say in time who is in the cluster"),
-        }
-        None
+    let ask = |url| {
+        ask(env, url, patience, "who is in the cluster", async |client| {
+            client.members(MembersRequest {}).await
+        })
     };
-    join_all(urls.iter().map(ask)).await.into_iter().flatten().collect()
+    join_all(urls.iter().map(|url| ask(url))).await.into_iter().flatten().collect()
 }

@@ -25,6 +25,7 @@
 //! for it, which a member publishes through the log. So a member that has lost its disk learns of it before it reads the
 //! first message, and promises nothing.
 
+mod ask;
 mod hub;
 mod link;
 mod links;
@@ -39,6 +40,7 @@ use std::time::Duration;
 use squall_core::MemberId;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
+pub(crate) use ask::ask;
 pub(crate) use hub::Hub;
 pub(crate) use links::Links;
 pub(crate) use members::ask_members;

@@ -55,6 +55,20 @@ pub enum ProbeEvent {
         /// Each term, in the log's order, with the index of its last entry there.
         terms: Vec<(Term, Index)>,
     },
+    /// A membership entry was applied, or a snapshot with members was installed: who takes part in raft, and who the members
+    /// are. The two are the same, whatever was refused.
+    Configured {
+        /// The entry's or the snapshot's index.
+        index: Index,
+        /// Who votes in raft.
+        voters: Vec<MemberId>,
+        /// Who learns in raft.
+        learners: Vec<MemberId>,
+        /// Which members the state lists as voters.
+        listed_voters: Vec<MemberId>,
+        /// Which it lists as learners.
+        listed_learners: Vec<MemberId>,
+    },
     /// The member is about to send a message that grants a vote; a candidate's own vote counts too. From now on the vote
     /// must outlive any crash.
     Voted {

@@ -145,7 +145,11 @@ impl Hub {
         };
         let now = state.revision();
         let up_to_date = start.0 == 0 || start > now;
-        let next = if start.0 == 0 { now.next() } else { start };
+        let (next, up_to_date) = match start.0 {
+            0 if planted!(WatchStartsAtNow) => (now, false),
+            0 => (now.next(), up_to_date),
+            _ => (start, up_to_date),
+        };
         stream.watchers.insert(id, Watcher { wanted: wanted.clone(), next, start, up_to_date });
         // A notice to the whole stream that waits would speak for this watcher too. It would lie where it is before this
         // watcher's start, or ahead of changes that this watcher has yet to read from history.
@@ -202,14 +206,18 @@ impl Hub {
                 let watcher = stream.watchers.get_mut(&watch_id).expect("looked at a moment ago");
                 if full {
                     // It reads this revision from history, later.
-                    watcher.up_to_date = false;
-                    watcher.next = revision;
+                    watcher.up_to_date = planted!(WatchSlowSkips);
+                    watcher.next = if planted!(WatchSlowSkips) { revision.next() } else { revision };
                     continue;
                 }
                 if !planted!(WatchNextNotAdvanced) {
                     watcher.next = revision.next();
                 }
-                if !events.is_empty() {
+                if planted!(WatchRevisionSplit) {
+                    for event in events {
+                        stream.push(Delivery::Events { watch_id, revision, events: vec![event] });
+                    }
+                } else if !events.is_empty() {
                     stream.push(Delivery::Events { watch_id, revision, events });
                 }
             }
@@ -244,7 +252,7 @@ impl Hub {
     pub(crate) fn settle(&mut self, state: &State) {
         let next = state.revision().next();
         for watcher in self.streams.values_mut().flat_map(|stream| stream.watchers.values_mut()) {
-            if watcher.up_to_date && !planted!(WatchNextNotAdvanced) {
+            if watcher.up_to_date && !planted!(WatchNextNotAdvanced) && !planted!(WatchInstallRepeats) {
                 watcher.next = watcher.next.max(next);
             }
         }
@@ -340,11 +348,16 @@ impl Hub {
             self.of_ranges.remove(&(stream, watch_id));
         } else if let Some(watchers) = self.by_key.get_mut(&wanted.key) {
             watchers.remove(&(stream, watch_id));
-            if watchers.is_empty() {
+            if watchers.is_empty() || planted!(WatchByKeyForgotten) {
                 self.by_key.remove(&wanted.key);
             }
         }
     }
+}
+
+/// The event without what it replaced, under a planted error.
+fn without_prev(event: Event) -> Event {
+    if planted!(WatchHistoryWithoutPrev) { Event { prev_kv: None, ..event } } else { event }
 }
 
 impl Stream {
@@ -373,6 +386,7 @@ impl Stream {
         let early = |watcher: &Watcher| watcher.start > revision && !planted!(WatchProgressOfFuture);
         let tells = !self.watchers.values().any(early);
         if tells {
+            let revision = if planted!(WatchNoticeAhead) { revision.next() } else { revision };
             self.push(Delivery::Progress { watch_id: -1, revision });
         }
         tells
@@ -399,8 +413,12 @@ impl Stream {
         let wanted = &watcher.wanted;
         match state.history(watcher.next, PIECE_RECORDS, |key| wanted.key(key)) {
             Ok(piece) => {
-                let events: Vec<Event> =
-                    piece.events.into_iter().filter_map(|event| wanted.told(event)).collect();
+                let events: Vec<Event> = piece
+                    .events
+                    .into_iter()
+                    .filter_map(|event| wanted.told(event))
+                    .map(without_prev)
+                    .collect();
                 watcher.next = piece.next;
                 watcher.up_to_date = piece.next > now;
                 if events.is_empty() {
@@ -417,7 +435,9 @@ impl Stream {
                 Taken::Again
             }
             Err(Refusal::Compacted) => {
-                Taken::Delivery(Delivery::Compacted { watch_id, compact_revision: state.compact_revision() })
+                let wanted = planted!(WatchCompactedAtNext).then_some(watcher.next);
+                let compact_revision = wanted.unwrap_or(state.compact_revision());
+                Taken::Delivery(Delivery::Compacted { watch_id, compact_revision })
             }
             Err(refusal) => unreachable!("history from {} was refused: {refusal}", watcher.next),
         }

@@ -1,7 +1,7 @@
 //! One watcher: what it wants, and how far it has got.
 
 use bytes::Bytes;
-use squall_core::{Event, EventKind, Interval, Revision};
+use squall_core::{Event, EventKind, Interval, Revision, planted::planted};
 
 /// Which kinds of changes are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,7 @@ impl Wanted {
     /// Whether changes of `key` are wanted.
     pub(crate) fn key(&self, key: &[u8]) -> bool {
         Interval::of(&self.key, &self.range_end).contains(&self.key, key)
+            || planted!(WatchEndIncluded) && key == self.range_end
     }
 
     /// Whether exactly one key is wanted.
@@ -36,6 +37,8 @@ impl Wanted {
     /// The event as it is told, or nothing where it is filtered out.
     pub(crate) fn told(&self, mut event: Event) -> Option<Event> {
         let filtered = match event.kind {
+            EventKind::Put if planted!(WatchFiltersSwapped) => self.filters.no_delete,
+            EventKind::Delete if planted!(WatchFiltersSwapped) => self.filters.no_put,
             EventKind::Put => self.filters.no_put,
             EventKind::Delete => self.filters.no_delete,
         };

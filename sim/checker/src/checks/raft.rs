@@ -8,8 +8,10 @@
 //!   the same state and gave the same reply. The members report a digest of state and reply for the latter.
 //! - **Leader completeness**, as far as it shows: terms never fall as indexes rise, since a later leader holds every
 //!   committed entry and appends only after them.
+//! - **Membership**: whoever takes part in a member's raft is listed by its state, in the same role, and nobody else: a
+//!   change that the state refuses is none for raft either. It holds on each member by itself, whatever its disk is from.
 //!
-//! Each is judged within one era and one cluster: after a break, terms and indexes may be used anew. What a member reports whose disk is
+//! Each of the others is judged within one era and one cluster: after a break, terms and indexes may be used anew. What a member reports whose disk is
 //! from before a break belongs to no era.
 
 use std::collections::BTreeMap;
@@ -24,9 +26,10 @@ const ENTRY: &str = "state-machine safety: all members apply the same entry at a
 const STATE: &str = "state-machine safety: the same state and replies at an index";
 const COMPLETENESS: &str = "leader completeness: a leader has every entry that was committed before its term";
 
+const CONFIGURED: &str = "membership: who takes part in raft is who the members are";
 const TERMS: &str = "log: the terms of a log's entries never fall";
 
-pub(super) const GUARANTEES: [&str; 6] = [ELECTION, MATCHING, ENTRY, STATE, COMPLETENESS, TERMS];
+pub(super) const GUARANTEES: [&str; 7] = [ELECTION, MATCHING, ENTRY, STATE, COMPLETENESS, CONFIGURED, TERMS];
 
 /// The first lines of an index in an era that told each thing.
 struct Known<'a> {
@@ -80,6 +83,15 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
         }
     }
     for event in &history.events {
+        if let Event::Configuration(line) = event
+            && (&line.voters, &line.learners) != (&line.listed_voters, &line.listed_learners)
+        {
+            let message = format!(
+                "after entry {} the voters in {}'s raft are {:x?} and the learners {:x?}, and its state lists {:x?} and {:x?}",
+                line.index, line.member, line.voters, line.learners, line.listed_voters, line.listed_learners
+            );
+            fail(CONFIGURED, message);
+        }
         let Event::LogTerms(line) = event else { continue };
         if let Some([(high, last), (low, next)]) = line.terms.array_windows().find(|[a, b]| a.0 > b.0) {
             let message = format!(

@@ -678,6 +678,12 @@ fn each_checker_finds_its_own() {
             "raft",
             "in n1's log an entry of term 2, up to index 6, stands behind one of term 3 at index 4",
         ),
+        (
+            "{\"end\"",
+            "{\"configuration\":{\"at\":9,\"member\":\"n1\",\"index\":4,\"voters\":[1,2,3],\"listed_voters\":[1,2]}}\n{\"end\"",
+            "raft",
+            "after entry 4 the voters in n1's raft are [1, 2, 3] and the learners [], and its state lists [1, 2] and []",
+        ),
         // A token that works after the password was replaced.
         (
             "{\"end\"",

@@ -29,6 +29,8 @@ pub enum Event {
     Found(Found),
     /// Which terms the entries of a member's log are of.
     LogTerms(LogTerms),
+    /// Who takes part in raft, and who the members are.
+    Configuration(Configuration),
     /// What a member's raft promised in one life, at its end.
     Promised(Promised),
     /// A member applied the request of a client's operation. Never trusted.
@@ -290,6 +292,29 @@ pub struct LogTerms {
     pub member: String,
     /// Each run of entries of one term, in the log's order: the term, and the index of its last entry.
     pub terms: Vec<(u64, u64)>,
+}
+
+/// A membership entry was applied, or a snapshot with members was installed: who takes part in the member's raft, and whom
+/// its state lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Configuration {
+    /// When.
+    pub at: u64,
+    /// The member's name.
+    pub member: String,
+    /// The index of the entry or of the snapshot.
+    pub index: u64,
+    /// The ids that vote in raft, sorted.
+    pub voters: Vec<u64>,
+    /// The ids that learn in raft, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub learners: Vec<u64>,
+    /// The voters that the state lists, sorted.
+    pub listed_voters: Vec<u64>,
+    /// The learners that it lists, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listed_learners: Vec<u64>,
 }
 
 /// What a member's raft promised in one life: by the messages that it sent, and by what it applied.
@@ -618,7 +643,7 @@ pub struct End {
 
 impl Event {
     /// The kinds' names, as they open a line.
-    pub const KINDS: [&'static str; 24] = [
+    pub const KINDS: [&'static str; 25] = [
         "meta",
         "fault",
         "heal",
@@ -628,6 +653,7 @@ impl Event {
         "raft",
         "found",
         "log_terms",
+        "configuration",
         "promised",
         "hint",
         "life",
@@ -658,6 +684,7 @@ impl Event {
             Event::Raft(RaftLine::Applied(line)) => line.at,
             Event::Found(line) => line.at,
             Event::LogTerms(line) => line.at,
+            Event::Configuration(line) => line.at,
             Event::Promised(line) => line.at,
             Event::Hint(line) => line.at,
             Event::Life(line) => line.at,

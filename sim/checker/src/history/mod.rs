@@ -33,9 +33,10 @@ pub mod response;
 pub use auth::{Auth, AuthStatusResult, Caller, Login, Membership, Permission};
 pub use bytes::Bytes;
 pub use event::{
-    AlarmLine, Applied, Break, BreakKind, DiskReplaced, End, Event, Excused, Expectations, Failed, Fault,
-    Found, HashLine, Heal, Hint, Life, Liveness, LogTerms, MemberList, MemberView, Meta, Outage, Panicked,
-    Promised, Promotion, RaftLine, RoleChange, WatchEvent, WatchEventKind, WatchLine, WatchStart,
+    AlarmLine, Applied, Break, BreakKind, Configuration, DiskReplaced, End, Event, Excused, Expectations,
+    Failed, Fault, Found, HashLine, Heal, Hint, Life, Liveness, LogTerms, MemberList, MemberView, Meta,
+    Outage, Panicked, Promised, Promotion, RaftLine, RoleChange, WatchEvent, WatchEventKind, WatchLine,
+    WatchStart,
 };
 pub use jsonl::{HistoryWriter, RunHistory};
 pub use lines::{ReadError, ReadLimits, ReadProblem};

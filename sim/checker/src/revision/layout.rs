@@ -234,8 +234,8 @@ pub(super) struct Prepared<'a> {
     pub(super) compacts: Vec<u32>,
     /// What is known of the revisions that have no known creator.
     pub(super) told: BTreeMap<u32, Vec<Fact<'a>>>,
-    /// What watchers were told of each segment's revision, where an order must fit that.
-    pub(super) shown: FixedMap<u32, Vec<Shown<'a>>>,
+    /// What watchers were told, where an order must fit that.
+    pub(super) shown: Vec<Shown<'a>>,
     /// Fillers by what they put.
     pub(super) putters: FixedMap<(Key, &'a Bytes), Vec<u32>>,
     /// Whether any filler puts a key and keeps its value.

@@ -197,7 +197,7 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
         revokes: BTreeMap::new(),
         compacts: Vec::new(),
         told: BTreeMap::new(),
-        shown: FixedMap::default(),
+        shown: Vec::new(),
         putters: FixedMap::default(),
         keeps_values: false,
         touchers: BTreeMap::new(),

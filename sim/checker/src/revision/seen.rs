@@ -51,12 +51,12 @@ pub(crate) struct SeenChange {
     pub(crate) before: Option<Option<KeyValue>>,
 }
 
-/// What a watcher was told of one segment's revision.
+/// What a watcher was told of the revisions of some segments, from the first to the last.
 pub(super) struct Shown<'a> {
+    first: u32,
+    last: u32,
     span: Span,
-    no_put: bool,
-    no_delete: bool,
-    changes: &'a [SeenChange],
+    seen: &'a Seen,
 }
 
 /// Whether an order explains the history and what these watchers were told. Invalid comes without a core.
@@ -79,11 +79,13 @@ pub(super) fn lay_out<'a>(prepared: &mut Prepared<'a>, seen: &'a [Seen]) {
         let era = prepared.eras.partition_point(|era| era.end < one.at).min(prepared.eras.len() - 1);
         let last = prepared.eras[era].last;
         let span = prepared.space.span(&one.key, &one.range_end);
+        // What was made before the era began may lie in others, which do not follow each other.
+        let begin = prepared.shown.len();
         for revision in one.from..=one.to {
-            if let Some(segment) = prepared.segment_of(last, revision, true) {
-                let changes = one.changes.get(&revision).map_or(&[][..], Vec::as_slice);
-                let (no_put, no_delete) = (one.no_put, one.no_delete);
-                prepared.shown.entry(segment).or_default().push(Shown { span, no_put, no_delete, changes });
+            let Some(segment) = prepared.segment_of(last, revision, true) else { continue };
+            match prepared.shown[begin..].last_mut() {
+                Some(shown) if shown.last + 1 == segment => shown.last = segment,
+                _ => prepared.shown.push(Shown { first: segment, last: segment, span, seen: one }),
             }
         }
     }
@@ -93,10 +95,14 @@ impl Machine<'_, '_> {
     /// What was told of a segment's revision against what an item made of it since the mark.
     pub(super) fn fits_shown(&mut self, make: Make, item: u32, mark: usize) -> Result<(), Conflict> {
         let prepared = self.prepared;
-        let Some(shown) = prepared.shown.get(&make.segment) else { return Ok(()) };
-        self.charge(shown.len());
+        if prepared.shown.is_empty() {
+            return Ok(());
+        }
+        self.charge(prepared.shown.len());
+        let (segment, revision) = (make.segment, prepared.revision(make.segment));
         let before = self.store.before_changes(mark);
-        let Some(key) = shown.iter().find_map(|one| self.differs(one, &before)) else { return Ok(()) };
+        let mut of_this = prepared.shown.iter().filter(|one| one.first <= segment && segment <= one.last);
+        let Some(key) = of_this.find_map(|one| self.differs(one, revision, &before)) else { return Ok(()) };
         self.store.undo_to(mark);
         self.frontier.note(make.segment, Trouble::Told { item });
         let mut keys: Vec<Span> = key.into_iter().map(Span::one).collect();
@@ -111,9 +117,15 @@ impl Machine<'_, '_> {
     }
 
     /// The first key of which something else was told; `Some(None)` for one that no state can have.
-    fn differs(&self, shown: &Shown<'_>, before: &BTreeMap<Key, Entry<'_>>) -> Option<Option<Key>> {
-        let space = &self.prepared.space;
-        for change in shown.changes {
+    fn differs(
+        &self,
+        shown: &Shown<'_>,
+        revision: i64,
+        before: &BTreeMap<Key, Entry<'_>>,
+    ) -> Option<Option<Key>> {
+        let (space, seen) = (&self.prepared.space, shown.seen);
+        let changes = seen.changes.get(&revision).map_or(&[][..], Vec::as_slice);
+        for change in changes {
             let Some(key) = space.key(&change.key) else { return Some(None) };
             let Some(old) = before.get(&key) else { return Some(Some(key)) };
             let as_told = self.is(self.store.entry(key), change.now.as_ref())
@@ -123,10 +135,10 @@ impl Machine<'_, '_> {
             }
         }
         let untold = before.keys().copied().find(|key| {
-            let left_out = if self.store.entry(*key).is_present() { shown.no_put } else { shown.no_delete };
+            let left_out = if self.store.entry(*key).is_present() { seen.no_put } else { seen.no_delete };
             (shown.span.lo..shown.span.hi).contains(key)
                 && !left_out
-                && !shown.changes.iter().any(|change| change.key == *space.name(*key))
+                && !changes.iter().any(|change| change.key == *space.name(*key))
         });
         untold.map(Some)
     }

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, ops::Bound};
 use bytes::Bytes;
 
 use super::{Permission, PermissionKind};
+use crate::planted::planted;
 
 /// The end that stands for "every key from there on", in a request and in a permission.
 const OPEN_END: &[u8] = &[0];
@@ -71,7 +72,11 @@ impl Intervals {
         let Some((_, end)) = self.0.range::<[u8], _>(up_to_key).next_back() else { return false };
         let Some(end) = end else { return true };
         let within = key < &end[..];
-        if range_end.is_empty() { within } else { within && range_end != OPEN_END && range_end <= &end[..] }
+        if range_end.is_empty() || planted!(AuthRangeByItsStart) {
+            within
+        } else {
+            within && range_end != OPEN_END && range_end <= &end[..]
+        }
     }
 }
 

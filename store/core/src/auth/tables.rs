@@ -9,6 +9,7 @@ use super::{
     permissions::{self, Permissions},
     rows,
 };
+use crate::planted::planted;
 use crate::{Batch, Index, Refusal, digest};
 
 /// A user.
@@ -287,7 +288,7 @@ impl Auth {
         self.content = self.content.wrapping_sub(role_digest(name, &role));
         batch.delete(rows::role_key(name));
         for (user, mut without) in self.users.clone() {
-            if without.roles.remove(name) {
+            if without.roles.remove(name) && !planted!(AuthRoleStays) {
                 self.put_user(&user, without, batch);
             }
         }

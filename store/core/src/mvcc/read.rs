@@ -42,7 +42,8 @@ impl Mvcc {
         }
         let by_key_ascending = request.sort_order == SortOrder::None
             || request.sort_order == SortOrder::Ascend && request.sort_target == SortTarget::Key;
-        let fetch = if limit > 0 && by_key_ascending && !filters(request) {
+        let by_key_ascending = by_key_ascending || planted!(LimitBeforeSort);
+        let fetch = if limit > 0 && by_key_ascending && (!filters(request) || planted!(LimitBeforeFilter)) {
             limit.saturating_add(1)
         } else {
             usize::MAX
@@ -87,7 +88,7 @@ fn filters(request: &RangeRequest) -> bool {
 fn passes(request: &RangeRequest, kv: &KeyValue) -> bool {
     let within = |value: Revision, min: Revision, max: Revision| {
         let from_min = if planted!(FilterMinExclusive) { value > min } else { value >= min };
-        (min.0 == 0 || from_min) && (max.0 == 0 || value <= max)
+        (min.0 == 0 || from_min) && (max.0 == 0 || value <= max || planted!(FilterMaxIgnored))
     };
     if planted!(FilterCreateIgnored) {
         return within(kv.mod_revision, request.min_mod_revision, request.max_mod_revision);
@@ -102,6 +103,7 @@ fn sort(kvs: &mut [KeyValue], order: SortOrder, target: SortTarget) {
     let target = match target {
         SortTarget::Value if planted!(SortByValueIsByKey) => SortTarget::Key,
         SortTarget::Version if planted!(SortByVersionIsByMod) => SortTarget::Mod,
+        SortTarget::Create if planted!(SortByCreateIsByMod) => SortTarget::Mod,
         target => target,
     };
     match target {

@@ -5,10 +5,10 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use squall_core::LeaseId;
+use squall_core::{LeaseId, planted::planted};
 use tonic::{Request, Response, Status};
 
-use super::{Caller, created_at, observe, oldest, place::Place, put, removal};
+use super::{Caller, Step, created_at, observe, oldest, place::Place, put, removal};
 use crate::{
     api::{Service, leader_lost::LeaderLost},
     proto::{
@@ -32,7 +32,7 @@ fn required(leader: Option<LeaderKey>) -> Result<LeaderKey, Status> {
 /// A new value for a leader's key; nothing is done where that key is gone.
 fn proclamation(key: Bytes, created: i64, lease: LeaseId, value: Bytes) -> TxnRequest {
     TxnRequest {
-        compare: vec![created_at(key.clone(), created)],
+        compare: if planted!(ProclaimUnfenced) { vec![] } else { vec![created_at(key.clone(), created)] },
         success: vec![put(key, value, lease)],
         failure: vec![],
     }
@@ -42,7 +42,7 @@ fn proclamation(key: Bytes, created: i64, lease: LeaseId, value: Bytes) -> TxnRe
 async fn win(caller: &Caller, place: &Place, value_now: Bytes, value: Bytes) -> Result<(), Status> {
     if value_now != value {
         let said = proclamation(place.key.clone(), place.revision.0, place.lease, value);
-        if !caller.txn(said).await?.succeeded {
+        if !caller.txn(Step::Says, said).await?.succeeded {
             return Err(not_leader());
         }
     }
@@ -81,7 +81,7 @@ impl Election for Service {
         let (caller, ProclaimRequest { leader, value }) = Caller::enter(self, request).await?;
         let leader = required(leader)?;
         let lease = caller.session(LeaseId(leader.lease)).await?;
-        let said = caller.tagged_txn(proclamation(leader.key, leader.rev, lease, value)).await?;
+        let said = caller.txn(Step::Asked, proclamation(leader.key, leader.rev, lease, value)).await?;
         if !said.succeeded {
             return Err(not_leader());
         }
@@ -110,7 +110,7 @@ impl Election for Service {
     async fn resign(&self, request: Request<ResignRequest>) -> Result<Response<ResignResponse>, Status> {
         let (caller, ResignRequest { leader }) = Caller::enter(self, request).await?;
         let LeaderKey { key, rev, .. } = required(leader)?;
-        let header = caller.tagged_txn(removal(key, rev)).await?.header;
+        let header = caller.txn(Step::Asked, removal(key, rev)).await?.header;
         Ok(Response::new(ResignResponse { header }))
     }
 }

@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{Caller, place::Place, through_client};
+use super::{Caller, Step, place::Place, through_client};
 use crate::{
     api::Service,
     proto::{
@@ -46,7 +46,7 @@ impl Lock for Service {
     async fn unlock(&self, request: Request<UnlockRequest>) -> Result<Response<UnlockResponse>, Status> {
         let (caller, UnlockRequest { key }) = Caller::enter(self, request).await?;
         let request = DeleteRangeRequest { key, ..Default::default() };
-        let deleted = Kv::delete_range(self, caller.tagged(request)).await;
+        let deleted = Kv::delete_range(self, caller.tagged(Step::Asked, request)).await;
         let header = deleted.map_err(through_client)?.into_inner().header;
         Ok(Response::new(UnlockResponse { header }))
     }

@@ -21,6 +21,7 @@ mod observe;
 mod place;
 
 use bytes::Bytes;
+use squall_core::planted::planted;
 use squall_core::{LeaseId, Refusal};
 use tonic::{Request, Status};
 
@@ -81,7 +82,7 @@ fn created_at(key: Bytes, revision: i64) -> Compare {
 fn removal(key: Bytes, created: i64) -> TxnRequest {
     let delete = DeleteRangeRequest { key: key.clone(), ..Default::default() };
     TxnRequest {
-        compare: vec![created_at(key, created)],
+        compare: if planted!(ResignUnfenced) { vec![] } else { vec![created_at(key, created)] },
         success: vec![RequestOp { request: Some(request_op::Request::RequestDeleteRange(delete)) }],
         failure: vec![],
     }
@@ -110,8 +111,19 @@ fn found(response: &TxnResponse, operation: usize) -> Option<&KeyValue> {
 struct Caller {
     service: Service,
     credentials: Credentials,
-    /// The number that the client gave its request. The call that takes or gives back a place carries it on.
+    /// The number that the client gave its request. Its [`Step`]s carry it on.
     tag: Option<u64>,
+}
+
+/// What a service does to the store for one request of its client. Each step's number is the client's and this one.
+#[derive(Clone, Copy)]
+enum Step {
+    /// What was asked for: a place is made, removed or spoken from.
+    Asked = 0,
+    /// A place is removed that came to nothing.
+    GivesUp = 1,
+    /// Something else is said in a place that was there before.
+    Says = 2,
 }
 
 impl Caller {
@@ -123,18 +135,13 @@ impl Caller {
         Ok((Caller { service: service.clone(), credentials, tag }, request.into_inner()))
     }
 
-    /// The request that does what the client asked for, and no step on the way: it carries the client's number.
-    fn tagged<T>(&self, message: T) -> Request<T> {
+    /// A step of the work, with its number.
+    fn tagged<T>(&self, step: Step, message: T) -> Request<T> {
         let mut request = self.credentials.request(message);
-        if let Some(tag) = self.tag {
+        if let Some(tag) = self.tag.and_then(|tag| tag.checked_add(step as u64)) {
             set_correlation_id(request.metadata_mut(), tag);
         }
         request
-    }
-
-    async fn tagged_txn(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
-        let response = Kv::txn(&self.service, self.tagged(request)).await;
-        response.map(tonic::Response::into_inner).map_err(through_client)
     }
 
     async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Status> {
@@ -142,8 +149,8 @@ impl Caller {
         response.map(tonic::Response::into_inner).map_err(through_client)
     }
 
-    async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
-        let response = Kv::txn(&self.service, self.credentials.request(request)).await;
+    async fn txn(&self, step: Step, request: TxnRequest) -> Result<TxnResponse, Status> {
+        let response = Kv::txn(&self.service, self.tagged(step, request)).await;
         response.map(tonic::Response::into_inner).map_err(through_client)
     }
 

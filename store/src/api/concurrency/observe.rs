@@ -5,7 +5,7 @@ use std::{collections::VecDeque, pin::pin};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use squall_core::{EventKind, Revision};
+use squall_core::{EventKind, Revision, planted::planted};
 use tonic::Status;
 
 use super::{Caller, key_watch::KeyWatch, oldest, range_of};
@@ -63,6 +63,9 @@ impl Observer {
                     };
                     for event in events {
                         if event.kind == EventKind::Delete {
+                            if planted!(ObserverStaysWithTheFirst) {
+                                continue;
+                            }
                             self.leader = None;
                             break;
                         }

@@ -5,11 +5,11 @@
 //! task of its own, since a caller may go away while it is being made.
 
 use bytes::Bytes;
-use squall_core::{LeaseId, Revision};
+use squall_core::{LeaseId, Revision, planted::planted};
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use super::{Caller, created_at, found, get, key_watch::KeyWatch, oldest, put, removal};
+use super::{Caller, Step, created_at, found, get, key_watch::KeyWatch, oldest, put, removal};
 use crate::proto::etcdserverpb::{RangeRequest, ResponseHeader, TxnRequest, range_request::SortOrder};
 
 /// A key in a queue.
@@ -66,7 +66,7 @@ impl Place {
         // The newest of those that are older than this one.
         let request = RangeRequest {
             sort_order: SortOrder::Descend as i32,
-            max_create_revision: self.revision.0 - 1,
+            max_create_revision: self.revision.0 - i64::from(!planted!(LockCountsItself)),
             ..oldest(&self.name)
         };
         loop {
@@ -74,6 +74,9 @@ impl Place {
             let Some(before) = response.kvs.into_iter().next() else { return Ok(()) };
             let seen_at = Revision(response.header.unwrap_or_default().revision);
             KeyWatch::of_key(&self.caller.service.node, before.key, seen_at.next()).deleted().await;
+            if planted!(LockTurnNotRechecked) {
+                return Ok(());
+            }
         }
     }
 
@@ -102,7 +105,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if !self.kept {
+        if !self.kept && !planted!(PlaceNotGivenUp) {
             let remove = remove(self.caller.clone(), self.key.clone(), self.revision);
             let tasks = &self.caller.service.node.env().tasks;
             tasks.spawn("give a place up", Box::pin(remove)).detach();
@@ -118,20 +121,21 @@ async fn take_place(caller: Caller, name: Bytes, lease: LeaseId, value: Bytes) -
         success: vec![put(key.clone(), value.clone(), lease), get(oldest(&name))],
         failure: vec![own, get(oldest(&name))],
     };
-    let response = caller.tagged_txn(request).await?;
+    let response = caller.txn(Step::Asked, request).await?;
     let (revision, value) = match found(&response, 0) {
         // Made by an earlier call.
         Some(own) => (own.create_revision, own.value.clone()),
         None => (response.header.unwrap_or_default().revision, value),
     };
-    let first = found(&response, 1).is_none_or(|oldest| oldest.create_revision == revision);
+    let again = found(&response, 0).is_some() && planted!(PlaceFoundIsFirst);
+    let first = again || found(&response, 1).is_none_or(|oldest| oldest.create_revision == revision);
     let place = Place { caller, name, key, lease, revision: Revision(revision), kept: false };
     Ok(Taken { place, header: response.header, value, first })
 }
 
 /// Removes the key of a place.
 async fn remove(caller: Caller, key: Bytes, revision: Revision) {
-    if let Err(status) = caller.txn(removal(key.clone(), revision.0)).await {
+    if let Err(status) = caller.txn(Step::GivesUp, removal(key.clone(), revision.0)).await {
         tracing::info!(?key, %status, "a place in a queue was not given up; it ends with its lease");
     }
 }

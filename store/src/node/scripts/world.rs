@@ -178,6 +178,7 @@ impl Probe for ScriptProbe {
             | ProbeEvent::Proposed { .. }
             | ProbeEvent::Found { .. }
             | ProbeEvent::LogTerms { .. }
+            | ProbeEvent::Configured { .. }
             | ProbeEvent::Voted { .. }
             | ProbeEvent::Acknowledged { .. }
             | ProbeEvent::Failed { .. } => return,

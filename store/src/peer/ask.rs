@@ -1,0 +1,32 @@
+//! One question to another member, and its one answer.
+//!
+//! Such a question has nothing to do with the links that raft's messages take: it has a connection of its own, and one
+//! deadline for the dial and the answer. Who asks goes on without an answer, so what went wrong is logged and no more.
+
+use std::time::Duration;
+
+use tonic::{Response, Status};
+
+use crate::{
+    proto::squall::peer::peer_client::PeerClient,
+    seam::{Channel, DialOptions, Env, timeout},
+    url,
+};
+
+/// Asks the member at `url`, and waits for its answer no longer than `patience`. `what` it is to tell, for the log.
+pub(crate) async fn ask<T>(
+    env: &Env,
+    url: &str,
+    patience: Duration,
+    what: &str,
+    call: impl AsyncFnOnce(&mut PeerClient<Channel>) -> Result<Response<T>, Status>,
+) -> Option<T> {
+    let options = DialOptions { connect_timeout: patience, ..Default::default() };
+    let mut client = PeerClient::new(env.net.dial(url::address(url), options));
+    match timeout(&*env.clock, patience, call(&mut client)).await {
+        Ok(Ok(response)) => return Some(response.into_inner()),
+        Ok(Err(status)) => tracing::info!(url, what, %status, "a member did not tell"),
+        Err(_) => tracing::info!(url, what, "a member did not tell in time"),
+    }
+    None
+}
