@@ -44,7 +44,7 @@ pub struct Report {
     pub injected: BTreeMap<String, u64>,
     /// Faults that bit, by action: that swallowed or delayed a message, lost data, held up an operation, did their work.
     pub bit: BTreeMap<String, u64>,
-    /// The names of the faults that struck and bit nothing.
+    /// The names of the faults that bit nothing: they struck in vain, or what they wait for never came.
     pub bit_nothing: Vec<String>,
     /// When each fault held, by its id: from its strike to its end, in nanoseconds.
     pub spans: BTreeMap<String, (u64, u64)>,

@@ -40,7 +40,7 @@ pub struct RunRecord {
     /// Faults that bit, by action.
     #[serde(default)]
     pub faults_bit: BTreeMap<String, u64>,
-    /// The names of the faults that struck and bit nothing.
+    /// The names of the faults that bit nothing: they struck in vain, or what they wait for never came.
     #[serde(default)]
     pub bit_nothing: Vec<String>,
     /// Procedures of the operator that were given up: fault and reason.

@@ -64,7 +64,7 @@ pub struct RunResult {
     pub counters: BTreeMap<String, u64>,
     /// Faults that bit, by action: that swallowed or delayed a message, lost data, held up an operation, did their work.
     pub faults_bit: BTreeMap<String, u64>,
-    /// The names of the faults that struck and bit nothing.
+    /// The names of the faults that bit nothing: they struck in vain, or what they wait for never came.
     pub bit_nothing: Vec<String>,
     /// Procedures of the operator that were given up, harmlessly: fault and reason.
     pub given_up: Vec<(String, String)>,
