@@ -26,6 +26,7 @@ mod auth;
 mod batch;
 mod command;
 mod digest;
+mod exchange;
 mod kv;
 mod lease;
 mod membership;
@@ -45,6 +46,7 @@ pub use auth::{
 };
 pub use batch::{Batch, BatchOp};
 pub use command::{Applied, Attributes, Command, MembershipChange, Reply};
+pub use exchange::{Buckets, from_buckets, to_buckets};
 pub use kv::*;
 pub use lease::{Lease, LeaseCheckpoint, Leases, MAX_LEASE_TTL_SECS};
 pub use membership::{MAX_LEARNERS, Member, Membership, cluster_id, member_id};

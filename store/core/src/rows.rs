@@ -56,9 +56,9 @@ impl Corrupt {
 const FORMAT: u8 = 1;
 
 const ALARM_TABLE: u8 = b'a';
-const RECORD_TABLE: u8 = b'k';
-const LEASE_TABLE: u8 = b'l';
-const META_TABLE: u8 = b'm';
+pub(crate) const RECORD_TABLE: u8 = b'k';
+pub(crate) const LEASE_TABLE: u8 = b'l';
+pub(crate) const META_TABLE: u8 = b'm';
 const MEMBER_TABLE: u8 = b'n';
 const REMOVED_TABLE: u8 = b'r';
 

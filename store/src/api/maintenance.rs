@@ -124,7 +124,8 @@ impl Maintenance for Service {
         self.enter_learner(request.metadata(), true).await?;
         let (meta, view) = self.mark_and_content().await?;
         let header = self.header(meta.revision);
-        let mut content = snapshot::Encoder::new(meta, view.0);
+        let mut content = snapshot::BackupEncoder::new(view.0)
+            .map_err(|corrupt| Status::internal(format!("squall: {corrupt}")))?;
         let (node, began) = (self.node.clone(), self.node.env().clock.monotonic());
         let responses = stream::poll_fn(move |_| {
             let blob = content.next();

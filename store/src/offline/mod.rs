@@ -10,12 +10,15 @@
 //! `etcd --force-new-cluster` drops what is not known to be committed; `force` says why this does not. It runs at the
 //! start of the member, between reading the log and starting raft.
 //!
+//! [`adopt_restored`] takes over the folder that etcd's own `snapshot restore` has made.
+//!
 //! Sources: etcd `etcdutl/snapshot`, `server/etcdserver/bootstrap.go`.
 //!
 //! # Left out
 //! `--bump-revision` and `--mark-compacted`, which make clients that remember revisions notice a restore; learners, which
 //! the store does not have yet (etcd's restore ignores them too).
 
+mod adopt;
 mod force;
 mod restore;
 mod status;
@@ -23,6 +26,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use adopt::adopt_restored;
 pub use force::{ForceError, Forced, force_new_cluster};
 pub use restore::{RestoreOptions, Restored, snapshot_restore};
 pub use status::{SnapshotStatus, snapshot_status};
@@ -56,14 +60,25 @@ pub enum OfflineError {
     Snapshot(#[from] SnapshotError),
     /// The snapshot's rows are not a store's.
     #[error(
-        "the snapshot {} is whole, but holds no store that this build can read: {what}. Take a snapshot from a member of \
-         the same build",
+        "the snapshot {} is whole, but holds no store that this build can read: {what}. Take another snapshot",
         path.display()
     )]
     Rows {
         /// The snapshot.
         path: PathBuf,
         /// What is wrong with them.
+        what: String,
+    },
+    /// The folder is an etcd's, and cannot be taken over.
+    #[error(
+        "the data folder {} is etcd's, and cannot be taken over: {what}. Save a snapshot of that cluster, and restore it into \
+         an empty folder",
+        dir.display()
+    )]
+    Foreign {
+        /// The data folder.
+        dir: PathBuf,
+        /// What is in the way.
         what: String,
     },
     /// The new engine could not be written.

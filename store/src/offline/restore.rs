@@ -8,14 +8,14 @@ use std::{
 };
 
 use raft::eraftpb::{ConfState, HardState};
-use squall_core::{ClusterId, Index, Member, MemberId, Revision, Term, cluster_id};
+use squall_core::{ClusterId, Index, Member, MemberId, Revision, State, Term, cluster_id};
 
 use super::{OfflineError, status};
 use crate::{
     durable,
     node::bootstrap_entries,
     seam::{Engines, Files},
-    snapshot::{Check, read_file},
+    snapshot::{Check, read_backup},
     wal::{Metadata, SnapshotRecord, Wal},
 };
 
@@ -66,10 +66,22 @@ pub async fn snapshot_restore(
     let (own, members) = members(options)?;
     refuse_non_empty(&*files, &options.data_dir).await?;
     let check = if options.skip_hash_check { Check::Skip } else { Check::Checksum };
-    let (meta, rows) = read_file(&*files, &options.snapshot, check).await?;
-    let state = status::restore(&options.snapshot, meta, rows)?.into_new_cluster(members.clone());
+    let backup = read_backup(&*files, &options.snapshot, check).await?;
+    let state = status::restore(&options.snapshot, backup)?;
+    found(files, engines, &options.data_dir, own, &members, state).await
+}
 
-    let member_dir = options.data_dir.join("member");
+/// Founds a new cluster of these members in a data folder, from an old one's state. The log comes last.
+pub(super) async fn found(
+    files: Arc<dyn Files>,
+    engines: &dyn Engines,
+    data_dir: &Path,
+    own: MemberId,
+    members: &[Member],
+    state: State,
+) -> Result<Restored, OfflineError> {
+    let state = state.into_new_cluster(members.iter().cloned());
+    let member_dir = data_dir.join("member");
     let snap_dir = member_dir.join("snap");
     let made = durable::create_dir_all(&*files, &snap_dir).await;
     made.map_err(|source| OfflineError::Io { context: format!("creating {}", snap_dir.display()), source })?;
@@ -79,7 +91,7 @@ pub async fn snapshot_restore(
     engine.close().await;
     replaced?;
 
-    let (entries, hard_state) = bootstrap_entries(&members);
+    let (entries, hard_state) = bootstrap_entries(members);
     let mut ids: Vec<u64> = members.iter().map(|member| member.id.0).collect();
     ids.sort_unstable();
     let last = ids.len() as u64;

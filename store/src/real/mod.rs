@@ -24,7 +24,7 @@ mod tasks;
 
 pub use clock::SystemClock;
 pub use files::SystemFiles;
-pub use net::{SystemNet, TcpNet, TlsOptions};
+pub use net::{HttpOptions, SystemNet, TcpNet, TlsOptions};
 pub use probe::LogProbe;
 pub(crate) use process::process_metrics;
 pub use secrets::SystemSecrets;

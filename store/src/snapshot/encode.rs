@@ -3,9 +3,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 
-use squall_core::planted::planted;
-
-use super::{BLOCK_BYTES, CHECKSUM_BYTES, FORMAT, HEADER_BYTES, MAGIC, Meta, Rows};
+use super::{BLOCK_BYTES, CHECKSUM_BYTES, FORMAT, HEADER_BYTES, MAGIC, Meta, Rows, backup::sent};
 
 /// The size of a chunk, in bytes: what etcd sends at once.
 pub const CHUNK_BYTES: usize = 32 * 1024;
@@ -25,18 +23,8 @@ pub struct Encoder {
 
 impl Encoder {
     /// A snapshot of these rows, which are sorted by key.
-    pub fn new(meta: Meta, mut rows: Rows) -> Self {
-        if planted!(SnapshotWithoutTombstones) {
-            rows.retain(|(key, _)| !(key.starts_with(b"k") && key.ends_with(b"t") && key.len() == 19));
-        }
-        if planted!(SnapshotDropsRow) {
-            rows.retain(|(key, _)| !key.starts_with(b"r"));
-        }
-        if planted!(SnapshotDropsKey)
-            && let Some(last) = rows.iter().rposition(|(key, _)| key.starts_with(b"k"))
-        {
-            rows.remove(last);
-        }
+    pub fn new(meta: Meta, rows: Rows) -> Self {
+        let rows = sent(rows);
         let row_bytes: u64 = rows.iter().map(|(key, value)| 8 + (key.len() + value.len()) as u64).sum();
         let body_bytes = (HEADER_BYTES as u64 + row_bytes).next_multiple_of(BLOCK_BYTES);
         let mut buffer = BytesMut::with_capacity(2 * CHUNK_BYTES);

@@ -1,7 +1,6 @@
 //! Snapshots: the whole content of a store as one stream of bytes, or one file.
 //!
-//! Three ways lead here: a leader sends one to a member that lags, a client takes one through the Maintenance service
-//! (and `etcdctl snapshot save` writes it to a file), and a restore reads one back. All three carry the same bytes:
+//! Between members, and in their folders, it has a format of its own:
 //!
 //! ```text
 //!  0  "SQUALLSN"
@@ -12,9 +11,11 @@
 //!     zeros up to a multiple of 512 bytes
 //!     SHA-256 of everything before it, 32 bytes
 //! ```
-//! All numbers little-endian. The rows are the state machine's ([`squall_core::State::rows`]). A length that leaves 32
-//! after division by 512 is how etcd's tools recognise a snapshot that carries its checksum, so `etcdctl snapshot save`
-//! accepts ours; the rows themselves are no bbolt file, and only our own restore reads them.
+//! All numbers little-endian. The rows are the state machine's ([`squall_core::State::rows`]).
+//!
+//! What a client takes through the Maintenance service, and a restore reads back, is a *backup*: a database of etcd's
+//! (`bbolt`, [`squall_core::to_buckets`]) with its SHA-256 behind it. A length that leaves 32 after division by 512 is how
+//! etcd's tools recognise the checksum.
 //!
 //! # Promises
 //! A reader returns all rows, as they were written, or an error that names the place; never part of a snapshot. It takes
@@ -24,6 +25,8 @@
 //! # Left out
 //! Deltas, compression, and resumption of a stream that broke: the sender begins again.
 
+mod backup;
+mod bbolt;
 mod decode;
 mod encode;
 mod file;
@@ -35,6 +38,7 @@ use std::io;
 
 use squall_core::{Index, Revision, Term};
 
+pub use backup::{Backup, BackupEncoder, read_backup};
 pub use decode::{Check, Decoder};
 pub use encode::{CHUNK_BYTES, Encoder};
 pub use file::{Receiver, read_file, write_file};

@@ -12,7 +12,7 @@ use std::{
 
 use tempfile::TempDir;
 
-const SQUALLD: &str = env!("CARGO_BIN_EXE_squalld");
+pub const SQUALLD: &str = env!("CARGO_BIN_EXE_squalld");
 /// How long anything may take on a loaded machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -13,6 +13,7 @@
 mod auth;
 mod compression;
 mod concurrency;
+mod document;
 mod drills;
 mod durability;
 mod etcdctl;

@@ -29,6 +29,28 @@ pub enum PermissionKind {
     Unknown(i32),
 }
 
+impl PermissionKind {
+    /// Its number in the API.
+    pub fn number(self) -> i32 {
+        match self {
+            PermissionKind::Read => 0,
+            PermissionKind::Write => 1,
+            PermissionKind::ReadWrite => 2,
+            PermissionKind::Unknown(number) => number,
+        }
+    }
+
+    /// The kind with this number.
+    pub fn from_number(number: i32) -> PermissionKind {
+        match number {
+            0 => PermissionKind::Read,
+            1 => PermissionKind::Write,
+            2 => PermissionKind::ReadWrite,
+            number => PermissionKind::Unknown(number),
+        }
+    }
+}
+
 /// A permission on one key or on a range of keys.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Permission {

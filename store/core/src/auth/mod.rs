@@ -22,7 +22,7 @@
 
 mod check;
 mod command;
-mod permissions;
+pub(crate) mod permissions;
 pub(crate) mod rows;
 mod tables;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::planted::planted;
 const OPEN_END: &[u8] = &[0];
 
 /// Whether a permission may be given on this range: it has a key, and is a point, or ends after its key, or is open.
-pub(super) fn is_valid(key: &[u8], range_end: &[u8]) -> bool {
+pub(crate) fn is_valid(key: &[u8], range_end: &[u8]) -> bool {
     !key.is_empty() && (range_end.is_empty() || range_end == OPEN_END || key < range_end)
 }
 

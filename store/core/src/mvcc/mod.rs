@@ -29,7 +29,7 @@ mod hash;
 mod history;
 pub(crate) mod index;
 mod read;
-mod record;
+pub(crate) mod record;
 mod store;
 
 pub use history::History;

@@ -144,7 +144,7 @@ impl Record {
 }
 
 /// Protobuf leaves an empty field out.
-fn put_bytes(row: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+pub(crate) fn put_bytes(row: &mut Vec<u8>, field: u8, bytes: &[u8]) {
     if !bytes.is_empty() {
         row.push(field << 3 | 2);
         put_varint(row, bytes.len() as u64);
@@ -153,7 +153,7 @@ fn put_bytes(row: &mut Vec<u8>, field: u8, bytes: &[u8]) {
 }
 
 /// Protobuf leaves a zero out.
-fn put_int(row: &mut Vec<u8>, field: u8, int: i64) {
+pub(crate) fn put_int(row: &mut Vec<u8>, field: u8, int: i64) {
     if int != 0 {
         row.push(field << 3);
         put_varint(row, int as u64);
@@ -204,7 +204,7 @@ fn decode(row: Bytes) -> Result<(Record, i64), &'static str> {
     Ok((Record { row, key, value, create_revision, version, lease }, mod_revision))
 }
 
-fn take_varint(row: &[u8], at: &mut usize) -> Result<u64, &'static str> {
+pub(crate) fn take_varint(row: &[u8], at: &mut usize) -> Result<u64, &'static str> {
     let mut int = 0;
     for shift in (0..64).step_by(7) {
         let byte = *row.get(*at).ok_or("the record is cut short")?;

@@ -131,6 +131,15 @@ pub(super) struct ServeFlags {
     /// Largest request, in bytes
     #[arg(long, default_value_t = 1_572_864, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_request_bytes: u32,
+    /// Streams, so calls, that one connection of a client may have at once
+    #[arg(long, default_value_t = u32::MAX, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_concurrent_streams: u32,
+    /// Time after which a silent client is asked for a sign of life, such as 2h; 0s for never [default: 5s]
+    #[arg(long)]
+    pub grpc_keepalive_interval: Option<String>,
+    /// Time that it has for it [default: 5s]
+    #[arg(long)]
+    pub grpc_keepalive_timeout: Option<String>,
     /// Revisions that one step of a compaction deletes
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub experimental_compaction_batch_limit: u32,
@@ -227,4 +236,6 @@ pub(super) struct StatusFlags {
 pub(super) enum WriteOut {
     Simple,
     Json,
+    Table,
+    Fields,
 }

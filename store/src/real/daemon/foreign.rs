@@ -32,7 +32,6 @@ const fn switch(name: &'static str, taken: Option<&'static [&'static str]>, why:
 
 const DISCOVERY: &str = "Discovery is not there: it depends on a service that is down when it is needed most. Name the \
                          members in --initial-cluster.";
-const PINGS: &str = "squalld asks a silent connection for a sign of life after 5 s, and closes it 5 s later.";
 const V2: &str = "The v2 API is not there. Use v3.";
 const PROXY: &str = "The v2 proxy is not there. Let clients name several endpoints.";
 const TRACING: &str = "Traces are not exported. Leave it out.";
@@ -60,8 +59,6 @@ static FOREIGN: &[Foreign] = &[
         Some(&["5s"]),
         "A client may ask for a sign of life as often as it likes. Leave it out.",
     ),
-    value("grpc-keepalive-interval", Some(&["2h", "2h0m0s"]), PINGS),
-    value("grpc-keepalive-timeout", Some(&["20s"]), PINGS),
     switch(
         "socket-reuse-port",
         OFF,

@@ -26,7 +26,7 @@ use std::{
     sync::Arc,
 };
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 use tracing_subscriber::EnvFilter;
 
 use self::{
@@ -100,6 +100,14 @@ fn usage_paragraph(error: &clap::Error) -> String {
         return "`squalld snapshot` needs to be told what to do: `restore` or `status`. `squalld snapshot --help` says \
                 more."
             .to_owned();
+    }
+    // Clap's sentence about an argument that comes twice goes on as if a command were wanted.
+    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    if let (ErrorKind::ArgumentConflict, Some(argument)) = (error.kind(), argument)
+        && error.get(ContextKind::PriorArg).is_some_and(|prior| prior.to_string() == argument)
+    {
+        let flag = argument.split(' ').next().unwrap_or_default();
+        return format!("{flag} is given twice. Leave one of them out: etcd would take the last.");
     }
     let text = error.render().to_string();
     let lines = text.lines().map(str::trim).filter(|line| {
@@ -199,11 +207,12 @@ fn member(flags: ServeFlags) -> Result<(Config, Env), Failure> {
     let listens = flags.listens()?;
     let secrets = Arc::new(SystemSecrets { jwt: flags.jwt()? });
     let security = flags.security.clone();
+    let http = flags.http()?;
     let config = flags.config(&listens)?;
     let urls: Vec<String> = config.initial_cluster.iter().map(|(_, url)| url.clone()).collect();
     let security = security.open(&config.data_dir, &listens, &urls)?;
     security.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let net = Arc::new(SystemNet::new(security.clients, security.members));
+    let net = Arc::new(SystemNet::new(security.clients, security.members).with_http(http));
     Ok((config, Env { secrets, net, ..env() }))
 }
 

@@ -5,7 +5,11 @@ use super::{
     flags::{RestoreFlags, StatusFlags, WriteOut},
     paragraph,
 };
-use crate::offline::{OfflineError, RestoreOptions, snapshot_restore, snapshot_status};
+use crate::{
+    Config,
+    offline::{OfflineError, RestoreOptions, adopt_restored, snapshot_restore, snapshot_status},
+    seam::Env,
+};
 
 /// Makes a data folder from a snapshot, and says what it made.
 pub(super) async fn restore(flags: RestoreFlags) -> Result<(), Failure> {
@@ -35,11 +39,24 @@ pub(super) async fn restore(flags: RestoreFlags) -> Result<(), Failure> {
 /// Prints what a snapshot holds, as etcdutl does.
 pub(super) async fn status(flags: StatusFlags) -> Result<(), Failure> {
     let status = snapshot_status(&*env().files, &flags.snapshot).await.map_err(failure)?;
+    let (revision, hash) = (status.revision.0, format!("{:08x}", status.hash));
     match flags.write_out {
-        WriteOut::Simple => println!(
-            "{:08x}, {}, {}, {} B",
-            status.hash, status.revision.0, status.total_keys, status.total_size
+        WriteOut::Table => print!(
+            "{}",
+            table(&[
+                ("HASH", hash),
+                ("REVISION", revision.to_string()),
+                ("TOTAL KEYS", status.total_keys.to_string()),
+                ("TOTAL SIZE", size(status.total_size)),
+            ])
         ),
+        WriteOut::Fields => println!(
+            "\"Hash\" : {}\n\"Revision\" : {revision}\n\"Keys\" : {}\n\"Size\" : {}",
+            status.hash, status.total_keys, status.total_size
+        ),
+        WriteOut::Simple => {
+            println!("{hash}, {revision}, {}, {}", status.total_keys, size(status.total_size))
+        }
         WriteOut::Json => println!(
             "{}",
             serde_json::json!({
@@ -49,6 +66,45 @@ pub(super) async fn status(flags: StatusFlags) -> Result<(), Failure> {
                 "totalSize": status.total_size,
             })
         ),
+    }
+    Ok(())
+}
+
+/// One row under its headings, as etcdutl draws them: headings in the middle, values to the right.
+fn table(cells: &[(&str, String)]) -> String {
+    let widths: Vec<usize> = cells.iter().map(|(heading, value)| heading.len().max(value.len())).collect();
+    let line: String =
+        widths.iter().map(|width| format!("+{:-<1$}", "", width + 2)).collect::<String>() + "+\n";
+    let row = |cell: &dyn Fn(usize) -> String| (0..cells.len()).map(cell).collect::<String>() + "|\n";
+    let headings = row(&|at| format!("| {:^1$} ", cells[at].0, widths[at]));
+    let values = row(&|at| format!("| {:>1$} ", cells[at].1, widths[at]));
+    format!("{line}{headings}{line}{values}{line}")
+}
+
+/// A size as etcd's tools print it: two digits, in powers of a thousand.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let rounded = if unit > 0 && value < 9.95 { format!("{value:.1}") } else { format!("{value:.0}") };
+    format!("{rounded} {}", UNITS[unit])
+}
+
+/// Takes over a data folder that etcd's `snapshot restore` has made, before the member starts.
+pub(super) async fn take_over(config: &Config, env: &Env) -> Result<(), Failure> {
+    let (dir, name) = (&config.data_dir, &config.name);
+    let adopted = adopt_restored(env.files.clone(), &*env.engines, dir, name).await.map_err(failure)?;
+    if let Some(adopted) = adopted {
+        tracing::info!(
+            dir = %dir.display(),
+            member = format!("{:x}", adopted.member_id.0),
+            cluster = format!("{:x}", adopted.cluster_id.0),
+            revision = adopted.revision.0,
+            "took over a data folder that etcd's snapshot restore had made"
+        );
     }
     Ok(())
 }

@@ -87,12 +87,14 @@ pub(super) struct SecurityFlags {
     cipher_suites: Option<String>,
 }
 
+const METRICS: &str = "--listen-metrics-urls";
+
 /// One set of the flags.
 struct Side<'a> {
     /// `peer-` or nothing.
     prefix: &'static str,
-    listen_flag: &'static str,
-    urls: &'a [Url],
+    /// What is listened at, and which flag says so.
+    urls: Vec<(&'static str, &'a Url)>,
     /// Whether members are dialled with TLS.
     dials: bool,
     auto: bool,
@@ -118,8 +120,9 @@ impl SecurityFlags {
             .map_err(|error| Failure::Failed(format!("--cipher-suites: {error}.")))?;
         let mut clients = Side {
             prefix: "",
-            listen_flag: "--listen-client-urls",
-            urls: &listens.clients,
+            urls: (listens.clients.iter().map(|url| ("--listen-client-urls", url)))
+                .chain(listens.metrics.iter().map(|url| (METRICS, url)))
+                .collect(),
             dials: false,
             auto: self.auto_tls,
             made_in: data_dir.join("fixtures").join("client"),
@@ -141,8 +144,7 @@ impl SecurityFlags {
         };
         let mut members = Side {
             prefix: "peer-",
-            listen_flag: "--listen-peer-urls",
-            urls: &listens.members,
+            urls: listens.members.iter().map(|url| ("--listen-peer-urls", url)).collect(),
             dials: peers.iter().any(|url| asks_for_tls(url)),
             auto: self.peer_auto_tls,
             made_in: data_dir.join("fixtures").join("peer"),
@@ -173,7 +175,7 @@ impl SecurityFlags {
 
 impl Side<'_> {
     fn serves(&self) -> bool {
-        self.urls.iter().any(|url| url.tls)
+        self.urls.iter().any(|(_, url)| url.tls)
     }
 
     /// Whether a certificate is to be made.
@@ -186,14 +188,17 @@ impl Side<'_> {
         let (cert, key) = (&self.options.client_cert_file, &self.options.client_key_file);
         self.pair("client-cert-file", cert, "client-key-file", key)?;
         self.rules()?;
-        for url in self.urls {
+        for (flag, url) in &self.urls {
             if url.tls && !self.options.can_serve() && !self.makes() {
                 return Err(Failure::Failed(format!(
-                    "{} has {}, which needs a certificate. Give --{p}cert-file and --{p}key-file, or --{p}auto-tls.",
-                    self.listen_flag,
+                    "{flag} has {}, which needs a certificate. Give --{p}cert-file and --{p}key-file, or --{p}auto-tls.",
                     url.text,
                     p = self.prefix
                 )));
+            }
+            // A scraper without certificates is what a port of its own is mostly for.
+            if *flag == METRICS {
+                continue;
             }
             if !url.tls && self.options.cert_file.is_some() {
                 warnings.push(format!(
@@ -269,7 +274,7 @@ impl Side<'_> {
         if !self.makes() || !(self.serves() || self.dials) {
             return Ok(());
         }
-        let hosts = self.urls.iter().map(|url| url.host().unwrap_or("localhost").to_owned());
+        let hosts = self.urls.iter().map(|(_, url)| url.host().unwrap_or("localhost").to_owned());
         let hosts: Vec<String> = hosts.collect();
         let (cert, key) = make_self_signed(&self.made_in, &hosts, self.years).map_err(|error| {
             Failure::Failed(format!("--{}auto-tls: {error}. The certificate could not be made.", self.prefix))

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Failure, notify::notify, paragraph};
+use super::{Failure, notify::notify, offline, paragraph};
 use crate::{
     Config,
     seam::Env,
@@ -14,6 +14,7 @@ pub(super) async fn serve(config: Config, env: Env) -> Result<(), Failure> {
     // Before anything is opened: a signal that comes during a long replay must find its handler.
     let mut signals = Signals::new()?;
     let dir = config.data_dir.clone();
+    offline::take_over(&config, &env).await?;
     let started = tokio::select! {
         biased;
         started = server::start(config, env) => started,

@@ -5,11 +5,14 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     Failure,
     flags::{CLIENT_URL, ClusterState, CompactionMode, Metrics, PEER_URL, RestoreFlags, ServeFlags},
-    urls::{self, Url, asks_for_tls},
+    urls::{self, Url},
 };
 use crate::{
     AutoCompaction, Config, InitialClusterState, duration,
-    real::jwt::{DEFAULT_TTL, Jwt, JwtOptions},
+    real::{
+        HttpOptions,
+        jwt::{DEFAULT_TTL, Jwt, JwtOptions},
+    },
 };
 
 /// etcd's bound: with a longer one a cluster would hardly ever notice that its leader is gone.
@@ -19,7 +22,7 @@ const MAX_ELECTION_MS: u64 = 50_000;
 pub(super) struct Listens {
     pub clients: Vec<Url>,
     pub members: Vec<Url>,
-    /// Metrics and health alone; without TLS.
+    /// Metrics and health alone; TLS is the clients'.
     pub metrics: Vec<Url>,
 }
 
@@ -35,12 +38,6 @@ impl ServeFlags {
                 None => Vec::new(),
             },
         };
-        if let Some(url) = listens.metrics.iter().find(|url| asks_for_tls(&url.text)) {
-            return Err(Failure::Failed(format!(
-                "--listen-metrics-urls has {}, and metrics are served without TLS. Write http.",
-                url.text
-            )));
-        }
         let all = || listens.clients.iter().chain(&listens.members).chain(&listens.metrics);
         for (at, url) in all().enumerate() {
             if all().skip(at + 1).any(|other| other.place() == url.place()) {
@@ -140,6 +137,32 @@ impl ServeFlags {
             watch_progress_interval,
             ..default
         })
+    }
+
+    /// How connections of clients are kept.
+    pub fn http(&self) -> Result<HttpOptions, Failure> {
+        let time = |flag: &str, given: &str| {
+            duration::parse(given).map_err(|_| {
+                Failure::Usage(format!(
+                    "{flag} {given:?} is no duration. Write it as 5s, 2h, or 0s for never."
+                ))
+            })
+        };
+        let default = HttpOptions::default();
+        let or = |flag: &str, given: &Option<String>, default: Duration| match given {
+            Some(given) => time(flag, given),
+            None => Ok(default),
+        };
+        let after = or("--grpc-keepalive-interval", &self.grpc_keepalive_interval, default.ping_after)?;
+        let patience = or("--grpc-keepalive-timeout", &self.grpc_keepalive_timeout, default.ping_patience)?;
+        if !after.is_zero() && patience.is_zero() {
+            return Err(Failure::Usage(
+                "--grpc-keepalive-timeout 0s leaves a client no time to answer. Write 20s, or --grpc-keepalive-interval=0s \
+                 to ask for nothing."
+                    .into(),
+            ));
+        }
+        Ok(HttpOptions { streams: self.max_concurrent_streams, ping_after: after, ping_patience: patience })
     }
 
     /// What signs tokens; none where they are simple.
@@ -358,6 +381,30 @@ mod tests {
             ..Config::default()
         };
         assert_eq!(format!("{config:?}"), format!("{expected:?}"));
+    }
+
+    #[test]
+    fn clients_connections_are_kept_as_the_flags_say() {
+        let http = |flags: &[&str]| {
+            let arguments = ["squalld"].iter().chain(flags);
+            let matches = command().try_get_matches_from(arguments).map_err(|error| error.to_string())?;
+            let flags = Arguments::from_arg_matches(&matches).map_err(|error| error.to_string())?;
+            flags.serve.http().map_err(|failure| format!("{failure:?}"))
+        };
+        let given =
+            ["--max-concurrent-streams=7", "--grpc-keepalive-interval=2h", "--grpc-keepalive-timeout=20s"];
+        let found = http(&given).unwrap();
+        let secs = Duration::from_secs;
+        assert_eq!((found.streams, found.ping_after, found.ping_patience), (7, secs(7200), secs(20)));
+        assert!(http(&["--grpc-keepalive-interval=0s"]).unwrap().ping_after.is_zero());
+        for (wrong, said) in [
+            ("--grpc-keepalive-interval=often", "no duration"),
+            ("--grpc-keepalive-timeout=0s", "no time to answer"),
+            ("--max-concurrent-streams=0", "0 is not in 1.."),
+        ] {
+            let refused = http(&[wrong]).unwrap_err();
+            assert!(refused.contains(said), "{refused}");
+        }
     }
 
     #[test]

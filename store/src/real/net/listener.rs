@@ -16,7 +16,7 @@ use tonic::body::Body;
 use tower::ServiceExt;
 
 use super::{
-    CONNECTION_WINDOW, KEEP_ALIVE,
+    CONNECTION_WINDOW, HttpOptions,
     address::Address,
     body::{IncomingRequestBody, OutgoingResponseBody},
     deadline,
@@ -41,7 +41,12 @@ pub(super) struct TcpListener {
 
 impl TcpListener {
     /// Listens at `address`, with TLS where it asks for that.
-    pub async fn bind(address: &Address, router: Router, tls: Option<Arc<TlsOptions>>) -> io::Result<Self> {
+    pub async fn bind(
+        address: &Address,
+        router: Router,
+        tls: Option<Arc<TlsOptions>>,
+        http: HttpOptions,
+    ) -> io::Result<Self> {
         let tls = match (address.tls, tls) {
             (false, _) => None,
             (true, Some(tls)) => Some(tls),
@@ -50,7 +55,7 @@ impl TcpListener {
         let socket = Socket::bind(&address.at).await?;
         let local = Address { tls: address.tls, at: socket.local()? }.to_string();
         let (open, closed) = watch::channel(());
-        tokio::spawn(abort_on_panic("accept", accept(socket, tls, router, closed)));
+        tokio::spawn(abort_on_panic("accept", accept(socket, tls, router, http, closed)));
         Ok(Self { local, _open: open })
     }
 }
@@ -65,6 +70,7 @@ async fn accept(
     socket: Socket,
     tls: Option<Arc<TlsOptions>>,
     router: Router,
+    http: HttpOptions,
     mut closed: watch::Receiver<()>,
 ) {
     loop {
@@ -83,7 +89,7 @@ async fn accept(
         };
         let (tls, router, mut closed) = (tls.clone(), router.clone(), closed.clone());
         tokio::spawn(abort_on_panic("connection", async move {
-            let Some(tls) = tls else { return serve(stream, router, None, closed).await };
+            let Some(tls) = tls else { return serve(stream, router, None, http, closed).await };
             let accepted = tokio::select! {
                 biased;
                 _ = closed.changed() => return,
@@ -91,7 +97,7 @@ async fn accept(
             };
             if let Some(accepted) = accepted {
                 let caller = accepted.common_name.filter(|_| router.audience() == Audience::Clients);
-                serve(Box::new(accepted.stream), router, caller.map(CertificateName), closed).await;
+                serve(Box::new(accepted.stream), router, caller.map(CertificateName), http, closed).await;
             }
         }));
     }
@@ -102,6 +108,7 @@ async fn serve(
     stream: Box<dyn Io>,
     router: Router,
     caller: Option<CertificateName>,
+    http: HttpOptions,
     mut closed: watch::Receiver<()>,
 ) {
     let (open, handlers) = watch::channel(());
@@ -120,10 +127,9 @@ async fn serve(
         .timer(TokioTimer::new())
         .initial_stream_window_size(window)
         .initial_connection_window_size(window.max(CONNECTION_WINDOW))
-        // As etcd: a watch is a stream, and a client may have any number.
-        .max_concurrent_streams(u32::MAX)
-        .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE);
+        .max_concurrent_streams(http.streams)
+        .keep_alive_interval(Some(http.ping_after).filter(|after| !after.is_zero()))
+        .keep_alive_timeout(http.ping_patience);
     let connection = builder.serve_connection(TokioIo::new(Prompt::new(stream)), service);
     tokio::select! {
         biased;

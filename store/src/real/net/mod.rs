@@ -38,8 +38,27 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// A silent connection is probed after this time, and closed when no answer comes within the same time again.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
+/// How connections of clients are kept. The simulated network knows the defaults alone.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpOptions {
+    /// Streams that a connection may have at once.
+    pub streams: u32,
+    /// A silent connection is asked for a sign of life after this time; never where it is zero.
+    pub ping_after: Duration,
+    /// It is closed where none comes within this time.
+    pub ping_patience: Duration,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        // As etcd: a watch is a stream, and a client may have any number.
+        Self { streams: u32::MAX, ping_after: KEEP_ALIVE, ping_patience: KEEP_ALIVE }
+    }
+}
+
 /// A member's network.
 pub struct SystemNet {
+    http: HttpOptions,
     clients: Arc<TlsOptions>,
     members: Arc<TlsOptions>,
     dialler: Arc<Dialler>,
@@ -49,7 +68,18 @@ impl SystemNet {
     /// A network that shows and asks for certificates as these say: to clients, and to members.
     pub fn new(clients: TlsOptions, members: TlsOptions) -> Self {
         let (clients, members) = (Arc::new(clients), Arc::new(members));
-        Self { clients, dialler: Arc::new(Dialler::new(members.clone())), members }
+        Self {
+            http: HttpOptions::default(),
+            clients,
+            dialler: Arc::new(Dialler::new(members.clone())),
+            members,
+        }
+    }
+
+    /// The same, with clients' connections kept so.
+    #[must_use]
+    pub fn with_http(self, http: HttpOptions) -> Self {
+        Self { http, ..self }
     }
 }
 
@@ -59,13 +89,13 @@ impl Net for SystemNet {
         address: &'a str,
         router: Router,
     ) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
-        let tls = match router.audience() {
-            Audience::Clients => &self.clients,
-            Audience::Members => &self.members,
+        let (tls, http) = match router.audience() {
+            Audience::Clients => (&self.clients, self.http),
+            Audience::Members => (&self.members, HttpOptions::default()),
         };
         let tls = tls.can_serve().then(|| tls.clone());
         Box::pin(async move {
-            let listener = listener::TcpListener::bind(&Address::parse(address), router, tls).await?;
+            let listener = listener::TcpListener::bind(&Address::parse(address), router, tls, http).await?;
             Ok(Box::new(listener) as Box<dyn Listener>)
         })
     }

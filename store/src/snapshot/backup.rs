@@ -1,0 +1,134 @@
+//! A snapshot for clients: etcd's database with its checksum behind it, as `etcdctl snapshot save` writes it to a file.
+//! etcd's tools show, verify and restore ours, and a restore here takes theirs.
+
+use std::path::Path;
+
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest as _, Sha256};
+use squall_core::{Buckets, Corrupt, planted::planted, to_buckets};
+
+use super::{
+    BLOCK_BYTES, CHECKSUM_BYTES, CHUNK_BYTES, Check, Decoder, MAGIC, Meta, Rows, SnapshotError, bbolt,
+};
+use crate::seam::Files;
+
+/// A backup as an iterator of chunks: all of [`CHUNK_BYTES`] but the last of the database, and then the checksum alone,
+/// as etcd's Maintenance service sends it.
+pub struct BackupEncoder {
+    pages: bbolt::Writer,
+    buffer: BytesMut,
+    hash: Sha256,
+    /// Of the database: not yet given out.
+    left: u64,
+    checksum_given: bool,
+}
+
+impl BackupEncoder {
+    /// A backup of these rows, which are sorted by key.
+    ///
+    /// # Errors
+    /// The first row that the store cannot have written.
+    pub fn new(rows: Rows) -> Result<Self, Corrupt> {
+        let pages = bbolt::Writer::new(to_buckets(sent(rows))?.into_iter().collect());
+        let left = pages.total_bytes();
+        Ok(Self { pages, buffer: BytesMut::new(), hash: Sha256::new(), left, checksum_given: false })
+    }
+
+    /// How many bytes of the database are still to come: etcd's `remaining_bytes`, which leaves the checksum out.
+    pub fn remaining_bytes(&self) -> u64 {
+        self.left
+    }
+}
+
+impl Iterator for BackupEncoder {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        while self.buffer.len() < CHUNK_BYTES
+            && let Some(page) = self.pages.next()
+        {
+            self.buffer.extend_from_slice(&page);
+        }
+        if self.buffer.is_empty() {
+            let first = !std::mem::replace(&mut self.checksum_given, true);
+            return first.then(|| Bytes::copy_from_slice(&self.hash.finalize_reset()));
+        }
+        let chunk = self.buffer.split_to(self.buffer.len().min(CHUNK_BYTES)).freeze();
+        self.hash.update(&chunk);
+        self.left -= chunk.len() as u64;
+        Some(chunk)
+    }
+}
+
+/// The rows that a snapshot carries: all of them, but for planted errors.
+pub(super) fn sent(mut rows: Rows) -> Rows {
+    if planted!(SnapshotWithoutTombstones) {
+        rows.retain(|(key, _)| !(key.starts_with(b"k") && key.ends_with(b"t") && key.len() == 19));
+    }
+    if planted!(SnapshotDropsRow) {
+        rows.retain(|(key, _)| !key.starts_with(b"r"));
+    }
+    if planted!(SnapshotDropsKey)
+        && let Some(last) = rows.iter().rposition(|(key, _)| key.starts_with(b"k"))
+    {
+        rows.remove(last);
+    }
+    rows
+}
+
+/// What a file holds that an operator gives.
+pub enum Backup {
+    /// A snapshot in the store's own format, out of a member's folder.
+    Own(Meta, Rows),
+    /// A database of etcd's format, and its size without the checksum, in bytes.
+    Buckets(Buckets, u64),
+}
+
+/// Reads the file at `path`, of either format.
+///
+/// # Errors
+/// `Io`; `Corrupt` where the file is not all of a snapshot.
+pub async fn read_backup(files: &dyn Files, path: &Path, check: Check) -> Result<Backup, SnapshotError> {
+    let content = files
+        .read(path)
+        .await
+        .map_err(|source| SnapshotError::Io { context: format!("reading {}", path.display()), source })?;
+    let place = path.display().to_string();
+    if content.starts_with(&MAGIC) {
+        let mut decoder = Decoder::new(place, check, content.len() as u64);
+        decoder.push(&content)?;
+        return decoder.finish().map(|(meta, rows)| Backup::Own(meta, rows));
+    }
+    let corrupt = |(offset, what)| SnapshotError::Corrupt { place, offset, what };
+    database(&content, check).map_err(corrupt)
+}
+
+fn database(content: &Bytes, check: Check) -> Result<Backup, (u64, String)> {
+    // Etcd's tools tell by the length as well whether there is a checksum.
+    let summed = content.len() as u64 % BLOCK_BYTES == CHECKSUM_BYTES as u64;
+    let end = if summed { content.len() - CHECKSUM_BYTES } else { content.len() };
+    if check == Check::Checksum {
+        if !summed {
+            return Err((end as u64, "there is no checksum at its end".into()));
+        }
+        if Sha256::digest(&content[..end])[..] != content[end..] {
+            return Err((end as u64, "the checksum does not match what precedes it".into()));
+        }
+    }
+    let (buckets, bytes) = bbolt::read(&content.slice(..end))?;
+    Ok(Backup::Buckets(buckets, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_none_says_so() {
+        let place = |content: &'static [u8], check| database(&Bytes::from_static(content), check).err();
+        for content in [&b""[..], b"x", &[0; 4096], &[0xff; 9000]] {
+            assert!(place(content, Check::Skip).is_some_and(|(_, what)| what.contains("does not begin")));
+            assert!(place(content, Check::Checksum).is_some());
+        }
+    }
+}
