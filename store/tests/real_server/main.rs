@@ -11,6 +11,7 @@
 )]
 
 mod auth;
+mod backups;
 mod compression;
 mod concurrency;
 mod document;
