@@ -66,10 +66,11 @@ impl Maintenance for Service {
             (state.allocated_bytes(), state.in_use_bytes(), state.alarms().iter().collect::<Vec<_>>())
         };
         let no_leader = status.leader.is_none().then(|| Refusal::NoLeader.message().to_owned());
-        // As Go prints the message.
-        let alarms = alarms
-            .into_iter()
-            .map(|alarm| format!("memberID:{} alarm:{} ", alarm.member.0, alarm.kind.name()));
+        // As Go prints the message: without a field that is 0.
+        let alarms = alarms.into_iter().map(|alarm| match alarm.member {
+            MemberId(0) => format!("alarm:{} ", alarm.kind.name()),
+            MemberId(member) => format!("memberID:{member} alarm:{} ", alarm.kind.name()),
+        });
         let errors = no_leader.into_iter().chain(alarms).collect();
         Ok(Response::new(StatusResponse {
             header: self.header_now(),

@@ -10,7 +10,11 @@ use std::{
 
 use squall_core::{Lease, LeaseCheckpoint, LeaseId, Leases, Term, planted::planted};
 
+use super::REVOKES_PER_SECOND;
 use crate::seam::Monotonic;
+
+/// How many leases a promotion lets end in a second: some room is left for those that end by themselves.
+const SPREAD_PER_SECOND: u32 = REVOKES_PER_SECOND / 4 * 3;
 
 /// The deadlines of all leases.
 #[derive(Debug, Default)]
@@ -76,6 +80,32 @@ impl Lessor {
                 deadline = Monotonic(granted.0 + secs);
             }
             self.set(id, deadline);
+        }
+        self.spread();
+    }
+
+    /// Where more leases end within a second than a leader revokes in one, the later ones get a little more time, as in
+    /// etcd: at a promotion all that were granted alike would end together.
+    fn spread(&mut self) {
+        if self.countdowns.len() < REVOKES_PER_SECOND as usize {
+            return;
+        }
+        let in_order = std::mem::take(&mut self.due);
+        // What ends in the window that begins here, and whoever was pushed out of it, is counted together.
+        let (mut begin, mut end, mut count) = (Monotonic(Duration::ZERO), Monotonic(Duration::ZERO), 0_u32);
+        for (deadline, id) in in_order {
+            let mut later = deadline;
+            if count == 0 || deadline > end {
+                (begin, end, count) = (deadline, Monotonic(deadline.0 + Duration::from_secs(1)), 1);
+            } else {
+                count += 1;
+                if count > SPREAD_PER_SECOND {
+                    let since_begin = Duration::from_secs(1) * count / SPREAD_PER_SECOND;
+                    later = deadline.max(Monotonic(begin.0 + since_begin));
+                    end = later;
+                }
+            }
+            self.set(id, later);
         }
     }
 
@@ -309,6 +339,41 @@ mod tests {
         assert_eq!(member.renew(LeaseId(1)), Renewal::NotFound);
         member.now = Monotonic(Duration::from_secs(1000));
         assert_eq!(member.lessor.expired(member.now, 9), []);
+    }
+
+    /// As many as a leader can revoke, and a lease that ends apart from the others stays where it is.
+    #[test]
+    fn leases_that_would_end_together_are_spread_at_a_promotion() {
+        let (alike, apart) = (3_000, LeaseId(9_999));
+        let mut member = Member::new();
+        for id in 1..=alike {
+            member.apply(Command::LeaseGrant { id: LeaseId(id), ttl_secs: 10 });
+        }
+        member.apply(Command::LeaseGrant { id: apart, ttl_secs: 60 });
+        member.promote();
+        let left = |id| member.lessor.remaining(LeaseId(id), member.now).expect("it counts");
+        let mut left: Vec<Duration> = (1..=alike).map(left).collect();
+        left.sort();
+        let (first, last) = (Duration::from_secs(10) + ELECTION, Duration::from_secs(14) + ELECTION);
+        assert!(
+            left[0] == first && left[left.len() - 1] <= last,
+            "{:?}, {:?}",
+            left[0],
+            left[left.len() - 1]
+        );
+        let within_a_second = |from: &Duration| {
+            left.iter().filter(|at| *at >= from && **at < *from + Duration::from_secs(1)).count()
+        };
+        let most = left.iter().map(within_a_second).max();
+        assert!(most <= Some(SPREAD_PER_SECOND as usize + 1), "{most:?} in a second");
+        assert_eq!(member.lessor.remaining(apart, member.now), Some(Duration::from_secs(60) + ELECTION));
+
+        let mut few = Member::new();
+        for id in 1..500 {
+            few.apply(Command::LeaseGrant { id: LeaseId(id), ttl_secs: 10 });
+        }
+        few.promote();
+        assert!((1..500).all(|id| few.lessor.remaining(LeaseId(id), few.now) == Some(first)));
     }
 
     /// A checkpoint that is on its way through the log would take a renewal back at the next promotion.

@@ -19,7 +19,7 @@
 //! A revocation that raft does not take, or that is not applied within the request time-out, is proposed again
 //! (etcd #10686).
 //!
-//! Left out: etcd spreads expiries that pile up at a promotion over time; here the revocations of one tick are limited.
+//! Expiries that pile up at a promotion are spread over time (`lessor`), and the revocations of one tick are limited.
 
 mod keeper;
 mod lessor;

@@ -291,7 +291,21 @@ impl Node {
         first_of(&*env.tasks, [tick, compaction, input]).await
     }
 
+    /// The only voter asks nobody, so it need not wait for an election time-out (etcd advances the ticks of such a member
+    /// when it starts).
+    fn lead_alone(&mut self) {
+        let raft = &self.raft.raft;
+        let waits = raft.state == raft::StateRole::Follower && raft.promotable();
+        if !waits || !raft.prs().conf().voters().ids().iter().eq([self.shared.member.0]) {
+            return;
+        }
+        if let Err(error) = self.raft.campaign() {
+            tracing::warn!(%error, "no campaign yet; the election time-out will bring one");
+        }
+    }
+
     fn tick(&mut self) {
+        self.lead_alone();
         self.raft.tick();
         let now = self.env.clock.monotonic();
         if self.reads.is_asking() && now.since(self.read_asked) >= READ_RETRY && !planted!(ReadNotAskedAgain)

@@ -112,6 +112,10 @@ pub(crate) fn decode(entry: &Entry) -> Decoded {
             let context =
                 ConfChangeContext::decode(raft.context.clone()).unwrap_or_else(|error| broken(&error));
             let change = match (raft.get_change_type(), context.member) {
+                // Before the next: an update that names no member, so 0, adds nobody.
+                (ConfChangeType::AddNode, Some(member)) if raft.node_id == 0 => {
+                    MembershipChange::Update { id: MemberId(member.id), peer_urls: member.peer_urls }
+                }
                 (kind @ (ConfChangeType::AddNode | ConfChangeType::AddLearnerNode), Some(member))
                     if member.id == raft.node_id
                         && member.is_learner == (kind == ConfChangeType::AddLearnerNode) =>
@@ -120,9 +124,6 @@ pub(crate) fn decode(entry: &Entry) -> Decoded {
                 }
                 (ConfChangeType::AddNode, None) if context.promote => {
                     MembershipChange::Promote(MemberId(raft.node_id))
-                }
-                (ConfChangeType::AddNode, Some(member)) if raft.node_id == 0 => {
-                    MembershipChange::Update { id: MemberId(member.id), peer_urls: member.peer_urls }
                 }
                 (ConfChangeType::RemoveNode, _) => MembershipChange::Remove(MemberId(raft.node_id)),
                 (kind, member) => {
@@ -180,13 +181,16 @@ mod tests {
             ..Default::default()
         };
         let learner = squall_core::Member { is_learner: true, ..member.clone() };
-        let update = MembershipChange::Update { id: MemberId(5), peer_urls: vec!["http://m6:2380".into()] };
+        let update =
+            |id| MembershipChange::Update { id: MemberId(id), peer_urls: vec!["http://m6:2380".into()] };
         for (change, node) in [
             (MembershipChange::Add(member), 5),
             (MembershipChange::Add(learner), 5),
             (MembershipChange::Promote(MemberId(5)), 5),
             (MembershipChange::Remove(MemberId(5)), 5),
-            (update, 0),
+            (update(5), 0),
+            // No member has this id, and an update that names none carries it.
+            (update(0), 0),
         ] {
             let mut entry = Entry { index: 7, ..Default::default() };
             entry.set_entry_type(EntryType::EntryConfChange);

@@ -198,9 +198,27 @@ impl Service<GrpcRequest> for Router {
         if let Some(web) = self.web.as_ref().filter(|_| !is_grpc(request.headers())) {
             return Box::pin(web.clone().oneshot(request));
         }
-        let name = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
+        let path = request.uri().path().to_owned();
+        let (name, method) = match path.trim_start_matches('/').rsplit_once('/') {
+            Some(names) => names,
+            None => {
+                let status = tonic::Status::unimplemented(format!("malformed method name: {path:?}"));
+                return Box::pin(async move { Ok(status.into_http()) });
+            }
+        };
         match self.services.get(name) {
-            Some(service) => Box::pin(service.clone().oneshot(request)),
+            Some(service) => {
+                let answered = service.clone().oneshot(request);
+                let what = format!("unknown method {method} for service {name}");
+                Box::pin(async move {
+                    let response = answered.await?;
+                    // A generated service says nothing where it has no such method; gRPC's other servers say which.
+                    let headers = response.headers();
+                    let silent = headers.get("grpc-status").is_some_and(|status| status == "12")
+                        && !headers.contains_key("grpc-message");
+                    Ok(if silent { tonic::Status::unimplemented(what).into_http() } else { response })
+                })
+            }
             None => {
                 let status = tonic::Status::unimplemented(format!("unknown service {name}"));
                 Box::pin(async move { Ok(status.into_http()) })

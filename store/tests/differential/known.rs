@@ -4,6 +4,7 @@ use squall_store::proto::etcdserverpb::{AlarmType, RangeRequest, TxnRequest, req
 
 use crate::{
     answer::Answer,
+    draw::is_overlooked,
     neutral::{MEMBERS, OWN_PEER},
     operation::{Call, Caller, Operation},
     world::World,
@@ -24,7 +25,10 @@ pub const KNOWN: &[Known] = &[
         name: "a token while auth is off",
         reason: "etcd 3.5.1 looks tokens up even then; later ones ask nobody who it is",
         explains: |world, operation, etcd, _| {
-            let unknown = etcd.refusal().is_some_and(|refusal| refusal.ends_with("invalid auth token"));
+            let ended = matches!(operation.call, Call::Observe(_))
+                && etcd.said.as_ref().is_ok_and(|said| said == "\"the stream has ended\"");
+            let unknown =
+                ended || etcd.refusal().is_some_and(|refusal| refusal.ends_with("invalid auth token"));
             !world.auth_is_on && operation.caller != Caller::Nobody && unknown
         },
     },
@@ -138,6 +142,36 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
+        name: "a method's name without a service",
+        reason: "there is no such method, as later versions of gRPC say; the one that etcd 3.5.1 was built with says that something is exhausted",
+        explains: |_, operation, etcd, squalld| {
+            let malformed = |answer: &Answer| {
+                answer.refusal().is_some_and(|text| text.starts_with("malformed method name: "))
+            };
+            matches!(operation.call, Call::Wire { .. }) && malformed(etcd) && malformed(squalld)
+        },
+    },
+    Known {
+        name: "bytes that are no message, by who may not ask",
+        reason: "who may ask is looked at before the bytes are read; etcd reads them first",
+        explains: |world, operation, etcd, squalld| {
+            matches!(operation.call, Call::Wire { .. })
+                && world.auth_is_on
+                && etcd.refusal() == Some("(this is no message)")
+                && squalld.refusal().is_some_and(is_denial)
+        },
+    },
+    Known {
+        name: "a text that is no UTF-8",
+        reason: "protobuf asks for it, and decoders that are made by its rules refuse anything else; etcd's does not look",
+        explains: |_, operation, etcd, squalld| {
+            let refused = squalld.refusal() == Some("(this is no message)");
+            matches!(&operation.call, Call::Wire { path: "/etcdserverpb.Auth/UserGet", bytes } if bytes.ends_with(b"\xff\xfe"))
+                && refused
+                && etcd.refusal() != squalld.refusal()
+        },
+    },
+    Known {
         name: "an update of an unknown member to URLs that are none",
         reason: "what the request alone shows to be wrong is refused first; etcd takes any text",
         explains: |_, operation, etcd, squalld| {
@@ -184,6 +218,21 @@ pub const ALONE: &[Alone] = &[
             );
             world.auth_is_on && operation.caller == Caller::Nobody && changes
         },
+    },
+    Alone {
+        name: "a transaction that etcd overlooks, by nobody, while auth is on",
+        reason: "all that it does is looked at, as in later etcd; etcd 3.5.1 does not look into nested transactions",
+        applies: |world, operation| match (&operation.call, &operation.caller) {
+            (Call::Txn(txn), Caller::Token(place)) => {
+                world.auth_is_on && !world.tokens.contains_key(place) && is_overlooked(txn)
+            }
+            _ => false,
+        },
+    },
+    Alone {
+        name: "transactions more than 49 deep",
+        reason: "protobuf's decoders go 100 messages deep, so that no client fills the stack; etcd's goes on",
+        applies: |_, operation| matches!(&operation.call, Call::Txn(txn) if depth(txn) > 49),
     },
     Alone {
         name: "a permission on a range that is none",
@@ -259,6 +308,15 @@ fn is_denial(refusal: &str) -> bool {
         "etcdserver: invalid auth token",
     ]
     .contains(&refusal)
+}
+
+/// How many transactions are within one another.
+fn depth(txn: &TxnRequest) -> usize {
+    let inner = txn.success.iter().chain(&txn.failure).filter_map(|op| match &op.request {
+        Some(Request::RequestTxn(txn)) => Some(depth(txn)),
+        _ => None,
+    });
+    1 + inner.max().unwrap_or(0)
 }
 
 /// Whether something in the transaction puts: at its own level, or at any.

@@ -1,7 +1,12 @@
 //! An operation: what a client asks for, on whose behalf. Ids that a server chooses, of leases and members, are written as
 //! stand-ins that both servers share (`neutral`).
 
-use squall_store::proto::{authpb::Permission, etcdserverpb as pb};
+use squall_store::proto::{
+    authpb::Permission,
+    etcdserverpb as pb,
+    v3electionpb::{CampaignRequest, LeaderRequest, ProclaimRequest, ResignRequest},
+    v3lockpb::{LockRequest, UnlockRequest},
+};
 
 /// On whose behalf an operation is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +24,16 @@ pub enum Caller {
 pub struct Operation {
     pub caller: Caller,
     pub call: Call,
+    pub metadata: Metadata,
+}
+
+/// What a call's metadata say besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// `hasleader`.
+    pub has_leader: Option<&'static str>,
+    /// The caller's token stands under `authorization`, as etcd's gateway writes it.
+    pub as_authorization: bool,
 }
 
 /// A call. `stream` numbers the run's watch streams.
@@ -75,6 +90,8 @@ pub enum Call {
         name: String,
         password: String,
         no_password: Option<bool>,
+        /// What the client has hashed itself.
+        hashed: String,
     },
     UserGet(String),
     UserList,
@@ -126,11 +143,36 @@ pub enum Call {
     HashKv(i64),
     MoveLeader(u64),
     Downgrade(pb::DowngradeRequest),
+    Snapshot,
+
+    Lock(LockRequest),
+    Unlock(UnlockRequest),
+    Campaign(CampaignRequest),
+    Proclaim(ProclaimRequest),
+    Leader(LeaderRequest),
+    /// The first that an observer is told.
+    Observe(LeaderRequest),
+    Resign(ResignRequest),
+
+    /// The health of a service.
+    Health(String),
+    /// A method that there may not be, and bytes that may be no message.
+    Wire {
+        path: &'static str,
+        bytes: Vec<u8>,
+    },
+
+    /// Both servers are killed with -9, and started again.
+    Restart,
 }
 
 impl Operation {
+    pub fn new(caller: Caller, call: Call) -> Operation {
+        Operation { caller, call, metadata: Metadata::default() }
+    }
+
     pub fn by_nobody(call: Call) -> Operation {
-        Operation { caller: Caller::Nobody, call }
+        Operation::new(Caller::Nobody, call)
     }
 }
 
@@ -162,6 +204,11 @@ impl Call {
                 | Call::Hash
                 | Call::HashKv(_)
                 | Call::Downgrade(_)
+                | Call::Snapshot
+                | Call::Leader(_)
+                | Call::Observe(_)
+                | Call::Health(_)
+                | Call::Wire { .. }
         )
     }
 }

@@ -37,10 +37,12 @@ macro_rules! plain {
 
 mod auth;
 mod cluster;
+mod concurrency;
 mod kv;
 mod lease;
 mod maintenance;
 mod watch;
+mod wire;
 
 async fn in_time<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {
     match timeout(PATIENCE, call).await {
@@ -63,6 +65,7 @@ impl Server {
     /// Carries it out and waits for the answer.
     pub async fn perform(&mut self, operation: &Operation, world: &World) -> Answer {
         let caller = &operation.caller;
+        self.more = operation.metadata;
         match &operation.call {
             Call::Range(_) | Call::Put(_) | Call::DeleteRange(_) | Call::Txn(_) | Call::Compact(_) => {
                 self.kv(caller, &operation.call).await
@@ -90,7 +93,16 @@ impl Server {
             | Call::Hash
             | Call::HashKv(_)
             | Call::MoveLeader(_)
-            | Call::Downgrade(_) => self.maintenance(caller, &operation.call).await,
+            | Call::Downgrade(_)
+            | Call::Snapshot => self.maintenance(caller, &operation.call).await,
+            Call::Lock(_)
+            | Call::Unlock(_)
+            | Call::Campaign(_)
+            | Call::Proclaim(_)
+            | Call::Leader(_)
+            | Call::Observe(_)
+            | Call::Resign(_) => self.concurrency(caller, &operation.call).await,
+            Call::Health(_) | Call::Wire { .. } => self.wire(caller, &operation.call).await,
             call => self.auth(caller, call).await,
         }
     }

@@ -185,7 +185,12 @@ impl Run {
             self.number += 1;
             return;
         }
-        let (etcd, mut squalld) = self.both(operation).await;
+        let (etcd, mut squalld) = if operation.call == Call::Restart {
+            self.pair.restart().await;
+            (Answer::said(&(), 0), Answer::said(&(), 0))
+        } else {
+            self.both(operation).await
+        };
         if let Some(Planted::Answer(falsify)) = self.planted
             && compare::answers(&operation.call, &etcd, &squalld).is_none()
             && falsify(operation, &mut squalld)
@@ -252,6 +257,7 @@ impl Run {
                 | Call::WatchCancel { .. }
                 | Call::WatchProgress { .. }
                 | Call::WatchClose { .. }
+                | Call::Restart
         )
     }
 
@@ -331,7 +337,8 @@ impl Run {
         let calls = self.calls.entry(operation.call.name()).or_default();
         calls.count += 1;
         calls.refused += u64::from(etcd.is_refused());
-        let shown = format!("{}: {:?} {:?}", self.number, operation.caller, operation.call);
+        let Operation { caller, call, metadata } = operation;
+        let shown = format!("{}: {caller:?} {metadata:?} {call:?}", self.number);
         let mut line: String = shown.chars().take(1_500).collect();
         match etcd.refusal() {
             Some(refusal) => _ = write!(line, "\n      etcd refused: {refusal}"),

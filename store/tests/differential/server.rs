@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use squall_store::{
     proto::etcdserverpb::{
-        MemberListRequest, WatchCreateRequest, cluster_client::ClusterClient, watch_request::RequestUnion,
+        AuthenticateRequest, MemberListRequest, ResponseHeader, StatusRequest, WatchCreateRequest,
+        auth_client::AuthClient, cluster_client::ClusterClient, maintenance_client::MaintenanceClient,
+        watch_request::RequestUnion,
     },
     real::TcpNet,
     seam::{Channel, DialOptions, Net},
@@ -13,9 +15,10 @@ use squall_store::{
 use tonic::metadata::{MetadataMap, MetadataValue};
 
 use crate::{
+    draw::ROOT_PASSWORD,
     harness::{Etcd, Member, Running},
     neutral::Ids,
-    operation::Caller,
+    operation::{Caller, Metadata},
     watching::Watching,
 };
 
@@ -31,6 +34,8 @@ pub struct Server {
     pub streams: BTreeMap<usize, Watching>,
     /// Watches everything from the first revision on.
     pub recorder: Watching,
+    /// What the metadata of the call under way say besides.
+    pub more: Metadata,
 }
 
 /// Both processes, and the folder that they keep their data in.
@@ -38,9 +43,14 @@ pub struct Pair {
     pub etcd: Server,
     pub squalld: Server,
     pub etcd_process: Etcd,
-    _squalld_process: Running,
+    /// There always is one, but while it is replaced.
+    squalld_process: Option<Running>,
+    /// etcd's and squalld's.
+    places: [Member; 2],
     _folder: tempfile::TempDir,
 }
+
+const FLAGS: [&str; 3] = ["--bcrypt-cost=4", "--election-timeout=500", "--heartbeat-interval=100"];
 
 impl Pair {
     /// Starts both; `None` where this machine has no etcd.
@@ -50,38 +60,58 @@ impl Pair {
         for folder in [&of_etcd, &of_squalld] {
             std::fs::create_dir(folder).expect("a folder");
         }
-        let member = Member::new(&of_etcd, "m");
-        let flags = ["--bcrypt-cost=4", "--election-timeout=500", "--heartbeat-interval=100"];
-        let etcd_process = Etcd::start(&member, &[&flags[..], &["--unsafe-no-fsync"]].concat())?;
-        let etcd = Server::connect("etcd", &member).await;
-        let member = Member::new(&of_squalld, "m");
-        let squalld_process = member.start_alone(&flags);
-        let squalld = Server::connect("squalld", &member).await;
-        Some(Pair { etcd, squalld, etcd_process, _squalld_process: squalld_process, _folder: folder })
+        let places = [Member::new(&of_etcd, "m"), Member::new(&of_squalld, "m")];
+        let etcd_process = start_etcd(&places[0])?;
+        let etcd = Server::connect("etcd", &places[0]).await;
+        let squalld_process = Some(places[1].start_alone(&FLAGS));
+        let squalld = Server::connect("squalld", &places[1]).await;
+        Some(Pair { etcd, squalld, etcd_process, squalld_process, places, _folder: folder })
     }
+
+    /// Kills both with -9 and starts them again. What the recorders have been told stays with them.
+    pub async fn restart(&mut self) {
+        self.etcd_process.kill();
+        self.etcd_process = start_etcd(&self.places[0]).expect("it was there");
+        self.squalld_process.take().expect("a process").kill();
+        self.squalld_process = Some(self.places[1].start_alone(&FLAGS));
+        self.etcd.reconnect(&self.places[0]).await;
+        self.squalld.reconnect(&self.places[1]).await;
+    }
+}
+
+fn start_etcd(member: &Member) -> Option<Etcd> {
+    Etcd::start(member, &[&FLAGS[..], &["--unsafe-no-fsync"]].concat())
 }
 
 impl Server {
     async fn connect(name: &'static str, member: &Member) -> Server {
-        let channel = TcpNet.dial(&member.client_address(), DialOptions::default());
-        let mut client = ClusterClient::new(channel.clone());
-        let began = std::time::Instant::now();
-        let list = loop {
-            match client.member_list(MemberListRequest { linearizable: true }).await {
-                // A member without a name has not published itself yet.
-                Ok(list) if list.get_ref().members.iter().all(|member| !member.name.is_empty()) => {
-                    break list.into_inner();
-                }
-                answer => assert!(began.elapsed() < PATIENCE, "{name} does not serve: {answer:?}"),
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        let header = list.header.expect("a header");
+        let (channel, header) = dial(name, member).await;
         let client_url = format!("http://{}", member.client_address());
         let ids = Ids::new(header.cluster_id, header.member_id, member.peer_url(), client_url);
         let recorder = Watching::open(&channel, MetadataMap::new());
         recorder.send(RequestUnion::CreateRequest(all_from(1)));
-        Server { name, channel, ids, tokens: BTreeMap::new(), streams: BTreeMap::new(), recorder }
+        let (tokens, streams) = (BTreeMap::new(), BTreeMap::new());
+        Server { name, channel, ids, tokens, streams, recorder, more: Metadata::default() }
+    }
+
+    /// After a restart: nothing is left of connections and simple tokens.
+    async fn reconnect(&mut self, member: &Member) {
+        let (channel, header) = dial(self.name, member).await;
+        self.channel = channel;
+        self.tokens.clear();
+        self.streams.clear();
+        let told = self.recorder.received().events.remove(&0).unwrap_or_default();
+        let mut metadata = MetadataMap::new();
+        // Where auth is on, nobody else may watch everything.
+        let root = AuthenticateRequest { name: "root".into(), password: ROOT_PASSWORD.into() };
+        if let Ok(token) = AuthClient::new(self.channel.clone()).authenticate(root).await {
+            metadata.insert("token", token.into_inner().token.parse().expect("a token is ASCII"));
+        }
+        self.recorder = Watching::open(&self.channel, metadata);
+        self.recorder.send(RequestUnion::CreateRequest(all_from(header.revision + 1)));
+        assert!(self.recorder.wait(PATIENCE, |received| !received.control.is_empty()).await, "no recorder");
+        // Nothing has changed since.
+        self.recorder.received().events.insert(0, told);
     }
 
     /// The metadata of a call on the caller's behalf.
@@ -93,7 +123,11 @@ impl Server {
         };
         let mut metadata = MetadataMap::new();
         if let Some(token) = token {
-            metadata.insert("token", MetadataValue::try_from(token).expect("a token is ASCII"));
+            let key = if self.more.as_authorization { "authorization" } else { "token" };
+            metadata.insert(key, MetadataValue::try_from(token).expect("a token is ASCII"));
+        }
+        if let Some(wanted) = self.more.has_leader {
+            metadata.insert("hasleader", MetadataValue::from_static(wanted));
         }
         metadata
     }
@@ -123,6 +157,31 @@ impl Server {
                 })
                 .await
     }
+}
+
+/// A channel to a server that serves, and what it calls itself; the header's revision is the store's.
+async fn dial(name: &str, member: &Member) -> (Channel, ResponseHeader) {
+    let channel = TcpNet.dial(&member.client_address(), DialOptions::default());
+    let mut client = ClusterClient::new(channel.clone());
+    let began = std::time::Instant::now();
+    let mut header = loop {
+        match client.member_list(MemberListRequest { linearizable: true }).await {
+            Ok(list) => {
+                let list = list.into_inner();
+                let header = list.header.expect("a header");
+                let own = list.members.iter().find(|member| member.id == header.member_id);
+                // A member without a name has not published itself yet.
+                if own.is_some_and(|own| !own.name.is_empty()) {
+                    break header;
+                }
+            }
+            answer => assert!(began.elapsed() < PATIENCE, "{name} does not serve: {answer:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let status = MaintenanceClient::new(channel.clone()).status(StatusRequest {}).await.expect("its status");
+    header.revision = status.into_inner().header.expect("a header").revision;
+    (channel, header)
 }
 
 /// A watch of everything from a revision on.

@@ -37,7 +37,12 @@ pub struct World {
     pub members_added: u64,
     /// The changes that the recorders have shown.
     pub events: usize,
+    /// The keys of locks and elections that are there, with the revision at which each was made and its lease.
+    pub held: BTreeMap<Vec<u8>, (i64, i64)>,
 }
+
+/// Below what the names of locks and elections are: no other key begins so.
+pub const LOCKS: &[u8] = b"l/";
 
 /// A watcher of the run.
 #[derive(Debug)]
@@ -128,6 +133,12 @@ impl World {
                 self.members_added += 1;
             }
             Call::MemberRemove(id) => drop(self.learners.remove(id)),
+            Call::Restart => {
+                self.streams.clear();
+                self.stream_callers.clear();
+                // They were simple ones.
+                self.tokens.clear();
+            }
             _ => {}
         }
     }
@@ -138,6 +149,19 @@ impl World {
             watcher.expected += new.iter().filter(|event| watcher.wants(event)).count();
         }
         self.events += new.len();
+        for event in new {
+            let Some(kv) = event.kv.as_ref().filter(|kv| kv.key.starts_with(LOCKS)) else { continue };
+            match event.r#type() {
+                EventType::Put => self.held.insert(kv.key.to_vec(), (kv.create_revision, kv.lease)),
+                EventType::Delete => self.held.remove(&kv.key[..]),
+            };
+        }
+    }
+
+    /// Whether nobody but this lease holds a key below the name, so that a lock or a candidate need not wait.
+    pub fn is_free(&self, name: &[u8], lease: i64) -> bool {
+        let below = [name, b"/"].concat();
+        self.held.iter().all(|(key, (_, holder))| !key.starts_with(&below) || *holder == lease)
     }
 
     /// Whether squalld answers a question for progress on this stream at once: somebody watches, and nobody from later on.

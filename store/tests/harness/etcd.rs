@@ -20,6 +20,13 @@ pub struct Etcd {
 impl Etcd {
     /// Starts a cluster of one in the member's place and waits until it listens; `None` where this machine has no etcd.
     pub fn start(member: &Member, more: &[&str]) -> Option<Etcd> {
+        let mut etcd = Etcd::spawn(member, &[member], more)?;
+        etcd.wait_listening(member);
+        Some(etcd)
+    }
+
+    /// Starts a member of a cluster of `members` and returns at once; `None` where this machine has no etcd.
+    pub fn spawn(member: &Member, members: &[&Member], more: &[&str]) -> Option<Etcd> {
         let program = tool("etcd")?;
         let client = member.client_url();
         let log = fs::File::create(&member.log).expect("the log");
@@ -33,25 +40,40 @@ impl Etcd {
                 "--initial-advertise-peer-urls",
                 &member.peer_url(),
             ])
-            .args(["--initial-cluster", &super::cluster(&[member]), "--log-level", "error"])
+            .args(["--initial-cluster", &super::cluster(members), "--log-level", "error"])
             .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-        let mut etcd = Etcd { child, log: member.log.clone() };
+        Some(Etcd { child, log: member.log.clone() })
+    }
+
+    /// Waits until the clients' port of the member is open.
+    pub fn wait_listening(&mut self, member: &Member) {
         let from = Instant::now();
         while TcpStream::connect(member.client_address()).is_err() {
-            assert!(etcd.is_running() && from.elapsed() < PATIENCE, "etcd serves nobody:\n{}", etcd.log());
+            assert!(self.is_running() && from.elapsed() < PATIENCE, "etcd serves nobody:\n{}", self.log());
             sleep(Duration::from_millis(20));
         }
-        Some(etcd)
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether the process has not ended.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("its status").is_none()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        // Gone already where it crashed.
+        _ = self.child.kill();
+        _ = self.child.wait();
     }
 
     /// What it has logged.
@@ -63,8 +85,6 @@ impl Etcd {
 
 impl Drop for Etcd {
     fn drop(&mut self) {
-        // Gone already where it crashed.
-        _ = self.child.kill();
-        _ = self.child.wait();
+        self.kill();
     }
 }

@@ -22,8 +22,9 @@ pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;
-    // Processes that run at the same time begin at different places.
-    let begin = (std::process::id() % u32::from(COUNT)) as u16;
+    // Processes that run at the same time begin at different places,
+    // far apart, since those that are started together have neighbouring ids.
+    let begin = (std::process::id().wrapping_mul(7_919) % u32::from(COUNT)) as u16;
     let candidates = (0..COUNT).map(|_| FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT);
     let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     free.next().expect("a free port")
@@ -150,6 +151,11 @@ impl Running {
             assert!(from.elapsed() < PATIENCE, "{said:?} is not in the log:\n{}", self.log());
             sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its exit status, when it ends by itself.

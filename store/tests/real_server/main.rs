@@ -19,7 +19,10 @@ mod drills;
 mod durability;
 mod etcdctl;
 mod etcdctl_says;
+mod floods;
+mod full_disk;
 #[path = "../harness/mod.rs"]
+#[expect(dead_code, reason = "the bench uses the rest")]
 mod harness;
 mod health;
 mod jwt;
@@ -33,6 +36,7 @@ mod refusals;
 mod restarts;
 mod settings;
 mod sockets;
+mod strangers;
 mod tls;
 mod watches;
 mod web;

@@ -113,8 +113,14 @@ impl Drop for Place {
     }
 }
 
+/// As Go prints a number: with its sign, which an id that a client chose may have.
+fn in_hex(lease: LeaseId) -> String {
+    let sign = if lease.0 < 0 { "-" } else { "" };
+    format!("{sign}{:x}", lease.0.unsigned_abs())
+}
+
 async fn take_place(caller: Caller, name: Bytes, lease: LeaseId, value: Bytes) -> Result<Taken, Status> {
-    let key = Bytes::from([&name[..], format!("/{:x}", lease.0).as_bytes()].concat());
+    let key = Bytes::from([&name[..], b"/", in_hex(lease).as_bytes()].concat());
     let own = get(RangeRequest { key: key.clone(), ..Default::default() });
     let request = TxnRequest {
         compare: vec![created_at(key.clone(), 0)],
@@ -137,5 +143,17 @@ async fn take_place(caller: Caller, name: Bytes, lease: LeaseId, value: Bytes) -
 async fn remove(caller: Caller, key: Bytes, revision: Revision) {
     if let Err(status) = caller.txn(Step::GivesUp, removal(key.clone(), revision.0)).await {
         tracing::info!(?key, %status, "a place in a queue was not given up; it ends with its lease");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_written_as_go_writes_it() {
+        let ids = [1, 0x7587_8f2e, -1, -380, i64::MAX, i64::MIN];
+        let texts = ["1", "75878f2e", "-1", "-17c", "7fffffffffffffff", "-8000000000000000"];
+        assert_eq!(ids.map(|id| in_hex(LeaseId(id))), texts);
     }
 }

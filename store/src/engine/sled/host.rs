@@ -4,12 +4,12 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex, MutexGuard, mpsc},
     thread,
 };
 
 use bytes::Bytes;
-use squall_core::Batch;
+use squall_core::{Batch, BatchOp};
 
 use super::{
     generations,
@@ -60,7 +60,8 @@ impl Engines for Sled {
         });
         Box::pin(async move {
             let (id, dir) = answer.await?;
-            let engine: Arc<dyn Engine> = Arc::new(SledEngine { host: self.host.clone(), id, dir });
+            let engine: Arc<dyn Engine> =
+                Arc::new(SledEngine { host: self.host.clone(), id, dir, waiting: Mutex::default() });
             Ok(engine)
         })
     }
@@ -71,9 +72,55 @@ struct SledEngine {
     host: Host,
     id: u64,
     dir: PathBuf,
+    waiting: Mutex<Waiting>,
 }
 
+/// Batches that sled has not been told of yet. Each batch of its own would wake the host thread and sled's threads, and write
+/// the rows that every batch has anew; nobody asks sled before the next commit, and a crash may forget whatever comes after
+/// the last one. They are written as one batch, so none is torn from another.
+#[derive(Default)]
+struct Waiting {
+    ops: Vec<BatchOp>,
+    bytes: usize,
+}
+
+impl Waiting {
+    fn add(&mut self, batch: &Batch) {
+        for op in batch.ops() {
+            self.bytes += match op {
+                BatchOp::Put { key, value } => key.len() + value.len(),
+                BatchOp::Delete { key } => key.len(),
+            };
+            self.ops.push(op.clone());
+        }
+    }
+
+    /// Whether the host thread should have something to do before the next commit.
+    fn is_much(&self) -> bool {
+        self.ops.len() >= MOST_OPS || self.bytes >= MOST_BYTES
+    }
+}
+
+/// How much waits at most: what sled writes in a few milliseconds.
+const MOST_OPS: usize = 512;
+const MOST_BYTES: usize = 1 << 20;
+
 impl SledEngine {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().expect("no holder panics")
+    }
+
+    /// Tells sled of what waits. The caller keeps the guard until it has sent what must come after.
+    fn send_waiting(&self, waiting: &mut Waiting) {
+        let ops = std::mem::take(waiting).ops;
+        if ops.is_empty() {
+            return;
+        }
+        let job = self.job(move |store| store.write(ops));
+        // A failure shows at the next commit or view: a store that is broken answers nothing else.
+        self.host.send(Box::new(move |stores| drop(job(stores))));
+    }
+
     /// A job on this engine's store; an error and a panic both leave the store broken.
     fn job<T: Send + 'static>(
         &self,
@@ -100,26 +147,36 @@ impl SledEngine {
 
 impl Engine for SledEngine {
     fn write(&self, batch: &Batch) {
-        let ops = batch.ops().to_vec();
-        let job = self.job(move |store| store.write(ops));
-        // A failure shows at the next commit or view: a store that is broken answers nothing else.
-        self.host.send(Box::new(move |stores| drop(job(stores))));
+        let mut waiting = self.waiting();
+        waiting.add(batch);
+        if waiting.is_much() {
+            self.send_waiting(&mut waiting);
+        }
     }
 
     fn commit(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+        let mut waiting = self.waiting();
+        self.send_waiting(&mut waiting);
         self.host.ask(self.job(|store| store.commit()))
     }
 
     fn view(&self) -> Result<View, EngineError> {
+        let mut waiting = self.waiting();
+        self.send_waiting(&mut waiting);
         self.host.ask_and_block(self.job(|store| store.view()))
     }
 
     fn replace(&self, rows: Vec<(Bytes, Bytes)>) -> BoxFuture<'_, Result<(), EngineError>> {
+        let mut waiting = self.waiting();
+        // They are gone with all that was written before.
+        *waiting = Waiting::default();
         self.host.ask(self.job(move |store| store.replace(&rows)))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         let id = self.id;
+        let mut waiting = self.waiting();
+        self.send_waiting(&mut waiting);
         let answer = self.host.ask(move |stores| {
             if let Some(store) = stores.open.remove(&id) {
                 store.close();

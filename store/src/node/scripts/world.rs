@@ -176,6 +176,7 @@ impl Probe for ScriptProbe {
             ProbeEvent::Starting
             | ProbeEvent::Ready
             | ProbeEvent::Proposed { .. }
+            | ProbeEvent::CompactsByItself { .. }
             | ProbeEvent::Found { .. }
             | ProbeEvent::LogTerms { .. }
             | ProbeEvent::Configured { .. }

@@ -123,10 +123,12 @@ async fn unknown_service_is_unimplemented(f: &Fixture) {
     let s = serve(f).await;
     let call = s.client.at("/squall.conformance.Nothing/Echo", Request::new(Bytes::new()));
     let status = within(&*f.clock, "unknown service", call).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unimplemented, "{status}");
+    let said = (status.code(), status.message());
+    assert_eq!(said, (Code::Unimplemented, "unknown service squall.conformance.Nothing"));
     let call = s.client.unary("NoSuchMethod", Request::new(Bytes::new()));
     let status = within(&*f.clock, "unknown method", call).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented, "{status}");
+    assert!(status.message().starts_with("unknown method NoSuchMethod for service "), "{status}");
 }
 
 async fn large_messages(f: &Fixture) {

@@ -19,12 +19,14 @@ use crate::{
     world::World,
 };
 
-const USERS: [&str; 6] = ["root", "alice", "bob", "carol", "ghost", ""];
-const ROLES: [&str; 6] = ["root", "reader", "writer", "other", "ghost", ""];
+const USERS: [&str; 8] = ["root", "alice", "bob", "carol", "ghost", "", "\u{5b57} \u{1f511}", "a:b/../c"];
+const ROLES: [&str; 7] = ["root", "reader", "writer", "other", "ghost", "", "\u{e9}\n\0"];
+const HASHED: &str = "JDJhJDA0JHlSUTI5bmxHdG95T2VHUHVQWnlkRmVhTzlsQzAxMEQyLnV4ZEpFNGM0RXRnSFBtdTVhQTJ1";
 const PASSWORDS: [&str; 3] = ["pw", "new", ""];
 /// The place of root's token; those of the other users follow in the order above.
 const ROOT: Caller = Caller::Token(0);
-const ROOT_PASSWORD: &str = "rootpw";
+/// root's, at all times.
+pub const ROOT_PASSWORD: &str = "rootpw";
 
 /// Whom an operation is on behalf of.
 pub fn caller(rng: &mut ChaCha8Rng, world: &World, call: &Call) -> Caller {
@@ -36,6 +38,15 @@ pub fn caller(rng: &mut ChaCha8Rng, world: &World, call: &Call) -> Caller {
     match call {
         // etcd 3.5.1 overlooks parts of a transaction: root alone may do those whatever is looked at.
         Call::Txn(txn) if is_overlooked(txn) => ROOT,
+        // They change what is not asked about, also where they are refused.
+        Call::Lock(_)
+        | Call::Unlock(_)
+        | Call::Campaign(_)
+        | Call::Proclaim(_)
+        | Call::Leader(_)
+        | Call::Observe(_)
+        | Call::Resign(_) => ROOT,
+        Call::Wire { .. } | Call::Health(_) | Call::Restart => Caller::Nobody,
         // It asks nobody who it is here, or not everybody; nobody at all is for squalld alone to refuse (`known`).
         Call::Compact(_) | Call::LeaseKeepAlive(_) => {
             let root = world.tokens.contains_key(&0) && percent(rng, 80);
@@ -56,7 +67,7 @@ pub fn caller(rng: &mut ChaCha8Rng, world: &World, call: &Call) -> Caller {
 
 /// Whether etcd 3.5.1 does not see who may do all of it: nested transactions, and leases and `prev_kv` of puts; or sees it
 /// by chance: ranges that hold no key.
-fn is_overlooked(txn: &TxnRequest) -> bool {
+pub fn is_overlooked(txn: &TxnRequest) -> bool {
     let steps = txn.success.iter().chain(&txn.failure);
     txn.compare.iter().any(|compare| is_empty(&compare.key, &compare.range_end))
         || steps.into_iter().any(|op| match &op.request {
@@ -92,7 +103,7 @@ fn authenticate(rng: &mut ChaCha8Rng) -> Call {
 
 pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Operation>) -> Operation {
     if world.auth_is_on && percent(rng, 4) {
-        return Operation { caller: ROOT, call: Call::AuthDisable };
+        return Operation::new(ROOT, Call::AuthDisable);
     }
     if !world.auth_is_on && percent(rng, 4) && world.alarms.is_empty() {
         // What it takes to turn it on, then tokens for those who have a password.
@@ -100,7 +111,12 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Operation>)
         let password = ROOT_PASSWORD.to_owned();
         let steps = [
             Call::UserDelete(user.clone()),
-            Call::UserAdd { name: user.clone(), password: password.clone(), no_password: None },
+            Call::UserAdd {
+                name: user.clone(),
+                password: password.clone(),
+                no_password: None,
+                hashed: String::new(),
+            },
             Call::UserGrantRole { user: user.clone(), role },
             Call::AuthEnable,
             Call::Authenticate { place: 0, name: user, password },
@@ -130,7 +146,9 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Operation>)
                 1 => Some(false),
                 _ => None,
             };
-            Call::UserAdd { name, password, no_password }
+            // A hash of "pw", in place of what the server makes of the password.
+            let hashed = if percent(rng, 15) && may_lack { HASHED.to_owned() } else { String::new() };
+            Call::UserAdd { name, password, no_password, hashed }
         }
         32..36 => Call::UserGet(user(rng)),
         36..39 => Call::UserList,
@@ -152,7 +170,7 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Operation>)
             Call::RoleRevokePermission { role: role(rng), range_end: range_end(rng, &key), key }
         }
     };
-    Operation { caller: caller(rng, world, &call), call }
+    Operation::new(caller(rng, world, &call), call)
 }
 
 fn permission(rng: &mut ChaCha8Rng) -> Option<Permission> {

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
-use rand::{SeedableRng, seq::SliceRandom};
+use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use squall_store::proto::etcdserverpb::LeaseRevokeRequest;
 
-use super::{auth, cluster, kv, leases, maintenance, watches};
+use super::{auth, cluster, concurrency, kv, leases, maintenance, numbers::percent, watches, wire};
 use crate::{
-    operation::{Call, Operation},
+    operation::{Call, Metadata, Operation},
     world::World,
 };
 
@@ -20,17 +21,26 @@ pub enum Service {
     Auth,
     Cluster,
     Maintenance,
+    /// Locks and elections.
+    Concurrency,
+    /// Health, and what no generated client sends.
+    Wire,
+    /// Restarts.
+    Process,
 }
 
 impl Service {
-    /// All, with the share of each in a hundred.
-    pub const ALL: [(Service, u32); 6] = [
-        (Service::Kv, 58),
-        (Service::Lease, 13),
-        (Service::Watch, 10),
-        (Service::Auth, 10),
-        (Service::Cluster, 4),
-        (Service::Maintenance, 5),
+    /// All, with the share of each in a thousand.
+    pub const ALL: [(Service, u32); 9] = [
+        (Service::Kv, 519),
+        (Service::Lease, 120),
+        (Service::Watch, 100),
+        (Service::Auth, 100),
+        (Service::Cluster, 39),
+        (Service::Maintenance, 50),
+        (Service::Concurrency, 40),
+        (Service::Wire, 30),
+        (Service::Process, 2),
     ];
 }
 
@@ -53,10 +63,14 @@ impl Drawer {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(self.number);
         self.number += 1;
-        if let Some(operation) = self.next.pop_front() {
-            return operation;
-        }
-        let rng = &mut rng;
+        let operation = match self.next.pop_front() {
+            Some(operation) => operation,
+            None => self.draw_anew(&mut rng, world),
+        };
+        Operation { metadata: metadata(&mut rng), ..operation }
+    }
+
+    fn draw_anew(&mut self, rng: &mut ChaCha8Rng, world: &World) -> Operation {
         let mut row: VecDeque<Call> = VecDeque::new();
         let (service, _) = self.services.choose_weighted(rng, |(_, share)| *share).expect("a service");
         let call = match service {
@@ -66,8 +80,25 @@ impl Drawer {
             Service::Auth => return auth::draw(rng, world, &mut self.next),
             Service::Cluster => cluster::draw(rng, world),
             Service::Maintenance => maintenance::draw(rng, world),
+            // Only root may do all of it, and needs a token.
+            Service::Concurrency if world.auth_is_on && !world.tokens.contains_key(&0) => {
+                kv::draw(rng, world)
+            }
+            Service::Concurrency => concurrency::draw(rng, world),
+            Service::Wire => wire::draw(rng),
+            // etcd 3.5.1 forgets leases with negative ids when it starts.
+            Service::Process => match world.leases.iter().find(|id| **id < 0) {
+                Some(id) => Call::LeaseRevoke(LeaseRevokeRequest { id: *id }),
+                None => Call::Restart,
+            },
         };
         self.next.extend(row.into_iter().map(Operation::by_nobody));
-        Operation { caller: auth::caller(rng, world, &call), call }
+        Operation::new(auth::caller(rng, world, &call), call)
     }
+}
+
+fn metadata(rng: &mut ChaCha8Rng) -> Metadata {
+    // There is a leader at all times, so that it changes no answer.
+    let has_leader = if percent(rng, 5) { Some(["true", "false", ""][rng.gen_range(0..3)]) } else { None };
+    Metadata { has_leader, as_authorization: percent(rng, 10) }
 }

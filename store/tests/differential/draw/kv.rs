@@ -18,6 +18,13 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World) -> Call {
         0..30 => Call::Put(put(rng, world)),
         30..60 => Call::Range(range(rng, world)),
         60..70 => Call::DeleteRange(delete(rng)),
+        70..97 if rng.gen_range(0..80) == 0 => {
+            let depth = [4, 10, 20, 30, 45, 60][rng.gen_range(0..6)];
+            Call::Txn((0..depth).fold(txn(rng, world, 0, Kind::Keeps), |inner, _| TxnRequest {
+                success: vec![RequestOp { request: Some(Request::RequestTxn(inner)) }],
+                ..Default::default()
+            }))
+        }
         70..97 => {
             let kind = [Kind::Reads, Kind::Keeps, Kind::Deletes, Kind::Deletes][rng.gen_range(0..4)];
             Call::Txn(txn(rng, world, 3, kind))

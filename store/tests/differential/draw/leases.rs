@@ -37,6 +37,13 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Call>) -> C
         next.push_back(Call::LeaseEnds(id));
         return Call::LeaseGrant(LeaseGrantRequest { ttl: 1, id });
     }
+    // Where there are users, nobody might revoke it in time.
+    if !world.auth_is_on && percent(rng, 3) {
+        // One that would end within a second, were it not revoked.
+        let id = rng.gen_range(2_000_000..3_000_000);
+        next.push_back(Call::LeaseRevoke(LeaseRevokeRequest { id }));
+        return Call::LeaseGrant(LeaseGrantRequest { ttl: [0, -1, 1, i64::MIN][rng.gen_range(0..4)], id });
+    }
     match rng.gen_range(0..100) {
         0..30 => {
             let id = match rng.gen_range(0..10) {

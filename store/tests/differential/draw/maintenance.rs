@@ -20,7 +20,8 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World) -> Call {
     match rng.gen_range(0..100) {
         0..30 => alarm(rng, world),
         30..45 => Call::Status,
-        45..48 => Call::Defragment,
+        45..47 => Call::Defragment,
+        47 => Call::Snapshot,
         48..52 => Call::Hash,
         52..88 => Call::HashKv(if percent(rng, 40) { 0 } else { revision(rng, world) }),
         88..96 => Call::MoveLeader(if percent(rng, 50) { MEMBERS } else { odd(rng) as u64 }),

@@ -3,11 +3,14 @@
 
 mod auth;
 mod cluster;
+mod concurrency;
 mod drawer;
 mod kv;
 mod leases;
 mod maintenance;
 mod numbers;
 mod watches;
+mod wire;
 
+pub use auth::{ROOT_PASSWORD, is_overlooked};
 pub use drawer::{Drawer, Service};

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::world::World;
 
 /// Keys that neighbour, contain and begin one another, and the first and last that there are.
-const KEYS: [&[u8]; 22] = [
+const KEYS: [&[u8]; 25] = [
     b"a",
     b"aa",
     b"ab",
@@ -29,11 +29,16 @@ const KEYS: [&[u8]; 22] = [
     b"\xff",
     b"\xff\xff",
     b"z",
+    "\u{43a}\u{43b}\u{44e}\u{447}".as_bytes(),
+    "\u{1f511}".as_bytes(),
+    // Half a character.
+    b"\xf0\x9f",
 ];
 
 pub fn key(rng: &mut ChaCha8Rng) -> Vec<u8> {
     match rng.gen_range(0..60) {
         0 => Vec::new(),
+        1 if percent(rng, 3) => vec![b'k'; 70_000],
         1 => vec![b'k'; rng.gen_range(1..600)],
         2..30 => KEYS[rng.gen_range(0..8)].to_vec(),
         _ => KEYS.choose(rng).expect("keys").to_vec(),

@@ -30,9 +30,9 @@ impl Server {
                     Err(status) => Answer::refused(&status),
                 }
             }
-            Call::UserAdd { name, password, no_password } => {
+            Call::UserAdd { name, password, no_password, hashed } => {
                 let options = no_password.map(|no_password| authpb::UserAddOptions { no_password });
-                let request = pb::AuthUserAddRequest { name, password, options, ..Default::default() };
+                let request = pb::AuthUserAddRequest { name, password, options, hashed_password: hashed };
                 plain!(self, caller, AuthClient.user_add(request))
             }
             Call::UserGet(name) => plain!(self, caller, AuthClient.user_get(pb::AuthUserGetRequest { name })),

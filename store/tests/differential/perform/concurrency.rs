@@ -1,0 +1,39 @@
+//! Locks and elections. What would wait for another holder is not asked for.
+
+use squall_store::proto::{v3electionpb::election_client::ElectionClient, v3lockpb::lock_client::LockClient};
+use tokio::time::timeout;
+
+use crate::{
+    answer::Answer,
+    operation::{Call, Caller},
+    server::{PATIENCE, Server},
+};
+
+impl Server {
+    pub(super) async fn concurrency(&self, caller: &Caller, call: &Call) -> Answer {
+        match call.clone() {
+            Call::Lock(request) => plain!(self, caller, LockClient.lock(request)),
+            Call::Unlock(request) => plain!(self, caller, LockClient.unlock(request)),
+            Call::Campaign(request) => plain!(self, caller, ElectionClient.campaign(request)),
+            Call::Proclaim(request) => plain!(self, caller, ElectionClient.proclaim(request)),
+            Call::Leader(request) => plain!(self, caller, ElectionClient.leader(request)),
+            Call::Resign(request) => plain!(self, caller, ElectionClient.resign(request)),
+            Call::Observe(request) => {
+                let mut told = match unary!(self, caller, ElectionClient.observe(request)) {
+                    Ok(told) => told,
+                    Err(status) => return Answer::refused(&status),
+                };
+                match timeout(PATIENCE, told.message()).await {
+                    Ok(Ok(Some(mut first))) => {
+                        self.ids.header(&mut first.header);
+                        Answer::said(&first, 0)
+                    }
+                    Ok(Ok(None)) => Answer::said(&"the stream has ended", 0),
+                    Ok(Err(status)) => Answer::refused(&status),
+                    Err(_) => Answer::silence(),
+                }
+            }
+            call => unreachable!("{call:?} is no call of this service"),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Members that meet whom they should not: another cluster's, and one that was started over another's data folder.
+
+use std::time::{Duration, Instant};
+
+use squall_store::{
+    proto::etcdserverpb::{PutRequest, RangeRequest, kv_client::KvClient},
+    real::TcpNet,
+    seam::{Channel, DialOptions, Net},
+};
+
+use crate::{
+    harness::{Member, Running, folder, wait_all_ready},
+    reference::PATIENCE,
+};
+
+fn client(member: &Member) -> KvClient<Channel> {
+    KvClient::new(TcpNet.dial(&member.client_address(), DialOptions::default()))
+}
+
+async fn put(member: &Member, key: &str) -> bool {
+    let put = PutRequest { key: key.to_owned().into(), value: "v".into(), ..Default::default() };
+    let answer = tokio::time::timeout(Duration::from_secs(2), client(member).put(put)).await;
+    matches!(answer, Ok(Ok(_)))
+}
+
+async fn put_until_done(member: &Member, key: &str) {
+    let from = Instant::now();
+    while !put(member, key).await {
+        assert!(from.elapsed() < PATIENCE, "{key} is not taken");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Resident memory, in bytes.
+fn memory(running: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1_024
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_cluster() {
+    let folder = folder();
+    let ours = Member::new(folder.path(), "ours");
+    let running = ours.start_alone(&["--initial-cluster-token=ours"]);
+    let before = memory(&running);
+    // A cluster of two, of which the second is said to be where we are.
+    let theirs = Member::new(folder.path(), "theirs");
+    let second = Member { name: "second".into(), ..ours.clone() };
+    let mut stranger = theirs.spawn(&[&theirs, &second], &["--initial-cluster-token=theirs"]);
+    // It finds another cluster there before it has founded its own, and says so.
+    assert_eq!(stranger.wait().code(), Some(1));
+    let said = stranger.log();
+    assert!(
+        said.contains("belongs to cluster") && said.contains(theirs.data_dir.to_str().expect("UTF-8")),
+        "{said}"
+    );
+    assert!(put(&ours, "a").await, "ours serves nobody");
+    for log in [running.log(), said] {
+        assert!(!log.contains("panic"), "{log}");
+    }
+    let grown = memory(&running).saturating_sub(before);
+    assert!(grown < 32 << 20, "{grown} bytes for a stranger");
+}
+
+/// The member's id, as its log says it.
+fn id_of(log: &str) -> String {
+    let from = log.find("started member=").unwrap_or_else(|| panic!("it has not started:\n{log}"));
+    log[from..].split_whitespace().nth(1).expect("its id").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_members_folder() {
+    let folder = folder();
+    let members: Vec<Member> =
+        ["m1", "m2", "m3"].iter().map(|name| Member::new(folder.path(), name)).collect();
+    let all: Vec<&Member> = members.iter().collect();
+    let mut running: Vec<Running> = members.iter().map(|member| member.spawn(&all, &[])).collect();
+    wait_all_ready(&mut running);
+    let mut acknowledged = Vec::new();
+    for n in 0..50 {
+        let key = format!("{n:03}");
+        if put(&members[n % 3], &key).await {
+            acknowledged.push(key);
+        }
+    }
+    assert!(acknowledged.len() > 20);
+
+    let first = id_of(&running[0].log());
+    // m1 and m2 stop, and m2 is started over m1's folder.
+    running.remove(0).kill();
+    running.remove(0).kill();
+    let mistaken = Member { data_dir: members[0].data_dir.clone(), ..members[1].clone() };
+    let wrong = mistaken.spawn(&all, &[]);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Who a member is lies in its folder: this is m1 at another address, and there is no second m2.
+    let log = wrong.log();
+    assert!(!log.contains("panic"), "{log}");
+    assert_eq!(id_of(&log), first, "{log}");
+    if put(&members[2], "meanwhile").await {
+        acknowledged.push("meanwhile".into());
+    }
+    wrong.kill();
+
+    let mut again: Vec<Running> = members[..2].iter().map(|member| member.spawn(&all, &[])).collect();
+    wait_all_ready(&mut again);
+    put_until_done(&members[1], "after").await;
+    acknowledged.push("after".into());
+    acknowledged.sort();
+    for member in &members {
+        let range = RangeRequest { key: vec![0].into(), range_end: vec![0].into(), ..Default::default() };
+        let found = client(member).range(range).await.expect("everything").into_inner();
+        let found: Vec<String> =
+            found.kvs.iter().map(|kv| String::from_utf8(kv.key.to_vec()).expect("UTF-8")).collect();
+        assert!(acknowledged.iter().all(|key| found.contains(key)), "{}: {found:?}", member.name);
+    }
+}
