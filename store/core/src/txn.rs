@@ -64,7 +64,7 @@ pub(crate) fn write(txn: &mut WriteTxn<'_>, request: &TxnRequest, path: Vec<bool
     response
 }
 
-/// Whether a put can succeed. The lease comes first, as in etcd.
+/// Whether a put by itself can succeed. The lease comes first, as in etcd.
 pub(crate) fn check_put(mvcc: &Mvcc, leases: &Leases, request: &PutRequest) -> Result<(), Refusal> {
     leases.check(request.lease)?;
     if (request.ignore_value || request.ignore_lease) && mvcc.latest(&request.key).is_none() {
@@ -150,11 +150,13 @@ fn check<'a>(
         match op {
             RequestOp::Range(range) => check_range(mvcc, range)?,
             RequestOp::Put(put) => {
-                check_put(mvcc, leases, put)?;
+                // Here the key comes first, and the lease after it (etcd's `checkRequestPut`).
                 let keeps = put.ignore_value || put.ignore_lease;
-                if keeps && deletes.iter().any(|delete| validate::covers(delete, &put.key)) {
+                let is_gone = || deletes.iter().any(|delete| validate::covers(delete, &put.key));
+                if keeps && (mvcc.latest(&put.key).is_none() || is_gone()) {
                     return Err(Refusal::KeyNotFound);
                 }
+                leases.check(put.lease)?;
             }
             RequestOp::DeleteRange(delete) => deletes.push(delete),
             RequestOp::Txn(nested) if planted!(NestedReadsUnchecked) => {

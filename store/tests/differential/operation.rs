@@ -162,7 +162,7 @@ pub enum Call {
         bytes: Vec<u8>,
     },
 
-    /// Both servers are killed with -9, and started again.
+    /// Both servers are stopped and started again, squalld with -9.
     Restart,
 }
 

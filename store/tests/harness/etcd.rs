@@ -69,6 +69,13 @@ impl Etcd {
         self.child.try_wait().expect("its status").is_none()
     }
 
+    /// SIGTERM, and its end.
+    pub fn terminate(&mut self) {
+        let killed = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill");
+        assert!(killed.success());
+        self.child.wait().expect("its end");
+    }
+
     /// kill -9.
     pub fn kill(&mut self) {
         // Gone already where it crashed.

@@ -74,8 +74,8 @@ impl fmt::Display for Figures {
         let median = starts.get(starts.len() / 2).copied().unwrap_or_default();
         write!(
             f,
-            "{} kills, {} operations, nothing lost; served after {median:.0?} (median), {:.0?} (slowest beside a quorum), \
-             {:.0?} (slowest of those that made the quorum); judged in {:.1?}",
+            "{} kills, {} operations, nothing lost; served after {median:.2?} (median), {:.2?} (slowest beside a quorum), \
+             {:.2?} (slowest of those that made the quorum); judged in {:.1?}",
             self.kills,
             self.operations,
             self.slowest(true),
