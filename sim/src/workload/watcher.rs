@@ -170,7 +170,7 @@ impl Watcher {
         let (chance, newest) = (&mut self.chance, self.memory.newest);
         let prefix = WRITERS[chance.gen_range(0..WRITERS.len())].name();
         let key_number = chance.gen_range(0..4);
-        let (key, range_end) = match chance.gen_range(0..8) {
+        let (key, range_end) = match chance.gen_range(0..10) {
             0..=3 => ("\0".to_owned(), "\0".to_owned()),
             4 | 5 => {
                 let mut end = prefix.to_owned().into_bytes();
@@ -178,6 +178,8 @@ impl Watcher {
                 (prefix.to_owned(), String::from_utf8(end).expect("ASCII"))
             }
             6 => (format!("{prefix}{key_number:03}"), "\0".to_owned()),
+            // It ends before a key that is written, too.
+            7 => (format!("{prefix}{key_number:03}"), format!("{prefix}{:03}", key_number + 2)),
             _ => (format!("{prefix}{key_number:03}"), String::new()),
         };
         let back = chance.gen_range(0..60);

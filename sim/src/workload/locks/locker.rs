@@ -197,6 +197,11 @@ impl Locker {
             Ending::Keep => {}
         }
         if round.late {
+            // Who led before says nothing more either.
+            if !held.is_lock {
+                let (leader, value) = (held.leader.clone(), self.unique());
+                _ = self.ask(h::Lock::Proclaim(h::Proclamation { leader, value })).await;
+            }
             _ = self.write(round, &held).await;
         }
     }
