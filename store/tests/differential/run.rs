@@ -320,6 +320,8 @@ impl Run {
                 }
                 let expected = watcher.expected - watcher.compared;
                 if of_etcd != of_squalld || of_etcd.len() != expected {
+                    let (told, request) = (of_etcd.len(), watcher.request());
+                    println!("watcher {id} of stream {stream}: {told} of {expected} changes, {request:?}");
                     let what =
                         format!("watcher {id} of stream {stream} was to be told of {expected} changes; told");
                     differences.push(Difference::of_changes(&what, &of_etcd, &of_squalld));

@@ -75,6 +75,11 @@ impl Watcher {
             && !self.has_lost(event)
     }
 
+    /// What was asked for.
+    pub fn request(&self) -> &WatchCreateRequest {
+        &self.request
+    }
+
     /// Whether etcd 3.5 no longer has this change.
     pub fn has_lost(&self, event: &Event) -> bool {
         let revision = event.kv.as_ref().map(|kv| kv.mod_revision);
