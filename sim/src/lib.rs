@@ -9,6 +9,7 @@ pub mod faults;
 pub mod nemesis;
 pub mod plan;
 pub mod pool;
+pub mod processes;
 pub mod report;
 pub mod run;
 pub mod scenario;

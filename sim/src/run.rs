@@ -8,7 +8,7 @@ mod agreed;
 mod counters;
 mod excuse;
 mod inspect;
-mod judge;
+pub(crate) mod judge;
 mod misbehave;
 mod observe;
 
@@ -30,10 +30,11 @@ use crate::{
     faults::{Cost, Stage},
     nemesis::{self, Healing, Nemesis},
     plan::Plan,
+    processes,
     report::{RunOptions, RunResult},
     scenario::{Scenario, WorkloadKind},
     workload::{self, Book, Client, Crowd, Endpoints, Limits, Observer, Phase, Recorder, client_node, gaps},
-    world::{At, DiskSettings, Latency, NetSettings, Probed, Watchdog, World, WorldConfig},
+    world::{At, Chance, DiskSettings, Latency, NetSettings, Probed, Watchdog, World, WorldConfig},
 };
 
 pub use inspect::{Held, Inspection, KeyShown, Log, MemberState, Told};
@@ -56,8 +57,11 @@ pub(crate) struct Observed {
     pub(crate) inspection: Option<Inspection>,
 }
 
-/// Runs `scenario` with `seed` in a world of its own and judges it.
+/// Runs `scenario` with `seed`, in a world of its own or on processes, and judges it.
 pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
+    if let Some(on) = &options.on {
+        return processes::run(scenario, seed, options, on);
+    }
     let plan = options.plan.clone().unwrap_or_else(|| Plan::draw(scenario, seed));
     let spec = &plan.spec;
     let config = WorldConfig {
@@ -130,10 +134,21 @@ fn observed_so_far(history: h::RunHistory, nemesis: nemesis::Report, probes: Vec
 
 /// The run's body, inside the world.
 async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
-    let spec = &plan.spec;
     recorder.attach(Arc::new(WorldObserver { world: world.clone(), last: AtomicU64::new(0) }));
-    recorder.event(judge::meta(plan));
     let arena: Arc<dyn Arena> = Arc::new(Simulated::new(world.clone()));
+    let report = act(&arena, world.chance(), plan, &recorder).await;
+    observed_so_far(recorder.finish(), report, world.take_probes())
+}
+
+/// Both acts, in any arena. `recorder` has its clock already.
+pub(crate) async fn act(
+    arena: &Arc<dyn Arena>,
+    chance: &Chance,
+    plan: &Plan,
+    recorder: &Arc<Recorder>,
+) -> nemesis::Report {
+    let spec = &plan.spec;
+    recorder.event(judge::meta(plan));
     let has_users = spec.workloads.iter().any(|workload| workload.kind == WorkloadKind::Auth);
     let book = has_users.then(Arc::<Book>::default);
     let cluster = Cluster::new(arena.clone(), &spec.cluster, recorder.clone(), book.clone());
@@ -162,11 +177,11 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
     cluster.start();
     if let Err(stuck) = cluster.recovered(RECOVERY).await {
         let stuck = if spec.a_leader_can_hold() { vec![stuck] } else { Vec::new() };
-        return observed(&world, &recorder, nemesis::Report { stuck, ..Default::default() });
+        return note_stuck(&**arena, recorder, nemesis::Report { stuck, ..Default::default() });
     }
     let stop = Arc::new(AtomicBool::new(false));
     let crowd = Crowd {
-        chance: world.chance().child("workload"),
+        chance: chance.child("workload"),
         recorder: recorder.clone(),
         endpoints: endpoints.clone(),
         limits: Limits::of(&spec.cluster),
@@ -180,29 +195,29 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         cluster.ask_for_members(stop.clone());
     }
     let nemesis = Nemesis::new(Stage {
-        arena,
+        arena: arena.clone(),
         cluster: cluster.clone(),
         recorder: recorder.clone(),
         client: tokio::sync::Mutex::new(compactor),
     });
-    let origin = world.now();
+    let origin = arena.now();
     let end = origin.after(spec.time_limit);
     let settle = spec.final_phase.settle;
     let healing = match (spec.final_phase.heal, spec.final_phase.core) {
         (false, _) => Healing::Nothing,
         (true, false) => Healing::All,
         (true, true) => {
-            Healing::Core(Box::new(ChaCha8Rng::seed_from_u64(world.chance().child("core").seed())))
+            Healing::Core(Box::new(ChaCha8Rng::seed_from_u64(chance.child("core").seed())))
         }
     };
     let mut report = tokio::select! {
         biased;
         report = nemesis.apply(&plan.faults, origin, end, healing, RECOVERY) => report,
-        never = misbehave::after_a_while(&world, plan) => match never {},
+        never = misbehave::after_a_while(&**arena, plan) => match never {},
     };
 
     // Act two: nothing breaks any more; the cluster must recover, serve, and agree.
-    world.sleep(settle).await;
+    arena.sleep(settle).await;
     stop.store(true, Ordering::Relaxed);
     for client in clients {
         // A client that panicked has left a violation behind.
@@ -215,14 +230,14 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
         report.stuck.clear();
     } else if spec.final_phase.heal
         && report.stuck.is_empty()
-        && let Err(stuck) = finish(&cluster, &recorder, &mut operator).await
+        && let Err(stuck) = finish(&cluster, recorder, &mut operator).await
     {
         report.stuck.push(stuck);
     }
     if spec.final_phase.heal && !spec.final_phase.core && demanded(&cluster) {
         report.stuck.extend(watches_stuck);
     }
-    observed(&world, &recorder, report)
+    note_stuck(&**arena, recorder, report)
 }
 
 /// Recovery, a last write, a last read of everything at every member, and every member's hash.
@@ -273,12 +288,13 @@ async fn insist(operator: &mut Client, endpoint: usize, op: &h::Op) -> Result<h:
     ))
 }
 
-fn observed(world: &World, recorder: &Recorder, nemesis: nemesis::Report) -> Observed {
-    let at = world.now().0;
-    for stuck in &nemesis.stuck {
+/// Puts into the history what is stuck at the end.
+fn note_stuck(arena: &dyn Arena, recorder: &Recorder, report: nemesis::Report) -> nemesis::Report {
+    let at = arena.now().0;
+    for stuck in &report.stuck {
         recorder.event(h::Event::Liveness(h::Liveness { stuck: stuck.clone(), at }));
     }
-    observed_so_far(recorder.finish(), nemesis, world.take_probes())
+    report
 }
 
 /// The recorder's view of the world. Virtual time stands still while anything is ready to run, but one thing is recorded

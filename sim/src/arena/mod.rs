@@ -1,5 +1,5 @@
 //! The arena: where a scenario takes place. Faults, the operator and the clients act through this trait and know nothing
-//! else of the place. The simulated world is one arena ([`Simulated`]); real processes will be another.
+//! else of the place. The simulated world is one arena ([`Simulated`]); real processes are another ([`crate::processes`]).
 //!
 //! It speaks of machines and of the processes on them. It knows no raft role: who leads is asked by a member's Status
 //! call, as an operator asks.
@@ -29,6 +29,11 @@ pub(crate) use simulated::Simulated;
 pub trait Arena: Send + Sync {
     /// Adds a machine for a member.
     fn add_member(&self, name: &str) -> NodeId;
+
+    /// The host by which a member's machine is reached.
+    fn host(&self, node: NodeId) -> String {
+        node.name().to_owned()
+    }
 
     /// Adds a machine for a client or an operator and answers its seams.
     fn add_client(&self, name: &str) -> (NodeId, Env);
@@ -116,6 +121,11 @@ pub trait Arena: Send + Sync {
     /// that cannot look into engines.
     fn engine_rows(&self, _node: NodeId) -> Option<Vec<(Bytes, Bytes)>> {
         None
+    }
+
+    /// Whether members tell an observer what clients cannot see: their roles, their logs, what they apply.
+    fn tells(&self) -> bool {
+        true
     }
 
     /// Runs `squalld snapshot restore` on a machine and waits for it.

@@ -3,6 +3,7 @@
 use super::shard::{self, ShardChoice};
 use super::worker::bytes;
 use crate::explore::CampaignSeed;
+use crate::processes::{Disks, OnServer, Server};
 use crate::text::{did_you_mean, one_of};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use squall_checker::judge::ModelName;
@@ -70,7 +71,13 @@ pub(super) struct RunArgs {
     /// A range of seeds, both ends included
     #[arg(long, value_name = "A..B", value_parser = seed_range)]
     pub seeds: Option<SeedRange>,
-    /// How many runs at a time [default: one a core]
+    /// Run real processes in place of simulated members: this squalld or this etcd. Such runs are not deterministic
+    #[arg(long, value_name = "squalld[=PATH]|etcd=PATH", value_parser = Server::parse, conflicts_with = "check_determinism")]
+    pub on: Option<Server>,
+    /// With --on: let power cuts lose nothing, since plain folders keep what was not synced
+    #[arg(long, requires = "on")]
+    pub plain_disks: bool,
+    /// How many runs at a time [default: one a core; with --on, one]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
     /// How to print results
@@ -94,6 +101,14 @@ pub(super) struct RunArgs {
     /// Memory that one run may hold, such as 512MiB; one that holds more is ended and reported, the others go on
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
     pub memory_limit: u64,
+}
+
+impl RunArgs {
+    /// What is run in place of simulated members, if anything.
+    pub fn on_server(&self) -> Option<OnServer> {
+        let disks = if self.plain_disks { Disks::PlainAndPowerCutsLoseNothing } else { Disks::Plain };
+        self.on.clone().map(|server| OnServer { server, disks })
+    }
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ use super::worker::{
     AnyPath, Death, Leaves, Limits, Order, ScenarioText, Settings, Stopped, Worker, plan_of,
 };
 use crate::pool::in_order;
+use crate::processes::OnServer;
 use crate::report::{self, Expected, RunRecord, RunResult};
 use crate::scenario::ScenarioFile;
 use std::collections::BTreeMap;
@@ -58,6 +59,7 @@ impl<'a> Batch<'a> {
             out: AnyPath::of(out),
             keep_all: false,
             check_determinism: false,
+            on: None,
             log: None,
             wall_limit: limits.wall.saturating_mul(LATER),
         };
@@ -72,6 +74,11 @@ impl<'a> Batch<'a> {
     /// Every seed runs twice, and the hashes are compared.
     pub fn check_determinism(self, check_determinism: bool) -> Batch<'a> {
         Batch { settings: Settings { check_determinism, ..self.settings }, ..self }
+    }
+
+    /// Runs are made on processes.
+    pub fn on(self, on: Option<OnServer>) -> Batch<'a> {
+        Batch { settings: Settings { on, ..self.settings }, ..self }
     }
 
     /// Prints logs that match a filter.

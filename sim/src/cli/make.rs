@@ -3,7 +3,7 @@
 use super::worker::{Act, Leaves, Order, Settings};
 use super::{Runner, logs};
 use crate::plan::Plan;
-use crate::report::{self, Build, Expected, RunOptions, RunRecord, RunResult, Staged};
+use crate::report::{self, Build, Expected, RunOptions, RunRecord, RunResult, Staged, Workplace};
 use crate::scenario::{Scenario, ScenarioFile};
 use crate::workload::Journal;
 use crate::world::text_of;
@@ -41,12 +41,20 @@ impl Maker {
         let begun = cpu_seconds();
         let run_dir = run_dir(&self.settings.out.0, file, order.seed);
         let reproduce = order.reproduce.clone().unwrap_or_else(|| report::reproduce(file, order.seed));
+        let on = self.settings.on.as_ref();
+        let reproduce = match on {
+            Some(on) => format!("{reproduce}{}", on.options()),
+            None => reproduce,
+        };
+        let workplace = on.map(|_| Workplace::by(&run_dir, std::process::id()));
         let options = RunOptions {
             trace: self.settings.keep_all || order.unjudged.is_some(),
             judge: order.unjudged.is_none(),
             journal: self.journal.clone(),
             wall_limit: self.settings.wall_limit,
             reproduce: format!("{reproduce}   # {}", Build::this()),
+            on: on.cloned(),
+            dir: workplace.as_ref().map(|place| place.dir().to_owned()).unwrap_or_default(),
             ..RunOptions::default()
         };
         tell(Act::FirstRun);
@@ -59,6 +67,8 @@ impl Maker {
         let again = self.settings.check_determinism
             || order.twice
             || (order.leaves != Leaves::Nothing && record.is_failure() && result.harness_error.is_none());
+        // Processes never do the same twice.
+        let again = again && on.is_none();
         if let Some(finding) = &order.unjudged {
             finding.clone().add_to(&mut record);
         } else if again {
@@ -83,6 +93,10 @@ impl Maker {
         }
         let keep = record.is_failure() || self.settings.keep_all;
         let staged = report::stage(&run_dir, file, &record, keep.then_some(&result));
+        let staged = staged.and_then(|staged| match &workplace {
+            Some(place) if keep => staged.with_logs(place),
+            _ => Ok(staged),
+        });
         let staged = staged.map_err(|error| not_written(&mut record, &error)).ok();
         Done { record, staged, cpu: cpu_seconds() - begun }
     }

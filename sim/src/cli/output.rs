@@ -160,6 +160,12 @@ fn human(record: &RunRecord, expected: Outcome, style: &Style) -> String {
         operations.info,
         style.paint("2", record.audit_hash.get(..16).unwrap_or(&record.audit_hash)),
     );
+    if let Some(on) = &record.on {
+        text.push_str(&format!("          on {on}: not deterministic, so without an audit hash\n"));
+    }
+    for what in &record.unchecked {
+        text.push_str(&format!("          not checked: {what}\n"));
+    }
     if !record.bit_nothing.is_empty() {
         let (all, told) = (record.bit_nothing.len(), 3);
         let names = record.bit_nothing.iter().take(told).map(String::as_str).collect::<Vec<_>>().join(", ");

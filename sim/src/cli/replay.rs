@@ -14,6 +14,18 @@ use super::{Runner, Status, Streams, logs, make};
 use crate::report::{self, Build, Expected, RunOptions, RunRecord};
 use crate::scenario::Outcome;
 use crate::text::Refusal;
+use std::path::Path;
+
+/// Refuses what was made on processes: it never happens the same twice.
+pub(super) fn only_simulated(run_dir: &Path, record: &RunRecord) -> Result<(), Refusal> {
+    let Some(on) = &record.on else { return Ok(()) };
+    let message = format!(
+        "this run was made on {on}, which never does the same twice: it cannot be made again. `squall check` judges its \
+         history again; `{}` makes another run of its scenario",
+        record.reproduce
+    );
+    Err(Refusal::of(run_dir, message))
+}
 
 /// Replays a run folder.
 pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -> Result<Status, Refusal> {
@@ -26,6 +38,7 @@ pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -
         logs::dispatch(filter, String::new(), std::io::sink)?;
     }
     let record = &stored.record;
+    only_simulated(run_dir, record)?;
     let here = Build::this();
     let same_build = record.build.same_as(&here);
     if args.strict && !same_build {

@@ -6,7 +6,9 @@ use super::output::Printer;
 use super::tally::Tally;
 use super::worker::{Leaves, Limits};
 use super::{Program, Status, Streams, logs};
+use crate::plan::Plan;
 use crate::pool::cores;
+use crate::processes::{OnServer, refuse};
 use crate::report::sweep;
 use crate::scenario::{Outcome, ScenarioFile, load};
 use crate::text::Refusal;
@@ -21,14 +23,20 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
     if let Some(filter) = &args.log {
         logs::dispatch(filter, String::new(), std::io::sink)?;
     }
+    let jobs = jobs(args, &files);
+    let on = args.on_server();
+    if let Some(on) = &on {
+        can_be_run(on, &jobs)?;
+    }
     prepare_out(&args.out, &files)?;
     let limits = Limits { wall: args.wall_limit, memory: args.memory_limit };
     let batch = Batch::new(program, &args.out, limits)
         .keep_all(args.keep == Keep::All)
         .check_determinism(args.check_determinism)
+        .on(on.clone())
         .log(args.log.clone());
-    let jobs = jobs(args, &files);
-    let workers = args.jobs.map_or_else(cores, usize::from);
+    // Processes of several runs would take each other's time.
+    let workers = args.jobs.map_or_else(|| if on.is_some() { 1 } else { cores() }, usize::from);
     program.interruption.listen();
 
     let mut printer = Printer::new(streams, args.format, jobs.len() as u64);
@@ -70,6 +78,19 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
     printer.summary(tallies.values(), missed.len());
     printer.finish();
     Ok(status)
+}
+
+/// Sees to it, before anything runs, that the server is one and that it can be hit as the scenarios say.
+fn can_be_run(on: &OnServer, jobs: &[Job]) -> Result<(), Refusal> {
+    on.server.version().map_err(|why| Refusal::of(&on.server.path, why))?;
+    for job in jobs {
+        let plan = Plan::draw(&job.file.scenario, job.seed);
+        if let Some(why) = refuse(&plan, on) {
+            let message = format!("this cannot be run on {}: {why}", on.server);
+            return Err(Refusal::of(&job.file.path, message));
+        }
+    }
+    Ok(())
 }
 
 /// Sees to it, before anything runs, that run folders can be written, and takes away what earlier runs left half-done.

@@ -121,6 +121,7 @@ pub(super) fn shrink(args: &ShrinkArgs, program: &Program, streams: &mut Streams
 /// Shrinks a run.
 pub(super) fn work(task: &Task, program: &Program, tell: &mut dyn FnMut(&str)) -> Result<Ended, Refusal> {
     let stored = report::open(task.run_dir)?;
+    super::replay::only_simulated(task.run_dir, &stored.record)?;
     let Some((signature, message)) = failure_of(&stored.record) else {
         return Err(Refusal::of(
             task.run_dir,

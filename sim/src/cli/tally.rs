@@ -1,6 +1,7 @@
 //! What the runs of one scenario amount to together: whether a canary's bug was found, and whether the counters that the
 //! scenario promises are alive over its own seeds.
 
+use crate::processes::untold;
 use crate::report::{RunRecord, dead_counters};
 use crate::scenario::{Outcome, ScenarioFile};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,17 +16,28 @@ pub(super) struct Tally<'a> {
     /// The first seed that found a canary's bug.
     pub found: Option<u64>,
     seeds: BTreeSet<u64>,
+    /// Whether they were made on processes, where not everything is counted.
+    on_processes: bool,
     counters: BTreeMap<String, u64>,
 }
 
 impl<'a> Tally<'a> {
     pub fn new(file: &'a ScenarioFile) -> Tally<'a> {
-        Tally { file, runs: 0, expected: 0, found: None, seeds: BTreeSet::new(), counters: BTreeMap::new() }
+        Tally {
+            file,
+            runs: 0,
+            expected: 0,
+            found: None,
+            seeds: BTreeSet::new(),
+            on_processes: false,
+            counters: BTreeMap::new(),
+        }
     }
 
     /// Counts a run.
     pub fn add(&mut self, record: &RunRecord) {
         self.runs += 1;
+        self.on_processes |= record.on.is_some();
         for (name, count) in &record.counters {
             *self.counters.entry(name.clone()).or_default() += count;
         }
@@ -58,10 +70,11 @@ impl<'a> Tally<'a> {
             let seeds = if self.runs == 1 { "one seed".into() } else { format!("{} seeds", self.runs) };
             return vec![format!("{name}: the checker `{checker}` did not find the planted bug in {seeds}")];
         }
+        let untold = if self.on_processes { untold(&spec.expect.counters) } else { Vec::new() };
         // Counters are promised over the scenario's own seeds, all of them.
         if self.seeds.len() < spec.seeds.len() {
             return Vec::new();
         }
-        dead_counters(scenario, &self.counters).into_iter().map(|what| format!("{name}: {what}")).collect()
+        dead_counters(scenario, &self.counters, &untold).into_iter().map(|what| format!("{name}: {what}")).collect()
     }
 }

@@ -89,6 +89,7 @@ impl Cluster {
             line: Some(h::Break {
                 kind: h::BreakKind::ForceNewCluster,
                 revision: h::Revision(shown),
+                most: None,
                 at,
                 cluster_id: None,
                 continues: None,
@@ -123,7 +124,9 @@ impl Cluster {
                 started = true;
             }
             // A read that a quorum confirms: all that the survivor's log held has been applied.
-            if inner.operator.try_read_revision(&member.endpoint()).await.is_ok() {
+            if let Ok(revision) = inner.operator.try_read_revision(&member.endpoint()).await {
+                // Where members tell nothing, the bounds are all that can be known.
+                line.ends_by((!inner.arena.tells()).then_some(revision));
                 break;
             }
             inner.operator.pause().await;
@@ -184,6 +187,13 @@ struct PendingBreak<'a> {
 }
 
 impl PendingBreak<'_> {
+    /// The break lies at this revision or before it.
+    fn ends_by(&mut self, most: Option<i64>) {
+        if let Some(line) = &mut self.line {
+            line.most = most.map(h::Revision);
+        }
+    }
+
     /// Nothing was broken.
     fn withdraw(&mut self) {
         self.line = None;

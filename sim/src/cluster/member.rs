@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::{
     Endpoint, Operator,
+    replace::host_of,
     roster::{Roster, Standing},
     save::Saves,
     turns::Turns,
@@ -68,6 +69,8 @@ pub(super) struct Inner {
 pub(super) struct Member {
     pub(super) name: Arc<str>,
     pub(super) node: NodeId,
+    /// By which it is reached.
+    pub(super) host: String,
     /// What the next start is given.
     config: Mutex<Config>,
 }
@@ -82,14 +85,23 @@ impl Cluster {
         book: Option<Arc<Book>>,
     ) -> Self {
         let names = spec.member_names();
+        let machines: Vec<(NodeId, String)> = names
+            .iter()
+            .map(|name| {
+                let node = arena.add_member(name);
+                (node, arena.host(node))
+            })
+            .collect();
         let initial: Vec<(String, String)> =
-            names.iter().map(|name| (name.clone(), peer_url(name))).collect();
+            names.iter().zip(&machines).map(|(name, (_, host))| (name.clone(), peer_url(host))).collect();
         let members: Vec<Member> = names
             .iter()
-            .map(|name| Member {
+            .zip(machines)
+            .map(|(name, (node, host))| Member {
                 name: Arc::from(name.as_str()),
-                node: arena.add_member(name),
-                config: Mutex::new(configure(spec, name, &initial)),
+                node,
+                config: Mutex::new(configure(spec, name, &host, &initial)),
+                host,
             })
             .collect();
         let (_, env) = arena.add_client("operator");
@@ -323,6 +335,13 @@ impl Cluster {
 }
 
 impl Inner {
+    /// The name of the member at a URL's host; the host where there is none.
+    pub(super) fn name_at(&self, url: &str) -> String {
+        let host = host_of(url);
+        let member = self.members.iter().find(|member| member.host == host);
+        member.map_or(host, |member| member.name.to_string())
+    }
+
     pub(super) fn member(&self, node: NodeId) -> &Member {
         let found = self.members.iter().find(|member| member.node == node);
         found.unwrap_or_else(|| panic!("{node} is no member's machine"))
@@ -454,7 +473,7 @@ impl Drop for CutOff<'_> {
 
 impl Member {
     pub(super) fn endpoint(&self) -> Endpoint {
-        Endpoint { name: self.name.clone(), address: format!("{}:2379", self.name) }
+        Endpoint { name: self.name.clone(), address: format!("{}:2379", self.host) }
     }
 
     /// Where the other members reach it, to be asked by the operator.
@@ -471,7 +490,7 @@ impl Member {
     /// Where they could reach it on its machine's other peer port.
     pub(super) fn spare_peer_url(&self) -> String {
         let port = if self.peer_url().ends_with(":2380") { 2381 } else { 2380 };
-        format!("http://{}:{port}", self.name)
+        format!("http://{}:{port}", self.host)
     }
 
     /// The cluster's token, as its next start says.
@@ -490,20 +509,20 @@ const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
 const WATCH_PROGRESS_INTERVAL: Duration = Duration::from_millis(400);
 
 /// Where the other members reach a member, until it moves.
-fn peer_url(name: &str) -> String {
-    format!("http://{name}:2380")
+fn peer_url(host: &str) -> String {
+    format!("http://{host}:2380")
 }
 
-fn configure(spec: &scenario::Cluster, name: &str, initial: &[(String, String)]) -> Config {
+fn configure(spec: &scenario::Cluster, name: &str, host: &str, initial: &[(String, String)]) -> Config {
     Config {
         name: name.to_owned(),
         data_dir: PathBuf::from(DATA_DIR),
-        listen_client: vec![format!("{name}:2379")],
+        listen_client: vec![format!("{host}:2379")],
         // Scraped without HTTP.
         listen_metrics: Vec::new(),
-        advertise_client_urls: vec![format!("http://{name}:2379")],
-        listen_peer: vec![format!("{name}:2380")],
-        advertise_peer_urls: vec![peer_url(name)],
+        advertise_client_urls: vec![format!("http://{host}:2379")],
+        listen_peer: vec![format!("{host}:2380")],
+        advertise_peer_urls: vec![peer_url(host)],
         initial_cluster: initial.to_vec(),
         initial_cluster_token: INITIAL_TOKEN.to_owned(),
         initial_cluster_state: InitialClusterState::New,

@@ -138,7 +138,7 @@ impl Cluster {
 
     /// Removes every member that has this machine's URL or id, until the cluster says that there is none.
     pub(super) async fn remove(&self, node: NodeId) {
-        let here = |url: &String| host_of(url) == node.name();
+        let here = |url: &String| self.inner.name_at(url) == node.name();
         let known = || self.inner.roster().id(node);
         self.remove_at(node, |members| {
             let known = known();
@@ -189,7 +189,7 @@ impl Cluster {
         inner.arena.wipe(node, Path::new(DATA_DIR));
         let (new_id, members) = self.add(node, &member.peer_url(), joins).await;
         inner.roster().set_id(node, Some(new_id));
-        configure_joiner(member, &members);
+        self.configure_joiner(member, &members);
         new_id
     }
 
@@ -290,6 +290,17 @@ impl Cluster {
     fn others(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
         self.counted().into_iter().filter(move |other| *other != node)
     }
+
+    fn configure_joiner(&self, member: &Member, members: &[pb::Member]) {
+        // A member that has not started yet has no name; ours are their hosts'.
+        let urls = members.iter().flat_map(|listed| &listed.peer_urls);
+        let initial = urls.map(|url| (self.inner.name_at(url), url.clone())).collect();
+        member.configure(|config| {
+            config.initial_cluster = initial;
+            config.initial_cluster_state = InitialClusterState::Existing;
+            config.force_new_cluster = false;
+        });
+    }
 }
 
 /// How a member is added.
@@ -297,17 +308,6 @@ impl Cluster {
 pub(crate) enum Joins {
     AsVoter,
     AsLearner,
-}
-
-fn configure_joiner(member: &Member, members: &[pb::Member]) {
-    // A member that has not started yet has no name; ours are their hosts'.
-    let initial =
-        members.iter().flat_map(|m| m.peer_urls.iter().map(|url| (host_of(url), url.clone()))).collect();
-    member.configure(|config| {
-        config.initial_cluster = initial;
-        config.initial_cluster_state = InitialClusterState::Existing;
-        config.force_new_cluster = false;
-    });
 }
 
 pub(super) fn host_of(url: &str) -> String {

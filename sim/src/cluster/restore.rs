@@ -90,6 +90,7 @@ impl Cluster {
         inner.recorder.event(h::Event::Break(h::Break {
             kind: h::BreakKind::Restore,
             revision: h::Revision(least),
+            most: None,
             at: inner.recorder.now_ns(),
             cluster_id: None,
             continues: Some(saved.at.0),

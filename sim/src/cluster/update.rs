@@ -13,7 +13,6 @@ use squall_store::host_port;
 use super::{
     Done,
     member::{Cluster, Member},
-    replace::host_of,
     roster::Standing,
     turns::Kind,
 };
@@ -51,7 +50,7 @@ impl Cluster {
         let inner = &self.inner;
         for turn in 0.. {
             let members = inner.operator.members(|| self.serving()).await;
-            let here = |listed: &String| host_of(listed) == node.name();
+            let here = |listed: &String| inner.name_at(listed) == node.name();
             let Some(member) = members.iter().find(|member| member.peer_urls.iter().any(here)) else {
                 return Err(format!("{node} is no member"));
             };

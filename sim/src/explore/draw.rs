@@ -181,6 +181,7 @@ fn workloads(chance: &Chance) -> Vec<Workload> {
                 request_timeout: draws.millis(&[200, 500, 1_000, 1_000, 3_000]),
                 // Retries that believe the last answer are an error of the client's: every run would be Invalid.
                 blind_retries: 0,
+                stale_reads: false,
                 burst: draws.one_in(6).then(|| Burst {
                     every: draws.seconds(&[2, 3]),
                     length: draws.millis(&[100, 300]),
@@ -226,6 +227,7 @@ fn leases_watches_users_and_locks(chance: &Chance) -> Vec<Workload> {
             large_value_bytes: 0,
             request_timeout: draws.millis(&[500, 1_000, 3_000]),
             blind_retries: 0,
+            stale_reads: false,
             burst: None,
             mix: None,
         });

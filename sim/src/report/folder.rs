@@ -88,6 +88,24 @@ impl Staged {
         Staged { beside: beside(run_dir, "new", pid), run_dir: run_dir.to_owned(), pid }
     }
 
+    /// The same, with the logs of the servers that ran, below `servers/`.
+    ///
+    /// # Errors
+    /// The file system's; nothing is left then.
+    pub fn with_logs(self, workplace: &Workplace) -> io::Result<Staged> {
+        let Ok(machines) = fs::read_dir(workplace.dir()) else { return Ok(self) };
+        for machine in machines.flatten() {
+            let log = machine.path().join("server.log");
+            if log.is_file() {
+                let folder = self.beside.join("servers");
+                create_dir(&folder)?;
+                let place = folder.join(machine.file_name()).with_extension("log");
+                fs::rename(&log, &place).map_err(|error| named(&log, error))?;
+            }
+        }
+        Ok(self)
+    }
+
     /// Leaves it where it is, for another process to commit.
     pub fn leave(mut self) {
         self.beside = PathBuf::new();
@@ -124,6 +142,36 @@ impl Drop for Staged {
         if !self.beside.as_os_str().is_empty() {
             // What cannot be taken away is swept by a later run.
             let _left = remove(&self.beside);
+        }
+    }
+}
+
+/// Where the processes of a run have their disks and logs while it lasts, `.<seed>.work-<pid>` next to the run folder.
+/// Dropping it removes it.
+#[derive(Debug)]
+pub struct Workplace(PathBuf);
+
+impl Workplace {
+    /// The one that process `pid` makes for the run of `run_dir`.
+    pub fn by(run_dir: &Path, pid: u32) -> Workplace {
+        Workplace(beside(run_dir, "work", pid))
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Workplace {
+    #[allow(clippy::disallowed_methods, reason = "outside any simulation: it waits for processes that are being killed")]
+    fn drop(&mut self) {
+        for _ in 0..50 {
+            if remove(&self.0).is_ok() {
+                return;
+            }
+            // Processes that are being killed may still write. What stays is swept by a later run.
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
 }
@@ -165,12 +213,12 @@ pub fn sweep(folder: &Path) {
     }
 }
 
-/// Seed, `new` or `old`, and process of a folder's name that [`beside`] made.
+/// Seed, `new`, `old` or `work`, and process of a folder's name that [`beside`] made.
 fn parts_of(name: &str) -> Option<(&str, &str, &str)> {
     let (seed, rest) = name.strip_prefix('.')?.split_once('.')?;
     let (what, pid) = rest.split_once('-')?;
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    (number(seed) && number(pid) && matches!(what, "new" | "old")).then_some((seed, what, pid))
+    (number(seed) && number(pid) && matches!(what, "new" | "old" | "work")).then_some((seed, what, pid))
 }
 
 /// The text of `history.jsonl`: operations and events merged by their instants, so that it can be read downwards.

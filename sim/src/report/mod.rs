@@ -25,7 +25,7 @@ mod words;
 
 pub use build::Build;
 pub use campaign::{CampaignRun, campaign_html};
-pub use folder::{Staged, StoredRun, history_text, open, open_view, stage, sweep, write};
+pub use folder::{Staged, StoredRun, Workplace, history_text, open, open_view, stage, sweep, write};
 pub(crate) use folder::{lacks, record_of};
 pub use github::{annotations, summary};
 pub use html::html;

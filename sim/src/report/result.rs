@@ -1,11 +1,13 @@
 //! The seam between the runner, which makes a [`RunResult`], and everything that prints, stores or compares it.
 
 use crate::plan::Plan;
+use crate::processes::OnServer;
 use crate::run::Inspection;
 use crate::workload::Journal;
 use serde::{Deserialize, Serialize};
 use squall_checker::history::{Event, Outcome, RunHistory};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +31,10 @@ pub struct RunOptions {
     pub wall_limit: Duration,
     /// The line that reproduces the run.
     pub reproduce: String,
+    /// What is run in place of simulated members, if anything.
+    pub on: Option<OnServer>,
+    /// Where processes have their disks and logs, as long as the run lasts.
+    pub dir: PathBuf,
 }
 
 impl Default for RunOptions {
@@ -41,6 +47,8 @@ impl Default for RunOptions {
             journal: None,
             wall_limit: Duration::from_secs(300),
             reproduce: String::new(),
+            on: None,
+            dir: PathBuf::new(),
         }
     }
 }
@@ -79,6 +87,10 @@ pub struct RunResult {
     pub inspection: Option<Inspection>,
     /// Why the harness itself failed, if it did. Then the verdict means nothing, and the exit status is 70.
     pub harness_error: Option<String>,
+    /// The arena, where it is not the simulated world: what was run, and its version.
+    pub on: Option<String>,
+    /// What of the scenario's demands and of the judge's checks nobody could look at in this arena.
+    pub unchecked: Vec<String>,
 }
 
 impl RunResult {
@@ -100,6 +112,8 @@ impl RunResult {
             trace: None,
             inspection: None,
             harness_error: None,
+            on: None,
+            unchecked: Vec::new(),
         }
     }
 }

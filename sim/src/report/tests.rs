@@ -60,6 +60,7 @@ fn history() -> RunHistory {
         Event::Break(Break {
             kind: BreakKind::ForceNewCluster,
             revision: Revision(41),
+            most: None,
             at: 3_500 * MS,
             cluster_id: None,
             continues: None,

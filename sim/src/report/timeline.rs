@@ -10,7 +10,13 @@ use std::fmt::Write as _;
 pub fn timeline(record: &RunRecord, history: &RunHistory) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{}, seed {}: {}", record.scenario, record.seed, record.verdict.name());
-    let _ = writeln!(text, "audit hash {}", record.audit_hash);
+    let _ = match &record.on {
+        None => writeln!(text, "audit hash {}", record.audit_hash),
+        Some(on) => writeln!(text, "on {on}: not deterministic, so without an audit hash"),
+    };
+    for what in &record.unchecked {
+        let _ = writeln!(text, "not checked: {what}");
+    }
     let _ = writeln!(text, "{}\n", record.build);
     let _ = writeln!(text, "{:>10}  {:<9} what", "time", "who");
 

@@ -3,6 +3,8 @@
 //! The checkers see the recorded history and nothing else, so everything that they need is put into it: what the members
 //! told ([`super::observe`]), panics, what was stuck. A stored run can therefore be judged again.
 
+use std::time::Duration;
+
 use squall_checker::{
     checks::{Judgement, examine_run},
     history as h,
@@ -16,7 +18,7 @@ use crate::{
     plan::Plan,
     report::{Failure, OperationCounts, RunResult, Verdict, faults_in},
     workload::Recorder,
-    world::{At, Finished, HarnessFailure, Traced, Violation},
+    world::{At, Counters, Finished, HarnessFailure, Traced, Violation},
 };
 
 /// The first line of the history: what was run, and what must have happened so that the run is not vacuous.
@@ -91,15 +93,44 @@ pub(super) fn judge(
             }
         }
     }
-    let end = u64::try_from(finished.simulated.as_nanos()).unwrap_or(u64::MAX);
+    let ended = Ended {
+        observed,
+        audit_hash: finished.audit_hash.to_string(),
+        lasted: finished.simulated,
+        counters: finished.counters,
+        trace: finished.trace.map(|trace| trace_text(&trace)),
+        harness_error,
+        // A run's history carries hints, and its gaps are explained by reads: what is not decided soon never will be.
+        steps: 2_000_000,
+    };
+    judge_ended(plan, ended, with_checkers)
+}
+
+/// A run that has ended, in whatever arena.
+pub(crate) struct Ended {
+    pub(crate) observed: Observed,
+    /// Empty where nothing is hashed.
+    pub(crate) audit_hash: String,
+    pub(crate) lasted: Duration,
+    /// The arena's own figures.
+    pub(crate) counters: Counters,
+    pub(crate) trace: Option<String>,
+    pub(crate) harness_error: Option<String>,
+    /// The budget of the check by revisions.
+    pub(crate) steps: u64,
+}
+
+/// Judges what a run has left.
+pub(crate) fn judge_ended(plan: Plan, ended: Ended, with_checkers: bool) -> RunResult {
+    let Ended { mut observed, audit_hash, lasted, counters, trace, harness_error, steps } = ended;
+    let end = u64::try_from(lasted.as_nanos()).unwrap_or(u64::MAX);
     for late in observe::late_starts(&observed.probes, plan.spec.expect.ready_within, At(end)) {
         observed.history.events.push(h::Event::Liveness(late));
     }
     observed.history.events.push(h::Event::End(h::End { at: end }));
 
     let (verdict, failures, expected_losses) = if with_checkers {
-        // A run's history carries hints, and its gaps are explained by reads: what is not decided soon never will be.
-        let budgets = Budgets { steps: 2_000_000, ..Budgets::default() };
+        let budgets = Budgets { steps, ..Budgets::default() };
         let judgement = examine_run(&observed.history, &budgets);
         let (verdict, failures) = conclusion(&judgement);
         (verdict, failures, judgement.expected_losses.len() as u64)
@@ -109,19 +140,21 @@ pub(super) fn judge(
     RunResult {
         verdict,
         failures,
-        audit_hash: finished.audit_hash.to_string(),
-        simulated: finished.simulated,
+        audit_hash,
+        simulated: lasted,
         operations: OperationCounts::of(&observed.history),
         faults_injected: observed.nemesis.injected.clone(),
         faults_bit: observed.nemesis.bit.clone(),
         bit_nothing: observed.nemesis.bit_nothing.clone(),
         given_up: observed.nemesis.given_up.clone(),
-        counters: counters::count(&observed, &finished.counters, expected_losses),
+        counters: counters::count(&observed, &counters, expected_losses),
         plan,
         history: observed.history,
         inspection: observed.inspection,
-        trace: finished.trace.map(|trace| trace_text(&trace)),
+        trace,
         harness_error,
+        on: None,
+        unchecked: Vec::new(),
     }
 }
 

@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use crate::{plan::Plan, world::World};
+use crate::{arena::Arena, plan::Plan};
 
 /// When the world misbehaves: simulated time, in the midst of a short test's load.
 const AT: Duration = Duration::from_secs(3);
 
 /// Misbehaves after a while, if this run is to. Never completes.
-pub(super) async fn after_a_while(world: &World, plan: &Plan) -> std::convert::Infallible {
+pub(super) async fn after_a_while(arena: &dyn Arena, plan: &Plan) -> std::convert::Infallible {
     let act: fn() = match wanted(plan).as_deref() {
         Some("hang") => hang,
         Some("abort") => || std::process::abort(),
@@ -23,7 +23,7 @@ pub(super) async fn after_a_while(world: &World, plan: &Plan) -> std::convert::I
         Some("kill") => kill,
         _ => return std::future::pending().await,
     };
-    world.sleep(AT).await;
+    arena.sleep(AT).await;
     act();
     std::future::pending().await
 }

@@ -299,7 +299,7 @@ fn the_scenarios_that_we_ship_are_good_and_short() {
         let canary = file.path.parent().is_some_and(|folder| folder.ends_with("canary"));
         // An error of the store's, or of a client's.
         let planted = spec.cluster.planted_bug.is_some()
-            || spec.workloads.iter().any(|workload| workload.blind_retries > 0);
+            || spec.workloads.iter().any(|workload| workload.blind_retries > 0 || workload.stale_reads);
         assert_eq!(canary, planted, "{}", file.path.display());
         // An operator's mistake, which the judge must see in a sound store.
         let mistake = MISTAKES.contains(&file.scenario.metadata.name.as_str());

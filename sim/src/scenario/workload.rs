@@ -55,6 +55,10 @@ pub struct Workload {
     /// client's fault, which the judge finds. Default 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub blind_retries: u32,
+    /// Whether clients ask for serializable reads and take the answers for linearizable ones, which they are not: a member
+    /// that is cut off answers too. A client's fault, which the judge finds. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale_reads: bool,
     /// Bursts of requests. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<Burst>,

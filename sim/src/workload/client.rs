@@ -2,7 +2,7 @@
 //!
 //! It sends each operation once, to the member that its [`EndpointChoice`] names. It retries only where a scenario asks
 //! for that fault of a client ([`Client::retrying`]): a retry of a write that may have been applied is the lost update of
-//! etcd #14890. What it records of a call that was not answered with success is [`super::outcome`]'s to say.
+//! etcd #14890. Another fault of a client is to take serializable reads for linearizable ones ([`Client::reading_stale`]). What it records of a call that was not answered with success is [`super::outcome`]'s to say.
 //!
 //! Each request carries the operation's id as the header `x-correlation-id`, so that a store that reports which entry it
 //! applied can say for which operation. The checkers use that as a hint and never trust it.
@@ -63,6 +63,7 @@ pub struct Client {
     chance: ChaCha8Rng,
     timeout: Duration,
     blind_retries: u32,
+    stale_reads: bool,
     session: Option<Session>,
     /// Breaks that had happened when the session began: a token from before a restore is of no use after it.
     session_breaks: usize,
@@ -121,6 +122,7 @@ impl Client {
             chance: ChaCha8Rng::seed_from_u64(0),
             timeout,
             blind_retries: 0,
+            stale_reads: false,
             session: None,
             session_breaks: 0,
             places: BTreeSet::new(),
@@ -132,6 +134,12 @@ impl Client {
     /// The same, but it sends a request again, so often, when an answer does not say whether the request happened.
     pub fn retrying(mut self, blind_retries: u32) -> Self {
         self.blind_retries = blind_retries;
+        self
+    }
+
+    /// The same, but it asks for serializable reads where it means linearizable ones.
+    pub fn reading_stale(mut self, stale_reads: bool) -> Self {
+        self.stale_reads = stale_reads;
         self
     }
 
@@ -220,7 +228,8 @@ impl Client {
             let channel = self.channels.to(&self.env, &self.endpoints[self.at].1);
             let token = self.session.as_ref().map(|session| session.token.as_str());
             let clock = self.env.clock.as_ref();
-            let call = Call { id: carried, deadline: self.timeout, token, clock };
+            let call =
+                Call { id: carried, deadline: self.timeout, token, stale_reads: self.stale_reads, clock };
             let answer = timeout(clock, self.timeout, send(channel, op, call)).await;
             let (outcome, error) = match answer {
                 Ok(Ok(answer)) => {
@@ -291,6 +300,8 @@ pub(super) struct Call<'a> {
     /// Also sent, so that the server can give up with the client.
     pub(super) deadline: Duration,
     token: Option<&'a str>,
+    /// Reads are sent as serializable ones.
+    stale_reads: bool,
     /// The client's.
     pub(super) clock: &'a dyn Clock,
 }
@@ -338,7 +349,9 @@ async fn send_to_store(
     let mut client = KvClient::new(channel.clone()).max_decoding_message_size(i32::MAX as usize);
     match op {
         h::Op::Range(op) => {
-            let response = client.range(call.request(wire::range(op))).await?;
+            let mut message = wire::range(op);
+            message.serializable |= call.stale_reads;
+            let response = client.range(call.request(message)).await?;
             let (response, header) = split(response, |r| r.header.as_ref())?;
             Ok((h::OpResult::Range(wire::range_result(&response)), header))
         }

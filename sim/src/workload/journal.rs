@@ -224,6 +224,7 @@ mod tests {
         recorder.event(h::Event::Break(h::Break {
             kind: h::BreakKind::Restore,
             revision: h::Revision(1),
+            most: None,
             at: 5,
             cluster_id: None,
             continues: None,

@@ -100,7 +100,8 @@ pub fn start(
                     )
                     .on_machine(Arc::clone(&node), channels.clone())
                     .choosing(workload.endpoints, stream("endpoints"))
-                    .retrying(workload.blind_retries);
+                    .retrying(workload.blind_retries)
+                    .reading_stale(workload.stale_reads);
                     let (chance, stop) = (stream("operations"), crowd.stop.clone());
                     let (recorder, keys) = (crowd.recorder.clone(), workload.keys);
                     if workload.kind == WorkloadKind::Auth {

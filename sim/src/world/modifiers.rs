@@ -255,10 +255,9 @@ impl Modifier {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Token(u64);
 
-#[cfg(test)]
 impl Token {
-    /// One that no run gives out.
-    pub(crate) fn for_tests(number: u64) -> Self {
+    /// The token of this number, for what gives tokens out.
+    pub(crate) fn new(number: u64) -> Self {
         Self(number)
     }
 }

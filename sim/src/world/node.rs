@@ -21,7 +21,7 @@ pub struct NodeId {
 }
 
 impl NodeId {
-    pub(super) fn new(index: u16, name: &str) -> Self {
+    pub(crate) fn new(index: u16, name: &str) -> Self {
         Self { index, name: intern(name) }
     }
 

@@ -92,7 +92,7 @@ fn counters(file: &ScenarioFile, runs: &Runs) -> Result<(), Failed> {
         .into_iter()
         .filter(|counter| !promised.iter().any(|name| name == counter))
         .map(|counter| format!("its `counters` lack {counter}"));
-    let problems: Vec<String> = lacks.chain(dead_counters(scenario, &sums)).collect();
+    let problems: Vec<String> = lacks.chain(dead_counters(scenario, &sums, &[])).collect();
     demand(problems.is_empty(), || problems.join("\n"))
 }
 

@@ -17,6 +17,7 @@
 mod alarms;
 mod answered;
 mod auth;
+mod bounds;
 mod changes;
 mod confirm;
 mod convergence;
@@ -149,8 +150,8 @@ pub fn judge_run(history: &RunHistory, budgets: &Budgets) -> Verdict {
 /// Judges a run's history by every checker, and tells all that they found.
 pub fn examine_run(history: &RunHistory, budgets: &Budgets) -> Judgement {
     match history.excused_from() {
-        None => examine(history, budgets),
-        Some(at) => examine(&history.until(at), budgets),
+        None => bounds::examine(history, budgets),
+        Some(at) => bounds::examine(&history.until(at), budgets),
     }
 }
 

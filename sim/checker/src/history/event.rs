@@ -183,6 +183,10 @@ pub struct Break {
     pub kind: BreakKind,
     /// The last revision that must have survived.
     pub revision: Revision,
+    /// Where nobody can tell what a survivor's log held that its old cluster had agreed on: the last revision that may have
+    /// survived. The break lies somewhere from `revision` to this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<Revision>,
     /// An instant at which none of the old members ran any more and none of the new ones ran yet.
     pub at: u64,
     /// The new cluster's id, where it differs from the old one's: it tells which of the two answered an operation

@@ -358,7 +358,7 @@ impl World {
         };
         self.cluster_id = cluster_id.unwrap_or(self.cluster_id);
         let revision = Revision(self.store.revision());
-        self.events.push(Event::Break(Break { kind, revision, at, cluster_id, continues }));
+        self.events.push(Event::Break(Break { kind, revision, most: None, at, cluster_id, continues }));
     }
 
     fn act(&mut self, chance: &mut Chance, shape: &Shape, planned: Planned, operation: &mut Operation) {

@@ -132,6 +132,7 @@ fn lines(path: &Path, args: &ReplayArgs, runner: Runner) -> Result<Lines, Refusa
         return Ok(Box::new(reader.lines().map(named)));
     }
     let stored = report::open(path)?;
+    super::only_simulated(path, &stored.record)?;
     let options = RunOptions {
         plan: Some(stored.plan.clone()),
         trace: true,

@@ -1,5 +1,6 @@
 //! What parent and worker tell each other: one line of JSON each.
 
+use crate::processes::OnServer;
 use crate::report::RunRecord;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -16,6 +17,8 @@ pub(in crate::cli) struct Settings {
     pub keep_all: bool,
     /// Whether every seed runs twice.
     pub check_determinism: bool,
+    /// What is run in place of simulated members, if anything.
+    pub on: Option<OnServer>,
     /// The filter of `--log`.
     pub log: Option<String>,
     /// The worker's own watchdog, should its parent not watch.

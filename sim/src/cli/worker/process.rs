@@ -5,7 +5,7 @@ use super::message::{Act, Order, Report, Settings};
 use super::starved::Starved;
 use crate::cli::make::{Done, run_dir};
 use crate::cli::{Interruption, Program};
-use crate::report::Staged;
+use crate::report::{Staged, Workplace};
 use crate::scenario::ScenarioFile;
 use serde::Serialize;
 use std::fs::{self, File};
@@ -151,6 +151,7 @@ impl Worker {
         self.kill();
         // It may have been staging its folder: half of one is taken away.
         drop(Staged::by(&run_dir, self.child.id()));
+        drop(Workplace::by(&run_dir, self.child.id()));
         let how = how.ok_or(Stopped::Interrupted)?;
         // All that it wrote to standard error has come when that ends.
         if let Some(forwarder) = self.forwarder.take() {

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     fn token(number: u64) -> Token {
-        Token::for_tests(number)
+        Token::new(number)
     }
 
     #[test]

@@ -1,0 +1,109 @@
+//! What of a scenario can be made to happen to real processes. What cannot is refused before anything starts, by the
+//! fault's name and with the reason; what has no effect on promises (a setting for which the server has no flag) is told.
+
+use super::server::{Kind, Server};
+use crate::{
+    faults::{Action, Crash, CrashLoop, Settings, Unsynced},
+    plan::Plan,
+    report::shell_word,
+};
+
+/// How the members' disks are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Disks {
+    /// Plain folders. A power cut cannot take what was not synced, so it is refused.
+    Plain,
+    /// Plain folders, and power cuts that lose nothing: the user has asked for that.
+    PlainAndPowerCutsLoseNothing,
+}
+
+/// A server, and how its members' machines are made.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OnServer {
+    /// What is run.
+    pub server: Server,
+    /// What its data lie on.
+    pub disks: Disks,
+}
+
+impl OnServer {
+    /// The options of `squall run` that ask for it, each with a space before it.
+    pub(crate) fn options(&self) -> String {
+        let Server { kind, path } = &self.server;
+        let kind = match kind {
+            Kind::Squalld => "squalld",
+            Kind::Etcd => "etcd",
+        };
+        let plain = match self.disks {
+            Disks::Plain => "",
+            Disks::PlainAndPowerCutsLoseNothing => " --plain-disks",
+        };
+        format!(" --on {kind}={}{plain}", shell_word(path))
+    }
+}
+
+/// Why a plan cannot be run on this server, if it cannot.
+pub(crate) fn refuse(plan: &Plan, on: &OnServer) -> Option<String> {
+    let server = &on.server;
+    let spec = &plan.spec;
+    if spec.cluster.planted_bug.is_some() {
+        return Some("`plantedBug` is an error in the simulated build of the store: real servers have none to plant".into());
+    }
+    for fault in &plan.faults {
+        let refused = |why: &str| Some(format!("the fault `{}` ({}): {why}", fault.id, fault.action().name()));
+        if fault.after.as_ref().is_some_and(|after| after.event.is_some()) {
+            return refused("it waits for an event that members tell in the simulation only");
+        }
+        if let Some(why) = lacks(&fault.settings, on.disks) {
+            return refused(why);
+        }
+        if fault.action() == Action::RestoreSnapshot
+            && let Some(why) = server.lacks_restore()
+        {
+            return refused(&why);
+        }
+    }
+    let usual = crate::scenario::Cluster::default();
+    let limits = (spec.cluster.max_txn_ops, spec.cluster.max_request_bytes);
+    if server.kind == Kind::Squalld && limits != (usual.max_txn_ops, usual.max_request_bytes) {
+        return Some(
+            "`maxTxnOps` and `maxRequestBytes` are not the default, and squalld has no flag for them: clients would be \
+             refused otherwise than the scenario says"
+                .into(),
+        );
+    }
+    None
+}
+
+/// Why processes cannot be hit so, if they cannot.
+fn lacks(settings: &Settings, disks: Disks) -> Option<&'static str> {
+    const POWER: &str = "what was not synced cannot be taken from a plain folder; `unsynced: keep` kills the process, and \
+                         `--plain-disks` runs power cuts that lose nothing, and says so";
+    const DISK: &str = "there is no disk here that can be held, slowed or made to fail";
+    const CLOCK: &str = "all processes of a machine share its clock";
+    match settings {
+        Settings::Crash(Crash { unsynced, .. }) | Settings::CrashLoop(CrashLoop { unsynced, .. })
+            if *unsynced != Unsynced::Keep && disks == Disks::Plain =>
+        {
+            Some(POWER)
+        }
+        Settings::DiskStall(_)
+        | Settings::SlowFsync(_)
+        | Settings::SlowDisk(_)
+        | Settings::DiskError(_)
+        | Settings::DiskFull(_)
+        | Settings::LyingFsync(_)
+        | Settings::BitFlip(_)
+        | Settings::TruncateFile(_)
+        | Settings::RollbackDisk(_) => Some(DISK),
+        Settings::ClockSkew(_) | Settings::ClockDrift(_) | Settings::ClockJump(_) | Settings::ClockStrobe(_) => {
+            Some(CLOCK)
+        }
+        Settings::Points(_) => Some("a real server has no points at which it can be hit"),
+        Settings::SlowCpu(_) | Settings::SlowStart(_) => {
+            Some("how fast a process runs is the kernel's to say; `pause` stops it")
+        }
+        Settings::IdleTimeout(_) => Some("idle connections are not forgotten here; `halfOpen` ends them in silence"),
+        _ => None,
+    }
+}

@@ -1,0 +1,316 @@
+//! A member's machine: at most one process, its signals and its end.
+//!
+//! A process is started by the thread of the run, and the kernel kills it when that thread is gone, whatever takes it away
+//! (`PR_SET_PDEATHSIG`). It has a process group of its own, so that a terminal's Ctrl-C does not reach it.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::links::lock;
+use crate::arena::{At, NodeId, Status};
+
+/// How long a killed process may take to be gone.
+const GONE: Duration = Duration::from_secs(10);
+
+/// A machine.
+pub(super) struct Machine {
+    pub(super) node: NodeId,
+    /// Where its disk and its server's log lie; none for a client's.
+    pub(super) dir: Option<PathBuf>,
+    /// When the run began.
+    began: Instant,
+    state: Mutex<State>,
+    /// Rung when a process ends and when the machine is switched on.
+    pub(super) changed: Notify,
+    reaped: Condvar,
+}
+
+struct State {
+    status: Status,
+    life: u32,
+    pid: Option<libc::pid_t>,
+    asked_to_stop: bool,
+    /// How a life ended that nobody had ended: what the process said last.
+    deaths: Vec<Death>,
+}
+
+/// A process that ended by itself, with a failure.
+#[derive(Debug, Clone)]
+pub(super) struct Death {
+    pub(super) at: At,
+    pub(super) life: u32,
+    pub(super) reason: String,
+    pub(super) panicked: bool,
+}
+
+impl Machine {
+    pub(super) fn new(node: NodeId, dir: Option<PathBuf>, began: Instant) -> Self {
+        let state =
+            State { status: Status::Down, life: 0, pid: None, asked_to_stop: false, deaths: Vec::new() };
+        Self { node, dir, began, state: Mutex::new(state), changed: Notify::new(), reaped: Condvar::new() }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        lock(&self.state).status.clone()
+    }
+
+    pub(super) fn life(&self) -> u32 {
+        lock(&self.state).life
+    }
+
+    pub(super) fn pid(&self) -> Option<libc::pid_t> {
+        lock(&self.state).pid
+    }
+
+    pub(super) fn deaths(&self) -> Vec<Death> {
+        lock(&self.state).deaths.clone()
+    }
+
+    /// Where the server's log goes.
+    pub(super) fn log(&self) -> PathBuf {
+        self.dir.as_ref().expect("a member's machine").join("server.log")
+    }
+
+    /// Starts a process. One that cannot be started has ended with the reason.
+    pub(super) fn start(self: &Arc<Self>, mut command: Command, log: &Path) {
+        let mut state = lock(&self.state);
+        assert!(state.pid.is_none(), "{} runs already", self.node);
+        state.life += 1;
+        state.asked_to_stop = false;
+        let life = state.life;
+        let spawned = open_log(log, life, &command).and_then(|(file, from)| {
+            command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+            die_with_this_thread(&mut command);
+            Ok((command.process_group(0).spawn()?, from))
+        });
+        match spawned {
+            Ok((child, from)) => {
+                let pid = libc::pid_t::try_from(child.id()).expect("a process id");
+                (state.pid, state.status) = (Some(pid), Status::Up);
+                let (machine, log) = (self.clone(), log.to_owned());
+                std::thread::spawn(move || machine.wait(child, pid, &log, from));
+            }
+            Err(error) => state.status = Status::Exited(Some(format!("it cannot be started: {error}"))),
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits for the end of a process. Its number stays its own until it is reaped, which happens under the lock: so a
+    /// signal never reaches another.
+    fn wait(&self, mut child: Child, pid: libc::pid_t, log: &Path, from: u64) {
+        // SAFETY: a plain system call; it fills in a value of which zeroes are one.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let id = libc::id_t::try_from(pid).expect("a process id");
+            while libc::waitid(libc::P_PID, id, &mut info, libc::WEXITED | libc::WNOWAIT) != 0
+                && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+            {}
+        }
+        let last = last_words(log, from);
+        let mut state = lock(&self.state);
+        let exit = child.wait().ok();
+        state.pid = None;
+        // Who killed it has said what it is now.
+        if matches!(state.status, Status::Up | Status::Paused) {
+            let asked = state.asked_to_stop;
+            state.status = match exit {
+                Some(exit) if exit.success() || asked => Status::Exited(None),
+                exit => {
+                    let (reason, panicked) = why_ended(exit, &last);
+                    let (at, life) = (At::from_start(self.began.elapsed()), state.life);
+                    state.deaths.push(Death { at, life, reason: reason.clone(), panicked });
+                    if panicked { Status::Panicked(reason) } else { Status::Exited(Some(reason)) }
+                }
+            };
+        }
+        drop(state);
+        self.reaped.notify_all();
+        self.changed.notify_waiters();
+    }
+
+    /// Kills the process, if one runs, and waits until it is gone; then the machine's status is `status`.
+    pub(super) fn kill(&self, status: Status) {
+        let mut state = lock(&self.state);
+        if let Some(pid) = state.pid {
+            signal(pid, libc::SIGKILL);
+            state.status = status;
+            let gone = self.reaped.wait_timeout_while(state, GONE, |state| state.pid.is_some());
+            let (state, timeout) = gone.expect("not poisoned");
+            assert!(!timeout.timed_out(), "{} is not gone {GONE:?} after SIGKILL", self.node);
+            drop(state);
+        } else {
+            state.status = status;
+            drop(state);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Asks the process to end.
+    pub(super) fn ask_to_stop(&self) {
+        let mut state = lock(&self.state);
+        if let Some(pid) = state.pid {
+            state.asked_to_stop = true;
+            signal(pid, libc::SIGTERM);
+        }
+    }
+
+    /// Stops the process's time, or lets it go on. False where none runs.
+    pub(super) fn pause(&self, paused: bool) -> bool {
+        let mut state = lock(&self.state);
+        let Some(pid) = state.pid.filter(|_| matches!(state.status, Status::Up | Status::Paused)) else {
+            return false;
+        };
+        signal(pid, if paused { libc::SIGSTOP } else { libc::SIGCONT });
+        state.status = if paused { Status::Paused } else { Status::Up };
+        true
+    }
+
+    /// Completes when no process runs.
+    pub(super) async fn ended(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.pid().is_none() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Completes when the machine has power.
+    pub(super) async fn powered(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.status() != Status::Off {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Has the kernel kill a process of this command when the thread that starts it ends.
+pub(super) fn die_with_this_thread(command: &mut Command) {
+    let parent = std::process::id();
+    // SAFETY: between fork and exec only system calls that are safe there are made.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // It may have died before it was asked for.
+            if u32::try_from(libc::getppid()) != Ok(parent) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            Ok(())
+        });
+    }
+}
+
+fn signal(pid: libc::pid_t, signal: libc::c_int) {
+    // SAFETY: a plain system call. The process is not reaped, so the number is still its own.
+    let _gone = unsafe { libc::kill(pid, signal) };
+}
+
+/// Opens a server's log for one more life. Answers where in it this life begins.
+fn open_log(path: &Path, life: u32, command: &Command) -> io::Result<(File, u64)> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    writeln!(file, "--- squall: life {life}: {command:?}")?;
+    let from = file.seek(SeekFrom::End(0))?;
+    Ok((file, from))
+}
+
+/// What a life has put into the log, from its end: 8 KiB at most.
+fn last_words(path: &Path, from: u64) -> String {
+    let read = || -> io::Result<String> {
+        let mut file = File::open(path)?;
+        let len = file.metadata()?.len();
+        file.seek(SeekFrom::Start(from.max(len.saturating_sub(8192))))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    read().unwrap_or_default()
+}
+
+/// Why a process ended, from its exit and its last words; and whether it panicked.
+fn why_ended(exit: Option<ExitStatus>, last: &str) -> (String, bool) {
+    let exit = exit.map_or_else(|| "an unknown end".to_owned(), |exit| exit.to_string());
+    // Go's and Rust's.
+    let panic = last.lines().find(|line| line.starts_with("panic: ") || line.contains("panicked at "));
+    let fatal = last.lines().rfind(|line| line.contains("\"level\":\"fatal\"") || line.contains("\tfatal\t"));
+    let line = panic.or(fatal).or_else(|| last.lines().rfind(|line| !line.trim().is_empty()));
+    let line: String = line.unwrap_or("it said nothing").trim().chars().take(400).collect();
+    (format!("{exit}: {line}"), panic.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> (tempfile::TempDir, Arc<Machine>) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let machine = Machine::new(NodeId::new(0, "m1"), Some(dir.path().to_owned()), Instant::now());
+        (dir, Arc::new(machine))
+    }
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn in_real_time<F: Future>(future: F) -> F::Output {
+        let runtime = system_tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(future)
+    }
+
+    #[test]
+    fn an_end_is_told_by_who_brought_it_about() {
+        in_real_time(async {
+            let (_dir, machine) = machine();
+            let log = machine.log();
+            machine.start(shell("echo no quorum >&2; exit 3"), &log);
+            machine.ended().await;
+            let Status::Exited(Some(reason)) = machine.status() else { panic!("{:?}", machine.status()) };
+            assert!(reason.contains("no quorum") && reason.contains('3'), "{reason}");
+            machine.start(shell("echo 'panic: oh' >&2; exit 2"), &log);
+            machine.ended().await;
+            assert!(matches!(machine.status(), Status::Panicked(reason) if reason.contains("panic: oh")));
+            machine.start(shell("sleep 60"), &log);
+            assert_eq!((machine.status(), machine.life()), (Status::Up, 3));
+            assert!(machine.pause(true));
+            assert_eq!(machine.status(), Status::Paused);
+            machine.kill(Status::Down);
+            assert_eq!((machine.status(), machine.pid()), (Status::Down, None));
+            machine.start(shell("exec sleep 60"), &log);
+            machine.ask_to_stop();
+            machine.ended().await;
+            assert_eq!(machine.status(), Status::Exited(None));
+            assert_eq!(machine.deaths().len(), 2, "only what ended by itself");
+        });
+    }
+
+    #[test]
+    fn a_process_dies_with_the_thread_that_started_it() {
+        let (_dir, machine) = machine();
+        let starts = {
+            let machine = machine.clone();
+            std::thread::spawn(move || machine.start(shell("exec sleep 60"), &machine.log()))
+        };
+        starts.join().expect("it starts");
+        in_real_time(system_tokio::time::timeout(Duration::from_secs(10), machine.ended())).expect("it is gone");
+    }
+}

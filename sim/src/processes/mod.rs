@@ -1,0 +1,57 @@
+//! The second arena: real processes, `squalld` or etcd, in place of simulated members.
+//!
+//! The scenario, the nemesis, the operator, the clients, the checkers and the report are the ones of the simulation. They
+//! reach the members through [`Arena`](crate::arena::Arena) and through the seams that it gives to clients; here those
+//! are the system's clock, real TCP and real signals. A run here is not deterministic: the kernel schedules, and time
+//! passes by itself. So it has no audit hash, and `squall replay` refuses it. Its history can be judged again
+//! (`squall check`), as any history can.
+//!
+//! ```text
+//! clients, operator (this process) ── link ──▶ m1's clients' port
+//! m2's process ──▶ m1's door (this process) ── link ──▶ m1's port for members
+//! ```
+//!
+//! Every connection goes through this process, which is what makes links: a link carries bytes one way between two
+//! machines, and holds, delays or drops them as the modifiers say (`links`, `carry`). The members advertise the address of
+//! a *door*, a listener of this process. Who knocks is found out from the kernel: the socket's other end belongs to one of
+//! the processes that were started (`door`). So no privileges and no network namespaces are needed, and what the kernel
+//! lacks (netem) does not matter.
+//!
+//! What is missing against the simulation, and how that is told:
+//!
+//! - Faults that cannot be made to happen here are refused before anything starts (`available`).
+//! - What only a member can tell (its role, its log, what it applied) nobody tells. The checkers that need it have nothing
+//!   to check, and the record names them (`unchecked`). No verdict rests on the lack of such a line.
+//! - Where a forced new cluster parts from its old one is known within bounds only; the judge tries all of them
+//!   (`squall_checker::checks`, bounds).
+//!
+//! | file | holds |
+//! |---|---|
+//! | `server` | what is run: its flags, its tools |
+//! | `available` | which scenarios can be run here |
+//! | `arena`, `machine` | the trait's implementation; processes and signals |
+//! | `links`, `carry`, `door` | the network between them |
+//! | `seams`, `channel`, `body` | what clients are given |
+//! | `run` | one run |
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "nothing here is replayed: this is where the system's clocks, threads and sockets are reached"
+)]
+
+mod arena;
+mod available;
+mod body;
+mod carry;
+mod channel;
+mod door;
+mod links;
+mod machine;
+mod run;
+mod seams;
+mod server;
+
+pub(crate) use available::refuse;
+pub use available::{Disks, OnServer};
+pub(crate) use run::{run, untold};
+pub use server::{Kind, Server};

@@ -1,0 +1,206 @@
+//! One run on processes: the same two acts as in the simulation, in real time.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use squall_checker::history as h;
+
+use super::{
+    arena::{Ground, Processes},
+    available::{Disks, OnServer, refuse},
+};
+use crate::{
+    arena::Arena,
+    plan::Plan,
+    report::{RunOptions, RunResult},
+    run::{
+        Observed, act,
+        judge::{Ended, judge_ended},
+    },
+    scenario::{Disk, Network, Scenario, Spec},
+    workload::{Observer, Phase, Recorder},
+    world::{Chance, Counters, Distribution, Latency},
+};
+
+/// The judge's budget. Without hints it searches more.
+const STEPS: u64 = 20_000_000;
+
+/// The counters that clients and the harness can count, of those that a scenario may demand.
+const COUNTED: [&str; 14] = [
+    "crashes",
+    "outages",
+    "keepAlives",
+    "watchesMade",
+    "watchEvents",
+    "tokensGiven",
+    "authChanges",
+    "permissionsDenied",
+    "locksTaken",
+    "electionsWon",
+    "writesFenced",
+    "writesFencedOff",
+    "operationsAmbiguous",
+    "expectedLosses",
+];
+
+/// Runs `scenario` with `seed` on processes and judges it. Their folders lie below [`RunOptions::dir`].
+pub(crate) fn run(
+    scenario: &Scenario,
+    seed: u64,
+    options: &RunOptions,
+    on: &OnServer,
+) -> RunResult {
+    let plan = options.plan.clone().unwrap_or_else(|| Plan::draw(scenario, seed));
+    let failed = |plan: Plan, why: String| RunResult { harness_error: Some(why), ..RunResult::nothing(plan) };
+    if let Some(why) = refuse(&plan, on) {
+        return failed(plan, why);
+    }
+    let version = match on.server.version() {
+        Ok(version) => version,
+        Err(why) => return failed(plan, why),
+    };
+    let recorder = Arc::new(Recorder::new(options.journal.clone()));
+    let tell = |phase| options.journal.iter().for_each(|journal| journal.phase(phase));
+    tell(Phase::Simulating);
+    // One thread: what clients record has one order, and what starts processes lives as long as they may.
+    let runtime = match system_tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(plan, format!("no runtime: {error}")),
+    };
+    let ended = runtime.block_on(live(&plan, &recorder, on, &options.dir));
+    drop(runtime);
+    let (observed, lasted) = match ended {
+        Ok(ended) => ended,
+        Err(error) => return failed(plan, format!("the processes' network cannot be made: {error}")),
+    };
+    tell(Phase::Judging);
+    let unchecked = unchecked(&plan, on);
+    let ended = Ended {
+        observed,
+        audit_hash: String::new(),
+        lasted,
+        counters: Counters::new(),
+        trace: None,
+        harness_error: None,
+        steps: STEPS,
+    };
+    let mut result = judge_ended(plan, ended, options.judge);
+    result.counters.retain(|name, _| is_counted(name));
+    RunResult { on: Some(format!("processes: {version}")), unchecked, ..result }
+}
+
+async fn live(
+    plan: &Plan,
+    recorder: &Arc<Recorder>,
+    on: &OnServer,
+    dir: &Path,
+) -> std::io::Result<(Observed, Duration)> {
+    let chance = Chance::root(plan.seed);
+    let members = plan.spec.cluster.members as usize;
+    let ground = Ground::new(on.server.clone(), members, dir, chance.child("processes"), usual(&plan.spec))?;
+    // Also where the run panics: no process outlives it.
+    let _closes = Closes(ground.clone());
+    recorder.attach(Arc::new(RealTime { ground: ground.clone(), last: AtomicU64::new(0) }));
+    let arena: Arc<dyn Arena> = Arc::new(Processes(ground.clone()));
+    let report = act(&arena, &chance, plan, recorder).await;
+    let lasted = ground.now().since_start();
+    for machine in ground.machines() {
+        for death in machine.deaths().into_iter().filter(|death| death.panicked) {
+            let message = format!("in life {}: {}", death.life, death.reason);
+            let member = machine.node.name().to_owned();
+            recorder.event(h::Event::Panic(h::Panicked { member, message, at: death.at.0 }));
+        }
+    }
+    let observed =
+        Observed { history: recorder.finish(), nemesis: report, probes: Vec::new(), inspection: None };
+    Ok((observed, lasted))
+}
+
+/// Ends the processes.
+struct Closes(Ground);
+
+impl Drop for Closes {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// What every link has: what the scenario says, where it says something else than the loopback network's nothing.
+fn usual(spec: &Spec) -> Option<(Latency, Distribution)> {
+    let Network { latency, jitter, distribution, .. } = spec.network;
+    (spec.network != Network::default()).then_some((Latency { base: latency, jitter }, distribution))
+}
+
+/// What of the scenario's demands nobody could look at.
+fn unchecked(plan: &Plan, on: &OnServer) -> Vec<String> {
+    let spec = &plan.spec;
+    let mut unchecked = vec![
+        "raft's invariants, and the promises of one life to the next: real members do not tell their roles, terms and logs"
+            .to_owned(),
+        "when leases end by themselves: real members do not tell".to_owned(),
+    ];
+    if spec.expect.max_leader_changes.is_some() {
+        unchecked.push("`maxLeaderChanges`: real members do not tell who wins a term".to_owned());
+    }
+    if !spec.expect.ready_within.is_zero() {
+        unchecked.push("`readyWithin`: real members do not tell when they serve".to_owned());
+    }
+    let untold = untold(&spec.expect.counters);
+    if !untold.is_empty() {
+        unchecked.push(format!("the counters {}: nobody counts them here", untold.join(", ")));
+    }
+    unchecked.extend(on.server.without_a_flag(&spec.cluster));
+    if on.disks == Disks::PlainAndPowerCutsLoseNothing {
+        unchecked.push("what a power cut takes: the disks are plain folders, and keep what was not synced".to_owned());
+    }
+    if spec.disk != Disk::default() {
+        unchecked.push("`disk`: the disks are this machine's, and as fast".to_owned());
+    }
+    unchecked
+}
+
+/// The counters, of those that a scenario demands, that nobody counts on processes.
+pub(crate) fn untold(demanded: &[String]) -> Vec<&str> {
+    demanded.iter().map(String::as_str).filter(|name| !is_counted(name)).collect()
+}
+
+fn is_counted(name: &str) -> bool {
+    COUNTED.contains(&name) || name.starts_with("bites.")
+}
+
+/// The recorder's clock. No two instants are the same: one thing is recorded before the next.
+struct RealTime {
+    ground: Ground,
+    last: AtomicU64,
+}
+
+impl Observer for RealTime {
+    fn now_ns(&self) -> u64 {
+        let now = self.ground.now().0.max(self.last.load(Ordering::Relaxed) + 1);
+        self.last.store(now, Ordering::Relaxed);
+        now
+    }
+
+    fn note(&self, _node: &str, _text: String) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::COUNTERS;
+
+    #[test]
+    fn every_counter_that_can_be_counted_is_a_counter() {
+        for name in COUNTED {
+            assert!(COUNTERS.iter().any(|(known, _)| *known == name), "{name}");
+        }
+        let demanded = ["crashes", "writesTorn", "bites.pause"].map(str::to_owned);
+        assert_eq!(untold(&demanded), ["writesTorn"]);
+    }
+}

@@ -1,0 +1,253 @@
+//! What is run in place of simulated members: `squalld` or etcd, by path. Both understand the same flags for nearly
+//! everything that a scenario sets; what one has no flag for is told in the record and never silently taken for set.
+
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde::{Deserialize, Serialize};
+use squall_store::{Config, InitialClusterState, offline::RestoreOptions};
+
+use crate::{arena::Restored, scenario};
+
+/// A server's program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Which one.
+    pub kind: Kind,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// A server that can be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The store of this repository, in its real build.
+    Squalld,
+    /// etcd itself.
+    Etcd,
+}
+
+/// The variable that names squalld's file, where `--on squalld` does not.
+const SQUALLD: &str = "SQUALL_SQUALLD";
+
+const HOW_TO_BUILD: &str =
+    "build it with `cargo real build --release -p squall-store`, or name it: `--on squalld=PATH`";
+
+impl Server {
+    /// Reads `squalld`, `squalld=PATH` or `etcd=PATH`.
+    ///
+    /// # Errors
+    /// Says what was expected, or that the file is not there.
+    pub fn parse(text: &str) -> Result<Server, String> {
+        let (kind, path) = match text.split_once('=') {
+            Some(("squalld", path)) => (Kind::Squalld, Some(path)),
+            Some(("etcd", path)) => (Kind::Etcd, Some(path)),
+            None if text == "squalld" => (Kind::Squalld, None),
+            _ => return Err("expected `squalld`, `squalld=PATH` or `etcd=PATH`".to_owned()),
+        };
+        let path = match path {
+            Some("") => return Err("the path is empty".to_owned()),
+            Some(path) => PathBuf::from(path),
+            None => squalld_nearby().ok_or_else(|| format!("there is no squalld: {HOW_TO_BUILD}"))?,
+        };
+        let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Server { kind, path })
+    }
+
+    /// What it says it is: `etcd Version: 3.5.1`.
+    ///
+    /// # Errors
+    /// It cannot be run, or is the simulated build.
+    pub(crate) fn version(&self) -> Result<String, String> {
+        let path = self.path.display();
+        let output = Command::new(&self.path).arg("--version").stdin(Stdio::null()).output();
+        let output = output.map_err(|error| format!("{path} cannot be run: {error}"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        match text.lines().next() {
+            Some(line) if output.status.success() => Ok(line.trim().to_owned()),
+            _ => {
+                let why = String::from_utf8_lossy(&output.stderr);
+                Err(format!("{path} does not say its version: {}; {HOW_TO_BUILD}", why.trim()))
+            }
+        }
+    }
+
+    /// The command line that starts a member with a configuration. `dir` is where its disk lies, `listen_peer` where it
+    /// really listens for other members.
+    pub(super) fn command(&self, config: &Config, dir: &Path, listen_peer: &[String]) -> Command {
+        let mut command = Command::new(&self.path);
+        let mut flag = |name: &str, value: &dyn fmt::Display| {
+            command.arg(format!("--{name}={value}"));
+        };
+        let urls = |addresses: &[String]| {
+            addresses.iter().map(|address| format!("http://{address}")).collect::<Vec<_>>().join(",")
+        };
+        let state = match config.initial_cluster_state {
+            InitialClusterState::New => "new",
+            InitialClusterState::Existing => "existing",
+        };
+        flag("name", &config.name);
+        flag("data-dir", &below(dir, &config.data_dir).display());
+        flag("listen-client-urls", &urls(&config.listen_client));
+        flag("advertise-client-urls", &config.advertise_client_urls.join(","));
+        flag("listen-peer-urls", &urls(listen_peer));
+        flag("initial-advertise-peer-urls", &config.advertise_peer_urls.join(","));
+        flag("initial-cluster", &members(&config.initial_cluster));
+        flag("initial-cluster-token", &config.initial_cluster_token);
+        flag("initial-cluster-state", &state);
+        if config.force_new_cluster {
+            flag("force-new-cluster", &true);
+        }
+        flag("snapshot-count", &config.snapshot_count);
+        flag("heartbeat-interval", &config.heartbeat_interval.as_millis());
+        flag("election-timeout", &config.election_timeout.as_millis());
+        flag("quota-backend-bytes", &i64::try_from(config.quota_bytes).unwrap_or(-1));
+        flag("experimental-initial-corrupt-check", &config.initial_corrupt_check);
+        flag("experimental-corrupt-check-time", &format!("{}ms", config.corrupt_check_interval.as_millis()));
+        flag("auth-token-ttl", &config.auth_token_ttl.as_secs().max(1));
+        flag("bcrypt-cost", &config.bcrypt_cost);
+        if self.kind == Kind::Etcd {
+            flag("max-txn-ops", &config.max_txn_ops);
+            flag("max-request-bytes", &config.max_request_bytes);
+            flag("experimental-compaction-batch-limit", &config.compaction_batch_limit);
+            let interval = config.watch_progress_interval.as_millis();
+            flag("experimental-watch-progress-notify-interval", &format!("{interval}ms"));
+            flag("backend-batch-interval", &format!("{}ms", config.engine_commit_interval.as_millis()));
+            flag("logger", &"zap");
+            flag("log-outputs", &"stderr");
+        }
+        command
+    }
+
+    /// The settings of a scenario's cluster that differ from what this server does and that it has no flag for.
+    pub(super) fn without_a_flag(&self, spec: &scenario::Cluster) -> Vec<String> {
+        let usual = scenario::Cluster::default();
+        let mut missing = Vec::new();
+        let mut unset = |name: &str, differs: bool| {
+            if differs {
+                missing.push(format!("`{name}` has no flag and is as the server has it"));
+            }
+        };
+        unset("snapshotCatchupEntries", spec.snapshot_catchup_entries != usual.snapshot_catchup_entries);
+        unset("walSegmentBytes", spec.wal_segment_bytes != usual.wal_segment_bytes);
+        unset("compactionSleep", spec.compaction_sleep != usual.compaction_sleep);
+        unset("engineCommitBatches", spec.engine_commit_batches != usual.engine_commit_batches);
+        if self.kind == Kind::Squalld {
+            unset("engineCommitInterval", spec.engine_commit_interval != usual.engine_commit_interval);
+            unset("compactionBatchLimit", spec.compaction_batch_limit != usual.compaction_batch_limit);
+        }
+        missing
+    }
+
+    /// The command line of a restore. `dir` is where the member's disk lies.
+    pub(super) fn restore_command(&self, options: &RestoreOptions, dir: &Path) -> Command {
+        let mut command = Command::new(self.tool());
+        let urls = options.advertise_peer_urls.join(",");
+        let flags: [(&str, OsString); 5] = [
+            ("--data-dir", below(dir, &options.data_dir).into()),
+            ("--name", options.name.clone().into()),
+            ("--initial-cluster", members(&options.initial_cluster).into()),
+            ("--initial-cluster-token", options.initial_cluster_token.clone().into()),
+            ("--initial-advertise-peer-urls", urls.into()),
+        ];
+        command.args(["snapshot", "restore"]).arg(below(dir, &options.snapshot));
+        for (name, value) in flags {
+            command.arg(name).arg(value);
+        }
+        command
+    }
+
+    /// The command line that tells a snapshot's revision.
+    pub(super) fn snapshot_status_command(&self, snapshot: &Path) -> Command {
+        let mut command = Command::new(self.tool());
+        command.args(["snapshot", "status", "-w", "json"]).arg(snapshot);
+        command
+    }
+
+    /// What a restore told about the new cluster, from all that it printed and from the snapshot's status.
+    pub(super) fn restored(&self, printed: &str, status: &str) -> Option<Restored> {
+        let revision = serde_json::from_str::<serde_json::Value>(status.trim()).ok()?;
+        let revision = revision.get("revision")?.as_i64()?;
+        let (before, quote) = match self.kind {
+            Kind::Squalld => ("of cluster ", ','),
+            Kind::Etcd => ("\"cluster-id\": \"", '"'),
+        };
+        let id = printed.split(before).nth(1)?.split(quote).next()?;
+        Some(Restored { revision, cluster_id: u64::from_str_radix(id, 16).ok()? })
+    }
+
+    /// The tool that works on snapshots: squalld itself, or what lies beside etcd.
+    fn tool(&self) -> PathBuf {
+        match self.kind {
+            Kind::Squalld => self.path.clone(),
+            Kind::Etcd => self.path.with_file_name("etcdutl"),
+        }
+    }
+
+    /// Why snapshots cannot be restored with it, if so.
+    pub(super) fn lacks_restore(&self) -> Option<String> {
+        let tool = self.tool();
+        (!tool.exists()).then(|| format!("{} is not there, which restores snapshots", tool.display()))
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Squalld => "squalld",
+            Kind::Etcd => "etcd",
+        };
+        write!(f, "{kind}={}", self.path.display())
+    }
+}
+
+/// A path of a member's machine as this machine has it.
+pub(super) fn below(dir: &Path, path: &Path) -> PathBuf {
+    dir.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn members(list: &[(String, String)]) -> String {
+    list.iter().map(|(name, url)| format!("{name}={url}")).collect::<Vec<_>>().join(",")
+}
+
+/// The real squalld of this clone: what the variable says, or what was built beside this program.
+fn squalld_nearby() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os(SQUALLD) {
+        return Some(path.into());
+    }
+    let here = std::env::current_exe().ok()?;
+    let target = here.ancestors().find(|dir| dir.file_name().is_some_and(|name| name == "target"))?;
+    let real = target.with_file_name("target-real");
+    ["release", "debug"].map(|profile| real.join(profile).join("squalld")).into_iter().find(|path| path.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_server_is_refused_with_what_was_expected() {
+        for text in ["", "etcd", "zookeeper=/bin/true", "squalld="] {
+            let why = Server::parse(text).expect_err(text);
+            assert!(why.contains("expected") || why.contains("empty"), "{text}: {why}");
+        }
+        assert!(Server::parse("etcd=/nonexistent").expect_err("no file").contains("/nonexistent"));
+    }
+
+    #[test]
+    fn what_tools_say_about_a_restore_is_understood() {
+        let status = r#"{"hash":1,"revision":42,"totalKey":3,"totalSize":9}"#;
+        let server = |kind| Server { kind, path: PathBuf::from("/x/etcd") };
+        let expected = Some(Restored { revision: 42, cluster_id: 0xcdf8_1819_4e3a_8c32 });
+        let etcd = "2021\tinfo\tadded member\t{\"cluster-id\": \"cdf818194e3a8c32\", \"local-member-id\": \"0\"}";
+        assert_eq!(server(Kind::Etcd).restored(etcd, status), expected);
+        let squalld = "restored a into b: member 1 of cluster cdf818194e3a8c32, revision 42";
+        assert_eq!(server(Kind::Squalld).restored(squalld, status), expected);
+        assert_eq!(server(Kind::Etcd).restored("?", status), None);
+    }
+}
