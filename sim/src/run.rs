@@ -136,7 +136,8 @@ fn observed_so_far(history: h::RunHistory, nemesis: nemesis::Report, probes: Vec
 async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
     recorder.attach(Arc::new(WorldObserver { world: world.clone(), last: AtomicU64::new(0) }));
     let arena: Arc<dyn Arena> = Arc::new(Simulated::new(world.clone()));
-    let report = act(&arena, world.chance(), plan, &recorder).await;
+    let limits = Limits::of(&plan.spec.cluster);
+    let report = act(&arena, world.chance(), plan, limits, &recorder).await;
     observed_so_far(recorder.finish(), report, world.take_probes())
 }
 
@@ -145,6 +146,7 @@ pub(crate) async fn act(
     arena: &Arc<dyn Arena>,
     chance: &Chance,
     plan: &Plan,
+    limits: Limits,
     recorder: &Arc<Recorder>,
 ) -> nemesis::Report {
     let spec = &plan.spec;
@@ -184,7 +186,7 @@ pub(crate) async fn act(
         chance: chance.child("workload"),
         recorder: recorder.clone(),
         endpoints: endpoints.clone(),
-        limits: Limits::of(&spec.cluster),
+        limits,
         first: h::Client(OPERATOR.0 + 2),
         book,
         stop: stop.clone(),
@@ -206,9 +208,7 @@ pub(crate) async fn act(
     let healing = match (spec.final_phase.heal, spec.final_phase.core) {
         (false, _) => Healing::Nothing,
         (true, false) => Healing::All,
-        (true, true) => {
-            Healing::Core(Box::new(ChaCha8Rng::seed_from_u64(chance.child("core").seed())))
-        }
+        (true, true) => Healing::Core(Box::new(ChaCha8Rng::seed_from_u64(chance.child("core").seed()))),
     };
     let mut report = tokio::select! {
         biased;

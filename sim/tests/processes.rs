@@ -19,7 +19,7 @@ use serde_json::Value;
 const SHORT: &str = "
 apiVersion: squall/v1
 kind: Scenario
-metadata: {name: short, description: A leader is killed, another is cut off, a third stands still.}
+metadata: {name: short, description: 'A leader is killed, another is cut off, a third stands still.'}
 spec:
   cluster: {members: 3, heartbeatInterval: 50ms, electionTimeout: 500ms}
   workloads:
@@ -66,7 +66,12 @@ impl Place {
 
     fn command(&self, on: &str, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
-        command.arg("run").arg(self.file()).arg("--out").arg(self.out()).args(["--on", on, "--format", "json"]);
+        command
+            .arg("run")
+            .arg(self.file())
+            .arg("--out")
+            .arg(self.out())
+            .args(["--on", on, "--format", "json"]);
         command.args(more);
         command
     }
@@ -74,8 +79,8 @@ impl Place {
     /// The line of its one run.
     fn run(&self, on: &str, more: &[&str]) -> (Output, Value) {
         let output = self.command(on, more).output().expect("squall runs");
-        let line = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        let line =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
         (output, line)
     }
 

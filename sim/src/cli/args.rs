@@ -3,7 +3,7 @@
 use super::shard::{self, ShardChoice};
 use super::worker::bytes;
 use crate::explore::CampaignSeed;
-use crate::processes::{Disks, OnServer, Server};
+use crate::processes::{Disks, KnownDefect, OnServer, Server};
 use crate::text::{did_you_mean, one_of};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use squall_checker::judge::ModelName;
@@ -77,6 +77,9 @@ pub(super) struct RunArgs {
     /// With --on: let power cuts lose nothing, since plain folders keep what was not synced
     #[arg(long, requires = "on")]
     pub plain_disks: bool,
+    /// With --on: ask nothing of the server that it is known to do wrong, by the issue's number
+    #[arg(long, value_name = "ISSUE", requires = "on")]
+    pub avoid: Vec<KnownDefect>,
     /// How many runs at a time [default: one a core; with --on, one]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
@@ -107,7 +110,7 @@ impl RunArgs {
     /// What is run in place of simulated members, if anything.
     pub fn on_server(&self) -> Option<OnServer> {
         let disks = if self.plain_disks { Disks::PlainAndPowerCutsLoseNothing } else { Disks::Plain };
-        self.on.clone().map(|server| OnServer { server, disks })
+        self.on.clone().map(|server| OnServer { server, disks, avoid: self.avoid.clone() })
     }
 }
 

@@ -75,6 +75,9 @@ impl<'a> Tally<'a> {
         if self.seeds.len() < spec.seeds.len() {
             return Vec::new();
         }
-        dead_counters(scenario, &self.counters, &untold).into_iter().map(|what| format!("{name}: {what}")).collect()
+        dead_counters(scenario, &self.counters, &untold)
+            .into_iter()
+            .map(|what| format!("{name}: {what}"))
+            .collect()
     }
 }

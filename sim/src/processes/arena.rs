@@ -33,8 +33,8 @@ use super::{
 };
 use crate::{
     arena::{
-        Arena, At, ConnectionsEnd, Damage, DiskImage, Milestone, Modifier, NodeId, PowerLoss, Restored, Status,
-        Token, ToolFailure, Unsynced,
+        Arena, At, ConnectionsEnd, Damage, DiskImage, Milestone, Modifier, NodeId, PowerLoss, Restored,
+        Status, Token, ToolFailure, Unsynced,
     },
     world::{Chance, Distribution, Latency, Stream},
 };
@@ -440,12 +440,15 @@ impl Arena for Processes {
                 };
                 let status = run(server.snapshot_status_command(&below(&disk, &options.snapshot)))?;
                 let done = run(server.restore_command(&options, &disk))?;
-                let [printed, status] = [&done, &status]
-                    .map(|output| [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat());
-                Ok::<_, io::Error>(match server.restored(&printed, &status).filter(|_| done.status.success()) {
-                    Some(restored) => Ok(restored),
-                    None => Err(ToolFailure::Refused(format!("{}: {printed} {status}", done.status))),
-                })
+                let [printed, status] = [&done, &status].map(|output| {
+                    [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat()
+                });
+                Ok::<_, io::Error>(
+                    match server.restored(&printed, &status).filter(|_| done.status.success()) {
+                        Some(restored) => Ok(restored),
+                        None => Err(ToolFailure::Refused(format!("{}: {printed} {status}", done.status))),
+                    },
+                )
             };
             let done = system_tokio::task::spawn_blocking(restore).await.expect("it does not panic");
             done.unwrap_or_else(|error| Err(ToolFailure::Refused(error.to_string())))

@@ -24,6 +24,28 @@ pub struct OnServer {
     pub server: Server,
     /// What its data lie on.
     pub disks: Disks,
+    /// What clients do not ask, since the server is known to do it wrong.
+    pub avoid: Vec<KnownDefect>,
+}
+
+/// A known defect of a server, which would hide everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+pub enum KnownDefect {
+    /// etcd #18667: a transaction that writes and reads at a revision that cannot be read is refused by the member that
+    /// proposed it, and done by the others
+    #[value(name = "18667")]
+    TransactionsCheckedByTheirProposerAlone,
+}
+
+impl KnownDefect {
+    /// What is not checked where it is avoided.
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            KnownDefect::TransactionsCheckedByTheirProposerAlone => {
+                "transactions that write and read at a revision (etcd #18667): clients do not make any, as --avoid asks"
+            }
+        }
+    }
 }
 
 impl OnServer {
@@ -38,7 +60,12 @@ impl OnServer {
             Disks::Plain => "",
             Disks::PlainAndPowerCutsLoseNothing => " --plain-disks",
         };
-        format!(" --on {kind}={}{plain}", shell_word(path))
+        let mut options = format!(" --on {kind}={}{plain}", shell_word(path));
+        for defect in &self.avoid {
+            let name = clap::ValueEnum::to_possible_value(defect).expect("every defect has a name");
+            options.push_str(&format!(" --avoid {}", name.get_name()));
+        }
+        options
     }
 }
 
@@ -47,10 +74,14 @@ pub(crate) fn refuse(plan: &Plan, on: &OnServer) -> Option<String> {
     let server = &on.server;
     let spec = &plan.spec;
     if spec.cluster.planted_bug.is_some() {
-        return Some("`plantedBug` is an error in the simulated build of the store: real servers have none to plant".into());
+        return Some(
+            "`plantedBug` is an error in the simulated build of the store: real servers have none to plant"
+                .into(),
+        );
     }
     for fault in &plan.faults {
-        let refused = |why: &str| Some(format!("the fault `{}` ({}): {why}", fault.id, fault.action().name()));
+        let refused =
+            |why: &str| Some(format!("the fault `{}` ({}): {why}", fault.id, fault.action().name()));
         if fault.after.as_ref().is_some_and(|after| after.event.is_some()) {
             return refused("it waits for an event that members tell in the simulation only");
         }
@@ -96,14 +127,17 @@ fn lacks(settings: &Settings, disks: Disks) -> Option<&'static str> {
         | Settings::BitFlip(_)
         | Settings::TruncateFile(_)
         | Settings::RollbackDisk(_) => Some(DISK),
-        Settings::ClockSkew(_) | Settings::ClockDrift(_) | Settings::ClockJump(_) | Settings::ClockStrobe(_) => {
-            Some(CLOCK)
-        }
+        Settings::ClockSkew(_)
+        | Settings::ClockDrift(_)
+        | Settings::ClockJump(_)
+        | Settings::ClockStrobe(_) => Some(CLOCK),
         Settings::Points(_) => Some("a real server has no points at which it can be hit"),
         Settings::SlowCpu(_) | Settings::SlowStart(_) => {
             Some("how fast a process runs is the kernel's to say; `pause` stops it")
         }
-        Settings::IdleTimeout(_) => Some("idle connections are not forgotten here; `halfOpen` ends them in silence"),
+        Settings::IdleTimeout(_) => {
+            Some("idle connections are not forgotten here; `halfOpen` ends them in silence")
+        }
         _ => None,
     }
 }

@@ -81,9 +81,10 @@ impl ProcessChannel {
     fn connect(&self) -> Attempt {
         let target = Arc::clone(&self.target);
         let task = system_tokio::spawn(async move { target.connect().await });
-        let attempt: BoxFuture<'static, _> = Box::pin(async move {
-            task.await.unwrap_or_else(|_| Err(Status::unavailable("the run is over")))
-        });
+        let attempt: BoxFuture<'static, _> =
+            Box::pin(
+                async move { task.await.unwrap_or_else(|_| Err(Status::unavailable("the run is over"))) },
+            );
         attempt.shared()
     }
 

@@ -118,14 +118,8 @@ impl Link {
         let State { effects, usual, stream, free_at } = &mut *state;
         let now = Instant::now();
         let usual = usual.map_or(Duration::ZERO, |usual| drawn(usual, stream));
-        let mut fate = Fate {
-            entered: now,
-            usual,
-            delays: Vec::new(),
-            sent: None,
-            held_by: Vec::new(),
-            resets: false,
-        };
+        let mut fate =
+            Fate { entered: now, usual, delays: Vec::new(), sent: None, held_by: Vec::new(), resets: false };
         let mut narrow: Option<(u64, Vec<Token>)> = None;
         for (token, effect) in &*effects {
             match *effect {
@@ -284,7 +278,9 @@ mod tests {
             };
             let began = Instant::now();
             let both = async { tokio::join!(link.pass(&mut fate), lifts) };
-            system_tokio::time::timeout(Duration::from_secs(5), both).await.expect("it passes once it is lifted");
+            system_tokio::time::timeout(Duration::from_secs(5), both)
+                .await
+                .expect("it passes once it is lifted");
             assert!(began.elapsed() >= Duration::from_millis(20));
         });
     }

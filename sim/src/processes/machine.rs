@@ -311,6 +311,7 @@ mod tests {
             std::thread::spawn(move || machine.start(shell("exec sleep 60"), &machine.log()))
         };
         starts.join().expect("it starts");
-        in_real_time(system_tokio::time::timeout(Duration::from_secs(10), machine.ended())).expect("it is gone");
+        in_real_time(system_tokio::time::timeout(Duration::from_secs(10), machine.ended()))
+            .expect("it is gone");
     }
 }

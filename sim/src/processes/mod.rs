@@ -52,6 +52,6 @@ mod seams;
 mod server;
 
 pub(crate) use available::refuse;
-pub use available::{Disks, OnServer};
+pub use available::{Disks, KnownDefect, OnServer};
 pub(crate) use run::{run, untold};
 pub use server::{Kind, Server};

@@ -13,7 +13,7 @@ use squall_checker::history as h;
 
 use super::{
     arena::{Ground, Processes},
-    available::{Disks, OnServer, refuse},
+    available::{Disks, KnownDefect, OnServer, refuse},
 };
 use crate::{
     arena::Arena,
@@ -24,7 +24,7 @@ use crate::{
         judge::{Ended, judge_ended},
     },
     scenario::{Disk, Network, Scenario, Spec},
-    workload::{Observer, Phase, Recorder},
+    workload::{Limits, Observer, Phase, Recorder},
     world::{Chance, Counters, Distribution, Latency},
 };
 
@@ -50,12 +50,7 @@ const COUNTED: [&str; 14] = [
 ];
 
 /// Runs `scenario` with `seed` on processes and judges it. Their folders lie below [`RunOptions::dir`].
-pub(crate) fn run(
-    scenario: &Scenario,
-    seed: u64,
-    options: &RunOptions,
-    on: &OnServer,
-) -> RunResult {
+pub(crate) fn run(scenario: &Scenario, seed: u64, options: &RunOptions, on: &OnServer) -> RunResult {
     let plan = options.plan.clone().unwrap_or_else(|| Plan::draw(scenario, seed));
     let failed = |plan: Plan, why: String| RunResult { harness_error: Some(why), ..RunResult::nothing(plan) };
     if let Some(why) = refuse(&plan, on) {
@@ -108,7 +103,11 @@ async fn live(
     let _closes = Closes(ground.clone());
     recorder.attach(Arc::new(RealTime { ground: ground.clone(), last: AtomicU64::new(0) }));
     let arena: Arc<dyn Arena> = Arc::new(Processes(ground.clone()));
-    let report = act(&arena, &chance, plan, recorder).await;
+    let limits = Limits {
+        past_reads_beside_writes: !on.avoid.contains(&KnownDefect::TransactionsCheckedByTheirProposerAlone),
+        ..Limits::of(&plan.spec.cluster)
+    };
+    let report = act(&arena, &chance, plan, limits, recorder).await;
     let lasted = ground.now().since_start();
     for machine in ground.machines() {
         for death in machine.deaths().into_iter().filter(|death| death.panicked) {
@@ -155,9 +154,12 @@ fn unchecked(plan: &Plan, on: &OnServer) -> Vec<String> {
     if !untold.is_empty() {
         unchecked.push(format!("the counters {}: nobody counts them here", untold.join(", ")));
     }
+    unchecked.extend(on.avoid.iter().map(|defect| defect.what().to_owned()));
     unchecked.extend(on.server.without_a_flag(&spec.cluster));
     if on.disks == Disks::PlainAndPowerCutsLoseNothing {
-        unchecked.push("what a power cut takes: the disks are plain folders, and keep what was not synced".to_owned());
+        unchecked.push(
+            "what a power cut takes: the disks are plain folders, and keep what was not synced".to_owned(),
+        );
     }
     if spec.disk != Disk::default() {
         unchecked.push("`disk`: the disks are this machine's, and as fast".to_owned());

@@ -223,7 +223,10 @@ fn squalld_nearby() -> Option<PathBuf> {
     let here = std::env::current_exe().ok()?;
     let target = here.ancestors().find(|dir| dir.file_name().is_some_and(|name| name == "target"))?;
     let real = target.with_file_name("target-real");
-    ["release", "debug"].map(|profile| real.join(profile).join("squalld")).into_iter().find(|path| path.exists())
+    ["release", "debug"]
+        .map(|profile| real.join(profile).join("squalld"))
+        .into_iter()
+        .find(|path| path.exists())
 }
 
 #[cfg(test)]
@@ -244,7 +247,8 @@ mod tests {
         let status = r#"{"hash":1,"revision":42,"totalKey":3,"totalSize":9}"#;
         let server = |kind| Server { kind, path: PathBuf::from("/x/etcd") };
         let expected = Some(Restored { revision: 42, cluster_id: 0xcdf8_1819_4e3a_8c32 });
-        let etcd = "2021\tinfo\tadded member\t{\"cluster-id\": \"cdf818194e3a8c32\", \"local-member-id\": \"0\"}";
+        let etcd =
+            "2021\tinfo\tadded member\t{\"cluster-id\": \"cdf818194e3a8c32\", \"local-member-id\": \"0\"}";
         assert_eq!(server(Kind::Etcd).restored(etcd, status), expected);
         let squalld = "restored a into b: member 1 of cluster cdf818194e3a8c32, revision 42";
         assert_eq!(server(Kind::Squalld).restored(squalld, status), expected);

@@ -164,7 +164,10 @@ impl Workplace {
 }
 
 impl Drop for Workplace {
-    #[allow(clippy::disallowed_methods, reason = "outside any simulation: it waits for processes that are being killed")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "outside any simulation: it waits for processes that are being killed"
+    )]
     fn drop(&mut self) {
         for _ in 0..50 {
             if remove(&self.0).is_ok() {

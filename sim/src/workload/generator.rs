@@ -38,19 +38,26 @@ const LARGE_ONE_IN: u32 = 16;
 /// One value in so many is empty, in workloads of type `kv`.
 const EMPTY_ONE_IN: u32 = 32;
 
-/// The sizes that the store refuses, for the requests that must be refused.
+/// What the store refuses for its size, and what is not asked of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Operations allowed in one transaction.
     pub txn_ops: u32,
     /// Bytes allowed in one request.
     pub request_bytes: u64,
+    /// Transactions that write may read at a named revision. Real servers are known that do such a transaction on some
+    /// members only, where the revision cannot be read (etcd #18667).
+    pub past_reads_beside_writes: bool,
 }
 
 impl Limits {
     /// Those of a cluster.
     pub fn of(cluster: &Cluster) -> Limits {
-        Limits { txn_ops: cluster.max_txn_ops, request_bytes: cluster.max_request_bytes }
+        Limits {
+            txn_ops: cluster.max_txn_ops,
+            request_bytes: cluster.max_request_bytes,
+            past_reads_beside_writes: true,
+        }
     }
 }
 
@@ -90,6 +97,17 @@ impl Generator {
 
     /// The next operation; `unique` makes the values that it writes unlike all others in the run.
     pub fn next(&mut self, unique: u64) -> h::Op {
+        let mut op = self.any(unique);
+        if let h::Op::Txn(txn) = &mut op
+            && !self.limits.past_reads_beside_writes
+            && txn.may_change()
+        {
+            read_now(txn);
+        }
+        op
+    }
+
+    fn any(&mut self, unique: u64) -> h::Op {
         let choice = weights::choose(&self.mix, &mut self.chance);
         match self.kind {
             WorkloadKind::Register | WorkloadKind::Kv => self.next_of_kv(choice, unique),
@@ -202,5 +220,16 @@ impl Generator {
             _ => (self.key(), h::Bytes::default()),
         };
         h::DeleteRange { key, range_end, prev_kv }
+    }
+}
+
+/// Makes every read of a transaction one of the present.
+fn read_now(txn: &mut h::Txn) {
+    for op in txn.success.iter_mut().chain(&mut txn.failure) {
+        match op {
+            h::RequestOp::Range(range) => range.revision = h::Revision(0),
+            h::RequestOp::Txn(txn) => read_now(txn),
+            _ => {}
+        }
     }
 }

@@ -63,7 +63,7 @@ impl Generator {
 
     /// More operations than a transaction may have, or more bytes than a request may.
     fn too_much(&mut self, put: h::Put) -> h::Op {
-        let Limits { txn_ops, request_bytes } = self.limits;
+        let Limits { txn_ops, request_bytes, .. } = self.limits;
         if self.one_in(2) && request_bytes <= LARGEST_REQUEST {
             let size = usize::try_from(request_bytes).expect("it is at most 256 KiB") + 1;
             return h::Op::Put(h::Put { value: h::Bytes::from(vec![b'x'; size].as_slice()), ..put });

@@ -7,7 +7,7 @@ use squall_checker::history as h;
 use super::{Generator, Limits, keys::holds};
 use crate::scenario::{Mix, Workload, WorkloadKind};
 
-const LIMITS: Limits = Limits { txn_ops: 128, request_bytes: 4_096 };
+const LIMITS: Limits = Limits { txn_ops: 128, request_bytes: 4_096, past_reads_beside_writes: true };
 
 fn workload(settings: &str) -> Workload {
     serde_yaml::from_str(&format!("{{{settings}}}")).expect("a workload")
@@ -381,4 +381,24 @@ fn the_compactor_compacts_what_was_newest_at_its_turn_before() {
     let h::Op::Compact(compact) = generator.next(2) else { panic!("a compaction") };
     assert_eq!(compact.revision, h::Revision(10));
     assert!(matches!(generator.next(3), h::Op::Txn(_)), "the next turn");
+}
+
+#[test]
+fn a_server_that_is_to_be_spared_is_asked_for_no_past_beside_writes() {
+    fn past(txn: &h::Txn) -> bool {
+        txn.success.iter().chain(&txn.failure).any(|op| match op {
+            h::RequestOp::Range(range) => range.revision.0 != 0,
+            h::RequestOp::Txn(txn) => past(txn),
+            _ => false,
+        })
+    }
+    let asks = |past_reads_beside_writes| {
+        let limits = Limits { past_reads_beside_writes, ..LIMITS };
+        let workload: Workload = serde_yaml::from_str("{type: kv, clients: 1}").expect("a workload");
+        let mut generator = Generator::new(&workload, limits, ChaCha8Rng::seed_from_u64(1));
+        let ops = (1..2_000).map(|unique| generator.next(unique));
+        ops.filter(|op| matches!(op, h::Op::Txn(txn) if txn.may_change() && past(txn))).count()
+    };
+    assert!(asks(true) > 10, "{}", asks(true));
+    assert_eq!(asks(false), 0);
 }
