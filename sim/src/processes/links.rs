@@ -27,12 +27,14 @@ const MOST_LOSSES: u32 = 5;
 /// All links. Clones are the same links.
 #[derive(Clone)]
 pub(super) struct Links {
-    links: Arc<Mutex<BTreeMap<(NodeId, NodeId), Arc<Link>>>>,
+    links: Arc<Mutex<ByEnds>>,
     bites: Arc<Mutex<BTreeMap<Token, u64>>>,
     chance: Chance,
     /// What every link has from the beginning, if anything.
     usual: Option<(Latency, Distribution)>,
 }
+
+type ByEnds = BTreeMap<(NodeId, NodeId), Arc<Link>>;
 
 /// What a modifier does to a link.
 #[derive(Debug, Clone, Copy)]
