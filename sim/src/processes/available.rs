@@ -35,6 +35,9 @@ pub enum KnownDefect {
     /// proposed it, and done by the others
     #[value(name = "18667")]
     TransactionsCheckedByTheirProposerAlone,
+    /// etcd #14110: a member panics where the client of a transaction that only reads gives up
+    #[value(name = "14110")]
+    ReadOnlyTransactionsPanic,
 }
 
 impl KnownDefect {
@@ -43,6 +46,9 @@ impl KnownDefect {
         match self {
             KnownDefect::TransactionsCheckedByTheirProposerAlone => {
                 "transactions that write and read at a revision (etcd #18667): clients do not make any, as --avoid asks"
+            }
+            KnownDefect::ReadOnlyTransactionsPanic => {
+                "transactions that only read (etcd #14110): clients read single keys instead, as --avoid asks"
             }
         }
     }

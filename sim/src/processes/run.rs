@@ -103,8 +103,10 @@ async fn live(
     let _closes = Closes(ground.clone());
     recorder.attach(Arc::new(RealTime { ground: ground.clone(), last: AtomicU64::new(0) }));
     let arena: Arc<dyn Arena> = Arc::new(Processes(ground.clone()));
+    let asks = |defect| !on.avoid.contains(&defect);
     let limits = Limits {
-        past_reads_beside_writes: !on.avoid.contains(&KnownDefect::TransactionsCheckedByTheirProposerAlone),
+        past_reads_beside_writes: asks(KnownDefect::TransactionsCheckedByTheirProposerAlone),
+        read_only_txns: asks(KnownDefect::ReadOnlyTransactionsPanic),
         ..Limits::of(&plan.spec.cluster)
     };
     let report = act(&arena, &chance, plan, limits, recorder).await;

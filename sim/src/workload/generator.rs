@@ -48,6 +48,8 @@ pub struct Limits {
     /// Transactions that write may read at a named revision. Real servers are known that do such a transaction on some
     /// members only, where the revision cannot be read (etcd #18667).
     pub past_reads_beside_writes: bool,
+    /// Transactions may only read. Real servers are known that panic where the client of such a one gives up (etcd #14110).
+    pub read_only_txns: bool,
 }
 
 impl Limits {
@@ -57,6 +59,7 @@ impl Limits {
             txn_ops: cluster.max_txn_ops,
             request_bytes: cluster.max_request_bytes,
             past_reads_beside_writes: true,
+            read_only_txns: true,
         }
     }
 }
@@ -98,13 +101,16 @@ impl Generator {
     /// The next operation; `unique` makes the values that it writes unlike all others in the run.
     pub fn next(&mut self, unique: u64) -> h::Op {
         let mut op = self.any(unique);
-        if let h::Op::Txn(txn) = &mut op
-            && !self.limits.past_reads_beside_writes
-            && txn.may_change()
-        {
-            read_now(txn);
+        match &mut op {
+            h::Op::Txn(txn) if txn.may_change() => {
+                if !self.limits.past_reads_beside_writes {
+                    read_now(txn);
+                }
+                op
+            }
+            h::Op::Txn(_) if !self.limits.read_only_txns => h::Op::Range(self.get()),
+            _ => op,
         }
-        op
     }
 
     fn any(&mut self, unique: u64) -> h::Op {

@@ -7,7 +7,8 @@ use squall_checker::history as h;
 use super::{Generator, Limits, keys::holds};
 use crate::scenario::{Mix, Workload, WorkloadKind};
 
-const LIMITS: Limits = Limits { txn_ops: 128, request_bytes: 4_096, past_reads_beside_writes: true };
+const LIMITS: Limits =
+    Limits { txn_ops: 128, request_bytes: 4_096, past_reads_beside_writes: true, read_only_txns: true };
 
 fn workload(settings: &str) -> Workload {
     serde_yaml::from_str(&format!("{{{settings}}}")).expect("a workload")
@@ -384,7 +385,7 @@ fn the_compactor_compacts_what_was_newest_at_its_turn_before() {
 }
 
 #[test]
-fn a_server_that_is_to_be_spared_is_asked_for_no_past_beside_writes() {
+fn a_server_that_is_to_be_spared_is_not_asked_what_it_does_wrong() {
     fn past(txn: &h::Txn) -> bool {
         txn.success.iter().chain(&txn.failure).any(|op| match op {
             h::RequestOp::Range(range) => range.revision.0 != 0,
@@ -392,13 +393,18 @@ fn a_server_that_is_to_be_spared_is_asked_for_no_past_beside_writes() {
             _ => false,
         })
     }
-    let asks = |past_reads_beside_writes| {
-        let limits = Limits { past_reads_beside_writes, ..LIMITS };
-        let workload: Workload = serde_yaml::from_str("{type: kv, clients: 1}").expect("a workload");
-        let mut generator = Generator::new(&workload, limits, ChaCha8Rng::seed_from_u64(1));
-        let ops = (1..2_000).map(|unique| generator.next(unique));
-        ops.filter(|op| matches!(op, h::Op::Txn(txn) if txn.may_change() && past(txn))).count()
+    let asks = |limits| {
+        let chance = ChaCha8Rng::seed_from_u64(1);
+        let mut generator = Generator::new(&workload("type: kv, clients: 1"), limits, chance);
+        let txns = (1..2_000).filter_map(|unique| match generator.next(unique) {
+            h::Op::Txn(txn) => Some(txn),
+            _ => None,
+        });
+        let (writing, reading): (Vec<_>, Vec<_>) = txns.partition(h::Txn::may_change);
+        (writing.iter().filter(|txn| past(txn)).count(), reading.len())
     };
-    assert!(asks(true) > 10, "{}", asks(true));
-    assert_eq!(asks(false), 0);
+    let (past, reading) = asks(LIMITS);
+    assert!(past > 10 && reading > 10, "{past} {reading}");
+    assert_eq!(asks(Limits { past_reads_beside_writes: false, ..LIMITS }).0, 0);
+    assert_eq!(asks(Limits { read_only_txns: false, ..LIMITS }).1, 0);
 }
