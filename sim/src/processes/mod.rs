@@ -14,7 +14,7 @@
 //! Every connection goes through this process, which is what makes links: a link carries bytes one way between two
 //! machines, and holds, delays or drops them as the modifiers say (`links`, `carry`). The members advertise the address of
 //! a *door*, a listener of this process. Who knocks is found out from the kernel: the socket's other end belongs to one of
-//! the processes that were started (`door`). So no privileges and no network namespaces are needed, and what the kernel
+//! the processes that were started (`door`, `peer`). So no privileges and no network namespaces are needed, and what the kernel
 //! lacks (netem) does not matter.
 //!
 //! What is missing against the simulation, and how that is told:
@@ -30,7 +30,7 @@
 //! | `server` | what is run: its flags, its tools |
 //! | `available` | which scenarios can be run here |
 //! | `arena`, `machine` | the trait's implementation; processes and signals |
-//! | `links`, `carry`, `door` | the network between them |
+//! | `links`, `carry`, `door`, `peer` | the network between them |
 //! | `seams`, `channel`, `body` | what clients are given |
 //! | `run` | one run |
 #![allow(
@@ -47,6 +47,7 @@ mod channel;
 mod door;
 mod links;
 mod machine;
+mod peer;
 mod run;
 mod seams;
 mod server;
