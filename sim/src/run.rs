@@ -150,7 +150,7 @@ pub(crate) async fn act(
     recorder: &Arc<Recorder>,
 ) -> nemesis::Report {
     let spec = &plan.spec;
-    recorder.event(judge::meta(plan));
+    recorder.event(judge::meta(plan, arena.tells()));
     let has_users = spec.workloads.iter().any(|workload| workload.kind == WorkloadKind::Auth);
     let book = has_users.then(Arc::<Book>::default);
     let cluster = Cluster::new(arena.clone(), &spec.cluster, recorder.clone(), book.clone());

@@ -6,6 +6,7 @@ use crate::{
     faults::{Action, Crash, CrashLoop, Settings, Unsynced},
     plan::Plan,
     report::shell_word,
+    scenario::WorkloadKind,
 };
 
 /// How the members' disks are made.
@@ -84,6 +85,14 @@ pub(crate) fn refuse(plan: &Plan, on: &OnServer) -> Option<String> {
             "`plantedBug` is an error in the simulated build of the store: real servers have none to plant"
                 .into(),
         );
+    }
+    for workload in &spec.workloads {
+        if matches!(workload.kind, WorkloadKind::Lock | WorkloadKind::Auth) {
+            return Some(format!(
+                "the workload `{}`: its judge counts on being told when leases and tokens end, which real members do not tell",
+                workload.name()
+            ));
+        }
     }
     for fault in &plan.faults {
         let refused =

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The first line of the history: what was run, and what must have happened so that the run is not vacuous.
-pub(super) fn meta(plan: &Plan) -> h::Event {
+pub(super) fn meta(plan: &Plan, members_tell: bool) -> h::Event {
     let expect = &plan.spec.expect;
     h::Event::Meta(h::Meta {
         format: 1,
@@ -31,6 +31,7 @@ pub(super) fn meta(plan: &Plan) -> h::Event {
         members: plan.spec.cluster.member_names(),
         max_clock_drift_ppm: max_clock_drift_ppm(plan),
         longest_delay_ns: longest_delay_ns(plan),
+        members_untold: !members_tell,
         expect: h::Expectations {
             min_operations_before_faults: expect.min_operations_before,
             min_operations_after_heal: expect.min_operations_after,

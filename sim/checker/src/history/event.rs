@@ -83,6 +83,10 @@ pub struct Meta {
     /// other: only a network whose delays have a long tail says it.
     #[serde(skip_serializing_if = "is_zero")]
     pub longest_delay_ns: u64,
+    /// Whether the members were real ones, which tell nobody what clients cannot see: their roles, their logs, when leases end
+    /// by themselves. Then nothing is concluded from the lack of such a line.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub members_untold: bool,
     /// What a run must show so that it is not vacuous.
     pub expect: Expectations,
 }
