@@ -232,6 +232,10 @@ fn harm_and_trouble_are_excuses() {
     ] {
         assert_eq!(with(format!("{trouble}\n{}", unanswered(9))), Verdict::Valid, "{trouble}");
     }
+    assert!(matches!(with(unanswered(9)), Verdict::Invalid(_)));
+    // Real members do not tell of elections, and one may have taken it along.
+    let untold = SOUND.replace("\"seed\":1,", "\"seed\":1,\"members_untold\":true,");
+    assert_eq!(judge(&untold.replace("{\"end\"", &unanswered(9))), Verdict::Valid);
     // The connection may have died in silence while something broke.
     let long_before = unanswered(9)
         .replace("\"call\":4900000000,\"return\":4950000000", "\"call\":1000000000,\"return\":1000000050");
