@@ -179,7 +179,6 @@ impl Node {
         Ok(())
     }
 
-    /// Keeps a link to each other member.
     /// Tells an observer who takes part in raft, and who the members are.
     pub(super) fn tell_configuration(&self, index: Index) {
         let ids = |ids: &[u64]| {
@@ -198,6 +197,7 @@ impl Node {
         });
     }
 
+    /// Keeps a link to each other member.
     pub(super) fn connect_members(&self) {
         let state = self.shared.state();
         let members = state.membership().members().map(|member| (member.id, member.peer_urls.clone()));
