@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -165,7 +165,7 @@ async fn keep_alive(channel: Channel, ends: Instant) -> Vec<Duration> {
 /// Writers put, each as soon as its last put is done, and each put is told to all watchers; what counts is an event told.
 async fn watch(server: &Server, writers: usize, lasts: Duration) -> Slice {
     let began = Instant::now();
-    let told = Arc::new(AtomicU64::new(0));
+    let told = Arc::new(Told::default());
     let mut watching = Vec::new();
     for at in 0..STREAMS {
         watching.push(tokio::spawn(watch_stream(server.dial(at), began, Arc::clone(&told))));
@@ -175,7 +175,6 @@ async fn watch(server: &Server, writers: usize, lasts: Duration) -> Slice {
     let channels: Vec<Channel> = (0..writers).map(|at| server.dial(at)).collect();
     join_all(channels.iter().enumerate().map(|(at, channel)| prepare(channel, at, 1_000))).await;
 
-    told.store(0, Ordering::Relaxed);
     let from = Instant::now();
     let ends = from + lasts;
     let puts = channels.into_iter().map(|channel| {
@@ -194,27 +193,32 @@ async fn watch(server: &Server, writers: usize, lasts: Duration) -> Slice {
     });
     let puts: u64 = join_all(puts).await.into_iter().map(|puts| puts.expect("a writer")).sum();
     let all = puts * WATCHERS as u64;
-    while told.load(Ordering::Relaxed) < all && from.elapsed() < lasts + LINGER {
+    while told.events.load(Ordering::Relaxed) < all && from.elapsed() < lasts + LINGER {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let lasted = from.elapsed();
-    let mut took = Vec::new();
-    for (requests, task) in streams {
-        drop(requests);
-        took.extend(task.await.expect("a watcher"));
+    for (_requests, task) in streams {
+        // etcd keeps a stream whose client has closed its side.
+        task.abort();
     }
-    assert_eq!(told.load(Ordering::Relaxed), all, "some were not told within {LINGER:?}");
+    assert_eq!(told.events.load(Ordering::Relaxed), all, "some were not told within {LINGER:?}");
+    let took = std::mem::take(&mut *told.took.lock().unwrap_or_else(PoisonError::into_inner));
     Slice { took, lasted }
 }
 
-type Told = tokio::task::JoinHandle<Vec<Duration>>;
+/// What all watchers of a slice were told.
+#[derive(Default)]
+struct Told {
+    events: AtomicU64,
+    took: Mutex<Vec<Duration>>,
+}
 
-/// A stream with its share of the watchers; its task ends with what each event took once the sender is dropped.
+/// A stream with its share of the watchers, open as long as the sender is there.
 async fn watch_stream(
     channel: Channel,
     began: Instant,
-    told: Arc<AtomicU64>,
-) -> (mpsc::Sender<WatchRequest>, Told) {
+    told: Arc<Told>,
+) -> (mpsc::Sender<WatchRequest>, tokio::task::JoinHandle<()>) {
     let share = WATCHERS / STREAMS;
     let (requests, mut outgoing) = mpsc::channel(share);
     let create = WatchCreateRequest { key: WATCHED.into(), ..Default::default() };
@@ -228,17 +232,16 @@ async fn watch_stream(
         assert!(answers.message().await.expect("an answer").expect("an answer").created);
     }
     let task = tokio::spawn(async move {
-        let mut took = Vec::new();
         while let Ok(Some(response)) = answers.message().await {
             let now = began.elapsed();
+            let mut took = told.took.lock().unwrap_or_else(PoisonError::into_inner);
             for event in &response.events {
                 let value = event.kv.as_ref().map(|kv| kv.value.clone()).unwrap_or_default();
                 let put: u64 = std::str::from_utf8(&value).expect("digits").parse().expect("digits");
                 took.push(now.saturating_sub(Duration::from_nanos(put)));
             }
-            told.fetch_add(response.events.len() as u64, Ordering::Relaxed);
+            told.events.fetch_add(response.events.len() as u64, Ordering::Relaxed);
         }
-        took
     });
     (requests, task)
 }

@@ -176,7 +176,6 @@ impl Probe for ScriptProbe {
             ProbeEvent::Starting
             | ProbeEvent::Ready
             | ProbeEvent::Proposed { .. }
-            | ProbeEvent::CompactsByItself { .. }
             | ProbeEvent::Found { .. }
             | ProbeEvent::LogTerms { .. }
             | ProbeEvent::Configured { .. }

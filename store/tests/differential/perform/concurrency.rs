@@ -1,6 +1,10 @@
 //! Locks and elections. What would wait for another holder is not asked for.
 
-use squall_store::proto::{v3electionpb::election_client::ElectionClient, v3lockpb::lock_client::LockClient};
+use squall_store::proto::{
+    etcdserverpb::{StatusRequest, maintenance_client::MaintenanceClient},
+    v3electionpb::election_client::ElectionClient,
+    v3lockpb::lock_client::LockClient,
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -11,6 +15,17 @@ use crate::{
 
 impl Server {
     pub(super) async fn concurrency(&self, caller: &Caller, call: &Call) -> Answer {
+        let answer = self.ask(caller, call).await;
+        if !answer.is_refused() {
+            return answer;
+        }
+        // Several steps lie behind one call, and some may have been made: the refusal does not say how far the store is.
+        let status = unary!(self, &Caller::Nobody, MaintenanceClient.status(StatusRequest {}));
+        let header = status.ok().and_then(|status| status.header);
+        Answer { revision: header.map_or(0, |header| header.revision), ..answer }
+    }
+
+    async fn ask(&self, caller: &Caller, call: &Call) -> Answer {
         match call.clone() {
             Call::Lock(request) => plain!(self, caller, LockClient.lock(request)),
             Call::Unlock(request) => plain!(self, caller, LockClient.unlock(request)),
