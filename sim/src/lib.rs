@@ -1,6 +1,7 @@
 //! Squall: deterministic simulation and chaos testing of an etcd-style store.
 #![cfg(madsim)]
 
+pub mod alerting;
 pub mod arena;
 pub mod cli;
 pub mod cluster;

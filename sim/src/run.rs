@@ -25,6 +25,7 @@ use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 
 use crate::{
+    alerting::{Prometheus, Scraped},
     arena::{Arena, Simulated},
     cluster::Cluster,
     faults::{Cost, Stage},
@@ -45,6 +46,10 @@ const OPERATOR: h::Client = h::Client(0);
 /// How long the cluster may take to come to rest once the clients have stopped.
 const RECOVERY: Duration = Duration::from_secs(20);
 
+/// The polls that a run may take, and for each second beyond its first forty minutes: an idle cluster of nine takes a tenth.
+const POLLS: u64 = 50_000_000;
+const POLLS_A_SECOND: u64 = 20_000;
+
 /// How often a final operation is tried, with five seconds for each try.
 const FINAL_TRIES: u32 = 4;
 
@@ -55,6 +60,8 @@ pub(crate) struct Observed {
     pub(crate) probes: Vec<Probed>,
     /// What the members were at [`RunOptions::until`].
     pub(crate) inspection: Option<Inspection>,
+    /// The series of a run with `spec.alerts`.
+    pub(crate) scraped: Option<Scraped>,
 }
 
 /// Runs `scenario` with `seed`, in a world of its own or on processes, and judges it.
@@ -79,6 +86,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
             work_jitter: spec.disk.work_jitter,
             ..DiskSettings::default()
         },
+        poll_budget: poll_budget(spec.longest()),
         watchdog: Some(Watchdog { limit: options.wall_limit, reproduce: options.reproduce.clone() }),
         ..WorldConfig::new(plan.seed)
     };
@@ -109,6 +117,10 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
     })
 }
 
+fn poll_budget(longest: Duration) -> u64 {
+    POLLS.max(longest.as_secs() * POLLS_A_SECOND)
+}
+
 /// The run's body up to an instant, and a look at the members there. Nothing after it happens.
 async fn live_until(world: World, plan: &Plan, recorder: Arc<Recorder>, at: At) -> Observed {
     let mut observed = tokio::select! {
@@ -129,7 +141,7 @@ async fn live_until(world: World, plan: &Plan, recorder: Arc<Recorder>, at: At) 
 }
 
 fn observed_so_far(history: h::RunHistory, nemesis: nemesis::Report, probes: Vec<Probed>) -> Observed {
-    Observed { history, nemesis, probes, inspection: None }
+    Observed { history, nemesis, probes, inspection: None, scraped: None }
 }
 
 /// The run's body, inside the world.
@@ -137,8 +149,14 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
     recorder.attach(Arc::new(WorldObserver { world: world.clone(), last: AtomicU64::new(0) }));
     let arena: Arc<dyn Arena> = Arc::new(Simulated::new(world.clone()));
     let limits = Limits::of(&plan.spec.cluster);
-    let report = act(&arena, world.chance(), plan, limits, &recorder).await;
-    observed_so_far(recorder.finish(), report, world.take_probes())
+    let Acted { report, scraped } = act(&arena, world.chance(), plan, limits, &recorder).await;
+    Observed { scraped, ..observed_so_far(recorder.finish(), report, world.take_probes()) }
+}
+
+/// What both acts left beside the history.
+pub(crate) struct Acted {
+    pub(crate) report: nemesis::Report,
+    pub(crate) scraped: Option<Scraped>,
 }
 
 /// Both acts, in any arena. `recorder` has its clock already.
@@ -148,7 +166,7 @@ pub(crate) async fn act(
     plan: &Plan,
     limits: Limits,
     recorder: &Arc<Recorder>,
-) -> nemesis::Report {
+) -> Acted {
     let spec = &plan.spec;
     recorder.event(judge::meta(plan, arena.tells()));
     let has_users = spec.workloads.iter().any(|workload| workload.kind == WorkloadKind::Auth);
@@ -179,7 +197,8 @@ pub(crate) async fn act(
     cluster.start();
     if let Err(stuck) = cluster.recovered(RECOVERY).await {
         let stuck = if spec.a_leader_can_hold() { vec![stuck] } else { Vec::new() };
-        return note_stuck(&**arena, recorder, nemesis::Report { stuck, ..Default::default() });
+        let report = nemesis::Report { stuck, ..Default::default() };
+        return Acted { report: note_stuck(&**arena, recorder, report), scraped: None };
     }
     let stop = Arc::new(AtomicBool::new(false));
     let crowd = Crowd {
@@ -210,34 +229,50 @@ pub(crate) async fn act(
         (true, false) => Healing::All,
         (true, true) => Healing::Core(Box::new(ChaCha8Rng::seed_from_u64(chance.child("core").seed()))),
     };
-    let mut report = tokio::select! {
-        biased;
-        report = nemesis.apply(&plan.faults, origin, end, healing, RECOVERY) => report,
-        never = misbehave::after_a_while(&**arena, plan) => match never {},
-    };
+    let rest = async {
+        let mut report = tokio::select! {
+            biased;
+            report = nemesis.apply(&plan.faults, origin, end, healing, RECOVERY) => report,
+            never = misbehave::after_a_while(&**arena, plan) => match never {},
+        };
 
-    // Act two: nothing breaks any more; the cluster must recover, serve, and agree.
-    arena.sleep(settle).await;
-    stop.store(true, Ordering::Relaxed);
-    for client in clients {
-        // A client that panicked has left a violation behind.
-        let _ended = client.await;
-    }
-    let watches_stuck = std::mem::take(&mut *crowd.stuck.lock().expect("no task panics while it notes this"));
-    // Where the scenario destroyed too many copies, or no leader can hold, it is not demanded that the cluster recovers.
-    let demanded = |cluster: &Cluster| !cluster.has_lost_its_data() && spec.a_leader_can_hold();
-    if !demanded(&cluster) {
-        report.stuck.clear();
-    } else if spec.final_phase.heal
-        && report.stuck.is_empty()
-        && let Err(stuck) = finish(&cluster, recorder, &mut operator).await
-    {
-        report.stuck.push(stuck);
-    }
-    if spec.final_phase.heal && !spec.final_phase.core && demanded(&cluster) {
-        report.stuck.extend(watches_stuck);
-    }
-    note_stuck(&**arena, recorder, report)
+        // Act two: nothing breaks any more; the cluster must recover, serve, and agree.
+        arena.sleep(settle).await;
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            // A client that panicked has left a violation behind.
+            let _ended = client.await;
+        }
+        let watches_stuck = std::mem::take(&mut *crowd.stuck.lock().expect("no task panics while it notes this"));
+        // Where the scenario destroyed too many copies, or no leader can hold, it is not demanded that the cluster recovers.
+        let demanded = |cluster: &Cluster| !cluster.has_lost_its_data() && spec.a_leader_can_hold();
+        if !demanded(&cluster) {
+            report.stuck.clear();
+        } else if spec.final_phase.heal
+            && report.stuck.is_empty()
+            && let Err(stuck) = finish(&cluster, recorder, &mut operator).await
+        {
+            report.stuck.push(stuck);
+        }
+        if spec.final_phase.heal && !spec.final_phase.core && demanded(&cluster) {
+            report.stuck.extend(watches_stuck);
+        }
+        report
+    };
+    let prometheus = spec
+        .alerts
+        .as_ref()
+        .map(|alerts| Prometheus::new(alerts, arena.clone(), cluster.clone(), recorder.clone()));
+    let report = match &prometheus {
+        None => rest.await,
+        Some(prometheus) => tokio::select! {
+            biased;
+            report = rest => report,
+            never = prometheus.watch() => match never {},
+        },
+    };
+    let scraped = prometheus.and_then(Prometheus::finish);
+    Acted { report: note_stuck(&**arena, recorder, report), scraped }
 }
 
 /// Recovery, a last write, a last read of everything at every member, and every member's hash.

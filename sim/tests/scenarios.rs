@@ -1,6 +1,10 @@
 //! The scenarios as tests. The real build has no simulation, so it has none of them.
 
 #[cfg(madsim)]
+#[path = "support/promtool.rs"]
+mod promtool;
+
+#[cfg(madsim)]
 #[path = "scenarios/trials.rs"]
 mod trials;
 

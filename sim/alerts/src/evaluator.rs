@@ -52,6 +52,11 @@ impl Evaluator {
         &self.store
     }
 
+    /// The series, handed over.
+    pub fn into_store(self) -> Store {
+        self.store
+    }
+
     /// Forgets samples before a moment, in a long run that exports nothing.
     pub fn forget_before(&mut self, at_ms: i64) {
         self.store.forget_before(at_ms);

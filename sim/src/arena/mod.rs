@@ -13,7 +13,7 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use squall_store::{
-    Config,
+    Config, metrics,
     offline::RestoreOptions,
     seam::{BoxFuture, Env},
 };
@@ -126,6 +126,19 @@ pub trait Arena: Send + Sync {
     /// Whether members tell an observer what clients cannot see: their roles, their logs, what they apply.
     fn tells(&self) -> bool {
         true
+    }
+
+    /// What the member on the machine shows who scrapes its metrics from any of `from`: the families that are `wanted`. `None`
+    /// where it does not answer at once: its process is down, starting or paused, or cut off from all of them. Nothing is sent,
+    /// so that nothing in the run depends on it.
+    fn scrape(
+        &self,
+        node: NodeId,
+        from: &[NodeId],
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Option<Vec<metrics::Family>> {
+        let _in_the_simulation_alone = (node, from, wanted);
+        None
     }
 
     /// Runs `squalld snapshot restore` on a machine and waits for it.

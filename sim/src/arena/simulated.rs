@@ -1,6 +1,7 @@
 //! The simulated arena: the world's machines run the store's own code.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -9,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use squall_store::{
     Config,
+    metrics::{Family, Scraper},
     offline::{self, RestoreOptions},
     seam::{BoxFuture, Env, ProbeEvent, Role},
     server::{self, Exit, REFUSED_TO_START, StartError},
@@ -23,11 +25,15 @@ use crate::world::{Process, World};
 /// The world as an arena.
 pub(crate) struct Simulated {
     world: World,
+    scrapers: Scrapers,
 }
+
+/// What scrapes the server that runs on each machine, or ran there last.
+type Scrapers = Arc<Mutex<BTreeMap<NodeId, Scraper>>>;
 
 impl Simulated {
     pub(crate) fn new(world: World) -> Self {
-        Self { world }
+        Self { world, scrapers: Scrapers::default() }
     }
 }
 
@@ -59,7 +65,8 @@ impl Arena for Simulated {
     }
 
     fn start(&self, node: NodeId, config: Config) {
-        self.world.start(node, move |process| serve(config.clone(), process));
+        let scrapers = self.scrapers.clone();
+        self.world.start(node, move |process| serve(config.clone(), process, node, scrapers.clone()));
     }
 
     fn stop(&self, node: NodeId, patience: Duration) -> BoxFuture<'static, ()> {
@@ -152,6 +159,14 @@ impl Arena for Simulated {
         self.world.engine_rows(node)
     }
 
+    fn scrape(&self, node: NodeId, from: &[NodeId], wanted: &dyn Fn(&str) -> bool) -> Option<Vec<Family>> {
+        let answers = self.world.status(node) == Status::Up
+            && from.iter().any(|client| self.world.could_talk(*client, node));
+        // That of a server that is gone finds nothing.
+        let scraper = self.scrapers.lock().expect("not poisoned").get(&node).filter(|_| answers).cloned();
+        scraper?.scrape(wanted)
+    }
+
     fn restore_snapshot(
         &self,
         node: NodeId,
@@ -214,14 +229,22 @@ fn is(milestone: Milestone, event: &ProbeEvent) -> bool {
 }
 
 /// The process of a member: the server, until it ends or is asked to.
-fn serve(config: Config, process: Process) -> BoxFuture<'static, Result<(), String>> {
+fn serve(
+    config: Config,
+    process: Process,
+    node: NodeId,
+    scrapers: Scrapers,
+) -> BoxFuture<'static, Result<(), String>> {
     Box::pin(async move {
+        // Something may still hold on to the server of the life before.
+        scrapers.lock().expect("not poisoned").remove(&node);
         let server = match server::start(config, process.env.clone()).await {
             Ok(server) => server,
             Err(StartError::Removed { .. }) => return Ok(()),
             Err(refusal) if refusal.is_lost_data() => return Err(format!("{REFUSED_TO_START}{refusal}")),
             Err(refusal) => return Err(refusal.to_string()),
         };
+        scrapers.lock().expect("not poisoned").insert(node, server.scraper());
         let exit = tokio::select! {
             biased;
             exit = server.stopped() => exit,

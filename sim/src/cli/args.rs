@@ -278,6 +278,10 @@ pub(super) enum ReportFormat {
     Github,
     /// A trace for ui.perfetto.dev
     Perfetto,
+    /// The series that were scraped, for `promtool tsdb create-blocks-from openmetrics`
+    Openmetrics,
+    /// The alerts as a test for promtool: a folder with test.yaml and rules.yaml [default: promtool in the run folder]
+    Promtool,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 
 use super::args::{ReportArgs, ReportFormat};
 use super::{Status, Streams};
+use crate::alerting::{confirmation, openmetrics};
 use crate::explore::{self, Signature, Summary};
 use crate::report::{self, RunRecord};
 use crate::text::Refusal;
@@ -50,6 +51,11 @@ pub(super) fn report(args: &ReportArgs, streams: &mut Streams) -> Result<Status,
             let text = report::perfetto(&report::open_view(one(&folders, "a trace")?)?.0);
             write(args, &text, streams)
         }
+        ReportFormat::Openmetrics => {
+            let scraped = report::open_scraped(one(&folders, "a text of series")?)?;
+            write(args, &openmetrics(&scraped), streams)
+        }
+        ReportFormat::Promtool => confirm(args, one(&folders, "a test")?, streams),
     }
 }
 
@@ -84,7 +90,11 @@ fn campaign(path: &Path, args: &ReportArgs, streams: &mut Streams) -> Result<Sta
             write(args, &text, streams)
         }
         ReportFormat::Text => write(args, &explore::summary_text(&summary), streams),
-        ReportFormat::Junit | ReportFormat::Github | ReportFormat::Perfetto => Err(Refusal::of(
+        ReportFormat::Junit
+        | ReportFormat::Github
+        | ReportFormat::Perfetto
+        | ReportFormat::Openmetrics
+        | ReportFormat::Promtool => Err(Refusal::of(
             path,
             "this is a campaign's folder, of which there is html, json and text: name the run folders below its `runs` for the \
              other formats",
@@ -190,6 +200,22 @@ fn github(args: &ReportArgs, folders: &[PathBuf], streams: &mut Streams) -> Resu
         Ok(()) => Status::Ok,
         Err(error) => not_written(&path, &error, streams),
     })
+}
+
+/// The test and its rules, in a folder.
+fn confirm(args: &ReportArgs, run_dir: &Path, streams: &mut Streams) -> Result<Status, Refusal> {
+    let (_, history) = report::open_view(run_dir)?;
+    let (plan, scraped) = (report::open(run_dir)?.plan, report::open_scraped(run_dir)?);
+    let alerts = plan.spec.alerts.as_ref();
+    let alerts = alerts.ok_or_else(|| Refusal::of(run_dir, "the run's plan has no `spec.alerts`"))?;
+    let made = confirmation(alerts, &scraped, &history, "rules.yaml");
+    let made = made.map_err(|why| Refusal::of(run_dir, format!("promtool cannot be asked: {why}")))?;
+    let folder = args.output.clone().unwrap_or_else(|| run_dir.join("promtool"));
+    if let Err(error) = fs::create_dir_all(&folder) {
+        return Ok(not_written(&folder, &error, streams));
+    }
+    let rules = to_file(&folder.join("rules.yaml"), &made.rules, streams);
+    Ok(rules.max(to_file(&folder.join("test.yaml"), &made.test, streams)))
 }
 
 fn write(args: &ReportArgs, text: &str, streams: &mut Streams) -> Result<Status, Refusal> {

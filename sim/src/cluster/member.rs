@@ -128,7 +128,7 @@ impl Cluster {
     }
 
     /// The machines of the clients.
-    pub(super) fn client_nodes(&self) -> Vec<NodeId> {
+    pub(crate) fn client_nodes(&self) -> Vec<NodeId> {
         self.inner.clients.lock().expect("not poisoned").clone()
     }
 

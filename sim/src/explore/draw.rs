@@ -49,6 +49,7 @@ pub fn draw_scenario(seed: u64) -> Scenario {
         time_limit,
         faults: Vec::new(),
         final_phase: Final { settle, core, ..Final::default() },
+        alerts: None,
         expect: Expect { min_operations_before: 0, min_operations_after: 0, ..Expect::default() },
     };
     draw_faults(&mut spec, &chance.child("faults"));

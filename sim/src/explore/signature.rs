@@ -24,7 +24,7 @@ pub struct Signature {
 }
 
 /// The checkers, those nearest to a cause first: a broken invariant of raft shows in what clients read too.
-const NEAREST: [&str; 15] = [
+const NEAREST: [&str; 16] = [
     "harness",
     "determinism",
     "panic",
@@ -36,6 +36,7 @@ const NEAREST: [&str; 15] = [
     "watch",
     "lease",
     "alarm",
+    "alerts",
     "members",
     "auth",
     "liveness",

@@ -80,9 +80,10 @@ pub(crate) struct PlanFile {
 /// What is wrong, with its place.
 pub fn parse_plan(path: &Path, text: &str) -> Result<Plan, Refusal> {
     scenario::check_header(path, text, "Plan")?;
-    let file: PlanFile = text::read(path, text)?;
+    let mut file: PlanFile = text::read(path, text)?;
     let source = Source { path, text };
     scenario::check_name(&source, &[Step::Key("scenario")], &file.scenario)?;
+    scenario::read_rules(&source, &mut file.spec)?;
     scenario::check_spec(&source, &file.spec, true)?;
     let seeds = [Step::Key("spec"), Step::Key("seeds")];
     source.refuse_if(file.spec.seeds.len() != 1, &seeds, || {

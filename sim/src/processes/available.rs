@@ -86,6 +86,9 @@ pub(crate) fn refuse(plan: &Plan, on: &OnServer) -> Option<String> {
                 .into(),
         );
     }
+    if spec.alerts.is_some() {
+        return Some("`alerts`: an alert needs minutes, which only virtual time has".into());
+    }
     for workload in &spec.workloads {
         if matches!(workload.kind, WorkloadKind::Lock | WorkloadKind::Auth) {
             return Some(format!(

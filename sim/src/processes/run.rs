@@ -20,7 +20,7 @@ use crate::{
     plan::Plan,
     report::{RunOptions, RunResult},
     run::{
-        Observed, act,
+        Acted, Observed, act,
         judge::{Ended, judge_ended},
     },
     scenario::{Disk, Network, Scenario, Spec},
@@ -109,7 +109,7 @@ async fn live(
         read_only_txns: asks(KnownDefect::ReadOnlyTransactionsPanic),
         ..Limits::of(&plan.spec.cluster)
     };
-    let report = act(&arena, &chance, plan, limits, recorder).await;
+    let Acted { report, scraped } = act(&arena, &chance, plan, limits, recorder).await;
     let lasted = ground.now().since_start();
     for machine in ground.machines() {
         for death in machine.deaths().into_iter().filter(|death| death.panicked) {
@@ -118,8 +118,13 @@ async fn live(
             recorder.event(h::Event::Panic(h::Panicked { member, message, at: death.at.0 }));
         }
     }
-    let observed =
-        Observed { history: recorder.finish(), nemesis: report, probes: Vec::new(), inspection: None };
+    let observed = Observed {
+        history: recorder.finish(),
+        nemesis: report,
+        probes: Vec::new(),
+        inspection: None,
+        scraped,
+    };
     Ok((observed, lasted))
 }
 

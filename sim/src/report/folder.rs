@@ -7,8 +7,9 @@ use super::record::{FORMAT, RunRecord, digest};
 use super::result::RunResult;
 use super::timeline::timeline;
 use super::view::{View, ViewSource};
+use crate::alerting::Scraped;
 use crate::plan::{Plan, parse_plan};
-use crate::scenario::{ScenarioFile, parse, read_text, unreadable};
+use crate::scenario::{ScenarioFile, parse_with, read_text, unreadable};
 use crate::text::Refusal;
 use squall_checker::history::{Event, HistoryWriter, ReadLimits, RunHistory, jsonl};
 use std::fs;
@@ -72,6 +73,9 @@ pub fn stage(
             trace: result.trace.as_deref(),
         });
         put(beside, "report.html", html(&view).as_bytes())?;
+        if let Some(scraped) = &result.scraped {
+            put(beside, "series.jsonl", scraped.to_text().as_bytes())?;
+        }
         if let Some(trace) = &result.trace {
             put(beside, "trace.jsonl", trace.as_bytes())?;
         }
@@ -275,12 +279,17 @@ pub fn open(run_dir: &Path) -> Result<StoredRun, Refusal> {
             return Err(lacks(run_dir, name, &record));
         }
     }
-    let path = run_dir.join("scenario.yaml");
-    let text = read_text(&path)?;
-    let scenario = parse(&path, &text)?;
     let plan_path = run_dir.join("plan.yaml");
     let plan_text = read_text(&plan_path)?;
     let plan = parse_plan(&plan_path, &plan_text)?;
+    let path = run_dir.join("scenario.yaml");
+    let text = read_text(&path)?;
+    // The rule files lie where the scenario came from, or no more; the plan has their text.
+    let scenario = parse_with(&path, &text, &|rules| {
+        let known = plan.spec.alerts.iter().flat_map(|alerts| &alerts.rules);
+        let found = known.filter(|source| source.path == rules).find_map(|source| source.text.clone());
+        found.ok_or_else(|| "plan.yaml holds no rule file of this name".to_owned())
+    })?;
     if scenario.metadata.name != record.scenario {
         return Err(Refusal::of(
             run_dir,
@@ -326,6 +335,31 @@ pub fn open_view(run_dir: &Path) -> Result<(View, RunHistory), Refusal> {
         trace: trace.as_deref(),
     });
     Ok((view, history))
+}
+
+/// The series that a run's Prometheus scraped.
+///
+/// # Errors
+/// What is missing or damaged.
+pub fn open_scraped(run_dir: &Path) -> Result<Scraped, Refusal> {
+    let record = record_of(run_dir)?;
+    let path = run_dir.join("series.jsonl");
+    if !path.exists() {
+        if run_dir.join("history.jsonl").exists() {
+            return Err(Refusal::of(
+                run_dir,
+                "the run kept no series: its scenario needs `spec.alerts`, with `series: ofRules` or `all`",
+            ));
+        }
+        return Err(lacks(run_dir, "series.jsonl", &record));
+    }
+    let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+    Scraped::parse(&text).map_err(|error| {
+        Refusal::of(
+            &path,
+            format!("the run folder is damaged: {error}; make it again with `{}`", record.reproduce),
+        )
+    })
 }
 
 /// Why a run folder lacks a file, and how to make it whole.

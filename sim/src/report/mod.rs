@@ -25,7 +25,9 @@ mod words;
 
 pub use build::Build;
 pub use campaign::{CampaignRun, campaign_html};
-pub use folder::{Staged, StoredRun, Workplace, history_text, open, open_view, stage, sweep, write};
+pub use folder::{
+    Staged, StoredRun, Workplace, history_text, open, open_scraped, open_view, stage, sweep, write,
+};
 pub(crate) use folder::{lacks, record_of};
 pub use github::{annotations, summary};
 pub use html::html;
@@ -36,7 +38,9 @@ pub(crate) use record::{reproduce, shell_word};
 pub(crate) use result::faults_in;
 pub use result::{Failure, OperationCounts, RunOptions, RunResult, Verdict};
 pub use timeline::timeline;
-pub use view::{FaultSpan, Finding, Mark, MemberLane, Row, Rows, State, StateSpan, View, ViewSource};
+pub use view::{
+    AlertSpan, FaultSpan, Finding, Mark, MemberLane, Row, Rows, State, StateSpan, View, ViewSource,
+};
 pub use words::{FaultWords, PlanWords, plan_words};
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The seam between the runner, which makes a [`RunResult`], and everything that prints, stores or compares it.
 
+use crate::alerting::Scraped;
 use crate::plan::Plan;
 use crate::processes::OnServer;
 use crate::run::Inspection;
@@ -85,6 +86,8 @@ pub struct RunResult {
     pub trace: Option<String>,
     /// What the members were at [`RunOptions::until`].
     pub inspection: Option<Inspection>,
+    /// What `series.jsonl` holds, of a run with `spec.alerts`.
+    pub scraped: Option<Scraped>,
     /// Why the harness itself failed, if it did. Then the verdict means nothing, and the exit status is 70.
     pub harness_error: Option<String>,
     /// The arena, where it is not the simulated world: what was run, and its version.
@@ -111,6 +114,7 @@ impl RunResult {
             history: RunHistory::default(),
             trace: None,
             inspection: None,
+            scraped: None,
             harness_error: None,
             on: None,
             unchecked: Vec::new(),

@@ -2,7 +2,7 @@
 //! them the outcomes of the clients' operations: an outage shows in how many failed, not in a single failure.
 
 use super::record::RunRecord;
-use squall_checker::history::{BreakKind, Event, Operation, Outcome, RaftLine, RunHistory};
+use squall_checker::history::{AlertState, BreakKind, Event, Operation, Outcome, RaftLine, RunHistory};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -156,6 +156,19 @@ fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64,
                 if line.answered { line.alarms.join(", ") } else { "no answer".into() }
             ),
         )),
+        Event::Alert(line) => {
+            let what = match line.state {
+                AlertState::Pending => "is pending",
+                AlertState::Firing => "FIRES",
+                AlertState::Inactive => "is pending no more",
+                AlertState::Resolved => "is resolved",
+            };
+            let value = if line.value.is_empty() { String::new() } else { format!(" ({})", line.value) };
+            Some((line.at, "alert".into(), format!("{line} {what}{value}")))
+        }
+        Event::AlertBlind(line) => {
+            Some((line.at, "alert".into(), format!("{} could not have fired: {}", line.alert, line.why)))
+        }
         Event::Promotion(line) => world(line.at, format!("asks for the promotion of {:x}", line.id)),
         Event::Raft(RaftLine::Applied(_))
         | Event::Found(_)

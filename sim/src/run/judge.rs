@@ -17,6 +17,7 @@ use crate::{
     nemesis,
     plan::Plan,
     report::{Failure, OperationCounts, RunResult, Verdict, faults_in},
+    scenario::ExpectAlerts,
     workload::Recorder,
     world::{At, Counters, Finished, HarnessFailure, Traced, Violation},
 };
@@ -38,6 +39,7 @@ pub(super) fn meta(plan: &Plan, members_tell: bool) -> h::Event {
             min_writes_during_outage: expect.min_writes_during_outage,
             max_leader_changes: expect.max_leader_changes,
             must_bite: expect.must_bite.iter().map(|action| action.name().to_owned()).collect(),
+            alerts: expect.alerts.as_ref().map(ExpectAlerts::demands),
         },
     })
 }
@@ -74,7 +76,7 @@ pub(super) fn judge(
         // The world ended the run: what was recorded until then is kept.
         let history = recorder.finish();
         let nemesis = nemesis::Report { injected: faults_in(&history), ..nemesis::Report::default() };
-        Observed { history, nemesis, probes: finished.probes, inspection: None }
+        Observed { history, nemesis, probes: finished.probes, inspection: None, scraped: None }
     });
     observe::add_observations(&mut observed.history, &observed.probes);
     agreed::raise_breaks(&mut observed.history, &observed.probes);
@@ -152,6 +154,7 @@ pub(crate) fn judge_ended(plan: Plan, ended: Ended, with_checkers: bool) -> RunR
         plan,
         history: observed.history,
         inspection: observed.inspection,
+        scraped: observed.scraped,
         trace,
         harness_error,
         on: None,

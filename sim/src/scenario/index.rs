@@ -5,11 +5,17 @@ use std::path::Path;
 use super::{Outcome, Scenario, ScenarioFile};
 
 /// What each part of the folder is for: the folder below the top, its heading, its purpose.
-const PARTS: [(&str, &str, &str); 3] = [
+const PARTS: [(&str, &str, &str); 4] = [
     (
         "",
         "Drills",
         "What operators practise, and what chance brings. The store must hold: each run is judged by every checker.",
+    ),
+    (
+        "alerts",
+        "Alerts",
+        "Rules of operators under the faults that they are for: each fires in one of these, and stays silent in another, in virtual \
+         time. promtool confirms each (docs/alerts.md).",
     ),
     (
         "canary",

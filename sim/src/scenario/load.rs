@@ -1,7 +1,7 @@
 //! From paths to scenarios: files and folders, read, checked, and ordered by name.
 
 use super::types::{API_VERSION, Scenario};
-use super::validate;
+use super::{alerts, validate};
 use crate::text::{Refusal, Source, Step, did_you_mean, locate, one_of, read};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -80,13 +80,33 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<ScenarioFile>, Refusal> {
     Ok(scenarios.into_values().collect())
 }
 
-/// Reads a scenario's text. `path` only names it in errors.
+/// Reads a scenario's text. `path` names it in errors, and rule files lie relative to it.
 ///
 /// # Errors
 /// What is wrong, with its place.
 pub fn parse(path: &Path, text: &str) -> Result<Scenario, Refusal> {
+    let mut scenario = read_scenario(path, text)?;
+    alerts::read_rules(&Source { path, text }, &mut scenario.spec)?;
+    checked(path, text, scenario)
+}
+
+/// Reads a scenario's text. `rules` answers the texts of the rule files that it names.
+pub(crate) fn parse_with(
+    path: &Path,
+    text: &str,
+    rules: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<Scenario, Refusal> {
+    let mut scenario = read_scenario(path, text)?;
+    alerts::read_rules_by(&Source { path, text }, &mut scenario.spec, rules)?;
+    checked(path, text, scenario)
+}
+
+fn read_scenario(path: &Path, text: &str) -> Result<Scenario, Refusal> {
     check_header(path, text, "Scenario")?;
-    let scenario: Scenario = read(path, text)?;
+    read(path, text)
+}
+
+fn checked(path: &Path, text: &str, scenario: Scenario) -> Result<Scenario, Refusal> {
     let source = Source { path, text };
     validate::name(&source, &[Step::Key("metadata"), Step::Key("name")], &scenario.metadata.name)?;
     validate::spec(&source, &scenario.spec, false)?;

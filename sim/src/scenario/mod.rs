@@ -13,15 +13,18 @@
 //!
 //! Left out: no includes, no templates, no environment. One file is one drill.
 
+mod alerts;
 mod index;
 mod load;
 mod types;
 mod validate;
 mod workload;
 
+pub(crate) use alerts::read_rules;
+pub use alerts::{Alerts, ExpectAlerts, Kept, RuleSource};
 pub use index::index;
 pub use load::{ScenarioFile, load, parse};
-pub(crate) use load::{check_header, read_text, unreadable};
+pub(crate) use load::{check_header, parse_with, read_text, unreadable};
 pub use types::{
     API_VERSION, COUNTERS, CheckerName, Cluster, Disk, Expect, Final, Metadata, Network, Outcome, PlantedBug,
     Scenario, Spec, default_settle,

@@ -158,6 +158,43 @@ const BAD: &[(&str, &str, &str)] = &[
     ("planted bug that nobody knows", "members: 3", "members: 3\n    plantedBug: everything"),
 ];
 
+/// Alerts, added to [`GOOD`], and what to replace in them.
+const ALERTS: &str = "  alerts:
+    rules:
+      - {path: rules.yaml, text: 'groups: [{name: g, rules: [{record: r, expr: up}, {alert: Down, expr: up == 0, labels: {severity: page}}]}]'}
+    scrapeInterval: 10s
+";
+const EXPECTED_ALERTS: &str = "    alerts: {firing: ['Down{severity=\"page\"}'], notFiring: ['Down{instance=\"m2:2379\"}'], within: 5m}\n";
+const BAD_ALERTS: &[(&str, &str, &str)] = &[
+    ("alerts of no rules", ALERTS, ""),
+    ("a rule file that is not there", "{path: rules.yaml,", "no/rules.yaml #"),
+    ("a rule file that is none", "groups:", "rules:"),
+    ("a rule that is not understood", "up == 0", "hour(up) == 0"),
+    (
+        "rules that raise nothing",
+        "alert: Down, expr: up == 0, labels: {severity: page}",
+        "record: s, expr: up",
+    ),
+    ("no rule files", ALERTS, "  alerts: {rules: []}\n"),
+    ("a rule file without its text", "{path: rules.yaml,", "{path: rules.yaml} #"),
+    ("scrapes too often", "scrapeInterval: 10s", "scrapeInterval: 10ms"),
+    ("scrapes between milliseconds", "scrapeInterval: 10s", "scrapeInterval: 1.0005s"),
+    ("a job without a name", "scrapeInterval: 10s", "job: ''"),
+    ("an external label that is none", "scrapeInterval: 10s", "externalLabels: {the-cluster: a}"),
+    ("an alert that nobody raises", "'Down{severity=\"page\"}'", "Dwon"),
+    ("a record is no alert", "'Down{severity=\"page\"}'", "r"),
+    ("labels that no rule gives", "severity=\"page\"", "severity=\"critical\""),
+    ("labels that are none", "severity=\"page\"", "severity"),
+    ("an alert twice", "instance=\"m2:2379\"", "severity=\"page\""),
+    ("within without firing", "firing: ['Down{severity=\"page\"}'], ", ""),
+    ("alerts of which nothing is demanded", EXPECTED_ALERTS, "    alerts: {}\n"),
+];
+
+/// [`GOOD`] with alerts.
+fn with_alerts() -> String {
+    GOOD.replace("  final:", &format!("{ALERTS}  final:")) + EXPECTED_ALERTS
+}
+
 fn refusal(text: &str) -> String {
     match parse(Path::new("drill.yaml"), text) {
         Ok(_) => "ACCEPTED".into(),
@@ -193,6 +230,24 @@ fn what_is_written_reads_back() {
 }
 
 #[test]
+fn alerts_are_read_with_their_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("rules")).unwrap();
+    let rules = "groups: [{name: g, rules: [{alert: Down, expr: up == 0}]}]";
+    fs::write(folder.path().join("rules/a.yaml"), rules).unwrap();
+    let text = GOOD.replace("  final:", "  alerts: {rules: [rules/a.yaml]}\n  final:")
+        + "    alerts: {notFiring: [Down]}\n";
+    let scenario = parse(&folder.path().join("drill.yaml"), &text).unwrap();
+    let alerts = scenario.spec.alerts.clone().unwrap();
+    assert_eq!(alerts.rules, [RuleSource { path: "rules/a.yaml".into(), text: Some(rules.into()) }]);
+    assert_eq!((alerts.scrape_interval, alerts.job.as_str()), (Duration::from_secs(15), "etcd"));
+    // Written, it holds the rules, and reads the same wherever it lies.
+    let again = serde_yaml::to_string(&scenario).unwrap();
+    assert_eq!(parse(Path::new("again.yaml"), &again).unwrap(), scenario);
+    parse(Path::new("drill.yaml"), &with_alerts()).unwrap();
+}
+
+#[test]
 fn bad_input_is_refused_word_for_word() {
     let mut answers = String::new();
     let mut case = |name: &str, text: &str| {
@@ -204,6 +259,10 @@ fn bad_input_is_refused_word_for_word() {
     for (name, find, replace) in BAD {
         assert!(GOOD.contains(find), "{name}: the good scenario has no `{find}`");
         case(name, &GOOD.replacen(find, replace, 1));
+    }
+    for (name, find, replace) in BAD_ALERTS {
+        assert!(with_alerts().contains(find), "{name}: the good scenario has no `{find}`");
+        case(name, &with_alerts().replacen(find, replace, 1));
     }
     case("empty file", "");
     case("nothing but a comment", "# soon\n");
@@ -294,7 +353,9 @@ fn the_scenarios_that_we_ship_are_good_and_short() {
     assert!(names.is_sorted(), "{names:?}");
     for file in &all {
         let spec = &file.scenario.spec;
-        assert!(spec.longest() <= Duration::from_secs(30), "{}: {:?}", file.path.display(), spec.longest());
+        // An alert takes its time, in which a cluster idles.
+        let most = Duration::from_secs(if spec.alerts.is_some() { 2400 } else { 30 });
+        assert!(spec.longest() <= most, "{}: {:?}", file.path.display(), spec.longest());
         assert!(!file.scenario.metadata.description.is_empty(), "{}", file.path.display());
         let canary = file.path.parent().is_some_and(|folder| folder.ends_with("canary"));
         // An error of the store's, or of a client's.

@@ -1,5 +1,6 @@
 //! The scenario file's types, apart from its faults ([`crate::faults`]). A field's documentation is its reference.
 
+use super::alerts::{Alerts, ExpectAlerts};
 use super::workload::Workload;
 use crate::faults::{Fault, Item};
 use crate::text::go;
@@ -69,6 +70,9 @@ pub struct Spec {
     /// What happens after the time limit.
     #[serde(default, rename = "final")]
     pub final_phase: Final,
+    /// A Prometheus that watches the run, with the rules of an operator. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts: Option<Alerts>,
     /// The outcome that must follow.
     #[serde(default)]
     pub expect: Expect,
@@ -319,6 +323,9 @@ pub struct Expect {
     /// `spec.seeds`: no path stays dead.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub counters: Vec<String>,
+    /// What the rules of `spec.alerts` must raise, and what they must not. Default: anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alerts: Option<ExpectAlerts>,
 }
 
 impl Expect {
@@ -341,6 +348,7 @@ impl Default for Expect {
             max_leader_changes: None,
             must_bite: Vec::new(),
             counters: Vec::new(),
+            alerts: None,
         }
     }
 }
@@ -373,6 +381,8 @@ pub enum CheckerName {
     Lock,
     /// An active alarm refuses what it says.
     Alarm,
+    /// Alerts fire and stay silent as the run demands.
+    Alerts,
     /// Learners vote when they may.
     Members,
     /// Users may what they are allowed, and no more.
@@ -389,7 +399,7 @@ pub enum CheckerName {
 
 impl CheckerName {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(CheckerName, &'static str); 13] = [
+    pub const ALL: [(CheckerName, &'static str); 14] = [
         (
             CheckerName::Linearizability,
             "linearizability: reads and writes take effect in one order that real time allows",
@@ -417,6 +427,10 @@ impl CheckerName {
             "alarm: what an active alarm refuses is not acknowledged, and none is raised without cause",
         ),
         (
+            CheckerName::Alerts,
+            "alerts: the rules of spec.alerts raise what expect.alerts demands, in time, and nothing that it forbids",
+        ),
+        (
             CheckerName::Members,
             "members: one learner at a time, which votes once it is promoted; a voter never becomes one",
         ),
@@ -442,6 +456,7 @@ impl CheckerName {
             CheckerName::Lease => "lease",
             CheckerName::Lock => "lock",
             CheckerName::Alarm => "alarm",
+            CheckerName::Alerts => "alerts",
             CheckerName::Members => "members",
             CheckerName::Auth => "auth",
             CheckerName::Raft => "raft",

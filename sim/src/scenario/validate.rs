@@ -3,9 +3,9 @@
 //! Each check names the path of the value that it objects to; the place in the text follows from that
 //! ([`super::yaml::locate`]). The first objection ends the check: one clear paragraph beats a list of consequences.
 
-use super::Cluster;
 use super::types::{COUNTERS, Outcome, Spec};
 use super::workload::{Workload, WorkloadKind};
+use super::{Cluster, alerts};
 use crate::faults::{Action, Shape, check_faults};
 use crate::text::{Refusal, Source, Step, did_you_mean, format_duration as go, one_of};
 use squall_store::seam::Point;
@@ -73,8 +73,9 @@ pub(crate) fn spec(on: &Source, spec: &Spec, drawn: bool) -> Result<(), Refusal>
         &at,
         || "0s leaves no time for anything: 20s is usual for a drill",
     )?;
-    on.refuse_if(spec.time_limit > hour, &at, || {
-        format!("{} is more than the {} allowed", go(spec.time_limit), go(hour))
+    let days = 48 * hour;
+    on.refuse_if(spec.time_limit > days, &at, || {
+        format!("{} is more than the {} allowed", go(spec.time_limit), go(days))
     })?;
     on.refuse_if(
         spec.final_phase.core && !spec.final_phase.heal,
@@ -93,6 +94,7 @@ pub(crate) fn spec(on: &Source, spec: &Spec, drawn: bool) -> Result<(), Refusal>
 
     let shape = Shape { members: spec.cluster.member_names(), time_limit: spec.time_limit, drawn };
     check_faults(on, &shape, &spec.faults, &[Key("spec"), Key("faults")])?;
+    alerts::check(on, spec)?;
     expect(on, spec)
 }
 

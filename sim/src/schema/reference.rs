@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use std::fmt::Write as _;
 
 /// The objects of a scenario file, in the order in which a reader meets them: the schema's name, the key, a heading.
-const OBJECTS: [(&str, &str); 13] = [
+const OBJECTS: [(&str, &str); 15] = [
     ("", "The file"),
     ("Metadata", "`metadata`"),
     ("Spec", "`spec`"),
@@ -17,7 +17,9 @@ const OBJECTS: [(&str, &str); 13] = [
     ("Workload", "`spec.workloads[]`"),
     ("Mix", "`spec.workloads[].mix`"),
     ("Final", "`spec.final`"),
+    ("Alerts", "`spec.alerts`"),
     ("Expect", "`spec.expect`"),
+    ("ExpectAlerts", "`spec.expect.alerts`"),
     ("Fault", "`spec.faults[]`: what every fault may say"),
     ("After", "`spec.faults[].after`"),
     ("Group", "`spec.faults[]`: groups of faults"),

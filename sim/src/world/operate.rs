@@ -170,6 +170,12 @@ impl World {
         self.shared.machine(node).env()
     }
 
+    /// Whether two nodes could exchange messages at this moment, as far as cuts, flaps and power allow. It only looks.
+    pub fn could_talk(&self, one: NodeId, other: NodeId) -> bool {
+        let (now, mut net) = (self.now(), self.shared.net.lock());
+        net.would_pass(now, one, other) && net.would_pass(now, other, one)
+    }
+
     /// Ends every connection that stands between two nodes: at both ends a reset arrives. Answers how many there were.
     pub fn reset_connections(&self, one: NodeId, other: NodeId) -> u64 {
         self.fault("reset-connections", one, Some(other), 0);

@@ -4,8 +4,9 @@
 //!
 //! | Test | What must hold |
 //! |---|---|
-//! | `<drill>::seed_<n>` | the outcome that the drill states, within 30 simulated seconds |
+//! | `<drill>::seed_<n>` | the outcome that the drill states, within 30 simulated seconds where no alert has to wait |
 //! | `<drill>::counters` | over the drill's own seeds no path that it demands is dead |
+//! | `<drill>::promtool` | of a drill with alerts: promtool finds in its series the alerts that the run reports |
 //! | `<canary>::seed_<n>` | the checker that should find the planted bug finds it |
 //! | `<canary>::without_its_bug::seed_<n>` | the checkers do not find what is not there |
 //! | `one_seed_has_one_hash` | the determinism law, over every scenario |
@@ -21,10 +22,14 @@ use std::{
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use squall::{
+    alerting::confirmation,
     report::{Expected, Failure, RunOptions, RunRecord, Verdict, dead_counters, write},
     run::run,
     scenario::{Outcome, Scenario, ScenarioFile, load},
 };
+use squall_alerts::promtool::Exported;
+
+use crate::promtool;
 
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -67,15 +72,41 @@ fn drill(file: &ScenarioFile, runs: &Arc<Runs>) -> Vec<Trial> {
             Trial::test(format!("{name}::seed_{seed}"), move || {
                 let short = runs.of(&file, seed);
                 demand(short.verdict == Verdict::Valid && !short.failed("harness"), || short.told.clone())?;
-                demand(short.simulated <= Duration::from_secs(30), || {
+                // An alert takes its time: it is an idle cluster that waits.
+                let waits = file.scenario.spec.alerts.is_some();
+                demand(waits || short.simulated <= Duration::from_secs(30), || {
                     format!("{:?} simulated; a drill lasts 30 s", short.simulated)
                 })
             })
         })
         .collect();
+    if file.scenario.spec.alerts.is_some() {
+        let (file, runs) = (file.clone(), runs.clone());
+        trials.push(Trial::test(format!("{name}::promtool"), move || confirm(&file, &runs)));
+    }
     let (file, runs) = (file.clone(), runs.clone());
     trials.push(Trial::test(format!("{name}::counters"), move || counters(&file, &runs)));
     trials
+}
+
+/// Whether promtool agrees with a run's alerts.
+fn confirm(file: &ScenarioFile, runs: &Runs) -> Result<(), Failed> {
+    let seed = file.scenario.spec.seeds[0];
+    let Some(promtool) = promtool::promtool() else { return Ok(()) };
+    let run = runs.of(file, seed);
+    let exported = run.exported.as_ref().ok_or("the run left no series")?;
+    let exported = exported.as_ref().map_err(|why| why.clone())?;
+    let folder = tempfile::tempdir().expect("a folder for promtool");
+    let test = folder.path().join("test.yaml");
+    std::fs::write(folder.path().join("rules.yaml"), &exported.rules).expect("the rules are written");
+    std::fs::write(&test, &exported.test).expect("the test is written");
+    let (agrees, said) = promtool::test_rules(&promtool, &test);
+    let said: String = said.lines().take(40).map(|line| format!("{line}\n")).collect();
+    demand(agrees, || format!("promtool does not agree:\n{said}"))?;
+    // A test that could not fail would not show anything.
+    let (_, firing) = exported.test.split_once("alert_rule_test:").ok_or("the test asks nothing")?;
+    let names: Vec<&str> = firing.lines().filter(|line| line.contains("alertname:")).collect();
+    demand(names.len() > 100, || format!("only {} questions", names.len()))
 }
 
 /// What a drill demands of all its seeds together. The drill says what it demands; that it demands enough is said here.
@@ -170,6 +201,8 @@ struct Short {
     failures: Vec<Failure>,
     counters: BTreeMap<String, u64>,
     simulated: Duration,
+    /// Its alerts as a test for promtool, of a drill with alerts.
+    exported: Option<Result<Exported, String>>,
     /// What a failing test prints.
     told: String,
 }
@@ -229,7 +262,11 @@ fn make(file: &ScenarioFile, seed: u64) -> Short {
         }
         told.push_str(&format!("reproduce: {reproduce}\n"));
     }
+    let exported = scenario.spec.alerts.as_ref().zip(result.scraped.as_ref());
+    let exported =
+        exported.map(|(alerts, scraped)| confirmation(alerts, scraped, &result.history, "rules.yaml"));
     Short {
+        exported,
         verdict: record.verdict,
         audit_hash: record.audit_hash,
         failures: record.failures,
@@ -247,11 +284,11 @@ fn the_drills_and_canaries_are_there() -> Result<(), Failed> {
 }
 
 /// The hashes by scenario of runs in worker processes, two at a time, with logs on.
-fn hashes(seed: u64) -> BTreeMap<String, String> {
+fn hashes(files: &[&ScenarioFile], seed: u64) -> BTreeMap<String, String> {
     let out = tempfile::tempdir().expect("a folder for the run folders");
     let output = Command::new(env!("CARGO_BIN_EXE_squall"))
         .arg("run")
-        .arg(folder())
+        .args(files.iter().map(|file| &file.path))
         .args(["--format", "json", "--jobs", "2", "--log", "squall_store=debug,raft=info"])
         .args(["--seed", &seed.to_string()])
         .arg("--out")
@@ -269,10 +306,15 @@ fn hashes(seed: u64) -> BTreeMap<String, String> {
 /// logs; the same runs in worker processes, with logs, have the same hashes. Another seed is another run.
 fn one_seed_has_one_hash(files: &[ScenarioFile], runs: &Runs) -> Result<(), Failed> {
     const SEED: u64 = 1;
-    let elsewhere = hashes(SEED);
+    // Drills with alerts last half an hour each: one stands for all.
+    let chosen = |file: &&ScenarioFile| {
+        file.scenario.spec.alerts.is_none() || file.scenario.metadata.name == "all-down"
+    };
+    let files: Vec<&ScenarioFile> = files.iter().filter(chosen).collect();
+    let elsewhere = hashes(&files, SEED);
     demand(elsewhere.len() == files.len(), || format!("a line for every scenario: {elsewhere:?}"))?;
     let (mut differ, mut stuck) = (Vec::new(), Vec::new());
-    for file in files {
+    for file in &files {
         let name = &file.scenario.metadata.name;
         let here = runs.of(file, SEED).audit_hash.clone();
         if elsewhere.get(name) != Some(&here) {

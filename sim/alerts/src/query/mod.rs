@@ -12,6 +12,7 @@ mod functions;
 mod lexer;
 mod parser;
 mod tree;
+mod walk;
 
 pub use functions::{Function, Kind};
 pub use parser::{metric, parse};

@@ -180,6 +180,16 @@ impl RuleFile {
         });
         Ok(Self { groups: groups.collect::<Result<Vec<Group>, RuleError>>()? })
     }
+
+    /// How far back the oldest sample may lie that one of its rules looks at.
+    pub fn looks_back_ms(&self) -> i64 {
+        let rules = self.groups.iter().flat_map(|group| &group.rules);
+        let exprs = rules.map(|rule| match rule {
+            Rule::Record(rule) => &rule.expr,
+            Rule::Alert(rule) => &rule.expr,
+        });
+        exprs.map(Expr::looks_back_ms).max().unwrap_or(0)
+    }
 }
 
 fn rule(shape: RuleShape) -> Result<Rule, String> {

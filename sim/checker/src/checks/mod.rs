@@ -15,6 +15,7 @@
 //! the kept revision, in every order the same.
 
 mod alarms;
+mod alerts;
 mod answered;
 mod auth;
 mod bounds;
@@ -49,7 +50,7 @@ use crate::revision::{self, Budgets, Dialect, Rule, Violation};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// Which checker found it: `linearizability`, `durability`, `monotonic-reads`, `convergence`, `watch`, `lease`, `lock`, `auth`, `raft`,
-    /// `alarm`, `members`, `liveness`, `vacuous`, `panic`.
+    /// `alarm`, `alerts`, `members`, `liveness`, `vacuous`, `panic`.
     pub checker: &'static str,
     /// What was promised.
     pub guarantee: String,
@@ -122,6 +123,7 @@ pub fn guarantees() -> Vec<(&'static str, String)> {
     all.extend(named("lease", &leases::GUARANTEES));
     all.extend(named("lock", &locks::GUARANTEES));
     all.extend(named("alarm", &alarms::GUARANTEES));
+    all.extend(named("alerts", &alerts::GUARANTEES));
     all.extend(named("members", &learners::GUARANTEES));
     all.extend(named("auth", &auth::GUARANTEES));
     all.extend(named("raft", &raft::GUARANTEES));
@@ -196,6 +198,7 @@ fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(leases::check(history));
     failures.extend(locks::check(history));
     failures.extend(alarms::check(history));
+    failures.extend(alerts::check(history));
     failures.extend(learners::check(history));
     failures.extend(auth::check(history));
     failures.extend(raft::check(history));

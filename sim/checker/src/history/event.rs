@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::alert::{AlertBlind, AlertLine, ExpectedAlerts};
 use super::bytes::Bytes;
 use super::operation::{Client, LeaseId, OpId, Revision};
 use super::request::is_default;
@@ -45,6 +46,10 @@ pub enum Event {
     Promotion(Promotion),
     /// What became of a question about alarms.
     Alarm(AlarmLine),
+    /// An alert began, fired or ended.
+    Alert(AlertLine),
+    /// A rule of an alert had nothing to look at.
+    AlertBlind(AlertBlind),
     /// A member did not start, or stopped, because something is wrong with its disk or its data.
     Failed(Failed),
     /// A member's disk went back to an older image.
@@ -111,6 +116,9 @@ pub struct Expectations {
     /// Actions whose faults must have done something ([`Heal::bit`]), all faults of one action together.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub must_bite: Vec<String>,
+    /// What must fire and what must not; not looked at where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alerts: Option<ExpectedAlerts>,
 }
 
 impl Default for Expectations {
@@ -121,6 +129,7 @@ impl Default for Expectations {
             min_writes_during_outage: 0,
             max_leader_changes: None,
             must_bite: Vec::new(),
+            alerts: None,
         }
     }
 }
@@ -651,7 +660,7 @@ pub struct End {
 
 impl Event {
     /// The kinds' names, as they open a line.
-    pub const KINDS: [&'static str; 25] = [
+    pub const KINDS: [&'static str; 26] = [
         "meta",
         "fault",
         "heal",
@@ -669,6 +678,8 @@ impl Event {
         "member_list",
         "promotion",
         "alarm",
+        "alert",
+        "alert_blind",
         "failed",
         "disk_replaced",
         "excused",
@@ -700,6 +711,8 @@ impl Event {
             Event::MemberList(line) => line.ret,
             Event::Promotion(line) => line.at,
             Event::Alarm(line) => line.ret,
+            Event::Alert(line) => line.at,
+            Event::AlertBlind(line) => line.at,
             Event::Failed(line) => line.at,
             Event::DiskReplaced(line) => line.at,
             Event::Excused(line) => line.at,

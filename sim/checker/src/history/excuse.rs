@@ -35,6 +35,7 @@ impl RunHistory {
                     min_writes_during_outage: 0,
                     max_leader_changes: None,
                     must_bite: Vec::new(),
+                    alerts: None,
                 };
                 Some(Event::Meta(Meta { expect, ..meta.clone() }))
             }

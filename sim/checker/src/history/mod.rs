@@ -18,6 +18,7 @@
 //! What they leave out: how the store works. Requests and responses are those of etcd's v3 API, written anew here,
 //! because the judge shares no code with the accused.
 
+pub mod alert;
 pub mod auth;
 pub mod bytes;
 pub mod event;
@@ -30,6 +31,7 @@ mod pool;
 pub mod request;
 pub mod response;
 
+pub use alert::{AlertBlind, AlertLine, AlertState, ExpectedAlert, ExpectedAlerts};
 pub use auth::{Auth, AuthStatusResult, Caller, Login, Membership, Permission};
 pub use bytes::Bytes;
 pub use event::{

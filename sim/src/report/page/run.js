@@ -18,6 +18,7 @@ const struck = head.faults.filter(f => f.targets.length);
 const faultEnd = f => f.to ?? END;
 const whom = f => f.targets.length > 1 && f.targets.length === head.members.length ? 'all members' : f.targets.join(', ');
 const faultRows = pack(struck);
+const alerts = head.alerts, alertRows = alerts.length ? pack(alerts) : 0;
 function pack(faults) {
   const free = [];
   for (const f of faults) {
@@ -103,10 +104,10 @@ const toTime = x => view.from + (x - gutter()) / plotWidth() * (view.to - view.f
 function arrange() {
   let y = 6; const put = (height, gap = 14) => { const at = y; y += height + gap; return { y: at, height }; };
   const rate = put(64, 18), latency = put(96, 20);
-  const faults = put(faultRows * 17, 18), members = put(head.members.length * 38, 14);
+  const faults = put(faultRows * 17, 18), alarms = alertRows ? put(alertRows * 17, 18) : null, members = put(head.members.length * 38, 14);
   const lane = Math.max(5, Math.min(17, Math.floor(640 / Math.max(data.clients.length, 1))));
   const clients = put(Math.max(data.clients.length, 1) * lane, 8);
-  return { rate, latency, faults, members, clients, lane, height: y };
+  return { rate, latency, faults, alarms, members, clients, lane, height: y };
 }
 const latencies = rows.map((row, i) => Math.max(ends[i] - row[CALL], 1));
 const ceiling = latencies.reduce((a, b) => Math.max(a, b), 1e7), floor = Math.min(1e6, latencies.reduce((a, b) => Math.min(a, b), 1e6));
@@ -119,7 +120,7 @@ function draw() {
   c.save(); c.beginPath(); c.rect(g, 0, plotWidth() + 1, layout.height); c.clip();
   for (const part of [layout.rate, layout.latency]) shade(c, part.y - 4, part.height + 8, .13);
   shade(c, layout.clients.y, layout.clients.height, .05);
-  drawRate(c); drawLatency(c); drawFaults(c); drawMembers(c); drawClients(c); drawMoments(c);
+  drawRate(c); drawLatency(c); drawFaults(c); drawAlerts(c); drawMembers(c); drawClients(c); drawMoments(c);
   c.restore();
   drawGutter(c); drawAxis(); drawOverview(); tellShown();
 }
@@ -206,6 +207,17 @@ function drawFaults(c) {
     c.globalAlpha = f.bit === 0 ? .35 : .9; round(c, x, y, Math.max(right - x, 3), 14, 3); c.fill(); c.globalAlpha = 1;
     const text = f.action + ' ' + whom(f), inside = fitted(c, text, wide - 8);
     if (inside.length > 3) { c.fillStyle = f.bit === 0 ? ink.ink : ink.dark ? '#0d1117' : '#fff'; c.fillText(inside, left + 4, y + 7.5); }
+  }
+}
+function drawAlerts(c) {
+  c.font = '11px ' + FONT;
+  for (const a of alerts) {
+    if (faultEnd(a) < view.from || a.from > view.to) continue;
+    const x = toX(a.from), right = toX(faultEnd(a)), y = layout.alarms.y + a.row * 17, left = Math.max(x, gutter());
+    c.fillStyle = ink.info; c.globalAlpha = .45; round(c, x, y, Math.max(right - x, 3), 14, 3); c.fill(); c.globalAlpha = 1;
+    if (a.firing != null) { c.fillStyle = ink.fail; const at = toX(a.firing); round(c, at, y, Math.max(right - at, 3), 14, 3); c.fill(); }
+    const inside = fitted(c, a.alert, Math.min(right, width) - left - 8);
+    if (inside.length > 3) { c.fillStyle = ink.ink; c.fillText(inside, left + 4, y + 7.5); }
   }
 }
 function round(c, x, y, w, h, r) { c.beginPath(); if (c.roundRect) c.roundRect(x, y, w, h, Math.min(r, w / 2, h / 2)); else c.rect(x, y, w, h); }
@@ -320,9 +332,9 @@ function drawMoments(c) {
 function drawGutter(c) {
   const g = gutter(), small = narrow(), w = width;
   c.fillStyle = ink.panel; c.fillRect(0, 0, g, layout.height);
-  c.fillStyle = ink.line; for (const part of [layout.latency, layout.faults, layout.members, layout.clients]) c.fillRect(0, part.y - 10, w, 1);
+  c.fillStyle = ink.line; for (const part of [layout.latency, layout.faults, layout.alarms, layout.members, layout.clients]) if (part) c.fillRect(0, part.y - 10, w, 1);
   c.textAlign = 'left'; const title = (text, y) => { c.font = '600 11.5px ' + FONT; c.fillStyle = ink.ink; c.fillText(fitted(c, text, g - 12), 10, y); };
-  title(small ? 'Rate' : 'Throughput', layout.rate.y + 7); title('Latency', layout.latency.y + 7); title('Faults', layout.faults.y + 7);
+  title(small ? 'Rate' : 'Throughput', layout.rate.y + 7); title('Latency', layout.latency.y + 7); title('Faults', layout.faults.y + 7); if (layout.alarms) title('Alerts', layout.alarms.y + 7);
   c.font = '10.5px ' + FONT; c.fillStyle = ink.quiet;
   if (layout.rate.most) c.fillText(fitted(c, 'to ' + count(Math.round(layout.rate.most)) + '/s', g - 12), 10, layout.rate.y + 22);
   c.textAlign = 'right';
@@ -410,6 +422,7 @@ function under(x, y) {
     return best == null ? null : { row: best };
   }
   if (within(layout.faults)) { const f = struck.find(f => f.row === Math.floor((y - layout.faults.y) / 17) && x >= toX(f.from) - 3 && x <= toX(faultEnd(f)) + 3); return f ? { fault: f } : null; }
+  if (layout.alarms && within(layout.alarms)) { const a = alerts.find(a => a.row === Math.floor((y - layout.alarms.y) / 17) && x >= toX(a.from) - 3 && x <= toX(faultEnd(a)) + 3); return a ? { alert: a } : null; }
   if (within(layout.members)) {
     const m = head.members[Math.min(Math.floor((y - layout.members.y) / 38), head.members.length - 1)]; if (!m) return null;
     const marks = m.marks.filter(mark => Math.abs(toX(mark.at) - x) < 5).slice(0, 6), t = toTime(x);
@@ -429,6 +442,11 @@ function describe(hit) {
     if (core.has(hit.row)) add('In', 'the smallest history that shows the violation');
     return [make('div', { class: 'title' }, '#' + row[ID] + '  ' + data.texts[row[LABEL]]), list];
   }
+  if (hit.alert) {
+    const a = hit.alert;
+    add('Pending', time(a.from, 3)); add('Fires', a.firing == null ? 'not' : time(a.firing, 3)); add('Ends', a.to == null ? 'not' : time(a.to, 3)); add('Value', a.value);
+    return [make('h4', {}, a.alert), list];
+  }
   if (hit.fault) {
     const f = hit.fault, words = head.plan.faults.find(p => p.id === f.id);
     add('Hit', whom(f)); add('From', time(f.from, 4)); add('To', f.to == null ? 'the end' : time(f.to, 4) + ', after ' + lasting(f.to - f.from));
@@ -446,7 +464,7 @@ function showTip(hit, e) {
   tip.style.left = Math.max(4, x + 16 + wide < box.width ? x + 16 : x - wide - 16) + 'px';
   tip.style.top = (e.clientY + tall + 24 < innerHeight ? y + 16 : Math.max(y - tall - 12, 0)) + 'px';
 }
-function point(e) { if (kept != null) return; const { x, y } = place(e), hit = under(x, y); if (hit && (hit.row != null || hit.fault || hit.state || hit.marks.length)) showTip(hit, e); else tip.hidden = true; }
+function point(e) { if (kept != null) return; const { x, y } = place(e), hit = under(x, y); if (hit && (hit.row != null || hit.fault || hit.alert || hit.state || hit.marks.length)) showTip(hit, e); else tip.hidden = true; }
 function pick(e) { const { x, y } = place(e), hit = under(x, y); letGo(); if (hit && hit.row != null) { kept = hit.row; showTip(hit, e); pin(); redraw(); } else point(e); }
 function pin() { tip.classList.add('kept'); tip.append(make('button', { class: 'close', type: 'button', 'aria-label': 'Close', onclick: letGo }, '×')); }
 function keep(i) { kept = i; draw(); const box = lanes.getBoundingClientRect(); showTip({ row: i }, { clientX: box.left + toX(ends[i]), clientY: box.top + layout.clients.y + rows[i][CLIENT] * layout.lane + layout.lane }); pin(); }

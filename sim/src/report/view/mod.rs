@@ -6,6 +6,7 @@
 //! operations a failure is about, since `run.json` holds the words alone. What it cannot know it leaves out and says so:
 //! without a trace there are no snapshots, compactions and ends of processes to show.
 
+mod alerts;
 mod faults;
 mod findings;
 mod members;
@@ -18,6 +19,7 @@ use crate::plan::Plan;
 use serde::Serialize;
 use squall_checker::history::{BreakKind, Event, RunHistory};
 
+pub use alerts::AlertSpan;
 pub use faults::FaultSpan;
 pub use findings::Finding;
 pub use members::{Mark, MemberLane, State, StateSpan};
@@ -54,6 +56,8 @@ pub struct View {
     pub members: Vec<MemberLane>,
     /// The faults that struck, by instant.
     pub faults: Vec<FaultSpan>,
+    /// The alerts that were pending or fired, by their begin.
+    pub alerts: Vec<AlertSpan>,
     /// When no majority was up: from, to.
     pub outages: Vec<(u64, u64)>,
     /// What concerns the whole cluster: the heal, breaks, what was stuck.
@@ -84,6 +88,7 @@ impl View {
             plan: plan_words(plan),
             members: members::lanes(history, &told, end),
             faults,
+            alerts: alerts::spans(history),
             outages: outages(history),
             moments: moments(history),
             findings,

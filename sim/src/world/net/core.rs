@@ -297,6 +297,11 @@ impl Core {
         self.hosts[to.place()].on && self.link(from, to).passes(now)
     }
 
+    /// Whether something would get through that arrived now. Nothing is sent, and nothing bites.
+    pub(crate) fn would_pass(&mut self, now: At, from: NodeId, to: NodeId) -> bool {
+        self.hosts[to.place()].on && self.link(from, to).would_pass(now)
+    }
+
     /// The sink of an end that is open.
     fn sink(&self, id: ConnId, side: Side) -> Option<Arc<dyn Sink>> {
         self.conns.get(&id)?.sinks[side as usize].clone()

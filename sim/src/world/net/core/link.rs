@@ -165,6 +165,12 @@ impl Link {
         self.cuts.is_empty() && !flaps_down
     }
 
+    /// The same, of something that is not sent: nothing bites.
+    pub(super) fn would_pass(&mut self, now: At) -> bool {
+        let flaps_down = self.flaps_down(now, false);
+        self.cuts.is_empty() && !flaps_down
+    }
+
     fn flaps_down(&mut self, now: At, bite: bool) -> bool {
         let mut down = false;
         self.flaps.bite_where(|flap| {

@@ -1,0 +1,102 @@
+//! The parts of an expression: which series it looks at, and whether there have ever been any.
+//!
+//! A rule that looks at series that nobody shows is silent for ever, and nobody notices. So whoever judges that a rule
+//! stayed silent has to ask whether it had anything to look at.
+
+use super::{Expr, Node, Operator, Selector, SetOperation, Span};
+use crate::{eval::LOOK_BACK_MS, store::Store};
+
+impl Expr {
+    /// The expressions that it is made of.
+    pub fn parts(&self) -> Vec<&Expr> {
+        match &self.node {
+            Node::Number(_) | Node::Text(_) | Node::Instant(_) | Node::Range { .. } => Vec::new(),
+            Node::Subquery { inner, .. } | Node::Paren(inner) | Node::Sign { inner, .. } => vec![inner],
+            Node::Binary { left, right, .. } => vec![left, right],
+            Node::Aggregate { parameter, inner, .. } => {
+                parameter.as_deref().into_iter().chain([&**inner]).collect()
+            }
+            Node::Call { arguments, .. } => arguments.iter().collect(),
+        }
+    }
+
+    /// All series that it looks at, in the order of its text.
+    pub fn selectors(&self) -> Vec<&Selector> {
+        match &self.node {
+            Node::Instant(selector) | Node::Range { selector, .. } => vec![selector],
+            _ => self.parts().into_iter().flat_map(Expr::selectors).collect(),
+        }
+    }
+
+    /// How far back from the moment of its evaluation the oldest sample may lie that it looks at, in milliseconds.
+    pub fn looks_back_ms(&self) -> i64 {
+        let most = |parts: Vec<&Expr>| parts.into_iter().map(Expr::looks_back_ms).max().unwrap_or(0);
+        match &self.node {
+            Node::Instant(selector) => LOOK_BACK_MS + selector.offset_ms.max(0),
+            Node::Range { selector, range_ms } => range_ms + selector.offset_ms.max(0),
+            // Its steps lie on the clock, so that the first one may come a step before the stretch.
+            Node::Subquery { inner, range_ms, step_ms, offset_ms } => {
+                range_ms + offset_ms.max(&0) + step_ms.unwrap_or(0) + inner.looks_back_ms()
+            }
+            _ => most(self.parts()),
+        }
+    }
+
+    /// Where the expression can never have had an element, since nobody has ever shown such series: the place of the first of
+    /// them. Of `a or b` one is enough; of `a unless b` only `a` matters; to `absent(a)` it means nothing.
+    pub fn has_never_seen(&self, store: &Store) -> Option<Span> {
+        match &self.node {
+            Node::Instant(selector) | Node::Range { selector, .. } => {
+                store.select(&selector.matchers).next().is_none().then_some(self.span)
+            }
+            Node::Binary { operator: Operator::Set(SetOperation::Or), left, right, .. } => {
+                let missing = left.has_never_seen(store)?;
+                right.has_never_seen(store).map(|_| missing)
+            }
+            Node::Binary { operator: Operator::Set(SetOperation::Unless), left, .. } => {
+                left.has_never_seen(store)
+            }
+            Node::Call { function, .. } if function.name.starts_with("absent") => None,
+            _ => self.parts().into_iter().find_map(|part| part.has_never_seen(store)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        labels::Labels,
+        query::parse,
+        store::{STALE, Store},
+    };
+
+    #[test]
+    fn what_nobody_shows_is_found() {
+        let mut store = Store::default();
+        store.append(&Labels::of([("__name__", "a"), ("job", "etcd")]), 0, 1.0).unwrap();
+        store.append(&Labels::of([("__name__", "gone")]), 0, STALE).unwrap();
+        for (text, missing) in [
+            ("a > 1", None),
+            ("gone", None),
+            ("a / b", Some("b")),
+            ("rate(b[5m]) > 1", Some("b[5m]")),
+            ("sum(a{job=\"squall\"}) without (x)", Some("a{job=\"squall\"}")),
+            ("a or b", None),
+            ("b or c", Some("b")),
+            ("a and c", Some("c")),
+            ("a unless b", None),
+            ("absent(b)", None),
+            ("max_over_time((a + b)[5m:1m])", Some("b")),
+            ("topk(3, b)", Some("b")),
+        ] {
+            let expr = parse(text).unwrap();
+            let found = expr.has_never_seen(&store).map(|span| &text[span.begin..span.end]);
+            assert_eq!(found, missing, "{text}");
+        }
+        let expr = parse("rate(a{x=\"1\"}[5m]) / on (x) b offset 5m").unwrap();
+        assert_eq!(expr.looks_back_ms(), 600_000);
+        assert_eq!(parse("increase((a or b)[15m:1m]) > 4").unwrap().looks_back_ms(), 21 * 60_000);
+        let names: Vec<usize> = expr.selectors().iter().map(|selector| selector.matchers.len()).collect();
+        assert_eq!(names, [2, 1]);
+    }
+}

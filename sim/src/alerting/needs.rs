@@ -1,0 +1,80 @@
+//! Which of the members' metrics the rules look at: the rest of two thousand series need not be scraped.
+
+use std::collections::BTreeSet;
+
+use squall_alerts::{
+    labels::NAME,
+    query::{MatchOp, Selector},
+    rules::{Rule, RuleFile},
+};
+
+/// The names of the families that are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// All of them.
+    All,
+    /// These, and histograms of which these are parts.
+    Names(BTreeSet<String>),
+}
+
+impl Needs {
+    /// What these rules look at.
+    pub(super) fn of(files: &[RuleFile]) -> Needs {
+        let rules = files.iter().flat_map(|file| &file.groups).flat_map(|group| &group.rules);
+        let exprs = rules.map(|rule| match rule {
+            Rule::Record(rule) => &rule.expr,
+            Rule::Alert(rule) => &rule.expr,
+        });
+        let mut names = BTreeSet::new();
+        for selector in exprs.flat_map(|expr| expr.selectors()) {
+            match named(selector) {
+                Some(name) => _ = names.insert(name.to_owned()),
+                None => return Needs::All,
+            }
+        }
+        Needs::Names(names)
+    }
+
+    /// Whether a family is wanted.
+    pub(super) fn wants(&self, family: &str) -> bool {
+        match self {
+            Needs::All => true,
+            Needs::Names(names) => {
+                names.contains(family)
+                    || ["_bucket", "_sum", "_count"]
+                        .iter()
+                        .any(|part| names.contains(&format!("{family}{part}")))
+            }
+        }
+    }
+}
+
+/// The one name that a selector asks for; none where it asks by a pattern or not at all.
+fn named(selector: &Selector) -> Option<&str> {
+    let mut names = selector.matchers.iter().filter(|matcher| *matcher.name == *NAME);
+    names.find(|matcher| matches!(matcher.op, MatchOp::Equal)).map(|matcher| &*matcher.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needs(expr: &str) -> Needs {
+        let text = format!("groups: [{{name: g, rules: [{{alert: A, expr: '{expr}'}}]}}]");
+        Needs::of(&[RuleFile::parse(&text).unwrap()])
+    }
+
+    #[test]
+    fn a_histogram_is_wanted_for_its_parts() {
+        let needs = needs("histogram_quantile(0.9, rate(a_bucket[5m])) > on () b or absent(c{x=\"y\"})");
+        for (family, wanted) in [("a", true), ("b", true), ("c", true), ("a_b", false), ("d", false)] {
+            assert_eq!(needs.wants(family), wanted, "{family}");
+        }
+    }
+
+    #[test]
+    fn who_asks_by_a_pattern_wants_all() {
+        assert_eq!(needs("{__name__=~\"a.*\"} > 1"), Needs::All);
+        assert!(needs("{__name__=~\"a.*\"} > 1").wants("anything"));
+    }
+}

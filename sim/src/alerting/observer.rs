@@ -1,0 +1,253 @@
+//! The Prometheus itself: its moments, its targets, and what it tells the history.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
+
+use squall_alerts::{
+    Evaluator,
+    labels::{Labels, NAME},
+    numbers::go_v,
+    rules::{AlertState, Phase, Rule, RuleFile, Surroundings},
+};
+use squall_checker::history as h;
+use squall_store::metrics::Family;
+
+use super::{needs::Needs, series::Scraped};
+use crate::{
+    arena::{Arena, At, NodeId},
+    cluster::Cluster,
+    scenario::{Alerts, Kept},
+    workload::Recorder,
+};
+
+/// A Prometheus that watches one run.
+pub(crate) struct Prometheus {
+    arena: Arc<dyn Arena>,
+    cluster: Cluster,
+    recorder: Arc<Recorder>,
+    settings: Alerts,
+    files: Vec<RuleFile>,
+    needs: Needs,
+    /// How far back rules look at most, with what the look-back adds; samples before that are forgotten where none are kept.
+    horizon_ms: i64,
+    origin: At,
+    state: RefCell<State>,
+}
+
+struct State {
+    evaluator: Evaluator,
+    targets: Vec<Target>,
+    /// The alerts that are pending or fire, by group, name and labels.
+    active: BTreeMap<(String, String, Labels), Phase>,
+    /// The rules that could not be evaluated: how often, and the first reason.
+    failures: BTreeMap<(String, String), (u64, String)>,
+    /// The moments of the last scrape and the last evaluation.
+    scraped_ms: Option<i64>,
+    evaluated_ms: i64,
+}
+
+/// A member, and what it showed last: the labels of thousands of series are made once.
+struct Target {
+    node: NodeId,
+    labels: Labels,
+    shown: Vec<Shown>,
+}
+
+struct Shown {
+    name: String,
+    raw: Vec<(&'static str, String)>,
+    labels: Labels,
+}
+
+impl Prometheus {
+    /// One that has seen nothing yet; its time begins now.
+    pub(crate) fn new(
+        settings: &Alerts,
+        arena: Arc<dyn Arena>,
+        cluster: Cluster,
+        recorder: Arc<Recorder>,
+    ) -> Prometheus {
+        let files = settings.rule_files();
+        let targets = cluster.endpoints().into_iter().map(|endpoint| {
+            let labels = [("instance", endpoint.address.as_str()), ("job", settings.job.as_str())];
+            Target { node: cluster.node(&endpoint.name), labels: Labels::of(labels), shown: Vec::new() }
+        });
+        let external = settings.external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let surroundings = Surroundings {
+            evaluation_interval_ms: millis(settings.evaluation_interval),
+            external_labels: Labels::of(external),
+            ..Surroundings::default()
+        };
+        let state = State {
+            evaluator: Evaluator::new(&files, surroundings),
+            targets: targets.collect(),
+            active: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            scraped_ms: None,
+            evaluated_ms: 0,
+        };
+        let needs = if settings.series == Kept::All { Needs::All } else { Needs::of(&files) };
+        let horizon_ms = files.iter().map(RuleFile::looks_back_ms).max().unwrap_or(0);
+        let origin = arena.now();
+        Prometheus {
+            arena,
+            cluster,
+            recorder,
+            settings: settings.clone(),
+            files,
+            needs,
+            horizon_ms,
+            origin,
+            state: RefCell::new(state),
+        }
+    }
+
+    /// Scrapes and evaluates, each at its moments. At a moment of both it scrapes first.
+    pub(crate) async fn watch(&self) -> Infallible {
+        let scrape_ms = millis(self.settings.scrape_interval);
+        let own = self.files.iter().flat_map(|file| &file.groups).map(|group| group.interval_ms);
+        let usual = millis(self.settings.evaluation_interval);
+        let intervals: BTreeSet<i64> = own.map(|own| own.unwrap_or(usual)).collect();
+        let mut now_ms = 0;
+        loop {
+            if now_ms % scrape_ms == 0 {
+                self.scrape(now_ms);
+            }
+            if intervals.iter().any(|interval| now_ms % interval == 0) {
+                self.evaluate(now_ms);
+            }
+            let next = |interval: &i64| (now_ms / interval + 1) * interval;
+            now_ms = intervals.iter().chain([&scrape_ms]).map(next).min().expect("there is one");
+            self.arena.sleep_until(self.moment(now_ms)).await;
+        }
+    }
+
+    fn moment(&self, at_ms: i64) -> At {
+        self.origin.after(Duration::from_millis(u64::try_from(at_ms).unwrap_or(0)))
+    }
+
+    fn scrape(&self, at_ms: i64) {
+        let State { evaluator, targets, scraped_ms, .. } = &mut *self.state.borrow_mut();
+        let clients = self.cluster.client_nodes();
+        for target in targets {
+            let found = self.arena.scrape(target.node, &clients, &|family| self.needs.wants(family));
+            let samples = found.map(|families| target.samples(&families));
+            let taken = evaluator.scrape(at_ms, &target.labels, samples.as_deref());
+            taken.unwrap_or_else(|error| panic!("a scrape goes forward in time: {error}"));
+        }
+        *scraped_ms = Some(at_ms);
+        if self.settings.series == Kept::Nothing {
+            evaluator.forget_before(at_ms - self.horizon_ms);
+        }
+    }
+
+    fn evaluate(&self, at_ms: i64) {
+        let state = &mut *self.state.borrow_mut();
+        state.evaluated_ms = at_ms;
+        let (alerts, failures) = state.evaluator.evaluate(at_ms);
+        for failure in failures {
+            let entry = state.failures.entry((failure.group, failure.rule)).or_insert((0, failure.what));
+            entry.0 += 1;
+        }
+        let at = self.moment(at_ms).0;
+        let mut before = std::mem::take(&mut state.active);
+        for alert in alerts {
+            let key = (alert.group.clone(), alert.alert.clone(), alert.labels.clone());
+            if before.remove(&key) != Some(alert.phase) {
+                self.tell(at, &alert.alert, &alert.labels, phase(&alert), go_v(alert.value));
+            }
+            state.active.insert(key, alert.phase);
+        }
+        for ((_, name, labels), phase) in before {
+            let ended = match phase {
+                Phase::Pending => h::AlertState::Inactive,
+                Phase::Firing => h::AlertState::Resolved,
+            };
+            self.tell(at, &name, &labels, ended, String::new());
+        }
+    }
+
+    fn tell(&self, at: u64, alert: &str, labels: &Labels, state: h::AlertState, value: String) {
+        let others = labels.iter().filter(|(name, _)| *name != "alertname");
+        let labels = others.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let line = h::AlertLine { at, alert: alert.to_owned(), labels, state, value };
+        self.recorder.event(h::Event::Alert(line));
+    }
+
+    /// The run is over: the history is told which rules could not have fired, and the series are handed over.
+    pub(crate) fn finish(self) -> Option<Scraped> {
+        let state = self.state.into_inner();
+        let at = self.origin.after(Duration::from_millis(u64::try_from(state.evaluated_ms).unwrap_or(0))).0;
+        for group in self.files.iter().flat_map(|file| &file.groups) {
+            for rule in &group.rules {
+                let Rule::Alert(rule) = rule else { continue };
+                let failed = state.failures.get(&(group.name.clone(), rule.name.clone()));
+                let missing = rule.expr.has_never_seen(state.evaluator.store());
+                let why = match (failed, missing) {
+                    (Some((times, what)), _) => {
+                        format!("it could not be evaluated, {times} times, first because of: {what}")
+                    }
+                    (None, Some(span)) => {
+                        format!("there was never a series `{}`", &rule.text[span.begin..span.end])
+                    }
+                    (None, None) => continue,
+                };
+                let own = rule.labels.iter().filter(|(_, (text, _))| !text.contains("{{"));
+                let labels = own.map(|(name, (text, _))| (name.clone(), text.clone())).collect();
+                let line = h::AlertBlind { at, alert: rule.name.clone(), labels, why };
+                self.recorder.event(h::Event::AlertBlind(line));
+            }
+        }
+        (self.settings.series != Kept::Nothing).then(|| Scraped {
+            origin_ns: self.origin.0,
+            scrape_interval_ms: millis(self.settings.scrape_interval),
+            scraped_ms: state.scraped_ms.unwrap_or(0),
+            evaluated_ms: state.evaluated_ms,
+            store: state.evaluator.into_store(),
+        })
+    }
+}
+
+impl Target {
+    /// The samples of what the member shows now.
+    fn samples(&mut self, families: &[Family]) -> Vec<(Labels, f64)> {
+        let mut samples = Vec::with_capacity(self.shown.len());
+        for sample in families.iter().flat_map(Family::samples) {
+            let at = samples.len();
+            let known =
+                self.shown.get(at).filter(|shown| shown.name == sample.name && shown.raw == sample.labels);
+            let labels = known.map(|shown| shown.labels.clone()).unwrap_or_else(|| {
+                let named = [(NAME, sample.name.as_str())];
+                let pairs = sample.labels.iter().map(|(name, value)| (*name, value.as_str()));
+                let labels = Labels::of(pairs.chain(named));
+                // What follows has moved, and is found where it is now.
+                self.shown.truncate(at);
+                self.shown.push(Shown {
+                    name: sample.name.clone(),
+                    raw: sample.labels.clone(),
+                    labels: labels.clone(),
+                });
+                labels
+            });
+            samples.push((labels, sample.value));
+        }
+        self.shown.truncate(samples.len());
+        samples
+    }
+}
+
+fn phase(alert: &AlertState) -> h::AlertState {
+    match alert.phase {
+        Phase::Pending => h::AlertState::Pending,
+        Phase::Firing => h::AlertState::Firing,
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
