@@ -121,10 +121,10 @@ impl Leases {
     /// Follow the changes of one command: which keys hang on which lease now.
     pub(crate) fn follow(&mut self, events: &[Event]) {
         for Event { kind, kv, prev_kv } in events {
-            if let Some(lease) = prev_kv.as_ref().and_then(|prev| self.leases.get_mut(&prev.lease)) {
-                if !planted!(LeaseNotDetached) {
-                    lease.keys.remove(&kv.key);
-                }
+            if let Some(lease) = prev_kv.as_ref().and_then(|prev| self.leases.get_mut(&prev.lease))
+                && !planted!(LeaseNotDetached)
+            {
+                lease.keys.remove(&kv.key);
             }
             if *kind == EventKind::Put
                 && let Some(lease) = self.leases.get_mut(&kv.lease)

@@ -48,9 +48,9 @@ impl Kv for Service {
         if planted!(RefusedFromLocalState) && request.revision > arrived_at {
             return Err(convert::status(Refusal::FutureRev));
         }
-        if !(request.serializable || planted!(CountIsSerializable) && request.count_only)
-            && !(planted!(RangeAtRevisionIsLocal) && request.revision.0 > 0)
-        {
+        let is_local = planted!(CountIsSerializable) && request.count_only
+            || planted!(RangeAtRevisionIsLocal) && request.revision.0 > 0;
+        if !request.serializable && !is_local {
             match self.node.read_index().await {
                 Err(Refusal::LeaderChanged) if planted!(LeaderChangeIgnored) => {}
                 result => result.map_err(convert::status)?,
