@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Outcome, Scenario, ScenarioFile};
 
 /// What each part of the folder is for: the folder below the top, its heading, its purpose.
-const PARTS: [(&str, &str, &str); 4] = [
+const PARTS: [(&str, &str, &str); 5] = [
     (
         "",
         "Drills",
@@ -16,6 +16,11 @@ const PARTS: [(&str, &str, &str); 4] = [
         "Alerts",
         "Rules of operators under the faults that they are for: each fires in one of these, and stays silent in another, in virtual \
          time. promtool confirms each (docs/alerts.md).",
+    ),
+    (
+        "planning",
+        "Planning",
+        "How many members, how far apart, on what disks: docs/planning.md draws what came of these.",
     ),
     (
         "canary",

@@ -1,0 +1,89 @@
+//! A run as a planner looks at it: writes that were acknowledged, what each took, leaders.
+
+use squall::report::RunResult;
+use squall_checker::history::{Event, RaftLine};
+
+/// What a run came to. Times count from the start of the clients, as in a scenario.
+#[derive(Debug)]
+pub struct Measured {
+    /// Of each write that was acknowledged: when, and after how long, in seconds of virtual time. In the order of the former.
+    writes: Vec<(f64, f64)>,
+    /// When a member became leader, in seconds.
+    leaders: Vec<f64>,
+    /// When a write was first refused for lack of space, in seconds.
+    pub full: Option<f64>,
+}
+
+fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
+}
+
+impl Measured {
+    pub fn of(result: &RunResult) -> Measured {
+        let history = &result.history;
+        // Told by the first fault: when it was to strike, and when it did.
+        let meant = result.plan.faults.iter().map(|fault| fault.at).min().expect("a drill has faults");
+        let struck = history.events.iter().filter_map(|event| match event {
+            Event::Fault(fault) => Some(fault.at),
+            _ => None,
+        });
+        let start = seconds(struck.min().expect("it struck")) - meant.as_secs_f64();
+        let changes =
+            || history.operations.iter().filter(|operation| operation.op.may_change() && !operation.is_final);
+        let mut writes: Vec<(f64, f64)> = changes()
+            .filter(|operation| operation.is_ok())
+            .filter_map(|operation| {
+                let at = operation.ret?;
+                Some((seconds(at) - start, seconds(at.saturating_sub(operation.call))))
+            })
+            .collect();
+        writes.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let leaders = history.events.iter().filter_map(|event| match event {
+            Event::Raft(RaftLine::Role(change)) if change.role == "leader" => {
+                Some(seconds(change.at) - start)
+            }
+            _ => None,
+        });
+        let no_space = |operation: &&squall_checker::history::Operation| {
+            operation.error.as_ref().is_some_and(|error| error.message.contains("database space exceeded"))
+        };
+        let full = changes()
+            .filter(no_space)
+            .filter_map(|operation| operation.ret)
+            .min()
+            .map(|at| seconds(at) - start);
+        Measured { writes, leaders: leaders.collect(), full }
+    }
+
+    /// Writes acknowledged from then to then.
+    pub fn count(&self, from: f64, to: f64) -> usize {
+        self.writes.iter().filter(|(at, _)| (from..to).contains(at)).count()
+    }
+
+    /// The same, of each second.
+    pub fn rate(&self, from: f64, to: f64) -> f64 {
+        self.count(from, to) as f64 / (to - from)
+    }
+
+    /// How many writes of a hundred that were acknowledged from then to then took at most so long, in seconds.
+    pub fn percentile(&self, percent: usize, from: f64, to: f64) -> Option<f64> {
+        let mut took: Vec<f64> =
+            self.writes.iter().filter(|(at, _)| (from..to).contains(at)).map(|(_, took)| *took).collect();
+        took.sort_by(f64::total_cmp);
+        took.get((took.len() * percent / 100).min(took.len().saturating_sub(1))).copied()
+    }
+
+    /// How often a member became leader from then to then.
+    pub fn leaders(&self, from: f64, to: f64) -> usize {
+        self.leaders.iter().filter(|at| (from..to).contains(*at)).count()
+    }
+
+    /// The longest time from then to then in which nothing was acknowledged, in seconds.
+    pub fn gap(&self, from: f64, to: f64) -> f64 {
+        let within = self.writes.iter().map(|(at, _)| *at).filter(|at| (from..to).contains(at));
+        let mut instants = vec![from];
+        instants.extend(within);
+        instants.push(to);
+        instants.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max)
+    }
+}
