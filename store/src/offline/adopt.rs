@@ -74,14 +74,7 @@ pub async fn adopt_restored(
         files.sync_dir(&places.snap).await.map_err(io)?;
     }
     let restored = restore::found(files.clone(), engines, data_dir, own, &members, state).await?;
-    for name in files.list(&places.snap).await.map_err(io)? {
-        if name.ends_with(".snap") || name == "db.etcd" {
-            files.remove(&places.snap.join(name)).await.map_err(io)?;
-        }
-    }
-    if files.exists(&places.kept_wal).await.map_err(io)? {
-        files.remove_dir_all(&places.kept_wal).await.map_err(io)?;
-    }
+    places.sweep(&*files).await.map_err(io)?;
     Ok(Some(restored))
 }
 
@@ -125,9 +118,30 @@ impl Places {
                 Err(source) => return Err(io(source)),
             }
         }
-        let begun = files.exists(&self.kept_database).await.map_err(io)?;
-        let done = files.exists(&self.wal).await.map_err(io)?;
-        Ok((begun && !done).then(|| self.kept_database.clone()))
+        let begun = files.exists(&self.kept_database).await.map_err(io)?
+            || files.exists(&self.kept_wal).await.map_err(io)?;
+        if !begun {
+            return Ok(None);
+        }
+        if files.exists(&self.wal).await.map_err(io)? {
+            // The log is ours, so all is taken over; a crash has left the rest.
+            self.sweep(files).await.map_err(io)?;
+            return Ok(None);
+        }
+        Ok(Some(self.kept_database.clone()))
+    }
+
+    /// Removes what is left of etcd's.
+    async fn sweep(&self, files: &dyn Files) -> io::Result<()> {
+        for name in files.list(&self.snap).await? {
+            if name.ends_with(".snap") || name == "db.etcd" {
+                files.remove(&self.snap.join(name)).await?;
+            }
+        }
+        if files.exists(&self.kept_wal).await? {
+            files.remove_dir_all(&self.kept_wal).await?;
+        }
+        Ok(())
     }
 }
 

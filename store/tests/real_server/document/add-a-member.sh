@@ -7,7 +7,7 @@ etcdctl member add etcd4 --peer-urls=https://192.168.1.14:2380
 DOCUMENT
 }
 soon add
-expect '^Member [0-9a-f]+ added to cluster +[0-9a-f]+$' '^$' '^ETCD_NAME="etcd4"$' \
+expect '^Member +[0-9a-f]+ added to cluster +[0-9a-f]+$' '^$' '^ETCD_NAME="etcd4"$' \
   "^ETCD_INITIAL_ADVERTISE_PEER_URLS=\"https://$NET.14:2380\"$" '^ETCD_INITIAL_CLUSTER_STATE="existing"$' <"$ROOT/soon"
 # The same members as the document prints, in the order of their ids.
 sorted() { tr ',' '\n' | sort; }

@@ -10,7 +10,7 @@ etcdctl member remove <etcd2-member-id>
 DOCUMENT
 }
 soon remove
-expect '^Member [0-9a-f]+ removed' <"$ROOT/soon"
+expect '^Member +[0-9a-f]+ removed' <"$ROOT/soon"
 on etcd1 <<'DOCUMENT'
 ssh etcd2 "rm -rf /var/lib/etcd/*"
 DOCUMENT
@@ -20,7 +20,7 @@ etcdctl member add etcd2 --peer-urls=https://192.168.1.12:2380
 DOCUMENT
 }
 soon add
-expect '^Member [0-9a-f]+ added' '^ETCD_INITIAL_CLUSTER_STATE="existing"$' <"$ROOT/soon"
+expect '^Member +[0-9a-f]+ added' '^ETCD_INITIAL_CLUSTER_STATE="existing"$' <"$ROOT/soon"
 on etcd2 <<'DOCUMENT'
 etcd \
   --name=etcd2 \

@@ -18,7 +18,7 @@ DOCUMENT
 }
 # Refused until the newcomer, too, has been connected for 5 s.
 soon remove
-expect '^Member [0-9a-f]+ removed from cluster +[0-9a-f]+$' <"$ROOT/soon"
+expect '^Member +[0-9a-f]+ removed from cluster +[0-9a-f]+$' <"$ROOT/soon"
 on etcd4 <<'DOCUMENT'
 systemctl stop etcd
 DOCUMENT

@@ -1,6 +1,6 @@
 # 成员管理 / 更新成员: to the URL that it has, as the document writes it; and to another.
 three_members
-on etcd1 <<'DOCUMENT' | expect '^Member [0-9a-f]+ updated in cluster +[0-9a-f]+$'
+on etcd1 <<'DOCUMENT' | expect '^Member +[0-9a-f]+ updated in cluster +[0-9a-f]+$'
 etcdctl member update 8e9e05c52164694d --peer-urls=https://192.168.1.11:2380
 DOCUMENT
 at etcd2 put greeting hello | expect '^OK$'
