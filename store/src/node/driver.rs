@@ -292,11 +292,20 @@ impl Node {
     }
 
     /// The only voter asks nobody, so it need not wait for an election time-out (etcd advances the ticks of such a member
-    /// when it starts).
+    /// when it starts). Only where its log says no more about members than it has applied: others may have joined since, and
+    /// lead.
     fn lead_alone(&mut self) {
         let raft = &self.raft.raft;
-        let waits = raft.state == raft::StateRole::Follower && raft.promotable();
-        if !waits || !raft.prs().conf().voters().ids().iter().eq([self.shared.member.0]) {
+        let waits = raft.state == raft::StateRole::Follower && raft.leader_id == raft::INVALID_ID;
+        if !waits || !raft.promotable() || !raft.prs().conf().voters().ids().iter().eq([self.shared.member.0])
+        {
+            return;
+        }
+        let (from, to) = (raft.raft_log.applied + 1, raft.raft_log.last_index() + 1);
+        let more = raft.raft_log.slice(from, to, None, raft::GetEntriesContext::empty(false));
+        let is_normal =
+            |entry: &raft::eraftpb::Entry| entry.get_entry_type() == raft::eraftpb::EntryType::EntryNormal;
+        if !more.is_ok_and(|entries| entries.iter().all(is_normal)) {
             return;
         }
         if let Err(error) = self.raft.campaign() {

@@ -224,7 +224,7 @@ pub const ALONE: &[Alone] = &[
         reason: "all that it does is looked at, as in later etcd; etcd 3.5.1 does not look into nested transactions",
         applies: |world, operation| match (&operation.call, &operation.caller) {
             (Call::Txn(txn), Caller::Token(place)) => {
-                world.auth_is_on && !world.tokens.contains_key(place) && is_overlooked(txn)
+                world.auth_is_on && !world.tokens.contains_key(place) && is_overlooked(txn) && asks(txn)
             }
             _ => false,
         },
@@ -308,6 +308,15 @@ fn is_denial(refusal: &str) -> bool {
         "etcdserver: invalid auth token",
     ]
     .contains(&refusal)
+}
+
+/// Whether anything in the transaction, at any depth, needs a permission.
+fn asks(txn: &TxnRequest) -> bool {
+    !txn.compare.is_empty()
+        || txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
+            Some(Request::RequestTxn(txn)) => asks(txn),
+            other => other.is_some(),
+        })
 }
 
 /// How many transactions are within one another.

@@ -16,10 +16,8 @@ use crate::{
 impl Server {
     pub(super) async fn concurrency(&self, caller: &Caller, call: &Call) -> Answer {
         let answer = self.ask(caller, call).await;
-        if !answer.is_refused() {
-            return answer;
-        }
-        // Several steps lie behind one call, and some may have been made: the refusal does not say how far the store is.
+        // Several steps lie behind one call. A refusal does not say how far the store is by then, and a campaign of who leads
+        // already writes anew and answers with the revision before.
         let status = unary!(self, &Caller::Nobody, MaintenanceClient.status(StatusRequest {}));
         let header = status.ok().and_then(|status| status.header);
         Answer { revision: header.map_or(0, |header| header.revision), ..answer }
