@@ -243,7 +243,8 @@ pub(crate) async fn act(
             // A client that panicked has left a violation behind.
             let _ended = client.await;
         }
-        let watches_stuck = std::mem::take(&mut *crowd.stuck.lock().expect("no task panics while it notes this"));
+        let watches_stuck =
+            std::mem::take(&mut *crowd.stuck.lock().expect("no task panics while it notes this"));
         // Where the scenario destroyed too many copies, or no leader can hold, it is not demanded that the cluster recovers.
         let demanded = |cluster: &Cluster| !cluster.has_lost_its_data() && spec.a_leader_can_hold();
         if !demanded(&cluster) {

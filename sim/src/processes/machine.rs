@@ -277,41 +277,66 @@ mod tests {
         runtime.expect("a runtime").block_on(future)
     }
 
+    /// Runs a test's body in a process of its own: starting a process forks, and a fork makes every `thread_rng` of this one
+    /// draw a new seed, those of simulated runs in other tests too.
+    fn alone(test: &str, body: impl FnOnce()) {
+        const ALONE: &str = "SQUALL_TEST_ALONE";
+        if std::env::var_os(ALONE).is_some() {
+            return body();
+        }
+        let this = std::env::current_exe().expect("this program");
+        let name = format!("{}::{test}", module_path!().split_once("::").expect("a path").1);
+        let output = Command::new(this).args([&name, "--exact", "--nocapture"]).env(ALONE, "1").output();
+        let output = output.expect("it runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+    }
+
     #[test]
     fn an_end_is_told_by_who_brought_it_about() {
-        in_real_time(async {
-            let (_dir, machine) = machine();
-            let log = machine.log();
-            machine.start(shell("echo no quorum >&2; exit 3"), &log);
-            machine.ended().await;
-            let Status::Exited(Some(reason)) = machine.status() else { panic!("{:?}", machine.status()) };
-            assert!(reason.contains("no quorum") && reason.contains('3'), "{reason}");
-            machine.start(shell("echo 'panic: oh' >&2; exit 2"), &log);
-            machine.ended().await;
-            assert!(matches!(machine.status(), Status::Panicked(reason) if reason.contains("panic: oh")));
-            machine.start(shell("sleep 60"), &log);
-            assert_eq!((machine.status(), machine.life()), (Status::Up, 3));
-            assert!(machine.pause(true));
-            assert_eq!(machine.status(), Status::Paused);
-            machine.kill(Status::Down);
-            assert_eq!((machine.status(), machine.pid()), (Status::Down, None));
-            machine.start(shell("exec sleep 60"), &log);
-            machine.ask_to_stop();
-            machine.ended().await;
-            assert_eq!(machine.status(), Status::Exited(None));
-            assert_eq!(machine.deaths().len(), 2, "only what ended by itself");
+        alone("an_end_is_told_by_who_brought_it_about", || {
+            in_real_time(ends());
         });
+    }
+
+    async fn ends() {
+        let (_dir, machine) = machine();
+        let log = machine.log();
+        machine.start(shell("echo no quorum >&2; exit 3"), &log);
+        machine.ended().await;
+        let Status::Exited(Some(reason)) = machine.status() else { panic!("{:?}", machine.status()) };
+        assert!(reason.contains("no quorum") && reason.contains('3'), "{reason}");
+        machine.start(shell("echo 'panic: oh' >&2; exit 2"), &log);
+        machine.ended().await;
+        assert!(matches!(machine.status(), Status::Panicked(reason) if reason.contains("panic: oh")));
+        machine.start(shell("sleep 60"), &log);
+        assert_eq!((machine.status(), machine.life()), (Status::Up, 3));
+        assert!(machine.pause(true));
+        assert_eq!(machine.status(), Status::Paused);
+        machine.kill(Status::Down);
+        assert_eq!((machine.status(), machine.pid()), (Status::Down, None));
+        machine.start(shell("exec sleep 60"), &log);
+        machine.ask_to_stop();
+        machine.ended().await;
+        assert_eq!(machine.status(), Status::Exited(None));
+        assert_eq!(machine.deaths().len(), 2, "only what ended by itself");
     }
 
     #[test]
     fn a_process_dies_with_the_thread_that_started_it() {
+        alone("a_process_dies_with_the_thread_that_started_it", dies);
+    }
+
+    fn dies() {
         let (_dir, machine) = machine();
         let starts = {
             let machine = machine.clone();
             std::thread::spawn(move || machine.start(shell("exec sleep 60"), &machine.log()))
         };
         starts.join().expect("it starts");
-        in_real_time(system_tokio::time::timeout(Duration::from_secs(10), machine.ended()))
-            .expect("it is gone");
+        in_real_time(async {
+            let gone = system_tokio::time::timeout(Duration::from_secs(10), machine.ended());
+            gone.await.expect("the kernel has killed it");
+        });
     }
 }

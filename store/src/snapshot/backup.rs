@@ -93,14 +93,22 @@ pub async fn read_backup(files: &dyn Files, path: &Path, check: Check) -> Result
         .read(path)
         .await
         .map_err(|source| SnapshotError::Io { context: format!("reading {}", path.display()), source })?;
-    let place = path.display().to_string();
+    parse_backup(&path.display().to_string(), &content, check)
+}
+
+/// Reads the content of such a file. `place`: what errors call it.
+///
+/// # Errors
+/// `Corrupt` where it is not all of a snapshot.
+pub fn parse_backup(place: &str, content: &Bytes, check: Check) -> Result<Backup, SnapshotError> {
+    let place = place.to_owned();
     if content.starts_with(&MAGIC) {
         let mut decoder = Decoder::new(place, check, content.len() as u64);
-        decoder.push(&content)?;
+        decoder.push(content)?;
         return decoder.finish().map(|(meta, rows)| Backup::Own(meta, rows));
     }
     let corrupt = |(offset, what)| SnapshotError::Corrupt { place, offset, what };
-    database(&content, check).map_err(corrupt)
+    database(content, check).map_err(corrupt)
 }
 
 fn database(content: &Bytes, check: Check) -> Result<Backup, (u64, String)> {

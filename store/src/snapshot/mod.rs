@@ -38,7 +38,7 @@ use std::io;
 
 use squall_core::{Index, Revision, Term};
 
-pub use backup::{Backup, BackupEncoder, read_backup};
+pub use backup::{Backup, BackupEncoder, parse_backup, read_backup};
 pub use decode::{Check, Decoder};
 pub use encode::{CHUNK_BYTES, Encoder};
 pub use file::{Receiver, read_file, write_file};
