@@ -15,13 +15,15 @@ use super::{
     roster::Standing,
     turns::Kind,
 };
-use crate::arena::{NodeId, Status};
+use crate::arena::{At, NodeId, Status};
 
 /// How long a member may take to leave by itself once it has been removed.
 const LEAVE: Duration = Duration::from_secs(2);
 
 /// How long the operator waits for a new member to serve before they turn to the next task.
 const JOIN: Duration = Duration::from_secs(10);
+/// Two ids of one URL differ where more time than this lies between them.
+const SAME_ID: Duration = Duration::from_secs(1);
 
 impl Cluster {
     /// Replaces a member. `id` names the fault.
@@ -215,6 +217,9 @@ impl Cluster {
             });
             new.map(|new| new.id)
         };
+        // A member's id is made of its URL and of the second in which it is added. A cluster that was restored within that second
+        // would give it the id that it had in the one before.
+        let earliest = inner.roster().asked_for_at(node).map_or(At(0), |before| before.after(SAME_ID));
         for turn in 0.. {
             self.restart_joiners();
             let others: Vec<&Member> = self.others(node).map(|other| inner.member(other)).collect();
@@ -229,6 +234,12 @@ impl Cluster {
                     return (id, members);
                 }
             }
+            let now = inner.arena.now();
+            if now < earliest {
+                inner.operator.pause().await;
+                continue;
+            }
+            inner.roster().note_asked_for(node, now);
             if let Some(other) = others.get(turn % others.len().max(1))
                 && let Ok(members) = inner.operator.try_add(url, joins, &other.endpoint()).await
                 && let Some(id) = new_among(&members)

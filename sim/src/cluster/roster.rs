@@ -15,7 +15,10 @@ use std::{
 use rand::{Rng, seq::SliceRandom};
 use squall_checker::history as h;
 
-use crate::{arena::NodeId, workload::Recorder};
+use crate::{
+    arena::{At, NodeId},
+    workload::Recorder,
+};
 
 /// How a member stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,8 @@ struct Entry {
     id: Option<u64>,
     /// All ids that the member has had.
     former_ids: BTreeSet<u64>,
+    /// When a cluster was last asked to add it.
+    asked_for_at: Option<At>,
     /// Its disk belongs to a cluster that a break has ended.
     outdated: bool,
     /// It must not start again before an operator has replaced it, since it could not tell that it has lost something.
@@ -71,6 +76,7 @@ impl Roster {
             in_hand: 0,
             id: None,
             former_ids: BTreeSet::new(),
+            asked_for_at: None,
             outdated: false,
             withheld: false,
             lying: None,
@@ -205,7 +211,16 @@ impl Roster {
         self.entry(node).former_ids.contains(&id)
     }
 
+    /// When a cluster was last asked to add the member.
+    pub(super) fn asked_for_at(&self, node: NodeId) -> Option<At> {
+        self.entry(node).asked_for_at
+    }
+
     // ---- changes
+
+    pub(super) fn note_asked_for(&mut self, node: NodeId, at: At) {
+        self.entry_mut(node).asked_for_at = Some(at);
+    }
 
     pub(super) fn set_standing(&mut self, node: NodeId, standing: Standing) {
         self.changes += 1;
