@@ -84,7 +84,7 @@ fn force_new_cluster_with_nothing_to_force() {
 #[test]
 fn command_lines_that_make_no_sense() {
     // Each flag may make sense, and all of them together may not: that is bad configuration (1), not bad usage (64).
-    let cases: [(&[&str], i32, &str); 6] = [
+    let cases: [(&[&str], i32, &str); 7] = [
         (&["--listen-client-urls=http://127.0.0.1:1"], 1, "--advertise-client-urls"),
         (&["--listen-peer-urls=127.0.0.1:1"], 64, "--listen-peer-urls"),
         (&["--election-timeout=100"], 1, "--heartbeat-interval"),
