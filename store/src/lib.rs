@@ -36,6 +36,7 @@ pub mod real;
 pub mod seam;
 pub mod server;
 pub mod snapshot;
+pub mod system;
 mod url;
 pub mod wal;
 mod watch;

@@ -31,7 +31,7 @@
 //! | `available` | which scenarios can be run here |
 //! | `arena`, `machine` | the trait's implementation; processes and signals |
 //! | `links`, `carry`, `door`, `peer` | the network between them |
-//! | `seams`, `channel`, `body` | what clients are given |
+//! | `seams`, `channel` | what clients are given |
 //! | `run` | one run |
 #![allow(
     clippy::disallowed_methods,
@@ -41,7 +41,6 @@
 
 mod arena;
 mod available;
-mod body;
 mod carry;
 mod channel;
 mod door;

@@ -1,28 +1,24 @@
 //! What a client or the operator is given here: the system's clock, tasks of the run's runtime, and a network that dials.
 //! They serve nothing, so the seams that only a member uses refuse.
 
-use std::{
-    io,
-    path::Path,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use squall_store::seam::{
-    BoxFuture, Channel, Clock, DialOptions, DirLock, Engine, EngineError, Engines, Env, File, Files,
-    Listener, Monotonic, Net, Points, Probe, ProbeEvent, Router, Secrets, Task, Tasks, Ticker,
+use squall_store::{
+    seam::{
+        BoxFuture, Channel, DialOptions, DirLock, Engine, EngineError, Engines, Env, File, Files, Listener,
+        Net, Points, Probe, ProbeEvent, Router, Secrets, Task, Tasks,
+    },
+    system::{HttpChannel, SystemClock},
 };
-use system_tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::{arena::Ground, channel::ProcessChannel};
+use super::{arena::Ground, channel::OverLinks};
 use crate::arena::NodeId;
 
 /// The seams of a client's machine.
 pub(super) fn env(ground: &Ground, node: NodeId) -> Env {
     Env {
-        clock: Arc::new(SystemClock { began: Instant::now() }),
+        clock: Arc::new(SystemClock),
         net: Arc::new(Dialler { ground: ground.clone(), node }),
         files: Arc::new(Nothing),
         engines: Arc::new(Nothing),
@@ -30,38 +26,6 @@ pub(super) fn env(ground: &Ground, node: NodeId) -> Env {
         probe: Arc::new(Nothing),
         points: Points::default(),
         secrets: Arc::new(Nothing),
-    }
-}
-
-struct SystemClock {
-    began: Instant,
-}
-
-impl Clock for SystemClock {
-    fn wall(&self) -> Duration {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
-    }
-
-    fn monotonic(&self) -> Monotonic {
-        Monotonic(self.began.elapsed())
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(system_tokio::time::sleep(duration))
-    }
-
-    fn ticker(&self, period: Duration) -> Box<dyn Ticker> {
-        let mut interval = interval_at(Instant::now() + period, period);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        Box::new(SkippingTicker(interval))
-    }
-}
-
-struct SkippingTicker(Interval);
-
-impl Ticker for SkippingTicker {
-    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.poll_tick(cx).map(|_| ())
     }
 }
 
@@ -93,7 +57,8 @@ impl Net for Dialler {
     }
 
     fn dial(&self, address: &str, options: DialOptions) -> Channel {
-        Channel::new(ProcessChannel::new(self.ground.clone(), self.node, address, options))
+        let dial = OverLinks { ground: self.ground.clone(), from: self.node, address: address.to_owned() };
+        Channel::new(HttpChannel::new(dial, options))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The real sides of the seams, and the daemon made of them: what turns the store into `squalld`.
 //!
 //! Each side keeps to its trait's contract and adds no policy of its own; the store above it is byte for byte the
-//! simulated one. This is the one place of the store that names the system: its clocks, its sockets, its files, its
+//! simulated one. This and [`crate::system`] are the places of the store that name the system: its clocks, its sockets, its files, its
 //! threads, tokio's timers and its runtime (`clippy.toml` forbids them elsewhere).
 //!
 //! Left out: every system but Linux-like ones, since
@@ -12,7 +12,6 @@
     reason = "the seams' real side is where the system's clocks, timers, sockets, files and threads are reached"
 )]
 
-mod clock;
 pub mod daemon;
 mod files;
 mod jwt;
@@ -22,7 +21,7 @@ mod process;
 mod secrets;
 mod tasks;
 
-pub use clock::SystemClock;
+pub use crate::system::SystemClock;
 pub use files::SystemFiles;
 pub use net::{HttpOptions, SystemNet, TcpNet, TlsOptions};
 pub use probe::LogProbe;

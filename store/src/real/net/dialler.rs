@@ -11,11 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::uri::{Authority, Scheme};
+
 use super::{
     address::{Address, At},
     socket::{self, Io},
     tls::{self, TlsOptions},
 };
+use crate::{real::abort_on_panic, system::Dial};
 
 /// How often the same failure is told.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -32,7 +35,16 @@ impl Dialler {
         Self { tls, told: Mutex::default() }
     }
 
-    pub async fn connect(&self, address: &Address) -> io::Result<Box<dyn Io>> {
+    /// How it dials this address.
+    pub fn to(self: &Arc<Self>, address: Address) -> To {
+        let authority = match &address.at {
+            At::Tcp(host_port) => Authority::try_from(host_port.as_str()).ok(),
+            At::Unix(_) => Some(Authority::from_static("localhost")),
+        };
+        To { dialler: self.clone(), address, authority }
+    }
+
+    async fn connect(&self, address: &Address) -> io::Result<Box<dyn Io>> {
         let stream = socket::connect(&address.at).await?;
         if !address.tls {
             return Ok(stream);
@@ -59,6 +71,33 @@ impl Dialler {
             tracing::warn!(address, error = why, "the TLS handshake with a member failed");
             told.insert(address, (why.to_owned(), now));
         }
+    }
+}
+
+/// One address, and how this process dials it.
+pub(super) struct To {
+    dialler: Arc<Dialler>,
+    address: Address,
+    authority: Option<Authority>,
+}
+
+impl Dial for To {
+    type Socket = Box<dyn Io>;
+
+    async fn dial(&self) -> io::Result<Box<dyn Io>> {
+        self.dialler.connect(&self.address).await
+    }
+
+    fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    fn origin(&self) -> (Scheme, Option<Authority>) {
+        (if self.address.tls { Scheme::HTTPS } else { Scheme::HTTP }, self.authority.clone())
+    }
+
+    fn guarded<F: Future + Send>(name: &'static str, task: F) -> impl Future<Output = F::Output> + Send {
+        abort_on_panic(name, task)
     }
 }
 

@@ -16,10 +16,9 @@ use tonic::body::Body;
 use tower::ServiceExt;
 
 use super::{
-    CONNECTION_WINDOW, HttpOptions,
+    HttpOptions,
     address::Address,
     body::{IncomingRequestBody, OutgoingResponseBody},
-    deadline,
     prompt::Prompt,
     socket::{Io, Socket},
     tls::{self, TlsOptions},
@@ -27,6 +26,7 @@ use super::{
 use crate::{
     real::abort_on_panic,
     seam::{Audience, CertificateName, Listener, Router, is_grpc},
+    system::{CONNECTION_WINDOW, deadline},
 };
 
 /// How long to wait after the system refused to accept, for want of file descriptors most likely.

@@ -3,15 +3,13 @@
 //! tonic's own transport is not used, for three reasons. Its server cannot close all connections at once, which the
 //! listener's contract demands. Its channel makes one connection attempt for each call, so that a hundred calls to a dead
 //! member wait for a hundred time-outs in a row. And it leaves deadlines on streams, limits and cancellation in part to
-//! the caller. This module does what the simulated network does; one conformance suite tests both.
+//! the caller. This module, with the channel of [`crate::system`], does what the simulated network does; one conformance suite tests both.
 //!
 //! Sources: gRPC over HTTP/2 (`PROTOCOL-HTTP2.md`: `grpc-timeout`, the table of HTTP/2 error codes), etcd's defaults
 //! for streams and keep-alive.
 
 mod address;
 mod body;
-mod channel;
-mod deadline;
 mod dialler;
 mod listener;
 mod prompt;
@@ -27,16 +25,10 @@ use std::{
 pub use self::tls::TlsOptions;
 pub(super) use self::tls::{make_self_signed, suites};
 use self::{address::Address, dialler::Dialler};
-use crate::seam::{Audience, BoxFuture, Channel, DEFAULT_STREAM_WINDOW, DialOptions, Listener, Net, Router};
-
-/// Bytes that a server may send on one stream before the caller has read them: HTTP/2's default, and the simulated
-/// network's. What a caller may send, a listener's router says.
-const STREAM_WINDOW: u32 = DEFAULT_STREAM_WINDOW;
-/// The same for all streams of a connection together. It is larger than any stream's, so that a slow reader on one stream
-/// does not hold up the others.
-const CONNECTION_WINDOW: u32 = 4 << 20;
-/// A silent connection is probed after this time, and closed when no answer comes within the same time again.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+use crate::{
+    seam::{Audience, BoxFuture, Channel, DialOptions, Listener, Net, Router},
+    system::{HttpChannel, KEEP_ALIVE},
+};
 
 /// How connections of clients are kept. The simulated network knows the defaults alone.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +94,7 @@ impl Net for SystemNet {
 
     fn dial(&self, address: &str, options: DialOptions) -> Channel {
         let address = Address::parse(address);
-        Channel::new(channel::TcpChannel::new(address, options, self.dialler.clone()))
+        Channel::new(HttpChannel::new(self.dialler.to(address), options))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Request and response bodies over real HTTP/2, as the store's own transport has them (`store/src/real/net/body.rs`): a
-//! request ends with its caller, HTTP/2's errors become gRPC's statuses, a deadline ends a stream.
+//! A caller's side of request and response bodies. HTTP/2's errors become gRPC's statuses, a deadline ends a stream, and a
+//! message over the limit is refused before it is read.
 
 use std::{
     error::Error,
@@ -10,29 +10,34 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use squall_store::seam::BoxError;
 use system_tokio::time::{Instant, Sleep, sleep_until};
 use tokio::sync::oneshot;
 use tonic::Status;
 
-/// A request's body. Without the token hyper would keep the stream, and the server's handler, until the body ends.
-pub(super) struct OutgoingBody {
+use super::deadline;
+use crate::seam::{BoxError, MessageLimit};
+
+/// A request's body as the caller sends it. It ends with its caller: hyper alone would keep a stream open, and the
+/// server's handler with it, until the request's body ends, even if nobody wants the call any more.
+pub(super) struct OutgoingRequestBody {
     inner: tonic::body::Body,
+    /// Its sender lives with the call, then with the response's body.
     wanted: oneshot::Receiver<()>,
     given_up: bool,
 }
 
-/// The caller's token: the call is wanted until it is dropped.
-pub(super) struct Wanted(#[expect(dead_code, reason = "its drop is the message")] oneshot::Sender<()>);
-
-impl OutgoingBody {
+impl OutgoingRequestBody {
+    /// The body, and a token that the caller keeps for as long as it wants the call.
     pub(super) fn new(inner: tonic::body::Body) -> (Self, Wanted) {
         let (keep, wanted) = oneshot::channel();
         (Self { inner, wanted, given_up: false }, Wanted(keep))
     }
 }
 
-impl Body for OutgoingBody {
+/// The caller's token: the call is wanted until it is dropped.
+pub(super) struct Wanted(#[expect(dead_code, reason = "its drop is the message")] oneshot::Sender<()>);
+
+impl Body for OutgoingRequestBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -45,6 +50,7 @@ impl Body for OutgoingBody {
         }
         if Pin::new(&mut self.wanted).poll(cx).is_ready() {
             self.given_up = true;
+            // hyper resets the stream with the reason that it finds in the error.
             return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
         }
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
@@ -60,22 +66,28 @@ impl Body for OutgoingBody {
     }
 }
 
-/// A response's body.
-pub(super) struct IncomingBody {
+/// A response's body as the caller reads it.
+pub(super) struct IncomingResponseBody {
     inner: Incoming,
     deadline: Option<Pin<Box<Sleep>>>,
+    limit: MessageLimit,
     failed: bool,
     _wanted: Wanted,
 }
 
-impl IncomingBody {
-    pub(super) fn new(inner: Incoming, wanted: Wanted, deadline: Option<Instant>) -> Self {
+impl IncomingResponseBody {
+    pub(super) fn new(
+        inner: Incoming,
+        wanted: Wanted,
+        deadline: Option<Instant>,
+        max_message_bytes: usize,
+    ) -> Self {
         let deadline = deadline.map(|at| Box::pin(sleep_until(at)));
-        Self { inner, deadline, failed: false, _wanted: wanted }
+        Self { inner, deadline, limit: MessageLimit::new(max_message_bytes), failed: false, _wanted: wanted }
     }
 }
 
-impl Body for IncomingBody {
+impl Body for IncomingResponseBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -86,16 +98,21 @@ impl Body for IncomingBody {
         if self.failed {
             return Poll::Ready(None);
         }
-        let result = match Pin::new(&mut self.inner).poll_frame(cx) {
+        let this = &mut *self;
+        let result = match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Ready(Some(frame)) => frame.map_err(|error| status_of(&error)),
+            Poll::Ready(Some(Ok(frame))) => match frame.data_ref().map(|data| this.limit.check(data)) {
+                Some(Err(status)) => Err(status),
+                _ => Ok(frame),
+            },
+            Poll::Ready(Some(Err(error))) => Err(status_of(&error)),
             Poll::Pending => {
-                let Some(sleep) = &mut self.deadline else { return Poll::Pending };
+                let Some(sleep) = &mut this.deadline else { return Poll::Pending };
                 ready!(sleep.as_mut().poll(cx));
-                Err(Status::deadline_exceeded("context deadline exceeded"))
+                Err(deadline::exceeded())
             }
         };
-        self.failed = result.is_err();
+        this.failed = result.is_err();
         Poll::Ready(Some(result))
     }
 
@@ -109,7 +126,7 @@ impl Body for IncomingBody {
 }
 
 /// The status of a call that failed in the transport. Only a stream that the server reset by itself says more than
-/// `Unavailable`. None of them says that the request had no effect.
+/// `Unavailable`: the connection is gone, and with it any knowledge of what became of the call.
 pub(super) fn status_of(error: &hyper::Error) -> Status {
     let reason = error
         .source()
@@ -124,6 +141,8 @@ pub(super) fn status_of(error: &hyper::Error) -> Status {
     }
     match reason {
         Some(h2::Reason::CANCEL) => Status::cancelled(what),
+        Some(h2::Reason::ENHANCE_YOUR_CALM) => Status::resource_exhausted(what),
+        Some(h2::Reason::INADEQUATE_SECURITY) => Status::permission_denied(what),
         Some(h2::Reason::REFUSED_STREAM) | None => Status::unavailable(what),
         Some(_) => Status::internal(what),
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use system_tokio::time::{Interval, MissedTickBehavior, interval_at};
 
 use crate::seam::{BoxFuture, Clock, Monotonic, Ticker};
 
@@ -31,11 +31,11 @@ impl Clock for SystemClock {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(duration))
+        Box::pin(system_tokio::time::sleep(duration))
     }
 
     fn ticker(&self, period: Duration) -> Box<dyn Ticker> {
-        let mut interval = interval_at(tokio::time::Instant::now() + period, period);
+        let mut interval = interval_at(system_tokio::time::Instant::now() + period, period);
         // Go's ticker: one tick is kept, the others that fell due meanwhile are dropped, the grid stays. tokio's own
         // default would deliver them in a burst, and a member that was paused would elect itself.
         interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -51,7 +51,7 @@ impl Ticker for SkippingTicker {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, real_server))]
 mod tests {
     use super::*;
 

@@ -3,6 +3,7 @@
 //! beginning, waiting for the connection included.
 
 use std::{
+    io,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
@@ -14,47 +15,69 @@ use http::{
 };
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::time::timeout;
+use system_tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
 use tonic::{Status, body::Body};
 use tower::Service;
 
 use super::{
     CONNECTION_WINDOW, KEEP_ALIVE, STREAM_WINDOW,
-    address::{Address, At},
     body::{IncomingResponseBody, OutgoingRequestBody, status_of},
     deadline,
-    dialler::Dialler,
 };
-use crate::{
-    real::abort_on_panic,
-    seam::{BoxFuture, DialOptions, GrpcRequest, GrpcResponse},
-};
+use crate::seam::{BoxFuture, DialOptions, GrpcRequest, GrpcResponse};
+
+/// How a channel comes to a connection.
+pub trait Dial: Send + Sync + 'static {
+    /// A connection, before HTTP/2 is spoken on it.
+    type Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Connects.
+    fn dial(&self) -> impl Future<Output = io::Result<Self::Socket>> + Send;
+
+    /// The address, as errors name it.
+    fn address(&self) -> String;
+
+    /// What requests say that they are for: `http` or `https`, and the authority, where the address has one.
+    fn origin(&self) -> (Scheme, Option<Authority>);
+
+    /// What calls fail with for which no connection was made.
+    fn not_connected(&self, why: String) -> Status {
+        Status::unavailable(why)
+    }
+
+    /// What a task of the channel's becomes: the owner decides what a panic in it does.
+    fn guarded<F: Future + Send>(_name: &'static str, task: F) -> impl Future<Output = F::Output> + Send {
+        task
+    }
+}
 
 type Attempt = Shared<BoxFuture<'static, Result<SendRequest<OutgoingRequestBody>, Status>>>;
 
 /// Clones share the connection.
-#[derive(Clone)]
-pub(super) struct TcpChannel {
-    target: Arc<Target>,
+pub struct HttpChannel<D> {
+    target: Arc<Target<D>>,
     /// The attempt under way, or the one that made the connection in use.
     attempt: Arc<Mutex<Option<Attempt>>>,
 }
 
-struct Target {
-    address: Address,
-    authority: Option<Authority>,
-    options: DialOptions,
-    dialler: Arc<Dialler>,
+impl<D> Clone for HttpChannel<D> {
+    fn clone(&self) -> Self {
+        Self { target: self.target.clone(), attempt: self.attempt.clone() }
+    }
 }
 
-impl TcpChannel {
-    pub fn new(address: Address, options: DialOptions, dialler: Arc<Dialler>) -> Self {
-        let authority = match &address.at {
-            At::Tcp(host_port) => Authority::try_from(host_port.as_str()).ok(),
-            At::Unix(_) => Some(Authority::from_static("localhost")),
-        };
-        let target = Target { address, authority, options, dialler };
-        Self { target: Arc::new(target), attempt: Arc::default() }
+struct Target<D> {
+    dial: D,
+    options: DialOptions,
+}
+
+impl<D: Dial> HttpChannel<D> {
+    /// A channel that has not connected yet.
+    pub fn new(dial: D, options: DialOptions) -> Self {
+        Self { target: Arc::new(Target { dial, options }), attempt: Arc::default() }
     }
 
     /// The connection, or a new one where it has closed. It may close at any moment.
@@ -77,7 +100,7 @@ impl TcpChannel {
     /// Begins to connect, in a task of its own: callers that give up do not take the attempt with them.
     fn connect(&self) -> Attempt {
         let target = Arc::clone(&self.target);
-        let task = tokio::spawn(abort_on_panic("connect", async move { target.connect().await }));
+        let task = system_tokio::spawn(D::guarded("connect", async move { target.connect().await }));
         let attempt: BoxFuture<'static, _> = Box::pin(async move {
             task.await.unwrap_or_else(|_| Err(Status::unavailable("the runtime is shutting down")))
         });
@@ -103,13 +126,14 @@ impl TcpChannel {
     }
 }
 
-impl Target {
+impl<D: Dial> Target<D> {
     async fn connect(&self) -> Result<SendRequest<OutgoingRequestBody>, Status> {
         let within = self.options.connect_timeout;
-        let socket = timeout(within, self.dialler.connect(&self.address))
+        let failed = |why: String| self.dial.not_connected(format!("dial {}: {why}", self.dial.address()));
+        let socket = timeout(within, self.dial.dial())
             .await
-            .map_err(|_| Status::unavailable(format!("dial {}: no answer within {within:?}", self.address)))?
-            .map_err(|error| Status::unavailable(format!("dial {}: {error}", self.address)))?;
+            .map_err(|_| failed(format!("no answer within {within:?}")))?
+            .map_err(|error| failed(error.to_string()))?;
         let (connection, driver) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -119,8 +143,8 @@ impl Target {
             .handshake(TokioIo::new(socket))
             .await
             .map_err(|error| status_of(&error))?;
-        let address = self.address.clone();
-        tokio::spawn(abort_on_panic("connection", async move {
+        let address = self.dial.address();
+        system_tokio::spawn(D::guarded("connection", async move {
             if let Err(error) = driver.await {
                 tracing::debug!(%address, %error, "connection lost");
             }
@@ -131,15 +155,16 @@ impl Target {
     /// The request with the full URI that HTTP/2's pseudo-headers are made of.
     fn addressed<B>(&self, mut request: http::Request<B>) -> Result<http::Request<B>, Status> {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        parts.scheme = Some(if self.address.tls { Scheme::HTTPS } else { Scheme::HTTP });
-        parts.authority.clone_from(&self.authority);
-        *request.uri_mut() = Uri::from_parts(parts)
-            .map_err(|error| Status::unavailable(format!("\"{}\" is no address: {error}", self.address)))?;
+        let (scheme, authority) = self.dial.origin();
+        (parts.scheme, parts.authority) = (Some(scheme), authority);
+        *request.uri_mut() = Uri::from_parts(parts).map_err(|error| {
+            Status::unavailable(format!("\"{}\" is no address: {error}", self.dial.address()))
+        })?;
         Ok(request)
     }
 }
 
-impl Service<GrpcRequest> for TcpChannel {
+impl<D: Dial> Service<GrpcRequest> for HttpChannel<D> {
     type Response = GrpcResponse;
     type Error = Status;
     type Future = BoxFuture<'static, Result<GrpcResponse, Status>>;
