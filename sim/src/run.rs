@@ -15,7 +15,7 @@ mod observe;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -34,7 +34,9 @@ use crate::{
     processes,
     report::{RunOptions, RunResult},
     scenario::{Scenario, WorkloadKind},
-    workload::{self, Book, Client, Crowd, Endpoints, Limits, Observer, Phase, Recorder, client_node, gaps},
+    workload::{
+        self, Book, Client, Crowd, Distinct, Endpoints, Limits, Observer, Phase, Recorder, client_node, gaps,
+    },
     world::{At, Chance, DiskSettings, Latency, NetSettings, Probed, Watchdog, World, WorldConfig},
 };
 
@@ -140,13 +142,18 @@ async fn live_until(world: World, plan: &Plan, recorder: Arc<Recorder>, at: At) 
     Observed { probes, inspection: Some(inspection), ..observed }
 }
 
-fn observed_so_far(history: h::RunHistory, nemesis: nemesis::Report, probes: Vec<Probed>) -> Observed {
+/// What a run without an inspection and without alerts leaves.
+pub(crate) fn observed_so_far(
+    history: h::RunHistory,
+    nemesis: nemesis::Report,
+    probes: Vec<Probed>,
+) -> Observed {
     Observed { history, nemesis, probes, inspection: None, scraped: None }
 }
 
 /// The run's body, inside the world.
 async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
-    recorder.attach(Arc::new(WorldObserver { world: world.clone(), last: AtomicU64::new(0) }));
+    recorder.attach(Arc::new(WorldObserver { world: world.clone(), distinct: Distinct::default() }));
     let arena: Arc<dyn Arena> = Arc::new(Simulated::new(world.clone()));
     let limits = Limits::of(&plan.spec.cluster);
     let Acted { report, scraped } = act(&arena, world.chance(), plan, limits, &recorder).await;
@@ -333,18 +340,15 @@ fn note_stuck(arena: &dyn Arena, recorder: &Recorder, report: nemesis::Report) -
     report
 }
 
-/// The recorder's view of the world. Virtual time stands still while anything is ready to run, but one thing is recorded
-/// before the next, and the judge must be able to tell: so no two instants are the same.
+/// The recorder's view of the world.
 struct WorldObserver {
     world: World,
-    last: AtomicU64,
+    distinct: Distinct,
 }
 
 impl Observer for WorldObserver {
     fn now_ns(&self) -> u64 {
-        let now = self.world.now().0.max(self.last.load(Ordering::Relaxed) + 1);
-        self.last.store(now, Ordering::Relaxed);
-        now
+        self.distinct.at(self.world.now().0)
     }
 
     fn note(&self, node: &str, text: String) {

@@ -128,16 +128,15 @@ pub trait Arena: Send + Sync {
         true
     }
 
-    /// What the member on the machine shows who scrapes its metrics from any of `from`: the families that are `wanted`. `None`
+    /// The metrics that the member on the machine shows to a scraper at any of `from`: the families that are `wanted`. `None`
     /// where it does not answer at once: its process is down, starting or paused, or cut off from all of them. Nothing is sent,
     /// so that nothing in the run depends on it.
     fn scrape(
         &self,
-        node: NodeId,
-        from: &[NodeId],
-        wanted: &dyn Fn(&str) -> bool,
+        _node: NodeId,
+        _from: &[NodeId],
+        _wanted: &dyn Fn(&str) -> bool,
     ) -> Option<Vec<metrics::Family>> {
-        let _in_the_simulation_alone = (node, from, wanted);
         None
     }
 

@@ -3,6 +3,7 @@
 use super::worker::{Act, Leaves, Order, Settings};
 use super::{Runner, logs};
 use crate::plan::Plan;
+use crate::processes::OnServer;
 use crate::report::{self, Build, Expected, RunOptions, RunRecord, RunResult, Staged, Workplace};
 use crate::scenario::{Scenario, ScenarioFile};
 use crate::workload::Journal;
@@ -42,10 +43,7 @@ impl Maker {
         let run_dir = run_dir(&self.settings.out.0, file, order.seed);
         let reproduce = order.reproduce.clone().unwrap_or_else(|| report::reproduce(file, order.seed));
         let on = self.settings.on.as_ref();
-        let reproduce = match on {
-            Some(on) => format!("{reproduce}{}", on.options()),
-            None => reproduce,
-        };
+        let reproduce = reproduce + &on.map(OnServer::options).unwrap_or_default();
         let workplace = on.map(|_| Workplace::by(&run_dir, std::process::id()));
         let options = RunOptions {
             trace: self.settings.keep_all || order.unjudged.is_some(),

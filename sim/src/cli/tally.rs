@@ -70,11 +70,11 @@ impl<'a> Tally<'a> {
             let seeds = if self.runs == 1 { "one seed".into() } else { format!("{} seeds", self.runs) };
             return vec![format!("{name}: the checker `{checker}` did not find the planted bug in {seeds}")];
         }
-        let untold = if self.on_processes { untold(&spec.expect.counters) } else { Vec::new() };
         // Counters are promised over the scenario's own seeds, all of them.
         if self.seeds.len() < spec.seeds.len() {
             return Vec::new();
         }
+        let untold = if self.on_processes { untold(&spec.expect.counters) } else { Vec::new() };
         dead_counters(scenario, &self.counters, &untold)
             .into_iter()
             .map(|what| format!("{name}: {what}"))

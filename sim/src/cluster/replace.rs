@@ -22,7 +22,8 @@ const LEAVE: Duration = Duration::from_secs(2);
 
 /// How long the operator waits for a new member to serve before they turn to the next task.
 const JOIN: Duration = Duration::from_secs(10);
-/// Two ids of one URL differ where more time than this lies between them.
+
+/// A member that is added again at its URL gets another id after this time.
 const SAME_ID: Duration = Duration::from_secs(1);
 
 impl Cluster {

@@ -8,7 +8,10 @@ use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener},
     path::{Path, PathBuf},
     process::{Output, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -60,7 +63,7 @@ struct Shared {
     connections: Connections,
     began: Instant,
     imposed: Mutex<BTreeMap<Token, Imposed>>,
-    next_token: Mutex<u64>,
+    last_token: AtomicU64,
     chance: Chance,
 }
 
@@ -90,11 +93,9 @@ impl Ground {
             io::ErrorKind::AddrInUse,
             "no network below 127/8 has the ports 2379 to 2381 free: something listens at all addresses",
         );
-        let numbers = (first..=*NETWORKS.end()).chain(*NETWORKS.start()..first);
-        let (network, doors) = numbers
-            .filter_map(|network| Some((network, open_doors(network, members).ok()?)))
-            .next()
-            .ok_or(taken)?;
+        let mut numbers = (first..=*NETWORKS.end()).chain(*NETWORKS.start()..first);
+        let (network, doors) =
+            numbers.find_map(|network| Some((network, open_doors(network, members).ok()?))).ok_or(taken)?;
         Ok(Self(Arc::new(Shared {
             server,
             network,
@@ -105,7 +106,7 @@ impl Ground {
             connections: Connections::default(),
             began: Instant::now(),
             imposed: Mutex::default(),
-            next_token: Mutex::new(0),
+            last_token: AtomicU64::new(0),
             chance,
         })))
     }
@@ -260,13 +261,12 @@ impl Arena for Processes {
         let behind = self.0.behind(node, &config.listen_peer);
         let command = self.0.0.server.command(&config, &disk, &behind);
         let parent = below(&disk, config.data_dir.parent().unwrap_or(Path::new("/")));
-        // What is missing the server says.
+        // Where it cannot be made, the server says so when it starts.
         _ = fs::create_dir_all(parent);
         let came_back = machine.status() == Status::Off;
         machine.start(command, &machine.log());
         if came_back {
-            let of_it = |one: NodeId, other: NodeId| one == node || other == node;
-            self.0.connections().reset_silent(|connection| of_it(connection.from, connection.to));
+            self.0.connections().reset_silent(|connection| connection.touches(node));
         }
     }
 
@@ -289,8 +289,7 @@ impl Arena for Processes {
 
     fn power_off(&self, node: NodeId, _unsynced: Unsynced) -> PowerLoss {
         // First: the kernel tells the peers of a killed process, and nobody tells those of a machine without power.
-        let touches = |one: NodeId, other: NodeId| one == node || other == node;
-        self.0.connections().end(true, |connection| touches(connection.from, connection.to));
+        self.0.connections().end(ConnectionsEnd::Silence, |connection| connection.touches(node));
         self.0.machine(node).kill(Status::Off);
         PowerLoss::default()
     }
@@ -317,11 +316,7 @@ impl Arena for Processes {
     }
 
     fn impose(&self, modifier: Modifier) -> Token {
-        let token = {
-            let mut next = lock(&self.0.0.next_token);
-            *next += 1;
-            Token::new(*next)
-        };
+        let token = Token::new(self.0.0.last_token.fetch_add(1, Ordering::Relaxed) + 1);
         let links = self.0.links();
         let mut bites = 0;
         let on_link = |from, to, effect| {
@@ -382,8 +377,7 @@ impl Arena for Processes {
 
     fn end_connections(&self, one: NodeId, other: NodeId, how: ConnectionsEnd) -> u64 {
         let between = |from: NodeId, to: NodeId| (from, to) == (one, other) || (from, to) == (other, one);
-        let silently = how == ConnectionsEnd::Silence;
-        self.0.connections().end(silently, |connection| between(connection.from, connection.to))
+        self.0.connections().end(how, |connection| between(connection.from, connection.to))
     }
 
     fn jump_wall_clock(&self, _node: NodeId, _nanoseconds: i64) {

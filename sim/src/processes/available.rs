@@ -1,5 +1,6 @@
 //! What of a scenario can be made to happen to real processes. What cannot is refused before anything starts, by the
-//! fault's name and with the reason; what has no effect on promises (a setting for which the server has no flag) is told.
+//! fault's name and with the reason. A setting for which the server has no flag is refused only where clients would notice;
+//! otherwise the record names it.
 
 use super::server::{Kind, Server};
 use crate::{
@@ -43,7 +44,7 @@ pub enum KnownDefect {
 
 impl KnownDefect {
     /// What is not checked where it is avoided.
-    pub(crate) fn what(self) -> &'static str {
+    pub(crate) fn unchecked(self) -> &'static str {
         match self {
             KnownDefect::TransactionsCheckedByTheirProposerAlone => {
                 "transactions that write and read at a revision (etcd #18667): clients do not make any, as --avoid asks"
@@ -59,15 +60,11 @@ impl OnServer {
     /// The options of `squall run` that ask for it, each with a space before it.
     pub(crate) fn options(&self) -> String {
         let Server { kind, path } = &self.server;
-        let kind = match kind {
-            Kind::Squalld => "squalld",
-            Kind::Etcd => "etcd",
-        };
         let plain = match self.disks {
             Disks::Plain => "",
             Disks::PlainAndPowerCutsLoseNothing => " --plain-disks",
         };
-        let mut options = format!(" --on {kind}={}{plain}", shell_word(path));
+        let mut options = format!(" --on {}={}{plain}", kind.name(), shell_word(path));
         for defect in &self.avoid {
             let name = clap::ValueEnum::to_possible_value(defect).expect("every defect has a name");
             options.push_str(&format!(" --avoid {}", name.get_name()));

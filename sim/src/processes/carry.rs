@@ -20,7 +20,7 @@ use system_tokio::{
 use tokio::sync::{Notify, mpsc};
 
 use super::links::{Fate, Link, Links, lock};
-use crate::arena::NodeId;
+use crate::arena::{ConnectionsEnd, NodeId};
 
 /// How many segments a link takes from one connection before its sender has to wait: with [`SEGMENT`], two megabytes.
 const QUEUE: usize = 128;
@@ -68,10 +68,13 @@ impl Connections {
         connection
     }
 
-    /// Ends those that `which` picks, in silence or with a reset. Answers how many there were.
-    pub(super) fn end(&self, silently: bool, which: impl Fn(&Connection) -> bool) -> u64 {
+    /// Ends those that `which` picks. Answers how many there were.
+    pub(super) fn end(&self, how: ConnectionsEnd, which: impl Fn(&Connection) -> bool) -> u64 {
         let standing = lock(&self.0).clone();
-        let how = if silently { SILENT } else { RESET };
+        let how = match how {
+            ConnectionsEnd::Reset => RESET,
+            ConnectionsEnd::Silence => SILENT,
+        };
         let ended = standing.iter().filter(|connection| which(connection)).filter(|connection| {
             let ended = connection.turn(OPEN, how);
             connection.changed.notify_waiters();
@@ -94,6 +97,11 @@ impl Connections {
 }
 
 impl Connection {
+    /// Whether the machine is one of its ends.
+    pub(super) fn touches(&self, node: NodeId) -> bool {
+        self.from == node || self.to == node
+    }
+
     fn turn(&self, from: u8, to: u8) -> bool {
         self.ended.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
@@ -108,7 +116,7 @@ impl Connection {
         }
     }
 
-    /// Completes never once the connection is silent; at once otherwise.
+    /// Completes at once, unless the connection is silent: then never.
     async fn speaks(&self) {
         if self.ended.load(Ordering::Relaxed) == SILENT {
             std::future::pending::<()>().await;

@@ -1,8 +1,8 @@
 //! A member's door: the address that it advertises to other members, at which this process listens, so that each pair of
 //! members has its own link.
 //!
-//! All members see the same address. Who knocks, the kernel tells ([`super::peer`]): the socket at the other end is open in
-//! one of the members' processes. A caller that cannot be found, since it has gone again, is turned away.
+//! All members dial the same address. The kernel tells which of them has connected ([`super::peer`]): the socket at the other
+//! end is open in that member's process. A caller that cannot be found, because it has gone again, is turned away.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -27,8 +27,8 @@ pub(super) async fn attend(ground: Ground, to: NodeId, door: TcpListener, behind
 async fn receive(ground: Ground, to: NodeId, socket: TcpStream, caller: SocketAddr, behind: SocketAddr) {
     let Ok(door) = socket.local_addr() else { return };
     let asked = ground.clone();
-    let who = system_tokio::task::spawn_blocking(move || who(&asked, caller, door)).await;
-    let Ok(Some(from)) = who else { return };
+    let found = system_tokio::task::spawn_blocking(move || member_at(&asked, caller, door)).await;
+    let Ok(Some(from)) = found else { return };
     let links = ground.links();
     links.between(from, to).pass_request().await;
     ground.powered(to).await;
@@ -44,7 +44,7 @@ async fn receive(ground: Ground, to: NodeId, socket: TcpStream, caller: SocketAd
 }
 
 /// The member whose process has the socket at `caller`, connected to `door`.
-fn who(ground: &Ground, caller: SocketAddr, door: SocketAddr) -> Option<NodeId> {
+fn member_at(ground: &Ground, caller: SocketAddr, door: SocketAddr) -> Option<NodeId> {
     let (SocketAddr::V4(caller), SocketAddr::V4(door)) = (caller, door) else { return None };
     let inode = peer::inode(caller, door)?;
     ground.processes().into_iter().find_map(|(node, pid)| peer::has_open(pid, inode).ok()?.then_some(node))

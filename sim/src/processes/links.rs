@@ -234,15 +234,11 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::processes::in_real_time;
 
     fn pair() -> (Links, NodeId, NodeId) {
         let links = Links::new(Chance::root(1), None);
         (links, NodeId::new(0, "a"), NodeId::new(1, "b"))
-    }
-
-    fn in_real_time<F: Future>(future: F) -> F::Output {
-        let runtime = system_tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime").block_on(future)
     }
 
     #[test]

@@ -39,11 +39,11 @@ struct State {
     life: u32,
     pid: Option<libc::pid_t>,
     asked_to_stop: bool,
-    /// How a life ended that nobody had ended: what the process said last.
+    /// The ends that nobody had asked for.
     deaths: Vec<Death>,
 }
 
-/// A process that ended by itself, with a failure.
+/// The end of a process that failed by itself.
 #[derive(Debug, Clone)]
 pub(super) struct Death {
     pub(super) at: At,
@@ -141,16 +141,12 @@ impl Machine {
     /// Kills the process, if one runs, and waits until it is gone; then the machine's status is `status`.
     pub(super) fn kill(&self, status: Status) {
         let mut state = lock(&self.state);
+        state.status = status;
         if let Some(pid) = state.pid {
             signal(pid, libc::SIGKILL);
-            state.status = status;
             let gone = self.reaped.wait_timeout_while(state, GONE, |state| state.pid.is_some());
-            let (state, timeout) = gone.expect("not poisoned");
+            let (_state, timeout) = gone.expect("not poisoned");
             assert!(!timeout.timed_out(), "{} is not gone {GONE:?} after SIGKILL", self.node);
-            drop(state);
-        } else {
-            state.status = status;
-            drop(state);
         }
         self.changed.notify_waiters();
     }
@@ -259,6 +255,7 @@ fn why_ended(exit: Option<ExitStatus>, last: &str) -> (String, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::processes::in_real_time;
 
     fn machine() -> (tempfile::TempDir, Arc<Machine>) {
         let dir = tempfile::tempdir().expect("a folder");
@@ -270,11 +267,6 @@ mod tests {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
         command
-    }
-
-    fn in_real_time<F: Future>(future: F) -> F::Output {
-        let runtime = system_tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime").block_on(future)
     }
 
     /// Runs a test's body in a process of its own: starting a process forks, and a fork makes every `thread_rng` of this one

@@ -13,15 +13,15 @@
 //!
 //! Every connection goes through this process, which is what makes links: a link carries bytes one way between two
 //! machines, and holds, delays or drops them as the modifiers say (`links`, `carry`). The members advertise the address of
-//! a *door*, a listener of this process. Who knocks is found out from the kernel: the socket's other end belongs to one of
+//! a *door*, a listener of this process. The door asks the kernel who has connected: the socket's other end belongs to one of
 //! the processes that were started (`door`, `peer`). So no privileges and no network namespaces are needed, and what the kernel
 //! lacks (netem) does not matter.
 //!
-//! What is missing against the simulation, and how that is told:
+//! What the simulation has and this arena lacks:
 //!
 //! - Faults that cannot be made to happen here are refused before anything starts (`available`).
-//! - What only a member can tell (its role, its log, what it applied) nobody tells. The checkers that need it have nothing
-//!   to check, and the record names them (`unchecked`). No verdict rests on the lack of such a line.
+//! - Real members do not tell their roles, their logs and what they apply. The checkers that need that have nothing to check,
+//!   and the record names them (`unchecked`). No verdict rests on the lack of such a line.
 //! - Where a forced new cluster parts from its old one is known within bounds only; the judge tries all of them
 //!   (`squall_checker::checks`, bounds).
 //!
@@ -55,3 +55,10 @@ pub(crate) use available::refuse;
 pub use available::{Disks, KnownDefect, OnServer};
 pub(crate) use run::{run, untold};
 pub use server::{Kind, Server};
+
+/// Runs a test's body on the system's runtime.
+#[cfg(test)]
+fn in_real_time<F: Future>(future: F) -> F::Output {
+    let runtime = system_tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(future)
+}

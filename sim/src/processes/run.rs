@@ -1,13 +1,6 @@
 //! One run on processes: the same two acts as in the simulation, in real time.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use squall_checker::history as h;
 
@@ -22,9 +15,10 @@ use crate::{
     run::{
         Acted, Observed, act,
         judge::{Ended, judge_ended},
+        observed_so_far,
     },
     scenario::{Disk, Network, Scenario, Spec},
-    workload::{Limits, Observer, Phase, Recorder},
+    workload::{Distinct, Limits, Observer, Phase, Recorder},
     world::{Chance, Counters, Distribution, Latency},
 };
 
@@ -101,7 +95,7 @@ async fn live(
     let ground = Ground::new(on.server.clone(), members, dir, chance.child("processes"), usual(&plan.spec))?;
     // Also where the run panics: no process outlives it.
     let _closes = Closes(ground.clone());
-    recorder.attach(Arc::new(RealTime { ground: ground.clone(), last: AtomicU64::new(0) }));
+    recorder.attach(Arc::new(RealTime { ground: ground.clone(), distinct: Distinct::default() }));
     let arena: Arc<dyn Arena> = Arc::new(Processes(ground.clone()));
     let asks = |defect| !on.avoid.contains(&defect);
     let limits = Limits {
@@ -118,13 +112,7 @@ async fn live(
             recorder.event(h::Event::Panic(h::Panicked { member, message, at: death.at.0 }));
         }
     }
-    let observed = Observed {
-        history: recorder.finish(),
-        nemesis: report,
-        probes: Vec::new(),
-        inspection: None,
-        scraped,
-    };
+    let observed = Observed { scraped, ..observed_so_far(recorder.finish(), report, Vec::new()) };
     Ok((observed, lasted))
 }
 
@@ -162,7 +150,7 @@ fn unchecked(plan: &Plan, on: &OnServer) -> Vec<String> {
     if !untold.is_empty() {
         unchecked.push(format!("the counters {}: nobody counts them here", untold.join(", ")));
     }
-    unchecked.extend(on.avoid.iter().map(|defect| defect.what().to_owned()));
+    unchecked.extend(on.avoid.iter().map(|defect| defect.unchecked().to_owned()));
     unchecked.extend(on.server.without_a_flag(&spec.cluster));
     if on.disks == Disks::PlainAndPowerCutsLoseNothing {
         unchecked.push(
@@ -184,17 +172,15 @@ fn is_counted(name: &str) -> bool {
     COUNTED.contains(&name) || name.starts_with("bites.")
 }
 
-/// The recorder's clock. No two instants are the same: one thing is recorded before the next.
+/// The recorder's clock.
 struct RealTime {
     ground: Ground,
-    last: AtomicU64,
+    distinct: Distinct,
 }
 
 impl Observer for RealTime {
     fn now_ns(&self) -> u64 {
-        let now = self.ground.now().0.max(self.last.load(Ordering::Relaxed) + 1);
-        self.last.store(now, Ordering::Relaxed);
-        now
+        self.distinct.at(self.ground.now().0)
     }
 
     fn note(&self, _node: &str, _text: String) {}

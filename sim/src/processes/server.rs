@@ -32,6 +32,16 @@ pub enum Kind {
     Etcd,
 }
 
+impl Kind {
+    /// Its name, as `--on` has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::Squalld => "squalld",
+            Kind::Etcd => "etcd",
+        }
+    }
+}
+
 /// The variable that names squalld's file, where `--on squalld` does not.
 const SQUALLD: &str = "SQUALL_SQUALLD";
 
@@ -198,11 +208,7 @@ impl Server {
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            Kind::Squalld => "squalld",
-            Kind::Etcd => "etcd",
-        };
-        write!(f, "{kind}={}", self.path.display())
+        write!(f, "{}={}", self.kind.name(), self.path.display())
     }
 }
 

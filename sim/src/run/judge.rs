@@ -11,7 +11,7 @@ use squall_checker::{
     revision::Budgets,
 };
 
-use super::{Observed, agreed, counters, observe};
+use super::{Observed, agreed, counters, observe, observed_so_far};
 use crate::{
     faults::Settings,
     nemesis,
@@ -76,7 +76,7 @@ pub(super) fn judge(
         // The world ended the run: what was recorded until then is kept.
         let history = recorder.finish();
         let nemesis = nemesis::Report { injected: faults_in(&history), ..nemesis::Report::default() };
-        Observed { history, nemesis, probes: finished.probes, inspection: None, scraped: None }
+        observed_so_far(history, nemesis, finished.probes)
     });
     observe::add_observations(&mut observed.history, &observed.probes);
     agreed::raise_breaks(&mut observed.history, &observed.probes);

@@ -2,7 +2,8 @@
 //!
 //! It sends each operation once, to the member that its [`EndpointChoice`] names. It retries only where a scenario asks
 //! for that fault of a client ([`Client::retrying`]): a retry of a write that may have been applied is the lost update of
-//! etcd #14890. Another fault of a client is to take serializable reads for linearizable ones ([`Client::reading_stale`]). What it records of a call that was not answered with success is [`super::outcome`]'s to say.
+//! etcd #14890. Another fault of a client is to take serializable reads for linearizable ones ([`Client::reading_stale`]).
+//! What it records of a call that was not answered with success is [`super::outcome`]'s to say.
 //!
 //! Each request carries the operation's id as the header `x-correlation-id`, so that a store that reports which entry it
 //! applied can say for which operation. The checkers use that as a hint and never trust it.

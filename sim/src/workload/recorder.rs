@@ -1,7 +1,10 @@
 //! The run's history, as it grows: every operation once, when it has returned or was given up, and the events beside.
 //! With a [`Journal`] what is recorded outlives even the process.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use serde::Serialize;
 use squall_checker::history as h;
@@ -16,6 +19,22 @@ pub trait Observer: Send + Sync {
 
     /// Takes note, in the audit hash and the trace, of something that `node` saw.
     fn note(&self, node: &str, text: String);
+}
+
+/// Makes a clock's instants distinct. Virtual time stands still while anything is ready to run, but one thing is recorded
+/// before the next, and the judge must be able to tell.
+#[derive(Default)]
+pub(crate) struct Distinct {
+    last: AtomicU64,
+}
+
+impl Distinct {
+    /// `now`, or the instant after the last one that was answered.
+    pub(crate) fn at(&self, now: u64) -> u64 {
+        let now = now.max(self.last.load(Ordering::Relaxed) + 1);
+        self.last.store(now, Ordering::Relaxed);
+        now
+    }
 }
 
 /// A sequential process of a client, as the history knows it.
