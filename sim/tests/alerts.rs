@@ -5,7 +5,7 @@
     reason = "a test outside any simulation: it reads files and starts promtool"
 )]
 
-#[path = "support/promtool.rs"]
+#[path = "../alerts/tests/support/promtool.rs"]
 mod promtool;
 
 use std::{
@@ -166,7 +166,7 @@ fn dashboards_ask_for_what_members_show() {
                 let text = text.replace("$job", ".*").replace("$instance", ".*");
                 let at = format!("{}, {title}: {text}", path.display());
                 let expr = query::parse(&text).unwrap_or_else(|error| panic!("{at}: {error}"));
-                if let Some(span) = expr.has_never_seen(&scraped.store) {
+                if let Some(span) = expr.missing_from(&scraped.store) {
                     // An alert is there only while something is wrong.
                     let wanted = &text[span.begin..span.end];
                     assert!(wanted.starts_with("ALERTS{"), "{at}: no member shows {wanted}");

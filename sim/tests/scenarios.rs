@@ -1,7 +1,7 @@
 //! The scenarios as tests. The real build has no simulation, so it has none of them.
 
 #[cfg(madsim)]
-#[path = "support/promtool.rs"]
+#[path = "../alerts/tests/support/promtool.rs"]
 mod promtool;
 
 #[cfg(madsim)]

@@ -157,6 +157,22 @@ impl Series {
         let end = self.samples.partition_point(|sample| sample.at_ms <= to_ms);
         self.samples.get(begin..end).unwrap_or_default()
     }
+
+    /// The values at the multiples of an interval, from moment 0 on; `None` where there is no sample.
+    ///
+    /// # Errors
+    /// The moment of a sample that lies on no multiple.
+    pub fn by_interval(&self, interval_ms: i64) -> Result<Vec<Option<f64>>, i64> {
+        let mut values = Vec::new();
+        for Sample { at_ms, value } in &self.samples {
+            if *at_ms < 0 || at_ms % interval_ms != 0 {
+                return Err(*at_ms);
+            }
+            values.resize(usize::try_from(at_ms / interval_ms).unwrap_or(usize::MAX), None);
+            values.push(Some(*value));
+        }
+        Ok(values)
+    }
 }
 
 #[cfg(test)]

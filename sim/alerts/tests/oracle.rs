@@ -6,10 +6,17 @@
 
 #[path = "support/draw.rs"]
 mod draw;
+#[path = "support/promtool.rs"]
+mod promtool;
 mod support;
 
-use std::{collections::BTreeMap, env, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::Path,
+};
 
+use promtool::{promtool, test_rules};
 use squall_alerts::{
     Evaluator,
     eval::Context,
@@ -21,7 +28,7 @@ use squall_alerts::{
     rules::{Phase, RuleFile, Surroundings},
     store::Store,
 };
-use support::{Chance, promtool, test_rules};
+use support::Chance;
 
 /// SQUALL_ORACLE_CASES says how many files each test draws; SQUALL_ORACLE_SEED where they begin.
 fn setting(name: &str, otherwise: u64) -> u64 {
@@ -259,8 +266,11 @@ fn random_alerts_fire_when_prometheus_says_so() {
                 let (alerts, failed) = evaluator.evaluate(at_ms);
                 failures.extend(failed);
                 verdicts += alerts.len();
-                firing += alerts.iter().filter(|alert| alert.phase == Phase::Firing).count();
-                told.push((at_ms, alerts));
+                let alerts = alerts.into_iter().filter(|alert| alert.phase == Phase::Firing);
+                let fire: BTreeSet<(String, Labels)> =
+                    alerts.map(|alert| (alert.alert, alert.labels)).collect();
+                firing += fire.len();
+                told.push((at_ms, fire));
             }
         }
         let rules_name = format!("oracle-rules-{seed}.yaml");

@@ -45,7 +45,7 @@ fn no_rule_is_without_a_test() {
     ] {
         let file = RuleFile::parse(rules).unwrap();
         let mut count = 0;
-        for rule in file.groups.iter().flat_map(|group| &group.rules) {
+        for rule in file.rules() {
             count += 1;
             let fires = format!("alertname=\"{}\"", rule.name());
             assert!(test.contains(&fires), "{} fires in no test", rule.name());

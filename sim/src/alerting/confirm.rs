@@ -2,15 +2,15 @@
 //!
 //! What fired is taken from the history and nothing is evaluated again: promtool is asked about what the run's reports say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use squall_alerts::{
     labels::{Labels, NAME},
     promtool::{Exported, export},
-    rules::{AlertState, Phase, Rule, RuleFile},
+    rules::{Rule, RuleFile},
     store::Store,
 };
-use squall_checker::history::{self as h, AlertLine, Event, RunHistory};
+use squall_checker::history::{AlertLine, AlertState, Event, RunHistory};
 
 use super::{observer::millis, series::Scraped};
 use crate::scenario::Alerts;
@@ -31,7 +31,7 @@ pub fn confirmation(
         if group.interval_ms.is_some_and(|own| own != interval) {
             let name = &group.name;
             return Err(format!(
-                "the group {name:?} has an interval of its own, and promtool knows but one for all"
+                "the group {name:?} has an interval of its own, and promtool knows only one for all"
             ));
         }
     }
@@ -50,21 +50,11 @@ pub fn confirmation(
         while let Some(line) = lines.next_if(|line| line.at <= at) {
             let key = (line.alert.clone(), labels(line));
             match line.state {
-                h::AlertState::Firing => _ = firing.insert(key),
+                AlertState::Firing => _ = firing.insert(key),
                 _ => _ = firing.remove(&key),
             }
         }
-        let alerts = firing.iter().map(|(alert, labels)| AlertState {
-            group: String::new(),
-            alert: alert.clone(),
-            labels: labels.clone(),
-            annotations: BTreeMap::new(),
-            phase: Phase::Firing,
-            value: 0.0,
-            active_since_ms: 0,
-            firing_since_ms: None,
-        });
-        verdicts.push((at_ms, alerts.collect()));
+        verdicts.push((at_ms, firing.clone()));
         at_ms += interval;
     }
     export(
@@ -84,7 +74,7 @@ fn labels(line: &AlertLine) -> Labels {
 
 /// The series without those that rules wrote: promtool makes them itself.
 fn scraped_alone(files: &[RuleFile], store: &Store) -> Store {
-    let rules = files.iter().flat_map(|file| &file.groups).flat_map(|group| &group.rules);
+    let rules = files.iter().flat_map(RuleFile::rules);
     let made = rules.filter(|rule| matches!(rule, Rule::Record(_))).map(Rule::name);
     let made: BTreeSet<&str> = made.chain(["ALERTS", "ALERTS_FOR_STATE"]).collect();
     let mut alone = Store::default();

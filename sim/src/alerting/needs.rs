@@ -13,24 +13,21 @@ use squall_alerts::{
 pub(super) enum Needs {
     /// All of them.
     All,
-    /// These, and histograms of which these are parts.
+    /// These.
     Names(BTreeSet<String>),
 }
 
 impl Needs {
     /// What these rules look at.
     pub(super) fn of(files: &[RuleFile]) -> Needs {
-        let rules = files.iter().flat_map(|file| &file.groups).flat_map(|group| &group.rules);
-        let exprs = rules.map(|rule| match rule {
-            Rule::Record(rule) => &rule.expr,
-            Rule::Alert(rule) => &rule.expr,
-        });
+        let exprs = files.iter().flat_map(RuleFile::rules).map(Rule::expr);
         let mut names = BTreeSet::new();
         for selector in exprs.flat_map(|expr| expr.selectors()) {
-            match named(selector) {
-                Some(name) => _ = names.insert(name.to_owned()),
-                None => return Needs::All,
-            }
+            let Some(name) = named(selector) else { return Needs::All };
+            // A part of a histogram is shown by the family without the suffix.
+            let suffixes = ["_bucket", "_sum", "_count"].into_iter();
+            let families = suffixes.filter_map(|suffix| name.strip_suffix(suffix));
+            names.extend(families.chain([name]).map(str::to_owned));
         }
         Needs::Names(names)
     }
@@ -39,12 +36,7 @@ impl Needs {
     pub(super) fn wants(&self, family: &str) -> bool {
         match self {
             Needs::All => true,
-            Needs::Names(names) => {
-                names.contains(family)
-                    || ["_bucket", "_sum", "_count"]
-                        .iter()
-                        .any(|part| names.contains(&format!("{family}{part}")))
-            }
+            Needs::Names(names) => names.contains(family),
         }
     }
 }
@@ -73,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_by_a_pattern_wants_all() {
+    fn a_rule_that_asks_by_a_pattern_wants_all() {
         assert_eq!(needs("{__name__=~\"a.*\"} > 1"), Needs::All);
         assert!(needs("{__name__=~\"a.*\"} > 1").wants("anything"));
     }

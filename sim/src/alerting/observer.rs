@@ -12,7 +12,7 @@ use squall_alerts::{
     Evaluator,
     labels::{Labels, NAME},
     numbers::go_v,
-    rules::{AlertState, Phase, Rule, RuleFile, Surroundings},
+    rules::{AlertState, Phase, RuleFile, Surroundings},
 };
 use squall_checker::history as h;
 use squall_store::metrics::Family;
@@ -33,7 +33,7 @@ pub(crate) struct Prometheus {
     settings: Alerts,
     files: Vec<RuleFile>,
     needs: Needs,
-    /// How far back rules look at most, with what the look-back adds; samples before that are forgotten where none are kept.
+    /// How far back rules look at most. Where no series are kept, older samples are forgotten.
     horizon_ms: i64,
     origin: At,
     state: RefCell<State>,
@@ -181,27 +181,24 @@ impl Prometheus {
 
     /// The run is over: the history is told which rules could not have fired, and the series are handed over.
     pub(crate) fn finish(self) -> Option<Scraped> {
+        let at = self.moment(self.state.borrow().evaluated_ms).0;
         let state = self.state.into_inner();
-        let at = self.origin.after(Duration::from_millis(u64::try_from(state.evaluated_ms).unwrap_or(0))).0;
-        for group in self.files.iter().flat_map(|file| &file.groups) {
-            for rule in &group.rules {
-                let Rule::Alert(rule) = rule else { continue };
-                let failed = state.failures.get(&(group.name.clone(), rule.name.clone()));
-                let missing = rule.expr.has_never_seen(state.evaluator.store());
-                let why = match (failed, missing) {
-                    (Some((times, what)), _) => {
-                        format!("it could not be evaluated, {times} times, first because of: {what}")
-                    }
-                    (None, Some(span)) => {
-                        format!("there was never a series `{}`", &rule.text[span.begin..span.end])
-                    }
-                    (None, None) => continue,
-                };
-                let own = rule.labels.iter().filter(|(_, (text, _))| !text.contains("{{"));
-                let labels = own.map(|(name, (text, _))| (name.clone(), text.clone())).collect();
-                let line = h::AlertBlind { at, alert: rule.name.clone(), labels, why };
-                self.recorder.event(h::Event::AlertBlind(line));
-            }
+        for (group, rule) in state.evaluator.groups().alert_rules() {
+            let failed = state.failures.get(&(group.to_owned(), rule.name.clone()));
+            let missing = rule.expr.missing_from(state.evaluator.store());
+            let why = match (failed, missing) {
+                (Some((times, what)), _) => {
+                    format!("it could not be evaluated, {times} times, first because of: {what}")
+                }
+                (None, Some(span)) => {
+                    format!("there was never a series `{}`", &rule.text[span.begin..span.end])
+                }
+                (None, None) => continue,
+            };
+            let own = rule.fixed_labels();
+            let labels = own.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+            let line = h::AlertBlind { at, alert: rule.name.clone(), labels, why };
+            self.recorder.event(h::Event::AlertBlind(line));
         }
         (self.settings.series != Kept::Nothing).then(|| Scraped {
             origin_ns: self.origin.0,

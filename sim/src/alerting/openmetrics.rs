@@ -1,9 +1,10 @@
 //! A run's series as OpenMetrics with time stamps, which `promtool tsdb create-blocks-from openmetrics` makes into blocks that a
 //! Prometheus serves.
 //!
-//! Virtual time begins at 2026-01-01T00:00:00Z, so that equal runs are equal files, and Prometheus, which takes in no future,
-//! takes it. What the format cannot say is left out: marks of staleness, so that a series of a member that went down is drawn
-//! on for five minutes; and the families' types, for etcd has counters that the format would have end in `_total`.
+//! Virtual time begins at 2026-01-01T00:00:00Z: a fixed moment, so that equal runs are equal files, and a past one, because
+//! Prometheus refuses samples of the future. The format has no mark of staleness, so a series of a member that went down is
+//! drawn on for five minutes. The families' types are left out, because the format wants counters to end in `_total`, and some
+//! of etcd's do not.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 

@@ -60,26 +60,13 @@ impl Scraped {
         };
         let mut text = serde_json::to_string(&head).expect("numbers") + "\n";
         for series in self.store.all() {
-            let samples = series.samples.iter().map(|sample| (sample.at_ms, sample.value));
-            let Some(values) = self.places(samples) else { continue };
+            // One with a sample between scrapes was written by a rule.
+            let Ok(values) = series.by_interval(self.scrape_interval_ms) else { continue };
             let labels = series.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
             let line = Line { labels: labels.collect(), values: written(&values) };
             _ = writeln!(text, "{}", serde_json::to_string(&line).expect("strings"));
         }
         text
-    }
-
-    /// The values of a series by scrape; none where a sample lies on no scrape.
-    fn places(&self, samples: impl Iterator<Item = (i64, f64)>) -> Option<Vec<Option<f64>>> {
-        let mut values = Vec::new();
-        for (at_ms, value) in samples {
-            if at_ms % self.scrape_interval_ms != 0 {
-                return None;
-            }
-            values.resize(usize::try_from(at_ms / self.scrape_interval_ms).ok()?, None);
-            values.push(Some(value));
-        }
-        Some(values)
     }
 
     /// Reads the text back.

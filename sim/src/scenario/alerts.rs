@@ -14,7 +14,7 @@ use serde::{
 use squall_alerts::{
     labels::{NAME, is_label_name},
     query,
-    rules::{AlertRule, Rule, RuleFile},
+    rules::{AlertRule, RuleFile},
 };
 use squall_checker::history::{ExpectedAlert, ExpectedAlerts};
 
@@ -36,13 +36,13 @@ pub struct Alerts {
     /// Rule files in Prometheus' format, each by its path, relative to the scenario's file. In a plan each is `{path, text}`.
     pub rules: Vec<RuleSource>,
     /// How often each member is scraped. Default 15s.
-    #[serde(with = "go", default = "quarter_of_a_minute")]
+    #[serde(with = "go", default = "default_interval")]
     pub scrape_interval: Duration,
     /// How often rules are evaluated whose group does not say so itself. Default 15s.
-    #[serde(with = "go", default = "quarter_of_a_minute")]
+    #[serde(with = "go", default = "default_interval")]
     pub evaluation_interval: Duration,
     /// The label `job` of all series. Default `etcd`.
-    #[serde(default = "etcd")]
+    #[serde(default = "default_job")]
     pub job: String,
     /// Labels that templates may name as `$externalLabels`. Default: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -90,11 +90,11 @@ pub struct ExpectAlerts {
     pub within: Duration,
 }
 
-fn quarter_of_a_minute() -> Duration {
+fn default_interval() -> Duration {
     Duration::from_secs(15)
 }
 
-fn etcd() -> String {
+fn default_job() -> String {
     "etcd".to_owned()
 }
 
@@ -125,12 +125,12 @@ impl ExpectAlerts {
     }
 }
 
-/// Reads the rule files that a scenario or a plan names and has no text of; they lie relative to its file.
+/// Reads the rule files that a plan names and has no text of; they lie relative to its file.
 pub(crate) fn read_rules(on: &Source, spec: &mut Spec) -> Result<(), Refusal> {
     read_rules_by(on, spec, &|rules| beside(on.path, rules))
 }
 
-/// The same; `read` answers a path's text, or says why there is none.
+/// Reads the rule files that are named without their text; `read` answers a path's text, or says why there is none.
 pub(super) fn read_rules_by(
     on: &Source,
     spec: &mut Spec,
@@ -149,7 +149,7 @@ pub(super) fn read_rules_by(
 }
 
 /// The text of a rule file that lies relative to the file that names it.
-fn beside(scenario: &Path, rules: &str) -> Result<String, String> {
+pub(super) fn beside(scenario: &Path, rules: &str) -> Result<String, String> {
     let path = scenario.parent().unwrap_or(Path::new("")).join(rules);
     // The refusal names the scenario, so only what is wrong is taken.
     load::read_text(&path).map_err(|refusal| format!("{} ({})", refusal.message, path.display()))
@@ -199,15 +199,7 @@ pub(super) fn check(on: &Source, spec: &Spec) -> Result<(), Refusal> {
             }
         }
     }
-    let known: Vec<&AlertRule> = files
-        .iter()
-        .flat_map(|file| &file.groups)
-        .flat_map(|group| &group.rules)
-        .filter_map(|rule| match rule {
-            Rule::Alert(rule) => Some(rule),
-            Rule::Record(_) => None,
-        })
-        .collect();
+    let known: Vec<&AlertRule> = files.iter().flat_map(RuleFile::alert_rules).collect();
     on.refuse_if(
         known.is_empty(),
         &at("rules"),
@@ -220,7 +212,7 @@ fn expected(on: &Source, expect: &ExpectAlerts, known: &[&AlertRule]) -> Result<
     let at = |key| [Key("spec"), Key("expect"), Key("alerts"), Key(key)];
     on.refuse_if(
         expect.firing.is_empty() && expect.not_firing.is_empty(),
-        &at("")[..3],
+        &[Key("spec"), Key("expect"), Key("alerts")],
         || "it demands nothing: name alerts in `firing` or in `notFiring`, or remove it",
     )?;
     on.refuse_if(
@@ -256,10 +248,7 @@ fn expected(on: &Source, expect: &ExpectAlerts, known: &[&AlertRule]) -> Result<
 
 /// Whether alerts of a rule may have these labels: what the rule sets itself, and not by a template, must agree.
 fn may_have(rule: &AlertRule, one: &ExpectedAlert) -> bool {
-    one.labels.iter().all(|(name, value)| {
-        let set = rule.labels.get(name).map(|(text, _)| text);
-        set.is_none_or(|text| text == value || text.contains("{{"))
-    })
+    rule.fixed_labels().all(|(name, text)| one.labels.get(name).is_none_or(|value| value == text))
 }
 
 /// An alert's name, or its name and labels.

@@ -4,13 +4,13 @@
 //! out of the exported rules: they carry values, and the last digit of a sum depends on the order in which Prometheus
 //! happens to walk its series.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     labels::Labels,
     notation::written,
     numbers::{duration_text, quote},
-    rules::{AlertState, Group, Phase, Rule, RuleFile},
+    rules::{Group, Rule, RuleFile},
     store::Store,
 };
 
@@ -25,15 +25,15 @@ pub struct Exported {
 
 /// Writes the scraped series of a store and our verdicts for promtool to confirm.
 ///
-/// `verdicts` are the alerts at each moment at which they were evaluated. An error says which sample lies on no multiple
-/// of the scrape interval.
+/// `verdicts` are the alerts that fire, by name and labels, at each moment at which they were evaluated. An error says
+/// which sample lies on no multiple of the scrape interval.
 pub fn export(
     files: &[RuleFile],
     rules_name: &str,
     scraped: &Store,
     scrape_interval_ms: i64,
     evaluation_interval_ms: i64,
-    verdicts: &[(i64, Vec<AlertState>)],
+    verdicts: &[(i64, BTreeSet<(String, Labels)>)],
 ) -> Result<Exported, String> {
     // Without an order promtool walks the groups in any.
     let order: Vec<String> = unique_groups(files).into_iter().map(|(name, _)| quote(&name)).collect();
@@ -45,32 +45,24 @@ pub fn export(
         duration_text(scrape_interval_ms),
     );
     for series in scraped.all() {
-        let mut values = Vec::new();
-        for sample in &series.samples {
-            if sample.at_ms < 0 || sample.at_ms % scrape_interval_ms != 0 {
-                return Err(format!(
-                    "{} at {} ms: promtool knows only multiples of {scrape_interval_ms} ms",
-                    series.labels, sample.at_ms
-                ));
-            }
-            let at = usize::try_from(sample.at_ms / scrape_interval_ms).unwrap_or(usize::MAX);
-            values.resize(at, None);
-            values.push(Some(sample.value));
-        }
+        let values = series.by_interval(scrape_interval_ms).map_err(|at_ms| {
+            format!(
+                "{} at {at_ms} ms: promtool knows only multiples of {scrape_interval_ms} ms",
+                series.labels
+            )
+        })?;
         let series = quote(&series.labels.to_string());
         test += &format!("  - {{series: {series}, values: {}}}\n", quote(&written(&values)));
     }
     test += "  alert_rule_test:\n";
-    let mut names: Vec<&str> = files.iter().flat_map(|file| &file.groups).flat_map(alerts_of).collect();
+    let alert_rules = files.iter().flat_map(RuleFile::alert_rules);
+    let mut names: Vec<&str> = alert_rules.map(|rule| rule.name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
-    for (at_ms, alerts) in verdicts {
+    for (at_ms, firing) in verdicts {
         for name in &names {
-            let firing: Vec<&Labels> = alerts
-                .iter()
-                .filter(|alert| alert.alert == *name && alert.phase == Phase::Firing)
-                .map(|alert| &alert.labels)
-                .collect();
+            let firing = firing.iter().filter(|(alert, _)| alert.as_str() == *name);
+            let firing: Vec<&Labels> = firing.map(|(_, labels)| labels).collect();
             test += &format!("  - eval_time: {}\n    alertname: {}\n", duration_text(*at_ms), quote(name));
             if !firing.is_empty() {
                 test += "    exp_alerts:\n";
@@ -82,10 +74,6 @@ pub fn export(
         }
     }
     Ok(Exported { rules: rules_text(files), test })
-}
-
-fn alerts_of(group: &Group) -> impl Iterator<Item = &str> {
-    group.rules.iter().filter(|rule| matches!(rule, Rule::Alert(_))).map(Rule::name)
 }
 
 fn flow<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {

@@ -30,7 +30,6 @@ impl Expr {
 
     /// How far back from the moment of its evaluation the oldest sample may lie that it looks at, in milliseconds.
     pub fn looks_back_ms(&self) -> i64 {
-        let most = |parts: Vec<&Expr>| parts.into_iter().map(Expr::looks_back_ms).max().unwrap_or(0);
         match &self.node {
             Node::Instant(selector) => LOOK_BACK_MS + selector.offset_ms.max(0),
             Node::Range { selector, range_ms } => range_ms + selector.offset_ms.max(0),
@@ -38,26 +37,26 @@ impl Expr {
             Node::Subquery { inner, range_ms, step_ms, offset_ms } => {
                 range_ms + offset_ms.max(&0) + step_ms.unwrap_or(0) + inner.looks_back_ms()
             }
-            _ => most(self.parts()),
+            _ => self.parts().into_iter().map(Expr::looks_back_ms).max().unwrap_or(0),
         }
     }
 
-    /// Where the expression can never have had an element, since nobody has ever shown such series: the place of the first of
-    /// them. Of `a or b` one is enough; of `a unless b` only `a` matters; to `absent(a)` it means nothing.
-    pub fn has_never_seen(&self, store: &Store) -> Option<Span> {
+    /// The place of the first series that the expression needs and the store has never had: without it the expression can
+    /// never have had an element. Of `a or b` it needs one; of `a unless b` only `a`; `absent(a)` needs none.
+    pub fn missing_from(&self, store: &Store) -> Option<Span> {
         match &self.node {
             Node::Instant(selector) | Node::Range { selector, .. } => {
                 store.select(&selector.matchers).next().is_none().then_some(self.span)
             }
             Node::Binary { operator: Operator::Set(SetOperation::Or), left, right, .. } => {
-                let missing = left.has_never_seen(store)?;
-                right.has_never_seen(store).map(|_| missing)
+                let missing = left.missing_from(store)?;
+                right.missing_from(store).map(|_| missing)
             }
             Node::Binary { operator: Operator::Set(SetOperation::Unless), left, .. } => {
-                left.has_never_seen(store)
+                left.missing_from(store)
             }
             Node::Call { function, .. } if function.name.starts_with("absent") => None,
-            _ => self.parts().into_iter().find_map(|part| part.has_never_seen(store)),
+            _ => self.parts().into_iter().find_map(|part| part.missing_from(store)),
         }
     }
 }
@@ -90,7 +89,7 @@ mod tests {
             ("topk(3, b)", Some("b")),
         ] {
             let expr = parse(text).unwrap();
-            let found = expr.has_never_seen(&store).map(|span| &text[span.begin..span.end]);
+            let found = expr.missing_from(&store).map(|span| &text[span.begin..span.end]);
             assert_eq!(found, missing, "{text}");
         }
         let expr = parse("rate(a{x=\"1\"}[5m]) / on (x) b offset 5m").unwrap();

@@ -181,14 +181,30 @@ impl RuleFile {
         Ok(Self { groups: groups.collect::<Result<Vec<Group>, RuleError>>()? })
     }
 
+    /// All its rules, in the order of the file.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.groups.iter().flat_map(|group| &group.rules)
+    }
+
+    /// Those of its rules that alert.
+    pub fn alert_rules(&self) -> impl Iterator<Item = &AlertRule> {
+        self.rules().filter_map(|rule| match rule {
+            Rule::Alert(rule) => Some(rule),
+            Rule::Record(_) => None,
+        })
+    }
+
     /// How far back the oldest sample may lie that one of its rules looks at.
     pub fn looks_back_ms(&self) -> i64 {
-        let rules = self.groups.iter().flat_map(|group| &group.rules);
-        let exprs = rules.map(|rule| match rule {
-            Rule::Record(rule) => &rule.expr,
-            Rule::Alert(rule) => &rule.expr,
-        });
-        exprs.map(Expr::looks_back_ms).max().unwrap_or(0)
+        self.rules().map(|rule| rule.expr().looks_back_ms()).max().unwrap_or(0)
+    }
+}
+
+impl AlertRule {
+    /// The labels that have the same value in each of its alerts: those that it sets without a template.
+    pub fn fixed_labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fixed = self.labels.iter().filter(|(_, (text, _))| !text.contains("{{"));
+        fixed.map(|(name, (text, _))| (name.as_str(), text.as_str()))
     }
 }
 

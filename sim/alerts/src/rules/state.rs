@@ -220,6 +220,14 @@ impl Groups {
 }
 
 impl Rule {
+    /// Its expression.
+    pub fn expr(&self) -> &query::Expr {
+        match self {
+            Self::Record(rule) => &rule.expr,
+            Self::Alert(rule) => &rule.expr,
+        }
+    }
+
     /// The name of the alert or of the series.
     pub fn name(&self) -> &str {
         match self {

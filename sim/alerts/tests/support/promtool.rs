@@ -1,4 +1,4 @@
-//! promtool, for tests: where it is, and what it says.
+//! promtool, for the tests of this crate and of squall: where it is, and what it says.
 #![allow(clippy::disallowed_methods, dead_code, reason = "tests run another program, each in its own way")]
 
 use std::{
@@ -15,7 +15,8 @@ use std::{
 /// Where there is none, and SQUALL_REQUIRE_PROMTOOL is 1.
 pub(crate) fn promtool() -> Option<PathBuf> {
     let named = env::var_os("SQUALL_PROMTOOL").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|dir| dir.join("Cargo.lock").is_file())?;
     let installed = || {
         let entries = fs::read_dir(root.join(".venv")).ok()?;
         let tools = entries.filter_map(|entry| Some(entry.ok()?.path().join("usr/bin/promtool")));
