@@ -299,7 +299,7 @@ impl Core {
 
     /// Whether something would get through that arrived now. Nothing is sent, and nothing bites.
     pub(crate) fn would_pass(&mut self, now: At, from: NodeId, to: NodeId) -> bool {
-        self.hosts[to.place()].on && self.link(from, to).would_pass(now)
+        self.hosts[to.place()].on && self.link(from, to).is_up(now)
     }
 
     /// The sink of an end that is open.

@@ -55,19 +55,19 @@ impl Distribution {
                 share(u128::from(draw.rotate_left(16)) * longer, whole)
             }
         };
-        drawn.min(tail_end(jitter))
+        drawn.min(cap(jitter))
     }
 
     /// The longest that a jitter comes to, where that is far beyond what most draws come to.
     pub(crate) fn tail_end(self, jitter: Duration) -> Option<Duration> {
         let has_tail =
             matches!(self, Distribution::Exponential | Distribution::LongTail) && !jitter.is_zero();
-        has_tail.then(|| tail_end(jitter))
+        has_tail.then(|| cap(jitter))
     }
 }
 
-/// By then TCP has sent a message again.
-fn tail_end(jitter: Duration) -> Duration {
+/// The most that any draw comes to: by then TCP has sent the message again.
+fn cap(jitter: Duration) -> Duration {
     (jitter * 3).max(Duration::from_secs(3))
 }
 

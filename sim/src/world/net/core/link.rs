@@ -153,7 +153,7 @@ impl Link {
         false
     }
 
-    /// Whether what arrives now gets through.
+    /// Whether what arrives now would get through. It only looks: nothing bites.
     pub(super) fn is_up(&mut self, now: At) -> bool {
         self.cuts.is_empty() && !self.flaps_down(now, false)
     }
@@ -162,12 +162,6 @@ impl Link {
     pub(super) fn passes(&mut self, now: At) -> bool {
         self.cuts.bite();
         let flaps_down = self.flaps_down(now, true);
-        self.cuts.is_empty() && !flaps_down
-    }
-
-    /// The same, of something that is not sent: nothing bites.
-    pub(super) fn would_pass(&mut self, now: At) -> bool {
-        let flaps_down = self.flaps_down(now, false);
         self.cuts.is_empty() && !flaps_down
     }
 
