@@ -204,9 +204,9 @@ fn github(args: &ReportArgs, folders: &[PathBuf], streams: &mut Streams) -> Resu
 
 /// The test and its rules, in a folder.
 fn confirm(args: &ReportArgs, run_dir: &Path, streams: &mut Streams) -> Result<Status, Refusal> {
-    let (_, history) = report::open_view(run_dir)?;
-    let (plan, scraped) = (report::open(run_dir)?.plan, report::open_scraped(run_dir)?);
-    let alerts = plan.spec.alerts.as_ref();
+    let (stored, history) = report::open_history(run_dir)?;
+    let scraped = report::open_scraped(run_dir)?;
+    let alerts = stored.plan.spec.alerts.as_ref();
     let alerts = alerts.ok_or_else(|| Refusal::of(run_dir, "the run's plan has no `spec.alerts`"))?;
     let made = confirmation(alerts, &scraped, &history, "rules.yaml");
     let made = made.map_err(|why| Refusal::of(run_dir, format!("promtool cannot be asked: {why}")))?;

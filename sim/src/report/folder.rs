@@ -309,11 +309,11 @@ pub fn open(run_dir: &Path) -> Result<StoredRun, Refusal> {
     Ok(StoredRun { record, file: ScenarioFile { path, text, scenario }, plan, edited })
 }
 
-/// A run folder as its reports show it, and its history.
+/// A run folder, and its history.
 ///
 /// # Errors
 /// What is missing or damaged, with its place and the remedy.
-pub fn open_view(run_dir: &Path) -> Result<(View, RunHistory), Refusal> {
+pub fn open_history(run_dir: &Path) -> Result<(StoredRun, RunHistory), Refusal> {
     let stored = open(run_dir)?;
     let path = run_dir.join("history.jsonl");
     if !path.exists() {
@@ -325,6 +325,15 @@ pub fn open_view(run_dir: &Path) -> Result<(View, RunHistory), Refusal> {
         let again = &stored.record.reproduce;
         Refusal::of(run_dir, format!("the run folder is damaged: {error}; make it again with `{again}`"))
     })?;
+    Ok((stored, history))
+}
+
+/// A run folder as its reports show it, and its history.
+///
+/// # Errors
+/// What is missing or damaged, with its place and the remedy.
+pub fn open_view(run_dir: &Path) -> Result<(View, RunHistory), Refusal> {
+    let (stored, history) = open_history(run_dir)?;
     // A trace is for people, and no run needs it.
     let trace = fs::read_to_string(run_dir.join("trace.jsonl")).ok();
     let view = View::of(ViewSource {

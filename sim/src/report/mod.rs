@@ -26,7 +26,8 @@ mod words;
 pub use build::Build;
 pub use campaign::{CampaignRun, campaign_html};
 pub use folder::{
-    Staged, StoredRun, Workplace, history_text, open, open_scraped, open_view, stage, sweep, write,
+    Staged, StoredRun, Workplace, history_text, open, open_history, open_scraped, open_view, stage, sweep,
+    write,
 };
 pub(crate) use folder::{lacks, record_of};
 pub use github::{annotations, summary};

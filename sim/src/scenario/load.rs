@@ -85,9 +85,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<ScenarioFile>, Refusal> {
 /// # Errors
 /// What is wrong, with its place.
 pub fn parse(path: &Path, text: &str) -> Result<Scenario, Refusal> {
-    let mut scenario = read_scenario(path, text)?;
-    alerts::read_rules(&Source { path, text }, &mut scenario.spec)?;
-    checked(path, text, scenario)
+    parse_with(path, text, &|rules| alerts::beside(path, rules))
 }
 
 /// Reads a scenario's text. `rules` answers the texts of the rule files that it names.
@@ -96,18 +94,10 @@ pub(crate) fn parse_with(
     text: &str,
     rules: &dyn Fn(&str) -> Result<String, String>,
 ) -> Result<Scenario, Refusal> {
-    let mut scenario = read_scenario(path, text)?;
-    alerts::read_rules_by(&Source { path, text }, &mut scenario.spec, rules)?;
-    checked(path, text, scenario)
-}
-
-fn read_scenario(path: &Path, text: &str) -> Result<Scenario, Refusal> {
     check_header(path, text, "Scenario")?;
-    read(path, text)
-}
-
-fn checked(path: &Path, text: &str, scenario: Scenario) -> Result<Scenario, Refusal> {
+    let mut scenario: Scenario = read(path, text)?;
     let source = Source { path, text };
+    alerts::read_rules_by(&source, &mut scenario.spec, rules)?;
     validate::name(&source, &[Step::Key("metadata"), Step::Key("name")], &scenario.metadata.name)?;
     validate::spec(&source, &scenario.spec, false)?;
     Ok(scenario)

@@ -1,7 +1,7 @@
 //! A run as a planner looks at it: writes that were acknowledged, what each took, leaders.
 
 use squall::report::RunResult;
-use squall_checker::history::{Event, RaftLine};
+use squall_checker::history::{Event, Operation, RaftLine};
 
 /// What a run came to. Times count from the start of the clients, as in a scenario.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Measured {
             }
             _ => None,
         });
-        let no_space = |operation: &&squall_checker::history::Operation| {
+        let no_space = |operation: &&Operation| {
             operation.error.as_ref().is_some_and(|error| error.message.contains("database space exceeded"))
         };
         let full = changes()
@@ -55,9 +55,14 @@ impl Measured {
         Measured { writes, leaders: leaders.collect(), full }
     }
 
-    /// Writes acknowledged from then to then.
+    /// The writes acknowledged from then to then.
+    fn between(&self, from: f64, to: f64) -> impl Iterator<Item = (f64, f64)> {
+        self.writes.iter().copied().filter(move |(at, _)| (from..to).contains(at))
+    }
+
+    /// How many writes were acknowledged from then to then.
     pub fn count(&self, from: f64, to: f64) -> usize {
-        self.writes.iter().filter(|(at, _)| (from..to).contains(at)).count()
+        self.between(from, to).count()
     }
 
     /// The same, of each second.
@@ -65,10 +70,9 @@ impl Measured {
         self.count(from, to) as f64 / (to - from)
     }
 
-    /// How many writes of a hundred that were acknowledged from then to then took at most so long, in seconds.
+    /// How long the writes took that were acknowledged from then to then, in seconds: so many of a hundred took no longer.
     pub fn percentile(&self, percent: usize, from: f64, to: f64) -> Option<f64> {
-        let mut took: Vec<f64> =
-            self.writes.iter().filter(|(at, _)| (from..to).contains(at)).map(|(_, took)| *took).collect();
+        let mut took: Vec<f64> = self.between(from, to).map(|(_, took)| took).collect();
         took.sort_by(f64::total_cmp);
         took.get((took.len() * percent / 100).min(took.len().saturating_sub(1))).copied()
     }
@@ -80,9 +84,8 @@ impl Measured {
 
     /// The longest time from then to then in which nothing was acknowledged, in seconds.
     pub fn gap(&self, from: f64, to: f64) -> f64 {
-        let within = self.writes.iter().map(|(at, _)| *at).filter(|at| (from..to).contains(at));
         let mut instants = vec![from];
-        instants.extend(within);
+        instants.extend(self.between(from, to).map(|(at, _)| at));
         instants.push(to);
         instants.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max)
     }
