@@ -19,7 +19,7 @@ pub(super) fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
         .iter()
         .enumerate()
         .filter_map(|(place, event)| match event {
-            Event::Break(line) => Some((place, line.revision.0, line.most?.0)),
+            Event::Break(line) => Some((place, line.revision.0, line.revision.max(line.most?).0)),
             _ => None,
         })
         .collect();
@@ -36,7 +36,7 @@ pub(super) fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
         examine_as_it_is(&history, budgets)
     };
     // The last places first: mostly the survivor has nothing that the others had not.
-    let mut places: Vec<i64> = open.iter().map(|(_, least, most)| *most.max(least)).collect();
+    let mut places: Vec<i64> = open.iter().map(|(_, _, most)| *most).collect();
     let first = set(&places);
     if first.failures.is_empty() {
         return first;
@@ -65,7 +65,7 @@ fn step_down(open: &[(usize, i64, i64)], places: &mut [i64]) -> bool {
             *place -= 1;
             return true;
         }
-        *place = *most.max(least);
+        *place = *most;
     }
     false
 }

@@ -20,6 +20,18 @@ pub(super) struct Change {
     pub before: Option<KeyValue>,
 }
 
+impl Change {
+    /// What a revision made, in the order of its keys.
+    pub(super) fn made_by(model: &Etcd, revision: i64) -> Vec<Change> {
+        let made = model.touched(revision).into_iter().map(|key| Change {
+            now: model.made(&key, revision).flatten().cloned(),
+            before: model.live(&key, revision - 1).cloned(),
+            key,
+        });
+        made.collect()
+    }
+}
+
 /// The changes of every era, by revision; those of a revision in the order of their keys.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
@@ -66,12 +78,7 @@ impl Changes {
             }
             let revision = model.revision();
             if revision > before {
-                let made = model.touched(revision).into_iter().map(|key| Change {
-                    now: model.made(&key, revision).flatten().cloned(),
-                    before: model.live(&key, revision - 1).cloned(),
-                    key,
-                });
-                era.insert(revision, made.collect());
+                era.insert(revision, Change::made_by(&model, revision));
             }
         }
         eras.push(era);

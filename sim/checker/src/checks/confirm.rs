@@ -28,7 +28,7 @@ pub(super) fn suspicions(
     judgement: &mut Judgement,
 ) {
     let watches = watches::suspect(history, changes);
-    let locks = if locks::any(history) { locks::suspect(history, changes) } else { Vec::new() };
+    let locks = locks::suspect(history, changes);
     if watches.is_empty() && locks.is_empty() {
         return;
     }

@@ -168,7 +168,7 @@ fn early((id, lease): (&LeaseId, &Lease)) -> Option<Failure> {
 /// The first lease of the last era that lives on. What an earlier era granted, a break may have taken back.
 fn late(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>, last: usize) -> Option<Failure> {
     // One that ended untold looks like one that lives.
-    if history.meta().is_some_and(|meta| meta.members_untold) {
+    if history.members_untold() {
         return None;
     }
     let end = history.events.iter().find_map(|event| match event {

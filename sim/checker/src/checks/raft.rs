@@ -8,8 +8,8 @@
 //!   the same state and gave the same reply. The members report a digest of state and reply for the latter.
 //! - **Leader completeness**, as far as it shows: terms never fall as indexes rise, since a later leader holds every
 //!   committed entry and appends only after them.
-//! - **Membership**: whoever takes part in a member's raft is listed by its state, in the same role, and nobody else: a
-//!   change that the state refuses is none for raft either. It holds on each member by itself, whatever its disk is from.
+//! - **Membership**: a member's raft and its state know the same voters and the same learners, so a change that the state
+//!   refuses must not reach raft either. Each member is judged by itself, whatever its disk is from.
 //!
 //! Each of the others is judged within one era and one cluster: after a break, terms and indexes may be used anew. What a member reports whose disk is
 //! from before a break belongs to no era.
@@ -83,22 +83,32 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
         }
     }
     for event in &history.events {
-        if let Event::Configuration(line) = event
-            && (&line.voters, &line.learners) != (&line.listed_voters, &line.listed_learners)
-        {
-            let message = format!(
-                "after entry {} the voters in {}'s raft are {:x?} and the learners {:x?}, and its state lists {:x?} and {:x?}",
-                line.index, line.member, line.voters, line.learners, line.listed_voters, line.listed_learners
-            );
-            fail(CONFIGURED, message);
-        }
-        let Event::LogTerms(line) = event else { continue };
-        if let Some([(high, last), (low, next)]) = line.terms.array_windows().find(|[a, b]| a.0 > b.0) {
-            let message = format!(
-                "in {}'s log an entry of term {low}, up to index {next}, stands behind one of term {high} at index {last}",
-                line.member
-            );
-            fail(TERMS, message);
+        match event {
+            Event::Configuration(line)
+                if (&line.voters, &line.learners) != (&line.listed_voters, &line.listed_learners) =>
+            {
+                let message = format!(
+                    "after entry {} the voters in {}'s raft are {:x?} and the learners {:x?}, and its state lists {:x?} and {:x?}",
+                    line.index,
+                    line.member,
+                    line.voters,
+                    line.learners,
+                    line.listed_voters,
+                    line.listed_learners
+                );
+                fail(CONFIGURED, message);
+            }
+            Event::LogTerms(line) => {
+                if let Some([(high, last), (low, next)]) = line.terms.array_windows().find(|[a, b]| a.0 > b.0)
+                {
+                    let message = format!(
+                        "in {}'s log an entry of term {low}, up to index {next}, stands behind one of term {high} at index {last}",
+                        line.member
+                    );
+                    fail(TERMS, message);
+                }
+            }
+            _ => {}
         }
     }
     let mut before: Option<(Scope, &Applied)> = None;

@@ -68,6 +68,11 @@ impl RunHistory {
     pub fn longest_delay_ns(&self) -> u64 {
         self.meta().map_or(0, |meta| meta.longest_delay_ns)
     }
+
+    /// Whether the members told nothing of what clients cannot see: the lack of such a line says nothing then.
+    pub fn members_untold(&self) -> bool {
+        self.meta().is_some_and(|meta| meta.members_untold)
+    }
 }
 
 /// Writes a history line by line. It does not buffer; give it a writer that does.

@@ -12,7 +12,7 @@ use super::action::Action;
 use super::answers::{each_kv, watch_facts};
 use super::eval::Dialect;
 use super::keyspace::{FixedMap, Key, Span};
-use super::layout::{Effects, FOREVER, Fact, LayoutConflict, NONE, Part, Prepared, Role};
+use super::layout::{Effects, FOREVER, Fact, LayoutConflict, NONE, Part, Prepared, Role, era_at};
 use super::sights::{Sights, WIDE};
 use crate::history::{Bytes, Op, OpResult, Range, RequestOp, ResponseOp, Txn, TxnResult, WatchLine};
 
@@ -295,7 +295,7 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
         }
     }
     for line in watches {
-        let era = prepared.eras.partition_point(|era| era.end < line.at).min(prepared.eras.len() - 1);
+        let era = era_at(&prepared.eras, line.at);
         let last = prepared.eras[era].last;
         let mut told = Vec::new();
         watch_facts(&prepared.space, line, |revision, fact| {

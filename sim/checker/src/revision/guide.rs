@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::keyspace::{FixedMap, Lease};
-use super::layout::{NONE, Prepared, Role};
+use super::layout::{NONE, Prepared, Role, era_at};
 use crate::history::{Hint, OpId};
 
 /// What an entry of a log holds.
@@ -51,7 +51,7 @@ impl Guide {
                 false => prepared.space.lease_number(hint.expired).map(Entry::Ends),
             };
             if let Some(entry) = entry {
-                let era = prepared.eras.partition_point(|era| era.end < hint.at).min(logs.len() - 1);
+                let era = era_at(&prepared.eras, hint.at);
                 logs[era].entry(hint.index).or_insert(entry);
             }
         }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "what a check took is printed, and decides nothing")]
 
-use super::random::{Planted, Shape, TICK, history_and_hints, one_in};
+use super::random::{Planted, Shape, TICK, cases, history_and_hints, one_in};
 use super::spoil::spoil;
 use super::{Budgets, Dialect, Verdict, check};
 use crate::history::{Event, Hint, OpId, RunHistory};
@@ -65,7 +65,7 @@ fn name(verdict: &Verdict) -> &'static str {
 
 #[test]
 fn hints_change_no_verdict() {
-    let cases = std::env::var("SQUALL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(1500);
+    let cases = cases(1500);
     let (mut decided, mut unknown) = ([0, 0], 0);
     for seed in 0..cases {
         let mut chance = Chance(seed + (5 << 40));

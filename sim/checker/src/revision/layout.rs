@@ -64,6 +64,11 @@ pub(super) struct Era {
     pub(super) end: u64,
 }
 
+/// The era of an instant.
+pub(super) fn era_at(eras: &[Era], instant: u64) -> usize {
+    eras.partition_point(|era| era.end < instant).min(eras.len() - 1)
+}
+
 /// The era in which a revision was made (`made`) or, at the revision that an era began with, could also be seen: as it
 /// is seen in `era`, along the eras that it continues. None before the start.
 pub(super) fn era_of_revision(eras: &[Era], mut era: usize, revision: i64, made: bool) -> Option<usize> {

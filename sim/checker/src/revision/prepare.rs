@@ -7,7 +7,7 @@ use super::answers::{Creates, creates};
 use super::eval::Dialect;
 use super::keyspace::{FixedMap, KeySpace, Lease};
 use super::layout::{
-    BySegment, Era, FOREVER, Input, Item, LayoutConflict, NONE, Prepared, Role, era_of_revision,
+    BySegment, Era, FOREVER, Input, Item, LayoutConflict, NONE, Prepared, Role, era_at, era_of_revision,
 };
 use super::sights::Sights;
 use crate::history::{Break, Op, OpResult, Operation, Outcome};
@@ -24,8 +24,7 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
     eras.push(era(start.revision, 0, 0, FOREVER));
     for (place, line) in breaks.iter().enumerate() {
         eras[place].end = line.at;
-        let at = |instant: u64| eras.partition_point(|era| era.end < instant).min(place);
-        let parent = line.continues.map_or(place, at);
+        let parent = line.continues.map_or(place, |instant| era_at(&eras, instant));
         eras.push(era(line.revision.0, parent, line.at, FOREVER));
     }
 
@@ -86,7 +85,7 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
         }
     }
     for line in watches {
-        let era = eras.partition_point(|era| era.end < line.at).min(eras.len() - 1);
+        let era = era_at(&eras, line.at);
         tops[era].0 = tops[era].0.max(line.revision.0);
     }
     let mut next = 0u32;
@@ -266,8 +265,7 @@ fn item_of<'a>(
 /// The era that answered an operation, and whether another may have: where it was open at a break, and the cluster's
 /// id in its header does not tell. Of an ambiguous one the era in which it was called.
 fn era_of(operation: &Operation, ret: u64, breaks: &[&Break], eras: &[Era]) -> (usize, bool) {
-    let at = |instant: u64| eras.partition_point(|era| era.end < instant).min(eras.len() - 1);
-    let (from, to) = (at(operation.call), at(ret));
+    let (from, to) = (era_at(eras, operation.call), era_at(eras, ret));
     if from == to || operation.outcome == Outcome::Info {
         return (from, false);
     }

@@ -3,28 +3,13 @@
 //! printed.
 
 use super::general::plain;
-use super::random::{Planted, Shape, history};
+use super::random::{Planted, Shape, cases, history, lines};
 use super::spoil::spoil;
 use super::*;
-use crate::history::{HistoryWriter, OpResult};
+use crate::history::OpResult;
 use crate::model::etcd::{EtcdInput, EtcdModel};
 use crate::search;
 use crate::search::sample::Chance;
-
-fn cases(default: u64) -> u64 {
-    std::env::var("SQUALL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-fn lines(history: &RunHistory) -> String {
-    let mut writer = HistoryWriter::new(Vec::new());
-    for operation in &history.operations {
-        writer.operation(operation).unwrap();
-    }
-    for event in &history.events {
-        writer.event(event).unwrap();
-    }
-    String::from_utf8(writer.into_inner()).unwrap()
-}
 
 fn shape(chance: &mut Chance, dialect: Dialect) -> Shape {
     let plain = dialect == Dialect::Robustness || chance.below(3) == 0;

@@ -4,9 +4,9 @@
 
 use crate::history::{
     Break, BreakKind, Bytes, Client, Compact, Compare, CompareResult, CompareTarget, DeleteRange, Error,
-    Event, Header, Hint, KeyValue, LeaseGrant, LeaseGrantResult, LeaseId, LeaseRef, Op, OpId, OpResult,
-    Operation, Outcome, Put, Range, RequestOp, ResponseOp, Revision, RunHistory, SortOrder, SortTarget, Txn,
-    WatchEvent, WatchEventKind, WatchLine,
+    Event, Header, Hint, HistoryWriter, KeyValue, LeaseGrant, LeaseGrantResult, LeaseId, LeaseRef, Op, OpId,
+    OpResult, Operation, Outcome, Put, Range, RequestOp, ResponseOp, Revision, RunHistory, SortOrder,
+    SortTarget, Txn, WatchEvent, WatchEventKind, WatchLine,
 };
 use crate::model::etcd::Etcd;
 use crate::revision::{Dialect, Start};
@@ -15,6 +15,37 @@ use crate::search::sample::Chance;
 /// Chance's yes, one time in `n`.
 pub(crate) fn one_in(chance: &mut Chance, n: u64) -> bool {
     chance.below(n) == 0
+}
+
+/// How many random histories a test tries: what `SQUALL_CASES` says, or `default`.
+pub(crate) fn cases(default: u64) -> u64 {
+    std::env::var("SQUALL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// A history's lines, to be printed where a test fails.
+pub(crate) fn lines(history: &RunHistory) -> String {
+    let mut writer = HistoryWriter::new(Vec::new());
+    history.operations.iter().for_each(|operation| writer.operation(operation).expect("to memory"));
+    history.events.iter().for_each(|event| writer.event(event).expect("to memory"));
+    String::from_utf8(writer.into_inner()).expect("it is text")
+}
+
+/// An operation of which only the call is known: it may have happened.
+pub(crate) fn called(id: u64, client: u64, (call, ret): (u64, u64), op: Op) -> Operation {
+    Operation {
+        id: OpId(id),
+        client: Client(client),
+        endpoint: "".into(),
+        call,
+        ret: Some(ret),
+        op,
+        outcome: Outcome::Info,
+        header: None,
+        result: None,
+        error: None,
+        is_final: false,
+        caller: None,
+    }
 }
 
 /// What a random history is made of.
@@ -485,20 +516,8 @@ pub(crate) fn history_and_hints(chance: &mut Chance, shape: &Shape) -> (RunHisto
             grant.id = LeaseId::NONE;
             world.chosen = true;
         }
-        let mut operation = Operation {
-            id: OpId(id as u64),
-            client: Client(planned.client),
-            endpoint: "".into(),
-            call: planned.call * TICK,
-            ret: Some(planned.ret * TICK),
-            op,
-            outcome: Outcome::Info,
-            header: None,
-            result: None,
-            error: None,
-            is_final: false,
-            caller: None,
-        };
+        let open = (planned.call * TICK, planned.ret * TICK);
+        let mut operation = called(id as u64, planned.client, open, op);
         if planned.effect != u64::MAX {
             world.act(chance, shape, planned, &mut operation);
         }

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use super::keyspace::{Key, NO_LEASE, Span};
-use super::layout::{Input, Prepared};
+use super::layout::{Input, Prepared, era_at};
 use super::levels::{Conflict, Make};
 use super::search::{Budgets, Machine};
 use super::store::Entry;
@@ -76,7 +76,7 @@ pub(crate) fn check(history: &RunHistory, dialect: Dialect, seen: &[Seen], budge
 /// Lays what was told out by segments.
 pub(super) fn lay_out<'a>(prepared: &mut Prepared<'a>, seen: &'a [Seen]) {
     for one in seen {
-        let era = prepared.eras.partition_point(|era| era.end < one.at).min(prepared.eras.len() - 1);
+        let era = era_at(&prepared.eras, one.at);
         let last = prepared.eras[era].last;
         let span = prepared.space.span(&one.key, &one.range_end);
         // What was made before the era began may lie in others, which do not follow each other.

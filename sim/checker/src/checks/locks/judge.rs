@@ -51,6 +51,9 @@ pub(in crate::checks) fn check(history: &RunHistory) -> Vec<Failure> {
 /// replay's order is one of those that explain the other answers, so what is found is a suspicion: see
 /// [`facts`](super::facts).
 pub(in crate::checks) fn suspect(history: &RunHistory, changes: &Changes) -> Vec<Failure> {
+    if !any(history) {
+        return Vec::new();
+    }
     let eras = Eras::of(history);
     let names = names(history);
     let holds = all(history, &eras, &seen(history, &eras, &names));
