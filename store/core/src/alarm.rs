@@ -138,22 +138,24 @@ impl Alarms {
                     let others: Vec<Alarm> =
                         self.iter().filter(|one| one.member == member && *one != alarm).collect();
                     for other in others {
-                        self.active.remove(&other);
-                        self.content = self.content.wrapping_sub(row_digest(other));
-                        batch.delete(rows::alarm_key(other));
+                        self.take_back(other, &mut batch);
                     }
                 }
-                if self.active.remove(&alarm) {
-                    self.content = self.content.wrapping_sub(row_digest(alarm));
-                    batch.delete(rows::alarm_key(alarm));
-                    vec![alarm]
-                } else {
-                    Vec::new()
-                }
+                if self.take_back(alarm, &mut batch) { vec![alarm] } else { Vec::new() }
             }
             AlarmRequest::Activate(_, None) | AlarmRequest::Deactivate(_, None) => Vec::new(),
         };
         (alarms, batch)
+    }
+
+    /// Take an alarm back; false where it is not active.
+    fn take_back(&mut self, alarm: Alarm, batch: &mut Batch) -> bool {
+        let was_active = self.active.remove(&alarm);
+        if was_active {
+            self.content = self.content.wrapping_sub(row_digest(alarm));
+            batch.delete(rows::alarm_key(alarm));
+        }
+        was_active
     }
 
     /// Put an alarm back as it was stored.

@@ -90,7 +90,7 @@ pub fn to_buckets(rows: impl IntoIterator<Item = (Bytes, Bytes)>) -> Result<Buck
             Row::Record(..) => unreachable!("put above"),
         }
     }
-    // Our tables have other orders in places.
+    // Some of our tables are in another order than etcd's buckets.
     for (_, pairs) in buckets.iter_mut().filter(|(name, _)| name[..] != b"key"[..]) {
         pairs.sort();
     }
@@ -109,22 +109,13 @@ pub fn from_buckets(mut buckets: Buckets) -> Result<Pairs, Corrupt> {
         found.push((rows::alarm_key(alarm), Bytes::new()));
     }
     for (key, value) in take("lease") {
-        let wrong = |what| corrupt("lease", &key, what);
-        let (mut ttl_secs, mut remaining_secs) = (0, 0);
-        for field in Fields(&value) {
-            match field.map_err(wrong)? {
-                (2, Field::Int(ttl)) => ttl_secs = ttl as i64,
-                (3, Field::Int(remaining)) => remaining_secs = remaining as i64,
-                _ => {}
-            }
-        }
-        let lease = Lease { ttl_secs, remaining_secs, ..Lease::default() };
+        let lease = decode_lease(&value).map_err(|what| corrupt("lease", &key, what))?;
         found.push((prefixed(rows::LEASE_TABLE, &key), rows::encode_lease(&lease)));
     }
     found.extend(marks(&take("meta"), take("squall"))?);
     found.extend(users_and_roles(&take("auth"), &take("authUsers"), &take("authRoles"))?);
     found.extend(take("key").into_iter().map(|(key, value)| (prefixed(rows::RECORD_TABLE, &key), value)));
-    // Their values are long, and their order is right within a table.
+    // By key alone: the values are long.
     found.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(found)
 }
@@ -132,25 +123,18 @@ pub fn from_buckets(mut buckets: Buckets) -> Result<Pairs, Corrupt> {
 /// The table of marks, but for that of auth.
 fn marks(meta: &Pairs, own: Pairs) -> Result<Pairs, Corrupt> {
     let mut found: Pairs = Vec::new();
-    let value = |name: &str| meta.iter().find(|(key, _)| key[..] == *name.as_bytes()).map(|(_, value)| value);
     for (name, key) in [
         ("scheduledCompactRev", rows::scheduled_compaction_key()),
         ("finishedCompactRev", rows::finished_compaction_key()),
     ] {
-        if let Some(value) = value(name) {
+        if let Some(value) = value_of(meta, name) {
             let main = value.first_chunk().ok_or_else(|| corrupt("meta", name.as_bytes(), "no revision"))?;
             found.push((key, rows::encode_revision(Revision(i64::from_be_bytes(*main)))));
         }
     }
-    let number = |name: &str| match value(name) {
-        None => Ok(0),
-        Some(value) => match value[..].try_into() {
-            Ok(bytes) => Ok(u64::from_be_bytes(bytes)),
-            Err(_) => Err(corrupt("meta", name.as_bytes(), "a number has 8 bytes")),
-        },
-    };
     // An etcd has no history that could be digested. A store that was never written to has no index.
-    let (index, term) = (number("consistent_index")?.max(1), number("term")?.max(1));
+    let number = |name: &str| number_of("meta", meta, name).map(|found| found.unwrap_or(0).max(1));
+    let (index, term) = (number("consistent_index")?, number("term")?);
     let own: Pairs = own.into_iter().map(|(key, value)| (prefixed(rows::META_TABLE, &key), value)).collect();
     // Where an etcd has gone on with a database of ours, what it has no place for is out of date.
     let mut current = false;
@@ -169,18 +153,8 @@ fn marks(meta: &Pairs, own: Pairs) -> Result<Pairs, Corrupt> {
 
 fn users_and_roles(marks: &Pairs, users: &Pairs, roles: &Pairs) -> Result<Pairs, Corrupt> {
     let mut found: Pairs = Vec::new();
-    let (mut enabled, mut revision) = (false, 1);
-    for (key, value) in marks {
-        match &key[..] {
-            b"authEnabled" => enabled = value[..] == [1],
-            b"authRevision" => {
-                let number =
-                    value[..].try_into().map_err(|_| corrupt("auth", key, "a number has 8 bytes"))?;
-                revision = u64::from_be_bytes(number);
-            }
-            _ => {}
-        }
-    }
+    let enabled = value_of(marks, "authEnabled").is_some_and(|value| value[..] == [1]);
+    let revision = number_of("auth", marks, "authRevision")?.unwrap_or(1);
     if enabled || revision > 1 {
         found.push((auth::mark_key(), auth::encode_mark(enabled, revision)));
     }
@@ -193,6 +167,17 @@ fn users_and_roles(marks: &Pairs, users: &Pairs, roles: &Pairs) -> Result<Pairs,
         found.push((prefixed(auth::ROLE_TABLE, key), auth::encode_role(&role)));
     }
     Ok(found)
+}
+
+fn value_of<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a Bytes> {
+    pairs.iter().find(|(key, _)| key[..] == *name.as_bytes()).map(|(_, value)| value)
+}
+
+/// A number that etcd keeps in 8 bytes, in one of a bucket's pairs.
+fn number_of(bucket: &str, pairs: &Pairs, name: &str) -> Result<Option<u64>, Corrupt> {
+    let Some(value) = value_of(pairs, name) else { return Ok(None) };
+    let bytes = value[..].try_into().map_err(|_| corrupt(bucket, name.as_bytes(), "a number has 8 bytes"))?;
+    Ok(Some(u64::from_be_bytes(bytes)))
 }
 
 fn corrupt(bucket: &str, key: &[u8], what: &str) -> Corrupt {
@@ -283,6 +268,18 @@ fn encode_lease(id: LeaseId, ttl_secs: i64, remaining_secs: i64) -> Bytes {
     put_int(&mut message, 2, ttl_secs);
     put_int(&mut message, 3, remaining_secs);
     message.into()
+}
+
+fn decode_lease(message: &[u8]) -> Result<Lease, &'static str> {
+    let mut lease = Lease::default();
+    for field in Fields(message) {
+        match field? {
+            (2, Field::Int(ttl)) => lease.ttl_secs = ttl as i64,
+            (3, Field::Int(remaining)) => lease.remaining_secs = remaining as i64,
+            _ => {}
+        }
+    }
+    Ok(lease)
 }
 
 fn encode_user(name: &str, user: &User) -> Bytes {

@@ -4,8 +4,7 @@ use squall_core as core;
 use squall_core::AuthCommand;
 
 use crate::proto::{
-    authpb::{self, permission},
-    etcdserverpb as pb,
+    authpb, etcdserverpb as pb,
     squall::raft::{AuthRequest, Authenticated},
 };
 
@@ -65,23 +64,13 @@ pub(crate) fn command(request: AuthRequest) -> Option<AuthCommand> {
 }
 
 fn permission_from_wire(permission: authpb::Permission) -> core::Permission {
-    let kind = match permission::Type::try_from(permission.perm_type) {
-        Ok(permission::Type::Read) => core::PermissionKind::Read,
-        Ok(permission::Type::Write) => core::PermissionKind::Write,
-        Ok(permission::Type::Readwrite) => core::PermissionKind::ReadWrite,
-        Err(_) => core::PermissionKind::Unknown(permission.perm_type),
-    };
+    let kind = core::PermissionKind::from_number(permission.perm_type);
     core::Permission { key: permission.key, range_end: permission.range_end, kind }
 }
 
 pub(crate) fn permission(permission: core::Permission) -> authpb::Permission {
-    let kind = match permission.kind {
-        core::PermissionKind::Read => permission::Type::Read as i32,
-        core::PermissionKind::Write => permission::Type::Write as i32,
-        core::PermissionKind::ReadWrite => permission::Type::Readwrite as i32,
-        core::PermissionKind::Unknown(number) => number,
-    };
-    authpb::Permission { perm_type: kind, key: permission.key, range_end: permission.range_end }
+    let perm_type = permission.kind.number();
+    authpb::Permission { perm_type, key: permission.key, range_end: permission.range_end }
 }
 
 /// A new user, with its password's hash.
