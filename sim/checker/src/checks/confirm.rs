@@ -5,8 +5,8 @@
 //! was held by somebody else. So the search is made again, with what the watchers were told
 //! ([`Seen`](crate::revision::Seen)) and what the services answered ([`locks::with_facts`]) as facts among the others.
 //! First with all of them at once: a sound run passes there, mostly in the order of the members' logs. Where no such
-//! order is found, each suspect is tried alone, so that the one who is accused is one whom no order acquits. Where each can
-//! be explained alone and all together cannot, they contradict each other, and all suspects are named.
+//! order is found, each suspect is tried alone, and only those that no order acquits are accused. Where each can be
+//! explained alone, but not all together, they contradict each other, and all suspects are named.
 //!
 //! A search that runs out of its budget acquits nobody and accuses nobody.
 
@@ -20,7 +20,7 @@ const MOST_ALONE: usize = 16;
 /// The part of the budget that a suspect who is tried alone may use up.
 const PART_ALONE: u64 = 10;
 
-/// Accuses the suspects whom no order acquits.
+/// Accuses the suspects that no order acquits.
 pub(super) fn suspicions(
     history: &RunHistory,
     changes: &Changes,

@@ -11,8 +11,8 @@
 //! of watches (*resumable*, *reliable*, *atomic*, *isCreate*, *prevKV*) and of locks (*held*, *first*, *leader*) go that way.
 //! All others look at no order: they compare answers with each other and with what members said of themselves
 //! (durability by the revisions in acknowledgements and by final reads, leases by promises and the members' word for when
-//! one ended, the rest of watches and locks by their own lines). The expected losses at a break are acknowledged writes above
-//! the kept revision, in every order the same.
+//! one ended, the rest of watches and locks by their own lines). The losses that are expected at a break are the
+//! acknowledged writes above the kept revision; they are the same in every order.
 
 mod alarms;
 mod alerts;
