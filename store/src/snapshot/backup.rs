@@ -5,22 +5,18 @@ use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
-use squall_core::{Buckets, Corrupt, planted::planted, to_buckets};
+use squall_core::{Buckets, Corrupt, to_buckets};
 
 use super::{
     BLOCK_BYTES, CHECKSUM_BYTES, CHUNK_BYTES, Check, Decoder, MAGIC, Meta, Rows, SnapshotError, bbolt,
+    encode::{Chunks, sent},
 };
 use crate::seam::Files;
 
-/// A backup as an iterator of chunks: all of [`CHUNK_BYTES`] but the last of the database, and then the checksum alone,
-/// as etcd's Maintenance service sends it.
+/// A backup as an iterator of chunks, the checksum last.
 pub struct BackupEncoder {
     pages: bbolt::Writer,
-    buffer: BytesMut,
-    hash: Sha256,
-    /// Of the database: not yet given out.
-    left: u64,
-    checksum_given: bool,
+    chunks: Chunks,
 }
 
 impl BackupEncoder {
@@ -30,13 +26,13 @@ impl BackupEncoder {
     /// The first row that the store cannot have written.
     pub fn new(rows: Rows) -> Result<Self, Corrupt> {
         let pages = bbolt::Writer::new(to_buckets(sent(rows))?.into_iter().collect());
-        let left = pages.total_bytes();
-        Ok(Self { pages, buffer: BytesMut::new(), hash: Sha256::new(), left, checksum_given: false })
+        let chunks = Chunks::new(BytesMut::new(), pages.total_bytes());
+        Ok(Self { pages, chunks })
     }
 
     /// How many bytes of the database are still to come: etcd's `remaining_bytes`, which leaves the checksum out.
     pub fn remaining_bytes(&self) -> u64 {
-        self.left
+        self.chunks.left()
     }
 }
 
@@ -44,36 +40,15 @@ impl Iterator for BackupEncoder {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        while self.buffer.len() < CHUNK_BYTES
-            && let Some(page) = self.pages.next()
-        {
-            self.buffer.extend_from_slice(&page);
-        }
-        if self.buffer.is_empty() {
-            let first = !std::mem::replace(&mut self.checksum_given, true);
-            return first.then(|| Bytes::copy_from_slice(&self.hash.finalize_reset()));
-        }
-        let chunk = self.buffer.split_to(self.buffer.len().min(CHUNK_BYTES)).freeze();
-        self.hash.update(&chunk);
-        self.left -= chunk.len() as u64;
-        Some(chunk)
+        let pages = &mut self.pages;
+        self.chunks.next(|buffer, _| {
+            while buffer.len() < CHUNK_BYTES
+                && let Some(page) = pages.next()
+            {
+                buffer.extend_from_slice(&page);
+            }
+        })
     }
-}
-
-/// The rows that a snapshot carries: all of them, but for planted errors.
-pub(super) fn sent(mut rows: Rows) -> Rows {
-    if planted!(SnapshotWithoutTombstones) {
-        rows.retain(|(key, _)| !(key.starts_with(b"k") && key.ends_with(b"t") && key.len() == 19));
-    }
-    if planted!(SnapshotDropsRow) {
-        rows.retain(|(key, _)| !key.starts_with(b"r"));
-    }
-    if planted!(SnapshotDropsKey)
-        && let Some(last) = rows.iter().rposition(|(key, _)| key.starts_with(b"k"))
-    {
-        rows.remove(last);
-    }
-    rows
 }
 
 /// What a file holds that an operator gives.

@@ -3,22 +3,70 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 
-use super::{BLOCK_BYTES, CHECKSUM_BYTES, FORMAT, HEADER_BYTES, MAGIC, Meta, Rows, backup::sent};
+use squall_core::planted::planted;
+
+use super::{BLOCK_BYTES, CHECKSUM_BYTES, FORMAT, HEADER_BYTES, MAGIC, Meta, Rows};
 
 /// The size of a chunk, in bytes: what etcd sends at once.
 pub const CHUNK_BYTES: usize = 32 * 1024;
 
-/// A snapshot as an iterator of chunks: all of [`CHUNK_BYTES`] but the last of the body, and then the checksum alone,
-/// as etcd's Maintenance service sends it.
-pub struct Encoder {
-    rows: std::vec::IntoIter<(Bytes, Bytes)>,
+/// The rows that a snapshot carries: all of them, but for planted errors.
+pub(super) fn sent(mut rows: Rows) -> Rows {
+    if planted!(SnapshotWithoutTombstones) {
+        rows.retain(|(key, _)| !(key.starts_with(b"k") && key.ends_with(b"t") && key.len() == 19));
+    }
+    if planted!(SnapshotDropsRow) {
+        rows.retain(|(key, _)| !key.starts_with(b"r"));
+    }
+    if planted!(SnapshotDropsKey)
+        && let Some(last) = rows.iter().rposition(|(key, _)| key.starts_with(b"k"))
+    {
+        rows.remove(last);
+    }
+    rows
+}
+
+/// Gives out a body in chunks, all of [`CHUNK_BYTES`] but the last, and then its checksum alone, as etcd's Maintenance
+/// service sends them.
+pub(super) struct Chunks {
     buffer: BytesMut,
     hash: Sha256,
-    /// Of the body: everything but the checksum.
-    body_bytes: u64,
     /// Of the body: not yet given out.
     left: u64,
     checksum_given: bool,
+}
+
+impl Chunks {
+    /// `buffer`: how the body begins; `body_bytes`: the length of all of it.
+    pub(super) fn new(buffer: BytesMut, body_bytes: u64) -> Self {
+        Self { buffer, hash: Sha256::new(), left: body_bytes, checksum_given: false }
+    }
+
+    /// How many bytes of the body are still to come.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// The next chunk. `fill` adds to the buffer until it holds a chunk, or all that is left; it is told how much that is.
+    pub(super) fn next(&mut self, fill: impl FnOnce(&mut BytesMut, u64)) -> Option<Bytes> {
+        if self.left == 0 {
+            let first = !std::mem::replace(&mut self.checksum_given, true);
+            return first.then(|| Bytes::copy_from_slice(&self.hash.finalize_reset()));
+        }
+        fill(&mut self.buffer, self.left);
+        let chunk = self.buffer.split_to(self.buffer.len().min(CHUNK_BYTES)).freeze();
+        self.hash.update(&chunk);
+        self.left -= chunk.len() as u64;
+        Some(chunk)
+    }
+}
+
+/// A snapshot as an iterator of chunks, the checksum last.
+pub struct Encoder {
+    rows: std::vec::IntoIter<(Bytes, Bytes)>,
+    chunks: Chunks,
+    /// Everything but the checksum.
+    body_bytes: u64,
 }
 
 impl Encoder {
@@ -35,8 +83,7 @@ impl Encoder {
         buffer.put_i64_le(meta.revision.0);
         buffer.put_u64_le(rows.len() as u64);
         buffer.put_u64_le(row_bytes);
-        let rows = rows.into_iter();
-        Self { rows, buffer, hash: Sha256::new(), body_bytes, left: body_bytes, checksum_given: false }
+        Self { rows: rows.into_iter(), chunks: Chunks::new(buffer, body_bytes), body_bytes }
     }
 
     /// The size of the whole snapshot, in bytes.
@@ -46,23 +93,7 @@ impl Encoder {
 
     /// How many bytes of the body are still to come: etcd's `remaining_bytes`, which leaves the checksum out.
     pub fn remaining_bytes(&self) -> u64 {
-        self.left
-    }
-
-    fn fill(&mut self) {
-        while self.buffer.len() < CHUNK_BYTES {
-            let Some((key, value)) = self.rows.next() else {
-                let padded = self.left.min(CHUNK_BYTES as u64) as usize;
-                self.buffer.resize(padded, 0);
-                return;
-            };
-            let length =
-                |bytes: &Bytes| u32::try_from(bytes.len()).expect("no row has 4 GiB: a request has a limit");
-            self.buffer.put_u32_le(length(&key));
-            self.buffer.put_u32_le(length(&value));
-            self.buffer.put(key);
-            self.buffer.put(value);
-        }
+        self.chunks.left()
     }
 }
 
@@ -70,14 +101,21 @@ impl Iterator for Encoder {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        if self.left == 0 {
-            let first = !std::mem::replace(&mut self.checksum_given, true);
-            return first.then(|| Bytes::copy_from_slice(&self.hash.finalize_reset()));
-        }
-        self.fill();
-        let chunk = self.buffer.split_to(self.buffer.len().min(CHUNK_BYTES)).freeze();
-        self.hash.update(&chunk);
-        self.left -= chunk.len() as u64;
-        Some(chunk)
+        let rows = &mut self.rows;
+        self.chunks.next(|buffer, left| {
+            while buffer.len() < CHUNK_BYTES {
+                let Some((key, value)) = rows.next() else {
+                    buffer.resize(left.min(CHUNK_BYTES as u64) as usize, 0);
+                    return;
+                };
+                let length = |bytes: &Bytes| {
+                    u32::try_from(bytes.len()).expect("no row has 4 GiB: a request has a limit")
+                };
+                buffer.put_u32_le(length(&key));
+                buffer.put_u32_le(length(&value));
+                buffer.put(key);
+                buffer.put(value);
+            }
+        })
     }
 }
