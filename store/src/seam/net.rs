@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    future::ready,
     io,
     task::{Context, Poll},
     time::Duration,
@@ -185,6 +186,15 @@ impl Router {
     }
 }
 
+/// The service and the method that a call's path names.
+fn names(uri: &http::Uri) -> Option<(&str, &str)> {
+    uri.path().trim_start_matches('/').rsplit_once('/')
+}
+
+fn unimplemented(what: String) -> GrpcResponse {
+    tonic::Status::unimplemented(what).into_http()
+}
+
 impl Service<GrpcRequest> for Router {
     type Response = GrpcResponse;
     type Error = Infallible;
@@ -198,32 +208,29 @@ impl Service<GrpcRequest> for Router {
         if let Some(web) = self.web.as_ref().filter(|_| !is_grpc(request.headers())) {
             return Box::pin(web.clone().oneshot(request));
         }
-        let path = request.uri().path().to_owned();
-        let (name, method) = match path.trim_start_matches('/').rsplit_once('/') {
-            Some(names) => names,
-            None => {
-                let status = tonic::Status::unimplemented(format!("malformed method name: {path:?}"));
-                return Box::pin(async move { Ok(status.into_http()) });
-            }
+        let uri = request.uri().clone();
+        let Some((name, _)) = names(&uri) else {
+            let refused = unimplemented(format!("malformed method name: {:?}", uri.path()));
+            return Box::pin(ready(Ok(refused)));
         };
-        match self.services.get(name) {
-            Some(service) => {
-                let answered = service.clone().oneshot(request);
-                let what = format!("unknown method {method} for service {name}");
-                Box::pin(async move {
-                    let response = answered.await?;
-                    // A generated service says nothing where it has no such method; gRPC's other servers say which.
-                    let headers = response.headers();
-                    let silent = headers.get("grpc-status").is_some_and(|status| status == "12")
-                        && !headers.contains_key("grpc-message");
-                    Ok(if silent { tonic::Status::unimplemented(what).into_http() } else { response })
-                })
-            }
-            None => {
-                let status = tonic::Status::unimplemented(format!("unknown service {name}"));
-                Box::pin(async move { Ok(status.into_http()) })
-            }
-        }
+        let Some(service) = self.services.get(name) else {
+            let refused = unimplemented(format!("unknown service {name}"));
+            return Box::pin(ready(Ok(refused)));
+        };
+        let answered = service.clone().oneshot(request);
+        Box::pin(async move {
+            let response = answered.await?;
+            // A generated service says nothing where it has no such method; gRPC's other servers say which.
+            let headers = response.headers();
+            let silent = headers.get("grpc-status").is_some_and(|status| status == "12")
+                && !headers.contains_key("grpc-message");
+            Ok(match names(&uri) {
+                Some((name, method)) if silent => {
+                    unimplemented(format!("unknown method {method} for service {name}"))
+                }
+                _ => response,
+            })
+        })
     }
 }
 
