@@ -13,10 +13,10 @@ use crate::{
 /// Asks all the members at `urls` at the same time, and answers what came back within `patience`, in the order of
 /// `urls`.
 pub(crate) async fn ask_members(env: &Env, urls: &[String], patience: Duration) -> Vec<MembersResponse> {
-    let ask = |url| {
+    let answers = urls.iter().map(|url| {
         ask(env, url, patience, "who is in the cluster", async |client| {
             client.members(MembersRequest {}).await
         })
-    };
-    join_all(urls.iter().map(|url| ask(url))).await.into_iter().flatten().collect()
+    });
+    join_all(answers).await.into_iter().flatten().collect()
 }

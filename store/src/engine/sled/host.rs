@@ -75,9 +75,9 @@ struct SledEngine {
     waiting: Mutex<Waiting>,
 }
 
-/// Batches that sled has not been told of yet. Each batch of its own would wake the host thread and sled's threads, and write
-/// the rows that every batch has anew; nobody asks sled before the next commit, and a crash may forget whatever comes after
-/// the last one. They are written as one batch, so none is torn from another.
+/// Batches that sled has not been told of yet. To write each by itself would wake the host thread and sled's threads each time,
+/// and would write again and again the rows that every batch has. Nobody asks sled before the next commit, and a crash may
+/// forget whatever comes after the last one. They are written as one batch, so none is torn from another.
 #[derive(Default)]
 struct Waiting {
     ops: Vec<BatchOp>,
@@ -86,13 +86,8 @@ struct Waiting {
 
 impl Waiting {
     fn add(&mut self, batch: &Batch) {
-        for op in batch.ops() {
-            self.bytes += match op {
-                BatchOp::Put { key, value } => key.len() + value.len(),
-                BatchOp::Delete { key } => key.len(),
-            };
-            self.ops.push(op.clone());
-        }
+        self.bytes += batch.size_bytes();
+        self.ops.extend_from_slice(batch.ops());
     }
 
     /// Whether the host thread should have something to do before the next commit.

@@ -134,12 +134,12 @@ pub(super) struct ServeFlags {
     /// Streams, so calls, that one connection of a client may have at once
     #[arg(long, default_value_t = u32::MAX, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_concurrent_streams: u32,
-    /// Time after which a silent client is asked for a sign of life, such as 2h; 0s for never [default: 5s]
-    #[arg(long)]
-    pub grpc_keepalive_interval: Option<String>,
-    /// Time that it has for it [default: 5s]
-    #[arg(long)]
-    pub grpc_keepalive_timeout: Option<String>,
+    /// Time after which a silent client is asked for a sign of life, such as 2h; 0s for never
+    #[arg(long, default_value = "5s")]
+    pub grpc_keepalive_interval: String,
+    /// Time that it has to answer
+    #[arg(long, default_value = "5s")]
+    pub grpc_keepalive_timeout: String,
     /// Revisions that one step of a compaction deletes
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub experimental_compaction_batch_limit: u32,

@@ -74,11 +74,7 @@ impl ServeFlags {
             None => advertise_peer.iter().map(|url| (self.name.clone(), url.text.clone())).collect(),
         };
         check_own_urls(&self.name, &initial_cluster, &advertise_peer)?;
-        let time = |flag: &str, given: &str| {
-            let what =
-                || Failure::Usage(format!("{flag} {given:?} is no duration. Write it as 30m, 4h or 0s."));
-            duration::parse(given).map_err(|_| what())
-        };
+        let time = |flag: &str, given: &str| time(flag, given, "30m, 4h or 0s");
         let corrupt_check_interval =
             time("--experimental-corrupt-check-time", &self.experimental_corrupt_check_time)?;
         let watch_progress_interval = time(
@@ -141,28 +137,17 @@ impl ServeFlags {
 
     /// How connections of clients are kept.
     pub fn http(&self) -> Result<HttpOptions, Failure> {
-        let time = |flag: &str, given: &str| {
-            duration::parse(given).map_err(|_| {
-                Failure::Usage(format!(
-                    "{flag} {given:?} is no duration. Write it as 5s, 2h, or 0s for never."
-                ))
-            })
-        };
-        let default = HttpOptions::default();
-        let or = |flag: &str, given: &Option<String>, default: Duration| match given {
-            Some(given) => time(flag, given),
-            None => Ok(default),
-        };
-        let after = or("--grpc-keepalive-interval", &self.grpc_keepalive_interval, default.ping_after)?;
-        let patience = or("--grpc-keepalive-timeout", &self.grpc_keepalive_timeout, default.ping_patience)?;
-        if !after.is_zero() && patience.is_zero() {
+        let time = |flag: &str, given: &str| time(flag, given, "5s, 2h, or 0s for never");
+        let ping_after = time("--grpc-keepalive-interval", &self.grpc_keepalive_interval)?;
+        let ping_patience = time("--grpc-keepalive-timeout", &self.grpc_keepalive_timeout)?;
+        if !ping_after.is_zero() && ping_patience.is_zero() {
             return Err(Failure::Usage(
                 "--grpc-keepalive-timeout 0s leaves a client no time to answer. Write 20s, or --grpc-keepalive-interval=0s \
                  to ask for nothing."
                     .into(),
             ));
         }
-        Ok(HttpOptions { streams: self.max_concurrent_streams, ping_after: after, ping_patience: patience })
+        Ok(HttpOptions { streams: self.max_concurrent_streams, ping_after, ping_patience })
     }
 
     /// What signs tokens; none where they are simple.
@@ -286,6 +271,12 @@ fn check_own_urls(name: &str, cluster: &[(String, String)], advertised: &[Url]) 
         )));
     }
     Ok(())
+}
+
+/// A flag's duration. `such_as`: how one may be written.
+fn time(flag: &str, given: &str, such_as: &str) -> Result<Duration, Failure> {
+    duration::parse(given)
+        .map_err(|_| Failure::Usage(format!("{flag} {given:?} is no duration. Write it as {such_as}.")))
 }
 
 fn texts(urls: Vec<Url>) -> Vec<String> {
