@@ -2,8 +2,8 @@
 //!
 //! A machine that others use too is faster and slower by the minute, so a figure of one server says little beside a figure
 //! of the other that was taken later. Both clusters run all the time here, and the load goes to them in turn, in slices of a
-//! second or so, several rounds for each row; what a row compares was measured within seconds. Whoever is not loaded does
-//! nothing but beat.
+//! second or so, several rounds for each row; what a row compares was measured within seconds. The cluster that is
+//! not loaded sends heartbeats alone.
 //!
 //! ```console
 //! $ SQUALL_ETCD=$(.ci/tool.sh etcd) cargo real bench -p squall-store --bench side_by_side

@@ -2,13 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use squall_store::{
-    real::TcpNet,
-    seam::{Channel, DialOptions, Net},
-};
+use squall_store::seam::Channel;
 use tempfile::TempDir;
 
-use crate::harness::{Etcd, Member, Running, folder, wait_all_ready};
+use crate::harness::{Etcd, Member, Running, folder, resident_bytes, wait_all_ready};
 
 /// Ticks of processor time in a second, as /proc counts on every Linux that this runs on.
 const TICKS: u64 = 100;
@@ -58,8 +55,7 @@ impl Pair {
 impl Server {
     /// A connection of its own, to one member after the other.
     pub fn dial(&self, client: usize) -> Channel {
-        let member = &self.members[client % self.members.len()];
-        TcpNet.dial(&member.client_address(), DialOptions::default())
+        self.members[client % self.members.len()].dial()
     }
 
     /// What all processes of it have used so far.
@@ -75,11 +71,6 @@ impl Server {
 
     /// What the largest of them holds in memory.
     pub fn resident_bytes(&self) -> u64 {
-        let resident = |process: &u32| -> u64 {
-            let status = fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
-            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-            line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1_024
-        };
-        self.processes.iter().map(resident).max().unwrap_or_default()
+        self.processes.iter().map(|process| resident_bytes(*process)).max().unwrap_or_default()
     }
 }

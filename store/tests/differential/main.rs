@@ -11,8 +11,7 @@
 //! (`.ci/tool.sh etcd`); where it is absent the tests say so loudly and check nothing, unless SQUALL_REQUIRE_ETCD=1 makes that
 //! a failure.
 //!
-//! Left out: clusters of several members, restarts, snapshots, what cannot be decoded, and what depends on real time
-//! beyond the end of a lease.
+//! Left out: clusters of several members, and what depends on real time beyond the end of a lease.
 #![cfg(real_server)]
 #![allow(
     clippy::disallowed_methods,

@@ -27,7 +27,7 @@ pub struct Operation {
     pub metadata: Metadata,
 }
 
-/// What a call's metadata say besides.
+/// What else a call's metadata say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     /// `hasleader`.
@@ -181,6 +181,20 @@ impl Call {
     pub fn name(&self) -> String {
         let text = format!("{self:?}");
         text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
+    }
+
+    /// Whether it is for the service of locks or of elections.
+    pub fn is_lock_or_election(&self) -> bool {
+        matches!(
+            self,
+            Call::Lock(_)
+                | Call::Unlock(_)
+                | Call::Campaign(_)
+                | Call::Proclaim(_)
+                | Call::Leader(_)
+                | Call::Observe(_)
+                | Call::Resign(_)
+        )
     }
 
     /// Whether it may change what the store holds.

@@ -95,13 +95,7 @@ impl Server {
             | Call::MoveLeader(_)
             | Call::Downgrade(_)
             | Call::Snapshot => self.maintenance(caller, &operation.call).await,
-            Call::Lock(_)
-            | Call::Unlock(_)
-            | Call::Campaign(_)
-            | Call::Proclaim(_)
-            | Call::Leader(_)
-            | Call::Observe(_)
-            | Call::Resign(_) => self.concurrency(caller, &operation.call).await,
+            call if call.is_lock_or_election() => self.concurrency(caller, call).await,
             Call::Health(_) | Call::Wire { .. } => self.wire(caller, &operation.call).await,
             call => self.auth(caller, call).await,
         }

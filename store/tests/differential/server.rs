@@ -9,8 +9,7 @@ use squall_store::{
         auth_client::AuthClient, cluster_client::ClusterClient, maintenance_client::MaintenanceClient,
         watch_request::RequestUnion,
     },
-    real::TcpNet,
-    seam::{Channel, DialOptions, Net},
+    seam::Channel,
 };
 use tonic::metadata::{MetadataMap, MetadataValue};
 
@@ -34,7 +33,7 @@ pub struct Server {
     pub streams: BTreeMap<usize, Watching>,
     /// Watches everything from the first revision on.
     pub recorder: Watching,
-    /// What the metadata of the call under way say besides.
+    /// What else the metadata of the call under way say.
     pub more: Metadata,
 }
 
@@ -43,7 +42,7 @@ pub struct Pair {
     pub etcd: Server,
     pub squalld: Server,
     pub etcd_process: Etcd,
-    /// There always is one, but while it is replaced.
+    /// `None` only while it is being replaced.
     squalld_process: Option<Running>,
     /// etcd's and squalld's.
     places: [Member; 2],
@@ -162,7 +161,7 @@ impl Server {
 
 /// A channel to a server that serves, and what it calls itself; the header's revision is the store's.
 async fn dial(name: &str, member: &Member) -> (Channel, ResponseHeader) {
-    let channel = TcpNet.dial(&member.client_address(), DialOptions::default());
+    let channel = member.dial();
     let mut client = ClusterClient::new(channel.clone());
     let began = std::time::Instant::now();
     let mut header = loop {

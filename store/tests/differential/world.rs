@@ -41,7 +41,7 @@ pub struct World {
     pub held: BTreeMap<Vec<u8>, (i64, i64)>,
 }
 
-/// Below what the names of locks and elections are: no other key begins so.
+/// What the names of locks and elections begin with. No other key does.
 pub const LOCKS: &[u8] = b"l/";
 
 /// A watcher of the run.

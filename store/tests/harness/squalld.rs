@@ -10,6 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use squall_store::{
+    real::TcpNet,
+    seam::{Channel, DialOptions, Net},
+};
 use tempfile::TempDir;
 
 pub const SQUALLD: &str = env!("CARGO_BIN_EXE_squalld");
@@ -74,6 +78,11 @@ impl Member {
 
     pub fn peer_url(&self) -> String {
         format!("{}://127.0.0.1:{}", self.peer_scheme, self.peer)
+    }
+
+    /// A client's connection of its own.
+    pub fn dial(&self) -> Channel {
+        TcpNet.dial(&self.client_address(), DialOptions::default())
     }
 
     /// `squalld` with this member's flags, in a cluster of `members`, and `more`.
@@ -197,6 +206,13 @@ impl Drop for Running {
         _ = self.child.kill();
         _ = self.child.wait();
     }
+}
+
+/// The resident memory of a process, in bytes.
+pub fn resident_bytes(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1_024
 }
 
 /// What a `squalld` that is to refuse said on standard error, and its exit status.

@@ -13,8 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 use squall_store::{
     proto::etcdserverpb::{self as pb, kv_client::KvClient},
-    real::TcpNet,
-    seam::{Channel, DialOptions, Net},
+    seam::Channel,
 };
 use tokio::time::{sleep, timeout};
 use tonic::Status;
@@ -49,8 +48,7 @@ impl Client {
     pub fn new(id: u64, seed: u64, shared: &Arc<Shared>) -> Client {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(id);
-        let dial = |member: &Member| TcpNet.dial(&member.client_address(), DialOptions::default());
-        let channels = shared.members.iter().map(dial).collect();
+        let channels = shared.members.iter().map(Member::dial).collect();
         Client { id, at: id as usize % shared.members.len(), shared: Arc::clone(shared), rng, channels }
     }
 
@@ -82,8 +80,7 @@ impl Client {
         call: impl Future<Output = Result<tonic::Response<T>, Status>>,
         read: impl FnOnce(&T) -> Option<(h::Header, h::OpResult)>,
     ) -> Option<T> {
-        let mut called = self.shared.recorder.call(self.id, &self.endpoint(), op);
-        called.is_final = is_final;
+        let called = self.shared.recorder.call(self.id, &self.endpoint(), op, is_final);
         let answer = timeout(PATIENCE, call).await.ok();
         let answer = answer.map(|answer| answer.map(tonic::Response::into_inner));
         let recorded = match &answer {

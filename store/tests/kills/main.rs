@@ -8,7 +8,7 @@
 //!
 //! SQUALL_KILLS says how many kills there are on three members, and how many on one (6 each where it is not set), SQUALL_KILLS_SEED
 //! from which seed all is drawn, SQUALL_KILLS_KEEP a folder in which the histories stay. A cluster lives for fifty kills, then a
-//! new one takes its place: a finding is to be read by somebody.
+//! new one takes its place: somebody has to read the history of a finding.
 //!
 //! Left out: the loss of power. The kernel's page cache outlives a killed process; `squall` loses that too.
 #![cfg(real_server)]

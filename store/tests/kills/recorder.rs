@@ -32,7 +32,7 @@ pub struct Called {
     endpoint: String,
     call: u64,
     op: h::Op,
-    pub is_final: bool,
+    is_final: bool,
 }
 
 impl Recorder {
@@ -52,10 +52,10 @@ impl Recorder {
         self.began.elapsed().as_nanos() as u64
     }
 
-    pub fn call(&self, client: u64, endpoint: &str, op: h::Op) -> Called {
+    pub fn call(&self, client: u64, endpoint: &str, op: h::Op, is_final: bool) -> Called {
         let (id, call) = (self.next.fetch_add(1, Ordering::Relaxed), self.now());
         lock(&self.notes).called(id, call, &op);
-        Called { id, client, endpoint: endpoint.to_owned(), call, op, is_final: false }
+        Called { id, client, endpoint: endpoint.to_owned(), call, op, is_final }
     }
 
     /// Notes what became of it. `None`: its time was over.

@@ -32,7 +32,7 @@ pub async fn watch(mut client: Client, member: usize) {
     let mut memory = Memory::default();
     client.turn_to(member);
     while !client.is_over() {
-        // What a stream told before it broke is told; what broke it is the killer's.
+        // What a stream told before it broke has been recorded; that it broke is the killer's doing.
         _ = stream(&mut client, &mut memory).await;
         sleep(PAUSE).await;
     }
@@ -124,7 +124,7 @@ fn told(client: &Client, memory: &mut Memory, response: &WatchResponse) -> Optio
         canceled: response.canceled,
         events,
     }));
-    // What is compacted is compacted.
+    // The next stream must not begin at what is compacted.
     memory.newest = memory.newest.max(response.compact_revision - 1);
     (!response.canceled).then_some(())
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use squall_store::{
     proto::etcdserverpb::{PutRequest, RangeRequest, kv_client::KvClient},
-    real::TcpNet,
-    seam::{Channel, DialOptions, Net},
+    seam::Channel,
 };
 
 use crate::harness::{Member, folder};
@@ -15,7 +14,7 @@ use crate::harness::{Member, folder};
 const WRITERS: usize = 4;
 
 fn client(member: &Member) -> KvClient<Channel> {
-    KvClient::new(TcpNet.dial(&member.client_address(), DialOptions::default()))
+    KvClient::new(member.dial())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,8 +10,7 @@ use std::{
 
 use squall_store::{
     proto::etcdserverpb::{PutRequest, RangeRequest, kv_client::KvClient},
-    real::TcpNet,
-    seam::{Channel, DialOptions, Net},
+    seam::Channel,
 };
 
 use crate::harness::{Member, folder};
@@ -42,8 +41,7 @@ fn run(program: &str, arguments: &[&str], at: &Path) -> bool {
 }
 
 fn client(member: &Member) -> KvClient<Channel> {
-    KvClient::new(TcpNet.dial(&member.client_address(), DialOptions::default()))
-        .max_decoding_message_size(usize::MAX)
+    KvClient::new(member.dial()).max_decoding_message_size(usize::MAX)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

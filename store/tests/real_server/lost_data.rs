@@ -3,23 +3,15 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use squall_store::{
-    proto::etcdserverpb::{
-        MemberRemoveRequest, PutRequest, StatusRequest, cluster_client::ClusterClient, kv_client::KvClient,
-        maintenance_client::MaintenanceClient,
-    },
-    real::TcpNet,
-    seam::{Channel, DialOptions, Net},
+use squall_store::proto::etcdserverpb::{
+    MemberRemoveRequest, PutRequest, StatusRequest, cluster_client::ClusterClient, kv_client::KvClient,
+    maintenance_client::MaintenanceClient,
 };
 
 use crate::harness::{Member, Running, folder, paragraph, refused, wait_all_ready};
 
-fn dial(member: &Member) -> Channel {
-    TcpNet.dial(&member.client_address(), DialOptions::default())
-}
-
 async fn write(member: &Member, count: usize) {
-    let mut kv = KvClient::new(dial(member));
+    let mut kv = KvClient::new(member.dial());
     for n in 0..count {
         let put = PutRequest { key: format!("k{n}").into(), value: "v".into(), ..Default::default() };
         kv.put(put).await.expect("a put");
@@ -34,7 +26,7 @@ async fn three(folder: &Path) -> (Vec<Member>, Vec<Option<Running>>, usize, usiz
     wait_all_ready(&mut running);
     let mut leader = None;
     for (place, member) in members.iter().enumerate() {
-        let status = MaintenanceClient::new(dial(member)).status(StatusRequest {}).await.expect("a status");
+        let status = MaintenanceClient::new(member.dial()).status(StatusRequest {}).await.expect("a status");
         let status = status.into_inner();
         if status.leader == status.header.expect("a header").member_id {
             leader = Some(place);
@@ -99,9 +91,9 @@ async fn a_removed_member_ends_in_peace() {
     let (members, mut running, leader, follower) = three(folder.path()).await;
     let all: Vec<&Member> = members.iter().collect();
     let status =
-        MaintenanceClient::new(dial(&members[follower])).status(StatusRequest {}).await.expect("a status");
+        MaintenanceClient::new(members[follower].dial()).status(StatusRequest {}).await.expect("a status");
     let id = status.into_inner().header.expect("a header").member_id;
-    let mut cluster = ClusterClient::new(dial(&members[leader]));
+    let mut cluster = ClusterClient::new(members[leader].dial());
     // The members must have been in touch for a while.
     let mut tries = 0;
     while let Err(refused) = cluster.member_remove(MemberRemoveRequest { id }).await {

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use squall_store::{
-    real::TcpNet,
-    seam::{Channel, DialOptions, Net},
-};
+use squall_store::seam::Channel;
 use tempfile::TempDir;
 
 use crate::harness::{Etcd, Member, Running, folder};
@@ -54,6 +51,6 @@ impl Subject {
 
     /// A connection of its own.
     pub fn channel(&self) -> Channel {
-        TcpNet.dial(&self.member.client_address(), DialOptions::default())
+        self.member.dial()
     }
 }

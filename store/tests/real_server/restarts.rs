@@ -10,11 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use squall_store::{
-    proto::etcdserverpb::{PutRequest, kv_client::KvClient},
-    real::TcpNet,
-    seam::{DialOptions, Net},
-};
+use squall_store::proto::etcdserverpb::{PutRequest, kv_client::KvClient};
 
 use crate::harness::{Member, Running, folder, wait_all_ready};
 
@@ -77,10 +73,7 @@ async fn write(
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<Vec<Instant>>>,
 ) {
-    let mut clients: Vec<_> = members
-        .iter()
-        .map(|member| KvClient::new(TcpNet.dial(&member.client_address(), DialOptions::default())))
-        .collect();
+    let mut clients: Vec<_> = members.iter().map(|member| KvClient::new(member.dial())).collect();
     for n in writer.. {
         if stop.load(Ordering::Relaxed) {
             return;

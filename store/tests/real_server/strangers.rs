@@ -4,17 +4,16 @@ use std::time::{Duration, Instant};
 
 use squall_store::{
     proto::etcdserverpb::{PutRequest, RangeRequest, kv_client::KvClient},
-    real::TcpNet,
-    seam::{Channel, DialOptions, Net},
+    seam::Channel,
 };
 
 use crate::{
-    harness::{Member, Running, folder, wait_all_ready},
+    harness::{Member, Running, folder, resident_bytes, wait_all_ready},
     reference::PATIENCE,
 };
 
 fn client(member: &Member) -> KvClient<Channel> {
-    KvClient::new(TcpNet.dial(&member.client_address(), DialOptions::default()))
+    KvClient::new(member.dial())
 }
 
 async fn put(member: &Member, key: &str) -> bool {
@@ -31,19 +30,12 @@ async fn put_until_done(member: &Member, key: &str) {
     }
 }
 
-/// Resident memory, in bytes.
-fn memory(running: &Running) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).expect("its status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1_024
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_cluster() {
     let folder = folder();
     let ours = Member::new(folder.path(), "ours");
     let running = ours.start_alone(&["--initial-cluster-token=ours"]);
-    let before = memory(&running);
+    let before = resident_bytes(running.id());
     // A cluster of two, of which the second is said to be where we are.
     let theirs = Member::new(folder.path(), "theirs");
     let second = Member { name: "second".into(), ..ours.clone() };
@@ -59,7 +51,7 @@ async fn another_cluster() {
     for log in [running.log(), said] {
         assert!(!log.contains("panic"), "{log}");
     }
-    let grown = memory(&running).saturating_sub(before);
+    let grown = resident_bytes(running.id()).saturating_sub(before);
     assert!(grown < 32 << 20, "{grown} bytes for a stranger");
 }
 

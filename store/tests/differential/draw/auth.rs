@@ -39,13 +39,7 @@ pub fn caller(rng: &mut ChaCha8Rng, world: &World, call: &Call) -> Caller {
         // etcd 3.5.1 overlooks parts of a transaction: root alone may do those whatever is looked at.
         Call::Txn(txn) if is_overlooked(txn) => ROOT,
         // They change what is not asked about, also where they are refused.
-        Call::Lock(_)
-        | Call::Unlock(_)
-        | Call::Campaign(_)
-        | Call::Proclaim(_)
-        | Call::Leader(_)
-        | Call::Observe(_)
-        | Call::Resign(_) => ROOT,
+        call if call.is_lock_or_election() => ROOT,
         Call::Wire { .. } | Call::Health(_) | Call::Restart => Caller::Nobody,
         // It asks nobody who it is here, or not everybody; nobody at all is for squalld alone to refuse (`known`).
         Call::Compact(_) | Call::LeaseKeepAlive(_) => {

@@ -31,8 +31,7 @@ impl Server {
                 answer(response, |response| {
                     response.version.clear();
                     response.leader = self.ids.neutral(response.leader);
-                    // Sizes, and places in logs of their own.
-                    // An engine's own sizes; an empty bbolt has pages.
+                    // Each engine has its own sizes, and each log its own places. An empty bbolt has pages already.
                     let written = response.header.as_ref().is_some_and(|header| header.revision > 1);
                     let least = i64::from(written);
                     response.db_size = response.db_size.min(least);

@@ -66,7 +66,7 @@ fn machines(root: &Path, net: &str) {
     fs::create_dir_all(&pki).expect("a folder");
     fs::create_dir(root.join("backup")).expect("a folder");
     let authority = Authority::new(&pki, "ca");
-    // Whom a member dials sees it come from 127.0.0.1, and looks for that in its certificate.
+    // A member that is dialled sees 127.0.0.1 as the dialler's address, and looks for that in its certificate.
     let names: Vec<String> = (11..=14).map(|n| format!("{net}.{n}")).chain(["127.0.0.1".into()]).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for name in ["server", "peer", "client"] {
