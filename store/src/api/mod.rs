@@ -85,7 +85,7 @@ pub(crate) fn router(node: &Handle) -> Router {
 
 /// The number that a client may give its request, so that an observer can follow it: metadata `x-correlation-id`, decimal.
 /// What is no number counts as absent. A step that a service takes on the way carries one of the numbers that follow (see
-/// `concurrency::Step`): who follows such steps leaves room for them.
+/// `concurrency::Step`): an observer of such steps must leave room for them.
 fn correlation_id(metadata: &MetadataMap) -> Option<u64> {
     metadata.get("x-correlation-id")?.to_str().ok()?.parse().ok()
 }

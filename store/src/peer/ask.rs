@@ -1,7 +1,7 @@
 //! One question to another member, and its one answer.
 //!
 //! Such a question has nothing to do with the links that raft's messages take: it has a connection of its own, and one
-//! deadline for the dial and the answer. Who asks goes on without an answer, so what went wrong is logged and no more.
+//! deadline for the dial and the answer. The caller goes on without an answer, so a failure is logged and no more.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use crate::{
     url,
 };
 
-/// Asks the member at `url`, and waits for its answer no longer than `patience`. `what` it is to tell, for the log.
+/// Asks the member at `url`, and waits for its answer no longer than `patience`. `what`: the thing that is asked
+/// for, as the log names it.
 pub(crate) async fn ask<T>(
     env: &Env,
     url: &str,

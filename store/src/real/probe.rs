@@ -26,7 +26,7 @@ impl Probe for LogProbe {
             ProbeEvent::Acknowledged { term, index } => {
                 tracing::trace!(term = term.0, index = index.0, "entries acknowledged");
             }
-            // Of interest to who holds the two against each other.
+            // Only a simulation compares the two lists.
             ProbeEvent::Configured { .. } => {}
             ProbeEvent::LogTerms { terms } => tracing::debug!(?terms, "terms of the log's entries"),
             ProbeEvent::Proposed { tag, proposal } => tracing::debug!(tag, proposal, "request proposed"),

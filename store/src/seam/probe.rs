@@ -56,7 +56,7 @@ pub enum ProbeEvent {
         terms: Vec<(Term, Index)>,
     },
     /// A membership entry was applied, or a snapshot with members was installed: who takes part in raft, and who the members
-    /// are. The two are the same, whatever was refused.
+    /// are. The two must agree, even where a change was refused.
     Configured {
         /// The entry's or the snapshot's index.
         index: Index,

@@ -115,7 +115,8 @@ struct Caller {
     tag: Option<u64>,
 }
 
-/// What a service does to the store for one request of its client. Each step's number is the client's and this one.
+/// What a service does to the store for one request of its client. Each step's number is the client's plus
+/// this one.
 #[derive(Clone, Copy)]
 enum Step {
     /// What was asked for: a place is made, removed or spoken from.

@@ -30,7 +30,7 @@ use crate::{
     system::{HttpChannel, KEEP_ALIVE},
 };
 
-/// How connections of clients are kept. The simulated network knows the defaults alone.
+/// How connections of clients are kept. The simulated network has the defaults alone.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpOptions {
     /// Streams that a connection may have at once.
