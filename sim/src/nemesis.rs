@@ -52,6 +52,8 @@ pub struct Report {
     pub given_up: Vec<(String, String)>,
     /// Procedures that did not succeed although nothing stood in their way, and why.
     pub stuck: Vec<String>,
+    /// What was not demanded of the cluster at the end, and why.
+    pub unchecked: Vec<String>,
 }
 
 /// What heals at the time limit.
@@ -127,6 +129,7 @@ impl Nemesis {
             self.final_heal.begin();
         }
         if self.final_heal.has_begun() {
+            let mut started_again = false;
             loop {
                 let given_up = Box::pin(self.stage.arena.sleep(patience));
                 let done = self.stage.cluster.work_done();
@@ -134,6 +137,10 @@ impl Nemesis {
                     Either::Left((Some(()), _)) => {}
                     Either::Left((None, _)) => break,
                     Either::Right(((), _)) if self.stage.cluster.work_done() > done => {}
+                    // A member may have ended just after the fault that made it end: so far nobody has started it.
+                    Either::Right(((), _)) if !started_again && self.stage.cluster.start_all_exited() => {
+                        started_again = true;
+                    }
                     Either::Right(((), _)) => {
                         self.note_unfinished();
                         break;

@@ -33,7 +33,7 @@ use crate::{
     plan::Plan,
     processes,
     report::{RunOptions, RunResult},
-    scenario::{Scenario, WorkloadKind},
+    scenario::{Scenario, Spec, WorkloadKind},
     workload::{
         self, Book, Client, Crowd, Distinct, Endpoints, Limits, Observer, Phase, Recorder, client_node, gaps,
     },
@@ -203,8 +203,10 @@ pub(crate) async fn act(
     // Act one: load, and faults.
     cluster.start();
     if let Err(stuck) = cluster.recovered(RECOVERY).await {
-        let stuck = if spec.a_leader_can_hold() { vec![stuck] } else { Vec::new() };
-        let report = nemesis::Report { stuck, ..Default::default() };
+        let report = match undemanded(&cluster, spec) {
+            None => nemesis::Report { stuck: vec![stuck], ..Default::default() },
+            Some(why) => nemesis::Report { unchecked: vec![why], ..Default::default() },
+        };
         return Acted { report: note_stuck(&**arena, recorder, report), scraped: None };
     }
     let stop = Arc::new(AtomicBool::new(false));
@@ -252,18 +254,19 @@ pub(crate) async fn act(
         }
         let watches_stuck =
             std::mem::take(&mut *crowd.stuck.lock().expect("no task panics while it notes this"));
-        // Where the scenario destroyed too many copies, or no leader can hold, it is not demanded that the cluster recovers.
-        let demanded = |cluster: &Cluster| !cluster.has_lost_its_data() && spec.a_leader_can_hold();
-        if !demanded(&cluster) {
-            report.stuck.clear();
-        } else if spec.final_phase.heal
+        if undemanded(&cluster, spec).is_none()
+            && spec.final_phase.heal
             && report.stuck.is_empty()
             && let Err(stuck) = finish(&cluster, recorder, &mut operator).await
         {
             report.stuck.push(stuck);
         }
-        if spec.final_phase.heal && !spec.final_phase.core && demanded(&cluster) {
+        if spec.final_phase.heal && !spec.final_phase.core {
             report.stuck.extend(watches_stuck);
+        }
+        if let Some(why) = undemanded(&cluster, spec) {
+            report.stuck.clear();
+            report.unchecked.push(why);
         }
         report
     };
@@ -281,6 +284,16 @@ pub(crate) async fn act(
     };
     let scraped = prometheus.and_then(Prometheus::finish);
     Acted { report: note_stuck(&**arena, recorder, report), scraped }
+}
+
+/// Why it is not demanded that the cluster recovers, where it is not: what it needs for that is missing.
+fn undemanded(cluster: &Cluster, spec: &Spec) -> Option<String> {
+    let what = "that the cluster recovers:";
+    if cluster.has_lost_its_data() {
+        return Some(format!("{what} no quorum of its members has its data any more"));
+    }
+    let holds = spec.a_leader_can_hold();
+    (!holds).then(|| format!("{what} on such a network and such disks no leader can hold"))
 }
 
 /// Recovery, a last write, a last read of everything at every member, and every member's hash.

@@ -56,8 +56,8 @@ pub(super) enum Command {
 /// The real time that a run may take: some hundred times what a drill takes.
 pub(super) const DEFAULT_WALL_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// The memory that a run may hold, in bytes: some twenty times what a drill holds.
-pub(super) const DEFAULT_MEMORY_LIMIT: u64 = 2 << 30;
+/// The memory that a run may hold, in bytes: some forty times what a drill holds.
+pub(super) const DEFAULT_MEMORY_LIMIT: u64 = 4 << 30;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
@@ -102,7 +102,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub wall_limit: Duration,
     /// Memory that one run may hold, such as 512MiB; one that holds more is ended and reported, the others go on
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
     pub memory_limit: u64,
 }
 
@@ -170,7 +170,7 @@ pub(super) struct FuzzArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub wall_limit: Duration,
     /// Memory that one run may hold
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
     pub memory_limit: u64,
 }
 
@@ -216,7 +216,7 @@ pub(super) struct ShrinkArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub wall_limit: Duration,
     /// Memory that one run may hold
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
     pub memory_limit: u64,
 }
 
@@ -358,6 +358,15 @@ pub(super) struct MutantsArgs {
     /// Only this planted error; may be given several times
     #[arg(long, value_name = "NAME", value_parser = planted)]
     pub only: Vec<String>,
+    /// Only planted errors that a canary among the scenarios has
+    #[arg(long)]
+    pub with_canary: bool,
+    /// Look for each by exploring instead, in so many campaigns, and shrink the first run that shows it
+    #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub campaigns: Option<u64>,
+    /// CPU time after which a campaign gives up
+    #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = duration, requires = "campaigns")]
+    pub cpu_limit: Duration,
     /// How many planted errors at a time
     #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: u16,

@@ -1,14 +1,13 @@
 //! `squall mutants`: does the harness notice planted errors?
 //!
-//! For each planted error ([`Bug`]) the scenarios are run with it, seed after seed, until one run reports a violation. All
-//! scenarios get their first seeds before any gets more, since most errors show at once. Each scenario's seeds run in a
-//! process of their own, `squall run`, whose CPU time is the figure in the table.
-//! Whether an error was noticed depends on the commit, the scenarios and the seeds only; CPU time is measured.
+//! Each planted error ([`Bug`]) is looked for by the drills ([`drills`]), or by exploring ([`explored`]). Whether it was
+//! noticed depends on the commit, the scenarios and the seeds only; CPU time is measured.
+
+mod drills;
+mod explored;
 
 use std::{
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -16,55 +15,83 @@ use std::{
 };
 
 use serde::Serialize;
-use serde_json::Value;
 use squall_core::planted::Bug;
 
 use super::{Status, Streams, args::MutantFormat, args::MutantsArgs};
-use crate::scenario::{Outcome, PlantedBug, ScenarioFile, load};
+use crate::scenario::{Outcome, ScenarioFile, load};
 use crate::text::Refusal;
 
-/// The ends of the rounds: every scenario gets the seeds of one round before any gets those of the next.
-const ROUNDS: [u64; 5] = [1, 4, 10, 20, 40];
-/// Between these lines of a file goes the table.
-const BEGIN: &str = "<!-- mutants: made by `squall mutants --write` -->";
-const END: &str = "<!-- mutants end -->";
-
-/// What became of one planted error.
-#[derive(Debug, Serialize)]
-struct Row {
-    mutant: &'static str,
-    area: &'static str,
-    what: &'static str,
-    /// The checkers that the first failing run reports, with what they said.
-    found_by: Vec<String>,
-    message: String,
-    drill: Option<String>,
-    seed: Option<u64>,
-    /// Runs made until then.
-    runs: u64,
-    cpu_seconds: f64,
+/// Between such lines of a file goes the table.
+struct Markers {
+    begin: &'static str,
+    end: &'static str,
 }
 
-/// Runs every planted error over the scenarios, and prints a table.
+const BY_DRILLS: Markers =
+    Markers { begin: "<!-- mutants: made by `squall mutants --write` -->", end: "<!-- mutants end -->" };
+const BY_EXPLORING: Markers = Markers {
+    begin: "<!-- explored: made by `squall mutants --campaigns N --write` -->",
+    end: "<!-- explored end -->",
+};
+
+/// Looks for planted errors, and prints a table.
 pub(super) fn mutants(args: &MutantsArgs, streams: &mut Streams) -> Result<Status, Refusal> {
     let paths = if args.paths.is_empty() { vec![PathBuf::from("scenarios")] } else { args.paths.clone() };
-    let mut files = load(&paths)?;
-    files.retain(|file| file.scenario.spec.expect.outcome == Outcome::Valid);
+    // Exploring needs no scenarios.
+    let files = if args.campaigns.is_none() || args.with_canary { load(&paths)? } else { Vec::new() };
+    let canaries: Vec<&str> = files.iter().filter_map(planted_in).collect();
     let bugs: Vec<Bug> = Bug::ALL
         .iter()
         .copied()
         .filter(|bug| args.only.is_empty() || args.only.iter().any(|name| name == bug.name()))
+        .filter(|bug| !args.with_canary || canaries.contains(&bug.name()))
         .collect();
 
+    match args.campaigns {
+        None => {
+            let mut files = files;
+            files.retain(|file| file.scenario.spec.expect.outcome == Outcome::Valid);
+            let hunt = |bug| Ok(drills::hunt(bug, &files, args));
+            let rows = each(&bugs, args.jobs, streams, hunt, drills::progress)?;
+            tell(&rows, &drills::markdown(&rows, args.seeds), &BY_DRILLS, args, streams)?;
+            Ok(status(rows.iter().all(|row| row.drill.is_some())))
+        }
+        Some(campaigns) => {
+            let hunt = |bug| explored::hunt(bug, campaigns, args);
+            let rows = each(&bugs, args.jobs, streams, hunt, explored::progress)?;
+            tell(&rows, &explored::markdown(&rows), &BY_EXPLORING, args, streams)?;
+            Ok(status(rows.iter().all(explored::Row::is_found)))
+        }
+    }
+}
+
+fn planted_in(file: &ScenarioFile) -> Option<&'static str> {
+    file.scenario.spec.cluster.planted_bug.as_ref().map(|planted| planted.0.name())
+}
+
+fn status(all_noticed: bool) -> Status {
+    if all_noticed { Status::Ok } else { Status::Violation }
+}
+
+/// Hunts each error, several at a time, and tells of each as soon as it is done. The rows stand in the errors' order.
+fn each<R: Send>(
+    bugs: &[Bug],
+    jobs: u16,
+    streams: &mut Streams,
+    hunt: impl Fn(Bug) -> Result<R, Refusal> + Sync,
+    progress: impl Fn(&R) -> String + Sync,
+) -> Result<Vec<R>, Refusal> {
     let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let err = Mutex::new(&mut *streams.err);
     std::thread::scope(|scope| {
-        for _ in 0..args.jobs {
+        for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let row = hunt(*bug, &files, args);
-                    let line = progress(&row);
-                    let _ = writeln!(err.lock().unwrap_or_else(PoisonError::into_inner), "{line}");
+                    let row = hunt(*bug);
+                    if let Ok(row) = &row {
+                        let line = progress(row);
+                        let _ = writeln!(err.lock().unwrap_or_else(PoisonError::into_inner), "{line}");
+                    }
                     rows.lock().unwrap_or_else(PoisonError::into_inner).push((*bug, row));
                 }
             });
@@ -72,184 +99,37 @@ pub(super) fn mutants(args: &MutantsArgs, streams: &mut Streams) -> Result<Statu
     });
     let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
     rows.sort_by_key(|(bug, _)| *bug);
-    let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+    rows.into_iter().map(|(_, row)| row).collect()
+}
 
+/// Prints the rows, and puts the table into the file that was named.
+fn tell<R: Serialize>(
+    rows: &[R],
+    table: &str,
+    markers: &Markers,
+    args: &MutantsArgs,
+    streams: &mut Streams,
+) -> Result<(), Refusal> {
     let text = match args.format {
-        MutantFormat::Markdown => markdown(&rows, args.seeds),
-        MutantFormat::Json => rows
-            .iter()
-            .map(|row| serde_json::to_string(row).expect("a row is made of strings and numbers") + "\n")
-            .collect(),
+        MutantFormat::Markdown => table.to_owned(),
+        MutantFormat::Json => {
+            let line = |row| serde_json::to_string(row).expect("a row is made of strings and numbers") + "\n";
+            rows.iter().map(line).collect()
+        }
     };
     let _ = streams.out.write_all(text.as_bytes());
-    if let Some(path) = &args.write {
-        write_between(path, &markdown(&rows, args.seeds))?;
-    }
-    let noticed = rows.iter().all(|row| row.drill.is_some());
-    Ok(if noticed { Status::Ok } else { Status::Violation })
-}
-
-/// Runs one planted error until a run reports a violation.
-fn hunt(bug: Bug, files: &[ScenarioFile], args: &MutantsArgs) -> Row {
-    let mut row = Row {
-        mutant: bug.name(),
-        area: bug.area(),
-        what: bug.what(),
-        found_by: Vec::new(),
-        message: String::new(),
-        drill: None,
-        seed: None,
-        runs: 0,
-        cpu_seconds: 0.0,
-    };
-    let folder = args.out.join(bug.name());
-    let mut first = 1;
-    for last in ROUNDS.iter().copied().chain([args.seeds]) {
-        let last = last.min(args.seeds);
-        if first > last {
-            continue;
-        }
-        for file in files {
-            if run_seeds(bug, file, &folder, first..=last, &mut row) {
-                let _ = std::fs::remove_dir_all(&folder);
-                return row;
-            }
-        }
-        first = last + 1;
-    }
-    let _ = std::fs::remove_dir_all(&folder);
-    row
-}
-
-/// Runs one scenario with the error over some seeds; true where a run reported a violation.
-fn run_seeds(
-    bug: Bug,
-    file: &ScenarioFile,
-    folder: &Path,
-    seeds: std::ops::RangeInclusive<u64>,
-    row: &mut Row,
-) -> bool {
-    let mut scenario = file.scenario.clone();
-    scenario.spec.cluster.planted_bug = Some(PlantedBug(bug));
-    let name = &scenario.metadata.name;
-    let path = folder.join(format!("{name}.yaml"));
-    let text = serde_yaml::to_string(&scenario).expect("a scenario was made from YAML");
-    let spawned = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, text)).and_then(|()| {
-        Command::new(std::env::current_exe()?)
-            .arg("run")
-            .arg(&path)
-            .args(["--jobs", "1", "--format", "json", "--wall-limit", "300s"])
-            .args(["--seeds", &format!("{}..{}", seeds.start(), seeds.end())])
-            .arg("--out")
-            .arg(folder.join("runs"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-    });
-    let mut child = spawned.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let output = child.stdout.take().expect("it was asked for");
-    let (mut reported, mut found) = (0, false);
-    for line in BufReader::new(output).lines().map_while(Result::ok) {
-        let Ok(run) = serde_json::from_str::<Value>(&line) else { continue };
-        reported += 1;
-        // A run that hung, aborted or ate memory is a finding too.
-        let died =
-            run["failures"].as_array().is_some_and(|all| all.iter().any(|one| one["checker"] == "harness"));
-        // A run that shows too little says nothing about the store.
-        let accuses =
-            run["failures"].as_array().is_some_and(|all| all.iter().any(|one| one["checker"] != "vacuous"));
-        if run["verdict"] == "invalid" && accuses || died {
-            found = true;
-            row.seed = run["seed"].as_u64();
-            let failures = run["failures"].as_array().map(Vec::as_slice).unwrap_or_default();
-            row.found_by =
-                failures.iter().filter_map(|failure| Some(failure["checker"].as_str()?.to_owned())).collect();
-            row.found_by.dedup();
-            row.message = failures
-                .first()
-                .and_then(|failure| failure["message"].as_str())
-                .unwrap_or_default()
-                .to_owned();
-            break;
-        }
-    }
-    row.runs += reported;
-    if found {
-        let _ = child.kill();
-    }
-    let (cpu, code) = reap(child);
-    row.cpu_seconds += cpu;
-    // It ended before its last seed: the run that it was at hung, aborted, or was stopped.
-    let died = !found && reported < seeds.end() - seeds.start() + 1 && code != Some(0);
-    if died {
-        row.runs += 1;
-        row.seed = Some(seeds.start() + reported);
-        row.found_by = vec!["process".to_owned()];
-        row.message = format!("the run ended with {code:?} instead of a verdict");
-    }
-    if found || died {
-        row.drill = Some(name.clone());
-    }
-    found || died
-}
-
-/// Waits for a process's end; the CPU time that it took, in seconds, and its exit status.
-fn reap(child: Child) -> (f64, Option<i32>) {
-    // SAFETY: both are plain data, for which zeros are a value.
-    let (mut status, mut usage) = (0, unsafe { std::mem::zeroed::<libc::rusage>() });
-    // SAFETY: the process is a child that nobody has waited for, and the two pointers are valid.
-    unsafe { libc::wait4(child.id() as libc::pid_t, &raw mut status, 0, &raw mut usage) };
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
-    (seconds(usage.ru_utime) + seconds(usage.ru_stime), code)
-}
-
-fn progress(row: &Row) -> String {
-    match &row.drill {
-        Some(drill) => format!(
-            "{:<34} {} in {drill} seed {} after {} runs, {:.1} CPU-s",
-            row.mutant,
-            row.found_by.join(" "),
-            row.seed.unwrap_or_default(),
-            row.runs,
-            row.cpu_seconds
-        ),
-        None => format!("{:<34} NOT NOTICED in {} runs, {:.1} CPU-s", row.mutant, row.runs, row.cpu_seconds),
-    }
-}
-
-fn markdown(rows: &[Row], seeds: u64) -> String {
-    let noticed = rows.iter().filter(|row| row.drill.is_some()).count();
-    let mut text = format!(
-        "{noticed} of {} planted errors noticed within {seeds} seeds a drill. {:.0} CPU-seconds in all.\n\n\
-         | Area | Planted error | What it breaks | Checker | Drill | Seed | Runs | CPU s |\n\
-         |---|---|---|---|---|---|---|---|\n",
-        rows.len(),
-        rows.iter().map(|row| row.cpu_seconds).sum::<f64>(),
-    );
-    for row in rows {
-        let found = match &row.drill {
-            Some(drill) => {
-                format!("{} | {drill} | {}", row.found_by.join(", "), row.seed.unwrap_or_default())
-            }
-            None => "**not noticed** | | ".to_owned(),
-        };
-        text.push_str(&format!(
-            "| {} | `{}` | {} | {found} | {} | {:.1} |\n",
-            row.area, row.mutant, row.what, row.runs, row.cpu_seconds
-        ));
-    }
-    text
+    args.write.as_ref().map_or(Ok(()), |path| write_between(path, table, markers))
 }
 
 /// Replaces what stands between the marker lines of a file.
-fn write_between(path: &Path, table: &str) -> Result<(), Refusal> {
+fn write_between(path: &Path, table: &str, markers: &Markers) -> Result<(), Refusal> {
     let refuse = |what: String| Refusal::of(path, what);
     let text =
         std::fs::read_to_string(path).map_err(|error| refuse(format!("it cannot be read: {error}")))?;
-    let places = text.find(BEGIN).zip(text.find(END)).filter(|(begin, end)| begin < end);
-    let (begin, end) =
-        places.ok_or_else(|| refuse(format!("expected a line `{BEGIN}` and, behind it, a line `{END}`")))?;
-    let text = format!("{}{BEGIN}\n{table}{}", &text[..begin], &text[end..]);
+    let places = text.find(markers.begin).zip(text.find(markers.end)).filter(|(begin, end)| begin < end);
+    let (begin, end) = places.ok_or_else(|| {
+        refuse(format!("expected a line `{}` and, behind it, a line `{}`", markers.begin, markers.end))
+    })?;
+    let text = format!("{}{}\n{table}{}", &text[..begin], markers.begin, &text[end..]);
     std::fs::write(path, text).map_err(|error| refuse(format!("it cannot be written: {error}")))
 }

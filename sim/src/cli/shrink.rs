@@ -360,7 +360,10 @@ impl Probes<'_> {
         self.known.insert(answer.candidate.clone(), answer);
         if now() - self.told >= Duration::from_secs(10) {
             self.told = now();
-            (self.tell)(&format!("{} of {} runs, at {} faults", self.asked.len(), self.budget, self.faults));
+            (self.tell)(&match self.budget {
+                u64::MAX => format!("{} faults are left; trying them with other seeds", self.faults),
+                budget => format!("{} of {budget} runs, at {} faults", self.asked.len(), self.faults),
+            });
         }
         Ok(())
     }

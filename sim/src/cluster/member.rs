@@ -286,6 +286,13 @@ impl Cluster {
         }
     }
 
+    /// Starts each member whose process has ended by itself, unless the roster forbids it. Answers whether there was one.
+    pub(crate) fn start_all_exited(&self) -> bool {
+        let exited = |node: &NodeId| matches!(self.inner.arena.status(*node), Status::Exited(_));
+        let exited: Vec<NodeId> = self.nodes().into_iter().filter(exited).collect();
+        exited.into_iter().filter(|node| self.inner.start_if_allowed(*node).is_none()).count() > 0
+    }
+
     /// Starts a member that is down, unless the roster forbids it. Answers why it stays down, if it does.
     pub(crate) fn start_if_allowed(&self, node: NodeId) -> Option<&'static str> {
         self.inner.start_if_allowed(node)

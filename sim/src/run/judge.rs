@@ -158,7 +158,7 @@ pub(crate) fn judge_ended(plan: Plan, ended: Ended, with_checkers: bool) -> RunR
         trace,
         harness_error,
         on: None,
-        unchecked: Vec::new(),
+        unchecked: observed.nemesis.unchecked.clone(),
     }
 }
 

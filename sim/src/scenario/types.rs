@@ -514,12 +514,13 @@ impl Spec {
         self.time_limit + self.final_phase.settle
     }
 
-    /// Whether a vote always takes less than the election time-out, so that a leader can hold while nothing breaks: the
-    /// candidate's fsync, a round trip, the voter's fsync.
+    /// Whether a leader can hold while nothing breaks. A vote must take less than the election time-out: the candidate's fsync,
+    /// a round trip, the voter's fsync. So must all but very few messages, since each holds up those behind it on its link.
     pub fn a_leader_can_hold(&self) -> bool {
         let Spec { cluster, network, disk, .. } = self;
         let vote = 2 * (network.latency + network.jitter + disk.fsync_latency + disk.fsync_jitter);
-        cluster.members == 1 || vote < cluster.election_timeout
+        let slow = network.latency + network.distribution.slowest_of_many(network.jitter);
+        cluster.members == 1 || vote.max(slow) < cluster.election_timeout
     }
 }
 

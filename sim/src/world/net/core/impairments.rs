@@ -58,6 +58,15 @@ impl Distribution {
         drawn.min(cap(jitter))
     }
 
+    /// What about one message in 800 takes longer than: a link under load sees that many within seconds.
+    pub(crate) fn slowest_of_many(self, jitter: Duration) -> Duration {
+        match self {
+            Distribution::Constant | Distribution::Uniform => jitter,
+            Distribution::Exponential => (jitter * 7).min(cap(jitter)),
+            Distribution::LongTail => (jitter * 50).min(cap(jitter)),
+        }
+    }
+
     /// The longest that a jitter comes to, where that is far beyond what most draws come to.
     pub(crate) fn tail_end(self, jitter: Duration) -> Option<Duration> {
         let has_tail =
@@ -203,6 +212,16 @@ mod tests {
         let tail = delays(Distribution::LongTail);
         let (tens, hundreds) = (tail.len() - at_most(&tail, 10), tail.len() - at_most(&tail, 100));
         assert!((700..1_100).contains(&tens) && (20..80).contains(&hundreds), "{tens} {hundreds}");
+        for (distribution, delays) in
+            [(Distribution::Exponential, &exponential), (Distribution::LongTail, &tail)]
+        {
+            let slowest = distribution.slowest_of_many(Duration::from_millis(10));
+            let slower = delays.iter().filter(|delay| **delay > slowest).count();
+            assert!(
+                (8..50).contains(&slower),
+                "{distribution:?}: {slower} of 20,000 are slower than {slowest:?}"
+            );
+        }
         for distribution in Distribution::ALL {
             assert_eq!(distribution.of(Duration::ZERO, 7), Duration::ZERO);
         }
