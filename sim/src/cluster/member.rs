@@ -72,7 +72,7 @@ pub(super) struct Member {
     /// By which it is reached.
     pub(super) host: String,
     /// What the next start is given.
-    config: Mutex<Config>,
+    pub(super) config: Mutex<Config>,
 }
 
 impl Cluster {
@@ -550,8 +550,13 @@ fn configure(spec: &scenario::Cluster, name: &str, host: &str, initial: &[(Strin
         quota_bytes: spec.quota_bytes,
         initial_corrupt_check: spec.initial_corrupt_check,
         corrupt_check_interval: spec.corrupt_check,
-        // The judge knows of no compaction that no client asked for.
-        auto_compaction: AutoCompaction::Off,
+        auto_compaction: if !spec.auto_compaction_retention.is_zero() {
+            AutoCompaction::Periodic(spec.auto_compaction_retention)
+        } else if spec.auto_compaction_revisions > 0 {
+            AutoCompaction::Revision(spec.auto_compaction_revisions)
+        } else {
+            AutoCompaction::Off
+        },
         auth_token_ttl: AUTH_TOKEN_TTL,
         bcrypt_cost: BCRYPT_COST,
         extensive_metrics: true,

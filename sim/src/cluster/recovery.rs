@@ -7,9 +7,13 @@ use std::{
 
 use bytes::Bytes;
 use squall_checker::history as h;
+use squall_store::AutoCompaction;
 
 use super::{Endpoint, member::Cluster};
-use crate::arena::{NodeId, Status};
+use crate::{
+    arena::{NodeId, Status},
+    world::At,
+};
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -23,8 +27,10 @@ impl Cluster {
     /// After `patience`: what is stuck.
     pub async fn recovered(&self, patience: Duration) -> Result<(), String> {
         let deadline = self.inner.arena.now().after(patience);
+        // A leader that compacts by itself goes on writing entries: what was there at the last look must be applied.
+        let mut wanted = None;
         loop {
-            let stuck = match self.look().await {
+            let stuck = match self.look(&mut wanted).await {
                 Ok(()) => return Ok(()),
                 Err(stuck) => stuck,
             };
@@ -69,7 +75,9 @@ impl Cluster {
         self.counted().into_iter().map(|node| self.inner.member(node).endpoint()).collect()
     }
 
-    async fn look(&self) -> Result<(), String> {
+    /// One look at all members that count. `wanted`: the newest entry of the last look, which all must have applied.
+    async fn look(&self, wanted: &mut Option<u64>) -> Result<(), String> {
+        let before = wanted.take();
         let mut statuses = Vec::new();
         for node in self.counted() {
             self.restart_joiner(node);
@@ -98,7 +106,8 @@ impl Cluster {
             }
         }
         let newest = statuses.iter().map(|(_, status)| status.raft_index).max().unwrap_or(0);
-        match statuses.iter().find(|(_, status)| status.raft_applied_index < newest) {
+        *wanted = Some(newest);
+        match statuses.iter().find(|(_, status)| status.raft_applied_index < before.unwrap_or(newest)) {
             Some((name, status)) => {
                 Err(format!("{name} has applied {} of {newest} entries", status.raft_applied_index))
             }
@@ -132,6 +141,35 @@ impl Cluster {
     pub async fn record_views(&self, revision: i64, patience: Duration) -> Result<(), String> {
         let inner = &self.inner;
         let deadline = inner.arena.now().after(patience);
+        let views = loop {
+            let views = self.views(revision, deadline).await?;
+            let compacted: BTreeSet<h::Revision> =
+                views.iter().map(|(_, hash, _)| hash.compact_revision).collect();
+            // A leader that compacts by itself may have done so in between.
+            if compacted.len() <= 1 || !self.compacts_by_itself() || inner.arena.now() >= deadline {
+                break views;
+            }
+            inner.operator.pause().await;
+        };
+        for (_, hash, _) in &views {
+            inner.recorder.event(h::Event::Hash(hash.clone()));
+        }
+        // Only now: the hashes must be the same while compactions are under way.
+        let mut rows = self.settled_rows().await;
+        for (node, _, view) in views {
+            let EngineView { applied, digest } = rows.remove(&node).unwrap_or_default();
+            inner.recorder.event(h::Event::MemberView(h::MemberView { applied, rows: digest, ..view }));
+        }
+        Ok(())
+    }
+
+    /// Each member's hash at `revision`, and its view of the cluster.
+    async fn views(
+        &self,
+        revision: i64,
+        deadline: At,
+    ) -> Result<Vec<(NodeId, h::HashLine, h::MemberView)>, String> {
+        let inner = &self.inner;
         let mut views = Vec::new();
         for node in self.counted() {
             let endpoint = inner.member(node).endpoint();
@@ -147,13 +185,13 @@ impl Cluster {
                 }
             };
             let at = inner.recorder.now_ns();
-            inner.recorder.event(h::Event::Hash(h::HashLine {
+            let line = h::HashLine {
                 member: node.name().to_owned(),
                 revision: h::Revision(hash.hash_revision),
                 compact_revision: h::Revision(hash.compact_revision),
                 hash: u64::from(hash.hash),
                 at,
-            }));
+            };
             let mut members: Vec<u64> = view.members.iter().map(|member| member.id).collect();
             members.sort_unstable();
             let addresses = view.members.iter().map(|member| {
@@ -173,15 +211,17 @@ impl Cluster {
                 revision: h::Revision(hash.header.unwrap_or_default().revision),
                 ..h::MemberView::default()
             };
-            views.push((node, view));
+            views.push((node, line, view));
         }
-        // Only now: the hashes must be the same while compactions are under way.
-        let mut rows = self.settled_rows().await;
-        for (node, view) in views {
-            let EngineView { applied, digest } = rows.remove(&node).unwrap_or_default();
-            inner.recorder.event(h::Event::MemberView(h::MemberView { applied, rows: digest, ..view }));
-        }
-        Ok(())
+        Ok(views)
+    }
+
+    fn compacts_by_itself(&self) -> bool {
+        let compacts = |node: &NodeId| {
+            let config = self.inner.member(*node).config.lock().expect("not poisoned").auto_compaction;
+            config != AutoCompaction::Off
+        };
+        self.nodes().iter().any(compacts)
     }
 }
 

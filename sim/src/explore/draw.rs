@@ -119,6 +119,7 @@ fn cluster(draws: &mut Draws) -> Cluster {
             400_000,
             100_000,
         ]),
+        auto_compaction_retention: draws.millis(&[0, 0, 0, 0, 500, 3_000]),
         ..usual
     }
 }

@@ -29,8 +29,40 @@ pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
         _ => None,
     }));
     history.events.extend(hints(&breaks, probes).into_iter().map(h::Event::Hint));
+    let compactions = compactions(history, probes);
+    history.operations.extend(compactions);
     let excuses = excuses(&history.events, probes);
     history.events.extend(excuses.into_iter().map(h::Event::Excused));
+}
+
+/// The compactions that leaders asked for by themselves: each as the operation of a client of its own that never heard what
+/// became of it.
+fn compactions(history: &h::RunHistory, probes: &[Probed]) -> Vec<h::Operation> {
+    let mut client = history.operations.iter().map(|operation| operation.client.0).max().unwrap_or(0);
+    let mut id = history.operations.iter().map(|operation| operation.id.0).max().unwrap_or(0);
+    let asked = probes.iter().filter_map(|probed| match probed.event {
+        ProbeEvent::CompactsByItself { revision } => Some((probed, revision)),
+        _ => None,
+    });
+    asked
+        .map(|(probed, revision)| {
+            (id, client) = (id + 1, client + 1);
+            h::Operation {
+                id: h::OpId(id),
+                client: h::Client(client),
+                endpoint: probed.node.name().into(),
+                call: probed.at.0,
+                ret: None,
+                op: h::Op::Compact(h::Compact { revision: h::Revision(revision.0), physical: false }),
+                outcome: h::Outcome::Info,
+                header: None,
+                result: None,
+                error: None,
+                is_final: false,
+                caller: None,
+            }
+        })
+        .collect()
 }
 
 /// The starts after which a member did not serve within `bound`, up to `end`. A life that never served and was followed by

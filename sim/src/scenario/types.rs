@@ -121,6 +121,12 @@ pub struct Cluster {
     /// Whether a member compares its data with the others' before it serves. Default false.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub initial_corrupt_check: bool,
+    /// The leader compacts by itself what is older than this. Default 0s: it does not.
+    #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
+    pub auto_compaction_retention: Duration,
+    /// The leader compacts by itself, every five minutes, all but so many revisions. Default 0: it does not.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub auto_compaction_revisions: u64,
     /// A known bug, switched on. Only the simulated build has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planted_bug: Option<PlantedBug>,
@@ -144,6 +150,8 @@ impl Default for Cluster {
             quota_bytes: DEFAULT_QUOTA_BYTES,
             corrupt_check: Duration::ZERO,
             initial_corrupt_check: false,
+            auto_compaction_retention: Duration::ZERO,
+            auto_compaction_revisions: 0,
             planted_bug: None,
         }
     }
@@ -151,6 +159,10 @@ impl Default for Cluster {
 
 /// etcd's default.
 const DEFAULT_QUOTA_BYTES: u64 = 2 << 30;
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
 
 fn is_default_quota(bytes: &u64) -> bool {
     *bytes == DEFAULT_QUOTA_BYTES

@@ -134,6 +134,17 @@ fn cluster(on: &Source, cluster: &Cluster) -> Result<(), Refusal> {
             format!("{} is out of range, expected {} to {}", go(value), go(least), go(most))
         })?;
     }
+    let retention = cluster.auto_compaction_retention;
+    let (least, most) = (Duration::from_millis(100), Duration::from_secs(24 * 60 * 60));
+    on.refuse_if(
+        !retention.is_zero() && (retention < least || retention > most),
+        &key("autoCompactionRetention"),
+        || format!("{} is out of range, expected 0s, or {} to {}", go(retention), go(least), go(most)),
+    )?;
+    let both = !retention.is_zero() && cluster.auto_compaction_revisions > 0;
+    on.refuse_if(both, &key("autoCompactionRevisions"), || {
+        "stands beside `autoCompactionRetention`: a leader compacts by time or by revision, expected one of the two".to_owned()
+    })?;
     let least = cluster.heartbeat_interval * 5;
     on.refuse_if(cluster.election_timeout < least, &key("electionTimeout"), || {
         format!(

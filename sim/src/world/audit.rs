@@ -376,6 +376,7 @@ fn probe(out: &mut Vec<u8>, event: &ProbeEvent) {
         ProbeEvent::SnapshotSent { to, index } => fields(6, [to.0, index.0, 0]),
         ProbeEvent::SnapshotInstalled { index } => fields(7, [index.0, 0, 0]),
         ProbeEvent::CompactionFinished => fields(8, [0; 3]),
+        ProbeEvent::CompactsByItself { revision } => fields(18, [revision.0 as u64, 0, 0]),
         ProbeEvent::Ready => fields(9, [0; 3]),
         ProbeEvent::Starting => fields(11, [0; 3]),
         ProbeEvent::Proposed { tag, proposal } => fields(10, [*tag, *proposal, 0]),

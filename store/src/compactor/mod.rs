@@ -15,7 +15,7 @@ use crate::{
     AutoCompaction,
     node::{Handle, Request},
     proto::etcdserverpb::CompactionRequest,
-    seam::{Monotonic, Role},
+    seam::{Monotonic, ProbeEvent, Role},
 };
 
 /// How often what is kept by revisions is looked at.
@@ -71,6 +71,7 @@ async fn by_revision(node: Handle, kept: u64) {
 
 /// Whether everything up to a revision is forgotten now, by this or by someone else.
 async fn compact(node: &Handle, revision: Revision) -> bool {
+    node.env().probe.emit(ProbeEvent::CompactsByItself { revision });
     let request = CompactionRequest { revision: revision.0, physical: false };
     match node.propose(Request::Compaction(request), None).await {
         Ok(_) | Err(Refusal::Compacted) => true,

@@ -140,6 +140,11 @@ pub enum ProbeEvent {
         /// The last index it covers.
         index: Index,
     },
+    /// This leader is about to propose a compaction that no client has asked for.
+    CompactsByItself {
+        /// What is compacted.
+        revision: Revision,
+    },
     /// A compaction finished deleting.
     CompactionFinished,
     /// The member serves clients.

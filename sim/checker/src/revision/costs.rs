@@ -17,6 +17,7 @@ fn shape(operations: u64, ambiguous: u64, keys: u64, planted: Planted) -> Shape 
         keys,
         values: 1 << 40,
         leases: false,
+        past: false,
         breaks: 0,
         watches: false,
         dialect: Dialect::Etcd,

@@ -20,6 +20,7 @@ fn shape(chance: &mut Chance, dialect: Dialect) -> Shape {
         keys: 1 + chance.below(3),
         values: [1, 3, 1000][chance.below(3) as usize],
         leases: chance.below(2) == 0,
+        past: false,
         breaks: if plain { 0 } else { chance.below(3) },
         watches: !plain && chance.below(2) == 0,
         dialect,
@@ -28,9 +29,9 @@ fn shape(chance: &mut Chance, dialect: Dialect) -> Shape {
 }
 
 /// Runs both on one random history. Whether it was valid; none where the general search gave up.
-fn compare(seed: u64, dialect: Dialect) -> Result<Option<bool>, String> {
+fn compare(seed: u64, dialect: Dialect, past: bool) -> Result<Option<bool>, String> {
     let mut chance = Chance(seed);
-    let shape = shape(&mut chance, dialect);
+    let shape = Shape { past, ..shape(&mut chance, dialect) };
     let mut history = history(&mut chance, &shape);
     let spoilt = chance.below(4);
     for _ in 0..spoilt.saturating_sub(1) {
@@ -105,13 +106,13 @@ fn core_holds(history: &RunHistory, violation: &Violation, dialect: Dialect) -> 
     Ok(())
 }
 
-fn agree(dialect: Dialect, from: u64, cases: u64) {
+fn agree(dialect: Dialect, past: bool, from: u64, cases: u64) {
     let (mut valid, mut invalid) = (0, 0);
     let from =
         from + std::env::var("SQUALL_FROM").ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     let mut wrong: Vec<(usize, String)> = Vec::new();
     for seed in from..from + cases {
-        match compare(seed, dialect) {
+        match compare(seed, dialect, past) {
             Ok(Some(true)) => valid += 1,
             Ok(Some(false)) => invalid += 1,
             Ok(None) => {}
@@ -129,12 +130,18 @@ fn agree(dialect: Dialect, from: u64, cases: u64) {
 
 #[test]
 fn agrees_with_the_general_search_on_etcd() {
-    agree(Dialect::Etcd, 0, cases(4000));
+    agree(Dialect::Etcd, false, 0, cases(4000));
+}
+
+/// What a transaction reads may be compacted, and its compares decide whether it reads that at all.
+#[test]
+fn agrees_with_the_general_search_on_what_is_compacted() {
+    agree(Dialect::Etcd, true, 2 << 40, cases(4000));
 }
 
 #[test]
 fn agrees_with_the_general_search_in_the_robustness_dialect() {
-    agree(Dialect::Robustness, 1 << 40, cases(2000));
+    agree(Dialect::Robustness, false, 1 << 40, cases(2000));
 }
 
 /// The model's own promise, which the general search builds on: what it calls read-only changes nothing.
@@ -173,6 +180,7 @@ fn long_true_executions_are_valid() {
             keys: [5, 50, 500][chance.below(3) as usize],
             values: [3, 1 << 40][chance.below(2) as usize],
             leases: chance.below(4) == 0,
+            past: false,
             breaks: chance.below(2),
             watches: chance.below(2) == 0,
             dialect: Dialect::Etcd,

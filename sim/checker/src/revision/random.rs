@@ -59,6 +59,8 @@ pub(crate) struct Shape {
     pub(crate) values: u64,
     /// Whether leases and compactions are among it.
     pub(crate) leases: bool,
+    /// Whether a fourth are compactions, and half of the reads are of the past.
+    pub(crate) past: bool,
     /// At most so many.
     pub(crate) breaks: u64,
     /// Whether watchers saw some of the revisions.
@@ -108,7 +110,7 @@ fn range(chance: &mut Chance, shape: &Shape, newest: i64) -> Range {
     if shape.dialect == Dialect::Robustness {
         return range;
     }
-    if one_in(chance, 5) {
+    if one_in(chance, if shape.past { 2 } else { 5 }) {
         range.revision = Revision(1 + chance.below(newest as u64 + 2) as i64);
     }
     range.serializable = one_in(chance, 5);
@@ -218,6 +220,9 @@ fn txn(chance: &mut Chance, shape: &Shape, newest: i64, depth: u32) -> Txn {
 }
 
 fn request(chance: &mut Chance, shape: &Shape, newest: i64) -> Op {
+    if shape.past && one_in(chance, 4) {
+        return compaction(chance, newest);
+    }
     match chance.below(if shape.leases { 15 } else { 10 }) {
         0..=2 => Op::Range(range(chance, shape, newest)),
         3..=5 => Op::Put(put(chance, shape)),
@@ -226,11 +231,12 @@ fn request(chance: &mut Chance, shape: &Shape, newest: i64) -> Op {
         10..=11 => Op::LeaseGrant(LeaseGrant { id: LeaseId(1 + chance.below(2) as i64), ttl: 0 }),
         12..=13 => Op::LeaseRevoke(LeaseRef { id: lease(chance) }),
         _ if shape.dialect == Dialect::Robustness => Op::Range(range(chance, shape, newest)),
-        _ => Op::Compact(Compact {
-            revision: Revision(chance.below(newest as u64 + 2) as i64),
-            physical: false,
-        }),
+        _ => compaction(chance, newest),
     }
+}
+
+fn compaction(chance: &mut Chance, newest: i64) -> Op {
+    Op::Compact(Compact { revision: Revision(chance.below(newest as u64 + 2) as i64), physical: false })
 }
 
 /// What etcd would put into the response, from the model's result: cut, and without what was not asked for.

@@ -1,5 +1,5 @@
-//! What watches tell and what breaks leave open, by hand: verdicts that would be others if a watch pinned nothing, if it
-//! ordered anything, or if a break ended what its clients gave up.
+//! What watches and refusals tell and what breaks leave open, by hand: verdicts that would be others if a watch pinned nothing,
+//! if it ordered anything, if a refusal waited too long, or if a break ended what its clients gave up.
 
 use super::script::{Script, base};
 use super::{Budgets, Dialect, Verdict, check};
@@ -238,4 +238,22 @@ fn what_a_left_over_member_answers_is_of_another_cluster() {
     assert!(matches!(verdict(&script), Verdict::Valid(_)), "{:?}", verdict(&script));
     let linearizable = Script::from(script.text().replace(",\"serializable\":true", ""));
     assert!(matches!(verdict(&linearizable), Verdict::Invalid(_)));
+}
+
+/// The transaction was refused while its compare still held, by a compaction whose answer nobody heard.
+#[test]
+fn a_refused_read_tells_of_a_compaction_before_the_compares_turn_out_otherwise() {
+    let reads_if_two = r#"{"txn":{"compares":[{"key":"a","result":"equal","target":{"value":"2"}}],"success":[{"range":{"key":"a","revision":2}}]}}"#;
+    let script = |compacted_at: u64| {
+        let refused = format!(
+            r#"{{"id":6,"client":3,"call":100,"return":200,"op":{reads_if_two},"outcome":"fail","error":{{"kind":"compacted"}}}}"#
+        );
+        base()
+            .info(9, compacted_at, r#"{"compact":{"revision":3}}"#)
+            .line(&refused)
+            .put(1, (110, 190), 5, "a", "3")
+            .put(1, (210, 220), 6, "b", "2")
+    };
+    assert_eq!(order(&script(85)), Some(vec![1, 2, 3, 4, 5, 6, 7, 8]));
+    assert_eq!(order(&script(205)), None);
 }

@@ -15,7 +15,7 @@
 //! Putting one off is harmless: whether a lease has keys changes only by operations that need the lease to be there
 //! (which asks for it to be inserted) or take keys away (which makes its end easier), and a compaction is needed only
 //! by reads that were refused. The exception is a refusal that is still to be placed while its lease goes and comes
-//! back; there both ways are tried. So they are where a break keeps the revision: put off, such an operation may be
+//! back, or while the compares of its transaction turn out otherwise; there both ways are tried. So they are where a break keeps the revision: put off, such an operation may be
 //! among what the break takes. And of grants of one id, which may differ in when they can end by themselves, each may
 //! go first.
 
@@ -332,14 +332,18 @@ impl<'a> Machine<'_, 'a> {
         inserts
     }
 
-    /// What a waiting refusal about a lease would be glad of already here: changes of its lease, and whatever lets other
-    /// refusals be placed that it waits for.
+    /// What a waiting refusal that may hold now and no more later would be glad of already here: changes of its lease, a
+    /// compaction where a transaction's compares decide whether it reads; and whatever lets other refusals be placed that it
+    /// waits for.
     fn early_ends(&mut self, segment: u32, within: &Within) -> Vec<Place> {
         let prepared = self.prepared;
-        let kind = |item: u32| prepared.operation(item).and_then(|operation| operation.fact());
-        let about_lease =
-            |item: &u32| matches!(kind(*item), Some(ErrorKind::LeaseNotFound | ErrorKind::LeaseExists));
-        let refusals: Vec<u32> = self.pending.iter().copied().filter(about_lease).collect();
+        let comes_and_goes =
+            |item: &u32| match prepared.operation(*item).and_then(|operation| operation.fact()) {
+                Some(ErrorKind::LeaseNotFound | ErrorKind::LeaseExists) => true,
+                Some(ErrorKind::Compacted) => matches!(prepared.items[*item as usize].action, Action::Txn(_)),
+                _ => false,
+            };
+        let refusals: Vec<u32> = self.pending.iter().copied().filter(comes_and_goes).collect();
         let mut inserts = Vec::new();
         for item in self.pending.clone() {
             let ret = prepared.items[item as usize].ret;
