@@ -76,7 +76,8 @@ pub(super) fn late_starts(probes: &[Probed], bound: Duration, end: At) -> Vec<h:
         let life = (probed.node.name(), probed.incarnation);
         match probed.event {
             ProbeEvent::Starting => drop(starts.insert(life, probed.at)),
-            ProbeEvent::Ready => drop(ready.insert(life, probed.at)),
+            // One that was removed need not serve any more.
+            ProbeEvent::Ready | ProbeEvent::Leaving => drop(ready.entry(life).or_insert(probed.at)),
             _ => {}
         }
     }

@@ -379,6 +379,7 @@ fn probe(out: &mut Vec<u8>, event: &ProbeEvent) {
         ProbeEvent::CompactsByItself { revision } => fields(18, [revision.0 as u64, 0, 0]),
         ProbeEvent::Ready => fields(9, [0; 3]),
         ProbeEvent::Starting => fields(11, [0; 3]),
+        ProbeEvent::Leaving => fields(18, [0; 3]),
         ProbeEvent::Proposed { tag, proposal } => fields(10, [*tag, *proposal, 0]),
         ProbeEvent::Found { member, cluster, term, vote, last } => {
             fields(11, [member.0, term.0, vote.map_or(0, |vote| vote.0)]);

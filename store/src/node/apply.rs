@@ -28,9 +28,12 @@ impl Node {
     /// reached the engine; that the rows become durable is not waited for, since the WAL has the entries.
     ///
     /// # Errors
-    /// [`Halt::Removed`] where an entry removes this member.
+    /// Where the disk fails.
     pub(super) async fn apply(&mut self, entries: Vec<Entry>) -> Result<(), Halt> {
         let Some(last) = entries.last() else { return Ok(()) };
+        if !planted!(SingleVoterAcknowledgesBeforeFsync) {
+            self.keep_removal(&entries).await?;
+        }
         let (last_index, last_term) = (last.index, last.term);
         let began = self.env.clock.monotonic();
         self.env.points.reached(Point::ApplyBeforeEntries).await;
@@ -169,7 +172,8 @@ impl Node {
             self.env.points.reached(Point::ApplyAfterAnswers).await;
         }
         if removed && !planted!(RemovedGoesOn) {
-            return Err(Halt::Removed);
+            self.step_down();
+            self.leave();
         }
         // Until now a ReadIndex was dropped: the leader had committed nothing in its term.
         self.reads_due |= first_in_term;

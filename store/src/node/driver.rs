@@ -20,6 +20,7 @@ use super::{
     quota,
     raft_log::RaftLog,
     reads::Reads,
+    removal::CommitInWal,
 };
 use crate::{
     Config,
@@ -40,8 +41,6 @@ const INPUTS_PER_TURN: usize = 1024;
 const READ_RETRY: Duration = Duration::from_millis(500);
 /// How often those who gave up are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(1);
-/// After its removal a member stays this long to send what it has queued: the others learn from it that it is gone.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a node is built from.
 pub(crate) struct NodeParts {
@@ -105,6 +104,9 @@ pub(crate) struct Node {
     pub(super) guessed: Vec<Message>,
     /// The furthest acknowledgement that the probe has heard of: its term and index.
     pub(super) acknowledged: (Term, Index),
+    /// This member was removed ([`super::removal`]).
+    pub(super) leaving: bool,
+    pub(super) commit_in_wal: CommitInWal,
 }
 
 /// What ended a wait.
@@ -161,6 +163,9 @@ impl Node {
         );
         let ticker = env.clock.ticker(config.heartbeat_interval);
         let now = env.clock.monotonic();
+        // What was found at start is synced; and what the engine has applied outlives any crash as well.
+        let committed = raft.raft.raft_log.committed;
+        let leaving = shared.leaving.get();
         let mut node = Node {
             env,
             config,
@@ -191,8 +196,13 @@ impl Node {
             transfers: Vec::new(),
             guessed: Vec::new(),
             acknowledged: Default::default(),
+            leaving,
+            commit_in_wal: CommitInWal { appended: committed, synced: committed },
         };
         node.tell_found();
+        if node.leaving {
+            node.env.probe.emit(ProbeEvent::Leaving);
+        }
         node.publish_status();
         node.schedule_compaction();
         Ok(node)
@@ -207,10 +217,6 @@ impl Node {
                 break halt;
             }
         };
-        if halt == Halt::Removed {
-            // The others must hear of the entry that removed this member.
-            self.env.clock.sleep(FAREWELL).await;
-        }
         self.transport.close();
         self.inputs.close();
         halt
@@ -330,6 +336,9 @@ impl Node {
     }
 
     async fn take(&mut self, input: Input) -> Result<(), Halt> {
+        if self.turns_away(&input) {
+            return Ok(());
+        }
         match input {
             Input::Messages(messages) => {
                 for message in messages {
@@ -354,8 +363,10 @@ impl Node {
             Input::RemovedByPeer(_) if planted!(RemovedGoesOn) => {}
             Input::RemovedByPeer(peer) => {
                 tracing::warn!(%peer, "a member says that this one was removed");
-                return Err(Halt::Removed);
+                self.leave();
             }
+            Input::RemovalKnown if !self.leaving => {}
+            Input::RemovalKnown => return Err(Halt::Removed),
             Input::EmptiedByPeer(peer) => {
                 let what = format!("{peer} has heard from it before, and the folder was empty at this start");
                 return Err(self.refused(&what));

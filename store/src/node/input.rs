@@ -52,6 +52,8 @@ pub(crate) enum Input {
     CommitEngine(oneshot::Sender<()>),
     /// A peer says that this member was removed.
     RemovedByPeer(MemberId),
+    /// This member was removed, and enough of the others know it.
+    RemovalKnown,
     /// A peer says that this member has run before; its data folder was empty when it started.
     EmptiedByPeer(MemberId),
     /// A peer knows that this member has served before.

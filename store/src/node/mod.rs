@@ -39,6 +39,7 @@ mod quota;
 mod raft_log;
 mod reads;
 mod ready;
+mod removal;
 #[cfg(test)]
 mod scripts;
 mod shared;

@@ -8,6 +8,8 @@
 //! 4. A snapshot is installed: its record is durable by now, so a crash in the middle is finished at the next start.
 //! 5. Only now do a follower's messages go out: they promise what was synced (a vote, an accepted entry).
 //!
+//! Before an entry that removes a member is applied, its commit index is synced (`removal`).
+//!
 //! What became committed by the member's own fsync is applied at the end. The scripts in `store/tests/node` hold this
 //! order: each step there is a line, and each line can be crashed at.
 
@@ -78,7 +80,7 @@ impl Node {
                 hard_state.vote = if planted!(VoteNotStored) { 0 } else { hard_state.vote };
                 hard_state.commit = if planted!(CommitNotStored) { 0 } else { hard_state.commit };
             }
-            self.wal.append(ready.entries(), hard_state.as_ref()).await.map_err(wal_failed)?;
+            self.append_to_wal(ready.entries(), hard_state.as_ref()).await?;
         }
         let term_or_vote_alone = ready.entries().is_empty() && snapshot.is_none();
         if ready.must_sync() && !(planted!(HardStateNotSynced) && term_or_vote_alone) {
@@ -109,7 +111,7 @@ impl Node {
             // No later `Ready` tells of this commit index. Written as any other, and not synced.
             let mut hard_state = self.raft.raft.hard_state();
             hard_state.commit = if planted!(CommitNotStored) { 0 } else { hard_state.commit };
-            self.wal.append(&[], Some(&hard_state)).await.map_err(wal_failed)?;
+            self.append_to_wal(&[], Some(&hard_state)).await?;
         }
         self.send(light.take_messages());
         self.apply(light.take_committed_entries()).await?;
@@ -128,7 +130,7 @@ impl Node {
         let mut light = self.raft.advance_append(ready);
         self.apply(light.take_committed_entries()).await?;
         self.raft.advance_apply();
-        self.wal.append(&entries, hard_state.as_ref()).await.map_err(wal_failed)?;
+        self.append_to_wal(&entries, hard_state.as_ref()).await?;
         if must_sync {
             self.sync_wal().await?;
         }
@@ -141,10 +143,11 @@ impl Node {
         if self.wal.sync().await.map_err(wal_failed)? {
             self.env.probe.emit(ProbeEvent::SegmentCut);
         }
+        self.commit_in_wal.synced = self.commit_in_wal.appended;
         Ok(())
     }
 
-    fn send(&mut self, mut messages: Vec<Message>) {
+    pub(super) fn send(&mut self, mut messages: Vec<Message>) {
         if messages.is_empty() {
             return;
         }

@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub installing: latest::Sender<bool>,
     /// Whether clients may be served.
     pub ready: latest::Sender<bool>,
+    /// This member was removed, and stays until the others know. Then clients are served no more.
+    pub leaving: latest::Sender<bool>,
 }
 
 /// Where raft is.
@@ -84,6 +86,7 @@ impl Shared {
             applied,
             installing: latest::Sender::new(false),
             ready: latest::Sender::new(false),
+            leaving: latest::Sender::new(false),
         }
     }
 

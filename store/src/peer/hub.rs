@@ -148,6 +148,11 @@ impl Hub {
         self.known().peers.get(&id).map(|peer| peer.link.address())
     }
 
+    /// The addresses of all peers that have a link.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.known().peers.values().map(|peer| peer.link.address()).collect()
+    }
+
     /// A client for one question to a peer, on the connection that its messages take.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! What a member with an empty folder asks the others: who is in the cluster, as each of them knows it.
+//! What a member with an empty folder asks the others, and one that was removed: who is in the cluster, as each of them
+//! knows it.
 
 use std::time::Duration;
 

@@ -114,6 +114,8 @@ pub enum ProbeEvent {
         /// The id under which the entry was proposed.
         proposal: u64,
     },
+    /// The member was removed from its cluster. It serves no clients from now on, and ends once the others know.
+    Leaving,
     /// The member begins to start: nothing is opened yet.
     Starting,
     /// The WAL began a new segment.

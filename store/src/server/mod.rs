@@ -7,6 +7,7 @@
 mod data;
 mod error;
 mod identity;
+mod leave;
 mod start;
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use squall_core::{ClusterId, MemberId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{StartError, data};
+use super::{
+    StartError, data,
+    leave::{self, ClientPorts, Others},
+};
 #[cfg(real_server)]
 use crate::web;
 use crate::{
@@ -43,7 +46,11 @@ pub struct Server {
     inputs: mpsc::Sender<Input>,
     engine: Arc<dyn Engine>,
     exit: latest::Receiver<Option<Exit>>,
-    listeners: Vec<Box<dyn Listener>>,
+    /// Where the other members reach it.
+    member_ports: Vec<Box<dyn Listener>>,
+    client_ports: ClientPorts,
+    /// What it listens at.
+    addresses: Vec<String>,
     scraper: Scraper,
     lock: Box<dyn DirLock>,
     _tasks: Vec<Task>,
@@ -75,12 +82,16 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     data.wal.set_points(env.points.clone());
     env.points.reached(Point::StartAfterReplay).await;
     let (member, cluster, engine) = (data.member, data.cluster, data.engine);
+    if data.removed && Others::of(data.state.membership(), member, cluster).ask(&env, Vec::new()).await {
+        return Err(StartError::Removed { dir: config.data_dir.clone(), member });
+    }
 
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
     let last = data.bootstrap.log.last();
     let ids = |salt| Ids::new(member, env.clock.wall(), data.bootstrap.term, last, salt);
     let written = data.bootstrap.log.applied().clone();
     let shared = Arc::new(Shared::new(member, cluster, data.state, written));
+    shared.leaving.send_replace(data.removed);
     data.wal.set_metrics(shared.metrics.clone(), env.clock.clone());
     let life = ids("life").next();
     let urls = config.advertise_peer_urls.clone();
@@ -115,21 +126,24 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     .map_err(|error| StartError::Config(format!("raft: {error}")))?;
 
     let scraper = Scraper::new(&handle);
-    let mut listeners = Vec::new();
-    let peer = PeerServer::new(PeerService::new(hub, config.snap_dir(), Keeper::new(handle.clone())))
+    let peer = PeerServer::new(PeerService::new(hub.clone(), config.snap_dir(), Keeper::new(handle.clone())))
         .max_decoding_message_size(usize::MAX);
     let peer = Router::new().add(peer).with_stream_window(STREAM_WINDOW).for_audience(Audience::Members);
     let client = api::router(&handle);
     #[cfg(real_server)]
     let (peer, client) = (web::for_members(&handle, peer), web::for_clients(&handle, client));
-    let routers = [(&config.listen_peer, peer), (&config.listen_client, client)];
-    #[cfg(real_server)]
-    let routers = routers.into_iter().chain([(&config.listen_metrics, web::for_metrics(&handle))]);
-    for (addresses, router) in routers {
-        for address in addresses {
-            let listener = env.net.listen(address, router.clone()).await;
-            listeners
-                .push(listener.map_err(|source| StartError::Listen { address: address.clone(), source })?);
+    let member_ports = listen(&env, &config.listen_peer, &peer).await?;
+    let mut addresses: Vec<String> = member_ports.iter().map(|port| port.local_address()).collect();
+    let client_ports = ClientPorts::default();
+    if !data.removed {
+        let routers = [(&config.listen_client, client)];
+        #[cfg(real_server)]
+        let routers = routers.into_iter().chain([(&config.listen_metrics, web::for_metrics(&handle))]);
+        for (places, router) in routers {
+            for port in listen(&env, places, &router).await? {
+                addresses.push(port.local_address());
+                client_ports.add(port);
+            }
         }
     }
 
@@ -153,9 +167,11 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
         }
         exited.send_replace(Some(exit));
     };
+    let leaving = leave::when_removed(env.clone(), shared.clone(), hub, client_ports.clone(), inputs.clone());
     let mut tasks = vec![
         env.tasks.spawn("node", Box::pin(run)),
         env.tasks.spawn("publish", Box::pin(publish_until_done(handle.clone(), config.clone()))),
+        env.tasks.spawn("leave", Box::pin(leaving)),
     ];
     if !config.corrupt_check_interval.is_zero() {
         tasks.push(env.tasks.spawn("corruption check", Box::pin(corrupt::watch_over(handle.clone()))));
@@ -170,11 +186,26 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
         inputs,
         engine,
         exit,
-        listeners,
+        member_ports,
+        client_ports,
+        addresses,
         scraper,
         lock: data.lock,
         _tasks: tasks,
     })
+}
+
+async fn listen(
+    env: &Env,
+    addresses: &[String],
+    router: &Router,
+) -> Result<Vec<Box<dyn Listener>>, StartError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = env.net.listen(address, router.clone()).await;
+        listeners.push(listener.map_err(|source| StartError::Listen { address: address.clone(), source })?);
+    }
+    Ok(listeners)
 }
 
 /// Tells the cluster this member's name and client URLs, through the log. That it worked shows that the member can serve.
@@ -226,9 +257,9 @@ impl Server {
         }
     }
 
-    /// The addresses it listens at: those for members first, then those for clients.
+    /// The addresses that it has listened at since its start: those for members first, then those for clients.
     pub fn local_addresses(&self) -> Vec<String> {
-        self.listeners.iter().map(|listener| listener.local_address()).collect()
+        self.addresses.clone()
     }
 
     /// Waits until the member stops, for whatever reason. Cancel safe.
@@ -241,8 +272,14 @@ impl Server {
     }
 
     /// Stops the member gracefully: hands the leadership over if it has it, stops the loop, makes the engine durable and
-    /// closes it.
+    /// closes it. One that was removed stays for another moment: the others may not know it yet, and need its vote.
     pub async fn stop(self) -> Exit {
+        if self.shared.leaving.get() {
+            let patience = leave::FAREWELL + 2 * self.config.election_timeout;
+            if timeout(&*self.env.clock, patience, self.stopped()).await.is_err() {
+                tracing::warn!("stopping though the other members may still need this one's vote");
+            }
+        }
         let (done, handed_over) = oneshot::channel();
         let transfer = async {
             if self.inputs.send(Input::TransferLeadership(done)).await.is_ok() {
@@ -255,7 +292,8 @@ impl Server {
         }
         let _ = self.inputs.send(Input::Stop).await;
         let mut exit = self.stopped().await;
-        drop(self.listeners);
+        drop(self.member_ports);
+        self.client_ports.close();
         if let Err(error) = self.engine.commit().await
             && exit == Exit::Requested
         {

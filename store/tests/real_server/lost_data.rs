@@ -1,7 +1,7 @@
 //! A member whose disk was emptied or rolled back refuses to run under its old id: one paragraph, exit status 1, at each
 //! start. One that was removed from the cluster ends in peace.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use squall_store::proto::etcdserverpb::{
     MemberRemoveRequest, PutRequest, StatusRequest, cluster_client::ClusterClient, kv_client::KvClient,
@@ -90,17 +90,7 @@ async fn a_removed_member_ends_in_peace() {
     let folder = folder();
     let (members, mut running, leader, follower) = three(folder.path()).await;
     let all: Vec<&Member> = members.iter().collect();
-    let status =
-        MaintenanceClient::new(members[follower].dial()).status(StatusRequest {}).await.expect("a status");
-    let id = status.into_inner().header.expect("a header").member_id;
-    let mut cluster = ClusterClient::new(members[leader].dial());
-    // The members must have been in touch for a while.
-    let mut tries = 0;
-    while let Err(refused) = cluster.member_remove(MemberRemoveRequest { id }).await {
-        tries += 1;
-        assert!(tries < 60 && refused.message() == "etcdserver: unhealthy cluster", "{refused}");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    remove(&members[leader], id_of(&members[follower]).await).await;
     let mut removed = running[follower].take().unwrap();
     assert_eq!(removed.wait().code(), Some(0), "{}", removed.log());
     for _ in 0..2 {
@@ -109,6 +99,55 @@ async fn a_removed_member_ends_in_peace() {
         let told = said.lines().filter(|line| line.contains("was removed from its cluster")).count();
         assert_eq!(told, 1, "{said}");
     }
+}
+
+/// Two of three know that the third was removed, one of them the removed one: it stays, also in another life, until the
+/// member that stood still has heard of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_member_stays_until_a_majority_of_the_others_knows() {
+    let folder = folder();
+    let (members, mut running, leader, follower) = three(folder.path()).await;
+    let all: Vec<&Member> = members.iter().collect();
+    let still = running[3 - leader - follower].take().unwrap();
+    let id = id_of(&members[follower]).await;
+    // So that the one which stands still is in touch when the removal is asked for.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    signal("STOP", &still);
+    remove(&members[leader], id).await;
+    let removed = running[follower].take().unwrap();
+    removed.wait_log("event=Leaving");
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(!removed.log().contains("has stopped"), "{}", removed.log());
+    assert!(std::net::TcpStream::connect(members[follower].client_address()).is_err(), "it serves clients");
+    removed.kill();
+    let mut again = members[follower].spawn(&all, &[]);
+    again.wait_log("event=Leaving");
+    signal("CONT", &still);
+    assert_eq!(again.wait().code(), Some(0), "{}", again.log());
+    assert!(again.log().contains("has stopped"), "{}", again.log());
+    let (status, said) = refused(members[follower].command(&all, &[]));
+    assert!(status == Some(0) && said.contains("a removed id is never used again"), "{said}");
+}
+
+async fn id_of(member: &Member) -> u64 {
+    let status = MaintenanceClient::new(member.dial()).status(StatusRequest {}).await.expect("a status");
+    status.into_inner().header.expect("a header").member_id
+}
+
+/// Asks `at` to remove a member, as often as it takes: the members must have been in touch for a while.
+async fn remove(at: &Member, id: u64) {
+    let mut cluster = ClusterClient::new(at.dial());
+    let mut tries = 0;
+    while let Err(refused) = cluster.member_remove(MemberRemoveRequest { id }).await {
+        tries += 1;
+        assert!(tries < 60 && refused.message() == "etcdserver: unhealthy cluster", "{refused}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn signal(name: &str, to: &Running) {
+    let sent = Command::new("kill").args(["-s", name, &to.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -97,6 +97,10 @@ impl Runner {
                 let input = Input::RemovedByPeer(self.id(&peer)?);
                 self.send_input(&name, input)?;
             }
+            "known" => {
+                let name = args.word()?;
+                self.send_input(&name, Input::RemovalKnown)?;
+            }
             "move" => {
                 let (name, to) = (args.word()?, args.word()?);
                 let to = self.id(&to)?;

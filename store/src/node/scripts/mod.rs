@@ -78,6 +78,8 @@ scripts! { SCRIPT_DIR, run:
     proposals
     reads
     removed_leader
+    removed_leader_ahead
+    removed_leader_restarts
     restart_voters
     single
     snapshot_crashes

@@ -171,6 +171,7 @@ impl Probe for ScriptProbe {
                 format!("sends a snapshot at {index} to {}", self.narrator.names.name(to.0))
             }
             ProbeEvent::SnapshotInstalled { index } => format!("snapshot installed at {index}"),
+            ProbeEvent::Leaving => "is leaving".to_owned(),
             ProbeEvent::CompactionFinished => "compaction finished".to_owned(),
             ProbeEvent::LeaseEnded { lease, .. } => format!("lease {lease} ended"),
             ProbeEvent::Starting
