@@ -77,7 +77,7 @@ pub(super) fn late_starts(probes: &[Probed], bound: Duration, end: At) -> Vec<h:
         match probed.event {
             ProbeEvent::Starting => drop(starts.insert(life, probed.at)),
             // One that was removed need not serve any more.
-            ProbeEvent::Ready | ProbeEvent::Leaving => drop(ready.entry(life).or_insert(probed.at)),
+            ProbeEvent::Ready | ProbeEvent::Leaving => _ = ready.entry(life).or_insert(probed.at),
             _ => {}
         }
     }
