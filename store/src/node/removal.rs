@@ -13,6 +13,7 @@
 //! the others know (`stopWithDelay`), and again after each restart.
 //!
 //! A member that hears of its removal from a peer leaves in the same way: those who don't know it yet may need it as much.
+//! By its own configuration it is a member still, and its raft goes on as such.
 //!
 //! Two things more belong to it:
 //! - **A leader that was removed follows from then on.** raft-rs has no progress for it any more, and panics at the next
