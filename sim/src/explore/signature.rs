@@ -110,11 +110,12 @@ impl fmt::Display for Signature {
     }
 }
 
-/// The first line, each number replaced by `#`: `m2 waits for index 17` is `m# waits for index #`.
+/// The first line, each number replaced by `#`, and what stands in double quotes by `…`: `m2 waits for index 17` is
+/// `m# waits for index #`, and `corrupt row "k\x00"` is `corrupt row "…"`. Quoted are keys and rows, which differ by run.
 fn shape(message: &str) -> String {
     let mut shape = String::new();
     let mut in_number = false;
-    for c in message.lines().next().unwrap_or_default().chars() {
+    for c in unquoted(message.lines().next().unwrap_or_default()).chars() {
         // A fraction is a part of its number.
         let number = c.is_ascii_digit() || (in_number && c == '.');
         if number && !in_number {
@@ -125,4 +126,23 @@ fn shape(message: &str) -> String {
         in_number = number;
     }
     shape.chars().take(LONGEST).collect()
+}
+
+fn unquoted(line: &str) -> String {
+    let mut text = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('"') {
+        // An escaped quote belongs to what is quoted; a quote without its other half is a character like others.
+        let mut escaped = false;
+        let end = after.find(|c| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        });
+        let Some(end) = end else { break };
+        text.push_str(before);
+        text.push_str("\"…\"");
+        rest = &after[end + 1..];
+    }
+    text + rest
 }

@@ -158,6 +158,12 @@ fn signatures_fold_what_is_one() {
     let panic = failure("panic", "no member panics", "m2 panicked: index 17 < 3.5\nmore");
     assert_eq!(Signature::of(&stale), Signature::of(&other));
     assert_eq!(Signature::of(&panic).shape, "m# panicked: index # < #");
+    let row = failure(
+        "panic",
+        "no member panics",
+        r#"m2: corrupt row "k\x00\"\x0e_\x00": it doesn't fit; 5" disks"#,
+    );
+    assert_eq!(Signature::of(&row).shape, "m#: corrupt row \"…\": it doesn't fit; #\" disks");
     let run = [stale.clone(), panic.clone()];
     assert_eq!(Signature::of_run(&run), Some(Signature::of(&panic)), "the panic is nearer to the cause");
     assert!(Signature::of(&other).is_among(&run));
