@@ -10,7 +10,7 @@ use squall_alerts::{
     rules::{Rule, RuleFile},
     store::Store,
 };
-use squall_checker::history::{AlertLine, AlertState, Event, RunHistory};
+use squall_checker::history::{AlertLine, AlertState, RunHistory};
 
 use super::{observer::millis, series::Scraped};
 use crate::scenario::Alerts;
@@ -35,13 +35,7 @@ pub fn confirmation(
             ));
         }
     }
-    let lines = history.events.iter().filter_map(|event| match event {
-        Event::Alert(line) => Some(line),
-        _ => None,
-    });
-    let mut lines: Vec<&AlertLine> = lines.collect();
-    lines.sort_by_key(|line| line.at);
-    let mut lines = lines.into_iter().peekable();
+    let mut lines = history.alerts().into_iter().peekable();
     let mut firing: BTreeSet<(String, Labels)> = BTreeSet::new();
     let mut verdicts = Vec::new();
     let mut at_ms = 0;

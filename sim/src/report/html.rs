@@ -12,7 +12,12 @@ use std::collections::BTreeMap;
 
 const PAGE: &str = include_str!("page/run.html");
 const STYLE: &str = concat!(include_str!("page/base.css"), include_str!("page/run.css"));
-const SCRIPT: &str = concat!(include_str!("page/base.js"), include_str!("page/run.js"));
+const SCRIPT: &str = concat!(
+    include_str!("page/base.js"),
+    include_str!("page/run.js"),
+    include_str!("page/picture.js"),
+    include_str!("page/moves.js")
+);
 
 /// The page of a run.
 pub fn html(view: &View) -> String {
@@ -52,6 +57,7 @@ pub(super) fn page(page: &str, style: &str, script: &str, title: &str, data: &[(
 fn operations(rows: &Rows) -> Value {
     json!({
         "clients": rows.clients,
+        "names": rows.names,
         "texts": rows.texts,
         "keys": rows.keys,
         "rows": rows.rows.iter().map(row).collect::<Vec<_>>(),
@@ -59,7 +65,7 @@ fn operations(rows: &Rows) -> Value {
 }
 
 /// `[id, client, call, return, outcome, flags, label, endpoint, keys, revision, term, error]`, cut after the last that
-/// is there. Flags: 1 may change something, 2 is one of the reads at the end.
+/// is there. Flags: 1 may change something, 2 is one of the reads at the end, 4 was refused by the store's rules.
 fn row(row: &Row) -> Value {
     let outcome = match row.outcome {
         Outcome::Ok => 0,
@@ -72,7 +78,7 @@ fn row(row: &Row) -> Value {
         json!(row.call),
         json!(row.ret),
         json!(outcome),
-        json!(u8::from(row.writes) + 2 * u8::from(row.is_final)),
+        json!(u8::from(row.writes) + 2 * u8::from(row.is_final) + 4 * u8::from(row.refused)),
         json!(row.label),
         json!(row.endpoint),
         json!(row.keys),

@@ -26,8 +26,8 @@ mod words;
 pub use build::Build;
 pub use campaign::{CampaignRun, campaign_html};
 pub use folder::{
-    Staged, StoredRun, Workplace, history_text, open, open_history, open_scraped, open_view, stage, sweep,
-    write,
+    SHRUNK, Staged, StoredRun, Workplace, history_text, open, open_history, open_scraped, open_view, stage,
+    sweep, write,
 };
 pub(crate) use folder::{lacks, record_of};
 pub use github::{annotations, summary};
@@ -40,7 +40,8 @@ pub(crate) use result::faults_in;
 pub use result::{Failure, OperationCounts, RunOptions, RunResult, Verdict};
 pub use timeline::timeline;
 pub use view::{
-    AlertSpan, FaultSpan, Finding, Mark, MemberLane, Row, Rows, State, StateSpan, View, ViewSource,
+    AlertSpan, FaultSpan, Finding, Mark, MemberLane, Row, Rows, ShrunkScenario, State, StateSpan, View,
+    ViewSource, WatchSpan,
 };
 pub use words::{FaultWords, PlanWords, plan_words};
 

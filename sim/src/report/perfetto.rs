@@ -43,6 +43,7 @@ fn members(view: &View, events: &mut Vec<Value>) {
             let name = match span.state {
                 State::Down => "down",
                 State::Starting => "starting",
+                State::Running => "running",
                 State::Follower => "follower",
                 State::PreCandidate => "pre-candidate",
                 State::Candidate => "candidate",
@@ -83,12 +84,13 @@ fn faults(view: &View, events: &mut Vec<Value>) {
 
 fn clients(view: &View, events: &mut Vec<Value>) {
     let rows = &view.operations;
-    for (number, client) in rows.clients.iter().enumerate() {
-        events.push(named("thread_name", CLIENTS, number as u64 + 1, &format!("client {client}")));
+    for (number, name) in rows.names.iter().enumerate() {
+        events.push(named("thread_name", CLIENTS, number as u64 + 1, name));
     }
     for row in &rows.rows {
         let outcome = match row.outcome {
             Outcome::Ok => "ok",
+            Outcome::Fail if row.refused => "refused",
             Outcome::Fail => "failed",
             Outcome::Info => "ambiguous",
         };

@@ -330,6 +330,7 @@ fn hostile_view() -> View {
         description: evil,
         plan: &result.plan,
         history: &result.history,
+        shrunk: None,
         trace: Some(&format!(r#"{{"at":3,"kind":"exited","node":"m1","failure":{evil:?}}}"#)),
     })
 }
@@ -359,6 +360,7 @@ fn a_view_word_for_word() {
         description: "A drill.",
         plan: &result.plan,
         history: &result.history,
+        shrunk: None,
         trace: None,
     });
     let mut text = serde_json::to_string_pretty(&view).unwrap();
@@ -378,4 +380,93 @@ fn a_perfetto_trace_is_json() {
     let events = value["traceEvents"].as_array().unwrap();
     assert!(events.iter().any(|event| event["ph"] == "X" && event["cat"] == "role"));
     assert!(events.iter().any(|event| event["ph"] == "b" && event["cat"] == "fault"));
+}
+
+#[test]
+fn a_history_that_is_not_the_runs_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let run_dir = scratch.path().join("out/drill/7");
+    let result = result(Verdict::Invalid);
+    write(&run_dir, &file(), &record(&result, &run_dir), Some(&result)).unwrap();
+    open_view(&run_dir).unwrap();
+    let path = run_dir.join("history.jsonl");
+    let first = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned() + "\n";
+    fs::write(&path, first).unwrap();
+    let refusal = open_view(&run_dir).unwrap_err().to_string();
+    assert!(refusal.contains("history.jsonl has 0 ok, 0 failed and 0 ambiguous operations"), "{refusal}");
+    assert!(refusal.contains("run.json tells of 3 ok, 1 failed and 2 ambiguous operations"), "{refusal}");
+}
+
+#[test]
+fn what_shrinking_found_is_shown_with_the_run() {
+    let scratch = tempfile::tempdir().unwrap();
+    let run_dir = scratch.path().join("out/drill/7");
+    let result = result(Verdict::Invalid);
+    write(&run_dir, &file(), &record(&result, &run_dir), Some(&result)).unwrap();
+    assert!(open_view(&run_dir).unwrap().0.shrunk.is_none());
+    let folder = run_dir.join(SHRUNK);
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("small.yaml"), "# Shows it.\n").unwrap();
+    let told = r#"{"file": "small.yaml", "faults": 1, "faults_before": 9, "runs": 40, "cpu_seconds": 2.5, "finished": true}"#;
+    fs::write(folder.join("shrunk.json"), told).unwrap();
+    let (view, _) = open_view(&run_dir).unwrap();
+    let shrunk = view.shrunk.as_ref().expect("it is there");
+    assert_eq!((shrunk.told.faults, shrunk.told.faults_before, &*shrunk.text), (1, 9, "# Shows it.\n"));
+    assert!(html(&view).contains("# Shows it."));
+    // Half a result is no reason to show nothing of the run.
+    fs::remove_file(folder.join("small.yaml")).unwrap();
+    assert!(open_view(&run_dir).unwrap().0.shrunk.is_none());
+}
+
+#[test]
+fn real_processes_run_and_tell_no_roles() {
+    let mut result = result(Verdict::Valid);
+    let life = |member: &str| {
+        Event::Life(h::Life { at: 1, member: member.into(), incarnation: 1, ..h::Life::default() })
+    };
+    result.history.events = vec![result.history.events[0].clone(), life("m1"), life("m2")];
+    let states = |on: Option<&str>| {
+        let mut record = record(&result, Path::new("out/drill/7"));
+        record.on = on.map(Into::into);
+        record.unchecked = on.map(|_| "the terms of members".to_owned()).into_iter().collect();
+        let view = View::of(ViewSource {
+            record: &record,
+            description: "A drill.",
+            plan: &result.plan,
+            history: &result.history,
+            shrunk: None,
+            trace: None,
+        });
+        assert_eq!(html(&view).contains("the terms of members"), on.is_some());
+        view.members.iter().flat_map(|lane| lane.states.iter().map(|span| span.state)).collect::<Vec<_>>()
+    };
+    assert_eq!(states(None), [State::Starting; 2]);
+    assert_eq!(states(Some("processes: etcd Version: 3.5.1")), [State::Running; 2]);
+}
+
+#[test]
+fn what_the_rules_forbid_is_told_from_what_went_wrong() {
+    let mut history = history();
+    let failed = history.operations[3].clone();
+    let with = |code: &str, endpoint: &str| {
+        let mut operation = failed.clone();
+        operation.endpoint = endpoint.into();
+        operation.error =
+            Some(h::Error { kind: h::ErrorKind::Other, code: code.into(), message: String::new() });
+        operation
+    };
+    history.operations = vec![with("InvalidArgument", "m1"), with("Unavailable", "m1"), with("", "")];
+    history.operations[2].client = Client(2_000_007);
+    let result = result(Verdict::Valid);
+    let record = record(&result, Path::new("out/drill/7"));
+    let view = View::of(ViewSource {
+        record: &record,
+        description: "A drill.",
+        plan: &result.plan,
+        history: &history,
+        shrunk: None,
+        trace: None,
+    });
+    assert_eq!(view.operations.rows.iter().map(|row| row.refused).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(view.operations.names, ["client 4", "for client 7"]);
 }

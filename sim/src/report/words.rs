@@ -46,6 +46,7 @@ pub fn plan_words(plan: &Plan) -> PlanWords {
             setting.push(format!("{name}: {}.", pairs(map, &[])));
         }
     }
+    setting.extend(alerts(spec));
     setting.push(last_act(spec));
     let list = |key: &str| spec[key].as_array().cloned().unwrap_or_default();
     PlanWords {
@@ -84,6 +85,32 @@ fn cluster(cluster: &Value) -> Vec<String> {
     if let Some(name) = map.get("plantedBug").and_then(Value::as_str) {
         let what = Bug::named(name).map_or("", Bug::what);
         sentences.push(format!("An error is planted in the store, {name}: {what}"));
+    }
+    sentences
+}
+
+/// What watches the run for alerts, and what must come of them.
+fn alerts(spec: &Value) -> Vec<String> {
+    let Some(map) = spec["alerts"].as_object() else { return Vec::new() };
+    let rules = map.get("rules").and_then(Value::as_array).into_iter().flatten();
+    let rules: Vec<String> = rules.map(|rule| text(rule.get("path").unwrap_or(rule))).collect();
+    let mut sentences = vec![format!(
+        "A Prometheus scrapes the members every {} and evaluates every {}, by {}.",
+        text(&spec["alerts"]["scrapeInterval"]),
+        text(&spec["alerts"]["evaluationInterval"]),
+        rules.join(", "),
+    )];
+    let expected = &spec["expect"]["alerts"];
+    let named = |key: &str| expected[key].as_array().filter(|names| !names.is_empty());
+    if named("firing").is_some() {
+        let within = match text(&expected["within"]).as_str() {
+            "none" | "0s" => String::new(),
+            within => format!(" within {within} of the first fault"),
+        };
+        sentences.push(format!("Must fire{within}: {}.", text(&expected["firing"])));
+    }
+    if named("notFiring").is_some() {
+        sentences.push(format!("Must not fire: {}.", text(&expected["notFiring"])));
     }
     sentences
 }
@@ -258,6 +285,22 @@ mod tests {
 
     use super::*;
     use crate::plan::parse_plan;
+
+    #[test]
+    fn the_alerts_that_are_expected_are_told() {
+        let spec = serde_json::json!({
+            "alerts": { "rules": [{ "path": "a.yaml", "text": "…" }], "scrapeInterval": "15s", "evaluationInterval": "30s" },
+            "expect": { "alerts": { "firing": ["Down"], "within": "5m0s" } },
+        });
+        assert_eq!(
+            alerts(&spec),
+            [
+                "A Prometheus scrapes the members every 15s and evaluates every 30s, by a.yaml.",
+                "Must fire within 5m0s of the first fault: Down.",
+            ]
+        );
+        assert_eq!(alerts(&serde_json::json!({})), [] as [&str; 0]);
+    }
 
     #[test]
     fn what_a_fault_waits_for_is_told_in_words() {

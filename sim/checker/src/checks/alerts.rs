@@ -19,15 +19,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let Some(expected) = history.meta().and_then(|meta| meta.expect.alerts.as_ref()) else {
         return Vec::new();
     };
-    let mut lines: Vec<&AlertLine> = history
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Alert(line) => Some(line),
-            _ => None,
-        })
-        .collect();
-    lines.sort_by_key(|line| line.at);
+    let lines = history.alerts();
     let blind: Vec<&AlertBlind> = history
         .events
         .iter()

@@ -10,6 +10,7 @@
 
 use std::io::{self, BufRead, Write};
 
+use super::alert::AlertLine;
 use super::event::{Break, Event, Hint, Meta, WatchLine};
 use super::lines::{Lines, ReadError, ReadLimits, ReadProblem};
 use super::operation::{Client, OpId, Operation, Outcome};
@@ -33,6 +34,17 @@ impl RunHistory {
             Event::Meta(meta) => Some(meta),
             _ => None,
         })
+    }
+
+    /// What became of alerts, by instant.
+    pub fn alerts(&self) -> Vec<&AlertLine> {
+        let lines = self.events.iter().filter_map(|event| match event {
+            Event::Alert(line) => Some(line),
+            _ => None,
+        });
+        let mut lines: Vec<&AlertLine> = lines.collect();
+        lines.sort_by_key(|line| line.at);
+        lines
     }
 
     /// The breaks, in the order in which they happened.

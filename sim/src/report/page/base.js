@@ -34,6 +34,8 @@ function copyButton(button, text) {
     setTimeout(() => { button.textContent = before; }, 1200);
   });
 }
+// A command by its words, so that a narrow window breaks it at spaces and not after hyphens.
+const words = text => text.split(' ').flatMap((word, i) => [i ? ' ' : null, make('span', { class: 'word' }, word)]);
 function facts(list, pairs) {
   for (const [name, value] of pairs) if (value != null) list.append(make('div', {}, make('dt', {}, name), make('dd', {}, value)));
 }
@@ -41,8 +43,8 @@ function facts(list, pairs) {
 let ink = {};
 function readColours() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ['bg', 'panel', 'ink', 'quiet', 'line', 'soft', 'accent', 'ok', 'fail', 'info', 'good', 'bad', 'unsure', 'leader',
-    'candidate', 'precandidate', 'follower', 'starting', 'down']) ink[name] = style.getPropertyValue('--' + name).trim();
+  for (const name of ['bg', 'panel', 'ink', 'quiet', 'line', 'soft', 'accent', 'ok', 'refused', 'fail', 'info', 'good', 'bad', 'unsure', 'leader',
+    'candidate', 'precandidate', 'follower', 'running', 'starting', 'down']) ink[name] = style.getPropertyValue('--' + name).trim();
   ink.dark = matchMedia('(prefers-color-scheme: dark)').matches;
 }
 // A canvas that is as sharp as the screen.
@@ -72,3 +74,5 @@ function niceStep(least) {
   for (const m of [1, 2, 5, 10]) if (m * power >= least) return m * power;
   return 10 * power;
 }
+// A guarantee with its checker's name, which some begin with already.
+const promise = (checker, guarantee) => guarantee.startsWith(checker + ': ') ? guarantee : checker + ': ' + guarantee;

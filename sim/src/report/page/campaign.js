@@ -2,8 +2,9 @@ const head = read('head');
 const S = head.summary, F = S.figures, points = head.points;
 readColours();
 const fresh = S.findings.filter(f => !f.known), missed = S.canaries.filter(c => c.found_by == null);
-const verdict = fresh.length ? 'invalid' : S.missing.length || S.contradictions.length || missed.length || F.unknown ? 'unknown' : 'valid';
-byId('verdict').textContent = fresh.length ? count(fresh.length) + (fresh.length === 1 ? ' finding' : ' findings') : verdict === 'valid' ? 'nothing found' : 'incomplete';
+const sought = S.campaigns.length > 0 && S.campaigns.every(c => c.planted_bug);
+const verdict = sought ? (fresh.length ? 'valid' : 'invalid') : fresh.length ? 'invalid' : S.missing.length || S.contradictions.length || missed.length || F.unknown ? 'unknown' : 'valid';
+byId('verdict').textContent = sought ? (fresh.length ? 'the planted bug was found' : 'the planted bug was not found') : fresh.length ? count(fresh.length) + (fresh.length === 1 ? ' finding' : ' findings') : verdict === 'valid' ? 'nothing found' : 'incomplete';
 byId('verdict').classList.add(verdict);
 byId('name').textContent = S.campaigns.map(c => c.seed).join(', ');
 byId('about').textContent = S.campaigns.map(c => 'Explores ' + (!c.scenarios.length ? 'everything that a scenario can say' : c.scenarios.length === 1 ? c.scenarios[0] : count(c.scenarios.length) + ' scenarios')
@@ -26,8 +27,8 @@ function card(f) {
     ['Run folder', f.run_dir ? link(f.run_dir + '/report.html', f.run_dir) : null],
     ['Shrunk', f.shrunk ? make('span', {}, f.shrunk.faults + ' of ' + f.shrunk.faults_before + ' faults, in ' + count(f.shrunk.runs) + ' runs: ', link('findings/' + f.id + '/' + f.shrunk.file, f.shrunk.file)) : null]]);
   return make('article', { class: 'card finding' + (f.known ? ' known' : '') },
-    make('div', { class: 'head' }, make('h3', {}, f.signature.checker + ': ' + f.signature.rule), make('span', { class: 'runs' }, count(f.runs) + (f.runs === 1 ? ' run' : ' runs') + (f.known ? ', known' : ''))),
-    make('p', {}, f.message), list, make('div', { class: 'copy' }, make('code', {}, f.reproduce), copy));
+    make('div', { class: 'head' }, make('h3', {}, promise(f.signature.checker, f.signature.rule)), make('span', { class: 'runs' }, count(f.runs) + (f.runs === 1 ? ' run' : ' runs') + (f.known ? ', known' : ''))),
+    make('p', {}, f.message), list, make('div', { class: 'copy' }, make('code', {}, words(f.reproduce)), copy));
 }
 byId('finding-count').textContent = S.findings.length || '';
 if (S.findings.length) byId('cards').append(...S.findings.slice(0, 100).map(card)); else byId('cards').append(make('div', { class: 'card' }, make('p', { class: 'none' }, 'No guarantee was broken in ' + count(F.iterations) + ' runs.')));
@@ -67,16 +68,16 @@ if (S.canaries.length) {
 const seen = Object.entries(S.seen);
 if (seen.length) {
   byId('seen-part').hidden = false;
-  const table = (title, entries) => {
+  const table = (title, entries, wide) => {
     // What was never seen comes first, then what is rare.
     entries.sort((a, b) => a[1] - b[1] || a[0].localeCompare(b[0]));
     const there = entries.filter(([, n]) => n).length;
-    return make('div', { class: 'card' }, make('h3', {}, title + ': ' + there + ' of ' + entries.length), make('table', {}, make('tbody', {}, entries.map(([name, n]) => make('tr', {},
+    return make('div', { class: 'card' + (wide ? ' wide' : '') }, make('h3', {}, title + ': ' + there + ' of ' + entries.length), make('table', {}, make('tbody', {}, entries.map(([name, n]) => make('tr', {},
       make('td', {}, name.replace(/^(bites|point)\./, ''), head.words[name] ? make('span', { class: 'what' }, head.words[name]) : null), make('td', { class: 'num' }, n ? count(n) : make('span', { class: 'bad' }, 'never')),
       make('td', { class: 'barcell' }, make('i', { class: 'bar', style: `width:${Math.min(n / Math.max(F.iterations, 1), 1) * 100}%` })))))));
   };
   byId('seen').append(table('Faults that bit', seen.filter(([name]) => name.startsWith('bites.'))), table('Sometimes-properties', seen.filter(([name]) => !/^(bites|point)\./.test(name))));
-  const points = seen.filter(([name]) => name.startsWith('point.')); if (points.length) byId('seen').append(table('Points reached in the store', points));
+  const points = seen.filter(([name]) => name.startsWith('point.')); if (points.length) byId('seen').append(table('Points reached in the store', points, true));
 }
 byId('more').append(...S.campaigns.map(c => make('p', { class: 'mono' }, 'campaign ' + c.seed + ': ' + [c.build.commit, c.build.tree, c.build.toolchain, 'lock ' + c.build.lock, 'sources ' + c.build.sources].join(', '))), make('p', { class: 'mono' }, 'digest of all runs ' + S.digest));
 new ResizeObserver(() => requestAnimationFrame(drawRuns)).observe(byId('runs').parentElement);

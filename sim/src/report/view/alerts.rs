@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use squall_checker::history::{AlertLine, AlertState, Event, RunHistory};
+use squall_checker::history::{AlertState, RunHistory};
 
 /// One alert, from its begin to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,15 +22,9 @@ pub struct AlertSpan {
 
 /// The alerts of a history, by their begin.
 pub(super) fn spans(history: &RunHistory) -> Vec<AlertSpan> {
-    let lines = history.events.iter().filter_map(|event| match event {
-        Event::Alert(line) => Some(line),
-        _ => None,
-    });
-    let mut lines: Vec<&AlertLine> = lines.collect();
-    lines.sort_by_key(|line| line.at);
     let mut spans: Vec<AlertSpan> = Vec::new();
     let mut open: BTreeMap<String, usize> = BTreeMap::new();
-    for line in lines {
+    for line in history.alerts() {
         let alert = line.to_string();
         let begun = open.get(&alert).copied();
         match (line.state, begun) {
@@ -56,6 +50,7 @@ pub(super) fn spans(history: &RunHistory) -> Vec<AlertSpan> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use squall_checker::history::{AlertLine, Event};
 
     #[test]
     fn each_alert_is_a_span_each_time() {

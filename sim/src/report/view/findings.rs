@@ -4,7 +4,7 @@ use crate::report::record::RunRecord;
 use crate::report::result::{Failure, Verdict};
 use serde::Serialize;
 use squall_checker::checks::{Judgement, examine_run};
-use squall_checker::history::{Event, RaftLine, RunHistory};
+use squall_checker::history::{Event, Operation, RaftLine, RunHistory};
 use squall_checker::revision::Budgets;
 use std::collections::BTreeMap;
 
@@ -22,6 +22,9 @@ pub struct Finding {
     pub explanation: String,
     /// The ids of the operations that show it.
     pub operations: Vec<u64>,
+    /// The watch that shows it: client, and the client's number for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch: Option<(u64, i64)>,
     /// When it can first be seen; null where it has no instant.
     pub at: Option<u64>,
 }
@@ -59,13 +62,19 @@ pub(super) fn findings(record: &RunRecord, history: &RunHistory) -> (Vec<Finding
             let cores = violation.core.iter().flat_map(|core| core.answered.iter());
             core.extend(cores.map(|id| id.0));
         }
-        let at = operations.iter().map(|id| returned[id]).max().or_else(|| instant(failure, history));
+        let watch = (failure.checker == "watch").then(|| watch_in(&failure.message)).flatten();
+        if watch.is_some() && operations.is_empty() {
+            operations.extend(maker(&failure.message, history));
+        }
+        let shown = operations.iter().map(|id| returned[id]).chain(named_instants(&failure.message));
+        let at = shown.max().or_else(|| instant(failure, history));
         findings.push(Finding {
             checker: failure.checker.clone(),
             guarantee: failure.guarantee.clone(),
             message: failure.message.clone(),
             explanation,
             operations,
+            watch,
             at,
         });
     }
@@ -98,6 +107,30 @@ fn named(message: &str) -> Vec<u64> {
         }
     }
     ids
+}
+
+/// The instants at which a message says that something was so: `at 29.017s it is still there`.
+fn named_instants(message: &str) -> impl Iterator<Item = u64> {
+    message.split(" at ").skip(1).filter_map(|rest| {
+        let (number, _) = rest.split_once('s')?;
+        let seconds: f64 = number.parse().ok()?;
+        Some((seconds * 1e9) as u64)
+    })
+}
+
+/// The watch that a message is about: `client 7's watch 2 at m3 …`.
+fn watch_in(message: &str) -> Option<(u64, i64)> {
+    let (client, rest) = message.strip_prefix("client ")?.split_once("'s watch ")?;
+    Some((client.parse().ok()?, rest.split(' ').next()?.parse().ok()?))
+}
+
+/// The operation that made the revision at which a watch told nothing, or something wrong.
+fn maker(message: &str, history: &RunHistory) -> Option<u64> {
+    let (_, rest) = message.rsplit_once(" at revision ")?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    let revision: i64 = digits.parse().ok()?;
+    let made = |op: &&Operation| op.made_revision() && op.revision().is_some_and(|made| made.0 == revision);
+    history.operations.iter().find(made).map(|op| op.id.0)
 }
 
 /// When a failure that names no operation can be seen.
@@ -134,11 +167,21 @@ fn instant(failure: &Failure, history: &RunHistory) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::named;
+    use super::{named, named_instants, watch_in};
 
     #[test]
     fn operations_are_found_in_words() {
         assert_eq!(named("a (operation 17), b (operation 4) and again (operation 17)"), [17, 4]);
         assert_eq!(named("no (operation x) here"), [] as [u64; 0]);
+    }
+
+    #[test]
+    fn instants_and_watches_are_found_in_words() {
+        let instants = |message| named_instants(message).collect::<Vec<_>>();
+        assert_eq!(instants("of 3 s until 16.622s; at 29.017s it is still there"), [29_017_000_000]);
+        assert_eq!(instants("asked at m3, called at 1.5s and given up 2.000s later"), [1_500_000_000]);
+        let message = "client 7's watch 2 at m3 (of kv000) was never told of kv001 at revision 74";
+        assert_eq!(watch_in(message), Some((7, 2)));
+        assert_eq!(instants(message), [] as [u64; 0]);
     }
 }

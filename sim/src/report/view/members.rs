@@ -37,6 +37,8 @@ pub enum State {
     Down,
     /// Its process runs, and has not told its role yet.
     Starting,
+    /// Its process runs, in a run whose members tell nobody their roles.
+    Running,
     /// It follows a leader, or waits for one.
     Follower,
     /// It asks whether it could win an election.
@@ -68,7 +70,9 @@ enum Step {
 }
 
 /// The lanes, in the order of the first line of the history; members that came later follow.
-pub(super) fn lanes(history: &RunHistory, told: &[Told], end: u64) -> Vec<MemberLane> {
+///
+/// `roles`: whether the members tell their roles.
+pub(super) fn lanes(history: &RunHistory, told: &[Told], end: u64, roles: bool) -> Vec<MemberLane> {
     let mut names: Vec<String> = Vec::new();
     let mut know = |name: &str| {
         if !names.iter().any(|known| known == name) {
@@ -117,8 +121,15 @@ pub(super) fn lanes(history: &RunHistory, told: &[Told], end: u64) -> Vec<Member
             _ => {}
         }
     }
+    let mut configured: BTreeMap<&str, &str> = BTreeMap::new();
     for line in told {
         match &line.what {
+            // Each start tells the configuration; only a change of it is an event.
+            What::Fact(kind, text) if kind == "configured" => {
+                if configured.insert(&line.node, text).is_some_and(|before| before != text) {
+                    marks.entry(&line.node).or_default().push(mark(line.at, kind, text.clone()));
+                }
+            }
             What::Ended(why) => {
                 steps.entry(&line.node).or_default().push((line.at, Step::Down));
                 marks.entry(&line.node).or_default().push(mark(line.at, "ended", why.clone()));
@@ -129,7 +140,7 @@ pub(super) fn lanes(history: &RunHistory, told: &[Told], end: u64) -> Vec<Member
         }
     }
     let lane = |name: String| {
-        let states = states(steps.remove(name.as_str()).unwrap_or_default(), end);
+        let states = states(steps.remove(name.as_str()).unwrap_or_default(), end, roles);
         let mut marks = marks.remove(name.as_str()).unwrap_or_default();
         marks.sort_by_key(|mark| mark.at);
         MemberLane { name, states, marks }
@@ -141,12 +152,13 @@ fn mark(at: u64, kind: &str, text: String) -> Mark {
     Mark { at, kind: kind.to_owned(), text }
 }
 
-fn states(mut steps: Vec<(u64, Step)>, end: u64) -> Vec<StateSpan> {
+fn states(mut steps: Vec<(u64, Step)>, end: u64, roles: bool) -> Vec<StateSpan> {
     steps.sort_by_key(|(at, _)| *at);
     let mut spans: Vec<StateSpan> = Vec::new();
     let mut up = false;
     for (from, step) in steps {
         let (state, term) = match step {
+            Step::Up if !roles => (State::Running, 0),
             Step::Up => (State::Starting, 0),
             Step::Down => (State::Down, 0),
             // A role that is told after the process has ended was on its way.

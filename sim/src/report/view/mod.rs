@@ -12,9 +12,11 @@ mod findings;
 mod members;
 mod operations;
 mod trace;
+mod watches;
 
 use super::record::RunRecord;
 use super::words::{PlanWords, plan_words};
+use crate::explore::Shrunk;
 use crate::plan::Plan;
 use serde::Serialize;
 use squall_checker::history::{BreakKind, Event, RunHistory};
@@ -24,9 +26,9 @@ pub use faults::FaultSpan;
 pub use findings::Finding;
 pub use members::{Mark, MemberLane, State, StateSpan};
 pub use operations::{Row, Rows};
+pub use watches::WatchSpan;
 
 /// What a view is made of.
-#[derive(Clone, Copy)]
 pub struct ViewSource<'a> {
     /// `run.json`.
     pub record: &'a RunRecord,
@@ -38,6 +40,18 @@ pub struct ViewSource<'a> {
     pub history: &'a RunHistory,
     /// `trace.jsonl`, where the run kept one.
     pub trace: Option<&'a str>,
+    /// What `squall shrink` made of it, where it has.
+    pub shrunk: Option<ShrunkScenario>,
+}
+
+/// The smallest scenario with the run's failure.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShrunkScenario {
+    /// What it took, and its file's name.
+    #[serde(flatten)]
+    pub told: Shrunk,
+    /// The file's text.
+    pub text: String,
 }
 
 /// A run as its reports show it. Instants are nanoseconds of virtual time since the run's start.
@@ -58,6 +72,8 @@ pub struct View {
     pub faults: Vec<FaultSpan>,
     /// The alerts that were pending or fired, by their begin.
     pub alerts: Vec<AlertSpan>,
+    /// The watches, by their begin.
+    pub watches: Vec<WatchSpan>,
     /// When no majority was up: from, to.
     pub outages: Vec<(u64, u64)>,
     /// What concerns the whole cluster: the heal, breaks, what was stuck.
@@ -68,6 +84,9 @@ pub struct View {
     pub core: Vec<u64>,
     /// Whether there was a trace to read.
     pub traced: bool,
+    /// The smallest scenario with the failure, where it has been looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shrunk: Option<ShrunkScenario>,
     /// The clients' operations. Not part of the JSON report: `history.jsonl` has them.
     #[serde(skip)]
     pub operations: Rows,
@@ -76,7 +95,7 @@ pub struct View {
 impl View {
     /// The view of a run.
     pub fn of(source: ViewSource) -> View {
-        let ViewSource { record, description, plan, history, trace } = source;
+        let ViewSource { record, description, plan, history, trace, shrunk } = source;
         let told = trace.map(trace::read).unwrap_or_default();
         let faults = faults::spans(history);
         let end = end(history, record);
@@ -86,14 +105,16 @@ impl View {
             description: description.to_owned(),
             end,
             plan: plan_words(plan),
-            members: members::lanes(history, &told, end),
+            members: members::lanes(history, &told, end, record.on.is_none()),
             faults,
             alerts: alerts::spans(history),
+            watches: watches::spans(history),
             outages: outages(history),
             moments: moments(history),
             findings,
             core,
             traced: trace.is_some(),
+            shrunk,
             operations: operations::rows(history),
         }
     }

@@ -1,5 +1,6 @@
 //! The clients' operations as rows, with each text stored once.
 
+use crate::workload::BESIDE;
 use squall_checker::history::{Bytes, Op, Operation, Outcome, RequestOp, RunHistory, Txn};
 use squall_checker::picture::etcd_label;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,8 @@ const MOST: usize = 160;
 pub struct Rows {
     /// The clients, by number.
     pub clients: Vec<u64>,
+    /// Their names, in the same order.
+    pub names: Vec<String>,
     /// Labels, errors and endpoints, each once.
     pub texts: Vec<String>,
     /// The keys, by name.
@@ -49,6 +52,8 @@ pub struct Row {
     pub error: Option<usize>,
     /// Whether it belongs to the reads at the end.
     pub is_final: bool,
+    /// Whether it failed because the store's rules forbid it: an answer, and no sign of trouble.
+    pub refused: bool,
 }
 
 /// The operations of a history.
@@ -58,6 +63,7 @@ pub(super) fn rows(history: &RunHistory) -> Rows {
     let mut clients: Vec<u64> = operations.iter().map(|operation| operation.client.0).collect();
     clients.sort_unstable();
     clients.dedup();
+    let names = names(&clients);
     let mut texts = Table::default();
     let mut keys = Table::default();
     let rows = operations
@@ -81,13 +87,50 @@ pub(super) fn rows(history: &RunHistory) -> Rows {
                 texts.place(&shorten(&words))
             }),
             is_final: operation.is_final,
+            refused: is_refusal(operation),
         })
         .collect();
-    Rows { clients, texts: texts.all, keys: keys.all, rows }
+    Rows { clients, names, texts: texts.all, keys: keys.all, rows }
+}
+
+/// The clients' names. The steps that a service makes on a client's behalf run beside it, each as a process of its own, and
+/// are named after the client that they serve.
+fn names(clients: &[u64]) -> Vec<String> {
+    let name = |&client: &u64| match client {
+        0 => "operator".to_owned(),
+        1 => "compactor".to_owned(),
+        _ if client >= BESIDE => format!("for client {}", client % BESIDE),
+        _ => format!("client {client}"),
+    };
+    clients.iter().map(name).collect()
+}
+
+/// The gRPC codes with which a member says that a request is against the rules: it was understood, and nothing is wrong
+/// with the cluster. Other codes tell of a cluster that could not answer.
+const REFUSALS: [&str; 7] = [
+    "InvalidArgument",
+    "OutOfRange",
+    "NotFound",
+    "AlreadyExists",
+    "FailedPrecondition",
+    "PermissionDenied",
+    "Unauthenticated",
+];
+
+fn is_refusal(operation: &Operation) -> bool {
+    operation.outcome == Outcome::Fail
+        && (
+            // A step of a service that was not taken, since nothing called for it.
+            operation.endpoint.is_empty()
+                || operation
+                    .error
+                    .as_ref()
+                    .is_some_and(|error| error.kind.is_fact() || REFUSALS.contains(&error.code.as_str()))
+        )
 }
 
 /// The keys that an operation names, each once.
-fn keys_of(op: &Op) -> BTreeSet<Bytes> {
+pub(super) fn keys_of(op: &Op) -> BTreeSet<Bytes> {
     let mut found = BTreeSet::new();
     match op {
         Op::Range(range) => _ = found.insert(range.key.clone()),

@@ -37,7 +37,7 @@ struct Line {
 }
 
 /// The facts that `history.jsonl` has already, or that come thousands of times.
-const KNOWN: [&str; 3] = ["Applied", "Proposed", "Role"];
+const KNOWN: [&str; 6] = ["Acknowledged", "Applied", "Found", "LogTerms", "Proposed", "Role"];
 
 /// Reads a trace. Lines that do not read are skipped: a trace decides nothing.
 pub(super) fn read(text: &str) -> Vec<Told> {
@@ -62,6 +62,7 @@ fn after<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
 
 fn told(line: Line) -> Option<Told> {
     let what = match (line.kind.as_str(), line.action.as_str()) {
+        ("probe", _) if line.event.starts_with("Configured") => configured(&line.event),
         ("probe", _) => fact(&line.event),
         ("exited", _) => What::Ended(match line.failure {
             Some(failure) => format!("exited: {failure}"),
@@ -75,6 +76,20 @@ fn told(line: Line) -> Option<Told> {
         _ => return None,
     };
     Some(Told { at: line.at, node: line.node, what })
+}
+
+/// A configuration by its size: its members are numbers of 20 digits, which nobody compares.
+fn configured(debug: &str) -> What {
+    let count = |name: &str| {
+        let ids = after(debug, name).and_then(|rest| rest.split_once(']')).map_or("", |(ids, _)| ids);
+        ids.split(',').filter(|id| !id.trim().is_empty()).count()
+    };
+    let (voters, learners) = (count(" voters: ["), count(" learners: ["));
+    let text = match learners {
+        0 => format!("its configuration has {voters} voters"),
+        _ => format!("its configuration has {voters} voters and {learners} learners"),
+    };
+    What::Fact("configured".to_owned(), text)
 }
 
 /// `SnapshotSaved { index: Index(200) }` as kind `snapshotSaved` and words `snapshot saved: index 200`.
@@ -94,7 +109,7 @@ fn fact(debug: &str) -> What {
     // Newtypes and braces say nothing to a reader.
     let fields: String =
         fields.trim_matches(['{', '}', ' ']).chars().filter(|c| !"(){}\"".contains(*c)).collect();
-    let fields = ["Index", "Term", "Revision", "MemberId", "Some"]
+    let fields = ["Index", "Term", "Revision", "MemberId", "ClusterId", "LeaseId", "Some"]
         .iter()
         .fold(fields, |text, name| text.replace(name, ""));
     let fields = fields.replace(": ", " ");
@@ -113,8 +128,10 @@ mod tests {
     fn reads_what_matters_and_skips_the_rest() {
         let text = r#"{"at":1,"kind":"sent","conn":1,"from":"m1","to":"m2","bytes":7}
 {"at":2,"kind":"probe","node":"m2","event":"Applied { index: Index(1), term: Term(1) }"}
+{"at":2,"kind":"probe","node":"m2","event":"Acknowledged { index: Index(1) }"}
 {"at":3,"kind":"probe","node":"m2","event":"SnapshotSent { to: MemberId(9), index: Index(200) }"}
 {"at":4,"kind":"probe","node":"m2","event":"SegmentCut"}
+{"at":4,"kind":"probe","node":"m2","event":"Configured { index: Index(3), voters: [MemberId(2), MemberId(5)], learners: [], listed_voters: [MemberId(2)], listed_learners: [] }"}
 not JSON "kind":"fault"
 {"at":5,"kind":"fault","action":"cut","node":"m1","peer":"m2","value":0}
 {"at":6,"kind":"fault","action":"power-off","node":"m1","peer":null,"value":0}
@@ -127,6 +144,7 @@ not JSON "kind":"fault"
             [
                 r#"3 m2 Fact("snapshotSent", "snapshot sent: to 9, index 200")"#,
                 r#"4 m2 Fact("segmentCut", "segment cut")"#,
+                r#"4 m2 Fact("configured", "its configuration has 2 voters")"#,
                 r#"6 m1 Ended("lost power")"#,
                 r#"7 m3 Ended("exited: disk full")"#,
             ]

@@ -16,7 +16,7 @@ use squall_checker::history as h;
 use crate::workload::recorder::{Process, Recorder};
 
 /// The numbers of the processes that stand for a client's service begin here, one such step for each.
-const BESIDE: u64 = 1_000_000;
+pub(crate) const BESIDE: u64 = 1_000_000;
 
 /// The operations that stand for one request's effects, while it is under way.
 pub(in crate::workload) struct Effects {

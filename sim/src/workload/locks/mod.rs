@@ -14,6 +14,7 @@ mod locker;
 mod round;
 mod wire;
 
+pub(crate) use effects::BESIDE;
 pub(super) use effects::{Effects, Unsettled};
 pub(super) use locker::Locker;
 pub(super) use wire::send;
