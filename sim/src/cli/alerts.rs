@@ -2,7 +2,7 @@
 
 use super::args::AlertsArgs;
 use super::{Status, Streams};
-use crate::scenario::unreadable;
+use crate::scenario::read_text;
 use crate::text::Refusal;
 use squall_alerts::promtool::TestFile;
 use squall_alerts::rules::RuleFile;
@@ -45,13 +45,14 @@ pub(super) fn alerts(args: &AlertsArgs, streams: &mut Streams) -> Result<Status,
 }
 
 fn read(path: &Path) -> Result<Asked, Refusal> {
-    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    let text = read_text(path)?;
     // Only a rule file has groups; what is neither is refused as the test file that it is not.
     let shape: Result<serde_yaml::Value, _> = serde_yaml::from_str(&text);
     if shape.is_ok_and(|shape| shape.get("groups").is_some()) {
         return Ok(Asked::Rules(rules(path, &text)?));
     }
     let test = TestFile::parse(&text).map_err(|error| {
+        let error = error.to_string().replace("struct FileShape", "a mapping with `groups` or `tests`");
         Refusal::of(path, format!("this is neither a rule file nor a file of `promtool test rules`: {error}"))
     })?;
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -65,6 +66,13 @@ fn read(path: &Path) -> Result<Asked, Refusal> {
         rules(&file, &text)
     });
     let files = files.collect::<Result<Vec<RuleFile>, Refusal>>()?;
+    // A file of nothing would pass whatever the rules say.
+    if test.cases() == 0 {
+        return Err(Refusal::of(
+            path,
+            "the file tests nothing: expected `groups` of rules, or `tests` with cases",
+        ));
+    }
     Ok(Asked::Test(test, files))
 }
 
@@ -117,6 +125,8 @@ mod tests {
             ("rule_files: [none.yaml]\ntests: []", "none.yaml"),
             ("rule_files: ['*.yaml']\ntests: []", "name each file"),
             ("a: b", "neither a rule file"),
+            ("", "tests nothing"),
+            ("tests: []", "tests nothing"),
         ] {
             let bad = folder.path().join("bad.yaml");
             fs::write(&bad, text).unwrap();

@@ -99,7 +99,7 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub check_determinism: bool,
     /// Real time that one run may take, less its waits for a processor; one that takes longer is ended and reported, the others go on
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = wall_limit)]
     pub wall_limit: Duration,
     /// Memory that one run may hold, such as 512MiB; one that holds more is ended and reported, the others go on
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
@@ -167,7 +167,7 @@ pub(super) struct FuzzArgs {
     #[arg(long, default_value = "human")]
     pub format: Format,
     /// Real time that one run may take
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = wall_limit)]
     pub wall_limit: Duration,
     /// Memory that one run may hold
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
@@ -213,7 +213,7 @@ pub(super) struct ShrinkArgs {
     #[arg(long, default_value = "human")]
     pub format: Format,
     /// Real time that one run may take; where the failure is no hang, a minute at most
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = wall_limit)]
     pub wall_limit: Duration,
     /// Memory that one run may hold
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
@@ -456,7 +456,7 @@ fn planted(text: &str) -> Result<String, String> {
     match Bug::named(text) {
         Some(bug) => Ok(bug.name().to_owned()),
         None => Err(format!(
-            "there is no planted error `{text}`{}",
+            "there is no planted error `{text}`; `squall list` names them{}",
             did_you_mean(text, Bug::NAMES.iter().copied())
         )),
     }
@@ -469,6 +469,11 @@ fn unknown(text: &str, known: &[&str]) -> String {
 
 fn duration(text: &str) -> Result<Duration, String> {
     crate::text::parse_duration(text)
+}
+
+fn wall_limit(text: &str) -> Result<Duration, String> {
+    let limit = crate::text::parse_duration(text)?;
+    if limit.is_zero() { Err("expected more than 0s: no run ends in no time".to_owned()) } else { Ok(limit) }
 }
 
 fn campaign_time(text: &str) -> Result<Duration, String> {

@@ -42,7 +42,7 @@ pub(super) fn check(args: &CheckArgs, streams: &mut Streams) -> Result<Status, R
         && let Err(error) = draw(&report, out)
     {
         let _ = writeln!(streams.err, "squall: the picture cannot be written: {error}");
-        status = Status::Harness;
+        status = Status::Usage;
     }
     Ok(status)
 }
@@ -61,13 +61,14 @@ fn unreadable(report: &CheckReport) -> String {
         .files
         .iter()
         .filter_map(|file| Some((file, file.error.as_ref()?)))
-        .map(|(file, error)| format!("squall: {error}{}\n", remedy(&file.path)))
+        .map(|(file, error)| format!("squall: {error}{}\n", remedy(&file.path, error)))
         .collect()
 }
 
-/// How to get a history of our own making back.
-fn remedy(history: &Path) -> String {
-    let ours = history.file_name().is_some_and(|name| name == "history.jsonl");
+/// How to get a history of our own making back, where it is the history that is wrong and not an option.
+fn remedy(history: &Path, error: &str) -> String {
+    let ours = !error.contains("expected no --") && !error.contains("expected --");
+    let ours = ours && history.file_name().is_some_and(|name| name == "history.jsonl");
     let record = history.parent().filter(|_| ours).map(report::record_of);
     match record {
         Some(Ok(record)) => {

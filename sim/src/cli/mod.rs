@@ -99,14 +99,15 @@ pub fn run_command(
     program: &Program,
     mut streams: Streams,
 ) -> Status {
-    let cli = match args::Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match args::Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let styled = error.render();
             // Help and version are results; anything else is a usage error. Clap would exit with 2, which means
             // "unknown" here.
             return if error.use_stderr() {
-                let _ = writeln!(streams.err, "squall: {}", usage_paragraph(&error));
+                let _ = writeln!(streams.err, "squall: {}", usage_paragraph(&error, &arguments));
                 Status::Usage
             } else {
                 let text = if streams.colour { styled.ansi().to_string() } else { styled.to_string() };
@@ -138,24 +139,43 @@ pub fn run_command(
 }
 
 /// Clap's several lines as one paragraph, as every other refusal is: what is wrong, its tip, and where help is.
-fn usage_paragraph(error: &clap::Error) -> String {
+fn usage_paragraph(error: &clap::Error, arguments: &[OsString]) -> String {
     use clap::error::ErrorKind;
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "expected a command: `run`, `fuzz`, `merge`, `shrink`, `replay`, `report`, `list`, `schema`, `check`, `alerts` or `mutants`; `squall --help` explains them"
             .to_owned();
     }
     let text = error.render().to_string();
-    let mut usage = "squall";
+    let command = arguments.get(1).and_then(|word| word.to_str()).filter(|word| is_command(word));
+    let by_command = command.map_or_else(|| "squall".to_owned(), |word| format!("squall {word}"));
+    let mut usage = by_command.as_str();
     let mut said = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(line) = line.strip_prefix("Usage: ") {
             // The command's own words, before its options and arguments.
-            usage = line.find(" <").or(line.find(" [")).map_or(line, |end| &line[..end]);
+            usage = [" <", " [", " -"]
+                .iter()
+                .filter_map(|sign| line.find(sign))
+                .min()
+                .map_or(line, |end| &line[..end]);
         } else if !line.starts_with("For more information") {
             said.push(line.strip_prefix("error: ").unwrap_or(line));
         }
     }
-    format!("{}; `{usage} --help` says more", said.join(" "))
+    let mut said = said.join(" ");
+    // What the standard library says of numbers, in words for people.
+    for (raw, words) in [
+        ("invalid digit found in string", "expected a whole number"),
+        ("number too large to fit in target type", "the number is too large"),
+        ("cannot parse integer from empty string", "expected a whole number"),
+    ] {
+        said = said.replace(raw, words);
+    }
+    format!("{said}; `{usage} --help` says more")
+}
+
+fn is_command(word: &str) -> bool {
+    <args::Cli as clap::CommandFactory>::command().find_subcommand(word).is_some()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::args::Format;
 use super::tally::Tally;
 use crate::report::{RunRecord, Verdict};
 use crate::scenario::Outcome;
+use crate::text::counted;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -95,7 +96,8 @@ impl<'a, 'b> Printer<'a, 'b> {
         }
         let count = |canary: bool| tallies.clone().filter(move |tally| tally.is_canary() == canary);
         let runs: u64 = tallies.clone().map(|tally| tally.runs).sum();
-        let mut text = format!("\n{} scenarios, {runs} runs", tallies.clone().count());
+        let mut text =
+            format!("\n{}, {}", counted(tallies.clone().count() as u64, "scenario"), counted(runs, "run"));
         if count(false).count() > 0 {
             let drills: u64 = count(false).map(|tally| tally.runs).sum();
             let good: u64 = count(false).map(|tally| tally.expected).sum();
@@ -103,10 +105,13 @@ impl<'a, 'b> Printer<'a, 'b> {
         }
         if count(true).count() > 0 {
             let found = count(true).filter(|tally| tally.found.is_some()).count();
-            text.push_str(&format!("; {found} of {} planted bugs found", count(true).count()));
+            text.push_str(&format!(
+                "; {found} of {} found",
+                counted(count(true).count() as u64, "planted bug")
+            ));
         }
         if missed > 0 {
-            text.push_str(&format!("; {missed} expectations missed"));
+            text.push_str(&format!("; {} missed", counted(missed as u64, "expectation")));
         }
         self.remark(&text);
     }

@@ -250,6 +250,10 @@ fn to_file(path: &Path, text: &str, streams: &mut Streams) -> Status {
 }
 
 fn not_written(path: &Path, error: &io::Error, streams: &mut Streams) -> Status {
-    let _ = writeln!(streams.err, "squall: {}: the report cannot be written: {error}", path.display());
-    Status::Harness
+    let _ = writeln!(
+        streams.err,
+        "squall: {}: the report cannot be written ({error}): name another place with `-o`",
+        path.display()
+    );
+    Status::Usage
 }

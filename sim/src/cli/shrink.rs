@@ -26,7 +26,7 @@ use crate::{
     report::{self, Build, RunRecord, digest},
     scenario::{Scenario, ScenarioFile},
     shrink::{Judge, Stop, Told, named_scenario, scenario_text, shrink as search, start},
-    text::Refusal,
+    text::{Refusal, counted},
 };
 
 /// How long a probe may take where the failure is not that a run hangs.
@@ -64,7 +64,7 @@ pub(super) enum Ended {
 
 /// Shrinks a run folder.
 pub(super) fn shrink(args: &ShrinkArgs, program: &Program, streams: &mut Streams) -> Result<Status, Refusal> {
-    let out = args.out.clone().unwrap_or_else(|| args.run_dir.join("shrunk"));
+    let out = args.out.clone().unwrap_or_else(|| args.run_dir.join(report::SHRUNK));
     let task = Task {
         run_dir: &args.run_dir,
         out: &out,
@@ -76,6 +76,9 @@ pub(super) fn shrink(args: &ShrinkArgs, program: &Program, streams: &mut Streams
     let mut printer = Printer::new(streams, args.format, 0);
     Ok(match work(&task, program, &mut |text| printer.note(text))? {
         Ended::Shrunk(shrunk, file) => {
+            if args.out.is_none() {
+                show(&args.run_dir).map_err(|why| Refusal::of(&args.run_dir, why))?;
+            }
             match args.format {
                 Format::Json => {
                     printer.line(&(serde_json::to_string(&shrunk).expect("strings and numbers") + "\n"));
@@ -88,10 +91,10 @@ pub(super) fn shrink(args: &ShrinkArgs, program: &Program, streams: &mut Streams
                         "; the budget is used up: a larger one may shrink it further"
                     };
                     printer.remark(&format!(
-                        "{text}\n{} faults of {}, {} runs, {:.0} CPU-seconds{used_up}\nwritten to {}",
+                        "{text}\n{} of {}, {}, {:.0} CPU-seconds{used_up}\nwritten to {}",
                         shrunk.faults,
-                        shrunk.faults_before,
-                        shrunk.runs,
+                        counted(shrunk.faults_before, "fault"),
+                        counted(shrunk.runs, "run"),
                         shrunk.cpu_seconds,
                         file.display()
                     ));
@@ -116,6 +119,13 @@ pub(super) fn shrink(args: &ShrinkArgs, program: &Program, streams: &mut Streams
             Status::Interrupted(signal)
         }
     })
+}
+
+/// The run's page has the result too.
+fn show(run_dir: &Path) -> Result<(), String> {
+    let (view, _) = report::open_view(run_dir).map_err(|refusal| refusal.to_string())?;
+    write_whole(&run_dir.join("report.html"), report::html(&view).as_bytes())
+        .map_err(|error| format!("report.html cannot be written: {error}"))
 }
 
 /// Shrinks a run.
@@ -188,10 +198,12 @@ pub(super) fn work(task: &Task, program: &Program, tell: &mut dyn FnMut(&str)) -
         signature,
         message,
         origin: format!(
-            "Shrunk by `squall shrink` from {} seed {} ({faults_before} faults, {}) in {runs} runs; {}.",
+            "Shrunk by `squall shrink` from {} seed {} ({}, {}) in {}; {}.",
             record.scenario,
             record.seed,
+            counted(faults_before, "fault"),
             crate::text::format_duration(stored.plan.spec.time_limit),
+            counted(runs, "run"),
             commit_of(&record.build),
         ),
         other_seeds,

@@ -497,7 +497,7 @@ fn what_a_person_sees() {
     );
     assert_eq!(
         wall[11],
-        "3 scenarios, 3 runs; 1 of 2 valid as expected; 0 of 1 planted bugs found; 1 expectations missed"
+        "3 scenarios, 3 runs; 1 of 2 valid as expected; 0 of 1 planted bug found; 1 expectation missed"
     );
     assert!(!answer.out.contains('\u{1b}'), "no colours without a terminal");
 }

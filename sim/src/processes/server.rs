@@ -79,7 +79,14 @@ impl Server {
         let output = output.map_err(|error| format!("{path} cannot be run: {error}"))?;
         let text = String::from_utf8_lossy(&output.stdout);
         match text.lines().next() {
-            Some(line) if output.status.success() => Ok(line.trim().to_owned()),
+            Some(line) if output.status.success() => {
+                let name = self.kind.name();
+                if line.starts_with(name) {
+                    Ok(line.trim().to_owned())
+                } else {
+                    Err(format!("{path} says that it is `{}`: expected {name}", line.trim()))
+                }
+            }
             _ => {
                 let why = String::from_utf8_lossy(&output.stderr);
                 Err(format!("{path} does not say its version: {}; {HOW_TO_BUILD}", why.trim()))

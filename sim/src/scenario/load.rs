@@ -190,7 +190,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Refusal> {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
         let column = valid.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-        Refusal::at(path, (line, column), "this byte is not UTF-8: expected YAML text; is it the right file?")
+        Refusal::at(path, (line, column), "this byte is not UTF-8: expected text; is it the right file?")
     })
 }
 
@@ -200,6 +200,9 @@ pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Refusal {
         return Refusal::of(path, format!("cannot be read: {error}"));
     }
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.symlink_metadata().is_ok() {
+        return Refusal::of(path, "this is a link to a file or folder that is not there");
+    }
     let mut names: Vec<String> = fs::read_dir(folder)
         .map(|entries| {
             entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()

@@ -3,11 +3,13 @@
 //! Promises: every error names the file, the line and column, what was expected, and what to write instead. Nothing here
 //! knows what a scenario or a plan is.
 
+mod counted;
 mod duration;
 mod refusal;
 mod source;
 mod yaml;
 
+pub(crate) use counted::counted;
 pub(crate) use duration::go;
 pub use duration::{Window, format_duration, parse_duration};
 pub use refusal::Refusal;

@@ -91,7 +91,7 @@ impl<'de> Visitor<'de> for Find<'_> {
         out.write_str("anything")
     }
 
-    scalar_ends!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
+    scalar_ends!(visit_bool: bool, visit_i64: i64, visit_i128: i128, visit_u64: u64, visit_u128: u128, visit_f64: f64, visit_str: &str);
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         if self.path.is_empty() { Err(E::custom(FOUND)) } else { Ok(()) }
@@ -157,7 +157,7 @@ impl<'de> Visitor<'de> for Distinct {
         out.write_str("anything")
     }
 
-    scalar_passes!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
+    scalar_passes!(visit_bool: bool, visit_i64: i64, visit_i128: i128, visit_u64: u64, visit_u128: u128, visit_f64: f64, visit_str: &str);
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         Ok(())
@@ -274,7 +274,8 @@ fn found_in_words(found: &str) -> &str {
         "unit value" | "Option value" => "nothing",
         "map" => "a mapping",
         "sequence" => "a list",
-        other => other,
+        // A number that no usual type can hold.
+        other => other.strip_suffix(" as u128").or(other.strip_suffix(" as i128")).unwrap_or(other),
     }
 }
 
@@ -282,7 +283,7 @@ fn found_in_words(found: &str) -> &str {
 fn in_words(expected: &str) -> String {
     match expected {
         "u32" => "a whole number from 0 to 4294967295".into(),
-        "u64" | "usize" => "a whole number, 0 or more".into(),
+        "u64" | "usize" => "a whole number from 0 to 18446744073709551615".into(),
         "a boolean" => "true or false".into(),
         "a sequence" => "a list".into(),
         // What serde_yaml wants where a plain word stands for one of an enum's variants.

@@ -127,7 +127,14 @@ fn lines(path: &Path, args: &ReplayArgs, runner: Runner) -> Result<Lines, Refusa
     let file = if path.is_dir() { path.join("trace.jsonl") } else { path.to_owned() };
     if file.is_file() {
         let opened = File::open(&file).map_err(|error| unreadable(&file, &error))?;
-        let reader = BufReader::with_capacity(1 << 16, opened);
+        let mut reader = BufReader::with_capacity(1 << 16, opened);
+        let first = reader.fill_buf().map_err(|error| unreadable(&file, &error))?;
+        if !first.starts_with(b"{") {
+            return Err(Refusal::of(
+                &file,
+                "this is no trace: expected an event a line, as in a run folder's trace.jsonl",
+            ));
+        }
         let named = move |line: std::io::Result<String>| line.map_err(|error| unreadable(&file, &error));
         return Ok(Box::new(reader.lines().map(named)));
     }
