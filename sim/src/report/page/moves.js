@@ -5,13 +5,21 @@ function show(from, to) {
   view = { from, to: from + span }; redraw();
 }
 const showSpan = (from, to) => { const pad = Math.max((to - from) * .4, 2e8); show(from - pad, to + pad); lanes.scrollIntoView({ block: 'nearest' }); };
-function showRows(list, at = 0) {
-  const from = Math.min(...list.map(i => rows[i][CALL])), to = Math.max(at, ...list.map(i => Math.min(ends[i], rows[i][CALL] + 5e9))), pad = Math.max((to - from) * .8, 4e6);
+function showRows(list) {
+  const from = Math.min(...list.map(i => rows[i][CALL])), to = Math.max(...list.map(i => Math.min(ends[i], rows[i][CALL] + 5e9))), pad = Math.max((to - from) * .8, 4e6);
   show(from - pad, to + pad); reveal(layout.clients.y + Math.max(...list.map(i => rows[i][CLIENT])) * layout.lane);
 }
 // The picture may be taller than the window: brings a height of it into view.
 function reveal(y) { const at = lanes.getBoundingClientRect().top + y; if (at < 60 || at > innerHeight - 40) scrollTo({ top: scrollY + at - innerHeight * .8, behavior: 'smooth' }); }
-function showFinding(f) { if (f.rows && f.rows.length) showRows(f.rows, f.at); else { show(f.at - 2e8, f.at + 2e8); const w = f.watch && watches.find(blames); reveal(w ? layout.watched.y + w.row * 11 : layout.members.y); } }
+function showFinding(f) {
+  const list = f.rows || [], spots = [f.at, ...list.flatMap(i => [rows[i][CALL], Math.min(ends[i], rows[i][CALL] + 5e9)])];
+  let from = Math.min(...spots), to = Math.max(...spots), pad = Math.max((to - from) * .8, 4e6);
+  // What lies far apart, as a lease's grant and its end that never came, is no view: the instant at which it shows is.
+  if (!list.length || to - from > END * .3) { from = to = f.at; pad = list.length || f.watch ? END * .04 : 2e8; }
+  show(from - pad, to + pad);
+  const w = f.watch && watches.find(w => w.client === f.watch[0] && w.watch === f.watch[1]);
+  reveal(w ? layout.watched.y + w.row * 11 : list.length ? layout.clients.y + Math.max(...list.map(i => rows[i][CLIENT])) * layout.lane : layout.members.y);
+}
 const shownFindings = head.findings.filter(f => f.at != null).sort((a, b) => a.at - b.at), firstFinding = shownFindings[0]; let turn = 0;
 // To the next finding, or the one before.
 function step(by) { if (!firstFinding) return; turn = (turn + by + shownFindings.length) % shownFindings.length; showFinding(shownFindings[turn]); }
