@@ -799,7 +799,7 @@ fn check_judges_paths() {
     assert!(fs::read_to_string(at("picture.html")).unwrap().starts_with("<!"));
     squall(&all, "check {}/right.log {}/wrong.log --html {}/pictures");
     assert_eq!(files(&at("pictures")), ["001-right.html", "002-wrong.html"]);
-    assert_eq!(squall(&all, "check {}/right.log --html {}/good.yaml/picture.html").status, Status::Harness);
+    assert_eq!(squall(&all, "check {}/right.log --html {}/good.yaml/picture.html").status, Status::Usage);
 }
 
 /// A runner that logs as a task of a node would.

@@ -8,7 +8,6 @@ use crate::workload::Journal;
 use serde::{Deserialize, Serialize};
 use squall_checker::history::{Event, Outcome, RunHistory};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,12 +179,6 @@ impl OperationCounts {
             }
         }
         counts
-    }
-}
-
-impl fmt::Display for OperationCounts {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        write!(out, "{} ok, {} failed and {} ambiguous operations", self.ok, self.fail, self.info)
     }
 }
 

@@ -383,21 +383,6 @@ fn a_perfetto_trace_is_json() {
 }
 
 #[test]
-fn a_history_that_is_not_the_runs_is_refused() {
-    let scratch = tempfile::tempdir().unwrap();
-    let run_dir = scratch.path().join("out/drill/7");
-    let result = result(Verdict::Invalid);
-    write(&run_dir, &file(), &record(&result, &run_dir), Some(&result)).unwrap();
-    open_view(&run_dir).unwrap();
-    let path = run_dir.join("history.jsonl");
-    let first = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned() + "\n";
-    fs::write(&path, first).unwrap();
-    let refusal = open_view(&run_dir).unwrap_err().to_string();
-    assert!(refusal.contains("history.jsonl has 0 ok, 0 failed and 0 ambiguous operations"), "{refusal}");
-    assert!(refusal.contains("run.json tells of 3 ok, 1 failed and 2 ambiguous operations"), "{refusal}");
-}
-
-#[test]
 fn what_shrinking_found_is_shown_with_the_run() {
     let scratch = tempfile::tempdir().unwrap();
     let run_dir = scratch.path().join("out/drill/7");
