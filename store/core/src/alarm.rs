@@ -107,8 +107,12 @@ impl Alarms {
                 | Command::LeaseGrant { .. }
                 | Command::LeaseRevoke(_)
         );
-        if changes_data && self.is_active(AlarmKind::Corrupt) {
+        let spared = planted!(CorruptSparesDeletes) && !matches!(command, Command::Put(_) | Command::Txn(_));
+        if changes_data && self.is_active(AlarmKind::Corrupt) && !spared {
             return Err(Refusal::Corrupt);
+        }
+        if planted!(NoSpaceStopsDeletes) && changes_data && self.is_active(AlarmKind::NoSpace) {
+            return Err(Refusal::NoSpace);
         }
         let spared = planted!(NoSpaceSparesTransactions) && !matches!(command, Command::Put(_));
         if quota::cost(command) > 0 && self.is_active(AlarmKind::NoSpace) && !spared {
@@ -153,7 +157,9 @@ impl Alarms {
         let was_active = self.active.remove(&alarm);
         if was_active {
             self.content = self.content.wrapping_sub(row_digest(alarm));
-            batch.delete(rows::alarm_key(alarm));
+            if !planted!(AlarmReturnsAtRestart) {
+                batch.delete(rows::alarm_key(alarm));
+            }
         }
         was_active
     }

@@ -132,6 +132,13 @@ impl Leases {
                 // A copy of its own: the key given is a slice of a record, and would keep all of it in memory.
                 lease.keys.insert(Bytes::copy_from_slice(&kv.key));
             }
+            // Attached first, and detached from the same lease after it.
+            if planted!(LeasePutAgainDetached)
+                && let Some(prev) = prev_kv
+                && let Some(lease) = self.leases.get_mut(&prev.lease)
+            {
+                lease.keys.remove(&kv.key);
+            }
         }
     }
 

@@ -502,6 +502,134 @@ mod switches {
             "a physical compaction is answered before its records are gone";
         RangeAtRevisionIsLocal "rangeAtRevisionIsLocal" "api"
             "a read of an older revision asks no leader";
+        HistoryPieceSkips "historyPieceSkips" "mvcc"
+            "a piece of history ends one revision too far: the next one begins behind a revision that nobody was told of";
+        HistoryPieceSplits "historyPieceSplits" "mvcc"
+            "a piece of history ends within a revision, and the next one begins with that revision again";
+        HistoryFromCompactionRefused "historyFromCompactionRefused" "mvcc"
+            "history from the compact revision on is refused, though it is there";
+        CompactionOfTheFuture "compactionOfTheFuture" "mvcc"
+            "a compaction at the revision after the newest succeeds";
+        CompactionCursorKept "compactionCursorKept" "mvcc"
+            "a compaction that overtakes another goes on where that one stood: what the first one kept stays for good";
+        CountStopsAtLimit "countStopsAtLimit" "range"
+            "the look-up stops once the limit is met, and the count with it";
+        KeysOnlyBeforeSort "keysOnlyBeforeSort" "range"
+            "keys_only takes the values away before they are put in order by value";
+        PutLooksBeforeTxn "putLooksBeforeTxn" "put"
+            "a put behind a delete of its key in one transaction goes on with the life that the delete has ended";
+        HashMissesNewest "hashMissesNewest" "hash"
+            "HashKV leaves out the newest of the revisions that it covers";
+        AllocatedLostAtRestart "allocatedLostAtRestart" "quota"
+            "after a restart or an install the store takes up no more than its rows do, though nobody has defragmented it";
+        DefragmentKeepsSize "defragmentKeepsSize" "quota"
+            "a defragmentation gives back nothing";
+        RevokeTakesRevisions "revokeTakesRevisions" "lease"
+            "a revocation takes a revision for each of its keys";
+        LeasePutAgainDetached "leasePutAgainDetached" "lease"
+            "a key that is put again with the lease that it hangs on hangs on none";
+        CheckpointNotesElapsed "checkpointNotesElapsed" "lease"
+            "a checkpoint notes the time that has passed instead of the time that is left";
+        LeastTtlIgnored "leastTtlIgnored" "lease"
+            "a lease may be shorter than an election takes";
+        TimeToLiveUnproven "timeToLiveUnproven" "lease"
+            "who led before answers what is left of a lease, though another leads";
+        TimeToLiveIsGranted "timeToLiveIsGranted" "lease"
+            "what is left of a lease is answered as what it was granted";
+        LeasesOfTheCountdown "leasesOfTheCountdown" "lease"
+            "a member that does not lead lists no leases, since it counts none down";
+        NestedDuplicateAccepted "nestedDuplicateAccepted" "txn"
+            "a key may be put in a nested transaction and beside it";
+        MaxTxnOpsOffByOne "maxTxnOpsOffByOne" "txn"
+            "a transaction may have one operation more than is allowed";
+        IgnoreValueOfAbsent "ignoreValueOfAbsent" "put"
+            "a put that keeps the value of a key that is not there makes the key, without a value";
+        TxnSerializableByOne "txnSerializableByOne" "txn"
+            "a transaction that only reads asks no leader if one of its reads is serializable";
+        NoSpaceStopsDeletes "noSpaceStopsDeletes" "alarm"
+            "an alarm NOSPACE stops deletes and compactions too: nobody can make room";
+        CorruptSparesDeletes "corruptSparesDeletes" "alarm"
+            "an alarm CORRUPT stops puts and transactions alone";
+        AlarmReturnsAtRestart "alarmReturnsAtRestart" "alarm"
+            "the end of an alarm is not stored: after a restart or an install it is active again";
+        QuotaRefusesAtApply "quotaRefusesAtApply" "quota"
+            "a member whose quota is used up leaves out a committed entry, which the others apply";
+        CorruptComparesAcrossCompactions "corruptComparesAcrossCompactions" "corrupt"
+            "the corruption check compares hashes of members that have compacted differently";
+        RetentionIgnored "retentionIgnored" "compactor"
+            "auto-compaction takes the newest revision that it has noted, not the one of a retention ago";
+        UpdateWithoutCheck "updateWithoutCheck" "membership"
+            "a member may get a peer URL that is another member's";
+        LearnerVotesInRaft "learnerVotesInRaft" "membership"
+            "raft takes a learner for a voter, and the list of members does not";
+        LearnerServesAll "learnerServesAll" "api"
+            "a learner serves as a voter does";
+        LeaderNotInsistedOn "leaderNotInsistedOn" "api"
+            "a client that insists on a leader is served by a member that knows none";
+        SnapshotLeavesOutLearners "snapshotLeavesOutLearners" "snapshot"
+            "a snapshot says who votes, and not who learns";
+        ForceIgnoresUnapplied "forceIgnoresUnapplied" "membership"
+            "a forced new cluster does not remove who was added by an entry that is not applied yet";
+        ForceCutsAtCommit "forceCutsAtCommit" "membership"
+            "a forced new cluster drops what its log holds behind the commit index that is on disk, as etcd does";
+        ReadsAtOneIndexLost "readsAtOneIndexLost" "node"
+            "of two batches of reads that wait for the same index the first is told that the member stops";
+        SegmentReleasedOneTooFar "segmentReleasedOneTooFar" "wal"
+            "a segment is released that holds the entry after the snapshot record";
+        SegmentHeadWithoutSnapshot "segmentHeadWithoutSnapshot" "wal"
+            "a new segment begins without the snapshot record: once the earlier ones are gone, so is the log's beginning";
+        ReopenedLogNotSynced "reopenedLogNotSynced" "wal"
+            "what a killed process has left in the page cache counts as durable when its log is opened again";
+        RecordUnchecked "recordUnchecked" "wal"
+            "a record of the log is read whatever its checksum says";
+        SnapshotNameNotSynced "snapshotNameNotSynced" "snapshot"
+            "the folder of a received snapshot is not synced once the file has its name";
+        SnapshotUnchecked "snapshotUnchecked" "snapshot"
+            "a snapshot file is read whatever its checksum says";
+        SnapshotOutcomeUntold "snapshotOutcomeUntold" "snapshot"
+            "raft is told of a snapshot that arrived, and not of one that did not";
+        WatchCancelKeepsQueue "watchCancelKeepsQueue" "watch"
+            "a watcher that was cancelled is still told what waited for it";
+        WatchTickWhileBehind "watchTickWhileBehind" "watch"
+            "a periodic notice goes to a watcher that is behind";
+        WatchIdTwice "watchIdTwice" "watch"
+            "a watcher takes the place of the one whose id its client gives it";
+        WatchFragmentLosesEvent "watchFragmentLosesEvent" "watch"
+            "an event that does not fit into a part of a response is left out";
+        AuthDisableKeepsTokens "authDisableKeepsTokens" "auth"
+            "tokens outlive the time without auth";
+        AuthMergedEndIsLast "authMergedEndIsLast" "auth"
+            "of two permissions of which one lies within the other the inner one's end counts";
+        AuthRevocationNotDerived "authRevocationNotDerived" "auth"
+            "a permission that is taken from a role stays with its users until something else changes for them";
+        AuthWatchUnchecked "authWatchUnchecked" "auth"
+            "whoever has a stream may watch any key";
+        AuthMaintenanceForAll "authMaintenanceForAll" "auth"
+            "whoever has a token may take a backup, defragment and move the leadership";
+        TokenNeverExpires "tokenNeverExpires" "auth"
+            "a token that is not used for longer than it lives still works until it is swept away, and each use gives it its time again";
+        AuthenticateRaces "authenticateRaces" "auth"
+            "a password that was replaced while it was checked still gives a token";
+        RestoreForgetsAuth "restoreForgetsAuth" "restore"
+            "a cluster that is restored from a backup has no users, no roles, and auth off";
+        RestoreForgetsAlarms "restoreForgetsAlarms" "restore"
+            "a cluster that is restored from a backup has no alarms";
+        StatusAppliedAhead "statusAppliedAhead" "api"
+            "Status tells the committed index as the applied one";
+        StatusKeepsLeader "statusKeepsLeader" "api"
+            "Status tells who led last where the member knows of no leader";
+        PublishOnce "publishOnce" "start"
+            "a member publishes its name once, and waits for ever if that fails";
+        JoinTakesAnyAnswer "joinTakesAnyAnswer" "start"
+            "a joiner believes the first member that answers about who it is";
+        ForeignClusterHeard "foreignClusterHeard" "peer"
+            "a member takes messages of another cluster's members";
+        OldestByModification "oldestByModification" "lock"
+            "who was changed longest ago counts as the first in a queue, not who came first";
+        QueueOfPrefix "queueOfPrefix" "lock"
+            "a queue holds those of all names that begin with its own";
+        CampaignKeepsOldValue "campaignKeepsOldValue" "lock"
+            "who campaigns again from the place that it has goes on to say what it said before";
     }
 
     impl Bug {
@@ -513,13 +641,13 @@ mod switches {
 
     /// A set of planted errors.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Set([u128; 2]);
+    pub struct Set([u128; 3]);
 
-    const _: () = assert!(Bug::ALL.len() <= 256, "a set has a bit for each error");
+    const _: () = assert!(Bug::ALL.len() <= 384, "a set has a bit for each error");
 
     impl Set {
         /// The set without errors.
-        pub const NONE: Set = Set([0; 2]);
+        pub const NONE: Set = Set([0; 3]);
 
         /// Whether an error is in the set.
         pub fn contains(self, bug: Bug) -> bool {
@@ -539,7 +667,7 @@ mod switches {
         fn from_iter<I: IntoIterator<Item = Bug>>(bugs: I) -> Set {
             bugs.into_iter().fold(Set::NONE, |set, bug| {
                 let one = Set::from(bug);
-                Set([set.0[0] | one.0[0], set.0[1] | one.0[1]])
+                Set(std::array::from_fn(|word| set.0[word] | one.0[word]))
             })
         }
     }

@@ -267,12 +267,30 @@ impl State {
         let Some(lease) = self.leases.get(id) else { return refused(Refusal::LeaseNotFound) };
         let mut txn = self.mvcc.write();
         let left = usize::from(planted!(RevokeKeepsKeys));
-        for key in lease.keys.iter().skip(left) {
+        for key in
+            lease.keys.iter().skip(left).take(if planted!(RevokeTakesRevisions) { 1 } else { usize::MAX })
+        {
             txn.delete_range(key, &[]);
         }
-        let (events, mut batch) = txn.commit();
+        let (mut events, mut batch) = txn.commit();
+        if planted!(RevokeTakesRevisions) {
+            self.revoke_one_by_one(id, &mut events, &mut batch);
+        }
         batch.extend(self.leases.remove(id));
         (Ok(Reply::LeaseRevoke(self.mvcc.revision())), events, batch)
+    }
+
+    /// Deletes what is left of a lease's keys in transactions of their own. Only a planted error does.
+    fn revoke_one_by_one(&mut self, id: LeaseId, events: &mut Vec<Event>, batch: &mut Batch) {
+        let keys: Vec<Bytes> =
+            self.leases.get(id).map_or_else(Vec::new, |lease| lease.keys.iter().cloned().collect());
+        for key in keys {
+            let mut txn = self.mvcc.write();
+            txn.delete_range(&key, &[]);
+            let (more, rows) = txn.commit();
+            events.extend(more);
+            batch.extend(rows);
+        }
     }
 
     fn checkpoint_leases(&mut self, left: &[LeaseCheckpoint]) -> Outcome {
@@ -286,6 +304,9 @@ impl State {
 
     /// Give back what the rows don't need. The batch must reach the engine before its content is written anew.
     pub fn defragment(&mut self) -> Batch {
+        if planted!(DefragmentKeepsSize) {
+            return Batch::new();
+        }
         self.noted = 0;
         let mut batch = Batch::new();
         batch.delete(rows::allocated_key());
@@ -481,6 +502,7 @@ impl State {
                     records.push((rev, record));
                 }
                 Row::Alarm(alarm) => state.alarms.restore(alarm),
+                Row::Allocated(_) if planted!(AllocatedLostAtRestart) => {}
                 Row::Allocated(bytes) => state.noted = bytes,
                 Row::Lease { id, ttl_secs, remaining_secs } => {
                     state.leases.restore(id, ttl_secs, remaining_secs);
@@ -539,9 +561,9 @@ impl State {
         State {
             mvcc: self.mvcc,
             leases: self.leases,
-            auth: self.auth,
+            auth: if planted!(RestoreForgetsAuth) { Auth::default() } else { self.auth },
             membership,
-            alarms: self.alarms,
+            alarms: if planted!(RestoreForgetsAlarms) { Alarms::default() } else { self.alarms },
             noted: self.noted,
             index: Index(count),
             term: Term(1),

@@ -67,7 +67,10 @@ pub(crate) fn write(txn: &mut WriteTxn<'_>, request: &TxnRequest, path: Vec<bool
 /// Whether a put by itself can succeed. The lease comes first, as in etcd.
 pub(crate) fn check_put(mvcc: &Mvcc, leases: &Leases, request: &PutRequest) -> Result<(), Refusal> {
     leases.check(request.lease)?;
-    if (request.ignore_value || request.ignore_lease) && mvcc.latest(&request.key).is_none() {
+    if !planted!(IgnoreValueOfAbsent)
+        && (request.ignore_value || request.ignore_lease)
+        && mvcc.latest(&request.key).is_none()
+    {
         return Err(Refusal::KeyNotFound);
     }
     Ok(())
@@ -77,7 +80,10 @@ pub(crate) fn check_put(mvcc: &Mvcc, leases: &Leases, request: &PutRequest) -> R
 pub(crate) fn put(txn: &mut WriteTxn<'_>, request: &PutRequest) -> PutResponse {
     // The check has seen the deletes that come before this put in its transaction.
     let kept = (request.ignore_value || request.ignore_lease).then(|| {
-        let latest = txn.view().latest(&request.key);
+        let mut latest = txn.view().latest(&request.key);
+        if planted!(IgnoreValueOfAbsent) {
+            latest = latest.or_else(|| Some(KeyValue::default()));
+        }
         latest.unwrap_or_else(|| panic!("a put that keeps what is there found nothing there: {request:?}"))
     });
     let kept_value = kept.as_ref().filter(|_| request.ignore_value && !planted!(IgnoreValueWritesEmpty));
@@ -153,7 +159,7 @@ fn check<'a>(
                 // Here the key comes first, and the lease after it (etcd's `checkRequestPut`).
                 let keeps = put.ignore_value || put.ignore_lease;
                 let is_gone = || deletes.iter().any(|delete| validate::covers(delete, &put.key));
-                if keeps && (mvcc.latest(&put.key).is_none() || is_gone()) {
+                if keeps && !planted!(IgnoreValueOfAbsent) && (mvcc.latest(&put.key).is_none() || is_gone()) {
                     return Err(Refusal::KeyNotFound);
                 }
                 leases.check(put.lease)?;

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use crate::mvcc::index::Interval;
+use crate::planted::planted;
 use crate::{DeleteRangeRequest, PutRequest, RangeRequest, Refusal, RequestOp, TxnRequest};
 
 /// etcd's default for the most operations in each list of a transaction (`--max-txn-ops`).
@@ -58,7 +59,7 @@ pub fn check_delete_range(request: &DeleteRangeRequest) -> Result<(), Refusal> {
 /// # Errors
 /// `TooManyOps`, `DuplicateKey`, and those of the single operations.
 pub fn check_txn(request: &TxnRequest, max_ops: usize) -> Result<(), Refusal> {
-    check_ops(request, max_ops)?;
+    check_ops(request, max_ops.saturating_add(usize::from(planted!(MaxTxnOpsOffByOne))))?;
     branch_writes(&request.success)?;
     branch_writes(&request.failure)?;
     Ok(())
@@ -124,8 +125,10 @@ fn branch_writes(ops: &[RequestOp]) -> Result<Writes<'_>, Refusal> {
         if let RequestOp::Txn(txn) = op {
             let success = branch_writes(&txn.success)?;
             let failure = branch_writes(&txn.failure)?;
-            for key in success.puts.union(&failure.puts) {
-                writes.put(key)?;
+            if !planted!(NestedDuplicateAccepted) {
+                for key in success.puts.union(&failure.puts) {
+                    writes.put(key)?;
+                }
             }
             writes.deletes.extend(success.deletes);
             writes.deletes.extend(failure.deletes);

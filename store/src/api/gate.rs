@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use squall_core::Refusal;
+use squall_core::{Refusal, planted::planted};
 use tonic::{Status, server::NamedService};
 
 use super::{Service, convert, credentials::Credentials};
@@ -31,6 +31,7 @@ fn needs(path: &str) -> Option<Needs> {
         // It is judged behind the gate: what is wrong with its URLs comes first, as in etcd.
         "Cluster/MemberAdd" => None,
         "Lease/LeaseGrant" | "Lease/LeaseRevoke" | "Lease/LeaseTimeToLive" => Some(Needs::User),
+        path if path.starts_with("Maintenance/") && planted!(AuthMaintenanceForAll) => Some(Needs::User),
         path if path.starts_with("Maintenance/") || path.starts_with("Cluster/") => Some(Needs::Root),
         _ => None,
     }

@@ -4,7 +4,7 @@
 use std::pin::{Pin, pin};
 
 use futures_util::{Stream, stream};
-use squall_core::{Caller, Command, LeaseId, MAX_LEASE_TTL_SECS, Refusal, Reply, State};
+use squall_core::{Caller, Command, LeaseId, MAX_LEASE_TTL_SECS, Refusal, Reply, State, planted::planted};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Service, convert, correlation_id, credentials::Credentials, leader_lost::LeaderLost};
@@ -86,7 +86,8 @@ impl Lease for Service {
         while request.id == LeaseId::NONE.0 {
             request.id = (self.node.next_id() & i64::MAX as u64) as i64;
         }
-        request.ttl = request.ttl.max(lease::least_ttl_secs(self.node.config())).min(MAX_LEASE_TTL_SECS + 1);
+        let least = if planted!(LeastTtlIgnored) { 1 } else { lease::least_ttl_secs(self.node.config()) };
+        request.ttl = request.ttl.max(least).min(MAX_LEASE_TTL_SECS + 1);
         let grant = Command::LeaseGrant { id: LeaseId(request.id), ttl_secs: request.ttl };
         self.node.check_quota(&grant).await.map_err(convert::status)?;
         match self.propose(&credentials, node::Request::LeaseGrant(request), tag).await? {

@@ -3,7 +3,7 @@
 use std::{pin::Pin, task::Poll};
 
 use futures_util::{Stream, stream};
-use squall_core::{MemberId, Refusal, Reply, Revision};
+use squall_core::{MemberId, Refusal, Reply, Revision, planted::planted};
 use tonic::{Request, Response, Status};
 
 use super::{Service, convert, correlation_id, credentials::Credentials};
@@ -79,7 +79,11 @@ impl Maintenance for Service {
             leader: status.leader.map_or(0, |leader| leader.0),
             raft_index: status.committed.0,
             raft_term: status.term.0,
-            raft_applied_index: status.applied.0,
+            raft_applied_index: if planted!(StatusAppliedAhead) {
+                status.committed.0
+            } else {
+                status.applied.0
+            },
             errors,
             db_size_in_use: in_use as i64,
             is_learner: self.is_learner(),

@@ -28,7 +28,7 @@ mod unreadable;
 mod watch;
 
 use gate::Gate;
-use squall_core::{Refusal, Revision};
+use squall_core::{Refusal, Revision, planted::planted};
 use tonic::{
     Status,
     metadata::{MetadataMap, MetadataValue},
@@ -104,7 +104,7 @@ struct Service {
 
 /// Whether a client insists on a leader (clientv3's `WithRequireLeader`).
 fn wants_leader(metadata: &MetadataMap) -> bool {
-    metadata.get("hasleader").is_some_and(|value| value == "true")
+    metadata.get("hasleader").is_some_and(|value| value == "true") && !planted!(LeaderNotInsistedOn)
 }
 
 impl Service {
@@ -128,7 +128,7 @@ impl Service {
     /// Begins a call. A learner serves Status, serializable ranges and snapshots, as in etcd.
     async fn enter_learner(&self, metadata: &MetadataMap, may_learn: bool) -> Result<(), Status> {
         self.node.ready().await.map_err(convert::status)?;
-        if !may_learn && self.is_learner() {
+        if !may_learn && self.is_learner() && !planted!(LearnerServesAll) {
             return Err(convert::status(Refusal::NotSupportedForLearner));
         }
         if wants_leader(metadata) && self.node.status().leader.is_none() {

@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use squall_core::planted::planted;
+
 use crate::seam::{Monotonic, Secrets};
 
 /// Letters before the dot.
@@ -49,7 +51,7 @@ impl Tokens {
 
     /// Whose token this is; its time begins anew.
     pub(crate) fn use_token(&mut self, token: &str, now: Monotonic, ttl: Duration) -> Option<&str> {
-        let held = self.0.get_mut(token).filter(|held| now < held.until)?;
+        let held = self.0.get_mut(token).filter(|held| now < held.until || planted!(TokenNeverExpires))?;
         held.until = Monotonic(now.0 + ttl);
         Some(&held.user)
     }
@@ -66,7 +68,7 @@ impl Tokens {
 
     /// Forgets those whose time is over.
     pub(crate) fn forget_old(&mut self, now: Monotonic) {
-        self.0.retain(|_, held| now < held.until);
+        self.0.retain(|_, held| now < held.until || planted!(TokenNeverExpires));
     }
 }
 

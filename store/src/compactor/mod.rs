@@ -9,7 +9,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use squall_core::{Refusal, Revision};
+use squall_core::{Refusal, Revision, planted::planted};
 
 use crate::{
     AutoCompaction,
@@ -120,7 +120,8 @@ impl Notes {
             return None;
         }
         self.first = false;
-        self.revisions.front().copied()
+        let oldest = if planted!(RetentionIgnored) { self.revisions.back() } else { self.revisions.front() };
+        oldest.copied()
     }
 
     fn compacted(&mut self, now: Monotonic) {

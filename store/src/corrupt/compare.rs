@@ -1,6 +1,6 @@
 //! What hashes say about who differs. Pure.
 
-use squall_core::{HashKv, MemberId, Revision};
+use squall_core::{HashKv, MemberId, Revision, planted::planted};
 
 /// What a peer answered: its hash at the revision that it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,9 @@ pub(super) fn who_differs(
     let differs = |peer: &&Answer| {
         peer.revision > after.revision
             || peer.compact_revision > after.compact_revision
-            || peer.compact_revision == before.compact_revision && peer.hash != before.hash
+            || (peer.compact_revision == before.compact_revision
+                || planted!(CorruptComparesAcrossCompactions))
+                && peer.hash != before.hash
     };
     peers.iter().find(differs).map(|peer| peer.member)
 }

@@ -236,6 +236,8 @@ impl Lessor {
                 && Duration::from_secs(lease.ttl_secs.unsigned_abs()) > interval
                 && remaining_secs < lease.ttl_secs
                 && (lease.remaining_secs == 0 || remaining_secs < lease.remaining_secs);
+            let elapsed = (lease.ttl_secs - remaining_secs).max(1);
+            let remaining_secs = if planted!(CheckpointNotesElapsed) { elapsed } else { remaining_secs };
             noted.then_some(LeaseCheckpoint { id, remaining_secs })
         };
         leases.iter().filter_map(left).collect()
@@ -243,7 +245,9 @@ impl Lessor {
 
     /// All leases, the one that ends first first, where this member counts them.
     pub(crate) fn by_deadline(&self) -> Option<Vec<LeaseId>> {
-        self.primary?;
+        if !planted!(LeasesOfTheCountdown) {
+            self.primary?;
+        }
         let by_time: BTreeSet<(Monotonic, LeaseId)> =
             self.countdowns.iter().map(|(id, one)| (one.deadline, *id)).collect();
         Some(by_time.into_iter().map(|(_, id)| id).collect())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use raft::eraftpb::{Entry, EntryType};
+use raft::eraftpb::{ConfChange, ConfChangeType, Entry, EntryType};
 use squall_core::{
     AlarmKind, Batch, BatchOp, Command, Index, MemberId, MembershipChange, Refusal, Reply, Term,
     planted::planted,
@@ -62,7 +62,10 @@ impl Node {
                             command
                         };
                         let over = self.exceeds_quota(&state, &command);
-                        let mut applied = state.apply_as(index, term, &caller, &command);
+                        let mut applied = match over && planted!(QuotaRefusesAtApply) {
+                            true => state.apply_empty(index, term),
+                            false => state.apply_as(index, term, &caller, &command),
+                        };
                         self.follow_auth(&command, &applied.reply);
                         if applied.reply.is_ok() {
                             self.follow_leases(&command);
@@ -91,9 +94,10 @@ impl Node {
                             members_changed = true;
                             removed |= change == MembershipChange::Remove(self.shared.member);
                         } else if applied.reply.is_ok() || planted!(RefusedChangeApplied) {
-                            let conf_state = self.raft.apply_conf_change(&*raft).unwrap_or_else(|error| {
-                                panic!("entry {index}: raft refused {change:?}: {error}")
-                            });
+                            let conf_state =
+                                self.raft.apply_conf_change(&as_raft_takes_it(*raft)).unwrap_or_else(
+                                    |error| panic!("entry {index}: raft refused {change:?}: {error}"),
+                                );
                             self.raft.mut_store().set_conf_state(conf_state);
                             members_changed = true;
                             removed |= change == MembershipChange::Remove(self.shared.member);
@@ -246,6 +250,14 @@ impl Node {
         }
         self.schedule_compaction();
     }
+}
+
+/// A conf change as it goes to raft.
+fn as_raft_takes_it(mut change: ConfChange) -> ConfChange {
+    if planted!(LearnerVotesInRaft) && change.get_change_type() == ConfChangeType::AddLearnerNode {
+        change.set_change_type(ConfChangeType::AddNode);
+    }
+    change
 }
 
 /// A transaction without its reads. Only a planted error asks for it.

@@ -20,7 +20,7 @@ impl Node {
             {
                 tokens.void(user);
             }
-            (AuthCommand::Disable, _) => tokens.clear(),
+            (AuthCommand::Disable, _) if !planted!(AuthDisableKeepsTokens) => tokens.clear(),
             _ => {}
         }
     }

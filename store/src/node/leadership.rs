@@ -32,6 +32,9 @@ impl Node {
         let lost = (before.leader.is_some() && leader.is_none()).then(|| self.env.clock.monotonic());
         self.shared.update_status(|status| {
             (status.term, status.role, status.leader) = (term, role, leader);
+            if planted!(StatusKeepsLeader) {
+                status.leader = leader.or(before.leader);
+            }
             status.leader_lost = lost.or(status.leader_lost);
         });
         if leader.is_some() && leader != before.leader {

@@ -68,6 +68,9 @@ impl<W> Reads<W> {
     pub(crate) fn confirm(&mut self, id: u64, index: u64) -> bool {
         match self.batch.take_if(|batch| planted!(ReadConfirmedByAny) || batch.ids.contains(&id)) {
             Some(batch) => {
+                if planted!(ReadsAtOneIndexLost) {
+                    self.confirmed.remove(&index);
+                }
                 self.confirmed.entry(index).or_default().extend(batch.waiters);
                 true
             }

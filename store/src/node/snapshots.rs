@@ -90,6 +90,9 @@ impl Node {
         assert!(mark.index >= token, "a snapshot at {token} was promised, and {} is applied", mark.index);
         if !planted!(SnapshotIndexPromised) {
             message.mut_snapshot().set_metadata(mark.metadata());
+            if planted!(SnapshotLeavesOutLearners) {
+                message.mut_snapshot().mut_metadata().mut_conf_state().learners.clear();
+            }
         }
         let meta = snapshot::Meta {
             index: Index(mark.index),
@@ -147,7 +150,9 @@ impl Node {
         } else {
             SnapshotStatus::Failure
         };
-        self.raft.report_snapshot(to.0, status);
+        if delivered || !planted!(SnapshotOutcomeUntold) {
+            self.raft.report_snapshot(to.0, status);
+        }
     }
 
     /// Makes the snapshot at `mark`, whose file and record are durable, this member's state.

@@ -95,7 +95,7 @@ pub async fn force_new_cluster(
     // Below what is applied, where the stored commit index lags.
     let cut = planted!(ForceDropsApplied).then(|| replayed.hard_state.commit.min(last));
     let end = uncommitted_removal(own, replayed, state, commit)?.map_or(last, |index| index - 1);
-    let end = cut.unwrap_or(end);
+    let end = cut.unwrap_or(if planted!(ForceCutsAtCommit) { end.min(commit) } else { end });
     let others = members(own, replayed, state, end)?;
 
     // A log without anything has not seen a term yet.
@@ -208,6 +208,9 @@ fn ids_in(replayed: &Replayed, state: &State, end: u64) -> Result<BTreeSet<Membe
             // An update of a member's URLs, which for raft is a change of node 0.
             && change.node_id != 0
         {
+            if planted!(ForceIgnoresUnapplied) {
+                continue;
+            }
             let learner = change.get_change_type() == ConfChangeType::AddLearnerNode;
             assert!(!(learner && planted!(ForcePanicsOnLearner)), "unknown conf change {change:?}");
             ids.insert(MemberId(change.node_id));

@@ -30,7 +30,7 @@ use std::{
     time::Duration,
 };
 
-use squall_core::{ClusterId, Member, MemberId, cluster_id};
+use squall_core::{ClusterId, Member, MemberId, cluster_id, planted::planted};
 
 use super::StartError;
 use crate::{
@@ -161,6 +161,8 @@ fn agree(own: &[String], answers: &[MembersResponse]) -> Result<Found, String> {
     let Some(newest) = answers.iter().max_by_key(|answer| answer.applied) else {
         return Err("no member answered".into());
     };
+    let answers = if planted!(JoinTakesAnyAnswer) { &answers[..1] } else { answers };
+    let newest = if planted!(JoinTakesAnyAnswer) { &answers[0] } else { newest };
     if let Some(other) = answers.iter().find(|answer| answer.cluster_id != newest.cluster_id) {
         let (a, b) = (ClusterId(newest.cluster_id), ClusterId(other.cluster_id));
         return Err(format!("those who answered belong to two clusters, {a} and {b}"));
@@ -179,7 +181,7 @@ fn agree(own: &[String], answers: &[MembersResponse]) -> Result<Found, String> {
             || answer.removing.contains(id)
             || answer.adding.iter().any(|member| member.id != *id && sorted(&member.peer_urls) == own)
     };
-    if let Some(answer) = answers.iter().find(changes) {
+    if let Some(answer) = answers.iter().find(changes).filter(|_| !planted!(JoinTakesAnyAnswer)) {
         return Err(format!("member {} is about to change who is at {}", by(answer), own.join(",")));
     }
     // The addition needed a majority of those who were members before it. Half of them, rounded up, have one in common
@@ -188,7 +190,7 @@ fn agree(own: &[String], answers: &[MembersResponse]) -> Result<Found, String> {
     let others: BTreeSet<u64> = voters.map(|member| member.id).filter(|other| other != id).collect();
     let answered: BTreeSet<u64> = answers.iter().map(|answer| answer.member_id).collect();
     let (answered, needed) = (others.intersection(&answered).count(), others.len().div_ceil(2));
-    if answered < needed {
+    if answered < needed && !planted!(JoinTakesAnyAnswer) {
         return Err(format!("{answered} of {} members answered, and {needed} must", others.len()));
     }
     let metadata = Metadata { member_id: MemberId(*id), cluster_id: ClusterId(newest.cluster_id) };

@@ -193,7 +193,9 @@ impl Wal {
             replayed.repaired_bytes = Some(found - valid);
         }
         // What a crash of the process left unsynced is still in the page cache only.
-        file.sync().await.context("syncing", &path)?;
+        if !planted!(ReopenedLogNotSynced) {
+            file.sync().await.context("syncing", &path)?;
+        }
         files.sync_dir(dir).await.context("syncing the folder", dir)?;
 
         let wal = Self {
@@ -333,7 +335,11 @@ impl Wal {
             index = asked.0;
         }
         // All live entries before a segment are below its first index.
-        let keep = self.segments.iter().rposition(|name| name.first_index <= index + 1).unwrap_or(0);
+        let keep = self
+            .segments
+            .iter()
+            .rposition(|name| name.first_index <= index + 1 + u64::from(planted!(SegmentReleasedOneTooFar)))
+            .unwrap_or(0);
         if keep > 0 {
             self.points.reached(Point::WalBeforeRelease).await;
         }
@@ -364,7 +370,8 @@ impl Wal {
         if planted!(SegmentHeadWithoutHardState) {
             hard_state = HardState::default();
         }
-        let (head, chain) = head(self.chain, self.snapshot.as_ref(), &hard_state, self.metadata);
+        let snapshot = self.snapshot.as_ref().filter(|_| !planted!(SegmentHeadWithoutSnapshot));
+        let (head, chain) = head(self.chain, snapshot, &hard_state, self.metadata);
         let durable = head.len() as u64;
 
         let unfinished = self.dir.join(UNFINISHED);

@@ -138,7 +138,7 @@ impl Hub {
                 stream.next_id += 1;
                 stream.next_id - 1
             }
-            chosen if stream.is_taken(chosen) => {
+            chosen if stream.is_taken(chosen) && !planted!(WatchIdTwice) => {
                 return Err("mvcc: duplicate watch ID provided on the WatchStream");
             }
             chosen => chosen,
@@ -172,7 +172,7 @@ impl Hub {
         let Some(watcher) = stream.watchers.remove(&watch_id) else {
             return stream.compacted.remove(&watch_id);
         };
-        stream.queue.retain(|delivery| !delivery.is_of(watch_id));
+        stream.queue.retain(|delivery| !delivery.is_of(watch_id) || planted!(WatchCancelKeepsQueue));
         stream.queued_bytes = stream.queue.iter().map(Delivery::bytes).sum();
         self.forget(stream_id, watch_id, &watcher.wanted);
         true
@@ -312,7 +312,7 @@ impl Hub {
         let stream = self.stream(stream_id);
         let Some(watcher) = stream.watchers.get(&watch_id) else { return };
         let early = watcher.start > state.revision() && !planted!(WatchProgressOfFuture);
-        if watcher.up_to_date && !early {
+        if (watcher.up_to_date || planted!(WatchTickWhileBehind)) && !early {
             stream.push(Delivery::Progress { watch_id, revision: state.revision() });
         }
     }

@@ -332,8 +332,11 @@ impl Auth {
     fn put_role(&mut self, name: &str, role: Role, batch: &mut Batch) {
         batch.put(rows::role_key(name), rows::encode_role(&role));
         self.content = self.content.wrapping_add(role_digest(name, &role));
+        let count = role.permissions.len();
+        let mut grows = true;
         if let Some(old) = self.roles.insert(name.to_owned(), role) {
             self.content = self.content.wrapping_sub(role_digest(name, &old));
+            grows = count >= old.permissions.len();
         }
         let holders: Vec<String> = self
             .users
@@ -341,8 +344,10 @@ impl Auth {
             .filter(|(_, user)| user.roles.contains(name))
             .map(|(name, _)| name.clone())
             .collect();
-        for holder in holders {
-            self.derive(&holder);
+        if grows || !planted!(AuthRevocationNotDerived) {
+            for holder in holders {
+                self.derive(&holder);
+            }
         }
     }
 

@@ -34,7 +34,7 @@ impl Mvcc {
         if at.0 <= self.compacted && !(planted!(CompactionAcceptedTwice) && at.0 == self.compacted) {
             return Err(Refusal::Compacted);
         }
-        if at.0 > self.current {
+        if at.0 > self.current + i64::from(planted!(CompactionOfTheFuture)) {
             return Err(Refusal::FutureRev);
         }
         self.compacted = at.0;
@@ -44,7 +44,9 @@ impl Mvcc {
             *content = content.wrapping_sub(record.digest(mark.rev));
         });
         // Whatever an unfinished compaction has looked at must be looked at again: what it kept may be forgotten now.
-        self.cursor = Rev::default();
+        if !planted!(CompactionCursorKept) {
+            self.cursor = Rev::default();
+        }
         let mut batch = Batch::new();
         batch.put(rows::scheduled_compaction_key(), rows::encode_revision(at));
         Ok(batch)

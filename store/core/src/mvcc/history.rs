@@ -27,13 +27,13 @@ impl Mvcc {
         most_records: usize,
         mut wanted: impl FnMut(&[u8]) -> bool,
     ) -> Result<History, Refusal> {
-        if from.0 < self.compacted {
+        if from.0 < self.compacted + i64::from(planted!(HistoryFromCompactionRefused)) {
             return Err(Refusal::Compacted);
         }
         let mut history = History { events: Vec::new(), next: Revision(from.0.max(self.current + 1)) };
         for (looked_at, (rev, record)) in self.records.range(Rev::start_of(from.0)..).enumerate() {
-            if looked_at >= most_records && rev.sub == 0 {
-                history.next = Revision(rev.main);
+            if looked_at >= most_records && (rev.sub == 0 || planted!(HistoryPieceSplits)) {
+                history.next = Revision(rev.main + i64::from(planted!(HistoryPieceSkips)));
                 break;
             }
             let key = record.key();

@@ -50,7 +50,7 @@ impl Mvcc {
         };
         let kvs = &mut response.kvs;
         self.index.scan(&request.key, &request.range_end, at, |rev| {
-            response.count += 1;
+            response.count += i64::from(kvs.len() < fetch || !planted!(CountStopsAtLimit));
             if kvs.len() < fetch {
                 let kv = self.kv(rev);
                 if passes(request, &kv) {
@@ -58,6 +58,9 @@ impl Mvcc {
                 }
             }
         });
+        if planted!(KeysOnlyBeforeSort) && request.keys_only {
+            kvs.iter_mut().for_each(|kv| kv.value.clear());
+        }
         sort(kvs, request.sort_order, request.sort_target);
         if limit > 0 && kvs.len() > limit || planted!(MoreWhenExact) && kvs.len() == limit {
             kvs.truncate(limit);

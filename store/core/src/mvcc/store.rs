@@ -204,7 +204,8 @@ impl WriteTxn<'_> {
             .index
             .last_put(key)
             .filter(|_| planted!(NewLifeKeepsCreateRevision) || planted!(NewLifeKeepsVersion));
-        let prev = self.mark(key, false);
+        let before = self.mvcc.index.get(key, self.next.main - 1);
+        let prev = self.mark(key, false).or(before.filter(|_| planted!(PutLooksBeforeTxn)));
         let main = Revision(self.next.main);
         let (mut create_revision, mut version) =
             prev.map_or((main, 0), |prev| self.mvcc.record(prev).lineage());

@@ -40,7 +40,7 @@ fn proclamation(key: Bytes, created: i64, lease: LeaseId, value: Bytes) -> TxnRe
 
 /// Waits until the candidate leads, and says what it has to say.
 async fn win(caller: &Caller, place: &Place, value_now: Bytes, value: Bytes) -> Result<(), Status> {
-    if value_now != value {
+    if value_now != value && !planted!(CampaignKeepsOldValue) {
         let said = proclamation(place.key.clone(), place.revision.0, place.lease, value);
         if !caller.txn(Step::Says, said).await?.succeeded {
             return Err(not_leader());

@@ -51,6 +51,9 @@ fn through_client(status: Status) -> Status {
 
 /// All keys of a queue.
 fn range_of(name: &Bytes) -> (Bytes, Bytes) {
+    if planted!(QueueOfPrefix) {
+        return (name.clone(), Bytes::from([name, &b"\xff"[..]].concat()));
+    }
     // What follows a slash is a zero.
     (Bytes::from([name, &b"/"[..]].concat()), Bytes::from([name, &b"0"[..]].concat()))
 }
@@ -62,7 +65,10 @@ fn oldest(name: &Bytes) -> RangeRequest {
         key,
         range_end,
         limit: 1,
-        sort_target: SortTarget::Create as i32,
+        sort_target: match planted!(OldestByModification) {
+            true => SortTarget::Mod as i32,
+            false => SortTarget::Create as i32,
+        },
         sort_order: SortOrder::Ascend as i32,
         ..Default::default()
     }
