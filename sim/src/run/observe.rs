@@ -196,6 +196,21 @@ fn hints(breaks: &[u64], probes: &[Probed]) -> Vec<h::Hint> {
             operations.insert(proposal, tag);
         }
     }
+    let era_of = |at: At| breaks.iter().filter(|line| **line <= at.0).count();
+    let mut revisions: BTreeMap<(usize, u64), i64> = BTreeMap::new();
+    for probed in probes {
+        if let ProbeEvent::Applied { index, revision, .. } = &probed.event {
+            revisions.entry((era_of(probed.at), index.0)).or_insert(revision.0);
+        }
+    }
+    let made = |era: usize, index: u64| {
+        let before = index.checked_sub(1).and_then(|before| revisions.get(&(era, before)));
+        let after = revisions.get(&(era, index));
+        before
+            .zip(after)
+            .filter(|(before, after)| after > before)
+            .map_or(0, |(_, after)| after.unsigned_abs())
+    };
     let mut told = BTreeSet::new();
     let mut hints = Vec::new();
     for probed in probes {
@@ -216,7 +231,7 @@ fn hints(breaks: &[u64], probes: &[Probed]) -> Vec<h::Hint> {
             }
             _ => continue,
         };
-        let era = breaks.iter().filter(|at| **at <= probed.at.0).count();
+        let era = era_of(probed.at);
         if told.insert((era, proposal)) {
             hints.push(h::Hint {
                 at: probed.at.0,
@@ -224,6 +239,7 @@ fn hints(breaks: &[u64], probes: &[Probed]) -> Vec<h::Hint> {
                 term: term.0,
                 index: index.0,
                 op: h::OpId(operation),
+                revision: made(era, index.0),
                 expired,
             });
         }

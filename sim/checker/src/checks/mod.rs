@@ -30,6 +30,7 @@ mod lives;
 mod locks;
 mod members;
 mod promises;
+mod quiet;
 mod raft;
 mod refusals;
 mod rest;
@@ -122,6 +123,7 @@ pub fn guarantees() -> Vec<(&'static str, String)> {
     all.extend(named("watch", &watches::GUARANTEES));
     all.extend(named("lease", &leases::GUARANTEES));
     all.extend(named("lock", &locks::GUARANTEES));
+    all.extend(named("lock", &locks::WAITING));
     all.extend(named("alarm", &alarms::GUARANTEES));
     all.extend(named("alerts", &alerts::GUARANTEES));
     all.extend(named("members", &learners::GUARANTEES));

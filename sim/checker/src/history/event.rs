@@ -420,6 +420,9 @@ pub struct Hint {
     pub index: u64,
     /// The operation whose request the entry holds.
     pub op: OpId,
+    /// The revision that the entry made; 0 where it made none, or where that is not told.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub revision: u64,
     /// The lease that the entry ends because its time was over, and no operation at all; 0 for none.
     #[serde(skip_serializing_if = "LeaseId::is_none")]
     pub expired: LeaseId,

@@ -6,6 +6,7 @@ use super::evidence::{GivenBack, Sighting, given_back, is_in, sightings};
 use super::facts;
 use super::holds::{Ends, Hold, all};
 use super::queue::{Queues, is_oldest};
+use super::waits;
 use crate::checks::changes::Changes;
 use crate::checks::era::Eras;
 use crate::checks::leases::{self, Lease};
@@ -44,6 +45,7 @@ pub(in crate::checks) fn check(history: &RunHistory) -> Vec<Failure> {
     failures.extend(passed_over(&holds, &seen, &leases));
     failures.extend(fence(&holds, &seen, &given_back(history, &eras), &leases));
     failures.extend(history.operations.iter().find_map(order));
+    failures.extend(waits::check(history));
     failures
 }
 
@@ -92,7 +94,7 @@ fn add(failures: &mut Vec<Failure>, failure: Failure) {
 }
 
 /// The names of all locks and elections that anybody asked for.
-fn names(history: &RunHistory) -> BTreeSet<&Bytes> {
+pub(super) fn names(history: &RunHistory) -> BTreeSet<&Bytes> {
     fn name(operation: &Operation) -> Option<&Bytes> {
         match &operation.op {
             Op::Lock(Lock::Lock(claim) | Lock::Campaign(claim)) => Some(&claim.name),

@@ -22,6 +22,8 @@
 //! A replay is one of several orders that explain the answers. What it contradicts is checked once more, with the answer among
 //! the others ([`facts`]): only where no order is left is anybody accused.
 //!
+//! In quiet times nobody waits for nothing either ([`waits`]): *Turn*, *Left*, *Heard*.
+//!
 //! What ends a hold by time: an unlock, a resignation, a revocation, any delete that covers the key, from its call on. A call
 //! for a place that was given up may remove the key later, also when another call of the same lease has found it meanwhile, as
 //! in etcd; so a lease with such a call is not judged by time. Nor is one that the checker of leases leaves alone. What was
@@ -34,8 +36,13 @@ mod evidence;
 mod facts;
 mod holds;
 mod judge;
+mod presence;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod waits;
+#[cfg(test)]
+mod waits_tests;
 
 pub(super) use judge::{GUARANTEES, any, check, suspect, with_facts};
+pub(super) use waits::GUARANTEES as WAITING;

@@ -1,0 +1,203 @@
+//! Nobody waits for nothing: in quiet times turns come, places that were given up go, and observers hear of who leads.
+//!
+//! A wait that lasts too long breaks no promise about answers. So these rules look at time:
+//! - *Turn*: whose place is the oldest in its queue is told so.
+//! - *Left*: a place whose only caller has gone away is taken out of its queue, though its lease lives on.
+//! - *Heard*: an observer is told of who leads, once it does.
+//!
+//! Each has [`LEAST`] of time, and more where the store is slow: [`SLOWER`] times what the slowest request took that the same
+//! member answered meanwhile. At least [`OTHERS`] requests must show that the member works, and none may have been left
+//! without an answer. Nothing is demanded near to a disturbance ([`Unquiet`]), and nothing of a run with users, whose tokens
+//! may end in the middle of a service's work, or with a full store. Which places there are the members tell
+//! ([`presence`](super::presence)).
+
+use std::collections::BTreeMap;
+
+use super::judge::names;
+use super::presence::{Place, places};
+use crate::checks::quiet::Unquiet;
+use crate::checks::{Failure, seconds};
+use crate::history::{Bytes, Claim, Lock, Op, OpResult, Operation, RunHistory};
+
+const TURN: &str = "lock: who is the first in its queue does not wait";
+const LEFT: &str = "lock: a place whose caller has gone away is given up";
+const HEARD: &str = "lock: an observer hears of who leads";
+
+pub(in crate::checks) const GUARANTEES: [&str; 3] = [TURN, LEFT, HEARD];
+
+/// What a turn, a removal or a word to an observer may take at least, in nanoseconds.
+const LEAST: u64 = 1_000_000_000;
+/// How many times as long as the slowest answered request it may take: each is some requests and some news.
+const SLOWER: u64 = 8;
+/// How many requests the member must have answered meanwhile.
+const OTHERS: usize = 3;
+/// What a full store says.
+const NO_SPACE: &str = "etcdserver: mvcc: database space exceeded";
+
+/// Judges all waits.
+pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
+    let refused = |operation: &Operation| {
+        matches!(operation.op, Op::Auth(_))
+            || operation.error.as_ref().is_some_and(|error| error.message == NO_SPACE)
+    };
+    if history.operations.iter().any(refused) {
+        return Vec::new();
+    }
+    let names = names(history);
+    let Some(queues) = places(history, &names) else { return Vec::new() };
+    let waits = Waits { history, queues, quiet: Unquiet::of(history) };
+    let mut failures = Vec::new();
+    failures.extend(history.operations.iter().find_map(|operation| waits.turn(operation)));
+    failures.extend(history.operations.iter().find_map(|operation| waits.left(operation)));
+    failures.extend(history.operations.iter().find_map(|operation| waits.heard(operation)));
+    failures
+}
+
+struct Waits<'a> {
+    history: &'a RunHistory,
+    queues: BTreeMap<&'a Bytes, Vec<Place<'a>>>,
+    quiet: Unquiet,
+}
+
+/// A call for a place.
+fn claim(operation: &Operation) -> Option<&Claim> {
+    match &operation.op {
+        Op::Lock(Lock::Lock(claim) | Lock::Campaign(claim)) => Some(claim),
+        _ => None,
+    }
+}
+
+/// Whether the client heard nothing until it gave up.
+fn gave_up(operation: &Operation) -> bool {
+    operation.error.as_ref().is_some_and(|error| error.code == "DeadlineExceeded")
+}
+
+impl<'a> Waits<'a> {
+    fn of_queue(&self, name: &Bytes) -> &[Place<'a>] {
+        self.queues.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Since when a place is the oldest of its queue; never, where another one stays before it.
+    fn first_since(&self, name: &Bytes, place: &Place<'_>) -> u64 {
+        let older = self.of_queue(name).iter().filter(|other| other.create < place.create);
+        older.map(|other| other.until.unwrap_or(u64::MAX)).fold(place.from, u64::max)
+    }
+
+    /// Whether the store had time enough between two instants for what a member owes, as what it answered meanwhile shows.
+    fn had_time(&self, endpoint: &str, from: u64, to: u64) -> bool {
+        if to.saturating_sub(from) <= LEAST + SLOWER * self.history.longest_delay_ns() {
+            return false;
+        }
+        let (mut answered, mut slowest) = (0, 0);
+        for other in &self.history.operations {
+            let ends = other.ret.unwrap_or(u64::MAX);
+            let is_plain = match &other.op {
+                Op::Range(range) => !range.serializable,
+                Op::Put(_) | Op::DeleteRange(_) | Op::Txn(_) => true,
+                _ => false,
+            };
+            if !is_plain || &*other.endpoint != endpoint || other.call > to || ends < from {
+                continue;
+            }
+            if gave_up(other) || other.ret.is_none() {
+                return false;
+            }
+            if other.is_ok() {
+                slowest = slowest.max(ends - other.call);
+                answered += usize::from(other.call >= from && ends <= to);
+            }
+        }
+        let enough = LEAST + SLOWER * (slowest + self.history.longest_delay_ns());
+        answered >= OTHERS && to - from > enough && !self.quiet.touch(from, to)
+    }
+
+    fn turn(&self, operation: &Operation) -> Option<Failure> {
+        let (claim, ret) = (claim(operation)?, operation.ret?);
+        if !operation.is_ok() && !gave_up(operation) {
+            return None;
+        }
+        let of_lease = self.of_queue(&claim.name).iter().filter(|place| place.lease == claim.lease);
+        of_lease.into_iter().find_map(|place| {
+            let from = self.first_since(&claim.name, place).max(operation.call);
+            let to = ret.min(place.until.unwrap_or(u64::MAX));
+            self.had_time(&operation.endpoint, from, to).then(|| {
+                let message = format!(
+                    "operation {} waits at {} for {} with key {}, which is the first in the queue from {:.3}s to {:.3}s, and is \
+                     not told so",
+                    operation.id,
+                    operation.endpoint,
+                    claim.name,
+                    place.key,
+                    seconds(from),
+                    seconds(to)
+                );
+                Failure::new("lock", TURN, message).blaming([operation.id])
+            })
+        })
+    }
+
+    fn left(&self, operation: &Operation) -> Option<Failure> {
+        let (wanted, ret) = (claim(operation)?, operation.ret?);
+        if !gave_up(operation) {
+            return None;
+        }
+        let of_lease = self.of_queue(&wanted.name).iter().filter(|place| place.lease == wanted.lease);
+        of_lease.into_iter().find_map(|place| {
+            let to = place.until.unwrap_or(self.end());
+            let keeps = |other: &Operation| {
+                other.id != operation.id
+                    && claim(other).is_some_and(|one| one.name == wanted.name && one.lease == wanted.lease)
+                    && other.call <= to
+                    && other.ret.is_none_or(|ret| ret >= place.from)
+            };
+            let is_left = place.from <= ret
+                && self.had_time(&operation.endpoint, ret, to)
+                && !self.history.operations.iter().any(keeps);
+            is_left.then(|| {
+                let message = format!(
+                    "operation {} asked {} for a place in {} and was given up at {:.3}s; its key {} was there until {:.3}s",
+                    operation.id,
+                    operation.endpoint,
+                    wanted.name,
+                    seconds(ret),
+                    place.key,
+                    seconds(to)
+                );
+                Failure::new("lock", LEFT, message).blaming([operation.id])
+            })
+        })
+    }
+
+    fn heard(&self, operation: &Operation) -> Option<Failure> {
+        let Op::Lock(Lock::Observe(name)) = &operation.op else { return None };
+        let ret = operation.ret?;
+        let told = match &operation.result {
+            Some(OpResult::Observed(told)) => told.as_slice(),
+            _ if gave_up(operation) => &[],
+            _ => return None,
+        };
+        let newest = told.iter().map(|told| told.kv.create_revision.0.unsigned_abs()).max().unwrap_or(0);
+        let unheard = self.of_queue(name).iter().filter(|place| place.create > newest);
+        unheard.into_iter().find_map(|place| {
+            let from = self.first_since(name, place).max(operation.call);
+            let to = ret.min(place.until.unwrap_or(u64::MAX));
+            self.had_time(&operation.endpoint, from, to).then(|| {
+                let message = format!(
+                    "operation {} observed {name} at {} until {:.3}s, and was never told of {}, which led from {:.3}s to {:.3}s",
+                    operation.id,
+                    operation.endpoint,
+                    seconds(ret),
+                    place.key,
+                    seconds(from),
+                    seconds(to)
+                );
+                Failure::new("lock", HEARD, message).blaming([operation.id])
+            })
+        })
+    }
+
+    /// When the history ends.
+    fn end(&self) -> u64 {
+        self.history.operations.iter().filter_map(|operation| operation.ret).max().unwrap_or(0)
+    }
+}
