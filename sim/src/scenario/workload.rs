@@ -194,7 +194,17 @@ impl WorkloadKind {
                 Mix { get: 3, put: 4, delete: 1, grant: 2, keep_alive: 5, revoke: 1, ..Mix::NONE }
             }
             WorkloadKind::Watch => Mix { watch: 1, ..Mix::NONE },
-            WorkloadKind::Auth => Mix { get: 4, put: 5, delete: 1, range: 3, txn: 3, ..Mix::NONE },
+            WorkloadKind::Auth => Mix {
+                get: 4,
+                put: 5,
+                delete: 1,
+                range: 3,
+                txn: 3,
+                grant: 1,
+                revoke: 1,
+                compact: 1,
+                ..Mix::NONE
+            },
             WorkloadKind::Lock => Mix { get: 1, lock: 6, campaign: 4, leader: 1, observe: 1, ..Mix::NONE },
         }
     }
@@ -209,7 +219,7 @@ impl WorkloadKind {
             WorkloadKind::Append => &["get", "txn", "readTxn"],
             WorkloadKind::Kubernetes => &["get", "put", "cas", "range", "delete", "compact"],
             WorkloadKind::Lease => &["get", "put", "delete", "grant", "keepAlive", "revoke"],
-            WorkloadKind::Auth => &["get", "put", "delete", "range", "txn"],
+            WorkloadKind::Auth => &["get", "put", "delete", "range", "txn", "grant", "revoke", "compact"],
             WorkloadKind::Watch => &["watch"],
             WorkloadKind::Lock => &["get", "lock", "campaign", "leader", "observe"],
         }
@@ -249,14 +259,16 @@ pub struct Mix {
     /// many operations, a step of a transaction that cannot be done. Type `kv` only.
     pub refused: u32,
     /// Compaction of the history, up to a revision that the client saw lately, or compacted before. In no default: what is
-    /// compacted cannot be read any more to tell which ambiguous write made a revision. Type `kv` only.
+    /// compacted cannot be read any more to tell which ambiguous write made a revision. Types `kv`, `kubernetes` and `auth`:
+    /// of the last, users try it who may not.
     pub compact: u32,
-    /// A new lease of two to five seconds. Type `lease` only, as are the next two; its `put` hangs a key on one of the
-    /// client's leases.
+    /// A new lease of two to five seconds; now and then one whose id is in use. Types `lease` and `auth`; their `put` hangs a
+    /// key on a lease. In the latter users share three leases, which outlive the run.
     pub grant: u32,
-    /// Renewal of one of the client's leases.
+    /// Renewal of one of the client's leases, now and then of one that it has left alone until its time is nearly over. Type
+    /// `lease` only.
     pub keep_alive: u32,
-    /// End of one of the client's leases.
+    /// End of one of the client's leases. Types `lease` and `auth`.
     pub revoke: u32,
     /// A lock: the wait for it, and what a holder does until it lets go. Type `lock` only, as are the next three; there
     /// `get` reads a key that holders write.

@@ -188,6 +188,11 @@ impl Client {
         answer
     }
 
+    /// Another process asks for this place too, so nobody can tell who of the two has made it.
+    pub(super) fn shares_place(&mut self, name: &h::Bytes, lease: h::LeaseId) {
+        self.places.insert((name.clone(), lease));
+    }
+
     /// Says what is known of the place that the client asked for last: that it was made at this revision, as an answer with
     /// this header shows; or nothing.
     pub(super) fn settle(&mut self, made: Option<(h::Revision, h::Header)>) {

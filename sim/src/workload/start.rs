@@ -15,11 +15,11 @@ use super::{
     Channels, Client, Endpoints, Generator, Limits, Pace, Process, Recorder,
     auth::{Admin, Book, User},
     drive,
-    locks::Locker,
+    locks::{self, Locker},
     watcher::{Memory, Watcher},
 };
 use crate::{
-    scenario::{Workload, WorkloadKind},
+    scenario::{EndpointChoice, Workload, WorkloadKind},
     world::Chance,
 };
 
@@ -114,8 +114,19 @@ pub fn start(
                             Box::pin(User { client, book, recorder, keys, mix, chance, pace }.work(stop))
                         }
                     } else if workload.kind == WorkloadKind::Lock {
+                        let twin = Client::new(
+                            h::Client(id.0 + locks::TWIN),
+                            env.clone(),
+                            crowd.recorder.clone(),
+                            crowd.endpoints.clone(),
+                            place.first,
+                            workload.request_timeout,
+                        )
+                        .on_machine(Arc::clone(&node), channels.clone())
+                        .choosing(EndpointChoice::Roaming, stream("twin"));
                         let locker = Locker {
                             client: client.with_root(crowd.book.clone()),
+                            twin: twin.with_root(crowd.book.clone()),
                             recorder,
                             keys,
                             patience: workload.request_timeout,
@@ -124,6 +135,7 @@ pub fn start(
                             pace,
                             session: None,
                             asked: Default::default(),
+                            led: Vec::new(),
                         };
                         Box::pin(locker.work(stop))
                     } else {

@@ -19,11 +19,14 @@
 //! - *Passwords*: a token was given for a password that was possibly the user's; and not refused for one that certainly was.
 //! - *Revision*: the auth revision never goes back.
 //!
-//! Puts with a lease are not looked at where they are refused: the lease's other keys count too. A history with a break is
-//! not judged.
+//! Who hangs a key on a lease, or revokes it, must be allowed to write all keys that hang on it ([`hung`]). A put with a lease
+//! that was refused is not looked at: keys may hang there of which nobody was told. A history with a break is not judged.
+
+mod hung;
 
 use std::collections::BTreeMap;
 
+use self::hung::Hung;
 use super::Failure;
 use crate::history::{
     Auth, Caller, DeleteRange, Login, Op, OpId, OpResult, Operation, Outcome, Permission, Put, RequestOp,
@@ -49,8 +52,10 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     }
     let changes = Changes::of(history);
     let writes = Writes::of(history);
+    let hung = Hung::of(history);
     let mut failures = Vec::new();
-    failures.extend(history.operations.iter().find_map(|operation| denied(operation, &changes, &writes)));
+    failures
+        .extend(history.operations.iter().find_map(|operation| denied(operation, &changes, &writes, &hung)));
     failures.extend(history.operations.iter().find_map(|operation| allowed(operation, &changes)));
     failures.extend(history.operations.iter().find_map(|operation| outlived(operation, &changes, &writes)));
     failures.extend(history.operations.iter().find_map(|operation| passwords(operation, &changes)));
@@ -309,21 +314,6 @@ fn of_txn<'a>(txn: &'a Txn, all: &mut Vec<Need<'a>>) {
     }
 }
 
-fn has_lease(op: &Op) -> bool {
-    fn any(op: &RequestOp) -> bool {
-        match op {
-            RequestOp::Put(put) => !put.lease.is_none(),
-            RequestOp::Txn(txn) => txn.success.iter().chain(&txn.failure).any(any),
-            _ => false,
-        }
-    }
-    match op {
-        Op::Put(put) => !put.lease.is_none(),
-        Op::Txn(txn) => txn.success.iter().chain(&txn.failure).any(any),
-        _ => false,
-    }
-}
-
 /// By revision, the last call of a write that made it or an earlier one.
 struct Writes(BTreeMap<i64, u64>);
 
@@ -365,11 +355,17 @@ fn who(operation: &Operation) -> String {
     }
 }
 
-fn denied(operation: &Operation, changes: &Changes<'_>, writes: &Writes) -> Option<Failure> {
+fn denied(operation: &Operation, changes: &Changes<'_>, writes: &Writes, hung: &Hung<'_>) -> Option<Failure> {
     if operation.outcome != Outcome::Ok {
         return None;
     }
-    let (needs, span) = (needs(&operation.op)?, writes.span(operation)?);
+    let needs_itself = match &operation.op {
+        Op::LeaseRevoke(_) => Vec::new(),
+        op => needs(op)?,
+    };
+    let on_leases = hung.on_leases_of(operation).map(|key| Need::Write(key.as_slice(), &[]));
+    let needs: Vec<Need<'_>> = needs_itself.into_iter().chain(on_leases).collect();
+    let span = writes.span(operation)?;
     if !changes.certainly_on(span) {
         return None;
     }
@@ -383,7 +379,7 @@ fn denied(operation: &Operation, changes: &Changes<'_>, writes: &Writes) -> Opti
 
 fn allowed(operation: &Operation, changes: &Changes<'_>) -> Option<Failure> {
     let refused = operation.error.as_ref().is_some_and(|error| error.message == PERMISSION_DENIED);
-    if !refused || operation.op.is_serializable() || has_lease(&operation.op) {
+    if !refused || operation.op.is_serializable() || !hung::leases(&operation.op).is_empty() {
         return None;
     }
     let (needs, to) = (needs(&operation.op)?, operation.ret?);

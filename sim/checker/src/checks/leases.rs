@@ -13,6 +13,9 @@
 //! so the time counts from the last disturbance. *No renewal of the dead*: a keep-alive that was called after the lease had
 //! ended, by itself or by an acknowledged revocation, is answered with no time to live.
 //!
+//! *No end untold*: a keep-alive that was answered before the last promise was over, and before anybody asked for the lease's
+//! end, finds the lease.
+//!
 //! A lease that is granted twice is not judged, nor is one of which two eras tell: a break may bring it back.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,8 +27,9 @@ use crate::history::{Event, LeaseId, Op, OpId, OpResult, Operation, Outcome, Raf
 const EARLY: &str = "lease: none ends before the time that was promised";
 const LATE: &str = "lease: none lives much longer than its time";
 const RENEWED: &str = "lease: none that has ended is renewed";
+const FOUND: &str = "lease: one that is there is found";
 
-pub(super) const GUARANTEES: [&str; 3] = [EARLY, LATE, RENEWED];
+pub(super) const GUARANTEES: [&str; 4] = [EARLY, LATE, RENEWED, FOUND];
 
 /// How much longer than its time a lease may live in quiet times, in nanoseconds: a promotion adds an election time-out,
 /// the leader looks once in each heartbeat, and the revocation takes its way through the log.
@@ -57,6 +61,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     failures.extend(leases.iter().find_map(early));
     failures.extend(late(history, &leases, eras.last()));
     failures.extend(renewed(history, &leases));
+    failures.extend(not_found(history, &leases));
     failures
 }
 
@@ -240,6 +245,30 @@ fn renewed(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>) -> Option<Fa
                 seconds(ended)
             );
             Failure::new("lease", RENEWED, message).blaming([operation.id])
+        })
+    })
+}
+
+fn not_found(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>) -> Option<Failure> {
+    history.operations.iter().find_map(|operation| {
+        let Op::LeaseKeepAlive(renewal) = &operation.op else { return None };
+        let Some(OpResult::LeaseKeepAlive(kept)) = &operation.result else { return None };
+        let (lease, ret) = (leases.get(&renewal.id)?, operation.ret?);
+        let (granted, granted_at) = lease.granted?;
+        // A promise that was made by then, not one that was made later.
+        let until = lease.promises.iter().filter(|(id, _)| *id < operation.id).map(|(_, until)| *until).max()?;
+        let may_be_gone = lease.revoke_called.is_some_and(|called| called < ret);
+        (kept.ttl <= 0 && granted_at < operation.call && ret < until && !may_be_gone).then(|| {
+            let message = format!(
+                "client {}'s keep-alive of lease {} (operation {}) found none by {:.3}s, and it was promised to be there until \
+                 {:.3}s",
+                operation.client,
+                renewal.id,
+                operation.id,
+                seconds(ret),
+                seconds(until)
+            );
+            Failure::new("lease", FOUND, message).blaming([granted, operation.id])
         })
     })
 }

@@ -606,6 +606,13 @@ fn each_checker_finds_its_own() {
             "lease",
             "client 50's keep-alive of lease 7 (operation 52), called at 1.000s, was answered with 1 s, and the lease",
         ),
+        // One that was just renewed is not found.
+        (
+            "{\"end\"",
+            &LEASED.replace("\"call\":1000000300,\"return\":1000000310", "\"call\":300,\"return\":310"),
+            "lease",
+            "client 50's keep-alive of lease 7 (operation 52) found none by 0.000s, and it was promised to be there until 1.000s",
+        ),
         (
             "{\"end\"",
             &ALARMS.replace("\"call\":215", "\"call\":221"),

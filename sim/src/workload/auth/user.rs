@@ -12,6 +12,13 @@ use crate::{
     workload::{Client, Pace, Recorder, client::Session, weights},
 };
 
+/// The ids of the leases that users share begin behind this one. Those of other workloads lie elsewhere.
+const LEASES: i64 = 500_000_000;
+/// How many they share. Each outlives the run: what ends them is a revocation.
+const SHARED: i64 = 3;
+/// For so many seconds.
+const TTL_SECS: i64 = 3_600;
+
 /// The keys of this workload, by number.
 pub(super) struct Keys(pub(super) u32);
 
@@ -62,11 +69,12 @@ impl User {
     pub(in crate::workload) async fn work(mut self, stop: Arc<AtomicBool>) {
         let began = self.client.clock().monotonic();
         let mut has_token = false;
+        let mut newest = 0;
         while self.pace.wait(&self.client, began, &stop).await {
             // All is drawn in any case: what others do moves no draw.
             let (whose, old) = (user(self.chance.gen_range(0..USERS)), self.chance.gen_ratio(1, 8));
             let (anew, without) = (self.chance.gen_ratio(1, 12), self.chance.gen_ratio(1, 64));
-            let op = self.draw();
+            let op = self.draw(newest);
             if (anew || !has_token)
                 && let Some(password) = self.book.password(&whose, old)
             {
@@ -78,29 +86,32 @@ impl User {
                 self.client.use_session(None);
                 has_token = false;
             }
-            let (_, answer) = self.client.perform_as(&op, false).await;
-            if let Err(error) = answer
-                && matches!(
-                    error.message.as_str(),
-                    "etcdserver: invalid auth token" | "etcdserver: user name is empty"
-                )
-            {
-                has_token = false;
+            match self.client.perform_as(&op, false).await.1 {
+                Ok(answer) => newest = answer.header.revision.0,
+                Err(error) => {
+                    let says = error.message.as_str();
+                    has_token &=
+                        says != "etcdserver: invalid auth token" && says != "etcdserver: user name is empty";
+                }
             }
         }
     }
 
-    fn draw(&mut self) -> h::Op {
+    /// The next request of a user who was told of this revision last.
+    fn draw(&mut self, newest: i64) -> h::Op {
         let keys = Keys(self.keys);
         let unique = self.recorder.next_id();
         let name = weights::choose(&self.mix, &mut self.chance);
         let key = keys.one(&mut self.chance);
         let (from, to) = keys.range(&mut self.chance);
         let prev_kv = self.chance.gen_ratio(1, 4);
+        let shared = h::LeaseId(LEASES + self.chance.gen_range(1..=SHARED));
+        let hangs = self.chance.gen_ratio(1, 3) && self.mix.grant > 0;
         let put = |key, part: u32| h::Put {
             key,
             value: h::Bytes::from(format!("v{unique}.{part}")),
             prev_kv,
+            lease: if hangs { shared } else { h::LeaseId::NONE },
             ..h::Put::default()
         };
         match name {
@@ -113,6 +124,12 @@ impl User {
                 ..h::Range::default()
             }),
             "txn" => h::Op::Txn(self.txn(key, put)),
+            "grant" => h::Op::LeaseGrant(h::LeaseGrant { id: shared, ttl: TTL_SECS }),
+            "revoke" => h::Op::LeaseRevoke(h::LeaseRef { id: shared }),
+            // Only root may.
+            "compact" => {
+                h::Op::Compact(h::Compact { revision: h::Revision((newest / 2).max(1)), physical: false })
+            }
             _ => h::Op::Range(h::Range { key, ..h::Range::default() }),
         }
     }

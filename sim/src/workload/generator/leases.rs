@@ -1,4 +1,7 @@
 //! Leases of one client: what it grants, hangs keys on, renews, revokes, and forgets.
+//!
+//! What a client has in use it renews again and again. What it has dropped is left alone for seconds and asked for once more now
+//! and then, mostly near to its end: renewed just before or while it is revoked, granted again under the same id, named by a put.
 
 use rand::Rng;
 use squall_checker::history as h;
@@ -7,20 +10,29 @@ use super::Generator;
 
 /// The least and the most seconds that a lease is asked for.
 const TTL_SECS: std::ops::RangeInclusive<i64> = 2..=5;
-/// How many leases a client keeps in mind. Those before are left to end by themselves.
+/// How many leases a client uses. Those before are left to end by themselves.
 const KEPT: usize = 3;
+/// How many of the others it remembers.
+const DROPPED: usize = 8;
 
-/// The leases that a client has granted and not seen end, the oldest first.
+/// The leases that a client has granted.
 #[derive(Default)]
-pub(super) struct Leases(Vec<h::LeaseId>);
+pub(super) struct Leases {
+    /// In use, and not seen to end; the oldest first.
+    kept: Vec<h::LeaseId>,
+    /// The others, the oldest first. Some have ended.
+    dropped: Vec<h::LeaseId>,
+}
 
 impl Leases {
     pub(super) fn learn(&mut self, op: &h::Op, result: &h::OpResult) {
         match (op, result) {
             (h::Op::LeaseGrant(_), h::OpResult::LeaseGrant(granted)) => {
-                self.0.push(granted.id);
-                if self.0.len() > KEPT {
-                    self.0.remove(0);
+                self.dropped.retain(|known| *known != granted.id);
+                self.kept.push(granted.id);
+                if self.kept.len() > KEPT {
+                    let oldest = self.kept.remove(0);
+                    self.drop(oldest);
                 }
             }
             (h::Op::LeaseKeepAlive(lease), h::OpResult::LeaseKeepAlive(kept)) if kept.ttl == 0 => {
@@ -31,8 +43,20 @@ impl Leases {
         }
     }
 
+    fn drop(&mut self, id: h::LeaseId) {
+        self.dropped.push(id);
+        if self.dropped.len() > DROPPED {
+            self.dropped.remove(0);
+        }
+    }
+
+    /// It is in use no more.
     fn forget(&mut self, id: h::LeaseId) {
-        self.0.retain(|known| *known != id);
+        let before = self.kept.len();
+        self.kept.retain(|known| *known != id);
+        if self.kept.len() < before {
+            self.drop(id);
+        }
     }
 }
 
@@ -42,23 +66,51 @@ impl Generator {
         let which = self.chance.gen_range(0..KEPT);
         let ttl = self.chance.gen_range(TTL_SECS);
         let chosen_here = self.one_in(4);
-        let lease = self.leases.0.get(which).or(self.leases.0.last()).copied();
-        let grant = || {
+        let of_dropped = self.chance.gen_range(0..DROPPED);
+        let (renews_dropped, other_dropped, how) =
+            (self.one_in(4), self.one_in(8), self.chance.gen_range(0..16));
+        let kept = self.leases.kept.get(which).or(self.leases.kept.last()).copied();
+        let dropped = self.leases.dropped.get(of_dropped).copied();
+        let asks_dropped = if choice == "keepAlive" { renews_dropped } else { other_dropped };
+        let lease = dropped.filter(|_| asks_dropped).or(kept);
+        let grant = |again: Option<h::LeaseId>| {
             // Most ids are the client's choice, so that an ambiguous grant can be told from others.
             let id = if chosen_here { h::LeaseId::NONE } else { h::LeaseId(1_000_000 + unique as i64) };
-            h::Op::LeaseGrant(h::LeaseGrant { id, ttl })
+            h::Op::LeaseGrant(h::LeaseGrant { id: again.unwrap_or(id), ttl })
         };
         match (choice, lease) {
             ("put", _) => {
                 let mut put = self.put(unique, 0);
-                put.lease = lease.unwrap_or(h::LeaseId::NONE);
-                h::Op::Put(put)
+                match how {
+                    // It keeps the lease of the key, whichever that is.
+                    0 | 1 => put.ignore_lease = true,
+                    _ => put.lease = lease.unwrap_or(h::LeaseId::NONE),
+                }
+                match how {
+                    2..=4 => self.if_of_lease(put),
+                    _ => h::Op::Put(put),
+                }
             }
             ("delete", _) => h::Op::DeleteRange(h::DeleteRange { key: self.key(), ..Default::default() }),
             ("keepAlive", Some(id)) => h::Op::LeaseKeepAlive(h::LeaseRef { id }),
             ("revoke", Some(id)) => h::Op::LeaseRevoke(h::LeaseRef { id }),
-            ("grant" | "keepAlive" | "revoke", _) => grant(),
+            // One that is there: it is refused. One that has ended: it may be granted again.
+            ("grant", Some(_)) if how < 3 => grant(lease),
+            ("grant" | "keepAlive" | "revoke", _) => grant(None),
             _ => h::Op::Range(self.get()),
         }
+    }
+
+    /// A put that is done where another key hangs on the put's lease, or does not.
+    fn if_of_lease(&mut self, put: h::Put) -> h::Op {
+        let result = if self.one_in(2) { h::CompareResult::Equal } else { h::CompareResult::NotEqual };
+        let (key, read) = (self.key(), self.key());
+        let target = h::CompareTarget::Lease(put.lease);
+        let compare = h::Compare { key, range_end: h::Bytes::default(), result, target };
+        h::Op::Txn(h::Txn {
+            compares: vec![compare],
+            success: vec![h::RequestOp::Put(put)],
+            failure: vec![h::RequestOp::Range(h::Range { key: read, ..h::Range::default() })],
+        })
     }
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join;
 use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 use squall_store::seam::Monotonic;
@@ -22,9 +23,14 @@ use crate::{
 /// The ids of sessions' leases begin here. Those of other workloads lie below.
 const FIRST_LEASE: i64 = 1_000_000_000;
 
+/// The other process of a session has the number of the first and so many more.
+pub(in crate::workload) const TWIN: u64 = 500_000;
+
 /// A client of locks and elections.
 pub(in crate::workload) struct Locker {
     pub(in crate::workload) client: Client,
+    /// Another process of the same session, which now and then asks for the same place.
+    pub(in crate::workload) twin: Client,
     pub(in crate::workload) recorder: Arc<Recorder>,
     pub(in crate::workload) keys: u32,
     /// How long it waits for an answer; for its turn sometimes less, sometimes more.
@@ -36,6 +42,8 @@ pub(in crate::workload) struct Locker {
     pub(in crate::workload) session: Option<(h::LeaseId, i64)>,
     /// What was asked for with that lease.
     pub(in crate::workload) asked: BTreeSet<h::Bytes>,
+    /// What it led with that lease before.
+    pub(in crate::workload) led: Vec<h::LeaderKey>,
 }
 
 /// What stands for a hold.
@@ -96,6 +104,7 @@ impl Locker {
         if self.session.is_none() || round.anew || asks_anew {
             self.session = None;
             self.asked.clear();
+            self.led.clear();
             // The client's choice, so that the history knows it even where no answer comes.
             let id = FIRST_LEASE + self.recorder.next_id() as i64;
             let op = h::Op::LeaseGrant(h::LeaseGrant { id: h::LeaseId(id), ttl: round.ttl });
@@ -126,7 +135,14 @@ impl Locker {
         self.asked.insert(name.clone());
         let op = h::Op::Lock(if is_lock { h::Lock::Lock(claim) } else { h::Lock::Campaign(claim) });
         let patience = self.patience.mul_f64(round.patience);
-        let taken = self.client.perform_within(&op, patience).await;
+        let taken = if round.twice {
+            self.client.shares_place(&name, lease);
+            self.twin.shares_place(&name, lease);
+            let twin = self.twin.perform_within(&op, patience);
+            join(self.client.perform_within(&op, patience), twin).await.0
+        } else {
+            self.client.perform_within(&op, patience).await
+        };
         // A lock's answer does not tell the fencing token; and who was not answered wants to know whether a place is left.
         let found = self.get_with_header(place(&name, lease)).await;
         self.client.settle(found.as_ref().map(|(kv, header)| (kv.create_revision, *header)));
@@ -137,10 +153,25 @@ impl Locker {
             }
             _ => None,
         };
-        if leader.is_none() && !self.keep_alive().await {
-            self.session = None;
+        if leader.is_none() {
+            self.linger(round).await;
         }
         leader.map(|leader| Held { leader, is_lock })
+    }
+
+    /// Goes on without a place. Its session goes on too, for as long as it says.
+    async fn linger(&mut self, round: &Round) {
+        let half = round.lingers.unwrap_or_default() / 2;
+        for pause in [half, half] {
+            if !self.keep_alive().await {
+                self.session = None;
+                return;
+            }
+            if pause.is_zero() {
+                return;
+            }
+            self.client.clock().sleep(pause).await;
+        }
     }
 
     /// Writes behind the fence; whether the write was done.
@@ -158,6 +189,14 @@ impl Locker {
 
     /// Does what a holder does, and ends.
     async fn hold(&mut self, round: &Round, held: Held, began: Monotonic, stop: &AtomicBool) {
+        if !held.is_lock {
+            let of_name = |key: &&h::LeaderKey| key.name == held.leader.name && key.rev != held.leader.rev;
+            if let Some(former) = self.led.iter().rfind(of_name).filter(|_| round.resigns_late) {
+                // Nobody resigns from what another candidacy has won since.
+                _ = self.ask(h::Lock::Resign(former.clone())).await;
+            }
+            self.led.push(held.leader.clone());
+        }
         for step in &round.steps {
             if !self.pace.wait(&self.client, began, stop).await {
                 return;

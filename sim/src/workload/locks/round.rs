@@ -36,6 +36,12 @@ pub(super) struct Round {
     pub(super) ending: Ending,
     /// Whether it then tries a write behind the fence that it no longer holds.
     pub(super) late: bool,
+    /// Whether another process of the same session asks for the same place meanwhile.
+    pub(super) twice: bool,
+    /// Whether it resigns once more from what it led before with the same session.
+    pub(super) resigns_late: bool,
+    /// How long it keeps its session alive where nobody has answered, so that others see whether its place is still there.
+    pub(super) lingers: Option<Duration>,
 }
 
 /// What a round is about.
@@ -109,6 +115,9 @@ impl Round {
                 _ => Ending::Keep,
             },
             late: chance.gen_ratio(1, 4),
+            twice: chance.gen_ratio(1, 8),
+            resigns_late: chance.gen_ratio(1, 2),
+            lingers: chance.gen_ratio(1, 3).then(|| Duration::from_millis(chance.gen_range(1_000..2_500))),
         }
     }
 

@@ -143,19 +143,18 @@ impl<'a> Waits<'a> {
         }
         let of_lease = self.of_queue(&wanted.name).iter().filter(|place| place.lease == wanted.lease);
         of_lease.into_iter().find_map(|place| {
-            let to = place.until.unwrap_or(self.end());
-            let keeps = |other: &Operation| {
+            let others = self.history.operations.iter().filter(|other| {
                 other.id != operation.id
                     && claim(other).is_some_and(|one| one.name == wanted.name && one.lease == wanted.lease)
-                    && other.call <= to
                     && other.ret.is_none_or(|ret| ret >= place.from)
-            };
-            let is_left = place.from <= ret
-                && self.had_time(&operation.endpoint, ret, to)
-                && !self.history.operations.iter().any(keeps);
+            });
+            // Another call that has found the place keeps it, or gives it up in its own time.
+            let found = others.map(|other| other.call).min().unwrap_or(u64::MAX);
+            let to = place.until.unwrap_or(self.end()).min(found);
+            let is_left = place.from <= ret && self.had_time(&operation.endpoint, ret, to);
             is_left.then(|| {
                 let message = format!(
-                    "operation {} asked {} for a place in {} and was given up at {:.3}s; its key {} was there until {:.3}s",
+                    "operation {} asked {} for a place in {} and was given up at {:.3}s; its key {} was still there at {:.3}s",
                     operation.id,
                     operation.endpoint,
                     wanted.name,
