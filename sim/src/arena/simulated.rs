@@ -223,7 +223,7 @@ fn is(milestone: Milestone, event: &ProbeEvent) -> bool {
         Milestone::SnapshotSaved => matches!(event, ProbeEvent::SnapshotSaved { .. }),
         Milestone::WalSegmentCut => matches!(event, ProbeEvent::SegmentCut),
         Milestone::TornTailRepaired => matches!(event, ProbeEvent::TornTailRepaired { .. }),
-        Milestone::CompactionFinished => matches!(event, ProbeEvent::CompactionFinished),
+        Milestone::CompactionFinished => matches!(event, ProbeEvent::CompactionFinished { .. }),
         Milestone::Ready => matches!(event, ProbeEvent::Ready),
     }
 }

@@ -177,6 +177,7 @@ fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64,
         | Event::Promised(_)
         | Event::MemberList(_)
         | Event::Hint(_)
+        | Event::Compaction(_)
         | Event::WatchStart(_)
         | Event::Watch(_) => None,
         Event::Panic(panic) => Some((panic.at, panic.member.clone(), format!("PANIC {}", panic.message))),

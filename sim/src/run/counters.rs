@@ -42,7 +42,7 @@ pub(super) fn count(observed: &Observed, world: &Counters, expected_losses: u64)
     set("snapshotsSent", probes(|event| matches!(event, ProbeEvent::SnapshotSent { .. })));
     set("snapshotsInstalled", probes(|event| matches!(event, ProbeEvent::SnapshotInstalled { .. })));
     set("refusedToStart", probes(|event| matches!(event, ProbeEvent::Failed { lost_data: true, .. })));
-    set("compactions", probes(|event| matches!(event, ProbeEvent::CompactionFinished)));
+    set("compactions", probes(|event| matches!(event, ProbeEvent::CompactionFinished { .. })));
     let outages = observed.history.events.iter().filter(|event| matches!(event, h::Event::Outage(_)));
     set("outages", outages.count() as u64);
     set("snapshotsInstalledUnderLoad", installs_under_load(observed));
@@ -130,7 +130,7 @@ fn compactions_with_laggards(observed: &Observed) -> u64 {
             ProbeEvent::Applied { index, .. } => {
                 applied.insert(probed.node, index.0);
             }
-            ProbeEvent::CompactionFinished => {
+            ProbeEvent::CompactionFinished { .. } => {
                 let most = applied.values().max().copied().unwrap_or(0);
                 let least = applied.values().min().copied().unwrap_or(0);
                 found += u64::from(most - least >= LAGGARD_ENTRIES);

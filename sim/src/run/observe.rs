@@ -9,7 +9,7 @@ use std::{
 };
 
 use squall_checker::history as h;
-use squall_core::MemberId;
+use squall_core::{MemberId, Revision};
 use squall_store::seam::{ProbeEvent, Role};
 
 use super::excuse::excuses;
@@ -26,6 +26,10 @@ pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
             member: probed.node.name().to_owned(),
             reason: reason.clone(),
         })),
+        ProbeEvent::CompactionBegun { revision } => Some(compaction(probed, *revision, false)),
+        ProbeEvent::CompactionFinished { revision } => Some(compaction(probed, *revision, true)),
+        // What was under way before is gone with its rows.
+        ProbeEvent::SnapshotInstalled { .. } => Some(compaction(probed, Revision(0), true)),
         _ => None,
     }));
     history.events.extend(hints(&breaks, probes).into_iter().map(h::Event::Hint));
@@ -123,6 +127,15 @@ fn raft_line(probed: &Probed) -> Option<h::RaftLine> {
         })),
         _ => None,
     }
+}
+
+fn compaction(probed: &Probed, revision: Revision, finished: bool) -> h::Event {
+    h::Event::Compaction(h::Compaction {
+        at: probed.at.0,
+        member: probed.node.name().to_owned(),
+        revision: h::Revision(revision.0),
+        finished,
+    })
 }
 
 /// What each life of a member found when it began, and what it had promised when it ended.

@@ -391,6 +391,8 @@ pub enum CheckerName {
     Lease,
     /// One holds a lock at a time, and no other passes its fence.
     Lock,
+    /// What is compacted goes, and is gone where that is said.
+    Compaction,
     /// An active alarm refuses what it says.
     Alarm,
     /// Alerts fire and stay silent as the run demands.
@@ -411,7 +413,7 @@ pub enum CheckerName {
 
 impl CheckerName {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(CheckerName, &'static str); 14] = [
+    pub const ALL: [(CheckerName, &'static str); 15] = [
         (
             CheckerName::Linearizability,
             "linearizability: reads and writes take effect in one order that real time allows",
@@ -434,6 +436,10 @@ impl CheckerName {
             "lock: one holds at a time, in the order of the queue, and who has let go passes no fence",
         ),
         (CheckerName::Auth, "auth: users may do what they are allowed, and nothing else"),
+        (
+            CheckerName::Compaction,
+            "compaction: one that waits is answered when its records are gone, and each that was begun ends",
+        ),
         (
             CheckerName::Alarm,
             "alarm: what an active alarm refuses is not acknowledged, and none is raised without cause",
@@ -467,6 +473,7 @@ impl CheckerName {
             CheckerName::Watch => "watch",
             CheckerName::Lease => "lease",
             CheckerName::Lock => "lock",
+            CheckerName::Compaction => "compaction",
             CheckerName::Alarm => "alarm",
             CheckerName::Alerts => "alerts",
             CheckerName::Members => "members",

@@ -258,9 +258,9 @@ pub struct Mix {
     /// Requests that the store must refuse: a key written twice in a transaction, a missing key, an unknown lease, too
     /// many operations, a step of a transaction that cannot be done. Type `kv` only.
     pub refused: u32,
-    /// Compaction of the history, up to a revision that the client saw lately, or compacted before. In no default: what is
-    /// compacted cannot be read any more to tell which ambiguous write made a revision. Types `kv`, `kubernetes` and `auth`:
-    /// of the last, users try it who may not.
+    /// Compaction of the history, up to a revision that the client saw lately, or compacted before. In no default but that of
+    /// `auth`, where users try it who may not: what is compacted cannot be read any more to tell which ambiguous write made
+    /// a revision. Types `kv`, `kubernetes` and `auth` only.
     pub compact: u32,
     /// A new lease of two to five seconds; now and then one whose id is in use. Types `lease` and `auth`; their `put` hangs a
     /// key on a lease. In the latter users share three leases, which outlive the run.

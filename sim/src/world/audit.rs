@@ -375,11 +375,12 @@ fn probe(out: &mut Vec<u8>, event: &ProbeEvent) {
         ProbeEvent::SnapshotSaved { index } => fields(5, [index.0, 0, 0]),
         ProbeEvent::SnapshotSent { to, index } => fields(6, [to.0, index.0, 0]),
         ProbeEvent::SnapshotInstalled { index } => fields(7, [index.0, 0, 0]),
-        ProbeEvent::CompactionFinished => fields(8, [0; 3]),
-        ProbeEvent::CompactsByItself { revision } => fields(18, [revision.0 as u64, 0, 0]),
+        ProbeEvent::CompactsByItself { revision } => fields(19, [revision.0 as u64, 0, 0]),
+        ProbeEvent::CompactionFinished { revision } => fields(8, [revision.0 as u64, 0, 0]),
+        ProbeEvent::CompactionBegun { revision } => fields(18, [revision.0 as u64, 0, 0]),
         ProbeEvent::Ready => fields(9, [0; 3]),
         ProbeEvent::Starting => fields(11, [0; 3]),
-        ProbeEvent::Leaving => fields(18, [0; 3]),
+        ProbeEvent::Leaving => fields(20, [0; 3]),
         ProbeEvent::Proposed { tag, proposal } => fields(10, [*tag, *proposal, 0]),
         ProbeEvent::Found { member, cluster, term, vote, last } => {
             fields(11, [member.0, term.0, vote.map_or(0, |vote| vote.0)]);

@@ -200,7 +200,7 @@ impl Membership {
     /// `MemberNotEnoughStarted`.
     pub fn ready_to_add(&self) -> Result<(), Refusal> {
         let started = self.voters().filter(|member| member.is_started()).count();
-        let larger = self.voters().count() + usize::from(!planted!(QuorumOfTheSmaller));
+        let larger = self.voters().count() + 1;
         if started == 1 && larger == 2 || started > larger / 2 {
             return Ok(());
         }

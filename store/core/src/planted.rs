@@ -276,8 +276,6 @@ mod switches {
             "a received snapshot's record is written and synced after the hard state that counts on it (etcd #10219)";
         SnapshotFileGoneEarly "snapshotFileGoneEarly" "snapshot"
             "a received snapshot's file is removed before the engine holds its rows (etcd #18055)";
-        InstallForgetsPeers "installForgetsPeers" "snapshot"
-            "after an install the member goes on with the peers that it knew before";
         RemovedIdReturns "removedIdReturns" "membership"
             "a removed id may be added again, and its messages are taken";
         AddWithoutCheck "addWithoutCheck" "membership"
@@ -462,8 +460,6 @@ mod switches {
             "what a member says of itself is not stored";
         LearnersUnlimited "learnersUnlimited" "membership"
             "a cluster may have several learners";
-        QuorumOfTheSmaller "quorumOfTheSmaller" "membership"
-            "enough members have started if they are a quorum of the cluster before the addition";
         LearnerPromotedUnready "learnerPromotedUnready" "membership"
             "a learner may vote however far its log is behind";
         AuthComparesUnchecked "authComparesUnchecked" "auth"
@@ -484,18 +480,14 @@ mod switches {
             "a batch of reads that raft has dropped is not asked for again";
         PutBackLost "putBackLost" "node"
             "what raft does not take is forgotten, and its client waits in vain";
-        InstallForgetsReads "installForgetsReads" "snapshot"
-            "an install answers no reads that waited for its index";
         InstallKeepsCompaction "installKeepsCompaction" "snapshot"
             "a compaction that the installed snapshot has under way is never finished";
         InstallKeepsTokens "installKeepsTokens" "snapshot"
             "a token outlives the install that made it void";
         SnapshotFailureUnreported "snapshotFailureUnreported" "snapshot"
-            "a snapshot that was not delivered counts as delivered";
+            "raft is not told that a snapshot was not delivered, and sends that member nothing more";
         CatchupForgottenWhileSending "catchupForgottenWhileSending" "snapshot"
             "the log is cut while a member takes a snapshot";
-        SnapshotIndexPromised "snapshotIndexPromised" "snapshot"
-            "a snapshot says the index that was promised, and holds the rows of a later one";
         CountIsSerializable "countIsSerializable" "api"
             "a read that only counts asks no leader";
         PhysicalNotWaitedFor "physicalNotWaitedFor" "api"
@@ -586,8 +578,6 @@ mod switches {
             "the folder of a received snapshot is not synced once the file has its name";
         SnapshotUnchecked "snapshotUnchecked" "snapshot"
             "a snapshot file is read whatever its checksum says";
-        SnapshotOutcomeUntold "snapshotOutcomeUntold" "snapshot"
-            "raft is told of a snapshot that arrived, and not of one that did not";
         WatchCancelKeepsQueue "watchCancelKeepsQueue" "watch"
             "a watcher that was cancelled is still told what waited for it";
         WatchTickWhileBehind "watchTickWhileBehind" "watch"

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use raft::eraftpb::{ConfChange, ConfChangeType, Entry, EntryType};
 use squall_core::{
-    AlarmKind, Batch, BatchOp, Command, Index, MemberId, MembershipChange, Refusal, Reply, Term,
+    AlarmKind, Batch, BatchOp, Command, Index, MemberId, MembershipChange, Refusal, Reply, Revision, Term,
     planted::planted,
 };
 
@@ -218,10 +218,19 @@ impl Node {
     pub(super) fn schedule_compaction(&mut self) -> bool {
         let begins = self.compaction.is_none() && self.shared.state().compaction_pending();
         if begins {
+            if self.compaction_began.is_none() {
+                self.tell_compaction();
+            }
             self.compaction_began.get_or_insert(self.env.clock.monotonic());
             self.compaction = Some(self.env.clock.sleep(self.config.compaction_sleep));
         }
         begins
+    }
+
+    /// Tells an observer of the compaction that is under way.
+    pub(super) fn tell_compaction(&self) {
+        let revision = self.shared.state().compact_revision();
+        self.env.probe.emit(ProbeEvent::CompactionBegun { revision });
     }
 
     /// One step.
@@ -246,7 +255,7 @@ impl Node {
             metrics.compaction_total.observe(now.since(began));
             self.env.points.reached(Point::CompactAfterFinish).await;
             self.shared.compacted.send_replace(finished);
-            self.env.probe.emit(ProbeEvent::CompactionFinished);
+            self.env.probe.emit(ProbeEvent::CompactionFinished { revision: Revision(finished) });
         }
         self.schedule_compaction();
     }

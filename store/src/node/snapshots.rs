@@ -88,11 +88,9 @@ impl Node {
         let mark = self.raft.store().applied().clone();
         let token = message.get_snapshot().get_metadata().index;
         assert!(mark.index >= token, "a snapshot at {token} was promised, and {} is applied", mark.index);
-        if !planted!(SnapshotIndexPromised) {
-            message.mut_snapshot().set_metadata(mark.metadata());
-            if planted!(SnapshotLeavesOutLearners) {
-                message.mut_snapshot().mut_metadata().mut_conf_state().learners.clear();
-            }
+        message.mut_snapshot().set_metadata(mark.metadata());
+        if planted!(SnapshotLeavesOutLearners) {
+            message.mut_snapshot().mut_metadata().mut_conf_state().learners.clear();
         }
         let meta = snapshot::Meta {
             index: Index(mark.index),
@@ -145,14 +143,11 @@ impl Node {
 
     pub(super) fn snapshot_report(&mut self, to: MemberId, delivered: bool) {
         self.snapshots_in_flight -= 1;
-        let status = if delivered || planted!(SnapshotFailureUnreported) {
-            SnapshotStatus::Finish
-        } else {
-            SnapshotStatus::Failure
-        };
-        if delivered || !planted!(SnapshotOutcomeUntold) {
-            self.raft.report_snapshot(to.0, status);
+        if !delivered && planted!(SnapshotFailureUnreported) {
+            return;
         }
+        let status = if delivered { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+        self.raft.report_snapshot(to.0, status);
     }
 
     /// Makes the snapshot at `mark`, whose file and record are durable, this member's state.
@@ -206,23 +201,24 @@ impl Node {
         self.shared.applied.send_replace(mark.index);
         self.snapshot_index = mark.index;
         self.compaction = None;
+        let pending = self.shared.state().compaction_pending();
+        self.compaction_began = pending.then(|| self.env.clock.monotonic());
         if !planted!(InstallKeepsCompaction) {
             self.schedule_compaction();
         }
         let index = mark.index;
         self.raft.mut_store().restore(mark);
-        if !planted!(InstallForgetsPeers) {
-            self.connect_members();
-        }
+        self.connect_members();
         self.tell_configuration(Index(index));
         self.env.points.reached(Point::InstallBeforeRelease).await;
         self.wal.release_to(Index(index)).await.map_err(wal_failed)?;
         remove_files(&*self.env.files, &snap_dir, index).await.map_err(|error| failed(&error))?;
         self.env.probe.emit(ProbeEvent::SnapshotInstalled { index: Index(index) });
-        self.env.points.reached(Point::InstallAfter).await;
-        if !planted!(InstallForgetsReads) {
-            self.answer_reads(index);
+        if pending {
+            self.tell_compaction();
         }
+        self.env.points.reached(Point::InstallAfter).await;
+        self.answer_reads(index);
         Ok(())
     }
 

@@ -147,8 +147,16 @@ pub enum ProbeEvent {
         /// What is compacted.
         revision: Revision,
     },
+    /// The member has a compaction under way: it was applied, or found so at a start or in an installed snapshot.
+    CompactionBegun {
+        /// To which revision.
+        revision: Revision,
+    },
     /// A compaction finished deleting.
-    CompactionFinished,
+    CompactionFinished {
+        /// To which revision.
+        revision: Revision,
+    },
     /// The member serves clients.
     Ready,
     /// The member does not start, or stops, because something is wrong with its disk, its data or its engine. Not told of

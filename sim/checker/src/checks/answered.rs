@@ -6,6 +6,10 @@
 //! that came later show that this one was lost. (A store that drops every fiftieth answer looks sound to every other
 //! checker: each lost answer is an ambiguous write, and those are allowed.)
 //!
+//! A linearizable read changes nothing, so the store asks for its index again until it has one: it is answered soon after
+//! the last disturbance, though something broke while it waited. Where the member says "request timed out" long after that,
+//! and took writes meanwhile, it has forgotten to ask.
+//!
 //! Only small requests with small answers are judged. A large one takes several round trips, and those that were called
 //! later may well arrive before it. Nor is one that was given up not long after the others had their answers: its own may
 //! have been on the way. Where the network's delays have a long tail, one message may take much longer than all others, and
@@ -22,8 +26,16 @@ use super::weight::Weights;
 use crate::history::{Op, Operation, Outcome, RunHistory};
 
 const ANSWERED: &str = "liveness: a request is answered where nothing breaks";
+const READ: &str = "liveness: a read is answered once nothing breaks any more";
 
-pub(super) const GUARANTEES: [&str; 1] = [ANSWERED];
+pub(super) const GUARANTEES: [&str; 2] = [ANSWERED, READ];
+
+/// What a member says that has waited for too long.
+const TIMED_OUT: &str = "etcdserver: request timed out";
+/// How long a read may wait in quiet, in nanoseconds: the store asks again every half second.
+const READ_WITHIN: u64 = 1_000_000_000;
+/// How many writes the member must have taken meanwhile, and how many times as long as any of them the read must have waited.
+const WRITES: usize = 3;
 
 /// Shorter waits are not judged, in nanoseconds.
 const PATIENCE: u64 = 250_000_000;
@@ -87,7 +99,44 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
         );
         Failure::new("liveness", ANSWERED, message).blaming([operation.id])
     });
-    failure.into_iter().collect()
+    failure.into_iter().chain(read_not_answered(history, &times)).collect()
+}
+
+/// A read that waits on after everything has healed.
+fn read_not_answered(history: &RunHistory, times: &Unquiet) -> Option<Failure> {
+    let timed_out = |operation: &&Operation| {
+        let said = operation.error.as_ref().is_some_and(|error| error.message == TIMED_OUT);
+        said && kind(&operation.op) == Some("read")
+    };
+    history.operations.iter().filter(timed_out).find_map(|operation| {
+        let until = operation.ret?;
+        let from = times.since(until)?.max(operation.call);
+        let (mut written, mut longest) = (0, 0);
+        for other in &history.operations {
+            let meanwhile = other.endpoint == operation.endpoint && other.call >= from && other.call < until;
+            if !meanwhile || kind(&other.op) != Some("write") {
+                continue;
+            }
+            // One that was not answered says that the member does not work, or that it cannot reach a leader.
+            let ret = other.ret.filter(|_| other.is_ok() || !gave_up(other))?;
+            longest = longest.max(ret - other.call);
+            written += usize::from(other.is_ok() && ret <= until);
+        }
+        let patience = READ_WITHIN + 2 * LONGER * (longest + history.longest_delay_ns());
+        (written >= WRITES && until - from > patience).then(|| {
+            let message = format!(
+                "{} told client {}'s {} (operation {}) at {:.3}s that it has timed out, though nothing broke from {:.3}s on, and it \
+                 did all {written} writes that came since",
+                operation.endpoint,
+                operation.client,
+                operation.op.name(),
+                operation.id,
+                until as f64 / 1e9,
+                from as f64 / 1e9,
+            );
+            Failure::new("liveness", READ, message).blaming([operation.id])
+        })
+    })
 }
 
 /// Whether the client waited for long and heard nothing. A refusal is an answer.

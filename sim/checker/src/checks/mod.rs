@@ -20,6 +20,7 @@ mod answered;
 mod auth;
 mod bounds;
 mod changes;
+mod compactions;
 mod confirm;
 mod convergence;
 mod durability;
@@ -51,7 +52,7 @@ use crate::revision::{self, Budgets, Dialect, Rule, Violation};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// Which checker found it: `linearizability`, `durability`, `monotonic-reads`, `convergence`, `watch`, `lease`, `lock`, `auth`, `raft`,
-    /// `alarm`, `alerts`, `members`, `liveness`, `vacuous`, `panic`.
+    /// `compaction`, `alarm`, `alerts`, `members`, `liveness`, `vacuous`, `panic`.
     pub checker: &'static str,
     /// What was promised.
     pub guarantee: String,
@@ -124,6 +125,7 @@ pub fn guarantees() -> Vec<(&'static str, String)> {
     all.extend(named("lease", &leases::GUARANTEES));
     all.extend(named("lock", &locks::GUARANTEES));
     all.extend(named("lock", &locks::WAITING));
+    all.extend(named("compaction", &compactions::GUARANTEES));
     all.extend(named("alarm", &alarms::GUARANTEES));
     all.extend(named("alerts", &alerts::GUARANTEES));
     all.extend(named("members", &learners::GUARANTEES));
@@ -203,6 +205,7 @@ fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(watches::check(history));
     failures.extend(leases::check(history));
     failures.extend(locks::check(history));
+    failures.extend(compactions::check(history));
     failures.extend(alarms::check(history));
     failures.extend(alerts::check(history));
     failures.extend(learners::check(history));

@@ -46,10 +46,20 @@ impl Unquiet {
         Unquiet(spans)
     }
 
+    /// Since when it has been quiet at an instant; none where it is not.
+    pub(super) fn since(&self, instant: u64) -> Option<u64> {
+        let before = self.0.iter().filter(|(begin, _)| *begin <= instant);
+        let over = before.map(|(begin, end)| over(*begin, *end)).max().unwrap_or(0);
+        (over < instant).then_some(over)
+    }
+
     /// Whether one of them, or the time that it takes to get over it, lies in this span.
     pub(super) fn touch(&self, from: u64, to: u64) -> bool {
-        let over =
-            |begin: u64, end: u64| end.saturating_add(QUIET_AFTER.max(2 * (end - begin).min(u64::MAX / 4)));
         self.0.iter().any(|(begin, end)| *begin <= to && over(*begin, *end) >= from)
     }
+}
+
+/// When it is quiet again after a disturbance.
+fn over(begin: u64, end: u64) -> u64 {
+    end.saturating_add(QUIET_AFTER.max(2 * (end - begin).min(u64::MAX / 4)))
 }

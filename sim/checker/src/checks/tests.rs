@@ -95,6 +95,18 @@ const LEASED: &str = r#"{"id":50,"client":50,"call":230,"return":240,"op":{"leas
 {"id":52,"client":50,"call":1000000300,"return":1000000310,"op":{"lease_keep_alive":{"id":7}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"lease_keep_alive":{}}}
 {"end""#;
 
+/// A physical compaction.
+const COMPACTED: &str = r#"{"id":55,"client":55,"endpoint":"n1","call":3000000230,"return":3000000240,"op":{"compact":{"revision":3,"physical":true}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"compact":{}}}
+{"compaction":{"at":3000000232,"member":"n1","revision":3}}
+{"compaction":{"at":3000000235,"member":"n1","revision":3,"finished":true}}
+{"compaction":{"at":3000000232,"member":"n2","revision":3}}
+{"compaction":{"at":3000000248,"member":"n2","revision":3,"finished":true}}
+{"id":56,"client":55,"call":9000000000,"return":9000000010,"op":{"range":{"key":"nothing"}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"range":{}}}
+{"end""#;
+
+const COMPACTION_DONE: &str =
+    "{\"compaction\":{\"at\":3000000235,\"member\":\"n1\",\"revision\":3,\"finished\":true}}\n";
+
 /// Root and a user, who may read `c` and `d`; auth goes on, the user gets another password and loses its role, auth goes off.
 const AUTHENTICATED: &str = r#"{"id":60,"client":60,"call":230,"return":231,"op":{"auth":{"user_add":{"user":"root","password":"p1"}}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}}}
 {"id":61,"client":60,"call":232,"return":233,"op":{"auth":{"grant_role":{"user":"root","role":"root"}}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":3},"result":{"empty":{}}}
@@ -138,6 +150,25 @@ fn unanswered(ok: u64) -> String {
     format!("{before}\n{lost}\n{}{{\"end\"", later.collect::<String>())
 }
 
+/// A read that the member gave up at `ret`, and writes that it did meanwhile, the last of them answered at `last`.
+fn timed_out(ret: u64, last: u64) -> String {
+    let error = r#"{"kind":"other","code":"Unavailable","message":"etcdserver: request timed out"}"#;
+    let read = format!(
+        "{{\"id\":20,\"client\":20,\"endpoint\":\"n1\",\"call\":1000000000,\"return\":{ret},\"op\":{{\"range\":{{\"key\":\"x\"}}}},\
+         \"outcome\":\"fail\",\"error\":{error}}}\n"
+    );
+    let write = |id: u64, ret: u64| {
+        format!(
+            "{{\"id\":{id},\"client\":{id},\"endpoint\":\"n1\",\"call\":{},\"return\":{ret},\"op\":{{\"delete_range\":{{\"key\":\
+             \"nothing\"}}}},\"outcome\":\"ok\",\"header\":{{\"cluster_id\":1,\"member_id\":1,\"revision\":5,\"raft_term\":3}},\
+             \"result\":{{\"delete_range\":{{\"deleted\":0}}}}}}\n",
+            2_500_000_000 + id
+        )
+    };
+    let writes = write(31, 2_510_000_000) + &write(32, 2_520_000_000) + &write(33, last);
+    format!("{read}{writes}{{\"end\"")
+}
+
 /// A fault that harms the disk of n1.
 const HARMED: &str = r#"{"fault":{"at":105,"action":"wipeDisk","target":"n1","harms_disk":true}}
 {"heal":{"at":106,"action":"wipeDisk","target":"n1"}}
@@ -160,9 +191,21 @@ fn judge(text: &str) -> Verdict {
 #[test]
 fn a_sound_run_is_valid() {
     assert_eq!(judge(SOUND), Verdict::Valid);
-    for more in
-        [LIVES, PROMISES, LISTS, LEARNERS, ALARMS, HEADERS, WATCHED, LEASED, AUTHENTICATED, &unanswered(4)]
-    {
+    for more in [
+        LIVES,
+        PROMISES,
+        LISTS,
+        LEARNERS,
+        ALARMS,
+        HEADERS,
+        WATCHED,
+        LEASED,
+        COMPACTED,
+        AUTHENTICATED,
+        &unanswered(4),
+        &timed_out(2_900_000_000, 2_600_000_000),
+        &timed_out(4_000_000_000, 3_600_000_000),
+    ] {
         assert_eq!(judge(&SOUND.replace("{\"end\"", more)), Verdict::Valid, "{more}");
     }
 }
@@ -606,6 +649,20 @@ fn each_checker_finds_its_own() {
             "lease",
             "client 50's keep-alive of lease 7 (operation 52), called at 1.000s, was answered with 1 s, and the lease",
         ),
+        // A physical compaction is answered before its records are gone.
+        (
+            "{\"end\"",
+            &COMPACTED.replace("\"at\":3000000235,", "\"at\":3000000245,"),
+            "compaction",
+            "operation 55 was answered by n1 at 3.000s, and that member finished the compaction to revision 3 at 3.000s",
+        ),
+        // One is never finished.
+        (
+            "{\"end\"",
+            &COMPACTED.replace(COMPACTION_DONE, ""),
+            "compaction",
+            "n1 had a compaction to revision 3 under way at 3.000s, and has not finished it by 9.000s",
+        ),
         // One that was just renewed is not found.
         (
             "{\"end\"",
@@ -725,6 +782,12 @@ fn each_checker_finds_its_own() {
             "operation 71 told auth revision 7, and operation 78 after it 6",
         ),
         ("{\"end\"", &unanswered(5), "liveness", "n1 never answered client 20's range (operation 20)"),
+        (
+            "{\"end\"",
+            &timed_out(4_000_000_000, 2_600_000_000),
+            "liveness",
+            "n1 told client 20's range (operation 20) at 4.000s that it has timed out, though nothing broke from 2.000s on",
+        ),
         ("faults\":2", "faults\":4", "vacuous", "3 operations were ok before the first fault"),
         ("heal\":1", "heal\":2", "vacuous", "1 operations were ok after the last heal"),
         ("outage\":1", "outage\":2", "vacuous", "1 writes were attempted while no majority was up"),

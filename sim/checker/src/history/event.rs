@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::{AlertBlind, AlertLine, ExpectedAlerts};
 use super::bytes::Bytes;
+use super::compaction::Compaction;
 use super::operation::{Client, LeaseId, OpId, Revision};
 use super::request::is_default;
 use super::response::KeyValue;
@@ -36,6 +37,8 @@ pub enum Event {
     Promised(Promised),
     /// A member applied the request of a client's operation. Never trusted.
     Hint(Hint),
+    /// A member began or finished a compaction.
+    Compaction(Compaction),
     /// A new process of a member started.
     Life(Life),
     /// What a member says of its cluster.
@@ -663,7 +666,7 @@ pub struct End {
 
 impl Event {
     /// The kinds' names, as they open a line.
-    pub const KINDS: [&'static str; 27] = [
+    pub const KINDS: [&'static str; 28] = [
         "meta",
         "fault",
         "heal",
@@ -676,6 +679,7 @@ impl Event {
         "configuration",
         "promised",
         "hint",
+        "compaction",
         "life",
         "member_view",
         "member_list",
@@ -709,6 +713,7 @@ impl Event {
             Event::Configuration(line) => line.at,
             Event::Promised(line) => line.at,
             Event::Hint(line) => line.at,
+            Event::Compaction(line) => line.at,
             Event::Life(line) => line.at,
             Event::MemberView(line) => line.at,
             Event::MemberList(line) => line.ret,

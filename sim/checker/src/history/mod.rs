@@ -21,6 +21,7 @@
 pub mod alert;
 pub mod auth;
 pub mod bytes;
+mod compaction;
 pub mod event;
 mod excuse;
 pub mod jsonl;
@@ -34,6 +35,7 @@ pub mod response;
 pub use alert::{AlertBlind, AlertLine, AlertState, ExpectedAlert, ExpectedAlerts};
 pub use auth::{Auth, AuthStatusResult, Caller, Login, Membership, Permission};
 pub use bytes::Bytes;
+pub use compaction::Compaction;
 pub use event::{
     AlarmLine, Applied, Break, BreakKind, Configuration, DiskReplaced, End, Event, Excused, Expectations,
     Failed, Fault, Found, HashLine, Heal, Hint, Life, Liveness, LogTerms, MemberList, MemberView, Meta,

@@ -172,9 +172,10 @@ impl Probe for ScriptProbe {
             }
             ProbeEvent::SnapshotInstalled { index } => format!("snapshot installed at {index}"),
             ProbeEvent::Leaving => "is leaving".to_owned(),
-            ProbeEvent::CompactionFinished => "compaction finished".to_owned(),
+            ProbeEvent::CompactionFinished { .. } => "compaction finished".to_owned(),
             ProbeEvent::LeaseEnded { lease, .. } => format!("lease {lease} ended"),
             ProbeEvent::Starting
+            | ProbeEvent::CompactionBegun { .. }
             | ProbeEvent::Ready
             | ProbeEvent::Proposed { .. }
             | ProbeEvent::Found { .. }

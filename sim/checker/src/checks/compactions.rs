@@ -1,0 +1,104 @@
+//! Compactions: one that waits is answered when its records are gone, and each that was begun ends.
+//!
+//! What is gone from a member's engine no client can see: what is compacted cannot be read in any case. So this rests on the
+//! members' word, [`Compaction`]: which one each has under way, and when it has finished it.
+//!
+//! - *Waited for*: a member that answered a compaction with `physical` has finished it by then. It is accused where it says in
+//!   the same life that it finished only later.
+//! - *Finished*: a compaction that is under way is finished, or replaced by an installed snapshot, within [`LEAST`] and [`SLOWER`] times
+//!   what the slowest took that another member had under way meanwhile. Nothing is demanded near to a disturbance.
+
+use super::quiet::Unquiet;
+use super::{Failure, seconds};
+use crate::history::{Compaction, Event, Op, RunHistory};
+
+const WAITED: &str = "compaction: a physical one is answered when its records are gone";
+const FINISHED: &str = "compaction: one that is under way is finished";
+
+pub(super) const GUARANTEES: [&str; 2] = [WAITED, FINISHED];
+
+/// What a compaction may take in any case, in nanoseconds.
+const LEAST: u64 = 2_000_000_000;
+/// How many times as long as the slowest one it may take.
+const SLOWER: u64 = 3;
+
+pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
+    let told: Vec<&Compaction> = history
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Compaction(line) => Some(line),
+            _ => None,
+        })
+        .collect();
+    let lives: Vec<(&str, u64)> = history
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Life(life) => Some((life.member.as_str(), life.at)),
+            _ => None,
+        })
+        .collect();
+    let mut failures = Vec::new();
+    failures.extend(waited(history, &told, &lives));
+    failures.extend(finished(history, &told));
+    failures
+}
+
+fn waited(history: &RunHistory, told: &[&Compaction], lives: &[(&str, u64)]) -> Option<Failure> {
+    history.operations.iter().find_map(|operation| {
+        let Op::Compact(compact) = &operation.op else { return None };
+        let ret = operation.ret.filter(|_| operation.is_ok() && compact.physical)?;
+        let mut done = told.iter().filter(|line| {
+            line.finished && *line.member == *operation.endpoint && line.revision >= compact.revision
+        });
+        let first = done.next().filter(|line| line.at > ret)?;
+        let same_life = !lives
+            .iter()
+            .any(|(member, at)| **member == *first.member && (operation.call..=first.at).contains(at));
+        // What a later compaction removed says nothing of this one.
+        let other = told.iter().any(|line| {
+            !line.finished && line.member == first.member && line.at > ret && line.at <= first.at
+        });
+        (same_life && !other).then(|| {
+            let message = format!(
+                "operation {} was answered by {} at {:.3}s, and that member finished the compaction to revision {} at {:.3}s",
+                operation.id,
+                operation.endpoint,
+                seconds(ret),
+                compact.revision,
+                seconds(first.at)
+            );
+            Failure::new("compaction", WAITED, message).blaming([operation.id])
+        })
+    })
+}
+
+fn finished(history: &RunHistory, told: &[&Compaction]) -> Option<Failure> {
+    let next = |begun: &Compaction| {
+        told.iter().find(|line| line.member == begun.member && line.at >= begun.at && line.finished)
+    };
+    let begun: Vec<&&Compaction> = told.iter().filter(|line| !line.finished).collect();
+    let quiet = Unquiet::of(history);
+    let last = history.operations.iter().filter_map(|operation| operation.ret).max()?;
+    begun.iter().find_map(|under_way| {
+        let until = next(under_way).map_or(last, |done| done.at);
+        // What the others had to remove meanwhile tells how much there was.
+        let of_others = begun.iter().filter(|other| other.member != under_way.member && other.at <= until);
+        let done = of_others.filter_map(|other| next(other).map(|done| (other.at, done)));
+        let meanwhile: Vec<_> = done.filter(|(_, done)| done.at >= under_way.at).collect();
+        let is_known = meanwhile.iter().any(|(_, done)| done.revision >= under_way.revision);
+        let slowest = meanwhile.iter().map(|(begun, done)| done.at - begun).max()?;
+        let due = under_way.at + LEAST + SLOWER * slowest;
+        (is_known && until > due && !quiet.touch(under_way.at, due)).then(|| {
+            let message = format!(
+                "{} had a compaction to revision {} under way at {:.3}s, and has not finished it by {:.3}s",
+                under_way.member,
+                under_way.revision,
+                seconds(under_way.at),
+                seconds(until)
+            );
+            Failure::new("compaction", FINISHED, message)
+        })
+    })
+}
