@@ -11,7 +11,7 @@ use super::Generator;
 /// The least and the most seconds that a lease is asked for.
 const TTL_SECS: std::ops::RangeInclusive<i64> = 2..=5;
 /// How many leases a client uses. Those before are left to end by themselves.
-const KEPT: usize = 3;
+pub(super) const KEPT: usize = 3;
 /// How many of the others it remembers.
 const DROPPED: usize = 8;
 

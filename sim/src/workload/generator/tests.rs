@@ -408,3 +408,35 @@ fn a_server_that_is_to_be_spared_is_not_asked_what_it_does_wrong() {
     assert_eq!(asks(Limits { past_reads_beside_writes: false, ..LIMITS }).0, 0);
     assert_eq!(asks(Limits { read_only_txns: false, ..LIMITS }).1, 0);
 }
+
+#[test]
+fn leases_are_asked_for_again_after_they_were_left_alone() {
+    let mut generator = generator("type: lease", 1);
+    let header = h::Header { revision: h::Revision(9), ..h::Header::default() };
+    let (mut granted, mut renewed_last) = (Vec::new(), 0);
+    let (mut again, mut keeps, mut compared, mut late) = (0, 0, 0, 0);
+    for unique in 1..=3_000 {
+        let op = generator.next(unique);
+        match &op {
+            h::Op::LeaseGrant(grant) if granted.contains(&grant.id) => again += 1,
+            h::Op::LeaseGrant(grant) => {
+                let id = if grant.id.is_none() { h::LeaseId(9_000_000 + unique as i64) } else { grant.id };
+                granted.push(id);
+                let result = h::OpResult::LeaseGrant(h::LeaseGrantResult { id, ttl: grant.ttl });
+                generator.learn(&op, &result, &header);
+            }
+            h::Op::LeaseKeepAlive(lease) => {
+                let place = granted.iter().position(|id| *id == lease.id).expect("it was granted");
+                late += u32::from(place + super::leases::KEPT < granted.len());
+                renewed_last = place.max(renewed_last);
+            }
+            h::Op::Put(put) => keeps += u32::from(put.ignore_lease && put.lease.is_none()),
+            h::Op::Txn(txn) => {
+                compared += u32::from(matches!(txn.compares[0].target, h::CompareTarget::Lease(_)));
+            }
+            _ => {}
+        }
+    }
+    assert!(again > 10 && keeps > 10 && compared > 10 && late > 10, "{again} {keeps} {compared} {late}");
+    assert!(renewed_last + 1 >= granted.len() - 3, "those in use are renewed too");
+}
