@@ -263,7 +263,7 @@ pub struct Mix {
     /// a revision. Types `kv`, `kubernetes` and `auth` only.
     pub compact: u32,
     /// A new lease of two to five seconds; now and then one whose id is in use. Types `lease` and `auth`; their `put` hangs a
-    /// key on a lease. In the latter users share three leases, which outlive the run.
+    /// key on a lease. In the latter users share three leases of six seconds.
     pub grant: u32,
     /// Renewal of one of the client's leases, now and then of one that it has left alone until its time is nearly over. Type
     /// `lease` only.

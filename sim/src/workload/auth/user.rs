@@ -14,10 +14,11 @@ use crate::{
 
 /// The ids of the leases that users share begin behind this one. Those of other workloads lie elsewhere.
 const LEASES: i64 = 500_000_000;
-/// How many they share. Each outlives the run: what ends them is a revocation.
+/// How many they share.
 const SHARED: i64 = 3;
-/// For so many seconds.
-const TTL_SECS: i64 = 3_600;
+/// For so many seconds. Nobody renews them: what is left of a long lease is noted in the log all the time, and a run whose clients
+/// have stopped must come to rest.
+const TTL_SECS: i64 = 6;
 
 /// The keys of this workload, by number.
 pub(super) struct Keys(pub(super) u32);
