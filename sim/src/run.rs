@@ -81,13 +81,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
             keep_alive: Some(spec.network.keep_alive).filter(|after| !after.is_zero()),
             ..NetSettings::default()
         },
-        disk: DiskSettings {
-            sync_base: spec.disk.fsync_latency,
-            sync_jitter: spec.disk.fsync_jitter,
-            work_base: spec.disk.work_latency,
-            work_jitter: spec.disk.work_jitter,
-            ..DiskSettings::default()
-        },
+        disk: disk_settings(spec),
         poll_budget: poll_budget(spec.longest()),
         watchdog: Some(Watchdog { limit: options.wall_limit, reproduce: options.reproduce.clone() }),
         ..WorldConfig::new(plan.seed)
@@ -117,6 +111,17 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
         harness_error: Some(format!("the judge panicked: {panic}")),
         ..RunResult::nothing(plan)
     })
+}
+
+/// How fast the members' disks are.
+pub(crate) fn disk_settings(spec: &Spec) -> DiskSettings {
+    DiskSettings {
+        sync_base: spec.disk.fsync_latency,
+        sync_jitter: spec.disk.fsync_jitter,
+        work_base: spec.disk.work_latency,
+        work_jitter: spec.disk.work_jitter,
+        ..DiskSettings::default()
+    }
 }
 
 fn poll_budget(longest: Duration) -> u64 {

@@ -8,7 +8,7 @@
 
 use std::{
     fs,
-    os::unix::process::CommandExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Output},
     time::{Duration, Instant},
@@ -84,7 +84,7 @@ impl Place {
         (output, line)
     }
 
-    /// What of this place's servers is left: processes, and folders of runs under way.
+    /// What of this place's servers is left: processes, folders of runs under way, and mounts in anybody's sight.
     fn left(&self) -> Vec<String> {
         let here = self.dir.path().to_string_lossy().into_owned();
         let processes = fs::read_dir("/proc").expect("/proc").flatten().filter_map(|entry| {
@@ -94,7 +94,11 @@ impl Place {
         });
         let folders = fs::read_dir(self.out().join("short")).into_iter().flatten().flatten();
         let folders = folders.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        processes.chain(folders.filter(|name| name.starts_with('.'))).collect()
+        let mounts = fs::read_dir("/proc").expect("/proc").flatten().filter_map(|entry| {
+            let mounts = fs::read_to_string(entry.path().join("mountinfo")).ok()?;
+            mounts.contains(&here).then(|| format!("a mount that process {:?} sees", entry.file_name()))
+        });
+        processes.chain(folders.filter(|name| name.starts_with('.'))).chain(mounts).collect()
     }
 }
 
@@ -146,10 +150,166 @@ fn clients_of_etcd_that_take_serializable_reads_for_linearizable_ones_are_found(
     assert!(found.iter().any(|failure| failure["checker"] == "linearizability"), "{line:#}");
 }
 
+/// Each fault of a disk in turn, most at a follower: the leader shows that the cluster goes on. A full disk is met by what is
+/// created, so a member starts on it.
+const DISKS: &str = "
+apiVersion: squall/v1
+kind: Scenario
+metadata: {name: short, description: 'Disks are slow, stand still, fail, fill up, lie, and lose power.'}
+spec:
+  cluster: {members: 3, heartbeatInterval: 100ms, electionTimeout: 1s}
+  workloads:
+    - {type: kv, clients: 3, rate: 60, keys: 4, requestTimeout: 3s}
+    - {type: register, clients: 2, rate: 40, keys: 2, requestTimeout: 3s}
+  timeLimit: 16s
+  faults:
+    - {name: sync, at: 1s, action: slowFsync, selector: {role: follower}, slowFsync: {delay: 30ms}, duration: 1s}
+    - {name: work, at: 1500ms, action: slowDisk, selector: {role: follower}, slowDisk: {delay: 5ms}, duration: 1s}
+    - {name: stall, at: 3s, action: diskStall, mode: all, duration: 1500ms}
+    - {name: full, at: 5500ms, action: diskFull, selector: {role: follower}, duration: 1500ms}
+    - {name: restart, at: 5700ms, action: restart, selector: {sameAs: full}}
+    - {name: error, at: 8s, action: diskError, selector: {role: follower}, diskError: {on: fsync}, duration: 1s}
+    - {name: lie, at: 10s, action: lyingFsync, selector: {role: follower}, duration: 500ms}
+    - {name: cut, at: 11500ms, action: crash, mode: all, duration: 500ms}
+    - {name: torn, at: 14s, action: crash, selector: {role: leader}, duration: 500ms, crash: {unsynced: torn}}
+  final: {settle: 5s}
+  expect:
+    outcome: valid
+    mustBite: [slowFsync, slowDisk, diskStall, diskFull, diskError, lyingFsync]
+";
+
+/// All members lose power at once, with all that was not synced. They have been started anew before: an etcd that syncs nothing
+/// from its first start on loses its very members, and then serves nobody.
+const POWER: &str = "
+apiVersion: squall/v1
+kind: Scenario
+metadata: {name: short, description: 'Power is lost everywhere.'}
+spec:
+  cluster: {members: 3, heartbeatInterval: 100ms, electionTimeout: 1s}
+  workloads:
+    - {type: kv, clients: 3, rate: 90, keys: 4, requestTimeout: 1s}
+    - {type: register, clients: 2, rate: 40, keys: 2, requestTimeout: 1s}
+  timeLimit: 7s
+  faults:
+    - {name: again, at: 1500ms, action: restart, mode: all}
+    - {name: cut, at: 5500ms, action: crash, mode: all, duration: 500ms, crash: {unsynced: drop}}
+  final: {settle: 5s}
+  expect: {outcome: valid}
+";
+
+/// Whether disks can be made here. Without, the test says so and passes, unless `SQUALL_REQUIRE_FUSE` is set.
+fn disks_can_be_made() -> bool {
+    // SAFETY: a plain system call.
+    let can = unsafe { libc::geteuid() } == 0 && Path::new("/dev/fuse").exists();
+    assert!(can || std::env::var_os("SQUALL_REQUIRE_FUSE").is_none(), "no root, or no /dev/fuse");
+    if !can {
+        eprintln!("skipped: disks need root and /dev/fuse");
+    }
+    can
+}
+
+/// When the fault of this name struck, and when the writes that were answered by `ok` were asked and answered.
+fn writes_around(history: &Path, fault: &str) -> (u64, Vec<(u64, u64)>) {
+    let text = fs::read_to_string(history).expect("the history");
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
+    let (mut at, mut writes) = (None, Vec::new());
+    for line in lines {
+        if line["fault"]["detail"]["id"] == fault {
+            at = at.or(line["fault"]["at"].as_u64());
+        }
+        if line["op"]["put"].is_object() && line["outcome"] == "ok" {
+            let time = |name: &str| line[name].as_u64().expect("a time");
+            writes.push((time("call"), time("return")));
+        }
+    }
+    (at.expect("the fault struck"), writes)
+}
+
+fn every_fault_of_a_disk_bites(name: &str) {
+    let Some(on) = on(name).filter(|_| disks_can_be_made()) else { return };
+    let place = Place::new(DISKS);
+    let (output, line) = place.run(&on, &["--keep", "all", "--avoid", "18667", "--avoid", "14110"]);
+    assert_eq!((output.status.code(), &line["verdict"]), (Some(0), &Value::from("valid")), "{line:#}");
+    assert_eq!(place.left(), Vec::<String>::new());
+    // While all disks stand still nobody is told that anything is done, but for what was synced just before.
+    let folder = place.out().join("short/1");
+    let (stall, writes) = writes_around(&folder.join("history.jsonl"), "stall");
+    let millisecond = 1_000_000;
+    let during = stall + 500 * millisecond..stall + 1_450 * millisecond;
+    let told = writes.iter().filter(|(_, told)| during.contains(told));
+    assert_eq!(told.count(), 0, "a write was acknowledged that was on no disk");
+    let waited = writes.iter().filter(|(asked, told)| *asked < during.end && *told >= during.end);
+    assert!(waited.count() > 0, "what was asked meanwhile is answered once the disks go on");
+}
+
 #[test]
-fn an_interrupted_run_leaves_nothing_behind() {
+fn every_fault_of_a_disk_bites_on_squalld() {
+    every_fault_of_a_disk_bites("squalld");
+}
+
+#[test]
+fn every_fault_of_a_disk_bites_on_etcd() {
+    every_fault_of_a_disk_bites("etcd");
+}
+
+#[test]
+fn a_power_cut_costs_etcd_what_it_did_not_sync() {
+    let Some(on) = on("etcd").filter(|_| disks_can_be_made()) else { return };
+    let place = Place::new(POWER);
+    let avoid = ["--avoid", "18667", "--avoid", "14110"];
+    let (_, line) = place.run(&on, &avoid);
+    assert_eq!(line["verdict"], "valid", "what it acknowledges is synced: {line:#}");
+    // The same etcd, told not to sync from its second life on.
+    let careless = place.dir.path().join("etcd");
+    let (etcd, lived) = (on.trim_start_matches("etcd="), place.dir.path().join("lived"));
+    let lived = lived.display();
+    let script = [
+        "#!/bin/sh".to_owned(),
+        format!("if [ -e {lived}$1 ]; then set -- --unsafe-no-fsync \"$@\"; fi"),
+        format!(": >{lived}$1"),
+        format!("exec {etcd} \"$@\"\n"),
+    ];
+    fs::write(&careless, script.join("\n")).expect("it is written");
+    fs::set_permissions(&careless, fs::Permissions::from_mode(0o755)).expect("it can be run");
+    let (_, line) = place.run(&format!("etcd={}", careless.display()), &avoid);
+    assert_eq!(line["verdict"], "invalid", "{line:#}");
+    let found = line["failures"].as_array().expect("a list");
+    let lost = ["durability", "linearizability"];
+    assert!(found.iter().any(|failure| lost.iter().any(|name| failure["checker"] == *name)), "{line:#}");
+    assert_eq!(place.left(), Vec::<String>::new());
+}
+
+fn a_drill_is_valid(name: &str, drill: &str) {
+    let Some(on) = on(name).filter(|_| disks_can_be_made()) else { return };
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(drill);
+    let text = fs::read_to_string(&file).expect("the drill");
+    let called = format!("name: {}\n", drill.trim_end_matches(".yaml"));
+    assert!(text.contains(&called));
+    let place = Place::new(&text.replacen(&called, "name: short\n", 1));
+    let (output, line) = place.run(&on, &["--avoid", "18667", "--avoid", "14110"]);
+    assert_eq!((output.status.code(), &line["verdict"]), (Some(0), &Value::from("valid")), "{line:#}");
+}
+
+#[test]
+#[ignore = "half a minute each: what they show is in docs/arena.md"]
+fn the_drills_that_need_disks_are_valid_on_squalld() {
+    for drill in ["leader-on-a-slow-disk.yaml", "single-node-loss-follower.yaml"] {
+        a_drill_is_valid("squalld", drill);
+    }
+}
+
+#[test]
+#[ignore = "half a minute each: what they show is in docs/arena.md"]
+fn the_drills_that_need_disks_are_valid_on_etcd() {
+    for drill in ["leader-on-a-slow-disk.yaml", "single-node-loss-follower.yaml"] {
+        a_drill_is_valid("etcd", drill);
+    }
+}
+
+/// Starts a run, and gives its process a signal once all of its servers run.
+fn a_run_that_is_ended_by(signal: libc::c_int, scenario: &str) {
     let Some(on) = on("squalld") else { return };
-    let place = Place::new(SHORT);
+    let place = Place::new(scenario);
     // A test's own processes may ignore SIGINT, and squall would too.
     let mut command = place.command(&on, &[]);
     // SAFETY: between fork and exec only a system call is made.
@@ -161,35 +321,57 @@ fn an_interrupted_run_leaves_nothing_behind() {
     }
     let mut run = command.spawn().expect("squall runs");
     let begun = Instant::now();
-    while place.left().len() < 4 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "three servers and a folder: {:?}", place.left());
+    let servers = |left: &[String]| left.iter().filter(|what| what.contains("--data-dir")).count();
+    while servers(&place.left()) < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "three servers: {:?}", place.left());
         std::thread::sleep(Duration::from_millis(50));
     }
     let pid = libc::pid_t::try_from(run.id()).expect("a process id");
     // SAFETY: a signal to a process of this test's own.
-    unsafe { libc::kill(pid, libc::SIGINT) };
+    unsafe { libc::kill(pid, signal) };
     run.wait().expect("it ends");
     let begun = Instant::now();
-    while !place.left().is_empty() {
+    // Who is killed cannot take folders away: the next run does.
+    let left = || place.left().into_iter().filter(|what| signal != libc::SIGKILL || !what.starts_with('.'));
+    while left().count() > 0 {
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", place.left());
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
 #[test]
+fn an_interrupted_run_leaves_nothing_behind() {
+    a_run_that_is_ended_by(libc::SIGINT, SHORT);
+}
+
+#[test]
+fn an_interrupted_run_with_disks_leaves_nothing_behind() {
+    if disks_can_be_made() {
+        a_run_that_is_ended_by(libc::SIGINT, DISKS);
+    }
+}
+
+#[test]
+fn a_killed_run_with_disks_leaves_no_process_and_no_mount() {
+    if disks_can_be_made() {
+        a_run_that_is_ended_by(libc::SIGKILL, DISKS);
+    }
+}
+
+#[test]
 fn what_cannot_be_made_to_happen_is_refused_before_anything_starts() {
     let Some(on) = on("squalld") else { return };
-    for (fault, said) in [
-        ("{at: 1s, action: diskStall, duration: 1s}", "diskStall"),
-        ("{at: 1s, action: crash, duration: 1s}", "--plain-disks"),
-        ("{at: 1s, action: clockJump, clockJump: {by: 5s}}", "clock"),
+    for (fault, said, options) in [
+        ("{at: 1s, action: diskStall, duration: 1s}", "diskStall", &["--plain-disks"] as &[&str]),
+        ("{at: 1s, action: rollbackDisk, duration: 1s}", "--plain-disks", &["--plain-disks"]),
+        ("{at: 1s, action: clockJump, clockJump: {by: 5s}}", "clock", &[]),
     ] {
         let faults = SHORT.find("  faults:").expect("faults");
         let after = SHORT.find("  final:").expect("final");
         let scenario = format!("{}  faults: [{fault}]\n  final: {{settle: 2s}}\n", &SHORT[..faults]);
         assert!(after > faults);
         let place = Place::new(&scenario);
-        let output = place.command(&on, &[]).output().expect("squall runs");
+        let output = place.command(&on, options).output().expect("squall runs");
         let why = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(64), "{fault}: {why}");
         assert!(why.contains(said) && why.contains("short.yaml"), "{fault}: {why}");
@@ -198,4 +380,19 @@ fn what_cannot_be_made_to_happen_is_refused_before_anything_starts() {
     let place = Place::new(SHORT);
     let simulated = place.command("squalld=/bin/false", &[]).output().expect("squall runs");
     assert_eq!(simulated.status.code(), Some(64));
+}
+
+#[test]
+fn who_may_not_mount_is_told_so_before_anything_starts() {
+    let Some(on) = on("squalld").filter(|_| disks_can_be_made()) else { return };
+    let place = Place::new(DISKS);
+    fs::set_permissions(place.dir.path(), fs::Permissions::from_mode(0o755)).expect("others may look");
+    // Somebody without any rights.
+    let output = place.command(&on, &[]).uid(65_534).gid(65_534).output().expect("squall runs");
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(64), "{why}");
+    for said in ["slowFsync", "may not mount", "unshare --map-root-user"] {
+        assert!(why.contains(said), "{why}");
+    }
+    assert!(!place.out().exists(), "nothing is made");
 }

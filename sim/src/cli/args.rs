@@ -74,7 +74,7 @@ pub(super) struct RunArgs {
     /// Run real processes in place of simulated members: this squalld or this etcd. Such runs are not deterministic
     #[arg(long, value_name = "squalld[=PATH]|etcd=PATH", value_parser = Server::parse, conflicts_with = "check_determinism")]
     pub on: Option<Server>,
-    /// With --on: let power cuts lose nothing, since plain folders keep what was not synced
+    /// With --on: put data into plain folders, which need no privileges; power cuts then lose nothing
     #[arg(long, requires = "on")]
     pub plain_disks: bool,
     /// With --on: ask nothing of the server that it is known to do wrong, by the number
@@ -109,7 +109,7 @@ pub(super) struct RunArgs {
 impl RunArgs {
     /// What is run in place of simulated members, if anything.
     pub fn on_server(&self) -> Option<OnServer> {
-        let disks = if self.plain_disks { Disks::PlainAndPowerCutsLoseNothing } else { Disks::Plain };
+        let disks = if self.plain_disks { Disks::PlainAndPowerCutsLoseNothing } else { Disks::AsNeeded };
         self.on.clone().map(|server| OnServer { server, disks, avoid: self.avoid.clone() })
     }
 }

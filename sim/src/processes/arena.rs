@@ -28,6 +28,7 @@ use system_tokio::{
 
 use super::{
     carry::Connections,
+    disk::{Drive, Mounted, enter_own_namespace},
     door,
     links::{Effect, Links, lock},
     machine::{Machine, die_with_this_thread},
@@ -39,7 +40,7 @@ use crate::{
         Arena, At, ConnectionsEnd, Damage, DiskImage, Milestone, Modifier, NodeId, PowerLoss, Restored,
         Status, Token, ToolFailure, Unsynced,
     },
-    world::{Chance, Distribution, Latency, Stream},
+    world::{Bites, Chance, DiskFigures, DiskSettings, Distribution, Latency, Stream},
 };
 
 /// Where members serve clients, and where they are reached by other members: at one of two ports.
@@ -57,6 +58,8 @@ struct Shared {
     network: u8,
     /// The doors of members that have no machine yet, in order.
     doors: Mutex<Vec<[TcpListener; 2]>>,
+    /// Their disks, likewise; none where they lie in plain folders.
+    disks: Mutex<Vec<Mounted>>,
     dir: PathBuf,
     machines: Mutex<Vec<Arc<Machine>>>,
     links: Links,
@@ -77,17 +80,21 @@ enum What {
     Pause(NodeId, u32),
     Link(NodeId, NodeId),
     Flap(NodeId, NodeId, AbortHandle),
+    Disk(NodeId, Bites),
 }
 
 impl Ground {
-    /// A ground for so many members, whose folders lie below `dir`. Inside the run's runtime.
+    /// A ground for so many members, whose folders lie below `dir`; each has a disk of its own where `disks` says how fast it
+    /// is. Inside the run's runtime.
     pub(super) fn new(
         server: Server,
         members: usize,
         dir: &Path,
         chance: Chance,
         usual: Option<(Latency, Distribution)>,
+        disks: Option<DiskSettings>,
     ) -> io::Result<Self> {
+        let began = Instant::now();
         let first = NETWORKS.start() + u8::try_from(std::process::id() % 200).expect("it is below 200");
         let taken = io::Error::new(
             io::ErrorKind::AddrInUse,
@@ -100,11 +107,15 @@ impl Ground {
             server,
             network,
             doors: Mutex::new(doors),
+            disks: Mutex::new(match disks {
+                Some(settings) => mount(members, settings, dir, &chance, began)?,
+                None => Vec::new(),
+            }),
             dir: dir.to_owned(),
             machines: Mutex::default(),
             links: Links::new(chance.child("links"), usual),
             connections: Connections::default(),
-            began: Instant::now(),
+            began,
             imposed: Mutex::default(),
             last_token: AtomicU64::new(0),
             chance,
@@ -169,12 +180,22 @@ impl Ground {
     fn add(&self, name: &str, dir: Option<PathBuf>) -> NodeId {
         let mut machines = lock(&self.0.machines);
         let node = NodeId::new(u16::try_from(machines.len()).expect("few machines"), name);
-        machines.push(Arc::new(Machine::new(node, dir, self.0.began.into_std())));
+        let mut disks = lock(&self.0.disks);
+        let disk = (dir.is_some() && !disks.is_empty()).then(|| disks.remove(0));
+        machines.push(Arc::new(Machine::new(node, dir, disk, self.0.began.into_std())));
         node
     }
 
     fn disk(&self, node: NodeId) -> PathBuf {
-        self.machine(node).dir.as_ref().expect("a member's machine").join("disk")
+        self.machine(node).disk_path()
+    }
+
+    /// Does something with a machine's disk that only one of the run's own can do.
+    fn with_drive<T>(&self, node: NodeId, act: impl FnOnce(&Drive) -> T) -> T {
+        act(self
+            .machine(node)
+            .drive()
+            .unwrap_or_else(|| refused_before("what needs a disk of the run's own")))
     }
 
     /// The addresses where a member really listens that listens at these for other members.
@@ -184,10 +205,16 @@ impl Ground {
         ports.map(|(_, port)| format!("{back}:{port}")).collect()
     }
 
-    /// Ends what still runs. For the end of a run, whatever came of it.
+    /// What each disk of the run's own went through.
+    pub(super) fn disk_figures(&self) -> Vec<DiskFigures> {
+        self.machines().iter().filter_map(|machine| Some(machine.drive()?.figures())).collect()
+    }
+
+    /// Ends what still runs, and unmounts the disks. For the end of a run, whatever came of it.
     pub(super) fn close(&self) {
         for machine in self.machines() {
             machine.kill(Status::Down);
+            machine.unmount();
         }
     }
 }
@@ -211,6 +238,23 @@ fn open_doors(network: u8, members: usize) -> io::Result<Vec<[TcpListener; 2]>> 
         doors.push(pair);
     }
     Ok(doors)
+}
+
+/// Mounts the disks of all members, in order.
+fn mount(
+    members: usize,
+    settings: DiskSettings,
+    dir: &Path,
+    chance: &Chance,
+    began: Instant,
+) -> io::Result<Vec<Mounted>> {
+    enter_own_namespace()?;
+    let mount = |number: usize| {
+        let (at, chance) =
+            (dir.join("disks").join(number.to_string()), chance.child(&format!("disk {number}")));
+        Mounted::new(at, settings, chance, began.into_std())
+    };
+    (1..=members).map(mount).collect()
 }
 
 /// The arena.
@@ -262,7 +306,10 @@ impl Arena for Processes {
         let command = self.0.0.server.command(&config, &disk, &behind);
         let parent = below(&disk, config.data_dir.parent().unwrap_or(Path::new("/")));
         // Where it cannot be made, the server says so when it starts.
-        _ = fs::create_dir_all(parent);
+        _ = match machine.drive() {
+            Some(drive) => drive.make_dirs(config.data_dir.parent().unwrap_or(Path::new("/"))),
+            None => fs::create_dir_all(parent),
+        };
         let came_back = machine.status() == Status::Off;
         machine.start(command, &machine.log());
         if came_back {
@@ -287,11 +334,12 @@ impl Arena for Processes {
         }
     }
 
-    fn power_off(&self, node: NodeId, _unsynced: Unsynced) -> PowerLoss {
+    fn power_off(&self, node: NodeId, unsynced: Unsynced) -> PowerLoss {
         // First: the kernel tells the peers of a killed process, and nobody tells those of a machine without power.
         self.0.connections().end(ConnectionsEnd::Silence, |connection| connection.touches(node));
-        self.0.machine(node).kill(Status::Off);
-        PowerLoss::default()
+        let machine = self.0.machine(node);
+        machine.kill(Status::Off);
+        machine.drive().map(|drive| drive.crash(unsynced)).unwrap_or_default()
     }
 
     fn reached(&self, _milestone: Milestone, _count: u64) -> BoxFuture<'static, ()> {
@@ -344,6 +392,16 @@ impl Arena for Processes {
                 let flaps = flap(links.clone(), (from, to), token, (down, up), stream);
                 What::Flap(from, to, system_tokio::spawn(flaps).abort_handle())
             }
+            Modifier::StallDisk(node)
+            | Modifier::SlowSync { node, .. }
+            | Modifier::SlowWork { node, .. }
+            | Modifier::FailingDisk { node, .. }
+            | Modifier::FullDisk { node, .. }
+            | Modifier::LyingSync(node) => {
+                let bites = Bites::default();
+                self.0.with_drive(node, |drive| drive.impose(&modifier, token, bites.clone()));
+                What::Disk(node, bites)
+            }
             other => refused_before(&format!("{other:?}")),
         };
         lock(&self.0.0.imposed).insert(token, Imposed { what, bites });
@@ -351,7 +409,10 @@ impl Arena for Processes {
     }
 
     fn bites(&self, token: Token) -> u64 {
-        let own = lock(&self.0.0.imposed).get(&token).map_or(0, |imposed| imposed.bites);
+        let own = lock(&self.0.0.imposed).get(&token).map_or(0, |imposed| match &imposed.what {
+            What::Disk(_, bites) => bites.so_far(),
+            _ => imposed.bites,
+        });
         own + self.0.links().bites(token)
     }
 
@@ -371,6 +432,7 @@ impl Arena for Processes {
                 task.abort();
                 self.0.links().lift(from, to, token);
             }
+            What::Disk(node, _) => self.0.with_drive(node, |drive| drive.lift(token)),
         }
         bites
     }
@@ -385,6 +447,9 @@ impl Arena for Processes {
     }
 
     fn wipe(&self, node: NodeId, dir: &Path) {
+        if let Some(drive) = self.0.machine(node).drive() {
+            return drive.wipe(dir);
+        }
         let removed = fs::remove_dir_all(below(&self.0.disk(node), dir));
         assert!(
             removed.as_ref().err().is_none_or(|error| error.kind() == io::ErrorKind::NotFound),
@@ -393,6 +458,9 @@ impl Arena for Processes {
     }
 
     fn write_file(&self, node: NodeId, path: &Path, content: Bytes) -> io::Result<()> {
+        if let Some(drive) = self.0.machine(node).drive() {
+            return drive.place(path, content);
+        }
         let path = below(&self.0.disk(node), path);
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir)?;
@@ -400,24 +468,24 @@ impl Arena for Processes {
         fs::write(path, content)
     }
 
-    fn copy_disk(&self, _node: NodeId) -> DiskImage {
-        refused_before("an image of a disk")
+    fn copy_disk(&self, node: NodeId) -> DiskImage {
+        self.0.with_drive(node, Drive::copy)
     }
 
-    fn put_disk(&self, _node: NodeId, _image: &DiskImage) {
-        refused_before("an image of a disk")
+    fn put_disk(&self, node: NodeId, image: &DiskImage) {
+        self.0.with_drive(node, |drive| drive.put(image));
     }
 
-    fn damage(&self, _node: NodeId, _dir: &Path, _damage: Damage, _seed: u64) -> Option<String> {
-        refused_before("damage to a file")
+    fn damage(&self, node: NodeId, dir: &Path, damage: Damage, seed: u64) -> Option<String> {
+        self.0.with_drive(node, |drive| drive.damage(dir, damage, seed))
     }
 
-    fn broken_promises(&self, _node: NodeId) -> u64 {
-        0
+    fn broken_promises(&self, node: NodeId) -> u64 {
+        self.0.machine(node).drive().map_or(0, Drive::broken_promises)
     }
 
-    fn disk_fails(&self, _node: NodeId) -> bool {
-        false
+    fn disk_fails(&self, node: NodeId) -> bool {
+        self.0.machine(node).drive().is_some_and(Drive::fails)
     }
 
     fn restore_snapshot(
@@ -425,7 +493,11 @@ impl Arena for Processes {
         node: NodeId,
         options: RestoreOptions,
     ) -> BoxFuture<'static, Result<Restored, ToolFailure>> {
-        let (server, disk) = (self.0.0.server.clone(), self.0.disk(node));
+        let (server, disk, machine) = (self.0.0.server.clone(), self.0.disk(node), self.0.machine(node));
+        // Whoever runs a tool on a machine has switched it on.
+        machine.drive().into_iter().for_each(Drive::switch_on);
+        let offs = move || machine.drive().map_or(0, Drive::offs);
+        let before = offs();
         Box::pin(async move {
             let restore = move || {
                 let run = |mut command: std::process::Command| -> io::Result<Output> {
@@ -445,7 +517,12 @@ impl Arena for Processes {
                 )
             };
             let done = system_tokio::task::spawn_blocking(restore).await.expect("it does not panic");
-            done.unwrap_or_else(|error| Err(ToolFailure::Refused(error.to_string())))
+            match done {
+                // The machine lost power below it, and its disk answered nothing any more.
+                Ok(Err(_)) if offs() > before => Err(ToolFailure::Killed),
+                Ok(done) => done,
+                Err(error) => Err(ToolFailure::Refused(error.to_string())),
+            }
         })
     }
 }

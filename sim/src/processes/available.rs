@@ -2,19 +2,22 @@
 //! fault's name and with the reason. A setting for which the server has no flag is refused only where clients would notice;
 //! otherwise the record names it.
 
-use super::server::{Kind, Server};
+use super::{
+    disk::unavailable,
+    server::{Kind, Server},
+};
 use crate::{
     faults::{Action, Crash, CrashLoop, Settings, Unsynced},
     plan::Plan,
     report::shell_word,
-    scenario::WorkloadKind,
+    scenario::{Disk, WorkloadKind},
 };
 
 /// How the members' disks are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Disks {
-    /// Plain folders. A power cut cannot take what was not synced, so it is refused.
-    Plain,
+    /// As the plan needs them: plain folders, or disks of the run's own, which need FUSE.
+    AsNeeded,
     /// Plain folders, and power cuts that lose nothing: the user has asked for that.
     PlainAndPowerCutsLoseNothing,
 }
@@ -61,7 +64,7 @@ impl OnServer {
     pub(crate) fn options(&self) -> String {
         let Server { kind, path } = &self.server;
         let plain = match self.disks {
-            Disks::Plain => "",
+            Disks::AsNeeded => "",
             Disks::PlainAndPowerCutsLoseNothing => " --plain-disks",
         };
         let mut options = format!(" --on {}={}{plain}", kind.name(), shell_word(path));
@@ -100,8 +103,13 @@ pub(crate) fn refuse(plan: &Plan, on: &OnServer) -> Option<String> {
         if fault.after.as_ref().is_some_and(|after| after.event.is_some()) {
             return refused("it waits for an event that members tell in the simulation only");
         }
-        if let Some(why) = lacks(&fault.settings, on.disks) {
+        if let Some(why) = lacks(&fault.settings) {
             return refused(why);
+        }
+        if needs_a_disk(&fault.settings)
+            && let Some(why) = lacks_disks(on.disks, is_power_cut(&fault.settings))
+        {
+            return refused(&why);
         }
         if fault.action() == Action::RestoreSnapshot
             && let Some(why) = server.lacks_restore()
@@ -121,31 +129,20 @@ pub(crate) fn refuse(plan: &Plan, on: &OnServer) -> Option<String> {
     None
 }
 
+/// Whether the members of a plan get disks of the run's own.
+pub(super) fn has_own_disks(plan: &Plan, on: &OnServer) -> bool {
+    let needed = plan.faults.iter().any(|fault| needs_a_disk(&fault.settings));
+    let slower = plan.spec.disk != Disk::default();
+    on.disks == Disks::AsNeeded && (needed || slower) && unavailable().is_none()
+}
+
 /// Why processes cannot be hit so, if they cannot.
-fn lacks(settings: &Settings, disks: Disks) -> Option<&'static str> {
-    const POWER: &str = "what was not synced cannot be taken from a plain folder; `unsynced: keep` kills the process, and \
-                         `--plain-disks` runs power cuts that lose nothing, and says so";
-    const DISK: &str = "there is no disk here that can be held, slowed or made to fail";
-    const CLOCK: &str = "all processes of a machine share its clock";
+fn lacks(settings: &Settings) -> Option<&'static str> {
     match settings {
-        Settings::Crash(Crash { unsynced, .. }) | Settings::CrashLoop(CrashLoop { unsynced, .. })
-            if *unsynced != Unsynced::Keep && disks == Disks::Plain =>
-        {
-            Some(POWER)
-        }
-        Settings::DiskStall(_)
-        | Settings::SlowFsync(_)
-        | Settings::SlowDisk(_)
-        | Settings::DiskError(_)
-        | Settings::DiskFull(_)
-        | Settings::LyingFsync(_)
-        | Settings::BitFlip(_)
-        | Settings::TruncateFile(_)
-        | Settings::RollbackDisk(_) => Some(DISK),
         Settings::ClockSkew(_)
         | Settings::ClockDrift(_)
         | Settings::ClockJump(_)
-        | Settings::ClockStrobe(_) => Some(CLOCK),
+        | Settings::ClockStrobe(_) => Some("all processes of a machine share its clock"),
         Settings::Points(_) => Some("a real server has no points at which it can be hit"),
         Settings::SlowCpu(_) | Settings::SlowStart(_) => {
             Some("how fast a process runs is the kernel's to say; `pause` stops it")
@@ -154,5 +151,51 @@ fn lacks(settings: &Settings, disks: Disks) -> Option<&'static str> {
             Some("idle connections are not forgotten here; `halfOpen` ends them in silence")
         }
         _ => None,
+    }
+}
+
+/// Whether it takes more of a disk than a plain folder gives.
+fn needs_a_disk(settings: &Settings) -> bool {
+    is_power_cut(settings)
+        || matches!(
+            settings,
+            Settings::DiskStall(_)
+                | Settings::SlowFsync(_)
+                | Settings::SlowDisk(_)
+                | Settings::DiskError(_)
+                | Settings::DiskFull(_)
+                | Settings::LyingFsync(_)
+                | Settings::BitFlip(_)
+                | Settings::TruncateFile(_)
+                | Settings::RollbackDisk(_)
+        )
+}
+
+fn is_power_cut(settings: &Settings) -> bool {
+    matches!(
+        settings,
+        Settings::Crash(Crash { unsynced, .. }) | Settings::CrashLoop(CrashLoop { unsynced, .. })
+            if *unsynced != Unsynced::Keep
+    )
+}
+
+/// Why there are no disks of the run's own, if there are none and the fault cannot do without.
+fn lacks_disks(disks: Disks, power_cut: bool) -> Option<String> {
+    match (disks, power_cut) {
+        (Disks::PlainAndPowerCutsLoseNothing, true) => None,
+        (Disks::PlainAndPowerCutsLoseNothing, false) => Some(
+            "a plain folder (`--plain-disks`) cannot be held, slowed, damaged or made to fail; without the option the \
+             members get disks of the run's own"
+                .to_owned(),
+        ),
+        (Disks::AsNeeded, true) => unavailable().map(|why| {
+            format!(
+                "it needs a disk that loses what was not synced, and {why}. `unsynced: keep` kills the process, and \
+                 `--plain-disks` runs power cuts that lose nothing, and says so"
+            )
+        }),
+        (Disks::AsNeeded, false) => {
+            unavailable().map(|why| format!("it needs a disk of the run's own, and {why}"))
+        }
     }
 }

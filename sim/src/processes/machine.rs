@@ -15,7 +15,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::links::lock;
+use super::{
+    disk::{Drive, Mounted},
+    links::lock,
+};
 use crate::arena::{At, NodeId, Status};
 
 /// How long a killed process may take to be gone.
@@ -26,6 +29,8 @@ pub(super) struct Machine {
     pub(super) node: NodeId,
     /// Where its disk and its server's log lie; none for a client's.
     pub(super) dir: Option<PathBuf>,
+    /// Its disk, where the run has disks of its own.
+    disk: Option<Mounted>,
     /// When the run began.
     began: Instant,
     state: Mutex<State>,
@@ -53,10 +58,29 @@ pub(super) struct Death {
 }
 
 impl Machine {
-    pub(super) fn new(node: NodeId, dir: Option<PathBuf>, began: Instant) -> Self {
+    pub(super) fn new(node: NodeId, dir: Option<PathBuf>, disk: Option<Mounted>, began: Instant) -> Self {
         let state =
             State { status: Status::Down, life: 0, pid: None, asked_to_stop: false, deaths: Vec::new() };
-        Self { node, dir, began, state: Mutex::new(state), changed: Notify::new(), reaped: Condvar::new() }
+        let (state, changed, reaped) = (Mutex::new(state), Notify::new(), Condvar::new());
+        Self { node, dir, disk, began, state, changed, reaped }
+    }
+
+    /// The folder that is its disk.
+    pub(super) fn disk_path(&self) -> PathBuf {
+        match &self.disk {
+            Some(disk) => disk.at.clone(),
+            None => self.dir.as_ref().expect("a member's machine").join("disk"),
+        }
+    }
+
+    /// Its disk, where it is one of the run's own and no plain folder.
+    pub(super) fn drive(&self) -> Option<&Drive> {
+        self.disk.as_ref().map(|disk| &*disk.drive)
+    }
+
+    /// Takes its disk away, with all that was on it.
+    pub(super) fn unmount(&self) {
+        self.disk.iter().for_each(Mounted::unmount);
     }
 
     pub(super) fn status(&self) -> Status {
@@ -84,6 +108,9 @@ impl Machine {
     pub(super) fn start(self: &Arc<Self>, mut command: Command, log: &Path) {
         let mut state = lock(&self.state);
         assert!(state.pid.is_none(), "{} runs already", self.node);
+        if let Some(drive) = self.drive() {
+            drive.switch_on();
+        }
         state.life += 1;
         state.asked_to_stop = false;
         let life = state.life;
@@ -126,7 +153,9 @@ impl Machine {
             state.status = match exit {
                 Some(exit) if exit.success() || asked => Status::Exited(None),
                 exit => {
-                    let (reason, panicked) = why_ended(exit, &last);
+                    let (reason, mut panicked) = why_ended(exit, &last);
+                    // etcd has no other way to stop where it cannot write, or cannot read what it wrote.
+                    panicked &= !(is_gos(&last) && self.drive().is_some_and(Drive::is_to_blame));
                     let (at, life) = (At::from_start(self.began.elapsed()), state.life);
                     state.deaths.push(Death { at, life, reason: reason.clone(), panicked });
                     if panicked { Status::Panicked(reason) } else { Status::Exited(Some(reason)) }
@@ -138,15 +167,26 @@ impl Machine {
         self.changed.notify_waiters();
     }
 
-    /// Kills the process, if one runs, and waits until it is gone; then the machine's status is `status`.
+    /// Kills the process, if one runs, and waits until it is gone; then the machine's status is `status`. Its disk is
+    /// switched off meanwhile, and stays so without power.
     pub(super) fn kill(&self, status: Status) {
         let mut state = lock(&self.state);
+        let has_power = status != Status::Off;
         state.status = status;
         if let Some(pid) = state.pid {
             signal(pid, libc::SIGKILL);
+        }
+        // After the signal: what the process is told now, it does not live to see.
+        if let Some(drive) = self.drive() {
+            drive.switch_off();
+        }
+        if state.pid.is_some() {
             let gone = self.reaped.wait_timeout_while(state, GONE, |state| state.pid.is_some());
             let (_state, timeout) = gone.expect("not poisoned");
             assert!(!timeout.timed_out(), "{} is not gone {GONE:?} after SIGKILL", self.node);
+        }
+        if let Some(drive) = self.drive().filter(|_| has_power) {
+            drive.switch_on();
         }
         self.changed.notify_waiters();
     }
@@ -241,11 +281,18 @@ fn last_words(path: &Path, from: u64) -> String {
     read().unwrap_or_default()
 }
 
+const GO_PANIC: &str = "panic: ";
+
+/// Whether a program in Go has panicked.
+fn is_gos(last: &str) -> bool {
+    last.lines().any(|line| line.starts_with(GO_PANIC))
+}
+
 /// Why a process ended, from its exit and its last words; and whether it panicked.
 fn why_ended(exit: Option<ExitStatus>, last: &str) -> (String, bool) {
     let exit = exit.map_or_else(|| "an unknown end".to_owned(), |exit| exit.to_string());
     // Go's and Rust's.
-    let panic = last.lines().find(|line| line.starts_with("panic: ") || line.contains("panicked at "));
+    let panic = last.lines().find(|line| line.starts_with(GO_PANIC) || line.contains("panicked at "));
     let fatal = last.lines().rfind(|line| line.contains("\"level\":\"fatal\"") || line.contains("\tfatal\t"));
     let line = panic.or(fatal).or_else(|| last.lines().rfind(|line| !line.trim().is_empty()));
     let line: String = line.unwrap_or("it said nothing").trim().chars().take(400).collect();
@@ -255,11 +302,18 @@ fn why_ended(exit: Option<ExitStatus>, last: &str) -> (String, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::processes::in_real_time;
+    use crate::{
+        arena::{Modifier, Token},
+        processes::{
+            disk::{enter_own_namespace, unavailable},
+            in_real_time,
+        },
+        world::{Bites, DiskSettings},
+    };
 
     fn machine() -> (tempfile::TempDir, Arc<Machine>) {
         let dir = tempfile::tempdir().expect("a folder");
-        let machine = Machine::new(NodeId::new(0, "m1"), Some(dir.path().to_owned()), Instant::now());
+        let machine = Machine::new(NodeId::new(0, "m1"), Some(dir.path().to_owned()), None, Instant::now());
         (dir, Arc::new(machine))
     }
 
@@ -312,6 +366,33 @@ mod tests {
         machine.ended().await;
         assert_eq!(machine.status(), Status::Exited(None));
         assert_eq!(machine.deaths().len(), 2, "only what ended by itself");
+    }
+
+    #[test]
+    fn a_process_whose_disk_stands_still_is_gone_when_it_is_killed() {
+        alone("a_process_whose_disk_stands_still_is_gone_when_it_is_killed", || {
+            if let Some(why) = unavailable() {
+                return eprintln!("skipped: {why}");
+            }
+            enter_own_namespace().expect("it was possible before");
+            let dir = tempfile::tempdir().expect("a folder");
+            let chance = crate::world::Chance::root(1);
+            let disk = Mounted::new(dir.path().join("disk"), DiskSettings::default(), chance, Instant::now());
+            let (node, here) = (NodeId::new(0, "m1"), Some(dir.path().to_owned()));
+            let machine = Machine::new(node, here, Some(disk.expect("it is mounted")), Instant::now());
+            let machine = Arc::new(machine);
+            let (token, bites) = (Token::new(1), Bites::default());
+            let drive = machine.drive().expect("it has one");
+            drive.impose(&Modifier::StallDisk(node), token, bites.clone());
+            let script = format!("echo x > {}/file", machine.disk_path().display());
+            machine.start(shell(&script), &machine.log());
+            while bites.so_far() == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            machine.kill(Status::Down);
+            assert_eq!((machine.status(), machine.pid()), (Status::Down, None));
+            machine.unmount();
+        });
     }
 
     #[test]

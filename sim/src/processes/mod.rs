@@ -17,6 +17,9 @@
 //! the processes that were started (`door`, `peer`). So no privileges and no network namespaces are needed, and what the kernel
 //! lacks (netem) does not matter.
 //!
+//! A plan that needs more of a disk than a folder gives (it stalls, it fails, it loses what was not synced) gets disks of the
+//! run's own, by FUSE (`disk`). Those need root, or a user namespace.
+//!
 //! What the simulation has and this arena lacks:
 //!
 //! - Faults that cannot be made to happen here are refused before anything starts (`available`).
@@ -30,6 +33,7 @@
 //! | `server` | what is run: its flags, its tools |
 //! | `available` | which scenarios can be run here |
 //! | `arena`, `machine` | the trait's implementation; processes and signals |
+//! | `disk` | the members' disks |
 //! | `links`, `carry`, `door`, `peer` | the network between them |
 //! | `seams`, `channel` | what clients are given |
 //! | `run` | one run |
@@ -43,6 +47,7 @@ mod arena;
 mod available;
 mod carry;
 mod channel;
+mod disk;
 mod door;
 mod links;
 mod machine;

@@ -6,14 +6,14 @@ use squall_checker::history as h;
 
 use super::{
     arena::{Ground, Processes},
-    available::{Disks, KnownDefect, OnServer, refuse},
+    available::{Disks, KnownDefect, OnServer, has_own_disks, refuse},
 };
 use crate::{
     arena::Arena,
     plan::Plan,
     report::{RunOptions, RunResult},
     run::{
-        Acted, Observed, act,
+        Acted, Observed, act, disk_settings,
         judge::{Ended, judge_ended},
         observed_so_far,
     },
@@ -64,9 +64,11 @@ pub(crate) fn run(scenario: &Scenario, seed: u64, options: &RunOptions, on: &OnS
     };
     let ended = runtime.block_on(live(&plan, &recorder, on, &options.dir));
     drop(runtime);
-    let (observed, lasted) = match ended {
+    let (observed, lasted, counters) = match ended {
         Ok(ended) => ended,
-        Err(error) => return failed(plan, format!("the processes' network cannot be made: {error}")),
+        Err(error) => {
+            return failed(plan, format!("the processes' network or disks cannot be made: {error}"));
+        }
     };
     tell(Phase::Judging);
     let unchecked = unchecked(&plan, on);
@@ -74,7 +76,7 @@ pub(crate) fn run(scenario: &Scenario, seed: u64, options: &RunOptions, on: &OnS
         observed,
         audit_hash: String::new(),
         lasted,
-        counters: Counters::new(),
+        counters,
         trace: None,
         harness_error: None,
         steps: STEPS,
@@ -89,10 +91,12 @@ async fn live(
     recorder: &Arc<Recorder>,
     on: &OnServer,
     dir: &Path,
-) -> std::io::Result<(Observed, Duration)> {
+) -> std::io::Result<(Observed, Duration, Counters)> {
     let chance = Chance::root(plan.seed);
     let members = plan.spec.cluster.members as usize;
-    let ground = Ground::new(on.server.clone(), members, dir, chance.child("processes"), usual(&plan.spec))?;
+    let disks = has_own_disks(plan, on).then(|| disk_settings(&plan.spec));
+    let place = chance.child("processes");
+    let ground = Ground::new(on.server.clone(), members, dir, place, usual(&plan.spec), disks)?;
     // Also where the run panics: no process outlives it.
     let _closes = Closes(ground.clone());
     recorder.attach(Arc::new(RealTime { ground: ground.clone(), distinct: Distinct::default() }));
@@ -113,7 +117,18 @@ async fn live(
         }
     }
     let observed = Observed { scraped, ..observed_so_far(recorder.finish(), report, Vec::new()) };
-    Ok((observed, lasted))
+    Ok((observed, lasted, figures(&ground)))
+}
+
+/// What the disks of the run's own went through.
+fn figures(ground: &Ground) -> Counters {
+    let mut counters = Counters::new();
+    for disk in ground.disk_figures() {
+        for (name, value) in disk.named() {
+            *counters.entry(name.to_owned()).or_default() += value;
+        }
+    }
+    counters
 }
 
 /// Ends the processes.
@@ -157,7 +172,7 @@ fn unchecked(plan: &Plan, on: &OnServer) -> Vec<String> {
             "what a power cut takes: the disks are plain folders, and keep what was not synced".to_owned(),
         );
     }
-    if spec.disk != Disk::default() {
+    if spec.disk != Disk::default() && !has_own_disks(plan, on) {
         unchecked.push("`disk`: the disks are this machine's, and as fast".to_owned());
     }
     unchecked
@@ -169,7 +184,7 @@ pub(crate) fn untold(demanded: &[String]) -> Vec<&str> {
 }
 
 fn is_counted(name: &str) -> bool {
-    COUNTED.contains(&name) || name.starts_with("bites.")
+    COUNTED.contains(&name) || name.starts_with("bites.") || name.starts_with("disk.")
 }
 
 /// The recorder's clock.

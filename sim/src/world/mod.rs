@@ -54,6 +54,8 @@ pub use audit::{AuditHash, DiskOp, Event, NetStep, Traced};
 pub use chance::{Chance, Stream};
 pub use clock::EPOCH;
 pub use disk::{Damage, DiskImage, DiskWork, Listed, PowerLoss, Settings as DiskSettings, Unsynced};
+pub(crate) use disk::{Figures as DiskFigures, Ino, Node as DiskNode, State as DiskState};
+pub(crate) use modifiers::Bites;
 pub use modifiers::{Modifier, Token};
 pub use net::{Distribution, Latency, LossShows, NeverSent, Settings as NetSettings};
 pub use node::{At, NodeId};

@@ -44,8 +44,7 @@ use std::{
 use super::{
     World,
     audit::Event,
-    chance::Stream,
-    disk::{DiskWork, Failing},
+    disk::DiskWork,
     net::{Distribution, Flap, Latency, Loss, LossShows, Narrow},
     node::NodeId,
     points::PointRule,
@@ -271,7 +270,7 @@ impl Bites {
         self.0.fetch_add(bites, Ordering::Relaxed);
     }
 
-    fn so_far(&self) -> u64 {
+    pub(crate) fn so_far(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -369,23 +368,17 @@ impl World {
                 shared.with_net(|net, _, _| net.forget_idle(from, to, token, bites, idle));
             }
             Modifier::StallDisk(node) => shared.machine(node).disk.stall(token, bites),
-            Modifier::SlowSync { node, delay, jitter } => {
-                shared.machine(node).disk.slow_syncs(token, bites, Latency { base: delay, jitter });
-            }
             Modifier::Points { node, rule } => {
                 shared.points.arm(node, rule, token, bites, &self.chance().child("points"));
             }
-            Modifier::SlowWork { node, delay, jitter } => {
-                shared.machine(node).disk.slow_work(token, bites, Latency { base: delay, jitter });
+            Modifier::SlowSync { node, .. }
+            | Modifier::SlowWork { node, .. }
+            | Modifier::FailingDisk { node, .. }
+            | Modifier::FullDisk { node, .. }
+            | Modifier::LyingSync(node) => {
+                let chance = self.chance();
+                shared.machine(node).disk.with(|state| state.impose(&modifier, token, bites, &chance));
             }
-            Modifier::FailingDisk { node, on, per_mille, seed } => {
-                let stream = self.stream_of_fault("failing-disk", node, seed);
-                shared.machine(node).disk.fail(token, bites, Failing::new(on, per_mille, stream));
-            }
-            Modifier::FullDisk { node, free_bytes } => {
-                shared.machine(node).disk.fill(token, bites, free_bytes);
-            }
-            Modifier::LyingSync(node) => shared.machine(node).disk.lie(token, bites),
             Modifier::SlowCpu { node, poll } => shared.machine(node).slow_cpu(token, bites, poll),
             Modifier::SlowStart { node, delay } => shared.machine(node).slow_start(token, bites, delay),
             Modifier::Skew { node, nanoseconds } => {
@@ -396,11 +389,6 @@ impl World {
             }
         }
         token
-    }
-
-    /// The stream of a fault at a node.
-    fn stream_of_fault(&self, kind: &str, node: NodeId, seed: u64) -> Stream {
-        self.chance().child(kind).child(node.name()).child(&seed.to_string()).stream()
     }
 
     /// Takes a modifier away, and nothing else. Answers how often it bit.

@@ -205,14 +205,14 @@ impl World {
     pub fn wipe(&self, node: NodeId, dir: &Path) -> bool {
         self.operator(node);
         self.fault("wipe", node, None, 0);
-        self.shared.machine(node).disk.wipe(dir)
+        self.shared.machine(node).disk.with(|state| state.wipe(dir))
     }
 
     /// Writes a file durably and at once (its directories too), as an operator would copy one there. Works beside a
     /// running process.
     pub fn write_file(&self, node: NodeId, path: &Path, content: bytes::Bytes) -> std::io::Result<()> {
         self.fault("write-file", node, None, content.len() as u64);
-        self.shared.machine(node).disk.place(path, content)
+        self.shared.machine(node).disk.with(|state| state.place(path, content))
     }
 
     /// The content of a file, as an operator would copy it away.
@@ -225,7 +225,7 @@ impl World {
     /// copy. Locks and stalls are not content. Works beside a running process, and where the machine is off.
     pub fn copy_disk(&self, node: NodeId) -> DiskImage {
         self.fault("copy-disk", node, None, 0);
-        self.shared.machine(node).disk.copy()
+        self.shared.machine(node).disk.with(|state| state.copy())
     }
 
     /// Replaces the content of the node's whole disk.
@@ -235,7 +235,7 @@ impl World {
     pub fn put_disk(&self, node: NodeId, image: &DiskImage) {
         self.operator(node);
         self.fault("put-disk", node, None, 0);
-        self.shared.machine(node).disk.put(image);
+        self.shared.machine(node).disk.with(|state| state.put(image));
     }
 
     /// What lies on the node's disk. Looking leaves no trace in the run.
@@ -262,17 +262,17 @@ impl World {
         self.operator(node);
         self.fault("damage", node, None, seed);
         let mut chance = self.chance.child("damage").child(node.name()).child(&seed.to_string()).stream();
-        self.shared.machine(node).disk.damage(dir, damage, &mut chance)
+        self.shared.machine(node).disk.with(|state| state.damage(dir, damage, &mut chance))
     }
 
     /// How many files, directories and engines power failures and failed syncs took on this node of which a sync had lied.
     pub fn broken_promises(&self, node: NodeId) -> u64 {
-        self.shared.machine(node).disk.broken_promises()
+        self.shared.machine(node).disk.with(|state| state.promises_broken())
     }
 
     /// Whether a fault holds that makes operations of the node's disk fail.
     pub fn disk_fails(&self, node: NodeId) -> bool {
-        self.shared.machine(node).disk.fails()
+        self.shared.machine(node).disk.with(|state| state.fails())
     }
 
     fn operator(&self, node: NodeId) {
@@ -348,16 +348,9 @@ impl World {
             count(&format!("point.{}", point.name()), reached);
         }
         for machine in self.shared.machines.lock().iter() {
-            let disk = machine.disk.figures();
-            count("disk.syncs", disk.syncs);
-            count("disk.written_bytes", disk.written_bytes);
-            count("disk.kept_sectors", disk.kept_sectors);
-            count("disk.dropped_sectors", disk.dropped_sectors);
-            count("disk.torn_writes", disk.torn_writes);
-            count("disk.undone_entries", disk.undone_entries);
-            count("engine.commits", disk.engine_commits);
-            count("engine.kept_batches", disk.kept_batches);
-            count("engine.dropped_batches", disk.dropped_batches);
+            for (name, value) in machine.disk.figures().named() {
+                count(name, value);
+            }
         }
         counters
     }

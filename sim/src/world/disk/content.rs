@@ -1,11 +1,16 @@
 //! A file's bytes: what a reader sees, and what would be left of it after a crash.
 //!
-//! The store only appends and truncates, so what is pending since the last sync is a list of those two, with what a
-//! truncation cut off. A crash decides two things, as a journaling file system without data journaling leaves them
-//! open (ext4, `data=writeback`; FoundationDB's AsyncFileNonDurable): how many of the pending operations had their new
-//! length recorded, in order; and for each 512-byte sector that was touched, whether its new content reached the
+//! What is pending since the last sync is a list of operations, each with what it takes to undo it: writes at any place,
+//! truncations with what they cut off, and extensions. (The store only appends and truncates; real servers, whose disks
+//! are made of this too, write anywhere.) A crash decides two things, as a journaling file system without data journaling
+//! leaves them open (ext4, `data=writeback`; FoundationDB's AsyncFileNonDurable): how many of the pending operations had
+//! their new length recorded, in order; and for each 512-byte sector that was touched, whether its new content reached the
 //! platter. A sector that did not shows what was there before: older bytes, or zeros beyond the old end. A sector is
 //! atomic; a write over several is not, and is *torn* where some of its sectors are kept and some are not.
+//!
+//! The zeros at the end of a file that was extended are not stored: etcd allocates 64 MiB for each part of its log.
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
@@ -16,9 +21,27 @@ use crate::world::chance::Stream;
 pub(super) const SECTOR: usize = 512;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Pending {
-    Append { at: usize },
-    Truncate { cut: Vec<u8> },
+struct Pending {
+    /// The file as it was before.
+    before: Extent,
+    what: Op,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Op {
+    /// `len` bytes were written at `at`, over `over`.
+    Write { at: usize, len: usize, over: Vec<u8> },
+    /// The file was cut to `to`.
+    Truncate { to: usize, cut: Vec<u8> },
+    /// The file was made longer, by zeros.
+    Extend,
+}
+
+/// How long a file is, and how much of it is stored. The rest are zeros.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Extent {
+    len: usize,
+    stored: usize,
 }
 
 /// What a crash did to a file.
@@ -32,7 +55,9 @@ pub(super) struct Damage {
 /// A file's bytes.
 #[derive(Debug, Default)]
 pub(super) struct Content {
+    /// The stored bytes. Up to `len` zeros follow.
     bytes: Vec<u8>,
+    len: usize,
     pending: Vec<Pending>,
     /// How many operations have ever become durable: what `pending[0]` is the next of.
     settled: u64,
@@ -43,37 +68,79 @@ pub(super) struct Content {
 impl Content {
     /// A file whose bytes are durable.
     pub(super) fn durable(bytes: Vec<u8>) -> Self {
-        Self { bytes, ..Self::default() }
+        Self { len: bytes.len(), bytes, ..Self::default() }
     }
 
     /// What a reader sees of this file, all of it durable.
     pub(super) fn copy(&self) -> Self {
-        Self::durable(self.bytes.clone())
+        Self { len: self.len, ..Self::durable(self.bytes.clone()) }
     }
 
     pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// How much of it is stored, from its beginning.
+    pub(super) fn stored(&self) -> usize {
         self.bytes.len()
     }
 
     /// Up to `len` bytes from `offset`.
     pub(super) fn read(&self, offset: usize, len: usize) -> Bytes {
-        let from = offset.min(self.bytes.len());
-        let to = from.saturating_add(len).min(self.bytes.len());
-        Bytes::copy_from_slice(&self.bytes[from..to])
+        let from = offset.min(self.len);
+        let to = from.saturating_add(len).min(self.len);
+        let stored = &self.bytes[from.min(self.bytes.len())..to.min(self.bytes.len())];
+        let zeros = to - from - stored.len();
+        if zeros == 0 {
+            return Bytes::copy_from_slice(stored);
+        }
+        let mut read = stored.to_vec();
+        read.resize(to - from, 0);
+        read.into()
     }
 
+    #[cfg(test)]
     pub(super) fn append(&mut self, data: &[u8]) {
-        if !data.is_empty() {
-            self.pending.push(Pending::Append { at: self.bytes.len() });
-            self.bytes.extend_from_slice(data);
+        self.write(self.len, data);
+    }
+
+    /// Writes at any place. What lies between the end and a place beyond it becomes zeros.
+    pub(super) fn write(&mut self, at: usize, data: &[u8]) {
+        if data.is_empty() {
+            return;
         }
+        let (before, end) = (self.extent(), at + data.len());
+        let over = self.bytes[at.min(before.stored)..end.min(before.stored)].to_vec();
+        self.pending.push(Pending { before, what: Op::Write { at, len: data.len(), over } });
+        if at == before.stored {
+            self.bytes.extend_from_slice(data);
+        } else {
+            self.bytes.resize(before.stored.max(end), 0);
+            self.bytes[at..end].copy_from_slice(data);
+        }
+        self.len = self.len.max(end);
     }
 
     /// Cuts the file, or does nothing where it is no longer than `len`.
     pub(super) fn truncate(&mut self, len: usize) {
-        if len < self.bytes.len() {
-            self.pending.push(Pending::Truncate { cut: self.bytes.split_off(len) });
+        if len < self.len {
+            let before = self.extent();
+            let cut = self.bytes.split_off(len.min(before.stored));
+            self.pending.push(Pending { before, what: Op::Truncate { to: len, cut } });
+            self.len = len;
         }
+    }
+
+    /// Makes the file longer, or does nothing where it is no shorter than `len`.
+    pub(super) fn extend(&mut self, len: usize) {
+        if len > self.len {
+            self.pending.push(Pending { before: self.extent(), what: Op::Extend });
+            self.len = len;
+        }
+    }
+
+    fn extent(&self) -> Extent {
+        Extent { len: self.len, stored: self.bytes.len() }
     }
 
     /// A mark for [`Self::settle`]: everything done so far.
@@ -83,11 +150,19 @@ impl Content {
 
     /// How many bytes a sync has to write.
     pub(super) fn unsynced(&self) -> usize {
-        let first = self.pending.iter().map(|op| match op {
-            Pending::Append { at } => *at,
-            Pending::Truncate { .. } => usize::MAX,
+        let written = self.pending.iter().filter_map(|op| match op.what {
+            Op::Write { at, len, .. } => Some((at, at + len)),
+            Op::Truncate { .. } | Op::Extend => None,
         });
-        self.bytes.len().saturating_sub(first.min().unwrap_or(usize::MAX))
+        let mut ranges: Vec<(usize, usize)> = written.collect();
+        ranges.sort_unstable();
+        let (mut bytes, mut done) = (0, 0);
+        for (from, to) in ranges {
+            let (from, to) = (from.max(done), to.min(self.bytes.len()));
+            bytes += to.saturating_sub(from);
+            done = done.max(to);
+        }
+        bytes
     }
 
     /// Makes everything before the mark durable.
@@ -123,27 +198,40 @@ impl Content {
     pub(super) fn cut(&mut self, len: usize) {
         self.settle(self.mark());
         self.bytes.truncate(len);
+        self.len = self.len.min(len);
     }
 
-    /// The bytes after the first `keep` pending operations.
-    fn image(&self, keep: usize) -> Vec<u8> {
-        let mut bytes = self.bytes.clone();
-        for op in self.pending[keep..].iter().rev() {
-            match op {
-                Pending::Append { at } => bytes.truncate(*at),
-                Pending::Truncate { cut } => bytes.extend_from_slice(cut),
+    /// The stored bytes after the first `keep` pending operations, and the file's length then.
+    fn image(&self, keep: usize) -> (Vec<u8>, usize) {
+        let (mut bytes, mut len) = (self.bytes.clone(), self.len);
+        for Pending { before, what } in self.pending[keep..].iter().rev() {
+            len = before.len;
+            match what {
+                Op::Write { at, over, .. } => {
+                    bytes.truncate(before.stored);
+                    bytes[(*at).min(before.stored)..][..over.len()].copy_from_slice(over);
+                }
+                Op::Truncate { cut, .. } => bytes.extend_from_slice(cut),
+                Op::Extend => {}
             }
         }
-        bytes
+        (bytes, len)
     }
 
-    /// Where the bytes of the first `keep` operations may differ from the durable ones.
-    fn touched_from(&self, keep: usize) -> usize {
-        let starts = self.pending[..keep].iter().enumerate().map(|(number, op)| match op {
-            Pending::Append { at } => *at,
-            Pending::Truncate { .. } => self.image(number + 1).len(),
+    /// The sectors, of those that hold `len` bytes, where the first `keep` operations may have changed something. A
+    /// truncation changes all from its place on. Where none is kept, the sector at the end: what was lost began there.
+    fn touched(&self, keep: usize, len: usize) -> BTreeSet<usize> {
+        let sectors = len.div_ceil(SECTOR);
+        let ranges = self.pending[..keep].iter().filter_map(|op| match op.what {
+            Op::Write { at, len, .. } => Some((at, at + len)),
+            Op::Truncate { to, .. } => Some((to, usize::MAX)),
+            Op::Extend => None,
         });
-        starts.min().unwrap_or(usize::MAX)
+        let end = (keep == 0).then_some((len, usize::MAX));
+        ranges
+            .chain(end)
+            .flat_map(|(from, to)| from.min(len) / SECTOR..to.div_ceil(SECTOR).min(sectors))
+            .collect()
     }
 
     /// The machine crashes: what survives is drawn, or nothing does.
@@ -152,7 +240,7 @@ impl Content {
         if self.pending.is_empty() {
             return damage;
         }
-        let old = self.image(0);
+        let (old, _) = self.image(0);
         let count = self.pending.len();
         // The lengths: all recorded in half of the crashes, otherwise any prefix.
         let keep = match unsynced {
@@ -161,43 +249,51 @@ impl Content {
             Unsynced::Drawn if chance.happens(0.5) => count,
             Unsynced::Drawn => chance.within(0..count as u64 + 1) as usize,
         };
-        let mut new = self.image(keep);
-        let from = self.touched_from(keep).min(new.len());
+        let (mut new, len) = self.image(keep);
         let fate = match (unsynced, chance.within(0..10)) {
             (Unsynced::Torn, _) => None,
             (Unsynced::NamesLost, _) | (_, 0..2) => Some(true),
             (_, 2..4) => Some(false),
             _ => None,
         };
-        let first = from / SECTOR;
-        let sectors = new.len().div_ceil(SECTOR);
-        let mut kept = vec![true; sectors];
-        for (number, kept) in kept.iter_mut().enumerate().skip(first) {
-            *kept = fate.unwrap_or_else(|| chance.happens(0.5));
-            if *kept {
+        let mut dropped = BTreeSet::new();
+        for sector in self.touched(keep, new.len()) {
+            if fate.unwrap_or_else(|| chance.happens(0.5)) {
                 damage.kept_sectors += 1;
                 continue;
             }
             damage.dropped_sectors += 1;
-            let start = number * SECTOR;
+            dropped.insert(sector);
+            let start = sector * SECTOR;
             let end = (start + SECTOR).min(new.len());
             for (byte, at) in new[start..end].iter_mut().zip(start..) {
                 *byte = old.get(at).copied().unwrap_or(0);
             }
         }
-        let mut end = new.len();
+        let mut left = new.len();
         for op in self.pending[..keep].iter().rev() {
-            let Pending::Append { at } = op else { continue };
-            if *at >= end {
-                continue; // Cut off again by a later truncation.
+            match op.what {
+                Op::Write { at, len, .. } if at < left => {
+                    let sectors = at / SECTOR..(at + len).min(left).div_ceil(SECTOR);
+                    let lost = dropped.range(sectors.clone()).count();
+                    damage.torn_writes += u64::from((1..sectors.len()).contains(&lost));
+                }
+                // What was cut off again is nothing to tear.
+                Op::Truncate { to, .. } => left = left.min(to),
+                Op::Write { .. } | Op::Extend => {}
             }
-            let fates = &kept[at / SECTOR..end.div_ceil(SECTOR)];
-            damage.torn_writes += u64::from(fates.iter().any(|kept| *kept) && fates.iter().any(|kept| !kept));
-            end = *at;
         }
-        let lost = self.image(count).len().saturating_sub(new.len());
+        let (lost, already) = (self.bytes.len().saturating_sub(new.len()), dropped.len());
         damage.dropped_sectors += lost.div_ceil(SECTOR) as u64;
-        self.bytes = new;
+        // What was written over older bytes, too.
+        let undone = self.pending[keep..].iter().filter_map(|op| match &op.what {
+            Op::Write { at, over, .. } => Some(*at..(at + over.len()).min(new.len())),
+            Op::Truncate { .. } | Op::Extend => None,
+        });
+        let undone = undone.filter(|range| !range.is_empty());
+        dropped.extend(undone.flat_map(|range| range.start / SECTOR..range.end.div_ceil(SECTOR)));
+        damage.dropped_sectors += (dropped.len() - already) as u64;
+        (self.bytes, self.len) = (new, len);
         self.pending.clear();
         self.settled += count as u64;
         damage
@@ -287,10 +383,90 @@ mod tests {
         content.append(&[2; 10]);
         content.settle(mark);
         assert_eq!(content.unsynced(), 10);
-        assert_eq!(content.image(0), [1; 10]);
+        assert_eq!(content.image(0).0, [1; 10]);
         content.settle(mark);
-        assert_eq!(content.image(0), [1; 10]);
+        assert_eq!(content.image(0).0, [1; 10]);
         content.settle(content.mark());
-        assert_eq!(content.image(0).len(), 20);
+        assert_eq!(content.image(0).1, 20);
+    }
+
+    #[test]
+    fn writes_anywhere_are_lost_sector_by_sector_and_extensions_by_length() {
+        let make = || {
+            let mut content = Content::durable(vec![1; 4096]);
+            content.write(600, &[2; 1000]);
+            content.write(1500, &[3; 100]);
+            content.extend(9_000);
+            content.write(6_000, &[4; 512]);
+            content
+        };
+        let (mut lengths, mut torn) = (BTreeSet::new(), 0);
+        for seed in 0..400 {
+            let mut content = make();
+            assert_eq!(content.unsynced(), 1_000 + 512, "seed {seed}");
+            let damage = content.crash(Unsynced::Drawn, &mut Chance::root(seed).stream());
+            let read = content.read(0, usize::MAX);
+            assert_eq!(read.len(), content.len());
+            lengths.insert(content.len());
+            let untouched = |at: usize| at < 512 || (2_048..4_096).contains(&at);
+            for (at, byte) in read.iter().enumerate() {
+                let may_be: &[u8] = match at {
+                    _ if untouched(at) => &[1],
+                    ..600 | 1_600..2_048 => &[1],
+                    1_500..1_600 => &[1, 2, 3],
+                    600..1_500 => &[1, 2],
+                    6_000..6_512 => &[0, 4],
+                    _ => &[0],
+                };
+                assert!(may_be.contains(byte), "seed {seed}: {byte} at {at}");
+            }
+            torn += damage.torn_writes;
+        }
+        assert_eq!(lengths, BTreeSet::from([4_096, 9_000]));
+        assert!(torn > 50, "{torn}");
+    }
+
+    #[test]
+    fn whatever_is_done_to_a_file_can_be_undone() {
+        for seed in 0..300 {
+            let mut chance = Chance::root(seed).stream();
+            let (mut content, mut model) = (Content::default(), Vec::new());
+            let mut states = vec![model.clone()];
+            for step in 1..30_u8 {
+                let at = chance.within(0..3_000) as usize;
+                match chance.within(0..4) {
+                    0 => {
+                        content.truncate(at);
+                        model.truncate(at);
+                    }
+                    1 => {
+                        content.extend(at);
+                        model.resize(model.len().max(at), 0);
+                    }
+                    2 => {
+                        content.append(&[step; 70]);
+                        model.extend_from_slice(&[step; 70]);
+                    }
+                    _ => {
+                        content.write(at, &[step; 200]);
+                        model.resize(model.len().max(at + 200), 0);
+                        model[at..at + 200].fill(step);
+                    }
+                }
+                assert_eq!(content.read(0, usize::MAX), model, "seed {seed}, step {step}");
+                assert_eq!(
+                    content.read(at, 100),
+                    model[at.min(model.len())..(at + 100).min(model.len())].to_vec()
+                );
+                states.resize(content.pending.len() + 1, model.clone());
+            }
+            for (keep, state) in states.iter().enumerate() {
+                let (mut bytes, len) = content.image(keep);
+                bytes.resize(len, 0);
+                assert_eq!(&bytes, state, "seed {seed}: after {keep} operations");
+            }
+            content.crash(Unsynced::Lost, &mut chance);
+            assert!(content.read(0, usize::MAX).is_empty(), "nothing was durable");
+        }
     }
 }

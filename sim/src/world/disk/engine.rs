@@ -10,8 +10,9 @@ use squall_core::Batch;
 use squall_store::seam::{BoxFuture, Engine, EngineError, Engines, View};
 
 use super::{
-    device::{Access, Disk, DiskWork, Hold},
+    device::{Access, Disk, Hold},
     rows::Rows,
+    state::DiskWork,
     tree::{Ino, Inode},
 };
 use crate::world::{audit::DiskOp, lock::Lock, node::Life, shared::Shared};

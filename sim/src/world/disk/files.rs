@@ -10,9 +10,9 @@ use bytes::Bytes;
 use squall_store::seam::{BoxFuture, DirLock, File, Files};
 
 use super::{
-    Unsynced,
     content::Content,
-    device::{Access, Disk, DiskWork, Hold},
+    device::{Access, Disk, Hold},
+    state::DiskWork,
     tree::{Ino, Inode, Tree},
 };
 use crate::world::{audit::DiskOp, node::Life, shared::Shared};
@@ -158,29 +158,14 @@ struct SimFile {
 
 impl SimFile {
     fn with<T>(&self, act: impl FnOnce(&mut Content) -> T) -> io::Result<T> {
-        self.access.with(|state| match state.tree.inode_mut(self.ino) {
-            Some(Inode::File(content)) => Ok(act(content)),
-            _ => Err(io::Error::new(io::ErrorKind::NotFound, format!("{} was removed", self.path))),
-        })
+        self.access.with(|state| state.content(self.ino).map(act)).map_err(|error| self.named(error))
     }
-}
 
-impl SimFile {
-    /// A sync has failed: in one of two cases what it was to write is lost like in a power failure.
-    fn lose_some(&self) {
-        self.access.with(|state| {
-            let mut chance = state.losses().clone();
-            if chance.happens(0.5)
-                && let Some(Inode::File(content)) = state.tree.inode_mut(self.ino)
-            {
-                let owed = content.owes();
-                content.crash(Unsynced::Drawn, &mut chance);
-                if owed {
-                    state.break_promise();
-                }
-            }
-            *state.losses() = chance;
-        });
+    fn named(&self, error: io::Error) -> io::Error {
+        match error.kind() {
+            io::ErrorKind::NotFound => io::Error::new(error.kind(), format!("{} was removed", self.path)),
+            _ => error,
+        }
     }
 }
 
@@ -188,17 +173,10 @@ impl File for SimFile {
     fn append(&mut self, data: Bytes) -> BoxFuture<'_, io::Result<()>> {
         Box::pin(async move {
             let begun = self.access.begin(DiskWork::Write).await;
-            let whole = data.len() as u64;
-            let room = match begun {
-                Ok(()) => self.access.with(|state| state.room(whole)),
-                // Any part of it may be there.
-                Err(_) => self.access.with(|state| state.losses().within(0..whole + 1)),
-            };
-            let data = data.slice(..room as usize);
-            self.with(|content| content.append(&data))?;
-            self.access.record_append(&self.path, &data);
-            begun?;
-            if room < whole { Err(io::Error::from_raw_os_error(libc::ENOSPC)) } else { Ok(()) }
+            let written = self.access.with(|state| state.write(self.ino, None, &data, begun));
+            let (count, done) = written.map_err(|error| self.named(error))?;
+            self.access.record_append(&self.path, &data[..count]);
+            done
         })
     }
 
@@ -215,15 +193,8 @@ impl File for SimFile {
             self.access.admitted().await;
             let (mark, bytes) = self.with(|content| (content.mark(), content.unsynced()))?;
             self.access.write_back(bytes).await;
-            if let Err(error) = self.access.with(|state| state.fail(DiskWork::Fsync)) {
-                self.lose_some();
-                return Err(error);
-            }
-            if self.access.with(|state| state.lies()) {
-                self.with(|content| content.promise(mark))?;
-            } else {
-                self.with(|content| content.settle(mark))?;
-            }
+            let done = self.access.with(|state| state.finish_sync(self.ino, mark));
+            done.map_err(|error| self.named(error))?;
             self.access.record(DiskOp::Sync, &self.path, bytes as u64);
             Ok(())
         })

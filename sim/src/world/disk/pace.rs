@@ -9,7 +9,7 @@
 
 use std::{collections::VecDeque, task::Waker, time::Duration};
 
-use super::device::Settings;
+use super::state::Settings;
 use crate::world::{
     chance::{Chance, Stream},
     modifiers::{Bites, Holding, Token},

@@ -4,6 +4,10 @@
 //! sync of a directory makes durable what the journal holds for it, with everything earlier that those operations
 //! build on. A crash keeps a prefix of what is left (as a journaling file system does) and forgets the rest. A rename
 //! is atomic. An entry being durable says nothing of the file's bytes, nor of the entry of the directory it is in.
+//!
+//! That is what POSIX promises, and what the store is tested with. The file systems that real servers run on (ext4, XFS,
+//! btrfs) also make a file's own name durable when the file is synced, with the directories it is in, and real servers
+//! count on that: [`Tree::sync_name`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +19,7 @@ use super::{Unsynced, content::Content, rows::Rows};
 use crate::world::chance::Stream;
 
 /// The number of a file, directory or engine.
-pub(super) type Ino = u64;
+pub(crate) type Ino = u64;
 
 pub(super) const ROOT: Ino = 0;
 
@@ -32,7 +36,7 @@ pub(super) enum Inode {
 }
 
 impl Inode {
-    fn dir() -> Self {
+    pub(super) fn dir() -> Self {
         Inode::Dir { live: BTreeMap::new(), durable: BTreeMap::new() }
     }
 }
@@ -47,11 +51,15 @@ pub(super) struct Tree {
     inodes: BTreeMap<Ino, Inode>,
     journal: Vec<Change>,
     next: Ino,
+    /// How often each file is open in processes that may go on with it once it has no name. Kept over a crash: what the
+    /// dead had open is released later.
+    held: BTreeMap<Ino, u64>,
 }
 
 impl Tree {
     pub(super) fn new() -> Self {
-        Self { inodes: BTreeMap::from([(ROOT, Inode::dir())]), journal: Vec::new(), next: 1 }
+        let inodes = BTreeMap::from([(ROOT, Inode::dir())]);
+        Self { inodes, journal: Vec::new(), next: 1, held: BTreeMap::new() }
     }
 
     pub(super) fn inode(&self, ino: Ino) -> Option<&Inode> {
@@ -93,10 +101,18 @@ impl Tree {
         if self.entries(dir).is_some_and(|entries| entries.contains_key(&name)) {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, path.display().to_string()));
         }
+        self.add_to(dir, &name, inode)
+    }
+
+    /// Adds an inode to a directory. `AlreadyExists` where the name is taken.
+    pub(super) fn add_to(&mut self, dir: Ino, name: &str, inode: Inode) -> io::Result<Ino> {
+        if self.entries_of(dir)?.contains_key(name) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, name.to_owned()));
+        }
         let ino = self.next;
         self.next += 1;
         self.inodes.insert(ino, inode);
-        self.change(Change(vec![(dir, name, Some(ino))]));
+        self.change(Change(vec![(dir, name.to_owned(), Some(ino))]));
         Ok(ino)
     }
 
@@ -119,16 +135,25 @@ impl Tree {
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let moved = self.find(from).ok_or_else(|| missing(from))?;
+        self.find(from).ok_or_else(|| missing(from))?;
         let (from_dir, from_name) = self.parent(from)?;
         let (to_dir, to_name) = self.parent(to)?;
-        let replaced = self.find(to).and_then(|ino| self.inode(ino));
-        match (replaced, self.inode(moved)) {
+        self.rename_in((from_dir, &from_name), (to_dir, &to_name))
+    }
+
+    /// Moves what one directory has under a name.
+    pub(super) fn rename_in(&mut self, from: (Ino, &str), to: (Ino, &str)) -> io::Result<()> {
+        let moved = *self.entries_of(from.0)?.get(from.1).ok_or_else(|| missing(Path::new(from.1)))?;
+        let replaced = self.entries_of(to.0)?.get(to.1).copied();
+        if replaced == Some(moved) {
+            return Ok(());
+        }
+        match (replaced.and_then(|ino| self.inode(ino)), self.inode(moved)) {
             (None, _) | (Some(Inode::File(_)), Some(Inode::File(_))) => {}
             (Some(Inode::Dir { live, .. }), Some(Inode::Dir { .. })) if live.is_empty() => {}
-            _ => return Err(io::Error::new(io::ErrorKind::AlreadyExists, to.display().to_string())),
+            _ => return Err(io::Error::new(io::ErrorKind::AlreadyExists, to.1.to_owned())),
         }
-        self.change(Change(vec![(from_dir, from_name, None), (to_dir, to_name, Some(moved))]));
+        self.change(Change(vec![(from.0, from.1.to_owned(), None), (to.0, to.1.to_owned(), Some(moved))]));
         Ok(())
     }
 
@@ -137,6 +162,23 @@ impl Tree {
         let (dir, name) = self.parent(path)?;
         self.file(path)?;
         self.change(Change(vec![(dir, name, None)]));
+        Ok(())
+    }
+
+    /// Removes a name of a directory: a file's, or an empty directory's.
+    pub(super) fn remove_from(&mut self, dir: Ino, name: &str, is_dir: bool) -> io::Result<()> {
+        let ino = *self.entries_of(dir)?.get(name).ok_or_else(|| missing(Path::new(name)))?;
+        let refused = match self.inode(ino) {
+            Some(Inode::Dir { live, .. }) if is_dir && live.is_empty() => None,
+            Some(Inode::Dir { .. }) if is_dir => Some(io::ErrorKind::DirectoryNotEmpty),
+            Some(Inode::Dir { .. }) => Some(io::ErrorKind::IsADirectory),
+            _ if is_dir => Some(io::ErrorKind::NotADirectory),
+            _ => None,
+        };
+        if let Some(kind) = refused {
+            return Err(io::Error::new(kind, name.to_owned()));
+        }
+        self.change(Change(vec![(dir, name.to_owned(), None)]));
         Ok(())
     }
 
@@ -161,10 +203,34 @@ impl Tree {
 
     /// Makes a directory's entries durable.
     pub(super) fn sync_dir(&mut self, dir: Ino) {
-        let mut dirs = BTreeSet::from([dir]);
+        self.settle(BTreeSet::from([dir]), &BTreeSet::new());
+    }
+
+    /// Makes the names of a file or directory durable, and those of the directories that it is in.
+    pub(super) fn sync_name(&mut self, ino: Ino) {
+        let mut named = BTreeSet::from([ino]);
+        loop {
+            let holds = |inode: &Inode| match inode {
+                Inode::Dir { live, .. } => live.values().any(|ino| named.contains(ino)),
+                Inode::File(_) | Inode::Engine(_) => false,
+            };
+            let above = self.inodes.iter().filter(|(ino, inode)| !named.contains(ino) && holds(inode));
+            let above: Vec<Ino> = above.map(|(ino, _)| *ino).collect();
+            if above.is_empty() {
+                break;
+            }
+            named.extend(above);
+        }
+        self.settle(BTreeSet::new(), &named);
+    }
+
+    /// Makes the changes of these directories durable, and those that name one of `named`, with every earlier change that
+    /// they build on.
+    fn settle(&mut self, mut dirs: BTreeSet<Ino>, named: &BTreeSet<Ino>) {
         let mut settled = vec![false; self.journal.len()];
         for (number, change) in self.journal.iter().enumerate().rev() {
-            if change.0.iter().any(|(dir, ..)| dirs.contains(dir)) {
+            let names = |ino: &Option<Ino>| ino.is_some_and(|ino| named.contains(&ino));
+            if change.0.iter().any(|(dir, _, ino)| dirs.contains(dir) || names(ino)) {
                 settled[number] = true;
                 dirs.extend(change.0.iter().map(|(dir, ..)| *dir));
             }
@@ -181,6 +247,27 @@ impl Tree {
             }
         }
         self.sweep();
+    }
+
+    /// Keeps a file although no name is left, until it is released as often. (A process has it open.)
+    pub(super) fn hold(&mut self, ino: Ino) {
+        *self.held.entry(ino).or_default() += 1;
+    }
+
+    /// Ends a hold.
+    pub(super) fn release(&mut self, ino: Ino) {
+        let Some(holds) = self.held.get_mut(&ino) else { return };
+        *holds -= 1;
+        if *holds == 0 {
+            self.held.remove(&ino);
+            self.sweep();
+        }
+    }
+
+    /// Puts an image in place of everything. Numbers are not given out twice: a kernel may remember them.
+    pub(super) fn put(&mut self, image: &Tree) {
+        let old = std::mem::replace(self, image.copy());
+        (self.next, self.held) = (self.next.max(old.next), old.held);
     }
 
     /// Whether a sync of this directory would have anything to do.
@@ -243,7 +330,8 @@ impl Tree {
             };
             (*ino, copy)
         });
-        let mut tree = Self { inodes: inodes.collect(), journal: Vec::new(), next: self.next };
+        let inodes = inodes.collect();
+        let mut tree = Self { inodes, journal: Vec::new(), next: self.next, held: BTreeMap::new() };
         tree.sweep();
         tree
     }
@@ -275,11 +363,18 @@ impl Tree {
                 live.clone_from(durable);
             }
         }
+        let held = std::mem::take(&mut self.held);
         self.sweep();
+        self.held = held;
         for inode in self.inodes.values_mut() {
             visit(chance, inode);
         }
         count - keep
+    }
+
+    /// What a directory names.
+    pub(super) fn entries_of(&self, dir: Ino) -> io::Result<&BTreeMap<String, Ino>> {
+        self.entries(dir).ok_or_else(|| io::ErrorKind::NotADirectory.into())
     }
 
     fn entries(&self, dir: Ino) -> Option<&BTreeMap<String, Ino>> {
@@ -322,11 +417,12 @@ impl Tree {
         }
     }
 
-    /// Forgets what no entry names any more, live, durable or in the journal. (A removed file that is still open is
-    /// kept by nobody here: its handle then fails, where POSIX would let it go on. The store does not do that.)
+    /// Forgets what no entry names any more, live, durable or in the journal, and what nobody holds. (The simulated
+    /// store holds nothing: a handle of a removed file then fails, where POSIX would let it go on. It does not do that.)
     fn sweep(&mut self) {
         let mut named = BTreeSet::from([ROOT]);
         let mut left = vec![ROOT];
+        left.extend(self.held.keys());
         left.extend(self.journal.iter().flat_map(|change| change.0.iter().filter_map(|(.., ino)| *ino)));
         while let Some(ino) = left.pop() {
             named.insert(ino);
