@@ -2,7 +2,8 @@
 //!
 //! A wait that lasts too long breaks no promise about answers. So these rules look at time:
 //! - *Turn*: whose place is the oldest in its queue is told so.
-//! - *Left*: a place whose only caller has gone away is taken out of its queue, though its lease lives on.
+//! - *Left*: a place whose only caller has gone away while it waited is taken out of its queue, though its lease lives on. Where
+//!   its turn had come, the answer was on its way, and the key stays.
 //! - *Heard*: an observer is told of who leads, once it does.
 //!
 //! Each has [`LEAST`] of time, and more where the store is slow: [`SLOWER`] times what the slowest request took that the same
@@ -83,10 +84,11 @@ impl<'a> Waits<'a> {
         older.map(|other| other.until.unwrap_or(u64::MAX)).fold(place.from, u64::max)
     }
 
-    /// Whether the store had time enough between two instants for what a member owes, as what it answered meanwhile shows.
-    fn had_time(&self, endpoint: &str, from: u64, to: u64) -> bool {
+    /// Where the store had time enough between two instants for what a member owes: how long the slowest request took that it
+    /// answered meanwhile, in nanoseconds.
+    fn had_time(&self, endpoint: &str, from: u64, to: u64) -> Option<u64> {
         if to.saturating_sub(from) <= LEAST + SLOWER * self.history.longest_delay_ns() {
-            return false;
+            return None;
         }
         let (mut answered, mut slowest) = (0, 0);
         for other in &self.history.operations {
@@ -100,15 +102,16 @@ impl<'a> Waits<'a> {
                 continue;
             }
             if gave_up(other) || other.ret.is_none() {
-                return false;
+                return None;
             }
             if other.is_ok() {
                 slowest = slowest.max(ends - other.call);
                 answered += usize::from(other.call >= from && ends <= to);
             }
         }
-        let enough = LEAST + SLOWER * (slowest + self.history.longest_delay_ns());
-        answered >= OTHERS && to - from > enough && !self.quiet.touch(from, to)
+        slowest += self.history.longest_delay_ns();
+        let enough = answered >= OTHERS && to - from > LEAST + SLOWER * slowest;
+        (enough && !self.quiet.touch(from, to)).then_some(slowest)
     }
 
     fn turn(&self, operation: &Operation) -> Option<Failure> {
@@ -120,7 +123,7 @@ impl<'a> Waits<'a> {
         of_lease.into_iter().find_map(|place| {
             let from = self.first_since(&claim.name, place).max(operation.call);
             let to = ret.min(place.until.unwrap_or(u64::MAX));
-            self.had_time(&operation.endpoint, from, to).then(|| {
+            self.had_time(&operation.endpoint, from, to).map(|_| {
                 let message = format!(
                     "operation {} waits at {} for {} with key {}, which is the first in the queue from {:.3}s to {:.3}s, and is \
                      not told so",
@@ -151,8 +154,10 @@ impl<'a> Waits<'a> {
             // Another call that has found the place keeps it, or gives it up in its own time.
             let found = others.map(|other| other.call).min().unwrap_or(u64::MAX);
             let to = place.until.unwrap_or(self.end()).min(found);
-            let is_left = place.from <= ret && self.had_time(&operation.endpoint, ret, to);
-            is_left.then(|| {
+            let slowest = self.had_time(&operation.endpoint, ret, to).filter(|_| place.from <= ret)?;
+            // One that had its turn by then was answered, and the answer came too late: its key stays.
+            let waits = self.first_since(&wanted.name, place) > ret + LEAST / 2 + slowest;
+            waits.then(|| {
                 let message = format!(
                     "operation {} asked {} for a place in {} and was given up at {:.3}s; its key {} was still there at {:.3}s",
                     operation.id,
@@ -180,7 +185,7 @@ impl<'a> Waits<'a> {
         unheard.into_iter().find_map(|place| {
             let from = self.first_since(name, place).max(operation.call);
             let to = ret.min(place.until.unwrap_or(u64::MAX));
-            self.had_time(&operation.endpoint, from, to).then(|| {
+            self.had_time(&operation.endpoint, from, to).map(|_| {
                 let message = format!(
                     "operation {} observed {name} at {} until {:.3}s, and was never told of {}, which led from {:.3}s to {:.3}s",
                     operation.id,

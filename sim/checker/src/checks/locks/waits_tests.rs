@@ -157,7 +157,10 @@ fn nothing_is_demanded_near_to_a_disturbance() {
 
 #[test]
 fn a_place_whose_caller_has_gone_is_given_up() {
+    let before = [info(2, (4_900, 5_000), &makes("l", 6)), hint(0, 2, 4_950, 1)];
     let left = vec![
+        before[0].clone(),
+        before[1].clone(),
         info(12, (5_000, 5_300), &makes("l", 7)),
         hint(1, 12, 5_010, 2),
         gave_up(11, (5_000, 5_300), &lock("l", 7)),
@@ -165,6 +168,10 @@ fn a_place_whose_caller_has_gone_is_given_up() {
     ];
     assert_eq!(broken(&left), [GUARANTEES[1]]);
     assert!(broken(&with(left.clone(), &[hint(2, 13, 5_400, 3)])).is_empty());
+    // Its turn had come: the answer was on its way.
+    assert!(broken(&left[2..]).is_empty());
+    assert!(broken(&with(left.clone(), &[expired(2, 6, 5_500)])).is_empty());
+    assert_eq!(broken(&with(left.clone(), &[expired(2, 6, 6_500)])), [GUARANTEES[1]]);
     // It ends with its lease in time.
     assert!(broken(&with(left.clone(), &[expired(2, 7, 6_000)])).is_empty());
     assert_eq!(broken(&with(left.clone(), &[expired(2, 7, 8_000)])), [GUARANTEES[1]]);
