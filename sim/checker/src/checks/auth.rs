@@ -19,7 +19,7 @@
 //! - *Passwords*: a token was given for a password that was possibly the user's; and not refused for one that certainly was.
 //! - *Revision*: the auth revision never goes back.
 //!
-//! Who hangs a key on a lease, or revokes it, must be allowed to write all keys that hang on it ([`hung`]). A put with a lease
+//! Who hangs a key on a lease must be allowed to write all keys that hang on it ([`hung`]). A put with a lease
 //! that was refused is not looked at: keys may hang there of which nobody was told. A history with a break is not judged.
 
 mod hung;
@@ -359,10 +359,7 @@ fn denied(operation: &Operation, changes: &Changes<'_>, writes: &Writes, hung: &
     if operation.outcome != Outcome::Ok {
         return None;
     }
-    let needs_itself = match &operation.op {
-        Op::LeaseRevoke(_) => Vec::new(),
-        op => needs(op)?,
-    };
+    let needs_itself = needs(&operation.op)?;
     let on_leases = hung.on_leases_of(operation).map(|key| Need::Write(key.as_slice(), &[]));
     let needs: Vec<Need<'_>> = needs_itself.into_iter().chain(on_leases).collect();
     let span = writes.span(operation)?;

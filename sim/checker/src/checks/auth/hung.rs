@@ -31,14 +31,15 @@ impl<'a> Hung<'a> {
     /// The keys that hung on the leases which an answered operation names, just before it.
     pub(super) fn on_leases_of(&self, operation: &Operation) -> impl Iterator<Item = &'a Bytes> + '_ {
         // What it did itself stands at its own revision.
-        let before = operation.revision().map_or(0, |revision| revision.0) - 1;
+        let own = i64::from(operation.made_revision());
+        let before = operation.revision().map_or(0, |revision| revision.0) - own;
         let keys = leases(&operation.op).into_iter().filter_map(|lease| self.0.get(&lease)).flatten();
         keys.filter(move |((_, changed), seen_at)| *changed <= before && **seen_at >= before)
             .map(|((key, _), _)| *key)
     }
 }
 
-/// The leases that an operation hangs keys on, or revokes.
+/// The leases that an operation hangs keys on.
 pub(super) fn leases(op: &Op) -> Vec<LeaseId> {
     fn collect(op: &RequestOp, all: &mut Vec<LeaseId>) {
         match op {
@@ -51,7 +52,6 @@ pub(super) fn leases(op: &Op) -> Vec<LeaseId> {
     match op {
         Op::Put(put) => all.push(put.lease),
         Op::Txn(txn) => txn.success.iter().chain(&txn.failure).for_each(|op| collect(op, &mut all)),
-        Op::LeaseRevoke(revoke) => all.push(revoke.id),
         _ => {}
     }
     all.retain(|lease| !lease.is_none());
