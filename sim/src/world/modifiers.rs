@@ -377,7 +377,7 @@ impl World {
             | Modifier::FullDisk { node, .. }
             | Modifier::LyingSync(node) => {
                 let chance = self.chance();
-                shared.machine(node).disk.with(|state| state.impose(&modifier, token, bites, &chance));
+                shared.machine(node).disk.with(|state| state.impose(&modifier, token, bites, chance));
             }
             Modifier::SlowCpu { node, poll } => shared.machine(node).slow_cpu(token, bites, poll),
             Modifier::SlowStart { node, delay } => shared.machine(node).slow_start(token, bites, delay),

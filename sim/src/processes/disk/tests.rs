@@ -169,7 +169,8 @@ fn faults_of_a_disk_are_what_a_process_is_told() {
         };
         let file = write(&disk.at.join("file"), &[1; 5_000]);
         file.sync_all().expect("it is synced");
-        let acts: [(DiskWork, fn(&File) -> io::Result<()>); 3] = [
+        type Act = fn(&File) -> io::Result<()>;
+        let acts: [(DiskWork, Act); 3] = [
             (DiskWork::Fsync, |file| file.sync_data()),
             (DiskWork::Write, |file| file.write_all_at(&[2; 10], 0)),
             (DiskWork::Read, |file| File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).map(drop)),
