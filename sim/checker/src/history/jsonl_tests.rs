@@ -100,7 +100,7 @@ fn bad_files_are_refused_with_their_place() {
         ),
         (
             "{\"hint\":{\"index\":1,\"op\":2,\"trust\":true}}\n".to_owned(),
-            "unknown field `trust`, expected one of `at`, `member`, `term`, `index`, `op`, `expired`",
+            "unknown field `trust`, expected one of `at`, `member`, `term`, `index`, `op`, `revision`, `expired`",
         ),
     ];
     for (text, expected) in cases {

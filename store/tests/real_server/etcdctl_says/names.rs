@@ -116,7 +116,8 @@ fn masked(said: &str, after: &str) -> String {
 }
 
 fn id_after(said: &str, before: &str) -> Option<u64> {
-    let id = said.strip_prefix(before)?.split(' ').next()?;
+    // A short id is padded with a blank.
+    let id = said.strip_prefix(before)?.trim_start().split(' ').next()?;
     u64::from_str_radix(id, 16).ok()
 }
 
@@ -132,6 +133,9 @@ fn values_are_told_by_name() {
     names.learn(&grant, "lease 00ab000000000001 granted with TTL(5s)\n");
     assert_eq!(names.told("lease ab000000000001, {lease}"), "lease {lease1}, {lease}");
     assert_eq!(names.filled_in("{lease1}"), "ab000000000001");
+    let add = ["member".to_owned(), "add".to_owned(), "m4".to_owned()];
+    names.learn(&add, "Member  678eb1122334455 added to cluster 1\n");
+    assert_eq!(names.told("Member  678eb1122334455 added"), "Member {member1} added");
     assert_eq!(names.told("\"hash\":12,\"revision\":3"), "\"hash\":~,\"revision\":3");
     assert_eq!(names.told("took = 1.2ms\n"), "took = ~\n");
     assert_eq!(
