@@ -8,6 +8,8 @@
 //! - *Finished*: a compaction that is under way is finished, or replaced by an installed snapshot, within [`LEAST`] and [`SLOWER`] times
 //!   what the slowest took that another member had under way meanwhile. Nothing is demanded near to a disturbance.
 
+use std::collections::BTreeMap;
+
 use super::quiet::Unquiet;
 use super::{Failure, seconds};
 use crate::history::{Compaction, Event, Op, RunHistory};
@@ -74,28 +76,52 @@ fn waited(history: &RunHistory, told: &[&Compaction], lives: &[(&str, u64)]) -> 
     })
 }
 
+/// A compaction that a member had under way, and the line that ended it.
+struct Run<'a> {
+    begun: &'a Compaction,
+    done: Option<&'a Compaction>,
+}
+
+/// All of them, in the order in which they began.
+fn runs<'a>(told: &[&'a Compaction]) -> Vec<Run<'a>> {
+    let mut runs: Vec<Run<'_>> = Vec::new();
+    let mut open: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for line in told {
+        let of_member = open.entry(line.member.as_str()).or_default();
+        if line.finished {
+            of_member.drain(..).for_each(|at| runs[at].done = Some(line));
+        } else {
+            of_member.push(runs.len());
+            runs.push(Run { begun: line, done: None });
+        }
+    }
+    runs
+}
+
 fn finished(history: &RunHistory, told: &[&Compaction]) -> Option<Failure> {
-    let next = |begun: &Compaction| {
-        told.iter().find(|line| line.member == begun.member && line.at >= begun.at && line.finished)
-    };
-    let begun: Vec<&&Compaction> = told.iter().filter(|line| !line.finished).collect();
+    let runs = runs(told);
     let quiet = Unquiet::of(history);
     let last = history.operations.iter().filter_map(|operation| operation.ret).max()?;
-    begun.iter().find_map(|under_way| {
-        let until = next(under_way).map_or(last, |done| done.at);
+    runs.iter().find_map(|run| {
+        let begun = run.begun;
+        let until = run.done.map_or(last, |done| done.at);
+        if until <= begun.at + LEAST {
+            return None;
+        }
         // What the others had to remove meanwhile tells how much there was.
-        let of_others = begun.iter().filter(|other| other.member != under_way.member && other.at <= until);
-        let done = of_others.filter_map(|other| next(other).map(|done| (other.at, done)));
-        let meanwhile: Vec<_> = done.filter(|(_, done)| done.at >= under_way.at).collect();
-        let is_known = meanwhile.iter().any(|(_, done)| done.revision >= under_way.revision);
-        let slowest = meanwhile.iter().map(|(begun, done)| done.at - begun).max()?;
-        let due = under_way.at + LEAST + SLOWER * slowest;
-        (is_known && until > due && !quiet.touch(under_way.at, due)).then(|| {
+        let others =
+            runs.iter().filter(|other| other.begun.member != begun.member && other.begun.at <= until);
+        let done = others.filter_map(|other| other.done.map(|done| (other.begun.at, done)));
+        let meanwhile: Vec<_> = done.filter(|(_, done)| done.at >= begun.at).collect();
+        let is_known = meanwhile.iter().any(|(_, done)| done.revision >= begun.revision);
+        let slowest = meanwhile.iter().map(|(from, done)| done.at - from).max()?;
+        let due = begun.at + LEAST + SLOWER * slowest;
+        (is_known && until > due && !quiet.touch(begun.at, due)).then(|| {
             let message = format!(
                 "{} had a compaction to revision {} under way at {:.3}s, and has not finished it by {:.3}s",
-                under_way.member,
-                under_way.revision,
-                seconds(under_way.at),
+                begun.member,
+                begun.revision,
+                seconds(begun.at),
                 seconds(until)
             );
             Failure::new("compaction", FINISHED, message)
