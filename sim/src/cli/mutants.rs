@@ -5,6 +5,7 @@
 
 mod drills;
 mod explored;
+mod process;
 
 use std::{
     path::{Path, PathBuf},

@@ -2,17 +2,13 @@
 //! show at once. Each scenario's seeds run in a process of their own, `squall run`, whose CPU time is the figure in the
 //! table.
 
-use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::{path::Path, process::Child};
 
 use serde::Serialize;
-use serde_json::Value;
 use squall_core::planted::Bug;
 
 use super::MutantsArgs;
+use super::process::{accusers, checkers, lines, squall};
 use crate::scenario::{PlantedBug, ScenarioFile};
 
 /// The ends of the rounds: every scenario gets the seeds of one round before any gets those of the next.
@@ -80,41 +76,27 @@ fn run_seeds(
     let path = folder.join(format!("{name}.yaml"));
     let text = serde_yaml::to_string(&scenario).expect("a scenario was made from YAML");
     let spawned = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, text)).and_then(|()| {
-        Command::new(std::env::current_exe()?)
+        squall()?
             .arg("run")
             .arg(&path)
             .args(["--jobs", "1", "--format", "json", "--wall-limit", "300s"])
             .args(["--seeds", &format!("{}..{}", seeds.start(), seeds.end())])
             .arg("--out")
             .arg(folder.join("runs"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
     });
     let mut child = spawned.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let output = child.stdout.take().expect("it was asked for");
     let (mut reported, mut found) = (0, false);
-    for line in BufReader::new(output).lines().map_while(Result::ok) {
-        let Ok(run) = serde_json::from_str::<Value>(&line) else { continue };
+    for run in lines(&mut child) {
         reported += 1;
         // A run that hung, aborted or ate memory is a finding too.
-        let died =
-            run["failures"].as_array().is_some_and(|all| all.iter().any(|one| one["checker"] == "harness"));
-        // A run that shows too little says nothing about the store.
-        let accuses =
-            run["failures"].as_array().is_some_and(|all| all.iter().any(|one| one["checker"] != "vacuous"));
-        if run["verdict"] == "invalid" && accuses || died {
+        let died = checkers(&run).any(|checker| checker == "harness");
+        if run["verdict"] == "invalid" && accusers(&run).next().is_some() || died {
             found = true;
             row.seed = run["seed"].as_u64();
-            let failures = run["failures"].as_array().map(Vec::as_slice).unwrap_or_default();
-            row.found_by =
-                failures.iter().filter_map(|failure| Some(failure["checker"].as_str()?.to_owned())).collect();
+            row.found_by = checkers(&run).map(str::to_owned).collect();
             row.found_by.dedup();
-            row.message = failures
-                .first()
-                .and_then(|failure| failure["message"].as_str())
-                .unwrap_or_default()
-                .to_owned();
+            row.message = run["failures"][0]["message"].as_str().unwrap_or_default().to_owned();
             break;
         }
     }

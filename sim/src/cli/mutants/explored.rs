@@ -5,16 +5,15 @@
 //! follows from the build and the campaign's number.
 
 use std::{
-    io::{BufRead, BufReader},
+    io,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
 };
 
 use serde::Serialize;
-use serde_json::Value;
 use squall_core::planted::Bug;
 
 use super::MutantsArgs;
+use super::process::{accusers, lines, squall};
 use crate::text::Refusal;
 
 /// What exploring made of one planted error.
@@ -93,14 +92,15 @@ pub(super) fn hunt(bug: Bug, campaigns: u64, args: &MutantsArgs) -> Result<Row, 
 
 /// One campaign. Answers the folder of the run that showed the error.
 fn explore(row: &mut Row, seed: u64, folder: &Path, cpu_limit: f64) -> Result<Option<PathBuf>, Refusal> {
-    let mut child = spawn(
-        Command::new(own_path()?)
+    let spawned = squall().and_then(|mut squall| {
+        squall
             .args(["fuzz", "--planted-bug", row.mutant, "--campaign-seed", &seed.to_string()])
             .args(["--time", "24h", "--jobs", "1", "--max-findings", "1", "--without-canaries", "--no-fail"])
             .args(["--check-determinism=0%", "--shrink-budget", "0", "--format", "json", "--out"])
-            .arg(folder),
-        folder,
-    )?;
+            .arg(folder)
+            .spawn()
+    });
+    let mut child = spawned.map_err(|error| not_started(folder, &error))?;
     let mut campaign = Campaign { seed, found: false, iterations: 0, cpu_seconds: 0.0 };
     let mut failing = None;
     for line in lines(&mut child) {
@@ -130,7 +130,9 @@ fn explore(row: &mut Row, seed: u64, folder: &Path, cpu_limit: f64) -> Result<Op
 
 /// Shrinks a failing run with the standard budget.
 fn shrink(run: &Path) -> Result<Option<Shrunk>, Refusal> {
-    let mut child = spawn(Command::new(own_path()?).arg("shrink").arg(run).args(["--format", "json"]), run)?;
+    let spawned =
+        squall().and_then(|mut squall| squall.arg("shrink").arg(run).args(["--format", "json"]).spawn());
+    let mut child = spawned.map_err(|error| not_started(run, &error))?;
     let told = lines(&mut child).last();
     let _ = child.wait();
     let figure = |name: &str| told.as_ref().and_then(|told| told[name].as_u64());
@@ -140,28 +142,8 @@ fn shrink(run: &Path) -> Result<Option<Shrunk>, Refusal> {
     Ok(Some(Shrunk { faults, faults_before, runs, cpu_seconds }))
 }
 
-/// The checkers that accuse in a run. That a run shows too little says nothing about the store.
-fn accusers(line: &Value) -> impl Iterator<Item = &str> {
-    let failures = line["failures"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let checkers = failures.iter().filter_map(|failure| failure["checker"].as_str());
-    checkers.filter(|checker| *checker != "vacuous")
-}
-
-/// The objects that a process prints, a line each.
-fn lines(child: &mut Child) -> impl Iterator<Item = Value> + use<> {
-    let output = child.stdout.take().expect("it was asked for");
-    let lines = BufReader::new(output).lines().map_while(Result::ok);
-    lines.filter_map(|line| serde_json::from_str(&line).ok())
-}
-
-fn own_path() -> Result<PathBuf, Refusal> {
-    std::env::current_exe()
-        .map_err(|error| Refusal::of(Path::new("squall"), format!("its path is not known: {error}")))
-}
-
-fn spawn(command: &mut Command, folder: &Path) -> Result<Child, Refusal> {
-    let spawned = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-    spawned.map_err(|error| Refusal::of(folder, format!("no process can be started for it: {error}")))
+fn not_started(folder: &Path, error: &io::Error) -> Refusal {
+    Refusal::of(folder, format!("no process can be started for it: {error}"))
 }
 
 /// A line on one error, for the terminal.
