@@ -52,7 +52,6 @@ fn read(path: &Path) -> Result<Asked, Refusal> {
         return Ok(Asked::Rules(rules(path, &text)?));
     }
     let test = TestFile::parse(&text).map_err(|error| {
-        let error = error.to_string().replace("struct FileShape", "a mapping with `groups` or `tests`");
         Refusal::of(path, format!("this is neither a rule file nor a file of `promtool test rules`: {error}"))
     })?;
     let folder = path.parent().unwrap_or(Path::new("."));

@@ -472,7 +472,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn wall_limit(text: &str) -> Result<Duration, String> {
-    let limit = crate::text::parse_duration(text)?;
+    let limit = duration(text)?;
     if limit.is_zero() { Err("expected more than 0s: no run ends in no time".to_owned()) } else { Ok(limit) }
 }
 

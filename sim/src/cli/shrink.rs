@@ -77,7 +77,7 @@ pub(super) fn shrink(args: &ShrinkArgs, program: &Program, streams: &mut Streams
     Ok(match work(&task, program, &mut |text| printer.note(text))? {
         Ended::Shrunk(shrunk, file) => {
             if args.out.is_none() {
-                show(&args.run_dir).map_err(|why| Refusal::of(&args.run_dir, why))?;
+                show(&args.run_dir)?;
             }
             match args.format {
                 Format::Json => {
@@ -121,11 +121,11 @@ pub(super) fn shrink(args: &ShrinkArgs, program: &Program, streams: &mut Streams
     })
 }
 
-/// The run's page has the result too.
-fn show(run_dir: &Path) -> Result<(), String> {
-    let (view, _) = report::open_view(run_dir).map_err(|refusal| refusal.to_string())?;
+/// Makes the run's page again, which now shows the result too.
+fn show(run_dir: &Path) -> Result<(), Refusal> {
+    let (view, _) = report::open_view(run_dir)?;
     write_whole(&run_dir.join("report.html"), report::html(&view).as_bytes())
-        .map_err(|error| format!("report.html cannot be written: {error}"))
+        .map_err(|error| Refusal::of(run_dir, format!("report.html cannot be written: {error}")))
 }
 
 /// Shrinks a run.

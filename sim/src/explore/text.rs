@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::summary::{Figures, Finding, Summary};
+use crate::text::counted;
 
 /// How many lines of a message are shown.
 const LINES: usize = 6;
@@ -101,7 +102,7 @@ fn coverage(text: &mut String, summary: &Summary) {
 
 fn finding(text: &mut String, number: usize, finding: &Finding) {
     let known = if finding.known { ", known to the baseline" } else { "" };
-    let runs = if finding.runs == 1 { "1 run".to_owned() } else { format!("{} runs", finding.runs) };
+    let runs = counted(finding.runs, "run");
     let _ = writeln!(
         text,
         "\n{number}. {}: {} ({runs}{known})",

@@ -313,6 +313,18 @@ fn what_killed_processes_left_is_swept() {
     sweep(&at("absent"));
 }
 
+/// The view of a run that kept no trace.
+fn view(record: &RunRecord, result: &RunResult) -> View {
+    View::of(ViewSource {
+        record,
+        description: "A drill.",
+        plan: &result.plan,
+        history: &result.history,
+        shrunk: None,
+        trace: None,
+    })
+}
+
 /// A view of the run whose texts are all hostile.
 fn hostile_view() -> View {
     let evil = "</script><img src=x onerror=alert(1)>&\"'\u{2028}";
@@ -355,14 +367,7 @@ fn a_view_word_for_word() {
     let mut record = record(&result, Path::new("out/drill/7"));
     // A setting that is new changes a plan's text, and nothing here.
     record.plan_digest = "5555".into();
-    let view = View::of(ViewSource {
-        record: &record,
-        description: "A drill.",
-        plan: &result.plan,
-        history: &result.history,
-        shrunk: None,
-        trace: None,
-    });
+    let view = view(&record, &result);
     let mut text = serde_json::to_string_pretty(&view).unwrap();
     text.push_str("\n\n");
     text.push_str(&perfetto(&view));
@@ -414,14 +419,7 @@ fn real_processes_run_and_tell_no_roles() {
         let mut record = record(&result, Path::new("out/drill/7"));
         record.on = on.map(Into::into);
         record.unchecked = on.map(|_| "the terms of members".to_owned()).into_iter().collect();
-        let view = View::of(ViewSource {
-            record: &record,
-            description: "A drill.",
-            plan: &result.plan,
-            history: &result.history,
-            shrunk: None,
-            trace: None,
-        });
+        let view = view(&record, &result);
         assert_eq!(html(&view).contains("the terms of members"), on.is_some());
         view.members.iter().flat_map(|lane| lane.states.iter().map(|span| span.state)).collect::<Vec<_>>()
     };
@@ -442,16 +440,10 @@ fn what_the_rules_forbid_is_told_from_what_went_wrong() {
     };
     history.operations = vec![with("InvalidArgument", "m1"), with("Unavailable", "m1"), with("", "")];
     history.operations[2].client = Client(2_000_007);
-    let result = result(Verdict::Valid);
+    let mut result = result(Verdict::Valid);
+    result.history = history;
     let record = record(&result, Path::new("out/drill/7"));
-    let view = View::of(ViewSource {
-        record: &record,
-        description: "A drill.",
-        plan: &result.plan,
-        history: &history,
-        shrunk: None,
-        trace: None,
-    });
+    let view = view(&record, &result);
     assert_eq!(view.operations.rows.iter().map(|row| row.refused).collect::<Vec<_>>(), [true, false, true]);
     assert_eq!(view.operations.names, ["client 4", "for client 7"]);
 }

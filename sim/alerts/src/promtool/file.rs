@@ -54,7 +54,7 @@ pub(super) struct QueryCase {
 pub struct TestFileError(String);
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `groups` or `tests`")]
 struct FileShape {
     #[serde(default)]
     rule_files: Vec<String>,

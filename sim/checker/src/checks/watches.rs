@@ -142,16 +142,8 @@ impl Watch<'_> {
         let seconds = *at as f64 / 1e9;
         format!(
             "client {client}'s watch {watch_id} at {endpoint} (of {key}, from revision {}, made at {seconds:.3}s) {what}",
-            self.from()
+            self.start.wanted_from()
         )
-    }
-
-    /// The first revision that it wants.
-    fn from(&self) -> i64 {
-        match self.start.start_revision.0 {
-            0 => self.start.revision.0 + 1,
-            start => start,
-        }
     }
 
     fn wants_key(&self, key: &Bytes) -> bool {
@@ -167,13 +159,13 @@ impl Watch<'_> {
     fn alone(&self, lines: &[&WatchLine]) -> Judged {
         let mut told: BTreeSet<(i64, &Bytes, bool)> = BTreeSet::new();
         let (mut last, mut bookmark) = (0, 0);
-        let mut next = self.from();
+        let mut next = self.start.wanted_from();
         for line in lines {
             for (place, event) in line.events.iter().enumerate() {
                 let (revision, key) = (event.kv.mod_revision.0, &event.kv.key);
                 let is_put = event.kind == WatchEventKind::Put;
                 let left_out = if is_put { self.start.no_put } else { self.start.no_delete };
-                if !self.wants_key(key) || left_out || revision < self.from() {
+                if !self.wants_key(key) || left_out || revision < self.start.wanted_from() {
                     let what = if is_put { "put" } else { "delete" };
                     return Err((FILTER, format!("was told of a {what} of {key} at revision {revision}")));
                 }
@@ -206,7 +198,7 @@ impl Watch<'_> {
                 self.may_be_canceled(line, next)?;
             } else if line.events.is_empty() {
                 let revision = line.revision.0;
-                if revision + 1 < self.from() {
+                if revision + 1 < self.start.wanted_from() {
                     let what =
                         format!("was given a notice of revision {revision}, which lies before its start");
                     return Err((BOOKMARKABLE, what));
@@ -220,7 +212,7 @@ impl Watch<'_> {
 
     /// What the history tells.
     fn against(&self, lines: &[&WatchLine], changes: &Changes, era: usize) -> Judged {
-        let mut next = self.from();
+        let mut next = self.start.wanted_from();
         let mut any = false;
         for line in lines {
             for events in line.events.chunk_by(|a, b| a.kv.mod_revision == b.kv.mod_revision) {
@@ -337,7 +329,7 @@ impl Watch<'_> {
     /// What the lines tell of the store.
     fn seen(&self, lines: &[&WatchLine]) -> Seen {
         let mut changes: BTreeMap<i64, Vec<SeenChange>> = BTreeMap::new();
-        let mut to = self.from() - 1;
+        let mut to = self.start.wanted_from() - 1;
         for line in lines {
             for event in &line.events {
                 let revision = event.kv.mod_revision.0;
@@ -358,7 +350,7 @@ impl Watch<'_> {
         }
         let WatchStart { at, ref key, ref range_end, no_put, no_delete, .. } = *self.start;
         let (key, range_end) = (key.clone(), range_end.clone());
-        Seen { at, from: self.from(), to, key, range_end, no_put, no_delete, changes }
+        Seen { at, from: self.start.wanted_from(), to, key, range_end, no_put, no_delete, changes }
     }
 
     /// What an event says that the key was before; none where it says nothing. An event that creates a key has nothing

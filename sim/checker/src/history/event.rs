@@ -587,6 +587,16 @@ pub struct WatchStart {
     pub no_delete: bool,
 }
 
+impl WatchStart {
+    /// The first revision that is wanted.
+    pub fn wanted_from(&self) -> i64 {
+        match self.start_revision.0 {
+            0 => self.revision.0 + 1,
+            start => start,
+        }
+    }
+}
+
 /// One response on a watch stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

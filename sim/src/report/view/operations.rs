@@ -130,7 +130,7 @@ fn is_refusal(operation: &Operation) -> bool {
 }
 
 /// The keys that an operation names, each once.
-pub(super) fn keys_of(op: &Op) -> BTreeSet<Bytes> {
+fn keys_of(op: &Op) -> BTreeSet<Bytes> {
     let mut found = BTreeSet::new();
     match op {
         Op::Range(range) => _ = found.insert(range.key.clone()),

@@ -40,13 +40,12 @@ pub(super) fn spans(history: &RunHistory) -> Vec<WatchSpan> {
                     [0] => format!("{} and what follows", start.key),
                     _ => format!("{} to {}", start.key, start.range_end),
                 };
-                let revision = if start.start_revision.0 > 0 { start.start_revision } else { start.revision };
                 let span = WatchSpan {
                     client: start.client.0,
                     watch: start.watch_id,
                     member: start.endpoint.clone(),
                     keys,
-                    revision: revision.0,
+                    revision: start.wanted_from(),
                     from: start.at,
                     to: start.at,
                     canceled: false,
@@ -112,11 +111,12 @@ mod tests {
             told(40, 1, 0, true),
             told(50, 9, 1, false),
         ];
-        let found = spans(&RunHistory { events, ..RunHistory::default() });
-        let found: Vec<_> = found
+        let spans = spans(&RunHistory { events, ..RunHistory::default() });
+        let found: Vec<_> = spans
             .iter()
             .map(|span| (span.watch, span.keys.as_str(), span.from, span.to, span.canceled, &*span.told))
             .collect();
         assert_eq!(found, [(1, "k", 10, 40, true, &[30][..]), (2, "a and what follows", 20, 20, false, &[])]);
+        assert!(spans.iter().all(|span| span.revision == 6), "they want what comes after revision 5");
     }
 }
