@@ -114,7 +114,7 @@ pub fn open_view(run_dir: &Path) -> Result<(View, RunHistory), Refusal> {
     Ok((view, history))
 }
 
-/// What `squall shrink` left in the run folder. It is another command's, so that a report does without where it is damaged.
+/// What `squall shrink` left in the run folder. A report does without it where it is damaged: another command wrote it.
 fn shrunk_of(run_dir: &Path) -> Option<ShrunkScenario> {
     let folder = run_dir.join(SHRUNK);
     let told: Shrunk = explore::read_json(&folder.join("shrunk.json")).ok()?;
