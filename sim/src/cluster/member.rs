@@ -286,7 +286,7 @@ impl Cluster {
         }
     }
 
-    /// Starts each member whose process has ended by itself, unless the roster forbids it. Answers whether there was one.
+    /// Starts each member whose process has ended by itself, unless the roster forbids it. Answers whether any was started.
     pub(crate) fn start_all_exited(&self) -> bool {
         let exited = |node: &NodeId| matches!(self.inner.arena.status(*node), Status::Exited(_));
         let exited: Vec<NodeId> = self.nodes().into_iter().filter(exited).collect();

@@ -1,4 +1,4 @@
-//! What the members told beside their answers, as lines of the history: raft's milestones, and hints.
+//! What the members told beside their answers, as lines of the history: raft's milestones, compactions, and hints.
 //!
 //! A hint says which client operation a raft entry carried. The judge tries the order that the hints give first, and
 //! verifies it; it never trusts it.
@@ -33,15 +33,15 @@ pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
         _ => None,
     }));
     history.events.extend(hints(&breaks, probes).into_iter().map(h::Event::Hint));
-    let compactions = compactions(history, probes);
-    history.operations.extend(compactions);
+    let asked_by_leaders = asked_by_leaders(history, probes);
+    history.operations.extend(asked_by_leaders);
     let excuses = excuses(&history.events, probes);
     history.events.extend(excuses.into_iter().map(h::Event::Excused));
 }
 
 /// The compactions that leaders asked for by themselves: each as the operation of a client of its own that never heard what
 /// became of it.
-fn compactions(history: &h::RunHistory, probes: &[Probed]) -> Vec<h::Operation> {
+fn asked_by_leaders(history: &h::RunHistory, probes: &[Probed]) -> Vec<h::Operation> {
     let mut client = history.operations.iter().map(|operation| operation.client.0).max().unwrap_or(0);
     let mut id = history.operations.iter().map(|operation| operation.id.0).max().unwrap_or(0);
     let asked = probes.iter().filter_map(|probed| match probed.event {

@@ -125,7 +125,7 @@ pub struct Cluster {
     #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
     pub auto_compaction_retention: Duration,
     /// The leader compacts by itself, every five minutes, all but so many revisions. Default 0: it does not.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub auto_compaction_revisions: u64,
     /// A known bug, switched on. Only the simulated build has it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,10 +159,6 @@ impl Default for Cluster {
 
 /// etcd's default.
 const DEFAULT_QUOTA_BYTES: u64 = 2 << 30;
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
 
 fn is_default_quota(bytes: &u64) -> bool {
     *bytes == DEFAULT_QUOTA_BYTES

@@ -188,7 +188,7 @@ impl Client {
         answer
     }
 
-    /// Another process asks for this place too, so nobody can tell who of the two has made it.
+    /// Another process asks for this place too, so nobody can tell which of the two has made it.
     pub(super) fn shares_place(&mut self, name: &h::Bytes, lease: h::LeaseId) {
         self.places.insert((name.clone(), lease));
     }

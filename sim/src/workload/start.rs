@@ -90,18 +90,21 @@ pub fn start(
                     };
                     Box::pin(watcher.watch(crowd.stop.clone()))
                 } else {
-                    let client = Client::new(
-                        id,
-                        env.clone(),
-                        crowd.recorder.clone(),
-                        crowd.endpoints.clone(),
-                        place.first,
-                        workload.request_timeout,
-                    )
-                    .on_machine(Arc::clone(&node), channels.clone())
-                    .choosing(workload.endpoints, stream("endpoints"))
-                    .retrying(workload.blind_retries)
-                    .reading_stale(workload.stale_reads);
+                    let client_of = |id: h::Client, choice: EndpointChoice, chance: ChaCha8Rng| {
+                        Client::new(
+                            id,
+                            env.clone(),
+                            crowd.recorder.clone(),
+                            crowd.endpoints.clone(),
+                            place.first,
+                            workload.request_timeout,
+                        )
+                        .on_machine(Arc::clone(&node), channels.clone())
+                        .choosing(choice, chance)
+                    };
+                    let client = client_of(id, workload.endpoints, stream("endpoints"))
+                        .retrying(workload.blind_retries)
+                        .reading_stale(workload.stale_reads);
                     let (chance, stop) = (stream("operations"), crowd.stop.clone());
                     let (recorder, keys) = (crowd.recorder.clone(), workload.keys);
                     if workload.kind == WorkloadKind::Auth {
@@ -114,16 +117,8 @@ pub fn start(
                             Box::pin(User { client, book, recorder, keys, mix, chance, pace }.work(stop))
                         }
                     } else if workload.kind == WorkloadKind::Lock {
-                        let twin = Client::new(
-                            h::Client(id.0 + locks::TWIN),
-                            env.clone(),
-                            crowd.recorder.clone(),
-                            crowd.endpoints.clone(),
-                            place.first,
-                            workload.request_timeout,
-                        )
-                        .on_machine(Arc::clone(&node), channels.clone())
-                        .choosing(EndpointChoice::Roaming, stream("twin"));
+                        let twin = h::Client(id.0 + locks::TWIN);
+                        let twin = client_of(twin, EndpointChoice::Roaming, stream("twin"));
                         let locker = Locker {
                             client: client.with_root(crowd.book.clone()),
                             twin: twin.with_root(crowd.book.clone()),

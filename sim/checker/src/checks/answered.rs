@@ -20,10 +20,10 @@
 
 use std::cell::LazyCell;
 
-use super::Failure;
 use super::quiet::Unquiet;
 use super::weight::Weights;
-use crate::history::{Op, Operation, Outcome, RunHistory};
+use super::{Failure, seconds};
+use crate::history::{Op, Operation, RunHistory};
 
 const ANSWERED: &str = "liveness: a request is answered where nothing breaks";
 const READ: &str = "liveness: a read is answered once nothing breaks any more";
@@ -34,7 +34,7 @@ pub(super) const GUARANTEES: [&str; 2] = [ANSWERED, READ];
 const TIMED_OUT: &str = "etcdserver: request timed out";
 /// How long a read may wait in quiet, in nanoseconds: the store asks again every half second.
 const READ_WITHIN: u64 = 1_000_000_000;
-/// How many writes the member must have taken meanwhile, and how many times as long as any of them the read must have waited.
+/// How many writes the member must have done meanwhile.
 const WRITES: usize = 3;
 
 /// Shorter waits are not judged, in nanoseconds.
@@ -94,15 +94,15 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             operation.client,
             operation.op.name(),
             operation.id,
-            operation.call as f64 / 1e9,
-            operation.ret.unwrap_or(operation.call).saturating_sub(operation.call) as f64 / 1e9,
+            seconds(operation.call),
+            seconds(operation.ret.unwrap_or(operation.call).saturating_sub(operation.call)),
         );
         Failure::new("liveness", ANSWERED, message).blaming([operation.id])
     });
     failure.into_iter().chain(read_not_answered(history, &times)).collect()
 }
 
-/// A read that waits on after everything has healed.
+/// A read that the member gave up, though it was quiet for long enough before.
 fn read_not_answered(history: &RunHistory, times: &Unquiet) -> Option<Failure> {
     let timed_out = |operation: &&Operation| {
         let said = operation.error.as_ref().is_some_and(|error| error.message == TIMED_OUT);
@@ -131,8 +131,8 @@ fn read_not_answered(history: &RunHistory, times: &Unquiet) -> Option<Failure> {
                 operation.client,
                 operation.op.name(),
                 operation.id,
-                until as f64 / 1e9,
-                from as f64 / 1e9,
+                seconds(until),
+                seconds(from),
             );
             Failure::new("liveness", READ, message).blaming([operation.id])
         })
@@ -142,8 +142,7 @@ fn read_not_answered(history: &RunHistory, times: &Unquiet) -> Option<Failure> {
 /// Whether the client waited for long and heard nothing. A refusal is an answer.
 fn gave_up(operation: &Operation) -> bool {
     let waited = operation.ret.is_some_and(|ret| ret - operation.call >= PATIENCE);
-    let silent = operation.error.as_ref().is_some_and(|error| error.code == "DeadlineExceeded");
-    operation.outcome != Outcome::Ok && waited && silent && kind(&operation.op).is_some()
+    !operation.is_ok() && waited && operation.deadline_passed() && kind(&operation.op).is_some()
 }
 
 /// Requests of one kind wait for the same thing: an entry of the log, or an index to read at.

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use super::era::Eras;
 use super::quiet::Unquiet;
 use super::{Failure, seconds};
 use crate::history::{Compaction, Event, Op, RunHistory};
@@ -33,21 +34,14 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             _ => None,
         })
         .collect();
-    let lives: Vec<(&str, u64)> = history
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Life(life) => Some((life.member.as_str(), life.at)),
-            _ => None,
-        })
-        .collect();
     let mut failures = Vec::new();
-    failures.extend(waited(history, &told, &lives));
+    failures.extend(waited(history, &told));
     failures.extend(finished(history, &told));
     failures
 }
 
-fn waited(history: &RunHistory, told: &[&Compaction], lives: &[(&str, u64)]) -> Option<Failure> {
+fn waited(history: &RunHistory, told: &[&Compaction]) -> Option<Failure> {
+    let eras = Eras::of(history);
     history.operations.iter().find_map(|operation| {
         let Op::Compact(compact) = &operation.op else { return None };
         let ret = operation.ret.filter(|_| operation.is_ok() && compact.physical)?;
@@ -55,9 +49,8 @@ fn waited(history: &RunHistory, told: &[&Compaction], lives: &[(&str, u64)]) -> 
             line.finished && *line.member == *operation.endpoint && line.revision >= compact.revision
         });
         let first = done.next().filter(|line| line.at > ret)?;
-        let same_life = !lives
-            .iter()
-            .any(|(member, at)| **member == *first.member && (operation.call..=first.at).contains(at));
+        let life = |instant| eras.life_of(&first.member, instant);
+        let same_life = life(operation.call) == life(first.at);
         // What a later compaction removed says nothing of this one.
         let other = told.iter().any(|line| {
             !line.finished && line.member == first.member && line.at > ret && line.at <= first.at

@@ -191,6 +191,11 @@ impl Operation {
         self.outcome == Outcome::Ok
     }
 
+    /// Whether its deadline passed before an answer came.
+    pub fn deadline_passed(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| error.code == "DeadlineExceeded")
+    }
+
     /// The error's kind, where it is a certain failure that says something about the state.
     pub fn fact(&self) -> Option<ErrorKind> {
         match (&self.outcome, &self.error) {

@@ -332,9 +332,9 @@ impl<'a> Machine<'_, 'a> {
         inserts
     }
 
-    /// What a waiting refusal that may hold now and no more later would be glad of already here: changes of its lease, a
-    /// compaction where a transaction's compares decide whether it reads; and whatever lets other refusals be placed that it
-    /// waits for.
+    /// What to place here already for a refusal that waits, may hold now and may not hold later: changes of its lease; a
+    /// compaction, where its transaction's compares decide whether it reads; and whatever lets other refusals be placed that
+    /// it waits for.
     fn early_ends(&mut self, segment: u32, within: &Within) -> Vec<Place> {
         let prepared = self.prepared;
         let comes_and_goes =

@@ -89,11 +89,15 @@ impl User {
             }
             match self.client.perform_as(&op, false).await.1 {
                 Ok(answer) => newest = answer.header.revision.0,
-                Err(error) => {
-                    let says = error.message.as_str();
-                    has_token &=
-                        says != "etcdserver: invalid auth token" && says != "etcdserver: user name is empty";
+                Err(error)
+                    if matches!(
+                        error.message.as_str(),
+                        "etcdserver: invalid auth token" | "etcdserver: user name is empty"
+                    ) =>
+                {
+                    has_token = false;
                 }
+                Err(_) => {}
             }
         }
     }

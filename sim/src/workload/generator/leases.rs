@@ -80,15 +80,13 @@ impl Generator {
         };
         match (choice, lease) {
             ("put", _) => {
-                let mut put = self.put(unique, 0);
+                let put = self.put(unique, 0);
+                let lease = lease.unwrap_or(h::LeaseId::NONE);
                 match how {
                     // It keeps the lease of the key, whichever that is.
-                    0 | 1 => put.ignore_lease = true,
-                    _ => put.lease = lease.unwrap_or(h::LeaseId::NONE),
-                }
-                match how {
-                    2..=4 => self.if_of_lease(put),
-                    _ => h::Op::Put(put),
+                    0 | 1 => h::Op::Put(h::Put { ignore_lease: true, ..put }),
+                    2..=4 => self.if_of_lease(h::Put { lease, ..put }),
+                    _ => h::Op::Put(h::Put { lease, ..put }),
                 }
             }
             ("delete", _) => h::Op::DeleteRange(h::DeleteRange { key: self.key(), ..Default::default() }),

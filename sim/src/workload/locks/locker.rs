@@ -23,7 +23,7 @@ use crate::{
 /// The ids of sessions' leases begin here. Those of other workloads lie below.
 const FIRST_LEASE: i64 = 1_000_000_000;
 
-/// The other process of a session has the number of the first and so many more.
+/// A session's second process has the first one's number plus this.
 pub(in crate::workload) const TWIN: u64 = 500_000;
 
 /// A client of locks and elections.
@@ -159,18 +159,18 @@ impl Locker {
         leader.map(|leader| Held { leader, is_lock })
     }
 
-    /// Goes on without a place. Its session goes on too, for as long as it says.
+    /// Goes on without a place, and keeps the session alive for as long as the round says.
     async fn linger(&mut self, round: &Round) {
         let half = round.lingers.unwrap_or_default() / 2;
-        for pause in [half, half] {
+        for _ in 0..2 {
             if !self.keep_alive().await {
                 self.session = None;
                 return;
             }
-            if pause.is_zero() {
+            if half.is_zero() {
                 return;
             }
-            self.client.clock().sleep(pause).await;
+            self.client.clock().sleep(half).await;
         }
     }
 
@@ -192,7 +192,7 @@ impl Locker {
         if !held.is_lock {
             let of_name = |key: &&h::LeaderKey| key.name == held.leader.name && key.rev != held.leader.rev;
             if let Some(former) = self.led.iter().rfind(of_name).filter(|_| round.resigns_late) {
-                // Nobody resigns from what another candidacy has won since.
+                // That must not end what it has won since with another candidacy.
                 _ = self.ask(h::Lock::Resign(former.clone())).await;
             }
             self.led.push(held.leader.clone());

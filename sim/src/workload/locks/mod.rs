@@ -4,9 +4,8 @@
 //! for a while: it writes behind the fence (in a transaction that asks for the create revision of its key), renews its lease,
 //! speaks as the leader. Then it lets go, revokes its lease, goes away without a word, or keeps what it has for another round.
 //! Some calls it gives up early, so that the service has to take back a place; some holders sleep for longer than their lease
-//! and go on as if nothing had been: their writes must meet the fence. Some ask for one
-//! place twice at a time; some resign from what another candidacy of the same lease has won since. Others ask who leads, and
-//! follow an election.
+//! and go on as if nothing had been: their writes must meet the fence. Some ask for one place twice at a time; some resign
+//! from an earlier candidacy after another one of the same lease has won. Others ask who leads, and follow an election.
 //!
 //! What a service does to the store for a request of these is in the history too, as operations that may have happened
 //! ([`effects`]): the check by revisions must know who can have made a revision.

@@ -37,11 +37,11 @@ const NO_SPACE: &str = "etcdserver: mvcc: database space exceeded";
 
 /// Judges all waits.
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
-    let refused = |operation: &Operation| {
+    let excuses = |operation: &Operation| {
         matches!(operation.op, Op::Auth(_))
             || operation.error.as_ref().is_some_and(|error| error.message == NO_SPACE)
     };
-    if history.operations.iter().any(refused) {
+    if history.operations.iter().any(excuses) {
         return Vec::new();
     }
     let names = names(history);
@@ -68,14 +68,15 @@ fn claim(operation: &Operation) -> Option<&Claim> {
     }
 }
 
-/// Whether the client heard nothing until it gave up.
-fn gave_up(operation: &Operation) -> bool {
-    operation.error.as_ref().is_some_and(|error| error.code == "DeadlineExceeded")
-}
-
 impl<'a> Waits<'a> {
     fn of_queue(&self, name: &Bytes) -> &[Place<'a>] {
         self.queues.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The places that a call has made or found.
+    fn places_of(&self, claim: &Claim) -> impl Iterator<Item = &Place<'a>> {
+        let lease = claim.lease;
+        self.of_queue(&claim.name).iter().filter(move |place| place.lease == lease)
     }
 
     /// Since when a place is the oldest of its queue; never, where another one stays before it.
@@ -84,8 +85,8 @@ impl<'a> Waits<'a> {
         older.map(|other| other.until.unwrap_or(u64::MAX)).fold(place.from, u64::max)
     }
 
-    /// Where the store had time enough between two instants for what a member owes: how long the slowest request took that it
-    /// answered meanwhile, in nanoseconds.
+    /// How long the slowest request took that a member answered between two instants, in nanoseconds; none where the time
+    /// between them was not enough for what the member owes.
     fn had_time(&self, endpoint: &str, from: u64, to: u64) -> Option<u64> {
         if to.saturating_sub(from) <= LEAST + SLOWER * self.history.longest_delay_ns() {
             return None;
@@ -101,7 +102,7 @@ impl<'a> Waits<'a> {
             if !is_plain || &*other.endpoint != endpoint || other.call > to || ends < from {
                 continue;
             }
-            if gave_up(other) || other.ret.is_none() {
+            if other.deadline_passed() || other.ret.is_none() {
                 return None;
             }
             if other.is_ok() {
@@ -116,11 +117,10 @@ impl<'a> Waits<'a> {
 
     fn turn(&self, operation: &Operation) -> Option<Failure> {
         let (claim, ret) = (claim(operation)?, operation.ret?);
-        if !operation.is_ok() && !gave_up(operation) {
+        if !operation.is_ok() && !operation.deadline_passed() {
             return None;
         }
-        let of_lease = self.of_queue(&claim.name).iter().filter(|place| place.lease == claim.lease);
-        of_lease.into_iter().find_map(|place| {
+        self.places_of(claim).find_map(|place| {
             let from = self.first_since(&claim.name, place).max(operation.call);
             let to = ret.min(place.until.unwrap_or(u64::MAX));
             self.had_time(&operation.endpoint, from, to).map(|_| {
@@ -141,11 +141,10 @@ impl<'a> Waits<'a> {
 
     fn left(&self, operation: &Operation) -> Option<Failure> {
         let (wanted, ret) = (claim(operation)?, operation.ret?);
-        if !gave_up(operation) {
+        if !operation.deadline_passed() {
             return None;
         }
-        let of_lease = self.of_queue(&wanted.name).iter().filter(|place| place.lease == wanted.lease);
-        of_lease.into_iter().find_map(|place| {
+        self.places_of(wanted).find_map(|place| {
             let others = self.history.operations.iter().filter(|other| {
                 other.id != operation.id
                     && claim(other).is_some_and(|one| one.name == wanted.name && one.lease == wanted.lease)
@@ -177,12 +176,12 @@ impl<'a> Waits<'a> {
         let ret = operation.ret?;
         let told = match &operation.result {
             Some(OpResult::Observed(told)) => told.as_slice(),
-            _ if gave_up(operation) => &[],
+            _ if operation.deadline_passed() => &[],
             _ => return None,
         };
         let newest = told.iter().map(|told| told.kv.create_revision.0.unsigned_abs()).max().unwrap_or(0);
-        let unheard = self.of_queue(name).iter().filter(|place| place.create > newest);
-        unheard.into_iter().find_map(|place| {
+        let mut unheard = self.of_queue(name).iter().filter(|place| place.create > newest);
+        unheard.find_map(|place| {
             let from = self.first_since(name, place).max(operation.call);
             let to = ret.min(place.until.unwrap_or(u64::MAX));
             self.had_time(&operation.endpoint, from, to).map(|_| {

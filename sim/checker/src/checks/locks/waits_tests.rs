@@ -1,7 +1,7 @@
 //! Each rule of waiting on a run in which it fails, and on runs that only look as if it did.
 
+use super::tests::read;
 use super::waits::{GUARANTEES, check};
-use crate::history::{ReadLimits, RunHistory, jsonl};
 
 /// An operation at member m1, between two instants in milliseconds.
 fn operation(id: u64, (call, ret): (u64, u64), op: &str, rest: &str) -> String {
@@ -59,15 +59,6 @@ fn others() -> Vec<String> {
         ok(1_000 + number, (at, at + 5), r#"{"range":{"key":"x"}}"#, 9, r#"{"range":{}}"#)
     };
     (0..60).map(read).collect()
-}
-
-fn read(lines: &[String]) -> RunHistory {
-    let text = format!(
-        "{{\"meta\":{{\"format\":1,\"scenario\":\"s\",\"seed\":1}}}}\n{}{{\"end\":{{\"at\":99000000000}}}}\n",
-        lines.concat()
-    );
-    jsonl::read(text.as_bytes(), "test", &ReadLimits::default())
-        .unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
 fn broken(lines: &[String]) -> Vec<String> {
