@@ -267,9 +267,8 @@ impl State {
         let Some(lease) = self.leases.get(id) else { return refused(Refusal::LeaseNotFound) };
         let mut txn = self.mvcc.write();
         let left = usize::from(planted!(RevokeKeepsKeys));
-        for key in
-            lease.keys.iter().skip(left).take(if planted!(RevokeTakesRevisions) { 1 } else { usize::MAX })
-        {
+        let most = if planted!(RevokeTakesRevisions) { 1 } else { usize::MAX };
+        for key in lease.keys.iter().skip(left).take(most) {
             txn.delete_range(key, &[]);
         }
         let (mut events, mut batch) = txn.commit();
@@ -280,7 +279,7 @@ impl State {
         (Ok(Reply::LeaseRevoke(self.mvcc.revision())), events, batch)
     }
 
-    /// Deletes what is left of a lease's keys in transactions of their own. Only a planted error does.
+    /// Deletes what is left of a lease's keys in transactions of their own. Only a planted error does this.
     fn revoke_one_by_one(&mut self, id: LeaseId, events: &mut Vec<Event>, batch: &mut Batch) {
         let keys: Vec<Bytes> =
             self.leases.get(id).map_or_else(Vec::new, |lease| lease.keys.iter().cloned().collect());

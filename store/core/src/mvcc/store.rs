@@ -199,13 +199,14 @@ impl WriteTxn<'_> {
 
     /// Write a key; answers the record that was replaced.
     pub fn put(&mut self, key: &[u8], value: &[u8], lease: LeaseId) -> Option<KeyValue> {
-        let earlier = self
-            .mvcc
-            .index
-            .last_put(key)
-            .filter(|_| planted!(NewLifeKeepsCreateRevision) || planted!(NewLifeKeepsVersion));
-        let before = self.mvcc.index.get(key, self.next.main - 1);
-        let prev = self.mark(key, false).or(before.filter(|_| planted!(PutLooksBeforeTxn)));
+        let mut earlier = None;
+        if planted!(NewLifeKeepsCreateRevision) || planted!(NewLifeKeepsVersion) {
+            earlier = self.mvcc.index.last_put(key);
+        }
+        let mut prev = self.mark(key, false);
+        if planted!(PutLooksBeforeTxn) {
+            prev = prev.or(self.mvcc.index.get(key, self.next.main - 1));
+        }
         let main = Revision(self.next.main);
         let (mut create_revision, mut version) =
             prev.map_or((main, 0), |prev| self.mvcc.record(prev).lineage());
