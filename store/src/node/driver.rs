@@ -20,7 +20,6 @@ use super::{
     quota,
     raft_log::RaftLog,
     reads::Reads,
-    removal::CommitInWal,
 };
 use crate::{
     Config,
@@ -106,7 +105,6 @@ pub(crate) struct Node {
     pub(super) acknowledged: (Term, Index),
     /// This member was removed ([`super::removal`]).
     pub(super) leaving: bool,
-    pub(super) commit_in_wal: CommitInWal,
 }
 
 /// What ended a wait.
@@ -163,8 +161,6 @@ impl Node {
         );
         let ticker = env.clock.ticker(config.heartbeat_interval);
         let now = env.clock.monotonic();
-        // What was found at start is synced; and what the engine has applied outlives any crash as well.
-        let committed = raft.raft.raft_log.committed;
         let leaving = shared.leaving.get();
         let mut node = Node {
             env,
@@ -197,7 +193,6 @@ impl Node {
             guessed: Vec::new(),
             acknowledged: Default::default(),
             leaving,
-            commit_in_wal: CommitInWal { appended: committed, synced: committed },
         };
         node.tell_found();
         if node.leaving {

@@ -80,7 +80,7 @@ impl Node {
                 hard_state.vote = if planted!(VoteNotStored) { 0 } else { hard_state.vote };
                 hard_state.commit = if planted!(CommitNotStored) { 0 } else { hard_state.commit };
             }
-            self.append_to_wal(ready.entries(), hard_state.as_ref()).await?;
+            self.wal.append(ready.entries(), hard_state.as_ref()).await.map_err(wal_failed)?;
         }
         let term_or_vote_alone = ready.entries().is_empty() && snapshot.is_none();
         if ready.must_sync() && !(planted!(HardStateNotSynced) && term_or_vote_alone) {
@@ -111,7 +111,7 @@ impl Node {
             // No later `Ready` tells of this commit index. Written as any other, and not synced.
             let mut hard_state = self.raft.raft.hard_state();
             hard_state.commit = if planted!(CommitNotStored) { 0 } else { hard_state.commit };
-            self.append_to_wal(&[], Some(&hard_state)).await?;
+            self.wal.append(&[], Some(&hard_state)).await.map_err(wal_failed)?;
         }
         self.send(light.take_messages());
         self.apply(light.take_committed_entries()).await?;
@@ -130,7 +130,7 @@ impl Node {
         let mut light = self.raft.advance_append(ready);
         self.apply(light.take_committed_entries()).await?;
         self.raft.advance_apply();
-        self.append_to_wal(&entries, hard_state.as_ref()).await?;
+        self.wal.append(&entries, hard_state.as_ref()).await.map_err(wal_failed)?;
         if must_sync {
             self.sync_wal().await?;
         }
@@ -143,7 +143,6 @@ impl Node {
         if self.wal.sync().await.map_err(wal_failed)? {
             self.env.probe.emit(ProbeEvent::SegmentCut);
         }
-        self.commit_in_wal.synced = self.commit_in_wal.appended;
         Ok(())
     }
 

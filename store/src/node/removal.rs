@@ -1,8 +1,8 @@
 //! A member that was removed: it stays until the others know.
 //!
 //! A removal counts for a member once it has applied the entry. Until then it needs a quorum of the old configuration, and
-//! so perhaps the vote of the very member that was removed. The leader of two removes itself, and the word that this is
-//! committed does not get through: the other has the entry, does not know that it is committed, and asks for a vote. If the
+//! so perhaps the vote of the very member that was removed. Say the leader of two removes itself, and its message that this
+//! is committed is lost: the other has the entry, does not know that it is committed, and asks for a vote. If the
 //! removed member is gone for good, it asks for ever.
 //!
 //! So a member that was removed leaves in two steps. First it is *leaving*: it serves no clients, and goes on taking part
@@ -18,9 +18,9 @@
 //! Two things more belong to it:
 //! - **A leader that was removed follows from then on.** raft-rs has no progress for it any more, and panics at the next
 //!   commit. The others elect another, as where a leader has stopped.
-//! - **Who knows of a removal never forgets it.** A commit index alone is not synced (`ready`), so a member could apply a
-//!   removal, say so, lose power, and need the vote of one that has ended. A removal is applied after its commit index is
-//!   on disk.
+//! - **A member that knows of a removal never forgets it.** A commit index alone is not synced (`ready`), so a member could
+//!   apply a removal, say so, lose power, and need the vote of one that has ended. A removal is applied after its commit
+//!   index is on disk.
 
 use raft::{
     StateRole,
@@ -37,38 +37,16 @@ use super::{
 };
 use crate::seam::ProbeEvent;
 
-/// Which commit indexes the WAL holds.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CommitInWal {
-    /// The last one that was appended.
-    pub appended: u64,
-    /// The last one that is on disk.
-    pub synced: u64,
-}
-
 impl Node {
     /// Makes it durable that these entries are committed, if one of them removes a member.
     pub(super) async fn keep_removal(&mut self, entries: &[Entry]) -> Result<(), Halt> {
         let Some(removal) = entries.iter().rfind(|entry| removes(entry)) else { return Ok(()) };
-        if self.commit_in_wal.appended < removal.index {
+        if self.wal.commit() < removal.index {
             let hard_state = HardState { commit: removal.index, ..self.raft.raft.hard_state() };
-            self.append_to_wal(&[], Some(&hard_state)).await?;
+            self.wal.append(&[], Some(&hard_state)).await.map_err(wal_failed)?;
         }
-        if self.commit_in_wal.synced < removal.index {
+        if self.wal.durable_commit() < removal.index {
             self.sync_wal().await?;
-        }
-        Ok(())
-    }
-
-    /// Appends to the WAL, and notes the commit index.
-    pub(super) async fn append_to_wal(
-        &mut self,
-        entries: &[Entry],
-        hard_state: Option<&HardState>,
-    ) -> Result<(), Halt> {
-        self.wal.append(entries, hard_state).await.map_err(wal_failed)?;
-        if let Some(hard_state) = hard_state {
-            self.commit_in_wal.appended = hard_state.commit;
         }
         Ok(())
     }
@@ -78,8 +56,8 @@ impl Node {
         if self.raft.raft.state == StateRole::Follower {
             return;
         }
-        // What raft has to send now it says as a leader, who need not wait for the disk. It does not expect a follower to have
-        // anything to send in the middle of a `Ready`.
+        // The messages that raft holds are sent first. As a leader's they need not wait for the disk, and raft does not expect
+        // a follower to hold any in the middle of a `Ready`.
         let said = std::mem::take(&mut self.raft.raft.msgs);
         self.send(said);
         let term = self.raft.raft.term;
@@ -99,13 +77,13 @@ impl Node {
         self.env.probe.emit(ProbeEvent::Leaving);
     }
 
-    /// Whether an input finds nobody who would deal with it.
+    /// Whether an input is dropped, because this member serves no clients any more.
     pub(super) fn turns_away(&self, input: &Input) -> bool {
         self.leaving && is_request(input)
     }
 }
 
-/// Whether it is a client's request. To drop it says that the member has stopped.
+/// Whether it is a client's request. Whoever waits for the answer takes a dropped one for a member that has stopped.
 fn is_request(input: &Input) -> bool {
     match input {
         Input::Propose { .. }

@@ -53,6 +53,8 @@ pub struct Wal {
     /// How much of the last segment is durable.
     durable: u64,
     hard_state: HardState,
+    /// The last hard state's commit index, once that hard state is durable.
+    durable_commit: u64,
     last_index: u64,
     snapshot: Option<SnapshotRecord>,
     /// The last snapshot record's index, once that record is durable.
@@ -126,6 +128,7 @@ impl Wal {
             chain,
             durable: 0,
             hard_state: HardState::default(),
+            durable_commit: 0,
             last_index: 0,
             snapshot: None,
             durable_snapshot: 0,
@@ -209,6 +212,7 @@ impl Wal {
             chain: chain.unwrap_or_default(),
             durable: valid,
             hard_state: replayed.hard_state.clone(),
+            durable_commit: replayed.hard_state.commit,
             last_index: replayed.last_index().0,
             durable_snapshot: replayed.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0),
             snapshot: replayed.snapshot.clone(),
@@ -237,6 +241,16 @@ impl Wal {
     /// The index of the last entry, or of the snapshot where there is none after it.
     pub fn last_index(&self) -> Index {
         Index(self.last_index)
+    }
+
+    /// The commit index of the last hard state that was appended.
+    pub(crate) fn commit(&self) -> u64 {
+        self.hard_state.commit
+    }
+
+    /// The commit index of the last hard state that is durable.
+    pub(crate) fn durable_commit(&self) -> u64 {
+        self.durable_commit
     }
 
     /// Appends entries, and then a hard state: in this order, so that a commit index never outlives the entries it
@@ -311,6 +325,7 @@ impl Wal {
         }
         self.points.reached(Point::WalAfterSync).await;
         self.durable = self.file.len();
+        self.durable_commit = self.hard_state.commit;
         self.durable_snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0);
         let full = self.durable >= self.segment_bytes;
         if full {
