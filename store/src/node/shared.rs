@@ -71,6 +71,7 @@ impl Shared {
         };
         let applied = latest::Sender::new(state.applied().0.0);
         let compacted = latest::Sender::new(state.finished_compact_revision().0);
+        let leaving = latest::Sender::new(state.membership().was_removed(member));
         Shared {
             member,
             cluster,
@@ -86,7 +87,7 @@ impl Shared {
             applied,
             installing: latest::Sender::new(false),
             ready: latest::Sender::new(false),
-            leaving: latest::Sender::new(false),
+            leaving,
         }
     }
 

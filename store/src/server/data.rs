@@ -24,8 +24,6 @@ pub(crate) struct Data {
     pub bootstrap: Bootstrap,
     /// The folder was empty: this start made it a member's.
     pub fresh: bool,
-    /// The member was removed from its cluster.
-    pub removed: bool,
     /// The folder's lock; kept until the member has stopped.
     pub lock: Box<dyn DirLock>,
 }
@@ -90,17 +88,16 @@ pub(crate) async fn open(config: &Config, env: &Env) -> Result<Data, StartError>
         env.points.reached(Point::StartBeforeInstall).await;
         state = finish_install(config, env, &*engine, record.index).await?;
     }
-    let removed = state.membership().was_removed(member);
-    if removed && config.force_new_cluster {
-        return Err(StartError::Removed { dir: config.data_dir.clone(), member });
-    }
     if config.force_new_cluster {
+        if state.membership().was_removed(member) {
+            return Err(StartError::Removed { dir: config.data_dir.clone(), member });
+        }
         let forced = force_new_cluster(&mut wal, &mut replayed, &state).await?;
         tracing::warn!(?forced, "this member is a cluster of its own now");
     }
     let corrupt = |what| StartError::Corrupt { dir: config.data_dir.clone(), what };
     let bootstrap = Bootstrap::new(replayed, &state).map_err(corrupt)?;
-    Ok(Data { member, cluster, wal, engine, state, bootstrap, fresh, removed, lock })
+    Ok(Data { member, cluster, wal, engine, state, bootstrap, fresh, lock })
 }
 
 fn restore(config: &Config, rows: Vec<(bytes::Bytes, bytes::Bytes)>) -> Result<State, StartError> {

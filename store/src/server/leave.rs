@@ -1,4 +1,4 @@
-//! How a member that was removed ends: once enough of the others know it. Why it stays until then, `node::removal` says.
+//! How a member that was removed ends: once enough of the others know it. `node::removal` says why it stays until then.
 //!
 //! Enough is a majority of those who vote, as the newest answer from one who knows lists them. One is not enough: it may be
 //! lost, and of the rest nobody would know. No answer says nothing: whoever is cut off or down may come back and need this
@@ -6,7 +6,7 @@
 //! refused only where enough of the others say that they know. A member whose cluster is gone stays until its operator stops
 //! it. (etcd's stays for one second, whoever knows.)
 //!
-//! What clients were told is on its way for [`FAREWELL`], the answer to the removal itself among it; then their ports close.
+//! The clients' ports close [`FAREWELL`] after the removal, so that answers still arrive, the one to the removal among them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,7 @@ use crate::{
     url,
 };
 
-/// So long answers are on their way to clients (etcd's member stays for as long).
+/// How long answers to clients may take to arrive (etcd's member stays for as long).
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -100,7 +100,7 @@ impl Others {
         self.hear(&answers)
     }
 
-    /// Whether these answers show that enough of the others know.
+    /// Takes in what they answered. True where enough of them know.
     fn hear(&mut self, answers: &[MembersResponse]) -> bool {
         let knows = |answer: &&MembersResponse| {
             answer.cluster_id == self.cluster.0 && answer.removed.contains(&self.own.0)

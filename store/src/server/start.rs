@@ -82,7 +82,8 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     data.wal.set_points(env.points.clone());
     env.points.reached(Point::StartAfterReplay).await;
     let (member, cluster, engine) = (data.member, data.cluster, data.engine);
-    if data.removed && Others::of(data.state.membership(), member, cluster).ask(&env, Vec::new()).await {
+    let removed = data.state.membership().was_removed(member);
+    if removed && Others::of(data.state.membership(), member, cluster).ask(&env, Vec::new()).await {
         return Err(StartError::Removed { dir: config.data_dir.clone(), member });
     }
 
@@ -91,7 +92,6 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     let ids = |salt| Ids::new(member, env.clock.wall(), data.bootstrap.term, last, salt);
     let written = data.bootstrap.log.applied().clone();
     let shared = Arc::new(Shared::new(member, cluster, data.state, written));
-    shared.leaving.send_replace(data.removed);
     data.wal.set_metrics(shared.metrics.clone(), env.clock.clone());
     let life = ids("life").next();
     let urls = config.advertise_peer_urls.clone();
@@ -135,7 +135,7 @@ async fn open(config: Config, env: Env) -> Result<Server, StartError> {
     let member_ports = listen(&env, &config.listen_peer, &peer).await?;
     let mut addresses: Vec<String> = member_ports.iter().map(|port| port.local_address()).collect();
     let client_ports = ClientPorts::default();
-    if !data.removed {
+    if !removed {
         let routers = [(&config.listen_client, client)];
         #[cfg(real_server)]
         let routers = routers.into_iter().chain([(&config.listen_metrics, web::for_metrics(&handle))]);

@@ -140,7 +140,6 @@ impl Runner {
             data.state,
             data.bootstrap.log.applied().clone(),
         ));
-        shared.leaving.send_replace(data.removed);
         let transport = ScriptTransport {
             narrator: member.narrator.clone(),
             flight,
