@@ -220,8 +220,8 @@ impl Node {
         if begins {
             if self.compaction_began.is_none() {
                 self.tell_compaction();
+                self.compaction_began = Some(self.env.clock.monotonic());
             }
-            self.compaction_began.get_or_insert(self.env.clock.monotonic());
             self.compaction = Some(self.env.clock.sleep(self.config.compaction_sleep));
         }
         begins

@@ -202,6 +202,7 @@ impl Node {
         self.snapshot_index = mark.index;
         self.compaction = None;
         let pending = self.shared.state().compaction_pending();
+        // It counts as begun already: an observer is told of it below, after the install.
         self.compaction_began = pending.then(|| self.env.clock.monotonic());
         if !planted!(InstallKeepsCompaction) {
             self.schedule_compaction();
