@@ -190,7 +190,7 @@ impl Ground {
         self.machine(node).disk_path()
     }
 
-    /// Does something with a machine's disk that only one of the run's own can do.
+    /// Does something that a plain folder cannot do with a machine's disk.
     fn with_drive<T>(&self, node: NodeId, act: impl FnOnce(&Drive) -> T) -> T {
         act(self
             .machine(node)
@@ -304,11 +304,11 @@ impl Arena for Processes {
         let disk = self.0.disk(node);
         let behind = self.0.behind(node, &config.listen_peer);
         let command = self.0.0.server.command(&config, &disk, &behind);
-        let parent = below(&disk, config.data_dir.parent().unwrap_or(Path::new("/")));
+        let parent = config.data_dir.parent().unwrap_or(Path::new("/"));
         // Where it cannot be made, the server says so when it starts.
         _ = match machine.drive() {
-            Some(drive) => drive.make_dirs(config.data_dir.parent().unwrap_or(Path::new("/"))),
-            None => fs::create_dir_all(parent),
+            Some(drive) => drive.make_dirs(parent),
+            None => fs::create_dir_all(below(&disk, parent)),
         };
         let came_back = machine.status() == Status::Off;
         machine.start(command, &machine.log());
@@ -495,7 +495,9 @@ impl Arena for Processes {
     ) -> BoxFuture<'static, Result<Restored, ToolFailure>> {
         let (server, disk, machine) = (self.0.0.server.clone(), self.0.disk(node), self.0.machine(node));
         // Whoever runs a tool on a machine has switched it on.
-        machine.drive().into_iter().for_each(Drive::switch_on);
+        if let Some(drive) = machine.drive() {
+            drive.switch_on();
+        }
         let offs = move || machine.drive().map_or(0, Drive::offs);
         let before = offs();
         Box::pin(async move {

@@ -78,14 +78,11 @@ impl Server {
         let output = Command::new(&self.path).arg("--version").stdin(Stdio::null()).output();
         let output = output.map_err(|error| format!("{path} cannot be run: {error}"))?;
         let text = String::from_utf8_lossy(&output.stdout);
+        let name = self.kind.name();
         match text.lines().next() {
+            Some(line) if output.status.success() && line.starts_with(name) => Ok(line.trim().to_owned()),
             Some(line) if output.status.success() => {
-                let name = self.kind.name();
-                if line.starts_with(name) {
-                    Ok(line.trim().to_owned())
-                } else {
-                    Err(format!("{path} says that it is `{}`: expected {name}", line.trim()))
-                }
+                Err(format!("{path} says that it is `{}`: expected {name}", line.trim()))
             }
             _ => {
                 let why = String::from_utf8_lossy(&output.stderr);

@@ -367,17 +367,16 @@ impl World {
             Modifier::ForgetIdle { from, to, idle } => {
                 shared.with_net(|net, _, _| net.forget_idle(from, to, token, bites, idle));
             }
-            Modifier::StallDisk(node) => shared.machine(node).disk.stall(token, bites),
             Modifier::Points { node, rule } => {
                 shared.points.arm(node, rule, token, bites, &self.chance().child("points"));
             }
-            Modifier::SlowSync { node, .. }
+            Modifier::StallDisk(node)
+            | Modifier::SlowSync { node, .. }
             | Modifier::SlowWork { node, .. }
             | Modifier::FailingDisk { node, .. }
             | Modifier::FullDisk { node, .. }
             | Modifier::LyingSync(node) => {
-                let chance = self.chance();
-                shared.machine(node).disk.with(|state| state.impose(&modifier, token, bites, chance));
+                shared.machine(node).disk.impose(&modifier, token, bites, self.chance());
             }
             Modifier::SlowCpu { node, poll } => shared.machine(node).slow_cpu(token, bites, poll),
             Modifier::SlowStart { node, delay } => shared.machine(node).slow_start(token, bites, delay),

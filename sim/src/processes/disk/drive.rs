@@ -149,8 +149,8 @@ impl Drive {
 
     // ---- a process's operations
 
-    /// What the kernel is told at once, whatever holds: it could remember it.
-    pub(super) fn known<T>(&self, ask: impl FnOnce(&mut DiskState) -> io::Result<T>) -> io::Result<T> {
+    /// Answers at once, even while the disk is stalled: a kernel could have remembered the answer.
+    pub(super) fn known<T>(&self, ask: impl FnOnce(&mut DiskState) -> T) -> T {
         ask(&mut lock(&self.state).disk)
     }
 
@@ -175,7 +175,7 @@ impl Drive {
             inside = self.wait(inside, offs, |disk| Some(begun.after(disk.work_takes(draw))))?;
             inside = self.admit(inside, offs)?;
         }
-        let begun = inside.disk.may_fail(work);
+        let begun = inside.disk.fail(work);
         act(&mut inside.disk, begun)
     }
 

@@ -13,9 +13,9 @@ use std::{
 };
 
 use fuser::{
-    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, KernelConfig,
-    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner, OpenFlags,
+    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen,
+    ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 
 use super::drive::Drive;
@@ -105,10 +105,6 @@ macro_rules! answer {
 }
 
 impl Filesystem for Mountable {
-    fn init(&mut self, _request: &Request, _config: &mut KernelConfig) -> io::Result<()> {
-        Ok(())
-    }
-
     fn lookup(&self, _request: &Request, parent: INodeNo, wanted: &OsStr, reply: ReplyEntry) {
         let found = name(wanted).and_then(|name| self.drive.known(|disk| disk.lookup(number(parent), name)));
         answer!(reply, found, node => reply.entry(&NEVER, &attributes(node), Generation(0)));
@@ -234,10 +230,7 @@ impl Filesystem for Mountable {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        let _done = self.drive.known(|disk| {
-            disk.release(number(ino));
-            Ok(())
-        });
+        self.drive.known(|disk| disk.release(number(ino)));
         reply.ok();
     }
 
@@ -362,8 +355,8 @@ impl Filesystem for Mountable {
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        let free = self.drive.known(|disk| Ok(disk.free_bytes()));
-        let free = free.ok().flatten().unwrap_or(LARGE / 2) / u64::from(BLOCK);
+        let free = self.drive.known(|disk| disk.free_bytes());
+        let free = free.unwrap_or(LARGE / 2) / u64::from(BLOCK);
         reply.statfs(LARGE / u64::from(BLOCK), free, free, 1 << 20, 1 << 20, BLOCK, 255, BLOCK);
     }
 }

@@ -21,7 +21,7 @@ use crate::world::{
     audit::{DiskOp, Event},
     chance::Chance,
     lock::Lock,
-    modifiers::{Bites, Token},
+    modifiers::{Bites, Modifier, Token},
     node::{At, Life, NodeId},
     shared::Shared,
 };
@@ -40,6 +40,7 @@ struct Processes {
     stalled: Vec<Waker>,
     /// Who holds a file's lock or has an engine open, by a number of their own.
     held: BTreeMap<Ino, u64>,
+    /// Goes on in the next process: no number is given out twice.
     next_holder: u64,
 }
 
@@ -57,10 +58,13 @@ impl Disk {
         self.state.lock().figures()
     }
 
-    /// Lets every operation wait. It holds what waits already for another stall, too.
-    pub(crate) fn stall(&self, token: Token, bites: Bites) {
-        bites.count(self.processes.lock().stalled.len() as u64);
-        self.state.lock().stall(token, bites);
+    /// Lets a modifier hold that is one of a disk's.
+    pub(crate) fn impose(&self, modifier: &Modifier, token: Token, bites: Bites, chance: &Chance) {
+        if matches!(modifier, Modifier::StallDisk(_)) {
+            // It holds what waits already for another stall, too.
+            bites.count(self.processes.lock().stalled.len() as u64);
+        }
+        self.with(|state| state.impose(modifier, token, bites, chance));
     }
 
     /// Takes a fault away. After the last stall, what waited goes on.
@@ -75,9 +79,11 @@ impl Disk {
 
     /// The process is gone, its locks and what it waited for with it.
     pub(crate) fn process_ended(&self) {
-        let ended = std::mem::take(&mut *self.processes.lock());
-        self.processes.lock().next_holder = ended.next_holder;
-        drop(ended);
+        let mut processes = self.processes.lock();
+        processes.held.clear();
+        let stalled = std::mem::take(&mut processes.stalled);
+        drop(processes);
+        drop(stalled);
     }
 
     /// The machine crashes.
@@ -168,11 +174,7 @@ impl Access {
 
     /// Waits as long as it takes to write `bytes` bytes and sync them, after what the device already does.
     pub(super) async fn write_back(&self, bytes: usize) {
-        let number = self.with(|state| {
-            state.figures.syncs += 1;
-            state.figures.written_bytes += bytes as u64;
-            state.pace.begin_sync(self.shared.now(), bytes)
-        });
+        let number = self.with(|state| state.give_sync(self.shared.now(), bytes));
         self.wait(|pace| pace.sync_due(number)).await;
         // What was begun before a stall ends after it.
         self.admitted().await;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     content::Content,
-    state::{DiskWork, State, Synced},
+    state::{State, Synced},
     tree::{Ino, Inode},
 };
 use crate::world::node::At;
@@ -152,20 +152,13 @@ impl State {
         self.pace.work_takes(draw)
     }
 
-    /// Fails where a fault says so.
-    pub(crate) fn may_fail(&mut self, work: DiskWork) -> io::Result<()> {
-        self.fail(work)
-    }
-
     /// Begins to sync a file or directory.
     pub(crate) fn begin_sync(&mut self, now: At, ino: Ino) -> UnderWay {
         let (mark, bytes) = match self.content(ino) {
             Ok(content) => (content.mark(), content.unsynced()),
             Err(_) => (0, 0),
         };
-        self.figures.syncs += 1;
-        self.figures.written_bytes += bytes as u64;
-        UnderWay { ino, mark, number: self.pace.begin_sync(now, bytes) }
+        UnderWay { ino, mark, number: self.give_sync(now, bytes) }
     }
 
     /// When it is done; none where it is.
@@ -175,18 +168,14 @@ impl State {
 
     /// A sync has taken its time. With a file's bytes its name becomes durable, with a directory its entries and its name.
     pub(crate) fn end_sync(&mut self, sync: UnderWay) -> io::Result<()> {
-        if self.node(sync.ino)?.is_dir {
-            self.may_fail(DiskWork::Fsync)?;
-            if self.lies() {
-                self.promise_dir(sync.ino);
-                return Ok(());
-            }
-            self.tree.sync_dir(sync.ino);
-        } else if self.finish_sync(sync.ino, sync.mark)? == Synced::Promised {
-            self.promise_name(sync.ino);
-            return Ok(());
+        let is_dir = self.node(sync.ino)?.is_dir;
+        let synced =
+            if is_dir { self.finish_dir_sync(sync.ino)? } else { self.finish_sync(sync.ino, sync.mark)? };
+        match synced {
+            Synced::Durable => self.tree.sync_name(sync.ino),
+            Synced::Promised if is_dir => {}
+            Synced::Promised => self.promise_name(sync.ino),
         }
-        self.tree.sync_name(sync.ino);
         Ok(())
     }
 

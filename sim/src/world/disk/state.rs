@@ -188,15 +188,10 @@ impl State {
 
     // ---- faults
 
-    /// Lets every operation wait.
-    pub(crate) fn stall(&mut self, token: Token, bites: Bites) {
-        self.stalls.add(token, bites, ());
-    }
-
-    /// Lets a modifier hold here that is one of a disk's. (A stall is begun by [`Self::stall`].)
+    /// Lets a modifier hold here that is one of a disk's.
     pub(crate) fn impose(&mut self, modifier: &Modifier, token: Token, bites: Bites, chance: &Chance) {
         match *modifier {
-            Modifier::StallDisk(_) => self.stall(token, bites),
+            Modifier::StallDisk(_) => self.stalls.add(token, bites, ()),
             Modifier::SlowSync { delay, jitter, .. } => {
                 self.pace.slow_syncs(token, bites, Latency { base: delay, jitter });
             }
@@ -302,8 +297,8 @@ impl State {
 
     // ---- operations
 
-    /// Writes to a file, at a place or at its end. Of a write that fails any part may be there; one for which there is not
-    /// room enough ends where the room does. Answers how many bytes are there, and how the write ends.
+    /// Writes to a file, at a place or at its end. Of a write that fails any part may be there; one that does not fit is
+    /// written as far as there is room. Answers how many bytes are there, and how the write ends.
     pub(super) fn write(
         &mut self,
         ino: Ino,
@@ -329,7 +324,14 @@ impl State {
         Ok((count as usize, done))
     }
 
-    /// A sync of what was before the mark has taken its time: it fails, lies, or makes that durable. After one that failed,
+    /// Gives the device a sync of so many bytes. Its number.
+    pub(super) fn give_sync(&mut self, now: At, bytes: usize) -> u64 {
+        self.figures.syncs += 1;
+        self.figures.written_bytes += bytes as u64;
+        self.pace.begin_sync(now, bytes)
+    }
+
+    /// A file's sync has taken its time: it fails, lies, or makes durable what was before the mark. After one that failed,
     /// in one of two cases what it was to write is lost like in a power failure.
     pub(super) fn finish_sync(&mut self, ino: Ino, mark: u64) -> io::Result<Synced> {
         if let Err(error) = self.fail(DiskWork::Fsync) {
@@ -350,6 +352,17 @@ impl State {
         Ok(Synced::Durable)
     }
 
+    /// A directory's sync has taken its time: it fails, lies, or makes the directory's entries durable.
+    pub(super) fn finish_dir_sync(&mut self, dir: Ino) -> io::Result<Synced> {
+        self.fail(DiskWork::Fsync)?;
+        if self.lies() {
+            self.promised_dirs.insert(dir);
+            return Ok(Synced::Promised);
+        }
+        self.tree.sync_dir(dir);
+        Ok(Synced::Durable)
+    }
+
     /// The content of a file that is there.
     pub(super) fn content(&mut self, ino: Ino) -> io::Result<&mut Content> {
         match self.tree.inode_mut(ino) {
@@ -357,8 +370,9 @@ impl State {
             _ => Err(io::ErrorKind::NotFound.into()),
         }
     }
+
     /// Fails where a fault says so.
-    pub(super) fn fail(&mut self, work: DiskWork) -> io::Result<()> {
+    pub(crate) fn fail(&mut self, work: DiskWork) -> io::Result<()> {
         let mut failed = false;
         self.failing.bite_where(|failing| {
             let fails = failing.fails(work);
@@ -396,11 +410,6 @@ impl State {
     pub(super) fn lies(&mut self) -> bool {
         self.lies.bite();
         !self.lies.is_empty()
-    }
-
-    /// A sync that lies calls a directory durable.
-    pub(super) fn promise_dir(&mut self, dir: Ino) {
-        self.promised_dirs.insert(dir);
     }
 
     /// A sync that lies calls a file's name durable.

@@ -208,6 +208,9 @@ impl Tree {
 
     /// Makes the names of a file or directory durable, and those of the directories that it is in.
     pub(super) fn sync_name(&mut self, ino: Ino) {
+        if self.journal.is_empty() {
+            return;
+        }
         let mut named = BTreeSet::from([ino]);
         loop {
             let holds = |inode: &Inode| match inode {

@@ -58,7 +58,7 @@ impl Distribution {
         drawn.min(cap(jitter))
     }
 
-    /// What about one message in 800 takes longer than: a link under load sees that many within seconds.
+    /// The jitter that about one message in 800 exceeds: a link under load carries that many within seconds.
     pub(crate) fn slowest_of_many(self, jitter: Duration) -> Duration {
         match self {
             Distribution::Constant | Distribution::Uniform => jitter,
