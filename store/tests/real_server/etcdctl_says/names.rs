@@ -95,9 +95,12 @@ impl Names {
         let mut values: Vec<_> = self.values.iter().collect();
         // A value may be part of a longer one.
         values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
-        let named = values.into_iter().fold(said.to_owned(), |said, (value, name)| said.replace(value, name));
-        // An id may be padded with spaces.
-        let named = named.replace("  {", " {");
+        let mut named =
+            values.into_iter().fold(said.to_owned(), |said, (value, name)| said.replace(value, name));
+        // An id is padded with a space for each digit that it lacks.
+        while named.contains("  {") {
+            named = named.replace("  {", " {");
+        }
         MASKED.iter().fold(named, |said, after| masked(&said, after))
     }
 }
@@ -116,7 +119,6 @@ fn masked(said: &str, after: &str) -> String {
 }
 
 fn id_after(said: &str, before: &str) -> Option<u64> {
-    // A short id is padded with a blank.
     let id = said.strip_prefix(before)?.trim_start().split(' ').next()?;
     u64::from_str_radix(id, 16).ok()
 }
@@ -136,6 +138,7 @@ fn values_are_told_by_name() {
     let add = ["member".to_owned(), "add".to_owned(), "m4".to_owned()];
     names.learn(&add, "Member  678eb1122334455 added to cluster 1\n");
     assert_eq!(names.told("Member  678eb1122334455 added"), "Member {member1} added");
+    assert_eq!(names.told("Member    678eb1122334455 added"), "Member {member1} added");
     assert_eq!(names.told("\"hash\":12,\"revision\":3"), "\"hash\":~,\"revision\":3");
     assert_eq!(names.told("took = 1.2ms\n"), "took = ~\n");
     assert_eq!(
