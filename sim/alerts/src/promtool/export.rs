@@ -1,8 +1,8 @@
 //! A run's series and verdicts as a test file for promtool.
 //!
-//! promtool knows only samples at multiples of one interval from 0 on, so the scrapes must lie there. Annotations are left
-//! out of the exported rules: they carry values, and the last digit of a sum depends on the order in which Prometheus
-//! happens to walk its series.
+//! promtool knows only samples at multiples of one interval from 0 on, so the scrapes must lie there. Annotations are
+//! left out of the exported rules: they carry values, and the last digit of a sum depends on the order in which
+//! Prometheus happens to walk its series.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,14 +19,14 @@ use crate::{
 pub struct Exported {
     /// The rules, without annotations.
     pub rules: String,
-    /// The test, which names the rules' file as it was asked to.
+    /// The test; it refers to the rules' file by the name that [`export`] was given.
     pub test: String,
 }
 
 /// Writes the scraped series of a store and our verdicts for promtool to confirm.
 ///
-/// `verdicts` are the alerts that fire, by name and labels, at each moment at which they were evaluated. An error says
-/// which sample lies on no multiple of the scrape interval.
+/// `verdicts` are the alerts that fire, by name and labels, at each moment at which they were evaluated. An error names
+/// a sample that is not at a multiple of the scrape interval.
 pub fn export(
     files: &[RuleFile],
     rules_name: &str,
@@ -35,7 +35,7 @@ pub fn export(
     evaluation_interval_ms: i64,
     verdicts: &[(i64, BTreeSet<(String, Labels)>)],
 ) -> Result<Exported, String> {
-    // Without an order promtool walks the groups in any.
+    // Without this order promtool evaluates the groups in a random one.
     let order: Vec<String> = unique_groups(files).into_iter().map(|(name, _)| quote(&name)).collect();
     let mut test = format!(
         "rule_files: [{}]\ngroup_eval_order: [{}]\nevaluation_interval: {}\ntests:\n- interval: {}\n  input_series:\n",
@@ -81,7 +81,7 @@ fn flow<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     pairs.join(", ")
 }
 
-/// The groups with names that are unique: two files may have a group of one name; one file may not.
+/// The groups with unique names. Two files may have groups of the same name, but the one exported file may not.
 fn unique_groups(files: &[RuleFile]) -> Vec<(String, &Group)> {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     let groups = files.iter().flat_map(|file| &file.groups).map(|group| {

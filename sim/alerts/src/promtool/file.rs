@@ -1,4 +1,4 @@
-//! The shape of a test file.
+//! Reading a test file.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{
 /// A test file.
 #[derive(Clone, Debug)]
 pub struct TestFile {
-    /// The rule files that it names, as it names them; whoever reads files finds them.
+    /// The paths of the rule files, as written in the test file. The caller resolves and reads them.
     pub rule_files: Vec<String>,
     pub(super) evaluation_interval_ms: i64,
     pub(super) group_eval_order: Vec<String>,
@@ -90,7 +90,7 @@ struct SeriesShape {
     values: ValuesShape,
 }
 
-/// A single value is a number to YAML.
+/// A string of values; YAML reads a single value as a number.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ValuesShape {
@@ -143,7 +143,7 @@ impl TestFile {
         });
         Ok(Self {
             rule_files: shape.rule_files,
-            // promtool takes an interval of 0 for none.
+            // To promtool an interval of 0 means that none is given.
             evaluation_interval_ms: if evaluation_interval_ms == 0 { 60_000 } else { evaluation_interval_ms },
             group_eval_order: shape.group_eval_order,
             tests: tests.collect::<Result<Vec<Test>, TestFileError>>()?,

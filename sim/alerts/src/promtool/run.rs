@@ -1,4 +1,4 @@
-//! A test file run with our evaluator.
+//! Runs a test file with our evaluator.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -11,16 +11,16 @@ use crate::{
     store::Store,
 };
 
-/// What a test expected and did not get.
+/// A test whose result differs from what it expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Which test of the file, from 1, and its name.
+    /// The test's number in the file, from 1, and its name.
     pub test: String,
-    /// The alert or expression and its moment.
+    /// The alert or expression, and the moment of its evaluation.
     pub of: String,
     /// What was expected, line by line.
     pub expected: Vec<String>,
-    /// What came out, line by line.
+    /// The actual result, line by line.
     pub got: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Mismatch {
 }
 
 impl TestFile {
-    /// Runs all tests with the rules of these files; returns what did not come out as expected.
+    /// Runs all tests with the rules of these files, and returns the differences.
     pub fn run(&self, rules: &[RuleFile]) -> Vec<Mismatch> {
         let mut mismatches = Vec::new();
         for (at, test) in self.tests.iter().enumerate() {
@@ -48,7 +48,7 @@ impl TestFile {
         mismatches
     }
 
-    /// How many alerts and expressions the tests look at.
+    /// How many alerts and expressions the tests check.
     pub fn cases(&self) -> usize {
         self.tests.iter().map(|test| test.alerts.len() + test.queries.len()).sum()
     }
@@ -60,7 +60,7 @@ impl TestFile {
             external_url: test.external_url.clone(),
         };
         let mut groups = Groups::new(rules, surroundings);
-        // A group that the order does not name is of its first place, as in promtool.
+        // A group that the order does not name ranks with the first one that it names, as in promtool.
         groups.order_by(|group| self.group_eval_order.iter().position(|named| named == group).unwrap_or(0));
         let mut store = Store::default();
         let mut mismatches = Vec::new();
@@ -99,7 +99,7 @@ impl TestFile {
             };
             expected.sort();
             got.sort();
-            // NaN equals nothing, not even here: promtool says so too.
+            // NaN equals no value, so a test that expects NaN fails, as in promtool.
             if expected != got || got.iter().any(|line| line.ends_with(" NaN")) {
                 mismatches.push(Mismatch { test: name.to_owned(), of, expected, got });
             }
@@ -108,7 +108,7 @@ impl TestFile {
     }
 }
 
-/// Adds the samples up to a moment; returns how many of each series are there then.
+/// Adds the samples up to a moment, and returns how many samples of each series are then loaded.
 fn load(store: &mut Store, test: &Test, loaded: usize, to_ms: i64) -> usize {
     let longest = test.series.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
     let mut next = loaded;
@@ -119,7 +119,7 @@ fn load(store: &mut Store, test: &Test, loaded: usize, to_ms: i64) -> usize {
         }
         for (labels, values) in &test.series {
             if let Some(Some(value)) = values.get(next) {
-                // A rule may have written the series: the sample of the test comes too late then.
+                // A rule may have written this series already; then the test's sample is too late and is dropped.
                 _ = store.append(labels, at_ms, *value);
             }
         }
@@ -135,7 +135,7 @@ fn compare_alerts(case: &AlertCase, groups: &Groups, name: &str) -> Option<Misma
     let expected = case.expected.iter();
     let mut expected: Vec<String> = expected
         .map(|(labels, annotations)| {
-            // An empty annotation and none differ to promtool no more than to us.
+            // An empty annotation equals a missing one, as in promtool.
             line(&labels.with("alertname", &case.alert), annotations)
         })
         .collect();

@@ -1,4 +1,4 @@
-//! What the grammar cannot say: kinds of values, and what only a look at the whole shows.
+//! The checks that the grammar cannot express: the kinds of values, and rules that concern a whole expression.
 
 use super::{
     Aggregation, Cardinality, Expr, Function, Kind, Matching, Node, Operator, QueryError, Span,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::labels;
 
-/// Checks the kinds of a tree, and compiles the regular expressions of its calls.
+/// Checks the kinds of values in a tree, and compiles the regular expressions of its calls.
 pub fn check(text: &str, expr: &mut Expr) -> Result<Kind, QueryError> {
     Check { text }.expr(expr)
 }
@@ -135,7 +135,7 @@ impl Check<'_> {
             let wanted = function.takes[at.min(most - 1)];
             self.expect(argument, wanted, function.name)?;
         }
-        // Prometheus finds these at the first evaluation; nothing is gained by waiting for it.
+        // Prometheus reports these errors at the first evaluation; here they are reported at once.
         let names: &[Expr] = match function.name {
             "label_replace" => &arguments[1..2],
             "label_join" => {

@@ -1,20 +1,20 @@
-//! The functions of the language and what they take.
+//! The functions of the language, with the kinds of their arguments.
 
 /// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// One number.
     Scalar,
-    /// A string; only ever an argument.
+    /// A string; it occurs only as an argument.
     Text,
-    /// An element for each series.
+    /// An instant vector: one element for each series.
     Instant,
-    /// Samples for each series; only ever an argument.
+    /// A range vector: samples for each series. It occurs only as an argument.
     Range,
 }
 
 impl Kind {
-    /// Prometheus' word for it.
+    /// Prometheus' name for the kind.
     pub fn word(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
@@ -32,9 +32,9 @@ pub struct Function {
     pub name: &'static str,
     /// The kinds of its arguments.
     pub takes: &'static [Kind],
-    /// How many of `takes`, from the left, must be there.
+    /// How many of `takes`, from the left, are required.
     pub least: usize,
-    /// Whether the last kind may be given any number of times.
+    /// Whether the last argument may be repeated any number of times.
     pub repeats: bool,
     /// The kind of its result.
     pub returns: Kind,
@@ -47,7 +47,7 @@ impl Function {
     }
 }
 
-/// Functions of Prometheus 2.42 that are known and left out.
+/// Functions of Prometheus 2.42 that are not supported here.
 pub const LEFT_OUT: [&str; 29] = [
     "acos",
     "acosh",

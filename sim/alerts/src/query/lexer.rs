@@ -1,9 +1,9 @@
-//! Text to tokens.
+//! Splits a text into tokens.
 
 use super::{QueryError, Span};
 use crate::numbers;
 
-/// A token of the language. Keywords are words here: a metric may be named `sum` or `by`, so the parser decides.
+/// A token of the language. A keyword is a [`Token::Word`]: a metric may be named `sum` or `by`, so the parser decides.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Token {
     /// A name: a keyword, a function, a metric or a label.
@@ -17,17 +17,17 @@ pub enum Token {
     End,
 }
 
-/// Longer signs first: `>=` is not `>` and `=`.
+/// Longer signs come first, so that `>=` is not read as `>` and `=`.
 const SIGNS: [&str; 24] = [
     "==", "!=", "<=", ">=", "=~", "!~", "(", ")", "{", "}", "[", "]", ",", ":", "+", "-", "*", "/", "%", "^",
     "=", "<", ">", "@",
 ];
 
-/// The tokens of a text, each with the bytes it stands on; the last one is [`Token::End`].
+/// The tokens of a text, each with its byte range; the last one is [`Token::End`].
 pub fn tokens(text: &str) -> Result<Vec<(Token, Span)>, QueryError> {
     let mut found = Vec::new();
     let mut at = 0;
-    // A colon in brackets parts a subquery's range from its step; elsewhere it begins or continues a metric's name.
+    // A colon in brackets separates a subquery's range from its step; elsewhere it begins or continues a metric's name.
     let mut in_brackets = false;
     while let Some(c) = text[at..].chars().next() {
         let rest = &text[at..];
@@ -101,7 +101,7 @@ fn number_or_duration(rest: &str) -> Result<(Token, usize), String> {
     }
 }
 
-/// A string in single or double quotes has Go's escapes; one in backticks is taken as it is.
+/// Reads a string. In single or double quotes it has Go's escapes; in backticks it has none.
 fn string(rest: &str, quote: char) -> Result<(Token, usize), String> {
     let mut value = String::new();
     let mut chars = rest.char_indices().skip(1);
@@ -131,7 +131,7 @@ fn string(rest: &str, quote: char) -> Result<(Token, usize), String> {
                         let digits: String =
                             first.into_iter().chain(chars.by_ref().take(count).map(|(_, c)| c)).collect();
                         let code = u32::from_str_radix(&digits, radix).ok();
-                        // A byte above 127 would be half a character: label values are text.
+                        // A byte above 127 would be a part of a character, but label values are text.
                         code.filter(|code| *code < 128 || matches!(escape, 'u' | 'U'))
                             .and_then(char::from_u32)
                             .ok_or_else(|| format!("the escape \\{escape}{digits} is no character"))?

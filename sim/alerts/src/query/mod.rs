@@ -1,11 +1,11 @@
-//! The query language: text to a checked tree.
+//! The query language: it parses a text into a checked tree.
 //!
-//! The grammar is Prometheus 2.42's (promql/parser: `lex.go`, `generated_parser.y`, `parse.go`), less what no rule here
-//! needs: the `@` modifier, `atan2`, native histograms, dates and trigonometry. What is left out is refused when a rule is
-//! loaded, with the place in the expression, so that nothing is evaluated that is not understood.
+//! The grammar is Prometheus 2.42's (promql/parser: `lex.go`, `generated_parser.y`, `parse.go`), without the parts that
+//! no rule here needs: the `@` modifier, `atan2`, native histograms, dates and trigonometry. An expression that uses
+//! them is refused when its rule is loaded, with the place in the expression.
 //!
-//! `promql-parser` was looked at and left: it brings some forty crates (an LR parser and its generator, bincode twice in the
-//! tree) for a grammar of four hundred lines, and its tree keeps no positions.
+//! The crate `promql-parser` was considered and not used: it brings some forty crates (an LR parser and its generator,
+//! bincode twice in the tree) for a grammar of four hundred lines, and its tree keeps no positions.
 
 mod check;
 mod functions;
@@ -27,13 +27,13 @@ pub use tree::{
 pub struct QueryError {
     /// The expression.
     pub text: String,
-    /// The byte at which what is refused begins.
+    /// The byte at which the refused part begins.
     pub at: usize,
     /// What was found and what was expected.
     pub what: String,
 }
 
-/// The line and column, both from 1, and the text from there on.
+/// The line and column of the place, both from 1, and the text from there on.
 fn place(text: &str, at: &usize) -> String {
     let before = text.get(..*at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;

@@ -1,7 +1,7 @@
-//! Tokens to a tree, by descent and precedence.
+//! Parses tokens into a tree, by recursive descent and operator precedence.
 //!
-//! From weak to strong: `or`; `and unless`; comparisons; `+ -`; `* / %` and signs; `^`, which groups to the right;
-//! `offset` and brackets, which belong to what stands just before them.
+//! From weakest to strongest: `or`; `and unless`; comparisons; `+ -`; `* / %` and signs; `^`, which groups to the
+//! right; `offset` and brackets, which belong to the value before them.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::labels::{self, Labels, NAME};
 
-/// Parentheses and signs nest this deep at most: an expression that nests deeper would overflow the stack.
+/// How deep parentheses and signs may nest. Without a limit, an expression could overflow the stack.
 const DEEPEST: usize = 200;
 
 /// The checked tree of an expression.
@@ -56,12 +56,12 @@ impl Parser<'_> {
 
     fn take(&mut self) -> (Token, Span) {
         let taken = self.tokens[self.next].clone();
-        // The end is never passed.
+        // The last token is `End`, which is never passed.
         self.next = (self.next + 1).min(self.tokens.len() - 1);
         taken
     }
 
-    /// Where the token before this one ended.
+    /// The byte at which the previous token ends.
     fn last_end(&self) -> usize {
         self.next.checked_sub(1).map_or(0, |last| self.tokens[last].1.end)
     }
@@ -78,7 +78,7 @@ impl Parser<'_> {
         matches!(self.peek(), Token::Sign(have) if *have == sign)
     }
 
-    /// Takes the sign where it comes next.
+    /// Takes the next token if it is this sign, and says whether it was.
     fn skip(&mut self, sign: &str) -> bool {
         let is = self.is(sign);
         if is {
@@ -95,7 +95,7 @@ impl Parser<'_> {
         if *self.peek() == Token::End { Ok(()) } else { self.expected("an operator or the end") }
     }
 
-    /// The word that comes next, in small letters: keywords are told apart by nothing else.
+    /// The next token in lower case, if it is a word: keywords may be written in any case.
     fn keyword(&self) -> Option<String> {
         match self.peek() {
             Token::Word(word) => Some(word.to_ascii_lowercase()),
@@ -121,7 +121,7 @@ impl Parser<'_> {
         parsed
     }
 
-    /// An expression whose operators all bind at least as strongly as this.
+    /// An expression whose operators all bind at least as strongly as `least`.
     fn expression(&mut self, least: u8) -> Result<Expr, QueryError> {
         let mut left = self.deeper(Self::operand)?;
         while let Some((operator, strength)) = self.operator()? {
@@ -131,7 +131,7 @@ impl Parser<'_> {
             self.take();
             let returns_bool = self.skip_keyword("bool");
             let matching = self.matching()?;
-            // Only `^` groups to the right.
+            // Only `^` is right-associative.
             let right_least = if strength == POWER { strength } else { strength + 1 };
             let right = self.deeper(|parser| parser.expression(right_least))?;
             let span = Span { begin: left.span.begin, end: right.span.end };
@@ -144,7 +144,7 @@ impl Parser<'_> {
         Ok(left)
     }
 
-    /// The operator that comes next, and how strongly it binds.
+    /// The operator that comes next, and its strength of binding.
     fn operator(&self) -> Result<Option<(Operator, u8)>, QueryError> {
         let operator = match self.peek() {
             Token::Sign(sign) => match *sign {
@@ -173,7 +173,7 @@ impl Parser<'_> {
         Ok(Some(operator))
     }
 
-    /// `on (…) group_left (…)` and its kind, or nothing.
+    /// `on` or `ignoring`, with `group_left` or `group_right`, if any of them comes next.
     fn matching(&mut self) -> Result<Matching, QueryError> {
         let mut matching = Matching {
             on: false,
@@ -190,7 +190,7 @@ impl Parser<'_> {
             }
             _ => return Ok(matching),
         };
-        // A metric may bear such a name.
+        // Without a parenthesis the word is the name of a metric.
         if !matches!(self.tokens.get(self.next + 1), Some((Token::Sign("("), _))) {
             return Ok(matching);
         }
@@ -225,13 +225,13 @@ impl Parser<'_> {
         Ok(names)
     }
 
-    /// What stands between operators: a sign and its operand, or a value with its brackets and offsets.
+    /// An operand of an operator: a sign with its own operand, or a value with its brackets and offsets.
     fn operand(&mut self) -> Result<Expr, QueryError> {
         let begin = self.span().begin;
         if self.is("-") || self.is("+") {
             let minus = self.is("-");
             self.take();
-            // A sign binds as `*` does: it takes in a power, and nothing weaker.
+            // A sign binds as strongly as `*`: its operand may contain a power, but no weaker operator.
             let inner = self.expression(TIMES + 1)?;
             let span = Span { begin, end: inner.span.end };
             if let Node::Number(number) = inner.node {
@@ -500,14 +500,15 @@ impl Parser<'_> {
     }
 }
 
-/// How strongly `* / %` bind, and signs.
+/// How strongly `* / %` and signs bind.
 const TIMES: u8 = 5;
 /// How strongly `^` binds.
 const POWER: u8 = 6;
 
-/// A regular expression that must match a whole value.
+/// Compiles a regular expression so that it must match a whole value.
 pub fn anchored(pattern: &str) -> Result<Regex, String> {
-    // First alone, so that an error shows what was written and a stray bracket cannot end the anchors' group.
+    // It is compiled alone first, so that an error shows the pattern as written, and an unbalanced parenthesis cannot
+    // end the anchors' group.
     Regex::new(pattern)
         .and_then(|_| Regex::new(&format!("^(?:{pattern})$")))
         .map_err(|error| error.to_string().lines().last().unwrap_or_default().to_owned())
@@ -532,7 +533,7 @@ fn aggregation(word: &str) -> Option<Aggregation> {
 }
 
 impl Aggregation {
-    /// Whether it takes a number or a string before what it aggregates.
+    /// Whether it takes a number or a string before the expression that it aggregates.
     pub fn has_parameter(self) -> bool {
         matches!(self, Self::Topk | Self::Bottomk | Self::Quantile | Self::CountValues)
     }

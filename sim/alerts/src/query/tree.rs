@@ -1,4 +1,4 @@
-//! The tree of a query. Every node knows where in the text it stands.
+//! The tree of a query. Every node has its place in the text.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use regex::Regex;
 use super::Function;
 use crate::labels::Labels;
 
-/// The bytes of the text that something stands on.
+/// A range of bytes in the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// Its first byte.
@@ -19,13 +19,13 @@ pub struct Span {
 /// An expression.
 #[derive(Clone, Debug)]
 pub struct Expr {
-    /// What it is.
+    /// The expression itself.
     pub node: Node,
-    /// Where it stands.
+    /// Its place in the text.
     pub span: Span,
 }
 
-/// What an expression is.
+/// The kind of an expression, with its parts.
 #[derive(Clone, Debug)]
 pub enum Node {
     /// A number.
@@ -34,70 +34,70 @@ pub enum Node {
     Text(String),
     /// `name{…} offset …`: the newest sample of each series.
     Instant(Selector),
-    /// `name{…}[range] offset …`: the samples of a stretch of time.
+    /// `name{…}[range] offset …`: the samples of a span of time.
     Range {
-        /// Which series, and how far back the stretch ends.
+        /// The series, and how far back the span ends.
         selector: Selector,
-        /// How long the stretch is.
+        /// The length of the span, in milliseconds.
         range_ms: i64,
     },
-    /// `expr[range:step] offset …`: an expression evaluated again and again.
+    /// `expr[range:step] offset …`: an expression evaluated at each step of a span of time.
     Subquery {
-        /// What is evaluated.
+        /// The evaluated expression.
         inner: Box<Expr>,
-        /// Over how long a stretch.
+        /// The length of the span, in milliseconds.
         range_ms: i64,
-        /// How often; where it is not said, at the evaluation interval.
+        /// The time between two evaluations; without it, the evaluation interval.
         step_ms: Option<i64>,
-        /// How far back the stretch ends.
+        /// How far back the span ends, in milliseconds.
         offset_ms: i64,
     },
     /// `( … )`.
     Paren(Box<Expr>),
-    /// `-expr`, or `+expr`, which only says that it is one.
+    /// `-expr`, or `+expr`, which has the value of `expr`.
     Sign {
         /// Whether the sign is a minus.
         minus: bool,
-        /// What it stands before.
+        /// The signed expression.
         inner: Box<Expr>,
     },
     /// `left op right`.
     Binary {
         /// The operator.
         operator: Operator,
-        /// Whether a comparison returns 0 or 1 and filters nothing.
+        /// Whether a comparison returns 0 or 1 instead of filtering (`bool`).
         returns_bool: bool,
-        /// Which element goes with which; of no meaning where a side is a scalar.
+        /// How the elements of both sides are matched; unused if a side is a scalar.
         matching: Matching,
         /// The left side.
         left: Box<Expr>,
         /// The right side.
         right: Box<Expr>,
     },
-    /// `sum by (…) (…)` and its kind.
+    /// An aggregation, such as `sum by (…) (…)`.
     Aggregate {
-        /// How a group becomes one value, or keeps some of its elements.
+        /// The aggregation's operator.
         aggregation: Aggregation,
-        /// The first argument of those that have two.
+        /// The parameter of an operator that has one, such as `topk`.
         parameter: Option<Box<Expr>>,
-        /// Which elements form a group.
+        /// How the elements are grouped.
         grouping: Grouping,
-        /// What is aggregated.
+        /// The aggregated expression.
         inner: Box<Expr>,
     },
-    /// A function and its arguments.
+    /// A function call.
     Call {
         /// The function.
         function: &'static Function,
         /// Its arguments; their number and kinds are checked.
         arguments: Vec<Expr>,
-        /// The regular expression of a `label_replace`, compiled when it was loaded.
+        /// The regular expression of a `label_replace`, compiled when the rule is loaded.
         regex: Option<Regex>,
     },
 }
 
 impl Expr {
-    /// The expression within any parentheses.
+    /// The expression without its outer parentheses.
     pub fn bare(&self) -> &Self {
         match &self.node {
             Node::Paren(inner) => inner.bare(),
@@ -105,7 +105,7 @@ impl Expr {
         }
     }
 
-    /// The string of an argument that the check of kinds has found to be one.
+    /// The value of a string argument; the check of kinds has made sure that it is a string.
     pub fn text(&self) -> &str {
         match &self.bare().node {
             Node::Text(text) => text,
@@ -114,12 +114,12 @@ impl Expr {
     }
 }
 
-/// Which series, and how far back.
+/// The selection of series, and how far back to look.
 #[derive(Clone, Debug)]
 pub struct Selector {
-    /// What their labels are to be. The metric's name is one of them.
+    /// Conditions on the labels. The metric's name is one of the labels.
     pub matchers: Vec<Matcher>,
-    /// How far before the moment of evaluation to look; negative: after it.
+    /// How far before the moment of evaluation to look, in milliseconds; negative: after it.
     pub offset_ms: i64,
 }
 
@@ -130,7 +130,7 @@ pub struct Matcher {
     pub name: Arc<str>,
     /// The condition.
     pub op: MatchOp,
-    /// What it is compared with, as written.
+    /// The value to compare with, as written.
     pub value: Arc<str>,
 }
 
@@ -141,9 +141,9 @@ pub enum MatchOp {
     Equal,
     /// `!=`
     NotEqual,
-    /// `=~`, the whole value.
+    /// `=~`: the expression matches the whole value.
     Regex(Regex),
-    /// `!~`, the whole value.
+    /// `!~`: the expression does not match the whole value.
     NotRegex(Regex),
 }
 
@@ -175,7 +175,7 @@ pub enum Operator {
     Set(SetOperation),
 }
 
-/// An operator that computes.
+/// An arithmetic operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "they are what they are called")]
 pub enum Arithmetic {
@@ -187,7 +187,7 @@ pub enum Arithmetic {
     Power,
 }
 
-/// An operator that compares: it keeps the left value where it holds.
+/// A comparison: it keeps the left value where the comparison holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "they are what they are called")]
 pub enum Comparison {
@@ -208,33 +208,33 @@ pub enum SetOperation {
     Unless,
 }
 
-/// Which element of one side goes with which of the other.
+/// How the elements of the two sides are matched.
 #[derive(Clone, Debug)]
 pub struct Matching {
-    /// `on (…)`: by these labels; else by all but these and the name.
+    /// True for `on (…)`: elements match by these labels; otherwise by all labels but these and the name.
     pub on: bool,
     /// Whether `on` or `ignoring` was written.
     pub written: bool,
     /// The labels of `on` or `ignoring`.
     pub labels: Vec<Arc<str>>,
-    /// How many may go with one.
+    /// How many elements may match one element of the other side.
     pub cardinality: Cardinality,
-    /// The labels that `group_left` or `group_right` takes over from the side of one.
+    /// The labels that `group_left` or `group_right` copies from the "one" side.
     pub include: Vec<Arc<str>>,
 }
 
-/// How many elements of a side may go with one of the other.
+/// How many elements of one side may match one element of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cardinality {
-    /// Each with one.
+    /// One with one.
     OneToOne,
-    /// `group_left`: many on the left.
+    /// `group_left`: many on the left with one on the right.
     ManyToOne,
-    /// `group_right`: many on the right.
+    /// `group_right`: one on the left with many on the right.
     OneToMany,
 }
 
-/// How a group of elements is aggregated.
+/// The operator of an aggregation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "they are what they are called")]
 pub enum Aggregation {
@@ -252,10 +252,10 @@ pub enum Aggregation {
     CountValues,
 }
 
-/// Which elements form a group.
+/// How the elements are grouped.
 #[derive(Clone, Debug)]
 pub struct Grouping {
-    /// `without`: those that agree in all labels but these; else those that agree in these.
+    /// True for `without`: a group's elements agree in all labels but these; otherwise they agree in these labels.
     pub without: bool,
     /// The labels.
     pub labels: Vec<Arc<str>>,

@@ -1,13 +1,13 @@
-//! The parts of an expression: which series it looks at, and whether there have ever been any.
+//! The parts of an expression: the series that it reads, and whether they have ever existed.
 //!
-//! A rule that looks at series that nobody shows is silent for ever, and nobody notices. So whoever judges that a rule
-//! stayed silent has to ask whether it had anything to look at.
+//! A rule over series that do not exist stays silent for ever, and this is easy to overlook. So a check that a rule
+//! stayed silent must also check that the rule had series to read.
 
 use super::{Expr, Node, Operator, Selector, SetOperation, Span};
 use crate::{eval::LOOK_BACK_MS, store::Store};
 
 impl Expr {
-    /// The expressions that it is made of.
+    /// Its direct sub-expressions.
     pub fn parts(&self) -> Vec<&Expr> {
         match &self.node {
             Node::Number(_) | Node::Text(_) | Node::Instant(_) | Node::Range { .. } => Vec::new(),
@@ -20,7 +20,7 @@ impl Expr {
         }
     }
 
-    /// All series that it looks at, in the order of its text.
+    /// The selectors of all series that it reads, in the order of its text.
     pub fn selectors(&self) -> Vec<&Selector> {
         match &self.node {
             Node::Instant(selector) | Node::Range { selector, .. } => vec![selector],
@@ -28,12 +28,12 @@ impl Expr {
         }
     }
 
-    /// How far back from the moment of its evaluation the oldest sample may lie that it looks at, in milliseconds.
+    /// The greatest age that a sample it reads may have at the moment of evaluation, in milliseconds.
     pub fn looks_back_ms(&self) -> i64 {
         match &self.node {
             Node::Instant(selector) => LOOK_BACK_MS + selector.offset_ms.max(0),
             Node::Range { selector, range_ms } => range_ms + selector.offset_ms.max(0),
-            // Its steps lie on the clock, so that the first one may come a step before the stretch.
+            // Its steps are multiples of the step length, so the first one may come up to one step before the span.
             Node::Subquery { inner, range_ms, step_ms, offset_ms } => {
                 range_ms + offset_ms.max(&0) + step_ms.unwrap_or(0) + inner.looks_back_ms()
             }
@@ -41,8 +41,8 @@ impl Expr {
         }
     }
 
-    /// The place of the first series that the expression needs and the store has never had: without it the expression can
-    /// never have had an element. Of `a or b` it needs one; of `a unless b` only `a`; `absent(a)` needs none.
+    /// The place of the first selector whose series the expression needs and the store has never had. Without them the
+    /// expression has never had an element. `a or b` needs one of the two, `a unless b` only `a`, and `absent(a)` none.
     pub fn missing_from(&self, store: &Store) -> Option<Span> {
         match &self.node {
             Node::Instant(selector) | Node::Range { selector, .. } => {

@@ -1,7 +1,7 @@
 //! Rule files in Prometheus' format.
 //!
-//! What is not understood is refused here, before anything is evaluated: an unknown key with its line, an expression or a
-//! template with its rule and its place.
+//! Whatever is not understood is refused here, before anything is evaluated. The refusal names the line of an unknown
+//! key, or the rule and the place of an expression or template.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::{
     template::Template,
 };
 
-/// A file of rules.
+/// A rule file.
 #[derive(Clone, Debug)]
 pub struct RuleFile {
     /// Its groups, in the order of the file.
@@ -26,9 +26,9 @@ pub struct RuleFile {
 pub struct Group {
     /// Its name, unique in its file.
     pub name: String,
-    /// How often it is evaluated, where it says so itself.
+    /// Its evaluation interval, if it has one of its own.
     pub interval_ms: Option<i64>,
-    /// How many series or alerts one of its rules may have; 0: any number.
+    /// The most series or alerts that one of its rules may produce; 0 means no limit.
     pub limit: usize,
     /// Its rules, in the order of the file.
     pub rules: Vec<Rule>,
@@ -37,18 +37,18 @@ pub struct Group {
 /// A rule.
 #[derive(Clone, Debug)]
 pub enum Rule {
-    /// It writes its expression's value as a series.
+    /// A rule that writes its expression's value as a series.
     Record(RecordRule),
-    /// It raises an alert for each element of its expression's value.
+    /// A rule that raises an alert for each element of its expression's value.
     Alert(AlertRule),
 }
 
-/// A rule that records.
+/// A recording rule.
 #[derive(Clone, Debug)]
 pub struct RecordRule {
-    /// The name of the series.
+    /// The name of the series that it writes.
     pub name: String,
-    /// What is recorded.
+    /// The recorded expression.
     pub expr: Expr,
     /// The expression's text.
     pub text: String,
@@ -56,29 +56,29 @@ pub struct RecordRule {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A rule that alerts.
+/// An alerting rule.
 #[derive(Clone, Debug)]
 pub struct AlertRule {
     /// The name of the alert.
     pub name: String,
-    /// What must hold.
+    /// The condition: the rule raises an alert for each element of its value.
     pub expr: Expr,
     /// The expression's text.
     pub text: String,
-    /// How long it must hold before the alert fires.
+    /// How long the condition must hold before the alert fires.
     pub for_ms: i64,
-    /// How long the alert fires on after it held last.
+    /// How long the alert goes on firing after the condition ceases to hold.
     pub keep_firing_for_ms: i64,
     /// Labels that are set on each alert, as written and as templates.
     pub labels: BTreeMap<String, (String, Template)>,
-    /// What is said of each alert.
+    /// The annotations of each alert, by name.
     pub annotations: BTreeMap<String, Template>,
 }
 
 /// Why a rule file is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
-    /// It is no YAML of this shape.
+    /// The text is not YAML, or not of a rule file's shape.
     #[error("{0}")]
     Shape(String),
     /// A group is wrong.
@@ -94,7 +94,7 @@ pub enum RuleError {
     Rule {
         /// Its group's name.
         group: String,
-        /// Which rule of the group it is, from 1.
+        /// The rule's number in the group, from 1.
         number: usize,
         /// Its name.
         rule: String,
@@ -135,7 +135,7 @@ struct RuleShape {
     annotations: BTreeMap<String, String>,
 }
 
-/// An expression is a string, but `expr: 1` is a number to YAML.
+/// An expression. YAML reads `expr: 1` as a number, not as a string.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ExprShape {
@@ -174,7 +174,7 @@ impl RuleFile {
                 })
             });
             let rules = rules.collect::<Result<Vec<Rule>, RuleError>>()?;
-            // Prometheus takes an interval of 0 for none.
+            // To Prometheus an interval of 0 means that none is given.
             let interval_ms = interval_ms.filter(|ms| *ms > 0);
             Ok(Group { name: group.name.clone(), interval_ms, limit: group.limit, rules })
         });
@@ -186,7 +186,7 @@ impl RuleFile {
         self.groups.iter().flat_map(|group| &group.rules)
     }
 
-    /// Those of its rules that alert.
+    /// Its alerting rules.
     pub fn alert_rules(&self) -> impl Iterator<Item = &AlertRule> {
         self.rules().filter_map(|rule| match rule {
             Rule::Alert(rule) => Some(rule),
@@ -194,14 +194,14 @@ impl RuleFile {
         })
     }
 
-    /// How far back the oldest sample may lie that one of its rules looks at.
+    /// The greatest age of a sample that one of its rules may read, in milliseconds.
     pub fn looks_back_ms(&self) -> i64 {
         self.rules().map(|rule| rule.expr().looks_back_ms()).max().unwrap_or(0)
     }
 }
 
 impl AlertRule {
-    /// The labels that have the same value in each of its alerts: those that it sets without a template.
+    /// The labels that it sets without a template, so that each of its alerts has the same value.
     pub fn fixed_labels(&self) -> impl Iterator<Item = (&str, &str)> {
         let fixed = self.labels.iter().filter(|(_, (text, _))| !text.contains("{{"));
         fixed.map(|(name, (text, _))| (name.as_str(), text.as_str()))

@@ -54,7 +54,7 @@ pub fn known(name: &str) -> bool {
     KNOWN.contains(&name)
 }
 
-/// The value of a call.
+/// The result of a call.
 pub fn call(run: &Run<'_, '_>, name: &str, arguments: Vec<Datum>) -> Result<Datum, String> {
     let wrong = || format!("wrong type or number of arguments for {name}");
     let text = |text: String| Ok(Datum::Text(text));
@@ -130,7 +130,7 @@ pub fn call(run: &Run<'_, '_>, name: &str, arguments: Vec<Datum>) -> Result<Datu
         ("ne", [a, b]) => Ok(Datum::Bool(compare(a, b)? != Some(Ordering::Equal))),
         ("lt", [a, b]) => Ok(Datum::Bool(compare(a, b)? == Some(Ordering::Less))),
         ("le", [a, b]) => Ok(Datum::Bool(matches!(compare(a, b)?, Some(Ordering::Less | Ordering::Equal)))),
-        // Go has only "less" and "equal"; what is neither, NaN too, is greater.
+        // Go compares by "less" and "equal" alone; a value that is neither, such as NaN, is greater.
         ("gt", [a, b]) => Ok(Datum::Bool(!matches!(compare(a, b)?, Some(Ordering::Less | Ordering::Equal)))),
         ("ge", [a, b]) => Ok(Datum::Bool(compare(a, b)? != Some(Ordering::Less))),
         _ => Err(wrong()),
@@ -150,7 +150,7 @@ fn number(value: &Datum) -> Result<f64, String> {
     }
 }
 
-/// Go compares only values of one kind: `gt $value 5` is an error, for 5 is an integer.
+/// Go compares only values of one kind: `gt $value 5` is an error, because `$value` is a float and 5 is an integer.
 fn compare(a: &Datum, b: &Datum) -> Result<Option<Ordering>, String> {
     match (a, b) {
         (Datum::Float(a), Datum::Float(b)) => Ok(a.partial_cmp(b)),
@@ -161,7 +161,7 @@ fn compare(a: &Datum, b: &Datum) -> Result<Option<Ordering>, String> {
     }
 }
 
-/// Go's `Sprint`: a space only between two values neither of which is a string.
+/// Go's `Sprint`: it puts a space between two values only if neither is a string.
 fn print(values: &[Datum]) -> Result<String, String> {
     let mut text = String::new();
     for (at, value) in values.iter().enumerate() {
@@ -214,7 +214,7 @@ fn humanize(value: f64, base: f64) -> String {
     } else {
         ["k", "M", "G", "T", "P", "E", "Z", "Y"]
     };
-    // Only in tens is there a prefix for what is small.
+    // Only decimal prefixes exist for values below 1.
     let plain = if base > 1000.0 { value.abs() <= 1.0 } else { value == 0.0 };
     if plain || !value.is_finite() {
         return go_g(value, Some(4));
@@ -257,7 +257,7 @@ fn humanize_duration(value: f64) -> String {
     }
     let sign = if value < 0.0 { "-" } else { "" };
     let value = value.abs();
-    // What does not fit becomes Go's least integer on amd64, odd as it looks.
+    // A value that does not fit becomes the least integer, as in Go on amd64.
     let whole = if value < i64::MAX as f64 { value as i64 } else { i64::MIN };
     let (seconds, minutes, hours, days) = (whole % 60, whole / 60 % 60, whole / 3600 % 24, whole / 86_400);
     match (days, hours, minutes) {

@@ -1,9 +1,10 @@
-//! Templates of labels and annotations: the part of Go's text/template, with Prometheus' functions, that alert rules use.
+//! Templates of labels and annotations: the part of Go's text/template, with Prometheus' functions, that alert rules
+//! use.
 //!
-//! `{{ $labels.x }}`, `{{ $value | humanizePercentage }}`, `printf`, `if`, `with`, `range`, variables, and `query` with what
-//! goes with it. What is left out (`define`, `template`, `break`, links, dates) is refused when the rule is loaded. An error
-//! while a template is expanded makes the text `<error expanding template: …>`, as in Prometheus: an alert without its
-//! text is better than none. The words after the colon are ours, not Go's.
+//! `{{ $labels.x }}`, `{{ $value | humanizePercentage }}`, `printf`, `if`, `with`, `range`, variables, and `query` with
+//! its helpers. Unsupported parts (`define`, `template`, `break`, links, dates) are refused when the rule is loaded. An
+//! error while a template is expanded makes the text `<error expanding template: …>`, as in Prometheus: an alert
+//! without its text is better than no alert. The words after the colon are ours, not Go's.
 //!
 //! Source: template/template.go at v2.42.0, and Go's text/template.
 
@@ -18,11 +19,11 @@ pub use parse::{Template, TemplateError};
 
 use crate::{eval::Element, labels::Labels};
 
-/// What a template may name.
+/// The values that a template may refer to.
 pub struct Data<'a> {
-    /// `$labels`: those of the query's element.
+    /// `$labels`: the labels of the query's element.
     pub labels: &'a Labels,
-    /// `$value`: that of the query's element.
+    /// `$value`: the value of the query's element.
     pub value: f64,
     /// `$externalLabels`.
     pub external_labels: &'a Labels,
@@ -33,7 +34,8 @@ pub struct Data<'a> {
 }
 
 impl Template {
-    /// The text with everything filled in, or what went wrong, as Prometheus puts it into the text.
+    /// The text with all actions evaluated. An error becomes the text `<error expanding template: …>`, as in
+    /// Prometheus.
     pub fn expand(&self, data: &Data<'_>) -> String {
         run::expand(self, data).unwrap_or_else(|error| format!("<error expanding template: {error}>"))
     }
@@ -59,7 +61,7 @@ impl Datum {
         Self::Map(labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
-    /// Whether `if` and `with` take it for true: not zero, not empty.
+    /// Whether `if` and `with` treat the value as true: it is neither zero nor empty.
     fn is_true(&self) -> bool {
         match self {
             Self::Text(text) => !text.is_empty(),

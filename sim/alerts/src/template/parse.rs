@@ -1,8 +1,8 @@
-//! A template's text to its parts.
+//! Parses a template's text into its parts.
 
 use super::functions;
 
-/// A template has this many actions at most, and this many parentheses.
+/// The most actions that a template may have, and the most parentheses.
 const MOST_NESTED: usize = 500;
 
 /// Why a template is refused.
@@ -13,7 +13,7 @@ pub struct TemplateError {
     what: String,
 }
 
-/// A template that was understood.
+/// A parsed template.
 #[derive(Clone, Debug)]
 pub struct Template {
     pub(super) parts: Vec<Part>,
@@ -23,7 +23,7 @@ pub struct Template {
 pub(super) enum Part {
     Text(String),
     Print(Pipeline),
-    /// `$x := …`, or `$x = …` where it declares nothing.
+    /// `$x := …`, which declares the variable, or `$x = …`, which does not.
     Set {
         name: String,
         declares: bool,
@@ -48,7 +48,7 @@ pub(super) enum Part {
     },
 }
 
-/// Commands, each of which takes the result of the one before as its last argument.
+/// Commands; each takes the result of the one before as its last argument.
 pub(super) type Pipeline = Vec<Command>;
 
 #[derive(Clone, Debug)]
@@ -64,18 +64,20 @@ pub(super) enum Operand {
     Int(i64),
     Bool(bool),
     Nil,
-    /// The dot, or a variable, or something in parentheses, and the fields asked of it.
+    /// The dot, with the fields that are read of it (`.a.b`).
     Dot(Vec<String>),
+    /// A variable, with the fields that are read of it.
     Variable(String, Vec<String>),
+    /// A pipeline in parentheses, with the fields that are read of its result.
     Inner(Pipeline, Vec<String>),
-    /// A function without arguments, as an argument.
+    /// The name of a function without arguments that stands as an argument.
     Function(String),
 }
 
 impl Template {
     /// Reads a template.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        // Blocks and parentheses are read by descent: what nests without end would overflow the stack.
+        // Blocks and parentheses are read by recursive descent: nesting without a limit would overflow the stack.
         if text.matches("{{").count() > MOST_NESTED || text.matches('(').count() > MOST_NESTED {
             return Err(refuse(text, format!("more than {MOST_NESTED} actions or parentheses")));
         }
@@ -90,7 +92,7 @@ impl Template {
         }
     }
 
-    /// Whether the text is always the same.
+    /// Whether the template has no actions, so that its text is always the same.
     pub fn is_plain(&self) -> bool {
         self.parts.iter().all(|part| matches!(part, Part::Text(_)))
     }
@@ -102,7 +104,7 @@ fn refuse(rest: &str, what: impl Into<String>) -> TemplateError {
 
 enum Action {
     Text(String),
-    /// What stands between the braces, as words.
+    /// The words between the braces, and the text that they come from.
     Words(Vec<Word>, String),
 }
 
@@ -110,7 +112,7 @@ enum Action {
 enum Word {
     Name(String),
     Variable(String),
-    /// `.a.b`, without a space before it where it belongs to what it follows.
+    /// `.a.b`; true if no space precedes it, so that the fields belong to the word before.
     Fields(Vec<String>, bool),
     Dot,
     Text(String),
@@ -118,7 +120,7 @@ enum Word {
     Sign(&'static str),
 }
 
-/// The text cut at its braces, with `{{-` and `-}}` taking the white space beside them.
+/// The text split at its braces; `{{-` and `-}}` remove the white space beside them.
 fn split(text: &str) -> Result<Vec<Action>, TemplateError> {
     let (mut actions, mut rest, mut trim_next) = (Vec::new(), text, false);
     loop {
@@ -150,7 +152,7 @@ fn split(text: &str) -> Result<Vec<Action>, TemplateError> {
     }
 }
 
-/// Where the closing braces stand, outside strings and comments.
+/// The place of the closing braces, outside strings and comments.
 fn action_end(inside: &str) -> Option<usize> {
     if inside.trim_start().starts_with("/*") {
         let end = inside.find("*/")?;
@@ -384,7 +386,7 @@ impl Line<'_> {
         self.words.get(self.next)
     }
 
-    /// `$a, $b :=`, where it stands.
+    /// The names in `$a, $b :=` if the line has such a declaration; otherwise none.
     fn declaration(&mut self) -> Vec<String> {
         let Some(end) = self.words.iter().position(|word| *word == Word::Sign(":=")) else {
             return Vec::new();
@@ -473,7 +475,7 @@ impl Line<'_> {
         Ok(Some(operand))
     }
 
-    /// The fields that follow without a space.
+    /// The fields that follow the last word without a space.
     fn fields(&mut self) -> Vec<String> {
         match self.peek() {
             Some(Word::Fields(fields, true)) => {

@@ -1,4 +1,4 @@
-//! Go's `printf`, as far as texts of alerts go.
+//! The part of Go's `printf` that texts of alerts use.
 
 use super::Datum;
 use crate::numbers::{go_e, go_fixed, go_g, go_v, quote};
@@ -15,12 +15,12 @@ pub fn printed(value: &Datum) -> Result<String, String> {
             Ok(format!("map[{}]", pairs.join(" ")))
         }
         Datum::Nil => Ok("<no value>".to_owned()),
-        // Go prints addresses here, which differ from run to run.
+        // Go prints addresses for these values, which differ from run to run.
         Datum::Sample(_) | Datum::Samples(_) | Datum::Root => Err("this cannot be printed".to_owned()),
     }
 }
 
-/// `printf`. A verb that does not go with its value is told as Go tells it: `%!d(float64=2.5)`.
+/// `printf`. A verb that does not fit its value gives Go's error text: `%!d(float64=2.5)`.
 pub fn formatted(format: &str, values: &[Datum]) -> Result<String, String> {
     let (mut text, mut chars, mut next) = (String::new(), format.chars().peekable(), 0);
     while let Some(c) = chars.next() {

@@ -1,4 +1,4 @@
-//! A template's parts to text.
+//! Expands a template's parts into text.
 
 use super::{
     Data, Datum, Template, functions,
@@ -12,7 +12,7 @@ pub(super) struct Run<'a, 'b> {
     output: String,
 }
 
-/// The text of a template.
+/// The expanded text of a template.
 pub fn expand(template: &Template, data: &Data<'_>) -> Result<String, String> {
     let variables = vec![
         ("$".to_owned(), Datum::Root),
@@ -28,7 +28,7 @@ pub fn expand(template: &Template, data: &Data<'_>) -> Result<String, String> {
 
 impl Run<'_, '_> {
     fn parts(&mut self, parts: &[Part], dot: &Datum) -> Result<(), String> {
-        // What a block declares ends with it.
+        // A variable's scope ends with the block that declares it.
         let known = self.variables.len();
         let done = parts.iter().try_for_each(|part| self.part(part, dot));
         self.variables.truncate(known);
@@ -140,7 +140,7 @@ impl Run<'_, '_> {
             (Datum::Root, "Value") => Ok(Datum::Float(self.data.value)),
             (Datum::Sample(sample), "Labels") => Ok(Datum::map(&sample.labels)),
             (Datum::Sample(sample), "Value") => Ok(Datum::Float(sample.value)),
-            // A label that is not there is empty.
+            // A missing label has the empty value.
             (Datum::Map(map), key) => Ok(Datum::Text(map.get(key).cloned().unwrap_or_default())),
             (_, field) => Err(format!("can't evaluate field {field}")),
         })
