@@ -1,4 +1,4 @@
-//! What neither the compiler nor clippy can hold: rules over the sources of the whole workspace.
+//! Rules over the sources of the whole workspace that neither the compiler nor clippy can check.
 #![allow(clippy::disallowed_methods, reason = "the test reads sources, and runs the compiler over one")]
 
 use std::{
@@ -46,7 +46,7 @@ fn unbiased_selects(text: &str) -> Vec<usize> {
             let named = rest[..begin].ends_with(|c: char| c.is_alphanumeric() || c == '_');
             rest = &rest[begin + "select!".len()..];
             let inside: String = [rest].into_iter().chain(code[at + 1..].iter().take(3).copied()).collect();
-            // Only a bracket makes it a macro call: `select!` in a message is none.
+            // Only a bracket makes it a macro call: `select!` in a message is not one.
             let Some(body) = inside.trim_start().strip_prefix(['{', '(']) else { continue };
             if !named && !body.trim_start().starts_with("biased;") {
                 found.push(at + 1);
@@ -71,12 +71,12 @@ fn every_select_is_biased() {
     );
 }
 
-/// An error that nothing plants proves nothing.
+/// Every error in the list must be planted somewhere: otherwise a test that switches it on proves nothing.
 #[cfg(madsim)]
 #[test]
 fn every_planted_error_is_planted() {
     let sources = sources();
-    // The simulated engine is a side of the store's seam, so an error of an engine may be planted there.
+    // The simulated engine implements a seam of the store, so an engine's error may be planted there.
     let is_code = |path: &str| path.starts_with("store/") || path.starts_with("sim/src/world/disk/");
     let code = sources.iter().filter(|(path, _)| is_code(path) && !path.ends_with("/planted.rs"));
     let text: String = code.map(|(_, text)| text.as_str()).collect();
@@ -108,8 +108,8 @@ fn the_store_forbids_all_that_the_workspace_forbids() {
     assert!(missing.is_empty(), "in clippy.toml, and not in store/clippy.toml:\n{missing:#?}");
 }
 
-/// Neither flag set, or both: the build stops and says what to do. The compiler itself is asked, on what stands
-/// before the modules in the crate's root, so that nothing else is compiled for it.
+/// With neither flag set, or with both, the build stops and says what to do. The test runs the compiler on the part of
+/// the crate's root before its modules, so that nothing else is compiled.
 #[test]
 fn a_build_that_is_neither_simulated_nor_real_says_what_to_do() {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());

@@ -1,4 +1,4 @@
-//! What a server answered, made neutral.
+//! A server's answer, made neutral.
 
 use std::fmt;
 
@@ -7,18 +7,18 @@ use tonic::{Code, Status};
 /// An answer to one operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// What is compared: the neutral response, one field a line, or the refusal.
+    /// The compared part: the neutral response, one field a line, or the refusal.
     pub said: Result<String, Refused>,
-    /// The store's revision that the response's header names; 0 where it names none.
+    /// The store's revision in the response's header; 0 if it has none.
     pub revision: i64,
-    /// The id that the server gave to what was made, as both servers call it; [`NO_ID`] where nothing was.
+    /// The stand-in of the id that the server gave to a new lease or member; [`NO_ID`] if the call made neither.
     pub id: i64,
 }
 
-/// Nobody's id.
+/// The value of `id` if there is no id.
 pub const NO_ID: i64 = i64::MIN + 1;
 
-/// A refusal: what a client can tell apart.
+/// A refusal, as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// gRPC's code.
@@ -50,7 +50,7 @@ impl Answer {
         self.said.is_err()
     }
 
-    /// Whether it is a refusal, also one inside a watch stream.
+    /// Whether it is a refusal; also if the refusal came inside a watch stream.
     pub fn declines(&self) -> bool {
         self.said.as_ref().map_or(true, |text| text.contains("canceled: true"))
     }

@@ -6,17 +6,17 @@ use squall_store::proto::mvccpb::Event;
 
 use crate::{answer::Answer, operation::Call};
 
-/// Where two answers differ.
+/// The difference between two answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     pub etcd: String,
     pub squalld: String,
 }
 
-/// How far two answers may differ in seconds that are left.
+/// How many seconds two answers may differ in a lease's remaining time.
 const SECONDS: i64 = 2;
 
-/// `None` where they agree.
+/// Compares two answers; `None` if they agree.
 pub fn answers(call: &Call, etcd: &Answer, squalld: &Answer) -> Option<Difference> {
     match (&etcd.said, &squalld.said) {
         (Ok(one), Ok(other)) => {
@@ -34,7 +34,7 @@ pub fn answers(call: &Call, etcd: &Answer, squalld: &Answer) -> Option<Differenc
     }
 }
 
-/// What is left of a lease is a matter of when it was looked at.
+/// The remaining time of a lease depends on the moment of the call.
 fn is_about_as_long(call: &Call, one: &str, other: &str) -> bool {
     let seconds = |line: &str| line.trim().strip_prefix("ttl: ")?.strip_suffix(',')?.parse::<i64>().ok();
     matches!(call, Call::LeaseTimeToLive(_))
@@ -42,14 +42,14 @@ fn is_about_as_long(call: &Call, one: &str, other: &str) -> bool {
 }
 
 impl Difference {
-    /// Where two lists of changes differ, and what they are.
+    /// The first place at which two lists of changes differ, with the changes there.
     pub fn of_changes(what: &str, etcd: &[Event], squalld: &[Event]) -> Difference {
         let text = |events: &[Event]| format!("{what}: {} changes\n{events:#?}", events.len());
         let (etcd, squalld) = (text(etcd), text(squalld));
         Difference::of(&etcd.lines().collect::<Vec<_>>(), &squalld.lines().collect::<Vec<_>>())
     }
 
-    /// The lines between what both begin and end with, and some before.
+    /// The lines that differ: without the common beginning and end, but with some lines before.
     fn of(one: &[&str], other: &[&str]) -> Difference {
         let same = |pair: &(&&str, &&str)| pair.0 == pair.1;
         let head = one.iter().zip(other).take_while(same).count();

@@ -1,4 +1,4 @@
-//! The differences that are meant, each with its reason. `docs/squalld.md` tells them to those who use the server.
+//! The intended differences, each with its reason. `docs/squalld.md` lists them for the users of the server.
 
 use squall_store::proto::etcdserverpb::{AlarmType, RangeRequest, TxnRequest, request_op::Request};
 
@@ -10,16 +10,16 @@ use crate::{
     world::World,
 };
 
-/// A difference that is meant.
+/// An intended difference.
 pub struct Known {
     pub name: &'static str,
-    /// Why squalld is not like etcd 3.5.1 here.
+    /// Why squalld differs from etcd 3.5.1 here.
     pub reason: &'static str,
-    /// Whether this is what has happened.
+    /// Whether it explains these two answers.
     pub explains: fn(&World, &Operation, &Answer, &Answer) -> bool,
 }
 
-/// All that are known.
+/// All intended differences.
 pub const KNOWN: &[Known] = &[
     Known {
         name: "a token while auth is off",
@@ -182,17 +182,17 @@ pub const KNOWN: &[Known] = &[
     },
 ];
 
-/// What is sent to squalld alone, since etcd 3.5.1 does not outlive it, or does what squalld refuses and is another store
+/// An operation that is sent to squalld alone: etcd 3.5.1 crashes at it, or accepts it and so has another content
 /// afterwards. squalld must refuse it.
 pub struct Alone {
     pub name: &'static str,
-    /// Why squalld is not like etcd 3.5.1 here.
+    /// Why squalld differs from etcd 3.5.1 here.
     pub reason: &'static str,
     /// Whether this is such an operation.
     pub applies: fn(&World, &Operation) -> bool,
 }
 
-/// All that squalld must refuse by itself.
+/// All operations that are sent to squalld alone.
 pub const ALONE: &[Alone] = &[
     Alone {
         name: "an unknown sort target",
@@ -279,12 +279,12 @@ pub const ALONE: &[Alone] = &[
     },
 ];
 
-/// Whether a URL is one of those that make sense, of all that are drawn.
+/// Whether a URL is one of the drawn URLs that are valid.
 fn draws_good_url(url: &str) -> bool {
     url == OWN_PEER || url.strip_prefix("http://127.0.0.1:").is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
-/// One that shows in what watchers are told: its name and reason.
+/// An intended difference in the events of watchers: its name and reason.
 pub const LOST_DELETIONS: (&str, &str) = (
     "a watch from the compacted revision, at which keys were deleted",
     "that revision is still readable, so its deletions are told, as from etcd 3.5.16 on (#18089)",
@@ -299,7 +299,7 @@ pub fn is_empty(key: &[u8], range_end: &[u8]) -> bool {
     !matches!(range_end, [] | [0]) && key >= range_end
 }
 
-/// Whether a refusal says that the caller may not.
+/// Whether a refusal says that the caller lacks permission.
 fn is_denial(refusal: &str) -> bool {
     [
         "etcdserver: user name is empty",
@@ -319,7 +319,7 @@ fn asks(txn: &TxnRequest) -> bool {
         })
 }
 
-/// How many transactions are within one another.
+/// How deep transactions are nested.
 fn depth(txn: &TxnRequest) -> usize {
     let inner = txn.success.iter().chain(&txn.failure).filter_map(|op| match &op.request {
         Some(Request::RequestTxn(txn)) => Some(depth(txn)),
@@ -328,7 +328,7 @@ fn depth(txn: &TxnRequest) -> usize {
     1 + inner.max().unwrap_or(0)
 }
 
-/// Whether something in the transaction puts: at its own level, or at any.
+/// Whether the transaction has a put, on its own level or on any.
 fn puts(txn: &TxnRequest, nested: bool) -> bool {
     txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
         Some(Request::RequestPut(_)) => true,
@@ -346,7 +346,7 @@ fn only_reads(txn: &TxnRequest) -> bool {
     })
 }
 
-/// Whether any range in the transaction, at any depth, is like that.
+/// Whether any range in the transaction, at any depth, meets this condition.
 fn any_range(txn: &TxnRequest, is: &impl Fn(&RangeRequest) -> bool) -> bool {
     txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
         Some(Request::RequestRange(range)) => is(range),

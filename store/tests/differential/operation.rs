@@ -1,4 +1,4 @@
-//! An operation: what a client asks for, on whose behalf. Ids that a server chooses, of leases and members, are written as
+//! An operation: a client's call, and its caller. Ids that a server chooses, of leases and members, are written as
 //! stand-ins that both servers share (`neutral`).
 
 use squall_store::proto::{
@@ -8,7 +8,7 @@ use squall_store::proto::{
     v3lockpb::{LockRequest, UnlockRequest},
 };
 
-/// On whose behalf an operation is.
+/// The caller of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// No token.
@@ -19,7 +19,7 @@ pub enum Caller {
     Stranger,
 }
 
-/// What a client asks for.
+/// An operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
     pub caller: Caller,
@@ -27,7 +27,7 @@ pub struct Operation {
     pub metadata: Metadata,
 }
 
-/// What else a call's metadata say.
+/// Additional metadata of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     /// `hasleader`.
@@ -51,7 +51,7 @@ pub enum Call {
     LeaseLeases,
     /// Several requests on one stream.
     LeaseKeepAlive(Vec<i64>),
-    /// Waits until the lease has ended by itself. Its keys are gone then; at least one is attached.
+    /// Waits until the lease has expired and its keys are deleted. It has at least one key.
     LeaseEnds(i64),
 
     WatchOpen {
@@ -69,7 +69,7 @@ pub enum Call {
     WatchProgress {
         stream: usize,
     },
-    /// A request that asks for nothing.
+    /// A stream request without content.
     WatchNothing {
         stream: usize,
     },
@@ -80,7 +80,7 @@ pub enum Call {
     AuthEnable,
     AuthDisable,
     AuthStatus,
-    /// Keeps the token in this place.
+    /// The place in which the token is kept.
     Authenticate {
         place: usize,
         name: String,
@@ -90,7 +90,7 @@ pub enum Call {
         name: String,
         password: String,
         no_password: Option<bool>,
-        /// What the client has hashed itself.
+        /// A password's hash that the client made itself.
         hashed: String,
     },
     UserGet(String),
@@ -150,19 +150,19 @@ pub enum Call {
     Campaign(CampaignRequest),
     Proclaim(ProclaimRequest),
     Leader(LeaderRequest),
-    /// The first that an observer is told.
+    /// The first response that an observer receives.
     Observe(LeaderRequest),
     Resign(ResignRequest),
 
     /// The health of a service.
     Health(String),
-    /// A method that there may not be, and bytes that may be no message.
+    /// A method that may not exist, and bytes that may not be a message.
     Wire {
         path: &'static str,
         bytes: Vec<u8>,
     },
 
-    /// Both servers are stopped and started again, squalld with -9.
+    /// Both servers are stopped and started again; squalld is killed with `kill -9`.
     Restart,
 }
 
@@ -177,13 +177,13 @@ impl Operation {
 }
 
 impl Call {
-    /// Its name, for the table of what a run did.
+    /// Its name, for the table of a run's operations.
     pub fn name(&self) -> String {
         let text = format!("{self:?}");
         text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
     }
 
-    /// Whether it is for the service of locks or of elections.
+    /// Whether it is a call of the Lock or the Election service.
     pub fn is_lock_or_election(&self) -> bool {
         matches!(
             self,
@@ -197,7 +197,7 @@ impl Call {
         )
     }
 
-    /// Whether it may change what the store holds.
+    /// Whether it may change the store's content.
     pub fn changes(&self) -> bool {
         !matches!(
             self,

@@ -12,7 +12,7 @@ use crate::{
     world::World,
 };
 
-/// A call with one answer, within the time that is allowed.
+/// Makes a call with one answer, within the allowed time.
 macro_rules! unary {
     ($server:ident, $caller:expr, $client:ident . $method:ident ($request:expr)) => {{
         let mut request = tonic::Request::new($request);
@@ -22,7 +22,7 @@ macro_rules! unary {
     }};
 }
 
-/// A call whose response has nothing to make neutral but its header.
+/// Makes a call whose response has nothing but its header to make neutral.
 macro_rules! plain {
     ($server:ident, $caller:expr, $client:ident . $method:ident ($request:expr)) => {
         match unary!($server, $caller, $client.$method($request)) {
@@ -62,7 +62,7 @@ fn answer<T: Debug>(result: Result<T, Status>, make_neutral: impl FnOnce(&mut T)
 }
 
 impl Server {
-    /// Carries it out and waits for the answer.
+    /// Carries the operation out and waits for the answer.
     pub async fn perform(&mut self, operation: &Operation, world: &World) -> Answer {
         let caller = &operation.caller;
         self.more = operation.metadata;

@@ -1,5 +1,5 @@
-//! Planted errors: squalld's answers, falsified once after they have come. A comparison that does not find them finds
-//! nothing.
+//! Planted errors: one of squalld's answers is falsified after it has come. A comparison that does not find it is
+//! useless.
 
 use tonic::Code;
 
@@ -11,15 +11,16 @@ use crate::{
 /// An error to plant.
 #[derive(Clone, Copy)]
 pub enum Planted {
-    /// In an answer: changes it and says so, or leaves it since it is none of its kind.
+    /// Falsifies an answer: the function returns true if it changed the answer, and false if the answer is of another
+    /// kind.
     Answer(fn(&Operation, &mut Answer) -> bool),
-    /// The recorder is not told of a change.
+    /// The recorder misses a change.
     RecorderMissesChange,
-    /// A watcher is not told of a change.
+    /// A watcher misses a change.
     WatcherMissesChange,
 }
 
-/// All of them.
+/// All planted errors, with their names.
 pub const PLANTED: &[(&str, Planted)] = &[
     (
         "a count",
@@ -100,7 +101,7 @@ pub const PLANTED: &[(&str, Planted)] = &[
     ("a change untold to a watcher", Planted::WatcherMissesChange),
 ];
 
-/// Adds to the first number of this name; false where there is none.
+/// Adds to the first number of this name; false if there is none.
 fn add(answer: &mut Answer, field: &str, more: i64) -> bool {
     let Ok(text) = &mut answer.said else { return false };
     let prefix = format!("{field}: ");

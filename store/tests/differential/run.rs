@@ -1,4 +1,4 @@
-//! One run: operations from one seed, each on both servers, and what differed.
+//! One run: it sends operations from one seed to both servers, and collects the differences.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,17 +25,17 @@ const CONTEXT: usize = 12;
 /// How many differences are shown at most.
 const SHOWN: usize = 8;
 
-/// From how many operations on each known difference must have shown.
+/// A run of this many operations must have shown each known difference.
 const LONG: u64 = 100_000;
 
-/// Which run.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub seed: u64,
     pub operations: u64,
     /// Whether each operation is printed.
     pub trace: bool,
-    /// Those that take part.
+    /// The services that take part, with their shares.
     pub services: Vec<(Service, u32)>,
 }
 
@@ -65,7 +65,7 @@ impl Settings {
     }
 }
 
-/// A difference and where it showed.
+/// A difference, with the number and the context of its operation.
 #[derive(Debug)]
 pub struct Found {
     number: u64,
@@ -73,12 +73,12 @@ pub struct Found {
     context: Vec<String>,
 }
 
-/// What there was of one call.
+/// The counts of one kind of call.
 #[derive(Clone, Copy, Debug, Default)]
 struct Calls {
     count: u64,
     refused: u64,
-    /// What it took, with the comparison of what watchers were told before and after.
+    /// The total time, including the comparison of watchers' events before and after.
     took: Duration,
 }
 
@@ -94,16 +94,16 @@ pub struct Run {
     /// How often each known difference showed.
     known: BTreeMap<&'static str, u64>,
     found: Vec<Found>,
-    /// An error that is to be planted, until it is.
+    /// An error that is still to be planted.
     planted: Option<Planted>,
-    /// Where the two no longer hold the same, nothing more can be learnt.
+    /// Whether the two stores differ, so that further comparisons are useless.
     diverged: bool,
-    /// From where on a watcher may still read history.
+    /// The oldest revision from which a watcher may still be reading history.
     reads_history: Option<i64>,
 }
 
 impl Run {
-    /// `None` where this machine has no etcd.
+    /// `None` if this machine has no etcd.
     pub async fn start(settings: Settings) -> Option<Run> {
         Some(Run {
             pair: Pair::start().await?,
@@ -121,20 +121,20 @@ impl Run {
         })
     }
 
-    /// Makes the whole run, or as much as makes sense.
+    /// Makes the whole run, or stops once further operations are useless.
     pub async fn make(&mut self) {
         while self.number < self.settings.operations && !self.is_over() {
             self.step().await;
         }
         if !self.is_over() {
-            // What comes too much comes late.
+            // Wait for events that should not come: they may come late.
             tokio::time::sleep(Duration::from_millis(300)).await;
             self.settle(true).await;
         }
     }
 
-    /// Plants an error, and goes on until it has struck and all is compared; the differences that were found, and found
-    /// before it struck.
+    /// Plants an error, and goes on until it has occurred and all is compared. Returns how many differences were found
+    /// before it occurred, and all differences.
     pub async fn make_with(&mut self, planted: Planted) -> (usize, Vec<Found>) {
         (self.planted, self.diverged) = (Some(planted), false);
         let mut before = 0;
@@ -151,7 +151,7 @@ impl Run {
         self.diverged || self.found.len() >= SHOWN
     }
 
-    /// One operation.
+    /// Makes one operation.
     pub async fn step(&mut self) {
         let operation = self.drawer.draw(&self.world);
         let began = Instant::now();
@@ -204,7 +204,7 @@ impl Run {
                 Some(known) => *self.known.entry(known.name).or_default() += 1,
                 None => {
                     self.find(difference);
-                    // What one of them alone has done changes what all that follows says.
+                    // One server alone has made the change, so all later answers may differ.
                     self.diverged |= etcd.is_refused() != squalld.is_refused() && operation.call.changes();
                 }
             }
@@ -236,7 +236,7 @@ impl Run {
         let Pair { etcd, squalld, .. } = &mut self.pair;
         let world = &self.world;
         let mut answers = tokio::join!(etcd.perform(operation, world), squalld.perform(operation, world));
-        // etcd compacts in the background, and hashes what is there.
+        // etcd compacts in the background, and its hash covers what is not yet compacted.
         for _ in 0..20 {
             let hashed = !answers.0.is_refused() && !answers.1.is_refused();
             let settles = matches!(operation.call, Call::HashKv(_)) && hashed;
@@ -249,7 +249,7 @@ impl Run {
         answers
     }
 
-    /// Whether watchers must have been told everything before.
+    /// Whether the watchers must have received all earlier events before this call.
     fn needs_quiet(&self, call: &Call) -> bool {
         matches!(
             call,
@@ -261,7 +261,7 @@ impl Run {
         )
     }
 
-    /// Compares what recorders and, where asked for, all watchers have been told.
+    /// Compares the events of the recorders and, if `watchers` is set, of all watchers.
     async fn settle(&mut self, watchers: bool) {
         let revision = self.world.revision;
         let Pair { etcd, squalld, .. } = &self.pair;
@@ -363,7 +363,7 @@ impl Run {
         self.found.push(Found { number: self.number, difference, context });
     }
 
-    /// What the run did.
+    /// A summary of the run.
     pub fn summary(&self, took: Duration) -> String {
         let mut text = format!(
             "seed {}: {} operations in {took:.1?}, revision {}, {} changes\n",
@@ -382,8 +382,8 @@ impl Run {
         text
     }
 
-    /// A known difference that never shows is none any more, or is never asked for. What a run of the usual length with
-    /// all services does not show is said so; a long one must show everything.
+    /// A known difference that never shows has disappeared, or no operation asks for it. A run of the usual length with
+    /// all services names the ones that it did not show; a long run must show all of them.
     pub fn assert_no_stale_table(&self) {
         let all = KNOWN.iter().map(|known| known.name).chain(ALONE.iter().map(|alone| alone.name));
         let never: Vec<_> =

@@ -33,18 +33,18 @@ pub struct Server {
     pub streams: BTreeMap<usize, Watching>,
     /// Watches everything from the first revision on.
     pub recorder: Watching,
-    /// What else the metadata of the call under way say.
+    /// Additional metadata of the present call.
     pub more: Metadata,
 }
 
-/// Both processes, and the folder that they keep their data in.
+/// Both processes, and the folder of their data.
 pub struct Pair {
     pub etcd: Server,
     pub squalld: Server,
     pub etcd_process: Etcd,
     /// `None` only while it is being replaced.
     squalld_process: Option<Running>,
-    /// etcd's and squalld's.
+    /// The places (folder, ports, log) of etcd and of squalld.
     places: [Member; 2],
     _folder: tempfile::TempDir,
 }
@@ -52,7 +52,7 @@ pub struct Pair {
 const FLAGS: [&str; 3] = ["--bcrypt-cost=4", "--election-timeout=500", "--heartbeat-interval=100"];
 
 impl Pair {
-    /// Starts both; `None` where this machine has no etcd.
+    /// Starts both; `None` if this machine has no etcd.
     pub async fn start() -> Option<Pair> {
         let folder = crate::harness::folder();
         let (of_etcd, of_squalld) = (folder.path().join("etcd"), folder.path().join("squalld"));
@@ -67,8 +67,8 @@ impl Pair {
         Some(Pair { etcd, squalld, etcd_process, squalld_process, places, _folder: folder })
     }
 
-    /// Stops both and starts them again, squalld with -9: etcd 3.5.1 may apply an entry twice after that (#13766). What the
-    /// recorders have been told stays with them.
+    /// Stops both and starts them again. Only squalld is killed with `kill -9`, since etcd 3.5.1 may apply an entry
+    /// twice after that (#13766). The recorders keep what they have received.
     pub async fn restart(&mut self) {
         self.etcd_process.terminate();
         self.etcd_process = start_etcd(&self.places[0]).expect("it was there");
@@ -94,7 +94,7 @@ impl Server {
         Server { name, channel, ids, tokens, streams, recorder, more: Metadata::default() }
     }
 
-    /// After a restart: nothing is left of connections and simple tokens.
+    /// Opens new connections after a restart. Old connections and simple tokens are lost.
     async fn reconnect(&mut self, member: &Member) {
         let (channel, header) = dial(self.name, member).await;
         self.channel = channel;
@@ -102,7 +102,7 @@ impl Server {
         self.streams.clear();
         let told = self.recorder.received().events.remove(&0).unwrap_or_default();
         let mut metadata = MetadataMap::new();
-        // Where auth is on, nobody else may watch everything.
+        // While auth is on, only root may watch all keys.
         let root = AuthenticateRequest { name: "root".into(), password: ROOT_PASSWORD.into() };
         if let Ok(token) = AuthClient::new(self.channel.clone()).authenticate(root).await {
             metadata.insert("token", token.into_inner().token.parse().expect("a token is ASCII"));
@@ -114,7 +114,7 @@ impl Server {
         self.recorder.received().events.insert(0, told);
     }
 
-    /// The metadata of a call on the caller's behalf.
+    /// The metadata of a call by this caller.
     pub fn metadata(&self, caller: &Caller) -> MetadataMap {
         let token = match caller {
             Caller::Nobody => None,
@@ -132,19 +132,21 @@ impl Server {
         metadata
     }
 
-    /// Waits until each watcher that was made before has read the history that it asked for: etcd looks at all that are
-    /// behind together, every 100 ms, and so at one that is made here.
+    /// Waits until each earlier watcher has read the history that it asked for. It makes a watcher of its own that is
+    /// behind: every 100 ms etcd serves all watchers that are behind together, so when this one is served, the others
+    /// were too.
     pub async fn caught_up(&self, revision: i64) {
         let last = Watching::open(&self.channel, MetadataMap::new());
         last.send(RequestUnion::CreateRequest(all_from(revision)));
-        // Where it has nothing to tell, since a compaction took it, time must do.
+        // If a compaction has removed the history that this watcher asks for, it receives nothing: then wait for a
+        // fixed time.
         last.wait(Duration::from_millis(500), |received| {
             received.events.values().any(|told| !told.is_empty())
         })
         .await;
     }
 
-    /// Waits until the recorder has heard of the changes up to a revision.
+    /// Waits until the recorder has received the changes up to a revision.
     pub async fn recorded(&self, revision: i64) -> bool {
         let seen = |events: &squall_store::proto::mvccpb::Event| {
             events.kv.as_ref().is_some_and(|kv| kv.mod_revision >= revision)
@@ -159,7 +161,7 @@ impl Server {
     }
 }
 
-/// A channel to a server that serves, and what it calls itself; the header's revision is the store's.
+/// A channel to a server that serves, and the server's ids. The header's revision is the store's.
 async fn dial(name: &str, member: &Member) -> (Channel, ResponseHeader) {
     let channel = member.dial();
     let mut client = ClusterClient::new(channel.clone());
@@ -184,7 +186,7 @@ async fn dial(name: &str, member: &Member) -> (Channel, ResponseHeader) {
     (channel, header)
 }
 
-/// A watch of everything from a revision on.
+/// A watch of all keys from a revision on.
 fn all_from(revision: i64) -> WatchCreateRequest {
     let zero = || Bytes::from_static(&[0]);
     WatchCreateRequest {

@@ -17,7 +17,7 @@ async fn squalld_answers_as_etcd_does() {
     run.assert_no_stale_table();
 }
 
-/// The control: an error in an answer, or a change that is not told, is found where it strikes and nowhere else.
+/// The control: an error in an answer, or a change that is not sent, is found where it occurs and nowhere else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn planted_errors_are_found() {
     let settings = Settings { operations: 20_000, ..Settings::from_environment() };

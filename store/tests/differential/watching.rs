@@ -20,19 +20,19 @@ use squall_store::{
 use tokio::sync::{Notify, mpsc};
 use tonic::Status;
 
-/// The id that a barrier asks for.
+/// The watch id in a barrier's request.
 const BARRIER: i64 = i64::MAX - 1;
 
-/// What has come so far.
+/// All that has been received so far.
 #[derive(Debug, Default)]
 pub struct Received {
     /// Responses that say that a watcher was made or cancelled, in their order.
     pub control: Vec<WatchResponse>,
-    /// Answers to questions for progress.
+    /// Answers to progress requests.
     pub progress: Vec<WatchResponse>,
-    /// The changes that each watcher was told, in their order.
+    /// The changes that each watcher has received, in their order.
     pub events: BTreeMap<i64, Vec<Event>>,
-    /// Why the stream ended, where it has.
+    /// The reason why the stream ended, if it has.
     pub ended: Option<Option<Status>>,
 }
 
@@ -82,13 +82,14 @@ impl Watching {
     }
 
     pub fn send_raw(&self, request: WatchRequest) {
-        // A stream that has ended takes nothing; what it has received says so.
+        // A stream that has ended takes no request; `received` has the reason.
         _ = self.requests.send(request);
     }
 
-    /// Asks for what is refused at once and changes nothing. Its answer comes after the answers to all that was asked before.
+    /// Sends a request that is refused at once and changes nothing. Its answer comes after the answers to all earlier
+    /// requests.
     pub fn send_barrier(&self) {
-        // An id of its own: where etcd 3.5.1 refuses a watcher it forgets another one with that id.
+        // The barrier has an id of its own: when etcd 3.5.1 refuses a watcher, it forgets another one with that id.
         let (key, range_end) = ("b".into(), "a".into());
         let nothing = WatchCreateRequest { key, range_end, watch_id: BARRIER, ..Default::default() };
         self.send(RequestUnion::CreateRequest(nothing));
@@ -98,7 +99,8 @@ impl Watching {
         lock(&self.received.0)
     }
 
-    /// Waits until what has come satisfies `enough`, or the stream has ended; false where it takes longer than `patience`.
+    /// Waits until the received responses satisfy `enough`, or the stream has ended; false if it takes longer than
+    /// `patience`.
     pub async fn wait(&self, patience: Duration, enough: impl Fn(&Received) -> bool) -> bool {
         let enough = || {
             let received = self.received();

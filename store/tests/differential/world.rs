@@ -1,5 +1,5 @@
-//! What a run knows of the store from etcd's answers: it decides what is worth asking next, and how much each watcher must
-//! have been told. It judges nothing.
+//! What a run knows of the store from etcd's answers. From it follow which operations make sense next, and how many
+//! events each watcher must have received. It judges nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,53 +13,53 @@ use crate::{
     operation::{Call, Caller, Operation},
 };
 
-/// What is known.
+/// The known state of the store.
 #[derive(Debug, Default)]
 pub struct World {
     /// The store's revision.
     pub revision: i64,
-    /// The last compaction's.
+    /// The revision of the last compaction.
     pub compacted: i64,
     /// Leases that were granted and not revoked.
     pub leases: BTreeSet<i64>,
-    /// By stream and id.
+    /// The watchers, by stream and id.
     pub streams: BTreeMap<usize, BTreeMap<i64, Watcher>>,
-    /// Who has opened the streams.
+    /// The callers that opened the streams.
     pub stream_callers: BTreeMap<usize, Caller>,
     pub auth_is_on: bool,
-    /// By place: whose token there is in it. A token that both servers have forgotten is not among them.
+    /// The user of the token in each place. Tokens that both servers have forgotten are left out.
     pub tokens: BTreeMap<usize, String>,
     /// The alarms that are active: (kind, member).
     pub alarms: BTreeSet<(i32, u64)>,
     /// Learners that were added and not removed.
     pub learners: BTreeSet<u64>,
-    /// The most that was ever added.
+    /// How many members have ever been added.
     pub members_added: u64,
-    /// The changes that the recorders have shown.
+    /// How many changes the recorders have received.
     pub events: usize,
-    /// The keys of locks and elections that are there, with the revision at which each was made and its lease.
+    /// The existing keys of locks and elections, with the create revision and the lease of each.
     pub held: BTreeMap<Vec<u8>, (i64, i64)>,
 }
 
-/// What the names of locks and elections begin with. No other key does.
+/// The prefix of the names of locks and elections. No other key has it.
 pub const LOCKS: &[u8] = b"l/";
 
 /// A watcher of the run.
 #[derive(Debug)]
 pub struct Watcher {
     request: WatchCreateRequest,
-    /// The first revision that it wants.
+    /// The first revision that it asks for.
     start: i64,
-    /// The compaction's revision, where it starts there: etcd 3.5 has dropped the deletions of that revision (#18089).
+    /// The compact revision, if the watcher starts there: etcd 3.5 has dropped the deletions of that revision (#18089).
     gone: Option<i64>,
-    /// How many changes it must have been told.
+    /// How many changes it must have received.
     pub expected: usize,
-    /// How many were compared.
+    /// How many of its changes were compared.
     pub compared: usize,
 }
 
 impl Watcher {
-    /// Whether it is told of this change.
+    /// Whether it receives this change.
     fn wants(&self, event: &Event) -> bool {
         let Some(kv) = &event.kv else { return false };
         let (key, range_end) = (&self.request.key, &self.request.range_end);
@@ -75,7 +75,7 @@ impl Watcher {
             && !self.has_lost(event)
     }
 
-    /// What was asked for.
+    /// The request that made it.
     pub fn request(&self) -> &WatchCreateRequest {
         &self.request
     }
@@ -88,7 +88,7 @@ impl Watcher {
 }
 
 impl World {
-    /// Learns from etcd's answer to an operation. `history`: all changes that etcd's recorder has been told.
+    /// Learns from etcd's answer to an operation. `history`: all changes that etcd's recorder has received.
     pub fn learn(&mut self, operation: &Operation, answer: &Answer, history: &[Event]) {
         self.revision = self.revision.max(answer.revision).max(1);
         if answer.is_refused() {
@@ -141,7 +141,7 @@ impl World {
             Call::Restart => {
                 self.streams.clear();
                 self.stream_callers.clear();
-                // They were simple ones.
+                // They were simple tokens.
                 self.tokens.clear();
             }
             _ => {}
@@ -163,13 +163,14 @@ impl World {
         }
     }
 
-    /// Whether nobody but this lease holds a key below the name, so that a lock or a candidate need not wait.
+    /// Whether this lease alone holds keys below the name, so that a lock or a candidate need not wait.
     pub fn is_free(&self, name: &[u8], lease: i64) -> bool {
         let below = [name, b"/"].concat();
         self.held.iter().all(|(key, (_, holder))| !key.starts_with(&below) || *holder == lease)
     }
 
-    /// Whether squalld answers a question for progress on this stream at once: somebody watches, and nobody from later on.
+    /// Whether squalld answers a progress request on this stream at once: it has a watcher, and none that starts in the
+    /// future.
     pub fn tells_progress(&self, stream: usize) -> bool {
         self.streams.get(&stream).is_some_and(|watchers| {
             !watchers.is_empty()

@@ -18,14 +18,14 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// Starts a cluster of one in the member's place and waits until it listens; `None` where this machine has no etcd.
+    /// Starts a cluster of one in the member's place and waits until it listens; `None` if this machine has no etcd.
     pub fn start(member: &Member, more: &[&str]) -> Option<Etcd> {
         let mut etcd = Etcd::spawn(member, &[member], more)?;
         etcd.wait_listening(member);
         Some(etcd)
     }
 
-    /// Starts a member of a cluster of `members` and returns at once; `None` where this machine has no etcd.
+    /// Starts a member of a cluster of `members` and returns at once; `None` if this machine has no etcd.
     pub fn spawn(member: &Member, members: &[&Member], more: &[&str]) -> Option<Etcd> {
         let program = tool("etcd")?;
         let client = member.client_url();
@@ -64,26 +64,26 @@ impl Etcd {
         self.child.id()
     }
 
-    /// Whether the process has not ended.
+    /// Whether the process is running.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("its status").is_none()
     }
 
-    /// SIGTERM, and its end.
+    /// Sends SIGTERM, and waits until the process has ended.
     pub fn terminate(&mut self) {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill");
         assert!(killed.success());
         self.child.wait().expect("its end");
     }
 
-    /// kill -9.
+    /// Kills the process with `kill -9`.
     pub fn kill(&mut self) {
-        // Gone already where it crashed.
+        // This fails if the process has crashed before.
         _ = self.child.kill();
         _ = self.child.wait();
     }
 
-    /// What it has logged.
+    /// Its log.
     pub fn log(&self) -> String {
         let log: &Path = &self.log;
         fs::read_to_string(log).expect("the log")

@@ -19,7 +19,7 @@ pub struct Etcdctl {
 }
 
 impl Etcdctl {
-    /// An `etcdctl` that talks to `members`; `None` where this machine has none.
+    /// An `etcdctl` that talks to `members`; `None` if this machine has no etcdctl.
     pub fn find(members: &[&Member]) -> Option<Self> {
         let address = |member: &&Member| match member.client_scheme {
             "http" => member.client_address(),
@@ -29,12 +29,12 @@ impl Etcdctl {
         Some(Self { path: tool("etcdctl")?, endpoints, flags: Vec::new() })
     }
 
-    /// The same with these flags on every command.
+    /// The same client, with these flags on every command.
     pub fn with(&self, flags: Vec<String>) -> Self {
         Self { path: self.path.clone(), endpoints: self.endpoints.clone(), flags }
     }
 
-    /// The same at other endpoints.
+    /// The same client, with other endpoints.
     pub fn at(&self, endpoints: &str) -> Self {
         Self { path: self.path.clone(), endpoints: endpoints.into(), flags: self.flags.clone() }
     }
@@ -51,12 +51,12 @@ impl Etcdctl {
         command
     }
 
-    /// Its standard output; it must succeed.
+    /// Runs a command that must succeed, and returns its standard output.
     pub fn ok(&self, arguments: &[&str]) -> String {
         self.ok_with(arguments, "")
     }
 
-    /// The same, tried again for as long as it fails: the cluster may be without a leader.
+    /// As `ok`, but tries again while the command fails, since the cluster may be without a leader.
     pub fn ok_soon(&self, arguments: &[&str]) -> String {
         let from = Instant::now();
         loop {
@@ -70,7 +70,7 @@ impl Etcdctl {
         }
     }
 
-    /// The same as `ok`, with `input` on its standard input.
+    /// As `ok`, with `input` on the command's standard input.
     pub fn ok_with(&self, arguments: &[&str], input: &str) -> String {
         let mut command = self.command(arguments);
         let mut child = command
@@ -99,7 +99,7 @@ impl Etcdctl {
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("etcdctl {arguments:?}: {error} in {out}"))
     }
 
-    /// Its standard output, or its standard error where it fails.
+    /// Its standard output, or its standard error if it fails.
     pub fn tries(&self, arguments: &[&str]) -> Result<String, String> {
         let out = self.command(arguments).output().expect("etcdctl starts");
         let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -118,11 +118,11 @@ impl Etcdctl {
     }
 }
 
-/// A watch that goes on; ended when dropped.
+/// A running watch; ended when dropped.
 pub struct Watching(Child);
 
 impl Watching {
-    /// Where its lines come. To be asked for once.
+    /// The reader of its lines. Call this only once.
     pub fn stdout(&mut self) -> ChildStdout {
         self.0.stdout.take().expect("piped, and taken once")
     }

@@ -1,4 +1,4 @@
-//! `squalld` processes: one member's place, its processes one after another, what they say.
+//! `squalld` processes: a member's place (folder, ports, log), its processes one after another, and their output.
 
 use std::{
     fs,
@@ -26,8 +26,8 @@ pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;
-    // Processes that run at the same time begin at different places,
-    // far apart, since those that are started together have neighbouring ids.
+    // Test processes that run at the same time begin at different ports. These are far apart, because processes that
+    // are started together have neighbouring ids.
     let begin = (std::process::id().wrapping_mul(7_919) % u32::from(COUNT)) as u16;
     let candidates = (0..COUNT).map(|_| FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT);
     let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
@@ -39,18 +39,18 @@ pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// One member's place in its cluster; outlives its processes.
+/// One member's place in its cluster: its folder, ports and log. It outlives the member's processes.
 #[derive(Debug, Clone)]
 pub struct Member {
     pub name: String,
     pub data_dir: PathBuf,
     pub client: u16,
     pub peer: u16,
-    /// Where its log goes.
+    /// The file of its log.
     pub log: PathBuf,
-    /// `http`, or `https` for clients.
+    /// The scheme of the clients' URL, `http` or `https`.
     pub client_scheme: &'static str,
-    /// The same for members.
+    /// The scheme of the members' URL.
     pub peer_scheme: &'static str,
 }
 
@@ -63,7 +63,7 @@ impl Member {
         Self { name: name.into(), data_dir: folder.join(name), client, peer, log, client_scheme, peer_scheme }
     }
 
-    /// The same with TLS for clients and for members; the flags that name certificates are the caller's to give.
+    /// The same with TLS for clients and for members. The caller gives the flags that name certificates.
     pub fn with_tls(folder: &Path, name: &str) -> Self {
         Self { client_scheme: "https", peer_scheme: "https", ..Self::new(folder, name) }
     }
@@ -80,7 +80,7 @@ impl Member {
         format!("{}://127.0.0.1:{}", self.peer_scheme, self.peer)
     }
 
-    /// A client's connection of its own.
+    /// A new connection of a client.
     pub fn dial(&self) -> Channel {
         TcpNet.dial(&self.client_address(), DialOptions::default())
     }
@@ -105,7 +105,7 @@ impl Member {
         self.run(self.command(members, more))
     }
 
-    /// Starts this process in the member's place and returns at once.
+    /// Starts a process from this command in the member's place, and returns at once.
     pub fn run(&self, mut command: Command) -> Running {
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log).expect("the log");
         let log_from = log.metadata().expect("its size").len() as usize;
@@ -130,7 +130,7 @@ pub fn cluster(members: &[&Member]) -> String {
 pub struct Running {
     child: Child,
     log: PathBuf,
-    /// Where in the log this process begins.
+    /// The offset in the log at which this process begins.
     log_from: usize,
 }
 
@@ -140,20 +140,20 @@ impl Running {
         wait_all_ready(std::slice::from_mut(self));
     }
 
-    /// kill -9.
+    /// Kills the process with `kill -9`.
     pub fn kill(mut self) {
         self.child.kill().expect("kill");
         self.child.wait().expect("its end");
     }
 
-    /// SIGTERM, then its exit status.
+    /// Sends SIGTERM, and returns the exit status.
     pub fn terminate(mut self) -> ExitStatus {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill");
         assert!(killed.success());
         self.wait()
     }
 
-    /// Waits until its log says this.
+    /// Waits until its log contains this text.
     pub fn wait_log(&self, said: &str) {
         let from = Instant::now();
         while !self.log().contains(said) {
@@ -167,7 +167,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Its exit status, when it ends by itself.
+    /// Waits until it ends by itself, and returns its exit status.
     pub fn wait(&mut self) -> ExitStatus {
         let from = Instant::now();
         loop {
@@ -179,7 +179,7 @@ impl Running {
         }
     }
 
-    /// What it has logged: this process, and none before it.
+    /// The log of this process, without that of earlier processes.
     pub fn log(&self) -> String {
         let log = fs::read_to_string(&self.log).expect("the log");
         log[self.log_from..].to_owned()
@@ -202,7 +202,7 @@ pub fn wait_all_ready(running: &mut [Running]) {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Gone already in most tests.
+        // In most tests the process has ended already.
         _ = self.child.kill();
         _ = self.child.wait();
     }
@@ -215,7 +215,7 @@ pub fn resident_bytes(process: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1_024
 }
 
-/// What a `squalld` that is to refuse said on standard error, and its exit status.
+/// Runs a `squalld` that must refuse to run; returns its standard error and exit status.
 pub fn refused(mut command: Command) -> (Option<i32>, String) {
     let out = command.output().expect("squalld starts");
     let said = String::from_utf8(out.stderr).expect("UTF-8");
@@ -224,7 +224,7 @@ pub fn refused(mut command: Command) -> (Option<i32>, String) {
     (out.status.code(), said)
 }
 
-/// The one paragraph in which `squalld` refused, without its log lines.
+/// The one paragraph of `squalld`'s refusal, without its log lines.
 pub fn paragraph(said: &str) -> &str {
     let mut paragraphs = said.lines().filter(|line| line.starts_with("squalld: "));
     let first = paragraphs.next().unwrap_or_else(|| panic!("no reason given:\n{said}"));
@@ -232,7 +232,7 @@ pub fn paragraph(said: &str) -> &str {
     first
 }
 
-/// `squalld snapshot …`
+/// The command `squalld snapshot …`.
 pub fn squalld(arguments: &[&str]) -> Command {
     let mut command = Command::new(SQUALLD);
     command.args(arguments).stdin(Stdio::null());

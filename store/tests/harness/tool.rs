@@ -1,4 +1,4 @@
-//! Where etcd's own programs lie on this machine (`.ci/tool.sh` installs them).
+//! Finds etcd's own programs on this machine (`.ci/tool.sh` installs them).
 
 use std::{
     env, fs,
@@ -6,11 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The program `etcd` or `etcdctl`: where SQUALL_ETCD or SQUALL_ETCDCTL says, beside that etcdctl, or in the workspace's
-/// .venv. `None` where there is none, said loudly.
+/// The program `etcd` or `etcdctl`: at the path in SQUALL_ETCD or SQUALL_ETCDCTL, beside that etcdctl, or in the
+/// workspace's .venv. `None`, with a message, if it is in none of these places.
 ///
 /// # Panics
-/// Where there is none, and SQUALL_REQUIRE_ETCD or SQUALL_REQUIRE_ETCDCTL is 1.
+/// If it is not found, and SQUALL_REQUIRE_ETCD or SQUALL_REQUIRE_ETCDCTL is 1.
 pub fn tool(name: &str) -> Option<PathBuf> {
     let variable = name.to_uppercase();
     let named = env::var_os(format!("SQUALL_{variable}")).filter(|path| !path.is_empty());

@@ -1,28 +1,29 @@
-//! Which operation made which revision, as the watchers' events tell: a value is written once, a lease has a key of its own.
+//! Hints about which operation made which revision. They follow from the watchers' events, because each value is
+//! written once and each lease has a key of its own.
 //!
-//! The judge tries the order that hints give first, and verifies what it finds; it never trusts them (`squall_checker`). They
-//! spare it a search among the operations that a killed server has left open.
+//! The judge first tries the order that the hints give, and verifies it; it never trusts them (`squall_checker`). They
+//! spare it a search among the operations that a killed server left without an answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use squall_checker::history as h;
 
-/// What is remembered of the calls and of what was told.
+/// The notes on calls and on watchers' events from which the hints are made.
 #[derive(Default)]
 pub struct Notes {
-    /// By value: who wrote it.
+    /// The operation that writes each value.
     writes: BTreeMap<Vec<u8>, h::OpId>,
-    /// By lease: who asked for its end.
+    /// The operation that revokes each lease.
     revokes: BTreeMap<i64, h::OpId>,
-    /// By key: who asked for its end, and when; in the order of the calls.
+    /// The instants and operations of the unanswered deletes of each key, in the order of the calls.
     deletes: BTreeMap<Vec<u8>, Vec<(u64, h::OpId)>>,
-    /// The revisions whose maker has said so.
+    /// The revisions of deletes that were answered.
     known: BTreeSet<i64>,
-    /// By revision: what was told of it first, and when.
+    /// The first event of each revision, with its instant.
     told: BTreeMap<i64, (u64, h::WatchEvent)>,
 }
 
-/// The key of a lease, from which the lease can be told.
+/// The key of a lease; it contains the lease's id.
 pub fn key_of(lease: i64) -> h::Bytes {
     h::Bytes::from(format!("lease/{lease}"))
 }
@@ -51,7 +52,7 @@ impl Notes {
         }
     }
 
-    /// A delete was answered; the revision that it made, if it made one.
+    /// Notes that a delete was answered, with the revision that it made, if it made one.
     pub fn deleted(&mut self, key: &h::Bytes, id: u64, made: Option<h::Revision>) {
         self.known.extend(made.map(|made| made.0));
         if let Some(deletes) = self.deletes.get_mut(key.as_slice()) {
@@ -63,7 +64,7 @@ impl Notes {
         self.told.entry(event.kv.mod_revision.0).or_insert_with(|| (at, event.clone()));
     }
 
-    /// A hint for each revision of which something is known.
+    /// A hint for each revision whose operation is known or likely.
     pub fn hints(mut self) -> Vec<h::Hint> {
         let mut hints = Vec::new();
         for (revision, (at, event)) in std::mem::take(&mut self.told) {
@@ -80,7 +81,7 @@ impl Notes {
                     }
                 },
                 (h::WatchEventKind::Delete, None) if self.known.contains(&revision) => None,
-                // One of those that were never answered: the first that had been called by then.
+                // An unanswered delete made it: take the first one that had been called by then.
                 (h::WatchEventKind::Delete, None) => self.deletes.get_mut(key).and_then(|deletes| {
                     let first = deletes.iter().position(|(called, _)| *called < at)?;
                     Some(deletes.remove(first).1)

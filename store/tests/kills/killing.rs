@@ -1,4 +1,4 @@
-//! One cluster: its members, those who load it, the killer, and the judge.
+//! One cluster: its members, the clients that load it, the killer, and the judge.
 
 use std::{
     fmt, fs,
@@ -27,12 +27,12 @@ use crate::{
     watching,
 };
 
-/// Snapshots and the log's release fall between the kills.
+/// The snapshot count is small, so that snapshots are taken and the log is released between the kills.
 const FLAGS: [&str; 1] = ["--snapshot-count=400"];
 const WRITERS: u64 = 6;
 const LEASES: u64 = 3;
 const WATCHERS: u64 = 4;
-/// The client that looks at the end.
+/// The client that reads everything at the end.
 const LAST: u64 = 1_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +42,12 @@ pub struct Settings {
     pub seed: u64,
 }
 
-/// What was measured.
+/// The measured figures.
 #[derive(Default)]
 pub struct Figures {
     pub operations: u64,
     kills: usize,
-    /// How long it took from a start until the member served; whether the others were a quorum.
+    /// For each start: the time until the member served, and whether the others were a quorum.
     starts: Vec<(Duration, bool)>,
     judging: Duration,
 }
@@ -60,7 +60,7 @@ impl Figures {
         self.judging += other.judging;
     }
 
-    /// The slowest start, beside a quorum or without one.
+    /// The slowest start while the others were a quorum, or while they were not.
     pub fn slowest(&self, beside_quorum: bool) -> Duration {
         let starts = self.starts.iter().filter(|(_, quorum)| *quorum == beside_quorum);
         starts.map(|(took, _)| *took).max().unwrap_or_default()
@@ -85,7 +85,7 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Founds a cluster, loads it, kills, and has the history judged.
+/// Founds a cluster, loads it, kills its members, and has the history judged.
 pub async fn round(settings: Settings) -> Figures {
     let folder = folder();
     let history = folder.path().join("history.jsonl");
@@ -129,7 +129,7 @@ pub async fn round(settings: Settings) -> Figures {
     figures
 }
 
-/// The processes.
+/// The members' processes.
 struct Cluster {
     shared: Arc<Shared>,
     running: Vec<Option<Running>>,
@@ -158,7 +158,7 @@ impl Cluster {
         self.shared.members[at].spawn(&all, &FLAGS)
     }
 
-    /// Kills one member, now and then two or all, and starts them again.
+    /// Kills one member, sometimes two or all, and starts them again.
     async fn kill(&mut self, settings: Settings) -> Figures {
         let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
         rng.set_stream(u64::MAX);
@@ -230,7 +230,7 @@ async fn look_at_the_end(shared: &Arc<Shared>) {
 }
 
 /// # Panics
-/// Where anything is wrong; the history is kept then.
+/// If anything is wrong; the history is then kept.
 fn judge(settings: Settings, history: &Path, complaints: &[String]) {
     let report = check_paths(&[history.to_owned()], &CheckOptions::default());
     let [judged] = &report.files[..] else { panic!("one history, and {} verdicts", report.files.len()) };

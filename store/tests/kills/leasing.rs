@@ -1,7 +1,7 @@
 //! The clients of leases: each grants one, attaches a key, renews it for a while, and revokes it or lets it end.
 //!
-//! They complain of what the checker cannot see without a member's own word: a lease that is gone before the time that an
-//! answer had promised, counted from that answer's call, and one that is there long after its last renewal.
+//! They report two errors that the checker cannot see without a member's own record: a lease that ends before the time
+//! that an answer promised, counted from that answer's call, and a lease that still exists long after its last renewal.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use tokio::time::sleep;
 
 use crate::{hints, load::Client, wire};
 
-/// How much longer than its time a lease may live where nothing breaks: a promotion extends it, and the machine is loaded.
+/// How much longer than its time a lease may live while nothing breaks: a new leader extends it, and the machine is
+/// loaded.
 const SLACK: Duration = Duration::from_secs(8);
 pub const LONGEST_TTL_SECS: i64 = 5;
 
@@ -62,7 +63,7 @@ pub async fn all_have_ended(client: &mut Client) -> Result<(), String> {
 }
 
 impl Client {
-    /// Until when it is promised.
+    /// The instant until which the lease is promised.
     async fn grant(&mut self, id: i64, ttl: i64) -> Option<u64> {
         let called = self.shared.recorder.now();
         let mut leases = LeaseClient::new(self.channel());
@@ -76,7 +77,7 @@ impl Client {
         Some(called + ttl as u64 * 1_000_000_000)
     }
 
-    /// The seconds that are left: 0 where there is no such lease; `None` where that is unknown.
+    /// The remaining seconds: 0 if there is no such lease, `None` if no answer came.
     async fn keep_alive(&mut self, id: i64) -> Option<i64> {
         let mut leases = LeaseClient::new(self.channel());
         let op = h::Op::LeaseKeepAlive(h::LeaseRef { id: h::LeaseId(id) });

@@ -1,4 +1,4 @@
-//! The clients of keys: each does one thing after another, and turns to the next member where one does not answer.
+//! The clients of keys: each makes one call after another, and turns to the next member when one does not answer.
 
 use std::{
     sync::{
@@ -24,14 +24,14 @@ use crate::{harness::Member, recorder::Recorder, wire};
 pub const PATIENCE: Duration = Duration::from_secs(2);
 const KEYS: u32 = 8;
 
-/// What all clients share.
+/// The state that all clients share.
 pub struct Shared {
     pub recorder: Recorder,
     pub members: Vec<Member>,
     pub stop: AtomicBool,
-    /// Watchers go on until the leases have ended.
+    /// Set once the leases have ended; watchers go on until then.
     pub over: AtomicBool,
-    /// The newest revision that anybody was told.
+    /// The newest revision that any client has seen.
     pub revision: AtomicU64,
 }
 
@@ -72,7 +72,7 @@ impl Client {
         self.at = member % self.channels.len();
     }
 
-    /// Makes the call and records it; what it returns is what the server answered.
+    /// Makes the call, records it, and returns the server's answer.
     pub async fn make<T>(
         &mut self,
         op: h::Op,
@@ -158,9 +158,9 @@ pub fn everything() -> h::Range {
     h::Range { key: h::Bytes::from("\0"), range_end: h::Bytes::from("\0"), ..h::Range::default() }
 }
 
-/// Reads and writes until it is to stop.
+/// Reads and writes until `stop` is set.
 pub async fn keys(mut client: Client) {
-    // What it saw last: a key, and the revision of its last change.
+    // The key that it saw last, and the revision of that key's last change.
     let mut seen: Option<(h::Bytes, h::Revision)> = None;
     for n in 0_u64.. {
         if client.is_to_stop() {

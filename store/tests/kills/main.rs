@@ -1,16 +1,17 @@
-//! `squalld` under load, killed with -9 time and again, and judged as a simulated run is: by `squall check`'s judge, over
-//! what its clients have recorded.
+//! `squalld` under load, killed with `kill -9` again and again. The judge of `squall check` judges what the clients
+//! have recorded, as in a simulated run.
 //!
 //! Clients read, write, compare, compact and hold leases, watchers follow the changes, each pinned to a member (`load`,
-//! `watching`); members are killed and started again meanwhile (`killing`). All that the clients asked and were told goes into
-//! a history (`recorder`), whose instants are of one clock, the machine's. The simulation's checkers read it. What a killed
-//! server leaves open counts as what may have happened, or not.
+//! `watching`); meanwhile members are killed and started again (`killing`). All requests and answers go into a history
+//! (`recorder`), whose instants come from one clock, the machine's. The simulation's checkers read it. A request that a
+//! killed server leaves without an answer counts as ambiguous.
 //!
-//! SQUALL_KILLS says how many kills there are on three members, and how many on one (6 each where it is not set), SQUALL_KILLS_SEED
-//! from which seed all is drawn, SQUALL_KILLS_KEEP a folder in which the histories stay. A cluster lives for fifty kills, then a
-//! new one takes its place: somebody has to read the history of a finding.
+//! SQUALL_KILLS is the number of kills on three members, and on one (6 each by default). SQUALL_KILLS_SEED is the seed
+//! of all draws. SQUALL_KILLS_KEEP is a folder in which the histories are kept. A cluster lives for fifty kills, then a
+//! new one takes its place, because a person must be able to read the history of a finding.
 //!
-//! Left out: the loss of power. The kernel's page cache outlives a killed process; `squall` loses that too.
+//! Power loss is not tested here: the kernel's page cache outlives a killed process. The simulation loses that cache
+//! too.
 #![cfg(real_server)]
 #![allow(
     clippy::disallowed_methods,
@@ -35,9 +36,9 @@ use std::time::Duration;
 
 use killing::{Figures, Settings, round};
 
-/// How soon a restarted member must serve, where the others are a quorum.
+/// How soon a restarted member must serve if the others are a quorum.
 const SOON: Duration = Duration::from_secs(2);
-/// The same where it must wait for another, or for its own election.
+/// How soon it must serve if it has to wait for another member, or for its own election.
 const LATER: Duration = Duration::from_secs(6);
 /// How many kills one cluster lives through.
 const ROUND: usize = 50;

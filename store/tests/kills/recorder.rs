@@ -58,7 +58,7 @@ impl Recorder {
         Called { id, client, endpoint: endpoint.to_owned(), call, op, is_final }
     }
 
-    /// Notes what became of it. `None`: its time was over.
+    /// Records the outcome of an operation. `None`: it timed out.
     pub fn returned(&self, called: Called, answer: Option<Result<(h::Header, h::OpResult), Status>>) {
         let ret = self.now();
         let Called { id, client, endpoint, call, op, is_final } = called;
@@ -106,17 +106,17 @@ impl Recorder {
         lock(&self.lines).event(event).expect("the history is written");
     }
 
-    /// How many operations there were.
+    /// The number of operations.
     pub fn operations(&self) -> u64 {
         self.next.load(Ordering::Relaxed) - 1
     }
 
-    /// Something that no checker sees, and that is wrong.
+    /// Notes an error that no checker can see.
     pub fn complain(&self, what: String) {
         lock(&self.complaints).push(what);
     }
 
-    /// The end: all lines are in the file.
+    /// Writes the hints and all lines to the file, and returns the complaints.
     pub fn finish(self) -> Vec<String> {
         let mut lines = self.lines.into_inner().unwrap_or_else(PoisonError::into_inner);
         for hint in self.notes.into_inner().unwrap_or_else(PoisonError::into_inner).hints() {
@@ -127,7 +127,7 @@ impl Recorder {
     }
 }
 
-/// Whether a server that has looked at the request says that it did not do it, and never will; or no server was reached.
+/// Whether the request certainly has no effect: a server has refused it for good, or no server was reached.
 fn is_refusal(status: &Status) -> bool {
     status.message().starts_with("dial ")
         || matches!(status.code(), Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition)

@@ -1,5 +1,5 @@
-//! The watchers: each stays with one member, begins now, in the past, or where it was last told something, and goes on after
-//! the member's end.
+//! The watchers. Each stays with one member. It begins at the present, in the past, or after the last event that it
+//! received, and goes on after the member was killed.
 
 use std::time::Duration;
 
@@ -20,19 +20,19 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The number of the first watcher.
 pub const FIRST: u64 = 200;
 
-/// What it remembers from stream to stream.
+/// What a watcher remembers from stream to stream.
 #[derive(Default)]
 struct Memory {
     newest: i64,
     last_number: i64,
 }
 
-/// The first watcher follows everything, from where it was last told something.
+/// Watches until all is over. The first watcher follows all keys, from the last event that it received on.
 pub async fn watch(mut client: Client, member: usize) {
     let mut memory = Memory::default();
     client.turn_to(member);
     while !client.is_over() {
-        // What a stream told before it broke has been recorded; that it broke is the killer's doing.
+        // The events of a broken stream have been recorded. The break itself is no error: the member was killed.
         _ = stream(&mut client, &mut memory).await;
         sleep(PAUSE).await;
     }
@@ -74,7 +74,7 @@ async fn stream(client: &mut Client, memory: &mut Memory) -> Option<()> {
     while Instant::now() < ends && !client.is_over() {
         if Instant::now() > next_question {
             next_question += Duration::from_millis(700);
-            // A stream that does not get on need not be asked more.
+            // A stream that makes no progress is not asked for more.
             _ = requests.try_send(ask(RequestUnion::ProgressRequest(WatchProgressRequest {})));
         }
         match timeout(Duration::from_millis(200), answers.message()).await {
@@ -109,7 +109,7 @@ fn revision(response: &WatchResponse) -> h::Revision {
     h::Revision(response.header.as_ref().map_or(0, |header| header.revision))
 }
 
-/// `None` where the watch is over.
+/// `None` if the watch is over.
 fn told(client: &Client, memory: &mut Memory, response: &WatchResponse) -> Option<()> {
     let events: Vec<h::WatchEvent> =
         response.events.iter().map(wire::watch_event).collect::<Option<Vec<_>>>()?;
@@ -124,7 +124,7 @@ fn told(client: &Client, memory: &mut Memory, response: &WatchResponse) -> Optio
         canceled: response.canceled,
         events,
     }));
-    // The next stream must not begin at what is compacted.
+    // The next stream must not begin at a compacted revision.
     memory.newest = memory.newest.max(response.compact_revision - 1);
     (!response.canceled).then_some(())
 }

@@ -25,23 +25,25 @@ const HASHED: &str = "JDJhJDA0JHlSUTI5bmxHdG95T2VHUHVQWnlkRmVhTzlsQzAxMEQyLnV4ZE
 const PASSWORDS: [&str; 3] = ["pw", "new", ""];
 /// The place of root's token; those of the other users follow in the order above.
 const ROOT: Caller = Caller::Token(0);
-/// root's, at all times.
+/// The password of root, at all times.
 pub const ROOT_PASSWORD: &str = "rootpw";
 
-/// Whom an operation is on behalf of.
+/// Draws the caller of an operation.
 pub fn caller(rng: &mut ChaCha8Rng, world: &World, call: &Call) -> Caller {
     if !world.auth_is_on {
-        // etcd 3.5.1 refuses tokens then, and the two would go apart (`known`).
+        // etcd 3.5.1 refuses tokens while auth is off, and the two stores would diverge (`known`).
         let asks = !call.changes() && percent(rng, 3);
         return if asks { Caller::Stranger } else { Caller::Nobody };
     }
     match call {
-        // etcd 3.5.1 overlooks parts of a transaction: root alone may do those whatever is looked at.
+        // etcd 3.5.1 does not check some parts of a transaction. Only root sends those, since it may do them in any
+        // case.
         Call::Txn(txn) if is_overlooked(txn) => ROOT,
-        // They change what is not asked about, also where they are refused.
+        // These calls change keys whose permissions are not checked, even when they are refused.
         call if call.is_lock_or_election() => ROOT,
         Call::Wire { .. } | Call::Health(_) | Call::Restart => Caller::Nobody,
-        // It asks nobody who it is here, or not everybody; nobody at all is for squalld alone to refuse (`known`).
+        // etcd does not check the caller of these, or not completely. A call without a token is refused by squalld
+        // alone (`known`).
         Call::Compact(_) | Call::LeaseKeepAlive(_) => {
             let root = world.tokens.contains_key(&0) && percent(rng, 80);
             if root { ROOT } else { Caller::Nobody }
@@ -59,8 +61,8 @@ pub fn caller(rng: &mut ChaCha8Rng, world: &World, call: &Call) -> Caller {
     }
 }
 
-/// Whether etcd 3.5.1 does not see who may do all of it: nested transactions, and leases and `prev_kv` of puts; or sees it
-/// by chance: ranges that hold no key.
+/// Whether the transaction has parts whose permissions etcd 3.5.1 does not check (nested transactions, and leases and
+/// `prev_kv` of puts), or checks unpredictably (ranges that hold no key).
 pub fn is_overlooked(txn: &TxnRequest) -> bool {
     let steps = txn.success.iter().chain(&txn.failure);
     txn.compare.iter().any(|compare| is_empty(&compare.key, &compare.range_end))
@@ -84,7 +86,7 @@ fn role(rng: &mut ChaCha8Rng) -> String {
 }
 
 fn password(rng: &mut ChaCha8Rng, user: &str) -> String {
-    // root must be able to come back.
+    // root must be able to authenticate again.
     if user == "root" { ROOT_PASSWORD } else { PASSWORDS.choose(rng).expect("passwords") }.to_owned()
 }
 
@@ -100,7 +102,7 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Operation>)
         return Operation::new(ROOT, Call::AuthDisable);
     }
     if !world.auth_is_on && percent(rng, 4) && world.alarms.is_empty() {
-        // What it takes to turn it on, then tokens for those who have a password.
+        // The steps that turn auth on, then tokens for the users with a password.
         let (user, role) = ("root".to_owned(), "root".to_owned());
         let password = ROOT_PASSWORD.to_owned();
         let steps = [
@@ -125,7 +127,7 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Operation>)
         return next.pop_front().expect("the first step");
     }
     let call = match rng.gen_range(0..100) {
-        // etcd 3.5.1 forgets auth while an alarm is active.
+        // etcd 3.5.1 does not apply auth while an alarm is active.
         0..2 if world.alarms.is_empty() => Call::AuthEnable,
         0..3 => Call::AuthDisable,
         3..7 => Call::AuthStatus,
@@ -133,14 +135,14 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Operation>)
         22..32 => {
             let name = user(rng);
             let password = password(rng, &name);
-            // root without a password could not come back.
+            // root could not authenticate again without a password.
             let may_lack = name != "root";
             let no_password = match rng.gen_range(0..6) {
                 0 if may_lack => Some(true),
                 1 => Some(false),
                 _ => None,
             };
-            // A hash of "pw", in place of what the server makes of the password.
+            // A hash of "pw", in place of the hash that the server makes of the password.
             let hashed = if percent(rng, 15) && may_lack { HASHED.to_owned() } else { String::new() };
             Call::UserAdd { name, password, no_password, hashed }
         }
@@ -173,8 +175,8 @@ fn permission(rng: &mut ChaCha8Rng) -> Option<Permission> {
     }
     let key = key(rng);
     let perm_type = if percent(rng, 95) { rng.gen_range(0..3) } else { odd(rng) as i32 };
-    // Where one key has permissions on several ranges, etcd may keep two on one of them, in an order of its own; squalld
-    // keeps the last. So each key has one range here.
+    // If a role has permissions on several ranges that begin at one key, etcd may keep two for one of them, in an
+    // arbitrary order; squalld keeps the last. So here each key has one range.
     let range_end = match key.last() {
         _ if percent(rng, 10) => key.clone(),
         None => Vec::new(),

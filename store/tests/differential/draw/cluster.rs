@@ -1,4 +1,4 @@
-//! Members: learners that never start come and go; everything else is a refusal, since a second voter that is not there
+//! Members: learners that never start come and go. Everything else is a refusal, since a second voter that does not run
 //! would take the quorum away.
 
 use rand::{Rng, seq::IteratorRandom};
@@ -11,14 +11,14 @@ use crate::{
     world::World,
 };
 
-/// Nobody listens there.
+/// An address at which no process listens.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
 fn id(rng: &mut ChaCha8Rng, world: &World) -> u64 {
     match rng.gen_range(0..10) {
         0 => odd(rng) as u64,
         1..4 => MEMBERS,
-        // Also those that were removed.
+        // Also learners that were removed.
         4 => MEMBERS + rng.gen_range(0..=world.members_added),
         _ => world.learners.iter().copied().choose(rng).unwrap_or(MEMBERS),
     }
@@ -55,7 +55,7 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World) -> Call {
         30..55 => {
             let (peer_urls, is_learner) = match rng.gen_range(0..10) {
                 0..3 => (bad_urls(rng), percent(rng, 50)),
-                // Taken.
+                // A URL that is taken.
                 3 => (vec![OWN_PEER.to_owned()], percent(rng, 50)),
                 4 => (vec![OWN_PEER.to_owned(), NOWHERE.to_owned()], true),
                 5 => (vec![NOWHERE.to_owned(), NOWHERE.to_owned()], true),
@@ -72,7 +72,7 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World) -> Call {
                 _ if id == MEMBERS && percent(rng, 70) => vec![OWN_PEER.to_owned()],
                 _ if id == MEMBERS => vec![OWN_PEER.to_owned(), "http://127.0.0.1:11".to_owned()],
                 3 if !world.learners.contains(&id) => vec![OWN_PEER.to_owned()],
-                // etcd takes a learner that is updated for a voter from then on, and so its quorum for lost.
+                // etcd treats an updated learner as a voter from then on, and so considers its quorum lost.
                 _ if world.learners.contains(&id) => bad_urls(rng),
                 _ => vec![format!("http://127.0.0.1:{}", rng.gen_range(9..12))],
             };

@@ -1,4 +1,4 @@
-//! Locks and elections, of which none has to wait for another.
+//! Locks and elections; none of them has to wait for another.
 
 use rand::{Rng, seq::IteratorRandom};
 use rand_chacha::ChaCha8Rng;
@@ -30,7 +30,7 @@ fn leader(rng: &mut ChaCha8Rng, world: &World) -> Option<LeaderKey> {
         rev = odd(rng);
     }
     if percent(rng, 20) || lease == 0 {
-        // Not 0: the server would make one, and leave it in the key.
+        // The lease is not 0: the server would make one, and the key would contain its id.
         lease = odd(rng) | 1;
     }
     let name = key[..key.len().min(LOCKS.len() + 1)].to_vec();
@@ -41,7 +41,7 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World) -> Call {
     let name = name(rng);
     let mut lease = leases::id(rng, world);
     if lease == 0 {
-        // The server would make one, and name the key after it.
+        // Without a lease the server would make one, and name the key after it.
         lease = 1;
     }
     match rng.gen_range(0..100) {

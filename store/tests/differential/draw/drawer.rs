@@ -1,4 +1,4 @@
-//! Chooses the service, then lets it draw; some operations come in a row.
+//! Chooses a service, which then draws the operation; some operations come in a row.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ use crate::{
     world::World,
 };
 
-/// A service, and how often its turn comes.
+/// A service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     Kv,
@@ -23,14 +23,14 @@ pub enum Service {
     Maintenance,
     /// Locks and elections.
     Concurrency,
-    /// Health, and what no generated client sends.
+    /// Health, and requests that no generated client sends.
     Wire,
     /// Restarts.
     Process,
 }
 
 impl Service {
-    /// All, with the share of each in a thousand.
+    /// All services, with the share of each in a thousand.
     pub const ALL: [(Service, u32); 9] = [
         (Service::Kv, 519),
         (Service::Lease, 120),
@@ -49,7 +49,7 @@ pub struct Drawer {
     seed: u64,
     services: Vec<(Service, u32)>,
     number: u64,
-    /// What must come next, in this order.
+    /// The operations that must come next, in this order.
     next: VecDeque<Operation>,
 }
 
@@ -80,7 +80,7 @@ impl Drawer {
             Service::Auth => return auth::draw(rng, world, &mut self.next),
             Service::Cluster => cluster::draw(rng, world),
             Service::Maintenance => maintenance::draw(rng, world),
-            // Only root may do all of it, and needs a token.
+            // Only root may make all of these calls, and it needs a token.
             Service::Concurrency if world.auth_is_on && !world.tokens.contains_key(&0) => {
                 kv::draw(rng, world)
             }
@@ -98,7 +98,7 @@ impl Drawer {
 }
 
 fn metadata(rng: &mut ChaCha8Rng) -> Metadata {
-    // There is a leader at all times, so that it changes no answer.
+    // There is always a leader, so this changes no answer.
     let has_leader = if percent(rng, 5) { Some(["true", "false", ""][rng.gen_range(0..3)]) } else { None };
     Metadata { has_leader, as_authorization: percent(rng, 10) }
 }

@@ -50,7 +50,7 @@ fn put(rng: &mut ChaCha8Rng, world: &World) -> PutRequest {
         put.lease = 0;
     }
     if rng.gen_range(0..400) == 0 {
-        // Beyond the request's limit, or beyond the message's.
+        // Larger than a request may be, or larger than a message may be.
         put.value = vec![b'x'; if percent(rng, 50) { 1_600_000 } else { 2_200_000 }].into();
     }
     put
@@ -61,7 +61,7 @@ pub fn range(rng: &mut ChaCha8Rng, world: &World) -> RangeRequest {
     let mut range =
         RangeRequest { range_end: range_end(rng, &key).into(), key: key.into(), ..Default::default() };
     if percent(rng, 30) {
-        // Much, so that there is something to sort and to cut.
+        // A large range, so that there is something to sort and to cut.
         (range.key, range.range_end) = (vec![0].into(), vec![0].into());
     }
     if percent(rng, 30) {
@@ -111,7 +111,7 @@ fn compare(rng: &mut ChaCha8Rng, world: &World) -> Compare {
         _ => revision(rng, world),
     };
     let target = rng.gen_range(0..5);
-    // Now and then a constant of another kind than the target, or none.
+    // Sometimes a constant of another kind than the target, or none.
     let union = match if percent(rng, 92) { target } else { rng.gen_range(0..6) } {
         0 => Some(TargetUnion::Version(number)),
         1 => Some(TargetUnion::CreateRevision(number)),
@@ -144,8 +144,8 @@ fn txn(rng: &mut ChaCha8Rng, world: &World, depth: u32, kind: Kind) -> TxnReques
     txn
 }
 
-/// What a transaction does. etcd 3.5.1 does not outlive a put that keeps what a delete before it has taken away, so none
-/// has both.
+/// The steps of a transaction. etcd 3.5.1 crashes at a put with `ignore_value` or `ignore_lease` after a delete of its
+/// key, so no transaction has both.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Reads,

@@ -1,4 +1,4 @@
-//! Leases: grants with and without an id, renewals, what is left, revocations.
+//! Leases: grants with and without an id, renewals, questions for the remaining time, revocations.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use squall_store::proto::etcdserverpb::{
 use super::numbers::{odd, percent};
 use crate::{neutral::LEASES, operation::Call, world::World};
 
-/// The id of a lease to attach a key to: one that the client chose, so that equal keys have equal bytes on both servers.
+/// The id of a lease for a key. The client chose it, so that equal keys have equal bytes on both servers.
 pub fn id(rng: &mut ChaCha8Rng, world: &World) -> i64 {
     let granted = world.leases.iter().copied().filter(|id| *id < LEASES as i64).choose(rng);
     match granted {
@@ -29,7 +29,7 @@ fn any_id(rng: &mut ChaCha8Rng, world: &World) -> i64 {
 
 pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Call>) -> Call {
     if rng.gen_range(0..250) == 0 && !world.auth_is_on && world.alarms.is_empty() {
-        // One that ends, with keys.
+        // A lease that ends, with keys.
         let id = rng.gen_range(1_000_000..2_000_000);
         for key in ["ends/1", "a", "ends/2"] {
             next.push_back(Call::Put(PutRequest { key: key.into(), lease: id, ..Default::default() }));
@@ -37,9 +37,9 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Call>) -> C
         next.push_back(Call::LeaseEnds(id));
         return Call::LeaseGrant(LeaseGrantRequest { ttl: 1, id });
     }
-    // Where there are users, nobody might revoke it in time.
+    // While auth is on, perhaps no caller may revoke the lease in time.
     if !world.auth_is_on && percent(rng, 3) {
-        // One that would end within a second, were it not revoked.
+        // A lease that would end within a second if it were not revoked.
         let id = rng.gen_range(2_000_000..3_000_000);
         next.push_back(Call::LeaseRevoke(LeaseRevokeRequest { id }));
         return Call::LeaseGrant(LeaseGrantRequest { ttl: [0, -1, 1, i64::MIN][rng.gen_range(0..4)], id });
@@ -53,7 +53,7 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Call>) -> C
                 _ => rng.gen_range(1..1_000_000),
             };
             let ttl = match rng.gen_range(0..10) {
-                // At most the limit, and beyond.
+                // A time up to the limit, and one beyond it.
                 0 => 9_000_000_000,
                 1 => *[9_000_000_001, i64::MAX].iter().choose(rng).expect("two"),
                 _ => rng.gen_range(10_000..20_000),

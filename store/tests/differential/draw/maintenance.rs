@@ -26,7 +26,7 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World) -> Call {
         52..88 => Call::HashKv(if percent(rng, 40) { 0 } else { revision(rng, world) }),
         88..96 => Call::MoveLeader(if percent(rng, 50) { MEMBERS } else { odd(rng) as u64 }),
         _ => Call::Downgrade(DowngradeRequest {
-            // To validate one and to cancel one: to begin one would make another cluster of etcd's.
+            // Validating and cancelling a downgrade. Enabling one would change etcd's cluster.
             action: [0, 2][rng.gen_range(0..2)],
             version: ["", "3.4.0", "3.5.0", "x"][rng.gen_range(0..4)].to_owned(),
         }),
@@ -37,12 +37,12 @@ fn alarm(rng: &mut ChaCha8Rng, world: &World) -> Call {
     let member_id = if percent(rng, 60) { MEMBERS } else { odd(rng) as u64 };
     let mut request = AlarmRequest { action: GET, member_id, alarm: rng.gen_range(0..3) };
     match rng.gen_range(0..10) {
-        // etcd 3.5.1 forgets auth while an alarm is active, and one kind of alarm while there is another.
+        // etcd 3.5.1 does not apply auth while an alarm is active, nor one kind of alarm while another is active.
         0..3 if !world.auth_is_on && world.alarms.iter().all(|(kind, _)| *kind == request.alarm) => {
             request.action = ACTIVATE;
         }
         3..5 => request.action = DEACTIVATE,
-        // To raise one of no kind that there is, or to do what there is not, etcd does not outlive.
+        // etcd crashes at an alarm of an unknown kind, and at an unknown action.
         5 if percent(rng, 20) => {
             (request.action, request.alarm) = ([GET, DEACTIVATE][rng.gen_range(0..2)], 3)
         }

@@ -1,5 +1,5 @@
-//! Which operation comes next. Each draws from a stream of its own, named by the seed and the operation's number, so that what
-//! one operation draws moves no other.
+//! Draws the next operation. Each operation draws from a stream of its own, named by the seed and the operation's
+//! number, so that the draws of one operation do not change those of another.
 
 mod auth;
 mod cluster;

@@ -1,11 +1,11 @@
-//! Keys, revisions and other numbers, of which most make sense and some do not.
+//! Draws keys, revisions and other numbers. Most of them make sense and some do not.
 
 use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::world::World;
 
-/// Keys that neighbour, contain and begin one another, and the first and last that there are.
+/// Keys that are neighbours or prefixes of one another, and the first and last possible ones.
 const KEYS: [&[u8]; 25] = [
     b"a",
     b"aa",
@@ -31,7 +31,7 @@ const KEYS: [&[u8]; 25] = [
     b"z",
     "\u{43a}\u{43b}\u{44e}\u{447}".as_bytes(),
     "\u{1f511}".as_bytes(),
-    // Half a character.
+    // Not UTF-8: a part of a character.
     b"\xf0\x9f",
 ];
 
@@ -45,7 +45,8 @@ pub fn key(rng: &mut ChaCha8Rng) -> Vec<u8> {
     }
 }
 
-/// An end: of one key, of all from the key on, of what begins with the key, or of anything, also before the key.
+/// The end of a range: of one key, of all keys from this one on, of the keys with this prefix, or any key, also one
+/// before it.
 pub fn range_end(rng: &mut ChaCha8Rng, key: &[u8]) -> Vec<u8> {
     match rng.gen_range(0..10) {
         0..3 => Vec::new(),
@@ -79,7 +80,7 @@ pub fn odd(rng: &mut ChaCha8Rng) -> i64 {
     *[0, -1, 1, 2, 3, 100, i64::MAX, i64::MIN, -100].choose(rng).expect("numbers")
 }
 
-/// A revision: mostly one that there is, near now.
+/// A revision: mostly one that exists, near the newest.
 pub fn revision(rng: &mut ChaCha8Rng, world: &World) -> i64 {
     match rng.gen_range(0..20) {
         0 => world.revision + rng.gen_range(1..4),
@@ -91,7 +92,7 @@ pub fn revision(rng: &mut ChaCha8Rng, world: &World) -> i64 {
     }
 }
 
-/// True so many times out of a hundred.
+/// True with this probability, in per cent.
 pub fn percent(rng: &mut ChaCha8Rng, times: u32) -> bool {
     rng.gen_range(0..100) < times
 }

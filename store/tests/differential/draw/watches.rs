@@ -25,7 +25,7 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Call>) -> C
         return Call::WatchClose { stream };
     }
     if rng.gen_range(0..300) == 0 && !world.auth_is_on && world.alarms.is_empty() {
-        // More than one message holds, in fragments.
+        // More events than fit into one message, sent in fragments.
         for n in 0..4 {
             let value = vec![b'0' + n; 900_000].into();
             next.push_back(Call::Put(PutRequest { key: "big".into(), value, ..Default::default() }));
@@ -78,11 +78,11 @@ fn create(rng: &mut ChaCha8Rng, world: &World) -> WatchCreateRequest {
         fragment: percent(rng, 20),
     };
     if percent(rng, 3) {
-        // Not -1: in its name etcd says that a watcher was not made, and then forgets the one that has it.
+        // Not -1: etcd uses this id to say that a watcher was not made, and then forgets the watcher that has it.
         request.watch_id = odd(rng).max(-100).saturating_mul(2);
     }
     if world.auth_is_on {
-        // Where etcd 3.5.1 refuses a watcher it forgets another one with that id.
+        // When etcd 3.5.1 refuses a watcher, it forgets another one with that id.
         request.watch_id = rng.gen_range(1_000..i64::MAX / 2);
     }
     if percent(rng, 30) {

@@ -1,4 +1,4 @@
-//! Methods that are not there, bytes that are no message, fields that nobody knows, and questions about health.
+//! Unknown methods, bytes that are not a message, unknown fields, and health checks.
 
 use prost::Message;
 use rand::{Rng, seq::SliceRandom};
@@ -8,7 +8,7 @@ use squall_store::proto::etcdserverpb::{AuthUserGetRequest, RangeRequest};
 use super::numbers::{key, percent};
 use crate::operation::Call;
 
-/// Reads, so that an answer changes nothing.
+/// These methods only read, so that a request that is served changes nothing.
 const READS: [&str; 4] = [
     "/etcdserverpb.KV/Range",
     "/etcdserverpb.Lease/LeaseTimeToLive",
@@ -22,8 +22,8 @@ const NOT_THERE: [&str; 5] = [
     "/",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
 ];
-/// What a decoder must refuse: a length beyond the end, a number that does not end, no such kind, field 0, another kind
-/// than the field's, an end without a beginning.
+/// Bytes that a decoder must refuse: a length beyond the end, a number that does not end, an unknown wire type, field
+/// 0, a wire type other than the field's, the end of a group without its beginning.
 const BROKEN: [&[u8]; 8] = [
     b"\x0a\x7f",
     b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
@@ -34,7 +34,7 @@ const BROKEN: [&[u8]; 8] = [
     b"\x0d\x00\x00\x00\x00",
     b"\x0c",
 ];
-/// Fields that no message has, of each kind; and a group, which is old but not wrong.
+/// Fields that no message has, of each wire type; and a group, which is deprecated but valid.
 const UNKNOWN: [&[u8]; 5] = [
     b"\xc0\x3e\x01",
     b"\xc2\x3e\x03abc",
@@ -57,7 +57,7 @@ pub fn draw(rng: &mut ChaCha8Rng) -> Call {
         }
         60..65 => Call::Wire { path: READS.choose(rng).expect("paths"), bytes: one_of(rng, &BROKEN[..4]) },
         65..70 => {
-            // A text that is none.
+            // A text that is not UTF-8.
             let mut bytes = AuthUserGetRequest { name: "xx".into() }.encode_to_vec();
             bytes.truncate(2);
             Call::Wire { path: READS[3], bytes: [&bytes[..], b"\xff\xfe"].concat() }

@@ -1,4 +1,4 @@
-//! Locks and elections. What would wait for another holder is not asked for.
+//! Locks and elections. No call is made that would wait for another holder.
 
 use squall_store::proto::{
     etcdserverpb::{StatusRequest, maintenance_client::MaintenanceClient},
@@ -16,8 +16,8 @@ use crate::{
 impl Server {
     pub(super) async fn concurrency(&self, caller: &Caller, call: &Call) -> Answer {
         let answer = self.ask(caller, call).await;
-        // Several steps lie behind one call. A refusal does not say how far the store is by then, and a campaign of who leads
-        // already writes anew and answers with the revision before.
+        // One call makes several steps. A refusal does not tell the store's revision after them, and a campaign of the
+        // present leader writes again and answers with the revision before.
         let status = unary!(self, &Caller::Nobody, MaintenanceClient.status(StatusRequest {}));
         let header = status.ok().and_then(|status| status.header);
         Answer { revision: header.map_or(0, |header| header.revision), ..answer }

@@ -35,7 +35,7 @@ impl Server {
                 let response = unary!(self, caller, LeaseClient.lease_time_to_live(request));
                 answer(response, |response| {
                     response.id = self.ids.neutral_lease(response.id);
-                    // Neither server promises an order: etcd's is that of a Go map.
+                    // Neither server promises an order; etcd iterates over a Go map.
                     response.keys.sort();
                     self.ids.header(&mut response.header)
                 })
@@ -46,7 +46,7 @@ impl Server {
                     for lease in &mut response.leases {
                         lease.id = self.ids.neutral_lease(lease.id);
                     }
-                    // They come in the order in which they end, which is a matter of microseconds.
+                    // They come in the order in which they end, which differs by microseconds.
                     response.leases.sort_by_key(|lease| lease.id);
                     self.ids.header(&mut response.header)
                 })

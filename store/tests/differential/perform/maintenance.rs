@@ -21,7 +21,7 @@ impl Server {
                     for alarm in &mut response.alarms {
                         alarm.member_id = self.ids.neutral(alarm.member_id);
                     }
-                    // Of one kind they come by member in no order that etcd promises.
+                    // etcd promises no order of the members for alarms of one kind.
                     response.alarms.sort_by_key(|alarm| (alarm.alarm, alarm.member_id));
                     self.ids.header(&mut response.header)
                 })
@@ -31,7 +31,7 @@ impl Server {
                 answer(response, |response| {
                     response.version.clear();
                     response.leader = self.ids.neutral(response.leader);
-                    // Each engine has its own sizes, and each log its own places. An empty bbolt has pages already.
+                    // Sizes differ between engines, and indexes between logs. An empty bbolt file already has pages.
                     let written = response.header.as_ref().is_some_and(|header| header.revision > 1);
                     let least = i64::from(written);
                     response.db_size = response.db_size.min(least);
@@ -50,7 +50,7 @@ impl Server {
             Call::Hash => {
                 let response = unary!(self, caller, MaintenanceClient.hash(pb::HashRequest {}));
                 answer(response, |response| {
-                    // Of all that the engine holds.
+                    // It is a hash of all that the engine holds, which differs.
                     response.hash = 0;
                     self.ids.header(&mut response.header)
                 })
@@ -77,8 +77,8 @@ impl Server {
         }
     }
 
-    /// Their bytes are each server's own; that they end with the hash of what comes before, and that each message says how
-    /// much is left, is not.
+    /// The bytes of a snapshot differ between the servers. What is compared: it ends with the hash of the bytes before,
+    /// and each message says how many bytes remain.
     async fn snapshot(&self, caller: &Caller) -> Answer {
         let mut parts = match unary!(self, caller, MaintenanceClient.snapshot(pb::SnapshotRequest {})) {
             Ok(parts) => parts,

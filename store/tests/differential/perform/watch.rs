@@ -1,4 +1,4 @@
-//! Watch streams: what is asked on them, and the control responses that come back.
+//! Watch streams: the requests on them, and the control responses.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     world::World,
 };
 
-/// How long something that may not come is waited for.
+/// How long to wait for a response that may not come.
 const GRACE: Duration = Duration::from_millis(60);
 
 impl Server {
@@ -42,7 +42,7 @@ impl Server {
                     return Answer::silence();
                 }
                 let made = watching.received().control.get(before).cloned();
-                // What is compacted is found out when history is read.
+                // The server finds out that a revision is compacted only when it reads the history.
                 let reads_gone = request.start_revision > 0 && request.start_revision < world.compacted;
                 let id = match made {
                     Some(response) if response.canceled => NO_ID,
@@ -95,7 +95,7 @@ impl Server {
         }
     }
 
-    /// What has come since `before`, once all that was asked for is answered.
+    /// The responses since `before`, once all requests are answered.
     async fn after_barrier(&self, watching: &Watching, before: usize) -> Answer {
         watching.send_barrier();
         let is_barrier = |response: &WatchResponse| response.created && response.canceled;
@@ -103,7 +103,7 @@ impl Server {
         if !watching.wait(PATIENCE, barrier).await {
             return Answer::silence();
         }
-        // The barrier's own answer is no part of it.
+        // The barrier's own answer is left out.
         {
             let control = &mut watching.received().control;
             if let Some(at) = control.iter().skip(before).position(is_barrier) {
@@ -113,7 +113,7 @@ impl Server {
         self.control(watching, before)
     }
 
-    /// The control responses from a place on, or why the stream has ended.
+    /// The control responses from a place on, or the reason why the stream has ended.
     fn control(&self, watching: &Watching, from: usize) -> Answer {
         let received = watching.received();
         if let Some(ended) = &received.ended {

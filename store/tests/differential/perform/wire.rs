@@ -1,5 +1,5 @@
-//! What no generated client would send: methods that are not there, bytes that are no message, fields that nobody knows.
-//! And the service that every gRPC server has, health.
+//! Requests that no generated client sends: unknown methods, bytes that are not a message, unknown fields. Also the
+//! health service, which every gRPC server has.
 
 use bytes::{Buf, BufMut};
 use squall_store::proto::grpc::health::v1::{HealthCheckRequest, health_client::HealthClient};
@@ -34,7 +34,7 @@ impl Server {
                 }
                 let path = http::uri::PathAndQuery::from_static(path);
                 match super::in_time(grpc.unary(request, path, Raw)).await {
-                    // The generated clients read what is in it; here it counts that there is an answer.
+                    // The other calls compare the content; here only the presence of an answer counts.
                     Ok(_) => Answer::said(&"(an answer)", 0),
                     Err(status) => Answer::refused(&without_words_of_decoder(&status)),
                 }
@@ -44,7 +44,7 @@ impl Server {
     }
 }
 
-/// Each decoder has its own words for what it cannot read.
+/// Makes a decoder's message neutral: each decoder has its own words for bytes that it cannot read.
 fn without_words_of_decoder(status: &Status) -> Status {
     let says = |text: &str| status.message().contains(text);
     if status.code() == Code::Internal && (says("unmarshal") || says("failed to decode Protobuf message")) {
