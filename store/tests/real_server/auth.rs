@@ -1,8 +1,8 @@
-//! etcd's own client on users and roles: auth goes on, counts on every member, outlives a kill -9, and goes off.
+//! etcd's own client on users and roles: auth is enabled, applies on every member, survives a kill -9, and is disabled.
 
 use crate::harness::{Etcdctl, Member, Running, folder, wait_all_ready};
 
-/// Arguments on behalf of a user.
+/// The arguments of a command, with a user's name and password.
 fn by<'a>(user: &'a str, arguments: &[&'a str]) -> Vec<&'a str> {
     [&["--user", user], arguments].concat()
 }
@@ -22,7 +22,7 @@ fn set_up(etcdctl: &Etcdctl) {
     assert_eq!(said, "Role reader is granted to user alice\n");
     etcdctl.ok(&["put", "pub/x", "1"]);
     etcdctl.ok(&["put", "secret", "1"]);
-    // etcdctl grants the role root where that is missing, and tries again.
+    // etcdctl grants the role root if it is missing, and tries again.
     let said = etcdctl.ok(&["auth", "enable"]);
     assert!(said.ends_with("Authentication Enabled\n"), "{said}");
 }
@@ -80,7 +80,7 @@ fn users_may_what_their_roles_allow() {
         let said = etcdctl.fails(arguments);
         assert!(said.contains(refusal), "{arguments:?}: {said}");
     }
-    // Who looks for the leader need not say who it is.
+    // A client that looks for the leader needs no user.
     etcdctl.ok(&["endpoint", "status"]);
     etcdctl.ok(&["member", "list"]);
     etcdctl.ok(&by(ROOT, &["endpoint", "hashkv"]));
@@ -95,7 +95,7 @@ fn users_may_what_their_roles_allow() {
     let status = etcdctl.ok(&by(ROOT, &["auth", "status"]));
     assert!(status.starts_with("Authentication Status: true\nAuthRevision: "), "{status}");
 
-    // A new password: the old one is worth nothing, here or after a kill -9.
+    // After a change of the password the old one is refused, also after a kill -9.
     let changed = etcdctl.ok_with(&by(ROOT, &["user", "passwd", "--interactive=false", "alice"]), "new\n");
     assert_eq!(changed, "Password updated\n");
     running.kill();
@@ -129,7 +129,7 @@ fn every_member_knows_users_and_those_who_join_by_a_snapshot_too() {
         assert_eq!(one.ok_soon(&by(ALICE, &["put", "a", "1"])), "OK\n");
         assert!(one.fails(&by(ALICE, &["put", "z", "1"])).contains("permission denied"));
     }
-    // One is away while alice loses her role, and bob comes.
+    // One member is down while alice loses her role and bob is added.
     running.remove(2).kill();
     etcdctl.ok_soon(&by(ROOT, &["user", "add", "bob:bobpw"]));
     etcdctl.ok_soon(&by(ROOT, &["user", "grant-role", "bob", "reader"]));

@@ -1,5 +1,5 @@
-//! Backups across the two servers: what one saves the other restores, with keys, history, leases, users and roles; and both
-//! servers' tools say the same of one file.
+//! Backups across the two servers: each restores what the other saved, with keys, history, leases, users and roles.
+//! Both servers' tools report the same about one file.
 
 use std::{fs, path::Path, process::Command};
 
@@ -10,7 +10,7 @@ use crate::{
     reference::Subject,
 };
 
-/// Something in each table. The passwords are root's and alice's names.
+/// Writes something into each table. The passwords of root and alice are their names.
 fn fill(etcdctl: &Etcdctl) {
     for n in 0..30 {
         etcdctl.ok(&["put", &format!("a{}", n % 10), &format!("v{n}")]);
@@ -30,7 +30,7 @@ fn fill(etcdctl: &Etcdctl) {
     etcdctl.ok(&["auth", "enable"]);
 }
 
-/// What a client finds, as root.
+/// The content as a client sees it, as root.
 fn content(etcdctl: &Etcdctl) -> Vec<String> {
     let root = |arguments: &[&str]| etcdctl.ok_soon(&[&["--user=root:root"], arguments].concat());
     let hash: Value = serde_json::from_str(&root(&["endpoint", "hashkv", "-w", "json"])).expect("JSON");
@@ -51,7 +51,7 @@ fn content(etcdctl: &Etcdctl) -> Vec<String> {
     ]
 }
 
-/// The new cluster of one in `member`'s place: restored by the tool of the server that is to run it.
+/// Restores a new cluster of one in `member`'s place, with the tool of the server that will run it.
 fn restore(to_etcd: bool, snapshot: &str, member: &Member) {
     let mut command = if to_etcd {
         let mut command = Command::new(tool("etcdctl").expect("looked for before"));
@@ -73,7 +73,7 @@ fn status(mut command: Command, snapshot: &str) -> Value {
     serde_json::from_slice(&out.stdout).expect("JSON")
 }
 
-/// Saves at one server and restores at both.
+/// Saves at one server, and restores at both.
 fn saved_at(subject: &Subject, folder: &Path) {
     let etcdctl = Etcdctl::find(&[&subject.member]).expect("looked for before");
     fill(&etcdctl);
@@ -95,7 +95,7 @@ fn saved_at(subject: &Subject, folder: &Path) {
         subject.name
     );
     drop(running);
-    // By etcd's tool, for either server.
+    // etcd's tool makes the folder, for either server.
     let adopted = member("adopted");
     restore(true, snapshot, &adopted);
     let running = adopted.start_alone(&[]);
@@ -152,7 +152,7 @@ fn a_folder_in_which_an_etcd_has_run_is_refused_and_left() {
     let why = paragraph(&said);
     assert!(why.contains("is etcd's, and cannot be taken over") && why.contains("snapshot"), "{why}");
     assert_eq!([listed("member"), listed("member/wal"), listed("member/snap")], before);
-    // etcd goes on with it.
+    // The restored etcd continues to work.
     let Some(_etcd) = Etcd::start(&member, &[]) else { return };
     assert_eq!(etcdctl.ok(&["get", "k"]), "k\nv\n");
 }

@@ -1,5 +1,5 @@
-//! gzip, as grpc-go's servers have it: a request may be compressed, and the answer is as the request was. Frames are made by
-//! hand, so that both servers get the same bytes.
+//! gzip, as in grpc-go's servers: a request may be compressed, and its answer is then compressed too. Frames are made
+//! by hand, so that both servers get the same bytes.
 
 use std::io::{Read, Write};
 
@@ -91,7 +91,7 @@ async fn an_answer_is_compressed_as_its_request_was() {
         // (headers, the request's frame, whether the answer is compressed)
         let cases: [(&[_], _, _); 4] = [
             (&[("grpc-encoding", "gzip")], frame(true, &gzip(&range)), true),
-            // Whatever else the client would take.
+            // The client's accepted encodings do not matter.
             (
                 &[("grpc-encoding", "gzip"), ("grpc-accept-encoding", "identity")],
                 frame(true, &gzip(&range)),
@@ -113,7 +113,7 @@ async fn an_answer_is_compressed_as_its_request_was() {
                 answer.data.len()
             );
         }
-        // An announced encoding obliges to nothing.
+        // A request may announce an encoding and not use it.
         let answer = call(&subject, RANGE, &[("grpc-encoding", "gzip")], frame(false, &range)).await;
         assert_eq!(
             (answer.status.code(), answer.encoding()),
@@ -160,7 +160,7 @@ async fn what_cannot_be_read_is_refused_in_grpc_gos_words() {
     }
 }
 
-/// Streams too, and tonic's own client.
+/// The same for streams, and with tonic's own client.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_compresses_puts_and_watches() {
     let gzip = CompressionEncoding::Gzip;

@@ -32,7 +32,7 @@ fn force_new_cluster_after_a_lost_majority() {
     assert!(counted.lines().any(|line| line == "\"Count\" : 20"), "{counted}");
     assert_eq!(etcdctl.ok(&["put", "again", "alone"]), "OK\n");
 
-    // As etcd's guide has it: started again without the flag, the cluster of one goes on, and grows.
+    // As in etcd's guide: started again without the flag, the cluster of one goes on, and grows.
     assert_eq!(survivor.terminate().code(), Some(0));
     let mut survivor = members[2].spawn(&[&members[2]], &[]);
     survivor.wait_ready();
@@ -70,7 +70,7 @@ fn restore_from_a_snapshot() {
     let status: Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(status["revision"], 23, "{status}");
 
-    // Two members out of one file: a cluster of both, with the content as it was saved.
+    // Two members are restored from one file: they form a cluster with the saved content.
     let (a, b) = (Member::new(folder.path(), "a"), Member::new(folder.path(), "b"));
     let both = [&a, &b];
     for member in both {

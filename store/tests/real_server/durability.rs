@@ -1,4 +1,4 @@
-//! Every acknowledged write is there after kill -9, time and again, on the real disk.
+//! Every acknowledged write is there after repeated kill -9, on the real disk.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use squall_store::{
 
 use crate::harness::{Member, folder};
 
-/// Writers at once, each on a key prefix of its own.
+/// How many writers run at once, each with a key prefix of its own.
 const WRITERS: usize = 4;
 
 fn client(member: &Member) -> KvClient<Channel> {
@@ -36,7 +36,7 @@ async fn acknowledged_writes_survive_kill_9() {
                     PutRequest { key: key.clone().into(), value: key.clone().into(), ..Default::default() };
                 match kv.put(put).await {
                     Ok(response) => written.push((response.into_inner().header.unwrap().revision, key)),
-                    // The server is dead; whether this write happened is unknown, and asks for nothing.
+                    // The server is dead. This write is ambiguous, and so demands nothing.
                     Err(_) => break,
                 }
             }
@@ -58,12 +58,12 @@ async fn acknowledged_writes_survive_kill_9() {
                 [at.unwrap_or_else(|_| panic!("round {round}: {key} was acknowledged and is gone"))];
             assert_eq!((kv.mod_revision, &kv.value[..]), (*revision, key.as_bytes()), "round {round}: {key}");
         }
-        // A write in flight may be there, one for each writer and round; nothing else may.
+        // Beside acknowledged writes only one ambiguous write for each writer and round may be there.
         let unknown = found.kvs.len() - acknowledged.len();
         assert!(unknown <= WRITERS * (round + 1), "round {round}: {unknown} keys that nobody wrote");
-        // One write, one revision, and the first revision of an empty store is 1.
+        // Each write makes one revision, and an empty store has revision 1.
         assert_eq!(found.header.unwrap().revision as usize, found.kvs.len() + 1, "round {round}");
-        // Killed again while idle: nothing may depend on a graceful end.
+        // It is killed again while idle: nothing may depend on a graceful end.
         running.kill();
     }
     assert!(acknowledged.len() > 100, "only {} writes: nothing was shown", acknowledged.len());

@@ -1,4 +1,4 @@
-//! etcd's own client against one member: every answer as etcd gives it, before and after a kill -9 and a graceful stop.
+//! etcd's own client against one member: the answers are those of etcd, before and after a kill -9 and a graceful stop.
 
 use std::process::ExitStatus;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::{Etcdctl, Member, folder};
 
-/// A JSON number that Go wrote as one, or as a string.
+/// A JSON number, which Go writes as a number or as a string.
 fn number(value: &Value) -> i128 {
     value
         .as_i64()
@@ -82,7 +82,7 @@ fn put_get_del_txn_status_before_and_after_kill_9() {
     assert_eq!(etcdctl.ok(&["get", "after"]), "after\nkill\n");
 }
 
-/// What a restart must not change, and what it must.
+/// The values that a restart must not change, and those that it must change.
 #[derive(Debug)]
 struct Facts {
     revision: i128,
@@ -122,14 +122,14 @@ impl Facts {
         }
     }
 
-    /// What a restart leaves as it is.
+    /// The values that a restart must not change.
     fn same(&self) -> ([i128; 5], &[(String, String)], &str) {
         let numbers = [self.revision, self.hash, self.compacted, self.member, self.cluster];
         (numbers, &self.members, &self.content)
     }
 }
 
-/// The lines of a `-w fields` answer that speak of the content.
+/// Whether a line of a `-w fields` answer belongs to the content.
 fn kept(line: &&str) -> bool {
     !line.contains("RaftTerm")
 }

@@ -1,5 +1,5 @@
-//! Floods of small things on the clients' port, written frame by frame: none ends the server, holds up another client, or makes
-//! it grow.
+//! Floods of small frames on the clients' port. No flood ends the server, delays another client, or makes the server's
+//! memory grow.
 
 use std::{
     io::{Read, Write},
@@ -13,10 +13,10 @@ use tonic::Code;
 
 use crate::harness::{Member, Running, folder, resident_bytes};
 
-/// How long a flood may take at most, and an answer beside it.
+/// How long a flood lasts at most, and how soon another client's answer must come.
 const A_FLOOD: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_secs(10);
-/// What a server may keep of a flood, in bytes: the allocator gives some of it back late.
+/// How much memory a flood may leave behind, in bytes: the allocator returns some of it late.
 const MAY_KEEP: u64 = 48 << 20;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -46,8 +46,8 @@ impl Target {
         Target { member, running, before, _folder: folder }
     }
 
-    /// Sends a beginning and then `bytes` again and again, and reads nothing, until the server cuts it off or time is over.
-    /// Meanwhile another client is served.
+    /// Sends `beginning` and then `bytes` again and again, and reads nothing, until the server cuts the connection or
+    /// the time is over. Meanwhile another client must be served.
     fn flood(&self, beginning: &[u8], mut bytes: impl FnMut() -> Vec<u8>) {
         let mut socket = self.connect();
         _ = socket.write_all(beginning);
@@ -56,7 +56,7 @@ impl Target {
         let (mut sent, mut asked) = (0_u64, Instant::now());
         while from.elapsed() < A_FLOOD {
             if socket.write_all(&bytes()).is_err() {
-                // It reads no more, which is a way to bear it; or it has cut the connection.
+                // The server has stopped reading, which is a valid defence, or has cut the connection.
                 break;
             }
             sent += 1;
@@ -81,7 +81,7 @@ impl Target {
         resident_bytes(self.running.id())
     }
 
-    /// It serves, has not grown, and has said nothing of a panic.
+    /// Asserts that it serves, has not grown, and that its log has no panic.
     fn is_well(&self) {
         let before = self.before;
         health(&mut self.connect());
@@ -95,7 +95,7 @@ impl Target {
     }
 }
 
-/// Asks for the health over HTTP/1.1, which the same port speaks.
+/// Requests `/health` over HTTP/1.1, which the same port speaks.
 fn health(socket: &mut TcpStream) {
     let from = Instant::now();
     socket.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").expect("the question");
@@ -119,7 +119,7 @@ fn literal(index: u8, value: &str) -> Vec<u8> {
     [&[index, value.len() as u8], value.as_bytes()].concat()
 }
 
-/// The head of a call, as HPACK has it: POST, http, then path, host and content type spelled out and not kept.
+/// The head of a call in HPACK: POST and http by index, then path, host and content type as literals without indexing.
 fn head(path: &str) -> Vec<u8> {
     [
         vec![0x83, 0x86],
@@ -144,7 +144,7 @@ fn rapid_resets() {
     for path in ["/etcdserverpb.KV/Range", "/etcdserverpb.Watch/Watch", "/etcdserverpb.Maintenance/Snapshot"]
     {
         let mut stream = 1_u32;
-        // CVE-2023-44487: each call is given up as soon as it was made.
+        // CVE-2023-44487: each call is reset as soon as it is made.
         target.flood(&beginning(), || {
             let mut bytes = Vec::new();
             for _ in 0..100 {
@@ -162,7 +162,7 @@ fn rapid_resets() {
 fn resets_that_the_server_must_send() {
     let target = Target::start();
     let mut stream = 1_u32;
-    // CVE-2025-8671: what follows each call is wrong, so that the server resets it.
+    // CVE-2025-8671: an invalid frame follows each call, so that the server resets it.
     target.flood(&beginning(), || {
         let mut bytes = Vec::new();
         for _ in 0..100 {
@@ -188,7 +188,7 @@ fn pings_and_settings() {
 #[test]
 fn heads_without_an_end() {
     let target = Target::start();
-    // CVE-2024-27316: one head that goes on and on.
+    // CVE-2024-27316: one head that never ends.
     let begun = [beginning(), frame(HEADERS, 0, 1, &head("/etcdserverpb.KV/Range"))].concat();
     let more = frame(CONTINUATION, 0, 1, &literal_named("x", &"y".repeat(120)).repeat(100));
     target.flood(&begun, || more.clone());
@@ -224,7 +224,7 @@ async fn metadata_that_are_too_long() {
         request.metadata_mut().insert("x-long", "y".repeat(1 << 20).parse().expect("ASCII"));
         let status = kv.range(request).await.expect_err("a megabyte of metadata");
         assert!(!matches!(status.code(), Code::Ok | Code::DataLoss), "{status:?}");
-        // As long as sane clients write them.
+        // A head as long as well-behaved clients send.
         let mut request = tonic::Request::new(PutRequest { key: "a".into(), ..Default::default() });
         request.metadata_mut().insert("x-long", "y".repeat(4 << 10).parse().expect("ASCII"));
         dial().put(request).await.expect("four kilobytes of metadata");

@@ -1,6 +1,7 @@
-//! A disk without space: the member stops and says why, and what it acknowledged is there once there is space again.
+//! A disk without space: the member stops and says why. What it acknowledged is there once there is space again.
 //!
-//! The disk is a small tmpfs, so the test needs the right to mount one; without it, it says so loudly and checks nothing.
+//! The disk is a small tmpfs, so the test needs the right to mount one; without that right, it says so and checks
+//! nothing.
 
 use std::{
     io::Write,
@@ -15,7 +16,7 @@ use squall_store::{
 
 use crate::harness::{Member, folder};
 
-/// A tmpfs, taken away when dropped.
+/// A tmpfs, unmounted when dropped.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -52,7 +53,7 @@ async fn a_full_disk() {
         return;
     };
     let mut member = Member::new(&disk.0, "m1");
-    // The log is not to want for space.
+    // The log file must have enough space, so it lies on another disk.
     member.log = folder.path().join("m1.log");
     let mut running = member.start_alone(&["--snapshot-count=100"]);
     let mut kv = client(&member);

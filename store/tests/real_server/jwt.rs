@@ -1,4 +1,5 @@
-//! Signed tokens: squalld's are etcd's. The keys in `keys/` were made for these tests and protect nothing.
+//! Signed tokens: squalld and etcd accept each other's. The keys in `keys/` were made for these tests and protect
+//! nothing.
 
 use std::{path::Path, time::Duration};
 
@@ -36,7 +37,7 @@ async fn a_signed_token_opens_what_its_user_may_at_both_servers() {
         ("HS256", &ec, &ec, None),
         ("RS256", &rsa, &rsa, Some(&rsa_public)),
         ("PS512", &rsa, &rsa, None),
-        // etcd reads this kind in its older form alone.
+        // etcd reads EC keys in their older form only (SEC 1).
         ("ES256", &ec, &older_ec, Some(&ec_public)),
     ] {
         let public = public.map_or(String::new(), |path| format!(",pub-key={path}"));
@@ -50,7 +51,7 @@ async fn a_signed_token_opens_what_its_user_may_at_both_servers() {
         for subject in subjects.iter().flatten() {
             users.push(Client::of(subject).with_users().await);
         }
-        // Both went through the same changes of users and roles, so each reads the other's tokens.
+        // Both had the same changes of users and roles, so each accepts the other's tokens.
         let tokens: Vec<_> = users.iter().map(|(_, ann)| ann.token.clone().expect("a token")).collect();
         for ((root, ann), subject) in users.iter().zip(subjects.iter().flatten()) {
             for token in &tokens {
@@ -65,7 +66,8 @@ async fn a_signed_token_opens_what_its_user_may_at_both_servers() {
                 let invalid = (Code::Unauthenticated, "etcdserver: invalid auth token".to_owned());
                 assert_eq!(refusal(get(&forged, "a/1").await), invalid, "{method}");
             }
-            // A change of roles ends every token. (etcd 3.5.1 has no code for that; its later patches have this one.)
+            // A change of roles invalidates every token. (etcd 3.5.1 answers without a code; its later patches have
+            // this one.)
             let request = root.request(AuthRoleAddRequest { name: "new".into() });
             AuthClient::new(root.channel.clone()).role_add(request).await.expect("root may");
             let expected = [

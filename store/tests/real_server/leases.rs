@@ -12,7 +12,7 @@ fn granted(said: &str) -> String {
     said.split(' ').nth(1).unwrap_or_else(|| panic!("no lease in {said}")).to_owned()
 }
 
-/// How long until the key is gone.
+/// The time until the key is deleted.
 fn gone_after(etcdctl: &Etcdctl, key: &str, patience: Duration) -> Duration {
     let from = Instant::now();
     while !etcdctl.ok(&["get", key]).is_empty() {
@@ -42,7 +42,7 @@ fn grant_keep_alive_time_to_live_list_and_revoke() {
     let said = etcdctl.ok(&["lease", "list"]);
     assert_eq!(said, format!("found 1 leases\n{lease}\n"));
 
-    // Less than an election and a half is raised to it.
+    // A TTL below one and a half election time-outs is raised to that.
     let short = granted(&etcdctl.ok(&["lease", "grant", "1"]));
     let said = etcdctl.ok(&["lease", "timetolive", &short]);
     assert!(said.contains("granted with TTL(2s)"), "{said}");
@@ -55,13 +55,13 @@ fn grant_keep_alive_time_to_live_list_and_revoke() {
     let said = etcdctl.ok(&["lease", "timetolive", "123"]);
     assert_eq!(said, "lease 0000000000000123 already expired\n");
 
-    // Leases and their keys outlive a kill -9.
+    // Leases and their keys survive a kill -9.
     running.kill();
     let _running = member.start_alone(&[]);
     let said = etcdctl.ok(&["lease", "timetolive", &lease, "--keys"]);
     assert!(said.contains("granted with TTL(300s)") && said.contains("attached keys([a b])"), "{said}");
 
-    // Both keys go at one revision.
+    // Both keys are deleted in one revision.
     let before = etcdctl.json(&["get", "a"])["header"]["revision"].as_i64();
     assert_eq!(etcdctl.ok(&["lease", "revoke", &lease]), format!("lease {lease} revoked\n"));
     assert_eq!(etcdctl.ok(&["get", "", "--prefix"]), "");
@@ -88,7 +88,7 @@ fn a_lease_expires_also_over_a_restart_of_its_leader() {
     let _running = member.start_alone(&[]);
     assert_eq!(etcdctl.ok(&["get", "k"]), "k\nv\n");
     gone_after(&etcdctl, "k", Duration::from_secs(20));
-    // The new leader knows nothing of what was left: the lease has its whole time again.
+    // The new leader does not know the remaining time, so the lease has its whole time again.
     assert!(restarted.elapsed() > Duration::from_secs(4), "gone after {:?}", restarted.elapsed());
 }
 

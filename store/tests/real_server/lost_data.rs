@@ -1,5 +1,5 @@
-//! A member whose disk was emptied or rolled back refuses to run under its old id: one paragraph, exit status 1, at each
-//! start. One that was removed from the cluster ends in peace.
+//! A member whose disk was emptied or rolled back refuses to run under its old id: one paragraph, exit status 1, at
+//! each start. A member that was removed from the cluster ends with status 0.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -18,7 +18,7 @@ async fn write(member: &Member, count: usize) {
     }
 }
 
-/// Three members that run, their processes, and the places of the leader and of a follower.
+/// Three running members, their processes, and the indexes of the leader and of a follower.
 async fn three(folder: &Path) -> (Vec<Member>, Vec<Option<Running>>, usize, usize) {
     let members: Vec<Member> = ["m1", "m2", "m3"].iter().map(|name| Member::new(folder, name)).collect();
     let all: Vec<&Member> = members.iter().collect();
@@ -101,8 +101,8 @@ async fn a_removed_member_ends_in_peace() {
     }
 }
 
-/// Two of three know that the third was removed, one of them the removed one: it stays, also in another life, until the
-/// member that stood still has heard of it.
+/// The leader and the removed member know of the removal, and the third member is stopped. The removed member keeps
+/// running, also after a restart, until the third member knows too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removed_member_stays_until_a_majority_of_the_others_knows() {
     let folder = folder();
@@ -110,7 +110,7 @@ async fn a_removed_member_stays_until_a_majority_of_the_others_knows() {
     let all: Vec<&Member> = members.iter().collect();
     let still = running[3 - leader - follower].take().unwrap();
     let id = id_of(&members[follower]).await;
-    // So that the one which stands still is in touch when the removal is asked for.
+    // The member that will be stopped must have been connected for a while, or the removal is refused.
     tokio::time::sleep(Duration::from_secs(6)).await;
     signal("STOP", &still);
     remove(&members[leader], id).await;
@@ -134,7 +134,7 @@ async fn id_of(member: &Member) -> u64 {
     status.into_inner().header.expect("a header").member_id
 }
 
-/// Asks `at` to remove a member, as often as it takes: the members must have been in touch for a while.
+/// Asks `at` to remove a member, and retries: the members must have been connected for a while.
 async fn remove(at: &Member, id: u64) {
     let mut cluster = ClusterClient::new(at.dial());
     let mut tries = 0;

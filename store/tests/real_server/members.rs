@@ -21,7 +21,7 @@ fn three(members: &[Member; 3]) -> Option<(Etcdctl, [Running; 3], [String; 3])> 
     Some((etcdctl, running, ids))
 }
 
-/// Who leads, as every member says it.
+/// The leader, once all members name the same.
 fn leader(etcdctl: &Etcdctl) -> u64 {
     for _ in 0..200 {
         let statuses = etcdctl.json(&["endpoint", "status"]);
@@ -112,7 +112,7 @@ fn a_member_moves_to_another_address() {
     let mut m3 = members[2].spawn(&all, &[]);
     m3.wait_ready();
 
-    // Without m1 the two others need each other, at the address of each.
+    // Without m1 the two others need each other, and so each needs the other's address.
     m1.kill();
     let two = etcdctl_of(&members[1..]);
     assert_eq!(two.ok_soon(&["put", "k", "after"]), "OK\n");

@@ -1,5 +1,5 @@
-//! A panic in a member's task ends the process at once, with a message that names the task: nothing may be acknowledged
-//! beside a broken invariant.
+//! A panic in a member's task ends the process at once, with a message that names the task: after an invariant is
+//! broken, nothing may be acknowledged.
 
 use std::{
     os::unix::process::ExitStatusExt,
@@ -9,7 +9,7 @@ use std::{
 
 use squall_store::{real::TokioTasks, seam::Tasks};
 
-/// Set in the process that is to die.
+/// The variable that is set in the process that must die.
 const VICTIM: &str = "SQUALL_TEST_PANIC_VICTIM";
 const SIGABRT: i32 = 6;
 

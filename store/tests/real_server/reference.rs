@@ -1,4 +1,4 @@
-//! squalld and, where this machine has one, etcd itself: what a test says of an answer must hold of both.
+//! squalld and, if this machine has one, etcd itself: a test's assertions on answers must hold for both.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::harness::{Etcd, Member, Running, folder};
 /// How long anything may take on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server that is asked.
+/// A server under test.
 pub struct Subject {
     pub name: &'static str,
     pub member: Member,
@@ -24,7 +24,7 @@ enum Process {
 }
 
 impl Subject {
-    /// A squalld that serves, a cluster of one, with more flags.
+    /// A squalld that serves as a cluster of one, with additional flags.
     pub fn squalld(more: &[&str]) -> Subject {
         let folder = folder();
         let member = Member::new(folder.path(), "default");
@@ -32,7 +32,7 @@ impl Subject {
         Subject { name: "squalld", member, _process: Process::Squalld { _running: running }, _folder: folder }
     }
 
-    /// An etcd that serves, a cluster of one; `None` where this machine has none.
+    /// An etcd that serves as a cluster of one; `None` if this machine has no etcd.
     pub fn etcd(more: &[&str]) -> Option<Subject> {
         let folder = folder();
         let member = Member::new(folder.path(), "default");
@@ -40,7 +40,7 @@ impl Subject {
         Some(Subject { name: "etcd", member, _process: Process::Etcd { _running: running }, _folder: folder })
     }
 
-    /// Both, etcd first.
+    /// Both servers, etcd first.
     pub fn both() -> Vec<Subject> {
         [Subject::etcd(&[]), Some(Subject::squalld(&[]))].into_iter().flatten().collect()
     }
@@ -49,7 +49,7 @@ impl Subject {
         matches!(self._process, Process::Etcd { .. })
     }
 
-    /// A connection of its own.
+    /// A new connection.
     pub fn channel(&self) -> Channel {
         self.member.dial()
     }

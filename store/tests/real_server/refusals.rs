@@ -1,5 +1,5 @@
-//! What `squalld` refuses: each in one paragraph that names place and remedy, without a panic, with the exit status
-//! that tells a bad command line (64) from a member that cannot start (1).
+//! Refusals of `squalld`: each is one paragraph that names the place and the remedy, without a panic. The exit status
+//! distinguishes a bad command line (64) from a member that cannot start (1).
 
 use std::{
     fs,
@@ -26,7 +26,7 @@ fn a_corrupt_log() {
     let folder = folder();
     let member = Member::new(folder.path(), "m1");
     let running = member.start_alone(&[]);
-    // Enough records behind the damage that it cannot be a torn tail.
+    // There are so many records behind the damage that it cannot be a torn tail.
     running.terminate();
     let wal = only_file(&member.data_dir.join("member/wal"), ".wal");
     let mut bytes = fs::read(&wal).unwrap();
@@ -83,7 +83,7 @@ fn force_new_cluster_with_nothing_to_force() {
 
 #[test]
 fn command_lines_that_make_no_sense() {
-    // Each flag may make sense, and all of them together may not: that is bad configuration (1), not bad usage (64).
+    // Flags that are valid alone and contradict each other are bad configuration (1), not bad usage (64).
     let cases: [(&[&str], i32, &str); 7] = [
         (&["--listen-client-urls=http://127.0.0.1:1"], 1, "--advertise-client-urls"),
         (&["--listen-peer-urls=127.0.0.1:1"], 64, "--listen-peer-urls"),

@@ -1,6 +1,6 @@
-//! How soon a member serves again after kill -9, under load, and how long no write is acknowledged meanwhile.
+//! How soon a member serves again after kill -9, under load, and for how long no write is acknowledged.
 //!
-//! SQUALL_RESTARTS says how many kills there are (12 where it is not set).
+//! SQUALL_RESTARTS is the number of kills (12 by default).
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use squall_store::proto::etcdserverpb::{PutRequest, kv_client::KvClient};
 
 use crate::harness::{Member, Running, folder, wait_all_ready};
 
-/// How soon a restarted member must serve: an election, and a little.
+/// How soon a restarted member must serve: the time of an election, and a margin.
 const SOON: Duration = Duration::from_secs(2);
 const WRITERS: usize = 8;
 
@@ -37,7 +37,7 @@ async fn a_restarted_member_serves_soon() {
     let mut took = Vec::new();
     for kill in 0..kills {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
-        // One after the other: followers and leaders.
+        // The members are killed one after the other: followers and leaders.
         let victim = kill % members.len();
         running.remove(victim).kill();
         tokio::time::sleep(Duration::from_millis(37 * (kill as u64 % 20))).await;

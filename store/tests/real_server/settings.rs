@@ -1,5 +1,5 @@
-//! Settings by the environment and by a file: which counts, what is refused and how, and that a refusal leaves nothing
-//! behind. And the examples that the project ships, started with addresses and paths changed.
+//! Settings from the environment and from a file: which one applies, what is refused and how, and that a refusal leaves
+//! nothing on the disk. Also the examples that the project ships, started with addresses and paths changed.
 
 use std::{
     fs,
@@ -35,7 +35,7 @@ fn bad_settings_are_refused_and_leave_nothing() {
     };
     let cert = |path: &str| format!("--cert-file={path}");
     let key = |path: &str| format!("--key-file={path}");
-    // The command line, the environment, the exit status, what is said.
+    // The command line, the environment, the exit status, the message.
     type Case = (Vec<String>, &'static [(&'static str, &'static str)], i32, &'static str);
     let cases: Vec<Case> = vec![
         (vec!["--config-file=/nowhere/x.yml".into()], &[], 1, "/nowhere/x.yml: No such file"),
@@ -155,7 +155,7 @@ fn a_file_counts_alone() {
     let path = folder.path().join("etcd.yml");
     fs::write(&path, text).unwrap();
     let mut command = squalld(&["--name=flagged", "--config-file"]);
-    // A value that would be refused is not even looked at.
+    // A value that would be refused is not even read.
     command.arg(&path).env("ETCD_SNAPSHOT_COUNT", "many");
     let mut running = member.run(command);
     running.wait_ready();
@@ -196,7 +196,7 @@ fn the_examples_start_a_member_and_systemd_is_told() {
         let length = systemd.recv(&mut state).expect("systemd is told");
         String::from_utf8(state[..length].to_vec()).unwrap()
     };
-    // As EnvironmentFile= reads it.
+    // It is read in the same way as systemd's EnvironmentFile=.
     let environment = adapted("squalld.conf", &member, folder.path());
     let variables = environment.lines().filter(|line| !line.starts_with('#'));
     let mut command = squalld(&[]);

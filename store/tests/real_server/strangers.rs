@@ -1,4 +1,4 @@
-//! Members that meet whom they should not: another cluster's, and one that was started over another's data folder.
+//! Members in the wrong place: one of another cluster, and one that was started over another member's data folder.
 
 use std::time::{Duration, Instant};
 
@@ -36,11 +36,11 @@ async fn another_cluster() {
     let ours = Member::new(folder.path(), "ours");
     let running = ours.start_alone(&["--initial-cluster-token=ours"]);
     let before = resident_bytes(running.id());
-    // A cluster of two, of which the second is said to be where we are.
+    // The second of these two members has the address of our member.
     let theirs = Member::new(folder.path(), "theirs");
     let second = Member { name: "second".into(), ..ours.clone() };
     let mut stranger = theirs.spawn(&[&theirs, &second], &["--initial-cluster-token=theirs"]);
-    // It finds another cluster there before it has founded its own, and says so.
+    // It finds another cluster at that address before it has founded its own, and says so.
     assert_eq!(stranger.wait().code(), Some(1));
     let said = stranger.log();
     assert!(
@@ -55,7 +55,7 @@ async fn another_cluster() {
     assert!(grown < 32 << 20, "{grown} bytes for a stranger");
 }
 
-/// The member's id, as its log says it.
+/// The member's id in its log.
 fn id_of(log: &str) -> String {
     let from = log.find("started member=").unwrap_or_else(|| panic!("it has not started:\n{log}"));
     log[from..].split_whitespace().nth(1).expect("its id").to_owned()
@@ -85,7 +85,7 @@ async fn another_members_folder() {
     let mistaken = Member { data_dir: members[0].data_dir.clone(), ..members[1].clone() };
     let wrong = mistaken.spawn(&all, &[]);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    // Who a member is lies in its folder: this is m1 at another address, and there is no second m2.
+    // The folder determines a member's id: this is m1 at another address, and not a second m2.
     let log = wrong.log();
     assert!(!log.contains("panic"), "{log}");
     assert_eq!(id_of(&log), first, "{log}");

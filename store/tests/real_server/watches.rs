@@ -1,4 +1,4 @@
-//! etcd's own client on watches: what is put and deleted, from now and from old revisions, until they are compacted.
+//! etcd's own client on watches: puts and deletes, from the present and from old revisions, until those are compacted.
 
 use std::{
     io::{BufRead, BufReader},
@@ -30,7 +30,7 @@ impl Lines {
         Lines { lines, _watching: watching }
     }
 
-    /// The next so many.
+    /// The next `count` lines.
     fn next(&self, count: usize) -> Vec<String> {
         let line = |_| self.lines.recv_timeout(Duration::from_secs(30)).expect("a line in time");
         (0..count).map(line).collect()
@@ -48,7 +48,7 @@ fn puts_deletes_prefixes_and_old_revisions() {
     etcdctl.ok(&["put", "a", "2"]);
     etcdctl.ok(&["del", "a"]);
 
-    // From an old revision on, and then what comes.
+    // The watch begins at an old revision, and goes on with new events.
     let watch = Lines::of(&etcdctl, &["a", "--rev=2", "--prev-kv"]);
     assert_eq!(watch.next(3), ["PUT", "a", "1"]);
     assert_eq!(watch.next(5), ["PUT", "a", "1", "a", "2"]);
@@ -62,14 +62,14 @@ fn puts_deletes_prefixes_and_old_revisions() {
     etcdctl.ok_with(&["txn"], txn);
     assert_eq!(prefix.next(6), ["PUT", "dir/x", "2", "PUT", "dir/y", "1"]);
 
-    // A lease's end is a deletion like any other.
+    // When a lease ends, its key's deletion is an event like any other.
     let lease = etcdctl.ok(&["lease", "grant", "2"]);
     let lease = lease.split(' ').nth(1).expect("its id");
     etcdctl.ok(&["put", "--lease", lease, "dir/z", "1"]);
     assert_eq!(prefix.next(3), ["PUT", "dir/z", "1"]);
     assert_eq!(prefix.next(3), ["DELETE", "dir/z", ""]);
 
-    // A restart keeps the history; the client takes its watch up again by itself.
+    // A restart keeps the history, and the client renews its watch by itself.
     running.kill();
     let _running = member.start_alone(&[]);
     let again = Lines::of(&etcdctl, &["dir/", "--prefix", "--rev=3"]);
@@ -96,7 +96,7 @@ fn a_member_that_lags_tells_its_watchers_everything() {
     wait_all_ready(&mut running);
     let third = Etcdctl::find(&all[2..]).expect("found before");
     let watch = Lines::of(&third, &["k", "--prefix"]);
-    // The watch is there once it hears of something.
+    // The watch has been made once it receives an event.
     etcdctl.ok(&["put", "k", "0"]);
     while watch.lines.recv_timeout(Duration::from_secs(1)).is_err() {
         etcdctl.ok(&["put", "k", "0"]);

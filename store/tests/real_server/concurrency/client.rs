@@ -22,7 +22,7 @@ use tonic::{Code, Request, Status};
 
 use crate::reference::{PATIENCE, Subject};
 
-/// How long a waiter is watched before it counts as waiting.
+/// A call that is unanswered for this long counts as waiting.
 pub const A_WHILE: Duration = Duration::from_millis(300);
 
 #[derive(Clone)]
@@ -67,7 +67,7 @@ impl Client {
         KvClient::new(self.channel.clone()).range(request).await.expect("a range").into_inner().kvs
     }
 
-    /// Waits until so many keys are below a name.
+    /// Waits until this many keys are below a name.
     pub async fn await_below(&self, name: &str, count: usize) {
         let from = Instant::now();
         loop {
@@ -95,7 +95,7 @@ impl Client {
         LockClient::new(self.channel.clone()).unlock(request).await.map(tonic::Response::into_inner)
     }
 
-    /// A lock that is asked for while the test goes on.
+    /// Requests a lock in the background.
     pub fn locking(&self, name: &'static str, lease: i64) -> JoinHandle<Result<LockResponse, Status>> {
         let client = self.clone();
         tokio::spawn(async move { client.lock(name, lease).await })
@@ -125,7 +125,7 @@ impl Client {
         tokio::spawn(async move { client.campaign(name, lease, value).await })
     }
 
-    /// Turns auth on; root, and a user who may read and write all keys of `a/`.
+    /// Enables auth; returns root, and a user that may read and write all keys of `a/`.
     pub async fn with_users(&self) -> (Client, Client) {
         let mut auth = AuthClient::new(self.channel.clone());
         for name in ["root", "ann"] {
@@ -154,7 +154,7 @@ impl Client {
     }
 }
 
-/// What a call was refused with.
+/// The code and message of a refused call.
 pub fn refusal<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String) {
     let status = answer.expect_err("refused");
     (status.code(), status.message().to_owned())
@@ -170,7 +170,7 @@ pub async fn still_waits<T>(waiter: &JoinHandle<T>) {
     assert!(!waiter.is_finished(), "it does not wait");
 }
 
-/// What a waiter was told in the end.
+/// Waits for the answer of a waiting call.
 pub async fn told<T>(waiter: JoinHandle<T>) -> T {
     tokio::time::timeout(PATIENCE, waiter).await.expect("an answer in time").expect("no panic")
 }

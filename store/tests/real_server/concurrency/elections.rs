@@ -31,7 +31,7 @@ async fn observe(client: &Client, name: &'static str) -> Streaming<LeaderRespons
     client.elections().observe(request).await.expect("a stream").into_inner()
 }
 
-/// The next that an observer hears: the leader's key, and what it says.
+/// The next response of an observer: the leader's key and value.
 async fn heard(observed: &mut Streaming<LeaderResponse>) -> (Bytes, Bytes) {
     let next = tokio::time::timeout(PATIENCE, observed.message()).await.expect("in time");
     let response = next.expect("no error").expect("not the end");
@@ -51,7 +51,7 @@ async fn candidates_lead_in_their_order_and_observers_hear_them() {
         }
         let refused = refusal(leader(&client, "e").await);
         assert_eq!(refused, (Code::Unknown, "election: no leader".into()), "{}", subject.name);
-        // etcd answers with the first leader's words, and not before.
+        // etcd answers an observer only once there is a first leader.
         let early = tokio::spawn({
             let client = client.clone();
             async move { observe(&client, "e").await }
@@ -84,7 +84,7 @@ async fn candidates_lead_in_their_order_and_observers_hear_them() {
         for observed in [&mut early, &mut late] {
             assert_eq!(heard(observed).await, (second.key.clone(), "two".into()), "{}", subject.name);
         }
-        // Who has resigned leads no more, and may resign again.
+        // A candidate that has resigned does not lead any more, and may resign again.
         let refused = refusal(proclaim(&client, Some(first.clone()), "again").await);
         assert_eq!(refused, (Code::Unknown, "election: not leader".into()), "{}", subject.name);
         assert_eq!(resign(&client, Some(first)).await.expect("no error"), revision + 4);
@@ -94,13 +94,13 @@ async fn candidates_lead_in_their_order_and_observers_hear_them() {
         let third = told(third).await.expect("its turn").leader.expect("a key");
         assert_eq!(third.key, key("e", leases[2]));
         assert_eq!(heard(&mut late).await, (third.key.clone(), "three".into()));
-        // A candidate that leads already says something new; its key is the same.
+        // A campaign of the present leader changes its value; its key stays the same.
         let again = client.campaign("e", leases[2], "drei").await.expect("it leads").leader.expect("a key");
         assert_eq!((&again.key, again.rev), (&third.key, third.rev), "{}", subject.name);
         assert_eq!(heard(&mut late).await, (third.key.clone(), "drei".into()));
         client.revoke(leases[2]).await;
         assert_eq!(refusal(leader(&client, "e").await).1, "election: no leader");
-        // The observer goes on with the next election.
+        // The observer also reports the next election.
         let own = client.campaign("e", 0, "four").await.expect("nobody else").leader.expect("a key");
         assert_eq!(client.granted_ttl(own.lease).await, 60);
         assert_eq!(heard(&mut late).await, (own.key, "four".into()), "{}", subject.name);
@@ -133,14 +133,14 @@ async fn refusals_and_candidates_that_give_up() {
             client.request(CampaignRequest { name: "e".into(), lease: waits, value: "v".into() });
         request.set_timeout(super::client::A_WHILE);
         let late = client.elections().campaign(request).await;
-        // The client's clock and the server's end the call at once, and either may be the first to say so.
+        // The client's deadline and the server's are at the same moment, and either may end the call first.
         let late = refusal(late);
         let by_server = (Code::Unknown, "context deadline exceeded".to_owned());
         assert!(late.0 == Code::DeadlineExceeded || late == by_server, "{}: {late:?}", subject.name);
         client.await_below("e", 1).await;
         assert_eq!(client.below("e").await[0].lease, leads, "{}", subject.name);
 
-        // A candidate whose lease ends cannot lead. etcd says that it does.
+        // A candidate whose lease has ended cannot lead. etcd answers that it leads.
         let waiter = client.campaigning("e", waits, "v");
         client.await_below("e", 2).await;
         client.revoke(waits).await;

@@ -26,7 +26,7 @@ async fn waiters_get_the_lock_in_their_order() {
             (header.revision, leases[0], &b""[..])
         );
 
-        // A lease that holds it, holds it.
+        // Locking again with the lease that holds the lock returns at once, with the same key.
         let again = client.lock("l", leases[0]).await.expect("held already");
         assert_eq!((&again.key, again.header.expect("a header").revision), (&first.key, header.revision));
 
@@ -37,7 +37,7 @@ async fn waiters_get_the_lock_in_their_order() {
         }
         still_waits(&waiters[0]).await;
 
-        // An unlock, the end of a lease and a key that somebody deletes all hand over, in turn.
+        // An unlock, the end of a lease and the deletion of a key each hand over to the next in the queue.
         let before = waiters.remove(0);
         let unlocked = client.unlock(first.key).await.expect("unlocked").header.expect("a header");
         let second = told(before).await.expect("its turn");
@@ -52,7 +52,7 @@ async fn waiters_get_the_lock_in_their_order() {
         assert_eq!(told(waiters.remove(0)).await.expect("its turn").key, key("l", leases[3]));
         assert_eq!(client.below("l").await.len(), 1);
 
-        // Another name is another lock.
+        // A lock with another name is independent, even below the first one's name.
         let other = client.lock("l/l", leases[0]).await.expect("free");
         assert_eq!(other.key, key("l/l", leases[0]));
     }
@@ -70,7 +70,7 @@ async fn a_holder_whose_lease_expires_hands_over() {
         assert!(waited > Duration::from_secs(1), "{}: after {waited:?} of 2 s", subject.name);
         assert_eq!(client.below("l").await.len(), 1);
 
-        // Who has no lease gets one of a minute.
+        // A call without a lease gets a lease of a minute.
         let own = client.lock("own", 0).await.expect("free");
         let held = &client.below("own").await[0];
         assert_eq!((&held.key, &held.key), (&own.key, &key("own", held.lease)));
@@ -93,11 +93,11 @@ async fn refusals_and_what_is_none() {
         assert_eq!(refused, (Code::Unknown, "etcdserver: key is not provided".into()), "{}", subject.name);
         let unlocked = client.unlock("never/held".into()).await.expect("no error");
         assert_eq!(unlocked.header.expect("a header").revision, 1, "{}: nothing changed", subject.name);
-        // A lock without a name is a lock.
+        // An empty name is valid.
         let lease = client.grant(60).await;
         assert_eq!(client.lock("", lease).await.expect("free").key, key("", lease));
 
-        // A waiter whose lease ends has nothing to hold when its turn comes.
+        // If a waiter's lease ends, the waiter is refused when its turn comes.
         let (holds, ends) = (client.grant(60).await, client.grant(60).await);
         let held = client.lock("l", holds).await.expect("free");
         let waiter = client.locking("l", ends);
@@ -119,7 +119,7 @@ async fn a_waiter_that_gives_up_leaves_no_key() {
             leases.push(client.grant(60).await);
         }
         let held = client.lock("l", leases[0]).await.expect("free");
-        // One goes away, one has a deadline, and the one behind them gets the lock.
+        // One waiter goes away and one has a deadline; the waiter behind them gets the lock.
         let gone = Client::of(&subject).locking("l", leases[1]);
         client.await_below("l", 2).await;
         let mut request = client.request(LockRequest { name: "l".into(), lease: leases[2] });
@@ -130,7 +130,7 @@ async fn a_waiter_that_gives_up_leaves_no_key() {
         let last = client.locking("l", leases[3]);
         client.await_below("l", 4).await;
         gone.abort();
-        // Where etcd's own timer is the first, its service passes the context's error on, which has no code.
+        // If etcd's own timer fires first, its service passes on the context's error, which has no code.
         let (code, text) = refusal(told(late).await);
         let is_over = code == Code::DeadlineExceeded || text == "context deadline exceeded";
         assert!(is_over, "{}: {code:?} {text:?}", subject.name);
@@ -163,7 +163,7 @@ async fn users_lock_what_they_may_write() {
         let waiter = ann.locking("a", waiting);
         root.await_below("a", 2).await;
         waiter.abort();
-        // etcd removes the key on nobody's behalf, and so leaves it.
+        // etcd tries to remove the key without a user, is refused, and so leaves the key.
         if !subject.is_etcd() {
             root.await_below("a", 1).await;
         }

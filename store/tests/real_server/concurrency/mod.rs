@@ -1,5 +1,4 @@
-//! Locks and elections that the server holds on a client's behalf, asked over gRPC as any client may: squalld's answers and
-//! etcd's.
+//! The Lock and the Election service over gRPC: the tests hold for squalld and for etcd.
 
 pub mod client;
 mod elections;

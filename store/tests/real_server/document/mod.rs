@@ -1,14 +1,16 @@
-//! The operator's document, section by section: its commands as shell scripts, over TLS, against squalld and against etcd.
+//! The operator's document, section by section: its commands as shell scripts, over TLS, against squalld and against
+//! etcd.
 //!
-//! A script (`*.sh`) holds the document's lines as they are, between `<<'DOCUMENT'` and `DOCUMENT`, and around them what must
-//! come of them. `machines.sh` gives each test four machines on a loopback network of its own: addresses, folders,
-//! certificates, `etcd`, `systemctl`, `ssh`. Nothing in a script knows which of the two servers it talks to, so etcd 3.5.1
-//! is the oracle: what a script demands of squalld it demands of etcd. docs/document.md has the table of the sections.
+//! A script (`*.sh`) holds the document's lines as they are, between `<<'DOCUMENT'` and `DOCUMENT`, and around them the
+//! checks of their results. `machines.sh` gives each test four machines on a loopback network of its own: addresses,
+//! folders, certificates, `etcd`, `systemctl`, `ssh`. No script knows which of the two servers it talks to, so etcd
+//! 3.5.1 is the oracle: a script demands the same of squalld and of etcd. docs/document.md has the table of the
+//! sections.
 //!
-//! Where the document itself lies beside the workspace, a test holds the scripts' lines against it.
+//! If the document itself lies beside the workspace, a test compares the scripts' lines with it.
 //!
-//! Left out: what the document draws (diagrams) or recommends (hardware); the alert rules' verdicts, which
-//! `sim/alerts/tests` has. Linux alone: elsewhere the loopback network has one address.
+//! Not tested here: the document's diagrams and hardware recommendations, and the alert rules' verdicts, which
+//! `sim/alerts/tests` tests. It runs on Linux only: elsewhere the loopback network has one address.
 
 use std::{
     fs,
@@ -29,15 +31,16 @@ use crate::{
 
 /// How long a section may take on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Where the scripts lie, and where the workspace's root is from there.
+/// The folder of the scripts, and the workspace's root.
 const SECTIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real_server/document");
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// The first three bytes of a loopback network on which nobody listens.
+/// The first three bytes of a loopback network on which no process listens.
 fn network() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
-        // Processes that run at the same time begin at different places. 127.0 is everybody's.
+        // Test processes that run at the same time begin at different networks. All programs use 127.0, so it is left
+        // out.
         let n = std::process::id().wrapping_mul(37) + NEXT.fetch_add(1, Ordering::Relaxed);
         let net = format!("127.{}.{}", 1 + n / 250 % 250, n % 250);
         if TcpListener::bind(format!("{net}.11:2379")).is_ok() {
@@ -46,12 +49,12 @@ fn network() -> String {
     }
 }
 
-/// A script and all that it has started; killed when dropped.
+/// A script and all processes that it has started; killed when dropped.
 struct Script(Child);
 
 impl Drop for Script {
     fn drop(&mut self) {
-        // Its group: the members too, which outlive it.
+        // The whole process group is killed, since the members outlive the script.
         _ = Command::new("kill")
             .args(["-9", "--", &format!("-{}", self.0.id())])
             .stderr(Stdio::null())
@@ -66,7 +69,7 @@ fn machines(root: &Path, net: &str) {
     fs::create_dir_all(&pki).expect("a folder");
     fs::create_dir(root.join("backup")).expect("a folder");
     let authority = Authority::new(&pki, "ca");
-    // A member that is dialled sees 127.0.0.1 as the dialler's address, and looks for that in its certificate.
+    // A dialled member sees 127.0.0.1 as the caller's address, and looks for it in the caller's certificate.
     let names: Vec<String> = (11..=14).map(|n| format!("{net}.{n}")).chain(["127.0.0.1".into()]).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for name in ["server", "peer", "client"] {
@@ -79,7 +82,7 @@ fn machines(root: &Path, net: &str) {
     }
 }
 
-/// Runs a section's script against one server; what it said where it failed.
+/// Runs a section's script against one server; an error has the script's output.
 fn run(section: &str, daemon: &Path, etcdctl: &Path, more: &[(&str, PathBuf)]) -> Result<(), String> {
     let (folder, net) = (folder(), network());
     let root = folder.path();
@@ -122,17 +125,18 @@ fn run(section: &str, daemon: &Path, etcdctl: &Path, more: &[(&str, PathBuf)]) -
     Err(said)
 }
 
-/// Says loudly that a section was not run; fails where it must be.
+/// Prints that a section was not run; fails if it is required.
 fn skipped(name: &str, why: &str) {
     assert!(std::env::var("SQUALL_REQUIRE_ETCDCTL").as_deref() != Ok("1"), "{name}: {why}");
-    // Past the test runner's capture: a skipped test must not look like a passed one.
+    // Written directly to standard error, past the test runner's capture: a skipped test must not look like a passed
+    // one.
     _ = writeln!(std::io::stderr(), "\n*** SKIPPED document::{name}: {why} ***\n");
 }
 
-/// Runs a section's script against etcd, where this machine has one, and against squalld.
+/// Runs a section's script against etcd, if this machine has one, and against squalld.
 fn section(name: &str, more: &[(&str, PathBuf)]) {
     let Some(etcdctl) = tool("etcdctl") else { return };
-    // What the document's own lines call, and the scripts.
+    // The programs that the document's lines and the scripts call.
     for program in ["bash", "jq", "curl"] {
         if Command::new(program).arg("--version").stdout(Stdio::null()).status().is_err() {
             skipped(name, &format!("no {program}"));
@@ -140,7 +144,7 @@ fn section(name: &str, more: &[(&str, PathBuf)]) {
         }
     }
     let daemons: Vec<PathBuf> = tool("etcd").into_iter().chain([SQUALLD.into()]).collect();
-    // At the same time: a section mostly waits.
+    // Both run at the same time, since a section mostly waits.
     let failed: Vec<String> = thread::scope(|scope| {
         let running: Vec<_> =
             daemons.iter().map(|daemon| scope.spawn(|| run(name, daemon, &etcdctl, more).err())).collect();
@@ -173,7 +177,7 @@ sections! {
 #[test]
 fn monitoring() {
     let Some(promtool) = tool("promtool") else { return };
-    // They come in one package.
+    // prometheus and promtool come in one package.
     let prometheus = promtool.with_file_name("prometheus");
     if !prometheus.exists() {
         return skipped("monitoring", &format!("no {}", prometheus.display()));
@@ -230,7 +234,7 @@ fn the_scripts_lines_are_the_documents() {
         }
     }
     assert!(seen > 30, "only {seen} blocks");
-    // And all that the document has an operator type is in a script.
+    // Also, each command that the document gives is in a script.
     let all: String = scripts.iter().flat_map(|(_, script)| quoted(script)).collect();
     let mut in_bash = false;
     for line in document.lines() {
@@ -238,7 +242,7 @@ fn the_scripts_lines_are_the_documents() {
             in_bash = line == "```bash";
         } else if in_bash
             && ["etcdctl ", "etcd ", "systemctl ", "rm ", "ssh ", "export "].iter().any(|word| line.starts_with(word))
-            // A setting, which capacity.sh gives to a member.
+            // This line is a setting, which capacity.sh gives to a member.
             && !line.starts_with("etcd --quota-backend-bytes=8589934592")
         {
             assert!(all.lines().any(|quoted| quoted == line), "no script has the document's {line:?}");

@@ -1,25 +1,27 @@
-//! All of `etcdctl`, command by command: what it says of squalld must be what it says of etcd 3.5.1, letter by letter.
+//! All of `etcdctl`, command by command: its output against squalld must equal its output against etcd 3.5.1, letter by
+//! letter.
 //!
-//! A transcript (`transcripts/*.txt`) holds commands and, below each, what `etcdctl` said of etcd: standard output, then
-//! standard error behind `! `, then the exit status where it is not 0. Where squalld is another on purpose, what is said of
-//! it follows behind `~ `, and a comment says why. Both servers are asked where this machine has an etcd, else squalld
-//! alone. `UPDATE_GOLDENFILES=1` writes a transcript anew from both; then read the difference.
+//! A transcript (`transcripts/*.txt`) holds commands and, below each, the output of `etcdctl` against etcd: standard
+//! output, then standard error with `! ` before each line, then the exit status if it is not 0. Where squalld differs
+//! on purpose, its output follows with `~ ` before each line, and a comment says why. The test runs against both
+//! servers if this machine has an etcd, otherwise against squalld alone. `UPDATE_GOLDENFILES=1` writes a transcript
+//! anew from both; then read the difference.
 //!
 //! ```text
 //! # a comment
 //! $ put a 1                        words; 'one word' in quotes
 //! $ txn < mod("a") > "0"\n\n...    with this on its standard input
-//! $ watch a &w                     goes on in the background, under the name w
+//! $ watch a &w                     runs on in the background, under the name w
 //! $ %w 2                           its next two lines
-//! $ %w end                         ctrl-C, and what it says then
+//! $ %w end                         ctrl-C, and its last output
 //! ```
 //!
-//! Ids, ports, sizes, hashes, versions and times differ from run to run. They appear by name, and `{name}` in a command
-//! stands for them: `{lease1}` is the first lease that was granted.
+//! Ids, ports, sizes, hashes, versions and times differ from run to run. They appear as names, and `{name}` in a
+//! command stands for the value: `{lease1}` is the first lease that was granted.
 //!
-//! Left out: `check perf`, which judges the machine for a minute; `check datascale`, whose answer is a measurement (see
-//! `web::metrics`); `snapshot status` and `restore`, which read etcd's own file format; `completion`, `help` and `version`,
-//! which ask no server.
+//! Not tested here: `check perf`, which measures the machine for a minute; `check datascale`, whose answer is a
+//! measurement (see `web::metrics`); `snapshot status` and `restore`, which read etcd's own file format; `completion`,
+//! `help` and `version`, which ask no server.
 
 mod names;
 mod script;
@@ -37,7 +39,7 @@ fn path(name: &str) -> PathBuf {
         .join(format!("{name}.txt"))
 }
 
-/// What each of the commands comes to with this server.
+/// The output of each of the commands against this server.
 fn play(steps: &[Step], subject: &Subject) -> Vec<String> {
     let mut session = Session::new(subject);
     steps.iter().map(|step| session.perform(&step.command)).collect()
@@ -48,7 +50,7 @@ fn transcript(name: &str) {
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut steps = script::parse(&text);
     assert!(!steps.is_empty(), "{name} says nothing");
-    // Says so loudly where there is none, or fails where it must be there.
+    // Prints a message if there is no etcd, or fails if it is required.
     if Etcdctl::find(&[]).is_none() {
         return;
     }

@@ -1,4 +1,4 @@
-//! Names for what differs from run to run.
+//! Names for values that differ from run to run.
 
 /// Values and their names, in the order in which they were found.
 #[derive(Debug, Default)]
@@ -9,7 +9,8 @@ pub struct Names {
     keys: usize,
 }
 
-/// What follows these in an answer is told by name: sizes, hashes, terms and indexes of raft, versions, times.
+/// A value that follows one of these in the output is masked with `~`: sizes, hashes, terms and indexes of raft,
+/// versions, times.
 const MASKED: [&str; 22] = [
     "\"raft_term\":",
     "\"raftTerm\":",
@@ -43,7 +44,7 @@ impl Names {
         }
     }
 
-    /// A 64-bit id: in hex, as it is mostly printed, and in decimal.
+    /// Adds a 64-bit id in hex, as it is mostly printed, and in decimal.
     fn add_id(&mut self, name: &str, id: u64) {
         self.add(name, format!("{id:x}"));
         self.add(name, format!("{id:016x}"));
@@ -54,7 +55,7 @@ impl Names {
         self.add_id(name, id);
     }
 
-    /// Learns the ids that an answer of `etcdctl` tells for the first time.
+    /// Learns the ids that occur for the first time in an output of `etcdctl`.
     pub fn learn(&mut self, words: &[String], said: &str) {
         match words {
             [lease, grant, ..] if lease == "lease" && grant == "grant" => {
@@ -76,7 +77,7 @@ impl Names {
         }
     }
 
-    /// Learns the lease in a queue's key, `name/` and the lease in hex, as `lock` and `elect` tell it.
+    /// Learns the lease in a queue's key (`name/` and the lease in hex), which `lock` and `elect` print.
     pub fn learn_key(&mut self, line: &str) {
         let id = line.rsplit_once('/').map_or("", |(_, id)| id.trim());
         if id.len() >= 12 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -85,15 +86,15 @@ impl Names {
         }
     }
 
-    /// A word of a command with values in the places of names.
+    /// A word of a command, with its names replaced by values.
     pub fn filled_in(&self, word: &str) -> String {
         self.values.iter().fold(word.to_owned(), |word, (value, name)| word.replace(name, value))
     }
 
-    /// An answer with names in the places of values.
+    /// An output, with its values replaced by names.
     pub fn told(&self, said: &str) -> String {
         let mut values: Vec<_> = self.values.iter().collect();
-        // A value may be part of a longer one.
+        // A value may be a part of a longer one, so longer ones are replaced first.
         values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
         let mut named =
             values.into_iter().fold(said.to_owned(), |said, (value, name)| said.replace(value, name));
@@ -105,7 +106,7 @@ impl Names {
     }
 }
 
-/// The answer with `~` for each value after `after`.
+/// The output with `~` for each value that follows `after`.
 fn masked(said: &str, after: &str) -> String {
     let mut parts = said.split(after);
     let mut text = parts.next().unwrap_or_default().to_owned();

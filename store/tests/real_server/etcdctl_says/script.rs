@@ -1,25 +1,25 @@
-//! A transcript's text: commands, what was said to each, and comments.
+//! A transcript's text: commands, the output of each, and comments.
 
-/// A line that begins with `$ `.
+/// A command: a line that begins with `$ `.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Command {
-    /// As it is written.
+    /// The line as written, without the `$ `.
     pub line: String,
     pub words: Vec<String>,
     pub input: Option<String>,
-    /// The name under which it goes on in the background.
+    /// The name under which it runs on in the background.
     pub background: Option<String>,
 }
 
-/// A command, and what was said to it.
+/// A command with its output.
 #[derive(Debug)]
 pub struct Step {
     /// Comments before it, and the blank line before those.
     comment: String,
     pub command: Command,
-    /// What etcd said.
+    /// The output against etcd.
     pub etcd: String,
-    /// What squalld says, where that is something else.
+    /// The output against squalld, if it differs.
     pub squalld: Option<String>,
 }
 
@@ -30,7 +30,7 @@ pub fn parse(text: &str) -> Vec<Step> {
             let (comment, command) = (std::mem::take(&mut comment), Command::parse(command));
             steps.push(Step { comment, command, etcd: String::new(), squalld: None });
         } else if line.starts_with("# ") {
-            // The blank line before it is no part of what was said.
+            // The blank line before a comment does not belong to the output.
             if let Some(before) = steps.last_mut().filter(|_| comment.is_empty()) {
                 before.etcd = before.etcd.strip_suffix('\n').unwrap_or_default().to_owned();
                 comment.push('\n');

@@ -1,4 +1,4 @@
-//! One server and the `etcdctl` processes that ask it.
+//! One server, and the `etcdctl` processes that talk to it.
 
 use std::{
     collections::BTreeMap,
@@ -20,11 +20,11 @@ pub struct Session {
     background: BTreeMap<String, Background>,
 }
 
-/// An `etcdctl` that goes on; killed when dropped.
+/// An `etcdctl` that runs in the background; killed when dropped.
 struct Background {
     child: Child,
     lines: Receiver<String>,
-    /// What it says on standard error, when it has ended.
+    /// Its standard error, which comes when it has ended.
     complaints: Option<thread::JoinHandle<String>>,
 }
 
@@ -43,7 +43,7 @@ impl Session {
         names.add("client", member.client_address());
         names.add("peer", member.peer_url());
         names.add("dir", member.data_dir.parent().expect("a folder").to_str().expect("UTF-8"));
-        // etcd says who it is once it has published its name.
+        // etcd lists its own name only once it has published it.
         let list = loop {
             let list = etcdctl.json(&["member", "list"]);
             if list["members"][0]["name"].is_string() {
@@ -56,7 +56,7 @@ impl Session {
         Session { etcdctl, names, background: BTreeMap::new() }
     }
 
-    /// Does what a command says; what was said to that, by name.
+    /// Runs a command, and returns its output with names for values.
     pub fn perform(&mut self, command: &Command) -> String {
         let words: Vec<String> = command.words.iter().map(|word| self.names.filled_in(word)).collect();
         let said = if let Some(name) = words[0].strip_prefix('%') {
@@ -121,7 +121,7 @@ impl Background {
         self.lines.recv_timeout(PATIENCE).expect("another line") + "\n"
     }
 
-    /// Interrupts it; what it says from here on.
+    /// Interrupts it, and returns its remaining output.
     fn end(mut self) -> String {
         let interrupted = Process::new("kill").args(["-INT", &self.child.id().to_string()]).status();
         assert!(interrupted.expect("kill").success());
@@ -134,12 +134,12 @@ impl Background {
 
 fn run(mut process: Process, input: &str) -> Output {
     let mut child = process.spawn().expect("etcdctl starts");
-    // It may have ended without reading.
+    // The process may have ended without reading its input.
     _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
     child.wait_with_output().expect("its end")
 }
 
-/// What a process said, as transcripts have it. Log lines are left out.
+/// A process's output in the form of a transcript, without log lines.
 fn told(output: &Output) -> String {
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !text.is_empty() && !text.ends_with('\n') {
@@ -157,7 +157,7 @@ fn told(output: &Output) -> String {
     text
 }
 
-/// Members in the order of their names here: servers list them by ids, which differ from run to run.
+/// Sorts members by their names in the transcript: servers list them by ids, which differ from run to run.
 fn in_order(said: &str) -> String {
     let mut lines: Vec<String> = said.lines().map(str::to_owned).collect();
     if lines.iter().all(|line| line.starts_with("{member")) {

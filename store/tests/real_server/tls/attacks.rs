@@ -1,4 +1,4 @@
-//! Callers that mean harm: none of them makes another wait, and none outlives its time.
+//! Malicious callers: none of them delays another caller, and each is disconnected in time.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -9,18 +9,18 @@ use std::{
 use super::pki::{Authority, Wanted, client, for_clients, texts};
 use crate::harness::{Etcdctl, Member, folder};
 
-/// How soon a caller must be rid of, handshake's time included, on a loaded machine.
+/// How soon a caller must be disconnected, including the time of the handshake, on a loaded machine.
 const SOON: Duration = Duration::from_secs(30);
 
 fn call(address: &str, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("a connection");
     stream.set_read_timeout(Some(SOON)).expect("a time-out");
-    // It may have been closed meanwhile, which is what it deserves.
+    // The server may have closed the connection already, which is right.
     _ = stream.write_all(bytes);
     stream
 }
 
-/// Whether the other side ends the connection, by itself, in time.
+/// Whether the other side closes the connection in time.
 fn is_closed(stream: &mut TcpStream) -> bool {
     let mut bytes = [0; 1024];
     loop {
@@ -43,13 +43,13 @@ fn a_port_with_tls() {
     let running = member.start_alone(&texts(&for_clients(&authority, &own)));
     let address = member.client_address();
 
-    // A hundred that say hello slowly.
+    // A hundred callers that send only the first bytes of a hello.
     let mut slow: Vec<TcpStream> = (0..100).map(|_| call(&address, &[0x16, 0x03, 0x01])).collect();
     let from = Instant::now();
     assert_eq!(etcdctl.ok(&["put", "k", "v"]), "OK\n");
     assert!(from.elapsed() < Duration::from_secs(8), "a client waited {:?} for others", from.elapsed());
 
-    // A record of more than a record may hold; a hello that says that it is 16 MB long.
+    // A record that is longer than a record may be; a hello with a stated length of 16 MB.
     let mut huge = vec![0x16, 0x03, 0x01, 0xff, 0xff];
     huge.resize(100_000, 0);
     let mut long = vec![0x16, 0x03, 0x01, 0x40, 0x00, 0x01, 0xff, 0xff, 0xff];

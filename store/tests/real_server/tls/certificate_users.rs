@@ -1,4 +1,4 @@
-//! With `--client-cert-auth` and auth on, a certificate's common name is the user of who has no token.
+//! With `--client-cert-auth` and auth on, the common name of the certificate is the user of a request without a token.
 
 use super::pki::{Authority, Wanted, client, for_clients, texts};
 use crate::harness::{Etcd, Etcdctl, Member, folder};
@@ -40,13 +40,13 @@ fn the_common_name_is_the_user() {
             (&alice, &["get", "secret"][..], "permission denied"),
             (&alice, &["user", "add", "bob:pw"], "permission denied"),
             (&ghost, &["get", "a"], "permission denied"),
-            // etcd finds no user of that name.
+            // etcd looks for a user with the empty name and finds none.
             (
                 &nobody,
                 &["get", "a"],
                 if subject == "etcd" { "permission denied" } else { "user name is empty" },
             ),
-            // A token says more than the certificate.
+            // A token takes precedence over the certificate.
             (&root, &["--user=alice:alicepw", "get", "secret"], "permission denied"),
         ] {
             let refused = by(pair).fails(arguments);
@@ -54,7 +54,7 @@ fn the_common_name_is_the_user() {
         }
         let by_token = by(&nobody).ok(&["--user=root:rootpw", "get", "secret"]);
         assert_eq!(by_token, "secret\n1\n", "{subject}");
-        // A lock is several requests on the caller's behalf.
+        // A lock makes several requests as the caller.
         assert!(
             by(&alice).tries(&["lock", "a", "true"]).is_err(),
             "{subject}: a lock's keys lie below its name"
@@ -72,7 +72,7 @@ fn without_the_flag_a_certificate_names_nobody() {
     let root = authority.issue("root", Wanted { common_name: "root", ..Default::default() });
     let member = Member { client_scheme: "https", ..Member::new(folder.path(), "m1") };
     let Some(etcdctl) = Etcdctl::find(&[&member]) else { return };
-    // It is asked for and verified all the same.
+    // The server asks for a certificate and verifies it all the same.
     let flags = [for_clients(&authority, &own)[1..].to_vec(), vec!["--bcrypt-cost=4".into()]].concat();
     let _running = member.start_alone(&texts(&flags));
     let etcdctl = etcdctl.with(client(&authority, Some(&root)));

@@ -1,11 +1,12 @@
-//! etcdctl over TLS: who is served and who is not, by squalld and by etcd 3.5.1 with the same flags, and what the log says.
+//! etcdctl over TLS: the clients that squalld and etcd 3.5.1 serve and refuse with the same flags, and the lines in the
+//! log.
 
 use std::fs;
 
 use super::pki::{Authority, Pair, Wanted, client, for_clients, texts};
 use crate::harness::{Etcd, Etcdctl, Member, folder};
 
-/// A member that serves clients alone with TLS.
+/// A member that uses TLS for clients only.
 fn secure(folder: &std::path::Path, name: &str) -> Member {
     Member { client_scheme: "https", ..Member::new(folder, name) }
 }
@@ -33,7 +34,7 @@ fn certificates_are_judged_as_etcd_judges_them() {
     let cases: [(&str, &Authority, Option<&Pair>, Option<&str>); 8] = [
         ("a good one", &authority, Some(&good), None),
         ("one without names", &authority, Some(&nameless), None),
-        // Where a client calls from is not asked of clients.
+        // A client may call from any address.
         ("one of another address", &authority, Some(&elsewhere), None),
         ("one of another authority", &authority, Some(&foreign), Some("signed by an unknown authority")),
         ("an expired one", &authority, Some(&expired), Some("expired")),

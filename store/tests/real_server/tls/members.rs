@@ -1,4 +1,4 @@
-//! Members that talk over TLS: they form a cluster and survive a leader's loss; one with a bad certificate stays outside.
+//! Members over TLS: they form a cluster and survive a leader's loss; a member with a bad certificate stays outside.
 
 use super::pki::{Authority, Pair, Wanted, client, for_clients, for_members, texts};
 use crate::harness::{Etcdctl, Member, Running, folder, wait_all_ready};
@@ -26,7 +26,7 @@ fn three_members_fail_over() {
     wait_all_ready(&mut running);
     let again = etcdctl.at(&members[leader].client_url());
     assert_eq!(again.ok_soon(&["get", "k"]), "k\nafter\n");
-    // Another one joins, and takes what it needs over TLS as well.
+    // Another member joins, and gets its data over TLS as well.
     let added = Member::with_tls(folder.path(), "m4");
     etcdctl.ok_soon(&["member", "add", "m4", &format!("--peer-urls={}", added.peer_url())]);
     let all: Vec<&Member> = members.iter().copied().chain([&added]).collect();
@@ -35,7 +35,7 @@ fn three_members_fail_over() {
     assert_eq!(etcdctl.at(&added.client_url()).ok_soon(&["get", "k"]), "k\nafter\n");
 }
 
-/// The leader's place among the endpoints.
+/// The leader's index among the endpoints.
 fn leader(etcdctl: &Etcdctl) -> usize {
     let status = etcdctl.json(&["endpoint", "status"]);
     let status = status.as_array().expect("one for each");
@@ -64,7 +64,7 @@ fn a_bad_certificate_stays_outside() {
     let expired = authority.issue("expired", Wanted { expired: true, ..Default::default() });
     let elsewhere = authority.issue("elsewhere", Wanted { names: &["10.1.2.3"], ..Default::default() });
     let stranger = authority.issue("stranger", Wanted { common_name: "stranger", ..Default::default() });
-    // Who is called by it says why; so does who calls it.
+    // A member that it calls logs the reason, and so does a member that calls it.
     for (own, called, calling) in [
         (&foreign, "signed by an unknown authority", "signed by an unknown authority"),
         (&expired, "expired", "expired"),
@@ -82,7 +82,7 @@ fn a_bad_certificate_stays_outside() {
     inside.wait_ready();
 }
 
-/// Waits for a line with both, behind what was seen.
+/// Waits for a log line with both texts, behind the first `seen` bytes.
 fn wait_new(running: &Running, seen: usize, what: &str, why: &str) {
     let from = std::time::Instant::now();
     while !running.log()[seen..].lines().any(|line| line.contains(what) && line.contains(why)) {

@@ -1,4 +1,4 @@
-//! TLS: certificates of all kinds, shown to clients and members, replaced while the member runs; callers that mean harm.
+//! TLS: certificates of all kinds, shown to clients and members, replaced while the member runs; malicious callers.
 
 mod attacks;
 mod certificate_users;

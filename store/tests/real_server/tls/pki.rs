@@ -11,14 +11,14 @@ use rcgen::{
     SerialNumber, date_time_ymd,
 };
 
-/// An authority, whose certificate lies in a file.
+/// A certificate authority, with its certificate in a file.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     folder: PathBuf,
     pub file: String,
 }
 
-/// What is in a certificate. Its default is a good one of a member on this machine.
+/// The content of a certificate. The default is a valid certificate of a member on this machine.
 pub(crate) struct Wanted<'a> {
     pub common_name: &'a str,
     pub names: &'a [&'a str],
@@ -52,7 +52,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), folder: folder.to_owned(), file }
     }
 
-    /// A certificate of this authority's in `NAME.crt`, and its key in `NAME.key`. One of that name is replaced.
+    /// Issues a certificate as `NAME.crt`, with its key in `NAME.key`, and replaces files of that name.
     pub(crate) fn issue(&self, name: &str, wanted: Wanted<'_>) -> Pair {
         let names: Vec<String> = wanted.names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
@@ -75,7 +75,7 @@ impl Authority {
         }
     }
 
-    /// A list in which these certificates are revoked.
+    /// Writes a list that revokes these certificates.
     pub(crate) fn revoke(&self, revoked: &[&Pair]) -> String {
         let revoked_certs = revoked.iter().map(|pair| RevokedCertParams {
             serial_number: SerialNumber::from(pair.serial),
@@ -111,7 +111,7 @@ pub(crate) fn for_clients(authority: &Authority, own: &Pair) -> Vec<String> {
     ]
 }
 
-/// The same among members.
+/// The same flags for connections between members.
 pub(crate) fn for_members(authority: &Authority, own: &Pair) -> Vec<String> {
     vec![
         "--peer-client-cert-auth=true".into(),
@@ -130,7 +130,7 @@ pub(crate) fn client(authority: &Authority, own: Option<&Pair>) -> Vec<String> {
     flags
 }
 
-/// Flags as the harness takes them.
+/// Flags in the form that the harness takes.
 pub(crate) fn texts(flags: &[String]) -> Vec<&str> {
     flags.iter().map(String::as_str).collect()
 }

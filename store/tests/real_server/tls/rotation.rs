@@ -1,4 +1,4 @@
-//! Certificates that are replaced while the member runs count for new connections, and not for those that are there.
+//! Certificates that are replaced while the member runs apply to new connections, and not to open ones.
 
 use std::{
     fs,
@@ -28,13 +28,14 @@ fn new_connections_see_what_lies_there_now() {
     let mut next = || lines.next().expect("a line").expect("UTF-8");
     assert_eq!([next(), next(), next()], ["PUT", "k", "0"]);
 
-    // Another authority's certificate in the same place; clients' certificates are still the first one's.
+    // The server's certificate is replaced by one of another authority; clients' certificates are still the first
+    // authority's.
     second.issue("server", Wanted::default());
     assert_eq!(trusting(&second).ok(&["put", "k", "1"]), "OK\n");
     trusting(&first).fails(&short);
     assert_eq!([next(), next(), next()], ["PUT", "k", "1"], "the connection from before goes on");
 
-    // Half of a replacement, and a file that is gone: refused, and said.
+    // After half of a replacement, and with a missing file, connections are refused, and the log says why.
     let key = fs::read(&own.key).unwrap();
     fs::copy(&user.key, &own.key).unwrap();
     trusting(&second).fails(&short);
@@ -46,7 +47,7 @@ fn new_connections_see_what_lies_there_now() {
     assert_eq!(trusting(&second).ok(&["put", "k", "2"]), "OK\n");
     assert_eq!([next(), next(), next()], ["PUT", "k", "2"]);
 
-    // The authority of clients' certificates as well (etcd reads that one once).
+    // The authority of clients' certificates is replaced as well (etcd reads that one once).
     fs::copy(&second.file, &first.file).unwrap();
     let user = second.issue("second-client", Wanted::default());
     assert_eq!(etcdctl.with(client(&second, Some(&user))).ok(&["get", "k"]), "k\n2\n");

@@ -1,4 +1,4 @@
-//! Clients that mean no good, or know no better: nothing panics, nobody else waits, memory stays.
+//! Malicious or faulty clients: the server does not panic, other clients do not wait, and memory does not grow.
 
 use std::{
     io::{Read, Write},
@@ -27,7 +27,7 @@ fn target() -> Target {
 }
 
 impl Target {
-    /// It still serves, and has said nothing of a panic.
+    /// Asserts that it still serves, and that its log has no panic.
     fn is_well(&self) {
         assert_eq!(get(&self.member.client_address(), "/health").status, 200);
         let log = self.running.log();
@@ -45,7 +45,7 @@ impl Target {
 fn bodies_that_are_too_large_are_refused_and_not_kept() {
     let target = target();
     let address = target.member.client_address();
-    // The largest that etcd takes by default, and one byte of value more than the member proposes.
+    // The largest request that etcd takes by default, and one that is larger than a member proposes.
     let put = |bytes: usize| format!(r#"{{"key":"YQ==","value":"{}"}}"#, "QUFB".repeat(bytes / 3));
     assert_eq!(post(&address, "/v3/kv/put", &put(1_500_000)).status, 200);
     let refused = post(&address, "/v3/kv/put", &put(1_600_000));
@@ -60,7 +60,7 @@ fn bodies_that_are_too_large_are_refused_and_not_kept() {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = format!("POST /v3/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", huge.len());
         socket.write_all(head.as_bytes()).unwrap();
-        // It may be cut off in the middle.
+        // The server may cut the connection in the middle.
         _ = socket.write_all(huge.as_bytes());
         _ = socket.read(&mut [0; 64]);
     }
@@ -136,7 +136,7 @@ fn nonsense_is_answered_or_cut_off() {
 fn a_time_out_of_the_client_is_kept() {
     let target = target();
     let address = target.member.client_address();
-    // Nobody leads this election, so nothing would end the call.
+    // Another lease holds the lock, so nothing else would end the call.
     post(&address, "/v3/lease/grant", r#"{"TTL":600,"ID":5}"#);
     post(&address, "/v3/lease/grant", r#"{"TTL":600,"ID":6}"#);
     post(&address, "/v3/lock/lock", r#"{"name":"bQ==","lease":5}"#);
@@ -161,7 +161,7 @@ fn watches_end_with_their_clients() {
     let mut watches: Vec<_> = (0..50).map(|_| stream(&address, "/v3/watch", body)).collect();
     watches.iter_mut().for_each(|watch| assert!(watch.next().is_some()));
     assert!(target.sample("etcd_debugging_mvcc_watcher_total") >= 50.0);
-    // One that does not read costs no more than its queue.
+    // A watch whose client does not read costs no more than its queue.
     let before = target.sample("process_resident_memory_bytes");
     let put = format!(r#"{{"key":"YQ==","value":"{}"}}"#, "QUFB".repeat(100_000));
     (0..60).for_each(|_| assert_eq!(post(&address, "/v3/kv/put", &put).status, 200));

@@ -1,4 +1,4 @@
-//! The least HTTP/1.1 client that can say everything, wrong things too.
+//! A minimal HTTP/1.1 client that can also send wrong requests.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -46,7 +46,7 @@ pub fn post(address: &str, path: &str, body: &str) -> Answer {
     request(address, "POST", path, &[], body)
 }
 
-/// Any request, with more headers.
+/// Sends any request, with additional headers.
 pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let (status, head, mut reader) = begin(address, method, path, headers, body);
     let mut bytes = String::new();
@@ -57,7 +57,7 @@ pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]
     Answer { status, content_type, body: bytes }
 }
 
-/// A POST whose answer is a stream.
+/// Sends a POST whose answer is a stream.
 pub fn stream(address: &str, path: &str, body: &str) -> Stream {
     let (status, _, reader) = begin(address, "POST", path, &[], body);
     Stream { reader: BufReader::new(reader), status }
@@ -78,7 +78,7 @@ fn begin(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n{more}\r\n"
     );
     socket.write_all(head.as_bytes()).expect("the head is sent");
-    // A server that refuses need not read all of it.
+    // A server that refuses the request need not read all of it.
     _ = socket.write_all(body.as_bytes());
     answer_of(socket)
 }
@@ -99,7 +99,8 @@ pub fn answer_of(socket: TcpStream) -> (u16, Vec<String>, Box<dyn Read + Send>) 
     let status = head.first().and_then(|line| line.split(' ').nth(1)?.parse().ok());
     let status = status.unwrap_or_else(|| panic!("no answer: {head:?}"));
     let chunked = header(&head, "transfer-encoding") == Some("chunked");
-    // No further than its length: a server that has not read all of the request may reset the connection then, as etcd does.
+    // It reads no further than the body's length: a server that has not read all of the request may then reset the
+    // connection, as etcd does.
     let length = header(&head, "content-length").map_or(u64::MAX, |length| length.parse().expect("a length"));
     let reader: Box<dyn Read + Send> = if chunked {
         Box::new(Chunked { reader, left: 0, ended: false })
@@ -114,7 +115,7 @@ fn header<'a>(head: &'a [String], name: &str) -> Option<&'a str> {
     lines.filter(|(of, _)| of.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
 }
 
-/// Undoes `Transfer-Encoding: chunked`.
+/// Decodes `Transfer-Encoding: chunked`.
 struct Chunked<R> {
     reader: BufReader<R>,
     left: usize,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::client::{Answer, post, request, stream};
 use crate::{harness::Etcdctl, reference::Subject};
 
-/// What differs between two clusters, by name.
+/// The names of fields that differ between two clusters.
 fn neutral(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -22,7 +22,7 @@ fn neutral(value: &mut Value) {
 }
 
 fn shown(mut answer: Answer) -> (u16, String, Value) {
-    // One value, or one a line, or plain text.
+    // The body is one value, or one value a line, or plain text.
     let lines: Result<Vec<Value>, _> = answer.body.lines().map(serde_json::from_str).collect();
     let mut json = lines.map_or_else(|_| json!(answer.body), Value::from);
     neutral(&mut json);
@@ -104,7 +104,7 @@ fn calls_are_answered_as_in_etcd() {
     assert_eq!(ours[3].2[0]["kvs"][0]["version"], "2", "{ours:#?}");
 }
 
-/// What cannot be read: the words differ, since Go has its own.
+/// Requests that cannot be read. The messages differ, since etcd's come from Go's decoder.
 #[test]
 fn what_cannot_be_read_is_refused_as_in_etcd() {
     let deep = format!("{}{{}}{}", r#"{"success":[{"request_txn":"#.repeat(5_000), "}]}".repeat(5_000));

@@ -81,7 +81,7 @@ fn an_alarm_makes_a_member_ill() {
     let ill = get(&address, "/health");
     assert_eq!((ill.status, &*ill.body), (503, r#"{"health":"false","reason":"ALARM NOSPACE"}"#));
     assert_eq!(get(&address, "/health?exclude=NOSPACE").status, 200);
-    // As in etcd, a full store is no reason to restart it, nor to send it no requests.
+    // As in etcd, a full store is no reason to restart the member, or to stop sending it requests.
     assert_eq!((get(&address, "/livez").status, get(&address, "/readyz").status), (200, 200));
     let metrics = get(&address, "/metrics").body;
     for expected in ["etcd_server_health_failures 1\n", "etcd_server_quota_backend_bytes 1\n"] {

@@ -1,4 +1,4 @@
-//! `/metrics`: etcd's names, types, labels and buckets, and numbers that follow what happens.
+//! `/metrics`: etcd's names, types, labels and buckets, and numbers that match the events.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use crate::{
     reference::{PATIENCE, Subject},
 };
 
-/// Every family that the user's document and etcd's mixin alert on or draw.
+/// Every family in the alerts and graphs of the user's document and of etcd's mixin.
 const USED: [&str; 28] = [
     "etcd_debugging_mvcc_keys_total",
     "etcd_debugging_mvcc_slow_watcher_total",
@@ -44,7 +44,7 @@ const USED: [&str; 28] = [
     "process_resident_memory_bytes",
 ];
 
-/// What a family looks like: its type, its labels' names, its histogram's bounds.
+/// The shape of a family: its type, its labels' names, its histogram's bounds.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Shape {
     kind: String,
@@ -52,7 +52,7 @@ struct Shape {
     bounds: BTreeSet<String>,
 }
 
-/// Reads the text format: each family's shape, and each sample's value by its name and labels as they stand.
+/// Reads the text format: each family's shape, and each sample's value by its name and labels as written.
 fn parse(text: &str) -> (BTreeMap<String, Shape>, BTreeMap<String, f64>) {
     let mut shapes: BTreeMap<String, Shape> = BTreeMap::new();
     let mut values = BTreeMap::new();
@@ -85,7 +85,7 @@ fn parse(text: &str) -> (BTreeMap<String, Shape>, BTreeMap<String, f64>) {
     (shapes, values)
 }
 
-/// What a member shows once it has measured the way to its only peer, and that peer has gone.
+/// The families that a member shows after it has measured the round trip to its only peer, and that peer has ended.
 fn before_and_after_a_peer_has_gone(address: &str, end_peer: impl FnOnce()) -> BTreeMap<String, Shape> {
     let shown = |family: &str| {
         let from = Instant::now();
@@ -129,7 +129,7 @@ fn every_family_is_as_etcds() {
         .filter(|(_, a, b)| a != b)
         .collect();
     assert!(differ.is_empty(), "{differ:#?}");
-    // Nothing of our own hides among etcd's names. These of etcd appear there only once something has happened.
+    // No family of our own has a name in etcd's style that etcd lacks. etcd shows these only after their first event.
     let rare = [
         "etcd_network_disconnected_peers_total",
         "etcd_network_peer_received_failures_total",

@@ -1,4 +1,4 @@
-//! HTTP beside gRPC: what curl, Prometheus and an orchestrator's probes see. Requests go over plain sockets.
+//! HTTP beside gRPC: the view of curl, Prometheus and an orchestrator's probes. Requests go over plain sockets.
 
 mod attacks;
 mod client;
