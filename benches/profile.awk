@@ -1,5 +1,5 @@
 # Where the time goes, by subject: reads `perf script -F comm,ip,sym --no-inline` and counts each sample for the innermost
-# frame that belongs to a subject. So an allocation counts for who asked for it. docs/performance.md says how to use it.
+# frame that belongs to a subject. So an allocation counts for the code that asked for it. docs/performance.md says how to use it.
 
 function subject(frame) {
     if (frame ~ /squall_checker/) return "judge"

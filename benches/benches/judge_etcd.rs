@@ -1,5 +1,5 @@
 //! The revision-ordered check of etcd histories: 16 clients, 1 % of the writes ambiguous, from 1,000 to 1,000,000
-//! operations. Making the history is not counted, verifying the witness is.
+//! operations. The time includes verifying the witness, and not making the history.
 #![allow(missing_docs, reason = "criterion's macros make public functions without any")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -69,7 +69,7 @@ fn history(operations: usize, clients: u64, ambiguous_percent: u64) -> RunHistor
         }
         let header = Header { revision: Revision(store.revision()), ..Header::default() };
         let result = result.filter(|_| !open).map(|mut result| {
-            // The model answers with what was there before; nobody asked for it here.
+            // The model answers with the previous key-values, which these requests do not ask for.
             match &mut result {
                 squall_checker::history::OpResult::Put(put) => put.prev_kv = None,
                 squall_checker::history::OpResult::DeleteRange(delete) => delete.prev_kvs.clear(),

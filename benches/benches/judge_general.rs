@@ -1,9 +1,10 @@
-//! The general check on the histories that Porcupine is measured by, parsing not counted. `SQUALL_HISTORIES` says where
-//! they are, else `../shared/data/histories` beside the workspace; where there are none, that is said and nothing is
-//! measured.
+//! The general check on Porcupine's own benchmark histories, without parsing. They are in the folder that
+//! `SQUALL_HISTORIES` names, by default `../shared/data/histories` beside the workspace. Without them the benchmark
+//! says so and measures nothing.
 //!
-//! Before criterion measures, a table holds each file against the median that `verdicts.tsv` lists for Porcupine: ours is
-//! the median of several runs, on as many threads as the machine has. The last line names the file that comes closest.
+//! Before criterion measures, a table compares each file with the median that `verdicts.tsv` lists for Porcupine. Ours
+//! is the median of several runs, on as many threads as the machine has. The last line names the file that comes
+//! closest.
 #![allow(missing_docs, reason = "criterion's macros make public functions without any")]
 
 use std::collections::BTreeMap;
@@ -58,7 +59,7 @@ fn median(runs: usize, mut f: impl FnMut()) -> Duration {
     times[runs / 2]
 }
 
-/// One line a file: ours, Porcupine's, and how many times as fast ours is.
+/// One line for each file: our median, Porcupine's, and their ratio.
 fn table(title: &str, listed: &BTreeMap<String, f64>, ours: &[(String, Duration)]) {
     println!("{title}: ours and Porcupine's in microseconds, and the ratio");
     let mut worst: Option<(f64, &str)> = None;

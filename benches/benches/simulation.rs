@@ -1,10 +1,10 @@
-//! What simulated time costs: whole runs, on the way that `squall run` takes (scenario, schedule, world, judge), and the
-//! world alone.
+//! The cost of simulated time: whole runs through the same steps as `squall run` (scenario, schedule, world, judge),
+//! and the world alone.
 //!
-//! Criterion measures processor time here, not wall time: a run is one thread, so on a core of its own the two agree,
-//! and on a shared machine only the first means anything. An element is a simulated second, a run or a tick, so
-//! criterion's throughput is the figure itself. Every measured run must be judged valid. What the runs went through is
-//! printed when a benchmark ends.
+//! Criterion measures processor time here, not wall time: a run is one thread, so on an idle core the two agree, and on
+//! a shared machine only processor time is meaningful. An element is a simulated second, a run or a tick, so
+//! criterion's throughput is the figure itself. Every measured run must be judged valid. A benchmark prints the counts
+//! of its runs when it ends.
 #![allow(missing_docs, reason = "criterion's macros make public functions without any")]
 
 use std::{cell::RefCell, path::Path, time::Duration};
@@ -51,7 +51,7 @@ impl Measurement for ProcessorTime {
     }
 
     fn end(&self, start: Duration) -> Duration {
-        // Never nothing: criterion divides by it.
+        // At least 1, since criterion divides by it.
         (Self::now() - start).max(Duration::from_micros(1))
     }
 
@@ -105,7 +105,7 @@ impl Sums {
         self.polls += figure("world.polls");
     }
 
-    /// Prints what the runs went through; nothing where a filter left the benchmark out.
+    /// Prints the sums; prints nothing if a filter left the benchmark out.
     fn print(&self, title: &str) {
         if self.runs == 0 {
             return;
@@ -128,7 +128,7 @@ impl Sums {
         }
         line("runs per processor second", self.runs as f64 / processor);
         line("faults per run", self.faults as f64 / self.runs as f64);
-        // The last phase makes a few of its own; they say nothing about an operation.
+        // The last phase makes a few segments of its own, which do not belong to any operation.
         if self.operations > 100 * self.runs {
             line("operations per simulated second", self.operations as f64 / simulated);
             line("of them answered, per cent", 100.0 * self.answered as f64 / self.operations as f64);
@@ -153,7 +153,7 @@ fn assert_valid(result: &RunResult, seed: u64) {
 fn measure(group: &mut BenchmarkGroup<'_, ProcessorTime>, name: &str, scenario: &Scenario) {
     let sums = RefCell::new(Sums::default());
     let seeds = &scenario.spec.seeds;
-    // What a run takes beyond its planned time, for its start and its last reads, is left out of the elements.
+    // The elements leave out the time beyond a run's planned time, for its start and its last reads.
     let planned = scenario.spec.longest() * u32::try_from(seeds.len()).expect("a few seeds");
     group.throughput(Throughput::Elements(planned.as_secs()));
     group.bench_function(name, |bencher| {
@@ -208,7 +208,7 @@ fn explored(criterion: &mut Criterion<ProcessorTime>) {
     group.finish();
 }
 
-/// What a run pays before it does anything, and what a timer costs.
+/// The fixed cost of a run, and the cost of a timer.
 fn world(criterion: &mut Criterion<ProcessorTime>) {
     let mut group = criterion.benchmark_group("world");
     group.sample_size(10).warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_secs(4));

@@ -1,1 +1,1 @@
-//! (skeleton)
+//! The benchmarks are in `benches`; this crate has no library code.

@@ -1,4 +1,5 @@
-//! A Prometheus that watches runs: what it sees of faults, that it changes nothing, and what becomes of what it scraped.
+//! A Prometheus that watches runs: what it sees of faults, that it changes nothing, and how the scraped series are
+//! exported.
 #![cfg(madsim)]
 #![allow(
     clippy::disallowed_methods,
@@ -26,7 +27,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("sim lies in the workspace")
 }
 
-/// A scenario that begins like this, with rule files of ours.
+/// A scenario with this text; the paths of rule files are relative to `scenarios/alerts`.
 fn scenario(text: &str) -> Scenario {
     let head = "apiVersion: squall/v1\nkind: Scenario\nmetadata: {name: watched}\n";
     let path = root().join("scenarios/alerts/watched.yaml");
@@ -39,7 +40,7 @@ fn judged(scenario: &Scenario) -> RunResult {
     result
 }
 
-/// The values of `up` of a member, one a scrape.
+/// The values of `up` of a member, one for each scrape.
 fn up(scraped: &Scraped, instance: &str) -> Vec<f64> {
     let series = scraped.store.all().iter();
     let mut found = series.filter(|series| {
@@ -76,14 +77,15 @@ spec:
     assert_eq!(result.verdict, Verdict::Valid, "{:#?}", result.failures);
     let scraped = result.scraped.expect("it was scraped");
     assert_eq!(silent(&scraped, "m1"), [3, 4, 5], "paused");
-    // Cut off from the members it answers; from the clients, in either direction, it does not.
+    // It answers while it is cut off from the members, and not while it is cut off from the clients in either
+    // direction.
     assert_eq!(silent(&scraped, "m2"), [15, 16, 17, 21, 22, 23]);
     let m3 = silent(&scraped, "m3");
     assert_eq!(m3[..3], [27, 28, 29], "without power");
     // It takes a moment to start, and stays a target when it is removed.
     assert_eq!(m3.last(), Some(&(up(&scraped, "m3").len() - 1)), "removed");
     assert!(m3.iter().filter(|second| **second > 30).all(|second| *second > 31), "{m3:?}");
-    // Series of one that does not answer end at once.
+    // The series of a member that does not answer end at once.
     let m1 = scraped.store.all().iter().find(|series| {
         series.labels.metric() == "etcd_server_has_leader" && series.labels.get("instance") == "m1:2379"
     });
@@ -91,7 +93,7 @@ spec:
     assert_eq!([2_000, 3_000, 5_999, 6_000].map(ended), [false, true, true, false]);
 }
 
-/// The Prometheus is no part of the run: with it and without it the same happens.
+/// The Prometheus does not influence the run: with it and without it the same happens.
 #[test]
 fn a_run_is_the_same_run_whoever_watches() {
     let folder = root().join("scenarios");
@@ -114,7 +116,7 @@ fn a_run_is_the_same_run_whoever_watches() {
     }
 }
 
-/// A run whose every series is kept.
+/// A run of which every series is kept.
 fn whole() -> &'static RunResult {
     static RUN: OnceLock<RunResult> = OnceLock::new();
     RUN.get_or_init(|| {
@@ -151,7 +153,7 @@ fn dashboards() -> Vec<(PathBuf, serde_json::Value)> {
     files.into_iter().map(read).collect()
 }
 
-/// Every expression of a dashboard has something to look at, and a value, in a run of ours.
+/// Every expression of a dashboard has series and a value in one of our runs.
 #[test]
 fn dashboards_ask_for_what_members_show() {
     let scraped = whole().scraped.as_ref().expect("it was scraped");
@@ -162,12 +164,12 @@ fn dashboards_ask_for_what_members_show() {
             let title = panel["title"].as_str().expect("a panel has a title");
             for target in panel["targets"].as_array().expect("a panel has targets") {
                 let text = target["expr"].as_str().expect("a target has an expression");
-                // What Grafana puts in place of its variables where all are chosen.
+                // Grafana replaces its variables by this when all values are chosen.
                 let text = text.replace("$job", ".*").replace("$instance", ".*");
                 let at = format!("{}, {title}: {text}", path.display());
                 let expr = query::parse(&text).unwrap_or_else(|error| panic!("{at}: {error}"));
                 if let Some(span) = expr.missing_from(&scraped.store) {
-                    // An alert is there only while something is wrong.
+                    // The series ALERTS exists only while something is wrong.
                     let wanted = &text[span.begin..span.end];
                     assert!(wanted.starts_with("ALERTS{"), "{at}: no member shows {wanted}");
                     continue;
@@ -187,7 +189,7 @@ fn dashboards_ask_for_what_members_show() {
     }
 }
 
-/// The documented way into a Prometheus.
+/// The documented way to load a run into a Prometheus.
 #[test]
 fn promtool_makes_blocks_of_a_run() {
     let scraped = whole().scraped.as_ref().expect("it was scraped");
@@ -202,7 +204,7 @@ fn promtool_makes_blocks_of_a_run() {
     make.args(["tsdb", "create-blocks-from", "openmetrics"]).args([&file, &blocks]);
     let (made, said) = promtool::run(&mut make);
     assert!(made, "{said}");
-    // promtool wants a log to be there when it reads the blocks back; Prometheus does without.
+    // promtool needs a WAL folder to read the blocks back; Prometheus does not.
     std::fs::create_dir(blocks.join("wal")).expect("it is made");
     let (dumped, rows) = promtool::run(Command::new(&tool).args(["tsdb", "dump"]).arg(&blocks));
     assert!(dumped, "{rows}");

@@ -1,6 +1,6 @@
-//! The real binary, as a user meets it: exit codes, one paragraph for bad input, nothing half-done, and a run that can be
-//! replayed. What the command line does with results of every kind is tested inside the crate, against a runner that is
-//! no world.
+//! The real binary as a user sees it: exit codes, one paragraph for bad input, nothing half-done, and a run that can be
+//! replayed. The crate's own tests cover the command line's handling of all kinds of results, with a runner that
+//! simulates nothing.
 #![cfg(madsim)]
 
 mod binary;
@@ -160,7 +160,7 @@ fn a_run_leaves_a_folder_that_replays_to_the_same_hash() {
     assert_eq!(text(&replayed.stderr), "the same hash as in the run folder\n");
     assert_eq!(line(&replayed), first);
 
-    // Another process, with logs and a second run for comparison: the same hash.
+    // In another process, with logs and a second run for comparison, the hash is the same.
     let logged = squall(
         folder.path(),
         &[
@@ -191,7 +191,7 @@ fn a_run_leaves_a_folder_that_replays_to_the_same_hash() {
     assert_eq!(judged.status.code(), Some(0), "{}", text(&judged.stderr));
     assert_eq!(line_of(&judged)["verdict"], "valid");
 
-    // Another build: a warning, then the verdict.
+    // A record of another build gives a warning, then the verdict.
     let record = folder.path().join(&whole).join("run.json");
     let stored = fs::read_to_string(&record).unwrap();
     let place = stored.find("\"sources\": \"").unwrap() + "\"sources\": \"".len();
@@ -202,8 +202,8 @@ fn a_run_leaves_a_folder_that_replays_to_the_same_hash() {
     assert_eq!(squall(folder.path(), &["replay", "reports/runs/good/7", "--strict"]).status.code(), Some(64));
 }
 
-/// A failed run, here that of a planted bug: its folder replays to the same hash and verdict, in another process, with
-/// logs on; its reproduction line makes it again; and its history is judged the same again.
+/// A failed run, here with a planted bug. Its folder replays to the same hash and verdict, in another process, also
+/// with logs on. Its reproduction command makes it again. Its history gets the same verdict again.
 #[test]
 fn a_failed_run_can_be_had_again_from_its_folder() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -234,7 +234,7 @@ fn a_failed_run_can_be_had_again_from_its_folder() {
         let again = squall(root, &[&arguments, &["--format", "json", "--out", at][..]].concat());
         assert_eq!(line(&again), found, "{command}");
 
-        // `check` knows of no expectation: what is invalid is a violation.
+        // `check` knows no expectation: an invalid history is a violation.
         let judged = squall(root, &["check", run_dir, "--format", "json"]);
         assert_eq!(judged.status.code(), Some(1), "{}", text(&judged.stderr));
         let judged = line_of(&judged);
@@ -244,7 +244,7 @@ fn a_failed_run_can_be_had_again_from_its_folder() {
         };
         assert_eq!(checkers(&judged), checkers(&found), "{canary}");
 
-        // Damaged afterwards: what is wrong, and the command that makes it again.
+        // For a damaged folder it says what is wrong, and gives the command that makes the run again.
         let whole = fs::read(Path::new(run_dir).join("history.jsonl")).unwrap();
         fs::write(Path::new(run_dir).join("history.jsonl"), &whole[..whole.len() / 2]).unwrap();
         for missing in [false, true] {
@@ -287,7 +287,7 @@ fn a_run_can_be_looked_into() {
         assert!(out.contains(part), "{part} in {out}");
     }
     assert!(out.contains("register000 = v") && out.contains("/member/wal/"), "{out}");
-    // Where the run is left has no influence on what came before.
+    // Stopping a run early does not change what came before.
     let again = squall(folder.path(), &["replay", seven, "--until", "5s", "--show", "m2"]);
     assert_eq!(text(&again.stdout), out);
     let early = squall(folder.path(), &["replay", seven, "--until", "1ns", "--format", "json"]);
@@ -310,7 +310,7 @@ fn a_run_can_be_looked_into() {
         out.contains("events are the same; then they part") && out.contains("\nB   reports/runs/good/8\n"),
         "{out}"
     );
-    // Without its trace a run is made again; and a trace is a file of its own.
+    // `--diff` runs a folder without a trace again, and also takes a trace file.
     let trace = folder.path().join("seven.jsonl");
     fs::rename(folder.path().join(seven).join("trace.jsonl"), trace).unwrap();
     let made = squall(folder.path(), &["replay", "--diff", seven, "seven.jsonl"]);

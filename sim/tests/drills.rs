@@ -1,4 +1,4 @@
-//! The drills as a set: the index of them is current, and they notice planted errors of every part of the store.
+//! The drills as a set: their index is current, and they notice planted errors of every part of the store.
 #![cfg(madsim)]
 #![allow(clippy::disallowed_methods, reason = "a test outside any simulation: it reads files")]
 
@@ -39,8 +39,8 @@ fn the_index_of_the_scenarios_is_current() {
     }
 }
 
-/// An error of each part of the store, the drill that notices it, within how many seeds, and the checker that does.
-/// `squall mutants` tries them all (docs/track-record.md).
+/// For each part of the store: an error, the drill that notices it, within how many seeds, and the checker that finds
+/// it. `squall mutants` tries them all (docs/track-record.md).
 const CHOSEN: [(&str, &str, u64, &str); 8] = [
     ("compareVersionOfDeleted", "all-members-restart", 1, "linearizability"),
     ("revisionLostAtRestart", "compact-an-empty-store", 1, "linearizability"),

@@ -1,8 +1,8 @@
-//! `reports/example` holds one run and everything that is made of it. The run's own files are stored; what is made of them
-//! is made again here and compared. `SQUALL_GOLDEN=write cargo test -p squall --test example` writes it.
+//! `reports/example` holds one run and all reports that are made from it. The run's own files are stored; the reports
+//! are made again here and compared. `SQUALL_GOLDEN=write cargo test -p squall --test example` writes it.
 //!
-//! The run itself is not made again: a change of the store or of the world would change it, and the page shows how a
-//! report looks. Its trace holds only what a report reads of it.
+//! The run itself is not repeated, since a change of the store or of the world would change it, and it only shows how a
+//! report looks. Its trace holds only the lines that a report reads.
 #![cfg(madsim)]
 #![allow(missing_docs)]
 

@@ -1,5 +1,5 @@
-//! `fuzz`, `merge` and `shrink` with the real binary and real runs: what shards and one process make is the same, also after
-//! a kill; a planted bug is found, shrunk and shown by the file that comes out; bad input leaves nothing.
+//! `fuzz`, `merge` and `shrink` with the real binary and real runs. Shards and one process make the same campaign, also
+//! after a kill. A planted bug is found and shrunk, and the shrunk file shows it. Bad input leaves nothing behind.
 #![cfg(madsim)]
 #![allow(clippy::disallowed_methods, reason = "a test outside any simulation: it starts processes and waits")]
 
@@ -88,7 +88,7 @@ fn shards_merged_are_the_campaign_also_after_a_kill() {
     }
     child.kill().expect("it can be killed");
     child.wait().expect("it ends");
-    // As a process leaves it that is killed while it writes.
+    // Append a half line, as a process that is killed while it writes would leave it.
     let path = at("two/results.jsonl");
     let text = fs::read_to_string(&path).expect("lines");
     fs::write(&path, format!("{text}{{\"campaign\":\"")).expect("it can be written");
@@ -103,14 +103,14 @@ fn shards_merged_are_the_campaign_also_after_a_kill() {
     let merged = json(at("merged/campaign.json"));
     assert_eq!(merged["digest"], whole["digest"]);
     assert_eq!(merged["findings"], whole["findings"]);
-    // In steps, in another order, and again: the same bytes.
+    // Merging in steps, in another order, and repeatedly gives the same bytes.
     demand(folder.path(), "merge two one --out step", 1);
     demand(folder.path(), "merge step three merged --out again", 0);
     for name in ["results.jsonl", "manifest.json", "campaign.json", "campaign.txt", "campaign.html"] {
         let read = |folder: &str| fs::read_to_string(at(folder).join(name)).expect(name);
         assert_eq!(read("merged"), read("again"), "{name}");
     }
-    // A merged folder is replaced by a merge, and nothing else is.
+    // A merge replaces the folder of an earlier merge, and no other folder.
     demand(folder.path(), "merge step three merged --out again", 0);
     demand(folder.path(), "merge one two three --out one", 64);
     assert_eq!(lines(&at("one")), 3);
@@ -130,7 +130,7 @@ fn a_planted_bug_is_found_shrunk_and_shown_by_the_file() {
     let file = format!("hunt/findings/{id}/{}", shrunk["file"].as_str().expect("a file"));
     demand(folder.path(), &format!("run {file}"), 0);
 
-    // The same answers, the same result: nothing is run again.
+    // Shrinking again gives the same result from the stored outcomes, without new runs.
     let run_dir = format!("hunt/{}", finding["run_dir"].as_str().expect("a folder"));
     let again = format!("shrink {run_dir} --budget 60 --out hunt/findings/{id}");
     let text = fs::read_to_string(folder.path().join(&file)).expect("a file");
@@ -139,7 +139,7 @@ fn a_planted_bug_is_found_shrunk_and_shown_by_the_file() {
     assert!(begun.elapsed() < Duration::from_secs(10), "the answers are read, not made");
     assert_eq!(text, fs::read_to_string(folder.path().join(&file)).expect("a file"));
 
-    // One iteration again.
+    // Repeat one iteration.
     let reproduce = finding["reproduce"].as_str().expect("a command");
     let arguments = reproduce.strip_prefix("cargo run --release -- ").expect("a command of ours");
     let told = demand(folder.path(), &format!("{arguments} --out only"), 1);

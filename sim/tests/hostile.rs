@@ -1,12 +1,13 @@
-//! Attacks on the harness itself: no run of a sound store may be called Invalid or stay undecided, whatever is thrown at it.
+//! Attacks on the harness itself: no run of a sound store may be called invalid or stay undecided, whatever the
+//! scenario.
 //!
 //! - Scenarios as `squall fuzz` draws them: all actions, all cluster sizes, extreme settings, procedures on top of one
 //!   another.
 //! - The product of the operator's procedures: every pair, undisturbed, with crashes at every step, and with cuts.
 //!
-//! A run of a test takes a few of the first and all of the second. For a campaign over the first there is `squall fuzz`; over
-//! the second, `SQUALL_HOSTILE_DIR=/tmp/hostile cargo test -p squall --test hostile write` writes scenario files, and
-//! `squall run /tmp/hostile --seeds 1..3` runs them.
+//! The tests take a few of the drawn scenarios and the whole product. `squall fuzz` makes campaigns of drawn scenarios.
+//! For a campaign over the product, `SQUALL_HOSTILE_DIR=/tmp/hostile cargo test -p squall --test hostile write` writes
+//! scenario files, and `squall run /tmp/hostile --seeds 1..3` runs them.
 #![cfg(madsim)]
 
 use std::{fs, path::Path};
@@ -18,7 +19,7 @@ use squall::{
     scenario::{Scenario, parse},
 };
 
-/// What is wrong with a run of a sound store, if anything.
+/// The reason why a run of a sound store is not accepted, if there is one.
 fn complaint(text: &str, scenario: &Scenario, seed: u64) -> Option<String> {
     let result = run(scenario, seed, &RunOptions::default());
     let sound = result.verdict == Verdict::Valid && result.harness_error.is_none();
@@ -72,7 +73,7 @@ const PROCEDURES: [(&str, &str); 9] = [
     ("move", "action: moveLeader"),
 ];
 
-/// What disturbs them.
+/// The faults that disturb the procedures.
 const DISTURBANCES: [(&str, &str); 3] = [
     ("calm", ""),
     (

@@ -1,7 +1,7 @@
-//! The other arena, through the command: a short scenario on a real squalld, and on a real etcd, where there are ones.
+//! The arena of real processes, through the command line: short scenarios on a real squalld and on a real etcd.
 //!
-//! `SQUALL_SQUALLD` names squalld's file and `SQUALL_ETCD` etcd's; without one its tests say so and pass, unless
-//! `SQUALL_REQUIRE_SQUALLD` or `SQUALL_REQUIRE_ETCD` is set.
+//! `SQUALL_SQUALLD` names squalld's program and `SQUALL_ETCD` etcd's. Without a program its tests say so and pass,
+//! unless `SQUALL_REQUIRE_SQUALLD` or `SQUALL_REQUIRE_ETCD` is set.
 #![cfg(madsim)]
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "real processes in real time")]
@@ -34,7 +34,7 @@ spec:
   expect: {outcome: valid, mustBite: [crash, partition, pause], minOperationsBefore: 10}
 ";
 
-/// The option `--on` for a server that is there.
+/// The value of `--on` for a server, if its program is there.
 fn on(name: &str) -> Option<String> {
     let upper = name.to_uppercase();
     let Some(path) = std::env::var_os(format!("SQUALL_{upper}")) else {
@@ -76,7 +76,7 @@ impl Place {
         command
     }
 
-    /// The line of its one run.
+    /// Runs the scenario; returns the output, and the JSON line of the one run.
     fn run(&self, on: &str, more: &[&str]) -> (Output, Value) {
         let output = self.command(on, more).output().expect("squall runs");
         let line =
@@ -84,7 +84,7 @@ impl Place {
         (output, line)
     }
 
-    /// What of this place's servers is left: processes, folders of runs under way, and mounts in anybody's sight.
+    /// What is left of this place's servers: processes, folders of runs under way, and mounts that any process sees.
     fn left(&self) -> Vec<String> {
         let here = self.dir.path().to_string_lossy().into_owned();
         let processes = fs::read_dir("/proc").expect("/proc").flatten().filter_map(|entry| {
@@ -141,7 +141,8 @@ fn a_short_run_on_etcd_is_valid() {
 #[test]
 fn clients_of_etcd_that_take_serializable_reads_for_linearizable_ones_are_found() {
     let Some(on) = on("etcd") else { return };
-    // A follower is cut off for seconds, and clients that are pinned to it go on: it need not be the moment that shows it.
+    // A follower is cut off for seconds, and clients that are pinned to it go on. So the error shows whatever the
+    // timing.
     let stale = include_str!("../../scenarios/canary/client-reads-stale.yaml")
         .replace("name: client-reads-stale", "name: short");
     let (_, line) = Place::new(&stale).run(&on, &["--seed", "1"]);
@@ -150,8 +151,8 @@ fn clients_of_etcd_that_take_serializable_reads_for_linearizable_ones_are_found(
     assert!(found.iter().any(|failure| failure["checker"] == "linearizability"), "{line:#}");
 }
 
-/// Each fault of a disk in turn, most at a follower: the leader shows that the cluster goes on. A full disk is met by what is
-/// created, so a member starts on it.
+/// Each fault of a disk in turn. Most hit a follower, so that the leader shows that the cluster goes on. A full disk
+/// refuses new files, so a member starts on it.
 const DISKS: &str = "
 apiVersion: squall/v1
 kind: Scenario
@@ -178,8 +179,8 @@ spec:
     mustBite: [slowFsync, slowDisk, diskStall, diskFull, diskError, lyingFsync]
 ";
 
-/// All members lose power at once, with all that was not synced. They have been started anew before: an etcd that syncs nothing
-/// from its first start on loses its very members, and then serves nobody.
+/// All members lose power at once, with all un-synced data. Before that they are restarted, because an etcd that syncs
+/// nothing from its first start on would lose its membership and then serve no client.
 const POWER: &str = "
 apiVersion: squall/v1
 kind: Scenario
@@ -197,7 +198,7 @@ spec:
   expect: {outcome: valid}
 ";
 
-/// Whether disks can be made here. Without, the test says so and passes, unless `SQUALL_REQUIRE_FUSE` is set.
+/// Whether disks can be made here. If not, the test says so and passes, unless `SQUALL_REQUIRE_FUSE` is set.
 fn disks_can_be_made() -> bool {
     // SAFETY: a plain system call.
     let can = unsafe { libc::geteuid() } == 0 && Path::new("/dev/fuse").exists();
@@ -208,7 +209,7 @@ fn disks_can_be_made() -> bool {
     can
 }
 
-/// When the fault of this name struck, and when the writes that were answered by `ok` were answered.
+/// The instant at which the fault of this name struck, and the instants of the answers of successful writes.
 fn writes_around(history: &Path, fault: &str) -> (u64, Vec<u64>) {
     let text = fs::read_to_string(history).expect("the history");
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
@@ -230,14 +231,14 @@ fn every_fault_of_a_disk_bites(name: &str) {
     let (output, line) = place.run(&on, &["--keep", "all", "--avoid", "18667", "--avoid", "14110"]);
     assert_eq!((output.status.code(), &line["verdict"]), (Some(0), &Value::from("valid")), "{line:#}");
     assert_eq!(place.left(), Vec::<String>::new());
-    // While all disks stand still nobody is told that anything is done, but for what was synced just before.
+    // While all disks stall, no write is acknowledged, except those that were synced just before.
     let folder = place.out().join("short/1");
     let (stall, writes) = writes_around(&folder.join("history.jsonl"), "stall");
     let millisecond = 1_000_000;
     let during = stall + 500 * millisecond..stall + 1_450 * millisecond;
     let told = writes.iter().filter(|told| during.contains(*told));
     assert_eq!(told.count(), 0, "a write was acknowledged that was on no disk");
-    // (What was asked meanwhile need not be answered later: there may be an election.)
+    // (A request during the stall need not be answered later: there may be an election.)
     let answered = |when: &dyn Fn(u64) -> bool| writes.iter().any(|told| when(*told));
     assert!(
         answered(&|told| told < stall) && answered(&|told| told > during.end),
@@ -262,7 +263,7 @@ fn a_power_cut_costs_etcd_what_it_did_not_sync() {
     let avoid = ["--avoid", "18667", "--avoid", "14110"];
     let (_, line) = place.run(&on, &avoid);
     assert_eq!(line["verdict"], "valid", "what it acknowledges is synced: {line:#}");
-    // The same etcd, told not to sync from its second life on.
+    // The same etcd, but with --unsafe-no-fsync from its second start on.
     let careless = place.dir.path().join("etcd");
     let (etcd, lived) = (on.trim_start_matches("etcd="), place.dir.path().join("lived"));
     let lived = lived.display();
@@ -309,13 +310,13 @@ fn the_drills_that_need_disks_are_valid_on_etcd() {
     }
 }
 
-/// Starts a run, and gives its process a signal once all of its servers run.
+/// Starts a run, and sends its process a signal once all of its servers run.
 fn a_run_that_is_ended_by(signal: libc::c_int, scenario: &str) {
     let Some(on) = on("squalld") else { return };
     let place = Place::new(scenario);
-    // A test's own processes may ignore SIGINT, and squall would too.
+    // The test's process may ignore SIGINT, and squall would inherit that.
     let mut command = place.command(&on, &[]);
-    // SAFETY: between fork and exec only a system call is made.
+    // SAFETY: between fork and exec only one system call is made.
     unsafe {
         command.pre_exec(|| {
             libc::signal(libc::SIGINT, libc::SIG_DFL);
@@ -330,11 +331,11 @@ fn a_run_that_is_ended_by(signal: libc::c_int, scenario: &str) {
         std::thread::sleep(Duration::from_millis(50));
     }
     let pid = libc::pid_t::try_from(run.id()).expect("a process id");
-    // SAFETY: a signal to a process of this test's own.
+    // SAFETY: a signal to a process that this test started.
     unsafe { libc::kill(pid, signal) };
     run.wait().expect("it ends");
     let begun = Instant::now();
-    // A killed run cannot remove its folders: the next run does.
+    // A killed run cannot remove its folders; the next run removes them.
     let left = || place.left().into_iter().filter(|what| signal != libc::SIGKILL || !what.starts_with('.'));
     while left().count() > 0 {
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", place.left());
@@ -390,7 +391,7 @@ fn who_may_not_mount_is_told_so_before_anything_starts() {
     let Some(on) = on("squalld").filter(|_| disks_can_be_made()) else { return };
     let place = Place::new(DISKS);
     fs::set_permissions(place.dir.path(), fs::Permissions::from_mode(0o755)).expect("others may look");
-    // Somebody without any rights.
+    // A user without any rights.
     let output = place.command(&on, &[]).uid(65_534).gid(65_534).output().expect("squall runs");
     let why = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(64), "{why}");

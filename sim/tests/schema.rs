@@ -1,5 +1,5 @@
-//! The schema, the reference and the scenario files agree. `SQUALL_GOLDEN=write cargo test -p squall --test schema` makes
-//! the files current: `docs/schema/*.json`, `docs/scenarios.md`, and the first lines of every scenario.
+//! The schema, the reference and the scenario files agree. `SQUALL_GOLDEN=write cargo test -p squall --test schema`
+//! makes the files current: `docs/schema/*.json`, `docs/scenarios.md`, and the first lines of every scenario.
 #![cfg(madsim)]
 #![allow(missing_docs)]
 
@@ -19,7 +19,7 @@ fn writes() -> bool {
     std::env::var_os("SQUALL_GOLDEN").is_some_and(|value| value == "write")
 }
 
-/// All scenario files, with the way from their folder up to the project's.
+/// All scenario files, with the relative path from their folder to the project's.
 fn scenarios() -> Vec<(PathBuf, String)> {
     fn collect(folder: &Path, up: &str, found: &mut Vec<(PathBuf, String)>) {
         for entry in fs::read_dir(folder).unwrap().flatten() {
@@ -113,8 +113,8 @@ fn the_schema_refuses_what_squall_refuses() {
     }
 }
 
-/// What of `value` does not fit: as much of draft-07 as our schemas use. An unknown keyword fails the test, so that
-/// nothing is passed over.
+/// The errors of `value` against a schema, for the part of draft-07 that our schemas use. An unknown keyword fails the
+/// test, so that nothing is skipped.
 fn validate(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
     let mut errors = Vec::new();
     let Some(keywords) = schema.as_object() else {
@@ -192,7 +192,7 @@ fn validate(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String
             "minimum" => value.as_f64().is_some_and(|number| number < rule.as_f64().unwrap()),
             "maximum" => value.as_f64().is_some_and(|number| number > rule.as_f64().unwrap()),
             "minItems" => value.as_array().is_some_and(|items| (items.len() as u64) < rule.as_u64().unwrap()),
-            // Durations and windows: our own reader stands for a regular expression's.
+            // Patterns of durations and windows: our own reader takes the place of a regular expression.
             "pattern" => {
                 let window = rule.as_str().unwrap().contains(r"\.\.(");
                 value

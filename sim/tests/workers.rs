@@ -1,5 +1,6 @@
-//! Worker processes, with the real binary and real runs: what becomes of a batch in which runs misbehave, what is kept of
-//! them, and that nothing is left behind. How each death is told is tested inside the crate (`cli/tests.rs`).
+//! Worker processes, with the real binary and real runs: the results of a batch in which runs misbehave, what is kept
+//! of such runs, and that no process is left behind. The messages for each death are tested inside the crate
+//! (`cli/tests.rs`).
 #![cfg(madsim)]
 #![allow(clippy::disallowed_methods, reason = "a test outside any simulation: it waits for processes")]
 
@@ -11,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// A folder with the scenario `good`, whose name has a space: paths must survive that.
+/// A folder with the scenario `good`. The folder's name has a space, which paths must survive.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::Builder::new().prefix("squall test ").tempdir().unwrap();
     fs::write(folder.path().join("good.yaml"), GOOD).unwrap();
@@ -22,7 +23,7 @@ fn squall(folder: &Path, arguments: &str) -> Command {
     binary::squall(folder, arguments.split_whitespace())
 }
 
-/// The JSON lines by seed, without what may differ from run to run.
+/// The JSON lines by seed, without the fields that may differ from run to run.
 fn lines(output: &Output) -> Vec<serde_json::Value> {
     let lines = text(&output.stdout);
     let parsed = lines.lines().map(|line| {
@@ -78,19 +79,19 @@ fn runs_that_misbehave_leave_the_others_as_they_were() {
             "{reproduce}"
         );
         if seed == 7 {
-            // The run was over: nothing of it is lost.
+            // The run was over before its process misbehaved, so nothing of it is lost.
             assert_eq!(line["audit_hash"], quiet["audit_hash"]);
             assert_eq!(line["operations"], quiet["operations"]);
             let judged = squall(folder.path(), "check wild/good/7").output().unwrap();
             assert_eq!(judged.status.code(), Some(0), "{}{}", text(&judged.stdout), text(&judged.stderr));
         } else {
-            // It misbehaved 3 s after the cluster had come up, under load.
+            // The run misbehaved 3 s after the cluster was ready, under load.
             let seconds = line["simulated_seconds"].as_f64().unwrap();
             assert!((2.9..6.0).contains(&seconds), "seed {seed}: {seconds}");
             assert!(line["operations"]["ok"].as_u64().unwrap() > 20, "{line}");
             assert!(message.contains("the last event that it recorded was at"), "{message}");
         }
-        // The folder is as whole as any: it replays, now without misbehaving.
+        // The run folder is complete: it replays, now without misbehaving.
         if [3, 7].contains(&seed) {
             let replayed =
                 squall(folder.path(), &format!("replay wild/good/{seed} --format json")).output().unwrap();
@@ -104,7 +105,7 @@ fn runs_that_misbehave_leave_the_others_as_they_were() {
     assert_eq!(kept, ["1", "2", "3", "4", "5", "6", "7", "8"], "nothing half-made is left");
 }
 
-/// The processes that have `pid` for a parent.
+/// The child processes of `pid`.
 fn children(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -124,7 +125,7 @@ fn is_alive(pid: u32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
-/// Waits until `done`, for five minutes at most: the machine may be busy.
+/// Waits until `done` returns true, for five minutes at most, since the machine may be busy.
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let since = Instant::now();
     while !done() {

@@ -1,4 +1,5 @@
-//! What clients do in whole runs: how many requests they keep in flight, whom they ask, and that each has its own chance.
+//! The behaviour of clients in whole runs: how many requests they keep in flight, which members they ask, and that each
+//! draws from its own stream.
 #![cfg(madsim)]
 
 use std::{
@@ -33,7 +34,7 @@ spec:
     result
 }
 
-/// The operations of each client of a workload, in the order of their calls; the operator's left out.
+/// The operations of each client of a workload, in the order of their calls, without the operator's.
 fn by_client(result: &RunResult) -> BTreeMap<u64, Vec<&h::Operation>> {
     let mut clients: BTreeMap<u64, Vec<&h::Operation>> = BTreeMap::new();
     for operation in result.history.operations.iter().filter(|operation| operation.client.0 >= 2) {
@@ -71,7 +72,7 @@ fn a_client_keeps_as_many_requests_in_flight_as_it_may() {
 }
 
 fn endpoints(choice: &str) -> Vec<BTreeSet<String>> {
-    // The first member's machine stands still for a while, so that calls to it fail.
+    // The first member's machine is paused for a while, so that calls to it fail.
     let faults = "  faults: [{at: 500ms, action: pause, selector: {names: [m1]}, duration: 1500ms}]";
     let workload = format!(
         "[{{type: register, clients: 3, rate: 100, requestTimeout: 200ms, endpoints: {choice}, mix: {{put: 1}}}}]"
@@ -96,8 +97,8 @@ fn a_pinned_client_stays_where_it_is() {
     assert!(failover.iter().any(|endpoints| endpoints.len() > 1), "{failover:?}");
 }
 
-/// A place that came to nothing is removed by the service. The members' logs tell of that step too, under its own number, and
-/// after the one that made the place. And a lease may have places in several queues.
+/// The lock service removes a place that is given up. The members' logs show this step too, under its own operation
+/// number, after the step that made the place. Also, a lease may have places in several queues.
 #[test]
 fn each_step_of_a_lock_service_stands_in_the_log() {
     let workload = "[{type: lock, clients: 8, rate: 200, keys: 2, requestTimeout: 100ms}]";
@@ -128,7 +129,7 @@ fn each_step_of_a_lock_service_stands_in_the_log() {
     assert!(queues.values().any(|names| names.len() > 1), "every lease stood in one queue alone");
 }
 
-/// What each client asked, without what it had learned: the kinds and keys of its operations.
+/// The kinds and keys of each client's operations, without values that depend on earlier answers.
 fn asked(result: &RunResult, prefix: &str) -> Vec<Vec<String>> {
     let key = |op: &h::Op| match op {
         h::Op::Range(range) => range.key.to_string(),
@@ -155,7 +156,8 @@ fn without_a_workload_or_a_client_the_others_ask_the_same() {
     let same = |left: &[Vec<String>], right: &[Vec<String>]| {
         assert!(!left.is_empty() && left.len() == right.len());
         for (left, right) in left.iter().zip(right) {
-            // The runs differ in their network's delays, so one client may come further than the other.
+            // The delays of the networks differ between the runs, so one client may make more operations than the
+            // other.
             let common = left.len().min(right.len());
             assert!(common > 100);
             assert_eq!(left[..common], right[..common]);

@@ -1,4 +1,4 @@
-//! The real binary, as the tests of it start it.
+//! Starts the real binary for tests.
 
 use std::{ffi::OsStr, path::Path, process::Command};
 
@@ -9,12 +9,12 @@ pub fn squall<A: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item 
     command
 }
 
-/// What it wrote.
+/// The output as text.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-/// A quiet scenario that takes a moment, and room for variations.
+/// A quiet, short scenario, to which tests can add.
 pub const GOOD: &str = "\
 apiVersion: squall/v1
 kind: Scenario

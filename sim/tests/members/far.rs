@@ -4,11 +4,12 @@ use squall::world::{Latency, NetSettings};
 
 use super::*;
 
-/// One way. A heartbeat is 20 ms, so four of them are on their way before the first is answered.
+/// The delay in one direction. The heartbeat interval is 20 ms, so four heartbeats are in flight before the first is
+/// answered.
 const FAR: Duration = Duration::from_millis(40);
 
-/// A member that was away for 3 MB of log catches up within seconds while clients write on, and the leader does not send
-/// it much more than it lacks.
+/// A member that lacks 3 MB of log catches up within seconds while clients write on, and the leader does not send it
+/// much more than it lacks.
 #[test]
 fn a_member_far_away_catches_up() {
     for seed in 80..82 {

@@ -1,4 +1,4 @@
-//! A forced new cluster after all members lost power: whatever the survivor had acknowledged is there.
+//! A forced new cluster after all members lost power: everything that the survivor had acknowledged is there.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn a_survivor_keeps_what_it_acknowledged_though_the_power_went() {
             while world.now() < end {
                 acknowledged = put(&env, "m1", "k", &"v".repeat(600)).await.expect("put");
             }
-            // Nothing that was not synced is left on any disk.
+            // No disk keeps un-synced data.
             for node in &nodes {
                 world.power_off(*node, Unsynced::Lost);
             }

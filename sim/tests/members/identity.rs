@@ -1,10 +1,11 @@
-//! Who a member is: one that has lost its disk refuses to start under its old id, and one that joins takes no dead id.
+//! Members' ids: a member that has lost its disk refuses to start under its old id, and a joining member takes no
+//! removed id.
 
 use std::path::Path;
 
 use super::*;
 
-/// Three members that have run for a while, the last of which is `m3`.
+/// Three members, `m1` to `m3`, that have run for a while.
 async fn three(world: &World) -> (Vec<NodeId>, Env) {
     let names = ["m1", "m2", "m3"];
     let nodes = found(world, &names);
@@ -43,7 +44,7 @@ fn a_founder_that_lost_its_disk_is_refused_time_and_again() {
     });
 }
 
-/// Puts, again where the member that lost its disk had led: the others elect another leader first.
+/// Puts, and retries: if the member that lost its disk had led, the others must first elect another leader.
 async fn put_in_the_end(world: &World, env: &Env, name: &str, key: &str, value: &str) {
     for _ in 0..5 {
         if put(env, name, key, value).await.is_ok() {
@@ -54,7 +55,7 @@ async fn put_in_the_end(world: &World, env: &Env, name: &str, key: &str, value: 
     panic!("{name} takes no put");
 }
 
-/// Nobody answers at the start, so the member begins as a founder would. The others hear from it later.
+/// No member answers at the start, so the member starts like a founder. Later the others hear from it.
 #[test]
 fn a_member_that_lost_its_disk_stops_once_it_reaches_the_others() {
     for seed in 20..24 {
@@ -72,7 +73,7 @@ fn a_member_that_lost_its_disk_stops_once_it_reaches_the_others() {
     }
 }
 
-/// An old image of the disk was put back. The leader knows what the member has acknowledged since.
+/// An old image of the disk is put back. The leader knows what the member has acknowledged since then.
 #[test]
 fn a_member_whose_disk_was_rolled_back_stops() {
     for seed in 40..44 {
@@ -98,7 +99,7 @@ fn a_member_whose_disk_was_rolled_back_stops() {
     }
 }
 
-/// `m1` has fallen behind: it lists the old `m5`, which was removed, at the URL of the new one.
+/// `m1` lags: it still lists the old, removed `m5` at the URL of the new one.
 #[test]
 fn a_joiner_does_not_take_a_removed_id_from_a_member_that_lags() {
     for seed in 30..33 {

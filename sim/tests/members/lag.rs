@@ -1,4 +1,4 @@
-//! A member that lags refuses nothing for a reason that is gone, and never pairs an old mark with new content.
+//! A member that lags must not refuse a request for an outdated reason, nor pair an old revision with new content.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,8 +10,8 @@ use squall_store::{
 
 use super::*;
 
-/// Five members, of which `m1` is cut off from the others, and clients reach it. `m2` has removed `m5` meanwhile and
-/// added one at another URL. The id of the one that was added.
+/// Five members. `m1` is cut off from the others, but clients reach it. Meanwhile `m2` has removed `m5` and added a
+/// member at another URL. Returns the id of the added member.
 async fn with_one_behind(world: &World) -> (Env, u64) {
     let names = ["m1", "m2", "m3", "m4", "m5"];
     let nodes = found(world, &names);
@@ -38,21 +38,21 @@ fn changes_of_the_membership_are_not_refused_from_stale_state() {
     run(41, |world| async move {
         let (env, added) = with_one_behind(&world).await;
         let mut cluster = ClusterClient::new(dial(&env, "m1"));
-        // As m1 knows it, there is no such member, and m5's URL is taken. Neither is true any more.
+        // In m1's outdated state there is no such member, and m5's URL is taken.
         let removed = cluster.member_remove(MemberRemoveRequest { id: added }).await.expect_err("cut off");
         assert_eq!(removed.code(), tonic::Code::Unavailable, "{removed}");
         let peer_urls = vec!["http://m5:2380".to_owned()];
         let again = MemberAddRequest { peer_urls, is_learner: false };
         let refused = cluster.member_add(again.clone()).await.expect_err("cut off");
         assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
-        // And once it is back, it decides as the others do.
+        // Once m1 is connected again, it decides as the others do.
         world.lift_all();
         world.sleep(8 * SECOND).await;
         cluster.member_remove(MemberRemoveRequest { id: added }).await.expect("removed");
         let gone = cluster.member_remove(MemberRemoveRequest { id: added }).await.expect_err("gone");
         assert_eq!(gone.code(), tonic::Code::NotFound, "{gone}");
         cluster.member_add(again.clone()).await.expect("added");
-        // In the same second it would have the same id, and be refused for that.
+        // In the same second a new member would get the same id, and be refused for that.
         world.sleep(2 * SECOND).await;
         let twice = cluster.member_add(again).await.expect_err("its URL is taken");
         assert_eq!(twice.message(), "etcdserver: Peer URLs already exists");
@@ -90,15 +90,15 @@ fn a_snapshot_call_during_an_install_pairs_what_belongs_together() {
             }
             for round in 0..3 {
                 let _cut = world.partition(&nodes[..1], &nodes[1..]);
-                // A leader that was cut off takes an election time-out to notice, and the others one to elect another.
+                // A cut-off leader notices after an election time-out, and the others need one to elect another leader.
                 world.sleep(3 * SECOND).await;
                 for i in 0..80 {
                     put(&env, names[1 + i % 2], &format!("{round}/{i}"), &"v".repeat(200))
                         .await
                         .expect("put");
                 }
-                // By then the others have let the log go that m1 lacks, and the connections are dead on which it was sent
-                // into the cut: so m1 needs a snapshot. And it takes its time.
+                // By then the others have released the part of the log that m1 lacks, and the connections into the cut
+                // are dead. So m1 needs a snapshot, and its slow disk makes the install take long.
                 world.sleep(7 * SECOND).await;
                 world.lift_all();
                 let delay = SECOND / 10;

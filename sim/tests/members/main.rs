@@ -1,6 +1,6 @@
-//! The store as a whole, in the simulated world: members found a cluster, serve clients, crash, come back, are replaced,
-//! and take in snapshots. Scenarios do much more; these are the first to look at when one fails, since nothing here
-//! depends on a schedule.
+//! The store as a whole, in the simulated world: members found a cluster, serve clients, crash, come back, are
+//! replaced, and install snapshots. Scenarios do much more. When a scenario fails, look at these tests first, since
+//! nothing here depends on a schedule of faults.
 #![cfg(madsim)]
 
 mod far;
@@ -106,7 +106,7 @@ async fn ready(world: &World, env: &Env, name: &str) {
     panic!("{name} does not serve");
 }
 
-/// As [`get`], but gives up.
+/// As [`get`], but with a time limit.
 async fn get_soon(world: &World, env: &Env, name: &str, key: &str) -> RangeResponse {
     tokio::select! { biased;
         response = get(env, name, key) => response.unwrap_or_else(|status| panic!("{name}: {status}")),
@@ -117,7 +117,7 @@ async fn get_soon(world: &World, env: &Env, name: &str, key: &str) -> RangeRespo
     }
 }
 
-/// The last role that each node told.
+/// The last role that each node reported.
 fn last_roles(world: &World) -> std::collections::BTreeMap<NodeId, squall::world::Probed> {
     let roles = world.take_probes().into_iter().filter(|p| matches!(p.event, ProbeEvent::Role { .. }));
     roles.map(|probed| (probed.node, probed)).collect()
@@ -197,7 +197,7 @@ fn three_members_survive_the_loss_of_one() {
         for i in 30..120 {
             put(&env, names[1 + i % 2], "k", &i.to_string()).await.expect("put");
         }
-        // By now it needs a snapshot.
+        // By now the member needs a snapshot.
         world.restart(nodes[0]);
         ready(&world, &env, "m1").await;
         for name in names {
@@ -248,7 +248,7 @@ fn a_member_is_replaced() {
         world.start(nodes[2], member(config("m3", &names, InitialClusterState::Existing)));
         world.sleep(3 * SECOND).await;
         assert_eq!(value(&env, "m3", "k").await, "after");
-        // It votes: with another member gone, the cluster goes on.
+        // The new member votes: with another member down, the cluster goes on.
         world.power_off(nodes[0], Unsynced::Drawn);
         world.sleep(4 * SECOND).await;
         put(&env, "m3", "k", "last").await.expect("put");
@@ -257,7 +257,8 @@ fn a_member_is_replaced() {
     assert!(finished.counters.contains_key("point.peerBeforeMembers"), "a joiner asks the others");
 }
 
-/// Keeps writing a counter to whoever answers; tells the last value that was acknowledged, and how often one was.
+/// Keeps writing a counter, to one member after the other. Returns the last acknowledged revision, and how many writes
+/// were acknowledged.
 async fn write_through(world: &World, env: &Env, names: &[&str], until: squall::world::At) -> (i64, usize) {
     let (mut acknowledged, mut count) = (0, 0);
     for i in 0.. {
@@ -279,7 +280,7 @@ async fn write_through(world: &World, env: &Env, names: &[&str], until: squall::
     (acknowledged, count)
 }
 
-/// Crashes, cuts and stalls at random; afterwards the members agree, and nothing acknowledged is gone.
+/// Crashes, cuts and stalls at random; afterwards the members agree, and no acknowledged write is lost.
 #[test]
 fn five_members_agree_after_chaos() {
     let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(5);
@@ -327,7 +328,7 @@ fn five_members_agree_after_chaos() {
     }
 }
 
-/// Waits until the process on a node has ended, and tells the error it ended with.
+/// Waits until the process on a node has ended, and returns its error.
 async fn refusal(world: &World, node: NodeId) -> String {
     tokio::select! { biased;
         () = world.ended(node) => {}
@@ -406,7 +407,7 @@ fn a_removed_member_stops_and_does_not_come_back() {
         world.restart(nodes[2]);
         let error = refusal(&world, nodes[2]).await;
         assert!(error.contains("removed") || error == "Removed", "{error}");
-        // It may have been the leader: what the others send it before they notice is lost.
+        // It may have been the leader: messages that the others send to it before they notice are lost.
         world.sleep(3 * SECOND).await;
         put(&env, "m2", "k", "on").await.expect("put");
         assert_eq!(value(&env, "m1", "k").await, "on");

@@ -1,5 +1,5 @@
-//! The named points of the store: each is reached, and at each a member may die, wait or be refused its I/O, and nothing
-//! that was acknowledged is lost.
+//! The named points of the store. Each is reached. At each a member may die, wait or get an I/O error, and no
+//! acknowledged write is lost.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,12 +19,11 @@ fn rule(points: PointSet, effect: PointEffect) -> PointRule {
     PointRule { points, effect, live_per_mille: 1_000, visits_per_mille: 1_000, times: 1, seed: 0 }
 }
 
-/// What happens at which points, on which member.
+/// The rules for points, each with the index of its member.
 type Rules = Vec<(usize, PointRule)>;
 
-/// A cluster that goes through everything that has a point: writes and reads, compactions, a member that needs a snapshot,
-/// one that is replaced, a leader that stops. Members that die start again. Answers the world's counters, and how often
-/// each rule bit.
+/// Runs a cluster through everything that has a point: writes and reads, compactions, a member that needs a snapshot, a
+/// leader that stops. Members that die start again. Returns the finished world, and how often each rule took effect.
 fn live_through(seed: u64, rules: Rules) -> (squall::world::Finished<()>, Vec<u64>) {
     let bites = Arc::new(Mutex::new(Vec::new()));
     let told = bites.clone();
@@ -37,7 +36,7 @@ fn live_through(seed: u64, rules: Rules) -> (squall::world::Finished<()>, Vec<u6
             .map(|(at, rule)| world.impose(Modifier::Points { node: nodes[at], rule }))
             .collect();
         let over = std::cell::Cell::new(false);
-        // Whoever dies starts again: an operator's systemd.
+        // A member that dies is started again, as by systemd.
         let minder = async {
             while !over.get() {
                 world.sleep(SECOND / 5).await;
@@ -52,7 +51,7 @@ fn live_through(seed: u64, rules: Rules) -> (squall::world::Finished<()>, Vec<u6
         };
         let story = async {
             for name in names {
-                // Whoever loses its power tells nobody: each try must end by itself.
+                // A member that loses power closes no connection, so each try has a time limit.
                 let mut tries = 0;
                 while soon(&world, get(&env, name, "k")).await.is_none() {
                     tries += 1;
@@ -61,20 +60,20 @@ fn live_through(seed: u64, rules: Rules) -> (squall::world::Finished<()>, Vec<u6
                 }
             }
             let mut acknowledged = load(&world, &env, &names, 40).await;
-            // m3 falls behind the log that the others keep.
+            // m3 lags behind the log that the others keep.
             let cut = world.partition(&nodes[..2], &nodes[2..]);
             world.sleep(3 * SECOND).await;
             acknowledged = acknowledged.max(load(&world, &env, &names[..2], 120).await);
             let compact = CompactionRequest { revision: acknowledged, physical: false };
             let _ = soon(&world, KvClient::new(dial(&env, "m1")).compact(compact)).await;
-            // Until the connections are dead on which the log was sent into the cut.
+            // Wait until the connections into the cut are dead.
             world.sleep(6 * SECOND).await;
             for token in cut {
                 world.lift(token);
             }
             world.sleep(4 * SECOND).await;
             acknowledged = acknowledged.max(load(&world, &env, &names, 40).await);
-            // Whoever leads hands over.
+            // Each member stops in turn; the leader hands over.
             for node in &nodes {
                 if world.stop(*node, 3 * SECOND).await {
                     world.restart(*node);
@@ -117,7 +116,7 @@ async fn soon<T>(world: &World, call: impl Future<Output = Result<T, tonic::Stat
     }
 }
 
-/// Some writes and reads; the highest revision that was acknowledged.
+/// Makes some writes and reads; returns the highest acknowledged revision.
 async fn load(world: &World, env: &Env, names: &[&str], count: usize) -> i64 {
     let mut acknowledged = 0;
     for name in names {
@@ -156,7 +155,7 @@ async fn watch_from_the_start(env: &Env, name: &str) -> Result<(), tonic::Status
     Ok(())
 }
 
-/// What a cluster must go through beside its everyday work, so that a point is reached at all.
+/// The additional rules without which a point is never reached.
 fn leading_there(point: Point) -> Rules {
     match point {
         // A start finishes an install that a crash cut short.
@@ -167,7 +166,7 @@ fn leading_there(point: Point) -> Rules {
     }
 }
 
-/// Reached only by a member that joins (`a_member_is_replaced`).
+/// The points that only a joining member reaches (`a_member_is_replaced`).
 const ELSEWHERE: &[Point] = &[Point::PeerBeforeMembers];
 
 #[test]
@@ -187,10 +186,11 @@ fn every_point_is_reached() {
 /// How many points share a run.
 const POINTS_A_RUN: usize = 5;
 
-/// Lets `effect` happen once at each of the points on each member, several points a run, and demands that each of them
-/// bites somewhere. Neighbours are in different runs: who died at the one may never come to the other.
+/// Lets `effect` happen once at each of the points on each member, with several points in a run, and demands that each
+/// takes effect somewhere. Neighbouring points are in different runs: a member that dies at one may never reach the
+/// other.
 fn strike_at_each(seed: u64, points: Vec<Point>, effect: impl Fn(usize) -> PointEffect) {
-    // What leads to one point may lead away from others: those have a run of their own.
+    // A point with additional rules has a run of its own, since these rules may keep members from other points.
     let (alone, points): (Vec<Point>, Vec<Point>) =
         points.into_iter().partition(|point| !leading_there(*point).is_empty());
     let runs = points.len().div_ceil(POINTS_A_RUN);
@@ -215,7 +215,7 @@ fn strike_at_each(seed: u64, points: Vec<Point>, effect: impl Fn(usize) -> Point
     }
 }
 
-/// A crash at each point, by a kill and by the power's loss in turns.
+/// A crash at each point, alternately by a kill and by a power cut.
 #[test]
 fn a_crash_at_any_point_is_survived() {
     let points = Point::ALL.iter().copied().filter(|point| !ELSEWHERE.contains(point)).collect();
@@ -226,14 +226,14 @@ fn a_crash_at_any_point_is_survived() {
     });
 }
 
-/// An error of each I/O that a point stands for: the member stops, or the transfer fails and is tried again.
+/// An I/O error at each point that stands for I/O: the member stops, or the transfer fails and is tried again.
 #[test]
 fn an_error_at_any_io_is_survived() {
     let points = Point::ALL.iter().copied().filter(|point| point.can_fail()).collect();
     strike_at_each(200, points, |_| PointEffect::Fail);
 }
 
-/// A quarter of the points live, each visit to one a wait with a chance of a quarter.
+/// A quarter of the points are active, and each visit to one waits with a probability of a quarter.
 #[test]
 fn waits_at_many_points_are_survived() {
     let stall = |seed| PointRule {

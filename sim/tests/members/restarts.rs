@@ -7,7 +7,7 @@ use std::{
 
 use super::*;
 
-/// How soon a restarted member must serve: an election, and a little.
+/// How soon a restarted member must serve: the time of an election, and a margin.
 const SOON: Duration = Duration::from_secs(2);
 
 /// Kills one member after the other, or takes its power, and restarts it: followers and leaders, while clients write.
@@ -36,7 +36,7 @@ fn a_restarted_member_serves_soon() {
             let kills = async {
                 while world.now() < end {
                     let victim = *chance.pick(&nodes).expect("some");
-                    // Of a power cut nobody is told: the others must notice by themselves.
+                    // A power cut closes no connections: the other members must notice it by themselves.
                     if chance.happens(0.5) {
                         world.power_off(victim, Unsynced::Drawn);
                     } else {

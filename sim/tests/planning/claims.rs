@@ -1,4 +1,4 @@
-//! What the page says in words, demanded of the numbers.
+//! Checks that the numbers support what the page says in words.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
-//! `docs/planning.md` and its drawings, made of runs of `scenarios/planning`. The page that is committed must be what the
-//! runs come to: `UPDATE_GOLDENFILES=1 cargo test -p squall --test planning` writes it. Virtual time makes a latency the
-//! same number on every machine, so the page can be compared to the letter.
+//! Makes `docs/planning.md` and its drawings from runs of `scenarios/planning`. The committed page must equal the page
+//! of these runs: `UPDATE_GOLDENFILES=1 cargo test -p squall --test planning` writes it. In virtual time a latency is
+//! the same number on every machine, so the page can be compared letter by letter.
 //!
-//! What the page claims beside the tables is demanded of the numbers here (`claims`): a minority may be lost and no more,
-//! hasty time-outs cost leaders, a slow disk shows in every write.
+//! `claims` checks that the numbers support the page's text: a minority may be lost and no more, hasty time-outs cost
+//! leaders, a slow disk shows in every write.
 #![cfg(madsim)]
 #![allow(clippy::disallowed_methods, reason = "a test outside any simulation: it reads and writes files")]
 

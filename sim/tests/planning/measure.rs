@@ -1,16 +1,17 @@
-//! A run as a planner looks at it: writes that were acknowledged, what each took, leaders.
+//! A run as a planner sees it: the acknowledged writes, how long each took, and the leaders.
 
 use squall::report::RunResult;
 use squall_checker::history::{Event, Operation, RaftLine};
 
-/// What a run came to. Times count from the start of the clients, as in a scenario.
+/// The measurements of a run. Times count from the start of the clients, as in a scenario.
 #[derive(Debug)]
 pub struct Measured {
-    /// Of each write that was acknowledged: when, and after how long, in seconds of virtual time. In the order of the former.
+    /// For each acknowledged write: the instant of its answer, and how long it took, in seconds of virtual time; sorted
+    /// by instant.
     writes: Vec<(f64, f64)>,
-    /// When a member became leader, in seconds.
+    /// The instants at which a member became leader, in seconds.
     leaders: Vec<f64>,
-    /// When a write was first refused for lack of space, in seconds.
+    /// The instant of the first refusal of a write for lack of space, in seconds.
     pub full: Option<f64>,
 }
 
@@ -21,7 +22,8 @@ fn seconds(nanos: u64) -> f64 {
 impl Measured {
     pub fn of(result: &RunResult) -> Measured {
         let history = &result.history;
-        // Told by the first fault: when it was to strike, and when it did.
+        // The first fault gives the start: its planned instant counts from there, and its recorded one from the run's
+        // beginning.
         let meant = result.plan.faults.iter().map(|fault| fault.at).min().expect("a drill has faults");
         let struck = history.events.iter().filter_map(|event| match event {
             Event::Fault(fault) => Some(fault.at),
@@ -55,34 +57,34 @@ impl Measured {
         Measured { writes, leaders: leaders.collect(), full }
     }
 
-    /// The writes acknowledged from then to then.
+    /// The writes acknowledged between two instants.
     fn between(&self, from: f64, to: f64) -> impl Iterator<Item = (f64, f64)> {
         self.writes.iter().copied().filter(move |(at, _)| (from..to).contains(at))
     }
 
-    /// How many writes were acknowledged from then to then.
+    /// How many writes were acknowledged between two instants.
     pub fn count(&self, from: f64, to: f64) -> usize {
         self.between(from, to).count()
     }
 
-    /// The same, of each second.
+    /// How many writes a second were acknowledged between two instants.
     pub fn rate(&self, from: f64, to: f64) -> f64 {
         self.count(from, to) as f64 / (to - from)
     }
 
-    /// How long the writes took that were acknowledged from then to then, in seconds: so many of a hundred took no longer.
+    /// The percentile of the time, in seconds, of the writes acknowledged between two instants.
     pub fn percentile(&self, percent: usize, from: f64, to: f64) -> Option<f64> {
         let mut took: Vec<f64> = self.between(from, to).map(|(_, took)| took).collect();
         took.sort_by(f64::total_cmp);
         took.get((took.len() * percent / 100).min(took.len().saturating_sub(1))).copied()
     }
 
-    /// How often a member became leader from then to then.
+    /// How often a member became leader between two instants.
     pub fn leaders(&self, from: f64, to: f64) -> usize {
         self.leaders.iter().filter(|at| (from..to).contains(*at)).count()
     }
 
-    /// The longest time from then to then in which nothing was acknowledged, in seconds.
+    /// The longest time without an acknowledged write between two instants, in seconds.
     pub fn gap(&self, from: f64, to: f64) -> f64 {
         let mut instants = vec![from];
         instants.extend(self.between(from, to).map(|(at, _)| at));

@@ -1,4 +1,4 @@
-//! The page and its drawings.
+//! Makes the page and its drawings.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -8,7 +8,7 @@ use super::{
 };
 
 pub const MEMBERS: [u32; 5] = [1, 3, 5, 7, 9];
-/// The round trip in milliseconds, the drill, its time-outs.
+/// The round trip in milliseconds, the drill, its heartbeat interval and election time-out.
 pub const ROUND_TRIPS: &[(u32, &str, &str)] = &[
     (1, "round-trip-1ms", "100 ms, 1 s"),
     (1, "round-trip-1ms-tuned", "10 ms, 100 ms"),
@@ -21,13 +21,14 @@ pub const ROUND_TRIPS: &[(u32, &str, &str)] = &[
     (150, "round-trip-150ms-hasty", "10 ms, 100 ms"),
 ];
 pub const SYNCS: [u32; 4] = [1, 10, 50, 200];
-/// What the drill on the quota gives the store, in bytes, and what one of its puts is counted for: key, value and 256.
+/// The quota of the drill on the quota, in bytes, and the size that one of its puts counts for: key, value and 256
+/// bytes.
 const QUOTA: f64 = 1_048_576.0;
 const PUT: f64 = 6.0 + 1024.0 + 256.0;
 
 type Runs = BTreeMap<String, Measured>;
 
-/// Half of the writes take so long, in seconds, before anything is lost.
+/// The median time of a write before any member is lost, in seconds.
 pub fn median(run: &Measured) -> f64 {
     run.percentile(50, 2.5, 6.0).unwrap_or(f64::INFINITY)
 }
@@ -36,13 +37,13 @@ fn slow(run: &Measured) -> f64 {
     run.percentile(99, 2.5, 6.0).unwrap_or(f64::INFINITY)
 }
 
-/// How often a member became leader before any was lost.
+/// How often a member became leader before any member was lost.
 pub fn leaders(run: &Measured) -> usize {
     run.leaders(2.5, 6.0)
 }
 
-/// For how long nothing was acknowledged after each of three losses, in seconds; the shortest first. Infinite where nothing was
-/// before the next one.
+/// For how long no write was acknowledged after each of three losses, in seconds, the shortest first. Infinite if none
+/// was acknowledged before the next loss.
 pub fn gaps(run: &Measured) -> [f64; 3] {
     let mut gaps = [6.0, 10.0, 14.0].map(|lost| match run.gap(lost, lost + 4.0) {
         gap if gap < 3.99 => gap,
@@ -66,7 +67,7 @@ fn ms(seconds: f64) -> String {
     }
 }
 
-/// The files below `docs`, by name.
+/// The drawings as files below `docs`, by name.
 pub fn drawings(runs: &Runs) -> BTreeMap<String, String> {
     let tolerance = MEMBERS.map(|members| {
         let run = &runs[&format!("members-{members}")];

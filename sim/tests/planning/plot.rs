@@ -1,4 +1,4 @@
-//! Drawings as SVG, with nothing to load: bars, small lines one below the other, a line against a limit.
+//! Drawings as SVG that load nothing: bars, small line charts one below the other, a line with a limit.
 
 use std::fmt::Write as _;
 
@@ -26,7 +26,7 @@ fn label(content: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
     let _ = writeln!(content, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>");
 }
 
-/// One bar for each, with its value in milliseconds behind it.
+/// One bar for each value, with the value in milliseconds behind it.
 pub fn bars(title: &str, bars: &[Bar]) -> String {
     let most = bars.iter().map(|bar| bar.value).filter(|value| value.is_finite()).fold(1.0, f64::max);
     let mut content = String::new();
@@ -47,7 +47,8 @@ pub fn bars(title: &str, bars: &[Bar]) -> String {
     drawing(title, TOP + bars.len() as f64 * ROW + 8.0, &content)
 }
 
-/// A line for each, all to one scale, one below the other. The first value is at `from`, the next one `step` later.
+/// One line chart for each series, all with one scale, one below the other. The first value is at `from`, the next one
+/// `step` later.
 pub fn panels(
     title: &str,
     from: f64,
@@ -87,7 +88,7 @@ pub fn panels(
     drawing(title, bottom + 10.0, &content)
 }
 
-/// A line through points, against a limit.
+/// A line through points, with a limit.
 pub fn line(title: &str, points: &[(f64, f64)], limit: f64) -> String {
     const BOTTOM: f64 = 200.0;
     const BEGIN: f64 = 60.0;

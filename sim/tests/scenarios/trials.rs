@@ -1,15 +1,16 @@
-//! The scenarios themselves, each over its fixed seeds, as tests of their own: `cargo test majority-loss` runs one drill, a
-//! runner that lists and partitions tests sees each scenario and seed, and a failure prints the finding, the run folder
-//! and the line that reproduces it. `SQUALL_SEEDS=20` widens every drill's seeds to 1..20, `SQUALL_SEEDS=5..9` to those.
+//! The scenarios themselves, each over its fixed seeds, as tests of their own: `cargo test majority-loss` runs one
+//! drill, a runner that lists and partitions tests sees each scenario and seed, and a failure prints the finding, the
+//! run folder and the command that reproduces it. `SQUALL_SEEDS=20` adds the seeds 1 to 20 to every drill,
+//! `SQUALL_SEEDS=5..9` those.
 //!
 //! | Test | What must hold |
 //! |---|---|
-//! | `<drill>::seed_<n>` | the outcome that the drill states, within 30 simulated seconds where no alert has to wait |
-//! | `<drill>::counters` | over the drill's own seeds no path that it demands is dead |
-//! | `<drill>::promtool` | of a drill with alerts: promtool finds in its series the alerts that the run reports |
+//! | `<drill>::seed_<n>` | the drill's expected outcome, within 40 simulated seconds unless it waits for alerts |
+//! | `<drill>::counters` | over the drill's own seeds, every counter that it demands is above 0 |
+//! | `<drill>::promtool` | for a drill with alerts: promtool finds in its series the alerts that the run reports |
 //! | `<canary>::seed_<n>` | the checker that should find the planted bug finds it |
-//! | `<canary>::without_its_bug::seed_<n>` | the checkers do not find what is not there |
-//! | `one_seed_has_one_hash` | the determinism law, over every scenario |
+//! | `<canary>::without_its_bug::seed_<n>` | without the bug the run is valid |
+//! | `one_seed_has_one_hash` | determinism, over the scenarios without alerts and one with |
 #![allow(clippy::disallowed_methods, reason = "a test outside any simulation: it starts processes")]
 
 use std::{
@@ -72,7 +73,8 @@ fn drill(file: &ScenarioFile, runs: &Arc<Runs>) -> Vec<Trial> {
             Trial::test(format!("{name}::seed_{seed}"), move || {
                 let short = runs.of(&file, seed);
                 demand(short.verdict == Verdict::Valid && !short.failed("harness"), || short.told.clone())?;
-                // An alert takes its time, and so does a leader that looks every five minutes: it is an idle cluster that waits.
+                // Alerts take minutes, and so does an automatic compaction, which the leader tries every five minutes.
+                // Meanwhile the cluster is idle.
                 let spec = &file.scenario.spec;
                 let waits = spec.alerts.is_some() || spec.cluster.auto_compaction_revisions > 0;
                 demand(waits || short.simulated <= Duration::from_secs(40), || {
@@ -104,13 +106,14 @@ fn confirm(file: &ScenarioFile, runs: &Runs) -> Result<(), Failed> {
     let (agrees, said) = promtool::test_rules(&promtool, &test);
     let said: String = said.lines().take(40).map(|line| format!("{line}\n")).collect();
     demand(agrees, || format!("promtool does not agree:\n{said}"))?;
-    // A test that could not fail would not show anything.
+    // A test with few questions would show little.
     let (_, firing) = exported.test.split_once("alert_rule_test:").ok_or("the test asks nothing")?;
     let names: Vec<&str> = firing.lines().filter(|line| line.contains("alertname:")).collect();
     demand(names.len() > 100, || format!("only {} questions", names.len()))
 }
 
-/// What a drill demands of all its seeds together. The drill says what it demands; that it demands enough is said here.
+/// Checks the counters over all seeds of a drill: each one that the drill names is above 0, and the drill names at
+/// least those of `least_counters`.
 fn counters(file: &ScenarioFile, runs: &Runs) -> Result<(), Failed> {
     let scenario = &file.scenario;
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
@@ -128,8 +131,8 @@ fn counters(file: &ScenarioFile, runs: &Runs) -> Result<(), Failed> {
     demand(problems.is_empty(), || problems.join("\n"))
 }
 
-/// What every drill must show over its seeds, and what one in which a member lags or rejoins must show beside. A
-/// restored cluster has nobody to catch up.
+/// The counters that the main drills must name, and the additional one of a drill in which a member lags or rejoins.
+/// After a restore no member has to catch up.
 fn least_counters(drill: &str) -> Vec<&'static str> {
     let mut counters = vec!["crashes", "writesTorn", "leaderChanges", "walSegmentsCut", "snapshotsSaved"];
     match drill {
@@ -142,7 +145,7 @@ fn least_counters(drill: &str) -> Vec<&'static str> {
     counters
 }
 
-/// The tests of a canary: with its bug it is found, without it nothing is.
+/// The tests of a canary: the checker finds its bug, and finds nothing without the bug.
 fn canary(file: &ScenarioFile, runs: &Arc<Runs>) -> Vec<Trial> {
     let name = &file.scenario.metadata.name;
     let checker = file.scenario.spec.expect.checker.expect("a canary names its checker").name();
@@ -186,25 +189,25 @@ fn wider() -> Vec<u64> {
     (number(first)..=number(last)).collect()
 }
 
-/// A run that is made once, for the first test that asks for it.
+/// A run that is made once, when the first test needs it.
 type OnceMade = Arc<OnceLock<Short>>;
 
-/// The runs that were made, so that tests of one run share it.
+/// All runs, so that the tests of one run share it.
 #[derive(Default)]
 struct Runs {
     made: Mutex<BTreeMap<(String, u64), OnceMade>>,
 }
 
-/// What tests ask of a run.
+/// The parts of a run's result that tests need.
 struct Short {
     verdict: Verdict,
     audit_hash: String,
     failures: Vec<Failure>,
     counters: BTreeMap<String, u64>,
     simulated: Duration,
-    /// Its alerts as a test for promtool, of a drill with alerts.
+    /// Its alerts as a test for promtool, for a drill with alerts.
     exported: Option<Result<Exported, String>>,
-    /// What a failing test prints.
+    /// The text that a failing test prints.
     told: String,
 }
 
@@ -234,7 +237,7 @@ impl std::ops::Deref for RunOf {
     }
 }
 
-/// Makes a run. What a drill's run finds goes into a run folder below `reports/tests`.
+/// Makes a run. A failure of a drill is written to a run folder below `reports/tests`.
 fn make(file: &ScenarioFile, seed: u64) -> Short {
     let scenario: &Scenario = &file.scenario;
     let name = &scenario.metadata.name;
@@ -284,7 +287,7 @@ fn the_drills_and_canaries_are_there() -> Result<(), Failed> {
     demand(count(Outcome::Invalid) >= 2, || "the first two planted bugs have a canary each".to_owned())
 }
 
-/// The hashes by scenario of runs in worker processes, two at a time, with logs on.
+/// The hashes, by scenario, of runs in worker processes, two at a time, with logs on.
 fn hashes(files: &[&ScenarioFile], seed: u64) -> BTreeMap<String, String> {
     let out = tempfile::tempdir().expect("a folder for the run folders");
     let output = Command::new(env!("CARGO_BIN_EXE_squall"))
@@ -303,11 +306,11 @@ fn hashes(files: &[&ScenarioFile], seed: u64) -> BTreeMap<String, String> {
     lines.map(|line| (text(&line["scenario"]), text(&line["audit_hash"]))).collect()
 }
 
-/// The determinism law. The other tests' runs share this process, one after the other and on several threads, without
-/// logs; the same runs in worker processes, with logs, have the same hashes. Another seed is another run.
+/// Determinism. The other tests' runs share this process, on several threads and one after the other, without logs. The
+/// same runs in worker processes, with logs, must have the same hashes. Another seed must give another hash.
 fn one_seed_has_one_hash(files: &[ScenarioFile], runs: &Runs) -> Result<(), Failed> {
     const SEED: u64 = 1;
-    // Drills with alerts last half an hour each: one stands for all.
+    // Drills with alerts last half an hour of virtual time each, so only one of them takes part.
     let chosen = |file: &&ScenarioFile| {
         file.scenario.spec.alerts.is_none() || file.scenario.metadata.name == "all-down"
     };

@@ -9,14 +9,14 @@ DOCUMENT
 etcdctl alarm list
 DOCUMENT
 )" ] || fail "an alarm on an empty store"
-# What the alert on the quota divides by.
+# The metric by which the alert on the quota divides.
 metrics() { curl -sS --cacert "$ETCDCTL_CACERT" --cert "$ETCDCTL_CERT" --key "$ETCDCTL_KEY" "https://$NET.11:$1/metrics"; }
 metrics 2379 >"$ROOT/metrics"
-# At a port of its own as well, by the same certificates.
+# The metrics port shows it as well, with the same certificates.
 metrics 2381 | expect '^etcd_server_quota_backend_bytes 8\.589934592e\+09$' '^etcd_mvcc_db_total_size_in_bytes '
 on etcd1 <<<'systemctl stop etcd'
 
-# A quota that is used up, and the way out: the alarm stays until it is disarmed.
+# A full quota, and the remedy: the alarm stays until it is disarmed.
 on etcd1 <<<"etcd --name=etcd1 --quota-backend-bytes=200000 --initial-cluster-state=new $(CLUSTER=${MEMBERS%%,*} others etcd1) # ... TLS 配置"
 serving etcd1
 value=$(head -c 20000 /dev/zero | tr '\0' x)

@@ -3,7 +3,7 @@ three_members
 on etcd1 <<'DOCUMENT' | tee "$ROOT/list" | expect '^\| +ID +\| STATUS +\| NAME +\|' '\| IS LEARNER \|$' '\| started \| etcd1 \|'
 etcdctl member list -w table
 DOCUMENT
-# As the document prints it: a frame, a heading, three members that are no learners.
+# As the document prints it: a frame, a heading, three members, none of them a learner.
 [ "$(wc -l <"$ROOT/list")" = 7 ] || fail "$(cat "$ROOT/list")"
 [ "$(grep -Ec '^\| +[0-9a-f]+ \| started \| etcd[123] \| https://127.*:2380 \| https://127.*:2379 \| +false \|$' "$ROOT/list")" = 3 ] ||
   fail "$(cat "$ROOT/list")"
@@ -12,7 +12,7 @@ on etcd1 <<'DOCUMENT' | expect '\|\s+ENDPOINT\s+\|\s+ID\s+\| VERSION \| DB SIZE 
 etcdctl endpoint status -w table
 DOCUMENT
 
-# It says so on standard error.
+# etcdctl prints the failure on standard error.
 on etcd1 <<'DOCUMENT' 2>&1 | expect "$NET.11:2379 is healthy: successfully committed proposal" "$NET.12:2379 is healthy" "$NET.13:2379 is healthy"
 etcdctl endpoint health
 DOCUMENT

@@ -1,10 +1,10 @@
-# What the document takes for granted, as shell functions: four machines with addresses, folders and certificates of their
-# own, `etcd`, `systemctl` and `ssh`. Every section's script begins with this.
+# What the document assumes, as shell functions: four machines with addresses, folders and certificates of their own,
+# `etcd`, `systemctl` and `ssh`. Every section's script begins with this file.
 #
-# Lines between `<<'DOCUMENT'` and `DOCUMENT` are the document's, letter by letter. `on MACHINE` carries them out, with these
+# Lines between `<<'DOCUMENT'` and `DOCUMENT` are the document's, letter by letter. `on MACHINE` runs them, with these
 # changes: the machines are on the loopback network of this test ($NET), their folders lie below $ROOT, an id or an elision
-# ("# ... as above") is filled in. All else in the scripts is what the document does not say: who is waited for, what
-# must be seen.
+# ("# ... as above") is filled in. The other lines of the scripts are not in the document: they wait for members, and check
+# results.
 #
 # From the runner: ROOT, NET (the first three bytes of the addresses), DAEMON (etcd or squalld), ETCDCTL.
 set -euo pipefail
@@ -19,7 +19,7 @@ expect() {
   for pattern; do grep -Eq -- "$pattern" <<<"$said" || fail "no match for '$pattern' in: $said"; done
 }
 
-# A command, again and again until it succeeds.
+# Repeats a command until it succeeds.
 soon() {
   local until=$((SECONDS + 60))
   until "$@" >"$ROOT/soon" 2>&1; do
@@ -28,7 +28,7 @@ soon() {
   done
 }
 
-# Standard input as the lines are on this machine.
+# Standard input, with the addresses and paths of this machine.
 localised() {
   local text; text=$(cat)
   case $text in *"<etcd2-member-id>"*) text=${text//"<etcd2-member-id>"/$(id_of etcd2)} ;; esac
@@ -39,14 +39,14 @@ localised() {
       -e "/^ssh /! s|/var/lib/etcd|$ROOT/$MACHINE/var/lib/etcd|g" -e "s|/etc/etcd/|$ROOT/$MACHINE/etc/etcd/|g"
 }
 
-# Carries out standard input on a machine.
+# Runs standard input on a machine.
 on() {
   local MACHINE=$1 text
   text=$(localised)
   (eval "$text")
 }
 
-# "As above": what the document's first block says of TLS.
+# "As above": the TLS flags in the document's first block.
 TLS='--client-cert-auth=true --trusted-ca-file=/etc/etcd/pki/ca.crt --cert-file=/etc/etcd/pki/server.crt --key-file=/etc/etcd/pki/server.key --peer-client-cert-auth=true --peer-trusted-ca-file=/etc/etcd/pki/ca.crt --peer-cert-file=/etc/etcd/pki/peer.crt --peer-key-file=/etc/etcd/pki/peer.key'
 MEMBERS=etcd1=https://192.168.1.11:2380,etcd2=https://192.168.1.12:2380,etcd3=https://192.168.1.13:2380
 
@@ -59,7 +59,7 @@ others() {
     "--initial-cluster=$cluster --initial-cluster-token=etcd-cluster-token"
 }
 
-# The service: it goes on in the background, and its log is kept.
+# The service: it runs in the background, and its log is kept.
 etcd() {
   mkdir -p "$ROOT/$MACHINE/var/lib"
   "$DAEMON" "$@" >>"$ROOT/$MACHINE/log" 2>&1 </dev/null &
@@ -87,7 +87,7 @@ systemctl() {
 
 ssh() { on "$1" <<<"$2"; }
 
-# A machine that dies without a word.
+# A machine that dies suddenly.
 power_off() { kill -9 "$(cat "$ROOT/$1/pid")"; }
 
 # The environment file of the unit, for a machine.
@@ -101,7 +101,7 @@ id_of() { "$ETCDCTL" member list | sed -n "s/^\([0-9a-f]*\), [a-z]*, $1, .*/\1/p
 
 at() { ETCDCTL_ENDPOINTS=https://$NET.1${1#etcd}:2379 "$ETCDCTL" "${@:2}"; }
 
-# The members that are named serve, each of them.
+# Waits until each of the named members serves.
 serving() { local machine; for machine; do soon at "$machine" endpoint health; soon at "$machine" get nothing; done; }
 
 # The clients' environment.

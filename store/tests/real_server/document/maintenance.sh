@@ -43,13 +43,13 @@ ln -sf "$ETCDCTL" "$ROOT/bin/etcdctl"
 said=$(PATH=$ROOT/bin:$PATH bash "$ROOT/etcd-maintenance.sh" 2>&1) || fail "$said"
 expect 'is healthy' 'compacted revision 10$' 'Finished defragmenting etcd member' 'Snapshot saved at' '\| +HASH +\| REVISION \| TOTAL KEYS \| TOTAL SIZE \|' <<<"$said"
 grep -Eq '^\| +[0-9a-f]+ \| +10 \|' <<<"$said" || fail "the snapshot's revision: $said"
-# It did what it says.
+# It did what it prints.
 if at etcd2 get key --rev=9 2>"$ROOT/refused"; then fail "revision 9 is still there"; fi
 expect 'required revision has been compacted' <"$ROOT/refused"
 at etcd3 get key | expect '^value9$'
-# Not said by the document: `defrag` works on the endpoints that are named, so the two others still have their holes.
+# Not in the document: `defrag` works on the named endpoints only, so the two others are still fragmented.
 at etcd1 defrag --cluster | expect "$NET.11" "$NET.12" "$NET.13"
 
-# The next night. Nothing was written meanwhile, so the compaction is refused; the rest goes on, and the file is replaced.
+# The next night. Nothing was written since, so the compaction is refused; the script goes on, and replaces the file.
 said=$(PATH=$ROOT/bin:$PATH bash "$ROOT/etcd-maintenance.sh" 2>&1) || fail "$said"
 expect 'required revision has been compacted' 'Snapshot saved at' '\| +10 \|' <<<"$said"

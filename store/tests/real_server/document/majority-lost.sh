@@ -24,7 +24,7 @@ DOCUMENT
 [ "$(wc -l <"$ROOT/list")" = 1 ] || fail "$(cat "$ROOT/list")"
 [ "$(at etcd1 get key --prefix --keys-only | grep -c key)" = 5 ] || fail "a write is lost"
 
-# Not said by the document: a start with the flag, again, would throw out all who have joined since. So once without it.
+# Not in the document: a second start with the flag would remove all members that have joined since. So start without it.
 on etcd1 <<<'systemctl stop etcd'
 on etcd1 <<<'etcd --name=etcd1 # ... 其他配置'
 serving etcd1
@@ -32,7 +32,7 @@ serving etcd1
 on etcd1 <<'DOCUMENT' | expect '^Member'
 etcdctl member add etcd2 --peer-urls=https://192.168.1.12:2380
 DOCUMENT
-# The document's next line is this one, and it is refused: two members need two, and the second has not started.
+# This is the document's next line. It is refused: a cluster of two needs both members, and the second has not started.
 if said=$(on etcd1 2>&1 <<'DOCUMENT'
 etcdctl member add etcd3 --peer-urls=https://192.168.1.13:2380
 DOCUMENT
@@ -41,7 +41,7 @@ expect 'not enough started members|too many requests|timed out|deadline|unhealth
 on etcd2 <<<'rm -rf /var/lib/etcd'
 CLUSTER=${MEMBERS%,*} on etcd2 <<<'etcd --name=etcd2 --initial-cluster-state=existing # ... 其他配置'
 serving etcd2
-# A member is asked to join where all others have been heard of for a while.
+# A member can be added only once all others have been connected for a while.
 third() { on etcd1 <<<'etcdctl member add etcd3 --peer-urls=https://192.168.1.13:2380'; }
 soon third
 on etcd3 <<<'rm -rf /var/lib/etcd'

@@ -1,5 +1,5 @@
-# 监控告警: a Prometheus with the document's scrape job and its rules, and each expression of the dashboard. What the rules
-# come to is told in docs/alerts.md; here a real Prometheus reads them from real members.
+# 监控告警: a Prometheus with the document's scrape job and its rules, and each expression of the dashboard. docs/alerts.md
+# says when the rules fire; here a real Prometheus evaluates them over real members.
 three_members
 at etcd1 put greeting hello | expect '^OK$'
 mkdir -p "$ROOT/prometheus"
@@ -26,18 +26,18 @@ DOCUMENT
 "$PROMETHEUS" --config.file="$ROOT/prometheus/prometheus.yml" --storage.tsdb.path="$ROOT/prometheus/data" \
   --web.listen-address="$NET.20:9090" >"$ROOT/prometheus/log" 2>&1 </dev/null &
 ask() { "$PROMTOOL" query instant "http://$NET.20:9090" "$1"; }
-# So many series.
+# How many series an expression has.
 come() { [ "$(ask "$1" | grep -c '=>')" = "$2" ]; }
 soon come 'up{job="etcd"} == 1' 3
 soon come 'etcd_server_has_leader{job="etcd"} == 1' 3
 
-# The rules were read, and every expression of theirs finds its series (without the comparison at its end).
+# Prometheus has read the rules, and every rule's expression, without the comparison at its end, finds its series.
 "$PROMTOOL" check rules "$RULES" | expect '6 rules found'
 soon come 'increase(etcd_server_leader_changes_seen_total{job="etcd"}[1h])' 3
 soon come '(etcd_mvcc_db_total_size_in_bytes / etcd_server_quota_backend_bytes)' 3
 soon come 'histogram_quantile(0.99, rate(etcd_disk_wal_fsync_duration_seconds_bucket{job="etcd"}[5m]))' 3
 soon come 'increase(etcd_server_proposals_failed_total{job="etcd"}[1h])' 3
-# Left out: the rule on round trips. Members measure them every 4 s and show them every 30 s, etcd's and squalld's.
+# The rule on round trips is left out: members measure them every 4 s and show them every 30 s, in etcd and squalld.
 # The dashboard's first two panels; its others are above.
 soon come 'max(etcd_server_is_leader{job="etcd"}) == 1' 1
 soon come 'etcd_mvcc_db_total_size_in_bytes{job="etcd"}' 3

@@ -30,6 +30,6 @@ DOCUMENT
 serving etcd2
 at etcd2 get greeting | expect '^hello$'
 at etcd2 get meanwhile | expect '^it went on$'
-# It counts again.
+# The member counts towards the quorum again.
 power_off etcd3
 soon at etcd2 put greeting "from the second"

@@ -16,7 +16,7 @@ wait
 for machine in etcd1 etcd2 etcd3; do on $machine <<'DOCUMENT'
 rm -rf /var/lib/etcd/*
 DOCUMENT
-# The folder must not be there, or be empty.
+# The folder must be missing or empty.
 on $machine <<<'rmdir /var/lib/etcd 2>/dev/null || true'
 done
 

@@ -49,11 +49,11 @@ DOCUMENT
 serving etcd1 etcd2 etcd3
 at etcd1 put greeting hello | expect '^OK$'
 at etcd3 get greeting | expect '^hello$'
-# Nobody is served without a certificate of this authority.
+# No client is served without a certificate of this authority.
 if (unset ETCDCTL_CERT ETCDCTL_KEY; at etcd1 --dial-timeout=2s --command-timeout=2s get greeting) 2>"$ROOT/refused"; then
   fail "a client without a certificate was served"
 fi
-# As the table of 集群规划 has it: three tolerate the loss of one, and not of two.
+# As in the table of 集群规划: three members tolerate the loss of one, and not of two.
 power_off etcd3
 soon at etcd1 put greeting "one is down"
 power_off etcd2

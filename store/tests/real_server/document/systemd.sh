@@ -24,7 +24,7 @@ done
 serving etcd1 etcd2 etcd3
 at etcd2 put greeting hello | expect '^OK$'
 
-# A stop and a start lose nothing, of one member or of all.
+# A stop and a start of one member, or of all, lose nothing.
 for machine in etcd1 etcd2 etcd3; do on $machine <<<'systemctl stop etcd' & done
 wait
 for machine in etcd1 etcd2 etcd3; do on $machine <<<'systemctl start etcd'; done

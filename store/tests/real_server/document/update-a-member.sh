@@ -1,11 +1,11 @@
-# 成员管理 / 更新成员: to the URL that it has, as the document writes it; and to another.
+# 成员管理 / 更新成员: to its present URL, as in the document, and to another.
 three_members
 on etcd1 <<'DOCUMENT' | expect '^Member +[0-9a-f]+ updated in cluster +[0-9a-f]+$'
 etcdctl member update 8e9e05c52164694d --peer-urls=https://192.168.1.11:2380
 DOCUMENT
 at etcd2 put greeting hello | expect '^OK$'
 
-# The document says no more. A member that moves listens at its new URL from its next start on.
+# The document ends here. A member that moves listens at its new URL from its next start on.
 id=$(id_of etcd3)
 on etcd1 <<<"etcdctl member update $id --peer-urls=https://192.168.1.13:2390" | expect '^Member'
 on etcd3 <<<'systemctl stop etcd'

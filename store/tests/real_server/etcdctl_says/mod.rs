@@ -21,7 +21,7 @@
 //!
 //! Not tested here: `check perf`, which measures the machine for a minute; `check datascale`, whose answer is a
 //! measurement (see `web::metrics`); `snapshot status` and `restore`, which read etcd's own file format; `completion`,
-//! `help` and `version`, which ask no server.
+//! `help` and `version`, which send no request.
 
 mod names;
 mod script;
