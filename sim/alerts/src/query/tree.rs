@@ -8,7 +8,7 @@ use super::Function;
 use crate::labels::Labels;
 
 /// The bytes of the text that something stands on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
     /// Its first byte.
     pub begin: usize,

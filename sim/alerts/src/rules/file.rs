@@ -193,11 +193,6 @@ impl RuleFile {
             Rule::Record(_) => None,
         })
     }
-
-    /// How far back the oldest sample may lie that one of its rules looks at.
-    pub fn looks_back_ms(&self) -> i64 {
-        self.rules().map(|rule| rule.expr().looks_back_ms()).max().unwrap_or(0)
-    }
 }
 
 impl AlertRule {
