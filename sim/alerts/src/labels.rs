@@ -11,8 +11,15 @@ use crate::numbers::quote;
 pub const NAME: &str = "__name__";
 
 /// A sorted set of labels, cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Eq, PartialOrd, Ord)]
 pub struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
+
+/// Most comparisons are of a set with itself, which its address tells.
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
 
 impl Default for Labels {
     fn default() -> Self {
@@ -51,11 +58,6 @@ impl Labels {
     /// Names and values, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
-    }
-
-    /// Whether this is the very set, not just an equal one.
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Whether there is no label.

@@ -61,7 +61,7 @@ struct Shown {
     family: &'static str,
     suffix: &'static str,
     le: Option<u64>,
-    own: Vec<(&'static str, String)>,
+    own: Arc<[(&'static str, String)]>,
     labels: Labels,
 }
 
@@ -214,22 +214,22 @@ impl Target {
     /// The samples of what the member shows now.
     fn samples(&mut self, families: &[Family]) -> Vec<(Labels, f64)> {
         let mut samples = Vec::with_capacity(self.shown.len());
-        let all = families.iter().flat_map(|family| family.parts().map(move |part| (family, part)));
-        for (at, (family, part)) in all.enumerate() {
-            if !self.shown.get(at).is_some_and(|shown| shown.is(family.name, &part)) {
-                // What follows has moved, and is found where it is now.
-                self.shown.truncate(at);
-                let written = family.sample(&part);
-                let pairs = written.labels.iter().map(|(name, value)| (*name, value.as_str()));
-                self.shown.push(Shown {
-                    family: family.name,
-                    suffix: part.suffix,
-                    le: part.le.map(f64::to_bits),
-                    own: part.labels.to_vec(),
-                    labels: Labels::of(pairs.chain([(NAME, written.name.as_str())])),
-                });
+        for family in families {
+            for series in &family.series {
+                // The parts of a series have its labels in common: they are compared, and kept, once.
+                let known = self.shown.get(samples.len()).map(|shown| Arc::clone(&shown.own));
+                let same = known.filter(|own| **own == *series.labels);
+                let own = same.unwrap_or_else(|| series.labels.as_slice().into());
+                for part in family.parts_of(series) {
+                    let at = samples.len();
+                    if !self.shown.get(at).is_some_and(|shown| shown.is(family, &own, &part)) {
+                        // What follows has moved, and is found where it is now.
+                        self.shown.truncate(at);
+                        self.shown.push(Shown::new(family, &own, &part));
+                    }
+                    samples.push((self.shown[at].labels.clone(), part.value));
+                }
             }
-            samples.push((self.shown[at].labels.clone(), part.value));
         }
         self.shown.truncate(samples.len());
         samples
@@ -237,11 +237,25 @@ impl Target {
 }
 
 impl Shown {
-    fn is(&self, family: &'static str, part: &Part<'_>) -> bool {
-        self.family == family
-            && self.suffix == part.suffix
+    fn new(family: &Family, own: &Arc<[(&'static str, String)]>, part: &Part<'_>) -> Shown {
+        let written = family.sample(part);
+        let pairs = written.labels.iter().map(|(name, value)| (*name, value.as_str()));
+        Shown {
+            family: family.name,
+            suffix: part.suffix,
+            le: part.le.map(f64::to_bits),
+            own: Arc::clone(own),
+            labels: Labels::of(pairs.chain([(NAME, written.name.as_str())])),
+        }
+    }
+
+    /// Whether it is this part of the series of these labels. Names are constants, mostly told by their addresses.
+    fn is(&self, family: &Family, own: &Arc<[(&'static str, String)]>, part: &Part<'_>) -> bool {
+        let same = |a: &'static str, b: &'static str| std::ptr::eq(a, b) || a == b;
+        same(self.family, family.name)
+            && same(self.suffix, part.suffix)
             && self.le == part.le.map(f64::to_bits)
-            && self.own == part.labels
+            && Arc::ptr_eq(&self.own, own)
     }
 }
 

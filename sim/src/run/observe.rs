@@ -32,26 +32,28 @@ pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
         ProbeEvent::SnapshotInstalled { .. } => Some(compaction(probed, Revision(0), true)),
         _ => None,
     }));
-    history.events.extend(hints(&breaks, probes).into_iter().map(h::Event::Hint));
     let asked_by_leaders = asked_by_leaders(history, probes);
-    history.operations.extend(asked_by_leaders);
+    let asked = asked_by_leaders.iter().map(|(proposal, operation)| (*proposal, operation.id.0));
+    let asked = proposed(probes).chain(asked).collect();
+    history.events.extend(hints(&breaks, probes, &asked).into_iter().map(h::Event::Hint));
+    history.operations.extend(asked_by_leaders.into_iter().map(|(_, operation)| operation));
     let excuses = excuses(&history.events, probes);
     history.events.extend(excuses.into_iter().map(h::Event::Excused));
 }
 
-/// The compactions that leaders asked for by themselves: each as the operation of a client of its own that never heard what
-/// became of it.
-fn asked_by_leaders(history: &h::RunHistory, probes: &[Probed]) -> Vec<h::Operation> {
+/// The compactions that leaders asked for by themselves, with their proposals: each as the operation of a client of its own
+/// that never heard what became of it.
+fn asked_by_leaders(history: &h::RunHistory, probes: &[Probed]) -> Vec<(u64, h::Operation)> {
     let mut client = history.operations.iter().map(|operation| operation.client.0).max().unwrap_or(0);
     let mut id = history.operations.iter().map(|operation| operation.id.0).max().unwrap_or(0);
     let asked = probes.iter().filter_map(|probed| match probed.event {
-        ProbeEvent::CompactsByItself { revision } => Some((probed, revision)),
+        ProbeEvent::CompactsByItself { revision, proposal } => Some((probed, revision, proposal)),
         _ => None,
     });
     asked
-        .map(|(probed, revision)| {
+        .map(|(probed, revision, proposal)| {
             (id, client) = (id + 1, client + 1);
-            h::Operation {
+            let operation = h::Operation {
                 id: h::OpId(id),
                 client: h::Client(client),
                 endpoint: probed.node.name().into(),
@@ -64,9 +66,18 @@ fn asked_by_leaders(history: &h::RunHistory, probes: &[Probed]) -> Vec<h::Operat
                 error: None,
                 is_final: false,
                 caller: None,
-            }
+            };
+            (proposal, operation)
         })
         .collect()
+}
+
+/// The requests of clients that were proposed: under which id, and the client's number.
+fn proposed(probes: &[Probed]) -> impl Iterator<Item = (u64, u64)> {
+    probes.iter().filter_map(|probed| match probed.event {
+        ProbeEvent::Proposed { tag, proposal } => Some((proposal, tag)),
+        _ => None,
+    })
 }
 
 /// The starts after which a member did not serve within `bound`, up to `end`. A life that never served and was followed by
@@ -201,14 +212,8 @@ fn promises(probes: &[Probed]) -> Vec<h::Event> {
 }
 
 /// One hint for each operation whose entry was applied, and for each lease that ended by itself, in each era; eras begin at
-/// `breaks`.
-fn hints(breaks: &[u64], probes: &[Probed]) -> Vec<h::Hint> {
-    let mut operations: BTreeMap<u64, u64> = BTreeMap::new();
-    for probed in probes {
-        if let ProbeEvent::Proposed { tag, proposal } = probed.event {
-            operations.insert(proposal, tag);
-        }
-    }
+/// `breaks`. `operations`: what was proposed, by the proposal's id.
+fn hints(breaks: &[u64], probes: &[Probed], operations: &BTreeMap<u64, u64>) -> Vec<h::Hint> {
     let era_of = |at: At| breaks.iter().filter(|line| **line <= at.0).count();
     let mut revisions: BTreeMap<(usize, u64), i64> = BTreeMap::new();
     for probed in probes {

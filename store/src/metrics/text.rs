@@ -76,27 +76,24 @@ pub struct Part<'a> {
 }
 
 impl Family {
-    /// Its numbers, in the order of the text format.
-    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
-        self.series.iter().flat_map(|Series { labels, value }| {
-            let part = move |suffix, le, value| Part { labels, suffix, le, value };
-            let (number, histogram) = match value {
-                Value::Number(value) => (Some(part("", None, *value)), None),
-                Value::Histogram { cumulative, sum, count } => {
-                    let bounds = cumulative.iter().copied().chain([(f64::INFINITY, *count)]);
-                    let buckets =
-                        bounds.map(move |(bound, below)| part("_bucket", Some(bound), below as f64));
-                    let rest = [part("_sum", None, *sum), part("_count", None, *count as f64)];
-                    (None, Some(buckets.chain(rest)))
-                }
-            };
-            number.into_iter().chain(histogram.into_iter().flatten())
-        })
+    /// The numbers of one of its series, in the order of the text format.
+    pub fn parts_of<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = Part<'a>> {
+        let Series { labels, value } = series;
+        let part = move |suffix, le, value| Part { labels, suffix, le, value };
+        let (number, histogram) = match value {
+            Value::Number(value) => (Some(part("", None, *value)), None),
+            Value::Histogram { cumulative, sum, count } => {
+                let bounds = cumulative.iter().copied().chain([(f64::INFINITY, *count)]);
+                let buckets = bounds.map(move |(bound, below)| part("_bucket", Some(bound), below as f64));
+                (None, Some(buckets.chain([part("_sum", None, *sum), part("_count", None, *count as f64)])))
+            }
+        };
+        number.into_iter().chain(histogram.into_iter().flatten())
     }
 
     /// Its samples, in the order of the text format.
     pub fn samples(&self) -> impl Iterator<Item = Sample> {
-        self.parts().map(|part| self.sample(&part))
+        self.series.iter().flat_map(|series| self.parts_of(series)).map(|part| self.sample(&part))
     }
 
     /// One of its numbers, written out.

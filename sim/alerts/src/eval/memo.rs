@@ -2,9 +2,8 @@
 //! which elements fall into one group or one histogram.
 //!
 //! A rule is evaluated thousands of times over the same series, and all of this follows from labels alone. It is found again
-//! when the store has a new series, or when the elements are others than last time; nothing of it depends on a sample. Label
-//! sets are shared, so that whether they are the same ones is told by their addresses. A memo serves one expression, whose
-//! parts it knows by their places in its text, and one store.
+//! when the store has a new series, or when the elements are others than last time; nothing of it depends on a sample. A memo
+//! serves one expression, whose parts it knows by their places in its text, and one store.
 
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
@@ -139,5 +138,5 @@ pub fn labels_of(elements: &[Element]) -> Vec<Labels> {
 
 fn are_of(elements: &[Element], labels: &[Labels]) -> bool {
     elements.len() == labels.len()
-        && elements.iter().zip(labels).all(|(element, labels)| element.labels.is_same(labels))
+        && elements.iter().zip(labels).all(|(element, labels)| element.labels == *labels)
 }
