@@ -13,7 +13,10 @@ use squall_core::{MemberId, Revision};
 use squall_store::seam::{ProbeEvent, Role};
 
 use super::excuse::excuses;
-use crate::world::{At, Probed};
+use crate::{
+    workload::LEADERS,
+    world::{At, Probed},
+};
 
 /// Adds what the members told to the history.
 pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
@@ -44,7 +47,7 @@ pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
 /// The compactions that leaders asked for by themselves, with their proposals: each as the operation of a client of its own
 /// that never heard what became of it.
 fn asked_by_leaders(history: &h::RunHistory, probes: &[Probed]) -> Vec<(u64, h::Operation)> {
-    let mut client = history.operations.iter().map(|operation| operation.client.0).max().unwrap_or(0);
+    let mut client = LEADERS;
     let mut id = history.operations.iter().map(|operation| operation.id.0).max().unwrap_or(0);
     let asked = probes.iter().filter_map(|probed| match probed.event {
         ProbeEvent::CompactsByItself { revision, proposal } => Some((probed, revision, proposal)),
@@ -263,4 +266,39 @@ fn hints(breaks: &[u64], probes: &[Probed], operations: &BTreeMap<u64, u64>) -> 
         }
     }
     hints
+}
+
+#[cfg(test)]
+mod tests {
+    use squall_core::{Index, Term};
+
+    use super::*;
+    use crate::world::NodeId;
+
+    fn told(at: u64, event: ProbeEvent) -> Probed {
+        Probed { at: At(at), node: NodeId::new(1, "m1"), incarnation: 1, event }
+    }
+
+    fn applied(at: u64, index: u64, proposal: u64, refused: bool) -> Probed {
+        let (index, term, revision) = (Index(index), Term(1), Revision(9));
+        told(at, ProbeEvent::Applied { index, term, digest: 0, state: 0, proposal, refused, revision })
+    }
+
+    #[test]
+    fn a_leaders_own_compaction_has_an_operation_and_a_hint() {
+        let compacts = |proposal| ProbeEvent::CompactsByItself { revision: Revision(5), proposal };
+        let probes = [
+            told(10, compacts(70)),
+            applied(20, 3, 70, false),
+            told(30, compacts(71)),
+            applied(40, 4, 71, true),
+        ];
+        let mut history = h::RunHistory::default();
+        add_observations(&mut history, &probes);
+        let asked: Vec<(u64, u64)> = history.operations.iter().map(|made| (made.id.0, made.call)).collect();
+        assert_eq!(asked, [(1, 10), (2, 30)]);
+        // The second was refused where it was applied, and did nothing.
+        let hints: Vec<(u64, u64)> = history.hints().map(|hint| (hint.op.0, hint.index)).collect();
+        assert_eq!(hints, [(1, 3)]);
+    }
 }
