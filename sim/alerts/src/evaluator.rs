@@ -2,7 +2,7 @@
 
 use crate::{
     labels::Labels,
-    rules::{AlertState, Groups, RuleFailure, RuleFile, Surroundings},
+    rules::{AlertState, Groups, Horizons, RuleFailure, RuleFile, Surroundings},
     scrape::Scraper,
     store::{AppendError, Store},
 };
@@ -23,6 +23,11 @@ impl Evaluator {
             scraper: Scraper::default(),
             groups: Groups::new(files, surroundings),
         }
+    }
+
+    /// The same, which forgets the samples that no rule looks back at any more.
+    pub fn forgetting(files: &[RuleFile], surroundings: Surroundings) -> Self {
+        Self { store: Store::forgetting(Horizons::of(files)), ..Self::new(files, surroundings) }
     }
 
     /// Takes in samples that are complete as they are, with the labels of their target.
@@ -55,11 +60,6 @@ impl Evaluator {
     /// The series, handed over.
     pub fn into_store(self) -> Store {
         self.store
-    }
-
-    /// Forgets samples before a moment, in a long run that exports nothing.
-    pub fn forget_before(&mut self, at_ms: i64) {
-        self.store.forget_before(at_ms);
     }
 
     /// The rules.

@@ -11,8 +11,15 @@ use crate::numbers::quote;
 pub const NAME: &str = "__name__";
 
 /// A sorted set of labels, cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Eq, PartialOrd, Ord)]
 pub struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
+
+/// Most comparisons are of a set with itself, which its address tells.
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
 
 impl Default for Labels {
     fn default() -> Self {

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     labels::{Labels, NAME},
     query::{MatchOp, Matcher},
+    rules::Horizons,
 };
 
 /// A value at a moment.
@@ -34,6 +35,8 @@ pub struct Series {
     pub labels: Labels,
     /// Its samples, each later than the one before.
     pub samples: Vec<Sample>,
+    /// How long a sample is kept at least, in milliseconds; `None`: for ever.
+    kept_ms: Option<i64>,
 }
 
 /// A series' place in its store.
@@ -66,12 +69,19 @@ pub enum AppendError {
 /// All series.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
+    /// How long samples are kept; `None`: for ever.
+    horizons: Option<Horizons>,
     series: Vec<Series>,
     by_labels: BTreeMap<Labels, usize>,
     by_name: BTreeMap<Arc<str>, Vec<usize>>,
 }
 
 impl Store {
+    /// One that forgets the samples that no rule looks back at any more: a long run that exports nothing needs no others.
+    pub fn forgetting(horizons: Horizons) -> Self {
+        Self { horizons: Some(horizons), ..Self::default() }
+    }
+
     /// Adds a sample.
     pub fn append(&mut self, labels: &Labels, at_ms: i64, value: f64) -> Result<(), AppendError> {
         let id = self.id(labels);
@@ -86,7 +96,8 @@ impl Store {
         let at = self.series.len();
         self.by_labels.insert(labels.clone(), at);
         self.by_name.entry(labels.metric().into()).or_default().push(at);
-        self.series.push(Series { labels: labels.clone(), samples: Vec::new() });
+        let kept_ms = self.horizons.as_ref().map(|horizons| horizons.of_metric(labels.metric()));
+        self.series.push(Series { labels: labels.clone(), samples: Vec::new(), kept_ms });
         SeriesId(at)
     }
 
@@ -95,7 +106,7 @@ impl Store {
     /// # Panics
     /// Where the series is another store's.
     pub fn append_to(&mut self, id: SeriesId, at_ms: i64, value: f64) -> Result<(), AppendError> {
-        let Series { labels, samples } = &mut self.series[id.0];
+        let Series { labels, samples, kept_ms } = &mut self.series[id.0];
         match samples.last() {
             Some(last) if last.at_ms == at_ms => {
                 if last.value.to_bits() == value.to_bits() {
@@ -108,6 +119,13 @@ impl Store {
                 Err(AppendError::OutOfOrder { labels: labels.to_string(), at_ms, last_ms: last.at_ms })
             }
             _ => {
+                // Before more room is taken, what is too old gives its own.
+                if let Some(kept_ms) = kept_ms
+                    && samples.len() == samples.capacity()
+                {
+                    let old = samples.partition_point(|sample| sample.at_ms < at_ms - *kept_ms);
+                    samples.drain(..old);
+                }
                 samples.push(Sample { at_ms, value });
                 Ok(())
             }
@@ -119,27 +137,17 @@ impl Store {
         &self.series
     }
 
-    /// The series that meet all conditions, in the order in which they appeared.
-    pub fn select<'a>(&'a self, matchers: &'a [Matcher]) -> impl Iterator<Item = &'a Series> {
+    /// The series that meet all conditions, in the order in which they appeared, each with its place in [`Store::all`].
+    pub fn select<'a>(&'a self, matchers: &'a [Matcher]) -> impl Iterator<Item = (usize, &'a Series)> {
         let named = matchers.iter().find(|m| *m.name == *NAME && matches!(m.op, MatchOp::Equal));
         let few = named.map(|m| self.by_name.get(&*m.value).map_or(&[][..], Vec::as_slice));
-        let all = if few.is_none() { &self.series[..] } else { &[] };
+        let all = if few.is_none() { 0..self.series.len() } else { 0..0 };
         few.unwrap_or_default()
             .iter()
-            .map(|at| &self.series[*at])
+            .copied()
             .chain(all)
-            .filter(move |series| matchers.iter().all(|matcher| matcher.accepts(&series.labels)))
-    }
-
-    /// Forgets the samples before a moment: a long run that exports nothing needs no more than its rules look back.
-    pub fn forget_before(&mut self, at_ms: i64) {
-        for series in &mut self.series {
-            let keep = series.samples.partition_point(|sample| sample.at_ms < at_ms);
-            // Moving the rest each time would cost more than it frees.
-            if keep > series.samples.len() / 2 {
-                series.samples.drain(..keep);
-            }
-        }
+            .map(|at| (at, &self.series[at]))
+            .filter(move |(_, series)| matchers.iter().all(|matcher| matcher.accepts(&series.labels)))
     }
 }
 

@@ -59,8 +59,10 @@ fn shown(member: usize) -> Vec<Labels> {
 fn a_virtual_day_takes_less_than_a_minute() {
     let files = [include_str!("../rules/etcd-mixin.yaml"), include_str!("../rules/etcd-document.yaml")]
         .map(|text| RuleFile::parse(text).unwrap());
-    let mut evaluator =
-        Evaluator::new(&files, Surroundings { evaluation_interval_ms: 15_000, ..Surroundings::default() });
+    let mut evaluator = Evaluator::forgetting(
+        &files,
+        Surroundings { evaluation_interval_ms: 15_000, ..Surroundings::default() },
+    );
     let members: Vec<(Labels, Vec<(Labels, f64)>)> = (0..5)
         .map(|member| {
             let target = Labels::of([("job", "etcd".to_owned()), ("instance", format!("m{member}"))]);

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use squall_alerts::{
-    labels::NAME,
-    query::{MatchOp, Selector},
-    rules::{Rule, RuleFile},
-};
+use squall_alerts::rules::{Rule, RuleFile, named};
 
 /// The names of the families that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +35,6 @@ impl Needs {
             Needs::Names(names) => names.contains(family),
         }
     }
-}
-
-/// The one name that a selector asks for; none where it asks by a pattern or not at all.
-fn named(selector: &Selector) -> Option<&str> {
-    let mut names = selector.matchers.iter().filter(|matcher| *matcher.name == *NAME);
-    names.find(|matcher| matches!(matcher.op, MatchOp::Equal)).map(|matcher| &*matcher.value)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use squall_alerts::{
     rules::{AlertState, Phase, RuleFile, Surroundings},
 };
 use squall_checker::history as h;
-use squall_store::metrics::Family;
+use squall_store::metrics::{Family, Part};
 
 use super::{needs::Needs, series::Scraped};
 use crate::{
@@ -33,8 +33,6 @@ pub(crate) struct Prometheus {
     settings: Alerts,
     files: Vec<RuleFile>,
     needs: Needs,
-    /// How far back rules look at most. Where no series are kept, older samples are forgotten.
-    horizon_ms: i64,
     origin: At,
     state: RefCell<State>,
 }
@@ -58,9 +56,12 @@ struct Target {
     shown: Vec<Shown>,
 }
 
+/// A number that a member showed, as the member holds it and as it is scraped.
 struct Shown {
-    name: String,
-    raw: Vec<(&'static str, String)>,
+    family: &'static str,
+    suffix: &'static str,
+    le: Option<u64>,
+    own: Arc<[(&'static str, String)]>,
     labels: Labels,
 }
 
@@ -83,8 +84,12 @@ impl Prometheus {
             external_labels: Labels::of(external),
             ..Surroundings::default()
         };
+        let evaluator = match settings.series {
+            Kept::Nothing => Evaluator::forgetting(&files, surroundings),
+            _ => Evaluator::new(&files, surroundings),
+        };
         let state = State {
-            evaluator: Evaluator::new(&files, surroundings),
+            evaluator,
             targets: targets.collect(),
             active: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -92,7 +97,6 @@ impl Prometheus {
             evaluated_ms: 0,
         };
         let needs = if settings.series == Kept::All { Needs::All } else { Needs::of(&files) };
-        let horizon_ms = files.iter().map(RuleFile::looks_back_ms).max().unwrap_or(0);
         let origin = arena.now();
         Prometheus {
             arena,
@@ -101,7 +105,6 @@ impl Prometheus {
             settings: settings.clone(),
             files,
             needs,
-            horizon_ms,
             origin,
             state: RefCell::new(state),
         }
@@ -141,9 +144,6 @@ impl Prometheus {
             taken.unwrap_or_else(|error| panic!("a scrape goes forward in time: {error}"));
         }
         *scraped_ms = Some(at_ms);
-        if self.settings.series == Kept::Nothing {
-            evaluator.forget_before(at_ms - self.horizon_ms);
-        }
     }
 
     fn evaluate(&self, at_ms: i64) {
@@ -214,27 +214,48 @@ impl Target {
     /// The samples of what the member shows now.
     fn samples(&mut self, families: &[Family]) -> Vec<(Labels, f64)> {
         let mut samples = Vec::with_capacity(self.shown.len());
-        for sample in families.iter().flat_map(Family::samples) {
-            let at = samples.len();
-            let known =
-                self.shown.get(at).filter(|shown| shown.name == sample.name && shown.raw == sample.labels);
-            let labels = known.map(|shown| shown.labels.clone()).unwrap_or_else(|| {
-                let named = [(NAME, sample.name.as_str())];
-                let pairs = sample.labels.iter().map(|(name, value)| (*name, value.as_str()));
-                let labels = Labels::of(pairs.chain(named));
-                // What follows has moved, and is found where it is now.
-                self.shown.truncate(at);
-                self.shown.push(Shown {
-                    name: sample.name.clone(),
-                    raw: sample.labels.clone(),
-                    labels: labels.clone(),
-                });
-                labels
-            });
-            samples.push((labels, sample.value));
+        for family in families {
+            for series in &family.series {
+                // The parts of a series have its labels in common: they are compared, and kept, once.
+                let known = self.shown.get(samples.len()).map(|shown| Arc::clone(&shown.own));
+                let same = known.filter(|own| **own == *series.labels);
+                let own = same.unwrap_or_else(|| series.labels.as_slice().into());
+                for part in family.parts_of(series) {
+                    let at = samples.len();
+                    if !self.shown.get(at).is_some_and(|shown| shown.is(family, &own, &part)) {
+                        // What follows has moved, and is found where it is now.
+                        self.shown.truncate(at);
+                        self.shown.push(Shown::new(family, &own, &part));
+                    }
+                    samples.push((self.shown[at].labels.clone(), part.value));
+                }
+            }
         }
         self.shown.truncate(samples.len());
         samples
+    }
+}
+
+impl Shown {
+    fn new(family: &Family, own: &Arc<[(&'static str, String)]>, part: &Part<'_>) -> Shown {
+        let written = family.sample(part);
+        let pairs = written.labels.iter().map(|(name, value)| (*name, value.as_str()));
+        Shown {
+            family: family.name,
+            suffix: part.suffix,
+            le: part.le.map(f64::to_bits),
+            own: Arc::clone(own),
+            labels: Labels::of(pairs.chain([(NAME, written.name.as_str())])),
+        }
+    }
+
+    /// Whether it is this part of the series of these labels. Names are constants, mostly told by their addresses.
+    fn is(&self, family: &Family, own: &Arc<[(&'static str, String)]>, part: &Part<'_>) -> bool {
+        let same = |a: &'static str, b: &'static str| std::ptr::eq(a, b) || a == b;
+        same(self.family, family.name)
+            && same(self.suffix, part.suffix)
+            && self.le == part.le.map(f64::to_bits)
+            && Arc::ptr_eq(&self.own, own)
     }
 }
 

@@ -13,7 +13,10 @@ use squall_core::{MemberId, Revision};
 use squall_store::seam::{ProbeEvent, Role};
 
 use super::excuse::excuses;
-use crate::world::{At, Probed};
+use crate::{
+    workload::LEADERS,
+    world::{At, Probed},
+};
 
 /// Adds what the members told to the history.
 pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
@@ -32,26 +35,28 @@ pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
         ProbeEvent::SnapshotInstalled { .. } => Some(compaction(probed, Revision(0), true)),
         _ => None,
     }));
-    history.events.extend(hints(&breaks, probes).into_iter().map(h::Event::Hint));
     let asked_by_leaders = asked_by_leaders(history, probes);
-    history.operations.extend(asked_by_leaders);
+    let asked = asked_by_leaders.iter().map(|(proposal, operation)| (*proposal, operation.id.0));
+    let asked = proposed(probes).chain(asked).collect();
+    history.events.extend(hints(&breaks, probes, &asked).into_iter().map(h::Event::Hint));
+    history.operations.extend(asked_by_leaders.into_iter().map(|(_, operation)| operation));
     let excuses = excuses(&history.events, probes);
     history.events.extend(excuses.into_iter().map(h::Event::Excused));
 }
 
-/// The compactions that leaders asked for by themselves: each as the operation of a client of its own that never heard what
-/// became of it.
-fn asked_by_leaders(history: &h::RunHistory, probes: &[Probed]) -> Vec<h::Operation> {
-    let mut client = history.operations.iter().map(|operation| operation.client.0).max().unwrap_or(0);
+/// The compactions that leaders asked for by themselves, with their proposals: each as the operation of a client of its own
+/// that never heard what became of it.
+fn asked_by_leaders(history: &h::RunHistory, probes: &[Probed]) -> Vec<(u64, h::Operation)> {
+    let mut client = LEADERS;
     let mut id = history.operations.iter().map(|operation| operation.id.0).max().unwrap_or(0);
     let asked = probes.iter().filter_map(|probed| match probed.event {
-        ProbeEvent::CompactsByItself { revision } => Some((probed, revision)),
+        ProbeEvent::CompactsByItself { revision, proposal } => Some((probed, revision, proposal)),
         _ => None,
     });
     asked
-        .map(|(probed, revision)| {
+        .map(|(probed, revision, proposal)| {
             (id, client) = (id + 1, client + 1);
-            h::Operation {
+            let operation = h::Operation {
                 id: h::OpId(id),
                 client: h::Client(client),
                 endpoint: probed.node.name().into(),
@@ -64,9 +69,18 @@ fn asked_by_leaders(history: &h::RunHistory, probes: &[Probed]) -> Vec<h::Operat
                 error: None,
                 is_final: false,
                 caller: None,
-            }
+            };
+            (proposal, operation)
         })
         .collect()
+}
+
+/// The requests of clients that were proposed: under which id, and the client's number.
+fn proposed(probes: &[Probed]) -> impl Iterator<Item = (u64, u64)> {
+    probes.iter().filter_map(|probed| match probed.event {
+        ProbeEvent::Proposed { tag, proposal } => Some((proposal, tag)),
+        _ => None,
+    })
 }
 
 /// The starts after which a member did not serve within `bound`, up to `end`. A life that never served and was followed by
@@ -201,14 +215,8 @@ fn promises(probes: &[Probed]) -> Vec<h::Event> {
 }
 
 /// One hint for each operation whose entry was applied, and for each lease that ended by itself, in each era; eras begin at
-/// `breaks`.
-fn hints(breaks: &[u64], probes: &[Probed]) -> Vec<h::Hint> {
-    let mut operations: BTreeMap<u64, u64> = BTreeMap::new();
-    for probed in probes {
-        if let ProbeEvent::Proposed { tag, proposal } = probed.event {
-            operations.insert(proposal, tag);
-        }
-    }
+/// `breaks`. `operations`: what was proposed, by the proposal's id.
+fn hints(breaks: &[u64], probes: &[Probed], operations: &BTreeMap<u64, u64>) -> Vec<h::Hint> {
     let era_of = |at: At| breaks.iter().filter(|line| **line <= at.0).count();
     let mut revisions: BTreeMap<(usize, u64), i64> = BTreeMap::new();
     for probed in probes {
@@ -258,4 +266,39 @@ fn hints(breaks: &[u64], probes: &[Probed]) -> Vec<h::Hint> {
         }
     }
     hints
+}
+
+#[cfg(test)]
+mod tests {
+    use squall_core::{Index, Term};
+
+    use super::*;
+    use crate::world::NodeId;
+
+    fn told(at: u64, event: ProbeEvent) -> Probed {
+        Probed { at: At(at), node: NodeId::new(1, "m1"), incarnation: 1, event }
+    }
+
+    fn applied(at: u64, index: u64, proposal: u64, refused: bool) -> Probed {
+        let (index, term, revision) = (Index(index), Term(1), Revision(9));
+        told(at, ProbeEvent::Applied { index, term, digest: 0, state: 0, proposal, refused, revision })
+    }
+
+    #[test]
+    fn a_leaders_own_compaction_has_an_operation_and_a_hint() {
+        let compacts = |proposal| ProbeEvent::CompactsByItself { revision: Revision(5), proposal };
+        let probes = [
+            told(10, compacts(70)),
+            applied(20, 3, 70, false),
+            told(30, compacts(71)),
+            applied(40, 4, 71, true),
+        ];
+        let mut history = h::RunHistory::default();
+        add_observations(&mut history, &probes);
+        let asked: Vec<(u64, u64)> = history.operations.iter().map(|made| (made.id.0, made.call)).collect();
+        assert_eq!(asked, [(1, 10), (2, 30)]);
+        // The second was refused where it was applied, and did nothing.
+        let hints: Vec<(u64, u64)> = history.hints().map(|hint| (hint.op.0, hint.index)).collect();
+        assert_eq!(hints, [(1, 3)]);
+    }
 }

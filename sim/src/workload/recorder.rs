@@ -11,6 +11,9 @@ use squall_checker::history as h;
 
 use super::journal::Journal;
 
+/// The numbers of the processes that stand for what leaders do by themselves begin here, one for each thing that they did.
+pub(crate) const LEADERS: u64 = 1 << 40;
+
 /// What the recorder needs of the world: one clock for all clients, and the audit.
 pub trait Observer: Send + Sync {
     /// Virtual time in nanoseconds since the run began. The checkers compare instants of different clients, so this

@@ -375,7 +375,7 @@ fn probe(out: &mut Vec<u8>, event: &ProbeEvent) {
         ProbeEvent::SnapshotSaved { index } => fields(5, [index.0, 0, 0]),
         ProbeEvent::SnapshotSent { to, index } => fields(6, [to.0, index.0, 0]),
         ProbeEvent::SnapshotInstalled { index } => fields(7, [index.0, 0, 0]),
-        ProbeEvent::CompactsByItself { revision } => fields(19, [revision.0 as u64, 0, 0]),
+        ProbeEvent::CompactsByItself { revision, proposal } => fields(19, [revision.0 as u64, *proposal, 0]),
         ProbeEvent::CompactionFinished { revision } => fields(8, [revision.0 as u64, 0, 0]),
         ProbeEvent::CompactionBegun { revision } => fields(18, [revision.0 as u64, 0, 0]),
         ProbeEvent::Ready => fields(9, [0; 3]),

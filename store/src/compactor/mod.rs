@@ -9,7 +9,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use squall_core::{Refusal, Revision, planted::planted};
+use squall_core::{Caller, Refusal, Revision, planted::planted};
 
 use crate::{
     AutoCompaction,
@@ -71,9 +71,10 @@ async fn by_revision(node: Handle, kept: u64) {
 
 /// Whether everything up to a revision is forgotten now, by this or by someone else.
 async fn compact(node: &Handle, revision: Revision) -> bool {
-    node.env().probe.emit(ProbeEvent::CompactsByItself { revision });
-    let request = CompactionRequest { revision: revision.0, physical: false };
-    match node.propose(Request::Compaction(request), None).await {
+    let proposal = node.next_id();
+    node.env().probe.emit(ProbeEvent::CompactsByItself { revision, proposal });
+    let request = Request::Compaction(CompactionRequest { revision: revision.0, physical: false });
+    match node.propose_under(proposal, Caller::NOBODY, request, None).await {
         Ok(_) | Err(Refusal::Compacted) => true,
         Err(refusal) => {
             tracing::warn!(%refusal, %revision, "auto-compaction failed");

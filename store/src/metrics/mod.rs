@@ -28,4 +28,4 @@ pub(crate) use gather::CLUSTER_VERSION;
 pub use gather::Scraper;
 pub(crate) use grpc::Counted;
 pub(crate) use instruments::{Counter, Gauge, Histogram};
-pub use text::{Family, Kind, Sample, Series, Value, encode};
+pub use text::{Family, Kind, Part, Sample, Series, Value, encode};

@@ -62,27 +62,45 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// One number of a series as the registry holds it: nothing of it is written out as text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Part<'a> {
+    /// The series' labels.
+    pub labels: &'a [(&'static str, String)],
+    /// What follows the family's name: nothing, `_bucket`, `_sum` or `_count`.
+    pub suffix: &'static str,
+    /// The bound of a bucket.
+    pub le: Option<f64>,
+    /// The number.
+    pub value: f64,
+}
+
 impl Family {
-    /// Its samples, in the order of the text format.
-    pub fn samples(&self) -> Vec<Sample> {
-        let mut samples = Vec::new();
-        for Series { labels, value } in &self.series {
-            let sample = |suffix: &str, le: Option<f64>, value: f64| {
-                let le = le.map(|bound| ("le", number(bound)));
-                let labels = labels.iter().cloned().chain(le).collect();
-                Sample { name: format!("{}{suffix}", self.name), labels, value }
-            };
-            match value {
-                Value::Number(value) => samples.push(sample("", None, *value)),
-                Value::Histogram { cumulative, sum, count } => {
-                    let bounds = cumulative.iter().copied().chain([(f64::INFINITY, *count)]);
-                    samples.extend(bounds.map(|(bound, below)| sample("_bucket", Some(bound), below as f64)));
-                    samples.push(sample("_sum", None, *sum));
-                    samples.push(sample("_count", None, *count as f64));
-                }
+    /// The numbers of one of its series, in the order of the text format.
+    pub fn parts_of<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = Part<'a>> {
+        let Series { labels, value } = series;
+        let part = move |suffix, le, value| Part { labels, suffix, le, value };
+        let (number, histogram) = match value {
+            Value::Number(value) => (Some(part("", None, *value)), None),
+            Value::Histogram { cumulative, sum, count } => {
+                let bounds = cumulative.iter().copied().chain([(f64::INFINITY, *count)]);
+                let buckets = bounds.map(move |(bound, below)| part("_bucket", Some(bound), below as f64));
+                (None, Some(buckets.chain([part("_sum", None, *sum), part("_count", None, *count as f64)])))
             }
-        }
-        samples
+        };
+        number.into_iter().chain(histogram.into_iter().flatten())
+    }
+
+    /// Its samples, in the order of the text format.
+    pub fn samples(&self) -> impl Iterator<Item = Sample> {
+        self.series.iter().flat_map(|series| self.parts_of(series)).map(|part| self.sample(&part))
+    }
+
+    /// One of its numbers, written out.
+    pub fn sample(&self, part: &Part<'_>) -> Sample {
+        let le = part.le.map(|bound| ("le", number(bound)));
+        let labels = part.labels.iter().cloned().chain(le).collect();
+        Sample { name: format!("{}{}", self.name, part.suffix), labels, value: part.value }
     }
 }
 

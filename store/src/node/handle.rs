@@ -164,7 +164,20 @@ impl Handle {
         request: Request,
         tag: Option<u64>,
     ) -> Result<Reply, Refusal> {
-        let id = self.next_id();
+        self.propose_under(self.next_id(), caller, request, tag).await
+    }
+
+    /// The same under an id that [`Handle::next_id`] gave.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn propose_under(
+        &self,
+        id: u64,
+        caller: Caller,
+        request: Request,
+        tag: Option<u64>,
+    ) -> Result<Reply, Refusal> {
         let data = entry::encode_as(id, caller, request);
         if data.len() > self.0.config.max_request_bytes {
             return Err(Refusal::RequestTooLarge);

@@ -146,6 +146,8 @@ pub enum ProbeEvent {
     CompactsByItself {
         /// What is compacted.
         revision: Revision,
+        /// The proposal's id.
+        proposal: u64,
     },
     /// The member has a compaction under way: it was applied, or found so at a start or in an installed snapshot.
     CompactionBegun {

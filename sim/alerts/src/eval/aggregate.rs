@@ -1,8 +1,11 @@
 //! Aggregations: groups of elements to one value, or to some of their elements.
 
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::cmp::Ordering;
 
-use super::{Element, EvalError, Value};
+use super::{
+    Element, EvalError, Value,
+    memo::{self, Place},
+};
 use crate::{
     labels::Labels,
     numbers::go_f,
@@ -24,7 +27,8 @@ pub fn apply(
     aggregation: Aggregation,
     parameter: Option<Value>,
     grouping: &Grouping,
-    elements: Vec<Element>,
+    mut elements: Vec<Element>,
+    place: Place<'_>,
 ) -> Result<Vec<Element>, EvalError> {
     let number = if let Some(Value::Scalar(number)) = parameter { number } else { f64::NAN };
     let mut keep = 0;
@@ -37,28 +41,25 @@ pub fn apply(
         }
         keep = number as usize;
     }
-    let mut by = grouping.labels.clone();
-    let counted = if let Some(Value::Text(label)) = &parameter { label.as_str() } else { "" };
-    if aggregation == Aggregation::CountValues && !grouping.without {
-        by.push(counted.into());
-    }
-    let mut groups: Vec<Group> = Vec::new();
-    let mut known: BTreeMap<Labels, usize> = BTreeMap::new();
-    for mut element in elements {
-        if aggregation == Aggregation::CountValues {
+    let grouped = if aggregation == Aggregation::CountValues {
+        // The value is one of the labels, so the groups are others each time.
+        let counted = if let Some(Value::Text(label)) = &parameter { label.as_str() } else { "" };
+        let mut grouping = grouping.clone();
+        if !grouping.without {
+            grouping.labels.push(counted.into());
+        }
+        for element in &mut elements {
             element.labels = element.labels.with(counted, &go_f(element.value));
         }
-        let labels = match () {
-            () if grouping.without => element.labels.without(&by),
-            () if by.is_empty() => Labels::default(),
-            () => element.labels.only(&by),
-        };
-        match known.get(&labels) {
-            Some(at) => groups[*at].add(aggregation, keep, element),
-            None => {
-                known.insert(labels.clone(), groups.len());
-                groups.push(Group::new(aggregation, labels, element));
-            }
+        memo::grouped(None, &grouping, &elements)
+    } else {
+        memo::grouped(place, grouping, &elements)
+    };
+    let mut groups: Vec<Group> = Vec::with_capacity(grouped.groups.len());
+    for (element, at) in elements.into_iter().zip(&grouped.group_of) {
+        match groups.get_mut(*at) {
+            Some(group) => group.add(aggregation, keep, element),
+            None => groups.push(Group::new(aggregation, grouped.groups[*at].clone(), element)),
         }
     }
     Ok(groups.into_iter().flat_map(|group| group.result(aggregation, number)).collect())

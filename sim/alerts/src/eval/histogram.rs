@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::Element;
+use super::{
+    Element,
+    memo::{self, Place},
+};
 use crate::{labels::Labels, numbers};
 
 #[derive(Clone, Copy)]
@@ -13,19 +16,47 @@ struct Bucket {
     count: f64,
 }
 
-/// The quantile of each histogram among the elements. An element whose `le` is no number belongs to none.
-pub fn quantiles(q: f64, elements: Vec<Element>) -> Vec<Element> {
-    // By labels with the name: two histograms of different names are two, and collide only in the result.
-    let mut histograms: BTreeMap<Labels, Vec<Bucket>> = BTreeMap::new();
-    for Element { labels, value } in elements {
-        let Some(upper) = numbers::float(labels.get("le")) else { continue };
-        let rest = labels.retain(|name| name != "le");
-        histograms.entry(rest).or_default().push(Bucket { upper, count: value });
+/// Which elements are the buckets of which histogram. An element whose `le` is no number belongs to none.
+#[derive(Debug)]
+pub struct Layout {
+    /// The elements that it was found for.
+    pub elements: Vec<Labels>,
+    histograms: Vec<Histogram>,
+}
+
+#[derive(Debug)]
+struct Histogram {
+    /// The labels of its quantile.
+    labels: Labels,
+    /// The places of its buckets among the elements, and their bounds.
+    buckets: Vec<(usize, f64)>,
+}
+
+impl Layout {
+    /// That of these elements.
+    pub fn find(elements: &[Element]) -> Self {
+        // By labels with the name: two histograms of different names are two, and collide only in the result.
+        let mut histograms: BTreeMap<Labels, Vec<(usize, f64)>> = BTreeMap::new();
+        for (at, Element { labels, .. }) in elements.iter().enumerate() {
+            let Some(upper) = numbers::float(labels.get("le")) else { continue };
+            histograms.entry(labels.retain(|name| name != "le")).or_default().push((at, upper));
+        }
+        let le: [Arc<str>; 1] = ["le".into()];
+        let histograms = histograms
+            .into_iter()
+            .map(|(labels, buckets)| Histogram { labels: labels.without(&le), buckets });
+        Self { elements: memo::labels_of(elements), histograms: histograms.collect() }
     }
-    let le: [Arc<str>; 1] = ["le".into()];
-    let value =
-        |(labels, buckets): (Labels, _)| Element { labels: labels.without(&le), value: quantile(q, buckets) };
-    histograms.into_iter().map(value).collect()
+}
+
+/// The quantile of each histogram among the elements.
+pub fn quantiles(q: f64, elements: &[Element], place: Place<'_>) -> Vec<Element> {
+    let layout = memo::histograms(place, elements);
+    let value = |Histogram { labels, buckets }: &Histogram| {
+        let buckets = buckets.iter().map(|(at, upper)| Bucket { upper: *upper, count: elements[*at].value });
+        Element { labels: labels.clone(), value: quantile(q, buckets.collect()) }
+    };
+    layout.histograms.iter().map(value).collect()
 }
 
 fn quantile(q: f64, mut buckets: Vec<Bucket>) -> f64 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use super::{Element, EvalError, Moment, histogram, mapped, unique, without_names};
+use super::{Element, EvalError, Moment, histogram, mapped, memo::Place, unique, without_names};
 use crate::{
     labels::{Labels, NAME},
     numbers::{go_max, go_min},
@@ -17,6 +17,7 @@ pub fn call(
     name: &str,
     arguments: &[Expr],
     regex: Option<&Regex>,
+    place: Place<'_>,
 ) -> Result<Vec<Element>, EvalError> {
     let elements = |at: usize| moment.elements(&arguments[at]);
     let number = |at: usize| moment.scalar(&arguments[at]);
@@ -76,7 +77,7 @@ pub fn call(
             Ok(if present { Vec::new() } else { vec![Element { labels, value: 1.0 }] })
         }
         "timestamp" => timestamps(moment, &arguments[0]),
-        "histogram_quantile" => unique(histogram::quantiles(number(0)?, elements(1)?)),
+        "histogram_quantile" => unique(histogram::quantiles(number(0)?, &elements(1)?, place)),
         "label_replace" => {
             let regex = regex.ok_or_else(|| EvalError("label_replace without its expression".to_owned()))?;
             unique(replaced(elements(0)?, arguments, regex))
@@ -97,10 +98,8 @@ pub fn call(
 /// When the samples of a selector were taken; of any other expression, the moment of the evaluation.
 fn timestamps(moment: &Moment<'_>, argument: &Expr) -> Result<Vec<Element>, EvalError> {
     if let Node::Instant(selector) = &argument.bare().node {
-        let found = moment
-            .instant(selector)
-            .map(|(labels, sample)| Element { labels: labels.clone(), value: sample.at_ms as f64 / 1000.0 });
-        return without_names(found.collect());
+        let found = moment.instant(argument.bare(), selector, |sample| sample.at_ms as f64 / 1000.0);
+        return without_names(found);
     }
     let now = moment.at_ms as f64 / 1000.0;
     mapped(moment.elements(argument)?, |_| now)

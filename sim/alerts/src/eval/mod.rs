@@ -14,15 +14,19 @@ mod aggregate;
 mod binary;
 mod histogram;
 mod instants;
+mod memo;
 mod ranges;
 
-use std::{cell::Cell, collections::BTreeSet};
+use std::{cell::Cell, collections::BTreeSet, sync::Arc};
+
+pub use memo::Memo;
 
 use crate::{
     labels::Labels,
     query::{Expr, Kind, Node, Selector},
-    store::{Sample, Store, is_stale},
+    store::{Sample, Series, Store, is_stale},
 };
+use memo::{Place, Selection};
 
 /// How far back a selector looks for a sample, as Prometheus does where nothing else is said.
 pub const LOOK_BACK_MS: i64 = 5 * 60_000;
@@ -61,6 +65,25 @@ struct Stretch {
     samples: Vec<Sample>,
 }
 
+/// The samples of stretches of time, without stale marks.
+#[derive(Default)]
+struct Live {
+    kept: Vec<Sample>,
+}
+
+impl Live {
+    /// Those of one series, both ends included.
+    fn of<'a>(&'a mut self, series: &'a Series, from_ms: i64, to_ms: i64) -> &'a [Sample] {
+        let samples = series.between(from_ms, to_ms);
+        if !samples.iter().any(|sample| is_stale(sample.value)) {
+            return samples;
+        }
+        self.kept.clear();
+        self.kept.extend(samples.iter().filter(|sample| !is_stale(sample.value)));
+        &self.kept
+    }
+}
+
 /// What an evaluation needs besides the expression and the moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
@@ -70,12 +93,14 @@ pub struct Context<'a> {
     pub look_back_ms: i64,
     /// The step of a subquery that names none.
     pub default_step_ms: i64,
+    /// What earlier evaluations of the same expression over the same store have found out.
+    pub memo: Option<&'a Memo>,
 }
 
 impl<'a> Context<'a> {
     /// Over a store, with Prometheus' look-back and one minute for a subquery that names no step.
     pub fn new(store: &'a Store) -> Self {
-        Self { store, look_back_ms: LOOK_BACK_MS, default_step_ms: 60_000 }
+        Self { store, look_back_ms: LOOK_BACK_MS, default_step_ms: 60_000, memo: None }
     }
 
     /// The value of an expression at a moment.
@@ -109,11 +134,7 @@ impl Moment<'_> {
             Node::Number(number) => Ok(Value::Scalar(*number)),
             Node::Text(text) => Ok(Value::Text(text.clone())),
             Node::Paren(inner) => self.value(inner),
-            Node::Instant(selector) => Ok(Value::Vector(
-                self.instant(selector)
-                    .map(|(labels, sample)| Element { labels: labels.clone(), value: sample.value })
-                    .collect(),
-            )),
+            Node::Instant(selector) => Ok(Value::Vector(self.instant(expr, selector, |sample| sample.value))),
             Node::Sign { minus, inner } => match self.value(inner)? {
                 Value::Scalar(value) if *minus => Ok(Value::Scalar(-value)),
                 Value::Vector(elements) if *minus => Ok(Value::Vector(mapped(elements, |value| -value)?)),
@@ -125,7 +146,8 @@ impl Moment<'_> {
             Node::Aggregate { aggregation, parameter, grouping, inner } => {
                 let parameter = parameter.as_ref().map(|parameter| self.value(parameter)).transpose()?;
                 let elements = self.elements(inner)?;
-                aggregate::apply(*aggregation, parameter, grouping, elements).map(Value::Vector)
+                aggregate::apply(*aggregation, parameter, grouping, elements, self.place(expr))
+                    .map(Value::Vector)
             }
             Node::Call { function, arguments, regex } => {
                 let over = arguments.iter().position(|argument| {
@@ -134,7 +156,8 @@ impl Moment<'_> {
                 match over {
                     Some(over) => self.call_over_range(function.name, arguments, over).map(Value::Vector),
                     None if function.returns == Kind::Scalar => self.scalar_call(function.name, arguments),
-                    None => instants::call(self, function.name, arguments, regex.as_ref()).map(Value::Vector),
+                    None => instants::call(self, function.name, arguments, regex.as_ref(), self.place(expr))
+                        .map(Value::Vector),
                 }
             }
             // The check of kinds leaves ranges only where a call takes them, and a query is no range.
@@ -160,13 +183,27 @@ impl Moment<'_> {
         }
     }
 
-    /// The newest sample of each series that a selector names.
-    fn instant<'b>(&'b self, selector: &'b Selector) -> impl Iterator<Item = (&'b Labels, Sample)> {
+    /// Where what is found out about a node is remembered.
+    fn place(&self, expr: &Expr) -> Place<'_> {
+        self.context.memo.map(|memo| (memo, expr.span))
+    }
+
+    /// The series that the selector of a node names.
+    fn selection(&self, expr: &Expr, selector: &Selector) -> Arc<Selection> {
+        memo::selection(self.place(expr), self.context.store, &selector.matchers)
+    }
+
+    /// An element for each series that the selector of a node names, with a value by its newest sample.
+    fn instant(&self, expr: &Expr, selector: &Selector, value: impl Fn(Sample) -> f64) -> Vec<Element> {
         let at_ms = self.at_ms - selector.offset_ms;
-        let look_back_ms = self.context.look_back_ms;
-        self.context.store.select(&selector.matchers).filter_map(move |series| {
-            series.newest(at_ms, look_back_ms).map(|sample| (&series.labels, sample))
-        })
+        let found = self.selection(expr, selector);
+        let series = found.series(self.context.store).zip(&found.labels);
+        series
+            .filter_map(|(series, labels)| {
+                let sample = series.newest(at_ms, self.context.look_back_ms)?;
+                Some(Element { labels: labels.clone(), value: value(sample) })
+            })
+            .collect()
     }
 
     fn scalar_call(&self, name: &str, arguments: &[Expr]) -> Result<Value, EvalError> {
@@ -201,50 +238,55 @@ impl Moment<'_> {
         let window = ranges::Window { at_ms: self.at_ms, range_ms, offset_ms };
         let function = ranges::function(name).ok_or_else(|| EvalError(format!("{name} takes no range")))?;
         let keeps_name = name == "last_over_time";
-        let mut elements = Vec::new();
-        self.each_stretch(range, &mut |labels, samples| {
-            if let Some(value) = function(&window, samples, other) {
-                elements.push(Element { labels: labels.clone(), value });
-            }
-        })?;
-        if keeps_name { unique(elements) } else { without_names(elements) }
-    }
-
-    fn any_sample(&self, range: &Expr) -> Result<bool, EvalError> {
-        let mut any = false;
-        self.each_stretch(range, &mut |_, _| any = true)?;
-        Ok(any)
-    }
-
-    /// Hands on the samples of each series that has any in the stretch, without stale marks.
-    fn each_stretch(&self, range: &Expr, take: &mut dyn FnMut(&Labels, &[Sample])) -> Result<(), EvalError> {
         match &range.node {
-            Node::Range { selector, range_ms } => {
-                let to_ms = self.at_ms - selector.offset_ms;
-                let mut kept = Vec::new();
-                for series in self.context.store.select(&selector.matchers) {
-                    let samples = series.between(to_ms - range_ms, to_ms);
-                    if samples.iter().any(|sample| is_stale(sample.value)) {
-                        kept.clear();
-                        kept.extend(samples.iter().filter(|sample| !is_stale(sample.value)));
-                        if !kept.is_empty() {
-                            take(&series.labels, &kept);
-                        }
-                    } else if !samples.is_empty() {
-                        take(&series.labels, samples);
+            Node::Range { selector, .. } => {
+                let found = self.selection(range, selector);
+                let labels = if keeps_name { &found.labels } else { &found.nameless };
+                let mut elements = Vec::with_capacity(labels.len());
+                let mut live = Live::default();
+                for (series, labels) in found.series(self.context.store).zip(labels) {
+                    let samples = live.of(series, window.begin_ms(), window.end_ms());
+                    if !samples.is_empty()
+                        && let Some(value) = function(&window, samples, other)
+                    {
+                        elements.push(Element { labels: labels.clone(), value });
                     }
                 }
-                Ok(())
+                if keeps_name || found.one_name { Ok(elements) } else { unique(elements) }
             }
-            Node::Subquery { inner, range_ms, step_ms, offset_ms } => {
-                let step_ms = step_ms.unwrap_or(self.context.default_step_ms).max(1);
-                for stretch in self.steps(inner, *range_ms, step_ms, *offset_ms)? {
-                    take(&stretch.labels, &stretch.samples);
-                }
-                Ok(())
+            _ => {
+                let stretches = self.stretches(range)?.into_iter();
+                let elements = stretches
+                    .filter_map(|Stretch { labels, samples }| {
+                        let value = function(&window, &samples, other)?;
+                        Some(Element { labels, value })
+                    })
+                    .collect();
+                if keeps_name { unique(elements) } else { without_names(elements) }
             }
-            _ => Err(EvalError("expected a range vector".to_owned())),
         }
+    }
+
+    /// Whether any series of a range vector has a sample.
+    fn any_sample(&self, range: &Expr) -> Result<bool, EvalError> {
+        let Node::Range { selector, range_ms } = &range.node else {
+            return Ok(!self.stretches(range)?.is_empty());
+        };
+        let to_ms = self.at_ms - selector.offset_ms;
+        let found = self.selection(range, selector);
+        let mut live = Live::default();
+        Ok(found
+            .series(self.context.store)
+            .any(|series| !live.of(series, to_ms - range_ms, to_ms).is_empty()))
+    }
+
+    /// The series of a subquery.
+    fn stretches(&self, range: &Expr) -> Result<Vec<Stretch>, EvalError> {
+        let Node::Subquery { inner, range_ms, step_ms, offset_ms } = &range.node else {
+            return Err(EvalError("expected a range vector".to_owned()));
+        };
+        let step_ms = step_ms.unwrap_or(self.context.default_step_ms).max(1);
+        self.steps(inner, *range_ms, step_ms, *offset_ms)
     }
 
     /// A subquery's samples: steps lie on multiples of the step's length, whatever the moment.

@@ -13,6 +13,18 @@ pub struct Window {
     pub offset_ms: i64,
 }
 
+impl Window {
+    /// Its first moment.
+    pub fn begin_ms(&self) -> i64 {
+        self.end_ms() - self.range_ms
+    }
+
+    /// Its last moment.
+    pub fn end_ms(&self) -> i64 {
+        self.at_ms - self.offset_ms
+    }
+}
+
 /// A function of the samples of one series, never empty, and of the call's other argument. `None`: no element.
 pub type RangeFunction = fn(&Window, &[Sample], f64) -> Option<f64>;
 
@@ -69,8 +81,7 @@ fn extrapolated(window: &Window, samples: &[Sample], counter: bool, per_second: 
             }
         }
     }
-    let end_ms = window.at_ms - window.offset_ms;
-    let begin_ms = end_ms - window.range_ms;
+    let (begin_ms, end_ms) = (window.begin_ms(), window.end_ms());
     let mut to_begin = (first.at_ms - begin_ms) as f64 / 1000.0;
     let to_end = (end_ms - last.at_ms) as f64 / 1000.0;
     let sampled = (last.at_ms - first.at_ms) as f64 / 1000.0;

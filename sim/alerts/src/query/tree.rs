@@ -8,7 +8,7 @@ use super::Function;
 use crate::labels::Labels;
 
 /// A range of bytes in the text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
     /// Its first byte.
     pub begin: usize,

@@ -28,16 +28,17 @@ impl Expr {
         }
     }
 
-    /// The greatest age that a sample it reads may have at the moment of evaluation, in milliseconds.
-    pub fn looks_back_ms(&self) -> i64 {
+    /// All selectors it reads, each with the greatest age that a sample may have at the moment of evaluation, in milliseconds.
+    pub fn looks_back(&self) -> Vec<(&Selector, i64)> {
         match &self.node {
-            Node::Instant(selector) => LOOK_BACK_MS + selector.offset_ms.max(0),
-            Node::Range { selector, range_ms } => range_ms + selector.offset_ms.max(0),
+            Node::Instant(selector) => vec![(selector, LOOK_BACK_MS + selector.offset_ms.max(0))],
+            Node::Range { selector, range_ms } => vec![(selector, range_ms + selector.offset_ms.max(0))],
             // Its steps are multiples of the step length, so the first one may come up to one step before the span.
             Node::Subquery { inner, range_ms, step_ms, offset_ms } => {
-                range_ms + offset_ms.max(&0) + step_ms.unwrap_or(0) + inner.looks_back_ms()
+                let more_ms = range_ms + offset_ms.max(&0) + step_ms.unwrap_or(0);
+                inner.looks_back().into_iter().map(|(selector, ms)| (selector, ms + more_ms)).collect()
             }
-            _ => self.parts().into_iter().map(Expr::looks_back_ms).max().unwrap_or(0),
+            _ => self.parts().into_iter().flat_map(Expr::looks_back).collect(),
         }
     }
 
@@ -65,7 +66,7 @@ impl Expr {
 mod tests {
     use crate::{
         labels::Labels,
-        query::parse,
+        query::{Expr, parse},
         store::{STALE, Store},
     };
 
@@ -93,8 +94,13 @@ mod tests {
             assert_eq!(found, missing, "{text}");
         }
         let expr = parse("rate(a{x=\"1\"}[5m]) / on (x) b offset 5m").unwrap();
-        assert_eq!(expr.looks_back_ms(), 600_000);
-        assert_eq!(parse("increase((a or b)[15m:1m]) > 4").unwrap().looks_back_ms(), 21 * 60_000);
+        let looks_back =
+            |expr: &Expr| expr.looks_back().iter().map(|(_, ms)| ms / 60_000).collect::<Vec<_>>();
+        assert_eq!(looks_back(&expr), [5, 10]);
+        assert_eq!(
+            looks_back(&parse("increase((a or max_over_time(b[1h:2m]))[15m:1m]) > 4").unwrap()),
+            [21, 83]
+        );
         let names: Vec<usize> = expr.selectors().iter().map(|selector| selector.matchers.len()).collect();
         assert_eq!(names, [2, 1]);
     }

@@ -193,11 +193,6 @@ impl RuleFile {
             Rule::Record(_) => None,
         })
     }
-
-    /// The greatest age of a sample that one of its rules may read, in milliseconds.
-    pub fn looks_back_ms(&self) -> i64 {
-        self.rules().map(|rule| rule.expr().looks_back_ms()).max().unwrap_or(0)
-    }
 }
 
 impl AlertRule {

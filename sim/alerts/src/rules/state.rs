@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AlertRule, Group, RecordRule, Rule, RuleFile};
 use crate::{
-    eval::Context,
+    eval::{Context, Memo},
     labels::{Labels, NAME},
     query,
     store::{STALE, Store},
@@ -109,6 +109,7 @@ struct GroupState {
 
 #[derive(Clone, Debug, Default)]
 struct RuleState {
+    memo: Memo,
     active: BTreeMap<Labels, Active>,
     /// The series that it wrote at its last evaluation.
     written: BTreeSet<Labels>,
@@ -183,7 +184,7 @@ impl Groups {
             let GroupState { group, rules, .. } = state;
             for (rule, state) in group.rules.iter().zip(rules) {
                 let written = match rule {
-                    Rule::Record(rule) => record(rule, group.limit, store, surroundings, at_ms),
+                    Rule::Record(rule) => record(rule, group.limit, store, surroundings, &state.memo, at_ms),
                     Rule::Alert(rule) => state.alert(rule, group.limit, store, surroundings, at_ms),
                 };
                 match written {
@@ -252,10 +253,11 @@ fn record(
     limit: usize,
     store: &Store,
     surroundings: &Surroundings,
+    memo: &Memo,
     at_ms: i64,
 ) -> Result<Vec<(Labels, f64)>, String> {
-    let elements =
-        context(store, surroundings).vector(&rule.expr, at_ms).map_err(|error| error.to_string())?;
+    let context = Context { memo: Some(memo), ..context(store, surroundings) };
+    let elements = context.vector(&rule.expr, at_ms).map_err(|error| error.to_string())?;
     let mut seen = BTreeSet::new();
     let mut samples = Vec::with_capacity(elements.len());
     for element in elements {
@@ -286,8 +288,10 @@ impl RuleState {
         surroundings: &Surroundings,
         at_ms: i64,
     ) -> Result<Vec<(Labels, f64)>, String> {
+        // What a template asks is another expression each time, so its context remembers nothing.
         let context = context(store, surroundings);
-        let elements = context.vector(&rule.expr, at_ms).map_err(|error| error.to_string())?;
+        let remembering = Context { memo: Some(&self.memo), ..context };
+        let elements = remembering.vector(&rule.expr, at_ms).map_err(|error| error.to_string())?;
         let query = |text: &str| {
             let expr = query::parse(text).map_err(|error| error.to_string())?;
             context.vector(&expr, at_ms).map_err(|error| error.to_string())

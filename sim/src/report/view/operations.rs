@@ -1,6 +1,6 @@
 //! The clients' operations as rows, with each text stored once.
 
-use crate::workload::BESIDE;
+use crate::workload::{BESIDE, LEADERS};
 use squall_checker::history::{Bytes, Op, Operation, Outcome, RequestOp, RunHistory, Txn};
 use squall_checker::picture::etcd_label;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,11 +94,12 @@ pub(super) fn rows(history: &RunHistory) -> Rows {
 }
 
 /// The clients' names. The steps that a service makes on a client's behalf run beside it, each as a process of its own, and
-/// are named after the client that they serve.
+/// are named after the client that they serve. What leaders do by themselves is theirs.
 fn names(clients: &[u64]) -> Vec<String> {
     let name = |&client: &u64| match client {
         0 => "operator".to_owned(),
         1 => "compactor".to_owned(),
+        _ if client >= LEADERS => "a leader".to_owned(),
         _ if client >= BESIDE => format!("for client {}", client % BESIDE),
         _ => format!("client {client}"),
     };

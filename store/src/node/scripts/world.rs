@@ -172,7 +172,7 @@ impl Probe for ScriptProbe {
             }
             ProbeEvent::SnapshotInstalled { index } => format!("snapshot installed at {index}"),
             ProbeEvent::Leaving => "is leaving".to_owned(),
-            ProbeEvent::CompactsByItself { revision } => {
+            ProbeEvent::CompactsByItself { revision, .. } => {
                 format!("compacts by itself to revision {}", revision.0)
             }
             ProbeEvent::CompactionFinished { .. } => "compaction finished".to_owned(),
