@@ -1,10 +1,10 @@
-//! Every way in which the store says no to a client, with etcd's code and etcd's words.
+//! All refusals that a client can get, with etcd's codes and etcd's words.
 //!
-//! A refusal is addressed to the client and leaves the store as it was. It is not an I/O failure (that stops the node)
-//! and not a broken invariant (that panics). Programs match on these codes and messages, Go clients on the text itself,
-//! so both are etcd's to the letter (`api/v3rpc/rpctypes/error.go`).
+//! A refusal is addressed to the client and leaves the store as it was. It is not an I/O failure (that stops the
+//! node) and not a broken invariant (that panics). Programs match on these codes and messages, and Go clients match
+//! on the text itself. So both are exactly etcd's (`api/v3rpc/rpctypes/error.go`).
 //!
-//! Whether a refusal means "certainly not applied" is what a checker needs to know; the harness's client says it
+//! A checker needs to know whether a refusal means "certainly not applied". The harness's client decides that
 //! (`sim/src/workload/outcome.rs`).
 
 use thiserror::Error;
@@ -13,11 +13,11 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(i32)]
 pub enum Code {
-    /// The caller gave the call up.
+    /// The caller gave up the call.
     Cancelled = 1,
     /// An error of no known kind.
     Unknown = 2,
-    /// The request makes no sense, whatever the state.
+    /// The request is invalid in any state.
     InvalidArgument = 3,
     /// The deadline passed first.
     DeadlineExceeded = 4,
@@ -48,7 +48,7 @@ macro_rules! refusals {
         pub enum Refusal { $( $(#[$doc])* #[error($message)] $name, )* }
 
         impl Refusal {
-            /// Every refusal there is.
+            /// All refusals.
             pub const ALL: &[Refusal] = &[$( Refusal::$name, )*];
 
             /// The gRPC status code.
@@ -186,7 +186,7 @@ refusals! {
 }
 
 impl Refusal {
-    /// Whether it says that the caller may not do this, whatever it is.
+    /// Whether the refusal means that the caller lacks permission.
     pub(crate) fn is_denial(self) -> bool {
         matches!(self, Refusal::PermissionDenied | Refusal::UserEmpty | Refusal::AuthOldRevision)
     }

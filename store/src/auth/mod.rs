@@ -13,7 +13,8 @@
 //! and the revision of users and roles for which it was signed. The state machine refuses a token of an older
 //! revision.
 //!
-//! Left out: users named by a client's certificate, since there is no TLS.
+//! Where TLS is on, a client's certificate may name its user instead (`api::credentials`). Only the real build has
+//! TLS.
 //!
 //! Source: etcd 3.5, `server/auth/simple_token.go`, `server/etcdserver/v3_server.go`.
 
