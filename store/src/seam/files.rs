@@ -1,9 +1,9 @@
-//! Files: what the WAL and the snapshots need of a file system, and no more.
+//! Files: the parts of a file system that the WAL and the snapshots need.
 //!
-//! The contract is POSIX's weak one, which is what the store has to survive: data is durable only once `sync` has
-//! returned; a create, rename or remove is durable only once the directory has been synced; a crash may keep, drop or
-//! tear (at 512-byte sectors) whatever was not. A failed `sync` leaves the file in an unknown state: the member must
-//! stop, never retry (fsyncgate).
+//! The contract is POSIX's weak one, which the store has to survive: data is durable only once `sync` has returned;
+//! a create, rename or remove is durable only once the directory has been synced; a crash may keep, drop or tear (at
+//! 512-byte sectors) everything else. A failed `sync` leaves the file in an unknown state: the member must stop,
+//! never retry (fsyncgate).
 
 use std::{io, path::Path};
 
