@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_learns_that_the_sender_is_gone() {
+    fn a_waiting_receiver_learns_that_the_sender_is_gone() {
         let (sender, mut receiver) = channel(0);
         let woken = Arc::new(AtomicUsize::new(0));
         struct Count(Arc<AtomicUsize>);

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_and_what_is_none() {
+    fn valid_and_invalid_urls() {
         use UrlError::*;
         for (text, expected) in [
             ("http://m1:2380", Ok((false, Place::Port("m1:2380")))),

@@ -115,7 +115,6 @@ pub struct Applied {
     /// The rows that make this entry durable, the applied index among them. It goes to the engine as one atomic batch.
     pub batch: Batch,
     /// A digest of the state after this entry, of its reply and of the rows that it wrote. Members at the same index
-    /// must agree on it, whatever replays, restarts, installed snapshots and slower or faster compactions they went
-    /// through.
+    /// must agree on it, even after replays, restarts, installed snapshots, or slower and faster compactions.
     pub state: u64,
 }

@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_etcd_writes_is_refused_with_its_place() {
+    fn rows_that_no_etcd_writes_are_refused_with_their_place() {
         for (bucket, key, value, said) in [
             ("alarm", &b"\x08"[..], &b""[..], "alarm/"),
             ("lease", b"12345678", b"\x10", "lease/12345678"),

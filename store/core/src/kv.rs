@@ -117,7 +117,7 @@ pub struct RangeResponse {
     pub kvs: Vec<KeyValue>,
     /// Whether the limit cut something off.
     pub more: bool,
-    /// How many keys lie in the interval, whatever limit and filters say.
+    /// How many keys lie in the interval, regardless of limit and filters.
     pub count: i64,
 }
 

@@ -37,7 +37,7 @@ pub enum Code {
     Unavailable = 14,
     /// Data is lost or corrupt.
     DataLoss = 15,
-    /// The caller has not shown who it is.
+    /// The caller has not authenticated.
     Unauthenticated = 16,
 }
 
@@ -98,7 +98,7 @@ refusals! {
     /// Too few members have started for the change to be safe. (etcd's server sends this one without its code.)
     MemberNotEnoughStarted, Unknown,
         "etcdserver: re-configuration failed due to not enough started members";
-    /// Peer URLs that are none.
+    /// The given peer URLs are no URLs.
     MemberBadUrls, InvalidArgument, "etcdserver: given member URLs are invalid";
     /// No such member, or one that was removed.
     MemberNotFound, NotFound, "etcdserver: member not found";
@@ -106,7 +106,7 @@ refusals! {
     MemberNotLearner, FailedPrecondition, "etcdserver: can only promote a learner member";
     /// The learner is still behind.
     LearnerNotReady, FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader";
-    /// The cluster has its share of learners.
+    /// The cluster already has as many learners as it may have.
     TooManyLearners, FailedPrecondition, "etcdserver: too many learner members in cluster";
     /// The caller belongs to another cluster.
     ClusterIdMismatch, FailedPrecondition, "etcdserver: cluster ID mismatch";
@@ -130,7 +130,7 @@ refusals! {
     TimeoutDueToLeaderFail, Unavailable, "etcdserver: request timed out, possibly due to previous leader failure";
     /// The same, and a connection was lost meanwhile.
     TimeoutDueToConnectionLost, Unavailable, "etcdserver: request timed out, possibly due to connection lost";
-    /// The member that was to lead does not within the time-out. (etcd gives this one no code of its own.)
+    /// The member that was to lead does not lead within the time-out. (etcd gives this refusal no code.)
     TimeoutLeaderTransfer, Unknown, "etcdserver: request timed out, leader transfer took too long";
     /// The member did not catch up within the time-out.
     TimeoutWaitAppliedIndex, Unavailable,
@@ -161,7 +161,7 @@ refusals! {
     RoleEmpty, InvalidArgument, "etcdserver: role name is empty";
     /// No such user, or another password.
     AuthFailed, InvalidArgument, "etcdserver: authentication failed, invalid user ID or password";
-    /// A user without a password cannot authenticate by one. (etcd gives this one no code of its own.)
+    /// A user without a password cannot authenticate by one. (etcd gives this refusal no code.)
     NoPasswordUser, Unknown, "auth: authentication failed, password was given for no password user";
     /// A permission is to be granted, and none is named.
     PermissionNotGiven, InvalidArgument, "etcdserver: permission not given";
@@ -175,11 +175,11 @@ refusals! {
     AuthNotEnabled, FailedPrecondition, "etcdserver: authentication is not enabled";
     /// No such token, or one whose time is over.
     InvalidAuthToken, Unauthenticated, "etcdserver: invalid auth token";
-    /// What would lock everybody out, or a permission on no range.
+    /// A change that would lock out every user, or a permission on no range.
     InvalidAuthMgmt, InvalidArgument, "etcdserver: invalid auth management";
     /// The tables of users and roles have changed since the member looked at them.
     AuthOldRevision, InvalidArgument, "etcdserver: revision of auth store is old";
-    /// The caller gave the request up.
+    /// The caller gave up the request.
     Canceled, Cancelled, "etcdserver: request canceled";
     /// The caller's deadline passed.
     DeadlineExceeded, DeadlineExceeded, "etcdserver: context deadline exceeded";

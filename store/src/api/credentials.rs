@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn who_calls_is_passed_on_as_it_came() {
+    fn the_credentials_are_passed_on_unchanged() {
         for token in [None, Some(""), Some("a.1")] {
             for certificate in [None, Some("root")] {
                 let headers: Vec<_> = token.iter().map(|token| ("token", *token)).collect();

@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_or_is_one_event_is_not_cut() {
+    fn a_response_that_fits_or_is_one_event_is_not_split() {
         assert_eq!(fragments(response(&[10, 10]), 1000).len(), 1);
         assert_eq!(fragments(response(&[5000]), 1000), [response(&[5000])]);
     }

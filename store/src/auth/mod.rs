@@ -6,15 +6,14 @@
 //! and so every member knows it. Each member holds it in memory for as long as it is used, and loses it when the
 //! member restarts or installs a snapshot. The client then authenticates again, as etcd's clients do by themselves.
 //!
-//! Where this is stricter than etcd: after an installed snapshot a member holds no token. etcd's member keeps its
-//! tokens, so a token can outlive the password that it was given for.
+//! This is stricter than etcd: after an installed snapshot a member holds no token. etcd's member keeps its tokens,
+//! so a token can outlive the password that it was given for.
 //!
 //! With signed tokens (`seam::SignedTokens`; JWT in the real build) members hold no tokens: a token names its user
 //! and the revision of users and roles for which it was signed. The state machine refuses a token of an older
 //! revision.
 //!
-//! Where TLS is on, a client's certificate may name its user instead (`api::credentials`). Only the real build has
-//! TLS.
+//! With TLS, a client's certificate may name its user instead (`api::credentials`). Only the real build has TLS.
 //!
 //! Source: etcd 3.5, `server/auth/simple_token.go`, `server/etcdserver/v3_server.go`.
 

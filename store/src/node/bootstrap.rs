@@ -31,7 +31,7 @@ pub(crate) fn bootstrap_entries(founders: &[Member]) -> (Vec<Entry>, HardState) 
 pub(crate) struct Bootstrap {
     /// The log for raft.
     pub log: RaftLog,
-    /// The last snapshot record's index; 0 where there is none.
+    /// The last snapshot record's index; 0 if there is none.
     pub snapshot_index: u64,
     /// The term to begin in.
     pub term: u64,

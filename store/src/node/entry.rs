@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn who_calls_and_what_it_asks_of_users_survives_the_log() {
+    fn auth_commands_and_their_caller_survive_the_log() {
         let caller = Caller { user: "alice".into(), revision: 7 };
         let asked = auth::convert::authenticated("bob".into(), "prefix".into());
         let entry = Entry { index: 7, data: encode_as(9, caller.clone(), asked), ..Default::default() };

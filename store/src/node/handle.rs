@@ -267,7 +267,7 @@ impl Handle {
             let learns = self.0.shared.state().membership().is_learner(id);
             let down = learns || id != self.0.shared.member && self.0.hub.active_since(id).is_none();
             let voters = self.voters();
-            if !down && !bears_removal(voters.len(), self.active(&voters)) {
+            if !down && !survives_removal(voters.len(), self.active(&voters)) {
                 return Err(Refusal::Unhealthy);
             }
         }
@@ -370,7 +370,7 @@ fn quorum(voters: usize) -> usize {
 
 /// Whether `voters`, of which `active` are active, can lose an active one. `active` may be 0: a member that was
 /// itself removed is no longer a voter, and still answers until it has stopped.
-fn bears_removal(voters: usize, active: usize) -> bool {
+fn survives_removal(voters: usize, active: usize) -> bool {
     active > quorum(voters - 1)
 }
 
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_removal_leaves_a_quorum_of_active_members() {
-        for (voters, active, bears) in [
+        for (voters, active, survives) in [
             (5, 5, true),
             (5, 4, true),
             (5, 3, false),
@@ -393,7 +393,7 @@ mod tests {
             (4, 0, false),
             (1, 0, false),
         ] {
-            assert_eq!(bears_removal(voters, active), bears, "{active} of {voters}");
+            assert_eq!(survives_removal(voters, active), survives, "{active} of {voters}");
         }
     }
 }

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beginner_has_promised_nothing() {
+    fn a_new_members_log_is_blank() {
         for (what, term, vote, last_term, named, blank) in [
             ("a joiner", 0, 0, 0, false, true),
             ("a founder", 1, 0, 1, false, true),

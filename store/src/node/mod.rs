@@ -8,9 +8,9 @@
 //! etcd's order. `ready` explains that order.
 //!
 //! The core decides what an entry does to the state; the engine makes it durable. The node connects the two: each
-//! entry's rows carry its index, the engine commits in a task of its own (`committer`), and after a restart raft
-//! hands out the entries again that the engine had not made durable. From time to time a snapshot record in the WAL
-//! says how far the engine is durable. The log before that record is then removed (`snapshots`).
+//! entry's rows carry its index, the engine commits in a separate task (`committer`), and after a restart raft hands
+//! out the entries again that the engine had not made durable. From time to time a snapshot record in the WAL says
+//! how far the engine is durable. The log before that record is then removed (`snapshots`).
 //!
 //! Reads don't pass through the log (`reads`). raft confirms an index that includes everything committed before the
 //! read began, and the state answers once that index is applied. The API shares the state under a lock that is never

@@ -2,8 +2,8 @@
 //!
 //! Raft tolerates a transport that loses, delays or doubles messages. It does not tolerate unreported losses, or one
 //! slow peer that holds up the others. So, as in etcd's rafthttp:
-//! - each peer has queues of its own, bounded by messages and by bytes ([`queue`]). What does not fit is dropped and
-//!   reported (`report_unreachable` makes the leader probe again);
+//! - each peer has its own queues, bounded by messages and by bytes ([`queue`]). A message that does not fit is
+//!   dropped and reported (`report_unreachable` makes the leader probe again);
 //! - heartbeats have a lane of their own, so that they never wait behind a backlog of appends.
 //!
 //! A lane is one client-streaming call that stays open ([`link`]). Each time the transport asks for data, all

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_append_is_never_taken_back() {
+    fn only_appends_are_replaced() {
         let queue = Queue::default();
         let call = queue.begin_call();
         assert!(append(&queue, 5, 9, 10));

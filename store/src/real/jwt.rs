@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_said() {
+    fn invalid_options_are_refused_with_a_reason() {
         for (options, said) in [
             (options("HS257", None), "sign-method=HS257 is none"),
             (options("EdDSA", None), "sign-method=EdDSA is none"),

@@ -32,8 +32,8 @@ pub enum EngineError {
 
 /// Opens engines. Each build has one kind.
 pub trait Engines: Send + Sync {
-    /// Opens the engine in `dir`, creating it where there is none, and finishing or dropping a [`Engine::replace`]
-    /// that a crash cut short.
+    /// Opens the engine in `dir`, or creates it if there is none. Finishes or drops an [`Engine::replace`] that a
+    /// crash interrupted.
     fn open<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<Arc<dyn Engine>, EngineError>>;
 }
 

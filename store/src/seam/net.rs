@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_and_what_is_none() {
+    fn valid_and_invalid_timeouts() {
         let cases = [
             ("2H", Some(Duration::from_secs(7_200))),
             ("3M", Some(Duration::from_secs(180))),

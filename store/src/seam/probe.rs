@@ -28,9 +28,8 @@ pub enum ProbeEvent {
         /// The leader it follows, if it knows one.
         leader: Option<MemberId>,
     },
-    /// A request of a client that gave it a number of its own (metadata `x-correlation-id`) is about to be proposed.
-    /// A member that applies the entry reports the same proposal id, so an observer can tell which request became
-    /// which entry.
+    /// A client's request that carries a number (metadata `x-correlation-id`) is about to be proposed. A member that
+    /// applies the entry reports the same proposal id, so an observer can tell which request became which entry.
     Proposed {
         /// The client's number.
         tag: u64,
@@ -94,8 +93,9 @@ pub enum ProbeEvent {
         term: Term,
         /// A hash of the entry's content: equal on all members for equal index (state-machine safety).
         digest: u64,
-        /// A digest of the member's state after the entry, of the entry's reply and of the rows that it wrote: equal on
-        /// all members for equal index, whatever restarts and snapshots they went through (`squall_core::Applied::state`).
+        /// A digest of the member's state after the entry, of the entry's reply and of the rows that it wrote: equal
+        /// on all members for equal index, even after restarts and installed snapshots
+        /// (`squall_core::Applied::state`).
         state: u64,
         /// The id under which the entry was proposed; 0 if no client waits for it.
         proposal: u64,

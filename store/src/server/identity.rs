@@ -89,14 +89,14 @@ pub(super) async fn join(config: &Config, env: &Env) -> Result<Metadata, StartEr
         let answers = ask_members(env, &asked, JOIN_PATIENCE).await;
         let patient = env.clock.monotonic().since(began) < config.request_timeout();
         let what = match agree(&own, &answers) {
-            Ok(found) => match found.but {
-                Some(but) if patient => but,
-                but => {
+            Ok(found) => match found.doubt {
+                Some(doubt) if patient => doubt,
+                doubt => {
                     for answer in &answers {
                         refuse_known(config, found.metadata.member_id, answer)?;
                     }
-                    if let Some(but) = but {
-                        tracing::warn!("joining by the newest answer, though {but}");
+                    if let Some(doubt) = doubt {
+                        tracing::warn!("joining by the newest answer, though {doubt}");
                     }
                     return Ok(found.metadata);
                 }
@@ -150,11 +150,11 @@ fn refuse_other_cluster(config: &Config, own: ClusterId, answer: &MembersRespons
     })
 }
 
-/// An identity, and a reason to ask again (`but`), if there is one.
+/// An identity, and a reason to ask again (`doubt`), if there is one.
 #[derive(Debug)]
 struct Found {
     metadata: Metadata,
-    but: Option<String>,
+    doubt: Option<String>,
 }
 
 /// The identity of the member at the URLs `own` according to the answers, or why they don't determine it.
@@ -195,10 +195,10 @@ fn agree(own: &[String], answers: &[MembersResponse]) -> Result<Found, String> {
     }
     let metadata = Metadata { member_id: MemberId(*id), cluster_id: ClusterId(newest.cluster_id) };
     let behind = answers.iter().find(|answer| listed(answer) != members);
-    let but = behind.map(|behind| {
+    let doubt = behind.map(|behind| {
         format!("members {} and {} do not yet agree on who is in the cluster", by(newest), by(behind))
     });
-    Ok(Found { metadata, but })
+    Ok(Found { metadata, doubt })
 }
 
 fn sorted(urls: &[String]) -> Vec<String> {
@@ -231,7 +231,7 @@ mod tests {
     /// The id that the answers give, unless there is a reason to ask again.
     fn agreed(answers: &[MembersResponse]) -> Result<u64, String> {
         let found = agree(&[url(3)], answers)?;
-        found.but.map_or(Ok(found.metadata.member_id.0), Err)
+        found.doubt.map_or(Ok(found.metadata.member_id.0), Err)
     }
 
     #[test]

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_only_other_must_know() {
+    fn a_single_other_voter_must_know() {
         assert!(!others(&[2]).hear(&[]), "it may come back and ask for a vote");
         assert!(!others(&[2]).hear(&[answer(2, 4, &[1, 2])]));
         assert!(others(&[2]).hear(&[knows(2, 5, &[2])]));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_who_knows_says_who_the_others_are() {
+    fn the_newest_answer_that_knows_the_removal_lists_the_voters() {
         // Later 3 was removed too, and 5 was added. A member that has applied this knows of the earlier removal.
         let mut later = others(&[2, 3]);
         assert!(!later.hear(&[knows(2, 9, &[2, 5])]));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_nobody_else_is_left_for_may_go() {
+    fn a_member_without_other_voters_may_stop() {
         assert!(others(&[]).hear(&[]));
     }
 }

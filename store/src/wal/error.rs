@@ -27,7 +27,7 @@ pub enum WalError {
     Corrupt {
         /// The segment.
         file: PathBuf,
-        /// Where in it, in bytes from its start.
+        /// The place of the damage, in bytes from the segment's start.
         offset: u64,
         /// What is wrong there.
         what: String,

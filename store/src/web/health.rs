@@ -94,7 +94,7 @@ pub(super) async fn probe(node: &Handle, query: &str, Probe(checks): Probe) -> G
 /// Answers `/health`.
 pub(super) async fn health(node: &Handle, query: &str) -> GrpcResponse {
     let serializable = values(query, "serializable").next() == Some("true");
-    let reason = ill(node, query, serializable).await;
+    let reason = why_unhealthy(node, query, serializable).await;
     note(node, reason.is_none());
     let well = reason.is_none();
     let body = serde_json::json!({ "health": well.to_string(), "reason": reason.unwrap_or_default() });
@@ -103,7 +103,7 @@ pub(super) async fn health(node: &Handle, query: &str) -> GrpcResponse {
 }
 
 /// Why the member is unhealthy; `None` if it is healthy.
-async fn ill(node: &Handle, query: &str, serializable: bool) -> Option<String> {
+async fn why_unhealthy(node: &Handle, query: &str, serializable: bool) -> Option<String> {
     let excluded = |alarm: &str| values(query, "exclude").any(|excluded| excluded == alarm);
     if let Some(alarm) = alarms(node).iter().find(|alarm| !excluded(alarm)) {
         return Some(format!("ALARM {alarm}"));

@@ -17,8 +17,8 @@
 //! whether it has applied the entry that made it.
 //!
 //! Source: etcd 3.5, `server/auth/store.go`, `server/auth/range_perm_cache.go`, `server/etcdserver/apply_auth.go`.
-//! Where this differs: one range has one permission in a role. etcd keeps two if a permission with the same key and
-//! another end sorts before it.
+//! One difference from etcd: a role has at most one permission for a range. etcd keeps two if a permission with the
+//! same key and another end sorts before it.
 
 mod check;
 mod command;

@@ -168,7 +168,7 @@ fn users_and_roles_are_refused_as_in_etcd() {
 }
 
 #[test]
-fn nobody_locks_everybody_out() {
+fn root_cannot_lose_its_role() {
     let mut store = Store::enabled();
     for command in [
         AuthCommand::UserDelete("root".into()),
@@ -216,7 +216,7 @@ fn only_root_may_manage_and_others_may_see_themselves() {
 }
 
 #[test]
-fn keys_are_written_and_read_by_those_who_may() {
+fn keys_need_the_permission_to_write_or_read() {
     let mut store = Store::enabled();
     assert_eq!(store.put("alice", put("a")), Ok(()));
     assert_eq!(store.put("alice", put("b")), Ok(()));

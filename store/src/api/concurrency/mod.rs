@@ -10,9 +10,9 @@
 //! own token, so users and permissions, the quota and the limits apply as they do there. The place of a caller that
 //! goes away is removed.
 //!
-//! Where etcd differs (`docs/squalld.md` says so too): etcd tells a candidate whose lease has ended that it leads.
-//! It gives up a wait when a compaction overtakes it. It ends an observation without an error, whatever the reason.
-//! And it leaves the key behind if a caller goes away before its place was made, or while auth is on.
+//! Differences from etcd (also listed in `docs/squalld.md`): etcd tells a candidate whose lease has ended that it
+//! leads. It gives up a wait when a compaction overtakes it. It ends an observation without an error, whatever the
+//! reason. And it leaves the key behind if a caller goes away before its place was made, or while auth is on.
 //!
 //! Sources: `server/etcdserver/api/v3lock`, `v3election`, `client/v3/concurrency`.
 

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_key() {
         for (text, said) in [
             ("nosuch: 1", "\"nosuch\" is no key"),
             ("data_dir: /d", "spelled data-dir"),

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn taken_and_refused() {
+    fn accepted_and_refused_values() {
         let taken = |given: &[&str]| take(given.iter().map(OsString::from).collect());
         let rest = taken(&[
             "squalld",
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn every_one_says_why() {
+    fn every_flag_that_refuses_values_says_why() {
         for foreign in FOREIGN {
             assert_eq!(foreign.taken.is_none(), foreign.why.is_empty(), "{}", foreign.name);
         }

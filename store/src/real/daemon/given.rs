@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_of_its_source() {
+    fn refusals_name_the_source_of_the_setting() {
         let refused = |arguments: &[&str], environment: &[(&str, &str)]| {
             collect(arguments, environment).err().expect("a refusal")
         };

@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_with_its_remedy() {
+    fn invalid_settings_are_refused_with_a_remedy() {
         let cases: [(&[&str], &str); 13] = [
             (&["--auto-compaction-retention=soon"], "Write revisions as 1000"),
             (&["--experimental-corrupt-check-time=5"], "Write it as 30m"),

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_ones() {
+    fn valid_urls() {
         let urls = list(
             "--listen-client-urls",
             "http://127.0.0.1:2379, https://[::1]:0/,http://m1:65535,unix:///run/m1",

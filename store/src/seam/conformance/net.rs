@@ -52,7 +52,7 @@ pub async fn run(fixture: &Fixture) {
     deadline_ends_stream(f).await;
     dropped_call_stops_the_handler(f).await;
     dropped_stream_stops_the_handler(f).await;
-    nobody_listens(f).await;
+    dead_address_is_unavailable(f).await;
     channel_finds_a_late_listener(f).await;
     dropped_listener_closes_connections(f).await;
     address_in_use(f).await;
@@ -268,7 +268,7 @@ async fn dropped_stream_stops_the_handler(f: &Fixture) {
         .await;
 }
 
-async fn nobody_listens(f: &Fixture) {
+async fn dead_address_is_unavailable(f: &Fixture) {
     let options = DialOptions { connect_timeout: Duration::from_millis(300), ..DialOptions::default() };
     let client = Client::new(f.client.dial(&(f.address)(), options));
     for _ in 0..3 {

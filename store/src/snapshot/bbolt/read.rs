@@ -9,7 +9,7 @@ use super::{
     VERSION, meta_checksum,
 };
 
-/// Where in the file something is wrong, in bytes, and what.
+/// An error: its place in the file in bytes, and what is wrong there.
 pub(in crate::snapshot) type Wrong = (u64, String);
 
 /// All buckets of a file, by name, and how many bytes of the file are in use.

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_refused() {
+    fn invalid_json_is_refused() {
         let put = Codec::new().method("etcdserverpb.KV", "Put");
         for json in [
             "{",

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_client_says_of_itself_goes_on_and_nothing_else() {
+    fn only_credentials_and_marked_metadata_are_passed_on() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("authorization", "a.1"),
