@@ -23,7 +23,7 @@ const UNITS: [(&str, u64); 8] = [
 pub enum Malformed {
     /// The text is empty.
     Empty,
-    /// It has a sign. The rest of it follows.
+    /// The text begins with a minus sign. Holds the text after the sign.
     Negative(String),
     /// A number is missing.
     NoNumber,

@@ -31,11 +31,11 @@ pub struct Family {
 pub struct Series {
     /// Its labels, in the order of their names.
     pub labels: Vec<(&'static str, String)>,
-    /// What it holds.
+    /// Its content.
     pub value: Value,
 }
 
-/// What a series holds.
+/// The content of a series.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// The number of a counter or a gauge.

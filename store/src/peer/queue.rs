@@ -212,7 +212,8 @@ mod tests {
         }
         // Raft probes from 3 again, and then again.
         assert!(append(&queue, 5, 3, 10) && append(&queue, 5, 3, 10));
-        // The same leader in a later term begins at its end: nothing of the earlier term is of use.
+        // The same leader in a later term begins at the end of its log, so appends of the earlier term are of no
+        // use.
         assert_eq!(frame(&queue, call), Poll::Ready(Some((vec![1, 2, 3], 30))));
         assert!(append(&queue, 5, 6, 10) && append(&queue, 6, 7, 10));
         assert_eq!(frame(&queue, call), Poll::Ready(Some((vec![7], 10))));

@@ -108,8 +108,8 @@ type Handler = BoxCloneSyncService<GrpcRequest, GrpcResponse, Infallible>;
 /// How many bytes a caller may send on one stream before the handler has read them: HTTP/2's default.
 pub const DEFAULT_STREAM_WINDOW: u32 = 65_535;
 
-/// What a listener offers: services, by gRPC service name (an unknown one answers `Unimplemented`), and how many
-/// bytes a caller may send ahead.
+/// What a listener offers: services, by gRPC service name (a call to an unknown service gets `Unimplemented`), and
+/// how many bytes a caller may send ahead.
 #[derive(Clone)]
 pub struct Router {
     services: BTreeMap<&'static str, Handler>,

@@ -36,7 +36,7 @@ impl Name {
     }
 }
 
-/// What was read from one segment.
+/// The result of reading one segment.
 pub struct Scan {
     /// Its records with their offsets; the chain record first.
     pub records: Vec<(u64, Record)>,

@@ -37,7 +37,7 @@ pub(crate) enum Delivery {
     Progress { watch_id: i64, revision: Revision },
 }
 
-/// What [`Hub::take`] found.
+/// The result of [`Hub::take`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// The next delivery.

@@ -25,7 +25,7 @@ pub(super) struct Place {
     kept: bool,
 }
 
-/// What was found when a place was taken.
+/// The result of taking a place.
 pub(super) struct Taken {
     pub place: Place,
     pub header: Option<ResponseHeader>,

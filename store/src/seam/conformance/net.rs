@@ -258,7 +258,7 @@ async fn dropped_stream_stops_the_handler(f: &Fixture) {
     assert_eq!(s.seen.running.load(Ordering::SeqCst), 1);
     drop(stream);
     until(f, "a dropped stream's handler to be dropped", || s.seen.running.load(Ordering::SeqCst) == 0).await;
-    // So does a bidirectional one whose caller goes away in the middle.
+    // A bidirectional call, too, stops its handler when its caller goes away in the middle.
     let outgoing = tokio_stream::once(size(7)).chain(futures_util::stream::pending());
     let mut stream = within(&*f.clock, "mirror", s.client.bidi("Mirror", outgoing)).await.unwrap();
     within(&*f.clock, "mirrored", stream.message()).await.unwrap().unwrap();
