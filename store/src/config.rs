@@ -6,29 +6,29 @@ use std::{path::PathBuf, time::Duration};
 /// One member's settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The member's name; names the member's own line in `initial_cluster`.
+    /// The member's name. It selects the member's own entries in `initial_cluster`.
     pub name: String,
     /// Holds everything that the member keeps: `member/wal`, `member/snap`, a lock file.
     pub data_dir: PathBuf,
     /// Where to serve clients, `host:port` each.
     pub listen_client: Vec<String>,
-    /// Where to serve metrics and health besides, `host:port` each; plain HTTP.
+    /// Additional addresses for metrics and health over plain HTTP, `host:port` each.
     pub listen_metrics: Vec<String>,
-    /// What other members tell clients about where to reach this one, as URLs.
+    /// The URLs at which clients reach this member. The other members tell them to clients.
     pub advertise_client_urls: Vec<String>,
     /// Where to serve the other members, `host:port` each.
     pub listen_peer: Vec<String>,
-    /// Where the other members reach this one, as URLs; its identity follows from them.
+    /// The URLs at which the other members reach this one. The member's id follows from them.
     pub advertise_peer_urls: Vec<String>,
     /// The cluster's members as (name, peer URL); a name with several URLs comes several times.
     pub initial_cluster: Vec<(String, String)>,
-    /// Goes into every id, so that clusters with the same URLs have different ids.
+    /// Part of every id, so that clusters with the same URLs have different ids.
     pub initial_cluster_token: String,
     /// Whether an empty data folder founds a cluster or joins one.
     pub initial_cluster_state: InitialClusterState,
-    /// Start as a cluster of one, from this member's data alone: the last resort after a lost majority.
+    /// Start as a cluster of one from this member's data alone. This is the last resort after a lost majority.
     pub force_new_cluster: bool,
-    /// Entries applied between two snapshot records, each of which lets the log before it go.
+    /// Entries applied between two snapshot records. The log before a record may be removed.
     pub snapshot_count: u64,
     /// Entries kept in memory behind a snapshot record, so that a slow member need not take a snapshot.
     pub snapshot_catchup_entries: u64,
@@ -50,23 +50,23 @@ pub struct Config {
     pub compaction_batch_limit: usize,
     /// Pause between two steps of a compaction.
     pub compaction_sleep: Duration,
-    /// Time between two checkpoints of what is left of leases that live longer than that.
+    /// Time between two checkpoints of leases. Only leases with a longer time to live have checkpoints.
     pub lease_checkpoint_interval: Duration,
-    /// Time between two notices to a watcher that wants them and hears of no change.
+    /// Time between two progress notices to a watcher that wants them and gets no events.
     pub watch_progress_interval: Duration,
     /// How much the store may take up, in bytes, before it raises the alarm NOSPACE; `u64::MAX` is no limit.
     pub quota_bytes: u64,
-    /// Compare this member's data with the others' before it serves, and don't start where they differ.
+    /// Compare this member's data with the others' before it serves, and don't start if they differ.
     pub initial_corrupt_check: bool,
     /// How often a leader compares the members' data; zero is never.
     pub corrupt_check_interval: Duration,
-    /// What the leader compacts by itself.
+    /// What the leader compacts automatically.
     pub auto_compaction: AutoCompaction,
     /// How long a token lives after its last use.
     pub auth_token_ttl: Duration,
     /// The cost of a password's hash: 4 to 31, and each step doubles the work.
     pub bcrypt_cost: u32,
-    /// Show the numbers that cost most too: how long each kind of call takes.
+    /// Also measure how long each kind of call takes, which costs the most.
     pub extensive_metrics: bool,
     /// Refuse membership changes that would put the quorum at risk.
     pub strict_reconfig_check: bool,
@@ -75,15 +75,15 @@ pub struct Config {
     pub planted: squall_core::planted::Set,
 }
 
-/// What a leader compacts by itself.
+/// What a leader compacts automatically.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AutoCompaction {
     /// Nothing.
     #[default]
     Off,
-    /// What is older than this.
+    /// Revisions older than this.
     Periodic(Duration),
-    /// What lies this many revisions back.
+    /// Revisions more than this many back.
     Revision(u64),
 }
 
@@ -144,7 +144,8 @@ impl Config {
         self.data_dir.join("member").join("wal")
     }
 
-    /// What a member leaves behind that found out that it has lost data: it must not start again.
+    /// The file that a member leaves if it has found that it lost data. While the file exists, the member does not
+    /// start again.
     pub fn lost_data_mark(&self) -> PathBuf {
         self.data_dir.join("member").join("lost-data")
     }
@@ -155,7 +156,7 @@ impl Config {
     }
 
     /// How long a member works on a request before it answers "request timed out": 5 s for a slow disk or network,
-    /// and two elections.
+    /// plus two election time-outs.
     pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(5) + 2 * self.election_timeout
     }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use crate::seam::Files;
 
-/// Creates a folder and its parents, durably: every name that is new is synced into the folder that holds it. Without
-/// that, a crash may take a new member's whole data folder away, with all that was synced inside it.
+/// Creates a folder and its parents, durably: the parent of each new folder is synced. Without that, a crash may
+/// lose a new member's whole data folder, with everything that was synced inside it.
 ///
 /// # Errors
 /// What the file system said.
@@ -30,7 +30,7 @@ pub(crate) async fn create_dir_all(files: &dyn Files, dir: &Path) -> io::Result<
     Ok(())
 }
 
-/// Writes a small file as a whole, durably: after a crash it is there with all of its text, or not there.
+/// Writes a small file as a whole, durably: after a crash it is there with its whole text, or not at all.
 ///
 /// # Errors
 /// What the file system said.

@@ -1,8 +1,8 @@
-//! Durations as Go writes them (`time.ParseDuration`), which etcd's flags and Squall's files have: `1h30m`, `250ms`, `1.5s`; a
-//! bare `0` is no time.
+//! Durations in Go's form (`time.ParseDuration`), which etcd's flags and Squall's files use: `1h30m`, `250ms`,
+//! `1.5s`; a bare `0` is zero.
 //!
-//! One or more decimal numbers, each with a unit of `ns us µs ms s m h`, read exactly. Refused is what Go allows and nobody
-//! here has a use for: a sign, and fractions of a nanosecond.
+//! One or more decimal numbers, each with a unit of `ns us µs ms s m h`, read exactly. A sign and fractions of a
+//! nanosecond are refused: Go allows them, but they have no use here.
 
 use std::time::Duration;
 
@@ -18,18 +18,18 @@ const UNITS: [(&str, u64); 8] = [
     ("h", 3_600_000_000_000),
 ];
 
-/// What is wrong with a text that is no duration.
+/// Why a text is no duration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Malformed {
-    /// There is nothing.
+    /// The text is empty.
     Empty,
-    /// It has a sign. The rest of it follows.
+    /// The text begins with a minus sign. Holds the text after the sign.
     Negative(String),
-    /// Where a number should stand there is none.
+    /// A number is missing.
     NoNumber,
     /// A number has no unit.
     NoUnit,
-    /// A number has this unit.
+    /// A number has this unknown unit.
     UnknownUnit(String),
     /// It is longer than 584 years, or finer than a nanosecond.
     OutOfRange,
@@ -72,7 +72,7 @@ pub fn parse(text: &str) -> Result<Duration, Malformed> {
     Ok(Duration::from_nanos(total))
 }
 
-/// `number` (decimal, perhaps with a fraction) times `scale`, exactly, or nothing.
+/// `number` (decimal, perhaps with a fraction) times `scale`; `None` if the result is not exact or out of range.
 fn scaled(number: &str, scale: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
@@ -81,7 +81,8 @@ fn scaled(number: &str, scale: u64) -> Option<u64> {
     for digit in fraction.chars() {
         let digit = u64::from(digit.to_digit(10)?);
         if !unit.is_multiple_of(10) {
-            // A minute's or an hour's fraction divides by ten far enough; beyond that it is below a nanosecond.
+            // Each digit divides the scale by ten. When the scale no longer divides evenly, the digit is below a
+            // nanosecond.
             if digit == 0 {
                 continue;
             }

@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(crate) struct Sender<T>(Arc<Shared<T>>);
 
-/// Sees the value, and waits for changes.
+/// Reads the value, and waits for changes.
 #[derive(Debug)]
 pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 
-/// The sender is gone: the value changes no more.
+/// The sender is gone, so the value will not change again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Closed;
 
@@ -33,7 +33,7 @@ struct State<T> {
 }
 
 impl<T> Shared<T> {
-    /// Nothing is called with the lock held but the closures below, which only compare and replace.
+    /// While the lock is held only the closures below are called, which only compare and replace.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -58,7 +58,7 @@ impl<T> Sender<T> {
         Receiver(self.0.clone())
     }
 
-    /// Replaces the value and wakes all who wait.
+    /// Replaces the value and wakes all waiting tasks.
     pub(crate) fn send_replace(&self, value: T) {
         self.send_if_modified(|old| {
             *old = value;
@@ -66,7 +66,7 @@ impl<T> Sender<T> {
         });
     }
 
-    /// Lets `modify` change the value. Wakes all who wait where it answers true.
+    /// Lets `modify` change the value. Wakes all waiting tasks if it returns true.
     pub(crate) fn send_if_modified(&self, modify: impl FnOnce(&mut T) -> bool) {
         let mut state = self.0.lock();
         if modify(&mut state.value) {
@@ -102,13 +102,13 @@ impl<T: Clone> Receiver<T> {
         self.0.lock().value.clone()
     }
 
-    /// Waits until `wanted` answers true for the value, and returns the value. Cancel safe.
+    /// Waits until `wanted` returns true for the value, and returns the value. Cancel safe.
     ///
     /// # Errors
-    /// The sender is gone, and `wanted` answers false.
+    /// [`Closed`] if the sender is gone and `wanted` returns false.
     pub(crate) async fn wait_for(&mut self, wanted: impl Fn(&T) -> bool) -> Result<T, Closed> {
         loop {
-            // Made before the value is looked at: a change in between is not missed.
+            // Created before the value is read, so that a change in between is not missed.
             let notified = self.0.changed.notified();
             {
                 let state = self.0.lock();
@@ -132,7 +132,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll, Wake, Waker};
 
-    /// Notes the order in which wakers are called.
+    /// Records the order in which wakers are called.
     struct Noted {
         me: usize,
         order: Arc<Mutex<Vec<usize>>>,
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn waiters_wake_in_the_order_in_which_they_came() {
-        // Many rounds, since chance would get a few right.
+        // Many rounds, since a few could be right by chance.
         for _ in 0..20 {
             let sender = Sender::new(0);
             let order = Arc::new(Mutex::new(Vec::new()));
@@ -175,7 +175,7 @@ mod tests {
         assert!(poll(pin!(receiver.wait_for(|v| *v == 5))).is_pending());
         sender.send_replace(5);
         assert_eq!((sender.get(), receiver.get()), (5, 5));
-        // Changed before anybody waited: no wake-up comes any more, and none is needed.
+        // The value changed before the wait began: no wake-up follows, and none is needed.
         assert_eq!(poll(pin!(receiver.wait_for(|v| *v == 5))), Poll::Ready(Ok(5)));
         let mut other = receiver.clone();
         let mut wait = pin!(other.wait_for(|v| *v == 6));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_learns_that_the_sender_is_gone() {
+    fn a_waiting_receiver_learns_that_the_sender_is_gone() {
         let (sender, mut receiver) = channel(0);
         let woken = Arc::new(AtomicUsize::new(0));
         struct Count(Arc<AtomicUsize>);

@@ -1,5 +1,5 @@
-//! `squalld`, the real server. Everything is in the library; in the simulated build there is no server to run, and
-//! saying so is all that is left to do.
+//! `squalld`, the real server. Everything is in the library. The simulated build has no server to run, and only says
+//! so.
 
 #[cfg(real_server)]
 fn main() -> std::process::ExitCode {

@@ -1,11 +1,11 @@
-//! The URLs of members: `http://host:port` or `https://host:port`, and nothing behind; `unix://` and `unixs://` for a Unix
-//! socket. One parser for the command line, for `MemberAdd` and for dialling, with etcd's rules
+//! The URLs of members: `http://host:port` or `https://host:port`, without a path; `unix://` and `unixs://` for a
+//! Unix socket. One parser for the command line, for `MemberAdd` and for dialling, with etcd's rules
 //! (`client/pkg/types/urls.go`).
 
-/// What a URL says.
+/// A parsed URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Url<'a> {
-    /// `https` or `unixs`.
+    /// Whether the scheme is `https` or `unixs`.
     pub tls: bool,
     /// What to listen at or dial.
     pub place: Place<'a>,
@@ -21,7 +21,7 @@ pub(crate) enum Place<'a> {
     Socket(&'a str),
 }
 
-/// Why a text is no URL of a member. `Display` gives a clause without its subject.
+/// Why a text is no URL of a member. `Display` gives a clause without a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UrlError {
     #[error("is no URL. Write http://host:port, as http://127.0.0.1:2379.")]
@@ -48,7 +48,7 @@ pub(crate) enum UrlError {
 }
 
 impl<'a> Url<'a> {
-    /// Takes a URL apart.
+    /// Parses a URL.
     ///
     /// # Errors
     /// [`UrlError`]
@@ -76,7 +76,7 @@ fn host_and_port(text: &str) -> Result<&str, UrlError> {
     if host.is_empty() || (host.contains(':') && !bracketed) || host.contains(char::is_whitespace) {
         return Err(UrlError::NoHost);
     }
-    // `parse` alone would take "+1".
+    // `parse` by itself would accept "+1".
     if !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err() {
         return Err(UrlError::Port);
     }
@@ -88,8 +88,8 @@ pub(crate) fn valid_peer_urls(urls: &[String]) -> bool {
     !urls.is_empty() && urls.iter().all(|url| Url::parse(url).is_ok())
 }
 
-/// What the network dials for a member's URL: `host:port` where it is plain, else the URL, whose scheme says more
-/// ([`crate::seam::Net`]). One that is none is dialled as it stands, which fails with that text in the error.
+/// What the network dials for a member's URL: `host:port` for plain TCP, otherwise the URL with its scheme
+/// ([`crate::seam::Net`]). A text that is no URL is dialled unchanged, which fails with that text in the error.
 pub(crate) fn address(url: &str) -> &str {
     match Url::parse(url) {
         Ok(Url { tls: false, place: Place::Port(host_port) }) => host_port,
@@ -97,7 +97,7 @@ pub(crate) fn address(url: &str) -> &str {
     }
 }
 
-/// The host and port in a member's URL, for who has no business with its scheme.
+/// The host and port of a member's URL, without its scheme.
 pub fn host_port(url: &str) -> &str {
     match Url::parse(url) {
         Ok(Url { place: Place::Port(host_port), .. }) => host_port,
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_and_what_is_none() {
+    fn valid_and_invalid_urls() {
         use UrlError::*;
         for (text, expected) in [
             ("http://m1:2380", Ok((false, Place::Port("m1:2380")))),

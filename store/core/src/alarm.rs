@@ -1,16 +1,16 @@
-//! Alarms: what the members have agreed is wrong with the cluster, and which requests are refused meanwhile.
+//! Alarms: problems of members that the cluster has recorded, and the requests that are refused meanwhile.
 //!
-//! An alarm belongs to a member and has a kind. As long as one of a kind is active on any member, the kind restricts the
-//! whole cluster (etcd's `v3alarm` and the appliers that it puts in front of the others):
+//! An alarm belongs to a member and has a kind. As long as an alarm of some kind is active on any member, that kind
+//! restricts the whole cluster (etcd's `v3alarm` and the appliers that it puts in front of the others):
 //!
-//! - **NOSPACE**: what would make the store larger is refused: puts, transactions that could put, grants of leases.
-//!   Reads, deletes, revocations and compactions go on, or nobody could make room.
+//! - **NOSPACE**: commands that would make the store larger are refused: puts, transactions that could put, grants
+//!   of leases. Reads, deletes, revocations and compactions go on, since they are needed to make room.
 //! - **CORRUPT**: every change of keys and leases is refused. Reads are served, as etcd 3.5 serves them.
 //!
-//! An alarm is raised and taken back by an entry of the log, so every member refuses the same entries. Nothing takes an
-//! alarm back by itself. A listing goes through the log too and changes nothing.
+//! An alarm is raised and taken back by an entry of the log, so every member refuses the same entries. An alarm is
+//! never taken back automatically. A listing goes through the log too, and changes nothing.
 //!
-//! Who raises an alarm, and when, is not decided here: quota and corruption check are in the server
+//! When an alarm is raised is not decided here: the quota and the corruption check are in the server
 //! (`store/src/node/quota.rs`, `store/src/corrupt`).
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use bytes::Bytes;
 use crate::planted::planted;
 use crate::{Batch, Command, MemberId, Refusal, digest, quota, rows};
 
-/// What is wrong, with etcd's numbers.
+/// The kinds of alarms, with etcd's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum AlarmKind {
@@ -31,7 +31,7 @@ pub enum AlarmKind {
 }
 
 impl AlarmKind {
-    /// As etcd's tools print it.
+    /// The name that etcd's tools print.
     pub fn name(self) -> &'static str {
         match self {
             AlarmKind::NoSpace => "NOSPACE",
@@ -50,19 +50,19 @@ impl AlarmKind {
 pub struct Alarm {
     /// What is wrong.
     pub kind: AlarmKind,
-    /// With whom.
+    /// The member that has the problem.
     pub member: MemberId,
 }
 
-/// What a client, or a member, wants of the alarms. Without a kind (etcd's `NONE`) an activation and a deactivation do
-/// nothing, and a listing lists all kinds.
+/// A client's or a member's request about alarms. Without a kind (etcd's `NONE`) a listing lists all kinds, and an
+/// activation or a deactivation does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AlarmRequest {
-    /// List those that are active.
+    /// List the active alarms.
     Get(Option<AlarmKind>),
-    /// Raise one. Raising it again changes nothing.
+    /// Raise an alarm. Raising it again changes nothing.
     Activate(MemberId, Option<AlarmKind>),
-    /// Take one back. One that is not active is no error.
+    /// Take an alarm back. It is no error if the alarm is not active.
     Deactivate(MemberId, Option<AlarmKind>),
 }
 
@@ -75,7 +75,7 @@ pub struct Alarms {
 }
 
 impl Alarms {
-    /// Those that are active, by kind and then by member.
+    /// The active alarms, by kind and then by member.
     pub fn iter(&self) -> impl Iterator<Item = Alarm> + '_ {
         self.active.iter().copied()
     }
@@ -121,7 +121,8 @@ impl Alarms {
         Ok(())
     }
 
-    /// Do what is asked; answers the alarms that etcd answers: the listed ones, or the one that was raised or taken back.
+    /// Carry out a request. Returns the alarms that etcd returns: the listed ones, or the one that was raised or
+    /// taken back.
     pub(crate) fn apply(&mut self, request: AlarmRequest) -> (Vec<Alarm>, Batch) {
         let mut batch = Batch::new();
         let alarms = match request {
@@ -152,7 +153,7 @@ impl Alarms {
         (alarms, batch)
     }
 
-    /// Take an alarm back; false where it is not active.
+    /// Take an alarm back; false if it is not active.
     fn take_back(&mut self, alarm: Alarm, batch: &mut Batch) -> bool {
         let was_active = self.active.remove(&alarm);
         if was_active {

@@ -24,22 +24,22 @@ pub enum Command {
     Txn(TxnRequest),
     /// Forget old revisions.
     Compact(CompactionRequest),
-    /// A member says its name and where clients reach it, which it does once it has started.
+    /// A member publishes its name and client URLs, which it does once it has started.
     Publish(Attributes),
     /// Make a lease.
     LeaseGrant {
-        /// Its id, which the proposer has chosen where the client gave none.
+        /// Its id. The proposer has chosen it if the client gave none.
         id: LeaseId,
         /// Its time to live in seconds; the proposer has raised it to the least that its cluster allows.
         ttl_secs: i64,
     },
     /// End a lease and delete its keys.
     LeaseRevoke(LeaseId),
-    /// Note what is left of leases, so that a new leader does not begin anew.
+    /// Record the remaining time of leases, so that a new leader does not give them their whole time again.
     LeaseCheckpoint(Vec<LeaseCheckpoint>),
     /// List, raise or take back alarms.
     Alarm(AlarmRequest),
-    /// Change who may do what, or ask about it.
+    /// Change users, roles or permissions, or ask about them.
     Auth(AuthCommand),
 }
 
@@ -57,18 +57,18 @@ pub struct Attributes {
 /// A change to the set of members, as a conf-change entry carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MembershipChange {
-    /// A new member: a learner, or one that votes.
+    /// A new member joins, as a learner or a voter.
     Add(Member),
     /// A member leaves, for good: its id never returns.
     Remove(MemberId),
-    /// A member is reached somewhere else from now on. Who votes stays as it is.
+    /// A member gets new peer URLs. The voters stay the same.
     Update {
         /// The member.
         id: MemberId,
         /// Where the other members reach it now.
         peer_urls: Vec<String>,
     },
-    /// A learner votes from now on.
+    /// A learner becomes a voter.
     Promote(MemberId),
 }
 
@@ -85,7 +85,7 @@ pub enum Reply {
     Compact(CompactionResponse),
     /// To [`Command::Publish`], to [`Command::LeaseCheckpoint`], and to an empty entry.
     Done,
-    /// To a [`MembershipChange`]: the members after it, by id.
+    /// To a [`MembershipChange`]: the members after the change, by id.
     Members(Vec<Member>),
     /// To [`Command::LeaseGrant`].
     LeaseGrant {
@@ -93,28 +93,28 @@ pub enum Reply {
         id: LeaseId,
         /// The time to live that it got, in seconds.
         ttl_secs: i64,
-        /// The store's revision: a grant changes none.
+        /// The store's revision, which a grant does not change.
         revision: Revision,
     },
     /// To [`Command::LeaseRevoke`]: the store's revision after it.
     LeaseRevoke(Revision),
-    /// To [`Command::Alarm`]: those listed, or the one that was raised or taken back.
+    /// To [`Command::Alarm`]: the listed alarms, or the alarm that was raised or taken back.
     Alarms(Vec<Alarm>),
     /// To [`Command::Auth`].
     Auth(AuthReply),
 }
 
-/// Everything that applying one entry brings about.
+/// Everything that results from applying one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "the batch must reach the engine, or the store forgets the entry"]
 pub struct Applied {
-    /// What the client hears. A refusal is an outcome like any other: the applied index advances over it.
+    /// The client's answer. A refusal is an outcome like any other: the applied index advances over it.
     pub reply: Result<Reply, Refusal>,
     /// The changes made, in order of revision.
     pub events: Vec<Event>,
     /// The rows that make this entry durable, the applied index among them. It goes to the engine as one atomic batch.
     pub batch: Batch,
-    /// A digest of the state after this entry, of its reply and of the rows that it wrote. Members at the same index must
-    /// agree on it, whatever they went through: replays, restarts, installed snapshots, compactions at another pace.
+    /// A digest of the state after this entry, of its reply and of the rows that it wrote. Members at the same index
+    /// must agree on it, even after replays, restarts, installed snapshots, or slower and faster compactions.
     pub state: u64,
 }

@@ -1,21 +1,22 @@
-//! Two hashes that let members be compared: of the state itself, and of the way to it.
+//! Two hashes for comparing members: one of the state, one of the history that led to it.
 //!
-//! **State** ([`row`], summed up by `Mvcc` and `State`): the sum, modulo 2^64, of a hash of each row that belongs to the
-//! replicated state. A sum does not depend on order or history, so a member that replayed, restarted or installed a
-//! snapshot has the same value as one that did not, and each change costs one hash for each row that it adds or drops.
-//! A restart computes it afresh from the engine's rows, so rows that were lost or made up show. Two kinds of rows are
-//! left out because members differ in them rightly: records that a compaction has dropped from the key index and not yet
-//! from the engine, and the mark of the last finished compaction. The row with the applied index is left out too.
+//! **State** ([`row`], summed up by `Mvcc` and `State`): the sum, modulo 2^64, of a hash of each row that belongs to
+//! the replicated state. A sum does not depend on order or history, so a member that replayed, restarted or
+//! installed a snapshot has the same value as a member that did not. Each change costs one hash for each row that it
+//! adds or drops. A restart computes the sum again from the engine's rows, so lost or invented rows show. Two kinds
+//! of rows are left out because members may differ in them: records that a compaction has dropped from the key index
+//! and not yet from the engine, and the mark of the last finished compaction. The row with the applied index is left
+//! out too.
 //!
-//! **History** ([`advance`]): after every entry, `digest := SHA-1(digest, index, term, outcome)`, cut to 8 bytes. It is
-//! kept with the applied index, so that a restart or an installed snapshot carries it on.
+//! **History** ([`advance`]): after every entry, `digest := SHA-1(digest, index, term, outcome)`, cut to 8 bytes. It
+//! is stored with the applied index, so that it continues after a restart or an installed snapshot.
 //!
 //! **Outcome** ([`outcome`]): a hash of one entry's reply, or refusal, and of the rows that it wrote.
 //!
-//! [`Applied::state`](crate::Applied::state) is the sum of the state and the outcome: members whose values differ at one
-//! index hold different rows, wrote different rows, or gave different answers. Replies are fed in through
-//! [`std::hash::Hash`], whose stream is fixed within a build, not between toolchains; values are compared between members
-//! of one run only.
+//! [`Applied::state`](crate::Applied::state) is the sum of the state and the outcome: members whose values differ at
+//! one index hold different rows, wrote different rows, or gave different answers. Replies are hashed through
+//! [`std::hash::Hash`], whose stream is fixed within a build but not between toolchains. So values may be compared
+//! only between members of one run.
 
 use std::hash::{Hash, Hasher};
 
@@ -23,7 +24,8 @@ use sha1::{Digest as _, Sha1};
 
 use crate::{Batch, Digest, Index, Refusal, Reply, Term};
 
-/// The hash of one row. It is not cryptographic: it must tell rows apart that errors make, not rows that an attacker makes.
+/// The hash of one row. It is not cryptographic: it detects rows that differ by an error, not rows that an attacker
+/// makes.
 pub(crate) fn row(key: &[u8], value: &[u8]) -> u64 {
     // The constants are wyhash's: odd, with as many ones as zeros.
     const A: u64 = 0xa076_1d64_78bd_642f;
@@ -59,8 +61,8 @@ pub(crate) fn advance(before: Digest, index: Index, term: Term, outcome: u64) ->
     Digest(hasher.finish())
 }
 
-/// The digest of a state that starts a new history from another's rows: it must not collide with the old one's, and
-/// must be the same on every member that starts from the same rows.
+/// The digest of a state that begins a new history with the rows of an old one. It must not collide with the old
+/// history's digest, and must be the same on every member that starts from the same rows.
 pub(crate) fn fork(before: Digest, new_members: impl Hash) -> Digest {
     let mut hasher = Sha1Hasher(Sha1::new());
     (before, "new cluster", new_members).hash(&mut hasher);

@@ -1,5 +1,5 @@
-//! The state as etcd keeps it: rows into the buckets of etcd's database, and back. A snapshot for clients is made of them, so
-//! that etcd's tools can read ours and a restore can read theirs.
+//! Converts between our rows and the buckets of etcd's database. A snapshot for clients is made of these buckets, so
+//! that etcd's tools can read our snapshots and a restore can read etcd's.
 //!
 //! | bucket | key | value |
 //! |---|---|---|
@@ -11,7 +11,8 @@
 //! | `meta` | `consistent_index`, `term`; `scheduledCompactRev`, `finishedCompactRev` | 8 bytes big-endian; a revision |
 //! | `squall` | `applied`, `allocated` | our rows of these names: what etcd has no place for |
 //!
-//! Members are left out (`cluster`, `members` and `members_removed` are there and empty): a restore makes new ones.
+//! Members are left out, since a restore makes new ones. The buckets `cluster`, `members` and `members_removed`
+//! exist and are empty.
 //!
 //! Source: etcd 3.5, `server/mvcc/buckets`, `server/auth/store.go`, `server/lease/lessor.go`.
 
@@ -50,14 +51,14 @@ const NAMES: [&str; 11] = [
 /// The buckets of these rows.
 ///
 /// # Errors
-/// The first row that the store cannot have written.
+/// Names the first row that the store cannot have written.
 pub fn to_buckets(rows: impl IntoIterator<Item = (Bytes, Bytes)>) -> Result<Buckets, Corrupt> {
     let mut buckets: Buckets = NAMES.into_iter().map(|name| (name.into(), Pairs::new())).collect();
     let mut put = |bucket: &str, key: Bytes, value: Bytes| {
         buckets.get_mut(bucket.as_bytes()).expect("named above").push((key, value));
     };
     for (key, value) in rows {
-        // Most rows by far, and nothing changes in them.
+        // Most rows are records, and they are copied unchanged.
         if key.first() == Some(&rows::RECORD_TABLE) {
             put("key", key.slice(1..), value);
             continue;
@@ -90,17 +91,18 @@ pub fn to_buckets(rows: impl IntoIterator<Item = (Bytes, Bytes)>) -> Result<Buck
             Row::Record(..) => unreachable!("put above"),
         }
     }
-    // Some of our tables are in another order than etcd's buckets.
+    // Some of our tables are ordered differently from etcd's buckets.
     for (_, pairs) in buckets.iter_mut().filter(|(name, _)| name[..] != b"key"[..]) {
         pairs.sort();
     }
     Ok(buckets)
 }
 
-/// The rows of these buckets, in order: ours, or those of an etcd.
+/// The rows of these buckets, in order. The buckets may be ours or an etcd's.
 ///
 /// # Errors
-/// The first entry that cannot be. What it means for all rows together is for [`State::restore`](crate::State::restore).
+/// Names the first impossible entry. Whether the rows fit together is checked by
+/// [`State::restore`](crate::State::restore).
 pub fn from_buckets(mut buckets: Buckets) -> Result<Pairs, Corrupt> {
     let mut take = |name: &str| buckets.remove(name.as_bytes()).unwrap_or_default();
     let mut found: Pairs = Vec::new();
@@ -115,12 +117,12 @@ pub fn from_buckets(mut buckets: Buckets) -> Result<Pairs, Corrupt> {
     found.extend(marks(&take("meta"), take("squall"))?);
     found.extend(users_and_roles(&take("auth"), &take("authUsers"), &take("authRoles"))?);
     found.extend(take("key").into_iter().map(|(key, value)| (prefixed(rows::RECORD_TABLE, &key), value)));
-    // By key alone: the values are long.
+    // Sorted by key only, since the values are long.
     found.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(found)
 }
 
-/// The table of marks, but for that of auth.
+/// The rows of the table of marks, without the mark of auth.
 fn marks(meta: &Pairs, own: Pairs) -> Result<Pairs, Corrupt> {
     let mut found: Pairs = Vec::new();
     for (name, key) in [
@@ -132,11 +134,11 @@ fn marks(meta: &Pairs, own: Pairs) -> Result<Pairs, Corrupt> {
             found.push((key, rows::encode_revision(Revision(i64::from_be_bytes(*main)))));
         }
     }
-    // An etcd has no history that could be digested. A store that was never written to has no index.
+    // An etcd's database has no digest of its history. A store that was never written to has no index.
     let number = |name: &str| number_of("meta", meta, name).map(|found| found.unwrap_or(0).max(1));
     let (index, term) = (number("consistent_index")?, number("term")?);
     let own: Pairs = own.into_iter().map(|(key, value)| (prefixed(rows::META_TABLE, &key), value)).collect();
-    // Where an etcd has gone on with a database of ours, what it has no place for is out of date.
+    // If an etcd has gone on with a database of ours, our own bucket in it is out of date.
     let mut current = false;
     for (key, value) in &own {
         if let Row::Applied { index: own_index, term: own_term, .. } = rows::decode(key, value.clone())? {
@@ -192,7 +194,7 @@ fn be(number: u64) -> Bytes {
     Bytes::copy_from_slice(&number.to_be_bytes())
 }
 
-/// etcd notes a compaction as the revision's bytes: main, `_`, sub.
+/// etcd stores a compaction as the revision's bytes: main, `_`, sub.
 fn encode_revision(revision: Revision) -> Bytes {
     [&revision.0.to_be_bytes()[..], b"_", &[0; 8]].concat().into()
 }
@@ -338,7 +340,7 @@ fn decode_role(message: &[u8]) -> Result<Role, &'static str> {
                 _ => {}
             }
         }
-        // etcd may keep a permission on no key, or two on one range; neither can be given here.
+        // etcd may have a permission on no key, or two permissions on one range. Neither is possible here.
         if crate::auth::permissions::is_valid(&key, &range_end) {
             role.permissions.insert((key, range_end), PermissionKind::from_number(kind as i32));
         }
@@ -408,7 +410,7 @@ mod tests {
         assert_eq!(back, kept);
         State::restore(back).expect("a state");
 
-        // An etcd that goes on with it moves the index, and knows nothing of our bucket.
+        // An etcd that goes on with the database advances the index, and leaves our bucket as it was.
         let mut moved = buckets;
         let meta = moved.get_mut(&b"meta"[..]).expect("named");
         let index = meta.iter_mut().find(|(key, _)| key[..] == b"consistent_index"[..]).expect("there");
@@ -418,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_etcd_writes_is_refused_with_its_place() {
+    fn rows_that_no_etcd_writes_are_refused_with_their_place() {
         for (bucket, key, value, said) in [
             ("alarm", &b"\x08"[..], &b""[..], "alarm/"),
             ("lease", b"12345678", b"\x10", "lease/12345678"),

@@ -49,7 +49,7 @@ pub enum EventKind {
     Delete,
 }
 
-/// Read one key, an interval, or everything from a key on.
+/// A request to read one key, an interval, or everything from a key on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RangeRequest {
     /// The first key.
@@ -62,7 +62,7 @@ pub struct RangeRequest {
     pub revision: Revision,
     /// The order of the result.
     pub sort_order: SortOrder,
-    /// What the order is of.
+    /// The field to sort by.
     pub sort_target: SortTarget,
     /// Whether the member may answer from what it has, without asking the leader. The core ignores it.
     pub serializable: bool,
@@ -117,11 +117,11 @@ pub struct RangeResponse {
     pub kvs: Vec<KeyValue>,
     /// Whether the limit cut something off.
     pub more: bool,
-    /// How many keys lie in the interval, whatever limit and filters say.
+    /// How many keys lie in the interval, regardless of limit and filters.
     pub count: i64,
 }
 
-/// Write one key.
+/// A request to write one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PutRequest {
     /// The key.
@@ -147,7 +147,7 @@ pub struct PutResponse {
     pub prev_kv: Option<KeyValue>,
 }
 
-/// Remove one key or an interval.
+/// A request to remove one key or an interval.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DeleteRangeRequest {
     /// The first key.
@@ -169,10 +169,10 @@ pub struct DeleteRangeResponse {
     pub prev_kvs: Vec<KeyValue>,
 }
 
-/// If every compare holds, `success`, else `failure`, as one atomic step at one revision.
+/// A transaction: runs `success` if every compare holds, otherwise `failure`, as one atomic step at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TxnRequest {
-    /// The guard: a conjunction. Empty holds.
+    /// The guard, which holds if all compares hold. An empty guard holds.
     pub compare: Vec<Compare>,
     /// What to do if the guard holds.
     pub success: Vec<RequestOp>,
@@ -205,12 +205,13 @@ pub enum CompareResult {
     Less,
     /// The field differs.
     NotEqual,
-    /// A relation that the API does not have. etcd takes it for satisfied; but the value of an absent key satisfies none.
+    /// A relation that the API does not have. etcd counts it as satisfied, except for the value of an absent key,
+    /// which satisfies no relation.
     Unknown,
 }
 
-/// A field of a record, and the constant to compare it with. Of an absent key every number is 0, and every comparison of
-/// the value is false.
+/// A field of a record, and the constant to compare it with. For an absent key every number is 0, and every
+/// comparison of the value is false.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CompareTarget {
     /// The version.
@@ -223,7 +224,7 @@ pub enum CompareTarget {
     Value(Bytes),
     /// The lease.
     Lease(LeaseId),
-    /// A field that the API does not have. etcd takes it for equal to the constant.
+    /// A field that the API does not have. etcd counts it as equal to the constant.
     Unknown,
 }
 
@@ -238,8 +239,9 @@ pub enum RequestOp {
     DeleteRange(DeleteRangeRequest),
     /// A transaction within this one; its guard, too, is decided before anything is written.
     Txn(TxnRequest),
-    /// One that the API does not have, and how it is refused. It stands in its place so that a transaction with several
-    /// faults is refused for the first; [`validate::check_txn`](crate::validate::check_txn) lets none through.
+    /// An operation that the API does not have, and its refusal. It keeps its place among the operations, so that a
+    /// transaction with several faults is refused for the first one.
+    /// [`validate::check_txn`](crate::validate::check_txn) refuses it.
     Invalid(Refusal),
 }
 
@@ -267,7 +269,7 @@ pub struct TxnResponse {
     pub responses: Vec<ResponseOp>,
 }
 
-/// Forget history before a revision.
+/// A request to forget the history before a revision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CompactionRequest {
     /// The oldest revision that stays readable.

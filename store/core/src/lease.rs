@@ -1,13 +1,17 @@
-//! Leases, as far as they are replicated: which there are, for how long each was granted, and which keys hang on each.
+//! Leases as replicated state: which leases exist, for how long each was granted, and which keys are attached to
+//! each.
 //!
-//! A lease has no clock here. When it expires is the leader's affair (`store/src/lease` in the server): the leader proposes
-//! the revocation, and every member applies it at the same entry. What members agree on is the granted time to live, the
-//! remaining time that a leader has noted last (a *checkpoint*, so that the next leader does not begin anew), and the keys.
+//! A lease has no clock here. The leader decides when it expires (`store/src/lease` in the server): it proposes the
+//! revocation, and every member applies it at the same entry. What members agree on is the granted time to live, the
+//! remaining time that a leader has last recorded (a *checkpoint*, so that the next leader does not start the whole
+//! time again), and the keys.
 //!
-//! Only the first two are rows. The keys follow from the records: a key hangs on the lease that its newest record names
-//! (etcd's `lessor.Attach` at a restart does the same). So a restored state and one that applied every entry agree.
+//! Only the first two are rows. The keys follow from the records: a key is attached to the lease that its newest
+//! record names (etcd's `lessor.Attach` at a restart does the same). So a restored state and one that applied every
+//! entry agree.
 //!
-//! A revocation deletes the lease's keys in key order, at one revision (etcd #11689 shows members that differ in the order).
+//! A revocation deletes the lease's keys in key order, at one revision (in etcd #11689 members differed in the
+//! order).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,14 +29,15 @@ pub const MAX_LEASE_TTL_SECS: i64 = 9_000_000_000;
 pub struct Lease {
     /// The time to live that it was granted, in seconds; at least 1.
     pub ttl_secs: i64,
-    /// What was left of it at the last checkpoint, in seconds; 0 where there was none since the last renewal.
+    /// The seconds that were left at the last checkpoint; 0 if there was none since the last renewal.
     pub remaining_secs: i64,
     /// The keys that are deleted with it.
     pub keys: BTreeSet<Bytes>,
 }
 
 impl Lease {
-    /// The time that a new leader gives it, in seconds: what was left at the last checkpoint, or all of it.
+    /// The time that a new leader gives it, in seconds: the time left at the last checkpoint, or the whole time if
+    /// there is none.
     pub fn secs_at_promotion(&self) -> i64 {
         if self.remaining_secs > 0 { self.remaining_secs } else { self.ttl_secs }
     }
@@ -57,7 +62,7 @@ impl Leases {
         self.leases.iter().map(|(id, lease)| (*id, lease))
     }
 
-    /// Their rows, in key order. A row's key has the id without its sign, so negative ids come last.
+    /// Their rows, in key order. A row's key holds the id as an unsigned number, so negative ids come last.
     pub(crate) fn rows(&self) -> impl Iterator<Item = (Bytes, Bytes)> + '_ {
         let in_order = self.leases.range(LeaseId::NONE..).chain(self.leases.range(..LeaseId::NONE));
         in_order.map(|(id, lease)| (rows::lease_key(*id), rows::encode_lease(lease)))
@@ -76,7 +81,7 @@ impl Leases {
         }
     }
 
-    /// Add a lease. One that asks for less than a second gets a second.
+    /// Add a lease. A time to live below one second is raised to one second.
     pub(crate) fn grant(&mut self, id: LeaseId, ttl_secs: i64) -> Result<Batch, Refusal> {
         if id == LeaseId::NONE {
             return Err(Refusal::LeaseNotFound);
@@ -105,7 +110,8 @@ impl Leases {
         batch
     }
 
-    /// Note what is left of leases. Those that are gone are passed over; what is left is at most what was granted.
+    /// Record the remaining time of leases. Leases that no longer exist are skipped. The remaining time is capped at
+    /// the granted time.
     pub(crate) fn checkpoint(&mut self, left: &[LeaseCheckpoint]) -> Batch {
         let mut batch = Batch::new();
         for LeaseCheckpoint { id, remaining_secs } in left {
@@ -118,7 +124,7 @@ impl Leases {
         batch
     }
 
-    /// Follow the changes of one command: which keys hang on which lease now.
+    /// Update which keys are attached to which lease, after the changes of one command.
     pub(crate) fn follow(&mut self, events: &[Event]) {
         for Event { kind, kv, prev_kv } in events {
             if let Some(lease) = prev_kv.as_ref().and_then(|prev| self.leases.get_mut(&prev.lease))
@@ -129,10 +135,10 @@ impl Leases {
             if *kind == EventKind::Put
                 && let Some(lease) = self.leases.get_mut(&kv.lease)
             {
-                // A copy of its own: the key given is a slice of a record, and would keep all of it in memory.
+                // The key is copied: it is a slice of a record, and would keep the whole record in memory.
                 lease.keys.insert(Bytes::copy_from_slice(&kv.key));
             }
-            // Attached first, and detached from the same lease after it.
+            // Planted: the key is attached, and then detached from the same lease.
             if planted!(LeasePutAgainDetached)
                 && let Some(prev) = prev_kv
                 && let Some(lease) = self.leases.get_mut(&prev.lease)
@@ -149,7 +155,7 @@ impl Leases {
         self.leases.insert(id, lease);
     }
 
-    /// Put a key back on its lease; false where there is no such lease.
+    /// Put a key back on its lease; false if there is no such lease.
     pub(crate) fn reattach(&mut self, id: LeaseId, key: &[u8]) -> bool {
         if planted!(LeaseKeysLostAtRestart) {
             return self.leases.contains_key(&id);
@@ -159,12 +165,12 @@ impl Leases {
     }
 }
 
-/// What is left of one lease.
+/// The remaining time of one lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseCheckpoint {
     /// The lease.
     pub id: LeaseId,
-    /// What is left of its time to live, in seconds; 0 takes an earlier checkpoint back.
+    /// The remaining time to live, in seconds; 0 takes back an earlier checkpoint.
     pub remaining_secs: i64,
 }
 

@@ -8,18 +8,18 @@
 //!         range, hash_kv, txn_read               client  watchers  engine
 //! ```
 //!
-//! The core decides, and does nothing: it has no dependency with which to do I/O, tell the time or roll dice. What it
-//! wants done it returns as values, and the node does it. Therefore the same entries give the same state on every member
-//! and on every replay, and therefore the tests of this crate need no simulation: they are scripts (`tests/scripts`), a
-//! naive model to compare with, and restarts at every step.
+//! The core only decides. It has no dependency for I/O, time or chance. It returns what must be done as values, and
+//! the node does it. So the same entries give the same state on every member and on every replay. For the same
+//! reason the tests of this crate need no simulation: they are scripts (`tests/scripts`), a naive model to compare
+//! with, and restarts at every step.
 //!
-//! Read [`State`] first; then `mvcc/`, the heart; `txn.rs` for the order in which a transaction decides, checks and
-//! writes; `rows.rs` for how it all looks on disk. [`validate`] is also the API layer's. [`Refusal`] lists what a client
-//! can hear instead of a reply.
+//! Read [`State`] first; then `mvcc/`, the main part; `txn.rs` for the order in which a transaction decides, checks
+//! and writes; `rows.rs` for the format on disk. The API layer uses [`validate`] too. [`Refusal`] lists what a
+//! client can get instead of a reply.
 //!
-//! Leases ([`Leases`]) are here without their clock, watches as the [`Event`]s of each command and as history
-//! ([`State::history`]), users and roles ([`Auth`]) without passwords in the clear and without tokens. [`Alarms`] refuse
-//! commands; what raises them is the server's.
+//! Leases ([`Leases`]) are here without their clock. Watches appear as the [`Event`]s of each command and as history
+//! ([`State::history`]). Users and roles ([`Auth`]) are here without plain passwords and without tokens. [`Alarms`]
+//! refuse commands; the server decides when to raise them.
 
 mod alarm;
 mod auth;

@@ -1,16 +1,17 @@
-//! Who is in the cluster, as the replicated state knows it.
+//! The members of the cluster, as replicated state.
 //!
-//! A member's id is derived from its peer URLs and the cluster's token (and, when it is added at run time, the hour), so
-//! that bootstrapping members agree on each other's ids without talking. An id that was removed is remembered for good
-//! and never comes back: a wiped machine that still believes in its old identity must not vote with a log it has lost
+//! A member's id is derived from its peer URLs and the cluster's token (and, when it is added at run time, the
+//! hour), so that bootstrapping members agree on each other's ids without talking. A removed id is remembered for
+//! ever and never comes back: a wiped machine that still uses its old id must not vote, because it has lost its log
 //! (etcd's `members_removed` bucket).
 //!
-//! Changes are validated here, at apply, and the verdict is part of the replicated state machine: all members accept or
-//! all refuse. The API layer may refuse earlier, with more knowledge (who has started, who is reachable), and
-//! [`Membership::ready_to_add`] and [`Membership::ready_to_remove`] are the part of that which needs no clock.
+//! Changes are validated here, at apply, and the verdict is part of the replicated state machine: all members accept
+//! or all refuse. The API layer may refuse earlier, since it knows more (which members have started, which are
+//! reachable). [`Membership::ready_to_add`] and [`Membership::ready_to_remove`] are the part of these checks that
+//! needs no clock.
 //!
-//! A learner is a member that gets the log and does not vote. There is one at a time ([`MAX_LEARNERS`]), it serves little,
-//! and it votes once it is promoted. Nothing makes a learner of a voter.
+//! A learner is a member that gets the log and does not vote. There is at most one at a time ([`MAX_LEARNERS`]). It
+//! serves few kinds of requests, and votes once it is promoted. A voter never becomes a learner.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +20,8 @@ use sha1::{Digest as _, Sha1};
 use crate::planted::planted;
 use crate::{Attributes, ClusterId, MemberId, MembershipChange, Refusal};
 
-/// How many learners a cluster may have. It is no setting: members that were set differently would disagree on which
-/// additions are valid.
+/// How many learners a cluster may have. It is not configurable: members with different settings would disagree on
+/// which additions are valid.
 pub const MAX_LEARNERS: usize = 1;
 
 /// A member of the cluster.
@@ -47,7 +48,7 @@ impl Member {
         Member { id: member_id(&peer_urls, cluster_token, added_unix_secs), peer_urls, ..Member::default() }
     }
 
-    /// Whether it has ever announced itself.
+    /// Whether it has ever published its name.
     pub fn is_started(&self) -> bool {
         !self.name.is_empty()
     }
@@ -69,8 +70,8 @@ pub fn member_id(peer_urls: &[String], cluster_token: &str, added_unix_secs: Opt
     MemberId(first_8_bytes(hash))
 }
 
-/// The id of a cluster: the first 8 bytes of SHA-1 over the ids of its founding members, sorted, 8 bytes big-endian each
-/// (etcd, `membership/cluster.go`). It never changes afterwards, whoever comes and goes.
+/// The id of a cluster: the first 8 bytes of SHA-1 over the ids of its founding members, sorted, 8 bytes big-endian
+/// each (etcd, `membership/cluster.go`). It never changes afterwards, whichever members join and leave.
 pub fn cluster_id(founders: impl IntoIterator<Item = MemberId>) -> ClusterId {
     let sorted: BTreeSet<MemberId> = founders.into_iter().collect();
     let mut hash = Sha1::new();
@@ -85,7 +86,7 @@ fn first_8_bytes(hash: Sha1) -> u64 {
     u64::from_be_bytes(digest[..8].try_into().expect("a SHA-1 digest has 20 bytes"))
 }
 
-/// The members, and the ids that may never be members again.
+/// The members, and the removed ids, which may never be members again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
     members: BTreeMap<MemberId, Member>,
@@ -123,7 +124,7 @@ impl Membership {
         self.members().filter(|member| member.is_learner)
     }
 
-    /// Whether this member is there and does not vote.
+    /// Whether this id is a member that does not vote.
     pub fn is_learner(&self, id: MemberId) -> bool {
         self.get(id).is_some_and(|member| member.is_learner)
     }
@@ -131,10 +132,10 @@ impl Membership {
     /// Whether a change is valid now.
     ///
     /// # Errors
-    /// `MemberNotFound` for an id that was removed, and for a removal, an update or a promotion of an id that is no member;
-    /// `MemberExist`, `PeerUrlExist` for a clash; `TooManyLearners`; `MemberNotLearner` for the promotion of a voter;
-    /// `MemberBadUrls` for a member without peer URLs (etcd takes an update to none); `MemberNotEnoughStarted` for the
-    /// removal of the last voter, which etcd leaves to raft, where it panics.
+    /// `MemberNotFound` for an id that was removed, and for a removal, an update or a promotion of an id that is no
+    /// member; `MemberExist`, `PeerUrlExist` for a clash; `TooManyLearners`; `MemberNotLearner` for the promotion of
+    /// a voter; `MemberBadUrls` for a member without peer URLs (etcd accepts an update to none);
+    /// `MemberNotEnoughStarted` for the removal of the last voter (etcd passes that to raft, which panics).
     pub fn validate(&self, change: &MembershipChange) -> Result<(), Refusal> {
         match change {
             MembershipChange::Add(member) => {
@@ -187,14 +188,14 @@ impl Membership {
         }
     }
 
-    /// Whether another member than `id` has one of these peer URLs.
+    /// Whether a member other than `id` has one of these peer URLs.
     fn has_taken(&self, peer_urls: &[String], id: MemberId) -> bool {
         let others = self.members.values().filter(|other| other.id != id);
         others.flat_map(|other| &other.peer_urls).any(|url| peer_urls.contains(url))
     }
 
-    /// Whether enough voters have started to add another: those that have must be a quorum of the larger cluster. The
-    /// step from one to two is let through, or a cluster of one could never grow.
+    /// Whether enough voters have started to add another: the started voters must be a quorum of the larger cluster.
+    /// The step from one voter to two is always allowed, since otherwise a cluster of one could never grow.
     ///
     /// # Errors
     /// `MemberNotEnoughStarted`.
@@ -207,7 +208,7 @@ impl Membership {
         Err(Refusal::MemberNotEnoughStarted)
     }
 
-    /// Whether the voters that have started and this learner are a quorum of the voters that there would be.
+    /// Whether the started voters and this learner are a quorum of the voters after the promotion.
     ///
     /// # Errors
     /// `MemberNotEnoughStarted`.
@@ -217,8 +218,8 @@ impl Membership {
         if started > larger / 2 { Ok(()) } else { Err(Refusal::MemberNotEnoughStarted) }
     }
 
-    /// Whether the voters that would remain and have started are a quorum of those that would remain. A learner may always
-    /// go.
+    /// Whether the started voters among those that would remain are a quorum of them. A learner may always be
+    /// removed.
     ///
     /// # Errors
     /// `MemberNotEnoughStarted`.
@@ -235,7 +236,7 @@ impl Membership {
         if started > count / 2 { Ok(()) } else { Err(Refusal::MemberNotEnoughStarted) }
     }
 
-    /// Forget that an id was removed. Only a planted error does.
+    /// Forget that an id was removed. Only a planted error does this.
     pub(crate) fn forget_removed(&mut self, id: MemberId) {
         self.removed.remove(&id);
     }
@@ -266,8 +267,8 @@ impl Membership {
         }
     }
 
-    /// Take note of what a member says about itself. One that is no longer a member is ignored: its announcement may
-    /// have been on its way when it was removed.
+    /// Record what a member publishes about itself. An id that is no longer a member is ignored: the entry may have
+    /// been under way when the member was removed.
     pub(crate) fn publish(&mut self, attributes: &Attributes) -> Option<&Member> {
         let member = self.members.get_mut(&attributes.id)?;
         member.name.clone_from(&attributes.name);
@@ -290,7 +291,7 @@ impl Membership {
 mod tests {
     use super::*;
 
-    /// The ids that every etcd started with the defaults has, known from its documentation and logs.
+    /// The ids of every etcd that is started with the defaults, known from its documentation and logs.
     #[test]
     fn ids_of_the_default_cluster_are_etcds() {
         let id = member_id(&["http://localhost:2380".into()], "etcd-cluster", None);

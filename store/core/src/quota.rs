@@ -1,18 +1,18 @@
-//! What a command may add to the store, in bytes, as etcd reckons it (`server/storage/quota.go`): an estimate from above,
-//! made before the command is applied. A command that costs nothing passes whatever the quota.
+//! How many bytes a command may add to the store, by etcd's formula (`server/storage/quota.go`). It is an upper
+//! estimate, made before the command is applied. A command that costs nothing passes at any quota.
 //!
-//! One thing differs from etcd 3.5: the puts of nested transactions count, as they have since etcd 3.6 (#22139 is what
-//! happens otherwise).
+//! One thing differs from etcd 3.5: the puts of nested transactions count, as they have since etcd 3.6 (#22139 shows
+//! what happens otherwise).
 
 use crate::planted::planted;
 use crate::{Command, PutRequest, RequestOp, TxnRequest};
 
-/// What a put costs beyond its key and value.
+/// The cost of a put in bytes, beyond its key and value.
 const PUT_OVERHEAD_BYTES: u64 = 256;
-/// What a lease costs.
+/// The cost of a lease in bytes.
 const LEASE_BYTES: u64 = 64;
 
-/// What a command costs.
+/// The cost of a command in bytes.
 pub fn cost(command: &Command) -> u64 {
     match command {
         Command::Put(put) => cost_of_put(put),
@@ -26,7 +26,7 @@ fn cost_of_put(put: &PutRequest) -> u64 {
     PUT_OVERHEAD_BYTES + put.key.len() as u64 + put.value.len() as u64
 }
 
-/// That of the branch that costs more: which one is taken is not known yet.
+/// The cost of the more expensive branch, since it is not known yet which branch is taken.
 fn cost_of_txn(txn: &TxnRequest) -> u64 {
     let of = |branch: &[RequestOp]| branch.iter().map(cost_of_op).sum::<u64>();
     of(&txn.success).max(of(&txn.failure))

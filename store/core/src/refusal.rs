@@ -1,10 +1,10 @@
-//! Every way in which the store says no to a client, with etcd's code and etcd's words.
+//! All refusals that a client can get, with etcd's codes and etcd's words.
 //!
-//! A refusal is addressed to the client and leaves the store as it was. It is not an I/O failure (that stops the node)
-//! and not a broken invariant (that panics). Programs match on these codes and messages, Go clients on the text itself,
-//! so both are etcd's to the letter (`api/v3rpc/rpctypes/error.go`).
+//! A refusal is addressed to the client and leaves the store as it was. It is not an I/O failure (that stops the
+//! node) and not a broken invariant (that panics). Programs match on these codes and messages, and Go clients match
+//! on the text itself. So both are exactly etcd's (`api/v3rpc/rpctypes/error.go`).
 //!
-//! Whether a refusal means "certainly not applied" is what a checker needs to know; the harness's client says it
+//! A checker needs to know whether a refusal means "certainly not applied". The harness's client decides that
 //! (`sim/src/workload/outcome.rs`).
 
 use thiserror::Error;
@@ -13,11 +13,11 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(i32)]
 pub enum Code {
-    /// The caller gave the call up.
+    /// The caller gave up the call.
     Cancelled = 1,
     /// An error of no known kind.
     Unknown = 2,
-    /// The request makes no sense, whatever the state.
+    /// The request is invalid in any state.
     InvalidArgument = 3,
     /// The deadline passed first.
     DeadlineExceeded = 4,
@@ -37,7 +37,7 @@ pub enum Code {
     Unavailable = 14,
     /// Data is lost or corrupt.
     DataLoss = 15,
-    /// The caller has not shown who it is.
+    /// The caller has not authenticated.
     Unauthenticated = 16,
 }
 
@@ -48,7 +48,7 @@ macro_rules! refusals {
         pub enum Refusal { $( $(#[$doc])* #[error($message)] $name, )* }
 
         impl Refusal {
-            /// Every refusal there is.
+            /// All refusals.
             pub const ALL: &[Refusal] = &[$( Refusal::$name, )*];
 
             /// The gRPC status code.
@@ -98,7 +98,7 @@ refusals! {
     /// Too few members have started for the change to be safe. (etcd's server sends this one without its code.)
     MemberNotEnoughStarted, Unknown,
         "etcdserver: re-configuration failed due to not enough started members";
-    /// Peer URLs that are none.
+    /// The given peer URLs are no URLs.
     MemberBadUrls, InvalidArgument, "etcdserver: given member URLs are invalid";
     /// No such member, or one that was removed.
     MemberNotFound, NotFound, "etcdserver: member not found";
@@ -106,7 +106,7 @@ refusals! {
     MemberNotLearner, FailedPrecondition, "etcdserver: can only promote a learner member";
     /// The learner is still behind.
     LearnerNotReady, FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader";
-    /// The cluster has its share of learners.
+    /// The cluster already has as many learners as it may have.
     TooManyLearners, FailedPrecondition, "etcdserver: too many learner members in cluster";
     /// The caller belongs to another cluster.
     ClusterIdMismatch, FailedPrecondition, "etcdserver: cluster ID mismatch";
@@ -130,7 +130,7 @@ refusals! {
     TimeoutDueToLeaderFail, Unavailable, "etcdserver: request timed out, possibly due to previous leader failure";
     /// The same, and a connection was lost meanwhile.
     TimeoutDueToConnectionLost, Unavailable, "etcdserver: request timed out, possibly due to connection lost";
-    /// The member that was to lead does not within the time-out. (etcd gives this one no code of its own.)
+    /// The member that was to lead does not lead within the time-out. (etcd gives this refusal no code.)
     TimeoutLeaderTransfer, Unknown, "etcdserver: request timed out, leader transfer took too long";
     /// The member did not catch up within the time-out.
     TimeoutWaitAppliedIndex, Unavailable,
@@ -161,7 +161,7 @@ refusals! {
     RoleEmpty, InvalidArgument, "etcdserver: role name is empty";
     /// No such user, or another password.
     AuthFailed, InvalidArgument, "etcdserver: authentication failed, invalid user ID or password";
-    /// A user without a password cannot authenticate by one. (etcd gives this one no code of its own.)
+    /// A user without a password cannot authenticate by one. (etcd gives this refusal no code.)
     NoPasswordUser, Unknown, "auth: authentication failed, password was given for no password user";
     /// A permission is to be granted, and none is named.
     PermissionNotGiven, InvalidArgument, "etcdserver: permission not given";
@@ -175,18 +175,18 @@ refusals! {
     AuthNotEnabled, FailedPrecondition, "etcdserver: authentication is not enabled";
     /// No such token, or one whose time is over.
     InvalidAuthToken, Unauthenticated, "etcdserver: invalid auth token";
-    /// What would lock everybody out, or a permission on no range.
+    /// A change that would lock out every user, or a permission on no range.
     InvalidAuthMgmt, InvalidArgument, "etcdserver: invalid auth management";
     /// The tables of users and roles have changed since the member looked at them.
     AuthOldRevision, InvalidArgument, "etcdserver: revision of auth store is old";
-    /// The caller gave the request up.
+    /// The caller gave up the request.
     Canceled, Cancelled, "etcdserver: request canceled";
     /// The caller's deadline passed.
     DeadlineExceeded, DeadlineExceeded, "etcdserver: context deadline exceeded";
 }
 
 impl Refusal {
-    /// Whether it says that the caller may not do this, whatever it is.
+    /// Whether the refusal means that the caller lacks permission.
     pub(crate) fn is_denial(self) -> bool {
         matches!(self, Refusal::PermissionDenied | Refusal::UserEmpty | Refusal::AuthOldRevision)
     }

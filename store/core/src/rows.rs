@@ -1,7 +1,7 @@
 //! The state as rows of a sorted key space: what the engine stores, and what a snapshot carries.
 //!
-//! A row's key is one byte for the table and then the table's own key, so that one flat key space holds all tables and
-//! each is a contiguous part of it:
+//! A row's key is one byte for the table, followed by the table's own key. So one flat key space holds all tables,
+//! and each table is a contiguous part of it:
 //!
 //! | table | key after the prefix | value |
 //! |---|---|---|
@@ -17,12 +17,12 @@
 //! | `r` | a removed member's id, 8 bytes big-endian | empty |
 //! | `u` | a user's name | whether it has no password (1 byte), the password's hash, count of roles, the roles |
 //!
-//! Table `k` is byte for byte etcd's `key` bucket, since HashKV is a hash of these very bytes. The rest has a layout of
-//! its own, to which the version in `applied` belongs: a build that meets another version refuses, rather than guesses.
+//! Table `k` is byte for byte etcd's `key` bucket, since HashKV hashes exactly these bytes. The other tables have
+//! our own layout, whose version is in `applied`. A build refuses a version other than its own.
 //!
-//! Decoding trusts nothing: lengths are checked, fields must come once and in order, nothing may be left over. What does
-//! not fit is [`Corrupt`], which names the row. The bytes' own integrity (a flipped bit within a value) is not looked
-//! after here, but by the checksums of the engine and of the snapshot stream.
+//! Decoding trusts nothing: lengths are checked, fields must come once and in order, nothing may be left over. An
+//! invalid row gives [`Corrupt`], which names the row. Flipped bits within a value are not detected here, but by the
+//! checksums of the engine and of the snapshot stream.
 
 use std::fmt;
 
@@ -36,11 +36,12 @@ use crate::{
     Term,
 };
 
-/// A row that cannot be what the store wrote. The data folder, or the snapshot, is damaged or of another make.
+/// A row that cannot be what the store wrote. The data folder or the snapshot is damaged, or was written by another
+/// program.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("corrupt row {row}: {what}")]
 pub struct Corrupt {
-    /// The row's key: its table and what follows, printable.
+    /// The row's key in printable form.
     pub row: String,
     /// What is wrong with it.
     pub what: String,
@@ -67,13 +68,13 @@ const APPLIED: &[u8] = b"mapplied";
 const SCHEDULED: &[u8] = b"mscheduledCompactRev";
 const FINISHED: &[u8] = b"mfinishedCompactRev";
 
-/// What follows a learner's row.
+/// The last byte of a learner's row.
 const LEARNER: u8 = 1;
 
-/// More revisions than any store lives to see. What lies beyond is damage, and would soon overflow.
+/// More revisions than any store can reach. A higher one is damage, and could soon overflow.
 const MAX_REVISION: i64 = i64::MAX / 2;
 
-/// The bytes of a tombstone's revision; any other record's has one less.
+/// The bytes of a tombstone's revision. Any other record's revision has one byte less.
 pub(crate) const REV_BYTES_MAX: usize = 18;
 
 /// A decoded row.
@@ -130,7 +131,7 @@ pub(crate) fn decode(key: &Bytes, value: Bytes) -> Result<Row, Corrupt> {
     }
 }
 
-/// What must be there in any state that has applied an entry.
+/// The error if the row `applied` is missing, which any state has that has applied an entry.
 pub(crate) fn missing_applied() -> Corrupt {
     Corrupt::new(APPLIED, "missing, though there are other rows")
 }
@@ -229,14 +230,14 @@ fn decode_lease(id: &[u8], value: &[u8]) -> Result<Row, &'static str> {
     Ok(Row::Lease { id, ttl_secs, remaining_secs })
 }
 
-/// A key that hangs on a lease that is not there.
+/// The error for a key that is attached to a lease that does not exist.
 pub(crate) fn dangling_lease(key: &[u8], id: LeaseId) -> Corrupt {
     Corrupt::new(&lease_key(id), format_args!("missing, though key \"{}\" hangs on it", key.escape_ascii()))
 }
 
 // --- table m: marks -----------------------------------------------------------------------------------------------
 
-/// The key of the row with what the store takes up.
+/// The key of the row with the bytes that the store takes up.
 pub(crate) fn allocated_key() -> Bytes {
     Bytes::from_static(ALLOCATED)
 }
@@ -372,7 +373,8 @@ fn decode_member(id: MemberId, mut value: &[u8]) -> Result<Member, &'static str>
 }
 
 fn take_texts(value: &mut &[u8]) -> Result<Vec<String>, &'static str> {
-    // No memory is set aside for a count that may be wrong: each text takes 4 bytes at least, and they must be there.
+    // No memory is reserved for the count, which may be wrong: the texts are read one by one, and each must be
+    // there.
     (0..take_len(value)?).map(|_| take_text(value)).collect()
 }
 

@@ -1,15 +1,17 @@
 //! The replicated state machine: what a member knows once it has applied the log up to some index.
 //!
-//! [`State::apply`] is a function in the mathematical sense: the same state and the same entry give the same reply, the
-//! same events and the same rows, on every member and on every replay. It reads no clock and uses no chance: the proposer
-//! puts into the entry what the entry needs of these. It is total: an entry that cannot be done is refused, the refusal is
-//! its outcome, and the applied index advances over it as over any other. That matters more than it seems. An outcome
-//! that leaves the applied index behind is applied twice after a crash (etcd #13937, #14419).
+//! [`State::apply`] is a function in the mathematical sense: the same state and the same entry give the same reply,
+//! the same events and the same rows, on every member and on every replay. It reads no clock and uses no chance: the
+//! proposer puts such values into the entry. It is total: an entry that cannot be carried out is refused, the
+//! refusal is its outcome, and the applied index advances over it as over any other. This is important: an entry
+//! that does not advance the applied index is applied twice after a crash (etcd #13937, #14419).
 //!
-//! Every entry's rows include the applied index and term, so that the engine, which writes a batch whole or not at all,
-//! can never hold the one without the other (etcd's *consistent index*; #13766, #14685). The log is replayed from there.
+//! Every entry's rows include the applied index and term, so that the engine, which writes a batch whole or not at
+//! all, never holds an entry's rows without its index (etcd's *consistent index*; #13766, #14685). The log is
+//! replayed from that index.
 //!
-//! The state holds no trace of who is asking: deduplication of retried requests is the client's affair, as in etcd.
+//! The state does not record which client made a request. As in etcd, clients must deduplicate retried requests
+//! themselves.
 
 use bytes::Bytes;
 
@@ -26,9 +28,9 @@ use crate::{
 
 /// The state after the entries up to [`applied`](State::applied).
 ///
-/// A clone is a point-in-time copy. It shares all keys, values and rows with the original and costs a few allocations
-/// per hundred records; [`rows`](State::rows) collected into a vector is cheaper still, if the durable content is all
-/// that is wanted.
+/// A clone is a point-in-time copy. It shares all keys, values and rows with the original and costs a few
+/// allocations per hundred records; If only the durable content is wanted, [`rows`](State::rows) collected into a
+/// vector is cheaper still.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
     mvcc: Mvcc,
@@ -36,8 +38,8 @@ pub struct State {
     auth: Auth,
     membership: Membership,
     alarms: Alarms,
-    /// What the store took up when its rows last became fewer, in bytes; 0 if they never did since it was last
-    /// defragmented. See [`State::allocated_bytes`].
+    /// The bytes that the store took up when its rows last became fewer; 0 if they never did since the last
+    /// defragmentation. See [`State::allocated_bytes`].
     noted: u64,
     index: Index,
     term: Term,
@@ -52,10 +54,10 @@ impl Default for State {
     }
 }
 
-/// A page, in bytes, as of bbolt.
+/// The size of a page in bytes, as in bbolt.
 const PAGE_BYTES: u64 = 4096;
 
-/// What one command does: the reply, the events, and the rows but for the applied index.
+/// What one command does: the reply, the events, and the rows without the applied index.
 type Outcome = (Result<Reply, Refusal>, Vec<Event>, Batch);
 
 impl State {
@@ -77,7 +79,7 @@ impl State {
 
     // --- applying entries ------------------------------------------------------------------------------------------
 
-    /// Apply the command of the entry at `index`, which nobody in particular has given.
+    /// Apply the command of the entry at `index`, which has no caller.
     ///
     /// # Panics
     /// As [`apply_as`](State::apply_as).
@@ -88,10 +90,10 @@ impl State {
     /// Apply the command that `caller` has given, of the entry at `index`.
     ///
     /// # Panics
-    /// If `index` is not the one after the last applied, or `term` has gone back: the log itself is wrong then, and
-    /// nothing that follows could be right.
+    /// If `index` is not the one after the last applied index, or if `term` is lower than before. The log itself is
+    /// then wrong, and so is everything that would follow.
     pub fn apply_as(&mut self, index: Index, term: Term, caller: &Caller, command: &Command) -> Applied {
-        // As in etcd: who may not is told so before an alarm is.
+        // As in etcd, a caller without permission is refused for that reason even if an alarm is active.
         let allowed = auth::check(&self.auth, &self.leases, caller, command);
         if let Err(refusal) = allowed.and_then(|()| self.alarms.check(command)) {
             return self.advance(index, term, refused(refusal));
@@ -119,8 +121,8 @@ impl State {
         self.advance(index, term, (Ok(Reply::Done), Vec::new(), Batch::new()))
     }
 
-    /// Apply a conf-change entry. If the change is refused, raft must be told of no change at all (etcd applies one for
-    /// node 0 then), on every member alike.
+    /// Apply a conf-change entry. If the change is refused, no member may apply it to raft (etcd applies a change of
+    /// node 0 instead).
     ///
     /// # Panics
     /// As [`apply`](State::apply).
@@ -157,9 +159,9 @@ impl State {
         self.advance(index, term, outcome)
     }
 
-    /// Go on with the compaction under way: look at up to `limit` records and drop those that nobody can read any more.
+    /// Go on with the compaction under way: check up to `limit` records and drop those that can no longer be read.
     /// `None` if there is nothing to do. The batch belongs to no entry and holds no applied index; it may reach the
-    /// engine at any time after the batches that were made before it.
+    /// engine at any time after the earlier batches.
     pub fn compaction_step(&mut self, limit: usize) -> Option<CompactionStep> {
         let taken = self.allocated_bytes();
         let mut step = self.mvcc.compaction_step(limit)?;
@@ -279,7 +281,7 @@ impl State {
         (Ok(Reply::LeaseRevoke(self.mvcc.revision())), events, batch)
     }
 
-    /// Deletes what is left of a lease's keys in transactions of their own. Only a planted error does this.
+    /// Deletes the remaining keys of a lease, each in its own transaction. Only a planted error does this.
     fn revoke_one_by_one(&mut self, id: LeaseId, events: &mut Vec<Event>, batch: &mut Batch) {
         let keys: Vec<Bytes> =
             self.leases.get(id).map_or_else(Vec::new, |lease| lease.keys.iter().cloned().collect());
@@ -301,7 +303,8 @@ impl State {
         (Ok(Reply::Alarms(alarms)), Vec::new(), batch)
     }
 
-    /// Give back what the rows don't need. The batch must reach the engine before its content is written anew.
+    /// Give up the space that the rows don't need. The batch must reach the engine before its content is written
+    /// anew.
     pub fn defragment(&mut self) -> Batch {
         if planted!(DefragmentKeepsSize) {
             return Batch::new();
@@ -324,7 +327,7 @@ impl State {
     /// Answer a range, at the newest revision or at an older one.
     ///
     /// # Errors
-    /// `EmptyKey`; `FutureRev` and `Compacted` for a revision that is not, or no longer, there.
+    /// `EmptyKey`; `FutureRev` for a revision that is still to come; `Compacted` for one that is compacted.
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, Refusal> {
         validate::check_range(request)?;
         self.mvcc.range(request, self.mvcc.revision())
@@ -333,7 +336,7 @@ impl State {
     /// Evaluate a transaction that only reads ([`TxnRequest::is_read_only`]), without an entry.
     ///
     /// # Errors
-    /// As [`range`](State::range), and those of [`validate::check_txn`] but for the limit.
+    /// Those of [`range`](State::range), and of [`validate::check_txn`] without the limit on operations.
     ///
     /// # Panics
     /// If the transaction can write.
@@ -342,8 +345,8 @@ impl State {
         txn::read(&self.mvcc, &self.leases, request)
     }
 
-    /// The changes from revision `from` on, as a watcher is told of them, whose keys are `wanted`: a piece of whole revisions,
-    /// for which `most_records` records are looked at, and those that complete the last revision. A `from` beyond the
+    /// The changes of `wanted` keys from revision `from` on, as watchers are told of them. The piece consists of
+    /// whole revisions: `most_records` records are read, and then the rest of the last revision. A `from` beyond the
     /// newest revision gives an empty piece that ends where it begins.
     ///
     /// # Errors
@@ -357,7 +360,8 @@ impl State {
         self.mvcc.history(from, most_records, wanted)
     }
 
-    /// A change that an entry has just made, as watchers are told of it: `prev_kv` is what stood there before the entry.
+    /// A change that an entry has just made, as watchers are told of it: `prev_kv` is the key's record from before
+    /// the entry.
     pub fn watched(&self, event: Event) -> Event {
         self.mvcc.watched(event)
     }
@@ -376,7 +380,7 @@ impl State {
         self.mvcc.revision()
     }
 
-    /// How many keys are there.
+    /// How many keys exist.
     pub fn key_count(&self) -> usize {
         self.mvcc.key_count()
     }
@@ -386,7 +390,8 @@ impl State {
         self.mvcc.compact_revision()
     }
 
-    /// The last compaction whose records are gone; -1 if there was none. Differs between members.
+    /// The revision of the last compaction whose records are all removed; -1 if there was none. Members differ in
+    /// it.
     pub fn finished_compact_revision(&self) -> Revision {
         self.mvcc.finished_compact_revision()
     }
@@ -402,8 +407,8 @@ impl State {
         self.digest
     }
 
-    /// A digest of the replicated rows: keys with their history, compact revision, leases, users and roles, members, removed members. It says
-    /// nothing of how they came about. See `digest.rs`.
+    /// A digest of the replicated rows: keys with their history, compact revision, leases, users and roles, members,
+    /// removed members. It does not depend on how they came about. See `digest.rs`.
     pub fn content(&self) -> u64 {
         let tables = [
             self.mvcc.content(),
@@ -415,40 +420,40 @@ impl State {
         tables.into_iter().fold(0, u64::wrapping_add)
     }
 
-    /// Which leases there are, and which keys hang on each.
+    /// The leases, each with the keys that are attached to it.
     pub fn leases(&self) -> &Leases {
         &self.leases
     }
 
-    /// Users and roles, and whether they count.
+    /// Users and roles, and whether auth is on.
     pub fn auth(&self) -> &Auth {
         &self.auth
     }
 
-    /// Go on with what another state's users may do, instead of what this one's may. Only a planted error does.
+    /// Take over another state's permissions of users instead of this state's. Only a planted error does this.
     pub fn keep_permissions_of(&mut self, other: &State) {
         self.auth.keep_permissions_of(&other.auth);
     }
 
-    /// Who is in the cluster.
+    /// The members of the cluster.
     pub fn membership(&self) -> &Membership {
         &self.membership
     }
 
-    /// Which alarms are active.
+    /// The active alarms.
     pub fn alarms(&self) -> &Alarms {
         &self.alarms
     }
 
-    /// The bytes of the rows of the key space, keys and values (etcd's `dbSizeInUse`). It counts what a compaction has yet to
-    /// remove, and so differs between members.
+    /// The bytes of the rows of the key space, keys and values (etcd's `dbSizeInUse`). It includes what a compaction
+    /// has still to remove, so members differ in it.
     pub fn in_use_bytes(&self) -> u64 {
         self.mvcc.bytes()
     }
 
-    /// What the store takes up, in bytes (etcd's `dbSize`): the most that these rows ever took, in whole pages, since it was
-    /// last defragmented. A page that is free again stays part of the store, as in bbolt. This is what a quota is measured
-    /// against. It falls by [`defragment`](State::defragment) alone, and differs between members.
+    /// What the store takes up, in bytes (etcd's `dbSize`): the most that these rows ever took, in whole pages,
+    /// since the last defragmentation. As in bbolt, a page that becomes free stays part of the store. The quota is
+    /// compared with this size. Only [`defragment`](State::defragment) lowers it, and members differ in it.
     pub fn allocated_bytes(&self) -> u64 {
         self.noted.max(self.in_use_bytes().next_multiple_of(PAGE_BYTES))
     }
@@ -478,8 +483,8 @@ impl State {
             .chain(self.auth.user_rows())
     }
 
-    /// The state that the rows hold. No rows at all are the state before the first entry. A compaction that they show as
-    /// unfinished is under way again.
+    /// The state that the rows hold. Without any rows it is the state before the first entry. An unfinished
+    /// compaction is under way again.
     ///
     /// # Errors
     /// [`Corrupt`] names the first row that the store cannot have written; rows must come in key order.
@@ -494,7 +499,7 @@ impl State {
             }
             match rows::decode(&key, value)? {
                 Row::Record(rev, record) => {
-                    // As keys they may differ by the tombstone's mark alone.
+                    // Two row keys may differ only in the tombstone's mark, so the revisions are compared too.
                     if records.last().is_some_and(|(last, _)| *last >= rev) {
                         return Err(Corrupt::new(&key, "its revision is there twice"));
                     }
@@ -541,9 +546,10 @@ impl State {
         Ok(state)
     }
 
-    /// The state with which the members of a *new* cluster start from another cluster's data: the keys, their history, the
-    /// leases, the users and roles and the alarms stay, the old members and the memory of removed ones go, and the log begins anew, with one conf-change
-    /// entry per member, of term 1, counted as applied (etcdutl's `snapshot restore`). The digest forks.
+    /// The state with which the members of a *new* cluster start from another cluster's data: the keys, their
+    /// history, the leases, the users and roles and the alarms stay, the old members and the removed ids are
+    /// dropped, and the log begins anew, with one conf-change entry per member, of term 1, counted as applied
+    /// (etcdutl's `snapshot restore`). The digest forks.
     ///
     /// # Panics
     /// If there are no members.
@@ -572,7 +578,7 @@ impl State {
     }
 }
 
-/// The digest of the members' rows. They are few, and change seldom: it is computed afresh with each change.
+/// The digest of the members' rows. The rows are few and change seldom, so it is computed again at each change.
 fn members_content(membership: &Membership) -> u64 {
     let members = membership
         .members()

@@ -1,12 +1,13 @@
 //! Transactions: decide, check, execute.
 //!
-//! The three passes are etcd's (`txn/txn.go`). First the guards are decided, the nested ones of the branch taken too, all
-//! against the state *before* the transaction. Then every step on the chosen path is checked against that state: the
-//! revisions of reads, the leases and the `ignore_*` flags of puts. Only then is anything written, and nothing can go
-//! wrong any more: a transaction that stopped half-way could not be taken back. Reads within it see its earlier writes.
+//! The three passes are etcd's (`txn/txn.go`). First the guards are decided, including the nested guards of the
+//! branch taken, all against the state *before* the transaction. Then every step on the chosen path is checked
+//! against that state: the revisions of reads, the leases and the `ignore_*` flags of puts. Only then is anything
+//! written, and from then on nothing can fail: a transaction that stopped half-way could not be undone. Reads within
+//! the transaction see its earlier writes.
 //!
-//! Steps are checked in their order. etcd 3.5 checks all puts before all reads, and so refuses a transaction in which one
-//! of each is wrong for the put even where the read comes first.
+//! Steps are checked in their order. etcd 3.5 checks all puts before all reads. If a put and a read are both wrong,
+//! it refuses the transaction because of the put, even if the read comes first.
 
 use std::cmp::Ordering;
 
@@ -20,7 +21,7 @@ use crate::{
 /// Evaluate a transaction that only reads.
 ///
 /// # Panics
-/// On a write: the caller sends those through the log.
+/// On a write. The caller sends transactions that write through the log.
 pub(crate) fn read(mvcc: &Mvcc, leases: &Leases, request: &TxnRequest) -> Result<TxnResponse, Refusal> {
     assert!(request.is_read_only(), "a transaction that writes was evaluated as a read: {request:?}");
     let path = plan(mvcc, leases, request)?;
@@ -32,8 +33,8 @@ pub(crate) fn read(mvcc: &Mvcc, leases: &Leases, request: &TxnRequest) -> Result
     Ok(response)
 }
 
-/// Decide and check a transaction. What comes back is the path: for the transaction and each nested one on the way,
-/// in the order of execution, whether its guard holds.
+/// Decide and check a transaction. Returns the path: for the transaction and each nested transaction that runs, in
+/// the order of execution, whether its guard holds.
 pub(crate) fn plan(mvcc: &Mvcc, leases: &Leases, request: &TxnRequest) -> Result<Vec<bool>, Refusal> {
     let mut path = Vec::new();
     decide(mvcc, request, &mut path);
@@ -78,7 +79,7 @@ pub(crate) fn check_put(mvcc: &Mvcc, leases: &Leases, request: &PutRequest) -> R
 
 /// Execute a put that [`check_put`] let through.
 pub(crate) fn put(txn: &mut WriteTxn<'_>, request: &PutRequest) -> PutResponse {
-    // The check has seen the deletes that come before this put in its transaction.
+    // The check has taken into account the deletes before this put in its transaction.
     let kept = (request.ignore_value || request.ignore_lease).then(|| {
         let mut latest = txn.view().latest(&request.key);
         if planted!(IgnoreValueOfAbsent) {
@@ -142,8 +143,9 @@ fn decide(mvcc: &Mvcc, request: &TxnRequest, path: &mut Vec<bool>) {
     }
 }
 
-/// `deletes` are those that come before, in the order of execution: a put that keeps what is there finds nothing where one
-/// of them removes its key. (etcd 3.5 does not look, and panics when it executes such a put.)
+/// Check the steps of a branch. `deletes` are the earlier deletes in the order of execution: a put that keeps the
+/// present value or lease finds nothing if one of them removes its key. (etcd 3.5 does not check this, and panics
+/// when it executes such a put.)
 fn check<'a>(
     mvcc: &Mvcc,
     leases: &Leases,
@@ -156,7 +158,7 @@ fn check<'a>(
         match op {
             RequestOp::Range(range) => check_range(mvcc, range)?,
             RequestOp::Put(put) => {
-                // Here the key comes first, and the lease after it (etcd's `checkRequestPut`).
+                // Here the key is checked before the lease (etcd's `checkRequestPut`).
                 let keeps = put.ignore_value || put.ignore_lease;
                 let is_gone = || deletes.iter().any(|delete| validate::covers(delete, &put.key));
                 if keeps && !planted!(IgnoreValueOfAbsent) && (mvcc.latest(&put.key).is_none() || is_gone()) {
@@ -175,8 +177,8 @@ fn check<'a>(
     Ok(())
 }
 
-/// etcd's check, and stricter than a plain range, for which every revision below 1 means the newest: here a negative one
-/// can be compacted.
+/// etcd's check. It is stricter than for a plain range, where every revision below 1 means the newest: here a
+/// negative revision can be refused as compacted.
 fn check_range(mvcc: &Mvcc, request: &RangeRequest) -> Result<(), Refusal> {
     if request.revision.0 == 0 {
         Ok(())
@@ -216,8 +218,8 @@ fn checked<T>(result: Result<T, Refusal>) -> T {
     result.unwrap_or_else(|refusal| panic!("a step that was checked was refused: {refusal}"))
 }
 
-/// A comparison holds for an interval if it holds for every key in it; for no key at all, if it holds for a record of
-/// zeros. A value cannot be compared with an absent one: that is false, whatever the relation.
+/// A comparison holds for an interval if it holds for every key in it. If the interval has no key, it holds if it
+/// holds for a record of zeros. A comparison with an absent value is false, whatever the relation.
 fn compare_holds(mvcc: &Mvcc, compare: &Compare) -> bool {
     let mut any = false;
     let mut all = true;

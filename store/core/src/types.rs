@@ -1,9 +1,9 @@
 //! Newtypes for the numbers that a store must never mix up.
 //!
-//! Five counters run side by side here, all of them integers, and most of the famous confusions in such systems are
-//! one taken for another: a raft *index* is not a *revision* (failed and read-only commands take an index and no
-//! revision), and a revision is not a key's *version*. Each therefore has a type of its own. Signedness and width are
-//! those of etcd's API, so that a conversion never clips.
+//! Several integer counters run side by side here, and mixing them up is a common error in such systems: a raft
+//! *index* is not a *revision* (failed and read-only commands take an index and no revision), and a revision is not
+//! a key's *version*. So each has its own type. Signedness and width are those of etcd's API, so that a conversion
+//! never clips.
 
 use std::fmt;
 

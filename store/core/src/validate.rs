@@ -1,13 +1,14 @@
 //! The checks that need nothing but the request.
 //!
-//! The API layer runs them before it proposes anything, so that nonsense costs no raft entry; these are etcd's
-//! (`api/v3rpc/key.go`), in etcd's order, since a request with two faults must be refused for the same one. The core runs
-//! them again when it applies, all but the limit on operations (a flag that members may have set differently): whatever
-//! an entry holds, applying it then has a defined outcome and never stops half-way.
+//! The API layer runs them before it proposes anything, so that an invalid request costs no raft entry. They are
+//! etcd's checks (`api/v3rpc/key.go`), in etcd's order, so that a request with two faults is refused for the same
+//! one. The core runs them again when it applies an entry, except for the limit on operations (a flag that members
+//! may set differently). So applying any entry has a defined outcome and never stops half-way.
 //!
-//! One accident of etcd's is kept. It takes the end of a delete's interval literally when it looks for puts inside, and so
-//! overlooks "delete everything from `a` on", whose end is the byte 0. Such a delete and a put of one of its keys are
-//! accepted in one transaction, and leave a tombstone and a put of one key at one revision, in the order of the steps.
+//! One flaw of etcd is kept. When etcd looks for puts inside a delete's interval, it takes the interval's end
+//! literally. So it overlooks "delete everything from `a` on", whose end is the byte 0. Such a delete and a put of
+//! one of its keys are accepted in one transaction, and leave a tombstone and a put of one key at one revision, in
+//! the order of the steps.
 
 use std::collections::BTreeSet;
 
@@ -53,11 +54,11 @@ pub fn check_delete_range(request: &DeleteRangeRequest) -> Result<(), Refusal> {
 
 /// Check a transaction: its size, each of its operations, and that no branch writes a key twice.
 ///
-/// Each of the three lists may have `max_ops` entries; a nested transaction must make do with what the longest list around
-/// it has left.
+/// Each of the three lists may have `max_ops` entries; a nested transaction may have as many as the longest list
+/// around it has left.
 ///
 /// # Errors
-/// `TooManyOps`, `DuplicateKey`, and those of the single operations.
+/// `TooManyOps`, `DuplicateKey`, and the errors of the single operations.
 pub fn check_txn(request: &TxnRequest, max_ops: usize) -> Result<(), Refusal> {
     check_ops(request, max_ops.saturating_add(usize::from(planted!(MaxTxnOpsOffByOne))))?;
     branch_writes(&request.success)?;
@@ -105,7 +106,8 @@ impl<'a> Writes<'a> {
         if self.deletes(key) || !self.puts.insert(key) { Err(Refusal::DuplicateKey) } else { Ok(()) }
     }
 
-    /// Whether a delete clashes with a put of `key`. One from a key on clashes with none, as in etcd.
+    /// Whether a delete clashes with a put of `key`. A delete of everything from a key on clashes with no put, as in
+    /// etcd.
     fn deletes(&self, key: &[u8]) -> bool {
         self.deletes.iter().any(|delete| delete.range_end[..] != [0] && covers(delete, key))
     }
@@ -146,7 +148,8 @@ fn branch_writes(ops: &[RequestOp]) -> Result<Writes<'_>, Refusal> {
 mod tests {
     use super::*;
 
-    /// Of several faults the first in etcd's order counts: sizes, then keys and operations as they stand, then duplicates.
+    /// Of several faults the first in etcd's order is reported: sizes, then keys and operations in their order, then
+    /// duplicates.
     #[test]
     fn the_first_fault_is_told() {
         let invalid = || RequestOp::Invalid(Refusal::KeyNotFound);

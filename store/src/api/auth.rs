@@ -1,5 +1,5 @@
-//! The Auth service. Everything goes through the log, questions too, so that answers are up to date and a refusal comes
-//! from no state that is out of date. Passwords stop here (`crate::auth`).
+//! The Auth service. All requests go through the log, questions too, so that neither an answer nor a refusal comes
+//! from outdated state. Plain passwords go no further than this service (`crate::auth`).
 
 use squall_core::{AuthReply, Caller, Reply, planted::planted};
 use tonic::{Request, Response, Status};
@@ -25,10 +25,10 @@ use crate::{
     },
 };
 
-/// A member that holds no key to sign with gives out no tokens.
+/// The error of a member that has no key to sign tokens with.
 const VERIFY_ONLY: &str = "auth: token signing attempted with verify-only key";
 
-/// A call without its message: what says who calls.
+/// A call without its message: what identifies the caller.
 struct Call {
     credentials: Credentials,
     tag: Option<u64>,
@@ -110,8 +110,8 @@ impl Auth for Service {
         }
     }
 
-    /// The password is compared with this member's tables, after a read index. Where they have changed by the time that the
-    /// token is made, it is compared again.
+    /// The password is compared with this member's tables, after a read index. If the tables have changed before the
+    /// token is made, the password is compared again.
     async fn authenticate(
         &self,
         request: Request<AuthenticateRequest>,
@@ -127,7 +127,7 @@ impl Auth for Service {
             password::check(self.node.env(), password.clone(), hash).await.map_err(convert::status)?;
             let env = self.node.env();
             if let Some(tokens) = env.secrets.signed_tokens() {
-                // Where the tables have changed since, it says so itself.
+                // If the tables have changed since, the token's own revision shows it.
                 let token = tokens.sign(&name, revision, env.clock.wall());
                 let token = token.ok_or_else(|| Status::unknown(VERIFY_ONLY))?;
                 return Ok(Response::new(AuthenticateResponse { header: self.header_now(), token }));
@@ -182,7 +182,7 @@ impl Auth for Service {
         Ok(Response::new(AuthUserDeleteResponse { header: self.header_now() }))
     }
 
-    /// An empty password leaves the user without a hash that any password fits.
+    /// After an empty password the user has no hash, so no password matches.
     async fn user_change_password(
         &self,
         request: Request<AuthUserChangePasswordRequest>,

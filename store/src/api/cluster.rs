@@ -1,4 +1,4 @@
-//! The Cluster service: who is a member.
+//! The Cluster service: the members of the cluster.
 
 use squall_core::{Member, MemberId, Refusal, Revision, planted::planted};
 use tonic::{Request, Response, Status};
@@ -16,7 +16,7 @@ fn members(members: &[Member]) -> Vec<pb::Member> {
 }
 
 impl Service {
-    /// As etcd has it: who is a member is not the key space's business.
+    /// A header without the key space's revision, as in etcd.
     fn header_without_revision(&self) -> Option<ResponseHeader> {
         self.header(Revision(0))
     }
@@ -35,9 +35,10 @@ impl Cluster for Service {
             return Err(convert::status(Refusal::MemberBadUrls));
         }
         self.admit(&credentials, Needs::Root).await?;
-        // As in etcd a new member's URLs are kept in order; those of an update as they come.
+        // As in etcd, a new member's URLs are sorted, and an update's URLs keep their order.
         request.peer_urls.sort();
-        // As in etcd, no token but the time goes into the id: the same machine comes back under a new one.
+        // As in etcd, the id is made from the time and not from the cluster's token, so that the same machine gets a
+        // new id when it is added again.
         let now = self.node.env().clock.wall().as_secs() as i64;
         let is_learner = request.is_learner;
         let member = Member { is_learner, ..Member::new(request.peer_urls, "", Some(now)) };
@@ -68,7 +69,7 @@ impl Cluster for Service {
     ) -> Result<Response<MemberUpdateResponse>, Status> {
         self.enter(request.metadata()).await?;
         let MemberUpdateRequest { id, peer_urls } = request.into_inner();
-        // etcd takes any text here, also none, and then cannot reach the member.
+        // etcd accepts any text here, even an empty one, and then cannot reach the member.
         if !valid_peer_urls(&peer_urls) {
             return Err(convert::status(Refusal::MemberBadUrls));
         }

@@ -1,8 +1,9 @@
-//! Between the wire's messages and the core's types, both ways.
+//! Converts between the wire's messages and the core's types, in both directions.
 //!
-//! From the wire, what the core cannot express is refused here, or in a transaction marked as refused: unknown sort
-//! targets and empty unions, with the errors that etcd gives them. Nothing else is judged here; limits and duplicates are
-//! the core's `validate`. Back to the wire nothing can fail. Keys and values are [`bytes::Bytes`] on both sides and are never copied.
+//! From the wire: what the core's types cannot express (unknown sort targets, empty unions) is refused here with
+//! etcd's error, or, in a transaction, marked as refused. Nothing else is checked here; the core's `validate` checks
+//! limits and duplicates. The conversion to the wire cannot fail. Keys and values are [`bytes::Bytes`] on both sides
+//! and are never copied.
 
 use squall_core as core;
 use squall_core::{Code, LeaseId, MemberId, Refusal, Revision};
@@ -33,20 +34,20 @@ pub(crate) fn status(refusal: Refusal) -> Status {
     Status::new(code, refusal.message())
 }
 
-/// The refusal that a status of another member carries, if it carries one.
+/// The refusal that another member's status stands for, if it stands for one.
 pub(crate) fn refusal(status: &Status) -> Option<Refusal> {
     Refusal::ALL.iter().copied().find(|refusal| refusal.message() == status.message())
 }
 
 // From the wire.
 
-/// An order that etcd does not know sorts nothing, whatever the target: the keys come in key order, as from etcd 3.5.
+/// With an order that etcd does not know the result is in key order, whatever the target, as in etcd 3.5.
 ///
 /// # Errors
-/// `InvalidSortOption` for a target that etcd does not know, as from etcd 3.6; etcd 3.5 crashes (#13554).
+/// `InvalidSortOption` for a target that etcd does not know, as in etcd 3.6. etcd 3.5 crashes (#13554).
 pub(crate) fn range(request: pb::RangeRequest) -> Result<core::RangeRequest, Refusal> {
     let sorted = sort(request.sort_order, request.sort_target);
-    // Of two faults etcd finds the key's first.
+    // If a request has both faults, etcd reports the missing key.
     let (sort_order, sort_target) =
         sorted.map_err(|refusal| if request.key.is_empty() { Refusal::EmptyKey } else { refusal })?;
     Ok(core::RangeRequest {
@@ -100,7 +101,8 @@ pub(crate) fn delete_range(request: pb::DeleteRangeRequest) -> core::DeleteRange
     core::DeleteRangeRequest { key: request.key, range_end: request.range_end, prev_kv: request.prev_kv }
 }
 
-/// An operation that is none is refused in its place, with `KeyNotFound` as etcd has it; and so is what [`range`] refuses.
+/// An empty operation is kept in its place as a refusal with `KeyNotFound`, as in etcd. So is an operation that
+/// [`range`] refuses.
 pub(crate) fn txn(request: pb::TxnRequest) -> core::TxnRequest {
     core::TxnRequest {
         compare: request.compare.into_iter().map(comparison).collect(),
@@ -123,7 +125,7 @@ fn operation(op: pb::RequestOp) -> core::RequestOp {
     }
 }
 
-/// A constant of another kind than the target says counts as the target's zero value, as Go's getters read it.
+/// A constant that is not of the target's kind counts as the target's zero value, as Go's getters read it.
 fn comparison(compare: pb::Compare) -> core::Compare {
     use compare::{CompareResult, CompareTarget, TargetUnion};
     let result = match CompareResult::try_from(compare.result) {
@@ -177,7 +179,8 @@ pub(crate) fn alarm(request: &pb::AlarmRequest) -> core::AlarmRequest {
     }
 }
 
-// To the wire. `header` fills a response's header in for its revision; an operation inside a txn has the revision alone.
+// To the wire. `header` makes a response's header from its revision. A response inside a transaction has a header
+// with only the revision.
 
 /// A header without cluster, member and term, as operations inside a txn carry it.
 fn bare_header(revision: Revision) -> Option<pb::ResponseHeader> {

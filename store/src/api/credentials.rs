@@ -1,4 +1,4 @@
-//! Who calls, as far as a request says: its token, and the user whose token that is.
+//! The credentials in a request, and the user that they identify.
 
 use http::{Extensions, HeaderMap};
 use squall_core::{Caller, Refusal, State};
@@ -10,12 +10,12 @@ use crate::{
     seam::{CertificateName, timeout},
 };
 
-/// What etcd's JSON gateway puts into each request that it passes on.
+/// The header that etcd's JSON gateway adds to each request that it passes on.
 const GATEWAY: &str = "grpcgateway-accept";
 
-/// What a request says about its client: metadata `token`, or `authorization` with `Bearer ` before the token or without.
-/// Where it has neither, the certificate that the client showed names the user; a gateway's certificate is its own, and
-/// names nobody (etcd's `AuthInfoFromTLS`).
+/// What a request says about its client: metadata `token`, or `authorization`, in which `Bearer ` may precede the
+/// token. Without either, the client's certificate names the user. A gateway's certificate belongs to the gateway,
+/// and names no user (etcd's `AuthInfoFromTLS`).
 #[derive(Clone, Debug, Default)]
 pub(super) struct Credentials {
     token: Option<String>,
@@ -29,7 +29,7 @@ impl Credentials {
 
     pub(super) fn in_parts(headers: &HeaderMap, extensions: &Extensions) -> Credentials {
         let token = headers.get("token").or_else(|| headers.get("authorization"));
-        // What is no text is no token either.
+        // A value that is not text is not a token.
         let text = token.map(|token| token.to_str().unwrap_or_default());
         let certificate = extensions.get().filter(|_| !headers.contains_key(GATEWAY)).cloned();
         Credentials {
@@ -38,7 +38,7 @@ impl Credentials {
         }
     }
 
-    /// A request of this client's, for a service that calls another on its behalf.
+    /// A request with these credentials, for a service that calls another service on the client's behalf.
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(token) = &self.token {
@@ -52,12 +52,13 @@ impl Credentials {
 }
 
 impl Service {
-    /// Waits until this member has applied the entry that made the caller's token, for as long as an election takes. etcd
-    /// waits for as long as the client does; but a token from before a restore names an entry that may be far away, and its
-    /// client can only get another one when it is told so. No entry made a signed token.
+    /// Waits until this member has applied the entry that made the caller's token, for as long as an election takes.
+    /// etcd waits for as long as the client does; but a token from before a restore names an entry that may be far
+    /// in the future, and its client gets a new token only after a refusal. A signed token is not made by an entry,
+    /// so there is nothing to wait for.
     ///
     /// # Errors
-    /// `InvalidAuthToken` where that takes too long.
+    /// `InvalidAuthToken` if that takes too long.
     pub(super) async fn await_token(&self, credentials: &Credentials) -> Result<(), Refusal> {
         let shared = self.node.shared();
         if self.node.env().secrets.signed_tokens().is_some() {
@@ -76,7 +77,7 @@ impl Service {
         }
     }
 
-    /// On whose behalf the request is, in this state. While auth is off nobody is asked.
+    /// The caller of the request, in this state. While auth is off, credentials are not looked at.
     ///
     /// # Errors
     /// `InvalidAuthToken` for a token that this member does not hold.
@@ -102,7 +103,7 @@ impl Service {
         Ok(Caller { user: user.to_owned(), revision: state.auth().revision() })
     }
 
-    /// Looks at the state on the caller's behalf: finds out who it is and answers in one step.
+    /// Identifies the caller and reads the state, under one lock.
     pub(super) async fn look<T>(
         &self,
         credentials: &Credentials,
@@ -114,7 +115,7 @@ impl Service {
         answer(&state, &caller).map_err(convert::status)
     }
 
-    /// On whose behalf the request is.
+    /// The caller of the request.
     ///
     /// # Errors
     /// `InvalidAuthToken`.
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn who_calls_is_passed_on_as_it_came() {
+    fn the_credentials_are_passed_on_unchanged() {
         for token in [None, Some(""), Some("a.1")] {
             for certificate in [None, Some("root")] {
                 let headers: Vec<_> = token.iter().map(|token| ("token", *token)).collect();

@@ -1,8 +1,9 @@
-//! The calls that need a user, or root, whatever they ask for. As in etcd they are judged by this member's state, before
-//! anything else is looked at. Calls that are not named here are judged where they are answered, or at apply.
+//! The calls that need a user, or root, whatever their request. As in etcd this member's state decides, before
+//! anything else is checked. For other calls permissions are checked where they are answered, or when the entry is
+//! applied.
 //!
-//! `Status`, the list of alarms and `MemberList` are open to everybody, as in etcd 3.5.1: who looks for the leader need not say
-//! who it is. (The latest patches of etcd 3.5 ask for a user.)
+//! `Status`, the list of alarms and `MemberList` are open to every client, as in etcd 3.5.1: a client that looks for
+//! the leader need not authenticate. (The latest patches of etcd 3.5 need a user.)
 
 use std::{
     convert::Infallible,
@@ -15,10 +16,10 @@ use tonic::{Status, server::NamedService};
 use super::{Service, convert, credentials::Credentials};
 use crate::seam::{BoxFuture, GrpcRequest, GrpcResponse};
 
-/// Whom a call asks for while auth is on.
+/// The kind of caller that a call needs while auth is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Needs {
-    /// Somebody who has shown who it is.
+    /// A caller that has authenticated.
     User,
     /// A user with the role root.
     Root,
@@ -28,7 +29,7 @@ pub(super) enum Needs {
 fn needs(path: &str) -> Option<Needs> {
     match path.strip_prefix("/etcdserverpb.")? {
         "Maintenance/Status" | "Maintenance/Alarm" | "Cluster/MemberList" => None,
-        // It is judged behind the gate: what is wrong with its URLs comes first, as in etcd.
+        // Permissions are checked later, since a fault in its URLs is reported first, as in etcd.
         "Cluster/MemberAdd" => None,
         "Lease/LeaseGrant" | "Lease/LeaseRevoke" | "Lease/LeaseTimeToLive" => Some(Needs::User),
         path if path.starts_with("Maintenance/") && planted!(AuthMaintenanceForAll) => Some(Needs::User),
@@ -77,9 +78,9 @@ where
 }
 
 impl Service {
-    /// Lets a call pass whose caller is who it has to be.
+    /// Admits a call if its caller is of the kind that the call needs.
     pub(super) async fn admit(&self, credentials: &Credentials, needs: Needs) -> Result<(), Status> {
-        // Before it is ready a member answers nothing.
+        // A member answers no call before it is ready.
         self.node.ready().await.map_err(convert::status)?;
         self.look(credentials, |state, caller| match needs {
             Needs::Root => state.auth().require_root(caller),

@@ -35,7 +35,8 @@ impl Health for Service {
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
-    /// The answer never changes, so there is one, and the stream stays open. A service that is not known may come to be.
+    /// The answer never changes, so the stream carries one answer and stays open. It does so for an unknown service
+    /// too, which might be added later.
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Service {
-    /// Proposes a request on behalf of whom the credentials name.
+    /// Proposes a request on behalf of the caller that the credentials identify.
     pub(super) async fn propose(
         &self,
         credentials: &Credentials,

@@ -1,5 +1,5 @@
-//! The Lease service. Grants and revocations go through the log; what is left of a lease, and its renewal, is the leader's
-//! to answer (`crate::lease`).
+//! The Lease service. Grants and revocations go through the log. Only the leader can renew a lease or tell its
+//! remaining time (`crate::lease`).
 
 use std::pin::{Pin, pin};
 
@@ -18,7 +18,7 @@ use crate::{
     seam::first_of,
 };
 
-/// One keep-alive stream: its requests are answered in their order, one after another.
+/// One keep-alive stream. Its requests are answered one after another, in order.
 struct KeepAlive {
     service: Service,
     requests: Streaming<LeaseKeepAliveRequest>,
@@ -42,7 +42,7 @@ impl KeepAlive {
                     Ok(None) => return None,
                     Err(status) => return Some(Err(status)),
                 };
-                // Filled in before the renewal: its revision is never later than the moment of the renewal.
+                // The header is made before the renewal, so that its revision is never later than the renewal.
                 let header = service.header_now();
                 let lease = LeaseId(request.id);
                 if let Err(refused) =
@@ -61,7 +61,7 @@ impl KeepAlive {
     }
 }
 
-/// Whether the caller may renew a lease, as this member knows it.
+/// Whether the caller may renew a lease, by this member's state.
 fn may_renew(state: &State, caller: &Caller, lease: LeaseId) -> Result<(), Refusal> {
     if !state.auth().is_enabled() {
         return Ok(());
@@ -82,7 +82,7 @@ impl Lease for Service {
         let tag = correlation_id(request.metadata());
         let credentials = Credentials::of(&request);
         let mut request = request.into_inner();
-        // Chosen here, so that every member that applies the entry grants the same.
+        // The id is chosen before the entry is proposed, so that every member grants the same id.
         while request.id == LeaseId::NONE.0 {
             request.id = (self.node.next_id() & i64::MAX as u64) as i64;
         }
@@ -134,7 +134,7 @@ impl Lease for Service {
         Ok(Response::new(Box::pin(answers)))
     }
 
-    /// A lease that is not there is no error: its time to live is -1.
+    /// It is no error if the lease does not exist: its time to live is then -1.
     async fn lease_time_to_live(
         &self,
         request: Request<LeaseTimeToLiveRequest>,
@@ -150,7 +150,7 @@ impl Lease for Service {
         };
         let revision = self.look(&credentials, may_see_keys).await?;
         let found = self.keeper.time_to_live(LeaseId(id), keys).await.map_err(convert::status)?;
-        // The keys may be others by now, and so may be who may see them.
+        // Keys and permissions may have changed meanwhile.
         if keys && self.look(&credentials, may_see_keys).await? != revision {
             return Err(convert::status(Refusal::AuthOldRevision));
         }
@@ -168,7 +168,7 @@ impl Lease for Service {
         Ok(Response::new(response))
     }
 
-    /// From this member's state as it is, as in etcd. A leader lists first what ends first.
+    /// Answered from this member's present state, as in etcd. A leader sorts the leases by deadline.
     async fn lease_leases(
         &self,
         request: Request<LeaseLeasesRequest>,

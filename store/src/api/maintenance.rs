@@ -24,7 +24,7 @@ fn engine_failed(error: crate::seam::EngineError) -> Status {
 }
 
 impl Service {
-    /// The engine's content, and what it is the content of.
+    /// The engine's content, and the index, term and revision that it belongs to.
     async fn mark_and_content(&self) -> Result<(snapshot::Meta, View), Status> {
         let shared = self.node.shared();
         loop {
@@ -48,7 +48,7 @@ impl Maintenance for Service {
         self.enter(request.metadata()).await?;
         let credentials = Credentials::of(&request);
         let tag = correlation_id(request.metadata());
-        // Through the log, a listing too, as in etcd: so it is as new as a linearizable read.
+        // All alarm requests go through the log, as in etcd. So a listing is as new as a linearizable read.
         match self.propose(&credentials, node::Request::Alarm(request.into_inner()), tag).await? {
             Reply::Alarms(alarms) => {
                 let alarms = alarms.into_iter().map(convert::alarm_member).collect();
@@ -66,7 +66,7 @@ impl Maintenance for Service {
             (state.allocated_bytes(), state.in_use_bytes(), state.alarms().iter().collect::<Vec<_>>())
         };
         let no_leader = status.leader.is_none().then(|| Refusal::NoLeader.message().to_owned());
-        // As Go prints the message: without a field that is 0.
+        // Printed as Go prints the message: a field that is 0 is left out.
         let alarms = alarms.into_iter().map(|alarm| match alarm.member {
             MemberId(0) => format!("alarm:{} ", alarm.kind.name()),
             MemberId(member) => format!("memberID:{member} alarm:{} ", alarm.kind.name()),
@@ -100,7 +100,7 @@ impl Maintenance for Service {
         Ok(Response::new(DefragmentResponse::default()))
     }
 
-    /// CRC-32C over everything that the engine holds. Members differ in it while they compact.
+    /// CRC-32C over everything that the engine holds. It differs between members while they compact.
     async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
         self.enter(request.metadata()).await?;
         let view = self.node.engine().view().map_err(engine_failed)?;

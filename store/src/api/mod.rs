@@ -1,17 +1,18 @@
 //! The gRPC services that clients see: etcd's v3 API, with etcd's codes and words.
 //!
-//! A service checks what can be checked without state, hands the request to the node, and turns the answer into the wire's
-//! messages. Changes go through the log. A linearizable read waits until raft has confirmed that this member is up to
-//! date. A serializable read looks at this member's state as it is. No definite refusal comes from state that may be out
-//! of date; `docs/squalld.md` lists all refusals and where each is decided.
+//! A service checks what can be checked without state, hands the request to the node, and turns the answer into the
+//! wire's messages. Changes go through the log. A linearizable read waits until raft has confirmed that this member
+//! is up to date. A serializable read looks at this member's state as it is. State that may be outdated never gives
+//! a definite refusal. `docs/squalld.md` lists all refusals and where each is decided.
 //!
 //! Calls wait until the member has published its name through the log, which shows that it is part of a working cluster
 //! (etcd accepts connections before that too, and does not serve them).
 //!
-//! Watch and keep-alive streams end where their client insists on a leader and the member has lost it (`leader_lost`).
+//! Watch and keep-alive streams of a client that insists on a leader end when the member has lost its leader
+//! (`leader_lost`).
 //!
-//! Who may do what: `gate` judges the calls that need a user or root whatever they ask for; reads are judged where they are
-//! answered, all else when its entry is applied.
+//! Permissions: `gate` checks the calls that need a user or root whatever their request. Reads are checked where
+//! they are answered, and all other calls when their entry is applied.
 
 mod auth;
 mod cluster;
@@ -83,14 +84,15 @@ pub(crate) fn router(node: &Handle) -> Router {
         .add(service.counted(service.before(served!(MaintenanceServer, service))))
 }
 
-/// The number that a client may give its request, so that an observer can follow it: metadata `x-correlation-id`, decimal.
-/// What is no number counts as absent. A step that a service takes on the way carries one of the numbers that follow (see
-/// `concurrency::Step`): an observer of such steps must leave room for them.
+/// The number that a client may give its request, so that an observer can follow the request: metadata
+/// `x-correlation-id`, decimal. A value that is no number counts as absent. The requests that a service makes for
+/// this request carry the numbers after it (see `concurrency::Step`). So a client must leave a gap between its
+/// numbers.
 fn correlation_id(metadata: &MetadataMap) -> Option<u64> {
     metadata.get("x-correlation-id")?.to_str().ok()?.parse().ok()
 }
 
-/// Gives a request of a service's own the number of the client's request.
+/// Gives a request that a service makes itself a number derived from the client's request.
 fn set_correlation_id(metadata: &mut MetadataMap, id: u64) {
     metadata.insert("x-correlation-id", MetadataValue::from(id));
 }
@@ -108,7 +110,7 @@ fn wants_leader(metadata: &MetadataMap) -> bool {
 }
 
 impl Service {
-    /// Counts a service's calls, those that the gate refuses too.
+    /// Counts a service's calls, including those that the gate refuses.
     fn counted<S>(&self, inner: S) -> Counted<S> {
         let (metrics, clock) = (self.node.shared().metrics.clone(), self.node.env().clock.clone());
         Counted { inner, metrics, clock }
@@ -119,13 +121,14 @@ impl Service {
         Gate { inner, service: self.clone() }
     }
 
-    /// Begins every call that a learner does not serve: waits until the member is ready, and refuses where it is a learner,
-    /// and where the client insists on a leader (`hasleader`) and the member knows none.
+    /// Begins a call that a learner does not serve. Waits until the member is ready. Refuses if the member is a
+    /// learner, or if the client insists on a leader (`hasleader`) and the member knows none.
     async fn enter(&self, metadata: &MetadataMap) -> Result<(), Status> {
         self.enter_learner(metadata, false).await
     }
 
-    /// Begins a call. A learner serves Status, serializable ranges and snapshots, as in etcd.
+    /// Begins a call that a learner serves if `may_learn`. As in etcd, these are Status, serializable ranges and
+    /// snapshots.
     async fn enter_learner(&self, metadata: &MetadataMap, may_learn: bool) -> Result<(), Status> {
         self.node.ready().await.map_err(convert::status)?;
         if !may_learn && self.is_learner() && !planted!(LearnerServesAll) {

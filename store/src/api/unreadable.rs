@@ -1,9 +1,9 @@
-//! Requests that the transport cannot read, and compressed ones: grpc-go's words, codes and habits, as etcd's clients know
-//! them.
+//! Handles requests that the transport cannot read, and compressed requests, with grpc-go's words, codes and
+//! behaviour, which etcd's clients know.
 //!
-//! tonic answers a request that is too large with `OutOfRange`, which etcd uses for revisions, and has words of its own for
-//! what is compressed in a way that it does not know. And it compresses an answer for who would take it so; grpc-go for
-//! who compressed the request. The real build knows gzip, the simulated one no compression.
+//! tonic answers a request that is too large with `OutOfRange`, which etcd uses for revisions, and has its own words
+//! for an unknown compression. tonic also compresses an answer if the client accepts that; grpc-go does so if the
+//! client compressed its request. The real build supports gzip, the simulated build no compression.
 
 use std::{
     convert::Infallible,
@@ -16,7 +16,7 @@ use tower::Service;
 
 use crate::seam::{BoxFuture, GrpcRequest, GrpcResponse};
 
-/// A service that tonic generated, with grpc-go's habits.
+/// A service that tonic generated, with grpc-go's behaviour.
 #[derive(Clone)]
 pub(super) struct Readable<S>(pub S);
 
@@ -38,7 +38,7 @@ where
     }
 
     fn call(&mut self, mut request: GrpcRequest) -> Self::Future {
-        // The answer is to be as the request is.
+        // The answer is compressed if the request is.
         let encoding = request.headers().get("grpc-encoding").cloned();
         let encoding = encoding.unwrap_or(HeaderValue::from_static("identity"));
         request.headers_mut().insert("grpc-accept-encoding", encoding);
@@ -61,7 +61,7 @@ fn translate(status: &Status) -> Option<Status> {
             let (found, limit) = sizes.strip_suffix(" bytes")?.split_once(" bytes, the limit is: ")?;
             Some(too_large(found, limit))
         }
-        // It has not been unpacked further than that.
+        // Unpacking stopped at the limit, so the message's real size is not known.
         Code::ResourceExhausted => {
             let limit = said.strip_prefix("Error decompressing: size limit, of ")?;
             let limit = limit.strip_suffix(" bytes, exceeded while decompressing message")?;

@@ -1,8 +1,8 @@
 //! The Watch service: one stream in both directions, many watchers on it.
 //!
-//! The stream is asked for its next response when the transport can take one. Only then is anything taken from the hub, so
-//! a client that does not read costs what waits in its queue there, and no more (`crate::watch`). A request is read before
-//! each response, so that a busy stream still hears its client.
+//! The stream is asked for its next response when the transport can take one. Only then is anything taken from the
+//! hub, so a client that does not read costs only what waits in its queue there (`crate::watch`). A request is read
+//! before each response, so that a busy stream still reads its client's requests.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -27,7 +27,7 @@ use crate::{
     watch::{Delivery, Filters, StreamId, Taken, Wanted},
 };
 
-/// The id of a watcher that could not be made, and of a notice to the whole stream.
+/// The id in the answer for a watcher that could not be created, and in a notice to the whole stream.
 const NO_WATCHER: i64 = -1;
 
 /// A client's stream.
@@ -36,9 +36,9 @@ struct WatchStream {
     requests: Streaming<WatchRequest>,
     credentials: Credentials,
     id: StreamId,
-    /// Told when something waits in the hub.
+    /// Notified when something waits in the hub.
     waiting: Arc<Notify>,
-    /// Made, and not yet taken by the transport.
+    /// Responses that the transport has not taken yet.
     outbox: VecDeque<WatchResponse>,
     watchers: BTreeMap<i64, Options>,
     leader_lost: LeaderLost,
@@ -47,10 +47,11 @@ struct WatchStream {
     ended: bool,
 }
 
-/// What a watcher asked for that the stream has to see to.
+/// The options of a watcher that the stream itself handles.
 struct Options {
     fragment: bool,
-    /// Whether it wants periodic notices, and the next one is due: nothing has come since the last.
+    /// `None` if the watcher wants no periodic notices. Otherwise whether the next notice is due, because nothing
+    /// has come since the last one.
     progress: Option<bool>,
 }
 
@@ -128,7 +129,7 @@ impl WatchStream {
             Ok(Some(WatchRequest { request_union: Some(request) })) => self.request(request),
             // An unknown request does nothing, as in etcd.
             Ok(Some(WatchRequest { request_union: None })) => {}
-            // The client will ask for nothing more; etcd ends the stream then.
+            // The client will send no more requests. etcd then ends the stream.
             Ok(None) => self.ended = true,
             Err(status) => {
                 self.ended = true;
@@ -168,7 +169,7 @@ impl WatchStream {
     fn create(&mut self, request: WatchCreateRequest) {
         let filter = |kind: FilterType| request.filters.contains(&(kind as i32));
         let filters = Filters { no_put: filter(FilterType::Noput), no_delete: filter(FilterType::Nodelete) };
-        // The smallest key there is.
+        // The smallest possible key.
         let key = if request.key.is_empty() { Bytes::from_static(&[0]) } else { request.key };
         let wanted = Wanted { key, range_end: request.range_end, filters, prev_kv: request.prev_kv };
         let start = Revision(request.start_revision);
@@ -202,8 +203,8 @@ impl WatchStream {
         });
     }
 
-    /// Whether the stream's caller may watch these keys now. A watch that was made goes on whatever is granted or revoked
-    /// later, as in etcd.
+    /// Whether the stream's caller may watch these keys now. A watch that was created goes on even if permissions
+    /// change later, as in etcd.
     fn may_watch(&self, state: &State, wanted: &Wanted) -> Result<(), Refusal> {
         let caller = self.service.caller(state, &self.credentials)?;
         if planted!(AuthWatchUnchecked) {
@@ -218,7 +219,7 @@ impl WatchStream {
             Delivery::Events { watch_id, revision, events } => {
                 self.service.node.shared().metrics.events.add(events.len() as u64);
                 let options = self.watchers.get_mut(&watch_id);
-                // What has come stands for the next notice.
+                // These events replace the next periodic notice.
                 let fragment = options.is_some_and(|options| {
                     options.progress = options.progress.map(|_| false);
                     options.fragment
@@ -276,13 +277,14 @@ impl Drop for WatchStream {
     }
 }
 
-/// Why a watch could not be made, in the words of Go's gRPC errors, which etcd puts here.
+/// Why a watch could not be created, in the words of Go's gRPC errors, as in etcd.
 fn cancel_reason(refusal: Refusal) -> String {
     let status = convert::status(refusal);
     format!("rpc error: code = {:?} desc = {}", status.code(), status.message())
 }
 
-/// A response in parts below the limit, but for single events that are larger; each but the last says that more follows.
+/// Splits a response into parts below the limit; a single larger event is a part by itself. Each part except the
+/// last says that more follows.
 fn fragments(whole: WatchResponse, limit: usize) -> Vec<WatchResponse> {
     if whole.encoded_len() < limit || whole.events.len() < 2 {
         return vec![whole];
@@ -291,7 +293,7 @@ fn fragments(whole: WatchResponse, limit: usize) -> Vec<WatchResponse> {
     let mut parts: Vec<WatchResponse> = Vec::new();
     let (mut size, empty) = (0, head.encoded_len());
     for event in whole.events {
-        // The event, its tag and its length.
+        // The bytes of the event, its tag and its length.
         let bytes = event.encoded_len() + 6;
         match parts.last_mut() {
             Some(part) if empty + size + bytes < limit => {
@@ -376,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_or_is_one_event_is_not_cut() {
+    fn a_response_that_fits_or_is_one_event_is_not_split() {
         assert_eq!(fragments(response(&[10, 10]), 1000).len(), 1);
         assert_eq!(fragments(response(&[5000]), 1000), [response(&[5000])]);
     }

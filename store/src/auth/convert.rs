@@ -1,4 +1,4 @@
-//! Between the entry's messages, the core's commands and the API's answers.
+//! Converts between the entry's messages, the core's commands and the API's answers.
 
 use squall_core as core;
 use squall_core::AuthCommand;
@@ -10,17 +10,17 @@ use crate::proto::{
 
 pub(crate) use crate::proto::squall::raft::auth_request::Request;
 
-/// The request of an entry.
+/// Wraps an auth request for an entry.
 pub(crate) fn request(request: Request) -> crate::node::Request {
     crate::node::Request::Auth(AuthRequest { request: Some(request) })
 }
 
-/// The request of an entry that gives out a token.
+/// The request by which an entry gives out a token.
 pub(crate) fn authenticated(name: String, token_prefix: String) -> crate::node::Request {
     request(Request::Authenticate(Authenticated { name, token_prefix }))
 }
 
-/// What an entry asks for; `None` for one that asks for nothing, which no member proposes.
+/// The command in an entry's request; `None` for an empty request, which no member proposes.
 pub(crate) fn command(request: AuthRequest) -> Option<AuthCommand> {
     Some(match request.request? {
         Request::Enable(_) => AuthCommand::Enable,

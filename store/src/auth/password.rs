@@ -5,10 +5,10 @@ use squall_core::Refusal;
 
 use crate::seam::Env;
 
-/// The costs that bcrypt has. Each step doubles the work.
+/// The costs that bcrypt allows. Each step doubles the work.
 pub(crate) const COSTS: std::ops::RangeInclusive<u32> = 4..=31;
 
-/// The hash of a password, with a salt of its own. bcrypt looks at the first 72 bytes.
+/// Hashes a password with a new salt. bcrypt uses the first 72 bytes of the password.
 pub(crate) async fn hash(env: &Env, password: String, cost: u32) -> Bytes {
     let mut salt = [0; 16];
     env.secrets.fill(&mut salt);
@@ -25,7 +25,7 @@ pub(crate) async fn hash(env: &Env, password: String, cost: u32) -> Bytes {
 /// Compares a password with a hash.
 ///
 /// # Errors
-/// `AuthFailed` where they do not fit.
+/// `AuthFailed` if they do not match.
 pub(crate) async fn check(env: &Env, password: String, hash: Bytes) -> Result<(), Refusal> {
     let (done, checked) = tokio::sync::oneshot::channel();
     let work = move || {

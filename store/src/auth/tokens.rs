@@ -1,6 +1,6 @@
-//! Tokens: who holds which, and until when.
+//! Tokens: the user of each token, and how long it is valid.
 //!
-//! A token is sixteen letters that nobody can guess, a dot, and the index of the entry that made it.
+//! A token is sixteen unguessable letters, a dot, and the index of the entry that made it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,7 +8,7 @@ use squall_core::planted::planted;
 
 use crate::seam::{Monotonic, Secrets};
 
-/// Letters before the dot.
+/// The number of letters before the dot.
 const LETTERS: usize = 16;
 
 /// The letters before a new token's dot.
@@ -18,7 +18,7 @@ pub(crate) fn prefix(secrets: &dyn Secrets) -> String {
     let mut bytes = [0; 2 * LETTERS];
     while letters.len() < LETTERS {
         secrets.fill(&mut bytes);
-        // A byte of 208 or more would make the first letters likelier than the others.
+        // Bytes of 208 or more are skipped, since they would make the first letters likelier than the others.
         let even = bytes.iter().filter(|byte| **byte < 208);
         letters.extend(even.map(|byte| char::from(ALPHABET[usize::from(*byte) % 52])));
     }
@@ -26,7 +26,7 @@ pub(crate) fn prefix(secrets: &dyn Secrets) -> String {
     letters
 }
 
-/// The index of the entry that made a token; `None` for what no member gave out.
+/// The index of the entry that made a token; `None` for a text that no member gave out.
 pub(crate) fn index_of(token: &str) -> Option<u64> {
     let (_, index) = token.split_once('.')?;
     index.parse().ok()
@@ -39,34 +39,34 @@ pub(crate) struct Tokens(BTreeMap<String, Held>);
 #[derive(Debug)]
 struct Held {
     user: String,
-    /// When it is void, unless it is used before.
+    /// When the token expires, unless it is used before.
     until: Monotonic,
 }
 
 impl Tokens {
-    /// A user was given a token.
+    /// Adds a token that was given to a user.
     pub(crate) fn assign(&mut self, token: String, user: String, now: Monotonic, ttl: Duration) {
         self.0.insert(token, Held { user, until: Monotonic(now.0 + ttl) });
     }
 
-    /// Whose token this is; its time begins anew.
+    /// The token's user. The token's time begins anew.
     pub(crate) fn use_token(&mut self, token: &str, now: Monotonic, ttl: Duration) -> Option<&str> {
         let held = self.0.get_mut(token).filter(|held| now < held.until || planted!(TokenNeverExpires))?;
         held.until = Monotonic(now.0 + ttl);
         Some(&held.user)
     }
 
-    /// A user's tokens are void.
+    /// Forgets all tokens of a user.
     pub(crate) fn void(&mut self, user: &str) {
         self.0.retain(|_, held| held.user != user);
     }
 
-    /// All tokens are void.
+    /// Forgets all tokens.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Forgets those whose time is over.
+    /// Forgets the tokens whose time is over.
     pub(crate) fn forget_old(&mut self, now: Monotonic) {
         self.0.retain(|_, held| now < held.until || planted!(TokenNeverExpires));
     }

@@ -1,9 +1,11 @@
-//! Auto-compaction: the leader forgets history by itself (etcd's `v3compactor`).
+//! Auto-compaction: the leader compacts automatically (etcd's `v3compactor`).
 //!
-//! - **Periodic**, with a retention of so much time: the revision is noted ten times in a retention, or in an hour where that
-//!   is shorter; once a retention has passed, the oldest note is compacted, and from then on once a retention, or once an
-//!   hour. A member counts from its own start and only compacts while it leads, so a change of leader delays it.
-//! - **By revision**, with a retention of so many revisions: every five minutes what lies further back is compacted.
+//! - **Periodic**, the retention is a time. The interval is the retention, but at most an hour, and the revision is
+//!   recorded ten times in each interval. Once a whole retention has passed, the oldest recorded revision is
+//!   compacted, and from then on once in each interval. A member counts from its own start and only compacts while
+//!   it leads, so a change of leader delays it.
+//! - **By revision**, the retention is a number of revisions. Every five minutes everything further back is
+//!   compacted.
 //!
 //! All times are the node's own ([`crate::seam::Clock`]), monotonic.
 
@@ -18,11 +20,11 @@ use crate::{
     seam::{Monotonic, ProbeEvent, Role},
 };
 
-/// How often what is kept by revisions is looked at.
+/// How often the mode by revision compacts.
 const REVISION_INTERVAL: Duration = Duration::from_secs(5 * 60);
-/// A longer retention is compacted every hour.
+/// The longest interval: with a longer retention a compaction comes every hour.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// Notes in an interval.
+/// How many times a revision is recorded in an interval.
 const NOTES: u32 = 10;
 
 /// Compacts until the member stops.
@@ -69,7 +71,7 @@ async fn by_revision(node: Handle, kept: u64) {
     }
 }
 
-/// Whether everything up to a revision is forgotten now, by this or by someone else.
+/// Compacts. True if the revision is now compacted, by this call or by another.
 async fn compact(node: &Handle, revision: Revision) -> bool {
     let proposal = node.next_id();
     node.env().probe.emit(ProbeEvent::CompactsByItself { revision, proposal });
@@ -83,13 +85,13 @@ async fn compact(node: &Handle, revision: Revision) -> bool {
     }
 }
 
-/// The revisions of the last retention, and when the oldest is to be compacted.
+/// The revisions recorded within the last retention, and when to compact the oldest.
 #[derive(Debug)]
 struct Notes {
     retention: Duration,
     revisions: VecDeque<Revision>,
     last_success: Monotonic,
-    /// Nothing is compacted before a whole retention has passed.
+    /// True until the first compaction, which comes only after a whole retention.
     first: bool,
 }
 
@@ -114,7 +116,7 @@ impl Notes {
         }
     }
 
-    /// What is to be compacted now.
+    /// The revision to compact now, if it is time.
     fn due(&mut self, now: Monotonic) -> Option<Revision> {
         let wait = if self.first { self.retention } else { self.interval() };
         if now.since(self.last_success) < wait {
@@ -134,7 +136,7 @@ impl Notes {
 mod tests {
     use super::*;
 
-    /// What is compacted when, in pauses, where the revision rises by one with each and every attempt succeeds.
+    /// The compactions as (pause, revision), if the revision rises by one in each pause and every attempt succeeds.
     fn compacted(retention: Duration, pauses: u32) -> Vec<(u32, i64)> {
         let mut notes = Notes::new(retention, Monotonic(Duration::ZERO));
         let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! Asking the others for their hashes.
+//! Asks the other members for their hashes.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
 /// How long a member waits for each answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the other members that can be reached answer for the hash at `revision`.
+/// The answers of the reachable other members to the question for their hash at `revision`.
 pub(super) async fn peers(env: &Env, hub: &Hub, shared: &Shared, revision: Revision) -> Vec<Answer> {
     let others: Vec<(MemberId, Vec<String>)> = {
         let state = shared.state();
@@ -43,10 +43,10 @@ pub(super) async fn peers(env: &Env, hub: &Hub, shared: &Shared, revision: Revis
     join_all(others.iter().map(ask_one)).await.into_iter().flatten().collect()
 }
 
-/// Compares this member's data, as they are on its disk, with the others'. Answers what is wrong, as a clause.
+/// Compares this member's data on disk with the other members' data.
 ///
 /// # Errors
-/// The clause, where a member has another hash over the same history.
+/// A clause, if a member has a different hash over the same history.
 pub(crate) async fn before_start(env: &Env, hub: &Hub, shared: &Shared) -> Result<(), String> {
     let Ok(own) = shared.state().hash_kv(Revision(0)) else { return Ok(()) };
     let answers = peers(env, hub, shared, own.revision).await;

@@ -1,8 +1,8 @@
-//! What hashes say about who differs. Pure.
+//! Decides from hashes which member differs. It is a pure function.
 
 use squall_core::{HashKv, MemberId, Revision, planted::planted};
 
-/// What a peer answered: its hash at the revision that it was asked for.
+/// A peer's answer: its hash at the revision that it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answer {
     pub member: MemberId,
@@ -12,8 +12,9 @@ pub(super) struct Answer {
     pub revision: Revision,
 }
 
-/// The first member whose data cannot be right, as its leader `own` sees it. `before` is the leader's hash at the revision at
-/// which the peers were asked, `after` its hash once it had applied all that they had.
+/// The first member whose data must be wrong, by the view of the leader `own`. `before` is the leader's hash at the
+/// revision for which the peers were asked. `after` is the leader's hash once it had applied everything that the
+/// peers had.
 pub(super) fn who_differs(
     own: MemberId,
     before: &HashKv,

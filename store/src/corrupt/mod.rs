@@ -1,12 +1,14 @@
-//! The corruption check: members compare the hashes of their keys, and who differs is told (etcd's `corrupt.go`).
+//! The corruption check: members compare the hashes of their keys, and a member that differs is reported (etcd's
+//! `corrupt.go`).
 //!
-//! - **Before a member serves** (`--experimental-initial-corrupt-check`): it compares its data, as they are on its disk, with
-//!   the others' at the same revision, and does not start where they differ ([`before_start`]).
-//! - **From time to time** (`--experimental-corrupt-check-time`): the leader compares everybody's with its own, and raises the
-//!   alarm CORRUPT of the one that differs ([`watch_over`]). One at a time, as in etcd.
+//! - **Before a member serves** (`--experimental-initial-corrupt-check`): it compares its data on disk with the
+//!   others' data at the same revision, and does not start if they differ ([`before_start`]).
+//! - **From time to time** (`--experimental-corrupt-check-time`): the leader compares every member's hash with its
+//!   own, and raises the alarm CORRUPT for the member that differs ([`watch_over`]). As in etcd it reports one
+//!   member at a time.
 //!
-//! A member that cannot be asked, or that has compacted what it is asked for, is passed over. A hash at a revision covers
-//! what a compaction leaves, so only hashes over the same compact revision are compared.
+//! A member that cannot be asked, or that has compacted the revision, is skipped. A hash covers what a compaction
+//! has left, so only hashes with the same compact revision are compared.
 
 mod ask;
 mod compare;
@@ -20,7 +22,7 @@ use crate::{
 
 pub(crate) use ask::before_start;
 
-/// Compares, whenever this member leads, until it stops.
+/// Compares from time to time while this member leads, until it stops.
 pub(crate) async fn watch_over(node: Handle) {
     let (clock, interval) = (node.env().clock.clone(), node.config().corrupt_check_interval);
     if node.ready().await.is_err() {
@@ -34,12 +36,12 @@ pub(crate) async fn watch_over(node: Handle) {
     }
 }
 
-/// One comparison. What cannot be done now is done next time.
+/// Makes one comparison. If it cannot be made now, the next one comes later.
 async fn check(node: &Handle) {
     let own_hash = || node.shared().state().hash_kv(Revision(0));
     let Ok(before) = own_hash() else { return };
     let peers = ask::peers(node.env(), node.hub(), node.shared(), before.revision).await;
-    // Everything that a peer had applied when it answered is applied here after this.
+    // After this read index, this member has applied everything that a peer had applied when it answered.
     if node.read_index().await.is_err() {
         return;
     }

@@ -1,5 +1,5 @@
-//! The engine in memory: a `BTreeMap`. It keeps what was written for as long as its [`Memory`] lives, and loses it with
-//! the process; the simulated disk's overlay adds what a crash may do.
+//! The engine in memory: a `BTreeMap`. It keeps its content for as long as its [`Memory`] lives, and loses it with
+//! the process. The simulated disk's overlay adds the effects of crashes.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use squall_core::{Batch, BatchOp};
 
 use crate::seam::{BoxFuture, Engine, EngineError, Engines, View};
 
-/// Opens engines in memory, each folder's content in a map of its own.
+/// Opens engines in memory. Each folder has its own map.
 #[derive(Default)]
 pub struct Memory(Mutex<BTreeMap<PathBuf, Arc<Store>>>);
 
@@ -57,7 +57,7 @@ impl MemoryEngine {
         Self { store: Arc::default(), closed: AtomicBool::new(false) }
     }
 
-    /// Once only: by then another may have opened it.
+    /// Releases the folder once only: later another engine may have opened it.
     fn release(&self) {
         if !self.closed.swap(true, Ordering::AcqRel) {
             self.store.open.store(false, Ordering::Release);

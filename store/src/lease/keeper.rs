@@ -1,5 +1,5 @@
-//! Renewals and the time that is left: questions that the leader alone can answer. Another member forwards them to it, over
-//! the connection that its messages take.
+//! Renewals of leases, and questions for their remaining time. Only the leader can answer them. Another member
+//! forwards them to the leader, over the connection that carries raft's messages.
 
 use std::time::Duration;
 
@@ -14,21 +14,21 @@ use crate::{
     seam::{BoxFuture, Channel, Monotonic, Point, Role, timeout},
 };
 
-/// Pause before a question is asked again, here or of another leader (etcd's, too).
+/// The pause before a question is asked again, here or of another leader (as long as etcd's).
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What is left of a lease.
+/// The remaining time of a lease, and what else is asked about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TimeToLive {
-    /// What is left, in whole seconds.
+    /// The remaining time, in whole seconds.
     pub ttl_secs: i64,
-    /// What it was granted, in seconds.
+    /// The granted time to live, in seconds.
     pub granted_secs: i64,
-    /// Its keys, where they were asked for.
+    /// The lease's keys, if they were asked for.
     pub keys: Vec<Bytes>,
 }
 
-/// Answers for leases. Cheap to clone.
+/// Renews leases and tells their remaining time. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Keeper {
     node: Handle,
@@ -36,9 +36,9 @@ pub(crate) struct Keeper {
 
 /// Why this member gives no answer.
 enum Elsewhere {
-    /// It does not lead, or cannot prove it now.
+    /// It does not lead, or cannot prove now that it leads.
     NotLeader,
-    /// It does not work any more.
+    /// It has stopped.
     Stopped,
 }
 
@@ -51,16 +51,16 @@ impl Keeper {
         &self.node
     }
 
-    /// Renews a lease, wherever the leader is; the time to live that it has now, in seconds; `None` where there is no such
+    /// Renews a lease on whichever member leads. Returns its new time to live in seconds; `None` if there is no such
     /// lease.
     ///
     /// # Errors
-    /// `Timeout`, `Stopped`: the lease may have been renewed all the same.
+    /// `Timeout`, `Stopped`. The lease may still have been renewed.
     pub(crate) async fn renew(&self, id: LeaseId) -> Result<Option<i64>, Refusal> {
         self.until_answered(|| Box::pin(self.try_to_renew(id))).await
     }
 
-    /// What is left of a lease, wherever the leader is; `None` where there is no such lease.
+    /// The remaining time of a lease, from whichever member leads; `None` if there is no such lease.
     ///
     /// # Errors
     /// `Timeout`, `Stopped`.
@@ -92,7 +92,7 @@ impl Keeper {
         }))
     }
 
-    /// The renewal as a leader answers another member.
+    /// Renews a lease for another member. This member must lead.
     ///
     /// # Errors
     /// `NotLeader`, `Stopped`.
@@ -100,7 +100,7 @@ impl Keeper {
         self.renew_here(id).await.map_err(Elsewhere::refusal)
     }
 
-    /// The time that is left as a leader answers another member.
+    /// Tells another member the remaining time of a lease. This member must lead.
     ///
     /// # Errors
     /// `NotLeader`, `Stopped`.
@@ -118,7 +118,7 @@ impl Keeper {
             let (term, asked) = self.prove().await?;
             self.node.env().points.reached(Point::LeaseBeforeRenew).await;
             if planted!(LeaseRenewChecksFirst) {
-                // Found before the wait, and not looked up again.
+                // Planted: the lease was looked up before the wait, and is not looked up again.
                 return Ok(there_before);
             }
             let now = self.now();
@@ -128,8 +128,8 @@ impl Keeper {
                 if lessor.primary() != Some(term) && !planted!(LeaseDemotionMissed) {
                     return Err(Elsewhere::NotLeader);
                 }
-                // A proof that is too old: a new leader could have given the lease its time before this moment, and an
-                // election time-out is all that it adds.
+                // The proof is too old: a new leader may have started the lease's time before this moment, and it
+                // adds only one election time-out.
                 if now.since(asked) > self.node.config().election_timeout {
                     drop(lessor);
                     drop(state);
@@ -144,7 +144,8 @@ impl Keeper {
                 }
                 Renewal::NotFound => return Ok(None),
                 Renewal::NotPrimary => return Err(Elsewhere::NotLeader),
-                // It cannot be saved; the answer waits until it is gone, or until another leads.
+                // The lease can no longer be renewed. The answer waits until it is revoked, or until another member
+                // leads.
                 Renewal::Expired => self.node.env().clock.sleep(PAUSE).await,
                 Renewal::Checkpointed => {
                     let whole = [LeaseCheckpoint { id, remaining_secs: 0 }];
@@ -181,7 +182,8 @@ impl Keeper {
         }))
     }
 
-    /// Proves that this member leads, and has applied what was committed when this began: a term, and that moment.
+    /// Proves that this member leads and has applied everything that was committed when this call began. Returns the
+    /// term, and the time at which the call began.
     async fn prove(&self) -> Result<(Term, Monotonic), Elsewhere> {
         let asked = self.now();
         let Some(term) = self.node.shared().lessor().primary() else { return Err(Elsewhere::NotLeader) };
@@ -195,7 +197,7 @@ impl Keeper {
         }
     }
 
-    /// Asks until there is an answer, for as long as a member works on a request.
+    /// Asks until there is an answer, or until the request times out.
     async fn until_answered<'a, T>(
         &'a self,
         mut ask: impl FnMut() -> BoxFuture<'a, Result<T, Elsewhere>>,
@@ -213,7 +215,8 @@ impl Keeper {
         timeout(clock, patience, asking).await.unwrap_or(Err(Refusal::Timeout))
     }
 
-    /// One question to a leader: one that does not answer within an election is asked again, or another is.
+    /// Asks a leader one question. If it does not answer within an election time-out, the caller asks again, perhaps
+    /// another leader.
     async fn within<T>(
         &self,
         answer: impl Future<Output = Result<Response<T>, Status>>,
@@ -233,7 +236,7 @@ impl Keeper {
         self.node.status().role == Role::Leader
     }
 
-    /// Who leads, and a way to ask it.
+    /// The leader, and a client to ask it.
     fn leader(&self) -> Result<(MemberId, PeerClient<Channel>), Elsewhere> {
         let leader = self.node.status().leader.ok_or(Elsewhere::NotLeader)?;
         let client = self.node.hub().client(leader).map_err(|_| Elsewhere::NotLeader)?;

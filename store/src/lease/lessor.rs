@@ -1,7 +1,7 @@
 //! The leader's countdown (`server/lease/lessor.go`): a deadline for each lease, on this member's monotonic clock.
 //!
-//! It is *primary* while this member leads and has applied the first entry of its term. Otherwise it is empty and no lease
-//! expires here. Plain data: the caller holds the state's lock and says what time it is.
+//! It is *primary* while this member leads and has applied the first entry of its term. Otherwise it is empty and no
+//! lease expires here. It is plain data: the caller holds the state's lock and passes the time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,20 +13,21 @@ use squall_core::{Lease, LeaseCheckpoint, LeaseId, Leases, Term, planted::plante
 use super::REVOKES_PER_SECOND;
 use crate::seam::Monotonic;
 
-/// How many leases a promotion lets end in a second: some room is left for those that end by themselves.
+/// How many leases may end in one second after a promotion. Room is left for leases that expire in the normal
+/// course.
 const SPREAD_PER_SECOND: u32 = REVOKES_PER_SECOND / 4 * 3;
 
 /// The deadlines of all leases.
 #[derive(Debug, Default)]
 pub(crate) struct Lessor {
-    /// The term in which this member counts, while it does.
+    /// The term in which this member counts leases down; `None` while it does not.
     primary: Option<Term>,
     countdowns: BTreeMap<LeaseId, Countdown>,
-    /// When something is due about a lease, the earliest first.
+    /// When each lease is due for revocation, earliest first.
     due: BTreeSet<(Monotonic, LeaseId)>,
     /// When the last checkpoint was made.
     checkpointed: Monotonic,
-    /// By lease, the checkpoints that are in the log and not applied yet: a renewal must not come before one.
+    /// By lease, how many of its checkpoints are in the log and not applied yet. A renewal must wait for them.
     in_log: BTreeMap<LeaseId, u32>,
     /// When each lease was granted, as this member saw it. Only a planted error uses it.
     granted: BTreeMap<LeaseId, Monotonic>,
@@ -39,11 +40,11 @@ pub(crate) struct Lessor {
 struct Countdown {
     /// When the lease's time is over.
     deadline: Monotonic,
-    /// When something is due: the revocation, or another try at it.
+    /// When the revocation, or the next try at it, is due.
     due: Monotonic,
 }
 
-/// What became of a renewal.
+/// The outcome of a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Renewal {
     /// The lease has its whole time again.
@@ -53,11 +54,11 @@ pub(crate) enum Renewal {
     },
     /// There is no such lease.
     NotFound,
-    /// Its time is over: it waits for its revocation, and cannot be saved.
+    /// The lease's time is over: it waits for its revocation, and can no longer be renewed.
     Expired,
-    /// A checkpoint says that less is left: it must be taken back first.
+    /// A checkpoint records less time than the full one. It must be taken back first.
     Checkpointed,
-    /// This member does not count.
+    /// This member does not count leases down.
     NotPrimary,
 }
 
@@ -67,7 +68,7 @@ impl Lessor {
         self.primary
     }
 
-    /// This member leads `term`: every lease gets the time that a new leader gives it, and `extension` more.
+    /// This member now leads `term`: every lease gets the time that a new leader gives it, plus `extension`.
     pub(crate) fn promote(&mut self, term: Term, leases: &Leases, now: Monotonic, extension: Duration) {
         self.demote();
         self.primary = Some(term);
@@ -84,14 +85,14 @@ impl Lessor {
         self.spread();
     }
 
-    /// Where more leases end within a second than a leader revokes in one, the later ones get a little more time, as in
-    /// etcd: at a promotion all that were granted alike would end together.
+    /// If more leases would end within a second than a leader revokes in a second, the later ones get a little more
+    /// time, as in etcd. Otherwise, after a promotion, all leases with equal times to live would end together.
     fn spread(&mut self) {
         if self.countdowns.len() < REVOKES_PER_SECOND as usize {
             return;
         }
         let in_order = std::mem::take(&mut self.due);
-        // What ends in the window that begins here, and whoever was pushed out of it, is counted together.
+        // Counts the leases that end in the window that begins here, and those that were pushed into it.
         let (mut begin, mut end, mut count) = (Monotonic(Duration::ZERO), Monotonic(Duration::ZERO), 0_u32);
         for (deadline, id) in in_order {
             let mut later = deadline;
@@ -109,7 +110,7 @@ impl Lessor {
         }
     }
 
-    /// This member leads no more.
+    /// This member no longer leads: it stops counting.
     pub(crate) fn demote(&mut self) {
         self.primary = None;
         self.in_log.clear();
@@ -117,7 +118,7 @@ impl Lessor {
         self.due.clear();
     }
 
-    /// A lease was granted.
+    /// Starts to count a lease that was granted.
     pub(crate) fn granted(&mut self, id: LeaseId, ttl_secs: i64, now: Monotonic) {
         if planted!(LeasePromotionKeepsGrant) {
             self.granted.insert(id, now);
@@ -127,7 +128,7 @@ impl Lessor {
         }
     }
 
-    /// A lease was revoked.
+    /// Forgets a lease that was revoked.
     pub(crate) fn revoked(&mut self, id: LeaseId) {
         if planted!(LeaseRenewedWhileRevoked) {
             self.revoked_last = Some(id);
@@ -135,7 +136,7 @@ impl Lessor {
         self.forget(id);
     }
 
-    /// Does not count a lease any more.
+    /// Stops counting a lease.
     fn forget(&mut self, id: LeaseId) {
         if let Some(countdown) = self.countdowns.remove(&id) {
             self.due.remove(&(countdown.due, id));
@@ -163,24 +164,25 @@ impl Lessor {
         let whole = Duration::from_secs(lease.ttl_secs.unsigned_abs());
         let renewed = Monotonic(now.0 + if planted!(LeaseTimeHalved) { whole / 2 } else { whole });
         if !planted!(LeaseRenewalIgnored) {
-            // Extended at a promotion, it may have more already.
+            // A lease that was extended at a promotion may have more time already.
             let least = if planted!(LeaseTimeHalved) { renewed } else { deadline };
             self.set(id, renewed.max(least));
         }
         Renewal::Renewed { ttl_secs: lease.ttl_secs }
     }
 
-    /// What is left of a lease; `None` where this member does not count it.
+    /// The remaining time of a lease; `None` if this member does not count it.
     pub(crate) fn remaining(&self, id: LeaseId, now: Monotonic) -> Option<Duration> {
         self.countdowns.get(&id).map(|one| one.deadline.since(now))
     }
 
-    /// The leases whose revocation is due, the longest overdue first, `most` of them.
+    /// The leases whose revocation is due, longest overdue first, at most `most` of them.
     pub(crate) fn expired(&self, now: Monotonic, most: usize) -> Vec<LeaseId> {
         self.due.iter().take_while(|(due, _)| *due <= now).take(most).map(|(_, id)| *id).collect()
     }
 
-    /// A lease's revocation has been proposed; if the lease is still there at `again`, it is due once more.
+    /// Records that a lease's revocation has been proposed. If the lease still exists at `again`, its revocation is
+    /// due once more.
     pub(crate) fn proposed(&mut self, id: LeaseId, again: Monotonic) {
         if let Some(one) = self.countdowns.get_mut(&id)
             && self.due.remove(&(one.due, id))
@@ -190,7 +192,7 @@ impl Lessor {
         }
     }
 
-    /// Nothing is due about a lease any more, though it is still there. Only a planted error wants that.
+    /// Forgets that a lease's revocation is due, though the lease still exists. Only a planted error does this.
     #[cfg(madsim)]
     pub(crate) fn forget_due(&mut self, id: LeaseId) {
         if let Some(one) = self.countdowns.get(&id) {
@@ -198,14 +200,14 @@ impl Lessor {
         }
     }
 
-    /// Checkpoints have been appended to the log.
+    /// Records that checkpoints have been appended to the log.
     pub(crate) fn checkpoints_appended(&mut self, left: &[LeaseCheckpoint]) {
         for one in left {
             *self.in_log.entry(one.id).or_default() += 1;
         }
     }
 
-    /// Checkpoints have been applied. One that takes another back is not counted.
+    /// Records that checkpoints have been applied. A checkpoint that takes another one back is not counted.
     pub(crate) fn checkpoints_applied(&mut self, left: &[LeaseCheckpoint]) {
         for one in left.iter().filter(|one| one.remaining_secs > 0) {
             if let Some(count) = self.in_log.get_mut(&one.id) {
@@ -217,7 +219,7 @@ impl Lessor {
         }
     }
 
-    /// Once in each `interval`: what is left of the leases that live longer than that.
+    /// Once in each `interval`: the checkpoints of all leases whose time to live is longer than that.
     pub(crate) fn checkpoints(
         &mut self,
         leases: &Leases,
@@ -231,7 +233,7 @@ impl Lessor {
         let left = |(id, lease): (LeaseId, &Lease)| {
             let remaining = self.remaining(id, now)?;
             let remaining_secs = i64::try_from(remaining.as_nanos().div_ceil(1_000_000_000)).ok()?;
-            // Of a short lease, or of one just renewed, there is nothing to note.
+            // A short lease, or one that was just renewed, needs no checkpoint.
             let noted = remaining > Duration::ZERO
                 && Duration::from_secs(lease.ttl_secs.unsigned_abs()) > interval
                 && remaining_secs < lease.ttl_secs
@@ -243,7 +245,7 @@ impl Lessor {
         leases.iter().filter_map(left).collect()
     }
 
-    /// All leases, the one that ends first first, where this member counts them.
+    /// All leases, ordered by deadline; `None` if this member does not count them.
     pub(crate) fn by_deadline(&self) -> Option<Vec<LeaseId>> {
         if !planted!(LeasesOfTheCountdown) {
             self.primary?;
@@ -253,7 +255,7 @@ impl Lessor {
         Some(by_time.into_iter().map(|(_, id)| id).collect())
     }
 
-    /// Counts a lease down to this moment from now on.
+    /// Sets a lease's deadline.
     fn set(&mut self, id: LeaseId, deadline: Monotonic) {
         self.forget(id);
         self.countdowns.insert(id, Countdown { deadline, due: deadline });
@@ -272,7 +274,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(5);
     const AGAIN: Duration = Duration::from_secs(7);
 
-    /// A member's state with its lessor, applying what is proposed at once.
+    /// A member's state with its lessor. It applies every proposal at once.
     struct Member {
         state: State,
         lessor: Lessor,
@@ -345,7 +347,8 @@ mod tests {
         assert_eq!(member.lessor.expired(member.now, 9), []);
     }
 
-    /// As many as a leader can revoke, and a lease that ends apart from the others stays where it is.
+    /// No more leases end in a second than a leader can revoke, and a lease that ends apart from the others keeps
+    /// its deadline.
     #[test]
     fn leases_that_would_end_together_are_spread_at_a_promotion() {
         let (alike, apart) = (3_000, LeaseId(9_999));
@@ -427,11 +430,12 @@ mod tests {
     }
 
     proptest! {
-        /// Against the plainest account there is: of each lease, the earliest moment at which it may end.
+        /// Compares the lessor with a simple model: for each lease, the earliest moment at which it may end.
         #[test]
         fn a_lease_ends_when_its_account_says(steps in proptest::collection::vec(step(), 1..120)) {
             let mut member = Member::new();
-            // While somebody counts: the moment from which it may be revoked, and the time that it has when renewed.
+            // While the leases are counted: the moment from which each may be revoked, and the time that it gets
+            // when renewed.
             let mut ends: BTreeMap<LeaseId, (Duration, Duration)> = BTreeMap::new();
             for step in steps {
                 let now = member.now.0;

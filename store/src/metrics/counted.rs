@@ -1,4 +1,4 @@
-//! What a member counts as it happens.
+//! The metrics that a member counts as things happen.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +27,7 @@ pub(crate) struct Metrics {
     pub engine_commit: Histogram,
     pub snapshot_sent: Histogram,
     pub defragmentation: Histogram,
-    /// 1 while the engine's content is written anew.
+    /// 1 during a defragmentation, otherwise 0.
     pub defragmenting: Gauge,
     pub snapshot_saved: Histogram,
     pub snapshot_fsync: Histogram,
@@ -50,7 +50,7 @@ pub(crate) struct Metrics {
     peers: Mutex<BTreeMap<MemberId, Arc<PeerMetrics>>>,
 }
 
-/// What is counted of one peer.
+/// The metrics of one peer.
 pub(crate) struct PeerMetrics {
     pub sent_bytes: Counter,
     pub received_bytes: Counter,
@@ -66,7 +66,7 @@ pub(crate) struct PeerMetrics {
 
 impl Metrics {
     pub(crate) fn new() -> Metrics {
-        // Bounds are etcd's, each from the `metrics.go` of the part that it measures.
+        // The buckets are etcd's, each from the `metrics.go` of the measured part.
         let disk = || Histogram::seconds(0.001, 2.0, 14);
         Metrics {
             leader_changes: Counter::default(),
@@ -108,7 +108,7 @@ impl Metrics {
         }
     }
 
-    /// The counts of a peer. Whoever counts often keeps them.
+    /// The metrics of a peer. A caller that counts often should keep the result.
     pub(crate) fn peer(&self, id: MemberId) -> Arc<PeerMetrics> {
         self.peers().entry(id).or_default().clone()
     }

@@ -1,4 +1,4 @@
-//! A look at all numbers of a member: what it has counted, and what it is at this moment.
+//! Collects all metrics of a member: what it has counted, and its present state.
 
 use super::{Counter, Family, Gauge, Histogram, Kind, Metrics, PeerMetrics, Series, Value};
 use crate::{
@@ -6,11 +6,11 @@ use crate::{
     seam::Role,
 };
 
-/// The version of the cluster, as etcd has it: the least of its members', with 0 for the patch number. It says which of
+/// The cluster's version in etcd's sense: the lowest version of its members, with patch number 0. It says which of
 /// etcd's APIs this server speaks.
 pub(crate) const CLUSTER_VERSION: &str = "3.5.0";
 
-/// Scrapes one server. It keeps nothing of the server alive: once that is gone, a scrape finds nothing.
+/// Scrapes one server. It does not keep the server alive: once the server is gone, a scrape finds nothing.
 #[derive(Clone)]
 pub struct Scraper(WeakHandle);
 
@@ -19,7 +19,7 @@ impl Scraper {
         Scraper(node.downgrade())
     }
 
-    /// All families whose names are wanted, by name; `None` where the server is gone.
+    /// All families whose names are wanted, by name; `None` if the server is gone.
     pub fn scrape(&self, wanted: impl Fn(&str) -> bool) -> Option<Vec<Family>> {
         let node = self.0.upgrade()?;
         let mut gathered = Gathered { wanted: &wanted, families: Vec::new() };
@@ -42,7 +42,7 @@ struct Gathered<'a> {
 type Name = &'static str;
 
 impl Gathered<'_> {
-    /// What raft, proposals and reads say.
+    /// The families about raft, proposals and reads.
     fn server(&mut self, node: &Handle) {
         let shared = node.shared();
         let metrics = &*shared.metrics;
@@ -175,7 +175,7 @@ impl Gathered<'_> {
         );
     }
 
-    /// The key space and its watchers.
+    /// The families about the key space and its watchers.
     fn mvcc(&mut self, node: &Handle) {
         let metrics = &*node.shared().metrics;
         let (taken, in_use, keys, revision, compacted, auth) = {
@@ -293,7 +293,7 @@ impl Gathered<'_> {
         let peers: Vec<_> =
             metrics.peers().iter().map(|(id, peer)| (format!("{:x}", id.0), *id, peer.clone())).collect();
         let own = format!("{:x}", node.shared().member.0);
-        // etcd makes a series with its first observation.
+        // As in etcd, a series exists from its first observation on.
         let mut family = |name: Name, help, label: Name, counter: fn(&PeerMetrics) -> &Counter| {
             let touched = peers.iter().filter(|(_, _, peer)| counter(peer).get() > 0.0);
             let series = touched.map(|(id, _, peer)| Series {
@@ -380,7 +380,7 @@ impl Gathered<'_> {
             calls.received()
         });
         self.family("grpc_server_msg_sent_total", "Messages sent in calls.", Kind::Counter, || calls.sent());
-        // As in etcd, only where somebody asks for more than the basic ones.
+        // As in etcd, only if the settings ask for extensive metrics.
         if node.config().extensive_metrics {
             let handling = || calls.handling();
             self.family("grpc_server_handling_seconds", "How long calls took.", Kind::Histogram, handling);
@@ -421,7 +421,7 @@ impl Gathered<'_> {
         self.number(name, help, f64::from(u8::from(flag)));
     }
 
-    /// A gauge that is 1, and says something by its label.
+    /// A gauge with the value 1, whose label holds the information.
     fn one(&mut self, name: Name, help: Name, label: (Name, String)) {
         self.family(name, help, Kind::Gauge, || {
             vec![Series { labels: vec![label], value: Value::Number(1.0) }]

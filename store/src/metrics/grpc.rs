@@ -1,7 +1,8 @@
-//! The calls of clients, as go-grpc-prometheus counts them: begun, ended with which code, their messages, how long they
-//! took. And the bytes of their messages, as etcd's codec counts them.
+//! Counts clients' calls as go-grpc-prometheus does: calls begun, calls ended by code, messages, durations. And
+//! counts the bytes of messages as etcd's codec does.
 //!
-//! The services of locks and elections are not counted, as in etcd: their requests show as what they do to the key space.
+//! The services of locks and elections are not counted, as in etcd: their effects are counted as operations on the
+//! key space.
 
 use std::{
     convert::Infallible,
@@ -97,7 +98,7 @@ pub(crate) struct Calls {
 
 struct Method {
     started: Counter,
-    /// By code, as its number.
+    /// Ended calls, by the code's number.
     handled: [Counter; CODES.len()],
     received: Counter,
     sent: Counter,
@@ -206,7 +207,7 @@ where
         Box::pin(async move {
             let mut call = call;
             let response = response.await?;
-            // A call that failed at once, or that has nothing to say, has its status in the head.
+            // A call that failed at once, or has no answer, has its status in the head.
             if let Some(status) = Status::from_header_map(response.headers()) {
                 call.code = Some(status.code());
                 return Ok(response);
@@ -230,7 +231,7 @@ struct Call {
     began: Monotonic,
     within: Option<Duration>,
     method: usize,
-    /// How it ended. Where nothing says so its client has gone, or the time that it gave was over.
+    /// The code with which it ended. If there is none, its client has gone or its deadline has passed.
     code: Option<Code>,
 }
 
@@ -252,7 +253,7 @@ impl Drop for Call {
 struct Messages(Framing);
 
 impl Messages {
-    /// How many messages begin in this piece, and how many of its bytes are theirs.
+    /// How many messages begin in this piece, and how many of its bytes belong to messages.
     fn follow(&mut self, data: &[u8]) -> (u64, u64) {
         let mut begun = 0;
         let Ok(bytes) = self.0.follow(data, |_| {
@@ -298,7 +299,7 @@ impl http_body::Body for Received {
     }
 }
 
-/// A response's body. With its last frame the call ends.
+/// A response's body. The call ends with the body's last frame.
 struct Sent {
     inner: Body,
     messages: Messages,

@@ -1,4 +1,4 @@
-//! A counter, a gauge, a histogram: atomics, so that whoever counts waits for nobody.
+//! A counter, a gauge and a histogram. They are atomics, so counting never waits.
 
 use std::{
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
@@ -12,12 +12,12 @@ use super::Value;
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    /// One more.
+    /// Adds one.
     pub(crate) fn inc(&self) {
         self.add(1);
     }
 
-    /// So many more.
+    /// Adds `more`.
     pub(crate) fn add(&self, more: u64) {
         self.0.fetch_add(more, Relaxed);
     }
@@ -32,12 +32,12 @@ impl Counter {
 pub(crate) struct Gauge(AtomicI64);
 
 impl Gauge {
-    /// So many more, or fewer.
+    /// Adds `more`, which may be negative.
     pub(crate) fn add(&self, more: i64) {
         self.0.fetch_add(more, Relaxed);
     }
 
-    /// From now on this.
+    /// Sets the value.
     pub(crate) fn set(&self, value: i64) {
         self.0.store(value, Relaxed);
     }
@@ -47,28 +47,28 @@ impl Gauge {
     }
 }
 
-/// In which unit a histogram of durations shows its sum and its bounds.
+/// The unit of a histogram's sum and bounds.
 #[derive(Debug, Clone, Copy)]
 enum Unit {
     Seconds,
     Milliseconds,
 }
 
-/// How many durations were how long.
+/// Counts durations by length.
 #[derive(Debug)]
 pub(crate) struct Histogram {
     unit: Unit,
-    /// Upper bounds, ascending; what is above them all is counted in `total` alone.
+    /// Upper bounds, ascending. An observation above all bounds is counted only in `total`.
     bounds: Box<[f64]>,
-    /// One for each bound: what is not above it, and above the one before.
+    /// For each bound, the number of observations not above it and above the previous bound.
     counts: Box<[AtomicU64]>,
     total: AtomicU64,
-    /// In the histogram's unit, a float's bits.
+    /// The sum in the histogram's unit, as a float's bits.
     sum: AtomicU64,
 }
 
 impl Histogram {
-    /// In seconds, with `count` bounds, each `factor` times the one before (Go's `ExponentialBuckets`).
+    /// A histogram in seconds with `count` bounds, each `factor` times the previous one (Go's `ExponentialBuckets`).
     pub(crate) fn seconds(start: f64, factor: f64, count: usize) -> Histogram {
         Histogram::new(Unit::Seconds, exponential(start, factor, count))
     }
@@ -78,7 +78,7 @@ impl Histogram {
         Histogram::new(Unit::Milliseconds, exponential(start, factor, count))
     }
 
-    /// In seconds, with the bounds that Prometheus' Go library has where nobody says any.
+    /// A histogram in seconds with the default bounds of Prometheus' Go library.
     pub(crate) fn with_default_bounds() -> Histogram {
         let bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         Histogram::new(Unit::Seconds, bounds.to_vec())
@@ -94,7 +94,7 @@ impl Histogram {
         }
     }
 
-    /// Something took so long.
+    /// Counts a duration.
     pub(crate) fn observe(&self, duration: Duration) {
         let value = self.in_unit(duration);
         let at = self.bounds.partition_point(|bound| *bound < value);
@@ -102,13 +102,13 @@ impl Histogram {
             count.fetch_add(1, Relaxed);
         }
         let more = |sum: u64| Some((f64::from_bits(sum) + value).to_bits());
-        // It always has a next value.
+        // The update never fails, since the closure always returns a value.
         _ = self.sum.fetch_update(Relaxed, Relaxed, more);
         self.total.fetch_add(1, Relaxed);
     }
 
     pub(super) fn value(&self) -> Value {
-        // Read first: what comes meanwhile must not make a bucket larger than the whole.
+        // The total is read first: observations that come meanwhile must not make a bucket larger than the total.
         let total = self.total.load(Relaxed);
         let mut below = 0;
         let cumulative = self.bounds.iter().zip(&self.counts).map(|(bound, count)| {

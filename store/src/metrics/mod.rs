@@ -1,17 +1,18 @@
-//! What a member counts of itself, by etcd's names: the series that operators' alerts and dashboards are written for.
+//! A member's metrics, by etcd's names: operators' alerts and dashboards are written for these series.
 //!
-//! One [`Metrics`] belongs to a server and is handed to the parts that count. What happens (a sync, a call, a lost message)
-//! is counted where it happens, in atomics: no lock on the way of a request. What is (who leads, how large the store is) is
-//! read from the member's state when somebody looks, by [`Scraper`]. So a number cannot drift away from what it describes.
+//! One [`Metrics`] belongs to a server and is handed to the parts that count. Events (a sync, a call, a lost
+//! message) are counted where they happen, in atomics, so that a request meets no lock. State (who leads, how large
+//! the store is) is read from the member by [`Scraper`] at the time of a scrape. So a number always agrees with the
+//! state.
 //!
-//! The simulation runs the same code and scrapes in virtual time without HTTP. Therefore nothing here has a clock or
-//! chance of its own: whoever measures a duration takes it from the member's clock seam, and everything that is iterated
-//! has an order.
+//! The simulation runs the same code and scrapes in virtual time without HTTP. Therefore nothing here uses its own
+//! clock or chance: durations are measured with the member's clock seam, and every iteration has a fixed order.
 //!
-//! Names, types, label names and buckets are etcd 3.5's; `store/tests/real_server/metrics.rs` compares them with a real one.
-//! Left out is what describes a part that is not here: Go's runtime, the v2 store, bbolt's rebalancing and spilling, the gRPC
-//! proxy. The `prometheus-client` crate is not used: it speaks OpenMetrics, in which every counter ends in `_total` and no
-//! gauge should; etcd has `etcd_server_health_success`, a counter, and `etcd_disk_wal_write_bytes_total`, a gauge.
+//! Names, types, label names and buckets are etcd 3.5's; `store/tests/real_server/metrics.rs` compares them with a
+//! real one. Metrics of parts that do not exist here are left out: Go's runtime, the v2 store, bbolt's rebalancing
+//! and spilling, the gRPC proxy. The `prometheus-client` crate is not used: it produces OpenMetrics, in which every
+//! counter must end in `_total` and no gauge should; etcd has `etcd_server_health_success`, a counter, and
+//! `etcd_disk_wal_write_bytes_total`, a gauge.
 //!
 //! Source: Prometheus' text format 0.0.4; the `metrics.go` files of etcd 3.5; go-grpc-prometheus.
 

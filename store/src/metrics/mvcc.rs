@@ -1,5 +1,5 @@
-//! How many operations the key space has seen. As in etcd every member counts what it applies, and the reads that it
-//! answers itself; a transaction counts as each of its operations, and as one itself where it has several.
+//! Counts the operations on the key space. As in etcd every member counts what it applies and the reads that it
+//! answers. A transaction counts as each of its operations, and also as one transaction if it has several.
 
 use squall_core::{Event, EventKind, Reply, ResponseOp, TxnResponse};
 
@@ -23,26 +23,26 @@ struct Tally {
 }
 
 impl Operations {
-    /// A range was answered.
+    /// Counts a range that was answered.
     pub(crate) fn ranged(&self) {
         self.ranges.inc();
     }
 
-    /// A transaction that only reads was answered.
+    /// Counts an answered transaction that only reads.
     pub(crate) fn read(&self, response: &TxnResponse) {
         let mut tally = Tally::default();
         tally.txn(response);
         self.take(&tally);
     }
 
-    /// An entry was applied: what it answers, and what it has changed.
+    /// Counts an applied entry, by its reply and its changes.
     pub(crate) fn applied(&self, reply: &Reply, events: &[Event]) {
         let mut tally = Tally::default();
         match reply {
             Reply::Put(_) => tally.puts = 1,
             Reply::DeleteRange(_) => tally.deletes = 1,
             Reply::Txn(response) => tally.txn(response),
-            // A lease's keys go one by one.
+            // Each deleted key of the lease counts.
             Reply::LeaseRevoke(_) => tally.deletes = events.len() as u64,
             _ => return,
         }

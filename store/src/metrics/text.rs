@@ -1,15 +1,15 @@
-//! What a scrape finds, and Prometheus' text format for it.
+//! The result of a scrape, and its form in Prometheus' text format.
 
 use std::fmt::Write as _;
 
-/// What a family's numbers mean.
+/// The type of a metric family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Only rises, until the process ends.
     Counter,
     /// Rises and falls.
     Gauge,
-    /// How many observations were how large.
+    /// Counts observations by size.
     Histogram,
 }
 
@@ -18,9 +18,9 @@ pub enum Kind {
 pub struct Family {
     /// Its name.
     pub name: &'static str,
-    /// What it means, for people.
+    /// The help text.
     pub help: &'static str,
-    /// What its numbers mean.
+    /// Its type.
     pub kind: Kind,
     /// One for each set of labels.
     pub series: Vec<Series>,
@@ -31,16 +31,16 @@ pub struct Family {
 pub struct Series {
     /// Its labels, in the order of their names.
     pub labels: Vec<(&'static str, String)>,
-    /// What it holds.
+    /// Its content.
     pub value: Value,
 }
 
-/// What a series holds.
+/// The content of a series.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Of a counter or a gauge.
+    /// The number of a counter or a gauge.
     Number(f64),
-    /// Of a histogram.
+    /// The content of a histogram.
     Histogram {
         /// The upper bounds, ascending, each with the number of observations that are not above it.
         cumulative: Vec<(f64, u64)>,
@@ -51,10 +51,10 @@ pub enum Value {
     },
 }
 
-/// One number, as a scraper stores it: a histogram becomes several of them.
+/// One number as a scraper stores it. A histogram becomes several samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// The family's name, for a histogram with `_bucket`, `_sum` or `_count`.
+    /// The family's name; for a histogram followed by `_bucket`, `_sum` or `_count`.
     pub name: String,
     /// The labels, `le` last.
     pub labels: Vec<(&'static str, String)>,
@@ -104,7 +104,7 @@ impl Family {
     }
 }
 
-/// The families as text, format 0.0.4. A family without series is not mentioned.
+/// The families as text, format 0.0.4. A family without series is left out.
 pub fn encode(families: &[Family]) -> String {
     let mut text = String::new();
     for family in families.iter().filter(|family| !family.series.is_empty()) {
@@ -132,7 +132,8 @@ fn escaped(text: &str, quotes: bool) -> String {
     if quotes { text.replace('"', "\\\"") } else { text }
 }
 
-/// A number as Go prints it (`%g`, the shortest that reads back the same): the label `le` is compared as text.
+/// A number as Go prints it (`%g`, the shortest form that parses back to the same number), since the label `le` is
+/// compared as text.
 fn number(value: f64) -> String {
     if value.is_nan() {
         return "NaN".into();

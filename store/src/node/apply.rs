@@ -1,4 +1,5 @@
-//! Applying what is committed: entry by entry through the core, the rows to the engine, the answers to who waits.
+//! Applies committed entries. Each entry goes through the core; its rows go to the engine, and its reply to the
+//! client that waits for it.
 
 use std::time::Duration;
 
@@ -24,11 +25,11 @@ use crate::seam::{Point, ProbeEvent};
 const SLOW_APPLY: Duration = Duration::from_millis(100);
 
 impl Node {
-    /// Applies committed entries, in order, and answers those who wait for them. The answers go out after the rows have
-    /// reached the engine; that the rows become durable is not waited for, since the WAL has the entries.
+    /// Applies committed entries, in order, and answers the clients that wait for them. The answers go out once the
+    /// rows are in the engine. They need not be durable there, since the WAL has the entries.
     ///
     /// # Errors
-    /// Where the disk fails.
+    /// The disk fails.
     pub(super) async fn apply(&mut self, entries: Vec<Entry>) -> Result<(), Halt> {
         let Some(last) = entries.last() else { return Ok(()) };
         if !planted!(SingleVoterAcknowledgesBeforeFsync) {
@@ -80,7 +81,7 @@ impl Node {
                         self.shared.watches().publish(&applied.events, &state);
                         took_effect = applied.reply.is_ok();
                         if over && took_effect {
-                            // It was applied all the same, as in etcd: whether it fits is each member's own view.
+                            // The entry was applied all the same, as in etcd: members differ in whether it fits.
                             applied.reply = Err(Refusal::NoSpace);
                             raise |= !state.alarms().is_active(AlarmKind::NoSpace);
                         }
@@ -117,7 +118,7 @@ impl Node {
                 batch.extend(applied.batch);
                 batches += 1;
                 if planted!(AnswerLost) && entry.index.is_multiple_of(50) {
-                    // Its client is never told.
+                    // The client gets no answer.
                     std::mem::forget(self.proposals.take(id));
                 }
                 if let Some(answer) = self.proposals.take(id) {
@@ -136,7 +137,8 @@ impl Node {
             if first_in_term && self.is_leader() {
                 self.promote_lessor(&state);
             }
-            // Still under the lock: whoever holds it sees state and engine at the same entry.
+            // Written under the state's lock, so that the holder of the lock sees state and engine at the same
+            // entry.
             self.engine.write(&batch);
         }
         self.raft.mut_store().set_applied(last_index, last_term);
@@ -179,7 +181,7 @@ impl Node {
             self.step_down();
             self.leave();
         }
-        // Until now a ReadIndex was dropped: the leader had committed nothing in its term.
+        // Until now raft dropped every ReadIndex, since the leader had committed nothing in its term.
         self.reads_due |= first_in_term;
         if self.schedule_compaction() {
             self.env.points.reached(Point::CompactAfterSchedule).await;
@@ -187,7 +189,7 @@ impl Node {
         Ok(())
     }
 
-    /// Tells an observer who takes part in raft, and who the members are.
+    /// Tells the probe which members take part in raft, and which members the state lists.
     pub(super) fn tell_configuration(&self, index: Index) {
         let ids = |ids: &[u64]| {
             let mut ids: Vec<MemberId> = ids.iter().copied().map(MemberId).collect();
@@ -212,9 +214,9 @@ impl Node {
         self.transport.set_members(members.collect::<Vec<(MemberId, Vec<String>)>>());
     }
 
-    // Compactions delete in steps, so that no one waits long for the loop.
+    // A compaction deletes in steps, so that the loop stays free for other work.
 
-    /// If there is a compaction to go on with, its next step comes after a pause. True where there was none before.
+    /// Schedules the next step of a pending compaction after a pause. True if no step was scheduled before.
     pub(super) fn schedule_compaction(&mut self) -> bool {
         let begins = self.compaction.is_none() && self.shared.state().compaction_pending();
         if begins {
@@ -227,13 +229,13 @@ impl Node {
         begins
     }
 
-    /// Tells an observer of the compaction that is under way.
+    /// Tells the probe of the compaction that is under way.
     pub(super) fn tell_compaction(&self) {
         let revision = self.shared.state().compact_revision();
         self.env.probe.emit(ProbeEvent::CompactionBegun { revision });
     }
 
-    /// One step.
+    /// Makes one step of the compaction.
     pub(super) async fn compaction_step(&mut self) {
         self.compaction = None;
         self.env.points.reached(Point::CompactBeforeStep).await;
@@ -261,7 +263,7 @@ impl Node {
     }
 }
 
-/// A conf change as it goes to raft.
+/// A conf change in the form that raft is given.
 fn as_raft_takes_it(mut change: ConfChange) -> ConfChange {
     if planted!(LearnerVotesInRaft) && change.get_change_type() == ConfChangeType::AddLearnerNode {
         change.set_change_type(ConfChangeType::AddNode);
@@ -269,7 +271,7 @@ fn as_raft_takes_it(mut change: ConfChange) -> ConfChange {
     change
 }
 
-/// A transaction without its reads. Only a planted error asks for it.
+/// A transaction without its reads. Only a planted error uses it.
 #[cfg(madsim)]
 fn without_reads(mut command: Command) -> Command {
     if let Command::Txn(txn) = &mut command {

@@ -1,5 +1,5 @@
-//! What applied entries mean for the tokens that this member holds (`crate::auth`). All of it happens under the state's
-//! lock, so who looks at both sees them at the same entry.
+//! What applied entries mean for the tokens that this member holds (`crate::auth`). All of it happens under the
+//! state's lock, so a caller that looks at both sees them at the same entry.
 
 use squall_core::{AuthCommand, AuthReply, Command, Refusal, Reply, planted::planted};
 

@@ -1,4 +1,4 @@
-//! A member's beginnings: what a founded cluster's log starts with, and what a restart makes of WAL and engine.
+//! How a member begins: the first entries of a new cluster's log, and what a restart makes of WAL and engine.
 
 use protobuf::Message as _;
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState};
@@ -10,8 +10,9 @@ use super::{
 };
 use crate::wal::Replayed;
 
-/// The first entries of a cluster: one conf change a founder, ordered by id, all of term 1 and committed. Every founder
-/// writes the same without having talked to the others; with their logs equal, raft can elect.
+/// The first entries of a cluster: one conf change for each founder, ordered by id, all of term 1 and committed.
+/// Every founder writes the same entries without having talked to the others. Since their logs are equal, raft can
+/// elect a leader.
 pub(crate) fn bootstrap_entries(founders: &[Member]) -> (Vec<Entry>, HardState) {
     let mut founders = founders.to_vec();
     founders.sort_by_key(|member| member.id);
@@ -26,11 +27,11 @@ pub(crate) fn bootstrap_entries(founders: &[Member]) -> (Vec<Entry>, HardState) 
     (entries.collect(), hard_state)
 }
 
-/// What a restart found, put together.
+/// What a restart found in WAL and engine.
 pub(crate) struct Bootstrap {
     /// The log for raft.
     pub log: RaftLog,
-    /// The last snapshot record's index; 0 where there is none.
+    /// The last snapshot record's index; 0 if there is none.
     pub snapshot_index: u64,
     /// The term to begin in.
     pub term: u64,
@@ -39,10 +40,11 @@ pub(crate) struct Bootstrap {
 impl Bootstrap {
     /// Puts together what the WAL and the engine hold. The engine must not be behind the last snapshot record.
     ///
-    /// The commit index on disk may lag what was applied, since a change of it alone is not synced; so it is raised.
+    /// The commit index on disk may be lower than the applied index, because a change of the commit index alone is
+    /// not synced. It is then raised to the applied index.
     ///
     /// # Errors
-    /// Where the engine is ahead of the WAL: one of the two is not this member's, or has lost what it had synced.
+    /// The engine is ahead of the WAL: one of the two belongs to another member, or has lost what it had synced.
     pub(crate) fn new(replayed: Replayed, state: &State) -> Result<Bootstrap, String> {
         let (applied, applied_term) = state.applied();
         let before = replayed.snapshot.as_ref().map_or((0, 0), |record| (record.index.0, record.term.0));
@@ -84,7 +86,7 @@ impl Bootstrap {
     }
 }
 
-/// Who votes and who learns, as of what is applied.
+/// The voters and the learners, as of the last entry applied.
 pub(super) fn conf_state(state: &State) -> ConfState {
     let voters: Vec<u64> = state.membership().voters().map(|member| member.id.0).collect();
     let learners: Vec<u64> = state.membership().learners().map(|member| member.id.0).collect();

@@ -1,7 +1,7 @@
 //! The engine's commits, in a task of their own: the loop writes batches and never waits for the engine's disk.
 //!
-//! A commit follows the first write by at most the interval, or comes at once when a number of batches waits or
-//! somebody asks (etcd's backend: 100 ms, 10,000). An engine to which nothing was written is left alone.
+//! A commit follows the first write after at most the interval. It comes at once when enough batches wait, or when a
+//! caller asks for it (etcd's backend: 100 ms, 10,000). Nothing is committed while nothing was written.
 
 use std::{
     pin::pin,
@@ -30,7 +30,7 @@ enum Ask {
 pub(crate) struct Committer {
     asks: mpsc::UnboundedSender<Ask>,
     limit: u64,
-    /// Batches written since a commit began.
+    /// Batches written since the last commit began.
     written: Arc<AtomicU64>,
     _task: Task,
 }
@@ -54,7 +54,7 @@ impl Committer {
     /// `batches` were written to the engine.
     pub(crate) fn wrote(&self, batches: u64) {
         let before = self.written.fetch_add(batches, Ordering::Relaxed);
-        // The task may be gone only where the engine failed, of which the loop hears.
+        // The task is gone only if the engine failed, and then the loop has been told.
         if before < self.limit && before + batches >= self.limit {
             let _ = self.asks.send(Ask::Now(None));
         } else if before == 0 {
@@ -62,13 +62,13 @@ impl Committer {
         }
     }
 
-    /// Commits now; `done` hears when that is durable, and nothing where the engine fails.
+    /// Commits now. `done` is answered once that is durable, and dropped if the engine fails.
     pub(crate) fn commit_now(&self, done: oneshot::Sender<()>) {
         let _ = self.asks.send(Ask::Now(Some(done)));
     }
 }
 
-/// What ended a wait.
+/// What ended the pause before a commit.
 enum Woken {
     PauseOver,
     Asked(Option<Ask>),
@@ -113,7 +113,7 @@ async fn run(
             }
         }
         written.store(0, Ordering::Relaxed);
-        // Everything up to the mark is in the engine, and so in this commit.
+        // Everything up to the mark has been written to the engine, so this commit includes it.
         let mut mark = shared.written().clone();
         if planted!(CommitReportedEarly)
             && inputs.send(Input::EngineCommitted(Ok(mark.clone()))).await.is_err()

@@ -1,9 +1,9 @@
 //! Defragmentation: the engine's content is written anew, and what it no longer needs is given back.
 //!
-//! The copy becomes a new generation of the engine's content, which takes the old one's place once it is durable
-//! ([`crate::seam::Engine::replace`]): a crash leaves the one or the other, and each holds the applied index that belongs to it
-//! (etcd #14685 is what happens otherwise). The loop does it as one step, so nothing is applied and no snapshot is installed
-//! meanwhile (etcd #20271), and what takes the loop's time delays the member, as etcd's does.
+//! The copy becomes a new generation of the engine's content. It takes the old generation's place once it is durable
+//! ([`crate::seam::Engine::replace`]). A crash leaves one of the two, and each holds the applied index that belongs
+//! to it (etcd #14685 shows what happens otherwise). The loop does all of it as one step, so that nothing is applied
+//! and no snapshot is installed meanwhile (etcd #20271). The member serves nothing during that time, as in etcd.
 
 #[cfg(madsim)]
 use bytes::Bytes;
@@ -14,18 +14,19 @@ use tokio::sync::oneshot;
 use super::{Halt, driver::Node};
 use crate::{seam::Point, snapshot::Rows};
 
-/// What planted errors keep.
+/// What planted errors keep for later.
 #[cfg(madsim)]
 #[derive(Default)]
 pub(crate) struct Copied {
     /// The row with the applied index, as of the last commit.
     pub applied: Option<Bytes>,
-    /// A copy that has not taken its place yet, and when it was made.
+    /// The copy that a defragmentation made, and when it was made.
     pub rows: Option<(crate::seam::Monotonic, Rows)>,
 }
 
 impl Node {
-    /// Writes the engine's content anew; `done` hears when the new one is durable, and nothing where the engine fails.
+    /// Writes the engine's content anew. `done` is answered once the new content is durable, and dropped if the
+    /// engine fails.
     pub(super) async fn defragment(&mut self, done: oneshot::Sender<()>) -> Result<(), Halt> {
         let failed = |error: &dyn std::fmt::Display| Halt::Failed(format!("defragmentation: {error}"));
         let (metrics, began) = (self.shared.metrics.clone(), self.env.clock.monotonic());
@@ -48,7 +49,7 @@ impl Node {
         Ok(())
     }
 
-    /// Does to a copy what planted errors do.
+    /// Applies planted errors to a copy.
     #[cfg(madsim)]
     fn spoil_copy(&mut self, mut rows: Rows) -> Rows {
         if planted!(DefragmentDuringInstall) {
@@ -63,7 +64,7 @@ impl Node {
         rows
     }
 
-    /// What planted errors keep of a commit.
+    /// Keeps what planted errors need of a commit.
     #[cfg(madsim)]
     pub(super) fn note_commit(&mut self) {
         if planted!(DefragmentKeepsOldIndex)

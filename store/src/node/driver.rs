@@ -1,7 +1,7 @@
 //! The loop: takes what happened, one input after another, and hands it to the part that deals with it.
 //!
-//! What a node is made of, and its turn. The parts are files of their own: `proposals` and `reads` (what clients want),
-//! `ready` (the persist order), `apply`, `snapshots`, `leadership`.
+//! This file has the node's fields and its turn. The parts are in their own files: `proposals` and `reads` (what
+//! clients want), `ready` (the persist order), `apply`, `snapshots`, `leadership`.
 
 use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
@@ -27,18 +27,18 @@ use crate::{
     wal::Wal,
 };
 
-/// How many bytes of entries one append carries at most, but for a single entry that is larger. While a leader does not
-/// know how far a follower is, each answer to a heartbeat makes it send the same append again, so appends are small.
-/// (etcd's are 1 MiB.)
+/// The most bytes of entries in one append. A single larger entry is still sent. While a leader does not know how
+/// far a follower is, each answer to a heartbeat makes it send the same append again, so appends are small. (etcd's
+/// are 1 MiB.)
 const APPEND_BYTES: u64 = 64 << 10;
-/// How many appends may be on their way to a follower. With [`APPEND_BYTES`] that is 16 MiB, which a link takes before it
-/// drops any (`peer`).
+/// How many appends may be in flight to one follower. With [`APPEND_BYTES`] that is 16 MiB, which a link can queue
+/// without dropping any (`peer`).
 const APPENDS_IN_FLIGHT: usize = 256;
-/// The most inputs of one turn: what raft wants done must not wait long.
+/// The most inputs of one turn. It is bounded so that raft's own work does not wait long.
 const INPUTS_PER_TURN: usize = 1024;
-/// A ReadIndex without a confirmation is asked again after this long.
+/// A ReadIndex that was not confirmed is asked for again after this long.
 const READ_RETRY: Duration = Duration::from_millis(500);
-/// How often those who gave up are forgotten.
+/// How often requests whose clients gave up are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 /// What a node is built from.
@@ -55,12 +55,13 @@ pub(crate) struct NodeParts {
     pub inputs: mpsc::Receiver<Input>,
     pub own_inputs: mpsc::Sender<Input>,
     pub ids: Ids,
-    /// The election time-out is drawn from so many ticks, beginning with the configured time-out. raft's own choice is as
-    /// many as the time-out has; 1 leaves nothing to chance.
+    /// The width, in ticks, of the range that the election time-out is drawn from. The range begins at the
+    /// configured time-out. raft's own default is as wide as the time-out itself; a width of 1 leaves nothing to
+    /// chance.
     pub election_spread: usize,
 }
 
-/// A running member's loop and all that it alone may touch.
+/// A running member's loop, and everything that only the loop may touch.
 pub(crate) struct Node {
     pub(super) env: Env,
     pub(super) config: Arc<Config>,
@@ -77,14 +78,15 @@ pub(crate) struct Node {
     pub(super) proposals: Proposals,
     pub(super) reads: Reads<oneshot::Sender<Result<(), Refusal>>>,
     pub(super) read_asked: Monotonic,
-    /// The batch of reads under way is to be asked for again.
+    /// Whether to ask again for the batch of reads under way.
     pub(super) reads_due: bool,
-    /// Peers to which a message was dropped: raft may not be told while it waits for a `Ready` to be handled.
+    /// Peers to which a message was dropped. They are kept here because raft must not be told while it waits for a
+    /// `Ready` to be handled.
     pub(super) unreachable: Vec<MemberId>,
     forgotten: Monotonic,
     /// The index of the last snapshot record in the WAL.
     pub(super) snapshot_index: u64,
-    /// Snapshots on their way to peers; the log they need stays meanwhile.
+    /// How many snapshots are on their way to peers. Meanwhile the entries after them stay in the log.
     pub(super) snapshots_in_flight: usize,
     /// The pause before the next step of a compaction.
     pub(super) compaction: Option<BoxFuture<'static, ()>>,
@@ -92,16 +94,16 @@ pub(crate) struct Node {
     pub(super) compaction_began: Option<Monotonic>,
     /// When this leader last sent a heartbeat to each member.
     pub(super) heartbeats: BTreeMap<u64, Monotonic>,
-    /// The alarm about the quota that is proposed, and when it was.
+    /// The quota's alarm, if it was proposed, and when that was.
     pub(super) raising: Option<quota::Raising>,
     /// What a planted error needs of the last defragmentation.
     #[cfg(madsim)]
     pub(super) copied: defragment::Copied,
-    /// Who waits for this member to lead no more.
+    /// Answered once this member no longer leads.
     pub(super) transfers: Vec<oneshot::Sender<()>>,
-    /// Acknowledgements that no member has sent: always empty, but for a planted error.
+    /// Acknowledgements that no member has sent. Always empty unless a planted error fills it.
     pub(super) guessed: Vec<Message>,
-    /// The furthest acknowledgement that the probe has heard of: its term and index.
+    /// Term and index of the furthest acknowledgement that the probe was told of.
     pub(super) acknowledged: (Term, Index),
     /// This member was removed ([`super::removal`]).
     pub(super) leaving: bool,
@@ -205,7 +207,7 @@ impl Node {
 
     /// Runs until the member stops, and says why it did.
     pub(crate) async fn run(mut self) -> Halt {
-        // The members that the data folder knows. If no membership change follows, nothing else would connect them.
+        // Connects the members that the data folder lists. If no membership change follows, nothing else would.
         self.connect_members();
         let halt = loop {
             if let Err(halt) = self.turn().await {
@@ -217,7 +219,7 @@ impl Node {
         halt
     }
 
-    /// Tells what raft begins with.
+    /// Tells the probe what raft starts with.
     fn tell_found(&self) {
         let raft = &self.raft.raft;
         self.env.probe.emit(ProbeEvent::Found {
@@ -230,7 +232,7 @@ impl Node {
         self.tell_log_terms();
     }
 
-    /// Tells which terms the log's entries are of.
+    /// Tells the probe the terms of the log's entries.
     pub(super) fn tell_log_terms(&self) {
         let runs = self.raft.store().terms();
         let terms = runs.into_iter().map(|(term, last)| (Term(term), Index(last))).collect();
@@ -263,7 +265,7 @@ impl Node {
             for guess in std::mem::take(&mut self.guessed) {
                 self.step(guess)?;
             }
-            // A conf change or a new leader may have let something go on.
+            // After a conf change or with a new leader, waiting proposals may be able to go on.
             self.propose();
             if std::mem::take(&mut self.reads_due) && self.reads.is_asking() {
                 self.ask_again();
@@ -274,7 +276,7 @@ impl Node {
         Ok(())
     }
 
-    /// Waits for something to do. Where several things are ready, none has the right of way.
+    /// Waits for something to do. If several things are ready, none of them has priority.
     async fn wait(&mut self) -> Woken {
         let Node { env, ticker, compaction, inputs, .. } = self;
         let tick = pin!(async {
@@ -292,9 +294,9 @@ impl Node {
         first_of(&*env.tasks, [tick, compaction, input]).await
     }
 
-    /// The only voter asks nobody, so it need not wait for an election time-out (etcd advances the ticks of such a member
-    /// when it starts). Only where its log says no more about members than it has applied: others may have joined since, and
-    /// lead.
+    /// A single voter needs no other vote, so it campaigns without waiting for an election time-out (etcd advances
+    /// the ticks of such a member when it starts). It does so only if its log holds no unapplied membership change:
+    /// other members may have joined by such a change, and one of them may lead.
     fn lead_alone(&mut self) {
         let raft = &self.raft.raft;
         let waits = raft.state == raft::StateRole::Follower && raft.leader_id == raft::INVALID_ID;
@@ -398,11 +400,11 @@ impl Node {
         Ok(())
     }
 
-    /// Hands a peer's message to raft. What raft refuses (a stranger's answer, a message that only this member may send
-    /// to itself) is dropped, as if lost.
+    /// Hands a peer's message to raft. A message that raft refuses is dropped, as if it had been lost. Examples are
+    /// an answer from an unknown member, and a message that a member may only send to itself.
     ///
     /// # Errors
-    /// [`Halt::Refused`] where the message shows that this member has lost data.
+    /// [`Halt::Refused`] if the message shows that this member has lost data.
     fn step(&mut self, message: Message) -> Result<(), Halt> {
         let raft = &self.raft.raft;
         let standing = lost_data::Standing { term: raft.term, last_index: raft.raft_log.last_index() };
@@ -416,7 +418,7 @@ impl Node {
         Ok(())
     }
 
-    /// This member has lost data, as `what` says.
+    /// The halt of a member that has lost data. `what` says how that shows.
     fn refused(&self, what: &str) -> Halt {
         Halt::Refused(lost_data::paragraph(&self.config.data_dir, self.shared.member, what))
     }

@@ -17,7 +17,7 @@ use crate::{
 
 pub(crate) use pb::entry::Request;
 
-/// The data of a normal entry on behalf of nobody in particular.
+/// The data of a normal entry without a caller.
 pub(crate) fn encode(id: u64, request: Request) -> Bytes {
     encode_as(id, Caller::NOBODY, request)
 }
@@ -55,7 +55,7 @@ pub(crate) fn encode_change(id: u64, change: &MembershipChange) -> ConfChange {
             conf_change.node_id = id.0;
             None
         }
-        // For raft this is a change of node 0, which means no change.
+        // raft is given a change of node 0, which changes nothing.
         MembershipChange::Update { id, peer_urls } => {
             conf_change.set_change_type(ConfChangeType::AddNode);
             let member = Member { id: *id, peer_urls: peer_urls.clone(), ..Member::default() };
@@ -70,7 +70,8 @@ pub(crate) fn encode_change(id: u64, change: &MembershipChange) -> ConfChange {
 /// What a committed entry says.
 ///
 /// # Panics
-/// If it cannot be read, or could not have been proposed: raft has agreed on something that no member wrote.
+/// If the entry cannot be read, or if no member could have proposed it. Raft has then agreed on something that no
+/// member wrote.
 pub(crate) fn decode(entry: &Entry) -> Decoded {
     let broken = |what: &dyn std::fmt::Display| -> ! { panic!("committed entry {}: {what}", entry.index) };
     match entry.get_entry_type() {
@@ -112,7 +113,7 @@ pub(crate) fn decode(entry: &Entry) -> Decoded {
             let context =
                 ConfChangeContext::decode(raft.context.clone()).unwrap_or_else(|error| broken(&error));
             let change = match (raft.get_change_type(), context.member) {
-                // Before the next: an update that names no member, so 0, adds nobody.
+                // This arm comes before the next one: an update carries node id 0, and adds no member.
                 (ConfChangeType::AddNode, Some(member)) if raft.node_id == 0 => {
                     MembershipChange::Update { id: MemberId(member.id), peer_urls: member.peer_urls }
                 }
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn who_calls_and_what_it_asks_of_users_survives_the_log() {
+    fn auth_commands_and_their_caller_survive_the_log() {
         let caller = Caller { user: "alice".into(), revision: 7 };
         let asked = auth::convert::authenticated("bob".into(), "prefix".into());
         let entry = Entry { index: 7, data: encode_as(9, caller.clone(), asked), ..Default::default() };
@@ -189,7 +190,7 @@ mod tests {
             (MembershipChange::Promote(MemberId(5)), 5),
             (MembershipChange::Remove(MemberId(5)), 5),
             (update(5), 0),
-            // No member has this id, and an update that names none carries it.
+            // An update that names no member carries id 0, which no member has.
             (update(0), 0),
         ] {
             let mut entry = Entry { index: 7, ..Default::default() };

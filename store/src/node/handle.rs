@@ -1,4 +1,4 @@
-//! The API's way to the loop: propose, read, change the membership; each with etcd's time-out.
+//! How the API talks to the loop: propose, read, change the membership. Each call has etcd's time-out.
 
 use std::{
     pin::pin,
@@ -21,7 +21,7 @@ use crate::{
 /// A healthy connection is one that has lasted this long (etcd's HealthInterval).
 const HEALTHY: Duration = Duration::from_secs(5);
 
-/// Cheap to clone.
+/// Sends the API's requests to the loop. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Handle(Arc<Inner>);
 
@@ -106,7 +106,7 @@ impl Handle {
         first_of(&*self.0.env.tasks, [served, stopped]).await
     }
 
-    /// Writes the engine's content anew, and waits until the new one is durable.
+    /// Writes the engine's content anew, and waits until the new content is durable.
     ///
     /// # Errors
     /// `Stopped`.
@@ -119,14 +119,14 @@ impl Handle {
     /// Makes durable what the engine holds.
     ///
     /// # Errors
-    /// `Stopped`, also where the engine fails, which stops the member.
+    /// `Stopped`; also if the engine fails, since that stops the member.
     pub(crate) async fn commit_engine(&self) -> Result<(), Refusal> {
         let (done, committed) = oneshot::channel();
         self.input(Input::CommitEngine(done)).await?;
         committed.await.map_err(|_| Refusal::Stopped)
     }
 
-    /// What a snapshot of this state says of itself.
+    /// The header of a snapshot of this state.
     pub(crate) fn snapshot_meta(&self, state: &State) -> snapshot::Meta {
         let (index, term) = state.applied();
         snapshot::Meta { index, term, revision: state.revision() }
@@ -145,19 +145,20 @@ impl Handle {
         self.0.inputs.send(input).await.map_err(|_| Refusal::Stopped)
     }
 
-    /// Proposes a request on behalf of nobody in particular; see [`Handle::propose_as`].
+    /// Proposes a request without a caller; see [`Handle::propose_as`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Handle::propose_as`].
     pub(crate) async fn propose(&self, request: Request, tag: Option<u64>) -> Result<Reply, Refusal> {
         self.propose_as(Caller::NOBODY, request, tag).await
     }
 
-    /// Proposes a request on the caller's behalf and waits until this member has applied it. The probe hears under which id
-    /// the request with the client's number `tag` is proposed.
+    /// Proposes a request on the caller's behalf and waits until this member has applied it. If the client gave its
+    /// request a number (`tag`), the probe is told the id of its proposal.
     ///
     /// # Errors
-    /// `RequestTooLarge`, `TooManyRequests`, what the state machine refuses; and, ambiguous, `Stopped` and the time-outs.
+    /// `RequestTooLarge`, `TooManyRequests`, and what the state machine refuses. After `Stopped` and the time-outs
+    /// the request may or may not take effect.
     pub(crate) async fn propose_as(
         &self,
         caller: Caller,
@@ -223,7 +224,8 @@ impl Handle {
         };
         match timeout(&*self.0.env.clock, self.0.config.request_timeout(), exchange).await {
             Ok(result) => result,
-            // etcd says so where the leader was lost within an election before the request, or since.
+            // etcd answers so if the leader was lost after the request, or less than two election time-outs before
+            // it.
             Err(_) if planted!(TimeoutIsDefinite) => Err(Refusal::TooManyRequests),
             Err(_) => match self.status().leader_lost {
                 Some(lost) if lost.0 + 2 * self.0.config.election_timeout > began.0 => {
@@ -237,21 +239,23 @@ impl Handle {
         }
     }
 
-    // Membership. What the members are is decided at apply, where all members say the same. The strict check looks at this
-    // member's state, so a read index comes first: a member that lags would else refuse for a reason that is gone.
+    // Membership. A change is decided when it is applied, alike on all members. The strict check comes before that
+    // and looks at this member's state. A read index therefore comes first: without it a member that lags could
+    // refuse for a reason that no longer holds.
 
-    /// Adds a member; the members after it are the answer.
+    /// Adds a member. Returns the members after the change.
     ///
     /// # Errors
-    /// `MemberExist`, `PeerUrlExist`, `TooManyLearners`, `MemberNotFound` for an id that was removed; with the strict check
-    /// `MemberNotEnoughStarted` and `Unhealthy`; and those of [`Handle::propose`].
+    /// `MemberExist`, `PeerUrlExist`, `TooManyLearners`, `MemberNotFound` for an id that was removed; with the
+    /// strict check `MemberNotEnoughStarted` and `Unhealthy`; and the errors of [`Handle::propose`].
     pub(crate) async fn add_member(&self, member: Member) -> Result<Vec<Member>, Refusal> {
         if self.0.config.strict_reconfig_check {
             self.read_index().await?;
             if !member.is_learner {
                 self.0.shared.state().membership().ready_to_add()?;
             }
-            // The new member counts as down until it has started: a quorum of the larger cluster must be there without it.
+            // The new member counts as down until it has started, so the others must be a quorum of the larger
+            // cluster.
             let voters = self.voters();
             let active = self.active(&voters);
             let larger = voters.len() + usize::from(!member.is_learner);
@@ -262,31 +266,32 @@ impl Handle {
         self.change(MembershipChange::Add(member)).await
     }
 
-    /// Removes a member; the members after it are the answer.
+    /// Removes a member. Returns the members after the change.
     ///
     /// # Errors
-    /// `MemberNotFound`; `MemberNotEnoughStarted` for the last member; with the strict check `MemberNotEnoughStarted` and
-    /// `Unhealthy`; and those of [`Handle::propose`].
+    /// `MemberNotFound`; `MemberNotEnoughStarted` for the last member; with the strict check
+    /// `MemberNotEnoughStarted` and `Unhealthy`; and the errors of [`Handle::propose`].
     pub(crate) async fn remove_member(&self, id: MemberId) -> Result<Vec<Member>, Refusal> {
         if self.0.config.strict_reconfig_check {
             self.read_index().await?;
             self.0.shared.state().membership().ready_to_remove(id)?;
-            // A learner may always go, and one that is down: the quorum only gets easier.
+            // A learner, or a member that is down, may always be removed: the rest can only form a quorum more
+            // easily.
             let learns = self.0.shared.state().membership().is_learner(id);
             let down = learns || id != self.0.shared.member && self.0.hub.active_since(id).is_none();
             let voters = self.voters();
-            if !down && !bears_removal(voters.len(), self.active(&voters)) {
+            if !down && !survives_removal(voters.len(), self.active(&voters)) {
                 return Err(Refusal::Unhealthy);
             }
         }
         self.change(MembershipChange::Remove(id)).await
     }
 
-    /// Says where a member is reached from now on; the members after it are the answer. As in etcd, no strict check comes
-    /// before it: who votes stays as it is.
+    /// Changes the URLs at which a member is reached. Returns the members after the change. As in etcd there is no
+    /// strict check, since the voters stay the same.
     ///
     /// # Errors
-    /// `MemberNotFound`, `PeerUrlExist`; and those of [`Handle::propose`].
+    /// `MemberNotFound`, `PeerUrlExist`; and the errors of [`Handle::propose`].
     pub(crate) async fn update_member(
         &self,
         id: MemberId,
@@ -295,11 +300,12 @@ impl Handle {
         self.change(MembershipChange::Update { id, peer_urls }).await
     }
 
-    /// Hands the leadership to a member, and waits until this one sees it lead. To hand it to oneself does nothing.
+    /// Hands the leadership to `to`, and waits until this member sees it lead. Does nothing if `to` is this member.
     ///
     /// # Errors
-    /// `NotLeader` where this member does not lead; `BadLeaderTransferee` for one that is no member or a learner; and, ambiguous,
-    /// `TimeoutLeaderTransfer` and `Stopped`. (etcd waits for as long as the client does.)
+    /// `NotLeader` if this member does not lead; `BadLeaderTransferee` if `to` is a learner or no member. After
+    /// `TimeoutLeaderTransfer` and `Stopped` the transfer may still happen. (etcd waits for as long as the client
+    /// does.)
     pub(crate) async fn move_leader(&self, to: MemberId) -> Result<(), Refusal> {
         let shared = &self.0.shared;
         if self.status().leader != Some(shared.member) {
@@ -336,15 +342,15 @@ impl Handle {
         self.0.shared.state().membership().voters().map(|member| member.id).collect()
     }
 
-    /// How many of these this member is, or has been in touch with for long enough.
+    /// How many of these voters are active: this member itself, and those it has been in touch with for [`HEALTHY`].
     fn active(&self, voters: &[MemberId]) -> usize {
         let healthy = |id: &&MemberId| **id == self.0.shared.member || self.0.hub.active_for(**id, HEALTHY);
         voters.iter().filter(healthy).count()
     }
 }
 
-/// A proposal that waits for its entry. One that is given up before it has an answer has failed, also where its client
-/// has gone: its entry may still come.
+/// Counts a proposal as pending while it waits for its entry. If it is dropped without an answer, for instance
+/// because its client has gone, it counts as failed, though its entry may still be applied.
 struct Pending<'a> {
     metrics: &'a Metrics,
     failed: bool,
@@ -370,14 +376,14 @@ impl Drop for Pending<'_> {
     }
 }
 
-/// A majority of so many.
+/// A majority of `voters`.
 fn quorum(voters: usize) -> usize {
     voters / 2 + 1
 }
 
-/// Whether so many voters, so many of them active, can lose an active one. None at all may be active: a member that was
-/// itself removed counts no longer, and answers until it has stopped.
-fn bears_removal(voters: usize, active: usize) -> bool {
+/// Whether `voters`, of which `active` are active, can lose an active one. `active` may be 0: a member that was
+/// itself removed is no longer a voter, and still answers until it has stopped.
+fn survives_removal(voters: usize, active: usize) -> bool {
     active > quorum(voters - 1)
 }
 
@@ -387,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_removal_leaves_a_quorum_of_active_members() {
-        for (voters, active, bears) in [
+        for (voters, active, survives) in [
             (5, 5, true),
             (5, 4, true),
             (5, 3, false),
@@ -396,11 +402,11 @@ mod tests {
             (2, 2, true),
             (2, 1, false),
             (1, 1, false),
-            // Once a subtraction below zero: found by replacements among crashes and cuts.
+            // A subtraction once went below zero here. Runs with replacements, crashes and partitions found it.
             (4, 0, false),
             (1, 0, false),
         ] {
-            assert_eq!(bears_removal(voters, active), bears, "{active} of {voters}");
+            assert_eq!(survives_removal(voters, active), survives, "{active} of {voters}");
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Ids by which a proposer recognises its own entries and reads: unique over members and over restarts of one.
+//! Ids by which a proposer recognises its own entries and reads: unique across members and across restarts of a
+//! member.
 //!
 //! A restarted member replays entries that its previous life proposed, and the leader may still append such an entry
-//! later. If an old id equalled a new one, a client would get another's answer. The wall clock may jump back, so ids
-//! don't count up from it (as etcd's do); they count up from a hash of all that tells two lives of a member apart.
+//! later. If an old id equalled a new one, a client would get the answer to another request. The wall clock may jump
+//! back, so ids don't count up from it (as etcd's do); they count up from a hash of everything that differs between
+//! two lives of a member.
 
 use std::time::Duration;
 
@@ -14,8 +16,8 @@ use squall_core::{MemberId, planted::planted};
 pub(crate) struct Ids(u64);
 
 impl Ids {
-    /// Ids, for one `use_` of them, of a life of `member` that began at wall-clock `started`, with a log that ended at
-    /// `last_index`.
+    /// Ids for one purpose (`use_`) in one life of `member`. That life began at wall-clock time `started`, in
+    /// `term`, with a log that ended at `last_index`.
     pub(crate) fn new(member: MemberId, started: Duration, term: u64, last_index: u64, use_: &str) -> Ids {
         let mut hash = Sha256::new();
         hash.update(member.0.to_be_bytes());

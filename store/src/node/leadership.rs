@@ -1,4 +1,4 @@
-//! Who leads: what the loop tells others about it, and how it hands the leadership over.
+//! Leadership: how the loop reports who leads, and how it hands the leadership over.
 
 use raft::StateRole;
 use squall_core::{Index, MemberId, Refusal, Term, planted::planted};
@@ -13,7 +13,7 @@ impl Node {
         self.raft.raft.state == StateRole::Leader
     }
 
-    /// Tells the API and the observer of a new role, term or leader.
+    /// Tells the API and the probe of a new role, term or leader.
     pub(super) fn observe_role(&mut self) {
         let raft = &self.raft.raft;
         let role = match raft.state {
@@ -52,7 +52,7 @@ impl Node {
         }
     }
 
-    /// There is another leader: the reads under way fail.
+    /// Fails the reads under way, because the leader has changed.
     fn end_reads(&mut self) {
         #[cfg(madsim)]
         if planted!(ReadsOutliveLeader) {
@@ -64,7 +64,8 @@ impl Node {
         }
     }
 
-    /// Hands the leadership to the member that has been heard longest, as etcd does at a graceful stop.
+    /// Hands the leadership to the member that has been in touch for the longest time, as etcd does at a graceful
+    /// stop.
     pub(super) fn transfer_leadership(&mut self, done: oneshot::Sender<()>) {
         let own = self.shared.member.0;
         let voters = self.raft.store().applied().conf_state.voters.clone();

@@ -1,4 +1,4 @@
-//! Learners: when one may vote, and who decides it.
+//! Learners: when a learner may become a voter, and which member decides that.
 //!
 //! Only the leader knows how far a learner is, so another member forwards a promotion to it. The leader promotes a learner
 //! whose log has at least nine tenths of its own (etcd's `readyPercent`). With the strict check the voters that have started
@@ -16,11 +16,12 @@ use crate::{
     seam::{Role, timeout},
 };
 
-/// Pause before another leader is asked.
+/// Pause before the leader is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Node {
-    /// Whether this learner has enough of the log. One that raft does not know is left to the change's own check.
+    /// Whether this learner has enough of the log. An id that raft does not know passes here; the membership change
+    /// refuses it later.
     ///
     /// # Errors
     /// `NotLeader`, `LearnerNotReady`.
@@ -35,17 +36,17 @@ impl Node {
     }
 }
 
-/// Whether a log with `learner` entries has at least nine tenths of one with `leader` entries.
+/// Whether a learner's log of `learner` entries has at least nine tenths of a leader's log of `leader` entries.
 fn is_in_sync(learner: u64, leader: u64) -> bool {
     planted!(LearnerPromotedUnready) || u128::from(learner) * 10 >= u128::from(leader) * 9
 }
 
 impl Handle {
-    /// Makes a voter of a learner, wherever the leader is; the members after it are the answer.
+    /// Promotes a learner to a voter, on whichever member leads. Returns the members after the change.
     ///
     /// # Errors
-    /// `LearnerNotReady`; `MemberNotFound`, `MemberNotLearner`; with the strict check `MemberNotEnoughStarted`; and, ambiguous,
-    /// `Stopped` and the time-outs.
+    /// `LearnerNotReady`; `MemberNotFound`, `MemberNotLearner`; with the strict check `MemberNotEnoughStarted`.
+    /// After `Stopped` and the time-outs the promotion may still happen.
     pub(crate) async fn promote_member(&self, id: MemberId) -> Result<Vec<Member>, Refusal> {
         let (clock, patience) = (&*self.env().clock, self.config().request_timeout());
         let asking = async {
@@ -64,7 +65,7 @@ impl Handle {
         timeout(clock, patience, asking).await.unwrap_or(Err(Refusal::Timeout))
     }
 
-    /// The promotion as the leader does it.
+    /// Promotes a learner on this member, which must lead.
     ///
     /// # Errors
     /// As [`Handle::promote_member`], and `NotLeader`.
@@ -82,7 +83,8 @@ impl Handle {
         promoted
     }
 
-    /// Asks the leader once. Whatever keeps it from an answer is answered as `NotLeader`.
+    /// Asks the leader once. If the leader gives no answer for any reason, returns `NotLeader`, so that the caller
+    /// tries again.
     async fn promote_at_leader(&self, id: MemberId) -> Result<Vec<Member>, Refusal> {
         let leader = self.status().leader.ok_or(Refusal::NotLeader)?;
         let mut client = self.hub().client(leader).map_err(|_| Refusal::NotLeader)?;
@@ -102,7 +104,7 @@ impl Handle {
     }
 }
 
-/// Whether a leader's refusal says something about the learner, so that to ask again makes no sense.
+/// Whether a leader's refusal is about the learner itself, so that asking again is of no use.
 fn is_verdict(refusal: Refusal) -> bool {
     use Refusal::{LearnerNotReady, MemberNotEnoughStarted, MemberNotFound, MemberNotLearner};
     matches!(refusal, LearnerNotReady | MemberNotEnoughStarted | MemberNotFound | MemberNotLearner)

@@ -1,5 +1,5 @@
-//! Leases in the loop: what applied entries mean for the countdown, and what the leader proposes when it has run out
-//! (`crate::lease` says why this is safe).
+//! Leases in the loop: what applied entries mean for the countdown, and what the leader proposes when a lease's time
+//! has run out (`crate::lease` says why this is safe).
 
 use std::time::Duration;
 
@@ -34,20 +34,20 @@ impl Node {
         }
     }
 
-    /// This member has applied the first entry of the term that it leads: it counts the leases from now on.
+    /// This member has applied the first entry of the term that it leads: it counts the leases down from now on.
     pub(super) fn promote_lessor(&self, state: &State) {
         let extension = self.config.election_timeout;
         let now = self.env.clock.monotonic();
         self.shared.lessor().promote(Term(self.raft.raft.term), state.leases(), now, extension);
     }
 
-    /// Proposes to revoke what has expired, and from time to time a checkpoint.
+    /// Proposes to revoke expired leases, and from time to time proposes a checkpoint.
     pub(super) fn keep_leases(&mut self) {
         let now = self.env.clock.monotonic();
         let per_tick = (self.config.heartbeat_interval * REVOKES_PER_SECOND).as_secs().max(1) as usize;
         let expired = self.shared.lessor().expired(now, per_tick);
         if planted!(LeaseDemotionMissed) && !self.counts() {
-            // Proposed as a client's requests are: whoever leads now gets it.
+            // Proposed like a client's request, so it is forwarded to the present leader.
             for id in expired {
                 self.shared.lessor().proposed(id, Monotonic(now.0 + self.config.request_timeout()));
                 let (answer, never_asked) = tokio::sync::oneshot::channel();
@@ -87,24 +87,24 @@ impl Node {
         };
         for part in left.chunks(CHECKPOINTS_PER_ENTRY) {
             let proposal = self.ids.next();
-            // One that raft does not take is made again after the next interval.
+            // If raft does not take a checkpoint, the next interval brings a new one.
             if self.append_own(entry::encode(proposal, lease_checkpoint(part))) {
                 self.shared.lessor().checkpoints_appended(part);
             }
         }
     }
 
-    /// A leader ends a lease on behalf of root, whoever may write its keys (etcd's `WithRoot`).
+    /// A leader revokes a lease as root, whatever permissions its keys need (etcd's `WithRoot`).
     fn as_root(&self) -> Caller {
         Caller { user: ROOT_USER.to_owned(), revision: self.shared.state().auth().revision() }
     }
 
-    /// Whether this member counts the leases in the term that its raft leads at this moment.
+    /// Whether this member counts the leases down, in the term in which its raft now leads.
     fn counts(&self) -> bool {
         self.is_leader() && self.shared.lessor().primary() == Some(Term(self.raft.raft.term))
     }
 
-    /// Appends an entry to the log of this leader, here and now, or not at all. Must lead.
+    /// Appends an entry to this leader's own log at once; false if raft does not take it. This member must lead.
     fn append_own(&mut self, data: bytes::Bytes) -> bool {
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
@@ -122,7 +122,7 @@ fn revocation(id: LeaseId) -> Request {
     Request::LeaseRevoke(LeaseRevokeRequest { id: id.0 })
 }
 
-/// The request by which a leader notes what is left of leases.
+/// The request by which a leader records the time that is left of leases.
 pub(crate) fn lease_checkpoint(left: &[LeaseCheckpoint]) -> Request {
     let one = |left: &LeaseCheckpoint| crate::proto::squall::raft::LeaseRemaining {
         id: left.id.0,

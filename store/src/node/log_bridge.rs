@@ -1,5 +1,5 @@
-//! raft-rs logs through slog; the store through tracing. This drain hands the former to the latter, its key-value pairs
-//! as text behind the message.
+//! raft-rs logs through slog; the store through tracing. This drain passes slog's records to tracing, with their
+//! key-value pairs as text after the message.
 
 use std::fmt::{self, Write as _};
 
@@ -12,7 +12,7 @@ impl Drain for Bridge {
     type Err = Never;
 
     fn log(&self, record: &Record<'_>, _: &OwnedKVList) -> Result<(), Never> {
-        // The pairs are written out only where somebody listens.
+        // The pairs are formatted only if the level is enabled.
         macro_rules! hand_over {
             ($level:ident) => {
                 if tracing::enabled!(target: "raft", tracing::Level::$level) {
@@ -37,7 +37,7 @@ struct Pairs(String);
 impl Pairs {
     fn of(record: &Record<'_>) -> Pairs {
         let mut pairs = Pairs(String::new());
-        // Writing to a String does not fail; a value that cannot show itself is left out.
+        // Writing to a String does not fail. A value whose formatting fails is left out.
         let _ = record.kv().serialize(record, &mut pairs);
         pairs
     }

@@ -1,20 +1,21 @@
 //! Recognises a member that has lost what it once acknowledged: its disk was emptied, or an older copy was put back.
 //!
-//! Raft counts on it that an acknowledged entry and a vote stay on disk. A member that has lost them and goes on can help
-//! to elect a leader that lacks what the cluster has acknowledged. raft-rs notices in one place only, and panics there
-//! (`to_commit … is out of range`). This module looks at each heartbeat before raft does.
+//! Raft relies on an acknowledged entry and a vote staying on disk. A member that has lost them and goes on can help
+//! to elect a leader that lacks what the cluster has acknowledged. raft-rs notices this in one place only, and
+//! panics there (`to_commit … is out of range`). This module looks at each heartbeat before raft does.
 //!
 //! A leader's heartbeat carries the lower of its commit index and the highest index that this very member has
-//! acknowledged to it in the present term. A member acknowledges only what is on its disk. So its disk has lost something
-//! if the index lies beyond the end of its log; and also if the index is not 0 and the term is above its own, since it
-//! wrote down the term before it acknowledged anything in it.
+//! acknowledged to it in the present term. A member acknowledges only what is on its disk. So its disk has lost
+//! something if the index lies beyond the end of its log; and also if the index is not 0 and the term is above its
+//! own, since a member stores a term before it acknowledges anything in it.
 //!
-//! A second sign needs no leader. Whoever calls this member says whether the membership holds a name for it. A member
-//! publishes its name through the leader, whose term it has on disk by then. So a member that is known by its name, and
-//! whose log is that of a beginner ([`Past::is_blank`]), has lost its disk, however often it has restarted since.
+//! A second sign needs no leader. Each peer that calls this member says whether the membership holds a name for it.
+//! A member publishes its name through the leader, and has the leader's term on disk by then. So a member that has a
+//! name in the membership, but whose log is that of a new member ([`Past::is_blank`]), has lost its disk. This stays
+//! true over further restarts.
 //!
-//! What this cannot see: after an election no member remembers what was acknowledged to the leader before. A member that
-//! was rolled back meanwhile catches up without a word. No one could tell it from one that was merely slow.
+//! What this cannot see: after an election no member remembers what was acknowledged to the previous leader. A
+//! member that was rolled back meanwhile catches up unnoticed. Nothing tells it from a member that was merely slow.
 
 use std::path::Path;
 
@@ -28,7 +29,8 @@ pub(crate) struct Standing {
     pub last_index: u64,
 }
 
-/// What `message` shows this member to have lost, as a clause; `None` where it shows nothing.
+/// What this member has lost, as far as `message` shows it: a clause for the error message. `None` if the message
+/// shows no loss.
 pub(crate) fn lost(standing: Standing, message: &Message) -> Option<String> {
     let Standing { term, last_index } = standing;
     if message.get_msg_type() != MessageType::MsgHeartbeat || message.term < term {
@@ -52,24 +54,25 @@ pub(crate) fn lost(standing: Standing, message: &Message) -> Option<String> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Past {
     pub term: u64,
-    /// For whom it voted in that term; 0 for nobody.
+    /// The member that it voted for in that term; 0 for none.
     pub vote: u64,
-    /// The last entry's term, or that of the snapshot record which the log begins after; 0 where there is neither.
+    /// The term of the last entry, or of the snapshot record that the log begins after; 0 if there is neither.
     pub last_term: u64,
-    /// Whether its own state holds its name: a restored snapshot gives one to each member, founding does not.
+    /// Whether its own state holds its name. A restored snapshot gives every member a name; founding a cluster does
+    /// not.
     pub named: bool,
 }
 
 impl Past {
-    /// Whether the disk is a beginner's: no vote, no name, and no entry and no term beyond those that founders write before
-    /// they have talked to anyone. A snapshot record proves nothing: a founder writes one as soon as there are enough
-    /// founders.
+    /// Whether the disk is that of a new member: no vote, no name, and no entry and no term beyond those that
+    /// founders write before they have talked to any other member. A snapshot record proves nothing, since a founder
+    /// writes one as soon as there are enough founders.
     pub(crate) fn is_blank(&self) -> bool {
         self.term <= 1 && self.vote == 0 && self.last_term <= 1 && !self.named
     }
 }
 
-/// What an operator is told, and what to do.
+/// The paragraph for the operator: what has happened, and what to do.
 pub(crate) fn paragraph(dir: &Path, member: MemberId, what: &str) -> String {
     format!(
         "data folder {}: member {member} has lost data that it had acknowledged: {what}. Its disk was emptied, or an older \
@@ -91,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beginner_has_promised_nothing() {
+    fn a_new_members_log_is_blank() {
         for (what, term, vote, last_term, named, blank) in [
             ("a joiner", 0, 0, 0, false, true),
             ("a founder", 1, 0, 1, false, true),

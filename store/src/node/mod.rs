@@ -4,18 +4,19 @@
 //! touches raft. Inputs that arrive while the loop is busy are handled together afterwards, so that one fsync serves many
 //! proposals and one message carries many entries (`driver`).
 //!
-//! A turn takes the inputs that wait, tells raft, and then does what raft asks for in etcd's order: `ready` says which
-//! order that is and why.
+//! In each turn the loop takes the inputs that wait, passes them to raft, and then does what raft asks for, in
+//! etcd's order. `ready` explains that order.
 //!
-//! The core decides what an entry does to the state; the engine makes it durable. The node connects the two: each entry's
-//! rows carry its index, the engine commits in a task of its own (`committer`), and after a restart raft hands out again
-//! what the engine had not made durable. From time to time a snapshot record in the WAL says how far the engine is
-//! durable; then the log before it is removed (`snapshots`).
+//! The core decides what an entry does to the state; the engine makes it durable. The node connects the two: each
+//! entry's rows carry its index, the engine commits in a separate task (`committer`), and after a restart raft hands
+//! out the entries again that the engine had not made durable. From time to time a snapshot record in the WAL says
+//! how far the engine is durable. The log before that record is then removed (`snapshots`).
 //!
-//! Reads don't pass through the log (`reads`): raft confirms an index at which the member was still up to date, and the
-//! state answers once that index is applied. The API shares the state under a lock that is never held over an await.
+//! Reads don't pass through the log (`reads`). raft confirms an index that includes everything committed before the
+//! read began, and the state answers once that index is applied. The API shares the state under a lock that is never
+//! held over an await.
 //!
-//! Scripts (`scripts`, `store/tests/node`) run several nodes with every message and every disk change in their hands.
+//! Scripts (`scripts`, `store/tests/node`) run several nodes and control every message and every disk change.
 //!
 //! Left out: flow control beyond a bounded input queue and etcd's cap on the gap between commit and apply.
 
@@ -60,7 +61,8 @@ pub(crate) use shared::{RaftStatus, Shared};
 pub(crate) use snapshots::{remove_files, snapshot_path};
 pub(crate) use transport::Transport;
 
-/// How many inputs may wait for the loop. A sender of one more waits.
+/// How many inputs may wait for the loop. When the queue is full, senders wait.
 pub(crate) const INPUT_QUEUE: usize = 4096;
-/// Entries committed and not yet applied above which a member takes no more proposals (etcd: maxGapBetweenApplyAndCommitIndex).
+/// A member with more entries than this committed and not yet applied takes no proposals (etcd:
+/// maxGapBetweenApplyAndCommitIndex).
 pub(crate) const MAX_APPLY_GAP: u64 = 5_000;

@@ -1,8 +1,9 @@
-//! Proposals: who waits for which entry, what waits for a leader, and how it is handed to raft.
+//! Proposals: which client waits for which entry, which proposals wait for a leader, and how they are handed to
+//! raft.
 //!
-//! A proposal without a leader is not refused. It is kept until there is a leader or its client gives up, as in etcd.
-//! Once handed to raft only its id is remembered: it may be lost on the way to the leader, or be committed long after
-//! the client was told "timed out". Nothing is proposed twice.
+//! A proposal without a leader is not refused. It is kept until there is a leader or its client gives up, as in
+//! etcd. Once it is handed to raft, only its id is remembered. It may be lost on the way to the leader, or be
+//! committed long after the client was told "timed out". Nothing is proposed twice.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -46,7 +47,7 @@ impl Proposals {
         None
     }
 
-    /// Puts one back to where it was: raft did not take it.
+    /// Puts a proposal that raft did not take back to the front of the queue.
     pub(crate) fn put_back(&mut self, id: u64, proposal: Proposal) {
         if planted!(PutBackLost) {
             return;
@@ -59,18 +60,18 @@ impl Proposals {
         !self.queue.is_empty()
     }
 
-    /// Who waits for this entry, if anybody does on this member.
+    /// Removes and returns the waiting client's answer, if a client of this member waits for this entry.
     pub(crate) fn take(&mut self, id: u64) -> Option<Answer> {
         self.waiters.remove(&id)
     }
 
-    /// Whether somebody on this member waits for this entry. Only a planted error asks.
+    /// Whether a client of this member waits for this entry. Only a planted error asks.
     #[cfg(madsim)]
     pub(crate) fn awaits(&self, id: u64) -> bool {
         self.waiters.contains_key(&id)
     }
 
-    /// Forgets those who don't wait any more.
+    /// Forgets the proposals whose clients have given up.
     pub(crate) fn forget_closed(&mut self) {
         self.waiters.retain(|_, answer| !answer.is_closed());
         let waiters = &self.waiters;
@@ -120,8 +121,8 @@ impl Node {
                     batch.push((id, data));
                 }
                 Proposal::Change(change) => {
-                    // One at a time: raft would turn a second one into an empty entry, and its proposer would wait in
-                    // vain. Only the leader can know.
+                    // One conf change at a time: raft would turn a second one into an empty entry, and its proposer
+                    // would wait in vain. Only the leader knows whether one is pending.
                     let busy = self.is_leader() && self.raft.raft.has_pending_conf();
                     let proposed = !busy && {
                         self.propose_batch(&mut batch);

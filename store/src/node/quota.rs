@@ -1,11 +1,14 @@
 //! The quota: how much a member's store may take up, and the alarm that it raises (etcd's `quotaApplierV3` and the quota
 //! servers of `api/v3rpc`).
 //!
-//! What a store takes up differs between members, so no member may refuse a committed entry for it. It is looked at twice:
+//! Members differ in how much their stores take up, so no member may refuse a committed entry because of its quota.
+//! The quota is checked twice:
 //!
-//! - **Before a request is proposed** (`api`): one that would not fit raises the alarm and is refused. It did nothing.
-//! - **When its entry is applied**: by then there may be no room. The entry is applied all the same, as on every member, the
-//!   client is told that there was no room, and the alarm is raised. So `NoSpace` leaves open whether a write took effect.
+//! - **Before a request is proposed** (`api`): a request that would not fit raises the alarm and is refused. It has
+//!   no effect.
+//! - **When its entry is applied**: there may be no room by then. The entry is applied all the same, as on every
+//!   member; the client is answered `NoSpace`, and the alarm is raised. So `NoSpace` does not tell whether the write
+//!   took effect.
 //!
 //! Once the alarm itself is applied, every member refuses the same entries (`squall_core::Alarms`).
 
@@ -18,7 +21,7 @@ use crate::{
     seam::Monotonic,
 };
 
-/// An alarm that was proposed: when, and where its outcome will be told.
+/// An alarm that was proposed: when that was, and where its outcome arrives.
 #[derive(Debug)]
 pub(crate) struct Raising {
     since: Monotonic,
@@ -41,10 +44,10 @@ fn exceeds(quota_bytes: u64, state: &State, command: &Command) -> bool {
 }
 
 impl Handle {
-    /// Looks whether a command fits. Where it does not, the alarm is raised before the answer.
+    /// Checks whether a command fits. If it does not, the alarm is raised before this returns.
     ///
     /// # Errors
-    /// `NoSpace`: nothing was proposed but the alarm.
+    /// `NoSpace`. Only the alarm was proposed.
     pub(crate) async fn check_quota(&self, command: &Command) -> Result<(), Refusal> {
         if !exceeds(self.config().quota_bytes, &self.shared().state(), command) {
             return Ok(());
@@ -62,7 +65,7 @@ impl Node {
         exceeds(self.config.quota_bytes, state, command)
     }
 
-    /// Proposes this member's alarm, unless that is under way.
+    /// Proposes this member's alarm, unless that proposal is already under way.
     pub(super) fn raise_no_space(&mut self) {
         let now = self.env.clock.monotonic();
         if let Some(raising) = &mut self.raising

@@ -1,8 +1,8 @@
-//! The raft log in memory: what raft-rs reads. The WAL holds the same entries on disk and is read at start alone.
+//! The raft log in memory: what raft-rs reads. The WAL holds the same entries on disk and is read only at start.
 //!
-//! raft-rs wants its storage synchronous, so the entries since a little before the last snapshot record stay in memory
-//! (`snapshot_catchup_entries` of them for members that lag). A snapshot asked for here is a token: index, term and
-//! configuration of what is applied. The data is taken when the message is sent (see `snapshots`).
+//! raft-rs reads its storage synchronously, so entries are kept in memory: those after the last snapshot record, and
+//! `snapshot_catchup_entries` before it for members that lag. A snapshot returned from here is only a token: index,
+//! term and configuration of the last entry applied. The data is taken when the message is sent (see `snapshots`).
 
 use std::collections::VecDeque;
 
@@ -16,16 +16,16 @@ use squall_core::planted::planted;
 /// A point in the log, with the configuration that is in force there.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Mark {
-    /// The entry's index; 0 before the log.
+    /// The entry's index; 0 before the first entry.
     pub index: u64,
     /// The entry's term.
     pub term: u64,
-    /// Who votes once this entry is applied.
+    /// The voters and learners once this entry is applied.
     pub conf_state: ConfState,
 }
 
 impl Mark {
-    /// As raft's messages carry it.
+    /// The mark in the form that raft's messages carry.
     pub(crate) fn metadata(&self) -> SnapshotMetadata {
         let mut metadata = SnapshotMetadata { index: self.index, term: self.term, ..Default::default() };
         metadata.set_conf_state(self.conf_state.clone());
@@ -42,12 +42,12 @@ impl From<&SnapshotMetadata> for Mark {
 /// The log from some index on.
 #[derive(Debug, Default)]
 pub(crate) struct RaftLog {
-    /// The entry before the first one held.
+    /// Index and term of the entry before the first one held.
     before: (u64, u64),
     entries: VecDeque<Entry>,
-    /// At start: raft's persistent state.
+    /// raft's persistent state as found at start.
     hard_state: HardState,
-    /// What is applied; at start also the configuration to begin with.
+    /// The last entry applied. At start, its configuration is the one that raft begins with.
     applied: Mark,
 }
 
@@ -63,10 +63,10 @@ impl RaftLog {
         RaftLog { before, entries: entries.into(), hard_state, applied }
     }
 
-    /// Adds entries; those that were there from the first one's index on are replaced. Says whether any were.
+    /// Appends entries. They replace all entries from their first index on. True if any entry was replaced.
     ///
     /// # Panics
-    /// Where a gap would appear, or entries that are gone would be replaced.
+    /// If they would leave a gap, or would replace entries that are no longer held.
     pub(crate) fn append(&mut self, entries: &[Entry]) -> bool {
         let Some(first) = entries.first() else { return false };
         assert!(
@@ -99,14 +99,14 @@ impl RaftLog {
         runs
     }
 
-    /// Starts over behind a snapshot.
+    /// Empties the log, which then begins after a snapshot.
     pub(crate) fn restore(&mut self, mark: Mark) {
         self.before = (mark.index, mark.term);
         self.entries.clear();
         self.applied = mark;
     }
 
-    /// Lets the entries up to and with `index` go. Nothing happens where they are gone already.
+    /// Drops the entries up to and including `index`. Does nothing if they were dropped before.
     pub(crate) fn compact(&mut self, index: u64) {
         if index <= self.before.0 {
             return;
@@ -116,17 +116,17 @@ impl RaftLog {
         self.before = (index, term);
     }
 
-    /// Notes what is applied.
+    /// Records the last entry applied.
     pub(crate) fn set_applied(&mut self, index: u64, term: u64) {
         (self.applied.index, self.applied.term) = (index, term);
     }
 
-    /// Notes who votes, as of what is applied.
+    /// Records the voters and learners as of the last entry applied.
     pub(crate) fn set_conf_state(&mut self, conf_state: ConfState) {
         self.applied.conf_state = conf_state;
     }
 
-    /// What is applied, and who votes there.
+    /// The last entry applied, with the configuration there.
     pub(crate) fn applied(&self) -> &Mark {
         &self.applied
     }
@@ -167,7 +167,7 @@ impl Storage for RaftLog {
         }
         assert!(high <= self.last() + 1, "entries {low} to {high} of a log that ends at {}", self.last());
         let (from, to) = ((low - self.before.0 - 1) as usize, (high - self.before.0 - 1) as usize);
-        // As raft wants it: as many as fit, and one in any case.
+        // As raft requires: as many entries as fit, and at least one.
         let mut room = max_size.into().unwrap_or(u64::MAX);
         let fits = |entry: &&Entry| {
             let size = u64::from(entry.compute_size());

@@ -1,10 +1,10 @@
 //! Linearizable reads without an entry (ReadIndex, Ongaro's thesis 6.4; `etcdserver/v3_server.go`).
 //!
-//! One batch is under way at a time. Requests that arrive meanwhile form the next one: they must not ride on a batch
-//! whose index was perhaps fixed before they began. raft drops a ReadIndex without a word while there is no leader, or
-//! while the leader has committed nothing in its term; so a batch is asked for again until it is confirmed, under a
-//! fresh id each time (etcd #20418 shows what an id used twice can do). Any id of the batch may confirm it: each was
-//! drawn after all of its requests had begun.
+//! One batch is under way at a time. Requests that arrive meanwhile form the next batch. They must not join the
+//! batch under way, since its index may have been fixed before they began. raft drops a ReadIndex silently while
+//! there is no leader, or while the leader has committed nothing in its term. So the batch is asked for again until
+//! it is confirmed, under a fresh id each time (etcd #20418 shows what an id used twice can do). Any id of the batch
+//! may confirm it, because each was drawn after all of the batch's requests had begun.
 //!
 //! When the leader changes, the batch under way fails: a confirmation that still arrives may be the old leader's.
 
@@ -14,14 +14,14 @@ use squall_core::planted::planted;
 
 use super::driver::Node;
 
-/// The reads of one member. `W` is who waits.
+/// The reads of one member. `W` is one waiting read.
 #[derive(Debug)]
 pub(crate) struct Reads<W> {
-    /// Arrived since the batch left.
+    /// Reads that arrived after the batch was asked for.
     waiting: Vec<W>,
-    /// Asked for, not confirmed.
+    /// The batch that was asked for and is not confirmed yet.
     batch: Option<Batch<W>>,
-    /// Confirmed, and to be answered once this index is applied.
+    /// Confirmed reads, by the index that must be applied before they are answered.
     confirmed: BTreeMap<u64, Vec<W>>,
 }
 
@@ -38,7 +38,7 @@ impl<W> Default for Reads<W> {
 }
 
 impl<W> Reads<W> {
-    /// A read arrived.
+    /// Adds a read that has arrived.
     pub(crate) fn push(&mut self, waiter: W) {
         match &mut self.batch {
             Some(batch) if planted!(ReadJoinsBatch) => batch.waiters.push(waiter),
@@ -46,7 +46,7 @@ impl<W> Reads<W> {
         }
     }
 
-    /// Whether a batch could leave.
+    /// Whether a new batch can be asked for.
     pub(crate) fn can_ask(&self) -> bool {
         self.batch.is_none() && !self.waiting.is_empty()
     }
@@ -56,7 +56,7 @@ impl<W> Reads<W> {
         self.batch.is_some()
     }
 
-    /// Asks under `id`: for a new batch of all that waits, or again for the one that is under way.
+    /// Records a request under `id`: for a new batch of all waiting reads, or again for the batch that is under way.
     pub(crate) fn ask(&mut self, id: u64) {
         match &mut self.batch {
             Some(batch) => batch.ids.push(id),
@@ -64,7 +64,7 @@ impl<W> Reads<W> {
         }
     }
 
-    /// raft confirmed `index` for `id`. False where that is of no batch under way.
+    /// raft has confirmed `index` for `id`. False if `id` does not belong to the batch under way.
     pub(crate) fn confirm(&mut self, id: u64, index: u64) -> bool {
         match self.batch.take_if(|batch| planted!(ReadConfirmedByAny) || batch.ids.contains(&id)) {
             Some(batch) => {
@@ -78,7 +78,7 @@ impl<W> Reads<W> {
         }
     }
 
-    /// Everything up to `index` is applied: those who can be answered.
+    /// Takes the reads that can be answered once everything up to `index` is applied.
     pub(crate) fn applied(&mut self, index: u64) -> Vec<W> {
         let mut ready = Vec::new();
         while let Some(first) = self.confirmed.first_entry().filter(|first| *first.key() <= index) {
@@ -87,12 +87,12 @@ impl<W> Reads<W> {
         ready
     }
 
-    /// There is another leader: those whose batch failed.
+    /// The leader has changed: takes the reads of the batch under way, which fails.
     pub(crate) fn leader_changed(&mut self) -> Vec<W> {
         self.batch.take().map(|batch| batch.waiters).unwrap_or_default()
     }
 
-    /// Those who wait join the batch that failed, and it goes on as the next one. Only a planted error does.
+    /// Adds the waiting reads to the batch under way. Only a planted error does this.
     #[cfg(madsim)]
     pub(crate) fn join_batch(&mut self) {
         if let Some(batch) = &mut self.batch {
@@ -100,7 +100,7 @@ impl<W> Reads<W> {
         }
     }
 
-    /// Forgets those who don't wait any more.
+    /// Forgets the reads that `keep` does not keep. Confirmed reads stay.
     pub(crate) fn retain(&mut self, keep: impl Fn(&W) -> bool) {
         self.waiting.retain(&keep);
         if let Some(batch) = &mut self.batch {
@@ -134,7 +134,7 @@ impl Node {
         self.raft.read_index(id.to_be_bytes().to_vec());
     }
 
-    /// Answers the reads that waited for `applied`.
+    /// Answers the reads that waited for the index `applied` or a lower one.
     pub(super) fn answer_reads(&mut self, applied: u64) {
         for waiter in self.reads.applied(applied) {
             let _ = waiter.send(Ok(()));

@@ -1,17 +1,18 @@
-//! One `Ready` of raft: what is sent, applied and persisted, in etcd's order (`etcdserver/raft.go`).
+//! Handles one `Ready` of raft: sends, applies and persists in etcd's order (`etcdserver/raft.go`).
 //!
 //! 1. A leader's messages go out before its own fsync: a follower's disk may work at the same time (Ongaro's thesis,
 //!    10.2.1).
-//! 2. What is committed is applied, and answered.
-//! 3. A snapshot's record, the entries and the hard state are appended to the WAL, in this order, and synced. Nothing is
-//!    synced where the commit index alone changed.
-//! 4. A snapshot is installed: its record is durable by now, so a crash in the middle is finished at the next start.
-//! 5. Only now do a follower's messages go out: they promise what was synced (a vote, an accepted entry).
+//! 2. Committed entries are applied and answered.
+//! 3. A snapshot's record, the entries and the hard state are appended to the WAL, in this order, and synced.
+//!    Nothing is synced if only the commit index changed.
+//! 4. A snapshot is installed. Its record is durable by now, so after a crash in the middle the next start finishes
+//!    the install.
+//! 5. A follower's messages go out last, because they promise what was synced (a vote, an accepted entry).
 //!
-//! Before an entry that removes a member is applied, its commit index is synced (`removal`).
+//! An exception: before an entry that removes a member is applied, its commit index is synced (`removal`).
 //!
-//! What became committed by the member's own fsync is applied at the end. The scripts in `store/tests/node` hold this
-//! order: each step there is a line, and each line can be crashed at.
+//! Entries that became committed by the member's own fsync are applied at the end. The scripts in `store/tests/node`
+//! check this order: each step there is a line, and a script can crash the member at each line.
 
 use std::io;
 
@@ -108,7 +109,7 @@ impl Node {
         let mut light = self.raft.advance_append(ready);
         self.env.points.reached(Point::RaftAfterAdvance).await;
         if light.commit_index().is_some() {
-            // No later `Ready` tells of this commit index. Written as any other, and not synced.
+            // No later `Ready` carries this commit index. It is written like any other, and not synced.
             let mut hard_state = self.raft.raft.hard_state();
             hard_state.commit = if planted!(CommitNotStored) { 0 } else { hard_state.commit };
             self.wal.append(&[], Some(&hard_state)).await.map_err(wal_failed)?;
@@ -119,8 +120,8 @@ impl Node {
         Ok(())
     }
 
-    /// The planted bug of etcd #14370: a single voter needs nobody's vote, so the entry counts as committed at once, and
-    /// is applied and answered before it is on disk.
+    /// The planted bug of etcd #14370: a single voter needs no other member, so the entry counts as committed at
+    /// once, and is applied and answered before it is on disk.
     async fn handle_ready_before_fsync(&mut self, ready: raft::Ready) -> Result<(), Halt> {
         let mut ready = ready;
         self.apply(ready.take_committed_entries()).await?;
@@ -185,8 +186,8 @@ impl Node {
         self.unreachable.extend(dropped);
     }
 
-    /// Counts the heartbeats that leave later than two intervals after the ones before: this leader is overloaded, or its disk
-    /// is slow.
+    /// Counts the heartbeats that leave more than two intervals after the previous one to the same member. They show
+    /// that this leader is overloaded, or its disk is slow.
     fn time_heartbeats(&mut self, messages: &[Message]) {
         let beats = messages.iter().filter(|message| message.get_msg_type() == MessageType::MsgHeartbeat);
         for beat in beats {
@@ -198,7 +199,8 @@ impl Node {
         }
     }
 
-    /// Tells what a message promises, if it promises anything: raft counts on it that this is on disk.
+    /// Tells the probe what a message promises, if it promises anything. Raft relies on the promised vote or entry
+    /// being on disk.
     fn tell_promise(&mut self, message: &Message) {
         let term = Term(message.term);
         let event = match message.get_msg_type() {
@@ -208,7 +210,7 @@ impl Node {
             }
             MessageType::MsgAppendResponse if !message.reject => {
                 let promise = (term, Index(message.index));
-                // Most acknowledgements repeat what was said: each heartbeat brings some.
+                // Most acknowledgements repeat an earlier one, since each heartbeat brings some.
                 if promise <= self.acknowledged {
                     return;
                 }

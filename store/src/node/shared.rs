@@ -1,4 +1,4 @@
-//! What the API may look at without asking the loop.
+//! What the API may read without asking the loop.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,21 +18,22 @@ use crate::{
 pub(crate) struct Shared {
     pub member: MemberId,
     pub cluster: ClusterId,
-    /// What the member counts.
+    /// The member's metrics.
     pub metrics: Arc<Metrics>,
     state: Mutex<State>,
-    /// When leases expire. Taken after the state, where both are.
+    /// When leases expire. Locked after the state if both are locked.
     lessor: Mutex<Lessor>,
-    /// The tokens that clients hold. Taken after the state, where both are.
+    /// The tokens that clients hold. Locked after the state if both are locked.
     tokens: Mutex<Tokens>,
-    /// Who watches. Taken after the state, where both are.
+    /// The clients' watchers. Locked after the state if both are locked.
     watches: Mutex<watch::Hub>,
     status: Mutex<RaftStatus>,
     /// Membership changes in the log that are not applied yet.
     changes: Mutex<Vec<MembershipChange>>,
-    /// What the engine holds, un-committed: the state machine's progress and the voters there.
+    /// The last entry whose rows were written to the engine, committed there or not, and the configuration at that
+    /// entry.
     written: Mutex<Mark>,
-    /// The last compaction whose records are gone, as a revision.
+    /// The revision of the last compaction whose records are all deleted.
     pub compacted: latest::Sender<i64>,
     /// The index of the last entry applied.
     pub applied: latest::Sender<u64>,
@@ -41,11 +42,11 @@ pub(crate) struct Shared {
     pub installing: latest::Sender<bool>,
     /// Whether clients may be served.
     pub ready: latest::Sender<bool>,
-    /// This member was removed, and stays until the others know. Then clients are served no more.
+    /// True once this member was removed. It stays until the others know, and serves no clients meanwhile.
     pub leaving: latest::Sender<bool>,
 }
 
-/// Where raft is.
+/// Raft's state as the API sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RaftStatus {
     pub term: Term,

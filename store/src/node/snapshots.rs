@@ -1,14 +1,15 @@
-//! Snapshots: the record that lets the log go, the stream to a member that lags, and its arrival there.
+//! Snapshots: the record after which the log may be removed, the stream to a member that lags, and the install
+//! there.
 //!
-//! A member keeps no snapshot file of its own state: the engine holds it. Once the engine is durable up to index i, with
-//! the membership of i, a snapshot record at i is written to the WAL, and then the log before it may be removed. Never
-//! the other way round.
+//! A member keeps no snapshot file of its own state: the engine holds it. Once the engine is durable up to index i,
+//! with the membership of i, a snapshot record at i is written to the WAL. Only then may the log before it be
+//! removed.
 //!
-//! A member that lags behind the entries in the leader's memory gets the engine's content instead. raft's message is a
-//! token without data. When it is sent, the engine's rows travel with it on a separate stream, and its metadata is set to
-//! the index of these rows (etcd merges the two in the same way). The receiver writes `<index>.snap.db`, syncs it, and
-//! then hands the message to its raft. The outcome is always reported: without a report the leader would send nothing
-//! more.
+//! A member that lags behind the entries in the leader's memory gets the engine's content instead. raft's message is
+//! a token without data. When it is sent, the engine's rows travel with it on a separate stream, and its metadata is
+//! set to the index of these rows (etcd merges the two in the same way). The receiver writes `<index>.snap.db`,
+//! syncs it, and then hands the message to its raft. The outcome is always reported to the leader's raft, which
+//! sends that member nothing until it has a report.
 //!
 //! An install first makes the snapshot record durable and then replaces the engine's content. A crash between the two
 //! leaves an engine that is behind the last snapshot record; nothing else leaves that, so the next start knows what
@@ -33,12 +34,12 @@ use crate::{
     snapshot,
 };
 
-/// Where a snapshot from the leader lies: `<index>.snap.db`, 16 hexadecimal digits.
+/// The path of a snapshot from the leader: `<index>.snap.db`, the index in 16 hexadecimal digits.
 pub(crate) fn snapshot_path(snap_dir: &Path, index: u64) -> PathBuf {
     snap_dir.join(format!("{index:016x}.snap.db"))
 }
 
-/// Removes the snapshot files up to and with `index`, whole or half-written.
+/// Removes the snapshot files up to and including `index`, whole or half-written.
 pub(crate) async fn remove_files(files: &dyn Files, dir: &Path, index: u64) -> io::Result<()> {
     for name in files.list(dir).await? {
         let old = name
@@ -54,7 +55,8 @@ pub(crate) async fn remove_files(files: &dyn Files, dir: &Path, index: u64) -> i
 }
 
 impl Node {
-    /// The engine is durable up to `mark`: once enough entries lie behind the last snapshot record, writes the next.
+    /// Writes a snapshot record at `mark`, up to which the engine is durable, if enough entries have come since the
+    /// last record.
     pub(super) async fn save_snapshot(&mut self, mark: Mark) -> Result<(), Halt> {
         if mark.index.saturating_sub(self.snapshot_index) < self.config.snapshot_count {
             return Ok(());
@@ -70,7 +72,7 @@ impl Node {
         let release = if planted!(SegmentReleasedEarly) { self.applied_index() } else { mark.index };
         self.wal.release_to(Index(release)).await.map_err(wal_failed)?;
         self.env.points.reached(Point::SnapshotAfterRelease).await;
-        // Snapshots that arrived too late to be of use.
+        // These snapshots arrived too late to be of use.
         let snap_dir = self.config.snap_dir();
         remove_files(&*self.env.files, &snap_dir, mark.index)
             .await
@@ -131,7 +133,7 @@ impl Node {
         self.env.tasks.spawn("snapshot to a peer", Box::pin(task)).detach();
     }
 
-    /// Reports once raft may be told.
+    /// Reports the outcome of a snapshot as soon as raft may be told.
     fn report_later(&mut self, to: MemberId, delivered: bool) {
         let Some(inputs) = self.own_inputs.upgrade() else { return };
         self.snapshots_in_flight += 1;
@@ -150,7 +152,7 @@ impl Node {
         self.raft.report_snapshot(to.0, status);
     }
 
-    /// Makes the snapshot at `mark`, whose file and record are durable, this member's state.
+    /// Replaces this member's state by the snapshot at `mark`, whose file and record are durable.
     pub(super) async fn install_snapshot(&mut self, mark: Mark) -> Result<(), Halt> {
         let snap_dir = self.config.snap_dir();
         let path = snapshot_path(&snap_dir, mark.index);
@@ -170,7 +172,7 @@ impl Node {
         }
         self.env.points.reached(Point::InstallBeforeReplace).await;
         {
-            // Until the state follows, nobody may take the two for one another's.
+            // Until the state is replaced too, engine and state do not belong together, and `installing` says so.
             let _state = self.shared.state();
             self.shared.installing.send_replace(true);
         }
@@ -188,7 +190,7 @@ impl Node {
                 state.keep_permissions_of(&shared);
             }
             *shared = state;
-            // Nobody knows which of them the entries in between have made void.
+            // The skipped entries may have voided some of the tokens, and nothing tells which.
             if !planted!(InstallKeepsTokens) {
                 self.shared.tokens().clear();
             }
@@ -202,7 +204,7 @@ impl Node {
         self.snapshot_index = mark.index;
         self.compaction = None;
         let pending = self.shared.state().compaction_pending();
-        // It counts as begun already: an observer is told of it below, after the install.
+        // The compaction counts as begun already. The probe is told of it below, after the install.
         self.compaction_began = pending.then(|| self.env.clock.monotonic());
         if !planted!(InstallKeepsCompaction) {
             self.schedule_compaction();
@@ -223,7 +225,7 @@ impl Node {
         Ok(())
     }
 
-    /// Makes a snapshot's rows the engine's content.
+    /// Replaces the engine's content by a snapshot's rows.
     async fn replace_rows(&mut self, mut rows: snapshot::Rows) -> Result<(), Halt> {
         if planted!(InstallOnlyInMemory) {
             return Ok(());
@@ -238,7 +240,7 @@ impl Node {
         self.engine.replace(rows).await.map_err(|error| Halt::Failed(format!("engine: {error}")))
     }
 
-    /// Lets a defragmentation's copy take an installed snapshot's place. Only a planted error does.
+    /// Replaces an installed snapshot by an older copy from a defragmentation. Only a planted error does this.
     #[cfg(madsim)]
     async fn replace_by_copy(&mut self) -> Result<(), Halt> {
         let now = self.env.clock.monotonic();

@@ -1,5 +1,5 @@
-//! The node's way to its peers, as far as the loop needs it. The peers' links implement it; the scripts put themselves in
-//! their place, to deliver, drop, double and reorder messages by hand.
+//! How the node's loop sends to its peers. The links to the peers implement it. The scripts have an implementation
+//! of their own, which delivers, drops, doubles and reorders messages by hand.
 
 use raft::eraftpb::Message;
 use squall_core::MemberId;
@@ -11,21 +11,21 @@ use crate::{
 
 /// Carries messages to the other members. Must not block.
 pub(crate) trait Transport: Send + Sync {
-    /// Makes the peers those of `members` (ids and peer URLs).
+    /// Sets the peers to `members` (ids and peer URLs).
     fn set_members(&self, members: Vec<(MemberId, Vec<String>)>);
 
     /// Queues messages; returns the peers to which one was dropped.
     fn send(&self, messages: Vec<Message>) -> Vec<MemberId>;
 
-    /// Streams a snapshot: raft's message and the content. The future ends when the peer has it on disk, or with the
-    /// reason why not. `None` where the peer's address is not known.
+    /// Streams a snapshot: raft's message and the content. The future ends when the peer has the snapshot on disk,
+    /// or with the reason why it failed. `None` if the peer's address is not known.
     fn send_snapshot(
         &self,
         message: Message,
         content: Encoder,
     ) -> Option<BoxFuture<'static, Result<(), String>>>;
 
-    /// Since when a peer has been heard without a gap; `None` for one that is silent.
+    /// Since when a peer has been in touch without a gap; `None` for a silent peer.
     fn active_since(&self, id: MemberId) -> Option<Monotonic>;
 
     /// Drops every link.

@@ -1,13 +1,13 @@
-//! A data folder that `etcdctl snapshot restore` has made becomes a member's own: the operator's document restores with etcd's
-//! tool, and then starts the members.
+//! Turns a data folder that `etcdctl snapshot restore` has made into a member's data folder. Operators' instructions
+//! for etcd restore with etcd's tool, and then start the members.
 //!
-//! Such a folder holds etcd's database (`member/snap/db`, a file, where ours is a folder) and a log with one conf-change
-//! entry for each member. What is taken over is the database; the new log is what a restore of our own writes. A folder in
-//! which an etcd has run is refused: its log may hold writes that its database does not.
+//! Such a folder holds etcd's database (`member/snap/db`, a file, where ours is a folder) and a log with one
+//! conf-change entry for each member. Only the database is taken over. The new log is the one that our own restore
+//! writes. A folder in which an etcd has run is refused: its log may hold writes that its database does not.
 //!
 //! # Promises
-//! A crash leaves the folder as it was, or with the parts under other names (`db.etcd`, `wal.etcd`), from which the next
-//! start goes on, or a member's. etcd's parts are removed at the very end.
+//! A crash leaves the folder as it was, or with etcd's parts under other names (`db.etcd`, `wal.etcd`), from which
+//! the next start goes on, or as a complete member's folder. etcd's parts are removed at the very end.
 //!
 //! Source: etcd `etcdutl/snapshot/v3_snapshot.go`, `server/storage/wal`.
 
@@ -29,12 +29,12 @@ use crate::{
     snapshot::{Backup, Check, read_backup},
 };
 
-/// Makes the folder a member's own where etcd's tool has restored a snapshot into it, and says what it is; `None` where
-/// nothing of etcd's is in it. Durable on return.
+/// Takes over the folder if etcd's tool has restored a snapshot into it, and returns the result; `None` if it holds
+/// nothing of etcd's. Durable on return.
 ///
 /// # Errors
-/// Before anything is changed: `Foreign` where an etcd has run in it, where it belongs to a member of another name, or where
-/// it is damaged; `Snapshot`, `Rows`. `Engine`, `Wal`, `Io` leave it for another try.
+/// Before anything is changed: `Foreign` if an etcd has run in the folder, if it belongs to a member of another
+/// name, or if it is damaged; `Snapshot`, `Rows`. After `Engine`, `Wal` and `Io` the operation can be tried again.
 pub async fn adopt_restored(
     files: Arc<dyn Files>,
     engines: &dyn Engines,
@@ -78,7 +78,7 @@ pub async fn adopt_restored(
     Ok(Some(restored))
 }
 
-/// Where etcd's parts are, before and while they are taken over.
+/// The paths of etcd's parts, before and while they are taken over.
 struct Places {
     snap: PathBuf,
     database: PathBuf,
@@ -99,18 +99,18 @@ impl Places {
         }
     }
 
-    /// etcd's database, where there is one that has not been taken over.
+    /// The path of etcd's database, if there is one that has not been taken over.
     async fn database(&self, files: &dyn Files) -> Result<Option<PathBuf>, OfflineError> {
         let io =
             |source| OfflineError::Io { context: format!("looking into {}", self.snap.display()), source };
         let names = match files.list(&self.snap).await {
             Ok(names) => names,
-            // What else is wrong with the place is for the start to say.
+            // Other errors of the path are reported by the start.
             Err(_) => return Ok(None),
         };
         if names.iter().any(|name| name == "db") {
             match files.list(&self.database).await {
-                // A file: an engine of ours is a folder.
+                // The path is a file, so it is etcd's: our engine is a folder.
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                     return Ok(Some(self.database.clone()));
                 }
@@ -124,14 +124,14 @@ impl Places {
             return Ok(None);
         }
         if files.exists(&self.wal).await.map_err(io)? {
-            // The log is ours, so all is taken over; a crash has left the rest.
+            // The log is ours, so everything was taken over. A crash has left etcd's parts.
             self.sweep(files).await.map_err(io)?;
             return Ok(None);
         }
         Ok(Some(self.kept_database.clone()))
     }
 
-    /// Removes what is left of etcd's.
+    /// Removes etcd's remaining parts.
     async fn sweep(&self, files: &dyn Files) -> io::Result<()> {
         for name in files.list(&self.snap).await? {
             if name.ends_with(".snap") || name == "db.etcd" {
@@ -183,10 +183,10 @@ struct Record {
     data: Bytes,
 }
 
-/// `walpb`'s kind of a record that holds an entry of raft's.
+/// The kind (`walpb`) of a record that holds a raft entry.
 const ENTRY: i64 = 2;
 
-/// Refuses a log with anything in it but the members' conf changes.
+/// Refuses a log that holds anything other than the members' conf changes.
 async fn check_log(
     files: &dyn Files,
     dir: &Path,
@@ -216,8 +216,8 @@ async fn check_log(
     Ok(())
 }
 
-/// A frame: 8 bytes with the length, little-endian, whose top byte says how the record is padded; the record; the padding.
-/// Zeros fill a log that is made ready for more.
+/// A frame: 8 bytes with the length, little-endian, whose top byte tells the padding; the record; the padding. Zeros
+/// fill the preallocated rest of a log.
 fn next_record(log: &mut Bytes) -> Result<Option<Record>, String> {
     let Some(frame) =
         log.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)).filter(|frame| *frame != 0)

@@ -1,14 +1,15 @@
 //! A cluster of one from a survivor's log (`etcd --force-new-cluster`).
 //!
-//! The survivor keeps its whole log, as a newly elected leader does, and not only what it knows to be committed. An
-//! acknowledged entry may lie above the commit index that the survivor knows: the leader tells the followers of a commit
-//! one message later, and a commit index alone is never synced, so a power cut sets it back (for the leader too). A
-//! survivor that cut its log there would throw away acknowledged data that it holds. etcd does: it drops everything above
-//! the commit index (`bootstrap.go`, `commit := max(HardState.Commit, consistentIndex)`).
+//! The survivor keeps its whole log, as a newly elected leader does, and not only the part that it knows to be
+//! committed. An acknowledged entry may lie above the commit index that the survivor knows: the leader tells the
+//! followers of a commit one message later, and a commit index alone is never synced, so a power cut may set it back
+//! (on the leader too). A survivor that cut its log there would throw away acknowledged data that it holds. etcd
+//! does: it drops everything above the commit index (`bootstrap.go`, `commit := max(HardState.Commit,
+//! consistentIndex)`).
 //!
-//! The price: writes that nobody has acknowledged may take effect, and a survivor that had led a minority brings back
-//! its unacknowledged writes in place of what the majority wrote since. Their clients were told "timed out", which leaves
-//! both open; and what the majority wrote is not in this log in any case.
+//! The price: unacknowledged writes may take effect. A survivor that had led a minority brings back its
+//! unacknowledged writes in place of what the majority wrote since. The clients of those writes were told "timed
+//! out", which leaves the outcome open. The majority's writes are not in this log in any case.
 //!
 //! One kind of entry is not kept without a commit: the removal of the survivor itself, which would leave no voter. The
 //! log ends before it.
@@ -22,13 +23,13 @@ use squall_core::{Member, MemberId, MembershipChange, State, planted::planted};
 use super::conf_change;
 use crate::wal::{Replayed, Wal, WalError};
 
-/// The peer URL of a survivor that its own log does not know yet (etcd's default).
+/// The peer URL of a survivor that its own log does not contain yet (etcd's default).
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
 
 /// Why no cluster can be forced from this log.
 #[derive(Debug, thiserror::Error)]
 pub enum ForceError {
-    /// The member was removed; an id never comes back, so removing the others would leave no voter.
+    /// The member was removed. A removed id never comes back, so removing the others would leave no voter.
     #[error(
         "no new cluster can be forced from this data folder: its member {member} was removed from the cluster, and \
          removing the others would remove all voters. Use the folder of a member that was not removed, or restore a \
@@ -62,20 +63,21 @@ pub enum ForceError {
     Wal(#[from] WalError),
 }
 
-/// What was done.
+/// The result of forcing a new cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forced {
     /// The members for whose removal an entry was appended.
     pub removed: Vec<MemberId>,
-    /// How many entries count as committed now that were not known to be.
+    /// How many entries now count as committed that were not known to be committed.
     pub adopted_entries: u64,
-    /// How many entries went: an uncommitted removal of this member, and what follows it.
+    /// How many entries were dropped: an uncommitted removal of this member, and the entries after it.
     pub dropped_entries: u64,
 }
 
-/// Turns the log of one member into that of a cluster of one: the log stays, and conf changes follow that remove everyone
-/// else. All of it counts as committed, and is durable on return. `replayed` is what opening `wal` gave, and becomes what
-/// opening it now would give; `state` is what the engine holds. Ids don't change. Running it again changes nothing.
+/// Turns the log of one member into that of a cluster of one: the log stays, and conf changes are appended that
+/// remove all other members. Everything then counts as committed, and is durable on return. `replayed` is the result
+/// of opening `wal`, and is updated to what opening it now would give. `state` is the engine's state. Ids don't
+/// change. Running it again changes nothing.
 ///
 /// # Errors
 /// See [`ForceError`]; nothing was written then, except with `Wal`.
@@ -92,19 +94,19 @@ pub async fn force_new_cluster(
     if commit > last {
         return Err(ForceError::EngineAhead { applied, last });
     }
-    // Below what is applied, where the stored commit index lags.
+    // If the stored commit index lags, this is below the applied index.
     let cut = planted!(ForceDropsApplied).then(|| replayed.hard_state.commit.min(last));
     let end = uncommitted_removal(own, replayed, state, commit)?.map_or(last, |index| index - 1);
     let end = cut.unwrap_or(if planted!(ForceCutsAtCommit) { end.min(commit) } else { end });
     let others = members(own, replayed, state, end)?;
 
-    // A log without anything has not seen a term yet.
+    // An empty log has no term yet.
     replayed.hard_state.term = replayed.hard_state.term.max(1);
     let add = (!others.own_is_there).then(|| {
         let peer_urls = vec![DEFAULT_PEER_URL.to_owned()];
         MembershipChange::Add(Member { id: own, peer_urls, ..Member::default() })
     });
-    // A learner would be alone and never lead.
+    // A single learner could never lead.
     let votes = state.membership().voters().any(|voter| voter.id == own);
     let promote =
         (others.own_is_there && !votes && others.own_learns).then_some(MembershipChange::Promote(own));
@@ -127,8 +129,8 @@ pub async fn force_new_cluster(
     })
 }
 
-/// The first entry above `commit` that removes this member. The last member's removal is none: it is refused when it is
-/// applied.
+/// The first entry above `commit` that removes this member. The removal of the last member does not count, since it
+/// is refused when it is applied.
 fn uncommitted_removal(
     own: MemberId,
     replayed: &Replayed,
@@ -158,14 +160,14 @@ fn change_of(entry: &Entry) -> Result<Option<ConfChange>, ForceError> {
 }
 
 struct Others {
-    /// Everyone but this member.
+    /// The ids of all other members.
     ids: BTreeSet<MemberId>,
     own_is_there: bool,
     /// Whether this member may be a learner.
     own_learns: bool,
 }
 
-/// Whom the log has for members, up to `end`.
+/// The members by the log up to `end`.
 fn members(own: MemberId, replayed: &Replayed, state: &State, end: u64) -> Result<Others, ForceError> {
     let mut ids = ids_in(replayed, state, end)?;
     let own_is_there = ids.remove(&own);
@@ -191,9 +193,9 @@ fn members(own: MemberId, replayed: &Replayed, state: &State, end: u64) -> Resul
     Ok(Others { ids, own_is_there, own_learns })
 }
 
-/// The ids that may be members' once everything up to `end` is applied. What is applied is certain. What follows may yet be
-/// refused when it is applied, so of that only additions count: to remove one who is no member is refused without harm,
-/// to forget one would leave a voter that never answers.
+/// The ids that may be members once everything up to `end` is applied. Applied changes are certain. Later changes
+/// may still be refused, so only their additions count. Removing an id that is no member is refused without harm,
+/// but a forgotten member would remain as a voter that never answers.
 fn ids_in(replayed: &Replayed, state: &State, end: u64) -> Result<BTreeSet<MemberId>, ForceError> {
     let membership = state.membership();
     let kept = |member: &&Member| !(planted!(ForceKeepsLearners) && member.is_learner);

@@ -1,22 +1,23 @@
-//! What an operator does to a data folder while no member runs on it: look at a snapshot, restore one, and the log's
-//! part of starting as a cluster of one.
+//! Operations on a data folder while no member runs on it: show a snapshot, restore a snapshot, and change the log
+//! for a start as a cluster of one.
 //!
-//! [`snapshot_restore`] founds a *new* cluster from an old one's data, as `etcdutl snapshot restore` does: new ids from
-//! `initial_cluster` and the token, the old members and the memory of removed ones gone, the log begun anew with one
-//! conf-change entry a member, of term 1. Every member of the new cluster restores the same file with the same settings,
-//! and all come to the same state. What was acknowledged after the snapshot is lost, which is what a restore means.
+//! [`snapshot_restore`] founds a *new* cluster from an old one's data, as `etcdutl snapshot restore` does: new ids
+//! from `initial_cluster` and the token, the old members and the removed ids are dropped, and the log begins anew
+//! with one conf-change entry of term 1 for each member. Every member of the new cluster restores the same file with
+//! the same settings, so all have the same state. Writes that were acknowledged after the snapshot are lost; that is
+//! what a restore means.
 //!
-//! [`force_new_cluster`] keeps the ids and the member's whole log, and appends the conf changes that remove everyone else.
-//! `etcd --force-new-cluster` drops what is not known to be committed; `force` says why this does not. It runs at the
-//! start of the member, between reading the log and starting raft.
+//! [`force_new_cluster`] keeps the ids and the member's whole log, and appends conf changes that remove all other
+//! members. `etcd --force-new-cluster` drops entries that are not known to be committed; `force` says why this
+//! function keeps them. It runs at the start of the member, between reading the log and starting raft.
 //!
-//! [`adopt_restored`] takes over the folder that etcd's own `snapshot restore` has made.
+//! [`adopt_restored`] takes over a folder that etcd's own `snapshot restore` has made.
 //!
 //! Sources: etcd `etcdutl/snapshot`, `server/etcdserver/bootstrap.go`.
 //!
 //! # Left out
-//! `--bump-revision` and `--mark-compacted`, which make clients that remember revisions notice a restore; learners, which
-//! the store does not have yet (etcd's restore ignores them too).
+//! `--bump-revision` and `--mark-compacted`, which make clients that remember revisions notice a restore; learners:
+//! a restore makes every member a voter (as etcd's does).
 
 mod adopt;
 mod force;
@@ -45,7 +46,7 @@ pub enum OfflineError {
     /// The settings contradict each other.
     #[error("{0}")]
     Options(String),
-    /// The data folder holds something.
+    /// The data folder is not empty.
     #[error(
         "the data folder {} is not empty, and a restore never writes over data. Give a folder that does not exist, or \
          move this one away",
@@ -58,7 +59,7 @@ pub enum OfflineError {
     /// The snapshot could not be read.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// The snapshot's rows are not a store's.
+    /// The snapshot's rows are not those of a store.
     #[error(
         "the snapshot {} is whole, but holds no store that this build can read: {what}. Take another snapshot",
         path.display()
@@ -97,7 +98,7 @@ pub enum OfflineError {
     },
 }
 
-/// A conf-change entry that nobody waits for.
+/// A conf-change entry that no client waits for.
 fn conf_change(index: u64, term: u64, change: &MembershipChange) -> Entry {
     let change = encode_change(0, change).write_to_bytes().expect("a proto3 message always encodes");
     let mut entry = Entry { index, term, data: change.into(), ..Default::default() };

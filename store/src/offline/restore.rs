@@ -1,4 +1,4 @@
-//! A new cluster's member from an old cluster's snapshot (`etcdutl snapshot restore`).
+//! Makes a member of a new cluster from an old cluster's snapshot (`etcdutl snapshot restore`).
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +19,10 @@ use crate::{
     wal::{Metadata, SnapshotRecord, Wal},
 };
 
-/// A segment's limit does not matter here: the log of a new member fits any.
+/// The size limit of a WAL segment. It does not matter here, since a new member's log is small.
 const SEGMENT_BYTES: u64 = 64_000_000;
 
-/// What to restore, and as whom.
+/// What to restore, and as which member.
 #[derive(Debug, Clone)]
 pub struct RestoreOptions {
     /// The snapshot file.
@@ -35,13 +35,13 @@ pub struct RestoreOptions {
     pub initial_cluster: Vec<(String, String)>,
     /// Makes the new cluster's ids differ from those of other clusters with the same URLs, above all the old one's.
     pub initial_cluster_token: String,
-    /// The new member's peer URLs: those that `initial_cluster` says.
+    /// The new member's peer URLs, as in `initial_cluster`.
     pub advertise_peer_urls: Vec<String>,
-    /// Take a file without its checksum, or with a wrong one.
+    /// Accept a file without a checksum, or with a wrong one.
     pub skip_hash_check: bool,
 }
 
-/// What a restore made.
+/// The result of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restored {
     /// The new member.
@@ -52,8 +52,8 @@ pub struct Restored {
     pub revision: Revision,
 }
 
-/// Makes a member's data folder from a snapshot. Durable on return. The log comes last and appears as a whole, so that
-/// a restore which a crash cut short leaves a folder that no member starts from.
+/// Makes a member's data folder from a snapshot. Durable on return. The log is made last and appears as a whole. So
+/// if a crash interrupts the restore, no member starts from the folder.
 ///
 /// # Errors
 /// Before anything is written: `Options`, `NotEmpty`, `Snapshot`, `Rows`. `Engine`, `Wal`, `Io` may leave the folder
@@ -106,7 +106,7 @@ pub(super) async fn found(
     Ok(Restored { member_id: own, cluster_id: metadata.cluster_id, revision: state.revision() })
 }
 
-/// The new cluster's members, and which of them this is.
+/// The id of this member, and the new cluster's members.
 fn members(options: &RestoreOptions) -> Result<(MemberId, Vec<Member>), OfflineError> {
     let refuse = |what: String| Err(OfflineError::Options(what));
     let mut urls: BTreeMap<&str, Vec<String>> = BTreeMap::new();

@@ -13,11 +13,11 @@ use crate::{
 /// What a snapshot file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotStatus {
-    /// CRC32C over all buckets: names, keys and values. What etcd's tools say of the same file.
+    /// CRC32C over all buckets: names, keys and values. etcd's tools show the same value for the same file.
     pub hash: u32,
     /// The store's revision.
     pub revision: Revision,
-    /// The last entry applied to it.
+    /// The index of the last entry applied to it.
     pub index: Index,
     /// The number of keys in all buckets, as etcd's tools count them.
     pub total_keys: u64,
@@ -28,7 +28,7 @@ pub struct SnapshotStatus {
 /// Reads and verifies a snapshot file.
 ///
 /// # Errors
-/// `Snapshot` where it cannot be read or is damaged, `Rows` where it is not a store's.
+/// `Snapshot` if the file cannot be read or is damaged; `Rows` if its rows are not those of a store.
 pub async fn snapshot_status(files: &dyn Files, snapshot: &Path) -> Result<SnapshotStatus, OfflineError> {
     let backup = read_backup(files, snapshot, Check::Checksum).await?;
     let fold = |hash, bytes: &[u8]| crc32c::crc32c_append(hash, bytes);

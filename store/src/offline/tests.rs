@@ -1,4 +1,4 @@
-//! Restore and forced clusters, from the files they leave behind.
+//! Tests of restore and forced clusters, by the files that they leave.
 
 use std::{
     path::{Path, PathBuf},
@@ -36,7 +36,7 @@ fn put(state: &mut State, term: u64, key: &str) {
     applied.reply.expect("a sound put");
 }
 
-/// An old cluster of three, one of them gone again, with some keys.
+/// The state of an old cluster: three members, one of them removed, and some keys.
 fn old_cluster() -> State {
     let mut state = State::new();
     let mut change = |change: MembershipChange| {
@@ -52,11 +52,11 @@ fn old_cluster() -> State {
     state
 }
 
-/// As a client takes it.
+/// Saves a snapshot as a client does.
 fn save(disk: &CrashDisk, path: &Path, state: &State) {
     let content: Vec<u8> =
         BackupEncoder::new(state.rows().collect()).expect("rows of a store").flatten().collect();
-    // One of that name may be there.
+    // A file of that name may exist.
     _ = block_on(disk.remove(path));
     let mut file = block_on(disk.create(path)).expect("the disk is sound");
     block_on(async {
@@ -67,7 +67,7 @@ fn save(disk: &CrashDisk, path: &Path, state: &State) {
     .expect("the disk is sound");
 }
 
-/// As a member keeps it.
+/// Saves a snapshot as a member keeps it.
 fn save_own(disk: &CrashDisk, path: &Path, state: &State) {
     let (index, term) = state.applied();
     let meta = Meta { index, term, revision: state.revision() };
@@ -289,7 +289,7 @@ fn a_folder_made_durably_survives_a_crash() {
         disk.crash(seed);
         assert!(block_on(disk.exists(dir)).expect("exists"), "seed {seed}");
     }
-    // The disk does drop what was made otherwise, or this would prove nothing.
+    // Checks that the disk does drop what was not made durable. Otherwise the test would prove nothing.
     let dropped = (0..50).filter(|seed| {
         let disk = CrashDisk::new();
         block_on(disk.create_dir_all(Path::new("/a/b/c"))).expect("creates");
@@ -379,7 +379,7 @@ impl Survivor {
         Ok((forced, replayed))
     }
 
-    /// Who is a member once everything committed is applied.
+    /// The members once everything committed is applied.
     fn members_after(&self, replayed: &Replayed) -> Vec<u64> {
         let mut state = self.state.clone();
         for entry in replayed.entries.iter().filter(|entry| entry.index > self.state.applied().0.0) {
@@ -408,12 +408,12 @@ fn apply(state: &mut State, entry: &Entry) {
             MembershipChange::Add(Member { id, peer_urls, ..Member::default() })
         }
     };
-    // A refusal is part of replication: raft is then told of no change.
+    // A refused change is not applied to raft either.
     let _ = state.apply_membership(index, term, &change);
 }
 
-/// Entries 6 to 9 are not known to be committed, and may have been acknowledged all the same: the leader answers before
-/// the followers hear of a commit, and a power cut sets the commit index back.
+/// Entries 6 to 9 are not known to be committed, but may have been acknowledged: the leader answers before the
+/// followers learn of a commit, and a power cut may set the commit index back.
 #[test]
 fn the_survivor_keeps_its_whole_log_and_removes_the_others() {
     let survivor = Survivor::new();
@@ -479,7 +479,7 @@ fn members_and_learners_that_are_in_the_log_alone_are_removed_too() {
     let mut survivor = Survivor::new();
     survivor.change(ConfChangeType::AddNode, 4, 3);
     survivor.change(ConfChangeType::AddLearnerNode, 5, 3);
-    // Not certain: it may be refused when it is applied.
+    // It may still be refused when it is applied.
     survivor.change(ConfChangeType::RemoveNode, 2, 3);
     survivor.hard_state.commit = 12;
     // Not known to be committed, and kept.

@@ -1,7 +1,7 @@
-//! One question to another member, and its one answer.
+//! Asks another member one question, and gets one answer.
 //!
-//! Such a question has nothing to do with the links that raft's messages take: it has a connection of its own, and one
-//! deadline for the dial and the answer. The caller goes on without an answer, so a failure is logged and no more.
+//! Such a question does not use the links of raft's messages: it has its own connection, and one deadline for the
+//! dial and the answer. The caller can go on without an answer, so a failure is only logged.
 
 use std::time::Duration;
 
@@ -13,8 +13,7 @@ use crate::{
     url,
 };
 
-/// Asks the member at `url`, and waits for its answer no longer than `patience`. `what`: the thing that is asked
-/// for, as the log names it.
+/// Asks the member at `url`, and waits at most `patience` for its answer. `what` names the question in the log.
 pub(crate) async fn ask<T>(
     env: &Env,
     url: &str,

@@ -1,4 +1,5 @@
-//! All of a member's links, and what is known of each peer: when it was last heard, and since when without a gap.
+//! All links of a member, and what it knows of each peer: when it last heard from the peer, and since when without a
+//! gap.
 
 use std::{
     collections::BTreeMap,
@@ -22,14 +23,14 @@ use crate::{
     seam::{Channel, Env, Monotonic},
 };
 
-/// The links of one member. Shared by the node's loop, which sends, and the peer service, which hears.
+/// The links of one member. Shared by the node's loop, which sends, and the peer service, which receives.
 pub(crate) struct Hub {
     pub(super) env: Env,
-    /// Tells this process from those that this member was before.
+    /// A number that tells this process from the member's earlier processes.
     pub(super) life: u64,
-    /// The data folder was empty when this process started.
+    /// Whether the data folder was empty when this process started.
     pub(super) fresh: bool,
-    /// Where the others reach this member.
+    /// The peer URLs at which the others reach this member.
     pub(super) own_urls: Vec<String>,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) shared: Arc<Shared>,
@@ -39,10 +40,11 @@ pub(crate) struct Hub {
 #[derive(Default)]
 struct Known {
     peers: BTreeMap<MemberId, Peer>,
-    /// The life that each peer last said it is in. It outlives the link, which a change of URLs replaces.
+    /// The life (process number) that each peer last reported. It outlives the link, which a change of URLs
+    /// replaces.
     lives: BTreeMap<MemberId, u64>,
-    /// Where each peer last said that it is reached. A peer may be started at its new place before this member has applied
-    /// the update that says so, and a member that catches up applies memberships of long ago.
+    /// The URLs that each peer last reported as its own. A peer may be started at a new URL before this member has
+    /// applied the update, and a member that catches up applies old memberships.
     told_urls: BTreeMap<MemberId, Vec<String>>,
     /// The stream that each peer has open to this member, by lane; dropping it ends its handler.
     inbound: BTreeMap<(MemberId, Lane), oneshot::Sender<()>>,
@@ -50,10 +52,10 @@ struct Known {
 
 struct Peer {
     urls: Vec<String>,
-    /// Known from its own stream, not from the membership.
+    /// Whether the peer is known only from the stream that it opened, not from the membership.
     remote: bool,
     link: Link,
-    /// When the peer was last heard, and since when no gap was longer than [`SILENCE`].
+    /// When this member last heard from the peer, and since when no gap was longer than [`SILENCE`].
     heard: Option<Heard>,
 }
 
@@ -61,7 +63,7 @@ struct Peer {
 struct Heard {
     since: Monotonic,
     last: Monotonic,
-    /// A call to the peer has failed since: it is out of touch, as far as this member knows (etcd's `deactivate`).
+    /// Whether a call to the peer has failed since. The peer then counts as out of touch (etcd's `deactivate`).
     broken: bool,
 }
 
@@ -77,8 +79,8 @@ impl Hub {
         Arc::new(Hub { env, life, fresh, own_urls, inputs, shared, known: Mutex::default() })
     }
 
-    /// Keeps a link to each of `members` and to no other; a link whose URLs did not change stays as it is. What waits for a
-    /// peer that left is still sent.
+    /// Keeps a link to each of `members` and to no other; a link whose URLs did not change stays as it is. Messages
+    /// that wait for a dropped peer are still sent.
     ///
     /// A member that is catching up applies old memberships, in which its present leader may be missing. So the links to
     /// peers that have called this member themselves ([`Hub::meet`]) stay.
@@ -86,7 +88,7 @@ impl Hub {
         let mut wanted: BTreeMap<MemberId, Vec<String>> = members.into_iter().collect();
         wanted.remove(&self.shared.member);
         let known = &mut *self.known();
-        // A peer that is reached elsewhere from now on is no stranger.
+        // A peer with new URLs keeps its record of when it was heard.
         let mut heard = BTreeMap::new();
         known.peers.retain(|id, peer| match wanted.get(id) {
             Some(urls) => {
@@ -108,8 +110,9 @@ impl Hub {
         }
     }
 
-    /// A peer of this cluster has opened a stream and said where it is reached. It gets a link also where the membership, as
-    /// far as this member has applied it, does not hold it: else it would never get an answer (etcd's remotes).
+    /// Records that a peer of this cluster has opened a stream and reported its URLs. The peer gets a link even if
+    /// the membership that this member has applied does not contain it. Otherwise it would never get an answer
+    /// (etcd's remotes).
     pub(super) fn meet(self: &Arc<Self>, id: MemberId, life: u64, urls: Vec<String>) {
         let known = &mut *self.known();
         known.lives.insert(id, life);
@@ -153,7 +156,7 @@ impl Hub {
         self.known().peers.values().map(|peer| peer.link.address()).collect()
     }
 
-    /// A client for one question to a peer, on the connection that its messages take.
+    /// A client for one question to a peer, on the connection that carries its messages.
     ///
     /// # Errors
     /// `Unavailable` for a peer that has no link.
@@ -162,14 +165,14 @@ impl Hub {
         channel.map(PeerClient::new).ok_or_else(|| Status::unavailable(format!("squall: no link to {to}")))
     }
 
-    /// A question to a peer, with what every call begins with.
+    /// A question to a peer, with the metadata of every call.
     pub(crate) fn question<Q>(&self, to: MemberId, question: Q) -> Request<Q> {
         let mut request = Request::new(question);
         *request.metadata_mut() = head(self, to, Lane::Control);
         request
     }
 
-    /// The life that a peer's process last said it is in; `None` where it has said nothing to this process.
+    /// The life that a peer last reported; `None` if it has reported none to this process.
     pub(super) fn last_life(&self, id: MemberId) -> Option<u64> {
         self.known().lives.get(&id).copied()
     }
@@ -179,17 +182,18 @@ impl Hub {
         self.known().lives.keys().copied().collect()
     }
 
-    /// Whether the membership holds a name for a member. It publishes that once it has a leader, and so has a term on disk.
+    /// Whether the membership holds a name for a member. A member publishes its name once it has a leader, and has a
+    /// term on disk by then.
     pub(super) fn has_served(&self, id: MemberId) -> bool {
         self.shared.state().membership().get(id).is_some_and(|member| !member.name.is_empty())
     }
 
-    /// The present life of a peer's process; `None` for a stranger.
+    /// The present life of a peer's process; `None` if the peer is unknown.
     pub(super) fn life(&self, id: MemberId) -> Option<Life> {
         self.known().peers.get(&id).map(|peer| peer.link.life())
     }
 
-    /// Notes that a peer was heard.
+    /// Records that this member has heard from a peer.
     pub(super) fn heard(&self, id: MemberId) {
         let now = self.env.clock.monotonic();
         if let Some(peer) = self.known().peers.get_mut(&id) {
@@ -201,29 +205,29 @@ impl Hub {
         }
     }
 
-    /// Notes that a call to a peer has failed. True where it was in touch until now.
+    /// Records that a call to a peer has failed. True if the peer was in touch until now.
     pub(super) fn lost_touch(&self, id: MemberId) -> bool {
         let mut known = self.known();
         let heard = known.peers.get_mut(&id).and_then(|peer| peer.heard.as_mut());
         heard.is_some_and(|heard| !std::mem::replace(&mut heard.broken, true))
     }
 
-    /// Notes the mark of a peer's frame.
+    /// Records the mark of a peer's frame.
     pub(super) fn marked(&self, id: MemberId, mark: Mark) {
         if let Some(peer) = self.known().peers.get(&id) {
             peer.link.marked(mark);
         }
     }
 
-    /// Whether a peer has said nothing for too long.
+    /// Whether nothing was heard from a peer for [`SILENCE`].
     pub(super) fn is_silent(&self, id: MemberId) -> bool {
         let now = self.env.clock.monotonic();
         let heard = self.known().peers.get(&id).and_then(|peer| peer.heard);
         heard.is_none_or(|heard| now.since(heard.last) > SILENCE)
     }
 
-    /// Since when a peer has been in touch without a gap; `None` for one that is silent, or to which a call has failed since
-    /// it was last heard.
+    /// Since when a peer has been in touch without a gap; `None` if the peer is silent, or if a call to it has
+    /// failed since it was last heard.
     pub(crate) fn active_since(&self, id: MemberId) -> Option<Monotonic> {
         let now = self.env.clock.monotonic();
         let heard = self.known().peers.get(&id)?.heard?;
@@ -244,7 +248,7 @@ impl Hub {
         on_replaced
     }
 
-    /// Drops every link. What waits is lost.
+    /// Drops every link. Waiting messages are lost.
     pub(crate) fn close(&self) {
         let known = std::mem::take(&mut *self.known());
         drop(known);

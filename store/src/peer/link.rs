@@ -32,7 +32,7 @@ use crate::{
     url,
 };
 
-/// The lanes to one peer. Dropping it lets what is queued be sent, for a short while.
+/// The lanes to one peer. After it is dropped, queued messages are still sent for a short while.
 pub(super) struct Link {
     control: Arc<Queue>,
     append: Arc<Queue>,
@@ -61,8 +61,9 @@ impl Link {
                 inputs: hub.inputs.clone(),
                 to,
                 lane,
-                // The control lane opens at once, since it carries the link heartbeats. Followers have no appends for
-                // each other, and a remote may be gone for good: those lanes open when there is something to send.
+                // The control lane opens at once, since it carries the link heartbeats. Followers have no appends
+                // for each other, and a remote may be gone for good. Those lanes open only when there is something
+                // to send.
                 lazy: remote || lane == Lane::Append,
                 head: head(hub, to, lane),
                 path: path.clone(),
@@ -77,23 +78,23 @@ impl Link {
         Link { control, append, path, metrics, round_trip }
     }
 
-    /// The peer may also be reached at these URLs.
+    /// Adds URLs at which the peer may also be reached.
     pub(super) fn learn<'a>(&self, urls: impl IntoIterator<Item = &'a String>) {
         let mut addresses = self.path.addresses();
         urls.into_iter().for_each(|url| addresses.learn(url));
     }
 
-    /// Where the peer is dialled at present, `host:port`.
+    /// The address at which the peer is dialled at present, `host:port`.
     pub(super) fn address(&self) -> String {
         self.path.addresses().present().to_owned()
     }
 
-    /// The peer has opened a stream in this life of its process.
+    /// Records that the peer has opened a stream in this life of its process.
     pub(super) fn meet(&self, life: u64) {
         self.path.meet(life);
     }
 
-    /// A frame of the peer's has arrived, with this mark.
+    /// Records the mark of a frame that has arrived from the peer.
     pub(super) fn marked(&self, mark: Mark) {
         self.round_trip.marked(mark);
     }
@@ -109,7 +110,7 @@ impl Link {
         Life { known: route.get().life, route }
     }
 
-    /// Queues a message on its lane; false where it does not fit.
+    /// Queues a message on its lane; false if it does not fit.
     pub(super) fn send(&self, message: &Message) -> bool {
         let bytes = message.write_to_bytes().expect("a raft message has no required fields").into();
         let fits = match message.get_msg_type() {
@@ -133,11 +134,11 @@ struct Path {
     route: latest::Sender<Route>,
 }
 
-/// The addresses at which a peer may be reached, `host:port`. Where a call fails, the next one is tried (etcd's
+/// The addresses at which a peer may be reached, `host:port`. After a failed call the next address is tried (etcd's
 /// `urlPicker`).
 #[derive(Debug)]
 struct Addresses {
-    /// The present one first.
+    /// The address in use comes first.
     list: VecDeque<String>,
 }
 
@@ -159,7 +160,7 @@ impl Addresses {
         self.list.front().map_or("", String::as_str)
     }
 
-    /// Turns to the next address. False where there is no other.
+    /// Switches to the next address. False if there is only one.
     fn turn(&mut self) -> bool {
         let others = self.list.len() > 1;
         if others {
@@ -171,9 +172,9 @@ impl Addresses {
 
 #[derive(Clone)]
 struct Route {
-    /// The peer's life, as it last said; 0 before it has said anything.
+    /// The life that the peer last reported; 0 before it has reported one.
     life: u64,
-    /// Counts the channels.
+    /// The channel's number.
     generation: u64,
     channel: Channel,
 }
@@ -192,14 +193,14 @@ impl Path {
         self.route.send_if_modified(|route| std::mem::replace(&mut route.life, life) != life);
     }
 
-    /// Replaces the channel of `generation`, unless the other lane has done so already. The connection under it may be
-    /// dead without having said so, and a channel goes on with such a connection until the transport notices.
+    /// Replaces the channel of `generation`, unless the other lane has done so already. The channel's connection may
+    /// be dead unnoticed, and the channel keeps using it until the transport notices.
     fn replace_channel(&self, generation: u64) {
         self.redial_if(|route| route.generation == generation);
     }
 
-    /// After a failure of the channel of `generation`: dials the next address, if there is another. A channel dials its own
-    /// address again by itself.
+    /// Dials the next address after the channel of `generation` has failed, if there is another address. A channel
+    /// dials its own address again by itself.
     fn try_next_address(&self, generation: u64) {
         self.redial_if(|route| route.generation == generation && self.addresses().turn());
     }
@@ -220,15 +221,15 @@ fn dial(env: &Env, address: &str) -> Channel {
     env.net.dial(address, DialOptions { connect_timeout: DIAL, ..Default::default() })
 }
 
-/// Tells when a peer's process is another than before.
+/// Tells when a peer's process has been replaced by a new one.
 pub(crate) struct Life {
     route: latest::Receiver<Route>,
-    /// 0 while the peer has not said which life it is in.
+    /// The peer's life; 0 while it has not reported one.
     known: u64,
 }
 
 impl Life {
-    /// Waits until the peer has begun another life. To learn the life that it is in is no such thing. Cancel safe; never
+    /// Waits until the peer has begun another life. Its first report of a life does not count. Cancel safe. Never
     /// completes once the link is gone.
     pub(crate) async fn ended(&mut self) {
         loop {
@@ -244,12 +245,12 @@ impl Life {
     }
 }
 
-/// The body of one call: all that waits, a frame at a time, whenever the transport can take one.
+/// The body of one call: gives the waiting messages to the transport, one frame at a time.
 struct Frames {
     queue: Arc<Queue>,
     call: u64,
     metrics: Arc<PeerMetrics>,
-    /// On the lane that carries marks.
+    /// Present only on the lane that carries marks.
     round_trip: Option<Arc<RoundTrip>>,
 }
 
@@ -305,9 +306,9 @@ enum End {
 enum Woken {
     /// The call has ended.
     Ended(Result<(), Status>),
-    /// The peer has said that it is in another life than was known.
+    /// The peer has reported another life than was known.
     Life(u64),
-    /// Time to look whether the call gets on.
+    /// It is time to check whether the call makes progress.
     Look,
 }
 
@@ -348,7 +349,7 @@ impl Runner {
             {
                 self.metrics.disconnected.inc();
             }
-            // What waited is stale by now, and raft repeats what still matters.
+            // The waiting messages are stale by now, and raft repeats what still matters.
             self.queue.drain();
             let _ = self.inputs.send(Input::Unreachable(self.to)).await;
             if self.queue.is_closed() {
@@ -362,14 +363,16 @@ impl Runner {
     async fn call(&mut self, route: Route) -> End {
         let frames_at_start = self.queue.frames();
         if self.lane == Lane::Control {
-            // The peer hears of this member as soon as the call is open, and the frame's being taken shows that it is.
+            // This frame lets the peer hear from this member as soon as the call is open. When the transport takes
+            // the frame, the call is open.
             self.queue.beat();
         }
         let mut request = Request::new(Frames {
             queue: self.queue.clone(),
             call: self.queue.begin_call(),
             metrics: self.metrics.clone(),
-            // A beat must not wait behind appends, and so it tells the network's time from the backlog's.
+            // Only the control lane measures round trips: its frames don't wait behind appends, so they measure the
+            // network and not the backlog.
             round_trip: Some(self.round_trip.clone()).filter(|_| self.lane == Lane::Control),
         });
         *request.metadata_mut() = self.head.clone();
@@ -400,9 +403,9 @@ impl Runner {
                 Woken::Ended(ended) => return self.ended(ended),
                 Woken::Life(met) => {
                     let lost = self.queue.frames() != frames_at_start;
-                    // The first word from a peer does not make an open call stale: it reached a process that had not
-                    // spoken yet, most likely this one. What it carried (the forwarded proposal of a member that has
-                    // just started, say) must not be lost.
+                    // The first report from a peer does not make an open call stale, since the call most likely goes
+                    // to the process that now reports. What the call carried must not be lost (the forwarded
+                    // proposal of a member that has just started, for instance).
                     if life != 0 || !lost {
                         return End::Stale { lost };
                     }
@@ -422,7 +425,7 @@ impl Runner {
             stuck = if moved || self.queue.is_empty() { Duration::ZERO } else { stuck + LINK_HEARTBEAT };
             let Some(hub) = self.hub.upgrade() else { return End::Closed };
             if self.queue.is_closed() {
-                // The peer has left: one more period for the rest.
+                // The link is closed: the remaining messages get one more period.
                 if stuck > Duration::ZERO || self.queue.is_empty() {
                     return End::Closed;
                 }

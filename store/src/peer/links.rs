@@ -1,4 +1,4 @@
-//! The links as the node's loop sees them.
+//! The links, as the transport of the node's loop.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What a member with an empty folder asks the others, and one that was removed: who is in the cluster, as each of them
-//! knows it.
+//! The question which members are in the cluster, as each member knows it. A member with an empty folder asks it,
+//! and so does a removed member.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     seam::Env,
 };
 
-/// Asks all the members at `urls` at the same time, and answers what came back within `patience`, in the order of
+/// Asks all members at `urls` at the same time. Returns the answers that arrive within `patience`, in the order of
 /// `urls`.
 pub(crate) async fn ask_members(env: &Env, urls: &[String], patience: Duration) -> Vec<MembersResponse> {
     let answers = urls.iter().map(|url| {

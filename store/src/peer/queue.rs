@@ -1,15 +1,16 @@
-//! What waits for one lane's transport: a queue that is bounded by bytes and forgets what raft has taken back.
+//! The queue of one lane's messages. It is bounded, and drops appends that raft will send again.
 //!
-//! Raft bounds what is in flight to a follower that answers (`APPENDS_IN_FLIGHT` in `node`). It bounds nothing to one
-//! whose progress it does not know: it then sends the same append again with each answer to a heartbeat. Over a link
-//! whose round trip is longer than the heartbeat these copies would fill the queue faster than it drains, and the
-//! follower would get the same entries for ever. So:
-//! - an append that begins at or before a waiting one takes its place, and that of all that wait behind it: raft has gone
-//!   back to that point, and will send the rest again;
-//! - what does not fit into [`LANE_BYTES`] or [`LANE_MESSAGES`] is dropped, which the caller reports to raft.
+//! Raft bounds what is in flight to a follower that answers (`APPENDS_IN_FLIGHT` in `node`). It does not bound what
+//! it sends to a follower whose progress it does not know: it then sends the same append again with each answer to a
+//! heartbeat. Over a link whose round trip is longer than the heartbeat these copies would fill the queue faster
+//! than it drains, and the follower would get the same entries for ever. So:
+//! - a new append replaces a waiting append that begins at the same point or later, and all appends behind that one:
+//!   raft has gone back to that point, and will send the rest again;
+//! - a message that does not fit into [`LANE_BYTES`] or [`LANE_MESSAGES`] is dropped, which the caller reports to
+//!   raft.
 //!
-//! A queue outlives a call to the peer, so that the next call sends what still waits. The transport may hold the body of
-//! an earlier call and poll it; calls are numbered, and only the latest one gets anything.
+//! A queue outlives a call to the peer, so that the next call sends what still waits. The transport may still hold
+//! and poll the body of an earlier call. So calls are numbered, and only the latest one gets messages.
 
 use std::{
     collections::VecDeque,
@@ -19,11 +20,13 @@ use std::{
 
 use bytes::Bytes;
 
-/// Messages that wait in one lane; more are dropped (rafthttp's streamBufSize).
+/// The most messages that wait in one lane; more are dropped (rafthttp's streamBufSize).
 const LANE_MESSAGES: usize = 4096;
-/// Bytes that wait in one lane; more are dropped. As much as raft has in flight at most, and room for a large request.
+/// The most bytes that wait in one lane; more are dropped. This is the most that raft has in flight, and room for a
+/// large request.
 const LANE_BYTES: usize = 18 << 20;
-/// Where a frame is full. A frame is on its way as a whole once it is begun, so it is no larger than raft's appends are.
+/// The size, in bytes, at which a frame is full. A frame that was begun is sent as a whole, so it is no larger than
+/// raft's appends.
 const FRAME_BYTES: usize = 64 << 10;
 
 /// Where an append begins: its term, and the index of the entry before its first.
@@ -42,20 +45,21 @@ struct Waiting {
     messages: VecDeque<(Bytes, Option<AppendFrom>)>,
     /// The bytes of `messages`.
     bytes: usize,
-    /// An empty frame is due where no message is.
+    /// Whether an empty frame is due if no message waits.
     heartbeat: bool,
-    /// Nothing more will come.
+    /// Whether the queue is closed: no more messages will come.
     closed: bool,
     /// The number of the call that may take messages.
     call: u64,
     /// Frames taken by the transport so far.
     frames: u64,
-    /// Who waits for something to send: the body of the present call or, between calls, the lane's task.
+    /// Wakes the task that waits for something to send: the body of the present call or, between calls, the lane's
+    /// task.
     waker: Option<Waker>,
 }
 
 impl Queue {
-    /// Queues a message; false where it does not fit. `from` says where an append begins.
+    /// Queues a message; false if it does not fit. `from` says where an append begins.
     pub(super) fn push(&self, message: Bytes, from: Option<AppendFrom>) -> bool {
         let mut waiting = self.waiting();
         if let Some(from) = from {
@@ -72,14 +76,14 @@ impl Queue {
         true
     }
 
-    /// Asks for a frame, an empty one where nothing else waits.
+    /// Asks for a frame, which is empty if no message waits.
     pub(super) fn beat(&self) {
         let mut waiting = self.waiting();
         waiting.heartbeat = true;
         waiting.wake();
     }
 
-    /// Nothing more will come. What waits can still be taken.
+    /// Closes the queue. Waiting messages can still be taken.
     pub(super) fn close(&self) {
         let mut waiting = self.waiting();
         waiting.closed = true;
@@ -95,7 +99,7 @@ impl Queue {
         waiting.messages.is_empty() && !waiting.heartbeat
     }
 
-    /// Drops what waits.
+    /// Drops the waiting messages.
     pub(super) fn drain(&self) {
         let mut waiting = self.waiting();
         waiting.messages.clear();
@@ -108,7 +112,7 @@ impl Queue {
         self.waiting().frames
     }
 
-    /// Numbers a new call. Earlier ones get nothing more.
+    /// Gives a new call its number. Earlier calls get no more messages.
     pub(super) fn begin_call(&self) -> u64 {
         let mut waiting = self.waiting();
         waiting.call += 1;
@@ -116,7 +120,7 @@ impl Queue {
         waiting.call
     }
 
-    /// Ready once a message waits; it stays in the queue. False where none will ever come. For use between calls.
+    /// Ready once a message waits, which stays in the queue. False if none will ever come. For use between calls.
     pub(super) fn poll_any(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut waiting = self.waiting();
         if !waiting.messages.is_empty() {
@@ -129,8 +133,8 @@ impl Queue {
         Poll::Pending
     }
 
-    /// The next frame of a call: as many messages as fit, and one in any case; none at all is a heartbeat. `None` where the
-    /// call is not the present one, or the queue is closed and empty.
+    /// The next frame of a call: as many messages as fit, and at least one; an empty frame is a heartbeat. `None` if
+    /// the call is not the present one, or if the queue is closed and empty.
     pub(super) fn poll_frame(&self, call: u64, cx: &mut Context<'_>) -> Poll<Option<Vec<Bytes>>> {
         let mut waiting = self.waiting();
         if waiting.call != call {
@@ -163,7 +167,7 @@ impl Queue {
 }
 
 impl Waiting {
-    /// Drops the appends at the end of the queue that one from `from` takes back.
+    /// Drops the appends at the end of the queue that an append from `from` replaces.
     fn take_back(&mut self, from: AppendFrom) {
         while let Some((message, Some(last))) = self.messages.back()
             && (last.term < from.term || last.before >= from.before)
@@ -208,7 +212,8 @@ mod tests {
         }
         // Raft probes from 3 again, and then again.
         assert!(append(&queue, 5, 3, 10) && append(&queue, 5, 3, 10));
-        // The same leader in a later term begins at its end: nothing of the earlier term is of use.
+        // The same leader in a later term begins at the end of its log, so appends of the earlier term are of no
+        // use.
         assert_eq!(frame(&queue, call), Poll::Ready(Some((vec![1, 2, 3], 30))));
         assert!(append(&queue, 5, 6, 10) && append(&queue, 6, 7, 10));
         assert_eq!(frame(&queue, call), Poll::Ready(Some((vec![7], 10))));
@@ -216,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_append_is_never_taken_back() {
+    fn only_appends_are_replaced() {
         let queue = Queue::default();
         let call = queue.begin_call();
         assert!(append(&queue, 5, 9, 10));

@@ -1,12 +1,12 @@
-//! How long a round trip to a peer takes, by marks on the frames that are sent anyway.
+//! Measures the round trip to a peer, by marks on the frames that are sent anyway.
 //!
-//! etcd's members ask each other over HTTP for nothing but this, every 4 s (`probing`). Here the answer rides on what
-//! members say in any case, as in TCP's time-stamps (RFC 7323): a frame carries the sender's clock, the next frame of the
-//! other side sends it back with the time for which it was kept, and what remains is the network's. Nothing more is sent,
-//! and no clock is compared with another's.
+//! etcd's members send each other an HTTP request for this every 4 s (`probing`). Here frames carry the measurement,
+//! as in TCP's time-stamps (RFC 7323): a frame carries the sender's clock, the next frame of the other side sends it
+//! back with the time for which it was held, and the rest is the network's time. No extra message is sent, and no
+//! two clocks are compared.
 //!
-//! What is shown is smoothed as etcd smooths it, and as often: so a rule that was written for etcd means the same here. A
-//! value of which no frame has told since is not shown again.
+//! The metric is smoothed and updated as etcd's is, so that an alerting rule written for etcd means the same here.
+//! If no frame has brought a new value, nothing is shown.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -15,20 +15,21 @@ use std::{
 
 use crate::seam::{Clock, Monotonic};
 
-/// How often a value is shown, and when for the first time (etcd's `statusMonitoringInterval`, `statusErrorInterval`).
+/// How often a value is shown, and after what time for the first time (etcd's `statusMonitoringInterval`,
+/// `statusErrorInterval`).
 const SHOWN_EVERY: Duration = Duration::from_secs(30);
 const SHOWN_FIRST: Duration = Duration::from_secs(5);
-/// A new value counts for one part of so many (etcd's α of 0.125).
+/// A new value has the weight 1/8 (etcd's α of 0.125).
 const SMOOTHING: u32 = 8;
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// The sender's time, which only it can read; 0 is none.
+    /// The sender's time, which only the sender can interpret; 0 for none.
     pub(super) mark: u64,
-    /// The last mark that the sender has had of the receiver; 0 for none.
+    /// The last mark that the sender has received from the receiver; 0 for none.
     pub(super) echo: u64,
-    /// How long the sender has kept it.
+    /// How long the sender has held that mark, in nanoseconds.
     pub(super) held_nanos: u64,
 }
 
@@ -44,21 +45,21 @@ struct State {
     /// The peer's last mark and when it came; it is sent back once.
     received: Option<(u64, Monotonic)>,
     smoothed: Option<Duration>,
-    /// Something was measured since it was last shown.
+    /// Whether something was measured since a value was last shown.
     fresh: bool,
     show_at: Monotonic,
 }
 
 impl RoundTrip {
-    /// `life` is this process's number.
+    /// `life` is the number of this process's life.
     pub(super) fn new(clock: Arc<dyn Clock>, life: u64) -> RoundTrip {
         let show_at = Monotonic(clock.monotonic().0 + SHOWN_FIRST);
         let state = State { received: None, smoothed: None, fresh: false, show_at };
-        // Numbers of lives may lie close together; their multiples by this do not.
+        // The numbers of two lives may be close together; their products with this constant are not.
         RoundTrip { clock, salt: life.wrapping_mul(0x9e37_79b9_7f4a_7c15), state: Mutex::new(state) }
     }
 
-    /// What the next frame carries.
+    /// The mark for the next frame.
     pub(super) fn mark(&self) -> Mark {
         let now = self.clock.monotonic();
         let received = self.state().received.take();
@@ -66,14 +67,14 @@ impl RoundTrip {
         Mark { mark: nanos(now.0).wrapping_add(self.salt), echo, held_nanos }
     }
 
-    /// A frame of the peer's came with this.
+    /// Takes the mark of a frame from the peer.
     pub(super) fn marked(&self, Mark { mark, echo, held_nanos }: Mark) {
         let now = self.clock.monotonic();
         let mut state = self.state();
         if mark != 0 {
             state.received = Some((mark, now));
         }
-        // One that was sent in the future is another process's.
+        // A mark from the future was made by an earlier process of this member.
         let passed = nanos(now.0).checked_sub(echo.wrapping_sub(self.salt)).filter(|_| echo != 0);
         let Some(took) = passed.and_then(|passed| passed.checked_sub(held_nanos)) else { return };
         let took = Duration::from_nanos(took);
@@ -84,7 +85,7 @@ impl RoundTrip {
         });
     }
 
-    /// The value to be shown, where it is time for one.
+    /// The value to show, if it is time to show one.
     pub(super) fn due(&self) -> Option<Duration> {
         let now = self.clock.monotonic();
         let mut state = self.state();
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
     use crate::seam::{BoxFuture, Ticker};
 
-    /// A clock that is moved by hand.
+    /// A clock that the test moves.
     #[derive(Default)]
     struct Hand(Mutex<Duration>);
 

@@ -1,4 +1,4 @@
-//! The receiving side: what members send to this one.
+//! The receiving side: serves what other members send to this one.
 
 use std::{path::PathBuf, pin::pin, sync::Arc};
 
@@ -34,7 +34,7 @@ pub(crate) struct PeerService {
     receiving: Arc<Receiving>,
 }
 
-/// Snapshots on their way here: one at a time.
+/// The snapshot that this member is receiving; one at a time.
 #[derive(Default)]
 struct Receiving {
     turn: tokio::sync::Mutex<()>,
@@ -46,12 +46,13 @@ impl PeerService {
         PeerService { hub, snap_dir, keeper, receiving: Arc::default() }
     }
 
-    /// Decides from a call's metadata whether this member takes its messages, and answers who sends them.
+    /// Decides from a call's metadata whether this member takes its messages. Returns the sender.
     ///
     /// # Errors
     /// `InvalidArgument` for metadata that no member sends; `FailedPrecondition` for another cluster, for a message
-    /// meant for another member (one that had this address before), for a sender that was removed, and for one whose
-    /// folder was emptied: it has spoken to this process in an earlier life, and a folder exists before the first word.
+    /// meant for another member (one that had this address before), for a sender that was removed, and for a sender
+    /// whose folder was emptied. Its folder was emptied if it began with an empty folder, but has called this
+    /// process in an earlier life.
     fn admit(&self, metadata: &MetadataMap) -> Result<MemberId, Status> {
         let number = |key: &'static str| {
             let value = metadata.get(key).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -84,7 +85,7 @@ impl PeerService {
         Ok(from)
     }
 
-    /// Takes a snapshot that a peer streams: onto the disk, and then to raft.
+    /// Receives a snapshot that a peer streams: writes it to disk, and then passes it to raft.
     async fn receive(
         &self,
         from: MemberId,
@@ -99,7 +100,8 @@ impl PeerService {
         let index = message.get_snapshot().get_metadata().index;
         let failed = |error| Status::internal(format!("squall: snapshot {index}: {error}"));
 
-        // One at a time, since two could have the same file. The later one wins: the leader has given the earlier one up.
+        // One at a time, since two could have the same file. The later one wins, because the leader has given up the
+        // earlier one.
         self.receiving.superseded.notify_waiters();
         let _turn = self.receiving.turn.lock().await;
         let mut superseded = pin!(self.receiving.superseded.notified());
@@ -191,7 +193,7 @@ impl Peer for PeerService {
             let mut messages = Vec::with_capacity(batch.messages.len());
             for bytes in &batch.messages {
                 let message = decode(bytes)?;
-                // A snapshot comes with its data or not at all.
+                // A snapshot message is accepted only with its data, not on this stream.
                 if message.get_msg_type() == MessageType::MsgSnapshot {
                     return Err(Status::invalid_argument("squall: a snapshot among the messages"));
                 }
@@ -272,7 +274,7 @@ impl Peer for PeerService {
             match change {
                 MembershipChange::Add(member) => adding.push(convert::member(&member)),
                 MembershipChange::Remove(id) => removing.push(id.0),
-                // The id keeps its place.
+                // These changes leave the members' ids as they are.
                 MembershipChange::Update { .. } | MembershipChange::Promote(_) => {}
             }
         }

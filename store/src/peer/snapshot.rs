@@ -24,8 +24,8 @@ use crate::{
 /// Streams a snapshot to a peer. Returns once the peer has it on disk and raft there has heard of it.
 ///
 /// # Errors
-/// The call's status; `Aborted` where the peer's process is another meanwhile, since a dead one's connection may stay
-/// silent for long; `DeadlineExceeded` where nothing moved for too long.
+/// The call's status; `Aborted` if the peer has begun a new life meanwhile, since the connection to its dead process
+/// may stay silent for long; `DeadlineExceeded` if nothing moved for too long.
 pub(crate) async fn send_snapshot(
     env: &Env,
     hub: &Arc<Hub>,
@@ -71,7 +71,7 @@ pub(crate) async fn send_snapshot(
     }
 }
 
-/// The message, then the content; counts what the transport takes.
+/// The body of the call: the message, then the content. Counts the bytes that the transport takes.
 struct Chunks {
     message: Option<Bytes>,
     content: Encoder,

@@ -1,8 +1,8 @@
 //! The file system, by blocking calls on tokio's blocking threads.
 //!
-//! Every error names its path, since it ends up in one paragraph before an operator. A file on which an append, a
-//! sync or a truncate has failed, or whose future was dropped half-way, refuses all later ones: what is on disk is not
-//! known any more (fsyncgate), and the contract says that the member stops.
+//! Every error names its path, since the operator sees it in one paragraph. After an append, a sync or a truncate
+//! has failed, or its future was dropped half-way, the file refuses all later changes: it is not known what is on
+//! disk (fsyncgate), and by the contract the member stops.
 
 use std::{
     fs,
@@ -105,7 +105,8 @@ struct SystemFile {
     path: PathBuf,
     file: Arc<fs::File>,
     len: u64,
-    /// Set while a change is under way: still set at the next one, the last one failed or was dropped.
+    /// Set while a change is under way. If it is set when the next change begins, the last change failed or was
+    /// dropped.
     unsure: bool,
 }
 
@@ -149,7 +150,8 @@ impl File for SystemFile {
     fn read_at(&mut self, offset: u64, len: usize) -> BoxFuture<'_, io::Result<Bytes>> {
         let file = Arc::clone(&self.file);
         blocking(&self.path, move |_| {
-            // Of the file as it is: another handle may have appended. Asked for no more than is there, whatever `len` is.
+            // The file's present length is used, since another handle may have appended. No more than that is read,
+            // even if `len` is larger.
             let there = file.metadata()?.len().saturating_sub(offset);
             let len = len.min(usize::try_from(there).unwrap_or(usize::MAX));
             let mut buffer = vec![0; len];

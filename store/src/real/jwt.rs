@@ -1,8 +1,8 @@
-//! JSON Web Tokens, as `--auth-token jwt,…` has etcd give them out: the claims `username`, `revision` and `exp`, so that a
-//! member of one cluster reads what etcd's would, and the other way round.
+//! JSON Web Tokens, as etcd gives them out with `--auth-token jwt,…`. They have the claims `username`, `revision`
+//! and `exp`, so that squalld reads etcd's tokens and etcd reads squalld's.
 //!
-//! A token counts for as long as its revision is the present one, and no longer than its time. Nothing takes it back but a
-//! change of users or roles, which ends all of them (a client then authenticates again).
+//! A token is valid while its revision is the present one, and until it expires. A single token cannot be revoked. A
+//! change of users or roles ends all tokens (clients then authenticate again).
 //!
 //! Left out: ES512, and EC keys in their older form (`BEGIN EC PRIVATE KEY`), which the library does not know.
 //!
@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::seam::SignedTokens;
 
-/// How long a token counts where the options do not say so.
+/// How long a token is valid if the options do not say so.
 pub(super) const DEFAULT_TTL: Duration = Duration::from_secs(300);
 
-/// What the flag says.
+/// The parsed flag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct JwtOptions {
     pub sign_method: String,
@@ -32,7 +32,7 @@ pub(super) struct JwtOptions {
 pub struct Jwt {
     algorithm: Algorithm,
     ttl: Duration,
-    /// None: this member can only read.
+    /// The key to sign with; `None` if this member can only read tokens.
     signs: Option<EncodingKey>,
     reads: DecodingKey,
 }
@@ -104,7 +104,8 @@ impl Jwt {
     }
 }
 
-/// What reads the tokens that a private key signs: its public half, or the secret itself. None where it is no such key.
+/// The key that verifies what a private key signs: its public half, or the secret itself. `None` if `private` is no
+/// key for the algorithm.
 fn public_of(private: &[u8], algorithm: Algorithm) -> Option<DecodingKey> {
     let curve = match algorithm {
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
@@ -145,7 +146,7 @@ impl SignedTokens for Jwt {
 
     fn read(&self, token: &str, now: Duration) -> Option<(String, u64)> {
         let mut validation = Validation::new(self.algorithm);
-        // The time is the clock seam's, and the claim must be there: it is a field.
+        // Expiry is checked with the clock seam's time. The claim must be there, since it is a field.
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_said() {
+    fn invalid_options_are_refused_with_a_reason() {
         for (options, said) in [
             (options("HS257", None), "sign-method=HS257 is none"),
             (options("EdDSA", None), "sign-method=EdDSA is none"),

@@ -1,8 +1,8 @@
-//! The real sides of the seams, and the daemon made of them: what turns the store into `squalld`.
+//! The real sides of the seams, and the daemon that uses them. They turn the store into `squalld`.
 //!
 //! Each side keeps to its trait's contract and adds no policy of its own; the store above it is byte for byte the
-//! simulated one. This and [`crate::system`] are the places of the store that name the system: its clocks, its sockets, its files, its
-//! threads, tokio's timers and its runtime (`clippy.toml` forbids them elsewhere).
+//! simulated one. Only this module and [`crate::system`] use the system directly: its clocks, its sockets, its
+//! files, its threads, tokio's timers and its runtime (`clippy.toml` forbids them elsewhere).
 //!
 //! Left out: every system but Linux-like ones, since
 //! files are written at an offset (`pwrite`) and locked with `flock`.

@@ -1,8 +1,8 @@
-//! What a member tells an observer, as log lines: etcd logs the same facts at the same levels.
+//! Writes the probe's facts to the log. etcd logs the same facts at the same levels.
 
 use crate::seam::{Probe, ProbeEvent};
 
-/// Logs each fact; entries applied at debug level, since there is one a write.
+/// Logs each fact. Applied entries are logged at debug level, since there is one for each write.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogProbe;
 

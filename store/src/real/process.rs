@@ -1,4 +1,4 @@
-//! What the system knows of this process, by the names that every Prometheus client library gives it.
+//! The system's numbers about this process, by the names that every Prometheus client library uses.
 
 #![allow(clippy::disallowed_methods, reason = "the real build: nothing here is replayed")]
 
@@ -10,7 +10,7 @@ use crate::metrics::{Family, Kind, Series, Value};
 const TICKS: f64 = 100.0;
 const PAGE_BYTES: f64 = 4096.0;
 
-/// The families `process_*` and etcd's `os_fd_*`. What the system does not tell is left out.
+/// The families `process_*` and etcd's `os_fd_*`. Numbers that the system does not give are left out.
 pub(crate) fn process_metrics() -> Vec<Family> {
     let mut families = Vec::new();
     let mut add = |name, help, kind, value: Option<f64>| {

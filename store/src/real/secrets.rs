@@ -8,7 +8,7 @@ use crate::seam::{Secrets, SignedTokens};
 /// Draws from the operating system.
 #[derive(Default)]
 pub struct SystemSecrets {
-    /// Signs tokens, where that was asked for.
+    /// The signer of tokens, if signed tokens were asked for.
     pub(super) jwt: Option<Jwt>,
 }
 

@@ -1,5 +1,5 @@
-//! Tasks on tokio's runtime. A panic in a task is a broken invariant of the member. The member must not go on, since it
-//! could acknowledge what is not there; so the process ends at once, as etcd's does.
+//! Tasks on tokio's runtime. A panic in a task is a broken invariant of the member. The member must not go on, since
+//! it could acknowledge what is not stored. So the process ends at once, as etcd's does.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -38,7 +38,7 @@ pub async fn abort_on_panic<F: Future>(name: &'static str, future: F) -> F::Outp
     match AssertUnwindSafe(future).catch_unwind().await {
         Ok(output) => output,
         Err(_) => {
-            // Not through tracing: nothing between the invariant and the end of the process may be lost.
+            // Printed directly and not through tracing, so that the message is not lost when the process ends.
             eprintln!("squalld: a task named '{name}' panicked (see above). The member stops at once.");
             std::process::abort();
         }

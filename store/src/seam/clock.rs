@@ -32,9 +32,9 @@ pub trait Clock: Send + Sync {
     /// Completes once `duration` has passed on the monotonic clock, never before.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 
-    /// A ticker whose first tick comes within one `period` from now, but not at once: the simulation draws when, so that
-    /// members tick out of phase. It drops ticks that nobody took, as Go's does: a member that was paused must not catch
-    /// up by electing itself.
+    /// A ticker whose first tick comes within one `period` from now, but not at once. The simulation draws the
+    /// moment, so that members tick out of phase. The ticker drops ticks that were not taken, as Go's does: a member
+    /// that was paused must not catch up and so start an election.
     fn ticker(&self, period: Duration) -> Box<dyn Ticker>;
 }
 
@@ -51,7 +51,7 @@ impl dyn Ticker {
     }
 }
 
-/// [`timeout`]'s time ran out before its future was done.
+/// The error of [`timeout`]: the time ran out before the future was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("deadline has elapsed")]
 pub struct Elapsed;

@@ -1,8 +1,8 @@
-//! The engine: a sorted key space under the state machine, its durable copy (etcd's backend).
+//! The engine: a sorted key space that holds the durable copy of the state machine (etcd's backend).
 //!
 //! Batches are atomic, in order, and become durable in order: a crash keeps a prefix of the batches written, which
-//! holds every batch of a completed [`Engine::commit`]. The applied index travels in the same batch as the data it
-//! belongs to, so whichever prefix survives is a consistent state, and the WAL is replayed from there.
+//! includes every batch of a completed [`Engine::commit`]. The applied index is in the same batch as the data it
+//! belongs to. So every prefix is a consistent state, and the WAL is replayed from there.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -11,7 +11,7 @@ use squall_core::Batch;
 
 use super::BoxFuture;
 
-/// Why an engine did not do what it was asked. An I/O failure stops the member; corruption refuses its start.
+/// An error of an engine. An I/O failure stops the member; corruption prevents its start.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The operating system refused: the path and what it said.
@@ -30,10 +30,10 @@ pub enum EngineError {
     Locked(String),
 }
 
-/// Opens engines; one kind a build.
+/// Opens engines. Each build has one kind.
 pub trait Engines: Send + Sync {
-    /// Opens the engine in `dir`, creating it where there is none, and finishing or dropping a [`Engine::replace`]
-    /// that a crash cut short.
+    /// Opens the engine in `dir`, or creates it if there is none. Finishes or drops an [`Engine::replace`] that a
+    /// crash interrupted.
     fn open<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<Arc<dyn Engine>, EngineError>>;
 }
 

@@ -1,9 +1,9 @@
-//! Files: what the WAL and the snapshots need of a file system, and no more.
+//! Files: the parts of a file system that the WAL and the snapshots need.
 //!
-//! The contract is POSIX's weak one, which is what the store has to survive: data is durable only once `sync` has
-//! returned; a create, rename or remove is durable only once the directory has been synced; a crash may keep, drop or
-//! tear (at 512-byte sectors) whatever was not. A failed `sync` leaves the file in an unknown state: the member must
-//! stop, never retry (fsyncgate).
+//! The contract is POSIX's weak one, which the store has to survive: data is durable only once `sync` has returned;
+//! a create, rename or remove is durable only once the directory has been synced; a crash may keep, drop or tear (at
+//! 512-byte sectors) everything else. A failed `sync` leaves the file in an unknown state: the member must stop,
+//! never retry (fsyncgate).
 
 use std::{io, path::Path};
 
@@ -13,38 +13,38 @@ use super::BoxFuture;
 
 /// A member's file system. Paths are absolute or relative to the process's working directory.
 pub trait Files: Send + Sync {
-    /// Creates a file for writing. `AlreadyExists` where there is one.
+    /// Creates a file for writing. `AlreadyExists` if the path exists.
     fn create<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn File>>>;
 
-    /// Opens an existing file; appends go to its end. `NotFound` where there is none.
+    /// Opens an existing file; appends go to its end. `NotFound` if there is none.
     fn open<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn File>>>;
 
     /// The whole content of a file.
     fn read<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Bytes>>;
 
-    /// The names in a directory, sorted. `NotFound` where there is none.
+    /// The names in a directory, sorted. `NotFound` if there is no such directory.
     fn list<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<Vec<String>>>;
 
     /// True where a file or directory of this path exists.
     fn exists<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<bool>>;
 
-    /// Creates a directory and its parents; fine where they exist.
+    /// Creates a directory and its parents. It is no error if they exist.
     fn create_dir_all<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>>;
 
     /// Renames a file or directory, replacing a file of the new name. Atomic; durable after `sync_dir` of the parents.
     fn rename<'a>(&'a self, from: &'a Path, to: &'a Path) -> BoxFuture<'a, io::Result<()>>;
 
-    /// Removes a file. `NotFound` where there is none.
+    /// Removes a file. `NotFound` if there is none.
     fn remove<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<()>>;
 
-    /// Removes a directory and all below it. `NotFound` where there is none.
+    /// Removes a directory and everything below it. `NotFound` if there is none.
     fn remove_dir_all<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>>;
 
     /// Makes creates, renames and removes in this directory durable.
     fn sync_dir<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>>;
 
-    /// Takes the exclusive lock of a file, which it creates. `WouldBlock` where another process holds it. Released
-    /// when dropped or when the process dies.
+    /// Takes the exclusive lock of a file, which it creates. `WouldBlock` if another process holds it. Released when
+    /// dropped or when the process dies.
     fn lock<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn DirLock>>>;
 }
 

@@ -1,5 +1,6 @@
-//! gRPC's framing, followed as its bytes pass: a byte of flags, four of length, the message. Both sides of the Net seam
-//! refuse a message that is too large by its announced length, before they collect it; the metrics count messages.
+//! Follows gRPC's framing as the bytes pass: one byte of flags, four bytes of length, the message. Both sides of the
+//! Net seam use it to refuse a message that is too large by its announced length, before they collect it. The
+//! metrics use it to count messages.
 
 use tonic::Status;
 
@@ -14,11 +15,11 @@ pub struct Framing {
 }
 
 impl Framing {
-    /// Follows the stream's next piece, however it is cut. `begins` hears the announced length of each message that begins
-    /// there. Answers how many of the piece's bytes are messages'.
+    /// Follows the stream's next piece, which may be cut anywhere. `begins` is called with the announced length of
+    /// each message that begins in it. Returns how many of the piece's bytes belong to messages.
     ///
     /// # Errors
-    /// The first that `begins` answers; the stream is not to be followed any further then.
+    /// The first error of `begins`. The stream must then not be followed any further.
     pub fn follow<E>(
         &mut self,
         mut data: &[u8],
@@ -55,7 +56,7 @@ pub struct MessageLimit {
 }
 
 impl MessageLimit {
-    /// A limit of so many bytes for each message.
+    /// A limit of `max` bytes for each message.
     pub fn new(max: usize) -> Self {
         Self { max, framing: Framing::default() }
     }
@@ -63,7 +64,7 @@ impl MessageLimit {
     /// Takes the stream's next piece.
     ///
     /// # Errors
-    /// `ResourceExhausted` in grpc-go's words, where a message over the limit begins there.
+    /// `ResourceExhausted` in grpc-go's words, if a message over the limit begins in the piece.
     pub fn check(&mut self, data: &[u8]) -> Result<(), Status> {
         let max = self.max;
         let begins = |size| match size > max {

@@ -1,12 +1,12 @@
-//! The seams: all that the store asks of the world it runs in.
+//! The seams: everything that the store needs from the world it runs in.
 //!
 //! Time, chance and I/O reach the store only through these small traits. Each has a real side (`crate::real`, built
 //! into `squalld`) and a simulated side (the `squall` crate's world); nothing else differs between the two builds.
 //! What a side must promise is written at its trait and proven by one conformance suite that runs over every side
 //! (`seam::conformance`).
 //!
-//! Chance: salts and tokens come from [`Secrets`]. Beside that there is raft-rs's election time-out, which draws from
-//! `rand::thread_rng` (the simulation gives each process a generator of its own there), and the order of branches that
+//! Chance has three sources: [`Secrets`], for salts and tokens; raft-rs's election time-out, which draws from
+//! `rand::thread_rng` (the simulation gives each process its own generator there); and the order of branches that
 //! are ready together ([`first_of`]).
 
 mod clock;

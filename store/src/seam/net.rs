@@ -22,11 +22,11 @@ use super::BoxFuture;
 pub type GrpcRequest = http::Request<Body>;
 /// A gRPC response on the wire.
 pub type GrpcResponse = http::Response<Body>;
-/// What a body fails with.
+/// The error of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A channel to one address, for tonic's generated clients. It connects when first used and again after a failure.
-/// Cloning shares the connection. A transport's failure is a status already (`Unavailable`, `DeadlineExceeded`): the
-/// compiler cannot see that a task is `Send` which holds a call that may fail with a `Box<dyn Error>`.
+/// Cloning shares the connection. A transport's failure is already a status (`Unavailable`, `DeadlineExceeded`).
+/// With a `Box<dyn Error>` instead, the compiler could not see that a task that holds a call is `Send`.
 pub type Channel = BoxCloneSyncService<GrpcRequest, GrpcResponse, tonic::Status>;
 
 /// How to dial.
@@ -45,12 +45,12 @@ impl Default for DialOptions {
     }
 }
 
-/// The common name in the certificate that the caller has proven to hold, where the listener asked for one. It comes in a
-/// request's extensions, where no caller can put it.
+/// The common name in the certificate that the caller has proven to hold, where the listener asked for one. It is in
+/// a request's extensions, which no caller can set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateName(pub String);
 
-/// Whom a listener serves; each has certificates of its own.
+/// The callers that a listener serves. Each kind has its own certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Audience {
     /// Clients.
@@ -63,7 +63,7 @@ pub enum Audience {
 /// A member's (or client's) network. An address is `host:port`; the real side takes URLs too, which ask for TLS
 /// (`https://host:port`) or a Unix socket (`unix://path`, `unixs://path`).
 pub trait Net: Send + Sync {
-    /// Serves `router` at `address` until the listener is dropped. `AddrInUse` where it is taken.
+    /// Serves `router` at `address` until the listener is dropped. `AddrInUse` if the address is taken.
     fn listen<'a>(&'a self, address: &'a str, router: Router)
     -> BoxFuture<'a, io::Result<Box<dyn Listener>>>;
 
@@ -73,12 +73,12 @@ pub trait Net: Send + Sync {
 
 /// A listening socket. Dropping it closes it and every connection that it accepted.
 pub trait Listener: Send + Sync {
-    /// The address really bound, `host:port`: where port 0 was asked for, the port that was found.
+    /// The address that is bound, `host:port`. If port 0 was asked for, it has the port that was found.
     fn local_address(&self) -> String;
 }
 
-/// The time that a call may take, as its `grpc-timeout` header says (gRPC over HTTP/2: one to eight digits and a unit);
-/// none where it says nothing that can be read. Both sides enforce it, so both read it here.
+/// The time that a call may take, from its `grpc-timeout` header (gRPC over HTTP/2: one to eight digits and a unit);
+/// `None` if there is no readable header. Both sides of the seam enforce the time, so both use this function.
 pub fn grpc_timeout(headers: &http::HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -97,7 +97,7 @@ pub fn grpc_timeout(headers: &http::HeaderMap) -> Option<Duration> {
     })
 }
 
-/// Whether a request is of gRPC.
+/// Whether a request is a gRPC request.
 pub fn is_grpc(headers: &http::HeaderMap) -> bool {
     let content_type = headers.get(http::header::CONTENT_TYPE);
     content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
@@ -108,8 +108,8 @@ type Handler = BoxCloneSyncService<GrpcRequest, GrpcResponse, Infallible>;
 /// How many bytes a caller may send on one stream before the handler has read them: HTTP/2's default.
 pub const DEFAULT_STREAM_WINDOW: u32 = 65_535;
 
-/// What a listener offers: services, by gRPC service name (an unknown one answers `Unimplemented`), and how far a caller
-/// may send ahead.
+/// What a listener offers: services, by gRPC service name (a call to an unknown service gets `Unimplemented`), and
+/// how many bytes a caller may send ahead.
 #[derive(Clone)]
 pub struct Router {
     services: BTreeMap<&'static str, Handler>,
@@ -151,7 +151,7 @@ impl Router {
         self
     }
 
-    /// Gives what is no gRPC (by its content type, as in etcd) to this service.
+    /// Gives requests that are not gRPC (by their content type, as in etcd) to this service.
     pub fn with_web<S>(mut self, web: S) -> Self
     where
         S: Service<GrpcRequest, Response = GrpcResponse, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -161,15 +161,15 @@ impl Router {
         self
     }
 
-    /// Lets a caller send so many bytes on one stream before the handler has read them. One window crosses a link in each
-    /// round trip, so streams that carry much over long links need more than [`DEFAULT_STREAM_WINDOW`], which is also the
-    /// least.
+    /// Lets a caller send `bytes` bytes on one stream before the handler has read them. At most one window crosses a
+    /// link in each round trip, so streams that carry much over long links need more than [`DEFAULT_STREAM_WINDOW`],
+    /// which is also the minimum.
     pub fn with_stream_window(mut self, bytes: u32) -> Self {
         self.stream_window = bytes.max(DEFAULT_STREAM_WINDOW);
         self
     }
 
-    /// Says whom it serves: clients where nothing is said.
+    /// Sets the callers that the listener serves. The default is clients.
     pub fn for_audience(mut self, audience: Audience) -> Self {
         self.audience = audience;
         self
@@ -220,7 +220,7 @@ impl Service<GrpcRequest> for Router {
         let answered = service.clone().oneshot(request);
         Box::pin(async move {
             let response = answered.await?;
-            // A generated service says nothing where it has no such method; gRPC's other servers say which.
+            // A generated service gives no message for an unknown method; other gRPC servers name the method.
             let headers = response.headers();
             let silent = headers.get("grpc-status").is_some_and(|status| status == "12")
                 && !headers.contains_key("grpc-message");
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_and_what_is_none() {
+    fn valid_and_invalid_timeouts() {
         let cases = [
             ("2H", Some(Duration::from_secs(7_200))),
             ("3M", Some(Duration::from_secs(180))),

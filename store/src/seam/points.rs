@@ -1,9 +1,9 @@
 //! Named points in the store's work, at which the simulated world can crash, stall or fail a member: gofail's failpoints
 //! (etcd runs its robustness tests with 48 of them), awaited.
 //!
-//! A point lies where a crash leaves a state that no neighbouring point leaves: before and after each step that makes
-//! something durable, visible or promised. In the real build there are none: [`Points`] is of no size, and reaching one
-//! compiles to nothing.
+//! A point lies where a crash leaves a state that no neighbouring point leaves: before and after each step that
+//! makes something durable, visible or promised. The real build has no points: [`Points`] has size zero, and
+//! reaching one compiles to nothing.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[cfg(madsim)]
 use super::BoxFuture;
 
-/// Makes [`Point`] of a list. A point marked `fails` is followed by I/O, whose error it may be given.
+/// Makes [`Point`] from a list. A point marked `fails` is followed by I/O, and can make that I/O fail.
 macro_rules! points {
     ($($area:literal: $($Point:ident $name:literal $([$fails:ident])? $about:literal,)+;)+) => {
         /// A point.
@@ -31,17 +31,17 @@ macro_rules! points {
                 match self { $($(Point::$Point => $name,)+)+ }
             }
 
-            /// Where it lies, in words.
+            /// Where the point lies, in words.
             pub fn about(self) -> &'static str {
                 match self { $($(Point::$Point => $about,)+)+ }
             }
 
-            /// The part of the store that it lies in.
+            /// The part of the store that the point lies in.
             pub fn area(self) -> &'static str {
                 match self { $($(Point::$Point => $area,)+)+ }
             }
 
-            /// Whether an I/O error can be given here.
+            /// Whether an I/O error can be injected here.
             pub fn can_fail(self) -> bool {
                 match self { $($(Point::$Point => points!(@fails $($fails)?),)+)+ }
             }
@@ -129,12 +129,12 @@ points! {
 /// The simulated side: what happens at a point.
 #[cfg(madsim)]
 pub trait OnPoint: Send + Sync {
-    /// The member has reached `point`. What the future, if there is one, ends with happens there; it never ends where the
-    /// member dies there. Must not call back into the member.
+    /// The member has reached `point`. If this returns a future, the member awaits it, and the future's result is
+    /// the point's result. If the member dies there, the future never ends. Must not call back into the member.
     fn reached(&self, point: Point) -> Option<BoxFuture<'static, io::Result<()>>>;
 }
 
-/// A member's points. Cheap to clone; of no size in the real build.
+/// A member's points. Cheap to clone; has size zero in the real build.
 #[derive(Clone, Default)]
 pub struct Points {
     #[cfg(madsim)]
@@ -158,7 +158,7 @@ impl Points {
     /// The member has reached a point before some I/O.
     ///
     /// # Errors
-    /// What that I/O is to fail with.
+    /// The error with which that I/O must fail.
     #[inline]
     pub async fn reached_before_io(&self, point: Point) -> io::Result<()> {
         debug_assert!(point.can_fail(), "{} is not listed as one that can fail", point.name());

@@ -1,5 +1,5 @@
-//! What a member tells an observer: facts that no client can see, from which the harness checks raft's invariants
-//! and counts the paths that a run went through. The real server logs them.
+//! Facts that a member reports to an observer and that no client can see. From them the harness checks raft's
+//! invariants and counts the paths that a run took. The real server logs them.
 
 use squall_core::{ClusterId, Index, LeaseId, MemberId, Revision, Term};
 
@@ -28,9 +28,8 @@ pub enum ProbeEvent {
         /// The leader it follows, if it knows one.
         leader: Option<MemberId>,
     },
-    /// A request of a client that gave it a number of its own (metadata `x-correlation-id`) is about to be proposed. A
-    /// member that applies the entry says so under the same proposal, so an observer can tell which request became which
-    /// entry.
+    /// A client's request that carries a number (metadata `x-correlation-id`) is about to be proposed. A member that
+    /// applies the entry reports the same proposal id, so an observer can tell which request became which entry.
     Proposed {
         /// The client's number.
         tag: u64,
@@ -39,34 +38,35 @@ pub enum ProbeEvent {
     },
     /// The member's raft starts, with what it found on stable storage.
     Found {
-        /// Under which id.
+        /// The member's id.
         member: MemberId,
-        /// In which cluster.
+        /// Its cluster.
         cluster: ClusterId,
         /// The term of its hard state.
         term: Term,
-        /// For whom it has voted in that term.
+        /// The member that it voted for in that term.
         vote: Option<MemberId>,
         /// The last entry of its log, or of the snapshot that the log begins after.
         last: Index,
     },
-    /// The terms of the entries that the member's log holds: told when raft starts, and when entries were replaced.
+    /// The terms of the entries that the member's log holds: reported when raft starts, and when entries were
+    /// replaced.
     LogTerms {
         /// Each term, in the log's order, with the index of its last entry there.
         terms: Vec<(Term, Index)>,
     },
-    /// A membership entry was applied, or a snapshot with members was installed: who takes part in raft, and who the members
-    /// are. The two must agree, even where a change was refused.
+    /// A membership entry was applied, or a snapshot with members was installed: which members take part in raft,
+    /// and which members the state lists. The two must agree, even if a change was refused.
     Configured {
         /// The entry's or the snapshot's index.
         index: Index,
-        /// Who votes in raft.
+        /// The voters in raft.
         voters: Vec<MemberId>,
-        /// Who learns in raft.
+        /// The learners in raft.
         learners: Vec<MemberId>,
-        /// Which members the state lists as voters.
+        /// The members that the state lists as voters.
         listed_voters: Vec<MemberId>,
-        /// Which it lists as learners.
+        /// The members that the state lists as learners.
         listed_learners: Vec<MemberId>,
     },
     /// The member is about to send a message that grants a vote; a candidate's own vote counts too. From now on the vote
@@ -74,7 +74,7 @@ pub enum ProbeEvent {
     Voted {
         /// In which term.
         term: Term,
-        /// For whom.
+        /// The candidate that gets the vote.
         candidate: MemberId,
     },
     /// The member is about to send a message that acknowledges the log up to an entry. From now on its log must outlive
@@ -82,7 +82,7 @@ pub enum ProbeEvent {
     Acknowledged {
         /// In which term.
         term: Term,
-        /// Up to which entry.
+        /// The index up to which the log is acknowledged.
         index: Index,
     },
     /// An entry was applied.
@@ -93,17 +93,19 @@ pub enum ProbeEvent {
         term: Term,
         /// A hash of the entry's content: equal on all members for equal index (state-machine safety).
         digest: u64,
-        /// A digest of the member's state after the entry, of the entry's reply and of the rows that it wrote: equal on
-        /// all members for equal index, whatever restarts and snapshots they went through (`squall_core::Applied::state`).
+        /// A digest of the member's state after the entry, of the entry's reply and of the rows that it wrote: equal
+        /// on all members for equal index, even after restarts and installed snapshots
+        /// (`squall_core::Applied::state`).
         state: u64,
-        /// The id under which the entry was proposed; 0 where nobody waits for it.
+        /// The id under which the entry was proposed; 0 if no client waits for it.
         proposal: u64,
         /// Whether the state machine refused it, so that it changed nothing.
         refused: bool,
         /// The store's revision after the entry.
         revision: Revision,
     },
-    /// A lease has ended, with the entry that is told of next: its time was over, or a client has revoked it.
+    /// A lease has ended, because its time was over or a client has revoked it. The event [`ProbeEvent::Applied`] of
+    /// the same entry follows.
     LeaseEnded {
         /// The lease.
         lease: LeaseId,
@@ -122,7 +124,7 @@ pub enum ProbeEvent {
     SegmentCut,
     /// A torn record at the WAL's end was cut off at start.
     TornTailRepaired {
-        /// How many bytes went.
+        /// How many bytes were cut off.
         bytes: u64,
     },
     /// A snapshot record was written and the log before it released.
@@ -132,7 +134,7 @@ pub enum ProbeEvent {
     },
     /// This leader began to stream a snapshot to a member that lags.
     SnapshotSent {
-        /// To whom.
+        /// The member that it is sent to.
         to: MemberId,
         /// The last index it covers.
         index: Index,
@@ -142,31 +144,31 @@ pub enum ProbeEvent {
         /// The last index it covers.
         index: Index,
     },
-    /// This leader is about to propose a compaction that no client has asked for.
+    /// This leader is about to propose an automatic compaction.
     CompactsByItself {
-        /// What is compacted.
+        /// The revision to compact to.
         revision: Revision,
         /// The proposal's id.
         proposal: u64,
     },
     /// The member has a compaction under way: it was applied, or found so at a start or in an installed snapshot.
     CompactionBegun {
-        /// To which revision.
+        /// The compaction's revision.
         revision: Revision,
     },
     /// A compaction finished deleting.
     CompactionFinished {
-        /// To which revision.
+        /// The compaction's revision.
         revision: Revision,
     },
     /// The member serves clients.
     Ready,
-    /// The member does not start, or stops, because something is wrong with its disk, its data or its engine. Not told of
-    /// one that was removed, nor of one that finds nobody to join.
+    /// The member does not start, or stops, because something is wrong with its disk, its data or its engine. Not
+    /// reported for a removed member, nor for a joiner that finds no cluster.
     Failed {
-        /// What is wrong, for people.
+        /// What is wrong, as text for the operator.
         reason: String,
-        /// Whether it has lost what it had acknowledged, and so refuses to take part.
+        /// Whether it has lost data that it had acknowledged, and so refuses to take part.
         lost_data: bool,
     },
 }

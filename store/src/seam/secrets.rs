@@ -1,4 +1,4 @@
-//! Bytes that clients cannot guess: the salt of a password's hash, and a token. And tokens that are signed with a key.
+//! Bytes that clients cannot guess, for salts of passwords and for tokens; and tokens that are signed with a key.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ pub trait Secrets: Send + Sync {
     /// Fills `bytes`. The real side asks the operating system, the simulated one draws from a stream of the process.
     fn fill(&self, bytes: &mut [u8]);
 
-    /// How tokens are signed, where clients get such; else they get letters that nobody can guess (`crate::auth`). Only the
-    /// real side may have this.
+    /// The signer, if clients get signed tokens. Otherwise tokens are unguessable letters (`crate::auth`). Only the
+    /// real side can have a signer.
     fn signed_tokens(&self) -> Option<&dyn SignedTokens> {
         None
     }
 }
 
-/// Tokens that say themselves whose they are, as of which revision of users and roles, and until when. Members that have the
-/// same key read each other's, and hold none.
+/// Tokens that contain their user, the revision of users and roles, and when they expire. Members with the same key
+/// can read each other's tokens, and need not store them.
 pub trait SignedTokens: Send + Sync {
-    /// A token for a user; `None` where this member can only read tokens. `now` is the wall clock's.
+    /// A token for a user; `None` if this member can only read tokens. `now` is the wall clock's time.
     fn sign(&self, user: &str, revision: u64, now: Duration) -> Option<String>;
 
-    /// Whose token this is, and of which revision; `None` for one that the key has not signed, or whose time is over.
+    /// The token's user and revision; `None` if the key has not signed it, or if it has expired.
     fn read(&self, token: &str, now: Duration) -> Option<(String, u64)>;
 }

@@ -1,5 +1,5 @@
-//! Spawning, and the order of things that are ready together. A panic in a task is a broken invariant of the member:
-//! the real server aborts, the simulated world ends that member's process and records a violation.
+//! Spawning tasks, and the order of branches that are ready together. A panic in a task is a broken invariant of the
+//! member: the real server aborts, the simulated world ends that member's process and records a violation.
 
 use std::{future::poll_fn, pin::Pin, task::Poll};
 
@@ -7,23 +7,23 @@ use super::BoxFuture;
 
 /// Spawns a member's tasks.
 pub trait Tasks: Send + Sync {
-    /// Runs `future` beside the caller, on the same member. `name` is for people who read a trace.
+    /// Runs `future` beside the caller, on the same member. `name` is shown in traces.
     fn spawn(&self, name: &'static str, future: BoxFuture<'static, ()>) -> Task;
 
-    /// Which of `count` branches is looked at first where several may be ready: a number below `count`, which is not 0.
-    /// The real side takes turns, the simulated one draws.
+    /// Which of `count` branches is polled first, as a number below `count`; several may be ready. `count` is not 0.
+    /// The real side takes turns, the simulated side draws.
     fn first_branch(&self, count: usize) -> usize;
 
-    /// Does work that keeps a processor busy for long, such as the hash of a password. The real side lets other tasks go on
-    /// meanwhile.
+    /// Does work that keeps a processor busy for long, such as the hash of a password. On the real side other tasks
+    /// go on meanwhile.
     fn heavy(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         Box::pin(async move { work() })
     }
 }
 
-/// Waits for whichever of `branches` is ready first, and drops the others' progress with them: `select!` for branches
-/// that have no order. tokio's own draws from a counter of the whole process, which no seed replays, and with `biased;`
-/// one order alone would ever be tried.
+/// Waits for whichever of `branches` is ready first, and drops the other branches with their progress. It is a
+/// `select!` for branches without an order. tokio's `select!` draws from a counter of the whole process, which no
+/// seed replays; and with `biased;` only one order would ever be tried.
 pub async fn first_of<T, const N: usize>(
     tasks: &dyn Tasks,
     mut branches: [Pin<&mut (dyn Future<Output = T> + Send)>; N],

@@ -1,4 +1,4 @@
-//! Opens a data folder and brings it to the point where a node can run on it.
+//! Opens a data folder and prepares it for a node to run on.
 
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ pub(crate) struct Data {
     pub engine: Arc<dyn Engine>,
     pub state: State,
     pub bootstrap: Bootstrap,
-    /// The folder was empty: this start made it a member's.
+    /// The folder was empty, and this start made it the folder of a member.
     pub fresh: bool,
     /// The folder's lock; kept until the member has stopped.
     pub lock: Box<dyn DirLock>,
 }
 
-/// Opens the data folder; where it is empty, makes it a founder's or a joiner's.
+/// Opens the data folder. If it is empty, makes it the folder of a founder or a joiner.
 pub(crate) async fn open(config: &Config, env: &Env) -> Result<Data, StartError> {
     let io = |source| StartError::Io { dir: config.data_dir.clone(), source };
     let files = &*env.files;
@@ -63,7 +63,8 @@ pub(crate) async fn open(config: &Config, env: &Env) -> Result<Data, StartError>
         if !engine.view()?.0.is_empty() {
             return Err(StartError::NoWal { dir: config.data_dir.clone(), wal: config.wal_dir() });
         }
-        // The log appears as a whole, a founder's with its first entries in it. After a crash it is there or it is not.
+        // The log appears as a whole; a founder's log already holds its first entries. A crash leaves the whole log
+        // or none.
         let (metadata, (entries, hard_state)) = match config.initial_cluster_state {
             InitialClusterState::New => {
                 (identity::found(config, env).await?, bootstrap_entries(&identity::founders(config)))
@@ -107,8 +108,8 @@ fn restore(config: &Config, rows: Vec<(bytes::Bytes, bytes::Bytes)>) -> Result<S
     })
 }
 
-/// Installs a snapshot from the leader whose record is in the WAL and whose data is not in the engine: the member crashed
-/// between the two.
+/// Finishes the install of a snapshot from the leader: its record is in the WAL and its data is not in the engine,
+/// because the member crashed between the two.
 async fn finish_install(
     config: &Config,
     env: &Env,

@@ -1,4 +1,4 @@
-//! Why a member does not start. Each reason is one paragraph that names the place and the remedy.
+//! The reasons why a member does not start. Each is one paragraph that names the place and the remedy.
 
 use std::{io, path::PathBuf};
 
@@ -18,7 +18,7 @@ pub enum StartError {
         .0.display()
     )]
     Locked(PathBuf),
-    /// The folder holds something, but no member's log.
+    /// The folder holds an engine with data, but no WAL.
     #[error(
         "data folder {}: it holds an engine with data but no WAL (expected in {}), so it is not a member's whole \
          folder. Restore the missing part, or start with an empty folder.",
@@ -45,7 +45,7 @@ pub enum StartError {
     /// The engine could not be opened, or is damaged.
     #[error("engine: {0}")]
     Engine(#[from] EngineError),
-    /// The engine's rows are not what the store writes, or do not fit the WAL.
+    /// The engine's rows cannot have been written by the store, or do not fit the WAL.
     #[error(
         "data folder {}: {what}. The folder is damaged or put together from two members'. Remove this member from \
          the cluster, empty its folder and add it again; or restore the folder from a snapshot.",
@@ -60,7 +60,8 @@ pub enum StartError {
     /// The member has lost data that it had acknowledged: its folder was emptied. One paragraph.
     #[error("{0}")]
     LostData(String),
-    /// The folder is empty, the settings say that a cluster begins, and a member that they name belongs to another one.
+    /// The folder is empty, the settings say to found a cluster, and a member that they name belongs to another
+    /// cluster.
     #[error(
         "data folder {}: it is empty, so this member would found cluster {own} with the members of --initial-cluster; but \
          {by}, which answers at one of their URLs, belongs to cluster {other}. If this member belonged to that cluster \
@@ -73,9 +74,9 @@ pub enum StartError {
         dir: PathBuf,
         /// The cluster that the settings would found.
         own: ClusterId,
-        /// Who answered.
+        /// The member that answered.
         by: MemberId,
-        /// Its cluster.
+        /// That member's cluster.
         other: ClusterId,
     },
     /// The member was removed from its cluster.
@@ -87,10 +88,10 @@ pub enum StartError {
     Removed {
         /// The data folder.
         dir: PathBuf,
-        /// Whose it is.
+        /// The member that the folder belongs to.
         member: MemberId,
     },
-    /// No member could be asked, none knows this one, or those who answered do not agree.
+    /// No member could be asked, none knows this member, or the members that answered do not agree.
     #[error(
         "joining: {what} (asked {}). Add this member first (`member add`) and list the running members in \
          --initial-cluster.",
@@ -118,7 +119,7 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
-    /// A received snapshot that a crash left half-installed cannot be read.
+    /// A crash left a received snapshot half-installed, and its file cannot be read.
     #[error(
         "snapshot {}: {what}. The member was installing it when it stopped, and holds no other state. Remove the \
          member from the cluster, empty its folder and add it again.",
@@ -133,8 +134,8 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether something is wrong with the member's disk or data. The others are wrong settings, a member that was removed,
-    /// and one that finds nobody to join.
+    /// Whether something is wrong with the member's disk or data. The other errors are wrong settings, a removed
+    /// member, and a joiner that finds no cluster.
     pub(super) fn is_failure(&self) -> bool {
         use StartError::{Corrupt, Engine, Io, LostData, NoWal, OtherCluster, Snapshot, Wal};
         matches!(
@@ -150,8 +151,8 @@ impl StartError {
         )
     }
 
-    /// Whether the member has lost data that it had acknowledged, or seems to. Only its replacement helps; another start
-    /// does not.
+    /// Whether the member has lost data that it had acknowledged, or seems to have lost it. The member must be
+    /// replaced; another start does not help.
     pub fn is_lost_data(&self) -> bool {
         matches!(self, StartError::LostData(_) | StartError::OtherCluster { .. })
     }

@@ -1,29 +1,29 @@
-//! Who a member with an empty data folder is.
+//! Finds the identity of a member whose data folder is empty.
 //!
-//! A founder's id follows from its settings alone, so that all founders agree without talking. A joiner's id is known to
-//! the members: the operator has told the cluster (`member add`), and a member that has applied the change knows the
-//! joiner's URLs. Both first look whether the folder is empty because its content was lost. A member that has lost its log
-//! and its vote must not run under its old id (etcd #21178): it could vote twice in a term, and it could elect a leader
-//! that lacks what it once acknowledged.
+//! A founder's id follows from its settings alone, so that all founders agree without talking. A joiner learns its
+//! id from the members: the operator has added it to the cluster (`member add`), and a member that has applied this
+//! change knows the joiner's URLs and id. Founder and joiner both first ask whether the folder is empty because its
+//! content was lost. A member that has lost its log and its vote must not run under its old id (etcd #21178): it
+//! could vote twice in a term, and it could elect a leader that lacks what it once acknowledged.
 //!
 //! # A joiner takes its id by agreement
-//! Members apply the log at their own pace, so one of them may still list a removed member at the joiner's URLs. A joiner
-//! that took that id would vote under a dead one. So it asks all members, and follows the answer with the highest applied
-//! index, if
-//! - enough members answer to include one that has the joiner's addition in its log: it is on the disks of a majority of
-//!   those who were members before it;
+//! Members apply the log at their own pace, so one of them may still list a removed member at the joiner's URLs. A
+//! joiner that took that id would vote under the id of a removed member. So it asks all members, and follows the
+//! answer with the highest applied index, if
+//! - enough members answer that one of them must have the joiner's addition in its log. A majority of the members
+//!   before the addition have it on disk;
 //! - no member has a change in its log, not yet applied, that removes the id or adds another at the same URLs;
 //! - no member has removed the id.
 //!
-//! While the members list different members it asks again, and follows the newest answer only at the end of its patience:
-//! two members that cannot talk to each other may differ until the joiner makes a quorum. etcd takes the first answer that
-//! it gets (`cluster_util.go`).
+//! While the answers list different members, the joiner asks again. Only when its time is over does it follow the
+//! newest answer: two members that cannot talk to each other may differ until the joiner makes a quorum. etcd takes
+//! the first answer that it gets (`cluster_util.go`).
 //!
 //! # What is left out
-//! A founder whose disk was emptied and that reaches nobody at its start cannot know. Later it learns of it in three ways,
-//! also after further restarts: the others refuse it as soon as it speaks to them, if they heard from it before; whoever
-//! calls it says whether the membership holds a name for it ([`crate::peer`]); and the leader's heartbeats tell what it
-//! has acknowledged ([`crate::node`]).
+//! A founder whose disk was emptied, and that reaches no other member at its start, cannot know of its loss. It
+//! learns of it later in three ways, also after further restarts: members that heard from it before refuse it as
+//! soon as it calls them; each member that calls it says whether the membership holds a name for it
+//! ([`crate::peer`]); and the leader's heartbeats show what it has acknowledged ([`crate::node`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,9 +38,10 @@ use crate::{
     wal::Metadata,
 };
 
-/// How long one that founds waits for an answer (etcd's bootstrap time-out): most often nobody runs yet.
+/// How long a founder waits for an answer (etcd's bootstrap time-out). It is short, since usually no other member
+/// runs yet.
 const FOUND_PATIENCE: Duration = Duration::from_secs(1);
-/// How long one that joins waits for each answer, and the pause before it asks again.
+/// How long a joiner waits for each answer, and the pause before it asks again.
 const JOIN_PATIENCE: Duration = Duration::from_secs(2);
 const JOIN_RETRY: Duration = Duration::from_millis(500);
 
@@ -62,8 +63,8 @@ pub(super) fn own_urls(config: &Config) -> Vec<String> {
 /// The identity of a founder.
 ///
 /// # Errors
-/// `LostData`, `Removed` where somebody answers who knows this member already; `OtherCluster` where those whom it would
-/// found a cluster with belong to one.
+/// `LostData` or `Removed` if a member answers that knows this member already; `OtherCluster` if one of the other
+/// founders belongs to another cluster.
 pub(super) async fn found(config: &Config, env: &Env) -> Result<Metadata, StartError> {
     let own = Metadata {
         member_id: Member::new(own_urls(config), &config.initial_cluster_token, None).id,
@@ -79,7 +80,7 @@ pub(super) async fn found(config: &Config, env: &Env) -> Result<Metadata, StartE
 /// The identity of a joiner.
 ///
 /// # Errors
-/// `LostData` where the member has run before; `Join` where the members did not answer, or did not agree, in time.
+/// `LostData` if the member has run before; `Join` if the members did not answer, or did not agree, in time.
 pub(super) async fn join(config: &Config, env: &Env) -> Result<Metadata, StartError> {
     let own = own_urls(config);
     let mut asked = other_urls(config);
@@ -88,14 +89,14 @@ pub(super) async fn join(config: &Config, env: &Env) -> Result<Metadata, StartEr
         let answers = ask_members(env, &asked, JOIN_PATIENCE).await;
         let patient = env.clock.monotonic().since(began) < config.request_timeout();
         let what = match agree(&own, &answers) {
-            Ok(found) => match found.but {
-                Some(but) if patient => but,
-                but => {
+            Ok(found) => match found.doubt {
+                Some(doubt) if patient => doubt,
+                doubt => {
                     for answer in &answers {
                         refuse_known(config, found.metadata.member_id, answer)?;
                     }
-                    if let Some(but) = but {
-                        tracing::warn!("joining by the newest answer, though {but}");
+                    if let Some(doubt) = doubt {
+                        tracing::warn!("joining by the newest answer, though {doubt}");
                     }
                     return Ok(found.metadata);
                 }
@@ -104,7 +105,7 @@ pub(super) async fn join(config: &Config, env: &Env) -> Result<Metadata, StartEr
             Err(what) => return Err(StartError::Join { what, asked }),
         };
         tracing::info!("not joined yet: {what}");
-        // Settings may name some members only; those know the others.
+        // The settings may name only some members; those know the others.
         for url in answers.iter().flat_map(|answer| &answer.members).flat_map(|member| &member.peer_urls) {
             if !own.contains(url) && !asked.contains(url) {
                 asked.push(url.clone());
@@ -120,7 +121,7 @@ fn other_urls(config: &Config) -> Vec<String> {
     urls.filter(|url| !own.contains(url)).collect()
 }
 
-/// Refuses an id that an answer shows to have run before.
+/// Refuses if an answer shows that this id has run before.
 fn refuse_known(config: &Config, own: MemberId, answer: &MembersResponse) -> Result<(), StartError> {
     let dir = &config.data_dir;
     let by = MemberId(answer.member_id);
@@ -135,8 +136,8 @@ fn refuse_known(config: &Config, own: MemberId, answer: &MembersResponse) -> Res
     Ok(())
 }
 
-/// Refuses to found a cluster with somebody who belongs to another. Ids follow from the settings, so a member that moved
-/// to another URL since its cluster was founded, and lost its disk, would found a cluster that nobody else belongs to.
+/// Refuses to found a cluster with a member of another cluster. Ids follow from the settings. So a member that has
+/// moved to another URL since its cluster was founded, and has lost its disk, would found a cluster of its own.
 fn refuse_other_cluster(config: &Config, own: ClusterId, answer: &MembersResponse) -> Result<(), StartError> {
     if answer.cluster_id == own.0 {
         return Ok(());
@@ -149,14 +150,14 @@ fn refuse_other_cluster(config: &Config, own: ClusterId, answer: &MembersRespons
     })
 }
 
-/// An identity, and what speaks for another try.
+/// An identity, and a reason to ask again (`doubt`), if there is one.
 #[derive(Debug)]
 struct Found {
     metadata: Metadata,
-    but: Option<String>,
+    doubt: Option<String>,
 }
 
-/// The identity that the answers give to the member at the URLs `own`, or what keeps them from it.
+/// The identity of the member at the URLs `own` according to the answers, or why they don't determine it.
 fn agree(own: &[String], answers: &[MembersResponse]) -> Result<Found, String> {
     let answers = if planted!(JoinTakesAnyAnswer) { &answers[..answers.len().min(1)] } else { answers };
     let Some(newest) = answers.iter().max_by_key(|answer| answer.applied) else {
@@ -183,8 +184,8 @@ fn agree(own: &[String], answers: &[MembersResponse]) -> Result<Found, String> {
     if let Some(answer) = answers.iter().find(changes).filter(|_| !planted!(JoinTakesAnyAnswer)) {
         return Err(format!("member {} is about to change who is at {}", by(answer), own.join(",")));
     }
-    // The addition needed a majority of those who were members before it. Half of them, rounded up, have one in common
-    // with any majority.
+    // The addition needed a majority of the earlier members. Half of these, rounded up, share a member with any
+    // majority.
     let voters = newest.members.iter().filter(|member| !member.is_learner);
     let others: BTreeSet<u64> = voters.map(|member| member.id).filter(|other| other != id).collect();
     let answered: BTreeSet<u64> = answers.iter().map(|answer| answer.member_id).collect();
@@ -194,10 +195,10 @@ fn agree(own: &[String], answers: &[MembersResponse]) -> Result<Found, String> {
     }
     let metadata = Metadata { member_id: MemberId(*id), cluster_id: ClusterId(newest.cluster_id) };
     let behind = answers.iter().find(|answer| listed(answer) != members);
-    let but = behind.map(|behind| {
+    let doubt = behind.map(|behind| {
         format!("members {} and {} do not yet agree on who is in the cluster", by(newest), by(behind))
     });
-    Ok(Found { metadata, but })
+    Ok(Found { metadata, doubt })
 }
 
 fn sorted(urls: &[String]) -> Vec<String> {
@@ -227,17 +228,17 @@ mod tests {
         format!("http://m{}:1", id % 10)
     }
 
-    /// The id that the answers give, if nothing speaks for another try.
+    /// The id that the answers give, unless there is a reason to ask again.
     fn agreed(answers: &[MembersResponse]) -> Result<u64, String> {
         let found = agree(&[url(3)], answers)?;
-        found.but.map_or(Ok(found.metadata.member_id.0), Err)
+        found.doubt.map_or(Ok(found.metadata.member_id.0), Err)
     }
 
     #[test]
     fn a_joiner_takes_the_id_on_which_the_members_agree() {
         let members = [(1, "a"), (2, "b"), (13, "")];
         assert_eq!(agreed(&[answer(1, 9, &members), answer(2, 8, &members)]), Ok(13));
-        // Names are published later, and at each member's own pace.
+        // Names are published later, and members apply them at their own pace.
         let named = [(1, "a"), (2, ""), (13, "")];
         assert_eq!(agreed(&[answer(1, 9, &members), answer(2, 8, &named)]), Ok(13));
     }
@@ -250,13 +251,13 @@ mod tests {
         assert!(agreed(&both).unwrap_err().contains("do not yet agree"));
         let found = agree(&[url(3)], &both).expect("for one whose patience ends");
         assert_eq!(found.metadata.member_id, MemberId(13), "the newest answer counts");
-        // Where member 2 answers alone, it has the changes in its log at least.
+        // If only member 2 answers, it has the changes at least in its log.
         let removing = MembersResponse { removing: vec![3], ..answer(2, 5, &old) };
         assert!(agreed(&[removing]).unwrap_err().contains("about to change"));
         let adding = answer(2, 5, &[(13, "")]).members;
         let adding = MembersResponse { adding, ..answer(2, 5, &old) };
         assert!(agreed(&[adding]).unwrap_err().contains("about to change"));
-        // Changes of others don't matter: they may need the joiner's vote.
+        // Changes of other members don't matter, and may even need the joiner's vote.
         let other = MembersResponse { removing: vec![1], ..answer(1, 9, &new) };
         assert_eq!(agreed(&[other]), Ok(13));
     }

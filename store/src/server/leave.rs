@@ -1,10 +1,12 @@
-//! How a member that was removed ends: once enough of the others know it. `node::removal` says why it stays until then.
+//! Stops a removed member once enough other members know of its removal. `node::removal` says why it stays until
+//! then.
 //!
-//! Enough is a majority of those who vote, as the newest answer from one who knows lists them. One is not enough: it may be
-//! lost, and of the rest nobody would know. No answer says nothing: whoever is cut off or down may come back and need this
-//! member's vote. So it has no time limit while it runs, and a start of a folder that says that its member was removed is
-//! refused only where enough of the others say that they know. A member whose cluster is gone stays until its operator stops
-//! it. (etcd's stays for one second, whoever knows.)
+//! "Enough" is a majority of the voters. The voters are taken from the newest answer of a member that knows of the
+//! removal. One member that knows is not enough: it may be lost, and then no other member knows. A missing answer
+//! proves nothing: a member that is partitioned or down may come back and need this member's vote. So a running
+//! member waits without a time limit. A start from the folder of a removed member is refused only if enough members
+//! answer that they know. A member whose cluster is gone stays until its operator stops it. (etcd's member stays for
+//! one second, whether others know or not.)
 //!
 //! The clients' ports close [`FAREWELL`] after the removal, so that answers still arrive, the one to the removal among them.
 
@@ -27,13 +29,13 @@ use crate::{
 
 /// How long answers to clients may take to arrive (etcd's member stays for as long).
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
-/// How long an answer is waited for.
+/// How long to wait for the other members' answers.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The pause before they are asked again: the first, and the longest.
+/// The pause before the others are asked again: the first one, and the longest.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 const ASK_AGAIN_AT_LAST: Duration = Duration::from_secs(5);
 
-/// The ports at which a member serves clients. Shared by the server and by who closes them.
+/// The ports at which a member serves clients. Shared by the server and by [`when_removed`], which closes them.
 #[derive(Clone, Default)]
 pub(super) struct ClientPorts(Arc<Mutex<Vec<Box<dyn Listener>>>>);
 
@@ -48,7 +50,7 @@ impl ClientPorts {
     }
 }
 
-/// Waits until this member is removed, closes its clients' ports, and lets the node end once enough of the others know.
+/// Waits until this member is removed, closes its clients' ports, and stops the node once enough other members know.
 pub(super) async fn when_removed(
     env: Env,
     shared: Arc<Shared>,
@@ -74,24 +76,24 @@ pub(super) async fn when_removed(
     let _ = inputs.send(Input::RemovalKnown).await;
 }
 
-/// Those whose knowledge of this member's removal decides.
+/// The other voters, a majority of which must know of this member's removal.
 #[derive(Debug)]
 pub(super) struct Others {
     own: MemberId,
     cluster: ClusterId,
-    /// Who votes, and where they are reached.
+    /// The voters' ids and peer URLs.
     voters: BTreeMap<u64, Vec<String>>,
 }
 
 impl Others {
-    /// As this member knows them.
+    /// The other voters in this member's own membership.
     pub(super) fn of(membership: &Membership, own: MemberId, cluster: ClusterId) -> Others {
         let voters = membership.voters().filter(|member| member.id != own);
         let voters = voters.map(|member| (member.id.0, member.peer_urls.clone())).collect();
         Others { own, cluster, voters }
     }
 
-    /// Asks them once, and whoever else is `known`. True where enough of them know.
+    /// Asks the voters once, and also the addresses in `known`. True if enough voters know.
     pub(super) async fn ask(&mut self, env: &Env, known: Vec<String>) -> bool {
         let voters = self.voters.values().flatten().map(|url| url::address(url).to_owned());
         let urls: BTreeSet<String> = voters.chain(known).collect();
@@ -100,7 +102,7 @@ impl Others {
         self.hear(&answers)
     }
 
-    /// Takes in what they answered. True where enough of them know.
+    /// Evaluates the answers. True if enough voters know.
     fn hear(&mut self, answers: &[MembersResponse]) -> bool {
         let knows = |answer: &&MembersResponse| {
             answer.cluster_id == self.cluster.0 && answer.removed.contains(&self.own.0)
@@ -111,7 +113,7 @@ impl Others {
             self.voters = voters.map(|member| (member.id, member.peer_urls.clone())).collect();
         }
         let known = self.voters.keys().filter(|id| knowing.iter().any(|answer| answer.member_id == **id));
-        // Nobody else votes: nobody needs this member.
+        // If there is no other voter, no member needs this one.
         self.voters.is_empty() || known.count() > self.voters.len() / 2
     }
 }
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_only_other_must_know() {
+    fn a_single_other_voter_must_know() {
         assert!(!others(&[2]).hear(&[]), "it may come back and ask for a vote");
         assert!(!others(&[2]).hear(&[answer(2, 4, &[1, 2])]));
         assert!(others(&[2]).hear(&[knows(2, 5, &[2])]));
@@ -171,17 +173,17 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_who_knows_says_who_the_others_are() {
-        // 3 was removed, too, and 5 has come: whoever applied that knew of the removal before.
+    fn the_newest_answer_that_knows_the_removal_lists_the_voters() {
+        // Later 3 was removed too, and 5 was added. A member that has applied this knows of the earlier removal.
         let mut later = others(&[2, 3]);
         assert!(!later.hear(&[knows(2, 9, &[2, 5])]));
         assert!(later.voters.keys().eq(&[2, 5]), "they are asked next");
         assert!(later.hear(&[knows(2, 9, &[2, 5]), knows(5, 9, &[2, 5])]));
-        // One that does not know lists members of before.
+        // A member that does not know lists outdated members.
         let mut earlier = others(&[2, 3]);
         assert!(!earlier.hear(&[answer(4, 90, &[1, 2, 3, 4])]));
         assert!(earlier.voters.keys().eq(&[2, 3]));
-        // 2 was forced to be a cluster of its own, from a log that was behind this member's.
+        // Member 2 was forced into a cluster of its own, from a log that was behind this member's.
         assert!(others(&[2, 3, 4]).hear(&[knows(2, 3, &[2])]));
     }
 
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_nobody_else_is_left_for_may_go() {
+    fn a_member_without_other_voters_may_stop() {
         assert!(others(&[]).hear(&[]));
     }
 }

@@ -27,12 +27,12 @@ const PUBLISH_RETRY: Duration = Duration::from_millis(100);
 /// Why a member stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
-    /// It was asked to.
+    /// It was asked to stop.
     Requested,
     /// It was removed from the cluster. Its data folder cannot be used again.
     Removed,
-    /// It has lost data that it had acknowledged (its disk was emptied or rolled back), and refuses to go on. One
-    /// paragraph.
+    /// It has lost data that it had acknowledged (its disk was emptied or rolled back), and refuses to go on. The
+    /// text is one paragraph.
     Refused(String),
     /// Its disk or its engine failed, with what they said.
     Failed(String),
@@ -46,10 +46,10 @@ pub struct Server {
     inputs: mpsc::Sender<Input>,
     engine: Arc<dyn Engine>,
     exit: latest::Receiver<Option<Exit>>,
-    /// Where the other members reach it.
+    /// The ports at which the other members reach it.
     member_ports: Vec<Box<dyn Listener>>,
     client_ports: ClientPorts,
-    /// What it listens at.
+    /// The addresses that it listens at.
     addresses: Vec<String>,
     scraper: Scraper,
     lock: Box<dyn DirLock>,
@@ -60,7 +60,7 @@ pub struct Server {
 /// cluster; clients are served once it has found a leader ([`ProbeEvent::Ready`]).
 ///
 /// # Errors
-/// [`StartError`], whose text is for people.
+/// [`StartError`], whose text is for the operator.
 pub async fn start(config: Config, env: Env) -> Result<Server, StartError> {
     let probe = env.probe.clone();
     let started = open(config, env).await;
@@ -208,11 +208,12 @@ async fn listen(
     Ok(listeners)
 }
 
-/// Tells the cluster this member's name and client URLs, through the log. That it worked shows that the member can serve.
+/// Tells the cluster this member's name and client URLs, through the log. When this succeeds, the member can serve
+/// clients.
 ///
-/// A follower's proposal travels to the leader as one message, which may be lost, and clients wait meanwhile. So the first
-/// attempts are short; to publish twice does no harm. Each attempt is twice as long as the one before, for a cluster
-/// that is slow and not deaf.
+/// A follower's proposal travels to the leader as one message, which may be lost, and clients wait meanwhile. So the
+/// first attempts are short. Publishing twice does no harm. Each attempt waits twice as long as the one before, in
+/// case the cluster is only slow.
 async fn publish_until_done(node: Handle, config: Arc<Config>) {
     let (shared, clock) = (node.shared(), &*node.env().clock);
     let mut patience = config.election_timeout;
@@ -242,7 +243,7 @@ impl Server {
         self.shared.member
     }
 
-    /// What scrapes its metrics.
+    /// The scraper of its metrics.
     pub fn scraper(&self) -> Scraper {
         self.scraper.clone()
     }
@@ -252,7 +253,8 @@ impl Server {
         self.shared.cluster
     }
 
-    /// Waits until this member takes part in its cluster and serves clients; for ever where it stops before. Cancel safe.
+    /// Waits until this member takes part in its cluster and serves clients; for ever if it stops before that.
+    /// Cancel safe.
     pub async fn ready(&self) {
         let mut ready = self.shared.ready.subscribe();
         if ready.wait_for(|ready| *ready).await.is_err() {
@@ -274,8 +276,9 @@ impl Server {
         }
     }
 
-    /// Stops the member gracefully: hands the leadership over if it has it, stops the loop, makes the engine durable and
-    /// closes it. One that was removed stays for another moment: the others may not know it yet, and need its vote.
+    /// Stops the member gracefully: hands the leadership over if it has it, stops the loop, makes the engine durable
+    /// and closes it. A removed member stays for another moment, since the others may not know of the removal yet
+    /// and may need its vote.
     pub async fn stop(self) -> Exit {
         if self.shared.leaving.get() {
             let patience = leave::FAREWELL + 2 * self.config.election_timeout;
@@ -289,7 +292,7 @@ impl Server {
                 let _ = handed_over.await;
             }
         };
-        // raft gives a transfer up after an election time-out.
+        // raft gives up a transfer after an election time-out.
         if timeout(&*self.env.clock, self.config.election_timeout, transfer).await.is_err() {
             tracing::warn!("stopping without having handed over the leadership");
         }

@@ -23,7 +23,7 @@ impl BackupEncoder {
     /// A backup of these rows, which are sorted by key.
     ///
     /// # Errors
-    /// The first row that the store cannot have written.
+    /// Names the first row that the store cannot have written.
     pub fn new(rows: Rows) -> Result<Self, Corrupt> {
         let pages = bbolt::Writer::new(to_buckets(sent(rows))?.into_iter().collect());
         let chunks = Chunks::new(BytesMut::new(), pages.total_bytes());
@@ -51,7 +51,7 @@ impl Iterator for BackupEncoder {
     }
 }
 
-/// What a file holds that an operator gives.
+/// The content of a file that an operator gives.
 pub enum Backup {
     /// A snapshot in the store's own format, out of a member's folder.
     Own(Meta, Rows),
@@ -62,7 +62,7 @@ pub enum Backup {
 /// Reads the file at `path`, of either format.
 ///
 /// # Errors
-/// `Io`; `Corrupt` where the file is not all of a snapshot.
+/// `Io`; `Corrupt` if the file is no whole snapshot.
 pub async fn read_backup(files: &dyn Files, path: &Path, check: Check) -> Result<Backup, SnapshotError> {
     let content = files
         .read(path)
@@ -71,10 +71,10 @@ pub async fn read_backup(files: &dyn Files, path: &Path, check: Check) -> Result
     parse_backup(&path.display().to_string(), &content, check)
 }
 
-/// Reads the content of such a file. `place`: what errors call it.
+/// Reads the content of such a file. `place` is the file's name in errors.
 ///
 /// # Errors
-/// `Corrupt` where it is not all of a snapshot.
+/// `Corrupt` if it is no whole snapshot.
 pub fn parse_backup(place: &str, content: &Bytes, check: Check) -> Result<Backup, SnapshotError> {
     let place = place.to_owned();
     if content.starts_with(&MAGIC) {
@@ -87,7 +87,7 @@ pub fn parse_backup(place: &str, content: &Bytes, check: Check) -> Result<Backup
 }
 
 fn database(content: &Bytes, check: Check) -> Result<Backup, (u64, String)> {
-    // Etcd's tools tell by the length as well whether there is a checksum.
+    // etcd's tools, too, tell by the length whether there is a checksum.
     let summed = content.len() as u64 % BLOCK_BYTES == CHECKSUM_BYTES as u64;
     let end = if summed { content.len() - CHECKSUM_BYTES } else { content.len() };
     if check == Check::Checksum {

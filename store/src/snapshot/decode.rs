@@ -1,4 +1,4 @@
-//! Bytes, in pieces of any size, into rows.
+//! Decodes bytes, in pieces of any size, into rows.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
@@ -9,13 +9,15 @@ use super::{BLOCK_BYTES, CHECKSUM_BYTES, FORMAT, HEADER_BYTES, MAGIC, Meta, Rows
 /// Whether the checksum at the end must be there and match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
-    /// It must.
+    /// The checksum must be there and match.
     Checksum,
-    /// Any end will do, and none (etcdutl's `--skip-hash-check`, for a file that was copied from a data folder).
+    /// The checksum is ignored, and may be missing (etcdutl's `--skip-hash-check`, for a file that was copied from a
+    /// data folder).
     Skip,
 }
 
-/// No limit goes beyond this, in bytes: a header that says more is damaged, and would overflow what is computed of it.
+/// The upper bound of any limit, in bytes. A header with a larger size is damaged, and computing with it would
+/// overflow.
 const MAX_BYTES: u64 = 1 << 50;
 
 /// Reads a snapshot that arrives in pieces.
@@ -29,7 +31,7 @@ pub struct Decoder {
     hash: Sha256,
     header: Option<Header>,
     rows: Rows,
-    /// The stage after the rows: the padding has been read.
+    /// Whether the padding after the rows has been read.
     padded: bool,
 }
 
@@ -41,7 +43,8 @@ struct Header {
 }
 
 impl Decoder {
-    /// `place` is for errors: the file, or "the stream". A snapshot of more than `limit` bytes is refused.
+    /// `place` names the source in errors: the file, or "the stream". A snapshot of more than `limit` bytes is
+    /// refused.
     pub fn new(place: impl Into<String>, check: Check, limit: u64) -> Self {
         Self {
             place: place.into(),
@@ -56,10 +59,10 @@ impl Decoder {
         }
     }
 
-    /// The next piece.
+    /// Takes the next piece.
     ///
     /// # Errors
-    /// `Corrupt`, as soon as it shows.
+    /// `Corrupt`, as soon as damage shows.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), SnapshotError> {
         self.buffer.extend_from_slice(piece);
         while self.step()? {}
@@ -71,7 +74,7 @@ impl Decoder {
         self.offset + self.buffer.len() as u64
     }
 
-    /// What the snapshot says of itself and its rows, once everything has arrived.
+    /// Returns the snapshot's header and rows, once everything has arrived.
     ///
     /// # Errors
     /// `Corrupt` if something is missing or left over, or the checksum differs.
@@ -155,7 +158,7 @@ impl Decoder {
             return Err(self.corrupt(self.offset, what));
         }
         if self.check == Check::Skip {
-            // Whatever follows is not looked at, nor kept.
+            // Everything after this is ignored, and not kept.
             self.offset += self.buffer.len() as u64;
             self.buffer.clear();
         }

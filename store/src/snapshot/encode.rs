@@ -1,4 +1,4 @@
-//! Rows into chunks.
+//! Encodes rows into chunks.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
@@ -7,10 +7,10 @@ use squall_core::planted::planted;
 
 use super::{BLOCK_BYTES, CHECKSUM_BYTES, FORMAT, HEADER_BYTES, MAGIC, Meta, Rows};
 
-/// The size of a chunk, in bytes: what etcd sends at once.
+/// The size of a chunk, in bytes. etcd sends chunks of this size.
 pub const CHUNK_BYTES: usize = 32 * 1024;
 
-/// The rows that a snapshot carries: all of them, but for planted errors.
+/// The rows that a snapshot carries: all of them, unless an error is planted.
 pub(super) fn sent(mut rows: Rows) -> Rows {
     if planted!(SnapshotWithoutTombstones) {
         rows.retain(|(key, _)| !(key.starts_with(b"k") && key.ends_with(b"t") && key.len() == 19));
@@ -26,18 +26,18 @@ pub(super) fn sent(mut rows: Rows) -> Rows {
     rows
 }
 
-/// Gives out a body in chunks, all of [`CHUNK_BYTES`] but the last, and then its checksum alone, as etcd's Maintenance
-/// service sends them.
+/// Splits a body into chunks of [`CHUNK_BYTES`] (the last may be shorter), and then gives its checksum as a separate
+/// chunk, as etcd's Maintenance service does.
 pub(super) struct Chunks {
     buffer: BytesMut,
     hash: Sha256,
-    /// Of the body: not yet given out.
+    /// How many bytes of the body are still to come.
     left: u64,
     checksum_given: bool,
 }
 
 impl Chunks {
-    /// `buffer`: how the body begins; `body_bytes`: the length of all of it.
+    /// `buffer` is the beginning of the body, and `body_bytes` the length of the whole body.
     pub(super) fn new(buffer: BytesMut, body_bytes: u64) -> Self {
         Self { buffer, hash: Sha256::new(), left: body_bytes, checksum_given: false }
     }
@@ -47,7 +47,8 @@ impl Chunks {
         self.left
     }
 
-    /// The next chunk. `fill` adds to the buffer until it holds a chunk, or all that is left; it is told how much that is.
+    /// The next chunk. `fill` must add to the buffer until it holds a chunk, or all that is left. It gets the number
+    /// of bytes that are left.
     pub(super) fn next(&mut self, fill: impl FnOnce(&mut BytesMut, u64)) -> Option<Bytes> {
         if self.left == 0 {
             let first = !std::mem::replace(&mut self.checksum_given, true);

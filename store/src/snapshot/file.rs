@@ -27,7 +27,7 @@ pub async fn write_file(files: &dyn Files, path: &Path, meta: Meta, rows: Rows) 
 /// Reads the snapshot at `path`.
 ///
 /// # Errors
-/// `Io`; `Corrupt` where the file is not all of a snapshot.
+/// `Io`; `Corrupt` if the file is no whole snapshot.
 pub async fn read_file(files: &dyn Files, path: &Path, check: Check) -> Result<(Meta, Rows), SnapshotError> {
     let content = files.read(path).await.map_err(io_error("reading", path))?;
     let check = if planted!(SnapshotUnchecked) { Check::Skip } else { check };
@@ -36,7 +36,7 @@ pub async fn read_file(files: &dyn Files, path: &Path, check: Check) -> Result<(
     decoder.finish()
 }
 
-/// Takes a snapshot that arrives in chunks: onto the disk, and into rows, at once.
+/// Takes a snapshot that arrives in chunks. It writes each chunk to disk and decodes it into rows at the same time.
 pub struct Receiver {
     files: Arc<dyn Files>,
     part: Part,
@@ -44,7 +44,8 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Begins a file that will be called `path`. A snapshot of more than `limit` bytes is refused.
+    /// Begins a file that gets the name `path` once it is complete. A snapshot of more than `limit` bytes is
+    /// refused.
     ///
     /// # Errors
     /// `Io`.
@@ -53,10 +54,10 @@ impl Receiver {
         Ok(Self { files, part, decoder: Decoder::new("the stream", Check::Checksum, limit) })
     }
 
-    /// The next chunk.
+    /// Takes the next chunk.
     ///
     /// # Errors
-    /// `Io`; `Corrupt` as soon as it shows. The file is then left unfinished; the next attempt replaces it.
+    /// `Io`; `Corrupt` as soon as damage shows. The file is then left unfinished; the next attempt replaces it.
     pub async fn append(&mut self, chunk: Bytes) -> Result<(), SnapshotError> {
         self.decoder.push(&chunk)?;
         self.part.append(chunk).await
@@ -67,10 +68,10 @@ impl Receiver {
         self.decoder.received_bytes()
     }
 
-    /// Verifies the whole, and gives the file its name, durably.
+    /// Verifies the whole file, and gives it its name, durably.
     ///
     /// # Errors
-    /// `Io`; `Corrupt` where something is missing or the checksum differs: the file does then not get its name.
+    /// `Io`; `Corrupt` if something is missing or the checksum differs. The file then does not get its name.
     pub async fn finish(self) -> Result<(Meta, Rows), SnapshotError> {
         let content = self.decoder.finish()?;
         self.part.finish(&*self.files).await?;

@@ -1,6 +1,6 @@
 //! Snapshots: the whole content of a store as one stream of bytes, or one file.
 //!
-//! Between members, and in their folders, it has a format of its own:
+//! Between members, and in their folders, a snapshot has our own format:
 //!
 //! ```text
 //!  0  "SQUALLSN"
@@ -13,14 +13,14 @@
 //! ```
 //! All numbers little-endian. The rows are the state machine's ([`squall_core::State::rows`]).
 //!
-//! What a client takes through the Maintenance service, and a restore reads back, is a *backup*: a database of etcd's
-//! (`bbolt`, [`squall_core::to_buckets`]) with its SHA-256 behind it. A length that leaves 32 after division by 512 is how
-//! etcd's tools recognise the checksum.
+//! A client gets a *backup* through the Maintenance service, and a restore reads it: a database in etcd's format
+//! (`bbolt`, [`squall_core::to_buckets`]), followed by its SHA-256. A length that leaves 32 after division by 512 is
+//! how etcd's tools recognise the checksum.
 //!
 //! # Promises
-//! A reader returns all rows, as they were written, or an error that names the place; never part of a snapshot. It takes
-//! no more memory than the bytes that arrived, whatever the header claims, and refuses a stream over its limit. A file
-//! gets its name only when it is complete and durable.
+//! A reader returns all rows as they were written, or an error that names the place; never a part of a snapshot. It
+//! uses no more memory than the bytes that arrived, whatever the header claims, and refuses a stream over its limit.
+//! A file gets its name only when it is complete and durable.
 //!
 //! # Left out
 //! Deltas, compression, and resumption of a stream that broke: the sender begins again.
@@ -46,10 +46,10 @@ pub use file::{Receiver, read_file, write_file};
 /// A snapshot's rows, sorted by key.
 pub type Rows = Vec<(bytes::Bytes, bytes::Bytes)>;
 
-/// What a snapshot says of itself.
+/// The header of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meta {
-    /// The last entry applied to it.
+    /// The index of the last entry applied to it.
     pub index: Index,
     /// That entry's term.
     pub term: Term,
@@ -68,7 +68,7 @@ pub enum SnapshotError {
         /// What the system said.
         source: io::Error,
     },
-    /// The bytes are no snapshot, or not all of one.
+    /// The bytes are no whole snapshot.
     #[error(
         "{place} is not a whole snapshot: byte {offset}: {what}. Take another copy of it, or a new snapshot"
     )]
@@ -88,7 +88,7 @@ const HEADER_BYTES: usize = 56;
 const MAGIC: [u8; 8] = *b"SQUALLSN";
 /// The version of the layout.
 const FORMAT: u64 = 1;
-/// What precedes the checksum is a multiple of this, in bytes.
+/// The length before the checksum is a multiple of this, in bytes.
 const BLOCK_BYTES: u64 = 512;
-/// SHA-256.
+/// The length of the checksum, a SHA-256, in bytes.
 const CHECKSUM_BYTES: usize = 32;

@@ -82,7 +82,7 @@ proptest! {
         prop_assert!(decode(&[&bytes[..], &[0]].concat(), Check::Checksum).is_err());
     }
 
-    /// Bytes from anywhere: an error, never a panic; what they claim takes no memory.
+    /// Random bytes give an error, never a panic, and a size that they claim takes no memory.
     #[test]
     fn noise_is_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..2_000), dressed in any::<bool>()) {
         let header = encode(Rows::new());
@@ -94,7 +94,7 @@ proptest! {
         prop_assert!(unlimited.push(&bytes).and_then(|()| unlimited.finish()).is_err());
     }
 
-    /// Every field of a header may lie.
+    /// Each field of a header may be wrong.
     #[test]
     fn a_header_that_lies_is_refused(at in 8..56_usize, word in prop_oneof![any::<u64>(), Just(u64::MAX), 0..9_u64]) {
         let sound = encode(some_rows(20));

@@ -21,7 +21,7 @@ fn origin() -> Instant {
 
 impl Clock for SystemClock {
     fn wall(&self) -> Duration {
-        // A wall clock before 1970 is a machine without a clock; the store only needs some value then.
+        // A wall clock before 1970 means a machine without a clock. The store then only needs some value.
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
@@ -36,8 +36,8 @@ impl Clock for SystemClock {
 
     fn ticker(&self, period: Duration) -> Box<dyn Ticker> {
         let mut interval = interval_at(system_tokio::time::Instant::now() + period, period);
-        // Go's ticker: one tick is kept, the others that fell due meanwhile are dropped, the grid stays. tokio's own
-        // default would deliver them in a burst, and a member that was paused would elect itself.
+        // As with Go's ticker, one missed tick is kept, the others are dropped, and the grid stays the same. tokio's
+        // default would deliver them in a burst, and a member that was paused would start an election.
         interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
         Box::new(SkippingTicker(interval))
     }

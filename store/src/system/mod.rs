@@ -1,8 +1,9 @@
-//! What reaches the system and serves both builds: the system's clock, and a client's channel over real sockets. The real
-//! server is made of them ([`real`](crate) re-exports them), and so are the clients of the harness where it drives real
-//! processes. They name tokio as `system_tokio`, since `tokio` is madsim's in the simulated build.
+//! The parts that use the system and serve both builds: the system's clock, and a client's channel over real
+//! sockets. The real server uses them ([`real`](crate) re-exports them), and so do the harness's clients when it
+//! drives real processes. They use tokio under the name `system_tokio`, since in the simulated build `tokio` is
+//! madsim's.
 //!
-//! Left out: all that only a server needs. Nothing of the simulated store uses this module.
+//! Left out: everything that only a server needs. The simulated store does not use this module.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

@@ -1,14 +1,14 @@
-//! A disk in memory that can lose its power: the worst that the `Files` contract allows.
+//! A disk in memory that can lose power. It then does the worst that the `Files` contract allows.
 //!
-//! Each file has a durable content and a pending one; each folder durable and pending names. A crash takes, for every
-//! file, sector by sector, one or the other, and any length between; for every name, one or the other. The fates come
-//! from a seeded generator, so a failing case repeats.
+//! Each file has a durable content and a pending one; each folder durable and pending names. At a crash each sector
+//! of a file keeps its durable or its pending content, and the file any length between the two; each name keeps its
+//! durable or its pending state. A seeded generator decides, so a failing case repeats.
 //!
-//! The simulated world has a disk too (`sim/src/world/disk`), with the same contract. They stay two: the store may not
-//! depend on the harness, and its own tests want a disk without time and runtime, whose every operation is ready at once
-//! and whose power can go at each of them in turn. The world's disk is the opposite: each operation takes time, and
-//! stalls, errors and chance by place come on top. One conformance suite (`seam::conformance::files`) holds both to the
-//! contract.
+//! The simulated world has a disk too (`sim/src/world/disk`), with the same contract. They are separate, because the
+//! store must not depend on the harness. The store's tests also need a disk without time and runtime: every
+//! operation is ready at once, and power can be lost at each operation in turn. On the world's disk each operation
+//! takes time, and stalls, errors and random damage come on top. One conformance suite (`seam::conformance::files`)
+//! holds both to the contract.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,17 +41,17 @@ pub struct CrashDisk(Arc<Mutex<Disk>>);
 
 #[derive(Default)]
 struct Disk {
-    /// Names to contents, as a process sees them.
+    /// Maps names to contents, as a process sees them.
     names: BTreeMap<PathBuf, usize>,
-    /// Names as they are on the platter.
+    /// Maps names to contents, as they are durable.
     durable_names: BTreeMap<PathBuf, usize>,
     dirs: BTreeMap<PathBuf, Folder>,
     contents: Vec<Content>,
     locks: BTreeSet<PathBuf>,
-    /// Operations that change the disk, so far; and at which of them the power goes.
+    /// How many operations have changed the disk so far, and at which of them power is lost.
     operations: u64,
     power_fails_at: Option<u64>,
-    /// The power has gone.
+    /// Power is lost.
     dead: bool,
 }
 
@@ -59,7 +59,7 @@ struct Disk {
 #[derive(Default, Clone)]
 struct Folder {
     durable: bool,
-    /// What it is called on the platter, if a rename has not been synced.
+    /// Its durable name, if a rename has not been synced.
     was: Option<PathBuf>,
 }
 
@@ -75,19 +75,19 @@ impl CrashDisk {
         Self(Arc::new(Mutex::new(Disk { dirs: BTreeMap::from([root]), ..Disk::default() })))
     }
 
-    /// The power goes during the changing operation that comes after so many others: it happens, as far as unsynced
-    /// things do, but nobody learns of it, and nothing happens after it.
+    /// Loses power during the changing operation that follows `operations` others. That operation still takes
+    /// effect, unsynced, but returns an error; no later operation takes effect.
     pub fn fail_power_after(&self, operations: u64) {
         let mut disk = self.disk();
         disk.power_fails_at = Some(disk.operations + operations);
     }
 
-    /// Power comes back: every unsynced thing is decided.
+    /// Power comes back: for every unsynced change it is decided whether it survives.
     pub fn crash(&self, seed: u64) {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut disk = self.disk();
         let disk = &mut *disk;
-        // One style a crash, so that the extremes come up often: all dropped, all kept, or mixed.
+        // Each crash has one style, so that the extremes come up often: all dropped, all kept, or mixed.
         let keep = [0.0, 0.5, 0.9, 1.0][random.gen_range(0..4)];
         for content in &mut disk.contents {
             content.lose_power(&mut random, keep);
@@ -115,19 +115,19 @@ impl CrashDisk {
         disk.dead = false;
     }
 
-    /// Power comes back: every unsynced thing is gone. No chance is in it.
+    /// Power comes back: every unsynced change is lost. Nothing is random.
     pub fn lose_unsynced(&self) {
         let mut disk = self.disk();
         let durable = disk.durable();
         *disk = durable;
     }
 
-    /// A disk that holds what would be there if the power went now and everything unsynced were lost.
+    /// A copy of this disk as it would be if power were lost now and everything unsynced were lost.
     pub fn durable_copy(&self) -> CrashDisk {
         CrashDisk(Arc::new(Mutex::new(self.disk().durable())))
     }
 
-    /// The process dies, the power stays: nothing is lost, nothing becomes durable.
+    /// The process dies and power stays on: nothing is lost, and nothing becomes durable.
     pub fn kill(&self) {
         let mut disk = self.disk();
         disk.power_fails_at = None;
@@ -139,7 +139,7 @@ impl CrashDisk {
         self.damage(path, |content| content[(bit / 8) as usize] ^= 1 << (bit % 8));
     }
 
-    /// Changes a file's durable content behind everybody's back.
+    /// Damages a file's durable content, unnoticed by the store.
     pub fn damage(&self, path: &Path, how: impl FnOnce(&mut Vec<u8>)) {
         let mut disk = self.disk();
         let id = disk.names[path];
@@ -151,7 +151,7 @@ impl CrashDisk {
         self.0.lock().expect("no test panics while it holds the disk")
     }
 
-    /// Counts a changing operation; after the failing one nothing happens.
+    /// Runs and counts a changing operation. After power is lost, none takes effect.
     fn change<T>(&self, how: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
         let mut disk = self.disk();
         let gone = || Err(io::Error::other("the power has gone"));
@@ -169,7 +169,7 @@ impl CrashDisk {
 }
 
 impl Disk {
-    /// What is on the platter.
+    /// The durable content.
     fn durable(&self) -> Disk {
         let settle = |content: &Content| Content { pending: content.durable.clone(), ..content.clone() };
         let mut disk = Disk {
@@ -179,12 +179,12 @@ impl Disk {
             contents: self.contents.iter().map(settle).collect(),
             ..Disk::default()
         };
-        // A generator that is never asked: nothing is kept.
+        // With `keep` 0 nothing is kept, whatever the generator gives.
         disk.lose_folders(&mut ChaCha8Rng::seed_from_u64(0), 0.0);
         disk
     }
 
-    /// Moves everything below one folder to below another.
+    /// Moves everything below the folder `from` to below `to`.
     fn move_below(&mut self, from: &Path, to: &Path) {
         let moved = |path: PathBuf| path.strip_prefix(from).map_or(path.clone(), |rest| to.join(rest));
         self.dirs =
@@ -195,12 +195,13 @@ impl Disk {
         self.durable_names = durable.into_iter().map(|(path, id)| (moved(path), id)).collect();
     }
 
-    /// A folder whose name was not synced is gone with all below it, or has its old name again, or is kept.
+    /// Decides about folders whose names were not synced: such a folder is lost with everything below it, gets its
+    /// old name back, or is kept.
     fn lose_folders(&mut self, random: &mut ChaCha8Rng, keep: f64) {
         let unsynced: Vec<PathBuf> =
             self.dirs.iter().filter(|(_, folder)| !folder.durable).map(|(path, _)| path.clone()).collect();
         for path in unsynced {
-            // It may have gone with its parent.
+            // It may be lost with its parent.
             let Some(folder) = self.dirs.get_mut(&path) else { continue };
             folder.durable = true;
             let was = folder.was.take();

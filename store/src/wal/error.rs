@@ -1,15 +1,15 @@
-//! Why the log did not do what it was asked.
+//! Errors of the log.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-/// A log that failed. Both kinds stop the member: the first while it runs, the second before it starts.
+/// An error of the log. Both kinds stop the member: `Io` while it runs, `Corrupt` before it starts.
 #[derive(Debug, thiserror::Error)]
 pub enum WalError {
-    /// The file system refused. After a failed write or sync nobody knows what is on the disk, so the log takes no
-    /// more: the member must stop and come back through [`super::Wal::open`].
+    /// The file system refused. After a failed write or sync it is unknown what is on the disk, so the log takes no
+    /// more appends. The member must stop and open the log again with [`super::Wal::open`].
     #[error("{context}: {source}")]
     Io {
         /// What was being done, with the path.
@@ -27,7 +27,7 @@ pub enum WalError {
     Corrupt {
         /// The segment.
         file: PathBuf,
-        /// Where in it, in bytes from its start.
+        /// The place of the damage, in bytes from the segment's start.
         offset: u64,
         /// What is wrong there.
         what: String,

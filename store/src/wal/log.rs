@@ -31,15 +31,15 @@ pub struct Metadata {
     pub cluster_id: ClusterId,
 }
 
-/// What an entry's record takes beside its data, and what a hard state's record takes, in bytes: no less than they do, so
-/// that the buffer of an append does not grow.
+/// Upper bounds, in bytes, of an entry's record without its data and of a hard state's record. With them the buffer
+/// of an append need not grow.
 const ENTRY_BYTES: usize = record::HEADER_BYTES + 48;
 const HARD_STATE_BYTES: usize = record::HEADER_BYTES + 40;
 
 /// An open write-ahead log. Appends go to the last segment.
 ///
-/// Every method that fails, or whose future is dropped half-way, leaves the log broken: it answers every later call
-/// with an error, because what is on the disk is then unknown. The member stops, and opens the log again.
+/// If a method fails, or its future is dropped half-way, the log is broken: every later call returns an error,
+/// because what is on the disk is unknown. The member stops, and opens the log again at its next start.
 pub struct Wal {
     files: Arc<dyn Files>,
     dir: PathBuf,
@@ -47,10 +47,10 @@ pub struct Wal {
     metadata: Metadata,
     segments: Vec<Name>,
     file: Box<dyn File>,
-    /// The last segment's, for errors: to spell it at each append would cost more than the checksums.
+    /// The last segment's path, for errors. To build it at each append would cost more than the checksums.
     path: PathBuf,
     chain: u32,
-    /// How much of the last segment is durable.
+    /// How many bytes of the last segment are durable.
     durable: u64,
     hard_state: HardState,
     /// The last hard state's commit index, once that hard state is durable.
@@ -64,18 +64,18 @@ pub struct Wal {
     meter: Option<Meter>,
 }
 
-/// Counts what the log does.
+/// Measures the log for the metrics.
 struct Meter {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
 }
 
 impl Wal {
-    /// Creates an empty log in `dir`, which must not exist; its parent must. Durable on return, and a crash leaves
-    /// either no `dir` or a whole log.
+    /// Creates an empty log in `dir`, which must not exist; its parent must. The log is durable on return. A crash
+    /// leaves either no `dir` or a whole log.
     ///
     /// # Errors
-    /// `Io`; with `AlreadyExists` where `dir` exists.
+    /// `Io`; with `AlreadyExists` if `dir` exists.
     pub async fn create(
         files: Arc<dyn Files>,
         dir: &Path,
@@ -85,10 +85,11 @@ impl Wal {
         Self::create_with(files, dir, metadata, segment_bytes, &[], &HardState::default(), None).await
     }
 
-    /// Like [`Wal::create`], a log that holds these already: all of it is there after a crash, or no `dir`.
+    /// Like [`Wal::create`], for a log that begins with these entries and this hard state. A crash leaves either no
+    /// `dir` or all of it.
     ///
     /// # Errors
-    /// As `create`.
+    /// As [`Wal::create`].
     ///
     /// # Panics
     /// If the entries are not those from index 1 on.
@@ -147,8 +148,8 @@ impl Wal {
         wal.files.rename(&unfinished, dir).await.context("renaming into place", dir)?;
         wal.files.sync_dir(parent).await.context("syncing the folder", parent)?;
 
-        // Opened again under its name for good: a seam need not keep a handle alive over its folder's rename. What it
-        // holds may have filled the first segment already.
+        // The log is opened again under its final name, since the seam does not promise that a handle survives the
+        // rename of its folder. The first entries may have filled the first segment already.
         wal.dir = dir.to_owned();
         wal.path = wal.segments[wal.segments.len() - 1].path(dir);
         wal.file = wal.files.open(&wal.path).await.context("opening", &wal.path)?;
@@ -195,7 +196,7 @@ impl Wal {
             file.truncate(valid).await.context("cutting the torn tail of", &path)?;
             replayed.repaired_bytes = Some(found - valid);
         }
-        // What a crash of the process left unsynced is still in the page cache only.
+        // Appends that a crash of the process left unsynced are only in the page cache.
         if !planted!(ReopenedLogNotSynced) {
             file.sync().await.context("syncing", &path)?;
         }
@@ -223,12 +224,12 @@ impl Wal {
         Ok((wal, replayed))
     }
 
-    /// From now on these points are reached.
+    /// Sets the points that the log reaches from now on.
     pub fn set_points(&mut self, points: Points) {
         self.points = points;
     }
 
-    /// From now on the log's syncs are timed, and its bytes counted.
+    /// From now on the log's syncs are timed and its bytes counted.
     pub(crate) fn set_metrics(&mut self, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) {
         self.meter = Some(Meter { metrics, clock });
     }
@@ -238,7 +239,7 @@ impl Wal {
         self.metadata
     }
 
-    /// The index of the last entry, or of the snapshot where there is none after it.
+    /// The index of the last entry, or of the snapshot if no entry follows it.
     pub fn last_index(&self) -> Index {
         Index(self.last_index)
     }
@@ -286,8 +287,9 @@ impl Wal {
         self.write(buffer).await
     }
 
-    /// Records that the state up to `snapshot.index` is durable outside the log: in the engine, or in a snapshot file.
-    /// The caller has made it so before. Where the log does not hold that entry with that term, its entries are void.
+    /// Records that the state up to `snapshot.index` is durable outside the log: in the engine, or in a snapshot
+    /// file. The caller has made it durable before. If the log does not hold that entry with that term, all of its
+    /// entries become void.
     ///
     /// # Errors
     /// `Io`.
@@ -305,7 +307,7 @@ impl Wal {
     }
 
     /// Makes everything appended so far durable, and then begins a new segment if this one has reached the limit.
-    /// True where it did.
+    /// True if it began one.
     ///
     /// # Errors
     /// `Io`.
@@ -337,8 +339,8 @@ impl Wal {
         Ok(full)
     }
 
-    /// Removes the segments that hold nothing but entries up to `index`, or up to the last durable snapshot record if
-    /// that is lower. Returns how many went. The log keeps at least its last segment.
+    /// Removes the segments that hold nothing but entries up to `index`, or up to the last durable snapshot record
+    /// if that is lower. Returns how many were removed. The log keeps at least its last segment.
     ///
     /// # Errors
     /// `Io`.
@@ -359,7 +361,8 @@ impl Wal {
             self.points.reached(Point::WalBeforeRelease).await;
         }
         for _ in 0..keep {
-            // Oldest first, each made durable before the next: a crash must not leave a gap in the numbers.
+            // Removed oldest first, each removal made durable before the next, so that a crash leaves no gap in the
+            // numbers.
             let path = self.segments[0].path(&self.dir);
             self.files.remove(&path).await.context("removing", &path)?;
             self.files.sync_dir(&self.dir).await.context("syncing the folder", &self.dir)?;
@@ -426,7 +429,7 @@ impl Wal {
         Ok(())
     }
 
-    /// Marks the log broken until the caller has come to its end.
+    /// Marks the log broken until the caller has finished its work.
     fn begin(&mut self) -> Result<(), WalError> {
         if self.broken {
             let error = io::Error::other("an earlier write to the log failed or was cut short");
@@ -437,7 +440,8 @@ impl Wal {
     }
 }
 
-/// The log's segments in order; what a cut left unfinished is removed. Files of other names are an operator's business.
+/// The log's segments in order. Removes what an interrupted cut left behind. Files of other names are left to the
+/// operator.
 async fn segments(files: &dyn Files, dir: &Path) -> Result<Vec<Name>, WalError> {
     let mut segments = Vec::new();
     for file in files.list(dir).await.context("listing", dir)? {

@@ -17,14 +17,14 @@ use squall_core::planted::planted;
 pub const HEADER_BYTES: usize = 24;
 /// The unit in which a disk writes, and tears, in bytes.
 pub const SECTOR_BYTES: usize = 512;
-/// No payload may be longer, in bytes: four times what the largest snapshot or request comes to.
+/// The longest payload, in bytes: four times the largest snapshot or request.
 pub const MAX_PAYLOAD_BYTES: usize = 256 << 20;
 
 /// Follows the kind's letter in every header.
 const MARK: [u8; 3] = *b"WAL";
 
-/// What a record holds. Its letter has several bits set, so that no single flipped bit makes a header's first word a
-/// row of zeros, which would look like a tear.
+/// What a record holds. Each letter has several bits set, so that no single flipped bit makes a header's first word
+/// all zeros, which would look like a tear.
 #[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -51,11 +51,11 @@ impl Kind {
 /// A record as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// What it holds.
+    /// The kind of content.
     pub kind: Kind,
     /// The payload, unscrambled.
     pub payload: Bytes,
-    /// How far the segment was durable when this was written, in bytes.
+    /// How many bytes of the segment were durable when this record was written.
     pub durable: u64,
 }
 
@@ -66,14 +66,14 @@ pub enum Step {
     Record {
         /// The record.
         record: Record,
-        /// Where the next one begins.
+        /// Where the next record begins.
         next: usize,
-        /// The chain's value after it.
+        /// The chain's value after this record.
         chain: u32,
     },
     /// The end of the segment, exactly.
     End,
-    /// Something that does not verify.
+    /// Bytes that do not verify.
     Bad {
         /// Whether a crash before a sync explains it.
         torn: bool,
@@ -142,7 +142,8 @@ pub fn decode(segment: &[u8], offset: usize, chain: u32) -> Step {
     Step::Record { record, next: offset + end, chain }
 }
 
-/// The chain's value that the first record of a segment carries over, where that is a chain record with a sound header.
+/// The chain's value that the first record of a segment carries over. `None` if that is no chain record with a sound
+/// header.
 pub fn chain_at_start(segment: &[u8]) -> Option<u32> {
     let header = Header::read(segment)?;
     let payload = segment.get(HEADER_BYTES..HEADER_BYTES + 8)?;
@@ -152,8 +153,8 @@ pub fn chain_at_start(segment: &[u8]) -> Option<u32> {
         .then(|| u32::from_le_bytes([payload[0], payload[1], payload[2], payload[3]]))
 }
 
-/// Looks past a record that does not verify for one that proves that its place had been durable: a sound header that
-/// was written when more than `offset` bytes of the segment were. Returns where it stands.
+/// Looks behind a record at `offset` that does not verify for proof that the record had been durable: a sound header
+/// that was written when more than `offset` bytes of the segment were durable. Returns the header's place.
 pub fn proof_of_durability(segment: &[u8], offset: usize) -> Option<usize> {
     let mut at = (offset + 8).next_multiple_of(8);
     while at + HEADER_BYTES <= segment.len() {
@@ -178,7 +179,7 @@ struct Header {
 }
 
 impl Header {
-    /// `None` where the bytes are not a header that was written.
+    /// `None` if the bytes are not a header that was written.
     fn read(bytes: &[u8]) -> Option<Self> {
         let header: &[u8; HEADER_BYTES] = bytes.get(..HEADER_BYTES)?.try_into().ok()?;
         let word =
@@ -197,8 +198,8 @@ fn padded(length: usize) -> usize {
     length.next_multiple_of(8)
 }
 
-/// Xors each 8-byte word with its place's value of a fixed sequence (multiples of the golden ratio's 64 bits, which
-/// never repeat within a record). Its own inverse.
+/// Xors each 8-byte word with the value of a fixed sequence at its place (multiples of the golden ratio's 64 bits,
+/// which never repeat within a record). Applied twice it changes nothing.
 fn scramble(payload: &mut [u8]) {
     let mut mask = 0x9E37_79B9_7F4A_7C15_u64;
     for word in payload.chunks_exact_mut(8) {

@@ -1,8 +1,8 @@
-//! From records to raft's state: the last snapshot, the hard state, the entries after the snapshot.
+//! Turns records into raft's state: the last snapshot, the hard state, the entries after the snapshot.
 //!
-//! Records are folded in the order in which they were written, by raft's own rules: an entry replaces whatever stood at
-//! its index and above; a snapshot keeps the entries above it if the log held its last entry, and otherwise replaces
-//! the log.
+//! Records are folded in the order in which they were written, by raft's own rules: an entry replaces whatever stood
+//! at its index and above; a snapshot record keeps the entries above it if the log held the last entry that it
+//! covers, and otherwise replaces the log.
 
 use std::{
     collections::BTreeMap,
@@ -37,16 +37,17 @@ pub struct Replayed {
     pub metadata: Metadata,
     /// The last snapshot record.
     pub snapshot: Option<SnapshotRecord>,
-    /// The last hard state, raised where it lagged: its commit index to the snapshot's, its term to the last entry's.
+    /// The last hard state, raised if it lagged: its commit index to the snapshot's index, its term to the last
+    /// entry's term.
     pub hard_state: HardState,
-    /// The entries after the snapshot (from index 1 where there is none), without a gap.
+    /// The entries after the snapshot (from index 1 if there is none), without a gap.
     pub entries: Vec<Entry>,
-    /// How many bytes of a torn tail were cut off; `None` where the log ended cleanly.
+    /// How many bytes of a torn tail were cut off; `None` if the log ended cleanly.
     pub repaired_bytes: Option<u64>,
 }
 
 impl Replayed {
-    /// The index of the log's last entry, or of the snapshot where there is none after it.
+    /// The index of the log's last entry, or of the snapshot if no entry follows it.
     pub fn last_index(&self) -> Index {
         match (self.entries.last(), &self.snapshot) {
             (Some(entry), _) => Index(entry.index),
@@ -56,13 +57,13 @@ impl Replayed {
     }
 }
 
-/// The fold's state.
+/// What the records read so far amount to.
 pub(super) struct Fold {
     metadata: Option<Metadata>,
     snapshot: Option<SnapshotRecord>,
     hard_state: HardState,
     entries: BTreeMap<u64, Entry>,
-    /// Where the last record stood, for the error if the end does not fit.
+    /// The place of the last record, for the error at the end of the replay.
     place: (PathBuf, u64),
 }
 
@@ -115,14 +116,15 @@ impl Fold {
 
     fn entry(&mut self, file: &Path, offset: u64, entry: Entry) -> Result<(), WalError> {
         let snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0);
-        // Entries may precede the snapshot record that covers them, never follow it.
+        // An entry may precede the snapshot record that covers it, but never follow it.
         if entry.index <= snapshot {
             let what =
                 format!("entry {} after the snapshot at index {snapshot}, which covers it", entry.index);
             return Err(WalError::corrupt(file, offset, what));
         }
-        // Entries need not follow on from a snapshot record here: what lay between may have been released behind a
-        // later one. That they follow on from the last is seen to at the end.
+        // Here a gap between a snapshot record and the next entry is allowed: the entries between may have been
+        // released behind a later snapshot record. The end of the replay checks that the entries follow the last one
+        // without a gap.
         if let Some((last, _)) = self.entries.last_key_value()
             && entry.index > last + 1
         {
@@ -144,8 +146,9 @@ impl Fold {
             let what = format!("a snapshot record at index {index} after one at index {}", earlier.index);
             return Err(WalError::corrupt(file, offset, what));
         }
-        // An index below the log's first entry is a snapshot that this member took itself, and what it covers has been
-        // released: a snapshot from the leader always lies above the last one, and so above the first entry.
+        // If the index is below the log's first entry, the member made this snapshot itself, and the entries that it
+        // covers were released. A snapshot from the leader always lies above the last one, and so above the first
+        // entry.
         let below = self.entries.first_key_value().is_some_and(|(first, _)| index < *first);
         let matches = self.entries.get(&index).is_some_and(|entry| entry.term == term);
         self.entries = if below || matches { self.entries.split_off(&(index + 1)) } else { BTreeMap::new() };
@@ -177,8 +180,8 @@ impl Fold {
         }
         let last = self.entries.last_key_value().map_or(start, |(last, _)| *last);
         if let Some((_, entry)) = self.entries.last_key_value() {
-            // Entries are written before the hard state that came with them, so a tear between the two leaves entries
-            // of a term that the hard state has not reached.
+            // Entries are written before the hard state that came with them, so a crash between the two can leave
+            // entries of a term that the hard state has not reached.
             raise_term(&mut hard_state, entry.term);
         }
         if hard_state.commit > last {

@@ -7,10 +7,10 @@ use super::{
     record::{self, Kind, Record, Step},
 };
 
-/// What a segment under construction is called, until it is renamed into place.
+/// The name of a segment under construction, until it is renamed into place.
 pub const UNFINISHED: &str = "unfinished.tmp";
 
-/// A segment's name: its number in the log, and the index that its first new entry was to have.
+/// A segment's name: its number in the log, and the index that its first new entry was expected to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
     /// Its number; consecutive.
@@ -20,7 +20,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// `None` where a file's name is not a segment's.
+    /// `None` if `name` is not the name of a segment.
     pub fn parse(name: &str) -> Option<Self> {
         let (sequence, first_index) = name.strip_suffix(".wal")?.split_once('-')?;
         let number = |text: &str| {
@@ -36,7 +36,7 @@ impl Name {
     }
 }
 
-/// What was read from one segment.
+/// The result of reading one segment.
 pub struct Scan {
     /// Its records with their offsets; the chain record first.
     pub records: Vec<(u64, Record)>,
@@ -46,8 +46,9 @@ pub struct Scan {
     pub valid_bytes: u64,
 }
 
-/// Reads a segment's content. `chain` is the value at the end of the segment before; `None` for the first segment that
-/// is left of the log. Only the last segment may end in a torn record: `valid_bytes` is then less than its length.
+/// Reads a segment's content. `chain` is the value at the end of the segment before; `None` for the first segment
+/// that the log still has. Only the last segment may end in a torn record: `valid_bytes` is then less than its
+/// length.
 pub fn scan(file: &Path, content: &[u8], chain: Option<u32>, is_last: bool) -> Result<Scan, WalError> {
     let Some(carried) = record::chain_at_start(content) else {
         return Err(WalError::corrupt(file, 0, "the segment does not begin with a chain record"));

@@ -1,7 +1,7 @@
-//! The log against a naive model, on a disk that loses its power.
+//! Compares the log with a naive model, on a disk that loses power.
 //!
 //! The model is the list of everything that was appended, record by record, and how much of it was synced. After any
-//! crash the log must hold what some prefix of that list comes to, no shorter than the synced part.
+//! crash the log must equal the result of some prefix of that list, no shorter than the synced part.
 
 use std::{
     collections::BTreeMap,
@@ -121,7 +121,7 @@ impl Model {
     }
 }
 
-/// What the runs went through, so that a path that no run took fails the test.
+/// Which paths the runs took. The test fails if no run took one of them.
 #[derive(Debug, Default)]
 struct Seen {
     crashes: u64,
@@ -154,7 +154,7 @@ impl Writer {
         Self { random, disk: CrashDisk::new(), segment_bytes, steps: Vec::new(), synced: 0 }
     }
 
-    /// Creates the log; the power may go while it does.
+    /// Creates the log. Power may be lost meanwhile.
     fn create(&mut self, seen: &mut Seen) -> Wal {
         loop {
             if self.random.gen_bool(0.3) {
@@ -232,14 +232,15 @@ impl Writer {
     fn data(&mut self) -> Vec<u8> {
         match self.random.gen_range(0..5) {
             0 => Vec::new(),
-            // What a naive tear detector takes for a hole.
+            // A naive detector of tears takes these zeros for a hole.
             1 => vec![0; self.random.gen_range(1..1_500)],
             2 => (0..self.random.gen_range(500..1_500)).map(|_| self.random.r#gen()).collect(),
             _ => (0..self.random.gen_range(0..60)).map(|_| self.random.r#gen()).collect(),
         }
     }
 
-    /// Power loss or kill, now; then opens the log, with the power going again now and then, and compares.
+    /// Loses power or kills the process, opens the log (sometimes losing power again), and compares it with the
+    /// model.
     fn crash_and_open(&mut self, seen: &mut Seen) -> Wal {
         let mut least = self.synced;
         if self.random.gen_bool(0.2) {
@@ -252,7 +253,7 @@ impl Writer {
         if self.random.gen_bool(0.3) {
             self.disk.fail_power_after(self.random.gen_range(0..4));
             match open(&self.disk, self.segment_bytes) {
-                // It had no need to change anything at the point at which the power was to go.
+                // It opened with fewer changes than the count at which power was to be lost.
                 Ok((_, replayed)) => least = self.matching(least, &replayed),
                 Err(error @ WalError::Corrupt { .. }) => panic!("refused after a crash: {error}"),
                 Err(WalError::Io { .. }) => {}
@@ -271,7 +272,7 @@ impl Writer {
         wal
     }
 
-    /// The number of steps that come to what was replayed, `least` or more.
+    /// The number of steps, `least` or more, whose result equals what was replayed.
     fn matching(&self, least: usize, replayed: &Replayed) -> usize {
         let found = Replayed { repaired_bytes: None, ..replayed.clone() };
         (least..=self.steps.len()).find(|count| Model::of(&self.steps[..*count]).replayed() == found).unwrap_or_else(
@@ -313,7 +314,7 @@ fn life(seed: u64, seen: &mut Seen) {
     }
 }
 
-/// A disk that did not keep the seam's contract would prove nothing.
+/// If the disk broke the seam's contract, the tests would prove nothing.
 #[test]
 fn the_disk_of_these_tests_conforms() {
     block_on(files_suite(Arc::new(CrashDisk::new()), Path::new("/")));
@@ -371,7 +372,8 @@ fn any_flipped_bit_is_refused() {
     assert_eq!(seen.corruptions, 4_000);
 }
 
-/// A sector that was synced and reads as zeros looks like a tear, but for the records that were written later.
+/// A sector that was synced and reads as zeros looks like a tear. Only the records that were written later show that
+/// it is none.
 #[test]
 fn a_synced_sector_that_reads_as_zeros_is_refused() {
     let disk = CrashDisk::new();
@@ -426,7 +428,8 @@ fn a_broken_log_takes_no_more() {
     let first = block_on(wal.append(&[entry(1, 1, vec![1])], None));
     assert!(matches!(first, Err(WalError::Io { .. })), "{first:?}");
     disk.kill();
-    // The disk would take it now; the log must not, since nobody knows what the first attempt left.
+    // The disk would succeed now. The log must still refuse, since it is unknown what the first attempt left on the
+    // disk.
     let second = block_on(wal.sync());
     let text = second.expect_err("broken for good").to_string();
     assert!(text.contains("an earlier write to the log failed"), "{text}");

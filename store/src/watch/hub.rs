@@ -1,6 +1,7 @@
-//! All watchers of a member, and what waits for their streams.
+//! All watchers of a member, and the deliveries that wait for their streams.
 //!
-//! Every call holds the state's lock, and passes the state where it needs it, so the two never disagree.
+//! The caller holds the state's lock at every call, and passes the state if the call needs it. So hub and state
+//! never disagree.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -26,24 +27,24 @@ pub(crate) enum Delivery {
     /// Changes of whole revisions, for one watcher.
     Events {
         watch_id: i64,
-        /// The store's revision when they were handed over.
+        /// The store's revision when the events were handed over.
         revision: Revision,
         events: Vec<Event>,
     },
-    /// The watcher is cancelled: what comes next for it is compacted.
+    /// The watcher is cancelled, because the next changes for it are compacted.
     Compacted { watch_id: i64, compact_revision: Revision },
-    /// Nothing up to this revision is still to come for this watcher, or for any of the stream (-1).
+    /// Everything up to this revision has been delivered to this watcher, or to all watchers of the stream (-1).
     Progress { watch_id: i64, revision: Revision },
 }
 
-/// What [`Hub::take`] found.
+/// The result of [`Hub::take`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// This comes next.
+    /// The next delivery.
     Delivery(Delivery),
-    /// A piece of history held nothing of interest, and there is more to look at.
+    /// A piece of history held nothing that a watcher wants, and there is more to read.
     Again,
-    /// Everybody has been told everything.
+    /// All watchers have been told everything.
     Nothing,
 }
 
@@ -65,28 +66,29 @@ pub(crate) struct Hub {
     last_stream: u64,
     /// The watchers of exactly one key, by that key.
     by_key: BTreeMap<Bytes, BTreeSet<(StreamId, i64)>>,
-    /// All others.
+    /// All other watchers.
     of_ranges: BTreeSet<(StreamId, i64)>,
 }
 
 #[derive(Debug)]
 struct Stream {
     watchers: BTreeMap<i64, Watcher>,
-    /// Those that a compaction has cancelled. As in etcd their ids stay taken until the client cancels them too.
+    /// The watchers that a compaction has cancelled. As in etcd their ids stay taken until the client cancels them
+    /// too.
     compacted: BTreeSet<i64>,
     queue: VecDeque<Delivery>,
     queued_bytes: usize,
-    /// Told when something waits.
+    /// Notified when something waits for the stream.
     waiting: Arc<Notify>,
     next_id: i64,
-    /// Its client has asked for progress, and some watcher was behind.
+    /// Whether the client has asked for progress and still waits for the notice.
     progress_asked: bool,
-    /// Whose turn it is: history's, or the queue's.
+    /// Whether history comes before the queue at the next turn.
     history_first: bool,
 }
 
 impl Hub {
-    /// Opens a stream. What comes back is told when something waits for it.
+    /// Opens a stream. The returned `Notify` is notified when something waits for the stream.
     pub(crate) fn open(&mut self) -> (StreamId, Arc<Notify>) {
         self.last_stream += 1;
         let id = StreamId(self.last_stream);
@@ -113,10 +115,10 @@ impl Hub {
         }
     }
 
-    /// Adds a watcher, under the id that the client chose, or the next free one for 0.
+    /// Adds a watcher under the id that the client chose. For 0 it gets the next free id.
     ///
     /// # Errors
-    /// In etcd's words: an interval that holds nothing, an id that is taken.
+    /// An empty interval, or an id that is taken, in etcd's words.
     pub(crate) fn create(
         &mut self,
         stream_id: StreamId,
@@ -151,8 +153,9 @@ impl Hub {
             _ => (start, up_to_date),
         };
         stream.watchers.insert(id, Watcher { wanted: wanted.clone(), next, start, up_to_date });
-        // A notice to the whole stream that waits would speak for this watcher too. It would lie where it is before this
-        // watcher's start, or ahead of changes that this watcher has yet to read from history.
+        // A waiting notice to the whole stream would speak for this watcher too. It would be wrong if the notice's
+        // revision is before this watcher's start, or after changes that this watcher still has to read from
+        // history.
         let waiting = stream.queue.len();
         stream.queue.retain(|delivery| {
             !matches!(delivery, Delivery::Progress { watch_id: -1, revision } if revision.next() != next)
@@ -166,7 +169,7 @@ impl Hub {
         Ok(id)
     }
 
-    /// Removes a watcher and what waits for it; false where there is none, nor one that a compaction has cancelled.
+    /// Removes a watcher and what waits for it. False if there is no such watcher, not even a cancelled one.
     pub(crate) fn cancel(&mut self, stream_id: StreamId, watch_id: i64) -> bool {
         let stream = self.stream(stream_id);
         let Some(watcher) = stream.watchers.remove(&watch_id) else {
@@ -178,12 +181,12 @@ impl Hub {
         true
     }
 
-    /// Hands the changes that an entry has just made to those who are up to date.
+    /// Hands the changes that an entry has just made to the watchers that are up to date.
     pub(crate) fn publish(&mut self, events: &[Event], state: &State) {
         if self.by_key.is_empty() && self.of_ranges.is_empty() {
             return;
         }
-        // All of one revision go together.
+        // The events of one revision stay together.
         for events in events.chunk_by(|a, b| a.kv.mod_revision == b.kv.mod_revision) {
             let revision = events[0].kv.mod_revision;
             let mut told: BTreeMap<(StreamId, i64), Vec<Event>> = BTreeMap::new();
@@ -205,7 +208,7 @@ impl Hub {
                 let full = stream.is_full();
                 let watcher = stream.watchers.get_mut(&watch_id).expect("looked at a moment ago");
                 if full {
-                    // It reads this revision from history, later.
+                    // The watcher reads this revision from history later.
                     watcher.up_to_date = planted!(WatchSlowSkips);
                     watcher.next = if planted!(WatchSlowSkips) { revision.next() } else { revision };
                     continue;
@@ -222,14 +225,14 @@ impl Hub {
                 }
             }
         }
-        // Whoever waits for progress may get it now.
+        // Clients that wait for progress may get it now.
         for stream in self.streams.values().filter(|stream| stream.progress_asked) {
             stream.waiting.notify_one();
         }
-        // One that wanted none of this has missed nothing: its `next` follows when it is looked at (`settle`).
+        // A watcher that wanted none of these changes has missed nothing. Its `next` is advanced later (`settle`).
     }
 
-    /// A snapshot has replaced the state: everybody goes on from where they are, by history.
+    /// After a snapshot has replaced the state: every watcher goes on from its `next`, by history.
     pub(crate) fn restored(&mut self, state: &State) {
         if planted!(WatchInstallNotFollowed) {
             return;
@@ -248,7 +251,8 @@ impl Hub {
         }
     }
 
-    /// Before an install takes the state away: those who are up to date have missed nothing until now.
+    /// Before an install replaces the state: advances the watchers that are up to date to the next revision, since
+    /// they have missed nothing.
     pub(crate) fn settle(&mut self, state: &State) {
         let next = state.revision().next();
         for watcher in self.streams.values_mut().flat_map(|stream| stream.watchers.values_mut()) {
@@ -258,8 +262,8 @@ impl Hub {
         }
     }
 
-    /// What comes next for a stream: what waits in its queue, or a piece of history for a watcher that is behind. The two
-    /// take turns, so that neither a busy watcher nor a long history holds the other up.
+    /// Takes what comes next for a stream: a delivery from its queue, or a piece of history for a watcher that is
+    /// behind. The two take turns, so that neither a busy watcher nor a long history delays the other.
     pub(crate) fn take(&mut self, stream_id: StreamId, state: &State) -> Taken {
         let stream = self.stream(stream_id);
         stream.history_first = !stream.history_first;
@@ -279,7 +283,7 @@ impl Hub {
         if read != Taken::Nothing {
             return read;
         }
-        // Asked for while somebody was behind; nobody is any more.
+        // Progress was asked for while some watcher was behind. If none is behind now, the notice is due.
         stream.progress_asked &= !stream.watchers.is_empty();
         if stream.progress_asked && stream.watchers.values().all(|watcher| watcher.up_to_date) {
             stream.progress_asked = !planted!(WatchProgressWithheld) && !stream.progress(state.revision());
@@ -287,11 +291,12 @@ impl Hub {
         stream.pop().map_or(Taken::Nothing, Taken::Delivery)
     }
 
-    /// The client asks how far its stream is. The answer comes once nobody of it is behind, and nobody starts later.
+    /// The client asks how far its stream is. The answer comes once none of its watchers is behind, and none starts
+    /// at a later revision.
     pub(crate) fn ask_progress(&mut self, stream_id: StreamId, state: &State) {
         let stream = self.stream(stream_id);
         if planted!(WatchProgressOvertakes) {
-            // At once, before whatever waits.
+            // Planted: the notice overtakes everything that waits.
             stream.queue.push_front(Delivery::Progress { watch_id: -1, revision: state.revision() });
             return;
         }
@@ -302,12 +307,12 @@ impl Hub {
         let told = all_up_to_date && stream.progress(state.revision());
         if !told {
             stream.progress_asked = true;
-            // Whoever serves the stream looks again.
+            // The task that serves the stream looks again.
             stream.waiting.notify_one();
         }
     }
 
-    /// Time for a periodic notice to one watcher: none where it is behind.
+    /// Queues a periodic notice for one watcher, unless the watcher is behind.
     pub(crate) fn tick_progress(&mut self, stream_id: StreamId, watch_id: i64, state: &State) {
         let stream = self.stream(stream_id);
         let Some(watcher) = stream.watchers.get(&watch_id) else { return };
@@ -381,7 +386,7 @@ impl Stream {
         Some(delivery)
     }
 
-    /// Tells the whole stream how far it is, unless somebody starts later than that. False where it does not.
+    /// Queues a notice to the whole stream, unless a watcher starts after `revision`. False if it queues none.
     fn progress(&mut self, revision: Revision) -> bool {
         let early = |watcher: &Watcher| watcher.start > revision && !planted!(WatchProgressOfFuture);
         let tells = !self.watchers.values().any(early);
@@ -392,8 +397,8 @@ impl Stream {
         tells
     }
 
-    /// Reads a piece of history for the first watcher that is behind and has nothing in the queue: what waits there comes
-    /// before what history holds.
+    /// Reads a piece of history for the first watcher that is behind and has nothing in the queue. What waits in the
+    /// queue is older than the history still to read.
     fn read_history(&mut self, state: &State) -> Taken {
         let now = state.revision();
         let queue = &self.queue;
@@ -403,7 +408,7 @@ impl Stream {
             return Taken::Nothing;
         };
         if watcher.next > now {
-            // Also one that waits for a revision to come: it goes on waiting for that one (etcd #20221).
+            // This includes a watcher of a future revision: it goes on waiting for that revision (etcd #20221).
             if planted!(WatchFutureForgotten) {
                 watcher.next = now.next();
             }
@@ -445,7 +450,7 @@ impl Stream {
 }
 
 impl Delivery {
-    /// Whether it is for this watcher alone.
+    /// Whether the delivery is for this watcher alone.
     fn is_of(&self, id: i64) -> bool {
         let (Delivery::Events { watch_id, .. }
         | Delivery::Compacted { watch_id, .. }
@@ -453,7 +458,7 @@ impl Delivery {
         *watch_id == id
     }
 
-    /// The bytes of its keys and values.
+    /// The bytes of the delivery's keys and values.
     fn bytes(&self) -> usize {
         match self {
             Delivery::Events { events, .. } => events

@@ -1,9 +1,10 @@
-//! Watches: who wants to hear of which changes, and what each has been told so far.
+//! Watches: which changes each watcher wants, and how far it has been told.
 //!
-//! The hub stands beside the state, under the state's lock. An entry's changes go to it as soon as they are applied, so a
-//! watcher that is up to date is told at once; one that is not reads history from the state. Each watcher has one number,
-//! `next`: every change below it has been handed over or was not asked for, and none from it on. Whatever happens (a slow
-//! consumer, a compaction, an installed snapshot), a watcher goes on from `next`, so nothing is told twice or left out.
+//! The hub stands beside the state, under the state's lock. An entry's changes go to it as soon as they are applied,
+//! so a watcher that is up to date is told at once. A watcher that is behind reads history from the state. Each
+//! watcher has one number, `next`: every wanted change below `next` has been handed over, and no change from `next`
+//! on. Whatever happens (a slow consumer, a compaction, an installed snapshot), a watcher goes on from `next`, so
+//! nothing is told twice or left out.
 //!
 //! ```text
 //!            create                    behind `next` = the store's revision + 1
@@ -14,12 +15,12 @@
 //!                                 a snapshot has replaced the state
 //! ```
 //!
-//! Etcd's words for the two are *unsynced* and *synced*; its *victims* are here watchers that are behind again: what did
-//! not fit into a full queue is read from history later. So what a slow consumer costs is bounded ([`QUEUE_BYTES`]). A
-//! watcher that falls behind the compact revision is cancelled with that revision.
+//! Etcd's words for the two are *unsynced* and *synced*; etcd's *victims* are simply behind here: changes that did
+//! not fit into a full queue are read from history later. So what a slow consumer costs is bounded
+//! ([`QUEUE_BYTES`]). A watcher that falls behind the compact revision is cancelled with that revision.
 //!
-//! Events of one revision are handed over together. Progress notices pass through the same queue, so that none overtakes
-//! an event (etcd #15220), and only while all that they speak for are up to date (#20221).
+//! Events of one revision are handed over together. Progress notices pass through the same queue, so that none
+//! overtakes an event (etcd #15220), and only while all watchers that they speak for are up to date (#20221).
 //!
 //! Sources: `server/storage/mvcc/watchable_store.go`, `watcher_group.go`, `v3rpc/watch.go`.
 
@@ -31,9 +32,9 @@ mod watcher;
 pub(crate) use hub::{Delivery, Hub, StreamId, Taken};
 pub(crate) use watcher::{Filters, Wanted};
 
-/// Deliveries that wait for one stream at most (etcd's channel has 128 places).
+/// The most deliveries that wait for one stream (etcd's channel has 128 places).
 pub(crate) const QUEUE_DELIVERIES: usize = 128;
-/// The bytes of keys and values that wait for one stream at most, but for a single delivery that is larger.
+/// The most bytes of keys and values that wait for one stream. A single larger delivery is still queued.
 pub(crate) const QUEUE_BYTES: usize = 4 << 20;
-/// Records that are looked at for one piece of history.
+/// How many records one piece of history covers.
 pub(crate) const PIECE_RECORDS: usize = 1_000;

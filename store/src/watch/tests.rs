@@ -1,4 +1,5 @@
-//! The hub against the plain history: what a watcher is told is the history from its start, projected on its keys.
+//! Compares the hub with the plain history: a watcher must be told the history from its start, restricted to its
+//! keys.
 
 use proptest::{collection::vec, prelude::*};
 use squall_core::{
@@ -14,7 +15,7 @@ struct Member {
     own: State,
     hub: Hub,
     stream: StreamId,
-    /// Every change there ever was, as a watcher is told of it.
+    /// Every change so far, in the form in which a watcher is told of it.
     history: Vec<Event>,
     watchers: Vec<Watcher>,
 }
@@ -22,10 +23,10 @@ struct Member {
 struct Watcher {
     id: i64,
     wanted: Wanted,
-    /// The first revision that it wants.
+    /// The first revision that the watcher wants.
     from: Revision,
     told: Vec<Event>,
-    /// What it must have been told by a notice of progress.
+    /// The revision of the last progress notice: everything up to it must have been told.
     bookmark: Revision,
     canceled: bool,
 }
@@ -91,7 +92,7 @@ impl Member {
         self.watchers.push(Watcher { id, wanted, from, told, bookmark, canceled });
     }
 
-    /// Takes what comes next; false where nothing does.
+    /// Takes the next delivery; false if there is none.
     fn take(&mut self) -> bool {
         let delivery = loop {
             match self.hub.take(self.stream, &self.own) {
@@ -110,7 +111,7 @@ impl Member {
                     assert!(event.kv.mod_revision > watcher.bookmark, "an event behind a bookmark");
                     watcher.told.push(event);
                 }
-                // Atomic: the next one that it wants is of a later revision.
+                // A revision is told as a whole: the next wanted change is of a later revision.
                 let last = watcher.told.last().expect("just told").kv.mod_revision;
                 assert!(watcher.told_below(&self.history) > last, "a revision was cut in two");
             }
@@ -119,7 +120,7 @@ impl Member {
                 let history = self.history.clone();
                 let watcher = self.watchers.iter_mut().find(|one| one.id == watch_id).expect("it is there");
                 watcher.canceled = true;
-                // Cancelled only where it may have missed something, or began before.
+                // A watcher may be cancelled only if its next revision is compacted.
                 let told_to = watcher.told.last().map_or(watcher.from, |event| event.kv.mod_revision);
                 assert!(
                     told_to < compact_revision,
@@ -141,7 +142,7 @@ impl Member {
         true
     }
 
-    /// Everybody has been told the whole history, or was cancelled.
+    /// Checks that every watcher has been told the whole history, or was cancelled.
     fn check_all(&mut self) {
         if self.own.applied() != self.leader.applied() {
             self.install();
@@ -177,7 +178,7 @@ impl Member {
 #[derive(Clone, Debug)]
 enum Step {
     Apply(Command),
-    /// Committed while this member was away.
+    /// A command that is committed while this member is away.
     Miss(Command),
     Compact(i64),
     CompactFurther,
@@ -262,7 +263,8 @@ proptest! {
                 Step::Cancel(which) if !member.watchers.is_empty() => {
                     let at = which % member.watchers.len();
                     let watcher = member.watchers.remove(at);
-                    // Also one that a compaction has cancelled: its id is the client's until then.
+                    // This holds for a watcher that a compaction has cancelled, too: its id stays taken until the
+                    // client cancels it.
                     prop_assert!(member.hub.cancel(member.stream, watcher.id));
                     prop_assert!(!member.hub.cancel(member.stream, watcher.id));
                 }
@@ -292,7 +294,8 @@ fn all() -> Wanted {
     Wanted { key: vec![0].into(), range_end: vec![0].into(), ..Wanted::default() }
 }
 
-/// A notice that waits when a watcher of the past is made comes after what that watcher has to be told.
+/// If a notice waits when a watcher of the past is created, the notice comes after the changes that the watcher must
+/// be told.
 #[test]
 fn a_waiting_notice_does_not_speak_for_a_new_watcher_of_the_past() {
     let mut member = Member::new();
@@ -309,7 +312,7 @@ fn a_waiting_notice_does_not_speak_for_a_new_watcher_of_the_past() {
     );
 }
 
-/// Whoever does not read costs a bounded queue, and is told everything all the same.
+/// A client that does not read costs a bounded queue, and is still told everything.
 #[test]
 fn a_slow_consumer_goes_back_to_the_history() {
     let mut member = Member::new();

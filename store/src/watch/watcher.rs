@@ -1,9 +1,9 @@
-//! One watcher: what it wants, and how far it has got.
+//! One watcher: what it wants, and how far it has been told.
 
 use bytes::Bytes;
 use squall_core::{Event, EventKind, Interval, Revision, planted::planted};
 
-/// Which kinds of changes are left out.
+/// The kinds of changes that are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filters {
     pub no_put: bool,
@@ -15,10 +15,11 @@ pub(crate) struct Filters {
 pub(crate) struct Wanted {
     /// The first key.
     pub key: Bytes,
-    /// As in a range: empty for the one key, the byte 0 for all from it on, else the first key past the interval.
+    /// As in a range request: empty for one key, the byte 0 for all keys from `key` on, otherwise the first key past
+    /// the interval.
     pub range_end: Bytes,
     pub filters: Filters,
-    /// Whether events carry what they replaced.
+    /// Whether events carry the record that they replaced.
     pub prev_kv: bool,
 }
 
@@ -34,7 +35,7 @@ impl Wanted {
         Interval::of(&self.key, &self.range_end) == Interval::One
     }
 
-    /// The event as it is told, or nothing where it is filtered out.
+    /// The event as the watcher is told of it; `None` if it is filtered out.
     pub(crate) fn told(&self, mut event: Event) -> Option<Event> {
         let filtered = match event.kind {
             EventKind::Put if planted!(WatchFiltersSwapped) => self.filters.no_delete,
@@ -53,10 +54,10 @@ impl Wanted {
 #[derive(Debug)]
 pub(super) struct Watcher {
     pub wanted: Wanted,
-    /// Everything below has been handed over.
+    /// Every wanted change below this revision has been handed over.
     pub next: Revision,
-    /// Where it was asked to start; 0 for "now".
+    /// The revision at which the client asked to start; 0 for "now".
     pub start: Revision,
-    /// Whether it is told of changes as they are applied.
+    /// Whether the watcher is told of changes as they are applied.
     pub up_to_date: bool,
 }

@@ -1,8 +1,8 @@
-//! Is the member well? `/health` in etcd 3.5's JSON; `/livez` and `/readyz` as Kubernetes asks, with their single checks
-//! (`/readyz/linearizable_read`), `?verbose` and `?exclude=CHECK`.
+//! The member's health: `/health` in etcd 3.5's JSON; `/livez` and `/readyz` for Kubernetes, with their single
+//! checks (`/readyz/linearizable_read`), `?verbose` and `?exclude=CHECK`.
 //!
-//! A member is ill whose store has an alarm, that knows no leader, or that cannot read within a request's time. Alive is
-//! who can read its own state: to restart a member that merely waits for its leader would help nobody.
+//! A member is unhealthy if an alarm is active, if it knows no leader, or if it cannot read within a request's time.
+//! It is alive if it can read its own state: to restart a member that only waits for its leader would not help.
 //!
 //! Source: etcd's `etcdhttp/health.go` (3.5.21).
 
@@ -45,7 +45,7 @@ impl Check {
     }
 }
 
-/// What a path asks for.
+/// The checks that a path asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Probe(&'static [Check]);
 
@@ -94,16 +94,16 @@ pub(super) async fn probe(node: &Handle, query: &str, Probe(checks): Probe) -> G
 /// Answers `/health`.
 pub(super) async fn health(node: &Handle, query: &str) -> GrpcResponse {
     let serializable = values(query, "serializable").next() == Some("true");
-    let reason = ill(node, query, serializable).await;
+    let reason = why_unhealthy(node, query, serializable).await;
     note(node, reason.is_none());
     let well = reason.is_none();
     let body = serde_json::json!({ "health": well.to_string(), "reason": reason.unwrap_or_default() });
-    // As etcd, whose answer has no type of its own.
+    // As in etcd, which sets no content type here.
     reply::with_type(if well { 200 } else { 503 }, "text/plain; charset=utf-8", reply::full(body.to_string()))
 }
 
-/// Why the member is ill; `None` where it is well.
-async fn ill(node: &Handle, query: &str, serializable: bool) -> Option<String> {
+/// Why the member is unhealthy; `None` if it is healthy.
+async fn why_unhealthy(node: &Handle, query: &str, serializable: bool) -> Option<String> {
     let excluded = |alarm: &str| values(query, "exclude").any(|excluded| excluded == alarm);
     if let Some(alarm) = alarms(node).iter().find(|alarm| !excluded(alarm)) {
         return Some(format!("ALARM {alarm}"));
@@ -115,11 +115,11 @@ async fn ill(node: &Handle, query: &str, serializable: bool) -> Option<String> {
     Some(format!("RANGE ERROR:{}", refusal.message()))
 }
 
-/// Reads, as a client would, but for who it is.
+/// Makes a read like a client's, without a user.
 async fn read(node: &Handle, serializable: bool) -> Result<(), Refusal> {
     let patience = node.config().request_timeout();
     let asked = async {
-        // A member that is not ready yet serves nobody.
+        // A member that is not ready yet serves no reads.
         node.ready().await?;
         if serializable { Ok(()) } else { node.read_index().await }
     };

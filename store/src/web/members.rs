@@ -11,7 +11,7 @@ pub(super) fn list(node: &Handle) -> GrpcResponse {
         let state = node.shared().state();
         let member = |member: &squall_core::Member| {
             let mut shown = json!({ "id": member.id.0, "peerURLs": member.peer_urls });
-            // As in etcd, what is empty is left out.
+            // As in etcd, empty fields are left out.
             if member.is_learner {
                 shown["isLearner"] = json!(true);
             }

@@ -1,8 +1,8 @@
 //! HTTP beside gRPC: health, version, metrics, and the JSON gateway, on the ports that speak gRPC too.
 //!
-//! What is no gRPC by its content type comes here ([`crate::seam::Router`]), over HTTP/1.1 or HTTP/2. Paths, methods, statuses and
-//! bodies are etcd's, as far as something reads them: probes of an orchestrator, Prometheus, `etcdctl check`, clients
-//! without gRPC. Any other path is answered 404.
+//! Requests that are not gRPC by their content type come here ([`crate::seam::Router`]), over HTTP/1.1 or HTTP/2.
+//! Paths, methods, statuses and bodies are etcd's, as far as some program reads them: an orchestrator's probes,
+//! Prometheus, `etcdctl check`, clients without gRPC. Any other path is answered 404.
 //!
 //! Clients' port: everything. Metrics port (`--listen-metrics-urls`): metrics and health. Members' port: `/version` and
 //! `/members`. Left out: etcd's `/debug/*`, and the v2 API.
@@ -29,11 +29,11 @@ use crate::{
     seam::{GrpcRequest, GrpcResponse, Router, timeout},
 };
 
-/// How much is read of a body that nobody wants, and for how long.
+/// How many bytes of an unused body are read, and for how long.
 const DRAINED_BYTES: usize = 256 << 10;
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Which paths a port serves.
+/// The kinds of ports, which serve different paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Port {
     Clients,
@@ -41,13 +41,13 @@ enum Port {
     Members,
 }
 
-/// What answers.
+/// The service that answers on one port.
 #[derive(Clone)]
 struct Web {
     node: Handle,
     scraper: Scraper,
     port: Port,
-    /// Only for clients.
+    /// Present only on the clients' port.
     gateway: Option<Arc<Gateway>>,
 }
 
@@ -103,7 +103,7 @@ impl Web {
         if !known {
             return reply::text(404, "404 page not found\n");
         }
-        // As in etcd, who scrapes may use any method.
+        // As in etcd, a scrape may use any method.
         if method != Method::GET && path != "/metrics" {
             return reply::only_get();
         }
@@ -126,11 +126,11 @@ impl Web {
     }
 }
 
-/// Reads a body that nobody wants, as Go's server does, as long as it is short and comes soon: a connection that is closed
-/// with something unread is reset, and its client may never see the answer.
+/// Reads an unused body if it is short and arrives soon, as Go's server does. If a connection is closed with unread
+/// data it is reset, and its client may never see the answer.
 async fn drain(node: &Handle, body: Body) {
     let body = Limited::new(body, DRAINED_BYTES).collect();
-    // What is left after that is the client's loss.
+    // If more is left after that, the client may lose the answer.
     _ = timeout(&*node.env().clock, DRAIN_PATIENCE, body).await;
 }
 

@@ -5,31 +5,31 @@ use tonic::body::Body;
 
 use crate::seam::GrpcResponse;
 
-/// No body.
+/// An answer without a body.
 pub(super) fn empty() -> GrpcResponse {
     http::Response::new(Body::empty())
 }
 
-/// Plain text.
+/// An answer of plain text.
 pub(super) fn text(status: u16, text: impl Into<String>) -> GrpcResponse {
     let mut response = with_type(status, "text/plain; charset=utf-8", full(text.into()));
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
-/// JSON.
+/// An answer of JSON.
 pub(super) fn json(status: u16, json: String) -> GrpcResponse {
     with_type(status, "application/json", full(json))
 }
 
-/// To any method where only GET is allowed.
+/// The answer to another method where only GET is allowed.
 pub(super) fn only_get() -> GrpcResponse {
     let mut response = text(405, "Method Not Allowed\n");
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
     response
 }
 
-/// Any body of some type.
+/// An answer with any body and content type.
 pub(super) fn with_type(status: u16, content_type: &'static str, body: Body) -> GrpcResponse {
     let mut response = http::Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).expect("a status of this module's own");
@@ -50,7 +50,7 @@ pub(super) fn allow_origins(response: &mut GrpcResponse) {
     }
 }
 
-/// A body that is all there.
+/// A complete body.
 pub(super) fn full(text: String) -> Body {
     Body::new(http_body_util::Full::new(bytes::Bytes::from(text)))
 }

@@ -1,8 +1,8 @@
 //! Whether a caller may do what it asks for (etcd's `apply_auth.go` and the checks of `auth/store.go`).
 //!
-//! The same questions are asked in two places. [`check`] judges an entry when it is applied. The methods of [`Auth`] and
-//! [`State`] are for the server, which answers reads without an entry. A refusal comes from the tables alone and touches
-//! nothing.
+//! The same questions are asked in two places. [`check`] judges an entry when it is applied. The methods of [`Auth`]
+//! and [`State`] are for the server, which answers reads without an entry. A refusal follows from the tables alone
+//! and changes nothing.
 
 use super::{Auth, AuthCommand, Caller};
 use crate::planted::planted;
@@ -27,8 +27,8 @@ pub(crate) fn check(auth: &Auth, leases: &Leases, caller: &Caller, command: &Com
         Command::Compact(_) if planted!(AuthCompactionForAll) => Ok(()),
         Command::Compact(_) => auth.require_root(caller),
         Command::Auth(command) => of_auth(auth, caller, command),
-        // These come from members, and alarms are open to everybody, as in etcd. A grant's client has shown its token to the
-        // member that proposed it.
+        // Members send these themselves, or they are open to every client (alarms), as in etcd. For a lease grant
+        // the proposing member has checked the client's token.
         Command::Publish(_)
         | Command::LeaseGrant { .. }
         | Command::LeaseCheckpoint(_)
@@ -46,7 +46,7 @@ fn of_auth(auth: &Auth, caller: &Caller, command: &AuthCommand) -> Result<(), Re
 }
 
 impl Auth {
-    /// Whether the caller may do what only root may.
+    /// Whether the caller may do what only root is allowed to do.
     ///
     /// # Errors
     /// `UserEmpty`, `UserNotFound`, `PermissionDenied`.
@@ -101,7 +101,7 @@ impl Auth {
         Err(Refusal::PermissionDenied)
     }
 
-    /// Whether the caller may renew a lease: it must be allowed to write each key that hangs on it.
+    /// Whether the caller may renew a lease: it must be allowed to write each key that is attached to it.
     ///
     /// # Errors
     /// As [`may_read`](Auth::may_read).
@@ -125,7 +125,7 @@ impl Auth {
 }
 
 impl State {
-    /// Whether the caller may carry out a transaction, all its branches and compares together.
+    /// Whether the caller may run a transaction: all compares and both branches are checked.
     ///
     /// # Errors
     /// As [`Auth::may_read`].
@@ -143,7 +143,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn put(&self, put: &PutRequest) -> Result<(), Refusal> {
         self.auth.may_write(self.caller, &put.key, &[])?;
-        // Who may not revoke a lease may not hang a key on it either.
+        // A caller that may not revoke a lease may not attach a key to it either.
         if !planted!(AuthLeaseUnchecked) {
             self.lease(put.lease)?;
         }
@@ -176,7 +176,7 @@ impl Check<'_> {
         })
     }
 
-    /// A lease that is not there is refused elsewhere.
+    /// A lease that does not exist is refused elsewhere.
     fn lease(&self, id: LeaseId) -> Result<(), Refusal> {
         self.leases.get(id).map_or(Ok(()), |lease| self.auth.may_write_keys_of(self.caller, lease))
     }

@@ -1,18 +1,18 @@
-//! What an entry about auth asks for, who asks for anything, and the answers.
+//! Auth commands and their replies, and the caller of any command.
 
 use bytes::Bytes;
 
-/// On whose behalf an entry was proposed.
+/// The client on whose behalf an entry was proposed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Caller {
-    /// The user; empty where the client has not said who it is.
+    /// The user; empty if the client has not authenticated.
     pub user: String,
-    /// The auth revision that the proposing member had; 0 where there is no user.
+    /// The auth revision that the proposing member had; 0 if there is no user.
     pub revision: u64,
 }
 
 impl Caller {
-    /// A client that has not said who it is.
+    /// A client that has not authenticated.
     pub const NOBODY: Caller = Caller { user: String::new(), revision: 0 };
 }
 
@@ -25,7 +25,7 @@ pub enum PermissionKind {
     Write,
     /// Both.
     ReadWrite,
-    /// Nothing: the API does not have a kind of this number. It is kept, as in etcd, for who lists permissions.
+    /// Nothing, since the API has no kind with this number. As in etcd it is kept, and listings show it.
     Unknown(i32),
 }
 
@@ -62,8 +62,8 @@ pub struct Permission {
     pub kind: PermissionKind,
 }
 
-/// A change of the tables, or a question about them. Questions go through the log too, as in etcd, so that their answers
-/// are up to date.
+/// A change of users, roles or permissions, or a question about them. Questions go through the log too, as in etcd,
+/// so that their answers are up to date.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AuthCommand {
     /// Turn auth on.
@@ -74,18 +74,18 @@ pub enum AuthCommand {
     Status,
     /// Give out a token. The proposer has checked the password.
     Authenticate {
-        /// To whom.
+        /// The user that gets the token.
         user: String,
-        /// What the token begins with; the proposer has drawn it.
+        /// The token's first letters, which the proposer has drawn.
         token_prefix: String,
     },
     /// A new user.
     UserAdd {
         /// Its name.
         name: String,
-        /// The hash of its password; empty where it has none.
+        /// The hash of its password; empty if it has none.
         password_hash: Bytes,
-        /// It has no password, and so cannot authenticate by one.
+        /// Whether it has no password, and so cannot authenticate by one.
         no_password: bool,
     },
     /// A user's roles.
@@ -96,7 +96,7 @@ pub enum AuthCommand {
     UserDelete(String),
     /// A user's new password; its tokens are void.
     UserChangePassword {
-        /// Whose.
+        /// The user.
         name: String,
         /// The hash of the new password.
         password_hash: Bytes,
@@ -123,11 +123,11 @@ pub enum AuthCommand {
     RoleList,
     /// Remove a role, also from its users.
     RoleDelete(String),
-    /// Give a role a permission; one on the same range is replaced.
+    /// Give a role a permission. It replaces a permission on the same range.
     RoleGrantPermission {
         /// The role.
         role: String,
-        /// The permission; absent where the client gave none.
+        /// The permission; absent if the client gave none.
         permission: Option<Permission>,
     },
     /// Take a permission from a role.
@@ -158,6 +158,6 @@ pub enum AuthReply {
     /// To [`AuthCommand::UserGet`]: its roles, and to [`AuthCommand::UserList`] and [`AuthCommand::RoleList`]: the names,
     /// sorted.
     Names(Vec<String>),
-    /// To [`AuthCommand::RoleGet`]: by key and end.
+    /// To [`AuthCommand::RoleGet`]: the permissions, by key and end.
     Permissions(Vec<Permission>),
 }

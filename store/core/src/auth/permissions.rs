@@ -1,4 +1,4 @@
-//! What one user may read and write, all its roles together: disjoint intervals of keys, as long as they can be. Two
+//! What one user may read and write by all its roles: disjoint intervals of keys, merged as far as possible. Two
 //! permissions that touch allow a range across both (etcd's `getMergedPerms` and `IntervalTree.Contains`).
 
 use std::{collections::BTreeMap, ops::Bound};
@@ -11,7 +11,8 @@ use crate::planted::planted;
 /// The end that stands for "every key from there on", in a request and in a permission.
 const OPEN_END: &[u8] = &[0];
 
-/// Whether a permission may be given on this range: it has a key, and is a point, or ends after its key, or is open.
+/// Whether a permission may be given on this range. It must have a key, and be a single key, or end after its key,
+/// or be open.
 pub(crate) fn is_valid(key: &[u8], range_end: &[u8]) -> bool {
     !key.is_empty() && (range_end.is_empty() || range_end == OPEN_END || key < range_end)
 }
@@ -41,7 +42,7 @@ impl Permissions {
     }
 }
 
-/// By its first key, where each interval ends; `None` is behind all keys. No two touch.
+/// The intervals' ends by their first keys; `None` is an end after all keys. No two intervals touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Intervals(BTreeMap<Bytes, Option<Bytes>>);
 
@@ -81,7 +82,7 @@ impl Intervals {
     }
 }
 
-/// Where an interval ends; `None`: behind all keys. A point ends at the next key that there can be.
+/// Where an interval ends; `None` means after all keys. A single key's interval ends at the next possible key.
 fn end_of(key: &Bytes, range_end: &Bytes) -> Option<Bytes> {
     if range_end.is_empty() {
         Some([key.as_ref(), &[0]].concat().into())

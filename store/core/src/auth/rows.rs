@@ -11,7 +11,7 @@ pub(crate) const USER_TABLE: u8 = b'u';
 /// The key of the row that says whether auth is on.
 pub(crate) const MARK: &[u8] = b"mauth";
 
-/// What stands for a kind of permission that the API does not have; its number follows.
+/// Marks a kind of permission that the API does not have; the kind's number follows.
 const UNKNOWN_KIND: u8 = 3;
 
 /// A decoded row.

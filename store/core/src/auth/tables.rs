@@ -15,9 +15,9 @@ use crate::{Batch, Index, Refusal, digest};
 /// A user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
-    /// The hash of its password; empty where it has none.
+    /// The hash of its password; empty if it has none.
     pub password_hash: Bytes,
-    /// It was made without a password.
+    /// Whether it was made without a password.
     pub no_password: bool,
     /// Its roles.
     pub roles: BTreeSet<String>,
@@ -54,7 +54,7 @@ pub struct Auth {
     revision: u64,
     users: BTreeMap<String, User>,
     roles: BTreeMap<String, Role>,
-    /// By user: what follows from its roles.
+    /// By user: the permissions that follow from its roles.
     permissions: BTreeMap<String, Permissions>,
     /// The sum of the digests of the rows (`digest.rs`).
     content: u64,
@@ -73,7 +73,7 @@ impl Default for Auth {
     }
 }
 
-/// The auth revision of a new store. 0 is that of a caller without a user.
+/// The auth revision of a new store. 0 is the revision of a caller without a user.
 const FIRST_REVISION: u64 = 1;
 
 impl Auth {
@@ -118,7 +118,7 @@ impl Auth {
         self.content
     }
 
-    /// Apply a command that its caller may give.
+    /// Apply a command whose caller has passed the check.
     pub(crate) fn apply(
         &mut self,
         index: Index,
@@ -179,7 +179,7 @@ impl Auth {
                 if role != ROOT_ROLE && !self.roles.contains_key(role) {
                     return Err(Refusal::RoleNotFound);
                 }
-                // A role that the user has changes nothing, and so not the revision either.
+                // Granting a role that the user already has changes nothing, not even the revision.
                 if user.roles.insert(role.clone()) {
                     self.put_user(name, user, &mut batch);
                     self.changed(&mut batch);
@@ -256,7 +256,7 @@ impl Auth {
         }
     }
 
-    /// The hash that a user's password must fit, before a token is asked for.
+    /// The hash that a user's password must match before a token is proposed.
     ///
     /// # Errors
     /// `AuthNotEnabled`; `AuthFailed` for a user that does not exist; `NoPasswordUser`.
@@ -299,7 +299,7 @@ impl Auth {
         self.users.get(user).cloned().ok_or(Refusal::UserNotFound)
     }
 
-    /// The tables have changed.
+    /// Record a change of the tables: raise the auth revision, and write its row.
     fn changed(&mut self, batch: &mut Batch) -> AuthReply {
         self.set_mark(self.enabled, self.revision + 1, batch);
         AuthReply::Done
@@ -351,7 +351,7 @@ impl Auth {
         }
     }
 
-    /// Work out anew what a user may do.
+    /// Recompute what a user may do.
     fn derive(&mut self, name: &str) {
         let user = &self.users[name];
         let granted: Vec<Permission> =
@@ -366,7 +366,7 @@ impl Auth {
         digest::row(&rows::mark_key(), &rows::encode_mark(self.enabled, self.revision))
     }
 
-    /// Whether nothing was ever changed here: then there is no row either.
+    /// Whether nothing was ever changed. Then there is no row either.
     fn is_untouched(&self) -> bool {
         !self.enabled && self.revision == FIRST_REVISION
     }
@@ -385,7 +385,7 @@ impl Auth {
         self.users.iter().map(|(name, user)| (rows::user_key(name), rows::encode_user(user)))
     }
 
-    /// Put a row back. [`Auth::restored`] comes after the last.
+    /// Put a row back. [`Auth::restored`] must follow after the last row.
     pub(crate) fn restore(&mut self, row: rows::AuthRow) {
         match row {
             rows::AuthRow::Mark { enabled, revision } => (self.enabled, self.revision) = (enabled, revision),
@@ -394,10 +394,10 @@ impl Auth {
         }
     }
 
-    /// All rows are back.
+    /// Finish a restore, after all rows are back.
     ///
     /// # Errors
-    /// What cannot be, and the row at which it shows.
+    /// The row that is impossible, and what is wrong with it.
     pub(crate) fn restored(&mut self) -> Result<(), (Bytes, String)> {
         if self.is_untouched()
             && let Some(key) = self.user_rows().chain(self.role_rows()).map(|(key, _)| key).next()
@@ -432,7 +432,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Go on with what another's users may do, instead of working it out. Only a planted error does.
+    /// Take over another state's permissions instead of computing them. Only a planted error does this.
     pub(crate) fn keep_permissions_of(&mut self, other: &Auth) {
         self.permissions.clone_from(&other.permissions);
     }

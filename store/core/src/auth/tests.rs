@@ -33,7 +33,7 @@ struct Store {
 }
 
 impl Store {
-    /// With users `root` and `alice`, who may read and write `a` to `c` and read `k`.
+    /// A store with the users `root` and `alice`. Alice may read and write `a` to `c`, and read `k`.
     fn with_alice() -> Store {
         let mut store = Store { state: State::new() };
         for command in [
@@ -168,7 +168,7 @@ fn users_and_roles_are_refused_as_in_etcd() {
 }
 
 #[test]
-fn nobody_locks_everybody_out() {
+fn root_cannot_lose_its_role() {
     let mut store = Store::enabled();
     for command in [
         AuthCommand::UserDelete("root".into()),
@@ -216,7 +216,7 @@ fn only_root_may_manage_and_others_may_see_themselves() {
 }
 
 #[test]
-fn keys_are_written_and_read_by_those_who_may() {
+fn keys_need_the_permission_to_write_or_read() {
     let mut store = Store::enabled();
     assert_eq!(store.put("alice", put("a")), Ok(()));
     assert_eq!(store.put("alice", put("b")), Ok(()));
@@ -254,7 +254,7 @@ fn a_transaction_needs_all_that_it_could_do() {
     let of = |success: Vec<RequestOp>| TxnRequest { success, ..TxnRequest::default() };
     assert_eq!(may(of(vec![RequestOp::Put(put("a")), get("k", "")])), Ok(()));
     assert_eq!(may(of(vec![get("z", "")])), Err(Refusal::PermissionDenied));
-    // The branch that is not taken.
+    // A put in the branch that is not taken counts too.
     let other = TxnRequest { failure: vec![RequestOp::Put(put("k"))], ..TxnRequest::default() };
     assert_eq!(may(other.clone()), Err(Refusal::PermissionDenied));
     assert_eq!(may(of(vec![RequestOp::Txn(other)])), Err(Refusal::PermissionDenied));
@@ -279,7 +279,7 @@ fn an_older_view_of_the_tables_is_refused() {
     assert_eq!(store.apply(&before, &write).map(drop), Err(Refusal::AuthOldRevision));
     let now = store.caller("alice");
     assert_eq!(store.apply(&now, &write).map(drop), Ok(()));
-    // What root alone may do is not compared.
+    // For commands that only root may give, revisions are not compared.
     let root = Caller { user: "root".into(), revision: 1 };
     assert!(store.apply(&root, &Command::Auth(AuthCommand::Status)).is_ok());
 }
@@ -336,7 +336,7 @@ fn config() -> Config {
     config
 }
 
-/// Keys and ends near each other, so that intervals touch, overlap and contain each other.
+/// Keys and range ends close together, so that intervals touch, overlap and contain each other.
 const KEYS: [&str; 6] = ["a", "a\0", "ab", "b", "c", "d"];
 
 fn any_permission() -> impl Strategy<Value = Permission> {
@@ -357,7 +357,8 @@ fn any_permission() -> impl Strategy<Value = Permission> {
 proptest! {
     #![proptest_config(config())]
 
-    /// The naive model: a range is allowed if each of its keys is, tried key by key over more keys than are named.
+    /// The naive model: a range is allowed if each key in it is allowed. It tries more keys than the permissions
+    /// name.
     #[test]
     fn what_is_allowed_is_what_some_permission_allows(
         permissions in vec(any_permission(), 0..6),

@@ -1,15 +1,15 @@
 //! Compaction: forgetting history before a revision.
 //!
-//! It happens twice. For readers it happens at once, when the command is applied: the compact revision moves, and the key
-//! index drops every mark that nobody may ask for any more. That much is replicated state, the same on all members at the
-//! same entry. For memory and the engine it happens afterwards, in steps that the node takes when it has time, so that a
-//! large compaction never stalls the apply loop; how far these have got is each member's own affair, and nothing that a
-//! client can see, HashKV included, depends on it.
+//! It happens in two parts. The first part happens when the command is applied: the compact revision moves, and the
+//! key index drops every mark that can no longer be read. This part is replicated state, the same on all members at
+//! the same entry. The second part removes the records from memory and the engine, in steps that the node takes when
+//! it has time, so that a large compaction never stalls the apply loop. Members may differ in how far these steps
+//! have got, and nothing that a client can see depends on it, not even HashKV.
 //!
-//! Between the two lies a crash. Two marks in the engine tell how things stand: *scheduled* is written with the command,
-//! in its own batch, and so is durable before any record is removed; *finished* is written with the last step. A member
-//! that starts with scheduled above finished begins the steps anew. Within them the order is ascending, so that whatever
-//! is left of a key is always the newest part of what it had.
+//! A crash may come between the two. Two marks in the engine tell the progress: *scheduled* is written in the
+//! command's own batch, and so is durable before any record is removed; *finished* is written with the last step. A
+//! member that starts with scheduled above finished begins the steps again. The steps remove records in ascending
+//! order, so the records that are left of a key are always its newest ones.
 
 use super::Mvcc;
 use crate::planted::planted;
@@ -20,9 +20,9 @@ use crate::{Batch, Refusal, Rev, Revision};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "the batch must reach the engine"]
 pub struct CompactionStep {
-    /// The rows to remove; with the last step, the mark that the compaction is finished.
+    /// The removals of rows; in the last step also the mark that the compaction is finished.
     pub batch: Batch,
-    /// How many records went.
+    /// How many records were removed.
     pub removed: usize,
     /// Whether nothing is left to do.
     pub finished: bool,
@@ -43,7 +43,8 @@ impl Mvcc {
             let record = records.get(&mark.rev).expect("the key index names records only");
             *content = content.wrapping_sub(record.digest(mark.rev));
         });
-        // Whatever an unfinished compaction has looked at must be looked at again: what it kept may be forgotten now.
+        // Records that an unfinished compaction has passed must be checked again, since this compaction may drop
+        // some that the earlier one kept.
         if !planted!(CompactionCursorKept) {
             self.cursor = Rev::default();
         }
@@ -85,7 +86,7 @@ impl Mvcc {
             self.bytes -= rows::record_bytes(&record);
             batch.delete(rows::record_key(rev, record.is_tombstone()));
         }
-        // Fewer than asked for: that was the end.
+        // Fewer records than `limit` were left, so this was the last step.
         let finished = looked_at < limit.max(1);
         if finished {
             self.finished = self.compacted;

@@ -1,13 +1,14 @@
-//! HashKV: one number that two members must agree on if their key spaces agree.
+//! HashKV: one number that is equal on two members if their key spaces are equal.
 //!
-//! It is etcd's, bit for bit (`mvcc/hash.go`): CRC-32C over the name of the key table and then, in revision order, the
-//! revision's bytes and the record's protobuf bytes. Since members remove compacted records at their own pace, the hash
-//! must not see which are still there: of the records up to the compact revision it takes those alone that a compaction at
-//! the hashed revision would keep, and no tombstone at the compact revision (older etcds removed it).
+//! It is etcd's, bit for bit (`mvcc/hash.go`): CRC-32C over the name of the key table and then, in revision order,
+//! the revision's bytes and the record's protobuf bytes. Members remove compacted records at their own pace, so the
+//! hash must not depend on which of them are still there. Of the records up to the compact revision it takes only
+//! those that a compaction at the hashed revision would keep, and no tombstone at the compact revision (older etcds
+//! removed it).
 //!
-//! etcd drops that filter if nothing would be kept, that is if no key is there at the hashed revision, and its hash then
-//! varies with the progress of a compaction. Here the same case takes the records that the finished compaction keeps:
-//! equal to etcd's hash whenever etcd's is stable, and stable always.
+//! etcd drops that filter if nothing would be kept, that is, if no key exists at the hashed revision. Its hash then
+//! varies with the progress of a compaction. In that case this hash takes the records that the finished compaction
+//! keeps. So it is always stable, and equals etcd's hash whenever etcd's is stable.
 
 use super::Mvcc;
 use crate::planted::planted;
@@ -15,7 +16,7 @@ use crate::rows;
 use crate::{HashKv, Refusal, Rev, Revision};
 
 impl Mvcc {
-    /// Hash the records up to `revision`; 0 for all. Up to a negative one there are none, as in etcd.
+    /// Hash the records up to `revision`, or all records for 0. For a negative revision there are none, as in etcd.
     pub fn hash(&self, revision: Revision) -> Result<HashKv, Refusal> {
         if revision.0 > 0 && revision.0 < self.compacted {
             return Err(Refusal::Compacted);

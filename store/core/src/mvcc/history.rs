@@ -1,9 +1,9 @@
-//! History as a watcher is told of it: every change from a revision on, in order, each with the record that it replaced.
+//! The history for watchers: every change from a revision on, in order, each with the record that it replaced.
 //!
-//! It is read from the records in bounded pieces of whole revisions, since all changes of one revision belong together.
-//! What a change replaced is what a read at the revision before it sees (`v3rpc/watch.go`): within one transaction that is
-//! what stood there before the transaction. It is left out where that revision is compacted, and for the first put of a
-//! key's life.
+//! It is read from the records in bounded pieces of whole revisions, since all changes of one revision belong
+//! together. The replaced record is the one that a read at the previous revision sees (`v3rpc/watch.go`). So for all
+//! changes of one transaction it is the record from before the transaction. It is left out if the previous revision
+//! is compacted, and for the first put of a key's life.
 
 use super::Mvcc;
 use crate::planted::planted;
@@ -12,15 +12,15 @@ use crate::{Event, EventKind, Refusal, Rev, Revision};
 /// A piece of history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
-    /// The changes that were asked for, in order.
+    /// The wanted changes, in order.
     pub events: Vec<Event>,
     /// Where the next piece begins: the revision after the last one looked at.
     pub next: Revision,
 }
 
 impl Mvcc {
-    /// The changes from revision `from` on whose keys are `wanted`. It looks at `most_records` records, and goes on to the
-    /// end of the last one's revision.
+    /// The changes from revision `from` on whose keys are `wanted`. It reads `most_records` records, and then the
+    /// rest of the last record's revision.
     pub fn history(
         &self,
         from: Revision,
@@ -37,7 +37,8 @@ impl Mvcc {
                 break;
             }
             let key = record.key();
-            // A record that a compaction has dropped and not removed yet is no part of history any more.
+            // A record that a compaction has dropped from the index is no longer part of history, even if it is not
+            // removed yet.
             if !wanted(key) || rev.main == self.compacted && !self.index.holds(key, *rev) {
                 continue;
             }
@@ -47,7 +48,7 @@ impl Mvcc {
         Ok(history)
     }
 
-    /// A change as watchers are told of it: with what the revision before it shows of its key.
+    /// A change as watchers are told of it: with the record of its key at the previous revision.
     pub fn watched(&self, mut event: Event) -> Event {
         let kv = &event.kv;
         let creates = event.kind == EventKind::Put && kv.create_revision == kv.mod_revision;

@@ -1,17 +1,17 @@
 //! The key index: for every key, the revisions at which it changed.
 //!
-//! etcd keeps a B-tree of keys, each with a list of *generations*; a generation is one life of the key, from its creation
-//! to its tombstone (`key_index.go`). Here a key has one flat list of marks instead, ascending by revision, in which a
-//! tombstone ends a life and whatever follows begins the next. The two say the same, and the flat list turns every
-//! question into one binary search:
+//! etcd keeps a B-tree of keys, each with a list of *generations*; a generation is one life of the key, from its
+//! creation to its tombstone (`key_index.go`). Here a key has one flat list of marks instead, ascending by revision,
+//! in which a tombstone ends a life and the next mark begins a new one. Both forms hold the same information, and
+//! the flat list answers every question with one binary search:
 //!
 //! ```text
 //!   etcd:  {2.0, 5.0, 7.0(t)}, {9.0, 12.0}       here:  2.0  5.0  7.0t  9.0  12.0
 //! ```
 //!
-//! Compaction at R keeps, of the marks up to R, the newest alone: it is what a read at R needs. A tombstone is kept only
-//! if it lies at R itself, since a watcher that starts at R must still be told of the deletion (etcd #18089); an older
-//! one goes, and with it the key, if nothing newer is there.
+//! Of the marks up to R, a compaction at R keeps only the newest, which a read at R needs. If the newest mark is a
+//! tombstone, it is kept only if it lies at R itself, since a watcher that starts at R must still be told of the
+//! deletion (etcd #18089). An older tombstone is dropped, and the key with it if it has no newer mark.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -24,9 +24,9 @@ use crate::planted::planted;
 /// One change of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// When.
+    /// The change's revision.
     pub rev: Rev,
-    /// Whether it removed the key.
+    /// Whether the change removed the key.
     pub tombstone: bool,
 }
 
@@ -34,17 +34,17 @@ pub(crate) struct Mark {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeyIndex {
     keys: BTreeMap<Bytes, Vec<Mark>>,
-    /// How many of them are there at the newest revision.
+    /// How many of the keys exist at the newest revision.
     live: usize,
 }
 
 impl KeyIndex {
-    /// How many keys are there at the newest revision.
+    /// How many keys exist at the newest revision.
     pub fn live(&self) -> usize {
         self.live
     }
 
-    /// The change that a read of `key` at main revision `at` sees; `None` if the key is not there then.
+    /// The change that a read of `key` at main revision `at` sees; `None` if the key does not exist then.
     pub fn get(&self, key: &[u8], at: i64) -> Option<Rev> {
         live(newest(self.keys.get(key)?, at)?)
     }
@@ -79,12 +79,12 @@ impl KeyIndex {
         }
     }
 
-    /// Call `visit` with the newest change of every key that is there, in key order.
+    /// Call `visit` with the newest change of every existing key, in key order.
     pub fn scan_all(&self, visit: impl FnMut(Rev)) {
         self.keys.values().filter_map(|marks| live(*marks.last()?)).for_each(visit);
     }
 
-    /// Note a change; answers the change that was to be seen before it. Changes come in ascending order.
+    /// Record a change. Returns the change that was visible before it. Changes must come in ascending order.
     pub fn push(&mut self, key: &[u8], mark: Mark) -> Option<Rev> {
         if let Some(marks) = self.keys.get_mut(key) {
             let last = *marks.last().expect("no key has an empty list");
@@ -96,7 +96,7 @@ impl KeyIndex {
             self.live = self.live + usize::from(!mark.tombstone) - usize::from(!last.tombstone);
             live(last)
         } else {
-            // A copy of its own: the key given may be a slice of a larger row, and would keep all of it in memory for as
+            // The key is copied: it may be a slice of a larger row, and would keep the whole row in memory for as
             // long as the key lives.
             self.keys.insert(Bytes::copy_from_slice(key), vec![mark]);
             self.live += usize::from(!mark.tombstone);
@@ -104,7 +104,8 @@ impl KeyIndex {
         }
     }
 
-    /// Forget what reads and watches from main revision `at` on do not need; `forget` is told of each change that goes.
+    /// Forget the changes that reads and watches from main revision `at` on do not need. `forget` is called with
+    /// each of them.
     pub fn compact(&mut self, at: i64, mut forget: impl FnMut(Mark)) {
         let at = if planted!(CompactionOffByOne) { at + 1 } else { at };
         self.keys.retain(|_, marks| {
@@ -115,7 +116,7 @@ impl KeyIndex {
                 let forget_last = last.tombstone && (last.rev.main < at || takes_all)
                     || planted!(CompactionForgetsBase) && upto < marks.len();
                 marks.drain(..if forget_last { upto } else { upto - 1 }).for_each(&mut forget);
-                // Most lists are down to one mark now, and a drain keeps the memory.
+                // Most lists have only one mark left, and a drain does not release memory.
                 if marks.capacity() > 2 * marks.len().max(4) {
                     marks.shrink_to_fit();
                 }
@@ -129,17 +130,17 @@ impl KeyIndex {
         !self.keys.contains_key(key)
     }
 
-    /// The newest put of a key, also of one that was deleted since. Only planted errors ask.
+    /// The newest put of a key, even if the key was deleted since. Only planted errors use it.
     pub fn last_put(&self, key: &[u8]) -> Option<Rev> {
         self.keys.get(key)?.iter().rev().find(|mark| !mark.tombstone).map(|mark| mark.rev)
     }
 
-    /// Whether a change is on record, or has been compacted away.
+    /// Whether the index still holds this change, or has compacted it away.
     pub fn holds(&self, key: &[u8], rev: Rev) -> bool {
         self.keys.get(key).is_some_and(|marks| marks.binary_search_by_key(&rev, |mark| mark.rev).is_ok())
     }
 
-    /// Whether any key is there at main revision `at`.
+    /// Whether any key exists at main revision `at`.
     pub fn any_live(&self, at: i64) -> bool {
         self.keys.values().any(|marks| newest(marks, at).and_then(live).is_some())
     }
@@ -148,7 +149,7 @@ impl KeyIndex {
 /// The newest mark of main revision `at` or before.
 fn newest(marks: &[Mark], at: i64) -> Option<Mark> {
     match marks.last() {
-        // Reads of the present are most of all reads.
+        // Most reads are of the newest revision.
         Some(last) if last.rev.main <= at => Some(*last),
         _ => marks[..marks.partition_point(|mark| mark.rev.main <= at)].last().copied(),
     }
@@ -158,14 +159,14 @@ fn live(mark: Mark) -> Option<Rev> {
     (!mark.tombstone).then_some(mark.rev)
 }
 
-/// Which keys a `key`, `range_end` pair means.
+/// The keys that a pair of `key` and `range_end` selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interval<'a> {
     /// `key` alone.
     One,
-    /// No key at all: the end does not lie after the beginning.
+    /// No key: the end does not lie after the beginning.
     Empty,
-    /// Everything within.
+    /// All keys within these bounds.
     Span((Bound<&'a [u8]>, Bound<&'a [u8]>)),
 }
 

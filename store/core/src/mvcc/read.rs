@@ -1,9 +1,10 @@
-//! Ranges: what is there, in an interval, at a revision.
+//! Ranges: the keys of an interval at a revision.
 //!
-//! The order of work is etcd's (`txn/range.go`): look up, filter, sort, cut. It shows in the result in two places. `count`
-//! counts the interval, whatever filters and limit then drop. And the limit is pushed down into the look-up, as limit plus
-//! one, only if there is no filter and no order was asked for; since naming a target alone asks for no order, but sorts,
-//! `limit 2, sort by value` with no order given sorts the first three *keys* and returns two of them.
+//! The order of work is etcd's (`txn/range.go`): look up, filter, sort, cut. The result shows it in two places.
+//! First, `count` counts the whole interval, including keys that filters and limit drop. Second, the look-up stops
+//! at limit plus one keys if there is no filter and no order was asked for. A request that names a sort target
+//! without an order asks for no order, and is still sorted. So `limit 2, sort by value` without an order sorts the
+//! first three *keys* and returns two of them.
 
 use std::cmp::Ordering;
 
@@ -100,7 +101,8 @@ fn passes(request: &RangeRequest, kv: &KeyValue) -> bool {
         && within(kv.create_revision, request.min_create_revision, request.max_create_revision)
 }
 
-/// Sort what came in key order. The sort is stable, so ties stay in key order, descending or not.
+/// Sort records that are in key order. The sort is stable, so ties stay in key order, even if the sort is
+/// descending.
 fn sort(kvs: &mut [KeyValue], order: SortOrder, target: SortTarget) {
     let descend = order == SortOrder::Descend && !planted!(SortDescendIgnored);
     let target = match target {

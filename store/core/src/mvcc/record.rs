@@ -1,29 +1,30 @@
-//! One change on record, in the very bytes that etcd stores.
+//! One stored change, in exactly the bytes that etcd stores.
 //!
-//! A record is its row, a protobuf message `mvccpb.KeyValue` (a tombstone's has the key alone), and beside it what reads
-//! need without decoding it again: where key and value lie in it, and the small numbers. The mod revision is not among
-//! them: it is the record's place in the store. A [`KeyValue`] is made for whoever asks, its key and value slices of the
-//! row, so that no bytes are copied and none are held twice.
+//! A record holds its row, which is a protobuf message `mvccpb.KeyValue` (a tombstone's message has only the key).
+//! Beside the row it keeps what reads need without decoding it again: the places of key and value in the row, and
+//! the small numbers. It does not keep the mod revision, which is the record's place in the store. A [`KeyValue`] is
+//! made on demand. Its key and value are slices of the row, so that no bytes are copied or held twice.
 //!
-//! The codec is written out here, 60 lines, since the core has no dependency for it and HashKV is a hash of these bytes.
+//! The codec is 60 lines of this file, since the core has no dependency for it and HashKV hashes exactly these
+//! bytes.
 
 use bytes::Bytes;
 
 use crate::{KeyValue, LeaseId, Rev, Revision, digest, rows};
 
-/// One change on record.
+/// One stored change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     row: Bytes,
     key: Place,
     value: Place,
     create_revision: Revision,
-    /// 0 in a tombstone.
+    /// The version; 0 in a tombstone.
     version: i64,
     lease: LeaseId,
 }
 
-/// Where a text lies in a row.
+/// Where a key or value lies in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Place {
     start: u32,
@@ -52,7 +53,7 @@ impl Record {
         version: i64,
         lease: LeaseId,
     ) -> Record {
-        // Six tags and the numbers behind them, most of them short.
+        // Room for six tags and their numbers, most of which are short.
         let mut row = Vec::with_capacity(key.len() + value.len() + 24);
         put_bytes(&mut row, 1, key);
         let key = Place::at_end_of(&row, key.len());
@@ -74,7 +75,7 @@ impl Record {
         Record { row: row.into(), key, value, create_revision, version: 0, lease }
     }
 
-    /// The record that a row holds, if a store can have written it at `rev`.
+    /// Decode a row, if a store can have written it at `rev`.
     pub fn decode(row: Bytes, rev: Rev, tombstone: bool) -> Result<Record, &'static str> {
         let (record, mod_revision) = decode(row)?;
         record.check(mod_revision, rev, tombstone)?;
@@ -90,7 +91,7 @@ impl Record {
         &self.row[self.key.range()]
     }
 
-    /// The bytes.
+    /// The row's bytes.
     pub fn row(&self) -> &Bytes {
         &self.row
     }
@@ -101,7 +102,7 @@ impl Record {
         digest::row(rows::rev_bytes(rev, self.is_tombstone(), &mut buffer), &self.row)
     }
 
-    /// What clients see of the record at the main revision `main`. Of a tombstone: the key, and when.
+    /// The record as clients see it, with main revision `main`. For a tombstone: only the key and the mod revision.
     pub fn kv(&self, main: i64) -> KeyValue {
         KeyValue {
             key: self.row.slice(self.key.range()),
@@ -113,7 +114,7 @@ impl Record {
         }
     }
 
-    /// The creation's revision and the version: what the next put of the key continues.
+    /// The create revision and the version, which the next put of the key continues.
     pub fn lineage(&self) -> (Revision, i64) {
         (self.create_revision, self.version)
     }
@@ -143,7 +144,7 @@ impl Record {
     }
 }
 
-/// Protobuf leaves an empty field out.
+/// Appends a field of bytes. As in protobuf, an empty field is left out.
 pub(crate) fn put_bytes(row: &mut Vec<u8>, field: u8, bytes: &[u8]) {
     if !bytes.is_empty() {
         row.push(field << 3 | 2);
@@ -152,7 +153,7 @@ pub(crate) fn put_bytes(row: &mut Vec<u8>, field: u8, bytes: &[u8]) {
     }
 }
 
-/// Protobuf leaves a zero out.
+/// Appends a field with a number. As in protobuf, a zero is left out.
 pub(crate) fn put_int(row: &mut Vec<u8>, field: u8, int: i64) {
     if int != 0 {
         row.push(field << 3);
@@ -168,7 +169,8 @@ fn put_varint(row: &mut Vec<u8>, mut int: u64) {
     row.push(int as u8);
 }
 
-/// Decode the message, and its mod revision. Stricter than protobuf asks: known fields only, ascending, each at most once.
+/// Decode the message, and its mod revision. Stricter than protobuf: known fields only, ascending, each at most
+/// once.
 fn decode(row: Bytes) -> Result<(Record, i64), &'static str> {
     if u32::try_from(row.len()).is_err() {
         return Err("the record is longer than any request");

@@ -1,8 +1,8 @@
 //! The records, and the transaction that adds to them.
 //!
-//! A [`WriteTxn`] executes steps that are known to succeed: everything that can be refused was refused before it began
-//! (`txn.rs`), so that there is never half a transaction to take back. It leaves three things: the new records in memory,
-//! their rows in a batch, and the events for watchers.
+//! A [`WriteTxn`] executes steps that are known to succeed: everything that can be refused was refused before it
+//! began (`txn.rs`). So there is never half a transaction to undo. It produces the new records in memory, their rows
+//! in a batch, and the events for watchers.
 
 use std::collections::BTreeMap;
 
@@ -23,18 +23,19 @@ pub(crate) struct Mvcc {
     pub(super) current: i64,
     /// Reads below this are refused; -1 if nothing was ever compacted.
     pub(super) compacted: i64,
-    /// The last compaction whose records are gone from `records` and from the engine; less than `compacted` while one is
-    /// under way.
+    /// The revision of the last compaction whose records are gone from `records` and from the engine; less than
+    /// `compacted` while a compaction is under way.
     pub(super) finished: i64,
-    /// Where the compaction under way goes on.
+    /// Where the next step of the compaction under way begins.
     pub(super) cursor: Rev,
     /// The bytes of all rows of the key table, keys and values.
     pub(super) bytes: u64,
     /// The sum of the digests of all records that the index names (`digest.rs`).
     pub(super) content: u64,
-    /// The compaction that was under way when this was made from rows. Only a planted error looks.
+    /// The compaction that was under way when this was restored from rows. Only a planted error uses it.
     pub(super) interrupted: i64,
-    /// Made from rows, while an error is planted that shows on such members. Always false in the real build.
+    /// Whether this was restored from rows while an error is planted that shows only on restored members. Always
+    /// false in the real build.
     errs_when_restored: bool,
 }
 
@@ -54,7 +55,7 @@ impl Mvcc {
         }
     }
 
-    /// Whether an error is planted that shows on members that were restored from rows, and this is one.
+    /// Whether this member was restored from rows while an error is planted that shows on restored members.
     pub fn errs_when_restored(&self) -> bool {
         self.errs_when_restored
     }
@@ -69,12 +70,12 @@ impl Mvcc {
         Revision(self.compacted)
     }
 
-    /// The last compaction that is physically done, or -1.
+    /// The revision of the last compaction that is physically done, or -1.
     pub fn finished_compact_revision(&self) -> Revision {
         Revision(self.finished)
     }
 
-    /// How many keys are there.
+    /// How many keys exist.
     pub fn key_count(&self) -> usize {
         self.index.live()
     }
@@ -97,27 +98,27 @@ impl Mvcc {
             .map(|(rev, record)| (rows::record_key(*rev, record.is_tombstone()), record.row().clone()))
     }
 
-    /// The newest record of a key that is there.
+    /// The newest record of a key; `None` if the key does not exist.
     pub fn latest(&self, key: &[u8]) -> Option<KeyValue> {
         self.index.latest(key).map(|rev| self.kv(rev))
     }
 
-    /// The newest record of a key, also if it was deleted since. Only planted errors ask.
+    /// The newest record of a key, even if the key was deleted since. Only planted errors use it.
     pub fn last_life(&self, key: &[u8]) -> Option<KeyValue> {
         self.index.last_put(key).map(|rev| self.kv(rev))
     }
 
-    /// Call `visit` with every record of an interval that is there now, in key order.
+    /// Call `visit` with the newest record of every existing key of an interval, in key order.
     pub fn visit_latest(&self, key: &[u8], range_end: &[u8], mut visit: impl FnMut(KeyValue)) {
         self.index.scan(key, range_end, i64::MAX, |rev| visit(self.kv(rev)));
     }
 
-    /// Call `visit` with the newest record of every key that is there, in key order.
+    /// Call `visit` with the newest record of every existing key, in key order.
     pub fn visit_all(&self, mut visit: impl FnMut(KeyValue)) {
         self.index.scan_all(|rev| visit(self.kv(rev)));
     }
 
-    /// What clients see of a change that the index names.
+    /// The record at `rev`, which the index holds, as clients see it.
     pub(super) fn kv(&self, rev: Rev) -> KeyValue {
         self.record(rev).kv(rev.main)
     }
@@ -136,9 +137,10 @@ impl Mvcc {
 
     /// Rebuild from rows in revision order; `scheduled` and `finished` are the compaction marks, -1 where absent.
     ///
-    /// A compaction that was under way is begun again: the index forgets at once what it covered, and the steps start
-    /// over, finding less to remove. The revision is the newest seen, or the compaction's if everything up to it is gone
-    /// (etcd #17780); a key of which only a tombstone is left comes back as a deleted key (etcd #19179).
+    /// A compaction that was under way begins again: the index forgets at once what the compaction covers, and the
+    /// steps start over, with fewer records to remove. The revision is the newest seen, or the compaction's if
+    /// everything up to it is gone (etcd #17780); a key with only a tombstone left comes back as a deleted key (etcd
+    /// #19179).
     pub fn restore(records: Vec<(Rev, Record)>, scheduled: i64, finished: i64) -> Mvcc {
         let mut mvcc = Mvcc::new();
         for (rev, record) in &records {
@@ -157,7 +159,7 @@ impl Mvcc {
             mvcc.content = mvcc.content.wrapping_add(record.digest(*rev));
         }
         let newest = records.last().map_or(1, |(rev, _)| rev.main);
-        // From a sorted vector the tree is built in one pass.
+        // A tree is built from a sorted vector in one pass.
         mvcc.records = BTreeMap::from_iter(records);
         mvcc.compacted = if planted!(CompactionLostAtRestart) { finished } else { scheduled.max(finished) };
         mvcc.finished = finished;
@@ -167,7 +169,7 @@ impl Mvcc {
         if planted!(RevisionLostAtRestart) {
             mvcc.current = newest;
         }
-        // A member's first start restores a state without rows.
+        // At a member's first start there are no rows to restore.
         mvcc.errs_when_restored =
             newest > 1 && (planted!(ReplyDiffersAfterRestart) || planted!(HiddenRowDiffers));
         let (records, content) = (&mvcc.records, &mut mvcc.content);
@@ -187,17 +189,17 @@ pub(crate) struct WriteTxn<'a> {
 }
 
 impl WriteTxn<'_> {
-    /// What reads within the transaction see, its own writes included.
+    /// The store as reads within the transaction see it, its own writes included.
     pub fn view(&self) -> &Mvcc {
         self.mvcc
     }
 
-    /// The revision that reads within the transaction are at: the transaction's own once it has written.
+    /// The revision of reads within the transaction: the transaction's own revision once it has written.
     pub fn revision(&self) -> Revision {
         Revision(if self.next.sub > 0 { self.next.main } else { self.mvcc.current })
     }
 
-    /// Write a key; answers the record that was replaced.
+    /// Write a key. Returns the record that was replaced.
     pub fn put(&mut self, key: &[u8], value: &[u8], lease: LeaseId) -> Option<KeyValue> {
         let mut earlier = None;
         if planted!(NewLifeKeepsCreateRevision) || planted!(NewLifeKeepsVersion) {
@@ -226,7 +228,7 @@ impl WriteTxn<'_> {
         prev
     }
 
-    /// Remove the keys of an interval; answers the records that were removed, in key order.
+    /// Remove the keys of an interval. Returns the removed records, in key order.
     pub fn delete_range(&mut self, key: &[u8], range_end: &[u8]) -> Vec<KeyValue> {
         let mut removed = Vec::new();
         self.mvcc.visit_latest(key, range_end, |kv| removed.push(kv));
@@ -240,7 +242,7 @@ impl WriteTxn<'_> {
         removed
     }
 
-    /// Note the change that comes next in the index; answers the one that it replaces.
+    /// Record the next change in the index. Returns the change that it replaces.
     fn mark(&mut self, key: &[u8], tombstone: bool) -> Option<Rev> {
         self.mvcc.index.push(key, Mark { rev: self.next, tombstone })
     }
@@ -260,7 +262,8 @@ impl WriteTxn<'_> {
         }
     }
 
-    /// End the transaction. If it wrote anything the store is at its revision now; if not, the revision was never used.
+    /// End the transaction. If it wrote anything, the store is now at its revision; otherwise the revision stays
+    /// unused.
     pub fn commit(self) -> (Vec<Event>, Batch) {
         if self.next.sub > 0 || planted!(NoEffectTakesRevision) {
             self.mvcc.current = self.next.main;

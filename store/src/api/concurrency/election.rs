@@ -1,5 +1,5 @@
-//! The Election service. An election is a queue of candidates; who has the first place leads, and says what it has to say in
-//! its key's value.
+//! The Election service. An election is a queue of candidates. The candidate in the first place leads, and its key's
+//! value is its proclamation.
 
 use std::pin::Pin;
 
@@ -29,7 +29,7 @@ fn required(leader: Option<LeaderKey>) -> Result<LeaderKey, Status> {
     leader.ok_or_else(|| Status::unknown("\"leader\" field must be provided"))
 }
 
-/// A new value for a leader's key; nothing is done where that key is gone.
+/// A transaction that sets a new value for a leader's key. It does nothing if the key is gone.
 fn proclamation(key: Bytes, created: i64, lease: LeaseId, value: Bytes) -> TxnRequest {
     TxnRequest {
         compare: if planted!(ProclaimUnfenced) { vec![] } else { vec![created_at(key.clone(), created)] },
@@ -38,7 +38,7 @@ fn proclamation(key: Bytes, created: i64, lease: LeaseId, value: Bytes) -> TxnRe
     }
 }
 
-/// Waits until the candidate leads, and says what it has to say.
+/// Waits until the candidate leads, and then proclaims its value.
 async fn win(caller: &Caller, place: &Place, value_now: Bytes, value: Bytes) -> Result<(), Status> {
     if value_now != value && !planted!(CampaignKeepsOldValue) {
         let said = proclamation(place.key.clone(), place.revision.0, place.lease, value);
@@ -55,7 +55,7 @@ async fn win(caller: &Caller, place: &Place, value_now: Bytes, value: Bytes) -> 
 
 #[tonic::async_trait]
 impl Election for Service {
-    /// A lease that is a candidate already is the same one, with the new value.
+    /// If the lease is a candidate already, it stays the same candidate and gets the new value.
     async fn campaign(
         &self,
         request: Request<CampaignRequest>,
@@ -106,7 +106,7 @@ impl Election for Service {
         Ok(Response::new(Box::pin(observe::leaders(caller, name, leader_lost))))
     }
 
-    /// To resign from what one does not lead is no error.
+    /// It is no error to resign without leading.
     async fn resign(&self, request: Request<ResignRequest>) -> Result<Response<ResignResponse>, Status> {
         let (caller, ResignRequest { leader }) = Caller::enter(self, request).await?;
         let LeaderKey { key, rev, .. } = required(leader)?;

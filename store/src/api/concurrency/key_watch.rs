@@ -1,4 +1,4 @@
-//! A watch that a service of this member has for itself.
+//! A watch that a service of this member uses itself.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     watch::{Delivery, StreamId, Taken, Wanted},
 };
 
-/// A stream of the hub with one watcher. What of it has not been taken waits there, within the hub's bounds.
+/// A stream of the hub with one watcher. Deliveries wait in the hub, within its bounds, until they are taken.
 pub(super) struct KeyWatch {
     node: Handle,
     id: StreamId,
@@ -52,7 +52,7 @@ impl KeyWatch {
                     return Some((revision, events));
                 }
                 Taken::Delivery(Delivery::Compacted { .. }) => return None,
-                // Nobody asked for one.
+                // No progress notice was asked for.
                 Taken::Delivery(Delivery::Progress { .. }) => {}
                 Taken::Again => yield_once().await,
                 Taken::Nothing => self.waiting.notified().await,
@@ -60,7 +60,7 @@ impl KeyWatch {
         }
     }
 
-    /// Waits until the key may be gone: until it was deleted, or that can no longer be told.
+    /// Waits until the key may be gone: until it was deleted, or until compaction makes that unknown.
     pub(super) async fn deleted(mut self) {
         while let Some((_, events)) = self.next().await {
             if events.iter().any(|event| event.kind == EventKind::Delete) {

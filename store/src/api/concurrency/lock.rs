@@ -14,7 +14,7 @@ use squall_core::{LeaseId, planted::planted};
 
 #[tonic::async_trait]
 impl Lock for Service {
-    /// A lease that holds the lock already, holds it.
+    /// If the lease holds the lock already, it keeps it.
     async fn lock(&self, request: Request<LockRequest>) -> Result<Response<LockResponse>, Status> {
         let (caller, LockRequest { name, lease }) = Caller::enter(self, request).await?;
         let lease = caller.session(LeaseId(lease)).await?;
@@ -42,7 +42,7 @@ impl Lock for Service {
         }
     }
 
-    /// To unlock what is not held is no error.
+    /// It is no error to unlock a lock that is not held.
     async fn unlock(&self, request: Request<UnlockRequest>) -> Result<Response<UnlockResponse>, Status> {
         let (caller, UnlockRequest { key }) = Caller::enter(self, request).await?;
         let request = DeleteRangeRequest { key, ..Default::default() };

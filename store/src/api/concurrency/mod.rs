@@ -1,16 +1,18 @@
-//! Locks and elections: what etcd's clients do with keys, leases and watches, done by the server on a caller's behalf.
+//! Locks and elections. The server does on a caller's behalf what etcd's clients do with keys, leases and watches.
 //!
-//! Both are one queue. Whoever wants its turn puts a key below the queue's name, `name/` and its lease in hex, and waits
-//! until no older key is left there (`place`). So the order is that of the keys' create revisions, a lease that ends hands
-//! over, and who looks at its key in a transaction knows whether it still has its turn. The name, the key's form, codes
-//! and texts are etcd's; so a Go client and this service take turns in one queue.
+//! Each lock or election is a queue. A caller puts a key below the queue's name, `name/` and its lease in hex, and
+//! waits until no older key is left there (`place`). So the order is that of the keys' create revisions. When a
+//! lease ends, the next place gets its turn. A caller can check in a transaction whether its key still exists, and
+//! so whether it still has its turn. Names, the form of keys, codes and texts are etcd's, so a Go client and this
+//! service can take turns in one queue.
 //!
-//! Nothing here is replicated or kept: each step is a call of the KV or Lease service, with the caller's own token, so users
-//! and permissions, the quota and the limits hold as they do there. A caller that goes away takes its place with it.
+//! This module has no replicated or stored state. Each step is a call of the KV or Lease service with the caller's
+//! own token, so users and permissions, the quota and the limits apply as they do there. The place of a caller that
+//! goes away is removed.
 //!
-//! Where etcd differs (`docs/squalld.md` says so too): it tells a candidate whose lease has ended that it leads; it gives up
-//! a wait that a compaction overtakes; it ends an observation without an error whatever has happened; and it leaves the key of
-//! a caller that went away before its place was made, or while auth is on.
+//! Differences from etcd (also listed in `docs/squalld.md`): etcd tells a candidate whose lease has ended that it
+//! leads. It gives up a wait when a compaction overtakes it. It ends an observation without an error, whatever the
+//! reason. And it leaves the key behind if a caller goes away before its place was made, or while auth is on.
 //!
 //! Sources: `server/etcdserver/api/v3lock`, `v3election`, `client/v3/concurrency`.
 
@@ -39,11 +41,11 @@ use crate::proto::{
     mvccpb::KeyValue,
 };
 
-/// Seconds that a lease has which a caller without one is given (the session's default in etcd's client).
+/// The time to live, in seconds, of the lease for a caller without a lease (the session's default in etcd's client).
 const SESSION_TTL_SECS: i64 = 60;
 
-/// An answer of one of these services where a call below it was refused. etcd's code gets lost on the way through its own
-/// client, so all of its refusals are `Unknown` here; clients go by the text.
+/// The status of one of these services when a call that it made was refused. In etcd the code gets lost on the way
+/// through etcd's own client, so all refusals are `Unknown` here. Clients look at the text.
 fn through_client(status: Status) -> Status {
     let known = Refusal::ALL.iter().any(|refusal| refusal.message() == status.message());
     if known { Status::unknown(status.message()) } else { status }
@@ -54,7 +56,7 @@ fn range_of(name: &Bytes) -> (Bytes, Bytes) {
     if planted!(QueueOfPrefix) {
         return (name.clone(), Bytes::from([name, &b"\xff"[..]].concat()));
     }
-    // What follows a slash is a zero.
+    // `0` is the byte after `/`.
     (Bytes::from([name, &b"/"[..]].concat()), Bytes::from([name, &b"0"[..]].concat()))
 }
 
@@ -84,7 +86,7 @@ fn created_at(key: Bytes, revision: i64) -> Compare {
     }
 }
 
-/// Removes a key, unless it is another's by now: it was created at this revision, or it stays.
+/// A transaction that removes a key if it was created at this revision. A later key of the same name stays.
 fn removal(key: Bytes, created: i64) -> TxnRequest {
     let delete = DeleteRangeRequest { key: key.clone(), ..Default::default() };
     TxnRequest {
@@ -112,24 +114,24 @@ fn found(response: &TxnResponse, operation: usize) -> Option<&KeyValue> {
     }
 }
 
-/// The store's services, called on behalf of whom the credentials name.
+/// The store's services, called on behalf of the caller that the credentials identify.
 #[derive(Clone)]
 struct Caller {
     service: Service,
     credentials: Credentials,
-    /// The number that the client gave its request. Its [`Step`]s carry it on.
+    /// The number that the client gave its request. Each [`Step`] carries a number derived from it.
     tag: Option<u64>,
 }
 
-/// What a service does to the store for one request of its client. Each step's number is the client's plus
-/// this one.
+/// A request that a service makes to the store for one request of its client. The step's number is the client's
+/// number plus this one.
 #[derive(Clone, Copy)]
 enum Step {
-    /// What was asked for: a place is made, removed or spoken from.
+    /// The main request: makes a place, removes it, or sets its value.
     Asked = 0,
-    /// A place is removed that came to nothing.
+    /// Removes a place that was given up.
     GivesUp = 1,
-    /// Something else is said in a place that was there before.
+    /// Sets a new value in a place that existed before.
     Says = 2,
 }
 
@@ -161,7 +163,7 @@ impl Caller {
         response.map(tonic::Response::into_inner).map_err(through_client)
     }
 
-    /// The caller's lease, or one of its own where it names none.
+    /// The caller's lease, or a new one if it names none.
     async fn session(&self, lease: LeaseId) -> Result<LeaseId, Status> {
         if lease != LeaseId::NONE {
             return Ok(lease);

@@ -1,5 +1,5 @@
-//! Following an election: what its leaders say, one after another. What a leader said may be left out where a later leader
-//! has said something since; the newest is always told.
+//! Follows an election: reports its leaders' values, one after another. The value of an earlier leader may be left
+//! out if a later leader has set one since. The newest value is always reported.
 
 use std::{collections::VecDeque, pin::pin};
 
@@ -19,13 +19,13 @@ struct Observer {
     caller: Caller,
     /// The election's name.
     name: Bytes,
-    /// The watch of the present leader's key; none while it is looked for.
+    /// The watch of the present leader's key; `None` while the leader is looked for.
     leader: Option<KeyWatch>,
-    /// Found, and not yet told.
+    /// Answers that were found and not reported yet.
     outbox: VecDeque<LeaderResponse>,
 }
 
-/// The answers of one observation; after an error there is no other.
+/// The answers of one observation. An error ends it.
 pub(super) fn leaders(
     caller: Caller,
     name: Bytes,
@@ -87,7 +87,7 @@ impl Observer {
         let (key, range_end) = range_of(&self.name);
         let mut first = KeyWatch::open(&self.caller.service.node, key, range_end, now.next());
         while let Some((_, events)) = first.next().await {
-            // A candidate that is gone again is no leader; then its key says so.
+            // A candidate that is gone again is no leader; its key's deletion shows that.
             if let Some(put) = events.into_iter().find(|event| event.kind == EventKind::Put) {
                 self.follow(put.kv.mod_revision, convert::key_value(put.kv));
                 return Ok(());
@@ -96,7 +96,7 @@ impl Observer {
         Ok(())
     }
 
-    /// Goes on with this leader, as it was at a revision.
+    /// Follows this leader from revision `at` on.
     fn follow(&mut self, at: Revision, leader: KeyValue) {
         let node = &self.caller.service.node;
         self.leader = Some(KeyWatch::of_key(node, leader.key.clone(), at.next()));

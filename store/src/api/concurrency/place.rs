@@ -1,8 +1,8 @@
 //! A place in a queue: a key of the caller's lease below the queue's name. Its turn has come when no older key is there.
 //!
-//! A place that is not kept is given up when it is dropped, in a task of its own: a caller that goes away takes its handler
-//! with it, and must not leave a key that holds up everybody behind it until its lease ends. The place is also made in a
-//! task of its own, since a caller may go away while it is being made.
+//! A place that is not kept is given up when it is dropped, in a task of its own: when a caller goes away its
+//! handler is dropped, and its key must not block all places behind it until its lease ends. The place is also made
+//! in a task of its own, since a caller may go away while it is being made.
 
 use bytes::Bytes;
 use squall_core::{LeaseId, Revision, planted::planted};
@@ -25,21 +25,21 @@ pub(super) struct Place {
     kept: bool,
 }
 
-/// What was found when a place was taken.
+/// The result of taking a place.
 pub(super) struct Taken {
     pub place: Place,
     pub header: Option<ResponseHeader>,
-    /// The key's value; what the caller gave, unless its lease had this place before.
+    /// The key's value. It is the caller's value unless the lease had this place before.
     pub value: Bytes,
-    /// Whether nobody is before it.
+    /// Whether the place is the first one.
     pub first: bool,
 }
 
 impl Place {
-    /// Takes the last place in a queue, or finds the one that the lease has there already.
+    /// Takes the last place in a queue, or finds the place that the lease has there already.
     ///
     /// # Errors
-    /// What the KV service refuses; and, ambiguous, its time-outs.
+    /// The refusals of the KV service. After its time-outs the place may exist.
     pub(super) async fn take(
         caller: &Caller,
         name: Bytes,
@@ -51,19 +51,19 @@ impl Place {
         let tasks = caller.service.node.env().tasks.clone();
         let take = async move {
             let taken = take_place(caller, name, lease, value).await;
-            // Where nobody waits for it any more, the place is dropped, and so given up.
+            // If the caller no longer waits, the place is dropped, and so given up.
             _ = answer.send(taken);
         };
         tasks.spawn("take a place", Box::pin(take)).detach();
         taken.await.unwrap_or_else(|_| Err(Status::unavailable("etcdserver: server stopped")))
     }
 
-    /// Waits until nobody is before this place.
+    /// Waits until this place is the first one.
     ///
     /// # Errors
-    /// What the KV service refuses; its time-outs.
+    /// The refusals and time-outs of the KV service.
     pub(super) async fn turn(&self) -> Result<(), Status> {
-        // The newest of those that are older than this one.
+        // Asks for the newest key that is older than this one.
         let request = RangeRequest {
             sort_order: SortOrder::Descend as i32,
             max_create_revision: self.revision.0 - i64::from(!planted!(LockCountsItself)),
@@ -83,7 +83,7 @@ impl Place {
     /// Whether the key is still there, and the header of that answer.
     ///
     /// # Errors
-    /// What the KV service refuses; its time-outs.
+    /// The refusals and time-outs of the KV service.
     pub(super) async fn check(&self) -> Result<(bool, Option<ResponseHeader>), Status> {
         let request = RangeRequest { key: self.key.clone(), ..Default::default() };
         let response = self.caller.range(request).await?;
@@ -113,7 +113,7 @@ impl Drop for Place {
     }
 }
 
-/// As Go prints a number: with its sign, which an id that a client chose may have.
+/// The lease's id as Go prints it: with its sign, since a client may choose a negative id.
 fn in_hex(lease: LeaseId) -> String {
     let sign = if lease.0 < 0 { "-" } else { "" };
     format!("{sign}{:x}", lease.0.unsigned_abs())
@@ -129,7 +129,7 @@ async fn take_place(caller: Caller, name: Bytes, lease: LeaseId, value: Bytes) -
     };
     let response = caller.txn(Step::Asked, request).await?;
     let (revision, value) = match found(&response, 0) {
-        // Made by an earlier call.
+        // An earlier call has made the place.
         Some(own) => (own.create_revision, own.value.clone()),
         None => (response.header.unwrap_or_default().revision, value),
     };

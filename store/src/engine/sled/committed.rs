@@ -1,9 +1,10 @@
-//! How much of a generation was committed, kept beside sled.
+//! The count of a generation's committed batches, in a file beside sled.
 //!
-//! sled recovers its log up to the first place that does not verify, and calls that the content: damage near the start
-//! of its file leaves a store with no rows and no error (measured). So every batch carries a count of the batches so
-//! far, and after each commit the count goes into this file, which is overwritten in place: one sector, which a disk
-//! writes whole or not at all. A store that opens with a lower count has lost what was committed.
+//! sled recovers its log up to the first place that does not verify, and takes that as the whole content. So damage
+//! near the start of its file leaves a store with no rows and no error (measured). Therefore every batch stores the
+//! number of batches so far, and after each commit this number is written to this file too. The file is overwritten
+//! in place: it is one sector, which a disk writes whole or not at all. A store that opens with a lower count has
+//! lost what was committed.
 
 use std::{
     fs,
@@ -22,7 +23,7 @@ pub fn write(generation: &Path, count: u64) -> Result<(), EngineError> {
     let mut content = count.to_le_bytes().to_vec();
     content.extend_from_slice(&crc32c::crc32c(&count.to_le_bytes()).to_le_bytes());
     let write = || {
-        // Not truncated first: the twelve bytes are replaced as one.
+        // The file is not truncated first, so that its twelve bytes are replaced at once.
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
         file.write_all(&content)?;
         file.sync_data()

@@ -1,12 +1,13 @@
-//! The folder around sled's: one subfolder a generation of the content, and a pointer file that names the current one.
+//! The engine's folder: one subfolder for each generation of the content, and a pointer file that names the current
+//! one.
 //!
 //! ```text
 //! <engine>/CURRENT                the name of the current generation's folder, and a newline
 //! <engine>/generation-<16 hex>/   sled's files, and the count of committed batches
 //! ```
-//! To replace the whole content, the next generation is written and synced, and then the pointer is switched by a
-//! rename: a crash leaves one or the other. Opening removes every generation that is not the current one, be it half
-//! written or left behind.
+//! To replace the whole content, the next generation is written and synced, and then a rename switches the pointer.
+//! A crash leaves the old or the new generation in force. Opening removes every other generation, whether half
+//! written or old.
 
 use std::{
     fs, io,
@@ -34,7 +35,7 @@ pub fn current(dir: &Path) -> Result<u64, EngineError> {
             ))
         })?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Without a pointer no first generation was ever finished.
+            // Without a pointer the first generation was never finished.
             remove_others(dir, None)?;
             begin(dir, 1)?;
             sync_all(dir, 1)?;
@@ -58,7 +59,7 @@ pub fn current(dir: &Path) -> Result<u64, EngineError> {
     Ok(current)
 }
 
-/// Makes an empty folder for a generation, of which nothing is committed.
+/// Makes an empty folder for a generation, with nothing committed.
 pub fn begin(dir: &Path, generation: u64) -> Result<(), EngineError> {
     let path = path(dir, generation);
     if path.exists() {

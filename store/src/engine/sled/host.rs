@@ -23,10 +23,10 @@ pub struct Sled {
 }
 
 impl Sled {
-    /// Starts the host thread, which ends when this and all its engines are dropped.
+    /// Starts the host thread. It ends when this value and all its engines are dropped.
     ///
     /// # Panics
-    /// If the system refuses another thread; the process has only just begun.
+    /// If the system refuses another thread. This happens at the start of the process, if ever.
     pub fn new() -> Self {
         let (jobs, queue) = mpsc::channel::<Job>();
         let run = move || {
@@ -75,9 +75,10 @@ struct SledEngine {
     waiting: Mutex<Waiting>,
 }
 
-/// Batches that sled has not been told of yet. To write each by itself would wake the host thread and sled's threads each time,
-/// and would write again and again the rows that every batch has. Nobody asks sled before the next commit, and a crash may
-/// forget whatever comes after the last one. They are written as one batch, so none is torn from another.
+/// Batches that sled has not been given yet. To write each by itself would wake the host thread and sled's threads
+/// each time, and would repeat the rows that every batch has. sled's content is not read before the next commit, and
+/// a crash may lose everything after the last commit. The batches are written as one batch, so none is written
+/// without the others.
 #[derive(Default)]
 struct Waiting {
     ops: Vec<BatchOp>,
@@ -90,13 +91,13 @@ impl Waiting {
         self.ops.extend_from_slice(batch.ops());
     }
 
-    /// Whether the host thread should have something to do before the next commit.
+    /// Whether so much waits that the host thread should write it before the next commit.
     fn is_much(&self) -> bool {
         self.ops.len() >= MOST_OPS || self.bytes >= MOST_BYTES
     }
 }
 
-/// How much waits at most: what sled writes in a few milliseconds.
+/// The most operations that wait: as many as sled writes in a few milliseconds.
 const MOST_OPS: usize = 512;
 const MOST_BYTES: usize = 1 << 20;
 
@@ -105,14 +106,15 @@ impl SledEngine {
         self.waiting.lock().expect("no holder panics")
     }
 
-    /// Tells sled of what waits. The caller keeps the guard until it has sent what must come after.
+    /// Sends the waiting batches to sled. The caller keeps the guard until it has sent the jobs that must come after
+    /// them.
     fn send_waiting(&self, waiting: &mut Waiting) {
         let ops = std::mem::take(waiting).ops;
         if ops.is_empty() {
             return;
         }
         let job = self.job(move |store| store.write(ops));
-        // A failure shows at the next commit or view: a store that is broken answers nothing else.
+        // A failure shows at the next commit or view, since a broken store answers every job with an error.
         self.host.send(Box::new(move |stores| drop(job(stores))));
     }
 
@@ -163,7 +165,7 @@ impl Engine for SledEngine {
 
     fn replace(&self, rows: Vec<(Bytes, Bytes)>) -> BoxFuture<'_, Result<(), EngineError>> {
         let mut waiting = self.waiting();
-        // They are gone with all that was written before.
+        // They are void, like everything that was written before.
         *waiting = Waiting::default();
         self.host.ask(self.job(move |store| store.replace(&rows)))
     }
@@ -194,7 +196,7 @@ impl Drop for SledEngine {
 #[derive(Default)]
 struct Stores {
     open: BTreeMap<u64, Store>,
-    /// How many were ever opened; the last one's id.
+    /// How many stores were ever opened. It is also the last store's id.
     opened: u64,
 }
 
@@ -207,7 +209,7 @@ struct Host {
 
 impl Host {
     fn send(&self, job: Job) {
-        // The thread ends only once every sender is gone: it catches what sled throws.
+        // The thread ends only after every sender is dropped, since it catches sled's panics.
         self.jobs
             .lock()
             .expect("no holder panics")
@@ -215,7 +217,7 @@ impl Host {
             .expect("the host thread lives as long as its senders");
     }
 
-    /// Runs a job on the host thread, after all that were sent before; blocks until it is done.
+    /// Runs a job on the host thread after all earlier jobs, and blocks until it is done.
     fn ask_and_block<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Stores) -> Result<T, EngineError> + Send + 'static,
@@ -225,7 +227,8 @@ impl Host {
         answer.recv().expect("the host thread runs every job")
     }
 
-    /// The same as a future. The job is under way before the future is first polled, and runs even if it never is.
+    /// The same as a future. The job is sent before the future is first polled, and runs even if the future is never
+    /// polled.
     #[cfg(real_server)]
     fn ask<T: Send + 'static>(
         &self,

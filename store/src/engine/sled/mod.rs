@@ -2,10 +2,10 @@
 //!
 //! sled blocks, and starts threads. Neither may happen inside a simulation, nor in a task of the real server. So all
 //! calls go, in order, to one host thread that [`Sled::new`] starts (outside the simulation, for a fidelity run); it
-//! answers over a channel. The real server's tasks wait for the answer as futures; a simulated task blocks its thread,
-//! since waking it from another thread would abort the run, and is charged simulated time elsewhere.
+//! answers over a channel. The real server's tasks await the answer as a future. A simulated task blocks its thread,
+//! since waking it from another thread would abort the run; its simulated time is added elsewhere.
 //!
-//! sled is itself the far side of a seam and does its own file I/O, and so does what keeps it company here.
+//! sled is the far side of a seam and does its own file I/O. So do the files of this module.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

@@ -5,7 +5,8 @@
 //! sled key:   the row's key, each 0x00 written as 0x00 0xFF   0x00 0x00   part number, u32 big-endian
 //! sled value: part 0: the value's length in bytes, u32 big-endian, then its first part; others: the part
 //! ```
-//! The escape keeps the order of the rows' keys, and no key's rows lie between another's (FoundationDB's tuples).
+//! The escape keeps the order of the rows' keys, and the parts of one row lie together (as in FoundationDB's
+//! tuples).
 
 use bytes::Bytes;
 
@@ -33,27 +34,27 @@ pub fn first_key(key: &[u8]) -> Vec<u8> {
     part_key(&stem(key), 0)
 }
 
-/// The sled keys from part `from` on of a row whose part 0 is stored as `first`. `None` where that is no part 0.
+/// The sled keys from part `from` on of a row whose part 0 is stored as `first`. `None` if `first` is no part 0.
 pub fn keys_from(key: &[u8], from: usize, first: &[u8]) -> Option<impl Iterator<Item = Vec<u8>> + use<>> {
     let stem = stem(key);
     Some((from..parts(length(first)?)).map(move |part| part_key(&stem, part)))
 }
 
-/// How many parts a value of so many bytes has; at least one.
+/// How many parts a value of `length` bytes has; at least one.
 pub fn parts(length: usize) -> usize {
     length.div_ceil(PART_BYTES).max(1)
 }
 
-/// Puts rows together again. Takes sled's rows in order.
+/// Reassembles rows from sled's rows, which it takes in order.
 #[derive(Default)]
 pub struct Decoder {
     rows: Vec<(Bytes, Bytes)>,
-    /// The row under way: its key's stem, its key, its value's length, what there is of it.
+    /// The row under way: its key's stem, its key, its value's length, the value so far.
     open: Option<(Vec<u8>, Bytes, usize, Vec<u8>)>,
 }
 
 impl Decoder {
-    /// One sled row; the error says what cannot be.
+    /// Takes one sled row. The error says what is impossible in it.
     pub fn push(&mut self, stored_key: &[u8], stored: &[u8]) -> Result<(), String> {
         let refuse = |what: &str| Err(format!("the row \"{}\" {what}", stored_key.escape_ascii()));
         let Some((stem, key, part)) = split(stored_key) else {
@@ -171,12 +172,12 @@ mod tests {
             prop_assert_eq!(back, rows.into_iter().collect::<Vec<_>>());
         }
 
-        /// One part missing is always noticed.
+        /// A single missing part is always noticed.
         #[test]
         fn a_missing_part_is_noticed(length in 4_097..20_000_usize, other in 0..9_000_usize, gone in 0..9_usize) {
             let mut stored: Vec<_> = encode(b"a", &vec![1; length]).chain(encode(b"b", &vec![2; other])).collect();
             let gone = gone % stored.len();
-            // A row of one part that is gone was deleted, as far as anyone can tell.
+            // A missing row of one part cannot be told from a deleted row.
             prop_assume!(other > PART_BYTES || gone < parts(length));
             stored.remove(gone);
             let mut decoder = Decoder::default();

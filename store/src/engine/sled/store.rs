@@ -22,7 +22,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(10);
 /// How many parts of rows go into one sled batch while the whole content is replaced.
 const REPLACE_BATCH: usize = 1000;
 
-/// The sled row with the count of batches. No part of a row has a key so short.
+/// The key of the sled row with the count of batches. The keys of rows' parts are longer.
 const COUNT_KEY: &[u8] = b"n";
 
 /// One open sled.
@@ -32,7 +32,7 @@ pub struct Store {
     db: sled::Db,
     /// How many batches were written to this generation.
     batches: u64,
-    /// Why it takes no more: what the first failure said.
+    /// Why the store is broken: the text of its first failure.
     pub broken: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Self, EngineError> {
         let generation = generations::current(dir)?;
         let db = open_sled(dir, generation)?;
-        // What a crash of the process left in the page cache becomes durable before anyone builds on it.
+        // Data that a crash of the process left in the page cache is made durable before it is used.
         generations::sync_all(dir, generation)?;
         let path = generations::path(dir, generation);
         let stored = db.get(COUNT_KEY).map_err(|error| sled_error("reading", &path, error))?;
@@ -91,7 +91,7 @@ impl Store {
 
     pub fn commit(&self) -> Result<(), EngineError> {
         self.db.flush().map_err(|error| self.sled_error("flushing", error))?;
-        // sled's flush on Linux is sync_file_range, which makes nothing durable that a disk may still forget.
+        // sled's flush on Linux is sync_file_range, which does not flush the disk's cache.
         let file = self.path().join("db");
         let sync = || fs::File::open(&file)?.sync_all();
         sync().map_err(generations::io_error("syncing", &file))?;
@@ -135,7 +135,7 @@ impl Store {
         self.db = db;
         self.generation = next;
         self.batches = 1;
-        // The old one's threads may still write to its unlinked files; nobody reads those any more.
+        // The old store's threads may still write to its unlinked files, which are not read any more.
         generations::remove_others(&self.dir, Some(next))
     }
 
@@ -167,7 +167,7 @@ impl Store {
 
 fn open_sled(dir: &Path, generation: u64) -> Result<sled::Db, EngineError> {
     let path = generations::path(dir, generation);
-    // No flush of its own: what is durable is what was committed, and no more than a prefix of the rest.
+    // sled does not flush by itself: durable are the committed batches, and at most a prefix of the later ones.
     let config = sled::Config::new().path(&path).flush_every_ms(None);
     for _ in 0..LOCK_TRIES {
         match catch_unwind(AssertUnwindSafe(|| config.open())) {

@@ -1,4 +1,4 @@
-//! The conformance suite over sled, and what is sled's alone. No simulation runs here, so it may start its threads.
+//! The conformance suite over sled, and tests for sled only. No simulation runs here, so sled may start its threads.
 
 use std::{
     collections::BTreeMap,
@@ -55,7 +55,7 @@ fn sled_conforms() {
     block_on(engine_suite(Arc::new(Sled::new()), root.path()));
 }
 
-/// sled would put them into files that it never syncs.
+/// sled would put large values into files that it never syncs.
 #[test]
 fn large_values_stay_in_the_log() {
     let root = tempfile::tempdir().expect("a temporary folder");
@@ -70,7 +70,7 @@ fn large_values_stay_in_the_log() {
     assert!(found.is_empty(), "{} files", found.len());
 }
 
-/// Another process, as far as the file lock can tell: another host thread, another file handle.
+/// For the file lock, another host thread with another file handle is like another process.
 #[test]
 fn a_store_open_elsewhere_is_refused_and_opens_once_that_lets_go() {
     let root = tempfile::tempdir().expect("a temporary folder");
@@ -132,7 +132,7 @@ fn nth_row(n: u64) -> (String, Vec<u8>) {
     (format!("key{:02}", n % 37), n.to_be_bytes().repeat((n % 11 * n % 13 * 40) as usize + 1))
 }
 
-/// Not a test of its own: what the next one starts as a process, and kills.
+/// Not a test by itself: the next test starts it as a process, and kills it.
 #[test]
 #[ignore = "the victim of a_killed_process_keeps_what_it_committed"]
 fn victim() {
@@ -173,11 +173,11 @@ fn a_killed_process_keeps_what_it_committed() {
             .expect("starts");
         let mut lines = std::io::BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut reported = None;
-        // At another place each time: after a number of commits, and some microseconds.
+        // Killed at another moment each time: after a number of commits, and some microseconds.
         let mut commits = 0;
         while commits < 1 + round % 5 {
             let line = lines.next().expect("the victim reports").expect("it reports in text");
-            // The test harness begins the line.
+            // The test harness prints the start of the line.
             if let Some((_, n)) = line.split_once("committed ") {
                 reported = n.parse::<u64>().ok();
                 commits += 1;

@@ -53,7 +53,7 @@ impl Runner {
                 let (what, whom) = (args.word()?, args.word()?);
                 let change = match what.as_str() {
                     "add" | "learn" => {
-                        // Every member has one name and one life of its name: the token makes the id.
+                        // Every member has one name, which is used once. The id is made from the name.
                         let is_learner = what == "learn";
                         let member = Member { is_learner, ..Member::new(vec![url(&whom)], "added", None) };
                         self.names.add(member.id.0, &whom);

@@ -1,7 +1,7 @@
-//! A script's disk: the crash disk of the WAL's tests, told aloud, with a gate in front of every change.
+//! A script's disk: the crash disk of the WAL's tests. It prints every change, and has a gate in front of each.
 //!
-//! While the gate is held, a change waits until the script lets it through, so that a script can stop a member between
-//! any two steps and crash it there. Appends to the log are told as the records that they are.
+//! While the gate is held, a change waits until the script lets it through, so that a script can stop a member
+//! between any two steps and crash it there. An append to the log is printed as its records.
 
 use std::{
     collections::BTreeMap,
@@ -31,17 +31,17 @@ use crate::{
 pub(super) struct Gate(Arc<Mutex<(bool, u32)>>);
 
 impl Gate {
-    /// After so many more changes each waits for a permit.
+    /// After `after` more changes, each change waits for a permit.
     pub(super) fn hold(&self, after: u32) {
         *self.0.lock().unwrap() = (true, after);
     }
 
-    /// Lets the next changes through, so many of them.
+    /// Lets the next `changes` changes through.
     pub(super) fn permit(&self, changes: u32) {
         self.0.lock().unwrap().1 += changes;
     }
 
-    /// Changes wait no more.
+    /// Opens the gate for all changes.
     pub(super) fn release(&self) {
         *self.0.lock().unwrap() = (false, 0);
     }
@@ -70,7 +70,7 @@ pub(super) struct ScriptDisk {
     pub(super) disk: CrashDisk,
     pub(super) gate: Gate,
     narrator: Narrator,
-    /// For each log segment that was appended to: how much of it has been told, and the chain's value there.
+    /// For each log segment: how many of its bytes have been printed, and the chain's value there.
     told: Arc<Mutex<BTreeMap<PathBuf, (usize, u32)>>>,
 }
 
@@ -79,7 +79,7 @@ impl ScriptDisk {
         ScriptDisk { disk: CrashDisk::new(), gate, narrator, told: Arc::default() }
     }
 
-    /// The power goes: what was not synced is gone.
+    /// Power loss: everything unsynced is gone.
     pub(super) fn lose_unsynced(&self) {
         self.disk.lose_unsynced();
         self.told.lock().unwrap().clear();
@@ -89,7 +89,7 @@ impl ScriptDisk {
         self.narrator.tell(&format!("disk: {what}"));
     }
 
-    /// What an append to a log segment wrote.
+    /// Prints the records that an append to a log segment wrote.
     fn tell_records(&self, path: &Path, content: &[u8]) {
         let mut told = self.told.lock().unwrap();
         let (mut offset, mut chain) =
@@ -132,7 +132,7 @@ fn is_wal(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "wal")
 }
 
-/// Lets a change through the gate, makes it, and tells it.
+/// Passes a change through the gate, makes it, and prints it.
 macro_rules! change {
     ($self:ident, $told:expr, $change:expr) => {
         Box::pin(async move {
@@ -163,7 +163,7 @@ impl Files for ScriptDisk {
         Box::pin(async move {
             let mut file = self.disk.open(path).await?;
             if is_wal(path) {
-                // What is there already is not told again.
+                // The content that is there already is not printed again.
                 let content = file.read_at(0, usize::MAX / 2).await?;
                 let (mut offset, mut chain) = (0, record::chain_at_start(&content).unwrap_or(0));
                 while let Step::Record { next, chain: after, .. } = record::decode(&content, offset, chain) {
@@ -199,7 +199,7 @@ impl Files for ScriptDisk {
 
     fn remove<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<()>> {
         Box::pin(async move {
-            // A file that is not there is not removed, and that is no change.
+            // Removing a file that does not exist changes nothing.
             if !self.disk.exists(path).await? {
                 return self.disk.remove(path).await;
             }
@@ -309,7 +309,7 @@ impl ScriptEngine {
         ScriptEngine { rows: Arc::default(), gate, narrator }
     }
 
-    /// The power goes: of the batches that were not committed the first `keep` are there afterwards.
+    /// Power loss: of the batches that were not committed, the first `keep` survive.
     pub(super) fn lose_unsynced(&self, keep: usize) {
         let mut rows = self.rows.lock().unwrap();
         let pending = std::mem::take(&mut rows.pending);

@@ -1,4 +1,4 @@
-//! The members of a script: what they are made of, how they come and go, and what they show.
+//! The members of a script: their parts, how they start and stop, and what they print.
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     wal::{Metadata, Wal, crash_disk::block_on},
 };
 
-/// One member: what outlives its process, and its process.
+/// One member: its process, and what outlives the process.
 pub(super) struct Scripted {
     pub(super) narrator: Narrator,
     pub(super) config: Arc<Config>,
@@ -96,7 +96,7 @@ impl Runner {
         self.members.insert(name.to_owned(), member);
     }
 
-    /// A member that was added starts with an empty log; who it is, the others would tell it.
+    /// Starts a member that was added, with an empty log. Outside a script, the other members would tell it its id.
     pub(super) fn join(&mut self, name: &str) -> Result<()> {
         let cluster_id = self.members.values().find_map(|member| Some(member.life.as_ref()?.shared.cluster));
         let metadata = Metadata {
@@ -171,7 +171,7 @@ impl Runner {
         });
         member.life = Some(Life { node, tasks, clock, inputs, shared, waiting: Vec::new() });
         if first {
-            // How a log comes into being is the WAL's tests' subject.
+            // The creation of a log is not printed: the WAL's own tests cover it.
             self.lines.take();
         }
         Ok(())

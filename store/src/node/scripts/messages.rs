@@ -1,4 +1,4 @@
-//! The messages between a script's members: which a command means, and how they arrive.
+//! The messages between a script's members: how a command selects them, and how they arrive.
 
 use std::{path::Path, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
     wal::crash_disk::block_on,
 };
 
-/// Which messages a command means: `from=n1 to=n2 type=MsgAppend`, each of them optional.
+/// Selects messages: `from=n1 to=n2 type=MsgAppend`, each part optional.
 pub(super) struct Filter {
     from: Option<String>,
     to: Option<String>,
@@ -29,7 +29,7 @@ impl Filter {
         Filter { from: args.value("from"), to: args.value("to"), kind: args.value("type") }
     }
 
-    /// Whether it lets a message through.
+    /// Whether the filter lets a message through.
     pub(super) fn lets(&self, message: &InFlight) -> bool {
         let fits =
             |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
@@ -79,7 +79,7 @@ impl Runner {
         Ok(())
     }
 
-    /// A message reaches its receiver, if that runs.
+    /// Delivers a message to its receiver, if the receiver runs.
     pub(super) fn arrive(&mut self, message: InFlight) -> Result<()> {
         let InFlight { number, to, message, snapshot, .. } = message;
         let runs = self.members.get(&to).is_some_and(|member| member.life.is_some());
@@ -91,7 +91,7 @@ impl Runner {
             return Ok(());
         }
         let Some((bytes, done)) = snapshot else {
-            // Only bytes cross.
+            // Members exchange bytes only.
             let bytes = message.write_to_bytes()?;
             return self.send_input(&to, Input::Messages(vec![Message::parse_from_bytes(&bytes)?]));
         };

@@ -1,6 +1,7 @@
-//! Scripts for the node (`store/tests/node`): several members, every message and every change of a disk in the script's
-//! hand. They are in the style of etcd-io/raft's data-driven tests and toydb's golden scripts: each command is followed
-//! by what the members did because of it, line by line, so the order of the lines is the order of the work.
+//! Scripts for the node (`store/tests/node`): several members, with every message and every disk change under the
+//! script's control. They are in the style of etcd-io/raft's data-driven tests and toydb's golden scripts: each
+//! command is followed by what the members did because of it, line by line, so the order of the lines is the order
+//! of the work.
 //!
 //! ```text
 //! cluster n1 n2 n3 [snapshot=N] [catchup=N] [segment=BYTES]     found a cluster and start its members
@@ -31,9 +32,9 @@
 //! ```
 //! FILTER is any of `from=n1`, `to=n2`, `type=MsgAppend`.
 //!
-//! Three things are checked at every step, whatever the script prints: no message leaves that promises more than is
-//! durable (`world.rs`); members that apply an entry at one index apply the same entry and come to the same state; one
-//! member leads a term. `[quiet]` in front of a command drops its lines.
+//! Three things are checked at every step, whatever the script prints: no message promises more than is durable
+//! (`world.rs`); members that apply an entry at one index apply the same entry and come to the same state; each term
+//! has one leader. `[quiet]` in front of a command drops its lines.
 
 mod commands;
 mod disk;
@@ -89,7 +90,7 @@ scripts! { SCRIPT_DIR, run:
     votes
 }
 
-/// The scripts hold the order of the work: whatever error of this list is planted, a script fails. (How each fails is
+/// The scripts check the order of the work: for each planted error of this list, a script fails. (The failures are
 /// printed; that is expected.)
 #[cfg(madsim)]
 #[test]
@@ -164,9 +165,9 @@ struct Runner {
     flight: Flight,
     now: Arc<Mutex<Duration>>,
     applied: Arc<Mutex<Vec<Fact>>>,
-    /// By index: the first fact that was told of it.
+    /// By index: the first fact about that entry.
     agreed: BTreeMap<u64, Fact>,
-    /// Who leads which term.
+    /// The leader of each term.
     leaders: BTreeMap<u64, String>,
     members: BTreeMap<String, Scripted>,
     config: Config,

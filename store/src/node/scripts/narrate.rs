@@ -1,4 +1,4 @@
-//! What happened, in words: one line a fact, in the order in which the facts came.
+//! Prints what happened: one line for each fact, in the order of the facts.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use squall_core::{Command, MembershipChange, Refusal, Reply, RequestOp};
 
 use crate::node::{entry, input::Decoded};
 
-/// Member ids, which are hashes, and the names that scripts use.
+/// Maps member ids, which are hashes, to the names that scripts use.
 #[derive(Clone, Default)]
 pub(super) struct Names(Arc<Mutex<BTreeMap<u64, String>>>);
 
@@ -51,7 +51,7 @@ impl Lines {
     }
 }
 
-/// Tells what one member does.
+/// Prints what one member does.
 #[derive(Clone)]
 pub(super) struct Narrator {
     pub(super) name: String,
@@ -154,7 +154,7 @@ pub(super) fn message_text(names: &Names, message: &Message) -> String {
     text
 }
 
-/// What a client hears.
+/// A client's answer.
 pub(super) fn answer_text(answer: &Result<Reply, Refusal>) -> String {
     match answer {
         Ok(Reply::Put(put)) => format!("put at revision {}", put.revision),

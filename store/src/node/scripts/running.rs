@@ -1,5 +1,5 @@
-//! Running a script's members: polling them until nothing moves, hearing what their clients hear, and checking what must
-//! hold whatever happens.
+//! Runs a script's members: polls them until nothing moves, prints their clients' answers, and checks the
+//! invariants.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::node::Halt;
 
-/// Notes that some task has something to do.
+/// Set when a task has something to do.
 #[derive(Default)]
 struct Woken(AtomicBool);
 
@@ -59,7 +59,7 @@ impl Runner {
         }
     }
 
-    /// What must hold whatever happens: one entry and one state at each index, one leader a term.
+    /// Checks the invariants: one entry and one state at each index, one leader in each term.
     pub(super) fn check(&mut self) {
         for fact in std::mem::take(&mut *self.applied.lock().unwrap()) {
             let agreed = self.agreed.entry(fact.1).or_insert_with(|| fact.clone());
@@ -84,7 +84,7 @@ impl Runner {
 }
 
 impl Life {
-    /// Tells what clients have heard.
+    /// Prints the answers that clients have got.
     fn hear(&mut self, name: &str, lines: &Lines) {
         self.waiting.retain_mut(|waiting| {
             let gone = |label: &dyn std::fmt::Display| format!("{name} leaves {label} without an answer");

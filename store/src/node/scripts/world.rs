@@ -1,5 +1,5 @@
-//! What a script gives a member in place of the world: time that the script moves, tasks that it polls, a probe that
-//! tells, and a transport that keeps every message until the script decides about it.
+//! The seams of a script's member: time that the script moves, tasks that it polls, a probe that prints, and a
+//! transport that keeps every message until the script delivers or drops it.
 
 use std::{
     future::poll_fn,
@@ -36,7 +36,7 @@ use crate::{
 #[derive(Clone, Default)]
 pub(super) struct ScriptClock {
     pub(super) now: Arc<Mutex<Duration>>,
-    /// Ticks that the member has not taken.
+    /// Ticks that the member has not taken yet.
     pub(super) ticks: Arc<AtomicU32>,
 }
 
@@ -107,13 +107,13 @@ impl Tasks for ScriptTasks {
         Task::new(move || aborted.store(true, Ordering::Relaxed))
     }
 
-    /// A script has one order.
+    /// A script has one fixed order.
     fn first_branch(&self, _: usize) -> usize {
         0
     }
 }
 
-/// Scripts have no users.
+/// Scripts have no users, and so no secrets.
 pub(super) struct NoSecrets;
 
 impl Secrets for NoSecrets {
@@ -122,7 +122,7 @@ impl Secrets for NoSecrets {
     }
 }
 
-/// Scripts have messages, and no network.
+/// Scripts exchange messages without a network.
 pub(super) struct NoNet;
 
 impl Net for NoNet {
@@ -130,7 +130,7 @@ impl Net for NoNet {
         panic!("a script's member listens at {address}")
     }
 
-    /// Nobody answers: a founder asks the others whether it has run before.
+    /// No call is answered. (A founder asks the others whether it has run before.)
     fn dial(&self, _: &str, _: DialOptions) -> Channel {
         Channel::new(tower::service_fn(|_: GrpcRequest| {
             std::future::ready(Err::<GrpcResponse, _>(tonic::Status::unavailable("no network")))
@@ -138,13 +138,13 @@ impl Net for NoNet {
     }
 }
 
-/// Tells a member's facts, and keeps what it applied so that the script can compare the members.
+/// Prints a member's facts, and keeps what it applied so that the script can compare the members.
 pub(super) struct ScriptProbe {
     pub(super) narrator: Narrator,
     pub(super) applied: Arc<Mutex<Vec<Fact>>>,
 }
 
-/// An entry that a member applied: who, index, term, the entry's digest and the state's.
+/// An entry that a member applied: the member, index, term, the entry's digest, the state's digest.
 pub(super) type Fact = (String, u64, u64, u64, u64);
 
 impl Probe for ScriptProbe {
@@ -192,7 +192,7 @@ impl Probe for ScriptProbe {
     }
 }
 
-/// A snapshot on its way: its bytes, and how the sender hears of the outcome.
+/// A snapshot on its way: its bytes, and where its outcome goes.
 pub(super) type Sending = (Vec<u8>, oneshot::Sender<Result<(), String>>);
 
 /// A message on its way.
@@ -217,7 +217,7 @@ impl Flight {
         *last
     }
 
-    /// Takes the first message that is wanted.
+    /// Removes and returns the first message that is wanted.
     pub(super) fn take(&self, mut wanted: impl FnMut(&InFlight) -> bool) -> Option<InFlight> {
         let messages = &mut self.0.lock().unwrap().1;
         let at = messages.iter().position(&mut wanted)?;
@@ -245,7 +245,7 @@ pub(super) struct ScriptTransport {
 }
 
 impl ScriptTransport {
-    /// What a message promises must be durable when it leaves: a vote, an accepted entry.
+    /// Checks that what a message promises (a vote, an accepted entry) is durable when the message is sent.
     fn check_promise(&self, message: &Message) {
         let accepted = match message.get_msg_type() {
             MessageType::MsgAppendResponse if !message.reject => message.index,
@@ -317,5 +317,5 @@ impl Transport for ScriptTransport {
     fn close(&self) {}
 }
 
-/// A future that the script polls, and forgets.
+/// A future that the script polls until it is done.
 pub(super) type Driven<T> = Pin<Box<dyn Future<Output = T>>>;

@@ -1,6 +1,6 @@
-//! `--config-file`: all the settings in one YAML file, with etcd's keys (`etcd.conf.yml.sample`). A key is a flag's name; the
-//! flags of TLS stand in a block for clients and one for members. etcd overlooks a key that it does not know, and one that is
-//! spelled otherwise; here either is refused.
+//! `--config-file`: all the settings in one YAML file, with etcd's keys (`etcd.conf.yml.sample`). A key is a flag's
+//! name; the flags of TLS are in one block for clients and one for members. etcd ignores unknown and misspelled
+//! keys; here they are refused.
 
 use std::{fs, path::Path};
 
@@ -38,10 +38,10 @@ const BLOCKS: [(&str, &[(&str, &str)]); 2] = [
 /// Keys whose value may be a list.
 const LISTS: [&str; 2] = ["cipher-suites", "log-outputs"];
 
-/// The flags that a file sets, each with its value. `known` says which flags there are.
+/// The flags that a file sets, each with its value. `known` says whether a flag exists.
 ///
 /// # Errors
-/// [`Failure::Failed`], a paragraph that begins with the file.
+/// [`Failure::Failed`] with a paragraph that begins with the file's name.
 pub(super) fn read(path: &Path, known: impl Fn(&str) -> bool) -> Result<Vec<(String, String)>, Failure> {
     let failed = |what: String| Failure::Failed(format!("configuration file {}: {what}", path.display()));
     let text = fs::read_to_string(path)
@@ -50,7 +50,7 @@ pub(super) fn read(path: &Path, known: impl Fn(&str) -> bool) -> Result<Vec<(Str
 }
 
 fn parse(text: &str, known: impl Fn(&str) -> bool) -> Result<Vec<(String, String)>, String> {
-    // The parser may repeat what it read; where it stands is enough.
+    // The parser's text may repeat the file's content, so only the place is reported.
     let file: Value = serde_yaml::from_str(text).map_err(|error| {
         let at = error.location().map_or_else(String::new, |at| format!(" at line {}", at.line()));
         let what = error.to_string();
@@ -102,7 +102,7 @@ fn read_block(
     Ok(())
 }
 
-/// A value as a flag has it; none where nothing is said.
+/// A value in a flag's form; `None` if the key has no value.
 fn text_of(key: &str, found: &Value) -> Result<Option<String>, String> {
     let scalar = |found: &Value| match found {
         Value::String(text) => Some(text.clone()),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_key() {
         for (text, said) in [
             ("nosuch: 1", "\"nosuch\" is no key"),
             ("data_dir: /d", "spelled data-dir"),

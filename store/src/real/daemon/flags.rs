@@ -1,5 +1,5 @@
-//! The command line: etcd's flags for what exists (`server/etcdmain/help.go`) and etcdutl's for a snapshot. What they mean
-//! is in `settings` and `security`; etcd's other flags are in `foreign`.
+//! The command line: etcd's flags for the features that squalld has (`server/etcdmain/help.go`), and etcdutl's flags
+//! for snapshots. `settings` and `security` interpret them; etcd's other flags are in `foreign`.
 
 use std::path::PathBuf;
 
@@ -168,7 +168,7 @@ pub(super) enum CompactionMode {
     Revision,
 }
 
-/// What a switch's value is called in the help; it marks those arguments that Go's flag package has for switches.
+/// The name of a switch's value in the help. It also marks the arguments that are switches in Go's flag package.
 pub(super) const SWITCH: &str = "BOOL";
 
 /// The command line's parser. A switch is `--flag`, `--flag=true` or `--flag=false`, and never `--flag true`.

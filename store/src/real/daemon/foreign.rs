@@ -1,5 +1,6 @@
-//! etcd's flags that have nothing to act on here. A value that asks for what squalld does anyway is taken, so that an etcd's
-//! unit file starts it; any other is refused with the reason. What would change something is never ignored.
+//! etcd's flags for features that squalld does not have. A value that asks for what squalld does anyway is accepted,
+//! so that etcd's unit file starts squalld. Any other value is refused with the reason. A value that would change
+//! something is never ignored.
 
 use std::ffi::OsString;
 
@@ -9,11 +10,11 @@ use super::Failure;
 #[derive(Debug)]
 pub(super) struct Foreign {
     pub name: &'static str,
-    /// Given without a value it means `true`.
+    /// Whether the flag without a value means `true`.
     switch: bool,
-    /// The values that ask for nothing that squalld does not do; where there is no list, any.
+    /// The accepted values, which ask for what squalld does anyway; `None` if any value is accepted.
     taken: Option<&'static [&'static str]>,
-    /// Why no other is taken: a sentence.
+    /// Why other values are refused: a sentence.
     why: &'static str,
 }
 
@@ -45,7 +46,7 @@ static FOREIGN: &[Foreign] = &[
         "The log lies in the data folder, under the same lock. Put the data folder on the fast disk.",
     ),
     switch("initial-election-tick-advance", ON, "Nothing else is there. Leave it out."),
-    // A bound that is kept: a member holds one state, and the log behind it.
+    // squalld keeps this bound anyway: a member holds one state, and the log after it.
     value("max-snapshots", ANY, ""),
     value("max-wals", ANY, ""),
     value("backend-bbolt-freelist-type", Some(&["map", "array"]), "The engine is not bbolt. Leave it out."),
@@ -72,7 +73,7 @@ static FOREIGN: &[Foreign] = &[
     value("discovery-srv-name", NONE, DISCOVERY),
     switch("pre-vote", ON, "Members always ask before they stand for election. Leave it out."),
     switch("enable-v2", OFF, V2),
-    // There is no v2 store in any of its stages.
+    // squalld has no v2 store, so every stage of its removal is accepted.
     value("v2-deprecation", Some(&["not-yet", "write-only", "write-only-drop-data", "gone"]), V2),
     value("cors", Some(&["*"]), "Origins are not restricted. Put a proxy in front that does."),
     value("host-whitelist", Some(&["*"]), "Host names are not restricted. Put a proxy in front that does."),
@@ -126,10 +127,10 @@ pub(super) fn find(name: &str) -> Option<&'static Foreign> {
 }
 
 impl Foreign {
-    /// Judges a value. An empty one asks for nothing.
+    /// Checks a value. An empty value asks for nothing.
     ///
     /// # Errors
-    /// Why it is not taken.
+    /// Why the value is refused.
     pub fn judge(&self, given: &str) -> Result<(), Failure> {
         let same = |taken: &&str| *taken == given || (self.switch && same_switch(taken, given));
         let Some(taken) = self.taken else { return Ok(()) };
@@ -148,10 +149,10 @@ fn same_switch(taken: &str, given: &str) -> bool {
     super::flags::switch(given).is_ok_and(|given| given.to_string() == taken)
 }
 
-/// Takes etcd's other flags out of a command line; judges them.
+/// Removes etcd's other flags from a command line, and checks them.
 ///
 /// # Errors
-/// The first value that is not taken.
+/// The first refused value.
 pub(super) fn take(arguments: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     let mut rest = Vec::new();
     let mut arguments = arguments.into_iter();
@@ -184,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn taken_and_refused() {
+    fn accepted_and_refused_values() {
         let taken = |given: &[&str]| take(given.iter().map(OsString::from).collect());
         let rest = taken(&[
             "squalld",
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn every_one_says_why() {
+    fn every_flag_that_refuses_values_says_why() {
         for foreign in FOREIGN {
             assert_eq!(foreign.taken.is_none(), foreign.why.is_empty(), "{}", foreign.name);
         }

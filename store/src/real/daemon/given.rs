@@ -1,9 +1,9 @@
-//! Where settings come from, in etcd's order (`etcdmain/config.go`): a configuration file, and then nothing else counts;
-//! or the command line and `ETCD_*` variables. A variable and its flag at the same time are refused, as in etcd 3.5: one of
-//! the two is a mistake.
+//! Where settings come from, in etcd's order (`etcdmain/config.go`): either a configuration file alone, or the
+//! command line and `ETCD_*` variables. As in etcd 3.5, a variable and its flag at the same time are refused, since
+//! one of the two must be a mistake.
 //!
-//! Whatever the source, the command line's parser reads it, so that a value means the same everywhere. Where it refuses one,
-//! the refusal is put in the words of the source: a key, or a variable.
+//! Whatever the source, the command line's parser reads it, so that a value means the same everywhere. If it refuses
+//! a value, the refusal names the source: a key or a variable.
 
 use std::{collections::BTreeSet, ffi::OsString, path::PathBuf};
 
@@ -18,21 +18,21 @@ use super::{
 const PREFIX: &str = "ETCD_";
 const CONFIG_FILE: &str = "ETCD_CONFIG_FILE";
 
-/// What was asked for.
+/// The parsed command and settings.
 pub(super) struct Given {
     pub arguments: Arguments,
-    /// What the operator should hear about it.
+    /// Warnings for the operator.
     pub warnings: Vec<String>,
     pub source: Source,
 }
 
-/// What other than flags has set something.
+/// A source of settings other than flags.
 pub(super) enum Source {
     Environment(BTreeSet<String>),
     File(PathBuf),
 }
 
-/// Why there is nothing to do.
+/// Why there are no settings to run with.
 pub(super) enum NotGiven {
     /// Help or version was asked for.
     Answer(clap::Error),
@@ -93,7 +93,7 @@ impl Given {
                 let judged = foreign.judge(&given);
                 judged.map_err(|failure| in_words_of(failure, [(flag.as_str(), name.as_str())]))?;
             } else if !is_known(&flag) {
-                // Its name alone: what it holds may be a secret.
+                // Only the variable's name is shown, since its value may be a secret.
                 warnings.push(format!("the environment variable {name} is not known"));
             } else if on_line(&flag) {
                 return Err(Failure::Failed(format!(
@@ -131,7 +131,7 @@ impl Given {
         Given::read(all, warnings, source)
     }
 
-    /// Has the command line's parser read all that was found.
+    /// Parses everything that was found with the command line's parser.
     fn read<T: Into<OsString> + Clone>(
         all: Vec<T>,
         warnings: Vec<String>,
@@ -146,7 +146,7 @@ impl Given {
 }
 
 impl Source {
-    /// Puts a refusal in the words of where the settings came from. What judges the settings speaks of flags.
+    /// Rewrites a refusal, which names flags, so that it names the source of the settings.
     pub fn blame(&self, failure: Failure) -> Failure {
         match self {
             Source::Environment(used) => {
@@ -164,7 +164,8 @@ impl Source {
     }
 }
 
-/// Names the variables that stand behind flags. A refusal that has to do with one is not the command line's.
+/// Replaces the names of flags by those of their variables. A refusal about a variable is no error of the command
+/// line.
 fn in_words_of<'a>(failure: Failure, names: impl IntoIterator<Item = (&'a str, &'a str)>) -> Failure {
     let (what, is_usage) = match &failure {
         Failure::Usage(what) => (what.clone(), true),
@@ -177,7 +178,7 @@ fn in_words_of<'a>(failure: Failure, names: impl IntoIterator<Item = (&'a str, &
     if is_usage && said == what { Failure::Usage(said) } else { Failure::Failed(said) }
 }
 
-/// Replaces `--flag`, and not the beginning of a longer flag.
+/// Replaces `--flag`, but not the beginning of a longer flag.
 fn replace_flag(text: &str, flag: &str, name: &str) -> String {
     let flag = format!("--{flag}");
     let mut said = String::new();
@@ -200,7 +201,7 @@ fn not_given(error: clap::Error) -> NotGiven {
     }
 }
 
-/// The variables that are etcd's and say something, in order. An empty one says nothing.
+/// etcd's variables with a value, in order. An empty variable counts as absent.
 fn variables(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
     let text =
         |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
@@ -223,7 +224,7 @@ fn is_known(flag: &str) -> bool {
     command().get_arguments().any(|known| known.get_long() == Some(flag))
 }
 
-/// Go's flag package takes one dash for two.
+/// Go's flag package accepts one dash in place of two.
 fn go_style(argument: OsString) -> OsString {
     match argument.to_str() {
         Some(text) if text.starts_with('-') && !text.starts_with("--") && text.len() > 2 => {
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_of_its_source() {
+    fn refusals_name_the_source_of_the_setting() {
         let refused = |arguments: &[&str], environment: &[(&str, &str)]| {
             collect(arguments, environment).err().expect("a refusal")
         };

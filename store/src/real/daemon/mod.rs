@@ -1,10 +1,10 @@
 //! `squalld`: parses the flags, runs a member, and has etcdutl's offline commands.
 //!
-//! Settings have etcd's names, values and defaults, so that what starts an etcd starts a `squalld`: flags, `ETCD_*`
-//! variables, or a file in YAML (`given`). Flags of features that do not exist are refused, never ignored (`foreign`). Every
-//! error is one paragraph that says where and what to do. Exit status: 0 for a member that was asked to stop or was removed
-//! from its cluster, 1 for one that could not start or had to stop, settings that are wrong included, 64 for a command line
-//! that makes no sense.
+//! Settings have etcd's names, values and defaults, so that the settings of an etcd also start a `squalld`: flags,
+//! `ETCD_*` variables, or a YAML file (`given`). Flags of features that do not exist are refused, never ignored
+//! (`foreign`). Every error is one paragraph that says where and what to do. Exit status: 0 for a member that was
+//! asked to stop or was removed from its cluster, 1 for one that could not start (wrong settings included) or had to
+//! stop, 64 for an invalid command line.
 //!
 //! Logs go to standard error, results to standard output.
 
@@ -60,7 +60,7 @@ pub fn env() -> Env {
 /// Why the daemon ends with an error. The message is a whole paragraph.
 #[derive(Debug, PartialEq, Eq)]
 enum Failure {
-    /// The command line, with what is wrong and what would be right.
+    /// A wrong command line: what is wrong, and what would be right.
     Usage(String),
     /// Anything else.
     Failed(String),
@@ -84,7 +84,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Says why on standard error.
+/// Prints the reason on standard error.
 fn told(failure: Failure) -> ExitCode {
     let (what, status) = match failure {
         Failure::Usage(what) => (what, ExitCode::from(USAGE)),
@@ -94,14 +94,14 @@ fn told(failure: Failure) -> ExitCode {
     status
 }
 
-/// Clap's several lines as one paragraph: what is wrong, its tip, and where help is.
+/// Turns Clap's several lines into one paragraph: what is wrong, the tip, and where to find help.
 fn usage_paragraph(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "`squalld snapshot` needs to be told what to do: `restore` or `status`. `squalld snapshot --help` says \
                 more."
             .to_owned();
     }
-    // Clap's sentence about an argument that comes twice goes on as if a command were wanted.
+    // Clap's text about a repeated argument goes on as if a command were expected.
     let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
     if let (ErrorKind::ArgumentConflict, Some(argument)) = (error.kind(), argument)
         && error.get(ContextKind::PriorArg).is_some_and(|prior| prior.to_string() == argument)
@@ -117,8 +117,8 @@ fn usage_paragraph(error: &clap::Error) -> String {
     format!("{}. `squalld --help` says more.", said.join(" ").trim_end_matches('.'))
 }
 
-/// An error as a paragraph: the place, what happened, and what to do about it. The store's own errors say what to do; to
-/// the system's errors it is added here.
+/// An error as a paragraph: the place, what happened, and what to do about it. The store's own errors say what to
+/// do. For the system's errors it is added here.
 fn paragraph(error: &(dyn std::error::Error + 'static)) -> String {
     let said = error.to_string();
     let mut causes = std::iter::successors(Some(error), |error| error.source());
@@ -144,7 +144,7 @@ fn remedy(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// Joins a paragraph to one line. A path that two layers have put before one message is kept once.
+/// Joins a paragraph to one line. If two layers have put the same path before a message, it is kept once.
 fn sentence(what: &str) -> String {
     let mut line = String::new();
     for part in what.split_whitespace().collect::<Vec<_>>().join(" ").split(": ") {
@@ -166,7 +166,7 @@ fn run(given: Given) -> Result<(), Failure> {
     let Given { arguments, warnings, source } = given;
     let filter = log_filter(&arguments.serve.log_level).map_err(|failure| source.blame(failure))?;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    // Fails only where a subscriber is set already, by a test in this process.
+    // Fails only if a test in this process has set a subscriber already.
     _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -189,12 +189,12 @@ fn run(given: Given) -> Result<(), Failure> {
             runtime.block_on(offline::status(status))
         }
     };
-    // Connections to peers that do not answer must not hold up the exit.
+    // Connections to peers that do not answer must not delay the exit.
     runtime.shutdown_background();
     done
 }
 
-/// What to log. etcd's levels above `error` mean the same as it.
+/// The filter for the log. etcd's levels above `error` mean the same as `error`.
 fn log_filter(level: &str) -> Result<EnvFilter, Failure> {
     let filter = if matches!(level, "panic" | "fatal") { "error" } else { level };
     EnvFilter::try_new(filter).map_err(|error| {
@@ -202,7 +202,7 @@ fn log_filter(level: &str) -> Result<EnvFilter, Failure> {
     })
 }
 
-/// A member's settings, and its world. Nothing is written before all of them are found to be good.
+/// A member's settings and its seams. Nothing is written before all settings were found to be valid.
 fn member(flags: ServeFlags) -> Result<(Config, Env), Failure> {
     let listens = flags.listens()?;
     let secrets = Arc::new(SystemSecrets { jwt: flags.jwt()? });

@@ -1,4 +1,5 @@
-//! Tells systemd how far a service of `Type=notify` is (`sd_notify(3)`): one datagram to the socket that it names.
+//! Tells systemd the state of a service of `Type=notify` (`sd_notify(3)`), by one datagram to the socket that
+//! systemd names.
 
 use std::os::{
     linux::net::SocketAddrExt,
@@ -8,7 +9,7 @@ use std::os::{
     },
 };
 
-/// Sends a state, such as `READY=1`. Does nothing where nobody listens.
+/// Sends a state, such as `READY=1`. Does nothing if systemd did not ask for it.
 pub(super) fn notify(state: &str) {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) else { return };
     let address = match path.as_bytes().strip_prefix(b"@") {

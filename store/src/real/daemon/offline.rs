@@ -70,7 +70,7 @@ pub(super) async fn status(flags: StatusFlags) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One row under its headings, as etcdutl draws them: headings in the middle, values to the right.
+/// Formats one row under its headings as etcdutl does: headings are centred, values right-aligned.
 fn table(cells: &[(&str, String)]) -> String {
     let widths: Vec<usize> = cells.iter().map(|(heading, value)| heading.len().max(value.len())).collect();
     let line: String =

@@ -1,8 +1,8 @@
-//! The flags of TLS: who shows which certificate to whom. Clients and members have a set of flags each, alike but for the
-//! prefix `peer-`.
+//! The flags of TLS. There is one set of flags for clients and one for members, whose flags have the prefix `peer-`.
 //!
-//! As in etcd, a URL decides: `https` and `unixs` are served with TLS and need a certificate, `http` and `unix` are not, and
-//! say so where certificates are given beside them. A rule that could never apply is refused; etcd overlooks it.
+//! As in etcd, the URL's scheme decides: `https` and `unixs` are served with TLS and need a certificate; `http` and
+//! `unix` are not, and a warning says so if certificates are given for them. A rule that could never apply is
+//! refused; etcd ignores it.
 
 use std::path::{Path, PathBuf};
 
@@ -91,20 +91,20 @@ const METRICS: &str = "--listen-metrics-urls";
 
 /// One set of the flags.
 struct Side<'a> {
-    /// `peer-` or nothing.
+    /// The prefix of its flags: `peer-` or empty.
     prefix: &'static str,
-    /// What is listened at, and which flag says so.
+    /// The URLs to listen at, each with the flag that gave it.
     urls: Vec<(&'static str, &'a Url)>,
     /// Whether members are dialled with TLS.
     dials: bool,
     auto: bool,
-    /// Below the data folder: where a certificate goes that is made.
+    /// The folder for a generated certificate, below the data folder.
     made_in: PathBuf,
     years: u32,
     options: TlsOptions,
 }
 
-/// What TLS is done with, and what the operator should hear about it.
+/// The TLS settings, and warnings for the operator.
 #[derive(Debug)]
 pub(super) struct Security {
     pub clients: TlsOptions,
@@ -113,8 +113,8 @@ pub(super) struct Security {
 }
 
 impl SecurityFlags {
-    /// Judges the flags and the files that they name. Makes certificates below `data_dir` where it is asked to, once
-    /// everything else is found to be good. `peers` are the URLs of the initial cluster.
+    /// Checks the flags and the files that they name. If asked to, generates certificates below `data_dir`, after
+    /// everything else was found to be valid. `peers` are the URLs of the initial cluster.
     pub fn open(self, data_dir: &Path, listens: &Listens, peers: &[String]) -> Result<Security, Failure> {
         let suites = suites(self.cipher_suites.as_deref().unwrap_or_default())
             .map_err(|error| Failure::Failed(format!("--cipher-suites: {error}.")))?;
@@ -178,7 +178,7 @@ impl Side<'_> {
         self.urls.iter().any(|(_, url)| url.tls)
     }
 
-    /// Whether a certificate is to be made.
+    /// Whether a certificate must be generated.
     fn makes(&self) -> bool {
         self.auto && self.options.cert_file.is_none() && self.options.key_file.is_none()
     }
@@ -196,7 +196,7 @@ impl Side<'_> {
                     p = self.prefix
                 )));
             }
-            // A scraper without certificates is what a port of its own is mostly for.
+            // A separate metrics port is mostly for scrapers without certificates.
             if *flag == METRICS {
                 continue;
             }

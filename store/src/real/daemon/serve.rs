@@ -11,7 +11,7 @@ use crate::{
 
 /// Starts the member and waits for its end.
 pub(super) async fn serve(config: Config, env: Env) -> Result<(), Failure> {
-    // Before anything is opened: a signal that comes during a long replay must find its handler.
+    // Installed before anything is opened, so that a signal during a long replay is handled.
     let mut signals = Signals::new()?;
     let dir = config.data_dir.clone();
     offline::take_over(&config, &env).await?;
@@ -25,7 +25,7 @@ pub(super) async fn serve(config: Config, env: Env) -> Result<(), Failure> {
     };
     let server = match started {
         Ok(server) => server,
-        // As where it hears of its removal while it runs: nothing is wrong, and a supervisor should leave it at that.
+        // Treated like a removal while the member runs: nothing is wrong, and a supervisor should not restart it.
         Err(removed @ StartError::Removed { .. }) => {
             tracing::warn!("{removed}");
             return Ok(());
@@ -73,7 +73,7 @@ pub(super) async fn serve(config: Config, env: Env) -> Result<(), Failure> {
     }
 }
 
-/// Stops gracefully; a second signal does not wait for that.
+/// Stops gracefully. A second signal stops at once.
 async fn stop(server: Server, mut signals: Signals) -> Result<(), Failure> {
     let exit = tokio::select! {
         biased;

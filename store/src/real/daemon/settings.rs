@@ -1,4 +1,4 @@
-//! From flags to a member's settings: what they mean together, and what is wrong with them.
+//! Turns flags into a member's settings, and checks that they fit together.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -15,19 +15,19 @@ use crate::{
     },
 };
 
-/// etcd's bound: with a longer one a cluster would hardly ever notice that its leader is gone.
+/// etcd's bound. With a longer election time-out a cluster would notice much too late that its leader is gone.
 const MAX_ELECTION_MS: u64 = 50_000;
 
 /// The URLs that a member serves at, which say where certificates are needed.
 pub(super) struct Listens {
     pub clients: Vec<Url>,
     pub members: Vec<Url>,
-    /// Metrics and health alone; TLS is the clients'.
+    /// URLs for metrics and health only. They use the clients' TLS settings.
     pub metrics: Vec<Url>,
 }
 
 impl ServeFlags {
-    /// Where the member listens.
+    /// The URLs that the member listens at.
     pub fn listens(&self) -> Result<Listens, Failure> {
         let clients = self.listen_client_urls.as_deref().unwrap_or(CLIENT_URL);
         let listens = Listens {
@@ -135,7 +135,7 @@ impl ServeFlags {
         })
     }
 
-    /// How connections of clients are kept.
+    /// The settings of clients' connections.
     pub fn http(&self) -> Result<HttpOptions, Failure> {
         let time = |flag: &str, given: &str| time(flag, given, "5s, 2h, or 0s for never");
         let ping_after = time("--grpc-keepalive-interval", &self.grpc_keepalive_interval)?;
@@ -150,7 +150,7 @@ impl ServeFlags {
         Ok(HttpOptions { streams: self.max_concurrent_streams, ping_after, ping_patience })
     }
 
-    /// What signs tokens; none where they are simple.
+    /// The signer of tokens; `None` if tokens are simple.
     pub fn jwt(&self) -> Result<Option<Jwt>, Failure> {
         let refused = |what: &str| Failure::Usage(format!("--auth-token {:?}: {what}.", self.auth_token));
         let Some(given) = self.auth_token.strip_prefix("jwt,") else {
@@ -184,7 +184,7 @@ impl ServeFlags {
         Jwt::open(&options).map(Some).map_err(failed)
     }
 
-    /// A bare number is hours, or revisions (etcd's `parseCompactionRetention`).
+    /// Parses the retention. A bare number is hours, or revisions (etcd's `parseCompactionRetention`).
     fn auto_compaction(&self) -> Result<AutoCompaction, Failure> {
         let retention = &self.auto_compaction_retention;
         let number = retention.parse::<u64>().ok();
@@ -234,7 +234,7 @@ impl ServeFlags {
 type NamedUrl = (String, String);
 
 impl RestoreFlags {
-    /// Where the data folder goes.
+    /// The path of the data folder.
     pub fn data_dir(&self) -> PathBuf {
         self.data_dir.clone().unwrap_or_else(|| format!("{}.etcd", self.name).into())
     }
@@ -248,7 +248,7 @@ impl RestoreFlags {
     }
 }
 
-/// The initial cluster must have the same URLs for this member as it advertises: its id follows from them.
+/// Checks that the initial cluster has the same URLs for this member as it advertises. Its id follows from them.
 fn check_own_urls(name: &str, cluster: &[(String, String)], advertised: &[Url]) -> Result<(), Failure> {
     let mut listed: Vec<&str> =
         cluster.iter().filter(|(other, _)| other == name).map(|(_, url)| url.as_str()).collect();
@@ -273,7 +273,7 @@ fn check_own_urls(name: &str, cluster: &[(String, String)], advertised: &[Url]) 
     Ok(())
 }
 
-/// A flag's duration. `such_as`: how one may be written.
+/// Parses a flag's duration. `such_as` is an example for the error.
 fn time(flag: &str, given: &str, such_as: &str) -> Result<Duration, Failure> {
     duration::parse(given)
         .map_err(|_| Failure::Usage(format!("{flag} {given:?} is no duration. Write it as {such_as}.")))
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_with_its_remedy() {
+    fn invalid_settings_are_refused_with_a_remedy() {
         let cases: [(&[&str], &str); 13] = [
             (&["--auto-compaction-retention=soon"], "Write revisions as 1000"),
             (&["--experimental-corrupt-check-time=5"], "Write it as 30m"),

@@ -3,27 +3,27 @@
 use super::Failure;
 use crate::url;
 
-/// A URL taken apart no further than the store needs it.
+/// A URL, parsed only as far as the store needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Url {
-    /// As given.
+    /// The URL as it was given.
     pub text: String,
     /// Whether it asks for TLS.
     pub tls: bool,
 }
 
 impl Url {
-    /// What the network listens at.
+    /// The address that the network listens at.
     pub fn address(&self) -> &str {
         url::address(&self.text)
     }
 
-    /// What it points to, TLS or not.
+    /// The place that it points to, without regard to TLS.
     pub fn place(&self) -> &str {
         self.text.split_once("://").map_or(&self.text, |(_, place)| place)
     }
 
-    /// The host that a certificate must be valid for; none where it is a Unix socket.
+    /// The host that a certificate must be valid for; `None` for a Unix socket.
     pub fn host(&self) -> Option<&str> {
         let Ok(url::Url { place: url::Place::Port(host_port), .. }) = url::Url::parse(&self.text) else {
             return None;
@@ -33,7 +33,7 @@ impl Url {
     }
 }
 
-/// The URLs of a comma-separated list; `flag` is where it was given.
+/// The URLs of a comma-separated list; `flag` is the flag that gave it.
 pub(super) fn list(flag: &str, given: &str) -> Result<Vec<Url>, Failure> {
     given.split(',').map(|one| url(flag, one.trim())).collect()
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_ones() {
+    fn valid_urls() {
         let urls = list(
             "--listen-client-urls",
             "http://127.0.0.1:2379, https://[::1]:0/,http://m1:65535,unix:///run/m1",

@@ -1,5 +1,5 @@
-//! What the seam's addresses mean here: `host:port` is plain TCP; a URL says more (`https://host:port`, `unix://path`,
-//! `unixs://path`).
+//! The seam's addresses in the real build: `host:port` is plain TCP; a URL stands for TLS or a Unix socket
+//! (`https://host:port`, `unix://path`, `unixs://path`).
 
 use std::{fmt, path::PathBuf};
 
@@ -22,7 +22,7 @@ pub(super) enum At {
 }
 
 impl Address {
-    /// What is no URL is taken as `host:port`; the system refuses it where it is none.
+    /// A text that is no URL is taken as `host:port`. If it is none, the system refuses it.
     pub fn parse(text: &str) -> Address {
         match Url::parse(text) {
             Ok(Url { tls, place: Place::Port(host_port) }) => {

@@ -13,7 +13,7 @@ use tonic::Status;
 
 use crate::system::deadline;
 
-/// A request's body as the server reads it. It fails only because its caller went away.
+/// A request's body as the server reads it. It fails only if its caller goes away.
 pub(super) struct IncomingRequestBody(pub Incoming);
 
 impl Body for IncomingRequestBody {
@@ -68,7 +68,7 @@ impl Body for OutgoingResponseBody {
         }
         let Some(sleep) = &mut self.deadline else { return Poll::Pending };
         ready!(sleep.as_mut().poll(cx));
-        // The handler's stream goes with its body: nothing polls it any more.
+        // The handler's stream is dropped with its body, since it is not polled any more.
         self.ended = true;
         self.inner = tonic::body::Body::empty();
         let mut trailers = http::HeaderMap::new();

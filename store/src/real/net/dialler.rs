@@ -1,8 +1,8 @@
-//! Connects to members, and says in the log where the handshake with one fails.
+//! Connects to members, and logs failed TLS handshakes.
 //!
-//! A member dials another again and again for as long as it is away. Of a socket that does not answer the link says enough;
-//! a refused certificate is an operator's mistake, which time does not mend, so it is told: at once, and every ten seconds
-//! for as long as it stays.
+//! A member keeps dialling another member that does not answer. The link reports that sufficiently. A refused
+//! certificate, however, is an operator's mistake that does not go away by itself. So it is logged at once, and then
+//! every ten seconds while it lasts.
 
 use std::{
     collections::BTreeMap,
@@ -20,13 +20,13 @@ use super::{
 };
 use crate::{real::abort_on_panic, system::Dial};
 
-/// How often the same failure is told.
+/// How often the same failure is logged.
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// How this process dials.
 pub(super) struct Dialler {
     tls: Arc<TlsOptions>,
-    /// By address: the last failed handshake that was told, and when.
+    /// By address: the last failed handshake that was logged, and when that was.
     told: Mutex<BTreeMap<String, (String, Instant)>>,
 }
 

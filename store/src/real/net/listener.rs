@@ -1,6 +1,6 @@
-//! The connections that a listening socket accepted, and what is spoken over them. All of them end with the listener: first the connection,
-//! then its handlers, so that callers see a connection that broke (`Unavailable`: the call may have happened) and not
-//! streams that were cancelled one by one.
+//! The connections that a listening socket has accepted, and the protocols on them. All of them end with the
+//! listener: first the connection, then its handlers. So callers see a broken connection (`Unavailable`: the call
+//! may have happened), and not streams that were cancelled one by one.
 
 #![allow(clippy::disallowed_methods, reason = "the real build: nothing here is replayed")]
 
@@ -29,7 +29,7 @@ use crate::{
     system::{CONNECTION_WINDOW, deadline},
 };
 
-/// How long to wait after the system refused to accept, for want of file descriptors most likely.
+/// How long to wait after the system refused to accept, most likely because of missing file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts until dropped.
@@ -40,7 +40,7 @@ pub(super) struct TcpListener {
 }
 
 impl TcpListener {
-    /// Listens at `address`, with TLS where it asks for that.
+    /// Listens at `address`, with TLS if the address asks for it.
     pub async fn bind(
         address: &Address,
         router: Router,
@@ -103,7 +103,8 @@ async fn accept(
     }
 }
 
-/// Serves one connection until its peer closes it or the listener is dropped. `caller` is what its certificate says.
+/// Serves one connection until its peer closes it or the listener is dropped. `caller` is the name in its
+/// certificate.
 async fn serve(
     stream: Box<dyn Io>,
     router: Router,
@@ -138,7 +139,7 @@ async fn serve(
             tracing::debug!(%error, "connection ended");
         },
     }
-    // The connection is gone by here; now its handlers go too.
+    // The connection has ended. Now its handlers end too.
     drop(open);
 }
 
@@ -146,7 +147,7 @@ async fn answer(
     router: Router,
     request: http::Request<Incoming>,
 ) -> Result<http::Response<OutgoingResponseBody>, Infallible> {
-    // Other requests' time-outs are answered in words of their own.
+    // Time-outs of other requests are answered differently.
     let deadline = deadline::of(request.headers()).filter(|_| is_grpc(request.headers()));
     let request = request.map(|body| Body::new(IncomingRequestBody(body)));
     let response = tokio::select! {

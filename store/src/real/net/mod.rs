@@ -30,20 +30,20 @@ use crate::{
     system::{HttpChannel, KEEP_ALIVE},
 };
 
-/// How connections of clients are kept. The simulated network has the defaults alone.
+/// Settings of clients' connections. The simulated network has only the defaults.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpOptions {
-    /// Streams that a connection may have at once.
+    /// How many streams a connection may have at once.
     pub streams: u32,
-    /// A silent connection is asked for a sign of life after this time; never where it is zero.
+    /// A silent connection is pinged after this time; never if it is zero.
     pub ping_after: Duration,
-    /// It is closed where none comes within this time.
+    /// The connection is closed if no answer comes within this time.
     pub ping_patience: Duration,
 }
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        // As etcd: a watch is a stream, and a client may have any number.
+        // As in etcd: a watch is a stream, and a client may have any number of them.
         Self { streams: u32::MAX, ping_after: KEEP_ALIVE, ping_patience: KEEP_ALIVE }
     }
 }
@@ -57,7 +57,7 @@ pub struct SystemNet {
 }
 
 impl SystemNet {
-    /// A network that shows and asks for certificates as these say: to clients, and to members.
+    /// A network with these certificate settings towards clients and towards members.
     pub fn new(clients: TlsOptions, members: TlsOptions) -> Self {
         let (clients, members) = (Arc::new(clients), Arc::new(members));
         Self {
@@ -68,7 +68,7 @@ impl SystemNet {
         }
     }
 
-    /// The same, with clients' connections kept so.
+    /// The same network, with these settings of clients' connections.
     #[must_use]
     pub fn with_http(self, http: HttpOptions) -> Self {
         Self { http, ..self }
@@ -98,7 +98,7 @@ impl Net for SystemNet {
     }
 }
 
-/// The network without certificates, for tools and tests.
+/// A network without certificates, for tools and tests.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TcpNet;
 
@@ -127,7 +127,8 @@ mod tests {
     use crate::{real::SystemClock, seam::conformance};
 
     fn free_address() -> String {
-        // Bound and released: the system hands out its ephemeral ports in turn, so it stays free for a while.
+        // A port is bound and released. The system gives out its ephemeral ports in turn, so this port stays free
+        // for a while.
         let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("an ephemeral port");
         probe.local_addr().expect("its address").to_string()
     }

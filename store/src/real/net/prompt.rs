@@ -1,5 +1,5 @@
-//! A connection whose caller must begin to speak in time. hyper waits for the first bytes of a connection for ever; Go's HTTP/2
-//! server gives them ten seconds, and so does this.
+//! A connection whose caller must send its first bytes in time. hyper waits for them for ever. Go's HTTP/2 server
+//! waits ten seconds, and so does this module.
 
 use std::{
     io,
@@ -13,14 +13,14 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// HTTP/2's preface; HTTP/1.1's shortest request is longer.
+/// The length of HTTP/2's preface. HTTP/1.1's shortest request is longer.
 const FIRST: usize = 24;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Reads fail from [`PATIENCE`] on, as long as the first bytes are not there.
+/// A stream whose reads fail after [`PATIENCE`] if the first bytes have not arrived.
 pub(super) struct Prompt<S> {
     inner: S,
-    /// How many of the first bytes are still to come, and until when; none once they have come.
+    /// How many of the first bytes are still to come, and the time limit; `None` once they have arrived.
     waiting: Option<(usize, Pin<Box<Sleep>>)>,
 }
 

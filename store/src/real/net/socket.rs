@@ -14,7 +14,7 @@ use tokio::{
 
 use super::address::At;
 
-/// A connection's bytes, whatever is below them.
+/// A connection's stream of bytes, of any kind of socket.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
@@ -29,7 +29,8 @@ impl Socket {
     pub async fn bind(at: &At) -> io::Result<Self> {
         match at {
             At::Tcp(host_port) => {
-                // As Go does: a name that stands for both, as `localhost` may, means IPv4. etcd's clients dial 127.0.0.1.
+                // As in Go, a name with both kinds of addresses, such as `localhost`, means IPv4. etcd's clients
+                // dial 127.0.0.1.
                 let mut addresses: Vec<_> = tokio::net::lookup_host(host_port).await?.collect();
                 addresses.sort_by_key(SocketAddr::is_ipv6);
                 Ok(Socket::Tcp(TcpListener::bind(&addresses[..]).await?))
@@ -41,7 +42,7 @@ impl Socket {
         }
     }
 
-    /// Where it really listens.
+    /// The address that it is bound to.
     pub fn local(&self) -> io::Result<At> {
         Ok(match self {
             Socket::Tcp(socket) => At::Tcp(socket.local_addr()?.to_string()),
@@ -70,12 +71,12 @@ pub(super) async fn connect(at: &At) -> io::Result<Box<dyn Io>> {
 }
 
 fn tuned(stream: TcpStream) -> Box<dyn Io> {
-    // Small messages must not wait for more (Nagle); a socket that refuses the option is only slower.
+    // Small messages must not wait for more data (Nagle). A socket that refuses the option is only slower.
     _ = stream.set_nodelay(true);
     Box::new(stream)
 }
 
-/// A socket's file, which goes with it.
+/// A Unix socket's file, which is removed with the socket.
 pub(super) struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
@@ -84,7 +85,8 @@ impl Drop for SocketFile {
     }
 }
 
-/// Removes the file that a dead process has left. One that somebody listens at stays, and so does what is no socket.
+/// Removes the socket file that a dead process has left. A file at which a process listens stays, and so does a file
+/// that is no socket.
 fn clear(path: &Path) -> io::Result<()> {
     let left = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     if left {

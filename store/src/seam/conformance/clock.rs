@@ -1,5 +1,5 @@
-//! The clock's suite: two clocks that advance together, sleeps that are never early, tickers that keep their grid and
-//! drop what nobody took (Go's `time.Ticker`, which etcd's election timer is).
+//! The clock's suite: two clocks that advance together, sleeps that are never early, tickers that keep their grid
+//! and drop ticks that were not taken (like Go's `time.Ticker`, which etcd uses for elections).
 
 use std::{
     future::{pending, ready},
@@ -23,7 +23,7 @@ pub async fn run(clock: &dyn Clock) {
 }
 
 async fn clocks_advance_together(clock: &dyn Clock) {
-    // 2001-09-09: whatever the world's epoch is, it is no default value.
+    // 2001-09-09. The world's epoch must be later, so that a default value would show.
     assert!(clock.wall() > Duration::from_secs(1_000_000_000), "wall clock before 2001: {:?}", clock.wall());
     let (wall, monotonic) = (clock.wall(), clock.monotonic());
     clock.sleep(PERIOD).await;
@@ -50,7 +50,7 @@ async fn sleep_is_never_early(clock: &dyn Clock) {
 }
 
 async fn sleeps_end_in_order(clock: &dyn Clock) {
-    // Made in one order, due in the other: each counts from its making.
+    // Created in one order and due in the other: each sleep counts from its creation.
     let late = clock.sleep(PERIOD * 4);
     let soon = clock.sleep(PERIOD);
     let first = tokio::select! {
@@ -76,16 +76,16 @@ async fn ticker_drops_missed_ticks(clock: &dyn Clock) {
     let from = clock.monotonic();
     let mut ticker = clock.ticker(PERIOD);
     within(clock, "tick", ticker.tick()).await;
-    // Nobody takes ticks for a while; about seven fall due, and one of them is kept.
+    // No tick is taken for a while. About seven fall due, and one of them is kept.
     clock.sleep(PERIOD * 7 + PERIOD / 2).await;
     let mut taken = 0;
     while ready_now(ticker.as_mut()) {
         taken += 1;
         assert!(taken < 4, "missed ticks come in a burst");
     }
-    // Two where the machine was slow enough for the next to fall due in between.
+    // There may be two, if the machine was so slow that the next tick fell due in between.
     assert!((1..=2).contains(&taken), "{taken} ticks were ready after a pause; Go's ticker keeps one");
-    // And the grid is the old one: the k-th tick never comes before k - 1 periods, whatever was dropped.
+    // The grid stays the same: the k-th tick never comes before k - 1 periods, even after dropped ticks.
     for _ in 0..3 {
         within(clock, "tick after a pause", ticker.tick()).await;
         let passed = clock.monotonic().since(from);
@@ -101,7 +101,7 @@ async fn timeout_prefers_the_future(clock: &dyn Clock) {
     assert!(passed >= PERIOD, "timeout({PERIOD:?}) gave up after {passed:?}");
 }
 
-/// One poll without a waker: true where a tick was there to take.
+/// Polls once without a waker. True if a tick was ready.
 fn ready_now(ticker: &mut dyn Ticker) -> bool {
     matches!(ticker.poll_tick(&mut Context::from_waker(Waker::noop())), Poll::Ready(()))
 }

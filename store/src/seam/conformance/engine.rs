@@ -1,4 +1,4 @@
-//! What every engine must do. Runs on an empty folder below `root`; the folder's parent exists.
+//! The engine's suite: what every engine must do. It runs on an empty folder below `root`, whose parent exists.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::seam::{Engine, EngineError, Engines, View};
 /// Runs the suite over one kind of engine.
 ///
 /// # Panics
-/// With what it saw, where the engine breaks the seam's contract.
+/// If the engine breaks the seam's contract. The message says what was seen.
 pub async fn engine_suite(engines: Arc<dyn Engines>, root: &Path) {
     empty_then_written(&*engines, &root.join("basic")).await;
     batches_apply_in_order(&*engines, &root.join("order")).await;
@@ -98,7 +98,7 @@ async fn views_stand_still(engines: &dyn Engines, dir: &Path) {
 }
 
 async fn committed_content_survives_a_close(engines: &dyn Engines, dir: &Path) {
-    // Several times: sled's lock lingers, now and then, after a close.
+    // Repeated, because sled sometimes holds its lock for a while after a close.
     for round in 0..8 {
         let engine = open(engines, dir).await;
         let expected: Vec<_> = (0..round).map(|n| format!("key{n}=value{n}")).collect();
@@ -182,7 +182,7 @@ async fn one_opener_at_a_time(engines: &dyn Engines, dir: &Path) {
     commit(&*first).await;
     first.close().await;
     let second = open(engines, dir).await;
-    // What is left of the first must not take the second down with it.
+    // Dropping the first engine must not close the second one.
     drop(first);
     assert_eq!(view(&*second).0, rows(&["still=works"]));
     second.close().await;
@@ -191,7 +191,7 @@ async fn one_opener_at_a_time(engines: &dyn Engines, dir: &Path) {
 async fn random_batches_agree_with_a_map(engines: &dyn Engines, dir: &Path) {
     let mut model: BTreeMap<Bytes, Bytes> = BTreeMap::new();
     let mut engine = open(engines, dir).await;
-    // A fixed sequence (Knuth's MMIX generator): the suite has no chance of its own.
+    // A fixed sequence (Knuth's MMIX generator), so that the suite is not random.
     let mut state = 7_u64;
     let mut next = |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

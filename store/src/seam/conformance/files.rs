@@ -1,5 +1,5 @@
-//! What every file system behind the seam must do while nothing goes wrong. What a crash may do is tested where crashes
-//! can be made: on the simulated disk.
+//! The files' suite: what every file system behind the seam must do without faults. Crashes are tested on the
+//! simulated disk, where they can be made.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::seam::{File, Files};
 /// Runs the suite over one side. `root` is an existing, empty folder.
 ///
 /// # Panics
-/// With what it saw, where the side breaks the seam's contract.
+/// If the side breaks the seam's contract. The message says what was seen.
 pub async fn files_suite(files: Arc<dyn Files>, root: &Path) {
     appends_reads_and_cuts(&*files, root).await;
     creates_and_opens(&*files, root).await;

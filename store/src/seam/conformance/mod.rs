@@ -1,6 +1,6 @@
-//! One conformance suite a seam, run over every side of it: the real sides under `cargo real test`, the simulated ones
-//! under `cargo test`. What a seam's trait promises is what its suite checks, so that the store, tested in the
-//! simulation, meets nothing new in the real world.
+//! Each seam has one conformance suite, which runs over every side of the seam: the real sides under `cargo real
+//! test`, the simulated ones under `cargo test`. What a seam's trait promises is what its suite checks, so that the
+//! store, tested in the simulation, meets nothing new in the real world.
 //!
 //! A suite is an async function that panics with what it saw. It takes its time from the clock seam, so that it runs
 //! in simulated time too, and it allows a real machine generous delays: it asks for "never early" exactly, and for
@@ -20,7 +20,7 @@ use super::{Clock, timeout};
 /// How long a suite waits for something that must happen, in the clock's own time.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The outcome of `future`, which must be there within [`PATIENCE`]; `what` says what is awaited.
+/// Awaits `future`, which must complete within [`PATIENCE`]. `what` says what is awaited.
 pub(crate) async fn within<F: Future>(clock: &dyn Clock, what: &str, future: F) -> F::Output {
     match timeout(clock, PATIENCE, future).await {
         Ok(output) => output,

@@ -1,9 +1,9 @@
 //! The network's suite: a small gRPC service is served and called through the seam, and everything that the store
 //! leaves to its transport is tried: order, size, back-pressure, deadlines, cancellation, resets, reconnecting.
 //!
-//! The service speaks raw bytes, so that the suite needs no protobuf. What no side need promise, and the suite does
-//! not ask: which of several transport errors a message is, and how fast a dead address is noticed within the
-//! dialler's time-out.
+//! The service speaks raw bytes, so that the suite needs no protobuf. The suite leaves open what no side needs to
+//! promise: which of several transport errors a call gets, and how fast within the dialler's time-out a dead address
+//! is noticed.
 
 mod service;
 
@@ -31,7 +31,7 @@ pub struct Fixture {
     pub clock: Arc<dyn Clock>,
     /// The network of the node that serves.
     pub server: Arc<dyn Net>,
-    /// The network of the node that calls; may be the same.
+    /// The network of the node that calls; may be the same node.
     pub client: Arc<dyn Net>,
     /// Gives an address at which `server` can listen and that `client` can dial, free and never given before.
     pub address: Box<dyn Fn() -> String + Send + Sync>,
@@ -52,13 +52,13 @@ pub async fn run(fixture: &Fixture) {
     deadline_ends_stream(f).await;
     dropped_call_stops_the_handler(f).await;
     dropped_stream_stops_the_handler(f).await;
-    nobody_listens(f).await;
+    dead_address_is_unavailable(f).await;
     channel_finds_a_late_listener(f).await;
     dropped_listener_closes_connections(f).await;
     address_in_use(f).await;
 }
 
-/// A service at an address of its own, and a client of it.
+/// A service at a new address, and a client of it.
 struct Served {
     address: String,
     seen: Arc<Seen>,
@@ -133,7 +133,7 @@ async fn unknown_service_is_unimplemented(f: &Fixture) {
 
 async fn large_messages(f: &Fixture) {
     let s = serve(f).await;
-    // Many windows, and no multiple of one.
+    // Longer than many windows, and not a multiple of one.
     let body: Bytes = (0..3_000_001u32).map(|n| (n % 251) as u8).collect::<Vec<_>>().into();
     let echoed =
         within(&*f.clock, "large echo", s.client.unary("Echo", Request::new(body.clone()))).await.unwrap();
@@ -149,7 +149,7 @@ async fn receive_limit(f: &Fixture) {
     let over = within(&*f.clock, "over the limit", s.client.unary("Big", Request::new(size(10_001)))).await;
     let status = over.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
-    // The connection outlives it.
+    // The connection outlives the failed call.
     let after =
         within(&*f.clock, "after the limit", s.client.unary("Big", Request::new(size(5)))).await.unwrap();
     assert_eq!(after.into_inner().len(), 5);
@@ -258,7 +258,7 @@ async fn dropped_stream_stops_the_handler(f: &Fixture) {
     assert_eq!(s.seen.running.load(Ordering::SeqCst), 1);
     drop(stream);
     until(f, "a dropped stream's handler to be dropped", || s.seen.running.load(Ordering::SeqCst) == 0).await;
-    // So does a bidirectional one whose caller goes away in the middle.
+    // A bidirectional call, too, stops its handler when its caller goes away in the middle.
     let outgoing = tokio_stream::once(size(7)).chain(futures_util::stream::pending());
     let mut stream = within(&*f.clock, "mirror", s.client.bidi("Mirror", outgoing)).await.unwrap();
     within(&*f.clock, "mirrored", stream.message()).await.unwrap().unwrap();
@@ -268,7 +268,7 @@ async fn dropped_stream_stops_the_handler(f: &Fixture) {
         .await;
 }
 
-async fn nobody_listens(f: &Fixture) {
+async fn dead_address_is_unavailable(f: &Fixture) {
     let options = DialOptions { connect_timeout: Duration::from_millis(300), ..DialOptions::default() };
     let client = Client::new(f.client.dial(&(f.address)(), options));
     for _ in 0..3 {
@@ -320,7 +320,7 @@ async fn dropped_listener_closes_connections(f: &Fixture) {
         "a closed listener still serves"
     );
 
-    // The address is free again, and the old channel finds who is there now.
+    // The address is free again, and the old channel reaches the service that is there now.
     let (service, seen) = Service::new();
     let again = async {
         loop {
@@ -350,7 +350,7 @@ async fn address_in_use(f: &Fixture) {
     within(&*f.clock, "the first still serves", s.client.unary("Echo", Request::new(size(9)))).await.unwrap();
 }
 
-/// Echoes until one comes back: what a caller does whose server is about to be there.
+/// Repeats an echo until it succeeds, like a caller whose server is about to start.
 async fn retry(f: &Fixture, client: &Client) -> Bytes {
     loop {
         match client.unary("Echo", Request::new(size(9))).await {

@@ -1,8 +1,10 @@
-//! bbolt's file format, as far as a snapshot needs it: a file of buckets, written once and in order, or read as a whole.
+//! The part of bbolt's file format that a snapshot needs: a file of buckets is written once and in order, or read as
+//! a whole.
 //!
-//! A file is pages of one size. Pages 0 and 1 are metas (the newer that is sound counts), one page lists those that are
-//! free, the others are the leaves and branches of B+ trees: one of all buckets, and one for each bucket. A page that must
-//! be longer goes on over the pages behind it. All numbers are little-endian, as on the machines that etcd runs on.
+//! A file is pages of one size. Pages 0 and 1 are metas, of which the newer valid one counts. One page lists the
+//! free pages. The others are leaves and branches of B+ trees: one tree lists the buckets, and each bucket has its
+//! own. A longer page extends over the pages behind it. All numbers are little-endian, as on the machines that etcd
+//! runs on.
 //!
 //! Source: bbolt 1.3 (`page.go`, `db.go`, `bucket.go`); etcd's tools are the oracle (`tests/real_server/document`).
 //!
@@ -25,21 +27,21 @@ use bytes::Bytes;
 /// Pairs in the order of their keys.
 pub(super) type Pairs = Vec<(Bytes, Bytes)>;
 
-/// What is written has pages of so many bytes.
+/// The size of a page in files that we write, in bytes.
 const PAGE_BYTES: usize = 4096;
 const PAGE_HEADER_BYTES: usize = 16;
-/// An entry of a leaf or a branch, without its key and value.
+/// The bytes of an entry of a leaf or a branch, without its key and value.
 const ELEMENT_BYTES: usize = 16;
-/// What a bucket's value begins with: its root page and its sequence.
+/// The bytes at the start of a bucket's value: its root page and its sequence.
 const BUCKET_BYTES: usize = 16;
-/// A meta, without its page's header.
+/// The bytes of a meta, without its page's header.
 const META_BYTES: usize = 64;
 
 const BRANCH: u16 = 0x01;
 const LEAF: u16 = 0x02;
 const META: u16 = 0x04;
 const FREELIST: u16 = 0x10;
-/// In a leaf: the value is a bucket.
+/// A flag in a leaf: the value is a bucket.
 const IS_BUCKET: u32 = 0x01;
 
 const MAGIC: u32 = 0xED0C_DAED;

@@ -1,4 +1,4 @@
-//! Pages into buckets.
+//! Reads pages into buckets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,13 @@ use super::{
     VERSION, meta_checksum,
 };
 
-/// Where in the file something is wrong, in bytes, and what.
+/// An error: its place in the file in bytes, and what is wrong there.
 pub(in crate::snapshot) type Wrong = (u64, String);
 
 /// All buckets of a file, by name, and how many bytes of the file are in use.
 ///
 /// # Errors
-/// The first place at which the file is none of bbolt's.
+/// The first place at which the file is not as bbolt writes it.
 pub(in crate::snapshot) fn read(file: &Bytes) -> Result<(BTreeMap<Bytes, Pairs>, u64), Wrong> {
     let meta = meta(file)?;
     let mut reader = Reader { file, page_bytes: meta.page_bytes, end: meta.end, seen: BTreeSet::new() };
@@ -26,13 +26,13 @@ pub(in crate::snapshot) fn read(file: &Bytes) -> Result<(BTreeMap<Bytes, Pairs>,
         }
         let root = u64_at(&value, 0).filter(|_| value.len() >= BUCKET_BYTES);
         let content = match root.ok_or((0, format!("the bucket \"{}\" is cut short", name.escape_ascii())))? {
-            // A small one lies within its value.
+            // A small bucket lies within its value.
             0 => reader.leaf(value.slice(BUCKET_BYTES..), 0)?,
             root => reader.tree(root)?,
         };
         let mut pairs = Pairs::with_capacity(content.len());
         for (flags, key, value) in content {
-            // etcd has none, and no rows of ours could come of them.
+            // etcd has no nested buckets, and our rows cannot represent them.
             if flags & IS_BUCKET != 0 {
                 return Err((0, format!("a bucket within the bucket \"{}\"", name.escape_ascii())));
             }
@@ -46,13 +46,13 @@ pub(in crate::snapshot) fn read(file: &Bytes) -> Result<(BTreeMap<Bytes, Pairs>,
 struct Meta {
     page_bytes: usize,
     root: u64,
-    /// The first page that is none.
+    /// The number of the first page past the end.
     end: u64,
     transaction: u64,
 }
 
-/// The newer of the two metas that is sound. The second one's place follows from the size of a page, which the first
-/// says, or else is tried, as bbolt does.
+/// The newer valid one of the two metas. The second meta's place depends on the page size. The first meta says it;
+/// if the first is damaged, page sizes are tried, as bbolt does.
 fn meta(file: &Bytes) -> Result<Meta, Wrong> {
     let second = |page_bytes: usize| meta_at(file, page_bytes).filter(|meta| meta.page_bytes == page_bytes);
     let first = meta_at(file, 0);
@@ -126,7 +126,7 @@ impl Reader<'_> {
         id.saturating_mul(self.page_bytes as u64)
     }
 
-    /// A page with what it goes on over.
+    /// A page, with the pages that it extends over.
     fn page(&mut self, id: u64) -> Result<Bytes, Wrong> {
         let at = self.offset(id);
         if id < 2 || id >= self.end {

@@ -1,5 +1,5 @@
-//! Buckets into pages. The places of all pages are worked out first, from lengths alone, so that the pages can be given out
-//! one by one: the content is never in memory twice.
+//! Writes buckets into pages. The places of all pages are computed first, from lengths alone. Then the pages are
+//! made one by one, so that the content is never in memory twice.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ pub(in crate::snapshot) struct Writer {
 }
 
 struct Page {
-    /// How many pages it takes up.
+    /// How many pages this one takes up.
     pages: u64,
     content: Content,
 }
@@ -70,7 +70,7 @@ impl Writer {
         meta.put_u64_le(0);
         meta.put_u64_le(FIRST - 1);
         meta.put_u64_le(self.end);
-        // The transaction: the higher counts.
+        // The transaction's id. The meta with the higher id counts.
         meta.put_u64_le(id);
         let checksum = meta_checksum(&[&meta[..], &[0; 8]].concat());
         meta.put_u64_le(checksum);
@@ -130,7 +130,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// The page's number.
+    /// Adds a page and returns its number.
     fn push(&mut self, bytes: usize, content: Content) -> u64 {
         let pages = bytes.div_ceil(PAGE_BYTES) as u64;
         self.pages.push(Page { pages, content });
@@ -138,7 +138,7 @@ impl Plan {
         self.end - pages
     }
 
-    /// The root's number.
+    /// Adds a bucket's tree and returns the number of its root page.
     fn tree(&mut self, bucket: usize, pairs: &Pairs) -> u64 {
         let bytes = |at: usize| ELEMENT_BYTES + pairs[at].0.len() + pairs[at].1.len();
         let mut level: Vec<(Bytes, u64)> = filled(pairs.len(), 1, bytes)
@@ -162,8 +162,8 @@ impl Plan {
     }
 }
 
-/// Puts elements into pages, as many as fit, and at least so many: two in a branch, so that each level has fewer pages than
-/// the one below. What each page has, and its size in bytes.
+/// Distributes elements over pages: as many as fit, but at least `least`. That is two in a branch, so that each
+/// level has fewer pages than the one below. Returns each page's elements and its size in bytes.
 fn filled(
     count: usize,
     least: usize,
@@ -182,7 +182,8 @@ fn filled(
     })
 }
 
-/// An element's first bytes are at `at` among `count`; where its key lies from there, `behind` bytes of others' before it.
+/// The distance from an element, which is number `at` of `count`, to its key. The keys and values before it take
+/// `behind` bytes.
 fn place(at: usize, count: usize, behind: usize) -> u32 {
     u32::try_from((count - at) * ELEMENT_BYTES + behind).expect("a page holds one large row at most")
 }

@@ -18,10 +18,10 @@ use super::deadline;
 use crate::seam::{BoxError, MessageLimit};
 
 /// A request's body as the caller sends it. It ends with its caller: hyper alone would keep a stream open, and the
-/// server's handler with it, until the request's body ends, even if nobody wants the call any more.
+/// server's handler with it, until the request's body ends, even if the caller has dropped the call.
 pub(super) struct OutgoingRequestBody {
     inner: tonic::body::Body,
-    /// Its sender lives with the call, then with the response's body.
+    /// Its sender is kept by the call, and then by the response's body.
     wanted: oneshot::Receiver<()>,
     given_up: bool,
 }
@@ -34,7 +34,7 @@ impl OutgoingRequestBody {
     }
 }
 
-/// The caller's token: the call is wanted until it is dropped.
+/// The caller's token. The call is wanted until the token is dropped.
 pub(super) struct Wanted(#[expect(dead_code, reason = "its drop is the message")] oneshot::Sender<()>);
 
 impl Body for OutgoingRequestBody {
@@ -125,8 +125,8 @@ impl Body for IncomingResponseBody {
     }
 }
 
-/// The status of a call that failed in the transport. Only a stream that the server reset by itself says more than
-/// `Unavailable`: the connection is gone, and with it any knowledge of what became of the call.
+/// The status of a call that failed in the transport. Only a stream that the server itself reset has another code
+/// than `Unavailable`. Otherwise the connection is gone, and the outcome of the call is unknown.
 pub(super) fn status_of(error: &hyper::Error) -> Status {
     let reason = error
         .source()

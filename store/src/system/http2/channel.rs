@@ -1,6 +1,6 @@
 //! A channel to one address: it connects when first called and again after a failure. One attempt serves every call
-//! that waits meanwhile, and its failure fails them all; the next call tries afresh. A call's deadline counts from its
-//! beginning, waiting for the connection included.
+//! that waits meanwhile, and its failure fails them all; the next call tries again. A call's deadline counts from
+//! its beginning, including the wait for the connection.
 
 use std::{
     io,
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::seam::{BoxFuture, DialOptions, GrpcRequest, GrpcResponse};
 
-/// How a channel comes to a connection.
+/// How a channel connects.
 pub trait Dial: Send + Sync + 'static {
     /// A connection, before HTTP/2 is spoken on it.
     type Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static;
@@ -40,15 +40,15 @@ pub trait Dial: Send + Sync + 'static {
     /// The address, as errors name it.
     fn address(&self) -> String;
 
-    /// What requests say that they are for: `http` or `https`, and the authority, where the address has one.
+    /// The scheme (`http` or `https`) of requests, and their authority if the address has one.
     fn origin(&self) -> (Scheme, Option<Authority>);
 
-    /// What calls fail with for which no connection was made.
+    /// The status of calls for which no connection could be made.
     fn not_connected(&self, why: String) -> Status {
         Status::unavailable(why)
     }
 
-    /// What a task of the channel's becomes: the owner decides what a panic in it does.
+    /// Wraps a task of the channel, so that the owner decides what a panic in it does.
     fn guarded<F: Future + Send>(_name: &'static str, task: F) -> impl Future<Output = F::Output> + Send {
         task
     }
@@ -80,7 +80,7 @@ impl<D: Dial> HttpChannel<D> {
         Self { target: Arc::new(Target { dial, options }), attempt: Arc::default() }
     }
 
-    /// The connection, or a new one where it has closed. It may close at any moment.
+    /// The connection, or a new one if it has closed. It may close at any moment.
     async fn connection(&self) -> Result<SendRequest<OutgoingRequestBody>, Status> {
         let attempt = {
             let mut slot = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,7 +97,7 @@ impl<D: Dial> HttpChannel<D> {
         attempt.await
     }
 
-    /// Begins to connect, in a task of its own: callers that give up do not take the attempt with them.
+    /// Begins to connect, in a task of its own: callers that give up do not end the attempt.
     fn connect(&self) -> Attempt {
         let target = Arc::clone(&self.target);
         let task = system_tokio::spawn(D::guarded("connect", async move { target.connect().await }));
@@ -152,7 +152,7 @@ impl<D: Dial> Target<D> {
         Ok(connection)
     }
 
-    /// The request with the full URI that HTTP/2's pseudo-headers are made of.
+    /// The request with the full URI, from which HTTP/2's pseudo-headers are made.
     fn addressed<B>(&self, mut request: http::Request<B>) -> Result<http::Request<B>, Status> {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
         let (scheme, authority) = self.dial.origin();

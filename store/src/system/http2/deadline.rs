@@ -6,19 +6,19 @@ use tonic::Status;
 
 use crate::seam::grpc_timeout;
 
-/// When a request's caller stops waiting; `None` where it waits for ever, or where the header is not one.
+/// When a request's caller stops waiting; `None` if it waits for ever, or if the header is not valid.
 pub(crate) fn of(headers: &HeaderMap) -> Option<Instant> {
     let timeout = grpc_timeout(headers)?;
-    // A hundred million hours overflow nothing but an `Instant`: no deadline then.
+    // A hundred million hours may overflow an `Instant`. Then there is no deadline.
     Instant::now().checked_add(timeout)
 }
 
-/// What a call fails with whose deadline has passed; etcd's clients know the text.
+/// The status of a call whose deadline has passed. etcd's clients know its text.
 pub(crate) fn exceeded() -> Status {
     Status::deadline_exceeded("context deadline exceeded")
 }
 
-/// Completes when the deadline has passed; never where there is none.
+/// Completes when the deadline has passed; never if there is none.
 pub(crate) async fn passed(deadline: Option<Instant>) {
     match deadline {
         Some(at) => system_tokio::time::sleep_until(at).await,

@@ -1,4 +1,4 @@
-//! JSON to protobuf and back, by descriptors.
+//! Converts JSON to protobuf and back, by descriptors.
 
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, SerializeOptions};
@@ -14,7 +14,7 @@ pub(super) struct Codec(DescriptorPool);
 /// One call's messages.
 #[derive(Clone)]
 pub(super) struct Method {
-    /// As gRPC has it: `/SERVICE/METHOD`.
+    /// The call's path in gRPC: `/SERVICE/METHOD`.
     pub path: String,
     input: MessageDescriptor,
     output: MessageDescriptor,
@@ -26,7 +26,7 @@ impl Codec {
     }
 
     /// # Panics
-    /// If there is no such method: they come from this gateway's own table.
+    /// If there is no such method. All names come from this gateway's own table.
     pub(super) fn method(&self, service: &str, method: &str) -> Method {
         let found = self.0.get_service_by_name(service);
         let found = found.and_then(|service| service.methods().find(|found| found.name() == method));
@@ -36,7 +36,7 @@ impl Codec {
 }
 
 impl Method {
-    /// A request's message, from JSON. As in etcd `null` is an empty message, and fields that are not known are ignored.
+    /// A request's message, from JSON. As in etcd `null` is an empty message, and unknown fields are ignored.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -53,7 +53,7 @@ impl Method {
     /// An answer's message, as JSON.
     ///
     /// # Errors
-    /// `Internal`, for what is no such message.
+    /// `Internal` if the bytes are no such message.
     pub(super) fn decode(&self, message: &[u8]) -> Result<String, Status> {
         let broken = |error: &dyn std::fmt::Display| Status::internal(format!("squall: gateway: {error}"));
         let message = DynamicMessage::decode(self.output.clone(), message).map_err(|error| broken(&error))?;
@@ -67,8 +67,8 @@ impl Method {
     }
 }
 
-/// Takes out the fields that are not known: the decoder either refuses them or takes unknown names of enumerations for
-/// nothing. And refuses base64 that Go does not read.
+/// Removes unknown fields, since the decoder would either refuse them or also ignore unknown names of enumerations.
+/// And refuses base64 that Go does not read.
 fn prepare(json: &mut Value, message: &MessageDescriptor) -> Result<(), String> {
     let Value::Object(fields) = json else { return Ok(()) };
     let known = |name: &str| message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name));
@@ -92,7 +92,7 @@ fn prepare(json: &mut Value, message: &MessageDescriptor) -> Result<(), String> 
     Ok(())
 }
 
-/// Whether a text has base64's usual alphabet and is padded; the rest is the decoder's business.
+/// Whether a text has base64's usual alphabet and is padded; the decoder checks the rest.
 fn is_base64(text: &str) -> bool {
     text.len().is_multiple_of(4) && !text.contains(['-', '_'])
 }
@@ -123,7 +123,7 @@ mod tests {
             };
             assert_eq!(route.shape, shape, "{}", route.path);
         }
-        // Every method that clients have, but for HashKV: 3.5 gives its path to Hash.
+        // Every method of the client API except HashKV, whose path belongs to Hash in 3.5.
         let methods: usize = codec.0.services().map(|service| service.methods().count()).sum();
         let routed: std::collections::BTreeSet<_> =
             ROUTES.iter().map(|route| (route.service, route.method)).collect();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_refused() {
+    fn invalid_json_is_refused() {
         let put = Codec::new().method("etcdserverpb.KV", "Put");
         for json in [
             "{",

@@ -1,20 +1,22 @@
-//! The JSON gateway: etcd's API for who has HTTP and JSON and no gRPC (`curl`, mostly).
+//! The JSON gateway: etcd's API for clients with HTTP and JSON but without gRPC (mostly `curl`).
 //!
-//! A POST to `/v3/...` becomes the gRPC call that etcd maps the path to, through the same services with the same checks, and the
-//! answer becomes JSON again, by proto3's JSON mapping: bytes as base64, 64-bit numbers as strings, enumerations by name. What
-//! goes in may name fields either way (`range_end`, `rangeEnd`), give numbers as numbers or strings, and enumerations by
-//! number; what is not known is ignored. Streams are answers one a line, `{"result":...}`.
+//! A POST to `/v3/...` becomes the gRPC call that etcd maps the path to, through the same services with the same
+//! checks, and the answer becomes JSON again, by proto3's JSON mapping: bytes as base64, 64-bit numbers as strings,
+//! enumerations by name. Input may use either form of field names (`range_end`, `rangeEnd`), give numbers as numbers
+//! or strings, and give enumerations by number; unknown fields are ignored. A stream is one answer on each line,
+//! `{"result":...}`.
 //!
-//! The messages are described by the descriptors that the protocol's compiler has made (`store/src/proto/gateway.bin`), and
-//! `prost-reflect` transcodes by them: nothing here has to be told of a new field. Code generated for each message would
-//! be forty times as much, and faster where nobody who speaks JSON would notice.
+//! The messages are described by the descriptors that the protocol's compiler has made
+//! (`store/src/proto/gateway.bin`), and `prost-reflect` transcodes by them, so that a new field needs no change
+//! here. Generated code for each message would be forty times as large, and faster only to a degree that a JSON
+//! client would not notice.
 //!
-//! A request's token comes in `Authorization`. What a certificate says of a client does not count here, as in etcd: a call
-//! made by the gateway is marked as such (`grpcgateway-accept`).
+//! A request's token comes in `Authorization`. As in etcd, the client's certificate does not identify the user here:
+//! a call that the gateway makes is marked as such (`grpcgateway-accept`).
 //!
 //! # Limits
-//! A body is read up to twice a gRPC message's limit (base64 takes a third more, and names take some), and a unary one must
-//! arrive within [`BODY_PATIENCE`]. Nesting is limited by the parser, to 128 levels.
+//! A body may be twice as large as a gRPC message (base64 takes a third more, and names take some). A unary
+//! request's body must arrive within [`BODY_PATIENCE`]. Nesting is limited by the parser, to 128 levels.
 //!
 //! Source: grpc-gateway 1.16 as etcd 3.5 uses it; proto3's JSON mapping.
 
@@ -40,7 +42,7 @@ use crate::{
 
 /// How long the body of a unary request may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
-/// Above a message's limit, for base64 and names.
+/// How many times a message's limit a body may be, because of base64 and names.
 const JSON_FACTOR: usize = 2;
 
 /// The gateway of one server.
@@ -48,11 +50,11 @@ pub(super) struct Gateway {
     grpc: Router,
     codec: Codec,
     node: Handle,
-    /// Most bytes of a request's body, or of one message in a stream of them.
+    /// The most bytes of a request's body, or of one message in a stream.
     limit: usize,
 }
 
-/// The path below the API's version, if it is one of the gateway's. etcd still takes `v3beta` for `v3`.
+/// The path below the API's version, if it is one of the gateway's paths. etcd still accepts `v3beta` for `v3`.
 pub(super) fn api_path(path: &str) -> Option<&str> {
     path.strip_prefix("/v3/").or_else(|| path.strip_prefix("/v3beta/"))
 }
@@ -80,7 +82,7 @@ impl Gateway {
         .unwrap_or_else(|status| failed(&status))
     }
 
-    /// Makes a gRPC call. Answers the body of what has begun to come back.
+    /// Makes a gRPC call. Returns the body of the answer, which may still be arriving.
     async fn call(&self, method: &codec::Method, headers: &HeaderMap, body: Body) -> Result<Body, Status> {
         let mut request = http::Request::new(body);
         *request.method_mut() = Method::POST;
@@ -99,19 +101,19 @@ impl Gateway {
     }
 }
 
-/// What a call says of its client: its token, and what it has marked as metadata (`Grpc-Metadata-NAME`).
+/// The metadata of a call: the client's token, and headers that it has marked as metadata (`Grpc-Metadata-NAME`).
 fn metadata(headers: &HeaderMap) -> HeaderMap {
     let mut metadata = HeaderMap::new();
     metadata.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     metadata.insert(header::TE, HeaderValue::from_static("trailers"));
-    // So that no certificate speaks for this call.
+    // This header keeps a certificate from identifying the user of this call.
     metadata.insert("grpcgateway-accept", HeaderValue::from_static("application/json"));
     for (name, value) in headers {
         if name == header::AUTHORIZATION || name == "grpc-timeout" {
             metadata.insert(name, value.clone());
         } else if let Some(name) = name.as_str().strip_prefix("grpc-metadata-")
             && let Ok(name) = HeaderName::from_bytes(name.as_bytes())
-            // Neither what gRPC itself uses nor what this function has set.
+            // Headers that gRPC itself uses, and those that this function has set, are left out.
             && !name.as_str().starts_with("grpc") && !metadata.contains_key(&name)
         {
             metadata.append(name, value.clone());
@@ -134,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_client_says_of_itself_goes_on_and_nothing_else() {
+    fn only_credentials_and_marked_metadata_are_passed_on() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("authorization", "a.1"),

@@ -1,4 +1,4 @@
-//! Which path is which call. etcd's `.proto` files say so in options, which ours do not carry.
+//! Maps paths to calls. etcd's `.proto` files do this in options, which our files do not have.
 
 /// A call that a path stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,14 +19,14 @@ pub(super) enum Shape {
     },
 }
 
-/// What comes in to a call whose answer is a stream.
+/// The input of a call whose answer is a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
     /// One message.
     One,
-    /// Messages one after another; the call's input ends with them.
+    /// Several messages. The call's input ends after them.
     Many,
-    /// The same, and the input stays open: who has made a watch wants its events.
+    /// Several messages. The call's input stays open after them, since a watch's client waits for events.
     ManyAndOpen,
 }
 

@@ -37,7 +37,7 @@ impl Gateway {
                     ended: false,
                     stays_open: input == Input::ManyAndOpen,
                 };
-                // What is wrong with the first one can still be said as such.
+                // An error in the first message can still be answered as an error.
                 let first = std::future::poll_fn(|cx| messages.poll_message(cx)).await;
                 let first = match first {
                     Some(Err(what)) => return Err(Status::unknown(what)),
@@ -59,14 +59,14 @@ struct Messages {
     body: Body,
     method: Method,
     limit: usize,
-    /// Arrived, and not yet a whole value.
+    /// Bytes that have arrived, and are not yet a whole value.
     waiting: BytesMut,
     ended: bool,
     stays_open: bool,
 }
 
 impl Messages {
-    /// The next one; `None` at the body's end.
+    /// The next message; `None` at the body's end.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Vec<u8>, String>>> {
         loop {
             let mut values =
@@ -93,14 +93,14 @@ impl Messages {
                         self.waiting.extend_from_slice(&data);
                     }
                 }
-                // Its client is gone: the call goes with the connection.
+                // The client is gone, and the call ends with the connection.
                 Some(Err(_)) | None => self.ended = true,
             }
         }
     }
 }
 
-/// A call's input: the first message, and then the others. As in etcd it ends at one that cannot be read.
+/// A call's input: the first message, and then the others. As in etcd it ends at an unreadable message.
 struct Following {
     first: Option<Bytes>,
     rest: Messages,
@@ -121,18 +121,18 @@ impl http_body::Body for Following {
         }
         match ready!(self.rest.poll_message(cx)) {
             Some(Ok(message)) => Poll::Ready(Some(Ok(Frame::data(frame(&message))))),
-            // Nobody is to be told any more: the stream ends with its answer's body.
+            // The input stays open: the call ends with the body of its answer.
             _ if self.rest.stays_open => Poll::Pending,
             _ => Poll::Ready(None),
         }
     }
 }
 
-/// An answer's body: each message of the call a line.
+/// An answer's body: each message of the call is a line.
 struct Lines {
     body: Body,
     method: Arc<Method>,
-    /// Arrived, and not yet a whole message.
+    /// Bytes that have arrived, and are not yet a whole message.
     waiting: BytesMut,
     ended: bool,
 }

@@ -1,4 +1,4 @@
-//! Calls of one message each way.
+//! Calls with one message in each direction.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -40,7 +40,8 @@ impl Gateway {
         Ok(response)
     }
 
-    /// The message that a body holds. No body is an empty one, and what follows the message is not looked at, as in etcd.
+    /// The message in a body. As in etcd, an empty body is an empty message, and anything after the message is
+    /// ignored.
     ///
     /// # Errors
     /// `InvalidArgument`, `ResourceExhausted`, `DeadlineExceeded`.

@@ -1,4 +1,4 @@
-//! What is asked of a verified certificate beyond that: its common name, its host names, the address of who shows it.
+//! Further checks of a verified certificate: its common name, its host names, and the address of its caller.
 
 use std::net::IpAddr;
 
@@ -11,17 +11,17 @@ use x509_parser::{extensions::GeneralName, prelude::*};
 
 use super::TlsOptions;
 
-/// The common name of a certificate's subject; the last one where there are several (Go's rule).
+/// The common name of a certificate's subject; the last one if there are several (Go's rule).
 pub(super) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let name = certificate.subject().iter_common_name().last()?;
     Some(name.as_str().ok()?.to_owned())
 }
 
-/// The rules of `options` over a caller's, or a dialled member's, certificate.
+/// Checks the certificate of a caller or of a dialled member against the rules of `options`.
 ///
 /// # Errors
-/// Which rule it breaks.
+/// The rule that it breaks.
 pub(super) fn check_names(options: &TlsOptions, certificate: &CertificateDer<'_>) -> Result<(), String> {
     if let Some(allowed) = &options.allowed_cn {
         let shown = common_name(certificate).unwrap_or_default();
@@ -38,10 +38,10 @@ pub(super) fn check_names(options: &TlsOptions, certificate: &CertificateDer<'_>
     Ok(())
 }
 
-/// etcd's `checkCertSAN`: where a certificate names addresses or hosts, its holder must call from one of them.
+/// etcd's `checkCertSAN`: if a certificate names addresses or hosts, its holder must call from one of them.
 ///
 /// # Errors
-/// What it names, and where the call came from.
+/// The names in the certificate, and the address that the call came from.
 pub(super) async fn check_address(certificate: &CertificateDer<'_>, from: IpAddr) -> Result<(), String> {
     let (addresses, hosts) = alternative_names(certificate);
     if addresses.is_empty() && hosts.is_empty() {
@@ -62,7 +62,8 @@ pub(super) async fn check_address(certificate: &CertificateDer<'_>, from: IpAddr
     Err(format!("the certificate is for {}, and the call comes from {from}", names.join(", ")))
 }
 
-/// Addresses and host names. A wildcard stands for no address: to know the names of one takes a reverse look-up.
+/// The addresses and host names of a certificate. Wildcards are not resolved to addresses: that would take a reverse
+/// look-up.
 fn alternative_names(certificate: &CertificateDer<'_>) -> (Vec<IpAddr>, Vec<String>) {
     let (mut addresses, mut hosts) = (Vec::new(), Vec::new());
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return (addresses, hosts) };

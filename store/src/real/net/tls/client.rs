@@ -16,10 +16,10 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{TlsOptions, certificate, explain::explain};
 
-/// Shakes hands with `host`.
+/// Makes the TLS handshake with `host`.
 ///
 /// # Errors
-/// Why not, as a clause.
+/// Why the handshake failed, as a clause.
 pub(in crate::real::net) async fn connect<S>(
     options: Arc<TlsOptions>,
     host: &str,
@@ -43,7 +43,7 @@ where
     Ok(stream)
 }
 
-/// Takes any certificate, as etcd does where members made their own. The other side still proves that it has the key.
+/// Accepts any certificate, as etcd does if members made their own. The other side still proves that it has the key.
 #[derive(Debug)]
 pub(super) struct AnyServer(pub Arc<CryptoProvider>);
 

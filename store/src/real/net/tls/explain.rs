@@ -1,4 +1,4 @@
-//! Why a handshake failed, in words for who reads the log. Go's words come first where an operator of etcd knows them.
+//! Explains in the log why a handshake failed. If Go has words that operators of etcd know, they come first.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Reading what TLS needs from PEM files. An error names the file, and never what is in it.
+//! Reading what TLS needs from PEM files. An error names the file, and never shows its content.
 
 use std::{fs, path::Path};
 
@@ -9,7 +9,7 @@ use rustls::{
 
 use super::TlsError;
 
-/// Where systems keep the authorities that they trust, as Go looks for them; `SSL_CERT_FILE` comes before.
+/// The files in which systems keep the authorities that they trust, in Go's order. `SSL_CERT_FILE` takes precedence.
 const SYSTEM_AUTHORITIES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -38,14 +38,14 @@ pub(super) fn pair(
     key_file: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
     let chain = certificates(cert_file)?;
-    // The reader's own words may hold what it read.
+    // The reader's own error text may contain parts of the key.
     let key = PrivateKeyDer::from_pem_slice(&read(key_file)?).map_err(|_| {
         TlsError::new(key_file, "it holds no private key in PEM (an encrypted one cannot be read)")
     })?;
     Ok((chain, key))
 }
 
-/// Why a certificate and a key that could be read are not taken.
+/// The error for a certificate and a key that are readable but not accepted.
 pub(super) fn pair_refused(cert_file: &Path, key_file: &Path, error: &Error) -> TlsError {
     match error {
         Error::InconsistentKeys(_) => TlsError::new(
@@ -69,7 +69,7 @@ pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(store)
 }
 
-/// The authorities that the system trusts; none where it has no such file.
+/// The authorities that the system trusts; none if it has no such file.
 pub(super) fn system_authorities() -> RootCertStore {
     let mut store = RootCertStore::empty();
     let named = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty());
@@ -80,12 +80,12 @@ pub(super) fn system_authorities() -> RootCertStore {
     store
 }
 
-/// The revocation lists in a file: PEM, or one in DER, as etcd takes both.
+/// The revocation lists in a file: several in PEM, or one in DER. etcd accepts both.
 pub(super) fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
     let bytes = read(path)?;
     let found = CertificateRevocationListDer::pem_slice_iter(&bytes)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| TlsError::new(path, format!("no revocation list: {error}")))?;
-    // What is no list is refused by who is given it.
+    // If this is no list, the code that uses it refuses it.
     Ok(if found.is_empty() { vec![bytes.into()] } else { found })
 }

@@ -1,11 +1,12 @@
 //! TLS by rustls, with ring's cryptography, for clients and for members.
 //!
-//! Certificates, keys, authorities and revocation lists are files that are read again for each new connection, so that
-//! they can be replaced while the member runs; a connection keeps what it began with. etcd reads its own certificate again
-//! and its authorities once (`client/pkg/transport/listener.go`). A file that cannot be read, or a key that does not
-//! belong to its certificate, fails the connection and says so; what was read before is not used any more.
+//! Certificates, keys, authorities and revocation lists are files that are read again for each new connection, so
+//! that they can be replaced while the member runs; an open connection keeps the files' content from its start. etcd
+//! reads its own certificate again and its authorities once (`client/pkg/transport/listener.go`). A file that cannot
+//! be read, or a key that does not belong to its certificate, fails the connection and is logged; the content that
+//! was read before is not used any more.
 //!
-//! Nothing is resumed: a session's ticket would outlive the certificate that it was given for.
+//! Sessions are not resumed: a session's ticket could outlive the certificate that it was given for.
 //!
 //! Left out: protocols older than TLS 1.2, cipher suites without forward secrecy, X.509 certificates of version 1, names
 //! in a certificate's subject in place of its alternative names. Go refuses the last as well.

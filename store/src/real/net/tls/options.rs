@@ -1,4 +1,4 @@
-//! The settings of one side: what clients see, or what members see of each other.
+//! The TLS settings of one side: towards clients, or between members.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -11,23 +11,23 @@ use rustls::{
 
 use super::{client::AnyServer, files};
 
-/// What is spoken over TLS: gRPC over HTTP/2, and HTTP/1.1 beside it.
+/// The protocols over TLS: HTTP/2 (with gRPC) and HTTP/1.1.
 const SERVED: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Files and rules, as etcd's flags give them.
 #[derive(Debug, Clone, Default)]
 pub struct TlsOptions {
-    /// The certificate that is shown, with those between it and its authority behind it; PEM.
+    /// The certificate that is shown, followed by its intermediate certificates; PEM.
     pub cert_file: Option<PathBuf>,
     /// Its key.
     pub key_file: Option<PathBuf>,
-    /// The certificate that is shown when dialling, if it is another.
+    /// The certificate that is shown when dialling, if it is a different one.
     pub client_cert_file: Option<PathBuf>,
     /// Its key.
     pub client_key_file: Option<PathBuf>,
-    /// The authorities that others' certificates must come from; the system's where there is none.
+    /// The authorities that others' certificates must come from; if absent, the system's.
     pub trusted_ca_file: Option<PathBuf>,
-    /// Whether callers must show a certificate; they must as well where `trusted_ca_file` is given.
+    /// Whether callers must show a certificate. They must also do so if `trusted_ca_file` is given.
     pub client_cert_auth: bool,
     /// Certificates that are not valid any more.
     pub crl_file: Option<PathBuf>,
@@ -35,15 +35,16 @@ pub struct TlsOptions {
     pub allowed_cn: Option<String>,
     /// A name that a caller's certificate must be valid for.
     pub allowed_hostname: Option<String>,
-    /// Whether a caller's address must be in its certificate, where that has any (etcd asks that of members).
+    /// Whether a caller's address must be in its certificate, if the certificate lists any (etcd requires that of
+    /// members).
     pub check_address: bool,
-    /// Whether the certificate was made by `--auto-tls`, and nobody's certificate can be verified.
+    /// Whether the certificate was made by `--auto-tls`. Then no certificate can be verified.
     pub self_signed: bool,
-    /// The cipher suites to choose from; all that there are where none is named.
+    /// The cipher suites to choose from; all available ones if none is named.
     pub suites: Vec<SupportedCipherSuite>,
 }
 
-/// A file that TLS needs is not what it must be: which one, and why.
+/// An invalid TLS file: which one, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {what}", path.display())]
 pub struct TlsError {
@@ -65,7 +66,7 @@ impl TlsOptions {
         self.cert_file.is_some() && self.key_file.is_some()
     }
 
-    /// Reads all the files once, so that a bad one is told of at the start.
+    /// Reads all the files once, so that a bad file is reported at the start.
     ///
     /// # Errors
     /// The first bad file.
@@ -81,7 +82,7 @@ impl TlsOptions {
         self.client_cert_auth || self.trusted_ca_file.is_some()
     }
 
-    /// What a connection is served with. Reads files.
+    /// The configuration for serving a connection. Reads files.
     pub(super) fn server_config(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let (Some(cert_file), Some(key_file)) = (&self.cert_file, &self.key_file) else {
             return Err(TlsError::new("", "no certificate to serve with"));
@@ -93,7 +94,7 @@ impl TlsOptions {
             let mut verifier =
                 WebPkiClientVerifier::builder_with_provider(Arc::new(self.authorities()?), self.provider());
             if let Some(path) = &self.crl_file {
-                // As etcd: a certificate of which the lists say nothing is good.
+                // As in etcd, a certificate that the lists don't cover is accepted.
                 verifier = verifier
                     .with_crls(files::revocation_lists(path)?)
                     .only_check_end_entity_revocation()
@@ -116,7 +117,7 @@ impl TlsOptions {
         Ok(Arc::new(config))
     }
 
-    /// What a connection is dialled with. Reads files.
+    /// The configuration for dialling a connection. Reads files.
     pub(super) fn client_config(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let builder = ClientConfig::builder_with_provider(self.provider())
             .with_safe_default_protocol_versions()

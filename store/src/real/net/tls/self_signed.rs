@@ -1,5 +1,5 @@
-//! Certificates for `--auto-tls` and `--peer-auto-tls` (etcd's `SelfCert`): what they encrypt cannot be read along the
-//! way, and nobody's identity is proven.
+//! Certificates for `--auto-tls` and `--peer-auto-tls` (etcd's `SelfCert`): they encrypt the connection, but prove
+//! no identity.
 
 use std::{
     fs,
@@ -15,10 +15,10 @@ use super::TlsError;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The certificate and key in `dir`, made for `hosts` where there are none.
+/// The certificate and key in `dir`. If there are none, they are made for `hosts`.
 ///
 /// # Errors
-/// What cannot be written, or is no host.
+/// The file that cannot be written, or the text that is no host.
 pub fn make_self_signed(dir: &Path, hosts: &[String], years: u32) -> Result<(PathBuf, PathBuf), TlsError> {
     let (cert_file, key_file) = (dir.join("cert.pem"), dir.join("key.pem"));
     if cert_file.is_file() && key_file.is_file() {

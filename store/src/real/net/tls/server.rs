@@ -12,26 +12,27 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{TlsOptions, certificate, explain::explain};
 
-/// How long a handshake may take. A caller that sends a byte a minute costs a task and a socket, and no longer than this.
+/// How long a handshake may take. It bounds how long a caller that sends a byte a minute can hold a task and a
+/// socket.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// A connection after its handshake.
 pub(in crate::real::net) struct Accepted<S> {
     pub stream: TlsStream<S>,
-    /// The common name of the caller's certificate, where it had to show one.
+    /// The common name of the caller's certificate, if it had to show one.
     pub common_name: Option<String>,
 }
 
 /// Why there is no connection.
 struct Rejected {
-    /// The name that the caller asked for, as far as it came.
+    /// The server name that the caller asked for, if it got that far.
     server_name: String,
     why: String,
-    /// The caller went away without a word, as a probe of the port does.
+    /// Whether the caller went away without sending anything, as a probe of the port does.
     silent: bool,
 }
 
-/// Shakes hands, and says in the log why not.
+/// Makes the TLS handshake. If it fails, logs the reason.
 pub(in crate::real::net) async fn accept<S>(
     options: Arc<TlsOptions>,
     stream: S,

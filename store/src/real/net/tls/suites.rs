@@ -1,8 +1,8 @@
-//! Cipher suites by the names that Go gives them, which are the registry's.
+//! Cipher suites by Go's names, which are those of the IANA registry.
 
 use rustls::{SupportedCipherSuite, crypto::ring::ALL_CIPHER_SUITES};
 
-/// Why a name is no cipher suite that can be used. `Display` gives a clause.
+/// The error for a name that is no usable cipher suite. `Display` gives a clause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no cipher suite that this build has; they are {known}", known = known().join(", "))]
 pub struct SuiteError(String);
@@ -10,12 +10,12 @@ pub struct SuiteError(String);
 /// The suites of a comma-separated list.
 ///
 /// # Errors
-/// [`SuiteError`] for the first name that is none.
+/// [`SuiteError`] for the first unknown name.
 pub fn suites(list: &str) -> Result<Vec<SupportedCipherSuite>, SuiteError> {
     let one = |name: &str| {
         let found = ALL_CIPHER_SUITES.iter().find(|suite| {
             let go = go_name(suite);
-            // Go has a short name beside the registry's for the two ChaCha suites.
+            // For the two ChaCha suites Go also has short names.
             name == go
                 || go
                     .strip_suffix("_SHA256")
@@ -26,7 +26,7 @@ pub fn suites(list: &str) -> Result<Vec<SupportedCipherSuite>, SuiteError> {
     list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(one).collect()
 }
 
-/// rustls writes `TLS13_AES_…` what the registry calls `TLS_AES_…`.
+/// rustls says `TLS13_AES_…` where the registry says `TLS_AES_…`.
 fn go_name(suite: &SupportedCipherSuite) -> String {
     format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")
 }

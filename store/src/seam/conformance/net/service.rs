@@ -170,7 +170,7 @@ async fn never(_: Request<Bytes>) -> Result<Response<Bytes>, Status> {
     pending().await
 }
 
-/// The caller's side: a channel's clones, one a call.
+/// The caller's side: each call uses its own clone of a channel.
 #[derive(Clone)]
 pub(super) struct Client {
     channel: Channel,
@@ -185,7 +185,7 @@ impl Client {
         self.at(&format!("/{}/{method}", Service::NAME), request).await
     }
 
-    /// A unary call of any path.
+    /// A unary call to any path.
     pub async fn at(&self, path: &str, request: Request<Bytes>) -> Result<Response<Bytes>, Status> {
         let mut grpc = self.grpc().await?;
         grpc.unary(request, PathAndQuery::try_from(path).unwrap(), BytesCodec).await
@@ -223,7 +223,7 @@ impl Client {
     }
 }
 
-/// Messages as they are.
+/// A codec that passes bytes through unchanged.
 #[derive(Clone, Copy, Default)]
 struct BytesCodec;
 
