@@ -1,11 +1,11 @@
-//! From a selector to names, when a fault strikes.
+//! Turns a selector into names, when a fault strikes.
 
 use super::{Cost, Mode, RoleSelector, Selector, Settings};
 
-/// Whom a fault hits: a selector, and how many of those that it selects.
+/// The target of a fault: a selector, and how many of the selected members it hits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Whom it may hit.
+    /// The members that it may hit.
     pub selector: Selector,
     /// How many of them.
     pub mode: Mode,
@@ -20,13 +20,14 @@ pub struct Candidate {
     pub name: String,
     /// Whether its process runs (a paused one does).
     pub running: bool,
-    /// Whether it leads the highest term that any member says it leads. Known only where a selector asks for roles.
+    /// Whether it leads, in the highest term in which a member says that it leads. Known only if a selector needs
+    /// roles.
     pub leader: bool,
     /// Whether an operator works on it.
     pub in_hand: bool,
     /// Whether it has served as a member of this cluster and has the data that it acknowledged.
     pub intact: bool,
-    /// Whether it may be started where it is down: it is a member, and no operator works on it.
+    /// Whether it may be started if it is down: it is a member, and no operator works on it.
     pub startable: bool,
     /// Whether a quorum of intact members remains without it.
     pub spare: bool,
