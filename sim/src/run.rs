@@ -311,12 +311,12 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
         ..h::Put::default()
     });
     let first = cluster.in_service()[0];
-    if let Err(stuck) = insist(operator, first, &put).await {
+    if let Err(stuck) = repeat_until_done(operator, first, &put).await {
         // A cluster without space must refuse puts with that reason. It still takes deletes.
         if !cluster.is_out_of_space().await? {
             return Err(stuck);
         }
-        insist(
+        repeat_until_done(
             operator,
             first,
             &h::Op::DeleteRange(h::DeleteRange { key: h::Bytes::from("final"), ..Default::default() }),
@@ -326,7 +326,7 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
     let mut revision = 0;
     let serving = cluster.in_service();
     for number in &serving {
-        revision = insist(operator, *number, &h::Op::Range(gaps::everything())).await?.revision.0;
+        revision = repeat_until_done(operator, *number, &h::Op::Range(gaps::everything())).await?.revision.0;
     }
     cluster.record_views(revision, RECOVERY).await?;
     operator.turn_to(serving[0]);
@@ -336,7 +336,7 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
 
 /// Repeats an operation at a member until it succeeds. A first try may use a connection that a power cut left
 /// half-open.
-async fn insist(operator: &mut Client, endpoint: usize, op: &h::Op) -> Result<h::Header, String> {
+async fn repeat_until_done(operator: &mut Client, endpoint: usize, op: &h::Op) -> Result<h::Header, String> {
     for _ in 0..FINAL_TRIES {
         operator.turn_to(endpoint);
         if let Some((_, header)) = operator.perform(op, true).await {

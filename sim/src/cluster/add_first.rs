@@ -11,7 +11,7 @@ use super::{Done, Endpoint, member::Cluster, replace::Joins, turns::Kind};
 use crate::arena::NodeId;
 
 /// An id that no member has.
-const NOBODY: u64 = 1;
+const UNKNOWN_ID: u64 = 1;
 
 impl Cluster {
     /// Asks for a second member on the machine, at its other peer port. If the cluster agrees, the new member is
@@ -73,7 +73,7 @@ impl Cluster {
         let inner = &self.inner;
         loop {
             if let Some(leader) = self.leaders_endpoint().await
-                && let Err(why) = inner.operator.try_update(NOBODY, "http://nobody:1", &leader).await
+                && let Err(why) = inner.operator.try_update(UNKNOWN_ID, "http://nobody:1", &leader).await
                 && says(&why, Refusal::MemberNotFound)
             {
                 return;

@@ -12,7 +12,7 @@ use super::{Done, Endpoint, add_first::says, member::Cluster, replace::Joins, tu
 use crate::arena::NodeId;
 
 /// The peer URL of the second learner.
-const NOBODYS_URL: &str = "http://nobody:2380";
+const SECOND_LEARNER_URL: &str = "http://nobody:2380";
 /// How often a mistake is tried at most, since answers may be lost.
 const TRIES: usize = 5;
 
@@ -64,7 +64,7 @@ impl Cluster {
         let inner = &self.inner;
         for _ in 0..TRIES {
             if let Some(leader) = self.leaders_endpoint().await {
-                match inner.operator.try_add(NOBODYS_URL, Joins::AsLearner, &leader).await {
+                match inner.operator.try_add(SECOND_LEARNER_URL, Joins::AsLearner, &leader).await {
                     Ok(_) => break,
                     Err(why) if says(&why, Refusal::TooManyLearners) => break,
                     Err(_) => {}
@@ -77,7 +77,7 @@ impl Cluster {
         self.decide_all_changes().await;
         self.remove_at(node, |members| {
             let nobodys =
-                members.iter().filter(|member| member.peer_urls.iter().any(|url| url == NOBODYS_URL));
+                members.iter().filter(|member| member.peer_urls.iter().any(|url| url == SECOND_LEARNER_URL));
             nobodys.map(|member| member.id).collect()
         })
         .await;

@@ -95,7 +95,7 @@ mod tests {
         };
         let majority = entries(&[(7, 70, 5), (8, 80, 6), (9, 90, 7)]);
         let agreed = |survivor: &[(u64, u64, i64)]| agreed_revision(majority.clone(), entries(survivor));
-        // It holds all, and two more that nobody had applied.
+        // It holds all entries, and two more that no member had applied.
         assert_eq!(agreed(&[(8, 80, 6), (9, 90, 7), (10, 100, 8), (11, 110, 8)]), Some(7));
         // It led a minority: entry 9 is its own.
         assert_eq!(agreed(&[(8, 80, 6), (9, 91, 7), (10, 101, 8)]), Some(6));

@@ -250,7 +250,7 @@ impl Machine {
         shared.with_net(|net, _, _| net.power_off(self.node));
         self.disk.process_ended();
         let loss = self.disk.crash(unsynced, shared);
-        self.bury(running);
+        self.drop_ended(running);
         loss
     }
 
@@ -270,11 +270,11 @@ impl Machine {
         running.tasks.life.end();
         shared.with_net(|net, now, _| net.process_ended(now, self.node));
         self.disk.process_ended();
-        self.bury(Some(running));
+        self.drop_ended(Some(running));
     }
 
     /// Drops the tasks of a process that has ended.
-    fn bury(&self, running: Option<Running>) {
+    fn drop_ended(&self, running: Option<Running>) {
         let Some(running) = running else { return };
         running.tasks.drop_all();
         drop(running);

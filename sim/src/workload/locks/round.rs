@@ -63,7 +63,7 @@ pub(super) enum Step {
     KeepAlive,
     /// As a leader, it proclaims a value. As the holder of a lock, it writes.
     Say,
-    /// It sleeps until this long after its lease's end, and then writes as if it still were the holder.
+    /// It sleeps for its lease's TTL and this time more, and then writes as if it still were the holder.
     Sleep(Duration),
 }
 
