@@ -843,7 +843,7 @@ fn logs_carry_run_time_and_node() {
 fn reports_of_a_folder() {
     let all = folder(&[("broken", ""), ("good", "")]);
     squall(&all, "run {} --seeds 1..2 --out {}/out");
-    // A page goes into the folder of its run; whatever else to standard output, or where it is asked to.
+    // A page goes into the folder of its run. Other formats go to standard output or to the given file.
     let page = squall(&all, "report {}/out/broken/2");
     assert_eq!(page.status, Status::Ok, "{}", page.err);
     assert!(page.out.trim().ends_with("out/broken/2/report.html"), "{}", page.out);

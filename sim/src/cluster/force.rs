@@ -162,7 +162,7 @@ impl Cluster {
 
 /// The result of the attempt to make a cluster of one.
 enum Made {
-    /// The survivor is a cluster of its own.
+    /// The survivor is now a cluster of one.
     Cluster,
     /// It refused, because its own removal had been committed. Nothing has changed.
     SurvivorRemoved,

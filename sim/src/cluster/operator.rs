@@ -50,7 +50,7 @@ struct Root {
     token: Arc<Mutex<Option<RootToken>>>,
 }
 
-/// Which member, and where its clients reach it.
+/// A member and the address for its clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// The member's name.

@@ -37,7 +37,7 @@ pub(crate) enum Onto {
     All,
     /// This one. The others are added to it, empty.
     One(NodeId),
-    /// Every member, each as a cluster of its own.
+    /// Every member, each as a separate cluster.
     Each,
 }
 

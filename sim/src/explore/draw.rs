@@ -211,7 +211,8 @@ fn leases_watches_users_and_locks(chance: &Chance) -> Vec<Workload> {
         more.push(Workload {
             name: None,
             kind,
-            // The first client of users is their administrator. With one client no lock has to be waited for.
+            // Two kinds get one more client. The first client of users is their administrator, and a single client of
+            // locks would never wait for its turn.
             clients: draws.pick(&[1, 2, 3])
                 + u32::from(matches!(kind, WorkloadKind::Auth | WorkloadKind::Lock)),
             in_flight: draws.pick(&[1, 1, 2]),
@@ -259,7 +260,7 @@ fn mix(kind: WorkloadKind, draws: &mut Draws) -> Option<Mix> {
 /// Draws which kinds of fault are on, and a few faults of these kinds.
 fn draw_faults(spec: &mut Spec, chance: &Chance) {
     let mut draws = Draws(chance.stream());
-    // One run in forty has no faults. A third have a single kind of fault, with many faults of it.
+    // One run in forty has no faults. A third of the others have a single kind of fault.
     if draws.one_in(40) {
         return;
     }

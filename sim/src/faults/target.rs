@@ -38,9 +38,9 @@ pub struct Candidate {
 impl Target {
     /// The names that a fault hits, in the candidates' order.
     ///
-    /// `members` are all members of the cluster, in a fixed order. `same_as` are the names that the fault hit which
-    /// the selector refers to, if it does. `draw` picks among those selected: equal numbers and equal candidates give
-    /// equal names. The answer is empty where none fits now (no leader during an election): then the fault hits no
+    /// `members` are all members of the cluster, in a fixed order. If the selector refers to another fault, `same_as`
+    /// are the members that it hit. `draw` picks among the selected members: equal numbers and equal candidates give
+    /// equal names. The answer is empty if no member fits now (no leader during an election). Then the fault hits no
     /// member, and the trace says so.
     pub fn resolve(
         &self,

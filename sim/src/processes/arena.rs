@@ -43,7 +43,7 @@ use crate::{
     world::{Bites, Chance, DiskFigures, DiskSettings, Distribution, Latency, Stream},
 };
 
-/// Where members serve clients, and where they are reached by other members: at one of two ports.
+/// The port for clients, and the two ports of which a member uses one for other members.
 const CLIENTS: u16 = 2379;
 const PEERS: [u16; 2] = [2380, 2381];
 /// The networks below 127/8 that runs may take.

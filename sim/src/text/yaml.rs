@@ -286,7 +286,7 @@ fn in_words(expected: &str) -> String {
         "u64" | "usize" => "a whole number from 0 to 18446744073709551615".into(),
         "a boolean" => "true or false".into(),
         "a sequence" => "a list".into(),
-        // What serde_yaml wants where a plain word stands for one of an enum's variants.
+        // serde_yaml expects this if a plain word stands for a variant of an enum.
         "a YAML tag starting with '!'" => "a single word".into(),
         other if other.starts_with("struct ") => "a mapping of keys to values".into(),
         other => other.into(),

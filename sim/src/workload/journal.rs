@@ -9,8 +9,8 @@
 //! be written, that is no error, and the journal ends early. The journal lacks what the harness adds after the run,
 //! such as raft's milestones.
 //!
-//! [`read`] turns a journal into a history. The lines are those of `history.jsonl`, and two more kinds: `{"called": …}`, an
-//! operation without an outcome yet, and `{"phase": …}`.
+//! [`read`] turns a journal into a history. The lines are those of `history.jsonl`, and two more kinds:
+//! `{"called": …}`, an operation without an outcome yet, and `{"phase": …}`.
 
 use std::{
     collections::BTreeMap,

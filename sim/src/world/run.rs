@@ -74,7 +74,7 @@ pub struct HarnessFailure(pub String);
 const STACK: usize = 64 * 1024 * 1024;
 
 impl World {
-    /// Runs `body` in a new world, on a thread of its own, and waits for it. Everything in the world has ended and is
+    /// Runs `body` in a new world, on a new thread, and waits for it. Everything in the world has ended and is
     /// freed when this returns.
     pub fn run<T, F, Fut>(config: WorldConfig, body: F) -> Result<Finished<T>, HarnessFailure>
     where
@@ -85,16 +85,16 @@ impl World {
         interpose::ensure();
         let watchdog = config.watchdog.clone();
         let (sender, receiver) = mpsc::channel();
-        // Logs go where the caller's go (`--log`).
+        // The run logs to the caller's subscriber (`--log`).
         let logs = tracing::dispatcher::get_default(Clone::clone);
         #[allow(clippy::disallowed_methods, reason = "the one thread of a run; whoever runs it waits for it")]
         let thread = std::thread::Builder::new()
             .name(format!("seed {}", config.seed))
             .stack_size(STACK)
             .spawn(move || {
-                // Set before the runtime, which makes spans of its own: one that another subscriber made cannot be
-                // cloned later. Setting it makes no map, so RandomState is still untouched. Without a subscriber
-                // nothing is set: a scoped default costs every span a look-up.
+                // Set before the runtime is built, because the runtime makes spans: a span that another subscriber
+                // made cannot be cloned later. Setting the subscriber makes no map, so RandomState is still untouched.
+                // Without a subscriber nothing is set, because a scoped default costs every span a look-up.
                 let logged = !logs.is::<tracing::subscriber::NoSubscriber>();
                 let _logs = logged.then(|| tracing::dispatcher::set_default(&logs));
                 let runtime = madsim::runtime::Runtime::with_seed_and_config(

@@ -20,7 +20,7 @@ pub const SHRUNK: &str = "shrunk";
 pub struct StoredRun {
     /// `run.json`.
     pub record: RunRecord,
-    /// `scenario.yaml`. Its path is the folder's file; the record knows where it came from.
+    /// `scenario.yaml`. Its path is the folder's file; the record has the original path.
     pub file: ScenarioFile,
     /// `plan.yaml`.
     pub plan: Plan,

@@ -109,7 +109,7 @@ impl Staged {
         Ok(self)
     }
 
-    /// Leaves it where it is, for another process to commit.
+    /// Leaves the staged folder for another process to commit.
     pub fn leave(mut self) {
         self.beside = PathBuf::new();
     }

@@ -18,7 +18,7 @@ pub(super) enum Frame {
     Trailers(HeaderMap),
     /// The sender gives the stream up.
     Reset(ResetCode),
-    /// The receiver has read this many bytes and has room for as many more.
+    /// The receiver has room for this many more bytes.
     Window(u32),
 }
 
@@ -94,7 +94,7 @@ pub(super) fn reset(stream: u32, code: ResetCode) -> Bytes {
     number_frame(RESET, stream, code.number())
 }
 
-/// A segment that says how many bytes were read.
+/// A segment that says for how many more bytes the receiver has room.
 pub(super) fn window(stream: u32, bytes: u32) -> Bytes {
     number_frame(WINDOW, stream, bytes)
 }
