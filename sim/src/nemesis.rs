@@ -1,16 +1,17 @@
-//! The nemesis: applies a plan's faults to the arena and tells the history what it did.
+//! The nemesis: applies a plan's faults to the arena and records in the history what it did.
 //!
-//! It draws nothing. Each fault is one future that lives from its strike to its end, beside all others: it waits for its
-//! instant, resolves its target, strikes, waits for its end, and undoes what it did. So a fault that takes long (an
-//! operator's procedure) delays no other.
+//! It makes no random choices. Each fault is one future, and all run concurrently. It waits for its instant, resolves
+//! its target, strikes, waits for its end, and undoes what it did. So a fault that takes long (an operator's
+//! procedure) delays no other.
 //!
-//! At the time limit everything heals, in this order: faults that last end and crashed members start, but for those that
-//! an operator has in hand; then the procedures end, which need a cluster that works; then whatever is still down starts.
-//! Only then the history says that nothing breaks any more.
+//! At the time limit everything heals, in this order. First, lasting faults end and crashed members start, except
+//! those that an operator works on. Then the procedures end; they need a cluster that works. Then the members that are
+//! still down start. Only then does the history say that no more faults happen.
 //!
-//! Where only a core heals (`final.core`), members outside it that are down stay down, and those that hang or are cut off
-//! are cut off from the whole core for good. So a member outside the core is either sound or gone. A leader that reaches
-//! only half of the core would keep the other half from electing one, in etcd too: no progress could be demanded.
+//! If only a core heals (`final.core`), members outside it that are down stay down, and those that hang or are cut off
+//! are cut off from the whole core for good. So a member outside the core is either sound or gone. Otherwise a leader
+//! that reaches only half of the core would keep the other half from electing one, in etcd too, and the run could not
+//! demand progress.
 
 use std::{
     cell::RefCell,
@@ -34,35 +35,35 @@ use crate::{
     plan::DrawnFault,
 };
 
-/// How long a member is down that crashed in place of something worse, where the fault gives no duration.
+/// How long a member stays down after a crash that replaced a worse fault, if the fault gives no duration.
 const DOWN: Duration = Duration::from_secs(1);
 
-/// What came of a plan's faults.
+/// The results of a plan's faults.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Faults that hit a member or the cluster, by action.
+    /// How many faults hit a member or the cluster, by action.
     pub injected: BTreeMap<String, u64>,
-    /// Faults that bit, by action: that swallowed or delayed a message, lost data, held up an operation, did their work.
+    /// How many faults took effect, by action: they swallowed or delayed messages, lost data, or did their work.
     pub bit: BTreeMap<String, u64>,
-    /// The names of the faults that bit nothing: they struck in vain, or what they wait for never came.
+    /// The names of the faults without any effect: they changed nothing, or the event that they wait for never came.
     pub bit_nothing: Vec<String>,
-    /// When each fault held, by its id: from its strike to its end, in nanoseconds.
+    /// When each fault was in force, by its id: from its strike to its end, in nanoseconds.
     pub spans: BTreeMap<String, (u64, u64)>,
-    /// Procedures that were given up, harmlessly: fault and reason.
+    /// Procedures that were given up without harm: fault and reason.
     pub given_up: Vec<(String, String)>,
-    /// Procedures that did not succeed although nothing stood in their way, and why.
+    /// Procedures that did not succeed although no fault prevented them, and why.
     pub stuck: Vec<String>,
-    /// What was not demanded of the cluster at the end, and why.
+    /// The final checks that were skipped, and why.
     pub unchecked: Vec<String>,
 }
 
-/// What heals at the time limit.
+/// Which members heal at the time limit.
 pub(crate) enum Healing {
     /// Nothing.
     Nothing,
     /// Every member.
     All,
-    /// A core, which is drawn.
+    /// A core, which the random generator chooses.
     Core(Box<ChaCha8Rng>),
 }
 
@@ -71,19 +72,19 @@ pub(crate) struct Nemesis {
     stage: Stage,
     state: RefCell<State>,
     final_heal: FinalHeal,
-    /// The members that heal, where not all do. It is chosen when healing begins.
+    /// The members that heal, if not all do. Chosen when healing begins.
     core: RefCell<Option<BTreeSet<NodeId>>>,
-    /// Rung whenever a fault strikes or ends.
+    /// Notified whenever a fault strikes or ends.
     changed: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    /// Whom each fault hit, by its id.
+    /// The names of the members that each fault hit, by the fault's id.
     hits: BTreeMap<String, Vec<String>>,
     /// The ids of the faults that have struck and not ended.
     in_force: Vec<String>,
-    /// The ids of the faults that are over: that have ended, or hit nobody.
+    /// The ids of the faults that are over: they have ended, or had no target.
     over: BTreeSet<String>,
     report: Report,
 }
@@ -99,8 +100,8 @@ impl Nemesis {
         }
     }
 
-    /// Applies faults, whose instants count from `origin`, until `end`. Then heals what `healing` says and waits for the
-    /// procedures, as long as their work goes on: one step within `patience` after the one before it.
+    /// Applies faults, whose instants count from `origin`, until `end`. Then heals the members that `healing` says and
+    /// waits for the procedures, as long as each step ends within `patience` after the step before it.
     pub(crate) async fn apply(
         &self,
         faults: &[DrawnFault],
@@ -137,7 +138,8 @@ impl Nemesis {
                     Either::Left((Some(()), _)) => {}
                     Either::Left((None, _)) => break,
                     Either::Right(((), _)) if self.stage.cluster.work_done() > done => {}
-                    // A member may have ended just after the fault that made it end: so far nobody has started it.
+                    // A member may have ended just after the fault that made it end, and not have been started again
+                    // yet.
                     Either::Right(((), _)) if !started_again && self.stage.cluster.start_all_exited() => {
                         started_again = true;
                     }
@@ -147,7 +149,7 @@ impl Nemesis {
                     }
                 }
             }
-            // What an unfinished procedure had in hand is let go here.
+            // This releases the members that unfinished procedures worked on.
             drop(living);
             self.stage.cluster.start();
             let at = self.stage.recorder.now_ns();
@@ -171,10 +173,10 @@ impl Nemesis {
         state.report.stuck.push(text);
     }
 
-    /// One fault, from its instant to its end.
+    /// Runs one fault, from its instant to its end.
     async fn live(&self, fault: &DrawnFault, origin: At, end: At) {
         self.strike_and_end(fault, origin, end).await;
-        // Those who waited for its end have been told; one that hit nobody is over all the same.
+        // Faults that wait for its end have been notified. A fault without a target is over, too.
         if self.state.borrow_mut().over.insert(fault.id.clone()) {
             self.changed.notify_waiters();
         }
@@ -195,7 +197,7 @@ impl Nemesis {
                 }
             }
         }
-        // Faults that end at this instant end first: a fault that follows another meets a mended world.
+        // Faults that end at this instant end first, so a fault that follows another finds a healed world.
         yield_once().await;
         let (names, lighter) = self.resolve(fault).await;
         if self.final_heal.has_begun() || self.stage.arena.now() > end {
@@ -239,7 +241,7 @@ impl Nemesis {
             final_heal: &self.final_heal,
         };
         let struck = settings.strike(strike).await;
-        // What was to be done at once lasts as long as a member takes to come back.
+        // A fault without a duration lasts as long as a member takes to come back.
         let lasts = match lighter {
             Some(_) => Some(fault.duration.unwrap_or(DOWN)),
             None => fault.duration,
@@ -248,7 +250,7 @@ impl Nemesis {
         self.note_end(fault, &action, names, struck, bit, detail);
     }
 
-    /// Completes once what a fault waits for has happened.
+    /// Completes once the event that a fault waits for has happened.
     async fn happened(&self, after: &After, origin: At) {
         for name in after.names() {
             loop {
@@ -276,7 +278,7 @@ impl Nemesis {
         }
     }
 
-    /// The names that the fault hits; and what it becomes, where the cluster cannot afford it.
+    /// The names of the fault's targets, and the milder fault that replaces it if the cluster cannot afford it.
     async fn resolve(&self, fault: &DrawnFault) -> (Vec<String>, Option<Settings>) {
         let candidates = self.stage.cluster.candidates(fault.target.asks_for_roles()).await;
         if fault.action().aim() == Aim::Cluster {
@@ -298,7 +300,7 @@ impl Nemesis {
         (names, None)
     }
 
-    /// Waits for the fault's end and undoes it. Answers how often it bit, and what a reader should know.
+    /// Waits for the fault's end and undoes it. Answers how often it took effect, and a note for the reader.
     async fn end(
         &self,
         fault: &DrawnFault,
@@ -340,7 +342,7 @@ impl Nemesis {
                 (bit, String::new())
             }
             Undo::Start(nodes) => {
-                // A member that someone else has started is back as well.
+                // A member that another fault or procedure has started is back as well.
                 let ended = std::pin::pin!(self.wait_for_end(lasts));
                 let started = std::pin::pin!(cluster.started_since(lives));
                 select(started, ended).await;
@@ -366,7 +368,7 @@ impl Nemesis {
         }
     }
 
-    /// The core, where this fault stays for good: all that it hit are outside.
+    /// The core, if this fault stays for good because all its targets are outside the core.
     fn stays(&self, fault: &DrawnFault, lives: &[(NodeId, u32)]) -> Option<BTreeSet<NodeId>> {
         let core = self.core.borrow();
         let core =

@@ -1,8 +1,8 @@
-//! Work side by side, results in order.
+//! Does work in parallel and hands out results in order.
 //!
-//! Threads take the next item from a shared list; the calling thread hands the results on in the list's order, whichever
-//! finished first. So what a caller sees does not depend on the number of threads. What a thread needs for its work (the
-//! worker process that makes its runs) is made by the thread and ends with it.
+//! Threads take the next item from a shared list. The calling thread hands the results on in the list's order,
+//! whichever finished first. So the results do not depend on the number of threads. A thread creates what it needs for
+//! its work (the worker process that makes its runs), which ends with the thread.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,8 +16,8 @@ pub fn cores() -> usize {
 /// Does `work` on each of `items`, on `threads` threads at a time, and hands each result to `each`, with the item's
 /// index, in the order of `items`.
 ///
-/// `start` makes what a thread keeps from item to item. Where `work` answers nothing, no more items are begun; `each`
-/// gets what was begun before that, still in order.
+/// `start` creates what a thread keeps from item to item. If `work` answers `None`, no more items are begun; `each`
+/// still gets the results of the earlier items, in order.
 pub fn in_order<T: Sync, S, R: Send>(
     items: &[T],
     threads: usize,
@@ -56,7 +56,7 @@ pub fn in_order<T: Sync, S, R: Send>(
                 next += 1;
             }
         }
-        // After a stop: what lies behind the items that have no result.
+        // After a stop: results that come after an item without a result.
         for (index, result) in waiting {
             each(index, result);
         }
@@ -79,7 +79,7 @@ mod tests {
                 threads,
                 || started.fetch_add(1, Ordering::Relaxed),
                 |_, item| {
-                    // Later items are done sooner.
+                    // Later items finish sooner.
                     for _ in 0..(200 - item) * 50 {
                         std::hint::spin_loop();
                     }

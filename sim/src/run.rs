@@ -1,5 +1,5 @@
-//! One run: a scenario and a seed in, a verdict out. This file is the whole way on one screen; what each step does is
-//! elsewhere.
+//! One run: from a scenario and a seed to a verdict. This file shows the sequence of steps; the steps themselves are
+//! in other modules.
 //!
 //! `Plan::draw(scenario, seed) -> World {members, clients} <- nemesis -> heal -> settle -> final reads -> History
 //! -> checkers -> Verdict`
@@ -45,28 +45,29 @@ pub use inspect::{Held, Inspection, KeyShown, Log, MemberState, Told};
 /// The client that performs the harness's own operations: compactions, and the final reads and write.
 const OPERATOR: h::Client = h::Client(0);
 
-/// How long the cluster may take to come to rest once the clients have stopped.
+/// How long the cluster may take to recover and come to rest after the clients have stopped.
 const RECOVERY: Duration = Duration::from_secs(20);
 
-/// The polls that a run may take, and for each second beyond its first forty minutes: an idle cluster of nine takes a tenth.
+/// How many polls a run may take. A run of more than forty minutes may take [`POLLS_A_SECOND`] for each second. An
+/// idle cluster of nine takes a tenth of that.
 const POLLS: u64 = 50_000_000;
 const POLLS_A_SECOND: u64 = 20_000;
 
-/// How often a final operation is tried, with five seconds for each try.
+/// How often a final operation is tried. Each try may take five seconds.
 const FINAL_TRIES: u32 = 4;
 
-/// What a run's body leaves for the judges.
+/// The result of a run's body, for the judge.
 pub(crate) struct Observed {
     pub(crate) history: h::RunHistory,
     pub(crate) nemesis: nemesis::Report,
     pub(crate) probes: Vec<Probed>,
-    /// What the members were at [`RunOptions::until`].
+    /// The members' states at [`RunOptions::until`].
     pub(crate) inspection: Option<Inspection>,
     /// The series of a run with `spec.alerts`.
     pub(crate) scraped: Option<Scraped>,
 }
 
-/// Runs `scenario` with `seed`, in a world of its own or on processes, and judges it.
+/// Runs `scenario` with `seed`, in a new world or on processes, and judges it.
 pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
     if let Some(on) = &options.on {
         return processes::run(scenario, seed, options, on);
@@ -98,7 +99,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
         }
     });
     tell(Phase::Judging);
-    // The checkers count their steps, but a step that never ends is not counted.
+    // The checkers' budget of steps does not stop a single step that never ends.
     let watchdog = Watchdog { limit: options.wall_limit, reproduce: options.reproduce.clone() };
     let (judged, with_checkers) = (plan.clone(), options.judge);
     let judge = move || {
@@ -128,7 +129,7 @@ fn poll_budget(longest: Duration) -> u64 {
     POLLS.max(longest.as_secs() * POLLS_A_SECOND)
 }
 
-/// The run's body up to an instant, and a look at the members there. Nothing after it happens.
+/// The run's body up to an instant, and an inspection of the members there. The run ends at that instant.
 async fn live_until(world: World, plan: &Plan, recorder: Arc<Recorder>, at: At) -> Observed {
     let mut observed = tokio::select! {
         biased;
@@ -147,7 +148,7 @@ async fn live_until(world: World, plan: &Plan, recorder: Arc<Recorder>, at: At) 
     Observed { probes, inspection: Some(inspection), ..observed }
 }
 
-/// What a run without an inspection and without alerts leaves.
+/// The observations of a run without an inspection and without alerts.
 pub(crate) fn observed_so_far(
     history: h::RunHistory,
     nemesis: nemesis::Report,
@@ -165,13 +166,13 @@ async fn live(world: World, plan: &Plan, recorder: Arc<Recorder>) -> Observed {
     Observed { scraped, ..observed_so_far(recorder.finish(), report, world.take_probes()) }
 }
 
-/// What both acts left beside the history.
+/// The results of both acts other than the history.
 pub(crate) struct Acted {
     pub(crate) report: nemesis::Report,
     pub(crate) scraped: Option<Scraped>,
 }
 
-/// Both acts, in any arena. `recorder` has its clock already.
+/// Runs both acts, in any arena. `recorder` must have its clock already.
 pub(crate) async fn act(
     arena: &Arc<dyn Arena>,
     chance: &Chance,
@@ -205,7 +206,7 @@ pub(crate) async fn act(
     )
     .with_root(book.clone());
 
-    // Act one: load, and faults.
+    // Act one: load and faults.
     cluster.start();
     if let Err(stuck) = cluster.recovered(RECOVERY).await {
         let report = match undemanded(&cluster, spec) {
@@ -250,11 +251,11 @@ pub(crate) async fn act(
             never = misbehave::after_a_while(&**arena, plan) => match never {},
         };
 
-        // Act two: nothing breaks any more; the cluster must recover, serve, and agree.
+        // Act two: no more faults. The cluster must recover, serve, and agree.
         arena.sleep(settle).await;
         stop.store(true, Ordering::Relaxed);
         for client in clients {
-            // A client that panicked has left a violation behind.
+            // A client's panic has been recorded as a violation.
             let _ended = client.await;
         }
         let watches_stuck =
@@ -291,7 +292,7 @@ pub(crate) async fn act(
     Acted { report: note_stuck(&**arena, recorder, report), scraped }
 }
 
-/// Why it is not demanded that the cluster recovers, where it is not: what it needs for that is missing.
+/// Why the cluster's recovery is not demanded, if it is not: something that recovery needs is missing.
 fn undemanded(cluster: &Cluster, spec: &Spec) -> Option<String> {
     let what = "that the cluster recovers:";
     if cluster.has_lost_its_data() {
@@ -310,12 +311,12 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
         ..h::Put::default()
     });
     let first = cluster.in_service()[0];
-    if let Err(stuck) = insist(operator, first, &put).await {
-        // A cluster without space takes no puts, and must say so; deletes go on.
+    if let Err(stuck) = repeat_until_done(operator, first, &put).await {
+        // A cluster without space must refuse puts with that reason. It still takes deletes.
         if !cluster.is_out_of_space().await? {
             return Err(stuck);
         }
-        insist(
+        repeat_until_done(
             operator,
             first,
             &h::Op::DeleteRange(h::DeleteRange { key: h::Bytes::from("final"), ..Default::default() }),
@@ -325,7 +326,7 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
     let mut revision = 0;
     let serving = cluster.in_service();
     for number in &serving {
-        revision = insist(operator, *number, &h::Op::Range(gaps::everything())).await?.revision.0;
+        revision = repeat_until_done(operator, *number, &h::Op::Range(gaps::everything())).await?.revision.0;
     }
     cluster.record_views(revision, RECOVERY).await?;
     operator.turn_to(serving[0]);
@@ -333,8 +334,9 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
     Ok(())
 }
 
-/// Performs an operation at a member until it succeeds. A first try may find a connection that a power cut left half-open.
-async fn insist(operator: &mut Client, endpoint: usize, op: &h::Op) -> Result<h::Header, String> {
+/// Repeats an operation at a member until it succeeds. A first try may use a connection that a power cut left
+/// half-open.
+async fn repeat_until_done(operator: &mut Client, endpoint: usize, op: &h::Op) -> Result<h::Header, String> {
     for _ in 0..FINAL_TRIES {
         operator.turn_to(endpoint);
         if let Some((_, header)) = operator.perform(op, true).await {
@@ -349,7 +351,7 @@ async fn insist(operator: &mut Client, endpoint: usize, op: &h::Op) -> Result<h:
     ))
 }
 
-/// Puts into the history what is stuck at the end.
+/// Records in the history what is stuck at the end.
 fn note_stuck(arena: &dyn Arena, recorder: &Recorder, report: nemesis::Report) -> nemesis::Report {
     let at = arena.now().0;
     for stuck in &report.stuck {
@@ -358,7 +360,7 @@ fn note_stuck(arena: &dyn Arena, recorder: &Recorder, report: nemesis::Report) -
     report
 }
 
-/// The recorder's view of the world.
+/// Gives the recorder access to the world.
 struct WorldObserver {
     world: World,
     distinct: Distinct,

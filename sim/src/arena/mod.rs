@@ -1,11 +1,11 @@
-//! The arena: where a scenario takes place. Faults, the operator and the clients act through this trait and know nothing
-//! else of the place. The simulated world is one arena ([`Simulated`]); real processes are another ([`crate::processes`]).
+//! The arena: the place where a scenario runs. Faults, the operator and the clients act only through this trait. The
+//! simulated world is one arena ([`Simulated`]); real processes are another ([`crate::processes`]).
 //!
-//! It speaks of machines and of the processes on them. It knows no raft role: who leads is asked by a member's Status
-//! call, as an operator asks.
+//! It deals with machines and the processes on them. It does not know raft roles: to learn who leads, a member's
+//! Status is called, as an operator would do.
 //!
-//! A modifier ([`Modifier`]) changes a link, a disk or a process until its token is lifted. Modifiers overlap; each token
-//! takes away its own and nothing else.
+//! A modifier ([`Modifier`]) changes a link, a disk or a process until its token is lifted. Modifiers may overlap;
+//! lifting a token removes its own modifier only.
 
 mod simulated;
 
@@ -30,7 +30,7 @@ pub trait Arena: Send + Sync {
     /// Adds a machine for a member.
     fn add_member(&self, name: &str) -> NodeId;
 
-    /// The host by which a member's machine is reached.
+    /// The host name of a member's machine.
     fn host(&self, node: NodeId) -> String {
         node.name().to_owned()
     }
@@ -41,13 +41,13 @@ pub trait Arena: Send + Sync {
     /// The time since the run began.
     fn now(&self) -> At;
 
-    /// Waits.
+    /// Waits until an instant.
     fn sleep_until(&self, at: At) -> BoxFuture<'static, ()>;
 
-    /// Starts the server on a machine, which is switched on if it was off.
+    /// Starts the server on a machine. Turns the machine on if it is off.
     ///
     /// # Panics
-    /// Where a process is running.
+    /// If a process is running.
     fn start(&self, node: NodeId, config: Config);
 
     /// Asks the process to stop (SIGTERM) and waits until it has ended. One that has not ended after `patience` is
@@ -57,13 +57,14 @@ pub trait Arena: Send + Sync {
     /// Kills the process (SIGKILL). The machine stays up: its page cache is kept, and peers get a reset.
     fn kill(&self, node: NodeId);
 
-    /// Cuts the machine's power: un-synced data is kept, dropped or torn, and peers hear nothing. Answers what was lost.
+    /// Cuts the machine's power: un-synced data is kept, dropped or torn, and peers get no reset. Answers what was
+    /// lost.
     fn power_off(&self, node: NodeId, unsynced: Unsynced) -> PowerLoss;
 
     /// Completes once the members have reached a milestone `count` times from now on.
     fn reached(&self, milestone: Milestone, count: u64) -> BoxFuture<'static, ()>;
 
-    /// How the machine's process stands.
+    /// The state of the machine's process.
     fn status(&self, node: NodeId) -> Status;
 
     /// The number of the process that runs or ran last on the machine; 0 before the first.
@@ -75,22 +76,22 @@ pub trait Arena: Send + Sync {
     /// Imposes a modifier.
     fn impose(&self, modifier: Modifier) -> Token;
 
-    /// How often a modifier has bitten so far.
+    /// How often a modifier took effect so far.
     fn bites(&self, token: Token) -> u64;
 
-    /// Takes a modifier away. Answers how often it bit.
+    /// Removes a modifier. Answers how often it took effect.
     fn lift(&self, token: Token) -> u64;
 
-    /// Ends every connection that stands between two machines, with a reset or in silence. Answers how many there were.
+    /// Ends every established connection between two machines, with or without a reset. Answers how many there were.
     fn end_connections(&self, one: NodeId, other: NodeId, how: ConnectionsEnd) -> u64;
 
-    /// Moves the machine's wall clock by so many nanoseconds, either way.
+    /// Moves the machine's wall clock by `nanoseconds`, back if negative.
     fn jump_wall_clock(&self, node: NodeId, nanoseconds: i64);
 
-    /// Removes a directory and all below it, durably.
+    /// Removes a directory and its content, durably.
     ///
     /// # Panics
-    /// Where a process runs on the machine.
+    /// If a process runs on the machine.
     fn wipe(&self, node: NodeId, dir: &Path);
 
     /// Writes a file durably, as an operator copies one to a machine.
@@ -99,38 +100,39 @@ pub trait Arena: Send + Sync {
     /// An image of the machine's disk, as a snapshot of a running virtual machine holds it.
     fn copy_disk(&self, node: NodeId) -> DiskImage;
 
-    /// Puts an image in place of the machine's disk.
+    /// Replaces the machine's disk with an image.
     ///
     /// # Panics
-    /// Where a process runs on the machine.
+    /// If a process runs on the machine.
     fn put_disk(&self, node: NodeId, image: &DiskImage);
 
-    /// Damages one file or engine below `dir` where it lies; `seed` chooses. Answers what was done; none where nothing fits.
+    /// Damages one file or engine below `dir`; `seed` chooses it. Answers what was done; `None` if none fits.
     ///
     /// # Panics
-    /// Where a process runs on the machine.
+    /// If a process runs on the machine.
     fn damage(&self, node: NodeId, dir: &Path, damage: Damage, seed: u64) -> Option<String>;
 
-    /// How many files, directories and engines power failures and failed syncs took on this machine of which a sync had lied.
+    /// How many files, directories and engines this machine lost in power failures and failed syncs after a sync had
+    /// lied.
     fn broken_promises(&self, node: NodeId) -> u64;
 
-    /// Whether a fault holds that makes operations of the machine's disk fail.
+    /// Whether a fault is in force that makes operations of the machine's disk fail.
     fn disk_fails(&self, node: NodeId) -> bool;
 
-    /// All rows of the engine on the machine's disk, as a reader sees them now; `None` where there is none, and in a place
-    /// that cannot look into engines.
+    /// All rows of the engine on the machine's disk, as a reader sees them now. `None` if there is none, or if the
+    /// arena cannot read engines.
     fn engine_rows(&self, _node: NodeId) -> Option<Vec<(Bytes, Bytes)>> {
         None
     }
 
-    /// Whether members tell an observer what clients cannot see: their roles, their logs, what they apply.
+    /// Whether members report internal events to an observer: their roles, their logs, what they apply.
     fn tells(&self) -> bool {
         true
     }
 
-    /// The metrics that the member on the machine shows to a scraper at any of `from`: the families that are `wanted`. `None`
-    /// where it does not answer at once: its process is down, starting or paused, or cut off from all of them. Nothing is sent,
-    /// so that nothing in the run depends on it.
+    /// The metrics of the member on the machine, for a scraper at any of the nodes `from`: only the `wanted` families.
+    /// `None` if the member would not answer at once: its process is down, starting or paused, or cut off from all of
+    /// `from`. Nothing is sent, so a scrape does not change the run.
     fn scrape(
         &self,
         _node: NodeId,
@@ -160,16 +162,16 @@ impl dyn Arena + '_ {
     }
 }
 
-/// How something on the way ends connections.
+/// How a device on the way ends connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionsEnd {
     /// A reset reaches both ends.
     Reset,
-    /// No one is told.
+    /// Neither end is told.
     Silence,
 }
 
-/// What a restore says about the new cluster.
+/// What the restore tool reports about the new cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restored {
     /// The newest revision in the snapshot.

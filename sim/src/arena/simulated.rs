@@ -28,7 +28,7 @@ pub(crate) struct Simulated {
     scrapers: Scrapers,
 }
 
-/// What scrapes the server that runs on each machine, or ran there last.
+/// The scraper of each machine's running or last server.
 type Scrapers = Arc<Mutex<BTreeMap<NodeId, Scraper>>>;
 
 impl Simulated {
@@ -43,7 +43,7 @@ impl Arena for Simulated {
     }
 
     fn add_client(&self, name: &str) -> (NodeId, Env) {
-        // A machine without a server: its process only lends its seams.
+        // A machine without a server. Its process only provides the seams.
         let node = self.world.add_node(name);
         self.world.start(node, |process| {
             Box::pin(async move {
@@ -162,7 +162,7 @@ impl Arena for Simulated {
     fn scrape(&self, node: NodeId, from: &[NodeId], wanted: &dyn Fn(&str) -> bool) -> Option<Vec<Family>> {
         let answers = self.world.status(node) == Status::Up
             && from.iter().any(|client| self.world.could_talk(*client, node));
-        // That of a server that is gone finds nothing.
+        // The scraper of a server that is gone returns nothing.
         let scraper = self.scrapers.lock().expect("not poisoned").get(&node).filter(|_| answers).cloned();
         scraper?.scrape(wanted)
     }
@@ -213,7 +213,7 @@ fn copy(options: &RestoreOptions) -> RestoreOptions {
     }
 }
 
-/// Whether what a member told is the milestone.
+/// Whether a member's event is the milestone.
 fn is(milestone: Milestone, event: &ProbeEvent) -> bool {
     match milestone {
         Milestone::LeaderChange => matches!(event, ProbeEvent::Role { role: Role::Leader, .. }),
@@ -228,7 +228,7 @@ fn is(milestone: Milestone, event: &ProbeEvent) -> bool {
     }
 }
 
-/// The process of a member: the server, until it ends or is asked to.
+/// A member's process: runs the server until it ends or is asked to end.
 fn serve(
     config: Config,
     process: Process,
@@ -236,7 +236,7 @@ fn serve(
     scrapers: Scrapers,
 ) -> BoxFuture<'static, Result<(), String>> {
     Box::pin(async move {
-        // Something may still hold on to the server of the life before.
+        // The previous life's scraper may still hold that life's server.
         scrapers.lock().expect("not poisoned").remove(&node);
         let server = match server::start(config, process.env.clone()).await {
             Ok(server) => server,

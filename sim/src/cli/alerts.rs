@@ -1,4 +1,4 @@
-//! `squall alerts`: Prometheus' rule files checked, and `promtool test rules` files run, by our evaluator.
+//! `squall alerts`: checks Prometheus' rule files, and runs `promtool test rules` files, with our evaluator.
 
 use super::args::AlertsArgs;
 use super::{Status, Streams};
@@ -9,7 +9,7 @@ use squall_alerts::rules::RuleFile;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a file turned out to be. Everything is read before anything is run.
+/// A file's kind. Every file is read before any test runs.
 enum Asked {
     Rules(RuleFile),
     Test(TestFile, Vec<RuleFile>),
@@ -46,7 +46,7 @@ pub(super) fn alerts(args: &AlertsArgs, streams: &mut Streams) -> Result<Status,
 
 fn read(path: &Path) -> Result<Asked, Refusal> {
     let text = read_text(path)?;
-    // Only a rule file has groups; what is neither is refused as the test file that it is not.
+    // Only a rule file has groups. Any other file is parsed as a test file, which refuses it if it is none.
     let shape: Result<serde_yaml::Value, _> = serde_yaml::from_str(&text);
     if shape.is_ok_and(|shape| shape.get("groups").is_some()) {
         return Ok(Asked::Rules(rules(path, &text)?));
@@ -65,7 +65,7 @@ fn read(path: &Path) -> Result<Asked, Refusal> {
         rules(&file, &text)
     });
     let files = files.collect::<Result<Vec<RuleFile>, Refusal>>()?;
-    // A file of nothing would pass whatever the rules say.
+    // An empty file would pass whatever the rules say.
     if test.cases() == 0 {
         return Err(Refusal::of(
             path,

@@ -1,7 +1,7 @@
-//! The runs of a batch, each in a worker process, their results in order.
+//! Makes the runs of a batch, each in a worker process, and hands out their results in order.
 //!
-//! In a search (a canary without a seed) the lowest seed that finds the bug counts: seeds above one that has found it are
-//! passed over, and results above it are dropped.
+//! In a search (a canary without a seed) the lowest seed that finds the bug counts. Seeds above a seed that has found
+//! it are skipped, and their results are dropped.
 
 use super::Program;
 use super::args;
@@ -19,18 +19,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// One run to be made.
+/// One run to make.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Job<'a> {
     /// The scenario.
     pub file: &'a ScenarioFile,
     /// The seed.
     pub seed: u64,
-    /// What it leaves on disk.
+    /// What the run leaves on disk.
     pub leaves: Leaves,
     /// Whether it runs twice, to compare the hashes.
     pub twice: bool,
-    /// The command that makes it again, where that is not `run` with its file and its seed.
+    /// The command that repeats the run, if it is not `run` with the file and the seed.
     pub reproduce: Option<&'a str>,
 }
 
@@ -41,19 +41,19 @@ impl Job<'_> {
     }
 }
 
-/// How the runs of a batch are made.
+/// The settings of a batch.
 pub(super) struct Batch<'a> {
     program: &'a Program,
     settings: Settings,
     limits: Limits,
 }
 
-/// A worker's own watchdog takes so many times the parent's limit: it only matters where the parent cannot watch, and it
-/// does not know how long the worker waits for a processor.
+/// The limit of a worker's own watchdog is this many times the parent's limit. The watchdog only matters if the parent
+/// cannot watch, and it does not know how long the worker waits for a processor.
 const LATER: u32 = 20;
 
 impl<'a> Batch<'a> {
-    /// A batch whose run folders go below `out`, and whose runs stay within limits.
+    /// A batch with its run folders below `out`, and with limits for its runs.
     pub fn new(program: &'a Program, out: &Path, limits: Limits) -> Batch<'a> {
         let settings = Settings {
             out: AnyPath::of(out),
@@ -66,30 +66,30 @@ impl<'a> Batch<'a> {
         Batch { program, settings, limits }
     }
 
-    /// Runs that pass keep everything too.
+    /// Sets whether runs that pass also keep everything.
     pub fn keep_all(self, keep_all: bool) -> Batch<'a> {
         Batch { settings: Settings { keep_all, ..self.settings }, ..self }
     }
 
-    /// Every seed runs twice, and the hashes are compared.
+    /// Sets whether every seed runs twice, to compare the hashes.
     pub fn check_determinism(self, check_determinism: bool) -> Batch<'a> {
         Batch { settings: Settings { check_determinism, ..self.settings }, ..self }
     }
 
-    /// Runs are made on processes.
+    /// Sets the server, for runs on processes.
     pub fn on(self, on: Option<OnServer>) -> Batch<'a> {
         Batch { settings: Settings { on, ..self.settings }, ..self }
     }
 
-    /// Prints logs that match a filter.
+    /// Sets the filter of the logs to print.
     pub fn log(self, log: Option<String>) -> Batch<'a> {
         Batch { settings: Settings { log, ..self.settings }, ..self }
     }
 
-    /// Makes the runs, `workers` at a time, and hands each to `each` in the order of `jobs`: its index, and what it gave,
-    /// or nothing where a search had ended. An interruption ends it early.
+    /// Makes the runs, `workers` at a time, and hands each to `each` in the order of `jobs`: its index, and its
+    /// result, or `None` if its search had ended. An interruption ends the batch early.
     pub fn run(&self, jobs: &[Job], workers: usize, each: impl FnMut(usize, Option<Done>)) {
-        // The least seed that has found its canary's bug, by scenario.
+        // The lowest seed that has found its canary's bug, by scenario.
         let found: Mutex<BTreeMap<String, u64>> = Mutex::default();
         let lock = || found.lock().unwrap_or_else(PoisonError::into_inner);
         let work = |worker: &mut Option<Worker>, job: &Job| {
@@ -113,7 +113,7 @@ impl<'a> Batch<'a> {
         self.program.interruption.signal().is_some()
     }
 
-    /// Has one run made; nothing where the command is interrupted. `worker` is kept from run to run.
+    /// Has a worker make one run. `None` if the command is interrupted. `worker` is kept from run to run.
     pub fn make(&self, worker: &mut Option<Worker>, job: &Job) -> Option<Done> {
         let order = Order {
             file: Some(ScenarioText { path: AnyPath::of(&job.file.path), text: job.file.text.clone() }),
@@ -132,7 +132,7 @@ impl<'a> Batch<'a> {
         let mut finding = death.finding();
         finding.options = self.options_of(&death);
         if death.is_of_the_judge() {
-            // The run itself was over: made again without its judge, it leaves all that it made.
+            // The run itself was over. Repeated without its judge, it leaves its whole output.
             let order = Order { unjudged: Some(finding.clone()), ..order };
             match self.try_once(worker, job, order) {
                 Ok(Ok(done)) => return Some(self.keep(job, done)),
@@ -148,8 +148,8 @@ impl<'a> Batch<'a> {
         Some(self.keep(job, Done { cpu, ..self.staged(job, record, &result) }))
     }
 
-    /// Has the run made by the worker at hand, or by a new one where there is none or where it is worn. A worker that
-    /// died is gone afterwards.
+    /// Has the run made by the present worker, or by a new one if there is none or it should be replaced. Forgets a
+    /// worker that died.
     fn try_once(
         &self,
         worker: &mut Option<Worker>,
@@ -173,7 +173,7 @@ impl<'a> Batch<'a> {
         Ok(made)
     }
 
-    /// Puts the folder of a run in its place. In a search that waits until it is known that no lower seed finds the bug.
+    /// Commits the folder of a run. In a search that waits until it is certain that no lower seed finds the bug.
     fn keep(&self, job: &Job, mut done: Done) -> Done {
         if !job.is_of_search() {
             done.commit();
@@ -181,7 +181,7 @@ impl<'a> Batch<'a> {
         done
     }
 
-    /// Keeps a search's run, of which nothing but the record may be there.
+    /// Keeps a search's run, which may have only a record.
     pub fn keep_of_search(&self, job: &Job, done: &mut Done) {
         if done.staged.is_none() && !done.record.failed("harness") {
             match report::stage(&self.run_dir(job), job.file, &done.record, None) {
@@ -211,7 +211,7 @@ impl<'a> Batch<'a> {
         self.keep(job, self.staged(job, record, &result))
     }
 
-    /// The limits that a run died of, as the options that set them, where they are not the default ones.
+    /// The options for the limits that a run exceeded, if they are not the defaults.
     fn options_of(&self, death: &Death) -> String {
         let Limits { wall, memory } = self.limits;
         match (death.is_over_time(), death.is_over_memory()) {
@@ -226,7 +226,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// The record of a run that no worker could tell of.
+/// The record of a run whose worker gave no result.
 fn record_of(job: &Job, run_dir: &Path, wall: Duration, result: &RunResult) -> RunRecord {
     let about = Expected { file: job.file, seed: job.seed, run_dir, wall };
     let mut record = RunRecord::new(about, result);

@@ -19,10 +19,10 @@ use crate::{
     text::Refusal,
 };
 
-/// Begins a campaign's folder, or takes one up again.
+/// Begins a campaign's folder, or resumes one.
 ///
 /// # Errors
-/// There is a campaign already and `resume` is not asked for; it is another one; the folder cannot be written.
+/// If there is a campaign already and not `resume`, if it is another campaign, or if the folder cannot be written.
 pub(super) fn begin(out: &Path, campaign: &Campaign, resume: bool) -> Result<Results, Refusal> {
     if let Some(path) = out.ancestors().find(|path| path.exists())
         && !path.is_dir()
@@ -76,7 +76,7 @@ pub(super) fn begin(out: &Path, campaign: &Campaign, resume: bool) -> Result<Res
     Ok(Results::none(manifest))
 }
 
-/// Shrinks what was found, writes the reports, and tells the summary.
+/// Shrinks the findings, writes the reports, and prints the summary.
 pub(super) fn finish(
     args: &FuzzArgs,
     out: &Path,
@@ -86,7 +86,7 @@ pub(super) fn finish(
 ) -> Result<Status, Refusal> {
     let summary = Summary::of(&results, &BTreeSet::new());
     for finding in summary.findings.iter().filter(|finding| finding.shrunk.is_none()) {
-        // What two hashes show is not shrunk; the budget of 0 shrinks nothing.
+        // Nondeterminism (two hashes) is not shrunk. A budget of 0 shrinks nothing.
         if args.shrink_budget == 0 || finding.signature.checker == "determinism" || finding.run_dir.is_empty()
         {
             continue;
@@ -116,7 +116,7 @@ pub(super) fn finish(
     if args.format == Format::Human {
         printer.remark(&format!("\n{}", summary_text(&summary).trim_end()));
     }
-    // Of a shard alone, coverage cannot be demanded, nor can the other shards be.
+    // A single shard need not reach the campaign's coverage, and the other shards are not missing.
     let whole = results.manifest.campaigns.values().all(|campaign| campaign.shards.contains_key("1/1"));
     let status = status(&summary, whole);
     Ok(if args.no_fail && status != Status::Harness { Status::Ok } else { status })
@@ -140,10 +140,10 @@ fn shrink_finding(
     work(&task, program, &mut |text| printer.note(text))
 }
 
-/// Writes what can be read about a campaign: the manifest last, so that what it calls complete is.
+/// Writes a campaign's reports and then its manifest. So a campaign that the manifest calls complete is complete.
 ///
 /// # Errors
-/// The file system's, with the path.
+/// The file system's error, with the path.
 pub(super) fn write_reports(out: &Path, results: &Results, summary: &Summary) -> io::Result<()> {
     write_json(&out.join("campaign.json"), summary)?;
     write_whole(&out.join("campaign.txt"), summary_text(summary).as_bytes())?;
@@ -164,7 +164,7 @@ pub(super) fn page(results: &Results, summary: &Summary) -> io::Result<String> {
     Ok(campaign_html(&serde_json::to_value(summary).map_err(io::Error::other)?, runs))
 }
 
-/// The exit status of a summary; `whole`: whether it is that of a whole campaign.
+/// The exit status for a summary. `whole`: whether it covers a whole campaign.
 pub(super) fn status(summary: &Summary, whole: bool) -> Status {
     let planted = summary.campaigns.iter().any(|campaign| campaign.planted_bug.is_some());
     let mut status = Status::Ok;
@@ -178,7 +178,7 @@ pub(super) fn status(summary: &Summary, whole: bool) -> Status {
     at_least(Status::Nondeterminism, of("determinism") || !summary.contradictions.is_empty());
     at_least(Status::Violation, summary.canaries_missed().count() > 0 && whole);
     if planted {
-        // The error is there to be found, by whatever it does: a run that it hangs is one.
+        // A planted error has to be found, by any of its effects: a run that hangs counts too.
         at_least(Status::Violation, summary.findings.is_empty() && whole);
         return status;
     }

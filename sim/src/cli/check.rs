@@ -1,4 +1,4 @@
-//! `squall check`: the judge's one door ([`squall_checker::judge`]), with our arguments and exit codes.
+//! `squall check`: calls the judge ([`squall_checker::judge`]), with our arguments and exit codes.
 
 use super::args::{CheckArgs, Format};
 use super::{Status, Streams};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn check(args: &CheckArgs, streams: &mut Streams) -> Result<Status, Refusal> {
     for path in &args.paths {
         fs::metadata(path).map_err(|error| crate::scenario::unreadable(path, &error))?;
-        // Say why there is none and how to get it, rather than only that there is none.
+        // The message says why there is no history and how to get it.
         if path.join("run.json").is_file() && !path.join("history.jsonl").is_file() {
             return Err(report::lacks(path, "history.jsonl", &report::record_of(path)?));
         }
@@ -29,7 +29,7 @@ pub(super) fn check(args: &CheckArgs, streams: &mut Streams) -> Result<Status, R
     let report = check_paths(&args.paths, &options);
     let (results, errors) = match args.format {
         Format::Json => (report.json_lines(), unreadable(&report)),
-        // A file that was named alone and cannot be read gives no result, only an error.
+        // A single file that cannot be read gives only an error and no result.
         Format::Human if matches!(report.files.as_slice(), [file] if file.error.is_some()) => {
             (String::new(), unreadable(&report))
         }
@@ -65,7 +65,7 @@ fn unreadable(report: &CheckReport) -> String {
         .collect()
 }
 
-/// How to get a history of our own making back, where it is the history that is wrong and not an option.
+/// How to restore a damaged history that squall has written. Nothing if the error is about an option.
 fn remedy(history: &Path, error: &str) -> String {
     let ours = !error.contains("expected no --") && !error.contains("expected --");
     let ours = ours && history.file_name().is_some_and(|name| name == "history.jsonl");
@@ -79,7 +79,7 @@ fn remedy(history: &Path, error: &str) -> String {
     }
 }
 
-/// Writes the pictures: to `out` itself for one history, else into a folder of that name.
+/// Writes the pictures: to the file `out` for one history, otherwise into a folder `out`.
 fn draw(report: &CheckReport, out: &Path) -> io::Result<()> {
     let drawn: Vec<&FileReport> = report.files.iter().filter(|file| file.picture.is_some()).collect();
     if let [file] = drawn.as_slice()
@@ -89,7 +89,7 @@ fn draw(report: &CheckReport, out: &Path) -> io::Result<()> {
     }
     fs::create_dir_all(out)?;
     for (number, file) in drawn.iter().enumerate() {
-        // Numbered: files of two folders may have one name.
+        // Numbered, because files of two folders may have the same name.
         let stem = file.path.file_stem().unwrap_or_default().to_string_lossy();
         draw_one(file, &out.join(format!("{:03}-{stem}.html", number + 1)))?;
     }
@@ -99,7 +99,7 @@ fn draw(report: &CheckReport, out: &Path) -> io::Result<()> {
 fn draw_one(file: &FileReport, out: &Path) -> io::Result<()> {
     let Some(picture) = &file.picture else { return Ok(()) };
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", out.display()));
-    // Whole or not at all, as everything that we leave.
+    // Written under a temporary name and renamed, so that it is complete or absent.
     let beside = PathBuf::from(format!("{}.new-{}", out.display(), std::process::id()));
     let mut writer = BufWriter::new(File::create(&beside).map_err(named)?);
     picture.html(&file.path.display().to_string(), &mut writer).map_err(named)?;

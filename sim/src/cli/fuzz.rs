@@ -1,8 +1,8 @@
 //! `squall fuzz`: a campaign, or one shard of it.
 //!
-//! Threads take the next iteration of the shard, each with a worker process of its own; this thread appends what they made
-//! to `results.jsonl` as it comes. What is printed comes in the order of the iterations. The canaries come first: where a
-//! checker is blind, nobody waits hours to hear it.
+//! Threads take the next iteration of the shard, each with its own worker process. This thread appends their results
+//! to `results.jsonl` as they come, and prints them in the order of the iterations. The canaries come first, so that a
+//! checker that misses them is noticed at once and not after hours.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,10 +41,10 @@ use crate::{
     text::Refusal,
 };
 
-/// Iterations where neither their number nor a time is given.
+/// How many iterations run if neither their number nor a time is given.
 const ITERATIONS: u64 = 500;
 
-/// What a campaign's threads share.
+/// The state that a campaign's threads share.
 struct Hunt<'a> {
     batch: Batch<'a>,
     source: Source,
@@ -52,20 +52,20 @@ struct Hunt<'a> {
     id: String,
     planted: Option<Bug>,
     twice: f64,
-    /// How the iterations are made again.
+    /// The command that repeats an iteration, without its index.
     again: String,
 }
 
 /// A piece of work for a thread.
 #[derive(Debug, Clone, Copy)]
 enum Work {
-    /// A canary, by its number: its seeds, until one finds the bug.
+    /// A canary, by its number: its seeds run until one finds the bug.
     Canary(usize),
     /// An iteration.
     Iteration(u64),
 }
 
-/// A run that was made.
+/// A run that has ended.
 struct Made {
     line: Line,
     record: RunRecord,
@@ -192,7 +192,7 @@ pub(super) fn fuzz(args: &FuzzArgs, program: &Program, streams: &mut Streams) ->
 }
 
 impl Hunt<'_> {
-    /// Has the work done on so many threads, and hands each piece's runs to `each` as they come, with the piece's place in
+    /// Does the work on several threads, and hands each piece's runs to `each` as they end, with the piece's index in
     /// the order of the work.
     #[allow(
         clippy::disallowed_methods,
@@ -235,7 +235,7 @@ impl Hunt<'_> {
         });
     }
 
-    /// The runs of a piece of work. An interruption leaves them out.
+    /// Makes the runs of a piece of work. After an interruption there may be fewer.
     fn make(&self, worker: &mut Option<Worker>, piece: Work, canaries: &[ScenarioFile]) -> Vec<Made> {
         match piece {
             Work::Iteration(index) => {
@@ -281,7 +281,7 @@ impl Hunt<'_> {
     }
 }
 
-/// One iteration again, with everything kept.
+/// Repeats one iteration and keeps everything.
 fn only<'a>(
     hunt: &impl Fn(&Path) -> Hunt<'a>,
     args: &FuzzArgs,
@@ -309,7 +309,7 @@ fn only<'a>(
     Ok(Status::of(&done.record, Outcome::Valid))
 }
 
-/// What is explored: everything, or the files but their canaries.
+/// The source of a campaign: drawn scenarios, or the given files except canaries.
 fn source(paths: &[PathBuf]) -> Result<Source, Refusal> {
     let Some(first) = paths.first() else { return Ok(Source::Everything) };
     let mut files = load(paths)?;
@@ -321,7 +321,7 @@ fn source(paths: &[PathBuf]) -> Result<Source, Refusal> {
     Ok(Source::Files(files))
 }
 
-/// The command that makes an iteration again, without its index. Empty where a scenario's file and a seed tell it all.
+/// The command that repeats an iteration, without its index. Empty if a scenario's file and a seed suffice.
 fn again(args: &FuzzArgs, seed: CampaignSeed) -> String {
     if !args.paths.is_empty() && args.planted_bug.is_none() {
         return String::new();
@@ -331,7 +331,7 @@ fn again(args: &FuzzArgs, seed: CampaignSeed) -> String {
     format!("cargo run --release -- fuzz{paths} --campaign-seed {seed}{planted} --only ")
 }
 
-/// The commit that this binary was made from, as a campaign's seed: new with every commit, and everybody's the same.
+/// The campaign's seed from this binary's commit: every commit has a new one, which is the same for every user.
 fn own_seed() -> CampaignSeed {
     Build::this().commit.parse().unwrap_or(CampaignSeed(1))
 }
@@ -348,7 +348,7 @@ fn named(file: &ScenarioFile) -> Named {
     Named { name: file.scenario.metadata.name.clone(), digest: digest(&file.text) }
 }
 
-/// Whether a canary's runs are all there.
+/// Whether all of a canary's runs are done.
 fn is_done(results: &Results, file: &ScenarioFile, number: usize) -> bool {
     let runs = || results.lines.values().filter(|line| line.canary && line.index == number as u64);
     runs().any(|line| line.expected) || runs().count() >= file.scenario.spec.seeds.len()

@@ -1,4 +1,5 @@
-//! Ctrl-C and its kin: a batch that is told to end ends its workers, leaves nothing half-made, and says how far it came.
+//! Ctrl-C and similar signals: an interrupted batch ends its workers, leaves nothing incomplete, and reports its
+//! progress.
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -13,18 +14,18 @@ pub struct Interruption {
 }
 
 impl Interruption {
-    /// By the signals that this process gets.
+    /// An interruption by the signals of this process.
     pub fn by_signals() -> Interruption {
         Interruption { listens: true, ..Interruption::default() }
     }
 
-    /// The signal, once there was one.
+    /// The signal, if there was one.
     pub(super) fn signal(&self) -> Option<u8> {
         u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|signal| *signal != 0)
     }
 
-    /// From now on a signal is noted here and no longer ends the process; the second one does, at once. A signal that
-    /// the process was started to ignore (`nohup`) stays ignored.
+    /// From now on the first signal is noted here and does not end the process; the second one ends it at once. A
+    /// signal that is ignored since the process's start (`nohup`) stays ignored.
     pub(super) fn listen(&self) {
         if !self.listens {
             return;
@@ -34,15 +35,15 @@ impl Interruption {
             if is_ignored(signal) {
                 continue;
             }
-            // The order counts: the first signal must not find its own flag. Where a handler cannot be had, the signal
-            // ends the process as ever, and its workers with it.
+            // The order matters: the first signal must not see the flag that it sets. If a handler cannot be
+            // registered, the signal ends the process by default, and its workers with it.
             let _registered = flag::register_conditional_shutdown(signal, 128 + signal, again.clone())
                 .and_then(|_| flag::register(signal, again.clone()))
                 .and_then(|_| flag::register_usize(signal, self.signal.clone(), signal as usize));
         }
     }
 
-    /// A signal, as a test gives it.
+    /// Gives a signal, for tests.
     #[cfg(test)]
     pub(super) fn give(&self, signal: usize) {
         self.signal.store(signal, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! `squall list`: the scenarios that are there, and the words that a scenario can use.
+//! `squall list`: lists the scenarios, and the words that a scenario can use.
 
 use super::args::{Format, ListArgs};
 use super::{Status, Streams};
@@ -10,7 +10,7 @@ use squall_core::planted::Bug;
 use squall_store::seam::Point;
 use std::path::{Path, PathBuf};
 
-/// Prints what there is.
+/// Prints the lists.
 pub(super) fn list(args: &ListArgs, streams: &mut Streams) -> Result<Status, Refusal> {
     let scenarios = if !args.paths.is_empty() {
         load(&args.paths)?
@@ -27,7 +27,7 @@ pub(super) fn list(args: &ListArgs, streams: &mut Streams) -> Result<Status, Ref
     Ok(Status::Ok)
 }
 
-/// Words of one kind: the kind, where they stand in a file, and each word with its explanation.
+/// Words of one kind: the kind, the place in a file where they are used, and each word with its explanation.
 type Words = (&'static str, &'static str, Vec<(&'static str, &'static str)>);
 
 fn vocabulary() -> [Words; 6] {

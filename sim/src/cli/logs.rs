@@ -1,7 +1,7 @@
 //! `--log FILTER`: the store's logs, stamped with virtual time and node.
 //!
-//! The subscriber is a default of the thread that calls the runner, and the world takes it along to the run's own
-//! thread; nothing is global, so that the logs of runs side by side do not mix. Logs only print: they draw no chance and take
+//! The subscriber is a default of the thread that calls the runner, and the world also sets it on the run's thread.
+//! Nothing is global, so the logs of parallel runs do not mix. Logs only print: they draw no random numbers and take
 //! no time, and the audit hash is the same without them.
 
 use crate::{text::Refusal, world::here};
@@ -16,7 +16,7 @@ use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt};
 /// The subscriber for one run, which writes to `writer`.
 ///
 /// # Errors
-/// A filter that does not read.
+/// If the filter cannot be parsed.
 pub(super) fn dispatch<W>(filter: &str, run: String, writer: W) -> Result<Dispatch, Refusal>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! One run, from its order to its record and its staged folder. This is what a worker process does.
+//! Makes one run, from its order to its record and its staged folder. A worker process does this.
 
 use super::worker::{Act, Leaves, Order, Settings};
 use super::{Runner, logs};
@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A run that has been made.
+/// A run that has ended.
 pub(super) struct Done {
-    /// What is kept and printed of it.
+    /// The run's record.
     pub record: RunRecord,
-    /// Its folder, which is to be put in its place.
+    /// The run's folder, which has to be committed.
     pub staged: Option<Staged>,
     /// The processor time that it took, in seconds.
     pub cpu: f64,
@@ -30,14 +30,14 @@ pub(super) struct Maker {
     pub journal: Option<Arc<Journal>>,
 }
 
-/// Where the folder of a run goes.
+/// The path of a run's folder.
 pub(super) fn run_dir(out: &Path, file: &ScenarioFile, seed: u64) -> PathBuf {
     out.join(&file.scenario.metadata.name).join(seed.to_string())
 }
 
 impl Maker {
-    /// Makes one run: runs it; runs it again, with the trace, where it failed or where determinism is to be checked;
-    /// stages its folder. `tell` is called as each act begins.
+    /// Makes one run. Runs it; runs it again with the trace if it failed or if determinism has to be checked; stages
+    /// its folder. Calls `tell` as each act begins.
     pub fn make(&self, file: &ScenarioFile, order: &Order, tell: &mut dyn FnMut(Act)) -> Done {
         let begun = cpu_seconds();
         let run_dir = run_dir(&self.settings.out.0, file, order.seed);
@@ -61,11 +61,11 @@ impl Maker {
         let mut record = RunRecord::new(about, &result);
         record.reproduce = reproduce;
 
-        // What leaves nothing is made for its conclusion alone.
+        // A run that leaves nothing is made only for its verdict.
         let again = self.settings.check_determinism
             || order.twice
             || (order.leaves != Leaves::Nothing && record.is_failure() && result.harness_error.is_none());
-        // Processes never do the same twice.
+        // Runs on processes are not deterministic.
         let again = again && on.is_none();
         if let Some(finding) = &order.unjudged {
             finding.clone().add_to(&mut record);
@@ -108,7 +108,7 @@ impl Maker {
 }
 
 impl Done {
-    /// Puts the run's folder in its place. What cannot be written is a failure of the harness.
+    /// Commits the run's folder. If it cannot be written, that is a failure of the harness.
     pub fn commit(&mut self) {
         if let Some(staged) = self.staged.take()
             && let Err(error) = staged.commit()
@@ -117,7 +117,7 @@ impl Done {
         }
     }
 
-    /// Whether a search stops to look: the bug was found, or the harness found a defect of its own.
+    /// Whether a search stops at this run: it found the bug, or the harness failed.
     pub fn is_remarkable(&self) -> bool {
         is_remarkable(&self.record)
     }
@@ -129,7 +129,7 @@ fn is_remarkable(record: &RunRecord) -> bool {
 
 /// The processor time that this process has taken, in seconds.
 pub(super) fn cpu_seconds() -> f64 {
-    // SAFETY: the structure is plain data, for which zeros are a value, and the pointer is valid.
+    // SAFETY: the structure is plain data, for which all zeros are valid, and the pointer is valid.
     let usage = unsafe {
         let mut usage = std::mem::zeroed::<libc::rusage>();
         libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
@@ -139,7 +139,7 @@ pub(super) fn cpu_seconds() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
-/// Notes that a run's folder is not there.
+/// Notes that a run's folder could not be written.
 pub(super) fn not_written(record: &mut RunRecord, error: &std::io::Error) {
     let message = format!("the run folder cannot be written: {error}");
     record.add_defect("harness", "a run leaves its folder", message);
@@ -159,7 +159,7 @@ pub(super) fn call(
     let run = || runner(scenario, seed, options);
     let logged = || {
         let dispatch = log.and_then(|filter| {
-            // The filter was understood before anything ran.
+            // The filter was parsed before anything ran.
             logs::dispatch(filter, format!("{}/{seed}", scenario.metadata.name), std::io::stderr).ok()
         });
         match dispatch {

@@ -1,7 +1,7 @@
-//! `squall merge`: the folders of a campaign's shards, or merged ones, as one.
+//! `squall merge`: merges the folders of a campaign's shards, or merged folders, into one.
 //!
-//! Everything is read and understood before anything is written, and the result is put in its place whole, so that a
-//! merge that is interrupted is simply made again.
+//! Everything is read and checked before anything is written, and the result is put in place by one rename. So an
+//! interrupted merge can simply be repeated.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -104,13 +104,13 @@ fn signatures(results: &Results) -> BTreeSet<Signature> {
     results.lines.values().filter_map(Line::signature).collect()
 }
 
-/// Where a run's folder is, in one of the campaigns' folders.
+/// The path of a run's folder, in one of the campaigns' folders.
 fn source_of(folders: &[PathBuf], line: &Line) -> Option<PathBuf> {
     folders.iter().map(|folder| folder.join(&line.run_dir)).find(|path| path.join("run.json").is_file())
 }
 
-/// What findings were shrunk to, by finding. Of several results the smallest is chosen, and of equal ones that whose text
-/// comes first, so that the choice does not depend on the order of the folders.
+/// The shrunk scenarios of the findings. If there are several for one finding, the smallest is chosen, and among
+/// equally small ones the one whose text sorts first. So the choice does not depend on the order of the folders.
 #[derive(Default)]
 struct Shrinkings {
     best: BTreeMap<String, (u64, usize, String, Shrunk)>,
@@ -137,7 +137,7 @@ impl Shrinkings {
     }
 }
 
-/// Refuses to put the result in the place of what is no merged campaign.
+/// Refuses to replace anything that is no merged campaign.
 fn refuse_foreign(out: &Path) -> Result<(), Refusal> {
     if !out.exists() {
         return Ok(());
@@ -157,7 +157,7 @@ fn refuse_foreign(out: &Path) -> Result<(), Refusal> {
     ))
 }
 
-/// Writes the merged campaign under another name.
+/// Writes the merged campaign under a temporary name.
 fn stage(
     beside: &Path,
     folders: &[PathBuf],
@@ -172,7 +172,7 @@ fn stage(
     fs::create_dir_all(beside)?;
     for line in all.lines.values_mut().filter(|line| !line.run_dir.is_empty()) {
         let Some(source) = source_of(folders, line) else { continue };
-        // Two campaigns may have runs of one name.
+        // Two campaigns may have runs with the same name.
         if several {
             line.run_dir = format!("runs/{}/{}/{}", line.campaign, line.scenario, line.seed);
         }
@@ -193,7 +193,7 @@ fn stage(
     Ok(summary)
 }
 
-/// Puts the staged folder in its place.
+/// Renames the staged folder to its place.
 fn replace(beside: &Path, out: &Path) -> io::Result<()> {
     let old = self::beside(out, "old");
     if old.exists() {

@@ -1,12 +1,13 @@
-//! The command line: `run`, `fuzz`, `merge`, `shrink`, `replay`, `report`, `list`, `schema`, `check`, `alerts`, `mutants`.
+//! The command line: `run`, `fuzz`, `merge`, `shrink`, `replay`, `report`, `list`, `schema`, `check`, `alerts`,
+//! `mutants`.
 //!
 //! Everything printed to standard output is a result; progress and warnings go to standard error. Results are printed
-//! in the order of scenarios and then seeds, whatever finished first, so that the output of two runs can be compared.
-//! Nothing runs before everything that was asked for has been understood: every path, every file, every flag.
+//! in the order of scenarios and then seeds, whichever finished first, so that the output of two runs can be compared.
+//! Nothing runs before all arguments have been checked: every path, every file, every flag.
 //!
-//! The exit status says the worst that happened ([`Status`]). The runner is handed in as a function, which keeps this
-//! module testable without a world, and the world ignorant of terminals. `run` makes its runs in worker processes
-//! ([`worker`]), `replay` makes its one in this process.
+//! The exit status is that of the worst event ([`Status`]). The runner is passed in as a function. So this module can
+//! be tested without a world, and the world does not depend on terminals. `run` makes its runs in worker processes
+//! ([`worker`]), `replay` makes its run in this process.
 
 mod alerts;
 mod args;
@@ -43,10 +44,10 @@ use std::process::Command;
 pub use interrupt::Interruption;
 pub use status::Status;
 
-/// What makes a run. The same scenario, seed and plan must give the same result on any thread.
+/// A function that makes a run. The same scenario, seed and plan must give the same result on any thread.
 pub type Runner = fn(&Scenario, u64, &RunOptions) -> RunResult;
 
-/// Where the command writes.
+/// The outputs of a command.
 pub struct Streams<'a> {
     /// Results.
     pub out: &'a mut (dyn Write + Send),
@@ -58,13 +59,13 @@ pub struct Streams<'a> {
     pub colour: bool,
 }
 
-/// What a command is part of.
+/// The program that a command belongs to.
 pub struct Program {
     /// Makes a run.
     pub runner: Runner,
     /// The command line of a worker process: this program again.
     pub worker: fn() -> Command,
-    /// What asks the command to end before its time.
+    /// Signals that ask the command to end early.
     pub interruption: Interruption,
 }
 
@@ -77,13 +78,13 @@ pub fn main(runner: Runner) -> u8 {
     let program = Program { runner, worker: worker_command, interruption: Interruption::by_signals() };
     let status = run_command(std::env::args_os(), &program, streams);
     if let Status::Interrupted(signal) = status {
-        // As if the signal had ended the process, which is what a shell's loop looks at.
+        // As if the signal had ended the process: a shell's loop checks that.
         let _default = signal_hook::low_level::emulate_default_handler(signal.into());
     }
     status.code()
 }
 
-/// This very program as a worker. `/proc/self/exe` is the file that runs, also after a build has put another in its
+/// This program as a worker. `/proc/self/exe` is the running file, even after a build has put another one in its
 /// place.
 fn worker_command() -> Command {
     let this = std::path::Path::new("/proc/self/exe");
@@ -138,7 +139,7 @@ pub fn run_command(
     status
 }
 
-/// Clap's several lines as one paragraph, as every other refusal is: what is wrong, its tip, and where help is.
+/// Clap's lines as one paragraph, like every other refusal: what is wrong, a tip, and where help is.
 fn usage_paragraph(error: &clap::Error, arguments: &[OsString]) -> String {
     use clap::error::ErrorKind;
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -152,7 +153,7 @@ fn usage_paragraph(error: &clap::Error, arguments: &[OsString]) -> String {
     let mut said = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(line) = line.strip_prefix("Usage: ") {
-            // The command's own words, before its options and arguments.
+            // The command's name, before its options and arguments.
             usage = [" <", " [", " -"]
                 .iter()
                 .filter_map(|sign| line.find(sign))
@@ -163,7 +164,7 @@ fn usage_paragraph(error: &clap::Error, arguments: &[OsString]) -> String {
         }
     }
     let mut said = said.join(" ");
-    // What the standard library says of numbers, in words for people.
+    // The standard library's messages about numbers, in words for people.
     for (raw, words) in [
         ("invalid digit found in string", "expected a whole number"),
         ("number too large to fit in target type", "the number is too large"),

@@ -1,7 +1,7 @@
-//! `squall mutants`: does the harness notice planted errors?
+//! `squall mutants`: tests whether the harness notices planted errors.
 //!
-//! Each planted error ([`Bug`]) is looked for by the drills ([`drills`]), or by exploring ([`explored`]). Whether it was
-//! noticed depends on the commit, the scenarios and the seeds only; CPU time is measured.
+//! Drills ([`drills`]) or exploring ([`explored`]) search for each planted error ([`Bug`]). Whether an error is
+//! noticed depends only on the commit, the scenarios and the seeds. The CPU time is measured, so it varies.
 
 mod drills;
 mod explored;
@@ -22,7 +22,7 @@ use super::{Status, Streams, args::MutantFormat, args::MutantsArgs};
 use crate::scenario::{Outcome, ScenarioFile, load};
 use crate::text::Refusal;
 
-/// Between such lines of a file goes the table.
+/// The lines of a file between which the table is written.
 struct Markers {
     begin: &'static str,
     end: &'static str,
@@ -35,7 +35,7 @@ const BY_EXPLORING: Markers = Markers {
     end: "<!-- explored end -->",
 };
 
-/// Looks for planted errors, and prints a table.
+/// Searches for planted errors, and prints a table.
 pub(super) fn mutants(args: &MutantsArgs, streams: &mut Streams) -> Result<Status, Refusal> {
     let paths = if args.paths.is_empty() { vec![PathBuf::from("scenarios")] } else { args.paths.clone() };
     // Exploring needs no scenarios.
@@ -74,7 +74,8 @@ fn status(all_noticed: bool) -> Status {
     if all_noticed { Status::Ok } else { Status::Violation }
 }
 
-/// Hunts each error, several at a time, and tells of each as soon as it is done. The rows stand in the errors' order.
+/// Searches for each error, several at a time, and reports each as soon as it is done. The rows are in the errors'
+/// order.
 fn each<R: Send>(
     bugs: &[Bug],
     jobs: u16,
@@ -103,7 +104,7 @@ fn each<R: Send>(
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-/// Prints the rows, and puts the table into the file that was named.
+/// Prints the rows, and writes the table into the given file.
 fn tell<R: Serialize>(
     rows: &[R],
     table: &str,
@@ -122,7 +123,7 @@ fn tell<R: Serialize>(
     args.write.as_ref().map_or(Ok(()), |path| write_between(path, table, markers))
 }
 
-/// Replaces what stands between the marker lines of a file.
+/// Replaces the text between the marker lines of a file.
 fn write_between(path: &Path, table: &str, markers: &Markers) -> Result<(), Refusal> {
     let refuse = |what: String| Refusal::of(path, what);
     let text =

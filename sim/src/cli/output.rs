@@ -1,4 +1,4 @@
-//! How results look: for people, or as JSON lines.
+//! Prints results: for people, or as JSON lines.
 
 use super::Streams;
 use super::args::Format;
@@ -32,12 +32,12 @@ impl<'a, 'b> Printer<'a, 'b> {
         Printer { streams, format, bar }
     }
 
-    /// One more run is done, whether or not it is printed.
+    /// Counts a run that is done, whether or not it is printed.
     pub fn advance(&self) {
         self.bar.inc(1);
     }
 
-    /// A result.
+    /// Prints a result.
     pub fn result(&mut self, record: &RunRecord, expected: Outcome) {
         let text = match self.format {
             Format::Json => record.to_line() + "\n",
@@ -45,13 +45,13 @@ impl<'a, 'b> Printer<'a, 'b> {
         };
         let out = &mut *self.streams.out;
         self.bar.suspend(|| {
-            // A reader that has gone (`| head`) is no failure of the runs.
+            // A closed output (`| head`) is no failure of the runs.
             let _ = out.write_all(text.as_bytes());
             let _ = out.flush();
         });
     }
 
-    /// A line of JSON, with its line feed.
+    /// Prints a line of JSON with its line feed.
     pub fn line(&mut self, line: &str) {
         let out = &mut *self.streams.out;
         self.bar.suspend(|| {
@@ -65,7 +65,7 @@ impl<'a, 'b> Printer<'a, 'b> {
         self.streams.bar
     }
 
-    /// A remark about results: to standard output for people, to standard error beside JSON.
+    /// Prints a remark about results: to standard output for people, to standard error if results are JSON.
     pub fn remark(&mut self, text: &str) {
         let stream: &mut (dyn Write + Send) = match self.format {
             Format::Human => &mut *self.streams.out,
@@ -76,7 +76,7 @@ impl<'a, 'b> Printer<'a, 'b> {
         });
     }
 
-    /// A warning or a note on progress, to standard error.
+    /// Prints a warning or a note on progress, to standard error.
     pub fn note(&mut self, text: &str) {
         let err = &mut *self.streams.err;
         self.bar.suspend(|| {
@@ -84,12 +84,12 @@ impl<'a, 'b> Printer<'a, 'b> {
         });
     }
 
-    /// Whether notes on progress are wanted: for people, where no bar shows it.
+    /// Whether to print notes on progress: for people, if there is no progress bar.
     pub fn tells_progress(&self) -> bool {
         self.format == Format::Human && self.bar.is_hidden()
     }
 
-    /// The line below all results, for people.
+    /// Prints the line below all results, for people.
     pub fn summary<'t>(&mut self, tallies: impl Iterator<Item = &'t Tally<'t>> + Clone, missed: usize) {
         if self.format == Format::Json {
             return;
@@ -116,7 +116,7 @@ impl<'a, 'b> Printer<'a, 'b> {
         self.remark(&text);
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(self) {
         self.bar.finish_and_clear();
     }
@@ -133,10 +133,10 @@ impl Style {
     }
 }
 
-/// How many failures of one checker are written out for people.
+/// How many failures of one checker are printed in full for people.
 const SHOWN: usize = 3;
 
-/// A run for people: one line, and below it what was found.
+/// A run for people: one line, and below it the failures.
 fn human(record: &RunRecord, expected: Outcome, style: &Style) -> String {
     let canary = expected == Outcome::Invalid;
     let (code, label) = if record.failed("harness") {
@@ -183,7 +183,7 @@ fn human(record: &RunRecord, expected: Outcome, style: &Style) -> String {
     if !record.is_failure() {
         return text;
     }
-    // One defect makes a checker report many times over; the run folder has them all.
+    // One defect may make a checker report many failures. The run folder has all of them.
     let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
     for failure in &record.failures {
         let count = shown.entry(&failure.checker).or_default();
@@ -191,7 +191,7 @@ fn human(record: &RunRecord, expected: Outcome, style: &Style) -> String {
         if *count > SHOWN {
             continue;
         }
-        // Some guarantees begin with their checker's name.
+        // Some guarantees begin with their checker's name, which is printed already.
         let guarantee = failure.guarantee.strip_prefix(&format!("{}: ", failure.checker));
         let guarantee = guarantee.unwrap_or(&failure.guarantee);
         text.push_str(&format!("          {}: {guarantee}\n", style.paint("1", &failure.checker)));

@@ -1,4 +1,4 @@
-//! How far a campaign is, on standard error: a bar on a terminal, elsewhere a line now and then.
+//! A campaign's progress, on standard error: a bar on a terminal, elsewhere a line from time to time.
 
 use std::{
     collections::BTreeSet,
@@ -17,17 +17,17 @@ use crate::{
 /// How often a line is printed.
 const EVERY: Duration = Duration::from_secs(15);
 
-/// How far a campaign is.
+/// A campaign's progress.
 pub(super) struct Progress {
     bar: ProgressBar,
     begun: Instant,
     told: Instant,
-    /// Iterations that this shard shall make.
+    /// How many iterations this shard has to run.
     total: Option<u64>,
     time: Option<Duration>,
-    /// Iterations made, those of earlier processes included.
+    /// How many iterations have run, including those of earlier processes.
     done: u64,
-    /// Iterations made by this process.
+    /// How many iterations this process has run.
     made: u64,
     findings: BTreeSet<String>,
     bitten: BTreeSet<String>,
@@ -61,7 +61,7 @@ impl Progress {
         progress
     }
 
-    /// A run is made.
+    /// Counts a run.
     pub fn add(&mut self, line: &Line) {
         self.note(line);
         self.made += u64::from(!line.canary);
@@ -82,7 +82,7 @@ impl Progress {
         self.seen.extend(line.counters.keys().filter(|name| !name.contains('.')).cloned());
     }
 
-    /// Prints a line, where no bar shows it and the last was a while ago.
+    /// Prints a line, if there is no bar and the last line is old enough.
     pub fn tell(&mut self, printer: &mut Printer) {
         if self.bar.is_hidden() && now() - self.told >= EVERY {
             self.told = now();
@@ -90,12 +90,12 @@ impl Progress {
         }
     }
 
-    /// Prints while the bar is away.
+    /// Calls `print` while the bar is hidden.
     pub fn suspend(&self, print: impl FnOnce()) {
         self.bar.suspend(print);
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }

@@ -1,9 +1,9 @@
-//! `squall replay`: a run folder's stored plan again.
+//! `squall replay`: runs a run folder's stored plan again.
 //!
-//! On the build that made the folder, the audit hash must agree. On another build it need not: the plan is the
-//! artefact that outlives code changes, and the verdict decides. An edited plan or scenario is another run. The run
-//! is made in this process, without a worker, so that a debugger can follow it. With `--until` it is left at an instant
-//! ([`look`]); with `--diff` two are compared ([`diff`]).
+//! On the build that made the folder, the audit hash must agree. On another build the hash may differ and the verdict
+//! counts, because plans outlive changes of the code. An edited plan or scenario is another run. The run is made in
+//! this process, without a worker, so that a debugger can follow it. With `--until` it ends at an instant ([`look`]);
+//! with `--diff` two runs are compared ([`diff`]).
 
 mod diff;
 mod look;
@@ -16,7 +16,7 @@ use crate::scenario::Outcome;
 use crate::text::Refusal;
 use std::path::Path;
 
-/// Refuses what was made on processes: it never happens the same twice.
+/// Refuses a run that was made on processes: such a run is not deterministic.
 pub(super) fn only_simulated(run_dir: &Path, record: &RunRecord) -> Result<(), Refusal> {
     let Some(on) = &record.on else { return Ok(()) };
     let message = format!(
@@ -108,7 +108,7 @@ pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -
         ));
     }
     printer.finish();
-    // A canary's replay must find the bug again; `Status::of` leaves that to a scenario's runs together.
+    // A canary's replay must find the bug again. `Status::of` does not check that for a single run.
     let missed = expected == Outcome::Invalid && !replayed.expected;
     Ok(Status::of(&replayed, expected).max(if missed { Status::Violation } else { Status::Ok }))
 }

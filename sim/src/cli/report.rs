@@ -1,7 +1,7 @@
-//! `squall report`: run folders and campaigns, rendered.
+//! `squall report`: renders run folders and campaigns.
 //!
-//! Everything is read and rendered before anything is written, and a file is written beside its place and renamed: a
-//! damaged folder leaves no half of a report.
+//! Everything is read and rendered before anything is written, and a file is written under a temporary name and
+//! renamed. So a damaged folder leaves no incomplete report.
 
 use super::args::{ReportArgs, ReportFormat};
 use super::{Status, Streams};
@@ -14,7 +14,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// How deep run folders lie below a folder that is named: `OUT/<scenario>/<seed>`, and one for a shard.
+/// How deep run folders may be below the given folder: `OUT/<scenario>/<seed>`, and one level for a shard.
 const DEPTH: u32 = 4;
 
 /// Renders run folders, or a campaign's folder.
@@ -62,7 +62,7 @@ pub(super) fn report(args: &ReportArgs, streams: &mut Streams) -> Result<Status,
 /// A campaign's folder: what `squall fuzz` or `squall merge` wrote.
 fn campaign(path: &Path, args: &ReportArgs, streams: &mut Streams) -> Result<Status, Refusal> {
     let results = explore::read_results(path)?;
-    // The findings of its baseline are known to the summary that is there.
+    // The existing summary says which findings its baseline has.
     let there = path.join("campaign.json");
     let known: BTreeSet<Signature> = if there.is_file() {
         let summary: Summary = explore::read_json(&there)?;
@@ -138,7 +138,7 @@ fn collect(path: &Path, depth: u32, folders: &mut Vec<PathBuf>) -> Result<(), Re
         .filter(|entry| !hidden(&entry.file_name()) && entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(fs::DirEntry::path)
         .collect();
-    // Seeds in the order of numbers.
+    // Seeds are sorted as numbers.
     below.sort_by_key(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         (name.parse::<u64>().unwrap_or(u64::MAX), name)
@@ -163,7 +163,7 @@ fn one<'a>(folders: &'a [PathBuf], what: &str) -> Result<&'a Path, Refusal> {
     }
 }
 
-/// A page for each folder, in the folder; or one page where a file is named.
+/// Writes a page into each folder, or one page to the file that is given.
 fn pages(args: &ReportArgs, folders: &[PathBuf], streams: &mut Streams) -> Result<Status, Refusal> {
     if args.output.is_some() {
         let text = report::html(&report::open_view(one(folders, "a page in a file")?)?.0);
@@ -178,7 +178,8 @@ fn pages(args: &ReportArgs, folders: &[PathBuf], streams: &mut Streams) -> Resul
     Ok(status)
 }
 
-/// Annotations to standard output, the summary where GitHub collects it, or to the file that is named.
+/// Prints annotations to standard output. Writes the summary to where GitHub collects it, or to the file that is
+/// given.
 fn github(args: &ReportArgs, folders: &[PathBuf], streams: &mut Streams) -> Result<Status, Refusal> {
     let records = records(folders)?;
     let records: Vec<&RunRecord> = records.iter().collect();
@@ -202,7 +203,7 @@ fn github(args: &ReportArgs, folders: &[PathBuf], streams: &mut Streams) -> Resu
     })
 }
 
-/// The test and its rules, in a folder.
+/// Writes the test and its rules into a folder.
 fn confirm(args: &ReportArgs, run_dir: &Path, streams: &mut Streams) -> Result<Status, Refusal> {
     let (stored, history) = report::open_history(run_dir)?;
     let scraped = report::open_scraped(run_dir)?;
@@ -228,7 +229,7 @@ fn write(args: &ReportArgs, text: &str, streams: &mut Streams) -> Result<Status,
     }
 }
 
-/// Writes a file, whole or not at all, and says where it is.
+/// Writes a file completely or not at all, and prints its path.
 fn to_file(path: &Path, text: &str, streams: &mut Streams) -> Status {
     let beside = PathBuf::from(format!("{}.new-{}", path.display(), std::process::id()));
     let put = || {

@@ -35,7 +35,7 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
         .check_determinism(args.check_determinism)
         .on(on.clone())
         .log(args.log.clone());
-    // Processes of several runs would take each other's time.
+    // Processes of several runs would slow each other down.
     let workers = args.jobs.map_or_else(|| if on.is_some() { 1 } else { cores() }, usize::from);
     program.interruption.listen();
 
@@ -48,7 +48,7 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
         done_so_far += 1;
         let job = &jobs[index];
         let tally = tallies.entry(&job.file.scenario.metadata.name).or_insert_with(|| Tally::new(job.file));
-        // A search ends with the first seed that finds the bug; what ran beside it is as if it had not.
+        // A search ends with the first seed that finds the bug. Runs of later seeds are ignored.
         let Some(mut done) = done.filter(|_| !(job.is_of_search() && tally.found.is_some())) else { return };
         let last = jobs.get(index + 1).is_none_or(|next| !std::ptr::eq(next.file, job.file));
         if job.is_of_search() && (done.is_remarkable() || last) {
@@ -80,7 +80,7 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
     Ok(status)
 }
 
-/// Sees to it, before anything runs, that the server is one and that it can be hit as the scenarios say.
+/// Checks, before anything runs, that the server is usable and that the scenarios are possible on it.
 fn can_be_run(on: &OnServer, jobs: &[Job]) -> Result<(), Refusal> {
     on.server.version().map_err(|why| Refusal::of(&on.server.path, why))?;
     for job in jobs {
@@ -93,7 +93,7 @@ fn can_be_run(on: &OnServer, jobs: &[Job]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Sees to it, before anything runs, that run folders can be written, and takes away what earlier runs left half-done.
+/// Checks, before anything runs, that run folders can be written, and removes incomplete folders of earlier runs.
 pub(super) fn prepare_out(out: &Path, files: &[ScenarioFile]) -> Result<(), Refusal> {
     if let Some(path) = out.ancestors().find(|path| path.exists())
         && !path.is_dir()
@@ -115,7 +115,7 @@ pub(super) fn prepare_out(out: &Path, files: &[ScenarioFile]) -> Result<(), Refu
     Ok(())
 }
 
-/// The runs to be made, by scenario, then by seed.
+/// The runs to make, ordered by scenario and then by seed.
 fn jobs<'a>(args: &RunArgs, files: &'a [ScenarioFile]) -> Vec<Job<'a>> {
     let mut jobs = Vec::new();
     for file in files {

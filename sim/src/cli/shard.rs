@@ -1,25 +1,25 @@
-//! `--shard`: which part of a campaign this process is, stated or read from the environment of a CI system.
+//! `--shard`: which shard of a campaign this process runs, given or read from a CI system's environment.
 
 use std::path::Path;
 
 use crate::{explore::ShardNumber, text::Refusal};
 
-/// What `--shard` says.
+/// The value of `--shard`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ShardChoice {
     /// `i/n`.
     Stated(ShardNumber),
-    /// `auto`: what the environment says.
+    /// `auto`: read from the environment.
     Auto,
 }
 
-/// The variables that tell an index and a total, with the index of the first shard.
+/// The environment variables with an index and a total, and the index of the first shard.
 const VARIABLES: [(&str, &str, &str, u64); 6] = [
     ("GitHub's matrix", "STRATEGY_JOB_INDEX", "STRATEGY_JOB_TOTAL", 0),
     ("Buildkite", "BUILDKITE_PARALLEL_JOB", "BUILDKITE_PARALLEL_JOB_COUNT", 0),
     ("AWS Batch", "AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE", 0),
     ("Semaphore", "SEMAPHORE_JOB_INDEX", "SEMAPHORE_JOB_COUNT", 1),
-    // Kubernetes does not tell a pod how many there are: the manifest repeats its `completions`.
+    // Kubernetes does not tell a pod how many pods there are, so the manifest repeats its `completions`.
     ("a Kubernetes Indexed Job", "JOB_COMPLETION_INDEX", "SQUALL_SHARDS", 0),
     ("GitLab", "CI_NODE_INDEX", "CI_NODE_TOTAL", 1),
 ];
@@ -34,10 +34,10 @@ pub(super) fn parse(text: &str) -> Result<ShardChoice, String> {
         .ok_or_else(|| "expected `i/n`, such as 1/4 for the first of four, or `auto`".to_owned())
 }
 
-/// The shard that this process is.
+/// The shard that this process runs.
 ///
 /// # Errors
-/// `auto`, and the environment does not say, or says what cannot be.
+/// If `auto` is given and the environment has no shard, or an impossible one.
 pub(super) fn chosen(
     choice: Option<ShardChoice>,
     variable: impl Fn(&str) -> Option<String>,
@@ -51,7 +51,7 @@ pub(super) fn chosen(
     for (system, index, total, first) in VARIABLES {
         let Some(written) = variable(index) else { continue };
         let Some(count) = variable(total) else {
-            // GitLab sets both only where a job is parallel; elsewhere the total is missing by mistake.
+            // GitLab sets both, but only in a parallel job. In other systems a missing total is a mistake.
             return refuse(format!(
                 "{index} is set, as by {system}, but {total} is not: set it to the number of shards"
             ));

@@ -1,7 +1,7 @@
 //! `squall shrink`: the smallest scenario that shows a run's failure.
 //!
-//! The candidates are run by worker processes, some at a time. Every answer goes into `probes.jsonl` beside the result, so
-//! that a shrinking that was interrupted asks the same questions and reads the answers.
+//! Worker processes run the candidates, several at a time. Every answer goes into `probes.jsonl` next to the result,
+//! so an interrupted shrinking can continue: it reads the stored answers instead of running the candidates again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,31 +29,31 @@ use crate::{
     text::{Refusal, counted},
 };
 
-/// How long a probe may take where the failure is not that a run hangs.
+/// How long a probe may take, unless the failure is that a run hangs.
 const PROBE: Duration = Duration::from_secs(60);
 
-/// How many other seeds are tried in the end.
+/// How many other seeds are tried at the end.
 const OTHER_SEEDS: u64 = 8;
 
-/// What a shrinking needs to know.
+/// The settings of a shrinking.
 pub(super) struct Task<'a> {
     /// The failing run's folder.
     pub run_dir: &'a Path,
-    /// Where the result goes.
+    /// The folder for the result.
     pub out: &'a Path,
     /// How many runs it may take.
     pub budget: u64,
-    /// How many at a time.
+    /// How many runs at a time.
     pub jobs: usize,
-    /// What a run may take.
+    /// The limits of a run.
     pub limits: Limits,
 }
 
 /// How a shrinking ended.
 pub(super) enum Ended {
-    /// The smallest scenario is there.
+    /// It found the smallest scenario.
     Shrunk(Shrunk, PathBuf),
-    /// The run, made again, does not show its failure.
+    /// The repeated run does not show its failure.
     NotShown {
         /// Whether this build made the run.
         same_build: bool,
@@ -121,7 +121,7 @@ pub(super) fn shrink(args: &ShrinkArgs, program: &Program, streams: &mut Streams
     })
 }
 
-/// Makes the run's page again, which now shows the result too.
+/// Writes the run's page again, which now also shows the result.
 fn show(run_dir: &Path) -> Result<(), Refusal> {
     let (view, _) = report::open_view(run_dir)?;
     write_whole(&run_dir.join("report.html"), report::html(&view).as_bytes())
@@ -181,7 +181,7 @@ pub(super) fn work(task: &Task, program: &Program, tell: &mut dyn FnMut(&str)) -
         if let Some(error) = probes.failed.take() {
             return Err(Refusal::of(task.out, format!("the answers cannot be written: {error}")));
         }
-        // The last few runs tell how much hangs on the seed; they do not count.
+        // The last few runs show how much the failure depends on the seed. They do not count against the budget.
         let others = if stopped == Some(Stop::Interrupted) { None } else { probes.others(&scenario) };
         let runs = probes.asked.len() as u64;
         let cpu = probes.known.values().map(|answer| answer.cpu).sum::<f64>();
@@ -224,7 +224,7 @@ pub(super) fn work(task: &Task, program: &Program, tell: &mut dyn FnMut(&str)) -
     Ok(Ended::Shrunk(shrunk, file))
 }
 
-/// A run's signature, and what the checker said.
+/// A run's signature, and the checker's message.
 fn failure_of(record: &RunRecord) -> Option<(Signature, String)> {
     let signature = Signature::of_run(&record.failures)?;
     let told = record.failures.iter().find(|failure| Signature::of(failure) == signature)?;
@@ -236,7 +236,7 @@ fn commit_of(build: &Build) -> String {
     format!("commit {commit} ({})", build.tree)
 }
 
-/// What an answer file is about: its first line. Answers about something else mean nothing.
+/// The first line of an answer file: what its answers are about. Answers about another run are discarded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct About {
     plan: String,
@@ -283,7 +283,7 @@ impl State {
                 answers.insert(answer.candidate.clone(), answer);
             }
         } else {
-            // Of another build, plan or failure.
+            // The answers are about another build, plan or failure.
             appender.clear().map_err(refused)?;
             let line = serde_json::to_string(&about).expect("strings") + "\n";
             appender.append(&line).map_err(refused)?;
@@ -292,13 +292,13 @@ impl State {
     }
 }
 
-/// A candidate, for a worker.
+/// A candidate for a worker to run.
 struct Question {
     candidate: String,
     file: ScenarioFile,
 }
 
-/// Asks worker processes.
+/// A judge that asks worker processes.
 struct Probes<'a> {
     send: mpsc::Sender<Question>,
     answers: mpsc::Receiver<Answer>,
@@ -306,14 +306,14 @@ struct Probes<'a> {
     known: BTreeMap<String, Answer>,
     /// The candidates that the search asked about.
     asked: BTreeSet<String>,
-    /// Those that workers are at.
+    /// The candidates that workers are running.
     pending: BTreeSet<String>,
     budget: u64,
     state: State,
     failed: Option<io::Error>,
     told: Instant,
     tell: &'a mut dyn FnMut(&str),
-    /// The faults of what is asked about, for the progress.
+    /// The number of faults of the present candidates, for the progress.
     faults: usize,
     program: &'a Program,
 }
@@ -330,7 +330,7 @@ impl Judge for Probes<'_> {
             self.asked.insert(candidate.clone());
             self.faults = scenario.spec.faults.len();
             while !self.known.contains_key(candidate) {
-                // Those behind it run meanwhile; what they answer counts once it is asked for.
+                // Later candidates run meanwhile. Their answers count only when they are asked for.
                 ahead = ahead.max(index);
                 while self.pending.len() < self.jobs && ahead < files.len() {
                     let (candidate, scenario) = &files[ahead];
@@ -353,7 +353,7 @@ impl Probes<'_> {
             return;
         }
         let mut file = file_of(scenario.clone());
-        // A worker knows a scenario by its path.
+        // A worker identifies a scenario by its path.
         file.path = PathBuf::from(format!("{candidate}.yaml"));
         let _sent = self.send.send(Question { candidate: candidate.to_owned(), file });
     }
@@ -380,7 +380,7 @@ impl Probes<'_> {
         Ok(())
     }
 
-    /// How many of some other seeds show the failure too.
+    /// How many other seeds show the failure too, and how many were tried.
     fn others(&mut self, scenario: &Scenario) -> Option<(usize, usize)> {
         let own = scenario.spec.seeds[0];
         let seeds: Vec<u64> = (1..).filter(|seed| *seed != own).take(OTHER_SEEDS as usize).collect();
@@ -400,7 +400,7 @@ impl Probes<'_> {
     }
 }
 
-/// Runs `body` beside threads that answer its questions, each with a worker process of its own.
+/// Runs `body` while threads answer its questions, each thread with its own worker process.
 #[allow(clippy::disallowed_methods, reason = "outside any simulation: threads that watch worker processes")]
 fn with_workers<T>(
     batch: &Batch,

@@ -3,7 +3,7 @@
 use crate::report::{RunRecord, Verdict};
 use crate::scenario::Outcome;
 
-/// The exit status of a command. The order is that of gravity: the worst of several wins.
+/// The exit status of a command, ordered by severity: the worst of several wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// 0: every outcome as expected.
@@ -16,9 +16,9 @@ pub enum Status {
     Nondeterminism,
     /// 70: the harness itself failed.
     Harness,
-    /// 64: bad arguments or a bad file. Then nothing ran, so there is nothing that could be worse.
+    /// 64: bad arguments or a bad file. Nothing ran then, so no other status applies.
     Usage,
-    /// 128 and the signal's number: a signal ended the command before its runs were made.
+    /// 128 plus the signal's number: a signal ended the command before all runs were made.
     Interrupted(u8),
 }
 
@@ -36,8 +36,8 @@ impl Status {
         }
     }
 
-    /// What one run amounts to by itself. A canary's runs amount to nothing each: one of them must find the bug, which
-    /// their scenario as a whole decides.
+    /// The status of a single run. A canary's runs have none by themselves: one of them must find the bug, which is
+    /// decided for all runs of the scenario together.
     pub(crate) fn of(record: &RunRecord, expected: Outcome) -> Status {
         if record.failed("harness") {
             Status::Harness

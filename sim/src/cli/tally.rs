@@ -1,5 +1,5 @@
-//! What the runs of one scenario amount to together: whether a canary's bug was found, and whether the counters that the
-//! scenario promises are alive over its own seeds.
+//! Sums up the runs of one scenario: whether a canary's bug was found, and whether the counters that the scenario
+//! demands are above zero over its own seeds.
 
 use crate::processes::untold;
 use crate::report::{RunRecord, dead_counters};
@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The runs of one scenario.
 pub(super) struct Tally<'a> {
     file: &'a ScenarioFile,
-    /// Runs made.
+    /// How many runs ended.
     pub runs: u64,
-    /// Runs with the outcome expected.
+    /// How many runs had the expected outcome.
     pub expected: u64,
     /// The first seed that found a canary's bug.
     pub found: Option<u64>,
     seeds: BTreeSet<u64>,
-    /// Whether they were made on processes, where not everything is counted.
+    /// Whether the runs were made on processes, where not every counter is counted.
     on_processes: bool,
     counters: BTreeMap<String, u64>,
 }
@@ -57,7 +57,7 @@ impl<'a> Tally<'a> {
         self.file.scenario.spec.expect.outcome == Outcome::Invalid
     }
 
-    /// What the scenario expects of its runs together and did not get.
+    /// The expectations on all runs together that were not met.
     pub fn missed(&self) -> Vec<String> {
         let scenario = &self.file.scenario;
         let name = &scenario.metadata.name;
@@ -70,7 +70,7 @@ impl<'a> Tally<'a> {
             let seeds = if self.runs == 1 { "one seed".into() } else { format!("{} seeds", self.runs) };
             return vec![format!("{name}: the checker `{checker}` did not find the planted bug in {seeds}")];
         }
-        // Counters are promised over the scenario's own seeds, all of them.
+        // Counters are demanded over all of the scenario's own seeds.
         if self.seeds.len() < spec.seeds.len() {
             return Vec::new();
         }

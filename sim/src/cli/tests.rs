@@ -1,5 +1,5 @@
-//! The command line against a runner that is no world: what it answers is a function of scenario, seed and plan, and
-//! each test's scenario names say how it should fare. Its workers are processes of this very test program.
+//! Tests of the command line with a fake runner, without a world. Its answer is a function of scenario, seed and plan;
+//! scenario names select the behaviour. Its workers are processes of this test program.
 
 use super::*;
 use crate::plan::Plan;
@@ -18,8 +18,9 @@ use tempfile::TempDir;
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
 /// A stand-in for the runner. Scenario names decide: `broken` finds a stale read on even seeds, `canary` on seed 5 and
-/// above that divide by 5, `undecided` runs out of budget, `random` gives a new hash on each call, `panics` panics. Some
-/// cost their process its life on seed 2: `hangs`, `aborts`, `overflows`, `eats`, `killed`, `exits`, `judgehangs`.
+/// above that divide by 5, `undecided` runs out of budget, `random` gives a new hash on each call, `panics` panics.
+/// Some cost their process its life on seed 2: `hangs`, `aborts`, `overflows`, `eats`, `killed`, `exits`,
+/// `judgehangs`.
 fn fake(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
     let name = scenario.metadata.name.as_str();
     let plan = options.plan.clone().unwrap_or_else(|| Plan::draw(scenario, seed));
@@ -39,7 +40,7 @@ fn fake(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
         "panics" => panic!("this runner is broken"),
         _ => (Verdict::Valid, Vec::new()),
     };
-    // Later seeds finish first, so that order is put to the test.
+    // Later seeds finish first, so that the order is tested.
     std::thread::yield_now();
     let call = if name == "random" { CALLS.fetch_add(1, Ordering::Relaxed) } else { 0 };
     let hash = blake3::hash(format!("{name} {seed} {call} {}", plan.to_yaml()).as_bytes());
@@ -73,7 +74,7 @@ fn fake(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
     }
 }
 
-/// Records a little, and then does what the scenario's name says, if it is one of those.
+/// Records a few events, and then misbehaves as the scenario's name says, if it names a misbehaviour.
 #[allow(
     clippy::disallowed_methods,
     reason = "a process that hangs without using a core, and eats while somebody looks"
@@ -92,7 +93,7 @@ fn deadly(name: &str, options: &RunOptions) {
             std::hint::black_box(overflow(1));
         },
         "eats" => &|| {
-            // Two gigabytes at the most: on a busy machine nobody may be looking for a while.
+            // Two gigabytes at most: on a busy machine the parent may not look for a while.
             let eaten: Vec<Vec<u8>> = (0..128).map(|_| vec![1; 16 << 20]).collect();
             sleep();
             drop(std::hint::black_box(eaten));
@@ -121,7 +122,7 @@ fn deadly(name: &str, options: &RunOptions) {
     act();
 }
 
-/// A world in which it is always 1.5 s.
+/// A clock that always shows 1.5 s.
 struct Still;
 
 impl Observer for Still {
@@ -134,7 +135,7 @@ impl Observer for Still {
 
 const WORKER: &str = "SQUALL_TEST_WORKER";
 
-/// A worker process: this test alone, in a process that the command line under test has started.
+/// A worker process: the command line under test starts this program with only this test.
 #[test]
 fn a_worker() {
     if std::env::var_os(WORKER).is_some() {
@@ -313,7 +314,7 @@ fn results_are_ordered_by_scenario_and_seed_whatever_the_number_of_jobs() {
     assert_eq!(kept, ["5"]);
 }
 
-/// The runs of a batch that misbehave are findings; the others are as if they had been alone.
+/// The runs of a batch that misbehave are findings. They do not affect the other runs.
 #[test]
 fn a_run_that_dies_takes_no_other_with_it() {
     let deadly = ["aborts", "eats", "exits", "hangs", "judgehangs", "killed", "overflows"];
@@ -403,7 +404,7 @@ fn an_interruption_ends_the_workers_and_leaves_nothing_half_made() {
     let answer = std::thread::scope(|scope| {
         let command = "run {} --seeds 1..3 --jobs 2 --out {}/out";
         let running = scope.spawn(|| squall_as(&program, &all, command));
-        // Everything but the run that hangs is done by and by.
+        // All runs end except the one that hangs.
         while !all.path().join("out/hangs/3").exists() {
             assert!(!running.is_finished());
             std::thread::yield_now();
@@ -429,7 +430,7 @@ fn a_worker_that_cannot_be_started_is_a_finding() {
     let message = lines[1]["failures"][0]["message"].as_str().unwrap();
     assert!(message.contains("no worker process could be started: No such file"), "{message}");
 
-    // One that is no worker: it says nothing and goes.
+    // A program that is no worker: it exits without output.
     let program = Program { worker: || Command::new("true"), ..program };
     let answer = squall_as(&program, &all, "run {} --seed 1 --out {}/out --format json");
     assert_eq!(answer.status, Status::Harness, "{}", answer.out);
@@ -549,7 +550,7 @@ fn a_run_folder_holds_what_it_should() {
     assert_eq!(files(&out.join("good/1")), ["run.json"]);
     squall(&all, "run {}/good.yaml --out {}/out --keep all");
     assert_eq!(files(&out.join("good/1")), WHOLE);
-    // A run that passes takes away what an earlier one left.
+    // A run that passes removes what an earlier one left.
     squall(&all, "run {}/good.yaml --out {}/out");
     assert_eq!(files(&out.join("good/1")), ["run.json"]);
     assert_eq!(files(&out.join("good")), ["1", "2"], "nothing half-written is left beside the folders");
@@ -577,7 +578,7 @@ fn replay_of_a_folder() {
     assert_eq!(squall(&all, "replay {}/out/canary/5").status, Status::Ok);
     assert_eq!(squall(&all, "replay {}/out/canary/4").status, Status::Violation);
 
-    // An edited plan is another run: a warning, and no comparison of hashes.
+    // With an edited plan it is another run: a warning, and no comparison of hashes.
     let plan = all.path().join("out/good/1/plan.yaml");
     let text = fs::read_to_string(&plan).unwrap();
     let at = text.lines().find(|line| line.contains("at: ")).unwrap().to_string();
@@ -613,7 +614,7 @@ fn replay_of_a_folder() {
     assert_eq!(squall(&all, "replay {}/out/good/3").status, Status::Nondeterminism);
 }
 
-/// What is done to a whole run folder, and what is answered then.
+/// Damages a complete run folder in several ways, and compares the answers.
 #[test]
 fn damaged_run_folders_are_refused_word_for_word() {
     let all = folder(&[("broken", "")]);
@@ -693,7 +694,7 @@ fn damaged_run_folders_are_refused_word_for_word() {
     crate::scenario::compare_golden("bad-run-folders.txt", &answers);
 }
 
-/// Somebody else's files stand where a run folder would go: they stay, the run is told, the others go on.
+/// Foreign files are in the place of a run folder: they stay, the run's result says so, and the other runs go on.
 #[test]
 fn a_place_that_is_taken_is_told_and_nothing_is_lost() {
     let all = folder(&[("broken", ""), ("good", "")]);
@@ -842,7 +843,7 @@ fn logs_carry_run_time_and_node() {
 fn reports_of_a_folder() {
     let all = folder(&[("broken", ""), ("good", "")]);
     squall(&all, "run {} --seeds 1..2 --out {}/out");
-    // A page goes into the folder of its run; whatever else to standard output, or where it is asked to.
+    // A page goes into the folder of its run. Other formats go to standard output or to the given file.
     let page = squall(&all, "report {}/out/broken/2");
     assert_eq!(page.status, Status::Ok, "{}", page.err);
     assert!(page.out.trim().ends_with("out/broken/2/report.html"), "{}", page.out);
@@ -863,7 +864,7 @@ fn reports_of_a_folder() {
     assert!(github.out.starts_with("::error file="), "{}", github.out);
     assert!(fs::read_to_string(all.path().join("summary.md")).unwrap().contains("| broken | 2 |"));
 
-    // What cannot be rendered is refused before anything is written.
+    // A folder that cannot be rendered is refused before anything is written.
     for (line, part) in [
         ("report {}/nowhere", "nowhere"),
         ("report {}/good.yaml", "this is a file: expected a run folder"),

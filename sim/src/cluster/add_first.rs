@@ -1,9 +1,9 @@
-//! Adding a member before the one that it replaces is removed: etcd's guide warns of it. A cluster that lacks members must
-//! refuse.
+//! Adding a new member before removing the one that it replaces. etcd's guide warns of this order. A cluster that
+//! lacks members must refuse the addition.
 //!
-//! An addition that is carried out late would leave a voter behind that never starts. So the operator asks the leader
-//! alone, and in the end sends it a change of a member that does not exist. When that is refused, everything that the log
-//! held before it is decided.
+//! An addition that is applied late would leave a voter that never starts. So the operator asks only the leader, and
+//! at the end sends it a change of a member that does not exist. When that is refused, all earlier entries of the log
+//! are decided.
 
 use squall_core::Refusal;
 
@@ -11,13 +11,13 @@ use super::{Done, Endpoint, member::Cluster, replace::Joins, turns::Kind};
 use crate::arena::NodeId;
 
 /// An id that no member has.
-const NOBODY: u64 = 1;
+const UNKNOWN_ID: u64 = 1;
 
 impl Cluster {
-    /// Asks for a member at the machine's other peer port beside the one that it has. Where the cluster agrees, the new one is
-    /// removed again, unstarted, and the fault has not bitten. Until then it is a voter that never starts: a cluster whose
-    /// sound members would be no quorum any more is left alone, and one that consists of a single member for the same
-    /// reason. `id` names the fault.
+    /// Asks for a second member on the machine, at its other peer port. If the cluster agrees, the new member is
+    /// removed again before it starts, and the fault has had no effect. Until then it is a voter that never starts. So
+    /// a cluster whose sound members would no longer be a quorum is left alone, and so is a cluster of one. `id` names
+    /// the fault.
     pub(crate) async fn add_first(&self, id: &str, node: NodeId) -> Done {
         let inner = &self.inner;
         inner
@@ -50,7 +50,7 @@ impl Cluster {
             .await
     }
 
-    /// Asks until the cluster agrees, or refuses because it lacks members. True where it refuses.
+    /// Asks until the cluster agrees, or refuses because it lacks members. True if it refuses.
     async fn ask_for_addition(&self, url: &str) -> bool {
         let inner = &self.inner;
         loop {
@@ -59,7 +59,7 @@ impl Cluster {
                     Ok(_) => return false,
                     Err(why) if says(&why, Refusal::Unhealthy) => return true,
                     Err(why) if says(&why, Refusal::MemberNotEnoughStarted) => return true,
-                    // An earlier try was carried out, and its answer was lost.
+                    // An earlier try took effect, but its answer was lost.
                     Err(why) if says(&why, Refusal::PeerUrlExist) => return false,
                     Err(_) => {}
                 }
@@ -68,12 +68,12 @@ impl Cluster {
         }
     }
 
-    /// Waits until every change that a leader has in its log is carried out, or will never be.
+    /// Waits until each change of members in the leader's log is either applied or certain never to be.
     pub(super) async fn decide_all_changes(&self) {
         let inner = &self.inner;
         loop {
             if let Some(leader) = self.leaders_endpoint().await
-                && let Err(why) = inner.operator.try_update(NOBODY, "http://nobody:1", &leader).await
+                && let Err(why) = inner.operator.try_update(UNKNOWN_ID, "http://nobody:1", &leader).await
                 && says(&why, Refusal::MemberNotFound)
             {
                 return;
@@ -87,7 +87,7 @@ impl Cluster {
     }
 }
 
-/// Whether a step was refused so.
+/// Whether a step was refused for this reason.
 pub(super) fn says(why: &str, refusal: Refusal) -> bool {
     why.ends_with(refusal.message())
 }

@@ -1,9 +1,9 @@
-//! Adding a member as a learner, as etcd's guide has it for a cluster that cannot spare a quorum: add it as a learner, start
-//! it, wait until it has caught up, promote it.
+//! Adding a member as a learner, as etcd's guide says for a cluster that must keep its quorum: add it as a learner,
+//! start it, wait until it has caught up, promote it.
 //!
-//! On the way the operator makes the mistakes that the cluster must refuse: a promotion before the learner has started, a
-//! second learner, and a new address for the learner, which must make no voter of it. What came of them the lists of members
-//! tell, which are recorded; so is the moment from which on the learner may be a voter.
+//! On the way the operator makes mistakes that the cluster must refuse: a promotion before the learner has started, a
+//! second learner, and a new address for the learner, which must not make it a voter. The recorded lists of members
+//! show the results. The moment from which the learner may be a voter is recorded too.
 
 use squall_checker::history as h;
 use squall_core::Refusal;
@@ -11,9 +11,9 @@ use squall_core::Refusal;
 use super::{Done, Endpoint, add_first::says, member::Cluster, replace::Joins, turns::Kind};
 use crate::arena::NodeId;
 
-/// Where the second learner would be.
-const NOBODYS_URL: &str = "http://nobody:2380";
-/// How often a mistake is tried, at most: its answers may be lost.
+/// The peer URL of the second learner.
+const SECOND_LEARNER_URL: &str = "http://nobody:2380";
+/// How often a mistake is tried at most, since answers may be lost.
 const TRIES: usize = 5;
 
 impl Cluster {
@@ -64,7 +64,7 @@ impl Cluster {
         let inner = &self.inner;
         for _ in 0..TRIES {
             if let Some(leader) = self.leaders_endpoint().await {
-                match inner.operator.try_add(NOBODYS_URL, Joins::AsLearner, &leader).await {
+                match inner.operator.try_add(SECOND_LEARNER_URL, Joins::AsLearner, &leader).await {
                     Ok(_) => break,
                     Err(why) if says(&why, Refusal::TooManyLearners) => break,
                     Err(_) => {}
@@ -73,11 +73,11 @@ impl Cluster {
             inner.operator.pause().await;
         }
         self.list_members().await;
-        // One whose answer was lost must not be added later.
+        // A learner whose answer was lost must not be added later.
         self.decide_all_changes().await;
         self.remove_at(node, |members| {
             let nobodys =
-                members.iter().filter(|member| member.peer_urls.iter().any(|url| url == NOBODYS_URL));
+                members.iter().filter(|member| member.peer_urls.iter().any(|url| url == SECOND_LEARNER_URL));
             nobodys.map(|member| member.id).collect()
         })
         .await;
@@ -109,7 +109,7 @@ impl Cluster {
             if let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1)) {
                 let votes = match inner.operator.try_promote(learner, endpoint).await {
                     Ok(()) => true,
-                    // An earlier try was carried out, and its answer was lost.
+                    // An earlier try took effect, but its answer was lost.
                     Err(why) => says(&why, Refusal::MemberNotLearner) || says(&why, Refusal::MemberNotFound),
                 };
                 if votes {

@@ -1,5 +1,5 @@
-//! Asks one member after another who the members are, all through a run in which that changes. The answers go into the
-//! history, where the judge sees whether one was older than it may be.
+//! Asks one member after another for the list of members, throughout a run that changes it. The answers go into the
+//! history, where the judge checks whether an answer was too old.
 
 use std::{
     sync::{
@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(120);
 const PATIENCE: Duration = Duration::from_millis(700);
 
 impl Cluster {
-    /// Starts to ask, from a machine of its own, until `stop` is set.
+    /// Starts to ask, from a separate machine, until `stop` is set.
     pub(crate) fn ask_for_members(&self, stop: Arc<AtomicBool>) {
         let env = self.add_client("auditor");
         let operator = Operator::new(env.clone()).recording(self.inner.recorder.clone());

@@ -1,5 +1,6 @@
-//! What happens to a member's disk without an operator's care: it is wiped, or goes back to an old image, and the member
-//! starts again under its old id; or a file on it is damaged. The store should refuse to start it, or stop once it finds out.
+//! Damage to a member's disk that no operator repairs: the disk is wiped or set back to an old image, and the member
+//! starts again under its old id; or a file on the disk is damaged. The store should refuse to start, or stop once it
+//! detects the damage.
 
 use std::path::Path;
 
@@ -8,10 +9,10 @@ use squall_checker::history as h;
 use super::member::{Cluster, DATA_DIR};
 use crate::arena::{Damage, DiskImage, NodeId, Unsynced};
 
-/// The disk of a member as it was at some time.
+/// An image of a member's disk at some time.
 pub(crate) struct OldDisk {
     image: DiskImage,
-    /// How many breaks there had been.
+    /// How many breaks the history had at that time.
     era: usize,
 }
 
@@ -33,8 +34,8 @@ impl Cluster {
         OldDisk { image: self.inner.arena.copy_disk(node), era: self.inner.recorder.breaks() }
     }
 
-    /// The member's machine loses power, gets an old image of its disk, and starts again. Answers why it was spared, if
-    /// it was: an operator works on it.
+    /// The member's machine loses power, gets an old image of its disk, and starts again. Answers why it was spared,
+    /// if it was: an operator works on it.
     pub(crate) fn put_back(&self, node: NodeId, old: &OldDisk) -> Option<&'static str> {
         let inner = &self.inner;
         if inner.roster().in_hand(node) {
@@ -52,9 +53,9 @@ impl Cluster {
         inner.start_if_allowed(node)
     }
 
-    /// The member's process is killed, something below `part` of its data folder is damaged, and it starts again. Answers
-    /// what was damaged; none where there was nothing. `tail_lost`: the member cannot tell what it lost, so it stays down
-    /// until an operator replaces it.
+    /// The member's process is killed, a file or engine below `part` of its data folder is damaged, and it starts
+    /// again. Answers what was damaged; `None` if there was nothing. With `tail_lost` the member cannot detect its
+    /// loss, so it stays down until an operator replaces it.
     pub(crate) async fn damage_and_start(
         &self,
         node: NodeId,
@@ -79,7 +80,7 @@ impl Cluster {
         done
     }
 
-    /// The member's disk begins to lie about its syncs, or ceases to.
+    /// The member's disk begins or stops lying about its syncs.
     pub(crate) fn doubt(&self, node: NodeId, doubtful: bool) {
         let broken = self.inner.arena.broken_promises(node);
         let mut roster = self.inner.roster();

@@ -1,10 +1,10 @@
 //! A forced new cluster: the survivor of a lost majority becomes a cluster of one; the others are added again, empty.
 //!
-//! The survivor is stopped gracefully first, and clients are kept away from it until its revision is known, as an operator
-//! takes it out of the load balancer: the break lies between the old cluster's answers and the new one's.
+//! The survivor is stopped gracefully first. Clients are kept away from it until its revision is known, as an operator
+//! would take it out of the load balancer. So the break lies between the old cluster's answers and the new one's.
 //!
-//! A survivor whose removal was agreed on refuses to become a cluster: a replacement of it had been under way. Then nothing
-//! has happened yet that cannot be undone. The others start again with their data, and the replacement is finished.
+//! If the survivor's removal was committed (its replacement was under way), it refuses to become a cluster. Everything
+//! so far can still be undone: the others start again with their data, and the replacement is finished.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -79,7 +79,7 @@ impl Cluster {
         let cut_off = inner.cut_clients(survivor);
         inner.stop(survivor).await;
         let at = inner.recorder.now_ns();
-        // Never below what the survivor had answered in this era: that much must have survived.
+        // Never below the revision that the survivor had answered in this era: everything up to it must have survived.
         // After a restore every member holds the snapshot, even one that has answered nothing yet.
         let restored = inner.recorder.last_break().filter(|line| line.kind == h::BreakKind::Restore);
         let restored = restored.map_or(0, |line| line.revision.0);
@@ -123,9 +123,9 @@ impl Cluster {
                 inner.start(survivor);
                 started = true;
             }
-            // A read that a quorum confirms: all that the survivor's log held has been applied.
+            // A read that a quorum confirms: the survivor has applied its whole log.
             if let Ok(revision) = inner.operator.try_read_revision(&member.endpoint()).await {
-                // Where members tell nothing, the bounds are all that can be known.
+                // If members report no events, only these bounds are known.
                 line.ends_by((!inner.arena.tells()).then_some(revision));
                 break;
             }
@@ -135,7 +135,7 @@ impl Cluster {
         for (other, ..) in before {
             inner.roster().set_id(other, None);
         }
-        // What it has now may be more than the old cluster agreed on; the break is raised to that once the run is over
+        // Its data may be more than the old cluster had committed. Once the run is over, the break is raised to that
         // (`run::agreed`).
         drop(line);
         drop(cut_off);
@@ -160,11 +160,11 @@ impl Cluster {
     }
 }
 
-/// What came of the attempt to make a cluster of one.
+/// The result of the attempt to make a cluster of one.
 enum Made {
-    /// The survivor is a cluster of its own.
+    /// The survivor is now a cluster of one.
     Cluster,
-    /// It refused: its own removal had been agreed on. Nothing has changed.
+    /// It refused, because its own removal had been committed. Nothing has changed.
     SurvivorRemoved,
     /// It does not start.
     Stuck(String),

@@ -33,20 +33,21 @@ pub const DATA_DIR: &str = "/var/lib/squall";
 /// The token that the cluster begins with.
 pub const INITIAL_TOKEN: &str = "squall";
 
-/// How long a token lives after its last use: short, so that some end.
+/// How long a token lives after its last use. Short, so that some tokens expire during a run.
 const AUTH_TOKEN_TTL: Duration = Duration::from_secs(5);
 
-/// The cost of a password's hash: the least that there is, since the work is not what is tested.
+/// The cost of a password's hash: bcrypt's minimum, since runs do not test the hashing.
 const BCRYPT_COST: u32 = 4;
 
 /// How long a member may take to stop gracefully before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a member may take to say whether it leads, when a fault looks for the leader: at first, and where some did not
-/// answer and none of the others leads. Over long links a call on a new connection takes two round trips.
+/// How long a member may take to say whether it leads, when a fault looks for the leader. The second value is for
+/// another try, if some members did not answer and no other leads. Over long links a call on a new connection takes
+/// two round trips.
 const ROLE_PATIENCE: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 
-/// The cluster. Cheap to clone; all clones are one cluster.
+/// The cluster. Cheap to clone; all clones share one cluster.
 #[derive(Clone)]
 pub struct Cluster {
     pub(super) inner: Arc<Inner>,
@@ -57,27 +58,27 @@ pub(super) struct Inner {
     pub(super) operator: Operator,
     pub(super) recorder: Arc<Recorder>,
     pub(super) members: Vec<Member>,
-    /// The machines of clients: what a partition from clients cuts off.
+    /// The machines of clients. A partition from clients cuts these off.
     clients: Mutex<Vec<NodeId>>,
     pub(super) saves: Saves,
     pub(super) turns: Turns,
     roster: Mutex<Roster>,
-    /// Rung whenever a member has been started.
+    /// Notified whenever a member has been started.
     started: Notify,
 }
 
 pub(super) struct Member {
     pub(super) name: Arc<str>,
     pub(super) node: NodeId,
-    /// By which it is reached.
+    /// The host name of its machine.
     pub(super) host: String,
-    /// What the next start is given.
+    /// The configuration for its next start.
     pub(super) config: Mutex<Config>,
 }
 
 impl Cluster {
-    /// Machines for the members and the operator; nothing is started yet. The operator acts as root in a run with users,
-    /// which has a `book`.
+    /// Adds machines for the members and the operator, and starts nothing yet. In a run with users, which has a
+    /// `book`, the operator acts as root.
     pub(crate) fn new(
         arena: Arc<dyn Arena>,
         spec: &scenario::Cluster,
@@ -142,7 +143,7 @@ impl Cluster {
     /// The machine of a member.
     ///
     /// # Panics
-    /// Where there is no member of this name; plans are validated against the cluster before they run.
+    /// If there is no member with this name. Plans are validated against the cluster before they run.
     pub(crate) fn node(&self, name: &str) -> NodeId {
         let found = self.inner.members.iter().find(|member| member.name.as_ref() == name);
         found.unwrap_or_else(|| panic!("there is no member {name}")).node
@@ -153,12 +154,12 @@ impl Cluster {
         self.inner.members.iter().map(|member| member.node).collect()
     }
 
-    /// Where clients reach each member.
+    /// The client endpoints of all members.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         self.inner.members.iter().map(Member::endpoint).collect()
     }
 
-    /// The places, among [`Self::endpoints`], of the members that must serve.
+    /// The indices in [`Self::endpoints`] of the members that must serve.
     pub fn in_service(&self) -> Vec<usize> {
         let members = self.inner.members.iter().enumerate();
         members
@@ -167,7 +168,7 @@ impl Cluster {
             .collect()
     }
 
-    /// The members as a fault's target sees them now. With `roles`, the members that run are asked who leads.
+    /// The members that a fault may choose from now. With `roles`, the running members are asked who leads.
     pub(crate) async fn candidates(&self, roles: bool) -> Vec<Candidate> {
         let inner = &self.inner;
         let leader = if roles { self.leader().await } else { None };
@@ -240,9 +241,10 @@ impl Cluster {
         links
     }
 
-    /// Chooses the core that heals, a quorum of intact members or more. `None`: there is none, or a procedure is under way.
+    /// Chooses the core that heals: a quorum of intact members or more. `None` if there is none or a procedure is
+    /// under way.
     pub(crate) fn choose_core(&self, chance: &mut impl Rng) -> Option<BTreeSet<NodeId>> {
-        // A procedure that goes on may need the members that a core leaves behind.
+        // A procedure under way may need members outside the core.
         if self.inner.turns.is_any_under_way() {
             return None;
         }
@@ -259,17 +261,17 @@ impl Cluster {
         }
     }
 
-    /// A figure that rises whenever the operator's work goes on.
+    /// A count that grows whenever the operator's work makes progress.
     pub(crate) fn work_done(&self) -> u64 {
         self.inner.roster().changes()
     }
 
-    /// The operator's last step that was refused, and how.
+    /// The operator's last refused step, and the refusal.
     pub(crate) fn last_refusal(&self) -> Option<String> {
         self.inner.operator.last_refusal()
     }
 
-    /// Starts a member that is down; stops gracefully and starts again one that runs.
+    /// Starts a member that is down. A running member is stopped gracefully and started again.
     pub(crate) async fn restart(&self, node: NodeId) {
         let in_hand = self.inner.take_in_hand([node]);
         self.inner.stop(node).await;
@@ -277,8 +279,7 @@ impl Cluster {
         self.inner.start_if_allowed(node);
     }
 
-    /// Starts a member whose process has ended by itself, unless the roster forbids it. Answers why it stays down, if it
-    /// does.
+    /// Starts a member whose process has ended by itself, unless the roster forbids it. If it stays down, answers why.
     pub(crate) fn start_if_exited(&self, node: NodeId) -> Option<&'static str> {
         match self.inner.arena.status(node) {
             Status::Exited(_) => self.inner.start_if_allowed(node),
@@ -286,24 +287,25 @@ impl Cluster {
         }
     }
 
-    /// Starts each member whose process has ended by itself, unless the roster forbids it. Answers whether any was started.
+    /// Starts each member whose process has ended by itself, unless the roster forbids it. Answers whether any was
+    /// started.
     pub(crate) fn start_all_exited(&self) -> bool {
         let exited = |node: &NodeId| matches!(self.inner.arena.status(*node), Status::Exited(_));
         let exited: Vec<NodeId> = self.nodes().into_iter().filter(exited).collect();
         exited.into_iter().filter(|node| self.inner.start_if_allowed(*node).is_none()).count() > 0
     }
 
-    /// Starts a member that is down, unless the roster forbids it. Answers why it stays down, if it does.
+    /// Starts a member that is down, unless the roster forbids it. If it stays down, answers why.
     pub(crate) fn start_if_allowed(&self, node: NodeId) -> Option<&'static str> {
         self.inner.start_if_allowed(node)
     }
 
-    /// Whether the member may be started where it is down, and may crash where it runs: no operator works on it.
+    /// Whether no operator works on the member, so that it may be started if it is down, and may crash if it runs.
     pub(crate) fn may_start(&self, node: NodeId) -> bool {
         self.inner.roster().may_start(node)
     }
 
-    /// Completes when each of these members has been started since it had the life that stands beside it.
+    /// Completes when each of these members has been started again since the given life.
     pub(crate) async fn started_since(&self, lives: &[(NodeId, u32)]) {
         loop {
             let started = self.inner.started.notified();
@@ -320,29 +322,29 @@ impl Cluster {
         self.inner.power_off(node, unsynced)
     }
 
-    /// Why the run's end may not demand anything: the data that is left could not suffice.
+    /// Whether the run's end must make no demands, because too few copies of the data are left.
     pub(crate) fn has_lost_its_data(&self) -> bool {
         self.inner.roster().has_lost_its_data()
     }
 
-    /// Takes note that members went down or stand still.
+    /// Notes that members went down or were paused.
     pub(crate) fn members_went_down(&self) {
         self.inner.members_went_down();
     }
 
-    /// Takes note that members go on which stood still.
+    /// Notes that paused members were resumed.
     pub(crate) fn members_came_up(&self) {
         self.inner.members_came_up();
     }
 
-    /// The run is over: an outage under way ends with it.
+    /// Ends an outage that is under way, at the end of the run.
     pub(crate) fn close(&self) {
         self.inner.roster().end_outage();
     }
 }
 
 impl Inner {
-    /// The name of the member at a URL's host; the host where there is none.
+    /// The name of the member at a URL's host, or the host if there is none.
     pub(super) fn name_at(&self, url: &str) -> String {
         let host = host_of(url);
         let member = self.members.iter().find(|member| member.host == host);
@@ -358,13 +360,13 @@ impl Inner {
         self.roster.lock().expect("not poisoned")
     }
 
-    /// Stops a member gracefully; one that does not stop is killed.
+    /// Stops a member gracefully, and kills it if it does not stop.
     pub(super) async fn stop(&self, node: NodeId) {
         self.arena.stop(node, STOP_PATIENCE).await;
         self.members_went_down();
     }
 
-    /// Runs the server with the configuration of this moment.
+    /// Starts the server with its present configuration.
     pub(super) fn start(&self, node: NodeId) {
         let config = self.member(node).config.lock().expect("not poisoned").clone();
         self.arena.start(node, config);
@@ -407,7 +409,7 @@ impl Inner {
         loss.lost
     }
 
-    /// Takes note of what a power failure, or a sync that failed, took of which the member's disk had lied.
+    /// Notes losses by a power failure or a failed sync of data that the member's disk had lied about.
     pub(super) fn note_broken_promises(&self, node: NodeId) {
         let broken = self.arena.broken_promises(node);
         self.roster().note_broken(node, broken);
@@ -423,7 +425,7 @@ impl Inner {
         self.members_went_down();
     }
 
-    /// Takes members in hand, until the guard is dropped.
+    /// Reserves members for the operator, until the guard is dropped.
     pub(super) fn take_in_hand(&self, nodes: impl IntoIterator<Item = NodeId>) -> InHand<'_> {
         let nodes: Vec<NodeId> = nodes.into_iter().collect();
         let mut roster = self.roster();
@@ -441,14 +443,14 @@ impl Inner {
     }
 }
 
-/// Members in an operator's hands.
+/// Members that are reserved for the operator. Dropping this releases them.
 pub(super) struct InHand<'a> {
     inner: &'a Inner,
     nodes: Vec<NodeId>,
 }
 
 impl InHand<'_> {
-    /// Lets go of one of them.
+    /// Releases one of them.
     pub(super) fn let_go(&mut self, node: NodeId) {
         let Some(place) = self.nodes.iter().position(|held| *held == node) else { return };
         self.nodes.swap_remove(place);
@@ -483,24 +485,24 @@ impl Member {
         Endpoint { name: self.name.clone(), address: format!("{}:2379", self.host) }
     }
 
-    /// Where the other members reach it, to be asked by the operator.
+    /// The member's peer port as an endpoint, for the operator's calls.
     pub(super) fn peer_port(&self) -> Endpoint {
         Endpoint { name: self.name.clone(), address: host_port(&self.peer_url()).to_owned() }
     }
 
-    /// Where the other members reach it, as its next start says.
+    /// The member's peer URL, as its next start sets it.
     pub(super) fn peer_url(&self) -> String {
         let config = self.config.lock().expect("not poisoned");
         config.advertise_peer_urls.first().expect("a member has a peer URL").clone()
     }
 
-    /// Where they could reach it on its machine's other peer port.
+    /// The peer URL at its machine's other peer port.
     pub(super) fn spare_peer_url(&self) -> String {
         let port = if self.peer_url().ends_with(":2380") { 2381 } else { 2380 };
         format!("http://{}:{port}", self.host)
     }
 
-    /// The cluster's token, as its next start says.
+    /// The cluster's token, as its next start sets it.
     pub(super) fn token(&self) -> String {
         self.config.lock().expect("not poisoned").initial_cluster_token.clone()
     }
@@ -510,12 +512,12 @@ impl Member {
     }
 }
 
-/// How often leaders note what is left of leases. Runs are short, and so are their leases.
+/// How often leaders record the remaining time of leases. Short, because runs and leases are short.
 const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
-/// How often idle watchers hear how far they are.
+/// How often idle watchers get a progress notification.
 const WATCH_PROGRESS_INTERVAL: Duration = Duration::from_millis(400);
 
-/// Where the other members reach a member, until it moves.
+/// A member's first peer URL.
 fn peer_url(host: &str) -> String {
     format!("http://{host}:2380")
 }
@@ -525,7 +527,7 @@ fn configure(spec: &scenario::Cluster, name: &str, host: &str, initial: &[(Strin
         name: name.to_owned(),
         data_dir: PathBuf::from(DATA_DIR),
         listen_client: vec![format!("{host}:2379")],
-        // Scraped without HTTP.
+        // Metrics are scraped without HTTP.
         listen_metrics: Vec::new(),
         advertise_client_urls: vec![format!("http://{host}:2379")],
         listen_peer: vec![format!("{host}:2380")],

@@ -1,17 +1,17 @@
 //! The cluster: its members, and the operator who works on it.
 //!
-//! The operator's procedures follow etcd's own guides (op-guide: runtime reconfiguration, disaster recovery). Each is a
-//! state machine that can go on from any step: a step is tried again, or found done or undone by asking the cluster. A
-//! crash or a cut at any step leads to a later success, or to an end that leaves no half-made cluster.
+//! The operator's procedures follow etcd's own guides (op-guide: runtime reconfiguration, disaster recovery). Each is
+//! a state machine that can continue from any step. It tries a step again, or asks the cluster whether the step was
+//! done. A crash or a cut at any step leads to a later success, or to an end that leaves no half-made cluster.
 //!
 //! | File | What it holds |
 //! |---|---|
 //! | `member` | machines, configurations, starts and stops |
-//! | `roster` | which member may be hit, started, counted |
+//! | `roster` | which members may be hit, may be started, and count at the end |
 //! | `operator` | administrative calls |
 //! | `turns` | one procedure at a time; disaster recovery supersedes what is under way |
 //! | `replace`, `add_first`, `add_learner`, `space`, `update`, `lead`, `force`, `restore`, `save`, `damage` | the procedures |
-//! | `audit` | asks all through a run who the members are |
+//! | `audit` | asks for the list of members throughout a run |
 //! | `recovery` | whether the cluster has come to rest |
 
 mod add_first;
@@ -46,9 +46,9 @@ use crate::faults::Struck;
 pub(crate) enum Done {
     /// Its work is done.
     Success,
-    /// It was given up, harmlessly: why.
+    /// It was given up without harm, for this reason.
     GivenUp(String),
-    /// It could not be done although nothing stood in its way: what is stuck. Checker `liveness`.
+    /// It failed although no fault prevented it; the text says what is stuck. Checker `liveness`.
     Stuck(String),
 }
 

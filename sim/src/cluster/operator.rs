@@ -1,7 +1,7 @@
-//! The operator: administrative calls over gRPC, from a machine of their own, as etcdctl makes them.
+//! The operator: administrative calls over gRPC, from a separate machine, as etcdctl makes them.
 //!
-//! A call is made once (`try_…`); the list of members is asked for again and again, at one endpoint after the other. A call
-//! that changes the cluster is made once: whether it took effect is found out by asking the cluster (see `replace`).
+//! A call is made once (`try_…`). Only the list of members is asked for repeatedly, at one endpoint after the other.
+//! The list shows whether a call that changes the cluster took effect (see `replace`).
 
 use std::{
     sync::{Arc, Mutex},
@@ -38,7 +38,7 @@ pub struct Operator {
     env: Env,
     /// The last step that was refused, and how.
     refused: Arc<Mutex<Option<String>>>,
-    /// Where the lists of members go that it gets.
+    /// Records the lists of members that the operator gets.
     recorder: Option<Arc<Recorder>>,
     root: Option<Root>,
 }
@@ -50,7 +50,7 @@ struct Root {
     token: Arc<Mutex<Option<RootToken>>>,
 }
 
-/// Which member, and where its clients reach it.
+/// A member and the address for its clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// The member's name.
@@ -75,14 +75,14 @@ impl Operator {
         Self { env, refused: Arc::default(), recorder: None, root: None }
     }
 
-    /// The same, which records every list of members that a quorum vouches for.
+    /// The same operator, which also records every list of members that a quorum confirmed.
     #[must_use]
     pub fn recording(mut self, recorder: Arc<Recorder>) -> Self {
         self.recorder = Some(recorder);
         self
     }
 
-    /// The same, which acts as root where a member asks for a token.
+    /// The same operator, which acts as root if a member asks for a token.
     #[must_use]
     pub(crate) fn with_root(mut self, book: Option<Arc<Book>>) -> Self {
         self.root = book.map(|book| Root { book, token: Arc::default() });
@@ -115,7 +115,7 @@ impl Operator {
         }
     }
 
-    /// Makes `call` once at an endpoint, for at most `within`; once more where it was refused for want of a token.
+    /// Makes `call` once at an endpoint, for at most `within`, and once more if it was refused for lack of a token.
     async fn once<T, F>(
         &self,
         what: &str,
@@ -140,7 +140,7 @@ impl Operator {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(status)) => format!("{}: {:?}: {}", endpoint.name, status.code(), status.message()),
             Err(_) => {
-                // Each command of etcdctl gets a token of its own; one from before a restore may keep a member waiting.
+                // Each etcdctl command gets a new token. A token from before a restore may make a member wait.
                 if let Some(root) = &self.root {
                     root.use_token(None);
                 }
@@ -198,7 +198,7 @@ impl Operator {
         Ok(members)
     }
 
-    /// Asks once to remove a member. What came of it, the list of members tells.
+    /// Asks once to remove a member. The list of members shows the result.
     pub async fn try_remove(&self, id: u64, endpoint: &Endpoint) -> Result<(), String> {
         let call = self.asked_at();
         let members = self
@@ -211,7 +211,7 @@ impl Operator {
         Ok(())
     }
 
-    /// Asks once to add a member with this peer URL. Answers all members. Where no answer comes, it may have been added.
+    /// Asks once to add a member with this peer URL. Answers all members. If no answer comes, it may have been added.
     pub(crate) async fn try_add(
         &self,
         peer_url: &str,
@@ -230,7 +230,7 @@ impl Operator {
         Ok(members)
     }
 
-    /// Asks once to have a member reached at this peer URL. What came of it, the list of members tells.
+    /// Asks once to change a member's peer URL. The list of members shows the result.
     pub async fn try_update(&self, id: u64, peer_url: &str, endpoint: &Endpoint) -> Result<(), String> {
         let call = self.asked_at();
         let members = self
@@ -243,7 +243,7 @@ impl Operator {
         Ok(())
     }
 
-    /// Asks once to make a voter of a learner. What came of it, the list of members tells.
+    /// Asks once to promote a learner to a voter. The list of members shows the result.
     pub(crate) async fn try_promote(&self, id: u64, endpoint: &Endpoint) -> Result<(), String> {
         let call = self.asked_at();
         let members = self
@@ -256,7 +256,7 @@ impl Operator {
         Ok(())
     }
 
-    /// Asks once to have a member write its engine's content anew.
+    /// Asks a member once to defragment: to rewrite its engine's content.
     pub(crate) async fn try_defragment(&self, endpoint: &Endpoint) -> Result<(), String> {
         self.once("the defragmentation", endpoint, MOVE, |channel| async move {
             MaintenanceClient::new(channel).defragment(pb::DefragmentRequest {}).await.map(|_| ())
@@ -264,7 +264,7 @@ impl Operator {
         .await
     }
 
-    /// Asks once about alarms. Recorded, whatever comes of it: an answer that is lost may have taken an alarm back.
+    /// Makes one call about alarms. It is always recorded: even if its answer is lost, it may have disarmed an alarm.
     pub(crate) async fn try_alarm(
         &self,
         request: pb::AlarmRequest,
@@ -335,7 +335,7 @@ impl Operator {
         .await
     }
 
-    /// What a member itself knows of the members, asked once.
+    /// A member's own list of members, asked once.
     pub async fn try_own_members(&self, endpoint: &Endpoint) -> Result<pb::MemberListResponse, String> {
         self.once("its members", endpoint, TRY, |channel| async move {
             let request = pb::MemberListRequest { linearizable: false };
@@ -344,9 +344,8 @@ impl Operator {
         .await
     }
 
-    /// The members as one of them has them applied, asked at the port for other members (etcd serves `/members` there, and
-    /// operators ask it with curl). A member answers there also before it serves clients, which it does not while there is
-    /// no quorum.
+    /// The members as one member has applied them, asked at its peer port (etcd serves `/members` there, and operators
+    /// ask it with curl). A member answers there even when it does not serve clients, for lack of a quorum.
     pub async fn try_members_at_peer_port(&self, member: &Endpoint) -> Result<Vec<pb::Member>, String> {
         self.once("its members, at the peer port", member, TRY, |channel| async move {
             Ok(PeerClient::new(channel).members(MembersRequest {}).await?.into_inner().members)
@@ -354,7 +353,7 @@ impl Operator {
         .await
     }
 
-    /// A member's snapshot, as `etcdctl snapshot save` writes it to a file, asked once.
+    /// A member's snapshot, as `etcdctl snapshot save` writes it to a file, asked for once.
     pub async fn try_snapshot(&self, endpoint: &Endpoint) -> Result<Bytes, String> {
         self.once("saving the snapshot", endpoint, TRY, |channel| async move {
             let mut client = MaintenanceClient::new(channel);

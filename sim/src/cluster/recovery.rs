@@ -17,17 +17,17 @@ use crate::{
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long the members' engines may take to come to the same entry, without a compaction under way.
+/// How long the members' engines may take to reach the same entry without a compaction under way.
 const ROWS_PATIENCE: Duration = Duration::from_secs(2);
-/// How long one member may take to say how it is.
+/// How long one member may take to answer its status.
 const ASK: Duration = Duration::from_secs(1);
 
 impl Cluster {
-    /// Waits until every member that counts runs, follows one leader in one term, and has applied what that leader has.
-    /// After `patience`: what is stuck.
+    /// Waits until every member that counts runs, follows one leader in one term, and has applied what that leader has
+    /// applied. An error after `patience`: what is stuck.
     pub async fn recovered(&self, patience: Duration) -> Result<(), String> {
         let deadline = self.inner.arena.now().after(patience);
-        // A leader that compacts by itself goes on writing entries: what was there at the last look must be applied.
+        // A leader with automatic compaction keeps writing entries: those of the last look must be applied.
         let mut wanted = None;
         loop {
             let stuck = match self.look(&mut wanted).await {
@@ -42,7 +42,7 @@ impl Cluster {
         }
     }
 
-    /// Every member in a few words: what it is, whom it follows, and how far it has come.
+    /// Describes every member briefly: its state, its leader, and its applied index.
     async fn all_as_they_are(&self) -> String {
         let mut all = Vec::new();
         for node in self.nodes() {
@@ -70,12 +70,12 @@ impl Cluster {
         self.nodes().into_iter().filter(|node| roster.counts(*node)).collect()
     }
 
-    /// Where clients reach them.
+    /// The client endpoints of the members that count.
     pub(super) fn counted_endpoints(&self) -> Vec<Endpoint> {
         self.counted().into_iter().map(|node| self.inner.member(node).endpoint()).collect()
     }
 
-    /// One look at all members that count. `wanted`: the newest entry of the last look, which all must have applied.
+    /// One look at all members that count. `wanted` is the newest entry of the last look, which all must have applied.
     async fn look(&self, wanted: &mut Option<u64>) -> Result<(), String> {
         let before = wanted.take();
         let mut statuses = Vec::new();
@@ -115,8 +115,8 @@ impl Cluster {
         }
     }
 
-    /// What the engines of all members that count hold, once they have applied the same and no compaction is under way; for
-    /// those that do not get there within a while, what they hold then is not told.
+    /// The engine contents of all members that count, once they have applied the same index and no compaction is under
+    /// way, or after [`ROWS_PATIENCE`]. Members that still compact then are left out.
     async fn settled_rows(&self) -> BTreeMap<NodeId, EngineView> {
         let deadline = self.inner.arena.now().after(ROWS_PATIENCE);
         loop {
@@ -132,7 +132,7 @@ impl Cluster {
         }
     }
 
-    /// What the member's engine holds; `None` while a compaction has yet to remove rows.
+    /// The content of the member's engine; `None` while a compaction still has rows to remove.
     fn engine_view(&self, node: NodeId) -> Option<EngineView> {
         EngineView::of(&self.inner.arena.engine_rows(node)?)
     }
@@ -145,7 +145,7 @@ impl Cluster {
             let views = self.views(revision, deadline).await?;
             let compacted: BTreeSet<h::Revision> =
                 views.iter().map(|(_, hash, _)| hash.compact_revision).collect();
-            // A leader that compacts by itself may have done so in between.
+            // A leader with automatic compaction may have compacted in between.
             if compacted.len() <= 1 || !self.compacts_by_itself() || inner.arena.now() >= deadline {
                 break views;
             }
@@ -154,7 +154,7 @@ impl Cluster {
         for (_, hash, _) in &views {
             inner.recorder.event(h::Event::Hash(hash.clone()));
         }
-        // Only now: the hashes must be the same while compactions are under way.
+        // Only after the hashes, which must also agree while compactions are under way.
         let mut rows = self.settled_rows().await;
         for (node, _, view) in views {
             let EngineView { applied, digest } = rows.remove(&node).unwrap_or_default();
@@ -229,13 +229,14 @@ impl Cluster {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct EngineView {
     applied: u64,
-    /// Of all rows but two that are each member's own: the mark of the last finished compaction, since a snapshot carries the
-    /// sender's; and what the store took up when rows last became fewer, since each member removes them in its own time.
+    /// The digest of all rows except two, which may differ between members: the mark of the last finished compaction
+    /// (a snapshot carries the sender's), and the store's size at the last removal of rows (each member removes rows
+    /// at its own pace).
     digest: String,
 }
 
 impl EngineView {
-    /// `None` while a compaction has yet to remove rows. The rows' layout is the store's (`squall_core::rows`).
+    /// `None` while a compaction still has rows to remove. The store defines the layout of rows (`squall_core::rows`).
     fn of(rows: &[(Bytes, Bytes)]) -> Option<EngineView> {
         const FINISHED: &[u8] = b"mfinishedCompactRev";
         const ALLOCATED: &[u8] = b"mallocated";

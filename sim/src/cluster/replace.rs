@@ -1,9 +1,9 @@
-//! Replacing a member, as etcd's guide to runtime reconfiguration has it: remove it, wipe its data folder, add it, start
+//! Replacing a member, as etcd's guide to runtime reconfiguration says: remove it, wipe its data folder, add it, start
 //! it.
 //!
-//! The cluster's own list of members decides which step comes next, so each step can be interrupted and done again. A
-//! member is known by its id. The old member keeps running until its removal is known to be done: without it the rest may
-//! lack a quorum. A wiped folder starts only under an id that was made after the wipe.
+//! The cluster's own list of members decides which step comes next, so each step can be interrupted and repeated. A
+//! member is identified by its id. The old member keeps running until its removal is confirmed, because the others may
+//! lack a quorum without it. A wiped folder starts only under an id that was made after the wipe.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
@@ -17,10 +17,10 @@ use super::{
 };
 use crate::arena::{At, NodeId, Status};
 
-/// How long a member may take to leave by itself once it has been removed.
+/// How long a removed member may take to stop by itself.
 const LEAVE: Duration = Duration::from_secs(2);
 
-/// How long the operator waits for a new member to serve before they turn to the next task.
+/// How long the operator waits for a new member to serve before the next task.
 const JOIN: Duration = Duration::from_secs(10);
 
 /// A member that is added again at its URL gets another id after this time.
@@ -78,8 +78,8 @@ impl Cluster {
             .await
     }
 
-    /// Begins to add a member that was removed. Answers who the members are, where that is known, and holds the member in
-    /// hand; or why it is left alone.
+    /// Begins to add a member that was removed. Answers the members, if they are known, and reserves the member for
+    /// the operator; or answers why it is left alone.
     pub(super) fn begin_addition(
         &self,
         node: NodeId,
@@ -92,8 +92,8 @@ impl Cluster {
         Ok((known, inner.take_in_hand([node])))
     }
 
-    /// Adds a member, empty, to those that were `known` before, if they were, and waits until it serves. It does not run,
-    /// and is in hand.
+    /// Adds an empty member to the members before (`known`, if they are known), and waits until it serves. At the call
+    /// it must not run, and must be reserved for the operator.
     pub(super) async fn put_in(
         &self,
         node: NodeId,
@@ -107,8 +107,8 @@ impl Cluster {
         self.wait_until_joined(node).await;
     }
 
-    /// Removes a member and stops it. Answers who the members were, where that was known, and holds the member in hand; or
-    /// why it was left alone.
+    /// Removes a member and stops it. Answers the members before, if they were known, and reserves the member for the
+    /// operator; or answers why it was left alone.
     async fn take_out(&self, node: NodeId) -> Result<(Option<BTreeSet<NodeId>>, InHand<'_>), String> {
         let inner = &self.inner;
         if self.other_endpoints(node).is_empty() {
@@ -119,7 +119,7 @@ impl Cluster {
         if let Some(ruined) = ruined {
             return Err(format!("{ruined} has lost its disk and must be replaced first"));
         }
-        // The removal would leave one sound copy less than the budget counted on when that disk began to lie.
+        // The removal would leave one sound copy less than the budget assumed when that disk began to lie.
         let lying = inner.roster().lying().find(|lying| *lying != node);
         if let Some(lying) = lying {
             return Err(format!("the disk of {lying} lies, and the cluster cannot spare another copy"));
@@ -128,7 +128,7 @@ impl Cluster {
         self.remove(node).await;
         let in_hand = inner.take_in_hand([node]);
         inner.roster().set_standing(node, Standing::Out);
-        // A removed member stops by itself when it hears of it; one that is cut off never does.
+        // A removed member stops by itself when it learns of its removal. A member that is cut off never learns of it.
         let leave = inner.arena.now().after(LEAVE);
         tokio::select! {
             biased;
@@ -139,7 +139,7 @@ impl Cluster {
         Ok((known, in_hand))
     }
 
-    /// Removes every member that has this machine's URL or id, until the cluster says that there is none.
+    /// Removes every member that has this machine's URL or id, until the cluster lists none.
     pub(super) async fn remove(&self, node: NodeId) {
         let here = |url: &String| self.inner.name_at(url) == node.name();
         let known = || self.inner.roster().id(node);
@@ -152,12 +152,12 @@ impl Cluster {
         .await;
     }
 
-    /// Removes the members that `which` picks, and asks again until it picks none. They are or were at this machine.
+    /// Removes the members that `which` picks, and asks again until it picks none. They are or were on this machine.
     pub(super) async fn remove_at(&self, node: NodeId, which: impl Fn(&[pb::Member]) -> Vec<u64>) {
         let inner = &self.inner;
         for turn in 0.. {
             let endpoints = || {
-                // Before each try: without them there may be no quorum to ask.
+                // Before each try, because there may be no quorum without them.
                 self.restart_joiners();
                 self.other_endpoints(node)
             };
@@ -170,7 +170,7 @@ impl Cluster {
                 inner.roster().retire_id(node, id);
                 let endpoints = self.other_endpoints(node);
                 if let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1)) {
-                    // Whether it took effect, the list tells.
+                    // The list of members shows whether it took effect.
                     let _answer = inner.operator.try_remove(id, endpoint).await;
                 }
             }
@@ -178,13 +178,13 @@ impl Cluster {
         }
     }
 
-    /// Wipes a member that the cluster does not have (any more), adds it, and starts it. It does not run, and is in hand.
+    /// Wipes a member that is not in the cluster, adds it, and starts it. It must not run, and must be reserved.
     pub(super) async fn join_empty(&self, node: NodeId, in_hand: &mut InHand<'_>) {
         self.add_empty(node, Joins::AsVoter).await;
         self.start_joiner(node, in_hand);
     }
 
-    /// Wipes a member that the cluster does not have (any more), and adds it; answers its id. It does not run, and is in hand.
+    /// Wipes a member that is not in the cluster, and adds it. Answers its id. It must not run, and must be reserved.
     pub(super) async fn add_empty(&self, node: NodeId, joins: Joins) -> u64 {
         let inner = &self.inner;
         let member = inner.member(node);
@@ -206,9 +206,10 @@ impl Cluster {
 
     /// Adds a member with this peer URL, and answers its id and all members.
     ///
-    /// An answer may be lost although the member was added. A cluster of one that has added a second member has no quorum
-    /// until that one starts, so a linearizable list would never come. What a member itself has applied is enough: it was
-    /// committed. If the only member has restarted since, it does not even serve clients; other members it still answers.
+    /// An answer may be lost although the member was added. A cluster of one that has added a second member has no
+    /// quorum until the second starts, so a linearizable list never arrives. A member's own applied list is enough: it
+    /// was committed. If the only member has restarted since, it does not serve clients, but it still answers other
+    /// members.
     async fn add(&self, node: NodeId, url: &str, joins: Joins) -> (u64, Vec<pb::Member>) {
         let inner = &self.inner;
         let new_among = |members: &[pb::Member]| {
@@ -218,8 +219,8 @@ impl Cluster {
             });
             new.map(|new| new.id)
         };
-        // A member's id is made of its URL and of the second in which it is added. A cluster that was restored within that second
-        // would give it the id that it had in the one before.
+        // A member's id is derived from its URL and the second in which it is added. A cluster that was restored
+        // within that second would give the member the id that it had in the previous cluster.
         let earliest = inner.roster().asked_for_at(node).map_or(At(0), |before| before.after(SAME_ID));
         for turn in 0.. {
             self.restart_joiners();
@@ -252,7 +253,7 @@ impl Cluster {
         unreachable!("an endless loop ends by its return")
     }
 
-    /// Waits until a new member serves, but not for ever: a fault may have taken it down.
+    /// Waits until a new member serves, for a limited time: a fault may have taken it down.
     pub(super) async fn wait_until_joined(&self, node: NodeId) {
         let inner = &self.inner;
         let deadline = inner.arena.now().after(JOIN);
@@ -262,15 +263,15 @@ impl Cluster {
         }
     }
 
-    /// Starts joiners again that gave up joining, as systemd does: the members that they asked were down, or disagreed. The
-    /// cluster may have no quorum without them, so that the next procedure would wait for ever.
+    /// Restarts joiners that gave up because the members that they asked were down or disagreed, as systemd would
+    /// restart them. Without them the cluster may have no quorum, and the next procedure would wait for ever.
     pub(super) fn restart_joiners(&self) {
         for node in self.nodes() {
             self.restart_joiner(node);
         }
     }
 
-    /// Starts a joiner again that gave up joining.
+    /// Restarts a joiner that gave up joining.
     pub(super) fn restart_joiner(&self, node: NodeId) {
         let joining = self.inner.roster().standing(node) == Standing::Joining;
         if joining && matches!(self.inner.arena.status(node), Status::Exited(Some(_))) {
@@ -278,7 +279,7 @@ impl Cluster {
         }
     }
 
-    /// Whether a member serves; one that does has joined.
+    /// Whether a member serves. If so, notes that it has joined.
     pub(super) async fn note_if_joined(&self, node: NodeId) -> bool {
         let inner = &self.inner;
         let endpoint = inner.member(node).endpoint();
@@ -293,12 +294,12 @@ impl Cluster {
         joined
     }
 
-    /// The endpoints of the members that count, but for this one.
+    /// The endpoints of the members that count, except this one.
     pub(super) fn other_endpoints(&self, node: NodeId) -> Vec<Endpoint> {
         self.others(node).map(|other| self.inner.member(other).endpoint()).collect()
     }
 
-    /// The members that count, but for this one.
+    /// The members that count, except this one.
     fn others(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
         self.counted().into_iter().filter(move |other| *other != node)
     }

@@ -1,9 +1,9 @@
-//! Restoring a snapshot, as a new cluster (etcd's guide to disaster recovery): on every member; on one, to which the others are
-//! added again, empty; or, by an operator's mistake, on each member as a cluster of its own.
+//! Restoring a snapshot as a new cluster (etcd's guide to disaster recovery): on every member; on one member, to which
+//! the others are added again, empty; or, as an operator's mistake, on each member as a separate cluster.
 //!
-//! What was acknowledged after the snapshot is lost; the history's break says how much. The break is recorded once every
-//! old member has stopped and before the first folder is wiped. From then on no step needs a quorum or a member that
-//! runs, so the restore is one critical section: it ends by itself.
+//! Writes that were acknowledged after the snapshot are lost; the history's break says how many. The break is recorded
+//! after every old member has stopped and before the first folder is wiped. From then on no step needs a quorum or a
+//! running member, so the restore is one critical section: it always ends.
 
 use std::{
     collections::BTreeSet,
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::arena::{NodeId, Restored, ToolFailure};
 
-/// Where the operator puts a snapshot on a member's machine.
+/// The snapshot's path on a member's machine.
 const BACKUP: &str = "/backup/snapshot.db";
 
 /// How often in a row the tool may refuse before the operator calls the restore stuck.
@@ -37,7 +37,7 @@ pub(crate) enum Onto {
     All,
     /// This one. The others are added to it, empty.
     One(NodeId),
-    /// Every member, each as a cluster of its own.
+    /// Every member, each as a separate cluster.
     Each,
 }
 
@@ -47,9 +47,10 @@ pub(crate) struct RestorePlan<'a> {
     /// The name of the fault that saved it.
     pub(crate) snapshot: &'a str,
     pub(crate) onto: Onto,
-    /// The new cluster's token; `None`: the one that the members have.
+    /// The new cluster's token. `None` keeps the members' present token.
     pub(crate) token: Option<&'a str>,
-    /// What the operator takes between stopping the old cluster and starting the new one, and before each addition.
+    /// How long the operator waits between stopping the old cluster and starting the new one, and before each
+    /// addition.
     pub(crate) pause: Duration,
 }
 
@@ -59,7 +60,7 @@ impl Cluster {
         let snapshot = plan.snapshot;
         let inner = &self.inner;
         let Some(saved) = inner.saves.get(snapshot).await else {
-            // There is nothing to restore. What the restore would have mended is mended all the same.
+            // There is nothing to restore. Members that the restore would have started are started all the same.
             self.start();
             return Done::GivenUp(format!("{snapshot} saved no snapshot"));
         };
@@ -110,8 +111,8 @@ impl Cluster {
                 Ok(restored) => restored,
                 Err(why) => return Done::Stuck(why),
             };
-            // What the snapshot claims, but no less than the member had shown before it was asked and no more than it
-            // showed after it had answered: a snapshot that lacks an acknowledged write must not excuse itself.
+            // The snapshot's own revision, but at least the one that the member showed before the save and at most the
+            // one that it showed after it. So a snapshot that lacks an acknowledged write cannot excuse the loss.
             let revision = h::Revision(restored.revision.clamp(least, most));
             inner.recorder.complete_last_break(revision, restored.cluster_id);
             member.configure(|config| {
@@ -135,7 +136,7 @@ impl Cluster {
         Done::Success
     }
 
-    /// Wipes one member and restores the snapshot on it, again where the tool was killed.
+    /// Wipes one member and restores the snapshot on it. Tries again if the tool was killed.
     async fn restore_one(
         &self,
         member: &Member,
@@ -162,7 +163,7 @@ impl Cluster {
             match inner.arena.restore_snapshot(member.node, options).await {
                 Ok(restored) => return Ok(restored),
                 Err(ToolFailure::Killed) => {}
-                // A tool on a disk that fails is tried again until the disk is mended.
+                // On a failing disk the tool is run again until the disk is healed.
                 Err(ToolFailure::Refused(_)) if inner.arena.disk_fails(member.node) => {}
                 Err(ToolFailure::Refused(why)) => {
                     refusals += 1;

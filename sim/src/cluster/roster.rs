@@ -1,11 +1,11 @@
-//! The roster: which member may be hit, started, counted.
+//! The roster: which members may be hit, may be started, and count at the end.
 //!
-//! It is the one place that knows how each member stands with the operator. Faults ask it before they hit a member,
-//! whoever starts a member asks it first, and the end of a run asks it which members must serve.
+//! It is the one place that knows each member's standing with the operator. It is asked before a fault hits a member
+//! and before a member is started. The end of a run asks it which members must serve.
 //!
-//! It also watches for outages. A write that is acknowledged in an outage is held against the store, so an outage is
-//! recorded only where it is certain that no majority runs: the configuration is known, and no member came up within it
-//! (two members that run one after the other make two copies).
+//! It also watches for outages: times without a running majority. A write that is acknowledged in an outage is a
+//! violation. So an outage is recorded only if certainly no majority runs: the configuration is known, and no member
+//! came up during the outage (two members that run one after the other can store two copies).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,14 +20,14 @@ use crate::{
     workload::Recorder,
 };
 
-/// How a member stands.
+/// A member's standing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// It has served as a member of the cluster and has the data that it acknowledged.
     Intact,
-    /// It was added, and has not been seen to serve yet.
+    /// It was added, but has not been observed serving yet.
     Joining,
-    /// It forgot what it acknowledged: its disk was wiped or rolled back under its id. The store should refuse it.
+    /// It lost acknowledged data: its disk was wiped or rolled back under its id. The store should refuse it.
     Ruined,
     /// It is no member: removed, wiped, or left behind by a forced new cluster. It must not start.
     Out,
@@ -36,9 +36,9 @@ pub(super) enum Standing {
 #[derive(Debug)]
 struct Entry {
     standing: Standing,
-    /// How many procedures have it in hand.
+    /// How many procedures work on it.
     in_hand: u32,
-    /// Its current member id, where the operator has learned it.
+    /// Its current member id, if the operator knows it.
     id: Option<u64>,
     /// All ids that the member has had.
     former_ids: BTreeSet<u64>,
@@ -46,10 +46,10 @@ struct Entry {
     asked_for_at: Option<At>,
     /// Its disk belongs to a cluster that a break has ended.
     outdated: bool,
-    /// It must not start again before an operator has replaced it, since it could not tell that it has lost something.
+    /// It must not start before an operator has replaced it, since it cannot detect that it has lost data.
     withheld: bool,
-    /// Where its disk lies about what it has synced: how many promises the disk had broken before. If the machine loses
-    /// power, the member will have forgotten what it acknowledged, so the budget does not count its copy.
+    /// Set while its disk lies about syncs: how many promises the disk had broken before. If the machine loses power,
+    /// the member may lose acknowledged data, so the budget does not count its copy.
     lying: Option<u64>,
 }
 
@@ -59,17 +59,17 @@ pub(super) struct Roster {
     entries: BTreeMap<NodeId, Entry>,
     /// The cluster's members, as they were last known.
     members: BTreeSet<NodeId>,
-    /// A procedure changes the members, or one that did so did not finish.
+    /// A procedure is changing the members, or one began to and did not finish.
     changing: bool,
-    /// The members that heal, where only a core does.
+    /// The members that heal, if only a core does.
     core: Option<BTreeSet<NodeId>>,
     outage_since: Option<u64>,
-    /// How many changes were made: the operator's work goes on while it rises.
+    /// Counts the changes. While it grows, the operator's work makes progress.
     changes: u64,
 }
 
 impl Roster {
-    /// Every member is intact, and all of them are the configuration.
+    /// A roster in which every member is intact and in the configuration.
     pub(super) fn new(recorder: Arc<Recorder>, nodes: impl IntoIterator<Item = NodeId>) -> Self {
         let entry = || Entry {
             standing: Standing::Intact,
@@ -110,7 +110,8 @@ impl Roster {
         self.entry(node).in_hand > 0
     }
 
-    /// Whether the member may be started: it is a member, no operator works on it, and it is not left behind by a core.
+    /// Whether the member may be started: it is a member, no operator works on it, and it is not left behind by a
+    /// core.
     pub(super) fn may_start(&self, node: NodeId) -> bool {
         let withheld = self.entry(node).withheld;
         !self.in_hand(node) && self.standing(node) != Standing::Out && self.heals(node) && !withheld
@@ -127,8 +128,8 @@ impl Roster {
         self.core.as_ref().is_none_or(|core| core.contains(&node))
     }
 
-    /// Chooses the core: intact members that are a quorum of the configuration, or more. `None` where there is no such
-    /// set, or where an operator's work is not done.
+    /// Chooses the core: intact members that are a quorum of the configuration, or more. `None` if there is no such
+    /// set, or if an operator's work is not done.
     pub(super) fn choose_core(&mut self, chance: &mut impl Rng) -> Option<BTreeSet<NodeId>> {
         if self.entries.values().any(|entry| entry.in_hand > 0) {
             return None;
@@ -146,12 +147,12 @@ impl Roster {
         self.core.clone()
     }
 
-    /// A figure that rises whenever the operator's work goes on.
+    /// A count that grows whenever the operator's work makes progress.
     pub(super) fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// Whether the member has all that it acknowledged, on a disk that does not lie.
+    /// Whether the member has all data that it acknowledged, on a disk that does not lie.
     pub(super) fn has_sound_copy(&self, node: NodeId) -> bool {
         self.standing(node) == Standing::Intact && self.entry(node).lying.is_none()
     }
@@ -164,16 +165,16 @@ impl Roster {
         left * 2 > configuration.len()
     }
 
-    /// Whether members with sound copies would be a quorum even with one voter more that never starts.
+    /// Whether members with sound copies would still be a quorum if one more voter were added that never starts.
     pub(super) fn can_bear_a_dead_voter(&self) -> bool {
         let Some(configuration) = self.configuration() else { return false };
         let sound = configuration.iter().filter(|member| self.has_sound_copy(**member)).count();
         sound * 2 > configuration.len() + 1
     }
 
-    /// Whether the copies that are left could not suffice: no quorum of the members has what it acknowledged. What the cluster
-    /// then fails to do is no fault of the store. While a procedure changes the members, those before it count: without a
-    /// quorum of them no change is agreed on.
+    /// Whether too few copies are left: no quorum of the members has all data that it acknowledged. Then the store is
+    /// not to blame if the cluster fails. While a procedure changes the members, the previous members count, because a
+    /// change needs their quorum.
     pub(super) fn has_lost_its_data(&self) -> bool {
         let sound = self.members.iter().filter(|member| self.standing(**member) == Standing::Intact).count();
         sound * 2 <= self.members.len()
@@ -185,18 +186,18 @@ impl Roster {
         self.entry(node).withheld
     }
 
-    /// The members that forgot what they acknowledged.
+    /// The members that lost acknowledged data.
     pub(super) fn ruined(&self) -> impl Iterator<Item = NodeId> {
         let ruined = self.entries.iter().filter(|(_, entry)| entry.standing == Standing::Ruined);
         ruined.map(|(node, _)| *node)
     }
 
-    /// The members whose disks lie: a power failure would take what they acknowledged.
+    /// The members whose disks lie: a power failure could lose data that they acknowledged.
     pub(super) fn lying(&self) -> impl Iterator<Item = NodeId> {
         self.entries.iter().filter(|(_, entry)| entry.lying.is_some()).map(|(node, _)| *node)
     }
 
-    /// The member's current id, where it is known.
+    /// The member's current id, if it is known.
     pub(super) fn id(&self, node: NodeId) -> Option<u64> {
         self.entry(node).id
     }
@@ -230,19 +231,18 @@ impl Roster {
         entry.withheld = false;
     }
 
-    /// The member's disk begins to lie; it has broken so many promises before. Whatever becomes of the member meanwhile, this
-    /// holds until [`Self::trust`].
+    /// The member's disk begins to lie; it has broken `broken` promises before. This stays in force until
+    /// [`Self::trust`], whatever happens to the member meanwhile.
     pub(super) fn doubt(&mut self, node: NodeId, broken: u64) {
         self.entry_mut(node).lying = Some(broken);
     }
 
-    /// The member's disk does not lie any more, and everything is synced that it had lied about.
+    /// The member's disk no longer lies, and all data that it had lied about is synced.
     pub(super) fn trust(&mut self, node: NodeId) {
         self.entry_mut(node).lying = None;
     }
 
-    /// The member's disk has broken so many promises by now. Where it has broken one since it was last asked, the member is
-    /// ruined.
+    /// The member's disk has broken `broken` promises by now. If that is more than before, the member is ruined.
     pub(super) fn note_broken(&mut self, node: NodeId, broken: u64) {
         let entry = self.entry_mut(node);
         if entry.lying.is_none_or(|before| broken <= before) {
@@ -278,7 +278,7 @@ impl Roster {
         }
     }
 
-    /// An id that the member must not have again.
+    /// Records an id that the member must not get again.
     pub(super) fn retire_id(&mut self, node: NodeId, id: u64) {
         let entry = self.entry_mut(node);
         entry.former_ids.insert(id);
@@ -298,7 +298,7 @@ impl Roster {
 
     // ---- outages
 
-    /// Who is a member is about to change: until [`Self::set_configuration`] no majority can be named.
+    /// The members are about to change: the majority is unknown until [`Self::set_configuration`].
     pub(super) fn forget_configuration(&mut self) -> Option<BTreeSet<NodeId>> {
         self.end_outage();
         let configuration = self.configuration().cloned();
@@ -306,13 +306,13 @@ impl Roster {
         configuration
     }
 
-    /// These are the members.
+    /// Sets the members.
     pub(super) fn set_configuration(&mut self, members: BTreeSet<NodeId>) {
         self.changes += 1;
         (self.members, self.changing) = (members, false);
     }
 
-    /// Takes note of which members run. To be called after everything that takes members down.
+    /// Notes which members run. Call it after everything that takes members down.
     pub(super) fn watch_outage(&mut self, runs: impl Fn(NodeId) -> bool) {
         let lost = self.configuration().is_some_and(|members| {
             members.iter().filter(|member| runs(**member)).count() * 2 <= members.len()

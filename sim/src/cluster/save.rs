@@ -19,11 +19,11 @@ pub(super) struct SavedSnapshot {
     pub(super) before: i64,
     /// The revision that it showed after the call had returned.
     pub(super) after: i64,
-    /// When it was complete: the state that it holds belongs to the era of this instant.
+    /// When it was complete. Its state belongs to the era of this instant.
     pub(super) at: At,
 }
 
-/// The snapshots that were saved, or are being saved, by the fault that saves them.
+/// The snapshots that were saved or are being saved, by the id of the fault that saves them.
 #[derive(Default)]
 pub(super) struct Saves {
     state: Mutex<BTreeMap<String, Save>>,
@@ -43,7 +43,7 @@ impl Saves {
         self.changed.notify_waiters();
     }
 
-    /// The snapshot of this name. Waits for it while it is being saved; `None` where there is none.
+    /// The snapshot with this name. Waits while it is being saved. `None` if there is none.
     pub(super) async fn get(&self, name: &str) -> Option<SavedSnapshot> {
         loop {
             let changed = self.changed.notified();
@@ -78,7 +78,7 @@ impl Cluster {
         }
     }
 
-    /// One try. Both revisions and the file come from one life of the member in one era, so that they belong together.
+    /// Tries once. Both revisions and the file come from one life of the member in one era, so that they match.
     async fn try_save(&self, node: NodeId) -> Result<SavedSnapshot, String> {
         let inner = &self.inner;
         let endpoint = inner.member(node).endpoint();

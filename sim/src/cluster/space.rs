@@ -1,5 +1,5 @@
-//! Alarms and space: what `etcdctl alarm` and `etcdctl defrag` do. Every answer about alarms is recorded, and so is every
-//! question that may take one back.
+//! Alarms and space: what `etcdctl alarm` and `etcdctl defrag` do. Every answer about alarms is recorded, and so is
+//! every request that may disarm one.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use crate::arena::{NodeId, Status};
 
 /// How often a step is tried.
 const TRIES: usize = 20;
-/// How long the other members may take to delete what a compaction has forgotten.
+/// How long the other members may take to delete the rows that a compaction has made obsolete.
 const DELETION: Duration = Duration::from_millis(500);
 
 impl Cluster {
-    /// Has a member write its engine's content anew.
+    /// Has a member defragment: rewrite its engine's content.
     pub(crate) async fn defragment(&self, node: NodeId) -> Result<(), String> {
         self.inner.operator.try_defragment(&self.inner.member(node).endpoint()).await
     }
 
-    /// The alarms that are active, asked for until somebody answers.
+    /// The active alarms. Asks until a member answers.
     pub(crate) async fn list_alarms(&self) -> Result<Vec<pb::AlarmMember>, String> {
         let list = pb::AlarmRequest { action: AlarmAction::Get as i32, ..Default::default() };
         self.try_everywhere(list).await
@@ -31,7 +31,7 @@ impl Cluster {
         Ok(alarms.iter().any(|alarm| alarm.alarm() == AlarmType::Nospace))
     }
 
-    /// Raises NOSPACE, as a member does that has used up its quota.
+    /// Raises NOSPACE, as a member does when it has used up its quota.
     pub(crate) async fn raise_no_space(&self, draw: u64) -> Result<(), String> {
         let raise = pb::AlarmRequest {
             action: AlarmAction::Activate as i32,
@@ -41,7 +41,7 @@ impl Cluster {
         self.try_everywhere(raise).await.map(|_| ())
     }
 
-    /// Takes back every alarm that is active.
+    /// Disarms every active alarm.
     pub(crate) async fn disarm(&self) -> Result<(), String> {
         for alarm in self.list_alarms().await? {
             let drop = pb::AlarmRequest {
@@ -54,13 +54,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Defragments every member that runs, and takes the alarms back.
+    /// Defragments every running member, and disarms the alarms.
     pub(crate) async fn defragment_all_and_disarm(&self) -> Result<(), String> {
         let inner = &self.inner;
         inner.operator.wait(DELETION).await;
         for node in self.nodes() {
             if inner.arena.status(node) == Status::Up {
-                // One that does not answer keeps its alarm, and raises it again.
+                // A member that does not answer keeps its alarm, and raises it again.
                 let _answer = self.defragment(node).await;
             }
         }

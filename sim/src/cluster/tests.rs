@@ -1,4 +1,4 @@
-//! The queue of procedures and the roster, apart from any cluster. The procedures themselves: `sim/tests/hostile.rs`.
+//! Tests of the queue of procedures and of the roster, without a cluster. `sim/tests/hostile.rs` tests the procedures.
 
 use std::{
     cell::RefCell,
@@ -23,7 +23,7 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What happened in which second.
+/// The events of a test and the seconds in which they happened.
 struct Diary {
     world: World,
     lines: RefCell<Vec<String>>,
@@ -151,7 +151,7 @@ fn an_outage_ends_when_a_member_comes_up_and_is_not_told_while_the_members_chang
     at(10);
     roster.watch_outage(|node| node == nodes[0]);
     at(20);
-    // Another member comes up and goes down again: two copies may exist, so this is another outage.
+    // Another member comes up and goes down again. Two copies may exist, so a new outage begins.
     roster.end_outage();
     roster.watch_outage(|node| node == nodes[1]);
     at(30);

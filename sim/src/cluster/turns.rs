@@ -1,8 +1,9 @@
-//! One procedure at a time, as operators work; but none waits for ever on one that cannot end.
+//! One procedure runs at a time, as operators work. But no procedure waits for ever for another that cannot end.
 //!
-//! Procedures that change the cluster queue for their turn. A disaster recovery (a forced new cluster, a restore) makes
-//! every member anew, so it supersedes all that was queued or under way when it began: those give up, and say so. A
-//! procedure is superseded only between its critical sections. A critical section needs no quorum, so it ends by itself.
+//! Procedures that change the cluster queue for their turn. A disaster recovery (a forced new cluster, a restore)
+//! recreates every member. So it supersedes all procedures that are queued or under way when it begins: they give up,
+//! and report it. A procedure is superseded only between its critical sections. A critical section needs no quorum, so
+//! it always ends.
 
 use std::{
     collections::VecDeque,
@@ -32,16 +33,16 @@ struct Ticket {
     superseded_by: Option<String>,
 }
 
-/// What a procedure does to the cluster.
+/// The kind of a procedure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It changes the configuration of a cluster that goes on.
+    /// It changes the configuration of the present cluster.
     Reconfigure,
-    /// It makes every member anew.
+    /// It recreates every member.
     Recover,
 }
 
-/// A place in the queue; left when it is dropped.
+/// A place in the queue. Dropping it leaves the queue.
 pub(super) struct Turn<'a> {
     turns: &'a Turns,
     number: u64,
@@ -90,7 +91,7 @@ impl Turns {
         self.state.lock().expect("not poisoned")
     }
 
-    /// Waits until `ready` answers something.
+    /// Waits until `ready` answers a value.
     async fn until<T>(&self, ready: impl Fn(&State) -> Option<T>) -> T {
         loop {
             let changed = self.changed.notified();

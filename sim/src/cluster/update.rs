@@ -1,10 +1,10 @@
-//! Updating a member's peer URL, as etcd's guide to runtime reconfiguration has it: tell the cluster where the member will be
-//! reached, then start it there.
+//! Updating a member's peer URL, as etcd's guide to runtime reconfiguration says: tell the cluster the new URL, then
+//! restart the member there.
 //!
-//! A machine has two peer ports and moves from one to the other. From the first step on the member's settings name both, so
-//! that it is reached wherever a procedure that supersedes this one believes it to be. The settings take effect at its next
-//! start. Once the cluster lists the new URL, the member is started at the new port alone. The other members' settings keep
-//! the old URL, as an operator's do: a member that has data does not read them.
+//! A machine has two peer ports, and its member moves from one to the other. From the first step on the member's
+//! settings name both ports, so that a procedure that supersedes this one can reach it at either. Settings take effect
+//! at the next start. Once the cluster lists the new URL, the member is started with the new port only. The other
+//! members' settings keep the old URL, as an operator's would: a member that has data does not read them.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ use super::{
 use crate::arena::NodeId;
 
 impl Cluster {
-    /// Moves a member to its machine's other peer port. `id` names the fault; `pause` is what the operator takes between the
-    /// update and the restart.
+    /// Moves a member to its machine's other peer port. `id` names the fault. The operator waits for `pause` between
+    /// the update and the restart.
     pub(crate) async fn update_member(&self, id: &str, node: NodeId, pause: Duration) -> Done {
         let inner = &self.inner;
         inner
@@ -59,7 +59,7 @@ impl Cluster {
             }
             let endpoints = self.serving();
             if let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1)) {
-                // Whether it took effect, the list tells.
+                // The list of members shows whether it took effect.
                 let _answer = inner.operator.try_update(member.id, url, endpoint).await;
             }
             inner.operator.pause().await;
@@ -67,7 +67,7 @@ impl Cluster {
         unreachable!("an endless loop ends by its return")
     }
 
-    /// What the member's next start is given.
+    /// Sets the peer URL and the listening addresses of the member's next start.
     fn move_to(&self, moved: &Member, url: &str, listen: Vec<String>) {
         moved.configure(|config| {
             let own = config.initial_cluster.iter_mut().filter(|(name, _)| **name == *moved.name);

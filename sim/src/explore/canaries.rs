@@ -1,5 +1,5 @@
-//! The canaries of the build: scenarios with a planted bug that every campaign must find. They are part of the binary, so
-//! that a campaign has them wherever it runs.
+//! The canaries of the build: scenarios with a planted bug that every campaign must find. They are part of the binary,
+//! so that a campaign has them wherever it runs.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ include!(concat!(env!("OUT_DIR"), "/canaries.rs"));
 /// The canaries, ordered by name.
 ///
 /// # Panics
-/// Where a file of `scenarios/canary` does not read: a test runs all of them.
+/// If a file of `scenarios/canary` cannot be read. A test runs all of them.
 pub fn canaries() -> Vec<ScenarioFile> {
     let read = |(path, text): &(&str, &str)| {
         let path = Path::new(path);

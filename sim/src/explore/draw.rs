@@ -1,10 +1,10 @@
-//! A scenario out of a seed: cluster, network, disks, clients and faults, all drawn.
+//! Draws a scenario from a seed: cluster, network, disks, clients and faults.
 //!
-//! Everything that is drawn stands in the scenario, so a run folder of an explored run is as complete as one of a drill,
-//! and reads like one: values are round, and settings that are the default are what most runs have.
+//! The scenario holds everything that is drawn, so a run folder of an explored run is as complete as a drill's. It
+//! also reads like a drill's: values are round, and most runs have default settings.
 //!
-//! Each part draws from a child stream of its own, and so does each fault. A new setting or a new kind of fault still
-//! changes what a seed means; a stored run does not depend on it, since its plan is stored.
+//! Each part and each fault has its own child stream. A new setting or a new kind of fault still changes what a seed
+//! means. A stored run does not depend on that, since its plan is stored.
 
 mod groups;
 
@@ -23,11 +23,11 @@ use crate::{
 /// The name of every explored scenario.
 pub const EXPLORED: &str = "explored";
 
-/// How often a fault is drawn again where it does not fit the faults before it.
+/// How often a fault is drawn again if it does not fit the faults before it.
 const TRIES: u32 = 12;
 
-/// A scenario that passes validation, drawn from a seed. It expects that the store is sound, and asks for no least number
-/// of operations: a majority may be down all the time.
+/// Draws a scenario that passes validation. It expects that the store is sound. It demands no minimum of operations,
+/// because a majority may be down all the time.
 pub fn draw_scenario(seed: u64) -> Scenario {
     let chance = Chance::root(seed).child("explore");
     let cluster = cluster(&mut Draws(chance.child("cluster").stream()));
@@ -65,7 +65,7 @@ pub fn draw_scenario(seed: u64) -> Scenario {
     }
 }
 
-/// A stream, with the choices that the drawing makes.
+/// A random stream, with the kinds of choice that the drawing makes.
 struct Draws(Stream);
 
 impl Draws {
@@ -91,7 +91,7 @@ impl Draws {
 }
 
 fn cluster(draws: &mut Draws) -> Cluster {
-    // As etcd's guide has it: a heartbeat is no shorter than a round trip, an election takes ten of them.
+    // As etcd's guide says: a heartbeat is no shorter than a round trip, and an election timeout is ten heartbeats.
     let heartbeat_interval = draws.millis(&[50, 100, 100, 100, 200]);
     let elections: &[u64] =
         if heartbeat_interval == Duration::from_millis(200) { &[2_000] } else { &[1_000, 1_000, 2_000] };
@@ -110,7 +110,7 @@ fn cluster(draws: &mut Draws) -> Cluster {
         compaction_sleep: draws.millis(&[1, 10, 10, 100]),
         max_txn_ops: draws.pick(&[4, 16, 128, 128, 128]),
         max_request_bytes: draws.pick(&[65_536, 1_572_864, 1_572_864]),
-        // Small enough to be used up in some runs.
+        // Small enough to run out in some runs.
         quota_bytes: draws.pick(&[
             usual.quota_bytes,
             usual.quota_bytes,
@@ -128,7 +128,7 @@ fn network(draws: &mut Draws, far: bool) -> Network {
     let latencies: &[u64] = if far { &[500, 10_000, 40_000] } else { &[0, 200, 500, 500, 1_000, 5_000] };
     let (latency, jitter) = (draws.micros(latencies), draws.micros(&[0, 500, 500, 2_000, 20_000]));
     let uniform = Distribution::Uniform;
-    // A long tail reaches a hundred times the jitter, which must stay well below an election.
+    // A long tail reaches a hundred times the jitter. That must stay well below an election timeout.
     let distribution = if jitter > Duration::from_millis(2) {
         draws.pick(&[uniform, uniform, Distribution::Constant, Distribution::Exponential])
     } else {
@@ -146,7 +146,7 @@ fn disk(draws: &mut Draws) -> Disk {
     }
 }
 
-/// One workload, seldom two or three, which a run of a third of a CPU-second can carry.
+/// One workload, seldom two or three, small enough for a run of a third of a CPU-second.
 fn workloads(chance: &Chance) -> Vec<Workload> {
     let mut draws = Draws(chance.stream());
     let count = draws.pick(&[1, 1, 1, 2, 2, 3]);
@@ -180,7 +180,7 @@ fn workloads(chance: &Chance) -> Vec<Workload> {
                 value_bytes: draws.pick(&[0, 0, 0, 600, 3_000]),
                 large_value_bytes: draws.pick(&[0, 0, 0, 0, 5_000, 20_000]),
                 request_timeout: draws.millis(&[200, 500, 1_000, 1_000, 3_000]),
-                // Retries that believe the last answer are an error of the client's: every run would be Invalid.
+                // Retries that trust the last answer are a client's error: every run would be Invalid.
                 blind_retries: 0,
                 stale_reads: false,
                 burst: draws.one_in(6).then(|| Burst {
@@ -194,8 +194,7 @@ fn workloads(chance: &Chance) -> Vec<Workload> {
         .collect()
 }
 
-/// Leases in one run of three, watches in another one of three, users in one of six, and locks in one of four, beside what
-/// writes.
+/// Further workloads: leases in a third of the runs, watches in a third, users in a sixth, and locks in a quarter.
 fn leases_watches_users_and_locks(chance: &Chance) -> Vec<Workload> {
     let mut more = Vec::new();
     let kinds = [
@@ -212,7 +211,8 @@ fn leases_watches_users_and_locks(chance: &Chance) -> Vec<Workload> {
         more.push(Workload {
             name: None,
             kind,
-            // The first client of users is their administrator. Alone nobody waits for a turn.
+            // Two kinds get one more client. The first client of users is their administrator, and a single client of
+            // locks would never wait for its turn.
             clients: draws.pick(&[1, 2, 3])
                 + u32::from(matches!(kind, WorkloadKind::Auth | WorkloadKind::Lock)),
             in_flight: draws.pick(&[1, 1, 2]),
@@ -236,13 +236,13 @@ fn leases_watches_users_and_locks(chance: &Chance) -> Vec<Workload> {
     more
 }
 
-/// The type's own mix, or a swarm's: each operation is off, rare or frequent.
+/// The type's default mix, or a drawn one in which each operation is off, rare or frequent.
 fn mix(kind: WorkloadKind, draws: &mut Draws) -> Option<Mix> {
     if draws.one_in(2) {
         return None;
     }
     let mut mix = Mix::NONE;
-    // Without writes a run shows nothing.
+    // A run without writes shows nothing.
     let writes = if kind == WorkloadKind::Append { "txn" } else { "put" };
     for operation in kind.operations() {
         let weight = draws.pick(&[0, 1, 4]);
@@ -257,10 +257,10 @@ fn mix(kind: WorkloadKind, draws: &mut Draws) -> Option<Mix> {
     Some(mix)
 }
 
-/// Draws which kinds of fault are on, and a few faults of these.
+/// Draws which kinds of fault are on, and a few faults of these kinds.
 fn draw_faults(spec: &mut Spec, chance: &Chance) {
     let mut draws = Draws(chance.stream());
-    // One run in forty is quiet; a third knows a single kind of fault, and hits hard with that.
+    // One run in forty has no faults. A third of the others have a single kind of fault.
     if draws.one_in(40) {
         return;
     }
@@ -278,7 +278,7 @@ fn draw_faults(spec: &mut Spec, chance: &Chance) {
     });
     let count = draws.pick(&[1, 2, 3, 4, 6, 8]).max(kinds.len());
     for number in 0..count {
-        // Each kind once, then any of them.
+        // Each kind once, then random kinds.
         let kind = kinds.get(number).copied().unwrap_or_else(|| draws.pick(&kinds));
         let chance = chance.child(&number.to_string());
         for attempt in 0..TRIES {
@@ -295,7 +295,7 @@ fn draw_faults(spec: &mut Spec, chance: &Chance) {
     groups::gather(spec, &chance.child("groups"));
 }
 
-/// One fault of a kind, which need not pass validation. None where the kind does not fit at the instant that was drawn.
+/// Draws one fault of a kind, which need not pass validation. `None` if the kind does not fit at the drawn instant.
 fn fault(spec: &Spec, kind: Action, number: usize, chance: &Chance) -> Option<Fault> {
     let members = spec.cluster.member_names();
     let limit = spec.time_limit;
@@ -329,7 +329,7 @@ fn fault(spec: &Spec, kind: Action, number: usize, chance: &Chance) -> Option<Fa
         fault.duration = Some(Window { from: shortest, to: shortest + shortest / 2 });
     }
     aim(&mut fault, kind, &members, spec, &mut draws);
-    // A save that strikes for certain before this fault does.
+    // Saves that certainly happen before this fault.
     let saves: Vec<String> = spec
         .each_fault()
         .filter(|save| save.action == Action::SnapshotSave && save.every.is_none() && save.at.to < from)
@@ -343,7 +343,7 @@ fn fault(spec: &Spec, kind: Action, number: usize, chance: &Chance) -> Option<Fa
     Some(fault)
 }
 
-/// Draws whom a fault hits. Most failures need one member that is cut off or down (Alquraan and others, OSDI 2018).
+/// Draws a fault's target. Most failures need one member that is cut off or down (Alquraan and others, OSDI 2018).
 fn aim(fault: &mut Fault, kind: Action, members: &[String], spec: &Spec, draws: &mut Draws) {
     if kind.aim() == Aim::Cluster {
         return;

@@ -1,8 +1,8 @@
 //! A campaign's folder: `manifest.json`, `results.jsonl`, `runs/`, `findings/`, and the reports.
 //!
-//! `results.jsonl` is only ever appended to, a line a run, as runs end; a process that is killed loses the runs that it was
-//! at, and nothing else. A last line without its end is what such a process left: it is not read, and cut off before more
-//! is appended. Every other file is written under another name and renamed.
+//! `results.jsonl` is only appended to: one line when a run ends. A process that is killed loses only the runs under
+//! way. It may leave a last line without its line feed. Such a line is not read, and is cut off before more is
+//! appended. Every other file is written under a temporary name and renamed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,26 +20,26 @@ use super::{
 };
 use crate::{scenario::unreadable, text::Refusal};
 
-/// What one folder, or several, hold.
+/// The results of one folder, or of several merged ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Results {
-    /// What they are about.
+    /// The campaigns that the results belong to.
     pub manifest: Manifest,
     /// Every run, iterations first, in order.
     pub lines: BTreeMap<Key, Line>,
-    /// What findings were shrunk to, by id.
+    /// The shrunk scenarios of findings, by the finding's id.
     pub shrunk: BTreeMap<String, Shrunk>,
-    /// Runs that disagree although they are the same, in words.
+    /// Descriptions of equal runs with different results.
     pub contradictions: BTreeSet<String>,
 }
 
 impl Results {
-    /// Of a campaign that has not begun.
+    /// The empty results of a campaign that has not begun.
     pub fn none(manifest: Manifest) -> Results {
         Results { manifest, lines: BTreeMap::new(), shrunk: BTreeMap::new(), contradictions: BTreeSet::new() }
     }
 
-    /// Adds a run. Of two lines of one run that agree, one is kept; that two disagree is noted.
+    /// Adds a run. If the run has a line already, one of the two is kept, and a contradiction is noted if they differ.
     pub fn add(&mut self, line: Line) {
         let key = line.key();
         match self.lines.get_mut(&key) {
@@ -58,7 +58,7 @@ impl Results {
     }
 }
 
-/// The same words, whichever of the two came first.
+/// Describes a contradiction, with the same text whichever line came first.
 pub(super) fn contradiction(one: &Line, other: &Line) -> String {
     let mut both =
         [one, other].map(|line| format!("{} with the hash {}", line.verdict.name(), line.audit_hash));
@@ -80,7 +80,7 @@ pub fn results_path(folder: &Path) -> PathBuf {
 /// Reads a campaign's folder, or a merged one.
 ///
 /// # Errors
-/// What is missing or damaged, with its place.
+/// Names what is missing or damaged, and where.
 pub fn read_results(folder: &Path) -> Result<Results, Refusal> {
     let meta = fs::metadata(folder).map_err(|error| unreadable(folder, &error))?;
     if !meta.is_dir() {
@@ -120,7 +120,7 @@ pub fn read_results(folder: &Path) -> Result<Results, Refusal> {
     Ok(results)
 }
 
-/// The part of a file that ends with the end of a line.
+/// A file's content up to its last line feed.
 fn whole_lines(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     &bytes[..end]
@@ -135,7 +135,7 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest, Refusal> {
             "this is no campaign's folder: it has no manifest.json; expected what `squall fuzz --out` or `squall merge --out` wrote",
         ));
     }
-    // The version first: a later format has keys that this build does not know.
+    // The version first, because a later format may have keys that this build does not know.
     let value: serde_json::Value = read_json(&path)?;
     match value.get("format").and_then(serde_json::Value::as_u64) {
         Some(format) if format == u64::from(FORMAT) => {}
@@ -169,7 +169,7 @@ fn read_shrunk(folder: &Path) -> Result<BTreeMap<String, Shrunk>, Refusal> {
     Ok(shrunk)
 }
 
-/// A JSON file of our own.
+/// Reads a JSON file that squall has written.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Refusal> {
     let text = crate::scenario::read_text(path)?;
     serde_json::from_str(&text).map_err(|error| {
@@ -186,7 +186,7 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Refus
 /// Writes a file whole or not at all.
 ///
 /// # Errors
-/// The file system's, with the path.
+/// The file system's error, with the path.
 pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -206,14 +206,14 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Writes a JSON file whole or not at all.
 ///
 /// # Errors
-/// The file system's, with the path.
+/// The file system's error, with the path.
 pub fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
     text.push('\n');
     write_whole(path, text.as_bytes())
 }
 
-/// Appends lines to a file of lines. One process at a time.
+/// Appends lines to a file. Only one process at a time can hold it.
 #[derive(Debug)]
 pub struct Appender {
     file: File,
@@ -223,7 +223,7 @@ impl Appender {
     /// Opens the file, or makes it, cuts off a last line without its end, and locks it.
     ///
     /// # Errors
-    /// The file system's; `WouldBlock` where another process has it.
+    /// The file system's error; `WouldBlock` if another process has locked the file.
     pub fn open(path: &Path) -> io::Result<Appender> {
         let file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
         file.try_lock().map_err(|error| match error {
@@ -238,15 +238,15 @@ impl Appender {
     /// Empties the file.
     ///
     /// # Errors
-    /// The file system's.
+    /// The file system's error.
     pub fn clear(&mut self) -> io::Result<()> {
         self.file.set_len(0)
     }
 
-    /// Appends a line, which ends with a line feed, in one call of the system.
+    /// Appends a line, which ends with a line feed, in one system call.
     ///
     /// # Errors
-    /// The file system's.
+    /// The file system's error.
     pub fn append(&mut self, line: &str) -> io::Result<()> {
         self.file.write_all(line.as_bytes())
     }

@@ -10,12 +10,12 @@ use crate::{
     world::Chance,
 };
 
-/// What a campaign draws everything from.
+/// The seed of all of a campaign's random choices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct CampaignSeed(pub u64);
 
-/// So many hex digits of a commit's name count, so that its short form and its long form are one seed.
+/// How many hex digits of a commit's name are used, so that its short and its long form give the same seed.
 const COMMIT_DIGITS: usize = 7;
 
 /// Seeds stay below 2^53, so that they survive every reader of JSON.
@@ -24,8 +24,8 @@ const SEED_BITS: u32 = 53;
 impl FromStr for CampaignSeed {
     type Err = String;
 
-    /// A decimal number, or a commit: at least seven hex digits, of which the first seven count. Digits alone are a number,
-    /// unless they are more than a number can hold.
+    /// A decimal number, or a commit: at least seven hex digits, of which the first seven count. Digits alone are a
+    /// number, unless they are more than a number can hold.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(number) = text.parse() {
             return Ok(CampaignSeed(number));
@@ -51,7 +51,7 @@ impl fmt::Display for CampaignSeed {
 /// What a campaign explores.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
-    /// Everything there is: each iteration draws a scenario of its own.
+    /// All kinds of scenario: each iteration draws a new one.
     Everything,
     /// These scenarios in turn, each over many seeds.
     Files(Vec<ScenarioFile>),
@@ -60,18 +60,18 @@ pub enum Source {
 /// One run of a campaign.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Iteration {
-    /// Its scenario.
+    /// The run's scenario.
     pub file: ScenarioFile,
-    /// Its seed.
+    /// The run's seed.
     pub seed: u64,
 }
 
 impl Source {
-    /// Iteration `index` of a campaign. `planted`: an error that is switched on in the store.
+    /// Iteration `index` of a campaign. `planted` is an error that is switched on in the store.
     pub fn iteration(&self, campaign: CampaignSeed, index: u64, planted: Option<Bug>) -> Iteration {
         let seed = seed_of(campaign, index);
         let mut file = match self {
-            // Workers know a scenario by its path.
+            // Workers identify a scenario by its path.
             Source::Everything => {
                 let path = PathBuf::from(format!("{EXPLORED}-{seed}.yaml"));
                 ScenarioFile { path, ..file_of(draw_scenario(seed)) }
@@ -87,7 +87,7 @@ impl Source {
     }
 }
 
-/// Whether an iteration is among the `share` (0 to 1) of those that run twice.
+/// Whether an iteration runs twice. `share` (0 to 1) of all iterations do.
 pub fn is_checked_twice(campaign: CampaignSeed, index: u64, share: f64) -> bool {
     let chance = child(campaign, "twice", index);
     share > 0.0 && (share >= 1.0 || chance.stream().happens(share))
@@ -102,7 +102,7 @@ fn child(campaign: CampaignSeed, what: &str, index: u64) -> Chance {
     Chance::root(campaign.0).child("campaign").child(what).child(&index.to_string())
 }
 
-/// A scenario as a file of its own would have it. The path is where it would lie: a name, no file.
+/// A scenario as if read from a file. The path is only a name: there is no such file.
 pub fn file_of(scenario: Scenario) -> ScenarioFile {
     let text = serde_yaml::to_string(&scenario).expect("a scenario is made of strings and numbers");
     let path = PathBuf::from(format!("{}.yaml", scenario.metadata.name));

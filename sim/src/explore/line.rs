@@ -10,18 +10,18 @@ use crate::{
     scenario::COUNTERS,
 };
 
-/// The longest message that a line keeps, in bytes; the run folder has the whole.
+/// The longest message that a line keeps, in bytes. The run folder has the whole message.
 const LONGEST_MESSAGE: usize = 1_500;
 
-/// What is kept of a run.
+/// A run's line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
     /// The id of its campaign ([`super::Campaign::id`]).
     pub campaign: String,
-    /// The iteration; or for a canary's run the canary's number.
+    /// The iteration's index, or the canary's number for a canary's run.
     pub index: u64,
-    /// Whether it is a canary's run, which must find the canary's bug.
+    /// Whether it is a canary's run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub canary: bool,
     /// The scenario's name.
@@ -30,11 +30,11 @@ pub struct Line {
     pub scenario_digest: String,
     /// The seed.
     pub seed: u64,
-    /// What the checkers concluded.
+    /// The checkers' verdict.
     pub verdict: Verdict,
-    /// Whether that is what the scenario expects.
+    /// Whether the scenario expects this verdict.
     pub expected: bool,
-    /// What the checkers found, long messages cut.
+    /// The failures that the checkers found, with long messages cut.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,
     /// The hash over every event.
@@ -46,20 +46,20 @@ pub struct Line {
     pub simulated_seconds: f64,
     /// Real time. With `cpu_seconds` the only field that may differ between two runs of one seed.
     pub wall_seconds: f64,
-    /// Processor time, second run and folder included.
+    /// Processor time, including the second run and the folder.
     pub cpu_seconds: f64,
     /// Operations by outcome.
     pub operations: OperationCounts,
-    /// Faults that hit somebody, by action.
+    /// How many faults hit a member or the cluster, by action.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub faults_injected: BTreeMap<String, u64>,
-    /// Faults that bit, by action.
+    /// How many faults took effect, by action.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub faults_bit: BTreeMap<String, u64>,
     /// The counters above zero that a campaign must have seen ([`must_be_seen`]).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<String, u64>,
-    /// The run's folder, below the campaign's; empty where it left none.
+    /// The run's folder, below the campaign's; empty if it left none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub run_dir: String,
     /// The command that makes the run again.
@@ -67,7 +67,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The line of a run that has been made.
+    /// The line of a run that has ended.
     pub fn new(campaign: &str, index: u64, canary: bool, record: &RunRecord) -> Line {
         let counters = record.counters.iter().filter(|(name, value)| **value > 0 && must_be_seen(name));
         Line {
@@ -99,20 +99,20 @@ impl Line {
         Key { campaign: self.campaign.clone(), canary: self.canary, index: self.index, seed: self.seed }
     }
 
-    /// The signature of its finding, if it has one. A canary's finding is no finding of the campaign's.
+    /// The signature of its finding, if it has one. A canary's run has none: it is meant to find a bug.
     pub fn signature(&self) -> Option<Signature> {
         if self.canary && !self.is_of_harness() { None } else { Signature::of_run(&self.failures) }
     }
 
     /// Whether it contradicts another run of the same scenario, seed and build.
     pub fn contradicts(&self, other: &Line) -> bool {
-        // A run that died has no hash; whether it dies may depend on the machine.
+        // A run that died has no hash. Whether a run dies may depend on the machine.
         let both_ended = !self.audit_hash.is_empty() && !other.audit_hash.is_empty();
         both_ended && (self.audit_hash != other.audit_hash || self.verdict != other.verdict)
     }
 
-    /// An order in which the one that is kept of two lines of one run comes first: a pure function of the two, so that it
-    /// does not matter which was merged first.
+    /// Orders two lines of one run: the smaller one is kept. A pure function of the two, so that the order of merging
+    /// does not matter.
     pub fn preference(&self, other: &Line) -> Ordering {
         let text = |line: &Line| serde_json::to_string(line).unwrap_or_default();
         (self.failures.len().cmp(&other.failures.len()).reverse())
@@ -130,12 +130,12 @@ impl Line {
     }
 }
 
-/// Whether a counter is one that a campaign must have seen above zero: a sometimes-property, or a point of the store.
+/// Whether a campaign must see this counter above zero: it counts a sometimes-property, or a point of the store.
 fn must_be_seen(counter: &str) -> bool {
     counter.starts_with(POINT) || COUNTERS.iter().any(|(known, _)| *known == counter)
 }
 
-/// What the counters of visits to a point begin with.
+/// The prefix of the counters of visits to a point.
 pub(super) const POINT: &str = "point.";
 
 /// What identifies a run in a set of lines.
@@ -143,7 +143,7 @@ pub(super) const POINT: &str = "point.";
 pub struct Key {
     /// The campaign's id.
     pub campaign: String,
-    /// Canaries come after the iterations.
+    /// Whether it is a canary's run. Canaries sort after the iterations.
     pub canary: bool,
     /// The iteration or the canary's number.
     pub index: u64,

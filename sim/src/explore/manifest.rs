@@ -1,4 +1,4 @@
-//! What a campaign's folder is about: `manifest.json`. Two folders can be merged where it says that they are parts of one.
+//! `manifest.json`: which campaign a folder holds. Two folders can be merged if their manifests are of one campaign.
 
 use std::collections::BTreeMap;
 
@@ -23,17 +23,17 @@ pub struct Manifest {
     pub campaigns: BTreeMap<String, Campaign>,
 }
 
-/// One campaign, and how far it is.
+/// One campaign, and its progress.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Campaign {
-    /// What every iteration's seed follows from.
+    /// The seed from which every iteration's seed is derived.
     pub seed: CampaignSeed,
     /// The version of squall.
     pub version: String,
-    /// What the binary was made of.
+    /// The build of the binary.
     pub build: Build,
-    /// The scenarios that it explores, with digests of their texts. Empty: everything there is.
+    /// The scenarios that it explores, with digests of their texts. Empty if it draws them.
     pub scenarios: Vec<Named>,
     /// The canaries that must be found.
     pub canaries: Vec<Named>,
@@ -56,22 +56,22 @@ pub struct Named {
     pub digest: String,
 }
 
-/// How far a shard is.
+/// The progress of a shard.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shard {
-    /// The iterations of the whole campaign, where they were stated.
+    /// The number of iterations of the whole campaign, if it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iterations: Option<u64>,
-    /// Whether it came to its end: its iterations were made, or its time was over, and its findings were shrunk.
+    /// Whether it is done: its iterations ran or its time was over, and its findings were shrunk.
     pub complete: bool,
-    /// Why it ended before its iterations were made.
+    /// Why it ended before all its iterations ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
 }
 
 impl Campaign {
-    /// What identifies it: everything that decides what an iteration is. A commit that changed no source has the same.
+    /// Its identity, from everything that determines an iteration. A commit that changed no source does not change it.
     pub fn id(&self) -> String {
         let Build { toolchain, lock, sources, .. } = &self.build;
         let known = (&self.scenarios, &self.canaries, &self.planted_bug, self.check_determinism);
@@ -79,7 +79,7 @@ impl Campaign {
         digest(&parts.expect("strings and numbers"))[..12].to_owned()
     }
 
-    /// In what it differs from another, in words, or nothing.
+    /// Describes how it differs from another campaign. `None` if it does not.
     pub fn difference(&self, other: &Campaign) -> Option<String> {
         if !self.build.same_as(&other.build) {
             return Some(format!("another build made it ({}; the first is {})", other.build, self.build));
@@ -101,22 +101,22 @@ impl Campaign {
 /// The shard `i` of `n` of a campaign: the iterations `index` with `index % n == i - 1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardNumber {
-    /// Which one: 1 to `of`.
+    /// The shard's number, from 1 to `of`.
     pub number: u64,
-    /// Of how many.
+    /// The number of shards.
     pub of: u64,
 }
 
 impl ShardNumber {
-    /// The only one.
+    /// The only shard of a campaign.
     pub const WHOLE: ShardNumber = ShardNumber { number: 1, of: 1 };
 
-    /// Whether an iteration is its own.
+    /// Whether an iteration belongs to this shard.
     pub fn has(self, index: u64) -> bool {
         index % self.of == self.number - 1
     }
 
-    /// As manifests spell it.
+    /// Its name in manifests.
     pub fn name(self) -> String {
         format!("{}/{}", self.number, self.of)
     }

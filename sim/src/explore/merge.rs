@@ -1,8 +1,8 @@
-//! The union of results: associative, commutative and idempotent, so that shards can be merged in any order, again and
-//! again, all at once or step by step.
+//! The union of results. It is associative, commutative and idempotent, so shards can be merged in any order,
+//! repeatedly, all at once or step by step.
 //!
-//! Each part of a result is a set, or a choice by a fixed order of preference, so its union has the three properties by
-//! itself; `merge_is_a_union` in the tests holds it to that.
+//! Each part of a result is a set, or a choice by a fixed order of preference, so its union has the three properties.
+//! The test `merge_is_a_union` checks them.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::{
 const FOLDERS: usize = 4;
 
 impl Results {
-    /// Adds all that another one has. What findings were shrunk to is chosen elsewhere: it takes the files' content.
+    /// Adds all results of `other`. Shrunk scenarios are merged elsewhere, because that needs the files' content.
     pub fn merge(&mut self, other: Results) {
         for (id, campaign) in other.manifest.campaigns {
             match self.manifest.campaigns.get_mut(&id) {
@@ -33,7 +33,7 @@ impl Results {
         }
     }
 
-    /// Notes runs of one build, scenario and seed that disagree although they are of different campaigns.
+    /// Notes contradictions between campaigns: runs of one build, scenario and seed with different results.
     pub fn compare_campaigns(&mut self) {
         let mut first: BTreeMap<(&str, &str, &str, &str, u64), &Line> = BTreeMap::new();
         let mut found = Vec::new();
@@ -54,7 +54,7 @@ impl Results {
         self.contradictions.extend(found);
     }
 
-    /// Of each finding the first few runs keep their folders. The lines of the others say that they have none.
+    /// Keeps the folders of the first few runs of each finding. The lines of its other runs then name no folder.
     pub fn keep_few_folders(&mut self, is_there: impl Fn(&Line) -> bool) {
         let mut kept: BTreeMap<Signature, usize> = BTreeMap::new();
         for line in self.lines.values_mut() {
@@ -71,7 +71,7 @@ impl Results {
         }
     }
 
-    /// The lines, in order, as a file has them.
+    /// The lines in order, as text of a file.
     pub fn to_lines(&self) -> String {
         self.lines.values().map(Line::to_json).collect()
     }
@@ -84,7 +84,7 @@ impl Results {
 
 /// Two states of one campaign: everything that either has.
 fn merge_campaigns(own: &mut Campaign, other: Campaign) {
-    // The builds are the same but for the commit and the state of the tree.
+    // The builds differ only in the commit and the state of the tree.
     let text = |campaign: &Campaign| (campaign.build.commit.clone(), campaign.build.tree.clone());
     if text(&other) < text(own) {
         own.build = other.build;
@@ -99,10 +99,10 @@ fn merge_campaigns(own: &mut Campaign, other: Campaign) {
     }
 }
 
-/// Of two states of a shard, the one that came further; each part by itself.
+/// Merges two states of a shard: each part is taken from the state that is further.
 fn further(one: &Shard, other: &Shard) -> Shard {
     let stopped = match (&one.stopped, &other.stopped) {
-        // A state that is complete and was not stopped went on after the stop.
+        // A state that is complete and was not stopped is from after the stop.
         (None, _) if one.complete => None,
         (_, None) if other.complete => None,
         (one, other) => one.clone().max(other.clone()),

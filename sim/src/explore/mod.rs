@@ -1,4 +1,4 @@
-//! Exploring: many runs, each with a scenario that chance drew, to find what no drill was written for.
+//! Exploring: many runs, each with a randomly drawn scenario, to find defects that no drill was written for.
 //!
 //! ```text
 //! campaign seed, index ── iteration ──▶ scenario, seed ── a run ──▶ one line of results.jsonl
@@ -7,25 +7,26 @@
 //!                            Summary: findings by signature, coverage, canaries, what is missing
 //! ```
 //!
-//! - A *campaign* is a sequence of iterations. Iteration `i` is a pure function of the campaign's seed and of `i`, so the
-//!   shards of a campaign together do exactly what one process would have done, and nobody has to talk to anybody.
-//! - The drawing is *swarm testing* (Groce and others, ISSTA 2012): which kinds of fault and which operations are on at all
-//!   is drawn for each run. A run with one kind of fault goes deeper than one with a bit of everything.
-//! - A *finding* is a signature: the checker, the guarantee that it found broken, and the shape of its message. Many runs
-//!   that show one defect are one finding.
-//! - A *summary* is a pure function of the set of lines. That makes `squall merge` associative, commutative and idempotent.
+//! - A *campaign* is a sequence of iterations. Iteration `i` is a pure function of the campaign's seed and of `i`, so
+//!   the shards of a campaign together do exactly what one process would have done, without any communication.
+//! - The drawing is *swarm testing* (Groce and others, ISSTA 2012): each run draws which kinds of fault and which
+//!   operations are on. A run with one kind of fault goes deeper than one with a bit of everything.
+//! - A *finding* is a signature: the checker, the guarantee that it found broken, and the shape of its message. Many
+//!   runs that show one defect are one finding.
+//! - A *summary* is a pure function of the set of lines. That makes `squall merge` associative, commutative and
+//!   idempotent.
 //!
 //! Left out: coverage-guided mutation. Each iteration is independent of what the others found.
 //!
 //! | File | What it holds |
 //! |---|---|
-//! | `draw` | a scenario out of a seed |
+//! | `draw` | draws a scenario from a seed |
 //! | `canaries` | the bugs that every campaign must find |
-//! | `iteration` | a campaign's seed and an index to a scenario and a seed |
-//! | `signature` | which failures are one |
-//! | `line`, `manifest`, `folder` | what a campaign leaves on disk |
+//! | `iteration` | maps a campaign's seed and an index to a scenario and a seed |
+//! | `signature` | which failures count as the same |
+//! | `line`, `manifest`, `folder` | a campaign's files |
 //! | `merge` | the union of results |
-//! | `summary`, `text` | what a set of lines amounts to |
+//! | `summary`, `text` | the summary of a set of lines |
 
 mod canaries;
 mod draw;

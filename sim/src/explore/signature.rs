@@ -1,8 +1,8 @@
-//! Which failures are one: the checker, the guarantee that it found broken, and the shape of its message.
+//! Which failures count as the same: checker, broken guarantee, and shape of the message are equal.
 //!
-//! The judge's messages name operations, revisions and keys, which differ from run to run, so for the checkers of the
-//! history the guarantee alone tells (`stale read`, `election safety`). A panic, a stuck cluster and a failure of the
-//! harness are told apart by what they say: their message, without numbers and names.
+//! The judge's messages name operations, revisions and keys, which differ from run to run. So for the checkers of the
+//! history the guarantee alone counts (`stale read`, `election safety`). Panics, stuck clusters and failures of the
+//! harness are distinguished by their messages, without numbers and names.
 
 use std::fmt;
 
@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::{Failure, digest};
 
-/// What makes two failures the same.
+/// Two failures are the same if their signatures are equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signature {
     /// The checker's name.
     pub checker: String,
-    /// The guarantee that it found broken.
+    /// The broken guarantee.
     pub rule: String,
-    /// The message's first line without what differs from run to run; empty where the rule tells enough.
+    /// The message's first line without the parts that differ from run to run; empty if the rule alone counts.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shape: String,
 }
 
-/// The checkers, those nearest to a cause first: a broken invariant of raft shows in what clients read too.
+/// The checkers, nearest to the cause first. For example, a broken invariant of raft also causes wrong reads.
 const NEAREST: [&str; 16] = [
     "harness",
     "determinism",
@@ -43,14 +43,14 @@ const NEAREST: [&str; 16] = [
     "vacuous",
 ];
 
-/// The checkers whose messages are told apart.
+/// The checkers whose failures are distinguished by message.
 const BY_MESSAGE: [&str; 3] = ["harness", "panic", "liveness"];
 
 /// The longest shape, in characters.
 const LONGEST: usize = 120;
 
 impl Signature {
-    /// A failure's.
+    /// The signature of a failure.
     pub fn of(failure: &Failure) -> Signature {
         let by_message = BY_MESSAGE.contains(&failure.checker.as_str());
         Signature {
@@ -60,7 +60,7 @@ impl Signature {
         }
     }
 
-    /// A run's: that of the failure nearest to the cause, or none where it has no failure.
+    /// The signature of a run: that of the failure nearest to the cause. `None` if the run has no failure.
     pub fn of_run(failures: &[Failure]) -> Option<Signature> {
         let rank = |failure: &&Failure| {
             NEAREST.iter().position(|name| *name == failure.checker).unwrap_or(NEAREST.len())
@@ -68,7 +68,7 @@ impl Signature {
         failures.iter().min_by_key(rank).map(Signature::of)
     }
 
-    /// Whether a run shows it, among whatever else.
+    /// Whether one of a run's failures has this signature.
     pub fn is_among(&self, failures: &[Failure]) -> bool {
         failures.iter().any(|failure| Signature::of(failure) == *self)
     }
@@ -81,7 +81,7 @@ impl Signature {
 
     /// A few words of checker and rule, joined by hyphens, as a scenario's name has them.
     pub fn words(&self) -> String {
-        // The rule of linearizability begins with the guarantee as a whole; what is broken follows the colon.
+        // The rule of linearizability begins with the whole guarantee; the broken part follows the colon.
         let rule = self.rule.rsplit_once(": ").map_or(self.rule.as_str(), |(_, rule)| rule);
         let rule = rule.strip_prefix("no ").unwrap_or(rule);
         let text = format!("{} {rule}", self.checker).to_lowercase();
@@ -111,12 +111,13 @@ impl fmt::Display for Signature {
 }
 
 /// The first line, each number replaced by `#`, and what stands in double quotes by `…`: `m2 waits for index 17` is
-/// `m# waits for index #`, and `corrupt row "k\x00"` is `corrupt row "…"`. Quoted are keys and rows, which differ by run.
+/// `m# waits for index #`, and `corrupt row "k\x00"` is `corrupt row "…"`. Quoted are keys and rows, which differ by
+/// run.
 fn shape(message: &str) -> String {
     let mut shape = String::new();
     let mut in_number = false;
     for c in unquoted(message.lines().next().unwrap_or_default()).chars() {
-        // A fraction is a part of its number.
+        // A fraction belongs to its number.
         let number = c.is_ascii_digit() || (in_number && c == '.');
         if number && !in_number {
             shape.push('#');
@@ -132,7 +133,7 @@ fn unquoted(line: &str) -> String {
     let mut text = String::new();
     let mut rest = line;
     while let Some((before, after)) = rest.split_once('"') {
-        // An escaped quote belongs to what is quoted; a quote without its other half is a character like others.
+        // An escaped quote belongs to the quoted text. A quote without a closing quote is an ordinary character.
         let mut escaped = false;
         let end = after.find(|c| {
             let ends = c == '"' && !escaped;

@@ -1,6 +1,6 @@
-//! What a set of lines amounts to: findings by signature, coverage, canaries, and what is missing.
+//! The summary of a set of lines: findings by signature, coverage, canaries, and what is missing.
 //!
-//! A pure function of the manifest, the lines and the shrunk findings.
+//! It is a pure function of the manifest, the lines and the shrunk findings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,36 +19,36 @@ use crate::{
     scenario::COUNTERS,
 };
 
-/// A campaign of fewer runs is not blamed for what it has not seen.
+/// The least number of runs from which a campaign must have seen everything.
 pub const COVERAGE_FROM: u64 = 1_000;
 
 /// How many seeds of a finding are listed.
 const SEEDS: usize = 8;
 
-/// What a campaign amounts to.
+/// The summary of a campaign.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The campaigns' seeds and builds.
     pub campaigns: Vec<Origin>,
-    /// A digest over scenario, seed, verdict and hash of every run: campaigns that did the same have the same.
+    /// A digest over scenario, seed, verdict and hash of every run: equal for campaigns with equal runs.
     pub digest: String,
     /// Figures.
     pub figures: Figures,
-    /// What was found, the most frequent first.
+    /// The findings, the most frequent first.
     pub findings: Vec<Finding>,
     /// The canaries.
     pub canaries: Vec<Canary>,
-    /// In how many runs each thing was seen that a campaign must have seen.
+    /// In how many runs each thing that a campaign must see was seen.
     pub seen: BTreeMap<String, u64>,
-    /// Those of them that were never seen.
+    /// The things that a campaign must see and that were never seen.
     pub never_seen: Vec<String>,
-    /// Runs of one build, scenario and seed that disagree.
+    /// Runs of one build, scenario and seed with different results.
     pub contradictions: Vec<String>,
-    /// Shards and iterations that are not there.
+    /// Missing shards and iterations.
     pub missing: Vec<String>,
 }
 
-/// Which campaign it was.
+/// A campaign that the summary covers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// Its seed.
@@ -57,22 +57,22 @@ pub struct Origin {
     pub build: Build,
     /// The planted error, if there is one.
     pub planted_bug: Option<String>,
-    /// The scenarios that it explores; empty: everything.
+    /// The scenarios that it explores; empty if it draws them.
     pub scenarios: Vec<String>,
 }
 
 /// A campaign's figures.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Iterations made.
+    /// How many iterations ran.
     pub iterations: u64,
-    /// By verdict: guarantees that held.
+    /// How many were valid: all guarantees held.
     pub valid: u64,
-    /// A guarantee was broken.
+    /// How many were invalid: a guarantee was broken.
     pub invalid: u64,
-    /// Not decided.
+    /// How many were not decided.
     pub unknown: u64,
-    /// Iterations that ran twice.
+    /// How many iterations ran twice.
     pub twice: u64,
     /// Simulated time of the iterations, first runs only.
     pub simulated_seconds: f64,
@@ -82,7 +82,7 @@ pub struct Figures {
     pub wall_seconds: f64,
     /// Operations that succeeded.
     pub operations: u64,
-    /// Faults that hit somebody.
+    /// How many faults hit a member or the cluster.
     pub faults: u64,
 }
 
@@ -91,13 +91,13 @@ pub struct Figures {
 pub struct Finding {
     /// Its name: the folder below `findings`.
     pub id: String,
-    /// What makes it one.
+    /// The signature of its failures.
     pub signature: Signature,
-    /// In how many runs.
+    /// How many runs showed it.
     pub runs: u64,
     /// The first seeds.
     pub seeds: Vec<u64>,
-    /// The processor time up to its first run, in the order of the iterations.
+    /// The processor time of all iterations up to its first run.
     pub cpu_seconds_to_find: f64,
     /// The first run's scenario.
     pub scenario: String,
@@ -109,7 +109,7 @@ pub struct Finding {
     pub run_dir: String,
     /// The command that makes the first run again.
     pub reproduce: String,
-    /// What it was shrunk to.
+    /// Its shrunk scenario, if there is one.
     pub shrunk: Option<Shrunk>,
     /// Whether the baseline has it too.
     pub known: bool,
@@ -122,13 +122,13 @@ pub struct Shrunk {
     pub file: String,
     /// How many faults it has.
     pub faults: u64,
-    /// How many the failing run had.
+    /// How many faults the failing run had.
     pub faults_before: u64,
-    /// Runs that the shrinking took.
+    /// How many runs the shrinking took.
     pub runs: u64,
     /// The processor time that it took.
     pub cpu_seconds: f64,
-    /// Whether nothing more could be taken away within its steps; otherwise its budget was used up.
+    /// Whether no step could make it smaller. Otherwise the budget was used up.
     pub finished: bool,
 }
 
@@ -139,9 +139,9 @@ pub struct Canary {
     pub name: String,
     /// The seed that found its bug.
     pub found_by: Option<u64>,
-    /// Seeds tried.
+    /// How many seeds were tried.
     pub runs: u64,
-    /// The processor time of these.
+    /// The processor time of these runs.
     pub cpu_seconds: f64,
 }
 
@@ -252,7 +252,7 @@ fn findings(results: &Results, known: &BTreeSet<Signature>) -> Vec<Finding> {
     findings
 }
 
-/// In how many runs each kind of fault bit, and each counter was above zero.
+/// In how many runs each kind of fault took effect, and each counter was above zero.
 fn seen<'a>(results: &Results, lines: impl Iterator<Item = &'a Line>) -> BTreeMap<String, u64> {
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     if results.manifest.campaigns.values().any(|campaign| campaign.scenarios.is_empty()) {
@@ -292,7 +292,7 @@ fn canaries(results: &Results) -> Vec<Canary> {
         .collect()
 }
 
-/// Shards that are not there, and iterations that shards lack.
+/// The missing shards, and the iterations that shards lack.
 fn missing(results: &Results) -> Vec<String> {
     let mut missing = Vec::new();
     for (id, campaign) in &results.manifest.campaigns {

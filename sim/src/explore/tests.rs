@@ -1,4 +1,4 @@
-//! The drawing is a pure function, passes validation, survives its file, and reaches everything that can be drawn.
+//! Tests that the drawing is a pure function, passes validation, survives its file form, and reaches every choice.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,7 +28,7 @@ fn drawn_scenarios_pass_validation_and_survive_their_files() {
     }
 }
 
-/// A kind of fault that is added takes part by itself; one that cannot be drawn is named here.
+/// A new kind of fault takes part automatically. A kind that cannot be drawn is named here.
 #[test]
 fn every_kind_of_fault_is_drawn() {
     let mut kinds: BTreeMap<&str, u32> = Action::ALL.iter().map(|action| (action.name(), 0)).collect();
@@ -41,7 +41,7 @@ fn every_kind_of_fault_is_drawn() {
     assert!(rare.is_empty(), "of 600 drawn scenarios too few have {rare:?}");
 }
 
-/// Groups of both kinds, in one another, repeated, with a deadline and after a state: each in some runs, and none in most.
+/// Groups of both kinds, nested, repeated, with a deadline and after a state: each in some runs. Most runs have none.
 #[test]
 fn groups_are_drawn_now_and_then() {
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
@@ -80,7 +80,7 @@ fn every_kind_has_settings_to_draw() {
     }
 }
 
-/// Settings that are always the same are settings that nobody explores. Whoever adds one draws it, or names it here.
+/// A setting that is always the same is not explored. So a new setting must be drawn, or be named here.
 #[test]
 fn every_setting_is_drawn() {
     let never_drawn = ["cluster.plantedBug", "workloads.name"];
@@ -105,7 +105,7 @@ fn every_setting_is_drawn() {
     assert!(stuck.is_empty(), "these settings have one value in 300 drawn scenarios: {stuck:?}");
 }
 
-/// Notes a block's values. A key that is left out has its default, which is a value too.
+/// Notes a block's values. An omitted key has its default, which is a value too.
 fn note(seen: &mut BTreeMap<String, BTreeSet<String>>, block: &str, value: &Value) {
     let left_out = |key: &str| {
         let key = key.strip_prefix(block).and_then(|rest| rest.strip_prefix('.'));
@@ -239,12 +239,12 @@ fn union(parts: &[Results]) -> Results {
 fn merge_is_a_union() {
     let [one, two, three] = [1, 2, 3].map(|number| shard(number, 3));
     let all = union(&[one.clone(), two.clone(), three.clone()]);
-    // Commutative, associative, idempotent.
+    // The union is commutative, associative and idempotent.
     assert_eq!(all, union(&[three.clone(), one.clone(), two.clone()]));
     assert_eq!(all, union(&[union(&[two.clone(), three.clone()]), one.clone()]));
     assert_eq!(all, union(&[all.clone(), two.clone(), all.clone()]));
     assert_eq!(all, union(std::slice::from_ref(&all)));
-    // The same runs as those of one process.
+    // The shards' runs are the same as those of one process.
     let whole = shard(1, 1);
     let nothing_known = BTreeSet::new();
     let (summary, alone) = (Summary::of(&all, &nothing_known), Summary::of(&whole, &nothing_known));

@@ -56,7 +56,7 @@ fn figures(text: &mut String, figures: &Figures) {
     );
     if figures.cpu_seconds > 0.0 {
         let speed = figures.simulated_seconds / figures.cpu_seconds;
-        // A core-day of this speed, in simulated years.
+        // Simulated years in a core-day at this speed.
         let years = speed / 365.25;
         let _ = writeln!(
             text,

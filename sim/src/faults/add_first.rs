@@ -1,6 +1,6 @@
-//! `addFirst`: an operator tries to add a member before they have removed the one that it replaces. That is a mistake (etcd's
-//! guide to runtime reconfiguration: remove first). While the cluster lacks members it must refuse: a new voter that does
-//! not start would cost the quorum.
+//! `addFirst`: an operator tries to add a member before removing the one that it replaces. That is a mistake (etcd's
+//! guide to runtime reconfiguration: remove first). A cluster that lacks members must refuse, because a new voter that
+//! does not start would cost the quorum.
 
 use squall_store::seam::BoxFuture;
 

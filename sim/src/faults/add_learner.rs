@@ -1,4 +1,4 @@
-//! `addLearner`: an operator adds a member that was removed before, as a learner, and promotes it once it has caught up. Its
+//! `addLearner`: an operator adds a formerly removed member as a learner, and promotes it once it has caught up. Its
 //! data folder is wiped first.
 
 use squall_store::seam::BoxFuture;

@@ -1,4 +1,4 @@
-//! `alarm`: an operator lists the alarms, raises NOSPACE by hand, or takes all alarms back.
+//! `alarm`: an operator lists the alarms, raises NOSPACE by hand, or disarms all alarms.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ impl Room for Alarm {
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Nothing;
 
-    /// An alarm that nobody takes back would stop all writes.
+    /// Draws no raised alarm: if it were never disarmed, it would stop all writes.
     fn draw(_: &mut Drawing<'_>) -> Option<Self> {
         Some(Self { what: AlarmWork::List })
     }

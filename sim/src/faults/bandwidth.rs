@@ -1,4 +1,4 @@
-//! `bandwidth`: links carry little, and the kernel's send buffer fills up: whoever sends more has to wait.
+//! `bandwidth`: links have little bandwidth, and the kernel's send buffer fills up. Then senders have to wait.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

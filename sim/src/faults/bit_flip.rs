@@ -1,7 +1,7 @@
-//! `bitFlip`: a member's process dies, a bit of its log, of a snapshot or of its engine flips where it lies, and it starts
-//! again. It must refuse to start, with a message that names the place, and never serve what it has read.
+//! `bitFlip`: a member's process dies, a bit of its log, of a snapshot or of its engine flips on the disk, and it
+//! starts again. It must refuse to start, with a message that names the place, and never serve the damaged data.
 //!
-//! Snapshot files are there only while a member installs one, so a flip in `snapshot` often finds nothing.
+//! Snapshot files exist only while a member installs one, so a flip in `snapshot` often has no effect.
 
 use std::path::Path;
 

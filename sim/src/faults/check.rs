@@ -1,5 +1,5 @@
-//! The checks that all kinds of fault share: names, times, targets, references, and that action and block agree. What one
-//! kind's settings must satisfy is in its room.
+//! The checks that all kinds of fault share: names, times, targets, references, and that action and block agree. The
+//! checks of one kind's settings are in its room.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,17 +12,17 @@ use crate::text::{Refusal, Source, Step, format_duration as go, one_of};
 
 use Step::{Index, Key};
 
-/// What the checks need to know of the cluster and of the run.
+/// The facts about the cluster and the run that the checks need.
 pub(crate) struct Shape {
     /// The members' names.
     pub(crate) members: Vec<String>,
-    /// How long clients and faults go on.
+    /// How long clients and faults run.
     pub(crate) time_limit: Duration,
-    /// Whether the faults are a plan's: nothing may be left to draw.
+    /// Whether the faults are a plan's, which must leave nothing to draw.
     pub(crate) drawn: bool,
 }
 
-/// One item under check, and what it may refer to.
+/// One item under check, and the items that it may refer to.
 pub(crate) struct Check<'a> {
     pub(super) source: &'a Source<'a>,
     pub(crate) cluster: &'a Shape,
@@ -32,7 +32,7 @@ pub(crate) struct Check<'a> {
     at: Vec<Step<'a>>,
 }
 
-/// Checks the faults and groups that stand in the file at `at`.
+/// Checks the faults and groups at the path `at` of the file.
 pub(crate) fn check_faults(
     source: &Source,
     cluster: &Shape,
@@ -69,18 +69,18 @@ pub(crate) fn check_faults(
 }
 
 impl<'a> Check<'a> {
-    /// The fault under check. Groups have checks of their own.
+    /// The fault under check. Groups have other checks.
     pub(crate) fn fault(&self) -> &'a Fault {
         self.nodes[self.index].item.fault().expect("the checks of a fault are asked for a fault")
     }
 
-    /// The faults, with their places among the nodes.
+    /// The faults, with their indices among the nodes.
     pub(super) fn faults(&self) -> impl Iterator<Item = (usize, &'a Fault)> {
         let faults = self.nodes.iter().enumerate();
         faults.filter_map(|(index, node)| node.item.fault().map(|fault| (index, fault)))
     }
 
-    /// Refuses the action in a cluster of one, whose only member `message` tells of.
+    /// Refuses the action in a cluster of one. `message` describes the effect on its only member.
     pub(crate) fn needs_others(&self, message: &str) -> Result<(), Refusal> {
         self.refuse_if(self.cluster.members.len() < 2, &[Key("action")], || message)
     }
@@ -168,7 +168,7 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// The block of the action and no other.
+    /// Checks that the fault has the block of its action and no other.
     fn blocks(&self) -> Result<(), Refusal> {
         let action = self.fault().action;
         for owner in self.fault().blocks.keys() {
@@ -249,7 +249,7 @@ impl<'a> Check<'a> {
         })
     }
 
-    /// How many members the selector can match at most.
+    /// The most members that the selector can match.
     fn selectable(&self) -> Result<usize, Refusal> {
         let members = self.cluster.members.len();
         let Some(selector) = &self.fault().selector else { return Ok(members) };
@@ -286,7 +286,7 @@ impl<'a> Check<'a> {
                     format!("`stopped` can match nothing: `action: {}` needs a member that runs; select `running`, `leader` or `follower`", action.name())
                 })?;
                 let own = self.begins(self.index, self.fault());
-                // What begins at an instant that is not known may begin before.
+                // A fault that begins at an unknown instant may begin before this one.
                 let crash = |(index, fault): (usize, &Fault)| {
                     let crash = self.begins(index, fault);
                     let may_be_before = crash.earliest <= own.latest
@@ -327,7 +327,7 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// Whether a link is left that faults of links can hit.
+    /// Checks that there is a link that the fault can hit.
     pub(crate) fn other_ends(&self, peers: Peers) -> Result<(), Refusal> {
         let members = self.cluster.members.len();
         let selected = match (self.fault().mode.unwrap_or(Mode::One), &self.fault().selector) {
@@ -342,27 +342,27 @@ impl<'a> Check<'a> {
         })
     }
 
-    /// Refuses what is no percentage.
+    /// Refuses a value that is no percentage.
     pub(crate) fn percentage(&self, path: &[Step], percent: u32) -> Result<(), Refusal> {
         self.refuse_if(!(1..=100).contains(&percent), path, || {
             format!("{percent} is out of range, expected a percentage from 1 to 100")
         })
     }
 
-    /// Refuses what is shorter than a millisecond.
+    /// Refuses a value that is shorter than a millisecond.
     pub(crate) fn at_least_a_millisecond(&self, path: &[Step], value: Duration) -> Result<(), Refusal> {
         self.refuse_if(value < Duration::from_millis(1), path, || {
             format!("{} is out of range, expected 1ms or more", go(value))
         })
     }
 
-    /// Whether a slowness slows anything down.
+    /// Checks that a slowness has a delay or a jitter.
     pub(crate) fn slows(&self, path: &[Step], delay: Duration, jitter: Duration) -> Result<(), Refusal> {
         let nothing = delay.is_zero() && jitter.is_zero();
         self.refuse_if(nothing, path, || "0s slows nothing down: make it longer")
     }
 
-    /// The settings of the restores that stand before this fault.
+    /// The settings of the restores that come before this fault in the file.
     pub(crate) fn other_restores(&self) -> impl Iterator<Item = &RestoreSnapshot> {
         let before = self.faults().take_while(|(index, _)| *index < self.index);
         before.filter_map(|(_, fault)| match fault.blocks.get(&Action::RestoreSnapshot) {

@@ -1,4 +1,4 @@
-//! The checks of groups: what a group must have, and that everything in it can take place.
+//! The checks of groups: their required keys, and that everything in them can take place.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::text::{Refusal, Step, Window, format_duration as go};
 
 use Step::Key;
 
-/// How deep groups may stand in one another.
+/// How deep groups may be nested.
 const MAX_DEPTH: usize = 4;
 
-/// When a fault first strikes, as far as the file tells.
+/// When a fault first strikes, as far as the file determines it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Begins {
     pub(super) earliest: Duration,
@@ -24,13 +24,13 @@ pub(super) struct Begins {
     pub(super) is_known: bool,
 }
 
-/// What can happen at all: the items placed as early and as late as their windows allow.
+/// The range of possible times: the items placed as early and as late as their windows allow.
 pub(super) struct Bounds {
     early: Result<Vec<Placed>, Misfit>,
     late: Result<Vec<Placed>, Misfit>,
 }
 
-/// The same end of every window.
+/// Chooses the same end of every window.
 struct Ends(fn(Window) -> Duration);
 
 impl Values for Ends {
@@ -67,7 +67,7 @@ impl Bounds {
 }
 
 impl Check<'_> {
-    /// What a group itself must have.
+    /// Checks a group's own keys.
     pub(super) fn group(&self, group: &Group) -> Result<(), Refusal> {
         self.refuse_if(
             self.cluster.drawn,
@@ -123,12 +123,12 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Whether the item stands in a group.
+    /// Whether the item is in a group.
     pub(super) fn in_group(&self) -> bool {
         self.nodes[self.index].parent.is_some()
     }
 
-    /// What a member of a group may not say: its group says it.
+    /// Refuses keys that a member of a group must not have, because its group has them.
     pub(super) fn member(&self, fault: Option<&Fault>) -> Result<(), Refusal> {
         if !self.in_group() {
             return Ok(());
@@ -152,7 +152,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether everything can take place, once each item is good by itself.
+/// Checks that everything can take place, after each item has passed its own checks.
 pub(super) fn can_take_place(checks: &[Check<'_>], bounds: &Bounds) -> Result<(), Refusal> {
     for placed in [&bounds.early, &bounds.late] {
         if let Err(misfit) = placed {
@@ -218,7 +218,7 @@ fn refuse_misfit(checks: &[Check<'_>], misfit: &Misfit) -> Result<(), Refusal> {
     check.refuse_if(true, path, || message)
 }
 
-/// The way to an item in the file: `at`, then the lists and groups.
+/// The path to an item in the file: `at`, then the lists and groups.
 pub(super) fn way<'a>(at: &[Step<'a>], nodes: &[Node<'a>], index: usize) -> Vec<Step<'a>> {
     at.iter().copied().chain(super::group::path(nodes, index)).collect()
 }

@@ -1,4 +1,4 @@
-//! The checks of what faults say of one another: "after that fault", "the same members as that fault".
+//! The checks of relations between faults: "after that fault", "the same members as that fault".
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::text::{Refusal, Step, did_you_mean, format_duration as go, one_of};
 use Step::{Index, Key};
 
 impl Check<'_> {
-    /// What the item waits for: it exists, and does not wait for this item in turn.
+    /// Checks that what the item waits for exists, and does not wait for this item in turn.
     pub(super) fn after(&self) -> Result<(), Refusal> {
         let Some(after) = self.nodes[self.index].item.after() else { return Ok(()) };
         let names = after.names().count() > 0;
@@ -71,7 +71,7 @@ impl Check<'_> {
         self.refuse_if(is_group && self.nodes[found].parent.is_some(), path, || {
             format!("`{name}` stands in another group: wait for that one, or for a fault")
         })?;
-        // Whoever waits for what is in a group waits for the group.
+        // An item that waits for a member of a group waits for the group.
         let top = |index: usize| groups_around(self.nodes, index).last().unwrap_or(index);
         let (own, mut seen, mut next) = (top(self.index), BTreeSet::new(), vec![top(found)]);
         while let Some(index) = next.pop() {
@@ -94,7 +94,8 @@ impl Check<'_> {
         self.nodes.iter().position(|node| node.name == name)
     }
 
-    /// Checks a reference to another fault: it exists, fits, strikes once, and certainly before this one.
+    /// Checks a reference to another fault: that fault exists, fits, strikes once, and certainly strikes before this
+    /// one.
     pub(crate) fn earlier_fault(
         &self,
         key: &[Step],
@@ -139,7 +140,7 @@ impl Check<'_> {
         })
     }
 
-    /// Whether the fault `one` strikes for certain before `other` does, if at all.
+    /// Whether `one` certainly strikes before `other`, if both strike.
     fn strikes_before(&self, one: usize, other: usize, seen: &mut BTreeSet<usize>) -> bool {
         if !seen.insert(other) {
             return false;

@@ -1,4 +1,5 @@
-//! `clockJump`: a member's wall clock jumps, and stays wrong. Its timers go by the monotonic clock, which is not touched.
+//! `clockJump`: a member's wall clock jumps, and stays wrong. Its timers follow the monotonic clock, which does not
+//! change.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! `clockSkew`: a member's wall clock is wrong for a while. Its timers go by the monotonic clock, which is not touched.
+//! `clockSkew`: a member's wall clock is wrong for a while. Its timers follow the monotonic clock, which does not
+//! change.
 
 use std::time::Duration;
 

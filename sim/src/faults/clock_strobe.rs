@@ -1,5 +1,5 @@
-//! `clockStrobe`: a member's wall clock jumps to and fro, over and over. Its timers go by the monotonic clock, which is
-//! not touched.
+//! `clockStrobe`: a member's wall clock repeatedly jumps ahead and back. Its timers follow the monotonic clock, which
+//! does not change.
 
 use std::time::Duration;
 

@@ -72,7 +72,7 @@ impl Room for Compact {
             };
             let compact = h::Compact { revision: h::Revision(revision), physical: self.physical };
             let done = client.perform(&h::Op::Compact(compact), false).await.is_some();
-            // A compaction of the future does its work where it is refused.
+            // A compaction to a future revision has its effect if it is refused.
             let bit = done || self.to == CompactTo::Future;
             Struck { bit: u64::from(bit), ..Struck::default() }
         })

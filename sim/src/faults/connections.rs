@@ -1,7 +1,7 @@
-//! What `halfOpen` and `resetConnections` share: every connection of the selected links ends, once, and new ones work at
-//! once. They differ in what the two ends are told, which is all that their rooms say.
+//! The common part of `halfOpen` and `resetConnections`: every connection of the selected links ends, once, and new
+//! ones work at once. They differ only in whether the two ends get a reset; their rooms state that.
 
-/// Makes a room of a type that ends connections.
+/// Defines a room for a type that ends connections.
 macro_rules! ends_connections {
     ($(#[$about:meta])* $Room:ident: $action:literal, $line:literal, $how:expr) => {
         $(#[$about])*

@@ -30,11 +30,11 @@ pub enum Unsynced {
     Keep,
     /// The machine loses power: all are lost. Peers hear nothing.
     Drop,
-    /// The machine loses power: files are as long as they were, and each 512-byte sector holds what was written or what
-    /// was there before. Peers hear nothing.
+    /// The machine loses power: files are as long as they were, and each 512-byte sector holds what was written or
+    /// what was there before. Peers hear nothing.
     Torn,
-    /// The machine loses power: the bytes are kept, and created, renamed and removed names that were not synced are gone.
-    /// Peers hear nothing.
+    /// The machine loses power: the bytes are kept, and created, renamed and removed names that were not synced are
+    /// gone. Peers hear nothing.
     NamesLost,
 }
 
@@ -42,7 +42,7 @@ impl Unsynced {
     pub(super) const ALL: [Unsynced; 5] =
         [Unsynced::Any, Unsynced::Keep, Unsynced::Drop, Unsynced::Torn, Unsynced::NamesLost];
 
-    /// What a power cut makes of them; none for a kill.
+    /// What a power cut does to un-synced data; `None` for a kill.
     pub(super) fn at_power_cut(self) -> Option<arena::Unsynced> {
         match self {
             Unsynced::Keep => None,

@@ -1,4 +1,4 @@
-//! `crashLoop`: members crash, start, and crash again, all of one fault together.
+//! `crashLoop`: members crash, start, and crash again. All members of one fault do so together.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ impl Room for CrashLoop {
             let mut drawn = move |most: Duration| most / 2 + chance.up_to(most / 2);
             let mut bit = 0;
             loop {
-                // A member that an operator has taken in hand meanwhile is spared.
+                // A member that an operator works on meanwhile is spared.
                 for node in strike.hit.iter().filter(|node| cluster.may_start(**node)) {
                     bit += u64::from(strike.stage.arena.running(*node));
                     match self.unsynced.at_power_cut() {

@@ -1,4 +1,4 @@
-//! `defragment`: members write their engine's content anew, as `etcdctl defrag` has them do.
+//! `defragment`: members rewrite their engine's content, as `etcdctl defrag` asks them to.
 
 use squall_store::seam::BoxFuture;
 

@@ -1,7 +1,7 @@
 //! `diskError`: operations of a disk fail with an I/O error (EIO).
 //!
-//! A member must stop at such an error and never try again what failed: after a failed fsync nobody knows what is on the
-//! disk (fsyncgate). So this is the end of the member's process. It starts again when the fault ends.
+//! A member must stop at such an error and never retry the operation: after a failed fsync the disk's content is
+//! unknown (fsyncgate). So the error ends the member's process. The member starts again when the fault ends.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
-//! `diskFull`: a disk is full (ENOSPC). An append for which there is no room leaves a part of itself behind.
+//! `diskFull`: a disk is full (ENOSPC). An append that does not fit leaves a part of its bytes.
 //!
-//! A member stops when it cannot write its log. It starts again when the fault ends: someone has made room.
+//! A member stops when it cannot write its log. It starts again when the fault ends and there is room.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! `diskStall`: a disk answers nothing for a while.
+//! `diskStall`: a disk completes no operation for a while.
 
 use squall_store::seam::BoxFuture;
 

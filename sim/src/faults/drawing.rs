@@ -1,12 +1,12 @@
-//! What a kind of fault needs to draw example settings of itself for an explored run ([`super::Room::draw`]).
+//! What a kind of fault uses to draw settings for an explored run ([`super::Room::draw`]).
 //!
-//! Values are round, as a person would write them: an explored scenario is read by people once it has found something.
+//! Values are round, as a person would write them, because people read an explored scenario that has found something.
 
 use std::time::Duration;
 
 use crate::world::Stream;
 
-/// The chance of one drawn fault, and what its settings may refer to.
+/// The random stream of one drawn fault, and the names that its settings may refer to.
 pub(crate) struct Drawing<'a> {
     chance: Stream,
     /// The members' names.
@@ -20,7 +20,7 @@ impl<'a> Drawing<'a> {
         Self { chance, members, saves }
     }
 
-    /// One of the items, which must not be none.
+    /// One of the items, of which there must be at least one.
     pub(crate) fn one_of<T: Clone>(&mut self, items: &[T]) -> T {
         self.chance.pick(items).expect("there is something to pick from").clone()
     }
@@ -35,8 +35,8 @@ impl<'a> Drawing<'a> {
         self.chance.within(least..most + 1)
     }
 
-    /// A duration from `least` to `most`; each order of magnitude is as likely as the others. Two digits are drawn, so it
-    /// is round: `35ms`, `1.2s`.
+    /// A duration from `least` to `most`. All orders of magnitude are equally likely. Two digits are drawn, so it is
+    /// round: `35ms`, `1.2s`.
     pub(crate) fn time(&mut self, least: Duration, most: Duration) -> Duration {
         let (least, most) = (micros(least).max(1), micros(most).max(1));
         let doublings = u64::from((most / least).max(1).ilog2());
@@ -46,14 +46,14 @@ impl<'a> Drawing<'a> {
         Duration::from_micros((drawn / unit * unit).clamp(least, most))
     }
 
-    /// An instant from `least` to `most`, each as likely as the others, in tenths of a second.
+    /// An instant from `least` to `most`, in tenths of a second, all equally likely.
     pub(crate) fn instant(&mut self, least: Duration, most: Duration) -> Duration {
         let tenths = |time: Duration| time.as_millis() as u64 / 100;
         let most = tenths(most).max(tenths(least));
         Duration::from_millis(self.number(tenths(least), most) * 100)
     }
 
-    /// A few members by name, at least one, never all of several.
+    /// A few members by name: at least one, and not all if there are several.
     pub(crate) fn some_members(&mut self) -> Vec<String> {
         let mut names = self.members.to_vec();
         self.chance.shuffle(&mut names);

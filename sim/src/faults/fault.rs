@@ -1,11 +1,11 @@
-//! Faults as a file states them: one flat object each, with a plain `action`, its target, its time, and at most the one
-//! block that belongs to its action.
+//! Faults in their file form: each is one flat object, with its `action`, target and time, and at most one block of
+//! settings, which is named after the action.
 //!
 //! Serde's tagged enums buffer what they read and lose the place of an error. So a fault is read key by key
-//! ([`super::read`]), and each block is read as the settings of the action that it is named after, in place.
+//! ([`super::read`]), and each block is read at once as the settings of the action that it is named after.
 //! [`super::check`] then checks that action and block agree.
 //!
-//! A plan's faults have the same shape, with windows of no width and with the `draw` that picks the target.
+//! A plan's faults have the same form, but with fixed instants and with the `draw` that picks the target.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
 
@@ -27,13 +27,14 @@ use crate::text::{Window, go};
 pub struct Fault {
     /// Names it, so that other parts of the file can refer to it. Default: its action. Unique where it is given.
     pub name: Option<String>,
-    /// When it strikes: an instant, or a window from which the seed draws one. With `every`, the first time. Required; but in
-    /// a group it may be left out (`0s`), and counts from the group's begin, or from the end of the member before.
+    /// When it strikes: an instant, or a window from which the seed draws one. With `every`, the first time. Required;
+    /// but in a group it may be left out (`0s`), and counts from the group's begin, or from the end of the member
+    /// before.
     pub at: Window,
     /// Strikes again after this long, counted from strike to strike, until the time limit.
     pub every: Option<Window>,
-    /// Strikes only after something else has happened; `at` then counts from that moment. If it never happens, the fault
-    /// never strikes.
+    /// Strikes only after something else has happened; `at` then counts from that moment. If it never happens, the
+    /// fault never strikes.
     pub after: Option<After>,
     /// What happens.
     pub action: Action,
@@ -53,7 +54,7 @@ pub struct Fault {
     pub blocks: BTreeMap<Action, Settings>,
 }
 
-/// Adds to the schema of a fault what the rooms say: each kind's block, and that some kinds need theirs.
+/// Adds the rooms' parts to the schema of a fault: each kind's block, and which kinds need their block.
 fn add_blocks(schema: &mut Schema) {
     let mut blocks = Map::new();
     let mut needed = Vec::new();
@@ -73,12 +74,12 @@ fn add_blocks(schema: &mut Schema) {
         properties.append(&mut blocks);
     }
     object.insert("allOf".to_owned(), Value::Array(needed));
-    // `at` may be left out in a group ([`super::group`]); elsewhere the list demands it.
+    // `at` may be omitted in a group ([`super::group`]). Outside a group the list's schema requires it.
     object.insert("required".to_owned(), json!(["action"]));
 }
 
 impl Fault {
-    /// A fault of one strike that says nothing but what is necessary.
+    /// A fault that strikes once, with only the required keys.
     pub(crate) fn new(action: Action, at: Window) -> Fault {
         Fault {
             name: None,
@@ -95,7 +96,8 @@ impl Fault {
         }
     }
 
-    /// The settings: those of its block, or the action's defaults. `None` where the action needs a block and has none.
+    /// The settings: those of its block, or the action's defaults. `None` if the action needs a block and there is
+    /// none.
     pub fn settings(&self) -> Option<Settings> {
         self.blocks.get(&self.action).cloned().or_else(|| self.action.unwritten())
     }
@@ -104,7 +106,7 @@ impl Fault {
 impl Serialize for Fault {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        /// Writes a key that is there.
+        /// Writes a key that has a value.
         macro_rules! write_if_there {
             ($($key:ident),+) => {
                 $(if let Some(value) = &self.$key {
@@ -188,12 +190,12 @@ pub struct After {
 }
 
 impl After {
-    /// The other faults that are waited for.
+    /// The names of the faults that it waits for.
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
         self.fault.iter().chain(&self.faults)
     }
 
-    /// Until these faults are over.
+    /// Waits until these faults are over.
     pub(crate) fn over(faults: Vec<String>) -> After {
         let (fault, faults) = match <[String; 1]>::try_from(faults) {
             Ok([one]) => (Some(one), Vec::new()),

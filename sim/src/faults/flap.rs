@@ -1,4 +1,4 @@
-//! `flap`: links go down and come up again, over and over, all those of one fault together: a bad cable or switch port.
+//! `flap`: links repeatedly go down and come up, all links of one fault together, as with a bad cable or switch port.
 
 use std::time::Duration;
 

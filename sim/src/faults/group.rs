@@ -1,11 +1,12 @@
-//! Groups of faults: several that belong together, one after the other or side by side.
+//! Groups of faults that belong together: they strike one after the other or at the same time.
 //!
-//! An item of `spec.faults` is a fault or a group. A group is `serial` (each member begins where the one before it ends) or
-//! `parallel` (all begin with the group), and its members are faults or groups again. The shape is that of Chaos Mesh's
+//! An item of `spec.faults` is a fault or a group. A group is `serial` (each member begins when the previous one ends)
+//! or `parallel` (all begin with the group), and its members are faults or groups. The form is that of Chaos Mesh's
 //! Workflow, with its names: `serial`, `parallel`, `deadline`.
 //!
-//! A group exists in a scenario only. When a plan is drawn, [`super::order`] turns it into faults with instants, or, where
-//! an end is known only at run time, with the relation "begins when that fault is over" ([`super::After`]).
+//! Groups exist only in a scenario. When a plan is drawn, [`super::order`] turns a group into faults with instants. If
+//! an end is known only at run time, a fault gets the relation "begins when that fault is over" instead
+//! ([`super::After`]).
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
@@ -30,8 +31,8 @@ pub struct Group {
     /// Names it. Default: `serial` or `parallel`. Unique where it is given, among faults too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// When it begins: an instant, or a window from which the seed draws one. Required; but in another group it may be left
-    /// out, and counts from that group's begin, or from the end of the member before.
+    /// When it begins: an instant, or a window from which the seed draws one. Required; but in another group it may be
+    /// left out, and counts from that group's begin, or from the end of the member before.
     #[serde(default = "at_once")]
     pub at: Window,
     /// Begins again after this long, counted from begin to begin: `repeat` times, or until the time limit.
@@ -44,8 +45,8 @@ pub struct Group {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub repeat: Option<u32>,
-    /// The longest that a round takes. What lasts is ended then, and what has not begun does not begin; what an operator
-    /// has begun goes on.
+    /// The longest that a round takes. What lasts is ended then, and what has not begun does not begin; what an
+    /// operator has begun goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Window>,
     /// Its members, each of which begins where the one before it ends. A group has either these or `parallel`.
@@ -77,14 +78,14 @@ impl Group {
         self.serial.is_some()
     }
 
-    /// The key that its members stand under.
+    /// The key of its list of members.
     pub(super) fn key(&self) -> &'static str {
         if self.is_serial() { "serial" } else { "parallel" }
     }
 }
 
 impl Item {
-    /// The fault that it is, unless it is a group.
+    /// The fault; `None` if it is a group.
     pub fn fault(&self) -> Option<&Fault> {
         match self {
             Item::Fault(fault) => Some(fault),
@@ -92,7 +93,7 @@ impl Item {
         }
     }
 
-    /// The group that it is, unless it is a fault.
+    /// The group; `None` if it is a fault.
     pub fn group(&self) -> Option<&Group> {
         match self {
             Item::Fault(_) => None,
@@ -108,7 +109,7 @@ impl Item {
         }
     }
 
-    /// What it is called where the file gives no name.
+    /// Its default name, if the file gives none.
     fn plain_name(&self) -> &'static str {
         match self {
             Item::Fault(fault) => fault.action.name(),
@@ -124,7 +125,7 @@ impl Item {
         }
     }
 
-    /// The faults that it is or holds, in the file's order.
+    /// The fault itself or all faults in the group, in the file's order.
     pub fn faults(&self) -> Vec<&Fault> {
         match self {
             Item::Fault(fault) => vec![fault],
@@ -134,7 +135,7 @@ impl Item {
 }
 
 impl Item {
-    /// The schema of `spec.faults`, whose items must say when.
+    /// The schema of `spec.faults`, whose items must have an instant.
     pub(crate) fn list_with_instants(generator: &mut SchemaGenerator) -> Schema {
         let item = generator.subschema_for::<Item>();
         json_schema!({ "type": "array", "items": { "allOf": [item, { "required": ["at"] }] } })
@@ -170,17 +171,17 @@ impl JsonSchema for Item {
 /// An item of a file, with its name and its place among the others.
 pub(crate) struct Node<'a> {
     pub(crate) item: &'a Item,
-    /// The name given, or what it is, numbered where that is taken: `crash`, `crash-2`, `serial`.
+    /// The given name, or a default name, with a number if it is taken: `crash`, `crash-2`, `serial`.
     pub(crate) name: String,
     /// The group that it is a member of.
     pub(crate) parent: Option<usize>,
-    /// Its place in the list that it stands in.
+    /// Its index in its list.
     pub(crate) place: usize,
     /// The members of a group.
     pub(crate) members: Vec<usize>,
 }
 
-/// Every item, a group before its members, in the file's order. The numbers in a [`Node`] are indices here.
+/// All items, a group before its members, in the file's order. The numbers in a [`Node`] are indices into this list.
 pub(crate) fn nodes(items: &[Item]) -> Vec<Node<'_>> {
     fn collect<'a>(items: &'a [Item], parent: Option<usize>, nodes: &mut Vec<Node<'a>>) -> Vec<usize> {
         let mut members = Vec::with_capacity(items.len());
@@ -215,7 +216,7 @@ pub(crate) fn groups_around<'a>(nodes: &'a [Node<'a>], index: usize) -> impl Ite
     std::iter::successors(nodes[index].parent, |group| nodes[*group].parent)
 }
 
-/// The way to an item from the list that all stand in.
+/// The path to an item from the outermost list.
 pub(crate) fn path<'a>(nodes: &[Node<'a>], index: usize) -> Vec<Step<'a>> {
     let node = &nodes[index];
     let mut steps = match node.parent {

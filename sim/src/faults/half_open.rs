@@ -1,6 +1,6 @@
-//! `halfOpen`: something on the way (a firewall, an address translator) forgets every connection that stands, once. Neither
-//! end is told. Whoever sends gives up after the retransmission time-outs; whoever only listens waits for ever, unless
-//! `network.keepAlive` asks. New connections work at once.
+//! `halfOpen`: a device on the way (a firewall, an address translator) forgets every established connection, once.
+//! Neither end is told. A sender gives up after the retransmission timeouts. An end that only listens waits for ever,
+//! unless `network.keepAlive` is on. New connections work at once.
 
 use super::connections::ends_connections;
 use crate::arena::ConnectionsEnd;

@@ -1,5 +1,5 @@
-//! `idleTimeout`: what is on the way (a firewall, an address translator) forgets connections that carry nothing for a
-//! while, and tells no one: see `halfOpen` for what follows.
+//! `idleTimeout`: a device on the way (a firewall, an address translator) forgets connections that are idle for a
+//! while. Neither end is told. `halfOpen` describes the effect.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ impl Room for IdleTimeout {
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
         Box::pin(async move {
             let idle = self.idle;
-            // One entry for both ways: it holds for the connection.
+            // One modifier for both directions, because it is about connections.
             strike.impose_on(strike.links(self.peers, Direction::To), |from, to| Modifier::ForgetIdle {
                 from,
                 to,

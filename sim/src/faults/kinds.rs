@@ -1,6 +1,7 @@
-//! Every kind of fault, in a short run: it bites, it shows, and the store survives it. And what each kind refuses.
+//! Tests every kind of fault in a short run: the fault takes effect, the effect shows, and the store survives it. Also
+//! tests what each kind refuses.
 //!
-//! Both tables name every kind, so a new one without its rows fails here.
+//! Both tables name every kind, so a new kind without rows fails here.
 
 use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
@@ -12,14 +13,14 @@ use crate::{
     text::Refusal,
 };
 
-/// A kind of fault at work.
+/// A run that tests a kind of fault.
 struct Kind {
     action: &'static str,
-    /// The fault, without its action's name where that is first.
+    /// The fault in file form, without the action's name if it comes first.
     faults: &'static str,
-    /// What else the scenario says under `spec`.
+    /// The rest of the scenario's `spec`.
     spec: &'static str,
-    /// How it shows beside its bites: a counter that a run without it leaves at zero.
+    /// A counter that shows the fault's effect: a run without the fault leaves it at zero.
     shows: Option<&'static str>,
 }
 
@@ -163,7 +164,7 @@ fn every_kind_bites_and_shows_and_the_store_survives_it() {
     assert_eq!(named, Action::NAMES.iter().copied().collect());
 }
 
-/// What members said when they ended with a failure, over some seeds of a scenario whose runs must all be valid.
+/// The errors with which members ended, over some seeds of a scenario whose runs must all be valid.
 fn refusals(faults: &str, more: &str, seeds: std::ops::RangeInclusive<u64>) -> Vec<String> {
     let scenario = good(faults, more);
     let options = RunOptions { trace: true, ..RunOptions::default() };
@@ -198,13 +199,13 @@ fn a_corrupt_disk_is_refused_with_its_place() {
         ),
     ] {
         let refusals = refusals(fault, "", 1..=4);
-        // At least one a seed: a heal may start the member again.
+        // At least one for each seed; more if a heal starts the member again.
         assert!(refusals.len() >= 4, "{fault}: {refusals:#?}");
         assert!(refusals.iter().all(|refusal| refusal.contains(place)), "{fault}: {refusals:#?}");
     }
 }
 
-/// A member whose disk fails stops, says why, and serves again once the disk is mended.
+/// A member whose disk fails stops, says why, and serves again once the disk is healed.
 #[test]
 fn a_member_stops_at_an_io_error() {
     for (fault, why) in [
@@ -218,7 +219,7 @@ fn a_member_stops_at_an_io_error() {
     }
 }
 
-/// What the cluster cannot afford becomes something lighter, and the history says so.
+/// A fault that the cluster cannot afford is replaced by a milder one, and the history says so.
 #[test]
 fn a_second_copy_is_not_lost() {
     let faults = "{name: first, at: 2s, action: bitFlip, bitFlip: {file: wal}}, {name: second, at: 3s, action: wipeDisk}, \
@@ -235,7 +236,7 @@ fn a_second_copy_is_not_lost() {
     assert_eq!(told.collect::<Vec<_>>(), ["wipeDisk", "rollbackDisk", "lyingFsync"]);
 }
 
-/// A scenario that goes beyond the budget loses its data, and nobody accuses the store of standing still.
+/// A scenario that exceeds the budget loses its data, and the store is not accused of making no progress.
 #[test]
 fn beyond_the_budget_nothing_is_demanded() {
     let flip = "action: bitFlip, bitFlip: {file: wal, beyondBudget: true}";
@@ -247,7 +248,7 @@ fn beyond_the_budget_nothing_is_demanded() {
     assert_eq!(result.faults_bit.get("bitFlip"), Some(&2));
 }
 
-/// A disk that lies, a power cut, and a member that starts again all the same: acknowledged writes are gone.
+/// After a lying disk and a power cut, a member starts again all the same: acknowledged writes are lost.
 #[test]
 fn a_fsync_that_lies_is_found_where_the_member_goes_on() {
     let lie = "action: lyingFsync, lyingFsync: {startsAgain: true}";
@@ -261,7 +262,7 @@ fn a_fsync_that_lies_is_found_where_the_member_goes_on() {
     assert_eq!(result.verdict, Verdict::Invalid);
 }
 
-/// Bad settings: the fault, and what else the scenario says.
+/// Bad settings: the fault, and the rest of the scenario.
 const BAD: &[(&str, &str)] = &[
     ("{at: 1s, action: crash, crash: {unsynced: some}}", ""),
     ("{at: 1s, action: crash, crash: {unsynched: any}}", ""),

@@ -1,8 +1,9 @@
-//! `kubernetesCompact`: the history is compacted as Kubernetes' API servers do it (`k8s.io/apiserver`, `etcd3/compact.go`).
+//! `kubernetesCompact`: the history is compacted as Kubernetes' API servers do it (`k8s.io/apiserver`,
+//! `etcd3/compact.go`).
 //!
-//! Every so often a server tries to take the turn: a transaction writes `compact_rev_key` if its version is still the one
-//! that the server has seen. Who wins compacts to the revision that it saw the last time, so a revision is kept for one
-//! interval at least. Who loses learns the version, and waits.
+//! At each interval every server tries to take the turn: its transaction writes `compact_rev_key` if the key still has
+//! the version that the server saw last. The winner compacts to the revision that it saw last time, so a revision is
+//! kept for at least one interval. A loser learns the key's version, and waits.
 
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ impl Room for KubernetesCompact {
             let end = strike.lasts.map(|lasts| arena.now().after(lasts));
             let (mut version, mut seen, mut bit) = (0, 0, 0);
             while strike.wait(self.interval).await && end.is_none_or(|end| arena.now() < end) {
-                // Another compaction is under way: this server's turn comes again.
+                // Another compaction is under way: this server tries again at the next interval.
                 let Ok(mut client) = strike.stage.client.try_lock() else { continue };
                 let id = strike.stage.recorder.next_id();
                 let Some((result, header)) = client.perform(&take_turn(version, id), false).await else {
@@ -78,7 +79,7 @@ fn key() -> h::Bytes {
     h::Bytes::from("compact_rev_key")
 }
 
-/// The transaction by which a server takes the turn.
+/// The transaction with which a server takes the turn.
 fn take_turn(version: i64, id: u64) -> h::Op {
     // Values are unique, as all clients' are.
     let put = h::Put { key: key(), value: h::Bytes::from(format!("v{id}")), ..h::Put::default() };
@@ -94,7 +95,7 @@ fn take_turn(version: i64, id: u64) -> h::Op {
     })
 }
 
-/// The version of the key, as a transaction that did not win has read it.
+/// The key's version, as a losing transaction has read it.
 fn version_in(txn: &h::TxnResult) -> Option<i64> {
     match txn.responses.first()? {
         h::ResponseOp::Range(range) => range.kvs.first().map(|kv| kv.version),

@@ -1,8 +1,8 @@
-//! `loss`: links lose some of what is sent.
+//! `loss`: links lose some segments and connection requests.
 //!
-//! TCP hides a loss: the segment is sent again after 200 ms, or after 600 ms if that is lost too, and so on, and what was
-//! sent after it waits as well. A connection request that is lost is sent again after 1 s. With `shows: reset` something on
-//! the way answers with a reset instead, and the connection ends.
+//! TCP hides a loss: the segment is sent again after 200 ms, or after 600 ms if that is lost too, and so on. Later
+//! segments wait for it. A lost connection request is sent again after 1 s. With `shows: reset` a device on the way
+//! answers with a reset instead, and the connection ends.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,10 @@
-//! `lyingFsync`: a disk answers fsyncs and does not carry them out: a drive's cache without a battery. When the fault
-//! ends, the cache is written out.
+//! `lyingFsync`: a disk reports success for fsyncs but does not carry them out, like a drive's cache without a
+//! battery. When the fault ends, the cache is written to the disk.
 //!
-//! No store can see the lie. It shows when the machine loses power meanwhile: the member has forgotten what it
-//! acknowledged. So its copy does not count while the fault lasts, and after a power cut the member stays down until an
-//! operator replaces it; with `startsAgain` it starts all the same, and the run shows what raft does without its disks.
+//! No store can detect the lie. It has an effect if the machine loses power meanwhile: the member loses data that it
+//! acknowledged. So its copy does not count while the fault lasts, and after a power cut the member stays down until
+//! an operator replaces it. With `startsAgain` it starts all the same, and the run shows how raft fails without
+//! reliable disks.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,8 @@ use crate::arena::Modifier;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LyingFsync {
-    /// Whether the member starts again after a power cut, though it has forgotten what it acknowledged, and whether the
-    /// fault strikes also where the cluster cannot afford that: a negative control. Default false.
+    /// Whether the member starts again after a power cut, though it has forgotten what it acknowledged, and whether
+    /// the fault strikes also where the cluster cannot afford that: a negative control. Default false.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub starts_again: bool,
 }

@@ -1,10 +1,10 @@
-//! Faults: what can go wrong in a run. Each kind has a room of its own, a file in this folder, which holds everything
-//! about it: its name, its settings and their checks, whom it may hit, what it costs, how it strikes, and how it is
-//! undone. The registry below is the only other place that names it.
+//! Faults: what can go wrong in a run. Each kind has its own file in this folder, its room. The room holds everything
+//! about the kind: its name, its settings and their checks, its possible targets, its cost, its strike, and its
+//! undoing. The registry below is the only other place that names it.
 //!
-//! A fault in a file is a flat object ([`Fault`]): `action`, when, whom, and one block of settings named like the action.
-//! Its drawn form ([`crate::plan`]) has fixed instants. A target such as `role: leader` stays symbolic until the fault
-//! strikes; then [`Target::resolve`] turns it into names.
+//! A fault in a file is a flat object ([`Fault`]): `action`, time, target, and one block of settings named like the
+//! action. Its drawn form ([`crate::plan`]) has fixed instants. A target such as `role: leader` stays symbolic until
+//! the fault strikes; then [`Target::resolve`] turns it into names.
 //!
 //! Faults act through an [`Arena`](crate::arena::Arena) and through the cluster's operator. They know nothing of the
 //! simulated world, so the same faults can strike real processes.
@@ -12,14 +12,14 @@
 //! | File | What it holds |
 //! |---|---|
 //! | `room` | the trait that each kind implements, and the registry's macro |
-//! | `fault` | the flat form: selectors, modes, writing |
+//! | `fault` | the flat form: selectors, modes, serialization |
 //! | `group` | serial and parallel groups of faults |
 //! | `read` | reads a fault or a group of a file |
-//! | `order` | from faults and groups to strikes |
-//! | `check`, `check_relation`, `check_group` | checks that all kinds share, of what faults say of one another, of groups |
-//! | `connections` | what the kinds share that end connections |
-//! | `target` | from a selector to names |
-//! | `drawing` | what a kind needs to draw settings for an explored run |
+//! | `order` | turns faults and groups into strikes |
+//! | `check`, `check_relation`, `check_group` | the checks of all kinds, of relations between faults, of groups |
+//! | `connections` | the common part of the kinds that end connections |
+//! | `target` | turns a selector into names |
+//! | `drawing` | what a kind uses to draw settings for an explored run |
 
 mod check;
 mod check_group;

@@ -1,26 +1,26 @@
-//! From a file's faults and groups to strikes: when each begins, how long it lasts, what it waits for.
+//! Turns a file's faults and groups into strikes: when each begins, how long it lasts, what it waits for.
 //!
-//! One walk over the items serves two masters. The drawing of a plan walks with chance ([`Values`]); the checks walk with
-//! the earliest and with the latest value of every window, and so know what can happen at all.
+//! One walk over the items has two uses. The drawing of a plan walks with random values ([`Values`]). The checks walk
+//! with the earliest and with the latest value of every window, to determine what can happen at all.
 //!
-//! Where an instant is known it is a number. It is not known after a fault that ends by itself (an operator's procedure),
-//! nor after one that waits for a state. What begins there gets the relation "begins when that fault is over"
-//! ([`After::over`]), and so a plan stays a flat list that a person can edit.
+//! A known instant is a number. An instant is unknown after a fault that ends by itself (an operator's procedure), and
+//! after one that waits for a state. A fault that begins at such an instant gets the relation "begins when that fault
+//! is over" ([`After::over`]). So a plan stays a flat list that a person can edit.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{Action, After, Fault, Group, Lasts, Node, Settings, group::Item};
 use crate::text::Window;
 
-/// No scenario of 30 seconds needs more strikes of one item; `every: 1ms` must not eat the memory.
+/// The most strikes of one item. No scenario of 30 seconds needs more, and `every: 1ms` must not fill the memory.
 pub(crate) const MAX_STRIKES: usize = 1_000;
 
-/// Rounds of groups in one walk, those without a strike too.
+/// The most rounds of groups in one walk, including rounds without a strike.
 const MAX_ROUNDS: u32 = 20_000;
 
-/// What the windows and the draws of a walk are.
+/// Supplies a walk with values for windows and draws.
 pub(crate) trait Values {
-    /// A value of a window of the item that is called `of`.
+    /// A value in a window of the item with the name `of`.
     fn time(&mut self, of: &str, window: Window) -> Duration;
     /// The number that picks a target.
     fn draw(&mut self, of: &str) -> u64;
@@ -28,13 +28,13 @@ pub(crate) trait Values {
 
 /// One strike.
 pub(crate) struct Placed {
-    /// The fault's place among the nodes.
+    /// The fault's index among the nodes.
     pub(crate) node: usize,
     /// The name of the fault; the second and later strikes are `name.2`, `name.3`, ….
     pub(crate) id: String,
-    /// The fault with what this strike waits for, and with references to the strikes that are meant.
+    /// The fault, with what this strike waits for, and with its references resolved to strikes.
     pub(crate) fault: Fault,
-    /// When: after the start of the clients, or after what it waits for.
+    /// When it strikes: the time after the start of the clients, or after what it waits for.
     pub(crate) at: Duration,
     pub(crate) duration: Option<Duration>,
     pub(crate) draw: u64,
@@ -62,8 +62,8 @@ pub(crate) enum Why {
     WaitsForEver(String),
 }
 
-/// Every strike of the items, in the file's order. `limit` is the time limit: what repeats without a count repeats as long
-/// as it ends within.
+/// Every strike of the items, in the file's order. `limit` is the time limit: an item that repeats without a count
+/// repeats as long as it ends before the limit.
 pub(crate) fn place(
     nodes: &[Node<'_>],
     limit: Duration,
@@ -92,12 +92,12 @@ pub(crate) fn place(
     Ok(walk.placed)
 }
 
-/// An instant: so long after the start of the clients, or after what `base` waits for.
+/// An instant: a time after the start of the clients, or after what `base` waits for.
 #[derive(Debug, Clone)]
 struct Moment {
     base: Option<After>,
     offset: Duration,
-    /// The strikes that end there, if it is an end.
+    /// The strikes that end at this moment, if it is an end.
     ended: Vec<String>,
 }
 
@@ -124,7 +124,7 @@ enum End {
     Never(usize),
 }
 
-/// The tightest deadline around an item: the group whose it is, and its moment.
+/// The tightest deadline around an item: its group, and its moment.
 #[derive(Clone, Copy)]
 struct Deadline<'a> {
     group: usize,
@@ -141,7 +141,7 @@ struct Walk<'a> {
     /// The latest strike of each fault, by the fault's name.
     latest: BTreeMap<String, String>,
     rounds: u32,
-    /// The ends of the groups that stand in no other, by their names.
+    /// The ends of the outermost groups, by name.
     ends: BTreeMap<String, End>,
 }
 
@@ -153,7 +153,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A fault, with its repetitions where it is no member of a group: there `every` is refused.
+    /// Places a fault, with its repetitions if it is not in a group. In a group `every` is refused.
     fn fault(
         &mut self,
         node: usize,
@@ -184,7 +184,7 @@ impl Walk<'_> {
                 }
             }
             let id = self.next_id(node, &name);
-            // What waits for a state begins at an instant that is known only at run time.
+            // A fault that waits for a state begins at an instant that is known only at run time.
             end = match duration {
                 Some(lasts) if fault.after.is_none() => {
                     let (base, offset) = (begin.base.clone(), at.saturating_add(lasts));
@@ -212,8 +212,8 @@ impl Walk<'_> {
         }
     }
 
-    /// The fault with what one strike waits for. Where it refers to a fault that strikes in each round, that of the same
-    /// round is meant.
+    /// The fault, with what one strike waits for. A reference to a fault that strikes in each round means the strike
+    /// of the same round.
     fn strike_of(&self, fault: &Fault, after: Option<After>) -> Fault {
         let mut fault = Fault { after, ..fault.clone() };
         let refer = |name: &mut String| {
@@ -311,7 +311,7 @@ impl Walk<'_> {
         for member in members {
             match self.item(member, &now, deadline)? {
                 End::At(end) => {
-                    // A member that its deadline leaves out ends nothing.
+                    // A member that the deadline omits does not affect the end.
                     let ended = if end.ended.is_empty() { now.ended } else { end.ended };
                     now = Moment { ended, ..end };
                 }
@@ -322,7 +322,7 @@ impl Walk<'_> {
         Ok(End::At(now))
     }
 
-    /// The moment at which an item begins that waits for something more.
+    /// The moment at which an item begins that has its own `after` in addition.
     fn wait(&self, node: usize, begin: &Moment, own: Option<&After>) -> Result<Moment, Misfit> {
         let Some(own) = own else { return Ok(begin.clone()) };
         let base = match &begin.base {
@@ -338,7 +338,7 @@ impl Walk<'_> {
         Ok(Moment { base: Some(base), offset: Duration::ZERO, ended: Vec::new() })
     }
 
-    /// Puts the last strikes of a group in the place of its name, where something waits for its end.
+    /// Replaces a group's name by its last strikes, wherever a fault waits for the group's end.
     fn waits_for_groups(&mut self) -> Result<(), Misfit> {
         for strike in &mut self.placed {
             let Some(after) = &mut strike.fault.after else { continue };
@@ -366,8 +366,8 @@ fn fault_every(item: &Item) -> Option<Window> {
     item.fault().and_then(|fault| fault.every)
 }
 
-/// The moment at which the last of several has ended. Where they count from different moments, it is known only at run
-/// time.
+/// The moment at which the last of several items has ended. If they count from different moments, it is known only at
+/// run time.
 fn join(ends: Vec<End>, begin: &Moment) -> End {
     let mut moments = Vec::new();
     for end in ends {

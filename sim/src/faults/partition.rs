@@ -1,8 +1,8 @@
-//! `partition`: links are cut. What is sent over a cut link is lost, and no one is told.
+//! `partition`: links are cut. Segments on a cut link are lost, and neither end is told.
 //!
-//! The shapes are Jepsen's (`jepsen.nemesis`): a group that is cut off, members that are alone, two members that do not
-//! hear each other while everyone else hears both, two halves with a bridge, and a ring in which each member hears a
-//! majority and no two hear the same one.
+//! The shapes are Jepsen's (`jepsen.nemesis`): a group that is cut off; single members that are cut off; two members
+//! that do not hear each other while all others hear both; two halves with a bridge; and a ring in which each member
+//! hears a majority and no two hear the same majority.
 
 use std::collections::BTreeSet;
 
@@ -56,7 +56,7 @@ impl Shape {
         *self == Shape::Group
     }
 
-    /// Whether it concerns all members, whoever is selected.
+    /// Whether the shape includes all members, whichever are selected.
     fn is_whole(self) -> bool {
         matches!(self, Shape::Bridge | Shape::MajoritiesRing)
     }
@@ -171,14 +171,14 @@ impl Partition {
     }
 }
 
-/// Cuts all but the bridge into two halves.
+/// Cuts all members except the bridge into two halves.
 fn bridge(members: &[NodeId], bridge: NodeId) -> Vec<(NodeId, NodeId)> {
     let others: Vec<NodeId> = members.iter().copied().filter(|node| *node != bridge).collect();
     let (one, other) = others.split_at(others.len() / 2);
     one.iter().flat_map(|a| other.iter().flat_map(|b| [(*a, *b), (*b, *a)])).collect()
 }
 
-/// Lets each member hear the majority of the ring that it stands in the middle of.
+/// Lets each member hear only the majority of the ring around it.
 fn majorities_ring(ring: &[NodeId]) -> Vec<(NodeId, NodeId)> {
     let (size, majority) = (ring.len(), ring.len() / 2 + 1);
     let mut cut = Vec::new();
@@ -202,7 +202,7 @@ mod tests {
         world.expect("a world without events").output.expect("the body ends")
     }
 
-    /// Whom each member hears.
+    /// The members that each member hears.
     fn hears(members: &[NodeId], cut: &[(NodeId, NodeId)]) -> Vec<BTreeSet<NodeId>> {
         let heard = |to: NodeId| members.iter().copied().filter(move |from| !cut.contains(&(*from, to)));
         members.iter().map(|to| heard(*to).collect()).collect()

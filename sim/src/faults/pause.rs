@@ -1,5 +1,5 @@
-//! `pause`: a process stands still and then goes on where it was (SIGSTOP, SIGCONT). Its kernel still acknowledges what
-//! peers send.
+//! `pause`: a process stops and later continues where it was (SIGSTOP, SIGCONT). Its kernel still acknowledges the
+//! data that peers send.
 
 use squall_store::seam::BoxFuture;
 

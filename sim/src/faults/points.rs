@@ -1,7 +1,8 @@
 //! `points`: a member crashes, stalls or meets an I/O error at a named point of its work (a failpoint).
 //!
-//! Some points are live in a run, and of the visits to those some bite (FoundationDB's buggify: a quarter of the sites, a
-//! quarter of the time). Which, chance decides. A member that this takes down starts again after a while.
+//! Some points are live in a run, and the fault happens at some of the visits to live points (FoundationDB's buggify:
+//! a quarter of the sites, a quarter of the time). Both are drawn. A member that this takes down starts again after a
+//! while.
 
 use std::time::Duration;
 

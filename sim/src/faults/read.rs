@@ -1,7 +1,7 @@
 //! Reads an item of `spec.faults` key by key, so that every error has its own place.
 //!
-//! What an item is, a fault or a group, is known only once its keys are read: any order of keys is good. A key that no
-//! item has is refused at the key; keys that do not belong together are refused by the checks, which know the place too.
+//! Whether an item is a fault or a group is known only after its keys are read, since keys may have any order. An
+//! unknown key is refused at the key's place. The checks refuse keys that do not belong together, also with the place.
 
 use std::{collections::BTreeMap, fmt, sync::LazyLock};
 
@@ -20,7 +20,7 @@ use crate::text::Window;
 const COMMON: [&str; 10] =
     ["name", "at", "every", "after", "action", "selector", "mode", "value", "duration", "draw"];
 
-/// The keys of groups, beyond those that faults have too.
+/// The keys that only groups have.
 const OF_GROUPS: [&str; 4] = ["serial", "parallel", "repeat", "deadline"];
 
 /// All keys that an item may have.
@@ -29,7 +29,7 @@ static KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     COMMON.into_iter().chain(OF_GROUPS).chain(blocks).collect()
 });
 
-/// A key of an item. It is a type of its own so that an unknown key is refused at the key's own place.
+/// A key of an item. It is a separate type, so that an unknown key is refused at the key's place.
 enum Key {
     Word(&'static str),
     Block(Action),
@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for Item {
     }
 }
 
-/// Reads one item. In a group `at` may be left out.
+/// Reads one item. In a group `at` may be omitted.
 struct ReadItem {
     in_group: bool,
 }
@@ -89,7 +89,7 @@ impl<'de> Visitor<'de> for ReadItem {
         let (mut serial, mut parallel, mut repeat, mut deadline) = (None, None, None, None);
         let mut blocks: BTreeMap<Action, Settings> = BTreeMap::new();
         let (mut of_fault, mut of_group) = (None, None);
-        // A key that stands twice was refused before (`text::yaml::read`).
+        // A repeated key was refused before (`text::yaml::read`).
         while let Some(key) = map.next_key::<Key>()? {
             match key {
                 Key::Word("name") => name = map.next_value()?,

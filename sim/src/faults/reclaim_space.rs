@@ -1,5 +1,5 @@
-//! `reclaimSpace`: what an operator does when the quota is used up (etcd's guide to maintenance): compact to the newest
-//! revision, defragment every member, take the alarms back. The order matters.
+//! `reclaimSpace`: an operator's steps when the quota is used up (etcd's guide to maintenance): compact to the newest
+//! revision, defragment every member, disarm the alarms. The order matters.
 
 use squall_checker::history as h;
 use squall_store::seam::BoxFuture;

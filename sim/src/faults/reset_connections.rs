@@ -1,4 +1,4 @@
-//! `resetConnections`: something on the way resets every connection that stands, once. New connections work at once.
+//! `resetConnections`: a device on the way resets every established connection, once. New connections work at once.
 
 use super::connections::ends_connections;
 use crate::arena::ConnectionsEnd;

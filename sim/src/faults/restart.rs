@@ -1,4 +1,4 @@
-//! `restart`: members that run stop gracefully and start again; members that are down start.
+//! `restart`: running members stop gracefully and start again; members that are down start.
 
 use squall_store::seam::BoxFuture;
 

@@ -22,8 +22,8 @@ pub struct RestoreSnapshot {
     /// The new cluster's token: it makes the new cluster's id differ from the old one's. Default: the fault's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// The token that the cluster has already, instead of a new one. An operator's mistake, which the judge must notice: the
-    /// new cluster has the old one's id. Default false.
+    /// The token that the cluster has already, instead of a new one. An operator's mistake, which the judge must
+    /// notice: the new cluster has the old one's id. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub old_token: bool,
     /// Which members it is restored on. Default `all`.
@@ -43,8 +43,8 @@ pub enum RestoreOnto {
     All,
     /// One member, as a cluster of one; the others are added to it again, empty.
     One,
-    /// Each member without the others, as a cluster of its own. An operator's mistake, which the judge must notice: clients
-    /// meet as many clusters as there are members.
+    /// Each member without the others, as a cluster of its own. An operator's mistake, which the judge must notice:
+    /// clients meet as many clusters as there are members.
     Each,
 }
 
@@ -96,8 +96,8 @@ impl Room for RestoreSnapshot {
         let Some(token) = &self.token else { return Ok(()) };
         let path = [block, Step::Key("token")];
         check.refuse_if(token.is_empty(), &path, || "the token is empty: write a name, or remove the key")?;
-        // The cluster's id is made from its members' URLs and its token. A token that was used before would give the old
-        // cluster's id to the new one.
+        // The cluster's id is made from its members' URLs and its token. A token that was used before would give the
+        // old cluster's id to the new one.
         check.refuse_if(token == INITIAL_TOKEN, &path, || {
             format!(
                 "`{INITIAL_TOKEN}` is the token that the cluster begins with: the restored one needs another"
@@ -122,7 +122,8 @@ impl Room for RestoreSnapshot {
             self.token = Some(id.to_owned());
             return;
         };
-        // A restore that strikes again makes another cluster. A plan's faults are complete already.
+        // A repeated strike makes another cluster, so it needs another token. A plan's faults have their tokens
+        // already.
         if let Some((_, strike)) = id.rsplit_once('.')
             && strike.parse::<u32>().is_ok_and(|strike| strike > 1)
             && !token.ends_with(&format!(".{strike}"))

@@ -1,11 +1,12 @@
-//! `rollbackDisk`: a machine goes back to an old image of its disk, as when a virtual machine's snapshot is restored.
+//! `rollbackDisk`: a machine's disk is set back to an old image, as when a virtual machine's snapshot is restored.
 //!
-//! The image is taken when the fault strikes and put back when its duration ends. The member has then forgotten what it
-//! acknowledged in between, and must stop once it finds out. Raft does not survive this in general: a member that forgets
-//! its vote and its log may elect a leader without committed entries. A scenario that uses it keeps a stable leader. The
-//! member stays out until an operator replaces it.
+//! The image is taken when the fault strikes and put back when its duration ends. The member has then lost what it
+//! acknowledged in between, and must stop once it detects that. Raft does not tolerate this in general: a member that
+//! forgets its vote and its log may elect a leader without committed entries. So a scenario that uses it must keep a
+//! stable leader. The member stays out until an operator replaces it.
 //!
-//! Across a replacement or a restore the old disk belongs to a member that was removed, or to another cluster.
+//! If the member was replaced or the cluster restored in between, the old disk belongs to a removed member, or to
+//! another cluster.
 
 use squall_store::seam::BoxFuture;
 

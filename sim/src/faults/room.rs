@@ -1,4 +1,4 @@
-//! The trait that every kind of fault implements, and the macro that makes one closed type of all of them.
+//! The trait that every kind of fault implements, and the macro that defines one enum over all kinds.
 
 use std::{
     fmt,
@@ -25,8 +25,8 @@ use crate::{
     world::{Chance, Stream},
 };
 
-/// One kind of fault. The type that implements it is its settings, as a file gives them. Its derived `JsonSchema` feeds
-/// `squall schema` and docs/scenarios.md: the fields' documentation is what users read there.
+/// One kind of fault. The type that implements it is its settings, as a file gives them. Its derived `JsonSchema`
+/// feeds `squall schema` and docs/scenarios.md: the fields' documentation is what users read there.
 pub(crate) trait Room:
     Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + JsonSchema + Send + Sync
 {
@@ -34,16 +34,16 @@ pub(crate) trait Room:
     const ACTION: &'static str;
     /// One line for `squall list`.
     const ABOUT: &'static str;
-    /// Whom it hits.
+    /// What it can hit.
     const AIM: Aim;
     /// Whether it takes a duration.
     const LASTS: Lasts;
-    /// Whether it stays for good on members outside the core, where only a core heals (`final.core`). A fault that only
-    /// delays does not: a slow leader outside the core would slow the core too.
+    /// Whether it stays for good on members outside the core, if only a core heals (`final.core`). A fault that only
+    /// delays does not stay, because a slow leader outside the core would slow the core too.
     const STAYS_OUTSIDE_CORE: bool = matches!(Self::COST, Cost::Process);
     /// What it takes from the cluster.
     const COST: Cost;
-    /// Whether the disk of a member that it hits may forget or garble what was synced, or fail. The judge then excuses the
+    /// Whether it may make the disk of its target lose or damage synced data, or fail. The judge then excuses the
     /// member from what it promised.
     const HARMS_DISK: bool = false;
     /// Whether it has settings. A kind without settings has no block in a file.
@@ -51,14 +51,14 @@ pub(crate) trait Room:
     /// An example of its block, for the refusal of a file that lacks it.
     const EXAMPLE: &'static str = "";
 
-    /// The settings where a file gives none: those of an empty block. `None` where a file must give some.
+    /// The settings if a file has no block: those of an empty block. `None` if a file must have a block.
     fn unwritten() -> Option<Self> {
         serde_json::from_str("{}").ok()
     }
 
-    /// Settings for an explored run (`squall fuzz`): plausible ones, which reach every branch of the kind in some hundred
-    /// draws. `None` where it does not fit here: there is no snapshot to restore. Without this method a kind takes part
-    /// with the settings that a file need not write.
+    /// Draws settings for an explored run (`squall fuzz`): plausible ones, which reach every branch of the kind in
+    /// some hundred draws. `None` if the kind does not fit here, for example if there is no snapshot to restore. By
+    /// default a kind takes part with its default settings.
     fn draw(_drawing: &mut Drawing<'_>) -> Option<Self> {
         Self::unwritten()
     }
@@ -71,7 +71,7 @@ pub(crate) trait Room:
     /// Fills in what the settings leave to the drawing of the plan. `id` is the drawn fault's name.
     fn complete(&mut self, _id: &str) {}
 
-    /// Whether it can hit a member in this state. The roster's rules ([`Cost`]) come on top.
+    /// Whether it can hit a member in this state. The roster's rules ([`Cost`]) apply in addition.
     fn may_hit(&self, _member: &Candidate) -> bool {
         true
     }
@@ -81,12 +81,13 @@ pub(crate) trait Room:
         Self::COST < Cost::Process
     }
 
-    /// For kinds that cost a copy: what it becomes where the cluster cannot afford that. `None`: it hits no one then.
+    /// For kinds that cost a copy: the milder fault if the cluster cannot afford that. `None` if it then hits no
+    /// member.
     fn lighter(&self) -> Option<Settings> {
         None
     }
 
-    /// For kinds that cost a copy: whether it strikes also where the cluster cannot afford it.
+    /// For kinds that cost a copy: whether it strikes even if the cluster cannot afford it.
     fn beyond_budget(&self) -> bool {
         false
     }
@@ -95,7 +96,7 @@ pub(crate) trait Room:
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck>;
 }
 
-/// Whom a kind of fault hits.
+/// What a kind of fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aim {
     /// As many members as its `mode` says.
@@ -117,27 +118,28 @@ pub enum Lasts {
     ForItsDuration,
 }
 
-/// What a kind of fault takes from the cluster, in rising order.
+/// What a kind of fault costs the cluster, in rising order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cost {
     /// Nothing.
     Nothing,
     /// Time: messages or disk operations are late or lost.
     Time,
-    /// A process does not run for a while. Members in an operator's hands are spared, unless the settings say otherwise.
+    /// A process does not run for a while. Members that an operator works on are spared, unless the settings say
+    /// otherwise.
     Process,
-    /// A copy of committed data. It hits a member only where a quorum of intact members remains.
+    /// A copy of committed data. It hits a member only if a quorum of intact members remains.
     Copy,
     /// The operator is at work: the configuration changes.
     Work,
 }
 
-/// What faults act on.
+/// The things that faults act on.
 pub(crate) struct Stage {
     pub(crate) arena: Arc<dyn Arena>,
     pub(crate) cluster: Cluster,
     pub(crate) recorder: Arc<Recorder>,
-    /// Performs operations that are faults, such as compactions, so that the judge sees them.
+    /// Performs operations for faults, such as compactions, so that they are recorded for the judge.
     pub(crate) client: tokio::sync::Mutex<Client>,
 }
 
@@ -147,28 +149,28 @@ pub(crate) struct Strike<'a> {
     pub(crate) stage: &'a Stage,
     /// The fault's name in the plan.
     pub(crate) id: &'a str,
-    /// Whom it hits, in the members' order.
+    /// The members that it hits, in the members' order.
     pub(crate) hit: &'a [NodeId],
-    /// The number of the plan that leaves nothing to draw: what a fault still has to choose, it chooses by this.
+    /// A number from the plan. A fault makes its remaining choices with it, so that nothing is left to draw.
     pub(crate) draw: u64,
-    /// How long the fault lasts; `None`: until the final heal.
+    /// How long the fault lasts. `None` means until the final heal.
     pub(crate) lasts: Option<Duration>,
-    /// Tells of the final heal.
+    /// Notifies of the final heal.
     pub(crate) final_heal: &'a FinalHeal,
 }
 
 impl Strike<'_> {
-    /// The stream of this strike's own choices.
+    /// The random stream of this strike's choices.
     pub(crate) fn chance(&self) -> Stream {
         Chance::root(self.draw).child("strike").stream()
     }
 
-    /// One of the nodes, which must not be none.
+    /// One of the nodes, of which there must be at least one.
     pub(crate) fn one_of(&self, nodes: &[NodeId]) -> NodeId {
         *self.chance().pick(nodes).expect("there is something to pick from")
     }
 
-    /// Waits. False where the final heal begins before: the fault must end then.
+    /// Waits. False if the final heal begins before the end; then the fault must end.
     pub(crate) async fn wait(&self, duration: Duration) -> bool {
         if self.final_heal.has_begun() {
             return false;
@@ -188,17 +190,17 @@ impl Strike<'_> {
         Struck::imposed(tokens.collect())
     }
 
-    /// Imposes a modifier on each member that is hit.
+    /// Imposes a modifier on each member that it hits.
     pub(crate) fn tokens(&self, modifier: impl Fn(NodeId) -> Modifier) -> Vec<Token> {
         self.hit.iter().map(|node| self.stage.arena.impose(modifier(*node))).collect()
     }
 
-    /// Imposes a modifier on each member that is hit, until the fault ends.
+    /// Imposes a modifier on each member that it hits, until the fault ends.
     pub(crate) fn impose_each(&self, modifier: impl Fn(NodeId) -> Modifier) -> Struck {
         Struck::imposed(self.tokens(modifier))
     }
 
-    /// Damages something below a part of the data folder of each member that is hit, which restarts.
+    /// Damages a file or engine in `part` of the data folder of each member that it hits, and restarts the member.
     pub(crate) async fn damage(&self, part: &Path, damage: Damage, tail_lost: bool) -> Struck {
         let mut struck = Struck::default();
         let mut told = Vec::new();
@@ -216,13 +218,13 @@ impl Strike<'_> {
         struck
     }
 
-    /// Ends every connection between those who are hit and the other ends. Answers how many there were.
+    /// Ends every connection between the members that it hits and the other ends. Answers how many there were.
     pub(crate) fn end_connections(&self, peers: Peers, how: ConnectionsEnd) -> u64 {
         let links = self.links(peers, Direction::To).into_iter();
         links.map(|(one, other)| self.stage.arena.end_connections(one, other, how)).sum()
     }
 
-    /// The links between those who are hit and the other ends.
+    /// The links between the members that it hits and the other ends.
     pub(crate) fn links(&self, peers: Peers, direction: Direction) -> Vec<(NodeId, NodeId)> {
         self.stage.cluster.links(self.hit, peers, &[], direction)
     }
@@ -254,32 +256,32 @@ impl FinalHeal {
     }
 }
 
-/// What a strike left behind.
+/// The result of a strike.
 #[derive(Default)]
 pub(crate) struct Struck {
     /// How to undo it.
     pub(crate) undo: Undo,
-    /// How often it bit so far, beyond what [`Undo`] will tell.
+    /// How often it took effect so far, beyond what [`Undo`] will report.
     pub(crate) bit: u64,
-    /// What a reader should know: why a procedure was given up.
+    /// For the reader: why a procedure was given up.
     pub(crate) detail: String,
-    /// What a reader should know of a fault that did its work.
+    /// For the reader: a note on a fault that succeeded.
     pub(crate) told: String,
-    /// A procedure that could not be done although the cluster had all that it needed: what is stuck.
+    /// What is stuck, if a procedure failed although the cluster had all that it needed.
     pub(crate) stuck: Option<String>,
 }
 
-/// The token that undoes a fault.
+/// How a fault is undone.
 #[derive(Default)]
 pub(crate) enum Undo {
     /// There is nothing to undo.
     #[default]
     Nothing,
-    /// Takes modifiers of links, disks and processes away.
+    /// Lifts modifiers of links, disks and processes.
     Lift(Vec<Token>),
-    /// Takes modifiers away, and starts members whose processes have ended by themselves.
+    /// Lifts modifiers, and starts members whose processes have ended by themselves.
     LiftAndStart(Vec<Token>, Vec<NodeId>),
-    /// Takes modifiers away, and trusts the disks of members again.
+    /// Lifts modifiers, and trusts the disks of members again.
     LiftAndTrust(Vec<Token>, Vec<NodeId>),
     /// Starts members that are down.
     Start(Vec<NodeId>),
@@ -287,8 +289,8 @@ pub(crate) enum Undo {
     PutBack(Vec<(NodeId, OldDisk)>),
 }
 
-/// What a loss of a copy becomes where the cluster cannot afford it: the process dies and loses nothing (FoundationDB:
-/// downgrade, don't drop).
+/// The milder fault that replaces the loss of a copy, if the cluster cannot afford it: the process dies and loses
+/// nothing (FoundationDB: downgrade, don't drop).
 pub(crate) fn a_crash_instead() -> Settings {
     Settings::Crash(Crash { unsynced: Unsynced::Keep, during_work: false })
 }
@@ -333,7 +335,7 @@ macro_rules! rooms {
                 match self { $(Action::$Room => <$Room as Room>::ABOUT),+ }
             }
 
-            /// Whom it hits.
+            /// What it hits.
             pub fn aim(self) -> Aim {
                 match self { $(Action::$Room => <$Room as Room>::AIM),+ }
             }
@@ -353,7 +355,7 @@ macro_rules! rooms {
                 match self { $(Action::$Room => <$Room as Room>::COST),+ }
             }
 
-            /// Whether it harms the disks of those whom it hits.
+            /// Whether it harms the disks of the members that it hits.
             pub fn harms_disk(self) -> bool {
                 match self { $(Action::$Room => <$Room as Room>::HARMS_DISK),+ }
             }
@@ -372,7 +374,7 @@ macro_rules! rooms {
                 match self { $(Action::$Room => generator.into_root_schema_for::<$Room>()),+ }
             }
 
-            /// The settings where a file gives none.
+            /// The settings if a file has no block.
             pub(crate) fn unwritten(self) -> Option<Settings> {
                 match self { $(Action::$Room => <$Room as Room>::unwritten().map(Settings::$Room)),+ }
             }

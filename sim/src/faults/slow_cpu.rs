@@ -1,4 +1,4 @@
-//! `slowCpu`: a member's tasks take time: each step of each task, and nothing else of the process runs meanwhile.
+//! `slowCpu`: each step of each of a member's tasks takes time, and no other task of the process runs meanwhile.
 
 use std::time::Duration;
 

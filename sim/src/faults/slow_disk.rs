@@ -1,5 +1,5 @@
-//! `slowDisk`: creates, appends, renames, removes and reads take time, so that a crash lands between them. (Fsyncs have a
-//! fault of their own: `slowFsync`.)
+//! `slowDisk`: creates, appends, renames, removes and reads take time, so that a crash can happen between them.
+//! (`slowFsync` is the fault for fsyncs.)
 
 use std::time::Duration;
 

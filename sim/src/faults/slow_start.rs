@@ -1,4 +1,4 @@
-//! `slowStart`: members start again, and take long over it, this time and whenever they start while the fault lasts.
+//! `slowStart`: members restart slowly. Later starts while the fault lasts are slow too.
 
 use std::time::Duration;
 

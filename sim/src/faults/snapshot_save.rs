@@ -1,4 +1,4 @@
-//! `snapshotSave`: an operator saves a snapshot of a live member to a disk of their own.
+//! `snapshotSave`: an operator saves a snapshot of a live member to the operator's disk.
 
 use squall_store::seam::BoxFuture;
 

@@ -1,5 +1,5 @@
-//! `swizzle`: the selected members are cut off one by one, and mended one by one in another order (FoundationDB's
-//! swizzle-clog). The instants lie in the first and in the last third of the duration.
+//! `swizzle`: the selected members are cut off one by one, and healed one by one in another order (FoundationDB's
+//! swizzle-clog). The cuts happen in the first third of the duration, the heals in the last third.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Room for Swizzle {
             let arena = &strike.stage.arena;
             let third = strike.lasts.unwrap_or_default() / 3;
             let mut chance = strike.chance();
-            // (instant, whether it is mended, who): each member is cut before it is mended.
+            // (instant, whether it is a heal, the member's index): each member is cut before it is healed.
             let mut steps: Vec<(Duration, bool, usize)> = Vec::new();
             for place in 0..strike.hit.len() {
                 steps.push((chance.up_to(third), false, place));

@@ -1,11 +1,11 @@
-//! From a selector to names, when a fault strikes.
+//! Turns a selector into names, when a fault strikes.
 
 use super::{Cost, Mode, RoleSelector, Selector, Settings};
 
-/// Whom a fault hits: a selector, and how many of those that it selects.
+/// The target of a fault: a selector, and how many of the selected members it hits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Whom it may hit.
+    /// The members that it may hit.
     pub selector: Selector,
     /// How many of them.
     pub mode: Mode,
@@ -20,13 +20,14 @@ pub struct Candidate {
     pub name: String,
     /// Whether its process runs (a paused one does).
     pub running: bool,
-    /// Whether it leads the highest term that any member says it leads. Known only where a selector asks for roles.
+    /// Whether it leads, in the highest term in which a member says that it leads. Known only if a selector needs
+    /// roles.
     pub leader: bool,
     /// Whether an operator works on it.
     pub in_hand: bool,
     /// Whether it has served as a member of this cluster and has the data that it acknowledged.
     pub intact: bool,
-    /// Whether it may be started where it is down: it is a member, and no operator works on it.
+    /// Whether it may be started if it is down: it is a member, and no operator works on it.
     pub startable: bool,
     /// Whether a quorum of intact members remains without it.
     pub spare: bool,
@@ -37,9 +38,9 @@ pub struct Candidate {
 impl Target {
     /// The names that a fault hits, in the candidates' order.
     ///
-    /// `members` are all members of the cluster, in a fixed order. `same_as` are the names that the fault hit which
-    /// the selector refers to, if it does. `draw` picks among those selected: equal numbers and equal candidates give
-    /// equal names. The answer is empty where none fits now (no leader during an election): then the fault hits no
+    /// `members` are all members of the cluster, in a fixed order. If the selector refers to another fault, `same_as`
+    /// are the members that it hit. `draw` picks among the selected members: equal numbers and equal candidates give
+    /// equal names. The answer is empty if no member fits now (no leader during an election). Then the fault hits no
     /// member, and the trace says so.
     pub fn resolve(
         &self,

@@ -1,4 +1,4 @@
-//! The flat form of a fault, and from selectors to names.
+//! Tests the flat form of a fault, and the resolution of selectors into names.
 
 use super::*;
 use proptest::prelude::*;
@@ -46,9 +46,9 @@ fn targets_resolve_by_what_members_are() {
     };
     let leader = target(Some(RoleSelector::Leader), &[], Mode::One, 0);
     assert_eq!(resolve(&leader, &crash(), &at_rest), ["m2"]);
-    // During an election there is no leader: the fault hits nobody, rather than somebody else.
+    // During an election there is no leader: the fault hits no member, rather than another one.
     assert_eq!(resolve(&leader, &crash(), &members(0, &[])), [""; 0]);
-    // A leader that is down leads no more.
+    // A leader that is down no longer leads.
     assert_eq!(resolve(&leader, &partition(), &members(2, &[2])), [""; 0]);
     let followers = target(Some(RoleSelector::Follower), &[], Mode::All, 0);
     assert_eq!(resolve(&followers, &crash(), &members(2, &[4])), ["m1", "m3", "m5"]);
@@ -56,7 +56,7 @@ fn targets_resolve_by_what_members_are() {
     assert_eq!(resolve(&stopped, &restart(), &members(2, &[4, 5])), ["m4", "m5"]);
     let named = target(None, &["m5", "m1"], Mode::All, 0);
     assert_eq!(resolve(&named, &crash(), &at_rest), ["m1", "m5"]);
-    // What is down cannot be crashed again.
+    // A member that is down cannot be crashed again.
     assert_eq!(resolve(&named, &crash(), &members(2, &[5])), ["m1"]);
     let mut same = target(None, &[], Mode::All, 0);
     same.selector.same_as = Some("lose".into());
@@ -71,7 +71,7 @@ fn modes_count_from_the_whole_cluster() {
         let hit = |mode, value| target(None, &[], mode, value).resolve(&crash(), &members, &[], 9).len();
         assert_eq!(hit(Mode::Minority, 0), minority, "{size}");
         assert_eq!(hit(Mode::Majority, 0), majority, "{size}");
-        // Whoever is left after a lost majority is no quorum.
+        // The members left after a lost majority are no quorum.
         assert!(size - majority < size / 2 + 1, "{size}");
         assert!(size - minority > size / 2, "{size}");
         assert_eq!(hit(Mode::All, 0), size);
@@ -125,7 +125,7 @@ fn members_in_hand_are_hit_by_what_names_such_work_alone() {
     assert_eq!(hit(&crash()), ["m1", "m3", "m4", "m5"]);
     assert_eq!(hit(&Settings::Pause(Pause {})), ["m1", "m3", "m4", "m5"]);
     assert_eq!(hit(&Settings::Crash(Crash { during_work: true, ..Crash::default() })).len(), 5);
-    // Links and disks are the machine's.
+    // Links and disks belong to the machine: a member that an operator works on is hit too.
     assert_eq!(hit(&partition()).len(), 5);
     assert_eq!(hit(&Settings::DiskStall(DiskStall {})).len(), 5);
 }

@@ -1,6 +1,6 @@
-//! Processes as an arena. Each member has two addresses of the loopback network, `127.N.0.I` and `127.N.1.I`: at the first
-//! it serves clients and has its door, at the second it really listens for other members. `N` is the run's: the first for
-//! which all addresses are free, so that several runs can be made side by side.
+//! Real processes as an arena. Each member has two addresses of the loopback network, `127.N.0.I` and `127.N.1.I`. At
+//! the first it serves clients and has its door; at the second it really listens for other members. Each run takes the
+//! first `N` for which all addresses are free, so several runs can run at the same time.
 
 use std::{
     collections::BTreeMap,
@@ -43,13 +43,13 @@ use crate::{
     world::{Bites, Chance, DiskFigures, DiskSettings, Distribution, Latency, Stream},
 };
 
-/// Where members serve clients, and where they are reached by other members: at one of two ports.
+/// The port for clients, and the two ports of which a member uses one for other members.
 const CLIENTS: u16 = 2379;
 const PEERS: [u16; 2] = [2380, 2381];
 /// The networks below 127/8 that runs may take.
 const NETWORKS: std::ops::RangeInclusive<u8> = 20..=250;
 
-/// What all parts of the arena share. Clones are the same.
+/// The state that all parts of the arena share. Clones share it too.
 #[derive(Clone)]
 pub(super) struct Ground(Arc<Shared>);
 
@@ -58,7 +58,7 @@ struct Shared {
     network: u8,
     /// The doors of members that have no machine yet, in order.
     doors: Mutex<Vec<[TcpListener; 2]>>,
-    /// Their disks, likewise; none where they lie in plain folders.
+    /// The disks of members that have no machine yet, in order; empty if the disks are plain folders.
     disks: Mutex<Vec<Mounted>>,
     dir: PathBuf,
     machines: Mutex<Vec<Arc<Machine>>>,
@@ -70,7 +70,7 @@ struct Shared {
     chance: Chance,
 }
 
-/// What has to be undone where a modifier is lifted.
+/// What has to be undone when a modifier is lifted.
 struct Imposed {
     what: What,
     bites: u64,
@@ -84,8 +84,8 @@ enum What {
 }
 
 impl Ground {
-    /// A ground for so many members, whose folders lie below `dir`; each has a disk of its own where `disks` says how fast it
-    /// is. Inside the run's runtime.
+    /// A ground for this many members, with their folders below `dir`. If `disks` holds settings, each member gets its
+    /// own mounted disk with them. Call it inside the run's runtime.
     pub(super) fn new(
         server: Server,
         members: usize,
@@ -144,7 +144,7 @@ impl Ground {
         lock(&self.0.machines).clone()
     }
 
-    /// The processes that run, and whose they are.
+    /// The running processes, with their nodes.
     pub(super) fn processes(&self) -> Vec<(NodeId, libc::pid_t)> {
         self.machines().iter().filter_map(|machine| Some((machine.node, machine.pid()?))).collect()
     }
@@ -154,7 +154,7 @@ impl Ground {
         self.machine(node).powered().await;
     }
 
-    /// Whom a client reaches at an address, and where.
+    /// The node that a client reaches at an address, and the socket address to dial.
     pub(super) fn resolve(&self, address: &str) -> Option<(NodeId, SocketAddr)> {
         let address: SocketAddrV4 = address.parse().ok()?;
         let machines = lock(&self.0.machines);
@@ -190,7 +190,7 @@ impl Ground {
         self.machine(node).disk_path()
     }
 
-    /// Does something that a plain folder cannot do with a machine's disk.
+    /// Calls `act` with a machine's mounted disk, for operations that a plain folder cannot do.
     fn with_drive<T>(&self, node: NodeId, act: impl FnOnce(&Drive) -> T) -> T {
         act(self
             .machine(node)
@@ -198,19 +198,19 @@ impl Ground {
             .unwrap_or_else(|| refused_before("what needs a disk of the run's own")))
     }
 
-    /// The addresses where a member really listens that listens at these for other members.
+    /// The addresses at which a member really listens for other members, given those in its settings.
     fn behind(&self, node: NodeId, listen_peer: &[String]) -> Vec<String> {
         let back = self.back(self.number(node));
         let ports = listen_peer.iter().filter_map(|address| address.rsplit_once(':'));
         ports.map(|(_, port)| format!("{back}:{port}")).collect()
     }
 
-    /// What each disk of the run's own went through.
+    /// The figures of the run's mounted disks.
     pub(super) fn disk_figures(&self) -> Vec<DiskFigures> {
         self.machines().iter().filter_map(|machine| Some(machine.drive()?.figures())).collect()
     }
 
-    /// Ends what still runs, and unmounts the disks. For the end of a run, whatever came of it.
+    /// Kills the processes that still run, and unmounts the disks. For every end of a run.
     pub(super) fn close(&self) {
         for machine in self.machines() {
             machine.kill(Status::Down);
@@ -223,12 +223,12 @@ fn host(network: u8, side: u8, number: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, network, side, u8::try_from(number + 1).expect("few members"))
 }
 
-/// The doors of all members, where this network is free.
+/// Opens the doors of all members, if this network is free.
 fn open_doors(network: u8, members: usize) -> io::Result<Vec<[TcpListener; 2]>> {
     let bind = |side, number, port| TcpListener::bind((host(network, side, number), port));
     let mut doors = Vec::new();
     for number in 0..members {
-        // What the servers themselves will listen at is tried only.
+        // The servers' own addresses are only tried and closed again.
         bind(0, number, CLIENTS)?;
         for port in PEERS {
             bind(1, number, port)?;
@@ -260,7 +260,7 @@ fn mount(
 /// The arena.
 pub(super) struct Processes(pub(super) Ground);
 
-/// What only a simulated machine can do. Plans that need it are refused before anything starts.
+/// Panics for an operation of simulated machines only. Plans that need it are refused before the run starts.
 fn refused_before(what: &str) -> ! {
     unreachable!("{what} is refused before a run on processes starts")
 }
@@ -305,7 +305,7 @@ impl Arena for Processes {
         let behind = self.0.behind(node, &config.listen_peer);
         let command = self.0.0.server.command(&config, &disk, &behind);
         let parent = config.data_dir.parent().unwrap_or(Path::new("/"));
-        // Where it cannot be made, the server says so when it starts.
+        // If it cannot be created, the server reports that at its start.
         _ = match machine.drive() {
             Some(drive) => drive.make_dirs(parent),
             None => fs::create_dir_all(below(&disk, parent)),
@@ -335,7 +335,8 @@ impl Arena for Processes {
     }
 
     fn power_off(&self, node: NodeId, unsynced: Unsynced) -> PowerLoss {
-        // First: the kernel tells the peers of a killed process, and nobody tells those of a machine without power.
+        // This comes first: the kernel resets a killed process's connections, but a machine without power sends no
+        // resets.
         self.0.connections().end(ConnectionsEnd::Silence, |connection| connection.touches(node));
         let machine = self.0.machine(node);
         machine.kill(Status::Off);
@@ -494,7 +495,7 @@ impl Arena for Processes {
         options: RestoreOptions,
     ) -> BoxFuture<'static, Result<Restored, ToolFailure>> {
         let (server, disk, machine) = (self.0.0.server.clone(), self.0.disk(node), self.0.machine(node));
-        // Whoever runs a tool on a machine has switched it on.
+        // Running a tool on a machine turns it on.
         if let Some(drive) = machine.drive() {
             drive.switch_on();
         }
@@ -520,7 +521,7 @@ impl Arena for Processes {
             };
             let done = system_tokio::task::spawn_blocking(restore).await.expect("it does not panic");
             match done {
-                // The machine lost power below it, and its disk answered nothing any more.
+                // The machine lost power while the tool ran, so its disk stopped answering.
                 Ok(Err(_)) if offs() > before => Err(ToolFailure::Killed),
                 Ok(done) => done,
                 Err(error) => Err(ToolFailure::Refused(error.to_string())),
@@ -529,13 +530,13 @@ impl Arena for Processes {
     }
 }
 
-/// Cuts a link and heals it, over and over.
+/// Cuts a link and heals it repeatedly.
 async fn flap(
     links: Links,
     (from, to): (NodeId, NodeId),
     token: Token,
     (down, up): (Duration, Duration),
-    // Links that flap with one seed flap together.
+    // Links that flap with the same seed flap together.
     mut stream: Stream,
 ) {
     loop {

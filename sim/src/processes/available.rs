@@ -1,6 +1,6 @@
-//! What of a scenario can be made to happen to real processes. What cannot is refused before anything starts, by the
-//! fault's name and with the reason. A setting for which the server has no flag is refused only where clients would notice;
-//! otherwise the record names it.
+//! Which scenarios can run on real processes. An impossible fault is refused before the run starts, with its name and
+//! the reason. A setting for which the server has no flag is refused only if clients would notice; otherwise the
+//! record names it.
 
 use super::{
     disk::unavailable,
@@ -16,28 +16,28 @@ use crate::{
 /// How the members' disks are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Disks {
-    /// As the plan needs them: plain folders, or disks of the run's own, which need FUSE.
+    /// As the plan needs them: plain folders, or mounted disks, which need FUSE.
     AsNeeded,
-    /// Plain folders, and power cuts that lose nothing: the user has asked for that.
+    /// Plain folders, so that power cuts lose nothing. Only if the user asks for it.
     PlainAndPowerCutsLoseNothing,
 }
 
 /// A server, and how its members' machines are made.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OnServer {
-    /// What is run.
+    /// The server.
     pub server: Server,
-    /// What its data lie on.
+    /// The members' disks.
     pub disks: Disks,
-    /// What clients do not ask, since the server is known to do it wrong.
+    /// Operations that clients avoid because of known defects of the server.
     pub avoid: Vec<KnownDefect>,
 }
 
-/// A known defect of a server, which would hide everything else.
+/// A known defect of a server, which would hide other findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
 pub enum KnownDefect {
-    /// etcd #18667: a transaction that writes and reads at a revision that cannot be read is refused by the member that
-    /// proposed it, and done by the others
+    /// etcd #18667: a transaction that writes and reads at a revision that cannot be read is refused by the member
+    /// that proposed it, and done by the others
     #[value(name = "18667")]
     TransactionsCheckedByTheirProposerAlone,
     /// etcd #14110: a member panics where the client of a transaction that only reads gives up
@@ -46,7 +46,7 @@ pub enum KnownDefect {
 }
 
 impl KnownDefect {
-    /// What is not checked where it is avoided.
+    /// What is not checked if the defect is avoided.
     pub(crate) fn unchecked(self) -> &'static str {
         match self {
             KnownDefect::TransactionsCheckedByTheirProposerAlone => {
@@ -60,7 +60,7 @@ impl KnownDefect {
 }
 
 impl OnServer {
-    /// The options of `squall run` that ask for it, each with a space before it.
+    /// The options of `squall run` that select this, each with a space before it.
     pub(crate) fn options(&self) -> String {
         let Server { kind, path } = &self.server;
         let plain = match self.disks {
@@ -129,14 +129,14 @@ pub(crate) fn refuse(plan: &Plan, on: &OnServer) -> Option<String> {
     None
 }
 
-/// Whether the members of a plan get disks of the run's own.
+/// Whether the members of a plan get mounted disks.
 pub(super) fn has_own_disks(plan: &Plan, on: &OnServer) -> bool {
     let needed = plan.faults.iter().any(|fault| needs_a_disk(&fault.settings));
     let slower = plan.spec.disk != Disk::default();
     on.disks == Disks::AsNeeded && (needed || slower) && unavailable().is_none()
 }
 
-/// Why processes cannot be hit so, if they cannot.
+/// Why this fault is impossible on real processes, if it is.
 fn lacks(settings: &Settings) -> Option<&'static str> {
     match settings {
         Settings::ClockSkew(_)
@@ -154,7 +154,7 @@ fn lacks(settings: &Settings) -> Option<&'static str> {
     }
 }
 
-/// Whether it takes more of a disk than a plain folder gives.
+/// Whether a fault needs more of a disk than a plain folder can do.
 fn needs_a_disk(settings: &Settings) -> bool {
     is_power_cut(settings)
         || matches!(
@@ -179,7 +179,7 @@ fn is_power_cut(settings: &Settings) -> bool {
     )
 }
 
-/// Why there are no disks of the run's own, if there are none and the fault cannot do without.
+/// Why there are no mounted disks, if there are none and the fault needs them.
 fn lacks_disks(disks: Disks, power_cut: bool) -> Option<String> {
     match (disks, power_cut) {
         (Disks::PlainAndPowerCutsLoseNothing, true) => None,

@@ -1,7 +1,7 @@
 //! Carries a connection's bytes over the two links between its ends.
 //!
-//! A connection can also end by what is on the way: with a reset at both ends, or in silence, when nothing that is sent on
-//! it arrives any more and nobody is told.
+//! A device on the way may also end a connection: with a reset at both ends, or in silence. In silence nothing arrives
+//! any more, and neither end gets a reset.
 
 use std::{
     io,
@@ -38,7 +38,7 @@ pub(super) struct Connection {
     changed: Notify,
 }
 
-/// The connections that stand. Clones are the same list.
+/// The established connections. Clones share one list.
 #[derive(Clone, Default)]
 pub(super) struct Connections(Arc<Mutex<Vec<Arc<Connection>>>>);
 
@@ -83,7 +83,7 @@ impl Connections {
         ended.count() as u64
     }
 
-    /// Resets those that ended in silence and that `which` picks: the machine is back and knows nothing of them.
+    /// Resets the silently ended connections that `which` picks: their machine has power again and does not know them.
     pub(super) fn reset_silent(&self, which: impl Fn(&Connection) -> bool) {
         for connection in lock(&self.0).clone().iter().filter(|connection| which(connection)) {
             connection.turn(SILENT, RESET);
@@ -116,7 +116,7 @@ impl Connection {
         }
     }
 
-    /// Completes at once, unless the connection is silent: then never.
+    /// Completes at once, or never if the connection has ended in silence.
     async fn speaks(&self) {
         if self.ended.load(Ordering::Relaxed) == SILENT {
             std::future::pending::<()>().await;
@@ -124,8 +124,8 @@ impl Connection {
     }
 }
 
-/// Carries what `near`, at the connection's `from`, and `far`, at its `to`, say to each other, until both have said
-/// everything, or the connection is reset.
+/// Carries bytes between `near`, at the connection's `from`, and `far`, at its `to`, both ways, until both have closed
+/// or the connection is reset.
 pub(super) async fn carry(
     links: &Links,
     connections: &Connections,
@@ -156,10 +156,10 @@ pub(super) async fn carry(
     }
 }
 
-/// What is on its way.
+/// An item that is in flight.
 enum Segment {
     Bytes(Bytes),
-    /// Its sender has said everything.
+    /// Its sender has closed its direction.
     End,
     /// Its sender is gone.
     Gone,
@@ -176,7 +176,7 @@ async fn one_way(
     let out = async {
         let given = give_out(connection, link, leave, writes).await;
         if given.is_err() {
-            // The receiver is gone. Its reset takes the way back.
+            // The receiver is gone. Its reset travels over the link in the other direction.
             back.pass_request().await;
             connection.speaks().await;
         }
@@ -228,12 +228,12 @@ async fn give_out(
     Ok(())
 }
 
-/// From here on closing the socket resets its connection.
+/// Makes a later close of the socket reset its connection.
 fn reset_when_closed(socket: BorrowedFd<'_>) {
     use std::os::fd::AsRawFd;
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    // SAFETY: the descriptor is open for as long as it is borrowed, and the pointer and the length are those of a value
-    // that lives through the call.
+    // SAFETY: the descriptor is open for as long as it is borrowed, and the pointer and the length are those of a
+    // value that lives through the call.
     let _refused = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),

@@ -1,6 +1,6 @@
-//! How a client's channel comes to a connection here: over the links between its machine and the member's.
+//! A client's channel in this arena: its connection runs over the links between its machine and the member's.
 //!
-//! A call for which no connection was ever made certainly did not happen, and its status says so ([`NeverSent`]).
+//! A call for which no connection was made certainly did not happen, and its status says so ([`NeverSent`]).
 
 use std::{io, sync::Arc};
 
@@ -15,10 +15,10 @@ use tonic::Status;
 use super::{arena::Ground, carry::carry};
 use crate::{arena::NodeId, world::NeverSent};
 
-/// Bytes between hyper and the link.
+/// The size in bytes of the pipe between hyper and the link.
 const PIPE: usize = 64 * 1024;
 
-/// From one machine to a member's address.
+/// Connects one machine to members' addresses.
 pub(super) struct OverLinks {
     pub(super) ground: Ground,
     pub(super) from: NodeId,

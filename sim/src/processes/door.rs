@@ -1,8 +1,9 @@
-//! A member's door: the address that it advertises to other members, at which this process listens, so that each pair of
+//! A member's door: the address that it advertises to other members. This process listens there, so that each pair of
 //! members has its own link.
 //!
-//! All members dial the same address. The kernel tells which of them has connected ([`super::peer`]): the socket at the other
-//! end is open in that member's process. A caller that cannot be found, because it has gone again, is turned away.
+//! All members dial the same address. The kernel tells which member has connected ([`super::peer`]): the socket at the
+//! other end is open in that member's process. If no such process is found, because it has ended, the door closes the
+//! connection.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,14 +12,14 @@ use system_tokio::net::{TcpListener, TcpStream};
 use super::{arena::Ground, carry::carry, peer};
 use crate::arena::NodeId;
 
-/// Receives the callers of `to` at its door and connects them to where it really listens.
+/// Accepts connections at the door of `to` and connects them to `behind`, where the member really listens.
 pub(super) async fn attend(ground: Ground, to: NodeId, door: TcpListener, behind: SocketAddr) {
     loop {
         match door.accept().await {
             Ok((socket, caller)) => {
                 system_tokio::spawn(receive(ground.clone(), to, socket, caller, behind));
             }
-            // No descriptors are left, or the caller has gone.
+            // No descriptors are left, or the caller is gone.
             Err(_) => system_tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
@@ -34,7 +35,7 @@ async fn receive(ground: Ground, to: NodeId, socket: TcpStream, caller: SocketAd
     ground.powered(to).await;
     let connected = TcpStream::connect(behind).await;
     links.between(to, from).pass_request().await;
-    // Where nobody listens the caller is turned away.
+    // If the member does not listen, the caller's connection is closed.
     let Ok(inner) = connected else { return };
     for socket in [&socket, &inner] {
         _ = socket.set_nodelay(true);

@@ -1,9 +1,9 @@
-//! Links: one for each direction between two machines, and the modifiers that hold there.
+//! Links: one for each direction between two machines, and the modifiers that are in force there.
 //!
-//! A link holds whole segments (what one read of a socket gave), in order. A cut holds all of them until it is lifted, as
-//! TCP would send them again. A delay is drawn when a segment enters the link and ends with its modifier: no delay outlives
-//! its fault. A lost segment comes later by TCP's first time-out, doubled for each further loss, or resets its connection.
-//! A narrow link is a queue for all its connections together.
+//! A link carries whole segments (the bytes of one read of a socket), in order. A cut holds all of them until it is
+//! lifted, since TCP would send them again. A delay is drawn when a segment enters the link, and ends with its
+//! modifier. A lost segment arrives later by TCP's first timeout, doubled for each further loss, or resets its
+//! connection. A narrow link is one queue for all its connections.
 
 use std::{
     collections::BTreeMap,
@@ -21,31 +21,31 @@ use crate::{
 
 /// How long TCP waits before it sends a lost segment again.
 const RESEND_AFTER: Duration = Duration::from_millis(200);
-/// A segment that is lost so often in a row gets through.
+/// A segment is lost at most this often in a row.
 const MOST_LOSSES: u32 = 5;
 
-/// All links. Clones are the same links.
+/// All links. Clones share them.
 #[derive(Clone)]
 pub(super) struct Links {
     links: Arc<Mutex<ByEnds>>,
     bites: Arc<Mutex<BTreeMap<Token, u64>>>,
     chance: Chance,
-    /// What every link has from the beginning, if anything.
+    /// The delay of every link without any fault, if there is one.
     usual: Option<(Latency, Distribution)>,
 }
 
 type ByEnds = BTreeMap<(NodeId, NodeId), Arc<Link>>;
 
-/// What a modifier does to a link.
+/// The effect of a modifier on a link.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Effect {
     /// Nothing passes.
     Cut,
     /// Segments take longer.
     Slow(Latency, Distribution),
-    /// Segments are lost: so many of a thousand.
+    /// This many of a thousand segments are lost.
     Loss(u32, LossShows),
-    /// So many bytes a second.
+    /// The bandwidth is limited to this many bytes a second.
     Narrow(u64),
 }
 
@@ -60,20 +60,20 @@ struct State {
     effects: BTreeMap<Token, Effect>,
     usual: Option<(Latency, Distribution)>,
     stream: Stream,
-    /// When the narrow link has sent what was given to it.
+    /// When the narrow link will have sent all earlier segments.
     free_at: Instant,
 }
 
-/// What is to become of a segment that entered a link.
+/// What will happen to a segment that entered a link.
 pub(super) struct Fate {
     entered: Instant,
     usual: Duration,
     delays: Vec<(Token, Duration)>,
     /// When a narrow link has sent it, and which modifiers make it narrow.
     sent: Option<(Instant, Vec<Token>)>,
-    /// Who has held it, so that each counts it once.
+    /// The modifiers that have held it, so that each counts it once.
     held_by: Vec<Token>,
-    /// It is lost, and its connection with it.
+    /// Whether it is lost and its connection is reset.
     pub(super) resets: bool,
 }
 
@@ -107,14 +107,14 @@ impl Links {
         link.changed.notify_waiters();
     }
 
-    /// How often a modifier has bitten.
+    /// How often a modifier took effect.
     pub(super) fn bites(&self, token: Token) -> u64 {
         lock(&self.bites).get(&token).copied().unwrap_or(0)
     }
 }
 
 impl Link {
-    /// A segment of so many bytes enters.
+    /// Lets a segment of `bytes` bytes enter the link.
     pub(super) fn enter(&self, bytes: usize) -> Fate {
         let mut state = lock(&self.state);
         let State { effects, usual, stream, free_at } = &mut *state;
@@ -161,7 +161,7 @@ impl Link {
         fate
     }
 
-    /// Waits until a segment is through.
+    /// Waits until a segment has passed the link.
     pub(super) async fn pass(&self, fate: &mut Fate) {
         loop {
             let changed = self.changed.notified();
@@ -179,7 +179,7 @@ impl Link {
         }
     }
 
-    /// Waits as long as the link is cut, and as long as one more segment takes: a request for a connection.
+    /// Waits for a connection request: while the link is cut, and then for the delay of one segment.
     pub(super) async fn pass_request(&self) {
         let mut fate = self.enter(0);
         self.pass(&mut fate).await;
@@ -226,7 +226,7 @@ enum Look {
     Until(Instant),
 }
 
-/// The guard of a lock; a panic of its holder is reported by whoever panicked.
+/// Locks a mutex, ignoring poison: a panic of another holder is reported elsewhere.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! A member's machine: at most one process, its signals and its end.
 //!
-//! A process is started by the thread of the run, and the kernel kills it when that thread is gone, whatever takes it away
-//! (`PR_SET_PDEATHSIG`). It has a process group of its own, so that a terminal's Ctrl-C does not reach it.
+//! The run's thread starts the process. The kernel kills the process when that thread ends for any reason
+//! (`PR_SET_PDEATHSIG`). It has its own process group, so that a terminal's Ctrl-C does not reach it.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -21,20 +21,20 @@ use super::{
 };
 use crate::arena::{At, NodeId, Status};
 
-/// How long a killed process may take to be gone.
+/// How long a killed process may take to end.
 const GONE: Duration = Duration::from_secs(10);
 
 /// A machine.
 pub(super) struct Machine {
     pub(super) node: NodeId,
-    /// Where its disk and its server's log lie; none for a client's.
+    /// The folder of its disk and its server's log; `None` for a client's machine.
     pub(super) dir: Option<PathBuf>,
-    /// Its disk, where the run has disks of its own.
+    /// Its mounted disk, if the run mounts disks.
     disk: Option<Mounted>,
     /// When the run began.
     began: Instant,
     state: Mutex<State>,
-    /// Rung when a process ends and when the machine is switched on.
+    /// Notified when a process ends and when the machine is turned on.
     pub(super) changed: Notify,
     reaped: Condvar,
 }
@@ -44,7 +44,7 @@ struct State {
     life: u32,
     pid: Option<libc::pid_t>,
     asked_to_stop: bool,
-    /// The ends that nobody had asked for.
+    /// The ends of processes that failed by themselves.
     deaths: Vec<Death>,
 }
 
@@ -73,12 +73,12 @@ impl Machine {
         }
     }
 
-    /// Its disk, where it is one of the run's own and no plain folder.
+    /// Its mounted disk; `None` if its disk is a plain folder.
     pub(super) fn drive(&self) -> Option<&Drive> {
         self.disk.as_ref().map(|disk| &*disk.drive)
     }
 
-    /// Takes its disk away, with all that was on it.
+    /// Unmounts its disk. The content is lost.
     pub(super) fn unmount(&self) {
         self.disk.iter().for_each(Mounted::unmount);
     }
@@ -99,12 +99,12 @@ impl Machine {
         lock(&self.state).deaths.clone()
     }
 
-    /// Where the server's log goes.
+    /// The path of the server's log.
     pub(super) fn log(&self) -> PathBuf {
         self.dir.as_ref().expect("a member's machine").join("server.log")
     }
 
-    /// Starts a process. One that cannot be started has ended with the reason.
+    /// Starts a process. If it cannot be started, its status is exited, with the reason.
     pub(super) fn start(self: &Arc<Self>, mut command: Command, log: &Path) {
         let mut state = lock(&self.state);
         assert!(state.pid.is_none(), "{} runs already", self.node);
@@ -132,10 +132,10 @@ impl Machine {
         self.changed.notify_waiters();
     }
 
-    /// Waits for the end of a process. Its number stays its own until it is reaped, which happens under the lock: so a
-    /// signal never reaches another.
+    /// Waits for the end of a process. Its pid is not reused before it is reaped, and that happens under the lock. So
+    /// a signal never reaches another process.
     fn wait(&self, mut child: Child, pid: libc::pid_t, log: &Path, from: u64) {
-        // SAFETY: a plain system call; it fills in a value of which zeroes are one.
+        // SAFETY: a plain system call; it fills in a value for which all zeroes are valid.
         unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
             let id = libc::id_t::try_from(pid).expect("a process id");
@@ -147,14 +147,14 @@ impl Machine {
         let mut state = lock(&self.state);
         let exit = child.wait().ok();
         state.pid = None;
-        // Who killed it has said what it is now.
+        // Whoever killed it has already set the status.
         if matches!(state.status, Status::Up | Status::Paused) {
             let asked = state.asked_to_stop;
             state.status = match exit {
                 Some(exit) if exit.success() || asked => Status::Exited(None),
                 exit => {
                     let (reason, mut panicked) = why_ended(exit, &last);
-                    // etcd has no other way to stop where it cannot write, or cannot read what it wrote.
+                    // etcd can stop only by a panic if it cannot write, or cannot read what it wrote.
                     panicked &= !(go_panicked(&last) && self.drive().is_some_and(Drive::is_to_blame));
                     let (at, life) = (At::from_start(self.began.elapsed()), state.life);
                     state.deaths.push(Death { at, life, reason: reason.clone(), panicked });
@@ -167,8 +167,8 @@ impl Machine {
         self.changed.notify_waiters();
     }
 
-    /// Kills the process, if one runs, and waits until it is gone; then the machine's status is `status`. Its disk is
-    /// switched off meanwhile, and stays so without power.
+    /// Kills the process, if one runs, and waits until it is gone. Then sets the machine's status to `status`. The
+    /// disk is off meanwhile, and stays off if the machine has no power.
     pub(super) fn kill(&self, status: Status) {
         let mut state = lock(&self.state);
         let has_power = status != Status::Off;
@@ -176,7 +176,7 @@ impl Machine {
         if let Some(pid) = state.pid {
             signal(pid, libc::SIGKILL);
         }
-        // After the signal: what the process is told now, it does not live to see.
+        // After the signal, so the process does not see the errors that the disk now answers.
         if let Some(drive) = self.drive() {
             drive.switch_off();
         }
@@ -200,7 +200,7 @@ impl Machine {
         }
     }
 
-    /// Stops the process's time, or lets it go on. False where none runs.
+    /// Pauses or resumes the process. False if none runs.
     pub(super) fn pause(&self, paused: bool) -> bool {
         let mut state = lock(&self.state);
         let Some(pid) = state.pid.filter(|_| matches!(state.status, Status::Up | Status::Paused)) else {
@@ -234,7 +234,7 @@ impl Machine {
     }
 }
 
-/// Has the kernel kill a process of this command when the thread that starts it ends.
+/// Makes the kernel kill this command's process when the thread that starts it ends.
 pub(super) fn die_with_this_thread(command: &mut Command) {
     let parent = std::process::id();
     // SAFETY: between fork and exec only system calls that are safe there are made.
@@ -243,7 +243,7 @@ pub(super) fn die_with_this_thread(command: &mut Command) {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                 return Err(io::Error::last_os_error());
             }
-            // It may have died before it was asked for.
+            // The parent may have died before the request.
             if u32::try_from(libc::getppid()) != Ok(parent) {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
@@ -253,11 +253,11 @@ pub(super) fn die_with_this_thread(command: &mut Command) {
 }
 
 fn signal(pid: libc::pid_t, signal: libc::c_int) {
-    // SAFETY: a plain system call. The process is not reaped, so the number is still its own.
+    // SAFETY: a plain system call. The process is not reaped, so its pid is not reused.
     let _gone = unsafe { libc::kill(pid, signal) };
 }
 
-/// Opens a server's log for one more life. Answers where in it this life begins.
+/// Opens a server's log for another life. Answers the offset at which this life begins.
 fn open_log(path: &Path, life: u32, command: &Command) -> io::Result<(File, u64)> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
@@ -268,7 +268,7 @@ fn open_log(path: &Path, life: u32, command: &Command) -> io::Result<(File, u64)
     Ok((file, from))
 }
 
-/// What a life has put into the log, from its end: 8 KiB at most.
+/// The end of what a life has written to the log: at most 8 KiB.
 fn last_words(path: &Path, from: u64) -> String {
     let read = || -> io::Result<String> {
         let mut file = File::open(path)?;
@@ -291,7 +291,7 @@ fn go_panicked(last: &str) -> bool {
 /// Why a process ended, from its exit and its last words; and whether it panicked.
 fn why_ended(exit: Option<ExitStatus>, last: &str) -> (String, bool) {
     let exit = exit.map_or_else(|| "an unknown end".to_owned(), |exit| exit.to_string());
-    // Go's and Rust's.
+    // The panic lines of Go and of Rust.
     let panic = last.lines().find(|line| line.starts_with(GO_PANIC) || line.contains("panicked at "));
     let fatal = last.lines().rfind(|line| line.contains("\"level\":\"fatal\"") || line.contains("\tfatal\t"));
     let line = panic.or(fatal).or_else(|| last.lines().rfind(|line| !line.trim().is_empty()));
@@ -323,8 +323,8 @@ mod tests {
         command
     }
 
-    /// Runs a test's body in a process of its own: starting a process forks, and a fork makes every `thread_rng` of this one
-    /// draw a new seed, those of simulated runs in other tests too.
+    /// Runs a test's body in a separate process. Starting a process forks, and a fork makes every `thread_rng` of this
+    /// process draw a new seed, including those of simulated runs in other tests.
     fn alone(test: &str, body: impl FnOnce()) {
         const ALONE: &str = "SQUALL_TEST_ALONE";
         if std::env::var_os(ALONE).is_some() {

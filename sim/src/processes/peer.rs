@@ -1,9 +1,9 @@
-//! Whose socket is at the other end of a connection inside this machine.
+//! Finds the process whose socket is at the other end of a connection inside this machine.
 //!
-//! The kernel is asked by netlink (`sock_diag(7)`) for the one socket between two addresses, which takes microseconds;
-//! `/proc/net/tcp` says the same and takes a walk over all of the kernel's sockets (20 ms, measured), so that the doors of a
-//! cluster that starts would stand still for seconds. It is read only where the kernel does not know the other way. The
-//! answer is the socket's inode, and a process has that open (`/proc/PID/fd`).
+//! It asks the kernel by netlink (`sock_diag(7)`) for the one socket between two addresses, which takes microseconds.
+//! `/proc/net/tcp` gives the same answer but walks over all of the kernel's sockets (20 ms, measured), which would
+//! block the doors of a starting cluster for seconds. So it is read only if the kernel does not support netlink's
+//! request. The answer is the socket's inode; the process that has it open is found in `/proc/PID/fd`.
 
 use std::{
     fs, io,
@@ -13,7 +13,7 @@ use std::{
 
 /// `SOCK_DIAG_BY_FAMILY`.
 const BY_FAMILY: u16 = 20;
-/// Where the inode stands in the answer: behind `nlmsghdr` and the rest of `inet_diag_msg`.
+/// The inode's offset in the answer: after `nlmsghdr` and the rest of `inet_diag_msg`.
 const INODE_AT: usize = 16 + 68;
 
 /// The inode of the socket at `local` that is connected to `remote`.
@@ -36,9 +36,10 @@ pub(super) fn has_open(pid: libc::pid_t, inode: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Asks the kernel; none where there is no such socket.
+/// Asks the kernel by netlink. `None` if there is no such socket.
 fn asked(local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Option<u64>> {
-    // SAFETY: plain system calls; the descriptor is a new one, and the buffers live through the calls with their lengths.
+    // SAFETY: plain system calls; the descriptor is a new one, and the buffers live through the calls with their
+    // lengths.
     let (answer, length) = unsafe {
         let socket =
             libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_SOCK_DIAG);
@@ -62,7 +63,7 @@ fn asked(local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Option<u64>> {
     let kind = answer[4..6].try_into().map(u16::from_ne_bytes).unwrap_or_default();
     match (kind, number(16).map(|code| code.cast_signed().wrapping_neg())) {
         (BY_FAMILY, _) => Ok(number(INODE_AT).map(u64::from)),
-        // An error: no such socket, or a kernel that does not know the question.
+        // An error: no such socket, or a kernel that does not support the request.
         (_, Some(libc::ENOENT)) if length > 0 => Ok(None),
         (_, code) => Err(io::Error::from_raw_os_error(code.unwrap_or(libc::EIO))),
     }
@@ -88,7 +89,7 @@ fn request(local: SocketAddrV4, remote: SocketAddrV4) -> Vec<u8> {
     request
 }
 
-/// The inode in the kernel's table: `sl local remote state … inode`.
+/// The inode from the kernel's table, whose lines are `sl local remote state … inode`.
 fn inode_in(table: &str, local: SocketAddrV4, remote: SocketAddrV4) -> Option<u64> {
     table.lines().skip(1).find_map(|line| {
         let mut fields = line.split_whitespace();
@@ -98,7 +99,7 @@ fn inode_in(table: &str, local: SocketAddrV4, remote: SocketAddrV4) -> Option<u6
     })
 }
 
-/// `0100007F:094C`: the address's bytes as this machine keeps a number, and the port.
+/// Parses `0100007F:094C`: the address's bytes in this machine's byte order, and the port.
 fn address(text: &str) -> Option<SocketAddrV4> {
     let (host, port) = text.split_once(':')?;
     let host = u32::from_str_radix(host, 16).ok()?.to_ne_bytes();

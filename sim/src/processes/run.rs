@@ -1,4 +1,4 @@
-//! One run on processes: the same two acts as in the simulation, in real time.
+//! One run on processes: the same two steps as in the simulation, in real time.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -22,10 +22,10 @@ use crate::{
     world::{Chance, Counters, Distribution, Latency},
 };
 
-/// The judge's budget. Without hints it searches more.
+/// The judge's budget of steps. It is larger than for the simulation: without hints the judge searches more.
 const STEPS: u64 = 20_000_000;
 
-/// The counters that clients and the harness can count, of those that a scenario may demand.
+/// The counters that a scenario may demand and that clients or the harness can count.
 const COUNTED: [&str; 14] = [
     "crashes",
     "outages",
@@ -57,7 +57,7 @@ pub(crate) fn run(scenario: &Scenario, seed: u64, options: &RunOptions, on: &OnS
     let recorder = Arc::new(Recorder::new(options.journal.clone()));
     let tell = |phase| options.journal.iter().for_each(|journal| journal.phase(phase));
     tell(Phase::Simulating);
-    // One thread: what clients record has one order, and what starts processes lives as long as they may.
+    // One thread, so that the clients' records have one order, and the thread that starts processes outlives them.
     let runtime = match system_tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(plan, format!("no runtime: {error}")),
@@ -97,7 +97,7 @@ async fn live(
     let disks = has_own_disks(plan, on).then(|| disk_settings(&plan.spec));
     let place = chance.child("processes");
     let ground = Ground::new(on.server.clone(), members, dir, place, usual(&plan.spec), disks)?;
-    // Also where the run panics: no process outlives it.
+    // Also if the run panics, so that no process outlives it.
     let _closes = Closes(ground.clone());
     recorder.attach(Arc::new(RealTime { ground: ground.clone(), distinct: Distinct::default() }));
     let arena: Arc<dyn Arena> = Arc::new(Processes(ground.clone()));
@@ -120,7 +120,7 @@ async fn live(
     Ok((observed, lasted, figures(&ground)))
 }
 
-/// What the disks of the run's own went through.
+/// The figures of the run's mounted disks.
 fn figures(ground: &Ground) -> Counters {
     let mut counters = Counters::new();
     for disk in ground.disk_figures() {
@@ -131,7 +131,7 @@ fn figures(ground: &Ground) -> Counters {
     counters
 }
 
-/// Ends the processes.
+/// Ends the processes when it is dropped.
 struct Closes(Ground);
 
 impl Drop for Closes {
@@ -140,13 +140,13 @@ impl Drop for Closes {
     }
 }
 
-/// What every link has: what the scenario says, where it says something else than the loopback network's nothing.
+/// The delay of every link, if the scenario sets one that differs from the loopback network's none.
 fn usual(spec: &Spec) -> Option<(Latency, Distribution)> {
     let Network { latency, jitter, distribution, .. } = spec.network;
     (spec.network != Network::default()).then_some((Latency { base: latency, jitter }, distribution))
 }
 
-/// What of the scenario's demands nobody could look at.
+/// The scenario's demands that could not be checked.
 fn unchecked(plan: &Plan, on: &OnServer) -> Vec<String> {
     let spec = &plan.spec;
     let mut unchecked = vec![
@@ -178,7 +178,7 @@ fn unchecked(plan: &Plan, on: &OnServer) -> Vec<String> {
     unchecked
 }
 
-/// The counters, of those that a scenario demands, that nobody counts on processes.
+/// The demanded counters that are not counted on processes.
 pub(crate) fn untold(demanded: &[String]) -> Vec<&str> {
     demanded.iter().map(String::as_str).filter(|name| !is_counted(name)).collect()
 }

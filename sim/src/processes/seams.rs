@@ -1,5 +1,5 @@
-//! What a client or the operator is given here: the system's clock, tasks of the run's runtime, and a network that dials.
-//! They serve nothing, so the seams that only a member uses refuse.
+//! The seams for clients and the operator in this arena: the system's clock, tasks of the run's runtime, and a network
+//! that can dial. Seams that only a member uses refuse every call.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -62,7 +62,7 @@ impl Net for Dialler {
     }
 }
 
-/// The seams that a client has no use for.
+/// The seams that a client does not use. They refuse every call.
 struct Nothing;
 
 fn refused() -> io::Error {

@@ -1,5 +1,5 @@
-//! What is run in place of simulated members: `squalld` or etcd, by path. Both understand the same flags for nearly
-//! everything that a scenario sets; what one has no flag for is told in the record and never silently taken for set.
+//! The servers that run instead of simulated members: `squalld` or etcd, by path. Both have the same flags for nearly
+//! everything that a scenario sets. The record names the settings for which a server has no flag.
 
 use std::{
     ffi::OsString,
@@ -16,9 +16,9 @@ use crate::{arena::Restored, scenario};
 /// A server's program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
-    /// Which one.
+    /// Its kind.
     pub kind: Kind,
-    /// Its file.
+    /// The path of its file.
     pub path: PathBuf,
 }
 
@@ -33,7 +33,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Its name, as `--on` has it.
+    /// Its name in `--on`.
     pub(super) fn name(self) -> &'static str {
         match self {
             Kind::Squalld => "squalld",
@@ -42,7 +42,7 @@ impl Kind {
     }
 }
 
-/// The variable that names squalld's file, where `--on squalld` does not.
+/// The environment variable with squalld's path, for `--on squalld` without a path.
 const SQUALLD: &str = "SQUALL_SQUALLD";
 
 const HOW_TO_BUILD: &str =
@@ -69,7 +69,7 @@ impl Server {
         Ok(Server { kind, path })
     }
 
-    /// What it says it is: `etcd Version: 3.5.1`.
+    /// Its version, as it prints it: `etcd Version: 3.5.1`.
     ///
     /// # Errors
     /// It cannot be run, or is the simulated build.
@@ -91,8 +91,8 @@ impl Server {
         }
     }
 
-    /// The command line that starts a member with a configuration. `dir` is where its disk lies, `listen_peer` where it
-    /// really listens for other members.
+    /// The command line that starts a member with a configuration. `dir` is the folder of its disk; `listen_peer` are
+    /// the addresses at which it really listens for other members.
     pub(super) fn command(&self, config: &Config, dir: &Path, listen_peer: &[String]) -> Command {
         let mut command = Command::new(&self.path);
         let mut flag = |name: &str, value: &dyn fmt::Display| {
@@ -138,7 +138,7 @@ impl Server {
         command
     }
 
-    /// The settings of a scenario's cluster that differ from what this server does and that it has no flag for.
+    /// The settings of a scenario's cluster that this server does not follow and has no flag for.
     pub(super) fn without_a_flag(&self, spec: &scenario::Cluster) -> Vec<String> {
         let usual = scenario::Cluster::default();
         let mut missing = Vec::new();
@@ -158,7 +158,7 @@ impl Server {
         missing
     }
 
-    /// The command line of a restore. `dir` is where the member's disk lies.
+    /// The command line of a restore. `dir` is the folder of the member's disk.
     pub(super) fn restore_command(&self, options: &RestoreOptions, dir: &Path) -> Command {
         let mut command = Command::new(self.tool());
         let urls = options.advertise_peer_urls.join(",");
@@ -176,14 +176,14 @@ impl Server {
         command
     }
 
-    /// The command line that tells a snapshot's revision.
+    /// The command line that prints a snapshot's revision.
     pub(super) fn snapshot_status_command(&self, snapshot: &Path) -> Command {
         let mut command = Command::new(self.tool());
         command.args(["snapshot", "status", "-w", "json"]).arg(snapshot);
         command
     }
 
-    /// What a restore told about the new cluster, from all that it printed and from the snapshot's status.
+    /// The new cluster's facts, from the restore's output and from the snapshot's status.
     pub(super) fn restored(&self, printed: &str, status: &str) -> Option<Restored> {
         let revision = serde_json::from_str::<serde_json::Value>(status.trim()).ok()?;
         let revision = revision.get("revision")?.as_i64()?;
@@ -195,7 +195,7 @@ impl Server {
         Some(Restored { revision, cluster_id: u64::from_str_radix(id, 16).ok()? })
     }
 
-    /// The tool that works on snapshots: squalld itself, or what lies beside etcd.
+    /// The tool for snapshots: squalld itself, or etcd's tool in the same folder.
     fn tool(&self) -> PathBuf {
         match self.kind {
             Kind::Squalld => self.path.clone(),
@@ -203,7 +203,7 @@ impl Server {
         }
     }
 
-    /// Why snapshots cannot be restored with it, if so.
+    /// Why snapshots cannot be restored with this server, if they cannot.
     pub(super) fn lacks_restore(&self) -> Option<String> {
         let tool = self.tool();
         (!tool.exists()).then(|| format!("{} is not there, which restores snapshots", tool.display()))
@@ -216,7 +216,7 @@ impl fmt::Display for Server {
     }
 }
 
-/// A path of a member's machine as this machine has it.
+/// The path on this machine for a path on a member's machine.
 pub(super) fn below(dir: &Path, path: &Path) -> PathBuf {
     dir.join(path.strip_prefix("/").unwrap_or(path))
 }
@@ -225,7 +225,7 @@ fn members(list: &[(String, String)]) -> String {
     list.iter().map(|(name, url)| format!("{name}={url}")).collect::<Vec<_>>().join(",")
 }
 
-/// The real squalld of this clone: what the variable says, or what was built beside this program.
+/// The real squalld: from the environment variable, or built in the same folder as this program.
 fn squalld_nearby() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os(SQUALLD) {
         return Some(path.into());

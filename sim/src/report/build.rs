@@ -1,12 +1,12 @@
-//! What this binary is made of (`sim/build.rs` finds it out).
+//! The build of this binary (`sim/build.rs` collects it).
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a binary is made of. Two runs of one scenario and seed must agree only where all of it is equal.
+/// A binary's build. Two runs of one scenario and seed must agree only if their builds are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
-    /// The commit, or `absent` where there was no repository.
+    /// The commit, or `absent` if there was no repository.
     pub commit: String,
     /// The tree at build time: `clean`, `dirty` or `absent`.
     pub tree: String,
@@ -30,8 +30,8 @@ impl Build {
         }
     }
 
-    /// Whether a run of that build must give the same hash here: same sources, same dependencies, same compiler. The
-    /// commit may differ, by a change to a text file.
+    /// Whether a run of the other build must give the same hash with this one: sources, dependencies and compiler are
+    /// equal. The commit may differ, for example by a change to a text file.
     pub fn same_as(&self, other: &Build) -> bool {
         self.sources == other.sources && self.lock == other.lock && self.toolchain == other.toolchain
     }

@@ -1,7 +1,7 @@
-//! The report of a campaign: one page out of a summary, whatever the number of its runs.
+//! The report of a campaign: one page from a summary, however many runs it had.
 //!
-//! The summary itself is made elsewhere, of the set of results (`squall merge`). A page of 100,000 runs must open at once,
-//! so runs go into it as at most [`COLUMNS`] columns.
+//! The summary itself is computed elsewhere from the set of results (`squall merge`). A page of 100,000 runs must open
+//! at once, so it shows the runs in at most [`COLUMNS`] columns.
 
 use super::html::page;
 use super::result::Verdict;
@@ -17,18 +17,18 @@ const SCRIPT: &str = concat!(include_str!("page/base.js"), include_str!("page/ca
 /// The most columns of the picture of all runs.
 const COLUMNS: u64 = 240;
 
-/// What the page tells of a single run.
+/// A single run, as the page shows it.
 #[derive(Debug, Clone, Copy)]
 pub struct CampaignRun {
     /// Its iteration.
     pub index: u64,
-    /// What the checkers concluded.
+    /// The checkers' verdict.
     pub verdict: Verdict,
     /// The processor time that it took.
     pub cpu_seconds: f64,
 }
 
-/// A column of the picture: runs that follow each other.
+/// A column of the picture: consecutive runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 struct Column {
     from: u64,

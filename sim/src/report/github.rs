@@ -1,16 +1,16 @@
 //! Results for GitHub Actions: annotations (workflow commands on standard output) and the step's summary (Markdown).
 //!
-//! GitHub shows ten annotations of a kind for a step, and takes 1 MiB of summary: what is beyond that is counted, not
-//! cut in the middle.
+//! GitHub shows ten annotations of a kind for a step, and takes 1 MiB of summary. Items beyond that are only counted;
+//! no item is cut in the middle.
 
 use super::record::RunRecord;
 use super::result::Verdict;
 use std::fmt::Write as _;
 
-/// Annotations of one kind that GitHub shows for a step.
+/// How many annotations of one kind GitHub shows for a step.
 const SHOWN: usize = 10;
 
-/// Bytes of summary that GitHub takes for a step, with room for what else writes to it.
+/// Our limit in bytes for a step's summary. It leaves room in GitHub's limit for other writers.
 const SUMMARY_BYTES: usize = 900 * 1024;
 
 /// The annotations, one a line: an error for each run whose outcome is not the expected one.
@@ -54,7 +54,7 @@ pub fn summary(records: &[&RunRecord]) -> String {
     text.push_str(
         "| Scenario | Seed | Verdict | ok | failed | ambiguous | Finding |\n|---|---|---|---|---|---|---|\n",
     );
-    // The bad ones first: a reader looks for them.
+    // Unexpected outcomes first: a reader looks for them.
     let good = records.iter().filter(|record| record.expected);
     let mut left_out = 0;
     for record in bad.iter().copied().chain(good) {
@@ -93,17 +93,17 @@ pub fn summary(records: &[&RunRecord]) -> String {
     text
 }
 
-/// The data of a workflow command.
+/// Escapes the data of a workflow command.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// A property of a workflow command.
+/// Escapes a property of a workflow command.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// A cell of a table: no markup of the text's own, and on one line.
+/// A cell of a table: the text on one line, with its markup escaped.
 fn cell(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(300) {

@@ -1,9 +1,9 @@
-//! `report.html`: one file that needs nothing else, neither network nor server.
+//! `report.html`: a single file that needs no other files, no network and no server.
 //!
-//! The page is ours (`page/`); the data goes in as JSON in `script` elements that no browser executes, with `<` written
-//! as `\u003c`, so that no text of a run can end the element. The page puts every text on a canvas or into a text node,
-//! never into markup, and its policy forbids it to load anything. Operations are rows of numbers that point into tables
-//! of texts, so that ten thousand of them are a megabyte and open at once.
+//! The page is ours (`page/`). The data is JSON in `script` elements that no browser executes, with `<` written as
+//! `\u003c`, so that no text of a run can end the element. The page puts every text on a canvas or into a text node,
+//! never into markup, and its policy forbids it to load anything. Operations are rows of numbers that refer to tables
+//! of texts, so that ten thousand of them take a megabyte and open at once.
 
 use super::view::{Row, Rows, View};
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ pub fn html(view: &View) -> String {
 pub(super) fn page(page: &str, style: &str, script: &str, title: &str, data: &[(&str, Value)]) -> String {
     let data: String = data.iter().map(|(id, data)| element(id, data)).collect();
     let mut text = page.to_owned();
-    // The data last: nothing in it is looked at again.
+    // The data last, so that no mark is searched for in it.
     for (mark, content) in [
         ("/*STYLE*/", style),
         ("/*SCRIPT*/", script),
@@ -64,8 +64,9 @@ fn operations(rows: &Rows) -> Value {
     })
 }
 
-/// `[id, client, call, return, outcome, flags, label, endpoint, keys, revision, term, error]`, cut after the last that
-/// is there. Flags: 1 may change something, 2 is one of the reads at the end, 4 was refused by the store's rules.
+/// `[id, client, call, return, outcome, flags, label, endpoint, keys, revision, term, error]`, cut after the last one
+/// that is present. Flags: 1 may change something, 2 is one of the reads at the end, 4 was refused by the store's
+/// rules.
 fn row(row: &Row) -> Value {
     let outcome = match row.outcome {
         Outcome::Ok => 0,
@@ -97,7 +98,7 @@ fn element(id: &str, data: &Value) -> String {
     format!("<script type=\"application/json\" id=\"{id}\">{text}</script>\n")
 }
 
-/// Text as markup shows it.
+/// Escapes text for HTML.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

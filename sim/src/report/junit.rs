@@ -1,4 +1,4 @@
-//! `junit.xml`: what CI systems show. One run is one test case; a suite is a scenario.
+//! `junit.xml`, for CI systems. A run is a test case; a scenario is a suite.
 
 use super::record::RunRecord;
 use std::fmt::Write as _;
@@ -63,7 +63,7 @@ fn case(text: &mut String, record: &RunRecord) {
     text.push_str("    </testcase>\n");
 }
 
-/// Escapes for XML 1.0, which cannot hold most control characters at all.
+/// Escapes text for XML 1.0, which cannot hold most control characters at all.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

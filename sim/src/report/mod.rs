@@ -1,4 +1,4 @@
-//! What a run leaves behind: its result in memory, the run folder on disk, and what is printed about it.
+//! A run's outputs: its result in memory, the run folder on disk, and the printed lines.
 //!
 //! ```text
 //! RunResult (the runner's) -> RunRecord (run.json, the JSON line, the human line)
@@ -6,9 +6,9 @@
 //!                          -> View -> report.html, Perfetto, JSON (`squall report`)
 //! ```
 //!
-//! What is promised: a run folder is there in full or not at all (it is written under a temporary name and renamed); it holds
-//! what is needed to judge the run again without running it (`history.jsonl`) and to run it again without planning it
-//! (`plan.yaml`); and every failure carries the one line that reproduces it.
+//! Guarantees: a run folder is complete or absent (it is written under a temporary name and renamed). It holds what is
+//! needed to judge the run again without running it (`history.jsonl`) and to run it again without drawing the plan
+//! (`plan.yaml`). Every failure has a line with the command that reproduces it.
 
 mod build;
 mod campaign;

@@ -1,8 +1,8 @@
 //! A run for `ui.perfetto.dev` (and `chrome://tracing`): the JSON trace event format.
 //!
-//! Three processes: the members with a track each, the faults, and the clients with a track each. A client is
-//! sequential, so its operations never overlap; faults do, so they are asynchronous slices. Instants are microseconds of
-//! virtual time.
+//! The trace has three processes: the members with a track each, the faults, and the clients with a track each. A
+//! client is sequential, so its operations never overlap. Faults may overlap, so they are asynchronous slices.
+//! Instants are microseconds of virtual time.
 
 use super::view::{State, View};
 use serde_json::{Value, json};

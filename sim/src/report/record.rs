@@ -1,4 +1,4 @@
-//! What is kept and printed of a run: `run.json`, and the line that `--format json` prints.
+//! A run's record: `run.json`, and the line that `--format json` prints.
 
 use super::build::Build;
 use super::result::{Failure, OperationCounts, RunResult, Verdict};
@@ -21,11 +21,11 @@ pub struct RunRecord {
     pub scenario: String,
     /// The seed.
     pub seed: u64,
-    /// What the checkers concluded.
+    /// The checkers' verdict.
     pub verdict: Verdict,
-    /// Whether that is what the scenario expects.
+    /// Whether the scenario expects this verdict.
     pub expected: bool,
-    /// What the checkers found; also what the harness found about itself (`determinism`, `harness`).
+    /// The failures that the checkers found, and those of the harness itself (`determinism`, `harness`).
     pub failures: Vec<Failure>,
     /// The hash over every event.
     pub audit_hash: String,
@@ -35,12 +35,12 @@ pub struct RunRecord {
     pub wall_seconds: f64,
     /// Operations by outcome.
     pub operations: OperationCounts,
-    /// Faults that hit somebody, by action.
+    /// How many faults hit a member or the cluster, by action.
     pub faults_injected: BTreeMap<String, u64>,
-    /// Faults that bit, by action.
+    /// How many faults took effect, by action.
     #[serde(default)]
     pub faults_bit: BTreeMap<String, u64>,
-    /// The names of the faults that bit nothing: they struck in vain, or what they wait for never came.
+    /// The names of the faults without any effect: they changed nothing, or the event that they wait for never came.
     #[serde(default)]
     pub bit_nothing: Vec<String>,
     /// Procedures of the operator that were given up: fault and reason.
@@ -48,23 +48,23 @@ pub struct RunRecord {
     pub given_up: Vec<(String, String)>,
     /// Counters by name.
     pub counters: BTreeMap<String, u64>,
-    /// The arena, where it is not the simulated world: what was run, and its version. Such a run is not deterministic.
+    /// The server and its version, if the run was on real processes. Such a run is not deterministic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<String>,
-    /// What nobody could look at in this arena.
+    /// The demands and checks that were impossible in this arena.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unchecked: Vec<String>,
-    /// Where the run's files are, as the run's command named it.
+    /// The folder of the run's files, as the run's command named it.
     pub run_dir: String,
     /// The scenario's file, as the run's command named it.
     pub scenario_file: String,
-    /// A digest of the scenario's text, by which an edited one is recognised.
+    /// A digest of the scenario's text, to detect edits.
     pub scenario_digest: String,
-    /// A digest of the plan's text, likewise.
+    /// A digest of the plan's text, to detect edits.
     pub plan_digest: String,
-    /// What made the run.
+    /// The build that made the run.
     pub build: Build,
-    /// The command that makes it again.
+    /// The command that repeats the run.
     pub reproduce: String,
 }
 
@@ -73,7 +73,7 @@ pub fn digest(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex()[..16].to_string()
 }
 
-/// What is known about a run beside its result, when its record is made.
+/// The facts about a run other than its result, for its record.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
     /// The scenario and its file.
@@ -129,8 +129,8 @@ impl RunRecord {
         record
     }
 
-    /// Whether the outcome is the one that the scenario expects: all guarantees held, or, for a canary, the checker
-    /// that it names reported.
+    /// Whether the outcome is the expected one: all guarantees held, or, for a canary, the checker that it names
+    /// reported a failure.
     fn meets(&self, expect: &Expect) -> bool {
         match expect.outcome {
             Outcome::Valid => self.verdict == Verdict::Valid,
@@ -147,12 +147,12 @@ impl RunRecord {
         self.expected = false;
     }
 
-    /// Whether this checker reported.
+    /// Whether this checker reported a failure.
     pub fn failed(&self, checker: &str) -> bool {
         self.failures.iter().any(|failure| failure.checker == checker)
     }
 
-    /// Whether the run leaves more than `run.json`: something is there to be looked into.
+    /// Whether the run needs attention. Then its folder holds more than `run.json`.
     pub fn is_failure(&self) -> bool {
         self.verdict != Verdict::Valid || !self.failures.is_empty()
     }
@@ -196,16 +196,16 @@ impl RunRecord {
     }
 }
 
-/// The command that makes this run again.
+/// The command that repeats this run.
 pub(crate) fn reproduce(file: &ScenarioFile, seed: u64) -> String {
     format!("cargo run --release -- run {} --seed {seed}", shell_word(&file.path))
 }
 
-/// A path as a shell takes it for one word, on one line.
+/// A path, quoted so that a shell reads it as one word on one line.
 pub(crate) fn shell_word(path: &Path) -> String {
     use std::fmt::Write as _;
     let bytes = path.as_os_str().as_encoded_bytes();
-    // What begins with a dash would be taken for an option.
+    // A path that begins with a dash would be read as an option.
     let dash = if bytes.first() == Some(&b'-') { "./" } else { "" };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
     match path.to_str() {
@@ -213,7 +213,7 @@ pub(crate) fn shell_word(path: &Path) -> String {
         Some(text) if !text.contains(char::is_control) => {
             format!("'{dash}{}'", text.replace('\'', r"'\''"))
         }
-        // Bytes that a terminal does not show as they are.
+        // Bytes that a terminal does not print.
         _ => {
             let mut word = format!("$'{dash}");
             for byte in bytes {
@@ -229,8 +229,8 @@ pub(crate) fn shell_word(path: &Path) -> String {
     }
 }
 
-/// Which of the counters that the scenario demands stayed zero over its runs, each with what that means. `untold`: those that
-/// nobody counted.
+/// The counters that the scenario demands and that stayed zero over its runs, each with its meaning. `untold` are
+/// those that were not counted.
 pub fn dead_counters(scenario: &Scenario, sums: &BTreeMap<String, u64>, untold: &[&str]) -> Vec<String> {
     let demanded = scenario.spec.expect.counters.iter();
     demanded
@@ -245,7 +245,7 @@ pub fn dead_counters(scenario: &Scenario, sums: &BTreeMap<String, u64>, untold: 
         .collect()
 }
 
-/// Seconds to the microsecond, so that the number is short and says what can be known.
+/// Seconds rounded to a microsecond, so that the number is short.
 fn seconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e6
 }

@@ -1,4 +1,4 @@
-//! The seam between the runner, which makes a [`RunResult`], and everything that prints, stores or compares it.
+//! The interface between the runner, which makes a [`RunResult`], and the code that prints, stores or compares it.
 
 use crate::alerting::Scraped;
 use crate::plan::Plan;
@@ -12,29 +12,30 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a run is asked for, beside its scenario and seed. None of it may change what happens in the run, except a plan.
+/// The options of a run. None of them may change what happens in the run, except a plan.
 ///
-/// Logs are not part of it: the caller sets a `tracing` default on its thread, and the world takes it along to the run's
-/// own thread.
+/// Logs are no option: the caller sets a `tracing` default on its thread, and the world also sets it on the run's
+/// thread.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// Keep the trace.
     pub trace: bool,
-    /// The plan to run, in place of the one that is drawn from the scenario and the seed.
+    /// The plan to run, instead of one drawn from the scenario and the seed.
     pub plan: Option<Plan>,
-    /// Judge the run. Without it the verdict is Unknown, and the history is there all the same.
+    /// Judge the run. Without it the verdict is Unknown, but there is a history.
     pub judge: bool,
-    /// Leave the run at this instant of virtual time, and look at the members there ([`RunResult::inspection`]).
+    /// End the run at this instant of virtual time, and inspect the members there ([`RunResult::inspection`]).
     pub until: Option<Duration>,
-    /// Where the run writes down what it records, while it does.
+    /// The journal to which the run writes its records while it runs.
     pub journal: Option<Arc<Journal>>,
-    /// How long the run may take in real time; then the watchdog prints `reproduce` and ends the process with status 70.
+    /// How long the run may take in real time. After that the watchdog prints `reproduce` and ends the process with
+    /// status 70.
     pub wall_limit: Duration,
     /// The line that reproduces the run.
     pub reproduce: String,
-    /// What is run in place of simulated members, if anything.
+    /// The server that runs instead of simulated members, if any.
     pub on: Option<OnServer>,
-    /// Where processes have their disks and logs, as long as the run lasts.
+    /// The folder for the disks and logs of processes, as long as the run lasts.
     pub dir: PathBuf,
 }
 
@@ -57,47 +58,47 @@ impl Default for RunOptions {
 /// Everything that a run made.
 #[derive(Debug, Clone)]
 pub struct RunResult {
-    /// What the checkers concluded, all together.
+    /// The verdict of all checkers together.
     pub verdict: Verdict,
-    /// What they found, in the checkers' order. Empty where the verdict is Valid.
+    /// The failures that they found, in the checkers' order. Empty if the verdict is Valid.
     pub failures: Vec<Failure>,
-    /// Blake3 over every event of the run, in lower-case hex; empty where the run did not come to its end.
+    /// Blake3 over every event of the run, in lower-case hex; empty if the run did not end normally.
     pub audit_hash: String,
     /// How much simulated time the run took, final phase included.
     pub simulated: Duration,
     /// The clients' operations by outcome.
     pub operations: OperationCounts,
-    /// Faults that hit somebody, by action.
+    /// How many faults hit a member or the cluster, by action.
     pub faults_injected: BTreeMap<String, u64>,
     /// Counters by name ([`crate::scenario::COUNTERS`]).
     pub counters: BTreeMap<String, u64>,
-    /// Faults that bit, by action: that swallowed or delayed a message, lost data, held up an operation, did their work.
+    /// How many faults took effect, by action: they swallowed or delayed messages, lost data, or did their work.
     pub faults_bit: BTreeMap<String, u64>,
-    /// The names of the faults that bit nothing: they struck in vain, or what they wait for never came.
+    /// The names of the faults without any effect: they changed nothing, or the event that they wait for never came.
     pub bit_nothing: Vec<String>,
-    /// Procedures of the operator that were given up, harmlessly: fault and reason.
+    /// Procedures of the operator that were given up without harm: fault and reason.
     pub given_up: Vec<(String, String)>,
     /// The plan that was run.
     pub plan: Plan,
-    /// What `history.jsonl` holds: what the clients did, and what the harness noted beside it.
+    /// The content of `history.jsonl`: the clients' operations, and the harness's notes.
     pub history: RunHistory,
-    /// The text of `trace.jsonl`, one JSON object a line, if [`RunOptions::trace`] asked for it: what the world did, for
-    /// the reader, never for a verdict.
+    /// The text of `trace.jsonl`, one JSON object a line, if [`RunOptions::trace`] asked for it: what the world did,
+    /// for the reader, never for a verdict.
     pub trace: Option<String>,
-    /// What the members were at [`RunOptions::until`].
+    /// The members' states at [`RunOptions::until`].
     pub inspection: Option<Inspection>,
-    /// What `series.jsonl` holds, of a run with `spec.alerts`.
+    /// The content of `series.jsonl`, for a run with `spec.alerts`.
     pub scraped: Option<Scraped>,
     /// Why the harness itself failed, if it did. Then the verdict means nothing, and the exit status is 70.
     pub harness_error: Option<String>,
-    /// The arena, where it is not the simulated world: what was run, and its version.
+    /// The server and its version, if the run was on real processes.
     pub on: Option<String>,
-    /// What of the scenario's demands and of the judge's checks nobody could look at in this arena.
+    /// The scenario's demands and the judge's checks that were impossible in this arena.
     pub unchecked: Vec<String>,
 }
 
 impl RunResult {
-    /// The result of a run of which nothing is known: the base for a harness failure's.
+    /// An empty result, from which a harness failure's result is made.
     pub fn nothing(plan: Plan) -> RunResult {
         RunResult {
             verdict: Verdict::Unknown,
@@ -122,7 +123,7 @@ impl RunResult {
     }
 }
 
-/// What a checker concluded.
+/// A checker's verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -135,7 +136,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// As reports spell it.
+    /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Verdict::Valid => "valid",
@@ -182,7 +183,7 @@ impl OperationCounts {
     }
 }
 
-/// The faults of a history that hit somebody, by action.
+/// How many faults of a history hit a member or the cluster, by action.
 pub(crate) fn faults_in(history: &RunHistory) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for event in &history.events {

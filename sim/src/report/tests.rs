@@ -1,4 +1,4 @@
-//! The run folder's files.
+//! Tests of the run folder's files.
 
 use super::*;
 use crate::scenario::{ScenarioFile, parse};
@@ -54,7 +54,7 @@ fn history() -> RunHistory {
         role("m1", 2, "follower", 300),
         role("m1", 2, "leader", 400),
         fault("crash", "m2", 1_000),
-        // Raft applied lines and plain followers are not what a reader looks for.
+        // The timeline leaves out raft's applied lines and plain followers, which do not help a reader.
         role("m1", 2, "follower", 1_900),
         Event::Outage(Outage { from: 1_000 * MS, to: 3_000 * MS }),
         Event::Break(Break {
@@ -110,7 +110,7 @@ fn record(result: &RunResult, run_dir: &Path) -> RunRecord {
         Expected { file: &file, seed: 7, run_dir, wall: Duration::from_millis(1_234) },
         result,
     );
-    // What differs between builds would make goldens differ.
+    // The golden files must not depend on the build.
     record.build = Build {
         commit: "0123456789abcdef".into(),
         tree: "clean".into(),
@@ -160,7 +160,7 @@ fn a_folder_is_replaced_whole() {
     write(&run_dir, &file(), &record(&passed, &run_dir), None).unwrap();
     assert_eq!(names(&run_dir), ["run.json"]);
     assert_eq!(names(&out.path().join("drill")), ["7"], "nothing is left beside it");
-    // What an interrupted process left does not hinder the next one of the same id.
+    // An interrupted process's left-overs do not hinder a later process with the same id.
     let stale = out.path().join(format!("drill/.7.new-{}", std::process::id()));
     fs::create_dir(&stale).unwrap();
     fs::write(stale.join("timeline.txt"), "half").unwrap();
@@ -209,7 +209,7 @@ fn odd_paths_are_quoted_in_the_line_that_reproduces() {
     assert_eq!(reproduce(&odd, 7), r"cargo run --release -- run 'my drills/it'\''s.yaml' --seed 7");
 }
 
-/// The words are put before a real shell, which must make the paths of them again.
+/// A real shell must turn the words back into the paths.
 #[test]
 fn a_shell_reads_a_word_as_the_path_that_it_was() {
     use std::os::unix::ffi::OsStrExt;
@@ -261,7 +261,7 @@ fn what_is_staged_is_put_in_its_place_or_taken_away() {
     Staged::by(&run_dir, std::process::id()).commit().unwrap();
     assert_eq!(names(&out.path().join("drill")), ["7"]);
 
-    // Nothing was staged: an error, and what was there is there still.
+    // Nothing was staged: an error, and the old folder is still there.
     let error = Staged::by(&run_dir, std::process::id()).commit().unwrap_err();
     assert!(error.to_string().contains("drill/7"), "{error}");
     assert_eq!(names(&run_dir), ["run.json"]);
@@ -289,7 +289,7 @@ fn what_is_no_run_folder_is_not_replaced() {
 fn what_killed_processes_left_is_swept() {
     let out = tempfile::tempdir().unwrap();
     let at = |name: &str| out.path().join(name);
-    // No process has this number: Linux counts to 2^22.
+    // No process has this id: Linux counts to 2^22.
     let (dead, alive) = (99_999_999, std::process::id());
     for name in [
         format!(".7.new-{dead}"),
@@ -308,7 +308,7 @@ fn what_killed_processes_left_is_swept() {
     let mut left = vec![format!(".9.new-{alive}"), ".git".into(), ".x.new-1".into()];
     left.extend(["7", "8", "8.new-1"].map(String::from));
     assert_eq!(names(out.path()), left);
-    // The old folder whose new one never came is back in its place.
+    // The old folder without a replacement is back in its place.
     assert_eq!(fs::read_to_string(at("8/run.json")).unwrap(), format!(".8.old-{dead}"));
     sweep(&at("absent"));
 }
@@ -365,7 +365,7 @@ fn nothing_of_a_run_becomes_markup() {
 fn a_view_word_for_word() {
     let result = result(Verdict::Invalid);
     let mut record = record(&result, Path::new("out/drill/7"));
-    // A setting that is new changes a plan's text, and nothing here.
+    // A new setting changes a plan's text, but must not change these files.
     record.plan_digest = "5555".into();
     let view = view(&record, &result);
     let mut text = serde_json::to_string_pretty(&view).unwrap();
@@ -403,7 +403,7 @@ fn what_shrinking_found_is_shown_with_the_run() {
     let shrunk = view.shrunk.as_ref().expect("it is there");
     assert_eq!((shrunk.told.faults, shrunk.told.faults_before, &*shrunk.text), (1, 9, "# Shows it.\n"));
     assert!(html(&view).contains("# Shows it."));
-    // Half a result is no reason to show nothing of the run.
+    // An incomplete result of shrinking must not prevent the report of the run.
     fs::remove_file(folder.join("small.yaml")).unwrap();
     assert!(open_view(&run_dir).unwrap().0.shrunk.is_none());
 }

@@ -1,5 +1,5 @@
-//! `timeline.txt`: a run for a person to read. It has faults, roles, breaks and hashes with their instants, and between
-//! them the outcomes of the clients' operations: an outage shows in how many failed, not in a single failure.
+//! `timeline.txt`: a run for a person to read. It lists faults, roles, breaks and hashes with their instants. Between
+//! them it counts the outcomes of the clients' operations, so that an outage shows as many failures in one line.
 
 use super::record::RunRecord;
 use squall_checker::history::{AlertState, BreakKind, Event, Operation, Outcome, RaftLine, RunHistory};
@@ -27,7 +27,7 @@ pub fn timeline(record: &RunRecord, history: &RunHistory) -> String {
             lines.push(line);
         }
     }
-    // Events of one instant stay in the order in which they were noted.
+    // Events of one instant stay in the order in which they were recorded.
     lines.sort_by_key(|(at, _, _)| *at);
 
     let mut operations: Vec<&Operation> = history.operations.iter().collect();
@@ -81,7 +81,7 @@ fn entry(text: &mut String, at: u64, who: &str, what: &str) {
     }
 }
 
-/// Instant, who, and what; nothing for events that do not help a reader.
+/// An event's instant, subject and text; `None` for events that do not help a reader.
 fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64, String, String)> {
     let world = |at: u64, what: String| Some((at, "world".to_string(), what));
     match event {

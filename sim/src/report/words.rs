@@ -1,7 +1,7 @@
-//! A plan in words, for a reader who does not know the files.
+//! Describes a plan in words, for a reader who does not know the files.
 //!
-//! The words are made of the plan's file form, key by key, so that a setting that is new appears without a line here.
-//! Only what differs from the defaults is told of the cluster; of network, disks and clients everything.
+//! The words come from the plan's file form, key by key, so a new setting appears without any code here. For the
+//! cluster only settings that differ from the defaults are listed; for network, disks and clients all settings.
 
 use crate::faults::Action;
 use crate::plan::Plan;
@@ -15,13 +15,13 @@ use std::time::Duration;
 /// A plan in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlanWords {
-    /// The cluster, the network, the disks, the end: a sentence each.
+    /// A sentence each for the cluster, the network, the disks and the end.
     pub setting: Vec<String>,
-    /// The groups of clients: a sentence each.
+    /// A sentence for each group of clients.
     pub clients: Vec<String>,
     /// The faults, by instant.
     pub faults: Vec<FaultWords>,
-    /// What each kind of fault among them does: its name and one line.
+    /// For each kind of fault in the plan, its name and a line that says what it does.
     pub kinds: Vec<(String, String)>,
 }
 
@@ -30,9 +30,9 @@ pub struct PlanWords {
 pub struct FaultWords {
     /// Its name.
     pub id: String,
-    /// When it strikes, as people read it: counted from the start of the clients, not of the run.
+    /// When it strikes, for people: counted from the start of the clients, not of the run.
     pub at: String,
-    /// What it does, to whom, for how long.
+    /// What it does, its targets, and its duration.
     pub what: String,
 }
 
@@ -89,7 +89,7 @@ fn cluster(cluster: &Value) -> Vec<String> {
     sentences
 }
 
-/// What watches the run for alerts, and what must come of them.
+/// Prometheus's rules, and which alerts must and must not fire.
 fn alerts(spec: &Value) -> Vec<String> {
     let Some(map) = spec["alerts"].as_object() else { return Vec::new() };
     let rules = map.get("rules").and_then(Value::as_array).into_iter().flatten();
@@ -174,7 +174,7 @@ fn fault(fault: &Value) -> FaultWords {
     let mut rest: Vec<String> = Vec::new();
     for (key, value) in map.iter().filter(|(key, _)| !told.contains(&key.as_str())) {
         match value.as_object() {
-            // The fault's own block: its name would only repeat the action.
+            // The fault's own block, without its name, which would only repeat the action.
             Some(block) if key == name => rest.extend((!block.is_empty()).then(|| pairs(block, &[]))),
             _ => rest.push(format!("{key} {}", text(value))),
         }
@@ -223,7 +223,7 @@ fn when(fault: &Value) -> String {
     }
 }
 
-/// Whom a fault hits: `the leader`, `a minority of the followers`, `m1 or m2`.
+/// A fault's target: `the leader`, `a minority of the followers`, `m1 or m2`.
 fn whom(fault: &Value) -> String {
     let Some(mode) = fault["mode"].as_str() else { return String::new() };
     let selector = fault["selector"].as_object().cloned().unwrap_or_default();
@@ -252,7 +252,7 @@ fn whom(fault: &Value) -> String {
     words
 }
 
-/// `key value, key value`, without the keys that were told before.
+/// `key value, key value`, without the keys in `told`.
 fn pairs(map: &Map<String, Value>, told: &[&str]) -> String {
     let rest = map.iter().filter(|(key, _)| !told.contains(&key.as_str()));
     rest.map(|(key, value)| format!("{key} {}", text(value))).collect::<Vec<_>>().join(", ")
@@ -268,7 +268,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// A drawn duration is exact to the nanosecond, which nobody reads.
+/// A duration rounded for readers: drawn durations are exact to the nanosecond.
 fn rounded(duration: &str) -> String {
     let Ok(exact) = parse_duration(duration) else { return duration.to_owned() };
     let unit = if exact >= Duration::from_secs(1) { 1_000_000 } else { 1_000 };

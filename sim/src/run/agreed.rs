@@ -1,9 +1,9 @@
 //! How far a survivor's log agrees with what its old cluster had applied.
 //!
-//! A forced new cluster keeps the survivor's whole log, also what nobody had committed (`squall_store::offline`). So the
-//! revision that it shows afterwards may lie above what the old cluster agreed on: a survivor that had led a minority
-//! brings its own unacknowledged writes, in place of what the majority wrote. The break must lie where the two part. What
-//! follows in the survivor's log are writes that nobody acknowledged, and which take effect in the new cluster.
+//! A forced new cluster keeps the survivor's whole log, including uncommitted entries (`squall_store::offline`). So
+//! its revision afterwards may be above the last one that the old cluster had committed: a survivor that had led a
+//! minority brings its own unacknowledged writes in place of the majority's. The break must lie where the two logs
+//! differ. The later entries of the survivor's log are unacknowledged writes, which take effect in the new cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,9 +25,9 @@ pub(super) fn raise_breaks(history: &mut h::RunHistory, probes: &[Probed]) {
             let between = probes.iter().filter(move |probed| (from..to).contains(&probed.at.0));
             between.filter_map(|probed| Some((probed.node, AppliedEntry::of(&probed.event)?)))
         };
-        // Nobody but the survivor runs at first.
+        // At first only the survivor runs.
         let Some((survivor, _)) = applied(line.at, next).next() else { continue };
-        // Indexes and revisions begin anew with each cluster.
+        // Indexes and revisions restart with each new cluster.
         let begun = starts.iter().copied().filter(|at| *at < line.at).max().unwrap_or(0);
         let before = applied(begun, line.at).map(|(_, entry)| entry);
         let after = applied(line.at, next).filter(|(node, _)| *node == survivor).map(|(_, entry)| entry);
@@ -37,7 +37,7 @@ pub(super) fn raise_breaks(history: &mut h::RunHistory, probes: &[Probed]) {
     }
 }
 
-/// An entry as a member told that it had applied it.
+/// An entry that a member reported as applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct AppliedEntry {
     index: u64,
@@ -48,7 +48,7 @@ struct AppliedEntry {
 }
 
 impl AppliedEntry {
-    /// The entry of which a probe tells, if it tells of one.
+    /// The entry that a probe reports, if it reports one.
     fn of(event: &ProbeEvent) -> Option<AppliedEntry> {
         match event {
             ProbeEvent::Applied { index, state, revision, .. } => {
@@ -59,9 +59,9 @@ impl AppliedEntry {
     }
 }
 
-/// The survivor's revision after the last entry that some member had applied before the break. `before` is what all
-/// members told before it, `after` what the survivor has told since, both in order. `None` where the survivor has applied
-/// nothing since, or where nobody told of the entries that it did not have to apply again.
+/// The survivor's revision after the last entry that some member had applied before the break. `before` holds what all
+/// members applied before it, `after` what the survivor has applied since, both in order. `None` if the survivor has
+/// applied nothing since, or if no member reported the entries that the survivor did not have to apply again.
 fn agreed_revision(
     before: impl IntoIterator<Item = AppliedEntry>,
     after: impl IntoIterator<Item = AppliedEntry>,
@@ -80,7 +80,7 @@ fn agreed_revision(
             agreed = Some(entry.revision);
         }
     }
-    // What the engine held already was applied before, so nobody disagrees about that.
+    // The entries that the engine held already were applied before, so all members agree on them.
     agreed.or_else(|| revisions.range(..first?).next_back().map(|(_, revision)| *revision))
 }
 
@@ -95,7 +95,7 @@ mod tests {
         };
         let majority = entries(&[(7, 70, 5), (8, 80, 6), (9, 90, 7)]);
         let agreed = |survivor: &[(u64, u64, i64)]| agreed_revision(majority.clone(), entries(survivor));
-        // It holds all, and two more that nobody had applied.
+        // It holds all entries, and two more that no member had applied.
         assert_eq!(agreed(&[(8, 80, 6), (9, 90, 7), (10, 100, 8), (11, 110, 8)]), Some(7));
         // It led a minority: entry 9 is its own.
         assert_eq!(agreed(&[(8, 80, 6), (9, 91, 7), (10, 101, 8)]), Some(6));

@@ -1,5 +1,5 @@
-//! What a run went through, as figures: which paths of the store were alive, and how hard the world was on it. A drill
-//! demands some of them above zero over its seeds, so that a path that has died is noticed.
+//! A run's counters: which paths of the store were used, and how many faults there were. A drill demands some of them
+//! above zero over its seeds, so that a path that is no longer used is noticed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,7 +82,7 @@ pub(super) fn count(observed: &Observed, world: &Counters, expected_losses: u64)
     counters
 }
 
-/// Of a holder's write behind its fence, whether it was done.
+/// For a lock holder's write behind its fence: whether it took effect. `None` for other operations.
 fn fenced(operation: &h::Operation) -> Option<bool> {
     let (h::Op::Txn(txn), Some(h::OpResult::Txn(result))) = (&operation.op, &operation.result) else {
         return None;
@@ -141,7 +141,8 @@ fn compactions_with_laggards(observed: &Observed) -> u64 {
     found
 }
 
-/// Proposals of clients that no member applied, though a later one of the same member was: lost on the way, or overwritten.
+/// Clients' proposals that were lost or overwritten: no member applied them, but a later one of the same member was
+/// applied.
 fn proposals_lost(observed: &Observed) -> u64 {
     let applied: BTreeSet<u64> = observed
         .probes

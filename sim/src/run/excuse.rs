@@ -1,8 +1,9 @@
-//! When a run leaves what raft can stand.
+//! When a run exceeds the faults that raft tolerates.
 //!
-//! A disk that goes back to an older image takes back votes and acknowledged entries, on which raft counts. The store looks
-//! for that, and finds it as long as a leader remembers what the member acknowledged. After an election nobody does. What
-//! the member then does is no fault of the store: the history says from when on nothing is judged.
+//! A disk that is set back to an older image loses votes and acknowledged entries, on which raft relies. The store
+//! checks for that, and detects it while a leader remembers what the member acknowledged. After an election no member
+//! remembers it. The store is not to blame for what the member does then: the history says from when on nothing is
+//! judged.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,8 @@ use squall_store::seam::ProbeEvent;
 
 use crate::world::Probed;
 
-/// Where a member voted that had forgotten what it promised, as its disk had gone back to an older image. It cannot know that
-/// unless a leader tells it, and raft promises nothing from then on.
+/// The votes of members that had forgotten promises, because their disks were set back to an older image. A member
+/// cannot know that unless a leader tells it, and raft guarantees nothing from then on.
 pub(super) fn excuses(events: &[h::Event], probes: &[Probed]) -> Vec<h::Excused> {
     let replaced = events.iter().filter_map(|event| match event {
         h::Event::DiskReplaced(line) => Some(line),
@@ -26,15 +27,16 @@ pub(super) fn excuses(events: &[h::Event], probes: &[Probed]) -> Vec<h::Excused>
     excused.collect()
 }
 
-/// The member's first vote after this replacement of its disk that may break a promise: in a term of which it has forgotten
-/// something, or before a leader had brought it as far as it had been. `told`: what the member told, and when.
+/// The member's first vote after this replacement of its disk that may break a promise: in a term of which it has
+/// forgotten something, or before a leader has brought its log back to its former length. `told` holds the member's
+/// events and their times.
 fn excuse<'a>(
     line: &h::DiskReplaced,
     told: impl Iterator<Item = (u64, &'a ProbeEvent)>,
 ) -> Option<h::Excused> {
     let (mut current, mut forgetful, mut caught_up) = (None, None, false);
-    // By the member's id: the highest term of a promise, and the highest index that it has acknowledged. A leader
-    // acknowledges its own log to nobody: what it applied, it had counted on.
+    // By the member's id: the highest term of a promise, and the highest index that it has acknowledged. A leader does
+    // not acknowledge its own log to others, so the entries that it applied count as acknowledged.
     let mut promised: BTreeMap<MemberId, (Term, Index)> = BTreeMap::new();
     for (at, event) in told {
         let is_after = at >= line.at;
@@ -46,11 +48,11 @@ fn excuse<'a>(
                 }
                 continue;
             }
-            // It has found out, and must not vote any more.
+            // It has detected the loss, and must not vote any more.
             ProbeEvent::Failed { lost_data: true, .. } if is_after => return None,
             ProbeEvent::Voted { term, .. } => (term, None),
             ProbeEvent::Acknowledged { term, index } => (term, Some(index)),
-            // What is applied is settled, whatever the term of its entry.
+            // An applied entry is committed, whatever its term.
             ProbeEvent::Applied { index, .. } => {
                 let before = promised.entry(current?).or_default();
                 match is_after {
@@ -84,7 +86,7 @@ mod tests {
 
     const OWN: MemberId = MemberId(7);
 
-    /// The excuse of a disk that was replaced at 100, after these events of its member.
+    /// The excuse for a disk that was replaced at 100, given its member's events.
     fn excused(events: &[(u64, ProbeEvent)]) -> Option<u64> {
         let line = h::DiskReplaced { at: 100, member: "m1".into() };
         excuse(&line, events.iter().map(|(at, event)| (*at, event))).map(|excused| excused.at)

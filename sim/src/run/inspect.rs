@@ -1,8 +1,8 @@
 //! A member's state at an instant of virtual time: `squall replay RUN --until 12.3s --show m2`.
 //!
-//! The run is made as it was, and is left at that instant. What is shown comes from outside of the member: what it told
-//! (role, term, applied index), what lies on its disk (the log's bounds, the engine's rows, files with what a crash could
-//! take), and what clients wait for. So nothing in the store knows that it is looked at, and no draw of the run moves.
+//! The run is repeated and ends at that instant. Everything shown comes from outside the member: its reported events
+//! (role, term, applied index), its disk (the log's bounds, the engine's rows, files with what a crash could lose),
+//! and the clients' open requests. So the store does not notice the inspection, and no draw of the run changes.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ const VALUE: usize = 60;
 pub struct Inspection {
     /// The instant, in nanoseconds of virtual time.
     pub at: u64,
-    /// Whether the run had ended before the instant that was asked for.
+    /// Whether the run had ended before the requested instant.
     pub ended: bool,
     /// The members.
     pub members: Vec<MemberState>,
@@ -42,26 +42,26 @@ pub struct Inspection {
 pub struct MemberState {
     /// Its name.
     pub name: String,
-    /// How its process stands, in words.
+    /// The state of its process, in words.
     pub process: String,
-    /// Which of its lives it is; 0 before the first.
+    /// The number of its life; 0 before the first.
     pub life: u32,
-    /// What it told of raft in this life.
+    /// The raft state that it reported in this life.
     pub raft: Told,
-    /// What its log on disk holds; none where there is none.
+    /// The content of its log on disk; `None` if there is no log.
     pub log: Option<Log>,
-    /// What its engine holds, un-committed batches included; none where there is none, or where it cannot be read.
+    /// Its engine's content, including un-committed batches; `None` if there is no engine or it cannot be read.
     pub state: Option<Held>,
-    /// What clients wait for.
+    /// The requests that clients wait for.
     pub open_requests: Vec<OpenRequest>,
-    /// What lies on its disk.
+    /// The files on its disk.
     pub files: Vec<Listed>,
 }
 
-/// What a member told.
+/// The raft state that a member reported.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Told {
-    /// Its role; empty where it has not told one.
+    /// Its role; empty if it has not reported one.
     pub role: String,
     /// Its term.
     pub term: u64,
@@ -71,14 +71,14 @@ pub struct Told {
     pub applied: Option<(u64, u64)>,
     /// The store's revision after it.
     pub revision: i64,
-    /// Whether it said that it serves clients.
+    /// Whether it reported that it serves clients.
     pub ready: bool,
 }
 
-/// A log on disk, as far as its records read.
+/// A log on disk, as far as its records can be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Log {
-    /// The segments.
+    /// The number of segments.
     pub segments: u64,
     /// The last snapshot record: index and term.
     pub snapshot: Option<(u64, u64)>,
@@ -88,16 +88,16 @@ pub struct Log {
     pub last: Option<(u64, u64)>,
     /// Raft's hard state: the term.
     pub term: u64,
-    /// Whom it voted for.
+    /// Raft's hard state: the id of the member that it voted for.
     pub vote: u64,
-    /// The commit index that was saved last.
+    /// Raft's hard state: the last saved commit index.
     pub commit: u64,
 }
 
-/// What an engine holds.
+/// The content of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Held {
-    /// The last entry in it: index and term.
+    /// The last applied entry: index and term.
     pub applied: (u64, u64),
     /// The store's revision.
     pub revision: i64,
@@ -114,9 +114,9 @@ pub struct Held {
 /// A key and its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyShown {
-    /// The key, not printable bytes escaped.
+    /// The key, with unprintable bytes escaped.
     pub key: String,
-    /// The value, cut.
+    /// The value, shortened.
     pub value: String,
     /// Its revision.
     pub mod_revision: i64,
@@ -124,7 +124,7 @@ pub struct KeyShown {
     pub version: i64,
 }
 
-/// Looks at members, by name.
+/// Inspects the members with these names.
 pub(super) fn inspect(
     world: &World,
     recorder: &Recorder,
@@ -193,7 +193,7 @@ fn log(world: &World, node: NodeId) -> Option<Log> {
         .map(|file| file.path)
         .filter(|path| path.starts_with(&dir))
         .collect();
-    // Their names sort as they follow each other; what is not finished is no part of the log.
+    // Their names sort in the log's order. Unfinished files are not part of the log.
     segments.retain(|path| path.ends_with(".wal"));
     segments.sort();
     let mut log = Log { segments: segments.len() as u64, ..Log::default() };

@@ -1,7 +1,7 @@
-//! From what a run left to its verdict.
+//! Computes a run's verdict from its results.
 //!
-//! The checkers see the recorded history and nothing else, so everything that they need is put into it: what the members
-//! told ([`super::observe`]), panics, what was stuck. A stored run can therefore be judged again.
+//! The checkers see only the recorded history. So everything that they need is put into it: the members' reported
+//! events ([`super::observe`]), panics, what was stuck. A stored run can therefore be judged again.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::{
     world::{At, Counters, Finished, HarnessFailure, Traced, Violation},
 };
 
-/// The first line of the history: what was run, and what must have happened so that the run is not vacuous.
+/// The first line of the history: what was run, and the minimums below which the run is vacuous.
 pub(super) fn meta(plan: &Plan, members_tell: bool) -> h::Event {
     let expect = &plan.spec.expect;
     h::Event::Meta(h::Meta {
@@ -44,7 +44,7 @@ pub(super) fn meta(plan: &Plan, members_tell: bool) -> h::Event {
     })
 }
 
-/// How far a member's clock may run fast or slow: as far as all faults together make it.
+/// The largest drift of a member's clock, fast or slow, when all faults add up.
 fn max_clock_drift_ppm(plan: &Plan) -> u64 {
     let drifts = plan.faults.iter().filter_map(|fault| match &fault.settings {
         Settings::ClockDrift(drift) => Some(u64::from(drift.ppm.unsigned_abs())),
@@ -53,14 +53,14 @@ fn max_clock_drift_ppm(plan: &Plan) -> u64 {
     drifts.sum()
 }
 
-/// How long a message may be on its way, where that is much longer than most are.
+/// The longest delay of a message, if it is much longer than most delays.
 fn longest_delay_ns(plan: &Plan) -> u64 {
     let network = &plan.spec.network;
     let longest = network.distribution.tail_end(network.jitter).map(|tail| network.latency + tail);
     longest.map_or(0, |longest| u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// Judges a run that has ended, one way or another. Without the checkers the verdict is Unknown.
+/// Judges a run, however it ended. Without the checkers the verdict is Unknown.
 pub(super) fn judge(
     plan: Plan,
     recorder: &Recorder,
@@ -73,7 +73,7 @@ pub(super) fn judge(
     };
     let members = plan.spec.cluster.member_names();
     let mut observed = finished.output.unwrap_or_else(|| {
-        // The world ended the run: what was recorded until then is kept.
+        // The world ended the run. The history until then is kept.
         let history = recorder.finish();
         let nemesis = nemesis::Report { injected: faults_in(&history), ..nemesis::Report::default() };
         observed_so_far(history, nemesis, finished.probes)
@@ -103,27 +103,27 @@ pub(super) fn judge(
         counters: finished.counters,
         trace: finished.trace.map(|trace| trace_text(&trace)),
         harness_error,
-        // A run's history carries hints, and its gaps are explained by reads: what is not decided soon never will be.
+        // A run's history has hints, and reads explain its gaps. A check that is not decided soon would never be.
         steps: 2_000_000,
     };
     judge_ended(plan, ended, with_checkers)
 }
 
-/// A run that has ended, in whatever arena.
+/// A run that has ended, in any arena.
 pub(crate) struct Ended {
     pub(crate) observed: Observed,
-    /// Empty where nothing is hashed.
+    /// The audit hash; empty if the arena computes none.
     pub(crate) audit_hash: String,
     pub(crate) lasted: Duration,
     /// The arena's own figures.
     pub(crate) counters: Counters,
     pub(crate) trace: Option<String>,
     pub(crate) harness_error: Option<String>,
-    /// The budget of the check by revisions.
+    /// The budget of steps of the check by revisions.
     pub(crate) steps: u64,
 }
 
-/// Judges what a run has left.
+/// Judges the results of a run.
 pub(crate) fn judge_ended(plan: Plan, ended: Ended, with_checkers: bool) -> RunResult {
     let Ended { mut observed, audit_hash, lasted, counters, trace, harness_error, steps } = ended;
     let end = u64::try_from(lasted.as_nanos()).unwrap_or(u64::MAX);
@@ -162,7 +162,7 @@ pub(crate) fn judge_ended(plan: Plan, ended: Ended, with_checkers: bool) -> RunR
     }
 }
 
-/// The verdict, and what to say for it: a checker that could not decide is named too.
+/// The verdict and its reasons, including the checkers that could not decide.
 fn conclusion(judgement: &Judgement) -> (Verdict, Vec<Failure>) {
     let mut failures: Vec<Failure> = judgement
         .failures

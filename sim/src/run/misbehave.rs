@@ -1,17 +1,17 @@
-//! Runs that misbehave on demand, for the tests of what becomes of them: a run that hangs, aborts, overflows its stack,
+//! Runs that misbehave on demand, for tests of how they are handled: a run that hangs, aborts, overflows its stack,
 //! eats memory or is killed, and a judge that hangs.
 //!
-//! The environment variable `SQUALL_MISBEHAVE` holds items `what:scenario:seed`, with commas between them. Builds without
-//! debug assertions, so release builds, do not look at it.
+//! The environment variable `SQUALL_MISBEHAVE` holds items `what:scenario:seed`, with commas between them. Builds
+//! without debug assertions, which includes release builds, ignore it.
 
 use std::time::Duration;
 
 use crate::{arena::Arena, plan::Plan};
 
-/// When the world misbehaves: simulated time, in the midst of a short test's load.
+/// When the world misbehaves, in simulated time: in the middle of a short test's load.
 const AT: Duration = Duration::from_secs(3);
 
-/// Misbehaves after a while, if this run is to. Never completes.
+/// Misbehaves at [`AT`], if this run is to. Never completes.
 pub(super) async fn after_a_while(arena: &dyn Arena, plan: &Plan) -> std::convert::Infallible {
     let act: fn() = match wanted(plan).as_deref() {
         Some("hang") => hang,
@@ -28,7 +28,7 @@ pub(super) async fn after_a_while(arena: &dyn Arena, plan: &Plan) -> std::conver
     std::future::pending().await
 }
 
-/// Misbehaves in the judge's place, if it is to.
+/// Misbehaves in place of the judge, if it is to.
 pub(super) fn in_the_judge(plan: &Plan) {
     match wanted(plan).as_deref() {
         Some("judge-hang") => hang(),
@@ -52,7 +52,7 @@ fn hang() {
     }
 }
 
-/// Two gigabytes, and no more: on a busy machine nobody may be looking for a while.
+/// Allocates two gigabytes at most: on a busy machine the run may not be watched for a while.
 fn eat() {
     let eaten: Vec<Vec<u8>> = (0..128).map(|_| vec![1; 16 << 20]).collect();
     std::hint::black_box(eaten);

@@ -36,7 +36,7 @@ pub(super) const GROUPS: &str = "  - name: storm
 pub(super) fn fault(action: Action) -> String {
     let mut text = String::new();
     let block = block(action);
-    // What is restored was saved before.
+    // The snapshot to restore must be saved before.
     if block.contains("snapshot: save") {
         text.push_str("  - {name: save, at: 3s, action: snapshotSave}\n");
     }

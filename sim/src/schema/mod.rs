@@ -1,12 +1,12 @@
 //! The JSON Schema (draft-07) of scenario and plan files, and the reference that is made from it.
 //!
-//! Everything here follows from the types that read the files ([`crate::scenario`], [`crate::faults`],
+//! Everything here is derived from the types that read the files ([`crate::scenario`], [`crate::faults`],
 //! [`crate::plan`]): a field's documentation is its description, a default is the type's default, a new kind of fault
-//! appears as soon as it is registered. `docs/schema/*.json` and `docs/scenarios.md` are committed, and a test compares
-//! them with what this build says.
+//! appears as soon as it is registered. `docs/schema/*.json` and `docs/scenarios.md` are committed, and a test
+//! compares them with this build's output.
 //!
-//! What a schema cannot say (a selector that matches nobody, a fault that ends after the time limit) is left to
-//! `squall run`, which checks everything before anything runs.
+//! A schema cannot express every check (a selector that matches no member, a fault that ends after the time limit).
+//! `squall run` makes the other checks before anything runs.
 
 mod example;
 mod reference;
@@ -33,7 +33,7 @@ impl FileKind {
     /// Both.
     pub const ALL: [FileKind; 2] = [FileKind::Scenario, FileKind::Plan];
 
-    /// As the command line spells it.
+    /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             FileKind::Scenario => "scenario",
@@ -57,7 +57,7 @@ pub fn schema(kind: FileKind) -> Value {
     }
 }
 
-/// The files that are made of the types, with their paths below the project's folder.
+/// The files that are generated from the types, with their paths below the project's folder.
 pub fn committed() -> [(&'static str, String); 3] {
     [
         ("docs/schema/scenario.schema.json", schema_text(FileKind::Scenario)),
@@ -66,8 +66,8 @@ pub fn committed() -> [(&'static str, String); 3] {
     ]
 }
 
-/// The two comments at the head of a scenario file that tell editors its schema. `up` is the way from the file's folder
-/// to the project's: empty, or `../` once or several times.
+/// The two comments at the head of a scenario file that name its schema for editors. `up` is the path from the file's
+/// folder to the project's: empty, or `../` once or several times.
 pub fn modeline(up: &str) -> String {
     let path = format!("{up}docs/schema/scenario.schema.json");
     format!("# yaml-language-server: $schema={path}\n# $schema: {path}\n")

@@ -1,4 +1,4 @@
-//! `docs/scenarios.md`: every key and every fault, from the schema and the rooms.
+//! Generates `docs/scenarios.md`: every key and every fault, from the schema and the rooms.
 
 use super::{FileKind, example, modeline, schema};
 use crate::faults::{Action, Aim, Cost, Lasts};
@@ -69,7 +69,7 @@ pub fn reference() -> String {
             let _ = writeln!(text, "\n{GROUPS}\n\n```yaml\nfaults:\n{}```", example::GROUPS);
         }
     }
-    // What is new and has no place above yet.
+    // New objects that are not in the list above.
     let known = |name: &str| told.contains(&name);
     let rest = schema["definitions"].as_object().into_iter().flatten();
     for (name, object) in rest.filter(|(name, object)| !known(name) && object.get("properties").is_some()) {
@@ -88,7 +88,7 @@ fn describe(text: &mut String, root: &Value, object: &Value) {
     }
     let Some(properties) = object["properties"].as_object() else { return };
     let blocks = |name: &str| Action::ALL.iter().any(|action| action.has_settings() && action.name() == name);
-    // A fault's blocks have sections of their own.
+    // A fault's blocks have their own sections.
     let is_fault = properties.contains_key("action");
     let shown = properties.iter().filter(|(name, _)| !(is_fault && blocks(name)));
     table(text, root, shown, object);
@@ -118,7 +118,7 @@ fn table<'a>(
     }
 }
 
-/// What a value may be, in words.
+/// The possible values of a property, in words.
 fn kind(root: &Value, property: &Value) -> String {
     if let Some(reference) = property["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap_or(reference);
@@ -176,7 +176,7 @@ fn plural(kind: &str) -> String {
     }
 }
 
-/// The words that a value is one of.
+/// The words of an enumeration.
 fn choices(schema: &Value) -> Option<Vec<String>> {
     if let Some(list) = schema["enum"].as_array() {
         return Some(list.iter().map(|word| format!("`{}`", plain(word))).collect());

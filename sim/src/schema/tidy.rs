@@ -1,5 +1,5 @@
-//! Makes of the types' documentation what a reader of a schema expects: rustdoc's links become plain words, and what only
-//! the machine wants to know (`format: uint32`) goes.
+//! Turns the types' documentation into what a reader of a schema expects: rustdoc's links become plain words, and
+//! details for machines (`format: uint32`) are removed.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ pub(super) fn tidy(schema: &mut Value) {
             if let Some(Value::String(text)) = map.get_mut("description") {
                 *text = plain(text);
             }
-            // Formats that JSON Schema does not know: bounds say the same.
+            // JSON Schema does not know these formats, and the bounds say the same.
             if map.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
                 map.remove("format");
             }

@@ -1,9 +1,10 @@
 //! Dropping faults that others wait for.
 //!
-//! A plan may say that a fault begins when another is over ([`After`]). Where the other is dropped, the fault that waits
-//! takes its place: it waits for what the dropped one waited for, as much longer as that one would have lasted. So every
-//! other fault stays as it was, and no fault waits for one that is not there. What cannot be said in this way (a state
-//! after another state) is left as it is; the validation refuses it, and the step is not tried.
+//! A plan may say that a fault begins when another is over ([`After`]). If that other fault is dropped, the waiting
+//! fault takes its place. It waits for what the dropped fault waited for, and in addition for as long as the dropped
+//! fault would have lasted. So every other fault stays as it was, and no fault waits for a missing one. A relation
+//! that cannot be expressed so (a state after another state) is left as it is. Validation then refuses the scenario,
+//! and the step is not tried.
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub(super) fn keep_faults(scenario: &mut Scenario, keep: impl Fn(usize) -> bool)
         .map(|(_, (fault, name))| (name.clone(), fault.clone()))
         .collect();
     for fault in faults_mut(scenario) {
-        // What a dropped fault waited for may be dropped too.
+        // A dropped fault may have waited for another dropped one.
         for _ in 0..dropped.len() {
             let Some(after) = &fault.after else { break };
             let waits_for_it = |(name, _): &&(String, Fault)| after.names().any(|other| other == name);
@@ -39,7 +40,7 @@ pub(super) fn keep_faults(scenario: &mut Scenario, keep: impl Fn(usize) -> bool)
         index += 1;
         keep(index - 1)
     });
-    // Names follow from the places where a file gives none; they must not change.
+    // A fault without a name in the file is named after its place. Its name must not change.
     let kept: Vec<&String> =
         names.iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, name)| name).collect();
     let now: Vec<String> = nodes(&scenario.spec.faults).into_iter().map(|node| node.name).collect();
@@ -50,7 +51,7 @@ pub(super) fn keep_faults(scenario: &mut Scenario, keep: impl Fn(usize) -> bool)
     }
 }
 
-/// Lets a fault wait for what `gone`, which it waits for, waited for.
+/// Makes a fault that waits for `gone` wait for what `gone` waited for.
 fn take_place_of(fault: &mut Fault, name: &str, gone: &Fault) {
     let Some(after) = &mut fault.after else { return };
     let mut others: Vec<String> = after.names().filter(|other| *other != name).cloned().collect();
@@ -87,7 +88,7 @@ fn take_place_of(fault: &mut Fault, name: &str, gone: &Fault) {
         (Some(before), Some(event)) if before.event.is_none() => {
             fault.after = Some(After { event: Some(event), count: after.count, ..before.clone() });
         }
-        // A state after a state: there is no word for it.
+        // A state after a state: a scenario cannot express it.
         (Some(_), Some(_)) => {}
     }
 }

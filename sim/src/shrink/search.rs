@@ -1,4 +1,4 @@
-//! The order of the steps, and when one is kept.
+//! The order of the steps, and when a step is kept.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -21,16 +21,16 @@ pub enum Stop {
     Interrupted,
 }
 
-/// Who says whether a scenario, with the first of its seeds, still shows the failure.
+/// Decides whether a scenario, with the first of its seeds, still shows the failure.
 pub trait Judge {
-    /// The first of the candidates that shows it.
+    /// The index of the first candidate that shows the failure.
     ///
     /// # Errors
-    /// The search must end.
+    /// If the search must end.
     fn first(&mut self, candidates: &[Scenario]) -> Result<Option<usize>, Stop>;
 }
 
-/// The scenario that a search begins with: a plan, its faults written out. It draws that very plan.
+/// The scenario that a search begins with: a plan with its faults written out. It yields the same plan.
 pub fn start(plan: &Plan) -> Scenario {
     let mut spec = plan.spec.clone();
     spec.seeds = vec![plan.seed];
@@ -40,7 +40,7 @@ pub fn start(plan: &Plan) -> Scenario {
             workload.mix = None;
         }
     }
-    // What a scenario demands of all its runs together does not concern this one; what makes it vacuous does.
+    // Demands on all runs of a scenario together do not apply to one run. The minimums that make one run vacuous do.
     let Expect { min_operations_before, min_operations_after, min_writes_during_outage, .. } = spec.expect;
     spec.expect = Expect {
         outcome: Outcome::Valid,
@@ -61,8 +61,8 @@ pub fn start(plan: &Plan) -> Scenario {
     }
 }
 
-/// Shrinks a scenario that shows a failure. What is in hand is smaller or the same after every kept step, so that it is a
-/// result also where the search stops early; then the reason is told.
+/// Shrinks a scenario that shows a failure. After every kept step `scenario` is smaller or the same, so it is a valid
+/// result even if the search stops early. In that case answers the reason.
 pub fn shrink(scenario: &mut Scenario, judge: &mut dyn Judge) -> Option<Stop> {
     search(scenario, judge).err()
 }
@@ -70,7 +70,7 @@ pub fn shrink(scenario: &mut Scenario, judge: &mut dyn Judge) -> Option<Stop> {
 fn search(scenario: &mut Scenario, judge: &mut dyn Judge) -> Result<(), Stop> {
     loop {
         let before = scenario.clone();
-        // First what makes every later run cheaper.
+        // First the steps that make every later run cheaper.
         sweep(scenario, judge, steps::time)?;
         drop_faults(scenario, judge)?;
         sweep(scenario, judge, steps::workloads)?;
@@ -84,8 +84,8 @@ fn search(scenario: &mut Scenario, judge: &mut dyn Judge) -> Result<(), Stop> {
     }
 }
 
-/// Tries steps one after the other, each once: a step of a group that was tried is not tried again, nor are those that
-/// take less of the same.
+/// Tries steps one after the other and keeps those that the judge accepts. After a kept step, neither its group nor
+/// the groups before it are tried again.
 fn sweep(
     scenario: &mut Scenario,
     judge: &mut dyn Judge,
@@ -104,7 +104,7 @@ fn sweep(
     }
 }
 
-/// Delta debugging over the faults (Zeller and Hildebrandt 2002): none, then all but a part, with parts that get smaller.
+/// Delta debugging over the faults (Zeller and Hildebrandt 2002): first no faults, then all except ever smaller parts.
 fn drop_faults(scenario: &mut Scenario, judge: &mut dyn Judge) -> Result<(), Stop> {
     let without = |scenario: &Scenario, from: usize, to: usize| {
         let mut fewer = scenario.clone();
@@ -139,7 +139,7 @@ fn drop_faults(scenario: &mut Scenario, judge: &mut dyn Judge) -> Result<(), Sto
     Ok(())
 }
 
-/// Whether it passes validation: a step may have dropped what another fault refers to.
+/// Whether a scenario passes validation: a step may have dropped a fault that another one refers to.
 fn is_good(scenario: &Scenario) -> bool {
     check_spec(&Source { path: Path::new(""), text: "" }, &scenario.spec, false).is_ok()
 }

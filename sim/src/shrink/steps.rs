@@ -1,7 +1,7 @@
-//! What can be taken away from a scenario, narrowed, or rounded. Each function lists steps, the boldest first; steps of one
-//! group are alternatives, of which the first that holds is taken.
+//! The steps: parts of a scenario that can be removed, narrowed, or rounded. Each function lists steps, the largest
+//! change first. Steps of one group are alternatives: the first that still shows the failure is taken.
 //!
-//! Settings are walked in their JSON form, so a setting that is added is reduced without a line here.
+//! Settings are processed in their JSON form, so a new setting needs no code here.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
 
 /// One step.
 pub(super) struct Step {
-    /// What it is about.
+    /// Names what it changes. Steps with the same name are alternatives.
     pub group: String,
     /// The scenario after it.
     pub scenario: Scenario,
@@ -50,7 +50,7 @@ pub(super) fn time(scenario: &Scenario) -> Vec<Step> {
     steps
 }
 
-/// Rounded up to seconds, or to half a second where it is short.
+/// A time rounded up to seconds, or to half a second if it is short.
 fn whole(time: Duration) -> Duration {
     let unit: u128 = if time > Duration::from_secs(3) { 1_000 } else { 500 };
     Duration::from_millis((time.as_millis().div_ceil(unit) * unit) as u64)
@@ -68,7 +68,7 @@ fn end_at(scenario: &mut Scenario, limit: Duration) {
     }
 }
 
-/// The faults. What is shrunk is a plan, so there are no groups.
+/// The faults. A plan is shrunk, so there are no groups of faults.
 pub(super) fn faults_mut(scenario: &mut Scenario) -> impl Iterator<Item = &mut Fault> {
     scenario.spec.faults.iter_mut().filter_map(|item| match item {
         Item::Fault(fault) => Some(&mut **fault),
@@ -76,7 +76,7 @@ pub(super) fn faults_mut(scenario: &mut Scenario) -> impl Iterator<Item = &mut F
     })
 }
 
-/// The fault of this number.
+/// The fault with this index.
 fn fault_mut(scenario: &mut Scenario, index: usize) -> &mut Fault {
     faults_mut(scenario).nth(index).expect("a fault was counted")
 }
@@ -86,7 +86,7 @@ pub(super) fn workloads(scenario: &Scenario) -> Vec<Step> {
     let mut steps = Vec::new();
     let count = scenario.spec.workloads.len();
     for index in (0..count).filter(|_| count > 1) {
-        // Which one a number means changes once one is dropped.
+        // Named, because indices change when a workload is dropped.
         let name = scenario.spec.workloads[index].name();
         steps.push(step(format!("drop {name}"), scenario, |scenario| {
             scenario.spec.workloads.remove(index);
@@ -129,7 +129,7 @@ pub(super) fn workloads(scenario: &Scenario) -> Vec<Step> {
     steps
 }
 
-/// The workload that a file's `{type: …}` is.
+/// The workload that `{type: …}` in a file means.
 fn default_of(workload: &Workload) -> Workload {
     let name = workload.kind.name();
     serde_json::from_value(serde_json::json!({"type": name})).expect("a workload needs its type alone")
@@ -141,14 +141,14 @@ fn less(mix: Mix, operation: &str) -> Mix {
     serde_json::from_value(value).unwrap_or(mix)
 }
 
-/// Fewer members, and settings that are the default.
+/// Fewer members, and default settings.
 pub(super) fn settings(scenario: &Scenario) -> Vec<Step> {
     let spec = &scenario.spec;
     let mut steps = Vec::new();
     for members in [1, 3, 5].into_iter().filter(|fewer| *fewer < spec.cluster.members) {
         steps.push(step("members", scenario, |scenario| scenario.spec.cluster.members = members));
     }
-    // What is planted stays.
+    // A planted bug stays.
     let kept = Cluster {
         members: spec.cluster.members,
         planted_bug: spec.cluster.planted_bug,
@@ -169,7 +169,7 @@ pub(super) fn settings(scenario: &Scenario) -> Vec<Step> {
     steps
 }
 
-/// A value with one of its keys after the other as the default has it.
+/// The value with one key at a time set to its default.
 fn towards<T: Serialize + DeserializeOwned>(value: &T, default: &T, but: &[&str]) -> Vec<(String, T)> {
     let (Some(own), Some(plain)) = (mapping(value), mapping(default)) else { return Vec::new() };
     let keys = own.keys().chain(plain.keys().filter(|key| !own.contains_key(*key)));
@@ -237,7 +237,7 @@ fn target(fault: &Fault, members: &[String], set: Set<'_>) {
     }
     if fault.draw.is_some() {
         set("draw", &|fault| fault.draw = None);
-        // Whom the draw picks, by name.
+        // A target by name in place of a drawn one.
         for name in members {
             set("draw", &|fault| {
                 fault.selector = Some(Selector { names: vec![name.clone()], ..Selector::default() });
@@ -303,7 +303,7 @@ fn rounder(time: Duration) -> Vec<Duration> {
     rounder
 }
 
-/// A small seed, and names that follow from what things are.
+/// A small seed, and default names.
 pub(super) fn names(scenario: &Scenario) -> Vec<Step> {
     let mut steps = Vec::new();
     let seed = scenario.spec.seeds[0];
@@ -316,7 +316,7 @@ pub(super) fn names(scenario: &Scenario) -> Vec<Step> {
             only.name = None;
         }
     }));
-    // A name that others refer to stays.
+    // A name that other faults refer to stays.
     for index in 0..scenario.spec.faults.len() {
         steps.push(step(format!("name {index}"), scenario, |scenario| {
             fault_mut(scenario, index).name = None;

@@ -1,4 +1,4 @@
-//! The search against judges whose answer is known, and the file that comes out of it.
+//! Tests the search with judges whose answer is known, and the file that it writes.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     scenario::{Scenario, parse},
 };
 
-/// A judge that decides by a rule, counts what it is asked, and stops after a budget.
+/// A judge that decides by a rule, counts the questions, and stops after a budget.
 struct Rule<F> {
     shows: F,
     asked: usize,
@@ -114,7 +114,7 @@ fn a_failure_that_needs_everything_keeps_everything() {
     assert_eq!(scenario, original);
 }
 
-/// An interrupted search that asks again and hears the same answers comes to the same result.
+/// An interrupted search that is repeated and gets the same answers has the same result.
 #[test]
 fn a_budget_bounds_the_search_and_more_of_it_goes_on_from_there() {
     let needs = |scenario: &Scenario| actions(scenario).contains(&Action::Crash);
@@ -145,7 +145,7 @@ fn the_file_reads_back_as_the_same_scenario() {
     }
 }
 
-/// A plan that stays as it is when the drawing changes.
+/// A fixed plan, which does not change when the drawing changes.
 const PLAN: &str = "apiVersion: squall/v1
 kind: Plan
 scenario: explored
@@ -220,13 +220,13 @@ fn who_waited_for_a_dropped_fault_takes_its_place() {
     assert_eq!(line(&rest, "b"), "b 3.1s null Some(2)");
     assert_eq!(line(&rest, "d"), r#"d 10ms {"since":"3s","event":"applied","count":5} Some(4)"#);
     assert_eq!(line(&rest, "c"), line(&whole, "c"));
-    // The others of several are still waited for.
+    // The fault still waits for the remaining ones.
     assert_eq!(line(&without(&["side"]), "c"), r#"c 0s {"fault":"b","over":true} Some(3)"#);
-    // What the dropped fault waited for is waited for, through several that are dropped.
+    // The fault waits for what the dropped fault waited for, also through several dropped faults.
     assert_eq!(line(&without(&["b"]), "c"), r#"c 0s {"faults":["side","a"],"over":true} Some(3)"#);
     assert_eq!(line(&without(&["b", "side"]), "c"), r#"c 0s {"fault":"a","over":true} Some(3)"#);
     assert_eq!(line(&without(&["a", "b", "side"]), "c").split(' ').nth(2), Some("null"));
-    // Whatever is dropped, the rest is good, and no other fault changes.
+    // Whichever faults are dropped, the rest is valid, and no other fault changes.
     for mask in 0u32..32 {
         let names = ["a", "side", "b", "c", "d"];
         let gone: Vec<&str> = names
@@ -239,7 +239,7 @@ fn who_waited_for_a_dropped_fault_takes_its_place() {
     }
 }
 
-/// A drawn group shrinks as any other faults do.
+/// A drawn group shrinks like any other faults.
 #[test]
 fn a_plan_of_a_group_shrinks_to_the_one_that_matters() {
     let plan = parse_plan(Path::new("plan.yaml"), CHAIN).expect("it is good");

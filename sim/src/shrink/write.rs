@@ -1,5 +1,5 @@
-//! The result as a person would write it: what is the default is left out, one line a workload and a fault, and a comment
-//! on top that tells what it shows.
+//! Writes the result as a person would: without defaults, with one line for each workload and each fault, and with a
+//! comment at the top that says what the scenario shows.
 
 use std::path::Path;
 
@@ -11,27 +11,26 @@ use crate::{
     schema::modeline,
 };
 
-/// What the comment on top of a file tells.
+/// The content of the comment at the top of a file.
 #[derive(Debug, Clone)]
 pub struct Told {
     /// The failure.
     pub signature: Signature,
-    /// What the checker said.
+    /// The checker's message.
     pub message: String,
-    /// Where it comes from: the run and the build, in one line.
+    /// Its origin: the run and the build, in one line.
     pub origin: String,
-    /// Of so many other seeds so many show it too.
+    /// How many other seeds show the failure too, and how many were tried.
     pub other_seeds: Option<(usize, usize)>,
 }
 
-/// The widest line that a flow mapping may make.
+/// The longest line of a flow mapping, in characters.
 const WIDTH: usize = 110;
 
-/// How many lines of the message the comment has.
+/// How many lines of the message the comment shows.
 const LINES: usize = 8;
 
-/// The scenario under a name of its own, with what it expects: that the store is sound, or, where a bug is planted, that
-/// it is found.
+/// The scenario with a new name and its expectation: the store is sound, or the planted bug is found.
 pub fn named_scenario(scenario: &Scenario, told: &Told) -> Scenario {
     let mut scenario = scenario.clone();
     let seed = scenario.spec.seeds[0];
@@ -69,11 +68,11 @@ pub fn scenario_text(scenario: &Scenario, told: &Told) -> String {
     let mut pruned = value;
     prune(&mut pruned, scenario);
     let mut text = comment(told);
-    // As it stands in scenarios/regression, where it is meant to go.
+    // The path is for scenarios/regression, where the file is meant to go.
     text.push_str(&modeline("../../"));
     let Value::Mapping(root) = &pruned else { unreachable!("a scenario is a mapping") };
     block(root, 0, &mut text);
-    // The plain form where ours would be read otherwise.
+    // The plain form, if ours would be read as another scenario.
     if parse(Path::new("shrunk.yaml"), &text).as_ref() == Ok(scenario) {
         text
     } else {
@@ -94,7 +93,7 @@ fn comment(told: &Told) -> String {
     text
 }
 
-/// Takes away every key without which the scenario reads the same.
+/// Removes every key that does not change the scenario that is read.
 fn prune(value: &mut Value, scenario: &Scenario) {
     let mut path = Vec::new();
     prune_below(value, &mut path, scenario);
@@ -118,7 +117,7 @@ fn prune_below(root: &mut Value, path: &mut Vec<Place>, scenario: &Scenario) {
             if let Value::Mapping(map) = at(&mut without, path) {
                 map.shift_remove(key);
             }
-            // A file says what it is called and which seeds it has.
+            // A file always states its name and its seeds.
             let stays =
                 matches!(key.as_str(), Some("name" | "description" | "seeds" | "timeLimit" | "outcome"));
             if !stays && reads_the_same(without.clone(), scenario) {
@@ -144,7 +143,7 @@ fn at<'a>(value: &'a mut Value, path: &[Place]) -> &'a mut Value {
     })
 }
 
-/// A mapping in block form; what is below `metadata` and `spec` in flow form where it fits on a line.
+/// A mapping in block form. Values below `metadata` and `spec` take flow form if they fit on a line.
 fn block(map: &Mapping, depth: usize, text: &mut String) {
     let indent = "  ".repeat(depth);
     for (key, value) in map {
@@ -181,7 +180,7 @@ fn list_item(item: &Value, depth: usize, text: &mut String) {
         Value::Mapping(map) if line.chars().count() > WIDTH => {
             let mut below = String::new();
             block(map, depth + 1, &mut below);
-            // The first key stands behind the dash.
+            // The first key comes after the dash.
             text.push_str(&format!("{indent}- {}", below.trim_start()));
         }
         _ => {
@@ -210,7 +209,7 @@ fn flow(value: &Value) -> String {
     }
 }
 
-/// A string as it is where YAML reads it as the same string, else in quotes.
+/// A scalar. A string is plain if YAML reads it as the same string, otherwise in quotes.
 fn scalar(value: &Value) -> String {
     match value {
         Value::String(text) => {

@@ -1,7 +1,7 @@
-//! What a person writes, read strictly: durations, YAML with the place of every error, and refusals.
+//! Reads strictly what a person writes: durations, and YAML with the place of every error. Also defines refusals.
 //!
-//! Promises: every error names the file, the line and column, what was expected, and what to write instead. Nothing here
-//! knows what a scenario or a plan is.
+//! Every error names the file, the line and column, what was expected, and what to write instead. This module does not
+//! depend on scenarios or plans.
 
 mod counted;
 mod duration;

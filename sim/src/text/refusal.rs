@@ -1,4 +1,4 @@
-//! Why a file is not run: one paragraph that names its place, what was expected, and what to write instead.
+//! Refusals: one paragraph that says where a file is wrong, what was expected, and what to write instead.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,25 +8,25 @@ use std::path::{Path, PathBuf};
 pub struct Refusal {
     /// The file or folder.
     pub path: PathBuf,
-    /// Line and column, both from 1, where the place is inside a file.
+    /// Line and column, both from 1, if the place is inside a file.
     pub place: Option<(usize, usize)>,
     /// What is wrong, what was expected, and the remedy.
     pub message: String,
 }
 
 impl Refusal {
-    /// About a file or folder as a whole.
+    /// A refusal of a whole file or folder.
     pub fn of(path: &Path, message: impl Into<String>) -> Refusal {
         Refusal { path: path.into(), place: None, message: one_paragraph(message.into()) }
     }
 
-    /// About a place in a file.
+    /// A refusal of a place in a file.
     pub fn at(path: &Path, place: (usize, usize), message: impl Into<String>) -> Refusal {
         Refusal { path: path.into(), place: Some(place), message: one_paragraph(message.into()) }
     }
 }
 
-/// Control characters that were quoted from the file, escaped: the paragraph stays one line of the terminal.
+/// Escapes control characters that were quoted from the file, so that the paragraph stays on one line of the terminal.
 fn one_paragraph(message: String) -> String {
     if !message.contains(char::is_control) {
         return message;
@@ -54,13 +54,13 @@ pub(crate) fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'
     nearest(written, known).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
-/// The known name that is nearest, if it is within a third of the written one's length (at least two) in edits: insert,
-/// delete, replace, swap neighbours.
+/// The known name that is nearest, if it is within a third of the written one's length (at least two) in edits:
+/// insert, delete, replace, swap neighbours.
 fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let fold = |text: &str| -> String {
         text.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).flat_map(char::to_lowercase).collect()
     };
-    // A name of megabytes is no misspelling, and the distance costs the product of the lengths.
+    // A very long name is no misspelling, and computing the distance costs the product of the lengths.
     if written.chars().count() > 100 {
         return None;
     }

@@ -1,4 +1,4 @@
-//! A text under check: turns an objection to a value into a refusal with the value's place.
+//! A text under check: adds a value's place to a refusal.
 
 use std::path::Path;
 

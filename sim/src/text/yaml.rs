@@ -1,8 +1,8 @@
-//! YAML, read strictly: what `serde_yaml` lets pass, and where things stand in the text.
+//! Reads YAML strictly: refuses what `serde_yaml` tolerates, and finds the places of values in the text.
 //!
-//! `serde_yaml` knows the place of an error that it meets while reading, but a value that was read has forgotten its
-//! own. So a later check that fails walks the text again with a [`DeserializeSeed`] that follows the path to the value
-//! (`spec`, `faults`, 2, `at`) and raises an error there: that error has the place.
+//! `serde_yaml` knows the place of an error that it finds while reading, but a value that was read has no place. So a
+//! later check that fails reads the text again with a [`DeserializeSeed`] that follows the path to the value (`spec`,
+//! `faults`, 2, `at`) and raises an error there: that error has the place.
 
 use super::refusal::{Refusal, did_you_mean};
 use serde::de::{
@@ -286,7 +286,7 @@ fn in_words(expected: &str) -> String {
         "u64" | "usize" => "a whole number from 0 to 18446744073709551615".into(),
         "a boolean" => "true or false".into(),
         "a sequence" => "a list".into(),
-        // What serde_yaml wants where a plain word stands for one of an enum's variants.
+        // serde_yaml expects this if a plain word stands for a variant of an enum.
         "a YAML tag starting with '!'" => "a single word".into(),
         other if other.starts_with("struct ") => "a mapping of keys to values".into(),
         other => other.into(),

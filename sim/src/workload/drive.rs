@@ -21,12 +21,12 @@ pub struct Pace {
     pub mean: Duration,
     /// When calls come faster.
     pub burst: Option<Burst>,
-    /// Draws the time to each next call, between none and twice the mean.
+    /// Draws the time to each next call, between zero and twice the mean.
     pub chance: ChaCha8Rng,
 }
 
 impl Pace {
-    /// Waits until it is time for the client's next call, counted since it began; false where it is to stop.
+    /// Waits until the client's next call. `began` is when the client began. False if the client has to stop.
     pub(super) async fn wait(&mut self, client: &Client, began: Monotonic, stop: &AtomicBool) -> bool {
         if stop.load(Ordering::Relaxed) {
             return false;
@@ -36,8 +36,8 @@ impl Pace {
         !stop.load(Ordering::Relaxed)
     }
 
-    /// A share of twice the mean, so that another mean stretches the same draws. A wait that would go past the beginning
-    /// of a burst ends there.
+    /// Draws the next wait as a fraction of twice the mean, so that another mean scales the same draws. A wait ends at
+    /// the beginning of a burst at the latest.
     pub(super) fn next(&mut self, elapsed: Duration) -> Duration {
         let wait = (2 * self.mean).mul_f64(self.chance.gen_range(0.0..1.0));
         let Some(burst) = &self.burst else { return wait };

@@ -1,8 +1,8 @@
 //! Revisions that no answered operation is known to have made, and the reads that explain them.
 //!
-//! The state at such a revision tells which of the ambiguous writes it was, and the judge need not try them all. etcd's
-//! robustness tests read the members' WALs for this; a client can just ask, before a compaction takes the answer away
-//! and at the end of the run.
+//! The state at such a revision shows which of the ambiguous writes made it, so the judge need not try all of them.
+//! etcd's robustness tests read the members' WALs for this. Here a client reads the state, before a compaction removes
+//! it and at the end of the run.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,17 +10,17 @@ use squall_checker::history as h;
 
 use super::{Client, Recorder};
 
-/// So many revisions are asked for at the most.
+/// The most revisions that are read.
 const MOST: usize = 1_000;
 
-/// So long is asked, in simulated time. Where every client times out, because a round trip takes longer than a request
-/// may, each write is a gap and each read takes as long as it did: a thousand of them took minutes. What is left
-/// unexplained costs the judge a search at worst, and nothing where the members' logs tell it the order.
+/// How long revisions are read at most, in simulated time. If every client times out, because a round trip takes
+/// longer than the requests' timeout, each write is a gap and each read takes as long: a thousand of them took
+/// minutes. An unexplained gap costs the judge a search at worst, and nothing if the members' logs show the order.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks `client` for everything at each unexplained revision up to `last`. Gives up at the third read in a row that
-/// fails, and when its patience is over. Answers the first revision that is still unexplained, or `last`: what lies below
-/// it may be compacted.
+/// Reads every key through `client` at each unexplained revision up to `last`. Gives up after three failed reads in a
+/// row, and when [`PATIENCE`] is over. Answers the first revision that is still unexplained, or `last`: earlier
+/// revisions may be compacted.
 pub(crate) async fn explain(recorder: &Recorder, client: &mut Client, last: i64, is_final: bool) -> i64 {
     let mut failed = 0;
     let began = client.monotonic();
@@ -42,15 +42,15 @@ pub(crate) fn everything() -> h::Range {
     h::Range { key: h::Bytes::from("\0"), range_end: h::Bytes::from("\0"), ..h::Range::default() }
 }
 
-/// The revisions up to `last` that no answered write of the cluster's present line of history made. Behind a break,
-/// what was made before it above its revision is another line.
+/// The revisions up to `last` that no answered write made in the present era. After a break, earlier writes above the
+/// break's revision belong to another era.
 fn unexplained(recorder: &Recorder, last: i64) -> Vec<i64> {
     let broken = recorder.last_break();
     let (mut known, mut compacted) = (BTreeSet::new(), 1);
     recorder.with_operations(|operations| {
         for operation in operations.iter().filter(|operation| operation.is_ok()) {
             let revision = match (&operation.op, operation.revision()) {
-                // Asked for already.
+                // A read that was made already.
                 (h::Op::Range(range), _)
                     if *range == (h::Range { revision: range.revision, ..everything() }) =>
                 {

@@ -1,16 +1,16 @@
-//! The journal: what a run has recorded, written to a file while it is being recorded.
+//! The journal: a file to which a run writes its records while it runs.
 //!
-//! The history lives in memory until the run ends. A run whose process dies (it hangs and is killed, aborts, overflows
-//! its stack, eats memory) takes that memory with it. The journal is the copy that stays: one line a call, one line a
-//! return, one line an event, each written at once with one system call, so that it survives any death of the process.
-//! It costs about a hundredth of a run's time.
+//! The history is in memory until the run ends. It is lost if the run's process dies (hangs and is killed, aborts,
+//! overflows its stack, exceeds its memory). The journal is the copy that remains. It has one line for each call, each
+//! return and each event. Each line is written at once with one system call, so that it survives any death of the
+//! process. This costs about a hundredth of a run's time.
 //!
-//! What it promises: it changes nothing in the run. It draws no chance and takes no simulated time, and a file that
-//! cannot be written is no error: the journal then ends early. What it leaves out: what the harness adds after the run,
+//! The journal changes nothing in the run: it draws no random numbers and takes no simulated time. If the file cannot
+//! be written, that is no error, and the journal ends early. The journal lacks what the harness adds after the run,
 //! such as raft's milestones.
 //!
-//! [`read`] makes a history of it again. The lines are those of `history.jsonl`, with two more: `{"called": …}`, an
-//! operation that has no outcome yet, and `{"phase": …}`.
+//! [`read`] turns a journal into a history. The lines are those of `history.jsonl`, and two more kinds:
+//! `{"called": …}`, an operation without an outcome yet, and `{"phase": …}`.
 
 use std::{
     collections::BTreeMap,
@@ -24,11 +24,11 @@ use squall_checker::history as h;
 
 use super::recorder::{Open, Process, client_node};
 
-/// What a run is doing.
+/// A phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// The world is alive: the store, the clients and the faults.
+    /// The world runs: the store, the clients and the faults.
     Simulating,
     /// The world has ended, and the checkers judge the history.
     Judging,
@@ -76,36 +76,36 @@ struct Called {
 }
 
 impl Journal {
-    /// A journal that goes into `file`, from its beginning.
+    /// A journal that writes to `file`, from its beginning.
     pub fn new(file: File) -> Journal {
         Journal(Mutex::new(Place { file, line: Vec::new(), broken: false }))
     }
 
-    /// Empties the file: another run begins.
+    /// Empties the file for another run.
     pub fn begin(&self) {
         let mut place = self.place();
         let emptied = place.file.set_len(0).and_then(|()| place.file.rewind());
         place.broken = emptied.is_err();
     }
 
-    /// What the run does from now on.
+    /// Records that the run enters a phase.
     pub fn phase(&self, phase: Phase) {
         self.write(&Note::Phase(phase));
     }
 
-    /// An operation was called.
+    /// Records the call of an operation.
     pub(super) fn called(&self, id: h::OpId, open: &Open) {
         let Open { at, process, endpoint, op, is_final, caller } = open;
         let (client, call, is_final, caller) = (process.id, *at, *is_final, caller.as_ref());
         self.write(&Note::Called { id, client, endpoint, call, op, is_final, caller });
     }
 
-    /// An operation returned.
+    /// Records the return of an operation.
     pub(super) fn returned(&self, operation: &h::Operation) {
         self.write(operation);
     }
 
-    /// Something else happened.
+    /// Records another event.
     pub(super) fn event(&self, event: &h::Event) {
         self.write(event);
     }
@@ -123,23 +123,23 @@ impl Journal {
         buffer.clear();
         serde_json::to_writer(&mut *buffer, line).expect("a history's types have a JSON form");
         buffer.push(b'\n');
-        // Half a line, or lines with one missing between them, would tell another story: the journal ends here.
+        // After an incomplete line, or with a line missing, the rest would be wrong. So the journal ends here.
         *broken = file.write_all(buffer).is_err();
     }
 }
 
-/// What a journal tells about a run that never ended.
+/// The content of a journal of a run that did not end.
 #[derive(Debug, Default)]
 pub struct Journaled {
-    /// What it did last; none where its world had not begun.
+    /// The run's last phase; `None` if its world had not begun.
     pub phase: Option<Phase>,
-    /// What was recorded, with the open operations as ambiguous, and an `end` at the last instant that is known.
+    /// The recorded history, with open operations as ambiguous, and an `end` at the last recorded instant.
     pub history: h::RunHistory,
-    /// The virtual time of the last thing that was recorded, in nanoseconds.
+    /// The virtual time of the last record, in nanoseconds.
     pub last: Option<u64>,
 }
 
-/// Reads a journal. Lines that are none of ours are skipped, and so is a last line that was cut off.
+/// Reads a journal. Unknown lines and an incomplete last line are skipped.
 pub fn read(text: &[u8]) -> Journaled {
     let mut journaled = Journaled::default();
     let mut open: BTreeMap<h::OpId, Called> = BTreeMap::new();
@@ -171,7 +171,7 @@ pub fn read(text: &[u8]) -> Journaled {
             }
             Line::Event(event) => {
                 let events = &mut journaled.history.events;
-                // A break is recorded before its first step, and again when more is known of it.
+                // A break is recorded before its first step, and again when more is known about it.
                 match events.iter_mut().find(|known| is_same_break(known, &event)) {
                     Some(known) => *known = *event,
                     None => events.push(*event),
@@ -212,7 +212,7 @@ mod tests {
         fn note(&self, _node: &str, _text: String) {}
     }
 
-    /// What a client would have recorded: a read that is answered, a put that is refused, a put that is open.
+    /// Records what a client would record: an answered read, a refused put, an open put.
     fn record(recorder: &Recorder) {
         let client =
             |number| Process { id: h::Client(number), node: Arc::from(client_node(h::Client(number))) };
@@ -252,7 +252,7 @@ mod tests {
     fn a_journal_tells_what_the_recorder_would_have_told() {
         let file = tempfile::tempfile().unwrap();
         let journal = Arc::new(Journal::new(file.try_clone().unwrap()));
-        // A run before this one leaves nothing.
+        // An earlier run's records are gone.
         recorded(Some(journal.clone()));
         journal.begin();
         journal.phase(Phase::Simulating);
@@ -263,14 +263,14 @@ mod tests {
         expected.events.push(h::Event::End(h::End { at: last }));
         assert_eq!(journaled.history, expected);
         assert_eq!((journaled.phase, journaled.last), (Some(Phase::Simulating), Some(last)));
-        // It is a history that `check` reads.
+        // `check` can read this history.
         let text = crate::report::history_text(&journaled.history);
         let limits = h::ReadLimits::default();
         assert_eq!(h::jsonl::read(text.as_bytes(), "x", &limits).unwrap().operations, expected.operations);
         journal.phase(Phase::Judging);
         assert_eq!(read(&content(&file)).phase, Some(Phase::Judging));
 
-        // Cut off anywhere, or with rubbish in it, it tells what is left.
+        // A journal that is cut off anywhere, or damaged, still gives its remaining records.
         let mut before = 0;
         for length in 0..whole.len() {
             let part = read(&whole[..length]);

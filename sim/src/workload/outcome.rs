@@ -1,12 +1,13 @@
-//! What a client may claim about an operation that was not answered with success.
+//! The outcome that a client records for an operation that was not answered with success.
 //!
-//! *Fail* is said only where the operation certainly had no effect and will never have one: the store refused it by
-//! name, the request never left the machine, or it is a read. Everything else is *info*: time-outs, lost connections, a
-//! server that stops, a leader that changes. A wrong *fail* makes the judge accuse a sound store; a needless *info* only
-//! costs it work. So a code or a message that is not known here is *info*.
+//! The outcome is *fail* only if the operation certainly had no effect and will never have one: the store refused it
+//! with a known error, the request never left the machine, or it is a read. Everything else is *info*: timeouts, lost
+//! connections, a server that stops, a leader that changes. A wrong *fail* makes the judge accuse a sound store; a
+//! needless *info* only costs it work. So an unknown code or message is *info*.
 //!
-//! This is the one place that says which of etcd's errors are certain refusals. The source is etcd's error table
-//! (`api/v3rpc/rpctypes/error.go`) and where its server raises each: before it proposes, or when it applies.
+//! Only this module says which of etcd's errors are certain refusals. The sources are etcd's error table
+//! (`api/v3rpc/rpctypes/error.go`) and the place where its server raises each error: before it proposes, or when it
+//! applies.
 
 use squall_checker::history::{Error, ErrorKind, Lock, Op, Outcome};
 use tonic::{Code, Status};
@@ -21,7 +22,7 @@ pub fn of_status(op: &Op, status: &Status) -> (Outcome, Error) {
         message: status.message().to_owned(),
     };
     let certain = match op {
-        // Several requests in one: that a later one was refused does not take back an earlier one.
+        // Several requests in one: the refusal of a later one does not undo an earlier one.
         Op::Lock(lock) => {
             let is_first = matches!(lock, Lock::Proclaim(_)) && status.message() == "election: not leader";
             is_first || was_never_sent(status)
@@ -37,7 +38,7 @@ pub fn timed_out(op: &Op) -> (Outcome, Error) {
     of_status(op, &Status::deadline_exceeded("context deadline exceeded"))
 }
 
-/// The channel knows that no byte of the request left this machine.
+/// Whether the channel knows that no byte of the request left this machine.
 fn was_never_sent(status: &Status) -> bool {
     std::error::Error::source(status).is_some_and(|source| source.is::<NeverSent>())
 }
@@ -48,24 +49,24 @@ fn certainly_refused(status: &Status) -> bool {
     }
     let message = status.message();
     match status.code() {
-        // Only a server that has looked at the request says these, and none says them after it has applied it.
+        // Only a server that has examined the request returns these, and never after it has applied the request.
         Code::InvalidArgument
         | Code::NotFound
         | Code::FailedPrecondition
         | Code::PermissionDenied
         | Code::Unauthenticated
         | Code::Unimplemented => true,
-        // A revision or a TTL out of range, by the state machine or before it.
+        // A revision or a TTL out of range, refused by the state machine or before it.
         Code::OutOfRange => message.starts_with("etcdserver: ") || too_large(message),
-        // Of "database space exceeded" nobody knows: the members' disks differ.
+        // "database space exceeded" is ambiguous, because the members' disks differ.
         Code::ResourceExhausted => message == "etcdserver: too many requests" || too_large(message),
         // Refused before anything was proposed.
         Code::Unavailable => {
             matches!(message, "etcdserver: no leader" | "etcdserver: unhealthy cluster")
         }
-        // The call's end, not the request's: it may be in the log.
+        // These end the call, not the request, which may be in the log.
         Code::Cancelled | Code::DeadlineExceeded | Code::Aborted => false,
-        // A member that finds the cluster corrupt refuses what the others may apply.
+        // A member that finds the cluster corrupt refuses requests that the others may apply.
         Code::DataLoss => false,
         Code::Ok | Code::Unknown | Code::Internal | Code::AlreadyExists => false,
     }
@@ -114,7 +115,7 @@ mod tests {
         for (op, status, expected) in cases {
             assert_eq!(of_status(op, &status).0, expected, "{op:?} {status:?}");
         }
-        // The Lock and the Election service take several steps: only what certainly was none of them.
+        // The Lock and the Election service make several steps: *fail* only if certainly none of them was made.
         let lock = Op::Lock(Lock::Lock(Default::default()));
         let proclaim = Op::Lock(Lock::Proclaim(Default::default()));
         let leader = Op::Lock(Lock::Leader(Default::default()));
@@ -136,7 +137,7 @@ mod tests {
         assert_eq!(timed_out(&get).0, Outcome::Fail);
     }
 
-    /// Every refusal of the store is looked at by name: a new one fails here until somebody has thought about it.
+    /// Every refusal of the store is listed by name. A new one fails here until it has been classified.
     #[test]
     fn a_refusal_that_may_have_been_applied_is_ambiguous() {
         let ambiguous: Vec<Refusal> = Refusal::ALL
@@ -149,7 +150,7 @@ mod tests {
             .collect();
         let expected = [
             Refusal::NoSpace,
-            // etcd gives it no code. No client of a run is answered with it.
+            // etcd gives it no code. No client of a run gets it.
             Refusal::MemberNotEnoughStarted,
             Refusal::LeaderChanged,
             Refusal::Stopped,
@@ -159,7 +160,7 @@ mod tests {
             Refusal::TimeoutLeaderTransfer,
             Refusal::TimeoutWaitAppliedIndex,
             Refusal::Corrupt,
-            // etcd gives it no code. No write is answered with it.
+            // etcd gives it no code. No write gets it.
             Refusal::NoPasswordUser,
             Refusal::Canceled,
             Refusal::DeadlineExceeded,

@@ -1,5 +1,5 @@
-//! The run's history, as it grows: every operation once, when it has returned or was given up, and the events beside.
-//! With a [`Journal`] what is recorded outlives even the process.
+//! Records the run's history: every operation once, when it has returned or was given up, and the other events. With a
+//! [`Journal`] the records survive the death of the process.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock,
@@ -11,28 +11,28 @@ use squall_checker::history as h;
 
 use super::journal::Journal;
 
-/// The numbers of the processes that stand for what leaders do by themselves begin here, one for each thing that they did.
+/// The first client number for what leaders do by themselves. Each such action has a number of its own.
 pub(crate) const LEADERS: u64 = 1 << 40;
 
-/// What the recorder needs of the world: one clock for all clients, and the audit.
+/// The parts of the world that the recorder needs: one clock for all clients, and the audit.
 pub trait Observer: Send + Sync {
     /// Virtual time in nanoseconds since the run began. The checkers compare instants of different clients, so this
     /// is the world's time and no machine's.
     fn now_ns(&self) -> u64;
 
-    /// Takes note, in the audit hash and the trace, of something that `node` saw.
+    /// Puts an observation of `node` into the audit hash and the trace.
     fn note(&self, node: &str, text: String);
 }
 
-/// Makes a clock's instants distinct. Virtual time stands still while anything is ready to run, but one thing is recorded
-/// before the next, and the judge must be able to tell.
+/// Makes a clock's instants distinct. Virtual time stands still while anything is ready to run. But the judge must be
+/// able to tell the order of the records.
 #[derive(Default)]
 pub(crate) struct Distinct {
     last: AtomicU64,
 }
 
 impl Distinct {
-    /// `now`, or the instant after the last one that was answered.
+    /// `now`, or the instant after the last answered one if that is later.
     pub(crate) fn at(&self, now: u64) -> u64 {
         let now = now.max(self.last.load(Ordering::Relaxed) + 1);
         self.last.store(now, Ordering::Relaxed);
@@ -40,7 +40,7 @@ impl Distinct {
     }
 }
 
-/// A sequential process of a client, as the history knows it.
+/// A client's sequential process, as the history names it.
 #[derive(Clone, Debug)]
 pub struct Process {
     /// The client that the checkers see.
@@ -49,8 +49,8 @@ pub struct Process {
     pub node: Arc<str>,
 }
 
-/// Collects the history. It is made outside of the world and outlives it: what was recorded until a run was ended is
-/// kept.
+/// Collects the history. It is created outside the world and outlives it, so that the records are kept if a run is
+/// ended early.
 #[derive(Default)]
 pub struct Recorder {
     observer: OnceLock<Arc<dyn Observer>>,
@@ -64,9 +64,10 @@ struct State {
     /// The instants at which the operations that are still open were called.
     open: Vec<(h::OpId, Open)>,
     history: h::RunHistory,
-    /// Each client gets a copy of its own of each value that it reads or watches; the history keeps one.
+    /// Stores equal values once. Each client gets its own copy of each value that it reads or watches; the history
+    /// keeps one.
     pool: h::Pool,
-    /// Where the breaks stand among the history's events. Watchers ask after each response how many there were.
+    /// The indices of the breaks in the history's events. Watchers ask for their number after each response.
     breaks: Vec<usize>,
 }
 
@@ -91,20 +92,20 @@ pub struct OpenRequest {
     pub called: u64,
     /// The member that it was sent to.
     pub endpoint: String,
-    /// What it is.
+    /// The operation in words.
     pub what: String,
 }
 
 impl Recorder {
-    /// Nothing yet; what comes goes into `journal` too.
+    /// An empty recorder, which also writes its records to `journal`.
     pub fn new(journal: Option<Arc<Journal>>) -> Self {
         Self { journal, ..Self::default() }
     }
 
-    /// Gives the recorder its clock. To be called once, before anything is recorded.
+    /// Sets the recorder's clock. Call it once, before anything is recorded.
     ///
     /// # Panics
-    /// Where it has one.
+    /// If it has a clock already.
     pub fn attach(&self, observer: Arc<dyn Observer>) {
         assert!(self.observer.set(observer).is_ok(), "a recorder records one run");
     }
@@ -117,17 +118,17 @@ impl Recorder {
         self.state.lock().expect("no task panics while it records")
     }
 
-    /// The id that the next call will have: unique in the run, for values that are.
+    /// The id of the next call. It is unique in the run, so it can make unique values.
     pub fn next_id(&self) -> u64 {
         self.state().next + 1
     }
 
-    /// A client calls, and does not say who it is.
+    /// Records a call without a user.
     pub fn call(&self, process: &Process, endpoint: &Arc<str>, op: &h::Op, is_final: bool) -> h::OpId {
         self.call_as(process, endpoint, op, is_final, None)
     }
 
-    /// A client calls, on behalf of a user.
+    /// Records a call on behalf of a user.
     pub fn call_as(
         &self,
         process: &Process,
@@ -157,7 +158,7 @@ impl Recorder {
         id
     }
 
-    /// The call returned, or the client gave it up: its outcome and what it learned.
+    /// Records that a call returned or was given up, with its outcome and result.
     pub fn returned(
         &self,
         id: h::OpId,
@@ -182,7 +183,7 @@ impl Recorder {
         self.observer().note(&node, note);
     }
 
-    /// Something else happened.
+    /// Records another event.
     pub fn event(&self, mut event: h::Event) {
         if let Some(journal) = &self.journal {
             journal.event(&event);
@@ -198,7 +199,7 @@ impl Recorder {
         state.history.events.push(event);
     }
 
-    /// A process saw something: for the audit and the trace.
+    /// Puts an observation of a process into the audit and the trace.
     pub fn note(&self, process: &Process, text: String) {
         self.observer().note(&process.node, text);
     }
@@ -208,7 +209,7 @@ impl Recorder {
         self.observer().now_ns()
     }
 
-    /// Looks at the operations that have returned so far.
+    /// Calls `look` with the operations that have returned so far.
     pub fn with_operations<T>(&self, look: impl FnOnce(&[h::Operation]) -> T) -> T {
         look(&self.state().history.operations)
     }
@@ -218,7 +219,7 @@ impl Recorder {
         self.state().breaks.len()
     }
 
-    /// Completes the last break with what is known by now.
+    /// Completes the last break with its revision and cluster id.
     pub fn complete_last_break(&self, revision: h::Revision, cluster_id: u64) {
         self.change_last_break(|line| {
             line.revision = revision;
@@ -239,7 +240,7 @@ impl Recorder {
         }
     }
 
-    /// The newest revision that any answer showed since the last break; 0 where there is none. An operation that was
+    /// The newest revision that any answer showed since the last break; 0 if there is none. An operation that was
     /// called before the break may have been answered by the cluster before it, so it does not count.
     pub fn newest_revision(&self) -> i64 {
         self.newest_of(|_| true)
@@ -258,7 +259,7 @@ impl Recorder {
         })
     }
 
-    /// The break that came last.
+    /// The last break.
     pub fn last_break(&self) -> Option<h::Break> {
         let state = self.state();
         match &state.history.events[*state.breaks.last()?] {
@@ -285,7 +286,7 @@ impl Recorder {
         open
     }
 
-    /// The history, with the operations that are still open as what they are: ambiguous, or a read without an answer.
+    /// The history. Operations that are still open become ambiguous, or reads without an answer.
     pub fn finish(&self) -> h::RunHistory {
         let mut state = self.state();
         let mut open = std::mem::take(&mut state.open);
@@ -301,7 +302,7 @@ impl Recorder {
 }
 
 impl Open {
-    /// The operation as it is where nothing more is heard of it.
+    /// The operation, if it never returns.
     pub(super) fn never_returned(self, id: h::OpId) -> h::Operation {
         let outcome = if self.op.may_have_effect() { h::Outcome::Info } else { h::Outcome::Fail };
         let error = h::Error {
@@ -338,7 +339,7 @@ impl Open {
     }
 }
 
-/// The name of the machine of a client that has one to itself.
+/// The name of a client's own machine.
 pub fn client_node(client: h::Client) -> String {
     format!("c{client}")
 }

@@ -1,11 +1,11 @@
-//! A choice among kinds of operation, by the weights that a scenario gives them.
+//! Chooses a kind of operation by the weights in a scenario.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::scenario::Mix;
 
-/// The name of the kind of operation that comes next. It takes one draw.
+/// The name of the next operation's kind. It takes one draw.
 pub(super) fn choose(mix: &Mix, chance: &mut ChaCha8Rng) -> &'static str {
     let weights = mix.weights();
     let total: u32 = weights.iter().map(|(_, weight)| weight).sum();

@@ -1,5 +1,5 @@
-//! Between the history's terms and the gRPC messages: what a client says it asked is exactly what it sent, and what it
-//! says it got is exactly what came back.
+//! Converts between the history's terms and the gRPC messages. So the history holds exactly what a client sent and
+//! what it got.
 
 use squall_checker::history as h;
 use squall_store::proto::{etcdserverpb as pb, mvccpb};
@@ -116,7 +116,7 @@ pub fn header(header: Option<&pb::ResponseHeader>) -> Option<h::Header> {
     })
 }
 
-/// An event of a watch; `None` where it holds no record, which etcd never sends.
+/// An event of a watch; `None` if it holds no record, which etcd never sends.
 pub fn watch_event(event: &mvccpb::Event) -> Option<h::WatchEvent> {
     Some(h::WatchEvent {
         kind: match event.r#type() {
@@ -140,7 +140,7 @@ pub fn key_value(kv: &mvccpb::KeyValue) -> h::KeyValue {
     }
 }
 
-/// What a range answered.
+/// The result of a range.
 pub fn range_result(response: &pb::RangeResponse) -> h::RangeResult {
     h::RangeResult {
         kvs: response.kvs.iter().map(key_value).collect(),
@@ -149,12 +149,12 @@ pub fn range_result(response: &pb::RangeResponse) -> h::RangeResult {
     }
 }
 
-/// What a put answered.
+/// The result of a put.
 pub fn put_result(response: &pb::PutResponse) -> h::PutResult {
     h::PutResult { prev_kv: response.prev_kv.as_ref().map(key_value) }
 }
 
-/// What a delete answered.
+/// The result of a delete.
 pub fn delete_range_result(response: &pb::DeleteRangeResponse) -> h::DeleteRangeResult {
     h::DeleteRangeResult {
         deleted: response.deleted,
@@ -162,7 +162,7 @@ pub fn delete_range_result(response: &pb::DeleteRangeResponse) -> h::DeleteRange
     }
 }
 
-/// What a transaction answered; `None` where a response holds nothing, which etcd never sends.
+/// The result of a transaction; `None` if a response is empty, which etcd never sends.
 pub fn txn_result(response: &pb::TxnResponse) -> Option<h::TxnResult> {
     use pb::response_op::Response;
     let responses = response

@@ -1,12 +1,12 @@
 //! The audit hash and the trace: what happened, in order.
 //!
 //! Every message, fault, disk operation, probe and client event is an [`Event`]. Its bytes (fixed-size little-endian
-//! fields, then the content where there is one) go through a buffer into blake3: two runs of one seed are the same run
-//! exactly if their hashes agree (commonware's Auditor, FoundationDB's unseed). madsim's own determinism check compares
-//! draws only and misses values that differ (determinism-traps).
+//! fields, then its content if it has any) go through a buffer into blake3. Two runs of one seed are the same run
+//! exactly if their hashes agree (commonware's Auditor, FoundationDB's unseed). madsim's own determinism check
+//! compares random draws only and misses other values that differ (determinism-traps).
 //!
-//! The trace is the same events as values, with virtual time, for the timeline; it is off unless asked for, and has no
-//! influence on the hash.
+//! The trace holds the same events as values, with their virtual times, for the timeline. It is off by default and has
+//! no influence on the hash.
 
 use std::sync::Arc;
 
@@ -21,38 +21,38 @@ use super::node::{At, NodeId};
 pub enum Event {
     /// A process started.
     Started {
-        /// Where.
+        /// The node it happened on.
         node: NodeId,
-        /// Which incarnation, from 1.
+        /// The process's incarnation, counted from 1.
         incarnation: u32,
     },
-    /// A process ended by itself or was asked to.
+    /// A process ended by itself, or because it was asked to.
     Exited {
-        /// Where.
+        /// The node it happened on.
         node: NodeId,
-        /// Which incarnation.
+        /// The process's incarnation.
         incarnation: u32,
-        /// What it failed with, if it failed.
+        /// The error it ended with, if any.
         failure: Option<String>,
     },
     /// A process panicked. It is killed right after.
     Panicked {
-        /// Where.
+        /// The node it happened on.
         node: NodeId,
-        /// Which incarnation.
+        /// The process's incarnation.
         incarnation: u32,
         /// The panic's message and place.
         message: String,
     },
     /// A fault began or ended, or the operator did something to the world.
     Fault {
-        /// What: `kill`, `pause`, `resume`, `cut`, `heal`, `stall`, …
+        /// The action's name: `kill`, `pause`, `resume`, `cut`, `heal`, `stall`, …
         action: &'static str,
-        /// To whom.
+        /// The node it was applied to.
         node: NodeId,
-        /// The other end, for a link.
+        /// The other end, if it was applied to a link.
         peer: Option<NodeId>,
-        /// The setting: nanoseconds, bytes, or what the action says.
+        /// The action's setting: nanoseconds, bytes, or another unit, as the action defines it.
         value: u64,
     },
     /// A segment left a node.
@@ -63,62 +63,62 @@ pub enum Event {
         from: NodeId,
         /// The receiver.
         to: NodeId,
-        /// How many bytes. The bytes themselves go into the hash only.
+        /// The length in bytes. The bytes themselves go into the hash only.
         bytes: u64,
     },
     /// A step of a connection, without content.
     Net {
-        /// What.
+        /// The step.
         step: NetStep,
         /// The connection.
         conn: u64,
-        /// Where the step began.
+        /// The end that the step began at.
         from: NodeId,
         /// The other end.
         to: NodeId,
     },
     /// A disk operation was carried out.
     Disk {
-        /// Where.
+        /// The node it happened on.
         node: NodeId,
-        /// What.
+        /// The operation.
         op: DiskOp,
         /// The file, or another operand.
         #[serde(serialize_with = "text")]
         path: Arc<str>,
-        /// How many bytes (of an append they go into the hash), or what the operation says.
+        /// The length in bytes, or another number that the operation defines. An appended content goes into the hash.
         value: u64,
     },
-    /// A crash decided what becomes of un-synced data.
+    /// A power failure decided what happens to un-synced data.
     Crash {
-        /// Where.
+        /// The node it happened on.
         node: NodeId,
-        /// Sectors that were kept.
+        /// How many sectors were kept.
         kept: u64,
-        /// Sectors that were dropped.
+        /// How many sectors were dropped.
         dropped: u64,
-        /// Writes of which some sectors were kept and some dropped.
+        /// How many writes were torn: some of their sectors were kept and others dropped.
         torn: u64,
-        /// Namespace operations that were undone.
+        /// How many namespace operations were undone.
         undone: u64,
-        /// Batches of engines that were kept though not committed.
+        /// How many engine batches were kept although they were not committed.
         kept_batches: u64,
-        /// Batches that were dropped.
+        /// How many engine batches were dropped.
         dropped_batches: u64,
     },
-    /// What a member told its observer.
+    /// A member reported something to its observer.
     Probe {
         /// The member's node.
         node: NodeId,
-        /// What it said.
+        /// What it reported.
         #[serde(serialize_with = "debug")]
         event: ProbeEvent,
     },
-    /// What the harness reports: a client's call or return, a note of the nemesis.
+    /// The harness reported something: a client's call or return, or a note of the nemesis.
     Client {
         /// The client's node.
         node: NodeId,
-        /// What happened, in the harness's own terms.
+        /// What happened, as the harness describes it.
         text: String,
     },
 }
@@ -130,11 +130,11 @@ pub enum Event {
 pub enum NetStep {
     /// A connection request left.
     Dial = 1,
-    /// The connection stands, for the dialler.
+    /// The connection is established at the dialler's end.
     Connected = 2,
-    /// The connection stands, for the listener.
+    /// The connection is established at the listener's end.
     Accepted = 3,
-    /// Nobody listens there.
+    /// The dial was refused: no process listens at that address.
     Refused = 4,
     /// A segment arrived.
     Delivered = 5,
@@ -146,7 +146,7 @@ pub enum NetStep {
     Closed = 8,
     /// A reset arrived.
     Reset = 9,
-    /// Un-acknowledged for too long: the sender gave up.
+    /// The sender gave up: its data stayed unacknowledged for too long.
     TimedOut = 10,
 }
 
@@ -163,7 +163,7 @@ pub enum DiskOp {
     Read = 3,
     /// A file was synced.
     Sync = 4,
-    /// A file was cut.
+    /// A file was truncated.
     Truncate = 5,
     /// A directory was created.
     CreateDir = 6,
@@ -196,17 +196,17 @@ fn debug<S: serde::Serializer>(event: &ProbeEvent, serializer: S) -> Result<S::O
 /// An event and when it happened: a line of the trace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Traced {
-    /// When, in nanoseconds of virtual time.
+    /// Its time, in nanoseconds of virtual time.
     pub at: At,
-    /// What.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }
 
-/// Bytes are gathered until there are this many: blake3 is fastest over whole blocks of its widest vector.
+/// The buffer's size in bytes. blake3 is fastest over whole blocks of its widest vector.
 const BUFFER: usize = 16 * 1024;
 
-/// Takes the events of a run.
+/// Hashes the events of a run, and keeps the trace if it was asked for.
 pub(crate) struct Audit {
     hasher: blake3::Hasher,
     buffer: Vec<u8>,
@@ -224,12 +224,12 @@ impl Audit {
         }
     }
 
-    /// Takes an event without content.
+    /// Records an event without content.
     pub(crate) fn record(&mut self, at: At, event: Event) {
         self.record_with(at, event, &[]);
     }
 
-    /// Takes an event and its content. The event has the content's length, or there would be no telling where it ends.
+    /// Records an event and its content. The event must hold the content's length: it marks where the content ends.
     pub(crate) fn record_with(&mut self, at: At, event: Event, content: &[u8]) {
         self.events += 1;
         encode(&mut self.buffer, at, &event);
@@ -243,19 +243,19 @@ impl Audit {
         }
     }
 
-    /// How many events there were.
+    /// The number of events so far.
     pub(crate) fn events(&self) -> u64 {
         self.events
     }
 
-    /// The hash of everything so far.
+    /// The hash of all events so far.
     pub(crate) fn hash(&self) -> AuditHash {
         let mut hasher = self.hasher.clone();
         hasher.update(&self.buffer);
         AuditHash(*hasher.finalize().as_bytes())
     }
 
-    /// The trace, which is then empty; none where it was not asked for.
+    /// Takes the trace and leaves an empty one. `None` if no trace was asked for.
     pub(crate) fn take_trace(&mut self) -> Option<Vec<Traced>> {
         self.trace.as_mut().map(std::mem::take)
     }
@@ -280,7 +280,7 @@ impl std::fmt::Debug for AuditHash {
     }
 }
 
-/// Tag, instant, fields. A field of variable length is preceded by its length, so no two event sequences share bytes.
+/// Encodes tag, time and fields. A field of variable length follows its length, so no two event sequences share bytes.
 fn encode(out: &mut Vec<u8>, at: At, event: &Event) {
     let tag = |out: &mut Vec<u8>, tag: u8, node: NodeId| {
         out.push(tag);

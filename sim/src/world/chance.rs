@@ -1,9 +1,9 @@
-//! Chance: one root seed, a named child stream for each subsystem.
+//! Randomness: one root seed, and a named child stream for each subsystem.
 //!
-//! A child's key is blake3's key derivation over the root's key with the child's name as context, so a stream depends
-//! on the seed and on its name alone: drawing more from one never moves another, and a subsystem that is added later
-//! does not reshuffle those that exist. That is what lets a shrinker drop a fault without changing the network.
-//! Nothing else in the world draws (determinism-traps; TigerBeetle and FoundationDB do likewise).
+//! A child's key is blake3's key derivation over the root's key with the child's name as context. So a stream depends
+//! on the seed and on its name alone: drawing more from one stream does not change another, and adding a subsystem
+//! does not change the existing ones. That is why a shrinker can drop a fault without changing the network. The world
+//! has no other source of randomness (determinism-traps; TigerBeetle and FoundationDB do likewise).
 
 use std::{ops::Range, time::Duration};
 
@@ -17,12 +17,12 @@ pub struct Chance {
 }
 
 impl Chance {
-    /// The root of a run.
+    /// The root of a run's streams.
     pub fn root(seed: u64) -> Self {
         Self { key: blake3::derive_key("squall 2026 root", &seed.to_le_bytes()) }
     }
 
-    /// The child of this name.
+    /// The child with this name.
     pub fn child(&self, name: &str) -> Self {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(name.as_bytes());
@@ -34,7 +34,7 @@ impl Chance {
         Stream(ChaCha8Rng::from_seed(self.key))
     }
 
-    /// A number that stands for this point, for a generator that is seeded with one (madsim's scheduler).
+    /// A seed derived from this point, for a generator that needs a number (madsim's scheduler).
     pub fn seed(&self) -> u64 {
         u64::from_le_bytes([
             self.key[0],
@@ -49,22 +49,22 @@ impl Chance {
     }
 }
 
-/// A stream of draws.
+/// A stream of random numbers.
 #[derive(Debug, Clone)]
 pub struct Stream(ChaCha8Rng);
 
 impl Stream {
-    /// A number within `range`, which must not be empty.
+    /// A number in `range`, which must not be empty.
     pub fn within(&mut self, range: Range<u64>) -> u64 {
         self.0.gen_range(range)
     }
 
-    /// A number that stands for a fraction of its whole range.
+    /// A uniform `u32`: divided by 2^32 it is a fraction of 1.
     pub fn fraction(&mut self) -> u32 {
         self.0.next_u32()
     }
 
-    /// Fills a buffer.
+    /// Fills a buffer with random bytes.
     pub(crate) fn fill(&mut self, buffer: &mut [u8]) {
         self.0.fill_bytes(buffer);
     }
@@ -80,7 +80,7 @@ impl Stream {
         Duration::from_nanos(self.0.gen_range(0..=most))
     }
 
-    /// One of the items; none where there is none.
+    /// One of the items; `None` if there are none.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         if items.is_empty() { None } else { Some(&items[self.0.gen_range(0..items.len())]) }
     }
@@ -88,7 +88,7 @@ impl Stream {
     /// One of the items.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If there are none.
     pub fn choose<T: Copy>(&mut self, items: &[T]) -> T {
         *self.pick(items).expect("there is something to choose from")
     }

@@ -1,15 +1,15 @@
-//! A node's clocks. All nodes share virtual time; each makes its own of it.
+//! A node's clocks. All nodes share virtual time; each node's clocks derive from it.
 //!
-//! - The *monotonic* clock runs as fast as virtual time, unless it drifts. Everything that a process waits for goes by it:
-//!   its sleeps and tickers, and the deadlines of its calls. It never goes back.
-//! - The *wall* clock is the monotonic one and an offset: a few milliseconds, drawn for each machine, as NTP leaves them.
-//!   A jump moves it, and a skew for as long as it holds.
+//! - The *monotonic* clock runs as fast as virtual time, unless it drifts. A process's sleeps, its tickers and the
+//!   deadlines of its calls follow it. It never goes back.
+//! - The *wall* clock is the monotonic one plus an offset. The offset is a few milliseconds, drawn for each machine,
+//!   as NTP would leave it. A jump changes the wall clock for good; a skew changes it until the skew is lifted.
 //!
-//! Both belong to the machine and survive restarts. Tickers of different processes are out of phase, as those of servers
-//! that were started at different instants: the first tick comes at a drawn instant within the first period.
+//! Both belong to the machine and survive restarts. Tickers of different processes are out of phase, like those of
+//! servers started at different times: the first tick comes at a drawn instant within the first period.
 //!
-//! A sleep ends once its time has passed on the monotonic clock, never before. Where the clock runs faster from some
-//! instant on, a sleep that was begun before may end late, as timers of an operating system do.
+//! A sleep ends once its time has passed on the monotonic clock, never before. If the clock starts to run faster
+//! during a sleep, the sleep may end late, as an operating system's timers do.
 
 use std::{
     pin::Pin,
@@ -31,17 +31,17 @@ use super::{
 /// Every run begins at 2026-01-01T00:00:00Z by the wall clock.
 pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 
-/// The most by which NTP leaves a wall clock wrong, either way.
+/// The largest error of a wall clock that NTP keeps, ahead or behind.
 const NTP_ERROR: Duration = Duration::from_millis(5);
 
 /// The clocks of a machine.
 pub(crate) struct NodeClock(Lock<State>);
 
 struct State {
-    /// How far the wall clock is from the monotonic one, in nanoseconds, beside the skews.
+    /// The wall clock minus the monotonic clock, in nanoseconds, not counting the skews.
     offset: i64,
     skews: Holding<i64>,
-    /// How much faster it runs than virtual time, in parts per million.
+    /// The drifts in force: how much faster than virtual time the clock runs, in parts per million.
     drifts: Holding<i32>,
     /// Since when the rate is as it is, by virtual time and by this clock.
     since: At,
@@ -52,7 +52,7 @@ struct State {
 const MILLION: i128 = 1_000_000;
 
 impl NodeClock {
-    /// The clocks of a machine that nobody has touched.
+    /// The clocks of a new machine, with a drawn offset.
     pub(crate) fn drawn(chance: &Chance) -> Self {
         let offset = chance.child("wall").stream().up_to(2 * NTP_ERROR).as_nanos() as i64;
         Self(Lock::new(State {
@@ -64,25 +64,25 @@ impl NodeClock {
         }))
     }
 
-    /// Moves the wall clock by `nanoseconds`, either way.
+    /// Moves the wall clock by `nanoseconds`, forward or (if negative) back.
     pub(crate) fn jump(&self, nanoseconds: i64) {
         let mut state = self.0.lock();
         state.offset = state.offset.saturating_add(nanoseconds);
     }
 
-    /// Moves the wall clock by `nanoseconds`, either way, until it is lifted.
+    /// Moves the wall clock by `nanoseconds`, forward or (if negative) back, until the skew is lifted.
     pub(crate) fn skew(&self, token: Token, bites: Bites, nanoseconds: i64) {
         self.0.lock().skews.add(token, bites, nanoseconds);
     }
 
-    /// Lets the monotonic clock run faster by so many parts in a million, or slower, until it is lifted.
+    /// Makes the monotonic clock run `ppm` parts per million faster (slower if negative), until the drift is lifted.
     pub(crate) fn drift(&self, now: At, token: Token, bites: Bites, ppm: i32) {
         let mut state = self.0.lock();
         state.rebase(now);
         state.drifts.add(token, bites, ppm);
     }
 
-    /// Takes a skew or a drift away.
+    /// Removes a skew or a drift.
     pub(crate) fn lift(&self, now: At, token: Token) {
         let mut state = self.0.lock();
         state.rebase(now);
@@ -103,7 +103,7 @@ impl NodeClock {
         if offset < 0 { time.saturating_sub(distance) } else { time + distance }
     }
 
-    /// When the monotonic clock will show `shown`, if its rate stays what it is; now, where it does already.
+    /// When the monotonic clock will show `shown`, if its rate does not change; `now` if it shows that already.
     fn when(&self, now: At, shown: u64) -> At {
         let state = self.0.lock();
         let left = i128::from(shown) - i128::from(state.monotonic(now));
@@ -120,7 +120,7 @@ impl NodeClock {
 }
 
 impl State {
-    /// Nanoseconds of this clock in a million of virtual time.
+    /// How many nanoseconds this clock advances in a million nanoseconds of virtual time.
     fn rate(&self) -> i128 {
         let ppm: i128 = self.drifts.iter().map(|ppm| i128::from(*ppm)).sum();
         (MILLION + ppm).max(MILLION / 100)
@@ -131,7 +131,7 @@ impl State {
         self.shown + u64::try_from(passed * self.rate() / MILLION).unwrap_or(u64::MAX / 2)
     }
 
-    /// The rate is about to change: what the clock has shown until now stands.
+    /// Call this before the rate changes: it keeps the time that the clock has shown until now.
     fn rebase(&mut self, now: At) {
         self.shown = self.monotonic(now);
         self.since = now;
@@ -142,7 +142,7 @@ impl State {
 pub(crate) struct ClockSleep {
     shared: Arc<Shared>,
     clock: Arc<NodeClock>,
-    /// What the clock must show.
+    /// The clock's time at which the sleep ends, in nanoseconds.
     until: u64,
     sleep: Sleep,
 }
@@ -153,7 +153,7 @@ impl ClockSleep {
         Self { shared: shared.clone(), clock: clock.clone(), until, sleep }
     }
 
-    /// Sleeps for so long.
+    /// A sleep of this length.
     pub(crate) fn lasting(shared: &Arc<Shared>, clock: &Arc<NodeClock>, duration: Duration) -> Self {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let until = clock.monotonic(shared.now()).saturating_add(nanos);
@@ -182,7 +182,7 @@ pub(crate) struct SimClock {
     pub(crate) shared: Arc<Shared>,
     pub(crate) life: Arc<Life>,
     pub(crate) clock: Arc<NodeClock>,
-    /// Draws when tickers begin.
+    /// The stream that draws each ticker's phase.
     pub(crate) phase: Lock<Stream>,
 }
 
@@ -227,7 +227,7 @@ impl Ticker for SimTicker {
         if Pin::new(&mut self.sleep).poll(cx).is_pending() {
             return Poll::Pending;
         }
-        // The next tick keeps to the grid; those that nobody took are dropped.
+        // The next tick stays on the grid; ticks that were missed are dropped.
         let ClockSleep { shared, clock, until, .. } = &self.sleep;
         let period = self.period.as_nanos() as u64;
         let missed = (clock.monotonic(shared.now()) - until) / period;

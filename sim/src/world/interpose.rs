@@ -1,14 +1,14 @@
-//! Chance that goes behind the seams' back, and whose it is.
+//! Random numbers that code draws without going through the seams. This module gives each simulated process its own.
 //!
-//! Two ways lead there. getrandom 0.2 calls `libc::syscall(SYS_getrandom, …)` and not `getrandom`, which is all that
-//! madsim interposes. So this module defines the C symbol `syscall`: every such call of this process lands here.
-//! `SYS_getrandom` is answered from the stream of the simulated process that runs, or by the interposed `getrandom` (the
-//! simulation's generator on a thread that runs one, the kernel's elsewhere); everything else goes to the C library
-//! unchanged.
+//! There are two such sources. First, getrandom 0.2 calls `libc::syscall(SYS_getrandom, …)` and not `getrandom`, but
+//! madsim interposes only `getrandom`. So this module defines the C symbol `syscall`: every such call of the operating
+//! system's process lands here. `SYS_getrandom` is answered from the stream of the simulated process that runs. If
+//! none runs, the interposed `getrandom` answers (with the simulation's generator on a thread that runs one, with the
+//! kernel's elsewhere). Every other system call goes to the C library unchanged.
 //!
-//! And rand 0.8's `thread_rng` asks the system once for each thread and draws from a generator of that thread ever
-//! after. raft-rs draws its election time-outs from it, so all members would share one. Each simulated process has a
-//! generator of its own, which takes the place of the thread's while its tasks run ([`OwnChance::exchange`]).
+//! Second, rand 0.8's `thread_rng` asks the system once for each thread, and then draws from that thread's generator.
+//! raft-rs draws its election timeouts from it, so all members would share one. So each simulated process has its own
+//! generator, which replaces the thread's while the process's tasks run ([`OwnChance::exchange`]).
 
 use std::{
     cell::{RefCell, UnsafeCell},
@@ -25,17 +25,17 @@ use rand_chacha::ChaCha12Core;
 
 use super::chance::{Chance, Stream};
 
-/// What a process draws from behind the seams.
+/// The sources of the random numbers that a process draws without going through the seams.
 pub(super) struct OwnChance {
     generator: Generator,
     entropy: Option<Stream>,
 }
 
-/// What rand 0.8 keeps for each thread.
+/// The generator that rand 0.8 keeps for each thread.
 type Generator = ReseedingRng<ChaCha12Core, OsRng>;
 
 thread_local! {
-    /// Answers `getrandom`, while a simulated process runs.
+    /// Answers `getrandom` while a simulated process runs.
     static ENTROPY: RefCell<Option<Stream>> = const { RefCell::new(None) };
 }
 
@@ -45,19 +45,19 @@ impl OwnChance {
         let mut key = [0; 32];
         seed.fill(&mut key);
         Self {
-            // A threshold of 0: it never asks the system for a new seed.
+            // With a threshold of 0 it never asks the system for a new seed.
             generator: ReseedingRng::new(ChaCha12Core::from_seed(key), 0, OsRng),
             entropy: Some(chance.child("getrandom").stream()),
         }
     }
 
-    /// Puts what is in force on this thread in the place of what is here, and the other way round.
+    /// Swaps this process's sources with those that are in force on this thread.
     #[allow(
         clippy::disallowed_methods,
         reason = "the generator that raft-rs draws from is what this is about"
     )]
     pub(super) fn exchange(&mut self) {
-        // First of all: a thread that has no generator yet seeds it here, and not from a process's stream.
+        // This must come first: a thread that has no generator yet seeds it here, and not from a process's stream.
         let handle = rand::thread_rng();
         ENTROPY.with_borrow_mut(|entropy| std::mem::swap(entropy, &mut self.entropy));
         const {
@@ -65,14 +65,14 @@ impl OwnChance {
         }
         // SAFETY: in the rand that Cargo.lock holds, `ThreadRng` is a struct of one field, of this very type. Its
         // generator is borrowed only while it draws, which happens nowhere in here. A test
-        // (`tests::chance::each_process_draws_from_a_generator_of_its_own`) sees it where that has changed.
+        // (`tests::chance::each_process_draws_from_a_generator_of_its_own`) fails if that changes.
         let thread: Rc<UnsafeCell<Generator>> = unsafe { std::mem::transmute(handle) };
         // SAFETY: as above; there is no other reference to the cell's content now.
         std::mem::swap(unsafe { &mut *thread.get() }, &mut self.generator);
     }
 }
 
-/// Fills a buffer from the running process's stream; false where none runs.
+/// Fills a buffer from the running process's stream; false if no process runs.
 fn answer(buffer: *mut u8, length: usize) -> bool {
     let answered = ENTROPY.try_with(|entropy| {
         let Ok(mut entropy) = entropy.try_borrow_mut() else { return false };
@@ -90,13 +90,14 @@ fn answer(buffer: *mut u8, length: usize) -> bool {
 
 type Syscall = unsafe extern "C" fn(c_long, ...) -> c_long;
 
-/// The C library's own `syscall`. Not a `OnceLock`: that waits on a futex, which is a system call by this very door.
+/// The address of the C library's `syscall`. A `OnceLock` will not do: it waits on a futex by calling `syscall`
+/// itself.
 static LIBC: AtomicUsize = AtomicUsize::new(0);
 
-/// Makes certain that the linker keeps this module's symbol: the world calls it before a run.
+/// Makes sure that the linker keeps this module's `syscall` symbol. The world calls it before a run.
 pub(super) fn ensure() {
     let interposed = syscall as *const c_void as usize;
-    // A zero-sized write to nowhere: what counts is that the address is used.
+    // Does nothing, but uses the symbol's address.
     std::hint::black_box(interposed);
 }
 
@@ -105,7 +106,7 @@ compile_error!(
     "the simulation interposes Linux's system calls; x86-64 and aarch64 are the calling conventions it knows"
 );
 
-/// See the module. Six arguments are what a system call has at most; passing more registers than it takes is harmless
+/// See the module. A system call has at most six arguments; passing more registers than it takes is harmless
 /// in the C calling conventions of x86-64 and aarch64 Linux.
 ///
 /// # Safety
@@ -134,7 +135,7 @@ unsafe extern "C" fn syscall(
         address = unsafe { libc::dlsym(libc::RTLD_NEXT, NAME.as_ptr() as *const c_char) } as usize;
         if address == 0 {
             const LOST: &[u8] = b"squall: the C library has no syscall()\n";
-            // SAFETY: a plain write to standard error; nothing that could call back into here.
+            // SAFETY: a plain write to standard error; it cannot call back into this function.
             unsafe {
                 libc::write(2 as c_int, LOST.as_ptr() as *const c_void, LOST.len());
                 libc::abort();
@@ -144,6 +145,6 @@ unsafe extern "C" fn syscall(
     }
     // SAFETY: the address is that of the C library's `syscall`, which has this signature.
     let real: Syscall = unsafe { std::mem::transmute::<usize, Syscall>(address) };
-    // SAFETY: the caller's contract is that function's.
+    // SAFETY: the caller keeps the contract of the C library's `syscall`.
     unsafe { real(number, a, b, c, d, e, f) }
 }

@@ -1,9 +1,9 @@
-//! A mutex for state that one thread uses: a run lives on one thread, yet the seams' traits ask for `Send + Sync`.
+//! A mutex for state that one thread uses. A run stays on one thread, but the seams' traits require `Send + Sync`.
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-/// A mutex that cannot be waited for: to find it locked means that the world called back into itself, which would be
-/// a deadlock, so it panics. A panic elsewhere does not poison it, since a member's panic is an event of the run.
+/// A mutex that panics instead of waiting. If it is locked already, the world has called back into itself, and waiting
+/// would be a deadlock. A panic elsewhere does not poison it, since a member's panic is an event of the run.
 #[derive(Debug, Default)]
 pub(crate) struct Lock<T>(Mutex<T>);
 

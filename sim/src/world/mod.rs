@@ -1,33 +1,34 @@
-//! The world: what the store believes to be machines, disks, clocks and a network, out of one seed.
+//! The world: simulated machines, disks, clocks and a network for the store, all determined by one seed.
 //!
-//! A run is [`World::run`]: a fresh thread, madsim's runtime, and a world that the body builds and breaks.
+//! A run is one call of [`World::run`]: a fresh thread, madsim's runtime, and a world that the body builds and breaks.
 //!
 //! ```text
 //! World::run(WorldConfig::new(seed), |world| async move {
 //!     let m1 = world.add_node("m1");
 //!     world.start(m1, program);              // program: Fn(Process{env, ..}) -> future; env is the seams
 //!     world.sleep(Duration::from_secs(1)).await;
-//!     world.power_off(m1, Unsynced::Drawn);  // un-synced data kept, dropped or torn; nobody is told
+//!     world.power_off(m1, Unsynced::Drawn);  // un-synced data is kept, dropped or torn; peers get no reset
 //!     world.restart(m1);
-//!     world.kill_process(m1);                // the page cache stays; peers are told where the link is up
+//!     world.kill_process(m1);                // the page cache stays; peers get a reset if the link is up
 //!     let cut = world.impose(Modifier::Cut { from: m1, to: m2 });
-//!     let swallowed = world.lift(cut);       // takes this one away, and nothing else
+//!     let swallowed = world.lift(cut);       // removes this modifier only; answers how often it took effect
 //! }) -> Finished { output, audit_hash, simulated, violations, counters, probes, trace }
 //! ```
 //!
-//! | part | is |
+//! | part | does |
 //! |---|---|
-//! | `chance` | a random stream for each place |
-//! | `audit` | the hash and the trace of all that happened |
+//! | `chance` | named random streams |
+//! | `audit` | the hash and the trace of all events |
 //! | `net` | links, connections, our gRPC channel |
 //! | `disk` | files and engines with durable and pending parts |
-//! | `clock`, `tasks`, `process` | what a process is given, and how it ends |
+//! | `clock`, `tasks`, `process` | a process's clocks and tasks, its start and its end |
 //! | `scheduler` | what runs when, and virtual time |
-//! | `shared` | what all parts share |
-//! | `interpose`, `watchdog`, `run` | what holds a run together from outside |
+//! | `shared` | state that all parts share |
+//! | `interpose`, `watchdog`, `run` | the run's surroundings: system calls, the limit of real time, the thread |
 //!
-//! The law is `determinism-traps.md`: only bytes cross nodes, every handle knows its incarnation and is inert once that
-//! is over, nothing draws but named streams, and madsim's own network and file system are not used.
+//! The rules come from `determinism-traps.md`: only bytes pass between nodes; every handle knows its incarnation and
+//! does nothing once that has ended; all random numbers come from named streams; madsim's own network and file system
+//! are not used.
 
 mod audit;
 mod chance;

@@ -1,9 +1,12 @@
-//! What a fault does to the world for as long as it holds: a modifier, and the token that takes it away.
+//! A modifier is a lasting change that a fault makes to the world. Imposing it returns a token; lifting the token
+//! removes it.
 //!
-//! Each link, disk and process keeps every modifier that holds there. Two that overlap are two entries: when the first
-//! is lifted, the second still bites. Delays add up; cuts, stalls and pauses hold as long as one of them is left.
+//! Each link, disk and process keeps a list of the modifiers that are in force there. Two that overlap are two
+//! entries: when the first is lifted, the second still has its effect. Delays add up; cuts, stalls and pauses last
+//! until the last of them is lifted.
 //!
-//! A modifier counts what it bit, so that a fault that changed nothing can be told from one that did:
+//! A modifier counts its bites: how often it took effect. The count tells a fault that changed something from one that
+//! changed nothing:
 //!
 //! | modifier | one bite is |
 //! |---|---|
@@ -17,20 +20,20 @@
 //! | `SlowSync` | a sync that it delayed |
 //! | `SlowWork` | an operation that it delayed |
 //! | `FailingDisk` | an operation that failed |
-//! | `FullDisk` | an operation for which there was no room |
-//! | `LyingSync` | a sync that lied |
+//! | `FullDisk` | an operation that failed for lack of room |
+//! | `LyingSync` | a sync that succeeded without making anything durable |
 //! | `SlowCpu` | a poll that took longer |
 //! | `SlowStart` | a start that was late |
-//! | `Skew` | a look at the wall clock |
+//! | `Skew` | a reading of the wall clock |
 //! | `Drift` | a sleep or a tick that was set |
 //! | `Pause` | a poll of a task that it withheld |
 //! | `Points` | a crash, a wait or an error at a point |
 //!
-//! Where several of one kind cover the same place, each of them has the bite.
+//! If several modifiers of one kind are in force at the same place, each of them counts the bite.
 //!
-//! What changes links and disks belongs to the hardware: it outlives processes and power failures. A pause
-//! is a SIGSTOP and belongs to a process: it ends with that process, and lifting its token is then a no-op. Where no
-//! process runs, a pause has nothing to stop and never bites.
+//! A modifier of a link or a disk belongs to the hardware: it outlives processes and power failures. A pause is a
+//! SIGSTOP and belongs to a process: it ends with that process, and lifting its token is then a no-op. If no process
+//! runs, a pause has no effect and counts no bite.
 
 use std::{
     collections::BTreeMap,
@@ -53,7 +56,7 @@ use super::{
 /// A change to one link, disk or process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Modifier {
-    /// The node's process gets no time. Its kernel goes on accepting and acknowledging.
+    /// The node's process is not scheduled. Its kernel still accepts connections and acknowledges data.
     Pause(NodeId),
     /// The link swallows what arrives at `to` from `from`.
     Cut {
@@ -62,13 +65,13 @@ pub enum Modifier {
         /// The receiver.
         to: NodeId,
     },
-    /// The link takes longer.
+    /// The link delivers each segment later.
     Slow {
         /// The sender.
         from: NodeId,
         /// The receiver.
         to: NodeId,
-        /// What is added to each segment's delay.
+        /// The extra delay of each segment.
         latency: Latency,
         /// How its jitter is distributed.
         distribution: Distribution,
@@ -83,7 +86,7 @@ pub enum Modifier {
         down: Duration,
         /// How long it is up each time: half of this to all of it.
         up: Duration,
-        /// Names its draws: links that flap with one seed flap together.
+        /// The seed of its random stream. Links that flap with the same seed flap together.
         seed: u64,
     },
     /// The link loses segments and connection requests.
@@ -92,113 +95,113 @@ pub enum Modifier {
         from: NodeId,
         /// The receiver.
         to: NodeId,
-        /// How many of a thousand are lost.
+        /// How many of a thousand segments and requests are lost.
         per_mille: u32,
         /// How a loss shows.
         shows: LossShows,
-        /// Names its draws.
+        /// The seed of its random stream.
         seed: u64,
     },
-    /// The link carries no more than so much.
+    /// The link's bandwidth is limited.
     Narrow {
         /// The sender.
         from: NodeId,
         /// The receiver.
         to: NodeId,
-        /// Bytes a second.
+        /// The bandwidth in bytes a second.
         bytes_per_second: u64,
         /// How many bytes of one connection the sender's kernel takes before the process has to wait.
         buffer_bytes: u64,
     },
-    /// What is between the two nodes (a firewall, an address translator) forgets connections that carry nothing for a
-    /// while. It tells no one: what is sent on such a connection afterwards is lost.
+    /// A firewall or an address translator between the two nodes forgets connections that stay idle. It sends no
+    /// reset: segments that are sent on such a connection afterwards are lost.
     ForgetIdle {
         /// One node.
         from: NodeId,
         /// The other.
         to: NodeId,
-        /// How long a connection may carry nothing.
+        /// How long a connection may stay idle before it is forgotten.
         idle: Duration,
     },
     /// All I/O of the node's disk waits.
     StallDisk(NodeId),
     /// Every sync of the node's disk takes longer.
     SlowSync {
-        /// Whose disk.
+        /// The disk's node.
         node: NodeId,
-        /// The least that is added.
+        /// The smallest extra delay.
         delay: Duration,
-        /// The most beyond it, drawn for each sync by the disk's own stream.
+        /// The most that is added to `delay`, drawn for each sync from the disk's stream.
         jitter: Duration,
     },
-    /// Something happens to the node's member at named points of its work.
+    /// The node's member crashes, waits or fails at named points of its code.
     Points {
-        /// Whose member.
+        /// The member's node.
         node: NodeId,
-        /// What happens where.
+        /// What happens, and at which points.
         rule: PointRule,
     },
     /// Every other operation of the node's disk takes longer.
     SlowWork {
-        /// Whose disk.
+        /// The disk's node.
         node: NodeId,
-        /// The least that is added.
+        /// The smallest extra delay.
         delay: Duration,
-        /// The most beyond it.
+        /// The most that is added to `delay`, drawn for each operation.
         jitter: Duration,
     },
     /// Operations of the node's disk fail with an I/O error.
     FailingDisk {
-        /// Whose disk.
+        /// The disk's node.
         node: NodeId,
-        /// Which operations.
+        /// The operations that fail.
         on: DiskWork,
-        /// How many of a thousand.
+        /// How many of a thousand of them fail.
         per_mille: u32,
-        /// Names its draws.
+        /// The seed of its random stream.
         seed: u64,
     },
-    /// The node's disk is full but for so much.
+    /// The node's disk has only `free_bytes` left.
     FullDisk {
-        /// Whose disk.
+        /// The disk's node.
         node: NodeId,
-        /// By how much its files may still grow.
+        /// How many bytes its files may still grow.
         free_bytes: u64,
     },
-    /// Each poll of a task of the node's processes takes so long.
+    /// Each poll of a task of the node's processes takes a while.
     SlowCpu {
-        /// Whose.
+        /// The node.
         node: NodeId,
-        /// How long.
+        /// How long a poll takes.
         poll: Duration,
     },
-    /// Processes of the node start so much later.
+    /// Processes of the node start late.
     SlowStart {
-        /// Whose.
+        /// The node.
         node: NodeId,
-        /// How much.
+        /// How late.
         delay: Duration,
     },
-    /// The node's wall clock is so many nanoseconds ahead, or behind where it is negative.
+    /// The node's wall clock is wrong.
     Skew {
-        /// Whose.
+        /// The node.
         node: NodeId,
-        /// How much.
+        /// How many nanoseconds it is ahead; negative if it is behind.
         nanoseconds: i64,
     },
-    /// The node's monotonic clock runs faster by so many parts in a million, or slower where it is negative.
+    /// The node's monotonic clock runs too fast or too slow.
     Drift {
-        /// Whose.
+        /// The node.
         node: NodeId,
-        /// How much.
+        /// How many parts per million it runs too fast; negative if it runs too slow.
         ppm: i32,
     },
-    /// Syncs of the node's disk answer, and what they answer for stays un-synced until this is lifted.
+    /// Syncs of the node's disk report success but sync nothing until this is lifted.
     LyingSync(NodeId),
 }
 
 impl Modifier {
-    /// Its name in the trace, where it begins and where it ends.
+    /// Its names in the trace: for its beginning and for its end.
     fn names(&self) -> (&'static str, &'static str) {
         match self {
             Modifier::Pause(_) => ("pause", "resume"),
@@ -250,18 +253,18 @@ impl Modifier {
     }
 }
 
-/// Names a modifier that was imposed. Tokens of one run are numbered in the order in which they were given out.
+/// Identifies a modifier that was imposed. The tokens of a run are numbered in the order of imposing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Token(u64);
 
 impl Token {
-    /// The token of this number, for what gives tokens out.
+    /// The token with this number.
     pub(crate) fn new(number: u64) -> Self {
         Self(number)
     }
 }
 
-/// How often a modifier has bitten. Clones are one count.
+/// Counts how often a modifier took effect. Clones share one count.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bites(Arc<AtomicU64>);
 
@@ -275,7 +278,7 @@ impl Bites {
     }
 }
 
-/// The modifiers of one kind that hold at one place, in the order in which they were imposed.
+/// The modifiers of one kind that are in force at one place, in the order in which they were imposed.
 #[derive(Debug)]
 pub(crate) struct Holding<T>(Vec<(Token, Bites, T)>);
 
@@ -290,7 +293,7 @@ impl<T> Holding<T> {
         self.0.push((token, bites, what));
     }
 
-    /// Takes one away. False where it does not hold here (any more).
+    /// Removes a modifier. False if it is not in force here.
     pub(crate) fn remove(&mut self, token: Token) -> bool {
         let before = self.0.len();
         self.0.retain(|(held, ..)| *held != token);
@@ -305,7 +308,7 @@ impl<T> Holding<T> {
         self.0.clear();
     }
 
-    /// Each of them has bitten once.
+    /// Counts one bite for each of them.
     pub(crate) fn bite(&self) {
         self.0.iter().for_each(|(_, bites, _)| bites.count(1));
     }
@@ -314,7 +317,7 @@ impl<T> Holding<T> {
         self.0.iter().map(|(.., what)| what)
     }
 
-    /// Asks each of them, in the order in which they were imposed. Those that answer true have a bite.
+    /// Calls `bites` with each of them, in the order of imposing, and counts a bite for each that answers true.
     pub(crate) fn bite_where(&mut self, mut bites: impl FnMut(&mut T) -> bool) {
         for (_, count, what) in &mut self.0 {
             if bites(what) {
@@ -390,10 +393,10 @@ impl World {
         token
     }
 
-    /// Takes a modifier away, and nothing else. Answers how often it bit.
+    /// Removes this modifier only. Answers how often it took effect.
     ///
     /// # Panics
-    /// Where the token was lifted before, by [`Self::lift_all`] too: the harness's mistake.
+    /// If the token was lifted before, also by [`Self::lift_all`]. That is a bug of the harness.
     pub fn lift(&self, token: Token) -> u64 {
         let shared = self.shared();
         let (modifier, bites) = {
@@ -433,17 +436,17 @@ impl World {
         bites.so_far()
     }
 
-    /// How often a modifier has bitten so far, or had when it was lifted.
+    /// How often a modifier took effect so far, or until it was lifted.
     ///
     /// # Panics
-    /// Where this world never gave the token out.
+    /// If the token is not from this world.
     pub fn bites(&self, token: Token) -> u64 {
         let imposed = self.shared().imposed.lock();
         let entry = imposed.modifiers.get(&token).or_else(|| imposed.lifted.get(&token));
         entry.unwrap_or_else(|| panic!("{token:?} is another world's")).1.so_far()
     }
 
-    /// Lifts every modifier that holds.
+    /// Lifts every modifier that is in force.
     pub fn lift_all(&self) {
         let held: Vec<Token> = self.shared().imposed.lock().modifiers.keys().copied().collect();
         for token in held {

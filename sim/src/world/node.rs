@@ -1,4 +1,4 @@
-//! Names and instants of the world: nodes, incarnations, virtual time.
+//! Nodes, incarnations of processes, and instants of virtual time.
 
 use std::{
     collections::BTreeSet,
@@ -30,13 +30,13 @@ impl NodeId {
         self.name
     }
 
-    /// Its place in the world's lists of nodes.
+    /// Its index in the world's lists of nodes.
     pub(super) fn place(self) -> usize {
         usize::from(self.index)
     }
 }
 
-/// Names live as long as the process: there are as many as there are distinct names, however many runs.
+/// Interns a name for the life of the operating system's process. Memory grows with distinct names, not with runs.
 fn intern(name: &str) -> &'static str {
     static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,8 +127,8 @@ impl<'de> Deserialize<'de> for At {
 }
 
 /// One incarnation of a node's process, shared by every handle that the process was given. A handle may outlive its
-/// process (the harness holds some), and a process's futures are dropped after it has ended; so each handle asks here
-/// first, in its `Drop` too: once the life is over, it does nothing.
+/// process (the harness holds some), and a process's futures are dropped after it has ended. So each handle checks
+/// this first, also in its `Drop`, and does nothing once the life is over.
 #[derive(Debug)]
 pub(crate) struct Life {
     pub(crate) node: NodeId,

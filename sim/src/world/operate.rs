@@ -1,4 +1,4 @@
-//! The world's face to the harness: nodes, faults, time, and what was seen.
+//! The world's interface for the harness: nodes, faults, time, and observation.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
@@ -18,16 +18,16 @@ use super::{
 /// Figures of a run, by name: `net.segments`, `disk.torn_writes`, …
 pub type Counters = BTreeMap<String, u64>;
 
-/// A fact that a member told, and when.
+/// An event that a member reported to its observer, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probed {
-    /// When.
+    /// When it reported it.
     pub at: At,
-    /// On which node.
+    /// The member's node.
     pub node: NodeId,
-    /// By which incarnation of its process.
+    /// The incarnation of its process.
     pub incarnation: u32,
-    /// What.
+    /// The event.
     pub event: ProbeEvent,
 }
 
@@ -50,8 +50,8 @@ impl World {
         &self.shared
     }
 
-    /// The run's root of chance. The world's own children are `madsim`, `network`, `disk` and `machine`;
-    /// take any other name.
+    /// The root of the run's random streams. The world itself uses the children `madsim`, `network`, `disk` and
+    /// `machine`; use any other name.
     pub fn chance(&self) -> &Chance {
         &self.chance
     }
@@ -61,7 +61,7 @@ impl World {
     /// Adds a machine. Its name is its host name.
     ///
     /// # Panics
-    /// Where the name is taken.
+    /// If the name is taken.
     pub fn add_node(&self, name: &str) -> NodeId {
         let mut machines = self.shared.machines.lock();
         let index = u16::try_from(machines.len()).expect("fewer than 65,536 nodes");
@@ -74,12 +74,12 @@ impl World {
         node
     }
 
-    /// The node of this name.
+    /// The node with this name.
     pub fn node(&self, name: &str) -> Option<NodeId> {
         self.shared.names.lock().get(name).copied()
     }
 
-    /// Installs a program on a node and starts it; a machine without power gets it. Later restarts run it again.
+    /// Installs a program on a node and starts it. Turns the machine on if it is off. Later restarts run it again.
     ///
     /// # Panics
     /// Where a process is running.
@@ -93,8 +93,8 @@ impl World {
         machine.start(&self.shared);
     }
 
-    /// Starts the node's program again, as a new incarnation; a machine without power gets it. Nothing happens where
-    /// one is running.
+    /// Starts the node's program again, as a new incarnation. Turns the machine on if it is off. Does nothing if a
+    /// process is running.
     pub fn restart(&self, node: NodeId) {
         let machine = self.shared.machine(node);
         if !matches!(machine.status(), Status::Up | Status::Paused) {
@@ -103,8 +103,8 @@ impl World {
         }
     }
 
-    /// The machine loses its power until the next start: its process, if one runs, is gone at once; un-synced data is
-    /// kept, dropped or torn; peers hear nothing, and a dial hangs. Answers what was lost; nothing where it was off.
+    /// The machine loses its power until the next start. Its process, if one runs, is gone at once; un-synced data is
+    /// kept, dropped or torn; peers get no reset, and a dial hangs. Answers what was lost; nothing if it was off.
     pub fn power_off(&self, node: NodeId, unsynced: Unsynced) -> PowerLoss {
         let machine = self.shared.machine(node);
         if machine.status() == Status::Off {
@@ -114,8 +114,8 @@ impl World {
         machine.power_off(&self.shared, unsynced)
     }
 
-    /// Kills the process while its machine stays up: nothing un-synced is lost, its peers get a reset where the link is
-    /// up. False where none runs.
+    /// Kills the process; its machine stays up. No un-synced data is lost, and peers get a reset if the link is up.
+    /// False if no process runs.
     pub fn kill_process(&self, node: NodeId) -> bool {
         let machine = self.shared.machine(node);
         let runs = matches!(machine.status(), Status::Up | Status::Paused);
@@ -126,8 +126,8 @@ impl World {
         runs
     }
 
-    /// Asks the process to stop and waits until it has ended (or `patience` is over: false, and it runs on). True at
-    /// once where none runs.
+    /// Asks the process to stop and waits until it has ended. False if it still runs when `patience` is over. True at
+    /// once if no process runs.
     pub async fn stop(&self, node: NodeId, patience: Duration) -> bool {
         let machine = self.shared.machine(node);
         if !machine.request_stop() {
@@ -154,7 +154,7 @@ impl World {
         }
     }
 
-    /// How the node's process stands.
+    /// The state of the node's process.
     pub fn status(&self, node: NodeId) -> Status {
         self.shared.machine(node).status()
     }
@@ -164,32 +164,32 @@ impl World {
         self.shared.machine(node).incarnation()
     }
 
-    /// The seams of the running process; none where none runs. What is done through them is done by that process, but
-    /// on the caller's task.
+    /// The seams of the running process; `None` if none runs. Calls through them count as that process's, but run on
+    /// the caller's task.
     pub fn env(&self, node: NodeId) -> Option<Env> {
         self.shared.machine(node).env()
     }
 
-    /// Whether two nodes could exchange messages at this moment, as far as cuts, flaps and power allow. It only looks.
+    /// Whether cuts, flaps and power let two nodes exchange messages at this moment. Changes nothing in the run.
     pub fn could_talk(&self, one: NodeId, other: NodeId) -> bool {
         let (now, mut net) = (self.now(), self.shared.net.lock());
         net.would_pass(now, one, other) && net.would_pass(now, other, one)
     }
 
-    /// Ends every connection that stands between two nodes: at both ends a reset arrives. Answers how many there were.
+    /// Resets every established connection between two nodes, at both ends. Answers how many there were.
     pub fn reset_connections(&self, one: NodeId, other: NodeId) -> u64 {
         self.fault("reset-connections", one, Some(other), 0);
         self.shared.with_net(|net, now, _| net.reset_connections(now, one, other))
     }
 
-    /// Ends every connection that stands between two nodes in silence: what is sent on them is lost. Answers how many
-    /// there were.
+    /// Makes the network forget every established connection between two nodes. No end gets a reset; what is sent on
+    /// them is lost. Answers how many there were.
     pub fn forget_connections(&self, one: NodeId, other: NodeId) -> u64 {
         self.fault("forget-connections", one, Some(other), 0);
         self.shared.with_net(|net, _, _| net.forget_connections(one, other))
     }
 
-    /// Moves the node's wall clock by `nanoseconds`, either way; its monotonic clock and timers are not touched.
+    /// Moves the node's wall clock by `nanoseconds`, back if negative. Its monotonic clock and timers do not change.
     pub fn jump_wall_clock(&self, node: NodeId, nanoseconds: i64) {
         self.fault("clock-jump", node, None, nanoseconds as u64);
         self.shared.machine(node).clock.jump(nanoseconds);
@@ -197,19 +197,19 @@ impl World {
 
     // ---- disk
 
-    /// Removes a directory and all below it, durably and at once, as an operator's `rm -rf` and `sync`. True where
-    /// there was one.
+    /// Removes a directory and its content, durably and at once, like an operator's `rm -rf` and `sync`. True if there
+    /// was one.
     ///
     /// # Panics
-    /// Where a process runs on the node.
+    /// If a process runs on the node.
     pub fn wipe(&self, node: NodeId, dir: &Path) -> bool {
         self.operator(node);
         self.fault("wipe", node, None, 0);
         self.shared.machine(node).disk.with(|state| state.wipe(dir))
     }
 
-    /// Writes a file durably and at once (its directories too), as an operator would copy one there. Works beside a
-    /// running process.
+    /// Writes a file and its directories durably and at once, as an operator would copy one there. A process may be
+    /// running.
     pub fn write_file(&self, node: NodeId, path: &Path, content: bytes::Bytes) -> std::io::Result<()> {
         self.fault("write-file", node, None, content.len() as u64);
         self.shared.machine(node).disk.with(|state| state.place(path, content))
@@ -220,9 +220,9 @@ impl World {
         self.shared.machine(node).disk.content(path)
     }
 
-    /// Copies the node's whole disk, as a hypervisor takes a snapshot of a running machine whose page cache was flushed
-    /// first: files, directories and engines are as a reader sees them at this instant, and all of it is durable in the
-    /// copy. Locks and stalls are not content. Works beside a running process, and where the machine is off.
+    /// Copies the node's whole disk, as a hypervisor takes a snapshot of a running machine whose page cache was
+    /// flushed first: files, directories and engines are as a reader sees them at this instant, and all of it is
+    /// durable in the copy. Locks and stalls are not copied. A process may be running, and the machine may be off.
     pub fn copy_disk(&self, node: NodeId) -> DiskImage {
         self.fault("copy-disk", node, None, 0);
         self.shared.machine(node).disk.with(|state| state.copy())
@@ -231,33 +231,33 @@ impl World {
     /// Replaces the content of the node's whole disk.
     ///
     /// # Panics
-    /// Where a process runs on the node.
+    /// If a process runs on the node.
     pub fn put_disk(&self, node: NodeId, image: &DiskImage) {
         self.operator(node);
         self.fault("put-disk", node, None, 0);
         self.shared.machine(node).disk.with(|state| state.put(image));
     }
 
-    /// What lies on the node's disk. Looking leaves no trace in the run.
+    /// The content of the node's disk. Changes nothing in the run.
     pub fn list_disk(&self, node: NodeId) -> Vec<Listed> {
         self.shared.machine(node).disk.listing()
     }
 
-    /// The content of a file, for somebody who looks on. Looking leaves no trace in the run.
+    /// The content of a file, for an observer: unlike [`Self::read_file`], it changes nothing in the run.
     pub fn look_at_file(&self, node: NodeId, path: &Path) -> Option<bytes::Bytes> {
         self.shared.machine(node).disk.content(path)
     }
 
-    /// The rows of the node's engine, un-committed batches included; none where it has none.
+    /// The rows of the node's engine, including un-committed batches; `None` if it has no engine.
     pub fn engine_rows(&self, node: NodeId) -> Option<Vec<(bytes::Bytes, bytes::Bytes)>> {
         self.shared.machine(node).disk.engine_rows()
     }
 
-    /// Damages one file or engine below `dir` where it lies, chosen by the draws that `seed` names. Answers what was done;
-    /// none where nothing fits.
+    /// Damages one file or engine below `dir`, drawn from the stream that `seed` names. Answers what was done; `None`
+    /// if no file or engine fits.
     ///
     /// # Panics
-    /// Where a process runs on the node: what it has read already would not be what is there.
+    /// If a process runs on the node: the disk would no longer be what it has read.
     pub fn damage(&self, node: NodeId, dir: &Path, damage: Damage, seed: u64) -> Option<String> {
         self.operator(node);
         self.fault("damage", node, None, seed);
@@ -265,12 +265,13 @@ impl World {
         self.shared.machine(node).disk.with(|state| state.damage(dir, damage, &mut chance))
     }
 
-    /// How many files, directories and engines power failures and failed syncs took on this node of which a sync had lied.
+    /// How many files, directories and engines this node lost in power failures and failed syncs after a sync had
+    /// lied.
     pub fn broken_promises(&self, node: NodeId) -> u64 {
         self.shared.machine(node).disk.with(|state| state.promises_broken())
     }
 
-    /// Whether a fault holds that makes operations of the node's disk fail.
+    /// Whether a fault is in force that makes operations of the node's disk fail.
     pub fn disk_fails(&self, node: NodeId) -> bool {
         self.shared.machine(node).disk.with(|state| state.fails())
     }
@@ -287,7 +288,7 @@ impl World {
         self.shared.now()
     }
 
-    /// Waits, in the run's body.
+    /// Waits. For the run's body.
     pub async fn sleep(&self, duration: Duration) {
         self.shared.sleep_until(self.now().after(duration)).await;
     }
@@ -302,7 +303,7 @@ impl World {
         self.shared.record(Event::Client { node, text: text.to_owned() });
     }
 
-    /// Completes once the members have told `count` things, from this call on, for which `is_meant` answers true.
+    /// Completes when, since this call, the members have reported `count` events for which `is_meant` answers true.
     pub async fn told(&self, count: u64, is_meant: impl Fn(&ProbeEvent) -> bool) {
         let mut seen = self.shared.probes.lock().len();
         let mut left = count;
@@ -310,7 +311,7 @@ impl World {
             let rung = self.shared.probed.notified();
             {
                 let probes = self.shared.probes.lock();
-                // Who took the probes began a new list.
+                // The list is shorter if its probes were taken meanwhile.
                 seen = seen.min(probes.len());
                 let new = probes[seen..].iter().filter(|probed| is_meant(&probed.event)).count() as u64;
                 seen = probes.len();
@@ -323,7 +324,7 @@ impl World {
         }
     }
 
-    /// What the members told since the last call, in order.
+    /// What the members reported since the last call, in order.
     pub fn take_probes(&self) -> Vec<Probed> {
         std::mem::take(&mut *self.shared.probes.lock())
     }
@@ -359,7 +360,7 @@ impl World {
         self.shared.record(Event::Fault { action, node, peer, value });
     }
 
-    /// Ends every process: the run is over.
+    /// Ends every process at the end of the run.
     pub(super) fn shut_down(&self) {
         let machines = self.shared.machines.lock().clone();
         for machine in machines {

@@ -1,8 +1,9 @@
-//! Named points in the store's work (`squall_store::seam::Point`): how often each was reached, and what happens there to
-//! whom.
+//! Named points in the store's code (`squall_store::seam::Point`): how often each was reached, and which fault happens
+//! there to which member.
 //!
-//! A crash at a point is a crash like any other: the process is gone when its task would go on, and what it has not synced
-//! is the machine's or lost. Which points are live and which visits bite is drawn from a stream of the modifier's own.
+//! A crash at a point is like any other crash: the process is gone before its task continues. Its un-synced data stays
+//! in the machine's page cache (a kill) or may be lost (a power failure). Each modifier has its own random stream,
+//! which draws the live points and the visits at which the fault happens.
 
 use std::{
     io,
@@ -37,12 +38,12 @@ impl PointSet {
         Point::ALL.iter().copied().collect()
     }
 
-    /// Whether it holds this one.
+    /// Whether the set contains this point.
     pub fn contains(self, point: Point) -> bool {
         self.0 & (1 << point as u32) != 0
     }
 
-    /// Its points, in the order of [`Point::ALL`].
+    /// The set's points, in the order of [`Point::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Point> {
         Point::ALL.iter().copied().filter(move |point| self.contains(*point))
     }
@@ -63,28 +64,28 @@ pub enum PointEffect {
     PowerOff(Unsynced),
     /// The task waits.
     Stall(Duration),
-    /// The I/O that follows fails. Nothing happens at points where no I/O follows.
+    /// The I/O that follows the point fails. No effect at points that no I/O follows.
     Fail,
 }
 
 /// What is to happen at points, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PointRule {
-    /// Where.
+    /// The points.
     pub points: PointSet,
-    /// What.
+    /// What happens there.
     pub effect: PointEffect,
-    /// How many of a thousand points are live at all.
+    /// How many of a thousand points are live: nothing happens at the others.
     pub live_per_mille: u32,
-    /// How many of a thousand visits to a live point it happens at.
+    /// At how many of a thousand visits to a live point the effect happens.
     pub visits_per_mille: u32,
-    /// How often it happens at most.
+    /// The effect happens at most this many times.
     pub times: u64,
-    /// Names its draws.
+    /// The seed of its random stream.
     pub seed: u64,
 }
 
-/// All points of a world.
+/// A world's rules for points, and its counts of visits.
 pub(crate) struct PointTable {
     reached: [AtomicU64; Point::ALL.len()],
     armed: Lock<Vec<Armed>>,
@@ -107,10 +108,10 @@ impl Default for PointTable {
 }
 
 impl PointTable {
-    /// Puts a rule in force on a node's member. `chance` is the rules' own.
+    /// Puts a rule in force on a node's member. `chance` is the root of the rules' streams.
     pub(crate) fn arm(&self, node: NodeId, rule: PointRule, token: Token, bites: Bites, chance: &Chance) {
         let chance = chance.child(&rule.seed.to_string());
-        // Each point by its name, so that another list of points moves no draw; the same on all members.
+        // Drawn by the point's name: a change of the list of points changes no other draw. The same on all members.
         let is_live = |point: &Point| {
             rule.live_per_mille >= 1_000
                 || chance.child(point.name()).stream().within(0..1_000) < u64::from(rule.live_per_mille)
@@ -129,7 +130,7 @@ impl PointTable {
         Point::ALL.iter().map(|point| (*point, self.reached[*point as usize].load(Ordering::Relaxed)))
     }
 
-    /// A member has reached a point: what happens to it there.
+    /// Counts a member's visit to a point, and answers what happens to it there.
     fn visit(&self, node: NodeId, point: Point) -> Option<PointEffect> {
         self.reached[point as usize].fetch_add(1, Ordering::Relaxed);
         let mut armed = self.armed.lock();

@@ -1,18 +1,17 @@
 //! Machines and their processes.
 //!
-//! A machine has a disk, a clock and a network interface for as long as the run lasts. Its process comes and goes: each
-//! start is a new *incarnation* with a [`Life`], tasks and streams of chance of its own.
+//! A machine has a disk, a clock and a network interface for the whole run. Its process comes and goes: each start is
+//! a new *incarnation* with its own [`Life`], tasks and random streams.
 //!
-//! The end of a process and the end of a machine are two things:
+//! The end of a process differs from a machine's loss of power:
 //!
 //! | | un-synced data | open connections | a dial |
 //! |---|---|---|---|
-//! | a process ends: exit, panic, kill | stays in the page cache | one reset each, where the link is up | is refused |
-//! | a machine loses its power | kept, dropped or torn | peers hear nothing | hangs until its time-out |
+//! | a process ends: exit, panic, kill | stays in the page cache | one reset each, if the link is up | is refused |
+//! | a machine loses its power | kept, dropped or torn | no reset | hangs until its timeout |
 //!
-//! Either way the life ends first, so that every handle is inert; then the network and the disk learn of it, and only
-//! then the tasks are dropped. What their `Drop`s do, by then, changes nothing. A start on a machine without power
-//! gives it power.
+//! Either way the life ends first, so that every handle does nothing; then the network and the disk are told; the
+//! tasks are dropped last. So their `Drop`s change nothing any more. A start turns the machine on if it is off.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,36 +32,36 @@ use super::{
     tasks::SimTasks,
 };
 
-/// A broken promise that the world itself saw. The run goes on unless it says otherwise.
+/// A violation that the world itself detected. The run continues, unless the variant says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Violation {
-    /// A task of a process panicked (checker `panic`). That ended the process, and not its machine.
+    /// A task of a process panicked (checker `panic`). That ended the process; its machine stayed up.
     Panic {
-        /// When.
+        /// When it happened.
         at: At,
-        /// Where.
+        /// The process's node.
         node: NodeId,
-        /// Which incarnation.
+        /// The process's incarnation.
         incarnation: u32,
         /// The panic's message and place.
         message: String,
     },
-    /// The run took more polls than its budget (checker `liveness`): something never comes to rest. The run was ended.
+    /// The run took more polls than its budget (checker `liveness`): something loops forever. This ended the run.
     PollBudget {
-        /// When.
+        /// When it happened.
         at: At,
-        /// How many there were.
+        /// How many polls there were.
         polls: u64,
     },
 }
 
 /// What a process's code is given when it starts.
 pub struct Process {
-    /// Its side of every seam.
+    /// The process's implementation of every seam.
     pub env: Env,
-    /// Where it runs.
+    /// The node that it runs on.
     pub node: NodeId,
-    /// Which incarnation it is, from 1.
+    /// Its incarnation, counted from 1.
     pub incarnation: u32,
     stop: Arc<Notify>,
 }
@@ -74,10 +73,10 @@ impl Process {
     }
 }
 
-/// Makes a process's main future. When it completes the process exits; an error is its reason.
+/// Makes a process's main future. The process exits when it completes; an error is recorded as the reason.
 pub type Program = Arc<dyn Fn(Process) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// How a node's process stands.
+/// The state of a node's process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
     /// The machine has no power.
@@ -86,9 +85,9 @@ pub enum Status {
     Down,
     /// Running.
     Up,
-    /// Running, but given no time.
+    /// Running, but paused: it is not scheduled.
     Paused,
-    /// Ended by itself or on request: the error it ended with, if it did.
+    /// Ended by itself or on request, with this error if any.
     Exited(Option<String>),
     /// Ended by a panic.
     Panicked(String),
@@ -99,14 +98,14 @@ pub(crate) struct Machine {
     pub(crate) node: NodeId,
     pub(crate) disk: Arc<Disk>,
     pub(crate) clock: Arc<NodeClock>,
-    /// What its processes draw.
+    /// The root of its processes' random streams.
     chance: Chance,
     state: Lock<State>,
-    /// How much longer a start takes.
+    /// The modifiers that delay a start.
     slow_starts: Lock<Holding<Duration>>,
-    /// How much longer each poll of a task takes, for processes that start from now on.
+    /// The modifiers that slow each poll, for processes that start from now on.
     slow_cpu: Lock<Vec<(Token, Bites, Duration)>>,
-    /// Rung whenever a process ends.
+    /// Notified whenever a process ends.
     pub(crate) ended: Notify,
 }
 
@@ -153,7 +152,7 @@ impl Machine {
         self.state.lock().running.as_ref().map(|running| running.env.clone())
     }
 
-    /// Sets what runs here from the next start on.
+    /// Sets the program that the next start runs.
     pub(crate) fn install(&self, program: Program) {
         self.state.lock().program = Some(program);
     }
@@ -161,7 +160,7 @@ impl Machine {
     /// Starts the next incarnation.
     ///
     /// # Panics
-    /// Where a process runs, or none was installed: the harness's mistake.
+    /// If a process runs, or no program was installed. Either is a bug of the harness.
     pub(crate) fn start(self: &Arc<Self>, shared: &Arc<Shared>) {
         let (program, life, was_off) = {
             let mut state = self.state.lock();
@@ -211,7 +210,7 @@ impl Machine {
             slow.bite();
             slow.iter().sum()
         };
-        // The program is called inside the task: what it panics with is the process's panic.
+        // The program is called inside the task, so its panic is the process's panic.
         let main = async move {
             if !late.is_zero() {
                 world.sleep_until(world.now().after(late)).await;
@@ -224,8 +223,7 @@ impl Machine {
         drop(task);
     }
 
-    /// The process's main future is done: the rest of the process goes too. Its un-synced data stays with the
-    /// machine's page cache.
+    /// Ends the process after its main future has completed. Its un-synced data stays in the machine's page cache.
     fn exited(&self, shared: &Arc<Shared>, life: &Arc<Life>, failure: Option<String>) {
         if !life.alive() {
             return;
@@ -236,7 +234,7 @@ impl Machine {
         self.end(shared, Status::Exited(failure));
     }
 
-    /// Takes the machine's power: see the module. Answers what was lost; nothing where it was off.
+    /// Turns the machine's power off: see the module. Answers what was lost; nothing if it was off.
     pub(crate) fn power_off(&self, shared: &Arc<Shared>, unsynced: Unsynced) -> PowerLoss {
         let running = {
             let mut state = self.state.lock();
@@ -252,11 +250,11 @@ impl Machine {
         shared.with_net(|net, _, _| net.power_off(self.node));
         self.disk.process_ended();
         let loss = self.disk.crash(unsynced, shared);
-        self.bury(running);
+        self.drop_ended(running);
         loss
     }
 
-    /// Kills the process alone: what it has not synced stays in the machine's page cache.
+    /// Kills the process; the machine stays up. Its un-synced data stays in the machine's page cache.
     pub(crate) fn kill_process(&self, shared: &Arc<Shared>) {
         self.end(shared, Status::Down);
     }
@@ -272,32 +270,32 @@ impl Machine {
         running.tasks.life.end();
         shared.with_net(|net, now, _| net.process_ended(now, self.node));
         self.disk.process_ended();
-        self.bury(Some(running));
+        self.drop_ended(Some(running));
     }
 
-    /// Lets go of a process that has ended.
-    fn bury(&self, running: Option<Running>) {
+    /// Drops the tasks of a process that has ended.
+    fn drop_ended(&self, running: Option<Running>) {
         let Some(running) = running else { return };
         running.tasks.drop_all();
         drop(running);
         self.ended.notify_waiters();
     }
 
-    /// Gives the process no time. Nothing happens where none runs.
+    /// Pauses the process. Does nothing if none runs.
     pub(crate) fn pause(&self, token: Token, bites: Bites) {
         if let Some(tasks) = self.tasks() {
             tasks.pause(token, bites);
         }
     }
 
-    /// Takes a pause away. Nothing happens where its process is gone.
+    /// Removes a pause. Does nothing if its process is gone.
     pub(crate) fn resume(&self, token: Token) {
         if let Some(tasks) = self.tasks() {
             tasks.resume(token);
         }
     }
 
-    /// Lets each poll of the machine's processes take so long.
+    /// Makes each poll of the machine's processes take `more` time.
     pub(crate) fn slow_cpu(&self, token: Token, bites: Bites, more: Duration) {
         self.slow_cpu.lock().push((token, bites.clone(), more));
         if let Some(tasks) = self.tasks() {
@@ -305,7 +303,7 @@ impl Machine {
         }
     }
 
-    /// Takes a slowness of the processor away.
+    /// Removes a slowness of the processor.
     pub(crate) fn lift_slow_cpu(&self, token: Token) {
         self.slow_cpu.lock().retain(|(held, ..)| *held != token);
         if let Some(tasks) = self.tasks() {
@@ -313,12 +311,12 @@ impl Machine {
         }
     }
 
-    /// Lets the machine's processes start late.
+    /// Delays the starts of the machine's processes by `more`.
     pub(crate) fn slow_start(&self, token: Token, bites: Bites, more: Duration) {
         self.slow_starts.lock().add(token, bites, more);
     }
 
-    /// Takes a slowness of starts away. A start that is under way stays late.
+    /// Removes a delay of starts. A start that is under way keeps its delay.
     pub(crate) fn lift_slow_start(&self, token: Token) {
         let _held = self.slow_starts.lock().remove(token);
     }
@@ -327,7 +325,7 @@ impl Machine {
         self.state.lock().running.as_ref().map(|running| running.tasks.clone())
     }
 
-    /// Asks the process to stop; false where none runs.
+    /// Asks the process to stop; false if none runs.
     pub(crate) fn request_stop(&self) -> bool {
         let state = self.state.lock();
         state.running.as_ref().is_some_and(|running| {
@@ -337,7 +335,7 @@ impl Machine {
     }
 }
 
-/// A task of a process panicked.
+/// Records a panic of a task, and ends its process.
 pub(crate) fn panicked(shared: &Arc<Shared>, life: &Arc<Life>, message: String) {
     if !life.alive() {
         return;
@@ -353,7 +351,7 @@ pub(crate) fn panicked(shared: &Arc<Shared>, life: &Arc<Life>, message: String) 
     shared.machine(node).end(shared, Status::Panicked(message));
 }
 
-/// Salts and tokens of one life, from a stream of their own.
+/// Salts and tokens of one life, from their own random stream.
 struct SimSecrets {
     life: Arc<Life>,
     stream: Lock<Stream>,

@@ -1,7 +1,7 @@
 //! A run: one fresh thread, one runtime, one world.
 //!
-//! Thread-locals that depend on the seed (`RandomState`'s keys, rand's `ThreadRng`) make a thread that has had one run
-//! useless for a second; building madsim's runtime, which seeds them, is the thread's first act (determinism-traps).
+//! Thread-locals that depend on the seed (`RandomState`'s keys, rand's `ThreadRng`) make a thread useless for a second
+//! run. The thread first builds madsim's runtime, which seeds them (determinism-traps).
 
 use std::{
     any::Any,
@@ -18,13 +18,13 @@ use super::{
 /// What a run starts from.
 #[derive(Debug, Clone)]
 pub struct WorldConfig {
-    /// The root of all chance.
+    /// The seed of all random streams.
     pub seed: u64,
     /// Whether to keep the trace.
     pub trace: bool,
     /// How many polls of tasks the run may take.
     pub poll_budget: u64,
-    /// The real time it may take.
+    /// The limit of real time for the run; `None` for no limit.
     pub watchdog: Option<Watchdog>,
     /// The network's settings.
     pub net: Settings,
@@ -33,7 +33,7 @@ pub struct WorldConfig {
 }
 
 impl WorldConfig {
-    /// The defaults, for a seed.
+    /// The defaults, with this seed.
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -46,22 +46,22 @@ impl WorldConfig {
     }
 }
 
-/// What a run leaves.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Finished<T> {
-    /// What the body returned; none where the world ended the run (see `violations`).
+    /// What the body returned; `None` if the world ended the run (see `violations`).
     pub output: Option<T>,
     /// The hash over everything that happened.
     pub audit_hash: AuditHash,
     /// Virtual time at the end.
     pub simulated: Duration,
-    /// Promises that the world saw broken.
+    /// The violations that the world detected.
     pub violations: Vec<Violation>,
     /// Figures, by name.
     pub counters: Counters,
-    /// What the members told, unless the body took it.
+    /// What the members reported and the body did not take.
     pub probes: Vec<Probed>,
-    /// The trace, where it was asked for.
+    /// The trace, if it was asked for.
     pub trace: Option<Vec<Traced>>,
 }
 
@@ -70,11 +70,11 @@ pub struct Finished<T> {
 #[error("the harness panicked: {0}")]
 pub struct HarnessFailure(pub String);
 
-/// Stack for a run: polls of deep futures, and a debug build's appetite.
+/// The stack of a run's thread, in bytes: polls of deep futures need much, and more in a debug build.
 const STACK: usize = 64 * 1024 * 1024;
 
 impl World {
-    /// Runs `body` in a new world, on a thread of its own, and waits for it. Everything in the world has ended and is
+    /// Runs `body` in a new world, on a new thread, and waits for it. Everything in the world has ended and is
     /// freed when this returns.
     pub fn run<T, F, Fut>(config: WorldConfig, body: F) -> Result<Finished<T>, HarnessFailure>
     where
@@ -85,16 +85,16 @@ impl World {
         interpose::ensure();
         let watchdog = config.watchdog.clone();
         let (sender, receiver) = mpsc::channel();
-        // Logs go where the caller's go (`--log`).
+        // The run logs to the caller's subscriber (`--log`).
         let logs = tracing::dispatcher::get_default(Clone::clone);
         #[allow(clippy::disallowed_methods, reason = "the one thread of a run; whoever runs it waits for it")]
         let thread = std::thread::Builder::new()
             .name(format!("seed {}", config.seed))
             .stack_size(STACK)
             .spawn(move || {
-                // Set before the runtime, which makes spans of its own: one that another subscriber made cannot be
-                // cloned later. Setting it makes no map, so RandomState is still untouched. Without a subscriber
-                // nothing is set: a scoped default costs every span a look-up.
+                // Set before the runtime is built, because the runtime makes spans: a span that another subscriber
+                // made cannot be cloned later. Setting the subscriber makes no map, so RandomState is still untouched.
+                // Without a subscriber nothing is set, because a scoped default costs every span a look-up.
                 let logged = !logs.is::<tracing::subscriber::NoSubscriber>();
                 let _logs = logged.then(|| tracing::dispatcher::set_default(&logs));
                 let runtime = madsim::runtime::Runtime::with_seed_and_config(
@@ -103,7 +103,7 @@ impl World {
                 );
                 let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(config, body))));
                 drop(runtime);
-                // Nobody receives only where the watchdog has given up.
+                // This fails only if the watchdog has given up: then there is no receiver.
                 let _received = sender.send(result);
             })
             .map_err(|error| HarnessFailure(format!("no thread for the run: {error}")))?;
@@ -121,7 +121,7 @@ impl World {
     }
 }
 
-/// The life of a world, inside the runtime.
+/// Runs a world from start to end, inside the runtime.
 async fn live<T, F, Fut>(config: WorldConfig, body: F) -> Finished<T>
 where
     F: FnOnce(World) -> Fut,
@@ -138,7 +138,7 @@ where
     let probes = std::mem::take(&mut *shared.probes.lock());
     let counters = world.counters();
 
-    // Processes and the world refer to each other: end them, or nothing is ever freed.
+    // Processes and the world refer to each other: their memory is freed only if the processes end.
     world.shut_down();
     shared.dismantle();
     Finished { output, audit_hash, simulated, violations, counters, probes, trace }

@@ -1,18 +1,19 @@
 //! What runs when: the loop that drives a run, and virtual time.
 //!
-//! Virtual time stands still while anything is ready to run: polls take no time. When nothing is ready any more, time
-//! jumps to the next instant at which a timer or the network is due, what is due then is carried out (timers first, each
-//! in the order in which it was set), and whatever that woke runs.
+//! Virtual time stands still while anything is ready to run: polls take no time. When nothing is ready, time jumps to
+//! the next instant at which a timer or the network is due. The loop carries out what is due then (timers first, in
+//! the order in which they were set), and runs what that woke.
 //!
-//! Those that run are the run's body and the processes, in the order in which they became ready. A process runs until
-//! none of its tasks is ready; which of several ready tasks goes first is drawn by the process's own stream
-//! ([`super::tasks`]). So what one process does never moves another's draws: they meet in the network alone.
+//! The runners are the run's body and the processes. They run in the order in which they became ready. A process runs
+//! until none of its tasks is ready; its own random stream draws which of several ready tasks goes first
+//! ([`super::tasks`]). So one process never changes another's draws: processes affect each other only over the
+//! network.
 //!
-//! All this happens within one task of madsim's runtime, which is left for what only it can do: it answers the C
-//! library's clocks and `getrandom` for code that knows no seam, and keeps threads from being spawned. madsim's own
-//! scheduler draws the order of all tasks of all nodes from one generator and lets each poll take 50 to 100 ns of the
-//! one clock, so that one client more would reorder everything; it has nothing to schedule here. A task that is given to
-//! madsim or tokio behind the Tasks seam's back runs only when the whole world waits.
+//! All this happens within one task of madsim's runtime. madsim answers the C library's clocks and `getrandom` for
+//! code that uses no seam, and keeps threads from being spawned. Its own scheduler has nothing to schedule here: it
+//! draws the order of all tasks of all nodes from one generator and lets each poll take 50 to 100 ns of the one clock,
+//! so one more client would reorder everything. A task that is spawned on madsim or tokio without the Tasks seam runs
+//! only when the whole world waits.
 
 use std::{
     collections::VecDeque,
@@ -32,7 +33,7 @@ use super::{
     tasks::{self, SimTasks},
 };
 
-/// Who can be ready to run.
+/// Something that can be ready to run.
 pub(crate) enum Runner {
     /// The run's body.
     Body,
@@ -40,11 +41,11 @@ pub(crate) enum Runner {
     Process(Arc<SimTasks>),
 }
 
-/// Who is ready, first come first.
+/// The ready runners, in the order in which they became ready.
 #[derive(Default)]
 pub(crate) struct Scheduler {
     ready: Lock<VecDeque<Runner>>,
-    /// Wakes the loop from outside of it; none while it runs.
+    /// Wakes the loop from outside; `None` while the loop runs.
     outside: Lock<Option<Waker>>,
 }
 
@@ -86,7 +87,7 @@ impl Wake for BodyWaker {
 }
 
 impl Shared {
-    /// Drives the world until the run's body is done, or the run is aborted (none).
+    /// Drives the world until the run's body is done. `None` if the run was aborted.
     pub(crate) async fn drive<F: Future>(self: &Arc<Self>, body: F) -> Option<F::Output> {
         let mut body = pin!(body);
         let body_waker = Arc::new(BodyWaker { shared: self.clone(), ready: AtomicBool::new(false) });
@@ -108,7 +109,7 @@ impl Shared {
                     Some(Runner::Process(tasks)) => tasks.run_ready(),
                     None if self.advance() => {}
                     None => {
-                        // Nothing in this world will ever happen again: madsim says so, and ends the run.
+                        // No event is left in this world: madsim reports that and ends the run.
                         *self.scheduler.outside.lock() = Some(cx.waker().clone());
                         return Poll::Pending;
                     }
@@ -123,7 +124,7 @@ impl Shared {
         output
     }
 
-    /// Goes to the next instant and carries out what is due. False where nothing ever is.
+    /// Goes to the next instant at which something is due and carries it out. False if nothing is due any more.
     fn advance(&self) -> bool {
         let timer = self.timers.lock().next_due();
         let net = self.net.lock().next_due();
@@ -146,7 +147,7 @@ impl Shared {
         debug_assert!(now >= self.now(), "time went back");
         self.now.store(now.0, Ordering::Relaxed);
         tasks::set_time(Some(now));
-        // madsim's clock follows, for code that asks the C library for the time.
+        // Moves madsim's clock too, for code that asks the C library for the time.
         if let Some(distance) = now.since_start().checked_sub(self.time.elapsed()) {
             self.time.advance(distance);
         }

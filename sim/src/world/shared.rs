@@ -1,5 +1,5 @@
-//! What every part of a world shares: virtual time, timers, the audit, and the parts' state. [`super::scheduler`] drives
-//! it.
+//! The state that all parts of a world share: virtual time, timers, the audit, and each part's own state.
+//! [`super::scheduler`] drives it.
 
 use std::{
     collections::BTreeMap,
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) machines: Lock<Vec<Arc<Machine>>>,
     pub(crate) names: Lock<BTreeMap<&'static str, NodeId>>,
     pub(crate) probes: Lock<Vec<super::Probed>>,
-    /// Rung whenever a member tells something.
+    /// Notified whenever a member reports something.
     pub(crate) probed: Notify,
     pub(crate) violations: Lock<Vec<Violation>>,
     pub(crate) imposed: Lock<Imposed>,
@@ -56,12 +56,12 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// When one is next due.
+    /// When the next timer is due.
     pub(super) fn next_due(&self) -> Option<At> {
         self.waiting.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// Takes the next one that is due by `now`.
+    /// Takes the next timer that is due by `now`.
     pub(super) fn take_due(&mut self, now: At) -> Option<Waker> {
         let first = self.waiting.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
@@ -111,7 +111,7 @@ impl Shared {
         self.machines.lock()[node.place()].clone()
     }
 
-    /// Does something with the network.
+    /// Calls `act` with the network, the time and the audit.
     pub(crate) fn with_net<T>(&self, act: impl FnOnce(&mut net::Core, At, &mut Audit) -> T) -> T {
         act(&mut self.net.lock(), self.now(), &mut self.audit.lock())
     }
@@ -121,7 +121,7 @@ impl Shared {
         Sleep { shared: self.clone(), due, key: None }
     }
 
-    /// Wakes at `due`. Cannot be taken back.
+    /// Wakes `waker` at `due`. Cannot be cancelled.
     pub(crate) fn wake_at(&self, due: At, waker: Waker) {
         let mut timers = self.timers.lock();
         let key = (due, timers.next);
@@ -144,7 +144,7 @@ impl Shared {
         self.polls.load(Ordering::Relaxed)
     }
 
-    /// Ends the run as soon as what runs now has been polled.
+    /// Ends the run after the current poll.
     fn abort(&self) {
         self.abort.store(true, Ordering::Relaxed);
     }
@@ -154,7 +154,7 @@ impl Shared {
         self.abort.load(Ordering::Relaxed)
     }
 
-    /// Lets go of everything that refers back to the world, so that its memory is freed.
+    /// Drops everything that refers back to the world, so that its memory is freed.
     pub(crate) fn dismantle(&self) {
         self.net.lock().clear();
         self.timers.lock().waiting.clear();
@@ -164,7 +164,7 @@ impl Shared {
     }
 }
 
-/// A timer; dropping it takes it back.
+/// A timer; dropping it cancels it.
 pub(crate) struct Sleep {
     shared: Arc<Shared>,
     due: At,

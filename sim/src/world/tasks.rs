@@ -1,12 +1,13 @@
-//! The tasks of one process: in which order they run, what they may draw from behind the seams, and how they end.
+//! The tasks of one process: the order in which they run, their random numbers, and their end.
 //!
-//! Polls are counted against the run's budget. A panic ends the process and becomes a violation, while the run goes on;
-//! a panic anywhere else is the harness's own failure and ends the run. When the process ends, its tasks are dropped at
-//! once, in the order in which they were spawned, with the process's life over: what their `Drop`s do changes nothing.
+//! Polls are counted against the run's budget. A panic ends the process and becomes a violation, while the run goes
+//! on; a panic anywhere else is the harness's own failure and ends the run. When the process ends, its tasks are
+//! dropped at once, in the order in which they were spawned. Its life is over by then, so their `Drop`s change
+//! nothing.
 //!
-//! Each incarnation of a process has streams of its own: for the order of its ready tasks and branches, for rand 0.8's thread-local
-//! generator (raft-rs draws its election time-outs from it), and for the system call `getrandom`. What a process draws
-//! depends on its name, its incarnation, and what it did before, and on nobody else.
+//! Each incarnation of a process has its own random streams: for the order of its ready tasks and branches, for rand
+//! 0.8's thread-local generator (raft-rs draws its election timeouts from it), and for the system call `getrandom`. A
+//! process's draws depend on its name, its incarnation, and what it did before, and not on other processes.
 
 use std::{
     any::Any,
@@ -40,19 +41,19 @@ pub(crate) struct SimTasks {
     pub(crate) shared: Arc<Shared>,
     pub(crate) life: Arc<Life>,
     own: Weak<SimTasks>,
-    /// All that have not ended, by their number.
+    /// The tasks that have not ended, by number.
     tasks: Lock<(u64, BTreeMap<u64, Arc<SimTask>>)>,
     ready: Lock<Vec<Arc<SimTask>>>,
-    /// The scheduler knows that some are ready, or they run right now.
+    /// The scheduler knows that some tasks are ready, or is running them.
     scheduled: AtomicBool,
     order: Lock<Stream>,
     branches: Lock<Stream>,
     chance: Lock<OwnChance>,
     pauses: Lock<Holding<()>>,
     paused: AtomicBool,
-    /// How much longer each poll takes.
+    /// The modifiers that slow each poll.
     slow: Lock<Holding<Duration>>,
-    /// Until when the processor is busy with the last poll, in nanoseconds of virtual time.
+    /// The end of the last poll on a slow processor, in nanoseconds of virtual time.
     busy: AtomicU64,
     pub(crate) clock: Arc<NodeClock>,
 }
@@ -82,7 +83,7 @@ impl SimTasks {
         })
     }
 
-    /// Runs a future beside the process's others. None where the process is gone.
+    /// Runs a future as a task of the process. `None` if the process is gone.
     pub(crate) fn run<F>(&self, future: F) -> Option<Abort>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -108,7 +109,7 @@ impl SimTasks {
         Some(Abort(Arc::downgrade(&task)))
     }
 
-    /// Runs what is ready, until nothing is.
+    /// Runs ready tasks until none is ready.
     pub(crate) fn run_ready(&self) {
         self.chance.lock().exchange();
         while self.life.alive()
@@ -180,7 +181,7 @@ impl SimTasks {
         self.shared.now().0 < self.busy.load(Ordering::Relaxed)
     }
 
-    /// The poll that is done took its time, if the processor is slow: nothing else runs until it is over.
+    /// On a slow processor, adds the time of the poll that has just run: no other task runs until that time is over.
     fn take_time(&self) {
         let slow = self.slow.lock();
         if slow.is_empty() || !self.life.alive() {
@@ -193,12 +194,12 @@ impl SimTasks {
         self.shared.wake_at(free, Waker::from(Arc::new(Free(self.own.clone()))));
     }
 
-    /// Lets each poll take so much longer.
+    /// Makes each poll take `more` time.
     pub(crate) fn slow(&self, token: Token, bites: Bites, more: Duration) {
         self.slow.lock().add(token, bites, more);
     }
 
-    /// Takes a slowness away. The poll that is under way takes its time.
+    /// Removes a slowness. The poll that is under way still takes its time.
     pub(crate) fn lift_slow(&self, token: Token) {
         let _held = self.slow.lock().remove(token);
     }
@@ -229,14 +230,14 @@ impl SimTasks {
         self.paused.load(Ordering::Relaxed)
     }
 
-    /// Gives the process no time. What is ready is withheld.
+    /// Pauses the process: its ready tasks do not run.
     pub(crate) fn pause(&self, token: Token, bites: Bites) {
         bites.count(self.ready.lock().len() as u64);
         self.pauses.lock().add(token, bites, ());
         self.paused.store(true, Ordering::Relaxed);
     }
 
-    /// Takes a pause away. After the last one, what was withheld runs.
+    /// Removes a pause. Once no pause is left, the ready tasks run.
     pub(crate) fn resume(&self, token: Token) {
         let mut pauses = self.pauses.lock();
         pauses.remove(token);
@@ -261,7 +262,7 @@ impl Tasks for SimTasks {
     }
 }
 
-/// Wakes a process whose processor is free again.
+/// Wakes a process when its slow processor is free again.
 struct Free(Weak<SimTasks>);
 
 impl Wake for Free {
@@ -281,7 +282,7 @@ struct SimTask {
     number: u64,
     ready: AtomicBool,
     aborted: AtomicBool,
-    /// None while it is polled, and once it has ended.
+    /// `None` while it is polled, and once it has ended.
     future: Lock<Option<BoxFuture<'static, ()>>>,
 }
 
@@ -303,8 +304,8 @@ impl Wake for SimTask {
 pub(crate) struct Abort(Weak<SimTask>);
 
 impl Abort {
-    /// The task is polled no more. Its future is dropped when its turn comes, and not here, where the caller may hold a
-    /// lock that the drop wants.
+    /// Ends the task: it is not polled again. Its future is dropped at the task's next turn and not here, because the
+    /// caller may hold a lock that the drop needs.
     fn abort(&self) {
         if let Some(task) = self.0.upgrade() {
             task.aborted.store(true, Ordering::Relaxed);
@@ -326,8 +327,8 @@ pub(super) fn set_time(time: Option<At>) {
     TIME.set(time);
 }
 
-/// Where and when the code runs that asks: for a log line's stamp. None outside of a simulation; no node for the run's
-/// body.
+/// The virtual time and the node of the calling code, for a log line's stamp. `None` outside a simulation; no node in
+/// the run's body.
 pub fn here() -> Option<(At, Option<NodeId>)> {
     let time = TIME.try_with(Cell::get).ok().flatten()?;
     Some((time, GUARDED.try_with(Cell::get).ok().flatten()))
@@ -356,8 +357,8 @@ pub(crate) fn text_of(payload: &(dyn Any + Send)) -> &str {
     }
 }
 
-/// Panics in guarded code are results, not noise on standard error: the hook keeps message and place for [`catch`] and
-/// leaves every other panic to the hook that was there.
+/// Installs a panic hook. For a panic in guarded code it keeps message and place for [`catch`] and prints nothing. It
+/// passes every other panic to the previous hook.
 fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

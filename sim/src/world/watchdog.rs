@@ -1,7 +1,7 @@
-//! The wall-clock watchdog: the last resort against a run that takes too long in real time, where neither virtual time
-//! nor the poll budget moves. It lives outside the simulation, on the thread that waits for the run, and ends the whole
-//! process: a thread that loops cannot be stopped otherwise. In a batch a run has a worker process of its own, which is
-//! watched from outside (`cli::worker`); this watchdog then is the second one.
+//! The wall-clock watchdog: the last resort against a run that takes too long in real time, when neither virtual time
+//! nor the poll budget moves. It runs outside the simulation, on the thread that waits for the run. It ends the whole
+//! operating-system process, because a thread that loops cannot be stopped otherwise. In a batch each run has its own
+//! worker process, which is also watched from outside (`cli::worker`).
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -14,20 +14,20 @@ use super::tasks::text_of;
 /// How long a run may take in real time, and what to print when it takes longer.
 #[derive(Debug, Clone)]
 pub struct Watchdog {
-    /// Real time for one run.
+    /// The limit of real time for one run.
     pub limit: Duration,
     /// The line that reproduces the run.
     pub reproduce: String,
 }
 
-/// Stack for a thread under watch: the judge's search is deep.
+/// The stack of a watched thread, in bytes: the judge's search recurses deeply.
 const STACK: usize = 64 * 1024 * 1024;
 
 /// The exit status of a failure of the harness itself.
 pub const HARNESS_FAILED: i32 = 70;
 
 impl Watchdog {
-    /// Does `work` on a thread of its own and waits for it, as for a run.
+    /// Does `work` on a new thread and waits for it, as for a run.
     ///
     /// # Errors
     /// The message of its panic.
@@ -43,14 +43,14 @@ impl Watchdog {
             .stack_size(STACK)
             .spawn(move || {
                 let result = catch_unwind(AssertUnwindSafe(work));
-                // Nobody receives only where the watchdog has given up.
+                // This fails only if the watchdog has given up: then there is no receiver.
                 let _received = sender.send(result.map_err(|panic| text_of(panic.as_ref()).to_owned()));
             })
             .map_err(|error| format!("no thread: {error}"))?;
         self.wait(&receiver).unwrap_or_else(|| Err("its thread is gone".to_owned()))
     }
 
-    /// Waits for the run's result. A run that is over its limit takes the process down with status 70.
+    /// Waits for the run's result. If the run exceeds its limit, ends the operating-system process with status 70.
     pub(super) fn wait<T>(&self, result: &mpsc::Receiver<T>) -> Option<T> {
         match result.recv_timeout(self.limit) {
             Ok(value) => Some(value),

@@ -1,6 +1,6 @@
-//! Planted errors, looked for by the drills: all scenarios get their first seeds before any gets more, since most errors
-//! show at once. Each scenario's seeds run in a process of their own, `squall run`, whose CPU time is the figure in the
-//! table.
+//! Searches for planted errors with the drills. All scenarios run their first seeds before any runs more, since most
+//! errors show at once. Each scenario's seeds run in a separate process, `squall run`, whose CPU time is the figure in
+//! the table.
 
 use std::{path::Path, process::Child};
 
@@ -11,21 +11,21 @@ use super::MutantsArgs;
 use super::process::{accusers, checkers, lines, squall};
 use crate::scenario::{PlantedBug, ScenarioFile};
 
-/// The ends of the rounds: every scenario gets the seeds of one round before any gets those of the next.
+/// The last seeds of the rounds. Every scenario runs the seeds of one round before any runs those of the next.
 const ROUNDS: [u64; 5] = [1, 4, 10, 20, 40];
 
-/// What became of one planted error.
+/// The result for one planted error.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     pub mutant: &'static str,
     area: &'static str,
     what: &'static str,
-    /// The checkers that the first failing run reports, with what they said.
+    /// The checkers that the first failing run reports, with their messages.
     found_by: Vec<String>,
     message: String,
     pub drill: Option<String>,
     seed: Option<u64>,
-    /// Runs made until then.
+    /// How many runs were made until then.
     runs: u64,
     cpu_seconds: f64,
 }
@@ -62,7 +62,7 @@ pub(super) fn hunt(bug: Bug, files: &[ScenarioFile], args: &MutantsArgs) -> Row 
     row
 }
 
-/// Runs one scenario with the error over some seeds; true where a run reported a violation.
+/// Runs one scenario with the error over some seeds. True if a run reported a violation.
 fn run_seeds(
     bug: Bug,
     file: &ScenarioFile,
@@ -89,7 +89,7 @@ fn run_seeds(
     let (mut reported, mut found) = (0, false);
     for run in lines(&mut child) {
         reported += 1;
-        // A run that hung, aborted or ate memory is a finding too.
+        // A run that hung, aborted or exceeded its memory is a finding too.
         let died = checkers(&run).any(|checker| checker == "harness");
         if run["verdict"] == "invalid" && accusers(&run).next().is_some() || died {
             found = true;
@@ -106,7 +106,7 @@ fn run_seeds(
     }
     let (cpu, code) = reap(child);
     row.cpu_seconds += cpu;
-    // It ended before its last seed: the run that it was at hung, aborted, or was stopped.
+    // The process ended before its last seed: its current run hung, aborted, or was stopped.
     let died = !found && reported < seeds.end() - seeds.start() + 1 && code != Some(0);
     if died {
         row.runs += 1;
@@ -120,11 +120,11 @@ fn run_seeds(
     found || died
 }
 
-/// Waits for a process's end; the CPU time that it took, in seconds, and its exit status.
+/// Waits for a process's end. Answers its CPU time, in seconds, and its exit status.
 fn reap(child: Child) -> (f64, Option<i32>) {
-    // SAFETY: both are plain data, for which zeros are a value.
+    // SAFETY: both are plain data, for which all zeros are valid.
     let (mut status, mut usage) = (0, unsafe { std::mem::zeroed::<libc::rusage>() });
-    // SAFETY: the process is a child that nobody has waited for, and the two pointers are valid.
+    // SAFETY: the process is a child that was not waited for yet, and the two pointers are valid.
     unsafe { libc::wait4(child.id() as libc::pid_t, &raw mut status, 0, &raw mut usage) };
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
     let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));

@@ -1,8 +1,8 @@
-//! Planted errors, looked for by exploring: `squall fuzz` draws runs that know nothing of the error, until one shows it.
-//! Several campaigns tell how much that depends on luck. The first campaign's run is then shrunk.
+//! Searches for planted errors by exploring: `squall fuzz` draws runs independently of the error, until one shows it.
+//! Several campaigns show how much that depends on luck. The first campaign's run is then shrunk.
 //!
-//! The figures are CPU-seconds, those of the runs alone: iterations run one at a time, so the place of the first failing one
-//! follows from the build and the campaign's number.
+//! The figures are CPU-seconds of the runs alone. Iterations run one at a time, so the index of the first failing one
+//! is determined by the build and the campaign's number.
 
 use std::{
     io,
@@ -16,16 +16,16 @@ use super::MutantsArgs;
 use super::process::{accusers, lines, squall};
 use crate::text::Refusal;
 
-/// What exploring made of one planted error.
+/// The result of exploring for one planted error.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     pub mutant: &'static str,
     area: &'static str,
     what: &'static str,
-    /// The checkers that accused, over all campaigns.
+    /// The checkers that reported the error, over all campaigns.
     found_by: Vec<String>,
     campaigns: Vec<Campaign>,
-    /// What shrinking the first campaign's run came to.
+    /// The result of shrinking the first campaign's run.
     shrunk: Option<Shrunk>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Row {
 struct Campaign {
     seed: u64,
     found: bool,
-    /// Iterations until the one that showed the error, that one included.
+    /// How many iterations ran up to the one that showed the error, including that one.
     iterations: u64,
     cpu_seconds: f64,
 }
@@ -65,7 +65,7 @@ impl Row {
 /// Explores with one planted error, once for each campaign.
 ///
 /// # Errors
-/// Where a process cannot be started, or its folder not be made.
+/// If a process cannot be started, or its folder cannot be created.
 pub(super) fn hunt(bug: Bug, campaigns: u64, args: &MutantsArgs) -> Result<Row, Refusal> {
     let mut row = Row {
         mutant: bug.name(),
@@ -77,7 +77,7 @@ pub(super) fn hunt(bug: Bug, campaigns: u64, args: &MutantsArgs) -> Result<Row, 
     };
     for seed in 1..=campaigns {
         let folder = args.out.join(format!("{}-{seed}", bug.name()));
-        // What an earlier, interrupted hunt has left.
+        // An earlier, interrupted search may have left it.
         let _ = std::fs::remove_dir_all(&folder);
         let failing = explore(&mut row, seed, &folder, args.cpu_limit.as_secs_f64())?;
         if let Some(failing) = failing.filter(|_| row.shrunk.is_none()) {
@@ -195,7 +195,7 @@ pub(super) fn markdown(rows: &[Row]) -> String {
     text
 }
 
-/// The middle of ascending figures: the upper one of two.
+/// The median of ascending figures. For an even count, the upper of the two middle ones.
 fn median(ascending: &[f64]) -> f64 {
     ascending.get(ascending.len() / 2).copied().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The processes that look for planted errors: this program again, with another command, which prints a line of JSON for
+//! The processes that search for planted errors: this program with another command, which prints a line of JSON for
 //! each run.
 
 use std::{
@@ -8,14 +8,14 @@ use std::{
 
 use serde_json::Value;
 
-/// This program again, still without arguments; what it prints can be read.
+/// A command for this program, without arguments yet, with its output piped.
 pub(super) fn squall() -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     Ok(command)
 }
 
-/// The objects that a process prints, a line each.
+/// The JSON objects that a process prints, one on each line.
 pub(super) fn lines(child: &mut Child) -> impl Iterator<Item = Value> + use<> {
     let output = child.stdout.take().expect("it was asked for");
     let lines = BufReader::new(output).lines().map_while(Result::ok);
@@ -28,7 +28,7 @@ pub(super) fn checkers(run: &Value) -> impl Iterator<Item = &str> {
     failures.iter().filter_map(|failure| failure["checker"].as_str())
 }
 
-/// The checkers that accuse in a run. That a run shows too little says nothing about the store.
+/// The checkers whose failures accuse the store. A failure of a vacuous run does not.
 pub(super) fn accusers(run: &Value) -> impl Iterator<Item = &str> {
     checkers(run).filter(|checker| *checker != "vacuous")
 }

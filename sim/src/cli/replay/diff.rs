@@ -1,7 +1,7 @@
-//! `squall replay --diff A B`: the first difference of two traces.
+//! `squall replay --diff A B`: shows the first difference of two traces.
 //!
-//! A trace is everything that happened, in order, so the first line that differs is where two runs parted: what comes
-//! before it is the same to the byte, what comes after it follows from it.
+//! A trace holds every event, in order. So two runs diverged at the first line that differs: all bytes before it are
+//! equal, and later differences follow from it.
 
 use super::super::args::{Format, ReplayArgs};
 use super::super::{Runner, Status, Streams, make};
@@ -29,7 +29,7 @@ pub(super) fn diff(
     runner: Runner,
     streams: &mut Streams,
 ) -> Result<Status, Refusal> {
-    // Both are looked at before either is run.
+    // Both paths are checked before either run is repeated.
     for path in paths {
         if fs::metadata(path).map_err(|error| unreadable(path, &error))?.is_dir() {
             report::record_of(path)?;
@@ -105,7 +105,7 @@ fn human(
     text
 }
 
-/// A line of a trace for people: when, what, where; the rest as it is.
+/// A line of a trace for people: time, event, node, and the rest unchanged.
 fn told(line: &str) -> String {
     let Ok(Value::Object(mut event)) = serde_json::from_str(line) else { return line.to_owned() };
     let at = event.remove("at").and_then(|at| at.as_u64()).unwrap_or(0);
@@ -122,7 +122,7 @@ fn told(line: &str) -> String {
     format!("{:>14.9}s  {node:<10} {kind:<8} {}", at as f64 / 1e9, rest.join(", "))
 }
 
-/// The lines of a trace: of a file, of a run folder's, or of the run made again.
+/// The lines of a trace: from a file, from a run folder, or from the repeated run.
 fn lines(path: &Path, args: &ReplayArgs, runner: Runner) -> Result<Lines, Refusal> {
     let file = if path.is_dir() { path.join("trace.jsonl") } else { path.to_owned() };
     if file.is_file() {

@@ -6,7 +6,7 @@ use crate::report::{RunOptions, StoredRun};
 use crate::text::{Refusal, did_you_mean, one_of};
 use std::time::Duration;
 
-/// Makes the run up to the instant, and prints what the members are there.
+/// Repeats the run up to the instant, and prints the members' states there.
 pub(super) fn look(
     stored: &StoredRun,
     until: Duration,

@@ -1,4 +1,4 @@
-//! A worker that died, as a finding: what was seen, in words, and what is kept of the run.
+//! Turns a worker's death into a finding: describes what was observed, and keeps the run's history so far.
 
 use super::message::{Act, Finding};
 use crate::plan::Plan;
@@ -10,13 +10,13 @@ use std::panic::catch_unwind;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// A run that cost its process its life.
+/// A run during which its worker died.
 #[derive(Debug)]
 pub(in crate::cli) struct Death {
     pub how: How,
-    /// What the worker was at.
+    /// The act under way.
     pub act: Act,
-    /// For how long it had been at it.
+    /// How long the act had taken.
     pub lasted: Duration,
     /// The run's journal.
     pub journal: Vec<u8>,
@@ -33,15 +33,15 @@ pub(in crate::cli) enum How {
     Memory { held: u64, limit: u64 },
     /// It ended by itself.
     Ended { status: ExitStatus },
-    /// It lives, but cannot be understood, and was killed.
+    /// It was alive but its messages could not be read, and it was killed.
     Silent { error: String },
 }
 
-/// So many of the last lines on standard error are told.
+/// How many of the last lines on standard error the finding shows.
 const LINES: usize = 6;
 
 impl Death {
-    /// What is told about it.
+    /// The finding about this death.
     pub fn finding(&self) -> Finding {
         let journaled = read_journal(&self.journal);
         let when = match (self.act, journaled.phase) {
@@ -94,22 +94,22 @@ impl Death {
         Finding { guarantee: guarantee.into(), message, options: String::new() }
     }
 
-    /// Whether it died of the time limit.
+    /// Whether it exceeded the time limit.
     pub fn is_over_time(&self) -> bool {
         matches!(self.how, How::Time { .. })
     }
 
-    /// Whether it died of the memory limit.
+    /// Whether it exceeded the memory limit.
     pub fn is_over_memory(&self) -> bool {
         matches!(self.how, How::Memory { .. })
     }
 
-    /// Whether the run itself was over, and only its judgement was not.
+    /// Whether the run itself was over and only its judgement was under way.
     pub fn is_of_the_judge(&self) -> bool {
         self.act != Act::Folder && read_journal(&self.journal).phase == Some(Phase::Judging)
     }
 
-    /// What is known of the run: its history so far.
+    /// The run's result: its history so far.
     pub fn result(&self, scenario: &Scenario, seed: u64) -> RunResult {
         let Journaled { phase, history, last } = read_journal(&self.journal);
         RunResult {
@@ -122,7 +122,7 @@ impl Death {
     }
 }
 
-/// The run's plan. A process that died before its world began may have died of drawing it: then one without faults.
+/// The run's plan. If the process died before its world began, drawing may have killed it: then a plan without faults.
 pub(in crate::cli) fn plan_of(scenario: &Scenario, seed: u64, phase: Option<Phase>) -> Plan {
     let drawn = phase.and_then(|_| catch_unwind(|| Plan::draw(scenario, seed)).ok());
     drawn.unwrap_or_else(|| {

@@ -1,4 +1,4 @@
-//! What parent and worker tell each other: one line of JSON each.
+//! The messages between parent and worker: one line of JSON each.
 
 use crate::processes::OnServer;
 use crate::report::RunRecord;
@@ -8,37 +8,37 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The first line that a worker reads: what holds for all its runs.
+/// The first line that a worker reads: the settings of all its runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::cli) struct Settings {
-    /// Where run folders go.
+    /// The folder for run folders.
     pub out: AnyPath,
     /// Whether runs that pass keep everything too.
     pub keep_all: bool,
     /// Whether every seed runs twice.
     pub check_determinism: bool,
-    /// What is run in place of simulated members, if anything.
+    /// The server that runs instead of simulated members, if any.
     pub on: Option<OnServer>,
     /// The filter of `--log`.
     pub log: Option<String>,
-    /// The worker's own watchdog, should its parent not watch.
+    /// The limit of the worker's own watchdog, in case its parent does not watch.
     pub wall_limit: Duration,
 }
 
-/// One run to be made.
+/// One run to make.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::cli) struct Order {
-    /// The scenario's file and text; nothing: that of the order before.
+    /// The scenario's file and text; `None` for the scenario of the previous order.
     pub file: Option<ScenarioText>,
     /// The seed.
     pub seed: u64,
-    /// What it leaves.
+    /// What the run leaves on disk.
     pub leaves: Leaves,
-    /// Whether it runs twice, also where the settings do not ask for that.
+    /// Whether it runs twice, even if the settings do not ask for that.
     pub twice: bool,
-    /// The command that makes it again, where that is not `run` with its file and its seed.
+    /// The command that repeats the run, if it is not `run` with the file and the seed.
     pub reproduce: Option<String>,
-    /// Make the run without its judge, and tell this failure in place of a verdict.
+    /// Make the run without its judge, and report this failure instead of a verdict.
     pub unjudged: Option<Finding>,
 }
 
@@ -46,50 +46,50 @@ pub(in crate::cli) struct Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::cli) enum Leaves {
-    /// Its folder, which holds more where it failed.
+    /// Its folder, which holds more if the run failed.
     Folder,
-    /// As one seed of a search: a folder where it found what was searched for, or a defect of the harness. It is put in
-    /// its place later, once no lower seed is known to find the same.
+    /// For one seed of a search: a folder if it found the bug or a defect of the harness. The folder is committed
+    /// later, once it is certain that no lower seed finds the bug.
     WhatWasSearched,
-    /// A folder where it failed, nothing where it passed.
+    /// A folder if it failed, nothing if it passed.
     Failure,
-    /// Nothing: only what it concluded counts.
+    /// Nothing: only its verdict is needed.
     Nothing,
 }
 
-/// A scenario as its file has it.
+/// A scenario's file: its path and its text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::cli) struct ScenarioText {
     pub path: AnyPath,
     pub text: String,
 }
 
-/// What was found about a run that did not come to its end: a failure of the checker `harness`.
+/// The finding about a run that did not end normally: a failure of the checker `harness`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::cli) struct Finding {
-    /// What was promised.
+    /// The broken guarantee.
     pub guarantee: String,
-    /// What was seen.
+    /// What was observed.
     pub message: String,
-    /// The options that the reproduction line needs beside the seed, each with a space before it.
+    /// The options that the reproduction line needs after the seed, each with a space before it.
     pub options: String,
 }
 
 impl Finding {
-    /// Puts it into the run's record.
+    /// Adds the finding to the run's record.
     pub fn add_to(self, record: &mut RunRecord) {
         record.add_defect("harness", &self.guarantee, self.message);
         record.reproduce.push_str(&self.options);
     }
 }
 
-/// What a worker tells.
+/// A worker's messages.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Report {
-    /// What it does from now on.
+    /// The worker begins an act.
     Begins(Act),
-    /// The run is made.
+    /// The run has ended.
     Done {
         /// Its record.
         record: Box<RunRecord>,
@@ -100,19 +100,19 @@ pub(super) enum Report {
     },
 }
 
-/// The acts of making a run. Each has the time limit for itself.
+/// The acts of making a run. The time limit applies to each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::cli) enum Act {
     /// The run.
     FirstRun,
-    /// The run again: with its trace, or to compare the hashes.
+    /// The same run again: with its trace, or to compare the hashes.
     SecondRun,
     /// Its folder is written.
     Folder,
 }
 
-/// A path of any bytes, which JSON's strings are not.
+/// A path of any bytes. A JSON string cannot hold all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<u8>", into = "Vec<u8>")]
 pub(in crate::cli) struct AnyPath(pub PathBuf);

@@ -1,4 +1,4 @@
-//! The parent's side: one worker process, its runs, and its end.
+//! The parent's side: a worker process, its runs, and its end.
 
 use super::death::{Death, How};
 use super::message::{Act, Order, Report, Settings};
@@ -20,24 +20,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How often the parent looks at a worker that works.
+/// How often the parent checks a busy worker.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long a process may take to be gone once it has closed its socket: it may write a core dump.
+/// How long a process may take to end after it has closed its socket: it may write a core dump.
 const GOING: Duration = Duration::from_secs(10);
 
-/// After so many runs a worker is replaced, whatever it holds: what leaks slowly then never counts.
+/// After this many runs a worker is replaced in any case, so that slow leaks do not matter.
 const RUNS: u32 = 250;
 
 /// How much of a worker's standard error is kept for a finding, in bytes.
 const TAIL: usize = 2_000;
 
-/// What a run may take.
+/// The limits of a run.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cli) struct Limits {
-    /// Real time for one act, less what the worker waited for a processor.
+    /// Real time for one act, minus the time that the worker waited for a processor.
     pub wall: Duration,
-    /// Bytes in RAM and swap.
+    /// Memory in RAM and swap, in bytes.
     pub memory: u64,
 }
 
@@ -65,7 +65,7 @@ impl Worker {
     /// Starts a worker.
     ///
     /// # Errors
-    /// The system's: there is no process, no socket or no temporary file to be had.
+    /// The system's error: it could not create a process, a socket or a temporary file.
     #[allow(
         clippy::disallowed_methods,
         reason = "outside any simulation: it copies a worker's standard error"
@@ -93,15 +93,15 @@ impl Worker {
             runs: 0,
             given: None,
         };
-        // One that is gone already is noticed with its first run.
+        // A worker that is gone already is noticed with its first run.
         let _sent = worker.send(settings);
         Ok(worker)
     }
 
-    /// Has a run made.
+    /// Has the worker make a run.
     ///
     /// # Errors
-    /// The run cost the process its life, or the command is interrupted. The worker is of no use then.
+    /// If the process died, or the command is interrupted. The worker cannot be used any more then.
     pub fn make(
         &mut self,
         file: &ScenarioFile,
@@ -116,7 +116,7 @@ impl Worker {
         self.given = Some(file.path.clone());
         self.runs += 1;
         self.tail().clear();
-        // Whether it was received shows in what comes back.
+        // The worker's messages show whether it was received.
         let _sent = self.send(&order);
         let run_dir = run_dir(&settings.out.0, file, order.seed);
         let (mut act, mut since, mut starved) = (Act::FirstRun, now(), Starved::from_now(self.child.id()));
@@ -149,11 +149,11 @@ impl Worker {
         };
         let lasted = now().duration_since(since);
         self.kill();
-        // It may have been staging its folder: half of one is taken away.
+        // The worker may have been staging its folder: removes an incomplete one.
         drop(Staged::by(&run_dir, self.child.id()));
         drop(Workplace::by(&run_dir, self.child.id()));
         let how = how.ok_or(Stopped::Interrupted)?;
-        // All that it wrote to standard error has come when that ends.
+        // When the forwarder ends, all of the worker's standard error has arrived.
         if let Some(forwarder) = self.forwarder.take() {
             let _joined = forwarder.join();
         }
@@ -173,7 +173,7 @@ impl Worker {
         socket.write_all(&line)
     }
 
-    /// What the worker tells; nothing where it tells nothing for a moment; an error where it will tell nothing more.
+    /// The worker's next message; `None` if none comes for a moment; an error if none can come any more.
     fn report(&mut self) -> io::Result<Option<Report>> {
         let mut line = Vec::new();
         loop {
@@ -181,7 +181,7 @@ impl Worker {
                 Ok(_) if line.ends_with(b"\n") => return Ok(Some(serde_json::from_slice(&line)?)),
                 Ok(_) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The rest of a line that has begun is on its way.
+                // Otherwise a line has begun, and the rest of it is still coming.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && line.is_empty() => {
                     return Ok(None);
                 }
@@ -203,13 +203,13 @@ impl Worker {
         }
     }
 
-    /// Kills it at once, if it lives.
+    /// Kills the worker at once, if it is alive.
     fn kill(&mut self) {
         let _killed = self.child.kill();
         let _status = self.child.wait();
     }
 
-    /// How it ended, once it is gone; nothing where it lives on.
+    /// The worker's exit status, or `None` if it is still alive.
     #[allow(clippy::disallowed_methods, reason = "outside any simulation: it waits for a process")]
     fn gone(&mut self) -> Option<ExitStatus> {
         let since = now();
@@ -223,7 +223,7 @@ impl Worker {
     }
 }
 
-/// Ends it: closes the socket, which it takes as its leave, and does not wait long for that.
+/// Closes the socket, which asks the worker to end, and waits for that only a short time.
 impl Drop for Worker {
     fn drop(&mut self) {
         let _closed = self.reports.get_ref().shutdown(std::net::Shutdown::Both);
@@ -241,7 +241,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Passes a worker's standard error on to ours, and keeps the end of it.
+/// Copies a worker's standard error to ours, and keeps the end of it.
 fn forward(mut pipe: impl Read, tail: &Mutex<Vec<u8>>) {
     let mut buffer = [0; 8192];
     loop {
@@ -260,7 +260,7 @@ fn forward(mut pipe: impl Read, tail: &Mutex<Vec<u8>>) {
     }
 }
 
-/// What the process holds in RAM and swap, in bytes; 0 where nobody knows.
+/// The memory that the process holds in RAM and swap, in bytes; 0 if it is unknown.
 fn memory_of(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let kib = |name: &str| -> u64 {
@@ -271,8 +271,8 @@ fn memory_of(pid: u32) -> u64 {
     (kib("VmRSS") + kib("VmSwap")) * 1024
 }
 
-/// Whether the worker's end is the interruption of the whole command: a terminal sends a signal to parent and children
-/// alike, and the worker may be the first to notice.
+/// Whether the worker ended because the whole command was interrupted. A terminal sends a signal to parent and
+/// children, and the worker may notice it first.
 #[allow(clippy::disallowed_methods, reason = "outside any simulation")]
 fn was_told_to_end(status: ExitStatus, interruption: &Interruption) -> bool {
     if !matches!(status.signal(), Some(libc::SIGINT | libc::SIGTERM | libc::SIGHUP)) {

@@ -1,4 +1,4 @@
-//! The worker's side: orders in, records out, until standard input ends.
+//! The worker's side: reads orders and answers records, until standard input ends.
 
 use super::message::{Order, Report, Settings};
 use crate::cli::Runner;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Serves the parent until it closes the socket.
 ///
 /// # Errors
-/// Standard input is no parent's: somebody called the hidden command by hand.
+/// If standard input is not from a parent: the hidden command was called by hand.
 pub(in crate::cli) fn serve(runner: Runner) -> Result<(), Refusal> {
     die_with_parent();
     let refused = |error: io::Error| {
@@ -37,7 +37,7 @@ pub(in crate::cli) fn serve(runner: Runner) -> Result<(), Refusal> {
             file = Some(ScenarioFile { path: new.path.0.clone(), text: new.text.clone(), scenario });
         }
         let file = file.as_ref().ok_or_else(|| refused(io::Error::other("an order without a scenario")))?;
-        // A parent that is gone has killed this process, or its end of the socket says so at the next order.
+        // If the parent is gone, this process is killed too, or reads the end of the socket instead of the next order.
         let done = maker.make(file, &order, &mut |act| drop(tell(&socket, &Report::Begins(act))));
         let staged = done.staged.is_some();
         if let Some(staged) = done.staged {
@@ -49,7 +49,7 @@ pub(in crate::cli) fn serve(runner: Runner) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The next line, or nothing where the parent has closed the socket.
+/// The next line, or `None` if the parent has closed the socket.
 fn next<T: DeserializeOwned>(orders: &mut impl BufRead) -> io::Result<Option<T>> {
     let mut line = String::new();
     match orders.read_line(&mut line)? {

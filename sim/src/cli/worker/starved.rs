@@ -1,13 +1,13 @@
-//! How long a worker has waited for a processor: on a machine with more work than cores a sound run takes minutes of real
-//! time, and that must not make a finding of it.
+//! Measures how long a worker has waited for a processor. On a machine with more work than cores a sound run may take
+//! minutes of real time. That must not become a finding.
 //!
-//! Linux counts for each thread how long it was ready to run and did not run (`/proc/PID/task/TID/schedstat`, the second
-//! number, in nanoseconds). A thread that loops runs, and one that sleeps for ever waits for something else, so neither gets
-//! more time by this. Where there is no such file, real time alone counts.
+//! Linux counts for each thread how long it was ready to run and did not run (`/proc/PID/task/TID/schedstat`, the
+//! second number, in nanoseconds). A thread that loops does run, and a thread that sleeps for ever is not ready, so
+//! neither gets more time by this. If there is no such file, only real time counts.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
-/// What a worker's threads had waited when an act began.
+/// How long a worker's threads had waited when an act began.
 #[derive(Debug)]
 pub(super) struct Starved {
     pid: u32,
@@ -57,7 +57,7 @@ mod tests {
         if !std::path::Path::new("/proc/self/schedstat").exists() {
             return;
         }
-        // More threads that loop than there are cores: one of them waits.
+        // There are more looping threads than cores, so one of them waits.
         let crowd = 4 * thread::available_parallelism().map_or(2, usize::from);
         let (over, starved) = (AtomicBool::new(false), Starved::from_now(pid));
         thread::scope(|scope| {

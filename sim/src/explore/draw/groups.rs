@@ -1,6 +1,6 @@
-//! Groups in an explored scenario: some of the faults that were drawn take turns, or begin together.
+//! Groups in an explored scenario: some of the drawn faults take turns, or begin together.
 //!
-//! A group draws from a stream of its own, after the faults: a scenario without one is what it was before there were any.
+//! A group has its own random stream and is drawn after the faults. So groups do not change scenarios without one.
 
 use std::{path::Path, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     world::Chance,
 };
 
-/// How often another group is drawn where one does not fit.
+/// How often a group is drawn again if it does not fit.
 const TRIES: u32 = 6;
 
-/// Puts some of the faults into a group, in one run of four that has two or more.
+/// Puts some of the faults into a group, in a quarter of the runs with two or more faults.
 pub(super) fn gather(spec: &mut Spec, chance: &Chance) {
     let mut draws = Draws(chance.stream());
     if spec.faults.len() < 2 || !draws.one_in(4) {
@@ -41,7 +41,7 @@ fn with_group(flat: &[Item], limit: Duration, draws: &mut Draws) -> Vec<Item> {
     let faults = chosen.iter().filter_map(|index| flat[*index].fault());
     let mut members: Vec<Item> = faults.map(|fault| member(fault, draws).into()).collect();
     let serial = draws.one_in(2);
-    // A group in the other kind of group.
+    // Nest a group in a group of the other kind.
     if members.len() > 2 && draws.one_in(2) {
         let inner = members.split_off(members.len() - 2);
         let at = Window::exactly(draws.millis(&[0, 0, 300]));
@@ -71,7 +71,7 @@ fn with_group(flat: &[Item], limit: Duration, draws: &mut Draws) -> Vec<Item> {
     rest.map(|(_, item)| item.clone()).chain([Item::Group(Box::new(outer))]).collect()
 }
 
-/// A fault as a member: its group says when it begins, and something may follow it.
+/// A fault as a member of a group: the group says when it begins, and another fault may follow it.
 fn member(fault: &Fault, draws: &mut Draws) -> Fault {
     let mut fault = Fault {
         at: Window::exactly(draws.millis(&[0, 0, 0, 100, 500])),

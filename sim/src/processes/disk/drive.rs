@@ -1,4 +1,4 @@
-//! A member's disk: the simulated disk's state, and threads that wait for it.
+//! A member's disk: the simulated disk's state, and the threads that wait for its operations.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use crate::{
 /// A disk.
 pub(in crate::processes) struct Drive {
     state: Mutex<Inside>,
-    /// Rung when something waits for less, or for nothing, from now on.
+    /// Notified when the wait of an operation may be shorter or over.
     changed: Condvar,
     began: Instant,
     chance: Chance,
@@ -26,13 +26,13 @@ pub(in crate::processes) struct Drive {
 
 struct Inside {
     disk: DiskState,
-    /// Whether operations are answered. They are not while a killed process goes, nor without power.
+    /// Whether the disk is on. While it is off (a killed process is ending, or there is no power), operations fail.
     on: bool,
-    /// Counts how often it was switched off. What was begun before fails.
+    /// Counts how often it was switched off. Operations that began before the last time fail.
     offs: u64,
     /// How many operations wait for the end of a stall.
     held: u64,
-    /// Whether something on it was damaged, or is older than it was.
+    /// Whether its content was damaged or set back to an older image.
     damaged: bool,
 }
 
@@ -43,7 +43,7 @@ fn gone() -> io::Error {
 }
 
 impl Drive {
-    /// An empty disk. `began` is when the run did.
+    /// An empty disk. `began` is the start of the run.
     pub(super) fn new(settings: DiskSettings, chance: Chance, began: Instant) -> Self {
         let disk = DiskState::new(settings, &chance);
         let inside = Inside { disk, on: true, offs: 0, held: 0, damaged: false };
@@ -54,26 +54,26 @@ impl Drive {
         At::from_start(self.began.elapsed())
     }
 
-    // ---- the harness's hands
+    // ---- the harness's actions
 
-    /// Lets a modifier hold.
+    /// Puts a modifier in force.
     pub(in crate::processes) fn impose(&self, modifier: &Modifier, token: Token, bites: Bites) {
         let mut inside = lock(&self.state);
         if matches!(modifier, Modifier::StallDisk(_)) {
-            // It holds what waits already for another stall, too.
+            // It also holds the operations that already wait for another stall.
             bites.count(inside.held);
         }
         inside.disk.impose(modifier, token, bites, &self.chance);
     }
 
-    /// Takes one away.
+    /// Removes a modifier.
     pub(in crate::processes) fn lift(&self, token: Token) {
-        // No future waits here.
+        // The wakers are not needed: threads wait here, not futures.
         let _wakers = lock(&self.state).disk.lift(self.now(), token);
         self.changed.notify_all();
     }
 
-    /// Ends what is under way with errors, and answers nothing else from now on. For a process that has been killed.
+    /// Switches the disk off: operations under way and later ones fail. For a process that has been killed.
     pub(in crate::processes) fn switch_off(&self) {
         let mut inside = lock(&self.state);
         inside.on = false;
@@ -82,7 +82,7 @@ impl Drive {
         self.changed.notify_all();
     }
 
-    /// Answers again.
+    /// Switches the disk on: operations are answered again.
     pub(in crate::processes) fn switch_on(&self) {
         lock(&self.state).on = true;
     }
@@ -92,7 +92,7 @@ impl Drive {
         lock(&self.state).offs
     }
 
-    /// The machine has lost power. No process may run on it any more.
+    /// The machine loses power. No process may be running on it.
     pub(in crate::processes) fn crash(&self, unsynced: Unsynced) -> PowerLoss {
         lock(&self.state).disk.crash(unsynced).into()
     }
@@ -137,7 +137,7 @@ impl Drive {
         lock(&self.state).disk.fails()
     }
 
-    /// Whether a process that cannot go on may have its reason here.
+    /// Whether this disk's faults may be the reason why a process cannot continue.
     pub(in crate::processes) fn is_to_blame(&self) -> bool {
         let inside = lock(&self.state);
         inside.damaged || inside.disk.fails()
@@ -149,12 +149,13 @@ impl Drive {
 
     // ---- a process's operations
 
-    /// Answers at once, even while the disk is stalled: a kernel could have remembered the answer.
+    /// Answers at once, even while the disk is stalled: a real kernel could have the answer in its cache.
     pub(super) fn known<T>(&self, ask: impl FnOnce(&mut DiskState) -> T) -> T {
         ask(&mut lock(&self.state).disk)
     }
 
-    /// An operation that is no sync: waits while the disk is stalled, takes the disk's time, fails where a fault says so.
+    /// Runs an operation that is no sync: waits while the disk is stalled, takes the disk's time, fails if a fault
+    /// says so.
     pub(super) fn operate<T>(
         &self,
         work: DiskWork,
@@ -163,7 +164,7 @@ impl Drive {
         self.operate_or_fail(work, |disk, begun| begun.and_then(|()| act(disk)))
     }
 
-    /// The same for one of which something is done also where it fails.
+    /// The same for an operation that may have a partial effect even if it fails.
     pub(super) fn operate_or_fail<T>(
         &self,
         work: DiskWork,
@@ -184,11 +185,11 @@ impl Drive {
         let (mut inside, offs) = self.begin()?;
         let sync = inside.disk.begin_sync(self.now(), ino);
         let inside = self.wait(inside, offs, |disk| disk.sync_due(sync))?;
-        // What was begun before a stall ends after it.
+        // An operation that began before a stall ends after the stall.
         self.admit(inside, offs)?.disk.end_sync(sync)
     }
 
-    /// A file is opened: it is read from, and stays.
+    /// Opens a file. It counts as a read, and holds the file.
     pub(super) fn open(&self, ino: Ino) -> io::Result<()> {
         self.operate(DiskWork::Read, |disk| {
             disk.node(ino)?;
@@ -197,7 +198,7 @@ impl Drive {
         })
     }
 
-    /// A file is made, and is open.
+    /// Creates a file and opens it.
     pub(super) fn create(&self, dir: Ino, name: &str) -> io::Result<DiskNode> {
         self.operate(DiskWork::Write, |disk| {
             let node = disk.make(dir, name, false)?;
@@ -229,7 +230,7 @@ impl Drive {
         }
     }
 
-    /// Waits until an operation is done, which may be sooner than it looked when it began.
+    /// Waits until an operation is done. That may be sooner than expected when it began.
     fn wait<'a>(
         &'a self,
         mut inside: Guard<'a>,

@@ -1,5 +1,5 @@
-//! What the kernel asks of a mounted disk. Each question is answered by the thread that read it, which may wait: there are
-//! as many threads as operations of one process that can wait at a time.
+//! The kernel's requests to a mounted disk. The thread that reads a request also answers it, and may wait. There are
+//! as many threads as operations that can wait at the same time.
 
 use std::{
     collections::BTreeMap,
@@ -24,10 +24,10 @@ use crate::{
     world::{DiskNode as Node, DiskState, DiskWork, Ino},
 };
 
-/// The kernel remembers neither names nor sizes: both change behind it.
+/// The kernel must cache neither names nor sizes: both may change without its requests.
 const NEVER: Duration = Duration::ZERO;
 
-/// As large as a disk claims to be that no fault fills.
+/// The size in bytes that a disk reports if no fault fills it.
 const LARGE: u64 = 1 << 40;
 
 const BLOCK: u32 = 4096;
@@ -48,7 +48,7 @@ impl Mountable {
     }
 }
 
-/// The root is 1 to the kernel.
+/// The disk's inode number for the kernel's. The kernel's root is 1.
 fn number(ino: INodeNo) -> Ino {
     ino.0 - 1
 }
@@ -200,7 +200,7 @@ impl Filesystem for Mountable {
     }
 
     fn open(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        // Without FOPEN_KEEP_CACHE the kernel forgets what it read of the file before.
+        // Without FOPEN_KEEP_CACHE the kernel drops the file's cached pages.
         answer!(reply, self.drive.open(number(ino)), () => reply.opened(FileHandle(0), FopenFlags::empty()));
     }
 

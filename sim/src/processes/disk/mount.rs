@@ -1,8 +1,8 @@
-//! Where the disks are mounted: in a mount namespace of the run's own.
+//! Mounts the disks, in the run's own mount namespace.
 //!
-//! So whatever ends the run (a failure, a signal, SIGKILL), no mount stays behind: the kernel takes the namespace's mounts
-//! away with the last process in it, which are this one and its servers. Nobody else sees them; a person looks at
-//! `/proc/PID/root/…` of a process of the run.
+//! So no mount stays behind, however the run ends (a failure, a signal, SIGKILL): the kernel removes the namespace's
+//! mounts when its last process ends. Its processes are this one and its servers. Other processes do not see the
+//! mounts; a person can look at them under `/proc/PID/root/…` of a process of the run.
 
 use std::{
     ffi::CString,
@@ -21,10 +21,10 @@ use crate::{
     world::{Chance, DiskSettings},
 };
 
-/// The device by which the kernel asks a FUSE file system.
+/// The device through which the kernel talks to a FUSE file system.
 const DEVICE: &str = "/dev/fuse";
 
-/// How many operations of a disk can wait at a time. Any more wait in the kernel.
+/// How many operations of a disk can wait at the same time. Further ones wait in the kernel.
 const THREADS: usize = 16;
 
 /// A disk that is mounted. Dropping it unmounts it.
@@ -35,7 +35,7 @@ pub(in crate::processes) struct Mounted {
 }
 
 impl Mounted {
-    /// Mounts an empty disk at a folder, which is made.
+    /// Creates a folder and mounts an empty disk there.
     pub(in crate::processes) fn new(
         at: PathBuf,
         settings: DiskSettings,
@@ -54,10 +54,10 @@ impl Mounted {
     /// Unmounts it. The folder stays.
     pub(in crate::processes) fn unmount(&self) {
         let Some(session) = lock(&self.session).take() else { return };
-        // An operation that still waits would keep its process alive, and the process would keep the mount.
+        // A waiting operation would keep its process alive, and the process would keep the mount.
         self.drive.switch_off();
         let path = CString::new(self.at.as_os_str().as_bytes()).expect("no zero byte in a path");
-        // Detached: a process that has a file open (a tool that was left behind) does not keep it here.
+        // Detached, so that a left-over process with an open file (a tool) does not block the unmount.
         // SAFETY: a plain system call with a string that lives as long.
         let _gone_already = unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
         drop(session);
@@ -70,14 +70,14 @@ impl Drop for Mounted {
     }
 }
 
-/// Gives the calling thread, and all that it starts from now on, mounts of their own.
+/// Moves the calling thread, and all that it starts from now on, to a new mount namespace.
 pub(in crate::processes) fn enter_own_namespace() -> io::Result<()> {
     let check = |result: libc::c_int| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
     // SAFETY: plain system calls. The strings are constants.
     unsafe {
         check(libc::unshare(libc::CLONE_NEWNS))?;
         let nothing = std::ptr::null();
-        // Otherwise what is mounted here would show outside too.
+        // Otherwise mounts made here would be visible outside too.
         check(libc::mount(
             c"none".as_ptr(),
             c"/".as_ptr(),
@@ -88,7 +88,7 @@ pub(in crate::processes) fn enter_own_namespace() -> io::Result<()> {
     }
 }
 
-/// Whether disks can be made here. Where they cannot, a test says so and passes, unless `SQUALL_REQUIRE_FUSE` is set.
+/// Whether disks can be mounted here. If not, a test says so and passes, unless `SQUALL_REQUIRE_FUSE` is set.
 #[cfg(test)]
 pub(in crate::processes) fn can_be_tested() -> bool {
     let Some(why) = unavailable() else { return true };
@@ -97,11 +97,11 @@ pub(in crate::processes) fn can_be_tested() -> bool {
     false
 }
 
-/// Why disks cannot be made here, if they cannot. Tried once.
+/// Why disks cannot be mounted here, if they cannot. Tried once.
 pub(in crate::processes) fn unavailable() -> Option<&'static str> {
     static WHY: OnceLock<Option<String>> = OnceLock::new();
     WHY.get_or_init(|| {
-        // A thread of its own, for a namespace of its own.
+        // A new thread, because it gets a new namespace.
         let tried = std::thread::spawn(try_it).join().expect("it does not panic");
         tried.err()
     })

@@ -1,5 +1,5 @@
-//! Mounted disks, with the kernel between. Where none can be made the tests say so and pass, unless `SQUALL_REQUIRE_FUSE` is
-//! set.
+//! Tests of mounted disks, through the kernel. If none can be mounted the tests say so and pass, unless
+//! `SQUALL_REQUIRE_FUSE` is set.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -15,7 +15,7 @@ use crate::{
     world::{Bites, Chance, DiskSettings, DiskWork},
 };
 
-/// Does something with a mounted disk, on a thread of its own.
+/// Runs a test with a mounted disk, on a new thread.
 fn on_a_disk(test: impl FnOnce(&Mounted) + Send + 'static) {
     if !can_be_tested() {
         return;
@@ -42,13 +42,13 @@ fn sync_dir(path: &Path) {
     File::open(path).expect("a folder").sync_all().expect("it is synced");
 }
 
-/// A file's first bytes, mapped.
+/// A mapping of a file's first bytes.
 struct Map(*const u8, usize);
 
 impl Map {
     fn of(file: &File, len: usize) -> Map {
         let (null, fd) = (std::ptr::null_mut(), file.as_raw_fd());
-        // SAFETY: a new mapping, which nobody writes through.
+        // SAFETY: a new mapping, only for reading.
         let at = unsafe { libc::mmap(null, len, libc::PROT_READ, libc::MAP_SHARED, fd, 0) };
         assert_ne!(at, libc::MAP_FAILED, "{}", io::Error::last_os_error());
         Map(at.cast(), len)
@@ -63,7 +63,7 @@ impl Map {
 
 impl Drop for Map {
     fn drop(&mut self) {
-        // SAFETY: it was mapped so.
+        // SAFETY: the address and the length are those of the mapping.
         unsafe { libc::munmap(self.0.cast_mut().cast(), self.1) };
     }
 }
@@ -185,7 +185,7 @@ fn faults_of_a_disk_are_what_a_process_is_told() {
         let full = file.write_all_at(&[2; 10], 5_000).expect_err("it is full");
         assert_eq!(full.raw_os_error(), Some(libc::ENOSPC));
         drive.lift(token);
-        // A sync that lies loses with the power what it had promised.
+        // What a lying sync reported as durable is lost with the power.
         let (token, _) = impose(&Modifier::LyingSync);
         file.write_all_at(&[7; 512], 0).expect("it is written");
         file.sync_all().expect("it says");

@@ -1,17 +1,18 @@
-//! What lies beside a run folder while processes work on it, `.<seed>.<what>-<pid>`: the folder that is being written, the one
-//! that it replaces, and the disks of real servers. A process that was killed leaves them there; a later run sweeps them.
+//! Temporary folders next to a run folder while processes work on it, `.<seed>.<what>-<pid>`: the folder that is being
+//! written, the one that it replaces, and the disks of real servers. A process that was killed leaves them there; a
+//! later run sweeps them.
 
 use super::write::remove;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where the processes of a run have their disks and logs while it lasts, `.<seed>.work-<pid>` next to the run folder.
-/// Dropping it removes it.
+/// The folder with the disks and logs of a run's processes, `.<seed>.work-<pid>` next to the run folder. Dropping it
+/// removes it.
 #[derive(Debug)]
 pub struct Workplace(PathBuf);
 
 impl Workplace {
-    /// The one that process `pid` makes for the run of `run_dir`.
+    /// The workplace that process `pid` makes for the run of `run_dir`.
     pub fn by(run_dir: &Path, pid: u32) -> Workplace {
         Workplace(beside(run_dir, "work", pid))
     }
@@ -32,20 +33,20 @@ impl Drop for Workplace {
             if remove(&self.0).is_ok() {
                 return;
             }
-            // Processes that are being killed may still write. What stays is swept by a later run.
+            // Processes that are being killed may still write. A later run sweeps what is left.
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
 }
 
-/// Where process `pid` puts what it makes for `run_dir`, or what it finds there.
+/// The path of process `pid`'s temporary folder of kind `what` for `run_dir`.
 pub(super) fn beside(run_dir: &Path, what: &str, pid: u32) -> PathBuf {
     let name = run_dir.file_name().unwrap_or_default().to_string_lossy();
     run_dir.with_file_name(format!(".{name}.{what}-{pid}"))
 }
 
-/// Takes away what processes that were killed left in a scenario's folder of run folders, `OUT/<scenario>`: parts of
-/// folders, and an old folder whose new one came. An old one whose new one did not come is put back.
+/// Removes what killed processes left in a scenario's folder of run folders, `OUT/<scenario>`: incomplete folders, and
+/// old folders that were replaced. An old folder whose replacement is missing is put back.
 pub fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -55,7 +56,7 @@ pub fn sweep(folder: &Path) {
             continue;
         }
         let run_dir = folder.join(seed);
-        // Nothing here may stop a run: what stays is in nobody's way.
+        // Errors are ignored: left-over folders do no harm.
         let _left = if what == "old" && !run_dir.exists() {
             fs::rename(entry.path(), run_dir)
         } else {
@@ -64,7 +65,7 @@ pub fn sweep(folder: &Path) {
     }
 }
 
-/// Seed, `new`, `old` or `work`, and process of a folder's name that [`beside`] made.
+/// The parts of a folder's name that [`beside`] made: seed, kind (`new`, `old` or `work`), and pid.
 fn parts_of(name: &str) -> Option<(&str, &str, &str)> {
     let (seed, rest) = name.strip_prefix('.')?.split_once('.')?;
     let (what, pid) = rest.split_once('-')?;

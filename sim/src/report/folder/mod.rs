@@ -1,5 +1,5 @@
-//! The run folder, `OUT/<scenario>/<seed>/`. It is written under a temporary name and renamed, so it is there in full or
-//! not at all; and what is read back is checked, since people edit, copy and damage folders.
+//! The run folder, `OUT/<scenario>/<seed>/`. It is written under a temporary name and renamed, so it is complete or
+//! absent. It is checked when it is read back, since people edit, copy and damage folders.
 
 mod beside;
 mod read;

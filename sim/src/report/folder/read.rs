@@ -1,4 +1,4 @@
-//! Reading a run folder back: whole, checked, and with the remedy where it is damaged.
+//! Reads a run folder back and checks it. An error names the remedy.
 
 use super::super::record::{FORMAT, RunRecord, digest};
 use super::super::view::{ShrunkScenario, View, ViewSource};
@@ -20,18 +20,18 @@ pub const SHRUNK: &str = "shrunk";
 pub struct StoredRun {
     /// `run.json`.
     pub record: RunRecord,
-    /// `scenario.yaml`. Its path is the folder's file; the record knows where it came from.
+    /// `scenario.yaml`. Its path is the folder's file; the record has the original path.
     pub file: ScenarioFile,
     /// `plan.yaml`.
     pub plan: Plan,
-    /// The files that differ from what the run wrote: somebody edited them. Then the hash need not agree.
+    /// The files that were edited after the run. If there are any, the hash may differ.
     pub edited: Vec<&'static str>,
 }
 
 /// Reads a run folder.
 ///
 /// # Errors
-/// What is missing or damaged, with its place and the remedy.
+/// Names what is missing or damaged, its place, and the remedy.
 pub fn open(run_dir: &Path) -> Result<StoredRun, Refusal> {
     let meta = fs::metadata(run_dir).map_err(|error| unreadable(run_dir, &error))?;
     if !meta.is_dir() {
@@ -51,7 +51,7 @@ pub fn open(run_dir: &Path) -> Result<StoredRun, Refusal> {
     let plan = parse_plan(&plan_path, &plan_text)?;
     let path = run_dir.join("scenario.yaml");
     let text = read_text(&path)?;
-    // The rule files lie where the scenario came from, or no more; the plan has their text.
+    // The rule files may be gone from the scenario's original folder; the plan has their text.
     let scenario = parse_with(&path, &text, &|rules| {
         let known = plan.spec.alerts.iter().flat_map(|alerts| &alerts.rules);
         let found = known.filter(|source| source.path == rules).find_map(|source| source.text.clone());
@@ -76,10 +76,10 @@ pub fn open(run_dir: &Path) -> Result<StoredRun, Refusal> {
     Ok(StoredRun { record, file: ScenarioFile { path, text, scenario }, plan, edited })
 }
 
-/// A run folder, and its history.
+/// Reads a run folder and its history.
 ///
 /// # Errors
-/// What is missing or damaged, with its place and the remedy.
+/// Names what is missing or damaged, its place, and the remedy.
 pub fn open_history(run_dir: &Path) -> Result<(StoredRun, RunHistory), Refusal> {
     let stored = open(run_dir)?;
     let path = run_dir.join("history.jsonl");
@@ -95,13 +95,13 @@ pub fn open_history(run_dir: &Path) -> Result<(StoredRun, RunHistory), Refusal> 
     Ok((stored, history))
 }
 
-/// A run folder as its reports show it, and its history.
+/// Reads a run folder as its reports show it, and its history.
 ///
 /// # Errors
-/// What is missing or damaged, with its place and the remedy.
+/// Names what is missing or damaged, its place, and the remedy.
 pub fn open_view(run_dir: &Path) -> Result<(View, RunHistory), Refusal> {
     let (stored, history) = open_history(run_dir)?;
-    // A trace is for people, and no run needs it.
+    // A trace is only for people, so it may be missing.
     let trace = fs::read_to_string(run_dir.join("trace.jsonl")).ok();
     let view = View::of(ViewSource {
         record: &stored.record,
@@ -114,7 +114,7 @@ pub fn open_view(run_dir: &Path) -> Result<(View, RunHistory), Refusal> {
     Ok((view, history))
 }
 
-/// What `squall shrink` left in the run folder. A report does without it where it is damaged: another command wrote it.
+/// The result of `squall shrink` in the run folder. `None` if it is damaged: a report can do without it.
 fn shrunk_of(run_dir: &Path) -> Option<ShrunkScenario> {
     let folder = run_dir.join(SHRUNK);
     let told: Shrunk = explore::read_json(&folder.join("shrunk.json")).ok()?;
@@ -122,10 +122,10 @@ fn shrunk_of(run_dir: &Path) -> Option<ShrunkScenario> {
     Some(ShrunkScenario { told, text })
 }
 
-/// The series that a run's Prometheus scraped.
+/// Reads the series that the run's Prometheus scraped.
 ///
 /// # Errors
-/// What is missing or damaged.
+/// Names what is missing or damaged.
 pub fn open_scraped(run_dir: &Path) -> Result<Scraped, Refusal> {
     let record = record_of(run_dir)?;
     let path = run_dir.join("series.jsonl");
@@ -147,10 +147,10 @@ pub fn open_scraped(run_dir: &Path) -> Result<Scraped, Refusal> {
     })
 }
 
-/// Why a run folder lacks a file, and how to make it whole.
+/// Why a run folder lacks a file, and how to get it.
 pub(crate) fn lacks(run_dir: &Path, name: &str, record: &RunRecord) -> Refusal {
     let (again, passed) = (&record.reproduce, !record.is_failure());
-    // A run that is kept has its timeline.
+    // A run that keeps everything has a timeline.
     let message = if passed && !run_dir.join("timeline.txt").exists() {
         format!(
             "the run folder has no {name}: a run that passed keeps run.json alone; make it whole with `{again} --keep all`"
@@ -162,10 +162,10 @@ pub(crate) fn lacks(run_dir: &Path, name: &str, record: &RunRecord) -> Refusal {
     Refusal::of(run_dir, message)
 }
 
-/// `run.json` of a run folder.
+/// Reads `run.json` of a run folder.
 ///
 /// # Errors
-/// It is missing or damaged.
+/// If it is missing or damaged.
 pub(crate) fn record_of(run_dir: &Path) -> Result<RunRecord, Refusal> {
     read_record(&run_dir.join("run.json"))
 }
@@ -186,7 +186,7 @@ fn read_record(path: &Path) -> Result<RunRecord, Refusal> {
         let message = format!("the run folder is damaged: {what}; run the scenario again with its seed");
         Refusal::at(path, place, message)
     };
-    // The version first: a later format has keys that this build does not know.
+    // The version first, because a later format may have keys that this build does not know.
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| damaged(&error))?;
     match value.get("format").and_then(serde_json::Value::as_u64) {
         Some(format) if format == u64::from(FORMAT) => {}

@@ -1,4 +1,4 @@
-//! Writing a run folder: under a temporary name, synced, and renamed into its place.
+//! Writes a run folder: under a temporary name, synced, and then renamed.
 
 use super::super::html::html;
 use super::super::junit::junit;
@@ -13,10 +13,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes the folder at `run_dir`, in place of what was there: `run.json` alone, or everything that the run made.
+/// Writes the folder at `run_dir` and replaces an older one. It holds `run.json` alone, or everything that the run
+/// made.
 ///
 /// # Errors
-/// The file system's, with the path that it concerns. Then what was there before is there still.
+/// The file system's error, with its path. Then an older folder is still there.
 pub fn write(
     run_dir: &Path,
     file: &ScenarioFile,
@@ -28,7 +29,7 @@ pub fn write(
 
 /// A run folder under its temporary name, `.<seed>.new-<pid>`, next to its place. Dropping it removes it.
 ///
-/// The process that makes a run stages its folder; the one that knows whether the run counts commits it.
+/// The process that makes a run stages its folder. The parent, which knows whether the run counts, commits it.
 #[derive(Debug)]
 pub struct Staged {
     run_dir: PathBuf,
@@ -40,7 +41,7 @@ pub struct Staged {
 /// Writes a run folder under its temporary name. Every file and the folder are synced.
 ///
 /// # Errors
-/// The file system's, with the path that it concerns; nothing is left then.
+/// The file system's error, with its path. Then nothing is left.
 pub fn stage(
     run_dir: &Path,
     file: &ScenarioFile,
@@ -85,15 +86,15 @@ pub fn stage(
 }
 
 impl Staged {
-    /// What process `pid` staged for `run_dir`, whole or not.
+    /// The folder that process `pid` staged for `run_dir`, complete or not.
     pub fn by(run_dir: &Path, pid: u32) -> Staged {
         Staged { beside: beside(run_dir, "new", pid), run_dir: run_dir.to_owned(), pid }
     }
 
-    /// The same, with the logs of the servers that ran, below `servers/`.
+    /// Adds the logs of the servers that ran, below `servers/`.
     ///
     /// # Errors
-    /// The file system's; nothing is left then.
+    /// The file system's error. Then nothing is left.
     pub fn with_logs(self, workplace: &Workplace) -> io::Result<Staged> {
         let Ok(machines) = fs::read_dir(workplace.dir()) else { return Ok(self) };
         for machine in machines.flatten() {
@@ -108,7 +109,7 @@ impl Staged {
         Ok(self)
     }
 
-    /// Leaves it where it is, for another process to commit.
+    /// Leaves the staged folder for another process to commit.
     pub fn leave(mut self) {
         self.beside = PathBuf::new();
     }
@@ -117,8 +118,8 @@ impl Staged {
     /// part of one.
     ///
     /// # Errors
-    /// The file system's, with the path that it concerns, and a refusal where the place is taken by something that is
-    /// no run folder. What was there before is there still.
+    /// The file system's error, with its path, or a refusal if the place is taken by something that is no run folder.
+    /// Then what was there before is still there.
     pub fn commit(self) -> io::Result<()> {
         let run_dir = &self.run_dir;
         let old = beside(run_dir, "old", self.pid);
@@ -142,13 +143,13 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.beside.as_os_str().is_empty() {
-            // What cannot be taken away is swept by a later run.
+            // If it cannot be removed, a later run sweeps it.
             let _left = remove(&self.beside);
         }
     }
 }
 
-/// Refuses to put a run folder in the place of what is none: somebody else's files are not ours to remove.
+/// Refuses to replace anything that is no run folder, because it would remove other files.
 fn refuse_foreign(run_dir: &Path) -> io::Result<()> {
     let is_empty = || fs::read_dir(run_dir).is_ok_and(|mut entries| entries.next().is_none());
     let is_folder = run_dir.symlink_metadata().is_ok_and(|meta| meta.is_dir());
@@ -159,7 +160,7 @@ fn refuse_foreign(run_dir: &Path) -> io::Result<()> {
     Err(named(run_dir, io::Error::new(io::ErrorKind::AlreadyExists, what)))
 }
 
-/// The text of `history.jsonl`: operations and events merged by their instants, so that it can be read downwards.
+/// The text of `history.jsonl`: operations and events merged in the order of their instants.
 pub fn history_text(history: &RunHistory) -> String {
     let mut writer = HistoryWriter::new(Vec::new());
     let mut operations = history.operations.iter().peekable();
@@ -204,7 +205,7 @@ fn sync_dir(path: &Path) -> io::Result<()> {
     fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| named(path, error))
 }
 
-/// An error of the file system that says which path it is about.
+/// Adds the path to an error of the file system.
 fn named(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

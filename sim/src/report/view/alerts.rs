@@ -12,9 +12,9 @@ pub struct AlertSpan {
     pub alert: String,
     /// Since when its expression held.
     pub from: u64,
-    /// When it fired; null where it did not.
+    /// When it fired; null if it did not.
     pub firing: Option<u64>,
-    /// When it ended; null where it lasted to the end of the run.
+    /// When it ended; null if it lasted to the end of the run.
     pub to: Option<u64>,
     /// The value of its expression when it began, or fired.
     pub value: String,

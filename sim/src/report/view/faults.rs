@@ -11,21 +11,21 @@ pub struct FaultSpan {
     pub id: String,
     /// What it did.
     pub action: String,
-    /// Whom it hit; empty where nobody could be hit.
+    /// The members that it hit; empty if there was no target.
     pub targets: Vec<String>,
     /// When it struck.
     pub from: u64,
-    /// When it ended; null where it lasted to the end of the run, or was over at once.
+    /// When it ended; null if it lasted to the end of the run, or was over at once.
     pub to: Option<u64>,
-    /// How often it bit, where that is known.
+    /// How often it took effect, if that is known.
     pub bit: Option<u64>,
-    /// How it ended, where that is not plain.
+    /// How it ended, if that is not obvious.
     pub detail: String,
 }
 
 /// The faults of a history, by instant.
 ///
-/// A heal does not name its fault but says action and targets, so that of two faults that are alike the older one ends
+/// A heal does not name its fault, only action and targets. So if two faults are alike, the older one is taken to end
 /// first.
 pub(super) fn spans(history: &RunHistory) -> Vec<FaultSpan> {
     let mut spans: Vec<FaultSpan> = Vec::new();
@@ -68,7 +68,7 @@ pub(super) fn spans(history: &RunHistory) -> Vec<FaultSpan> {
     spans
 }
 
-/// Faults and heals by instant; those of one instant as they were noted.
+/// Faults and heals, ordered by instant and then as they were recorded.
 fn in_order(history: &RunHistory) -> Vec<&Event> {
     let wanted = |event: &&Event| matches!(event, Event::Fault(_) | Event::Heal(_));
     let mut events: Vec<&Event> = history.events.iter().filter(wanted).collect();

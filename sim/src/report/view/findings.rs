@@ -1,4 +1,4 @@
-//! The failures of a run with the operations and the instants that show them.
+//! The failures of a run, with the operations and the instants that show them.
 
 use crate::report::record::RunRecord;
 use crate::report::result::{Failure, Verdict};
@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 pub struct Finding {
     /// The checker's name.
     pub checker: String,
-    /// What was promised.
+    /// The broken guarantee.
     pub guarantee: String,
     /// What happened instead.
     pub message: String,
-    /// The judge's full explanation, where it has one.
+    /// The judge's full explanation, if it has one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub explanation: String,
     /// The ids of the operations that show it.
@@ -25,16 +25,16 @@ pub struct Finding {
     /// The watch that shows it: client, and the client's number for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watch: Option<(u64, i64)>,
-    /// When it can first be seen; null where it has no instant.
+    /// When it can first be seen; null if it has no instant.
     pub at: Option<u64>,
 }
 
-/// The steps that the judge may take once more. A run's own judge decided within 10,000,000.
+/// The judge's budget of steps for this second judgement. The run's own judge decided within 10,000,000.
 const STEPS: u64 = 10_000_000;
 
-/// The record's failures, and the core of the first that the judge can explain.
+/// The record's failures, and the smallest history of the first failure that the judge can explain.
 pub(super) fn findings(record: &RunRecord, history: &RunHistory) -> (Vec<Finding>, Vec<u64>) {
-    // An undecided run was too hard once; a run without failures has nothing to be explained.
+    // An undecided run was too hard for the judge before; a run without failures needs no explanation.
     let judgement = (record.verdict == Verdict::Invalid)
         .then(|| examine_run(history, &Budgets { steps: STEPS, ..Budgets::default() }));
     let returned: BTreeMap<u64, u64> =
@@ -84,7 +84,7 @@ pub(super) fn findings(record: &RunRecord, history: &RunHistory) -> (Vec<Finding
     (findings, core)
 }
 
-/// A report is read later than its run, perhaps by a later judge.
+/// Notes if this judge disagrees with the record: the report may be made with a later version than the run.
 fn note_disagreement(judgement: &Judgement, record: &RunRecord, findings: &mut [Finding]) {
     let now = judgement.failures.len();
     if now < record.failures.len()
@@ -109,7 +109,7 @@ fn named(message: &str) -> Vec<u64> {
     ids
 }
 
-/// The instants at which a message says that something was so: `at 29.017s it is still there`.
+/// The instants that a message names: `at 29.017s it is still there`.
 fn named_instants(message: &str) -> impl Iterator<Item = u64> {
     message.split(" at ").skip(1).filter_map(|rest| {
         let (number, _) = rest.split_once('s')?;
@@ -124,7 +124,7 @@ fn watch_in(message: &str) -> Option<(u64, i64)> {
     Some((client.parse().ok()?, rest.split(' ').next()?.parse().ok()?))
 }
 
-/// The operation that made the revision at which a watch told nothing, or something wrong.
+/// The operation that made the revision for which a watch sent no event, or a wrong one.
 fn maker(message: &str, history: &RunHistory) -> Option<u64> {
     let (_, rest) = message.rsplit_once(" at revision ")?;
     let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;

@@ -1,4 +1,4 @@
-//! The members' lanes: what each was, from its first start to the end, and what happened to it on the way.
+//! The members' lanes: each member's states from its first start to the end, and its events.
 
 use super::trace::{Told, What};
 use serde::Serialize;
@@ -10,34 +10,34 @@ use std::collections::BTreeMap;
 pub struct MemberLane {
     /// The member's name.
     pub name: String,
-    /// What it was, without gaps from its first start on.
+    /// Its states, without gaps, from its first start on.
     pub states: Vec<StateSpan>,
-    /// What happened to it, by instant.
+    /// Its events, by instant.
     pub marks: Vec<Mark>,
 }
 
-/// A span in which a member was one thing.
+/// A span in which a member had one state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StateSpan {
-    /// From when.
+    /// When the span began.
     pub from: u64,
-    /// To when.
+    /// When the span ended.
     pub to: u64,
-    /// What it was.
+    /// The state.
     pub state: State,
-    /// Its term; 0 where it is not known.
+    /// The member's term; 0 if it is not known.
     pub term: u64,
 }
 
-/// What a member is.
+/// A member's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Its process does not run.
     Down,
-    /// Its process runs, and has not told its role yet.
+    /// Its process runs, but has not reported its role yet.
     Starting,
-    /// Its process runs, in a run whose members tell nobody their roles.
+    /// Its process runs, in a run whose members do not report their roles.
     Running,
     /// It follows a leader, or waits for one.
     Follower,
@@ -49,14 +49,14 @@ pub enum State {
     Leader,
 }
 
-/// Something that happened at one instant.
+/// An event at one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mark {
-    /// When.
+    /// When it happened.
     pub at: u64,
     /// Its kind, in camelCase: `started`, `ended`, `snapshotSaved`, …
     pub kind: String,
-    /// What, in words.
+    /// The event in words.
     pub text: String,
 }
 
@@ -71,7 +71,7 @@ enum Step {
 
 /// The lanes, in the order of the first line of the history; members that came later follow.
 ///
-/// `roles`: whether the members tell their roles.
+/// `roles`: whether the members report their roles.
 pub(super) fn lanes(history: &RunHistory, told: &[Told], end: u64, roles: bool) -> Vec<MemberLane> {
     let mut names: Vec<String> = Vec::new();
     let mut know = |name: &str| {
@@ -124,7 +124,7 @@ pub(super) fn lanes(history: &RunHistory, told: &[Told], end: u64, roles: bool) 
     let mut configured: BTreeMap<&str, &str> = BTreeMap::new();
     for line in told {
         match &line.what {
-            // Each start tells the configuration; only a change of it is an event.
+            // Each start reports the configuration. Only a change of it is shown.
             What::Fact(kind, text) if kind == "configured" => {
                 if configured.insert(&line.node, text).is_some_and(|before| before != text) {
                     marks.entry(&line.node).or_default().push(mark(line.at, kind, text.clone()));
@@ -161,7 +161,7 @@ fn states(mut steps: Vec<(u64, Step)>, end: u64, roles: bool) -> Vec<StateSpan> 
             Step::Up if !roles => (State::Running, 0),
             Step::Up => (State::Starting, 0),
             Step::Down => (State::Down, 0),
-            // A role that is told after the process has ended was on its way.
+            // The process has ended already: ignore a role that arrives late.
             Step::Role(..) if !up && !spans.is_empty() => continue,
             Step::Role(state, term) => (state, term),
         };

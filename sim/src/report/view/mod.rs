@@ -1,10 +1,10 @@
 //! A run as its reports show it: lanes of members and clients, faults as spans, findings with the operations that show
-//! them. [`View::of`] makes it of what a run folder holds; the HTML page, the Perfetto trace and the JSON report are
-//! written from it.
+//! them. [`View::of`] makes it from a run folder's content; the HTML page, the Perfetto trace and the JSON report are
+//! made from it.
 //!
-//! A view decides nothing: verdict and failures are the record's. It asks the judge once more only to learn which
-//! operations a failure is about, since `run.json` holds the words alone. What it cannot know it leaves out and says so:
-//! without a trace there are no snapshots, compactions and ends of processes to show.
+//! A view decides nothing: verdict and failures are the record's. It runs the judge again only to learn which
+//! operations a failure is about, since `run.json` holds only the words. It leaves out what it cannot know, and says
+//! so: without a trace there are no snapshots, compactions and ends of processes to show.
 
 mod alerts;
 mod faults;
@@ -28,26 +28,26 @@ pub use members::{Mark, MemberLane, State, StateSpan};
 pub use operations::{Row, Rows};
 pub use watches::WatchSpan;
 
-/// What a view is made of.
+/// The inputs of a view.
 pub struct ViewSource<'a> {
     /// `run.json`.
     pub record: &'a RunRecord,
-    /// The scenario's own line about itself.
+    /// The scenario's description.
     pub description: &'a str,
     /// `plan.yaml`.
     pub plan: &'a Plan,
     /// `history.jsonl`.
     pub history: &'a RunHistory,
-    /// `trace.jsonl`, where the run kept one.
+    /// `trace.jsonl`, if the run kept one.
     pub trace: Option<&'a str>,
-    /// What `squall shrink` made of it, where it has.
+    /// The result of `squall shrink`, if there is one.
     pub shrunk: Option<ShrunkScenario>,
 }
 
 /// The smallest scenario with the run's failure.
 #[derive(Debug, Clone, Serialize)]
 pub struct ShrunkScenario {
-    /// What it took, and its file's name.
+    /// The figures of the shrinking, and the file's name.
     #[serde(flatten)]
     pub told: Shrunk,
     /// The file's text.
@@ -57,10 +57,10 @@ pub struct ShrunkScenario {
 /// A run as its reports show it. Instants are nanoseconds of virtual time since the run's start.
 #[derive(Debug, Serialize)]
 pub struct View {
-    /// The record, as it is.
+    /// The run's record.
     #[serde(flatten)]
     pub record: RunRecord,
-    /// The scenario's own line about itself.
+    /// The scenario's description.
     pub description: String,
     /// When the run ended.
     pub end: u64,
@@ -74,9 +74,9 @@ pub struct View {
     pub alerts: Vec<AlertSpan>,
     /// The watches, by their begin.
     pub watches: Vec<WatchSpan>,
-    /// When no majority was up: from, to.
+    /// When no majority was up: begin and end.
     pub outages: Vec<(u64, u64)>,
-    /// What concerns the whole cluster: the heal, breaks, what was stuck.
+    /// The events of the whole cluster: the heal, breaks, what was stuck.
     pub moments: Vec<Mark>,
     /// The failures, with their operations.
     pub findings: Vec<Finding>,
@@ -84,7 +84,7 @@ pub struct View {
     pub core: Vec<u64>,
     /// Whether there was a trace to read.
     pub traced: bool,
-    /// The smallest scenario with the failure, where it has been looked for.
+    /// The smallest scenario with the failure, if the run was shrunk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shrunk: Option<ShrunkScenario>,
     /// The clients' operations. Not part of the JSON report: `history.jsonl` has them.

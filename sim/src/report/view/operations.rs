@@ -5,10 +5,10 @@ use squall_checker::history::{Bytes, Op, Operation, Outcome, RequestOp, RunHisto
 use squall_checker::picture::etcd_label;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most characters of a label: the middle of a longer one is left out.
+/// The most characters of a label. The middle of a longer one is left out.
 const MOST: usize = 160;
 
-/// Operations by call, and the tables that they point into.
+/// The operations, ordered by call, and the tables that they refer to.
 #[derive(Debug, Default)]
 pub struct Rows {
     /// The clients, by number.
@@ -28,31 +28,31 @@ pub struct Rows {
 pub struct Row {
     /// Its id.
     pub id: u64,
-    /// Its place in [`Rows::clients`].
+    /// Its client's index in [`Rows::clients`].
     pub client: usize,
     /// When it was called.
     pub call: u64,
     /// When it returned.
     pub ret: Option<u64>,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Outcome,
     /// Whether it may change something.
     pub writes: bool,
-    /// The operation and its answer: a place in [`Rows::texts`].
+    /// The operation and its answer: an index in [`Rows::texts`].
     pub label: usize,
-    /// The member that was asked: a place in [`Rows::texts`].
+    /// The member that was asked: an index in [`Rows::texts`].
     pub endpoint: usize,
-    /// Places in [`Rows::keys`].
+    /// Its keys: indices in [`Rows::keys`].
     pub keys: Vec<usize>,
     /// The revision in its answer.
     pub revision: Option<i64>,
     /// The term in its answer.
     pub term: Option<u64>,
-    /// Its error: a place in [`Rows::texts`].
+    /// Its error: an index in [`Rows::texts`].
     pub error: Option<usize>,
     /// Whether it belongs to the reads at the end.
     pub is_final: bool,
-    /// Whether it failed because the store's rules forbid it: an answer, and no sign of trouble.
+    /// Whether it failed because the store's rules forbid it. Such a failure is no sign of trouble.
     pub refused: bool,
 }
 
@@ -93,8 +93,8 @@ pub(super) fn rows(history: &RunHistory) -> Rows {
     Rows { clients, names, texts: texts.all, keys: keys.all, rows }
 }
 
-/// The clients' names. The steps that a service makes on a client's behalf run beside it, each as a process of its own, and
-/// are named after the client that they serve. What leaders do by themselves is theirs.
+/// The clients' names. A service's steps for a client run concurrently, each with its own client number. They are
+/// named after that client. All that leaders do by themselves has the name of a leader.
 fn names(clients: &[u64]) -> Vec<String> {
     let name = |&client: &u64| match client {
         0 => "operator".to_owned(),
@@ -106,8 +106,8 @@ fn names(clients: &[u64]) -> Vec<String> {
     clients.iter().map(name).collect()
 }
 
-/// The gRPC codes with which a member says that a request is against the rules: it was understood, and nothing is wrong
-/// with the cluster. Other codes tell of a cluster that could not answer.
+/// The gRPC codes with which a member refuses a request that is against the rules. Other codes mean that the cluster
+/// could not answer.
 const REFUSALS: [&str; 7] = [
     "InvalidArgument",
     "OutOfRange",
@@ -121,7 +121,7 @@ const REFUSALS: [&str; 7] = [
 fn is_refusal(operation: &Operation) -> bool {
     operation.outcome == Outcome::Fail
         && (
-            // A step of a service that was not taken, since nothing called for it.
+            // A step of a service that was not made, since it was not needed.
             operation.endpoint.is_empty()
                 || operation
                     .error

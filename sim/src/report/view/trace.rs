@@ -1,9 +1,9 @@
-//! What a report takes from `trace.jsonl`: starts and ends of processes, and what members told beside raft's lines. The
-//! rest of a trace, a hundred thousand messages and disk operations, is skipped without being parsed.
+//! Reads from `trace.jsonl` what a report shows: starts and ends of processes, and members' events other than raft's.
+//! The rest of a trace, a hundred thousand messages and disk operations, is skipped without being parsed.
 
 use serde::Deserialize;
 
-/// One line that is of interest.
+/// One line that a report shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) at: u64,
@@ -11,12 +11,12 @@ pub(super) struct Told {
     pub(super) what: What,
 }
 
-/// What a line says.
+/// The content of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
-    /// A process ended: why.
+    /// A process ended, for this reason.
     Ended(String),
-    /// A member told something: its kind in camelCase, and words for people.
+    /// A member's event: its kind in camelCase, and words for people.
     Fact(String, String),
 }
 
@@ -36,10 +36,10 @@ struct Line {
     message: String,
 }
 
-/// The facts that `history.jsonl` has already, or that come thousands of times.
+/// The events to skip: `history.jsonl` has them already, or there are thousands of them.
 const KNOWN: [&str; 6] = ["Acknowledged", "Applied", "Found", "LogTerms", "Proposed", "Role"];
 
-/// Reads a trace. Lines that do not read are skipped: a trace decides nothing.
+/// Reads a trace. Lines that cannot be parsed are skipped: no verdict depends on a trace.
 pub(super) fn read(text: &str) -> Vec<Told> {
     text.lines()
         .filter(|line| is_wanted(line))
@@ -78,7 +78,7 @@ fn told(line: Line) -> Option<Told> {
     Some(Told { at: line.at, node: line.node, what })
 }
 
-/// A configuration by its size: its members are numbers of 20 digits, which nobody compares.
+/// Describes a configuration by its size: its members' ids have 20 digits, too many to read.
 fn configured(debug: &str) -> What {
     let count = |name: &str| {
         let ids = after(debug, name).and_then(|rest| rest.split_once(']')).map_or("", |(ids, _)| ids);
@@ -106,7 +106,7 @@ fn fact(debug: &str) -> What {
         }
         words.push(c.to_ascii_lowercase());
     }
-    // Newtypes and braces say nothing to a reader.
+    // Names of newtypes and braces do not help a reader.
     let fields: String =
         fields.trim_matches(['{', '}', ' ']).chars().filter(|c| !"(){}\"".contains(*c)).collect();
     let fields = ["Index", "Term", "Revision", "MemberId", "ClusterId", "LeaseId", "Some"]

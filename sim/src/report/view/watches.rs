@@ -1,4 +1,4 @@
-//! Watches as spans: which client watched what, where and how long, and when it was told of something.
+//! Watches as spans: which client watched which keys, at which member, how long, and when it got events.
 
 use serde::Serialize;
 use squall_checker::history::{Event, RunHistory};
@@ -13,19 +13,19 @@ pub struct WatchSpan {
     pub watch: i64,
     /// The member that serves it.
     pub member: String,
-    /// What is watched: a key, or the two ends of a range.
+    /// The watched key, or the two ends of a watched range.
     pub keys: String,
-    /// The first revision that it wants.
+    /// The first revision that it asks for.
     pub revision: i64,
     /// When it was made.
     pub from: u64,
-    /// When it ended as far as its client knows: the member ended it, or it told nothing more.
+    /// When it ended for its client: the member ended it, or sent nothing more.
     pub to: u64,
     /// Whether the member ended it.
     pub canceled: bool,
-    /// When it was told of events.
+    /// When it got events.
     pub told: Vec<u64>,
-    /// Of how many events.
+    /// How many events it got.
     pub events: u64,
 }
 

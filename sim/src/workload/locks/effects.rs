@@ -1,13 +1,13 @@
-//! What the Lock and the Election service do to the store on a client's behalf, as operations of the history.
+//! Records the effects of the Lock and the Election service on the store, as operations of the history.
 //!
-//! A call for a place makes a key, may say something new in it, and may remove it again where the caller goes away or the call
-//! fails. None of that has an answer of its own, so each is recorded as ambiguous, unless the service's answer tells: a place
-//! that was answered with is kept, and a proclamation that was answered is in the store. The first of them has the id that the
-//! request carries, and the others have those that follow, in the order in which the service numbers its steps: so the
-//! members can say where in the log each stands.
+//! A call for a place creates a key, may update it, and may remove it again if the caller goes away or the call fails.
+//! These effects have no answers of their own. So each is recorded as ambiguous, unless the service's answer decides
+//! it: a place in an answer exists, and an answered proclamation is in the store. The first effect has the id that the
+//! request carries, and the others have the following ids, in the order in which the service numbers its steps. So the
+//! members can report the log position of each.
 //!
-//! A client is one sequential process, and these run beside it: each is recorded as a process of its own, and as asked of no
-//! member in particular.
+//! A client is one sequential process, and these effects run concurrently with it. So each is recorded as a separate
+//! process, without a member.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use squall_checker::history as h;
 
 use crate::workload::recorder::{Process, Recorder};
 
-/// The numbers of the processes that stand for a client's service begin here, one such step for each.
+/// The first number of the processes that stand for a service's steps. Each step is one process.
 pub(crate) const BESIDE: u64 = 1_000_000;
 
-/// The operations that stand for one request's effects, while it is under way.
+/// The operations for one request's effects, while the request is under way.
 pub(in crate::workload) struct Effects {
     noted: Vec<(h::OpId, Effect)>,
 }
 
-/// A place that nobody can have made but one request, and of which it is not known yet whether it did.
+/// A place that only one request can have created. It is not known yet whether it did.
 pub(in crate::workload) struct Unsettled(h::OpId);
 
-/// One of them.
+/// One effect of a request.
 struct Effect {
     op: h::Op,
     kind: Kind,
@@ -34,21 +34,22 @@ struct Effect {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// It may happen whatever the answer is.
+    /// It may happen, whatever the answer is.
     Ambiguous,
-    /// It happens only where the call is not answered with success.
+    /// It happens only if the call is not answered with success.
     TakesBack,
-    /// It has happened just so where the call was answered with success.
+    /// It has certainly happened if the call was answered with success.
     Answered,
-    /// A read, which the answer answers.
+    /// A read, whose result is in the answer.
     Read,
-    /// It makes a place. No other request makes one for that lease in that queue, so whoever sees the key knows that it
-    /// has happened, and when.
+    /// It creates a place. No other request creates one for that lease in that queue. So a reader of the key knows
+    /// that it has happened, and when.
     FirstPlace,
 }
 
 impl Effects {
-    /// Notes what a request may do from now on. `is_first`: it is the first one for a place of its lease in its queue.
+    /// Records the effects that a request may have from now on. `is_first`: it is the first request for a place of its
+    /// lease in its queue.
     pub(in crate::workload) fn begin(
         recorder: &Recorder,
         process: &Process,
@@ -67,12 +68,12 @@ impl Effects {
         Effects { noted: noted.collect() }
     }
 
-    /// The id that the request carries, where it is not its own.
+    /// The id that the request carries, if it is not its own.
     pub(in crate::workload) fn first(&self) -> Option<h::OpId> {
         self.noted.first().map(|(id, _)| *id)
     }
 
-    /// The request was answered, or given up. What is left open is to be settled.
+    /// Records that the request was answered or given up. Answers what has to be settled.
     pub(in crate::workload) fn end(
         self,
         recorder: &Recorder,
@@ -96,7 +97,8 @@ impl Effects {
 }
 
 impl Unsettled {
-    /// The place was made at this revision, as an answer with this header shows; or nobody knows.
+    /// Records that the place was created at this revision, as an answer with this header shows; `None` if it is
+    /// unknown.
     pub(in crate::workload) fn settle(self, recorder: &Recorder, made: Option<(h::Revision, h::Header)>) {
         match made {
             Some((revision, header)) => put_done(recorder, self.0, h::Header { revision, ..header }),
@@ -105,7 +107,7 @@ impl Unsettled {
     }
 }
 
-/// A transaction of one put was done.
+/// Records that a transaction with one put took effect.
 fn put_done(recorder: &Recorder, id: h::OpId, header: h::Header) {
     txn_done(recorder, id, header, vec![h::ResponseOp::Put(h::PutResult::default())]);
 }
@@ -124,7 +126,7 @@ pub(super) fn place(name: &h::Bytes, lease: h::LeaseId) -> h::Bytes {
     h::Bytes::from([name.as_slice(), format!("/{:x}", lease.0).as_bytes()].concat())
 }
 
-/// That a key was created at a revision; 0: that it is not there.
+/// Compares a key's creation revision with `revision`; 0 means that the key does not exist.
 pub(super) fn created(key: &h::Bytes, result: h::CompareResult, revision: h::Revision) -> h::Compare {
     h::Compare {
         key: key.clone(),
@@ -134,8 +136,9 @@ pub(super) fn created(key: &h::Bytes, result: h::CompareResult, revision: h::Rev
     }
 }
 
-/// That the key is gone: what the answer to an unlock or a resignation says. A transaction of compares alone says so of the
-/// revision in its header. It lasts as long as the request, since a break may come between that revision and the answer.
+/// The absence of the key, which the answer to an unlock or a resignation states. It is recorded as a transaction of
+/// compares alone, at the revision in the header. It lasts as long as the request, since a break may come between that
+/// revision and the answer.
 fn absence(compare: h::Compare) -> Effect {
     Effect { op: h::Op::Txn(h::Txn { compares: vec![compare], ..h::Txn::default() }), kind: Kind::Read }
 }
@@ -158,7 +161,7 @@ fn of(lock: &h::Lock, is_first: bool) -> Vec<Effect> {
             let makes = if is_first { Kind::FirstPlace } else { Kind::Ambiguous };
             let removes = Effect { op: h::Op::DeleteRange(delete(&key)), kind: Kind::TakesBack };
             let mut effects = vec![txn(makes, absent, says()), removes];
-            // A new place says what it has to say.
+            // A new place is created with its value.
             if matches!(lock, h::Lock::Campaign(_)) && !is_first {
                 effects.push(txn(Kind::Ambiguous, present, says()));
             }

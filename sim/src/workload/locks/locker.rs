@@ -20,7 +20,7 @@ use crate::{
     workload::{Client, Pace, Recorder},
 };
 
-/// The ids of sessions' leases begin here. Those of other workloads lie below.
+/// The first id of sessions' leases. Other workloads use smaller ids.
 const FIRST_LEASE: i64 = 1_000_000_000;
 
 /// A session's second process has the first one's number plus this.
@@ -29,24 +29,24 @@ pub(in crate::workload) const TWIN: u64 = 500_000;
 /// A client of locks and elections.
 pub(in crate::workload) struct Locker {
     pub(in crate::workload) client: Client,
-    /// Another process of the same session, which now and then asks for the same place.
+    /// Another process of the same session, which sometimes asks for the same place.
     pub(in crate::workload) twin: Client,
     pub(in crate::workload) recorder: Arc<Recorder>,
     pub(in crate::workload) keys: u32,
-    /// How long it waits for an answer; for its turn sometimes less, sometimes more.
+    /// How long it waits for an answer. For its turn it sometimes waits less and sometimes more.
     pub(in crate::workload) patience: Duration,
     pub(in crate::workload) mix: Mix,
     pub(in crate::workload) chance: ChaCha8Rng,
     pub(in crate::workload) pace: Pace,
     /// The lease in use, and its seconds.
     pub(in crate::workload) session: Option<(h::LeaseId, i64)>,
-    /// What was asked for with that lease.
+    /// The names that it asked for with that lease.
     pub(in crate::workload) asked: BTreeSet<h::Bytes>,
-    /// What it led with that lease before.
+    /// The elections that it led with that lease before.
     pub(in crate::workload) led: Vec<h::LeaderKey>,
 }
 
-/// What stands for a hold.
+/// A hold of a lock or of a leadership.
 struct Held {
     leader: h::LeaderKey,
     is_lock: bool,
@@ -95,8 +95,8 @@ impl Locker {
 
     /// The session's lease, or that of a new one.
     async fn session(&mut self, round: &Round) -> Option<h::LeaseId> {
-        // Places of one lease in one queue look all alike: the judge would have to try which of them was taken. In several
-        // queues they do not, but all of them end together, as far as they are still there.
+        // Places of one lease in one queue look alike: the judge would have to try all of them. Places in several
+        // queues differ, but those that still exist all end together.
         let asks_anew = match self.asked.contains(&round.name()) {
             true => !round.again,
             false => !self.asked.is_empty() && !round.shares,
@@ -105,7 +105,7 @@ impl Locker {
             self.session = None;
             self.asked.clear();
             self.led.clear();
-            // The client's choice, so that the history knows it even where no answer comes.
+            // The client chooses the id, so that the history has it even if no answer comes.
             let id = FIRST_LEASE + self.recorder.next_id() as i64;
             let op = h::Op::LeaseGrant(h::LeaseGrant { id: h::LeaseId(id), ttl: round.ttl });
             if let (h::OpResult::LeaseGrant(granted), _) = self.client.perform(&op, false).await? {
@@ -115,7 +115,7 @@ impl Locker {
         self.session.map(|(lease, _)| lease)
     }
 
-    /// Renews the session's lease; false where that is gone, or nobody can tell.
+    /// Renews the session's lease. False if it is gone or its state is unknown.
     async fn keep_alive(&mut self) -> bool {
         let Some((id, _)) = self.session else { return false };
         let op = h::Op::LeaseKeepAlive(h::LeaseRef { id });
@@ -143,7 +143,7 @@ impl Locker {
         } else {
             self.client.perform_within(&op, patience).await
         };
-        // A lock's answer does not tell the fencing token; and who was not answered wants to know whether a place is left.
+        // A lock's answer has no fencing token. And without an answer, the read shows whether a place is left.
         let found = self.get_with_header(place(&name, lease)).await;
         self.client.settle(found.as_ref().map(|(kv, header)| (kv.create_revision, *header)));
         let leader = match (taken, found) {
@@ -174,7 +174,7 @@ impl Locker {
         }
     }
 
-    /// Writes behind the fence; whether the write was done.
+    /// Writes behind the fence. Answers whether the write took effect.
     async fn write(&mut self, round: &Round, held: &Held) -> bool {
         let key = held.leader.key.clone();
         let put = h::Put { key: round.guarded(), value: self.unique(), ..h::Put::default() };
@@ -187,12 +187,12 @@ impl Locker {
         matches!(done, Some((h::OpResult::Txn(result), _)) if result.succeeded)
     }
 
-    /// Does what a holder does, and ends.
+    /// Does the holder's steps, and ends the hold.
     async fn hold(&mut self, round: &Round, held: Held, began: Monotonic, stop: &AtomicBool) {
         if !held.is_lock {
             let of_name = |key: &&h::LeaderKey| key.name == held.leader.name && key.rev != held.leader.rev;
             if let Some(former) = self.led.iter().rfind(of_name).filter(|_| round.resigns_late) {
-                // That must not end what it has won since with another candidacy.
+                // This must not end a leadership that it has won since with another candidacy.
                 _ = self.ask(h::Lock::Resign(former.clone())).await;
             }
             self.led.push(held.leader.clone());
@@ -236,7 +236,7 @@ impl Locker {
             Ending::Keep => {}
         }
         if round.late {
-            // Who led before says nothing more either.
+            // The former leader proclaims nothing more either.
             if !held.is_lock {
                 let (leader, value) = (held.leader.clone(), self.unique());
                 _ = self.ask(h::Lock::Proclaim(h::Proclamation { leader, value })).await;

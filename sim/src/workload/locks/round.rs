@@ -1,5 +1,5 @@
-//! What one client of locks and elections has in mind for its next round. All of it is drawn beforehand, so that what others
-//! do moves no draw.
+//! The plan of a locks-and-elections client for its next round. All of it is drawn in advance, so that other clients'
+//! actions do not change any draw.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use squall_checker::history as h;
 
 use crate::{scenario::Mix, workload::weights};
 
-/// The least and the most seconds that a session's lease is asked for.
+/// The range of a session's lease TTL, in seconds.
 const TTL_SECS: std::ops::RangeInclusive<i64> = 2..=4;
-/// What a holder does at most before it lets go.
+/// The most steps of a holder before it releases its hold.
 const STEPS: usize = 8;
 
 /// One round.
@@ -22,25 +22,25 @@ pub(super) struct Round {
     pub(super) number: u32,
     /// Whether it begins with a new session.
     pub(super) anew: bool,
-    /// Whether a session asks again for what it has asked for before, instead of a new one.
+    /// Whether a session that has asked for this place before asks again. Otherwise a new session asks.
     pub(super) again: bool,
-    /// Whether a session that has a place in another queue asks for one in this, instead of a new one.
+    /// Whether a session that has a place in another queue asks for one in this queue. Otherwise a new session asks.
     pub(super) shares: bool,
-    /// The seconds of a new session's lease.
+    /// The TTL of a new session's lease, in seconds.
     pub(super) ttl: i64,
-    /// What the time that it waits for its turn is multiplied by.
+    /// The factor by which the time that it waits for its turn is multiplied.
     pub(super) patience: f64,
     /// What it does as the holder.
     pub(super) steps: Vec<Step>,
     /// How it ends.
     pub(super) ending: Ending,
-    /// Whether it then tries a write behind the fence that it no longer holds.
+    /// Whether it then tries a write behind a fence that it no longer holds.
     pub(super) late: bool,
     /// Whether another process of the same session asks for the same place meanwhile.
     pub(super) twice: bool,
-    /// Whether it resigns once more from what it led before with the same session.
+    /// Whether it resigns again from an election that it led before with the same session.
     pub(super) resigns_late: bool,
-    /// How long it keeps its session alive where nobody has answered, so that others see whether its place is still there.
+    /// How long it keeps its session alive without an answer, so that others can see whether its place still exists.
     pub(super) lingers: Option<Duration>,
 }
 
@@ -61,20 +61,20 @@ pub(super) enum Step {
     Write,
     /// It renews its lease.
     KeepAlive,
-    /// It says something, as a leader; who holds a lock writes.
+    /// As a leader, it proclaims a value. As the holder of a lock, it writes.
     Say,
-    /// It sleeps for so long beyond its lease, and then writes as if it still held.
+    /// It sleeps for its lease's TTL and this time more, and then writes as if it still were the holder.
     Sleep(Duration),
 }
 
 /// How a hold ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// It lets go.
+    /// It releases its hold.
     LetGo,
     /// It ends its lease.
     Revoke,
-    /// It goes away without a word: the lease ends some time.
+    /// It stops without any request. Its lease expires later.
     Forget,
     /// It keeps what it has.
     Keep,

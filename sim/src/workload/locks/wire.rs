@@ -79,8 +79,8 @@ pub(in crate::workload) async fn send(
     Ok(Answer { result, header, token: None })
 }
 
-/// Follows an election for most of the time that the call has. What was told until then is the answer; the header is that of
-/// what was told last.
+/// Follows an election for most of the time that the call has. The answer is everything that it got until then, with
+/// the header of the last response.
 async fn observe(
     mut elections: ElectionClient<Channel>,
     name: &h::Bytes,
@@ -95,7 +95,7 @@ async fn observe(
         let next = match timeout(call.clock, left, leaders.message()).await {
             Ok(Ok(Some(next))) => next,
             Ok(Ok(None)) | Err(_) => break,
-            // What was told before is true all the same.
+            // The earlier responses are still valid.
             Ok(Err(_)) if last.is_some() => break,
             Ok(Err(status)) => return Err(status),
         };

@@ -1,12 +1,14 @@
-//! A file's bytes: what a reader sees, and what would be left of it after a crash.
+//! A file's bytes: what a reader sees, and what a crash would leave.
 //!
-//! What is pending since the last sync is a list of operations, each with what it takes to undo it: writes at any place,
-//! truncations with what they cut off, and extensions. (The store only appends and truncates; real servers, whose disks
-//! are made of this too, write anywhere.) A crash decides two things, as a journaling file system without data journaling
-//! leaves them open (ext4, `data=writeback`; FoundationDB's AsyncFileNonDurable): how many of the pending operations had
-//! their new length recorded, in order; and for each 512-byte sector that was touched, whether its new content reached the
-//! platter. A sector that did not shows what was there before: older bytes, or zeros beyond the old end. A sector is
-//! atomic; a write over several is not, and is *torn* where some of its sectors are kept and some are not.
+//! The operations since the last sync are pending. They form a list, each with the data to undo it: writes at any
+//! offset, truncations with the bytes that they cut off, and extensions. (The store only appends and truncates; real
+//! servers, whose disks use this module too, write anywhere.)
+//!
+//! A crash decides two things, which a journaling file system without data journaling leaves open (ext4,
+//! `data=writeback`; FoundationDB's AsyncFileNonDurable). First, how many of the pending operations, in order, had
+//! their new length recorded. Second, for each touched 512-byte sector, whether its new content reached the platter.
+//! If not, the sector shows its previous content: older bytes, or zeros beyond the old end. A sector is atomic. A
+//! write over several sectors is not: it is *torn* if some of its sectors are kept and some are not.
 //!
 //! The zeros at the end of a file that was extended are not stored: etcd allocates 64 MiB for each part of its log.
 
@@ -17,7 +19,7 @@ use bytes::Bytes;
 use super::Unsynced;
 use crate::world::chance::Stream;
 
-/// The unit in which a disk writes.
+/// The size in bytes of a sector: the unit in which a disk writes.
 pub(super) const SECTOR: usize = 512;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,15 +31,15 @@ struct Pending {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Op {
-    /// `len` bytes were written at `at`, over `over`.
+    /// `len` bytes were written at `at`; `over` holds the bytes that they replaced.
     Write { at: usize, len: usize, over: Vec<u8> },
-    /// The file was cut to `to`.
+    /// The file was truncated to `to` bytes; `cut` holds the bytes that were cut off.
     Truncate { to: usize, cut: Vec<u8> },
-    /// The file was made longer, by zeros.
+    /// The file was made longer by zeros.
     Extend,
 }
 
-/// How long a file is, and how much of it is stored. The rest are zeros.
+/// A file's length, and how much of it is stored, in bytes. The rest are zeros.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Extent {
     len: usize,
@@ -59,9 +61,9 @@ pub(super) struct Content {
     bytes: Vec<u8>,
     len: usize,
     pending: Vec<Pending>,
-    /// How many operations have ever become durable: what `pending[0]` is the next of.
+    /// How many operations have ever become durable. `pending[0]` is the operation after these.
     settled: u64,
-    /// How many operations a sync that lied has called durable.
+    /// How many operations a lying sync has reported as durable.
     promised: u64,
 }
 
@@ -71,7 +73,7 @@ impl Content {
         Self { len: bytes.len(), bytes, ..Self::default() }
     }
 
-    /// What a reader sees of this file, all of it durable.
+    /// A copy of the content that a reader sees, all of it durable.
     pub(super) fn copy(&self) -> Self {
         Self { len: self.len, ..Self::durable(self.bytes.clone()) }
     }
@@ -80,7 +82,7 @@ impl Content {
         self.len
     }
 
-    /// How much of it is stored, from its beginning.
+    /// How many bytes are stored, from the file's beginning.
     pub(super) fn stored(&self) -> usize {
         self.bytes.len()
     }
@@ -104,7 +106,7 @@ impl Content {
         self.write(self.len, data);
     }
 
-    /// Writes at any place. What lies between the end and a place beyond it becomes zeros.
+    /// Writes at any offset. A gap between the end and an offset beyond it becomes zeros.
     pub(super) fn write(&mut self, at: usize, data: &[u8]) {
         if data.is_empty() {
             return;
@@ -121,7 +123,7 @@ impl Content {
         self.len = self.len.max(end);
     }
 
-    /// Cuts the file, or does nothing where it is no longer than `len`.
+    /// Truncates the file to `len` bytes. Does nothing if it is no longer than that.
     pub(super) fn truncate(&mut self, len: usize) {
         if len < self.len {
             let before = self.extent();
@@ -131,7 +133,7 @@ impl Content {
         }
     }
 
-    /// Makes the file longer, or does nothing where it is no shorter than `len`.
+    /// Extends the file to `len` bytes. Does nothing if it is no shorter than that.
     pub(super) fn extend(&mut self, len: usize) {
         if len > self.len {
             self.pending.push(Pending { before: self.extent(), what: Op::Extend });
@@ -172,29 +174,29 @@ impl Content {
         self.settled += count;
     }
 
-    /// Calls everything before the mark durable, though it is not.
+    /// Records that a lying sync reported everything before the mark as durable. It is not.
     pub(super) fn promise(&mut self, mark: u64) {
         self.promised = self.promised.max(mark);
     }
 
-    /// Whether something was called durable that is not.
+    /// Whether a lying sync reported something as durable that is not.
     pub(super) fn owes(&self) -> bool {
         self.promised > self.settled
     }
 
-    /// Makes durable what was called so.
+    /// Makes durable what lying syncs reported as durable.
     pub(super) fn make_good(&mut self) {
         self.settle(self.promised);
     }
 
-    /// Flips one bit where it lies.
+    /// Flips one bit of the stored content, durably.
     pub(super) fn flip(&mut self, byte: usize, bit: u32) {
         if let Some(byte) = self.bytes.get_mut(byte) {
             *byte ^= 1 << bit;
         }
     }
 
-    /// Cuts the file, durably.
+    /// Truncates the file, durably.
     pub(super) fn cut(&mut self, len: usize) {
         self.settle(self.mark());
         self.bytes.truncate(len);
@@ -218,8 +220,8 @@ impl Content {
         (bytes, len)
     }
 
-    /// The sectors, of those that hold `len` bytes, where the first `keep` operations may have changed something. A
-    /// truncation changes all from its place on. Where none is kept, the sector at the end: what was lost began there.
+    /// The sectors below `len` bytes that the first `keep` operations may have changed. A truncation changes all
+    /// sectors from its offset on. If no operation is kept, the sector at the end: the lost data began there.
     fn touched(&self, keep: usize, len: usize) -> BTreeSet<usize> {
         let sectors = len.div_ceil(SECTOR);
         let ranges = self.pending[..keep].iter().filter_map(|op| match op.what {
@@ -234,7 +236,7 @@ impl Content {
             .collect()
     }
 
-    /// The machine crashes: what survives is drawn, or nothing does.
+    /// Applies a crash of the machine. What survives is drawn, as `unsynced` says.
     pub(super) fn crash(&mut self, unsynced: Unsynced, chance: &mut Stream) -> Damage {
         let mut damage = Damage::default();
         if self.pending.is_empty() {
@@ -278,14 +280,14 @@ impl Content {
                     let lost = dropped.range(sectors.clone()).count();
                     damage.torn_writes += u64::from((1..sectors.len()).contains(&lost));
                 }
-                // What was cut off again is nothing to tear.
+                // Bytes that were cut off again cannot be torn.
                 Op::Truncate { to, .. } => left = left.min(to),
                 Op::Write { .. } | Op::Extend => {}
             }
         }
         let (lost, already) = (self.bytes.len().saturating_sub(new.len()), dropped.len());
         damage.dropped_sectors += lost.div_ceil(SECTOR) as u64;
-        // What was written over older bytes, too.
+        // Also counts the sectors of overwritten bytes.
         let undone = self.pending[keep..].iter().filter_map(|op| match &op.what {
             Op::Write { at, over, .. } => Some(*at..(at + over.len()).min(new.len())),
             Op::Truncate { .. } | Op::Extend => None,

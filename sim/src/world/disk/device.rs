@@ -1,4 +1,4 @@
-//! A node's disk for a simulated process: it waits as long as things take and while the disk is stalled, and holds locks.
+//! A node's disk for a simulated process: lets it wait for the disk's operations and stalls, and holds its locks.
 
 use std::{
     collections::BTreeMap,
@@ -33,14 +33,14 @@ pub(crate) struct Disk {
     processes: Lock<Processes>,
 }
 
-/// What ends with the process that runs.
+/// The state that ends with the running process.
 #[derive(Default)]
 struct Processes {
-    /// Who waits for the end of a stall.
+    /// Wakers of operations that wait for the end of a stall.
     stalled: Vec<Waker>,
-    /// Who holds a file's lock or has an engine open, by a number of their own.
+    /// The holder's number for each locked file and each open engine.
     held: BTreeMap<Ino, u64>,
-    /// Goes on in the next process: no number is given out twice.
+    /// The next holder's number. It keeps counting over restarts of the process, so no number is used twice.
     next_holder: u64,
 }
 
@@ -49,7 +49,7 @@ impl Disk {
         Self { node, state: Lock::new(State::new(settings, chance)), processes: Lock::default() }
     }
 
-    /// Does something with the disk's state: whoever imposes faults, and an operator's hands.
+    /// Calls `act` with the disk's state: for faults and for an operator's actions.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.state.lock())
     }
@@ -58,16 +58,16 @@ impl Disk {
         self.state.lock().figures()
     }
 
-    /// Lets a modifier hold that is one of a disk's.
+    /// Puts a disk modifier in force.
     pub(crate) fn impose(&self, modifier: &Modifier, token: Token, bites: Bites, chance: &Chance) {
         if matches!(modifier, Modifier::StallDisk(_)) {
-            // It holds what waits already for another stall, too.
+            // It also holds the operations that already wait for another stall.
             bites.count(self.processes.lock().stalled.len() as u64);
         }
         self.with(|state| state.impose(modifier, token, bites, chance));
     }
 
-    /// Takes a fault away. After the last stall, what waited goes on.
+    /// Removes a fault. Once no stall is left, waiting operations continue.
     pub(crate) fn lift(&self, now: At, token: Token) {
         let mut state = self.state.lock();
         let hurried = state.lift(now, token);
@@ -77,7 +77,7 @@ impl Disk {
         hurried.into_iter().chain(stalled).for_each(Waker::wake);
     }
 
-    /// The process is gone, its locks and what it waited for with it.
+    /// The process is gone: releases its locks and forgets its waiting operations.
     pub(crate) fn process_ended(&self) {
         let mut processes = self.processes.lock();
         processes.held.clear();
@@ -86,7 +86,7 @@ impl Disk {
         drop(stalled);
     }
 
-    /// The machine crashes.
+    /// The machine loses power. Answers what was lost.
     pub(crate) fn crash(&self, unsynced: Unsynced, shared: &Shared) -> PowerLoss {
         let figures = self.state.lock().crash(unsynced);
         shared.record(Event::Crash {
@@ -122,7 +122,7 @@ impl Disk {
     }
 }
 
-/// A process's way to its disk.
+/// A process's access to its disk.
 #[derive(Clone)]
 pub(super) struct Access {
     pub(super) shared: Arc<Shared>,
@@ -131,14 +131,14 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// Waits while the disk is stalled; for ever where the process is gone.
+    /// Waits while the disk is stalled. Never completes if the process is gone.
     pub(super) async fn admitted(&self) {
         let mut held = false;
         std::future::poll_fn(|cx| self.poll_admitted(&mut held, cx)).await
     }
 
-    /// Begins an operation that is no sync: waits while the disk is stalled, takes the disk's time, and fails where a fault
-    /// says so.
+    /// Begins an operation that is no sync: waits while the disk is stalled, takes the disk's time, and fails if a
+    /// fault makes it fail.
     pub(super) async fn begin(&self, work: DiskWork) -> io::Result<()> {
         self.admitted().await;
         let (begun, draw) = (self.shared.now(), self.with(|state| state.pace.begin_work()));
@@ -167,20 +167,21 @@ impl Access {
         Poll::Pending
     }
 
-    /// Does something with the disk's state. Not for the dead: see [`Self::admitted`] and [`Life::alive`].
+    /// Calls `act` with the disk's state. Only for a process that is alive: see [`Self::admitted`] and
+    /// [`Life::alive`].
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.disk.state.lock())
     }
 
-    /// Waits as long as it takes to write `bytes` bytes and sync them, after what the device already does.
+    /// Waits until the device has written and synced `bytes` bytes, after the syncs that are queued already.
     pub(super) async fn write_back(&self, bytes: usize) {
         let number = self.with(|state| state.give_sync(self.shared.now(), bytes));
         self.wait(|pace| pace.sync_due(number)).await;
-        // What was begun before a stall ends after it.
+        // An operation that began before a stall ends after the stall.
         self.admitted().await;
     }
 
-    /// Waits until an operation is done, which may be sooner than it looked when it began: see [`Pace`].
+    /// Waits until an operation is done. That may be sooner than expected when it began: see [`Pace`].
     async fn wait(&self, due: impl Fn(&Pace) -> Option<At>) {
         loop {
             let (due, reliefs) = self.with(|state| (due(&state.pace), state.pace.reliefs()));
@@ -206,7 +207,7 @@ impl Access {
         self.shared.record(Event::Disk { node: self.disk.node, op, path: path.clone(), value });
     }
 
-    /// Puts an append into the audit, bytes and all.
+    /// Puts an append and its bytes into the audit.
     pub(super) fn record_append(&self, path: &Arc<str>, bytes: &[u8]) {
         let event = Event::Disk {
             node: self.disk.node,
@@ -217,7 +218,7 @@ impl Access {
         self.shared.record_with(event, bytes);
     }
 
-    /// Takes the lock of an inode; none where it is held.
+    /// Takes the lock of an inode; `None` if it is held.
     pub(super) fn hold(&self, ino: Ino) -> Option<Hold> {
         let mut processes = self.disk.processes.lock();
         if processes.held.contains_key(&ino) {
@@ -230,7 +231,7 @@ impl Access {
     }
 }
 
-/// A held lock. Dropping it releases it; a stale one must not release its successor's.
+/// A held lock. Dropping it releases it, unless the process has ended meanwhile and a later one holds the lock.
 pub(super) struct Hold {
     access: Access,
     ino: Ino,

@@ -1,7 +1,7 @@
 //! The engine seam over a simulated disk: a map in memory under the durability overlay ([`super::rows`]).
 //!
-//! An engine is an entry of the tree, so wiping or moving a data folder takes it along. A commit takes the disk's time,
-//! makes the batches durable, and the engine's own entry with them.
+//! An engine is an entry of the tree, so it is wiped or moved with its data folder. A commit takes the disk's time,
+//! and makes the batches and the engine's own entry durable.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -24,7 +24,7 @@ impl SimEngines {
         Self(Access { shared, life, disk })
     }
 
-    /// The engine at a path, made where there is none. An empty directory becomes one.
+    /// The engine at a path, created if there is none. An empty directory becomes an engine.
     fn find_or_make(&self, dir: &Path) -> io::Result<Ino> {
         self.0.with(|state| {
             let tree = &mut state.tree;
@@ -94,7 +94,7 @@ impl SimEngine {
             })
     }
 
-    /// A commit or a replacement has written: fails where a fault says so. Answers whether it lies.
+    /// Ends the sync of a commit or a replacement. Fails if a fault makes it fail. Answers whether the sync lied.
     fn finish(&self, bytes: usize) -> Result<bool, EngineError> {
         let done = self.access.with(|state| {
             state.need_room(bytes as u64)?;
@@ -124,7 +124,7 @@ impl Engine for SimEngine {
         if !self.access.life.alive() {
             return;
         }
-        // A failure shows at the next commit, which is where the seam reports it.
+        // The seam reports a failure at the next commit.
         if self.with(|rows| rows.write(batch)).is_ok() {
             self.access.record(DiskOp::EngineWrite, &self.path, batch.len() as u64);
         }
@@ -163,8 +163,8 @@ impl Engine for SimEngine {
             let count = rows.len() as u64;
             self.with(|content| content.begin_replace(rows))?;
             self.access.write_back(bytes).await;
-            // The switch of the pointer is a rename after a sync: where that lies, the bytes are what may be lost, and this
-            // engine's replacement is all or nothing.
+            // The pointer is switched by a rename after a sync. If that sync lies, the bytes may be lost, but here a
+            // replacement is kept whole or not at all.
             self.finish(bytes)?;
             self.with(Rows::finish_replace)?;
             self.entry_durable();

@@ -1,8 +1,9 @@
-//! The Files seam over a simulated disk. Syncs take time; appends, reads and changes of names take what the disk's settings
-//! and faults say, by default none (they meet the page cache). Everything waits while the disk is stalled.
+//! The Files seam over a simulated disk. Syncs take time. Appends, reads and changes of names take the time that the
+//! disk's settings and faults define, by default none (the page cache serves them). Everything waits while the disk is
+//! stalled.
 //!
-//! What fails, fails as POSIX allows: of an append a part may be there; after a sync that failed, what it was to write may
-//! still be pending or be lost, and a later sync tells nothing of it (fsyncgate).
+//! Failures are those that POSIX allows. A failed append may leave a part of its bytes. After a failed sync, the data
+//! that it had to write may still be pending or be lost, and a later sync does not report that (fsyncgate).
 
 use std::{io, path::Path, sync::Arc};
 
@@ -24,7 +25,7 @@ impl SimFiles {
         Self(Access { shared, life, disk })
     }
 
-    /// An operation on the tree: admitted, recorded, carried out.
+    /// Runs an operation on the tree: waits until the disk admits it, records it, and carries it out.
     async fn change<T>(
         &self,
         op: DiskOp,
@@ -107,7 +108,7 @@ impl Files for SimFiles {
             self.0.admitted().await;
             let ino = self.0.with(|state| state.tree.list(dir).map(|_| state.tree.find(dir)))?;
             self.0.write_back(0).await;
-            // It always is there, since it was listed.
+            // It always exists, since it was listed.
             if let Some(ino) = ino {
                 self.0.with(|state| state.finish_dir_sync(ino))?;
             }

@@ -1,4 +1,4 @@
-//! What lies on a disk at one instant, for people: names, sizes, and how much of it a crash could take.
+//! A listing of a disk at one instant, for people: names, sizes, and how much a crash could lose.
 
 use serde::Serialize;
 
@@ -7,13 +7,13 @@ use super::tree::{Ino, Inode, ROOT, Tree};
 /// A file or an engine on a disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// Where it is.
+    /// Its path.
     pub path: String,
-    /// Its size as a reader sees it: bytes of a file, rows of an engine.
+    /// Its size as a reader sees it: a file's bytes, or an engine's number of rows.
     pub size: u64,
-    /// How much of it is not durable yet, in bytes.
+    /// How many of its bytes are not durable yet.
     pub pending: u64,
-    /// Whether its name would outlive a crash.
+    /// Whether its name would survive a crash.
     pub name_is_durable: bool,
     /// Whether it is an engine.
     pub engine: bool,

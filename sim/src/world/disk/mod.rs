@@ -1,13 +1,14 @@
 //! The disk of each node: files and engines, with a durable and a pending part.
 //!
-//! What a process has not synced is the crash's to decide, and what the crash decides is drawn from the node's own
-//! stream: [`content`] for the bytes of files, [`tree`] for their names, [`rows`] for engines. [`pace`] says how long
-//! things take, and [`state`] holds all of it together with the faults. [`device`] lets simulated processes wait, and holds
-//! their locks; [`files`] and [`engine`] are the seams' sides. The disks of real processes ([`crate::processes`]) are made
-//! of the same state, for which [`posix`] is their kernel's side.
+//! A crash decides what happens to un-synced data, by draws from the node's own random stream: [`content`] for the
+//! bytes of files, [`tree`] for their names, [`rows`] for engines. [`pace`] determines how long operations take, and
+//! [`state`] holds all of this together with the faults. [`device`] makes simulated processes wait, and holds their
+//! locks;
+//! [`files`] and [`engine`] implement the seams. The disks of real processes ([`crate::processes`]) use the same state;
+//! [`posix`] is its interface for their kernel.
 //!
-//! Faults: operations fail, the disk is full, syncs lie, operations are slow; a file or an engine is
-//! damaged where it lies ([`state::Damage`]). Each draws from a stream of its own.
+//! Faults: operations fail, the disk is full, syncs lie, operations are slow; a file or an engine is damaged on the
+//! disk ([`state::Damage`]). Each fault has its own random stream.
 
 mod content;
 mod device;

@@ -1,11 +1,10 @@
-//! How long a disk takes.
+//! How long a disk's operations take.
 //!
-//! Syncs queue: the device writes what it was given, one after the other. Other operations meet the page cache and take
-//! their time side by side. A fault that slows the disk adds to each operation's time. When it ends, what is under way
-//! goes on at the pace that the disk has then, so the syncs that began under a hundred slow faults do not outlive them.
+//! Syncs queue: the device writes them one after the other. Other operations use the page cache and run in parallel. A
+//! fault that slows the disk adds to each operation's time. When it ends, the operations under way continue at the
+//! disk's new pace. So a sync that began during many slow faults does not stay slow after they end.
 //!
-//! Each operation draws once, whether or not a fault slows it: a fault that is dropped leaves all later draws as they
-//! were.
+//! Each operation draws once, whether or not a fault slows it, so dropping a fault changes no later draw.
 
 use std::{collections::VecDeque, task::Waker, time::Duration};
 
@@ -17,21 +16,21 @@ use crate::world::{
     node::At,
 };
 
-/// The disk's clockwork.
+/// The times of a disk's operations.
 pub(super) struct Pace {
     settings: Settings,
     syncs: Stream,
     work: Stream,
     slow_syncs: Holding<Latency>,
     slow_work: Holding<Latency>,
-    /// The syncs that the device has not finished, in the order in which it was given them.
+    /// The syncs that the device has not finished, in the order in which they were queued.
     queue: VecDeque<Sync>,
-    /// Until when the device writes what it was given.
+    /// When the device will have written everything in its queue.
     busy: At,
     next_sync: u64,
     /// Counts the slow faults that have ended.
     reliefs: u64,
-    /// Who waits, and may wait for less long once such a fault ends.
+    /// Wakers of waiting operations: the end of a slow fault may shorten their wait.
     waiting: Vec<Waker>,
 }
 
@@ -42,7 +41,7 @@ struct Sync {
     begins: At,
     due: At,
     draw: u32,
-    /// What its bytes take.
+    /// The time to write its bytes.
     writing: Duration,
 }
 
@@ -72,7 +71,8 @@ impl Pace {
         self.slow_work.add(token, bites, more);
     }
 
-    /// Takes a slow fault away, with those to wake who may wait for less long now. None where it does not hold here.
+    /// Removes a slow fault. Answers the operations to wake, whose wait may be shorter now. `None` if it is not in
+    /// force here.
     pub(super) fn lift(&mut self, now: At, token: Token) -> Option<Vec<Waker>> {
         if !self.slow_syncs.remove(token) && !self.slow_work.remove(token) {
             return None;
@@ -94,7 +94,7 @@ impl Pace {
         Some(std::mem::take(&mut self.waiting))
     }
 
-    /// The device has lost power: it finishes nothing.
+    /// The device loses power: it finishes no sync that is under way.
     pub(super) fn power_lost(&mut self) {
         self.queue.clear();
         self.busy = At::default();
@@ -117,7 +117,7 @@ impl Pace {
         number
     }
 
-    /// When a sync is done; none where it is.
+    /// When a sync will be done; `None` if it is done.
     pub(super) fn sync_due(&self, number: u64) -> Option<At> {
         self.queue.iter().find(|sync| sync.number == number).map(|sync| sync.due)
     }
@@ -127,7 +127,7 @@ impl Pace {
         takes(own, &self.slow_syncs, draw) + writing
     }
 
-    /// Begins an operation that is no sync. Its draw.
+    /// Begins an operation that is no sync. Answers its draw.
     pub(super) fn begin_work(&mut self) -> u32 {
         self.slow_work.bite();
         self.work.fraction()
@@ -144,7 +144,7 @@ impl Pace {
         self.reliefs
     }
 
-    /// Wakes somebody when the next slow fault ends.
+    /// Wakes `waker` when the next slow fault ends.
     pub(super) fn wait(&mut self, waker: &Waker) {
         let slow = !self.slow_syncs.is_empty() || !self.slow_work.is_empty();
         if slow && !self.waiting.iter().any(|known| known.will_wake(waker)) {
@@ -153,7 +153,7 @@ impl Pace {
     }
 }
 
-/// What an operation takes by itself, and by the faults that slow it.
+/// How long an operation takes: its own time plus what slow faults add.
 fn takes(own: Latency, slow: &Holding<Latency>, draw: u32) -> Duration {
     slow.iter().fold(own, |sum, more| sum.plus(*more)).drawn(draw)
 }
@@ -192,7 +192,7 @@ mod tests {
         assert!(pace.lift(ms(1_500), token(2)).is_none());
         let next = pace.begin_sync(ms(1_500), 0);
         assert_eq!((due(&pace), pace.sync_due(next)), (vec![None, None, Some(ms(1_501))], Some(ms(1_502))));
-        // Other operations take their time side by side.
+        // Other operations run in parallel.
         pace.slow_work(token(3), Bites::default(), slow);
         let draw = pace.begin_work();
         assert_eq!(pace.work_takes(draw), Duration::from_millis(1_001));

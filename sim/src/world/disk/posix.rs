@@ -1,7 +1,7 @@
-//! The disk as a kernel asks for it: by the numbers of files and directories, one operation at a time, with POSIX's errors.
-//! Nothing here waits; who asks has waited (`processes::disk::drive`).
+//! The disk's interface for a kernel: files and directories by their inode numbers, one operation at a time, with
+//! POSIX's errors. Nothing here waits; the caller has waited before (`processes::disk::drive`).
 //!
-//! What is left out, since no server asks for it: links, owners, permissions and times.
+//! Links, owners, permissions and times are left out, since no server uses them.
 
 use std::{io, path::Path, time::Duration};
 
@@ -14,20 +14,20 @@ use super::{
 };
 use crate::world::node::At;
 
-/// What is told of a file or directory.
+/// The attributes of a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Node {
-    /// Its number.
+    /// Its inode number.
     pub(crate) ino: Ino,
     /// Whether it is a directory.
     pub(crate) is_dir: bool,
-    /// How long it is.
+    /// Its length in bytes.
     pub(crate) len: u64,
-    /// How much of it takes room.
+    /// How many of its bytes take room on the disk.
     pub(crate) stored: u64,
 }
 
-/// A sync that takes its time.
+/// A sync under way.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UnderWay {
     ino: Ino,
@@ -52,12 +52,12 @@ impl State {
         }
     }
 
-    /// What a directory has under a name.
+    /// The entry of a directory with this name.
     pub(crate) fn lookup(&self, dir: Ino, name: &str) -> io::Result<Node> {
         self.node(*self.tree.entries_of(dir)?.get(name).ok_or_else(|| errno(libc::ENOENT))?)
     }
 
-    /// All that a directory has.
+    /// All entries of a directory.
     pub(crate) fn names(&self, dir: Ino) -> io::Result<Vec<(String, Node)>> {
         let entries = self.tree.entries_of(dir)?.iter();
         entries.map(|(name, ino)| Ok((name.clone(), self.node(*ino)?))).collect()
@@ -76,17 +76,17 @@ impl State {
         self.tree.remove_from(dir, name, is_dir)
     }
 
-    /// Gives what one directory has under a name another.
+    /// Renames a directory entry, also to another directory.
     pub(crate) fn rename(&mut self, from: (Ino, &str), to: (Ino, &str)) -> io::Result<()> {
         self.tree.rename_in(from, to)
     }
 
-    /// A process has the file open, and may go on with it once it has no name.
+    /// A process opens the file. It may use the file even after its name was removed.
     pub(crate) fn hold(&mut self, ino: Ino) {
         self.tree.hold(ino);
     }
 
-    /// It has closed it.
+    /// A process closes the file.
     pub(crate) fn release(&mut self, ino: Ino) {
         self.tree.release(ino);
     }
@@ -96,7 +96,7 @@ impl State {
         Ok(self.content(ino)?.read(place(at), len))
     }
 
-    /// Writes. Where there is room for a part, that part is written. `begun`: whether a fault lets it fail.
+    /// Writes. If only a part fits, that part is written. `begun` is an error if a fault makes the write fail.
     pub(crate) fn write_at(
         &mut self,
         ino: Ino,
@@ -124,30 +124,30 @@ impl State {
         Ok(())
     }
 
-    /// How many bytes there is room for, where a fault limits them.
+    /// How many bytes are free, if a fault limits them.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
         let limit = self.full.iter().min()?;
         Some(limit.saturating_sub(self.tree.bytes()))
     }
 
-    // ---- the time that things take
+    // ---- how long operations take
 
-    /// Whether everything waits.
+    /// Whether the disk is stalled, so that every operation waits.
     pub(crate) fn is_stalled(&self) -> bool {
         !self.stalls.is_empty()
     }
 
-    /// An operation waits for the end of the stalls.
+    /// Counts an operation that waits for the end of the stalls.
     pub(crate) fn stalls_bite(&self) {
         self.stalls.bite();
     }
 
-    /// Begins an operation that is no sync. What [`Self::work_takes`] is asked with.
+    /// Begins an operation that is no sync. Answers its draw, the argument of [`Self::work_takes`].
     pub(crate) fn begin_work(&mut self) -> u32 {
         self.pace.begin_work()
     }
 
-    /// How long it takes at the disk's present pace.
+    /// How long an operation with this draw takes at the disk's present pace.
     pub(crate) fn work_takes(&self, draw: u32) -> Duration {
         self.pace.work_takes(draw)
     }
@@ -161,12 +161,12 @@ impl State {
         UnderWay { ino, mark, number: self.give_sync(now, bytes) }
     }
 
-    /// When it is done; none where it is.
+    /// When a sync will be done; `None` if it is done.
     pub(crate) fn sync_due(&self, sync: UnderWay) -> Option<At> {
         self.pace.sync_due(sync.number)
     }
 
-    /// A sync has taken its time. With a file's bytes its name becomes durable, with a directory its entries and its name.
+    /// Ends a sync after its time. A file's bytes and name become durable, or a directory's entries and name.
     pub(crate) fn end_sync(&mut self, sync: UnderWay) -> io::Result<()> {
         let is_dir = self.node(sync.ino)?.is_dir;
         let synced =
@@ -179,7 +179,7 @@ impl State {
         Ok(())
     }
 
-    /// Makes the folders of a path that are missing, durably.
+    /// Creates the missing directories of a path, durably.
     pub(crate) fn make_dirs(&mut self, path: &Path) -> io::Result<()> {
         self.tree.add_dirs(path)?;
         if let Some(ino) = self.tree.find(path) {

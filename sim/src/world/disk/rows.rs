@@ -1,8 +1,8 @@
 //! An engine's content under the durability overlay: the rows as a reader sees them, and for every batch that is not
-//! durable yet, what it overwrote. A crash keeps a prefix of whole batches, which is what a correct engine promises and
-//! no more (determinism-traps: dropping a sled `Db` flushes it, so dropping a node would model no crash); it takes back
-//! the others, the last one first. So the rows are held once, and a commit, which is common, costs nothing but
-//! forgetting; the work falls to the crash, which is rare.
+//! durable yet, the values that it overwrote. A crash keeps a prefix of whole batches and undoes the others, the last
+//! one first. A correct engine promises that and no more. (determinism-traps: dropping a sled `Db` flushes it, so
+//! dropping a node would not model a crash.) So the rows are stored once. A commit, which is common, only forgets the
+//! overwritten values; a crash, which is rare, does the work.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,14 +14,14 @@ use crate::world::chance::Stream;
 
 type Map = BTreeMap<Bytes, Bytes>;
 
-/// A batch that a crash may take back.
+/// A batch that a crash may undo.
 #[derive(Debug)]
 struct Pending {
-    /// What was there before each of its operations, in their order.
+    /// The previous value of each operation's key, in the order of the operations.
     before: Vec<(Bytes, Option<Bytes>)>,
     /// How many bytes a commit has to write for it.
     bytes: usize,
-    /// The batch itself, where it was written while a replacement runs: it belongs on top of that.
+    /// The batch itself, if it was written during a replacement: it has to be applied to the new rows too.
     again: Option<Batch>,
 }
 
@@ -30,20 +30,20 @@ struct Pending {
 pub(super) struct Rows {
     live: Map,
     pending: VecDeque<Pending>,
-    /// How many batches have become durable, or were replaced.
+    /// How many batches have become durable or were replaced.
     settled: u64,
-    /// A replacement that is being written, and the batches that it makes void.
+    /// A replacement that is being written, and the number of batches that it makes void.
     replacing: Option<(Map, u64)>,
-    /// What a crash left of a replacement. Empty, but for a planted error.
+    /// The part of a replacement that a crash left. Empty, except under a planted error.
     leftover: Map,
-    /// How many batches a commit that lied has called durable.
+    /// How many batches a lying commit has reported as durable.
     promised: u64,
-    /// What its checksums will find wrong.
+    /// The damage that its checksums will report.
     damage: Option<String>,
 }
 
 impl Rows {
-    /// What a reader sees of these rows, all of it durable.
+    /// A copy of the rows that a reader sees, all of it durable.
     pub(super) fn copy(&self) -> Self {
         Self { live: self.live.clone(), damage: self.damage.clone(), ..Self::default() }
     }
@@ -73,29 +73,29 @@ impl Rows {
             && let Some(batch) = self.pending.pop_front()
         {
             self.settled += 1;
-            // A commit that overtakes a replacement: what it made durable must outlive that.
+            // This commit ends before the replacement: its batch must survive the replacement.
             if let (Some((rows, _)), Some(again)) = (&mut self.replacing, &batch.again) {
                 apply(rows, again, None);
             }
         }
     }
 
-    /// Calls every batch before the mark durable, though it is not.
+    /// Records that a lying commit reported every batch before the mark as durable. They are not.
     pub(super) fn promise(&mut self, mark: u64) {
         self.promised = self.promised.max(mark);
     }
 
-    /// Whether something was called durable that is not.
+    /// Whether a lying commit reported something as durable that is not.
     pub(super) fn owes(&self) -> bool {
         self.promised > self.settled
     }
 
-    /// Makes durable what was called so.
+    /// Makes durable what lying commits reported as durable.
     pub(super) fn make_good(&mut self) {
         self.settle(self.promised);
     }
 
-    /// Flips a bit of a row. Engines keep checksums of what they store, as sled does, so a reader is told.
+    /// Flips a bit of a row. Engines keep checksums of their rows, as sled does, so a reader gets an error.
     pub(super) fn flip(&mut self, row: usize, bit: u32) -> bool {
         let Some((key, value)) = self.live.iter_mut().nth(row) else { return false };
         let mut bytes = value.to_vec();
@@ -113,12 +113,12 @@ impl Rows {
         self.live.len()
     }
 
-    /// What is wrong with it, as its checksums tell a reader.
+    /// The damage, as the engine's checksums report it to a reader.
     pub(super) fn damage(&self) -> Option<&str> {
         self.damage.as_deref()
     }
 
-    /// Begins a replacement of everything that is there now.
+    /// Begins to replace all present rows.
     pub(super) fn begin_replace(&mut self, rows: Vec<(Bytes, Bytes)>) {
         let mut copy = std::mem::take(&mut self.leftover);
         copy.extend(rows);
@@ -167,7 +167,7 @@ impl Rows {
         (keep, count - keep)
     }
 
-    /// Undoes what is pending.
+    /// Undoes the pending batches.
     fn take_back(&mut self) {
         while let Some(batch) = self.pending.pop_back() {
             self.settled += 1;
@@ -211,7 +211,7 @@ mod tests {
         batch
     }
 
-    /// What a crash would leave that keeps nothing.
+    /// The rows after a crash that keeps no pending batch.
     fn durable(rows: &mut Rows) -> Map {
         rows.crash(Unsynced::Lost, &mut Chance::root(0).stream());
         rows.live.clone()
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(durable(&mut rows).len(), 3);
     }
 
-    /// Against a model that keeps every state there ever was.
+    /// Compares with a model that keeps every past state.
     #[test]
     fn what_a_crash_leaves_is_a_state_that_there_was() {
         for seed in 0..300 {

@@ -1,6 +1,6 @@
-//! A disk's state, without the time that its operations take: what lies on it, which faults hold, and what becomes of
-//! what was not synced. Whoever waits for a disk does that elsewhere: a simulated process in [`super::device`], a real one
-//! in `processes::disk`. Both decide by this.
+//! A disk's state, without the time that its operations take: its content, the faults in force, and the fate of
+//! un-synced data. The waiting happens elsewhere: for a simulated process in [`super::device`], for a real one in
+//! `processes::disk`. Both use this state.
 
 use std::{collections::BTreeSet, io, path::Path, sync::Arc, task::Waker, time::Duration};
 
@@ -20,18 +20,18 @@ use crate::world::{
     node::At,
 };
 
-/// How long a disk takes.
+/// How long a disk's operations take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// The least time of a sync.
+    /// The shortest time of a sync.
     pub sync_base: Duration,
-    /// The most beyond it, uniformly drawn.
+    /// The most that is added to `sync_base`, drawn uniformly.
     pub sync_jitter: Duration,
-    /// Time for each MiB that a sync writes.
+    /// The time for each MiB that a sync writes.
     pub sync_per_mebibyte: Duration,
-    /// The least time of any other operation: a create, append, rename, remove or read. Zero: they meet the page cache.
+    /// The shortest time of any other operation: a create, append, rename, remove or read. Zero for the page cache.
     pub work_base: Duration,
-    /// The most beyond it.
+    /// The most that is added to `work_base`.
     pub work_jitter: Duration,
 }
 
@@ -50,7 +50,7 @@ pub enum Unsynced {
 }
 
 impl Unsynced {
-    /// Stands for it in the audit.
+    /// Its number in the audit.
     pub(crate) fn code(self) -> u64 {
         match self {
             Unsynced::Drawn => 0,
@@ -68,11 +68,11 @@ pub struct DiskImage(Arc<Tree>);
 /// What a power failure cost a machine's disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PowerLoss {
-    /// Everything that was lost: sectors, batches and entries. 0: the failure bit nothing.
+    /// The sum of all losses: sectors, batches and entries. 0 if nothing was lost.
     pub lost: u64,
     /// Un-synced sectors that were dropped.
     pub dropped_sectors: u64,
-    /// Writes of which some sectors were kept and some dropped.
+    /// Torn writes: some of their sectors were kept and others dropped.
     pub torn_writes: u64,
     /// Changes of the name space that were undone.
     pub undone_entries: u64,
@@ -93,7 +93,7 @@ impl From<Figures> for PowerLoss {
 }
 
 impl Default for Settings {
-    /// A decent SSD: 0.2 to 0.6 ms and 500 MB/s. (etcd wants the 99th percentile below 10 ms.)
+    /// A decent SSD: a sync takes 0.2 to 0.6 ms, at 500 MB/s. (etcd wants the 99th percentile below 10 ms.)
     fn default() -> Self {
         Self {
             sync_base: Duration::from_micros(200),
@@ -105,12 +105,12 @@ impl Default for Settings {
     }
 }
 
-/// How a sync ended that did not fail.
+/// The result of a sync that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Synced {
-    /// As it should.
+    /// The data is durable.
     Durable,
-    /// It lied.
+    /// It lied: the data is reported as durable but is not.
     Promised,
 }
 
@@ -129,7 +129,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Each with the name that it has among a run's figures.
+    /// The figures with their names in a run's counters.
     pub(crate) fn named(&self) -> [(&'static str, u64); 9] {
         [
             ("disk.syncs", self.syncs),
@@ -145,22 +145,22 @@ impl Figures {
     }
 }
 
-/// What a disk holds and suffers.
+/// A disk's content and the faults in force on it.
 pub(crate) struct State {
     pub(super) tree: Tree,
     pub(super) pace: Pace,
-    /// What power failures make of data that was not synced.
+    /// The random stream that decides what power failures do to un-synced data.
     losses: Stream,
     pub(super) stalls: Holding<()>,
     failing: Holding<Failing>,
-    /// Up to how many bytes the files may grow.
+    /// The faults that limit how many bytes the files may hold.
     pub(super) full: Holding<u64>,
     lies: Holding<()>,
-    /// Directories of which a sync lied.
+    /// Directories whose sync lied.
     promised_dirs: BTreeSet<Ino>,
-    /// Files whose names a sync that lied has called durable.
+    /// Files whose names a lying sync has reported as durable.
     promised_names: BTreeSet<Ino>,
-    /// How many files, directories and engines power failures and failed syncs took of which a sync had lied.
+    /// How many files, directories and engines were lost in power failures and failed syncs after a sync had lied.
     broken: u64,
     pub(super) figures: Figures,
 }
@@ -188,7 +188,7 @@ impl State {
 
     // ---- faults
 
-    /// Lets a modifier hold here that is one of a disk's.
+    /// Puts a disk modifier in force.
     pub(crate) fn impose(&mut self, modifier: &Modifier, token: Token, bites: Bites, chance: &Chance) {
         match *modifier {
             Modifier::StallDisk(_) => self.stalls.add(token, bites, ()),
@@ -211,19 +211,19 @@ impl State {
         }
     }
 
-    /// Whether a fault holds that makes operations fail.
+    /// Whether a fault is in force that makes operations fail.
     pub(crate) fn fails(&self) -> bool {
         !self.failing.is_empty() || !self.full.is_empty()
     }
 
-    /// How many files, directories and engines power failures and failed syncs took of which a sync had lied that they
-    /// were durable.
+    /// How many files, directories and engines were lost in power failures and failed syncs after a sync had lied that
+    /// they were durable.
     pub(crate) fn promises_broken(&self) -> u64 {
         self.broken
     }
 
-    /// Takes a fault away. After the last lie, what the lies called durable becomes so. Answers whom to wake: what a fault
-    /// slowed goes on at the present pace.
+    /// Removes a fault. When the last lying fault ends, the data that it reported as durable becomes durable. Answers
+    /// whom to wake: operations that a fault slowed continue at the present pace.
     pub(crate) fn lift(&mut self, now: At, token: Token) -> Vec<Waker> {
         let hurried = self.pace.lift(now, token).unwrap_or_default();
         let _held = self.stalls.remove(token) || self.failing.remove(token) || self.full.remove(token);
@@ -233,7 +233,7 @@ impl State {
         hurried
     }
 
-    /// The machine loses power. Answers what became of what was not synced.
+    /// The machine loses power. Answers what happened to un-synced data.
     pub(crate) fn crash(&mut self, unsynced: Unsynced) -> Figures {
         self.pace.power_lost();
         self.broken += self.broken_promises();
@@ -262,9 +262,9 @@ impl State {
         figures
     }
 
-    // ---- an operator's hands
+    // ---- an operator's actions
 
-    /// Removes a directory and all below it, durably. False where it is not there.
+    /// Removes a directory and its content, durably. False if it does not exist.
     pub(crate) fn wipe(&mut self, dir: &Path) -> bool {
         let there = self.tree.remove_all(dir).is_ok();
         self.tree.sync_all();
@@ -285,20 +285,20 @@ impl State {
         Ok(())
     }
 
-    /// Everything, as a reader sees it now.
+    /// A copy of everything, as a reader sees it now.
     pub(crate) fn copy(&self) -> DiskImage {
         DiskImage(Arc::new(self.tree.copy()))
     }
 
-    /// Puts an image in place of everything.
+    /// Replaces everything with an image.
     pub(crate) fn put(&mut self, image: &DiskImage) {
         self.tree.put(&image.0);
     }
 
     // ---- operations
 
-    /// Writes to a file, at a place or at its end. Of a write that fails any part may be there; one that does not fit is
-    /// written as far as there is room. Answers how many bytes are there, and how the write ends.
+    /// Writes to a file, at an offset or at its end. A write that fails may leave any part of its bytes; one that does
+    /// not fit is written as far as there is room. Answers how many bytes were written, and the write's result.
     pub(super) fn write(
         &mut self,
         ino: Ino,
@@ -310,7 +310,7 @@ impl State {
         let (at, whole) = (at.unwrap_or(end), data.len() as u64);
         let grows = (at + data.len()).saturating_sub(end) as u64;
         let count = match &begun {
-            // What a file has already, it keeps.
+            // Overwriting bytes that the file already has needs no room.
             Ok(()) if grows == 0 && whole > 0 => whole,
             Ok(()) => {
                 let room = self.room(grows);
@@ -324,15 +324,15 @@ impl State {
         Ok((count as usize, done))
     }
 
-    /// Gives the device a sync of so many bytes. Its number.
+    /// Queues a sync of `bytes` bytes at the device. Answers its number.
     pub(super) fn give_sync(&mut self, now: At, bytes: usize) -> u64 {
         self.figures.syncs += 1;
         self.figures.written_bytes += bytes as u64;
         self.pace.begin_sync(now, bytes)
     }
 
-    /// A file's sync has taken its time: it fails, lies, or makes durable what was before the mark. After one that failed,
-    /// in one of two cases what it was to write is lost like in a power failure.
+    /// Ends a file's sync after its time: it fails, lies, or makes durable what was written before the mark. If it
+    /// fails, in half of the cases the data that it had to write is lost as in a power failure.
     pub(super) fn finish_sync(&mut self, ino: Ino, mark: u64) -> io::Result<Synced> {
         if let Err(error) = self.fail(DiskWork::Fsync) {
             if self.losses.happens(0.5)
@@ -352,7 +352,7 @@ impl State {
         Ok(Synced::Durable)
     }
 
-    /// A directory's sync has taken its time: it fails, lies, or makes the directory's entries durable.
+    /// Ends a directory's sync after its time: it fails, lies, or makes the directory's entries durable.
     pub(super) fn finish_dir_sync(&mut self, dir: Ino) -> io::Result<Synced> {
         self.fail(DiskWork::Fsync)?;
         if self.lies() {
@@ -363,7 +363,7 @@ impl State {
         Ok(Synced::Durable)
     }
 
-    /// The content of a file that is there.
+    /// The content of an existing file.
     pub(super) fn content(&mut self, ino: Ino) -> io::Result<&mut Content> {
         match self.tree.inode_mut(ino) {
             Some(Inode::File(content)) => Ok(content),
@@ -371,7 +371,7 @@ impl State {
         }
     }
 
-    /// Fails where a fault says so.
+    /// Fails if a fault makes this operation fail.
     pub(crate) fn fail(&mut self, work: DiskWork) -> io::Result<()> {
         let mut failed = false;
         self.failing.bite_where(|failing| {
@@ -382,7 +382,7 @@ impl State {
         if failed { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
     }
 
-    /// How many of `wanted` bytes there is room for.
+    /// How many of `wanted` bytes fit on the disk.
     pub(super) fn room(&mut self, wanted: u64) -> u64 {
         if self.full.is_empty() {
             return wanted;
@@ -398,7 +398,7 @@ impl State {
         room
     }
 
-    /// Fails where there is no room for `bytes` more.
+    /// Fails if there is no room for `bytes` more.
     pub(super) fn need_room(&mut self, bytes: u64) -> io::Result<()> {
         if self.room(bytes.max(1)) < bytes.max(1) {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
@@ -406,13 +406,13 @@ impl State {
         Ok(())
     }
 
-    /// Whether a sync that is done now lies.
+    /// Whether a sync that ends now lies.
     pub(super) fn lies(&mut self) -> bool {
         self.lies.bite();
         !self.lies.is_empty()
     }
 
-    /// A sync that lies calls a file's name durable.
+    /// Records that a lying sync reported a file's name as durable.
     pub(super) fn promise_name(&mut self, ino: Ino) {
         self.promised_names.insert(ino);
     }
@@ -433,7 +433,7 @@ impl State {
         }
     }
 
-    /// How many files, directories and engines owe what a lie promised.
+    /// How many files, directories and engines were reported as durable by a lying sync and are not.
     fn broken_promises(&mut self) -> u64 {
         self.promised_names.clear();
         let dirs = std::mem::take(&mut self.promised_dirs);
@@ -446,8 +446,7 @@ impl State {
         (dirs + owes.count()) as u64
     }
 
-    /// Damages one file or engine below `dir`, chosen by chance among those that fit. Answers what it did; none where
-    /// nothing fits.
+    /// Damages one file or engine below `dir`, drawn from those that fit. Answers what it did; `None` if none fits.
     pub(crate) fn damage(&mut self, dir: &Path, damage: Damage, chance: &mut Stream) -> Option<String> {
         let fits = |state: &State, ino: Ino| match (state.tree.inode(ino), damage) {
             (Some(Inode::File(content)), Damage::FlipBit | Damage::Truncate) => content.stored() > 0,
@@ -456,7 +455,7 @@ impl State {
         };
         let below = self.tree.below(dir);
         let fitting: Vec<_> = below.into_iter().filter(|(_, ino)| fits(self, *ino)).collect();
-        // Of several files the last one is the most likely to matter, and the others have to be possible.
+        // The last of several files is the most likely to matter, but each of them must be possible.
         let (path, ino) = match fitting.last() {
             Some(last) if chance.happens(0.5) => last.clone(),
             _ => chance.pick(&fitting)?.clone(),
@@ -500,7 +499,7 @@ pub enum DiskWork {
     Fsync,
 }
 
-/// Operations that fail with an I/O error.
+/// A fault that makes operations fail with an I/O error.
 #[derive(Debug)]
 struct Failing {
     on: DiskWork,
@@ -514,10 +513,10 @@ impl Failing {
     }
 }
 
-/// What becomes of a file where it lies.
+/// How a file is damaged on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {
-    /// One bit is another.
+    /// One bit is flipped.
     FlipBit,
     /// Its end is missing.
     Truncate,

@@ -1,13 +1,13 @@
-//! The name space: directories as a reader sees them, and as they would be after a crash.
+//! The namespace: directories as a reader sees them, and as they would be after a crash.
 //!
-//! Each directory has its live entries and its durable ones. Creates, renames and removes go to a journal, in order; a
-//! sync of a directory makes durable what the journal holds for it, with everything earlier that those operations
-//! build on. A crash keeps a prefix of what is left (as a journaling file system does) and forgets the rest. A rename
-//! is atomic. An entry being durable says nothing of the file's bytes, nor of the entry of the directory it is in.
+//! Each directory has its live entries and its durable ones. Creates, renames and removes go to a journal, in order. A
+//! sync of a directory makes durable the journal's operations on it, with every earlier operation that they build on.
+//! A crash keeps a prefix of the remaining journal (as a journaling file system does) and forgets the rest. A rename
+//! is atomic. A durable entry implies neither that the file's bytes are durable nor that its directory's own entry is.
 //!
-//! That is what POSIX promises, and what the store is tested with. The file systems that real servers run on (ext4, XFS,
-//! btrfs) also make a file's own name durable when the file is synced, with the directories it is in, and real servers
-//! count on that: [`Tree::sync_name`].
+//! POSIX promises no more, and the store is tested with this. The file systems that real servers run on (ext4, XFS,
+//! btrfs) also make a file's own name and its directories durable when the file is synced, and real servers rely on
+//! that: [`Tree::sync_name`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,12 +18,12 @@ use std::{
 use super::{Unsynced, content::Content, rows::Rows};
 use crate::world::chance::Stream;
 
-/// The number of a file, directory or engine.
+/// The inode number of a file, directory or engine.
 pub(crate) type Ino = u64;
 
 pub(super) const ROOT: Ino = 0;
 
-/// What an entry names.
+/// The object that an entry names.
 #[derive(Debug)]
 pub(super) enum Inode {
     Dir {
@@ -41,7 +41,7 @@ impl Inode {
     }
 }
 
-/// Entries that change together: (directory, name, what it names from then on).
+/// Entries that change together: (directory, name, the inode that it names from then on).
 #[derive(Debug, Clone)]
 struct Change(Vec<(Ino, String, Option<Ino>)>);
 
@@ -51,8 +51,8 @@ pub(super) struct Tree {
     inodes: BTreeMap<Ino, Inode>,
     journal: Vec<Change>,
     next: Ino,
-    /// How often each file is open in processes that may go on with it once it has no name. Kept over a crash: what the
-    /// dead had open is released later.
+    /// How often each file is open in processes that may use it even after its name was removed. A crash does not
+    /// clear this: the files that a dead process had open are released later.
     held: BTreeMap<Ino, u64>,
 }
 
@@ -70,13 +70,13 @@ impl Tree {
         self.inodes.get_mut(&ino)
     }
 
-    /// What a path names.
+    /// The inode that a path names.
     pub(super) fn find(&self, path: &Path) -> Option<Ino> {
         let names = names(path).ok()?;
         names.iter().try_fold(ROOT, |dir, name| self.entries(dir)?.get(*name).copied())
     }
 
-    /// The content of a file that is there; `NotFound` otherwise.
+    /// The content of a file; `NotFound` if it does not exist.
     pub(super) fn file(&self, path: &Path) -> io::Result<(Ino, &Content)> {
         let ino = self.find(path).ok_or_else(|| missing(path))?;
         match self.inode(ino) {
@@ -95,7 +95,7 @@ impl Tree {
         }
     }
 
-    /// Adds an inode under a path whose parent exists. `AlreadyExists` where the name is taken.
+    /// Adds an inode under a path whose parent exists. `AlreadyExists` if the name is taken.
     pub(super) fn add(&mut self, path: &Path, inode: Inode) -> io::Result<Ino> {
         let (dir, name) = self.parent(path)?;
         if self.entries(dir).is_some_and(|entries| entries.contains_key(&name)) {
@@ -104,7 +104,7 @@ impl Tree {
         self.add_to(dir, &name, inode)
     }
 
-    /// Adds an inode to a directory. `AlreadyExists` where the name is taken.
+    /// Adds an inode to a directory. `AlreadyExists` if the name is taken.
     pub(super) fn add_to(&mut self, dir: Ino, name: &str, inode: Inode) -> io::Result<Ino> {
         if self.entries_of(dir)?.contains_key(name) {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, name.to_owned()));
@@ -116,7 +116,7 @@ impl Tree {
         Ok(ino)
     }
 
-    /// Adds the directories of a path that are missing.
+    /// Adds the missing directories of a path.
     pub(super) fn add_dirs(&mut self, path: &Path) -> io::Result<()> {
         let mut at = std::path::PathBuf::new();
         for name in names(path)? {
@@ -141,7 +141,7 @@ impl Tree {
         self.rename_in((from_dir, &from_name), (to_dir, &to_name))
     }
 
-    /// Moves what one directory has under a name.
+    /// Moves an entry to another name or directory.
     pub(super) fn rename_in(&mut self, from: (Ino, &str), to: (Ino, &str)) -> io::Result<()> {
         let moved = *self.entries_of(from.0)?.get(from.1).ok_or_else(|| missing(Path::new(from.1)))?;
         let replaced = self.entries_of(to.0)?.get(to.1).copied();
@@ -165,7 +165,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes a name of a directory: a file's, or an empty directory's.
+    /// Removes an entry from a directory: a file's, or an empty directory's.
     pub(super) fn remove_from(&mut self, dir: Ino, name: &str, is_dir: bool) -> io::Result<()> {
         let ino = *self.entries_of(dir)?.get(name).ok_or_else(|| missing(Path::new(name)))?;
         let refused = match self.inode(ino) {
@@ -182,7 +182,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes a directory and all below it, the leaves first: a crash may leave any rest of it.
+    /// Removes a directory and its content, the leaves first. A crash in between may leave a part of it.
     pub(super) fn remove_all(&mut self, path: &Path) -> io::Result<()> {
         let ino = self.find(path).ok_or_else(|| missing(path))?;
         if let Some(Inode::File(_)) = self.inode(ino) {
@@ -206,7 +206,7 @@ impl Tree {
         self.settle(BTreeSet::from([dir]), &BTreeSet::new());
     }
 
-    /// Makes the names of a file or directory durable, and those of the directories that it is in.
+    /// Makes the names of a file or directory durable, and those of the directories above it.
     pub(super) fn sync_name(&mut self, ino: Ino) {
         if self.journal.is_empty() {
             return;
@@ -227,8 +227,8 @@ impl Tree {
         self.settle(BTreeSet::new(), &named);
     }
 
-    /// Makes the changes of these directories durable, and those that name one of `named`, with every earlier change that
-    /// they build on.
+    /// Makes durable the changes of these directories and those that name one of `named`, with every earlier change
+    /// that they build on.
     fn settle(&mut self, mut dirs: BTreeSet<Ino>, named: &BTreeSet<Ino>) {
         let mut settled = vec![false; self.journal.len()];
         for (number, change) in self.journal.iter().enumerate().rev() {
@@ -252,7 +252,7 @@ impl Tree {
         self.sweep();
     }
 
-    /// Keeps a file although no name is left, until it is released as often. (A process has it open.)
+    /// Keeps a file that a process has open, even without a name, until it is released as often as it was held.
     pub(super) fn hold(&mut self, ino: Ino) {
         *self.held.entry(ino).or_default() += 1;
     }
@@ -267,18 +267,18 @@ impl Tree {
         }
     }
 
-    /// Puts an image in place of everything. Numbers are not given out twice: a kernel may remember them.
+    /// Replaces everything with an image. Inode numbers are never reused: a kernel may remember them.
     pub(super) fn put(&mut self, image: &Tree) {
         let old = std::mem::replace(self, image.copy());
         (self.next, self.held) = (self.next.max(old.next), old.held);
     }
 
-    /// Whether a sync of this directory would have anything to do.
+    /// Whether this directory has changes to sync.
     pub(super) fn is_dirty(&self, dir: Ino) -> bool {
         self.journal.iter().any(|change| change.0.iter().any(|(changed, ..)| *changed == dir))
     }
 
-    /// The bytes of all files.
+    /// The total length of all files, in bytes.
     pub(super) fn bytes(&self) -> u64 {
         let files = self.inodes.values().map(|inode| match inode {
             Inode::File(content) => content.len() as u64,
@@ -323,7 +323,7 @@ impl Tree {
         self.sweep();
     }
 
-    /// What a reader sees of the whole tree, all of it durable.
+    /// A copy of the tree that a reader sees, all of it durable.
     pub(super) fn copy(&self) -> Self {
         let inodes = self.inodes.iter().map(|(ino, inode)| {
             let copy = match inode {
@@ -339,7 +339,7 @@ impl Tree {
         tree
     }
 
-    /// Calls `visit` for each inode that is there after a crash, in order; returns how many changes were undone.
+    /// Applies a crash. Calls `visit` for each inode that is left, in order; returns how many changes were undone.
     pub(super) fn crash(
         &mut self,
         unsynced: Unsynced,
@@ -375,7 +375,7 @@ impl Tree {
         count - keep
     }
 
-    /// What a directory names.
+    /// The entries of a directory.
     pub(super) fn entries_of(&self, dir: Ino) -> io::Result<&BTreeMap<String, Ino>> {
         self.entries(dir).ok_or_else(|| io::ErrorKind::NotADirectory.into())
     }
@@ -387,7 +387,7 @@ impl Tree {
         }
     }
 
-    /// The directory that a path is in, and its name there.
+    /// The directory that holds a path, and the path's last name.
     fn parent(&self, path: &Path) -> io::Result<(Ino, String)> {
         let names = names(path)?;
         let Some((name, dirs)) = names.split_last() else {
@@ -420,8 +420,9 @@ impl Tree {
         }
     }
 
-    /// Forgets what no entry names any more, live, durable or in the journal, and what nobody holds. (The simulated
-    /// store holds nothing: a handle of a removed file then fails, where POSIX would let it go on. It does not do that.)
+    /// Forgets inodes that no entry names (live, durable or in the journal) and that are not held. (The simulated
+    /// store holds none. So a handle of a removed file fails, while POSIX would let it work. The store uses no such
+    /// handle.)
     fn sweep(&mut self) {
         let mut named = BTreeSet::from([ROOT]);
         let mut left = vec![ROOT];

@@ -1,7 +1,7 @@
-//! The dialling side: a gRPC channel as tonic's generated clients want it.
+//! The dialling side: a gRPC channel for tonic's generated clients.
 //!
-//! What tonic's transport would do is done here: one connection, made when first used and again after a failure;
-//! `grpc-timeout` as a deadline on the whole call, the answer's body included; a limit on the size of messages; and a
+//! It replaces tonic's transport. It makes one connection at the first use, and a new one after a failure. It takes
+//! `grpc-timeout` as a deadline for the whole call, including the answer's body. It limits the size of messages. A
 //! call that is dropped resets its stream, so that the handler stops.
 
 use std::{
@@ -29,12 +29,12 @@ use crate::world::{
     tasks::SimTasks,
 };
 
-/// The source of a status whose call certainly never reached a server: no connection was ever made for it.
+/// The source of a status whose call certainly never reached a server, because no connection was made for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the request was never sent")]
 pub struct NeverSent;
 
-/// A channel; clones share the connection.
+/// A channel. Clones share its connection.
 #[derive(Clone)]
 pub(super) struct SimChannel(Arc<Dialler>);
 
@@ -42,11 +42,11 @@ struct Dialler {
     tasks: Arc<SimTasks>,
     address: String,
     options: DialOptions,
-    /// The connection in use. Calls keep theirs too.
+    /// The connection in use. Each call also keeps a reference to its own.
     connection: Lock<Option<Arc<Connection>>>,
 }
 
-/// A connection that is being made or stands. Closed when neither the channel nor a call needs it.
+/// A connection that is being made or is established. Closed when neither the channel nor a call refers to it.
 struct Connection {
     mux: Arc<Mux>,
     /// When the dialler gives up.
@@ -84,7 +84,7 @@ impl Service<GrpcRequest> for SimChannel {
 }
 
 impl Dialler {
-    /// The connection in use, or a new one.
+    /// The connection in use, or a new one if there is none.
     fn connect(&self) -> Result<Arc<Connection>, Status> {
         let shared = &self.tasks.shared;
         let present = self.connection.lock().clone();
@@ -125,7 +125,7 @@ impl Dialler {
     }
 }
 
-/// A call until its answer's head is there.
+/// A call until the head of its answer has arrived.
 pub(super) struct CallFuture {
     dialler: Arc<Dialler>,
     deadline: Option<ClockSleep>,
@@ -222,8 +222,8 @@ impl CallFuture {
         self.deadline.as_mut().is_some_and(|deadline| Pin::new(deadline).poll(cx).is_ready())
     }
 
-    /// Opens a stream and sends the request: head and as much of the body as is there, in one segment. The rest of
-    /// the body gets a task, for a caller may wait for answers while it still has to send.
+    /// Opens a stream and sends the request: the head and the available part of the body, in one segment. A task sends
+    /// the rest of the body, because a caller may wait for answers while it still has to send.
     fn begin(&self, connection: Arc<Connection>, request: GrpcRequest, cx: &mut Context<'_>) -> Stage {
         let (parts, body) = request.into_parts();
         let mux = connection.mux.clone();
@@ -249,7 +249,7 @@ impl CallFuture {
     }
 }
 
-/// A stream that this end opened. Dropped before its end, it is cancelled.
+/// A stream that this end opened. Dropping it before its end cancels it.
 struct Call {
     connection: Arc<Connection>,
     stream: u32,
@@ -321,7 +321,7 @@ impl http_body::Body for AnswerBody {
     }
 }
 
-/// gRPC's words for it, whichever side found out.
+/// gRPC's status for an exceeded deadline, the same on both sides.
 pub(super) fn deadline_exceeded() -> Status {
     Status::deadline_exceeded("context deadline exceeded")
 }

@@ -1,25 +1,26 @@
 //! The network as a pure state machine: links, connections, and what is in flight, ordered by (deadline, sequence).
 //!
-//! It models what TCP shows to an application. A connection is two ordered streams of segments, one each way, without
-//! holes. A cut link swallows what arrives at its far end while it is cut; the sender's kernel sends again after a
-//! retransmission time-out that doubles from 200 ms, so after a heal the stream resumes where it was, late; a sender
-//! whose oldest segment stays un-acknowledged for [`Settings::user_timeout`] gives the connection up (TCP_USER_TIMEOUT;
-//! etcd's rafthttp bounds its reads and writes to the same 5 s). Acknowledgements need the other direction, so a one-way
-//! cut lets bytes arrive and yet ends the connection. Nobody is told of a cut: who has nothing in flight never notices.
+//! It models what an application sees of TCP. A connection is two ordered streams of segments, one each way, without
+//! holes. A cut link swallows what arrives at its far end. The sender's kernel sends again after a retransmission
+//! timeout that doubles from 200 ms, so after a heal the stream resumes late, where it was. A sender gives the
+//! connection up when its oldest segment stays unacknowledged for [`Settings::user_timeout`] (TCP_USER_TIMEOUT; etcd's
+//! rafthttp bounds its reads and writes to the same 5 s). Acknowledgements need the other direction, so under a
+//! one-way cut bytes arrive, but the connection still ends. A cut itself sends no signal: an end with nothing in
+//! flight does not notice it.
 //!
-//! A connection request is lost like anything else and sent again after 1, 2, 4, … s; the dialler hangs until it gives
-//! up. A killed process's connections end in one reset each, which a cut link swallows for good; whoever later sends to
-//! the dead end is answered by a reset. A machine without power sends nothing and swallows everything, so its peers'
-//! connections stay half-open until a segment of theirs is given up, or is sent again once the machine has power, and
-//! answered by a reset. A paused process's kernel still accepts and acknowledges.
+//! A lost connection request is sent again after 1, 2, 4, … s; the dialler waits until it gives up. When a process is
+//! killed, each of its connections ends with one reset. A cut link swallows that reset for good; later segments to the
+//! dead end are answered by another reset. A machine without power sends nothing and swallows everything. So its
+//! peers' connections stay half-open, until the peer gives a segment up, or sends it again once the machine has power
+//! and gets a reset. A paused process's kernel still accepts and acknowledges.
 //!
-//! Left out: the acknowledgements' own way (they are instant where the link is up), congestion control, the
-//! receive buffer (gRPC's windows bound what is un-read).
+//! Not modelled: the delay of acknowledgements (they are instant if the link is up), congestion control, and the
+//! receive buffer (gRPC's windows limit the unread bytes).
 //!
 //! Faults: a link may be cut, flap, be slow, lose segments or be narrow ([`impairments`]). A narrow link makes senders
-//! wait once their connection's send buffer is full. A connection may be reset by what is on the way, and it may end *in
-//! silence* ([`silence`]): no one is told, and what is sent on it is lost. Whoever sends notices after the retransmission
-//! time-outs, who only listens never does, unless keep-alives ask for it.
+//! wait once their connection's send buffer is full. A device on the way may reset a connection, or end it *in
+//! silence* ([`silence`]): neither end is told, and segments on it are lost. A sender notices after the retransmission
+//! timeouts. An end that only listens never notices, unless it uses keep-alives.
 
 mod conn;
 mod ending;
@@ -58,17 +59,17 @@ use crate::world::{
 enum Due {
     /// A connection request leaves (again).
     Dial(ConnId),
-    /// It arrives.
+    /// A connection request arrives.
     Request(ConnId),
     /// The listener's answer arrives: accepted or refused.
     Answer(ConnId, bool),
-    /// The head of the direction that starts at this side arrives.
+    /// The first queued segment of the direction that starts at this side arrives.
     Segment(ConnId, Side, u32),
-    /// The retransmission time-out of the direction that starts at this side.
+    /// The retransmission timeout of the direction that starts at this side.
     Rto(ConnId, Side),
     /// A reset arrives at this side.
     Reset(ConnId, Side),
-    /// The sender at this side has room again for what its process wants to send.
+    /// The sender at this side has room in its send buffer again.
     Room(ConnId, Side),
     /// This side has heard nothing for a while.
     KeepAlive(ConnId, Side),
@@ -76,15 +77,15 @@ enum Due {
 
 struct Host {
     name: &'static str,
-    /// Whether it has power.
+    /// Whether the host has power.
     on: bool,
-    /// Grows whenever its ports are closed by the end of its process or its power.
+    /// Counts how often its ports were closed by the end of its process or a loss of power.
     life: u32,
     listeners: BTreeMap<u16, Arc<dyn Sink>>,
     next_port: u16,
 }
 
-/// What a step asks the shell to do.
+/// The delivery that a step asks its caller to make.
 pub(crate) type Delivery = (Arc<dyn Sink>, Arrival);
 
 /// Figures for the run's counters.
@@ -148,14 +149,14 @@ impl Core {
         });
     }
 
-    /// Cuts the link from one node to another, one way. A node's way to itself is never cut.
+    /// Cuts the link from one node to another, one way. A node's loopback link is never cut.
     pub(crate) fn cut(&mut self, from: NodeId, to: NodeId, token: Token, bites: Bites) {
         if from != to {
             self.link(from, to).cuts.add(token, bites, ());
         }
     }
 
-    /// Slows the link from one node to another. What is in flight keeps its deadline.
+    /// Slows the link from one node to another. Segments in flight keep their time of arrival.
     pub(crate) fn slow(
         &mut self,
         from: NodeId,
@@ -170,28 +171,28 @@ impl Core {
         }
     }
 
-    /// Lets the link from one node to another go down and come up.
+    /// Makes the link from one node to another go down and come up repeatedly.
     pub(crate) fn flap(&mut self, from: NodeId, to: NodeId, token: Token, bites: Bites, flap: Flap) {
         if from != to {
             self.link(from, to).flaps.add(token, bites, flap);
         }
     }
 
-    /// Lets the link from one node to another lose segments.
+    /// Makes the link from one node to another lose segments.
     pub(crate) fn lose(&mut self, from: NodeId, to: NodeId, token: Token, bites: Bites, loss: Loss) {
         if from != to {
             self.link(from, to).losses.add(token, bites, loss);
         }
     }
 
-    /// Lets the link from one node to another carry little.
+    /// Limits the bandwidth of the link from one node to another.
     pub(crate) fn narrow(&mut self, from: NodeId, to: NodeId, token: Token, bites: Bites, narrow: Narrow) {
         if from != to {
             self.link(from, to).narrow.add(token, bites, narrow);
         }
     }
 
-    /// Lets connections between two nodes die in silence that carry nothing for so long.
+    /// Makes the network forget connections between two nodes, without a reset, after they were idle for a while.
     pub(crate) fn forget_idle(
         &mut self,
         from: NodeId,
@@ -205,20 +206,20 @@ impl Core {
         }
     }
 
-    /// The stream of a fault on a link.
+    /// The random stream of a fault on a link.
     pub(crate) fn stream_of_fault(&mut self, from: NodeId, to: NodeId, kind: &str, seed: u64) -> Stream {
         self.link(from, to).stream_of_fault(kind, seed)
     }
 
-    /// Takes a modifier of this link away. What it held up goes on without it, and senders that waited for room look
-    /// again.
+    /// Removes a modifier of this link. Segments that it delayed continue without it, and senders that waited for room
+    /// check again.
     pub(crate) fn lift(&mut self, now: At, from: NodeId, to: NodeId, token: Token) {
         if self.link(from, to).lift(now, token) {
             self.eased(now, from, to);
         }
     }
 
-    /// Opens a port; 0 asks for any free one. None where it is taken.
+    /// Opens a port; 0 asks for any free one. `None` if it is taken.
     pub(crate) fn listen(&mut self, node: NodeId, port: u16, sink: Arc<dyn Sink>) -> Option<u16> {
         let host = &mut self.hosts[node.place()];
         let port = if port == 0 {
@@ -246,7 +247,7 @@ impl Core {
         self.queue.peek().map(|Reverse((due, ..))| *due)
     }
 
-    /// Carries out the next thing that is due by `now`, if there is one.
+    /// Carries out the next step that is due by `now`, if there is one.
     pub(crate) fn step(&mut self, now: At, audit: &mut Audit) -> Option<Option<Delivery>> {
         if self.next_due()? > now {
             return None;
@@ -273,7 +274,7 @@ impl Core {
         })
     }
 
-    /// Drops everything, sinks included: the end of the run.
+    /// Drops everything, including the sinks, at the end of the run.
     pub(crate) fn clear(&mut self) {
         self.conns.clear();
         self.queue.clear();
@@ -291,13 +292,13 @@ impl Core {
         &mut self.links[from.place()][to.place()]
     }
 
-    /// Whether what arrives now gets through. Where it does not, the cuts have a bite. A node without power swallows
-    /// everything itself.
+    /// Whether what arrives now gets through. If cuts swallow it, each counts a bite. A node without power swallows
+    /// everything itself, which is no bite.
     fn passes(&mut self, now: At, from: NodeId, to: NodeId) -> bool {
         self.hosts[to.place()].on && self.link(from, to).passes(now)
     }
 
-    /// Whether something would get through that arrived now. Nothing is sent, and nothing bites.
+    /// Whether an arrival would get through now. Sends nothing and counts no bites.
     pub(crate) fn would_pass(&mut self, now: At, from: NodeId, to: NodeId) -> bool {
         self.hosts[to.place()].on && self.link(from, to).is_up(now)
     }
@@ -315,7 +316,7 @@ impl Core {
         }
     }
 
-    /// How long a handshake's step, a reset or a segment that is sent again takes.
+    /// The delay of a handshake's step, a reset or a retransmitted segment.
     fn delay(&mut self, from: NodeId, to: NodeId) -> Duration {
         self.link(from, to).delay(Carries::Control)
     }

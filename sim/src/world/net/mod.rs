@@ -1,7 +1,7 @@
 //! The network: named nodes, links between them, and our gRPC channel over simulated TCP connections.
 //!
 //! [`core`] is the state machine that decides what arrives when; [`mux`], [`pump`], [`wire`], [`client`] and [`server`]
-//! are the gRPC channel on top of it. Only bytes cross nodes. Hosts are node names: `m1:2379`.
+//! are the gRPC channel on top of it. Only bytes pass between nodes. Hosts are node names: `m1:2379`.
 
 mod client;
 mod core;
@@ -21,7 +21,7 @@ pub use self::{
 };
 use super::tasks::SimTasks;
 
-/// A process's network.
+/// A process's access to the network.
 pub(crate) struct SimNet {
     pub(crate) tasks: Arc<SimTasks>,
 }

@@ -1,8 +1,7 @@
-//! One end of a connection: the streams on it, with a window each.
+//! One end of a connection: its streams, each with a window.
 //!
-//! Arriving segments are taken apart when they arrive, by the scheduler; that shows nothing to the outside, so it does
-//! not matter that the process may be paused. Everything that does (a window update, a reset, a response) is sent by
-//! the tasks of the process.
+//! The scheduler parses segments as they arrive, even while the process is paused: parsing has no effect that others
+//! can see. Everything that others see (a window update, a reset, a response) is sent by the process's tasks.
 
 mod stream;
 
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::world::{lock::Lock, node::Life, shared::Shared};
 
-/// How a connection stands.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// The dialler waits for an answer.
@@ -36,24 +35,24 @@ pub(super) enum Standing {
 /// Why a connection is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// Nobody listened.
+    /// The dial was refused: no process listened.
     Refused,
     /// The dialler gave up.
     ConnectTimeout,
-    /// It was closed from here.
+    /// This end closed it.
     Local,
-    /// See the reason.
+    /// The other end or the network ended it, for this reason.
     Peer(CloseReason),
 }
 
 struct State {
     standing: Standing,
-    /// Boxed: a map's node has room for eleven, and most connections have one or two at a time.
+    /// Boxed to save memory: a map's node has room for eleven values, but most connections have one or two streams.
     streams: BTreeMap<u32, Box<StreamState>>,
     next_stream: u32,
-    /// Streams that the peer opened and nobody serves yet.
+    /// Streams that the peer opened and that are not served yet.
     incoming: VecDeque<u32>,
-    /// Who waits for the connection to stand, or for streams to serve.
+    /// Wakers of tasks that wait for the connection to be established, or for streams to serve.
     waiting: Vec<Waker>,
 }
 
@@ -99,7 +98,7 @@ impl Mux {
         })
     }
 
-    /// Tells the dialler's end its number.
+    /// Sets the connection's number at the dialler's end.
     pub(super) fn dialled(&self, conn: ConnId) {
         *self.conn.lock() = Some(conn);
     }
@@ -108,7 +107,7 @@ impl Mux {
         self.state.lock().standing
     }
 
-    /// Waits until the connection stands or is over.
+    /// Waits until the connection is established or over.
     pub(super) fn poll_standing(&self, cx: &mut Context<'_>) -> Poll<Standing> {
         let mut state = self.state.lock();
         if state.standing == Standing::Dialling {
@@ -118,7 +117,7 @@ impl Mux {
         Poll::Ready(state.standing)
     }
 
-    /// The next stream that the peer opened, with its head; none when the connection is over.
+    /// The next stream that the peer opened, with its head; `None` when the connection is over.
     pub(super) fn poll_incoming(&self, cx: &mut Context<'_>) -> Poll<Option<(u32, Head)>> {
         let mut state = self.state.lock();
         while let Some(id) = state.incoming.pop_front() {
@@ -150,7 +149,7 @@ impl Mux {
         }
     }
 
-    /// Whether the kernel takes more bytes of this connection now. Where it does not, [`Arrival::Room`] tells when.
+    /// Whether the kernel takes more bytes of this connection now. If not, [`Arrival::Room`] arrives when it does.
     fn has_room(&self) -> bool {
         let Some(conn) = *self.conn.lock() else { return true };
         !self.life.alive() || self.shared.with_net(|net, _, _| net.has_room(conn, self.side))
@@ -206,7 +205,7 @@ impl Mux {
                     state.incoming.push_back(id);
                     wakers.append(&mut state.waiting);
                 }
-                // A stream that this end has given up: what is still on its way is dropped.
+                // This end has given the stream up: frames that still arrive for it are dropped.
                 let Some(stream) = state.streams.get_mut(&id) else { continue };
                 match frame {
                     Frame::Head { subject, headers, end } => {

@@ -1,4 +1,4 @@
-//! Sending a body: as much as the stream's window lets through, in one segment each time.
+//! Sends a body: each time as much as the stream's window allows, in one segment.
 
 use std::{
     pin::Pin,
@@ -17,7 +17,7 @@ pub(super) struct Pump {
     mux: Arc<Mux>,
     stream: u32,
     body: Body,
-    /// What the body gave and the window has not yet let through.
+    /// Bytes of the body that wait for room in the window.
     rest: Bytes,
 }
 
@@ -26,8 +26,9 @@ impl Pump {
         Self { mux, stream, body, rest: Bytes::new() }
     }
 
-    /// Sends what can be sent, after what `out` already holds, in one segment. Ready when the body has ended, failed
-    /// (its status comes back; nothing was sent in its place), or nobody wants it any more.
+    /// Sends what `out` already holds and then as much of the body as possible, in one segment. Ready when the body
+    /// has ended, when it has failed (answers its status; nothing was sent instead), or when the peer has cancelled
+    /// the stream.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) -> Poll<Result<(), Status>> {
         let poll = self.fill(cx, out);
         self.mux.send(out.split().freeze());
@@ -45,7 +46,7 @@ impl Pump {
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Pending => {
-                    // Also to be woken when nobody wants the rest.
+                    // Also wakes this task when the peer cancels the stream.
                     return self.mux.poll_cancelled(self.stream, cx).map(|()| Ok(()));
                 }
                 Poll::Ready(None) => {

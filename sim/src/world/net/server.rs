@@ -1,6 +1,6 @@
-//! The listening side: a task for each connection, on the server's node, which polls that connection's handlers and the
-//! bodies of their answers. One connection's trouble is not another's: a client that opens a connection and says
-//! nothing holds nobody up.
+//! The listening side: a task for each connection, on the server's node, which polls that connection's handlers and
+//! the bodies of their answers. Connections are independent: a client that opens one and sends nothing delays no
+//! other.
 
 use std::{
     pin::Pin,
@@ -32,7 +32,7 @@ pub(super) struct SimListener {
 }
 
 impl SimListener {
-    /// None where the port is taken.
+    /// `None` if the port is taken.
     pub(super) fn open(tasks: Arc<SimTasks>, host: &str, port: u16, router: Router) -> Option<Self> {
         let acceptor = Arc::new(Acceptor { tasks: tasks.clone(), router, accepted: Lock::default() });
         let node = tasks.life.node;
@@ -63,7 +63,7 @@ impl Drop for SimListener {
     }
 }
 
-/// Takes the connections that come in at a port.
+/// Accepts the connections to a port.
 struct Acceptor {
     tasks: Arc<SimTasks>,
     router: Router,
@@ -82,7 +82,7 @@ impl Sink for Acceptor {
             accepted.retain(|mux| mux.strong_count() > 0);
             accepted.push(Arc::downgrade(&mux));
         }
-        // The kernel has accepted; the process gets to it when it runs (a paused one later).
+        // The kernel has accepted the connection. The process serves it when it runs, which is later if it is paused.
         let task = self.tasks.run(Connection {
             mux,
             router: self.router.clone(),
@@ -113,7 +113,7 @@ impl Future for Connection {
                         handle(this.mux.clone(), stream, head, this.router.clone(), this.tasks.clone());
                     this.handlers.push(Box::pin(handler));
                 }
-                // The connection is over: its handlers are cancelled with it.
+                // The connection is over. This cancels its handlers.
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => break,
             }

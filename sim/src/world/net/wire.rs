@@ -1,13 +1,13 @@
-//! What our gRPC channel writes: HTTP/2's frames in a plainer dress.
+//! The wire format of our gRPC channel: HTTP/2's frames in a simpler encoding.
 //!
 //! A segment holds whole frames, one after the other: length of the payload (u32, little-endian like everything here),
-//! type, flags, stream (u32), payload. Header blocks are spelled out instead of compressed. Generated clients and
-//! servers stand on both sides, so what goes in is what tonic would give to hyper.
+//! type, flags, stream (u32), payload. Header blocks are not compressed. Both sides are generated clients and servers,
+//! so the frames carry what tonic would give to hyper.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// A frame as it arrives.
+/// A frame that has arrived.
 #[derive(Debug)]
 pub(super) enum Frame {
     /// A request's or response's head.
@@ -16,13 +16,13 @@ pub(super) enum Frame {
     Data { bytes: Bytes, end: bool },
     /// The headers at the end; they always end the stream.
     Trailers(HeaderMap),
-    /// The stream is given up.
+    /// The sender gives the stream up.
     Reset(ResetCode),
-    /// The receiver took this many bytes.
+    /// The receiver has room for this many more bytes.
     Window(u32),
 }
 
-/// What a head is about.
+/// Whether a head begins a request or a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Subject {
     /// A request for this path.
@@ -31,12 +31,12 @@ pub(super) enum Subject {
     Response(u16),
 }
 
-/// Why a stream was given up: HTTP/2's codes.
+/// Why a stream was given up, by HTTP/2's error codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResetCode {
     /// The caller no longer wants the answer.
     Cancel,
-    /// Anything else.
+    /// Any other code.
     Other(u32),
 }
 
@@ -94,7 +94,7 @@ pub(super) fn reset(stream: u32, code: ResetCode) -> Bytes {
     number_frame(RESET, stream, code.number())
 }
 
-/// A segment that says how many bytes were taken.
+/// A segment that says for how many more bytes the receiver has room.
 pub(super) fn window(stream: u32, bytes: u32) -> Bytes {
     number_frame(WINDOW, stream, bytes)
 }
@@ -130,10 +130,10 @@ fn put_headers(out: &mut BytesMut, headers: &HeaderMap) {
     }
 }
 
-/// Takes the next frame off a segment, with its stream. None at its end.
+/// Takes the next frame off a segment, with its stream. `None` at the segment's end.
 ///
 /// # Panics
-/// Where the bytes are no frame: both ends are this module, so that is a bug of it.
+/// If the bytes are no frame. Both ends use this module, so that is a bug of it.
 pub(super) fn take(segment: &mut Bytes) -> Option<(u32, Frame)> {
     if segment.is_empty() {
         return None;

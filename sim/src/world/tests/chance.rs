@@ -1,4 +1,4 @@
-//! Chance by place: what happens elsewhere moves no draw here.
+//! Tests that random streams are independent: events in one place do not change draws in another.
 
 #![allow(clippy::disallowed_methods, reason = "thread_rng is what raft-rs draws from")]
 
@@ -15,7 +15,7 @@ use squall_store::seam::{BoxFuture, Env};
 use super::kit::{call, channel, idle_node, ms, run, serve_kit, sound};
 use crate::world::{Event, Modifier, Process, Unsynced, World, WorldConfig};
 
-/// What places drew, by place.
+/// The draws of each place.
 type Drawn = Arc<Mutex<BTreeMap<&'static str, Vec<u64>>>>;
 
 fn note(drawn: &Drawn, place: &'static str, value: u64) {
@@ -84,7 +84,7 @@ fn ticks(process: Process, drawn: Drawn) -> BoxFuture<'static, Result<(), String
     })
 }
 
-/// Runs the three for a second beside what `more` does, and answers what they drew.
+/// Runs the three nodes for a second together with what `more` does, and answers their draws.
 fn beside<F, Fut>(more: F) -> BTreeMap<&'static str, Vec<u64>>
 where
     F: FnOnce(World) -> Fut + Send + 'static,
@@ -147,14 +147,14 @@ fn a_fault_moves_what_it_causes_and_no_draw() {
     });
     let (calls, fewer) = (&alone["round trips of m1 and m2"], &paused["round trips of m1 and m2"]);
     assert!(fewer.len() + 20 < calls.len(), "the pause bit");
-    // By number, every segment takes as long as without the pause, but for the one that was under way.
+    // Each segment takes as long as the one with the same number without the pause, except the one under way.
     let differ = fewer.iter().zip(calls).filter(|(one, other)| one != other).count();
     assert!(differ <= 1, "{differ} round trips differ");
     for place in ["syncs of m2", "ticks of m3", "elections of m3", "tasks of m3"] {
         assert_eq!(alone[place], paused[place], "{place}");
     }
 
-    // A slow link takes longer by what is added, and draws what it drew; so does a disk.
+    // A slow link or disk takes longer by exactly the added time, and its draws do not change.
     let slow = crate::world::Latency { base: ms(1), jitter: Duration::ZERO };
     let slowed = beside(move |world| async move {
         let [m1, m2] = ["m1", "m2"].map(|name| world.node(name).unwrap());
@@ -235,14 +235,14 @@ fn each_process_draws_from_a_generator_of_its_own() {
                         for _ in 0..20_000 {
                             note(&drawn, name, rand::thread_rng().r#gen());
                         }
-                        // Without a thread between: what rand 0.8 seeds itself from.
+                        // The source from which rand 0.8 seeds itself, without a thread's generator.
                         note(&drawn, name, rand::rngs::OsRng.r#gen());
                         Ok(())
                     })
                 });
             }
             world.sleep(ms(1)).await;
-            // The body has a generator too, and no process's.
+            // The body also has a generator, which is no process's.
             note(&drawn, "body", rand::thread_rng().r#gen());
             std::mem::take(&mut *drawn.lock().unwrap())
         }))
@@ -254,7 +254,7 @@ fn each_process_draws_from_a_generator_of_its_own() {
     assert!(!one["m1"].contains(&one["body"][0]));
 }
 
-/// A world of its own beside it changes nothing in one: not an event, not a nanosecond.
+/// Unrelated nodes change nothing for the others: not an event, not a nanosecond.
 #[test]
 fn what_nobody_meets_leaves_every_event_as_it_was() {
     let events = |strangers: bool| {

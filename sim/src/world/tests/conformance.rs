@@ -1,4 +1,4 @@
-//! The seams' conformance suites over the simulated sides.
+//! Runs the seams' conformance suites on the simulated implementations.
 
 use std::{
     path::Path,

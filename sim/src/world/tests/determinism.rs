@@ -1,4 +1,4 @@
-//! The determinism law: one seed, one run.
+//! Tests determinism: one seed gives one run.
 
 #![allow(
     clippy::disallowed_methods,
@@ -28,7 +28,7 @@ fn busy(seed: u64, trace: bool) -> Finished<u64> {
                 Box::pin(async move {
                     let env = process.env.clone();
                     loop {
-                        // Both of these would differ between processes, were they not interposed.
+                        // Without the interposition both of these would differ between processes.
                         let to = rand::thread_rng().gen_range(1..=3);
                         let keys: std::collections::HashMap<_, _> = (0..5).map(|key| (key, ())).collect();
                         let body = format!("{:?}", keys.keys().collect::<Vec<_>>());
@@ -70,7 +70,7 @@ fn busy(seed: u64, trace: bool) -> Finished<u64> {
     .unwrap_or_else(|failure| panic!("{failure}"))
 }
 
-/// Where two traces part, for people.
+/// The first difference of two traces, for people.
 fn first_difference(one: &[Traced], other: &[Traced]) -> String {
     let at = one.iter().zip(other).position(|(a, b)| a != b).unwrap_or(one.len().min(other.len()));
     format!("event {at}: {:#?} against {:#?}", one.get(at), other.get(at))
@@ -100,7 +100,7 @@ fn seeds_differ() {
 
 const CHILD: &str = "SQUALL_TEST_PRINT_HASH";
 
-/// Run by [`another_process_has_the_same_run`] in a process of its own.
+/// Run by [`another_process_has_the_same_run`] in a separate process.
 #[test]
 fn print_hash() {
     if std::env::var_os(CHILD).is_some() {

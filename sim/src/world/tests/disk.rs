@@ -1,4 +1,4 @@
-//! What a process finds on its disk after a crash, and how long its disk takes.
+//! Tests what a process finds on its disk after a crash, and how long disk operations take.
 
 use std::path::Path;
 
@@ -249,7 +249,7 @@ fn a_disk_that_is_rolled_back_is_as_a_reader_saw_it() {
         file.append(Bytes::from_static(b"old")).await.unwrap();
         let engine = env.engines.open(path("d/db")).await.unwrap();
         engine.write(&batch(1));
-        // Nothing is synced: the copy has it all the same.
+        // Nothing is synced, but the copy has it all the same.
         let image = world.copy_disk(m1);
         file.append(Bytes::from_static(b"new")).await.unwrap();
         engine.write(&batch(2));
@@ -264,7 +264,7 @@ fn a_disk_that_is_rolled_back_is_as_a_reader_saw_it() {
             assert_eq!(env.files.read(path("d/f")).await.unwrap(), "old");
             let engine = env.engines.open(path("d/db")).await.unwrap();
             assert_eq!(engine.view().unwrap().0.len(), 1);
-            // What is written after a roll-back does not reach the image.
+            // Writes after a rollback do not change the image.
             env.files.open(path("d/f")).await.unwrap().append(Bytes::from_static(b"other")).await.unwrap();
             engine.write(&batch(3));
         }

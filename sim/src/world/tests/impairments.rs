@@ -1,4 +1,4 @@
-//! What faults do to links and connections beside cutting them, as a client sees it.
+//! Tests the faults of links and connections other than cuts, as a client sees them.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ fn a_narrow_link_takes_its_time_and_makes_senders_wait() {
             tokio::join!(call(&kit, "echo", vec![7; 16_000]), call(&kit, "echo", vec![7; 16_000]));
         assert_eq!((one.unwrap().len(), other.unwrap().len()), (16_000, 16_000));
         assert!(world.lift(link) > 0);
-        // A sender that waits when the fault ends goes on.
+        // A sender that is waiting when the fault ends continues.
         let link = world.impose(narrow(1_024));
         let calls =
             async { tokio::join!(call(&kit, "echo", vec![7; 9_000]), call(&kit, "echo", vec![7; 9_000])) };
@@ -107,7 +107,7 @@ fn a_reset_ends_every_connection_at_both_ends() {
     }));
 }
 
-/// How long a call hangs whose connection was forgotten, where keep-alives are sent after `keep_alive`.
+/// How long a call hangs on a forgotten connection, with keep-alives after `keep_alive`. `None` if it never ends.
 fn hangs(keep_alive: Option<Duration>) -> Option<Duration> {
     let net = NetSettings { keep_alive, ..NetSettings::default() };
     let config = WorldConfig { net, ..WorldConfig::new(1) };
@@ -135,7 +135,7 @@ fn hangs(keep_alive: Option<Duration>) -> Option<Duration> {
 #[test]
 fn who_only_listens_notices_a_dead_connection_by_keep_alives_alone() {
     assert_eq!(hangs(None), None);
-    // Asked after two seconds, given up five seconds later.
+    // The keep-alive is sent after two seconds, and the connection is given up five seconds later.
     let noticed = hangs(Some(ms(2_000))).expect("keep-alives notice it");
     assert!(noticed > ms(6_500) && noticed < ms(9_500), "{noticed:?}");
 }
@@ -171,14 +171,14 @@ fn a_connection_that_was_idle_for_too_long_is_forgotten() {
     }));
 }
 
-/// One fault less leaves the draws of the others as they were.
+/// Dropping a fault does not change the draws of the others.
 #[test]
 fn a_loss_moves_no_draw_of_its_link() {
     let delays = |lossy: bool| {
         sound(run(1, move |world| async move {
             let (m1, c1, kit) = linked(&world).await;
             let shows = LossShows::Late;
-            // Of one in a thousand, none of these few is lost.
+            // With a loss of one in a thousand, none of these few is lost.
             let loss = Modifier::Loss { from: c1, to: m1, per_mille: 1, shows, seed: 9 };
             let token = lossy.then(|| world.impose(loss));
             let mut times = Vec::new();

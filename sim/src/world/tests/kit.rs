@@ -1,4 +1,4 @@
-//! A tiny service and its client, and short ways to build worlds.
+//! A small service and its client, and helpers to build worlds.
 
 use std::{
     convert::Infallible,
@@ -18,7 +18,7 @@ use tower::{Service, ServiceExt};
 
 use crate::world::{Finished, NodeId, Process, World, WorldConfig};
 
-/// Runs a body in a world of this seed.
+/// Runs a body in a world with this seed.
 pub(super) fn run<T, F, Fut>(seed: u64, body: F) -> Finished<T>
 where
     T: Send + 'static,

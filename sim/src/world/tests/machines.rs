@@ -1,4 +1,4 @@
-//! What faults do to disks, processors and clocks, as a process sees it.
+//! Tests the faults of disks, processors and clocks, as a process sees them.
 
 use std::{io, path::Path, sync::atomic::Ordering, time::Duration};
 
@@ -66,7 +66,7 @@ fn a_full_disk_takes_what_there_is_room_for() {
     }));
 }
 
-/// What is left of a synced file after a power cut; `lifted`: the disk ceased to lie before.
+/// What is left of a synced file after a power cut. `lifted`: the disk stopped lying before the cut.
 fn left(lies: bool, lifted: bool) -> (usize, u64) {
     sound(run(1, move |world| async move {
         let (m1, env) = with_file(&world).await;
@@ -175,7 +175,7 @@ fn timers_go_by_the_nodes_own_clock() {
         assert_eq!(env.clock.monotonic(), shown, "it never jumps");
         let slow = world.impose(Modifier::Drift { node: m1, ppm: -500_000 });
         assert_eq!(sleep(ms(100)).await, ms(200));
-        // A clock that becomes slower meanwhile rings later.
+        // If the clock becomes slower meanwhile, the sleep ends later.
         let (took, ()) = tokio::join!(sleep(ms(100)), async {
             world.lift(slow);
             world.sleep(ms(50)).await;

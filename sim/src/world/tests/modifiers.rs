@@ -1,4 +1,4 @@
-//! Of two faults of one kind that overlap the first ends, and the second still bites.
+//! Tests that after the first of two overlapping faults of one kind ends, the second still has its effect.
 
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What the network shows to a process when links are cut and processes die.
+//! Tests what a process sees of the network when links are cut and processes die.
 
 use std::{error::Error, time::Duration};
 
@@ -88,7 +88,7 @@ fn a_cut_swallows_and_a_heal_resumes_the_stream_without_a_hole() {
         let (answer, ()) = futures_util::join!(call(&kit, "echo", body.clone()), heal);
         assert_eq!(answer.unwrap(), body);
         let took = world.now().since(from);
-        // Time-outs at 0.2, 0.6 and 1.4 s; the last one finds the link healed.
+        // Retransmissions at 0.2, 0.6 and 1.4 s. At the last one the link is healed.
         assert!(took > ms(1400) && took < ms(1500), "resumed after {took:?}");
         let counters = world.counters();
         assert!(counters["net.resent"] > 0 && counters["net.timed_out"] == 0, "{counters:?}");
@@ -156,7 +156,7 @@ fn a_killed_process_resets_its_peers_if_the_link_is_up() {
                 (status, world.now().since(from))
             };
             let ((status, took), ()) = futures_util::join!(waiting, kill);
-            // Whoever sends to the dead end is told, once the link is up.
+            // A sender to the dead end gets a reset, once the link is up.
             let again = call(&kit, "echo", "b").await.unwrap_err();
             assert_eq!(again.code(), Code::Unavailable);
             (status.code(), took)

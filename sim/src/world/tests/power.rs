@@ -1,4 +1,4 @@
-//! The end of a machine and the end of a process: what the disk keeps, and what peers hear.
+//! Tests a machine's loss of power and a process's end: what the disk keeps, and what peers notice.
 
 use std::path::Path;
 
@@ -47,7 +47,7 @@ fn a_machine_without_power_loses_what_was_not_synced() {
     }
     assert!(losses.iter().any(|loss| loss.lost == 0) && losses.iter().any(|loss| loss.lost == 4));
     assert!(losses.iter().any(|loss| loss.torn_writes == 1 && (1..4).contains(&loss.lost)));
-    // The page cache is the machine's: it goes with the power, whether or not a process runs.
+    // The page cache belongs to the machine: it is lost with the power, whether or not a process runs.
     sound(run(1, |world| async move {
         let (m1, _) = serving(&world).await;
         world.kill_process(m1);
@@ -66,7 +66,7 @@ fn peers_of_a_machine_without_power_hear_nothing() {
             world.power_off(m1, Unsynced::Drawn);
         };
         let from = world.now();
-        // Nothing is in flight, so nothing runs out: the connection stays half-open.
+        // Nothing is in flight, so no timeout expires: the connection stays half-open.
         let (answer, ()) = futures_util::join!(call_with(&kit, "never", "", Some("60S")), off);
         assert_eq!(answer.unwrap_err().code(), Code::DeadlineExceeded);
         assert!(world.now().since(from) >= ms(60_000));
@@ -118,7 +118,7 @@ fn a_dial_to_a_machine_without_power_hangs() {
         assert!(status.message().contains("timed out"), "{status}");
         let took = world.now().since(from);
         assert!(took >= ms(2000) && took < ms(2001), "{took:?}");
-        // A start gives it power, and the request that was sent again is answered.
+        // A start turns the machine on, and the retransmitted request is answered.
         let on = async {
             world.sleep(ms(500)).await;
             world.start(m1, serve_kit);

@@ -1,4 +1,4 @@
-//! Kill, restart, pause, stop, panic: what a process leaves behind, and what it must not.
+//! Tests kill, restart, pause, stop and panic: what a process leaves behind, and what it must not.
 
 use std::{
     path::Path,
@@ -295,7 +295,7 @@ fn a_jump_moves_the_wall_clock_only() {
 
 const CHILD: &str = "SQUALL_TEST_MEMORY";
 
-/// Run by [`memory_is_flat_over_many_runs`] in a process of its own: other tests would grow this one.
+/// Run by [`memory_is_flat_over_many_runs`] in a separate process, because other tests would grow this one.
 #[test]
 fn live_many_lives() {
     if std::env::var_os(CHILD).is_none() {

@@ -1,4 +1,4 @@
-//! The watchdog takes the process down, so it is watched from another one.
+//! Tests the watchdog. It ends its process, so the tests run it in another process.
 
 use std::{process::Command, time::Duration};
 
@@ -7,7 +7,7 @@ use crate::world::{HARNESS_FAILED, Watchdog, World, WorldConfig};
 
 const CHILD: &str = "SQUALL_TEST_LOOP";
 
-/// Run by [`what_loops_is_ended_from_outside`] in a process of its own.
+/// Run by [`what_loops_is_ended_from_outside`] in a separate process.
 #[test]
 fn loop_for_ever() {
     if std::env::var_os(CHILD).is_some() {
@@ -28,7 +28,7 @@ fn loop_for_ever() {
     }
 }
 
-/// Likewise: what follows a run, such as its judge.
+/// The same for work after a run, such as its judge.
 #[test]
 fn judge_for_ever() {
     if std::env::var_os(CHILD).is_some() {

@@ -1,4 +1,4 @@
-//! What a crash leaves of names.
+//! Which names survive a crash.
 
 use super::*;
 use crate::world::chance::Chance;
@@ -7,7 +7,7 @@ fn file() -> Inode {
     Inode::File(Content::default())
 }
 
-/// The paths that are left after a crash, over many seeds, without doubles.
+/// The distinct sets of paths that crashes leave, over many seeds.
 fn outcomes(make: impl Fn() -> Tree) -> BTreeSet<Vec<String>> {
     (0..60)
         .map(|seed| {

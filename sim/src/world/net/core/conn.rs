@@ -1,4 +1,4 @@
-//! A connection: its two ends, its two directions, and what is told to the ends.
+//! A connection: its two ends, its two directions, and the arrivals that its ends get.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -36,14 +36,14 @@ impl Side {
     }
 }
 
-/// What reaches an end of a connection, or a listener.
+/// An event that reaches an end of a connection, or a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// To a listener: a connection. The listener attaches its end's sink at once.
+    /// To a listener: a new connection. The listener attaches its end's sink at once.
     Accepted(ConnId),
-    /// To the dialler: the connection stands.
+    /// To the dialler: the connection is established.
     Connected,
-    /// To the dialler: nobody listens there.
+    /// To the dialler: no process listens there.
     Refused,
     /// The next bytes of the stream.
     Segment(Bytes),
@@ -60,11 +60,11 @@ pub(crate) enum CloseReason {
     Closed,
     /// The peer's process is gone.
     Reset,
-    /// Segments stayed un-acknowledged for too long.
+    /// Segments stayed unacknowledged for too long.
     TimedOut,
 }
 
-/// Takes what arrives. Called by the scheduler, in the order of arrival, with the core unlocked.
+/// Receives arrivals. The scheduler calls it in the order of arrival, with the core unlocked.
 pub(crate) trait Sink: Send + Sync {
     fn arrive(&self, arrival: Arrival);
 }
@@ -88,19 +88,19 @@ pub(super) struct Segment {
 #[derive(Debug, Default)]
 pub(super) struct Direction {
     pub(super) queue: VecDeque<Segment>,
-    /// The latest deadline given out: later segments arrive no earlier.
+    /// The latest arrival time given to a segment: later segments arrive no earlier.
     pub(super) last_due: At,
-    /// Arrivals of an older epoch were lost and are void.
+    /// Grows when scheduled arrivals become void, by a loss or a rescheduling. Arrivals of an older epoch are ignored.
     pub(super) epoch: u32,
     /// The head was lost: nothing arrives until it is sent again.
     pub(super) stalled: bool,
-    /// Since when there have been segments that were delivered, but whose acknowledgement was swallowed.
+    /// Since when there are delivered segments whose acknowledgement was swallowed.
     pub(super) unacked: Option<At>,
-    /// The retransmission time-out that runs, if one does.
+    /// The running retransmission timeout, if any.
     pub(super) rto: Option<Duration>,
-    /// How many bytes are in the queue: what the sender's kernel holds.
+    /// How many bytes are in the queue, which is the sender's kernel's send buffer.
     pub(super) queued_bytes: u64,
-    /// The sender waits for room.
+    /// Whether the sender waits for room.
     pub(super) blocked: bool,
 }
 
@@ -109,7 +109,7 @@ pub(super) enum End {
     Open,
     /// Closed by its process: the kernel still delivers what was sent.
     Closed,
-    /// Its process was killed or its machine lost its power: nothing is sent again.
+    /// Its process was killed or its machine lost its power: nothing is retransmitted.
     Dead,
 }
 
@@ -130,8 +130,8 @@ pub(super) struct Conn {
     pub(super) directions: [Direction; 2],
     /// When something last got through, either way.
     pub(super) last_heard: At,
-    /// What is on the way knows it no more: whatever is sent on it is lost.
+    /// A device on the way has forgotten the connection: all later segments are lost.
     pub(super) forgotten: bool,
-    /// What is on the way ended it with resets: they get through.
+    /// A device on the way has ended the connection with resets, which get through.
     pub(super) reset_on_the_way: bool,
 }

@@ -1,5 +1,5 @@
-//! How a connection ends: closed by a process, reset after a process that is gone, silent after a machine that lost its
-//! power, reset by a kernel that knows nothing of it.
+//! How a connection ends: a process closes it; the kernel resets it after its process has ended; it falls silent when
+//! a machine loses power; a kernel that does not know it resets it.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::world::{
 };
 
 impl Core {
-    /// Closes an end. What was sent before still arrives, then the peer learns of it; what arrives here is dropped.
+    /// Closes an end. Earlier segments still arrive, then the peer learns of the close. Arrivals at this end are
+    /// dropped.
     pub(crate) fn close(&mut self, now: At, id: ConnId, side: Side, audit: &mut Audit) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         if conn.ends[side as usize] != End::Open {
@@ -31,8 +32,8 @@ impl Core {
         }
     }
 
-    /// A node's process is gone, and its kernel goes on: its ports close, its open connections end in one reset each.
-    /// What the process closed before is still delivered.
+    /// A node's process is gone; its kernel still runs. Its ports close, and each of its open connections ends with
+    /// one reset. Data on connections that the process had closed before is still delivered.
     pub(crate) fn process_ended(&mut self, now: At, node: NodeId) {
         self.close_ports(node);
         for (id, side) in self.ends_of(node) {
@@ -45,7 +46,7 @@ impl Core {
                 continue;
             }
             if self.die(id, side) {
-                // What waited to be sent again is dropped; the reset goes out alone.
+                // Segments that wait for retransmission are dropped. Only the reset is sent.
                 self.answer_with_reset(now, id, side.other());
             } else {
                 self.push(now, id, side, Payload::Close(CloseReason::Reset));
@@ -54,8 +55,8 @@ impl Core {
         }
     }
 
-    /// A node has lost its power: what it had sent is on its way, and nothing follows. What arrives there is swallowed
-    /// until [`Core::power_on`]; from then on its kernel knows of no connection and answers each segment with a reset.
+    /// A node loses its power. Segments that it had sent still arrive; it sends no more. Arrivals there are swallowed
+    /// until [`Core::power_on`]. After that its kernel knows no connection and answers each segment with a reset.
     pub(crate) fn power_off(&mut self, node: NodeId) {
         self.close_ports(node);
         self.hosts[node.place()].on = false;
@@ -91,14 +92,15 @@ impl Core {
         ends.filter(|(.., at)| *at == node).map(|(id, side, _)| (id, side)).collect()
     }
 
-    /// The dialler is gone. A request to a node that is gone goes on: it may find the next incarnation listening.
+    /// Forgets a connection request whose dialler is gone. If the other node is gone, the request stays: that node's
+    /// next incarnation may be listening when it arrives.
     fn give_up_dialling(&mut self, id: ConnId, side: Side) {
         if side == Side::Dialler {
             self.conns.remove(&id);
         }
     }
 
-    /// An end is no more: nothing of it is sent again. True where something waited for that.
+    /// Marks an end as dead: its segments are not retransmitted. True if some waited for retransmission.
     fn die(&mut self, id: ConnId, side: Side) -> bool {
         let Some(conn) = self.conns.get_mut(&id) else { return false };
         conn.ends[side as usize] = End::Dead;
@@ -145,7 +147,7 @@ impl Core {
         sink
     }
 
-    /// Forgets a connection that no end uses and on which nothing is left to say.
+    /// Forgets a connection that no end uses and that has nothing left to deliver.
     pub(super) fn forget_if_over(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get(&id) else { return };
         let quiet = |side: Side| {

@@ -1,4 +1,4 @@
-//! The stream that stands: segments on their way, in order, and TCP's patience with a link that is cut.
+//! The flow on an established connection: ordered segments in flight, and retransmission over a cut link.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use crate::world::{
     node::At,
 };
 
-/// Linux's least retransmission time-out.
+/// Linux's shortest retransmission timeout.
 const FIRST_RTO: Duration = Duration::from_millis(200);
 
 impl Core {
-    /// Sends bytes. Nothing happens where the connection is over.
+    /// Sends bytes. Does nothing if the connection is over.
     pub(crate) fn send(&mut self, now: At, id: ConnId, side: Side, bytes: Bytes, audit: &mut Audit) {
         let Some(conn) = self.conns.get(&id) else { return };
         if conn.ends[side as usize] != End::Open {
@@ -130,7 +130,7 @@ impl Core {
                 conn.sinks[side.other() as usize].clone().map(|sink| (sink, Arrival::Segment(bytes)))
             }
             Payload::Established | Payload::Bytes(_) => {
-                // To an end that is no more: its kernel answers with a reset.
+                // The receiving end is dead: its kernel answers with a reset.
                 if self.link(to, from).is_up(now) {
                     self.answer_with_reset(now, id, side);
                 }
@@ -220,7 +220,7 @@ impl Core {
         }
         let next = rto * 2;
         self.conns.get_mut(&id)?.directions[side as usize].rto = Some(next);
-        // Never past the instant at which the connection is given up.
+        // No later than the instant at which the connection is given up.
         let at = now.after(next).min(oldest.after(user_timeout)).max(now.after(Duration::from_millis(1)));
         self.schedule(at, Due::Rto(id, side));
         None

@@ -1,5 +1,5 @@
-//! How a connection comes about: a request, an answer, and the acknowledgement that tells the listener. A request that
-//! a cut link swallows is sent again after 1, 2, 4, … s, for as long as its dialler waits.
+//! How a connection is established: a request, an answer, and the acknowledgement that tells the listener. A request
+//! that a cut link swallows is sent again after 1, 2, 4, … s, for as long as its dialler waits.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::world::{
     node::{At, NodeId},
 };
 
-/// Linux's first time-out of a connection request.
+/// Linux's first timeout of a connection request.
 const FIRST_SYN_RTO: Duration = Duration::from_secs(1);
 
 impl Core {
@@ -47,7 +47,7 @@ impl Core {
         id
     }
 
-    /// Gives the acceptor's end its sink.
+    /// Sets the sink of the acceptor's end.
     pub(crate) fn attach(&mut self, conn: ConnId, sink: Arc<dyn Sink>) {
         if let Some(conn) = self.conns.get_mut(&conn) {
             conn.sinks[1] = Some(sink);
@@ -61,7 +61,7 @@ impl Core {
         let [from, to] = conn.nodes;
         note(audit, now, NetStep::Dial, id, conn, Side::Dialler);
         let arrives = now.after(self.delay(from, to));
-        // A request that is lost is sent again like one that a cut swallows.
+        // A lost request is sent again, like one that a cut swallows.
         if self.link(from, to).fate() == Fate::Sent {
             self.schedule(arrives, Due::Request(id));
         }

@@ -1,9 +1,9 @@
-//! What faults do to a link beside cutting it: distributions of delay, loss, a narrow wire, flapping.
+//! The faults of a link other than cuts: distributions of delay, loss, limited bandwidth, flapping.
 //!
-//! TCP hides loss: a lost segment is sent again after a time-out that doubles, and what was sent after it waits. So a loss
-//! shows as a delay of 200 ms, 600 ms, 1.4 s, ..., or, where something on the way answers with a reset, as the end of the
-//! connection. Each impairment draws from a stream of its own, named after its link and its fault, so it moves no draw of
-//! the link itself, and of another fault neither.
+//! TCP hides loss: a lost segment is sent again after a timeout that doubles, and later segments wait for it. So a
+//! loss shows as a delay of 200 ms, 600 ms, 1.4 s, ..., or as the end of the connection if a device on the way answers
+//! with a reset. Each impairment has its own random stream, named after its link and its fault. So it changes no draw
+//! of the link itself or of another fault.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl Distribution {
     pub const ALL: [Distribution; 4] =
         [Distribution::Uniform, Distribution::Constant, Distribution::Exponential, Distribution::LongTail];
 
-    /// What a jitter comes to with a draw from `0..=u32::MAX`.
+    /// The extra delay for a draw from `0..=u32::MAX`.
     pub(crate) fn of(self, jitter: Duration, draw: u32) -> Duration {
         let nanos = jitter.as_nanos();
         let share = |part: u128, of: u128| {
@@ -67,7 +67,7 @@ impl Distribution {
         }
     }
 
-    /// The longest that a jitter comes to, where that is far beyond what most draws come to.
+    /// The longest extra delay, if it is far longer than that of most draws.
     pub(crate) fn tail_end(self, jitter: Duration) -> Option<Duration> {
         let has_tail =
             matches!(self, Distribution::Exponential | Distribution::LongTail) && !jitter.is_zero();
@@ -75,7 +75,7 @@ impl Distribution {
     }
 }
 
-/// The most that any draw comes to: by then TCP has sent the message again.
+/// The longest extra delay of any draw: by then TCP has sent the message again.
 fn cap(jitter: Duration) -> Duration {
     (jitter * 3).max(Duration::from_secs(3))
 }
@@ -111,7 +111,7 @@ pub enum LossShows {
     Reset,
 }
 
-/// A link that loses segments.
+/// A fault that makes a link lose segments.
 #[derive(Debug)]
 pub(crate) struct Loss {
     per_mille: u32,
@@ -119,8 +119,7 @@ pub(crate) struct Loss {
     stream: Stream,
 }
 
-/// A segment that is lost so often in a row gets through at last, whatever number of faults took it: TCP would have given
-/// up.
+/// A segment is lost at most this often in a row, however many faults drop it: after more losses TCP would give up.
 pub(super) const MOST_LOSSES: u32 = 5;
 
 impl Loss {
@@ -128,7 +127,7 @@ impl Loss {
         Self { per_mille, shows, stream }
     }
 
-    /// What becomes of the next thing that is sent.
+    /// Whether the next segment or request is lost, and how.
     pub(super) fn next(&mut self) -> Fate {
         let mut times = 0;
         while times < MOST_LOSSES && self.stream.within(0..1000) < u64::from(self.per_mille) {
@@ -141,26 +140,26 @@ impl Loss {
     }
 }
 
-/// A link that carries little.
+/// A fault that limits a link's bandwidth.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Narrow {
     pub(crate) bytes_per_second: u64,
     pub(crate) buffer_bytes: u64,
 }
 
-/// A link that goes down and comes up.
+/// A fault that makes a link go down and come up repeatedly.
 #[derive(Debug)]
 pub(crate) struct Flap {
     down: Duration,
     up: Duration,
     stream: Stream,
     is_down: bool,
-    /// When it changes next.
+    /// When the link goes down or up next.
     next: At,
 }
 
 impl Flap {
-    /// It goes down now.
+    /// A flap whose link goes down now.
     pub(crate) fn new(now: At, down: Duration, up: Duration, stream: Stream) -> Self {
         let mut flap = Self { down, up, stream, is_down: true, next: now };
         flap.next = now.after(flap.lasts());
@@ -172,7 +171,7 @@ impl Flap {
         most / 2 + self.stream.up_to(most / 2)
     }
 
-    /// Whether it is down. Time never goes back, so what lies behind is forgotten.
+    /// Whether the link is down at `now`. Calls must not go back in time: past states are forgotten.
     pub(super) fn is_down(&mut self, now: At) -> bool {
         while now >= self.next {
             self.is_down = !self.is_down;
@@ -206,7 +205,7 @@ mod tests {
         assert!(delays(Distribution::Constant).iter().all(|delay| *delay == Duration::from_millis(10)));
         let exponential = delays(Distribution::Exponential);
         assert!((9_700..10_300).contains(&mean(&exponential)), "{}", mean(&exponential));
-        // 1 - 1/e lie below the mean.
+        // A fraction of 1 - 1/e of the draws is below the mean.
         assert!((12_300..13_000).contains(&at_most(&exponential, 10)), "{}", at_most(&exponential, 10));
         assert!(exponential.iter().all(|delay| *delay < Duration::from_millis(223)));
         let tail = delays(Distribution::LongTail);

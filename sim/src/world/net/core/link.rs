@@ -1,9 +1,9 @@
-//! Links: how long they take, whether they are cut, and what faults do to them ([`super::impairments`]).
+//! Links: their delays, their cuts, and the other faults on them ([`super::impairments`]).
 //!
-//! A link draws once for each segment, from a stream of its own, whether or not a fault slows it: the draw is a
-//! fraction, and the jitter of everything that slows the link is scaled by it. So the fraction that the hundredth
-//! segment from m1 to m2 gets depends on the seed and on these three alone. Handshakes, resets and segments that are
-//! sent again draw from a second stream, so that a cut does not renumber the segments.
+//! A link draws once for each segment, from its own random stream, whether or not a fault slows it. The draw is a
+//! fraction, which scales the jitter of every fault that slows the link. So the fraction of the hundredth segment from
+//! m1 to m2 depends only on the seed, the two nodes and that number. Handshakes, resets and retransmitted segments
+//! draw from a second stream, so that a cut does not renumber the segments.
 
 use std::time::Duration;
 
@@ -14,49 +14,49 @@ use crate::world::{
     node::At,
 };
 
-/// How long a link takes: `base`, and up to `jitter` more, uniformly drawn for each segment.
+/// A link's delay: `base` plus up to `jitter`, drawn uniformly for each segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latency {
-    /// The least.
+    /// The shortest delay.
     pub base: Duration,
-    /// The most beyond it.
+    /// The most that is added to `base`.
     pub jitter: Duration,
 }
 
 impl Latency {
-    /// What it comes to with a draw from `0..=u32::MAX`.
+    /// The delay for a draw from `0..=u32::MAX`.
     pub(crate) fn drawn(self, draw: u32) -> Duration {
         let nanos = self.jitter.as_nanos() * u128::from(draw) / u128::from(u32::MAX);
         self.base + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// This and another, one after the other.
+    /// The sum of two latencies.
     pub(crate) fn plus(self, other: Latency) -> Self {
         Self { base: self.base + other.base, jitter: self.jitter + other.jitter }
     }
 }
 
 impl Default for Latency {
-    /// A data centre's: 250 to 750 µs one way.
+    /// A data centre's latency: 250 to 750 µs one way.
     fn default() -> Self {
         Self { base: Duration::from_micros(250), jitter: Duration::from_micros(500) }
     }
 }
 
-/// A node's way to itself: fixed, never cut.
+/// The latency of a node's loopback link, which is fixed and never cut.
 const LOOPBACK: Latency = Latency { base: Duration::from_micros(20), jitter: Duration::ZERO };
 
-/// What holds for the whole network.
+/// The settings of the whole network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// What links have that nothing slows.
+    /// The latency of links that no fault slows.
     pub latency: Latency,
     /// How the jitter of such links is distributed.
     pub distribution: Distribution,
     /// How long a segment may stay un-acknowledged before its sender gives the connection up.
     pub user_timeout: Duration,
-    /// After how long without traffic each end of a connection asks whether the other is still there (TCP keep-alive);
-    /// none: never.
+    /// How long an end of a connection hears nothing before it probes the other end (TCP keep-alive). `None`: no
+    /// probes.
     pub keep_alive: Option<Duration>,
 }
 
@@ -71,15 +71,15 @@ impl Default for Settings {
     }
 }
 
-/// How many bytes of a connection a kernel takes before the process has to wait: Linux's largest (tcp_wmem).
+/// The size in bytes of a connection's send buffer: Linux's largest (tcp_wmem). Beyond it the process has to wait.
 const SEND_BUFFER: u64 = 4 << 20;
 
-/// What a delay is for: each has its own stream.
+/// What is delayed. Each kind has its own random stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Carries {
     /// A segment, for the first time.
     Segment,
-    /// A handshake's step, a reset, or a segment once more.
+    /// A handshake's step, a reset, or a retransmitted segment.
     Control,
 }
 
@@ -96,18 +96,18 @@ pub(super) struct Link {
     pub(super) losses: Holding<Loss>,
     pub(super) narrow: Holding<Narrow>,
     pub(super) forget_idle: Holding<Duration>,
-    /// Until when the wire is busy with what it was given, where it is narrow.
+    /// Until when a link of limited bandwidth is busy with earlier segments.
     busy: At,
 }
 
-/// What becomes of something that is sent.
+/// What happens to a segment or a request that is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It gets on the wire.
     Sent,
-    /// It is lost so often in a row before it gets through.
+    /// It is lost this many times in a row before it gets through.
     Lost(u32),
-    /// Something on the way ends the connection.
+    /// A device on the way resets the connection.
     Reset,
 }
 
@@ -130,17 +130,17 @@ impl Link {
         }
     }
 
-    /// A node's way to itself.
+    /// A node's loopback link.
     pub(super) fn loopback(chance: &Chance) -> Self {
         Self::new(LOOPBACK, Distribution::Uniform, chance)
     }
 
-    /// The stream of a fault on this link.
+    /// The random stream of a fault on this link.
     pub(super) fn stream_of_fault(&self, kind: &str, seed: u64) -> Stream {
         self.chance.child(kind).child(&seed.to_string()).stream()
     }
 
-    /// Takes a modifier away, whatever it is. True where what is on its way arrives sooner without it.
+    /// Removes a modifier of any kind. True if segments in flight arrive sooner without it.
     pub(super) fn lift(&mut self, now: At, token: Token) -> bool {
         if self.narrow.remove(token) {
             self.busy = now;
@@ -153,12 +153,12 @@ impl Link {
         false
     }
 
-    /// Whether what arrives now would get through. It only looks: nothing bites.
+    /// Whether an arrival would get through now. Counts no bites.
     pub(super) fn is_up(&mut self, now: At) -> bool {
         self.cuts.is_empty() && !self.flaps_down(now, false)
     }
 
-    /// Whether what arrives now gets through. Where it does not, what swallows it has a bite.
+    /// Whether an arrival gets through now. Each fault that swallows it counts a bite.
     pub(super) fn passes(&mut self, now: At) -> bool {
         self.cuts.bite();
         let flaps_down = self.flaps_down(now, true);
@@ -183,7 +183,7 @@ impl Link {
         };
         self.slow.bite();
         let own = [(self.latency, self.distribution)];
-        // What is uniform adds up first, so that its draw is rounded once.
+        // Uniform jitters are added up first, so that the product with the draw is rounded once.
         let mut uniform = Latency { base: Duration::ZERO, jitter: Duration::ZERO };
         let mut others = Duration::ZERO;
         for (latency, distribution) in own.iter().chain(self.slow.iter()) {
@@ -195,7 +195,7 @@ impl Link {
         uniform.drawn(draw) + others
     }
 
-    /// What becomes of the next thing that is sent. Draws nothing where no loss holds.
+    /// What happens to the next segment or request. Draws nothing if no loss is in force.
     pub(super) fn fate(&mut self) -> Fate {
         let (mut lost, mut reset) = (0, false);
         self.losses.bite_where(|loss| match loss.next() {
@@ -216,7 +216,7 @@ impl Link {
         }
     }
 
-    /// When a segment of `bytes` bytes that is sent now has left, after what was given to the wire before.
+    /// When a segment of `bytes` bytes that is sent now has left, after the earlier segments.
     pub(super) fn leaves(&mut self, now: At, bytes: u64) -> At {
         let Some(least) = self.narrow.iter().map(|narrow| narrow.bytes_per_second).min() else { return now };
         let begins = now.max(self.busy);
@@ -228,13 +228,13 @@ impl Link {
         self.busy
     }
 
-    /// How many bytes of one connection may wait to be delivered before its sender has to wait.
+    /// The send buffer's size: how many undelivered bytes a connection may have before its sender has to wait.
     pub(super) fn send_buffer(&self) -> u64 {
         self.narrow.iter().map(|narrow| narrow.buffer_bytes).min().unwrap_or(SEND_BUFFER)
     }
 }
 
-/// What Ethernet, IP and TCP add to a segment.
+/// How many bytes Ethernet, IP and TCP add to a segment.
 const HEADERS: u64 = 66;
 
 #[cfg(test)]

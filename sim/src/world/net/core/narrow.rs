@@ -1,5 +1,5 @@
-//! Narrow links: send buffers that fill up, senders that wait for room, and what becomes of the queue when the link is wide
-//! or fast again.
+//! Links with limited bandwidth: send buffers fill up, and senders wait for room. When the link gets wider or faster
+//! again, the queued segments are rescheduled.
 
 use super::{
     Core, Due,
@@ -9,7 +9,7 @@ use super::{
 use crate::world::node::{At, NodeId};
 
 impl Core {
-    /// Whether the sender at this side may send more now. Where it may not, it is told when it may.
+    /// Whether the sender at this side may send more now. If not, it is told when it may.
     pub(crate) fn has_room(&mut self, id: ConnId, side: Side) -> bool {
         let Some(conn) = self.conns.get_mut(&id) else { return true };
         let (from, to) = (conn.nodes[side as usize], conn.nodes[side.other() as usize]);
@@ -29,7 +29,7 @@ impl Core {
         let (from, to) = (conn.nodes[side as usize], conn.nodes[side.other() as usize]);
         let direction = &mut conn.directions[side as usize];
         direction.queued_bytes = direction.queued_bytes.saturating_sub(bytes);
-        // As Linux does: once a third of the buffer is free.
+        // As Linux does: wake the sender once a third of the buffer is free.
         let enough = self.links[from.place()][to.place()].send_buffer() / 3 * 2;
         if direction.blocked && direction.queued_bytes <= enough {
             direction.blocked = false;
@@ -37,9 +37,9 @@ impl Core {
         }
     }
 
-    /// The link is wider or faster than it was. What waited for its turn goes out now, and who waited for room looks
-    /// again. What is on its way arrives within one delay from now: the segments that a hundred slow faults held up do not
-    /// outlive them.
+    /// The link got wider or faster. Queued segments leave now, and senders that waited for room check again. Segments
+    /// in flight arrive within one delay from now, so segments that slow faults held up do not stay late after the
+    /// faults end.
     pub(super) fn eased(&mut self, now: At, from: NodeId, to: NodeId) {
         let sides = [Side::Dialler, Side::Acceptor];
         let ends = self.conns.iter().flat_map(|(id, conn)| sides.map(|side| (*id, side, conn.nodes)));

@@ -1,8 +1,8 @@
-//! Connections that end without a word between their ends: reset by something on the way, or forgotten by it.
+//! Connections that a device on the way ends: by resets, or by forgetting them.
 //!
-//! A firewall or an address translator keeps a table of connections. An entry that it drops ends the connection, and
-//! neither end is told. What either sends from then on is lost. The sender gives up after [`Settings::user_timeout`]; an
-//! end that only listens waits for ever, unless its kernel asks now and then ([`Settings::keep_alive`]).
+//! A firewall or an address translator keeps a table of connections. When it drops an entry, the connection ends, and
+//! neither end is told: all later segments are lost. A sender gives up after [`Settings::user_timeout`]. An end that
+//! only listens waits for ever, unless its kernel sends keep-alives ([`Settings::keep_alive`]).
 //!
 //! [`Settings::user_timeout`]: super::Settings::user_timeout
 //! [`Settings::keep_alive`]: super::Settings::keep_alive
@@ -14,7 +14,7 @@ use super::{
 use crate::world::node::{At, NodeId};
 
 impl Core {
-    /// Resets every connection that stands between two nodes, at both ends. Answers how many there were.
+    /// Resets every established connection between two nodes, at both ends. Answers how many there were.
     pub(crate) fn reset_connections(&mut self, now: At, one: NodeId, other: NodeId) -> u64 {
         let standing = self.standing_between(one, other);
         for id in &standing {
@@ -23,7 +23,7 @@ impl Core {
         standing.len() as u64
     }
 
-    /// Something on the way ends a connection and tells both ends. What is sent on it from now on is lost.
+    /// A device on the way ends a connection and resets both ends. Later segments on it are lost.
     pub(super) fn reset_both(&mut self, now: At, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.forgotten = true;
@@ -33,7 +33,7 @@ impl Core {
         self.answer_with_reset(now, id, Side::Acceptor);
     }
 
-    /// Ends every connection that stands between two nodes, in silence. Answers how many there were.
+    /// Forgets every established connection between two nodes, without a reset. Answers how many there were.
     pub(crate) fn forget_connections(&mut self, one: NodeId, other: NodeId) -> u64 {
         let standing = self.standing_between(one, other);
         for id in &standing {
@@ -52,7 +52,7 @@ impl Core {
         standing.map(|(id, _)| *id).collect()
     }
 
-    /// Something is about to be sent: a connection that was idle for too long is forgotten by what is on the way.
+    /// Call this before sending: forgets a connection that was idle for too long.
     pub(super) fn forget_if_idle(&mut self, now: At, id: ConnId) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let (idle, [one, other]) = (now.since(conn.last_heard), conn.nodes);
@@ -72,13 +72,13 @@ impl Core {
         }
     }
 
-    /// Whether what arrives now on a connection gets through.
+    /// Whether an arrival on a connection gets through now.
     pub(super) fn passes_on(&mut self, now: At, id: ConnId, from: NodeId, to: NodeId) -> bool {
         let passes = self.passes(now, from, to);
         passes && self.conns.get(&id).is_some_and(|conn| !conn.forgotten)
     }
 
-    /// The connection stands: from now on its ends ask after each other, if they do at all.
+    /// The connection is established: from now on its ends send keep-alives, if the settings say so.
     pub(super) fn begin_keep_alive(&mut self, now: At, id: ConnId) {
         if let Some(after) = self.settings.keep_alive {
             self.schedule(now.after(after), Due::KeepAlive(id, Side::Dialler));
@@ -86,8 +86,7 @@ impl Core {
         }
     }
 
-    /// An end asks whether the other is still there, if it has heard nothing for long enough. The question and its
-    /// answer take no time.
+    /// An end probes the other end, if it has heard nothing for long enough. The probe and its answer take no time.
     pub(super) fn keep_alive(&mut self, now: At, id: ConnId, side: Side) {
         let Some(every) = self.settings.keep_alive else { return };
         let Some(conn) = self.conns.get(&id) else { return };

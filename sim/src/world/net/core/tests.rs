@@ -1,11 +1,11 @@
-//! The state machine alone: time is an argument, so a test is a script.
+//! Tests of the state machine alone. Time is an argument, so a test is a script.
 
 use bytes::Bytes;
 
 use super::*;
 use crate::world::{chance::Chance, lock::Lock, modifiers::tests::token};
 
-/// Keeps what arrives.
+/// A sink that keeps what arrives.
 #[derive(Default)]
 struct Kept(Lock<Vec<Arrival>>);
 
@@ -203,7 +203,7 @@ fn a_host_without_power_swallows_everything_and_then_knows_nothing() {
     let mut rig = Rig::new(1);
     let conn = rig.dial();
     let m1 = rig.nodes[1];
-    // What had left before the power failed arrives; what follows it does not.
+    // Segments sent before the power failure arrive; no segment follows them.
     rig.send(conn, Side::Acceptor, 0);
     rig.core.power_off(m1);
     rig.send(conn, Side::Acceptor, 1);

@@ -1,4 +1,4 @@
-//! A stream of a connection: what has arrived on it, and what its window still lets through.
+//! A stream of a connection: the bytes that have arrived on it, and the room left in its window.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use crate::world::net::{
     wire::{self, ResetCode, Subject},
 };
 
-/// How many bytes of a stream may be on their way or un-read before the receiver has said that it takes more.
+/// The default window: how many bytes of a stream may be in flight or unread before the receiver announces room.
 pub(super) const WINDOW: u32 = squall_store::seam::DEFAULT_STREAM_WINDOW;
 /// HTTP/2's default: the largest data frame.
 const MAX_DATA_FRAME: usize = 16_384;
@@ -27,20 +27,20 @@ pub(in crate::world::net) struct Head {
     pub(in crate::world::net) headers: HeaderMap,
 }
 
-/// A stream, as one end sees it.
+/// One end's state of a stream.
 #[derive(Debug)]
 pub(super) struct StreamState {
     pub(super) head: Option<Head>,
     pub(super) data: VecDeque<Bytes>,
     pub(super) trailers: Option<HeaderMap>,
-    /// Everything the peer had to say has arrived.
+    /// The peer has ended its side of the stream, and all of it has arrived.
     pub(super) ended: bool,
     pub(super) reset: Option<ResetCode>,
-    /// Bytes that were read and not yet announced to the peer.
+    /// How many bytes were read and not yet announced to the peer.
     pub(super) taken: u32,
-    /// How many bytes this end lets the peer send ahead.
+    /// This end's receive window: how many bytes the peer may send ahead.
     pub(super) receives: u32,
-    /// Bytes that may still be sent.
+    /// How many bytes this end may still send.
     pub(super) window: u32,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
@@ -64,7 +64,7 @@ impl StreamState {
 }
 
 impl Mux {
-    /// Lets the peer send so many bytes of a stream ahead, and tells it.
+    /// Widens this end's receive window by `bytes`, and tells the peer.
     pub(in crate::world::net) fn widen(&self, id: u32, bytes: u32) {
         let more = match self.state.lock().streams.get_mut(&id) {
             Some(stream) => bytes.saturating_sub(std::mem::replace(&mut stream.receives, bytes)),
@@ -107,7 +107,7 @@ impl Mux {
         let Some(stream) = state.streams.get_mut(&id) else { return Poll::Ready(None) };
         if let Some(bytes) = stream.data.pop_front() {
             stream.taken += bytes.len() as u32;
-            // As h2 does: half a window at a time.
+            // As h2 does: announce half a window at a time.
             let announce = if stream.taken > stream.receives / 2 && !stream.ended {
                 std::mem::take(&mut stream.taken)
             } else {
@@ -132,7 +132,7 @@ impl Mux {
         Poll::Pending
     }
 
-    /// Ready once the peer gave the stream up or the connection is over. Wakes the stream's writer.
+    /// Ready once the peer has reset the stream or the connection is over. Wakes the stream's writer.
     pub(in crate::world::net) fn poll_cancelled(&self, id: u32, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state.lock();
         let over = matches!(state.standing, Standing::Over(_));
@@ -145,7 +145,7 @@ impl Mux {
         }
     }
 
-    /// Takes up to `wanted` bytes of a stream's window; waits while there is none. None: the stream is over.
+    /// Takes up to `wanted` bytes of a stream's window; waits while it is empty. `None` if the stream is over.
     pub(in crate::world::net) fn poll_window(
         &self,
         id: u32,
@@ -168,7 +168,7 @@ impl Mux {
         Poll::Ready(Some(given))
     }
 
-    /// Forgets a stream; true where the peer had not finished with it.
+    /// Forgets a stream. True if the peer had not finished it.
     pub(in crate::world::net) fn forget(&self, id: u32) -> bool {
         let (unfinished, writer) = {
             let mut state = self.state.lock();
@@ -178,14 +178,14 @@ impl Mux {
                 None => (false, None),
             }
         };
-        // Who still sends on it must see that it is gone.
+        // A task that still sends on the stream must see that it is gone.
         if let Some(writer) = writer {
             writer.wake();
         }
         unfinished
     }
 
-    /// Forgets a stream and, where the peer still works on it, tells it to stop.
+    /// Forgets a stream, and sends a reset if the peer still works on it.
     pub(in crate::world::net) fn cancel(&self, id: u32) {
         if self.life.alive() && self.forget(id) {
             self.send(wire::reset(id, ResetCode::Cancel));
@@ -200,7 +200,7 @@ fn remember(slot: &mut Option<Waker>, cx: &mut Context<'_>) {
     }
 }
 
-/// What a stream that cannot go on ends with.
+/// The status with which a broken stream ends.
 fn failure(reset: Option<ResetCode>, standing: Standing) -> Option<Status> {
     match (reset, standing) {
         (Some(ResetCode::Cancel), _) => Some(Status::cancelled("the peer cancelled the stream")),
