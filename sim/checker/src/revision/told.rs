@@ -257,3 +257,27 @@ fn a_refused_read_tells_of_a_compaction_before_the_compares_turn_out_otherwise()
     assert_eq!(order(&script(85)), Some(vec![1, 2, 3, 4, 5, 6, 7, 8]));
     assert_eq!(order(&script(205)), None);
 }
+
+/// A refusal that a revision, or a key, will put an end to waits for another one, and that for a compaction in doubt.
+#[test]
+fn what_a_refusal_waits_for_is_placed_while_it_holds() {
+    let refused = |id: u64, (call, ret): (u64, u64), op: &str, kind: &str| {
+        format!(
+            r#"{{"id":{id},"client":3,"call":{call},"return":{ret},"op":{op},"outcome":"fail","error":{{"kind":"{kind}"}}}}"#
+        )
+    };
+    let future = (r#"{"compact":{"revision":2}}"#, "future-revision");
+    let absent = (r#"{"put":{"key":"a","value":"","ignore_value":true}}"#, "key-not-found");
+    for (op, kind) in [future, absent] {
+        let script = |compacted_at: u64| {
+            Script::new()
+                .info(1, 1, r#"{"put":{"key":"a","value":"x"}}"#)
+                .info(2, compacted_at, r#"{"compact":{"revision":0}}"#)
+                .line(&refused(3, (10, 11), r#"{"compact":{"revision":0}}"#, "compacted"))
+                .line(&refused(4, (12, 13), op, kind))
+                .get(4, (14, 15), 2, "a", Some(("x", 2, 2, 1)))
+        };
+        assert_eq!(order(&script(2)), Some(vec![2, 3, 4, 1, 5]), "{kind}");
+        assert_eq!(order(&script(12)), None, "{kind}");
+    }
+}
