@@ -502,7 +502,9 @@ impl Planted {
     fn spoil(self, op: &Op, result: &mut OpResult) {
         let (Op::Range(range), OpResult::Range(result)) = (op, result) else { return };
         match self {
-            Planted::WrongMore if range.limit > 0 && result.kvs.len() as i64 == range.limit => {
+            Planted::WrongMore
+                if range.count_only || range.limit > 0 && result.kvs.len() as i64 == range.limit =>
+            {
                 result.more = Some(true);
             }
             Planted::WrongCount if range.limit > 0 => result.count = result.kvs.len() as i64,
