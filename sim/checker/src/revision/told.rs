@@ -281,3 +281,28 @@ fn what_a_refusal_waits_for_is_placed_while_it_holds() {
         assert_eq!(order(&script(12)), None, "{kind}");
     }
 }
+
+/// What was looked at from a late place is not known of an early one: the transaction that wrote `k2` depends on what `k` was
+/// then, though `k` was written and seen anew since.
+#[test]
+fn a_contradiction_goes_back_behind_what_was_seen_since() {
+    let compare = |key: &str, value: &str| {
+        format!(r#"{{"key":"{key}","result":"equal","target":{{"value":"{value}"}}}}"#)
+    };
+    let put = |key: &str, value: &str| format!(r#"{{"put":{{"key":"{key}","value":"{value}"}}}}"#);
+    let (a, b, if_one) = (put("k2", "A"), put("k2", "B"), compare("k", "1"));
+    let depends = format!(r#"{{"txn":{{"compares":[{if_one}],"success":[{a}],"failure":[{b}]}}}}"#);
+    let both = format!(r#"{{"txn":{{"compares":[{},{}]}}}}"#, compare("k2", "A"), compare("k", "9"));
+    for (first, second, made) in [("1", "2", 1), ("2", "1", 2)] {
+        let script = Script::new()
+            .info(1, 1, &put("k", first))
+            .info(2, 2, &put("k", second))
+            .get(3, (10, 11), 2, "z", None)
+            .info(4, 12, &depends)
+            .put(5, (20, 21), 4, "k", "9")
+            .get(5, (22, 23), 4, "k", Some(("9", 2, 4, 2)))
+            .put(5, (24, 25), 5, "k3", "c")
+            .ok(5, (26, 27), 1, 5, &both, r#"{"txn":{"succeeded":true}}"#);
+        assert_eq!(order(&script), Some(vec![made, 3, 4, 5, 6, 7, 8]));
+    }
+}

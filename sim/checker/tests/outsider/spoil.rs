@@ -319,12 +319,16 @@ fn with_part(
         let op = told.line["op"].clone();
         parts(&op, &mut told.line["result"], kind, &mut found);
     }
-    if found.is_empty() {
-        return false;
-    }
-    let place = chance.below(found.len() as u64) as usize;
-    let (request, answer) = found.swap_remove(place);
-    spoil(chance, &request, answer)
+    let first = chance.below(found.len().max(1) as u64) as usize;
+    found.rotate_left(first);
+    found.into_iter().any(|(request, answer)| {
+        let mut spoilt = answer.clone();
+        let is_spoilt = spoil(chance, &request, &mut spoilt);
+        if is_spoilt {
+            *answer = spoilt;
+        }
+        is_spoilt
+    })
 }
 
 fn with_range(
