@@ -14,8 +14,8 @@ use crate::revision::{Dialect, Start, Step, Witness};
 pub(super) struct Change {
     /// The key.
     pub key: Bytes,
-    /// The key as it became; none where it was deleted.
-    pub now: Option<KeyValue>,
+    /// The key as it became, step by step; none where it was deleted. Mostly it is one step.
+    pub steps: Vec<Option<KeyValue>>,
     /// The key as the revision before showed it.
     pub before: Option<KeyValue>,
 }
@@ -24,11 +24,16 @@ impl Change {
     /// What a revision made, in the order of its keys.
     pub(super) fn made_by(model: &Etcd, revision: i64) -> Vec<Change> {
         let made = model.touched(revision).into_iter().map(|key| Change {
-            now: model.made(&key, revision).flatten().cloned(),
+            steps: model.made(&key, revision).map(|made| made.cloned()).collect(),
             before: model.live(&key, revision - 1).cloned(),
             key,
         });
         made.collect()
+    }
+
+    /// What the revision left of the key.
+    pub(super) fn now(&self) -> Option<&KeyValue> {
+        self.steps.last()?.as_ref()
     }
 }
 

@@ -64,7 +64,8 @@ fn last_state(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
         let mut changed = false;
         each_change(operation, &mut |key, value, lease| {
             changed = true;
-            let newer = newest.get(key).is_none_or(|known| known.revision < revision);
+            // Of what one transaction did to a key the last counts.
+            let newer = newest.get(key).is_none_or(|known| known.revision <= revision);
             if newer {
                 let change = Change { revision, by: operation, value, leased: !lease.is_none() };
                 newest.insert(key, change);

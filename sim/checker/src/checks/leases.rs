@@ -257,7 +257,8 @@ fn not_found(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>) -> Option<
         let (granted, granted_at) = lease.granted?;
         // A promise that was made by then, not one that was made later.
         let until = lease.promises.iter().filter(|(id, _)| *id < operation.id).map(|(_, until)| *until).max()?;
-        let may_be_gone = lease.revoke_called.is_some_and(|called| called < ret);
+        // At one instant either may have come first.
+        let may_be_gone = lease.revoke_called.is_some_and(|called| called <= ret);
         (kept.ttl <= 0 && granted_at < operation.call && ret < until && !may_be_gone).then(|| {
             let message = format!(
                 "client {}'s keep-alive of lease {} (operation {}) found none by {:.3}s, and it was promised to be there until \
@@ -271,4 +272,29 @@ fn not_found(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>) -> Option<
             Failure::new("lease", FOUND, message).blaming([granted, operation.id])
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::history::{ReadLimits, jsonl};
+
+    #[test]
+    fn what_is_revoked_at_the_instant_of_an_answer_may_be_gone() {
+        let found = |revoked_at: u64| {
+            let header = r#""header":{"cluster_id":1,"member_id":1,"revision":1,"raft_term":1}"#;
+            let line = |id: u64, call: u64, op: &str, result: &str| {
+                let ret = call + 10;
+                format!(
+                    r#"{{"id":{id},"client":{id},"call":{call},"return":{ret},"op":{op},"outcome":"ok",{header},"result":{result}}}"#
+                ) + "\n"
+            };
+            let text =
+                line(1, 1, r#"{"lease_grant":{"id":7,"ttl":9}}"#, r#"{"lease_grant":{"id":7,"ttl":9}}"#)
+                    + &line(2, 20, r#"{"lease_keep_alive":{"id":7}}"#, r#"{"lease_keep_alive":{"ttl":0}}"#)
+                    + &line(3, revoked_at, r#"{"lease_revoke":{"id":7}}"#, r#"{"lease_revoke":{}}"#);
+            super::check(&jsonl::read(text.as_bytes(), "h", &ReadLimits::default()).expect("it can be read"))
+                .len()
+        };
+        assert_eq!((found(30), found(31)), (0, 1));
+    }
 }

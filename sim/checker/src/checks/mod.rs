@@ -42,6 +42,8 @@ mod weight;
 mod tests;
 #[cfg(test)]
 mod truth;
+#[cfg(test)]
+mod twofold;
 
 use serde::Serialize;
 

@@ -269,7 +269,7 @@ impl World {
 
     fn step(&mut self, chance: &mut Chance) {
         self.tick += 1 + chance.below(3);
-        match chance.below(16) {
+        match chance.below(17) {
             0 | 1 => self.grant(chance),
             2..=4 => self.claim(chance),
             5..=9 => self.go_on(chance),
@@ -292,6 +292,10 @@ impl World {
                 self.request(chance, Op::DeleteRange(DeleteRange { key, range_end, prev_kv: false }), 2);
             }
             14 => {
+                let op = twofold(chance);
+                self.request(chance, op, 2);
+            }
+            15 => {
                 let (key, range_end) = keys(chance);
                 self.request(chance, Op::Range(Range { key, range_end, ..Range::default() }), 2);
             }
@@ -344,11 +348,10 @@ impl World {
                 continue;
             }
             at = at.max(*made) + chance.below(3) * TICK;
-            let told = changes.iter().filter(|change| {
-                super::durability::covers(&start.key, &start.range_end, &change.key)
-                    && !if change.now.is_some() { start.no_put } else { start.no_delete }
-            });
-            let events = told.map(|change| event(change, *revision, start.prev_kv));
+            let told = changes
+                .iter()
+                .filter(|change| super::durability::covers(&start.key, &start.range_end, &change.key));
+            let events = told.flat_map(|change| events(change, *revision, &start));
             let mut next = line(at, *revision);
             next.events = std::mem::take(&mut open.events);
             next.events.extend(events);
@@ -364,13 +367,34 @@ impl World {
     }
 }
 
-fn event(change: &Change, revision: i64, prev_kv: bool) -> WatchEvent {
+/// What a watcher is told of a change: each step that it wants, with what the revision before showed.
+fn events(change: &Change, revision: i64, start: &WatchStart) -> Vec<WatchEvent> {
     let gone =
         || KeyValue { key: change.key.clone(), mod_revision: Revision(revision), ..KeyValue::default() };
-    let kv = change.now.clone().unwrap_or_else(gone);
-    let creates = change.now.is_some() && kv.create_revision == kv.mod_revision;
-    let kind = if change.now.is_some() { WatchEventKind::Put } else { WatchEventKind::Delete };
-    WatchEvent { kind, kv, prev_kv: change.before.clone().filter(|_| prev_kv && !creates) }
+    let wanted =
+        change.steps.iter().filter(|step| !if step.is_some() { start.no_put } else { start.no_delete });
+    let event = |step: &Option<KeyValue>| {
+        let kv = step.clone().unwrap_or_else(gone);
+        let creates = step.is_some() && kv.create_revision == kv.mod_revision;
+        let kind = if step.is_some() { WatchEventKind::Put } else { WatchEventKind::Delete };
+        WatchEvent { kind, kv, prev_kv: change.before.clone().filter(|_| start.prev_kv && !creates) }
+    };
+    wanted.map(event).collect()
+}
+
+/// A transaction that deletes a key and puts it, or puts it and deletes it, in one revision.
+fn twofold(chance: &mut Chance) -> Op {
+    let key = Bytes::from(KEYS[chance.below(3) as usize]);
+    let value = Bytes::from(format!("v{}", chance.below(3)));
+    let put = RequestOp::Put(Put { key: key.clone(), value, ..Put::default() });
+    let range_end = Bytes::from("\0");
+    let delete = RequestOp::DeleteRange(DeleteRange { key, range_end, prev_kv: one_in(chance, 2) });
+    let success = match chance.below(3) {
+        0 => vec![put, delete],
+        1 => vec![delete, put],
+        _ => vec![delete.clone(), put, delete],
+    };
+    Op::Txn(Txn { success, ..Txn::default() })
 }
 
 fn created(key: &Bytes, revision: i64) -> Compare {

@@ -13,6 +13,9 @@
 //! - *isCreate* and *prevKV*: each event shows the record as it became, and as the revision before showed it. What stood
 //!   there before may be left out where a compaction may have taken it.
 //!
+//! One transaction may delete a key and put it, or put it and delete it. That is one revision and two events, and what was
+//! there before is for both what the revision before showed. A compaction at that revision may take the first of them.
+//!
 //! That order is one of several that explain the answers. So what it contradicts is a suspicion: only where no order
 //! explains the answers and what the watcher was told ([`Seen`]), somebody is accused ([`super::confirm`]).
 //!
@@ -20,7 +23,8 @@
 //!
 //! A watch belongs to the era in which it was made. Lines that were noted in another era are not judged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use super::Failure;
 use super::changes::{Change, Changes};
@@ -29,7 +33,7 @@ use super::era::Eras;
 use crate::history::{
     Bytes, Client, Event, KeyValue, Op, RunHistory, WatchEvent, WatchEventKind, WatchLine, WatchStart,
 };
-use crate::revision::{Seen, SeenChange};
+use crate::revision::{Seen, SeenChange, tells};
 
 const FILTER: &str = "watch: filter: only what was asked for is told";
 const ORDERED: &str = "watch: ordered: revisions never go back";
@@ -150,22 +154,43 @@ impl Watch<'_> {
         covers(&self.start.key, &self.start.range_end, key)
     }
 
-    fn wants(&self, change: &Change) -> bool {
-        let left_out = if change.now.is_some() { self.start.no_put } else { self.start.no_delete };
-        self.wants_key(&change.key) && !left_out
+    fn wants_kind(&self, is_put: bool) -> bool {
+        !if is_put { self.start.no_put } else { self.start.no_delete }
+    }
+
+    /// Whether these are the steps of a change that it wants, or those that a compaction may have left of them.
+    fn tells(&self, change: &Change, told: &[Option<KeyValue>], compacted: bool) -> bool {
+        tells(
+            &change.steps,
+            told,
+            compacted,
+            |step| self.wants_kind(step.is_some()),
+            |step, told| step == told,
+        )
+    }
+
+    /// Whether it must be told of a change.
+    fn wants(&self, change: &Change, compacted: bool) -> bool {
+        self.wants_key(&change.key) && !self.tells(change, &[], compacted)
+    }
+
+    /// The highest compaction that anybody had asked for by the time of the last line.
+    fn compacted(&self, lines: &[&WatchLine]) -> i64 {
+        let Some(last) = lines.last() else { return 0 };
+        let asked = self.compactions.iter().filter(|(call, _)| *call <= last.at);
+        asked.map(|(_, upto)| *upto).max().unwrap_or(0)
     }
 
     /// What its own lines tell.
     fn alone(&self, lines: &[&WatchLine]) -> Judged {
-        let mut told: BTreeSet<(i64, &Bytes, bool)> = BTreeSet::new();
+        let mut told: BTreeMap<(i64, &Bytes), Vec<bool>> = BTreeMap::new();
         let (mut last, mut bookmark) = (0, 0);
         let mut next = self.start.wanted_from();
         for line in lines {
             for (place, event) in line.events.iter().enumerate() {
                 let (revision, key) = (event.kv.mod_revision.0, &event.kv.key);
                 let is_put = event.kind == WatchEventKind::Put;
-                let left_out = if is_put { self.start.no_put } else { self.start.no_delete };
-                if !self.wants_key(key) || left_out || revision < self.start.wanted_from() {
+                if !self.wants_key(key) || !self.wants_kind(is_put) || revision < self.start.wanted_from() {
                     let what = if is_put { "put" } else { "delete" };
                     return Err((FILTER, format!("was told of a {what} of {key} at revision {revision}")));
                 }
@@ -176,7 +201,14 @@ impl Watch<'_> {
                         format!("was told of revision {revision} by a member at revision {at}"),
                     ));
                 }
-                if !told.insert((revision, key, is_put)) {
+                let before = told.entry((revision, key)).or_default();
+                // A key is put once in a revision, and deleted before and after that.
+                let again = match is_put {
+                    true => before.contains(&true),
+                    false => before.last() == Some(&false) && (before.len() > 1 || !self.start.no_put),
+                };
+                before.push(is_put);
+                if again {
                     return Err((UNIQUE, format!("was told twice of {key} at revision {revision}")));
                 }
                 if revision <= bookmark {
@@ -212,29 +244,52 @@ impl Watch<'_> {
 
     /// What the history tells.
     fn against(&self, lines: &[&WatchLine], changes: &Changes, era: usize) -> Judged {
-        let mut next = self.start.wanted_from();
-        let mut any = false;
+        let (mut next, mut any) = (self.start.wanted_from(), false);
+        let compacted = self.compacted(lines);
         for line in lines {
             for events in line.events.chunk_by(|a, b| a.kv.mod_revision == b.kv.mod_revision) {
                 let revision = events[0].kv.mod_revision.0;
-                self.nothing_missing(changes, era, next, revision - 1, any)?;
-                for (place, event) in events.iter().enumerate() {
-                    let last_of_key = events[place + 1..].iter().all(|later| later.kv.key != event.kv.key);
-                    self.is_true(changes, era, event, last_of_key, line.at)?;
+                self.nothing_missing(changes, era, next..=revision - 1, compacted, any)?;
+                let mut keys: BTreeMap<&Bytes, Vec<&WatchEvent>> = BTreeMap::new();
+                for event in events {
+                    keys.entry(&event.kv.key).or_default().push(event);
                 }
-                self.is_whole(changes, era, revision, events)?;
+                for (key, events) in &keys {
+                    let Some(change) = changes.one(era, revision, key) else {
+                        let what =
+                            format!("was told of {key} at revision {revision}, which did not touch it");
+                        return Err((IS_CREATE, what));
+                    };
+                    self.is_true(change, events, revision <= compacted, line.at)?;
+                }
+                let mut of_revision = changes.within(era, revision, revision);
+                if let Some((_, missing)) = of_revision.find(|(_, change)| {
+                    !keys.contains_key(&change.key) && self.wants(change, revision <= compacted)
+                }) {
+                    let what =
+                        format!("was told of revision {revision} without its change of {}", missing.key);
+                    return Err((ATOMIC, what));
+                }
                 (next, any) = (revision + 1, true);
             }
             if line.events.is_empty() && !line.canceled {
-                self.nothing_missing(changes, era, next, line.revision.0, any)?;
+                self.nothing_missing(changes, era, next..=line.revision.0, compacted, any)?;
                 next = next.max(line.revision.0 + 1);
             }
         }
         Ok(())
     }
 
-    fn nothing_missing(&self, changes: &Changes, era: usize, from: i64, to: i64, any: bool) -> Judged {
-        match changes.within(era, from, to).find(|(_, change)| self.wants(change)) {
+    fn nothing_missing(
+        &self,
+        changes: &Changes,
+        era: usize,
+        revisions: RangeInclusive<i64>,
+        compacted: i64,
+        any: bool,
+    ) -> Judged {
+        let mut within = changes.within(era, *revisions.start(), *revisions.end());
+        match within.find(|(revision, change)| self.wants(change, *revision <= compacted)) {
             None => Ok(()),
             Some((revision, change)) => {
                 let guarantee = if any { RELIABLE } else { RESUMABLE };
@@ -243,51 +298,38 @@ impl Watch<'_> {
         }
     }
 
-    fn is_whole(&self, changes: &Changes, era: usize, revision: i64, events: &[WatchEvent]) -> Judged {
-        let missing = changes
-            .within(era, revision, revision)
-            .find(|(_, change)| self.wants(change) && !events.iter().any(|event| event.kv.key == change.key));
-        match missing {
-            None => Ok(()),
-            Some((_, change)) => {
-                Err((ATOMIC, format!("was told of revision {revision} without its change of {}", change.key)))
+    /// What it was told of one key at one revision.
+    fn is_true(&self, change: &Change, events: &[&WatchEvent], compacted: bool, at: u64) -> Judged {
+        let (revision, key) = (events[0].kv.mod_revision, &change.key);
+        let told: Vec<Option<KeyValue>> = events.iter().map(|event| became(event)).collect();
+        if !self.tells(change, &told, compacted) {
+            let wanted = change.steps.iter().filter(|step| self.wants_kind(step.is_some())).count();
+            let are_true = told.iter().all(|told| change.steps.contains(told));
+            return Err(match told.len() {
+                fewer if are_true && fewer < wanted => {
+                    (ATOMIC, format!("was told of revision {revision} without all that it made of {key}"))
+                }
+                more if are_true && more > wanted => {
+                    (UNIQUE, format!("was told twice of {key} at revision {revision}"))
+                }
+                _ => {
+                    let (told, made) = (steps(&told), steps(&change.steps));
+                    (IS_CREATE, format!("was told that revision {revision} made {told}, and it made {made}"))
+                }
+            });
+        }
+        for event in events {
+            if let Some(told) = self.told_before(event, at)
+                && told != change.before
+            {
+                let before = &change.before;
+                let what = format!(
+                    "was told that before revision {revision} {key} was {told:?}, and it was {before:?}"
+                );
+                return Err((PREV_KV, what));
             }
         }
-    }
-
-    fn is_true(
-        &self,
-        changes: &Changes,
-        era: usize,
-        event: &WatchEvent,
-        last_of_key: bool,
-        at: u64,
-    ) -> Judged {
-        let (revision, key) = (event.kv.mod_revision.0, &event.kv.key);
-        let Some(change) = changes.one(era, revision, key) else {
-            return Err((
-                IS_CREATE,
-                format!("was told of {key} at revision {revision}, which did not touch it"),
-            ));
-        };
-        if last_of_key {
-            let shown = (event.kind == WatchEventKind::Put).then_some(&event.kv);
-            if shown != change.now.as_ref() {
-                let what =
-                    format!("was told that revision {revision} made {shown:?}, and it made {:?}", change.now);
-                return Err((IS_CREATE, what));
-            }
-        }
-        match self.told_before(event, at) {
-            Some(told) if told != change.before => Err((
-                PREV_KV,
-                format!(
-                    "was told that before revision {revision} {key} was {told:?}, and it was {:?}",
-                    change.before
-                ),
-            )),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// An event tells what was there before only where that was asked for, and where there can have been anything.
@@ -333,15 +375,15 @@ impl Watch<'_> {
         for line in lines {
             for event in &line.events {
                 let revision = event.kv.mod_revision.0;
-                let change = SeenChange {
-                    key: event.kv.key.clone(),
-                    now: (event.kind == WatchEventKind::Put).then(|| event.kv.clone()),
-                    before: self.told_before(event, line.at),
-                };
                 let changes = changes.entry(revision).or_default();
-                // Of several events about one key the last says what it became.
-                changes.retain(|known| known.key != change.key);
-                changes.push(change);
+                let known = changes.iter().position(|known: &SeenChange| known.key == event.kv.key);
+                let place = known.unwrap_or_else(|| {
+                    let key = event.kv.key.clone();
+                    changes.push(SeenChange { key, steps: Vec::new(), before: Vec::new() });
+                    changes.len() - 1
+                });
+                changes[place].steps.push(became(event));
+                changes[place].before.extend(self.told_before(event, line.at));
                 to = to.max(revision);
             }
             if line.events.is_empty() && !line.canceled {
@@ -350,7 +392,8 @@ impl Watch<'_> {
         }
         let WatchStart { at, ref key, ref range_end, no_put, no_delete, .. } = *self.start;
         let (key, range_end) = (key.clone(), range_end.clone());
-        Seen { at, from: self.start.wanted_from(), to, key, range_end, no_put, no_delete, changes }
+        let (from, compacted) = (self.start.wanted_from(), self.compacted(lines));
+        Seen { at, from, to, key, range_end, no_put, no_delete, compacted, changes }
     }
 
     /// What an event says that the key was before; none where it says nothing. An event that creates a key has nothing
@@ -362,6 +405,19 @@ impl Watch<'_> {
         let revision = event.kv.mod_revision.0;
         let gone = || self.compactions.iter().any(|(call, upto)| *call <= at && *upto >= revision);
         (event.prev_kv.is_some() || !gone()).then(|| event.prev_kv.clone())
+    }
+}
+
+/// What an event says that the key became.
+fn became(event: &WatchEvent) -> Option<KeyValue> {
+    (event.kind == WatchEventKind::Put).then(|| event.kv.clone())
+}
+
+/// What a key became, to be told.
+fn steps(steps: &[Option<KeyValue>]) -> String {
+    match steps {
+        [step] => format!("{step:?}"),
+        steps => format!("{steps:?}"),
     }
 }
 

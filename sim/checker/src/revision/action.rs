@@ -157,10 +157,10 @@ impl<'a> Action<'a> {
         uses
     }
 
-    /// The revisions that its ranges name.
+    /// Whether its ranges name a revision, and so may be compacted.
     pub(super) fn named_revisions(&self) -> bool {
         let mut named = false;
-        self.parts(&mut |part| named |= matches!(part, Action::Range(_, range) if range.revision.0 > 0));
+        self.parts(&mut |part| named |= matches!(part, Action::Range(_, range) if range.revision.0 != 0));
         named
     }
 }

@@ -10,10 +10,12 @@
 //! for it, all others that leave it alone fail as well, and are not tried ([`Level::is_dead`]); nor does it matter who
 //! used them up. Contradictions about leases and compactions go back to the latest choice of all.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::action::Action;
 use super::compare::Mismatch;
 use super::eval::Eval;
-use super::keyspace::Span;
+use super::keyspace::{Key, Span};
 use super::layout::NONE;
 use super::levels::{Blame, Conflict, Level, Make, Place, Tries, Why};
 use super::search::{BY_ALL, BY_NECESSITY, Machine, UNUSED};
@@ -29,6 +31,31 @@ pub(super) struct Filled {
     pub(super) item: u32,
     /// Whose choice it was; [`NONE`] where there was none.
     pub(super) level: u32,
+}
+
+/// Which keys were looked at: for each interval, from which fill back, and until which segment after which it was known.
+#[derive(Default)]
+struct Looked {
+    one: BTreeMap<Key, Vec<(usize, Option<u32>)>>,
+    wide: Vec<(Span, usize)>,
+}
+
+impl Looked {
+    fn holds(&self, span: Span, filled: usize, seen: Option<u32>) -> bool {
+        // Nothing is ever known of a whole interval.
+        let within =
+            |(known, from): &(Span, usize)| known.lo <= span.lo && known.hi >= span.hi && *from >= filled;
+        let one = if span.hi - span.lo == 1 { self.one.get(&span.lo) } else { None };
+        one.into_iter().flatten().any(|(from, until)| *from >= filled && *until <= seen)
+            || self.wide.iter().any(within)
+    }
+
+    fn add(&mut self, span: Span, filled: usize, seen: Option<u32>) {
+        match span.hi - span.lo {
+            1 => self.one.entry(span.lo).or_default().push((filled, seen)),
+            _ => self.wide.push((span, filled)),
+        }
+    }
 }
 
 impl<'a> Machine<'_, 'a> {
@@ -114,18 +141,20 @@ impl<'a> Machine<'_, 'a> {
         for &level in &self.plain_levels {
             blame.insert(level, Why::Itself);
         }
-        let mut looked: Vec<(Span, usize)> = Vec::new();
-        let mut open: Vec<(Span, usize, u32)> =
-            keys.iter().map(|key| (*key, self.filled.len(), segment)).collect();
-        while let Some((span, filled, segment)) = open.pop() {
-            if looked
-                .iter()
-                .any(|(known, until)| known.lo <= span.lo && known.hi >= span.hi && *until >= filled)
-            {
+        let mut looked = Looked::default();
+        // Each fill's reads are looked at once, whichever of its writes leads to it.
+        let mut through = vec![false; self.filled.len()];
+        // What reaches back least comes first, so that the rest has been looked at by then.
+        let mut open: BTreeSet<(usize, u32, Key, Key)> =
+            keys.iter().map(|key| (self.filled.len(), segment, key.lo, key.hi)).collect();
+        while let Some((filled, segment, lo, hi)) = open.pop_last() {
+            let span = Span { lo, hi };
+            self.charge(1);
+            let seen = self.prepared.last_seen_whole(span, segment);
+            if looked.holds(span, filled, seen) {
                 continue;
             }
-            looked.push((span, filled));
-            let seen = self.prepared.last_seen_whole(span, segment);
+            looked.add(span, filled, seen);
             for place in (0..filled).rev() {
                 if self.is_spent() {
                     return Blame::all_below(self.levels.len());
@@ -141,9 +170,15 @@ impl<'a> Machine<'_, 'a> {
                 {
                     blame.insert(one.level as usize, Why::Keys(vec![span]));
                 }
-                if one.item != NONE && self.may_write(one.item, span) {
-                    let reads = &self.prepared.effects[&one.item].reads;
-                    open.extend(reads.iter().map(|read| (*read, place, one.segment)));
+                if one.item == NONE || through[place] {
+                    continue;
+                }
+                let effects = &self.prepared.effects[&one.item];
+                self.charge(effects.writes.len());
+                if effects.may_write(&[span]) {
+                    through[place] = true;
+                    self.charge(effects.reads.len());
+                    open.extend(effects.reads.iter().map(|read| (place, one.segment, read.lo, read.hi)));
                 }
             }
         }
@@ -154,10 +189,6 @@ impl<'a> Machine<'_, 'a> {
         let (may, looked_at) = self.prepared.may_have_written(segment, span);
         self.charge(looked_at);
         may
-    }
-
-    fn may_write(&self, item: u32, span: Span) -> bool {
-        self.prepared.effects[&item].may_write(&[span])
     }
 
     /// What a choice fails for that has nothing left to try: the choices that its failures go back to, and those that

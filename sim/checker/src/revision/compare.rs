@@ -72,6 +72,9 @@ impl<'a> Eval<'_, 'a> {
             if let Some(kv) = answer.kvs.first() {
                 return Err(Mismatch::key(&kv.key, None, Some(kv)));
             }
+            if told_more && answer.more == Some(true) {
+                return Err(Mismatch::More { state: false });
+            }
         } else if plain {
             self.compare_list(self.store.present(span), &answer.kvs, range.keys_only)?;
             if told_more && answer.more == Some(true) {

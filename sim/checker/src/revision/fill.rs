@@ -85,14 +85,10 @@ impl<'a> Machine<'_, 'a> {
 
     /// Whether what was seen of a revision is what was made of it since the mark.
     pub(super) fn fits(&self, fact: &Fact<'_>, mark: usize) -> bool {
-        let entry = self.store.entry(fact.key());
-        match fact {
-            Fact::Put(_, value) => {
-                entry.modified == self.store.revision()
-                    && value.is_none_or(|value| entry.value == Some(value))
-            }
-            Fact::Deleted(key) => !entry.is_present() && self.store.changed_since(mark, *key),
-        }
+        self.store.steps_since(mark, fact.key()).iter().any(|made| match fact {
+            Fact::Put(_, value) => made.is_present() && value.is_none_or(|value| made.value == Some(value)),
+            Fact::Deleted(_) => !made.is_present(),
+        })
     }
 
     /// How much speaks for a candidate; the smallest is tried first: answered operations, those of which no log tells

@@ -69,7 +69,7 @@ impl Granted {
     }
 }
 
-/// What a revision of an era is known to have made of a key: its value, or nothing.
+/// What a revision of an era is known to have made of a key, if not for long: its value, or nothing.
 type Told = BTreeMap<(usize, i64), Vec<(Bytes, Option<Bytes>)>>;
 
 /// The model.
@@ -133,10 +133,8 @@ impl Model for Reference {
         if revision > state.store.etcd.revision() && !known {
             let facts = self.told.get(&(state.era, revision)).map_or(&[][..], Vec::as_slice);
             let holds = |(key, value): &(Bytes, Option<Bytes>)| {
-                next.store
-                    .etcd
-                    .made(key, revision)
-                    .is_some_and(|made| made.map(|kv| &kv.value) == value.as_ref())
+                let mut made = next.store.etcd.made(key, revision);
+                made.any(|made| made.map(|kv| &kv.value) == value.as_ref())
             };
             if !facts.iter().all(holds) {
                 return None;

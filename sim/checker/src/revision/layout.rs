@@ -90,7 +90,8 @@ pub(super) struct Part<'a> {
     pub(super) answer: &'a RangeResult,
 }
 
-/// What a responses or a watch tell of the write that made a revision.
+/// What responses or a watch tell of the write that made a revision. It need not be what the revision left: a
+/// transaction may delete a key and put it, or put it and delete it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fact<'a> {
     Put(Key, Option<&'a Bytes>),

@@ -64,7 +64,10 @@ fn of_range(range: &Range, answer: &RangeResult, dialect: Dialect) -> Option<Wha
         return Some(What::Count { count: answer.count, at_most: 1 });
     }
     if range.count_only {
-        return (shown > 0).then_some(What::Shown { shown, should: 0 });
+        let more = dialect == Dialect::Etcd && answer.more == Some(true);
+        return (shown > 0)
+            .then_some(What::Shown { shown, should: 0 })
+            .or(more.then_some(What::More { should: false }));
     }
     let filters = [
         range.min_mod_revision,

@@ -187,6 +187,9 @@ fn txn(chance: &mut Chance, shape: &Shape, newest: i64, depth: u32) -> Txn {
                 _ => RequestOp::Put(Put { key: name, ..put(chance, shape) }),
             });
         }
+        if one_in(chance, 8) {
+            add_twofold(chance, shape, &mut ops);
+        }
         if depth > 0 && one_in(chance, 6) {
             ops.truncate(1);
             if matches!(ops[0], RequestOp::Range(_)) {
@@ -217,6 +220,24 @@ fn txn(chance: &mut Chance, shape: &Shape, newest: i64, depth: u32) -> Txn {
         }
     }
     txn
+}
+
+/// Lets a branch put a key and delete it in one revision, in either order, as etcd accepts it: by a delete from a key on,
+/// or by nested transactions beside each other.
+fn add_twofold(chance: &mut Chance, shape: &Shape, ops: &mut Vec<RequestOp>) {
+    let place = chance.below(ops.len() as u64 + 1) as usize;
+    if one_in(chance, 3) && shape.dialect == Dialect::Etcd {
+        let name = Bytes::from(format!("k{}", chance.below(shape.keys)));
+        let put = Put { key: name.clone(), ..put(chance, shape) };
+        let delete = DeleteRange { key: name, prev_kv: one_in(chance, 2), ..DeleteRange::default() };
+        *ops = [RequestOp::Put(put), RequestOp::DeleteRange(delete)]
+            .map(|op| RequestOp::Txn(Txn { success: vec![op], ..Txn::default() }))
+            .to_vec();
+        return;
+    }
+    let prev_kv = shape.dialect == Dialect::Etcd && one_in(chance, 2);
+    let delete = DeleteRange { key: key(chance, shape), range_end: Bytes::from("\0"), prev_kv };
+    ops.insert(place, RequestOp::DeleteRange(delete));
 }
 
 fn request(chance: &mut Chance, shape: &Shape, newest: i64) -> Op {
@@ -459,14 +480,19 @@ impl World {
         }
         let mut line = WatchLine { at: tick * TICK, revision: Revision(revision), ..WatchLine::default() };
         for key in self.store.touched(revision) {
-            let (kind, kv) = match self.store.made(&key, revision).flatten() {
-                Some(kv) => (WatchEventKind::Put, kv.clone()),
-                None => (
-                    WatchEventKind::Delete,
-                    KeyValue { key, mod_revision: Revision(revision), ..KeyValue::default() },
-                ),
-            };
-            line.events.push(WatchEvent { kind, kv, prev_kv: None });
+            for made in self.store.made(&key, revision) {
+                let (kind, kv) = match made {
+                    Some(kv) => (WatchEventKind::Put, kv.clone()),
+                    None => {
+                        let (key, mod_revision) = (key.clone(), Revision(revision));
+                        (WatchEventKind::Delete, KeyValue { key, mod_revision, ..KeyValue::default() })
+                    }
+                };
+                // A watcher need not want both kinds.
+                if !one_in(chance, 8) {
+                    line.events.push(WatchEvent { kind, kv, prev_kv: None });
+                }
+            }
         }
         self.events.push(Event::Watch(line));
     }
@@ -476,7 +502,9 @@ impl Planted {
     fn spoil(self, op: &Op, result: &mut OpResult) {
         let (Op::Range(range), OpResult::Range(result)) = (op, result) else { return };
         match self {
-            Planted::WrongMore if range.limit > 0 && result.kvs.len() as i64 == range.limit => {
+            Planted::WrongMore
+                if range.count_only || range.limit > 0 && result.kvs.len() as i64 == range.limit =>
+            {
                 result.more = Some(true);
             }
             Planted::WrongCount if range.limit > 0 => result.count = result.kvs.len() as i64,

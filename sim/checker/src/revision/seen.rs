@@ -37,6 +37,8 @@ pub(crate) struct Seen {
     pub(crate) no_put: bool,
     /// It wanted no deletes.
     pub(crate) no_delete: bool,
+    /// The highest compaction that anybody had asked for by the time of the last line.
+    pub(crate) compacted: i64,
     /// What it was told, by revision.
     pub(crate) changes: BTreeMap<i64, Vec<SeenChange>>,
 }
@@ -45,10 +47,27 @@ pub(crate) struct Seen {
 #[derive(Clone, Debug)]
 pub(crate) struct SeenChange {
     pub(crate) key: Bytes,
-    /// What it became; none where it was deleted.
-    pub(crate) now: Option<KeyValue>,
-    /// What it was, where that was told: `Some(None)` says that it was not there.
-    pub(crate) before: Option<Option<KeyValue>>,
+    /// What it became, one after the other; none where it was deleted.
+    pub(crate) steps: Vec<Option<KeyValue>>,
+    /// What it was before that revision, as often as that was told; none says that it was not there.
+    pub(crate) before: Vec<Option<KeyValue>>,
+}
+
+/// Whether a watcher was told what it `wants` of what a key became within one revision, and nothing else. A transaction may
+/// delete a key and put it, and then there are two events. Once a compaction may have been there (`compacted`), only the last
+/// of the steps is sure to be left.
+pub(crate) fn tells<S, T>(
+    steps: &[S],
+    told: &[T],
+    compacted: bool,
+    wants: impl Fn(&S) -> bool,
+    same: impl Fn(&S, &T) -> bool,
+) -> bool {
+    let first = if compacted { steps.len().max(1) } else { 1 };
+    (0..first).any(|from| {
+        let wanted: Vec<&S> = steps[from..].iter().filter(|step| wants(step)).collect();
+        wanted.len() == told.len() && wanted.iter().zip(told).all(|(step, told)| same(step, told))
+    })
 }
 
 /// What a watcher was told of the revisions of some segments, from the first to the last.
@@ -100,9 +119,9 @@ impl Machine<'_, '_> {
         }
         self.charge(prepared.shown.len());
         let (segment, revision) = (make.segment, prepared.revision(make.segment));
-        let before = self.store.before_changes(mark);
+        let made = self.store.changes_since(mark);
         let mut of_this = prepared.shown.iter().filter(|one| one.first <= segment && segment <= one.last);
-        let Some(key) = of_this.find_map(|one| self.differs(one, revision, &before)) else { return Ok(()) };
+        let Some(key) = of_this.find_map(|one| self.differs(one, revision, &made)) else { return Ok(()) };
         self.store.undo_to(mark);
         self.frontier.note(make.segment, Trouble::Told { item });
         let mut keys: Vec<Span> = key.into_iter().map(Span::one).collect();
@@ -121,26 +140,30 @@ impl Machine<'_, '_> {
         &self,
         shown: &Shown<'_>,
         revision: i64,
-        before: &BTreeMap<Key, Entry<'_>>,
+        made: &BTreeMap<Key, Vec<Entry<'_>>>,
     ) -> Option<Option<Key>> {
         let (space, seen) = (&self.prepared.space, shown.seen);
         let changes = seen.changes.get(&revision).map_or(&[][..], Vec::as_slice);
+        let told = |steps: &[Entry<'_>], told: &[Option<KeyValue>]| {
+            let wants = |step: &Entry<'_>| !if step.is_present() { seen.no_put } else { seen.no_delete };
+            let same = |step: &Entry<'_>, told: &Option<KeyValue>| self.is(step, told.as_ref());
+            tells(steps, told, revision <= seen.compacted, wants, same)
+        };
         for change in changes {
             let Some(key) = space.key(&change.key) else { return Some(None) };
-            let Some(old) = before.get(&key) else { return Some(Some(key)) };
-            let as_told = self.is(self.store.entry(key), change.now.as_ref())
-                && change.before.as_ref().is_none_or(|told| self.is(old, told.as_ref()));
-            if !as_told {
+            let Some([old, steps @ ..]) = made.get(&key).map(Vec::as_slice) else { return Some(Some(key)) };
+            if !told(steps, &change.steps)
+                || !change.before.iter().all(|before| self.is(old, before.as_ref()))
+            {
                 return Some(Some(key));
             }
         }
-        let untold = before.keys().copied().find(|key| {
-            let left_out = if self.store.entry(*key).is_present() { seen.no_put } else { seen.no_delete };
-            (shown.span.lo..shown.span.hi).contains(key)
-                && !left_out
-                && !changes.iter().any(|change| change.key == *space.name(*key))
+        let untold = made.iter().find(|(key, steps)| {
+            (shown.span.lo..shown.span.hi).contains(*key)
+                && !changes.iter().any(|change| change.key == *space.name(**key))
+                && !told(&steps[1..], &[])
         });
-        untold.map(Some)
+        untold.map(|(key, _)| Some(*key))
     }
 
     fn is(&self, entry: &Entry<'_>, kv: Option<&KeyValue>) -> bool {

@@ -56,10 +56,18 @@ pub(super) struct Sight {
 /// What is known of the keys that fillers may write.
 #[derive(Debug, Default)]
 pub(super) struct Sights {
-    /// Per key, in order.
+    /// Per key, in order: all but the puts.
     keys: Vec<Vec<(u32, Known)>>,
     /// Per key the segments whose revisions put it, ascending.
     puts: Vec<Vec<u32>>,
+    /// And those of them whose maker is known.
+    answered: Vec<Vec<u32>>,
+}
+
+/// How many segments of an ascending list lie from one to another, both included.
+fn count(segments: &[u32], from: u32, to: u32) -> i64 {
+    let until = segments.partition_point(|at| *at <= to);
+    until.saturating_sub(segments.partition_point(|at| *at < from)) as i64
 }
 
 /// What a write does to a key.
@@ -174,8 +182,12 @@ impl Sights {
             list.dedup();
             let segments = list.iter().filter(|(_, known)| *known == Known::Put).map(|(segment, _)| *segment);
             puts.push(segments.collect());
+            list.retain(|(_, known)| *known != Known::Put);
         }
-        Sights { keys, puts }
+        let known = |at: &&u32| prepared.creators[**at as usize] != NONE;
+        let answered =
+            puts.iter().map(|puts: &Vec<u32>| puts.iter().filter(known).copied().collect()).collect();
+        Sights { keys, puts, answered }
     }
 }
 
@@ -229,10 +241,8 @@ impl Prepared<'_> {
     pub(super) fn leaves_room(&self, key: Key, touch: Touch, gap: u32) -> bool {
         let known = self.known(key);
         let era = &self.eras[self.era_of(gap)];
-        let from = known.partition_point(|(at, _)| *at < gap);
-        let next =
-            known[from..].iter().take_while(|(at, _)| *at <= era.last).find(|(_, one)| *one != Known::Put);
-        let Some((_, Known::Seen(next))) = next else { return true };
+        let next = known.get(known.partition_point(|(at, _)| *at < gap));
+        let Some((_, Known::Seen(next))) = next.filter(|(at, _)| *at <= era.last) else { return true };
         if next.of < gap {
             return false;
         }
@@ -243,38 +253,42 @@ impl Prepared<'_> {
         if touch == Touch::Delete {
             return false;
         }
-        self.counts_more(key, gap, next, |put| put != gap)
+        let puts = &self.sights.puts[key as usize];
+        self.counts_more(key, gap, next, |from, to| {
+            count(puts, from, to) - count(puts, from.max(gap), to.min(gap))
+        })
     }
 
     /// Whether the versions count more puts about a segment, since the sight before it or since the key was created,
-    /// than those that are certain.
-    fn counts_more(&self, key: Key, segment: u32, next: &Sight, certain: impl Fn(u32) -> bool) -> bool {
+    /// than are `certain` from one segment to another.
+    fn counts_more(&self, key: Key, segment: u32, next: &Sight, certain: impl Fn(u32, u32) -> i64) -> bool {
         let known = self.known(key);
         let era = &self.eras[self.era_of(segment)];
         let until = known.partition_point(|(at, _)| *at < segment);
-        let before = known[..until].iter().rev().take_while(|(at, _)| *at >= era.first).find_map(
-            |(at, one)| match one {
-                Known::Seen(sight) if sight.created == next.created && sight.version > 0 => {
-                    Some((*at, sight.version))
+        // Before it was created it was not seen so.
+        let life = i64::from(era.first) + (next.created - era.base).max(0);
+        let before =
+            known[..until].iter().rev().take_while(|(at, _)| i64::from(*at) >= life).find_map(|(at, one)| {
+                match one {
+                    Known::Seen(sight) if sight.created == next.created && sight.version > 0 => {
+                        Some((*at, sight.version))
+                    }
+                    _ => None,
                 }
-                _ => None,
-            },
-        );
-        let (after, count) = match before {
+            });
+        let (after, counted) = match before {
             Some((at, version)) => (at + 1, next.version - version),
             None if next.created > era.base => (era.first + (next.created - era.base) as u32, next.version),
             None => return true,
         };
-        let puts = &self.sights.puts[key as usize];
-        let puts = puts[puts.partition_point(|at| *at < after)..].iter().take_while(|at| **at <= next.of);
-        count > puts.filter(|put| certain(**put)).count() as i64
+        counted > certain(after, next.of)
     }
 
     /// Segments, from and to, outside of which nothing leaves room for a write to the key that nobody answered for.
     pub(super) fn windows(&self, key: Key) -> Vec<(u32, u32)> {
         let mut windows: Vec<(u32, u32)> = Vec::new();
         let mut from = 0;
-        for (at, known) in self.known(key).iter().filter(|(_, known)| *known != Known::Put) {
+        for (at, known) in self.known(key) {
             let era = &self.eras[self.era_of(*at)];
             if from < era.first {
                 // What is seen in an era says nothing of the end of the one before.
@@ -288,7 +302,7 @@ impl Prepared<'_> {
                 Known::Seen(sight) => {
                     let told = sight.created > 0 && sight.version > 0;
                     let there = told && sight.created <= self.revision(from);
-                    let answered = |put: u32| self.creators[put as usize] != NONE;
+                    let answered = |from, to| count(&self.sights.answered[key as usize], from, to);
                     if !there || self.counts_more(key, from, sight, answered) {
                         windows.push((from, sight.of));
                     }
@@ -309,59 +323,54 @@ impl Prepared<'_> {
         }
         let known = self.known(key);
         let era = &self.eras[self.era_of(gap)];
-        let from = known.partition_point(|(at, _)| *at < gap);
-        let (mut version, mut create, mut since) = (entry.version, entry.create, false);
-        if delete && version == 0 {
+        if delete && entry.version == 0 {
             return Need::Against;
         }
-        for (at, known) in known[from..].iter().take_while(|(at, _)| *at <= era.last) {
-            match known {
-                Known::Put if *at == gap => {}
-                Known::Put => {
-                    if version == 0 {
-                        create = self.revision(*at);
-                    }
-                    (version, since) = (version + 1, true);
+        let next = known.get(known.partition_point(|(at, _)| *at < gap)).filter(|(at, _)| *at <= era.last);
+        let Some((at, next)) = next else { return Need::Open };
+        // The gap's own write, where it is certain, is not counted.
+        let puts = &self.sights.puts[key as usize];
+        let first = puts.get(puts.partition_point(|put| *put <= gap)).filter(|put| *put <= at);
+        let since = first.is_some();
+        let version = entry.version + first.map_or(0, |first| count(puts, *first, *at));
+        let create = match first {
+            Some(first) if entry.version == 0 => self.revision(*first),
+            _ => entry.create,
+        };
+        match next {
+            Known::Put => unreachable!("puts are in a list of their own"),
+            Known::Deleted | Known::Wiped => match (version, since) {
+                (0, _) if put && *next == Known::Deleted => Need::Until(*at),
+                (_, false) if delete && *next == Known::Deleted => Need::Against,
+                _ => Need::Open,
+            },
+            Known::Absent => match (version, since) {
+                (0, _) => Need::Against,
+                (_, false) if delete => Need::Until(*at),
+                _ => Need::Open,
+            },
+            Known::Seen(sight) if sight.created <= 0 => {
+                if sight.of < gap {
+                    Need::Against
+                } else {
+                    Need::Open
                 }
-                Known::Deleted | Known::Wiped => {
-                    return match (version, since) {
-                        (0, _) if put && *known == Known::Deleted => Need::Until(*at),
-                        (_, false) if delete && *known == Known::Deleted => Need::Against,
-                        _ => Need::Open,
-                    };
-                }
-                Known::Absent => {
-                    return match (version, since) {
-                        (0, _) => Need::Against,
-                        (_, false) if delete => Need::Until(*at),
-                        _ => Need::Open,
-                    };
-                }
-                Known::Seen(sight) if sight.created <= 0 => {
-                    return if sight.of < gap { Need::Against } else { Need::Open };
-                }
-                Known::Seen(sight) if version > 0 && sight.created == create => {
-                    // The gap's own write, where it is certain, was not counted.
-                    return if put && sight.version > version {
-                        Need::Until(sight.of)
-                    } else {
-                        Need::Against
-                    };
-                }
-                Known::Seen(sight) if version == 0 => {
-                    let now = self.revision(gap) == sight.created;
-                    return if put && now { Need::Until(gap) } else { Need::Against };
-                }
-                Known::Seen(sight) => {
-                    let created = sight.created - era.base;
-                    return match created > 0 && delete && !since {
-                        true => Need::Until(era.first + created as u32),
-                        false => Need::Open,
-                    };
+            }
+            Known::Seen(sight) if version > 0 && sight.created == create => {
+                if put && sight.version > version { Need::Until(sight.of) } else { Need::Against }
+            }
+            Known::Seen(sight) if version == 0 => {
+                let now = self.revision(gap) == sight.created;
+                if put && now { Need::Until(gap) } else { Need::Against }
+            }
+            Known::Seen(sight) => {
+                let created = sight.created - era.base;
+                match created > 0 && delete && !since {
+                    true => Need::Until(era.first + created as u32),
+                    false => Need::Open,
                 }
             }
         }
-        Need::Open
     }
 
     /// The last segment of the era after which all keys of the interval were seen as they were, so that they are known

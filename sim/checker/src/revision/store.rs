@@ -163,20 +163,27 @@ impl<'a> Store<'a> {
         self.log.len()
     }
 
-    /// Whether the key was changed since the mark was taken.
-    pub(super) fn changed_since(&self, mark: usize, key: Key) -> bool {
-        self.log[mark..].iter().any(|change| matches!(change, Change::Key(changed, _) if *changed == key))
+    /// What the key became since the mark was taken, one after the other.
+    pub(super) fn steps_since(&self, mark: usize, key: Key) -> Vec<Entry<'a>> {
+        let mut steps = self.changes_since(mark).remove(&key).unwrap_or_default();
+        if !steps.is_empty() {
+            steps.remove(0);
+        }
+        steps
     }
 
-    /// The keys that were changed since the mark was taken, as they were then.
-    pub(super) fn before_changes(&self, mark: usize) -> BTreeMap<Key, Entry<'a>> {
-        let mut before = BTreeMap::new();
+    /// The keys that were changed since the mark was taken: as they were then, and what they became, one after the other.
+    pub(super) fn changes_since(&self, mark: usize) -> BTreeMap<Key, Vec<Entry<'a>>> {
+        let mut changes: BTreeMap<Key, Vec<Entry<'_>>> = BTreeMap::new();
         for change in &self.log[mark..] {
             if let Change::Key(key, old) = change {
-                before.entry(*key).or_insert(*old);
+                changes.entry(*key).or_default().push(*old);
             }
         }
-        before
+        for (key, steps) in &mut changes {
+            steps.push(*self.entry(*key));
+        }
+        changes
     }
 
     pub(super) fn undo_to(&mut self, mark: usize) {

@@ -257,3 +257,52 @@ fn a_refused_read_tells_of_a_compaction_before_the_compares_turn_out_otherwise()
     assert_eq!(order(&script(85)), Some(vec![1, 2, 3, 4, 5, 6, 7, 8]));
     assert_eq!(order(&script(205)), None);
 }
+
+/// A refusal that a revision, or a key, will put an end to waits for another one, and that for a compaction in doubt.
+#[test]
+fn what_a_refusal_waits_for_is_placed_while_it_holds() {
+    let refused = |id: u64, (call, ret): (u64, u64), op: &str, kind: &str| {
+        format!(
+            r#"{{"id":{id},"client":3,"call":{call},"return":{ret},"op":{op},"outcome":"fail","error":{{"kind":"{kind}"}}}}"#
+        )
+    };
+    let future = (r#"{"compact":{"revision":2}}"#, "future-revision");
+    let absent = (r#"{"put":{"key":"a","value":"","ignore_value":true}}"#, "key-not-found");
+    for (op, kind) in [future, absent] {
+        let script = |compacted_at: u64| {
+            Script::new()
+                .info(1, 1, r#"{"put":{"key":"a","value":"x"}}"#)
+                .info(2, compacted_at, r#"{"compact":{"revision":0}}"#)
+                .line(&refused(3, (10, 11), r#"{"compact":{"revision":0}}"#, "compacted"))
+                .line(&refused(4, (12, 13), op, kind))
+                .get(4, (14, 15), 2, "a", Some(("x", 2, 2, 1)))
+        };
+        assert_eq!(order(&script(2)), Some(vec![2, 3, 4, 1, 5]), "{kind}");
+        assert_eq!(order(&script(12)), None, "{kind}");
+    }
+}
+
+/// What was looked at from a late place is not known of an early one: the transaction that wrote `k2` depends on what `k` was
+/// then, though `k` was written and seen anew since.
+#[test]
+fn a_contradiction_goes_back_behind_what_was_seen_since() {
+    let compare = |key: &str, value: &str| {
+        format!(r#"{{"key":"{key}","result":"equal","target":{{"value":"{value}"}}}}"#)
+    };
+    let put = |key: &str, value: &str| format!(r#"{{"put":{{"key":"{key}","value":"{value}"}}}}"#);
+    let (a, b, if_one) = (put("k2", "A"), put("k2", "B"), compare("k", "1"));
+    let depends = format!(r#"{{"txn":{{"compares":[{if_one}],"success":[{a}],"failure":[{b}]}}}}"#);
+    let both = format!(r#"{{"txn":{{"compares":[{},{}]}}}}"#, compare("k2", "A"), compare("k", "9"));
+    for (first, second, made) in [("1", "2", 1), ("2", "1", 2)] {
+        let script = Script::new()
+            .info(1, 1, &put("k", first))
+            .info(2, 2, &put("k", second))
+            .get(3, (10, 11), 2, "z", None)
+            .info(4, 12, &depends)
+            .put(5, (20, 21), 4, "k", "9")
+            .get(5, (22, 23), 4, "k", Some(("9", 2, 4, 2)))
+            .put(5, (24, 25), 5, "k3", "c")
+            .ok(5, (26, 27), 1, 5, &both, r#"{"txn":{"succeeded":true}}"#);
+        assert_eq!(order(&script), Some(vec![made, 3, 4, 5, 6, 7, 8]));
+    }
+}

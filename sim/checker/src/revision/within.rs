@@ -337,18 +337,24 @@ impl<'a> Machine<'_, 'a> {
     /// it waits for.
     fn early_ends(&mut self, segment: u32, within: &Within) -> Vec<Place> {
         let prepared = self.prepared;
-        let comes_and_goes =
-            |item: &u32| match prepared.operation(*item).and_then(|operation| operation.fact()) {
-                Some(ErrorKind::LeaseNotFound | ErrorKind::LeaseExists) => true,
-                Some(ErrorKind::Compacted) => matches!(prepared.items[*item as usize].action, Action::Txn(_)),
-                _ => false,
-            };
-        let refusals: Vec<u32> = self.pending.iter().copied().filter(comes_and_goes).collect();
+        let refused = |item: &u32| prepared.operation(*item).and_then(|operation| operation.fact());
+        let is_txn = |item: &u32| matches!(prepared.items[*item as usize].action, Action::Txn(_));
+        let may_be_helped = |item: &u32| match refused(item) {
+            Some(ErrorKind::LeaseNotFound | ErrorKind::LeaseExists) => true,
+            Some(ErrorKind::Compacted) => is_txn(item),
+            _ => false,
+        };
+        // A revision comes, and so does a key: nothing helps these to hold, but they must not wait for too long.
+        let goes = |item: &u32| {
+            may_be_helped(item)
+                || matches!(refused(item), Some(ErrorKind::FutureRevision | ErrorKind::KeyNotFound))
+        };
+        let refusals: Vec<u32> = self.pending.iter().copied().filter(goes).collect();
         let mut inserts = Vec::new();
         for item in self.pending.clone() {
             let ret = prepared.items[item as usize].ret;
-            let holds_up = |other: &u32| *other == item || ret < prepared.items[*other as usize].call;
-            if refusals.iter().any(holds_up) && self.is_next(item, &within.undone) {
+            let holds_up = |other: &u32| ret < prepared.items[*other as usize].call;
+            if (may_be_helped(&item) || refusals.iter().any(holds_up)) && self.is_next(item, &within.undone) {
                 self.helpers(item, segment, &within.undone, &mut inserts);
             }
         }

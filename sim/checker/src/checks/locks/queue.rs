@@ -43,7 +43,7 @@ impl<'a> Queues<'a> {
 }
 
 fn step<'a>(present: &mut Present<'a>, change: &'a Change) {
-    match &change.now {
+    match change.now() {
         Some(kv) => _ = present.insert(&change.key, kv),
         None => _ = present.remove(&change.key),
     }

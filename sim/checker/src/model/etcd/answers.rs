@@ -53,7 +53,7 @@ impl Etcd {
             return false;
         }
         if range.count_only {
-            return answer.kvs.is_empty();
+            return answer.kvs.is_empty() && (self.robustness || answer.more != Some(true));
         }
         let cut = if range.limit > 0 { model.kvs.len().min(range.limit as usize) } else { model.kvs.len() };
         if !self.robustness && answer.more.unwrap_or(false) != (cut < model.kvs.len()) {

@@ -58,15 +58,24 @@ impl Etcd {
         self.revision += 1;
     }
 
-    /// What that revision made of the key: nothing where it did not touch it, `Some(None)` where it deleted it.
-    pub(crate) fn made(&self, key: &Bytes, revision: i64) -> Option<Option<&KeyValue>> {
-        let version = self.keys.get(key)?.iter().rev().find(|version| version.modified == revision)?;
-        Some(version.live.as_ref())
+    /// What that revision made of the key, one after the other; none where it deleted it. A transaction may delete a key
+    /// and put it, or put it and delete it.
+    pub(crate) fn made<'s>(
+        &'s self,
+        key: &Bytes,
+        revision: i64,
+    ) -> impl Iterator<Item = Option<&'s KeyValue>> + use<'s> {
+        let versions = self.keys.get(key).map_or(&[][..], Vec::as_slice);
+        let versions = &versions[versions.partition_point(|version| version.modified < revision)..];
+        versions
+            .iter()
+            .take_while(move |version| version.modified == revision)
+            .map(|version| version.live.as_ref())
     }
 
     /// The keys that a revision touched.
     pub(crate) fn touched(&self, revision: i64) -> Vec<Bytes> {
-        self.keys.keys().filter(|key| self.made(key, revision).is_some()).cloned().collect()
+        self.keys.keys().filter(|key| self.made(key, revision).next().is_some()).cloned().collect()
     }
 
     /// What a read at this revision sees of a key, whatever is compacted.
@@ -104,14 +113,14 @@ impl Etcd {
                 OpResult::Range(self.range(range, self.revision))
             }
             Op::Put(put) => {
-                self.check_put(put)?;
+                self.check_put(put, &[])?;
                 OpResult::Put(self.put(put, next, &mut changed))
             }
             Op::DeleteRange(delete) => OpResult::DeleteRange(self.delete(delete, next, &mut changed)),
             Op::Txn(txn) => {
                 let mut path = Vec::new();
                 self.decide(txn, &mut path);
-                self.check_txn(txn, &mut path.iter())?;
+                self.check_txn(txn, &mut path.iter(), &mut Vec::new())?;
                 OpResult::Txn(self.txn(txn, &mut path.iter(), next, &mut changed))
             }
             Op::Compact(compact) => {
@@ -167,11 +176,11 @@ impl Etcd {
     pub fn fails_with(&self, op: &Op, kind: ErrorKind) -> bool {
         match op {
             Op::Range(range) => self.check_range(range) == Err(kind),
-            Op::Put(put) => self.put_fails_with(put, kind),
+            Op::Put(put) => self.put_fails_with(put, &[], kind),
             Op::Txn(txn) => {
                 let mut path = Vec::new();
                 self.decide(txn, &mut path);
-                self.txn_fails_with(txn, &mut path.iter(), kind)
+                self.txn_fails_with(txn, &mut path.iter(), &mut Vec::new(), kind)
             }
             Op::Compact(compact) => match kind {
                 ErrorKind::Compacted => compact.revision.0 <= self.compacted,
@@ -199,21 +208,32 @@ impl Etcd {
         Ok(())
     }
 
-    fn put_fails_with(&self, put: &Put, kind: ErrorKind) -> bool {
+    /// A read within a transaction: there the oldest readable revision bounds negative revisions, too.
+    fn check_part(&self, range: &Range) -> Result<(), ErrorKind> {
+        if range.revision.0 < 0 && range.revision.0 < self.compacted {
+            return Err(ErrorKind::Compacted);
+        }
+        self.check_range(range)
+    }
+
+    /// `deletes` are those that the transaction does before it.
+    fn put_fails_with(&self, put: &Put, deletes: &[&DeleteRange], kind: ErrorKind) -> bool {
         match kind {
             ErrorKind::LeaseNotFound => {
                 !put.lease.is_none() && !self.robustness && !self.leases.contains_key(&put.lease)
             }
             ErrorKind::KeyNotFound => {
-                (put.ignore_value || put.ignore_lease) && self.live(&put.key, self.revision).is_none()
+                let is_gone = || deletes.iter().any(|delete| takes(delete, &put.key));
+                (put.ignore_value || put.ignore_lease)
+                    && (self.live(&put.key, self.revision).is_none() || is_gone())
             }
             _ => false,
         }
     }
 
-    fn check_put(&self, put: &Put) -> Result<(), ErrorKind> {
+    fn check_put(&self, put: &Put, deletes: &[&DeleteRange]) -> Result<(), ErrorKind> {
         let kinds = [ErrorKind::LeaseNotFound, ErrorKind::KeyNotFound];
-        kinds.into_iter().find(|kind| self.put_fails_with(put, *kind)).map_or(Ok(()), Err)
+        kinds.into_iter().find(|kind| self.put_fails_with(put, deletes, *kind)).map_or(Ok(()), Err)
     }
 
     fn range(&self, range: &Range, newest: i64) -> RangeResult {
@@ -335,28 +355,42 @@ impl Etcd {
         }
     }
 
-    fn check_txn(&self, txn: &Txn, path: &mut Iter<'_, bool>) -> Result<(), ErrorKind> {
+    fn check_txn<'t>(
+        &self,
+        txn: &'t Txn,
+        path: &mut Iter<'_, bool>,
+        deletes: &mut Vec<&'t DeleteRange>,
+    ) -> Result<(), ErrorKind> {
         let succeeds = *path.next().expect("one for each txn");
         for op in if succeeds { &txn.success } else { &txn.failure } {
             match op {
-                RequestOp::Range(range) => self.check_range(range)?,
-                RequestOp::Put(put) => self.check_put(put)?,
-                RequestOp::DeleteRange(_) => {}
-                RequestOp::Txn(nested) => self.check_txn(nested, path)?,
+                RequestOp::Range(range) => self.check_part(range)?,
+                RequestOp::Put(put) => self.check_put(put, deletes)?,
+                RequestOp::DeleteRange(delete) => deletes.push(delete),
+                RequestOp::Txn(nested) => self.check_txn(nested, path, deletes)?,
             }
         }
         Ok(())
     }
 
-    fn txn_fails_with(&self, txn: &Txn, path: &mut Iter<'_, bool>, kind: ErrorKind) -> bool {
+    fn txn_fails_with<'t>(
+        &self,
+        txn: &'t Txn,
+        path: &mut Iter<'_, bool>,
+        deletes: &mut Vec<&'t DeleteRange>,
+        kind: ErrorKind,
+    ) -> bool {
         let succeeds = *path.next().expect("one for each txn");
         let mut fails = false;
         for op in if succeeds { &txn.success } else { &txn.failure } {
             fails |= match op {
-                RequestOp::Range(range) => self.check_range(range) == Err(kind),
-                RequestOp::Put(put) => self.put_fails_with(put, kind),
-                RequestOp::DeleteRange(_) => false,
-                RequestOp::Txn(nested) => self.txn_fails_with(nested, path, kind),
+                RequestOp::Range(range) => self.check_part(range) == Err(kind),
+                RequestOp::Put(put) => self.put_fails_with(put, deletes, kind),
+                RequestOp::DeleteRange(delete) => {
+                    deletes.push(delete);
+                    false
+                }
+                RequestOp::Txn(nested) => self.txn_fails_with(nested, path, deletes, kind),
             };
         }
         fails
@@ -374,5 +408,14 @@ impl Etcd {
             });
         }
         TxnResult { succeeded, responses }
+    }
+}
+
+/// Whether a delete takes a key, if it is there.
+fn takes(delete: &DeleteRange, key: &Bytes) -> bool {
+    match delete.range_end.as_slice() {
+        [] => *key == delete.key,
+        [0] => *key >= delete.key,
+        _ => *key >= delete.key && *key < delete.range_end,
     }
 }
