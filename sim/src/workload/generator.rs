@@ -144,7 +144,7 @@ impl Generator {
             "range" => h::Op::Range(self.range()),
             "delete" => h::Op::DeleteRange(self.delete()),
             "txn" => h::Op::Txn(self.txn(unique)),
-            "readTxn" => h::Op::Txn(self.read_txn()),
+            "readTxn" => h::Op::Txn(self.read_txn(unique)),
             "past" => h::Op::Range(self.past()),
             "refused" => self.refused(unique),
             "compact" => h::Op::Compact(self.compaction()),
