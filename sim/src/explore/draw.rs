@@ -194,8 +194,8 @@ fn workloads(chance: &Chance) -> Vec<Workload> {
         .collect()
 }
 
-/// Leases in one run of three, watches in another one of three, users in one of six, and locks in one of four, beside what
-/// writes.
+/// Leases in one run of three, watches in another one of three, users in one of six, locks in one of four, and questions in
+/// another one of four, beside what writes.
 fn leases_watches_users_and_locks(chance: &Chance) -> Vec<Workload> {
     let mut more = Vec::new();
     let kinds = [
@@ -203,6 +203,7 @@ fn leases_watches_users_and_locks(chance: &Chance) -> Vec<Workload> {
         (WorkloadKind::Watch, 3),
         (WorkloadKind::Auth, 6),
         (WorkloadKind::Lock, 4),
+        (WorkloadKind::Questions, 4),
     ];
     for (kind, one_in) in kinds {
         let mut draws = Draws(chance.child(kind.name()).stream());

@@ -98,6 +98,21 @@ impl Lease {
         self.promises.iter().map(|(_, until)| *until).max()
     }
 
+    /// Until when it was promised to be there, by those operations of which `by` says yes.
+    pub(super) fn promised_by(&self, by: impl Fn(OpId) -> bool) -> Option<u64> {
+        self.promises.iter().filter(|(id, _)| by(*id)).map(|(_, until)| *until).max()
+    }
+
+    /// The operation that was told of its grant, and when.
+    pub(super) fn granted(&self) -> Option<(OpId, u64)> {
+        self.granted
+    }
+
+    /// The seconds that it was granted.
+    pub(super) fn ttl(&self) -> i64 {
+        self.ttl
+    }
+
     /// When somebody first asked for its end.
     pub(super) fn revoke_called(&self) -> Option<u64> {
         self.revoke_called
