@@ -5,6 +5,8 @@
 //! second learner, and a new address for the learner, which must not make it a voter. The recorded lists of members
 //! show the results. The moment from which the learner may be a voter is recorded too.
 
+use std::time::Duration;
+
 use squall_checker::history as h;
 use squall_core::Refusal;
 
@@ -15,6 +17,8 @@ use crate::arena::NodeId;
 const SECOND_LEARNER_URL: &str = "http://nobody:2380";
 /// How often a mistake is tried at most, since answers may be lost.
 const TRIES: usize = 5;
+/// How long the learner learns before its promotion is asked for, so that clients meet one.
+const LEARNS: Duration = Duration::from_millis(400);
 
 impl Cluster {
     /// Adds a member that was removed, empty, as a learner, and promotes it. `id` names the fault.
@@ -33,6 +37,7 @@ impl Cluster {
                 self.start_joiner(node, &mut in_hand);
                 self.wait_until_joined(node).await;
                 self.address_the_learner(node, learner).await;
+                inner.operator.wait(LEARNS).await;
                 self.promote(node, learner).await;
                 if let Some(known) = known {
                     inner.roster().set_configuration(known.into_iter().chain([node]).collect());

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use squall_checker::history as h;
 use squall_store::proto::etcdserverpb::{self as pb, AlarmType, alarm_request::AlarmAction};
 
 use super::{Done, Endpoint, member::Cluster};
@@ -12,6 +13,11 @@ use crate::arena::{NodeId, Status};
 const TRIES: usize = 20;
 /// How long the other members may take to delete the rows that a compaction has made obsolete.
 const DELETION: Duration = Duration::from_millis(500);
+
+/// How long a member may take to say how large it is.
+const ANSWER: Duration = Duration::from_millis(500);
+/// What a store may take up beyond twice its rows, in bytes: pages that are not full.
+const PAGES: i64 = 64 << 10;
 
 impl Cluster {
     /// Has a member defragment: rewrite its engine's content.
@@ -60,11 +66,38 @@ impl Cluster {
         inner.operator.wait(DELETION).await;
         for node in self.nodes() {
             if inner.arena.status(node) == Status::Up {
+                let before = self.size(node).await;
                 // A member that does not answer keeps its alarm, and raises it again.
-                let _answer = self.defragment(node).await;
+                let done = self.defragment(node).await.is_ok();
+                if let Some(before) = before.filter(|_| done) {
+                    self.note_where_nothing_is_given_back(node, before).await;
+                }
             }
         }
         self.disarm().await
+    }
+
+    /// What a member takes up, and what its rows need, in bytes; `None` where it does not answer.
+    async fn size(&self, node: NodeId) -> Option<(i64, i64)> {
+        let endpoint = self.inner.member(node).endpoint();
+        let status = self.inner.operator.try_status(&endpoint, ANSWER).await.ok()?;
+        Some((status.db_size, status.db_size_in_use))
+    }
+
+    /// A defragmentation gives back what the rows do not need. Where a member took up more than twice what it needed, and
+    /// takes up exactly as much afterwards, that is noted against it.
+    async fn note_where_nothing_is_given_back(&self, node: NodeId, before: (i64, i64)) {
+        let Some(after) = self.size(node).await else { return };
+        if before.0 > 2 * before.1 + PAGES && after.0 == before.0 {
+            let recorder = &self.inner.recorder;
+            recorder.event(h::Event::Liveness(h::Liveness {
+                stuck: format!(
+                    "{node} took up {} bytes for {}, and its defragmentation gave nothing back",
+                    before.0, before.1
+                ),
+                at: recorder.now_ns(),
+            }));
+        }
     }
 
     /// Asks one member after the other until one answers.

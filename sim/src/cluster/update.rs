@@ -8,10 +8,11 @@
 
 use std::time::Duration;
 
-use squall_store::host_port;
+use squall_checker::history as h;
+use squall_store::{host_port, proto::etcdserverpb as pb};
 
 use super::{
-    Done,
+    Done, Endpoint,
     member::{Cluster, Member},
     roster::Standing,
     turns::Kind,
@@ -59,12 +60,32 @@ impl Cluster {
             }
             let endpoints = self.serving();
             if let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1)) {
+                if turn == 0 {
+                    self.ask_for_a_taken_url(node, &members, member.id, endpoint).await;
+                }
                 // The list of members shows whether it took effect.
                 let _answer = inner.operator.try_update(member.id, url, endpoint).await;
             }
             inner.operator.pause().await;
         }
         unreachable!("an endless loop ends by its return")
+    }
+
+    /// Asks for another member's URL for this one. Where the cluster lists it for both then, that is noted against it.
+    async fn ask_for_a_taken_url(&self, node: NodeId, members: &[pb::Member], id: u64, endpoint: &Endpoint) {
+        let inner = &self.inner;
+        let others = members.iter().filter(|other| other.id != id);
+        let Some(taken) = others.flat_map(|other| &other.peer_urls).next() else { return };
+        let breaks = inner.recorder.breaks();
+        if inner.operator.try_update(id, taken, endpoint).await.is_err() {
+            return;
+        }
+        let now = inner.operator.members(|| self.serving()).await;
+        let holders = now.iter().filter(|member| member.peer_urls.contains(taken)).count();
+        if holders > 1 && inner.recorder.breaks() == breaks {
+            let stuck = format!("{node} was given the peer URL {taken}, and another member has it");
+            inner.recorder.event(h::Event::Liveness(h::Liveness { stuck, at: inner.recorder.now_ns() }));
+        }
     }
 
     /// Sets the peer URL and the listening addresses of the member's next start.
@@ -78,7 +99,7 @@ impl Cluster {
     }
 
     /// The endpoints of all members that count.
-    fn serving(&self) -> Vec<super::Endpoint> {
+    fn serving(&self) -> Vec<Endpoint> {
         self.counted().into_iter().map(|node| self.inner.member(node).endpoint()).collect()
     }
 }

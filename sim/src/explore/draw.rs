@@ -194,7 +194,8 @@ fn workloads(chance: &Chance) -> Vec<Workload> {
         .collect()
 }
 
-/// Further workloads: leases in a third of the runs, watches in a third, users in a sixth, and locks in a quarter.
+/// Further workloads: leases in a third of the runs, watches in a third, users in a sixth, locks in a quarter, and questions
+/// in a quarter.
 fn leases_watches_users_and_locks(chance: &Chance) -> Vec<Workload> {
     let mut more = Vec::new();
     let kinds = [
@@ -202,6 +203,7 @@ fn leases_watches_users_and_locks(chance: &Chance) -> Vec<Workload> {
         (WorkloadKind::Watch, 3),
         (WorkloadKind::Auth, 6),
         (WorkloadKind::Lock, 4),
+        (WorkloadKind::Questions, 4),
     ];
     for (kind, one_in) in kinds {
         let mut draws = Draws(chance.child(kind.name()).stream());

@@ -32,6 +32,8 @@ pub(super) fn meta(plan: &Plan, members_tell: bool) -> h::Event {
         members: plan.spec.cluster.member_names(),
         max_clock_drift_ppm: max_clock_drift_ppm(plan),
         longest_delay_ns: longest_delay_ns(plan),
+        max_txn_ops: u64::from(plan.spec.cluster.max_txn_ops),
+        least_ttl_secs: least_ttl_secs(plan),
         members_untold: !members_tell,
         expect: h::Expectations {
             min_operations_before_faults: expect.min_operations_before,
@@ -58,6 +60,14 @@ fn longest_delay_ns(plan: &Plan) -> u64 {
     let network = &plan.spec.network;
     let longest = network.distribution.tail_end(network.jitter).map(|tail| network.latency + tail);
     longest.map_or(0, |longest| u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// The shortest time to live of a lease: one and a half election time-outs, in whole seconds (etcd's `minTTL`).
+fn least_ttl_secs(plan: &Plan) -> u64 {
+    let cluster = &plan.spec.cluster;
+    let ticks = cluster.election_timeout.as_nanos() / cluster.heartbeat_interval.as_nanos().max(1);
+    let nanos = cluster.heartbeat_interval.as_nanos() * (3 * ticks / 2);
+    u64::try_from(nanos.div_ceil(1_000_000_000)).unwrap_or(0)
 }
 
 /// Judges a run, however it ended. Without the checkers the verdict is Unknown.

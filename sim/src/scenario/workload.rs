@@ -132,11 +132,14 @@ pub enum WorkloadKind {
     /// waits outlast the lease, some holders sleep for longer than their lease and then write as if they held. `keys` is the
     /// number of locks, and of elections.
     Lock,
+    /// Questions that no entry of the log answers: what is left of a lease that another workload has granted lately, and which
+    /// keys hang on it; which leases there are; how a member stands, sometimes of one that must know a leader.
+    Questions,
 }
 
 impl WorkloadKind {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(WorkloadKind, &'static str); 8] = [
+    pub const ALL: [(WorkloadKind, &'static str); 9] = [
         (WorkloadKind::Register, "register: reads, writes and compare-and-swaps of single keys"),
         (WorkloadKind::Kv, "kv: puts, gets, ranges, deletes and transactions over several keys"),
         (WorkloadKind::Append, "append: transactions that read some lists and append to others"),
@@ -154,6 +157,10 @@ impl WorkloadKind {
             WorkloadKind::Lock,
             "lock: locks and elections, held with leases that end, and writes behind their fences",
         ),
+        (
+            WorkloadKind::Questions,
+            "questions: what is left of a lease, which leases there are, how a member stands",
+        ),
     ];
 
     /// As the file spells it.
@@ -167,6 +174,7 @@ impl WorkloadKind {
             WorkloadKind::Watch => "watch",
             WorkloadKind::Auth => "auth",
             WorkloadKind::Lock => "lock",
+            WorkloadKind::Questions => "questions",
         }
     }
 
@@ -205,6 +213,7 @@ impl WorkloadKind {
                 compact: 1,
                 ..Mix::NONE
             },
+            WorkloadKind::Questions => Mix { time_to_live: 3, leases: 1, status: 2, ..Mix::NONE },
             WorkloadKind::Lock => Mix { get: 1, lock: 6, campaign: 4, leader: 1, observe: 1, ..Mix::NONE },
         }
     }
@@ -221,6 +230,7 @@ impl WorkloadKind {
             WorkloadKind::Lease => &["get", "put", "delete", "grant", "keepAlive", "revoke"],
             WorkloadKind::Auth => &["get", "put", "delete", "range", "txn", "grant", "revoke", "compact"],
             WorkloadKind::Watch => &["watch"],
+            WorkloadKind::Questions => &["timeToLive", "leases", "status"],
             WorkloadKind::Lock => &["get", "lock", "campaign", "leader", "observe"],
         }
     }
@@ -282,6 +292,12 @@ pub struct Mix {
     /// A stream with one watch to three, which lasts some seconds; `rate` is that of its questions for progress. Type
     /// `watch`, which knows nothing else.
     pub watch: u32,
+    /// The question what is left of a lease, and which keys hang on it. Type `questions` only, as are the next two.
+    pub time_to_live: u32,
+    /// The question which leases there are.
+    pub leases: u32,
+    /// The question how a member stands.
+    pub status: u32,
 }
 
 impl Mix {
@@ -305,6 +321,9 @@ impl Mix {
         leader: 0,
         observe: 0,
         watch: 0,
+        time_to_live: 0,
+        leases: 0,
+        status: 0,
     };
 
     /// Sets the weight of an operation, by its name in a file.
@@ -331,13 +350,16 @@ impl Mix {
             "leader" => &mut self.leader,
             "observe" => &mut self.observe,
             "watch" => &mut self.watch,
+            "timeToLive" => &mut self.time_to_live,
+            "leases" => &mut self.leases,
+            "status" => &mut self.status,
             other => panic!("there is no operation `{other}`"),
         };
         *field = weight;
     }
 
     /// The weights with their names as the file spells them, in a fixed order.
-    pub fn weights(&self) -> [(&'static str, u32); 18] {
+    pub fn weights(&self) -> [(&'static str, u32); 21] {
         [
             ("get", self.get),
             ("put", self.put),
@@ -357,6 +379,9 @@ impl Mix {
             ("leader", self.leader),
             ("observe", self.observe),
             ("watch", self.watch),
+            ("timeToLive", self.time_to_live),
+            ("leases", self.leases),
+            ("status", self.status),
         ]
     }
 }

@@ -26,7 +26,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::{
     auth::{self, Book},
-    locks, outcome,
+    locks, outcome, questions,
     recorder::{Process, Recorder, client_node},
     wire,
 };
@@ -332,6 +332,9 @@ async fn send(channel: Channel, op: &h::Op, call: Call<'_>) -> Result<Answer, St
     }
     if let h::Op::Lock(op) = op {
         return locks::send(channel, op, call).await;
+    }
+    if let h::Op::Ask(ask) = op {
+        return questions::send(channel, ask, call).await;
     }
     let (result, header) = send_to_store(channel, op, call).await?;
     Ok(Answer { result, header, token: None })

@@ -131,7 +131,7 @@ impl Generator {
                 _ => h::Op::Range(self.get()),
             },
             WorkloadKind::Lease => self.next_of_leases(choice, unique),
-            WorkloadKind::Watch | WorkloadKind::Auth | WorkloadKind::Lock => {
+            WorkloadKind::Watch | WorkloadKind::Auth | WorkloadKind::Lock | WorkloadKind::Questions => {
                 unreachable!("watchers, users and those who take turns ask nothing of the generator")
             }
         }
@@ -144,7 +144,7 @@ impl Generator {
             "range" => h::Op::Range(self.range()),
             "delete" => h::Op::DeleteRange(self.delete()),
             "txn" => h::Op::Txn(self.txn(unique)),
-            "readTxn" => h::Op::Txn(self.read_txn()),
+            "readTxn" => h::Op::Txn(self.read_txn(unique)),
             "past" => h::Op::Range(self.past()),
             "refused" => self.refused(unique),
             "compact" => h::Op::Compact(self.compaction()),

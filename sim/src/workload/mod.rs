@@ -3,7 +3,7 @@
 //! A client is one sequential process (`client`); a machine runs one or several of them, as `inFlight` says (`start`). A
 //! `generator` says what a client asks next; `outcome` says what it may claim when no answer came; the `recorder` turns
 //! it all into the history that the checkers judge, `watcher` notes what watches are told, `auth` has users and their
-//! administrator, `locks` those who take turns, and the `journal` keeps a copy that survives the process.
+//! administrator, `locks` those who take turns, `questions` ask what no entry of the log answers, and the `journal` keeps a copy that survives the process.
 //!
 //! Rates are those of an open system as far as a sequential client can be one: each waits a drawn time between calls, and a
 //! slow answer delays its next call, never drops it.
@@ -19,6 +19,7 @@ mod generator;
 mod journal;
 mod locks;
 mod outcome;
+mod questions;
 mod recorder;
 mod start;
 mod watcher;

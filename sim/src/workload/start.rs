@@ -16,6 +16,7 @@ use super::{
     auth::{Admin, Book, User},
     drive,
     locks::{self, Locker},
+    questions::Asker,
     watcher::{Memory, Watcher},
 };
 use crate::{
@@ -133,6 +134,9 @@ pub fn start(
                             led: Vec::new(),
                         };
                         Box::pin(locker.work(stop))
+                    } else if workload.kind == WorkloadKind::Questions {
+                        let client = client.with_root(crowd.book.clone());
+                        Box::pin(Asker { client, recorder, mix: workload.mix(), chance, pace }.work(stop))
                     } else {
                         let generator = Generator::new(workload, crowd.limits, chance);
                         Box::pin(drive(client.with_root(crowd.book.clone()), generator, pace, recorder, stop))

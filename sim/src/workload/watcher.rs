@@ -2,14 +2,15 @@
 //! the stream ends.
 //!
 //! Each stream draws how long it lasts and what is watched: from now on, from the past, from the future, or from behind the
-//! last revision that this client was told of, as etcd's clients go on after a lost connection. Now and then it asks how far
-//! the stream is.
+//! last revision that this client was told of, as etcd's clients go on after a lost connection; where a watch was cancelled
+//! for a compaction, from the compact revision on, as they do too. Now and then it asks how far the stream is, ends a watch,
+//! or asks for an id that is taken.
 //!
 //! After everything has healed each client opens a last stream, with one watch that has some history to read, and asks at
 //! once how far it is. Where no answer comes within [`PATIENCE`] the watch is stuck: nothing breaks any more.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -22,8 +23,8 @@ use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
 use squall_store::{
     proto::etcdserverpb::{
-        WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse, watch_client::WatchClient,
-        watch_create_request::FilterType, watch_request::RequestUnion,
+        WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
+        watch_client::WatchClient, watch_create_request::FilterType, watch_request::RequestUnion,
     },
     seam::{Env, timeout},
 };
@@ -80,6 +81,8 @@ pub struct Memory {
     newest: i64,
     /// The newest revision that a member has named since the last break, when it made a watch.
     heard: i64,
+    /// Up to where history was compacted when a watch was last cancelled for it, until a watch begins there; else 0.
+    compacted: i64,
     /// The number of its last watch.
     last_number: i64,
 }
@@ -108,6 +111,8 @@ struct Session {
     asked: Vec<Wanted>,
     /// By the server's id: this client's number for it.
     watches: BTreeMap<i64, i64>,
+    /// The watches that have ended, by the server's id: nothing more may be told on them.
+    ended: BTreeSet<i64>,
     /// Parts of responses that were cut, by the server's id.
     parts: BTreeMap<i64, Vec<h::WatchEvent>>,
     /// Breaks that had happened when it was opened.
@@ -125,7 +130,7 @@ impl Watcher {
         while !stop.load(Ordering::Relaxed) {
             if self.recorder.breaks() != breaks {
                 // The revisions of before say nothing about the cluster of now, and its token neither.
-                (self.memory.newest, self.memory.heard) = (0, 0);
+                (self.memory.newest, self.memory.heard, self.memory.compacted) = (0, 0, 0);
                 breaks = self.recorder.breaks();
                 self.token = None;
             }
@@ -194,6 +199,12 @@ impl Watcher {
             8 => 1,
             _ => 0,
         };
+        // As a client goes on whose watch was cancelled for a compaction.
+        let start = match std::mem::take(&mut self.memory.compacted) {
+            0 => start,
+            compacted => compacted,
+        };
+        let (chance, taken) = (&mut self.chance, number > 0);
         Wanted {
             key: h::Bytes::from(key),
             range_end: h::Bytes::from(range_end),
@@ -203,7 +214,12 @@ impl Watcher {
             no_delete: chance.gen_ratio(1, 12),
             progress_notify: chance.gen_ratio(1, 2),
             fragment: chance.gen_ratio(1, 4),
-            id: if chance.gen_ratio(1, 3) { 100 + number } else { 0 },
+            id: match (chance.gen_ratio(1, 3), chance.gen_ratio(1, 8)) {
+                (true, _) => 100 + number,
+                // The first one's, where that has one of its own.
+                (_, true) if taken => 100,
+                _ => 0,
+            },
         }
     }
 
@@ -231,6 +247,7 @@ impl Watcher {
             answers: opened.into_inner(),
             asked: wanted,
             watches: BTreeMap::new(),
+            ended: BTreeSet::new(),
             parts: BTreeMap::new(),
             breaks,
             answered: 0,
@@ -250,7 +267,11 @@ impl Watcher {
             }
             if elapsed >= next_question {
                 next_question = elapsed + self.pace.next(elapsed);
-                let question = RequestUnion::ProgressRequest(WatchProgressRequest {});
+                let ends = self.chance.gen_ratio(1, 24).then(|| session.first_open()).flatten();
+                let question = match ends {
+                    Some(watch_id) => RequestUnion::CancelRequest(WatchCancelRequest { watch_id }),
+                    None => RequestUnion::ProgressRequest(WatchProgressRequest {}),
+                };
                 // A stream whose client does not get on need not be asked more.
                 let _fits = session.requests.try_send(WatchRequest { request_union: Some(question) });
             }
@@ -290,14 +311,16 @@ impl Watcher {
             }
             let wanted = session.asked.remove(0);
             if response.canceled {
-                // Where there are users it is for want of a token, or of a newer one.
-                session.denied = self.book.is_some();
+                // Its id was taken; or, where there are users, it is for want of a token, or of a newer one.
+                session.denied =
+                    self.book.is_some() && !response.cancel_reason.contains("duplicate watch ID");
                 return !session.denied;
             }
             self.memory.heard = self.memory.heard.max(revision.0);
             self.memory.last_number += 1;
             let number = self.memory.last_number;
-            session.watches.insert(response.watch_id, number);
+            let before = session.watches.insert(response.watch_id, number);
+            let takes_an_id = before.is_some() && !session.ended.remove(&response.watch_id);
             self.recorder.event(h::Event::WatchStart(h::WatchStart {
                 at,
                 client: self.process.id,
@@ -308,6 +331,7 @@ impl Watcher {
                 range_end: wanted.range_end,
                 start_revision: h::Revision(wanted.start),
                 prev_kv: wanted.prev_kv,
+                takes_an_id,
                 no_put: wanted.no_put,
                 no_delete: wanted.no_delete,
             }));
@@ -328,7 +352,7 @@ impl Watcher {
             session.answered += 1;
         }
         let told: Vec<i64> = match response.watch_id {
-            -1 => session.watches.values().copied().collect(),
+            -1 => session.open().map(|(_, number)| number).collect(),
             id => session.watches.get(&id).copied().into_iter().collect(),
         };
         let newest = events.iter().map(|event| event.kv.mod_revision.0).max();
@@ -347,9 +371,12 @@ impl Watcher {
             }));
         }
         if response.canceled {
-            session.watches.remove(&response.watch_id);
+            session.ended.insert(response.watch_id);
         }
-        !session.watches.is_empty() || !session.asked.is_empty()
+        if response.compact_revision > 0 {
+            self.memory.compacted = response.compact_revision;
+        }
+        session.first_open().is_some() || !session.asked.is_empty()
     }
 
     /// Everything has healed: a stream that is asked how far it is must say so, also where it has something to read first.
@@ -405,6 +432,17 @@ impl Watcher {
             self.stuck.lock().expect("no task panics while it notes this").push(what);
         }
         session.denied
+    }
+}
+
+impl Session {
+    /// The watches that have not ended: the server's ids, and this client's numbers.
+    fn open(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.watches.iter().filter(|(id, _)| !self.ended.contains(id)).map(|(id, number)| (*id, *number))
+    }
+
+    fn first_open(&self) -> Option<i64> {
+        self.open().map(|(id, _)| id).next()
     }
 }
 

@@ -144,7 +144,7 @@ impl Node {
         self.raft.mut_store().set_applied(last_index, last_term);
         self.shared.written().clone_from(self.raft.store().applied());
         self.committer.wrote(batches);
-        self.shared.update_status(|status| status.applied = Index(last_index));
+        self.shared.update_status(|status| status.set_applied(Index(last_index)));
         self.shared.applied.send_replace(last_index);
         if members_changed {
             self.env.points.reached(Point::ApplyAfterConfChange).await;

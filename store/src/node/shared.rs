@@ -59,6 +59,14 @@ pub(crate) struct RaftStatus {
     pub leader_lost: Option<Monotonic>,
 }
 
+impl RaftStatus {
+    /// What is applied is committed: nobody is told of the one before the other.
+    pub(super) fn set_applied(&mut self, applied: Index) {
+        self.applied = applied;
+        self.committed = self.committed.max(applied);
+    }
+}
+
 impl Shared {
     pub(crate) fn new(member: MemberId, cluster: ClusterId, state: State, written: Mark) -> Shared {
         let status = RaftStatus {

@@ -199,7 +199,7 @@ impl Node {
         }
         self.shared.compacted.send_replace(finished);
         self.shared.written().clone_from(&mark);
-        self.shared.update_status(|status| status.applied = Index(mark.index));
+        self.shared.update_status(|status| status.set_applied(Index(mark.index)));
         self.shared.applied.send_replace(mark.index);
         self.snapshot_index = mark.index;
         self.compaction = None;

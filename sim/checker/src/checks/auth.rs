@@ -13,7 +13,7 @@
 //! - *Allowed*: what was refused with "permission denied" was not certainly allowed in all of its span. Other refusals say
 //!   nothing: a member may not know a token (it restarted, it installed a snapshot), or has older users and roles than the
 //!   log.
-//! - *Tokens*: a token gives nothing once its user was deleted, or got another password, before the span. Requests that only
+//! - *Tokens*: a token gives nothing once its user was deleted or got another password, or auth was turned off, before the span. Requests that only
 //!   root may make are left out: etcd does not compare their auth revision, so a token that a lagging member still holds
 //!   works for them.
 //! - *Passwords*: a token was given for a password that was possibly the user's; and not refused for one that certainly was.
@@ -23,14 +23,16 @@
 //! that was refused is not looked at: keys may hang there of which nobody was told. A history with a break is not judged.
 
 mod hung;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use self::hung::Hung;
 use super::Failure;
 use crate::history::{
-    Auth, Caller, DeleteRange, Login, Op, OpId, OpResult, Operation, Outcome, Permission, Put, RequestOp,
-    RunHistory, Txn,
+    Ask, Auth, Caller, DeleteRange, Login, Op, OpId, OpResult, Operation, Outcome, Permission, Put,
+    RequestOp, RunHistory, Txn,
 };
 
 const DENIED: &str = "auth: nothing succeeds that its user may not do";
@@ -280,10 +282,19 @@ fn needs(op: &Op) -> Option<Vec<Need<'_>>> {
         Op::DeleteRange(delete) => of_delete(delete, &mut all),
         Op::Txn(txn) => of_txn(txn, &mut all),
         Op::Compact(_) => all.push(Need::Root),
+        Op::Ask(Ask::HashKv) => all.push(Need::Root),
+        Op::Ask(Ask::Watch(watched)) => {
+            all.push(Need::Read(watched.key.as_slice(), watched.range_end.as_slice()));
+        }
         Op::Auth(auth) if !matches!(auth, Auth::Authenticate(_)) => all.push(Need::Root),
         _ => return None,
     }
     Some(all)
+}
+
+/// Whether the asked member judges it by its own users and roles, which may be old.
+fn is_local(op: &Op) -> bool {
+    op.is_serializable() || matches!(op, Op::Ask(_))
 }
 
 fn of_put<'a>(put: &'a Put, all: &mut Vec<Need<'a>>) {
@@ -336,7 +347,7 @@ impl Writes {
     /// When the store judged an operation that has succeeded.
     fn span(&self, operation: &Operation) -> Option<Span> {
         let to = operation.ret?;
-        if !operation.op.is_serializable() {
+        if !is_local(&operation.op) {
             return Some(Span { from: operation.call, to });
         }
         let revision = operation.revision()?.0;
@@ -376,7 +387,7 @@ fn denied(operation: &Operation, changes: &Changes<'_>, writes: &Writes, hung: &
 
 fn allowed(operation: &Operation, changes: &Changes<'_>) -> Option<Failure> {
     let refused = operation.error.as_ref().is_some_and(|error| error.message == PERMISSION_DENIED);
-    if !refused || operation.op.is_serializable() || !hung::leases(&operation.op).is_empty() {
+    if !refused || is_local(&operation.op) || !hung::leases(&operation.op).is_empty() {
         return None;
     }
     let (needs, to) = (needs(&operation.op)?, operation.ret?);
@@ -402,25 +413,34 @@ fn outlived(operation: &Operation, changes: &Changes<'_>, writes: &Writes) -> Op
     let voids = |what: &Auth| match what {
         Auth::UserDelete(deleted) => deleted == user,
         Auth::ChangePassword(login) => login.user == *user,
+        Auth::Disable => true,
         _ => false,
     };
-    let void = changes
-        .all
-        .iter()
-        .find(|change| voids(change.what) && change.call > given.to && change.certainly_before(span.from))?;
     // While auth is off nobody asks for a token.
-    changes.certainly_on(Span { from: void.ret, to: span.to }).then(|| {
-        let message = format!(
-            "{} has succeeded, and the token was void: {} at {:.3}s",
-            who(operation),
-            match void.what {
-                Auth::UserDelete(_) => "the user was deleted",
-                _ => "the user got another password",
-            },
-            void.ret as f64 / 1e9
-        );
-        Failure::new("auth", TOKENS, message).blaming([caller.token, operation.id])
-    })
+    if !changes.certainly_on(span) {
+        return None;
+    }
+    let void = changes.all.iter().find(|change| {
+        let since = match change.what {
+            Auth::Disable => span,
+            _ => Span { from: change.ret, to: span.to },
+        };
+        voids(change.what)
+            && change.call > given.to
+            && change.certainly_before(span.from)
+            && changes.certainly_on(since)
+    })?;
+    let what = match void.what {
+        Auth::UserDelete(_) => "the user was deleted",
+        Auth::Disable => "auth was turned off",
+        _ => "the user got another password",
+    };
+    let message = format!(
+        "{} has succeeded, and the token was void: {what} at {:.3}s",
+        who(operation),
+        void.ret as f64 / 1e9
+    );
+    Some(Failure::new("auth", TOKENS, message).blaming([caller.token, operation.id]))
 }
 
 fn passwords(operation: &Operation, changes: &Changes<'_>) -> Option<Failure> {

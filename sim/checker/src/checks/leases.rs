@@ -28,8 +28,9 @@ const EARLY: &str = "lease: none ends before the time that was promised";
 const LATE: &str = "lease: none lives much longer than its time";
 const RENEWED: &str = "lease: none that has ended is renewed";
 const FOUND: &str = "lease: one that is there is found";
+const SHORT: &str = "lease: none is granted less than was asked for, or less than an election needs";
 
-pub(super) const GUARANTEES: [&str; 4] = [EARLY, LATE, RENEWED, FOUND];
+pub(super) const GUARANTEES: [&str; 5] = [EARLY, LATE, RENEWED, FOUND, SHORT];
 
 /// How much longer than its time a lease may live in quiet times, in nanoseconds: a promotion adds an election time-out,
 /// the leader looks once in each heartbeat, and the revocation takes its way through the log.
@@ -62,7 +63,28 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     failures.extend(late(history, &leases, eras.last()));
     failures.extend(renewed(history, &leases));
     failures.extend(not_found(history, &leases));
+    failures.extend(history.operations.iter().find_map(|operation| short(operation, least_ttl(history))));
     failures
+}
+
+fn least_ttl(history: &RunHistory) -> i64 {
+    history.meta().map_or(0, |meta| i64::try_from(meta.least_ttl_secs).unwrap_or(i64::MAX))
+}
+
+/// A lease that is shorter than an election could end while nobody can renew it.
+fn short(operation: &Operation, least: i64) -> Option<Failure> {
+    let (Op::LeaseGrant(asked), Some(OpResult::LeaseGrant(granted))) = (&operation.op, &operation.result)
+    else {
+        return None;
+    };
+    let due = asked.ttl.max(least);
+    (granted.ttl < due).then(|| {
+        let message = format!(
+            "client {}'s grant (operation {}) was answered with {} s, where {} s were asked for and {least} s are the least",
+            operation.client, operation.id, granted.ttl, asked.ttl
+        );
+        Failure::new("lease", SHORT, message).blaming([operation.id])
+    })
 }
 
 impl Lease {
@@ -74,6 +96,21 @@ impl Lease {
     /// Until when it was promised to be there.
     pub(super) fn promised_until(&self) -> Option<u64> {
         self.promises.iter().map(|(_, until)| *until).max()
+    }
+
+    /// Until when it was promised to be there, by those operations of which `by` says yes.
+    pub(super) fn promised_by(&self, by: impl Fn(OpId) -> bool) -> Option<u64> {
+        self.promises.iter().filter(|(id, _)| by(*id)).map(|(_, until)| *until).max()
+    }
+
+    /// The operation that was told of its grant, and when.
+    pub(super) fn granted(&self) -> Option<(OpId, u64)> {
+        self.granted
+    }
+
+    /// The seconds that it was granted.
+    pub(super) fn ttl(&self) -> i64 {
+        self.ttl
     }
 
     /// When somebody first asked for its end.

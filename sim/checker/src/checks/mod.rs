@@ -31,6 +31,7 @@ mod lives;
 mod locks;
 mod members;
 mod promises;
+mod questions;
 mod quiet;
 mod raft;
 mod refusals;
@@ -125,6 +126,8 @@ pub fn guarantees() -> Vec<(&'static str, String)> {
     all.extend(named("linearizability", &refusals::GUARANTEES));
     all.extend(named("watch", &watches::GUARANTEES));
     all.extend(named("lease", &leases::GUARANTEES));
+    all.extend(named("lease", &questions::OF_LEASES));
+    all.extend(named("members", &questions::OF_MEMBERS));
     all.extend(named("lock", &locks::GUARANTEES));
     all.extend(named("lock", &locks::WAITING));
     all.extend(named("compaction", &compactions::GUARANTEES));
@@ -211,6 +214,7 @@ fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(alarms::check(history));
     failures.extend(alerts::check(history));
     failures.extend(learners::check(history));
+    failures.extend(questions::check(history));
     failures.extend(auth::check(history));
     failures.extend(raft::check(history));
     failures.extend(promises::check(history));

@@ -1,8 +1,9 @@
 //! What the store must refuse it refuses, for the right reason; and it does not refuse for such a reason what is well-formed.
 //!
 //! This is about the form of a request alone (etcd's `api/v3rpc/key.go`): no key, a value beside `ignore_value`, a lease
-//! beside `ignore_lease`, one key written twice in a transaction. Whether a request could be done in the store's state is
-//! the linearizability checker's affair. Left out: limits of size, which a history does not tell.
+//! beside `ignore_lease`, one key written twice in a transaction, more operations than the run's settings allow. Whether a
+//! request could be done in the store's state is the linearizability checker's affair. Left out: the limit of a request's
+//! size, of which a history does not tell, and what is left of the operations for a transaction within another.
 
 use std::collections::BTreeSet;
 
@@ -17,6 +18,7 @@ pub(super) const GUARANTEES: [&str; 2] = [REFUSES, TAKES];
 const NO_KEY: &str = "etcdserver: key is not provided";
 const VALUE: &str = "etcdserver: value is provided";
 const LEASE: &str = "etcdserver: lease is provided";
+const TOO_MANY: &str = "etcdserver: too many operations in txn request";
 const TWICE: &str = "etcdserver: duplicate key given in txn request";
 
 /// What is wrong with a request's form.
@@ -29,9 +31,11 @@ enum Form {
 }
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
-    if history.meta().is_none() {
-        return Vec::new();
-    }
+    let Some(meta) = history.meta() else { return Vec::new() };
+    let most = match meta.max_txn_ops {
+        0 => usize::MAX,
+        most => usize::try_from(most).unwrap_or(usize::MAX),
+    };
     let wrong = history.operations.iter().find_map(|operation| {
         let said = operation.error.as_ref().map(|error| error.message.as_str()).unwrap_or_default();
         let invalid = operation.error.as_ref().is_some_and(|error| error.code == "InvalidArgument");
@@ -39,7 +43,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             let (client, name, id) = (operation.client, operation.op.name(), operation.id);
             format!("client {client}'s {name} (operation {id})")
         };
-        let (guarantee, message) = match form(&operation.op) {
+        let (guarantee, message) = match form(&operation.op, most) {
             Form::Bad(faults) if operation.outcome == Outcome::Ok => {
                 let faults: Vec<&str> = faults.into_iter().collect();
                 (
@@ -64,7 +68,8 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     wrong.into_iter().collect()
 }
 
-fn form(op: &Op) -> Form {
+/// `most` operations may stand in a list of a transaction.
+fn form(op: &Op, most: usize) -> Form {
     let mut faults = BTreeSet::new();
     let mut unsure = false;
     match op {
@@ -73,6 +78,9 @@ fn form(op: &Op) -> Form {
         Op::DeleteRange(delete) => no_key(&delete.key, &mut faults),
         Op::Txn(txn) => {
             of_parts(txn, &mut faults);
+            if txn.compares.len().max(txn.success.len()).max(txn.failure.len()) > most {
+                faults.insert(TOO_MANY);
+            }
             for ops in [&txn.success, &txn.failure] {
                 if writes(ops, &mut unsure).is_none() {
                     faults.insert(TWICE);

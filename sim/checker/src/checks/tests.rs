@@ -82,6 +82,13 @@ const WATCHED: &str = r#"{"watch_start":{"at":25,"client":40,"watch_id":1,"endpo
 {"watch":{"at":225,"client":40,"watch_id":1,"revision":5,"events":[{"type":"put","kv":{"key":"c","value":"4","create_revision":5,"mod_revision":5,"version":1}}]}}
 {"end""#;
 
+/// The notice of progress in it.
+const NOTICE: &str = r#"{"at":90,"client":40,"watch_id":1,"revision":4}"#;
+
+/// A compaction that may have happened.
+const COMPACTION_ASKED_FOR: &str = r#"{"id":46,"client":46,"call":85,"return":89,"op":{"compact":{"revision":5}},"outcome":"info"}
+"#;
+
 /// A transaction's two puts in one response, for a watcher that begins with it.
 const WATCHED_TXN: &str = r#"{"id":45,"client":45,"call":330,"return":340,"op":{"txn":{"compares":[],"success":[{"put":{"key":"d","value":"5"}},{"put":{"key":"e","value":"6"}}],"failure":[]}},"outcome":"ok","header":{"cluster_id":1,"member_id":2,"revision":6,"raft_term":3},"result":{"txn":{"succeeded":true,"responses":[{"put":{}},{"put":{}}]}}}
 {"watch_start":{"at":325,"client":40,"watch_id":2,"endpoint":"n1","revision":5,"key":"a","range_end":"z"}}
@@ -531,6 +538,24 @@ fn each_checker_finds_its_own() {
         ),
         (
             "{\"end\"",
+            &WATCHED.replace("\"prev_kv\":true", "\"prev_kv\":true,\"takes_an_id\":true"),
+            "watch",
+            "was given the id of a watch of the same stream",
+        ),
+        (
+            "{\"end\"",
+            &WATCHED.replace(NOTICE, "{\"at\":90,\"client\":40,\"watch_id\":1,\"revision\":4,\"canceled\":true}"),
+            "watch",
+            "had ended, and was then told of something at revision 5",
+        ),
+        (
+            "{\"end\"",
+            &(COMPACTION_ASKED_FOR.to_owned() + &WATCHED.replace(NOTICE, "{\"at\":90,\"client\":40,\"watch_id\":1,\"revision\":0,\"canceled\":true,\"compact_revision\":5}")),
+            "watch",
+            "was cancelled for a compaction to 5, and wanted nothing before 5",
+        ),
+        (
+            "{\"end\"",
             &WATCHED.replace("\"prev_kv\":true", "\"prev_kv\":true,\"no_delete\":true"),
             "watch",
             "was told of a delete of a at revision 4",
@@ -669,6 +694,18 @@ fn each_checker_finds_its_own() {
             &LEASED.replace("\"call\":1000000300,\"return\":1000000310", "\"call\":300,\"return\":310"),
             "lease",
             "client 50's keep-alive of lease 7 (operation 52) found none by 0.000s, and it was promised to be there until 1.000s",
+        ),
+        (
+            "{\"end\"",
+            &LEASED.replace("\"op\":{\"lease_grant\":{\"id\":7,\"ttl\":1}}", "\"op\":{\"lease_grant\":{\"id\":7,\"ttl\":2}}"),
+            "lease",
+            "client 50's grant (operation 50) was answered with 1 s, where 2 s were asked for and 0 s are the least",
+        ),
+        (
+            "\"must_bite\":[\"partition\"]}}}\n",
+            &("\"must_bite\":[\"partition\"]},\"max_txn_ops\":1}}\n".to_owned() + WATCHED_TXN.lines().next().unwrap_or_default() + "\n"),
+            "linearizability",
+            "client 45's txn (operation 45) was accepted, and should have been refused: etcdserver: too many operations",
         ),
         (
             "{\"end\"",

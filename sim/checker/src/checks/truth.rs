@@ -329,6 +329,7 @@ impl World {
             range_end,
             start_revision: Revision(start_revision),
             prev_kv: one_in(chance, 2),
+            takes_an_id: false,
             no_put: one_in(chance, 6),
             no_delete: one_in(chance, 6),
         };

@@ -19,7 +19,9 @@
 //! That order is one of several that explain the answers. So what it contradicts is a suspicion: only where no order
 //! explains the answers and what the watcher was told ([`Seen`]), somebody is accused ([`super::confirm`]).
 //!
-//! A watcher may be cancelled only for a compaction that somebody asked for, and only where it might have missed something.
+//! A watcher may be cancelled only for a compaction that somebody asked for, and only where it might have missed something:
+//! what lies at the compact revision itself is still there. *Ended*: once a watch has ended, nothing more is told on it. *One
+//! id*: a stream's watches are told apart by their ids.
 //!
 //! A watch belongs to the era in which it was made. Lines that were noted in another era are not judged.
 
@@ -45,9 +47,23 @@ const RELIABLE: &str = "watch: reliable: nothing is left out";
 const IS_CREATE: &str = "watch: isCreate: an event shows the record as it became";
 const PREV_KV: &str = "watch: prevKV: an event shows the record as it was";
 const CANCELED: &str = "watch: canceled only where what is wanted is compacted";
+const ENDED: &str = "watch: nothing is told once the watch has ended";
+const ONE_ID: &str = "watch: no two watches of a stream have one id";
 
-pub(super) const GUARANTEES: [&str; 10] =
-    [FILTER, ORDERED, UNIQUE, ATOMIC, BOOKMARKABLE, RESUMABLE, RELIABLE, IS_CREATE, PREV_KV, CANCELED];
+pub(super) const GUARANTEES: [&str; 12] = [
+    FILTER,
+    ORDERED,
+    UNIQUE,
+    ATOMIC,
+    BOOKMARKABLE,
+    RESUMABLE,
+    RELIABLE,
+    IS_CREATE,
+    PREV_KV,
+    CANCELED,
+    ENDED,
+    ONE_ID,
+];
 
 /// Whether there is any watch.
 pub(super) fn any(history: &RunHistory) -> bool {
@@ -186,7 +202,18 @@ impl Watch<'_> {
         let mut told: BTreeMap<(i64, &Bytes), Vec<bool>> = BTreeMap::new();
         let (mut last, mut bookmark) = (0, 0);
         let mut next = self.start.wanted_from();
+        let mut ended = false;
+        if self.start.takes_an_id {
+            return Err((ONE_ID, "was given the id of a watch of the same stream".to_owned()));
+        }
         for line in lines {
+            if std::mem::replace(&mut ended, line.canceled) {
+                let revision = line.revision;
+                return Err((
+                    ENDED,
+                    format!("had ended, and was then told of something at revision {revision}"),
+                ));
+            }
             for (place, event) in line.events.iter().enumerate() {
                 let (revision, key) = (event.kv.mod_revision.0, &event.kv.key);
                 let is_put = event.kind == WatchEventKind::Put;
@@ -359,10 +386,11 @@ impl Watch<'_> {
                 format!("was cancelled for a compaction to {compacted}, which nobody asked for"),
             ));
         }
-        // Below what it was told last, or below its start, nothing that it wants can be compacted away.
-        if next > compacted {
+        // Below what it was told last, or below its start, nothing that it wants can be compacted away; and what lies at the
+        // compact revision is kept.
+        if next >= compacted {
             let what =
-                format!("was cancelled for a compaction to {compacted}, and was told of all before {next}");
+                format!("was cancelled for a compaction to {compacted}, and wanted nothing before {next}");
             return Err((CANCELED, what));
         }
         Ok(())

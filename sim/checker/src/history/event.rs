@@ -91,6 +91,12 @@ pub struct Meta {
     /// other: only a network whose delays have a long tail says it.
     #[serde(skip_serializing_if = "is_zero")]
     pub longest_delay_ns: u64,
+    /// How many operations each list of a transaction may have; 0 where it is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_txn_ops: u64,
+    /// The shortest time to live that a lease may have, in seconds; 0 where it is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub least_ttl_secs: u64,
     /// Whether the members were real ones, which tell nobody what clients cannot see: their roles, their logs, when leases end
     /// by themselves. Then nothing is concluded from the lack of such a line.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -579,6 +585,9 @@ pub struct WatchStart {
     /// Whether events are to carry what they replaced.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub prev_kv: bool,
+    /// The server gave it the id of another watch of the same stream, which had not ended.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub takes_an_id: bool,
     /// Whether puts are left out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_put: bool,
@@ -612,7 +621,7 @@ pub struct WatchLine {
     /// Not 0: cancelled, because the wanted revisions are compacted up to here.
     #[serde(skip_serializing_if = "is_default")]
     pub compact_revision: Revision,
-    /// Whether the server ended the watch.
+    /// Whether the server ended the watch, by itself or as its client had asked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub canceled: bool,
     /// The events, in the order in which they came.

@@ -19,6 +19,7 @@
 //! because the judge shares no code with the accused.
 
 pub mod alert;
+pub mod ask;
 pub mod auth;
 pub mod bytes;
 mod compaction;
@@ -33,6 +34,7 @@ pub mod request;
 pub mod response;
 
 pub use alert::{AlertBlind, AlertLine, AlertState, ExpectedAlert, ExpectedAlerts};
+pub use ask::{Ask, Asked, MemberStatus, Standing, TimeLeft, Watched};
 pub use auth::{Auth, AuthStatusResult, Caller, Login, Membership, Permission};
 pub use bytes::Bytes;
 pub use compaction::Compaction;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ask::Ask;
 use super::auth::Auth;
 use super::bytes::Bytes;
 use super::lock::Lock;
@@ -37,6 +38,8 @@ pub enum Op {
     /// Take a lock, lead an election, or ask who does. Judged by their checker alone; what the service does to the store on
     /// the client's behalf are operations of their own.
     Lock(Lock),
+    /// A question that no entry answers. Judged by the checkers of leases, of members' standing and of users.
+    Ask(Ask),
     /// Defragment a member: no change at all.
     Defragment(Opaque),
     /// Anything else, membership for instance; it constrains nothing here.
@@ -307,6 +310,7 @@ impl Op {
             Op::LeaseKeepAlive(_) => "lease_keep_alive",
             Op::Auth(_) => "auth",
             Op::Lock(lock) => lock.name(),
+            Op::Ask(ask) => ask.name(),
             Op::Defragment(_) => "defragment",
             Op::Opaque(_) => "opaque",
         }
@@ -321,6 +325,7 @@ impl Op {
             | Op::LeaseKeepAlive(_)
             | Op::Auth(_)
             | Op::Lock(_)
+            | Op::Ask(_)
             | Op::Defragment(_)
             | Op::Opaque(_) => false,
         }
@@ -350,7 +355,15 @@ impl Op {
     /// Whether its response's header says at which revision it was evaluated. The others' headers are filled in
     /// afterwards from the member's own state, and order nothing.
     pub fn has_exact_header(&self) -> bool {
-        !matches!(self, Op::LeaseKeepAlive(_) | Op::Auth(_) | Op::Lock(_) | Op::Defragment(_) | Op::Opaque(_))
+        !matches!(
+            self,
+            Op::LeaseKeepAlive(_)
+                | Op::Auth(_)
+                | Op::Lock(_)
+                | Op::Ask(_)
+                | Op::Defragment(_)
+                | Op::Opaque(_)
+        )
     }
 }
 

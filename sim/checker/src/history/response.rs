@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ask::Asked;
 use super::auth::AuthStatusResult;
 use super::bytes::Bytes;
 use super::lock::{LeaderKey, Locked, Told};
@@ -60,6 +61,8 @@ pub enum OpResult {
     Leader(KeyValue),
     /// Of an observation, one after another.
     Observed(Vec<Told>),
+    /// Of a question that no entry answers.
+    Asked(Asked),
     /// Of anything else.
     Empty(Empty),
 }
@@ -171,6 +174,7 @@ impl OpResult {
             OpResult::Elected(_) => "elected",
             OpResult::Leader(_) => "leader",
             OpResult::Observed(_) => "observed",
+            OpResult::Asked(_) => "asked",
             OpResult::Empty(_) => "empty",
         }
     }

@@ -227,6 +227,7 @@ pub fn etcd_label(operation: &Operation) -> String {
         Op::LeaseKeepAlive(lease) => format!("keep lease {} alive", lease.id),
         Op::Auth(_) => "auth".to_owned(),
         Op::Lock(lock) => lock.name().to_owned(),
+        Op::Ask(ask) => ask.name().to_owned(),
         Op::Defragment(_) => "defragment".to_owned(),
         Op::Opaque(_) => "other".to_owned(),
     };

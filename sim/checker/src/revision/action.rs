@@ -43,9 +43,12 @@ impl<'a> Action<'a> {
                 if id.is_none() { Action::Nothing } else { Action::Grant(space.lease(id)) }
             }
             Op::LeaseRevoke(lease) => Action::Revoke(space.lease(lease.id)),
-            Op::LeaseKeepAlive(_) | Op::Auth(_) | Op::Lock(_) | Op::Defragment(_) | Op::Opaque(_) => {
-                Action::Nothing
-            }
+            Op::LeaseKeepAlive(_)
+            | Op::Auth(_)
+            | Op::Lock(_)
+            | Op::Ask(_)
+            | Op::Defragment(_)
+            | Op::Opaque(_) => Action::Nothing,
         }
     }
 

@@ -159,7 +159,12 @@ impl Touched {
             Op::Txn(txn) => self.add_txn(txn),
             Op::Compact(_) => self.compaction = true,
             Op::LeaseGrant(_) | Op::LeaseRevoke(_) => self.leases = true,
-            Op::LeaseKeepAlive(_) | Op::Auth(_) | Op::Lock(_) | Op::Defragment(_) | Op::Opaque(_) => {}
+            Op::LeaseKeepAlive(_)
+            | Op::Auth(_)
+            | Op::Lock(_)
+            | Op::Ask(_)
+            | Op::Defragment(_)
+            | Op::Opaque(_) => {}
         }
     }
 

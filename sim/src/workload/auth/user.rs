@@ -76,6 +76,7 @@ impl User {
             let (whose, old) = (user(self.chance.gen_range(0..USERS)), self.chance.gen_ratio(1, 8));
             let (anew, without) = (self.chance.gen_ratio(1, 12), self.chance.gen_ratio(1, 64));
             let op = self.draw(newest);
+            let op = self.instead(op);
             if (anew || !has_token)
                 && let Some(password) = self.book.password(&whose, old)
             {
@@ -136,6 +137,21 @@ impl User {
                 h::Op::Compact(h::Compact { revision: h::Revision((newest / 2).max(1)), physical: false })
             }
             _ => h::Op::Range(h::Range { key, ..h::Range::default() }),
+        }
+    }
+
+    /// Some requests are replaced by a question of the same keys: one for a watch, or one that only root may ask. It takes no
+    /// draw.
+    fn instead(&self, op: h::Op) -> h::Op {
+        let watched = match &op {
+            h::Op::Range(range) => (range.key.clone(), range.range_end.clone()),
+            h::Op::Put(put) => (put.key.clone(), h::Bytes::default()),
+            _ => return op,
+        };
+        match self.recorder.next_id() % 16 {
+            3 => h::Op::Ask(h::Ask::HashKv),
+            9 | 12 => h::Op::Ask(h::Ask::Watch(h::Watched { key: watched.0, range_end: watched.1 })),
+            _ => op,
         }
     }
 

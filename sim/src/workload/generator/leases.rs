@@ -64,7 +64,8 @@ impl Generator {
     pub(super) fn next_of_leases(&mut self, choice: &str, unique: u64) -> h::Op {
         // Drawn in any case: what other clients do moves no draw.
         let which = self.chance.gen_range(0..KEPT);
-        let ttl = self.chance.gen_range(TTL_SECS);
+        // A few ask for less than they can have.
+        let ttl = if unique % 16 == 7 { 1 } else { self.chance.gen_range(TTL_SECS) };
         let chosen_here = self.one_in(4);
         let of_dropped = self.chance.gen_range(0..DROPPED);
         let (renews_dropped, other_dropped, how) =

@@ -39,7 +39,7 @@ mod judge;
 mod presence;
 mod queue;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod waits;
 #[cfg(test)]
 mod waits_tests;

@@ -131,7 +131,7 @@ fn election() -> Vec<String> {
     ]
 }
 
-pub(super) fn read(lines: &[String]) -> RunHistory {
+pub(in crate::checks) fn read(lines: &[String]) -> RunHistory {
     let text = format!(
         "{{\"meta\":{{\"format\":1,\"scenario\":\"s\",\"seed\":1}}}}\n{}{{\"end\":{{\"at\":99000000000}}}}\n",
         lines.concat()

@@ -29,9 +29,15 @@ impl Etcd {
             }
             (Op::Compact(_), _, Some(OpResult::Compact(_)))
             | (Op::LeaseRevoke(_), _, Some(OpResult::LeaseRevoke(_)))
-            | (Op::LeaseKeepAlive(_) | Op::Auth(_) | Op::Lock(_) | Op::Defragment(_) | Op::Opaque(_), ..) => {
-                true
-            }
+            | (
+                Op::LeaseKeepAlive(_)
+                | Op::Auth(_)
+                | Op::Lock(_)
+                | Op::Ask(_)
+                | Op::Defragment(_)
+                | Op::Opaque(_),
+                ..,
+            ) => true,
             _ => false,
         }
     }

@@ -153,9 +153,12 @@ impl Etcd {
                 self.end_lease(lease.id, next, &mut changed);
                 OpResult::LeaseRevoke(Empty {})
             }
-            Op::LeaseKeepAlive(_) | Op::Auth(_) | Op::Lock(_) | Op::Defragment(_) | Op::Opaque(_) => {
-                OpResult::Empty(Empty {})
-            }
+            Op::LeaseKeepAlive(_)
+            | Op::Auth(_)
+            | Op::Lock(_)
+            | Op::Ask(_)
+            | Op::Defragment(_)
+            | Op::Opaque(_) => OpResult::Empty(Empty {}),
         };
         if changed {
             self.revision = next;

@@ -1,0 +1,389 @@
+//! What is left of a lease, which keys hang on it, and which leases there are.
+//!
+//! What is left of a lease the leader says, once it has proved that it leads; so the answer is of an instant between call and
+//! return.
+//! - *Found*: a lease that was promised to be there is found, and one that has ended is not.
+//! - *Left*: no less is left than was promised. Where nobody began to lead since the last renewal that was answered, no more
+//!   is left than that renewal gave, but for what a new leader adds ([`extension`]).
+//! - *Granted*: it was granted what the answer to its grant said.
+//! - *Keys*: a key hangs on it whose last write, certainly, was a put with it; and none hangs on it that nobody put there, or
+//!   whose last write, certainly, was another.
+//!
+//! The list of leases is of the asked member's own state, which may be old. Which entry granted a lease, and which ended it, the
+//! members' hints say; so does the member say which entries it had applied.
+//! - *Listed*: a lease is listed that the member had granted, and not ended; and none is that it had ended.
+
+use std::collections::BTreeMap;
+
+use super::{Question, Told, questions};
+use crate::checks::Failure;
+use crate::checks::durability::covers;
+use crate::checks::era::{Eras, Scope};
+use crate::checks::leases::{Lease, collect};
+use crate::history::{
+    Ask, Asked, Bytes, LeaseId, Op, OpId, OpResult, Operation, Outcome, RequestOp, RoleChange, RunHistory,
+    TimeLeft,
+};
+
+pub(super) const FOUND: &str = "lease: one that is there is found, and one that has ended is not";
+pub(super) const LEAST: &str = "lease: no less is left of it than was promised";
+pub(super) const MOST: &str = "lease: no more is left of it than it was given";
+pub(super) const GRANTED: &str = "lease: it was granted what its grant was answered with";
+pub(super) const KEYS: &str = "lease: the keys hang on it that were put there, and no others";
+pub(super) const LISTED: &str = "lease: a member lists those that it has granted and not ended";
+
+pub(super) const GUARANTEES: [&str; 6] = [FOUND, LEAST, MOST, GRANTED, KEYS, LISTED];
+
+const SECOND: u64 = 1_000_000_000;
+/// A new leader that has very many leases spreads their ends over time: then nothing is said of how much is left at most.
+const MANY: usize = 500;
+
+pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
+    let eras = Eras::of(history);
+    let known = Known::of(history, &eras);
+    let mut failures: Vec<Failure> = Vec::new();
+    for question in questions(history, &eras) {
+        let failure = match (question.ask, question.answer) {
+            (Ask::TimeToLive(asked), Asked::TimeToLive(left)) => known.wrong_time(&question, asked.id, left),
+            (Ask::Leases, Asked::Leases(listed)) => known.wrong_list(&question, listed),
+            _ => None,
+        };
+        if let Some(failure) = failure
+            && !failures.iter().any(|before| before.guarantee == failure.guarantee)
+        {
+            failures.push(failure);
+        }
+    }
+    failures
+}
+
+/// A grant or a renewal that may have been done.
+struct Renewal {
+    call: u64,
+    /// `u64::MAX` where it may be done at any time.
+    ret: u64,
+    id: OpId,
+    grants: bool,
+}
+
+/// Something that was done to a key, or may have been.
+struct Write<'a> {
+    call: u64,
+    ret: u64,
+    sure: bool,
+    what: What<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum What<'a> {
+    /// A put with this lease, or with none.
+    Put(&'a Bytes, LeaseId),
+    /// A put that keeps the key's lease.
+    Keep(&'a Bytes),
+    Delete(&'a Bytes, &'a Bytes),
+    /// A transaction may do this or that.
+    Txn(&'a Operation),
+}
+
+struct Known<'a> {
+    eras: &'a Eras<'a>,
+    told: Told<'a>,
+    leases: BTreeMap<LeaseId, Lease>,
+    renewals: BTreeMap<LeaseId, Vec<Renewal>>,
+    writes: Vec<Write<'a>>,
+    /// By lease: the entry that granted it; and those that may have ended it, each with when the first member applied it.
+    granted_at: BTreeMap<LeaseId, (Scope, u64)>,
+    ended_at: BTreeMap<LeaseId, Vec<(Scope, u64, u64)>>,
+    /// Revocations of which no member told which entry they were.
+    revokes_untold: BTreeMap<LeaseId, u64>,
+    extension: u64,
+    drift_ppm: u64,
+    members_untold: bool,
+}
+
+impl<'a> Known<'a> {
+    fn of(history: &'a RunHistory, eras: &'a Eras<'a>) -> Known<'a> {
+        let mut known = Known {
+            eras,
+            told: Told::of(history),
+            leases: collect(history, eras),
+            renewals: BTreeMap::new(),
+            writes: Vec::new(),
+            granted_at: BTreeMap::new(),
+            ended_at: BTreeMap::new(),
+            revokes_untold: BTreeMap::new(),
+            extension: extension(history),
+            drift_ppm: history.drift_ppm(),
+            members_untold: history.members_untold(),
+        };
+        let mut entries: BTreeMap<OpId, (Scope, u64, u64)> = BTreeMap::new();
+        for hint in history.hints() {
+            let entry = (eras.scope(&hint.member, hint.at), hint.index, hint.at);
+            if hint.expired.is_none() {
+                entries.entry(hint.op).or_insert(entry);
+            } else {
+                known.ended_at.entry(hint.expired).or_default().push(entry);
+            }
+        }
+        for operation in history.operations.iter().filter(|operation| !is_nothing(operation)) {
+            known.learn(operation, entries.get(&operation.id).copied());
+        }
+        known
+    }
+
+    fn learn(&mut self, operation: &'a Operation, entry: Option<(Scope, u64, u64)>) {
+        let id = operation.id;
+        let sure = operation.outcome == Outcome::Ok;
+        let ret = operation.ret.filter(|_| sure).unwrap_or(u64::MAX);
+        let call = operation.call;
+        let what = match (&operation.op, &operation.result) {
+            (Op::LeaseGrant(grant), result) => {
+                let lease = match result {
+                    Some(OpResult::LeaseGrant(granted)) => granted.id,
+                    _ => grant.id,
+                };
+                self.renewals.entry(lease).or_default().push(Renewal { call, ret, id, grants: true });
+                if let Some((scope, index, _)) = entry {
+                    self.granted_at.insert(lease, (scope, index));
+                }
+                return;
+            }
+            (Op::LeaseKeepAlive(lease), Some(OpResult::LeaseKeepAlive(kept))) => {
+                if kept.ttl > 0 {
+                    self.renewals.entry(lease.id).or_default().push(Renewal { call, ret, id, grants: false });
+                }
+                return;
+            }
+            (Op::LeaseKeepAlive(lease), _) => {
+                self.renewals.entry(lease.id).or_default().push(Renewal {
+                    call,
+                    ret: u64::MAX,
+                    id,
+                    grants: false,
+                });
+                return;
+            }
+            (Op::LeaseRevoke(lease), _) => {
+                match entry {
+                    Some(entry) => self.ended_at.entry(lease.id).or_default().push(entry),
+                    None => {
+                        let first = self.revokes_untold.entry(lease.id).or_insert(call);
+                        *first = (*first).min(call);
+                    }
+                }
+                return;
+            }
+            (Op::Put(put), _) if put.ignore_lease => What::Keep(&put.key),
+            (Op::Put(put), _) => What::Put(&put.key, put.lease),
+            (Op::DeleteRange(delete), _) => What::Delete(&delete.key, &delete.range_end),
+            (Op::Txn(txn), _) if txn.may_change() => What::Txn(operation),
+            _ => return,
+        };
+        self.writes.push(Write { call, ret, sure, what });
+    }
+
+    fn wrong_time(&self, question: &Question<'_>, id: LeaseId, left: &TimeLeft) -> Option<Failure> {
+        let lease = self.leases.get(&id).filter(|lease| lease.is_of(question.scope.0))?;
+        let (grant, granted_at) = lease.granted()?;
+        if granted_at > question.call {
+            return None;
+        }
+        let renewals = self.renewals.get(&id).map_or(&[][..], Vec::as_slice);
+        let answered: Vec<&Renewal> = renewals.iter().filter(|one| one.ret < question.call).collect();
+        let promised = lease.promised_by(|promise| answered.iter().any(|one| one.id == promise));
+        if left.ttl < 0 {
+            let until = promised.filter(|until| *until > question.ret)?;
+            let may_be_gone = lease.revoke_called().is_some_and(|called| called < question.ret);
+            let what =
+                format!("there is no lease {id}, which was promised to be there until {}", seconds(until));
+            return (!may_be_gone)
+                .then(|| question.fails("lease", FOUND, &what).blaming([grant, question.operation.id]));
+        }
+        if let Some(ended) = lease.ended().filter(|ended| ended + super::NEAR < question.call) {
+            let what =
+                format!("{} s are left of lease {id}, which had ended at {}", left.ttl, seconds(ended));
+            return Some(question.fails("lease", FOUND, &what));
+        }
+        if left.granted != lease.ttl() {
+            let what =
+                format!("lease {id} was granted {} s, and it was granted {}", left.granted, lease.ttl());
+            return Some(question.fails("lease", GRANTED, &what).blaming([grant, question.operation.id]));
+        }
+        let next_second = (left.ttl.unsigned_abs() + 1) * SECOND;
+        if let Some(until) = promised.filter(|until| *until >= question.ret.saturating_add(next_second)) {
+            let what = format!(
+                "{} s are left of lease {id} at {}, and it was promised to be there until {}",
+                left.ttl,
+                seconds(question.ret),
+                seconds(until)
+            );
+            return Some(question.fails("lease", LEAST, &what));
+        }
+        if let Some(most) =
+            self.most(question, id, lease.ttl()).filter(|most| left.ttl.unsigned_abs() > *most)
+        {
+            let what = format!(
+                "{} s are left of lease {id}, which was renewed last so long ago that {most} s are left at most",
+                left.ttl
+            );
+            return Some(question.fails("lease", MOST, &what));
+        }
+        self.wrong_keys(question, id, left)
+    }
+
+    /// How many seconds can be left at most. Whoever leads has given the lease its time by the time at which it applied the
+    /// grant, or at which it answered a renewal that was called after it had begun to lead.
+    fn most(&self, question: &Question<'_>, id: LeaseId, ttl: i64) -> Option<u64> {
+        if self.members_untold || self.leases.len() > MANY {
+            return None;
+        }
+        let renewals = self.renewals.get(&id).map_or(&[][..], Vec::as_slice);
+        let leader = self.told.last_leader(question.ret)?;
+        let possible = || renewals.iter().filter(|one| one.call <= question.ret);
+        let answered = possible().map(|one| one.ret).max()?;
+        let renewed = possible().any(|one| !one.grants && one.call > leader.at + super::NEAR);
+        let applied = self.applied_grant(leader, id, question.scope);
+        let last = answered.max(applied.unwrap_or(0));
+        if last >= question.call || !(renewed || applied.is_some()) {
+            return None;
+        }
+        let whole = ttl.unsigned_abs() * SECOND;
+        let passed = question.call - last;
+        let drift = (whole + passed) / 1_000_000 * self.drift_ppm;
+        Some((whole + self.extension + drift).saturating_sub(passed) / SECOND)
+    }
+
+    /// When the leader applied the grant, where it led then.
+    fn applied_grant(&self, leader: &RoleChange, id: LeaseId, scope: Scope) -> Option<u64> {
+        let (_, index) = self.granted_at.get(&id).filter(|(granted, _)| *granted == scope)?;
+        let lines = self.told.applied_by(&leader.member);
+        lines.iter().find(|line| line.index == *index && line.at > leader.at).map(|line| line.at)
+    }
+
+    fn wrong_keys(&self, question: &Question<'_>, id: LeaseId, left: &TimeLeft) -> Option<Failure> {
+        let in_era = |write: &&Write<'_>| {
+            write.sure && write.ret < question.call && self.eras.at(write.call) == question.scope.0
+        };
+        let done = || self.writes.iter().filter(in_era);
+        for put in done() {
+            let What::Put(key, lease) = put.what else { continue };
+            let overwritten = |other: &Write<'_>| {
+                !std::ptr::eq(other, put)
+                    && other.call <= question.ret
+                    && other.ret >= put.call
+                    && other.touches(key)
+            };
+            if lease == id && !left.keys.contains(key) && !self.writes.iter().any(overwritten) {
+                let what = format!("{key} does not hang on lease {id}, and was put there last");
+                return Some(question.fails("lease", KEYS, &what));
+            }
+        }
+        left.keys.iter().find_map(|key| {
+            let hangs: Vec<&Write<'_>> = self
+                .writes
+                .iter()
+                .filter(|write| write.call <= question.ret && write.may_hang(key, id))
+                .collect();
+            let is_off = |write: &Write<'_>| match write.what {
+                What::Put(put, lease) => put == key && lease != id,
+                What::Delete(from, end) => covers(from, end, key),
+                What::Keep(_) | What::Txn(_) => false,
+            };
+            let taken_off =
+                done().any(|write| is_off(write) && hangs.iter().all(|hang| hang.ret < write.call));
+            (hangs.is_empty() || taken_off).then(|| {
+                let what = format!("{key} hangs on lease {id}, and its last write did not put it there");
+                question.fails("lease", KEYS, &what)
+            })
+        })
+    }
+
+    fn wrong_list(&self, question: &Question<'_>, listed: &[LeaseId]) -> Option<Failure> {
+        let member = &*question.operation.endpoint;
+        let least = self.told.applied_at_least(self.eras, member, question.call)?;
+        let most = self.told.applied_at_most(self.eras, member, question.ret);
+        self.leases.iter().find_map(|(id, lease)| {
+            let (_, granted_at) = lease.granted()?;
+            let (scope, granted) = self.granted_at.get(id)?;
+            if *scope != question.scope || granted_at > question.call {
+                return None;
+            }
+            let ends = self.ended_at.get(id).map_or(&[][..], Vec::as_slice);
+            if ends.iter().any(|(scope, ..)| *scope != question.scope) {
+                return None;
+            }
+            let is_listed = listed.contains(id);
+            if let Some((_, index, _)) = ends.iter().find(|(_, index, _)| *index <= least).filter(|_| is_listed) {
+                let what =
+                    format!("lease {id} is there, and the member had applied entry {index}, which ended it");
+                return Some(question.fails("lease", LISTED, &what));
+            }
+            let may_have_ended = |(_, index, at): &(Scope, u64, u64)| {
+                *at <= question.ret + super::NEAR && most.is_none_or(|most| *index <= most)
+            };
+            let untold = self.revokes_untold.get(id).is_some_and(|called| *called <= question.ret);
+            let is_there = *granted <= least && !untold && !ends.iter().any(may_have_ended);
+            (is_there && !is_listed).then(|| {
+                let what = format!(
+                    "lease {id} is not listed, and the member had applied entry {granted}, which granted it, and none that ended it"
+                );
+                question.fails("lease", LISTED, &what)
+            })
+        })
+    }
+}
+
+impl Write<'_> {
+    fn touches(&self, key: &Bytes) -> bool {
+        match self.what {
+            What::Put(put, _) | What::Keep(put) => put == key,
+            What::Delete(from, end) => covers(from, end, key),
+            What::Txn(operation) => in_txn(operation, |op| match op {
+                RequestOp::Put(put) => put.key == *key,
+                RequestOp::DeleteRange(delete) => covers(&delete.key, &delete.range_end, key),
+                RequestOp::Range(_) | RequestOp::Txn(_) => false,
+            }),
+        }
+    }
+
+    /// Whether it may have hung the key on the lease.
+    fn may_hang(&self, key: &Bytes, id: LeaseId) -> bool {
+        match self.what {
+            What::Put(put, lease) => put == key && lease == id,
+            What::Keep(put) => put == key,
+            What::Delete(..) => false,
+            What::Txn(operation) => in_txn(operation, |op| match op {
+                RequestOp::Put(put) => put.key == *key && (put.lease == id || put.ignore_lease),
+                _ => false,
+            }),
+        }
+    }
+}
+
+/// Whether a transaction has such a step, in whichever branch.
+fn in_txn(operation: &Operation, is_such: impl Fn(&RequestOp) -> bool) -> bool {
+    fn any(ops: &[RequestOp], is_such: &dyn Fn(&RequestOp) -> bool) -> bool {
+        ops.iter().any(|op| match op {
+            RequestOp::Txn(txn) => any(&txn.success, is_such) || any(&txn.failure, is_such),
+            op => is_such(op),
+        })
+    }
+    match &operation.op {
+        Op::Txn(txn) => any(&txn.success, &is_such) || any(&txn.failure, &is_such),
+        _ => false,
+    }
+}
+
+/// A renewal that failed may have been done all the same; nothing else that failed was.
+fn is_nothing(operation: &Operation) -> bool {
+    operation.outcome == Outcome::Fail && !matches!(operation.op, Op::LeaseKeepAlive(_))
+}
+
+/// What a new leader adds to each lease: an election time-out, which is less than the shortest lease.
+fn extension(history: &RunHistory) -> u64 {
+    history.meta().map_or(1, |meta| meta.least_ttl_secs.max(1)) * SECOND
+}
+
+fn seconds(nanoseconds: u64) -> String {
+    format!("{:.3}s", crate::checks::seconds(nanoseconds))
+}

@@ -1,0 +1,134 @@
+//! Questions that no entry of the log answers: what members say of leases, and of themselves.
+//!
+//! These answers stand in no order of revisions, so the check by revisions says nothing of them. They are compared with what
+//! clients were promised ([`leases`]), and with what the members told beside their answers ([`standing`]): which entries they
+//! applied, who led in which term, who learned. Those lines are taken at their word, as the checkers of leases and of raft
+//! take them.
+//!
+//! Left out: a member whose disk is from before a break, and a question that was open at a break.
+
+mod leases;
+mod standing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use super::Failure;
+use super::era::{Eras, Scope};
+use crate::history::{Applied, Ask, Asked, Event, Op, OpResult, Operation, RaftLine, RoleChange, RunHistory};
+
+pub(super) const OF_LEASES: [&str; 6] = leases::GUARANTEES;
+pub(super) const OF_MEMBERS: [&str; 5] = standing::GUARANTEES;
+
+/// Instants of clients and of members that lie so near to each other are not compared, in nanoseconds.
+const NEAR: u64 = 10_000;
+
+pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
+    let mut failures: Vec<Failure> = standing::learners(history).into_iter().collect();
+    let any = history.operations.iter().any(|operation| matches!(operation.op, Op::Ask(_)));
+    if any {
+        failures.extend(leases::check(history));
+        failures.extend(standing::check(history));
+    }
+    failures
+}
+
+/// A question that was answered within one era, and its answer.
+struct Question<'a> {
+    operation: &'a Operation,
+    ask: &'a Ask,
+    answer: &'a Asked,
+    call: u64,
+    ret: u64,
+    scope: Scope,
+}
+
+impl Question<'_> {
+    fn fails(&self, checker: &'static str, guarantee: &str, what: &str) -> Failure {
+        let Operation { id, client, endpoint, .. } = self.operation;
+        let message = format!(
+            "client {client}'s {} (operation {id}) was answered by {endpoint}: {what}",
+            self.ask.name()
+        );
+        Failure::new(checker, guarantee, message).blaming([*id])
+    }
+}
+
+/// The questions that can be judged, in the history's order.
+fn questions<'a>(history: &'a RunHistory, eras: &Eras<'_>) -> Vec<Question<'a>> {
+    history
+        .operations
+        .iter()
+        .filter_map(|operation| {
+            let (Op::Ask(ask), Some(OpResult::Asked(answer))) = (&operation.op, &operation.result) else {
+                return None;
+            };
+            let (member, call, ret) = (&*operation.endpoint, operation.call, operation.ret?);
+            eras.of_operation(operation)?;
+            let scope = eras.scope(member, call);
+            let changed = scope != eras.scope(member, ret) || eras.is_outdated(member, ret);
+            (!changed).then_some(Question { operation, ask, answer, call, ret, scope })
+        })
+        .collect()
+}
+
+/// What the members told of raft, each in the order of time.
+struct Told<'a> {
+    applied: BTreeMap<&'a str, Vec<&'a Applied>>,
+    roles: BTreeMap<&'a str, Vec<&'a RoleChange>>,
+}
+
+impl<'a> Told<'a> {
+    fn of(history: &'a RunHistory) -> Told<'a> {
+        let mut told = Told { applied: BTreeMap::new(), roles: BTreeMap::new() };
+        for event in &history.events {
+            match event {
+                Event::Raft(RaftLine::Applied(line)) => {
+                    told.applied.entry(&line.member).or_default().push(line);
+                }
+                Event::Raft(RaftLine::Role(line)) => told.roles.entry(&line.member).or_default().push(line),
+                _ => {}
+            }
+        }
+        told.applied.values_mut().for_each(|lines| lines.sort_by_key(|line| line.at));
+        told.roles.values_mut().for_each(|lines| lines.sort_by_key(|line| line.at));
+        told
+    }
+
+    fn applied_by(&self, member: &str) -> &[&'a Applied] {
+        self.applied.get(member).map_or(&[], Vec::as_slice)
+    }
+
+    /// An entry that a member had applied before an instant, in the life that it was in; the last one that it told of.
+    fn applied_at_least(&self, eras: &Eras<'_>, member: &str, at: u64) -> Option<u64> {
+        let lines = self.applied_by(member);
+        let before = lines.partition_point(|line| line.at + NEAR < at);
+        let line = lines[..before].last()?;
+        (eras.life_of(member, line.at) == eras.life_of(member, at)).then_some(line.index)
+    }
+
+    /// The last entry that a member can have applied at an instant: the one before that which it applied next. A snapshot
+    /// takes it further without a word, so its last word before the instant says nothing.
+    fn applied_at_most(&self, eras: &Eras<'_>, member: &str, at: u64) -> Option<u64> {
+        let lines = self.applied_by(member);
+        let next = lines[lines.partition_point(|line| line.at <= at + NEAR)..].first()?;
+        (eras.life_of(member, next.at) == eras.life_of(member, at)).then(|| next.index.saturating_sub(1))
+    }
+
+    /// The role that a member had in all of this span, within one life.
+    fn role_throughout(&self, eras: &Eras<'_>, member: &str, from: u64, to: u64) -> Option<&'a RoleChange> {
+        let lines = self.roles.get(member)?;
+        let before = lines.partition_point(|line| line.at + NEAR < from);
+        let line = lines[..before].last()?;
+        let stays = lines.get(before).is_none_or(|next| next.at > to + NEAR);
+        let one_life = eras.life_of(member, line.at) == eras.life_of(member, to);
+        (stays && one_life).then_some(*line)
+    }
+
+    /// Who was the last to begin to lead, by this instant.
+    fn last_leader(&self, at: u64) -> Option<&'a RoleChange> {
+        let leads = |line: &&&RoleChange| line.role == "leader" && line.at <= at + NEAR;
+        self.roles.values().flatten().filter(leads).max_by_key(|line| line.at).copied()
+    }
+}
