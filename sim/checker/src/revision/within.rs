@@ -101,8 +101,9 @@ impl<'a> Machine<'_, 'a> {
             let mut stuck: Vec<u32> = within.undone.clone();
             stuck.extend(self.pending.iter().filter(|fact| prepared.facts_until[*fact] == segment));
             let mut inserts = Vec::new();
+            let first = self.first_returns(&within.undone);
             for &item in &stuck {
-                if self.is_next(item, &within.undone) {
+                if first.allows(item, prepared.items[item as usize].call) {
                     self.helpers(item, segment, &within.undone, &mut inserts);
                 }
             }
@@ -270,7 +271,6 @@ impl<'a> Machine<'_, 'a> {
         let era = prepared.era_of(segment);
         self.used[item as usize] == UNUSED
             && entry.call <= prepared.min_ret_from(segment + 1, era)
-            && self.is_next(item, undone)
             && match entry.action {
                 Action::Grant(lease) => !self.store.lease_exists(lease),
                 Action::Revoke(lease) => {
@@ -284,6 +284,7 @@ impl<'a> Machine<'_, 'a> {
                 }
                 _ => false,
             }
+            && self.is_next(item, undone)
     }
 
     /// The ambiguous items that could make `item` legal by what they do to its leases or to the compaction.
@@ -303,6 +304,7 @@ impl<'a> Machine<'_, 'a> {
         if prepared.operation(item).and_then(|operation| operation.fact()) == Some(ErrorKind::Compacted) {
             // The smallest that is large enough: any other forbids more.
             let mut best: Option<(i64, u32)> = None;
+            self.charge(prepared.compacts.len());
             for &compact in &prepared.compacts {
                 let Action::Compact(revision) = prepared.items[compact as usize].action else { continue };
                 if best.is_some_and(|(known, _)| known <= revision)
@@ -323,9 +325,10 @@ impl<'a> Machine<'_, 'a> {
 
     /// The ambiguous items that could let waiting failures be placed, and so what waits for them.
     pub(super) fn unblock(&mut self, segment: u32, undone: &[u32]) -> Vec<u32> {
+        let first = self.first_returns(undone);
         let mut inserts = Vec::new();
         for item in self.pending.clone() {
-            if self.is_next(item, undone) {
+            if first.allows(item, self.prepared.items[item as usize].call) {
                 self.helpers(item, segment, undone, &mut inserts);
             }
         }
@@ -349,12 +352,15 @@ impl<'a> Machine<'_, 'a> {
             may_be_helped(item)
                 || matches!(refused(item), Some(ErrorKind::FutureRevision | ErrorKind::KeyNotFound))
         };
-        let refusals: Vec<u32> = self.pending.iter().copied().filter(goes).collect();
+        // Whatever returned before the latest of these was called holds one of them up.
+        let calls = self.pending.iter().filter(|item| goes(item));
+        let latest = calls.map(|item| prepared.items[*item as usize].call).max();
+        let first = self.first_returns(&within.undone);
         let mut inserts = Vec::new();
         for item in self.pending.clone() {
-            let ret = prepared.items[item as usize].ret;
-            let holds_up = |other: &u32| ret < prepared.items[*other as usize].call;
-            if (may_be_helped(&item) || refusals.iter().any(holds_up)) && self.is_next(item, &within.undone) {
+            let entry = &prepared.items[item as usize];
+            let holds_up = latest.is_some_and(|latest| entry.ret < latest);
+            if (may_be_helped(&item) || holds_up) && first.allows(item, entry.call) {
                 self.helpers(item, segment, &within.undone, &mut inserts);
             }
         }
