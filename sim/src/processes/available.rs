@@ -43,6 +43,9 @@ pub enum KnownDefect {
     /// etcd #14110: a member panics where the client of a transaction that only reads gives up
     #[value(name = "14110")]
     ReadOnlyTransactionsPanic,
+    /// etcd #22376: a key that one transaction deletes and puts is lost when it is compacted at that revision
+    #[value(name = "22376")]
+    DeletedAndPutIsLostByCompaction,
 }
 
 impl KnownDefect {
@@ -54,6 +57,9 @@ impl KnownDefect {
             }
             KnownDefect::ReadOnlyTransactionsPanic => {
                 "transactions that only read (etcd #14110): clients read single keys instead, as --avoid asks"
+            }
+            KnownDefect::DeletedAndPutIsLostByCompaction => {
+                "transactions that delete a key and put it (etcd #22376): clients do not make any, as --avoid asks"
             }
         }
     }

@@ -105,6 +105,7 @@ async fn live(
     let limits = Limits {
         past_reads_beside_writes: asks(KnownDefect::TransactionsCheckedByTheirProposerAlone),
         read_only_txns: asks(KnownDefect::ReadOnlyTransactionsPanic),
+        twofold_txns: asks(KnownDefect::DeletedAndPutIsLostByCompaction),
         ..Limits::of(&plan.spec.cluster)
     };
     let Acted { report, scraped } = act(&arena, &chance, plan, limits, recorder).await;

@@ -50,6 +50,9 @@ pub struct Limits {
     pub past_reads_beside_writes: bool,
     /// Transactions may only read. Real servers are known that panic where the client of such a one gives up (etcd #14110).
     pub read_only_txns: bool,
+    /// Transactions may delete a key and put it, or put it and delete it. Real servers are known that lose such a key when
+    /// they compact at that revision (etcd #22376).
+    pub twofold_txns: bool,
 }
 
 impl Limits {
@@ -60,6 +63,7 @@ impl Limits {
             request_bytes: cluster.max_request_bytes,
             past_reads_beside_writes: true,
             read_only_txns: true,
+            twofold_txns: true,
         }
     }
 }

@@ -1,4 +1,7 @@
 //! Transactions: compares of every kind, and branches that read, put, delete and nest.
+//!
+//! A few put a key and delete it, in either order: etcd accepts that of a delete from a key on (#22445), and of nested
+//! transactions beside each other (#16380), and does both at one revision.
 
 use rand::Rng;
 use squall_checker::history as h;
@@ -101,6 +104,10 @@ impl Generator {
                     let delete = self.delete();
                     all.takes_delete(&delete).then_some(h::RequestOp::DeleteRange(delete))
                 }
+                10 if depth > 0 && self.one_in(8) => {
+                    ops.extend(self.twofold(parts, &mut all));
+                    None
+                }
                 10 if depth > 0 => {
                     let (txn, writes) = self.nested(parts, &all, depth - 1);
                     all.join(writes);
@@ -111,6 +118,31 @@ impl Generator {
             ops.extend(op);
         }
         (ops, all)
+    }
+
+    /// Puts a key and deletes it, or deletes it and puts it. A put that keeps what is there is left to others: etcd 3.5
+    /// panics where its own transaction has deleted that.
+    fn twofold(&mut self, parts: &mut Parts, all: &mut Writes) -> Vec<h::RequestOp> {
+        parts.next += 1;
+        let mut put = self.put(parts.unique, parts.next);
+        if !self.limits.twofold_txns || !all.takes_put(&put.key) {
+            return Vec::new();
+        }
+        if put.ignore_value {
+            (put.ignore_value, put.value) = (false, self.value(parts.unique, parts.next));
+        }
+        put.ignore_lease = false;
+        let (key, prev_kv) = (put.key.clone(), self.one_in(2));
+        let one = |op| h::RequestOp::Txn(h::Txn { success: vec![op], ..h::Txn::default() });
+        let put = h::RequestOp::Put(put);
+        if self.one_in(3) {
+            let delete = h::DeleteRange { key: key.clone(), range_end: h::Bytes::default(), prev_kv };
+            all.deletes.push((key, h::Bytes::default()));
+            return vec![one(put), one(h::RequestOp::DeleteRange(delete))];
+        }
+        let delete = h::DeleteRange { key, range_end: h::Bytes::from("\0"), prev_kv };
+        let delete = h::RequestOp::DeleteRange(delete);
+        if self.one_in(3) { vec![put, delete] } else { vec![delete, put] }
     }
 
     /// A transaction that only reads.
