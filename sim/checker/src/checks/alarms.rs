@@ -11,19 +11,30 @@
 //!
 //! A write that was answered with an error says nothing: the store may have applied what it answered so, as etcd does.
 //!
+//! A snapshot holds the alarms that were active. So where one was saved after a write that was called under an alarm, and nobody
+//! had asked to take that back by then, the alarm is active again in the cluster that is restored from it.
+//!
 //! CORRUPT says that a member's data differ from the others'. Where no fault of the run harms a disk, that is a bug in any case:
 //! the data differ, or the comparison is wrong. A break (a restore, a forced new cluster) may lose an alarm or bring one
 //! back, so what was answered before a break says nothing of what comes after.
 
+#[cfg(test)]
+mod tests;
+
 use super::era::Eras;
 use super::{Failure, seconds};
-use crate::history::{AlarmLine, Event, Op, Operation, Outcome, RequestOp, RunHistory};
+use crate::history::{AlarmLine, Break, BreakKind, Event, Op, Operation, Outcome, RequestOp, RunHistory};
 
 const NO_SPACE: &str = "alarm: under NOSPACE nothing is acknowledged that makes the store larger";
 const CORRUPT: &str = "alarm: under CORRUPT no change is acknowledged";
 const CAUSE: &str = "alarm: CORRUPT is raised only where a disk was harmed";
 
-pub(super) const GUARANTEES: [&str; 3] = [NO_SPACE, CORRUPT, CAUSE];
+const RESTORED: &str = "alarm: a restored snapshot brings back the alarms that it was saved with";
+
+pub(super) const GUARANTEES: [&str; 4] = [NO_SPACE, CORRUPT, CAUSE, RESTORED];
+
+/// How long a snapshot may take to be saved, in nanoseconds.
+const SAVING: u64 = 2_500_000_000;
 
 /// Whether an alarm refuses a request.
 type Refuses = fn(&Op) -> bool;
@@ -59,6 +70,12 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
         }));
     }
     failures.extend(without_cause(history, &eras, &lines));
+    let restores = (1..).zip(eras.breaks()).filter(|(_, line)| line.kind == BreakKind::Restore);
+    failures.extend(restores.into_iter().find_map(|(era, line)| {
+        ["NOSPACE", "CORRUPT"]
+            .iter()
+            .find_map(|kind| lost_at_a_restore(history, &eras, &lines, (era, line), kind))
+    }));
     failures
 }
 
@@ -87,6 +104,50 @@ fn acknowledged<'a>(
         }
         let between = |drop: &&AlarmLine| drop.call < ret && (!drop.answered || drop.ret > line.call);
         (!dropped.iter().any(between)).then_some((*line, operation))
+    })
+}
+
+/// An alarm of this kind that the restored snapshot must hold, and that the first list after the restore does not show.
+fn lost_at_a_restore(
+    history: &RunHistory,
+    eras: &Eras<'_>,
+    lines: &[&AlarmLine],
+    (era, restore): (usize, &Break),
+    kind: &str,
+) -> Option<Failure> {
+    let saved = restore.continues?;
+    let of = |line: &AlarmLine, era: usize| eras.at(line.call) == era && eras.at(line.ret) == era;
+    let shows = |line: &AlarmLine| line.alarms.iter().any(|shown| shown == kind);
+    let drops = || lines.iter().filter(|line| line.action == "deactivate");
+    let held = |line: &AlarmLine| {
+        let from = eras.at(saved);
+        let written = history.operations.iter().any(|write| {
+            write.made_revision()
+                && write.call > line.ret
+                && eras.of_operation(write) == Some(from)
+                && write.revision().is_some_and(|revision| revision <= restore.revision)
+        });
+        let dropped = drops()
+            .any(|drop| drop.call < saved.saturating_add(SAVING) && !(drop.answered && drop.ret < line.call));
+        line.answered && line.action != "deactivate" && shows(line) && of(line, from) && written && !dropped
+    };
+    let before = lines.iter().find(|line| held(line))?;
+    let first = lines
+        .iter()
+        .filter(|line| line.answered && line.action == "get" && of(line, era))
+        .filter(|line| !eras.is_outdated(&line.member, line.ret))
+        .min_by_key(|line| line.ret)?;
+    let dropped = drops().any(|drop| eras.at(drop.ret) >= era && drop.call < first.ret);
+    (!shows(first) && !dropped).then(|| {
+        let message = format!(
+            "{} answered at {:.3}s that {kind} is not active, and the snapshot that was restored was saved while it was: {} had \
+             answered so at {:.3}s",
+            first.member,
+            seconds(first.ret),
+            before.member,
+            seconds(before.ret)
+        );
+        Failure::new("alarm", RESTORED, message)
     })
 }
 
