@@ -1,12 +1,8 @@
 //! Planted errors: one of squalld's answers is falsified after it has come. A comparison that does not find it is
 //! useless.
 
+use squall_conformance::{Answer, Call, Operation, Refused};
 use tonic::Code;
-
-use crate::{
-    answer::{Answer, Refused},
-    operation::{Call, Operation},
-};
 
 /// An error to plant.
 #[derive(Clone, Copy)]

@@ -6,18 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use squall_store::proto::mvccpb::Event;
-
-use crate::{
-    answer::Answer,
-    compare::{self, Difference},
-    draw::{Drawer, Service},
-    known::{ALONE, KNOWN, LOST_DELETIONS},
-    operation::{Call, Operation},
-    planted::Planted,
-    server::{PATIENCE, Pair},
-    watching::{Received, Watching},
-    world::World,
+use crate::{pair::Pair, planted::Planted, record::Notes};
+use squall_conformance::{
+    ALONE, Answer, Call, Difference, Drawer, KNOWN, LOST_DELETIONS, Operation, PATIENCE, Received, Server,
+    Service, Told, Watching, World, compare_answers,
 };
 
 /// How many operations before a difference are shown.
@@ -45,17 +37,7 @@ impl Settings {
             Ok(text) => text.parse().unwrap_or_else(|error| panic!("{name}={text:?}: {error}")),
             Err(_) => default,
         };
-        let named = std::env::var("SQUALL_DIFF_SERVICES").unwrap_or_default().to_lowercase();
-        let named: Vec<&str> = named.split(',').filter(|name| !name.is_empty()).collect();
-        let takes_part = |(service, _): &(Service, u32)| {
-            named.is_empty() || named.contains(&format!("{service:?}").to_lowercase().as_str())
-        };
-        let services: Vec<_> = Service::ALL.into_iter().filter(takes_part).collect();
-        assert!(
-            !services.is_empty(),
-            "SQUALL_DIFF_SERVICES={named:?} names no service of {:?}",
-            Service::ALL
-        );
+        let services = services(&std::env::var("SQUALL_DIFF_SERVICES").unwrap_or_default());
         Settings {
             seed: number("SQUALL_DIFF_SEED", 1),
             operations: number("SQUALL_DIFF_OPERATIONS", 5_000),
@@ -63,6 +45,24 @@ impl Settings {
             services,
         }
     }
+}
+
+/// Those that are named, with the share that stands behind the name or the usual one; all where none is.
+fn services(named: &str) -> Vec<(Service, u32)> {
+    let named: Vec<&str> = named.split(',').filter(|name| !name.is_empty()).collect();
+    if named.is_empty() {
+        return Service::ALL.to_vec();
+    }
+    let one = |text: &&str| {
+        let (name, share) = text.split_once('=').unwrap_or((text, ""));
+        let is_it = |(service, _): &(Service, u32)| format!("{service:?}").eq_ignore_ascii_case(name);
+        let (service, usual) = Service::ALL.into_iter().find(is_it).unwrap_or_else(|| {
+            panic!("SQUALL_DIFF_SERVICES={named:?}: {name:?} is no service of {:?}", Service::ALL)
+        });
+        let share = if share.is_empty() { usual } else { share.parse().expect("a share is a number") };
+        (service, share)
+    };
+    named.iter().map(one).collect()
 }
 
 /// A difference, with the number and the context of its operation.
@@ -98,8 +98,8 @@ pub struct Run {
     planted: Option<Planted>,
     /// Whether the two stores differ, so that further comparisons are useless.
     diverged: bool,
-    /// The oldest revision from which a watcher may still be reading history.
-    reads_history: Option<i64>,
+    /// What was answered, where it is to be recorded.
+    pub notes: Option<Notes>,
 }
 
 impl Run {
@@ -108,7 +108,7 @@ impl Run {
         Some(Run {
             pair: Pair::start().await?,
             drawer: Drawer::new(settings.seed, settings.services.clone()),
-            world: World { revision: 1, ..World::default() },
+            world: World::new(),
             number: 0,
             recent: VecDeque::new(),
             calls: BTreeMap::new(),
@@ -116,9 +116,14 @@ impl Run {
             settings,
             found: Vec::new(),
             diverged: false,
-            reads_history: None,
+            notes: None,
             planted: None,
         })
+    }
+
+    /// Which run it is.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Makes the whole run, or stops once further operations are useless.
@@ -160,11 +165,11 @@ impl Run {
     }
 
     async fn take(&mut self, operation: &Operation) {
-        if self.needs_quiet(&operation.call) {
+        self.notes.iter_mut().for_each(|notes| notes.begin(operation));
+        if operation.call.needs_quiet() {
             self.settle(true).await;
-            if let Call::Compact(request) = &operation.call
-                && self.reads_history.take_if(|from| *from < request.revision).is_some()
-            {
+            self.notes.iter_mut().for_each(Notes::is_quiet);
+            if self.world.must_catch_up(&operation.call) {
                 let Pair { etcd, squalld, .. } = &self.pair;
                 tokio::join!(etcd.caught_up(self.world.revision), squalld.caught_up(self.world.revision));
             }
@@ -175,6 +180,7 @@ impl Run {
         if let Some(alone) = ALONE.iter().find(|alone| (alone.applies)(&self.world, operation)) {
             let squalld = self.pair.squalld.perform(operation, &self.world).await;
             self.note(operation, &squalld);
+            self.notes.iter_mut().for_each(|notes| notes.alone(alone.name, &squalld));
             *self.known.entry(alone.name).or_default() += 1;
             if !squalld.declines() {
                 self.find(Difference {
@@ -192,16 +198,20 @@ impl Run {
             self.both(operation).await
         };
         if let Some(Planted::Answer(falsify)) = self.planted
-            && compare::answers(&operation.call, &etcd, &squalld).is_none()
+            && compare_answers(&operation.call, &etcd, &squalld).is_none()
             && falsify(operation, &mut squalld)
         {
             self.planted = None;
         }
         self.note(operation, &etcd);
-        if let Some(difference) = compare::answers(&operation.call, &etcd, &squalld) {
+        self.notes.iter_mut().for_each(|notes| notes.answered(&etcd));
+        if let Some(difference) = compare_answers(&operation.call, &etcd, &squalld) {
             let known = KNOWN.iter().find(|known| (known.explains)(&self.world, operation, &etcd, &squalld));
             match known {
-                Some(known) => *self.known.entry(known.name).or_default() += 1,
+                Some(known) => {
+                    *self.known.entry(known.name).or_default() += 1;
+                    self.notes.iter_mut().for_each(|notes| notes.is_known(known.name, &squalld));
+                }
                 None => {
                     self.find(difference);
                     // One server alone has made the change, so all later answers may differ.
@@ -219,14 +229,8 @@ impl Run {
             self.diverged = true;
             return;
         }
-        let history = self.pair.etcd.recorder.received().events.get(&0).cloned().unwrap_or_default();
+        let history = self.pair.etcd.changes();
         let before = self.world.events.min(history.len());
-        if let Call::WatchCreate { request, .. } = &operation.call
-            && request.start_revision > 0
-        {
-            let from = self.reads_history.unwrap_or(i64::MAX);
-            self.reads_history = Some(from.min(request.start_revision));
-        }
         self.world.learn(operation, &etcd, &history[..before]);
         self.settle(false).await;
         self.number += 1;
@@ -240,7 +244,7 @@ impl Run {
         for _ in 0..20 {
             let hashed = !answers.0.is_refused() && !answers.1.is_refused();
             let settles = matches!(operation.call, Call::HashKv(_)) && hashed;
-            if !settles || compare::answers(&operation.call, &answers.0, &answers.1).is_none() {
+            if !settles || compare_answers(&operation.call, &answers.0, &answers.1).is_none() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -249,27 +253,12 @@ impl Run {
         answers
     }
 
-    /// Whether the watchers must have received all earlier events before this call.
-    fn needs_quiet(&self, call: &Call) -> bool {
-        matches!(
-            call,
-            Call::Compact(_)
-                | Call::WatchCancel { .. }
-                | Call::WatchProgress { .. }
-                | Call::WatchClose { .. }
-                | Call::Restart
-        )
-    }
-
     /// Compares the events of the recorders and, if `watchers` is set, of all watchers.
     async fn settle(&mut self, watchers: bool) {
         let revision = self.world.revision;
         let Pair { etcd, squalld, .. } = &self.pair;
         let recorded = tokio::join!(etcd.recorded(revision), squalld.recorded(revision));
-        let events = |server: &crate::server::Server| -> Vec<Event> {
-            let received = server.recorder.received();
-            received.events.get(&0).map(|events| events[self.world.events..].to_vec()).unwrap_or_default()
-        };
+        let events = |server: &Server| server.changes().split_off(self.world.events);
         let (of_etcd, mut of_squalld) = (events(etcd), events(squalld));
         if let Some(Planted::RecorderMissesChange) = self.planted
             && of_squalld.pop().is_some()
@@ -282,6 +271,7 @@ impl Run {
             return;
         }
         self.world.changed(&of_etcd);
+        self.notes.iter_mut().for_each(|notes| notes.changes(&of_etcd));
         if watchers {
             self.compare_watchers().await;
         }
@@ -290,14 +280,10 @@ impl Run {
     async fn compare_watchers(&mut self) {
         let mut differences = Vec::new();
         for (stream, watchers) in &mut self.world.streams {
-            let (etcd, squalld) = (&self.pair.etcd.streams[stream], &self.pair.squalld.streams[stream]);
+            let (etcd, squalld) = (self.pair.etcd.stream(*stream), self.pair.squalld.stream(*stream));
             for (id, watcher) in watchers {
-                let told = |received: &Received| -> Vec<Event> {
-                    let all = received.events.get(id).into_iter().flatten();
-                    all.filter(|event| !watcher.has_lost(event)).skip(watcher.compared).cloned().collect()
-                };
-                let enough =
-                    |received: &Received| told(received).len() >= watcher.expected - watcher.compared;
+                let told = |received: &Received| watcher.untold(*id, received);
+                let enough = |received: &Received| told(received).len() >= watcher.missing();
                 tokio::join!(etcd.wait(PATIENCE, enough), squalld.wait(PATIENCE, enough));
                 let (of_etcd, mut of_squalld) = (told(&etcd.received()), told(&squalld.received()));
                 if let Some(Planted::WatcherMissesChange) = self.planted
@@ -318,7 +304,8 @@ impl Run {
                 if lost(etcd) < lost(squalld) {
                     *self.known.entry(LOST_DELETIONS.0).or_default() += 1;
                 }
-                let expected = watcher.expected - watcher.compared;
+                let expected = watcher.missing();
+                self.notes.iter_mut().for_each(|notes| notes.told(Told::of(*stream, *id, &of_etcd)));
                 if of_etcd != of_squalld || of_etcd.len() != expected {
                     let (told, request) = (of_etcd.len(), watcher.request());
                     println!("watcher {id} of stream {stream}: {told} of {expected} changes, {request:?}");
@@ -339,9 +326,7 @@ impl Run {
         let calls = self.calls.entry(operation.call.name()).or_default();
         calls.count += 1;
         calls.refused += u64::from(etcd.is_refused());
-        let Operation { caller, call, metadata } = operation;
-        let shown = format!("{}: {caller:?} {metadata:?} {call:?}", self.number);
-        let mut line: String = shown.chars().take(1_500).collect();
+        let mut line = format!("{}: {}", self.number, operation.asked());
         match etcd.refusal() {
             Some(refusal) => _ = write!(line, "\n      etcd refused: {refusal}"),
             None => _ = write!(line, "\n      etcd: revision {}", etcd.revision),

@@ -4,17 +4,20 @@ use std::time::Instant;
 
 use crate::{
     planted::PLANTED,
+    record::Notes,
     run::{Run, Settings},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn squalld_answers_as_etcd_does() {
     let Some(mut run) = Run::start(Settings::from_environment()).await else { return };
+    run.notes = Notes::from_environment(run.settings().seed, &run.settings().services);
     let began = Instant::now();
     run.make().await;
     println!("{}", run.summary(began.elapsed()));
     run.assert_no_differences();
     run.assert_no_stale_table();
+    run.notes.iter().for_each(Notes::write);
 }
 
 /// The control: an error in an answer, or a change that is not sent, is found where it occurs and nowhere else.

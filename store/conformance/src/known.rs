@@ -12,6 +12,7 @@ use crate::{
 
 /// An intended difference.
 pub struct Known {
+    /// What it is called.
     pub name: &'static str,
     /// Why squalld differs from etcd 3.5.1 here.
     pub reason: &'static str,
@@ -185,6 +186,7 @@ pub const KNOWN: &[Known] = &[
 /// An operation that is sent to squalld alone: etcd 3.5.1 crashes at it, or accepts it and so has another content
 /// afterwards. squalld must refuse it.
 pub struct Alone {
+    /// What it is called.
     pub name: &'static str,
     /// Why squalld differs from etcd 3.5.1 here.
     pub reason: &'static str,

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::stream;
 use squall_store::proto::etcdserverpb::{self as pb, lease_client::LeaseClient};
-use tokio::time::timeout;
 
 use super::answer;
 use crate::{
@@ -54,7 +53,7 @@ impl Server {
             Call::LeaseKeepAlive(ids) => self.keep_alive(caller, ids).await,
             Call::LeaseEnds(id) => {
                 let id = self.ids.real_lease(*id);
-                let began = std::time::Instant::now();
+                let began = self.seams.clock.monotonic();
                 loop {
                     let request = pb::LeaseTimeToLiveRequest { id, keys: false };
                     let left = unary!(self, caller, LeaseClient.lease_time_to_live(request));
@@ -65,8 +64,10 @@ impl Server {
                             let revision = self.ids.header(&mut response.header);
                             return Answer::said(&response, revision);
                         }
-                        Ok(_) if began.elapsed() > PATIENCE => return Answer::silence(),
-                        Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                        Ok(_) if self.seams.clock.monotonic().since(began) > PATIENCE => {
+                            return Answer::silence();
+                        }
+                        Ok(_) => self.seams.clock.sleep(Duration::from_millis(50)).await,
                     }
                 }
             }
@@ -86,7 +87,7 @@ impl Server {
         let mut responses = responses;
         let mut said = Vec::new();
         for _ in ids {
-            match timeout(PATIENCE, responses.message()).await {
+            match self.seams.patiently(responses.message()).await {
                 Ok(Ok(Some(mut response))) => {
                     response.id = self.ids.neutral_lease(response.id);
                     self.ids.header(&mut response.header);

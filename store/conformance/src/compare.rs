@@ -9,7 +9,9 @@ use crate::{answer::Answer, operation::Call};
 /// The difference between two answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
+    /// What etcd said.
     pub etcd: String,
+    /// What the store said that is held to it.
     pub squalld: String,
 }
 
@@ -19,19 +21,31 @@ const SECONDS: i64 = 2;
 /// Compares two answers; `None` if they agree.
 pub fn answers(call: &Call, etcd: &Answer, squalld: &Answer) -> Option<Difference> {
     match (&etcd.said, &squalld.said) {
-        (Ok(one), Ok(other)) => {
-            let (one_lines, other_lines): (Vec<_>, Vec<_>) = (one.lines().collect(), other.lines().collect());
-            if one_lines.len() == other_lines.len() {
-                let mut pairs = one_lines.iter().zip(&other_lines);
-                if pairs.all(|(one, other)| one == other || is_about_as_long(call, one, other)) {
-                    return None;
-                }
-            }
-            Some(Difference::of(&one_lines, &other_lines))
-        }
+        (Ok(one), Ok(other)) => texts(call, one, other),
         (Err(one), Err(other)) if one == other => None,
-        _ => Some(Difference { etcd: etcd.to_string(), squalld: squalld.to_string() }),
+        _ => texts(call, &etcd.to_string(), &squalld.to_string()),
     }
+}
+
+/// The same for the texts of two answers.
+pub fn texts(call: &Call, one: &str, other: &str) -> Option<Difference> {
+    let (one_lines, other_lines): (Vec<_>, Vec<_>) = (one.lines().collect(), other.lines().collect());
+    let mut pairs = one_lines.iter().zip(&other_lines);
+    let agree = one_lines.len() == other_lines.len()
+        && pairs.all(|(one, other)| {
+            one == other || is_about_as_long(call, one, other) || is_taken(call, one, other)
+        });
+    (!agree).then(|| Difference::of(&one_lines, &other_lines))
+}
+
+/// A member's id is made of its URLs and of the second in which it is added: a URL that is taken is refused for the id where
+/// both fall into one second.
+fn is_taken(call: &Call, one: &str, other: &str) -> bool {
+    let taken = |line: &str| {
+        line.contains("etcdserver: Peer URLs already exists")
+            || line.contains("etcdserver: member ID already exist")
+    };
+    matches!(call, Call::MemberAdd { .. }) && taken(one) && taken(other)
 }
 
 /// The remaining time of a lease depends on the moment of the call.
@@ -45,7 +59,11 @@ impl Difference {
     /// The first place at which two lists of changes differ, with the changes there.
     pub fn of_changes(what: &str, etcd: &[Event], squalld: &[Event]) -> Difference {
         let text = |events: &[Event]| format!("{what}: {} changes\n{events:#?}", events.len());
-        let (etcd, squalld) = (text(etcd), text(squalld));
+        Difference::between(&text(etcd), &text(squalld))
+    }
+
+    /// Where two texts differ.
+    pub(crate) fn between(etcd: &str, squalld: &str) -> Difference {
         Difference::of(&etcd.lines().collect::<Vec<_>>(), &squalld.lines().collect::<Vec<_>>())
     }
 

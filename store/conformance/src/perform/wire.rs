@@ -33,7 +33,7 @@ impl Server {
                     return Answer::refused(&Status::unavailable(error.to_string()));
                 }
                 let path = http::uri::PathAndQuery::from_static(path);
-                match super::in_time(grpc.unary(request, path, Raw)).await {
+                match super::in_time(&self.seams, grpc.unary(request, path, Raw)).await {
                     // The other calls compare the content; here only the presence of an answer counts.
                     Ok(_) => Answer::said(&"(an answer)", 0),
                     Err(status) => Answer::refused(&without_words_of_decoder(&status)),

@@ -2,13 +2,12 @@
 
 use sha2::{Digest, Sha256};
 use squall_store::proto::etcdserverpb::{self as pb, maintenance_client::MaintenanceClient};
-use tokio::time::timeout;
 
 use super::answer;
 use crate::{
     answer::Answer,
     operation::{Call, Caller},
-    server::{PATIENCE, Server},
+    server::Server,
 };
 
 impl Server {
@@ -86,7 +85,7 @@ impl Server {
         };
         let (mut bytes, mut left) = (Vec::new(), Vec::new());
         loop {
-            match timeout(PATIENCE, parts.message()).await {
+            match self.seams.patiently(parts.message()).await {
                 Ok(Ok(Some(part))) => {
                     bytes.extend_from_slice(&part.blob);
                     left.push((bytes.len() as u64, part.remaining_bytes));

@@ -5,12 +5,11 @@ use squall_store::proto::{
     v3electionpb::election_client::ElectionClient,
     v3lockpb::lock_client::LockClient,
 };
-use tokio::time::timeout;
 
 use crate::{
     answer::Answer,
     operation::{Call, Caller},
-    server::{PATIENCE, Server},
+    server::Server,
 };
 
 impl Server {
@@ -36,7 +35,7 @@ impl Server {
                     Ok(told) => told,
                     Err(status) => return Answer::refused(&status),
                 };
-                match timeout(PATIENCE, told.message()).await {
+                match self.seams.patiently(told.message()).await {
                     Ok(Ok(Some(mut first))) => {
                         self.ids.header(&mut first.header);
                         Answer::said(&first, 0)

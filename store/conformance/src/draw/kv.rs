@@ -134,7 +134,13 @@ fn txn(rng: &mut ChaCha8Rng, world: &World, depth: u32, kind: Kind) -> TxnReques
     let compares = if percent(rng, 30) { 0 } else { rng.gen_range(0..3) };
     txn.compare.extend((0..compares).map(|_| compare(rng, world)));
     let branch = |rng: &mut ChaCha8Rng| -> Vec<RequestOp> {
-        let steps = if rng.gen_range(0..150) == 0 { rng.gen_range(126..131) } else { rng.gen_range(0..4) };
+        if rng.gen_range(0..150) == 0 {
+            // As many as are allowed, or one more, and nothing else that could be refused.
+            let get = RangeRequest { key: "a".into(), count_only: true, ..Default::default() };
+            let get = RequestOp { request: Some(Request::RequestRange(get)) };
+            return vec![get; rng.gen_range(128..130)];
+        }
+        let steps = rng.gen_range(0..4);
         (0..steps).map(|_| RequestOp { request: step(rng, world, depth, kind) }).collect()
     };
     (txn.success, txn.failure) = (branch(rng), branch(rng));

@@ -22,8 +22,11 @@ pub enum Caller {
 /// An operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
+    /// On whose behalf.
     pub caller: Caller,
+    /// What.
     pub call: Call,
+    /// And how.
     pub metadata: Metadata,
 }
 
@@ -38,6 +41,7 @@ pub struct Metadata {
 
 /// A call. `stream` numbers the run's watch streams.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "a variant is the call of its name, and its fields are the request's")]
 pub enum Call {
     Range(pb::RangeRequest),
     Put(pb::PutRequest),
@@ -167,11 +171,17 @@ pub enum Call {
 }
 
 impl Operation {
-    pub fn new(caller: Caller, call: Call) -> Operation {
+    pub(crate) fn new(caller: Caller, call: Call) -> Operation {
         Operation { caller, call, metadata: Metadata::default() }
     }
 
-    pub fn by_nobody(call: Call) -> Operation {
+    /// Who asks for what, for people.
+    pub fn asked(&self) -> String {
+        let Operation { caller, call, metadata } = self;
+        format!("{caller:?} {metadata:?} {call:?}").chars().take(1_500).collect()
+    }
+
+    pub(crate) fn by_nobody(call: Call) -> Operation {
         Operation::new(Caller::Nobody, call)
     }
 }
@@ -194,6 +204,18 @@ impl Call {
                 | Call::Leader(_)
                 | Call::Observe(_)
                 | Call::Resign(_)
+        )
+    }
+
+    /// Whether watchers must have been told everything before it.
+    pub fn needs_quiet(&self) -> bool {
+        matches!(
+            self,
+            Call::Compact(_)
+                | Call::WatchCancel { .. }
+                | Call::WatchProgress { .. }
+                | Call::WatchClose { .. }
+                | Call::Restart
         )
     }
 

@@ -26,7 +26,7 @@ impl Server {
                 if *wants_leader {
                     metadata.insert("hasleader", "true".parse().expect("ASCII"));
                 }
-                let watching = Watching::open(&self.channel, metadata);
+                let watching = Watching::open(&self.seams, &self.channel, metadata);
                 watching.send_barrier();
                 let opened = watching.wait(PATIENCE, |received| !received.control.is_empty()).await;
                 let answer = if opened { self.control(&watching, 1) } else { Answer::silence() };

@@ -17,7 +17,7 @@ pub const LEASES: u64 = 0x5000_0000_0000_0000;
 /// The stand-in of the server itself as a member; learners follow.
 pub const MEMBERS: u64 = 0x6000_0000_0000_0000;
 /// The stand-in of a server's cluster.
-const CLUSTER: u64 = 0x7000_0000_0000_0000;
+pub const CLUSTER: u64 = 0x7000_0000_0000_0000;
 /// The stand-in of a server's own peer address.
 pub const OWN_PEER: &str = "http://own-peer";
 

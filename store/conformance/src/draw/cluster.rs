@@ -70,6 +70,8 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World) -> Call {
             let peer_urls = match rng.gen_range(0..10) {
                 0..3 => bad_urls(rng),
                 _ if id == MEMBERS && percent(rng, 70) => vec![OWN_PEER.to_owned()],
+                // Where a learner may be already.
+                4..6 if id == MEMBERS => vec![OWN_PEER.to_owned(), NOWHERE.to_owned()],
                 _ if id == MEMBERS => vec![OWN_PEER.to_owned(), "http://127.0.0.1:11".to_owned()],
                 3 if !world.learners.contains(&id) => vec![OWN_PEER.to_owned()],
                 // etcd treats an updated learner as a voter from then on, and so considers its quorum lost.

@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use squall_store::proto::{
-    etcdserverpb::WatchCreateRequest,
+    etcdserverpb::{AlarmRequest, WatchCreateRequest, alarm_request::AlarmAction},
     mvccpb::{Event, event::EventType},
 };
 
 use crate::{
     answer::{Answer, NO_ID},
+    draw::ROOT_PASSWORD,
     operation::{Call, Caller, Operation},
+    watching::Received,
 };
 
 /// The known state of the store.
@@ -26,6 +28,7 @@ pub struct World {
     pub streams: BTreeMap<usize, BTreeMap<i64, Watcher>>,
     /// The callers that opened the streams.
     pub stream_callers: BTreeMap<usize, Caller>,
+    /// Whether auth is on.
     pub auth_is_on: bool,
     /// The user of the token in each place. Tokens that both servers have forgotten are left out.
     pub tokens: BTreeMap<usize, String>,
@@ -37,6 +40,8 @@ pub struct World {
     pub members_added: u64,
     /// How many changes the recorders have received.
     pub events: usize,
+    /// From where on a watcher may still read history.
+    reads_history: Option<i64>,
     /// The existing keys of locks and elections, with the create revision and the lease of each.
     pub held: BTreeMap<Vec<u8>, (i64, i64)>,
 }
@@ -60,7 +65,7 @@ pub struct Watcher {
 
 impl Watcher {
     /// Whether it receives this change.
-    fn wants(&self, event: &Event) -> bool {
+    pub(crate) fn wants(&self, event: &Event) -> bool {
         let Some(kv) = &event.kv else { return false };
         let (key, range_end) = (&self.request.key, &self.request.range_end);
         let key: &[u8] = if key.is_empty() { &[0] } else { key };
@@ -80,6 +85,17 @@ impl Watcher {
         &self.request
     }
 
+    /// What it has been told that was not compared yet, without what etcd 3.5 no longer has.
+    pub fn untold(&self, id: i64, received: &Received) -> Vec<Event> {
+        let all = received.events.get(&id).into_iter().flatten();
+        all.filter(|event| !self.has_lost(event)).skip(self.compared).cloned().collect()
+    }
+
+    /// How many changes it must have been told that were not compared yet.
+    pub fn missing(&self) -> usize {
+        self.expected - self.compared
+    }
+
     /// Whether etcd 3.5 no longer has this change.
     pub fn has_lost(&self, event: &Event) -> bool {
         let revision = event.kv.as_ref().map(|kv| kv.mod_revision);
@@ -88,9 +104,26 @@ impl Watcher {
 }
 
 impl World {
+    /// Of a store that is new.
+    pub fn new() -> World {
+        World { revision: 1, ..World::default() }
+    }
+
+    /// Whether watchers may still read what this call takes away, and must have read it first. It is said once.
+    pub fn must_catch_up(&mut self, call: &Call) -> bool {
+        matches!(call, Call::Compact(request)
+            if self.reads_history.take_if(|from| *from < request.revision).is_some())
+    }
+
     /// Learns from etcd's answer to an operation. `history`: all changes that etcd's recorder has received.
     pub fn learn(&mut self, operation: &Operation, answer: &Answer, history: &[Event]) {
         self.revision = self.revision.max(answer.revision).max(1);
+        if let Call::WatchCreate { request, .. } = &operation.call
+            && request.start_revision > 0
+        {
+            let from = self.reads_history.unwrap_or(i64::MAX);
+            self.reads_history = Some(from.min(request.start_revision));
+        }
         if answer.is_refused() {
             return;
         }
@@ -161,6 +194,23 @@ impl World {
                 EventType::Delete => self.held.remove(&kv.key[..]),
             };
         }
+    }
+
+    /// What leaves the store without users, alarms and learners.
+    pub(crate) fn tidying(&self) -> Vec<Operation> {
+        let root = || Caller::Token(0);
+        let mut steps = Vec::new();
+        if self.auth_is_on {
+            let (name, password) = ("root".to_owned(), ROOT_PASSWORD.to_owned());
+            steps.push(Operation::by_nobody(Call::Authenticate { place: 0, name, password }));
+            steps.push(Operation::new(root(), Call::AuthDisable));
+        }
+        let alarms = self.alarms.iter().map(|&(alarm, member_id)| {
+            Call::Alarm(AlarmRequest { action: AlarmAction::Deactivate as i32, member_id, alarm })
+        });
+        let learners = self.learners.iter().map(|id| Call::MemberRemove(*id));
+        steps.extend(alarms.chain(learners).map(Operation::by_nobody));
+        steps
     }
 
     /// Whether this lease alone holds keys below the name, so that a lock or a candidate need not wait.

@@ -15,10 +15,12 @@ use squall_store::{
         },
         mvccpb::Event,
     },
-    seam::Channel,
+    seam::{Channel, timeout},
 };
 use tokio::sync::{Notify, mpsc};
-use tonic::Status;
+use tonic::{Status, metadata::MetadataMap};
+
+use crate::server::Seams;
 
 /// The watch id in a barrier's request.
 const BARRIER: i64 = i64::MAX - 1;
@@ -38,13 +40,14 @@ pub struct Received {
 
 /// An open stream; closed when dropped.
 pub struct Watching {
+    seams: Seams,
     requests: mpsc::UnboundedSender<WatchRequest>,
     received: Arc<(Mutex<Received>, Notify)>,
 }
 
 impl Watching {
     /// Opens a stream. It does not wait for the server.
-    pub fn open(channel: &Channel, metadata: tonic::metadata::MetadataMap) -> Watching {
+    pub(crate) fn open(seams: &Seams, channel: &Channel, metadata: MetadataMap) -> Watching {
         let (requests, outgoing) = mpsc::unbounded_channel();
         let outgoing = stream::unfold(outgoing, async |mut outgoing: mpsc::UnboundedReceiver<_>| {
             Some((outgoing.recv().await?, outgoing))
@@ -52,7 +55,7 @@ impl Watching {
         let received: Arc<(Mutex<Received>, Notify)> = Arc::default();
         let mut client = WatchClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
         let into = Arc::clone(&received);
-        tokio::spawn(async move {
+        let reads = async move {
             let mut request = tonic::Request::new(outgoing);
             *request.metadata_mut() = metadata;
             let ended = match client.watch(request).await {
@@ -73,28 +76,30 @@ impl Watching {
             };
             lock(&into.0).ended = Some(ended);
             into.1.notify_one();
-        });
-        Watching { requests, received }
+        };
+        seams.tasks.spawn("watch stream", Box::pin(reads)).detach();
+        Watching { seams: seams.clone(), requests, received }
     }
 
-    pub fn send(&self, request: RequestUnion) {
+    pub(crate) fn send(&self, request: RequestUnion) {
         self.send_raw(WatchRequest { request_union: Some(request) });
     }
 
-    pub fn send_raw(&self, request: WatchRequest) {
+    pub(crate) fn send_raw(&self, request: WatchRequest) {
         // A stream that has ended takes no request; `received` has the reason.
         _ = self.requests.send(request);
     }
 
     /// Sends a request that is refused at once and changes nothing. Its answer comes after the answers to all earlier
     /// requests.
-    pub fn send_barrier(&self) {
+    pub(crate) fn send_barrier(&self) {
         // The barrier has an id of its own: when etcd 3.5.1 refuses a watcher, it forgets another one with that id.
         let (key, range_end) = ("b".into(), "a".into());
         let nothing = WatchCreateRequest { key, range_end, watch_id: BARRIER, ..Default::default() };
         self.send(RequestUnion::CreateRequest(nothing));
     }
 
+    /// What has come so far.
     pub fn received(&self) -> MutexGuard<'_, Received> {
         lock(&self.received.0)
     }
@@ -111,7 +116,7 @@ impl Watching {
                 self.received.1.notified().await;
             }
         };
-        tokio::time::timeout(patience, waiting).await.is_ok()
+        timeout(&*self.seams.clock, patience, waiting).await.is_ok()
     }
 }
 

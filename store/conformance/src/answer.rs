@@ -4,6 +4,8 @@ use std::fmt;
 
 use tonic::{Code, Status};
 
+use crate::condense;
+
 /// An answer to one operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -28,24 +30,31 @@ pub struct Refused {
 }
 
 impl Answer {
+    /// A response.
     pub fn said(response: &impl fmt::Debug, revision: i64) -> Answer {
         Answer { said: Ok(format!("{response:#?}")), revision, id: NO_ID }
     }
 
-    pub fn refused(status: &Status) -> Answer {
+    /// Its text, as recordings hold it.
+    pub fn condensed(&self) -> String {
+        condense::text(&self.to_string())
+    }
+
+    pub(crate) fn refused(status: &Status) -> Answer {
         let refused = Refused { code: status.code(), message: status.message().to_owned() };
         Answer { said: Err(refused), revision: 0, id: NO_ID }
     }
 
     /// The server gave no answer in time.
-    pub fn silence() -> Answer {
+    pub(crate) fn silence() -> Answer {
         Answer::refused(&Status::deadline_exceeded("(no answer in time)"))
     }
 
-    pub fn with_id(self, id: i64) -> Answer {
+    pub(crate) fn with_id(self, id: i64) -> Answer {
         Answer { id, ..self }
     }
 
+    /// Whether it is a refusal.
     pub fn is_refused(&self) -> bool {
         self.said.is_err()
     }

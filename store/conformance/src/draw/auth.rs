@@ -162,8 +162,16 @@ pub fn draw(rng: &mut ChaCha8Rng, world: &World, next: &mut VecDeque<Operation>)
         75..77 => Call::RoleDelete(role(rng)),
         77..94 => Call::RoleGrantPermission { role: role(rng), permission: permission(rng) },
         _ => {
-            let key = key(rng);
-            Call::RoleRevokePermission { role: role(rng), range_end: range_end(rng, &key), key }
+            let (key, range_end) = if percent(rng, 30) {
+                let key = key(rng);
+                let range_end = range_end(rng, &key);
+                (key, range_end)
+            } else {
+                // One that may have been granted.
+                let Permission { key, range_end, .. } = permission(rng).unwrap_or_default();
+                (key.into(), range_end.into())
+            };
+            Call::RoleRevokePermission { role: role(rng), key, range_end }
         }
     };
     Operation::new(caller(rng, world, &call), call)

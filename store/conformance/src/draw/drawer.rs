@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use squall_store::proto::etcdserverpb::LeaseRevokeRequest;
 
 use super::{auth, cluster, concurrency, kv, leases, maintenance, numbers::percent, watches, wire};
@@ -13,13 +14,19 @@ use crate::{
 };
 
 /// A service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Service {
+    /// Keys and values.
     Kv,
+    /// Leases.
     Lease,
+    /// Watch streams.
     Watch,
+    /// Users, roles, permissions, tokens.
     Auth,
+    /// Members.
     Cluster,
+    /// Alarms, status, hashes.
     Maintenance,
     /// Locks and elections.
     Concurrency,
@@ -54,6 +61,7 @@ pub struct Drawer {
 }
 
 impl Drawer {
+    /// Draws what a seed decides, of these services with their shares.
     pub fn new(seed: u64, services: Vec<(Service, u32)>) -> Drawer {
         Drawer { seed, services, number: 0, next: VecDeque::new() }
     }

@@ -2,13 +2,12 @@
 
 use std::fmt::Debug;
 
-use tokio::time::timeout;
 use tonic::{Response, Status};
 
 use crate::{
     answer::Answer,
     operation::{Call, Operation},
-    server::{PATIENCE, Server},
+    server::{Seams, Server},
     world::World,
 };
 
@@ -18,7 +17,7 @@ macro_rules! unary {
         let mut request = tonic::Request::new($request);
         *request.metadata_mut() = $server.metadata($caller);
         let mut client = $client::new($server.channel.clone()).max_decoding_message_size(usize::MAX);
-        $crate::perform::in_time(client.$method(request)).await
+        $crate::perform::in_time(&$server.seams, client.$method(request)).await
     }};
 }
 
@@ -44,8 +43,11 @@ mod maintenance;
 mod watch;
 mod wire;
 
-async fn in_time<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {
-    match timeout(PATIENCE, call).await {
+async fn in_time<T>(
+    seams: &Seams,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Status> {
+    match seams.patiently(call).await {
         Ok(answer) => answer.map(Response::into_inner),
         Err(_) => Err(Status::deadline_exceeded("(no answer in time)")),
     }
