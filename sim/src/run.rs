@@ -223,6 +223,7 @@ pub(crate) async fn act(
         limits,
         first: h::Client(OPERATOR.0 + 2),
         book,
+        restart: restart_of_first(arena, &cluster),
         stop: stop.clone(),
         stuck: Arc::default(),
     };
@@ -260,7 +261,10 @@ pub(crate) async fn act(
         }
         let watches_stuck =
             std::mem::take(&mut *crowd.stuck.lock().expect("no task panics while it notes this"));
-        if undemanded(&cluster, spec).is_none()
+        // Who plays a recording has asked everything already, and its writes are in no history.
+        let is_played = spec.workloads.iter().any(|workload| workload.kind == WorkloadKind::EtcdAnswers);
+        if !is_played
+            && undemanded(&cluster, spec).is_none()
             && spec.final_phase.heal
             && report.stuck.is_empty()
             && let Err(stuck) = finish(&cluster, recorder, &mut operator).await
@@ -290,6 +294,20 @@ pub(crate) async fn act(
     };
     let scraped = prometheus.and_then(Prometheus::finish);
     Acted { report: note_stuck(&**arena, recorder, report), scraped }
+}
+
+/// What restarts the first member: its process is killed, the page cache stays.
+fn restart_of_first(arena: &Arc<dyn Arena>, cluster: &Cluster) -> workload::Restart {
+    let (arena, cluster) = (arena.clone(), cluster.clone());
+    Arc::new(move || {
+        let (arena, cluster) = (arena.clone(), cluster.clone());
+        Box::pin(async move {
+            let node = cluster.nodes()[0];
+            arena.kill(node);
+            arena.ended(node).await;
+            let _stays_down = cluster.start_if_allowed(node);
+        })
+    })
 }
 
 /// Why the cluster's recovery is not demanded, if it is not: something that recovery needs is missing.

@@ -96,6 +96,13 @@ pub(crate) fn refuse(plan: &Plan, on: &OnServer) -> Option<String> {
         return Some("`alerts`: an alert needs minutes, which only virtual time has".into());
     }
     for workload in &spec.workloads {
+        if workload.kind == WorkloadKind::EtcdAnswers {
+            return Some(format!(
+                "the workload `{}` plays what a real etcd answered against the simulated store: real servers are asked side by \
+                 side (`store/tests/differential`)",
+                workload.name()
+            ));
+        }
         if matches!(workload.kind, WorkloadKind::Lock | WorkloadKind::Auth) {
             return Some(format!(
                 "the workload `{}`: its judge counts on being told when leases and tokens end, which real members do not tell",

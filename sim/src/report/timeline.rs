@@ -169,6 +169,8 @@ fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64,
         Event::AlertBlind(line) => {
             Some((line.at, "alert".into(), format!("{} could not have fired: {}", line.alert, line.why)))
         }
+        Event::Compared(line) if line.agrees() => None,
+        Event::Compared(line) => world(line.at, format!("answers otherwise than etcd: {}", line.asked)),
         Event::Promotion(line) => world(line.at, format!("asks for the promotion of {:x}", line.id)),
         Event::Raft(RaftLine::Applied(_))
         | Event::Found(_)

@@ -18,7 +18,7 @@ use crate::{
     plan::Plan,
     report::{Failure, OperationCounts, RunResult, Verdict, faults_in},
     scenario::ExpectAlerts,
-    workload::Recorder,
+    workload::{self, Recorder},
     world::{At, Counters, Finished, HarnessFailure, Traced, Violation},
 };
 
@@ -40,10 +40,17 @@ pub(super) fn meta(plan: &Plan, members_tell: bool) -> h::Event {
             min_operations_after_heal: expect.min_operations_after,
             min_writes_during_outage: expect.min_writes_during_outage,
             max_leader_changes: expect.max_leader_changes,
+            min_answers_compared: answers_to_compare(plan),
             must_bite: expect.must_bite.iter().map(|action| action.name().to_owned()).collect(),
             alerts: expect.alerts.as_ref().map(ExpectAlerts::demands),
         },
     })
+}
+
+/// How many answers the recordings hold that are played.
+fn answers_to_compare(plan: &Plan) -> u64 {
+    let recordings = plan.spec.workloads.iter().filter_map(|workload| workload.recording);
+    recordings.map(|name| workload::recording(name).entries.len() as u64).sum()
 }
 
 /// The largest drift of a member's clock, fast or slow, when all faults add up.

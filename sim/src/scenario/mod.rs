@@ -30,7 +30,7 @@ pub use types::{
     Scenario, Spec, default_settle,
 };
 pub(crate) use validate::{name as check_name, spec as check_spec};
-pub use workload::{Burst, EndpointChoice, Mix, Workload, WorkloadKind};
+pub use workload::{Burst, EndpointChoice, Mix, RecordingName, Workload, WorkloadKind};
 
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,34 @@ spec:
     counters: [leaderChanges]
 ";
 
+/// The beginning of a scenario that plays a recording.
+const PLAYS: &str = "\
+apiVersion: squall/v1
+kind: Scenario
+metadata:
+  name: plays
+spec:
+  seeds: [1]
+  cluster: {members: 1, electionTimeout: 500ms}
+  workloads:
+    - {type: etcdAnswers, recording: users, clients: 1}
+  timeLimit: 20s
+  faults: []
+";
+
+/// What to replace by what in [`PLAYS`]; in its refusals too.
+const BAD_TO_PLAY: &[(&str, &str, &str)] = &[
+    ("nothing to play", "recording: users, ", ""),
+    ("a recording that there is not", "recording: users", "recording: everything"),
+    ("a recording for another type", "type: etcdAnswers", "type: kv"),
+    ("several clients that play", ", clients: 1", ""),
+    ("a workload beside a recording", "clients: 1}\n", "clients: 1}\n    - {type: kv}\n"),
+    ("faults beside a recording", "faults: []", "faults: [{at: 1s, action: restart}]"),
+    ("a recording for three members", "members: 1", "members: 3"),
+    ("a recording with another election time-out", "electionTimeout: 500ms", "electionTimeout: 1s"),
+    ("a recording with another limit", "members: 1", "members: 1, maxTxnOps: 5"),
+];
+
 /// What to replace by what in [`GOOD`], under a name.
 const BAD: &[(&str, &str, &str)] = &[
     ("unknown version", "squall/v1", "squall/v2"),
@@ -256,6 +284,11 @@ fn bad_input_is_refused_word_for_word() {
         assert!(answer.starts_with("drill.yaml:"), "{name}: was accepted, or names no place: {answer}");
         writeln!(answers, "# {name}\n{answer}\n").unwrap();
     };
+    parse(Path::new("drill.yaml"), PLAYS).unwrap();
+    for (name, find, replace) in BAD_TO_PLAY {
+        assert!(PLAYS.contains(find), "{name}: the scenario that plays has no `{find}`");
+        case(name, &PLAYS.replacen(find, replace, 1));
+    }
     for (name, find, replace) in BAD {
         assert!(GOOD.contains(find), "{name}: the good scenario has no `{find}`");
         case(name, &GOOD.replacen(find, replace, 1));

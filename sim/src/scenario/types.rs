@@ -395,6 +395,8 @@ pub enum CheckerName {
     Alerts,
     /// Learners vote when they may.
     Members,
+    /// The store answers as a real etcd has answered.
+    Conformance,
     /// Users may what they are allowed, and no more.
     Auth,
     /// Raft's invariants.
@@ -409,7 +411,7 @@ pub enum CheckerName {
 
 impl CheckerName {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(CheckerName, &'static str); 15] = [
+    pub const ALL: [(CheckerName, &'static str); 16] = [
         (
             CheckerName::Linearizability,
             "linearizability: reads and writes take effect in one order that real time allows",
@@ -431,6 +433,7 @@ impl CheckerName {
             CheckerName::Lock,
             "lock: one holds at a time, in the order of the queue, and who has let go passes no fence",
         ),
+        (CheckerName::Conformance, "conformance: the store answers as a real etcd has answered the same"),
         (CheckerName::Auth, "auth: users may do what they are allowed, and nothing else"),
         (
             CheckerName::Compaction,
@@ -473,6 +476,7 @@ impl CheckerName {
             CheckerName::Alarm => "alarm",
             CheckerName::Alerts => "alerts",
             CheckerName::Members => "members",
+            CheckerName::Conformance => "conformance",
             CheckerName::Auth => "auth",
             CheckerName::Raft => "raft",
             CheckerName::Liveness => "liveness",

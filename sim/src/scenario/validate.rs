@@ -4,7 +4,7 @@
 //! ([`super::yaml::locate`]). The first objection ends the check: one clear paragraph beats a list of consequences.
 
 use super::types::{COUNTERS, Outcome, Spec};
-use super::workload::{Workload, WorkloadKind};
+use super::workload::{RecordingName, Workload, WorkloadKind};
 use super::{Cluster, alerts};
 use crate::faults::{Action, Shape, check_faults};
 use crate::text::{Refusal, Source, Step, did_you_mean, format_duration as go, one_of};
@@ -64,6 +64,7 @@ pub(crate) fn spec(on: &Source, spec: &Spec, drawn: bool) -> Result<(), Refusal>
             || "users and roles are the whole store's: one workload of type `auth` is enough",
         )?;
         workload(on, at, one)?;
+        recording(on, at, spec, one)?;
     }
 
     let at = [Key("spec"), Key("timeLimit")];
@@ -218,6 +219,64 @@ fn workload(on: &Source, at: [Step; 3], workload: &Workload) -> Result<(), Refus
         })?;
     }
     Ok(())
+}
+
+/// What a recording of a real etcd's answers needs, so that they are the right ones.
+fn recording(on: &Source, at: [Step; 3], spec: &Spec, workload: &Workload) -> Result<(), Refusal> {
+    let key = |key| [at[0], at[1], at[2], Key(key)];
+    let names = || one_of(RecordingName::ALL.map(RecordingName::name));
+    if workload.kind != WorkloadKind::EtcdAnswers {
+        return on.refuse_if(workload.recording.is_some(), &key("recording"), || {
+            format!(
+                "a workload of type `{}` plays nothing: expected type `etcdAnswers`",
+                workload.kind.name()
+            )
+        });
+    }
+    on.refuse_if(workload.recording.is_none(), &at, || {
+        format!("there is nothing to play: give it a `recording`, one of {}", names())
+    })?;
+    on.refuse_if(workload.clients != 1 || workload.in_flight != 1, &key("clients"), || {
+        format!(
+            "{} clients with {} requests in flight would play over each other: expected `clients: 1`",
+            workload.clients, workload.in_flight
+        )
+    })?;
+    on.refuse_if(
+        spec.workloads.len() > 1,
+        &at,
+        || "other workloads stand beside it: what they write would change the answers, so expected it alone",
+    )?;
+    on.refuse_if(
+        !spec.faults.is_empty(),
+        &[at[0], Key("faults")],
+        || "the answers of `etcdAnswers` were recorded while nothing broke: expected no faults",
+    )?;
+    let (cluster, usual) = (&spec.cluster, Cluster::default());
+    let cluster_key = |key| [at[0], Key("cluster"), Key(key)];
+    on.refuse_if(cluster.members != 1, &cluster_key("members"), || {
+        format!("the answers of `etcdAnswers` are a single member's, expected 1 and not {}", cluster.members)
+    })?;
+    let recorded = (Duration::from_millis(500), Duration::from_millis(100));
+    on.refuse_if(
+        (cluster.election_timeout, cluster.heartbeat_interval) != recorded,
+        &cluster_key("electionTimeout"),
+        || "the shortest lease follows from it, and `etcdAnswers` was recorded with `electionTimeout: 500ms` and `heartbeatInterval: 100ms`",
+    )?;
+    let limits = |cluster: &Cluster| {
+        (
+            cluster.max_txn_ops,
+            cluster.max_request_bytes,
+            cluster.quota_bytes,
+            cluster.auto_compaction_retention,
+            cluster.auto_compaction_revisions,
+        )
+    };
+    on.refuse_if(
+        limits(cluster) != limits(&usual),
+        &[at[0], Key("cluster")],
+        || "the answers of `etcdAnswers` were recorded with the usual limits and without auto-compaction: leave these settings out",
+    )
 }
 
 fn expect(on: &Source, spec: &Spec) -> Result<(), Refusal> {

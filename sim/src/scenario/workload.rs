@@ -62,6 +62,9 @@ pub struct Workload {
     /// Bursts of requests. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<Burst>,
+    /// What is played. Type `etcdAnswers`, which needs it; no other has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RecordingName>,
     /// How often each operation, as weights; the default depends on the type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mix: Option<Mix>,
@@ -135,11 +138,39 @@ pub enum WorkloadKind {
     /// Questions that no entry of the log answers: what is left of a lease that another workload has granted lately, and which
     /// keys hang on it; which leases there are; how a member stands, sometimes of one that must know a leader.
     Questions,
+    /// A recording of what a real etcd 3.5.1 answered to a few thousand operations over every service (`recording`), played
+    /// against the store by one client, at the recorded moments; the checker `conformance` finds the first answer that
+    /// differs. It wants a cluster as the one that was recorded: one member, `electionTimeout: 500ms`, and nothing else that
+    /// asks or breaks anything. Rates and keys mean nothing to it.
+    EtcdAnswers,
+}
+
+/// The recordings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RecordingName {
+    /// Every service.
+    AllServices,
+    /// Users and roles most of all, and what they are and are not allowed.
+    Users,
+}
+
+impl RecordingName {
+    /// All of them.
+    pub const ALL: [RecordingName; 2] = [RecordingName::AllServices, RecordingName::Users];
+
+    /// As the file spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            RecordingName::AllServices => "allServices",
+            RecordingName::Users => "users",
+        }
+    }
 }
 
 impl WorkloadKind {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(WorkloadKind, &'static str); 9] = [
+    pub const ALL: [(WorkloadKind, &'static str); 10] = [
         (WorkloadKind::Register, "register: reads, writes and compare-and-swaps of single keys"),
         (WorkloadKind::Kv, "kv: puts, gets, ranges, deletes and transactions over several keys"),
         (WorkloadKind::Append, "append: transactions that read some lists and append to others"),
@@ -161,6 +192,10 @@ impl WorkloadKind {
             WorkloadKind::Questions,
             "questions: what is left of a lease, which leases there are, how a member stands",
         ),
+        (
+            WorkloadKind::EtcdAnswers,
+            "etcdAnswers: what a real etcd was asked, and whether the store answers the same",
+        ),
     ];
 
     /// As the file spells it.
@@ -175,6 +210,7 @@ impl WorkloadKind {
             WorkloadKind::Auth => "auth",
             WorkloadKind::Lock => "lock",
             WorkloadKind::Questions => "questions",
+            WorkloadKind::EtcdAnswers => "etcdAnswers",
         }
     }
 
@@ -215,6 +251,8 @@ impl WorkloadKind {
             },
             WorkloadKind::Questions => Mix { time_to_live: 3, leases: 1, status: 2, ..Mix::NONE },
             WorkloadKind::Lock => Mix { get: 1, lock: 6, campaign: 4, leader: 1, observe: 1, ..Mix::NONE },
+            // Its recording says what is asked.
+            WorkloadKind::EtcdAnswers => Mix::NONE,
         }
     }
 
@@ -232,6 +270,7 @@ impl WorkloadKind {
             WorkloadKind::Watch => &["watch"],
             WorkloadKind::Questions => &["timeToLive", "leases", "status"],
             WorkloadKind::Lock => &["get", "lock", "campaign", "leader", "observe"],
+            WorkloadKind::EtcdAnswers => &[],
         }
     }
 }

@@ -135,7 +135,11 @@ impl Generator {
                 _ => h::Op::Range(self.get()),
             },
             WorkloadKind::Lease => self.next_of_leases(choice, unique),
-            WorkloadKind::Watch | WorkloadKind::Auth | WorkloadKind::Lock | WorkloadKind::Questions => {
+            WorkloadKind::Watch
+            | WorkloadKind::Auth
+            | WorkloadKind::Lock
+            | WorkloadKind::Questions
+            | WorkloadKind::EtcdAnswers => {
                 unreachable!("watchers, users and those who take turns ask nothing of the generator")
             }
         }

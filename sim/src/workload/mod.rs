@@ -3,7 +3,8 @@
 //! A client is one sequential process (`client`); a machine runs one or several of them, as `inFlight` says (`start`). A
 //! `generator` says what a client asks next; `outcome` says what it may claim when no answer came; the `recorder` turns
 //! it all into the history that the checkers judge, `watcher` notes what watches are told, `auth` has users and their
-//! administrator, `locks` those who take turns, `questions` ask what no entry of the log answers, and the `journal` keeps a copy that survives the process.
+//! administrator, `locks` those who take turns, `questions` ask what no entry of the log answers, `answers` plays what etcd was
+//! asked, and the `journal` keeps a copy that survives the process.
 //!
 //! Rates are those of an open system as far as a sequential client can be one: each waits a drawn time between calls, and a
 //! slow answer delays its next call, never drops it.
@@ -11,6 +12,7 @@
 //! Chance by place: each client has streams of its own, named after its workload and its number there. To drop a
 //! workload or a client leaves the draws of all others as they were.
 
+mod answers;
 mod auth;
 mod client;
 mod drive;
@@ -26,6 +28,7 @@ mod watcher;
 mod weights;
 mod wire;
 
+pub(crate) use answers::{Restart, recording};
 pub(crate) use auth::{Book, RootToken, root_token, wants_token};
 pub use client::{CORRELATION_ID, Channels, Client, Endpoints};
 pub use drive::{Pace, drive};

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Channels, Client, Endpoints, Generator, Limits, Pace, Process, Recorder,
+    answers::{Answers, Restart},
     auth::{Admin, Book, User},
     drive,
     locks::{self, Locker},
@@ -40,6 +41,8 @@ pub struct Crowd {
     pub(crate) book: Option<Arc<Book>>,
     /// Set where the clients are to stop.
     pub stop: Arc<AtomicBool>,
+    /// Restarts the member of a cluster of one.
+    pub(crate) restart: Restart,
     /// What watchers found stuck at the end.
     pub stuck: Arc<Mutex<Vec<String>>>,
 }
@@ -72,7 +75,16 @@ pub fn start(
                 let chance = place.chance.child(&format!("process {number}"));
                 let stream = |name| ChaCha8Rng::seed_from_u64(chance.child(name).seed());
                 let pace = Pace { mean, burst: workload.burst.clone(), chance: stream("pace") };
-                let driven: BoxFuture<'static, ()> = if workload.kind == WorkloadKind::Watch {
+                let driven: BoxFuture<'static, ()> = if workload.kind == WorkloadKind::EtcdAnswers {
+                    let answers = Answers {
+                        env: env.clone(),
+                        recorder: crowd.recorder.clone(),
+                        endpoints: crowd.endpoints.clone(),
+                        recording: workload.recording.expect("a checked scenario names one"),
+                        restart: crowd.restart.clone(),
+                    };
+                    Box::pin(answers.play(crowd.stop.clone()))
+                } else if workload.kind == WorkloadKind::Watch {
                     let watcher = Watcher {
                         process: Process { id, node: Arc::clone(&node) },
                         env: env.clone(),

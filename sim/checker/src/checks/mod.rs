@@ -22,6 +22,7 @@ mod bounds;
 mod changes;
 mod compactions;
 mod confirm;
+mod conformance;
 mod convergence;
 mod durability;
 mod era;
@@ -55,7 +56,7 @@ use crate::revision::{self, Budgets, Dialect, Rule, Violation};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// Which checker found it: `linearizability`, `durability`, `monotonic-reads`, `convergence`, `watch`, `lease`, `lock`, `auth`, `raft`,
-    /// `compaction`, `alarm`, `alerts`, `members`, `liveness`, `vacuous`, `panic`.
+    /// `compaction`, `alarm`, `alerts`, `conformance`, `members`, `liveness`, `vacuous`, `panic`.
     pub checker: &'static str,
     /// What was promised.
     pub guarantee: String,
@@ -133,6 +134,7 @@ pub fn guarantees() -> Vec<(&'static str, String)> {
     all.extend(named("compaction", &compactions::GUARANTEES));
     all.extend(named("alarm", &alarms::GUARANTEES));
     all.extend(named("alerts", &alerts::GUARANTEES));
+    all.extend(named("conformance", &conformance::GUARANTEES));
     all.extend(named("members", &learners::GUARANTEES));
     all.extend(named("auth", &auth::GUARANTEES));
     all.extend(named("raft", &raft::GUARANTEES));
@@ -213,6 +215,7 @@ fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(compactions::check(history));
     failures.extend(alarms::check(history));
     failures.extend(alerts::check(history));
+    failures.extend(conformance::check(history));
     failures.extend(learners::check(history));
     failures.extend(questions::check(history));
     failures.extend(auth::check(history));

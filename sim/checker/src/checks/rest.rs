@@ -1,6 +1,7 @@
 //! Liveness, panics, and runs that show nothing.
 
 use super::Failure;
+use super::conformance;
 use super::era::Eras;
 use super::promises::Harm;
 use crate::history::{Event, Op, RaftLine, RunHistory};
@@ -120,6 +121,11 @@ pub(super) fn vacuous(history: &RunHistory) -> Vec<Failure> {
         writes && in_outage(operation.call)
     });
     demand("writes were attempted while no majority was up", expect.min_writes_during_outage, writes.count());
+    let all_agree = conformance::compared(history).all(|line| line.agrees());
+    if all_agree {
+        let compared = conformance::compared(history).count();
+        demand("answers were compared with etcd's", expect.min_answers_compared, compared);
+    }
     failures.extend(expect.must_bite.iter().filter_map(|action| toothless(history, action)));
     failures
 }

@@ -825,6 +825,18 @@ fn each_checker_finds_its_own() {
             "liveness",
             "n1 told client 20's range (operation 20) at 4.000s that it has timed out, though nothing broke from 2.000s on",
         ),
+        (
+            "{\"end\"",
+            "{\"compared\":{\"at\":5,\"number\":3,\"asked\":\"Status\",\"expected\":\"1\",\"answered\":\"2\"}}\n{\"end\"",
+            "conformance",
+            "operation 3 of the recording was answered otherwise",
+        ),
+        (
+            "\"expect\":{",
+            "\"expect\":{\"min_answers_compared\":2,",
+            "vacuous",
+            "0 answers were compared with etcd's",
+        ),
         ("faults\":2", "faults\":4", "vacuous", "3 operations were ok before the first fault"),
         ("heal\":1", "heal\":2", "vacuous", "1 operations were ok after the last heal"),
         ("outage\":1", "outage\":2", "vacuous", "1 writes were attempted while no majority was up"),

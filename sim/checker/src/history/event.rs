@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::alert::{AlertBlind, AlertLine, ExpectedAlerts};
 use super::bytes::Bytes;
 use super::compaction::Compaction;
+use super::compared::Compared;
 use super::operation::{Client, LeaseId, OpId, Revision};
 use super::request::is_default;
 use super::response::KeyValue;
@@ -53,6 +54,8 @@ pub enum Event {
     Alert(AlertLine),
     /// A rule of an alert had nothing to look at.
     AlertBlind(AlertBlind),
+    /// An answer of the store was compared with a real etcd's.
+    Compared(Compared),
     /// A member did not start, or stopped, because something is wrong with its disk or its data.
     Failed(Failed),
     /// A member's disk went back to an older image.
@@ -125,6 +128,9 @@ pub struct Expectations {
     /// Actions whose faults must have done something ([`Heal::bit`]), all faults of one action together.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub must_bite: Vec<String>,
+    /// Answers that were compared with a real etcd's, unless one differed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub min_answers_compared: u64,
     /// What must fire and what must not; not looked at where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alerts: Option<ExpectedAlerts>,
@@ -138,6 +144,7 @@ impl Default for Expectations {
             min_writes_during_outage: 0,
             max_leader_changes: None,
             must_bite: Vec::new(),
+            min_answers_compared: 0,
             alerts: None,
         }
     }
@@ -685,7 +692,7 @@ pub struct End {
 
 impl Event {
     /// The kinds' names, as they open a line.
-    pub const KINDS: [&'static str; 28] = [
+    pub const KINDS: [&'static str; 29] = [
         "meta",
         "fault",
         "heal",
@@ -706,6 +713,7 @@ impl Event {
         "alarm",
         "alert",
         "alert_blind",
+        "compared",
         "failed",
         "disk_replaced",
         "excused",
@@ -740,6 +748,7 @@ impl Event {
             Event::Alarm(line) => line.ret,
             Event::Alert(line) => line.at,
             Event::AlertBlind(line) => line.at,
+            Event::Compared(line) => line.at,
             Event::Failed(line) => line.at,
             Event::DiskReplaced(line) => line.at,
             Event::Excused(line) => line.at,

@@ -32,6 +32,7 @@ impl RunHistory {
                 let expect = Expectations {
                     min_operations_before_faults: 0,
                     min_operations_after_heal: 0,
+                    min_answers_compared: 0,
                     min_writes_during_outage: 0,
                     max_leader_changes: None,
                     must_bite: Vec::new(),

@@ -23,6 +23,7 @@ pub mod ask;
 pub mod auth;
 pub mod bytes;
 mod compaction;
+mod compared;
 pub mod event;
 mod excuse;
 pub mod jsonl;
@@ -38,6 +39,7 @@ pub use ask::{Ask, Asked, MemberStatus, Standing, TimeLeft, Watched};
 pub use auth::{Auth, AuthStatusResult, Caller, Login, Membership, Permission};
 pub use bytes::Bytes;
 pub use compaction::Compaction;
+pub use compared::Compared;
 pub use event::{
     AlarmLine, Applied, Break, BreakKind, Configuration, DiskReplaced, End, Event, Excused, Expectations,
     Failed, Fault, Found, HashLine, Heal, Hint, Life, Liveness, LogTerms, MemberList, MemberView, Meta,

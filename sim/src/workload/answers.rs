@@ -1,0 +1,95 @@
+//! Plays what a real etcd answered against the simulated store, and notes whether the store answers the same.
+//!
+//! The recordings and the player are the crate squall-conformance's; this side gives it the member, the seams, and restarts
+//! where the recording has them. Every operation comes at its recorded moment, since leases go by time. Each becomes one line
+//! of the history, with both answers where they differ; the first difference ends it, since the rest would follow from it.
+//! Nothing else is in the history of such a run, so the checker `conformance` alone judges what was answered.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use squall_checker::history as h;
+use squall_conformance::{Player, Recording, Seams, Server};
+use squall_store::seam::{BoxFuture, Channel, DialOptions, Env};
+
+use super::{Endpoints, Recorder};
+use crate::scenario::RecordingName;
+
+/// Restarts the one member: its process is killed, and another one started.
+pub(crate) type Restart = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// How often it is looked whether the run is to end.
+const LOOKS: Duration = Duration::from_millis(200);
+
+/// How much of a call is told that was answered alike.
+const TOLD: usize = 80;
+
+/// A recording to play.
+pub(super) struct Answers {
+    pub(super) env: Env,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) endpoints: Endpoints,
+    pub(super) recording: RecordingName,
+    pub(super) restart: Restart,
+}
+
+/// The recording of this name, as it was made.
+pub(crate) fn recording(name: RecordingName) -> Recording {
+    Recording::named(name.name()).unwrap_or_else(|error| panic!("{}: {error}", name.name()))
+}
+
+impl Answers {
+    /// Plays until the recording ends, an answer differs, or `stop` is set.
+    pub(super) async fn play(self, stop: Arc<AtomicBool>) {
+        let clock = self.env.clock.clone();
+        let seams = Seams { clock: clock.clone(), tasks: self.env.tasks.clone() };
+        let (_, address) = &self.endpoints[0];
+        let dial = || self.env.net.dial(address, DialOptions::default());
+        let client_url = format!("http://{address}");
+        let peer_url = client_url.replace(":2379", ":2380");
+        let server = Server::connect("the store", seams, dial(), peer_url, client_url).await;
+        // A store that serves nobody is found by others (`vacuous`, `liveness`).
+        let Ok(server) = server else { return };
+        let mut player = Player::new(recording(self.recording), server);
+        let restart = || -> BoxFuture<'static, Channel> {
+            let (restarted, channel) = ((self.restart)(), dial());
+            Box::pin(async move {
+                restarted.await;
+                channel
+            })
+        };
+        let began = clock.monotonic();
+        while let Some(at) = player.next_at() {
+            loop {
+                if stop.load(Ordering::Relaxed) {
+                    return player.tidy_up().await;
+                }
+                let left = at.saturating_sub(clock.monotonic().since(began));
+                if left.is_zero() {
+                    break;
+                }
+                clock.sleep(left.min(LOOKS)).await;
+            }
+            let played = player.play(&restart).await.unwrap_or_else(|out_of_date| panic!("{out_of_date}"));
+            let differs = played.difference.is_some();
+            let (expected, answered) = played.difference.map(|both| (both.etcd, both.squalld)).unzip();
+            let told = if differs { usize::MAX } else { TOLD };
+            self.recorder.event(h::Event::Compared(h::Compared {
+                at: self.recorder.now_ns(),
+                number: played.number as u64,
+                asked: played.asked.chars().take(told).collect(),
+                expected,
+                answered,
+            }));
+            if differs {
+                break;
+            }
+        }
+        player.tidy_up().await;
+    }
+}
