@@ -29,7 +29,7 @@ const NO_SPACE: &str = "alarm: under NOSPACE nothing is acknowledged that makes 
 const CORRUPT: &str = "alarm: under CORRUPT no change is acknowledged";
 const CAUSE: &str = "alarm: CORRUPT is raised only where a disk was harmed";
 
-const RESTORED: &str = "alarm: a restored snapshot brings back the alarms that it was saved with";
+pub(super) const RESTORED: &str = "alarm: a restored snapshot brings back the alarms that it was saved with";
 
 pub(super) const GUARANTEES: [&str; 4] = [NO_SPACE, CORRUPT, CAUSE, RESTORED];
 

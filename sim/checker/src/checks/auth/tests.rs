@@ -6,7 +6,7 @@ use crate::checks::locks::tests::read;
 fn line(id: u64, at: u64, op: &str, revision: u64, rest: &str) -> String {
     let (call, ret) = (at * 1_000_000, (at + 5) * 1_000_000);
     format!(
-        "{{\"id\":{id},\"client\":1,\"endpoint\":\"m1\",\"call\":{call},\"return\":{ret},\"op\":{op},\"outcome\":\"ok\",\
+        "{{\"id\":{id},\"client\":{id},\"endpoint\":\"m1\",\"call\":{call},\"return\":{ret},\"op\":{op},\"outcome\":\"ok\",\
          \"header\":{{\"cluster_id\":1,\"member_id\":1,\"revision\":{revision},\"raft_term\":2}}{rest}}}\n"
     )
 }

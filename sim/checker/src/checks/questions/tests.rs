@@ -135,7 +135,7 @@ fn the_keys_of_a_lease_are_those_that_were_put_there() {
     assert_eq!(asked("\"k\",\"other\"", &[]), [super::leases::KEYS], "nobody put it there");
     let off = put(3, (2_000, 2_100), "k", 0);
     assert_eq!(asked("\"k\"", std::slice::from_ref(&off)), [super::leases::KEYS], "it was put elsewhere");
-    assert_eq!(asked("", &[off.clone()]), [""; 0]);
+    assert_eq!(asked("", std::slice::from_ref(&off)), [""; 0]);
     // Whoever may have written the key meanwhile leaves it open.
     let open =
         off.replace("\"outcome\":\"ok\"", "\"outcome\":\"info\"").replace(",\"result\":{\"put\":{}}", "");
