@@ -93,6 +93,8 @@ async fn stream(client: &mut Client, memory: &mut Memory) -> Option<()> {
                         range_end: h::Bytes::from(range_end),
                         start_revision: h::Revision(start),
                         prev_kv,
+                        // Each stream has a single watch.
+                        takes_an_id: false,
                         no_put: false,
                         no_delete: false,
                     }));
