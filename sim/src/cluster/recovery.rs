@@ -141,15 +141,23 @@ impl Cluster {
     pub async fn record_views(&self, revision: i64, patience: Duration) -> Result<(), String> {
         let inner = &self.inner;
         let deadline = inner.arena.now().after(patience);
+        let mut revision = revision;
         let views = loop {
-            let views = self.views(revision, deadline).await?;
-            let compacted: BTreeSet<h::Revision> =
-                views.iter().map(|(_, hash, _)| hash.compact_revision).collect();
-            // A leader with automatic compaction may have compacted in between.
-            if compacted.len() <= 1 || !self.compacts_by_itself() || inner.arena.now() >= deadline {
-                break views;
+            if let Some(views) = self.views(revision, deadline).await? {
+                let compacted: BTreeSet<h::Revision> =
+                    views.iter().map(|(_, hash, _)| hash.compact_revision).collect();
+                // A leader with automatic compaction may have compacted in between.
+                if compacted.len() <= 1 || !self.compacts_by_itself() || inner.arena.now() >= deadline {
+                    break views;
+                }
             }
             inner.operator.pause().await;
+            // Leases that end make revisions, and the one that was asked for may be compacted by now.
+            if let Some(endpoint) = self.counted_endpoints().first()
+                && let Ok(newest) = inner.operator.try_read_revision(endpoint).await
+            {
+                revision = revision.max(newest);
+            }
         };
         for (_, hash, _) in &views {
             inner.recorder.event(h::Event::Hash(hash.clone()));
@@ -163,12 +171,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Each member's hash at `revision`, and its view of the cluster.
+    /// Each member's hash at `revision`, and its view of the cluster. `None` where one does not answer and leaders compact by
+    /// themselves: the revision may be compacted.
     async fn views(
         &self,
         revision: i64,
         deadline: At,
-    ) -> Result<Vec<(NodeId, h::HashLine, h::MemberView)>, String> {
+    ) -> Result<Option<Vec<(NodeId, h::HashLine, h::MemberView)>>, String> {
         let inner = &self.inner;
         let mut views = Vec::new();
         for node in self.counted() {
@@ -181,6 +190,7 @@ impl Cluster {
                     (Err(why), _) | (_, Err(why)) if inner.arena.now() >= deadline => {
                         return Err(format!("{node}: {why}"));
                     }
+                    _ if self.compacts_by_itself() => return Ok(None),
                     _ => inner.operator.pause().await,
                 }
             };
@@ -213,7 +223,7 @@ impl Cluster {
             };
             views.push((node, line, view));
         }
-        Ok(views)
+        Ok(Some(views))
     }
 
     fn compacts_by_itself(&self) -> bool {

@@ -6,14 +6,15 @@
 //! - *Waited for*: a member that answered a compaction with `physical` has finished it by then. It is accused where it says in
 //!   the same life that it finished only later.
 //! - *Finished*: a compaction that is under way is finished, or replaced by an installed snapshot, within [`LEAST`] and [`SLOWER`] times
-//!   what the slowest took that another member had under way meanwhile. Nothing is demanded near to a disturbance.
+//!   what the slowest took that another member had under way meanwhile. Nothing is demanded near to a disturbance, nor where
+//!   another compaction follows before that time is over: then the first one ends with the other.
 
 use std::collections::BTreeMap;
 
 use super::era::Eras;
 use super::quiet::Unquiet;
 use super::{Failure, seconds};
-use crate::history::{Compaction, Event, Op, RunHistory};
+use crate::history::{Compaction, Event, Op, Outcome, RunHistory};
 
 const WAITED: &str = "compaction: a physical one is answered when its records are gone";
 const FINISHED: &str = "compaction: one that is under way is finished";
@@ -91,6 +92,20 @@ fn runs<'a>(told: &[&'a Compaction]) -> Vec<Run<'a>> {
     runs
 }
 
+/// Whether another compaction may have moved the end of this one until `due`: a member under steady requests has always one
+/// under way, and tells only of the end.
+fn goes_further(history: &RunHistory, begun: &Compaction, due: u64) -> bool {
+    history.operations.iter().any(|operation| match &operation.op {
+        Op::Compact(compact) => {
+            compact.revision > begun.revision
+                && operation.call <= due
+                && operation.ret.is_none_or(|ret| ret >= begun.at)
+                && operation.outcome != Outcome::Fail
+        }
+        _ => false,
+    })
+}
+
 fn finished(history: &RunHistory, told: &[&Compaction]) -> Option<Failure> {
     let runs = runs(told);
     let quiet = Unquiet::of(history);
@@ -109,7 +124,7 @@ fn finished(history: &RunHistory, told: &[&Compaction]) -> Option<Failure> {
         let is_known = meanwhile.iter().any(|(_, done)| done.revision >= begun.revision);
         let slowest = meanwhile.iter().map(|(from, done)| done.at - from).max()?;
         let due = begun.at + LEAST + SLOWER * slowest;
-        (is_known && until > due && !quiet.touch(begun.at, due)).then(|| {
+        (is_known && until > due && !quiet.touch(begun.at, due) && !goes_further(history, begun, due)).then(|| {
             let message = format!(
                 "{} had a compaction to revision {} under way at {:.3}s, and has not finished it by {:.3}s",
                 begun.member,

@@ -145,6 +145,10 @@ impl Standing {
     }
 }
 
+/// What happens at one moment of virtual time is recorded nanoseconds apart, in its order. Members tell the moment itself. So
+/// a member may tell that it fails some nanoseconds before the record of the fault that it fails of.
+const ONE_MOMENT: u64 = 1_000;
+
 /// When whose disk was harmed.
 pub(super) struct Harm<'a>(Vec<(Vec<&'a str>, u64, u64)>);
 
@@ -173,6 +177,7 @@ impl<'a> Harm<'a> {
 
     /// Whether the member's disk was harmed at some time of this span.
     pub(super) fn between(&self, member: &str, from: u64, to: u64) -> bool {
+        let to = to.saturating_add(ONE_MOMENT);
         self.0.iter().any(|(members, begin, end)| members.contains(&member) && *begin <= to && *end >= from)
     }
 }

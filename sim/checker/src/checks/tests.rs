@@ -260,6 +260,21 @@ fn clusters_are_judged_apart() {
     );
 }
 
+/// A member under steady requests for compactions always has one under way.
+#[test]
+fn a_compaction_may_end_with_the_one_that_follows() {
+    let unfinished = COMPACTED.replace(COMPACTION_DONE, "");
+    let with = |lines: &str| judge(&SOUND.replace("{\"end\"", lines));
+    assert!(matches!(with(&unfinished), Verdict::Invalid(_)));
+    let further = |outcome: &str| {
+        let asked = format!(
+            r#"{{"id":57,"client":57,"call":3000000300,"op":{{"compact":{{"revision":4}}}},"outcome":"{outcome}"}}"#
+        );
+        with(&format!("{asked}\n{unfinished}"))
+    };
+    assert_eq!(further("info"), Verdict::Valid);
+}
+
 /// What looks like a broken promise, a lost answer or a failure, and has a cause.
 #[test]
 fn harm_and_trouble_are_excuses() {
@@ -268,6 +283,11 @@ fn harm_and_trouble_are_excuses() {
     assert_eq!(with(format!("{harmed}{}", PROMISES.replace("\"last\":7", "\"last\":0"))), Verdict::Valid);
     let failed = "{\"failed\":{\"at\":120,\"member\":\"n1\",\"reason\":\"the folder is empty\"}}\n{\"end\"";
     assert_eq!(with(format!("{harmed}{failed}")), Verdict::Valid);
+    // A fault is recorded nanoseconds after the moment at which its member tells that it fails.
+    assert_eq!(with(format!("{harmed}{}", failed.replace("120", "103"))), Verdict::Valid);
+    // What comes later is no excuse.
+    let later = harmed.replace("105", "2105").replace("106", "2106");
+    assert!(matches!(with(format!("{later}{failed}")), Verdict::Invalid(_)));
     // Another member's disk is no excuse.
     let other = harmed.replace("n1", "n2");
     assert!(matches!(with(format!("{other}{failed}")), Verdict::Invalid(_)));
