@@ -102,6 +102,12 @@ impl Labels {
     }
 }
 
+/// Whether all of these label sets have the same metric's name. Series of one metric stay different without it.
+pub fn have_one_name<'a>(all: impl IntoIterator<Item = &'a Labels>) -> bool {
+    let mut names = all.into_iter().map(Labels::metric);
+    names.next().is_none_or(|first| names.all(|name| name == first))
+}
+
 /// As Prometheus writes a series: `name{label="value", …}`.
 impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

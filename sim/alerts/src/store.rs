@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    labels::{Labels, NAME},
-    query::{MatchOp, Matcher},
+    labels::Labels,
+    query::{Matcher, only_metric},
     rules::Horizons,
 };
 
@@ -139,8 +139,7 @@ impl Store {
 
     /// The series that meet all conditions, in the order in which they appeared, each with its place in [`Store::all`].
     pub fn select<'a>(&'a self, matchers: &'a [Matcher]) -> impl Iterator<Item = (usize, &'a Series)> {
-        let named = matchers.iter().find(|m| *m.name == *NAME && matches!(m.op, MatchOp::Equal));
-        let few = named.map(|m| self.by_name.get(&*m.value).map_or(&[][..], Vec::as_slice));
+        let few = only_metric(matchers).map(|name| self.by_name.get(name).map_or(&[][..], Vec::as_slice));
         let all = if few.is_none() { 0..self.series.len() } else { 0..0 };
         few.unwrap_or_default()
             .iter()
@@ -186,6 +185,7 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::labels::NAME;
 
     #[test]
     fn time_goes_forward_and_a_moment_has_one_value() {

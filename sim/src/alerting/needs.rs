@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use squall_alerts::rules::{Rule, RuleFile, named};
+use squall_alerts::{
+    query::only_metric,
+    rules::{Rule, RuleFile},
+};
 
 /// The names of the families that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +22,7 @@ impl Needs {
         let exprs = files.iter().flat_map(RuleFile::rules).map(Rule::expr);
         let mut names = BTreeSet::new();
         for selector in exprs.flat_map(|expr| expr.selectors()) {
-            let Some(name) = named(selector) else { return Needs::All };
+            let Some(name) = only_metric(&selector.matchers) else { return Needs::All };
             // A part of a histogram is shown by the family without the suffix.
             let suffixes = ["_bucket", "_sum", "_count"].into_iter();
             let families = suffixes.filter_map(|suffix| name.strip_suffix(suffix));

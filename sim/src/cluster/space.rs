@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use squall_checker::history as h;
 use squall_store::proto::etcdserverpb::{self as pb, AlarmType, alarm_request::AlarmAction};
 
 use super::{Done, Endpoint, member::Cluster};
@@ -18,6 +17,12 @@ const DELETION: Duration = Duration::from_millis(500);
 const ANSWER: Duration = Duration::from_millis(500);
 /// What a store may take up beyond twice its rows, in bytes: pages that are not full.
 const PAGES: i64 = 64 << 10;
+
+/// The size of a member's engine.
+struct Size {
+    bytes: i64,
+    needed_bytes: i64,
+}
 
 impl Cluster {
     /// Has a member defragment: rewrite its engine's content.
@@ -77,26 +82,22 @@ impl Cluster {
         self.disarm().await
     }
 
-    /// What a member takes up, and what its rows need, in bytes; `None` where it does not answer.
-    async fn size(&self, node: NodeId) -> Option<(i64, i64)> {
+    /// How large a member's engine is on its disk, and how much of that its rows need; `None` where it does not answer.
+    async fn size(&self, node: NodeId) -> Option<Size> {
         let endpoint = self.inner.member(node).endpoint();
         let status = self.inner.operator.try_status(&endpoint, ANSWER).await.ok()?;
-        Some((status.db_size, status.db_size_in_use))
+        Some(Size { bytes: status.db_size, needed_bytes: status.db_size_in_use })
     }
 
-    /// A defragmentation gives back what the rows do not need. Where a member took up more than twice what it needed, and
-    /// takes up exactly as much afterwards, that is noted against it.
-    async fn note_where_nothing_is_given_back(&self, node: NodeId, before: (i64, i64)) {
+    /// A defragmentation gives back what the rows do not need. If an engine was more than twice as large as its rows need, and
+    /// is exactly as large afterwards, this is recorded against the member.
+    async fn note_where_nothing_is_given_back(&self, node: NodeId, before: Size) {
         let Some(after) = self.size(node).await else { return };
-        if before.0 > 2 * before.1 + PAGES && after.0 == before.0 {
-            let recorder = &self.inner.recorder;
-            recorder.event(h::Event::Liveness(h::Liveness {
-                stuck: format!(
-                    "{node} took up {} bytes for {}, and its defragmentation gave nothing back",
-                    before.0, before.1
-                ),
-                at: recorder.now_ns(),
-            }));
+        let Size { bytes, needed_bytes } = before;
+        if bytes > 2 * needed_bytes + PAGES && after.bytes == bytes {
+            self.inner.recorder.stuck(format!(
+                "{node} took up {bytes} bytes for {needed_bytes}, and its defragmentation gave nothing back"
+            ));
         }
     }
 

@@ -8,7 +8,6 @@
 
 use std::time::Duration;
 
-use squall_checker::history as h;
 use squall_store::{host_port, proto::etcdserverpb as pb};
 
 use super::{
@@ -83,8 +82,7 @@ impl Cluster {
         let now = inner.operator.members(|| self.serving()).await;
         let holders = now.iter().filter(|member| member.peer_urls.contains(taken)).count();
         if holders > 1 && inner.recorder.breaks() == breaks {
-            let stuck = format!("{node} was given the peer URL {taken}, and another member has it");
-            inner.recorder.event(h::Event::Liveness(h::Liveness { stuck, at: inner.recorder.now_ns() }));
+            inner.recorder.stuck(format!("{node} was given the peer URL {taken}, and another member has it"));
         }
     }
 

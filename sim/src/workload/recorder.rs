@@ -204,6 +204,11 @@ impl Recorder {
         self.observer().note(&process.node, text);
     }
 
+    /// Records that the cluster does not do what it must.
+    pub fn stuck(&self, stuck: String) {
+        self.event(h::Event::Liveness(h::Liveness { stuck, at: self.now_ns() }));
+    }
+
     /// Virtual time, in nanoseconds.
     pub fn now_ns(&self) -> u64 {
         self.observer().now_ns()

@@ -9,7 +9,7 @@ use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use super::{Element, histogram};
 use crate::{
-    labels::Labels,
+    labels::{Labels, have_one_name},
     query::{Grouping, Matcher, Span},
     store::{Series, Store},
 };
@@ -50,7 +50,7 @@ impl Selection {
     pub fn find(store: &Store, matchers: &[Matcher]) -> Self {
         let (places, labels): (Vec<usize>, Vec<Labels>) =
             store.select(matchers).map(|(at, series)| (at, series.labels.clone())).unzip();
-        let one_name = labels.windows(2).all(|pair| pair[0].metric() == pair[1].metric());
+        let one_name = have_one_name(&labels);
         let nameless = labels.iter().map(Labels::without_name).collect();
         Self { of: store.all().len(), places, labels, nameless, one_name }
     }

@@ -22,7 +22,7 @@ use std::{cell::Cell, collections::BTreeSet, sync::Arc};
 pub use memo::Memo;
 
 use crate::{
-    labels::Labels,
+    labels::{Labels, have_one_name},
     query::{Expr, Kind, Node, Selector},
     store::{Sample, Series, Store, is_stale},
 };
@@ -341,8 +341,8 @@ fn mapped(elements: Vec<Element>, change: impl Fn(f64) -> f64) -> Result<Vec<Ele
 
 /// The elements without their metrics' names.
 fn without_names(mut elements: Vec<Element>) -> Result<Vec<Element>, EvalError> {
-    // Of one metric, no two series become the same; that is the common case, and the check costs a sort.
-    let one_name = elements.windows(2).all(|pair| pair[0].labels.metric() == pair[1].labels.metric());
+    // Elements of one metric are the common case, and the check for equal ones costs a sort.
+    let one_name = have_one_name(elements.iter().map(|element| &element.labels));
     for element in &mut elements {
         element.labels = element.labels.without_name();
     }

@@ -18,7 +18,7 @@ pub use functions::{Function, Kind};
 pub use parser::{metric, parse};
 pub use tree::{
     Aggregation, Arithmetic, Cardinality, Comparison, Expr, Grouping, MatchOp, Matcher, Matching, Node,
-    Operator, Selector, SetOperation, Span,
+    Operator, Selector, SetOperation, Span, only_metric,
 };
 
 /// Why an expression is refused, and where: a byte offset into its text.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::Function;
-use crate::labels::Labels;
+use crate::labels::{Labels, NAME};
 
 /// A range of bytes in the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,6 +162,12 @@ impl Matcher {
     pub fn accepts(&self, labels: &Labels) -> bool {
         self.matches(labels.get(&self.name))
     }
+}
+
+/// The one metric that selectors with these matchers can select; none where they select by a pattern, or by other labels only.
+pub fn only_metric(matchers: &[Matcher]) -> Option<&str> {
+    let equal = |matcher: &&Matcher| *matcher.name == *NAME && matches!(matcher.op, MatchOp::Equal);
+    matchers.iter().find(equal).map(|matcher| &*matcher.value)
 }
 
 /// A binary operator.

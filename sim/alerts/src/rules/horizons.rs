@@ -4,10 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::RuleFile;
-use crate::{
-    labels::NAME,
-    query::{MatchOp, Selector},
-};
+use crate::query::only_metric;
 
 /// By metric: how far back from an evaluation the oldest sample may lie that counts, in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +20,7 @@ impl Horizons {
         let mut horizons = Self::default();
         for (selector, ms) in files.iter().flat_map(RuleFile::rules).flat_map(|rule| rule.expr().looks_back())
         {
-            let most = match named(selector) {
+            let most = match only_metric(&selector.matchers) {
                 Some(name) => horizons.by_name.entry(name.to_owned()).or_default(),
                 None => &mut horizons.of_all,
             };
@@ -36,12 +33,6 @@ impl Horizons {
     pub fn of_metric(&self, name: &str) -> i64 {
         self.by_name.get(name).copied().unwrap_or(0).max(self.of_all)
     }
-}
-
-/// The one name that a selector asks for; none where it asks by a pattern or not at all.
-pub fn named(selector: &Selector) -> Option<&str> {
-    let mut names = selector.matchers.iter().filter(|matcher| *matcher.name == *NAME);
-    names.find(|matcher| matches!(matcher.op, MatchOp::Equal)).map(|matcher| &*matcher.value)
 }
 
 #[cfg(test)]

@@ -8,5 +8,5 @@ mod horizons;
 mod state;
 
 pub use file::{AlertRule, Group, RecordRule, Rule, RuleError, RuleFile};
-pub use horizons::{Horizons, named};
+pub use horizons::Horizons;
 pub use state::{AlertState, Groups, Phase, RuleFailure, Surroundings};
