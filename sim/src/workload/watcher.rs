@@ -204,7 +204,6 @@ impl Watcher {
             0 => start,
             compacted => compacted,
         };
-        let (chance, taken) = (&mut self.chance, number > 0);
         Wanted {
             key: h::Bytes::from(key),
             range_end: h::Bytes::from(range_end),
@@ -217,7 +216,7 @@ impl Watcher {
             id: match (chance.gen_ratio(1, 3), chance.gen_ratio(1, 8)) {
                 (true, _) => 100 + number,
                 // The first one's, where that has one of its own.
-                (_, true) if taken => 100,
+                (_, true) if number > 0 => 100,
                 _ => 0,
             },
         }

@@ -28,7 +28,6 @@ use crate::history::{AlarmLine, Break, BreakKind, Event, Op, Operation, Outcome,
 const NO_SPACE: &str = "alarm: under NOSPACE nothing is acknowledged that makes the store larger";
 const CORRUPT: &str = "alarm: under CORRUPT no change is acknowledged";
 const CAUSE: &str = "alarm: CORRUPT is raised only where a disk was harmed";
-
 pub(super) const RESTORED: &str = "alarm: a restored snapshot brings back the alarms that it was saved with";
 
 pub(super) const GUARANTEES: [&str; 4] = [NO_SPACE, CORRUPT, CAUSE, RESTORED];
@@ -87,10 +86,7 @@ fn acknowledged<'a>(
     kind: &str,
     refused: Refuses,
 ) -> Option<(&'a AlarmLine, &'a Operation)> {
-    let shows = |line: &&&AlarmLine| {
-        line.answered && line.action != "deactivate" && line.alarms.iter().any(|shown| shown == kind)
-    };
-    let shown: Vec<&AlarmLine> = lines.iter().filter(shows).copied().collect();
+    let shown: Vec<&AlarmLine> = lines.iter().copied().filter(|line| shows(line, kind)).collect();
     let dropped: Vec<&AlarmLine> = lines.iter().filter(|line| line.action == "deactivate").copied().collect();
     let operations = history.operations.iter();
     let mut acknowledged = operations.filter(|op| op.outcome == Outcome::Ok && refused(&op.op));
@@ -107,6 +103,11 @@ fn acknowledged<'a>(
     })
 }
 
+/// Whether the answer shows that an alarm of this kind is active.
+fn shows(line: &AlarmLine, kind: &str) -> bool {
+    line.answered && line.action != "deactivate" && line.alarms.iter().any(|shown| shown == kind)
+}
+
 /// An alarm of this kind that the restored snapshot must hold, and that the first list after the restore does not show.
 fn lost_at_a_restore(
     history: &RunHistory,
@@ -116,20 +117,23 @@ fn lost_at_a_restore(
     kind: &str,
 ) -> Option<Failure> {
     let saved = restore.continues?;
+    let saved_in = eras.at(saved);
     let of = |line: &AlarmLine, era: usize| eras.at(line.call) == era && eras.at(line.ret) == era;
-    let shows = |line: &AlarmLine| line.alarms.iter().any(|shown| shown == kind);
     let drops = || lines.iter().filter(|line| line.action == "deactivate");
     let held = |line: &AlarmLine| {
-        let from = eras.at(saved);
-        let written = history.operations.iter().any(|write| {
+        let is_saved = |write: &Operation| {
             write.made_revision()
                 && write.call > line.ret
-                && eras.of_operation(write) == Some(from)
+                && eras.of_operation(write) == Some(saved_in)
                 && write.revision().is_some_and(|revision| revision <= restore.revision)
-        });
-        let dropped = drops()
-            .any(|drop| drop.call < saved.saturating_add(SAVING) && !(drop.answered && drop.ret < line.call));
-        line.answered && line.action != "deactivate" && shows(line) && of(line, from) && written && !dropped
+        };
+        let drops_it = |drop: &&AlarmLine| {
+            drop.call < saved.saturating_add(SAVING) && !(drop.answered && drop.ret < line.call)
+        };
+        shows(line, kind)
+            && of(line, saved_in)
+            && history.operations.iter().any(is_saved)
+            && !drops().any(drops_it)
     };
     let before = lines.iter().find(|line| held(line))?;
     let first = lines
@@ -138,7 +142,7 @@ fn lost_at_a_restore(
         .filter(|line| !eras.is_outdated(&line.member, line.ret))
         .min_by_key(|line| line.ret)?;
     let dropped = drops().any(|drop| eras.at(drop.ret) >= era && drop.call < first.ret);
-    (!shows(first) && !dropped).then(|| {
+    (!shows(first, kind) && !dropped).then(|| {
         let message = format!(
             "{} answered at {:.3}s that {kind} is not active, and the snapshot that was restored was saved while it was: {} had \
              answered so at {:.3}s",

@@ -13,9 +13,9 @@
 //! - *Allowed*: what was refused with "permission denied" was not certainly allowed in all of its span. Other refusals say
 //!   nothing: a member may not know a token (it restarted, it installed a snapshot), or has older users and roles than the
 //!   log.
-//! - *Tokens*: a token gives nothing once its user was deleted or got another password, or auth was turned off, before the span. Requests that only
-//!   root may make are left out: etcd does not compare their auth revision, so a token that a lagging member still holds
-//!   works for them.
+//! - *Tokens*: a token gives nothing once its user was deleted or got another password, or auth was turned off, before the
+//!   span. Requests that only root may make are left out: etcd does not compare their auth revision, so a token that a
+//!   lagging member still holds works for them.
 //! - *Passwords*: a token was given for a password that was possibly the user's; and not refused for one that certainly was.
 //! - *Revision*: the auth revision never goes back.
 //!
@@ -416,19 +416,13 @@ fn outlived(operation: &Operation, changes: &Changes<'_>, writes: &Writes) -> Op
         Auth::Disable => true,
         _ => false,
     };
-    // While auth is off nobody asks for a token.
-    if !changes.certainly_on(span) {
-        return None;
-    }
     let void = changes.all.iter().find(|change| {
-        let since = match change.what {
-            Auth::Disable => span,
-            _ => Span { from: change.ret, to: span.to },
-        };
+        // While auth is off nobody asks for a token. Where turning it off voided the token, it must be on again.
+        let on_since = if matches!(change.what, Auth::Disable) { span.from } else { change.ret };
         voids(change.what)
             && change.call > given.to
             && change.certainly_before(span.from)
-            && changes.certainly_on(since)
+            && changes.certainly_on(Span { from: on_since, to: span.to })
     })?;
     let what = match void.what {
         Auth::UserDelete(_) => "the user was deleted",

@@ -22,14 +22,14 @@ pub(super) fn compared(history: &RunHistory) -> impl Iterator<Item = &Compared> 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let first = compared(history).filter(|line| !line.agrees()).min_by_key(|line| line.number);
     let failure = |line: &Compared| {
-        let nothing = || "(nothing)".to_owned();
+        let nothing = "(nothing)";
         let message = format!(
             "operation {} of the recording was answered otherwise at {:.3}s: {}\netcd:\n{}\nthe store:\n{}",
             line.number,
             seconds(line.at),
             line.asked,
-            line.expected.clone().unwrap_or_else(nothing),
-            line.answered.clone().unwrap_or_else(nothing),
+            line.expected.as_deref().unwrap_or(nothing),
+            line.answered.as_deref().unwrap_or(nothing),
         );
         Failure::new("conformance", AS_ETCD, message)
     };

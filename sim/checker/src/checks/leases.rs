@@ -63,7 +63,8 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     failures.extend(late(history, &leases, eras.last()));
     failures.extend(renewed(history, &leases));
     failures.extend(not_found(history, &leases));
-    failures.extend(history.operations.iter().find_map(|operation| short(operation, least_ttl(history))));
+    let least = least_ttl(history);
+    failures.extend(history.operations.iter().find_map(|operation| short(operation, least)));
     failures
 }
 
@@ -95,7 +96,7 @@ impl Lease {
 
     /// Until when it was promised to be there.
     pub(super) fn promised_until(&self) -> Option<u64> {
-        self.promises.iter().map(|(_, until)| *until).max()
+        self.promised_by(|_| true)
     }
 
     /// Until when it was promised to be there, by those operations of which `by` says yes.
@@ -293,7 +294,7 @@ fn not_found(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>) -> Option<
         let (lease, ret) = (leases.get(&renewal.id)?, operation.ret?);
         let (granted, granted_at) = lease.granted?;
         // A promise that was made by then, not one that was made later.
-        let until = lease.promises.iter().filter(|(id, _)| *id < operation.id).map(|(_, until)| *until).max()?;
+        let until = lease.promised_by(|id| id < operation.id)?;
         // At one instant either may have come first.
         let may_be_gone = lease.revoke_called.is_some_and(|called| called <= ret);
         (kept.ttl <= 0 && granted_at < operation.call && ret < until && !may_be_gone).then(|| {

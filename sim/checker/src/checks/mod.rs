@@ -159,6 +159,13 @@ fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }
 
+/// Adds a failure, unless there is one of the same guarantee already.
+fn add(failures: &mut Vec<Failure>, failure: Failure) {
+    if !failures.iter().any(|before| before.guarantee == failure.guarantee) {
+        failures.push(failure);
+    }
+}
+
 /// Judges a run's history by every checker.
 pub fn judge_run(history: &RunHistory, budgets: &Budgets) -> Verdict {
     examine_run(history, budgets).verdict()

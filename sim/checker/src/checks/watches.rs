@@ -332,17 +332,13 @@ impl Watch<'_> {
         if !self.tells(change, &told, compacted) {
             let wanted = change.steps.iter().filter(|step| self.wants_kind(step.is_some())).count();
             let are_true = told.iter().all(|told| change.steps.contains(told));
-            return Err(match told.len() {
-                fewer if are_true && fewer < wanted => {
-                    (ATOMIC, format!("was told of revision {revision} without all that it made of {key}"))
-                }
-                more if are_true && more > wanted => {
-                    (UNIQUE, format!("was told twice of {key} at revision {revision}"))
-                }
-                _ => {
-                    let (told, made) = (steps(&told), steps(&change.steps));
-                    (IS_CREATE, format!("was told that revision {revision} made {told}, and it made {made}"))
-                }
+            return Err(if are_true && told.len() < wanted {
+                (ATOMIC, format!("was told of revision {revision} without all that it made of {key}"))
+            } else if are_true && told.len() > wanted {
+                (UNIQUE, format!("was told twice of {key} at revision {revision}"))
+            } else {
+                let (told, made) = (steps(&told), steps(&change.steps));
+                (IS_CREATE, format!("was told that revision {revision} made {told}, and it made {made}"))
             });
         }
         for event in events {

@@ -222,13 +222,9 @@ impl<'a> Eval<'_, 'a> {
     }
 
     fn check_put(&self, key: Key, lease: u32, put: &Put, deleted: &[Span]) -> Result<(), ErrorKind> {
-        if lease != NO_LEASE && self.dialect == Dialect::Etcd && !self.store.lease_exists(lease) {
-            return Err(ErrorKind::LeaseNotFound);
-        }
-        if (put.ignore_value || put.ignore_lease) && !self.is_kept(key, deleted) {
-            return Err(ErrorKind::KeyNotFound);
-        }
-        Ok(())
+        let kinds = [ErrorKind::LeaseNotFound, ErrorKind::KeyNotFound];
+        let fails = |kind: &ErrorKind| self.put_fails_with(key, lease, put, deleted, *kind);
+        kinds.into_iter().find(fails).map_or(Ok(()), Err)
     }
 
     /// The branches that a txn and its nested ones take, in the order in which they are met.

@@ -85,7 +85,7 @@ impl<'a> Machine<'_, 'a> {
 
     /// Whether what was seen of a revision is what was made of it since the mark.
     pub(super) fn fits(&self, fact: &Fact<'_>, mark: usize) -> bool {
-        self.store.steps_since(mark, fact.key()).iter().any(|made| match fact {
+        self.store.steps_since(mark, fact.key()).any(|made| match fact {
             Fact::Put(_, value) => made.is_present() && value.is_none_or(|value| made.value == Some(value)),
             Fact::Deleted(_) => !made.is_present(),
         })

@@ -144,7 +144,7 @@ impl Machine<'_, '_> {
     ) -> Option<Option<Key>> {
         let (space, seen) = (&self.prepared.space, shown.seen);
         let changes = seen.changes.get(&revision).map_or(&[][..], Vec::as_slice);
-        let told = |steps: &[Entry<'_>], told: &[Option<KeyValue>]| {
+        let as_told = |steps: &[Entry<'_>], told: &[Option<KeyValue>]| {
             let wants = |step: &Entry<'_>| !if step.is_present() { seen.no_put } else { seen.no_delete };
             let same = |step: &Entry<'_>, told: &Option<KeyValue>| self.is(step, told.as_ref());
             tells(steps, told, revision <= seen.compacted, wants, same)
@@ -152,7 +152,7 @@ impl Machine<'_, '_> {
         for change in changes {
             let Some(key) = space.key(&change.key) else { return Some(None) };
             let Some([old, steps @ ..]) = made.get(&key).map(Vec::as_slice) else { return Some(Some(key)) };
-            if !told(steps, &change.steps)
+            if !as_told(steps, &change.steps)
                 || !change.before.iter().all(|before| self.is(old, before.as_ref()))
             {
                 return Some(Some(key));
@@ -161,7 +161,7 @@ impl Machine<'_, '_> {
         let untold = made.iter().find(|(key, steps)| {
             (shown.span.lo..shown.span.hi).contains(*key)
                 && !changes.iter().any(|change| change.key == *space.name(**key))
-                && !told(&steps[1..], &[])
+                && !as_told(&steps[1..], &[])
         });
         untold.map(|(key, _)| Some(*key))
     }

@@ -164,12 +164,13 @@ impl<'a> Store<'a> {
     }
 
     /// What the key became since the mark was taken, one after the other.
-    pub(super) fn steps_since(&self, mark: usize, key: Key) -> Vec<Entry<'a>> {
-        let mut steps = self.changes_since(mark).remove(&key).unwrap_or_default();
-        if !steps.is_empty() {
-            steps.remove(0);
-        }
-        steps
+    pub(super) fn steps_since(&self, mark: usize, key: Key) -> impl Iterator<Item = Entry<'a>> {
+        let replaced = self.log[mark..].iter().filter_map(move |change| match change {
+            Change::Key(changed, old) if *changed == key => Some(*old),
+            _ => None,
+        });
+        // The first is what it was when the mark was taken.
+        replaced.chain([*self.entry(key)]).skip(1)
     }
 
     /// The keys that were changed since the mark was taken: as they were then, and what they became, one after the other.

@@ -103,7 +103,6 @@ fn range(chance: &mut Chance, shape: &Shape, revision: i64) -> Value {
     if chance.one_in(3) {
         range["sort_target"] = json!(chance.pick(&["version", "create", "mod", "value"]));
     }
-    // An order by what ties may come as it likes, and a filter by value needs values.
     range
 }
 
@@ -229,16 +228,16 @@ struct Watcher {
 
 impl Watcher {
     /// It reads what there is, or hears that it is too late.
-    fn read(&mut self, chance: &mut Chance, store: &Store, clock: u64) -> bool {
+    fn read(&mut self, chance: &mut Chance, store: &Store, clock: u64) {
         self.at = self.at.max(clock) + chance.below(3) * TICK / 4;
         let mut line = json!({ "at": self.at, "client": self.start["client"], "watch_id": 1, "revision": store.revision });
         if self.next < store.compacted {
             (line["canceled"], line["compact_revision"]) = (json!(true), json!(store.compacted));
             self.lines.push(json!({ "watch": line }));
-            return false;
+            return;
         }
         if self.next > store.revision {
-            return true;
+            return;
         }
         let upto = self.next + chance.below((store.revision - self.next + 1) as u64) as i64;
         let all: Vec<Value> = (self.next..=upto).flat_map(|made| store.events(made, &self.start)).collect();
@@ -250,7 +249,6 @@ impl Watcher {
             line["revision"] = json!(upto);
             self.lines.push(json!({ "watch": line }));
         }
-        true
     }
 }
 
@@ -277,16 +275,13 @@ impl World {
             1 => 1 + chance.below(self.store.revision as u64) as i64,
             _ => self.store.revision + chance.below(3) as i64,
         };
+        let next = if start == 0 { self.store.revision + 1 } else { start };
         let kinds = chance.below(6);
         let start = json!({
             "at": clock, "client": 1_000 + number, "watch_id": 1, "endpoint": "n1", "revision": self.store.revision,
             "key": key, "range_end": range_end, "start_revision": start, "prev_kv": chance.one_in(2),
             "no_put": kinds == 0, "no_delete": kinds == 1,
         });
-        let next = match number_of(&start) {
-            0 => self.store.revision + 1,
-            named => named,
-        };
         self.watchers.push(Watcher { start, next, at: clock, lines: Vec::new() });
     }
 
@@ -309,13 +304,22 @@ impl World {
     }
 }
 
-fn number_of(start: &Value) -> i64 {
-    number(start, "start_revision")
+/// An operation that is to come. They are done in the order of their effects.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Planned {
+    /// When it takes effect; `u64::MAX` where it never does.
+    effect: u64,
+    id: u64,
+    client: u64,
+    call: u64,
+    ret: u64,
+    /// Its answer gets lost.
+    lost: bool,
 }
 
 /// A true run.
 pub fn run(chance: &mut Chance, shape: &Shape) -> Run {
-    let mut planned: Vec<(u64, u64, u64, u64, u64, bool)> = Vec::new();
+    let mut planned: Vec<Planned> = Vec::new();
     let mut free: BTreeMap<u64, u64> = BTreeMap::new();
     for id in 1..=shape.operations {
         let client = chance.below(shape.clients);
@@ -329,7 +333,7 @@ pub fn run(chance: &mut Chance, shape: &Shape) -> Run {
             true => call + chance.below(40),
             false => call + chance.below(ret - call + 1),
         };
-        planned.push((effect, id, client, call, ret, lost));
+        planned.push(Planned { effect, id, client, call, ret, lost });
     }
     planned.sort_unstable();
     let horizon = 1 + free.values().max().copied().unwrap_or(0);
@@ -347,7 +351,7 @@ pub fn run(chance: &mut Chance, shape: &Shape) -> Run {
         hints: Vec::new(),
     };
     let (mut operations, mut unique, mut watchers) = (Vec::new(), 0, 0);
-    for (effect, id, client, call, ret, lost) in planned {
+    for Planned { effect, id, client, call, ret, lost } in planned {
         while let Some(tick) = breaks.next_if(|tick| *tick < effect) {
             cut(chance, &mut world, tick);
         }
@@ -423,7 +427,7 @@ pub fn run(chance: &mut Chance, shape: &Shape) -> Run {
 /// No hints, true ones, or such as tell anything; of the ends of leases, whose hints are believed, only true ones.
 fn told_hints(chance: &mut Chance, mut hints: Vec<Value>) -> Vec<Value> {
     match chance.below(4) {
-        0 => return hints,
+        0 => {}
         1 => {
             for place in 0..hints.len() {
                 let other = chance.below(hints.len() as u64) as usize;
@@ -433,7 +437,6 @@ fn told_hints(chance: &mut Chance, mut hints: Vec<Value>) -> Vec<Value> {
                 }
             }
             hints.retain(|_| !chance.one_in(6));
-            return hints;
         }
         _ => hints.clear(),
     }

@@ -10,7 +10,7 @@ use super::waits;
 use crate::checks::changes::Changes;
 use crate::checks::era::Eras;
 use crate::checks::leases::{self, Lease};
-use crate::checks::{Failure, seconds};
+use crate::checks::{Failure, add, seconds};
 use crate::history::{Bytes, LeaseId, Lock, Op, OpResult, Operation, RunHistory, Told};
 
 const HELD: &str = "lock: who is told that it holds has its key, of its lease";
@@ -85,12 +85,6 @@ pub(in crate::checks) fn with_facts(history: &RunHistory) -> RunHistory {
 
 fn seen<'a>(history: &'a RunHistory, eras: &Eras<'_>, names: &BTreeSet<&Bytes>) -> Vec<Sighting<'a>> {
     sightings(history, eras, |key| names.iter().any(|name| is_in(name, key)))
-}
-
-fn add(failures: &mut Vec<Failure>, failure: Failure) {
-    if !failures.iter().any(|before| before.guarantee == failure.guarantee) {
-        failures.push(failure);
-    }
 }
 
 /// The names of all locks and elections that anybody asked for.

@@ -15,11 +15,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Question, Told, questions};
-use crate::checks::Failure;
+use super::{Question, Told};
 use crate::checks::durability::covers;
 use crate::checks::era::{Eras, Scope};
 use crate::checks::leases::{Lease, collect};
+use crate::checks::{Failure, add, seconds};
 use crate::history::{
     Ask, Asked, Bytes, LeaseId, Op, OpId, OpResult, Operation, Outcome, RequestOp, RoleChange, RunHistory,
     TimeLeft,
@@ -38,20 +38,22 @@ const SECOND: u64 = 1_000_000_000;
 /// A new leader that has very many leases spreads their ends over time: then nothing is said of how much is left at most.
 const MANY: usize = 500;
 
-pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
-    let eras = Eras::of(history);
-    let known = Known::of(history, &eras);
+pub(super) fn check(
+    history: &RunHistory,
+    eras: &Eras<'_>,
+    told: &Told<'_>,
+    questions: &[Question<'_>],
+) -> Vec<Failure> {
+    let known = Known::of(history, eras, told);
     let mut failures: Vec<Failure> = Vec::new();
-    for question in questions(history, &eras) {
+    for question in questions {
         let failure = match (question.ask, question.answer) {
-            (Ask::TimeToLive(asked), Asked::TimeToLive(left)) => known.wrong_time(&question, asked.id, left),
-            (Ask::Leases, Asked::Leases(listed)) => known.wrong_list(&question, listed),
+            (Ask::TimeToLive(asked), Asked::TimeToLive(left)) => known.wrong_time(question, asked.id, left),
+            (Ask::Leases, Asked::Leases(listed)) => known.wrong_list(question, listed),
             _ => None,
         };
-        if let Some(failure) = failure
-            && !failures.iter().any(|before| before.guarantee == failure.guarantee)
-        {
-            failures.push(failure);
+        if let Some(failure) = failure {
+            add(&mut failures, failure);
         }
     }
     failures
@@ -87,7 +89,7 @@ enum What<'a> {
 
 struct Known<'a> {
     eras: &'a Eras<'a>,
-    told: Told<'a>,
+    told: &'a Told<'a>,
     leases: BTreeMap<LeaseId, Lease>,
     renewals: BTreeMap<LeaseId, Vec<Renewal>>,
     writes: Vec<Write<'a>>,
@@ -102,10 +104,10 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn of(history: &'a RunHistory, eras: &'a Eras<'a>) -> Known<'a> {
+    fn of(history: &'a RunHistory, eras: &'a Eras<'a>, told: &'a Told<'a>) -> Known<'a> {
         let mut known = Known {
             eras,
-            told: Told::of(history),
+            told,
             leases: collect(history, eras),
             renewals: BTreeMap::new(),
             writes: Vec::new(),
@@ -148,19 +150,14 @@ impl<'a> Known<'a> {
                 }
                 return;
             }
-            (Op::LeaseKeepAlive(lease), Some(OpResult::LeaseKeepAlive(kept))) => {
-                if kept.ttl > 0 {
+            (Op::LeaseKeepAlive(lease), result) => {
+                let (may_renew, ret) = match result {
+                    Some(OpResult::LeaseKeepAlive(kept)) => (kept.ttl > 0, ret),
+                    _ => (true, u64::MAX),
+                };
+                if may_renew {
                     self.renewals.entry(lease.id).or_default().push(Renewal { call, ret, id, grants: false });
                 }
-                return;
-            }
-            (Op::LeaseKeepAlive(lease), _) => {
-                self.renewals.entry(lease.id).or_default().push(Renewal {
-                    call,
-                    ret: u64::MAX,
-                    id,
-                    grants: false,
-                });
                 return;
             }
             (Op::LeaseRevoke(lease), _) => {
@@ -194,14 +191,16 @@ impl<'a> Known<'a> {
         if left.ttl < 0 {
             let until = promised.filter(|until| *until > question.ret)?;
             let may_be_gone = lease.revoke_called().is_some_and(|called| called < question.ret);
-            let what =
-                format!("there is no lease {id}, which was promised to be there until {}", seconds(until));
+            let what = format!(
+                "there is no lease {id}, which was promised to be there until {:.3}s",
+                seconds(until)
+            );
             return (!may_be_gone)
                 .then(|| question.fails("lease", FOUND, &what).blaming([grant, question.operation.id]));
         }
         if let Some(ended) = lease.ended().filter(|ended| ended + super::NEAR < question.call) {
             let what =
-                format!("{} s are left of lease {id}, which had ended at {}", left.ttl, seconds(ended));
+                format!("{} s are left of lease {id}, which had ended at {:.3}s", left.ttl, seconds(ended));
             return Some(question.fails("lease", FOUND, &what));
         }
         if left.granted != lease.ttl() {
@@ -212,7 +211,7 @@ impl<'a> Known<'a> {
         let next_second = (left.ttl.unsigned_abs() + 1) * SECOND;
         if let Some(until) = promised.filter(|until| *until >= question.ret.saturating_add(next_second)) {
             let what = format!(
-                "{} s are left of lease {id} at {}, and it was promised to be there until {}",
+                "{} s are left of lease {id} at {:.3}s, and it was promised to be there until {:.3}s",
                 left.ttl,
                 seconds(question.ret),
                 seconds(until)
@@ -382,8 +381,4 @@ fn is_nothing(operation: &Operation) -> bool {
 /// What a new leader adds to each lease: an election time-out, which is less than the shortest lease.
 fn extension(history: &RunHistory) -> u64 {
     history.meta().map_or(1, |meta| meta.least_ttl_secs.max(1)) * SECOND
-}
-
-fn seconds(nanoseconds: u64) -> String {
-    format!("{:.3}s", crate::checks::seconds(nanoseconds))
 }

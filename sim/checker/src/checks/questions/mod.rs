@@ -28,8 +28,10 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let mut failures: Vec<Failure> = standing::learners(history).into_iter().collect();
     let any = history.operations.iter().any(|operation| matches!(operation.op, Op::Ask(_)));
     if any {
-        failures.extend(leases::check(history));
-        failures.extend(standing::check(history));
+        let (eras, told) = (Eras::of(history), Told::of(history));
+        let questions = questions(history, &eras);
+        failures.extend(leases::check(history, &eras, &told, &questions));
+        failures.extend(standing::check(history, &eras, &told, &questions));
     }
     failures
 }

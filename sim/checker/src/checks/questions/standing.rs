@@ -10,9 +10,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{NEAR, Question, Told, questions};
+use super::{NEAR, Question, Told};
 use crate::checks::era::{Eras, Scope};
-use crate::checks::{Failure, seconds};
+use crate::checks::{Failure, add, seconds};
 use crate::history::{Ask, Asked, Configuration, Event, MemberStatus, Op, Operation, Outcome, RunHistory};
 
 pub(super) const APPLIED: &str = "members: none says that it has applied what it has not";
@@ -23,23 +23,24 @@ pub(super) const LEARNS: &str = "learners: none serves what only voters serve";
 
 pub(super) const GUARANTEES: [&str; 5] = [APPLIED, LEADER, NOBODY, SIZE, LEARNS];
 
-pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
-    let eras = Eras::of(history);
-    let told = Told::of(history);
-    let names = names(history, &eras);
+pub(super) fn check(
+    history: &RunHistory,
+    eras: &Eras<'_>,
+    told: &Told<'_>,
+    questions: &[Question<'_>],
+) -> Vec<Failure> {
+    let names = names(history, eras);
     let mut failures: Vec<Failure> = Vec::new();
     let mut statuses = Vec::new();
-    for question in questions(history, &eras) {
+    for question in questions {
         let (Ask::Status(asked), Asked::Status(status)) = (question.ask, question.answer) else { continue };
         let said = [
-            applied(&question, status, &told, &eras),
-            leader(&question, status, &told, &eras, &names),
-            nobody(&question, status, asked.wants_leader, &told, &eras),
+            applied(question, status, told, eras),
+            leader(question, status, told, eras, &names),
+            nobody(question, status, asked.wants_leader, told, eras),
         ];
         for failure in said.into_iter().flatten() {
-            if !failures.iter().any(|before| before.guarantee == failure.guarantee) {
-                failures.push(failure);
-            }
+            add(&mut failures, failure);
         }
         statuses.push((question, *status));
     }
@@ -117,7 +118,7 @@ fn nobody(
 }
 
 /// The first status that shows a smaller store than one before, though at least as much was applied.
-fn shrinks(history: &RunHistory, statuses: &[(Question<'_>, MemberStatus)]) -> Option<Failure> {
+fn shrinks(history: &RunHistory, statuses: &[(&Question<'_>, MemberStatus)]) -> Option<Failure> {
     // When somebody may have defragmented a member, or an alarm was looked after, which does the same.
     let mends = history.events.iter().any(|event| match event {
         Event::Alarm(_) => true,
@@ -140,9 +141,9 @@ fn shrinks(history: &RunHistory, statuses: &[(Question<'_>, MemberStatus)]) -> O
         })
         .collect();
     let mut last: BTreeMap<(&str, Scope), (&Question<'_>, MemberStatus)> = BTreeMap::new();
-    for (question, status) in statuses {
+    for &(question, status) in statuses {
         let member = &*question.operation.endpoint;
-        let Some((before, known)) = last.insert((member, question.scope), (question, *status)) else {
+        let Some((before, known)) = last.insert((member, question.scope), (question, status)) else {
             continue;
         };
         let comparable = before.ret < question.call && known.applied <= status.applied;
