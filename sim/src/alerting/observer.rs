@@ -220,7 +220,7 @@ impl Target {
                 let known = self.shown.get(samples.len()).map(|shown| Arc::clone(&shown.own));
                 let same = known.filter(|own| **own == *series.labels);
                 let own = same.unwrap_or_else(|| series.labels.as_slice().into());
-                for part in family.parts_of(series) {
+                for part in series.parts() {
                     let at = samples.len();
                     if !self.shown.get(at).is_some_and(|shown| shown.is(family, &own, &part)) {
                         // What follows has moved, and is found where it is now.

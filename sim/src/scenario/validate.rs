@@ -221,7 +221,8 @@ fn workload(on: &Source, at: [Step; 3], workload: &Workload) -> Result<(), Refus
     Ok(())
 }
 
-/// What a recording of a real etcd's answers needs, so that they are the right ones.
+/// Requires of a workload that plays a recording that the run is like the recorded one: other settings have other
+/// answers.
 fn recording(on: &Source, at: [Step; 3], spec: &Spec, workload: &Workload) -> Result<(), Refusal> {
     let key = |key| [at[0], at[1], at[2], Key(key)];
     let names = || one_of(RecordingName::ALL.map(RecordingName::name));

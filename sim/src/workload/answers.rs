@@ -1,9 +1,10 @@
-//! Plays what a real etcd answered against the simulated store, and notes whether the store answers the same.
+//! Plays a recording of a real etcd's answers against the simulated store, and records whether the answers agree.
 //!
-//! The recordings and the player are the crate squall-conformance's; this side gives it the member, the seams, and restarts
-//! where the recording has them. Every operation comes at its recorded moment, since leases go by time. Each becomes one line
-//! of the history, with both answers where they differ; the first difference ends it, since the rest would follow from it.
-//! Nothing else is in the history of such a run, so the checker `conformance` alone judges what was answered.
+//! The crate squall-conformance has the recordings and the player. This module provides the member, the seams, and the
+//! restarts that the recording asks for. Every operation is asked at its recorded time, since leases depend on time.
+//! Each one becomes a line of the history, with both answers if they differ. The first difference ends the play, since
+//! later ones may be its consequences. No other operation is in the history of such a run, so only the checker
+//! `conformance` judges the answers.
 
 use std::{
     sync::{
@@ -20,13 +21,13 @@ use squall_store::seam::{BoxFuture, Channel, DialOptions, Env};
 use super::{Endpoints, Recorder};
 use crate::scenario::RecordingName;
 
-/// Restarts the one member: its process is killed, and another one started.
+/// Restarts the only member: kills its process, and starts another one.
 pub(crate) type Restart = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// How often it is looked whether the run is to end.
+/// The longest sleep before `stop` is looked at again.
 const LOOKS: Duration = Duration::from_millis(200);
 
-/// How much of a call is told that was answered alike.
+/// How many characters of a call are recorded if the answers agree.
 const TOLD: usize = 80;
 
 /// A recording to play.
@@ -53,7 +54,7 @@ impl Answers {
         let client_url = format!("http://{address}");
         let peer_url = client_url.replace(":2379", ":2380");
         let server = Server::connect("the store", seams, dial(), peer_url, client_url).await;
-        // A store that serves nobody is found by others (`vacuous`, `liveness`).
+        // Other checkers find a store that does not serve (`vacuous`, `liveness`).
         let Ok(server) = server else { return };
         let mut player = Player::new(recording(self.recording), server);
         let restart = || -> BoxFuture<'static, Channel> {
@@ -64,10 +65,10 @@ impl Answers {
             })
         };
         let began = clock.monotonic();
-        while let Some(at) = player.next_at() {
+        'play: while let Some(at) = player.next_at() {
             loop {
                 if stop.load(Ordering::Relaxed) {
-                    return player.tidy_up().await;
+                    break 'play;
                 }
                 let left = at.saturating_sub(clock.monotonic().since(began));
                 if left.is_zero() {

@@ -11,7 +11,7 @@ use crate::{answer::Answer, operation::Call};
 pub struct Difference {
     /// What etcd said.
     pub etcd: String,
-    /// What the store said that is held to it.
+    /// What the compared store said.
     pub squalld: String,
 }
 
@@ -38,8 +38,8 @@ pub fn texts(call: &Call, one: &str, other: &str) -> Option<Difference> {
     (!agree).then(|| Difference::of(&one_lines, &other_lines))
 }
 
-/// A member's id is made of its URLs and of the second in which it is added: a URL that is taken is refused for the id where
-/// both fall into one second.
+/// A member's id is a hash of its URLs and of the second in which it is added. So if a member with the same URLs was
+/// added in the same second, a URL that is taken is refused because of the id.
 fn is_taken(call: &Call, one: &str, other: &str) -> bool {
     let taken = |line: &str| {
         line.contains("etcdserver: Peer URLs already exists")

@@ -1,35 +1,41 @@
-//! Texts of messages, short enough to be kept and still read: fields that hold their default are left out, as protobuf leaves
-//! them out, and a long line is cut and carries a hash of the whole. Two texts that differ still do.
+//! Texts of messages, short enough for a recording and still readable. Fields with their default value are left out, as
+//! in protobuf. A long line is cut, and a hash of the whole line is added, so that different texts stay different.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
+use squall_store::proto::mvccpb::Event;
 
 use crate::neutral::{CLUSTER, MEMBERS};
 
-/// Longer lines are cut.
+/// The number of characters above which a line is cut.
 const LONGEST: usize = 160;
-/// What is left of them.
+/// The number of characters that a cut line keeps.
 const KEPT: usize = 48;
-/// What is deeper is not indented more.
+/// Deeper levels are not indented further.
 const DEEPEST: usize = 8;
-/// The stand-ins of a server itself and of its cluster: all but every answer names them.
+/// The stand-ins of the server itself and of its cluster. Nearly every answer has them, so they are shortened.
 const OWN: [u64; 2] = [MEMBERS, CLUSTER];
 
-/// A message, as it is kept.
+/// The short text of a message.
 pub fn message(message: &impl fmt::Debug) -> String {
     text(&format!("{message:#?}"))
 }
 
-/// The pretty form of a message, or of several, as it is kept: one line for each field, and for each message that holds no
-/// other.
+/// The short texts of changes.
+pub fn messages<'a>(changes: impl IntoIterator<Item = &'a Event>) -> Vec<String> {
+    changes.into_iter().map(message).collect()
+}
+
+/// The short text of messages in their pretty form (`{:#?}`): one line for each field, and one for each message that
+/// contains no other.
 pub fn text(pretty: &str) -> String {
-    let lines = joined(&wrapped(&short_lines(pretty)));
+    let lines = join_messages(&join_wrappers(&short_lines(pretty)));
     let indented = lines.iter().map(|(depth, bare)| format!("{}{bare}", " ".repeat((*depth).min(DEEPEST))));
     indented.collect::<Vec<_>>().join("\n")
 }
 
-/// The lines that do not hold a default, cut where they are long, with how deep they are.
+/// The lines without a default value, each with its depth, and cut if it is long.
 fn short_lines(pretty: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     for line in pretty.lines() {
@@ -49,8 +55,8 @@ fn short_lines(pretty: &str) -> Vec<(usize, String)> {
     lines
 }
 
-/// `Some(`, the variant of a `oneof` and the message in it on one line, and so their ends.
-fn wrapped(lines: &[(usize, String)]) -> Vec<(usize, String)> {
+/// Puts `Some(`, the variant of a `oneof` and the message in it on one line, and their ends too.
+fn join_wrappers(lines: &[(usize, String)]) -> Vec<(usize, String)> {
     let mut joined: Vec<(usize, String)> = Vec::new();
     for (depth, line) in lines {
         match joined.last_mut() {
@@ -66,10 +72,10 @@ fn wrapped(lines: &[(usize, String)]) -> Vec<(usize, String)> {
     joined
 }
 
-/// Each message that holds no other on one line.
-fn joined(lines: &[(usize, String)]) -> Vec<(usize, String)> {
+/// Puts each message that contains no other on one line.
+fn join_messages(lines: &[(usize, String)]) -> Vec<(usize, String)> {
     let mut joined: Vec<(usize, String)> = Vec::new();
-    // Where the innermost message began that is still open, and holds no other.
+    // The first line of the innermost open message, if it contains no other so far.
     let mut open = None;
     for (depth, line) in lines {
         if line.starts_with(['}', ']'])
@@ -91,14 +97,14 @@ fn joined(lines: &[(usize, String)]) -> Vec<(usize, String)> {
     joined
 }
 
-/// Whether a line is a field that holds its default.
+/// Whether a line is a field with its default value.
 fn holds_default(bare: &str) -> bool {
     let Some((name, value)) = bare.split_once(": ") else { return false };
     let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '#');
     is_name && matches!(value, "0," | "false," | "\"\"," | "b\"\"," | "[]," | "None,")
 }
 
-/// Eight digits that tell texts apart.
+/// A hash of a text, as eight hexadecimal digits.
 pub fn hash(text: &str) -> String {
     Sha256::digest(text)[..4].iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,17 +1,14 @@
-//! Plays a recording: carries its operations out on a store and tells where the first answer differs.
+//! Plays a recording: carries out its operations on a store and finds the first answer that differs.
 //!
-//! The operations are drawn again. What was recorded, not what the store answers, decides which ones follow; so they are the
-//! recorded ones even where the store errs.
+//! The operations are drawn again. The recorded answers, not the store's, decide which operations follow, so they are
+//! the recorded ones even if the store answers wrongly.
 
 use std::time::Duration;
 
-use squall_store::{
-    proto::mvccpb::Event,
-    seam::{BoxFuture, Channel},
-};
+use squall_store::seam::{BoxFuture, Channel};
 
 use crate::{
-    answer::{Answer, NO_ID},
+    answer::Answer,
     compare::{self, Difference},
     condense,
     draw::Drawer,
@@ -36,14 +33,15 @@ pub struct Player {
 pub struct Played {
     /// Its number, from 0 on.
     pub number: usize,
-    /// Who asked for what.
+    /// The caller and the call.
     pub asked: String,
-    /// Where the answer, or what was told of, differs from what is recorded. Nothing can be learnt from what follows then.
+    /// Where the answer or the received changes differ from the recorded ones. After a difference, what follows
+    /// proves nothing.
     pub difference: Option<Difference>,
 }
 
-/// A recording and what draws its operations do not belong together any more. No store can bring that about: what was recorded
-/// decides what is drawn.
+/// The recording was made with another version of the drawer. No store can cause this: the recorded answers decide
+/// what is drawn.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the recording is out of date: its operation {number} was a {was}, and what is drawn now is another one, a {is}; make it \
@@ -58,39 +56,39 @@ pub struct OutOfDate {
     pub is: String,
 }
 
-/// What restarts the server and answers a channel to it.
+/// Restarts the server, and returns a channel to it.
 pub type Restart<'a> = &'a (dyn Fn() -> BoxFuture<'static, Channel> + Send + Sync);
 
 impl Player {
-    /// Begins, on a store that is new.
+    /// Begins to play, on a new store.
     pub fn new(recording: Recording, server: Server) -> Player {
         let opening = &recording.opening;
         let drawer = Drawer::new(opening.seed, opening.services.clone());
         Player { drawer, server, world: World::new(), number: 0, recording }
     }
 
-    /// When the next operation is to be asked, since the run began; `None` at the end.
+    /// The time of the next operation, since the run began; `None` at the end.
     pub fn next_at(&self) -> Option<Duration> {
         self.recording.entries.get(self.number).map(|entry| Duration::from_millis(entry.ms))
     }
 
-    /// Asks the next one.
+    /// Carries out the next operation.
     ///
     /// # Errors
-    /// Where another operation is drawn than was recorded.
+    /// If the drawn operation is not the recorded one.
     ///
     /// # Panics
     /// At the end.
     pub async fn play(&mut self, restart: Restart<'_>) -> Result<Played, OutOfDate> {
         let entry = self.recording.entries[self.number].clone();
         let operation = self.drawer.draw(&self.world);
-        let played = Played { number: self.number, asked: operation.asked(), difference: None };
         if recording::drawn(&operation) != entry.drawn {
             return Err(OutOfDate { number: self.number, was: entry.call, is: operation.call.name() });
         }
         let difference = self.take(&operation, &entry, restart).await;
+        let played = Played { number: self.number, asked: operation.asked(), difference };
         self.number += 1;
-        Ok(Played { difference, ..played })
+        Ok(played)
     }
 
     async fn take(
@@ -123,16 +121,15 @@ impl Player {
         if let Some(difference) = compare::texts(call, &entry.said, &answer.condensed()) {
             return Some(difference);
         }
+        // `None` if etcd was not asked: then the operation changes nothing.
         let learnt = entry.learnt?;
-        let history = self.server.changes();
-        let before = self.world.events.min(history.len());
-        self.world.learn(operation, &learnt.as_answer(), &history[..before]);
+        self.world.learn(operation, &learnt.to_answer(), &self.server);
         self.settle(&entry.changes).await
     }
 
     async fn perform(&mut self, operation: &Operation, expected: &str) -> Answer {
         let mut answer = self.server.perform(operation, &self.world).await;
-        // What a compaction takes away goes in the background, and a hash is of what is there.
+        // A compaction deletes in the background, and the hash covers what is not yet deleted.
         for _ in 0..20 {
             let settles = matches!(operation.call, Call::HashKv(_)) && !answer.is_refused();
             if !settles || answer.condensed() == expected {
@@ -144,27 +141,24 @@ impl Player {
         answer
     }
 
-    /// Compares what the recorder has been told since. Also where nothing is expected: what comes too much comes soon.
+    /// Compares the new changes that the recorder has received. Also done if none is expected, to find one too many.
     async fn settle(&mut self, expected: &[String]) -> Option<Difference> {
         let seen = self.world.events;
         let enough =
             |received: &Received| received.events.get(&0).map_or(0, Vec::len) >= seen + expected.len();
         self.server.recorder.wait(PATIENCE, enough).await;
         self.server.recorded(self.world.revision).await;
-        let new = self.server.changes().split_off(seen);
-        let told: Vec<String> = new.iter().map(condense::message).collect();
+        let new = self.server.changes_after(seen);
+        let told = condense::messages(&new);
         if told != expected {
-            let text =
-                |changes: &[String]| format!("told of {} changes:\n{}", changes.len(), changes.join("\n"));
-            return Some(Difference::between(&text(expected), &text(&told)));
+            return Some(difference_of_changes("", expected, &told));
         }
         self.world.changed(&new);
         None
     }
 
-    /// Compares what each watcher has been told since.
+    /// Compares the new changes that each watcher has received.
     async fn compare_watchers(&mut self, expected: &[Told]) -> Option<Difference> {
-        let history = self.server.changes();
         for (stream, watchers) in &mut self.world.streams {
             let watching = self.server.stream(*stream);
             for (id, watcher) in watchers {
@@ -179,24 +173,18 @@ impl Player {
                     continue;
                 }
                 let count = expected.map_or(0, |told| told.count);
-                // The recording holds a hash alone; which changes these are, everybody was told.
+                // The recording has only a hash of these changes. The recorder has received the changes themselves.
+                let history = self.server.changes_after(0);
                 let all = history.iter().filter(|event| watcher.wants(event));
-                let wanted: Vec<&Event> = all.skip(watcher.compared - new.len()).take(count).collect();
-                let what = format!("watcher {id} of stream {stream}: {:?}", watcher.request());
-                let text = |changes: Vec<String>| {
-                    format!("{what}\ntold of {} changes:\n{}", changes.len(), changes.join("\n"))
-                };
-                let wanted = text(wanted.into_iter().map(condense::message).collect());
-                return Some(Difference::between(
-                    &wanted,
-                    &text(new.iter().map(condense::message).collect()),
-                ));
+                let wanted = condense::messages(all.skip(watcher.compared - new.len()).take(count));
+                let what = format!("watcher {id} of stream {stream}: {:?}\n", watcher.request());
+                return Some(difference_of_changes(&what, &wanted, &condense::messages(&new)));
             }
         }
         None
     }
 
-    /// Leaves the store as others can use it: without users, alarms and learners.
+    /// Turns auth off and removes the run's alarms and learners, so that others can use the store.
     pub async fn tidy_up(&mut self) {
         for operation in self.world.tidying() {
             _ = self.server.perform(&operation, &self.world).await;
@@ -204,18 +192,9 @@ impl Player {
     }
 }
 
-impl recording::Learnt {
-    /// As much of etcd's answer as a world learns from.
-    fn as_answer(self) -> Answer {
-        let answer = if self.refused { Answer::silence() } else { Answer::said(&(), 0) };
-        Answer { revision: self.revision, id: self.id.unwrap_or(NO_ID), ..answer }
-    }
-}
-
-impl Told {
-    /// Of so many changes.
-    pub fn of(stream: usize, id: i64, changes: &[Event]) -> Told {
-        let texts: Vec<String> = changes.iter().map(condense::message).collect();
-        Told { stream, id, count: changes.len(), hash: condense::hash(&texts.join("\n")) }
-    }
+/// The difference between two lists of changes, given as texts. `what` goes before each.
+fn difference_of_changes(what: &str, expected: &[String], told: &[String]) -> Difference {
+    let text =
+        |changes: &[String]| format!("{what}told of {} changes:\n{}", changes.len(), changes.join("\n"));
+    Difference::between(&text(expected), &text(told))
 }

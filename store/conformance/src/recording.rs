@@ -1,16 +1,17 @@
 //! Recordings: what etcd answered to a run's operations, one a line.
 //!
-//! A file of JSON Lines. The first line says how the operations are drawn ([`Opening`]), each other one is an operation's
-//! ([`Entry`]): when it was asked, and what came back. The operations themselves are not kept: whoever plays the recording
-//! draws them again, from the seed and from what was answered so far. Each entry holds a hash of its operation, so that
-//! another drawer is an error in so many words and not a wrong verdict.
+//! A file of JSON Lines. The first line says how the operations are drawn ([`Opening`]). Each other line is about one
+//! operation ([`Entry`]): when it was asked, and what came back. The operations themselves are not kept: the player
+//! draws them again, from the seed and the answers so far. Each entry holds a hash of its operation, so that a changed
+//! drawer is reported as such and does not lead to a wrong verdict.
 //!
-//! Answers are etcd's, but where a known difference explains why `squalld` answers otherwise: there it is `squalld`'s
-//! answer, and the difference's name.
+//! The answers are etcd's. If a known difference explains why `squalld` answers otherwise, the entry has `squalld`'s
+//! answer and the name of the difference.
 
 use std::{fmt::Write as _, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use squall_store::proto::mvccpb::Event;
 
 use crate::{
     answer::{Answer, NO_ID},
@@ -19,7 +20,7 @@ use crate::{
     operation::Operation,
 };
 
-/// The recordings that belong to the crate: name and text.
+/// The crate's recordings: name and text.
 pub const ALL: &[(&str, &str)] = &[
     ("allServices", include_str!("../recordings/all-services.jsonl")),
     ("users", include_str!("../recordings/users.jsonl")),
@@ -61,33 +62,33 @@ pub struct Entry {
     pub call: String,
     /// A hash of the operation that was drawn.
     pub drawn: String,
-    /// The known difference because of which the answer is `squalld`'s.
+    /// The known difference, if there is one; then the answer is `squalld`'s.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub known: String,
-    /// What the recorder was told since the operation before, where that had to be settled first.
+    /// The changes that the recorder received since the previous operation, if the call waits for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<String>,
-    /// What each watcher was told since it was looked at last, where that had to be settled first.
+    /// The changes that each watcher received since they were last compared, if the call waits for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<Told>,
     /// The answer.
     pub said: String,
-    /// What etcd's answer taught; nothing where etcd was not asked.
+    /// What a world learns from etcd's answer; `None` if etcd was not asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learnt: Option<Learnt>,
-    /// What the recorder was told because of it.
+    /// The changes that the recorder received because of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
 }
 
-/// What of etcd's answer decides which operations follow.
+/// The part of etcd's answer that decides which operations follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Learnt {
-    /// The store's revision, where the answer names it.
+    /// The store's revision, if the answer has it.
     #[serde(skip_serializing_if = "is_zero")]
     pub revision: i64,
-    /// The id of what was made.
+    /// The id of the new lease, member or watcher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<i64>,
     /// Whether it was a refusal.
@@ -109,11 +110,11 @@ pub struct Told {
     pub hash: String,
 }
 
-/// A text that is no recording.
+/// A text is not a recording.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of the recording: {what}")]
 pub struct Malformed {
-    /// Which line, from 1 on.
+    /// The line's number, from 1 on.
     pub line: usize,
     /// What is wrong with it.
     pub what: String,
@@ -134,41 +135,55 @@ impl Learnt {
         let id = Some(answer.id).filter(|id| *id != NO_ID);
         Learnt { revision: answer.revision, id, refused: answer.is_refused() }
     }
+
+    /// An answer from which a world learns the same as from etcd's.
+    pub(crate) fn to_answer(self) -> Answer {
+        let answer = if self.refused { Answer::silence() } else { Answer::said(&(), 0) };
+        Answer { revision: self.revision, id: self.id.unwrap_or(NO_ID), ..answer }
+    }
+}
+
+impl Told {
+    /// What a watcher was told: these changes.
+    pub fn of(stream: usize, id: i64, changes: &[Event]) -> Told {
+        let texts = condense::messages(changes);
+        Told { stream, id, count: changes.len(), hash: condense::hash(&texts.join("\n")) }
+    }
 }
 
 impl Opening {
-    /// Of a run with this seed and these services.
+    /// The first line for a run with this seed and these services.
     pub fn of(seed: u64, services: Vec<(Service, u32)>) -> Opening {
         Opening { format: FORMAT, etcd: "3.5.1".to_owned(), seed, services }
     }
 }
 
 impl Entry {
-    /// Of an operation that is about to be asked.
+    /// The entry of an operation that is about to be asked, without its answer.
     pub fn new(ms: u64, operation: &Operation) -> Entry {
         Entry { ms, call: operation.call.name(), drawn: drawn(operation), ..Entry::default() }
     }
 }
 
 impl Recording {
-    /// One in which nothing was asked yet.
+    /// A recording without entries.
     pub fn new(opening: Opening) -> Recording {
         Recording { opening, entries: Vec::new() }
     }
 
-    /// The recording of this name, of those that belong to the crate.
+    /// The crate's recording of this name.
     ///
     /// # Errors
-    /// Where its text is not one.
+    /// If its text is malformed.
     ///
     /// # Panics
-    /// Where there is none of this name.
+    /// If there is none of this name.
     pub fn named(name: &str) -> Result<Recording, Malformed> {
         let found = ALL.iter().find(|(of, _)| *of == name);
         found.unwrap_or_else(|| panic!("there is no recording {name:?}")).1.parse()
     }
 
-    /// As a file holds it.
+    /// The content of its file.
     pub fn to_text(&self) -> String {
         let json = |line: serde_json::Result<String>| line.expect("its types have a JSON form");
         let mut text = json(serde_json::to_string(&self.opening)) + "\n";
@@ -208,7 +223,7 @@ mod tests {
         ALL.iter().map(|(name, text)| text.parse().unwrap_or_else(|error| panic!("{name}: {error}")))
     }
 
-    /// The rest is drawn and compared where they are played, by drills.
+    /// Only the first operation. Drills play the rest.
     #[test]
     fn the_recordings_begin_with_what_is_drawn_today() {
         for recording in all() {

@@ -1,4 +1,4 @@
-//! A server that is asked: the channel to it, its own ids, the tokens and streams that were made on it.
+//! A server under test: the channel to it, its own ids, the tokens and streams that were made on it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -36,7 +36,7 @@ pub struct DoesNotServe {
     pub last: String,
 }
 
-/// What of the world the asking side needs beside a channel.
+/// What the client side needs besides a channel.
 #[derive(Clone)]
 pub struct Seams {
     /// Time.
@@ -67,7 +67,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Waits until a new server serves, and begins to watch everything on it. The URLs are those that it has told the cluster.
+    /// Waits until a new server serves, and begins to watch everything on it. `peer_url` and `client_url` are the
+    /// URLs that it advertises.
     ///
     /// # Errors
     /// Where it does not serve in time.
@@ -157,9 +158,11 @@ impl Server {
                 .await
     }
 
-    /// All changes that the recorder has been told.
-    pub fn changes(&self) -> Vec<Event> {
-        self.recorder.received().events.get(&0).cloned().unwrap_or_default()
+    /// The changes that the recorder has received after the first `known` ones.
+    pub fn changes_after(&self, known: usize) -> Vec<Event> {
+        let received = self.recorder.received();
+        let all = received.events.get(&0).map(Vec::as_slice).unwrap_or_default();
+        all[known..].to_vec()
     }
 
     /// A stream of the run.
@@ -171,7 +174,7 @@ impl Server {
     }
 }
 
-/// Waits until the server serves and answers what it calls itself; the header's revision is the store's.
+/// Waits until the server serves. Returns a header with its ids and with the store's revision.
 async fn serves(
     name: &'static str,
     seams: &Seams,
@@ -180,7 +183,7 @@ async fn serves(
     let mut client = ClusterClient::new(channel.clone());
     let began = seams.clock.monotonic();
     let mut header = loop {
-        match client.member_list(MemberListRequest { linearizable: true }).await {
+        let last = match client.member_list(MemberListRequest { linearizable: true }).await {
             Ok(list) => {
                 let list = list.into_inner();
                 let header = list.header.unwrap_or_default();
@@ -189,14 +192,12 @@ async fn serves(
                 if own.is_some_and(|own| !own.name.is_empty()) {
                     break header;
                 }
-                if seams.clock.monotonic().since(began) > PATIENCE {
-                    return Err(DoesNotServe { name, last: format!("members: {:?}", list.members) });
-                }
+                format!("members: {:?}", list.members)
             }
-            Err(status) if seams.clock.monotonic().since(began) > PATIENCE => {
-                return Err(DoesNotServe { name, last: status.to_string() });
-            }
-            Err(_) => {}
+            Err(status) => status.to_string(),
+        };
+        if seams.clock.monotonic().since(began) > PATIENCE {
+            return Err(DoesNotServe { name, last });
         }
         seams.clock.sleep(Duration::from_millis(20)).await;
     };
@@ -206,7 +207,7 @@ async fn serves(
     Ok(header)
 }
 
-/// A token as metadata have it; none that a server gives out has other characters.
+/// A token as a metadata value. Tokens of servers are ASCII.
 fn token_value(token: &str) -> MetadataValue<Ascii> {
     MetadataValue::try_from(token).unwrap_or_else(|_| MetadataValue::from_static("(no ASCII)"))
 }

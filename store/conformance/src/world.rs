@@ -12,6 +12,7 @@ use crate::{
     answer::{Answer, NO_ID},
     draw::ROOT_PASSWORD,
     operation::{Call, Caller, Operation},
+    server::Server,
     watching::Received,
 };
 
@@ -85,13 +86,13 @@ impl Watcher {
         &self.request
     }
 
-    /// What it has been told that was not compared yet, without what etcd 3.5 no longer has.
+    /// The changes that it has received and that were not compared yet, except those that etcd 3.5 no longer has.
     pub fn untold(&self, id: i64, received: &Received) -> Vec<Event> {
         let all = received.events.get(&id).into_iter().flatten();
         all.filter(|event| !self.has_lost(event)).skip(self.compared).cloned().collect()
     }
 
-    /// How many changes it must have been told that were not compared yet.
+    /// How many changes it must have received that were not compared yet.
     pub fn missing(&self) -> usize {
         self.expected - self.compared
     }
@@ -104,19 +105,20 @@ impl Watcher {
 }
 
 impl World {
-    /// Of a store that is new.
+    /// The state of a new store.
     pub fn new() -> World {
         World { revision: 1, ..World::default() }
     }
 
-    /// Whether watchers may still read what this call takes away, and must have read it first. It is said once.
+    /// Whether this call compacts history that watchers may still be reading, so that they must finish first. True
+    /// once for each such history.
     pub fn must_catch_up(&mut self, call: &Call) -> bool {
         matches!(call, Call::Compact(request)
             if self.reads_history.take_if(|from| *from < request.revision).is_some())
     }
 
-    /// Learns from etcd's answer to an operation. `history`: all changes that etcd's recorder has received.
-    pub fn learn(&mut self, operation: &Operation, answer: &Answer, history: &[Event]) {
+    /// Learns from etcd's answer to an operation. `server`: the one whose recorder has received the changes.
+    pub fn learn(&mut self, operation: &Operation, answer: &Answer, server: &Server) {
         self.revision = self.revision.max(answer.revision).max(1);
         if let Call::WatchCreate { request, .. } = &operation.call
             && request.start_revision > 0
@@ -146,7 +148,10 @@ impl World {
                 }
                 let gone = (start == self.compacted).then_some(start);
                 let mut watcher = Watcher { request: request.clone(), start, gone, expected: 0, compared: 0 };
-                watcher.expected = history.iter().filter(|event| watcher.wants(event)).count();
+                // Later changes are counted by `changed`.
+                let history = server.changes_after(0);
+                let counted = history.iter().take(self.events);
+                watcher.expected = counted.filter(|event| watcher.wants(event)).count();
                 self.streams.entry(*stream).or_default().insert(answer.id, watcher);
             }
             Call::WatchCancel { stream, id } => {
@@ -196,7 +201,7 @@ impl World {
         }
     }
 
-    /// What leaves the store without users, alarms and learners.
+    /// The operations after which auth is off and the run's alarms and learners are gone.
     pub(crate) fn tidying(&self) -> Vec<Operation> {
         let root = || Caller::Token(0);
         let mut steps = Vec::new();

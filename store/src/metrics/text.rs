@@ -75,10 +75,10 @@ pub struct Part<'a> {
     pub value: f64,
 }
 
-impl Family {
-    /// The numbers of one of its series, in the order of the text format.
-    pub fn parts_of<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = Part<'a>> {
-        let Series { labels, value } = series;
+impl Series {
+    /// Its numbers, in the order of the text format.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let Series { labels, value } = self;
         let part = move |suffix, le, value| Part { labels, suffix, le, value };
         let (number, histogram) = match value {
             Value::Number(value) => (Some(part("", None, *value)), None),
@@ -90,10 +90,12 @@ impl Family {
         };
         number.into_iter().chain(histogram.into_iter().flatten())
     }
+}
 
+impl Family {
     /// Its samples, in the order of the text format.
     pub fn samples(&self) -> impl Iterator<Item = Sample> {
-        self.series.iter().flat_map(|series| self.parts_of(series)).map(|part| self.sample(&part))
+        self.series.iter().flat_map(|series| series.parts()).map(|part| self.sample(&part))
     }
 
     /// One of its numbers, written out.

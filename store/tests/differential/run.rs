@@ -168,7 +168,7 @@ impl Run {
         self.notes.iter_mut().for_each(|notes| notes.begin(operation));
         if operation.call.needs_quiet() {
             self.settle(true).await;
-            self.notes.iter_mut().for_each(Notes::is_quiet);
+            self.notes.iter_mut().for_each(Notes::settled);
             if self.world.must_catch_up(&operation.call) {
                 let Pair { etcd, squalld, .. } = &self.pair;
                 tokio::join!(etcd.caught_up(self.world.revision), squalld.caught_up(self.world.revision));
@@ -180,7 +180,7 @@ impl Run {
         if let Some(alone) = ALONE.iter().find(|alone| (alone.applies)(&self.world, operation)) {
             let squalld = self.pair.squalld.perform(operation, &self.world).await;
             self.note(operation, &squalld);
-            self.notes.iter_mut().for_each(|notes| notes.alone(alone.name, &squalld));
+            self.notes.iter_mut().for_each(|notes| notes.known(alone.name, &squalld));
             *self.known.entry(alone.name).or_default() += 1;
             if !squalld.declines() {
                 self.find(Difference {
@@ -210,7 +210,7 @@ impl Run {
             match known {
                 Some(known) => {
                     *self.known.entry(known.name).or_default() += 1;
-                    self.notes.iter_mut().for_each(|notes| notes.is_known(known.name, &squalld));
+                    self.notes.iter_mut().for_each(|notes| notes.known(known.name, &squalld));
                 }
                 None => {
                     self.find(difference);
@@ -229,9 +229,7 @@ impl Run {
             self.diverged = true;
             return;
         }
-        let history = self.pair.etcd.changes();
-        let before = self.world.events.min(history.len());
-        self.world.learn(operation, &etcd, &history[..before]);
+        self.world.learn(operation, &etcd, &self.pair.etcd);
         self.settle(false).await;
         self.number += 1;
     }
@@ -258,7 +256,7 @@ impl Run {
         let revision = self.world.revision;
         let Pair { etcd, squalld, .. } = &self.pair;
         let recorded = tokio::join!(etcd.recorded(revision), squalld.recorded(revision));
-        let events = |server: &Server| server.changes().split_off(self.world.events);
+        let events = |server: &Server| server.changes_after(self.world.events);
         let (of_etcd, mut of_squalld) = (events(etcd), events(squalld));
         if let Some(Planted::RecorderMissesChange) = self.planted
             && of_squalld.pop().is_some()

@@ -1,8 +1,9 @@
 //! Conformance: the store answers as a real etcd has answered the same.
 //!
-//! Who asked has compared the two already, field by field, by rules that know what may differ (ids that a server chooses,
-//! terms, sizes); the history holds the lines that differ. What is judged here is that there are none. The first one is the
-//! finding: what follows may follow from it. That enough was compared is another checker's demand (`vacuous`).
+//! The client that asked has already compared the two answers, field by field. It knows what may differ: ids that a
+//! server chooses, terms, sizes. The history holds the lines that differ, and this checker requires that there are
+//! none. Only the first difference is reported, since later ones may be its consequences. Another checker requires
+//! that enough was compared (`vacuous`).
 
 use super::{Failure, seconds};
 use crate::history::{Compared, Event, RunHistory};

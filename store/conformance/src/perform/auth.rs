@@ -22,9 +22,9 @@ impl Server {
                 match unary!(self, caller, AuthClient.authenticate(request)) {
                     Ok(mut response) => {
                         let token = std::mem::take(&mut response.token);
-                        let is_one = token.is_ascii() && token.len() > 8;
+                        let is_token = token.is_ascii() && token.len() > 8;
                         response.token =
-                            if is_one { "(a token)".to_owned() } else { format!("(none: {token:?})") };
+                            if is_token { "(a token)".to_owned() } else { format!("(none: {token:?})") };
                         self.tokens.insert(place, token);
                         let revision = self.ids.header(&mut response.header);
                         Answer::said(&response, revision)
