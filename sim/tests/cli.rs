@@ -266,6 +266,33 @@ fn a_failed_run_can_be_had_again_from_its_folder() {
     }
 }
 
+/// A canary's run is repeated without its bug. A canary whose expectations the sound store cannot meet is a violation.
+#[test]
+fn a_canary_is_controlled_by_a_run_without_its_bug() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let name = "single-voter-ack-before-fsync";
+    let canary = fs::read_to_string(root.join(format!("scenarios/canary/{name}.yaml"))).unwrap();
+    let file = format!("{name}.yaml");
+    fs::write(folder.path().join(&file), &canary).unwrap();
+    let sound = squall(folder.path(), &["run", &file, "--seed", "1"]);
+    let said = text(&sound.stdout);
+    assert_eq!(sound.status.code(), Some(0), "{said}");
+    assert!(said.ends_with("1 of 1 planted bug found; 1 of 1 valid without the bug\n"), "{said}");
+    assert!(!folder.path().join(format!("reports/runs/{name}-without-its-bug")).exists());
+
+    let demanding = canary.replacen("outcome: invalid", "minOperationsBefore: 100000, outcome: invalid", 1);
+    fs::write(folder.path().join(&file), demanding).unwrap();
+    let accused = squall(folder.path(), &["run", &file, "--seed", "1"]);
+    let said = text(&accused.stdout);
+    assert_eq!(accused.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("INVALID   {name}-without-its-bug")), "{said}");
+    assert!(said.contains(&format!("reproduce: cargo run --release -- run {file} --seed 1 ")), "{said}");
+    assert!(said.ends_with("1 of 1 planted bug found; 0 of 1 valid without the bug\n"), "{said}");
+    let kept = format!("reports/runs/{name}-without-its-bug/1/history.jsonl");
+    assert!(folder.path().join(kept).exists(), "the run folder holds the history");
+}
+
 fn line_of(output: &Output) -> serde_json::Value {
     serde_json::from_str(text(&output.stdout).trim()).expect("one line")
 }

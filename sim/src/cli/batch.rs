@@ -34,7 +34,12 @@ pub(super) struct Job<'a> {
     pub reproduce: Option<&'a str>,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    /// A seed of a scenario, run once.
+    pub fn of(file: &'a ScenarioFile, seed: u64, leaves: Leaves) -> Job<'a> {
+        Job { file, seed, leaves, twice: false, reproduce: None }
+    }
+
     /// Whether it is one seed of a search.
     pub fn is_of_search(&self) -> bool {
         self.leaves == Leaves::WhatWasSearched

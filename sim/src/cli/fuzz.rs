@@ -242,13 +242,8 @@ impl Hunt<'_> {
                 let Iteration { file, seed } = self.source.iteration(self.seed, index, self.planted);
                 let again = format!("{}{index}", self.again);
                 let twice = is_checked_twice(self.seed, index, self.twice);
-                let job = Job {
-                    file: &file,
-                    seed,
-                    leaves: Leaves::Failure,
-                    twice,
-                    reproduce: (!self.again.is_empty()).then_some(again.as_str()),
-                };
+                let reproduce = (!self.again.is_empty()).then_some(again.as_str());
+                let job = Job { twice, reproduce, ..Job::of(&file, seed, Leaves::Failure) };
                 let done = self.batch.make(worker, &job);
                 done.map(|done| self.made(index, twice, false, done)).into_iter().collect()
             }
@@ -256,8 +251,7 @@ impl Hunt<'_> {
                 let file = &canaries[number];
                 let mut all = Vec::new();
                 for seed in &file.scenario.spec.seeds {
-                    let job =
-                        Job { file, seed: *seed, leaves: Leaves::Nothing, twice: false, reproduce: None };
+                    let job = Job::of(file, *seed, Leaves::Nothing);
                     let Some(done) = self.batch.make(worker, &job) else { return Vec::new() };
                     let found = done.record.expected;
                     all.push(self.made(number as u64, false, true, done));
@@ -296,7 +290,7 @@ fn only<'a>(
     program.interruption.listen();
     let again = format!("{}{index}", hunt.again);
     let reproduce = (!hunt.again.is_empty()).then_some(again.as_str());
-    let job = Job { file: &file, seed, leaves: Leaves::Folder, twice: false, reproduce };
+    let job = Job { reproduce, ..Job::of(&file, seed, Leaves::Folder) };
     let batch = hunt.batch.keep_all(true);
     let Some(done) = batch.make(&mut None, &job) else {
         return Ok(Status::Interrupted(program.interruption.signal().unwrap_or_default()));

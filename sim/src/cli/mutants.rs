@@ -50,8 +50,7 @@ pub(super) fn mutants(args: &MutantsArgs, streams: &mut Streams) -> Result<Statu
 
     match args.campaigns {
         None => {
-            let mut files = files;
-            files.retain(|file| file.scenario.spec.expect.outcome == Outcome::Valid);
+            let files: Vec<ScenarioFile> = files.into_iter().filter_map(drill_or_control).collect();
             let hunt = |bug| Ok(drills::hunt(bug, &files, args));
             let rows = each(&bugs, args.jobs, streams, hunt, drills::progress)?;
             tell(&rows, &drills::markdown(&rows, args.seeds), &BY_DRILLS, args, streams)?;
@@ -63,6 +62,14 @@ pub(super) fn mutants(args: &MutantsArgs, streams: &mut Streams) -> Result<Statu
             tell(&rows, &explored::markdown(&rows), &BY_EXPLORING, args, streams)?;
             Ok(status(rows.iter().all(explored::Row::is_found)))
         }
+    }
+}
+
+/// A drill itself, or the control of a canary: what is valid without the error.
+fn drill_or_control(file: ScenarioFile) -> Option<ScenarioFile> {
+    match file.scenario.spec.expect.outcome {
+        Outcome::Valid => Some(file),
+        Outcome::Invalid => file.without_its_bug(),
     }
 }
 

@@ -17,6 +17,14 @@ pub(super) struct Printer<'a, 'b> {
     bar: ProgressBar,
 }
 
+/// The runs of canaries without their planted bugs.
+pub(super) struct Controls {
+    /// How many were valid.
+    pub valid: usize,
+    /// How many were made.
+    pub all: usize,
+}
+
 impl<'a, 'b> Printer<'a, 'b> {
     /// A printer for `total` runs.
     pub fn new(streams: &'a mut Streams<'b>, format: Format, total: u64) -> Printer<'a, 'b> {
@@ -35,6 +43,11 @@ impl<'a, 'b> Printer<'a, 'b> {
     /// Counts a run that is done, whether or not it is printed.
     pub fn advance(&self) {
         self.bar.inc(1);
+    }
+
+    /// Adds runs to the total.
+    pub fn expect_more(&self, runs: u64) {
+        self.bar.inc_length(runs);
     }
 
     /// Prints a result.
@@ -90,7 +103,12 @@ impl<'a, 'b> Printer<'a, 'b> {
     }
 
     /// Prints the line below all results, for people.
-    pub fn summary<'t>(&mut self, tallies: impl Iterator<Item = &'t Tally<'t>> + Clone, missed: usize) {
+    pub fn summary<'t>(
+        &mut self,
+        tallies: impl Iterator<Item = &'t Tally<'t>> + Clone,
+        controls: Controls,
+        missed: usize,
+    ) {
         if self.format == Format::Json {
             return;
         }
@@ -109,6 +127,9 @@ impl<'a, 'b> Printer<'a, 'b> {
                 "; {found} of {} found",
                 counted(count(true).count() as u64, "planted bug")
             ));
+        }
+        if controls.all > 0 {
+            text.push_str(&format!("; {} of {} valid without the bug", controls.valid, controls.all));
         }
         if missed > 0 {
             text.push_str(&format!("; {} missed", counted(missed as u64, "expectation")));

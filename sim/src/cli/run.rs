@@ -2,7 +2,7 @@
 
 use super::args::{Keep, RunArgs};
 use super::batch::{Batch, Job};
-use super::output::Printer;
+use super::output::{Controls, Printer};
 use super::tally::Tally;
 use super::worker::{Leaves, Limits};
 use super::{Program, Status, Streams, logs};
@@ -64,9 +64,26 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
         }
     });
 
+    let twins = controls(&jobs, &tallies);
+    let controls: Vec<Job> =
+        twins.iter().map(|(file, seed)| Job::of(file, *seed, Leaves::Failure)).collect();
+    let mut valid = 0;
+    printer.expect_more(controls.len() as u64);
+    batch.run(&controls, workers, |_, done| {
+        printer.advance();
+        done_so_far += 1;
+        let Some(done) = done else { return };
+        status = status.max(Status::of(&done.record, Outcome::Valid));
+        if done.record.expected {
+            valid += 1;
+        } else {
+            printer.result(&done.record, Outcome::Valid);
+        }
+    });
+
     if let Some(signal) = program.interruption.signal() {
-        printer
-            .note(&format!("interrupted by signal {signal}: {done_so_far} of {} runs are done", jobs.len()));
+        let all = jobs.len() + controls.len();
+        printer.note(&format!("interrupted by signal {signal}: {done_so_far} of {all} runs are done"));
         printer.finish();
         return Ok(Status::Interrupted(signal));
     }
@@ -75,7 +92,8 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
         printer.remark(&format!("MISSED    {message}"));
         status = status.max(Status::Violation);
     }
-    printer.summary(tallies.values(), missed.len());
+    let controls = Controls { valid, all: controls.len() };
+    printer.summary(tallies.values(), controls, missed.len());
     printer.finish();
     Ok(status)
 }
@@ -128,7 +146,17 @@ fn jobs<'a>(args: &RunArgs, files: &'a [ScenarioFile]) -> Vec<Job<'a>> {
             (None, None) => (spec.seeds[0]..=spec.seeds[0], false),
         };
         let leaves = if search { Leaves::WhatWasSearched } else { Leaves::Folder };
-        jobs.extend(seeds.map(|seed| Job { file, seed, leaves, twice: false, reproduce: None }));
+        jobs.extend(seeds.map(|seed| Job::of(file, seed, leaves)));
     }
     jobs
+}
+
+/// The controls of the canaries: each found bug's seed, or each requested seed, again without the bug. A checker that
+/// complains about such a run accuses the sound store, so what it says about the bug proves nothing.
+fn controls(jobs: &[Job], tallies: &BTreeMap<&str, Tally>) -> Vec<(ScenarioFile, u64)> {
+    let counts = |job: &&Job| {
+        let found = tallies.get(job.file.scenario.metadata.name.as_str()).and_then(|tally| tally.found);
+        !job.is_of_search() || found == Some(job.seed)
+    };
+    jobs.iter().filter(counts).filter_map(|job| Some((job.file.without_its_bug()?, job.seed))).collect()
 }

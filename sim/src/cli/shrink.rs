@@ -420,8 +420,7 @@ fn with_workers<T>(
                     let question = questions.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(Question { candidate, file }) = question else { return };
                     let seed = file.scenario.spec.seeds[0];
-                    let job =
-                        Job { file: &file, seed, leaves: Leaves::Nothing, twice: false, reproduce: None };
+                    let job = Job::of(&file, seed, Leaves::Nothing);
                     let Some(done) = batch.make(&mut worker, &job) else { return };
                     let shows = signature.is_among(&done.record.failures);
                     if answer.send(Answer { candidate, shows, cpu: done.cpu }).is_err() {

@@ -1,6 +1,6 @@
 //! From paths to scenarios: files and folders, read, checked, and ordered by name.
 
-use super::types::{API_VERSION, Scenario};
+use super::types::{API_VERSION, Outcome, Scenario};
 use super::{alerts, validate};
 use crate::text::{Refusal, Source, Step, did_you_mean, locate, one_of, read};
 use serde::Deserialize;
@@ -20,6 +20,20 @@ pub struct ScenarioFile {
     pub text: String,
     /// What it says.
     pub scenario: Scenario,
+}
+
+impl ScenarioFile {
+    /// The control of a canary: the same scenario without its planted error, expected to be valid. `None` if no error
+    /// is planted.
+    pub fn without_its_bug(&self) -> Option<ScenarioFile> {
+        let mut scenario = self.scenario.clone();
+        scenario.spec.cluster.planted_bug.take()?;
+        scenario.metadata.name.push_str("-without-its-bug");
+        let expect = &mut scenario.spec.expect;
+        (expect.outcome, expect.checker, expect.within) = (Outcome::Valid, None, None);
+        let text = serde_yaml::to_string(&scenario).expect("a scenario was made from YAML");
+        Some(ScenarioFile { path: self.path.clone(), text, scenario })
+    }
 }
 
 /// Reads scenario files, and folders of them with all their subfolders, ordered by the scenarios' names.

@@ -149,11 +149,7 @@ fn least_counters(drill: &str) -> Vec<&'static str> {
 fn canary(file: &ScenarioFile, runs: &Arc<Runs>) -> Vec<Trial> {
     let name = &file.scenario.metadata.name;
     let checker = file.scenario.spec.expect.checker.expect("a canary names its checker").name();
-    let mut sound = file.clone();
-    sound.scenario.spec.cluster.planted_bug = None;
-    sound.scenario.spec.expect.outcome = Outcome::Valid;
-    sound.scenario.metadata.name = format!("{name}-without-its-bug");
-    let has_bug = file.scenario.spec.cluster.planted_bug.is_some();
+    let sound = file.without_its_bug();
     let mut trials = Vec::new();
     for seed in file.scenario.spec.seeds.clone() {
         let (with, runs_of_it) = (file.clone(), runs.clone());
@@ -163,8 +159,8 @@ fn canary(file: &ScenarioFile, runs: &Arc<Runs>) -> Vec<Trial> {
                 format!("{checker} should have found the planted bug; found: {:#?}", short.failures)
             })
         }));
-        if has_bug {
-            let (without, runs) = (sound.clone(), runs.clone());
+        if let Some(without) = sound.clone() {
+            let runs = runs.clone();
             trials.push(Trial::test(format!("{name}::without_its_bug::seed_{seed}"), move || {
                 let short = runs.of(&without, seed);
                 demand(short.verdict == Verdict::Valid, || short.told.clone())
