@@ -338,7 +338,7 @@ impl Nemesis {
             Undo::LiftAndTrust(tokens, nodes) => {
                 self.wait_for_end(lasts).await;
                 let bit = tokens.iter().map(|token| self.stage.arena.lift(*token)).sum();
-                nodes.iter().for_each(|node| cluster.doubt(*node, false));
+                nodes.iter().for_each(|node| cluster.note_lying_disk(*node, false));
                 (bit, String::new())
             }
             Undo::Start(nodes) => {

@@ -40,7 +40,7 @@ use crate::{
     world::{At, Chance, DiskSettings, Latency, NetSettings, Probed, Watchdog, World, WorldConfig},
 };
 
-pub use inspect::{Held, Inspection, KeyShown, Log, MemberState, Told};
+pub use inspect::{Held, Inspection, KeyShown, Log, MemberState, ReportedRaft};
 
 /// The client that performs the harness's own operations: compactions, and the final reads and write.
 const OPERATOR: h::Client = h::Client(0);

@@ -159,7 +159,7 @@ impl Prometheus {
         for alert in alerts {
             let key = (alert.group.clone(), alert.alert.clone(), alert.labels.clone());
             if before.remove(&key) != Some(alert.phase) {
-                self.tell(at, &alert.alert, &alert.labels, phase(&alert), go_v(alert.value));
+                self.record_state(at, &alert.alert, &alert.labels, phase(&alert), go_v(alert.value));
             }
             state.active.insert(key, alert.phase);
         }
@@ -168,11 +168,11 @@ impl Prometheus {
                 Phase::Pending => h::AlertState::Inactive,
                 Phase::Firing => h::AlertState::Resolved,
             };
-            self.tell(at, &name, &labels, ended, String::new());
+            self.record_state(at, &name, &labels, ended, String::new());
         }
     }
 
-    fn tell(&self, at: u64, alert: &str, labels: &Labels, state: h::AlertState, value: String) {
+    fn record_state(&self, at: u64, alert: &str, labels: &Labels, state: h::AlertState, value: String) {
         let others = labels.iter().filter(|(name, _)| *name != "alertname");
         let labels = others.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let line = h::AlertLine { at, alert: alert.to_owned(), labels, state, value };

@@ -88,7 +88,7 @@ impl Arena for Simulated {
 
     fn reached(&self, milestone: Milestone, count: u64) -> BoxFuture<'static, ()> {
         let world = self.world.clone();
-        Box::pin(async move { world.told(count, |event| is(milestone, event)).await })
+        Box::pin(async move { world.wait_for_reports(count, |event| is(milestone, event)).await })
     }
 
     fn status(&self, node: NodeId) -> Status {

@@ -170,7 +170,7 @@ pub(super) fn fuzz(args: &FuzzArgs, program: &Program, streams: &mut Streams) ->
                 next += 1;
             }
         }
-        progress.tell(&mut printer);
+        progress.print(&mut printer);
     });
     progress.finish();
     if let Some(error) = broken {

@@ -53,13 +53,13 @@ pub(super) fn mutants(args: &MutantsArgs, streams: &mut Streams) -> Result<Statu
             let files: Vec<ScenarioFile> = files.into_iter().filter_map(drill_or_control).collect();
             let hunt = |bug| Ok(drills::hunt(bug, &files, args));
             let rows = each(&bugs, args.jobs, streams, hunt, drills::progress)?;
-            tell(&rows, &drills::markdown(&rows, args.seeds), &BY_DRILLS, args, streams)?;
+            print_table(&rows, &drills::markdown(&rows, args.seeds), &BY_DRILLS, args, streams)?;
             Ok(status(rows.iter().all(|row| row.drill.is_some())))
         }
         Some(campaigns) => {
             let hunt = |bug| explored::hunt(bug, campaigns, args);
             let rows = each(&bugs, args.jobs, streams, hunt, explored::progress)?;
-            tell(&rows, &explored::markdown(&rows), &BY_EXPLORING, args, streams)?;
+            print_table(&rows, &explored::markdown(&rows), &BY_EXPLORING, args, streams)?;
             Ok(status(rows.iter().all(explored::Row::is_found)))
         }
     }
@@ -112,7 +112,7 @@ fn each<R: Send>(
 }
 
 /// Prints the rows, and writes the table into the given file.
-fn tell<R: Serialize>(
+fn print_table<R: Serialize>(
     rows: &[R],
     table: &str,
     markers: &Markers,

@@ -83,7 +83,7 @@ impl Progress {
     }
 
     /// Prints a line, if there is no bar and the last line is old enough.
-    pub fn tell(&mut self, printer: &mut Printer) {
+    pub fn print(&mut self, printer: &mut Printer) {
         if self.bar.is_hidden() && now() - self.told >= EVERY {
             self.told = now();
             printer.note(&self.text());

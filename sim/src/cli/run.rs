@@ -65,8 +65,7 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
     });
 
     let twins = controls(&jobs, &tallies);
-    let controls: Vec<Job> =
-        twins.iter().map(|(file, seed)| Job::of(file, *seed, Leaves::Failure)).collect();
+    let controls: Vec<Job> = twins.iter().map(|(file, seed)| Job::of(file, *seed, Leaves::Failure)).collect();
     let mut valid = 0;
     printer.expect_more(controls.len() as u64);
     batch.run(&controls, workers, |_, done| {

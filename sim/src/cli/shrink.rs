@@ -25,7 +25,7 @@ use crate::{
     pool::cores,
     report::{self, Build, RunRecord, digest},
     scenario::{Scenario, ScenarioFile},
-    shrink::{Judge, Stop, Told, named_scenario, scenario_text, shrink as search, start},
+    shrink::{Heading, Judge, Stop, named_scenario, scenario_text, shrink as search, start},
     text::{Refusal, counted},
 };
 
@@ -129,7 +129,7 @@ fn show(run_dir: &Path) -> Result<(), Refusal> {
 }
 
 /// Shrinks a run.
-pub(super) fn work(task: &Task, program: &Program, tell: &mut dyn FnMut(&str)) -> Result<Ended, Refusal> {
+pub(super) fn work(task: &Task, program: &Program, print: &mut dyn FnMut(&str)) -> Result<Ended, Refusal> {
     let stored = report::open(task.run_dir)?;
     super::replay::only_simulated(task.run_dir, &stored.record)?;
     let Some((signature, message)) = failure_of(&stored.record) else {
@@ -167,8 +167,8 @@ pub(super) fn work(task: &Task, program: &Program, tell: &mut dyn FnMut(&str)) -
             budget: task.budget,
             state,
             failed: None,
-            told: now(),
-            tell,
+            last_progress: now(),
+            print,
             faults: 0,
             program,
         };
@@ -194,7 +194,7 @@ pub(super) fn work(task: &Task, program: &Program, tell: &mut dyn FnMut(&str)) -
         return Ok(Ended::NotShown { same_build: stored.record.build.same_as(&Build::this()) });
     };
     let record = &stored.record;
-    let told = Told {
+    let heading = Heading {
         signature,
         message,
         origin: format!(
@@ -208,7 +208,7 @@ pub(super) fn work(task: &Task, program: &Program, tell: &mut dyn FnMut(&str)) -
         ),
         other_seeds,
     };
-    let named = named_scenario(&scenario, &told);
+    let named = named_scenario(&scenario, &heading);
     let file = task.out.join(format!("{}.yaml", named.metadata.name));
     let shrunk = Shrunk {
         file: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -218,7 +218,7 @@ pub(super) fn work(task: &Task, program: &Program, tell: &mut dyn FnMut(&str)) -
         cpu_seconds,
         finished: stopped.is_none(),
     };
-    let written = write_whole(&file, scenario_text(&named, &told).as_bytes())
+    let written = write_whole(&file, scenario_text(&named, &heading).as_bytes())
         .and_then(|()| write_json(&task.out.join("shrunk.json"), &shrunk));
     written.map_err(|error| Refusal::of(task.out, format!("the result cannot be written: {error}")))?;
     Ok(Ended::Shrunk(shrunk, file))
@@ -227,8 +227,8 @@ pub(super) fn work(task: &Task, program: &Program, tell: &mut dyn FnMut(&str)) -
 /// A run's signature, and the checker's message.
 fn failure_of(record: &RunRecord) -> Option<(Signature, String)> {
     let signature = Signature::of_run(&record.failures)?;
-    let told = record.failures.iter().find(|failure| Signature::of(failure) == signature)?;
-    Some((signature, told.message.clone()))
+    let failure = record.failures.iter().find(|failure| Signature::of(failure) == signature)?;
+    Some((signature, failure.message.clone()))
 }
 
 fn commit_of(build: &Build) -> String {
@@ -311,8 +311,8 @@ struct Probes<'a> {
     budget: u64,
     state: State,
     failed: Option<io::Error>,
-    told: Instant,
-    tell: &'a mut dyn FnMut(&str),
+    last_progress: Instant,
+    print: &'a mut dyn FnMut(&str),
     /// The number of faults of the present candidates, for the progress.
     faults: usize,
     program: &'a Program,
@@ -370,9 +370,9 @@ impl Probes<'_> {
         }
         self.pending.remove(&answer.candidate);
         self.known.insert(answer.candidate.clone(), answer);
-        if now() - self.told >= Duration::from_secs(10) {
-            self.told = now();
-            (self.tell)(&match self.budget {
+        if now() - self.last_progress >= Duration::from_secs(10) {
+            self.last_progress = now();
+            (self.print)(&match self.budget {
                 u64::MAX => format!("{} faults are left; trying them with other seeds", self.faults),
                 budget => format!("{} of {budget} runs, at {} faults", self.asked.len(), self.faults),
             });

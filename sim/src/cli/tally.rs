@@ -1,7 +1,7 @@
 //! Sums up the runs of one scenario: whether a canary's bug was found, and whether the counters that the scenario
 //! demands are above zero over its own seeds.
 
-use crate::processes::untold;
+use crate::processes::not_counted;
 use crate::report::{RunRecord, dead_counters};
 use crate::scenario::{Outcome, ScenarioFile};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,8 +74,8 @@ impl<'a> Tally<'a> {
         if self.seeds.len() < spec.seeds.len() {
             return Vec::new();
         }
-        let untold = if self.on_processes { untold(&spec.expect.counters) } else { Vec::new() };
-        dead_counters(scenario, &self.counters, &untold)
+        let not_counted = if self.on_processes { not_counted(&spec.expect.counters) } else { Vec::new() };
+        dead_counters(scenario, &self.counters, &not_counted)
             .into_iter()
             .map(|what| format!("{name}: {what}"))
             .collect()

@@ -81,14 +81,14 @@ impl Cluster {
     }
 
     /// The member's disk begins or stops lying about its syncs.
-    pub(crate) fn doubt(&self, node: NodeId, doubtful: bool) {
+    pub(crate) fn note_lying_disk(&self, node: NodeId, lies: bool) {
         let broken = self.inner.arena.broken_promises(node);
         let mut roster = self.inner.roster();
-        if doubtful {
-            roster.doubt(node, broken);
+        if lies {
+            roster.disk_lies(node, broken);
         } else {
             roster.note_broken(node, broken);
-            roster.trust(node);
+            roster.disk_is_honest(node);
         }
     }
 }

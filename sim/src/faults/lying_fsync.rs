@@ -51,7 +51,7 @@ impl Room for LyingFsync {
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
         Box::pin(async move {
             if !self.starts_again {
-                strike.hit.iter().for_each(|node| strike.stage.cluster.doubt(*node, true));
+                strike.hit.iter().for_each(|node| strike.stage.cluster.note_lying_disk(*node, true));
             }
             let tokens = strike.tokens(Modifier::LyingSync);
             Struck { undo: Undo::LiftAndTrust(tokens, strike.hit.to_vec()), ..Struck::default() }

@@ -58,7 +58,7 @@ mod server;
 
 pub(crate) use available::refuse;
 pub use available::{Disks, KnownDefect, OnServer};
-pub(crate) use run::{run, untold};
+pub(crate) use run::{not_counted, run};
 pub use server::{Kind, Server};
 
 /// Runs a test's body on the system's runtime.

@@ -162,9 +162,9 @@ fn unchecked(plan: &Plan, on: &OnServer) -> Vec<String> {
     if !spec.expect.ready_within.is_zero() {
         unchecked.push("`readyWithin`: real members do not tell when they serve".to_owned());
     }
-    let untold = untold(&spec.expect.counters);
-    if !untold.is_empty() {
-        unchecked.push(format!("the counters {}: nobody counts them here", untold.join(", ")));
+    let not_counted = not_counted(&spec.expect.counters);
+    if !not_counted.is_empty() {
+        unchecked.push(format!("the counters {}: nobody counts them here", not_counted.join(", ")));
     }
     unchecked.extend(on.avoid.iter().map(|defect| defect.unchecked().to_owned()));
     unchecked.extend(on.server.without_a_flag(&spec.cluster));
@@ -180,7 +180,7 @@ fn unchecked(plan: &Plan, on: &OnServer) -> Vec<String> {
 }
 
 /// The demanded counters that are not counted on processes.
-pub(crate) fn untold(demanded: &[String]) -> Vec<&str> {
+pub(crate) fn not_counted(demanded: &[String]) -> Vec<&str> {
     demanded.iter().map(String::as_str).filter(|name| !is_counted(name)).collect()
 }
 
@@ -213,6 +213,6 @@ mod tests {
             assert!(COUNTERS.iter().any(|(known, _)| *known == name), "{name}");
         }
         let demanded = ["crashes", "writesTorn", "bites.pause"].map(str::to_owned);
-        assert_eq!(untold(&demanded), ["writesTorn"]);
+        assert_eq!(not_counted(&demanded), ["writesTorn"]);
     }
 }

@@ -229,12 +229,12 @@ pub(crate) fn shell_word(path: &Path) -> String {
     }
 }
 
-/// The counters that the scenario demands and that stayed zero over its runs, each with its meaning. `untold` are
+/// The counters that the scenario demands and that stayed zero over its runs, each with its meaning. `not_counted` are
 /// those that were not counted.
-pub fn dead_counters(scenario: &Scenario, sums: &BTreeMap<String, u64>, untold: &[&str]) -> Vec<String> {
+pub fn dead_counters(scenario: &Scenario, sums: &BTreeMap<String, u64>, not_counted: &[&str]) -> Vec<String> {
     let demanded = scenario.spec.expect.counters.iter();
     demanded
-        .filter(|name| !untold.contains(&name.as_str()) && sums.get(*name).copied().unwrap_or(0) == 0)
+        .filter(|name| !not_counted.contains(&name.as_str()) && sums.get(*name).copied().unwrap_or(0) == 0)
         .map(|name| {
             let bites = "faults of this action that bit: swallowed or delayed a message, lost data, did their work";
             let point = name.strip_prefix("point.").map(|_| "visits to this point of the store's work");

@@ -47,7 +47,7 @@ pub struct MemberState {
     /// The number of its life; 0 before the first.
     pub life: u32,
     /// The raft state that it reported in this life.
-    pub raft: Told,
+    pub raft: ReportedRaft,
     /// The content of its log on disk; `None` if there is no log.
     pub log: Option<Log>,
     /// Its engine's content, including un-committed batches; `None` if there is no engine or it cannot be read.
@@ -60,7 +60,7 @@ pub struct MemberState {
 
 /// The raft state that a member reported.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Told {
+pub struct ReportedRaft {
     /// Its role; empty if it has not reported one.
     pub role: String,
     /// Its term.
@@ -138,7 +138,7 @@ pub(super) fn inspect(
         name: name.clone(),
         process: process(world.status(node)),
         life: world.incarnation(node),
-        raft: told(probes, node, world.incarnation(node)),
+        raft: reported_raft(probes, node, world.incarnation(node)),
         log: log(world, node),
         state: held(world, node),
         open_requests: open.iter().filter(|request| request.endpoint == *name).cloned().collect(),
@@ -159,30 +159,30 @@ fn process(status: Status) -> String {
     }
 }
 
-fn told(probes: &[Probed], node: NodeId, life: u32) -> Told {
-    let mut told = Told::default();
+fn reported_raft(probes: &[Probed], node: NodeId, life: u32) -> ReportedRaft {
+    let mut raft = ReportedRaft::default();
     for probed in probes.iter().filter(|probed| probed.node == node && probed.incarnation == life) {
         match &probed.event {
             ProbeEvent::Role { term, role, leader } => {
-                told.role = match role {
+                raft.role = match role {
                     Role::Follower => "follower",
                     Role::PreCandidate => "pre-candidate",
                     Role::Candidate => "candidate",
                     Role::Leader => "leader",
                 }
                 .to_owned();
-                told.term = term.0;
-                told.leader = leader.map(|leader| leader.0);
+                raft.term = term.0;
+                raft.leader = leader.map(|leader| leader.0);
             }
             ProbeEvent::Applied { index, term, revision, .. } => {
-                told.applied = Some((index.0, term.0));
-                told.revision = revision.0;
+                raft.applied = Some((index.0, term.0));
+                raft.revision = revision.0;
             }
-            ProbeEvent::Ready => told.ready = true,
+            ProbeEvent::Ready => raft.ready = true,
             _ => {}
         }
     }
-    told
+    raft
 }
 
 fn log(world: &World, node: NodeId) -> Option<Log> {

@@ -24,7 +24,7 @@ mod steps;
 mod write;
 
 pub use search::{Judge, Stop, shrink, start};
-pub use write::{Told, named_scenario, scenario_text};
+pub use write::{Heading, named_scenario, scenario_text};
 
 #[cfg(test)]
 mod tests;

@@ -51,13 +51,13 @@ fn actions(scenario: &Scenario) -> BTreeSet<Action> {
     scenario.spec.each_fault().map(|fault| fault.action).collect()
 }
 
-fn told() -> Told {
+fn heading() -> Heading {
     let failure = Failure {
         checker: "linearizability".into(),
         guarantee: "strict serializability of all keys: no stale read".into(),
         message: "stale read: op 17 saw revision 3\n  before: op 9".into(),
     };
-    Told {
+    Heading {
         signature: Signature::of(&failure),
         message: failure.message,
         origin: "Shrunk from seed 7".into(),
@@ -136,8 +136,8 @@ fn a_budget_bounds_the_search_and_more_of_it_goes_on_from_there() {
 #[test]
 fn the_file_reads_back_as_the_same_scenario() {
     for seed in 0..60 {
-        let scenario = named_scenario(&start(&Plan::draw(&draw_scenario(seed), seed)), &told());
-        let text = scenario_text(&scenario, &told());
+        let scenario = named_scenario(&start(&Plan::draw(&draw_scenario(seed), seed)), &heading());
+        let text = scenario_text(&scenario, &heading());
         let read = parse(Path::new("shrunk.yaml"), &text);
         assert_eq!(read.as_ref(), Ok(&scenario), "seed {seed}\n{text}");
         assert!(text.starts_with("# Shows a stale read"), "{text}");
@@ -170,7 +170,7 @@ fn the_file_is_what_a_person_would_write() {
     let plan = parse_plan(Path::new("plan.yaml"), PLAN).expect("it is good");
     let mut scenario = start(&plan);
     shrink(&mut scenario, &mut rule(|scenario: &Scenario| actions(scenario).contains(&Action::Crash)));
-    let text = scenario_text(&named_scenario(&scenario, &told()), &told());
+    let text = scenario_text(&named_scenario(&scenario, &heading()), &told());
     crate::scenario::compare_golden("shrunk.yaml", &text);
 }
 

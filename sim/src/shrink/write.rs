@@ -13,7 +13,7 @@ use crate::{
 
 /// The content of the comment at the top of a file.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct Heading {
     /// The failure.
     pub signature: Signature,
     /// The checker's message.
@@ -31,17 +31,18 @@ const WIDTH: usize = 110;
 const LINES: usize = 8;
 
 /// The scenario with a new name and its expectation: the store is sound, or the planted bug is found.
-pub fn named_scenario(scenario: &Scenario, told: &Told) -> Scenario {
+pub fn named_scenario(scenario: &Scenario, heading: &Heading) -> Scenario {
     let mut scenario = scenario.clone();
     let seed = scenario.spec.seeds[0];
-    let rule = told.signature.words();
+    let rule = heading.signature.words();
     scenario.metadata = Metadata {
         name: format!("{rule}-{seed}"),
-        description: description(&told.signature),
+        description: description(&heading.signature),
         references: Vec::new(),
     };
     if scenario.spec.cluster.planted_bug.is_some() {
-        let checker = CheckerName::ALL.iter().find(|(checker, _)| checker.name() == told.signature.checker);
+        let checker =
+            CheckerName::ALL.iter().find(|(checker, _)| checker.name() == heading.signature.checker);
         if let Some((checker, _)) = checker {
             scenario.spec.expect = Expect {
                 outcome: Outcome::Invalid,
@@ -63,11 +64,11 @@ fn description(signature: &Signature) -> String {
 }
 
 /// The file's text. Read back, it is the same scenario.
-pub fn scenario_text(scenario: &Scenario, told: &Told) -> String {
+pub fn scenario_text(scenario: &Scenario, heading: &Heading) -> String {
     let value = serde_yaml::to_value(scenario).expect("a scenario is made of strings and numbers");
     let mut pruned = value;
     prune(&mut pruned, scenario);
-    let mut text = comment(told);
+    let mut text = comment(heading);
     // The path is for scenarios/regression, where the file is meant to go.
     text.push_str(&modeline("../../"));
     let Value::Mapping(root) = &pruned else { unreachable!("a scenario is a mapping") };
@@ -76,20 +77,21 @@ pub fn scenario_text(scenario: &Scenario, told: &Told) -> String {
     if parse(Path::new("shrunk.yaml"), &text).as_ref() == Ok(scenario) {
         text
     } else {
-        comment(told) + &serde_yaml::to_string(scenario).expect("a scenario is made of strings and numbers")
+        comment(heading)
+            + &serde_yaml::to_string(scenario).expect("a scenario is made of strings and numbers")
     }
 }
 
-fn comment(told: &Told) -> String {
-    let mut text = format!("# {}\n#\n", description(&told.signature));
-    for line in told.message.lines().take(LINES) {
+fn comment(heading: &Heading) -> String {
+    let mut text = format!("# {}\n#\n", description(&heading.signature));
+    for line in heading.message.lines().take(LINES) {
         text.push_str(&format!("#   {}\n", line.trim_end().replace(|c: char| c.is_control(), " ")));
     }
     text.push_str("#\n");
-    if let Some((showing, of)) = told.other_seeds {
+    if let Some((showing, of)) = heading.other_seeds {
         text.push_str(&format!("# Of {of} other seeds {showing} show it too.\n"));
     }
-    text.push_str(&format!("# {}\n", told.origin.replace(|c: char| c.is_control(), " ")));
+    text.push_str(&format!("# {}\n", heading.origin.replace(|c: char| c.is_control(), " ")));
     text
 }
 

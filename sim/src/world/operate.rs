@@ -304,7 +304,7 @@ impl World {
     }
 
     /// Completes when, since this call, the members have reported `count` events for which `is_meant` answers true.
-    pub async fn told(&self, count: u64, is_meant: impl Fn(&ProbeEvent) -> bool) {
+    pub async fn wait_for_reports(&self, count: u64, is_meant: impl Fn(&ProbeEvent) -> bool) {
         let mut seen = self.shared.probes.lock().len();
         let mut left = count;
         loop {

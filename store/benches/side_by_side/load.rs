@@ -165,7 +165,7 @@ async fn keep_alive(channel: Channel, ends: Instant) -> Vec<Duration> {
 /// Writers put, each as soon as its last put is done, and each put is told to all watchers; what counts is an event told.
 async fn watch(server: &Server, writers: usize, lasts: Duration) -> Slice {
     let began = Instant::now();
-    let told = Arc::new(Told::default());
+    let told = Arc::new(Deliveries::default());
     let mut watching = Vec::new();
     for at in 0..STREAMS {
         watching.push(tokio::spawn(watch_stream(server.dial(at), began, Arc::clone(&told))));
@@ -208,7 +208,7 @@ async fn watch(server: &Server, writers: usize, lasts: Duration) -> Slice {
 
 /// What all watchers of a slice were told.
 #[derive(Default)]
-struct Told {
+struct Deliveries {
     events: AtomicU64,
     took: Mutex<Vec<Duration>>,
 }
@@ -217,7 +217,7 @@ struct Told {
 async fn watch_stream(
     channel: Channel,
     began: Instant,
-    told: Arc<Told>,
+    told: Arc<Deliveries>,
 ) -> (mpsc::Sender<WatchRequest>, tokio::task::JoinHandle<()>) {
     let share = WATCHERS / STREAMS;
     let (requests, mut outgoing) = mpsc::channel(share);

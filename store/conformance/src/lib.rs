@@ -37,7 +37,7 @@ pub use draw::{Drawer, Service};
 pub use known::{ALONE, Alone, KNOWN, Known, LOST_DELETIONS};
 pub use operation::{Call, Caller, Metadata, Operation};
 pub use play::{OutOfDate, Played, Player, Restart};
-pub use recording::{Entry, Learnt, Malformed, Opening, Recording, Told};
+pub use recording::{Delivered, Entry, Learnt, Malformed, Opening, Recording};
 pub use server::{DoesNotServe, PATIENCE, Seams, Server};
 pub use watching::{Received, Watching};
 pub use world::{Watcher, World};

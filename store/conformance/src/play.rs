@@ -13,7 +13,7 @@ use crate::{
     condense,
     draw::Drawer,
     operation::{Call, Operation},
-    recording::{self, Entry, Recording, Told},
+    recording::{self, Delivered, Entry, Recording},
     server::{PATIENCE, Server},
     watching::Received,
     world::World,
@@ -158,16 +158,17 @@ impl Player {
     }
 
     /// Compares the new changes that each watcher has received.
-    async fn compare_watchers(&mut self, expected: &[Told]) -> Option<Difference> {
+    async fn compare_watchers(&mut self, expected: &[Delivered]) -> Option<Difference> {
         for (stream, watchers) in &mut self.world.streams {
             let watching = self.server.stream(*stream);
             for (id, watcher) in watchers {
-                let enough = |received: &Received| watcher.untold(*id, received).len() >= watcher.missing();
+                let enough =
+                    |received: &Received| watcher.not_compared(*id, received).len() >= watcher.missing();
                 watching.wait(PATIENCE, enough).await;
-                let new = watcher.untold(*id, &watching.received());
+                let new = watcher.not_compared(*id, &watching.received());
                 watcher.compared += new.len();
-                let told = Told::of(*stream, *id, &new);
-                let is_same = |other: &&Told| (other.stream, other.id) == (told.stream, told.id);
+                let told = Delivered::of(*stream, *id, &new);
+                let is_same = |other: &&Delivered| (other.stream, other.id) == (told.stream, told.id);
                 let expected = expected.iter().find(is_same);
                 if expected == Some(&told) || (expected.is_none() && told.count == 0) {
                     continue;

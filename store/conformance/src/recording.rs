@@ -70,7 +70,7 @@ pub struct Entry {
     pub before: Vec<String>,
     /// The changes that each watcher received since they were last compared, if the call waits for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub told: Vec<Told>,
+    pub told: Vec<Delivered>,
     /// The answer.
     pub said: String,
     /// What a world learns from etcd's answer; `None` if etcd was not asked.
@@ -99,7 +99,7 @@ pub struct Learnt {
 /// What a watcher was told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Told {
+pub struct Delivered {
     /// The watch stream's number in the run.
     pub stream: usize,
     /// The watcher's id on it.
@@ -143,11 +143,11 @@ impl Learnt {
     }
 }
 
-impl Told {
+impl Delivered {
     /// What a watcher was told: these changes.
-    pub fn of(stream: usize, id: i64, changes: &[Event]) -> Told {
+    pub fn of(stream: usize, id: i64, changes: &[Event]) -> Delivered {
         let texts = condense::messages(changes);
-        Told { stream, id, count: changes.len(), hash: condense::hash(&texts.join("\n")) }
+        Delivered { stream, id, count: changes.len(), hash: condense::hash(&texts.join("\n")) }
     }
 }
 

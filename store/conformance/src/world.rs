@@ -87,7 +87,7 @@ impl Watcher {
     }
 
     /// The changes that it has received and that were not compared yet, except those that etcd 3.5 no longer has.
-    pub fn untold(&self, id: i64, received: &Received) -> Vec<Event> {
+    pub fn not_compared(&self, id: i64, received: &Received) -> Vec<Event> {
         let all = received.events.get(&id).into_iter().flatten();
         all.filter(|event| !self.has_lost(event)).skip(self.compared).cloned().collect()
     }

@@ -81,7 +81,7 @@ impl WatchStream {
                 shared.watches().take(self.id, &state)
             };
             match taken {
-                Taken::Delivery(delivery) => self.tell(delivery),
+                Taken::Delivery(delivery) => self.deliver(delivery),
                 Taken::Again => yield_once().await,
                 Taken::Nothing => {
                     if let Err(status) = self.wait().await {
@@ -214,7 +214,7 @@ impl WatchStream {
     }
 
     /// Turns a delivery into responses.
-    fn tell(&mut self, delivery: Delivery) {
+    fn deliver(&mut self, delivery: Delivery) {
         match delivery {
             Delivery::Events { watch_id, revision, events } => {
                 self.service.node.shared().metrics.events.add(events.len() as u64);

@@ -199,7 +199,7 @@ impl Hub {
                     if hears && watcher.wanted.key(&event.kv.key) {
                         let told = told.entry((stream, id)).or_default();
                         let watched = watched.get_or_insert_with(|| state.watched(event.clone()));
-                        told.extend(watcher.wanted.told(watched.clone()));
+                        told.extend(watcher.wanted.delivered(watched.clone()));
                     }
                 }
             }
@@ -421,7 +421,7 @@ impl Stream {
                 let events: Vec<Event> = piece
                     .events
                     .into_iter()
-                    .filter_map(|event| wanted.told(event))
+                    .filter_map(|event| wanted.delivered(event))
                     .map(without_prev)
                     .collect();
                 watcher.next = piece.next;

@@ -35,7 +35,7 @@ impl Watcher {
     fn wants(&self, event: &Event) -> bool {
         event.kv.mod_revision >= self.from
             && self.wanted.key(&event.kv.key)
-            && self.wanted.told(event.clone()).is_some()
+            && self.wanted.delivered(event.clone()).is_some()
     }
 
     /// The revision below which it has been told everything.

@@ -36,7 +36,7 @@ impl Wanted {
     }
 
     /// The event as the watcher is told of it; `None` if it is filtered out.
-    pub(crate) fn told(&self, mut event: Event) -> Option<Event> {
+    pub(crate) fn delivered(&self, mut event: Event) -> Option<Event> {
         let filtered = match event.kind {
             EventKind::Put if planted!(WatchFiltersSwapped) => self.filters.no_delete,
             EventKind::Delete if planted!(WatchFiltersSwapped) => self.filters.no_put,

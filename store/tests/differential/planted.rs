@@ -93,8 +93,8 @@ pub const PLANTED: &[(&str, Planted)] = &[
             strikes
         }),
     ),
-    ("a change untold to the recorder", Planted::RecorderMissesChange),
-    ("a change untold to a watcher", Planted::WatcherMissesChange),
+    ("a change not_compared to the recorder", Planted::RecorderMissesChange),
+    ("a change not_compared to a watcher", Planted::WatcherMissesChange),
 ];
 
 /// Adds to the first number of this name; false if there is none.

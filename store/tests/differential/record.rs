@@ -2,7 +2,9 @@
 
 use std::{fs, path::PathBuf, time::Instant};
 
-use squall_conformance::{Answer, Entry, Learnt, Opening, Operation, Recording, Service, Told, condensed};
+use squall_conformance::{
+    Answer, Delivered, Entry, Learnt, Opening, Operation, Recording, Service, condensed,
+};
 use squall_store::proto::mvccpb::Event;
 
 /// A recording in the making.
@@ -50,7 +52,7 @@ impl Notes {
     }
 
     /// A watcher was told of changes.
-    pub fn told(&mut self, told: Told) {
+    pub fn told(&mut self, told: Delivered) {
         if self.settling && told.count > 0 {
             self.entry().told.push(told);
         }

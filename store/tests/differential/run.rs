@@ -8,8 +8,8 @@ use std::{
 
 use crate::{pair::Pair, planted::Planted, record::Notes};
 use squall_conformance::{
-    ALONE, Answer, Call, Difference, Drawer, KNOWN, LOST_DELETIONS, Operation, PATIENCE, Received, Server,
-    Service, Told, Watching, World, compare_answers,
+    ALONE, Answer, Call, Delivered, Difference, Drawer, KNOWN, LOST_DELETIONS, Operation, PATIENCE, Received,
+    Server, Service, Watching, World, compare_answers,
 };
 
 /// How many operations before a difference are shown.
@@ -280,7 +280,7 @@ impl Run {
         for (stream, watchers) in &mut self.world.streams {
             let (etcd, squalld) = (self.pair.etcd.stream(*stream), self.pair.squalld.stream(*stream));
             for (id, watcher) in watchers {
-                let told = |received: &Received| watcher.untold(*id, received);
+                let told = |received: &Received| watcher.not_compared(*id, received);
                 let enough = |received: &Received| told(received).len() >= watcher.missing();
                 tokio::join!(etcd.wait(PATIENCE, enough), squalld.wait(PATIENCE, enough));
                 let (of_etcd, mut of_squalld) = (told(&etcd.received()), told(&squalld.received()));
@@ -303,7 +303,7 @@ impl Run {
                     *self.known.entry(LOST_DELETIONS.0).or_default() += 1;
                 }
                 let expected = watcher.missing();
-                self.notes.iter_mut().for_each(|notes| notes.told(Told::of(*stream, *id, &of_etcd)));
+                self.notes.iter_mut().for_each(|notes| notes.told(Delivered::of(*stream, *id, &of_etcd)));
                 if of_etcd != of_squalld || of_etcd.len() != expected {
                     let (told, request) = (of_etcd.len(), watcher.request());
                     println!("watcher {id} of stream {stream}: {told} of {expected} changes, {request:?}");

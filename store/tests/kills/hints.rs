@@ -60,7 +60,7 @@ impl Notes {
         }
     }
 
-    pub fn told(&mut self, at: u64, event: &h::WatchEvent) {
+    pub fn add_watch_event(&mut self, at: u64, event: &h::WatchEvent) {
         self.told.entry(event.kv.mod_revision.0).or_insert_with(|| (at, event.clone()));
     }
 

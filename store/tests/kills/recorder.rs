@@ -101,7 +101,7 @@ impl Recorder {
     pub fn event(&self, event: &h::Event) {
         if let h::Event::Watch(line) = event {
             let mut notes = lock(&self.notes);
-            line.events.iter().for_each(|event| notes.told(line.at, event));
+            line.events.iter().for_each(|event| notes.add_watch_event(line.at, event));
         }
         lock(&self.lines).event(event).expect("the history is written");
     }

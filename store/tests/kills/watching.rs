@@ -99,7 +99,7 @@ async fn stream(client: &mut Client, memory: &mut Memory) -> Option<()> {
                         no_delete: false,
                     }));
                 } else {
-                    told(client, memory, &response)?;
+                    remember(client, memory, &response)?;
                 }
             }
         }
@@ -112,7 +112,7 @@ fn revision(response: &WatchResponse) -> h::Revision {
 }
 
 /// `None` if the watch is over.
-fn told(client: &Client, memory: &mut Memory, response: &WatchResponse) -> Option<()> {
+fn remember(client: &Client, memory: &mut Memory, response: &WatchResponse) -> Option<()> {
     let events: Vec<h::WatchEvent> =
         response.events.iter().map(wire::watch_event).collect::<Option<Vec<_>>>()?;
     let newest = events.iter().map(|event| event.kv.mod_revision.0).max();

@@ -50,7 +50,7 @@ fn kept_others(lists: &BTreeMap<usize, Vec<&MemberList>>, era: usize) -> Option<
         let (survivor, other) = (kept.next()?, kept.next()?);
         let what =
             format!("{survivor:x} and {other:x} are members, and both were members of the lost cluster");
-        Some(told(ALONE, list, what))
+        Some(failure(ALONE, list, what))
     })
 }
 
@@ -67,7 +67,7 @@ fn first_wrong(lists: &[&MemberList], promoted: &BTreeMap<u64, u64>) -> Option<F
     }
     for list in by_return {
         if let [first, second, ..] = list.learners[..] {
-            return Some(told(ONE, list, format!("both {first:x} and {second:x} are learners")));
+            return Some(failure(ONE, list, format!("both {first:x} and {second:x} are learners")));
         }
         for id in &list.members {
             let learns = list.learners.contains(id);
@@ -77,11 +77,11 @@ fn first_wrong(lists: &[&MemberList], promoted: &BTreeMap<u64, u64>) -> Option<F
                     before.member,
                     seconds(before.ret)
                 );
-                return Some(told(STAYS, list, what));
+                return Some(failure(STAYS, list, what));
             }
             let was_learner = learned.get(id).is_some_and(|before| before.ret < list.call);
             if !learns && was_learner && promoted.get(id).is_none_or(|asked| *asked > list.ret) {
-                return Some(told(
+                return Some(failure(
                     ASKED,
                     list,
                     format!("the learner {id:x} votes, and nobody had asked for it"),
@@ -92,6 +92,6 @@ fn first_wrong(lists: &[&MemberList], promoted: &BTreeMap<u64, u64>) -> Option<F
     None
 }
 
-fn told(guarantee: &str, list: &MemberList, what: String) -> Failure {
+fn failure(guarantee: &str, list: &MemberList, what: String) -> Failure {
     Failure::new("members", guarantee, format!("{} said at {:.3}s: {what}", list.member, seconds(list.ret)))
 }

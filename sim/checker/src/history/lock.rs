@@ -78,7 +78,7 @@ pub struct Locked {
 /// What an observer was told of an election.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Told {
+pub struct Observed {
     /// The revision in the answer's header.
     pub revision: Revision,
     /// The leader's key.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ask::Asked;
 use super::auth::AuthStatusResult;
 use super::bytes::Bytes;
-use super::lock::{LeaderKey, Locked, Told};
+use super::lock::{LeaderKey, Locked, Observed};
 use super::operation::{LeaseId, Revision};
 use super::request::is_default;
 
@@ -60,7 +60,7 @@ pub enum OpResult {
     /// Of a question who leads.
     Leader(KeyValue),
     /// Of an observation, one after another.
-    Observed(Vec<Told>),
+    Observed(Vec<Observed>),
     /// Of a question that no entry answers.
     Asked(Asked),
     /// Of anything else.

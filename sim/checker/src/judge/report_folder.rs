@@ -37,7 +37,7 @@ pub(super) fn judge<R: BufRead>(
         return Err(format!("{name}: no operation in this report: expected some"));
     }
     report.assumptions.push("the store began empty, at revision 1".to_owned());
-    report.assumptions.extend(told(&whole.unknown));
+    report.assumptions.extend(lines_of(&whole.unknown));
     let mut hints = std::mem::take(&mut whole.hints);
     for watch in watches {
         let read = watch.and_then(|(name, reader)| {
@@ -131,7 +131,7 @@ fn withdraw(report: &mut FileReport, unknown: &Unknown) {
     report.explanation = Some(Explanation { rule, text, ..report.explanation.take().unwrap_or_default() });
 }
 
-fn told(unknown: &[Unknown]) -> Vec<String> {
+fn lines_of(unknown: &[Unknown]) -> Vec<String> {
     let mut told: Vec<String> = unknown
         .iter()
         .take(TOLD)

@@ -70,12 +70,12 @@ impl Granted {
 }
 
 /// What a revision of an era is known to have made of a key, if not for long: its value, or nothing.
-type Told = BTreeMap<(usize, i64), Vec<(Bytes, Option<Bytes>)>>;
+type Delivered = BTreeMap<(usize, i64), Vec<(Bytes, Option<Bytes>)>>;
 
 /// The model.
 pub(super) struct Reference {
     dialect: Dialect,
-    told: Told,
+    told: Delivered,
 }
 
 impl Model for Reference {
@@ -252,11 +252,11 @@ pub(super) fn plain(
         _ => None,
     });
     let mut tops: Vec<i64> = (0..=eras.cuts.len()).map(|era| eras.base(era)).collect();
-    let mut told = Told::new();
+    let mut told = Delivered::new();
     for line in watches {
         let era = eras.at(line.at);
         tops[era] = tops[era].max(line.revision.0);
-        tell(&eras, era, line, &mut told);
+        note_delivered(&eras, era, line, &mut told);
     }
     let done = || EtcdOutput::Answer(0, None);
     for (number, cut) in eras.cuts.iter().enumerate() {
@@ -337,7 +337,7 @@ fn told_lease(operation: &Operation) -> Op {
     op
 }
 
-fn tell(eras: &Eras, era: usize, line: &WatchLine, told: &mut Told) {
+fn note_delivered(eras: &Eras, era: usize, line: &WatchLine, told: &mut Delivered) {
     for event in &line.events {
         let revision = event.kv.mod_revision.0;
         let Some(of) = eras.of_revision(era, revision, true) else { continue };

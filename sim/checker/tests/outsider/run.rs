@@ -43,14 +43,14 @@ pub struct Shape {
 }
 
 /// One operation's line, and the store as it was when it took effect.
-pub struct Told {
+pub struct Performed {
     pub line: Value,
     pub before: Option<Store>,
 }
 
 /// A run: its operations in the order of their calls, and its other lines.
 pub struct Run {
-    pub operations: Vec<Told>,
+    pub operations: Vec<Performed>,
     pub events: Vec<Value>,
 }
 
@@ -372,7 +372,7 @@ pub fn run(chance: &mut Chance, shape: &Shape) -> Run {
             if refused {
                 line["error"] = json!({ "kind": "other", "code": "Unavailable" });
             }
-            operations.push(Told { line, before: None });
+            operations.push(Performed { line, before: None });
             continue;
         }
         let serializable = op.get("range").is_some() && chance.one_in(4);
@@ -401,7 +401,7 @@ pub fn run(chance: &mut Chance, shape: &Shape) -> Run {
                 line["error"] = json!({ "kind": kind });
             }
         }
-        operations.push(Told { line, before: Some(before) });
+        operations.push(Performed { line, before: Some(before) });
         world.turn(chance, clock);
         world.states.push(world.store.clone());
         let over: Vec<i64> =

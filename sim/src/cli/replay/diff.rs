@@ -91,7 +91,7 @@ fn human(
 ) -> String {
     let mut text = format!("the first {number} events are the same; then they part\n");
     for line in before {
-        text.push_str(&format!("    {}\n", told(line)));
+        text.push_str(&format!("    {}\n", for_people(line)));
     }
     for (path, sign, lines) in [(paths[0], "A", one), (paths[1], "B", other)] {
         text.push_str(&format!("{sign}   {}\n", path.display()));
@@ -99,14 +99,14 @@ fn human(
             text.push_str(&format!("{sign}   ends here\n"));
         }
         for line in lines {
-            text.push_str(&format!("{sign}   {}\n", told(line)));
+            text.push_str(&format!("{sign}   {}\n", for_people(line)));
         }
     }
     text
 }
 
 /// A line of a trace for people: time, event, node, and the rest unchanged.
-fn told(line: &str) -> String {
+fn for_people(line: &str) -> String {
     let Ok(Value::Object(mut event)) = serde_json::from_str(line) else { return line.to_owned() };
     let at = event.remove("at").and_then(|at| at.as_u64()).unwrap_or(0);
     let mut take = |key: &str| event.remove(key).and_then(|value| value.as_str().map(ToOwned::to_owned));

@@ -38,12 +38,12 @@ pub(in crate::cli) fn serve(runner: Runner) -> Result<(), Refusal> {
         }
         let file = file.as_ref().ok_or_else(|| refused(io::Error::other("an order without a scenario")))?;
         // If the parent is gone, this process is killed too, or reads the end of the socket instead of the next order.
-        let done = maker.make(file, &order, &mut |act| drop(tell(&socket, &Report::Begins(act))));
+        let done = maker.make(file, &order, &mut |act| drop(send(&socket, &Report::Begins(act))));
         let staged = done.staged.is_some();
         if let Some(staged) = done.staged {
             staged.leave();
         }
-        tell(&socket, &Report::Done { record: Box::new(done.record), staged, cpu: done.cpu })
+        send(&socket, &Report::Done { record: Box::new(done.record), staged, cpu: done.cpu })
             .map_err(refused)?;
     }
     Ok(())
@@ -58,7 +58,7 @@ fn next<T: DeserializeOwned>(orders: &mut impl BufRead) -> io::Result<Option<T>>
     }
 }
 
-fn tell(mut socket: &UnixStream, report: &Report) -> io::Result<()> {
+fn send(mut socket: &UnixStream, report: &Report) -> io::Result<()> {
     let mut line = serde_json::to_vec(report)?;
     line.push(b'\n');
     socket.write_all(&line)

@@ -1,6 +1,6 @@
 //! The members' lanes: each member's states from its first start to the end, and its events.
 
-use super::trace::{Told, What};
+use super::trace::{Shown, What};
 use serde::Serialize;
 use squall_checker::history::{Event, RaftLine, RunHistory};
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ enum Step {
 /// The lanes, in the order of the first line of the history; members that came later follow.
 ///
 /// `roles`: whether the members report their roles.
-pub(super) fn lanes(history: &RunHistory, told: &[Told], end: u64, roles: bool) -> Vec<MemberLane> {
+pub(super) fn lanes(history: &RunHistory, shown: &[Shown], end: u64, roles: bool) -> Vec<MemberLane> {
     let mut names: Vec<String> = Vec::new();
     let mut know = |name: &str| {
         if !names.iter().any(|known| known == name) {
@@ -113,7 +113,7 @@ pub(super) fn lanes(history: &RunHistory, told: &[Told], end: u64, roles: bool) 
                 let text = format!("panics: {}", panic.message);
                 marks.entry(&panic.member).or_default().push(mark(panic.at, "panic", text));
             }
-            Event::Fault(fault) if told.is_empty() && ENDS_PROCESS.contains(&fault.action.as_str()) => {
+            Event::Fault(fault) if shown.is_empty() && ENDS_PROCESS.contains(&fault.action.as_str()) => {
                 for name in fault.target.split(',') {
                     steps.entry(name).or_default().push((fault.at, Step::Down));
                 }
@@ -122,7 +122,7 @@ pub(super) fn lanes(history: &RunHistory, told: &[Told], end: u64, roles: bool) 
         }
     }
     let mut configured: BTreeMap<&str, &str> = BTreeMap::new();
-    for line in told {
+    for line in shown {
         match &line.what {
             // Each start reports the configuration. Only a change of it is shown.
             What::Fact(kind, text) if kind == "configured" => {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 /// One line that a report shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct Shown {
     pub(super) at: u64,
     pub(super) node: String,
     pub(super) what: What,
@@ -40,10 +40,10 @@ struct Line {
 const KNOWN: [&str; 6] = ["Acknowledged", "Applied", "Found", "LogTerms", "Proposed", "Role"];
 
 /// Reads a trace. Lines that cannot be parsed are skipped: no verdict depends on a trace.
-pub(super) fn read(text: &str) -> Vec<Told> {
+pub(super) fn read(text: &str) -> Vec<Shown> {
     text.lines()
         .filter(|line| is_wanted(line))
-        .filter_map(|line| told(serde_json::from_str(line).ok()?))
+        .filter_map(|line| shown(serde_json::from_str(line).ok()?))
         .collect()
 }
 
@@ -60,7 +60,7 @@ fn after<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
     line.find(mark).map(|at| &line[at + mark.len()..])
 }
 
-fn told(line: Line) -> Option<Told> {
+fn shown(line: Line) -> Option<Shown> {
     let what = match (line.kind.as_str(), line.action.as_str()) {
         ("probe", _) if line.event.starts_with("Configured") => configured(&line.event),
         ("probe", _) => fact(&line.event),
@@ -75,7 +75,7 @@ fn told(line: Line) -> Option<Told> {
         ("fault", "wipe") => What::Fact("wiped".to_owned(), "its data folder was wiped".to_owned()),
         _ => return None,
     };
-    Some(Told { at: line.at, node: line.node, what })
+    Some(Shown { at: line.at, node: line.node, what })
 }
 
 /// Describes a configuration by its size: its members' ids have 20 digits, too many to read.

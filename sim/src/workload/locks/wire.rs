@@ -85,7 +85,7 @@ async fn observe(
     mut elections: ElectionClient<Channel>,
     name: &h::Bytes,
     call: Call<'_>,
-) -> Result<(Vec<h::Told>, h::Header), Status> {
+) -> Result<(Vec<h::Observed>, h::Header), Status> {
     let end = Monotonic(call.clock.monotonic().0 + call.deadline.mul_f64(0.8));
     let request = LeaderRequest { name: wire::bytes(name) };
     let mut leaders = elections.observe(call.request(request)).await?.into_inner();
@@ -100,7 +100,7 @@ async fn observe(
             Ok(Err(status)) => return Err(status),
         };
         if let (Some(kv), Some(header)) = (&next.kv, wire::header(next.header.as_ref())) {
-            told.push(h::Told { revision: header.revision, kv: wire::key_value(kv) });
+            told.push(h::Observed { revision: header.revision, kv: wire::key_value(kv) });
             last = Some(header);
         }
     }

@@ -180,12 +180,12 @@ impl Content {
     }
 
     /// Whether a lying sync reported something as durable that is not.
-    pub(super) fn owes(&self) -> bool {
+    pub(super) fn has_lied(&self) -> bool {
         self.promised > self.settled
     }
 
     /// Makes durable what lying syncs reported as durable.
-    pub(super) fn make_good(&mut self) {
+    pub(super) fn make_lies_durable(&mut self) {
         self.settle(self.promised);
     }
 

@@ -228,7 +228,7 @@ impl State {
         let hurried = self.pace.lift(now, token).unwrap_or_default();
         let _held = self.stalls.remove(token) || self.failing.remove(token) || self.full.remove(token);
         if self.lies.remove(token) && self.lies.is_empty() {
-            self.make_good();
+            self.make_lies_durable();
         }
         hurried
     }
@@ -338,9 +338,9 @@ impl State {
             if self.losses.happens(0.5)
                 && let Some(Inode::File(content)) = self.tree.inode_mut(ino)
             {
-                let owed = content.owes();
+                let lied = content.has_lied();
                 content.crash(Unsynced::Drawn, &mut self.losses);
-                self.broken += u64::from(owed);
+                self.broken += u64::from(lied);
             }
             return Err(error);
         }
@@ -417,7 +417,7 @@ impl State {
         self.promised_names.insert(ino);
     }
 
-    fn make_good(&mut self) {
+    fn make_lies_durable(&mut self) {
         for ino in std::mem::take(&mut self.promised_names) {
             self.tree.sync_name(ino);
         }
@@ -426,8 +426,8 @@ impl State {
         }
         for inode in self.tree.all_mut() {
             match inode {
-                Inode::File(content) => content.make_good(),
-                Inode::Engine(rows) => rows.make_good(),
+                Inode::File(content) => content.make_lies_durable(),
+                Inode::Engine(rows) => rows.make_lies_durable(),
                 Inode::Dir { .. } => {}
             }
         }
@@ -438,12 +438,12 @@ impl State {
         self.promised_names.clear();
         let dirs = std::mem::take(&mut self.promised_dirs);
         let dirs = dirs.into_iter().filter(|dir| self.tree.is_dirty(*dir)).count();
-        let owes = self.tree.all_mut().filter(|inode| match inode {
-            Inode::File(content) => content.owes(),
-            Inode::Engine(rows) => rows.owes(),
+        let has_lied = self.tree.all_mut().filter(|inode| match inode {
+            Inode::File(content) => content.has_lied(),
+            Inode::Engine(rows) => rows.has_lied(),
             Inode::Dir { .. } => false,
         });
-        (dirs + owes.count()) as u64
+        (dirs + has_lied.count()) as u64
     }
 
     /// Damages one file or engine below `dir`, drawn from those that fit. Answers what it did; `None` if none fits.

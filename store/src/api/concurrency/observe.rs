@@ -69,7 +69,7 @@ impl Observer {
                             self.leader = None;
                             break;
                         }
-                        self.tell(revision, convert::key_value(event.kv));
+                        self.send_leader(revision, convert::key_value(event.kv));
                     }
                 }
             }
@@ -100,10 +100,10 @@ impl Observer {
     fn follow(&mut self, at: Revision, leader: KeyValue) {
         let node = &self.caller.service.node;
         self.leader = Some(KeyWatch::of_key(node, leader.key.clone(), at.next()));
-        self.tell(at, leader);
+        self.send_leader(at, leader);
     }
 
-    fn tell(&mut self, revision: Revision, leader: KeyValue) {
+    fn send_leader(&mut self, revision: Revision, leader: KeyValue) {
         let header: Option<ResponseHeader> = self.caller.service.header(revision);
         self.outbox.push_back(LeaderResponse { header, kv: Some(leader) });
     }

@@ -85,8 +85,8 @@ impl ScriptDisk {
         self.told.lock().unwrap().clear();
     }
 
-    fn tell(&self, what: &str) {
-        self.narrator.tell(&format!("disk: {what}"));
+    fn line(&self, what: &str) {
+        self.narrator.line(&format!("disk: {what}"));
     }
 
     /// Prints the records that an append to a log segment wrote.
@@ -102,7 +102,7 @@ impl ScriptDisk {
         told.insert(path.to_owned(), (offset, chain));
         drop(told);
         if !texts.is_empty() {
-            self.narrator.tell(&format!("wal: append {}", texts.join(", ")));
+            self.narrator.line(&format!("wal: append {}", texts.join(", ")));
         }
     }
 
@@ -139,7 +139,7 @@ macro_rules! change {
             $self.gate.pass().await;
             let result = $change.await;
             if result.is_ok() {
-                $self.tell(&$told);
+                $self.line(&$told);
             }
             result
         })
@@ -151,7 +151,7 @@ impl Files for ScriptDisk {
         Box::pin(async move {
             self.gate.pass().await;
             let file = self.disk.create(path).await?;
-            self.tell(&format!("create {}", short(path)));
+            self.line(&format!("create {}", short(path)));
             self.told.lock().unwrap().remove(path);
             let file: Box<dyn File> =
                 Box::new(ScriptFile { disk: self.clone(), path: path.to_owned(), file });
@@ -205,7 +205,7 @@ impl Files for ScriptDisk {
             }
             self.gate.pass().await;
             self.disk.remove(path).await?;
-            self.tell(&format!("remove {}", short(path)));
+            self.line(&format!("remove {}", short(path)));
             Ok(())
         })
     }
@@ -251,9 +251,9 @@ impl File for ScriptFile {
             self.disk.gate.pass().await;
             self.file.sync().await?;
             if is_wal(&self.path) {
-                self.disk.narrator.tell("wal: sync");
+                self.disk.narrator.line("wal: sync");
             } else {
-                self.disk.tell(&format!("sync {}", short(&self.path)));
+                self.disk.line(&format!("sync {}", short(&self.path)));
             }
             Ok(())
         })
@@ -263,7 +263,7 @@ impl File for ScriptFile {
         Box::pin(async move {
             self.disk.gate.pass().await;
             self.file.truncate(len).await?;
-            self.disk.tell(&format!("cut {}", short(&self.path)));
+            self.disk.line(&format!("cut {}", short(&self.path)));
             Ok(())
         })
     }
@@ -348,7 +348,7 @@ impl Engine for ScriptEngine {
                 };
                 batches.iter().for_each(|batch| write(&mut rows.durable, batch));
             }
-            self.narrator.tell(&format!("engine: durable up to {}", self.durable_index()));
+            self.narrator.line(&format!("engine: durable up to {}", self.durable_index()));
             Ok(())
         })
     }
@@ -362,7 +362,7 @@ impl Engine for ScriptEngine {
             self.gate.pass().await;
             *self.rows.lock().unwrap() =
                 EngineRows { durable: rows.into_iter().collect(), pending: Vec::new() };
-            self.narrator.tell(&format!("engine: replaced, durable up to {}", self.durable_index()));
+            self.narrator.line(&format!("engine: replaced, durable up to {}", self.durable_index()));
             Ok(())
         })
     }

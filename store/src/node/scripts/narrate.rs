@@ -60,7 +60,7 @@ pub(super) struct Narrator {
 }
 
 impl Narrator {
-    pub(super) fn tell(&self, what: &str) {
+    pub(super) fn line(&self, what: &str) {
         self.lines.push(format!("{} {what}", self.name));
     }
 }

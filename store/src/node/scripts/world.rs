@@ -188,7 +188,7 @@ impl Probe for ScriptProbe {
             | ProbeEvent::Acknowledged { .. }
             | ProbeEvent::Failed { .. } => return,
         };
-        self.narrator.tell(&text);
+        self.narrator.line(&text);
     }
 }
 
@@ -283,7 +283,7 @@ impl ScriptTransport {
         let (from, to) = (self.narrator.name.clone(), names.name(message.to));
         let text = message_text(names, &message);
         let number = self.flight.push(InFlight { number: 0, from, to: to.clone(), message, snapshot });
-        self.narrator.tell(&format!("sends #{number} to {to}: {text}"));
+        self.narrator.line(&format!("sends #{number} to {to}: {text}"));
     }
 }
 

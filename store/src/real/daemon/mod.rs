@@ -76,16 +76,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             _ = answer.print();
             return ExitCode::SUCCESS;
         }
-        Err(NotGiven::Bad(failure)) => return told(failure),
+        Err(NotGiven::Bad(failure)) => return print_failure(failure),
     };
     match run(given) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => told(failure),
+        Err(failure) => print_failure(failure),
     }
 }
 
 /// Prints the reason on standard error.
-fn told(failure: Failure) -> ExitCode {
+fn print_failure(failure: Failure) -> ExitCode {
     let (what, status) = match failure {
         Failure::Usage(what) => (what, ExitCode::from(USAGE)),
         Failure::Failed(what) => (what, ExitCode::FAILURE),

@@ -56,13 +56,13 @@ impl Dialler {
         match tls::connect(self.tls.clone(), host, stream).await {
             Ok(stream) => Ok(Box::new(stream)),
             Err(why) => {
-                self.tell(address, &why);
+                self.log_failure(address, &why);
                 Err(io::Error::other(format!("TLS: {why}")))
             }
         }
     }
 
-    fn tell(&self, address: &Address, why: &str) {
+    fn log_failure(&self, address: &Address, why: &str) {
         let address = address.to_string();
         let now = Instant::now();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);

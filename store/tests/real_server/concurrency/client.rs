@@ -171,6 +171,6 @@ pub async fn still_waits<T>(waiter: &JoinHandle<T>) {
 }
 
 /// Waits for the answer of a waiting call.
-pub async fn told<T>(waiter: JoinHandle<T>) -> T {
+pub async fn answer_of<T>(waiter: JoinHandle<T>) -> T {
     tokio::time::timeout(PATIENCE, waiter).await.expect("an answer in time").expect("no panic")
 }

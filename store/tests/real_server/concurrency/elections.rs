@@ -6,7 +6,7 @@ use squall_store::proto::v3electionpb::{
 };
 use tonic::{Code, Status, Streaming};
 
-use super::client::{Client, key, refusal, still_waits, told};
+use super::client::{Client, answer_of, key, refusal, still_waits};
 use crate::reference::{PATIENCE, Subject};
 
 async fn leader(client: &Client, name: &'static str) -> Result<LeaderResponse, Status> {
@@ -58,7 +58,7 @@ async fn candidates_lead_in_their_order_and_observers_hear_them() {
         });
 
         let won = client.campaign("e", leases[0], "one").await.expect("nobody else");
-        let mut early = told(early).await;
+        let mut early = answer_of(early).await;
         let first = won.leader.expect("a key");
         let revision = won.header.expect("a header").revision;
         let expected =
@@ -79,7 +79,7 @@ async fn candidates_lead_in_their_order_and_observers_hear_them() {
         assert_eq!((found.key, &found.value[..], found.version), (first.key.clone(), &b"uno"[..], 2));
 
         assert_eq!(resign(&client, Some(first.clone())).await.expect("done"), revision + 4);
-        let second = told(second).await.expect("its turn").leader.expect("a key");
+        let second = answer_of(second).await.expect("its turn").leader.expect("a key");
         assert_eq!((&second.key, second.rev), (&key("e", leases[1]), revision + 1));
         for observed in [&mut early, &mut late] {
             assert_eq!(heard(observed).await, (second.key.clone(), "two".into()), "{}", subject.name);
@@ -91,7 +91,7 @@ async fn candidates_lead_in_their_order_and_observers_hear_them() {
         still_waits(&third).await;
 
         client.revoke(leases[1]).await;
-        let third = told(third).await.expect("its turn").leader.expect("a key");
+        let third = answer_of(third).await.expect("its turn").leader.expect("a key");
         assert_eq!(third.key, key("e", leases[2]));
         assert_eq!(heard(&mut late).await, (third.key.clone(), "three".into()));
         // A campaign of the present leader changes its value; its key stays the same.
@@ -145,7 +145,7 @@ async fn refusals_and_candidates_that_give_up() {
         client.await_below("e", 2).await;
         client.revoke(waits).await;
         client.revoke(leads).await;
-        let answer = told(waiter).await;
+        let answer = answer_of(waiter).await;
         assert!(client.below("e").await.is_empty());
         if subject.is_etcd() {
             assert_eq!(answer.expect("so it says").leader.expect("a key").key, key("e", waits));

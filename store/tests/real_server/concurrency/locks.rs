@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use squall_store::proto::v3lockpb::{LockRequest, lock_client::LockClient};
 use tonic::Code;
 
-use super::client::{Client, key, refusal, still_waits, told};
+use super::client::{Client, answer_of, key, refusal, still_waits};
 use crate::reference::Subject;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,16 +40,16 @@ async fn waiters_get_the_lock_in_their_order() {
         // An unlock, the end of a lease and the deletion of a key each hand over to the next in the queue.
         let before = waiters.remove(0);
         let unlocked = client.unlock(first.key).await.expect("unlocked").header.expect("a header");
-        let second = told(before).await.expect("its turn");
+        let second = answer_of(before).await.expect("its turn");
         assert_eq!(second.key, key("l", leases[1]));
         assert_eq!(second.header.expect("a header").revision, unlocked.revision, "{}", subject.name);
         still_waits(&waiters[0]).await;
         let before = waiters.remove(0);
         client.revoke(leases[1]).await;
-        assert_eq!(told(before).await.expect("its turn").key, key("l", leases[2]));
+        assert_eq!(answer_of(before).await.expect("its turn").key, key("l", leases[2]));
         still_waits(&waiters[0]).await;
         client.delete(&key("l", leases[2])).await;
-        assert_eq!(told(waiters.remove(0)).await.expect("its turn").key, key("l", leases[3]));
+        assert_eq!(answer_of(waiters.remove(0)).await.expect("its turn").key, key("l", leases[3]));
         assert_eq!(client.below("l").await.len(), 1);
 
         // A lock with another name is independent, even below the first one's name.
@@ -104,7 +104,7 @@ async fn refusals_and_what_is_none() {
         client.await_below("l", 2).await;
         client.revoke(ends).await;
         client.unlock(held.key).await.expect("unlocked");
-        let refused = refusal(told(waiter).await);
+        let refused = refusal(answer_of(waiter).await);
         assert_eq!(refused, (Code::Unknown, "mutex: session is expired".into()), "{}", subject.name);
         assert!(client.below("l").await.is_empty());
     }
@@ -131,7 +131,7 @@ async fn a_waiter_that_gives_up_leaves_no_key() {
         client.await_below("l", 4).await;
         gone.abort();
         // If etcd's own timer fires first, its service passes on the context's error, which has no code.
-        let (code, text) = refusal(told(late).await);
+        let (code, text) = refusal(answer_of(late).await);
         let is_over = code == Code::DeadlineExceeded || text == "context deadline exceeded";
         assert!(is_over, "{}: {code:?} {text:?}", subject.name);
         client.await_below("l", 2).await;
@@ -139,7 +139,7 @@ async fn a_waiter_that_gives_up_leaves_no_key() {
         assert!(there.contains(&leases[0]) && there.contains(&leases[3]), "{}: {there:?}", subject.name);
         still_waits(&last).await;
         client.unlock(held.key).await.expect("unlocked");
-        assert_eq!(told(last).await.expect("its turn").key, key("l", leases[3]));
+        assert_eq!(answer_of(last).await.expect("its turn").key, key("l", leases[3]));
     }
 }
 

@@ -92,7 +92,7 @@ impl Names {
     }
 
     /// An output, with its values replaced by names.
-    pub fn told(&self, said: &str) -> String {
+    pub fn named(&self, said: &str) -> String {
         let mut values: Vec<_> = self.values.iter().collect();
         // A value may be a part of a longer one, so longer ones are replaced first.
         values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
@@ -134,16 +134,16 @@ fn values_are_told_by_name() {
     let mut names = Names::default();
     let grant = ["lease".to_owned(), "grant".to_owned(), "5".to_owned()];
     names.learn(&grant, "lease 00ab000000000001 granted with TTL(5s)\n");
-    assert_eq!(names.told("lease ab000000000001, {lease}"), "lease {lease1}, {lease}");
+    assert_eq!(names.named("lease ab000000000001, {lease}"), "lease {lease1}, {lease}");
     assert_eq!(names.filled_in("{lease1}"), "ab000000000001");
     let add = ["member".to_owned(), "add".to_owned(), "m4".to_owned()];
     names.learn(&add, "Member  678eb1122334455 added to cluster 1\n");
-    assert_eq!(names.told("Member  678eb1122334455 added"), "Member {member1} added");
-    assert_eq!(names.told("Member    678eb1122334455 added"), "Member {member1} added");
-    assert_eq!(names.told("\"hash\":12,\"revision\":3"), "\"hash\":~,\"revision\":3");
-    assert_eq!(names.told("took = 1.2ms\n"), "took = ~\n");
+    assert_eq!(names.named("Member  678eb1122334455 added"), "Member {member1} added");
+    assert_eq!(names.named("Member    678eb1122334455 added"), "Member {member1} added");
+    assert_eq!(names.named("\"hash\":12,\"revision\":3"), "\"hash\":~,\"revision\":3");
+    assert_eq!(names.named("took = 1.2ms\n"), "took = ~\n");
     assert_eq!(
-        names.told("\"Version\" : 3\n\"Version\" : \"3.5.1\"\n"),
+        names.named("\"Version\" : 3\n\"Version\" : \"3.5.1\"\n"),
         "\"Version\" : 3\n\"Version\" : \"~\n"
     );
 }

@@ -73,11 +73,11 @@ impl Session {
                 None => {
                     let output = run(process, command.input.as_deref().unwrap_or_default());
                     self.names.learn(&words, &String::from_utf8_lossy(&output.stdout));
-                    told(&output)
+                    transcript_of(&output)
                 }
             }
         };
-        let said = self.names.told(&said);
+        let said = self.names.named(&said);
         match &words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [.., "-w", "table"] => columns(&said),
             ["member", ..] => in_order(&said),
@@ -128,7 +128,7 @@ impl Background {
         let status = self.child.wait().expect("its end");
         let complaints = self.complaints.take().expect("once").join().expect("no panic");
         let stdout = self.lines.iter().map(|line| line + "\n").collect::<String>().into_bytes();
-        told(&Output { status, stdout, stderr: complaints.into_bytes() })
+        transcript_of(&Output { status, stdout, stderr: complaints.into_bytes() })
     }
 }
 
@@ -140,7 +140,7 @@ fn run(mut process: Process, input: &str) -> Output {
 }
 
 /// A process's output in the form of a transcript, without log lines.
-fn told(output: &Output) -> String {
+fn transcript_of(output: &Output) -> String {
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');

@@ -11,7 +11,7 @@ use crate::checks::changes::Changes;
 use crate::checks::era::Eras;
 use crate::checks::leases::{self, Lease};
 use crate::checks::{Failure, add, seconds};
-use crate::history::{Bytes, LeaseId, Lock, Op, OpResult, Operation, RunHistory, Told};
+use crate::history::{Bytes, LeaseId, Lock, Observed, Op, OpResult, Operation, RunHistory};
 
 const HELD: &str = "lock: who is told that it holds has its key, of its lease";
 const FIRST: &str = "lock: who is told that it holds is the oldest in the queue";
@@ -237,7 +237,7 @@ fn fence(
 fn order(operation: &Operation) -> Option<Failure> {
     let Some(OpResult::Observed(told)) = &operation.result else { return None };
     told.windows(2).find_map(|pair| {
-        let revisions = |told: &Told| (told.kv.create_revision, told.kv.mod_revision);
+        let revisions = |told: &Observed| (told.kv.create_revision, told.kv.mod_revision);
         let (before, after) = (revisions(&pair[0]), revisions(&pair[1]));
         (after < before).then(|| {
             let message = format!(

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Question, Told};
+use super::{MemberReports, Question};
 use crate::checks::durability::covers;
 use crate::checks::era::{Eras, Scope};
 use crate::checks::leases::{Lease, collect};
@@ -41,10 +41,10 @@ const MANY: usize = 500;
 pub(super) fn check(
     history: &RunHistory,
     eras: &Eras<'_>,
-    told: &Told<'_>,
+    reports: &MemberReports<'_>,
     questions: &[Question<'_>],
 ) -> Vec<Failure> {
-    let known = Known::of(history, eras, told);
+    let known = Known::of(history, eras, reports);
     let mut failures: Vec<Failure> = Vec::new();
     for question in questions {
         let failure = match (question.ask, question.answer) {
@@ -89,14 +89,14 @@ enum What<'a> {
 
 struct Known<'a> {
     eras: &'a Eras<'a>,
-    told: &'a Told<'a>,
+    reports: &'a MemberReports<'a>,
     leases: BTreeMap<LeaseId, Lease>,
     renewals: BTreeMap<LeaseId, Vec<Renewal>>,
     writes: Vec<Write<'a>>,
     /// By lease: the entry that granted it; and those that may have ended it, each with when the first member applied it.
     granted_at: BTreeMap<LeaseId, (Scope, u64)>,
     ended_at: BTreeMap<LeaseId, Vec<(Scope, u64, u64)>>,
-    /// Revocations of which no member told which entry they were.
+    /// Revocations of which no member reported which entry they were.
     revokes_untold: BTreeMap<LeaseId, u64>,
     extension: u64,
     drift_ppm: u64,
@@ -104,10 +104,10 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn of(history: &'a RunHistory, eras: &'a Eras<'a>, told: &'a Told<'a>) -> Known<'a> {
+    fn of(history: &'a RunHistory, eras: &'a Eras<'a>, reports: &'a MemberReports<'a>) -> Known<'a> {
         let mut known = Known {
             eras,
-            told,
+            reports,
             leases: collect(history, eras),
             renewals: BTreeMap::new(),
             writes: Vec::new(),
@@ -237,7 +237,7 @@ impl<'a> Known<'a> {
             return None;
         }
         let renewals = self.renewals.get(&id).map_or(&[][..], Vec::as_slice);
-        let leader = self.told.last_leader(question.ret)?;
+        let leader = self.reports.last_leader(question.ret)?;
         let possible = || renewals.iter().filter(|one| one.call <= question.ret);
         let answered = possible().map(|one| one.ret).max()?;
         let renewed = possible().any(|one| !one.grants && one.call > leader.at + super::NEAR);
@@ -255,7 +255,7 @@ impl<'a> Known<'a> {
     /// When the leader applied the grant, where it led then.
     fn applied_grant(&self, leader: &RoleChange, id: LeaseId, scope: Scope) -> Option<u64> {
         let (_, index) = self.granted_at.get(&id).filter(|(granted, _)| *granted == scope)?;
-        let lines = self.told.applied_by(&leader.member);
+        let lines = self.reports.applied_by(&leader.member);
         lines.iter().find(|line| line.index == *index && line.at > leader.at).map(|line| line.at)
     }
 
@@ -299,8 +299,8 @@ impl<'a> Known<'a> {
 
     fn wrong_list(&self, question: &Question<'_>, listed: &[LeaseId]) -> Option<Failure> {
         let member = &*question.operation.endpoint;
-        let least = self.told.applied_at_least(self.eras, member, question.call)?;
-        let most = self.told.applied_at_most(self.eras, member, question.ret);
+        let least = self.reports.applied_at_least(self.eras, member, question.call)?;
+        let most = self.reports.applied_at_most(self.eras, member, question.ret);
         self.leases.iter().find_map(|(id, lease)| {
             let (_, granted_at) = lease.granted()?;
             let (scope, granted) = self.granted_at.get(id)?;

@@ -1,7 +1,7 @@
 //! Questions that no entry of the log answers: what members say of leases, and of themselves.
 //!
 //! These answers stand in no order of revisions, so the check by revisions says nothing of them. They are compared with what
-//! clients were promised ([`leases`]), and with what the members told beside their answers ([`standing`]): which entries they
+//! clients were promised ([`leases`]), and with what the members reported beside their answers ([`standing`]): which entries they
 //! applied, who led in which term, who learned. Those lines are taken at their word, as the checkers of leases and of raft
 //! take them.
 //!
@@ -28,10 +28,10 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let mut failures: Vec<Failure> = standing::learners(history).into_iter().collect();
     let any = history.operations.iter().any(|operation| matches!(operation.op, Op::Ask(_)));
     if any {
-        let (eras, told) = (Eras::of(history), Told::of(history));
+        let (eras, reports) = (Eras::of(history), MemberReports::of(history));
         let questions = questions(history, &eras);
-        failures.extend(leases::check(history, &eras, &told, &questions));
-        failures.extend(standing::check(history, &eras, &told, &questions));
+        failures.extend(leases::check(history, &eras, &reports, &questions));
+        failures.extend(standing::check(history, &eras, &reports, &questions));
     }
     failures
 }
@@ -75,34 +75,36 @@ fn questions<'a>(history: &'a RunHistory, eras: &Eras<'_>) -> Vec<Question<'a>> 
         .collect()
 }
 
-/// What the members told of raft, each in the order of time.
-struct Told<'a> {
+/// What the members reported of raft, each in the order of time.
+struct MemberReports<'a> {
     applied: BTreeMap<&'a str, Vec<&'a Applied>>,
     roles: BTreeMap<&'a str, Vec<&'a RoleChange>>,
 }
 
-impl<'a> Told<'a> {
-    fn of(history: &'a RunHistory) -> Told<'a> {
-        let mut told = Told { applied: BTreeMap::new(), roles: BTreeMap::new() };
+impl<'a> MemberReports<'a> {
+    fn of(history: &'a RunHistory) -> MemberReports<'a> {
+        let mut reports = MemberReports { applied: BTreeMap::new(), roles: BTreeMap::new() };
         for event in &history.events {
             match event {
                 Event::Raft(RaftLine::Applied(line)) => {
-                    told.applied.entry(&line.member).or_default().push(line);
+                    reports.applied.entry(&line.member).or_default().push(line);
                 }
-                Event::Raft(RaftLine::Role(line)) => told.roles.entry(&line.member).or_default().push(line),
+                Event::Raft(RaftLine::Role(line)) => {
+                    reports.roles.entry(&line.member).or_default().push(line)
+                }
                 _ => {}
             }
         }
-        told.applied.values_mut().for_each(|lines| lines.sort_by_key(|line| line.at));
-        told.roles.values_mut().for_each(|lines| lines.sort_by_key(|line| line.at));
-        told
+        reports.applied.values_mut().for_each(|lines| lines.sort_by_key(|line| line.at));
+        reports.roles.values_mut().for_each(|lines| lines.sort_by_key(|line| line.at));
+        reports
     }
 
     fn applied_by(&self, member: &str) -> &[&'a Applied] {
         self.applied.get(member).map_or(&[], Vec::as_slice)
     }
 
-    /// An entry that a member had applied before an instant, in the life that it was in; the last one that it told of.
+    /// An entry that a member had applied before an instant, in the life that it was in; the last one that it reported.
     fn applied_at_least(&self, eras: &Eras<'_>, member: &str, at: u64) -> Option<u64> {
         let lines = self.applied_by(member);
         let before = lines.partition_point(|line| line.at + NEAR < at);

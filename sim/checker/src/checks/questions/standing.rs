@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{NEAR, Question, Told};
+use super::{MemberReports, NEAR, Question};
 use crate::checks::era::{Eras, Scope};
 use crate::checks::{Failure, add, seconds};
 use crate::history::{Ask, Asked, Configuration, Event, MemberStatus, Op, Operation, Outcome, RunHistory};
@@ -26,7 +26,7 @@ pub(super) const GUARANTEES: [&str; 5] = [APPLIED, LEADER, NOBODY, SIZE, LEARNS]
 pub(super) fn check(
     history: &RunHistory,
     eras: &Eras<'_>,
-    told: &Told<'_>,
+    reports: &MemberReports<'_>,
     questions: &[Question<'_>],
 ) -> Vec<Failure> {
     let names = names(history, eras);
@@ -35,9 +35,9 @@ pub(super) fn check(
     for question in questions {
         let (Ask::Status(asked), Asked::Status(status)) = (question.ask, question.answer) else { continue };
         let said = [
-            applied(question, status, told, eras),
-            leader(question, status, told, eras, &names),
-            nobody(question, status, asked.wants_leader, told, eras),
+            applied(question, status, reports, eras),
+            leader(question, status, reports, eras, &names),
+            nobody(question, status, asked.wants_leader, reports, eras),
         ];
         for failure in said.into_iter().flatten() {
             add(&mut failures, failure);
@@ -63,7 +63,7 @@ fn names<'a>(history: &'a RunHistory, eras: &Eras<'_>) -> BTreeMap<(Scope, u64),
 fn applied(
     question: &Question<'_>,
     status: &MemberStatus,
-    told: &Told<'_>,
+    reports: &MemberReports<'_>,
     eras: &Eras<'_>,
 ) -> Option<Failure> {
     let MemberStatus { applied, committed, .. } = *status;
@@ -71,7 +71,7 @@ fn applied(
         let what = format!("entry {applied} is applied, and {committed} is the last that is committed");
         return Some(question.fails("members", APPLIED, &what));
     }
-    let most = told.applied_at_most(eras, &question.operation.endpoint, question.ret)?;
+    let most = reports.applied_at_most(eras, &question.operation.endpoint, question.ret)?;
     (applied > most).then(|| {
         let what = format!("entry {applied} is applied, and it applied entry {} only later", most + 1);
         question.fails("members", APPLIED, &what)
@@ -81,13 +81,13 @@ fn applied(
 fn leader(
     question: &Question<'_>,
     status: &MemberStatus,
-    told: &Told<'_>,
+    reports: &MemberReports<'_>,
     eras: &Eras<'_>,
     names: &BTreeMap<(Scope, u64), &str>,
 ) -> Option<Failure> {
     let MemberStatus { leader, term, .. } = *status;
     let name = names.get(&(question.scope, leader)).filter(|_| leader > 0)?;
-    let roles = told.roles.get(name)?;
+    let roles = reports.roles.get(name)?;
     let led = roles.iter().any(|line| {
         line.role == "leader" && line.term == term && eras.scope(name, line.at) == question.scope
     });
@@ -101,11 +101,11 @@ fn nobody(
     question: &Question<'_>,
     status: &MemberStatus,
     wants_leader: bool,
-    told: &Told<'_>,
+    reports: &MemberReports<'_>,
     eras: &Eras<'_>,
 ) -> Option<Failure> {
     let member = &*question.operation.endpoint;
-    let role = told.role_throughout(eras, member, question.call, question.ret)?;
+    let role = reports.role_throughout(eras, member, question.call, question.ret)?;
     let asks = matches!(role.role.as_str(), "pre-candidate" | "candidate");
     let what = match status.leader {
         _ if !asks => return None,
@@ -179,7 +179,7 @@ pub(super) fn learners(history: &RunHistory) -> Option<Failure> {
     if lines.iter().all(|line| line.listed_learners.is_empty()) {
         return None;
     }
-    let (eras, told) = (Eras::of(history), Told::of(history));
+    let (eras, reports) = (Eras::of(history), MemberReports::of(history));
     let mut ids: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
     for event in &history.events {
         if let Event::Found(found) = event {
@@ -201,7 +201,7 @@ pub(super) fn learners(history: &RunHistory) -> Option<Failure> {
             return None;
         }
         let next = own().filter(|line| line.at + NEAR >= call).min_by_key(|line| line.at);
-        let most = || told.applied_at_most(&eras, member, ret);
+        let most = || reports.applied_at_most(&eras, member, ret);
         if next.is_some_and(|next| most().is_none_or(|most| most >= next.index)) {
             return None;
         }
