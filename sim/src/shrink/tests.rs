@@ -170,7 +170,7 @@ fn the_file_is_what_a_person_would_write() {
     let plan = parse_plan(Path::new("plan.yaml"), PLAN).expect("it is good");
     let mut scenario = start(&plan);
     shrink(&mut scenario, &mut rule(|scenario: &Scenario| actions(scenario).contains(&Action::Crash)));
-    let text = scenario_text(&named_scenario(&scenario, &heading()), &told());
+    let text = scenario_text(&named_scenario(&scenario, &heading()), &heading());
     crate::scenario::compare_golden("shrunk.yaml", &text);
 }
 
