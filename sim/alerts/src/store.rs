@@ -35,6 +35,8 @@ pub struct Series {
     pub labels: Labels,
     /// Its samples, each later than the one before.
     pub samples: Vec<Sample>,
+    /// The moment since which every sample has had the value of the newest one.
+    constant_since_ms: i64,
     /// How long a sample is kept at least, in milliseconds; `None`: for ever.
     kept_ms: Option<i64>,
 }
@@ -97,7 +99,12 @@ impl Store {
         self.by_labels.insert(labels.clone(), at);
         self.by_name.entry(labels.metric().into()).or_default().push(at);
         let kept_ms = self.horizons.as_ref().map(|horizons| horizons.of_metric(labels.metric()));
-        self.series.push(Series { labels: labels.clone(), samples: Vec::new(), kept_ms });
+        self.series.push(Series {
+            labels: labels.clone(),
+            samples: Vec::new(),
+            constant_since_ms: i64::MIN,
+            kept_ms,
+        });
         SeriesId(at)
     }
 
@@ -106,7 +113,7 @@ impl Store {
     /// # Panics
     /// Where the series is another store's.
     pub fn append_to(&mut self, id: SeriesId, at_ms: i64, value: f64) -> Result<(), AppendError> {
-        let Series { labels, samples, kept_ms } = &mut self.series[id.0];
+        let Series { labels, samples, constant_since_ms, kept_ms } = &mut self.series[id.0];
         match samples.last() {
             Some(last) if last.at_ms == at_ms => {
                 if last.value.to_bits() == value.to_bits() {
@@ -118,7 +125,10 @@ impl Store {
             Some(last) if last.at_ms > at_ms => {
                 Err(AppendError::OutOfOrder { labels: labels.to_string(), at_ms, last_ms: last.at_ms })
             }
-            _ => {
+            last => {
+                if last.is_none_or(|last| last.value.to_bits() != value.to_bits()) {
+                    *constant_since_ms = at_ms;
+                }
                 // Before more room is taken, what is too old gives its own.
                 if let Some(kept_ms) = kept_ms
                     && samples.len() == samples.capacity()
@@ -153,16 +163,33 @@ impl Store {
 impl Series {
     /// The newest sample no later than a moment and no older than the look-back, unless the series has ended.
     pub fn newest(&self, at_ms: i64, look_back_ms: i64) -> Option<Sample> {
-        let later = self.samples.partition_point(|sample| sample.at_ms <= at_ms);
-        let sample = *self.samples.get(later.checked_sub(1)?)?;
+        let sample = *self.samples.get(self.end(at_ms).checked_sub(1)?)?;
         (sample.at_ms >= at_ms - look_back_ms && !is_stale(sample.value)).then_some(sample)
     }
 
     /// The samples of a stretch of time, both ends included. Stale marks are among them.
     pub fn between(&self, from_ms: i64, to_ms: i64) -> &[Sample] {
         let begin = self.samples.partition_point(|sample| sample.at_ms < from_ms);
-        let end = self.samples.partition_point(|sample| sample.at_ms <= to_ms);
-        self.samples.get(begin..end).unwrap_or_default()
+        self.samples.get(begin..self.end(to_ms)).unwrap_or_default()
+    }
+
+    /// How many samples are not later than a moment. Mostly that is all of them.
+    fn end(&self, at_ms: i64) -> usize {
+        match self.samples.last() {
+            Some(last) if last.at_ms > at_ms => self.samples.partition_point(|sample| sample.at_ms <= at_ms),
+            _ => self.samples.len(),
+        }
+    }
+
+    /// Whether a stretch of time, both ends included, has at least two samples, all with the same finite value, and
+    /// reaches to the newest sample. It costs no search: most counters of a member never move. `false` may also mean
+    /// that this is not known.
+    pub fn is_constant(&self, from_ms: i64, to_ms: i64) -> bool {
+        let [.., before, last] = &self.samples[..] else { return false };
+        last.at_ms <= to_ms
+            && before.at_ms >= from_ms
+            && self.constant_since_ms <= from_ms
+            && last.value.is_finite()
     }
 
     /// The values at the multiples of an interval, from moment 0 on; `None` where there is no sample.
@@ -196,6 +223,23 @@ mod tests {
         assert!(matches!(store.append(&up, 10, 2.0), Err(AppendError::Duplicate { .. })));
         assert!(matches!(store.append(&up, 9, 1.0), Err(AppendError::OutOfOrder { .. })));
         assert_eq!(store.all()[0].samples.len(), 1);
+    }
+
+    #[test]
+    fn a_stretch_is_constant_if_nothing_moved_in_it() {
+        let mut store = Store::default();
+        let up = Labels::of([(NAME, "up")]);
+        for (at_ms, value) in [(10, 1.0), (20, 2.0), (30, 2.0), (40, 2.0)] {
+            store.append(&up, at_ms, value).unwrap();
+        }
+        let constant = |store: &Store, from, to| store.all()[0].is_constant(from, to);
+        assert!(constant(&store, 20, 40) && constant(&store, 30, 50));
+        assert!(!constant(&store, 19, 40), "the value before may be within");
+        assert!(!constant(&store, 31, 50), "one sample");
+        assert!(!constant(&store, 20, 39), "what is newer may differ");
+        store.append(&up, 50, STALE).unwrap();
+        store.append(&up, 60, STALE).unwrap();
+        assert!(!constant(&store, 50, 60), "the end of a series is no value");
     }
 
     #[test]

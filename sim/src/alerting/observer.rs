@@ -15,7 +15,7 @@ use squall_alerts::{
     rules::{AlertState, Phase, RuleFile, Surroundings},
 };
 use squall_checker::history as h;
-use squall_store::metrics::{Family, Part};
+use squall_store::metrics::{Family, Part, SharedLabels};
 
 use super::{needs::Needs, series::Scraped};
 use crate::{
@@ -61,7 +61,7 @@ struct Shown {
     family: &'static str,
     suffix: &'static str,
     le: Option<u64>,
-    own: Arc<[(&'static str, String)]>,
+    own: SharedLabels,
     labels: Labels,
 }
 
@@ -218,8 +218,8 @@ impl Target {
             for series in &family.series {
                 // The parts of a series have its labels in common: they are compared, and kept, once.
                 let known = self.shown.get(samples.len()).map(|shown| Arc::clone(&shown.own));
-                let same = known.filter(|own| **own == *series.labels);
-                let own = same.unwrap_or_else(|| series.labels.as_slice().into());
+                let same = known.filter(|own| Arc::ptr_eq(own, &series.labels) || *own == series.labels);
+                let own = same.unwrap_or_else(|| Arc::clone(&series.labels));
                 for part in series.parts() {
                     let at = samples.len();
                     if !self.shown.get(at).is_some_and(|shown| shown.is(family, &own, &part)) {
@@ -237,7 +237,7 @@ impl Target {
 }
 
 impl Shown {
-    fn new(family: &Family, own: &Arc<[(&'static str, String)]>, part: &Part<'_>) -> Shown {
+    fn new(family: &Family, own: &SharedLabels, part: &Part<'_>) -> Shown {
         let written = family.sample(part);
         let pairs = written.labels.iter().map(|(name, value)| (*name, value.as_str()));
         Shown {
@@ -250,7 +250,7 @@ impl Shown {
     }
 
     /// Whether it is this part of the series of these labels. Names are constants, mostly told by their addresses.
-    fn is(&self, family: &Family, own: &Arc<[(&'static str, String)]>, part: &Part<'_>) -> bool {
+    fn is(&self, family: &Family, own: &SharedLabels, part: &Part<'_>) -> bool {
         let same = |a: &'static str, b: &'static str| std::ptr::eq(a, b) || a == b;
         same(self.family, family.name)
             && same(self.suffix, part.suffix)

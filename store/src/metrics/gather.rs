@@ -297,7 +297,7 @@ impl Gathered<'_> {
         let mut family = |name: Name, help, label: Name, counter: fn(&PeerMetrics) -> &Counter| {
             let touched = peers.iter().filter(|(_, _, peer)| counter(peer).get() > 0.0);
             let series = touched.map(|(id, _, peer)| Series {
-                labels: vec![(label, id.clone())],
+                labels: [(label, id.clone())].into(),
                 value: Value::Number(counter(peer).get()),
             });
             let series = series.collect();
@@ -343,17 +343,17 @@ impl Gathered<'_> {
             Kind::Histogram,
             || {
                 let series = peers.iter().map(|(id, _, peer)| Series {
-                    labels: vec![("To", id.clone())],
+                    labels: [("To", id.clone())].into(),
                     value: peer.round_trip.value(),
                 });
                 series.filter(|series| !matches!(series.value, Value::Histogram { count: 0, .. })).collect()
             },
         );
-        let ends = |id: &String| vec![("Local", own.clone()), ("Remote", id.clone())];
+        let ends = |id: &String| [("Local", own.clone()), ("Remote", id.clone())];
         self.family("etcd_network_active_peers", "Whether a member is in touch.", Kind::Gauge, || {
             let series = peers.iter().map(|(id, peer, _)| {
                 let active = node.hub().active_since(*peer).is_some();
-                Series { labels: ends(id), value: Value::Number(f64::from(u8::from(active))) }
+                Series { labels: ends(id).into(), value: Value::Number(f64::from(u8::from(active))) }
             });
             series.collect()
         });
@@ -364,7 +364,7 @@ impl Gathered<'_> {
             || {
                 let lost = peers.iter().filter(|(_, _, peer)| peer.disconnected.get() > 0.0);
                 let series = lost.map(|(id, _, peer)| Series {
-                    labels: ends(id),
+                    labels: ends(id).into(),
                     value: Value::Number(peer.disconnected.get()),
                 });
                 series.collect()
@@ -398,7 +398,7 @@ impl Gathered<'_> {
     }
 
     fn value(&mut self, name: Name, help: Name, kind: Kind, value: impl FnOnce() -> Value) {
-        self.family(name, help, kind, || vec![Series { labels: Vec::new(), value: value() }]);
+        self.family(name, help, kind, || vec![Series { labels: [].into(), value: value() }]);
     }
 
     fn counter(&mut self, name: Name, help: Name, counter: &Counter) {
@@ -424,7 +424,7 @@ impl Gathered<'_> {
     /// A gauge with the value 1, whose label holds the information.
     fn one(&mut self, name: Name, help: Name, label: (Name, String)) {
         self.family(name, help, Kind::Gauge, || {
-            vec![Series { labels: vec![label], value: Value::Number(1.0) }]
+            vec![Series { labels: [label].into(), value: Value::Number(1.0) }]
         });
     }
 }

@@ -17,7 +17,7 @@ use http_body::{Frame, SizeHint};
 use tonic::{Code, Status, body::Body, server::NamedService};
 use tower::Service;
 
-use super::{Counter, Histogram, Metrics, Series, Value};
+use super::{Counter, Histogram, Metrics, Series, SharedLabels, Value};
 use crate::seam::{BoxFuture, Clock, Framing, GrpcRequest, GrpcResponse, Monotonic, grpc_timeout};
 
 /// The methods that are counted, by name and service.
@@ -97,9 +97,13 @@ pub(crate) struct Calls {
 }
 
 struct Method {
+    /// The labels of its series. They are made once, not at every scrape.
+    labels: SharedLabels,
     started: Counter,
     /// Ended calls, by the code's number.
     handled: [Counter; CODES.len()],
+    /// The labels of ended calls, in the order of [`CODES`].
+    handled_labels: [SharedLabels; CODES.len()],
     received: Counter,
     sent: Counter,
     handling: Histogram,
@@ -107,12 +111,23 @@ struct Method {
 
 impl Calls {
     pub(super) fn new() -> Calls {
-        let method = |_: &_| Method {
-            started: Counter::default(),
-            handled: Default::default(),
-            received: Counter::default(),
-            sent: Counter::default(),
-            handling: Histogram::with_default_bounds(),
+        let method = |(name, service, kind): &(&str, &str, &str)| {
+            let labels = [
+                ("grpc_method", (*name).to_owned()),
+                ("grpc_service", (*service).to_owned()),
+                ("grpc_type", (*kind).to_owned()),
+            ];
+            let with_code =
+                |code: &str| [("grpc_code", code.to_owned())].into_iter().chain(labels.clone()).collect();
+            Method {
+                handled_labels: CODES.map(|(_, code)| with_code(code)),
+                labels: labels.into(),
+                started: Counter::default(),
+                handled: Default::default(),
+                received: Counter::default(),
+                sent: Counter::default(),
+                handling: Histogram::with_default_bounds(),
+            }
         };
         Calls {
             methods: METHODS.iter().map(method).collect(),
@@ -138,26 +153,18 @@ impl Calls {
     }
 
     pub(super) fn handled(&self) -> Vec<Series> {
-        let codes = CODES.iter().flat_map(|(code, name)| {
-            let count = |method: &Method| Value::Number(method.handled[*code as usize].get());
-            self.series(count).into_iter().map(|mut series| {
-                series.labels.insert(0, ("grpc_code", (*name).to_owned()));
-                series
+        let codes = CODES.iter().enumerate().flat_map(|(at, (code, _))| {
+            self.methods.iter().map(move |method| Series {
+                labels: method.handled_labels[at].clone(),
+                value: Value::Number(method.handled[*code as usize].get()),
             })
         });
         codes.collect()
     }
 
     fn series(&self, value: impl Fn(&Method) -> Value) -> Vec<Series> {
-        let all = METHODS.iter().zip(&self.methods);
-        let series = all.map(|((name, service, kind), method)| Series {
-            labels: vec![
-                ("grpc_method", (*name).to_owned()),
-                ("grpc_service", (*service).to_owned()),
-                ("grpc_type", (*kind).to_owned()),
-            ],
-            value: value(method),
-        });
+        let series =
+            self.methods.iter().map(|method| Series { labels: method.labels.clone(), value: value(method) });
         series.collect()
     }
 }

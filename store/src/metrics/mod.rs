@@ -29,4 +29,4 @@ pub(crate) use gather::CLUSTER_VERSION;
 pub use gather::Scraper;
 pub(crate) use grpc::Counted;
 pub(crate) use instruments::{Counter, Gauge, Histogram};
-pub use text::{Family, Kind, Part, Sample, Series, Value, encode};
+pub use text::{Family, Kind, Part, Sample, Series, SharedLabels, Value, encode};

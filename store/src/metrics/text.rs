@@ -1,6 +1,6 @@
 //! The result of a scrape, and its form in Prometheus' text format.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 /// The type of a metric family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +26,14 @@ pub struct Family {
     pub series: Vec<Series>,
 }
 
+/// The labels of a series, in the order of their names. They are shared: a scrape shows the same thousands as the last.
+pub type SharedLabels = Arc<[(&'static str, String)]>;
+
 /// One series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// Its labels, in the order of their names.
-    pub labels: Vec<(&'static str, String)>,
+    /// Its labels.
+    pub labels: SharedLabels,
     /// Its content.
     pub value: Value,
 }
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_text_is_prometheus() {
-        let labels = |value: &str| vec![("To", value.to_owned())];
+        let labels = |value: &str| SharedLabels::from([("To", value.to_owned())]);
         let histogram = Value::Histogram { cumulative: vec![(0.5, 1), (1.0, 3)], sum: 4.25, count: 4 };
         let text = encode(&[
             Family {

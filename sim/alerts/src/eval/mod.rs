@@ -238,6 +238,7 @@ impl Moment<'_> {
         let window = ranges::Window { at_ms: self.at_ms, range_ms, offset_ms };
         let function = ranges::function(name).ok_or_else(|| EvalError(format!("{name} takes no range")))?;
         let keeps_name = name == "last_over_time";
+        let of_constant = ranges::of_constant(name);
         match &range.node {
             Node::Range { selector, .. } => {
                 let found = self.selection(range, selector);
@@ -245,6 +246,12 @@ impl Moment<'_> {
                 let mut elements = Vec::with_capacity(labels.len());
                 let mut live = Live::default();
                 for (series, labels) in found.series(self.context.store).zip(labels) {
+                    if let Some(value) = of_constant
+                        && series.is_constant(window.begin_ms(), window.end_ms())
+                    {
+                        elements.push(Element { labels: labels.clone(), value });
+                        continue;
+                    }
                     let samples = live.of(series, window.begin_ms(), window.end_ms());
                     if !samples.is_empty()
                         && let Some(value) = function(&window, samples, other)

@@ -68,6 +68,11 @@ pub fn function(name: &str) -> Option<RangeFunction> {
     })
 }
 
+/// The value of the function of this name over two or more samples with one finite value, if it is always the same.
+pub fn of_constant(name: &str) -> Option<f64> {
+    matches!(name, "rate" | "increase" | "delta" | "irate" | "idelta" | "changes" | "resets").then_some(0.0)
+}
+
 /// The difference of the last and the first sample, with a counter's resets added, extrapolated to the ends of the
 /// stretch where a sample lies near enough to them to believe that the series went on.
 fn extrapolated(window: &Window, samples: &[Sample], counter: bool, per_second: bool) -> Option<f64> {
@@ -189,4 +194,22 @@ fn regression(samples: &[Sample], at_ms: i64) -> Option<(f64, f64)> {
     let [x, y, xy, xx] = [x_sum, y_sum, xy_sum, xx_sum].map(Sum::total);
     let slope = (xy - x * y / n) / (xx - x * x / n);
     Some((slope, y / n - slope * x / n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_moves_has_the_value_that_the_function_computes() {
+        let window = Window { at_ms: 60_000, range_ms: 60_000, offset_ms: 0 };
+        for value in [0.0, 7.5, -3.0, 1e300] {
+            let samples: Vec<Sample> = (1..4).map(|at| Sample { at_ms: at * 15_000, value }).collect();
+            for name in ["rate", "increase", "delta", "irate", "idelta", "changes", "resets"] {
+                let computed = function(name).unwrap()(&window, &samples, 0.0).unwrap();
+                assert_eq!(of_constant(name).unwrap().to_bits(), computed.to_bits(), "{name} of {value}");
+            }
+        }
+        assert_eq!(of_constant("max_over_time"), None);
+    }
 }
