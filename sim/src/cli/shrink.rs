@@ -164,7 +164,7 @@ pub(super) fn work(task: &Task, program: &Program, print: &mut dyn FnMut(&str)) 
             known,
             asked: BTreeSet::new(),
             pending: BTreeSet::new(),
-            budget: task.budget,
+            budget: Some(task.budget),
             state,
             failed: None,
             last_progress: now(),
@@ -308,7 +308,8 @@ struct Probes<'a> {
     asked: BTreeSet<String>,
     /// The candidates that workers are running.
     pending: BTreeSet<String>,
-    budget: u64,
+    /// How many candidates the search may ask about; `None` while other seeds are tried.
+    budget: Option<u64>,
     state: State,
     failed: Option<io::Error>,
     last_progress: Instant,
@@ -324,7 +325,8 @@ impl Judge for Probes<'_> {
         let files: Vec<(String, &Scenario)> =
             candidates.iter().map(|scenario| (digest(&file_of(scenario.clone()).text), scenario)).collect();
         for (index, (candidate, scenario)) in files.iter().enumerate() {
-            if !self.asked.contains(candidate) && self.asked.len() as u64 >= self.budget {
+            let is_spent = self.budget.is_some_and(|budget| self.asked.len() as u64 >= budget);
+            if is_spent && !self.asked.contains(candidate) {
                 return Err(Stop::Budget);
             }
             self.asked.insert(candidate.clone());
@@ -373,8 +375,8 @@ impl Probes<'_> {
         if now() - self.last_progress >= Duration::from_secs(10) {
             self.last_progress = now();
             (self.print)(&match self.budget {
-                u64::MAX => format!("{} faults are left; trying them with other seeds", self.faults),
-                budget => format!("{} of {budget} runs, at {} faults", self.asked.len(), self.faults),
+                None => format!("{} faults are left; trying them with other seeds", self.faults),
+                Some(budget) => format!("{} of {budget} runs, at {} faults", self.asked.len(), self.faults),
             });
         }
         Ok(())
@@ -385,7 +387,7 @@ impl Probes<'_> {
         let own = scenario.spec.seeds[0];
         let seeds: Vec<u64> = (1..).filter(|seed| *seed != own).take(OTHER_SEEDS as usize).collect();
         let (asked, budget) = (self.asked.clone(), self.budget);
-        self.budget = u64::MAX;
+        self.budget = None;
         let mut showing = 0;
         for seed in &seeds {
             let mut other = scenario.clone();
