@@ -21,8 +21,9 @@ pub(super) struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit status: 0 every outcome as expected; 1 a violation, or an expectation missed; 2 unknown (a checker ran out of its \
-budget); 3 the same seed gave two hashes; 64 bad arguments or a bad file; 70 the harness itself failed.";
+Exit status: 0 every outcome as expected; 1 a violation, or an expectation that was not met; 2 unknown (a checker ran \
+out of its budget); 3 the same seed gave two hashes; 64 bad arguments or a bad file; 70 the harness itself failed, or a \
+run hung or died; 128 + n signal n interrupted it.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -40,13 +41,13 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// Print the JSON Schema of scenario or plan files
     Schema(SchemaArgs),
-    /// List scenarios, and what a scenario can say
+    /// List scenarios, and all words that a scenario can use
     List(ListArgs),
     /// Judge stored histories again, ours or those of other tools
     Check(CheckArgs),
     /// Check Prometheus' rule files, and run their tests in virtual time
     Alerts(AlertsArgs),
-    /// Plant errors in the store, one at a time, and see whether the scenarios notice them
+    /// Plant errors in the store, one at a time, and check whether the scenarios find them
     Mutants(MutantsArgs),
     /// Make the runs of a parent process (`squall run` starts it)
     #[command(hide = true)]
@@ -65,22 +66,22 @@ pub(super) struct RunArgs {
     /// Scenario files or folders
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// The seed; without it each scenario's first, or for a canary the search for its bug
+    /// The seed to run [default: the scenario's first; for a canary, one seed after the other until its bug is found]
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     pub seed: Option<u64>,
     /// A range of seeds, both ends included
     #[arg(long, value_name = "A..B", value_parser = seed_range)]
     pub seeds: Option<SeedRange>,
-    /// Run real processes in place of simulated members: this squalld or this etcd. Such runs are not deterministic
+    /// Run real servers instead of simulated members: squalld or etcd. Such runs are not deterministic
     #[arg(long, value_name = "squalld[=PATH]|etcd=PATH", value_parser = Server::parse, conflicts_with = "check_determinism")]
     pub on: Option<Server>,
     /// With --on: put data into plain folders, which need no privileges; power cuts then lose nothing
     #[arg(long, requires = "on")]
     pub plain_disks: bool,
-    /// With --on: ask nothing of the server that it is known to do wrong, by the issue's number
+    /// With --on: leave out requests that trigger this known bug of the server, given by its issue number
     #[arg(long, value_name = "ISSUE", requires = "on")]
     pub avoid: Vec<KnownDefect>,
-    /// How many runs at a time [default: one a core; with --on, one]
+    /// How many runs to make at the same time [default: one per core; with --on, one]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
     /// How to print results
@@ -89,7 +90,7 @@ pub(super) struct RunArgs {
     /// Where run folders go, as DIR/<scenario>/<seed>
     #[arg(long, value_name = "DIR", default_value = "reports/runs")]
     pub out: PathBuf,
-    /// Which runs keep everything; the others keep run.json alone
+    /// Which run folders keep all files; the others keep only run.json
     #[arg(long, default_value = "failed")]
     pub keep: Keep,
     /// Print the logs that match, such as `info` or `squall_store=debug`
@@ -98,10 +99,10 @@ pub(super) struct RunArgs {
     /// Run every seed twice, and fail where the hashes differ
     #[arg(long)]
     pub check_determinism: bool,
-    /// Real time that one run may take, less its waits for a processor; one that takes longer is ended and reported, the others go on
+    /// Real time that one run may take, not counting its waits for a processor. A run that takes longer is stopped and reported; the other runs continue
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = wall_limit)]
     pub wall_limit: Duration,
-    /// Memory that one run may hold, such as 512MiB; one that holds more is ended and reported, the others go on
+    /// Memory that one run may use, such as 512MiB. A run that uses more is stopped and reported; the other runs continue
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
     pub memory_limit: u64,
 }
@@ -117,50 +118,50 @@ impl RunArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct FuzzArgs {
-    /// Scenario files or folders to explore over many seeds [default: everything there is, drawn anew for each run]
+    /// Scenario files or folders to explore over many seeds [default: none; each run draws a scenario of its own]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// How many iterations the campaign has, all shards together [default: 500, where no time is given]
+    /// How many iterations the campaign has, all shards together [default: 500, unless --time is given]
     #[arg(long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub iterations: Option<u64>,
-    /// How long to go on, such as 10m
+    /// How long the campaign lasts, such as 10m
     #[arg(long, value_name = "DURATION", value_parser = campaign_time)]
     pub time: Option<Duration>,
-    /// What all iterations follow from: a number or a commit [default: this build's commit]
+    /// The seed that determines all iterations: a number or a commit [default: this build's commit]
     #[arg(long, value_name = "N|COMMIT")]
     pub campaign_seed: Option<CampaignSeed>,
-    /// Make only the I-th of N parts, counted from 1; `auto`: as the CI system's environment says
+    /// Run only part I of N, counted from 1; `auto` reads I and N from the CI system's environment variables
     #[arg(long, value_name = "I/N|auto", value_parser = shard::parse)]
     pub shard: Option<ShardChoice>,
     /// How many runs at a time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
-    /// Go on with the campaign that is in the folder, if there is one
+    /// Continue the campaign in the folder, if there is one
     #[arg(long)]
     pub resume: bool,
-    /// Stop at so many different findings
+    /// Stop after N different findings
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_findings: Option<u64>,
     /// The campaign's folder [default: reports/fuzz/<campaign seed>, with the shard]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// The share of the iterations that run twice, to compare the hashes; without a value all of them
+    /// Share of the iterations that run twice, to compare their hashes; without a value, all of them
     #[arg(long, value_name = "SHARE", default_value = "5%", default_missing_value = "100%", num_args = 0..=1,
         require_equals = true, value_parser = share)]
     pub check_determinism: f64,
-    /// Plant an error in the store, and see whether it is found: then finding nothing is the failure
+    /// Plant an error in the store; the campaign then fails if it does not find the error
     #[arg(long, value_name = "NAME", value_parser = planted)]
     pub planted_bug: Option<String>,
-    /// Make this iteration alone, and keep everything of it
+    /// Run only this iteration, and keep its whole run folder
     #[arg(long, value_name = "INDEX", conflicts_with_all = ["iterations", "time", "shard", "resume", "max_findings"])]
     pub only: Option<u64>,
-    /// Runs that shrinking one finding may take; 0: findings are not shrunk
+    /// How many runs the shrinking of one finding may take; 0: findings are not shrunk
     #[arg(long, value_name = "RUNS", default_value = "400")]
     pub shrink_budget: u64,
     /// Leave the canaries out, for a short campaign
     #[arg(long)]
     pub without_canaries: bool,
-    /// Exit with 0 in spite of findings, which `squall merge` will tell
+    /// Exit with 0 even if there are findings; `squall merge` then reports them and fails
     #[arg(long)]
     pub no_fail: bool,
     /// How to print
@@ -180,10 +181,10 @@ pub(super) struct MergeArgs {
     /// Folders that `squall fuzz` or `squall merge` wrote
     #[arg(required = true, value_name = "DIR")]
     pub folders: Vec<PathBuf>,
-    /// Where the merged campaign goes; without it, it is only told
+    /// The merged campaign's folder; without it, the result is only printed
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// A campaign's folder whose findings are known: only others are a failure
+    /// The folder of an earlier campaign, whose findings are known: only new findings are a failure
     #[arg(long, value_name = "DIR")]
     pub baseline: Option<PathBuf>,
     /// Merge campaigns of different builds, seeds or scenarios
@@ -200,10 +201,10 @@ pub(super) struct ShrinkArgs {
     /// The failing run's folder, such as reports/runs/majority-loss/7
     #[arg(value_name = "RUN_DIR")]
     pub run_dir: PathBuf,
-    /// How many runs it may take
+    /// How many runs the shrinking may take
     #[arg(long, value_name = "RUNS", default_value = "400", value_parser = clap::value_parser!(u64).range(1..))]
     pub budget: u64,
-    /// Where the scenario and what is needed to go on are kept [default: RUN_DIR/shrunk]
+    /// Folder for the scenario, and for the state that a later shrinking continues from [default: RUN_DIR/shrunk]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// How many runs at a time [default: one a core]
@@ -212,7 +213,7 @@ pub(super) struct ShrinkArgs {
     /// How to print
     #[arg(long, default_value = "human")]
     pub format: Format,
-    /// Real time that one run may take; where the failure is no hang, a minute at most
+    /// Real time that one run may take; at most 1m, unless the failure is a hang
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = wall_limit)]
     pub wall_limit: Duration,
     /// Memory that one run may hold
@@ -226,16 +227,16 @@ pub(super) struct ReplayArgs {
     /// The run folder, such as reports/runs/majority-loss/7
     #[arg(value_name = "RUN_DIR", required_unless_present = "diff")]
     pub run_dir: Option<PathBuf>,
-    /// Leave the run at this instant of virtual time, such as 12.3s, and print the members' state there
+    /// Stop the run at this instant of virtual time, such as 12.3s, and print the members' state
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "diff")]
     pub until: Option<Duration>,
     /// With --until: only these members, such as m2
     #[arg(long, value_name = "MEMBER", value_delimiter = ',', requires = "until")]
     pub show: Vec<String>,
-    /// Show the first difference of two runs' traces; run folders without a trace are run again, files are traces
+    /// Show the first difference between two traces: A and B are trace files, or run folders (a run without a trace is made again)
     #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["run_dir", "strict"])]
     pub diff: Option<Vec<PathBuf>>,
-    /// Refuse a folder that another build wrote, rather than warn
+    /// Refuse a folder that another build wrote; without this option there is only a warning
     #[arg(long)]
     pub strict: bool,
     /// How to print the result
@@ -286,7 +287,7 @@ pub(super) enum ReportFormat {
 
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
-    /// Of which files
+    /// Which files the schema is for
     #[arg(default_value = "scenario")]
     pub kind: SchemaKind,
 }
@@ -294,17 +295,17 @@ pub(super) struct SchemaArgs {
 /// The kinds of file that have a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum SchemaKind {
-    /// What a person writes
+    /// Scenario files, which people write
     Scenario,
-    /// What a seed makes of it: plan.yaml
+    /// plan.yaml, which a seed makes from a scenario
     Plan,
-    /// No schema, but the reference that is made from it: docs/scenarios.md
+    /// No schema, but the reference page that is made from it: docs/scenarios.md
     Reference,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// Scenario files or folders [default: scenarios, if it is there]
+    /// Scenario files or folders [default: the folder scenarios, if it exists]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// How to print
@@ -318,7 +319,7 @@ pub(super) struct CheckArgs {
     /// Run folders, history files, reports of etcd's robustness tests, folders of Jepsen's store, or folders of them
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// The model to judge by; without it, it follows from the format
+    /// The model to judge by [default: chosen from the format and the operations]
     #[arg(long, value_name = "MODEL", value_parser = model)]
     pub model: Option<ModelName>,
     /// The initial value, as the model writes it: an integer, `nil`, another scalar, `held` or `free`, `x=0,y=1`
@@ -327,10 +328,10 @@ pub(super) struct CheckArgs {
     /// What nil means where a read gave it: `value` (the read saw nil) or `unknown` (what it saw was not kept)
     #[arg(long, value_name = "MEANING", value_parser = nil)]
     pub nil: Option<NilRead>,
-    /// The files' format; without it, it is recognised from the content
+    /// The files' format [default: recognised from the content]
     #[arg(long, value_name = "FORMAT", value_parser = input_format)]
     pub input_format: Option<InputFormat>,
-    /// Draw the history: a file, or for several histories a folder
+    /// Draw the history as HTML into this file, or into this folder if there are several histories
     #[arg(long, value_name = "OUT")]
     pub html: Option<PathBuf>,
     /// How to print
@@ -352,22 +353,22 @@ pub(super) struct MutantsArgs {
     /// Scenario files or folders [default: scenarios]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Seeds of each scenario, at most
+    /// How many seeds of each scenario to try at most
     #[arg(long, value_name = "N", default_value = "40", value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
-    /// Only this planted error; may be given several times
+    /// Try only this planted error; may be given several times
     #[arg(long, value_name = "NAME", value_parser = planted)]
     pub only: Vec<String>,
-    /// Only planted errors that a canary among the scenarios has
+    /// Try only the planted errors that a canary among the scenarios has
     #[arg(long)]
     pub with_canary: bool,
-    /// Look for each by exploring instead, in so many campaigns, and shrink the first run that shows it
+    /// Explore instead: look for each error in N campaigns, and shrink the first run that shows it
     #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub campaigns: Option<u64>,
-    /// CPU time after which a campaign gives up
+    /// CPU time after which a campaign stops without a finding
     #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = duration, requires = "campaigns")]
     pub cpu_limit: Duration,
-    /// How many planted errors at a time
+    /// How many planted errors to try at the same time
     #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: u16,
     /// How to print the table
@@ -376,7 +377,7 @@ pub(super) struct MutantsArgs {
     /// Put the table between the marker lines of this file
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
-    /// Where scenarios and run folders go meanwhile
+    /// Folder for the scenarios and run folders while this command runs
     #[arg(long, value_name = "DIR", default_value = "reports/mutants")]
     pub out: PathBuf,
 }

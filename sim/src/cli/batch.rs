@@ -56,6 +56,8 @@ pub(super) struct Batch<'a> {
 /// The limit of a worker's own watchdog is this many times the parent's limit. The watchdog only matters if the parent
 /// cannot watch, and it does not know how long the worker waits for a processor.
 const LATER: u32 = 20;
+/// The limit of a worker's own watchdog is at least this long.
+const LEAST: Duration = Duration::from_secs(10);
 
 impl<'a> Batch<'a> {
     /// A batch with its run folders below `out`, and with limits for its runs.
@@ -66,7 +68,7 @@ impl<'a> Batch<'a> {
             check_determinism: false,
             on: None,
             log: None,
-            wall_limit: limits.wall.saturating_mul(LATER),
+            wall_limit: limits.wall.saturating_mul(LATER).max(LEAST),
         };
         Batch { program, settings, limits }
     }

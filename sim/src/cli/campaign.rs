@@ -12,11 +12,11 @@ use super::{
 use crate::{
     explore::{
         Campaign, FORMAT, Finding, Manifest, Results, Summary, manifest_path, read_results, results_path,
-        summary_text, write_json, write_whole,
+        summary_text, write_json,
     },
     pool::cores,
     report::{CampaignRun, campaign_html},
-    text::Refusal,
+    text::{Refusal, write_whole},
 };
 
 /// Begins a campaign's folder, or resumes one.

@@ -3,11 +3,11 @@
 use super::args::{CheckArgs, Format};
 use super::{Status, Streams};
 use crate::report;
-use crate::text::Refusal;
+use crate::text::{Refusal, write_whole};
 use squall_checker::judge::{CheckOptions, CheckReport, FileReport, Judged, check_paths};
-use std::fs::{self, File};
-use std::io::{self, BufWriter};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 
 /// Judges stored histories.
 pub(super) fn check(args: &CheckArgs, streams: &mut Streams) -> Result<Status, Refusal> {
@@ -87,7 +87,10 @@ fn draw(report: &CheckReport, out: &Path) -> io::Result<()> {
     {
         return draw_one(file, out);
     }
-    fs::create_dir_all(out)?;
+    fs::create_dir_all(out).map_err(|error| {
+        let what = "expected a folder, for several histories";
+        io::Error::new(error.kind(), format!("{}: {error}: {what}", out.display()))
+    })?;
     for (number, file) in drawn.iter().enumerate() {
         // Numbered, because files of two folders may have the same name.
         let stem = file.path.file_stem().unwrap_or_default().to_string_lossy();
@@ -98,11 +101,7 @@ fn draw(report: &CheckReport, out: &Path) -> io::Result<()> {
 
 fn draw_one(file: &FileReport, out: &Path) -> io::Result<()> {
     let Some(picture) = &file.picture else { return Ok(()) };
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", out.display()));
-    // Written under a temporary name and renamed, so that it is complete or absent.
-    let beside = PathBuf::from(format!("{}.new-{}", out.display(), std::process::id()));
-    let mut writer = BufWriter::new(File::create(&beside).map_err(named)?);
-    picture.html(&file.path.display().to_string(), &mut writer).map_err(named)?;
-    writer.into_inner().map_err(|error| named(error.into_error()))?.sync_all().map_err(named)?;
-    fs::rename(&beside, out).map_err(named)
+    let mut page = Vec::new();
+    picture.html(&file.path.display().to_string(), &mut page)?;
+    write_whole(out, &page)
 }

@@ -43,7 +43,7 @@ fn vocabulary() -> [Words; 6] {
         ("checker", "Checkers (spec.expect.checker)", split(&CheckerName::ALL)),
         ("planted_bug", "Planted bugs (spec.cluster.plantedBug)", bugs),
         ("counter", "Counters (spec.expect.counters)", COUNTERS.to_vec()),
-        ("point", "Points (spec.faults[].failpoint.points)", points),
+        ("point", "Points (spec.faults[].points.names)", points),
     ]
 }
 

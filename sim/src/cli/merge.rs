@@ -19,9 +19,9 @@ use super::{
 use crate::{
     explore::{
         Line, Results, Shrunk, Signature, Summary, manifest_path, read_manifest, read_results, results_path,
-        summary_text, write_json, write_whole,
+        summary_text, write_json,
     },
-    text::Refusal,
+    text::{Refusal, write_whole},
 };
 
 /// Merges.
@@ -55,6 +55,8 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams) -> Result<Status, R
     let mut printer = Printer::new(streams, args.format, 0);
     let summary;
     if let Some(out) = &args.out {
+        // A link to a folder stays, and the folder that it leads to is replaced.
+        let out = &fs::canonicalize(out).unwrap_or_else(|_| out.clone());
         refuse_foreign(out)?;
         let beside = beside(out, "new");
         let staged = stage(&beside, &args.folders, &mut all, &findings, several, &known);

@@ -38,7 +38,7 @@ use crate::scenario::Scenario;
 use crate::text::Refusal;
 use clap::Parser;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::Command;
 
 pub use interrupt::Interruption;
@@ -74,14 +74,50 @@ pub fn main(runner: Runner) -> u8 {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = std::io::stdout().is_terminal() && !no_colour;
     let bar = std::io::stderr().is_terminal();
-    let streams = Streams { out: &mut std::io::stdout(), err: &mut std::io::stderr(), bar, colour };
+    let mut out = Output { inner: std::io::stdout(), failed: None };
+    let streams = Streams { out: &mut out, err: &mut std::io::stderr(), bar, colour };
     let program = Program { runner, worker: worker_command, interruption: Interruption::by_signals() };
-    let status = run_command(std::env::args_os(), &program, streams);
+    let mut status = run_command(std::env::args_os(), &program, streams);
+    if let Some(error) = out.failed {
+        eprintln!("squall: standard output: {error}: results are lost");
+        if status == Status::Ok {
+            status = Status::Usage;
+        }
+    }
     if let Status::Interrupted(signal) = status {
         // As if the signal had ended the process: a shell's loop checks that.
         let _default = signal_hook::low_level::emulate_default_handler(signal.into());
     }
     status.code()
+}
+
+/// An output that remembers its first failure. A reader that has gone (`| head`) is none.
+struct Output<W> {
+    inner: W,
+    failed: Option<io::Error>,
+}
+
+impl<W: Write> Output<W> {
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.inspect_err(|error| {
+            let harmless = [io::ErrorKind::BrokenPipe, io::ErrorKind::Interrupted];
+            if self.failed.is_none() && !harmless.contains(&error.kind()) {
+                self.failed = Some(io::Error::new(error.kind(), error.to_string()));
+            }
+        })
+    }
+}
+
+impl<W: Write> Write for Output<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes);
+        self.note(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.inner.flush();
+        self.note(flushed)
+    }
 }
 
 /// This program as a worker. `/proc/self/exe` is the running file, even after a build has put another one in its

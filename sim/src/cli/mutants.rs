@@ -19,8 +19,8 @@ use serde::Serialize;
 use squall_core::planted::Bug;
 
 use super::{Status, Streams, args::MutantFormat, args::MutantsArgs};
-use crate::scenario::{Outcome, ScenarioFile, load};
-use crate::text::Refusal;
+use crate::scenario::{Outcome, ScenarioFile, load, read_text};
+use crate::text::{Refusal, write_whole};
 
 /// The lines of a file between which the table is written.
 struct Markers {
@@ -48,6 +48,10 @@ pub(super) fn mutants(args: &MutantsArgs, streams: &mut Streams) -> Result<Statu
         .filter(|bug| !args.with_canary || canaries.contains(&bug.name()))
         .collect();
 
+    // A table takes hours: a file that cannot take it is refused before.
+    if let Some(path) = &args.write {
+        around(path, if args.campaigns.is_none() { &BY_DRILLS } else { &BY_EXPLORING })?;
+    }
     match args.campaigns {
         None => {
             let files: Vec<ScenarioFile> = files.into_iter().filter_map(drill_or_control).collect();
@@ -132,13 +136,19 @@ fn print_table<R: Serialize>(
 
 /// Replaces the text between the marker lines of a file.
 fn write_between(path: &Path, table: &str, markers: &Markers) -> Result<(), Refusal> {
-    let refuse = |what: String| Refusal::of(path, what);
-    let text =
-        std::fs::read_to_string(path).map_err(|error| refuse(format!("it cannot be read: {error}")))?;
+    let (text, begin, end) = around(path, markers)?;
+    let text = format!("{}{}\n{table}{}", &text[..begin], markers.begin, &text[end..]);
+    write_whole(path, text.as_bytes())
+        .map_err(|error| Refusal::of(path, format!("the table cannot be written: {error}")))
+}
+
+/// A file's text, and where the two marker lines are in it.
+fn around(path: &Path, markers: &Markers) -> Result<(String, usize, usize), Refusal> {
+    let text = read_text(path)?;
     let places = text.find(markers.begin).zip(text.find(markers.end)).filter(|(begin, end)| begin < end);
     let (begin, end) = places.ok_or_else(|| {
-        refuse(format!("expected a line `{}` and, behind it, a line `{}`", markers.begin, markers.end))
+        let what = format!("expected a line `{}` and, behind it, a line `{}`", markers.begin, markers.end);
+        Refusal::of(path, what)
     })?;
-    let text = format!("{}{}\n{table}{}", &text[..begin], markers.begin, &text[end..]);
-    std::fs::write(path, text).map_err(|error| refuse(format!("it cannot be written: {error}")))
+    Ok((text, begin, end))
 }

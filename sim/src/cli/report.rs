@@ -8,9 +8,9 @@ use super::{Status, Streams};
 use crate::alerting::{confirmation, openmetrics};
 use crate::explore::{self, Signature, Summary};
 use crate::report::{self, RunRecord};
-use crate::text::Refusal;
+use crate::text::{Refusal, write_whole};
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -199,7 +199,7 @@ fn github(args: &ReportArgs, folders: &[PathBuf], streams: &mut Streams) -> Resu
     };
     Ok(match append() {
         Ok(()) => Status::Ok,
-        Err(error) => not_written(&path, &error, streams),
+        Err(error) => not_written(&at(&path, &error), streams),
     })
 }
 
@@ -213,7 +213,7 @@ fn confirm(args: &ReportArgs, run_dir: &Path, streams: &mut Streams) -> Result<S
     let made = made.map_err(|why| Refusal::of(run_dir, format!("promtool cannot be asked: {why}")))?;
     let folder = args.output.clone().unwrap_or_else(|| run_dir.join("promtool"));
     if let Err(error) = fs::create_dir_all(&folder) {
-        return Ok(not_written(&folder, &error, streams));
+        return Ok(not_written(&at(&folder, &error), streams));
     }
     let rules = to_file(&folder.join("rules.yaml"), &made.rules, streams);
     Ok(rules.max(to_file(&folder.join("test.yaml"), &made.test, streams)))
@@ -231,30 +231,22 @@ fn write(args: &ReportArgs, text: &str, streams: &mut Streams) -> Result<Status,
 
 /// Writes a file completely or not at all, and prints its path.
 fn to_file(path: &Path, text: &str, streams: &mut Streams) -> Status {
-    let beside = PathBuf::from(format!("{}.new-{}", path.display(), std::process::id()));
-    let put = || {
-        let mut file = File::create(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    match put() {
+    match write_whole(path, text.as_bytes()) {
         Ok(()) => {
             let _ = writeln!(streams.out, "{}", path.display());
             Status::Ok
         }
-        Err(error) => {
-            let _left = fs::remove_file(&beside);
-            not_written(path, &error, streams)
-        }
+        Err(error) => not_written(&error, streams),
     }
 }
 
-fn not_written(path: &Path, error: &io::Error, streams: &mut Streams) -> Status {
-    let _ = writeln!(
-        streams.err,
-        "squall: {}: the report cannot be written ({error}): name another place with `-o`",
-        path.display()
-    );
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// `error` begins with the path.
+fn not_written(error: &io::Error, streams: &mut Streams) -> Status {
+    let _ =
+        writeln!(streams.err, "squall: the report cannot be written: {error}: name another place with `-o`");
     Status::Usage
 }

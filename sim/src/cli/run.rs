@@ -99,7 +99,7 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
 
 /// Checks, before anything runs, that the server is usable and that the scenarios are possible on it.
 fn can_be_run(on: &OnServer, jobs: &[Job]) -> Result<(), Refusal> {
-    on.server.version().map_err(|why| Refusal::of(&on.server.path, why))?;
+    on.server.version().map_err(|why| Refusal::of(Path::new("--on"), why))?;
     for job in jobs {
         let plan = Plan::draw(&job.file.scenario, job.seed);
         if let Some(why) = refuse(&plan, on) {

@@ -21,12 +21,12 @@ use super::{
     worker::{Leaves, Limits},
 };
 use crate::{
-    explore::{Appender, Shrunk, Signature, file_of, write_json, write_whole},
+    explore::{Appender, Shrunk, Signature, file_of, write_json},
     pool::cores,
     report::{self, Build, RunRecord, digest},
     scenario::{Scenario, ScenarioFile},
     shrink::{Heading, Judge, Stop, named_scenario, scenario_text, shrink as search, start},
-    text::{Refusal, counted},
+    text::{Refusal, counted, write_whole},
 };
 
 /// How long a probe may take, unless the failure is that a run hangs.

@@ -152,6 +152,11 @@ impl Roster {
         self.changes
     }
 
+    /// A step of the operator's work is done that changes no member's standing.
+    pub(super) fn note_progress(&mut self) {
+        self.changes += 1;
+    }
+
     /// Whether the member has all data that it acknowledged, on a disk that does not lie.
     pub(super) fn has_sound_copy(&self, node: NodeId) -> bool {
         self.standing(node) == Standing::Intact && self.entry(node).lying.is_none()

@@ -77,6 +77,8 @@ impl Cluster {
                 if let Some(before) = before.filter(|_| done) {
                     self.note_where_nothing_is_given_back(node, before).await;
                 }
+                // Each member that does not answer takes seconds.
+                inner.roster().note_progress();
             }
         }
         self.disarm().await

@@ -18,7 +18,10 @@ use super::{
     manifest::{FORMAT, Manifest},
     summary::Shrunk,
 };
-use crate::{scenario::unreadable, text::Refusal};
+use crate::{
+    scenario::unreadable,
+    text::{Refusal, write_whole},
+};
 
 /// The results of one folder, or of several merged ones.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,26 +183,6 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Refus
             (error.line().max(1), error.column().max(1)),
             format!("the file is damaged: {what}"),
         )
-    })
-}
-
-/// Writes a file whole or not at all.
-///
-/// # Errors
-/// The file system's error, with the path.
-pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.new-{}", std::process::id()));
-    let write = || {
-        let mut file = File::create(&beside)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(|error| {
-        let _left = fs::remove_file(&beside);
-        named(error)
     })
 }
 

@@ -43,7 +43,6 @@ pub use canaries::canaries;
 pub use draw::{EXPLORED, draw_scenario};
 pub use folder::{
     Appender, Results, manifest_path, read_json, read_manifest, read_results, results_path, write_json,
-    write_whole,
 };
 pub use iteration::{CampaignSeed, Iteration, Source, file_of, is_checked_twice};
 pub use line::{Key, Line};

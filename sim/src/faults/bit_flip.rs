@@ -16,10 +16,10 @@ use crate::arena::Damage;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BitFlip {
-    /// Of what.
+    /// Which file of the member's data folder.
     pub file: FlippedFile,
-    /// Whether it strikes also where no quorum of sound copies is left: the scenario wants the data destroyed. Default
-    /// false: then it becomes a crash.
+    /// Whether it strikes even if no quorum of intact copies is left after it, because the scenario is about
+    /// destroyed data. Default false: the fault then becomes a crash.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub beyond_budget: bool,
 }

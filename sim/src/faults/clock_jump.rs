@@ -17,7 +17,7 @@ pub struct ClockJump {
     /// By how much: 1ms or more.
     #[serde(with = "go")]
     pub by: Duration,
-    /// Whether the clock is then behind and not ahead. Default false.
+    /// Whether the clock is behind instead of ahead. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub behind: bool,
 }

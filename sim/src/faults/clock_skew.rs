@@ -20,7 +20,7 @@ pub struct ClockSkew {
     /// By how much: 1ms or more.
     #[serde(with = "go")]
     pub by: Duration,
-    /// Whether the clock is then behind and not ahead. Default false.
+    /// Whether the clock is behind instead of ahead. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub behind: bool,
 }

@@ -20,10 +20,10 @@ pub struct ClockStrobe {
     /// By how much: 1ms or more.
     #[serde(with = "go")]
     pub by: Duration,
-    /// Whether the clock is then behind and not ahead. Default false.
+    /// Whether the clock is behind instead of ahead. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub behind: bool,
-    /// After how long it jumps again: 1ms or more. Default 50ms.
+    /// The time between two jumps: 1ms or more. Default 50ms.
     #[serde(default = "fifty_milliseconds", with = "go")]
     pub period: Duration,
 }

@@ -25,12 +25,12 @@ pub struct Compact {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CompactTo {
-    /// To `keep` below the newest that any client has seen.
+    /// To `keep` revisions below the newest that any client has seen.
     #[default]
     Kept,
-    /// To the newest that a linearizable read shows right before: nothing but the present is left.
+    /// To the newest revision, as a linearizable read shows it just before: only the present state is left.
     Head,
-    /// To beyond the newest, which the store must refuse.
+    /// To a revision beyond the newest, which the store must refuse.
     Future,
 }
 

@@ -9,7 +9,7 @@ use squall_store::seam::BoxFuture;
 use super::{Aim, Candidate, Check, Cost, Drawing, Lasts, Room, Strike, Struck, Unsynced};
 use crate::text::{Refusal, Step, go};
 
-/// Settings of a crash loop. Each time lasts half of what is written here to all of it, as chance decides.
+/// Settings of a crash loop. Each time lasts between half of the given value and all of it; the seed decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CrashLoop {

@@ -27,9 +27,9 @@ use crate::text::{Window, go};
 pub struct Fault {
     /// Names it, so that other parts of the file can refer to it. Default: its action. Unique where it is given.
     pub name: Option<String>,
-    /// When it strikes: an instant, or a window from which the seed draws one. With `every`, the first time. Required;
-    /// but in a group it may be left out (`0s`), and counts from the group's begin, or from the end of the member
-    /// before.
+    /// When it strikes: an instant, or a window from which the seed draws one. With `every`, the first time.
+    /// Required; but in a group it may be left out (`0s`), and counts from the group's start, or from the end of the
+    /// item before it.
     pub at: Window,
     /// Strikes again after this long, counted from strike to strike, until the time limit.
     pub every: Option<Window>,
@@ -38,16 +38,16 @@ pub struct Fault {
     pub after: Option<After>,
     /// What happens.
     pub action: Action,
-    /// Whom it may hit. Default: every member that the action can hit when it strikes.
+    /// Which members it may hit. Default: every member that the action can hit when it strikes.
     pub selector: Option<Selector>,
-    /// How many of those it hits. Default `one`.
+    /// How many of the selected members it hits. Default `one`.
     pub mode: Option<Mode>,
     /// The number of members for `mode: fixed`, the percentage for `mode: fixed-percent`.
     pub value: Option<u32>,
     /// How long it lasts; then it is undone (a crashed member is started again). Default: until the final heal.
     pub duration: Option<Window>,
-    /// Which of the possible targets it hits, where there are several: any number; equal numbers choose alike. The
-    /// plan draws it where it is absent.
+    /// Chooses among several possible targets. Any number; equal numbers make equal choices. If it is absent, the
+    /// seed draws it.
     pub draw: Option<u64>,
     /// The blocks of settings, by the action that each is named after. A good file has at most its own action's.
     #[schemars(skip)]
@@ -162,26 +162,27 @@ impl<'de> Deserialize<'de> for Action {
     }
 }
 
-/// What a fault waits for: other faults, then an instant, then an event, each where it is given.
+/// What a fault waits for: first other faults, then an instant, then an event, as far as they are given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct After {
     /// Another fault, by its name: the first time that it hits anyone. Or a group, with `ended` or `over`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
-    /// Several other faults: until the last of them.
+    /// Several other faults: waits for the last of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
-    /// With `fault`: its end, and not its strike. Default false.
+    /// With `fault`: waits for its end instead of its strike. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ended: bool,
-    /// With `fault`: its end, or that it hit nobody. Default false.
+    /// With `fault`: waits until it has ended, or has hit nobody. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub over: bool,
     /// Not before this instant, counted from the start of the clients. Default 0s.
     #[serde(default, skip_serializing_if = "Duration::is_zero", with = "go")]
     pub since: Duration,
-    /// Something that a member tells, counted from the start of the clients, or from what is named above.
+    /// An event that a member reports, counted from the start of the clients, or from what `fault`, `faults` and
+    /// `since` name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<Milestone>,
     /// With `event`: how many times. Default 1.
@@ -237,17 +238,17 @@ pub enum Milestone {
     Ready,
 }
 
-/// Whom a fault may hit. At most one of the fields; none: every member that the action can hit.
+/// Which members a fault may hit. At most one of the fields; without any, every member that the action can hit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Selector {
-    /// By what they are when the fault strikes.
+    /// Members with this role when the fault strikes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<RoleSelector>,
-    /// By name: `m1`, `m2`, …
+    /// Members with these names: `m1`, `m2`, …
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// Those whom an earlier fault of this name hit.
+    /// The members that an earlier fault hit, given by its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_as: Option<String>,
 }
@@ -266,7 +267,7 @@ pub enum RoleSelector {
     Stopped,
 }
 
-/// How many of those selected are hit; which ones, the fault's `draw` says.
+/// How many of the selected members are hit. The fault's `draw` decides which ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {

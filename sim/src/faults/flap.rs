@@ -12,7 +12,7 @@ use crate::{
     text::{Refusal, Step, go},
 };
 
-/// Settings of flapping links. Each time lasts half of what is written here to all of it, as chance decides.
+/// Settings of flapping links. Each time lasts between half of the given value and all of it; the seed decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Flap {

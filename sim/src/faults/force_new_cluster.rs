@@ -16,7 +16,7 @@ use crate::text::go;
 pub struct ForceNewCluster {
     /// Whether the other members are wiped and added again, one after the other. Default true.
     pub rejoin: bool,
-    /// What the operator takes before each of them. Default 500ms.
+    /// How long the operator waits before adding each of them. Default 500ms.
     #[serde(with = "go")]
     pub pause: Duration,
 }

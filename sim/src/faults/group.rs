@@ -10,7 +10,10 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{After, Fault};
 use crate::text::{Step, Window};
@@ -24,36 +27,36 @@ pub enum Item {
     Group(Box<Group>),
 }
 
-/// Several faults that belong together. A group ends when all of its members have ended.
+/// Several faults that belong together. A group ends when all of its items have ended.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Group {
     /// Names it. Default: `serial` or `parallel`. Unique where it is given, among faults too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// When it begins: an instant, or a window from which the seed draws one. Required; but in another group it may be
-    /// left out, and counts from that group's begin, or from the end of the member before.
+    /// When it begins: an instant, or a window from which the seed draws one. Required; but in another group it may
+    /// be left out, and counts from that group's start, or from the end of the item before it.
     #[serde(default = "at_once")]
     pub at: Window,
-    /// Begins again after this long, counted from begin to begin: `repeat` times, or until the time limit.
+    /// Begins again after this long, counted from start to start: `repeat` times, or until the time limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Window>,
     /// Begins only after something else has happened; `at` then counts from that moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<After>,
-    /// How many times it takes place. Without `every` each round begins where the one before it ends. Default 1.
+    /// How many rounds it has. Without `every` each round begins where the one before it ends. Default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub repeat: Option<u32>,
-    /// The longest that a round takes. What lasts is ended then, and what has not begun does not begin; what an
-    /// operator has begun goes on.
+    /// The longest time that a round may take. When it is over, faults that still last are ended, and faults that
+    /// have not begun do not begin. A procedure that an operator has begun continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Window>,
-    /// Its members, each of which begins where the one before it ends. A group has either these or `parallel`.
+    /// Its items, each of which begins where the one before it ends. A group has either `serial` or `parallel`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub serial: Option<Vec<Item>>,
-    /// Its members, all of which begin with the group.
+    /// Its items, all of which begin with the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub parallel: Option<Vec<Item>>,
@@ -199,12 +202,19 @@ pub(crate) fn nodes(items: &[Item]) -> Vec<Node<'_>> {
     collect(items, None, &mut nodes);
     let mut taken: BTreeSet<String> =
         nodes.iter().filter_map(|node| node.item.given_name().cloned()).collect();
+    // The number that the next nameless item of a kind tries first. A scenario may have thousands of one kind.
+    let mut next: BTreeMap<&'static str, u64> = BTreeMap::new();
     for node in &mut nodes {
         node.name = node.item.given_name().cloned().unwrap_or_else(|| {
             let plain = node.item.plain_name();
-            let numbered = (2..).map(|number| format!("{plain}-{number}"));
-            let mut names = [plain.to_owned()].into_iter().chain(numbered);
-            names.find(|name| !taken.contains(name)).expect("numbers do not end")
+            let next = next.entry(plain).or_insert(1);
+            loop {
+                let name = if *next == 1 { plain.to_owned() } else { format!("{plain}-{next}") };
+                *next += 1;
+                if !taken.contains(&name) {
+                    break name;
+                }
+            }
         });
         taken.insert(node.name.clone());
     }

@@ -19,7 +19,7 @@ use crate::text::{Refusal, Step, go};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct KubernetesCompact {
-    /// The time between two tries. Default 1s. (Kubernetes' is 5m.)
+    /// The time between two attempts. Default 1s. (Kubernetes' is 5m.)
     #[serde(with = "go")]
     pub interval: Duration,
 }

@@ -20,7 +20,7 @@ pub struct Latency {
     /// Added to every message.
     #[serde(with = "go")]
     pub delay: Duration,
-    /// What chance adds at most. Default 0s.
+    /// The largest random addition. Default 0s.
     #[serde(default, with = "go")]
     pub jitter: Duration,
     /// How the jitter is distributed. Default `uniform`.

@@ -17,8 +17,8 @@ use crate::arena::Modifier;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LyingFsync {
-    /// Whether the member starts again after a power cut, though it has forgotten what it acknowledged, and whether
-    /// the fault strikes also where the cluster cannot afford that: a negative control. Default false.
+    /// With true the member starts again after a power cut, although it has forgotten what it acknowledged, and the
+    /// fault strikes even if no quorum of intact copies is left: a negative control. Default false.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub starts_again: bool,
 }

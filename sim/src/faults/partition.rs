@@ -25,9 +25,9 @@ pub struct Partition {
     pub shape: Shape,
     /// Which way. Default `both`. Not with `bridge` and `majoritiesRing`.
     pub direction: Direction,
-    /// From whom they are cut off. Default `members`. With the shapes `group` and `isolate` only.
+    /// Which nodes they are cut off from. Default `members`. With the shapes `group` and `isolate` only.
     pub peers: Peers,
-    /// With `peers: members`: only from these. With the shapes `group` and `pair` only.
+    /// With `peers: members`: they are cut off only from these members. With the shapes `group` and `pair` only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
 }

@@ -28,16 +28,17 @@ pub struct Points {
     /// With `effect: stall`: how long. Default 300ms.
     #[serde(default = "default_stall", with = "go")]
     pub stall: Duration,
-    /// How many of a hundred points are live at all: 1 to 100. Default 25; 100 where points are named.
+    /// The percentage of the points at which anything can happen (live points): 1 to 100. Default 25; 100 if points
+    /// are named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<u32>,
-    /// At how many of a hundred visits to a live point it happens: 1 to 100. Default 25.
+    /// The percentage of the visits to a live point at which it happens: 1 to 100. Default 25.
     #[serde(default = "default_visits")]
     pub visits: u32,
     /// How often it happens at most, for each member. Default 3.
     #[serde(default = "default_times")]
     pub times: u64,
-    /// How long a member is down that this took down. Default 500ms.
+    /// How long a member stays down after such a kill or power cut. Default 500ms.
     #[serde(default = "default_down", with = "go")]
     pub down: Duration,
 }

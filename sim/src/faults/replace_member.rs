@@ -13,7 +13,7 @@ use crate::text::{Refusal, go};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReplaceMember {
-    /// What the operator takes between removing the old member and adding the new one. Default 500ms.
+    /// How long the operator waits between removing the old member and adding the new one. Default 500ms.
     #[serde(with = "go")]
     pub pause: Duration,
 }

@@ -22,14 +22,15 @@ pub struct RestoreSnapshot {
     /// The new cluster's token: it makes the new cluster's id differ from the old one's. Default: the fault's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// The token that the cluster has already, instead of a new one. An operator's mistake, which the judge must
-    /// notice: the new cluster has the old one's id. Default false.
+    /// Whether the new cluster gets the token that the old one has, and so the old cluster's id. This is a mistake of
+    /// the operator, which the judge must find. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub old_token: bool,
-    /// Which members it is restored on. Default `all`.
+    /// Which members it is restored on: `all` as one cluster; `one`, to which the others are added again, empty; or
+    /// `each` as a cluster of its own, a mistake of the operator, which the judge must find. Default `all`.
     #[serde(default, skip_serializing_if = "RestoreOnto::is_all")]
     pub onto: RestoreOnto,
-    /// What the operator takes between stopping the old cluster and starting the new one. Default 1s.
+    /// How long the operator waits between stopping the old cluster and starting the new one. Default 1s.
     #[serde(default = "one_second", with = "go")]
     pub pause: Duration,
 }

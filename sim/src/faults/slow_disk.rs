@@ -20,7 +20,7 @@ pub struct SlowDisk {
     /// Added to every operation but fsyncs.
     #[serde(with = "go")]
     pub delay: Duration,
-    /// What chance adds at most, to each operation anew. Default 0s.
+    /// The largest random addition to each operation. Default 0s.
     #[serde(default, with = "go")]
     pub jitter: Duration,
 }

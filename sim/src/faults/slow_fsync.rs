@@ -19,7 +19,7 @@ pub struct SlowFsync {
     /// Added to every fsync.
     #[serde(with = "go")]
     pub delay: Duration,
-    /// What chance adds at most, to each fsync anew. Default 0s.
+    /// The largest random addition to each fsync. Default 0s.
     #[serde(default, with = "go")]
     pub jitter: Duration,
 }

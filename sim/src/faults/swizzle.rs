@@ -14,7 +14,7 @@ use crate::{arena::Modifier, text::Refusal};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Swizzle {
-    /// From whom they are cut off. Default `members`.
+    /// Which nodes they are cut off from. Default `members`.
     pub peers: Peers,
 }
 

@@ -13,7 +13,8 @@ use crate::text::go;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct UpdateMember {
-    /// What the operator takes between the update and the restart of the member at its new address. Default 500ms.
+    /// How long the operator waits between the update and the restart of the member at its new address. Default
+    /// 500ms.
     #[serde(with = "go")]
     pub pause: Duration,
 }

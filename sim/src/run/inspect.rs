@@ -138,7 +138,7 @@ pub(super) fn inspect(
         name: name.clone(),
         process: process(world.status(node)),
         life: world.incarnation(node),
-        raft: reported_raft(probes, node, world.incarnation(node)),
+        raft: reported_raft(probes, node, world.incarnation(node), world.status(node) == Status::Up),
         log: log(world, node),
         state: held(world, node),
         open_requests: open.iter().filter(|request| request.endpoint == *name).cloned().collect(),
@@ -159,7 +159,7 @@ fn process(status: Status) -> String {
     }
 }
 
-fn reported_raft(probes: &[Probed], node: NodeId, life: u32) -> ReportedRaft {
+fn reported_raft(probes: &[Probed], node: NodeId, life: u32, is_up: bool) -> ReportedRaft {
     let mut raft = ReportedRaft::default();
     for probed in probes.iter().filter(|probed| probed.node == node && probed.incarnation == life) {
         match &probed.event {
@@ -178,7 +178,7 @@ fn reported_raft(probes: &[Probed], node: NodeId, life: u32) -> ReportedRaft {
                 raft.applied = Some((index.0, term.0));
                 raft.revision = revision.0;
             }
-            ProbeEvent::Ready => raft.ready = true,
+            ProbeEvent::Ready => raft.ready = is_up,
             _ => {}
         }
     }

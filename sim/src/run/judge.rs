@@ -157,6 +157,8 @@ pub(crate) fn judge_ended(plan: Plan, ended: Ended, with_checkers: bool) -> RunR
     } else {
         (Verdict::Unknown, Vec::new(), 0)
     };
+    let mut unchecked = observed.nemesis.unchecked.clone();
+    unchecked.extend(excused(&observed.history));
     RunResult {
         verdict,
         failures,
@@ -175,8 +177,19 @@ pub(crate) fn judge_ended(plan: Plan, ended: Ended, with_checkers: bool) -> RunR
         trace,
         harness_error,
         on: None,
-        unchecked: observed.nemesis.unchecked.clone(),
+        unchecked,
     }
+}
+
+/// From when on nothing is judged, and why, if the run broke what raft rests on.
+fn excused(history: &h::RunHistory) -> Option<String> {
+    let excused = history.events.iter().filter_map(|event| match event {
+        h::Event::Excused(line) => Some(line),
+        _ => None,
+    });
+    let first = excused.min_by_key(|line| line.at)?;
+    let seconds = first.at as f64 / 1e9;
+    Some(format!("everything after {seconds:.1}s: {}", first.why))
 }
 
 /// The verdict and its reasons, including the checkers that could not decide.

@@ -26,10 +26,11 @@ use Step::{Index, Key};
 /// A Prometheus that watches the run: it scrapes every member at virtual moments, evaluates rules, and tells the history which
 /// alerts are pending and which fire. It changes nothing in the run.
 ///
-/// It begins with the clients, and stands where they do: a member that is down, paused, or cut off from all clients' machines
-/// at the moment of a scrape does not answer, so that its `up` is 0 and its series end. A member that is cut off only from the
-/// others answers. Delays and losses that a scrape's time-out of 10 s would bridge are passed over. The targets are the members
-/// that the run began with, by name (`instance="m1:2379"`), as in a static configuration: one that is removed stays a target.
+/// It begins with the clients, and stands where they do: a member that is down, paused, or cut off from all clients'
+/// machines at the moment of a scrape does not answer, so that its `up` is 0 and its series end. A member that is cut
+/// off only from the others answers. Delays and losses shorter than a scrape's time-out of 10 s have no effect. The
+/// targets are the members that the run began with, by name (`instance="m1:2379"`), as in a static configuration: one
+/// that is removed stays a target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Alerts {
@@ -38,7 +39,7 @@ pub struct Alerts {
     /// How often each member is scraped. Default 15s.
     #[serde(with = "go", default = "default_interval")]
     pub scrape_interval: Duration,
-    /// How often rules are evaluated whose group does not say so itself. Default 15s.
+    /// How often rules are evaluated, unless their group has an interval of its own. Default 15s.
     #[serde(with = "go", default = "default_interval")]
     pub evaluation_interval: Duration,
     /// The label `job` of all series. Default `etcd`.
@@ -61,7 +62,8 @@ pub enum Kept {
     /// Those that rules look at.
     #[default]
     OfRules,
-    /// Those that rules look at, and no longer than rules look back: for runs of many hours. The run cannot be exported.
+    /// Those that rules look at, and only for as long as rules look back: for runs of many hours. The series of such
+    /// a run cannot be exported.
     Nothing,
 }
 

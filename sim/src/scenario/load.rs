@@ -200,6 +200,8 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Refusal> {
         ));
     }
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    // Some editors begin a file with the mark of its byte order.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map_or_else(|| bytes.clone(), <[u8]>::to_vec);
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;

@@ -22,9 +22,9 @@ pub struct Scenario {
     pub api_version: String,
     /// Must be `Scenario`.
     pub kind: String,
-    /// Who it is.
+    /// The scenario's name and description.
     pub metadata: Metadata,
-    /// What happens.
+    /// The drill: cluster, clients, faults, and the outcome that must follow.
     pub spec: Spec,
 }
 
@@ -58,7 +58,7 @@ pub struct Spec {
     /// Every member's disk.
     #[serde(default)]
     pub disk: Disk,
-    /// Who uses the store.
+    /// The clients that use the store.
     pub workloads: Vec<Workload>,
     /// How long clients and faults go on; then the final phase begins.
     #[serde(with = "go")]
@@ -93,9 +93,9 @@ pub struct Cluster {
     /// The leader's heartbeat. Default 100ms.
     #[serde(with = "go")]
     pub heartbeat_interval: Duration,
-    /// The least election time-out; at least five heartbeats. Default 1s. Where the links and the disks may take longer than
-    /// that for a vote (a round trip and two fsyncs, jitter included), no leader can be sure to hold, and it is not demanded
-    /// that the cluster recovers.
+    /// The shortest election time-out; at least five heartbeats. Default 1s. A vote takes a round trip and two
+    /// fsyncs. If these can take longer than the election time-out (jitter included), no leader is stable, and the
+    /// run does not demand that the cluster recovers.
     #[serde(with = "go")]
     pub election_timeout: Duration,
     /// The longest time between two durable commits of the engine. Default 100ms.
@@ -112,7 +112,8 @@ pub struct Cluster {
     pub max_txn_ops: u32,
     /// Size allowed for one request. Default 1,572,864.
     pub max_request_bytes: u64,
-    /// How much a member's store may take up, in bytes, before it raises the alarm NOSPACE. Default 2,147,483,648.
+    /// The largest size of a member's store, in bytes; beyond it the member raises the alarm NOSPACE. Default
+    /// 2,147,483,648.
     #[serde(skip_serializing_if = "is_default_quota")]
     pub quota_bytes: u64,
     /// How often the leader compares the members' data. Default 0s: never.
@@ -121,10 +122,11 @@ pub struct Cluster {
     /// Whether a member compares its data with the others' before it serves. Default false.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub initial_corrupt_check: bool,
-    /// The leader compacts by itself what is older than this. Default 0s: it does not.
+    /// The leader compacts revisions that are older than this, by itself. Default 0s: it does not.
     #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
     pub auto_compaction_retention: Duration,
-    /// The leader compacts by itself, every five minutes, all but so many revisions. Default 0: it does not.
+    /// The number of newest revisions that the leader keeps when it compacts by itself, every five minutes. Default
+    /// 0: it does not compact.
     #[serde(skip_serializing_if = "is_default")]
     pub auto_compaction_revisions: u64,
     /// A known bug, switched on. Only the simulated build has it.
@@ -207,10 +209,10 @@ impl<'de> Deserialize<'de> for PlantedBug {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Network {
-    /// The least delay. Default 500us.
+    /// The smallest delay. Default 500us.
     #[serde(with = "go")]
     pub latency: Duration,
-    /// What chance adds at most. Default 500us.
+    /// The largest random addition. Default 500us.
     #[serde(with = "go")]
     pub jitter: Duration,
     /// How the jitter is distributed. Default `uniform`.
@@ -242,17 +244,17 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Disk {
-    /// The least time of an fsync. Default 1ms.
+    /// The shortest time of an fsync. Default 1ms.
     #[serde(with = "go")]
     pub fsync_latency: Duration,
-    /// What chance adds at most. Default 1ms.
+    /// The largest random addition to an fsync. Default 1ms.
     #[serde(with = "go")]
     pub fsync_jitter: Duration,
-    /// The least time of any other operation: a create, append, rename, remove or read. Default 0s: they meet the page
-    /// cache.
+    /// The shortest time of any other operation: a create, append, rename, remove or read. Default 0s: the page cache
+    /// serves them at once.
     #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
     pub work_latency: Duration,
-    /// What chance adds at most. Default 0s.
+    /// The largest random addition to such an operation. Default 0s.
     #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
     pub work_jitter: Duration,
 }
@@ -272,12 +274,13 @@ impl Default for Disk {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Final {
-    /// Ends every fault, and starts every member that is down. Default true. With false nothing is mended, so that
-    /// the run is Invalid (`liveness`) wherever a quorum is missing: a negative control.
+    /// Ends every fault, and starts every member that is down. Default true. With false nothing is mended, and the
+    /// run does not demand that the cluster recovers.
     pub heal: bool,
-    /// With true, only a core heals: a drawn quorum of the cluster, or more. Members outside it that are down stay down, and
-    /// those that hang or are cut off are cut off from the whole core for good. The core must serve without them. Where a
-    /// procedure of the operator's is under way at the time limit, everything heals. Default false.
+    /// With true, only a core heals: a quorum of the cluster or more, which the seed draws. Members outside the core
+    /// that are down stay down; those that hang or are cut off are then cut off from the whole core for good. The
+    /// core must serve without them. If an operator's procedure is under way at the time limit, everything heals.
+    /// Default false.
     pub core: bool,
     /// How long the cluster may take to converge and to serve reads and writes again. Default 10s.
     #[serde(with = "go")]
@@ -309,26 +312,27 @@ pub struct Expect {
     pub within: Option<u64>,
     /// A run with fewer successful operations before the first fault is vacuous. Default 50; 0 switches it off.
     pub min_operations_before: u64,
-    /// The same after recovery (after the heal). Default 50; 0 switches it off.
+    /// A run with fewer successful operations after the last fault has ended is vacuous. Default 50; 0 switches it
+    /// off.
     pub min_operations_after: u64,
     /// A run with fewer writes attempted while no majority was up is vacuous: it does not show that they are refused.
-    /// Default 0: not looked at.
+    /// Default 0: not checked.
     pub min_writes_during_outage: u64,
-    /// How soon after each of its starts a member must serve clients. Without a majority no member can, so a scenario that
-    /// takes the majority away should not ask for it. Default 0s: not looked at.
+    /// How soon after each of its starts a member must serve clients. No member can do so without a majority: do not
+    /// use this in a scenario that takes the majority away. Default 0s: not checked.
     #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
     pub ready_within: Duration,
-    /// A run in which the leadership goes to another member more often than this is Invalid (`liveness`): the drill breaks
-    /// nothing that a leader needs. Default: not looked at.
+    /// How often the leadership may go to another member. A run with more changes is invalid (`liveness`). For drills
+    /// that break nothing that a leader needs. Default: not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_leader_changes: Option<u64>,
-    /// Actions that must bite in each run: at least one fault of each must swallow or delay a message, lose data, hold up an
-    /// operation, or do its work.
+    /// Actions that must take effect (bite) in each run: at least one fault of each action must swallow or delay a
+    /// message, lose data, hold up an operation, or do its work.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub must_bite: Vec<crate::faults::Action>,
-    /// Counters ([`COUNTERS`]; `bites.<action>`: faults of that action that bit; `point.<name>`: visits to that point of the
-    /// store's work) that must be above zero, summed over
-    /// `spec.seeds`: no path stays dead.
+    /// Counters ([`COUNTERS`]; `bites.<action>`: faults of that action that bit; `point.<name>`: visits to that point
+    /// of the store's work) that must be above zero, summed over `spec.seeds`. They show that the scenario reaches
+    /// what it is made for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub counters: Vec<String>,
     /// What the rules of `spec.alerts` must raise, and what they must not. Default: anything.
@@ -375,7 +379,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CheckerName {
-    /// The store-wide etcd model.
+    /// All operations fit one order in a model of the whole store.
     Linearizability,
     /// No acknowledged write is lost.
     Durability,
@@ -385,19 +389,19 @@ pub enum CheckerName {
     Watch,
     /// Leases live as long as was promised.
     Lease,
-    /// One holds a lock at a time, and no other passes its fence.
+    /// A lock has one holder at a time, and only the holder's fenced writes succeed.
     Lock,
-    /// What is compacted goes, and is gone where that is said.
+    /// Compacted revisions are deleted, and a compaction that waits is answered only after that.
     Compaction,
-    /// An active alarm refuses what it says.
+    /// While an alarm is active, the requests that it forbids are refused.
     Alarm,
     /// Alerts fire and stay silent as the run demands.
     Alerts,
-    /// Learners vote when they may.
+    /// A learner votes only after its promotion.
     Members,
     /// The store answers as a real etcd has answered.
     Conformance,
-    /// Users may what they are allowed, and no more.
+    /// Users can do what they are allowed to do, and nothing else.
     Auth,
     /// Raft's invariants.
     Raft,

@@ -35,37 +35,38 @@ pub struct Workload {
     /// How many keys they share: 1 to 100,000. Default 5.
     #[serde(default = "default_keys")]
     pub keys: u32,
-    /// The first so many keys are hot: four of five requests go to them. At most `keys`. Default 0: no key is hot.
+    /// How many keys are hot: four of five requests go to these, the first ones. At most `keys`. Default 0: no key is
+    /// hot.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub hot_keys: u32,
-    /// The least size of a value, in bytes, up to 1,000,000; chance adds up to half of it. Longer values make writes that
-    /// span several disk sectors, which a crash can tear. Default 0: as short as a unique value is.
+    /// The smallest size of a value, in bytes, up to 1,000,000; the seed adds up to half of it. Longer values make
+    /// writes that span several disk sectors, which a crash can tear. Default 0: as short as a unique value is.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub value_bytes: u32,
     /// One value in sixteen is at least this large, in bytes, up to 1,000,000; a few of them fill a WAL segment.
     /// Default 0: none is.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub large_value_bytes: u32,
-    /// After this a client gives up on a request and records it as ambiguous, or as failed if it cannot have happened.
-    /// Default 1s.
+    /// How long a client waits for an answer. Then it records the request as ambiguous, or as failed if it cannot
+    /// have happened. Default 1s.
     #[serde(default = "default_request_timeout", with = "go")]
     pub request_timeout: Duration,
-    /// How often a client sends a request again, unchanged, when an answer does not say whether it happened: 0 to 10. A
-    /// request that is not idempotent may then happen twice, and the client believes the last answer (etcd #14890): a
-    /// client's fault, which the judge finds. Default 0.
+    /// How often a client sends a request again, unchanged, when an answer does not say whether it happened: 0 to 10.
+    /// A request that is not idempotent may then happen twice, and the client believes the last answer (etcd #14890).
+    /// This is an error of the client, and the judge finds it. Default 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub blind_retries: u32,
-    /// Whether clients ask for serializable reads and take the answers for linearizable ones, which they are not: a member
-    /// that is cut off answers too. A client's fault, which the judge finds. Default false.
+    /// Whether clients send serializable reads and treat the answers as linearizable. They are not: a member that is
+    /// cut off answers too. This is an error of the client, and the judge finds it. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stale_reads: bool,
     /// Bursts of requests. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<Burst>,
-    /// What is played. Type `etcdAnswers`, which needs it; no other has it.
+    /// Which recording is played. Required for type `etcdAnswers`; no other type has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<RecordingName>,
-    /// How often each operation, as weights; the default depends on the type.
+    /// How often each operation is drawn, as weights; the default depends on the type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mix: Option<Mix>,
 }
@@ -74,7 +75,7 @@ pub struct Workload {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Burst {
-    /// From the beginning of one burst to that of the next. The first begins after the rest of it, without a burst.
+    /// From the start of one burst to the start of the next. The first burst starts after `every` minus `length`.
     #[serde(with = "go")]
     pub every: Duration,
     /// How long a burst lasts; less than `every`.
@@ -125,9 +126,9 @@ pub enum WorkloadKind {
     Lease,
     /// Watches of what the other workloads write: from now, from the past, from the future, and from where one broke off.
     Watch,
-    /// Users that try what they may and what they may not; the first client is the administrator, who turns auth on, changes
-    /// users and roles, and turns auth off at the end. Other workloads are refused meanwhile, and so are the operator's
-    /// procedures.
+    /// Users that try both what they are allowed and what they are not allowed. The first client is the
+    /// administrator: it turns auth on, changes users and roles, and turns auth off at the end. While auth is on,
+    /// requests of other workloads and of the operator's procedures are refused.
     Auth,
     /// Locks and elections of etcd's v3lock and v3election services. Each client has a session (a lease of two to four
     /// seconds); it waits for its turn, holds for some calls, writes behind a fence (a transaction that asks for the create
@@ -135,13 +136,14 @@ pub enum WorkloadKind {
     /// waits outlast the lease, some holders sleep for longer than their lease and then write as if they held. `keys` is the
     /// number of locks, and of elections.
     Lock,
-    /// Questions that no entry of the log answers: what is left of a lease that another workload has granted lately, and which
-    /// keys hang on it; which leases there are; how a member stands, sometimes of one that must know a leader.
+    /// Requests that make no log entry: how much time a lease has left that another workload has granted lately, and
+    /// which keys are attached to it; which leases exist; the status of a member, sometimes on the condition that it
+    /// knows a leader.
     Questions,
-    /// A recording of what a real etcd 3.5.1 answered to a few thousand operations over every service (`recording`), played
-    /// against the store by one client, at the recorded moments; the checker `conformance` finds the first answer that
-    /// differs. It wants a cluster as the one that was recorded: one member, `electionTimeout: 500ms`, and nothing else that
-    /// asks or breaks anything. Rates and keys mean nothing to it.
+    /// A recording of what a real etcd 3.5.1 answered to a few thousand operations over every service (`recording`),
+    /// played against the store by one client, at the recorded moments; the checker `conformance` finds the first
+    /// answer that differs. It needs the cluster that was recorded: one member, `electionTimeout: 500ms`, no other
+    /// workload, and no faults. Rates and keys have no effect on it.
     EtcdAnswers,
 }
 
@@ -275,17 +277,18 @@ impl WorkloadKind {
     }
 }
 
-/// How often each operation, as weights: an operation of weight 2 is drawn twice as often as one of weight 1.
+/// How often each operation is drawn, as weights: an operation of weight 2 is drawn twice as often as one of weight
+/// 1.
 ///
-/// What an operation means is told for the types `register` and `kv`. Type `append`: `get` reads a list, `txn` appends to
-/// one list to three and reads others, `readTxn` reads some. Type `kubernetes`: `get` reads an object, `put` creates one
-/// that is not there, `cas` updates one that the client has seen, `delete` deletes one as it was seen, `range` lists in
-/// pages at one revision, `compact` is a step of the API server's compactor: it takes its turn by a transaction on the key
-/// `compact_rev_key`, and then compacts what was the newest revision at its turn before.
+/// The table describes the operations of the types `register` and `kv`. Type `append`: `get` reads a list, `txn`
+/// appends to one list to three and reads others, `readTxn` reads some. Type `kubernetes`: `get` reads an object,
+/// `put` creates one that is not there, `cas` updates one that the client has seen, `delete` deletes one as it was
+/// seen, `range` lists in pages at one revision, `compact` is a step of the API server's compactor: it takes its turn
+/// by a transaction on the key `compact_rev_key`, and then compacts what was the newest revision at its turn before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Mix {
-    /// Read of one key: linearizable, but for one in sixteen of type `kv`, which asks one member (serializable).
+    /// Read of one key. It is linearizable; of type `kv` one read in sixteen is serializable (it asks one member).
     pub get: u32,
     /// Unconditional write of one key. Of type `kv` some keep the value that is there (`ignoreValue`), some ask for what
     /// was there before, a few values are empty.
@@ -307,9 +310,9 @@ pub struct Mix {
     /// Requests that the store must refuse: a key written twice in a transaction, a missing key, an unknown lease, too
     /// many operations, a step of a transaction that cannot be done. Type `kv` only.
     pub refused: u32,
-    /// Compaction of the history, up to a revision that the client saw lately, or compacted before. In no default but that of
-    /// `auth`, where users try it who may not: what is compacted cannot be read any more to tell which ambiguous write made
-    /// a revision. Types `kv`, `kubernetes` and `auth` only.
+    /// Compaction of the history, up to a revision that the client saw lately, or compacted before. Only the default
+    /// mix of `auth` has it, where users try it without permission. The other defaults leave it out, because a
+    /// compacted revision can no longer show which ambiguous write made it. Types `kv`, `kubernetes` and `auth` only.
     pub compact: u32,
     /// A new lease of two to five seconds; now and then one whose id is in use. Types `lease` and `auth`; their `put` hangs a
     /// key on a lease. In the latter users share three leases of six seconds.
@@ -319,23 +322,23 @@ pub struct Mix {
     pub keep_alive: u32,
     /// End of one of the client's leases. Types `lease` and `auth`.
     pub revoke: u32,
-    /// A lock: the wait for it, and what a holder does until it lets go. Type `lock` only, as are the next three; there
-    /// `get` reads a key that holders write.
+    /// A lock: the wait for it, and what a holder does until it lets go. Type `lock` only; there `get` reads a key
+    /// that holders write.
     pub lock: u32,
-    /// A campaign: the wait for the leadership, and what a leader does until it resigns.
+    /// A campaign: the wait for the leadership, and what a leader does until it resigns. Type `lock` only.
     pub campaign: u32,
-    /// The question who leads an election.
+    /// Asks who leads an election. Type `lock` only.
     pub leader: u32,
-    /// An observation of an election, for about as long as a request may take.
+    /// Observes an election, for about as long as a request may take. Type `lock` only.
     pub observe: u32,
-    /// A stream with one watch to three, which lasts some seconds; `rate` is that of its questions for progress. Type
-    /// `watch`, which knows nothing else.
+    /// A stream with one to three watches, which lasts some seconds; `rate` is the rate of its progress requests.
+    /// Type `watch` only, which has no other operation.
     pub watch: u32,
-    /// The question what is left of a lease, and which keys hang on it. Type `questions` only, as are the next two.
+    /// Asks how much time a lease has left, and which keys are attached to it. Type `questions` only.
     pub time_to_live: u32,
-    /// The question which leases there are.
+    /// Asks which leases exist. Type `questions` only.
     pub leases: u32,
-    /// The question how a member stands.
+    /// Asks a member for its status. Type `questions` only.
     pub status: u32,
 }
 

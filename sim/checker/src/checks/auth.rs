@@ -241,6 +241,10 @@ impl<'a> Changes<'a> {
         }
         intervals.sort();
         let (from, to) = interval(key, end);
+        // Such a range holds no key. etcd may allow it or not, depending on the shape of its tree of permissions.
+        if to.as_ref().is_some_and(|to| *to <= from) {
+            return !certainly;
+        }
         let mut reached = from;
         for (begin, end) in intervals {
             if begin > reached {

@@ -76,10 +76,13 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
                 let standing =
                     standings.entry(key).or_insert_with(|| Standing { since: at, ..Standing::default() });
                 if harm.between(member, standing.since, at) {
-                    // A founder that starts anew has a term and the founders' entries.
+                    // A founder that starts anew has a term and the founders' entries. So has a member whose disk went
+                    // back to its founding; its folder is not empty, and nothing tells it what it has forgotten.
                     let promised =
                         standing.acknowledged.0.max(standing.votes.keys().next_back().copied().unwrap_or(0));
-                    let emptied = standing.emptied || line.term <= 1 && promised > 1;
+                    let began_anew = line.term <= 1 && promised > 1;
+                    let emptied = standing.emptied
+                        || began_anew && !harm.is_rollback_between(member, standing.since, at);
                     *standing = Standing { emptied, since: standing.since, ..Standing::default() };
                 } else if let Some(message) = standing.misses(line) {
                     failures.push(Failure::new("raft", STABLE, message));
@@ -150,34 +153,57 @@ impl Standing {
 const ONE_MOMENT: u64 = 1_000;
 
 /// When whose disk was harmed.
-pub(super) struct Harm<'a>(Vec<(Vec<&'a str>, u64, u64)>);
+pub(super) struct Harm<'a>(Vec<HarmedDisks<'a>>);
+
+/// A fault that harmed disks, and how long it was in force.
+struct HarmedDisks<'a> {
+    action: &'a str,
+    members: Vec<&'a str>,
+    from: u64,
+    to: u64,
+}
+
+/// The action that sets a disk back to an older image.
+const ROLLBACK: &str = "rollbackDisk";
 
 impl<'a> Harm<'a> {
     pub(super) fn of(history: &'a RunHistory) -> Self {
-        let mut harms: Vec<(&str, Vec<&str>, u64, u64)> = Vec::new();
+        let mut harms: Vec<HarmedDisks<'a>> = Vec::new();
         for event in &history.events {
             match event {
-                Event::Fault(fault) if fault.harms_disk => {
-                    harms.push((&fault.action, fault.target.split(',').collect(), fault.at, u64::MAX));
-                }
+                Event::Fault(fault) if fault.harms_disk => harms.push(HarmedDisks {
+                    action: &fault.action,
+                    members: fault.target.split(',').collect(),
+                    from: fault.at,
+                    to: u64::MAX,
+                }),
                 Event::Heal(heal) => {
                     let members: Vec<&str> = heal.target.split(',').collect();
-                    let ended = harms.iter_mut().find(|(action, hit, _, to)| {
-                        *action == heal.action && *hit == members && *to == u64::MAX
+                    let ended = harms.iter_mut().find(|harm| {
+                        harm.action == heal.action && harm.members == members && harm.to == u64::MAX
                     });
-                    if let Some((_, _, _, to)) = ended {
-                        *to = heal.at;
+                    if let Some(harm) = ended {
+                        harm.to = heal.at;
                     }
                 }
                 _ => {}
             }
         }
-        Harm(harms.into_iter().map(|(_, members, from, to)| (members, from, to)).collect())
+        Harm(harms)
     }
 
     /// Whether the member's disk was harmed at some time of this span.
     pub(super) fn between(&self, member: &str, from: u64, to: u64) -> bool {
+        self.of_member(member, from, to).next().is_some()
+    }
+
+    /// Whether the member's disk was set back to an older image at some time of this span.
+    fn is_rollback_between(&self, member: &str, from: u64, to: u64) -> bool {
+        self.of_member(member, from, to).any(|harm| harm.action == ROLLBACK)
+    }
+
+    fn of_member(&self, member: &str, from: u64, to: u64) -> impl Iterator<Item = &HarmedDisks<'a>> {
         let to = to.saturating_add(ONE_MOMENT);
-        self.0.iter().any(|(members, begin, end)| members.contains(&member) && *begin <= to && *end >= from)
+        self.0.iter().filter(move |harm| harm.members.contains(&member) && harm.from <= to && harm.to >= from)
     }
 }

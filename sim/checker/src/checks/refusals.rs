@@ -3,7 +3,7 @@
 //! This is about the form of a request alone (etcd's `api/v3rpc/key.go`): no key, a value beside `ignore_value`, a lease
 //! beside `ignore_lease`, one key written twice in a transaction, more operations than the run's settings allow. Whether a
 //! request could be done in the store's state is the linearizability checker's affair. Left out: the limit of a request's
-//! size, of which a history does not tell, and what is left of the operations for a transaction within another.
+//! size, of which a history does not tell.
 
 use std::collections::BTreeSet;
 
@@ -36,6 +36,9 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
         0 => usize::MAX,
         most => usize::try_from(most).unwrap_or(usize::MAX),
     };
+    // The limit is the server's, so a history that does not name it says nothing about that refusal.
+    let with_limit = [NO_KEY, VALUE, LEASE, TWICE, TOO_MANY];
+    let reasons = if most == usize::MAX { &with_limit[..4] } else { &with_limit[..] };
     let wrong = history.operations.iter().find_map(|operation| {
         let said = operation.error.as_ref().map(|error| error.message.as_str()).unwrap_or_default();
         let invalid = operation.error.as_ref().is_some_and(|error| error.code == "InvalidArgument");
@@ -58,7 +61,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
                     format!("{} was refused with {said:?}, and not with {}", who(), faults.join(", or ")),
                 )
             }
-            Form::Good if invalid && [NO_KEY, VALUE, LEASE, TWICE].contains(&said) => {
+            Form::Good if invalid && reasons.contains(&said) => {
                 (TAKES, format!("{} was refused with {said:?}, and there is nothing wrong with it", who()))
             }
             _ => return None,
@@ -77,10 +80,7 @@ fn form(op: &Op, most: usize) -> Form {
         Op::Put(put) => of_put(put, &mut faults),
         Op::DeleteRange(delete) => no_key(&delete.key, &mut faults),
         Op::Txn(txn) => {
-            of_parts(txn, &mut faults);
-            if txn.compares.len().max(txn.success.len()).max(txn.failure.len()) > most {
-                faults.insert(TOO_MANY);
-            }
+            of_parts(txn, most, &mut faults);
             for ops in [&txn.success, &txn.failure] {
                 if writes(ops, &mut unsure).is_none() {
                     faults.insert(TWICE);
@@ -112,7 +112,14 @@ fn of_put(put: &Put, faults: &mut BTreeSet<&'static str>) {
     }
 }
 
-fn of_parts(txn: &Txn, faults: &mut BTreeSet<&'static str>) {
+/// `most` operations may stand in a list of the transaction. A transaction within it has as many fewer as its longest
+/// list holds.
+fn of_parts(txn: &Txn, most: usize, faults: &mut BTreeSet<&'static str>) {
+    let longest = txn.compares.len().max(txn.success.len()).max(txn.failure.len());
+    if longest > most {
+        faults.insert(TOO_MANY);
+    }
+    let left = most.saturating_sub(longest);
     for compare in &txn.compares {
         no_key(&compare.key, faults);
     }
@@ -121,7 +128,7 @@ fn of_parts(txn: &Txn, faults: &mut BTreeSet<&'static str>) {
             RequestOp::Range(range) => no_key(&range.key, faults),
             RequestOp::Put(put) => of_put(put, faults),
             RequestOp::DeleteRange(delete) => no_key(&delete.key, faults),
-            RequestOp::Txn(txn) => of_parts(txn, faults),
+            RequestOp::Txn(txn) => of_parts(txn, left, faults),
         }
     }
 }
@@ -162,4 +169,29 @@ fn put_once<'a>((puts, deletes): &mut Writes<'a>, key: &'a Bytes) -> Option<()> 
         end => *key >= delete.key && key.as_slice() < end,
     });
     (!deleted && puts.insert(key)).then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A transaction within another has what the outer one's longest list leaves of the limit.
+    #[test]
+    fn nested_transactions_share_the_limit() {
+        let put = || RequestOp::Put(Put::default());
+        let nested = |inner: usize, outer: usize| {
+            let inner = Txn { success: (0..inner).map(|_| put()).collect(), ..Txn::default() };
+            let others = (1..outer).map(|_| put());
+            Txn { success: others.chain([RequestOp::Txn(inner)]).collect(), ..Txn::default() }
+        };
+        let is_too_many = |txn: &Txn, most: usize| {
+            let mut faults = BTreeSet::new();
+            of_parts(txn, most, &mut faults);
+            faults.contains(TOO_MANY)
+        };
+        assert!(is_too_many(&nested(1, 1), 1) && !is_too_many(&nested(1, 1), 2));
+        assert!(is_too_many(&nested(2, 3), 4) && !is_too_many(&nested(2, 3), 5));
+        assert!(!is_too_many(&nested(0, 3), 3) && is_too_many(&nested(0, 3), 2));
+        assert!(!is_too_many(&nested(900, 900), usize::MAX));
+    }
 }

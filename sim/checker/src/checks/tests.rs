@@ -281,6 +281,12 @@ fn harm_and_trouble_are_excuses() {
     let with = |lines: String| judge(&SOUND.replace("{\"end\"", &lines));
     let harmed = HARMED;
     assert_eq!(with(format!("{harmed}{}", PROMISES.replace("\"last\":7", "\"last\":0"))), Verdict::Valid);
+    // A disk that went back to its founding is not empty, and nothing tells the member what it has forgotten.
+    let anew = PROMISES
+        .replace("\"term\":2,\"vote\":1,\"last\":7", "\"term\":1,\"vote\":0,\"last\":3")
+        .replace("[[2,1]]}}", "[[3,1]]}}");
+    assert_eq!(with(harmed.replace("wipeDisk", "rollbackDisk") + &anew), Verdict::Valid);
+    assert!(matches!(with(format!("{harmed}{anew}")), Verdict::Invalid(_)));
     let failed = "{\"failed\":{\"at\":120,\"member\":\"n1\",\"reason\":\"the folder is empty\"}}\n{\"end\"";
     assert_eq!(with(format!("{harmed}{failed}")), Verdict::Valid);
     // A fault is recorded nanoseconds after the moment at which its member tells that it fails.

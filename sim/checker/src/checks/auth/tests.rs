@@ -45,6 +45,9 @@ fn users_ask_for_what_they_may() {
     assert_eq!(asks("{\"watch\":{\"key\":\"c\"}}", 2), [""; 0]);
     assert_eq!(asks("{\"watch\":{\"key\":\"d\"}}", 2), [super::DENIED]);
     assert_eq!(asks("{\"watch\":{\"key\":\"c\",\"range_end\":\"e\"}}", 2), [super::DENIED]);
+    // A range that ends before it begins holds no key: whether it is allowed is etcd's own affair.
+    assert_eq!(asks("{\"watch\":{\"key\":\"d\",\"range_end\":\"b\"}}", 2), [""; 0]);
+    assert_eq!(asks("{\"watch\":{\"key\":\"d\",\"range_end\":\"d\"}}", 2), [""; 0]);
     assert_eq!(asks("\"hash_kv\"", 2), [super::DENIED]);
     // A member that had not applied the write may not know that auth is on.
     assert_eq!(asks("\"hash_kv\"", 1), [""; 0]);
