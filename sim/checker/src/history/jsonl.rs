@@ -139,6 +139,10 @@ pub fn read(reader: impl BufRead, file: &str, limits: &ReadLimits) -> Result<Run
     while let Some((line, text, complete)) = lines.next_line()? {
         last_line = line;
         let at = |problem| ReadError { file: file.to_owned(), line, problem };
+        if matches!(history.events.last(), Some(Event::End(_))) {
+            let what = "something follows the `end` line: are these two histories in one file?";
+            return Err(at(ReadProblem::Rule(what.to_owned())));
+        }
         match parse_line(text, complete).map_err(at)? {
             Line::Event(event) => {
                 check_event(&event, &history).map_err(|what| at(ReadProblem::Rule(what)))?;
@@ -204,8 +208,16 @@ fn first_key(text: &str) -> Option<&str> {
     inner.split_once('"').map(|(key, _)| key)
 }
 
-/// The rules for what is not an operation: breaks keep something, and come in the order of time.
+/// The newest version of the format. Histories that are written by hand may leave it out.
+const FORMAT: u32 = 1;
+
+/// The rules for what is not an operation: the format is known; breaks keep something, and come in the order of time.
 fn check_event(event: &Event, before: &RunHistory) -> Result<(), String> {
+    if let Event::Meta(meta) = event
+        && meta.format > FORMAT
+    {
+        return Err(format!("the history has format {}: expected {FORMAT}", meta.format));
+    }
     let Event::Break(line) = event else { return Ok(()) };
     if line.revision.0 < 1 {
         return Err(format!("a break keeps revision {}: expected 1 or more", line.revision));

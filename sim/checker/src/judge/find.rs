@@ -95,12 +95,19 @@ fn folder(path: &Path, depth: usize, found: &mut Found) -> Result<(), String> {
     }
     for entry in entries {
         if !entry.is_dir() {
-            found.units.push(Unit::File { path: entry, named: false });
+            let named = is_named_as_history(&entry);
+            found.units.push(Unit::File { path: entry, named });
         } else if !entry.is_symlink() && depth < MAX_DEPTH {
             folder(&entry, depth + 1, found)?;
         }
     }
     Ok(())
+}
+
+/// Whether a file's name says that it is a history: one that cannot be read is an error then, and not passed over.
+fn is_named_as_history(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name == OPERATIONS || name.starts_with("history.")
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
@@ -115,7 +122,9 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
 
 /// The report of etcd's that a folder is.
 fn etcd_report(folder: &Path) -> Result<Option<Unit>, String> {
-    let mut clients: Vec<(u64, PathBuf)> = entries(folder)?
+    let entries = entries(folder)?;
+    refuse_unnumbered(&entries)?;
+    let mut clients: Vec<(u64, PathBuf)> = entries
         .into_iter()
         .filter(|entry| entry.is_dir())
         .filter_map(|entry| Some((client_number(&entry)?, entry)))
@@ -128,6 +137,22 @@ fn etcd_report(folder: &Path) -> Result<Option<Unit>, String> {
     let watches = of("watch.json");
     let unit = Unit::EtcdReport { folder: folder.to_owned(), parts: parts.clone(), watches };
     Ok((!parts.is_empty()).then_some(unit))
+}
+
+/// A client's folder without a number is no client to etcd, which refuses it. Left out, its writes would be missing from the
+/// history, and the rest would be accused.
+fn refuse_unnumbered(entries: &[PathBuf]) -> Result<(), String> {
+    let is_client = |entry: &&PathBuf| {
+        entry.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("client-"))
+    };
+    let mut clients = entries.iter().filter(is_client).filter(|entry| entry.join(OPERATIONS).is_file());
+    match clients.find(|client| client_number(client).is_none()) {
+        None => Ok(()),
+        Some(client) => Err(format!(
+            "{}: a client's folder without a number: expected `client-N`, such as client-1",
+            client.display()
+        )),
+    }
 }
 
 fn client_number(folder: &Path) -> Option<u64> {
@@ -239,13 +264,28 @@ mod tests {
                 "loose",
                 &["l/a.edn", "l/history.edn", "l/b/c.log"],
                 "l",
-                &["l/a.edn", "l/b/c.log", "l/history.edn"],
+                &["l/a.edn", "l/b/c.log", "l/history.edn!"],
             ),
         ];
         for (name, files, ask, expected) in table {
             let folder = Folder::new(&format!("find-{name}"));
             assert_eq!(found(&folder, files, ask), expected, "{name}");
         }
+    }
+
+    /// Its writes would be missing, and what its readers saw would be called a lie.
+    #[test]
+    fn a_client_without_a_number_is_refused() {
+        let folder = Folder::new("find-unnumbered");
+        folder.file("r/client-1/operations.json", "");
+        folder.file("r/client-a/operations.json", "");
+        let error = find(&folder.0.join("r")).unwrap_err();
+        assert!(error.ends_with(
+            "client-a: a client's folder without a number: expected `client-N`, such as client-1"
+        ));
+        folder.file("s/client-1/operations.json", "");
+        folder.file("s/client-logs/notes.txt", "");
+        assert_eq!(find(&folder.0.join("s")).unwrap().units.len(), 1);
     }
 
     #[cfg(unix)]

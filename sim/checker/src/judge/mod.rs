@@ -27,7 +27,7 @@ use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use crate::history::jsonl;
-use crate::read::{Format, RECOGNISE_BYTES, recognise, recognise_other};
+use crate::read::{Format, RECOGNISE_BYTES, packed, recognise, recognise_other};
 use find::{Unit, find};
 
 /// Judges every history under `paths`.
@@ -119,6 +119,9 @@ fn check_file(path: &Path, options: &CheckOptions, named: bool) -> Option<FileRe
     if let Err(error) = (&mut file).take(RECOGNISE_BYTES as u64).read_to_end(&mut head) {
         return unreadable(None, format!("{name}: cannot read the file: {error}"));
     }
+    if let Some(what) = packed(&head) {
+        return unreadable(None, format!("{name}: {what}"));
+    }
     if head.starts_with(b"\xef\xbb\xbf") {
         head.drain(..3);
     }
@@ -171,6 +174,9 @@ fn judge(
             etcd_only(format, name, options)?;
             report.model = Some(ModelName::Etcd);
             let history = jsonl::read(reader, name, &options.limits).map_err(|error| error.to_string())?;
+            if history.operations.is_empty() && history.meta().is_none() {
+                return Err(format!("{name}: no operation in this history: expected some"));
+            }
             report.assumptions.push("the store began empty, at revision 1".to_owned());
             etcd::run(&history, options, report);
             Ok(())

@@ -214,7 +214,8 @@ impl fmt::Display for CheckReport {
     /// For one file its verdict and explanation; for several a table, then the explanations of what is not valid.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [file] = self.files.as_slice() {
-            return write!(f, "{file}");
+            write!(f, "{file}")?;
+            return self.passed_over(f);
         }
         let paths: Vec<String> = self.files.iter().map(|file| file.path.display().to_string()).collect();
         let width = paths.iter().map(|path| path.chars().count()).max().unwrap_or(0).max(4);
@@ -241,10 +242,8 @@ impl fmt::Display for CheckReport {
             .map(|verdict| format!("{} {}", count(verdict), verdict.name()))
             .collect();
         write!(f, "\n{} histories: {}", self.files.len(), words.join(", "))?;
-        match self.skipped.len() {
-            0 => writeln!(f)?,
-            skipped => writeln!(f, "; {skipped} other files passed over")?,
-        }
+        writeln!(f)?;
+        self.passed_over(f)?;
         let mut assumed: BTreeMap<String, usize> = BTreeMap::new();
         for file in self.files.iter().filter(|file| !file.assumptions.is_empty()) {
             *assumed.entry(file.assumed()).or_default() += 1;
@@ -256,6 +255,20 @@ impl fmt::Display for CheckReport {
             writeln!(f, "\n{}", file.error.as_deref().unwrap_or_default())?;
         }
         Ok(())
+    }
+}
+
+impl CheckReport {
+    /// The files that were not taken for histories, by name.
+    fn passed_over(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 10;
+        let names = self.skipped.iter().take(SHOWN).map(|path| path.display().to_string());
+        let names = names.collect::<Vec<_>>().join(", ");
+        match self.skipped.len() {
+            0 => Ok(()),
+            count if count > SHOWN => writeln!(f, "Passed over: {names} and {} more", count - SHOWN),
+            _ => writeln!(f, "Passed over: {names}"),
+        }
     }
 }
 

@@ -75,7 +75,25 @@ fn a_folder_is_judged_whole_and_its_worst_verdict_counts() {
     assert_eq!(verdicts, [(ModelName::CasRegister, Judged::Valid), (ModelName::Mutex, Judged::Invalid)]);
     assert_eq!((report.skipped.len(), report.exit_code()), (1, 1));
     let text = report.to_string();
-    assert!(text.contains("2 histories: 1 valid, 1 invalid; 1 other files passed over"), "{text}");
+    assert!(text.contains("2 histories: 1 valid, 1 invalid\nPassed over: "), "{text}");
+    assert!(text.contains("README.md\n"), "{text}");
+}
+
+/// A damaged history beside a good one must not go unnoticed.
+#[test]
+fn a_folder_does_not_hide_what_cannot_be_read() {
+    for (name, content) in [
+        ("history.json", &b""[..]),
+        ("b.jsonl", b"\x1f\x8b\x08\x00"),
+        ("b.edn", b"\xff\xfe{\x00"),
+        ("operations.json", b"{\"Cli"),
+    ] {
+        let folder = Folder::new(&format!("hides-{name}"));
+        folder.file("good.log", GOOD);
+        std::fs::write(folder.0.join(name), content).unwrap();
+        let report = check_paths(std::slice::from_ref(&folder.0), &CheckOptions::default());
+        assert_eq!(report.exit_code(), 64, "{name}: {report}");
+    }
 }
 
 #[test]

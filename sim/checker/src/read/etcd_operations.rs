@@ -370,7 +370,7 @@ mod tests {
         let Some(OpResult::Txn(result)) = &operations[0].result else { panic!("{:?}", operations[0]) };
         let ResponseOp::Range(answer) = &result.responses[0] else { panic!("{result:?}") };
         assert!(!result.succeeded);
-        assert_eq!(answer.kvs[0].value, Bytes::from("hash:99"));
+        assert_eq!(answer.kvs[0].value, Bytes::from(&b"\xffhash:99"[..]));
         assert_eq!(
             operations[1].result,
             Some(OpResult::LeaseGrant(LeaseGrantResult { id: LeaseId(2), ttl: 0 }))

@@ -183,9 +183,14 @@ pub(super) struct PartOutput {
 pub(super) fn value(value: &Value) -> Bytes {
     match value.hash {
         0 if value.value.len() < HASHED_FROM => Bytes::from(value.value.as_str()),
-        0 => Bytes::from(format!("hash:{}", fnv_1a(value.value.as_bytes()))),
-        hash => Bytes::from(format!("hash:{hash}")),
+        0 => hashed(fnv_1a(value.value.as_bytes())),
+        hash => hashed(hash),
     }
+}
+
+/// A hash as a value. No text of a report is equal to it, since it is not UTF-8.
+fn hashed(hash: u32) -> Bytes {
+    Bytes::from([&[0xff], format!("hash:{hash}").as_bytes()].concat())
 }
 
 /// Values of so many bytes are written as their hash, but for those that some transactions put.

@@ -38,7 +38,7 @@ mod fuzz;
 mod tests;
 
 pub use convert::NilRead;
-pub use recognise::{RECOGNISE_BYTES, recognise, recognise_other};
+pub use recognise::{RECOGNISE_BYTES, packed, recognise, recognise_other};
 pub use scalars::Scalars;
 pub use shape::{Keys, Shape};
 pub use txn::TxnKind;

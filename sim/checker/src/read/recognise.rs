@@ -24,6 +24,16 @@ pub fn recognise_other(head: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// Why a file cannot be read as it is, whatever it holds; `None` where it may be text.
+pub fn packed(head: &[u8]) -> Option<&'static str> {
+    match head {
+        [0x1f, 0x8b, ..] => Some("compressed by gzip: expected text, so unpack it first"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("compressed by zstd: expected text, so unpack it first"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("text in UTF-16: expected UTF-8"),
+        _ => None,
+    }
+}
+
 enum Look {
     History(Format),
     Other(&'static str),

@@ -7,6 +7,7 @@ use super::lookup::{
 use super::words::{describe_mismatch, name, revision, violation};
 use crate::history::{CompareTarget, ErrorKind, Op, OpResult, Operation, RequestOp, Revision, Txn};
 use crate::revision::compare::{KeyDiffers, Mismatch};
+use crate::revision::eval::Dialect;
 use crate::revision::layout::Prepared;
 use crate::revision::violation::{Rule, Violation};
 
@@ -121,9 +122,9 @@ pub(super) fn key_differs(
             }
         } else if state.version != answer.version {
             Rule::WrongVersion
-        } else if state.create_revision != answer.create_revision {
+        } else if prepared.dialect == Dialect::Etcd && state.create_revision != answer.create_revision {
             Rule::WrongCreateRevision
-        } else if state.lease != answer.lease {
+        } else if prepared.dialect == Dialect::Etcd && state.lease != answer.lease {
             Rule::WrongLease
         } else {
             Rule::UnwrittenValue
