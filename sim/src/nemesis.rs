@@ -216,7 +216,7 @@ impl Nemesis {
             action: action.clone(),
             target: names.join(","),
             detail,
-            harms_disk: settings.action().harms_disk(),
+            harms_disk: settings.harms_disk(),
         }));
         if names.is_empty() {
             return;

@@ -1,5 +1,6 @@
-//! Adding a new member before removing the one that it replaces. etcd's guide warns of this order. A cluster that
-//! lacks members must refuse the addition.
+//! Adding a new member before removing the one that it replaces, and removing a sound member while another is down.
+//! etcd's guide warns of both. A cluster that lacks members must refuse either: where too few members are active for
+//! the addition, too few are active for the removal.
 //!
 //! An addition that is applied late would leave a voter that never starts. So the operator asks only the leader, and
 //! at the end sends it a change of a member that does not exist. When that is refused, all earlier entries of the log
@@ -7,7 +8,7 @@
 
 use squall_core::Refusal;
 
-use super::{Done, Endpoint, member::Cluster, replace::Joins, turns::Kind};
+use super::{Done, Endpoint, member::Cluster, replace::Joins, roster::Standing, turns::Kind};
 use crate::arena::NodeId;
 
 /// An id that no member has.
@@ -41,10 +42,12 @@ impl Cluster {
                 if let Some(known) = known {
                     inner.roster().set_configuration(known);
                 }
-                if refused {
-                    Done::Success
-                } else {
-                    Done::GivenUp("the cluster agreed to the addition".into())
+                if !refused {
+                    return Done::GivenUp("the cluster agreed to the addition".into());
+                }
+                match self.ask_for_a_sound_ones_removal(node).await {
+                    None => Done::Success,
+                    Some(removed) => Done::GivenUp(format!("the cluster agreed to the removal of {removed}")),
                 }
             })
             .await
@@ -66,6 +69,57 @@ impl Cluster {
             }
             inner.operator.pause().await;
         }
+    }
+
+    /// Asks the leader to remove a sound follower, until the cluster refuses because it lacks members. Answers the
+    /// member if the cluster agrees: it is out then. Without such a follower nothing is asked.
+    async fn ask_for_a_sound_ones_removal(&self, lost: NodeId) -> Option<NodeId> {
+        let inner = &self.inner;
+        let (node, id) = self.sound_follower(lost).await?;
+        let known = inner.roster().forget_configuration();
+        loop {
+            if let Some(leader) = self.leaders_endpoint().await {
+                match inner.operator.try_remove(id, &leader).await {
+                    Ok(()) => break,
+                    Err(why) if says(&why, Refusal::Unhealthy) => break,
+                    Err(why) if says(&why, Refusal::MemberNotEnoughStarted) => break,
+                    // An earlier try took effect, but its answer was lost.
+                    Err(why) if says(&why, Refusal::MemberNotFound) => break,
+                    Err(_) => {}
+                }
+            }
+            inner.operator.pause().await;
+        }
+        // An earlier try may yet take effect.
+        self.decide_all_changes().await;
+        let members = inner.operator.members(|| self.counted_endpoints()).await;
+        let is_out = members.iter().all(|member| member.id != id);
+        if is_out {
+            let _in_hand = inner.take_in_hand([node]);
+            inner.roster().retire_id(node, id);
+            inner.roster().set_standing(node, Standing::Out);
+            inner.stop(node).await;
+        }
+        if let Some(known) = known {
+            let rest = known.into_iter().filter(|member| !(is_out && *member == node)).collect();
+            inner.roster().set_configuration(rest);
+        }
+        is_out.then_some(node)
+    }
+
+    /// A running follower that has its data, and its id.
+    async fn sound_follower(&self, lost: NodeId) -> Option<(NodeId, u64)> {
+        let inner = &self.inner;
+        let leader = self.leader().await?;
+        let others = self.counted().into_iter().filter(|node| *node != lost && *node != leader);
+        let members = inner.operator.members(|| self.counted_endpoints()).await;
+        let id = |node: NodeId| {
+            let here = |url: &String| inner.name_at(url) == node.name();
+            members.iter().find(|member| member.peer_urls.iter().any(here)).map(|member| member.id)
+        };
+        let sound =
+            |node: &NodeId| inner.roster().standing(*node) == Standing::Intact && inner.arena.running(*node);
+        others.filter(sound).find_map(|node| Some((node, id(node)?)))
     }
 
     /// Waits until each change of members in the leader's log is either applied or certain never to be.

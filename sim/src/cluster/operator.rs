@@ -28,9 +28,29 @@ use crate::workload::{Book, Recorder, RootToken, root_token, wants_token};
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(2);
 /// How long a leader may take to hand over: a few elections.
-const MOVE: Duration = Duration::from_secs(5);
+pub(super) const MOVE: Duration = Duration::from_secs(5);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// A call's answer.
+type Answer<T> = Result<T, Unanswered>;
+
+/// Why a call brought nothing.
+struct Unanswered {
+    /// The call, the endpoint and the reason, for people.
+    what: String,
+    /// What the endpoint said; nothing if no answer came in time.
+    refusal: Option<String>,
+}
+
+/// A change of the members that was asked for.
+struct Change<'a> {
+    call: u64,
+    endpoint: &'a Endpoint,
+    asks: h::Asks,
+    id: u64,
+    url: &'a str,
+}
 
 /// Makes administrative calls from one machine.
 #[derive(Clone)]
@@ -102,8 +122,47 @@ impl Operator {
                 member: endpoint.name.to_string(),
                 members: members.iter().map(|member| member.id).collect(),
                 learners: members.iter().filter(|member| member.is_learner).map(|member| member.id).collect(),
+                unnamed: members
+                    .iter()
+                    .filter(|member| member.name.is_empty())
+                    .map(|member| member.id)
+                    .collect(),
             }));
         }
+    }
+
+    /// Records what came of a change of the members, and the members that the answer shows. Hands the answer on.
+    fn note_change(
+        &self,
+        change: Change<'_>,
+        answer: Answer<Vec<pb::Member>>,
+    ) -> Result<Vec<pb::Member>, String> {
+        if let (Ok(members), false) = (&answer, change.asks == h::Asks::MoveLeader) {
+            self.note_members(change.endpoint, change.call, members);
+        }
+        if let Some(recorder) = &self.recorder {
+            let shown = |member: &pb::Member| h::MemberShown {
+                id: member.id,
+                urls: member.peer_urls.clone(),
+                learner: member.is_learner,
+            };
+            recorder.event(h::Event::Reconfiguration(h::Reconfiguration {
+                call: change.call,
+                ret: recorder.now_ns(),
+                member: change.endpoint.name.to_string(),
+                asks: change.asks,
+                id: change.id,
+                url: change.url.to_owned(),
+                answer: match &answer {
+                    Ok(members) => h::Reconfigured::Done(members.iter().map(shown).collect()),
+                    Err(Unanswered { refusal: Some(refusal), .. }) => {
+                        h::Reconfigured::Refused(refusal.clone())
+                    }
+                    Err(Unanswered { refusal: None, .. }) => h::Reconfigured::Unanswered,
+                },
+            }));
+        }
+        answer.map_err(|unanswered| unanswered.what)
     }
 
     fn channel(&self, endpoint: &Endpoint) -> Channel {
@@ -126,6 +185,20 @@ impl Operator {
     where
         F: Future<Output = Result<T, Status>>,
     {
+        self.ask(what, endpoint, within, call).await.map_err(|unanswered| unanswered.what)
+    }
+
+    /// The same, with the words of a refusal apart.
+    async fn ask<T, F>(
+        &self,
+        what: &str,
+        endpoint: &Endpoint,
+        within: Duration,
+        call: impl Fn(Channel) -> F,
+    ) -> Answer<T>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
         let clock = self.env.clock.as_ref();
         let mut answer = timeout(clock, within, call(self.channel(endpoint))).await;
         if let (Ok(Err(status)), Some(root)) = (&answer, &self.root)
@@ -136,9 +209,13 @@ impl Operator {
             root.use_token(given.ok().flatten());
             answer = timeout(clock, within, call(self.channel(endpoint))).await;
         }
+        let mut refusal = None;
         let said = match answer {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(status)) => format!("{}: {:?}: {}", endpoint.name, status.code(), status.message()),
+            Ok(Err(status)) => {
+                refusal = Some(status.message().to_owned());
+                format!("{}: {:?}: {}", endpoint.name, status.code(), status.message())
+            }
             Err(_) => {
                 // Each etcdctl command gets a new token. A token from before a restore may make a member wait.
                 if let Some(root) = &self.root {
@@ -149,7 +226,7 @@ impl Operator {
         };
         let said = format!("{what}: {said}");
         *self.refused.lock().expect("not poisoned") = Some(said.clone());
-        Err(said)
+        Err(Unanswered { what: said, refusal })
     }
 
     /// The pause between two tries.
@@ -201,14 +278,13 @@ impl Operator {
     /// Asks once to remove a member. The list of members shows the result.
     pub async fn try_remove(&self, id: u64, endpoint: &Endpoint) -> Result<(), String> {
         let call = self.asked_at();
-        let members = self
-            .once("removing the member", endpoint, TRY, |channel| async move {
+        let answer = self
+            .ask("removing the member", endpoint, TRY, |channel| async move {
                 let request = pb::MemberRemoveRequest { id };
                 Ok(ClusterClient::new(channel).member_remove(request).await?.into_inner().members)
             })
-            .await?;
-        self.note_members(endpoint, call, &members);
-        Ok(())
+            .await;
+        self.note_change(Change { call, endpoint, asks: h::Asks::Remove, id, url: "" }, answer).map(|_| ())
     }
 
     /// Asks once to add a member with this peer URL. Answers all members. If no answer comes, it may have been added.
@@ -219,41 +295,43 @@ impl Operator {
         endpoint: &Endpoint,
     ) -> Result<Vec<pb::Member>, String> {
         let call = self.asked_at();
-        let members = self
-            .once("adding the member", endpoint, TRY, |channel| async move {
+        let answer = self
+            .ask("adding the member", endpoint, TRY, |channel| async move {
                 let is_learner = joins == Joins::AsLearner;
                 let request = pb::MemberAddRequest { peer_urls: vec![peer_url.to_owned()], is_learner };
                 Ok(ClusterClient::new(channel).member_add(request).await?.into_inner().members)
             })
-            .await?;
-        self.note_members(endpoint, call, &members);
-        Ok(members)
+            .await;
+        let asks = match joins {
+            Joins::AsVoter => h::Asks::Add,
+            Joins::AsLearner => h::Asks::AddLearner,
+        };
+        self.note_change(Change { call, endpoint, asks, id: 0, url: peer_url }, answer)
     }
 
     /// Asks once to change a member's peer URL. The list of members shows the result.
     pub async fn try_update(&self, id: u64, peer_url: &str, endpoint: &Endpoint) -> Result<(), String> {
         let call = self.asked_at();
-        let members = self
-            .once("updating the member", endpoint, TRY, |channel| async move {
+        let answer = self
+            .ask("updating the member", endpoint, TRY, |channel| async move {
                 let request = pb::MemberUpdateRequest { id, peer_urls: vec![peer_url.to_owned()] };
                 Ok(ClusterClient::new(channel).member_update(request).await?.into_inner().members)
             })
-            .await?;
-        self.note_members(endpoint, call, &members);
-        Ok(())
+            .await;
+        self.note_change(Change { call, endpoint, asks: h::Asks::Update, id, url: peer_url }, answer)
+            .map(|_| ())
     }
 
     /// Asks once to promote a learner to a voter. The list of members shows the result.
     pub(crate) async fn try_promote(&self, id: u64, endpoint: &Endpoint) -> Result<(), String> {
         let call = self.asked_at();
-        let members = self
-            .once("promoting the learner", endpoint, TRY, |channel| async move {
+        let answer = self
+            .ask("promoting the learner", endpoint, TRY, |channel| async move {
                 let request = pb::MemberPromoteRequest { id };
                 Ok(ClusterClient::new(channel).member_promote(request).await?.into_inner().members)
             })
-            .await?;
-        self.note_members(endpoint, call, &members);
-        Ok(())
+            .await;
+        self.note_change(Change { call, endpoint, asks: h::Asks::Promote, id, url: "" }, answer).map(|_| ())
     }
 
     /// Asks a member once to defragment: to rewrite its engine's content.
@@ -290,13 +368,17 @@ impl Operator {
         answer
     }
 
-    /// Asks the leader once to hand over to the member `id`.
-    pub async fn try_move_leader(&self, id: u64, leader: &Endpoint) -> Result<(), String> {
-        self.once("moving the leader", leader, MOVE, |channel| async move {
-            let request = pb::MoveLeaderRequest { target_id: id };
-            MaintenanceClient::new(channel).move_leader(request).await.map(|_| ())
-        })
-        .await
+    /// Asks the leader once to hand over to the member `id`, and waits for at most `within`.
+    pub async fn try_move_leader(&self, id: u64, leader: &Endpoint, within: Duration) -> Result<(), String> {
+        let call = self.asked_at();
+        let answer = self
+            .ask("moving the leader", leader, within, |channel| async move {
+                let request = pb::MoveLeaderRequest { target_id: id };
+                MaintenanceClient::new(channel).move_leader(request).await.map(|_| Vec::new())
+            })
+            .await;
+        let asks = h::Asks::MoveLeader;
+        self.note_change(Change { call, endpoint: leader, asks, id, url: "" }, answer).map(|_| ())
     }
 
     /// A member's own view of itself, asked once.

@@ -14,8 +14,7 @@ without_settings! {
 
 impl Room for AddFirst {
     const ACTION: &'static str = "addFirst";
-    const ABOUT: &'static str =
-        "tries to add a member before a lost one is removed; bites where that is refused";
+    const ABOUT: &'static str = "tries to add a member before a lost one is removed, and to remove a sound one; bites where both are refused";
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;

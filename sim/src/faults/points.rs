@@ -83,8 +83,6 @@ impl Room for Points {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Process;
-    // With `effect: fail` a member meets an error of its disk and stops.
-    const HARMS_DISK: bool = true;
     const EXAMPLE: &'static str = "`points: {effect: kill}`";
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
@@ -119,6 +117,11 @@ impl Room for Points {
         )?;
         check.at_least_a_millisecond(&[block, Step::Key("stall")], self.stall)?;
         check.at_least_a_millisecond(&[block, Step::Key("down")], self.down)
+    }
+
+    /// With `effect: fail` a member meets an error of its disk and stops. A crash at a point is a crash like any other.
+    fn harms_disk(&self) -> bool {
+        matches!(self.effect, Effect::Fail)
     }
 
     fn may_hit(&self, member: &Candidate) -> bool {

@@ -68,6 +68,11 @@ pub(crate) trait Room:
         Ok(())
     }
 
+    /// Whether it harms the disks of the members that it hits, with these settings.
+    fn harms_disk(&self) -> bool {
+        Self::HARMS_DISK
+    }
+
     /// Fills in what the settings leave to the drawing of the plan. `id` is the drawn fault's name.
     fn complete(&mut self, _id: &str) {}
 
@@ -355,11 +360,6 @@ macro_rules! rooms {
                 match self { $(Action::$Room => <$Room as Room>::COST),+ }
             }
 
-            /// Whether it harms the disks of the members that it hits.
-            pub fn harms_disk(self) -> bool {
-                match self { $(Action::$Room => <$Room as Room>::HARMS_DISK),+ }
-            }
-
             /// Whether it has a block of settings.
             pub fn has_settings(self) -> bool {
                 match self { $(Action::$Room => <$Room as Room>::HAS_SETTINGS),+ }
@@ -408,6 +408,11 @@ macro_rules! rooms {
 
             pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), crate::text::Refusal> {
                 match self { $(Settings::$Room(room) => room.check(check)),+ }
+            }
+
+            /// Whether it harms the disks of the members that it hits.
+            pub(crate) fn harms_disk(&self) -> bool {
+                match self { $(Settings::$Room(room) => room.harms_disk()),+ }
             }
 
             pub(crate) fn complete(&mut self, id: &str) {

@@ -178,6 +178,7 @@ fn describe(event: &Event, roles: &mut BTreeMap<String, String>) -> Option<(u64,
         | Event::Configuration(_)
         | Event::Promised(_)
         | Event::MemberList(_)
+        | Event::Reconfiguration(_)
         | Event::Hint(_)
         | Event::Compaction(_)
         | Event::WatchStart(_)

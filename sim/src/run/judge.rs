@@ -34,6 +34,7 @@ pub(super) fn meta(plan: &Plan, members_tell: bool) -> h::Event {
         longest_delay_ns: longest_delay_ns(plan),
         max_txn_ops: u64::from(plan.spec.cluster.max_txn_ops),
         least_ttl_secs: least_ttl_secs(plan),
+        deposed_within_ns: deposed_within_ns(plan),
         members_untold: !members_tell,
         expect: h::Expectations {
             min_operations_before_faults: expect.min_operations_before,
@@ -75,6 +76,16 @@ fn least_ttl_secs(plan: &Plan) -> u64 {
     let ticks = cluster.election_timeout.as_nanos() / cluster.heartbeat_interval.as_nanos().max(1);
     let nanos = cluster.heartbeat_interval.as_nanos() * (3 * ticks / 2);
     u64::try_from(nanos.div_ceil(1_000_000_000)).unwrap_or(0)
+}
+
+/// How long a leader may go on after another has begun to lead. It notices after two election time-outs that nobody
+/// answers it. A member ticks at most once in a turn, and a turn may take two syncs.
+fn deposed_within_ns(plan: &Plan) -> u64 {
+    let (cluster, disk) = (&plan.spec.cluster, &plan.spec.disk);
+    let ticks = cluster.election_timeout.as_nanos() / cluster.heartbeat_interval.as_nanos().max(1);
+    let turn = cluster.heartbeat_interval + 2 * (disk.fsync_latency + disk.fsync_jitter);
+    let nanos = 1_000_000_000 + 3 * ticks * turn.as_nanos();
+    u64::try_from(nanos).unwrap_or(0)
 }
 
 /// Judges a run, however it ended. Without the checkers the verdict is Unknown.

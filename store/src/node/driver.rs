@@ -197,6 +197,7 @@ impl Node {
             leaving,
         };
         node.tell_found();
+        node.tell_configuration(Index(node.applied_index()));
         if node.leaving {
             node.env.probe.emit(ProbeEvent::Leaving);
         }

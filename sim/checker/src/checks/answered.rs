@@ -146,7 +146,7 @@ fn gave_up(operation: &Operation) -> bool {
 }
 
 /// Requests of one kind wait for the same thing: an entry of the log, or an index to read at.
-fn kind(op: &Op) -> Option<&'static str> {
+pub(super) fn kind(op: &Op) -> Option<&'static str> {
     match op {
         Op::Put(_) | Op::DeleteRange(_) => Some("write"),
         Op::Txn(txn) if txn.may_change() => Some("write"),

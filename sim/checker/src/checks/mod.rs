@@ -24,6 +24,7 @@ mod compactions;
 mod confirm;
 mod conformance;
 mod convergence;
+mod deposed;
 mod durability;
 mod era;
 mod learners;
@@ -35,6 +36,8 @@ mod promises;
 mod questions;
 mod quiet;
 mod raft;
+mod reasons;
+mod reconfigured;
 mod refusals;
 mod rest;
 mod watches;
@@ -136,11 +139,14 @@ pub fn guarantees() -> Vec<(&'static str, String)> {
     all.extend(named("alerts", &alerts::GUARANTEES));
     all.extend(named("conformance", &conformance::GUARANTEES));
     all.extend(named("members", &learners::GUARANTEES));
+    all.extend(named("members", &reconfigured::GUARANTEES));
     all.extend(named("auth", &auth::GUARANTEES));
     all.extend(named("raft", &raft::GUARANTEES));
     all.extend(named("raft", &promises::GUARANTEES));
     all.extend(named("liveness", &[rest::RECOVERS, rest::LEADS]));
     all.extend(named("liveness", &answered::GUARANTEES));
+    all.extend(named("liveness", &reasons::GUARANTEES));
+    all.extend(named("liveness", &deposed::GUARANTEES));
     all.extend(named("panic", &[rest::NO_PANIC, rest::NO_FAILURE]));
     all.extend(named("vacuous", &[rest::SHOWS, rest::BITES]));
     all
@@ -224,6 +230,7 @@ fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(alerts::check(history));
     failures.extend(conformance::check(history));
     failures.extend(learners::check(history));
+    failures.extend(reconfigured::check(history));
     failures.extend(questions::check(history));
     failures.extend(auth::check(history));
     failures.extend(raft::check(history));
@@ -231,6 +238,8 @@ fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
     failures.extend(rest::liveness(history));
     failures.extend(rest::leader_changes(history));
     failures.extend(answered::check(history));
+    failures.extend(reasons::check(history));
+    failures.extend(deposed::check(history));
     failures.extend(rest::panics(history));
     failures.extend(rest::failed(history));
     failures.extend(rest::vacuous(history));

@@ -157,7 +157,8 @@ fn unanswered(ok: u64) -> String {
     format!("{before}\n{lost}\n{}{{\"end\"", later.collect::<String>())
 }
 
-/// A read that the member gave up at `ret`, and writes that it did meanwhile, the last of them answered at `last`.
+/// A read that the member gave up at `ret`, and writes that it did meanwhile, the last of them answered at `last`. It is
+/// quiet from 7 s on, since a member starts at 5 s.
 fn timed_out(ret: u64, last: u64) -> String {
     let error = r#"{"kind":"other","code":"Unavailable","message":"etcdserver: request timed out"}"#;
     let read = format!(
@@ -169,11 +170,12 @@ fn timed_out(ret: u64, last: u64) -> String {
             "{{\"id\":{id},\"client\":{id},\"endpoint\":\"n1\",\"call\":{},\"return\":{ret},\"op\":{{\"delete_range\":{{\"key\":\
              \"nothing\"}}}},\"outcome\":\"ok\",\"header\":{{\"cluster_id\":1,\"member_id\":1,\"revision\":5,\"raft_term\":3}},\
              \"result\":{{\"delete_range\":{{\"deleted\":0}}}}}}\n",
-            2_500_000_000 + id
+            7_500_000_000 + id
         )
     };
-    let writes = write(31, 2_510_000_000) + &write(32, 2_520_000_000) + &write(33, last);
-    format!("{read}{writes}{{\"end\"")
+    let writes = write(31, 7_510_000_000) + &write(32, 7_520_000_000) + &write(33, last);
+    let starts = "{\"life\":{\"at\":5000000000,\"member\":\"n9\",\"incarnation\":1}}\n";
+    format!("{starts}{read}{writes}{{\"end\"")
 }
 
 /// A fault that harms the disk of n1.
@@ -210,8 +212,8 @@ fn a_sound_run_is_valid() {
         COMPACTED,
         AUTHENTICATED,
         &unanswered(4),
-        &timed_out(2_900_000_000, 2_600_000_000),
-        &timed_out(4_000_000_000, 3_600_000_000),
+        &timed_out(7_900_000_000, 7_600_000_000),
+        &timed_out(9_000_000_000, 8_600_000_000),
     ] {
         assert_eq!(judge(&SOUND.replace("{\"end\"", more)), Verdict::Valid, "{more}");
     }
@@ -847,9 +849,9 @@ fn each_checker_finds_its_own() {
         ("{\"end\"", &unanswered(5), "liveness", "n1 never answered client 20's range (operation 20)"),
         (
             "{\"end\"",
-            &timed_out(4_000_000_000, 2_600_000_000),
+            &timed_out(9_000_000_000, 7_600_000_000),
             "liveness",
-            "n1 told client 20's range (operation 20) at 4.000s that it has timed out, though nothing broke from 2.000s on",
+            "n1 told client 20's range (operation 20) at 9.000s that it has timed out, though nothing broke from 7.000s on",
         ),
         (
             "{\"end\"",
@@ -885,11 +887,19 @@ fn each_checker_finds_its_own() {
         broken.extend(failures.into_iter().map(|failure| (failure.checker, failure.guarantee)));
     }
     // Every guarantee is broken by one of them; `revision::mutation` has those of the linearizability checker, and
-    // `locks::tests` those of the locks', `alerts::tests` those of the alerts, `questions::tests` those of questions, and
-    // `alarms::tests` that of alarms across a restore.
+    // `locks::tests` those of the locks', `alerts::tests` those of the alerts, `questions::tests` those of questions,
+    // `alarms::tests` that of alarms across a restore, `deposed`, `reasons` and `reconfigured` their
+    // own.
     let elsewhere = ["linearizability", "lock", "alerts"];
-    let named = [&super::questions::OF_LEASES[..], &super::questions::OF_MEMBERS, &[super::alarms::RESTORED]]
-        .concat();
+    let named = [
+        &super::questions::OF_LEASES[..],
+        &super::questions::OF_MEMBERS,
+        &super::deposed::GUARANTEES,
+        &super::reasons::GUARANTEES,
+        &super::reconfigured::GUARANTEES,
+        &[super::alarms::RESTORED],
+    ]
+    .concat();
     let of_runs = guarantees()
         .into_iter()
         .filter(|(checker, guarantee)| !elsewhere.contains(checker) && !named.contains(&guarantee.as_str()));

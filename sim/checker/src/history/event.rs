@@ -7,6 +7,7 @@ use super::bytes::Bytes;
 use super::compaction::Compaction;
 use super::compared::Compared;
 use super::operation::{Client, LeaseId, OpId, Revision};
+use super::reconfiguration::Reconfiguration;
 use super::request::is_default;
 use super::response::KeyValue;
 
@@ -46,6 +47,8 @@ pub enum Event {
     MemberView(MemberView),
     /// What a member answered that was asked who the members are, as a quorum knows it.
     MemberList(MemberList),
+    /// What came of a change of the members, or of a transfer of the leadership.
+    Reconfiguration(Reconfiguration),
     /// From now on a learner may vote: its promotion is asked for.
     Promotion(Promotion),
     /// What became of a question about alarms.
@@ -100,6 +103,9 @@ pub struct Meta {
     /// The shortest time to live that a lease may have, in seconds; 0 where it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub least_ttl_secs: u64,
+    /// How long a leader may go on after another has begun to lead, in nanoseconds; 0 where it is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub deposed_within_ns: u64,
     /// Whether the members were real ones, which tell nobody what clients cannot see: their roles, their logs, when leases end
     /// by themselves. Then nothing is concluded from the lack of such a line.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -504,6 +510,9 @@ pub struct MemberList {
     /// The ids of those that do not vote.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub learners: Vec<u64>,
+    /// The ids of those that have not published a name yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unnamed: Vec<u64>,
 }
 
 /// A learner's promotion is asked for.
@@ -692,7 +701,7 @@ pub struct End {
 
 impl Event {
     /// The kinds' names, as they open a line.
-    pub const KINDS: [&'static str; 29] = [
+    pub const KINDS: [&'static str; 30] = [
         "meta",
         "fault",
         "heal",
@@ -709,6 +718,7 @@ impl Event {
         "life",
         "member_view",
         "member_list",
+        "reconfiguration",
         "promotion",
         "alarm",
         "alert",
@@ -744,6 +754,7 @@ impl Event {
             Event::Life(line) => line.at,
             Event::MemberView(line) => line.at,
             Event::MemberList(line) => line.ret,
+            Event::Reconfiguration(line) => line.ret,
             Event::Promotion(line) => line.at,
             Event::Alarm(line) => line.ret,
             Event::Alert(line) => line.at,

@@ -31,6 +31,7 @@ pub(crate) mod lines;
 pub mod lock;
 pub mod operation;
 mod pool;
+mod reconfiguration;
 pub mod request;
 pub mod response;
 
@@ -51,6 +52,7 @@ pub use lines::{ReadError, ReadLimits, ReadProblem};
 pub use lock::{Claim, LeaderKey, Lock, Locked, Observed, Proclamation};
 pub use operation::{Client, Error, ErrorKind, Header, LeaseId, OpId, Operation, Outcome, Revision};
 pub use pool::Pool;
+pub use reconfiguration::{Asks, MemberShown, Reconfiguration, Reconfigured};
 pub use request::Compare;
 pub use request::{
     Compact, CompareResult, CompareTarget, DeleteRange, LeaseGrant, LeaseRef, Op, Opaque, Put, Range,
