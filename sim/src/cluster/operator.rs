@@ -27,8 +27,11 @@ use crate::workload::{Book, Recorder, RootToken, root_token, wants_token};
 
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(2);
-/// How long a leader may take to hand over: a few elections.
-pub(super) const MOVE: Duration = Duration::from_secs(5);
+/// How long a leader may take to hand over. It gives up by itself after five seconds and two election time-outs, and what it
+/// says then is judged too.
+pub(super) const MOVE: Duration = Duration::from_secs(8);
+/// How long a member may take to defragment its engine.
+const DEFRAGMENT: Duration = Duration::from_secs(5);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -336,7 +339,7 @@ impl Operator {
 
     /// Asks a member once to defragment: to rewrite its engine's content.
     pub(crate) async fn try_defragment(&self, endpoint: &Endpoint) -> Result<(), String> {
-        self.once("the defragmentation", endpoint, MOVE, |channel| async move {
+        self.once("the defragmentation", endpoint, DEFRAGMENT, |channel| async move {
             MaintenanceClient::new(channel).defragment(pb::DefragmentRequest {}).await.map(|_| ())
         })
         .await
