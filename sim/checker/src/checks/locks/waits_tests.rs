@@ -201,10 +201,9 @@ fn an_observer_hears_of_who_leads() {
     assert!(heard(&[told(8, 3)]).is_empty());
     // It is told of what the leader says, too, or of something later.
     let says = |revision: u64| {
-        let said = format!(
-            r#"{{"lock":{{"proclaim":{{"leader":{{"name":"e","key":"e/8","rev":3,"lease":8}},"value":"x"}}}}}}"#
-        );
-        ok(40, (5_700, 5_710), &said, revision, r#"{"empty":{}}"#)
+        let said =
+            r#"{"lock":{"proclaim":{"leader":{"name":"e","key":"e/8","rev":3,"lease":8},"value":"x"}}}"#;
+        ok(40, (5_700, 5_710), said, revision, r#"{"empty":{}}"#)
     };
     let heard_of = |told: &[String], said: String| {
         let result = format!("{{\"observed\":[{}]}}", told.join(","));
