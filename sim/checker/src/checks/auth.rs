@@ -23,9 +23,11 @@
 //!   auth being turned off. A grant may change nothing, where the role or the permission was there before.
 //!
 //! Who hangs a key on a lease, ends it or renews it must be allowed to write all keys that hang on it ([`hung`]). A put with a lease
-//! that was refused is not looked at: keys may hang there of which nobody was told. A history with a break is not judged.
+//! that was refused is not looked at: keys may hang there of which nobody was told. After a restore the users and roles are those
+//! of the snapshot ([`restored`]). A history with another break, or with several, is not judged.
 
 mod hung;
+mod restored;
 mod revision;
 #[cfg(test)]
 mod tests;
@@ -35,8 +37,8 @@ use std::collections::BTreeMap;
 use self::hung::Hung;
 use super::Failure;
 use crate::history::{
-    Ask, Auth, Bytes, Caller, DeleteRange, Event, Login, Op, OpId, Operation, Outcome, Permission, Put,
-    RequestOp, RunHistory, Txn,
+    Ask, Auth, BreakKind, Bytes, Caller, DeleteRange, Event, Login, Op, OpId, Operation, Outcome, Permission,
+    Put, RequestOp, RunHistory, Txn,
 };
 
 const DENIED: &str = "auth: nothing succeeds that its user may not do";
@@ -58,9 +60,20 @@ const AUTH_FAILED: &str = "etcdserver: authentication failed, invalid user ID or
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let asked = history.operations.iter().any(|operation| matches!(operation.op, Op::Auth(_)));
-    if !asked || history.breaks().next().is_some() {
+    if !asked {
         return Vec::new();
     }
+    let mut breaks = history.breaks();
+    match (breaks.next(), breaks.next()) {
+        (None, _) => of_one_era(history),
+        (Some(restore), None) if restore.kind == BreakKind::Restore => {
+            of_one_era(&restored::since(history, restore))
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn of_one_era(history: &RunHistory) -> Vec<Failure> {
     let changes = Changes::of(history);
     let writes = Writes::of(history);
     let hung = Hung::of(history);

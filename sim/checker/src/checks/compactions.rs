@@ -179,8 +179,8 @@ fn not_retained(history: &RunHistory) -> Option<Failure> {
     }
     let eras = Eras::of(history);
     // Revisions are noted ten times in a retention, and a clock may run fast.
-    let kept =
-        meta.retention_ns - meta.retention_ns / 5 - meta.retention_ns / 1_000_000 * history.drift_ppm();
+    let drift = meta.retention_ns / 1_000_000 * history.drift_ppm();
+    let kept = (meta.retention_ns - meta.retention_ns / 5).saturating_sub(drift);
     let own = history.operations.iter().filter(|operation| operation.client.is_a_leader());
     own.filter_map(|operation| match &operation.op {
         Op::Compact(compact) => Some((operation, compact.revision)),
