@@ -50,7 +50,7 @@ impl Generator {
             }
             10 => {
                 // The one that comes next is there only if somebody else makes it.
-                let ahead = if unique % 2 == 0 { 1 } else { 1_000 };
+                let ahead = if unique.is_multiple_of(2) { 1 } else { 1_000 };
                 let revision = h::Revision(if self.one_in(2) { 1 } else { self.seen.revision + ahead });
                 let read = h::Range { key: put.key.clone(), revision, ..h::Range::default() };
                 writes([h::RequestOp::Put(put), h::RequestOp::Range(read)])
