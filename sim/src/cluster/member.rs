@@ -34,7 +34,7 @@ pub const DATA_DIR: &str = "/var/lib/squall";
 pub const INITIAL_TOKEN: &str = "squall";
 
 /// How long a token lives after its last use. Short, so that some tokens expire during a run.
-const AUTH_TOKEN_TTL: Duration = Duration::from_secs(5);
+pub(crate) const AUTH_TOKEN_TTL: Duration = Duration::from_secs(5);
 
 /// The cost of a password's hash: bcrypt's minimum, since runs do not test the hashing.
 const BCRYPT_COST: u32 = 4;
@@ -513,9 +513,9 @@ impl Member {
 }
 
 /// How often leaders record the remaining time of leases. Short, because runs and leases are short.
-const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
+pub(crate) const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
 /// How often idle watchers get a progress notification.
-const WATCH_PROGRESS_INTERVAL: Duration = Duration::from_millis(400);
+pub(crate) const WATCH_PROGRESS_INTERVAL: Duration = Duration::from_millis(400);
 
 /// A member's first peer URL.
 fn peer_url(host: &str) -> String {

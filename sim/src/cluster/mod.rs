@@ -35,6 +35,7 @@ mod update;
 mod tests;
 
 pub(crate) use damage::OldDisk;
+pub(crate) use member::{AUTH_TOKEN_TTL, LEASE_CHECKPOINT_INTERVAL, WATCH_PROGRESS_INTERVAL};
 pub use member::{Cluster, DATA_DIR, INITIAL_TOKEN};
 pub use operator::{Endpoint, Operator};
 pub(crate) use restore::{Onto, RestorePlan};

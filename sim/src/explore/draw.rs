@@ -183,6 +183,7 @@ fn workloads(chance: &Chance) -> Vec<Workload> {
                 // Retries that trust the last answer are a client's error: every run would be Invalid.
                 blind_retries: 0,
                 stale_reads: false,
+                lease_ttl_secs: 0,
                 recording: None,
                 burst: draws.one_in(6).then(|| Burst {
                     every: draws.seconds(&[2, 3]),
@@ -232,6 +233,7 @@ fn leases_watches_users_and_locks(chance: &Chance) -> Vec<Workload> {
             request_timeout: draws.millis(&[500, 1_000, 3_000]),
             blind_retries: 0,
             stale_reads: false,
+            lease_ttl_secs: 0,
             recording: None,
             burst: None,
             mix: None,

@@ -13,6 +13,7 @@ use squall_checker::{
 
 use super::{Observed, agreed, counters, observe, observed_so_far};
 use crate::{
+    cluster::{AUTH_TOKEN_TTL, LEASE_CHECKPOINT_INTERVAL, WATCH_PROGRESS_INTERVAL},
     faults::Settings,
     nemesis,
     plan::Plan,
@@ -35,6 +36,11 @@ pub(super) fn meta(plan: &Plan, members_tell: bool) -> h::Event {
         max_txn_ops: u64::from(plan.spec.cluster.max_txn_ops),
         least_ttl_secs: least_ttl_secs(plan),
         deposed_within_ns: deposed_within_ns(plan),
+        lease_checkpoint_ns: if members_tell { nanoseconds(LEASE_CHECKPOINT_INTERVAL) } else { 0 },
+        auth_token_ttl_ns: if members_tell { nanoseconds(AUTH_TOKEN_TTL) } else { 0 },
+        retention_ns: nanoseconds(plan.spec.cluster.auto_compaction_retention),
+        retention_revisions: plan.spec.cluster.auto_compaction_revisions,
+        watch_progress_ns: if members_tell { nanoseconds(WATCH_PROGRESS_INTERVAL) } else { 0 },
         members_untold: !members_tell,
         expect: h::Expectations {
             min_operations_before_faults: expect.min_operations_before,
@@ -46,6 +52,10 @@ pub(super) fn meta(plan: &Plan, members_tell: bool) -> h::Event {
             alerts: expect.alerts.as_ref().map(ExpectAlerts::demands),
         },
     })
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How many answers the recordings hold that are played.

@@ -13,10 +13,7 @@ use squall_core::{MemberId, Revision};
 use squall_store::seam::{ProbeEvent, Role};
 
 use super::excuse::excuses;
-use crate::{
-    workload::LEADERS,
-    world::{At, Probed},
-};
+use crate::world::{At, Probed};
 
 /// Adds what the members told to the history.
 pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
@@ -47,7 +44,7 @@ pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
 /// The compactions that leaders asked for by themselves, with their proposals: each as the operation of a client of its own
 /// that never heard what became of it.
 fn asked_by_leaders(history: &h::RunHistory, probes: &[Probed]) -> Vec<(u64, h::Operation)> {
-    let mut client = LEADERS;
+    let mut client = h::LEADERS;
     let mut id = history.operations.iter().map(|operation| operation.id.0).max().unwrap_or(0);
     let asked = probes.iter().filter_map(|probed| match probed.event {
         ProbeEvent::CompactsByItself { revision, proposal } => Some((probed, revision, proposal)),

@@ -167,6 +167,12 @@ fn workload(on: &Source, at: [Step; 3], workload: &Workload) -> Result<(), Refus
         ("hotKeys", workload.hot_keys, 0, workload.keys),
         ("valueBytes", workload.value_bytes, 0, 1_000_000),
         ("largeValueBytes", workload.large_value_bytes, 0, 1_000_000),
+        (
+            "leaseTtlSecs",
+            workload.lease_ttl_secs,
+            0,
+            if workload.kind == WorkloadKind::Lease { 3_600 } else { 0 },
+        ),
         ("blindRetries", workload.blind_retries, 0, 10),
     ] {
         on.refuse_if(value < least || value > most, &key(name), || {

@@ -47,6 +47,10 @@ pub struct Workload {
     /// Default 0: none is.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub large_value_bytes: u32,
+    /// How long the leases live that its clients ask for, in whole seconds, up to 3,600; type `lease` only. Default 0: two to
+    /// five seconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lease_ttl_secs: u32,
     /// How long a client waits for an answer. Then it records the request as ambiguous, or as failed if it cannot
     /// have happened. Default 1s.
     #[serde(default = "default_request_timeout", with = "go")]
@@ -268,7 +272,9 @@ impl WorkloadKind {
             WorkloadKind::Append => &["get", "txn", "readTxn"],
             WorkloadKind::Kubernetes => &["get", "put", "cas", "range", "delete", "compact"],
             WorkloadKind::Lease => &["get", "put", "delete", "grant", "keepAlive", "revoke"],
-            WorkloadKind::Auth => &["get", "put", "delete", "range", "txn", "grant", "revoke", "compact"],
+            WorkloadKind::Auth => {
+                &["get", "put", "delete", "range", "txn", "grant", "keepAlive", "revoke", "compact"]
+            }
             WorkloadKind::Watch => &["watch"],
             WorkloadKind::Questions => &["timeToLive", "leases", "status"],
             WorkloadKind::Lock => &["get", "lock", "campaign", "leader", "observe"],
@@ -317,8 +323,8 @@ pub struct Mix {
     /// A new lease of two to five seconds; now and then one whose id is in use. Types `lease` and `auth`; their `put` hangs a
     /// key on a lease. In the latter users share three leases of six seconds.
     pub grant: u32,
-    /// Renewal of one of the client's leases, now and then of one that it has left alone until its time is nearly over. Type
-    /// `lease` only.
+    /// Renewal of one of the client's leases, now and then of one that it has left alone until its time is nearly over. Types
+    /// `lease` and `auth`; in no default of the latter, where users renew the leases that they share.
     pub keep_alive: u32,
     /// End of one of the client's leases. Types `lease` and `auth`.
     pub revoke: u32,

@@ -75,6 +75,8 @@ pub struct Generator {
     limits: Limits,
     value_bytes: usize,
     large_value_bytes: usize,
+    /// 0 for a few seconds, which are drawn.
+    lease_ttl_secs: u32,
     keys: Keys,
     seen: Seen,
     jobs: Jobs,
@@ -93,6 +95,7 @@ impl Generator {
             limits,
             value_bytes: workload.value_bytes as usize,
             large_value_bytes: workload.large_value_bytes as usize,
+            lease_ttl_secs: workload.lease_ttl_secs,
             keys: Keys { prefix: workload.kind.name(), count: workload.keys, hot: workload.hot_keys },
             seen: Seen::default(),
             jobs: Jobs::default(),

@@ -35,6 +35,6 @@ pub use drive::{Pace, drive};
 pub use generator::{Generator, Limits};
 pub use journal::{Journal, Journaled, Phase, read as read_journal};
 pub(crate) use locks::BESIDE;
-pub(crate) use recorder::{Distinct, LEADERS};
+pub(crate) use recorder::Distinct;
 pub use recorder::{Observer, OpenRequest, Process, Recorder, client_node};
 pub use start::{Crowd, start};

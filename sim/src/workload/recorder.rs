@@ -11,9 +11,6 @@ use squall_checker::history as h;
 
 use super::journal::Journal;
 
-/// The first client number for what leaders do by themselves. Each such action has a number of its own.
-pub(crate) const LEADERS: u64 = 1 << 40;
-
 /// The parts of the world that the recorder needs: one clock for all clients, and the audit.
 pub trait Observer: Send + Sync {
     /// Virtual time in nanoseconds since the run began. The checkers compare instants of different clients, so this

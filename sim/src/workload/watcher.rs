@@ -333,6 +333,7 @@ impl Watcher {
                 takes_an_id,
                 no_put: wanted.no_put,
                 no_delete: wanted.no_delete,
+                progress_notify: wanted.progress_notify,
             }));
             self.recorder.note(&self.process, format!("watch {number} at revision {revision}"));
             return true;
@@ -366,6 +367,7 @@ impl Watcher {
                 revision,
                 compact_revision: h::Revision(response.compact_revision),
                 canceled: response.canceled,
+                of_stream: response.watch_id == -1,
                 events: events.clone(),
             }));
         }

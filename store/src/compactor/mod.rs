@@ -7,11 +7,13 @@
 //! - **By revision**, the retention is a number of revisions. Every five minutes everything further back is
 //!   compacted.
 //!
+//! A member compacts as root, so users and roles do not stop it.
+//!
 //! All times are the node's own ([`crate::seam::Clock`]), monotonic.
 
 use std::{collections::VecDeque, time::Duration};
 
-use squall_core::{Caller, Refusal, Revision, planted::planted};
+use squall_core::{Refusal, Revision, planted::planted};
 
 use crate::{
     AutoCompaction,
@@ -76,7 +78,7 @@ async fn compact(node: &Handle, revision: Revision) -> bool {
     let proposal = node.next_id();
     node.env().probe.emit(ProbeEvent::CompactsByItself { revision, proposal });
     let request = Request::Compaction(CompactionRequest { revision: revision.0, physical: false });
-    match node.propose_under(proposal, Caller::NOBODY, request, None).await {
+    match node.propose_under(proposal, node.shared().as_root(), request, None).await {
         Ok(_) | Err(Refusal::Compacted) => true,
         Err(refusal) => {
             tracing::warn!(%refusal, %revision, "auto-compaction failed");

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use raft::eraftpb::{Entry, Message, MessageType};
-use squall_core::{Caller, Command, LeaseCheckpoint, LeaseId, ROOT_USER, State, Term, planted::planted};
+use squall_core::{Command, LeaseCheckpoint, LeaseId, State, Term, planted::planted};
 
 use super::{driver::Node, entry};
 use crate::{
@@ -53,7 +53,7 @@ impl Node {
                 let (answer, never_asked) = tokio::sync::oneshot::channel();
                 std::mem::forget(never_asked);
                 let proposal = self.ids.next();
-                let data = entry::encode_as(proposal, self.as_root(), revocation(id));
+                let data = entry::encode_as(proposal, self.shared.as_root(), revocation(id));
                 self.take_proposal(proposal, super::proposals::Proposal::Normal(data), answer);
             }
             return;
@@ -74,7 +74,7 @@ impl Node {
             .collect();
         for id in expired {
             let proposal = self.ids.next();
-            if !self.append_own(entry::encode_as(proposal, self.as_root(), revocation(id))) {
+            if !self.append_own(entry::encode_as(proposal, self.shared.as_root(), revocation(id))) {
                 break;
             }
             self.shared.metrics.leases_expired.inc();
@@ -92,11 +92,6 @@ impl Node {
                 self.shared.lessor().checkpoints_appended(part);
             }
         }
-    }
-
-    /// A leader revokes a lease as root, whatever permissions its keys need (etcd's `WithRoot`).
-    fn as_root(&self) -> Caller {
-        Caller { user: ROOT_USER.to_owned(), revision: self.shared.state().auth().revision() }
     }
 
     /// Whether this member counts the leases down, in the term in which its raft now leads.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use squall_core::{ClusterId, Index, MemberId, MembershipChange, State, Term};
+use squall_core::{Caller, ClusterId, Index, MemberId, MembershipChange, ROOT_USER, State, Term};
 
 use super::Mark;
 use crate::{
@@ -102,6 +102,12 @@ impl Shared {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic happens while the state is locked")
+    }
+
+    /// The caller of what a leader does by itself: it ends leases and compacts as root, whatever permissions that needs
+    /// while auth is on (etcd's `WithRoot`).
+    pub(crate) fn as_root(&self) -> Caller {
+        Caller { user: ROOT_USER.to_owned(), revision: self.state().auth().revision() }
     }
 
     pub(crate) fn lessor(&self) -> MutexGuard<'_, Lessor> {

@@ -23,7 +23,7 @@ use std::cell::LazyCell;
 use super::quiet::Unquiet;
 use super::weight::Weights;
 use super::{Failure, seconds};
-use crate::history::{Op, Operation, RunHistory};
+use crate::history::{Ask, Op, Operation, RunHistory};
 
 const ANSWERED: &str = "liveness: a request is answered where nothing breaks";
 const READ: &str = "liveness: a read is answered once nothing breaks any more";
@@ -34,6 +34,12 @@ pub(super) const GUARANTEES: [&str; 2] = [ANSWERED, READ];
 const TIMED_OUT: &str = "etcdserver: request timed out";
 /// How long a read may wait in quiet, in nanoseconds: the store asks again every half second.
 const READ_WITHIN: u64 = 1_000_000_000;
+/// The kind of requests that become entries of the log.
+const WRITES_KIND: &str = "write";
+/// The kind of reads by a quorum.
+const READS_KIND: &str = "read";
+/// The kind of renewals of leases.
+const RENEWAL: &str = "renewal";
 /// How many writes the member must have done meanwhile.
 const WRITES: usize = 3;
 
@@ -70,6 +76,10 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
         });
         let (mut answered, mut longest) = (0, 0);
         for later in later {
+            // Another renewal may be lost for the same reason.
+            if kind(&later.op) == Some(RENEWAL) && gave_up(later) {
+                continue;
+            }
             let ret = later.ret.filter(|ret| later.is_ok() && *ret <= until)?;
             answered += 1;
             longest = longest.max(ret - later.call);
@@ -106,7 +116,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
 fn read_not_answered(history: &RunHistory, times: &Unquiet) -> Option<Failure> {
     let timed_out = |operation: &&Operation| {
         let said = operation.error.as_ref().is_some_and(|error| error.message == TIMED_OUT);
-        said && kind(&operation.op) == Some("read")
+        said && kind(&operation.op) == Some(READS_KIND)
     };
     history.operations.iter().filter(timed_out).find_map(|operation| {
         let until = operation.ret?;
@@ -114,7 +124,7 @@ fn read_not_answered(history: &RunHistory, times: &Unquiet) -> Option<Failure> {
         let (mut written, mut longest) = (0, 0);
         for other in &history.operations {
             let meanwhile = other.endpoint == operation.endpoint && other.call >= from && other.call < until;
-            if !meanwhile || kind(&other.op) != Some("write") {
+            if !meanwhile || kind(&other.op) != Some(WRITES_KIND) {
                 continue;
             }
             // One that was not answered says that the member does not work, or that it cannot reach a leader.
@@ -145,12 +155,19 @@ fn gave_up(operation: &Operation) -> bool {
     !operation.is_ok() && waited && operation.deadline_passed() && kind(&operation.op).is_some()
 }
 
-/// Requests of one kind wait for the same thing: an entry of the log, or an index to read at.
-pub(super) fn kind(op: &Op) -> Option<&'static str> {
+/// Whether an answer needs a quorum: an entry of the log, or an index to read at.
+pub(super) fn needs_quorum(op: &Op) -> bool {
+    matches!(kind(op), Some(WRITES_KIND | READS_KIND))
+}
+
+/// Requests of one kind wait for the same thing: an entry of the log, an index to read at, or the leader's word for a lease.
+fn kind(op: &Op) -> Option<&'static str> {
     match op {
-        Op::Put(_) | Op::DeleteRange(_) => Some("write"),
-        Op::Txn(txn) if txn.may_change() => Some("write"),
-        Op::Range(range) if !range.serializable => Some("read"),
+        Op::Put(_) | Op::DeleteRange(_) => Some(WRITES_KIND),
+        Op::Txn(txn) if txn.may_change() => Some(WRITES_KIND),
+        Op::Range(range) if !range.serializable => Some(READS_KIND),
+        Op::LeaseKeepAlive(_) => Some(RENEWAL),
+        Op::Ask(Ask::TimeToLive(_)) => Some("time left"),
         _ => None,
     }
 }

@@ -17,12 +17,18 @@
 //!   span. Requests that only root may make are left out: etcd does not compare their auth revision, so a token that a
 //!   lagging member still holds works for them.
 //! - *Passwords*: a token was given for a password that was possibly the user's; and not refused for one that certainly was.
-//! - *Revision*: the auth revision never goes back.
+//! - *Known*: a token that a member has just let pass it still knows, as long as that member neither restarts nor installs a
+//!   snapshot, and nobody asks for anything that may void the token.
+//! - *Revision*: the auth revision never goes back. *Counted*: it rises by one for each change of users and roles, and for
+//!   auth being turned off. A grant may change nothing, where the role or the permission was there before.
 //!
-//! Who hangs a key on a lease must be allowed to write all keys that hang on it ([`hung`]). A put with a lease
-//! that was refused is not looked at: keys may hang there of which nobody was told. A history with a break is not judged.
+//! Who hangs a key on a lease, ends it or renews it must be allowed to write all keys that hang on it ([`hung`]). A put with a lease
+//! that was refused is not looked at: keys may hang there of which nobody was told. After a restore the users and roles are those
+//! of the snapshot ([`restored`]). A history with another break, or with several, is not judged.
 
 mod hung;
+mod restored;
+mod revision;
 #[cfg(test)]
 mod tests;
 
@@ -31,8 +37,8 @@ use std::collections::BTreeMap;
 use self::hung::Hung;
 use super::Failure;
 use crate::history::{
-    Ask, Auth, Caller, DeleteRange, Login, Op, OpId, OpResult, Operation, Outcome, Permission, Put,
-    RequestOp, RunHistory, Txn,
+    Ask, Auth, BreakKind, Bytes, Caller, DeleteRange, Event, Login, Op, OpId, Operation, Outcome, Permission,
+    Put, RequestOp, RunHistory, Txn,
 };
 
 const DENIED: &str = "auth: nothing succeeds that its user may not do";
@@ -40,28 +46,48 @@ const ALLOWED: &str = "auth: nothing is refused that its user may do";
 const TOKENS: &str = "auth: a token does not outlive its user or the user's password";
 const PASSWORDS: &str = "auth: a user's password, and no other, gives a token";
 const REVISION: &str = "auth: the auth revision never goes back";
+const KNOWN: &str = "auth: a token that is used goes on to work";
+const COUNTED: &str = "auth: the auth revision counts the changes";
 
-pub(super) const GUARANTEES: [&str; 5] = [DENIED, ALLOWED, TOKENS, PASSWORDS, REVISION];
+pub(super) const GUARANTEES: [&str; 7] = [DENIED, ALLOWED, TOKENS, KNOWN, PASSWORDS, REVISION, COUNTED];
 
+/// How much later than it forgets its tokens a member may tell that it has installed a snapshot, in nanoseconds.
+const INSTALLED: u64 = 10_000_000_000;
 const ROOT: &str = "root";
 const PERMISSION_DENIED: &str = "etcdserver: permission denied";
+const INVALID_TOKEN: &str = "etcdserver: invalid auth token";
 const AUTH_FAILED: &str = "etcdserver: authentication failed, invalid user ID or password";
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let asked = history.operations.iter().any(|operation| matches!(operation.op, Op::Auth(_)));
-    if !asked || history.breaks().next().is_some() {
+    if !asked {
         return Vec::new();
     }
+    let mut breaks = history.breaks();
+    match (breaks.next(), breaks.next()) {
+        (None, _) => of_one_era(history),
+        (Some(restore), None) if restore.kind == BreakKind::Restore => {
+            of_one_era(&restored::since(history, restore))
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn of_one_era(history: &RunHistory) -> Vec<Failure> {
     let changes = Changes::of(history);
     let writes = Writes::of(history);
     let hung = Hung::of(history);
     let mut failures = Vec::new();
-    failures
-        .extend(history.operations.iter().find_map(|operation| denied(operation, &changes, &writes, &hung)));
+    failures.extend(history.operations.iter().find_map(|operation| {
+        let on_lease = || hung::on_lease_of(operation, history);
+        denied(operation, &changes, &writes, &hung, on_lease)
+    }));
     failures.extend(history.operations.iter().find_map(|operation| allowed(operation, &changes)));
     failures.extend(history.operations.iter().find_map(|operation| outlived(operation, &changes, &writes)));
+    failures.extend(forgotten(history, &changes));
     failures.extend(history.operations.iter().find_map(|operation| passwords(operation, &changes)));
-    failures.extend(went_back(history));
+    failures.extend(revision::went_back(history));
+    failures.extend(revision::counted(history, &changes));
     failures
 }
 
@@ -298,7 +324,7 @@ fn needs(op: &Op) -> Option<Vec<Need<'_>>> {
 
 /// Whether the asked member judges it by its own users and roles, which may be old.
 fn is_local(op: &Op) -> bool {
-    op.is_serializable() || matches!(op, Op::Ask(_))
+    op.is_serializable() || matches!(op, Op::Ask(_) | Op::LeaseKeepAlive(_))
 }
 
 fn of_put<'a>(put: &'a Put, all: &mut Vec<Need<'a>>) {
@@ -370,11 +396,27 @@ fn who(operation: &Operation) -> String {
     }
 }
 
-fn denied(operation: &Operation, changes: &Changes<'_>, writes: &Writes, hung: &Hung<'_>) -> Option<Failure> {
+fn denied<'a>(
+    operation: &Operation,
+    changes: &Changes<'_>,
+    writes: &Writes,
+    hung: &Hung<'_>,
+    on_lease: impl FnOnce() -> Vec<&'a Bytes>,
+) -> Option<Failure> {
     if operation.outcome != Outcome::Ok {
         return None;
     }
-    let needs_itself = needs(&operation.op)?;
+    let needs_itself = match &operation.op {
+        // Whoever has a token may end or renew a lease on which nothing hangs.
+        Op::LeaseRevoke(_) | Op::LeaseKeepAlive(_) => {
+            let keys = on_lease();
+            if keys.is_empty() {
+                return None;
+            }
+            keys.into_iter().map(|key| Need::Write(key.as_slice(), &[])).collect()
+        }
+        op => needs(op)?,
+    };
     let on_leases = hung.on_leases_of(operation).map(|key| Need::Write(key.as_slice(), &[]));
     let needs: Vec<Need<'_>> = needs_itself.into_iter().chain(on_leases).collect();
     let span = writes.span(operation)?;
@@ -441,6 +483,58 @@ fn outlived(operation: &Operation, changes: &Changes<'_>, writes: &Writes) -> Op
     Some(Failure::new("auth", TOKENS, message).blaming([caller.token, operation.id]))
 }
 
+/// A token that a member does not know any more, though it was used there within its time.
+fn forgotten(history: &RunHistory, changes: &Changes<'_>) -> Option<Failure> {
+    let ttl = history.meta().map_or(0, |meta| meta.auth_token_ttl_ns);
+    let ttl = ttl - ttl / 1_000_000 * history.drift_ppm().min(1_000_000);
+    let refused = history
+        .operations
+        .iter()
+        .filter(|operation| operation.error.as_ref().is_some_and(|error| error.message == INVALID_TOKEN));
+    refused.filter(|_| ttl > 0).find_map(|operation| {
+        let (caller, until) = (operation.caller.as_ref()?, operation.ret?);
+        let (user, given) = changes.tokens.get(&caller.token)?;
+        let voids = |change: &Change<'_>| match change.what {
+            Auth::UserDelete(deleted) => deleted == user,
+            Auth::ChangePassword(login) => login.user == *user,
+            Auth::Disable => true,
+            _ => false,
+        };
+        let may_be_void =
+            changes.all.iter().any(|change| voids(change) && change.ret >= given.from && change.call <= until);
+        // Only what needs permissions shows that the token was looked at.
+        let used = history.operations.iter().filter(|used| {
+            used.is_ok()
+                && used.endpoint == operation.endpoint
+                && used.caller.as_ref().is_some_and(|other| other.token == caller.token)
+                && matches!(used.op, Op::Range(_) | Op::Put(_) | Op::DeleteRange(_) | Op::Txn(_))
+                && used.ret.is_some_and(|ret| ret < operation.call)
+        });
+        let used = used.max_by_key(|used| used.call)?;
+        let forgets = history.events.iter().any(|event| match event {
+            Event::Life(life) => *life.member == *operation.endpoint && life.at >= used.call && life.at <= until,
+            Event::Compaction(line) => {
+                *line.member == *operation.endpoint
+                    && line.finished
+                    && line.revision.0 == 0
+                    && line.at >= used.call
+                    && line.at <= until.saturating_add(INSTALLED)
+            }
+            _ => false,
+        });
+        (!may_be_void && !forgets && until < used.call.saturating_add(ttl)).then(|| {
+            let message = format!(
+                "{} was refused by {} with \"invalid auth token\", and operation {} was done there with that token {:.3}s before",
+                who(operation),
+                operation.endpoint,
+                used.id,
+                (until - used.call) as f64 / 1e9
+            );
+            Failure::new("auth", KNOWN, message).blaming([used.id, operation.id])
+        })
+    })
+}
+
 fn passwords(operation: &Operation, changes: &Changes<'_>) -> Option<Failure> {
     let Op::Auth(Auth::Authenticate(Login { user, password })) = &operation.op else { return None };
     let span = Span { from: operation.call, to: operation.ret? };
@@ -466,28 +560,4 @@ fn passwords(operation: &Operation, changes: &Changes<'_>) -> Option<Failure> {
         })
     };
     message.map(|message| Failure::new("auth", PASSWORDS, message).blaming([operation.id]))
-}
-
-fn went_back(history: &RunHistory) -> Option<Failure> {
-    let mut told: Vec<(u64, u64, u64, OpId)> = history
-        .operations
-        .iter()
-        .filter_map(|operation| match &operation.result {
-            Some(OpResult::AuthStatus(status)) => {
-                Some((operation.ret?, operation.call, status.revision, operation.id))
-            }
-            _ => None,
-        })
-        .collect();
-    told.sort_unstable();
-    for (at, (ret, _, revision, id)) in told.iter().enumerate() {
-        let later = told[at + 1..].iter().find(|(_, call, later, _)| call > ret && later < revision);
-        if let Some((_, _, later, other)) = later {
-            let message = format!(
-                "operation {id} told auth revision {revision}, and operation {other} after it {later}"
-            );
-            return Some(Failure::new("auth", REVISION, message).blaming([*id, *other]));
-        }
-    }
-    None
 }

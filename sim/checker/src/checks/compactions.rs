@@ -8,23 +8,38 @@
 //! - *Finished*: a compaction that is under way is finished, or replaced by an installed snapshot, within [`LEAST`] and [`SLOWER`] times
 //!   what the slowest took that another member had under way meanwhile. Nothing is demanded near to a disturbance, nor where
 //!   another compaction follows before that time is over: then the first one ends with the other.
+//! - *Takes effect*: a compaction that a leader asks for by itself is applied, and not refused, within [`TAKEN_WITHIN`] and
+//!   [`SLOWER`] times what the slowest write took that was acknowledged meanwhile. At least [`WRITES`] writes that were called later
+//!   must show that the log goes on. Nothing is demanded near to a disturbance, where another request may have compacted as
+//!   much by then, nor where the alarm CORRUPT was ever active.
+//! - *Retained*: a leader that compacts by itself leaves what it is told to keep. By time: what it compacts to was there by then, so
+//!   the write that made that revision was called before. By revisions: a write that was called later made a revision that is
+//!   further ahead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::era::Eras;
 use super::quiet::Unquiet;
 use super::{Failure, seconds};
-use crate::history::{Compaction, Event, Op, Outcome, RunHistory};
+use crate::history::{Compaction, Event, Op, OpId, Operation, Outcome, RunHistory};
 
 const WAITED: &str = "compaction: a physical one is answered when its records are gone";
 const FINISHED: &str = "compaction: one that is under way is finished";
 
-pub(super) const GUARANTEES: [&str; 2] = [WAITED, FINISHED];
+const TAKEN: &str = "compaction: what a leader compacts by itself is compacted";
+
+const RETAINED: &str = "compaction: a leader keeps as much of the history as it is told to";
+
+pub(super) const GUARANTEES: [&str; 4] = [WAITED, FINISHED, TAKEN, RETAINED];
 
 /// What a compaction may take in any case, in nanoseconds.
 const LEAST: u64 = 2_000_000_000;
 /// How many times as long as the slowest one it may take.
 const SLOWER: u64 = 3;
+/// How long a leader's own compaction may wait for its entry to be applied, in nanoseconds.
+const TAKEN_WITHIN: u64 = 1_000_000_000;
+/// How many writes must have been acknowledged meanwhile.
+const WRITES: usize = 5;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let told: Vec<&Compaction> = history
@@ -38,6 +53,8 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let mut failures = Vec::new();
     failures.extend(waited(history, &told));
     failures.extend(finished(history, &told));
+    failures.extend(taken(history));
+    failures.extend(not_retained(history));
     failures
 }
 
@@ -102,6 +119,107 @@ fn goes_further(history: &RunHistory, begun: &Compaction, due: u64) -> bool {
                 && operation.ret.is_none_or(|ret| ret >= begun.at)
                 && operation.outcome != Outcome::Fail
         }
+        _ => false,
+    })
+}
+
+/// A leader's own compaction that was not applied, or refused where it was.
+fn taken(history: &RunHistory) -> Option<Failure> {
+    let own =
+        |operation: &&Operation| operation.client.is_a_leader() && matches!(operation.op, Op::Compact(_));
+    if !history.operations.iter().any(|operation| own(&operation)) || is_ever_corrupt(history) {
+        return None;
+    }
+    let hinted: BTreeSet<OpId> = history.hints().map(|hint| hint.op).collect();
+    let quiet = Unquiet::of(history);
+    let last = history.operations.iter().filter_map(|operation| operation.ret).max()?;
+    history.operations.iter().filter(own).find_map(|operation| {
+        let Op::Compact(compact) = &operation.op else { return None };
+        let from = operation.call;
+        let later = history.operations.iter().filter(|write| {
+            let made = write.made_revision() && !matches!(write.op, Op::Compact(_));
+            made && write.call > from && write.call <= from + TAKEN_WITHIN
+        });
+        let took: Vec<u64> = later.filter_map(|write| Some(write.ret? - write.call)).collect();
+        let due = from + TAKEN_WITHIN + SLOWER * took.iter().max()?;
+        if hinted.contains(&operation.id) || took.len() < WRITES || due > last || quiet.touch(from, due) {
+            return None;
+        }
+        // Another request may have compacted as much: then this one is refused.
+        let other = history.operations.iter().any(|other| match &other.op {
+            Op::Compact(other_compact) => {
+                other.id != operation.id
+                    && other_compact.revision >= compact.revision
+                    && other.call <= due
+                    && other.outcome != Outcome::Fail
+                    && (!other.client.is_a_leader() || hinted.contains(&other.id))
+            }
+            _ => false,
+        });
+        (!other).then(|| {
+            let message = format!(
+                "{} asked by itself at {:.3}s for a compaction to revision {}, and no member has applied that by {:.3}s, though {} \
+                 writes were done meanwhile",
+                operation.endpoint,
+                seconds(from),
+                compact.revision,
+                seconds(due),
+                took.len()
+            );
+            Failure::new("compaction", TAKEN, message).blaming([operation.id])
+        })
+    })
+}
+
+/// A leader's own compaction to a revision that is to be kept.
+fn not_retained(history: &RunHistory) -> Option<Failure> {
+    let meta = history.meta()?;
+    if meta.retention_ns == 0 && meta.retention_revisions == 0 {
+        return None;
+    }
+    let eras = Eras::of(history);
+    // Revisions are noted ten times in a retention, and a clock may run fast.
+    let drift = meta.retention_ns / 1_000_000 * history.drift_ppm();
+    let kept = (meta.retention_ns - meta.retention_ns / 5).saturating_sub(drift);
+    let own = history.operations.iter().filter(|operation| operation.client.is_a_leader());
+    own.filter_map(|operation| match &operation.op {
+        Op::Compact(compact) => Some((operation, compact.revision)),
+        _ => None,
+    })
+    .find_map(|(operation, revision)| {
+        let era = eras.at(operation.call);
+        let mut writes = history
+            .operations
+            .iter()
+            .filter(|write| write.made_revision() && eras.of_operation(write) == Some(era));
+        let shows = |write: &&Operation| {
+            let Some(made) = write.revision() else { return false };
+            match meta.retention_ns {
+                0 => {
+                    let kept = i64::try_from(meta.retention_revisions).unwrap_or(i64::MAX);
+                    write.call > operation.call && made.0 <= revision.0.saturating_add(kept)
+                }
+                _ => made == revision && write.call > operation.call.saturating_sub(kept),
+            }
+        };
+        let write = writes.find(shows)?;
+        let message = format!(
+            "{} asked by itself at {:.3}s for a compaction to revision {revision}, and operation {}, called at {:.3}s, made revision \
+             {}",
+            operation.endpoint,
+            seconds(operation.call),
+            write.id,
+            seconds(write.call),
+            write.revision().unwrap_or_default()
+        );
+        Some(Failure::new("compaction", RETAINED, message).blaming([operation.id, write.id]))
+    })
+}
+
+/// Whether anybody was told of the alarm CORRUPT, under which nothing is compacted.
+fn is_ever_corrupt(history: &RunHistory) -> bool {
+    history.events.iter().any(|event| match event {
+        Event::Alarm(line) => line.alarms.iter().any(|shown| shown == "CORRUPT"),
         _ => false,
     })
 }

@@ -208,7 +208,8 @@ fn early((id, lease): (&LeaseId, &Lease)) -> Option<Failure> {
     Some(Failure::new("lease", EARLY, message).blaming([operation]))
 }
 
-/// The first lease of the last era that lives on. What an earlier era granted, a break may have taken back.
+/// The first lease of the last era that lives on, or ended by itself too late. What an earlier era granted, a break may have
+/// taken back.
 fn late(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>, last: usize) -> Option<Failure> {
     // One that ended untold looks like one that lives.
     if history.members_untold() {
@@ -246,19 +247,20 @@ fn late(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>, last: usize) ->
     let drift_ppm = history.drift_ppm();
     leases.iter().find_map(|(id, lease)| {
         let (operation, _) = lease.granted?;
-        if lease.expired.is_some() || lease.revoke_called.is_some() || !lease.eras.contains(&Some(last)) {
+        if lease.revoke_called.is_some() || !lease.eras.contains(&Some(last)) {
             return None;
         }
+        let until = lease.expired.unwrap_or(end);
         let whole = lease.ttl.max(0) as u128 * 1_000_000_000;
         let whole = u64::try_from(whole + whole * u128::from(drift_ppm) / 500_000).unwrap_or(u64::MAX);
         let from = lease.last_renewal.max(quiet);
         let due = from.saturating_add(whole).saturating_add(SLACK);
-        (due < end).then(|| {
+        (due < until).then(|| {
             let message = format!(
-                "lease {id} of {} s may have been renewed last, or nothing was quiet, until {:.3}s; at {:.3}s it is still there",
+                "lease {id} of {} s may have been renewed last, or nothing was quiet, until {:.3}s; at {:.3}s it was still there",
                 lease.ttl,
                 seconds(from),
-                seconds(end)
+                seconds(until)
             );
             Failure::new("lease", LATE, message).blaming([operation])
         })

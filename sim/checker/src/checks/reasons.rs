@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 
 use super::era::{Eras, Scope};
-use super::{Failure, answered::kind, seconds};
+use super::{Failure, answered::needs_quorum, seconds};
 use crate::history::{Event, Operation, RaftLine, RunHistory};
 
 const STOPPED: &str = "reasons: who says that it stops serves nothing before its next start";
@@ -56,7 +56,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
 /// Whether the member gave this reason, or one that begins with it, for a request that needs a quorum.
 fn says(operation: &Operation, words: &str) -> bool {
     operation.error.as_ref().is_some_and(|error| error.message.starts_with(words))
-        && kind(&operation.op).is_some()
+        && needs_quorum(&operation.op)
 }
 
 fn fails(guarantee: &str, operation: &Operation, what: &str) -> Failure {
@@ -84,7 +84,7 @@ fn went_on(history: &RunHistory, eras: &Eras<'_>, stopped: &Operation) -> Option
     let later = history.operations.iter().find(|later| {
         *later.endpoint == *endpoint
             && later.is_ok()
-            && kind(&later.op).is_some()
+            && needs_quorum(&later.op)
             && later.call > ret
             && later.ret.is_some_and(|ret| eras.life_of(endpoint, ret) == Some(life))
     })?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::history::{ReadLimits, jsonl};
+use crate::history::{LEADERS, ReadLimits, jsonl};
 
 const SOUND: &str = r#"{"meta":{"format":1,"scenario":"s","seed":1,"expect":{"min_operations_before_faults":2,"min_operations_after_heal":1,"min_writes_during_outage":1,"must_bite":["partition"]}}}
 {"id":1,"client":1,"call":10,"return":20,"op":{"put":{"key":"a","value":"1"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":2,"raft_term":2},"result":{"put":{}}}
@@ -178,6 +178,43 @@ fn timed_out(ret: u64, last: u64) -> String {
     format!("{starts}{read}{writes}{{\"end\"")
 }
 
+/// The end of the first line with another setting in it, and lines that follow.
+fn with_meta(setting: &str, lines: &str) -> String {
+    let lines = lines.strip_suffix("\n{\"end\"").expect("they end so");
+    format!("\"must_bite\":[\"partition\"]}},{setting}}}}}\n{lines}")
+}
+
+/// A watch that wants notices of progress, and is told of it at 5.4 s and then at `last`. Its client has asked in between.
+fn waits_for_notices(last: u64) -> String {
+    let told = |at: u64, more: &str| {
+        format!("\n{{\"watch\":{{\"at\":{at},\"client\":40,\"watch_id\":1,\"revision\":5{more}}}}}")
+    };
+    let start = "{\"watch_start\":{\"at\":5000000000,\"client\":40,\"watch_id\":1,\"endpoint\":\"n1\",\"revision\":5,\"key\":\"a\",\
+                 \"range_end\":\"z\",\"progress_notify\":true}}";
+    let told = told(5_400_000_000, "") + &told(6_000_000_000, ",\"of_stream\":true") + &told(last, "");
+    format!("\"must_bite\":[\"partition\"]}},\"watch_progress_ns\":400000000}}}}\n{start}{told}")
+}
+
+/// A leader's own compaction and what becomes of it, and five deletes that are answered soon after.
+fn compacted_by_itself(becomes: &str) -> String {
+    let asked = format!(
+        "{{\"id\":57,\"client\":{LEADERS},\"endpoint\":\"n1\",\"call\":6000000000,\"op\":{{\"compact\":{{\"revision\":4}}}},\
+         \"outcome\":\"info\"}}\n"
+    );
+    let writes = (0..5_u64).map(|number| {
+        let (call, revision) = (6_100_000_000 + 10_000_000 * number, 6 + number);
+        format!(
+            "{{\"id\":{},\"client\":58,\"endpoint\":\"n1\",\"call\":{call},\"return\":{},\"op\":{{\"put\":{{\"key\":\"y\",\"value\":\
+             \"{number}\"}}}},\"outcome\":\"ok\",\"header\":{{\"cluster_id\":1,\"member_id\":1,\"revision\":{revision},\
+             \"raft_term\":3}},\"result\":{{\"put\":{{}}}}}}\n",
+            81 + number,
+            call + 5_000_000
+        )
+    });
+    let late = r#"{"id":90,"client":58,"endpoint":"n1","call":9000000000,"return":9000000010,"op":{"range":{"key":"nothing"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":10,"raft_term":3},"result":{"range":{}}}"#;
+    format!("{asked}{}{becomes}{late}\n{{\"end\"", writes.collect::<String>())
+}
+
 /// A fault that harms the disk of n1.
 const HARMED: &str = r#"{"fault":{"at":105,"action":"wipeDisk","target":"n1","harms_disk":true}}
 {"heal":{"at":106,"action":"wipeDisk","target":"n1"}}
@@ -211,6 +248,7 @@ fn a_sound_run_is_valid() {
         LEASED,
         COMPACTED,
         AUTHENTICATED,
+        &compacted_by_itself("{\"hint\":{\"at\":6050000000,\"index\":9,\"op\":57}}\n"),
         &unanswered(4),
         &timed_out(7_900_000_000, 7_600_000_000),
         &timed_out(9_000_000_000, 8_600_000_000),
@@ -275,6 +313,90 @@ fn a_compaction_may_end_with_the_one_that_follows() {
         with(&format!("{asked}\n{unfinished}"))
     };
     assert_eq!(further("info"), Verdict::Valid);
+}
+
+/// What a leader keeps: by revisions, and by time.
+#[test]
+fn a_leader_keeps_what_it_is_told_to() {
+    let kept = |setting: &str| {
+        let lines = with_meta(
+            setting,
+            &compacted_by_itself("{\"hint\":{\"at\":6050000000,\"index\":9,\"op\":57}}\n"),
+        );
+        let history = SOUND.replace("\"must_bite\":[\"partition\"]}}}", &lines);
+        let history = jsonl::read(history.as_bytes(), "h", &ReadLimits::default()).unwrap();
+        compactions::check(&history).is_empty()
+    };
+    assert!(kept("\"retention_revisions\":1"), "the next write made revision 6");
+    assert!(!kept("\"retention_revisions\":2"));
+    // The write of revision 4 was called 6 s before.
+    assert!(kept("\"retention_ns\":5000000000"));
+    assert!(!kept("\"retention_ns\":9000000000"));
+}
+
+/// A token is forgotten for a reason: its time, another password, a restart, an installed snapshot.
+#[test]
+fn tokens_that_are_used_are_known() {
+    let known = |ttl: u64, more: &str| {
+        let refused =
+            AUTHENTICATED.replacen("etcdserver: permission denied", "etcdserver: invalid auth token", 1);
+        let refused = refused.replace("\"client\":61,\"call\"", "\"client\":61,\"endpoint\":\"n1\",\"call\"");
+        let lines = with_meta(&format!("\"auth_token_ttl_ns\":{ttl}"), &refused);
+        let history = SOUND.replace("\"must_bite\":[\"partition\"]}}}", &format!("{lines}{more}"));
+        let history = jsonl::read(history.as_bytes(), "h", &ReadLimits::default()).unwrap();
+        auth::check(&history).is_empty()
+    };
+    assert!(!known(100, ""));
+    assert!(known(4, ""), "its time is over");
+    assert!(known(0, ""));
+    assert!(known(100, "\n{\"life\":{\"at\":251,\"member\":\"n1\",\"incarnation\":2}}"));
+    assert!(!known(100, "\n{\"life\":{\"at\":251,\"member\":\"n2\",\"incarnation\":2}}"));
+    assert!(known(100, "\n{\"compaction\":{\"at\":251,\"member\":\"n1\",\"revision\":0,\"finished\":true}}"));
+    let disabled = r#"{"id":90,"client":92,"call":240,"op":{"auth":"disable"},"outcome":"info"}"#;
+    assert!(known(100, &format!("\n{disabled}")));
+}
+
+/// Notices may come late where changes came instead, and nothing is demanded where something breaks.
+#[test]
+fn notices_are_demanded_in_quiet_alone() {
+    let with = |last: u64, more: &str| {
+        let history = SOUND.replace("\"must_bite\":[\"partition\"]}}}", &waits_for_notices(last));
+        judge(&history.replace("{\"end\"", &format!("{more}{{\"end\"")))
+    };
+    assert_eq!(with(7_000_000_000, ""), Verdict::Valid);
+    assert!(matches!(with(8_000_000_000, ""), Verdict::Invalid(_)));
+    let cut = "{\"fault\":{\"at\":6000000000,\"action\":\"partition\",\"target\":\"n1\"}}\n";
+    assert_eq!(with(8_000_000_000, cut), Verdict::Valid);
+}
+
+/// A leader's own compaction may be refused where another one came before it, and is lost with its leader.
+#[test]
+fn a_leaders_own_compaction_takes_effect_unless_there_is_a_cause() {
+    let taken = |becomes: &str| {
+        let history = SOUND.replace("{\"end\"", &compacted_by_itself(becomes));
+        let history = jsonl::read(history.as_bytes(), "h", &ReadLimits::default()).unwrap();
+        let failures = compactions::check(&history);
+        assert!(failures.len() <= 1, "{failures:?}");
+        failures.is_empty()
+    };
+    assert!(!taken(""));
+    assert!(taken("{\"hint\":{\"at\":6050000000,\"index\":9,\"op\":57}}\n"));
+    let other = |revision: i64, outcome: &str| {
+        taken(&format!(
+            "{{\"id\":70,\"client\":70,\"call\":5000000000,\"op\":{{\"compact\":{{\"revision\":{revision}}}}},\"outcome\":\
+             \"{outcome}\"}}\n"
+        ))
+    };
+    assert!(other(4, "info"));
+    assert!(!other(3, "info"), "it has compacted less");
+    assert!(!other(4, "fail"));
+    for cause in [
+        r#"{"fault":{"at":5000000000,"action":"partition","target":"n1"}}"#,
+        r#"{"raft":{"member":"n2","term":4,"role":"leader","at":6500000000}}"#,
+        r#"{"alarm":{"call":5000000000,"return":5000000001,"member":"n1","action":"get","answered":true,"alarms":["CORRUPT"]}}"#,
+    ] {
+        assert!(taken(&format!("{cause}\n")), "{cause}");
+    }
 }
 
 /// What looks like a broken promise, a lost answer or a failure, and has a cause.
@@ -694,7 +816,7 @@ fn each_checker_finds_its_own() {
             "{\"end\":{\"at\":400}}",
             &(LEASED.replace("{\"hint\":{\"at\":1000000246,\"index\":9,\"expired\":7}}\n", "") + ":{\"at\":99000000000}}"),
             "lease",
-            "lease 7 of 1 s may have been renewed last, or nothing was quiet, until 0.000s; at 99.000s it is still there",
+            "lease 7 of 1 s may have been renewed last, or nothing was quiet, until 0.000s; at 99.000s it was still there",
         ),
         (
             "{\"end\"",
@@ -845,6 +967,47 @@ fn each_checker_finds_its_own() {
             &AUTHENTICATED.replace("\"revision\":9", "\"revision\":6"),
             "auth",
             "operation 71 told auth revision 7, and operation 78 after it 6",
+        ),
+        (
+            "\"must_bite\":[\"partition\"]}}}",
+            &waits_for_notices(8_000_000_000),
+            "watch",
+            "wants notices of progress, and was told nothing from 5.400s to 8.000s",
+        ),
+        (
+            "\"must_bite\":[\"partition\"]}}}",
+            &with_meta("\"retention_revisions\":2", &compacted_by_itself("")),
+            "compaction",
+            "n1 asked by itself at 6.000s for a compaction to revision 4, and operation 81, called at 6.100s, made revision 6",
+        ),
+        // A token that the member has let pass just before.
+        (
+            "\"must_bite\":[\"partition\"]}}}",
+            &with_meta(
+                "\"auth_token_ttl_ns\":100",
+                &AUTHENTICATED.replacen("etcdserver: permission denied", "etcdserver: invalid auth token", 1),
+            ),
+            "auth",
+            "operation 69, a put of user u (token of operation 67) was refused by  with \"invalid auth token\", and operation 68",
+        ),
+        // A change that is not counted, and one that is counted twice.
+        (
+            "{\"end\"",
+            &AUTHENTICATED.replace("\"revision\":9", "\"revision\":8"),
+            "auth",
+            "operation 71 told auth revision 7, and operation 78 after it 8, and 2 changes were made between the two",
+        ),
+        (
+            "{\"end\"",
+            &AUTHENTICATED.replace("\"revision\":9", "\"revision\":10"),
+            "auth",
+            "and 2 changes at most were made between the two",
+        ),
+        (
+            "{\"end\"",
+            &compacted_by_itself(""),
+            "compaction",
+            "n1 asked by itself at 6.000s for a compaction to revision 4, and no member has applied that",
         ),
         ("{\"end\"", &unanswered(5), "liveness", "n1 never answered client 20's range (operation 20)"),
         (

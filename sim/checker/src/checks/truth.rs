@@ -332,6 +332,7 @@ impl World {
             takes_an_id: false,
             no_put: one_in(chance, 6),
             no_delete: one_in(chance, 6),
+            progress_notify: false,
         };
         let from = if start_revision == 0 { known + 1 } else { start_revision };
         let mut lines: Vec<WatchLine> = Vec::new();

@@ -23,15 +23,21 @@
 //! what lies at the compact revision itself is still there. *Ended*: once a watch has ended, nothing more is told on it. *One
 //! id*: a stream's watches are told apart by their ids.
 //!
+//! *Notified*: a watch that wants to be told from time to time how far it is hears something in every [`PAUSES`] of the members'
+//! pauses between notices, as long as nothing breaks: a change, or a notice. It is judged between two lines of its own, so
+//! that it is known to live, or from its beginning where it begins at the newest revision: one of the past has something to read
+//! first, and one of the future is told nothing before its start.
+//!
 //! A watch belongs to the era in which it was made. Lines that were noted in another era are not judged.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::Failure;
 use super::changes::{Change, Changes};
 use super::durability::covers;
 use super::era::Eras;
+use super::quiet::Unquiet;
+use super::{Failure, seconds};
 use crate::history::{
     Bytes, Client, Event, KeyValue, Op, RunHistory, WatchEvent, WatchEventKind, WatchLine, WatchStart,
 };
@@ -49,8 +55,16 @@ const PREV_KV: &str = "watch: prevKV: an event shows the record as it was";
 const CANCELED: &str = "watch: canceled only where what is wanted is compacted";
 const ENDED: &str = "watch: nothing is told once the watch has ended";
 const ONE_ID: &str = "watch: no two watches of a stream have one id";
+const NOTIFIED: &str = "watch: one that wants notices of progress is given them";
 
-pub(super) const GUARANTEES: [&str; 12] = [
+/// In how many pauses between notices a watch must be told something: a change takes the next notice's place.
+const PAUSES: u64 = 2;
+/// What carries no more than this is small, in bytes.
+const SMALL: usize = 16_384;
+/// How much later that may come, in nanoseconds.
+const LATER: u64 = 1_000_000_000;
+
+pub(super) const GUARANTEES: [&str; 13] = [
     FILTER,
     ORDERED,
     UNIQUE,
@@ -63,6 +77,7 @@ pub(super) const GUARANTEES: [&str; 12] = [
     CANCELED,
     ENDED,
     ONE_ID,
+    NOTIFIED,
 ];
 
 /// Whether there is any watch.
@@ -87,7 +102,42 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             failures.push(Failure::new("watch", guarantee, watch.says(&what)));
         }
     });
+    failures.extend(not_notified(history));
     failures
+}
+
+/// A watch that wants notices, and was told nothing for too long while nothing broke.
+fn not_notified(history: &RunHistory) -> Option<Failure> {
+    let pause = history.meta().map_or(0, |meta| meta.watch_progress_ns);
+    if pause == 0 {
+        return None;
+    }
+    let quiet = Unquiet::of(history);
+    let mut found = None;
+    each(history, |watch, lines, _| {
+        let start = watch.start;
+        if found.is_some() || !start.progress_notify {
+            return;
+        }
+        // One that begins in the past reads history first, and one that begins in the future waits for that.
+        let begins = (start.start_revision.0 == 0).then_some(start.at);
+        let own = lines.iter().filter(|line| !line.of_stream).map(|line| (line.at, bytes(line) <= SMALL));
+        let told: Vec<(u64, bool)> = begins.into_iter().map(|at| (at, true)).chain(own).collect();
+        let most = PAUSES * pause + LATER + 2 * history.longest_delay_ns();
+        found = told.windows(2).find_map(|pair| {
+            let ((from, _), (to, is_small)) = (pair[0], pair[1]);
+            // A large response takes its time on the way.
+            (is_small && to - from > most && !quiet.touch(from, to)).then(|| {
+                let what = format!(
+                    "wants notices of progress, and was told nothing from {:.3}s to {:.3}s",
+                    seconds(from),
+                    seconds(to)
+                );
+                Failure::new("watch", NOTIFIED, watch.says(&what))
+            })
+        });
+    });
+    found
 }
 
 /// The watches that the changes of a replay contradict, but for those that are wrong in themselves.
@@ -145,6 +195,12 @@ fn each(history: &RunHistory, mut f: impl FnMut(&Watch<'_>, &[&WatchLine], usize
     for (start, lines) in watches.values() {
         f(&Watch { start, compactions: &compactions }, lines, eras.at(start.at));
     }
+}
+
+/// The bytes of a response's keys and values.
+fn bytes(line: &WatchLine) -> usize {
+    let of = |kv: &KeyValue| kv.key.as_slice().len() + kv.value.as_slice().len();
+    line.events.iter().map(|event| of(&event.kv) + event.prev_kv.as_ref().map_or(0, of)).sum()
 }
 
 type Judged = Result<(), (&'static str, String)>;

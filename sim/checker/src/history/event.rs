@@ -106,6 +106,21 @@ pub struct Meta {
     /// How long a leader may go on after another has begun to lead, in nanoseconds; 0 where it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub deposed_within_ns: u64,
+    /// How often a leader notes in the log what is left of leases, in nanoseconds; 0 where it is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lease_checkpoint_ns: u64,
+    /// How long a token lives after its last use, in nanoseconds; 0 where it is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub auth_token_ttl_ns: u64,
+    /// How much time of the history a leader keeps that compacts by itself, in nanoseconds; 0 where none does so by time.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retention_ns: u64,
+    /// How many revisions a leader keeps that compacts by itself; 0 where none does so by revisions.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retention_revisions: u64,
+    /// How often a quiet watch that asks for it is told how far it is, in nanoseconds; 0 where it is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub watch_progress_ns: u64,
     /// Whether the members were real ones, which tell nobody what clients cannot see: their roles, their logs, when leases end
     /// by themselves. Then nothing is concluded from the lack of such a line.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -610,6 +625,9 @@ pub struct WatchStart {
     /// Whether deletes are left out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_delete: bool,
+    /// Whether the watch is to be told from time to time how far it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub progress_notify: bool,
 }
 
 impl WatchStart {
@@ -640,6 +658,9 @@ pub struct WatchLine {
     /// Whether the server ended the watch, by itself or as its client had asked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub canceled: bool,
+    /// The notice spoke for all watches of the stream: the client had asked for it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub of_stream: bool,
     /// The events, in the order in which they came.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<WatchEvent>,

@@ -50,7 +50,7 @@ pub use event::{
 pub use jsonl::{HistoryWriter, RunHistory};
 pub use lines::{ReadError, ReadLimits, ReadProblem};
 pub use lock::{Claim, LeaderKey, Lock, Locked, Observed, Proclamation};
-pub use operation::{Client, Error, ErrorKind, Header, LeaseId, OpId, Operation, Outcome, Revision};
+pub use operation::{Client, Error, ErrorKind, Header, LEADERS, LeaseId, OpId, Operation, Outcome, Revision};
 pub use pool::Pool;
 pub use reconfiguration::{Asks, MemberShown, Reconfiguration, Reconfigured};
 pub use request::Compare;

@@ -19,6 +19,16 @@ pub struct OpId(pub u64);
 #[serde(transparent)]
 pub struct Client(pub u64);
 
+/// The first client number for what leaders do by themselves. Each such action has a number of its own.
+pub const LEADERS: u64 = 1 << 40;
+
+impl Client {
+    /// Whether it stands for a leader that does something by itself.
+    pub fn is_a_leader(self) -> bool {
+        self.0 >= LEADERS
+    }
+}
+
 /// A store-wide revision, as etcd counts it: an empty store is at 1, and every change makes the next one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

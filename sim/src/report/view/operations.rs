@@ -1,7 +1,7 @@
 //! The clients' operations as rows, with each text stored once.
 
-use crate::workload::{BESIDE, LEADERS};
-use squall_checker::history::{Bytes, Op, Operation, Outcome, RequestOp, RunHistory, Txn};
+use crate::workload::BESIDE;
+use squall_checker::history::{Bytes, LEADERS, Op, Operation, Outcome, RequestOp, RunHistory, Txn};
 use squall_checker::picture::etcd_label;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -16,8 +16,8 @@ use crate::{
 const LEASES: i64 = 500_000_000;
 /// How many they share.
 const SHARED: i64 = 3;
-/// For so many seconds. Nobody renews them: what is left of a long lease is noted in the log all the time, and a run whose clients
-/// have stopped must come to rest.
+/// For so many seconds: what is left of a long lease is noted in the log all the time, and a run whose clients have stopped must
+/// come to rest.
 const TTL_SECS: i64 = 6;
 
 /// The keys of this workload, by number.
@@ -132,6 +132,7 @@ impl User {
             "txn" => h::Op::Txn(self.txn(key, put)),
             "grant" => h::Op::LeaseGrant(h::LeaseGrant { id: shared, ttl: TTL_SECS }),
             "revoke" => h::Op::LeaseRevoke(h::LeaseRef { id: shared }),
+            "keepAlive" => h::Op::LeaseKeepAlive(h::LeaseRef { id: shared }),
             // Only root may.
             "compact" => {
                 h::Op::Compact(h::Compact { revision: h::Revision((newest / 2).max(1)), physical: false })

@@ -66,6 +66,7 @@ impl Generator {
         let which = self.chance.gen_range(0..KEPT);
         // A few ask for less than they can have.
         let ttl = if unique % 16 == 7 { 1 } else { self.chance.gen_range(TTL_SECS) };
+        let ttl = if self.lease_ttl_secs > 0 { i64::from(self.lease_ttl_secs) } else { ttl };
         let chosen_here = self.one_in(4);
         let of_dropped = self.chance.gen_range(0..DROPPED);
         let (renews_dropped, other_dropped, how) =

@@ -80,8 +80,14 @@ impl Generator {
             }
         }
         if self.one_in(8) {
-            range.min_mod_revision = h::Revision((self.seen.revision - 30).max(1));
-            range.max_mod_revision = h::Revision((self.seen.revision - 5).max(1));
+            // Two bounds together. The narrow ones cut on both sides.
+            let before = |back: i64| h::Revision((self.seen.revision - back).max(1));
+            match self.seen.revision % 4 {
+                0 => (range.min_mod_revision, range.max_mod_revision) = (before(30), before(5)),
+                1 => (range.min_mod_revision, range.max_mod_revision) = (before(8), before(2)),
+                2 => (range.min_create_revision, range.max_create_revision) = (before(20), before(4)),
+                _ => (range.min_mod_revision, range.max_create_revision) = (before(8), before(12)),
+            }
         }
     }
 

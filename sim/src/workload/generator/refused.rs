@@ -49,7 +49,9 @@ impl Generator {
                 writes([h::RequestOp::Put(put), h::RequestOp::Put(absent)])
             }
             10 => {
-                let revision = h::Revision(if self.one_in(2) { 1 } else { self.seen.revision + 1_000 });
+                // The one that comes next is there only if somebody else makes it.
+                let ahead = if unique.is_multiple_of(2) { 1 } else { 1_000 };
+                let revision = h::Revision(if self.one_in(2) { 1 } else { self.seen.revision + ahead });
                 let read = h::Range { key: put.key.clone(), revision, ..h::Range::default() };
                 writes([h::RequestOp::Put(put), h::RequestOp::Range(read)])
             }

@@ -1,11 +1,71 @@
 //! Which keys certainly hung on a lease when the store judged a request.
 //!
-//! A key that an answer shows with a lease has hung there since its mod revision, and hung there up to the answer's revision:
+//! Of a request that hangs another key on it, answers tell. A key that an answer shows with a lease has hung there since its mod revision, and hung there up to the answer's revision:
 //! anything that takes it off, or deletes it, would have given it another mod revision.
+//!
+//! Of a request that ends or renews a lease, the writes tell: a put that was acknowledged before the request was called, and that
+//! nothing else may have followed by the time of the answer. Whoever renews a lease asks one member, which must have applied that
+//! put by then.
 
 use std::collections::BTreeMap;
 
-use crate::history::{Bytes, LeaseId, Op, OpResult, Operation, RequestOp, RunHistory};
+use crate::checks::durability::covers;
+use crate::history::{Bytes, LeaseId, Op, OpResult, Operation, Outcome, RequestOp, RunHistory};
+
+/// The keys that certainly hung on the lease that an answered operation ended or renewed.
+pub(super) fn on_lease_of<'a>(operation: &Operation, history: &'a RunHistory) -> Vec<&'a Bytes> {
+    let (lease, ret) = match (&operation.op, &operation.result) {
+        (Op::LeaseRevoke(lease), Some(_)) => (lease.id, operation.ret),
+        // etcd 3.5.1 lets everybody renew a lease; later ones do not.
+        (Op::LeaseKeepAlive(lease), Some(OpResult::LeaseKeepAlive(kept)))
+            if kept.ttl > 0 && !history.members_untold() =>
+        {
+            (lease.id, operation.ret)
+        }
+        _ => return Vec::new(),
+    };
+    let (Some(ret), Some(shown)) = (ret, operation.revision()) else { return Vec::new() };
+    let hangs = |put: &&'a Operation| {
+        let done = put.is_ok() && put.ret.is_some_and(|ret| ret < operation.call);
+        done && put.revision().is_some_and(|made| made <= shown)
+    };
+    let puts = history.operations.iter().filter(hangs).filter_map(|write| match &write.op {
+        Op::Put(put) if put.lease == lease => Some((write, &put.key)),
+        _ => None,
+    });
+    puts.filter(|(write, key)| {
+        !history.operations.iter().any(|other| {
+            other.id != write.id
+                && other.id != operation.id
+                && other.outcome != Outcome::Fail
+                && other.call <= ret
+                && (other.outcome == Outcome::Info || other.ret.is_none_or(|ret| ret >= write.call))
+                && may_touch(&other.op, key, lease)
+        })
+    })
+    .map(|(_, key)| key)
+    .collect()
+}
+
+/// Whether a request may write or delete a key, or end the lease that it hangs on.
+fn may_touch(op: &Op, key: &Bytes, lease: LeaseId) -> bool {
+    fn step(op: &RequestOp, key: &Bytes) -> bool {
+        match op {
+            RequestOp::Put(put) => put.key == *key,
+            RequestOp::DeleteRange(delete) => covers(&delete.key, &delete.range_end, key),
+            RequestOp::Txn(txn) => txn.success.iter().chain(&txn.failure).any(|op| step(op, key)),
+            RequestOp::Range(_) => false,
+        }
+    }
+    match op {
+        Op::Put(put) => put.key == *key,
+        Op::DeleteRange(delete) => covers(&delete.key, &delete.range_end, key),
+        Op::Txn(txn) => txn.success.iter().chain(&txn.failure).any(|op| step(op, key)),
+        Op::LeaseRevoke(ended) => ended.id == lease,
+        Op::LeaseGrant(granted) => granted.id == lease,
+        _ => false,
+    }
+}
 
 /// By lease, key and mod revision: the last revision at which the key is seen so.
 pub(super) struct Hung<'a>(BTreeMap<LeaseId, BTreeMap<(&'a Bytes, i64), i64>>);
@@ -60,11 +120,17 @@ pub(super) fn leases(op: &Op) -> Vec<LeaseId> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check;
+    use super::super::{DENIED, check};
     use crate::history::{OpId, ReadLimits, RunHistory, jsonl};
 
     /// User `u` may write `a`, and `root` everything; `b` hangs on lease 7 when `u` does something at revision 5.
     fn history(lease_of_b: i64, seen_at: i64, done: &str) -> RunHistory {
+        let text = history_text(lease_of_b, seen_at, done);
+        jsonl::read(text.as_bytes(), "test", &ReadLimits::default())
+            .unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    fn history_text(lease_of_b: i64, seen_at: i64, done: &str) -> String {
         let mut lines = vec![r#"{"meta":{"format":1,"scenario":"s","seed":1}}"#.to_owned()];
         let mut add = |id: u64, revision: i64, op: &str, result: &str, caller: &str| {
             lines.push(format!(
@@ -92,9 +158,7 @@ mod tests {
         let read = format!("{{\"range\":{{\"key\":\"b\",\"revision\":{seen_at}}}}}");
         add(9, 9, &read, &seen, "");
         lines.push(r#"{"end":{"at":1000}}"#.to_owned());
-        let text = lines.join("\n") + "\n";
-        jsonl::read(text.as_bytes(), "test", &ReadLimits::default())
-            .unwrap_or_else(|error| panic!("{error}\n{text}"))
+        lines.join("\n") + "\n"
     }
 
     /// Whether what the user did is held against the store.
@@ -102,6 +166,37 @@ mod tests {
         let failures = check(&history(lease_of_b, seen_at, done));
         // Auth is changed without root's token here, which is another matter.
         failures.iter().any(|failure| failure.blamed == [OpId(7)])
+    }
+
+    /// The history, in which `b` was hung on lease 7 by root before, and nobody has touched it since.
+    fn with_a_put(done: &str, result: &str, more: &str) -> Vec<String> {
+        let text = history_text(8, 3, done).replacen(
+            "\"result\":{\"put\":{}},\"caller\"",
+            &format!("\"result\":{result},\"caller\""),
+            1,
+        );
+        let put = r#"{"id":20,"client":20,"call":41,"return":42,"op":{"put":{"key":"b","value":"v","lease":7}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":4,"raft_term":2},"result":{"put":{}}}"#;
+        // It tells that a member at revision 5 knows of auth.
+        let later = r#"{"id":22,"client":22,"call":65,"return":66,"op":{"put":{"key":"a","value":"w"}},"outcome":"ok","header":{"cluster_id":1,"member_id":1,"revision":5,"raft_term":2},"result":{"put":{}},"caller":{"user":"u","token":6}}"#;
+        let text = text.replacen("{\"end\"", &format!("{put}\n{later}\n{more}{{\"end\""), 1);
+        let read = jsonl::read(text.as_bytes(), "test", &ReadLimits::default());
+        let failures = check(&read.unwrap_or_else(|error| panic!("{error}\n{text}")));
+        let of_user = failures.into_iter().filter(|failure| failure.blamed == [OpId(7)]);
+        of_user.map(|failure| failure.guarantee).collect()
+    }
+
+    #[test]
+    fn who_may_not_write_the_keys_of_a_lease_neither_ends_nor_renews_it() {
+        let (revoke, keep) = (r#"{"lease_revoke":{"id":7}}"#, r#"{"lease_keep_alive":{"id":7}}"#);
+        let (empty, kept) = (r#"{"lease_revoke":{}}"#, r#"{"lease_keep_alive":{"ttl":5}}"#);
+        assert_eq!(with_a_put(revoke, empty, ""), [DENIED]);
+        assert_eq!(with_a_put(keep, kept, ""), [DENIED]);
+        // Another lease; one that was not there; and a key that somebody may have taken off it.
+        assert_eq!(with_a_put(&revoke.replace('7', "8"), empty, ""), [""; 0]);
+        assert_eq!(with_a_put(keep, r#"{"lease_keep_alive":{}}"#, ""), [""; 0]);
+        let delete = r#"{"id":21,"client":21,"call":45,"op":{"delete_range":{"key":"a","range_end":"c"}},"outcome":"info"}"#;
+        assert_eq!(with_a_put(revoke, empty, &format!("{delete}\n")), [""; 0]);
+        assert_eq!(with_a_put(revoke, empty, &format!("{}\n", delete.replace("info", "fail"))), [DENIED]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! - *Turn*: whose place is the oldest in its queue is told so.
 //! - *Left*: a place whose only caller has gone away while it waited is taken out of its queue, though its lease lives on. Where
 //!   its turn had come, the answer was on its way, and the key stays.
-//! - *Heard*: an observer is told of who leads, once it does.
+//! - *Heard*: an observer is told of who leads, once it does, and of what the leader says.
 //!
 //! Each has [`LEAST`] of time, and more where the store is slow: [`SLOWER`] times what the slowest request took that the same
 //! member answered meanwhile. At least [`OTHERS`] requests must show that the member works, and none may have been left
@@ -18,7 +18,7 @@ use super::judge::names;
 use super::presence::{Place, places};
 use crate::checks::quiet::Unquiet;
 use crate::checks::{Failure, seconds};
-use crate::history::{Bytes, Claim, Lock, Op, OpResult, Operation, RunHistory};
+use crate::history::{Bytes, Claim, Lock, Observed, Op, OpResult, Operation, RunHistory};
 
 const TURN: &str = "lock: who is the first in its queue does not wait";
 const LEFT: &str = "lock: a place whose caller has gone away is given up";
@@ -180,6 +180,9 @@ impl<'a> Waits<'a> {
             _ => return None,
         };
         let newest = told.iter().map(|told| told.kv.create_revision.0.unsigned_abs()).max().unwrap_or(0);
+        if let Some(failure) = self.heard_said(operation, name, told) {
+            return Some(failure);
+        }
         let mut unheard = self.of_queue(name).iter().filter(|place| place.create > newest);
         unheard.find_map(|place| {
             let from = self.first_since(name, place).max(operation.call);
@@ -195,6 +198,38 @@ impl<'a> Waits<'a> {
                     seconds(to)
                 );
                 Failure::new("lock", HEARD, message).blaming([operation.id])
+            })
+        })
+    }
+
+    /// The leader has said something, and the observer was told neither of that nor of anything later.
+    fn heard_said(&self, operation: &Operation, name: &Bytes, told: &[Observed]) -> Option<Failure> {
+        let ret = operation.ret?;
+        let newest = told.iter().map(|told| told.kv.mod_revision).max().unwrap_or_default();
+        let said = self.history.operations.iter().filter_map(|said| match &said.op {
+            Op::Lock(Lock::Proclaim(what)) if what.leader.name == *name && said.is_ok() => {
+                Some((said, &what.leader, said.ret?, said.revision()?))
+            }
+            _ => None,
+        });
+        said.filter(|(.., made)| *made > newest).find_map(|(said, leader, done, _)| {
+            let is_it = |place: &&Place<'_>| {
+                place.key == &leader.key && place.create == leader.rev.0.unsigned_abs()
+            };
+            let place = self.of_queue(name).iter().find(is_it)?;
+            let from = self.first_since(name, place).max(operation.call).max(done);
+            let to = ret.min(place.until.unwrap_or(u64::MAX));
+            self.had_time(&operation.endpoint, from, to).map(|_| {
+                let message = format!(
+                    "operation {} observed {name} at {} until {:.3}s, and was never told what the leader had said by {:.3}s \
+                     (operation {})",
+                    operation.id,
+                    operation.endpoint,
+                    seconds(ret),
+                    seconds(done),
+                    said.id
+                );
+                Failure::new("lock", HEARD, message).blaming([operation.id, said.id])
             })
         })
     }

@@ -199,6 +199,22 @@ fn an_observer_hears_of_who_leads() {
     assert!(heard(&[told(7, 2), told(8, 3)]).is_empty());
     // The earlier leader may be left out.
     assert!(heard(&[told(8, 3)]).is_empty());
+    // It is told of what the leader says, too, or of something later.
+    let says = |revision: u64| {
+        let said =
+            r#"{"lock":{"proclaim":{"leader":{"name":"e","key":"e/8","rev":3,"lease":8},"value":"x"}}}"#;
+        ok(40, (5_700, 5_710), said, revision, r#"{"empty":{}}"#)
+    };
+    let heard_of = |told: &[String], said: String| {
+        let result = format!("{{\"observed\":[{}]}}", told.join(","));
+        let observed = ok(30, (5_050, 9_000), observe, 4, &result);
+        broken(&with(election.clone(), &[observed, said]))
+    };
+    let heard_later =
+        told(8, 3).replace("\"mod_revision\":3,\"version\":1", "\"mod_revision\":6,\"version\":3");
+    assert_eq!(heard_of(&[told(8, 3)], says(5)), [GUARANTEES[2]]);
+    assert!(heard_of(&[told(8, 3), heard_later], says(5)).is_empty());
+    assert!(heard_of(&[told(8, 3)], says(5).replace("5700", "8700").replace("5710", "8710")).is_empty());
     // One that was told nothing at all, though one led; and one that did not wait.
     assert_eq!(broken(&with(election.clone(), &[gave_up(30, (5_050, 9_000), observe)])), [GUARANTEES[2]]);
     assert!(broken(&with(election.clone(), &[gave_up(30, (5_050, 5_900), observe)])).is_empty());

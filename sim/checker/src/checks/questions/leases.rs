@@ -4,7 +4,8 @@
 //! return.
 //! - *Found*: a lease that was promised to be there is found, and one that has ended is not.
 //! - *Left*: no less is left than was promised. Where nobody began to lead since the last renewal that was answered, no more
-//!   is left than that renewal gave, but for what a new leader adds ([`extension`]).
+//!   is left than that renewal gave, but for what a new leader adds ([`extension`]). Where the leader has changed since, no more is
+//!   left than the one before had noted in the log, and that ([`Known::noted`]; etcd #9888).
 //! - *Granted*: it was granted what the answer to its grant said.
 //! - *Keys*: a key hangs on it whose last write, certainly, was a put with it; and none hangs on it that nobody put there, or
 //!   whose last write, certainly, was another.
@@ -19,6 +20,7 @@ use super::{MemberReports, Question};
 use crate::checks::durability::covers;
 use crate::checks::era::{Eras, Scope};
 use crate::checks::leases::{Lease, collect};
+use crate::checks::quiet::Unquiet;
 use crate::checks::{Failure, add, seconds};
 use crate::history::{
     Ask, Asked, Bytes, LeaseId, Op, OpId, OpResult, Operation, Outcome, RequestOp, RoleChange, RunHistory,
@@ -35,6 +37,9 @@ pub(super) const LISTED: &str = "lease: a member lists those that it has granted
 pub(super) const GUARANTEES: [&str; 6] = [FOUND, LEAST, MOST, GRANTED, KEYS, LISTED];
 
 const SECOND: u64 = 1_000_000_000;
+/// How long after it began to lead a leader has given all leases their time, where nothing broke, in nanoseconds: it has
+/// applied its first entry.
+const SETTLED: u64 = 3 * SECOND;
 /// A new leader that has very many leases spreads their ends over time: then nothing is said of how much is left at most.
 const MANY: usize = 500;
 
@@ -99,6 +104,9 @@ struct Known<'a> {
     /// Revocations of which no member reported which entry they were.
     revokes_untold: BTreeMap<LeaseId, u64>,
     extension: u64,
+    /// How often a leader notes what is left of leases; 0 where that is not known.
+    checkpoint: u64,
+    unquiet: Unquiet,
     drift_ppm: u64,
     members_untold: bool,
 }
@@ -115,6 +123,8 @@ impl<'a> Known<'a> {
             ended_at: BTreeMap::new(),
             revokes_untold: BTreeMap::new(),
             extension: extension(history),
+            checkpoint: history.meta().map_or(0, |meta| meta.lease_checkpoint_ns),
+            unquiet: Unquiet::of(history),
             drift_ppm: history.drift_ppm(),
             members_untold: history.members_untold(),
         };
@@ -243,13 +253,38 @@ impl<'a> Known<'a> {
         let renewed = possible().any(|one| !one.grants && one.call > leader.at + super::NEAR);
         let applied = self.applied_grant(leader, id, question.scope);
         let last = answered.max(applied.unwrap_or(0));
-        if last >= question.call || !(renewed || applied.is_some()) {
+        if last >= question.call {
             return None;
+        }
+        if !(renewed || applied.is_some()) {
+            return self.noted(leader, answered, ttl);
         }
         let whole = ttl.unsigned_abs() * SECOND;
         let passed = question.call - last;
         let drift = (whole + passed) / 1_000_000 * self.drift_ppm;
         Some((whole + self.extension + drift).saturating_sub(passed) / SECOND)
+    }
+
+    /// How many seconds a new leader can have given to a lease at most that was renewed last by `renewed`. The leader before it
+    /// noted from time to time what was left. It is known to have done so where nothing broke in its time: it then began to
+    /// lead before `from`, and made its last note between `noted` and `to`.
+    fn noted(&self, leader: &RoleChange, renewed: u64, ttl: i64) -> Option<u64> {
+        let whole = ttl.unsigned_abs() * SECOND;
+        if self.checkpoint == 0 || whole <= self.checkpoint {
+            return None;
+        }
+        let begins = self.reports.leader_before(leader)?;
+        let ends = self.reports.next_role(begins).map_or(leader.at, |next| next.at.min(leader.at));
+        let (from, to) = (begins.at + SETTLED, ends.saturating_sub(SECOND));
+        let noted = to.saturating_sub(self.checkpoint + SECOND / 2);
+        if noted <= from || renewed > noted || self.unquiet.touch(from, to) {
+            return None;
+        }
+        let until = (renewed + whole).max(from + whole + self.extension);
+        // Whole seconds are noted, rounded up.
+        let left = (until.saturating_sub(noted) + SECOND).min(whole);
+        let drift = 2 * whole / 1_000_000 * self.drift_ppm;
+        Some((left + self.extension + drift) / SECOND)
     }
 
     /// When the leader applied the grant, where it led then.

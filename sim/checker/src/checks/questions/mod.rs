@@ -130,6 +130,17 @@ impl<'a> MemberReports<'a> {
         (stays && one_life).then_some(*line)
     }
 
+    /// Who had begun to lead before this leader did.
+    fn leader_before(&self, leader: &RoleChange) -> Option<&'a RoleChange> {
+        let leads = |line: &&&RoleChange| line.role == "leader" && line.at < leader.at;
+        self.roles.values().flatten().filter(leads).max_by_key(|line| line.at).copied()
+    }
+
+    /// The next role of the same member.
+    fn next_role(&self, line: &RoleChange) -> Option<&'a RoleChange> {
+        self.roles.get(line.member.as_str())?.iter().find(|next| next.at > line.at).copied()
+    }
+
     /// Who was the last to begin to lead, by this instant.
     fn last_leader(&self, at: u64) -> Option<&'a RoleChange> {
         let leads = |line: &&&RoleChange| line.role == "leader" && line.at <= at + NEAR;

@@ -2,6 +2,7 @@
 
 use super::check;
 use crate::checks::locks::tests::read;
+use crate::history::Event;
 
 const MS: u64 = 1_000_000;
 
@@ -123,6 +124,37 @@ fn who_begins_to_lead_or_renews_may_give_a_lease_its_time_again() {
     let failed =
         renewed("\"outcome\":\"fail\"").replace(",\"result\":{\"lease_keep_alive\":{\"ttl\":5}}", "");
     assert_eq!(with(&[failed, asked]), [""; 0]);
+}
+
+/// m1 leads for twelve seconds and notes what is left of leases every two; then m2 leads.
+#[test]
+fn a_new_leader_goes_on_from_what_was_noted() {
+    let left = |ttl: i64, every: u64, more: &[String]| {
+        let mut lines = granted();
+        lines.retain(|line| !line.contains("lease_grant"));
+        lines.push(grant(1, (1_000, 1_100), 7, 20));
+        lines.push(role(12_000, 2, "follower"));
+        lines.push(role(12_000, 3, "leader").replace("m1", "m2"));
+        lines.push(time_to_live(9, (12_200, 12_300), ttl, 20, "\"k\""));
+        lines.extend_from_slice(more);
+        let mut history = read(&lines);
+        for event in &mut history.events {
+            if let Event::Meta(meta) = event {
+                meta.lease_checkpoint_ns = every * MS;
+            }
+        }
+        check(&history).into_iter().map(|failure| failure.guarantee).collect::<Vec<_>>()
+    };
+    assert_eq!(left(10, 2_000, &[]), [""; 0]);
+    assert_eq!(left(17, 2_000, &[]), [""; 0], "it may have been noted long before");
+    assert_eq!(left(18, 2_000, &[]), [super::leases::MOST]);
+    assert_eq!(left(18, 0, &[]), [""; 0], "nothing is noted");
+    assert_eq!(left(18, 10_000, &[]), [""; 0], "nothing can have been noted yet");
+    let renewed =
+        ok(3, (9_000, 9_100), "{\"lease_keep_alive\":{\"id\":7}}", "{\"lease_keep_alive\":{\"ttl\":20}}");
+    assert_eq!(left(19, 2_000, &[renewed]), [""; 0]);
+    let restarted = event("life", 6_000, "\"member\":\"m3\",\"incarnation\":2");
+    assert_eq!(left(18, 2_000, &[restarted]), [""; 0]);
 }
 
 #[test]
