@@ -24,7 +24,7 @@ pub(super) fn judge<M: Model>(
             report.picture = options.picture.then(|| picture::of_witness(model, history, &witness));
         }
         Verdict::Illegal(violation) => {
-            let core = search::minimize(model, history, &violation, &core_budget(options, &violation.effort));
+            let core = search::minimize(model, history, &violation, &core_budget(options));
             let explanation = words.violation(&violation, &core);
             report.verdict = Judged::Invalid;
             report.failures.push(Failure {
@@ -68,11 +68,12 @@ pub(super) fn judge<M: Model>(
     }
 }
 
-/// A check on the way to a core may take some times what the verdict took: a core that is not proved minimal is a
-/// lesser loss than a long wait.
-fn core_budget(options: &CheckOptions, verdict: &search::Effort) -> search::Budget {
-    let steps = verdict.steps.saturating_mul(4).max(20_000).min(options.search.budget.steps);
-    search::Budget { steps, ..options.search.budget }
+/// Steps for a core, all checks together: some seconds at most. A core that is not proved minimal is a lesser loss than a long
+/// wait.
+const CORE_STEPS: u64 = 20_000_000;
+
+fn core_budget(options: &CheckOptions) -> search::Budget {
+    search::Budget { steps: options.search.budget.steps.min(CORE_STEPS), ..options.search.budget }
 }
 
 /// How many operations there are, by outcome.
@@ -192,8 +193,6 @@ impl<M: Model> Words<'_, M> {
         let blamed = &operations[violation.blamed];
         let name = self.name(violation.blamed);
         let Some(output) = blamed.output() else { return (name, Vec::new()) };
-        let legal = |state: &M::State| self.model.step(state, &blamed.input, Some(output)).is_some();
-
         let others = violation.part.iter().filter(|&&op| op != violation.blamed).map(|&op| &operations[op]);
         let anything = others.map(|operation| (&operation.input, operation.output()));
         if !self.model.can_become_legal(&self.model.initial(), &blamed.input, output, anything) {
@@ -202,20 +201,7 @@ impl<M: Model> Words<'_, M> {
                 Vec::new(),
             );
         }
-        // Where in the longest prefix would it have been legal, and what took that away?
-        let mut state = self.model.initial();
-        let mut last_legal = legal(&state).then_some(0);
-        for (place, &op) in violation.prefix.iter().enumerate() {
-            let operation = &operations[op];
-            match self.model.step(&state, &operation.input, operation.output()) {
-                Some(after) => state = after,
-                None => break,
-            }
-            if legal(&state) {
-                last_legal = Some(place + 1);
-            }
-        }
-        let overwriter = last_legal.and_then(|place| violation.prefix.get(place)).copied();
+        let overwriter = search::overwriter(self.model, self.history, violation);
         match overwriter {
             Some(op) if operations[op].output().is_some() && operations[op].ret < Some(blamed.call) => {
                 let kind = if self.model.is_read_only(&blamed.input, Some(output)) {

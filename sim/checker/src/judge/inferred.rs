@@ -1,6 +1,6 @@
-//! Judging transactions: by the general search where there are few and it is quick, which explains best; else by what can be inferred from
-//! values that are written once ([`crate::transactions`]); and by the general search to its budget where that says
-//! nothing.
+//! Judging transactions: by the general search where there are few and it is quick, which explains best; else by what can
+//! be inferred from values that are written once ([`crate::transactions`]); and where that says nothing, by the general
+//! search again, for some seconds at most.
 
 use super::general::{self, counts, shorten};
 use super::options::CheckOptions;
@@ -16,6 +16,10 @@ const SMALL: usize = 64;
 
 /// Steps of the search that are tried first.
 const QUICK_STEPS: u64 = 20_000;
+
+/// Steps of the search where nothing was inferred. Each costs as much as a dozen steps on one register, so that a hundred
+/// million of them are many minutes; and what is not found in these is seldom found in more.
+const LAST_STEPS: u64 = 4_000_000;
 
 /// Steps for checking a contradiction again.
 const AGAIN_STEPS: u64 = 200_000;
@@ -48,7 +52,9 @@ pub(super) fn judge<M: Model>(
             Inferred::Order(_) | Inferred::Contradiction(_) | Inferred::Nothing => {}
         }
     }
-    general::judge(model, history, line, options, report);
+    let last = search::Budget { steps: options.search.budget.steps.min(LAST_STEPS), ..options.search.budget };
+    let last = search::Options { budget: last, ..options.search };
+    general::judge(model, history, line, &CheckOptions { search: last, ..options.clone() }, report);
 }
 
 fn witness<I, O>(history: &ConcurrentHistory<I, O>, order: Vec<usize>) -> Witness {

@@ -13,6 +13,13 @@
 //! Whether a core is illegal is monotone in its essential operations, so QuickXplain (Junker 2004) finds a minimal set
 //! of them in about `k log(n / k)` checks for `k` of `n`. It keeps the operations that returned last, which are the
 //! ones near the blamed one.
+//!
+//! For a history of thousands of operations these are thousands of long checks. So smaller sets are tried before
+//! (`Finder::start`): the blamed operation with the one that overwrote what it saw, with the neighbours of both, with all
+//! that could have led to what it saw, and with the last operations before it. One budget is for all checks together. When
+//! it has run out no more is taken away: what is left is a core, though it may not be minimal.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::part::{PartSearch, Status};
 use super::verdict::{Budget, Violation};
@@ -40,7 +47,7 @@ impl Core {
     }
 }
 
-/// Finds a minimal core of `violation`. The budget is for each check on the way; there are about `k log(n / k)`.
+/// Finds a minimal core of `violation`. The budget is for all checks on the way together.
 pub fn minimize<M: Model>(
     model: &M,
     history: &ConcurrentHistory<M::Input, M::Output>,
@@ -62,15 +69,24 @@ pub fn minimize<M: Model>(
         let ret = operations[op].ret;
         (ret > blamed_return, std::cmp::Reverse(ret), op)
     });
-    let mut finder = Finder { model, operations, part: &violation.part, budget, unsure: false };
-    let found = finder.explain(&mut Vec::new(), false, &candidates);
-    let essential = if finder.is_illegal(&found) {
-        found
-    } else {
-        // A check was out of budget and misled the search; all candidates together are known to be illegal.
-        finder.unsure = true;
-        candidates
+    // The more operations may have happened or not, the longer a check may take, up to a point.
+    let usual = violation.effort.steps.saturating_mul(4).max(20_000).min(budget.steps / 4);
+    let each = usual.max(budget.steps / 16);
+    let mut finder = Finder {
+        model,
+        operations,
+        part: &violation.part,
+        budget,
+        each,
+        left: budget.steps,
+        longest: 0,
+        unsure: false,
     };
+    let start = finder.start(history, violation, candidates);
+    // That smaller sets were legal, or took too long, takes nothing from the minimality of what is found.
+    finder.unsure = false;
+    finder.each = usual.max(finder.longest.saturating_mul(4));
+    let essential = finder.explain(&mut Vec::new(), false, &start);
     let minimal = !finder.unsure;
     let last_return = essential.iter().filter_map(|&op| operations[op].ret).max().unwrap_or(0);
     let is_possible = |op: usize| {
@@ -85,6 +101,31 @@ pub fn minimize<M: Model>(
         ops
     };
     Core { essential: in_order(essential.clone()), possible, minimal }
+}
+
+/// The operation that took away, in the longest prefix, what the blamed one saw: after the last place where its answer
+/// would have been legal.
+pub fn overwriter<M: Model>(
+    model: &M,
+    history: &ConcurrentHistory<M::Input, M::Output>,
+    violation: &Violation<M::State>,
+) -> Option<usize> {
+    let operations = history.operations();
+    let blamed = &operations[violation.blamed];
+    let legal = |state: &M::State| model.step(state, &blamed.input, blamed.output()).is_some();
+    let mut state = model.initial();
+    let mut last_legal = legal(&state).then_some(0);
+    for (place, &op) in violation.prefix.iter().enumerate() {
+        let operation = &operations[op];
+        match model.step(&state, &operation.input, operation.output()) {
+            Some(after) => state = after,
+            None => break,
+        }
+        if legal(&state) {
+            last_legal = Some(place + 1);
+        }
+    }
+    violation.prefix.get(last_legal?).copied()
 }
 
 fn ambiguous<I: Clone, O>(operation: &Operation<I, O>) -> Operation<I, O> {
@@ -102,10 +143,66 @@ struct Finder<'a, M: Model> {
     operations: &'a [Operation<M::Input, M::Output>],
     part: &'a [usize],
     budget: &'a Budget,
+    /// Steps that each check may take at least, and what is left for all of them.
+    each: u64,
+    left: u64,
+    /// Steps of the longest check that found an illegal set.
+    longest: u64,
+    /// Whether a check was given up, and counted as legal.
     unsure: bool,
 }
 
+/// How many operations before the overwriter, and after it, are tried with it.
+const NEIGHBOURS: usize = 3;
+
 impl<M: Model> Finder<'_, M> {
+    /// A set of candidates that is illegal, and small where one is easy to see. All of them are illegal.
+    fn start(
+        &mut self,
+        history: &ConcurrentHistory<M::Input, M::Output>,
+        violation: &Violation<M::State>,
+        candidates: Vec<usize>,
+    ) -> Vec<usize> {
+        let blamed = violation.blamed;
+        let overwriter = overwriter(self.model, history, violation);
+        let near = overwriter.and_then(|op| violation.prefix.iter().position(|&other| other == op));
+        let near = near.map_or(&[][..], |place| {
+            let end = (place + 1 + NEIGHBOURS).min(violation.prefix.len());
+            &violation.prefix[place.saturating_sub(NEIGHBOURS)..end]
+        });
+        let operations = self.operations;
+        let (input, output) = (&operations[blamed].input, operations[blamed].output());
+        // What could have led to what the blamed operation saw. Where all of it had returned before an operation that saw
+        // something else, and this before the blamed one was called, that is a contradiction.
+        let leads = |op: &usize| match (output, violation.states.first()) {
+            (Some(output), Some(state)) => {
+                let only = std::iter::once((&operations[*op].input, operations[*op].output()));
+                self.model.can_become_legal(state, input, output, only)
+            }
+            _ => false,
+        };
+        let before = candidates.iter().filter(|&&op| operations[op].ret < Some(operations[blamed].call));
+        let pair: Vec<usize> = overwriter.into_iter().chain([blamed]).collect();
+        let around: Vec<usize> =
+            pair.iter().chain(near).chain(before.take(2 * NEIGHBOURS)).copied().collect();
+        let sources: Vec<usize> = candidates.iter().filter(|op| leads(op)).chain(&around).copied().collect();
+        let mut sets = vec![vec![blamed], pair, around, sources];
+        let mut size = 8 * NEIGHBOURS;
+        while size < candidates.len() / 2 {
+            sets.push(candidates[..size].iter().copied().chain([blamed]).collect());
+            size *= 4;
+        }
+        let ranks: BTreeMap<usize, usize> = candidates.iter().enumerate().map(|(at, &op)| (op, at)).collect();
+        for set in sets {
+            let set: BTreeSet<usize> = set.iter().filter_map(|op| ranks.get(op).copied()).collect();
+            let set: Vec<usize> = set.into_iter().map(|rank| candidates[rank]).collect();
+            if set.len() < candidates.len() && self.is_illegal(&set) {
+                return set;
+            }
+        }
+        candidates
+    }
+
     /// QuickXplain: a minimal subset of `candidates` that is illegal together with `kept`. `grown` says whether `kept`
     /// has grown since it was last found legal.
     fn explain(&mut self, kept: &mut Vec<usize>, grown: bool, candidates: &[usize]) -> Vec<usize> {
@@ -129,19 +226,18 @@ impl<M: Model> Finder<'_, M> {
 
     /// Whether the part is illegal where only `essential` operations completed. Out of budget counts as not.
     fn is_illegal(&mut self, essential: &[usize]) -> bool {
-        let mut keep = vec![false; self.part.len()];
-        let mut place: std::collections::BTreeMap<usize, usize> = std::collections::BTreeMap::new();
-        for (at, &op) in self.part.iter().enumerate() {
-            place.insert(op, at);
+        // Laying a check out costs something, too.
+        self.left = self.left.saturating_sub(self.part.len() as u64);
+        if self.left == 0 {
+            self.unsure = true;
+            return false;
         }
-        for op in essential {
-            keep[place[op]] = true;
-        }
+        let keep: BTreeSet<usize> = essential.iter().copied().collect();
         let last_return = essential.iter().filter_map(|&op| self.operations[op].ret).max().unwrap_or(0);
         let mut operations = Vec::new();
-        for (&op, keep) in self.part.iter().zip(keep) {
+        for &op in self.part {
             let operation = &self.operations[op];
-            if keep {
+            if keep.contains(&op) {
                 operations.push(operation.clone());
             } else if operation.outcome != Outcome::Fail
                 && operation.call <= last_return
@@ -153,8 +249,13 @@ impl<M: Model> Finder<'_, M> {
         let part: Vec<usize> = (0..operations.len()).collect();
         let mut search =
             PartSearch::new(self.model, &operations, &part, self.budget.states, self.budget.memo_bytes);
-        match search.run(self.budget.steps, || false) {
-            Status::Illegal => true,
+        let status = search.run(self.each.max(self.left / 64).min(self.left), || false);
+        self.left = self.left.saturating_sub(search.steps());
+        match status {
+            Status::Illegal => {
+                self.longest = self.longest.max(search.steps());
+                true
+            }
             Status::Valid => false,
             Status::Running | Status::OutOfStates => {
                 self.unsure = true;

@@ -80,7 +80,7 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
-pub use minimize::{Core, minimize};
+pub use minimize::{Core, minimize, overwriter};
 pub use verdict::{Budget, Effort, Exhausted, Options, Resource, Verdict, Violation, Witness};
 pub use witness::{ReplayError, replay};
 

@@ -5,6 +5,7 @@
 use super::brute;
 use super::sample::{self, Automaton, Chance, Sample};
 use super::*;
+use crate::model::cas_register::{RegisterInput, RegisterOutput};
 use crate::model::{CasRegister, KvAppend, MultiRegister, Mutex as Lock, Operation, Outcome, Register};
 
 fn histories() -> u64 {
@@ -250,4 +251,97 @@ fn a_budget_that_is_too_small_is_unknown_and_never_wrong() {
         }
     }
     assert!(unknown > 50, "the budgets did not bite: {unknown}");
+}
+
+/// A register that ten clients read, write and compare for so many operations. One read answers `lie`.
+fn long_with_a_lie(
+    chance: &mut Chance,
+    count: u64,
+    lie: Option<i64>,
+) -> ConcurrentHistory<RegisterInput, RegisterOutput> {
+    let mut operations: Vec<Operation<RegisterInput, RegisterOutput>> = Vec::new();
+    let mut open: Vec<Option<(usize, Option<RegisterOutput>)>> = vec![None; 10];
+    let (mut state, mut now, mut lied) = (None, 0, false);
+    while (operations.len() as u64) < count {
+        now += 1;
+        let client = chance.below(10) as usize;
+        match &mut open[client] {
+            slot @ None => {
+                let value = |chance: &mut Chance| Some(1 + chance.below(5) as i64);
+                *slot = Some((operations.len(), None));
+                let input = match chance.below(3) {
+                    0 => RegisterInput::Read,
+                    1 => RegisterInput::Write(value(chance)),
+                    _ => RegisterInput::Cas { from: value(chance), to: value(chance) },
+                };
+                operations.push(Operation::info(client as u64, now, input));
+            }
+            Some((at, output @ None)) => {
+                *output = Some(match operations[*at].input {
+                    // Late, so that there is much to take away.
+                    RegisterInput::Read if !lied && operations.len() as u64 > count / 2 => {
+                        lied = true;
+                        RegisterOutput::Read(lie)
+                    }
+                    RegisterInput::Read => RegisterOutput::Read(state),
+                    RegisterInput::Write(value) => {
+                        state = value;
+                        RegisterOutput::Written
+                    }
+                    RegisterInput::Cas { from, to } => {
+                        let found = state == from;
+                        state = if found { to } else { state };
+                        RegisterOutput::Cas(found)
+                    }
+                });
+            }
+            Some((at, Some(output))) => {
+                let operation = &mut operations[*at];
+                (operation.ret, operation.outcome) = (Some(now), Outcome::Ok(output.clone()));
+                open[client] = None;
+            }
+        }
+    }
+    ConcurrentHistory::new(operations).expect("calls come before returns")
+}
+
+fn illegal(history: &ConcurrentHistory<RegisterInput, RegisterOutput>) -> Option<Violation<Option<i64>>> {
+    match check(&CasRegister::default(), history, &one_thread()) {
+        Verdict::Illegal(violation) => Some(violation),
+        _ => None,
+    }
+}
+
+/// Nil is never written: the read and any write that had returned before it are enough, and few checks find them.
+#[test]
+fn a_core_of_two_is_found_at_once_among_thousands() {
+    let history = long_with_a_lie(&mut Chance(5), 5_000, None);
+    let violation = illegal(&history).expect("nil is never written");
+    let budget = Budget { steps: 200_000, ..Budget::default() };
+    let core = minimize(&CasRegister::default(), &history, &violation, &budget);
+    assert!(core.minimal && core.essential.len() == 2, "{:?}", core.essential);
+    assert!(core.essential.contains(&violation.blamed));
+}
+
+/// However little the budget allows, what is left proves the violation; with more of it less is left.
+#[test]
+fn a_core_is_illegal_whatever_the_budget() {
+    let model = CasRegister::default();
+    let mut tried = 0;
+    for number in 0..30 {
+        let mut chance = Chance(55 << 40 | number);
+        let lie = Some(1 + chance.below(5) as i64);
+        let history = long_with_a_lie(&mut chance, 120, lie);
+        let Some(violation) = illegal(&history) else { continue };
+        tried += 1;
+        let least = [0, 500, 5_000, 50_000, 20_000_000].map(|steps| {
+            let core = minimize(&model, &history, &violation, &Budget { steps, ..Budget::default() });
+            assert!(illegal(&core.history(&history)).is_some(), "{steps} steps: {core:?}");
+            core
+        });
+        assert!(least[4].minimal, "{:?}", least[4]);
+        assert!(!least[0].minimal, "{:?}", least[0]);
+        assert!(least[4].essential.len() <= least[0].essential.len());
+    }
+    assert!(tried > 5, "{tried} lies were seen");
 }

@@ -78,6 +78,16 @@ impl Graph {
         self.nodes[node as usize].operation
     }
 
+    /// When each transaction was called and when it returned: never, where that is not known.
+    pub(super) fn times(&self) -> Vec<(u64, u64)> {
+        self.nodes.iter().map(|node| (node.call, node.ret.unwrap_or(u64::MAX))).collect()
+    }
+
+    /// When a completed transaction returned; nothing for any other node.
+    pub(super) fn ret(&self, node: u32) -> Option<u64> {
+        self.nodes.get(node as usize)?.ret
+    }
+
     /// All nodes, helpers too, each after those that lead to it; among transactions that may come next the one called
     /// first. `None` where there is a cycle.
     pub(super) fn order(&self) -> Option<Vec<u32>> {

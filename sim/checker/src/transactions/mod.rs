@@ -10,7 +10,7 @@
 //!
 //! Lists tell the order of all appends that anybody saw ([`lists`]). Registers do not; there a write that must come after
 //! the one that was read must come after its readers too, and this is followed until nothing new comes of it
-//! ([`registers`]).
+//! ([`registers`]). What is still open then is chosen (`schedule`).
 //!
 //! # What comes of it
 //! - A cycle, or a read of what nobody can have left there, proves that there is no order ([`Contradiction`]).
@@ -25,6 +25,7 @@
 mod graph;
 mod lists;
 mod registers;
+mod schedule;
 
 #[cfg(test)]
 mod tests;

@@ -8,13 +8,15 @@
 use std::collections::BTreeMap;
 
 use super::graph::{Because, Graph, Node};
+use super::schedule::schedule;
 use super::{Contradiction, Inferred};
 use crate::model::multi_register::{MicroOp, ReadValues};
 use crate::model::value::Value;
 use crate::model::{ConcurrentHistory, MultiRegister, Outcome};
 
-/// How many transactions there may be for edges to be followed: reachability takes their square in bits.
-const MOST_FOLLOWED: usize = 5_000;
+/// How many transactions there may be for edges to be followed: reachability takes twice their square in bits, which is
+/// 100 MB.
+const MOST_FOLLOWED: usize = 20_000;
 
 /// How often new edges are followed.
 const ROUNDS: usize = 12;
@@ -105,6 +107,7 @@ pub fn registers(model: &MultiRegister, history: &ConcurrentHistory<Vec<MicroOp>
         .map(|(n, key)| Versions::new(n as u32, key, initial(key.name), &node_of, &mut graph))
         .collect();
     let name = |key: u32| keys[key as usize].name.to_owned();
+    let times = graph.times();
     for _ in 0..ROUNDS {
         let Some(order) = graph.order() else { break };
         if graph.len() > MOST_FOLLOWED {
@@ -114,7 +117,7 @@ pub fn registers(model: &MultiRegister, history: &ConcurrentHistory<Vec<MicroOp>
         // Each key adds its edges; a short-circuiting `any` would leave the later ones out.
         let mut added = false;
         for key in &versions {
-            added |= key.follow(&reach, &mut graph);
+            added |= key.follow(&reach, &times, &mut graph);
         }
         if !added {
             break;
@@ -169,10 +172,10 @@ fn found<'h>(
 }
 
 /// The writes of one key, each with its readers, as nodes. The first is the initial value, which nobody wrote.
-struct Versions {
+pub(super) struct Versions {
     key: u32,
-    writers: Vec<Option<u32>>,
-    readers: Vec<Vec<u32>>,
+    pub(super) writers: Vec<Option<u32>>,
+    pub(super) readers: Vec<Vec<u32>>,
 }
 
 impl Versions {
@@ -222,8 +225,8 @@ impl Versions {
         versions
     }
 
-    /// Draws the edges that follow from those there are; whether there were any.
-    fn follow(&self, reach: &Reach, graph: &mut Graph) -> bool {
+    /// Draws the edges that follow from those there are; whether there were any. `times` are the calls and returns.
+    fn follow(&self, reach: &Reach, times: &[(u64, u64)], graph: &mut Graph) -> bool {
         let mut any = false;
         let mut edge = |from: u32, to: u32, because| {
             if from != to && !reach.leads(from, to) {
@@ -233,7 +236,15 @@ impl Versions {
         };
         for (at, &writer) in self.writers.iter().enumerate() {
             let Some(writer) = writer else { continue };
+            // Most pairs are far apart in time, and then nothing new follows.
+            let last = self.readers[at].iter().map(|&reader| times[reader as usize].1).max();
+            let (call, ret) = times[writer as usize];
+            let last = last.unwrap_or(0).max(ret);
             for &other in self.writers.iter().flatten().filter(|&&other| other != writer) {
+                let (other_call, other_ret) = times[other as usize];
+                if other_ret < call || last < other_call {
+                    continue;
+                }
                 // Whoever overwrites comes after the readers of what it overwrites.
                 if reach.leads(writer, other) {
                     for &reader in &self.readers[at] {
@@ -280,70 +291,4 @@ impl Reach {
     fn leads(&self, from: u32, to: u32) -> bool {
         self.bits[from as usize * self.words + to as usize / 64] >> (to % 64) & 1 == 1
     }
-}
-
-/// An order in which no write comes between another and its readers, where one can be found without going back.
-fn schedule(graph: &Graph, versions: &[Versions]) -> Option<Vec<u32>> {
-    let count = graph.len();
-    // What each transaction reads and writes: the key's place, and the version's.
-    let mut reads: Vec<Vec<(usize, usize)>> = vec![Vec::new(); count];
-    let mut writes: Vec<Vec<(usize, usize)>> = vec![Vec::new(); count];
-    for (key, of) in versions.iter().enumerate() {
-        for (version, writer) in of.writers.iter().enumerate() {
-            if let Some(writer) = writer {
-                writes[*writer as usize].push((key, version));
-            }
-            for &reader in &of.readers[version] {
-                reads[reader as usize].push((key, version));
-            }
-        }
-    }
-    let mut now: Vec<usize> = vec![0; versions.len()];
-    // Readers of the present version of each key that are still to come.
-    let mut waiting: Vec<usize> = versions.iter().map(|of| of.readers[0].len()).collect();
-    let mut incoming = graph.incoming();
-    let mut ready: std::collections::BTreeSet<u32> = std::collections::BTreeSet::new();
-    let mut helpers: Vec<u32> = Vec::new();
-    let push = |node: u32, ready: &mut std::collections::BTreeSet<u32>, helpers: &mut Vec<u32>| {
-        if (node as usize) < count { _ = ready.insert(node) } else { helpers.push(node) }
-    };
-    for (node, &count) in incoming.iter().enumerate() {
-        if count == 0 {
-            push(node as u32, &mut ready, &mut helpers);
-        }
-    }
-    let mut order = Vec::with_capacity(count);
-    while order.len() < count {
-        let next = match helpers.pop() {
-            Some(helper) => helper,
-            None => {
-                let fits = |&node: &u32| {
-                    let node = node as usize;
-                    reads[node].iter().all(|&(key, version)| now[key] == version)
-                        && writes[node].iter().all(|&(key, _)| {
-                            let mine = usize::from(reads[node].iter().any(|&(read, _)| read == key));
-                            waiting[key] == mine
-                        })
-                };
-                let next = ready.iter().copied().find(fits)?;
-                ready.remove(&next);
-                for &(key, _) in &reads[next as usize] {
-                    waiting[key] -= 1;
-                }
-                for &(key, version) in &writes[next as usize] {
-                    now[key] = version;
-                    waiting[key] = versions[key].readers[version].len();
-                }
-                order.push(next);
-                next
-            }
-        };
-        for to in graph.successors(next) {
-            incoming[to as usize] -= 1;
-            if incoming[to as usize] == 0 {
-                push(to, &mut ready, &mut helpers);
-            }
-        }
-    }
-    Some(order)
 }

@@ -4,16 +4,33 @@ use std::sync::Arc;
 
 use super::*;
 use crate::model::list_append::ListOp;
-use crate::model::multi_register::MicroOp;
+use crate::model::multi_register::{MicroOp, ReadValues};
 use crate::model::value::Value;
 use crate::model::{ConcurrentHistory, ListAppend, Model, MultiRegister, Operation, Outcome};
 use crate::search::sample::Chance;
 use crate::search::{Options, Verdict, check, replay};
 
-/// A history as a store would make it, a little spoilt: clients overlap, some never return, some reads are changed.
-/// `write` makes a write of a value that no other has; `answer` gives the reads of a transaction in a state.
+/// How a random history is made.
+struct Shape {
+    clients: u64,
+    /// At most four.
+    keys: u64,
+    /// Calls, effects and returns together.
+    events: u64,
+    /// Whether some reads are changed, and some that took effect are said to have failed.
+    lies: bool,
+}
+
+impl Shape {
+    fn small(chance: &mut Chance) -> Shape {
+        Shape { clients: 3, keys: 2, events: 6 + chance.below(30), lies: true }
+    }
+}
+
+/// A history as a store would make it: clients overlap, some never return. `input` makes a write of a value that no other has; `answer` gives the reads of a transaction in a state.
 fn random<M: Model>(
     chance: &mut Chance,
+    shape: &Shape,
     model: &M,
     input: impl Fn(&mut Chance, &mut i64) -> M::Input,
     answer: impl Fn(&M::State, &M::Input) -> M::Output,
@@ -23,10 +40,10 @@ fn random<M: Model>(
     let mut state = model.initial();
     let (mut now, mut next) = (0, 0);
     // Of each client: its open operation, and what it will return once it took effect.
-    let mut open: Vec<Option<(usize, Option<M::Output>)>> = vec![None; 3];
-    for _ in 0..6 + chance.below(30) {
+    let mut open: Vec<Option<(usize, Option<M::Output>)>> = vec![None; shape.clients as usize];
+    for _ in 0..shape.events {
         now += 1;
-        let client = chance.below(3) as usize;
+        let client = chance.below(shape.clients) as usize;
         match &mut open[client] {
             slot @ None => {
                 *slot = Some((operations.len(), None));
@@ -36,7 +53,7 @@ fn random<M: Model>(
                 let asked = &operations[*at].input;
                 let mut told = answer(&state, asked);
                 state = model.step(&state, asked, None).expect("transactions always may happen");
-                if chance.percent(8) {
+                if shape.lies && chance.percent(8) {
                     spoil(chance, &mut told);
                 }
                 *output = Some(told);
@@ -45,7 +62,7 @@ fn random<M: Model>(
                 let operation = &mut operations[*at];
                 match chance.below(12) {
                     0 => {}
-                    1 => operation.outcome = Outcome::Fail,
+                    1 if shape.lies => operation.outcome = Outcome::Fail,
                     _ => (operation.ret, operation.outcome) = (Some(now), Outcome::Ok(output.clone())),
                 }
                 open[client] = None;
@@ -79,8 +96,8 @@ fn agree<M: Model>(
     }
 }
 
-fn key(chance: &mut Chance) -> Arc<str> {
-    ["x", "y"][chance.below(2) as usize].into()
+fn key(chance: &mut Chance, keys: u64) -> Arc<str> {
+    ["x", "y", "z", "u"][chance.below(keys) as usize].into()
 }
 
 #[test]
@@ -89,16 +106,18 @@ fn lists_agree_with_the_general_search() {
     let mut counts = [0; 3];
     for seed in 0..3_000 {
         let mut chance = Chance(seed);
+        let shape = Shape::small(&mut chance);
         let history = random(
             &mut chance,
+            &shape,
             &model,
             |chance, next| {
                 (0..1 + chance.below(3))
                     .map(|_| match chance.percent(50) {
-                        true => ListOp::Read(key(chance)),
+                        true => ListOp::Read(key(chance, shape.keys)),
                         false => {
                             *next += 1;
-                            ListOp::Append(key(chance), Some(*next))
+                            ListOp::Append(key(chance, shape.keys), Some(*next))
                         }
                     })
                     .collect()
@@ -134,50 +153,79 @@ fn lists_agree_with_the_general_search() {
     assert_eq!(counts[2], 0, "lists of unique elements leave nothing open");
 }
 
+/// A history of transactions on registers.
+fn random_registers(
+    chance: &mut Chance,
+    shape: &Shape,
+    model: &MultiRegister,
+) -> ConcurrentHistory<Vec<MicroOp>, ReadValues> {
+    random(
+        chance,
+        shape,
+        model,
+        |chance, next| {
+            (0..1 + chance.below(3))
+                .map(|_| match chance.percent(50) {
+                    true => MicroOp::Read(key(chance, shape.keys)),
+                    false => {
+                        *next += 1;
+                        MicroOp::Write(key(chance, shape.keys), Some(*next))
+                    }
+                })
+                .collect()
+        },
+        |state, input| {
+            let mut now = state.clone();
+            let mut reads = Vec::new();
+            for op in input {
+                if let MicroOp::Read(key) = op {
+                    reads.push(Some(now.iter().find(|(name, _)| name == key).and_then(|(_, value)| *value)));
+                }
+                now = model.step(&now, &vec![op.clone()], None).expect("always");
+            }
+            reads
+        },
+        |chance, output| {
+            let count = output.len();
+            if let Some(Some(value)) = output.get_mut(chance.below(count.max(1) as u64) as usize) {
+                *value = if chance.percent(40) { None } else { Some(1 + chance.below(9) as i64) };
+            }
+        },
+    )
+}
+
 #[test]
 fn registers_agree_with_the_general_search() {
     let model = MultiRegister::default();
     let mut counts = [0; 3];
     for seed in 0..3_000 {
         let mut chance = Chance(seed);
-        let history = random(
-            &mut chance,
-            &model,
-            |chance, next| {
-                (0..1 + chance.below(3))
-                    .map(|_| match chance.percent(50) {
-                        true => MicroOp::Read(key(chance)),
-                        false => {
-                            *next += 1;
-                            MicroOp::Write(key(chance), Some(*next))
-                        }
-                    })
-                    .collect()
-            },
-            |state, input| {
-                let mut now = state.clone();
-                let mut reads = Vec::new();
-                for op in input {
-                    if let MicroOp::Read(key) = op {
-                        reads.push(Some(
-                            now.iter().find(|(name, _)| name == key).and_then(|(_, value)| *value),
-                        ));
-                    }
-                    now = model.step(&now, &vec![op.clone()], None).expect("always");
-                }
-                reads
-            },
-            |chance, output| {
-                let count = output.len();
-                if let Some(Some(value)) = output.get_mut(chance.below(count.max(1) as u64) as usize) {
-                    *value = if chance.percent(40) { None } else { Some(1 + chance.below(9) as i64) };
-                }
-            },
-        );
+        // With more clients there are more orders, and more of them are wrong.
+        let shape = match seed % 2 {
+            0 => Shape::small(&mut chance),
+            _ => Shape { clients: 8, keys: 2, events: 30 + chance.below(40), lies: chance.percent(30) },
+        };
+        let history = random_registers(&mut chance, &shape, &model);
         agree(&model, &history, &registers(&model, &history), &mut counts);
     }
     assert!(counts[0] > 300 && counts[1] > 300, "{counts:?}");
-    assert!(counts[2] * 20 < counts[0] + counts[1], "{counts:?}: too much is left to the search");
+    assert!(counts[2] * 100 < counts[0] + counts[1], "{counts:?}: too much is left to the search");
+}
+
+/// Long and true, with every twelfth transaction in doubt: an order is found, however many clients there are.
+#[test]
+fn long_histories_of_registers_have_an_order() {
+    let model = MultiRegister::default();
+    for (seed, clients, keys, events) in
+        [(1, 10, 2, 15_000), (2, 20, 2, 15_000), (3, 40, 2, 3_000), (4, 100, 4, 15_000)]
+    {
+        let shape = Shape { clients, keys, events, lies: false };
+        let history = random_registers(&mut Chance(seed), &shape, &model);
+        let Inferred::Order(order) = registers(&model, &history) else {
+            panic!("nothing came of {} transactions by {clients} clients", history.len())
+        };
+        replay(&model, &history, &order).unwrap_or_else(|error| panic!("{clients} clients: {error}"));
+    }
 }
 
 fn list(values: &[i64]) -> Option<Arc<[Value]>> {

@@ -1,0 +1,338 @@
+//! An order of transactions that keeps to a graph, and in which no write comes between another and its readers.
+//!
+//! Transactions are taken one after another: one whose reads all see the present versions, and none of whose writes
+//! replaces a version that still has readers to come. Which of several is taken is a choice, and a wrong one may end where
+//! nothing fits any more. Three things keep that rare, and mend it:
+//! - A transaction that only reads is taken as soon as it fits, which takes nothing from any other. Of the writers the one
+//!   that must be done first is tried first.
+//! - No writer is taken that would make some transaction wait for itself (`waits_for_itself`). The version
+//!   that it writes has readers; these come before whatever else writes that key, after all that the graph has before
+//!   them, and this after the readers of the other present versions.
+//! - Where nothing fits, the last choices are taken back, sometimes a few and seldom many, and made anew by a seeded chance.
+//!
+//! The problem is NP-complete (Papadimitriou 1979), so the work is bounded (`work_allowed`) and an order may go
+//! unfound. The caller replays what is found, so an error here costs an answer and never makes a wrong one.
+
+use std::collections::BTreeSet;
+
+use super::graph::Graph;
+use super::registers::Versions;
+
+/// An order of all transactions of `graph`, where one was found.
+pub(super) fn schedule(graph: &Graph, versions: &[Versions]) -> Option<Vec<u32>> {
+    let mut schedule = Schedule::new(graph, versions)?;
+    let mut allowed = work_allowed(graph.len());
+    let mut chance = None;
+    let mut attempts = 0u32;
+    loop {
+        match schedule.next(&mut chance, &mut allowed) {
+            Step::Done => return Some(schedule.order()),
+            Step::Taken => {}
+            Step::OutOfWork => return None,
+            Step::Stuck if schedule.taken == 0 => return None,
+            Step::Stuck => {
+                // Two choices every other time, four every fourth time, eight every eighth: the wrong one is seldom far
+                // back.
+                attempts += 1;
+                let back = 2usize << attempts.trailing_zeros().min(30);
+                let state = chance.map_or(1, |chance: Chance| chance.state);
+                chance = Some(Chance { state, until: schedule.taken });
+                for _ in 0..back.min(schedule.taken) {
+                    schedule.take_back();
+                }
+            }
+        }
+    }
+}
+
+/// How many nodes may be looked at in all, for so many transactions: a few seconds at most.
+fn work_allowed(transactions: usize) -> u64 {
+    (2_000_000 + 2_000 * transactions as u64).min(20_000_000)
+}
+
+/// What came of one step.
+enum Step {
+    Taken,
+    Done,
+    /// No transaction fits.
+    Stuck,
+    OutOfWork,
+}
+
+/// Chance, seeded: the same history gives the same order.
+#[derive(Clone, Copy)]
+struct Chance {
+    state: u64,
+    /// It chooses until so many transactions are taken; what was never a trouble is done in the usual order.
+    until: usize,
+}
+
+impl Chance {
+    fn one_in_two(&mut self) -> bool {
+        // Marsaglia's xorshift.
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state >> 32 & 1 == 1
+    }
+}
+
+/// A node that was taken, and what it replaced: the key, its version, and how many readers this had to come.
+struct Taken {
+    node: u32,
+    replaced: Vec<(usize, usize, usize)>,
+}
+
+struct Schedule<'g> {
+    graph: &'g Graph,
+    versions: &'g [Versions],
+    /// What leads to each node.
+    before: Vec<Vec<u32>>,
+    /// What each transaction reads and writes: the key's place, and the version's.
+    reads: Vec<Vec<(usize, usize)>>,
+    writes: Vec<Vec<(usize, usize)>>,
+    /// When each transaction must be done at the latest, that all may return in time that come after it.
+    due: Vec<u64>,
+    /// Of each key the present version, and how many of its readers are still to come.
+    now: Vec<usize>,
+    waiting: Vec<usize>,
+    /// How many nodes that lead to each are still to come.
+    incoming: Vec<u32>,
+    done: Vec<bool>,
+    /// Transactions with nothing before them: writers after those that only read, then by when they are due.
+    ready: BTreeSet<(bool, u64, u32)>,
+    log: Vec<Taken>,
+    /// How many transactions the log has.
+    taken: usize,
+    /// When each node was last looked at, and whether that look is over.
+    looked: Vec<(u64, bool)>,
+    look: u64,
+}
+
+impl<'g> Schedule<'g> {
+    /// Nothing is taken yet. `None` where the graph has a cycle.
+    fn new(graph: &'g Graph, versions: &'g [Versions]) -> Option<Self> {
+        let count = graph.len();
+        let order = graph.order()?;
+        let mut reads = vec![Vec::new(); count];
+        let mut writes = vec![Vec::new(); count];
+        for (key, of) in versions.iter().enumerate() {
+            for (version, writer) in of.writers.iter().enumerate() {
+                if let Some(writer) = writer {
+                    writes[*writer as usize].push((key, version));
+                }
+                for &reader in &of.readers[version] {
+                    reads[reader as usize].push((key, version));
+                }
+            }
+        }
+        let mut before = vec![Vec::new(); order.len()];
+        let mut due = vec![u64::MAX; order.len()];
+        for &node in order.iter().rev() {
+            let mut least = graph.ret(node).unwrap_or(u64::MAX);
+            for to in graph.successors(node) {
+                before[to as usize].push(node);
+                least = least.min(due[to as usize]);
+            }
+            due[node as usize] = least;
+        }
+        for of in &mut before {
+            of.sort_unstable();
+            of.dedup();
+        }
+        let mut schedule = Schedule {
+            graph,
+            versions,
+            before,
+            reads,
+            writes,
+            due,
+            now: vec![0; versions.len()],
+            waiting: versions.iter().map(|of| of.readers[0].len()).collect(),
+            incoming: graph.incoming(),
+            done: vec![false; order.len()],
+            ready: BTreeSet::new(),
+            log: Vec::new(),
+            taken: 0,
+            looked: vec![(0, false); order.len()],
+            look: 0,
+        };
+        let first = (0..order.len() as u32).filter(|&node| schedule.incoming[node as usize] == 0).collect();
+        schedule.make_ready(first);
+        Some(schedule)
+    }
+
+    fn order(&self) -> Vec<u32> {
+        self.log.iter().map(|taken| taken.node).filter(|&node| (node as usize) < self.graph.len()).collect()
+    }
+
+    fn rank(&self, node: u32) -> (bool, u64, u32) {
+        (!self.writes[node as usize].is_empty(), self.due[node as usize], node)
+    }
+
+    /// Takes the next transaction.
+    fn next(&mut self, chance: &mut Option<Chance>, allowed: &mut u64) -> Step {
+        if self.taken == self.graph.len() {
+            return Step::Done;
+        }
+        let mut random = chance.as_mut().filter(|chance| self.taken <= chance.until);
+        let mut passed_over = None;
+        let mut found = None;
+        for &(writes, _, node) in &self.ready {
+            *allowed = allowed.saturating_sub(1);
+            if !self.fits(node) {
+                continue;
+            }
+            if writes {
+                // The looks are no part of what `self.ready` borrows, but of the same structure.
+                let mut looks = (std::mem::take(&mut self.looked), self.look);
+                let waits = self.waits_for_itself(node, &mut looks, allowed);
+                (self.looked, self.look) = looks;
+                if waits {
+                    continue;
+                }
+                if random.as_mut().is_some_and(|chance| chance.one_in_two()) {
+                    passed_over.get_or_insert(node);
+                    continue;
+                }
+            }
+            found = Some(node);
+            break;
+        }
+        if *allowed == 0 {
+            return Step::OutOfWork;
+        }
+        match found.or(passed_over) {
+            Some(node) => {
+                self.take(node);
+                Step::Taken
+            }
+            None => Step::Stuck,
+        }
+    }
+
+    /// Whether a transaction sees what it read, and replaces nothing that has other readers to come.
+    fn fits(&self, node: u32) -> bool {
+        let (reads, writes) = (&self.reads[node as usize], &self.writes[node as usize]);
+        reads.iter().all(|&(key, version)| self.now[key] == version)
+            && writes.iter().all(|&(key, _)| {
+                let own = usize::from(reads.iter().any(|&(read, _)| read == key));
+                self.waiting[key] == own
+            })
+    }
+
+    /// Whether some transaction would have to come before itself, were `node` taken next.
+    fn waits_for_itself(&self, node: u32, looks: &mut (Vec<(u64, bool)>, u64), allowed: &mut u64) -> bool {
+        let (looked, look) = looks;
+        *look += 1;
+        let writes = &self.writes[node as usize];
+        let present = |key: usize| match writes.iter().find(|&&(written, _)| written == key) {
+            Some(&(_, version)) => version,
+            None => self.now[key],
+        };
+        // A depth-first search: nodes whose look has begun and is not over lie on the way to the one that is looked at.
+        enum Visit {
+            Enter(u32),
+            Leave(u32),
+        }
+        let readers = writes.iter().flat_map(|&(key, version)| &self.versions[key].readers[version]);
+        let mut stack: Vec<Visit> = readers.map(|&reader| Visit::Enter(reader)).collect();
+        while let Some(visit) = stack.pop() {
+            let at = match visit {
+                Visit::Leave(at) => {
+                    looked[at as usize].1 = true;
+                    continue;
+                }
+                Visit::Enter(at) => at,
+            };
+            *allowed = allowed.saturating_sub(1);
+            if at == node || self.done[at as usize] {
+                continue;
+            }
+            match looked[at as usize] {
+                (when, over) if when == *look => match over {
+                    true => continue,
+                    false => return true,
+                },
+                _ => looked[at as usize] = (*look, false),
+            }
+            stack.push(Visit::Leave(at));
+            stack.extend(self.before[at as usize].iter().map(|&before| Visit::Enter(before)));
+            if (at as usize) < self.graph.len() {
+                for &(key, _) in &self.writes[at as usize] {
+                    let readers = &self.versions[key].readers[present(key)];
+                    stack.extend(
+                        readers.iter().filter(|&&reader| reader != at).map(|&reader| Visit::Enter(reader)),
+                    );
+                }
+            }
+        }
+        false
+    }
+
+    fn take(&mut self, node: u32) {
+        self.ready.remove(&self.rank(node));
+        for &(key, _) in &self.reads[node as usize] {
+            self.waiting[key] -= 1;
+        }
+        let mut replaced = Vec::new();
+        for &(key, version) in &self.writes[node as usize] {
+            replaced.push((key, self.now[key], self.waiting[key]));
+            self.now[key] = version;
+            self.waiting[key] = self.versions[key].readers[version].len();
+        }
+        self.taken += 1;
+        let next = self.log(Taken { node, replaced });
+        self.make_ready(next);
+    }
+
+    /// Notes that a node is done; the nodes that now have nothing before them.
+    fn log(&mut self, taken: Taken) -> Vec<u32> {
+        self.done[taken.node as usize] = true;
+        let mut next = Vec::new();
+        for to in self.graph.successors(taken.node) {
+            self.incoming[to as usize] -= 1;
+            if self.incoming[to as usize] == 0 {
+                next.push(to);
+            }
+        }
+        self.log.push(taken);
+        next
+    }
+
+    /// Helpers are done at once: they stand for nothing that happens.
+    fn make_ready(&mut self, mut nodes: Vec<u32>) {
+        while let Some(node) = nodes.pop() {
+            if (node as usize) < self.graph.len() {
+                self.ready.insert(self.rank(node));
+            } else {
+                nodes.extend(self.log(Taken { node, replaced: Vec::new() }));
+            }
+        }
+    }
+
+    /// Takes back the transaction that was taken last, with the helpers that were done after it.
+    fn take_back(&mut self) {
+        while let Some(Taken { node, replaced }) = self.log.pop() {
+            self.done[node as usize] = false;
+            for to in self.graph.successors(node) {
+                if self.incoming[to as usize] == 0 && (to as usize) < self.graph.len() {
+                    self.ready.remove(&self.rank(to));
+                }
+                self.incoming[to as usize] += 1;
+            }
+            if (node as usize) >= self.graph.len() {
+                continue;
+            }
+            for (key, version, waiting) in replaced.into_iter().rev() {
+                (self.now[key], self.waiting[key]) = (version, waiting);
+            }
+            for &(key, _) in &self.reads[node as usize] {
+                self.waiting[key] += 1;
+            }
+            self.ready.insert(self.rank(node));
+            self.taken -= 1;
+            return;
+        }
+    }
+}
