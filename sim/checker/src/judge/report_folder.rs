@@ -37,6 +37,15 @@ pub(super) fn judge<R: BufRead>(
         return Err(format!("{name}: no operation in this report: expected some"));
     }
     report.assumptions.push("the store began empty, at revision 1".to_owned());
+    match whole.place_compactions() {
+        0 => {}
+        1 => report.assumptions.push("the compaction took effect at the first revision that fits".to_owned()),
+        count => {
+            report
+                .assumptions
+                .push(format!("the {count} compactions took effect at the first revisions that fit"));
+        }
+    }
     report.assumptions.extend(lines_of(&whole.unknown));
     let mut hints = std::mem::take(&mut whole.hints);
     for watch in watches {
@@ -176,5 +185,63 @@ mod tests {
         let made: Vec<(u64, u64)> =
             makers(&report.history, &hints).into_iter().map(|hint| (hint.index, hint.op.0)).collect();
         assert_eq!(made, [(2, 1), (3, 0), (4, 2), (5, 3)]);
+    }
+
+    /// A compaction that was answered took effect between its call and its return, though its answer tells no revision.
+    #[test]
+    fn an_answered_compaction_is_a_fact() {
+        let line = |client: u64, input: &str, (call, ret): (u64, u64), output: &str| {
+            format!(
+                r#"{{"ClientId":{client},"Input":{input},"Call":{call},"Output":{output},"Return":{ret}}}"#
+            ) + "\n"
+        };
+        let put = |client, value: &str, times, revision: i64| {
+            let put =
+                format!(r#"{{"Type":"put-operation","Put":{{"Key":"a","Value":{{"Value":"{value}"}}}}}}"#);
+            let input = format!(r#"{{"Type":"txn","Txn":{{"OperationsOnSuccess":[{put}]}}}}"#);
+            line(client, &input, times, &format!(r#"{{"Txn":{{"Results":[{{}}]}},"Revision":{revision}}}"#))
+        };
+        let compact = |client, revision: i64, times, output: &str| {
+            line(
+                client,
+                &format!(r#"{{"Type":"compact","Compact":{{"Revision":{revision}}}}}"#),
+                times,
+                output,
+            )
+        };
+        let ok = r#"{"Compact":{},"Revision":-1}"#;
+        let compacted = r#"{"ClientError":"etcdserver: mvcc: required revision has been compacted"}"#;
+        // What `a` was at revision 2, while the store was at 3.
+        let past = |client, times, output: &str| {
+            line(client, r#"{"Type":"range","Range":{"Start":"a","Revision":2}}"#, times, output)
+        };
+        let found = r#"{"Range":{"KVs":[{"Key":"a","Value":{"Value":"1"},"ModRevision":2,"Version":1}],"Count":1},"Revision":3}"#;
+        let puts = [put(1, "1", (10, 20), 2), put(1, "2", (30, 40), 3)].concat();
+        let (valid, invalid) = (Judged::Valid, Judged::Invalid);
+        let rows = [
+            ("of what is there", compact(2, 3, (50, 55), ok), valid),
+            ("of a revision to come", compact(2, 3, (21, 29), ok), invalid),
+            ("of a revision that may have come", compact(2, 3, (21, 31), ok), valid),
+            ("of a revision that never comes", compact(2, 9, (50, 55), ok), invalid),
+            ("twice", compact(2, 2, (50, 55), ok) + &compact(2, 2, (60, 65), ok), invalid),
+            ("twice at once", compact(2, 2, (50, 55), ok) + &compact(3, 2, (50, 55), ok), invalid),
+            ("twice, once refused", compact(2, 2, (50, 55), ok) + &compact(2, 2, (60, 65), compacted), valid),
+            ("once, refused", compact(2, 2, (60, 65), compacted), invalid),
+            ("back", compact(2, 3, (50, 55), ok) + &compact(2, 2, (60, 65), ok), invalid),
+            ("back and forth at once", compact(2, 3, (50, 65), ok) + &compact(3, 2, (60, 75), ok), valid),
+            ("read afterwards", compact(2, 3, (50, 55), ok) + &past(2, (60, 70), found), invalid),
+            ("read meanwhile", compact(2, 3, (50, 65), ok) + &past(3, (60, 70), found), valid),
+            ("refused afterwards", compact(2, 3, (50, 55), ok) + &past(2, (60, 70), compacted), valid),
+            ("refused before", past(2, (45, 47), compacted) + &compact(2, 3, (50, 55), ok), invalid),
+            ("given up", compact(2, 9, (50, 55), r#"{"Error":"EOF"}"#) + &past(2, (60, 70), found), valid),
+            ("without a return", compact(2, 3, (50, 0), ok) + &past(3, (60, 70), found), valid),
+        ];
+        for (what, text, verdict) in rows {
+            let parts = [puts.clone(), text];
+            let parts = parts.iter().map(|text| Ok(("f".to_owned(), text.as_bytes())));
+            let mut report = FileReport::begun("f".into(), crate::read::Format::EtcdOperations);
+            judge(parts, [], "f", &CheckOptions::default(), &mut report).unwrap();
+            assert_eq!(report.verdict, verdict, "{what}: {:?}", report.explanation);
+        }
     }
 }

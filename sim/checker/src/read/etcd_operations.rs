@@ -8,13 +8,15 @@
 //! - An output with an `Error`, or none, is `info`: etcd's harness gives such an error where the outcome is open. Its
 //!   `Return` is when the client gave up, or a second after the end of all, or -1; the same client may go on meanwhile.
 //! - `ClientError` is a certain refusal.
-//! - A response that is known only in part (`Persisted`, `PartialResponse`), and one without a revision (a compaction,
-//!   a read at an old revision), are `info` too, which is sound and tells less.
+//! - A response that is known only in part (`Persisted`, `PartialResponse`), and one without a revision (a
+//!   defragmentation, a read at an old revision), are `info` too, which is sound and tells less.
+//! - A compaction is answered without a revision; it gets the least one that it can have ([`super::etcd_compactions`]).
 //! - A request with an option that is not known here is `info`: what it asked is not certain ([`Unknown`]).
 //! - Values of 20 bytes and more are known by their hash alone and become the value `hash:N`.
 
 use std::io::BufRead;
 
+use super::etcd_compactions;
 use super::etcd_wire::{
     Condition, Input, Kv, Line, Output, Part, PartOutput, PutInput, RangeInput, TxnInput, line, value,
 };
@@ -39,6 +41,8 @@ pub struct Report {
     /// What is known of who made which revision beside the answers: requests that the report knows to be persisted at
     /// a revision. Hints, not to be trusted.
     pub hints: Vec<WatchLine>,
+    /// The compactions that are answered without a revision, by their places in the history.
+    unplaced: Vec<usize>,
     /// The line of each operation of the file that is read.
     lines: Vec<u64>,
     pool: Pool,
@@ -66,11 +70,18 @@ pub struct Unknown {
 pub fn read(reader: impl BufRead, file: &str, limits: &ReadLimits) -> Result<RunHistory, ReadError> {
     let mut report = Report::default();
     report.read(reader, file, limits)?;
+    report.place_compactions();
     Ok(report.history)
 }
 
 impl Report {
-    /// Reads one more file of the report.
+    /// Gives the compactions their revisions, once all files are read. Returns how many there are.
+    pub fn place_compactions(&mut self) -> usize {
+        etcd_compactions::place(&mut self.history.operations, &self.unplaced);
+        self.unplaced.len()
+    }
+
+    /// Reads one more file of the report. [`Report::place_compactions`] must follow the last one.
     ///
     /// # Errors
     /// The first record that is not as it should be.
@@ -90,8 +101,12 @@ impl Report {
                 .filter(|output| output.persisted)
                 .map(|output| output.persisted_revision);
             let id = OpId(self.history.operations.len() as u64);
+            let without_revision = parsed.output.as_ref().is_none_or(|output| output.revision <= 0);
             let mut operation = operation(id, parsed, &unknown).map_err(|what| values.rule(what))?;
             check_operation(&operation).map_err(|what| values.rule(what))?;
+            if without_revision && operation.is_ok() {
+                self.unplaced.push(self.history.operations.len());
+            }
             self.pool.share(&mut operation);
             let write = operation.op.may_change();
             self.unknown.extend(unknown.into_iter().map(|field| Unknown {
@@ -148,6 +163,8 @@ fn operation(id: OpId, line: Line, unknown: &[String]) -> Result<Operation, Stri
             .map_err(|_| format!("operation {id}: {what} {at} is negative: expected nanoseconds"))
     };
     let op = request(&input)?;
+    let is_compaction = matches!(op, Op::Compact(_));
+    let returns = ret.is_some_and(|ret| ret > 0 && ret != i64::MAX);
     let (mut outcome, mut error, mut result, mut header) = (Outcome::Info, None, None, None);
     let told = |message: &str, kind| Error { kind, code: String::new(), message: message.to_owned() };
     match output {
@@ -165,7 +182,7 @@ fn operation(id: OpId, line: Line, unknown: &[String]) -> Result<Operation, Stri
             if output.partial_response
                 || output.result_unknown
                 || output.persisted
-                || output.revision <= 0 => {}
+                || output.revision <= 0 && !(is_compaction && output.compact.is_some() && returns) => {}
         Some(output) => {
             outcome = Outcome::Ok;
             header = Some(Header { revision: Revision(output.revision), ..Header::default() });

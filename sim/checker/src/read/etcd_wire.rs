@@ -142,6 +142,7 @@ pub(super) struct Output {
     pub(super) revision: i64,
     pub(super) range: Option<RangeOutput>,
     pub(super) txn: Option<TxnOutput>,
+    pub(super) compact: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]

@@ -20,6 +20,7 @@
 mod convert;
 mod edn;
 mod edn_history;
+mod etcd_compactions;
 pub mod etcd_operations;
 pub mod etcd_watch;
 mod etcd_wire;

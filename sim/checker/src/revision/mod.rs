@@ -107,7 +107,7 @@ pub(crate) mod random;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
-mod spoil;
+pub(crate) mod spoil;
 #[cfg(test)]
 mod told;
 

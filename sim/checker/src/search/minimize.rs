@@ -15,9 +15,10 @@
 //! ones near the blamed one.
 //!
 //! For a history of thousands of operations these are thousands of long checks. So smaller sets are tried before
-//! (`Finder::start`): the blamed operation with the one that overwrote what it saw, with the neighbours of both, with all
-//! that could have led to what it saw, and with the last operations before it. One budget is for all checks together. When
-//! it has run out no more is taken away: what is left is a core, though it may not be minimal.
+//! (`Finder::small_sets`): the blamed operation with the one that overwrote what it saw, with the neighbours of both, with all
+//! that could have led to what it saw, and with the last operations before it. One budget is for all checks together. A check
+//! that takes long counts as legal at first, and is made again later, when fewer operations are left. When the budget has
+//! run out no more is taken away: what is left is a core, though it may not be minimal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,24 +70,39 @@ pub fn minimize<M: Model>(
         let ret = operations[op].ret;
         (ret > blamed_return, std::cmp::Reverse(ret), op)
     });
-    // The more operations may have happened or not, the longer a check may take, up to a point.
-    let usual = violation.effort.steps.saturating_mul(4).max(20_000).min(budget.steps / 4);
-    let each = usual.max(budget.steps / 16);
+    let mut usual = violation.effort.steps.saturating_mul(4).max(20_000);
     let mut finder = Finder {
         model,
         operations,
         part: &violation.part,
         budget,
-        each,
-        left: budget.steps,
-        longest: 0,
+        each: usual,
+        left: budget.steps / 4,
         unsure: false,
     };
-    let start = finder.start(history, violation, candidates);
-    // That smaller sets were legal, or took too long, takes nothing from the minimality of what is found.
-    finder.unsure = false;
-    finder.each = usual.max(finder.longest.saturating_mul(4));
-    let essential = finder.explain(&mut Vec::new(), false, &start);
+    // The first look is a quick one: much may go with checks that are short.
+    let mut held_back = budget.steps - finder.left;
+    let small = finder.small_sets(history, violation, &candidates);
+    let mut essential = candidates;
+    loop {
+        let start = small.iter().find(|set| set.len() < essential.len() && finder.is_illegal(set));
+        essential = start.unwrap_or(&essential).clone();
+        // That smaller sets were legal, or took too long, takes nothing from the minimality of what is found.
+        finder.unsure = false;
+        finder.each = finder.each.min(usual);
+        essential = finder.explain(&mut Vec::new(), false, &essential);
+        finder.left += std::mem::take(&mut held_back);
+        if !finder.unsure || finder.left == 0 {
+            break;
+        }
+        // A core of a few operations is good enough: little more is spent on it.
+        if essential.len() <= FEW {
+            finder.left = finder.left.min(budget.steps / 8);
+        }
+        // Of fewer operations each check may take longer, and of few sets more so.
+        usual = usual.saturating_mul(8);
+        finder.each = usual.max(budget.steps / 16);
+    }
     let minimal = !finder.unsure;
     let last_return = essential.iter().filter_map(|&op| operations[op].ret).max().unwrap_or(0);
     let is_possible = |op: usize| {
@@ -143,26 +159,27 @@ struct Finder<'a, M: Model> {
     operations: &'a [Operation<M::Input, M::Output>],
     part: &'a [usize],
     budget: &'a Budget,
-    /// Steps that each check may take at least, and what is left for all of them.
+    /// Steps for each check, and what is left for all of them.
     each: u64,
     left: u64,
-    /// Steps of the longest check that found an illegal set.
-    longest: u64,
     /// Whether a check was given up, and counted as legal.
     unsure: bool,
 }
+
+/// So many operations are few.
+const FEW: usize = 8;
 
 /// How many operations before the overwriter, and after it, are tried with it.
 const NEIGHBOURS: usize = 3;
 
 impl<M: Model> Finder<'_, M> {
-    /// A set of candidates that is illegal, and small where one is easy to see. All of them are illegal.
-    fn start(
-        &mut self,
+    /// Sets of candidates, in their order, that are illegal where a small core is easy to see.
+    fn small_sets(
+        &self,
         history: &ConcurrentHistory<M::Input, M::Output>,
         violation: &Violation<M::State>,
-        candidates: Vec<usize>,
-    ) -> Vec<usize> {
+        candidates: &[usize],
+    ) -> Vec<Vec<usize>> {
         let blamed = violation.blamed;
         let overwriter = overwriter(self.model, history, violation);
         let near = overwriter.and_then(|op| violation.prefix.iter().position(|&other| other == op));
@@ -193,14 +210,11 @@ impl<M: Model> Finder<'_, M> {
             size *= 4;
         }
         let ranks: BTreeMap<usize, usize> = candidates.iter().enumerate().map(|(at, &op)| (op, at)).collect();
-        for set in sets {
+        let in_order = |set: Vec<usize>| {
             let set: BTreeSet<usize> = set.iter().filter_map(|op| ranks.get(op).copied()).collect();
-            let set: Vec<usize> = set.into_iter().map(|rank| candidates[rank]).collect();
-            if set.len() < candidates.len() && self.is_illegal(&set) {
-                return set;
-            }
-        }
-        candidates
+            set.into_iter().map(|rank| candidates[rank]).collect()
+        };
+        sets.into_iter().map(in_order).collect()
     }
 
     /// QuickXplain: a minimal subset of `candidates` that is illegal together with `kept`. `grown` says whether `kept`
@@ -249,13 +263,10 @@ impl<M: Model> Finder<'_, M> {
         let part: Vec<usize> = (0..operations.len()).collect();
         let mut search =
             PartSearch::new(self.model, &operations, &part, self.budget.states, self.budget.memo_bytes);
-        let status = search.run(self.each.max(self.left / 64).min(self.left), || false);
+        let status = search.run(self.each.min(self.left), || false);
         self.left = self.left.saturating_sub(search.steps());
         match status {
-            Status::Illegal => {
-                self.longest = self.longest.max(search.steps());
-                true
-            }
+            Status::Illegal => true,
             Status::Valid => false,
             Status::Running | Status::OutOfStates => {
                 self.unsure = true;
