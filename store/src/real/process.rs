@@ -14,7 +14,7 @@ const PAGE_BYTES: f64 = 4096.0;
 pub(crate) fn process_metrics() -> Vec<Family> {
     let mut families = Vec::new();
     let mut add = |name, help, kind, value: Option<f64>| {
-        let series = value.map(|value| Series { labels: Vec::new(), value: Value::Number(value) });
+        let series = value.map(|value| Series { labels: [].into(), value: Value::Number(value) });
         families.push(Family { name, help, kind, series: series.into_iter().collect() });
     };
     let stat = stat();

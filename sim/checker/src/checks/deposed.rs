@@ -5,8 +5,8 @@
 //! latest. A leader that goes on does no harm to the data. But it takes requests that nobody answers, and tells clients
 //! that there is a leader.
 //!
-//! Judged by what the members say of their roles. Left out: a leader that does not get to do its work, because a fault
-//! other than one of the network hit it then or shortly before.
+//! Judged by what the members say of their roles. Left out: a leader that a fault other than one of the network hit since it
+//! began to lead. It may not get to do its work, and it may have ended: no line tells of that before its next start.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +69,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
                 });
                 let successor = later.min_by_key(|other| other.at)?;
                 let too_long = until > successor.at.saturating_add(within);
-                if !too_long || hindered.touch(member, successor.at.saturating_sub(within), until) {
+                if !too_long || hindered.touch(member, line.at, until) {
                     return None;
                 }
                 let message = format!(
@@ -165,7 +165,8 @@ mod tests {
         assert!(!goes_on("", &led), "nobody says how long it may take");
         assert!(!goes_on(",\"members_untold\":true,\"deposed_within_ns\":1000000000", &led));
         assert!(!goes_on(second, &[led[0].clone(), role(4_000, "m2", 1, "leader")]), "an older one");
-        for (at, action) in [(3_500, "pause"), (5_500, "crash")] {
+        // The second one ended the member, and no line says so.
+        for (at, action) in [(3_500, "pause"), (1_500, "truncateFile"), (5_500, "crash")] {
             assert!(!goes_on(second, &[&led[..], &[fault(at, action)]].concat()), "{action}");
         }
     }
