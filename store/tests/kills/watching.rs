@@ -56,12 +56,13 @@ async fn stream(client: &mut Client, memory: &mut Memory) -> Option<()> {
         _ => ("\0", "\0"),
     };
     let prev_kv = client.rng.gen_ratio(1, 2);
+    let progress_notify = client.rng.gen_ratio(1, 2);
     let create = WatchCreateRequest {
         key: key.into(),
         range_end: range_end.into(),
         start_revision: start,
         prev_kv,
-        progress_notify: client.rng.gen_ratio(1, 2),
+        progress_notify,
         ..WatchCreateRequest::default()
     };
     let ask = |union| WatchRequest { request_union: Some(union) };
@@ -97,6 +98,7 @@ async fn stream(client: &mut Client, memory: &mut Memory) -> Option<()> {
                         takes_an_id: false,
                         no_put: false,
                         no_delete: false,
+                        progress_notify,
                     }));
                 } else {
                     remember(client, memory, &response)?;
@@ -124,6 +126,7 @@ fn remember(client: &Client, memory: &mut Memory, response: &WatchResponse) -> O
         revision: revision(response),
         compact_revision: h::Revision(response.compact_revision),
         canceled: response.canceled,
+        of_stream: response.watch_id == -1,
         events,
     }));
     // The next stream must not begin at a compacted revision.
