@@ -151,7 +151,17 @@ fn numbers_follow_what_happens_as_in_etcd() {
         let (name, address) = (subject.name, subject.member.client_address());
         let etcdctl = Etcdctl::find(&[&subject.member]).expect("looked for above");
         let scrape = || parse(&get(&address, "/metrics").body).1;
-        let before = scrape();
+        // What the member proposes when it starts may still be on its way.
+        let rests =
+            |values: &BTreeMap<String, f64>| values.get("etcd_server_proposals_pending") == Some(&0.0);
+        let before = (0..50).find_map(|_| {
+            let values = scrape();
+            rests(&values).then_some(values).or_else(|| {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                None
+            })
+        });
+        let before = before.unwrap_or_else(|| panic!("{name}: proposals are pending for five seconds"));
         etcdctl.ok(&["put", "a", "12345"]);
         etcdctl.ok(&["put", "b", "1"]);
         etcdctl.ok(&["del", "b"]);
