@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// More than any person writes; a file of gigabytes is refused before it is in memory.
 const MAX_BYTES: u64 = 4 << 20;
 
+/// What follows a canary's name in the name of its control.
+const CONTROL: &str = "-without-its-bug";
+
 /// A scenario and the file that it came from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScenarioFile {
@@ -23,12 +26,17 @@ pub struct ScenarioFile {
 }
 
 impl ScenarioFile {
-    /// The control of a canary: the same scenario without its planted error, expected to be valid. `None` if no error
-    /// is planted.
+    /// The control of a canary: the same scenario without its planted error, expected to be valid. `None` if this is no
+    /// canary, or no error is planted.
     pub fn without_its_bug(&self) -> Option<ScenarioFile> {
         let mut scenario = self.scenario.clone();
         scenario.spec.cluster.planted_bug.take()?;
-        scenario.metadata.name.push_str("-without-its-bug");
+        if scenario.spec.expect.outcome == Outcome::Valid {
+            return None;
+        }
+        let name = &mut scenario.metadata.name;
+        name.truncate(validate::MOST_OF_A_NAME - CONTROL.len());
+        *name = name.trim_end_matches('-').to_owned() + CONTROL;
         let expect = &mut scenario.spec.expect;
         (expect.outcome, expect.checker, expect.within) = (Outcome::Valid, None, None);
         let text = serde_yaml::to_string(&scenario).expect("a scenario was made from YAML");

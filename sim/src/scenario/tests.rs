@@ -403,6 +403,35 @@ fn the_scenarios_that_we_ship_are_good_and_short() {
     }
 }
 
+/// A control is a scenario like any other, whatever its canary's name.
+#[test]
+fn a_canary_has_a_control() {
+    let text = |name: &str, outcome: &str| {
+        format!(
+            "apiVersion: squall/v1\nkind: Scenario\nmetadata: {{name: {name}, description: d}}\nspec:\n  seeds: [1]\n  \
+             cluster: {{members: 3, plantedBug: leaseReads}}\n  workloads: [{{type: kv, clients: 1, rate: 10}}]\n  \
+             timeLimit: 2s\n  expect: {outcome}\n"
+        )
+    };
+    let canary = "{outcome: invalid, checker: linearizability, within: 3}";
+    for name in ["a".repeat(64), format!("{}-{}", "a".repeat(47), "b".repeat(16)), "short".to_owned()] {
+        let text = text(&name, canary);
+        let path = Path::new("c.yaml");
+        let file =
+            ScenarioFile { path: path.to_owned(), scenario: parse(path, &text).expect("a scenario"), text };
+        let control = file.without_its_bug().expect("a canary has one");
+        let read = parse(path, &control.text).expect("it is a scenario too");
+        assert_eq!(read, control.scenario);
+        assert!(read.spec.cluster.planted_bug.is_none() && read.spec.expect.outcome == Outcome::Valid);
+        assert!(read.metadata.name.ends_with("-without-its-bug"));
+        assert!(control.without_its_bug().is_none());
+    }
+    let text = text("drill", "{outcome: valid}");
+    let scenario = parse(Path::new("d.yaml"), &text).expect("a scenario");
+    let drill = ScenarioFile { path: "d.yaml".into(), scenario, text };
+    assert!(drill.without_its_bug().is_none(), "what is meant to be valid is no canary");
+}
+
 #[test]
 fn hostile_yaml_is_refused_without_harm() {
     let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));

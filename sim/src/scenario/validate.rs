@@ -99,14 +99,17 @@ pub(crate) fn spec(on: &Source, spec: &Spec, drawn: bool) -> Result<(), Refusal>
     expect(on, spec)
 }
 
+/// The longest name, in characters.
+pub(super) const MOST_OF_A_NAME: usize = 64;
+
 /// Lower-case words joined by hyphens: what file systems, shells and URLs all leave alone.
 pub(crate) fn name(on: &Source, at: &[Step], name: &str) -> Result<(), Refusal> {
     let word = |word: &str| {
         !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     };
-    let good = name.len() <= 64 && name.split('-').all(word);
+    let good = name.len() <= MOST_OF_A_NAME && name.split('-').all(word);
     on.refuse_if(!good, at, || {
-        format!("`{name}` is not a name: expected lower-case words joined by hyphens, at most 64 characters, such as `majority-loss`")
+        format!("`{name}` is not a name: expected lower-case words joined by hyphens, at most {MOST_OF_A_NAME} characters, such as `majority-loss`")
     })
 }
 
