@@ -8,7 +8,7 @@ use super::{Status, Streams};
 use crate::alerting::{confirmation, openmetrics};
 use crate::explore::{self, Signature, Summary};
 use crate::report::{self, RunRecord};
-use crate::text::{Refusal, write_whole};
+use crate::text::{Refusal, named, write_whole};
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -199,7 +199,7 @@ fn github(args: &ReportArgs, folders: &[PathBuf], streams: &mut Streams) -> Resu
     };
     Ok(match append() {
         Ok(()) => Status::Ok,
-        Err(error) => not_written(&at(&path, &error), streams),
+        Err(error) => not_written(&named(&path, error), streams),
     })
 }
 
@@ -213,7 +213,7 @@ fn confirm(args: &ReportArgs, run_dir: &Path, streams: &mut Streams) -> Result<S
     let made = made.map_err(|why| Refusal::of(run_dir, format!("promtool cannot be asked: {why}")))?;
     let folder = args.output.clone().unwrap_or_else(|| run_dir.join("promtool"));
     if let Err(error) = fs::create_dir_all(&folder) {
-        return Ok(not_written(&at(&folder, &error), streams));
+        return Ok(not_written(&named(&folder, error), streams));
     }
     let rules = to_file(&folder.join("rules.yaml"), &made.rules, streams);
     Ok(rules.max(to_file(&folder.join("test.yaml"), &made.test, streams)))
@@ -238,10 +238,6 @@ fn to_file(path: &Path, text: &str, streams: &mut Streams) -> Status {
         }
         Err(error) => not_written(&error, streams),
     }
-}
-
-fn at(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// `error` begins with the path.

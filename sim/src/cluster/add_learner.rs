@@ -2,8 +2,8 @@
 //! start it, wait until it has caught up, promote it.
 //!
 //! On the way the operator makes mistakes that the cluster must refuse: a promotion before the learner has started, a
-//! second learner, the leadership for the learner, and a new address for the learner, which must not make it a voter. The recorded lists of members
-//! show the results. The moment from which the learner may be a voter is recorded too.
+//! second learner, the leadership for the learner, and a new address for the learner, which must not make it a voter. The
+//! recorded lists of members show the results. The moment from which the learner may be a voter is recorded too.
 
 use std::time::Duration;
 
@@ -17,8 +17,6 @@ use crate::arena::NodeId;
 const SECOND_LEARNER_URL: &str = "http://nobody:2380";
 /// How often a mistake is tried at most, since answers may be lost.
 const TRIES: usize = 5;
-/// How long a leader may take to say that it cannot hand over: longer than its own patience, in most drills.
-const HAND_OVER: Duration = Duration::from_secs(8);
 /// How long the learner learns before its promotion is asked for, so that clients meet one.
 const LEARNS: Duration = Duration::from_millis(400);
 
@@ -110,7 +108,7 @@ impl Cluster {
     /// when its time is over.
     async fn hand_over_to_the_learner(&self, learner: u64) {
         if let Some(leader) = self.leaders_endpoint().await {
-            let _recorded = self.inner.operator.try_move_leader(learner, &leader, HAND_OVER).await;
+            let _recorded = self.inner.operator.try_move_leader(learner, &leader).await;
         }
     }
 

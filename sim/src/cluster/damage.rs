@@ -85,10 +85,10 @@ impl Cluster {
         let broken = self.inner.arena.broken_promises(node);
         let mut roster = self.inner.roster();
         if lies {
-            roster.disk_lies(node, broken);
+            roster.note_lying_disk(node, broken);
         } else {
             roster.note_broken(node, broken);
-            roster.disk_is_honest(node);
+            roster.note_honest_disk(node);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Done, member::Cluster, operator::MOVE};
+use super::{Done, member::Cluster};
 use crate::arena::NodeId;
 
 /// How long a member may take to say its id.
@@ -23,7 +23,7 @@ impl Cluster {
             Ok(id) => id,
             Err(why) => return Done::GivenUp(why),
         };
-        match inner.operator.try_move_leader(id, &inner.member(leader).endpoint(), MOVE).await {
+        match inner.operator.try_move_leader(id, &inner.member(leader).endpoint()).await {
             Ok(()) => Done::Success,
             Err(why) => Done::GivenUp(why),
         }

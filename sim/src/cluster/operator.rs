@@ -29,7 +29,7 @@ use crate::workload::{Book, Recorder, RootToken, root_token, wants_token};
 const TRY: Duration = Duration::from_secs(2);
 /// How long a leader may take to hand over. It gives up by itself after five seconds and two election time-outs, and what it
 /// says then is judged too.
-pub(super) const MOVE: Duration = Duration::from_secs(8);
+const MOVE: Duration = Duration::from_secs(8);
 /// How long a member may take to defragment its engine.
 const DEFRAGMENT: Duration = Duration::from_secs(5);
 /// The pause between two tries.
@@ -371,11 +371,11 @@ impl Operator {
         answer
     }
 
-    /// Asks the leader once to hand over to the member `id`, and waits for at most `within`.
-    pub async fn try_move_leader(&self, id: u64, leader: &Endpoint, within: Duration) -> Result<(), String> {
+    /// Asks the leader once to hand over to the member `id`.
+    pub async fn try_move_leader(&self, id: u64, leader: &Endpoint) -> Result<(), String> {
         let call = self.asked_at();
         let answer = self
-            .ask("moving the leader", leader, within, |channel| async move {
+            .ask("moving the leader", leader, MOVE, |channel| async move {
                 let request = pb::MoveLeaderRequest { target_id: id };
                 MaintenanceClient::new(channel).move_leader(request).await.map(|_| Vec::new())
             })

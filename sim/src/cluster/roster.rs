@@ -237,13 +237,13 @@ impl Roster {
     }
 
     /// The member's disk begins to lie; it has broken `broken` promises before. This stays in force until
-    /// [`Self::disk_is_honest`], whatever happens to the member meanwhile.
-    pub(super) fn disk_lies(&mut self, node: NodeId, broken: u64) {
+    /// [`Self::note_honest_disk`], whatever happens to the member meanwhile.
+    pub(super) fn note_lying_disk(&mut self, node: NodeId, broken: u64) {
         self.entry_mut(node).lying = Some(broken);
     }
 
     /// The member's disk no longer lies, and all data that it had lied about is synced.
-    pub(super) fn disk_is_honest(&mut self, node: NodeId) {
+    pub(super) fn note_honest_disk(&mut self, node: NodeId) {
         self.entry_mut(node).lying = None;
     }
 

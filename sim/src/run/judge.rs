@@ -18,7 +18,7 @@ use crate::{
     nemesis,
     plan::Plan,
     report::{Failure, OperationCounts, RunResult, Verdict, faults_in},
-    scenario::ExpectAlerts,
+    scenario::{Cluster, ExpectAlerts},
     workload::{self, Recorder},
     world::{At, Counters, Finished, HarnessFailure, Traced, Violation},
 };
@@ -77,13 +77,18 @@ fn max_clock_drift_ppm(plan: &Plan) -> u64 {
 fn longest_delay_ns(plan: &Plan) -> u64 {
     let network = &plan.spec.network;
     let longest = network.distribution.tail_end(network.jitter).map(|tail| network.latency + tail);
-    longest.map_or(0, |longest| u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX))
+    longest.map_or(0, nanoseconds)
+}
+
+/// How many ticks of a member an election time-out has.
+fn election_ticks(cluster: &Cluster) -> u128 {
+    cluster.election_timeout.as_nanos() / cluster.heartbeat_interval.as_nanos().max(1)
 }
 
 /// The shortest time to live of a lease: one and a half election time-outs, in whole seconds (etcd's `minTTL`).
 fn least_ttl_secs(plan: &Plan) -> u64 {
     let cluster = &plan.spec.cluster;
-    let ticks = cluster.election_timeout.as_nanos() / cluster.heartbeat_interval.as_nanos().max(1);
+    let ticks = election_ticks(cluster);
     let nanos = cluster.heartbeat_interval.as_nanos() * (3 * ticks / 2);
     u64::try_from(nanos.div_ceil(1_000_000_000)).unwrap_or(0)
 }
@@ -92,7 +97,7 @@ fn least_ttl_secs(plan: &Plan) -> u64 {
 /// answers it. A member ticks at most once in a turn, and a turn may take two syncs.
 fn deposed_within_ns(plan: &Plan) -> u64 {
     let (cluster, disk) = (&plan.spec.cluster, &plan.spec.disk);
-    let ticks = cluster.election_timeout.as_nanos() / cluster.heartbeat_interval.as_nanos().max(1);
+    let ticks = election_ticks(cluster);
     let turn = cluster.heartbeat_interval + 2 * (disk.fsync_latency + disk.fsync_jitter);
     let nanos = 1_000_000_000 + 3 * ticks * turn.as_nanos();
     u64::try_from(nanos).unwrap_or(0)
@@ -164,7 +169,7 @@ pub(crate) struct Ended {
 /// Judges the results of a run.
 pub(crate) fn judge_ended(plan: Plan, ended: Ended, with_checkers: bool) -> RunResult {
     let Ended { mut observed, audit_hash, lasted, counters, trace, harness_error, steps } = ended;
-    let end = u64::try_from(lasted.as_nanos()).unwrap_or(u64::MAX);
+    let end = nanoseconds(lasted);
     for late in observe::late_starts(&observed.probes, plan.spec.expect.ready_within, At(end)) {
         observed.history.events.push(h::Event::Liveness(late));
     }

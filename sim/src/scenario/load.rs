@@ -208,14 +208,14 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Refusal> {
         ));
     }
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
-    // Some editors begin a file with the mark of its byte order.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map_or_else(|| bytes.clone(), <[u8]>::to_vec);
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
         let column = valid.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
         Refusal::at(path, (line, column), "this byte is not UTF-8: expected text; is it the right file?")
-    })
+    })?;
+    // Some editors begin a file with the mark of its byte order.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// A path that cannot be read, with the nearest name beside it if it does not exist.

@@ -17,5 +17,6 @@ pub use duration::{Window, format_duration, parse_duration};
 pub use refusal::Refusal;
 pub(crate) use refusal::{did_you_mean, one_of};
 pub(crate) use source::Source;
+pub(crate) use whole::named;
 pub use whole::write_whole;
 pub(crate) use yaml::{Step, locate, read};

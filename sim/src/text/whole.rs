@@ -1,7 +1,7 @@
 //! Files that are written whole or not at all: under a temporary name beside their place, and renamed.
 //!
-//! Only a regular file is replaced so. A link is followed first. A device or a pipe is written into: a rename would put a file in
-//! its place, and `/dev/null` would be a file from then on.
+//! Only a regular file is replaced in this way. A link is followed first. A device or a pipe is written into: a rename would
+//! put a file in its place, and `/dev/null` would be a file from then on.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -14,12 +14,11 @@ use std::{
 /// # Errors
 /// The file system's error, with the path.
 pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if fs::metadata(&target).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
         let written =
             OpenOptions::new().write(true).open(&target).and_then(|mut into| into.write_all(content));
-        return written.map_err(named);
+        return written.map_err(|error| named(path, error));
     }
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let beside = target.with_file_name(format!(".{name}.new-{}", std::process::id()));
@@ -31,8 +30,13 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     };
     write().map_err(|error| {
         let _left = fs::remove_file(&beside);
-        named(error)
+        named(path, error)
     })
+}
+
+/// Adds the path to an error of the file system.
+pub(crate) fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -93,8 +93,8 @@ pub const PLANTED: &[(&str, Planted)] = &[
             strikes
         }),
     ),
-    ("a change not_compared to the recorder", Planted::RecorderMissesChange),
-    ("a change not_compared to a watcher", Planted::WatcherMissesChange),
+    ("a change that the recorder is not told of", Planted::RecorderMissesChange),
+    ("a change that a watcher is not told of", Planted::WatcherMissesChange),
 ];
 
 /// Adds to the first number of this name; false if there is none.

@@ -22,9 +22,9 @@
 //! - *Revision*: the auth revision never goes back. *Counted*: it rises by one for each change of users and roles, and for
 //!   auth being turned off. A grant may change nothing, where the role or the permission was there before.
 //!
-//! Who hangs a key on a lease, ends it or renews it must be allowed to write all keys that hang on it ([`hung`]). A put with a lease
-//! that was refused is not looked at: keys may hang there of which nobody was told. After a restore the users and roles are those
-//! of the snapshot ([`restored`]). A history with another break, or with several, is not judged.
+//! A user that hangs a key on a lease, ends the lease or renews it must be allowed to write all keys that hang on it ([`hung`]).
+//! A put with a lease that was refused is not looked at: keys may hang there that no answer has shown. After a restore the
+//! users and roles are those of the snapshot ([`restored`]). A history with another break, or with several, is not judged.
 
 mod hung;
 mod restored;
@@ -35,7 +35,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use self::hung::Hung;
-use super::Failure;
+use super::{Failure, seconds};
 use crate::history::{
     Ask, Auth, BreakKind, Bytes, Caller, DeleteRange, Event, Login, Op, OpId, Operation, Outcome, Permission,
     Put, RequestOp, RunHistory, Txn,
@@ -446,6 +446,16 @@ fn allowed(operation: &Operation, changes: &Changes<'_>) -> Option<Failure> {
     })
 }
 
+/// Whether a change ends the tokens of a user.
+fn voids_tokens_of(user: &str, what: &Auth) -> bool {
+    match what {
+        Auth::UserDelete(deleted) => deleted == user,
+        Auth::ChangePassword(login) => login.user == user,
+        Auth::Disable => true,
+        _ => false,
+    }
+}
+
 fn outlived(operation: &Operation, changes: &Changes<'_>, writes: &Writes) -> Option<Failure> {
     if operation.outcome != Outcome::Ok {
         return None;
@@ -456,16 +466,10 @@ fn outlived(operation: &Operation, changes: &Changes<'_>, writes: &Writes) -> Op
     }
     let (caller, span) = (operation.caller.as_ref()?, writes.span(operation)?);
     let (user, given) = changes.tokens.get(&caller.token)?;
-    let voids = |what: &Auth| match what {
-        Auth::UserDelete(deleted) => deleted == user,
-        Auth::ChangePassword(login) => login.user == *user,
-        Auth::Disable => true,
-        _ => false,
-    };
     let void = changes.all.iter().find(|change| {
         // While auth is off nobody asks for a token. Where turning it off voided the token, it must be on again.
         let on_since = if matches!(change.what, Auth::Disable) { span.from } else { change.ret };
-        voids(change.what)
+        voids_tokens_of(user, change.what)
             && change.call > given.to
             && change.certainly_before(span.from)
             && changes.certainly_on(Span { from: on_since, to: span.to })
@@ -478,7 +482,7 @@ fn outlived(operation: &Operation, changes: &Changes<'_>, writes: &Writes) -> Op
     let message = format!(
         "{} has succeeded, and the token was void: {what} at {:.3}s",
         who(operation),
-        void.ret as f64 / 1e9
+        seconds(void.ret)
     );
     Some(Failure::new("auth", TOKENS, message).blaming([caller.token, operation.id]))
 }
@@ -494,14 +498,9 @@ fn forgotten(history: &RunHistory, changes: &Changes<'_>) -> Option<Failure> {
     refused.filter(|_| ttl > 0).find_map(|operation| {
         let (caller, until) = (operation.caller.as_ref()?, operation.ret?);
         let (user, given) = changes.tokens.get(&caller.token)?;
-        let voids = |change: &Change<'_>| match change.what {
-            Auth::UserDelete(deleted) => deleted == user,
-            Auth::ChangePassword(login) => login.user == *user,
-            Auth::Disable => true,
-            _ => false,
-        };
-        let may_be_void =
-            changes.all.iter().any(|change| voids(change) && change.ret >= given.from && change.call <= until);
+        let may_be_void = changes.all.iter().any(|change| {
+            voids_tokens_of(user, change.what) && change.ret >= given.from && change.call <= until
+        });
         // Only what needs permissions shows that the token was looked at.
         let used = history.operations.iter().filter(|used| {
             used.is_ok()
@@ -528,7 +527,7 @@ fn forgotten(history: &RunHistory, changes: &Changes<'_>) -> Option<Failure> {
                 who(operation),
                 operation.endpoint,
                 used.id,
-                (until - used.call) as f64 / 1e9
+                seconds(until - used.call)
             );
             Failure::new("auth", KNOWN, message).blaming([used.id, operation.id])
         })

@@ -25,9 +25,7 @@ use crate::history::{Compaction, Event, Op, OpId, Operation, Outcome, RunHistory
 
 const WAITED: &str = "compaction: a physical one is answered when its records are gone";
 const FINISHED: &str = "compaction: one that is under way is finished";
-
 const TAKEN: &str = "compaction: what a leader compacts by itself is compacted";
-
 const RETAINED: &str = "compaction: a leader keeps as much of the history as it is told to";
 
 pub(super) const GUARANTEES: [&str; 4] = [WAITED, FINISHED, TAKEN, RETAINED];

@@ -5,8 +5,8 @@
 //! latest. A leader that goes on does no harm to the data. But it takes requests that nobody answers, and tells clients
 //! that there is a leader.
 //!
-//! Judged by what the members say of their roles. Left out: a leader that a fault other than one of the network hit since it
-//! began to lead. It may not get to do its work, and it may have ended: no line tells of that before its next start.
+//! Judged by what the members say of their roles. Left out: a leader that a fault of the machine, the process or the disk hit
+//! since it began to lead. It may not get to do its work, and it may have ended: no line tells of that before its next start.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ const STEPS_DOWN: &str = "raft: a leader steps down once it has been replaced fo
 pub(super) const GUARANTEES: [&str; 1] = [STEPS_DOWN];
 
 /// Actions that leave the member at its work.
-const NETWORK: [&str; 13] = [
+const LEAVE_IT_AT_WORK: [&str; 13] = [
     "partition",
     "latency",
     "loss",
@@ -96,7 +96,7 @@ impl<'a> Hindered<'a> {
         let mut spans = Vec::new();
         for event in &history.events {
             match event {
-                Event::Fault(fault) if !NETWORK.contains(&fault.action.as_str()) => {
+                Event::Fault(fault) if !LEAVE_IT_AT_WORK.contains(&fault.action.as_str()) => {
                     faults.push((&fault.action, &fault.target, fault.at, u64::MAX));
                 }
                 Event::Heal(heal) => {

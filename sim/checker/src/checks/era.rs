@@ -78,6 +78,13 @@ impl<'a> Eras<'a> {
         (from == to).then_some(from)
     }
 
+    /// The era in which a member answered. None where a break lay between the question and the answer, or where the
+    /// member's disk was from before one.
+    pub(super) fn of_answer(&self, member: &str, call: u64, ret: u64) -> Option<usize> {
+        let era = self.at(ret);
+        (self.at(call) == era && !self.is_outdated(member, ret)).then_some(era)
+    }
+
     /// Whether what an era made at a revision is on the line of events that the last era continues.
     pub(super) fn keeps(&self, era: usize, revision: Revision) -> bool {
         let mut at = self.last();

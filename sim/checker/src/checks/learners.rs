@@ -27,10 +27,10 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             Event::Promotion(promotion) => {
                 promoted.entry(promotion.id).or_insert(promotion.at);
             }
-            Event::MemberList(list)
-                if eras.at(list.call) == eras.at(list.ret) && !eras.is_outdated(&list.member, list.ret) =>
-            {
-                lists.entry(eras.at(list.ret)).or_default().push(list);
+            Event::MemberList(list) => {
+                if let Some(era) = eras.of_answer(&list.member, list.call, list.ret) {
+                    lists.entry(era).or_default().push(list);
+                }
             }
             _ => {}
         }

@@ -26,10 +26,9 @@ pub(super) fn lists(history: &RunHistory) -> Vec<Failure> {
     let mut by_era: BTreeMap<usize, Vec<&MemberList>> = BTreeMap::new();
     for event in &history.events {
         if let Event::MemberList(list) = event
-            && eras.at(list.call) == eras.at(list.ret)
-            && !eras.is_outdated(&list.member, list.ret)
+            && let Some(era) = eras.of_answer(&list.member, list.call, list.ret)
         {
-            by_era.entry(eras.at(list.ret)).or_default().push(list);
+            by_era.entry(era).or_default().push(list);
         }
     }
     by_era.into_values().filter_map(stale).collect()

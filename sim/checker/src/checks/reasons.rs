@@ -142,7 +142,7 @@ fn none_waited<'a>(
 #[cfg(test)]
 mod tests {
     use super::check;
-    use crate::history::{ReadLimits, jsonl};
+    use crate::checks::locks::tests::read_with;
 
     const MS: u64 = 1_000_000;
 
@@ -172,13 +172,7 @@ mod tests {
 
     /// The guarantees that a run breaks, whose first line says this of it.
     fn broken_where(meta: &str, lines: &[String]) -> Vec<String> {
-        let text = format!(
-            "{{\"meta\":{{\"format\":1,\"scenario\":\"s\",\"seed\":1{meta}}}}}\n{}{{\"end\":{{\"at\":99000000000}}}}\n",
-            lines.concat()
-        );
-        let history = jsonl::read(text.as_bytes(), "test", &ReadLimits::default());
-        let history = history.unwrap_or_else(|error| panic!("{error}\n{text}"));
-        check(&history).into_iter().map(|failure| failure.guarantee).collect()
+        check(&read_with(meta, lines)).into_iter().map(|failure| failure.guarantee).collect()
     }
 
     fn broken(lines: &[String]) -> Vec<String> {

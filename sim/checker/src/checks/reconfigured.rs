@@ -31,25 +31,19 @@ const NEAR: u64 = 10_000;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let eras = Eras::of(history);
-    let lists: Vec<&MemberList> = history
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::MemberList(list) => Some(list),
-            _ => None,
-        })
-        .filter(|list| eras.at(list.call) == eras.at(list.ret) && !eras.is_outdated(&list.member, list.ret))
-        .collect();
-    let asked: Vec<&Reconfiguration> = history
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Reconfiguration(line) => Some(line),
-            _ => None,
-        })
-        .filter(|line| eras.at(line.call) == eras.at(line.ret) && !eras.is_outdated(&line.member, line.ret))
-        .collect();
-    let mut failures: Vec<Failure> = asked.iter().find_map(|line| not_shown(line)).into_iter().collect();
+    let (mut lists, mut asked) = (Vec::new(), Vec::new());
+    for event in &history.events {
+        match event {
+            Event::MemberList(list) if eras.of_answer(&list.member, list.call, list.ret).is_some() => {
+                lists.push(list);
+            }
+            Event::Reconfiguration(line) if eras.of_answer(&line.member, line.call, line.ret).is_some() => {
+                asked.push(line);
+            }
+            _ => {}
+        }
+    }
+    let mut failures: Vec<Failure> = asked.iter().copied().find_map(not_shown).into_iter().collect();
     if !history.members_untold() {
         let roles = Roles::of(history, &eras);
         failures.extend(asked.iter().find_map(|line| roles.not_moved(&eras, line)));
@@ -189,7 +183,7 @@ fn nameless(eras: &Eras<'_>, lists: &[&MemberList]) -> Option<Failure> {
 #[cfg(test)]
 mod tests {
     use super::check;
-    use crate::history::{ReadLimits, jsonl};
+    use crate::checks::locks::tests::read_with;
 
     const MS: u64 = 1_000_000;
 
@@ -222,13 +216,7 @@ mod tests {
 
     /// The guarantees that a run breaks, whose first line says this of it.
     fn broken_where(meta: &str, lines: &[String]) -> Vec<String> {
-        let text = format!(
-            "{{\"meta\":{{\"format\":1,\"scenario\":\"s\",\"seed\":1{meta}}}}}\n{}{{\"end\":{{\"at\":99000000000}}}}\n",
-            lines.concat()
-        );
-        let history = jsonl::read(text.as_bytes(), "test", &ReadLimits::default());
-        let history = history.unwrap_or_else(|error| panic!("{error}\n{text}"));
-        check(&history).into_iter().map(|failure| failure.guarantee).collect()
+        check(&read_with(meta, lines)).into_iter().map(|failure| failure.guarantee).collect()
     }
 
     fn broken(lines: &[String]) -> Vec<String> {

@@ -370,10 +370,14 @@ impl Op {
 impl Txn {
     /// Whether either branch holds anything but reads.
     pub fn may_change(&self) -> bool {
+        self.has_step(&|op| !matches!(op, RequestOp::Range(_)))
+    }
+
+    /// Whether either branch, or a transaction in one, has such a step. A transaction itself is no step.
+    pub fn has_step(&self, is_such: &dyn Fn(&RequestOp) -> bool) -> bool {
         self.success.iter().chain(&self.failure).any(|op| match op {
-            RequestOp::Range(_) => false,
-            RequestOp::Put(_) | RequestOp::DeleteRange(_) => true,
-            RequestOp::Txn(txn) => txn.may_change(),
+            RequestOp::Txn(txn) => txn.has_step(is_such),
+            op => is_such(op),
         })
     }
 

@@ -27,7 +27,8 @@ impl Shape {
     }
 }
 
-/// A history as a store would make it: clients overlap, some never return. `input` makes a write of a value that no other has; `answer` gives the reads of a transaction in a state.
+/// A history as a store would make it: clients overlap, some never return. `input` makes a write of a value that no other
+/// has; `answer` gives the reads of a transaction in a state.
 fn random<M: Model>(
     chance: &mut Chance,
     shape: &Shape,

@@ -8,6 +8,7 @@ use super::super::timeline::timeline;
 use super::super::view::{View, ViewSource};
 use super::beside::{Workplace, beside};
 use crate::scenario::ScenarioFile;
+use crate::text::named;
 use squall_checker::history::{Event, HistoryWriter, RunHistory};
 use std::fs;
 use std::io::{self, Write};
@@ -203,9 +204,4 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 
 fn sync_dir(path: &Path) -> io::Result<()> {
     fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| named(path, error))
-}
-
-/// Adds the path to an error of the file system.
-fn named(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

@@ -6,7 +6,8 @@
 //!
 //! Every other client takes a user's part: it gets a token, mostly with the right password, and reads, writes and deletes
 //! with it, also after the password has been replaced. Now and then it asks without a token. Users hang keys on leases that they
-//! share: who may not write all keys of a lease may hang no other key on it, and may neither revoke it nor renew it. They also try to compact.
+//! share: a user that may not write all keys of a lease may hang no other key on it, and may neither revoke nor renew it. They
+//! also try to compact.
 //!
 //! What the administrator has told to the store is written in a book that the clients share ([`book`]); what clients do with
 //! it moves no draw of theirs. The judge does not see the book.

@@ -1,16 +1,16 @@
 //! Which keys certainly hung on a lease when the store judged a request.
 //!
-//! Of a request that hangs another key on it, answers tell. A key that an answer shows with a lease has hung there since its mod revision, and hung there up to the answer's revision:
-//! anything that takes it off, or deletes it, would have given it another mod revision.
+//! For a request that hangs another key on the lease, answers show it. A key that an answer shows with a lease has hung there
+//! since its mod revision, and up to the answer's revision: anything that takes it off, or deletes it, would have given it
+//! another mod revision.
 //!
-//! Of a request that ends or renews a lease, the writes tell: a put that was acknowledged before the request was called, and that
-//! nothing else may have followed by the time of the answer. Whoever renews a lease asks one member, which must have applied that
-//! put by then.
+//! For a request that ends or renews a lease, writes show it: a put was acknowledged before the request was called, and no other
+//! request may have touched the key by the time of the answer. A renewal asks one member, which must have applied that put by then.
 
 use std::collections::BTreeMap;
 
 use crate::checks::durability::covers;
-use crate::history::{Bytes, LeaseId, Op, OpResult, Operation, Outcome, RequestOp, RunHistory};
+use crate::history::{Bytes, DeleteRange, LeaseId, Op, OpResult, Operation, Outcome, RequestOp, RunHistory};
 
 /// The keys that certainly hung on the lease that an answered operation ended or renewed.
 pub(super) fn on_lease_of<'a>(operation: &Operation, history: &'a RunHistory) -> Vec<&'a Bytes> {
@@ -49,18 +49,15 @@ pub(super) fn on_lease_of<'a>(operation: &Operation, history: &'a RunHistory) ->
 
 /// Whether a request may write or delete a key, or end the lease that it hangs on.
 fn may_touch(op: &Op, key: &Bytes, lease: LeaseId) -> bool {
-    fn step(op: &RequestOp, key: &Bytes) -> bool {
-        match op {
-            RequestOp::Put(put) => put.key == *key,
-            RequestOp::DeleteRange(delete) => covers(&delete.key, &delete.range_end, key),
-            RequestOp::Txn(txn) => txn.success.iter().chain(&txn.failure).any(|op| step(op, key)),
-            RequestOp::Range(_) => false,
-        }
-    }
+    let deletes = |delete: &DeleteRange| covers(&delete.key, &delete.range_end, key);
     match op {
         Op::Put(put) => put.key == *key,
-        Op::DeleteRange(delete) => covers(&delete.key, &delete.range_end, key),
-        Op::Txn(txn) => txn.success.iter().chain(&txn.failure).any(|op| step(op, key)),
+        Op::DeleteRange(delete) => deletes(delete),
+        Op::Txn(txn) => txn.has_step(&|step| match step {
+            RequestOp::Put(put) => put.key == *key,
+            RequestOp::DeleteRange(delete) => deletes(delete),
+            RequestOp::Range(_) | RequestOp::Txn(_) => false,
+        }),
         Op::LeaseRevoke(ended) => ended.id == lease,
         Op::LeaseGrant(granted) => granted.id == lease,
         _ => false,

@@ -53,20 +53,11 @@ pub(super) fn since(history: &RunHistory, restore: &Break) -> RunHistory {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DENIED, check};
+    use super::super::{
+        DENIED, check,
+        tests::{auth, line},
+    };
     use crate::checks::locks::tests::read;
-
-    fn line(id: u64, at: u64, op: &str, revision: u64, rest: &str) -> String {
-        let (call, ret) = (at * 1_000_000, (at + 5) * 1_000_000);
-        format!(
-            "{{\"id\":{id},\"client\":{id},\"endpoint\":\"m1\",\"call\":{call},\"return\":{ret},\"op\":{op},\"outcome\":\"ok\",\
-             \"header\":{{\"cluster_id\":1,\"member_id\":1,\"revision\":{revision},\"raft_term\":2}}{rest}}}\n"
-        )
-    }
-
-    fn auth(id: u64, at: u64, what: &str) -> String {
-        line(id, at, &format!("{{\"auth\":{what}}}"), 1, ",\"result\":{\"empty\":{}}")
-    }
 
     fn put(id: u64, at: u64, key: &str, revision: u64, caller: &str) -> String {
         let op = format!("{{\"put\":{{\"key\":\"{key}\",\"value\":\"1\"}}}}");

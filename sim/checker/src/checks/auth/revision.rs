@@ -7,8 +7,7 @@ use crate::history::{Auth, OpId, OpResult, RunHistory};
 /// Two answers between which the auth revision rose by less than the changes that were certainly made between them, or by more
 /// than those that may have been.
 pub(super) fn counted(history: &RunHistory, changes: &Changes<'_>) -> Option<Failure> {
-    let mut told: Vec<(u64, u64, u64, OpId)> = statuses(history).collect();
-    told.sort_unstable();
+    let told = statuses(history);
     told.iter().zip(told.iter().skip(1)).find_map(|((ret, call, before, id), (later_ret, later_call, after, other))| {
         if later_call <= ret || after < before {
             return None;
@@ -35,19 +34,23 @@ pub(super) fn counted(history: &RunHistory, changes: &Changes<'_>) -> Option<Fai
     })
 }
 
-/// What was told of the auth revision: when that was answered and called, the revision, and by which operation.
-fn statuses(history: &RunHistory) -> impl Iterator<Item = (u64, u64, u64, OpId)> {
-    history.operations.iter().filter_map(|operation| match &operation.result {
+/// What was told of the auth revision, in the order of the answers: when that was answered and called, the revision, and by
+/// which operation.
+fn statuses(history: &RunHistory) -> Vec<(u64, u64, u64, OpId)> {
+    let told = history.operations.iter().filter_map(|operation| match &operation.result {
         Some(OpResult::AuthStatus(status)) => {
             Some((operation.ret?, operation.call, status.revision, operation.id))
         }
         _ => None,
-    })
+    });
+    let mut told: Vec<_> = told.collect();
+    told.sort_unstable();
+    told
 }
 
+/// Two answers of which the later one shows a lower auth revision.
 pub(super) fn went_back(history: &RunHistory) -> Option<Failure> {
-    let mut told: Vec<(u64, u64, u64, OpId)> = statuses(history).collect();
-    told.sort_unstable();
+    let told = statuses(history);
     for (at, (ret, _, revision, id)) in told.iter().enumerate() {
         let later = told[at + 1..].iter().find(|(_, call, later, _)| call > ret && later < revision);
         if let Some((_, _, later, other)) = later {

@@ -3,7 +3,8 @@
 use super::check;
 use crate::checks::locks::tests::read;
 
-fn line(id: u64, at: u64, op: &str, revision: u64, rest: &str) -> String {
+/// An operation of 5 ms from `at` on, in milliseconds, with what else its line tells.
+pub(super) fn line(id: u64, at: u64, op: &str, revision: u64, rest: &str) -> String {
     let (call, ret) = (at * 1_000_000, (at + 5) * 1_000_000);
     format!(
         "{{\"id\":{id},\"client\":{id},\"endpoint\":\"m1\",\"call\":{call},\"return\":{ret},\"op\":{op},\"outcome\":\"ok\",\
@@ -11,7 +12,7 @@ fn line(id: u64, at: u64, op: &str, revision: u64, rest: &str) -> String {
     )
 }
 
-fn auth(id: u64, at: u64, what: &str) -> String {
+pub(super) fn auth(id: u64, at: u64, what: &str) -> String {
     line(id, at, &format!("{{\"auth\":{what}}}"), 1, ",\"result\":{\"empty\":{}}")
 }
 

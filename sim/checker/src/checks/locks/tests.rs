@@ -132,8 +132,13 @@ fn election() -> Vec<String> {
 }
 
 pub(in crate::checks) fn read(lines: &[String]) -> RunHistory {
+    read_with("", lines)
+}
+
+/// A history of these lines. `meta`: more fields of its first line, each after a comma.
+pub(in crate::checks) fn read_with(meta: &str, lines: &[String]) -> RunHistory {
     let text = format!(
-        "{{\"meta\":{{\"format\":1,\"scenario\":\"s\",\"seed\":1}}}}\n{}{{\"end\":{{\"at\":99000000000}}}}\n",
+        "{{\"meta\":{{\"format\":1,\"scenario\":\"s\",\"seed\":1{meta}}}}}\n{}{{\"end\":{{\"at\":99000000000}}}}\n",
         lines.concat()
     );
     jsonl::read(text.as_bytes(), "test", &ReadLimits::default())

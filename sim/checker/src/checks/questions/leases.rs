@@ -396,16 +396,7 @@ impl Write<'_> {
 
 /// Whether a transaction has such a step, in whichever branch.
 fn in_txn(operation: &Operation, is_such: impl Fn(&RequestOp) -> bool) -> bool {
-    fn any(ops: &[RequestOp], is_such: &dyn Fn(&RequestOp) -> bool) -> bool {
-        ops.iter().any(|op| match op {
-            RequestOp::Txn(txn) => any(&txn.success, is_such) || any(&txn.failure, is_such),
-            op => is_such(op),
-        })
-    }
-    match &operation.op {
-        Op::Txn(txn) => any(&txn.success, &is_such) || any(&txn.failure, &is_such),
-        _ => false,
-    }
+    matches!(&operation.op, Op::Txn(txn) if txn.has_step(&is_such))
 }
 
 /// A renewal that failed may have been done all the same; nothing else that failed was.
