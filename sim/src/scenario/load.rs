@@ -78,7 +78,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<ScenarioFile>, Refusal> {
         let name = scenario.metadata.name.clone();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let at_name = || locate(&text, &[Step::Key("metadata"), Step::Key("name")]);
-        if name != stem {
+        if name != stem && !is_a_runs_copy(&path) {
             return Err(Refusal::at(
                 &path,
                 at_name(),
@@ -163,6 +163,11 @@ pub(crate) fn check_header(path: &Path, text: &str, kind: &str) -> Result<(), Re
         }
         None => Err(Refusal::at(path, (1, 1), format!("the key `kind` is missing: add `kind: {kind}`"))),
     }
+}
+
+/// Whether this is the `scenario.yaml` of a run folder, which keeps its scenario's name.
+fn is_a_runs_copy(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "scenario.yaml") && path.with_file_name("run.json").exists()
 }
 
 /// The YAML files below a folder, in the order of their paths. Hidden entries are passed over.

@@ -327,6 +327,11 @@ fn bad_paths_are_refused() {
     fs::write(at("other.yaml"), GOOD).unwrap();
     fs::write(at("binary.yaml"), b"apiVersion: squall/v1\nkind: \xff\n").unwrap();
     fs::write(at("long.yaml"), vec![b'#'; (4 << 20) + 1]).unwrap();
+    fs::write(at("tab.yaml"), "apiVersion: squall/v1\nmetadata:\n\tname: drill\n").unwrap();
+    fs::write(at("sign.yaml"), "apiVersion: squall/v1\nkind: @Scenario\n").unwrap();
+    fs::create_dir_all(at("run")).unwrap();
+    fs::write(at("run/run.json"), "{}").unwrap();
+    fs::write(at("run/scenario.yaml"), GOOD).unwrap();
     fs::create_dir_all(at("empty/deeper")).unwrap();
     fs::create_dir_all(at("twice/deeper")).unwrap();
     fs::write(at("twice/drill.yaml"), GOOD).unwrap();
@@ -360,6 +365,10 @@ fn bad_paths_are_refused() {
         refused(&["twice"]),
         "/twice/drill.yaml:4:9: metadata.name: `drill` is taken by /twice/deeper/drill.yaml: rename one of the two"
     );
+    assert_eq!(refused(&["tab.yaml"]), "/tab.yaml:3:1: a tab stands here: YAML is indented with spaces");
+    assert_eq!(refused(&["sign.yaml"]), "/sign.yaml:2:7: no value begins with '@': put the text in quotes");
+    // A run folder's copy keeps the scenario's name.
+    assert_eq!(load(&[at("run/scenario.yaml")]).unwrap()[0].scenario.metadata.name, "drill");
     // The same file, named twice, is one scenario.
     let both = load(&[at("drill.yaml"), at("empty/../drill.yaml")]).unwrap();
     assert_eq!(both.len(), 1);

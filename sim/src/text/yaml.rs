@@ -40,9 +40,9 @@ pub(crate) fn show(path: &[Step]) -> String {
 /// Reads a document into `T`, refusing duplicate keys anywhere.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Refusal> {
     if let Err(error) = Distinct.deserialize(serde_yaml::Deserializer::from_str(text)) {
-        return Err(explain(path, &error));
+        return Err(explain(path, text, &error));
     }
-    serde_yaml::from_str(text).map_err(|error| explain(path, &error))
+    serde_yaml::from_str(text).map_err(|error| explain(path, text, &error))
 }
 
 /// Line and column of the value at the end of `path`, or of the deepest part of it that the text has.
@@ -210,7 +210,7 @@ impl Visitor<'_> for Key<'_> {
 }
 
 /// A reading error as a refusal: place first, then serde's message in the words of a scenario's author.
-fn explain(path: &Path, error: &serde_yaml::Error) -> Refusal {
+fn explain(path: &Path, document: &str, error: &serde_yaml::Error) -> Refusal {
     let text = error.to_string();
     let Some(location) = error.location() else {
         let message = match text.as_str() {
@@ -228,9 +228,25 @@ fn explain(path: &Path, error: &serde_yaml::Error) -> Refusal {
         Some((at, message)) if is_path(at) => (at, message),
         _ => ("", text.as_str()),
     };
-    let message = reword(at, message);
+    let message = match message.starts_with(NO_TOKEN) {
+        true => no_token(document, place),
+        false => reword(at, message),
+    };
     let message = if at.is_empty() || at == "." { message } else { format!("{at}: {message}") };
     Refusal::at(path, place, message)
+}
+
+/// What the YAML library says of a character that begins nothing.
+const NO_TOKEN: &str = "found character that cannot start any token";
+
+/// The same, with the character and the remedy.
+fn no_token(document: &str, (line, column): (usize, usize)) -> String {
+    let line = document.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    match line.chars().nth(column.saturating_sub(1)) {
+        Some('\t') => "a tab stands here: YAML is indented with spaces".into(),
+        Some(other) => format!("no value begins with {other:?}: put the text in quotes"),
+        None => NO_TOKEN.into(),
+    }
 }
 
 /// Whether serde_yaml put this before a message as the path to the value.

@@ -122,14 +122,21 @@ fn for_people(line: &str) -> String {
     format!("{:>14.9}s  {node:<10} {kind:<8} {}", at as f64 / 1e9, rest.join(", "))
 }
 
+/// Whether the first line is an event: an object with an instant and a kind. A damaged event further on is a difference
+/// like any other.
+fn begins_with_an_event(head: &[u8]) -> bool {
+    let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    serde_json::from_slice::<Value>(line).is_ok_and(|event| event["at"].is_u64() && event["kind"].is_string())
+}
+
 /// The lines of a trace: from a file, from a run folder, or from the repeated run.
 fn lines(path: &Path, args: &ReplayArgs, runner: Runner) -> Result<Lines, Refusal> {
     let file = if path.is_dir() { path.join("trace.jsonl") } else { path.to_owned() };
     if file.is_file() {
         let opened = File::open(&file).map_err(|error| unreadable(&file, &error))?;
         let mut reader = BufReader::with_capacity(1 << 16, opened);
-        let first = reader.fill_buf().map_err(|error| unreadable(&file, &error))?;
-        if !first.starts_with(b"{") {
+        let head = reader.fill_buf().map_err(|error| unreadable(&file, &error))?;
+        if !begins_with_an_event(head) {
             return Err(Refusal::of(
                 &file,
                 "this is no trace: expected an event a line, as in a run folder's trace.jsonl",
