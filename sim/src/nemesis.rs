@@ -167,8 +167,9 @@ impl Nemesis {
         let mut state = self.state.borrow_mut();
         let refused = self.stage.cluster.last_refusal().unwrap_or_else(|| "nothing was refused".into());
         let text = format!(
-            "the operator's work ({}) is not done, though nothing breaks any more; last, {refused}",
-            state.in_force.join(", ")
+            "the operator's work ({}) is not done, though nothing breaks any more; last, {refused}; the members: {}",
+            state.in_force.join(", "),
+            self.stage.cluster.last_steps()
         );
         state.report.stuck.push(text);
     }

@@ -44,4 +44,4 @@ mod watch;
 mod web;
 
 pub use config::{AutoCompaction, Config, InitialClusterState};
-pub use url::host_port;
+pub use url::{host, host_port};

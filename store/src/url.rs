@@ -105,6 +105,12 @@ pub fn host_port(url: &str) -> &str {
     }
 }
 
+/// The host of `host:port`, without the brackets of an IPv6 address.
+pub fn host(host_port: &str) -> &str {
+    let host = host_port.rsplit_once(':').map_or(host_port, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +167,13 @@ mod tests {
             ("nonsense", "nonsense", "nonsense"),
         ] {
             assert_eq!((address(url), host_port(url)), (dialled, port));
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for (host_port, expected) in [("m1:2380", "m1"), ("[::1]:2380", "::1"), ("10.0.0.1:1", "10.0.0.1")] {
+            assert_eq!(host(host_port), expected);
         }
     }
 }

@@ -125,6 +125,12 @@ pub trait Arena: Send + Sync {
         None
     }
 
+    /// What the member on the machine was about to do or had just done when it was last seen at work, and when. `None` if it
+    /// did nothing yet, or if the arena cannot see it.
+    fn last_step(&self, _node: NodeId) -> Option<(&'static str, At)> {
+        None
+    }
+
     /// Whether members report internal events to an observer: their roles, their logs, what they apply.
     fn tells(&self) -> bool {
         true

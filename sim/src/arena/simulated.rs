@@ -155,6 +155,10 @@ impl Arena for Simulated {
         self.world.disk_fails(node)
     }
 
+    fn last_step(&self, node: NodeId) -> Option<(&'static str, At)> {
+        self.world.last_point(node).map(|(point, at)| (point.about(), at))
+    }
+
     fn engine_rows(&self, node: NodeId) -> Option<Vec<(Bytes, Bytes)>> {
         self.world.engine_rows(node)
     }

@@ -7,7 +7,7 @@ use crate::processes::OnServer;
 use crate::report::{self, Build, Expected, RunOptions, RunRecord, RunResult, Staged, Workplace};
 use crate::scenario::{Scenario, ScenarioFile};
 use crate::workload::Journal;
-use crate::world::text_of;
+use squall_store::seam::panic_text;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -168,7 +168,7 @@ pub(super) fn call(
         }
     };
     let result = catch_unwind(AssertUnwindSafe(logged)).unwrap_or_else(|panic| RunResult {
-        harness_error: Some(format!("the runner panicked: {}", text_of(panic.as_ref()))),
+        harness_error: Some(format!("the runner panicked: {}", panic_text(panic.as_ref()))),
         ..RunResult::nothing(options.plan.clone().unwrap_or_else(|| Plan::draw(scenario, seed)))
     });
     (result, started.elapsed())

@@ -47,6 +47,8 @@ impl Cluster {
         let mut all = Vec::new();
         for node in self.nodes() {
             let inner = &self.inner;
+            // Before it is asked: an answer is work too.
+            let step = self.last_step(node);
             let text = match inner.arena.status(node) {
                 Status::Up => match inner.operator.try_status(&inner.member(node).endpoint(), ASK).await {
                     Ok(status) => format!(
@@ -59,9 +61,27 @@ impl Cluster {
                 status => format!("{node} is {status:?}"),
             };
             let counts = inner.roster().counts(node);
-            all.push(if counts { text } else { format!("{text}, and does not count") });
+            let counted = if counts { "" } else { ", and does not count" };
+            all.push(format!("{text}{counted}{step}"));
         }
         all.join("; ")
+    }
+
+    /// Where each member was last seen at work: what it waits for since.
+    pub fn last_steps(&self) -> String {
+        let steps: Vec<String> =
+            self.nodes().into_iter().map(|node| format!("{node}{}", self.last_step(node))).collect();
+        steps.join("; ")
+    }
+
+    fn last_step(&self, node: NodeId) -> String {
+        match self.inner.arena.last_step(node) {
+            Some((step, at)) => {
+                let ago = self.inner.arena.now().since(at).as_secs_f64();
+                format!(" (last seen {ago:.3} s ago: {step})")
+            }
+            None => String::new(),
+        }
     }
 
     /// The members that count.

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use squall_store::{InitialClusterState, host_port, proto::etcdserverpb as pb};
+use squall_store::{InitialClusterState, host, host_port, proto::etcdserverpb as pb};
 
 use super::{
     Done, Endpoint,
@@ -324,6 +324,5 @@ pub(crate) enum Joins {
 }
 
 pub(super) fn host_of(url: &str) -> String {
-    let address = host_port(url);
-    address.split(':').next().unwrap_or(address).to_owned()
+    host(host_port(url)).to_owned()
 }

@@ -20,7 +20,7 @@ pub struct Bandwidth {
     /// Default 65,536.
     #[serde(default = "default_buffer")]
     pub buffer_bytes: u64,
-    /// Which way. Default `both`.
+    /// Which messages share the narrow link. Default `both`.
     #[serde(default)]
     pub direction: Direction,
     /// The other ends. Default `members`.

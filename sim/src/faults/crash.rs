@@ -12,7 +12,7 @@ use crate::arena;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Crash {
     /// What becomes of writes that were not synced. Default `any`.
-    pub unsynced: Unsynced,
+    pub unsynced: UnsyncedSetting,
     /// Whether it also hits members that an operator works on: in the middle of an offline restore, between a wipe and
     /// the first start. Default false.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -22,7 +22,7 @@ pub struct Crash {
 /// What a crash makes of writes that were not synced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub enum Unsynced {
+pub enum UnsyncedSetting {
     /// The machine loses power: chance decides, per file and per 512-byte sector. Peers hear nothing.
     #[default]
     Any,
@@ -38,18 +38,23 @@ pub enum Unsynced {
     NamesLost,
 }
 
-impl Unsynced {
-    pub(super) const ALL: [Unsynced; 5] =
-        [Unsynced::Any, Unsynced::Keep, Unsynced::Drop, Unsynced::Torn, Unsynced::NamesLost];
+impl UnsyncedSetting {
+    pub(super) const ALL: [UnsyncedSetting; 5] = [
+        UnsyncedSetting::Any,
+        UnsyncedSetting::Keep,
+        UnsyncedSetting::Drop,
+        UnsyncedSetting::Torn,
+        UnsyncedSetting::NamesLost,
+    ];
 
     /// What a power cut does to un-synced data; `None` for a kill.
     pub(super) fn at_power_cut(self) -> Option<arena::Unsynced> {
         match self {
-            Unsynced::Keep => None,
-            Unsynced::Any => Some(arena::Unsynced::Drawn),
-            Unsynced::Drop => Some(arena::Unsynced::Lost),
-            Unsynced::Torn => Some(arena::Unsynced::Torn),
-            Unsynced::NamesLost => Some(arena::Unsynced::NamesLost),
+            UnsyncedSetting::Keep => None,
+            UnsyncedSetting::Any => Some(arena::Unsynced::Drawn),
+            UnsyncedSetting::Drop => Some(arena::Unsynced::Lost),
+            UnsyncedSetting::Torn => Some(arena::Unsynced::Torn),
+            UnsyncedSetting::NamesLost => Some(arena::Unsynced::NamesLost),
         }
     }
 }
@@ -63,7 +68,7 @@ impl Room for Crash {
     const COST: Cost = Cost::Process;
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
-        let unsynced = drawing.one_of(&Unsynced::ALL);
+        let unsynced = drawing.one_of(&UnsyncedSetting::ALL);
         Some(Self { unsynced, during_work: drawing.one_in(3) })
     }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Check, Cost, Drawing, Lasts, Room, Strike, Struck, Unsynced};
+use super::{Aim, Candidate, Check, Cost, Drawing, Lasts, Room, Strike, Struck, UnsyncedSetting};
 use crate::text::{Refusal, Step, go};
 
 /// Settings of a crash loop. Each time lasts between half of the given value and all of it; the seed decides.
@@ -20,12 +20,16 @@ pub struct CrashLoop {
     #[serde(with = "go")]
     pub up: Duration,
     /// What becomes of writes that were not synced. Default `any`.
-    pub unsynced: Unsynced,
+    pub unsynced: UnsyncedSetting,
 }
 
 impl Default for CrashLoop {
     fn default() -> Self {
-        Self { down: Duration::from_millis(200), up: Duration::from_millis(500), unsynced: Unsynced::Any }
+        Self {
+            down: Duration::from_millis(200),
+            up: Duration::from_millis(500),
+            unsynced: UnsyncedSetting::Any,
+        }
     }
 }
 
@@ -39,7 +43,7 @@ impl Room for CrashLoop {
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         let down = Duration::from_millis(drawing.one_of(&[10, 100, 500]));
         let up = Duration::from_millis(drawing.one_of(&[5, 50, 300, 1_500]));
-        Some(Self { down, up, unsynced: drawing.one_of(&Unsynced::ALL) })
+        Some(Self { down, up, unsynced: drawing.one_of(&UnsyncedSetting::ALL) })
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {

@@ -287,16 +287,16 @@ pub enum Mode {
     Majority,
 }
 
-/// The direction of a cut, seen from the selected members.
+/// Which messages a fault of the network takes hold of, seen from the selected members.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Direction {
-    /// Neither way.
+    /// Those that they send, and those that are sent to them.
     #[default]
     Both,
-    /// What they send is lost; they still hear.
+    /// Those that they send to the other ends.
     To,
-    /// What is sent to them is lost; they are still heard.
+    /// Those that are sent to them from the other ends.
     From,
 }
 

@@ -22,7 +22,7 @@ pub struct Flap {
     /// How long they are up at most, each time. Default 1s.
     #[serde(with = "go")]
     pub up: Duration,
-    /// Which way. Default `both`.
+    /// Which messages are cut off. Default `both`.
     pub direction: Direction,
     /// The other ends. Default `members`.
     pub peers: Peers,

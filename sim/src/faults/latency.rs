@@ -1,4 +1,4 @@
-//! `latency`: links are slow, in both directions.
+//! `latency`: links are slow, in one direction or both.
 
 use std::time::Duration;
 

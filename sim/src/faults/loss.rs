@@ -24,7 +24,7 @@ pub struct PacketLoss {
     /// How a loss shows. Default `late`.
     #[serde(default)]
     pub shows: LossShows,
-    /// Which way. Default `both`.
+    /// Which messages may be lost. Default `both`.
     #[serde(default)]
     pub direction: Direction,
     /// The other ends. Default `members`.

@@ -34,7 +34,7 @@ mod room;
 mod target;
 
 pub(crate) use check::{Check, Shape, check_faults};
-pub use crash::Unsynced;
+pub use crash::UnsyncedSetting;
 pub(crate) use drawing::Drawing;
 pub use fault::{After, Direction, Fault, Milestone, Mode, Peers, RoleSelector, Selector};
 pub use group::{Group, Item};

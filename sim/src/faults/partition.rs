@@ -23,7 +23,7 @@ pub struct Partition {
     /// Which links. Default `group`.
     #[serde(skip_serializing_if = "Shape::is_group")]
     pub shape: Shape,
-    /// Which way. Default `both`. Not with `bridge` and `majoritiesRing`.
+    /// Which messages are cut off. Default `both`. Not with `bridge` and `majoritiesRing`.
     pub direction: Direction,
     /// Which nodes they are cut off from. Default `members`. With the shapes `group` and `isolate` only.
     pub peers: Peers,

@@ -16,7 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use squall_store::seam::BoxFuture;
 use tokio::sync::Notify;
 
-use super::{Candidate, Check, Crash, Direction, Drawing, Peers, Settings, Unsynced};
+use super::{Candidate, Check, Crash, Direction, Drawing, Peers, Settings, UnsyncedSetting};
 use crate::{
     arena::{Arena, ConnectionsEnd, Damage, Modifier, NodeId, Token},
     cluster::{Cluster, OldDisk},
@@ -297,7 +297,7 @@ pub(crate) enum Undo {
 /// The milder fault that replaces the loss of a copy, if the cluster cannot afford it: the process dies and loses
 /// nothing (FoundationDB: downgrade, don't drop).
 pub(crate) fn a_crash_instead() -> Settings {
-    Settings::Crash(Crash { unsynced: Unsynced::Keep, during_work: false })
+    Settings::Crash(Crash { unsynced: UnsyncedSetting::Keep, during_work: false })
 }
 
 impl Struck {

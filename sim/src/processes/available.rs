@@ -7,7 +7,7 @@ use super::{
     server::{Kind, Server},
 };
 use crate::{
-    faults::{Action, Crash, CrashLoop, Settings, Unsynced},
+    faults::{Action, Crash, CrashLoop, Settings, UnsyncedSetting},
     plan::Plan,
     report::shell_word,
     scenario::{Disk, WorkloadKind},
@@ -188,7 +188,7 @@ fn is_power_cut(settings: &Settings) -> bool {
     matches!(
         settings,
         Settings::Crash(Crash { unsynced, .. }) | Settings::CrashLoop(CrashLoop { unsynced, .. })
-            if *unsynced != Unsynced::Keep
+            if *unsynced != UnsyncedSetting::Keep
     )
 }
 

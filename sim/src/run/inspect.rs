@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Serialize;
 use squall_core::{RangeRequest, State};
 use squall_store::{
-    seam::{ProbeEvent, Role},
+    seam::ProbeEvent,
     wal::record::{Kind, Step, chain_at_start, decode},
 };
 
@@ -164,13 +164,7 @@ fn reported_raft(probes: &[Probed], node: NodeId, life: u32, is_up: bool) -> Rep
     for probed in probes.iter().filter(|probed| probed.node == node && probed.incarnation == life) {
         match &probed.event {
             ProbeEvent::Role { term, role, leader } => {
-                raft.role = match role {
-                    Role::Follower => "follower",
-                    Role::PreCandidate => "pre-candidate",
-                    Role::Candidate => "candidate",
-                    Role::Leader => "leader",
-                }
-                .to_owned();
+                raft.role = role.name().to_owned();
                 raft.term = term.0;
                 raft.leader = leader.map(|leader| leader.0);
             }

@@ -10,7 +10,7 @@ use std::{
 
 use squall_checker::history as h;
 use squall_core::{MemberId, Revision};
-use squall_store::seam::{ProbeEvent, Role};
+use squall_store::seam::ProbeEvent;
 
 use super::excuse::excuses;
 use crate::world::{At, Probed};
@@ -120,13 +120,8 @@ fn raft_line(probed: &Probed) -> Option<h::RaftLine> {
     let (member, at) = (probed.node.name().to_owned(), probed.at.0);
     match &probed.event {
         ProbeEvent::Role { term, role, .. } => {
-            let role = match role {
-                Role::Follower => "follower",
-                Role::PreCandidate => "pre-candidate",
-                Role::Candidate => "candidate",
-                Role::Leader => "leader",
-            };
-            Some(h::RaftLine::Role(h::RoleChange { member, term: term.0, role: role.to_owned(), at }))
+            let role = role.name().to_owned();
+            Some(h::RaftLine::Role(h::RoleChange { member, term: term.0, role, at }))
         }
         ProbeEvent::Applied { index, term, digest, state, .. } => Some(h::RaftLine::Applied(h::Applied {
             member,

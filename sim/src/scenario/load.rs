@@ -26,12 +26,16 @@ pub struct ScenarioFile {
 }
 
 impl ScenarioFile {
-    /// The control of a canary: the same scenario without its planted error, expected to be valid. `None` if this is no
-    /// canary, or no error is planted.
+    /// The control of a canary: the same scenario without the error that is planted in the store or in its clients,
+    /// expected to be valid. `None` if this is no canary, or no error is planted.
     pub fn without_its_bug(&self) -> Option<ScenarioFile> {
         let mut scenario = self.scenario.clone();
-        scenario.spec.cluster.planted_bug.take()?;
-        if scenario.spec.expect.outcome == Outcome::Valid {
+        let mut planted = scenario.spec.cluster.planted_bug.take().is_some();
+        for workload in &mut scenario.spec.workloads {
+            planted |= std::mem::take(&mut workload.blind_retries) > 0;
+            planted |= std::mem::take(&mut workload.stale_reads);
+        }
+        if !planted || scenario.spec.expect.outcome == Outcome::Valid {
             return None;
         }
         let name = &mut scenario.metadata.name;

@@ -435,6 +435,17 @@ fn a_canary_has_a_control() {
         assert!(read.metadata.name.ends_with("-without-its-bug"));
         assert!(control.without_its_bug().is_none());
     }
+    for fault in ["blindRetries: 3", "staleReads: true"] {
+        let text = text("short", canary)
+            .replace(", plantedBug: leaseReads", "")
+            .replace("rate: 10", &format!("rate: 10, {fault}"));
+        let path = Path::new("c.yaml");
+        let file =
+            ScenarioFile { path: path.to_owned(), scenario: parse(path, &text).expect("a scenario"), text };
+        let control = file.without_its_bug().expect("an error of the clients is an error too");
+        let workload = &control.scenario.spec.workloads[0];
+        assert!(workload.blind_retries == 0 && !workload.stale_reads);
+    }
     let text = text("drill", "{outcome: valid}");
     let scenario = parse(Path::new("d.yaml"), &text).expect("a scenario");
     let drill = ScenarioFile { path: "d.yaml".into(), scenario, text };

@@ -261,6 +261,7 @@ impl Client {
                 return (id, Err(error));
             }
             retries -= 1;
+            self.recorder.sent_again(id, &self.endpoints[self.at].0);
         }
     }
 

@@ -155,6 +155,20 @@ impl Recorder {
         id
     }
 
+    /// Records that a client sends an open operation again, to this endpoint: the answer comes from there.
+    pub fn sent_again(&self, id: h::OpId, endpoint: &Arc<str>) {
+        let mut state = self.state();
+        let (_, open) = state
+            .open
+            .iter_mut()
+            .find(|(open, _)| *open == id)
+            .expect("an operation is open until it returns");
+        open.endpoint = endpoint.clone();
+        let node = open.process.node.clone();
+        drop(state);
+        self.observer().note(&node, format!("again {id} at {endpoint}"));
+    }
+
     /// Records that a call returned or was given up, with its outcome and result.
     pub fn returned(
         &self,

@@ -65,5 +65,4 @@ pub use points::{PointEffect, PointRule, PointSet};
 pub use process::{Process, Program, Status, Violation};
 pub use run::{Finished, HarnessFailure, WorldConfig};
 pub use tasks::here;
-pub(crate) use tasks::text_of;
 pub use watchdog::{HARNESS_FAILED, Watchdog};

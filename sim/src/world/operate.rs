@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use squall_store::seam::{BoxFuture, Env, ProbeEvent};
+use squall_store::seam::{BoxFuture, Env, Point, ProbeEvent};
 
 use super::{
     WorldConfig,
@@ -282,6 +282,11 @@ impl World {
     }
 
     // ---- time and observation
+
+    /// The named point of the store's code that the node's member reached last, in any of its lives, and when.
+    pub fn last_point(&self, node: NodeId) -> Option<(Point, At)> {
+        self.shared.points.last_of(node)
+    }
 
     /// Virtual time.
     pub fn now(&self) -> At {

@@ -1,11 +1,12 @@
-//! Named points in the store's code (`squall_store::seam::Point`): how often each was reached, and which fault happens
-//! there to which member.
+//! Named points in the store's code (`squall_store::seam::Point`): how often each was reached, where each member was
+//! last, and which fault happens at a point to which member.
 //!
 //! A crash at a point is like any other crash: the process is gone before its task continues. Its un-synced data stays
 //! in the machine's page cache (a kill) or may be lost (a power failure). Each modifier has its own random stream,
 //! which draws the live points and the visits at which the fault happens.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{
         Arc,
@@ -22,7 +23,7 @@ use super::{
     disk::Unsynced,
     lock::Lock,
     modifiers::{Bites, Token},
-    node::{Life, NodeId},
+    node::{At, Life, NodeId},
     shared::Shared,
 };
 
@@ -85,9 +86,10 @@ pub struct PointRule {
     pub seed: u64,
 }
 
-/// A world's rules for points, and its counts of visits.
+/// A world's rules for points, its counts of visits, and each member's last visit.
 pub(crate) struct PointTable {
     reached: [AtomicU64; Point::ALL.len()],
+    last: Lock<BTreeMap<NodeId, (Point, At)>>,
     armed: Lock<Vec<Armed>>,
 }
 
@@ -103,7 +105,11 @@ struct Armed {
 
 impl Default for PointTable {
     fn default() -> Self {
-        Self { reached: std::array::from_fn(|_| AtomicU64::new(0)), armed: Lock::default() }
+        Self {
+            reached: std::array::from_fn(|_| AtomicU64::new(0)),
+            last: Lock::default(),
+            armed: Lock::default(),
+        }
     }
 }
 
@@ -130,9 +136,15 @@ impl PointTable {
         Point::ALL.iter().map(|point| (*point, self.reached[*point as usize].load(Ordering::Relaxed)))
     }
 
+    /// The point that a member reached last, in any of its lives, and when.
+    pub(crate) fn last_of(&self, node: NodeId) -> Option<(Point, At)> {
+        self.last.lock().get(&node).copied()
+    }
+
     /// Counts a member's visit to a point, and answers what happens to it there.
-    fn visit(&self, node: NodeId, point: Point) -> Option<PointEffect> {
+    fn visit(&self, node: NodeId, point: Point, now: At) -> Option<PointEffect> {
         self.reached[point as usize].fetch_add(1, Ordering::Relaxed);
+        self.last.lock().insert(node, (point, now));
         let mut armed = self.armed.lock();
         for armed in armed.iter_mut().filter(|armed| armed.node == node && armed.live.contains(point)) {
             let rule = armed.rule;
@@ -164,7 +176,7 @@ impl OnPoint for SimPoints {
             return Some(Box::pin(std::future::pending()));
         }
         let node = self.life.node;
-        let effect = self.shared.points.visit(node, point)?;
+        let effect = self.shared.points.visit(node, point, self.shared.now())?;
         let value = match effect {
             PointEffect::Stall(duration) => u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
             _ => 0,

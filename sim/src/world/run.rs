@@ -11,9 +11,10 @@ use std::{
 };
 
 use super::{
-    AuditHash, Chance, Counters, Probed, Traced, Violation, World, interpose, net::Settings, tasks,
+    AuditHash, Chance, Counters, Probed, Traced, Violation, World, interpose, net::Settings,
     watchdog::Watchdog,
 };
+use squall_store::seam::panic_text;
 
 /// What a run starts from.
 #[derive(Debug, Clone)]
@@ -112,7 +113,7 @@ impl World {
             None => receiver.recv().ok(),
         };
         let joined = thread.join();
-        let failed = |panic: Box<dyn Any + Send>| HarnessFailure(tasks::text_of(panic.as_ref()).to_owned());
+        let failed = |panic: Box<dyn Any + Send>| HarnessFailure(panic_text(panic.as_ref()).to_owned());
         match (result, joined) {
             (Some(Ok(finished)), Ok(())) => Ok(finished),
             (Some(Err(panic)), _) | (_, Err(panic)) => Err(failed(panic)),

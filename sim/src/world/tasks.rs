@@ -10,7 +10,6 @@
 //! process's draws depend on its name, its incarnation, and what it did before, and not on other processes.
 
 use std::{
-    any::Any,
     cell::{Cell, RefCell},
     collections::BTreeMap,
     panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind},
@@ -22,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use squall_store::seam::{BoxFuture, Task, Tasks};
+use squall_store::seam::{BoxFuture, Task, Tasks, panic_text};
 
 use super::{
     chance::{Chance, Stream},
@@ -342,19 +341,8 @@ fn catch<T>(node: NodeId, code: impl FnOnce() -> T) -> Result<T, String> {
     GUARDED.set(outer);
     result.map_err(|payload| {
         let caught = CAUGHT.with(|caught| caught.borrow_mut().take());
-        caught.unwrap_or_else(|| text_of(payload.as_ref()).to_owned())
+        caught.unwrap_or_else(|| panic_text(payload.as_ref()).to_owned())
     })
-}
-
-/// The message of a panic.
-pub(crate) fn text_of(payload: &(dyn Any + Send)) -> &str {
-    if let Some(text) = payload.downcast_ref::<&'static str>() {
-        text
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text
-    } else {
-        "a panic without a message"
-    }
 }
 
 /// Installs a panic hook. For a panic in guarded code it keeps message and place for [`catch`] and prints nothing. It
@@ -369,7 +357,7 @@ fn install_hook() {
             }
             let place =
                 info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
-            let message = format!("{}{place}", text_of(info.payload()));
+            let message = format!("{}{place}", panic_text(info.payload()));
             let _gone = CAUGHT.try_with(|caught| *caught.borrow_mut() = Some(message));
         }));
     });

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::tasks::text_of;
+use squall_store::seam::panic_text;
 
 /// How long a run may take in real time, and what to print when it takes longer.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl Watchdog {
             .spawn(move || {
                 let result = catch_unwind(AssertUnwindSafe(work));
                 // This fails only if the watchdog has given up: then there is no receiver.
-                let _received = sender.send(result.map_err(|panic| text_of(panic.as_ref()).to_owned()));
+                let _received = sender.send(result.map_err(|panic| panic_text(panic.as_ref()).to_owned()));
             })
             .map_err(|error| format!("no thread: {error}"))?;
         self.wait(&receiver).unwrap_or_else(|| Err("its thread is gone".to_owned()))

@@ -36,7 +36,7 @@ pub use points::OnPoint;
 pub use points::{Point, Points};
 pub use probe::{Probe, ProbeEvent, Role};
 pub use secrets::{Secrets, SignedTokens};
-pub use tasks::{Task, Tasks, first_of, yield_once};
+pub use tasks::{Task, Tasks, first_of, panic_text, yield_once};
 
 /// A boxed future, as the seams' traits return it: they are used as trait objects.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

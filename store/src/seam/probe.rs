@@ -16,6 +16,18 @@ pub enum Role {
     Leader,
 }
 
+impl Role {
+    /// Its name, as histories and reports have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Follower => "follower",
+            Role::PreCandidate => "pre-candidate",
+            Role::Candidate => "candidate",
+            Role::Leader => "leader",
+        }
+    }
+}
+
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeEvent {

@@ -1,7 +1,7 @@
 //! Spawning tasks, and the order of branches that are ready together. A panic in a task is a broken invariant of the
 //! member: the real server aborts, the simulated world ends that member's process and records a violation.
 
-use std::{future::poll_fn, pin::Pin, task::Poll};
+use std::{any::Any, future::poll_fn, pin::Pin, task::Poll};
 
 use super::BoxFuture;
 
@@ -51,6 +51,17 @@ pub async fn yield_once() {
         Poll::Pending
     })
     .await;
+}
+
+/// The message of a caught panic.
+pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "a panic without a message"
+    }
 }
 
 /// A running task; dropping the handle stops it.

@@ -13,9 +13,9 @@ use squall_core::{Batch, BatchOp};
 
 use super::{
     generations,
-    store::{Store, broken, panic_text},
+    store::{Store, broken},
 };
-use crate::seam::{BoxFuture, Engine, EngineError, Engines, View};
+use crate::seam::{BoxFuture, Engine, EngineError, Engines, View, panic_text};
 
 /// Opens engines on sled.
 pub struct Sled {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use squall_core::BatchOp;
 
 use super::{committed, generations, rows};
-use crate::seam::{EngineError, View};
+use crate::seam::{EngineError, View, panic_text};
 
 /// How often, and how long each time, opening waits for a lock that a closing sled still holds: 5 seconds in all.
 const LOCK_TRIES: u32 = 500;
@@ -204,9 +204,4 @@ fn corrupt(path: &Path, what: &str) -> EngineError {
 pub fn broken(dir: &Path, what: &str) -> EngineError {
     let context = format!("using the engine in {}", dir.display());
     EngineError::Io { context, source: io::Error::other(what.to_owned()) }
-}
-
-pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }

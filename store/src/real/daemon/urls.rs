@@ -28,8 +28,7 @@ impl Url {
         let Ok(url::Url { place: url::Place::Port(host_port), .. }) = url::Url::parse(&self.text) else {
             return None;
         };
-        let (host, _) = host_port.rsplit_once(':')?;
-        Some(host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host))
+        Some(url::host(host_port))
     }
 }
 

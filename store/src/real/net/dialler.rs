@@ -18,7 +18,7 @@ use super::{
     socket::{self, Io},
     tls::{self, TlsOptions},
 };
-use crate::{real::abort_on_panic, system::Dial};
+use crate::{real::abort_on_panic, system::Dial, url::host};
 
 /// How often the same failure is logged.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -98,23 +98,5 @@ impl Dial for To {
 
     fn guarded<F: Future + Send>(name: &'static str, task: F) -> impl Future<Output = F::Output> + Send {
         abort_on_panic(name, task)
-    }
-}
-
-/// The host of `host:port`, without the brackets of an IPv6 address.
-fn host(host_port: &str) -> &str {
-    let host = host_port.rsplit_once(':').map_or(host_port, |(host, _)| host);
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts() {
-        for (host_port, expected) in [("m1:2380", "m1"), ("[::1]:2380", "::1"), ("10.0.0.1:1", "10.0.0.1")] {
-            assert_eq!(host(host_port), expected);
-        }
     }
 }
