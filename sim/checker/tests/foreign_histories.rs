@@ -9,6 +9,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use squall_checker::history::ReadLimits;
+use squall_checker::judge::{CheckOptions, Judged, check_paths};
 use squall_checker::model::{CasRegister, ConcurrentHistory, KvAppend, Model, MultiRegister};
 use squall_checker::read::{ForeignHistory, Format, NilRead, RECOGNISE_BYTES, recognise};
 use squall_checker::search::{Options, Verdict, check, replay};
@@ -31,9 +32,9 @@ fn histories() -> Option<PathBuf> {
     None
 }
 
-/// The rows of a `verdicts.tsv`, by column name.
-fn table(folder: &Path) -> Vec<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(folder.join("verdicts.tsv")).expect("verdicts.tsv is there");
+/// The rows of a table of verdicts, by column name.
+fn table(folder: &Path, name: &str) -> Vec<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(folder.join(name)).expect("the table is there");
     let mut lines = text.lines();
     let names: Vec<&str> = lines.next().expect("a head line").split('\t').collect();
     lines
@@ -56,8 +57,8 @@ fn judge<M: Model>(
     history: &ConcurrentHistory<M::Input, M::Output>,
 ) -> (&'static str, Option<u64>) {
     match check(model, history, &Options::default()) {
-        Verdict::Valid(witness) => {
-            replay(model, history, &witness.order).expect("the witness replays");
+        Verdict::Valid(linearization) => {
+            replay(model, history, &linearization.order).expect("the linearization replays");
             ("ok", None)
         }
         Verdict::Illegal(violation) => ("illegal", history.operations()[violation.blamed].ret),
@@ -70,7 +71,7 @@ fn every_jepsen_etcd_log_gets_its_verdict() {
     let Some(folder) = histories() else { return };
     let folder = folder.join("jepsen-etcd");
     let mut judged = 0;
-    for row in table(&folder) {
+    for row in table(&folder, "verdicts.tsv") {
         let history = read(&folder.join(&row["file"]), Format::JepsenLog)
             .register(NilRead::Value)
             .expect("a register's history");
@@ -86,7 +87,7 @@ fn every_porcupine_kv_history_gets_its_verdict() {
     let Some(folder) = histories() else { return };
     let folder = folder.join("kv-append");
     let mut judged = 0;
-    for row in table(&folder) {
+    for row in table(&folder, "verdicts.tsv") {
         let history =
             read(&folder.join(&row["file"]), Format::PorcupineKv).kv_append("").expect("a store's history");
         let (verdict, _) = judge(&KvAppend::default(), &history);
@@ -102,7 +103,7 @@ fn every_knossos_history_gets_its_verdict_and_its_blame() {
     let Some(folder) = histories() else { return };
     let folder = folder.join("knossos");
     let mut judged = 0;
-    for row in table(&folder) {
+    for row in table(&folder, "verdicts.tsv") {
         let file = &row["edn"];
         let foreign = read(&folder.join(file), Format::Edn);
         let (verdict, blamed) = match row["model"].as_str() {
@@ -129,4 +130,52 @@ fn every_knossos_history_gets_its_verdict_and_its_blame() {
         judged += 1;
     }
     assert!(judged >= 61, "{judged} histories");
+}
+
+/// A folder with texts and tables beside its histories: these are passed over, and each history is judged.
+#[test]
+fn the_folder_of_all_histories_is_judged_as_a_whole() {
+    let Some(folder) = histories() else { return };
+    let report = check_paths(std::slice::from_ref(&folder), &CheckOptions::default());
+    let errors: Vec<&String> = report.files.iter().filter_map(|file| file.error.as_ref()).collect();
+    assert_eq!(errors, Vec::<&String>::new());
+    let (mut wrong, mut known) = (Vec::new(), 0);
+    for (file, expected) in verdicts(&folder) {
+        known += 1;
+        let judged = report.files.iter().find(|judged| judged.path == file);
+        let verdict = judged.map(|judged| judged.verdict);
+        // What etcd's own model could not decide is decided here.
+        let right = match expected.as_str() {
+            "ok" => verdict == Some(Judged::Valid),
+            "illegal" => verdict == Some(Judged::Invalid),
+            _ => matches!(verdict, Some(Judged::Valid | Judged::Invalid)),
+        };
+        if !right {
+            wrong.push(format!("{}: {verdict:?}, expected {expected}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!((report.files.len(), report.skipped.len()), (known, 6), "{report}");
+    assert_eq!((known, report.exit_code()), (309, 1));
+}
+
+/// Every history with its verdict, of all tables.
+fn verdicts(histories: &Path) -> Vec<(PathBuf, String)> {
+    let of_table = |(folder, name, column): (&str, &str, &str)| {
+        let folder = histories.join(folder);
+        let rows = table(&folder, name).into_iter();
+        let rows = rows.map(|row| {
+            let file = row.get("file").or(row.get("edn")).expect("a file");
+            (folder.join(file), row[column].to_lowercase())
+        });
+        rows.collect::<Vec<_>>()
+    };
+    let tables = [
+        ("jepsen-etcd", "verdicts.tsv", "expected"),
+        ("kv-append", "verdicts.tsv", "expected"),
+        ("knossos", "verdicts.tsv", "expected"),
+        ("etcd-operations", "verdicts.tsv", "etcd_model_on_porcupine"),
+        ("etcd-operations", "verdicts-large.tsv", "expected"),
+    ];
+    tables.into_iter().flat_map(of_table).collect()
 }

@@ -79,6 +79,41 @@ fn a_folder_is_judged_whole_and_its_worst_verdict_counts() {
     assert!(text.contains("README.md\n"), "{text}");
 }
 
+/// A text about logs names Jepsen's levels and loggers, and may quote whole lines. A message of a logger is a log.
+#[test]
+fn a_text_about_logs_is_passed_over() {
+    for text in [
+        "Formats\n- logs: `INFO  jepsen.util - PROC :invoke|:ok|:fail|:info :read VALUE`; mostly tabs\n",
+        "| to 2014 | `INFO  jepsen.util - 0 :invoke :write 3` |\n",
+        "At INFO the logger jepsen.util tells each event.\nWARN of jepsen.core: not shown\n",
+        "# Logs\n\n    INFO  jepsen.util - 0\t:invoke\t:read\tnil\n",
+        "#### Logs\nINFO  jepsen.util - 0\t:invoke\t:read\tnil\n",
+        "INFO starting, data in /var/jepsen.d/jepsen.data\n",
+    ] {
+        let folder = Folder::new("about-logs");
+        folder.file("a/good.log", GOOD);
+        folder.file("README.md", text);
+        let report = check_paths(std::slice::from_ref(&folder.0), &CheckOptions::default());
+        assert_eq!(
+            (report.files.len(), report.skipped.len(), report.exit_code()),
+            (1, 1, 0),
+            "{text}: {report}"
+        );
+    }
+    for text in [
+        "INFO [2020-06-02 15:32:44,077] main - jepsen.cli CLI options:\n",
+        "2021-02-26 23:39:01,300{GMT}\tINFO\t[jepsen test runner] jepsen.core: Running test:\n",
+        "[main] INFO jepsen.core - Everything looks good!\n",
+        "WARN  jepsen.core - Process 3 crashed\n",
+    ] {
+        let folder = Folder::new("logs");
+        folder.file("a/good.log", GOOD);
+        folder.file("other.log", text);
+        let report = check_paths(std::slice::from_ref(&folder.0), &CheckOptions::default());
+        assert_eq!(report.exit_code(), 64, "a log without operations is not passed over: {text}: {report}");
+    }
+}
+
 /// A damaged history beside a good one must not go unnoticed.
 #[test]
 fn a_folder_does_not_hide_what_cannot_be_read() {

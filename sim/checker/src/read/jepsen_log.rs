@@ -60,10 +60,44 @@ pub(super) fn read(reader: impl BufRead, file: &str, limits: &ReadLimits) -> Res
     Ok(Log { operations: pairing.finish()?, first_form })
 }
 
-/// Whether a line is one of a log of Jepsen's: an event, or a message of one of its loggers.
+/// Whether a line is one of a Jepsen log: an event, or a message of one of Jepsen's loggers. A text about such logs, which
+/// names the levels and the loggers somewhere in a line, is no log.
 pub(super) fn is_log_line(line: &str) -> bool {
-    let level = ["INFO", "WARN", "ERROR", "DEBUG"].iter().any(|level| line.contains(level));
-    level && line.contains("jepsen.") || message(line).is_some_and(starts_as_event)
+    let of_no_level = line.starts_with(LOGGER) && message(line).is_some_and(starts_as_event);
+    is_message_of_a_logger(line) || of_no_level || starts_as_event(line)
+}
+
+/// Whether a line has the form of a logger: `TIME LEVEL [THREAD] jepsen.LOGGER: TEXT`, or `LEVEL [TIME] THREAD - jepsen.LOGGER
+/// TEXT`. The time and the thread may be missing, and the thread in brackets may come first.
+fn is_message_of_a_logger(line: &str) -> bool {
+    let mut in_brackets = false;
+    let mut words = line.split_ascii_whitespace().filter(|word| {
+        in_brackets |= word.starts_with('[');
+        let counts = !in_brackets;
+        in_brackets &= !word.ends_with(']');
+        counts
+    });
+    let is_time = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
+    let level = words.by_ref().find(|word| !is_time(word));
+    let mut before = "-";
+    let logger = words.find(|word| {
+        let found = is_logger(word);
+        if !found {
+            before = *word;
+        }
+        found
+    });
+    level.is_some_and(|level| LEVELS.contains(&level)) && logger.is_some() && before == "-"
+}
+
+const LEVELS: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+
+/// Whether a word is the name of one of Jepsen's loggers, as `jepsen.core` or `jepsen.cli$fn`.
+fn is_logger(word: &str) -> bool {
+    let name = word.strip_suffix(':').unwrap_or(word);
+    name.strip_prefix("jepsen.").is_some_and(|rest| {
+        !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || "._-$".contains(c))
+    })
 }
 
 fn is_first_form(line: &str) -> bool {

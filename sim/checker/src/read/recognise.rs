@@ -48,8 +48,8 @@ fn look(head: &[u8]) -> Look {
     }
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches('\u{feff}');
-    if text.lines().take(LOG_LINES).any(|line| jepsen_log::is_log_line(line.trim())) && !starts_as_data(text)
-    {
+    let begins_otherwise = starts_as_data(text) || starts_with_a_title(text);
+    if !begins_otherwise && text.lines().take(LOG_LINES).any(|line| jepsen_log::is_log_line(line.trim())) {
         return Look::History(Format::JepsenLog);
     }
     match json_keys(text) {
@@ -69,6 +69,12 @@ fn starts_as_data(text: &str) -> bool {
         // A line of a log may begin with a bracket: `[main] INFO jepsen.core - ...`.
         first.starts_with('[') && !jepsen_log::is_log_line(first)
     }
+}
+
+/// Whether a text begins with a title, as Markdown has it. A text about logs may quote whole lines of them.
+fn starts_with_a_title(text: &str) -> bool {
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    first.trim_start_matches('#').starts_with(' ') && first.starts_with('#')
 }
 
 fn of_json(keys: &[String]) -> Look {
@@ -141,7 +147,7 @@ fn edn(text: &str) -> Look {
         return Look::Unknown;
     }
     // A title of a text, `# Results`, is no tag.
-    if trimmed.starts_with("# ") || trimmed.starts_with("##") || trimmed.starts_with("#!") {
+    if starts_with_a_title(trimmed) || trimmed.starts_with("##") || trimmed.starts_with("#!") {
         return Look::Unknown;
     }
     let mut reader = EdnReader::new(text.as_bytes(), "", 1, text.len() + 1);
@@ -172,7 +178,7 @@ fn edn(text: &str) -> Look {
             }
         }
         Some(_) => Look::Unknown,
-        // Cut off within its first map, or broken there: what is told of it must do.
+        // Cut off within its first map, or broken there: the words that it shows must suffice.
         None if text.contains(":type") || text.contains(":process") || text.contains(":invoke") => {
             Look::History(if text.contains(":key ") { Format::PorcupineKv } else { Format::Edn })
         }
