@@ -218,6 +218,7 @@ impl Nemesis {
             target: names.join(","),
             detail,
             harms_disk: settings.harms_disk(),
+            effects: Some(settings.action().effects().to_vec()),
         }));
         if names.is_empty() {
             return;

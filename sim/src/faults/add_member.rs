@@ -3,7 +3,7 @@
 
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck, without_settings};
+use super::{Aim, Candidate, Cost, Effect, Lasts, Room, Strike, Struck, without_settings};
 
 without_settings! {
     /// Settings of an addition: none.
@@ -16,6 +16,7 @@ impl Room for AddMember {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
     const HAS_SETTINGS: bool = false;
 
     fn may_hit(&self, member: &Candidate) -> bool {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Cost, Drawing, Lasts, Room, Strike, Struck};
+use super::{Aim, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
 use crate::cluster::Done;
 
 /// What an operator does about alarms.
@@ -35,6 +35,7 @@ impl Room for Alarm {
     const AIM: Aim = Aim::Cluster;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Nothing;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
 
     /// Draws no raised alarm: if it were never disarmed, it would stop all writes.
     fn draw(_: &mut Drawing<'_>) -> Option<Self> {

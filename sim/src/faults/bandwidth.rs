@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Direction, Drawing, Lasts, Peers, Room, Strike, Struck};
+use super::{Aim, Check, Cost, Direction, Drawing, Effect, Lasts, Peers, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
     text::{Refusal, Step},
@@ -38,6 +38,7 @@ impl Room for Bandwidth {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Time;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs];
     const EXAMPLE: &'static str = "`bandwidth: {bytesPerSecond: 50000}`";
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Drawing, Lasts, Room, Settings, Strike, Struck, a_crash_instead};
+use super::{Aim, Candidate, Cost, Drawing, Effect, Lasts, Room, Settings, Strike, Struck, a_crash_instead};
 use crate::arena::Damage;
 
 /// Settings of a flipped bit.
@@ -42,6 +42,7 @@ impl Room for BitFlip {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Copy;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
     const HARMS_DISK: bool = true;
     const EXAMPLE: &'static str = "`bitFlip: {file: wal}`";
 

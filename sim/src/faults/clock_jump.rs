@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
+use super::{Aim, Check, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
 use crate::text::{Refusal, Step, go};
 
 /// Settings of a jump.
@@ -28,6 +28,7 @@ impl Room for ClockJump {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Time;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs];
     const EXAMPLE: &'static str = "`clockJump: {by: 5s}`";
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use squall_checker::history as h;
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Cost, Drawing, Lasts, Room, Strike, Struck};
+use super::{Aim, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
 
 /// Settings of a compaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +46,7 @@ impl Room for Compact {
     const AIM: Aim = Aim::Cluster;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Nothing;
+    const EFFECTS: &'static [Effect] = &[];
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         let to = drawing.one_of(&[CompactTo::Kept, CompactTo::Kept, CompactTo::Head, CompactTo::Future]);

@@ -18,6 +18,7 @@ macro_rules! ends_connections {
             const AIM: super::Aim = super::Aim::Members;
             const LASTS: super::Lasts = super::Lasts::Never;
             const COST: super::Cost = super::Cost::Time;
+            const EFFECTS: &'static [super::Effect] = &[super::Effect::Disturbs];
 
             fn draw(drawing: &mut super::Drawing<'_>) -> Option<Self> {
                 Some(Self { peers: drawing.one_of(&super::Peers::ALL) })

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Drawing, Lasts, Room, Strike, Struck, Undo};
+use super::{Aim, Candidate, Cost, Drawing, Effect, Lasts, Room, Strike, Struck, Undo};
 use crate::arena;
 
 /// Settings of a crash.
@@ -66,6 +66,7 @@ impl Room for Crash {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Process;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders, Effect::EndsProcess];
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         let unsynced = drawing.one_of(&UnsyncedSetting::ALL);

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Check, Cost, Drawing, Lasts, Room, Strike, Struck, UnsyncedSetting};
+use super::{Aim, Candidate, Check, Cost, Drawing, Effect, Lasts, Room, Strike, Struck, UnsyncedSetting};
 use crate::text::{Refusal, Step, go};
 
 /// Settings of a crash loop. Each time lasts between half of the given value and all of it; the seed decides.
@@ -39,6 +39,7 @@ impl Room for CrashLoop {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Process;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         let down = Duration::from_millis(drawing.one_of(&[10, 100, 500]));

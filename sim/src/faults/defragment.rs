@@ -2,7 +2,7 @@
 
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck, without_settings};
+use super::{Aim, Candidate, Cost, Effect, Lasts, Room, Strike, Struck, without_settings};
 
 without_settings! {
     /// Settings of a defragmentation: none.
@@ -15,6 +15,7 @@ impl Room for Defragment {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Time;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders, Effect::ShrinksStore];
     const HAS_SETTINGS: bool = false;
 
     fn may_hit(&self, member: &Candidate) -> bool {

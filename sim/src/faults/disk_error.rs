@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Check, Cost, Drawing, Lasts, Room, Strike, Struck, Undo};
+use super::{Aim, Candidate, Check, Cost, Drawing, Effect, Lasts, Room, Strike, Struck, Undo};
 use crate::{
     arena::Modifier,
     text::{Refusal, Step},
@@ -35,6 +35,7 @@ impl Room for DiskError {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Process;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
     const HARMS_DISK: bool = true;
     const EXAMPLE: &'static str = "`diskError: {on: fsync}`";
 

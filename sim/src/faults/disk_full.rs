@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Drawing, Lasts, Room, Strike, Struck, Undo};
+use super::{Aim, Candidate, Cost, Drawing, Effect, Lasts, Room, Strike, Struck, Undo};
 use crate::arena::Modifier;
 
 /// Settings of a full disk.
@@ -23,6 +23,7 @@ impl Room for DiskFull {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Process;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
     const HARMS_DISK: bool = true;
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {

@@ -2,7 +2,7 @@
 
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Cost, Lasts, Room, Strike, Struck, without_settings};
+use super::{Aim, Cost, Effect, Lasts, Room, Strike, Struck, without_settings};
 use crate::arena::Modifier;
 
 without_settings! {
@@ -16,6 +16,7 @@ impl Room for DiskStall {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Time;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
     const HAS_SETTINGS: bool = false;
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Direction, Drawing, Lasts, Peers, Room, Strike, Struck};
+use super::{Aim, Check, Cost, Direction, Drawing, Effect, Lasts, Peers, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
     text::{Refusal, Step, go},
@@ -45,6 +45,7 @@ impl Room for Flap {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Time;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs];
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         let mut drawn = || Duration::from_millis(drawing.one_of(&[20, 100, 300, 1_000, 2_000]));

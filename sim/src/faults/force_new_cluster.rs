@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Drawing, Lasts, Room, Strike, Struck};
+use super::{Aim, Candidate, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
 use crate::text::go;
 
 /// Settings of a forced new cluster.
@@ -33,6 +33,7 @@ impl Room for ForceNewCluster {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         let pause = drawing.time(Duration::from_millis(10), Duration::from_secs(2));

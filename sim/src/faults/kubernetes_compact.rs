@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use squall_checker::history as h;
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
+use super::{Aim, Check, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
 use crate::text::{Refusal, Step, go};
 
 /// Settings of compactions as Kubernetes does them.
@@ -36,6 +36,7 @@ impl Room for KubernetesCompact {
     const AIM: Aim = Aim::Cluster;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Nothing;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         Some(Self { interval: drawing.time(Duration::from_millis(50), Duration::from_secs(3)) })

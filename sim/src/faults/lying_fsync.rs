@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Drawing, Lasts, Room, Settings, SlowFsync, Strike, Struck, Undo};
+use super::{Aim, Candidate, Cost, Drawing, Effect, Lasts, Room, Settings, SlowFsync, Strike, Struck, Undo};
 use crate::arena::Modifier;
 
 /// Settings of fsyncs that lie.
@@ -29,6 +29,7 @@ impl Room for LyingFsync {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Copy;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
     const HARMS_DISK: bool = true;
 
     fn draw(_: &mut Drawing<'_>) -> Option<Self> {

@@ -42,6 +42,7 @@ pub(crate) use group::{Node, nodes};
 pub(crate) use order::{Values, place};
 pub use room::{Aim, Cost, Lasts};
 pub(crate) use room::{FinalHeal, Room, Stage, Strike, Struck, Undo, a_crash_instead, without_settings};
+use squall_checker::history::Effect;
 pub use target::{Candidate, Target};
 
 // The registry: one line for each kind, in the order in which `squall list` shows them.

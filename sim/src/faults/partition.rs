@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Direction, Drawing, Lasts, Peers, Room, Strike, Struck};
+use super::{Aim, Check, Cost, Direction, Drawing, Effect, Lasts, Peers, Room, Strike, Struck};
 use crate::{
     arena::{Modifier, NodeId},
     text::{Refusal, Step},
@@ -69,6 +69,7 @@ impl Room for Partition {
     const LASTS: Lasts = Lasts::UntilHealed;
     const STAYS_OUTSIDE_CORE: bool = true;
     const COST: Cost = Cost::Time;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs];
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         // Most failures need no more than a group that is cut off (OSDI'18).

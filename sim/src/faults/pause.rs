@@ -3,7 +3,7 @@
 
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck, without_settings};
+use super::{Aim, Candidate, Cost, Effect, Lasts, Room, Strike, Struck, without_settings};
 use crate::arena::Modifier;
 
 without_settings! {
@@ -17,6 +17,7 @@ impl Room for Pause {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Process;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
     const HAS_SETTINGS: bool = false;
 
     fn may_hit(&self, member: &Candidate) -> bool {

@@ -4,7 +4,7 @@
 use squall_checker::history as h;
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Cost, Lasts, Room, Strike, Struck, without_settings};
+use super::{Aim, Cost, Effect, Lasts, Room, Strike, Struck, without_settings};
 
 without_settings! {
     /// Settings of a recovery of space: none.
@@ -18,6 +18,7 @@ impl Room for ReclaimSpace {
     const AIM: Aim = Aim::Cluster;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Time;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders, Effect::ShrinksStore];
     const HAS_SETTINGS: bool = false;
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {

@@ -2,7 +2,7 @@
 
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Check, Cost, Lasts, Room, Strike, Struck, without_settings};
+use super::{Aim, Candidate, Check, Cost, Effect, Lasts, Room, Strike, Struck, without_settings};
 use crate::text::Refusal;
 
 without_settings! {
@@ -16,6 +16,7 @@ impl Room for RemoveMember {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
     const HAS_SETTINGS: bool = false;
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {

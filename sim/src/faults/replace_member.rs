@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
+use super::{Aim, Check, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
 use crate::text::{Refusal, go};
 
 /// Settings of a member's replacement.
@@ -30,6 +30,7 @@ impl Room for ReplaceMember {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         Some(Self { pause: drawing.time(Duration::from_millis(10), Duration::from_secs(2)) })

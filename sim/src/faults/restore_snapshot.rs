@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Action, Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
+use super::{Action, Aim, Check, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
 use crate::{
     cluster::{INITIAL_TOKEN, Onto, RestorePlan},
     text::{Refusal, Step, go},
@@ -65,6 +65,7 @@ impl Room for RestoreSnapshot {
     const AIM: Aim = Aim::Cluster;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
     const EXAMPLE: &'static str = "`restoreSnapshot: {snapshot: <name of the snapshotSave>}`";
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {

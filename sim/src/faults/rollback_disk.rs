@@ -10,7 +10,9 @@
 
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Cost, Lasts, Room, Settings, Strike, Struck, Undo, a_crash_instead, without_settings};
+use super::{
+    Aim, Cost, Effect, Lasts, Room, Settings, Strike, Struck, Undo, a_crash_instead, without_settings,
+};
 
 without_settings! {
     /// Settings of a rollback: none.
@@ -23,6 +25,7 @@ impl Room for RollbackDisk {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::ForItsDuration;
     const COST: Cost = Cost::Copy;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders, Effect::RollsBackDisk];
     const HARMS_DISK: bool = true;
     const HAS_SETTINGS: bool = false;
 

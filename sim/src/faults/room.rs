@@ -16,7 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use squall_store::seam::BoxFuture;
 use tokio::sync::Notify;
 
-use super::{Candidate, Check, Crash, Direction, Drawing, Peers, Settings, UnsyncedSetting};
+use super::{Candidate, Check, Crash, Direction, Drawing, Effect, Peers, Settings, UnsyncedSetting};
 use crate::{
     arena::{Arena, ConnectionsEnd, Damage, Modifier, NodeId, Token},
     cluster::{Cluster, OldDisk},
@@ -46,6 +46,8 @@ pub(crate) trait Room:
     /// Whether it may make the disk of its target lose or damage synced data, or fail. The judge then excuses the
     /// member from what it promised.
     const HARMS_DISK: bool = false;
+    /// What else it does to the members that it hits. The history names it, and the judge goes by it.
+    const EFFECTS: &'static [Effect];
     /// Whether it has settings. A kind without settings has no block in a file.
     const HAS_SETTINGS: bool = true;
     /// An example of its block, for the refusal of a file that lacks it.
@@ -358,6 +360,11 @@ macro_rules! rooms {
             /// What it takes from the cluster.
             pub fn cost(self) -> Cost {
                 match self { $(Action::$Room => <$Room as Room>::COST),+ }
+            }
+
+            /// What it does to the members that it hits, as the history names it.
+            pub(crate) fn effects(self) -> &'static [squall_checker::history::Effect] {
+                match self { $(Action::$Room => <$Room as Room>::EFFECTS),+ }
             }
 
             /// Whether it has a block of settings.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
+use super::{Aim, Check, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
     text::{Refusal, Step, go},
@@ -31,6 +31,7 @@ impl Room for SlowDisk {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Time;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
     const EXAMPLE: &'static str = "`slowDisk: {delay: 5ms}`";
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {

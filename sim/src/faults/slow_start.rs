@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
+use super::{Aim, Candidate, Check, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
     text::{Refusal, Step, go},
@@ -27,6 +27,7 @@ impl Room for SlowStart {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Process;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
     const EXAMPLE: &'static str = "`slowStart: {delay: 3s}`";
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {

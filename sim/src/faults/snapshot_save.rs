@@ -2,7 +2,7 @@
 
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Lasts, Room, Strike, Struck, without_settings};
+use super::{Aim, Candidate, Cost, Effect, Lasts, Room, Strike, Struck, without_settings};
 
 without_settings! {
     /// Settings of a save: none.
@@ -15,6 +15,7 @@ impl Room for SnapshotSave {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Nothing;
+    const EFFECTS: &'static [Effect] = &[];
     const HAS_SETTINGS: bool = false;
 
     fn may_hit(&self, member: &Candidate) -> bool {

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Check, Cost, Direction, Drawing, Lasts, Peers, Room, Strike, Struck};
+use super::{Aim, Check, Cost, Direction, Drawing, Effect, Lasts, Peers, Room, Strike, Struck};
 use crate::{arena::Modifier, text::Refusal};
 
 /// Settings of a swizzle.
@@ -24,6 +24,7 @@ impl Room for Swizzle {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::ForItsDuration;
     const COST: Cost = Cost::Time;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs];
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         Some(Self { peers: drawing.one_of(&Peers::ALL) })

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Drawing, Lasts, Room, Settings, Strike, Struck, a_crash_instead};
+use super::{Aim, Candidate, Cost, Drawing, Effect, Lasts, Room, Settings, Strike, Struck, a_crash_instead};
 use crate::arena::Damage;
 
 /// Settings of a file that was cut.
@@ -41,6 +41,7 @@ impl Room for TruncateFile {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Copy;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
     const HARMS_DISK: bool = true;
     const EXAMPLE: &'static str = "`truncateFile: {file: wal}`";
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Candidate, Cost, Drawing, Lasts, Room, Strike, Struck};
+use super::{Aim, Candidate, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
 use crate::text::go;
 
 /// Settings of a member's move.
@@ -31,6 +31,7 @@ impl Room for UpdateMember {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         Some(Self { pause: drawing.time(Duration::from_millis(10), Duration::from_secs(2)) })

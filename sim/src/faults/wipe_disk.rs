@@ -5,7 +5,7 @@
 
 use squall_store::seam::BoxFuture;
 
-use super::{Aim, Cost, Lasts, Room, Settings, Strike, Struck, a_crash_instead, without_settings};
+use super::{Aim, Cost, Effect, Lasts, Room, Settings, Strike, Struck, a_crash_instead, without_settings};
 
 without_settings! {
     /// Settings of a wipe: none.
@@ -19,6 +19,7 @@ impl Room for WipeDisk {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Copy;
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders, Effect::ShrinksStore];
     const HARMS_DISK: bool = true;
     const HAS_SETTINGS: bool = false;
 

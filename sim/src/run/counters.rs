@@ -17,7 +17,7 @@ pub(super) fn count(observed: &Observed, world: &Counters, expected_losses: u64)
     let figure = |name: &str| world.get(name).copied().unwrap_or(0);
     let mut set = |name: &str, value: u64| counters.insert(name.to_owned(), value);
     let crashes = observed.history.events.iter().filter_map(|event| match event {
-        h::Event::Fault(fault) if fault.action == "crash" && !fault.target.is_empty() => {
+        h::Event::Fault(fault) if fault.action == Action::Crash.name() && !fault.target.is_empty() => {
             Some(fault.target.split(',').count() as u64)
         }
         _ => None,

@@ -1,39 +1,23 @@
-//! A leader that has been replaced steps down, though nobody tells it.
+//! A leader that has been replaced steps down without being told.
 //!
-//! A leader counts the followers that have answered it, and follows where they were no quorum for an election time-out
-//! (`CheckQuorum`). Whoever has a successor has no quorum any more: it steps down after two election time-outs at the
-//! latest. A leader that goes on does no harm to the data. But it takes requests that nobody answers, and tells clients
+//! A leader counts the followers that answer it. If they are no quorum for an election time-out, it becomes a follower
+//! (`CheckQuorum`). A leader that has a successor has lost its quorum, so it steps down after two election time-outs at the
+//! latest. A leader that goes on does not harm the data. But it takes requests that it can never answer, and it tells clients
 //! that there is a leader.
 //!
-//! Judged by what the members say of their roles. Left out: a leader that a fault of the machine, the process or the disk hit
-//! since it began to lead. It may not get to do its work, and it may have ended: no line tells of that before its next start.
+//! The check uses the roles that the members report. It leaves out a leader that was hit, since it began to lead, by a fault of
+//! the machine, the process or the disk ([`Effect::Hinders`]). Such a member may not get to do its work. It may also have ended,
+//! and the history has no line about that before the next start.
 
 use std::collections::BTreeMap;
 
 use super::era::Eras;
 use super::{Failure, seconds};
-use crate::history::{Event, RaftLine, RoleChange, RunHistory};
+use crate::history::{Effect, Event, RaftLine, RoleChange, RunHistory};
 
 const STEPS_DOWN: &str = "raft: a leader steps down once it has been replaced for long";
 
 pub(super) const GUARANTEES: [&str; 1] = [STEPS_DOWN];
-
-/// Actions that leave the member at its work.
-const LEAVE_IT_AT_WORK: [&str; 13] = [
-    "partition",
-    "latency",
-    "loss",
-    "bandwidth",
-    "flap",
-    "swizzle",
-    "resetConnections",
-    "halfOpen",
-    "idleTimeout",
-    "moveLeader",
-    "compact",
-    "snapshotSave",
-    "clockJump",
-];
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let within = history.meta().map_or(0, |meta| meta.deposed_within_ns);
@@ -96,7 +80,7 @@ impl<'a> Hindered<'a> {
         let mut spans = Vec::new();
         for event in &history.events {
             match event {
-                Event::Fault(fault) if !LEAVE_IT_AT_WORK.contains(&fault.action.as_str()) => {
+                Event::Fault(fault) if fault.does(Effect::Hinders) => {
                     faults.push((&fault.action, &fault.target, fault.at, u64::MAX));
                 }
                 Event::Heal(heal) => {
@@ -169,5 +153,10 @@ mod tests {
         for (at, action) in [(3_500, "pause"), (1_500, "truncateFile"), (5_500, "crash")] {
             assert!(!goes_on(second, &[&led[..], &[fault(at, action)]].concat()), "{action}");
         }
+        // A fault's line decides what the fault does, not the fault's name.
+        let says =
+            |action, effects| fault(3_500, action).replace("}}\n", &format!(",\"effects\":{effects}}}}}\n"));
+        assert!(goes_on(second, &[&led[..], &[says("newKind", "[\"disturbs\"]")]].concat()));
+        assert!(!goes_on(second, &[&led[..], &[says("partition", "[\"hinders\"]")]].concat()));
     }
 }

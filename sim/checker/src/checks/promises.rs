@@ -1,27 +1,29 @@
 //! What a member promised outlives every crash (Ongaro and Ousterhout 2014, figure 2: persistent state).
 //!
-//! A member reports the votes that it grants, the entries that it acknowledges and those that it applies, and when it
-//! starts again, what it found on its disk. What it found must hold what it had promised:
+//! A member reports the votes that it grants, the entries that it acknowledges, and the entries that it applies. When it starts
+//! again, it reports what it found on its disk. The disk must hold what the member had promised:
 //!
-//! - its term is no lower than one in which it voted or acknowledged;
-//! - in the term of its last vote, the vote is the same;
-//! - its log reaches every entry that it acknowledged in its present term (a later leader may have overwritten others);
-//! - its log reaches every entry that it applied: those are committed.
+//! - the term is no lower than any term in which the member voted or acknowledged;
+//! - in the term of the member's last vote, the vote is the same;
+//! - the log reaches every entry that the member acknowledged in its present term (a later leader may have overwritten others);
+//! - the log reaches every entry that the member applied, because those are committed.
 //!
-//! And no member votes for two candidates in one term, whatever it found.
+//! No member votes for two candidates in one term, whatever it found.
 //!
-//! A member whose disk was emptied under its id must not take part: it neither votes nor acknowledges in a life that began
-//! without a log, after lives in which it had promised something (etcd #21178).
+//! A member whose disk was emptied under its id must take no part. After lives in which it promised something, it must neither
+//! vote nor acknowledge in a life that began without a log (etcd #21178).
 //!
-//! This finds a promise that was given before it was synced at the first crash that loses it, long before chance makes two
-//! leaders or a lost write of it. Excused are members whose disks a fault harmed in between; and each era is judged apart,
-//! since a forced new cluster and a restore begin with other logs.
+//! The check finds a promise that was given before it was synced, at the first crash that loses it. Without it, chance would have
+//! to turn such a promise into two leaders or a lost write, which takes much longer.
+//!
+//! A member is excused if a fault harmed its disk in between. Each era is judged apart, because a forced new cluster and a restore
+//! begin with other logs.
 
 use std::collections::BTreeMap;
 
 use super::Failure;
 use super::era::{Eras, Scope};
-use crate::history::{Event, Found, Promised, RunHistory};
+use crate::history::{Effect, Event, Fault, Found, Promised, RunHistory};
 
 const STABLE: &str = "stable storage: what a member promised outlives a crash";
 const FORGETFUL: &str = "stable storage: a member that starts empty under its old id takes no part";
@@ -76,8 +78,9 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
                 let standing =
                     standings.entry(key).or_insert_with(|| Standing { since: at, ..Standing::default() });
                 if harm.between(member, standing.since, at) {
-                    // A founder that starts anew has a term and the founders' entries. So has a member whose disk went
-                    // back to its founding; its folder is not empty, and nothing tells it what it has forgotten.
+                    // A founder that starts with an empty disk has a term and the founders' entries. A member has the same
+                    // after its disk went back to its founding. Its folder is not empty then, and it cannot know what
+                    // it has forgotten.
                     let promised =
                         standing.acknowledged.0.max(standing.votes.keys().next_back().copied().unwrap_or(0));
                     let began_anew = line.term <= 1 && promised > 1;
@@ -114,7 +117,7 @@ impl Standing {
         twice
     }
 
-    /// What of all that the member had promised is not there at a start.
+    /// The first of the member's promises that its disk does not hold at a start.
     fn misses(&self, found: &Found) -> Option<String> {
         let Found { member, term, vote, last, .. } = found;
         let lost = |what: String| Some(format!("{member} {what}: its disk has lost what it promised"));
@@ -152,19 +155,16 @@ impl Standing {
 /// a member may tell that it fails some nanoseconds before the record of the fault that it fails of.
 const ONE_MOMENT: u64 = 1_000;
 
-/// When whose disk was harmed.
+/// Which members' disks were harmed, and when.
 pub(super) struct Harm<'a>(Vec<HarmedDisks<'a>>);
 
 /// A fault that harmed disks, and how long it was in force.
 struct HarmedDisks<'a> {
-    action: &'a str,
+    fault: &'a Fault,
     members: Vec<&'a str>,
     from: u64,
     to: u64,
 }
-
-/// The action that sets a disk back to an older image.
-const ROLLBACK: &str = "rollbackDisk";
 
 impl<'a> Harm<'a> {
     pub(super) fn of(history: &'a RunHistory) -> Self {
@@ -172,7 +172,7 @@ impl<'a> Harm<'a> {
         for event in &history.events {
             match event {
                 Event::Fault(fault) if fault.harms_disk => harms.push(HarmedDisks {
-                    action: &fault.action,
+                    fault,
                     members: fault.target.split(',').collect(),
                     from: fault.at,
                     to: u64::MAX,
@@ -180,7 +180,7 @@ impl<'a> Harm<'a> {
                 Event::Heal(heal) => {
                     let members: Vec<&str> = heal.target.split(',').collect();
                     let ended = harms.iter_mut().find(|harm| {
-                        harm.action == heal.action && harm.members == members && harm.to == u64::MAX
+                        harm.fault.action == heal.action && harm.members == members && harm.to == u64::MAX
                     });
                     if let Some(harm) = ended {
                         harm.to = heal.at;
@@ -199,7 +199,7 @@ impl<'a> Harm<'a> {
 
     /// Whether the member's disk was set back to an older image at some time of this span.
     fn is_rollback_between(&self, member: &str, from: u64, to: u64) -> bool {
-        self.of_member(member, from, to).any(|harm| harm.action == ROLLBACK)
+        self.of_member(member, from, to).any(|harm| harm.fault.does(Effect::RollsBackDisk))
     }
 
     fn of_member(&self, member: &str, from: u64, to: u64) -> impl Iterator<Item = &HarmedDisks<'a>> {

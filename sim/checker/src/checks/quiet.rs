@@ -1,12 +1,12 @@
 //! The times at which nothing breaks, for checkers that demand something of such times alone.
 
-use crate::history::{Event, RaftLine, RunHistory};
+use std::collections::BTreeMap;
+
+use crate::history::{Effect, Event, Fault, RaftLine, RunHistory};
 
 /// How long after a disturbance a time is quiet again, in nanoseconds. After a long disturbance it takes twice as long as the
 /// disturbance lasted, since the pause between two tries of a connection doubles.
 const QUIET_AFTER: u64 = 2_000_000_000;
-/// Actions that break nothing.
-const HARMLESS: [&str; 2] = ["compact", "snapshotSave"];
 
 /// The times at which something broke or changed.
 pub(super) struct Unquiet(Vec<(u64, u64)>);
@@ -16,13 +16,26 @@ impl Unquiet {
         let mut spans: Vec<(u64, u64)> = Vec::new();
         // Faults in force, and since when. A fault's end does not say which strike it belongs to: the count suffices.
         let (mut in_force, mut since) = (0_u64, 0);
+        // A heal names its fault's action alone.
+        let faults: BTreeMap<&str, &Fault> = history
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Fault(fault) => Some((&*fault.action, fault)),
+                _ => None,
+            })
+            .collect();
+        let disturbs = |action: &str| match faults.get(action) {
+            Some(fault) => fault.does(Effect::Disturbs),
+            None => Effect::of_action(action).contains(&Effect::Disturbs),
+        };
         let mut events: Vec<&Event> = history.events.iter().collect();
         events.sort_by_key(|event| event.at());
         for event in events {
             let at = event.at();
             match event {
-                Event::Fault(fault) if HARMLESS.contains(&fault.action.as_str()) => {}
-                Event::Heal(heal) if HARMLESS.contains(&heal.action.as_str()) => {}
+                Event::Fault(fault) if !fault.does(Effect::Disturbs) => {}
+                Event::Heal(heal) if !disturbs(&heal.action) => {}
                 Event::Fault(fault) if !fault.target.is_empty() => {
                     if in_force == 0 {
                         since = at;
@@ -62,4 +75,28 @@ impl Unquiet {
 /// When it is quiet again after a disturbance.
 fn over(begin: u64, end: u64) -> u64 {
     end.saturating_add(QUIET_AFTER.max(2 * (end - begin).min(u64::MAX / 4)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{ReadLimits, jsonl};
+
+    #[test]
+    fn a_fault_that_disturbs_nothing_leaves_the_time_quiet() {
+        let quiet = |action: &str, effects: &str| {
+            let text = format!(
+                "{{\"meta\":{{\"format\":1,\"scenario\":\"s\",\"seed\":1}}}}\n\
+                 {{\"fault\":{{\"at\":1000,\"action\":\"{action}\",\"target\":\"m1\"{effects}}}}}\n\
+                 {{\"heal\":{{\"at\":2000,\"action\":\"{action}\",\"target\":\"m1\"}}}}\n\
+                 {{\"end\":{{\"at\":9000000000}}}}\n"
+            );
+            let history = jsonl::read(text.as_bytes(), "test", &ReadLimits::default()).unwrap();
+            !Unquiet::of(&history).touch(1_500, 1_600) && !Unquiet::of(&history).touch(2_500, 2_600)
+        };
+        assert!(quiet("compact", "") && quiet("snapshotSave", ""));
+        assert!(!quiet("pause", "") && !quiet("newKind", ""));
+        assert!(quiet("newKind", ",\"effects\":[]"));
+        assert!(!quiet("compact", ",\"effects\":[\"disturbs\"]"));
+    }
 }

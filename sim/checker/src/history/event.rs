@@ -6,6 +6,7 @@ use super::alert::{AlertBlind, AlertLine, ExpectedAlerts};
 use super::bytes::Bytes;
 use super::compaction::Compaction;
 use super::compared::Compared;
+use super::effect::Effect;
 use super::operation::{Client, LeaseId, OpId, Revision};
 use super::reconfiguration::Reconfiguration;
 use super::request::is_default;
@@ -93,8 +94,8 @@ pub struct Meta {
     /// How far a member's clock may run fast or slow, in parts per million: a lease may end so much earlier.
     #[serde(skip_serializing_if = "is_zero")]
     pub max_clock_drift_ppm: u64,
-    /// How long a message may be on its way where nothing is broken, in nanoseconds. 0 where all take about as long as each
-    /// other: only a network whose delays have a long tail says it.
+    /// How long a message may be on its way while nothing is broken, in nanoseconds. 0 if all take about the same time. It is
+    /// set only for a network with a long tail of delays.
     #[serde(skip_serializing_if = "is_zero")]
     pub longest_delay_ns: u64,
     /// How many operations each list of a transaction may have; 0 where it is not known.
@@ -118,11 +119,11 @@ pub struct Meta {
     /// How many revisions a leader keeps that compacts by itself; 0 where none does so by revisions.
     #[serde(skip_serializing_if = "is_zero")]
     pub retention_revisions: u64,
-    /// How often a quiet watch that asks for it is told how far it is, in nanoseconds; 0 where it is not known.
+    /// How often a quiet watch that asks for notices of progress receives one, in nanoseconds; 0 if it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub watch_progress_ns: u64,
-    /// Whether the members were real ones, which tell nobody what clients cannot see: their roles, their logs, when leases end
-    /// by themselves. Then nothing is concluded from the lack of such a line.
+    /// Whether the members were real ones. These do not report what clients cannot see: their roles, their logs, when leases
+    /// end by themselves. Then nothing is concluded from the lack of such a line.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub members_untold: bool,
     /// What a run must show so that it is not vacuous.
@@ -146,7 +147,7 @@ pub struct Expectations {
     /// How often the leadership may go to another member; not looked at where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_leader_changes: Option<u64>,
-    /// Actions whose faults must have done something ([`Heal::bit`]), all faults of one action together.
+    /// Actions that must have done something ([`Heal::bit`]), all faults of one action together.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub must_bite: Vec<String>,
     /// Answers that were compared with a real etcd's, unless one differed.
@@ -189,6 +190,10 @@ pub struct Fault {
     /// they promised, and may refuse to go on.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub harms_disk: bool,
+    /// What else it does to the members that it hits. `None` in histories that do not name it: then the action decides
+    /// ([`Effect::of_action`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effects: Option<Vec<Effect>>,
 }
 
 /// A fault, or all of them, ended.
@@ -233,8 +238,8 @@ pub struct Break {
     pub kind: BreakKind,
     /// The last revision that must have survived.
     pub revision: Revision,
-    /// Where nobody can tell what a survivor's log held that its old cluster had agreed on: the last revision that may have
-    /// survived. The break lies somewhere from `revision` to this.
+    /// The last revision that may have survived, if it is not known how much of the survivor's log its old cluster had agreed
+    /// on. The break lies somewhere from `revision` to this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub most: Option<Revision>,
     /// An instant at which none of the old members ran any more and none of the new ones ran yet.
@@ -325,12 +330,12 @@ pub struct Found {
     pub member: String,
     /// Its raft id.
     pub id: u64,
-    /// Its cluster's id; 0 where it is not told. A member whose disk was emptied may have founded a cluster of its own.
+    /// Its cluster's id; 0 if it is not known. A member may have founded a cluster of its own after its disk was emptied.
     #[serde(skip_serializing_if = "is_zero")]
     pub cluster: u64,
     /// Its term.
     pub term: u64,
-    /// For whom it voted in that term; 0 for nobody.
+    /// The id for which it voted in that term; 0 if it did not vote.
     pub vote: u64,
     /// The index of its log's last entry.
     pub last: u64,
@@ -455,7 +460,7 @@ pub struct Hint {
     pub term: u64,
     /// The entry's index in the log.
     pub index: u64,
-    /// The operation whose request the entry holds.
+    /// The operation that the entry holds the request of.
     pub op: OpId,
     /// The revision that the entry made; 0 where it made none, or where that is not told.
     #[serde(skip_serializing_if = "is_zero")]

@@ -24,6 +24,7 @@ pub mod auth;
 pub mod bytes;
 mod compaction;
 mod compared;
+mod effect;
 pub mod event;
 mod excuse;
 pub mod jsonl;
@@ -41,6 +42,7 @@ pub use auth::{Auth, AuthStatusResult, Caller, Login, Membership, Permission};
 pub use bytes::Bytes;
 pub use compaction::Compaction;
 pub use compared::Compared;
+pub use effect::Effect;
 pub use event::{
     AlarmLine, Applied, Break, BreakKind, Configuration, DiskReplaced, End, Event, Excused, Expectations,
     Failed, Fault, Found, HashLine, Heal, Hint, Life, Liveness, LogTerms, MemberList, MemberView, Meta,

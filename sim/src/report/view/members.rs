@@ -2,7 +2,7 @@
 
 use super::trace::{Shown, What};
 use serde::Serialize;
-use squall_checker::history::{Event, RaftLine, RunHistory};
+use squall_checker::history::{Effect, Event, RaftLine, RunHistory};
 use std::collections::BTreeMap;
 
 /// A member's lane.
@@ -60,9 +60,6 @@ pub struct Mark {
     pub text: String,
 }
 
-/// The faults after which a member's process is gone, for a run without a trace.
-const ENDS_PROCESS: [&str; 1] = ["crash"];
-
 enum Step {
     Up,
     Down,
@@ -113,7 +110,8 @@ pub(super) fn lanes(history: &RunHistory, shown: &[Shown], end: u64, roles: bool
                 let text = format!("panics: {}", panic.message);
                 marks.entry(&panic.member).or_default().push(mark(panic.at, "panic", text));
             }
-            Event::Fault(fault) if shown.is_empty() && ENDS_PROCESS.contains(&fault.action.as_str()) => {
+            // Only the trace tells when a process ended. Without a trace the fault's instant stands for it.
+            Event::Fault(fault) if shown.is_empty() && fault.does(Effect::EndsProcess) => {
                 for name in fault.target.split(',') {
                     steps.entry(name).or_default().push((fault.at, Step::Down));
                 }

@@ -1,18 +1,18 @@
-//! What is left of a lease, which keys hang on it, and which leases there are.
+//! How much is left of a lease, which keys hang on it, and which leases there are.
 //!
-//! What is left of a lease the leader says, once it has proved that it leads; so the answer is of an instant between call and
-//! return.
-//! - *Found*: a lease that was promised to be there is found, and one that has ended is not.
-//! - *Left*: no less is left than was promised. Where nobody began to lead since the last renewal that was answered, no more
-//!   is left than that renewal gave, but for what a new leader adds ([`extension`]). Where the leader has changed since, no more is
-//!   left than the one before had noted in the log, and that ([`Known::noted`]; etcd #9888).
-//! - *Granted*: it was granted what the answer to its grant said.
-//! - *Keys*: a key hangs on it whose last write, certainly, was a put with it; and none hangs on it that nobody put there, or
-//!   whose last write, certainly, was another.
+//! The leader says how much is left of a lease, after it has proved that it leads. So the answer is true at an instant between
+//! call and return.
+//! - *Found*: a lease that was promised to exist is found, and one that has ended is not.
+//! - *Left*: no less is left than was promised. If no member began to lead since the last renewal that was answered, no more
+//!   is left than that renewal gave, plus what a new leader adds ([`extension`]). If the leader has changed since, no more is
+//!   left than the one before had noted in the log, plus the same ([`Known::noted`]; etcd #9888).
+//! - *Granted*: the granted time is the one that the answer to the grant said.
+//! - *Keys*: if the last write of a key was certainly a put with the lease, the key hangs on it. A key does not hang on it if no
+//!   client put it there, or if its last write was certainly another.
 //!
-//! The list of leases is of the asked member's own state, which may be old. Which entry granted a lease, and which ended it, the
-//! members' hints say; so does the member say which entries it had applied.
-//! - *Listed*: a lease is listed that the member had granted, and not ended; and none is that it had ended.
+//! The list of leases comes from the asked member's own state, which may be old. The members' hints say which entry granted a
+//! lease, and which ended it. The member also says which entries it had applied.
+//! - *Listed*: the list has each lease that the member had granted and not ended, and none that it had ended.
 
 use std::collections::BTreeMap;
 
@@ -101,7 +101,7 @@ struct Known<'a> {
     /// By lease: the entry that granted it; and those that may have ended it, each with when the first member applied it.
     granted_at: BTreeMap<LeaseId, (Scope, u64)>,
     ended_at: BTreeMap<LeaseId, Vec<(Scope, u64, u64)>>,
-    /// Revocations of which no member reported which entry they were.
+    /// Revocations without a member's report of their entry.
     revokes_untold: BTreeMap<LeaseId, u64>,
     extension: u64,
     /// How often a leader notes what is left of leases; 0 where that is not known.
@@ -240,8 +240,8 @@ impl<'a> Known<'a> {
         self.wrong_keys(question, id, left)
     }
 
-    /// How many seconds can be left at most. Whoever leads has given the lease its time by the time at which it applied the
-    /// grant, or at which it answered a renewal that was called after it had begun to lead.
+    /// How many seconds can be left at most. The leader gave the lease its time when it applied the grant at the latest, or
+    /// when it answered a renewal that was called after it had begun to lead.
     fn most(&self, question: &Question<'_>, id: LeaseId, ttl: i64) -> Option<u64> {
         if self.members_untold || self.leases.len() > MANY {
             return None;

@@ -1,11 +1,10 @@
-//! Questions that no entry of the log answers: what members say of leases, and of themselves.
+//! Questions that no entry of the log answers: what members say about leases, and about themselves.
 //!
-//! These answers stand in no order of revisions, so the check by revisions says nothing of them. They are compared with what
-//! clients were promised ([`leases`]), and with what the members reported beside their answers ([`standing`]): which entries they
-//! applied, who led in which term, who learned. Those lines are taken at their word, as the checkers of leases and of raft
-//! take them.
+//! These answers have no place in the order of revisions, so the check by revisions says nothing about them. They are compared with
+//! what clients were promised ([`leases`]), and with what the members reported beside their answers ([`standing`]): which entries
+//! they applied, who led in which term, who learned. Those lines are believed, as in the checkers of leases and of raft.
 //!
-//! Left out: a member whose disk is from before a break, and a question that was open at a break.
+//! Left out: a member with a disk from before a break, and a question that was open at a break.
 
 mod leases;
 mod standing;

@@ -1,19 +1,22 @@
-//! How a member says that it stands, and what a learner serves.
+//! What a member says about itself, and what a learner serves.
 //!
-//! - *Applied*: a member says of no entry that it has applied it before it has, and of none that it is committed after that.
-//! - *Leader*: whom a member names as the leader of a term led in that term.
-//! - *Nobody*: a member that asks for votes knows of no leader. It names none, and serves nobody who insists on one
+//! - *Applied*: a member does not say that it has applied an entry before it has. It names no committed index below the applied
+//!   one.
+//! - *Leader*: a member that is named as the leader of a term led in that term.
+//! - *Nobody*: a member that asks for votes knows of no leader. It names none, and serves no client that insists on one
 //!   (`hasleader`).
-//! - *Size*: what a store takes up gets less only where it is defragmented. A compaction makes room within it; a restart
+//! - *Size*: a store's file becomes smaller only if the store is defragmented. A compaction makes room within the file; a restart
 //!   changes nothing.
-//! - *Learners*: a learner serves reads of its own state, and tells how it stands; it refuses the rest.
+//! - *Learners*: a learner serves reads of its own state and questions about itself; it refuses the rest.
 
 use std::collections::BTreeMap;
 
 use super::{MemberReports, NEAR, Question};
 use crate::checks::era::{Eras, Scope};
 use crate::checks::{Failure, add, seconds};
-use crate::history::{Ask, Asked, Configuration, Event, MemberStatus, Op, Operation, Outcome, RunHistory};
+use crate::history::{
+    Ask, Asked, Configuration, Effect, Event, MemberStatus, Op, Operation, Outcome, RunHistory,
+};
 
 pub(super) const APPLIED: &str = "members: none says that it has applied what it has not";
 pub(super) const LEADER: &str = "members: who is named as the leader of a term has led in it";
@@ -119,10 +122,10 @@ fn nobody(
 
 /// The first status that shows a smaller store than one before, though at least as much was applied.
 fn shrinks(history: &RunHistory, statuses: &[(&Question<'_>, MemberStatus)]) -> Option<Failure> {
-    // When somebody may have defragmented a member, or an alarm was looked after, which does the same.
+    // A member may have been defragmented, also by an operator who looked after an alarm.
     let mends = history.events.iter().any(|event| match event {
         Event::Alarm(_) => true,
-        Event::Fault(fault) => fault.harms_disk || fault.action == "defragment" || fault.action == "wipeDisk",
+        Event::Fault(fault) => fault.harms_disk || fault.does(Effect::ShrinksStore),
         Event::DiskReplaced(_) | Event::Failed(_) => true,
         _ => false,
     });

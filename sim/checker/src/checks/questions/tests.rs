@@ -168,7 +168,7 @@ fn the_keys_of_a_lease_are_those_that_were_put_there() {
     let off = put(3, (2_000, 2_100), "k", 0);
     assert_eq!(asked("\"k\"", std::slice::from_ref(&off)), [super::leases::KEYS], "it was put elsewhere");
     assert_eq!(asked("", std::slice::from_ref(&off)), [""; 0]);
-    // Whoever may have written the key meanwhile leaves it open.
+    // A client that may have written the key meanwhile leaves it open.
     let open =
         off.replace("\"outcome\":\"ok\"", "\"outcome\":\"info\"").replace(",\"result\":{\"put\":{}}", "");
     for keys in ["", "\"k\""] {
@@ -245,6 +245,9 @@ fn a_store_gets_smaller_only_where_it_is_defragmented() {
     assert_eq!(two([500, 500], std::slice::from_ref(&life)), [""; 0]);
     assert_eq!(two([500, 400], &[life]), [super::standing::SIZE]);
     assert_eq!(two([500, 400], &[event("fault", 3_000, "\"action\":\"defragment\"")]), [""; 0]);
+    let says = "\"action\":\"newKind\",\"effects\":[\"shrinks-store\"]";
+    assert_eq!(two([500, 400], &[event("fault", 3_000, says)]), [""; 0]);
+    assert_eq!(two([500, 400], &[event("fault", 3_000, "\"action\":\"newKind\"")]), [super::standing::SIZE]);
     let installed = event("compaction", 3_000, "\"member\":\"m1\",\"revision\":0,\"finished\":true");
     assert_eq!(two([500, 400], &[installed]), [""; 0]);
 }
