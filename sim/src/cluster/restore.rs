@@ -87,10 +87,9 @@ impl Cluster {
         };
         let in_hand = inner.take_in_hand(self.nodes());
         join_all(self.nodes().into_iter().map(|node| inner.stop(node))).await;
-        let (least, most) = (saved.before.min(saved.after), saved.before.max(saved.after));
         inner.recorder.event(h::Event::Break(h::Break {
             kind: h::BreakKind::Restore,
-            revision: h::Revision(least),
+            revision: h::Revision(saved.least()),
             most: None,
             at: inner.recorder.now_ns(),
             cluster_id: None,
@@ -111,9 +110,7 @@ impl Cluster {
                 Ok(restored) => restored,
                 Err(why) => return Done::Stuck(why),
             };
-            // The snapshot's own revision, but at least the one that the member showed before the save and at most the
-            // one that it showed after it. So a snapshot that lacks an acknowledged write cannot excuse the loss.
-            let revision = h::Revision(restored.revision.clamp(least, most));
+            let revision = h::Revision(saved.brings_back(restored.revision));
             inner.recorder.complete_last_break(revision, restored.cluster_id);
             member.configure(|config| {
                 config.initial_cluster = initial;

@@ -23,6 +23,21 @@ pub(super) struct SavedSnapshot {
     pub(super) at: At,
 }
 
+impl SavedSnapshot {
+    /// The lowest revision that it holds. A member that showed less after the save than before it is for the judge to find:
+    /// the lower one counts then.
+    pub(super) fn least(&self) -> i64 {
+        self.before.min(self.after)
+    }
+
+    /// The revision that a restore of it brings back: the snapshot's own, but at least the one that the member showed before
+    /// the save and at most the one that it showed after it. So a snapshot that lacks an acknowledged write cannot excuse the
+    /// loss.
+    pub(super) fn brings_back(&self, restored: i64) -> i64 {
+        restored.clamp(self.least(), self.before.max(self.after))
+    }
+}
+
 /// The snapshots that were saved or are being saved, by the id of the fault that saves them.
 #[derive(Default)]
 pub(super) struct Saves {
@@ -95,5 +110,31 @@ impl Cluster {
             return Err(format!("{node} was restarted meanwhile"));
         }
         Ok(SavedSnapshot { file, before, after, at: inner.arena.now() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved(before: i64, after: i64) -> SavedSnapshot {
+        SavedSnapshot { file: Bytes::new(), before, after, at: At(0) }
+    }
+
+    #[test]
+    fn a_snapshot_excuses_no_loss_of_what_was_shown_before_it() {
+        for (restored, expected) in [(3, 5), (5, 5), (7, 7), (9, 8)] {
+            assert_eq!(saved(5, 8).brings_back(restored), expected, "{restored}");
+        }
+        assert_eq!(saved(5, 8).least(), 5);
+    }
+
+    /// A member with a bug may show less after the save than before it. That ends no run.
+    #[test]
+    fn a_member_whose_revision_went_back_meanwhile_ends_no_run() {
+        for (restored, expected) in [(3, 5), (6, 6), (9, 8)] {
+            assert_eq!(saved(8, 5).brings_back(restored), expected, "{restored}");
+        }
+        assert_eq!(saved(8, 5).least(), 5);
     }
 }

@@ -184,7 +184,7 @@ fn with_meta(setting: &str, lines: &str) -> String {
     format!("\"must_bite\":[\"partition\"]}},{setting}}}}}\n{lines}")
 }
 
-/// A watch that wants notices of progress, and is told of it at 5.4 s and then at `last`. Its client has asked in between.
+/// A watch that wants notices of progress, and receives them at 5.4 s and then at `last`. Its client has asked in between.
 fn waits_for_notices(last: u64) -> String {
     let told = |at: u64, more: &str| {
         format!("\n{{\"watch\":{{\"at\":{at},\"client\":40,\"watch_id\":1,\"revision\":5{more}}}}}")
@@ -274,7 +274,7 @@ fn leases_are_judged_era_by_era() {
     );
 }
 
-/// A member whose disk was emptied may found a cluster of its own: its entries are compared with nobody else's.
+/// A member whose disk was emptied may found a cluster of its own: its entries are compared with no other member's.
 #[test]
 fn clusters_are_judged_apart() {
     let applied = |cluster: u64| {
@@ -674,6 +674,15 @@ fn each_checker_finds_its_own() {
             "linearizability",
             "n1 called itself member 1 of cluster 1, and then member 9 of cluster 1",
         ),
+        // Two members with one id.
+        (
+            "{\"end\"",
+            &HEADERS
+                .replace("\"n1\",\"call\":250", "\"n2\",\"call\":250")
+                .replacen("{\"id\":7", "{\"life\":{\"at\":6,\"member\":\"n2\",\"incarnation\":1}}\n{\"id\":7", 1),
+            "linearizability",
+            "n1 and n2 both called themselves member 1",
+        ),
         (
             "{\"end\"",
             &HEADERS.replace("\"raft_term\":4", "\"raft_term\":2"),
@@ -1049,27 +1058,69 @@ fn each_checker_finds_its_own() {
         assert!(found, "{checker} should say {message:?}: {failures:#?}");
         broken.extend(failures.into_iter().map(|failure| (failure.checker, failure.guarantee)));
     }
-    // Every guarantee is broken by one of them; `revision::mutation` has those of the linearizability checker, and
-    // `locks::tests` those of the locks', `alerts::tests` those of the alerts, `questions::tests` those of questions,
-    // `alarms::tests` that of alarms across a restore, `deposed`, `reasons` and `reconfigured` their
-    // own.
-    let elsewhere = ["linearizability", "lock", "alerts"];
-    let named = [
-        &super::questions::OF_LEASES[..],
-        &super::questions::OF_MEMBERS,
-        &super::deposed::GUARANTEES,
-        &super::reasons::GUARANTEES,
-        &super::reconfigured::GUARANTEES,
-        &[super::alarms::RESTORED],
-    ]
-    .concat();
-    let of_runs = guarantees()
-        .into_iter()
-        .filter(|(checker, guarantee)| !elsewhere.contains(checker) && !named.contains(&guarantee.as_str()));
-    let never: Vec<_> = of_runs.filter(|guarantee| !broken.contains(guarantee)).collect();
+    let shown = shown_elsewhere();
+    for (file, text, evidence, guarantee) in &shown {
+        assert!(
+            text.contains(evidence),
+            "{file} no longer shows {guarantee:?}: there is no `{evidence}` in it"
+        );
+    }
+    let is_shown = |guarantee: &String| shown.iter().any(|(.., known)| known == guarantee);
+    let never: Vec<_> =
+        guarantees().into_iter().filter(|known| !broken.contains(known) && !is_shown(&known.1)).collect();
     assert!(never.is_empty(), "no history breaks {never:?}");
     let known: BTreeSet<_> = guarantees().into_iter().collect();
     assert!(broken.is_subset(&known), "{broken:?}");
+    let unknown: Vec<_> =
+        shown.iter().filter(|(.., shown)| !known.iter().any(|(_, known)| known == shown)).collect();
+    assert!(unknown.is_empty(), "no checker has these: {unknown:?}");
+}
+
+/// Guarantees that another test shows broken: the file of the test, its text, the words in it that show the guarantee, and the
+/// guarantee.
+fn shown_elsewhere() -> Vec<(&'static str, &'static str, &'static str, String)> {
+    let mut all = Vec::new();
+    macro_rules! shown {
+        ($file:literal: $guarantees:expr, [$($evidence:literal),+ $(,)?]) => {
+            let evidence = [$($evidence),+];
+            let guarantees: &[&str] = &$guarantees;
+            assert_eq!(evidence.len(), guarantees.len(), $file);
+            for (words, guarantee) in evidence.into_iter().zip(guarantees) {
+                all.push(($file, include_str!($file), words, (*guarantee).to_owned()));
+            }
+        };
+    }
+    shown!("locks/tests.rs": super::locks::GUARANTEES, [
+        "only(HELD)", "only(FIRST)", "only(ALONE)", "only(FENCE)", "only(LEADER)", "only(ORDER)",
+    ]);
+    shown!("locks/waits_tests.rs": super::locks::WAITING, [
+        "[GUARANTEES[0]]", "[GUARANTEES[1]]", "[GUARANTEES[2]]",
+    ]);
+    shown!("questions/tests.rs": super::questions::OF_LEASES, [
+        "[super::leases::FOUND]", "[super::leases::LEAST]", "[super::leases::MOST]", "[super::leases::GRANTED]",
+        "[super::leases::KEYS]", "[super::leases::LISTED]",
+    ]);
+    shown!("questions/tests.rs": super::questions::OF_MEMBERS, [
+        "[super::standing::APPLIED]", "[super::standing::LEADER]", "[super::standing::NOBODY]",
+        "[super::standing::SIZE]", "[super::standing::LEARNS]",
+    ]);
+    shown!("deposed.rs": super::deposed::GUARANTEES, ["assert!(goes_on(second, &led)"]);
+    shown!("reasons.rs": super::reasons::GUARANTEES, ["[super::STOPPED]", "[super::TIMED_OUT]", "[super::TOO_MANY]"]);
+    shown!("reconfigured.rs": super::reconfigured::GUARANTEES, [
+        "&[super::SHOWN]", "[super::MOVED]", "[super::SUCCESSOR]", "[super::NAMED]",
+    ]);
+    shown!("alarms/tests.rs": [super::alarms::RESTORED], ["[RESTORED]"]);
+    // These two compare with the list of all their rules.
+    let each = "GUARANTEES.map(str::to_owned).into(), \"each guarantee is broken once\"";
+    all.extend(
+        super::alerts::GUARANTEES
+            .map(|known| ("alerts.rs", include_str!("alerts.rs"), each, known.to_owned())),
+    );
+    all.extend(Rule::ALL.map(|rule| {
+        let text = include_str!("../revision/mutation.rs");
+        ("revision/mutation.rs", text, "in Rule::ALL.into_iter()", linearizability_without(rule))
+    }));
+    all
 }
 
 /// The text with a line more than once.
@@ -1093,7 +1144,7 @@ fn exchanged(text: &str, one: usize, other: usize) -> String {
     lines.join("\n")
 }
 
-/// A transaction is told whole.
+/// A watcher receives all of a transaction.
 #[test]
 fn a_transaction_comes_in_one_response() {
     let history = SOUND.replace("{\"end\"", WATCHED_TXN).replace(
