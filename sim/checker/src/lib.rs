@@ -72,13 +72,13 @@
 //! let core = search::minimize(&Counter, &history, &violation, &Budget::default());
 //! assert_eq!(core.essential, [0, 1, 2]);
 //!
-//! // Had the second increment timed out, nobody could say when it took effect, if ever.
+//! // Now the second increment times out instead: it took effect at any time after its call, or never.
 //! operations[1] = Operation::info(2, 5, Ask::Increment);
 //! let history = ConcurrentHistory::new(operations)?;
-//! let Verdict::Valid(witness) = search::check(&Counter, &history, &Options::default()) else {
+//! let Verdict::Valid(linearization) = search::check(&Counter, &history, &Options::default()) else {
 //!     panic!("the second increment need not have happened");
 //! };
-//! assert_eq!(witness.order, [0, 2]);
+//! assert_eq!(linearization.order, [0, 2]);
 //! # Ok::<(), squall_checker::model::HistoryError>(())
 //! ```
 //!

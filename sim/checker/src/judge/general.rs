@@ -19,9 +19,10 @@ pub(super) fn judge<M: Model>(
     report.operations = counts(history);
     let words = Words { model, history, line: &line };
     match search::check(model, history, &options.search) {
-        Verdict::Valid(witness) => {
+        Verdict::Valid(linearization) => {
             report.verdict = Judged::Valid;
-            report.picture = options.picture.then(|| picture::of_witness(model, history, &witness));
+            report.picture =
+                options.picture.then(|| picture::of_linearization(model, history, &linearization));
         }
         Verdict::Illegal(violation) => {
             let core = search::minimize(model, history, &violation, &core_budget(options));

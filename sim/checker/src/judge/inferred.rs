@@ -7,7 +7,7 @@ use super::options::CheckOptions;
 use super::report::{Explanation, Failure, FileReport, Judged, OperationRef};
 use crate::model::{ConcurrentHistory, Model, Operation, Outcome};
 use crate::picture;
-use crate::search::{self, Effort, Verdict, Witness};
+use crate::search::{self, Effort, Linearization, Verdict};
 use crate::transactions::{Contradiction, Inferred, Why};
 
 /// How many transactions the search is tried on first. With more, the search for a smallest core takes long, and a short
@@ -40,8 +40,9 @@ pub(super) fn judge<M: Model>(
             Inferred::Order(order) if search::replay(model, history, &order).is_ok() => {
                 report.operations = counts(history);
                 report.verdict = Judged::Valid;
-                let witness = witness(history, order);
-                report.picture = options.picture.then(|| picture::of_witness(model, history, &witness));
+                let linearization = linearization(history, order);
+                report.picture =
+                    options.picture.then(|| picture::of_linearization(model, history, &linearization));
                 return;
             }
             Inferred::Contradiction(contradiction)
@@ -57,7 +58,7 @@ pub(super) fn judge<M: Model>(
     general::judge(model, history, line, &CheckOptions { search: last, ..options.clone() }, report);
 }
 
-fn witness<I, O>(history: &ConcurrentHistory<I, O>, order: Vec<usize>) -> Witness {
+fn linearization<I, O>(history: &ConcurrentHistory<I, O>, order: Vec<usize>) -> Linearization {
     let mut latest = 0;
     let points = order
         .iter()
@@ -66,7 +67,7 @@ fn witness<I, O>(history: &ConcurrentHistory<I, O>, order: Vec<usize>) -> Witnes
             latest
         })
         .collect();
-    Witness { order, points, effort: Effort::default() }
+    Linearization { order, points, effort: Effort::default() }
 }
 
 /// Tells a contradiction, unless the general search finds that it is none.

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 
 use super::{Bar, BarOutcome, Picture, Point, TimeUnit};
 use crate::model::{ClientId, ConcurrentHistory, Model, Outcome};
-use crate::search::{Core, Violation, Witness, partition};
+use crate::search::{Core, Linearization, Violation, partition};
 
 /// The most characters of a state or a label; the middle of a longer one is left out.
 const MOST: usize = 200;
 
 /// The picture of a linearizable history.
-pub fn of_witness<M: Model>(
+pub fn of_linearization<M: Model>(
     model: &M,
     history: &ConcurrentHistory<M::Input, M::Output>,
-    witness: &Witness,
+    linearization: &Linearization,
 ) -> Picture {
-    let left_out = history.len() - witness.order.len();
-    let headline = format!("linearizable: {} operations in order, {left_out} left out", witness.order.len());
-    draw(model, history, &witness.order, "valid", headline)
+    let left_out = history.len() - linearization.order.len();
+    let headline =
+        format!("linearizable: {} operations in order, {left_out} left out", linearization.order.len());
+    draw(model, history, &linearization.order, "valid", headline)
 }
 
 /// The picture of a violation: the longest prefix with its points, the blamed operation, the core.

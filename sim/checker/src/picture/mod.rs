@@ -1,8 +1,8 @@
 //! The picture of a checked history: one HTML file that needs nothing else, neither network nor server.
 //!
-//! A [`Picture`] is what is drawn, whoever checked: a lane for each client, a bar for each operation, linearization
-//! points joined in their order, the step that is impossible in red, and the state before and after for whoever
-//! points at a bar. The general check fills one by [`of_witness`], [`of_violation`] and [`of_prefix`]; the etcd side
+//! A [`Picture`] is what is drawn, for every check: a lane for each client, a bar for each operation, linearization
+//! points joined in their order, the step that is impossible in red, and, under the pointer, the state before and after a
+//! bar. The general check fills one by [`of_linearization`], [`of_violation`] and [`of_prefix`]; the etcd side
 //! by [`of_etcd_witness`] and [`of_etcd_violation`]. [`Picture::html`] writes the file.
 //!
 //! The page opens on the minimal core where there is one, and otherwise on the whole history. Bars are stored in
@@ -13,7 +13,7 @@ mod build;
 mod etcd;
 mod html;
 
-pub use build::{of_prefix, of_violation, of_witness};
+pub use build::{of_linearization, of_prefix, of_violation};
 pub use etcd::{etcd_label, of_etcd_violation, of_etcd_witness};
 
 /// What an instant is.
@@ -68,7 +68,7 @@ pub struct Bar {
     pub point: Option<Point>,
     /// What is impossible about it, if it is what the judge blames.
     pub error: Option<String>,
-    /// More for whoever points at it, such as a revision.
+    /// More to show under the pointer, such as a revision.
     pub note: String,
 }
 

@@ -89,8 +89,8 @@ fn core_holds(history: &RunHistory, violation: &Violation, dialect: Dialect) -> 
     if !matches!(verdict, Verdict::Invalid(_)) {
         return Err(format!("{core:?} does not stand: {verdict:?}"));
     }
-    if let search::Verdict::Valid(witness) = search(core) {
-        return Err(format!("{core:?} does not stand by the general search: {witness:?}"));
+    if let search::Verdict::Valid(linearization) = search(core) {
+        return Err(format!("{core:?} does not stand by the general search: {linearization:?}"));
     }
     for place in 0..core.answered.len() {
         let mut fewer = core.clone();

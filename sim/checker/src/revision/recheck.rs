@@ -1,9 +1,9 @@
-//! An accusation is checked again before it is told: the general search, over the plain model of the store, judges the
+//! An accusation is checked again before it is reported: the general search, over the plain model of the store, judges the
 //! core once more.
 //!
-//! The two share nothing but the history: that search ([`super::general`], [`crate::search`]) knows no segments, gaps or
-//! candidates. It is slow, so it has a budget, in steps and in states. Where that runs out the accusation stands as it
-//! is, and the report says so. Where the search finds an order, one of the two judges is wrong: then nobody is accused.
+//! The two share nothing but the history: the general search ([`super::general`], [`crate::search`]) knows no segments, gaps or
+//! candidates. It is slow, so it has a budget, in steps and in states. If the budget runs out, the accusation stands as it
+//! is, and the report says so. If the search finds an order, one of the two judges is wrong: then the verdict is unknown.
 
 use serde::Serialize;
 
@@ -41,10 +41,10 @@ impl Recheck {
 const WORK: u64 = 1_000_000;
 /// Histories of more operations are not tried.
 const LONGEST: usize = 5_000;
-/// Bytes for states, each of which may hold every operation's write.
+/// Bytes for states. Each may hold every operation's write.
 const MEMORY: usize = 64 << 20;
 
-/// So many steps of an order are told.
+/// How many steps of an order are reported.
 const TOLD: usize = 50;
 
 /// Lets the general search judge the core, and the whole history where there is none or the search did not end.
@@ -78,8 +78,8 @@ fn judge(history: &RunHistory, dialect: Dialect, elsewhere: bool) -> Result<Rech
     match search::check(&model, &plain, &search::Options { budget, threads: 1 }) {
         search::Verdict::Illegal(_) => Ok(Recheck::Agrees),
         search::Verdict::Unknown(_) => Ok(Recheck::OutOfBudget),
-        search::Verdict::Valid(witness) => {
-            let steps = witness.order.iter().map(|place| {
+        search::Verdict::Valid(linearization) => {
+            let steps = linearization.order.iter().map(|place| {
                 let step = &plain.operations()[*place];
                 format!("client {}: {:?}", step.client, step.input)
             });
@@ -100,7 +100,7 @@ mod tests {
         violation
     }
 
-    /// As if the check by revisions had a bug: nobody is accused, and both findings are told.
+    /// As if the check by revisions had a bug: no accusation follows, and both findings are reported.
     #[test]
     fn an_accusation_that_the_general_search_refutes_is_unknown() {
         let spoilt = base().get(2, (90, 95), 3, "a", Some(("1", 2, 2, 1)));

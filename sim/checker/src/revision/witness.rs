@@ -33,7 +33,8 @@ pub enum Step {
     },
 }
 
-/// A total order that explains a history.
+/// A total order that explains a history of an etcd store. Beside operations it has steps that no client called. The general
+/// search's order has operations alone ([`crate::search::Linearization`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Witness {
     /// The steps. Operations that constrain nothing, or that did not happen, are not among them.

@@ -34,8 +34,9 @@ fn try_all<M: Model>(model: &M, state: &M::State, left: &mut Vec<&Operation<M::I
     false
 }
 
-/// The completed operation that the definition blames: of those whose removal from view (with everything that
-/// returned later made to return never) makes the rest linearizable, the one that returned first.
+/// The completed operation that the definition blames. Hide an operation, and let everything that returned later never
+/// return. If the rest is linearizable then, the operation is a candidate. The blamed one is the candidate that returned
+/// first.
 pub(crate) fn blamed<M: Model>(model: &M, history: &ConcurrentHistory<M::Input, M::Output>) -> Option<usize> {
     let mut returns: Vec<(u64, usize)> = history
         .operations()

@@ -32,7 +32,7 @@
 //!   exists, and it passes (j) everywhere. The rule uses nothing but the model's steps; that a register's write needs
 //!   its value to be read, or a lock's release to be followed by an acquisition, comes out of it.
 //! - **(o)** *A configuration is given up if the read-only operation that returned first can never become legal.* All
-//!   that may come before it was called before it returned; [`Model::can_become_legal`](crate::model::Model) is told
+//!   that may come before it was called before it returned; [`Model::can_become_legal`](crate::model::Model) gets
 //!   those operations. If it says no, `L` does not exist. This one cuts short how far an illegal history is followed,
 //!   see below.
 //! - **partition**: operations on keys that never meet are judged apart (locality, Herlihy and Wing 1990).
@@ -45,7 +45,7 @@
 //! the state before it, since (j) depends on them.
 //!
 //! # Blame
-//! The blamed operation is the completed one whose return no order gets past: all that returned before it can be
+//! The blamed operation is a completed one. No order gets past its return: all that returned before it can be
 //! covered by one, together with it they cannot. That is a property of the history, and Knossos blames the same one.
 //! All replacements but (o) hold for an order that only covers what returned before a given instant, too, so the
 //! greatest first return that a search without (o) meets is the blamed one's, in whichever order it tries things. With
@@ -64,6 +64,7 @@
 //! and Kroening, *Faster linearizability checking via P-compositionality*, 2015; the designs of Porcupine and Knossos.
 
 mod layout;
+mod linearization;
 mod memo;
 mod minimize;
 mod part;
@@ -71,7 +72,6 @@ pub(crate) mod partition;
 mod table;
 mod transitions;
 mod verdict;
-mod witness;
 
 #[cfg(test)]
 pub(crate) mod brute;
@@ -80,9 +80,9 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
+pub use linearization::{ReplayError, replay};
 pub use minimize::{Core, minimize, overwriter};
-pub use verdict::{Budget, Effort, Exhausted, Options, Resource, Verdict, Violation, Witness};
-pub use witness::{ReplayError, replay};
+pub use verdict::{Budget, Effort, Exhausted, Linearization, Options, Resource, Verdict, Violation};
 
 use crate::model::{ConcurrentHistory, Model};
 use part::{PartSearch, Status};
@@ -95,7 +95,7 @@ const FIRST_ROUND: u64 = 4096;
 /// Decides whether `history` is linearizable with respect to `model`.
 ///
 /// # Panics
-/// If the model breaks a promise that the replay of the witness can see: see [`crate::model`].
+/// If the model breaks a promise that the replay of the linearization can see: see [`crate::model`].
 pub fn check<M: Model>(
     model: &M,
     history: &ConcurrentHistory<M::Input, M::Output>,
@@ -144,11 +144,11 @@ pub fn check<M: Model>(
         });
     }
     let orders: Vec<Vec<usize>> = searches.iter().map(PartSearch::order).collect();
-    let (order, points) = witness::merge(operations, &orders);
+    let (order, points) = linearization::merge(operations, &orders);
     if let Err(error) = replay(model, history, &order) {
-        panic!("the witness does not replay, so the model breaks a promise: {error}");
+        panic!("the linearization does not replay, so the model breaks a promise: {error}");
     }
-    Verdict::Valid(Witness { order, points, effort })
+    Verdict::Valid(Linearization { order, points, effort })
 }
 
 /// Runs all searches to the end or out of budget; the first illegal one of the first round that has one.

@@ -76,7 +76,7 @@ pub(super) struct Deepest<S> {
     pub(super) prefix: Vec<usize>,
     /// The states in which the longest prefixes end, as far as kept.
     pub(super) states: Vec<S>,
-    /// The operation whose return no prefix gets past.
+    /// The operation that blocks the search: no prefix gets past its return.
     pub(super) blamed: usize,
 }
 

@@ -19,15 +19,15 @@ fn one_thread() -> Options {
     Options { threads: 1, ..Options::default() }
 }
 
-/// Verdict and blame agree with the definition; witness and prefix are what they claim.
+/// Verdict and blame agree with the definition; linearization and prefix are what they claim.
 fn agrees<M: Sample>(model: &M, chance: &mut Chance) -> bool {
     let history = sample::history(model, chance, 7);
     let expected = brute::is_linearizable(model, &history);
     match check(model, &history, &one_thread()) {
-        Verdict::Valid(witness) => {
+        Verdict::Valid(linearization) => {
             assert!(expected, "search says valid: {history:#?}");
-            replay(model, &history, &witness.order).expect("the witness replays");
-            for (op, point) in witness.order.iter().zip(&witness.points) {
+            replay(model, &history, &linearization.order).expect("the linearization replays");
+            for (op, point) in linearization.order.iter().zip(&linearization.points) {
                 let operation = &history.operations()[*op];
                 assert!(operation.call <= *point, "{history:#?}");
                 assert!(operation.output().is_none() || operation.ret >= Some(*point), "{history:#?}");

@@ -53,16 +53,16 @@ pub struct Effort {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict<S> {
     /// The history is linearizable.
-    Valid(Witness),
+    Valid(Linearization),
     /// It is not.
     Illegal(Violation<S>),
     /// The budget ran out.
     Unknown(Exhausted<S>),
 }
 
-/// Why a history is linearizable.
+/// An order that shows that a history is linearizable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Witness {
+pub struct Linearization {
     /// The operations in an order that respects real time and that the model accepts: every completed operation, and
     /// those of the ambiguous ones that had to take effect. It was replayed from the start by
     /// [`replay`](super::replay), on its own, before it was returned.
@@ -78,7 +78,7 @@ pub struct Witness {
 pub struct Violation<S> {
     /// The operations of the part that cannot be linearized, in order of call.
     pub part: Vec<usize>,
-    /// The completed operation whose return no order gets past: those that returned before it can be linearized,
+    /// The completed operation that no order gets past: those that returned before it can be linearized,
     /// together with it they cannot. It does not depend on the order of the search.
     pub blamed: usize,
     /// Whether `blamed` is certain. Where the budget ran out on the way to it, it is the furthest that was found, and
@@ -104,7 +104,7 @@ pub struct Exhausted<S> {
     pub prefix: Vec<usize>,
     /// States in which such prefixes end; at most eight.
     pub states: Vec<S>,
-    /// The operation whose return the search did not get past, if it met one.
+    /// The operation that the search did not get past, if it met one.
     pub waiting_for: Option<usize>,
     /// How much work it was.
     pub effort: Effort,

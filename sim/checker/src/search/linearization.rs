@@ -5,7 +5,7 @@
 
 use crate::model::{ConcurrentHistory, Instant, Model, Operation, Outcome};
 
-/// Why an order is no witness.
+/// Why an order is no linearization.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
     /// An operation is named twice, or the history has none of that name.
@@ -40,7 +40,7 @@ pub enum ReplayError {
     },
 }
 
-/// Replays `order` from the model's initial state and checks all that makes it a witness.
+/// Replays `order` from the model's initial state and checks all that makes it a linearization.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
