@@ -1,22 +1,22 @@
-//! Alarms: what an active alarm refuses is not acknowledged, and nobody is called corrupt without cause.
+//! Alarms: the store acknowledges nothing that an active alarm refuses, and raises CORRUPT only for a cause.
 //!
-//! Every question about alarms goes through the log, so an answer that shows an alarm says that it was active at a moment
-//! between call and return ([`AlarmLine`]). A write that a client called after that answer is later in the log. It must be
-//! refused unless the alarm was taken back in between. Alarms end by a client's request alone, and such a request may take
-//! effect at any time from its call on, for ever if it was not answered. So a write is judged only where no request to take
-//! an alarm back was called before the write returned and could have ended after the alarm was asked for.
+//! Every question about alarms goes through the log. So an answer that shows an alarm says that it was active at a moment
+//! between call and return ([`AlarmLine`]). A write that a client called after that answer is later in the log. The store must
+//! refuse it unless the alarm was taken back in between. Only a client's request ends an alarm. The request may take effect at
+//! any time from its call on, for ever if it was not answered. So a write is judged only if every request to take the alarm
+//! back was called after the write returned, or had ended before the alarm was asked for.
 //!
 //! - **NOSPACE** refuses puts, transactions with a put in either branch, nested ones included, and grants of leases.
 //! - **CORRUPT** refuses these, and deletes, transactions that write, compactions and revocations.
 //!
-//! A write that was answered with an error says nothing: the store may have applied what it answered so, as etcd does.
+//! A write that was answered with an error says nothing: the store may have applied it all the same, as etcd does.
 //!
-//! A snapshot holds the alarms that were active. So where one was saved after a write that was called under an alarm, and nobody
-//! had asked to take that back by then, the alarm is active again in the cluster that is restored from it.
+//! A snapshot holds the alarms that were active. If it was saved after a write that was called under an alarm, and no client had
+//! asked by then to take the alarm back, then the alarm is active again in the cluster that is restored from the snapshot.
 //!
-//! CORRUPT says that a member's data differ from the others'. Where no fault of the run harms a disk, that is a bug in any case:
-//! the data differ, or the comparison is wrong. A break (a restore, a forced new cluster) may lose an alarm or bring one
-//! back, so what was answered before a break says nothing of what comes after.
+//! CORRUPT says that a member's data differ from the others'. If no fault of the run harms a disk, that is always a bug:
+//! either the data differ, or the comparison is wrong. A break (a restore, a forced new cluster) may lose an alarm or bring one
+//! back, so an answer from before a break says nothing about what comes after it.
 
 #[cfg(test)]
 mod tests;

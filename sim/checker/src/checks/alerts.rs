@@ -1,9 +1,9 @@
 //! Alerts: those that the run was to raise fired, in time, and those that it was not to raise stayed silent.
 //!
-//! The history has every change of every alert ([`AlertLine`]), as the rules' evaluation made them; other tests
-//! compare the evaluation with Prometheus' promtool. An alert that stays silent because its rule had nothing to look at shows
-//! nothing: such a rule (a metric that nobody exposes, a job by another name, an expression that fails) is named
-//! ([`AlertBlind`]), and its silence does not count. A history without a demand is not judged.
+//! The history has every change of every alert ([`AlertLine`]), as the rules' evaluation made them. Other tests
+//! compare the evaluation with Prometheus' promtool. An alert may stay silent because its rule had nothing to look at: no
+//! process exposes its metric, the job has another name, or the expression fails. The history names such a rule
+//! ([`AlertBlind`]), and the alert's silence does not count. A history without a demand is not judged.
 
 use super::{Failure, seconds};
 use crate::history::{AlertBlind, AlertLine, AlertState, Event, ExpectedAlert, RunHistory};

@@ -1,19 +1,19 @@
 //! In quiet times every request is answered.
 //!
-//! A request that the client gave up is nobody's fault while something breaks. It is the store's fault where nothing broke
-//! for seconds, nobody started, no member changed its role, and the very member that was asked took later requests of the
-//! same kind and answered all of them in time: proposals and reads are served in the order in which they came, so those
-//! that came later show that this one was lost. (A store that drops every fiftieth answer looks sound to every other
+//! While something breaks, a client may give up a request without anyone being at fault. The store is at fault if all of this
+//! holds: nothing broke for seconds, no process started, no member changed its role, and the member that was asked took later requests of
+//! the same kind and answered all of them in time. Proposals and reads are served in the order in which they came, so the
+//! later ones show that this one was lost. (A store that drops every fiftieth answer looks sound to every other
 //! checker: each lost answer is an ambiguous write, and those are allowed.)
 //!
-//! A linearizable read changes nothing, so the store asks for its index again until it has one: it is answered soon after
-//! the last disturbance, though something broke while it waited. Where the member says "request timed out" long after that,
-//! and took writes meanwhile, it has forgotten to ask.
+//! A linearizable read changes nothing, so the store asks for its index again until it has one. It is answered soon after
+//! the last disturbance, even if something broke while it waited. If the member says "request timed out" long after that
+//! disturbance, and took writes meanwhile, it has forgotten to ask.
 //!
-//! Only small requests with small answers are judged. A large one takes several round trips, and those that were called
-//! later may well arrive before it. Nor is one that was given up not long after the others had their answers: its own may
-//! have been on the way. Where the network's delays have a long tail, one message may take much longer than all others, and
-//! the request and its answer are allowed that.
+//! Only small requests with small answers are judged. A large one takes several round trips, and a later request
+//! may well arrive before it. A request that was given up soon after the others had their answers is not judged either, because its
+//! own answer may have been on the way. If the network's delays have a long tail, one message may take much longer than all
+//! others, and the request and its answer are allowed that.
 //!
 //! A connection that died in silence while something broke stays dead until its keep-alives notice, long after. So the
 //! same client must have had an answer from that member since the last disturbance.
@@ -55,7 +55,7 @@ const LATER: u64 = 20_000_000;
 const SMALL: usize = 16_384;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
-    // An election that nobody told of may have taken a request along.
+    // Real members do not report elections, and a request may be lost in one.
     if history.members_untold() {
         return Vec::new();
     }

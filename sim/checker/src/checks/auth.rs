@@ -1,29 +1,30 @@
-//! Users and roles: nobody does what it may not, and nobody is refused what it may.
+//! Users and roles: no user gets what it may not have, and no user is refused what it may have.
 //!
-//! Who may do what is worked out from the requests that changed it. Of each such request it is known when it was called and
-//! when it returned; it took effect between the two, and one whose answer is unknown at any time from its call on, or never.
-//! So at an instant something is *certainly* so, *possibly* so, or certainly not.
+//! The checker works out who may do what from the requests that changed it. It knows when each such request was called and
+//! when it returned. An answered request took effect between the two. A request without an answer took effect at any time from
+//! its call on, or never. So at an instant something is *certainly* so, *possibly* so, or certainly not so.
 //!
-//! An operation was judged by the store at one instant. That lies between its call and its return for all that goes through
-//! the log, and for linearizable reads, whose member has applied all that was acknowledged before the call. A serializable
-//! read may come from a member that lags; its instant is not before the call of any write that its header's revision
+//! The store judged an operation at one instant. For everything that goes through the log, and for linearizable reads, that
+//! instant lies between call and return: the member has applied all that was acknowledged before the call. A serializable
+//! read may come from a member that lags. Its instant is not before the call of any write that its header's revision
 //! covers, since the member had applied that write.
 //!
-//! - *Denied*: what has succeeded was possibly allowed at some instant of its span, or auth was possibly off.
-//! - *Allowed*: what was refused with "permission denied" was not certainly allowed in all of its span. Other refusals say
-//!   nothing: a member may not know a token (it restarted, it installed a snapshot), or has older users and roles than the
-//!   log.
+//! - *Denied*: an operation that succeeded was possibly allowed at some instant of its span, or auth was possibly off.
+//! - *Allowed*: an operation that was refused with "permission denied" was not certainly allowed in all of its span. Other
+//!   refusals say nothing: a member may not know a token (it restarted, it installed a snapshot), or has older users and roles
+//!   than the log.
 //! - *Tokens*: a token gives nothing once its user was deleted or got another password, or auth was turned off, before the
 //!   span. Requests that only root may make are left out: etcd does not compare their auth revision, so a token that a
 //!   lagging member still holds works for them.
-//! - *Passwords*: a token was given for a password that was possibly the user's; and not refused for one that certainly was.
-//! - *Known*: a token that a member has just let pass it still knows, as long as that member neither restarts nor installs a
-//!   snapshot, and nobody asks for anything that may void the token.
+//! - *Passwords*: a member gives a token only for a password that was possibly the user's, and never refuses one for a password
+//!   that certainly was.
+//! - *Known*: a member that has just accepted a token still knows it, as long as the member neither restarts nor installs a
+//!   snapshot, and no client asks for anything that may void the token.
 //! - *Revision*: the auth revision never goes back. *Counted*: it rises by one for each change of users and roles, and for
-//!   auth being turned off. A grant may change nothing, where the role or the permission was there before.
+//!   auth being turned off. A grant changes nothing if the role or the permission was there before.
 //!
 //! A user that hangs a key on a lease, ends the lease or renews it must be allowed to write all keys that hang on it ([`hung`]).
-//! A put with a lease that was refused is not looked at: keys may hang there that no answer has shown. After a restore the
+//! A refused put with a lease is not judged, because keys that no answer has shown may hang on the lease. After a restore the
 //! users and roles are those of the snapshot ([`restored`]). A history with another break, or with several, is not judged.
 
 mod hung;
@@ -197,7 +198,7 @@ impl<'a> Changes<'a> {
         if certainly { self.certainly(span, begins, ends) } else { self.possibly(span, begins, ends) }
     }
 
-    /// The roles that anybody was ever given, each once.
+    /// The roles that any user was ever given, each once.
     fn roles_of(&self, user: &str) -> Vec<&'a str> {
         let mut roles: Vec<&str> = self
             .all
@@ -407,7 +408,7 @@ fn denied<'a>(
         return None;
     }
     let needs_itself = match &operation.op {
-        // Whoever has a token may end or renew a lease on which nothing hangs.
+        // A user with a token may end or renew a lease on which no key hangs.
         Op::LeaseRevoke(_) | Op::LeaseKeepAlive(_) => {
             let keys = on_lease();
             if keys.is_empty() {
@@ -467,7 +468,7 @@ fn outlived(operation: &Operation, changes: &Changes<'_>, writes: &Writes) -> Op
     let (caller, span) = (operation.caller.as_ref()?, writes.span(operation)?);
     let (user, given) = changes.tokens.get(&caller.token)?;
     let void = changes.all.iter().find(|change| {
-        // While auth is off nobody asks for a token. Where turning it off voided the token, it must be on again.
+        // No client asks for a token while auth is off. If turning it off voided the token, it must be on again.
         let on_since = if matches!(change.what, Auth::Disable) { span.from } else { change.ret };
         voids_tokens_of(user, change.what)
             && change.call > given.to

@@ -1,10 +1,10 @@
-//! Breaks of which only bounds are known.
+//! Breaks of which only the bounds are known.
 //!
-//! A forced new cluster keeps its survivor's whole log. How far that agrees with what the old cluster had agreed on, only the
-//! members can tell, and real ones do not. What is known is the last revision that the survivor had answered with, and the
-//! one that it has as a new cluster, before any client reaches it. A break anywhere between them may be the true one. So a
-//! history is broken only where it is broken for every one of them: the judge tries them, from the last one down. Where they
-//! are too many, nobody is accused.
+//! A forced new cluster keeps its survivor's whole log. Only the members can tell how much of it the old cluster had agreed on,
+//! and real members do not tell. Two things are known: the last revision that the survivor had answered with, and the revision
+//! that it has as a new cluster before any client reaches it. The true break may lie anywhere between them. So a
+//! history is broken only if it is broken for each of these places. The judge tries them, from the last one down. If there
+//! are too many, it accuses no one.
 
 use super::{Judgement, examine as examine_as_it_is};
 use crate::history::{Event, Revision, RunHistory};

@@ -1,7 +1,7 @@
 //! Which changes each revision made, in each era: the history that watches are judged against.
 //!
 //! The check by revisions has found an order of the operations that explains every answer, and has verified it. Here the
-//! plain model acts in that order once more, and what each revision made of which keys is noted.
+//! plain model acts in that order once more, and this module notes how each revision changed which keys.
 
 use std::collections::BTreeMap;
 

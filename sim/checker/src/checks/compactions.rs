@@ -1,20 +1,21 @@
 //! Compactions: one that waits is answered when its records are gone, and each that was begun ends.
 //!
-//! What is gone from a member's engine no client can see: what is compacted cannot be read in any case. So this rests on the
-//! members' word, [`Compaction`]: which one each has under way, and when it has finished it.
+//! No client can see what is gone from a member's engine, because compacted records cannot be read in any case. So the checks
+//! rest on what the members report ([`Compaction`]): which compaction each has under way, and when it has finished it.
 //!
-//! - *Waited for*: a member that answered a compaction with `physical` has finished it by then. It is accused where it says in
-//!   the same life that it finished only later.
-//! - *Finished*: a compaction that is under way is finished, or replaced by an installed snapshot, within [`LEAST`] and [`SLOWER`] times
-//!   what the slowest took that another member had under way meanwhile. Nothing is demanded near to a disturbance, nor where
-//!   another compaction follows before that time is over: then the first one ends with the other.
-//! - *Takes effect*: a compaction that a leader asks for by itself is applied, and not refused, within [`TAKEN_WITHIN`] and
-//!   [`SLOWER`] times what the slowest write took that was acknowledged meanwhile. At least [`WRITES`] writes that were called later
-//!   must show that the log goes on. Nothing is demanded near to a disturbance, where another request may have compacted as
-//!   much by then, nor where the alarm CORRUPT was ever active.
-//! - *Retained*: a leader that compacts by itself leaves what it is told to keep. By time: what it compacts to was there by then, so
-//!   the write that made that revision was called before. By revisions: a write that was called later made a revision that is
-//!   further ahead.
+//! - *Waited for*: a member that answered a compaction with `physical` has finished it by then. It is accused if it says, in
+//!   the same life, that it finished only later.
+//! - *Finished*: a compaction that is under way is finished, or replaced by an installed snapshot, within a limit. The limit is
+//!   [`LEAST`] and [`SLOWER`] times what the slowest compaction took that another member had under way meanwhile. Nothing is
+//!   demanded near a disturbance. Nothing is demanded either if another compaction follows before the limit, because the
+//!   first one ends with the other.
+//! - *Takes effect*: a compaction that a leader asks for by itself is applied, and not refused, within a limit. The limit is
+//!   [`TAKEN_WITHIN`] and [`SLOWER`] times what the slowest write took that was acknowledged meanwhile. At least [`WRITES`] writes
+//!   that were called later must show that the log goes on. Nothing is demanded near a disturbance, if another request may have
+//!   compacted as much by then, or if the alarm CORRUPT was ever active.
+//! - *Retained*: a leader that compacts by itself leaves what it is configured to keep. By time: the revision that it compacts to
+//!   existed by then, so the write that made it was called before. By revisions: a write that was called later made a revision
+//!   that is further ahead.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -214,7 +215,7 @@ fn not_retained(history: &RunHistory) -> Option<Failure> {
     })
 }
 
-/// Whether anybody was told of the alarm CORRUPT, under which nothing is compacted.
+/// Whether any answer showed the alarm CORRUPT. Under it nothing is compacted.
 fn is_ever_corrupt(history: &RunHistory) -> bool {
     history.events.iter().any(|event| match event {
         Event::Alarm(line) => line.alarms.iter().any(|shown| shown == "CORRUPT"),

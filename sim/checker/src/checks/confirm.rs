@@ -1,14 +1,14 @@
-//! Suspicions: what one order of the operations contradicts, and whether another order would acquit.
+//! Suspicions: what one order of the operations contradicts, and whether another order acquits.
 //!
 //! The replay of watches and locks follows one order among those that explain the answers. A write without an answer,
-//! or the end of a lease, may stand in it where it did not happen, and then a watcher was told something else, or a lock
-//! was held by somebody else. So the search is made again, with what the watchers were told
-//! ([`Seen`](crate::revision::Seen)) and what the services answered ([`locks::with_facts`]) as facts among the others.
-//! First with all of them at once: a sound run passes there, mostly in the order of the members' logs. Where no such
-//! order is found, each suspect is tried alone, and only those that no order acquits are accused. Where each can be
+//! or the end of a lease, may have a place in it at which it did not happen. Then the replay contradicts a watcher or a lock's
+//! holder that saw the truth. So the search runs again and takes as facts what the watchers received
+//! ([`Seen`](crate::revision::Seen)) and what the services answered ([`locks::with_facts`]).
+//! First it takes all of them at once. A sound run passes there, mostly in the order of the members' logs. If no such
+//! order is found, the search tries each suspect alone, and only those that no order acquits are accused. If each can be
 //! explained alone, but not all together, they contradict each other, and all suspects are named.
 //!
-//! A search that runs out of its budget acquits nobody and accuses nobody.
+//! A search that runs out of its budget neither acquits nor accuses.
 
 use super::changes::Changes;
 use super::{Failure, Judgement, locks, watches};

@@ -1,15 +1,15 @@
-//! Durability of every acknowledged write, by the reads that ended the run.
+//! Durability of every acknowledged write, judged by the reads that ended the run.
 //!
-//! For each key, the newest acknowledged change that no break was expected to take must still show: a final read that covers
-//! the key shows it as that change left it, or as a later one did. A key may have gone since by a change that nobody
-//! acknowledged (an ambiguous delete, the end of its lease) or by the delete of an interval, which does not say what it
-//! took, so that an absent key is a loss only where nothing could have deleted it.
+//! For each key, the newest acknowledged change that no break was expected to take must still show. A final read that covers
+//! the key shows it as that change left it, or as a later change did. A key may also have gone by a change without an
+//! acknowledgement (an ambiguous delete, the end of its lease), or by the delete of an interval, which does not say which keys it
+//! took. So an absent key is a loss only if nothing could have deleted it.
 //!
-//! A lost write whose key was written again leaves no trace in the last state. It does in the revisions: a write that is
-//! called after another was acknowledged at revision R must make a revision above R. One that makes R again, or less,
+//! If the key of a lost write was written again, the last state shows no trace of the loss. The revisions do: a write that is
+//! called after another was acknowledged at revision R must make a revision above R. A write that makes R again, or less,
 //! found a store that had forgotten R. (etcd #14370 shows itself in no other way once clients have gone on.)
 //!
-//! And a write that is acknowledged while no majority of the members runs cannot be on a majority's disks, whether or
+//! A write that is acknowledged while no majority of the members runs cannot be on a majority's disks, whether or
 //! not it is lost afterwards.
 //!
 //! The linearizability checker finds most losses too; this one says plainly what is missing.
@@ -234,11 +234,11 @@ fn loss(
     }
 }
 
-/// Whether the key could have been deleted after `revision`: by anything that nobody acknowledged, or by an acknowledged
+/// Whether the key could have been deleted after `revision`: by an operation without an acknowledgement, or by an acknowledged
 /// delete that covers it.
 fn may_be_deleted(history: &RunHistory, key: &Bytes, revision: Revision) -> bool {
     history.operations.iter().any(|operation| {
-        // One txn may put a key and delete it, by an interval whose end is open.
+        // One txn may put a key and delete it, by an interval with an open end.
         let later = operation.is_ok() && operation.revision() >= Some(revision);
         (operation.outcome == Outcome::Info || later)
             && match &operation.op {

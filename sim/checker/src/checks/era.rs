@@ -1,11 +1,11 @@
 //! The spans between breaks, for checkers that compare what belongs to one cluster's life.
 //!
 //! A break ends an era and begins another. Eras form a tree: a restored snapshot continues the era in which it was saved
-//! ([`Break::continues`]), up to the break's revision. What was made in an era is kept to the end only where the last
+//! ([`Break::continues`]), up to the break's revision. What was made in an era is kept to the end only if the last
 //! era's line leads through it.
 //!
-//! A member whose disk was emptied may found a cluster of its own, with other ids, while the others go on. Nobody in the
-//! era's cluster listens to it; what it reports is compared with nothing of theirs.
+//! A member with an emptied disk may found a cluster of its own, with other ids, while the others go on. The era's cluster
+//! does not listen to it, and no checker compares its reports with theirs.
 //!
 //! An event at the very instant of a break belongs to the era before it: the new cluster starts later.
 
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::history::{Break, Event, Operation, Revision, RunHistory};
 
-/// The eras of a history, in the order of time, and the lives of the members whose disks are from an earlier one.
+/// The eras of a history, in the order of time, and each member's lives: a life may have a disk from an earlier era.
 pub(super) struct Eras<'a> {
     breaks: Vec<&'a Break>,
     /// By member, when each of its lives began and whether its disk was outdated, in the order of time.

@@ -1,8 +1,8 @@
-//! Learners: there is one at a time, it votes only once somebody has asked for its promotion, and a voter never becomes one.
-//! A forced new cluster begins with its survivor alone: of the old members, learners among them, it has no other.
+//! Learners: there is one at a time, it votes only after its promotion was asked for, and a voter never becomes one.
+//! A forced new cluster begins with its survivor alone and has no other of the old members, learners included.
 //!
-//! Judged by the lists of members that a quorum vouches for ([`MemberList`]): each shows the cluster at a moment between its
-//! call and its return. A restore and a forced new cluster begin anew.
+//! The checks use the lists of members that a quorum vouches for ([`MemberList`]). Each list shows the cluster at a moment
+//! between its call and its return. After a restore and after a forced new cluster the comparison begins again.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,22 +1,23 @@
 //! Leases: none ends early, none lives on for ever, and none is renewed that has ended.
 //!
-//! Promises are made to clients: a grant, or a keep-alive, that was answered with a time to live says that the lease is there
-//! for so long. How long is counted from the *call*: that much was promised, whatever the clocks between. A member's clock may
+//! The store makes promises to clients. A grant or a keep-alive that was answered with a time to live says that the lease will
+//! exist for that time. The time counts from the *call*: that much was promised, whatever the clocks between. A member's clock may
 //! run fast, so the promise is shortened by the drift that the run allows.
 //!
-//! When a lease ended is told by the members: a [`Hint`](crate::history::Hint) says at which entry one ended by itself.
-//! Those lines are taken at their word here, as raft's own are; what clients read of the keys is judged by the check by
-//! revisions, which trusts nothing. A revocation that a client asked for may end a lease at any time from its call on.
+//! The members tell when a lease ended: a [`Hint`](crate::history::Hint) says at which entry a lease ended by itself.
+//! This checker believes those lines, as the raft checker believes raft's. The check by revisions, which trusts nothing, judges
+//! what clients read of the keys. A revocation that a client asked for may end a lease at any time from its call on.
 //!
 //! *Never early*: a lease does not end by itself before the last promise that had been made by then. *Not much too late*:
-//! in quiet times a lease ends within [`SLACK`] of its last possible renewal and its time to live. A new leader begins anew,
-//! so the time counts from the last disturbance. *No renewal of the dead*: a keep-alive that was called after the lease had
-//! ended, by itself or by an acknowledged revocation, is answered with no time to live.
+//! in quiet times a lease ends within [`SLACK`] of its last possible renewal and its time to live. A new leader counts the time
+//! to live from its start, so this limit counts from the last disturbance. *No renewal of the dead*: a keep-alive that was called
+//! after the lease had ended, by itself or by an acknowledged revocation, is answered with no time to live.
 //!
-//! *No end untold*: a keep-alive that was answered before the last promise was over, and before anybody asked for the lease's
-//! end, finds the lease.
+//! *No end untold*: a keep-alive finds the lease if it was answered before the last promise was over and before any client
+//! asked for the lease's end.
 //!
-//! A lease that is granted twice is not judged, nor is one of which two eras tell: a break may bring it back.
+//! A lease is not judged if it was granted twice. It is not judged either if it appears in two eras, because a break may bring it
+//! back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,7 +73,7 @@ fn least_ttl(history: &RunHistory) -> i64 {
     history.meta().map_or(0, |meta| i64::try_from(meta.least_ttl_secs).unwrap_or(i64::MAX))
 }
 
-/// A lease that is shorter than an election could end while nobody can renew it.
+/// A lease that is shorter than an election could end while no member can renew it.
 fn short(operation: &Operation, least: i64) -> Option<Failure> {
     let (Op::LeaseGrant(asked), Some(OpResult::LeaseGrant(granted))) = (&operation.op, &operation.result)
     else {
@@ -99,12 +100,12 @@ impl Lease {
         self.promised_by(|_| true)
     }
 
-    /// Until when it was promised to be there, by those operations of which `by` says yes.
+    /// Until when it was promised to exist, by those operations that `by` accepts.
     pub(super) fn promised_by(&self, by: impl Fn(OpId) -> bool) -> Option<u64> {
         self.promises.iter().filter(|(id, _)| by(*id)).map(|(_, until)| *until).max()
     }
 
-    /// The operation that was told of its grant, and when.
+    /// The operation that was answered with its grant, and when.
     pub(super) fn granted(&self) -> Option<(OpId, u64)> {
         self.granted
     }
@@ -114,7 +115,7 @@ impl Lease {
         self.ttl
     }
 
-    /// When somebody first asked for its end.
+    /// When a client first asked for its end.
     pub(super) fn revoke_called(&self) -> Option<u64> {
         self.revoke_called
     }
@@ -225,7 +226,7 @@ fn late(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>, last: usize) ->
     if !history.events.iter().any(healed) || history.events.iter().any(stuck) {
         return None;
     }
-    // After this nothing breaks any more, and nobody new leads.
+    // After this nothing breaks any more, and no other member begins to lead.
     let quiet = history
         .events
         .iter()

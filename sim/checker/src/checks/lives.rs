@@ -1,12 +1,12 @@
 //! Answers of one member within one life never go backwards.
 //!
 //! A serializable read may be old: the linearizability checker lets it see any revision of its era. But a process only
-//! ever moves forward. So of two operations that one member answered within one life, where the first had returned
-//! before the second was called, the second's header does not show an older revision.
+//! ever moves forward. Take two operations that one member answered within one life, the first returning
+//! before the second was called. The second's header does not show an older revision.
 //!
-//! A life is what lies between two `life` lines of a member; a break ends one too. Nothing is said of an operation that
-//! was open when a life or an era began, since either side may have answered it, nor of a member of whose lives the
-//! history tells nothing.
+//! A life is what lies between two `life` lines of a member; a break ends one too. An operation that
+//! was open when a life or an era began is not judged, since either side may have answered it. A member without `life` lines is
+//! not judged either.
 
 use std::collections::BTreeMap;
 

@@ -1,11 +1,11 @@
-//! Who the members are, as a quorum knows it, is linearizable too.
+//! The list of members, as a quorum knows it, is linearizable too.
 //!
-//! The operator's changes and every linearizable list of members are recorded. An id is unknown at first, then a member's,
-//! then removed for good. So of two answers, the first of which had come before the second was asked for, the second is
-//! never the older one: a member of the first is a member of the second or removed by then; and who was removed once does
-//! not come back. A restore and a forced new cluster begin anew.
+//! The history has the operator's changes and every linearizable list of members. An id is unknown at first, then a member's,
+//! then removed for good. Take two lists, the first answered before the second was asked for. The second is never the older one:
+//! a member of the first is a member of the second or removed by then, and an id that was removed does not come back. A restore and
+//! a forced new cluster begin with a new list.
 //!
-//! And a header names the member and the cluster that answered: both are the same as long as a member lives, and no two
+//! A header names the member and the cluster that answered. Both are the same as long as a member lives, and no two
 //! members have one id.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,10 +69,10 @@ fn stale(mut lists: Vec<&MemberList>) -> Option<Failure> {
     None
 }
 
-/// Headers that name somebody else, and terms that fall.
+/// Headers that name another member, and terms that fall.
 pub(super) fn headers(history: &RunHistory) -> Vec<Failure> {
     let eras = Eras::of(history);
-    // By endpoint, era and life; and by era and id, whose it is.
+    // By endpoint, era and life; and by era and id, the endpoint that has the id.
     let mut named: BTreeMap<(&str, usize, usize), Header> = BTreeMap::new();
     let mut owners: BTreeMap<(usize, u64), &str> = BTreeMap::new();
     type Answers = Vec<(u64, u64, u64, OpId)>;

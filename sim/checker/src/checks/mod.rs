@@ -2,12 +2,12 @@
 //!
 //! Each checker is a pure function of the [`RunHistory`], so that a stored run can be judged again, and none knows of
 //! another. [`judge_run`] asks them all; those of watches and of locks alone get something from another: the order that the
-//! check by revisions found, as a replay of which changes each revision made.
+//! check by revisions found, as a replay of the changes of each revision.
 //!
 //! # What rests on one order among many
 //!
-//! Operations in doubt and the ends of leases leave many orders that explain every answer. Nobody is accused for what one
-//! of them says: what the replay contradicts is a suspicion, and [`confirm`] looks for an order that acquits. The rules
+//! Operations in doubt and the ends of leases leave many orders that explain every answer. One of them alone accuses
+//! no one: what the replay contradicts is a suspicion, and [`confirm`] looks for an order that acquits. The rules
 //! of watches (*resumable*, *reliable*, *atomic*, *isCreate*, *prevKV*) and of locks (*held*, *first*, *leader*) go that way.
 //! All others look at no order: they compare answers with each other and with what members said of themselves
 //! (durability by the revisions in acknowledgements and by final reads, leases by promises and the members' word for when
@@ -191,7 +191,7 @@ fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
     let mut changes = None;
     match revision::check(history, Dialect::Etcd, budgets) {
         revision::Verdict::Valid(valid) => {
-            // The replay looks at every key for every revision: only where somebody watches, or takes turns.
+            // The replay looks at every key for every revision. Only watches, locks and elections need it.
             changes = (watches::any(history) || locks::any(history))
                 .then(|| changes::Changes::of(history, &valid.witness));
             judgement.expected_losses = valid.expected_losses;

@@ -2,17 +2,17 @@
 //!
 //! - **Election safety**: one leader a term.
 //! - **Log matching**: an index and a term name one entry.
-//! - **Terms in a log** never fall as indexes rise, also where entries were replaced: the appends that replace them remove
-//!   all that stood behind them. It holds on any disk that keeps a prefix of what was written.
-//! - **State-machine safety**: no two members apply different entries at one index, and having applied it they are in
-//!   the same state and gave the same reply. The members report a digest of state and reply for the latter.
+//! - **Terms in a log** never fall as indexes rise, also if entries were replaced: the appends that replace them remove
+//!   all entries behind them. This holds on any disk that keeps a prefix of what was written.
+//! - **State-machine safety**: no two members apply different entries at one index, and after applying it they are in
+//!   the same state and gave the same reply. For the latter the members report a digest of state and reply.
 //! - **Leader completeness**, as far as it shows: terms never fall as indexes rise, since a later leader holds every
 //!   committed entry and appends only after them.
-//! - **Membership**: a member's raft and its state know the same voters and the same learners, so a change that the state
-//!   refuses must not reach raft either. Each member is judged by itself, whatever its disk is from.
+//! - **Membership**: a member's raft and its state know the same voters and the same learners. So a change that the state
+//!   refuses must not reach raft either. Each member is judged by itself, even if its disk is from before a break.
 //!
-//! Each of the others is judged within one era and one cluster: after a break, terms and indexes may be used anew. What a member reports whose disk is
-//! from before a break belongs to no era.
+//! Each of the others is judged within one era and one cluster, because after a break terms and indexes may be used again. If a
+//! member's disk is from before a break, its reports belong to no era.
 
 use std::collections::BTreeMap;
 

@@ -1,16 +1,16 @@
-//! The reasons that a member gives for not doing what it was asked are true.
+//! A member that does not do what it was asked gives a true reason.
 //!
 //! - *Stopped*: a member that says "server stopped" stops, or was removed. It writes nothing and reads nothing by a quorum
 //!   any more before its next start.
-//! - *Timed out*: a member says "request timed out" once its request time-out is over, which is five seconds and two election
+//! - *Timed out*: a member says "request timed out" after its request time-out, which is five seconds and two election
 //!   time-outs (etcd's `ReqTimeout`), and not before five seconds.
-//! - *Too many*: a member refuses for "too many requests" only where five thousand committed entries wait to be applied
+//! - *Too many*: a member refuses with "too many requests" only if five thousand committed entries wait to be applied
 //!   (etcd's `maxGapBetweenApplyAndCommitIndex`).
 //!
-//! A refusal of these kinds is never wrong to the other checkers: the first two leave the outcome open, and the third says
+//! To the other checkers a refusal of these kinds is never wrong: the first two leave the outcome open, and the third says
 //! that nothing happened. So a member that gives up what it should have done looks like one that was disturbed.
 //!
-//! Left out: real members, where the request's own deadline may end it with the same words, and which tell nothing of what
+//! Left out are real members. There the request's own deadline may end it with the same words, and the members do not report what
 //! they have applied. Only *stopped* is judged there.
 
 use std::collections::BTreeMap;
@@ -27,8 +27,8 @@ pub(super) const GUARANTEES: [&str; 3] = [STOPPED, TIMED_OUT, TOO_MANY];
 
 /// The part of the request time-out that does not depend on settings, in nanoseconds.
 const REQUEST_TIMEOUT: u64 = 5_000_000_000;
-/// How many committed entries may wait to be applied before a member refuses; somewhat less than etcd's 5,000, since the
-/// last entries of an era may be applied by nobody.
+/// How many committed entries may wait to be applied before a member refuses. It is somewhat less than etcd's 5,000, since
+/// possibly no member applies the last entries of an era.
 const MOST_WAITING: u64 = 4_500;
 /// Instants of clients and of members that lie so near to each other are not compared, in nanoseconds.
 const NEAR: u64 = 10_000;
@@ -100,7 +100,7 @@ fn went_on(history: &RunHistory, eras: &Eras<'_>, stopped: &Operation) -> Option
 
 fn early(history: &RunHistory, operation: &Operation) -> Option<Failure> {
     let waited = operation.ret?.saturating_sub(operation.call);
-    // The member's clock may be fast, and so may the machine's of which the instants are.
+    // The member's clock may be fast, and so may the clock that recorded the instants.
     let drift = REQUEST_TIMEOUT / 1_000_000 * history.drift_ppm();
     let least = REQUEST_TIMEOUT.saturating_sub(2 * drift);
     let what = format!("after {:.3}s", seconds(waited));
@@ -170,7 +170,7 @@ mod tests {
         )
     }
 
-    /// The guarantees that a run breaks, whose first line says this of it.
+    /// The guarantees that a run breaks. `meta` is a part of its first line.
     fn broken_where(meta: &str, lines: &[String]) -> Vec<String> {
         check(&read_with(meta, lines)).into_iter().map(|failure| failure.guarantee).collect()
     }

@@ -1,12 +1,12 @@
-//! What an operator asked of the members is answered truly.
+//! The answer to an operator's request about the members is true.
 //!
 //! - *Shown*: the answer to a change shows the members after it, so it shows the change.
-//! - *Moved*: the leadership was handed over once the answer says so: the successor has led in a later term than the member
+//! - *Moved*: the leadership was handed over if the answer says so: the successor has led in a later term than the member
 //!   that was asked.
 //! - *Successor*: no learner is accepted as the successor (etcd's `ErrBadLeaderTransferee`).
-//! - *Named*: a member that has once had a name keeps one. A change of its addresses leaves alone what it says of itself.
+//! - *Named*: a member that has once had a name keeps one. A change of its addresses leaves that name alone.
 //!
-//! A refusal and a missing answer leave open whether a change is done; the lists of members show that (`members`,
+//! A refusal and a missing answer leave open whether a change is done. The lists of members show that (`members`,
 //! `learners`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,7 +128,7 @@ impl<'a> Roles<'a> {
     }
 }
 
-/// A transfer to a learner that was begun. Whoever leads has either not heard of the learner, or knows that it learns. An
+/// A transfer to a learner that was begun. The leader either has not heard of the learner, or knows that it learns. An
 /// operator who asks for a promotion too early does not make a voter (`learners`).
 fn to_a_learner(
     history: &RunHistory,
@@ -214,7 +214,7 @@ mod tests {
         format!("{{\"found\":{{\"at\":1,\"member\":\"{member}\",\"id\":{id},\"term\":1}}}}\n")
     }
 
-    /// The guarantees that a run breaks, whose first line says this of it.
+    /// The guarantees that a run breaks. `meta` is a part of its first line.
     fn broken_where(meta: &str, lines: &[String]) -> Vec<String> {
         check(&read_with(meta, lines)).into_iter().map(|failure| failure.guarantee).collect()
     }

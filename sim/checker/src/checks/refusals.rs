@@ -1,9 +1,9 @@
-//! What the store must refuse it refuses, for the right reason; and it does not refuse for such a reason what is well-formed.
+//! The store refuses a malformed request, for the right reason, and refuses no well-formed request for such a reason.
 //!
-//! This is about the form of a request alone (etcd's `api/v3rpc/key.go`): no key, a value beside `ignore_value`, a lease
-//! beside `ignore_lease`, one key written twice in a transaction, more operations than the run's settings allow. Whether a
-//! request could be done in the store's state is the linearizability checker's affair. Left out: the limit of a request's
-//! size, of which a history does not tell.
+//! Only the form of a request counts here (etcd's `api/v3rpc/key.go`): no key, a value beside `ignore_value`, a lease
+//! beside `ignore_lease`, one key written twice in a transaction, more operations than the run's settings allow. The
+//! linearizability checker judges whether a request could be done in the store's state. Left out: the limit of a request's
+//! size, because a history does not record sizes.
 
 use std::collections::BTreeSet;
 
@@ -136,7 +136,7 @@ fn of_parts(txn: &Txn, most: usize, faults: &mut BTreeSet<&'static str>) {
 type Writes<'a> = (BTreeSet<&'a Bytes>, Vec<&'a DeleteRange>);
 
 /// What a branch writes; `None` where it writes a key twice. First its own deletes count, then its nested transactions one
-/// by one, of which each does one branch alone, then its own puts.
+/// by one, then its own puts. Each nested transaction does one branch alone.
 fn writes<'a>(ops: &'a [RequestOp], unsure: &mut bool) -> Option<Writes<'a>> {
     let mut all = Writes::default();
     for op in ops {

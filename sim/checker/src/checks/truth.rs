@@ -1,9 +1,10 @@
-//! True runs of a small store with locks, leases and watchers: nobody is accused, though most of what happened was not answered.
+//! True runs of a small store with locks, leases and watchers. No checker accuses, though most of what happened was not
+//! answered.
 //!
 //! The store here is the plain model, so that the truth is known: clients ask for places of one lease in several queues, give up,
-//! let go, lose their leases; others write and read; watchers are told what happened, whole. Most writes are ambiguous for the
+//! let go, lose their leases; others write and read; watchers receive all that happened. Most writes are ambiguous for the
 //! history, and many orders explain it. What any checker accuses is an error of that checker. The same runs with one lie in
-//! what a watcher or a client was told show that the accusation still comes.
+//! what a watcher or a client received show that the accusation still comes.
 
 use std::collections::BTreeMap;
 
@@ -308,7 +309,7 @@ impl World {
         }
     }
 
-    /// What a watcher is told, whole and true.
+    /// What a watcher receives, complete and true.
     fn watcher(&self, chance: &mut Chance, number: u64) -> Vec<Event> {
         let (key, range_end) = keys(chance);
         let first = chance.below(self.tick) * TICK;
@@ -357,7 +358,7 @@ impl World {
             let mut next = line(at, *revision);
             next.events = std::mem::take(&mut open.events);
             next.events.extend(events);
-            // Several revisions may come in one response; who is told nothing may be told so.
+            // Several revisions may come in one response. A watcher without events may receive a notice.
             match next.events.is_empty() {
                 true if one_in(chance, 3) => lines.push(next),
                 false if one_in(chance, 3) => open = next,
@@ -369,7 +370,7 @@ impl World {
     }
 }
 
-/// What a watcher is told of a change: each step that it wants, with what the revision before showed.
+/// What a watcher receives of a change: each step that it wants, with what the revision before showed.
 fn events(change: &Change, revision: i64, start: &WatchStart) -> Vec<WatchEvent> {
     let gone =
         || KeyValue { key: change.key.clone(), mod_revision: Revision(revision), ..KeyValue::default() };
@@ -425,7 +426,7 @@ fn run(chance: &mut Chance) -> RunHistory {
     for number in 0..1 + chance.below(4) {
         events.extend(world.watcher(chance, number));
     }
-    // What a lease's end means to the checker of leases is told by hints; the judge does without.
+    // The checker of leases needs the hints of a lease's end; the check by revisions does not.
     if one_in(chance, 3) {
         events.extend(world.hints.into_iter().map(Event::Hint));
     }

@@ -23,7 +23,7 @@ const PUT_B: &str =
     r#"{"type":"put","kv":{"key":"b","value":"2","create_revision":4,"mod_revision":4,"version":1}}"#;
 const DELETED_B: &str = r#"{"type":"delete","kv":{"key":"b","mod_revision":4}}"#;
 
-/// The run, and a watcher that asked for what was there before, wanted `kinds` and was told this of the two revisions.
+/// The run, and a watcher that asked for the previous records, wanted `kinds` and received this of the two revisions.
 fn watched(kinds: &str, third: &[&str], fourth: &[&str]) -> String {
     let mut text = format!(
         "{RUN}{{\"watch_start\":{{\"at\":90,\"client\":40,\"watch_id\":1,\"endpoint\":\"n1\",\"revision\":4,\

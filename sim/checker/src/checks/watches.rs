@@ -1,32 +1,32 @@
-//! Watches: each watcher is told the history, from where it began, as far as it was told anything.
+//! Watches: each watcher receives the history, from its start up to the last line that it received.
 //!
 //! The guarantees are etcd's (its `tests/robustness/validate/watch.go`, and "API guarantees" of its documentation). Five
-//! need nothing but what the watcher got:
+//! need nothing but what the watcher received:
 //! - *filter*: only what it asked for: its keys, its kinds, from its start on;
-//! - *ordered*: revisions never go back; *unique*: nothing is told twice; *atomic*: the changes of one revision come together;
+//! - *ordered*: revisions never go back; *unique*: nothing comes twice; *atomic*: the changes of one revision come together;
 //! - *bookmarkable*: after a notice of progress at R nothing at or below R comes, and no notice lies before the start.
 //!
-//! Four, and *atomic* as far as a change is missing from a response, are judged against the changes that the replay of the
-//! verified order found ([`Changes`]):
+//! Four are judged against the changes that the replay of the verified order found ([`Changes`]). So is *atomic*, as far as a
+//! change is missing from a response:
 //! - *resumable*: nothing between the start and the first event is left out; *reliable*: nothing between two events, or below a
 //!   notice of progress, is left out;
-//! - *isCreate* and *prevKV*: each event shows the record as it became, and as the revision before showed it. What stood
-//!   there before may be left out where a compaction may have taken it.
+//! - *isCreate* and *prevKV*: each event shows the record as it became, and as the revision before showed it. The record
+//!   before may be missing if a compaction may have taken it.
 //!
-//! One transaction may delete a key and put it, or put it and delete it. That is one revision and two events, and what was
-//! there before is for both what the revision before showed. A compaction at that revision may take the first of them.
+//! One transaction may delete a key and put it, or put it and delete it. That is one revision and two events. Both events show as
+//! the previous record what the revision before showed. A compaction at that revision may take the first of them.
 //!
-//! That order is one of several that explain the answers. So what it contradicts is a suspicion: only where no order
-//! explains the answers and what the watcher was told ([`Seen`]), somebody is accused ([`super::confirm`]).
+//! The replayed order is one of several that explain the answers. So what it contradicts is a suspicion. An accusation follows
+//! only if no order explains the answers and what the watcher received ([`Seen`]; [`super::confirm`]).
 //!
-//! A watcher may be cancelled only for a compaction that somebody asked for, and only where it might have missed something:
-//! what lies at the compact revision itself is still there. *Ended*: once a watch has ended, nothing more is told on it. *One
-//! id*: a stream's watches are told apart by their ids.
+//! A watcher may be cancelled only for a compaction that a client or a leader asked for, and only if it might have missed
+//! something: what lies at the compact revision itself is still there. *Ended*: once a watch has ended, nothing more comes on it.
+//! *One id*: no two watches of a stream have one id.
 //!
-//! *Notified*: a watch that wants to be told from time to time how far it is hears something in every [`PAUSES`] of the members'
-//! pauses between notices, as long as nothing breaks: a change, or a notice. It is judged between two lines of its own, so
-//! that it is known to live, or from its beginning where it begins at the newest revision: one of the past has something to read
-//! first, and one of the future is told nothing before its start.
+//! *Notified*: a watch may ask for notices of progress. As long as nothing breaks, it then receives a change or a notice in every
+//! [`PAUSES`] of the members' pauses between notices. It is judged between two lines of its own, so
+//! that it is known to live. A watch that begins at the newest revision is judged from its beginning: one of the past has
+//! something to read first, and one of the future receives nothing before its start.
 //!
 //! A watch belongs to the era in which it was made. Lines that were noted in another era are not judged.
 
@@ -85,7 +85,7 @@ pub(super) fn any(history: &RunHistory) -> bool {
     history.events.iter().any(|event| matches!(event, Event::WatchStart(_)))
 }
 
-/// A watch that the order contradicts, and what it was told.
+/// A watch that the order contradicts, and what it received.
 pub(super) struct Suspicion {
     pub(super) failure: Failure,
     pub(super) seen: Seen,
@@ -106,7 +106,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     failures
 }
 
-/// A watch that wants notices, and was told nothing for too long while nothing broke.
+/// A watch that wants notices and received nothing for too long while nothing broke.
 fn not_notified(history: &RunHistory) -> Option<Failure> {
     let pause = history.meta().map_or(0, |meta| meta.watch_progress_ns);
     if pause == 0 {
@@ -154,7 +154,7 @@ pub(super) fn suspect(history: &RunHistory, changes: &Changes) -> Vec<Suspicion>
     suspicions
 }
 
-/// What all watches were told, but for those that are wrong in themselves.
+/// What all watches received, except those that are wrong in themselves.
 pub(super) fn seen(history: &RunHistory) -> Vec<Seen> {
     let mut all = Vec::new();
     each(history, |watch, lines, _| {
@@ -241,12 +241,12 @@ impl Watch<'_> {
         )
     }
 
-    /// Whether it must be told of a change.
+    /// Whether it must receive a change.
     fn wants(&self, change: &Change, compacted: bool) -> bool {
         self.wants_key(&change.key) && !self.tells(change, &[], compacted)
     }
 
-    /// The highest compaction that anybody had asked for by the time of the last line.
+    /// The highest compaction that was asked for by the time of the last line.
     fn compacted(&self, lines: &[&WatchLine]) -> i64 {
         let Some(last) = lines.last() else { return 0 };
         let asked = self.compactions.iter().filter(|(call, _)| *call <= last.at);
@@ -381,7 +381,7 @@ impl Watch<'_> {
         }
     }
 
-    /// What it was told of one key at one revision.
+    /// What it received about one key at one revision.
     fn is_true(&self, change: &Change, events: &[&WatchEvent], compacted: bool, at: u64) -> Judged {
         let (revision, key) = (events[0].kv.mod_revision, &change.key);
         let told: Vec<Option<KeyValue>> = events.iter().map(|event| became(event)).collect();
@@ -438,8 +438,8 @@ impl Watch<'_> {
                 format!("was cancelled for a compaction to {compacted}, which nobody asked for"),
             ));
         }
-        // Below what it was told last, or below its start, nothing that it wants can be compacted away; and what lies at the
-        // compact revision is kept.
+        // It wants nothing below the last line that it received, nor below its start, so a compaction there takes nothing
+        // from it. What lies at the compact revision is kept.
         if next >= compacted {
             let what =
                 format!("was cancelled for a compaction to {compacted}, and wanted nothing before {next}");

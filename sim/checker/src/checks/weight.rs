@@ -1,7 +1,7 @@
 //! How many bytes a request and its answer may carry.
 //!
 //! A large message does not travel in one piece: a stream's window lets a part of it through and waits for the other
-//! side, round trip after round trip. Whoever compares how long requests took must know which of them were small. The
+//! side, round trip after round trip. A checker that compares how long requests took must know which of them were small. The
 //! answer is an upper bound: an interval is counted with the largest value that its keys ever had.
 
 use std::collections::BTreeMap;

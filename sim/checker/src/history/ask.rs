@@ -75,7 +75,7 @@ pub struct TimeLeft {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MemberStatus {
-    /// Who leads; 0 where it knows of nobody.
+    /// The leader's id; 0 if it knows of none.
     #[serde(skip_serializing_if = "is_default")]
     pub leader: u64,
     /// Its term.

@@ -1,4 +1,4 @@
-//! What clients ask about users and roles, and on whose behalf they ask for anything, in the terms of etcd's v3 API.
+//! What clients ask about users and roles, and the user for whom they ask for anything, in the terms of etcd's v3 API.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,13 +6,13 @@ use super::bytes::Bytes;
 use super::operation::OpId;
 use super::request::is_default;
 
-/// On whose behalf a request was sent: the user, and the operation that gave the token.
+/// The user for whom a request was sent, and the operation that gave the token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Caller {
     /// The user.
     pub user: String,
-    /// The authentication whose token the request carried.
+    /// The authentication that gave the request's token.
     pub token: OpId,
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::operation::Revision;
 
-/// A member has a compaction under way, or has finished it: what nobody can read any more is gone from its engine.
+/// A member has a compaction under way, or has finished it: what can no longer be read is gone from its engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Compaction {

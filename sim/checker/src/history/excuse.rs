@@ -1,8 +1,8 @@
 //! The part of a run that may be judged.
 //!
 //! A fault can break what the store's guarantees rest on. A disk that goes back to an older image takes back votes and
-//! acknowledged entries. If the member then votes before anything tells it so, raft promises nothing any more. The run says
-//! so by [`Event::Excused`], and the judge looks at what was before that instant only, as if the run had ended there: an
+//! acknowledged entries. If the member then votes before it learns of this, raft promises nothing any more. The run records
+//! that by [`Event::Excused`]. The judge then looks only at what was before that instant, as if the run had ended there: an
 //! operation that was open then is open for ever.
 
 use super::{End, Event, Expectations, Meta, Outcome, RunHistory};

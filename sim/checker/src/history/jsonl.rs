@@ -3,7 +3,7 @@
 //! The reader bounds what it holds: a line longer than [`ReadLimits::line_bytes`] is an error before it is in memory.
 //! Every error names the file, the line and what was expected there. What it refuses, beside what is no JSON of ours:
 //! an operation that returns before its call, one that is ok without a header or a fitting result, a client with two
-//! operations open, an id that comes twice, and a run whose `end` is missing.
+//! operations open, an id that comes twice, and a run without its `end`.
 //!
 //! An operation with `"return": null` is open to the end: its client must not call again. A client that gives an
 //! operation up and goes on records the instant at which it did, with outcome `info`.

@@ -75,7 +75,7 @@ pub struct Locked {
     pub key: Bytes,
 }
 
-/// What an observer was told of an election.
+/// What an observer received about an election.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observed {

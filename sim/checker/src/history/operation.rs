@@ -190,7 +190,7 @@ pub struct Operation {
     /// Whether it belongs to the reads after heal that durability is judged by.
     #[serde(default, rename = "final", skip_serializing_if = "std::ops::Not::not")]
     pub is_final: bool,
-    /// On whose behalf it was sent; absent where the client has not said who it is.
+    /// The user for whom it was sent; absent if the client has not said who it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller>,
 }

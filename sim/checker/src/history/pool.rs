@@ -39,7 +39,7 @@ impl Pool {
         }
     }
 
-    /// Lets what a watcher was told share what was seen before.
+    /// Lets a watcher's events share values that were seen before.
     pub fn share_events(&mut self, events: &mut [WatchEvent]) {
         for event in events {
             self.kvs(std::slice::from_mut(&mut event.kv));

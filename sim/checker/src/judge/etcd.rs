@@ -53,7 +53,7 @@ pub(super) fn run(history: &RunHistory, options: &CheckOptions, report: &mut Fil
         report.explanation = Some(Explanation { rule: reason, text, ..Explanation::default() });
     }
     if options.picture && report.picture.is_none() {
-        // Drawn as what the order of the operations amounts to; what other checkers found is told above it.
+        // The picture shows the order of the operations. The text above it says what other checkers found.
         report.picture = match revision::check(history, Dialect::Etcd, &options.revision) {
             Verdict::Valid(valid) => Some(picture::of_etcd_witness(history, Dialect::Etcd, &valid.witness)),
             Verdict::Invalid(violation) => Some(picture::of_etcd_violation(history, "invalid", &violation)),

@@ -22,7 +22,7 @@ pub enum ModelName {
     Mutex,
     /// Several registers, in transactions: Knossos' `multi-register`, Elle's `rw-register`.
     MultiRegister,
-    /// One register whose value has a version.
+    /// One register with a version.
     VersionedRegister,
     /// Several lists, in transactions: Elle's `list-append`.
     ListAppend,

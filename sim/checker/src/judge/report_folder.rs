@@ -12,7 +12,7 @@ use crate::history::{
 use crate::read::etcd_operations::{Report, Unknown};
 use crate::read::etcd_watch;
 
-/// How many unknown options are told one by one.
+/// How many unknown options are named one by one.
 const TOLD: usize = 3;
 
 /// Judges the report that `parts` make up, each a name and a reader. What `watches` received serves as hints: it tells
@@ -57,7 +57,7 @@ pub(super) fn judge<R: BufRead>(
             Err(error) => report.assumptions.push(format!("a file of watches is passed over: {error}")),
         }
     }
-    // Beyond the last revision that an answer tells a hint helps nobody, and a wild one would only have to be refuted.
+    // A hint beyond the last revision of all answers does not help, and a wild one would only have to be refuted.
     let most = whole.history.operations.iter().filter_map(Operation::revision).max().unwrap_or_default().0;
     for line in &mut hints {
         line.events.retain(|event| (2..=most).contains(&event.kv.mod_revision.0));

@@ -29,7 +29,7 @@ pub enum RegisterInput {
 pub enum RegisterOutput {
     /// The value read.
     Read(Value),
-    /// A read whose value was not kept: it may have been any.
+    /// A read without its value: it may have been any.
     ReadAny,
     /// Written.
     Written,

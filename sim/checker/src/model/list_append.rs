@@ -81,7 +81,7 @@ impl Model for ListAppend {
         input.iter().all(|op| matches!(op, ListOp::Read(_)))
     }
 
-    /// A list only grows, so what was read must go on where the list ends, and somebody must be about to append it.
+    /// A list only grows. So what was read must go on where the list ends, and some operation must be about to append it.
     fn can_become_legal<'a>(
         &self,
         state: &ListState,

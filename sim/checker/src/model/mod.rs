@@ -81,7 +81,7 @@ pub trait Model: Sync {
     /// Whether, from `state`, operations among `between` could lead, each taken any number of times and in any order, to a
     /// state in which `input` may be answered with `output`. `true` is always sound, only slower. The search asks it
     /// of the read-only operation that returned first, and gives up a configuration from which that is out of reach:
-    /// a register whose next read returned a value that it does not hold and nobody is about to write.
+    /// a register's next read returned a value that the register does not hold and no operation is about to write.
     fn can_become_legal<'a>(
         &self,
         _state: &Self::State,

@@ -1,5 +1,5 @@
-//! A lock with acquire and release, as Knossos' `mutex`: it does not know its owner, so whoever releases a held lock
-//! may. Neither operation is ever read-only; acquiring a held lock and releasing a free one are not legal.
+//! A lock with acquire and release, as Knossos' `mutex`: it does not know its owner, so any process may release a held lock.
+//! Neither operation is ever read-only. Acquiring a held lock and releasing a free one are not legal.
 
 use super::Model;
 

@@ -1,6 +1,6 @@
-//! A register whose value has a version, which every write and every compare-and-set that took place raises by one:
-//! the object of Jepsen's etcd register test, where the version is etcd's. An answer tells the version with the value;
-//! where it does not, any version fits.
+//! A register with a version. Every write and every compare-and-set that took place raises the version by one.
+//! It is the object of Jepsen's etcd register test, and the version is etcd's. An answer shows the version with the value.
+//! If it does not, any version fits.
 
 use super::Model;
 use super::cas_register::RegisterInput;
@@ -9,14 +9,14 @@ use super::value::{Names, Value};
 /// What a versioned register answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum VersionedOutput {
-    /// What was read, each where it was told.
+    /// What was read: value and version, each if the answer shows it.
     Read {
         /// The version.
         version: Option<u64>,
         /// The value.
         value: Option<Value>,
     },
-    /// It was written, and this is the version since, where it was told.
+    /// It was written, and this is the version since, if the answer shows it.
     Written(Option<u64>),
 }
 

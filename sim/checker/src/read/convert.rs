@@ -77,7 +77,7 @@ impl ForeignHistory {
     }
 
     /// As operations of a [`VersionedRegister`](crate::model::VersionedRegister) for each key; without keys, all are of
-    /// one key whose name is empty.
+    /// one key with an empty name.
     ///
     /// # Errors
     /// As [`ForeignHistory::register`].
@@ -111,7 +111,7 @@ impl ForeignHistory {
         })
     }
 
-    /// As operations of [`KvAppend`](crate::model::KvAppend), whose keys begin as `initial`. A get that gives nil found
+    /// As operations of [`KvAppend`](crate::model::KvAppend). Its keys begin as `initial`. A get that gives nil found
     /// the key as it began.
     ///
     /// # Errors
@@ -229,7 +229,7 @@ struct RegisterReader<'a> {
 /// A value's parts: key, version, and the value itself.
 type Parts<'v> = (Option<&'v Edn>, Option<&'v Edn>, &'v Edn);
 
-/// Key, what was asked, and what came of it, with the version where one was told.
+/// Key, what was asked, and what came of it, with the version if the answer has one.
 type RegisterOperation = (Option<Arc<str>>, RegisterInput, Outcome<(Option<u64>, RegisterOutput)>);
 
 impl<'a> RegisterReader<'a> {
@@ -243,7 +243,7 @@ impl<'a> RegisterReader<'a> {
         }
     }
 
-    /// Key, what was asked, and what came of it, with the version where one was told.
+    /// Key, what was asked, and what came of it, with the version if the answer has one.
     fn operation(&mut self, raw: &RawOperation) -> Result<RegisterOperation, Wrong> {
         let asked_line = |what| (raw.call_line, what);
         if !matches!(raw.function.as_str(), "read" | "write" | "cas") {

@@ -1,6 +1,6 @@
 //! EDN histories of Jepsen and Knossos, and Porcupine's KV text, which is EDN with a map a line: maps with
-//! `:process :type :f :value`, and `:key` where there are several objects, in one vector or list, or one after
-//! another. Records (`#jepsen.history.Op{...}`) are maps. What the entries mean is told in [`super::event`].
+//! `:process :type :f :value`, and `:key` if there are several objects, in one vector or list, or one after
+//! another. Records (`#jepsen.history.Op{...}`) are maps. [`super::event`] explains the entries.
 
 use std::io::BufRead;
 

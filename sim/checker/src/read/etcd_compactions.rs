@@ -1,4 +1,4 @@
-//! Where the compactions of etcd's robustness reports stand, whose answers tell no revision.
+//! The places of compactions in etcd's robustness reports. Their answers have no revision.
 //!
 //! Such an answer says that the compaction took effect between its call and its return: that its revision was there by
 //! then, that it had not been compacted, and that reads below it are refused from then on. The model of etcd's tests
@@ -65,7 +65,7 @@ fn named_revision(operation: &Operation) -> Option<i64> {
     named.filter(|revision| *revision > 0)
 }
 
-/// The highest revision that was told up to each point.
+/// The highest revision of an answer up to each point.
 struct Highest<K>(Vec<(K, i64)>);
 
 impl<K: Ord + Copy> Highest<K> {

@@ -2,8 +2,8 @@
 //! etcd's `tests/robustness/model`, as a stream of JSON objects in any layout. A report has one such file for each
 //! client, on one clock; only all of them together are a history.
 //!
-//! They are mapped to our own history, to be judged in the dialect [`crate::revision::Dialect::Robustness`], whose
-//! differences from etcd itself are told there. An operation's id is its place in the report, from 0.
+//! They are mapped to our own history, to be judged in the dialect [`crate::revision::Dialect::Robustness`], which
+//! explains its differences from etcd itself. An operation's id is its place in the report, from 0.
 //!
 //! - An output with an `Error`, or none, is `info`: etcd's harness gives such an error where the outcome is open. Its
 //!   `Return` is when the client gave up, or a second after the end of all, or -1; the same client may go on meanwhile.

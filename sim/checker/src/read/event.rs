@@ -149,9 +149,9 @@ impl Fields {
 pub(super) enum RawOutcome {
     /// With this value.
     Ok(Edn),
-    /// It did not happen, or its condition did not hold. With the value, and whether an error was told beside it.
+    /// It did not happen, or its condition did not hold. With the value, and whether an error stood beside it.
     Fail(Edn, bool),
-    /// Nobody knows.
+    /// It is not known.
     Info,
 }
 

@@ -1,8 +1,8 @@
 //! JSON objects out of a stream, one at a time: on a line each, indented over many lines, one after another without
 //! anything between them, or as the elements of an array. A history is the same in all of these forms.
 //!
-//! The objects' borders are found here by counting brackets, which bounds what is held: an object that is longer than
-//! the limit is an error before it is in memory. What is within the borders is for `serde_json`, whose places
+//! This reader finds the objects' borders by counting brackets. That bounds what is held: an object that is longer than
+//! the limit is an error before it is in memory. `serde_json` reads what is within the borders, and its places
 //! ([`JsonValues::malformed`]) become places in the file.
 
 use std::io::BufRead;

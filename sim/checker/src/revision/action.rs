@@ -35,7 +35,7 @@ impl<'a> Action<'a> {
             Op::Txn(txn) => Action::txn(txn, space),
             Op::Compact(compact) => Action::Compact(compact.revision.0),
             Op::LeaseGrant(grant) => {
-                // The store's own choice of an id becomes known with the response; until then nobody can use it.
+                // The store's own choice of an id becomes known with the response. No client can use it before.
                 let id = match &operation.result {
                     Some(OpResult::LeaseGrant(result)) if grant.id.is_none() => result.id,
                     _ => grant.id,
@@ -90,7 +90,7 @@ impl<'a> Action<'a> {
         }
     }
 
-    /// The keys whose state it could read.
+    /// The keys that it could read.
     pub(super) fn reads(&self, spans: &mut Vec<Span>) {
         match self {
             Action::Range(span, _) | Action::Delete(span, _) => spans.push(*span),
@@ -103,7 +103,7 @@ impl<'a> Action<'a> {
         }
     }
 
-    /// The keys whose state it could change, and whether it could change any that hang on a lease.
+    /// The keys that it could change, and whether it could change any that hang on a lease.
     pub(super) fn writes(&self, spans: &mut Vec<Span>) -> bool {
         let mut any = false;
         self.parts(&mut |part| match part {

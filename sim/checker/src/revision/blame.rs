@@ -1,14 +1,14 @@
 //! Which choices a contradiction goes back to.
 //!
-//! A contradiction about a key depends only on the choices that may have written that key since it was last seen whole:
-//! what an answered operation did is in its answer, and whoever passed the answer that showed the key had it in that
+//! A contradiction about a key depends only on the choices that may have written that key since an answer last showed it in full:
+//! what an answered operation did is in its answer, and every order that passed the answer had the key in that
 //! very state. The search jumps back to the latest such choice at once (conflict-directed backjumping, Prosser 1993);
-//! those in between could not have helped. Where an operation in doubt may have written the key, what it did depends on
+//! those in between could not have helped. What an operation in doubt did to the key depends on
 //! the keys that it compares, and so on the choices behind those.
 //!
-//! And it depends on such a choice only in what that wrote to the key. So if a maker that leaves the key alone fails
-//! for it, all others that leave it alone fail as well, and are not tried ([`Level::is_dead`]); nor does it matter who
-//! used them up. Contradictions about leases and compactions go back to the latest choice of all.
+//! The contradiction depends on such a choice only in what the choice wrote to the key. So if one maker that leaves the key alone
+//! fails because of it, all others that leave it alone fail as well and are not tried ([`Level::is_dead`]); it does not matter
+//! which choice used them up. Contradictions about leases and compactions go back to the latest choice of all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ use super::store::mix;
 use super::trouble::Trouble;
 use crate::history::ErrorKind;
 
-/// A gap that was filled by an item of which it is not certain that it did.
+/// A gap with an item that possibly filled it, but not certainly.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filled {
     pub(super) segment: u32,

@@ -131,7 +131,7 @@ impl<'a> Eval<'_, 'a> {
         if range.sort_target == SortTarget::Key {
             keys.truncate(limit);
             if range.sort_order == SortOrder::Descend {
-                // Compared from the smallest key up, so that a difference is told by the key that it is about.
+                // Compared from the smallest key up, so that a difference names the key that it is about.
                 let answers: Vec<KeyValue> = answer.kvs.iter().rev().cloned().collect();
                 self.compare_list(keys.into_iter().rev(), &answers, range.keys_only)?;
             } else {

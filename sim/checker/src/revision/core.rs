@@ -8,7 +8,7 @@
 //! - a write's answer: the write becomes ambiguous, and may have happened as before;
 //! - a write that was called after all of these had returned: no order puts it before any of them;
 //! - a write as a whole, where it touches none of the keys that are left, nor their leases, nor the compaction that
-//!   they are subject to: then the revisions that nobody is left to have made count as made *elsewhere*
+//!   they are subject to: then the revisions that no remaining operation can have made count as made *elsewhere*
 //!   ([`Start::elsewhere`]), which any legal order of the whole allows.
 //!
 //! What watches saw narrows down who made a revision only where no answered operation did ([`super::gaps`]). A smaller
@@ -16,7 +16,7 @@
 //! out at first, and where nothing stands without them, their events are taken but for those of revisions that an
 //! answered operation may have made.
 //!
-//! So a core is a set of operations whose **answers count**; all other writes that touch what they touch are ambiguous,
+//! So a core is a set of operations with **answers that count**. All other writes that touch what they touch are ambiguous,
 //! and the rest is gone. It is found by delta debugging (Zeller and Hildebrandt 2002) from the blamed operations
 //! outwards, and each candidate is judged by the same check. It is called minimal only if taking away any one answer
 //! makes it valid.
@@ -37,7 +37,7 @@ use crate::history::{
 /// A smaller history in which the violation still stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Core {
-    /// The operations whose answers count.
+    /// The operations with answers that count.
     pub answered: Vec<OpId>,
     /// Writes that touch the same keys, and that may have happened or not.
     pub open: Vec<OpId>,
@@ -63,8 +63,8 @@ impl Core {
         }
     }
 
-    /// The core as a history of its own: its operations, and the breaks and watches that they are subject to. Where it
-    /// says `elsewhere`, revisions may also have been made by nobody in it.
+    /// The core as a history of its own: its operations, and the breaks and watches that they are subject to. If it
+    /// says `elsewhere`, revisions may also have been made outside it.
     pub fn history(&self, of: &RunHistory) -> RunHistory {
         let all = &of.operations;
         let answered: Vec<bool> = all.iter().map(|operation| self.answered.contains(&operation.id)).collect();
@@ -183,7 +183,7 @@ impl Touched {
     }
 }
 
-/// What several operations touch together: intervals by where they begin, none of which overlap.
+/// What several operations touch together: intervals by where they begin, without overlaps.
 #[derive(Default)]
 struct Reach {
     keys: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
@@ -379,7 +379,8 @@ pub(super) fn find(input: Input<'_>, blamed: &[OpId], budgets: &Budgets) -> Opti
         operations.iter().zip(&finder.touched).map(near).collect(),
         operations.iter().map(counts).collect(),
     ];
-    // Nor are revisions far beyond what anybody can have made worth passing over one by one.
+    // The search would pass over each revision up to the highest. That is not worthwhile if it is far beyond what the
+    // operations can have made.
     let top = operations.iter().filter_map(Operation::revision).map(|revision| revision.0);
     let seen = input.watches.iter().map(|line| line.revision.0);
     let kept = input.breaks.iter().map(|line| line.revision.0);
@@ -387,7 +388,7 @@ pub(super) fn find(input: Input<'_>, blamed: &[OpId], budgets: &Budgets) -> Opti
     let dense = top <= (operations.len() as i64 + 1) * (input.breaks.len() as i64 + 2);
     let mut first = None;
     for watched in [false, true] {
-        // A revision that nobody can have made is no violation where others may have made it.
+        // A revision that none of the core can have made is no violation if others may have made it.
         for elsewhere in [true, false] {
             if first.is_none() && (!watched || !watches.is_empty()) && (!elsewhere || dense) {
                 finder.elsewhere = elsewhere;

@@ -85,7 +85,7 @@ impl<'a> Eval<'_, 'a> {
                 };
                 let mut path = Vec::new();
                 self.decide(txn, &mut path);
-                // A wrong branch is told as such, before the errors that the right one might have had.
+                // A wrong branch is named as such, before the errors that the right one might have had.
                 if let Some(answer) = answer {
                     compare_branches(&path, &mut 0, answer)?;
                 }

@@ -91,9 +91,10 @@ impl<'a> Machine<'_, 'a> {
         })
     }
 
-    /// How much speaks for a candidate; the smallest is tried first: answered operations, those of which no log tells
-    /// another place, those that later answers ask for (by the time until which they can have happened), those of which nothing is known, those that later answers
-    /// speak against. Among equals those called last: what is in doubt mostly takes effect soon.
+    /// How much speaks for a candidate; the smallest is tried first. First come answered operations, then those that no log puts
+    /// at another place, then those that later answers ask for (by the time until which they can have happened), then those
+    /// without evidence, then those that later answers speak against. Among equals the one called last comes first, because an
+    /// operation in doubt mostly takes effect soon.
     fn promise(&self, item: u32, segment: u32) -> (bool, bool, Need, Reverse<u64>, u32) {
         let entry = &self.prepared.items[item as usize];
         let mut need: Option<Need> = None;

@@ -117,7 +117,7 @@ impl Machine<'_, '_> {
             let mark = self.store.mark();
             let fits = match self.run(item, false) {
                 Ok(makes) => makes && told.iter().all(|fact| self.fits(fact, mark)),
-                // The grant of its lease may be in no log that was told; it is seen to later.
+                // The grant of its lease may be in none of the known logs; it is handled later.
                 Err(mismatch) => mismatch == Mismatch::Error(ErrorKind::LeaseNotFound),
             };
             self.store.undo_to(mark);

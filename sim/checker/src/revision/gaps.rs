@@ -129,7 +129,7 @@ pub(super) fn fillers<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]
         match action {
             Action::Grant(lease) => prepared.grants.entry(*lease).or_default().push(index),
             Action::Revoke(lease) => prepared.revokes.entry(*lease).or_default().push(index),
-            // A lease that ended by itself is told from one that was revoked by when that could be; the former goes
+            // A lease's end by itself differs from a revocation in the time at which it could be. It goes
             // first, since it is of less use elsewhere.
             Action::Expire(lease, _) => prepared.revokes.entry(*lease).or_default().insert(0, index),
             Action::Compact(_) => prepared.compacts.push(index),
@@ -181,7 +181,7 @@ fn touchers(prepared: &mut Prepared<'_>) {
         }
     }
     if room == 0 {
-        // Too many keys that nobody saw at too many gaps: every filler is looked at at every gap, and that is counted.
+        // Too many keys without answers at too many gaps: every filler is looked at for every gap, and that is counted.
         prepared.loose = unpinned(prepared);
         prepared.touchers.clear();
         return;
@@ -316,7 +316,7 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
 
 /// A value that was seen, and that only one operation puts, tells where that operation took effect.
 fn pins(prepared: &mut Prepared<'_>) {
-    // How often each (key, value) that is told of is put at all, by answered operations too.
+    // How often each (key, value) that an answer shows is put at all, by answered operations too.
     let mut told: FixedMap<(Key, &Bytes), u32> = FixedMap::default();
     for fact in prepared.told.values().flatten() {
         if let Fact::Put(key, Some(value)) = fact {

@@ -1,15 +1,15 @@
 //! A history as the general search takes it: the plain store with breaks and watches as a model of its own.
 //!
-//! The second judge. The property tests hold the fast check against it, and [`super::recheck`] lets it judge the core of
+//! This is the second judge. The property tests compare the fast check with it, and [`super::recheck`] lets it judge the core of
 //! every accusation.
 //!
-//! A break is two operations of its own. *Keep* takes a copy of the store at some moment of the era in which the
+//! A break is two operations of its own. *Keep* copies the store at some moment of the era in which the
 //! revision that the break keeps is made, and is legal only while the store is at that revision. *Break* stands at the
 //! break's instant and puts the copy back. Every other operation is moved into its era's span of time, so that real
-//! time keeps it on its side. What a watch saw of a revision is demanded of whoever makes that revision, unless an
+//! time keeps it on its side. The operation that makes a revision must change what a watch saw of it, unless an
 //! answered operation is known to have made it: watches tell who filled a gap and nothing else.
 //!
-//! Nothing here knows of segments, gaps or candidates.
+//! This module knows no segments, gaps or candidates.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::model::{ConcurrentHistory, HistoryError, Model, Operation as Plain};
 /// What happens to the store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Input {
-    /// A client's request, and for a grant its number: leases of one id are told apart by who granted them.
+    /// A client's request, and for a grant its number: it distinguishes leases of one id.
     Op(Op, u64),
     /// A lease of that grant ends by itself, in that era.
     Expire { lease: LeaseId, grant: u64, era: usize },
@@ -185,7 +185,7 @@ impl Eras {
         if era == 0 { 1 } else { self.cuts[era - 1].revision }
     }
 
-    /// The era whose line an era continues; none for the first.
+    /// The era that an era continues; none for the first.
     fn parent(&self, era: usize) -> Option<usize> {
         era.checked_sub(1).map(|before| self.at(self.cuts[before].continues).min(before))
     }
@@ -232,8 +232,8 @@ impl Eras {
 ///
 /// A serializable read may have happened at any time of its era before its return; a failure that tells about the
 /// state is an answer; a lease with a lifetime may end by itself. A write that was open at a break and might have been
-/// answered from either side is ambiguous, anything else of that kind tells nothing. `elsewhere`: of a core, that
-/// revisions may have been made by nobody in it.
+/// answered from either side is ambiguous, anything else of that kind tells nothing. `elsewhere` says of a core that
+/// revisions may have been made outside it.
 ///
 /// # Errors
 /// Where an operation has no place in its era: one that was called at the very instant of a break.

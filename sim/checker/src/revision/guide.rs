@@ -1,12 +1,11 @@
-//! What the members' logs tell of the order in which the store took the requests.
+//! The order in which the store took the requests, as the members' logs give it.
 //!
-//! Hints say which client operation, or which lease's end, each log entry holds. A guided search follows the log: what
-//! it has between two revisions is placed in its order, and of the operations in doubt the next one that would make a
-//! revision is tried first where one needs a maker. An operation in doubt that stands in no log did not take effect, as
-//! far as hints know.
+//! Hints say which client operation, or which lease's end, each log entry holds. A guided search follows the log. It places what
+//! the log has between two revisions in the log's order. If a revision needs a maker, it first tries the next operation in doubt
+//! that would make a revision. An operation in doubt that is in no log did not take effect, as far as hints know.
 //!
-//! Hints are never trusted. They order what is tried, and the order that a guided search finds is verified as any other.
-//! That it finds none says nothing: then the search begins anew without them. So hints that are wrong, missing, repeated
+//! Hints are never trusted. They order what is tried, and the order that a guided search finds is verified like any other.
+//! If it finds none, that says nothing: the search then starts over without hints. So hints that are wrong, missing, repeated
 //! or made up cost a little time and change no verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +19,7 @@ use crate::history::{Hint, OpId};
 pub(super) enum Entry {
     /// The request of an operation.
     Item(u32),
-    /// The end of a lease that nobody asked for.
+    /// The end of a lease that no client asked for.
     Ends(Lease),
 }
 

@@ -27,7 +27,7 @@ fn spoilt(chance: &mut Chance, history: &RunHistory, hints: &[Hint]) -> Vec<Hint
         2 => hints.iter_mut().for_each(|hint| hint.index = chance.below(count)),
         // Backwards.
         3 => hints.iter_mut().for_each(|hint| hint.index = count - hint.index.min(count)),
-        // Of other operations, some of which there are not.
+        // Of other operations, also of such that do not exist.
         4 => hints.iter_mut().for_each(|hint| hint.op = OpId(chance.below(count * 2))),
         // From other times, and so of other eras.
         5 => hints.iter_mut().for_each(|hint| hint.at = chance.below(100) * TICK),
@@ -106,8 +106,8 @@ fn hints_change_no_verdict() {
     assert!(decided.iter().all(|count| *count > cases / 8), "{decided:?}");
 }
 
-/// 5,000 operations of which every fifth is ambiguous, over few keys and few values, read as good as never: what no
-/// search decides, the hints do, with hardly more steps than there are operations.
+/// 5,000 operations, every fifth one ambiguous, over few keys and few values, with hardly any reads. No search decides
+/// them. The hints do, with hardly more steps than there are operations.
 #[test]
 fn hints_decide_long_ambiguous_histories() {
     for (keys, values, leases, breaks) in [

@@ -56,7 +56,7 @@ pub(super) enum Role {
 pub(super) struct Era {
     /// The revision that it began with.
     pub(super) base: i64,
-    /// The era whose line of events it continues, up to `base`; itself for the first. Mostly the one before it.
+    /// The era that it continues, up to `base`; itself for the first. Mostly the one before it.
     pub(super) parent: usize,
     pub(super) first: u32,
     pub(super) last: u32,
@@ -179,7 +179,7 @@ pub(super) struct Input<'a> {
     pub(super) watches: &'a [&'a WatchLine],
     /// In which order the members' logs have the operations; never trusted.
     pub(super) hints: &'a [&'a Hint],
-    /// What watchers were told of whole revisions, where an order must fit that too.
+    /// What watchers received about whole revisions, if an order must fit that too.
     pub(super) seen: &'a [Seen],
     pub(super) start: &'a Start,
     pub(super) dialect: Dialect,
@@ -240,7 +240,7 @@ pub(super) struct Prepared<'a> {
     pub(super) compacts: Vec<u32>,
     /// What is known of the revisions that have no known creator.
     pub(super) told: BTreeMap<u32, Vec<Fact<'a>>>,
-    /// What watchers were told, where an order must fit that.
+    /// What watchers received, if an order must fit that.
     pub(super) shown: Vec<Shown<'a>>,
     /// Fillers by what they put.
     pub(super) putters: FixedMap<(Key, &'a Bytes), Vec<u32>>,
@@ -271,9 +271,9 @@ impl<'a> Prepared<'a> {
         era.base + i64::from(segment) - i64::from(era.first)
     }
 
-    /// The segment whose state `revision` names, or whose creator made it (`made`), seen from `segment`: in its own era,
-    /// or in the one of those that it continues which reaches so far. None before the start, and where the era has no
-    /// such revision.
+    /// The segment of the state that `revision` names or, with `made`, of the creator that made it, seen from `segment`. It is
+    /// in the same era, or in the era among those that it continues that reaches so far. None before the start, and if the
+    /// era has no such revision.
     pub(super) fn segment_of(&self, segment: u32, revision: i64, made: bool) -> Option<u32> {
         let era = &self.eras[era_of_revision(&self.eras, self.era_of(segment), revision, made)?];
         let segment = u32::try_from(i64::from(era.first).saturating_add(revision - era.base)).ok()?;

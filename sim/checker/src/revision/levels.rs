@@ -86,7 +86,7 @@ impl Blame {
 pub(super) enum Place {
     /// At a segment's begin, its creator done.
     Segment(u32),
-    /// Among the operations whose place within the segment matters.
+    /// Among the operations that need the right place within the segment.
     Within(u32, Within),
     /// At a segment's end: the next one, this one, needs a creator.
     Create(u32),
@@ -94,7 +94,7 @@ pub(super) enum Place {
     Make(Make),
     /// Place this ambiguous item, which makes no revision, at the end of what was done, then go on.
     Insert(u32, Box<Place>),
-    /// At an era's last segment's end, and so many revisions past it that nobody saw.
+    /// At an era's last segment's end, and so many unseen revisions past it.
     EraEnd(usize, u32),
     /// The era begins, with the state of that number among those that its break may keep.
     Begin(usize, usize),
@@ -112,7 +112,7 @@ pub(super) struct Make {
     pub(super) by: u32,
     /// Whether it was asked whether to make its lease before.
     pub(super) asked: bool,
-    /// The era and the revisions past its last that nobody saw, where this is one of them.
+    /// The era and the number of unseen revisions past its last, if this is one of them.
     pub(super) past: Option<(usize, u32)>,
 }
 
@@ -157,7 +157,7 @@ pub(super) struct Level<'a> {
     pub(super) tried: usize,
     /// Which earlier choices the failures so far go back to.
     pub(super) blame: Blame,
-    /// Sets of keys: whoever leaves all keys of one set as they were fails as one before it did.
+    /// Sets of keys. A maker that leaves all keys of one set as they were fails as an earlier one did.
     pub(super) dead: Vec<Vec<Span>>,
     pub(super) memo: Option<u128>,
 }
@@ -171,7 +171,7 @@ impl Level<'_> {
             }
     }
 
-    /// The segment for whose revision more makers must be looked for before the next try.
+    /// The segment that needs more makers of its revision before the next try.
     pub(super) fn asks_for_more(&self) -> Option<u32> {
         match &self.tries {
             Tries::Makers { segment, items, open: true, .. } if self.tried >= items.len() => Some(*segment),

@@ -6,13 +6,13 @@
 //! *creates* r, the one after the revision before it; any other *sees* r. So every legal order sorts by (r, creator
 //! first), and with every write answered a history is linearizable if and only if
 //! 1. each revision up to the last has exactly one creator;
-//! 2. nothing returned with a larger revision before something with a smaller one was called, and nobody who sees r
+//! 2. nothing returned with a larger revision before something with a smaller one was called, and no operation that sees r
 //!    returned before r's creator was called (one pass: [`sweep`]);
 //! 3. replaying the creators in order reproduces every answer ([`search`], which then searches nothing).
 //!
 //! *Sound*: an order that is found respects real time and the model, and [`witness`] verifies that anew. *Complete*:
 //! a legal order is sorted as above, and operations that see the same revision commute, but for those that touch
-//! leases or the compaction, whose order within a revision [`search`] finds without loss (its essay has the argument).
+//! leases or the compaction. [`within`] finds their order within a revision without loss (its essay has the argument).
 //!
 //! # Where search remains
 //!
@@ -30,7 +30,7 @@
 //! operator did to the members, and a client that got no answer was promised nothing by it: its request may wait in a
 //! socket, in the client's own retries, or in the log of the member that survived, and linearizability lets it take
 //! effect at any time from its call on. To forbid it would be a false alarm for every store in which one of these
-//! happens; to allow it hides no broken promise, since nobody was told that the write had failed. It takes effect once,
+//! happens; to allow it hides no broken promise, since no client learned that the write had failed. It takes effect once,
 //! though: where it was seen before the break, at a revision that the break took, it is lost as everything there is and
 //! cannot come back; where it was kept, it cannot happen again. What was *acknowledged* stays at its revision, and is
 //! lost where the break takes that: it never moves to the other side.
@@ -199,7 +199,7 @@ fn second_opinion(
             violation.recheck = recheck;
             Verdict::Invalid(violation)
         }
-        // One of the two is wrong: nobody is accused on that.
+        // One of the two is wrong, so this accuses no one.
         Err(order) => Verdict::Unknown(Unknown {
             ran_out_of: "agreement",
             disagreement: Some(format!(

@@ -41,7 +41,7 @@ enum Change<'a> {
     Deleted,
 }
 
-/// The contradiction whose later answer returned first, if there is any.
+/// The contradiction with the first return of a later answer, if there is any.
 pub(super) fn contradiction(prepared: &Prepared<'_>) -> Option<Pair> {
     let known = known_changes(prepared);
     let mut shown: FixedMap<(Key, u32), (u32, KeyValue, bool)> = FixedMap::default();

@@ -92,7 +92,7 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
     for (place, era) in eras.iter_mut().enumerate() {
         let room = creators_in[place] + ambiguous;
         if tops[place].0 - era.base > room && !start.elsewhere {
-            // The first operation whose revision cannot have been reached.
+            // The first operation with a revision that cannot have been reached.
             let limit = era.base.saturating_add(room);
             let beyond = |item: &&Item<'_>| {
                 item.segment == place as u32
@@ -287,8 +287,8 @@ fn may_be_of(cluster_id: u64, era: usize, breaks: &[&Break]) -> bool {
     }
 }
 
-/// A lease with a lifetime may end by itself, once that has passed since the grant was called; later where it was
-/// renewed, but how much later nobody can say for sure. The lease, and the earliest instant.
+/// A lease with a lifetime may end by itself, once that has passed since the grant was called; later if it was
+/// renewed, but it is not certain how much later. The lease, and the earliest instant.
 fn expiry_of(item: &Item<'_>, operation: &Operation, drift_ppm: u64) -> Option<(Lease, u64)> {
     let Action::Grant(lease) = item.action else { return None };
     if !matches!(item.role, Role::Local | Role::Ambiguous) {

@@ -30,7 +30,7 @@ pub(crate) fn lines(history: &RunHistory) -> String {
     String::from_utf8(writer.into_inner()).expect("it is text")
 }
 
-/// An operation of which only the call is known: it may have happened.
+/// An operation with a known call alone: it may have happened.
 pub(crate) fn called(id: u64, client: u64, (call, ret): (u64, u64), op: Op) -> Operation {
     Operation {
         id: OpId(id),
@@ -84,7 +84,7 @@ pub(crate) enum Planted {
 /// The one lease with a lifetime.
 const LIVING: LeaseId = LeaseId(9);
 
-/// The one lease whose id the store chooses.
+/// The one lease with an id that the store chooses.
 const CHOSEN: LeaseId = LeaseId(3);
 
 /// A lease that is used or revoked: one of two whose id clients choose, the one whose id the store chooses, or the one
@@ -546,7 +546,7 @@ pub(crate) fn history_and_hints(chance: &mut Chance, shape: &Shape) -> (RunHisto
             && planned.certain
             && !world.chosen
         {
-            // An answer that got lost would leave a lease that nobody knows.
+            // An answer that got lost would leave a lease that no client knows.
             grant.id = LeaseId::NONE;
             world.chosen = true;
         }

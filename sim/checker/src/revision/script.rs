@@ -66,7 +66,7 @@ impl Script {
         self
     }
 
-    /// A write whose outcome is open.
+    /// A write with an open outcome.
     pub(super) fn info(mut self, client: u64, call: u64, op: &str) -> Self {
         let id = self.lines.len() + 1;
         self.lines.push(format!(

@@ -315,7 +315,7 @@ impl<'p, 'a> Machine<'p, 'a> {
         }
     }
 
-    /// At an era's end, failures may still wait for something that nobody saw.
+    /// At an era's end, failures may still wait for an unseen operation.
     fn era_end(&mut self, era: usize, extra: u32) -> Result<Place, Conflict> {
         let prepared = self.prepared;
         let segment = prepared.eras[era].last;

@@ -1,13 +1,14 @@
-//! What watchers were told of whole revisions: which keys each of them changed, what they became and what they were.
+//! What watchers received about whole revisions: which keys each changed, what they became and what they were.
 //!
-//! The first check takes from watches only what narrows down who filled a gap. Its order may contradict what a watcher
-//! was told all the same: it is one of several that explain the answers. So the check of watches asks once more, with
-//! what watchers were told as facts that an order must fit. A [`Seen`] speaks of every revision of its span, also of
-//! those of which the watcher was told nothing: they changed nothing that it wanted.
+//! The first check takes from watches only what narrows down who filled a gap. Its order is one of several that explain the
+//! answers, so it may contradict what a watcher received. The check of watches therefore searches once more and takes
+//! what watchers received as facts that an order must fit. A [`Seen`] speaks of every revision of its span. If the watcher
+//! received nothing about a revision, that revision changed nothing that the watcher wanted.
 //!
-//! A search with these facts follows the hints first, as the other does, and accuses without them. It looks for no core
-//! and asks no second judge: what it accuses is already named. Every fact is looked at where a revision is made, so
-//! that a contradiction goes back to whoever was chosen to make it and to the choices behind the keys that it looked at.
+//! A search with these facts follows the hints first, as the other does, and searches again without them before it accuses. It
+//! looks for no core and asks no second judge, because the suspect is already named. Every fact is compared when a revision is
+//! made. So a contradiction goes back to the operation that was chosen to make it and to the choices behind the keys that it
+//! looked at.
 
 use std::collections::BTreeMap;
 
@@ -20,12 +21,12 @@ use super::trouble::Trouble;
 use super::{Dialect, Verdict, decide_whole, with_input};
 use crate::history::{Bytes, KeyValue, RunHistory};
 
-/// What one watcher was told.
+/// What one watcher received.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     /// An instant of the era that it watched.
     pub(crate) at: u64,
-    /// The first revision of which it was told all.
+    /// The first revision that it received in full.
     pub(crate) from: i64,
     /// The last one.
     pub(crate) to: i64,
@@ -37,9 +38,9 @@ pub(crate) struct Seen {
     pub(crate) no_put: bool,
     /// It wanted no deletes.
     pub(crate) no_delete: bool,
-    /// The highest compaction that anybody had asked for by the time of the last line.
+    /// The highest compaction that was asked for by the time of the last line.
     pub(crate) compacted: i64,
-    /// What it was told, by revision.
+    /// What it received, by revision.
     pub(crate) changes: BTreeMap<i64, Vec<SeenChange>>,
 }
 
@@ -49,11 +50,11 @@ pub(crate) struct SeenChange {
     pub(crate) key: Bytes,
     /// What it became, one after the other; none where it was deleted.
     pub(crate) steps: Vec<Option<KeyValue>>,
-    /// What it was before that revision, as often as that was told; none says that it was not there.
+    /// What it was before that revision, once for each event that shows it; none says that it was not there.
     pub(crate) before: Vec<Option<KeyValue>>,
 }
 
-/// Whether a watcher was told what it `wants` of what a key became within one revision, and nothing else. A transaction may
+/// Whether a watcher received the steps of a key within one revision that it `wants`, and nothing else. A transaction may
 /// delete a key and put it, and then there are two events. Once a compaction may have been there (`compacted`), only the last
 /// of the steps is sure to be left.
 pub(crate) fn tells<S, T>(
@@ -70,7 +71,7 @@ pub(crate) fn tells<S, T>(
     })
 }
 
-/// What a watcher was told of the revisions of some segments, from the first to the last.
+/// What a watcher received about the revisions of some segments, from the first to the last.
 pub(super) struct Shown<'a> {
     first: u32,
     last: u32,
@@ -78,7 +79,7 @@ pub(super) struct Shown<'a> {
     seen: &'a Seen,
 }
 
-/// Whether an order explains the history and what these watchers were told. Invalid comes without a core.
+/// Whether an order explains the history and what these watchers received. Invalid comes without a core.
 pub(crate) fn check(history: &RunHistory, dialect: Dialect, seen: &[Seen], budgets: &Budgets) -> Verdict {
     with_input(history, dialect, |input| {
         let input = Input { seen, ..input };
@@ -92,7 +93,7 @@ pub(crate) fn check(history: &RunHistory, dialect: Dialect, seen: &[Seen], budge
     })
 }
 
-/// Lays what was told out by segments.
+/// Sorts what was received by segments.
 pub(super) fn lay_out<'a>(prepared: &mut Prepared<'a>, seen: &'a [Seen]) {
     for one in seen {
         let era = era_at(&prepared.eras, one.at);
@@ -111,7 +112,7 @@ pub(super) fn lay_out<'a>(prepared: &mut Prepared<'a>, seen: &'a [Seen]) {
 }
 
 impl Machine<'_, '_> {
-    /// What was told of a segment's revision against what an item made of it since the mark.
+    /// Compares what watchers received about a segment's revision with what an item did since the mark.
     pub(super) fn fits_shown(&mut self, make: Make, item: u32, mark: usize) -> Result<(), Conflict> {
         let prepared = self.prepared;
         if prepared.shown.is_empty() {
@@ -135,7 +136,7 @@ impl Machine<'_, '_> {
         })
     }
 
-    /// The first key of which something else was told; `Some(None)` for one that no state can have.
+    /// The first key that a watcher received otherwise; `Some(None)` for one that no state can have.
     fn differs(
         &self,
         shown: &Shown<'_>,

@@ -1,16 +1,16 @@
 //! What answers tell of a key over time: when it was written, and how it was seen.
 //!
-//! A key's `version` counts its writes since its `create_revision`. So two sights of a key tell how many writes lie
-//! between them that nobody answered for, and mostly it is none. That has three uses:
-//! - a gap that nobody saw cannot have been filled by a write for which the versions leave no room
-//!   ([`Prepared::leaves_room`], a fact of every legal order);
-//! - of the candidates for a gap, those go first that the state at hand and the next sight ask for, the most urgent
-//!   before the others ([`Prepared::need`], an order of trying and nothing more);
-//! - who has passed an answer that showed the whole key has it in that very state, so that nothing before it can be
+//! A key's `version` counts its writes since its `create_revision`. So two sights of a key tell how many unanswered writes lie
+//! between them; mostly there is none. That has three uses:
+//! - A gap that no answer or watch saw cannot have been filled by a write for which the versions leave no room
+//!   ([`Prepared::leaves_room`], a fact of every legal order).
+//! - Of the candidates for a gap, the search first tries those that the state at hand and the next sight ask for, the most urgent
+//!   first ([`Prepared::need`], an order of trying and nothing more).
+//! - An order that has passed an answer that showed the whole key has the key in that very state. So nothing before it can be
 //!   to blame for what comes after ([`Prepared::last_seen_whole`]).
 //!
-//! Nothing is noted of the keys that only answered operations write, and in the dialect of etcd's robustness model,
-//! whose reports tell neither creation revisions nor leases, only the last writes.
+//! Nothing is noted of the keys that only answered operations write. In the dialect of etcd's robustness model, whose reports tell
+//! neither creation revisions nor leases, only the last writes are noted.
 
 use super::answers::each_kv;
 use super::eval::Dialect;
@@ -49,7 +49,7 @@ pub(super) struct Sight {
     pub(super) version: i64,
     /// Its value was seen too.
     pub(super) whole: bool,
-    /// The first segment in whose course it is certain to have been compared.
+    /// The first segment within which it is certain to have been compared.
     pub(super) judged: u32,
 }
 
@@ -58,9 +58,9 @@ pub(super) struct Sight {
 pub(super) struct Sights {
     /// Per key, in order: all but the puts.
     keys: Vec<Vec<(u32, Known)>>,
-    /// Per key the segments whose revisions put it, ascending.
+    /// Per key the segments of the revisions that put it, ascending.
     puts: Vec<Vec<u32>>,
-    /// And those of them whose maker is known.
+    /// And those of them with a known maker.
     answered: Vec<Vec<u32>>,
 }
 
@@ -284,7 +284,7 @@ impl Prepared<'_> {
         counted > certain(after, next.of)
     }
 
-    /// Segments, from and to, outside of which nothing leaves room for a write to the key that nobody answered for.
+    /// Segments, from and to. Outside them the versions leave no room for an unanswered write to the key.
     pub(super) fn windows(&self, key: Key) -> Vec<(u32, u32)> {
         let mut windows: Vec<(u32, u32)> = Vec::new();
         let mut from = 0;
@@ -373,8 +373,8 @@ impl Prepared<'_> {
         }
     }
 
-    /// The last segment of the era after which all keys of the interval were seen as they were, so that they are known
-    /// to whoever came to this segment. None where one of them was not.
+    /// The last segment of the era after which answers showed all keys of the interval in full. An order that came to this
+    /// segment has them in that state. None if one of them was not shown.
     pub(super) fn last_seen_whole(&self, span: Span, segment: u32) -> Option<u32> {
         if span.hi - span.lo != 1 {
             return None;

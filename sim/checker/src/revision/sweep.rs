@@ -1,8 +1,8 @@
 //! Real time against revision order, in one pass over the whole history.
 //!
-//! In every legal order revisions rise and a revision's creator comes before whoever sees it. So nothing may return
-//! with a revision before something with a smaller one is called, and nobody may see a revision and return before its
-//! creator is called. Every conflict is a pair of operations that proves it.
+//! In every legal order revisions rise, and a revision's creator comes before every operation that sees it. So no operation may
+//! return with a revision before one with a smaller revision is called, and no operation may see a revision and return before
+//! the revision's creator is called. Every conflict is a pair of operations that proves it.
 
 use super::layout::{FOREVER, NONE, Prepared};
 
@@ -15,7 +15,7 @@ pub(super) enum TimeConflict {
     Foreseen { seer: u32, creator: u32 },
 }
 
-/// The conflict whose later operation was called first, if there is any.
+/// The conflict with the first call of a later operation, if there is any.
 pub(super) fn sweep(prepared: &Prepared<'_>) -> Option<TimeConflict> {
     let mut found: Option<(u64, TimeConflict)> = None;
     let mut note = |call: u64, conflict: TimeConflict| {

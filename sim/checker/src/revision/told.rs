@@ -1,10 +1,11 @@
-//! What watches and refusals tell and what breaks leave open, by hand: verdicts that would be others if a watch pinned nothing,
-//! if it ordered anything, if a refusal waited too long, or if a break ended what its clients gave up.
+//! Verdicts that depend on what watches and refusals tell, and on what breaks leave open. The histories are written by hand. The
+//! verdicts would be others if a watch pinned nothing, if it ordered anything, if a refusal waited too long, or if a break ended
+//! what its clients gave up.
 
 use super::script::{Script, base};
 use super::{Budgets, Dialect, Verdict, check};
 
-/// Two writes of one key that nobody knows the order of, gone before anybody read them.
+/// Two writes of one key in an unknown order, gone before any read.
 fn unread() -> Script {
     base()
         .info(5, 65, r#"{"put":{"key":"c","value":"x"}}"#)
@@ -48,7 +49,7 @@ fn a_watch_pins_a_write_to_its_revision() {
 #[test]
 fn a_watch_that_nobody_can_have_fed_has_no_order() {
     assert!(order(&unread()).is_some());
-    // Nobody puts z; nobody puts x twice; nobody deletes c before revision 8.
+    // No operation puts z, puts x twice, or deletes c before revision 8.
     assert_eq!(order(&unread().line(&watch(120, 8, "z", 5))), None);
     assert_eq!(order(&unread().line(&watch(120, 8, "x", 5)).line(&watch(121, 8, "x", 6))), None);
     let deleted = watch(120, 8, "x", 5).replace(r#""type":"put""#, r#""type":"delete""#);
@@ -171,9 +172,9 @@ fn breaks_in_a_row_keep_what_all_of_them_keep() {
             script(first, second).get_at(90, second, "a", if second == 4 { ("2", 2, 4, 2) } else { a });
         assert!(matches!(verdict(&read), Verdict::Valid(_)), "{first}, {second}: {:?}", verdict(&read));
     }
-    // The second keeps more than the first left, and nobody made that.
+    // The second keeps more than the first left, and no operation made that.
     assert!(matches!(verdict(&script(3, 4).get_at(90, 4, "a", ("2", 2, 4, 2))), Verdict::Invalid(_)));
-    // With a write in doubt, somebody may have.
+    // A write in doubt may have made it.
     let open = base().info(5, 65, r#"{"put":{"key":"a","value":"3"}}"#);
     let read = open.line(&break_at(3, 85)).line(&break_at(4, 86)).get_at(90, 4, "a", ("3", 2, 4, 2));
     assert!(matches!(verdict(&read), Verdict::Valid(_)), "{:?}", verdict(&read));
@@ -240,7 +241,7 @@ fn what_a_left_over_member_answers_is_of_another_cluster() {
     assert!(matches!(verdict(&linearizable), Verdict::Invalid(_)));
 }
 
-/// The transaction was refused while its compare still held, by a compaction whose answer nobody heard.
+/// The transaction was refused while its compare still held, by a compaction without an answer.
 #[test]
 fn a_refused_read_tells_of_a_compaction_before_the_compares_turn_out_otherwise() {
     let reads_if_two = r#"{"txn":{"compares":[{"key":"a","result":"equal","target":{"value":"2"}}],"success":[{"range":{"key":"a","revision":2}}]}}"#;

@@ -1,4 +1,4 @@
-//! What is told of an invalid history: the rule that was broken, in the field's terms, and the operations that show
+//! The report of an invalid history: the rule that was broken, in the field's terms, and the operations that show
 //! it. As text and as JSON.
 
 use std::fmt;
@@ -19,7 +19,7 @@ pub enum Rule {
     SplitBrain,
     /// Two operations made one revision.
     RevisionReused,
-    /// Nobody can have made a revision that was seen.
+    /// No operation can have made a revision that was seen.
     RevisionSkipped,
     /// The revision went back.
     RevisionWentBack,
@@ -45,7 +45,7 @@ pub enum Rule {
     WrongModRevision,
     /// A key's lease is wrong.
     WrongLease,
-    /// A value that nobody wrote to that key.
+    /// A value that no operation wrote to that key.
     UnwrittenValue,
     /// A key, or a use of a lease, after the lease was gone.
     LeaseOutlivesRevoke,

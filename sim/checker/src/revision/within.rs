@@ -1,23 +1,24 @@
-//! The order within a segment.
+//! The order within a segment: of operations that see one revision.
 //!
-//! Operations that see one revision commute, but for those that touch leases or the compaction. Their order is found
-//! without search:
-//! - what changes nothing and is legal is placed as soon as real time lets it be: placing it earlier can hinder
-//!   nothing that comes after;
-//! - of leases, a lease is either there or not, so of the operations on it that could be next only those are legal
-//!   that change it to the other, and they are alike but for how long they may wait: the first to return goes first;
-//! - compactions come last and the smallest first: a compaction only ever makes reads and smaller compactions
-//!   illegal, and what needs it can wait for it until it must be placed.
+//! Such operations commute, except those that touch leases or the compaction. Their order is found without search:
+//! - An operation that changes nothing and is legal is placed as soon as real time allows. An earlier place hinders
+//!   nothing that comes after.
+//! - A lease either exists or does not. So of the operations on a lease that could be next, only those are legal that change
+//!   this. They are alike except for how long they may wait, so the first one to return goes first.
+//! - Compactions come last, the smallest first. A compaction only makes reads and smaller compactions illegal. An operation
+//!   that needs a compaction waits for it until it must be placed itself.
 //!
 //! # Ambiguous operations that make no revision
 //!
-//! A grant, the end of a lease without keys, a compaction: inserted only where something else is illegal without.
-//! Putting one off is harmless: whether a lease has keys changes only by operations that need the lease to be there
-//! (which asks for it to be inserted) or take keys away (which makes its end easier), and a compaction is needed only
-//! by reads that were refused. The exception is a refusal that is still to be placed while its lease goes and comes
-//! back, or while the compares of its transaction turn out otherwise; there both ways are tried. So they are where a break keeps the revision: put off, such an operation may be
-//! among what the break takes. And of grants of one id, which may differ in when they can end by themselves, each may
-//! go first.
+//! These are a grant, the end of a lease without keys, and a compaction. They are inserted only if another operation is illegal
+//! without them. To put one off is harmless, for two reasons. Whether a lease has keys changes only by operations that need the
+//! lease (then its grant is inserted) or that take keys away (which makes its end easier). And only refused reads need a compaction.
+//!
+//! There are three exceptions. In each, the search tries both ways:
+//! - A refusal is still to be placed while its lease goes and comes back, or while the compares of its transaction turn out
+//!   otherwise.
+//! - A break keeps this segment's revision. An operation that is put off may be among what the break takes.
+//! - Grants of one id may differ in when they can end by themselves. Each may go first.
 
 use super::action::Action;
 use super::eval::Dialect;
@@ -97,7 +98,7 @@ impl<'a> Machine<'_, 'a> {
                     }
                 }
             }
-            // Stuck: something that nobody saw must have happened.
+            // Stuck: an operation that no answer saw must have happened.
             let mut stuck: Vec<u32> = within.undone.clone();
             stuck.extend(self.pending.iter().filter(|fact| prepared.facts_until[*fact] == segment));
             let mut inserts = Vec::new();
@@ -369,8 +370,9 @@ impl<'a> Machine<'_, 'a> {
         inserts.into_iter().map(place).collect()
     }
 
-    /// What nobody needs here, but a break that keeps this segment's revision may keep: put off until it is needed, it
-    /// could be among what the break takes. Of different leases in the leases' order, since that is indifferent.
+    /// Operations that nothing needs here, but that a break that keeps this segment's revision may keep. Put off until it is
+    /// needed, such an operation could be among what the break takes. Those of different leases stand in the leases' order,
+    /// since their order does not matter.
     fn kept_by_breaks(&self, segment: u32, within: &Within) -> Vec<Place> {
         let prepared = self.prepared;
         if !prepared.keeps.contains_key(&segment) {

@@ -1,7 +1,7 @@
 //! Which transaction must come before which: a graph, its cycles, and an order that keeps to it.
 //!
-//! Nodes are transactions, and helpers that stand for many edges at once: one for each return, which says "whoever is
-//! called later", so that real time takes a linear number of edges; and those that the inference makes for a key.
+//! Nodes are transactions, and helpers that stand for many edges at once. Each return has a helper for all transactions that are
+//! called later, so that real time takes a linear number of edges. The others are those that the inference makes for a key.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

@@ -60,7 +60,7 @@ pub fn lists(history: &ConcurrentHistory<Vec<ListOp>, ReadLists>) -> Inferred {
             return Inferred::Contradiction(contradiction);
         }
     }
-    // The transactions that happened: somebody saw what they appended, if they did not return.
+    // The transactions that happened: they returned, or a read saw what they appended.
     let seen: BTreeSet<usize> =
         keys.iter().flat_map(|key| key.elements().iter().map(|element| key.writers[element])).collect();
     let mut node_of: BTreeMap<usize, u32> = BTreeMap::new();
@@ -175,7 +175,7 @@ impl Key<'_> {
         self.longest.as_ref().map_or(&[], |longest| &longest.elements)
     }
 
-    /// Each element is there once, somebody appended it, and what a transaction appended stands together in its order.
+    /// Each element is there once, a transaction appended it, and what one transaction appended stands together in its order.
     fn check(&self) -> Result<(), Contradiction> {
         let Some(longest) = &self.longest else { return Ok(()) };
         let wrong = |why, others| {
@@ -216,7 +216,7 @@ impl Key<'_> {
         for pair in at.windows(2) {
             graph.edge(pair[0], pair[1], Because::Wrote(number));
         }
-        // What nobody saw comes behind all that somebody saw.
+        // What no read saw comes behind all that reads saw.
         let seen: BTreeSet<&Value> = elements.iter().collect();
         let behind: Vec<u32> = self
             .writers

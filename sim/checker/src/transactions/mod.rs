@@ -1,22 +1,22 @@
-//! Transactions whose writes can be told apart: the order is inferred, not searched for.
+//! Transactions whose writes are distinct: the order is inferred and not searched for.
 //!
 //! # What is inferred
-//! Where each value is written to a key once, a read tells whose write it saw. From that follows which transaction must
+//! If each value is written to a key once, a read tells which write it saw. From that follows which transaction must
 //! come before which in every order that is strictly serializable, as Elle does it (Kingsbury and Alvaro 2020):
-//! - *wr*: who wrote a value comes before who read it;
+//! - *wr*: the writer of a value comes before its readers;
 //! - *ww*: of two appends to a list, the one that stands first in it comes first;
-//! - *rw*: who read a list or a register before a write comes before that write;
-//! - *rt*: who returned before another was called comes before it.
+//! - *rw*: a reader of a list or a register before a write comes before that write;
+//! - *rt*: a transaction that returned before another was called comes before it.
 //!
-//! Lists tell the order of all appends that anybody saw ([`lists`]). Registers do not; there a write that must come after
+//! Lists tell the order of all appends that any read saw ([`lists`]). Registers do not; there a write that must come after
 //! the one that was read must come after its readers too, and this is followed until nothing new comes of it
 //! ([`registers`]). What is still open then is chosen (`schedule`).
 //!
 //! # What comes of it
-//! - A cycle, or a read of what nobody can have left there, proves that there is no order ([`Contradiction`]).
-//! - Otherwise an order that keeps to all of it is a candidate. Nobody has to trust it: the caller replays it through the
+//! - A cycle, or a read of a value that no transaction can have left there, proves that there is no order ([`Contradiction`]).
+//! - Otherwise an order that keeps to all of it is a candidate. It need not be trusted: the caller replays it through the
 //!   model ([`crate::search::replay`]).
-//! - Where values are written twice, or no candidate is found, nothing is said ([`Inferred::Nothing`]), and the general
+//! - If values are written twice, or no candidate is found, nothing is said ([`Inferred::Nothing`]), and the general
 //!   search decides.
 //!
 //! The work is near-linear for lists, and quadratic within bounds for registers, where the general search may take
@@ -37,7 +37,7 @@ pub use registers::registers;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inferred {
     /// A candidate: operations by their place in the history, all completed ones, and of the ambiguous ones those that
-    /// somebody saw.
+    /// a read saw.
     Order(Vec<usize>),
     /// There is no order.
     Contradiction(Contradiction),

@@ -1,8 +1,8 @@
-//! What registers tell: a read of a register tells whose write it saw, and no more.
+//! What registers tell: a read of a register tells which write it saw, and no more.
 //!
-//! The order of the writes of a key is not known. But where one write must come after another, it must come after the
-//! readers of that other one too, and where one must come before a reader of another and is not the one that was read,
-//! it must come before that other one. Each such edge may lead to more; they are followed until there are no new ones.
+//! The order of the writes of a key is not known. But a write that must come after another must also come after the
+//! readers of that other one. And a write that must come before a reader, and is not the one that was read,
+//! must come before the write that was read. Each such edge may lead to more; they are followed until there are no new ones.
 //! That finds most contradictions, not all.
 
 use std::collections::BTreeMap;
@@ -171,7 +171,7 @@ fn found<'h>(
     Ok(())
 }
 
-/// The writes of one key, each with its readers, as nodes. The first is the initial value, which nobody wrote.
+/// The writes of one key, each with its readers, as nodes. The first is the initial value, which no transaction wrote.
 pub(super) struct Versions {
     key: u32,
     pub(super) writers: Vec<Option<u32>>,
@@ -245,13 +245,13 @@ impl Versions {
                 if other_ret < call || last < other_call {
                     continue;
                 }
-                // Whoever overwrites comes after the readers of what it overwrites.
+                // A write comes after the readers of the value that it overwrites.
                 if reach.leads(writer, other) {
                     for &reader in &self.readers[at] {
                         edge(reader, other, Because::ReadBefore(self.key));
                     }
                 }
-                // Whoever wrote before a reader of another wrote before that other.
+                // A write that comes before a reader of another write comes before that other write.
                 if self.readers[at].iter().any(|&reader| reach.leads(other, reader)) {
                     edge(other, writer, Because::Wrote(self.key));
                 }

@@ -1,7 +1,7 @@
 //! An order of transactions that keeps to a graph, and in which no write comes between another and its readers.
 //!
-//! Transactions are taken one after another: one whose reads all see the present versions, and none of whose writes
-//! replaces a version that still has readers to come. Which of several is taken is a choice, and a wrong one may end where
+//! Transactions are taken one after another. All reads of the one that is taken see the present versions, and none of its
+//! writes replaces a version that still has readers to come. Which of several is taken is a choice, and a wrong one may end where
 //! nothing fits any more. Three things keep that rare, and mend it:
 //! - A transaction that only reads is taken as soon as it fits, which takes nothing from any other. Of the writers the one
 //!   that must be done first is tried first.
@@ -230,7 +230,7 @@ impl<'g> Schedule<'g> {
             Some(&(_, version)) => version,
             None => self.now[key],
         };
-        // A depth-first search: nodes whose look has begun and is not over lie on the way to the one that is looked at.
+        // A depth-first search. The nodes that were entered and not left lie on the way to the present one.
         enum Visit {
             Enter(u32),
             Leave(u32),

@@ -150,7 +150,7 @@ mod tests {
             "{{\"range\":{{\"kvs\":[{{\"key\":\"b\",\"value\":\"\",\"create_revision\":3,\"mod_revision\":3,\"version\":1,\
              \"lease\":{lease_of_b}}}],\"count\":1}}}}"
         );
-        // Whoever reads it: root, after auth is off.
+        // Root reads it, after auth is off.
         add(8, 5, r#"{"auth":"disable"}"#, empty, "");
         let read = format!("{{\"range\":{{\"key\":\"b\",\"revision\":{seen_at}}}}}");
         add(9, 9, &read, &seen, "");
@@ -165,7 +165,7 @@ mod tests {
         failures.iter().any(|failure| failure.blamed == [OpId(7)])
     }
 
-    /// The history, in which `b` was hung on lease 7 by root before, and nobody has touched it since.
+    /// The history. Before it, root hung `b` on lease 7, and no operation has touched it since.
     fn with_a_put(done: &str, result: &str, more: &str) -> Vec<String> {
         let text = history_text(8, 3, done).replacen(
             "\"result\":{\"put\":{}},\"caller\"",
@@ -188,7 +188,7 @@ mod tests {
         let (empty, kept) = (r#"{"lease_revoke":{}}"#, r#"{"lease_keep_alive":{"ttl":5}}"#);
         assert_eq!(with_a_put(revoke, empty, ""), [DENIED]);
         assert_eq!(with_a_put(keep, kept, ""), [DENIED]);
-        // Another lease; one that was not there; and a key that somebody may have taken off it.
+        // Another lease; one that was not there; and a key that an operation may have taken off it.
         assert_eq!(with_a_put(&revoke.replace('7', "8"), empty, ""), [""; 0]);
         assert_eq!(with_a_put(keep, r#"{"lease_keep_alive":{}}"#, ""), [""; 0]);
         let delete = r#"{"id":21,"client":21,"call":45,"op":{"delete_range":{"key":"a","range_end":"c"}},"outcome":"info"}"#;
@@ -200,7 +200,7 @@ mod tests {
     fn who_may_not_write_the_keys_of_a_lease_hangs_no_other_on_it() {
         let put = r#"{"put":{"key":"a","value":"v","lease":7}}"#;
         assert!(is_denied(7, 5, put));
-        // Another lease, or a key of which nobody knows whether it hung there by then.
+        // Another lease, or a key that possibly did not hang there yet.
         assert!(!is_denied(8, 5, put));
         assert!(!is_denied(7, 3, put));
         assert!(!is_denied(7, 5, r#"{"put":{"key":"a","value":"v"}}"#));

@@ -34,8 +34,7 @@ pub(super) fn counted(history: &RunHistory, changes: &Changes<'_>) -> Option<Fai
     })
 }
 
-/// What was told of the auth revision, in the order of the answers: when that was answered and called, the revision, and by
-/// which operation.
+/// The auth revisions that answers showed, in the order of the answers: return, call, revision and operation.
 fn statuses(history: &RunHistory) -> Vec<(u64, u64, u64, OpId)> {
     let told = history.operations.iter().filter_map(|operation| match &operation.result {
         Some(OpResult::AuthStatus(status)) => {
@@ -48,7 +47,7 @@ fn statuses(history: &RunHistory) -> Vec<(u64, u64, u64, OpId)> {
     told
 }
 
-/// Two answers of which the later one shows a lower auth revision.
+/// Two answers; the later one shows a lower auth revision.
 pub(super) fn went_back(history: &RunHistory) -> Option<Failure> {
     let told = statuses(history);
     for (at, (ret, _, revision, id)) in told.iter().enumerate() {

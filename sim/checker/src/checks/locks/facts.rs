@@ -1,9 +1,9 @@
 //! What the services' answers say of the store, as answers of the store.
 //!
-//! A replay follows one of the orders that explain the answers; an ambiguous request, or the end of a lease, may stand in it
-//! later or earlier than it did. So a hold that the replay contradicts is only suspected. Its answer is then put beside the
-//! others, as a transaction of compares alone that was answered at the same revision, and the check by revisions says
-//! whether any order is left. Only where none is, somebody is accused.
+//! A replay follows one of the orders that explain the answers. An ambiguous request, or the end of a lease, may have a later or
+//! an earlier place in it than in the run. So a hold that the replay contradicts is only suspected. Its answer is then put beside
+//! the others, as a transaction of compares alone that was answered at the same revision. The check by revisions then says
+//! whether any order is left. The hold is accused only if none is left.
 
 use super::holds::Hold;
 use crate::checks::era::Eras;

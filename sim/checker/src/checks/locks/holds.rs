@@ -1,4 +1,4 @@
-//! Who was told that it holds a lock, or leads, and for how long that is certain.
+//! The answers that said that a client holds a lock, or leads, and for how long that is certain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -60,7 +60,7 @@ pub(super) fn all<'a>(history: &'a RunHistory, eras: &Eras<'_>, sightings: &[Sig
 /// Until when holds certainly last.
 pub(super) struct Ends<'a> {
     leases: &'a BTreeMap<LeaseId, Lease>,
-    /// Calls for places that were not answered with one: of which queue and lease.
+    /// The queue and the lease of each call for a place that was not answered with one.
     given_up: BTreeSet<(&'a Bytes, LeaseId)>,
     removals: Vec<Removal<'a>>,
 }
@@ -79,7 +79,7 @@ static ONE_KEY: LazyLock<Bytes> = LazyLock::new(Bytes::default);
 
 impl<'a> Ends<'a> {
     pub(super) fn of(history: &'a RunHistory, leases: &'a BTreeMap<LeaseId, Lease>) -> Self {
-        // What the service does for an unlock is told by the unlock itself.
+        // The unlock itself stands for what the service does for it.
         let unlocks: BTreeSet<(&Bytes, u64)> = history
             .operations
             .iter()

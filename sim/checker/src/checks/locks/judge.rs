@@ -22,7 +22,7 @@ const ORDER: &str = "lock: leaders follow each other in the order of their creat
 
 pub(in crate::checks) const GUARANTEES: [&str; 6] = [HELD, FIRST, ALONE, FENCE, LEADER, ORDER];
 
-/// Whether anybody asked for a lock or an election.
+/// Whether any client asked for a lock or an election.
 pub(in crate::checks) fn any(history: &RunHistory) -> bool {
     history.operations.iter().any(|operation| matches!(operation.op, Op::Lock(_)))
 }
@@ -87,7 +87,7 @@ fn seen<'a>(history: &'a RunHistory, eras: &Eras<'_>, names: &BTreeSet<&Bytes>) 
     sightings(history, eras, |key| names.iter().any(|name| is_in(name, key)))
 }
 
-/// The names of all locks and elections that anybody asked for.
+/// The names of all locks and elections that clients asked for.
 pub(super) fn names(history: &RunHistory) -> BTreeSet<&Bytes> {
     fn name(operation: &Operation) -> Option<&Bytes> {
         match &operation.op {
@@ -112,7 +112,7 @@ fn says(hold: &Hold<'_>, what: &str) -> String {
     )
 }
 
-/// An older key is seen after one was told that it holds.
+/// An older key is seen after an answer said that a client holds.
 fn alone_by_revision(holds: &[Hold<'_>], seen: &[Sighting<'_>]) -> Option<Failure> {
     holds.iter().find_map(|hold| {
         let create = hold.create?;
@@ -156,7 +156,7 @@ fn alone_by_time(holds: &[Hold<'_>], ends: &Ends<'_>) -> Option<Failure> {
     None
 }
 
-/// One is elected, or told that it holds, whose lease had ended while somebody older was still there.
+/// A client is elected, or its answer says that it holds, though its lease had ended while an older key was still there.
 fn passed_over(
     holds: &[Hold<'_>],
     seen: &[Sighting<'_>],
@@ -233,7 +233,7 @@ fn fence(
     })
 }
 
-/// An observer is told of an earlier leader after a later one.
+/// An observer sees an earlier leader after a later one.
 fn order(operation: &Operation) -> Option<Failure> {
     let Some(OpResult::Observed(told)) = &operation.result else { return None };
     told.windows(2).find_map(|pair| {

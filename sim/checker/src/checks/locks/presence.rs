@@ -1,9 +1,9 @@
-//! Which keys lay in the queues, and when, as the members told: the places, each from the entry that made it to the one that
+//! Which keys lay in the queues, and when, as the members reported: the places, each from the entry that made it to the one that
 //! removed it.
 //!
-//! The members' word is a [`Hint`]: which entry carried which operation, when the first of them applied it, and which revision
-//! it made. So it is known of each place what no answer tells: that a call which was given up has made it, and when it was
-//! taken back. Nobody is accused of a wrong answer by this; it is there for the rules about waiting ([`waits`](super::waits)).
+//! The members report by a [`Hint`] which entry carried which operation, when the first of them applied it, and which revision
+//! it made. So this module knows about each place what no answer tells: whether a call that was given up has made it, and when it
+//! was taken back. No answer is called wrong because of this. It serves the rules about waiting ([`waits`](super::waits)).
 
 use std::collections::{BTreeMap, BTreeSet};
 

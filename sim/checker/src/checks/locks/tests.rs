@@ -205,7 +205,7 @@ fn a_lock_is_of_the_lease_that_asked() {
 
 #[test]
 fn nobody_holds_before_an_older_place() {
-    // Answered before the unlock, and nobody has written.
+    // Answered before the unlock, and no client has written.
     let found = format!("{{\"range\":{{\"kvs\":[{}],\"count\":1}}}}", kv("l/8", "", (3, 3), 8));
     let read = ok(23, (60, 61), r#"{"range":{"key":"l/8"}}"#, 4, &found);
     let lines = with(locks(), 23, &[read]);
@@ -250,7 +250,8 @@ fn two_holds_do_not_overlap_in_time() {
     // An unlock that was called, and not answered, may have happened.
     let open = info(14, (45, 48), r#"{"lock":{"unlock":"l/7"}}"#);
     assert!(broken_alone(&with(late.clone(), 14, &[open])).is_empty());
-    // A delete by anybody may have been it, in a transaction too, and whenever it was called if nobody knows that it is over.
+    // Any client's delete may have done it, in a transaction too. A delete that is not known to be over may have done it at any
+    // time after its call.
     for delete in [
         r#"{"delete_range":{"key":"l","range_end":"m"}}"#,
         r#"{"delete_range":{"key":"a","range_end":"\u0000"}}"#,
@@ -263,7 +264,7 @@ fn two_holds_do_not_overlap_in_time() {
     // One that was over before the hold began was not.
     let before = ok(90, (5, 6), r#"{"delete_range":{"key":"l/7"}}"#, 1, r#"{"delete_range":{"deleted":0}}"#);
     assert_eq!(broken_alone(&with(late.clone(), 0, &[before])), only(ALONE));
-    // The lease's promise is over, or somebody asked for its end.
+    // The lease's promise is over, or a client asked for its end.
     let short = with(late.clone(), 10, &[grant(10, 1, 7, 0, 1)]);
     assert!(broken_alone(&short).is_empty());
     let revoke = info(90, (44, 45), r#"{"lease_revoke":{"id":7}}"#);
@@ -360,7 +361,7 @@ fn a_place_has_the_fencing_token_of_its_key() {
 /// The end of a lease stands somewhere between two answers: a hold that only one of the places contradicts is sound.
 #[test]
 fn what_another_order_explains_is_no_failure() {
-    // Both leases may have ended at either of two revisions that nobody is known to have made.
+    // Both leases may have ended at either of two revisions without a known maker.
     let lines = vec![
         grant(10, 1, 7, 1, 1),
         grant(20, 3, 8, 1, 1),
@@ -375,7 +376,7 @@ fn what_another_order_explains_is_no_failure() {
     assert_eq!(broken(&spoilt), only(HELD));
 }
 
-/// An observer is told first of what was said before a break. The era in which it asks did not write that.
+/// An observer first receives what was said before a break. The era in which it asks did not write that.
 #[test]
 fn what_was_said_before_a_break_is_no_fact_of_the_era_after_it() {
     let told = observed(30, (65, 90), &[(4, kv("e/8", "x8", (3, 3), 8))]);
@@ -409,7 +410,7 @@ fn an_observer_is_told_of_leaders_in_their_order() {
     let told = |told: &[(i64, String)]| broken(&with(election(), 30, &[observed(30, (5, 90), told)]));
     assert_eq!(told(&[(4, second.clone()), (4, first.clone())]), only(ORDER));
     assert_eq!(told(&[(4, kv("e/8", "never", (3, 3), 8))]), only(LEADER));
-    // Some may be left out, and what is told late was true once.
+    // Some may be left out, and what comes late was true once.
     assert!(told(&[(5, second)]).is_empty());
     assert!(told(&[(5, first.clone()), (5, first)]).is_empty());
 }

@@ -1,15 +1,15 @@
-//! Nobody waits for nothing: in quiet times turns come, places that were given up go, and observers hear of who leads.
+//! No client waits in vain: in quiet times turns come, places that were given up go, and observers learn who leads.
 //!
 //! A wait that lasts too long breaks no promise about answers. So these rules look at time:
-//! - *Turn*: whose place is the oldest in its queue is told so.
-//! - *Left*: a place whose only caller has gone away while it waited is taken out of its queue, though its lease lives on. Where
-//!   its turn had come, the answer was on its way, and the key stays.
-//! - *Heard*: an observer is told of who leads, once it does, and of what the leader says.
+//! - *Turn*: a client whose place is the oldest in its queue gets its answer.
+//! - *Left*: if the only caller of a place has gone away while it waited, the place leaves its queue, though its lease lives on.
+//!   If its turn had come, the answer was on its way, and the key stays.
+//! - *Heard*: an observer learns who leads, once there is a leader, and what the leader says.
 //!
-//! Each has [`LEAST`] of time, and more where the store is slow: [`SLOWER`] times what the slowest request took that the same
+//! Each rule allows [`LEAST`] of time, and more if the store is slow: [`SLOWER`] times what the slowest request took that the same
 //! member answered meanwhile. At least [`OTHERS`] requests must show that the member works, and none may have been left
-//! without an answer. Nothing is demanded near to a disturbance ([`Unquiet`]), and nothing of a run with users, whose tokens
-//! may end in the middle of a service's work, or with a full store. Which places there are the members tell
+//! without an answer. Nothing is demanded near a disturbance ([`Unquiet`]). Nothing is demanded of a run with users, whose
+//! tokens may end in the middle of a service's work, or with a full store. The members tell which places there are
 //! ([`presence`](super::presence)).
 
 use std::collections::BTreeMap;
@@ -202,7 +202,7 @@ impl<'a> Waits<'a> {
         })
     }
 
-    /// The leader has said something, and the observer was told neither of that nor of anything later.
+    /// The leader has said something, and the observer received neither that nor anything later.
     fn heard_said(&self, operation: &Operation, name: &Bytes, told: &[Observed]) -> Option<Failure> {
         let ret = operation.ret?;
         let newest = told.iter().map(|told| told.kv.mod_revision).max().unwrap_or_default();

@@ -52,7 +52,7 @@ fn expired(index: u64, lease: i64, at: u64) -> String {
     format!("{{\"hint\":{{\"at\":{at},\"index\":{index},\"expired\":{lease},\"op\":0}}}}\n")
 }
 
-/// Somebody else's requests, which m1 answers every 100 ms.
+/// Other clients' requests, which m1 answers every 100 ms.
 fn others() -> Vec<String> {
     let read = |number: u64| {
         let at = 5_000 + number * 100;
@@ -133,13 +133,13 @@ fn nothing_is_demanded_near_to_a_disturbance() {
     ] {
         assert!(broken(&with(waiting(), &[format!("{event}\n")])).is_empty(), "{event}");
     }
-    // Nor of a store that answers slowly, or not at all, or of a member that nobody asks for anything else.
+    // The same for a store that answers slowly, or not at all, and for a member that gets no other requests.
     let slow = ok(50, (5_600, 6_100), r#"{"range":{"key":"y"}}"#, 9, r#"{"range":{}}"#);
     assert!(broken(&with(waiting(), &[slow])).is_empty());
     let never = gave_up(50, (5_600, 6_100), r#"{"range":{"key":"y"}}"#);
     assert!(broken(&with(waiting(), &[never])).is_empty());
     assert!(check(&read(&waiting())).is_empty());
-    // Nor with users, whose tokens end.
+    // The same with users, because their tokens end.
     let auth = ok(50, (5_600, 5_601), r#"{"auth":"enable"}"#, 9, r#"{"empty":{}}"#);
     assert!(broken(&with(waiting(), &[auth])).is_empty());
     let a_break = r#"{"break":{"kind":"force-new-cluster","revision":3,"at":30}}"#.to_owned() + "\n";
@@ -199,7 +199,7 @@ fn an_observer_hears_of_who_leads() {
     assert!(heard(&[told(7, 2), told(8, 3)]).is_empty());
     // The earlier leader may be left out.
     assert!(heard(&[told(8, 3)]).is_empty());
-    // It is told of what the leader says, too, or of something later.
+    // It also receives what the leader says, or something later.
     let says = |revision: u64| {
         let said =
             r#"{"lock":{"proclaim":{"leader":{"name":"e","key":"e/8","rev":3,"lease":8},"value":"x"}}}"#;
@@ -215,7 +215,7 @@ fn an_observer_hears_of_who_leads() {
     assert_eq!(heard_of(&[told(8, 3)], says(5)), [GUARANTEES[2]]);
     assert!(heard_of(&[told(8, 3), heard_later], says(5)).is_empty());
     assert!(heard_of(&[told(8, 3)], says(5).replace("5700", "8700").replace("5710", "8710")).is_empty());
-    // One that was told nothing at all, though one led; and one that did not wait.
+    // An observer that received nothing at all, though a client led; and one that did not wait.
     assert_eq!(broken(&with(election.clone(), &[gave_up(30, (5_050, 9_000), observe)])), [GUARANTEES[2]]);
     assert!(broken(&with(election.clone(), &[gave_up(30, (5_050, 5_900), observe)])).is_empty());
     assert!(

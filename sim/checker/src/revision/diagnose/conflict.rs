@@ -121,7 +121,7 @@ fn consistent(prepared: &Prepared<'_>, frontier: &Frontier) -> i64 {
     (prepared.revision(frontier.segment) - 1).max(prepared.eras[era].base)
 }
 
-/// An answer whose parts do not fit each other.
+/// An answer that contradicts itself.
 pub(in crate::revision) fn odd(prepared: &Prepared<'_>, odd: &Odd) -> Violation {
     let Some(operation) = prepared.operation(odd.item) else { return nothing() };
     let (rule, what) = match odd.what {
