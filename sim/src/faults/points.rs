@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::{BoxFuture, Point};
 
-use super::{Aim, Candidate, Check, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
+use super::{Aim, Candidate, Check, Cost, Drawing, Lasts, Room, Strike, Struck};
 use crate::{
     arena::{Modifier, PointEffect, PointRule, PointSet},
     text::{Refusal, Step, did_you_mean, go},
@@ -83,7 +83,7 @@ impl Room for Points {
     const AIM: Aim = Aim::Members;
     const LASTS: Lasts = Lasts::UntilHealed;
     const COST: Cost = Cost::Process;
-    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
+    const EFFECTS: &'static [super::Effect] = &[super::Effect::Disturbs, super::Effect::Hinders];
     const EXAMPLE: &'static str = "`points: {effect: kill}`";
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
