@@ -45,8 +45,8 @@ pub use inspect::{Held, Inspection, KeyShown, Log, MemberState, ReportedRaft};
 /// The client that performs the harness's own operations: compactions, and the final reads and write.
 const OPERATOR: h::Client = h::Client(0);
 
-/// How long the cluster may take to recover and come to rest after the clients have stopped.
-const RECOVERY: Duration = Duration::from_secs(20);
+/// What a fault began may go on for so long after its end without that anything is awaited longer for it.
+const SOON: Duration = Duration::from_secs(5);
 
 /// How many polls a run may take. A run of more than forty minutes may take [`POLLS_A_SECOND`] for each second. An
 /// idle cluster of nine takes a tenth of that.
@@ -83,7 +83,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunResult {
             ..NetSettings::default()
         },
         disk: disk_settings(spec),
-        poll_budget: poll_budget(spec.longest()),
+        poll_budget: poll_budget(spec.longest() + spec.recovery() + outlasting(&plan)),
         watchdog: Some(Watchdog { limit: options.wall_limit, reproduce: options.reproduce.clone() }),
         ..WorldConfig::new(plan.seed)
     };
@@ -123,6 +123,11 @@ pub(crate) fn disk_settings(spec: &Spec) -> DiskSettings {
         work_jitter: spec.disk.work_jitter,
         ..DiskSettings::default()
     }
+}
+
+/// How long what faults began may go on after all of them have ended.
+fn outlasting(plan: &Plan) -> Duration {
+    plan.faults.iter().map(|fault| fault.settings.outlasts_by()).filter(|time| *time > SOON).sum()
 }
 
 fn poll_budget(longest: Duration) -> u64 {
@@ -184,7 +189,7 @@ pub(crate) async fn act(
     recorder.event(judge::meta(plan, arena.tells()));
     let has_users = spec.workloads.iter().any(|workload| workload.kind == WorkloadKind::Auth);
     let book = has_users.then(Arc::<Book>::default);
-    let cluster = Cluster::new(arena.clone(), &spec.cluster, recorder.clone(), book.clone());
+    let cluster = Cluster::new(arena.clone(), spec, recorder.clone(), book.clone());
     let endpoints: Endpoints =
         cluster.endpoints().into_iter().map(|endpoint| (endpoint.name, endpoint.address)).collect();
     let mut operator = Client::new(
@@ -193,7 +198,7 @@ pub(crate) async fn act(
         recorder.clone(),
         endpoints.clone(),
         0,
-        Duration::from_secs(5),
+        Duration::from_secs(5) + spec.slack(),
     )
     .with_root(book.clone());
     let compactor = Client::new(
@@ -208,7 +213,7 @@ pub(crate) async fn act(
 
     // Act one: load and faults.
     cluster.start();
-    if let Err(stuck) = cluster.recovered(RECOVERY).await {
+    if let Err(stuck) = cluster.recovered(spec.recovery()).await {
         let report = match undemanded(&cluster, spec) {
             None => nemesis::Report { stuck: vec![stuck], ..Default::default() },
             Some(why) => nemesis::Report { unchecked: vec![why], ..Default::default() },
@@ -245,10 +250,11 @@ pub(crate) async fn act(
         (true, false) => Healing::All,
         (true, true) => Healing::Core(Box::new(ChaCha8Rng::seed_from_u64(chance.child("core").seed()))),
     };
+    let patience = spec.recovery() + outlasting(plan);
     let rest = async {
         let mut report = tokio::select! {
             biased;
-            report = nemesis.apply(&plan.faults, origin, end, healing, RECOVERY) => report,
+            report = nemesis.apply(&plan.faults, origin, end, healing, patience) => report,
             never = misbehave::after_a_while(&**arena, plan) => match never {},
         };
 
@@ -267,7 +273,7 @@ pub(crate) async fn act(
             && undemanded(&cluster, spec).is_none()
             && spec.final_phase.heal
             && report.stuck.is_empty()
-            && let Err(stuck) = finish(&cluster, recorder, &mut operator).await
+            && let Err(stuck) = finish(&cluster, recorder, &mut operator, patience).await
         {
             report.stuck.push(stuck);
         }
@@ -321,8 +327,13 @@ fn undemanded(cluster: &Cluster, spec: &Spec) -> Option<String> {
 }
 
 /// Recovery, a last write, a last read of everything at every member, and every member's hash.
-async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -> Result<(), String> {
-    cluster.recovered(RECOVERY).await?;
+async fn finish(
+    cluster: &Cluster,
+    recorder: &Recorder,
+    operator: &mut Client,
+    patience: Duration,
+) -> Result<(), String> {
+    cluster.recovered(patience).await?;
     let put = h::Op::Put(h::Put {
         key: h::Bytes::from("final"),
         value: h::Bytes::from(format!("v{}", recorder.next_id())),
@@ -346,7 +357,7 @@ async fn finish(cluster: &Cluster, recorder: &Recorder, operator: &mut Client) -
     for number in &serving {
         revision = repeat_until_done(operator, *number, &h::Op::Range(gaps::everything())).await?.revision.0;
     }
-    cluster.record_views(revision, RECOVERY).await?;
+    cluster.record_views(revision, patience).await?;
     operator.turn_to(serving[0]);
     let _rest = gaps::explain(recorder, operator, revision, true).await;
     Ok(())

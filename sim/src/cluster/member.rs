@@ -81,10 +81,11 @@ impl Cluster {
     /// `book`, the operator acts as root.
     pub(crate) fn new(
         arena: Arc<dyn Arena>,
-        spec: &scenario::Cluster,
+        spec: &scenario::Spec,
         recorder: Arc<Recorder>,
         book: Option<Arc<Book>>,
     ) -> Self {
+        let (slack, spec) = (spec.slack(), &spec.cluster);
         let names = spec.member_names();
         let machines: Vec<(NodeId, String)> = names
             .iter()
@@ -108,7 +109,7 @@ impl Cluster {
         let (_, env) = arena.add_client("operator");
         let roster = Roster::new(recorder.clone(), members.iter().map(|member| member.node));
         let inner = Inner {
-            operator: Operator::new(env).recording(recorder.clone()).with_root(book),
+            operator: Operator::new(env).recording(recorder.clone()).with_root(book).allowing(slack),
             arena,
             recorder,
             members,

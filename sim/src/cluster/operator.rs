@@ -25,7 +25,8 @@ use tonic::Status;
 use super::replace::Joins;
 use crate::workload::{Book, Recorder, RootToken, root_token, wants_token};
 
-/// How long one try may take.
+/// How long one try may take. Where the network or the disks are slow by themselves, each call may take longer
+/// ([`Operator::allowing`]).
 const TRY: Duration = Duration::from_secs(2);
 /// How long a leader may take to hand over. It gives up by itself after five seconds and two election time-outs, and what it
 /// says then is judged too.
@@ -64,6 +65,8 @@ pub struct Operator {
     /// Records the lists of members that the operator gets.
     recorder: Option<Arc<Recorder>>,
     root: Option<Root>,
+    /// Added to the patience of each call.
+    slack: Duration,
 }
 
 /// How the operator gets root's token, in a run with users.
@@ -95,13 +98,20 @@ impl Root {
 impl Operator {
     /// An operator at the machine of `env`.
     pub fn new(env: Env) -> Self {
-        Self { env, refused: Arc::default(), recorder: None, root: None }
+        Self { env, refused: Arc::default(), recorder: None, root: None, slack: Duration::ZERO }
     }
 
     /// The same operator, which also records every list of members that a quorum confirmed.
     #[must_use]
     pub fn recording(mut self, recorder: Arc<Recorder>) -> Self {
         self.recorder = Some(recorder);
+        self
+    }
+
+    /// The same operator, which waits so much longer for each answer.
+    #[must_use]
+    pub(crate) fn allowing(mut self, slack: Duration) -> Self {
+        self.slack = slack;
         self
     }
 
@@ -169,7 +179,7 @@ impl Operator {
     }
 
     fn channel(&self, endpoint: &Endpoint) -> Channel {
-        let options = DialOptions { connect_timeout: TRY, ..DialOptions::default() };
+        let options = DialOptions { connect_timeout: TRY + self.slack, ..DialOptions::default() };
         let channel = self.env.net.dial(&endpoint.address, options);
         match self.root.as_ref().and_then(Root::token) {
             Some(token) => token.on(channel),
@@ -202,6 +212,7 @@ impl Operator {
     where
         F: Future<Output = Result<T, Status>>,
     {
+        let within = within + self.slack;
         let clock = self.env.clock.as_ref();
         let mut answer = timeout(clock, within, call(self.channel(endpoint))).await;
         if let (Ok(Err(status)), Some(root)) = (&answer, &self.root)

@@ -44,6 +44,10 @@ impl Room for ForceNewCluster {
         member.running && member.intact
     }
 
+    fn outlasts_by(&self) -> Duration {
+        self.pause
+    }
+
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
         Box::pin(async move {
             strike

@@ -129,6 +129,10 @@ impl Room for Points {
         member.running || member.startable
     }
 
+    fn outlasts_by(&self) -> Duration {
+        if matches!(self.effect, Effect::Stall) { self.stall } else { Duration::ZERO }
+    }
+
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
         Box::pin(async move {
             let arena = &strike.stage.arena;

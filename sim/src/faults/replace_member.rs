@@ -42,6 +42,10 @@ impl Room for ReplaceMember {
         )
     }
 
+    fn outlasts_by(&self) -> Duration {
+        self.pause
+    }
+
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
         Box::pin(async move {
             strike.stage.cluster.replace_member(strike.id, strike.hit[0], self.pause).await.into()

@@ -134,6 +134,10 @@ impl Room for RestoreSnapshot {
         }
     }
 
+    fn outlasts_by(&self) -> Duration {
+        self.pause
+    }
+
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
         Box::pin(async move {
             let cluster = &strike.stage.cluster;

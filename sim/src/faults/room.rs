@@ -75,6 +75,11 @@ pub(crate) trait Room:
         Self::HARMS_DISK
     }
 
+    /// How long what it began may go on after its end: a start that is under way, a task that waits, the operator's own pause.
+    fn outlasts_by(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Fills in what the settings leave to the drawing of the plan. `id` is the drawn fault's name.
     fn complete(&mut self, _id: &str) {}
 
@@ -415,6 +420,11 @@ macro_rules! rooms {
 
             pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), crate::text::Refusal> {
                 match self { $(Settings::$Room(room) => room.check(check)),+ }
+            }
+
+            /// How long what it began may go on after its end.
+            pub(crate) fn outlasts_by(&self) -> std::time::Duration {
+                match self { $(Settings::$Room(room) => room.outlasts_by()),+ }
             }
 
             /// Whether it harms the disks of the members that it hits.

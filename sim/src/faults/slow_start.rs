@@ -42,6 +42,10 @@ impl Room for SlowStart {
         member.running || member.startable
     }
 
+    fn outlasts_by(&self) -> Duration {
+        self.delay
+    }
+
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
         Box::pin(async move {
             let delay = self.delay;

@@ -41,6 +41,10 @@ impl Room for UpdateMember {
         !member.out
     }
 
+    fn outlasts_by(&self) -> Duration {
+        self.pause
+    }
+
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {
         Box::pin(async move {
             strike.stage.cluster.update_member(strike.id, strike.hit[0], self.pause).await.into()

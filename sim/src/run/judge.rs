@@ -35,6 +35,7 @@ pub(super) fn meta(plan: &Plan, members_tell: bool) -> h::Event {
         longest_delay_ns: longest_delay_ns(plan),
         max_txn_ops: u64::from(plan.spec.cluster.max_txn_ops),
         least_ttl_secs: least_ttl_secs(plan),
+        election_timeout_ns: nanoseconds(plan.spec.cluster.election_timeout),
         deposed_within_ns: deposed_within_ns(plan),
         lease_checkpoint_ns: if members_tell { nanoseconds(LEASE_CHECKPOINT_INTERVAL) } else { 0 },
         auth_token_ttl_ns: if members_tell { nanoseconds(AUTH_TOKEN_TTL) } else { 0 },

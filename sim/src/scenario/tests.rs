@@ -71,6 +71,8 @@ const BAD_TO_PLAY: &[(&str, &str, &str)] = &[
     ("a recording for three members", "members: 1", "members: 3"),
     ("a recording with another election time-out", "electionTimeout: 500ms", "electionTimeout: 1s"),
     ("a recording with another limit", "members: 1", "members: 1, maxTxnOps: 5"),
+    ("a recording on a slow network", "faults: []", "network: {latency: 20ms}"),
+    ("a recording on a slow disk", "faults: []", "disk: {fsyncLatency: 10ms}"),
 ];
 
 /// What to replace by what in [`GOOD`], under a name.

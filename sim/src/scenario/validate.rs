@@ -3,7 +3,7 @@
 //! Each check names the path of the value that it objects to; the place in the text follows from that
 //! ([`super::yaml::locate`]). The first objection ends the check: one clear paragraph beats a list of consequences.
 
-use super::types::{COUNTERS, Outcome, Spec};
+use super::types::{COUNTERS, Disk, Network, Outcome, Spec};
 use super::workload::{RecordingName, Workload, WorkloadKind};
 use super::{Cluster, alerts};
 use crate::faults::{Action, Shape, check_faults};
@@ -280,13 +280,23 @@ fn recording(on: &Source, at: [Step; 3], spec: &Spec, workload: &Workload) -> Re
             cluster.quota_bytes,
             cluster.auto_compaction_retention,
             cluster.auto_compaction_revisions,
+            cluster.compaction_batch_limit,
+            cluster.compaction_sleep,
         )
     };
     on.refuse_if(
         limits(cluster) != limits(&usual),
         &[at[0], Key("cluster")],
-        || "the answers of `etcdAnswers` were recorded with the usual limits and without auto-compaction: leave these settings out",
-    )
+        || "the answers of `etcdAnswers` were recorded with the usual limits and compactions, and without auto-compaction: leave these settings out",
+    )?;
+    // What is left of a lease depends on when it is asked for.
+    let slow = [("network", spec.network != Network::default()), ("disk", spec.disk != Disk::default())];
+    for (part, differs) in slow {
+        on.refuse_if(differs, &[at[0], Key(part)], || {
+            format!("the answers of `etcdAnswers` tell times, and a slower {part} would change them: leave `{part}` out")
+        })?;
+    }
+    Ok(())
 }
 
 fn expect(on: &Source, spec: &Spec) -> Result<(), Refusal> {

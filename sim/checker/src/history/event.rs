@@ -104,6 +104,9 @@ pub struct Meta {
     /// The shortest time to live that a lease may have, in seconds; 0 where it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub least_ttl_secs: u64,
+    /// The members' election time-out, in nanoseconds; 0 where it is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub election_timeout_ns: u64,
     /// How long a leader may go on after another has begun to lead, in nanoseconds; 0 where it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub deposed_within_ns: u64,

@@ -135,8 +135,8 @@ impl Worker {
                     if held > limits.memory {
                         break Some(How::Memory { held, limit: limits.memory });
                     }
-                    let lasted = now().duration_since(since);
-                    if lasted > limits.wall && lasted.saturating_sub(starved.lasted()) > limits.wall {
+                    let (lasted, waited) = (now().duration_since(since), starved.lasted());
+                    if lasted.saturating_sub(waited) > limits.wall {
                         break Some(How::Time { limit: limits.wall });
                     }
                 }

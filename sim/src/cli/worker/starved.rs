@@ -7,26 +7,34 @@
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
-/// How long a worker's threads had waited when an act began.
+/// How long a worker's threads have waited since an act began.
 #[derive(Debug)]
 pub(super) struct Starved {
     pid: u32,
-    /// By thread, in nanoseconds.
+    /// How long each thread had waited then, in nanoseconds.
     before: BTreeMap<u32, u64>,
+    /// How long each thread had waited when it was last seen.
+    seen: BTreeMap<u32, u64>,
 }
 
 impl Starved {
     /// Begins to count.
     pub fn from_now(pid: u32) -> Starved {
-        Starved { pid, before: waits(pid) }
+        let before = waits(pid);
+        Starved { pid, seen: before.clone(), before }
     }
 
-    /// The longest wait of any of its threads: a run works in one thread at a time.
-    pub fn lasted(&self) -> Duration {
-        let waits = waits(self.pid).into_iter();
+    /// The longest wait of any thread that runs, after the waits of those that have ended: a run works in one thread at a
+    /// time, and the judge's thread begins when that of the simulation ends. A thread's last waits may be missed, if
+    /// nothing looked between them and its end.
+    pub fn lasted(&mut self) -> Duration {
+        let now = waits(self.pid);
         let since =
-            waits.map(|(thread, wait)| wait - self.before.get(&thread).map_or(0, |old| wait.min(*old)));
-        Duration::from_nanos(since.max().unwrap_or(0))
+            |(thread, wait): (&u32, &u64)| wait - self.before.get(thread).map_or(0, |old| *wait.min(old));
+        let ended: u64 = self.seen.iter().filter(|(thread, _)| !now.contains_key(thread)).map(since).sum();
+        let running = now.iter().map(since).max().unwrap_or(0);
+        self.seen.extend(now);
+        Duration::from_nanos(ended.saturating_add(running))
     }
 }
 
@@ -59,7 +67,7 @@ mod tests {
         }
         // There are more looping threads than cores, so one of them waits.
         let crowd = 4 * thread::available_parallelism().map_or(2, usize::from);
-        let (over, starved) = (AtomicBool::new(false), Starved::from_now(pid));
+        let (over, mut starved) = (AtomicBool::new(false), Starved::from_now(pid));
         thread::scope(|scope| {
             for _ in 0..crowd {
                 scope.spawn(|| {
@@ -79,5 +87,14 @@ mod tests {
             }
             over.store(true, Ordering::Relaxed);
         });
+    }
+
+    /// What a thread had waited counts after its end.
+    #[test]
+    fn waits_of_ended_threads_count() {
+        let mut starved = Starved { pid: std::process::id(), before: BTreeMap::new(), seen: BTreeMap::new() };
+        starved.before = [(u32::MAX, 1_000)].into();
+        starved.seen = [(u32::MAX, 5_001_000), (u32::MAX - 1, 7_000_000)].into();
+        assert!(starved.lasted() >= Duration::from_millis(12));
     }
 }
