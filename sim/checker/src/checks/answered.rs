@@ -20,7 +20,7 @@
 
 use std::cell::LazyCell;
 
-use super::quiet::Unquiet;
+use super::quiet::Disturbances;
 use super::weight::Weights;
 use super::{Failure, seconds};
 use crate::history::{Ask, Op, Operation, RunHistory};
@@ -59,7 +59,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     if history.members_untold() {
         return Vec::new();
     }
-    let times = Unquiet::of(history);
+    let times = Disturbances::of(history);
     // Most runs have no such request.
     let weights = LazyCell::new(|| Weights::of(history));
     let there_and_back = 2 * history.longest_delay_ns();
@@ -113,7 +113,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
 }
 
 /// A read that the member gave up, though it was quiet for long enough before.
-fn read_not_answered(history: &RunHistory, times: &Unquiet) -> Option<Failure> {
+fn read_not_answered(history: &RunHistory, times: &Disturbances) -> Option<Failure> {
     let timed_out = |operation: &&Operation| {
         let said = operation.error.as_ref().is_some_and(|error| error.message == TIMED_OUT);
         said && kind(&operation.op) == Some(READS_KIND)

@@ -14,7 +14,7 @@ use crate::revision::{Dialect, Start, Step, Witness};
 pub(super) struct Change {
     /// The key.
     pub key: Bytes,
-    /// The key as it became, step by step; none where it was deleted. Mostly it is one step.
+    /// The key as it became, step by step; none if it was deleted. Mostly it is one step.
     pub steps: Vec<Option<KeyValue>>,
     /// The key as the revision before showed it.
     pub before: Option<KeyValue>,

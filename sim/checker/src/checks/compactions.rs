@@ -20,7 +20,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::era::Eras;
-use super::quiet::Unquiet;
+use super::quiet::Disturbances;
 use super::{Failure, seconds};
 use crate::history::{Compaction, Event, Op, OpId, Operation, Outcome, RunHistory};
 
@@ -130,7 +130,7 @@ fn taken(history: &RunHistory) -> Option<Failure> {
         return None;
     }
     let hinted: BTreeSet<OpId> = history.hints().map(|hint| hint.op).collect();
-    let quiet = Unquiet::of(history);
+    let quiet = Disturbances::of(history);
     let last = history.operations.iter().filter_map(|operation| operation.ret).max()?;
     history.operations.iter().filter(own).find_map(|operation| {
         let Op::Compact(compact) = &operation.op else { return None };
@@ -225,7 +225,7 @@ fn is_ever_corrupt(history: &RunHistory) -> bool {
 
 fn finished(history: &RunHistory, told: &[&Compaction]) -> Option<Failure> {
     let runs = runs(told);
-    let quiet = Unquiet::of(history);
+    let quiet = Disturbances::of(history);
     let last = history.operations.iter().filter_map(|operation| operation.ret).max()?;
     runs.iter().find_map(|run| {
         let begun = run.begun;

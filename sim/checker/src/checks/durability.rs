@@ -32,7 +32,7 @@ pub(super) const GUARANTEES: [&str; 2] = [GUARANTEE, MAJORITY];
 struct Change<'a> {
     revision: Revision,
     by: &'a Operation,
-    /// None where it was deleted.
+    /// None if it was deleted.
     value: Option<&'a Bytes>,
     leased: bool,
 }

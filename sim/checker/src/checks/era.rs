@@ -60,7 +60,7 @@ impl<'a> Eras<'a> {
         era.checked_sub(1).map_or(Revision(0), |before| self.breaks[before].revision)
     }
 
-    /// The era of an instant, and the cluster to which the member belonged then; 0 where the history does not tell.
+    /// The era of an instant, and the cluster to which the member belonged then; 0 if the history does not say.
     pub(super) fn scope(&self, member: &str, instant: u64) -> Scope {
         let clusters = self.clusters.get(member).map_or(&[][..], Vec::as_slice);
         let known = clusters.iter().rev().find(|(since, _)| *since <= instant);
@@ -72,13 +72,13 @@ impl<'a> Eras<'a> {
         self.breaks.len()
     }
 
-    /// The era that answered an operation; none where it was open at a break, and either side may have.
+    /// The era that answered an operation; none if it was open at a break, and either side may have.
     pub(super) fn of_operation(&self, operation: &Operation) -> Option<usize> {
         let (from, to) = (self.at(operation.call), self.at(operation.ret?));
         (from == to).then_some(from)
     }
 
-    /// The era in which a member answered. None where a break lay between the question and the answer, or where the
+    /// The era in which a member answered. None if a break lay between the question and the answer, or where the
     /// member's disk was from before one.
     pub(super) fn of_answer(&self, member: &str, call: u64, ret: u64) -> Option<usize> {
         let era = self.at(ret);
@@ -96,7 +96,7 @@ impl<'a> Eras<'a> {
         at == era
     }
 
-    /// Which of its lives a member was in, counted from 0; none where the history tells nothing of its lives.
+    /// Which of its lives a member was in, counted from 0; none if the history tells nothing of its lives.
     pub(super) fn life_of(&self, member: &str, instant: u64) -> Option<usize> {
         let lives = self.lives.get(member)?;
         Some(lives.iter().filter(|(begin, _)| *begin <= instant).count())

@@ -44,11 +44,11 @@ mod watches;
 mod weight;
 
 #[cfg(test)]
+mod delete_and_put;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod truth;
-#[cfg(test)]
-mod twofold;
+mod true_runs;
 
 use serde::Serialize;
 

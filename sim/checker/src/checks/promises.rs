@@ -45,7 +45,7 @@ struct Standing {
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let eras = Eras::of(history);
-    let harm = Harm::of(history);
+    let harm = DiskHarm::of(history);
     let mut lines: Vec<&Event> =
         history.events.iter().filter(|event| matches!(event, Event::Found(_) | Event::Promised(_))).collect();
     lines.sort_by_key(|event| event.at());
@@ -156,7 +156,7 @@ impl Standing {
 const ONE_MOMENT: u64 = 1_000;
 
 /// Which members' disks were harmed, and when.
-pub(super) struct Harm<'a>(Vec<HarmedDisks<'a>>);
+pub(super) struct DiskHarm<'a>(Vec<HarmedDisks<'a>>);
 
 /// A fault that harmed disks, and how long it was in force.
 struct HarmedDisks<'a> {
@@ -166,7 +166,7 @@ struct HarmedDisks<'a> {
     to: u64,
 }
 
-impl<'a> Harm<'a> {
+impl<'a> DiskHarm<'a> {
     pub(super) fn of(history: &'a RunHistory) -> Self {
         let mut harms: Vec<HarmedDisks<'a>> = Vec::new();
         for event in &history.events {
@@ -189,7 +189,7 @@ impl<'a> Harm<'a> {
                 _ => {}
             }
         }
-        Harm(harms)
+        DiskHarm(harms)
     }
 
     /// Whether the member's disk was harmed at some time of this span.

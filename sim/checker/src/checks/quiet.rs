@@ -9,9 +9,9 @@ use crate::history::{Effect, Event, Fault, RaftLine, RunHistory};
 const QUIET_AFTER: u64 = 2_000_000_000;
 
 /// The times at which something broke or changed.
-pub(super) struct Unquiet(Vec<(u64, u64)>);
+pub(super) struct Disturbances(Vec<(u64, u64)>);
 
-impl Unquiet {
+impl Disturbances {
     pub(super) fn of(history: &RunHistory) -> Self {
         let mut spans: Vec<(u64, u64)> = Vec::new();
         // Faults in force, and since when. A fault's end does not say which strike it belongs to: the count suffices.
@@ -56,10 +56,10 @@ impl Unquiet {
         if in_force > 0 {
             spans.push((since, u64::MAX));
         }
-        Unquiet(spans)
+        Disturbances(spans)
     }
 
-    /// Since when it has been quiet at an instant; none where it is not.
+    /// Since when it has been quiet at an instant; none if it is not.
     pub(super) fn since(&self, instant: u64) -> Option<u64> {
         let before = self.0.iter().filter(|(begin, _)| *begin <= instant);
         let over = before.map(|(begin, end)| over(*begin, *end)).max().unwrap_or(0);
@@ -92,7 +92,7 @@ mod tests {
                  {{\"end\":{{\"at\":9000000000}}}}\n"
             );
             let history = jsonl::read(text.as_bytes(), "test", &ReadLimits::default()).unwrap();
-            !Unquiet::of(&history).touch(1_500, 1_600) && !Unquiet::of(&history).touch(2_500, 2_600)
+            !Disturbances::of(&history).touch(1_500, 1_600) && !Disturbances::of(&history).touch(2_500, 2_600)
         };
         assert!(quiet("compact", "") && quiet("snapshotSave", ""));
         assert!(!quiet("pause", "") && !quiet("newKind", ""));

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::conformance;
 use super::era::Eras;
-use super::promises::Harm;
+use super::promises::DiskHarm;
 use crate::history::{Event, Op, RaftLine, RunHistory};
 
 pub(super) const RECOVERS: &str = "liveness: the cluster recovers once the faults are over";
@@ -58,7 +58,7 @@ pub(super) fn leader_changes(history: &RunHistory) -> Vec<Failure> {
 /// Members that did not start or go on although no fault harmed their disks: a sound store can always live with what a
 /// crash leaves. One that refuses its data folder without cause is as bad as one that panics.
 pub(super) fn failed(history: &RunHistory) -> Vec<Failure> {
-    let (eras, harm) = (Eras::of(history), Harm::of(history));
+    let (eras, harm) = (Eras::of(history), DiskHarm::of(history));
     let failed = history.events.iter().filter_map(|event| match event {
         Event::Failed(line) => Some(line),
         _ => None,

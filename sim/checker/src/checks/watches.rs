@@ -36,7 +36,7 @@ use std::ops::RangeInclusive;
 use super::changes::{Change, Changes};
 use super::durability::covers;
 use super::era::Eras;
-use super::quiet::Unquiet;
+use super::quiet::Disturbances;
 use super::{Failure, seconds};
 use crate::history::{
     Bytes, Client, Event, KeyValue, Op, RunHistory, WatchEvent, WatchEventKind, WatchLine, WatchStart,
@@ -112,7 +112,7 @@ fn not_notified(history: &RunHistory) -> Option<Failure> {
     if pause == 0 {
         return None;
     }
-    let quiet = Unquiet::of(history);
+    let quiet = Disturbances::of(history);
     let mut found = None;
     each(history, |watch, lines, _| {
         let start = watch.start;
@@ -140,7 +140,7 @@ fn not_notified(history: &RunHistory) -> Option<Failure> {
     found
 }
 
-/// The watches that the changes of a replay contradict, but for those that are wrong in themselves.
+/// The watches that the changes of a replay contradict, except those that are wrong in themselves.
 pub(super) fn suspect(history: &RunHistory, changes: &Changes) -> Vec<Suspicion> {
     let mut suspicions = Vec::new();
     each(history, |watch, lines, era| {
@@ -476,7 +476,7 @@ impl Watch<'_> {
         Seen { at, from, to, key, range_end, no_put, no_delete, compacted, changes }
     }
 
-    /// What an event says that the key was before; none where it says nothing. An event that creates a key has nothing
+    /// What an event says that the key was before; none if it says nothing. An event that creates a key has nothing
     /// to say, and what a compaction took need not be told.
     fn told_before(&self, event: &WatchEvent, at: u64) -> Option<Option<KeyValue>> {
         if !self.start.prev_kv || creates(event) {

@@ -22,7 +22,7 @@ pub struct AlertLine {
     pub labels: BTreeMap<String, String>,
     /// What it is from now on.
     pub state: AlertState,
-    /// The value of its expression, for people; empty where it ends.
+    /// The value of its expression, for people; empty if it ends.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub value: String,
 }
@@ -66,7 +66,7 @@ pub struct ExpectedAlerts {
     /// None of them may fire.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_firing: Vec<ExpectedAlert>,
-    /// How soon after the first fault each of `firing` must fire, in nanoseconds; not looked at where absent. Without a fault it
+    /// How soon after the first fault each of `firing` must fire, in nanoseconds; ignored if absent. Without a fault it
     /// counts from the run's begin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<u64>,

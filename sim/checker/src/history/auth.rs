@@ -79,7 +79,7 @@ pub struct Permission {
     /// One past the last key, as in a range.
     #[serde(skip_serializing_if = "is_default")]
     pub range_end: Bytes,
-    /// What it allows; nothing where it is taken away.
+    /// What it allows; nothing if it is taken away.
     #[serde(skip_serializing_if = "is_default")]
     pub read: bool,
     /// Whether it allows to write.

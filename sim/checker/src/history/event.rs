@@ -98,28 +98,28 @@ pub struct Meta {
     /// set only for a network with a long tail of delays.
     #[serde(skip_serializing_if = "is_zero")]
     pub longest_delay_ns: u64,
-    /// How many operations each list of a transaction may have; 0 where it is not known.
+    /// How many operations each list of a transaction may have; 0 if it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub max_txn_ops: u64,
-    /// The shortest time to live that a lease may have, in seconds; 0 where it is not known.
+    /// The shortest time to live that a lease may have, in seconds; 0 if it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub least_ttl_secs: u64,
-    /// The members' election time-out, in nanoseconds; 0 where it is not known.
+    /// The members' election time-out, in nanoseconds; 0 if it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub election_timeout_ns: u64,
-    /// How long a leader may go on after another has begun to lead, in nanoseconds; 0 where it is not known.
+    /// How long a leader may go on after another has begun to lead, in nanoseconds; 0 if it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub deposed_within_ns: u64,
-    /// How often a leader notes in the log what is left of leases, in nanoseconds; 0 where it is not known.
+    /// How often a leader notes in the log what is left of leases, in nanoseconds; 0 if it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub lease_checkpoint_ns: u64,
-    /// How long a token lives after its last use, in nanoseconds; 0 where it is not known.
+    /// How long a token lives after its last use, in nanoseconds; 0 if it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub auth_token_ttl_ns: u64,
-    /// How much time of the history a leader keeps that compacts by itself, in nanoseconds; 0 where none does so by time.
+    /// How much time of the history a leader keeps that compacts by itself, in nanoseconds; 0 if none does so by time.
     #[serde(skip_serializing_if = "is_zero")]
     pub retention_ns: u64,
-    /// How many revisions a leader keeps that compacts by itself; 0 where none does so by revisions.
+    /// How many revisions a leader keeps that compacts by itself; 0 if none does so by revisions.
     #[serde(skip_serializing_if = "is_zero")]
     pub retention_revisions: u64,
     /// How often a quiet watch that asks for notices of progress receives one, in nanoseconds; 0 if it is not known.
@@ -147,7 +147,7 @@ pub struct Expectations {
     pub min_operations_after_heal: u64,
     /// Writes that were attempted during outages ([`Outage`]), all of them together.
     pub min_writes_during_outage: u64,
-    /// How often the leadership may go to another member; not looked at where absent.
+    /// How often the leadership may go to another member; ignored if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_leader_changes: Option<u64>,
     /// Actions that must have done something ([`Heal::bit`]), all faults of one action together.
@@ -156,7 +156,7 @@ pub struct Expectations {
     /// Answers that were compared with a real etcd's, unless one differed.
     #[serde(skip_serializing_if = "is_zero")]
     pub min_answers_compared: u64,
-    /// What must fire and what must not; not looked at where absent.
+    /// What must fire and what must not; ignored if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alerts: Option<ExpectedAlerts>,
 }
@@ -214,7 +214,7 @@ pub struct Heal {
     /// How it ended, for people, where that is not plain: "given up: superseded by a restore".
     #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
-    /// How many times the fault did anything: messages swallowed, sectors lost, operations delayed. None where the
+    /// How many times the fault did anything: messages swallowed, sectors lost, operations delayed. None if the
     /// harness does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bit: Option<u64>,
@@ -232,7 +232,7 @@ pub struct Outage {
 }
 
 /// Acknowledged data is gone as expected: from here on the store is what the creators up to `revision` made, and
-/// revisions from `revision` + 1 are made anew. Breaks form a tree: a snapshot that was saved before an earlier break
+/// revisions from `revision` + 1 are made again. Breaks form a tree: a snapshot that was saved before an earlier break
 /// brings back the line of events that this break had cut off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -302,7 +302,7 @@ pub struct RoleChange {
     pub term: u64,
     /// `leader`, `follower`, `candidate`, `pre-candidate`.
     pub role: String,
-    /// When; 0 where it is not told.
+    /// When; 0 if it is not known.
     pub at: u64,
 }
 
@@ -317,9 +317,9 @@ pub struct Applied {
     pub term: u64,
     /// A digest of the entry's content.
     pub digest: String,
-    /// A digest of the member's state, and of the reply, after it applied the entry; empty where it is not told.
+    /// A digest of the member's state, and of the reply, after it applied the entry; empty if it is not known.
     pub state: String,
-    /// When; 0 where it is not told.
+    /// When; 0 if it is not known.
     pub at: u64,
 }
 
@@ -452,20 +452,20 @@ impl From<RaftLine> for RaftFields {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hint {
-    /// When; 0 where it is not told.
+    /// When; 0 if it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub at: u64,
     /// The member's name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub member: String,
-    /// The entry's term; 0 where it is not told.
+    /// The entry's term; 0 if it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub term: u64,
     /// The entry's index in the log.
     pub index: u64,
     /// The operation that the entry holds the request of.
     pub op: OpId,
-    /// The revision that the entry made; 0 where it made none, or where that is not told.
+    /// The revision that the entry made; 0 if it made none, or where that is not told.
     #[serde(skip_serializing_if = "is_zero")]
     pub revision: u64,
     /// The lease that the entry ends because its time was over, and no operation at all; 0 for none.
@@ -500,17 +500,17 @@ pub struct MemberView {
     pub cluster_id: u64,
     /// The ids of the cluster's members, sorted.
     pub members: Vec<u64>,
-    /// Where the members are reached: each a name, peer URLs and client URLs, sorted. Empty where it is not told.
+    /// Where the members are reached: each a name, peer URLs and client URLs, sorted. Empty if it is not known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
     /// The revision that the member has compacted to.
     pub compact_revision: Revision,
     /// The member's revision.
     pub revision: Revision,
-    /// The index that its engine has applied; 0 where it is not told.
+    /// The index that its engine has applied; 0 if it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub applied: u64,
-    /// A digest of all rows of its engine at that index, but for the mark of the last finished compaction; empty where it
+    /// A digest of all rows of its engine at that index, but for the mark of the last finished compaction; empty if it
     /// is not told.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub rows: String,

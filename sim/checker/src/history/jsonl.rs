@@ -71,12 +71,12 @@ impl RunHistory {
         })
     }
 
-    /// How far a member's clock may have run fast or slow, in parts per million; 0 where the run does not say.
+    /// How far a member's clock may have run fast or slow, in parts per million; 0 if the run does not say.
     pub fn drift_ppm(&self) -> u64 {
         self.meta().map_or(0, |meta| meta.max_clock_drift_ppm)
     }
 
-    /// How long a message may be on its way where nothing is broken, in nanoseconds; 0 where the run does not say.
+    /// How long a message may be on its way where nothing is broken, in nanoseconds; 0 if the run does not say.
     pub fn longest_delay_ns(&self) -> u64 {
         self.meta().map_or(0, |meta| meta.longest_delay_ns)
     }

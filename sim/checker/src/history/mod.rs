@@ -15,7 +15,7 @@
 //!
 //! What the types promise: an operation is recorded once, after it returned or was given up; its instants are virtual
 //! nanoseconds on one clock; its [`Outcome`] is honest, that is, `fail` only for what certainly did not happen.
-//! What they leave out: how the store works. Requests and responses are those of etcd's v3 API, written anew here,
+//! What they leave out: how the store works. Requests and responses are those of etcd's v3 API, written again here,
 //! because the judge shares no code with the accused.
 
 pub mod alert;

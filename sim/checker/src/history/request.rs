@@ -274,7 +274,7 @@ pub struct LeaseGrant {
     /// The wanted id; 0 lets the store choose.
     #[serde(skip_serializing_if = "is_default")]
     pub id: LeaseId,
-    /// Seconds without renewal after which it ends; 0 where the lease never ends by itself.
+    /// Seconds without renewal after which it ends; 0 if the lease never ends by itself.
     #[serde(skip_serializing_if = "is_default")]
     pub ttl: i64,
 }

@@ -15,15 +15,15 @@ use super::request::is_default;
 pub struct KeyValue {
     /// The key.
     pub key: Bytes,
-    /// Its value; empty where the request asked for keys only.
+    /// Its value; empty if the request asked for keys only.
     #[serde(default)]
     pub value: Bytes,
-    /// The revision that created it; 0 where the source does not tell.
+    /// The revision that created it; 0 if the source does not tell.
     #[serde(default, skip_serializing_if = "is_default")]
     pub create_revision: Revision,
     /// The revision that changed it last.
     pub mod_revision: Revision,
-    /// Changes since it was created, the creation included; 0 where the source does not tell.
+    /// Changes since it was created, the creation included; 0 if the source does not tell.
     #[serde(default, skip_serializing_if = "is_default")]
     pub version: i64,
     /// Its lease.
@@ -138,7 +138,7 @@ pub struct CompactResult {}
 pub struct LeaseGrantResult {
     /// The lease's id.
     pub id: LeaseId,
-    /// Seconds that were granted, which may be more than was asked for; 0 where the source does not tell.
+    /// Seconds that were granted, which may be more than was asked for; 0 if the source does not tell.
     #[serde(skip_serializing_if = "is_default")]
     pub ttl: i64,
 }
@@ -147,7 +147,7 @@ pub struct LeaseGrantResult {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LeaseKeepAliveResult {
-    /// The seconds that the lease has again; 0 where there is no such lease.
+    /// The seconds that the lease has again; 0 if there is no such lease.
     #[serde(skip_serializing_if = "is_default")]
     pub ttl: i64,
 }

@@ -100,7 +100,7 @@ pub struct Explanation {
     pub states: Vec<String>,
     /// How many operations the longest consistent prefix has.
     pub prefix: usize,
-    /// Operations that are enough to prove the violation; empty where there is none to prove.
+    /// Operations that are enough to prove the violation; empty if there is none to prove.
     pub essential: Vec<OperationRef>,
     /// How many other operations are left open in that proof: free to have happened or not.
     pub possible: usize,

@@ -10,7 +10,7 @@
 //!    modelled by a state that is the set of its possibilities.
 //! 2. **Read-only means read-only.** Where [`Model::is_read_only`] says true, no legal step of that operation with
 //!    that output changes any state whatsoever. It is not enough that it changes nothing in the present state: a
-//!    register's `write 1` changes nothing where the value is 1 already, and may still be needed later.
+//!    register's `write 1` changes nothing if the value is 1 already, and may still be needed later.
 //! 3. **Out of reach means out of reach.** Where [`Model::can_become_legal`] says false, no sequence of the operations
 //!    that it was given makes the operation legal.
 //! 4. **Keys are all that is touched.** An operation with the keys `K` ([`Model::keys`]) neither reads nor changes

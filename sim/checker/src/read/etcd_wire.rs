@@ -194,7 +194,7 @@ fn hashed(hash: u32) -> Bytes {
     Bytes::from([&[0xff], format!("hash:{hash}").as_bytes()].concat())
 }
 
-/// Values of so many bytes are written as their hash, but for those that some transactions put.
+/// Values of so many bytes are written as their hash, except those that some transactions put.
 const HASHED_FROM: usize = 20;
 
 /// The hash of 32 bits that etcd's reports use: FNV-1a.

@@ -350,7 +350,7 @@ const LAYOUT: usize = 40;
 /// Histories beyond this many operations are not reduced: the blamed operations must do.
 const LONGEST: usize = 100_000;
 
-/// Looks for a core around the blamed operations. None where no reduced history was shown to be invalid.
+/// Looks for a core around the blamed operations. None if no reduced history was shown to be invalid.
 pub(super) fn find(input: Input<'_>, blamed: &[OpId], budgets: &Budgets) -> Option<Core> {
     let operations = input.operations;
     if operations.len() > LONGEST {

@@ -58,7 +58,7 @@ impl<'a> Machine<'_, 'a> {
             return Err(Conflict::Latest);
         }
         self.charge(items.len());
-        items.sort_by_cached_key(|item| self.promise(*item, segment));
+        items.sort_by_cached_key(|item| self.rank(*item, segment));
         Ok(self.choose(Tries::Makers { segment, items, elsewhere, open: false }, Some(key)))
     }
 
@@ -79,7 +79,7 @@ impl<'a> Machine<'_, 'a> {
             self.used[*item as usize] == UNUSED && classes.insert(prepared.effects[item].class)
         });
         self.charge(items.len());
-        items.sort_by_cached_key(|item| self.promise(*item, segment));
+        items.sort_by_cached_key(|item| self.rank(*item, segment));
         items
     }
 
@@ -95,7 +95,7 @@ impl<'a> Machine<'_, 'a> {
     /// at another place, then those that later answers ask for (by the time until which they can have happened), then those
     /// without evidence, then those that later answers speak against. Among equals the one called last comes first, because an
     /// operation in doubt mostly takes effect soon.
-    fn promise(&self, item: u32, segment: u32) -> (bool, bool, Need, Reverse<u64>, u32) {
+    fn rank(&self, item: u32, segment: u32) -> (bool, bool, Need, Reverse<u64>, u32) {
         let entry = &self.prepared.items[item as usize];
         let mut need: Option<Need> = None;
         for (key, kind) in &self.prepared.effects[&item].touches {

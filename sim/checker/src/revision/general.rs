@@ -210,7 +210,7 @@ impl Eras {
         self.cuts[..era].iter().rev().find_map(|cut| cut.cluster)
     }
 
-    /// The era of an operation that returned; none where it could be one or the other, and for what a member that is
+    /// The era of an operation that returned; none if it could be one or the other, and for what a member that is
     /// left over from another cluster answered from its own state.
     fn of_operation(&self, operation: &Operation) -> Option<usize> {
         let (from, to) = (self.at(operation.call), self.at(operation.ret?));

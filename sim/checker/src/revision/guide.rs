@@ -36,7 +36,7 @@ pub(super) struct Guide {
 }
 
 impl Guide {
-    /// None where the hints tell nothing of this history, or nothing that needs telling.
+    /// None if the hints tell nothing of this history, or nothing that needs telling.
     pub(super) fn new(prepared: &Prepared<'_>, hints: &[&Hint]) -> Option<Guide> {
         if hints.is_empty() || prepared.effects.is_empty() {
             return None;

@@ -252,7 +252,7 @@ pub(super) struct Prepared<'a> {
     pub(super) loose: Vec<u32>,
     /// Per gap the keys of `touchers` that it may have written, as far as they were seen.
     pub(super) open: FixedMap<u32, Vec<Key>>,
-    /// Per key the items that may write it to fill a gap, but for those that may write any key.
+    /// Per key the items that may write it to fill a gap, except those that may write any key.
     pub(super) writers: Vec<Vec<u32>>,
     pub(super) any_writers: Vec<u32>,
     /// What is known of the keys that they may write.

@@ -34,7 +34,7 @@ pub(super) enum What {
     DeletedTooMany { deleted: i64 },
 }
 
-/// The first such answer to return, if there is any.
+/// The first such answer to return, if there is one.
 pub(super) fn contradiction(prepared: &Prepared<'_>) -> Option<Odd> {
     let mut found: Option<(u64, Odd)> = None;
     for (index, item) in prepared.items.iter().enumerate() {

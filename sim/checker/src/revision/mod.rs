@@ -10,8 +10,8 @@
 //!    returned before r's creator was called (one pass: [`sweep`]);
 //! 3. replaying the creators in order reproduces every answer ([`search`], which then searches nothing).
 //!
-//! *Sound*: an order that is found respects real time and the model, and [`witness`] verifies that anew. *Complete*:
-//! a legal order is sorted as above, and operations that see the same revision commute, but for those that touch
+//! *Sound*: an order that is found respects real time and the model, and [`witness`] verifies it again. *Complete*:
+//! a legal order is sorted as above, and operations that see the same revision commute, except those that touch
 //! leases or the compaction. [`within`] finds their order within a revision without loss (its essay has the argument).
 //!
 //! # Where search remains
@@ -95,6 +95,8 @@ mod within;
 mod witness;
 
 #[cfg(test)]
+mod by_hand;
+#[cfg(test)]
 mod costs;
 #[cfg(test)]
 mod hinted;
@@ -108,8 +110,6 @@ pub(crate) mod random;
 mod script;
 #[cfg(test)]
 pub(crate) mod spoil;
-#[cfg(test)]
-mod told;
 
 pub use self::core::Core;
 pub use eval::Dialect;

@@ -36,12 +36,12 @@ pub(super) struct Pair {
 /// What a known creator made of a key.
 #[derive(Clone, Copy, Debug)]
 enum Change<'a> {
-    /// None where it kept the value that was there.
+    /// None if it kept the value that was there.
     Put(Option<&'a Bytes>),
     Deleted,
 }
 
-/// The contradiction with the first return of a later answer, if there is any.
+/// The contradiction with the first return of a later answer, if there is one.
 pub(super) fn contradiction(prepared: &Prepared<'_>) -> Option<Pair> {
     let known = known_changes(prepared);
     let mut shown: FixedMap<(Key, u32), (u32, KeyValue, bool)> = FixedMap::default();
@@ -139,7 +139,9 @@ impl Sight<'_> {
         let (first, other, unread) =
             shown.entry((key, of)).or_insert_with(|| (self.index, self.kv.clone(), self.keys_only));
         let told = prepared.dialect == Dialect::Etcd;
-        let differs = other.version != self.kv.version
+        // A report may leave out versions, of some answers alone.
+        let versions = told || other.version > 0 && self.kv.version > 0;
+        let differs = (versions && other.version != self.kv.version)
             || (told && (other.create_revision, other.lease) != (self.kv.create_revision, self.kv.lease))
             || (!*unread && !self.keys_only && other.value != self.kv.value);
         if differs {

@@ -28,7 +28,7 @@ fn shape(chance: &mut Chance, dialect: Dialect) -> Shape {
     }
 }
 
-/// Runs both on one random history. Whether it was valid; none where the general search gave up.
+/// Runs both on one random history. Whether it was valid; none if the general search gave up.
 fn compare(seed: u64, dialect: Dialect, past: bool) -> Result<Option<bool>, String> {
     let mut chance = Chance(seed);
     let shape = Shape { past, ..shape(&mut chance, dialect) };
@@ -142,6 +142,24 @@ fn agrees_with_the_general_search_on_what_is_compacted() {
 #[test]
 fn agrees_with_the_general_search_in_the_robustness_dialect() {
     agree(Dialect::Robustness, false, 1 << 40, cases(2000));
+}
+
+/// Reports may leave out a key's version, also of some answers alone.
+#[test]
+fn an_answer_without_a_version_contradicts_none_with_one() {
+    let shown = |first: i64, second: i64| {
+        let history = super::script::base()
+            .get(2, (90, 95), 4, "b", Some(("1", 3, 3, first)))
+            .get(3, (96, 99), 4, "b", Some(("1", 3, 3, second)))
+            .history();
+        let valid = |dialect| matches!(check(&history, dialect, &Budgets::default()), Verdict::Valid(_));
+        let dialects = [Dialect::Robustness, Dialect::Etcd];
+        dialects.map(|dialect| (contradicted(&history, dialect), valid(dialect)))
+    };
+    assert_eq!(shown(1, 1), [(false, true), (false, true)]);
+    assert_eq!(shown(1, 0), [(false, true), (true, false)]);
+    assert_eq!(shown(0, 1), [(false, true), (true, false)]);
+    assert_eq!(shown(1, 2), [(true, false), (true, false)]);
 }
 
 /// The model's own promise, which the general search builds on: what it calls read-only changes nothing.

@@ -73,7 +73,7 @@ pub(crate) struct Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Planted {
     None,
-    /// A delete or a txn that changes nothing takes a revision all the same.
+    /// A delete or a txn that changes nothing takes a revision nevertheless.
     IdleRevision,
     /// A read with a limit says that there is more where it got just as many keys as it asked for.
     WrongMore,
@@ -514,12 +514,12 @@ impl Planted {
     }
 }
 
-/// A true execution, but for what is planted.
+/// A true execution, except for what is planted.
 pub(crate) fn history(chance: &mut Chance, shape: &Shape) -> RunHistory {
     history_and_hints(chance, shape).0
 }
 
-/// A true execution, but for what is planted, and in which order the store took the requests that may change it.
+/// A true execution, except for what is planted, and in which order the store took the requests that may change it.
 pub(crate) fn history_and_hints(chance: &mut Chance, shape: &Shape) -> (RunHistory, Vec<Hint>) {
     let plan = plan(chance, shape);
     let horizon = 2 + plan.iter().map(|planned| planned.ret).max().unwrap_or(0);

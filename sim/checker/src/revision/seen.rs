@@ -48,7 +48,7 @@ pub(crate) struct Seen {
 #[derive(Clone, Debug)]
 pub(crate) struct SeenChange {
     pub(crate) key: Bytes,
-    /// What it became, one after the other; none where it was deleted.
+    /// What it became, one after the other; none if it was deleted.
     pub(crate) steps: Vec<Option<KeyValue>>,
     /// What it was before that revision, once for each event that shows it; none says that it was not there.
     pub(crate) before: Vec<Option<KeyValue>>,

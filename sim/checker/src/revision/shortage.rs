@@ -20,7 +20,7 @@ pub(super) struct Shortage {
     pub(super) fillers: usize,
 }
 
-/// The first gap that nothing is left for, if there is any.
+/// The first gap that nothing is left for, if there is one.
 pub(super) fn find(prepared: &Prepared<'_>) -> Option<Shortage> {
     if prepared.start.elsewhere {
         return None;

@@ -44,7 +44,7 @@ pub(super) enum Known {
 pub(super) struct Sight {
     /// The segment that wrote it last.
     pub(super) of: u32,
-    /// Its creation revision; 0 where that is not told.
+    /// Its creation revision; 0 if that is not known.
     pub(super) created: i64,
     pub(super) version: i64,
     /// Its value was seen too.

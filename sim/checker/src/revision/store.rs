@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::keyspace::{Key, Lease, NO_LEASE, Span};
 use crate::history::Bytes;
 
-/// A key as the store holds it; absent where `version` is 0.
+/// A key as the store holds it; absent if `version` is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry<'a> {
     pub(super) value: Option<&'a Bytes>,

@@ -15,7 +15,7 @@ pub(super) enum TimeConflict {
     Foreseen { seer: u32, creator: u32 },
 }
 
-/// The conflict with the first call of a later operation, if there is any.
+/// The conflict with the first call of a later operation, if there is one.
 pub(super) fn sweep(prepared: &Prepared<'_>) -> Option<TimeConflict> {
     let mut found: Option<(u64, TimeConflict)> = None;
     let mut note = |call: u64, conflict: TimeConflict| {

@@ -41,7 +41,7 @@ impl<'a> Machine<'_, 'a> {
                 continue;
             }
             let due = self.pending.iter().any(|fact| prepared.facts_until[fact] == segment);
-            // The log tells what comes when, and a guided search need not find every order.
+            // The log gives the order, and a guided search need not find every order.
             if !within.asked && self.guide.is_none() {
                 let mut tries = self.early_ends(segment, &within);
                 tries.extend(self.kept_by_breaks(segment, &within));
@@ -133,7 +133,7 @@ impl<'a> Machine<'_, 'a> {
         }
     }
 
-    /// Places what changes nothing and is legal here. Whether there was any.
+    /// Places operations that change nothing and are legal here. Whether there were any.
     pub(super) fn settle(&mut self, undone: &mut Vec<u32>) -> bool {
         let first = self.first_returns(undone);
         for place in 0..self.pending.len() {
@@ -148,8 +148,8 @@ impl<'a> Machine<'_, 'a> {
         for place in 0..undone.len() {
             self.charge(1);
             let item = undone[place];
-            // Where granting twice and ending what is not there is legal, that something changes nothing here does not
-            // mean that it is best placed here.
+            // In the robustness dialect a second grant, and the end of a lease that does not exist, are legal. So an
+            // operation that changes nothing here may still have a better place.
             let action = &self.prepared.items[item as usize].action;
             let matters = self.prepared.dialect == Dialect::Robustness && !leases_of(action).is_empty();
             if matters || !first.allows(item, self.prepared.items[item as usize].call) {
@@ -169,7 +169,7 @@ impl<'a> Machine<'_, 'a> {
         false
     }
 
-    /// The first to return of what is not yet placed here.
+    /// The operation among those not yet placed here that returns first.
     fn first_returns(&mut self, undone: &[u32]) -> FirstReturns {
         self.charge(self.pending.len() + undone.len());
         let mut first = FirstReturns::default();
@@ -179,7 +179,7 @@ impl<'a> Machine<'_, 'a> {
         first
     }
 
-    /// Whether everything that returned before its call, among what is not yet placed here, is placed.
+    /// Whether all operations of this segment that returned before its call are placed.
     pub(super) fn is_next(&self, item: u32, undone: &[u32]) -> bool {
         let call = self.prepared.items[item as usize].call;
         let waits = |other: &u32| *other != item && self.prepared.items[*other as usize].ret < call;
@@ -192,9 +192,10 @@ impl<'a> Machine<'_, 'a> {
         self.eval(item).fails_with(&prepared.items[item as usize].action, kind)
     }
 
-    /// Operations that could each go next and between which the order is not indifferent: where a refusal about a
-    /// lease waits to be placed, or a break keeps this revision, all of them; in the dialect of etcd's robustness model,
-    /// where granting twice and ending what is not there is legal, those on a lease that they share.
+    /// Operations that could each go next, if their order matters. If a refusal about a lease waits to be placed, or a break
+    /// keeps this revision, these are all that could go next. Otherwise they are, in etcd's dialect, grants of one id. In the
+    /// robustness dialect a second grant and the end of a lease that does not exist are legal; there they are all operations
+    /// on leases, if two of them share one.
     fn rivals(&self, segment: u32, within: &Within) -> Vec<u32> {
         let prepared = self.prepared;
         if within.first.is_some() || within.undone.len() < 2 {
@@ -205,12 +206,12 @@ impl<'a> Machine<'_, 'a> {
             let kind = prepared.operation(*fact).and_then(|operation| operation.fact());
             matches!(kind, Some(ErrorKind::LeaseNotFound | ErrorKind::LeaseExists))
         });
-        // A break may keep what is between any two of them.
+        // A break may keep the state between any two of them.
         if waits || prepared.keeps.contains_key(&segment) {
             return next.collect();
         }
         if prepared.dialect == Dialect::Etcd {
-            // Leases of one id may differ in whether, and from when on, they can end by themselves.
+            // Leases of one id may differ in whether they can end by themselves, and from when on.
             let granted = |item: &u32| match prepared.items[*item as usize].action {
                 Action::Grant(lease) if !self.store.lease_exists(lease) => Some(lease),
                 _ => None,
@@ -233,7 +234,7 @@ impl<'a> Machine<'_, 'a> {
         }
     }
 
-    /// The operation on a lease that goes next: legal, and of those the first to return.
+    /// The operation on a lease that goes next: of the legal ones the first to return.
     fn next_on_lease(&mut self, undone: &[u32]) -> Option<usize> {
         let mut best: Option<(u64, usize)> = None;
         let first = self.first_returns(undone);
@@ -254,7 +255,7 @@ impl<'a> Machine<'_, 'a> {
         best.map(|(_, place)| place)
     }
 
-    /// The compaction that goes next: the smallest of those that may, once nothing else may.
+    /// The compaction that goes next, if nothing else can: the smallest of those that can.
     fn next_compaction(&self, undone: &[u32]) -> Option<usize> {
         let compactions = undone.iter().enumerate().filter_map(|(place, &item)| {
             match self.prepared.items[item as usize].action {
@@ -324,7 +325,7 @@ impl<'a> Machine<'_, 'a> {
         }
     }
 
-    /// The ambiguous items that could let waiting failures be placed, and so what waits for them.
+    /// The ambiguous items that could make waiting failures legal, and with them the operations that wait for those.
     pub(super) fn unblock(&mut self, segment: u32, undone: &[u32]) -> Vec<u32> {
         let first = self.first_returns(undone);
         let mut inserts = Vec::new();
@@ -336,8 +337,8 @@ impl<'a> Machine<'_, 'a> {
         inserts
     }
 
-    /// What to place here already for a refusal that waits, may hold now and may not hold later: changes of its lease; a
-    /// compaction, where its transaction's compares decide whether it reads; and whatever lets other refusals be placed that
+    /// What to place here already for a waiting refusal that may hold now and may not hold later: changes of its lease, a
+    /// compaction if its transaction's compares decide whether it reads, and the items that make other refusals legal that
     /// it waits for.
     fn early_ends(&mut self, segment: u32, within: &Within) -> Vec<Place> {
         let prepared = self.prepared;
@@ -348,12 +349,12 @@ impl<'a> Machine<'_, 'a> {
             Some(ErrorKind::Compacted) => is_txn(item),
             _ => false,
         };
-        // A revision comes, and so does a key: nothing helps these to hold, but they must not wait for too long.
+        // These hold only until a revision or a key exists. No item makes them hold, but they must not wait for too long.
         let goes = |item: &u32| {
             may_be_helped(item)
                 || matches!(refused(item), Some(ErrorKind::FutureRevision | ErrorKind::KeyNotFound))
         };
-        // Whatever returned before the latest of these was called holds one of them up.
+        // An operation that returned before the latest of these was called holds one of them up.
         let calls = self.pending.iter().filter(|item| goes(item));
         let latest = calls.map(|item| prepared.items[*item as usize].call).max();
         let first = self.first_returns(&within.undone);
@@ -395,7 +396,7 @@ impl<'a> Machine<'_, 'a> {
     }
 }
 
-/// Of a number of items, which one returns first, and when the second does: no other can forbid an item to come next.
+/// The item among several that returns first, and when the second one does. No other can forbid an item to come next.
 #[derive(Default)]
 struct FirstReturns {
     first: Option<(u64, u32)>,

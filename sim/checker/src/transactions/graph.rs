@@ -78,7 +78,7 @@ impl Graph {
         self.nodes[node as usize].operation
     }
 
-    /// When each transaction was called and when it returned: never, where that is not known.
+    /// When each transaction was called and when it returned: never if that is not known.
     pub(super) fn times(&self) -> Vec<(u64, u64)> {
         self.nodes.iter().map(|node| (node.call, node.ret.unwrap_or(u64::MAX))).collect()
     }

@@ -1,7 +1,7 @@
 //! Transactions whose writes are distinct: the order is inferred and not searched for.
 //!
 //! # What is inferred
-//! If each value is written to a key once, a read tells which write it saw. From that follows which transaction must
+//! If a value is written to a key once, a read of it tells which write it saw. From that follows which transaction must
 //! come before which in every order that is strictly serializable, as Elle does it (Kingsbury and Alvaro 2020):
 //! - *wr*: the writer of a value comes before its readers;
 //! - *ww*: of two appends to a list, the one that stands first in it comes first;
@@ -16,8 +16,8 @@
 //! - A cycle, or a read of a value that no transaction can have left there, proves that there is no order ([`Contradiction`]).
 //! - Otherwise an order that keeps to all of it is a candidate. It need not be trusted: the caller replays it through the
 //!   model ([`crate::search::replay`]).
-//! - If values are written twice, or no candidate is found, nothing is said ([`Inferred::Nothing`]), and the general
-//!   search decides.
+//! - If no candidate is found, nothing is said ([`Inferred::Nothing`]), and the general search decides. The same holds for lists
+//!   that get a value twice. A register's value that is written twice tells nothing by itself, and the rest tells as before.
 //!
 //! The work is near-linear for lists, and quadratic within bounds for registers, where the general search may take
 //! exponential time.

@@ -4,6 +4,10 @@
 //! readers of that other one. And a write that must come before a reader, and is not the one that was read,
 //! must come before the write that was read. Each such edge may lead to more; they are followed until there are no new ones.
 //! That finds most contradictions, not all.
+//!
+//! A value that several transactions wrote to a key, or that the key had at first, does not tell which write a read of it saw.
+//! Such reads add no edges, and the order that is looked for need only show the value when they come ([`Versions::any_of`]). All
+//! other reads of the key, and other keys, tell as much as ever.
 
 use std::collections::BTreeMap;
 
@@ -25,10 +29,18 @@ const ROUNDS: usize = 12;
 #[derive(Default)]
 struct Key<'h> {
     name: &'h str,
-    /// Who wrote each value, and whether it was the last that the transaction wrote there.
-    writers: BTreeMap<Value, (usize, bool)>,
+    /// The writes of each value: the transaction, and whether it was the last that the transaction wrote there.
+    writers: BTreeMap<Value, Vec<(usize, bool)>>,
     /// What completed transactions found before their own writes: who, and the value.
     found: Vec<(usize, Value)>,
+}
+
+impl Key<'_> {
+    /// Whether a read of the value may have seen one of several writes, the initial value among them.
+    fn is_ambiguous(&self, value: Value, initial: Value) -> bool {
+        let writes = self.writers.get(&value).map_or(0, Vec::len);
+        writes + usize::from(value == initial) > 1
+    }
 }
 
 /// What a history of [`MultiRegister`] tells of its order.
@@ -43,14 +55,14 @@ pub fn registers(model: &MultiRegister, history: &ConcurrentHistory<Vec<MicroOp>
         for micro in &operation.input {
             if let MicroOp::Write(name, value) = micro {
                 let key = keys.entry(name).or_insert_with(|| Key { name, ..Key::default() });
-                if *value == initial(name) || key.writers.insert(*value, (at, false)).is_some() {
-                    return Inferred::Nothing;
-                }
+                key.writers.entry(*value).or_default().push((at, false));
                 last.insert(name, *value);
             }
         }
         for (name, value) in last {
-            keys.get_mut(name).expect("just written").writers.insert(value, (at, true));
+            let writes =
+                keys.get_mut(name).and_then(|key| key.writers.get_mut(&value)).expect("just written");
+            writes.last_mut().expect("just written").1 = true;
         }
     }
     for (at, operation) in history.operations().iter().enumerate() {
@@ -62,7 +74,10 @@ pub fn registers(model: &MultiRegister, history: &ConcurrentHistory<Vec<MicroOp>
     let keys: Vec<Key<'_>> = keys.into_values().collect();
     let mut seen = vec![false; history.len()];
     for key in &keys {
-        for &(reader, value) in key.found.iter().filter(|(_, value)| *value != initial(key.name)) {
+        for &(reader, value) in &key.found {
+            if value == initial(key.name) && !key.is_ambiguous(value, value) {
+                continue;
+            }
             let wrong = |why, others| {
                 Inferred::Contradiction(Contradiction::Read {
                     operation: reader,
@@ -71,20 +86,24 @@ pub fn registers(model: &MultiRegister, history: &ConcurrentHistory<Vec<MicroOp>
                     others,
                 })
             };
-            match key.writers.get(&value) {
-                None => {
+            match key.writers.get(&value).map(Vec::as_slice) {
+                // Which of these writes took effect is not known. One that did not may still be in the order.
+                Some(writes) if key.is_ambiguous(value, initial(key.name)) => {
+                    writes.iter().for_each(|&(writer, _)| seen[writer] = true);
+                }
+                None | Some([]) => {
                     return wrong("nobody wrote that value, or only a transaction that failed", Vec::new());
                 }
-                Some(&(writer, _)) if writer == reader => {
+                Some(&[(writer, _), ..]) if writer == reader => {
                     return wrong("the transaction itself wrote that value later", Vec::new());
                 }
-                Some(&(writer, false)) => {
+                Some(&[(writer, false), ..]) => {
                     return wrong(
                         "that value was overwritten within the transaction that wrote it",
                         vec![writer],
                     );
                 }
-                Some(&(writer, true)) => seen[writer] = true,
+                Some(&[(writer, true), ..]) => seen[writer] = true,
             }
         }
     }
@@ -176,6 +195,10 @@ pub(super) struct Versions {
     key: u32,
     pub(super) writers: Vec<Option<u32>>,
     pub(super) readers: Vec<Vec<u32>>,
+    /// The value of each.
+    pub(super) values: Vec<Value>,
+    /// Transactions that read a value of several of them, and the value.
+    pub(super) any_of: Vec<(u32, Value)>,
 }
 
 impl Versions {
@@ -188,16 +211,29 @@ impl Versions {
         graph: &mut Graph,
     ) -> Versions {
         let mut place: BTreeMap<Value, usize> = BTreeMap::from([(initial, 0)]);
-        let mut versions = Versions { key, writers: vec![None], readers: vec![Vec::new()] };
-        for (value, (writer, last)) in &of.writers {
+        let mut versions = Versions {
+            key,
+            writers: vec![None],
+            readers: vec![Vec::new()],
+            values: vec![initial],
+            any_of: Vec::new(),
+        };
+        let writes =
+            of.writers.iter().flat_map(|(value, writes)| writes.iter().map(move |write| (value, write)));
+        for (value, (writer, last)) in writes {
             if let (true, Some(&node)) = (*last, node_of.get(writer)) {
                 place.insert(*value, versions.writers.len());
                 versions.writers.push(Some(node));
                 versions.readers.push(Vec::new());
+                versions.values.push(*value);
             }
         }
         for (reader, value) in &of.found {
             let reader = node_of[reader];
+            if of.is_ambiguous(*value, initial) {
+                versions.any_of.push((reader, *value));
+                continue;
+            }
             let at = place[value];
             versions.readers[at].push(reader);
             if let Some(writer) = versions.writers[at] {

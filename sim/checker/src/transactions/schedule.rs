@@ -8,7 +8,7 @@
 //! - No writer is taken that would make some transaction wait for itself (`waits_for_itself`). The version
 //!   that it writes has readers; these come before whatever else writes that key, after all that the graph has before
 //!   them, and this after the readers of the other present versions.
-//! - Where nothing fits, the last choices are taken back, sometimes a few and seldom many, and made anew by a seeded chance.
+//! - Where nothing fits, the last choices are taken back, sometimes a few and seldom many, and made again by a seeded chance.
 //!
 //! The problem is NP-complete (Papadimitriou 1979), so the work is bounded (`work_allowed`) and an order may go
 //! unfound. The caller replays what is found, so an error here costs an answer and never makes a wrong one.
@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 
 use super::graph::Graph;
 use super::registers::Versions;
+use crate::model::value::Value;
 
 /// An order of all transactions of `graph`, where one was found.
 pub(super) fn schedule(graph: &Graph, versions: &[Versions]) -> Option<Vec<u32>> {
@@ -91,6 +92,8 @@ struct Schedule<'g> {
     /// What each transaction reads and writes: the key's place, and the version's.
     reads: Vec<Vec<(usize, usize)>>,
     writes: Vec<Vec<(usize, usize)>>,
+    /// What each transaction reads that several writes may have left: the key's place, and the value.
+    any_of: Vec<Vec<(usize, Value)>>,
     /// When each transaction must be done at the latest, that all may return in time that come after it.
     due: Vec<u64>,
     /// Of each key the present version, and how many of its readers are still to come.
@@ -116,7 +119,11 @@ impl<'g> Schedule<'g> {
         let order = graph.order()?;
         let mut reads = vec![Vec::new(); count];
         let mut writes = vec![Vec::new(); count];
+        let mut any_of = vec![Vec::new(); count];
         for (key, of) in versions.iter().enumerate() {
+            for &(reader, value) in &of.any_of {
+                any_of[reader as usize].push((key, value));
+            }
             for (version, writer) in of.writers.iter().enumerate() {
                 if let Some(writer) = writer {
                     writes[*writer as usize].push((key, version));
@@ -146,6 +153,7 @@ impl<'g> Schedule<'g> {
             before,
             reads,
             writes,
+            any_of,
             due,
             now: vec![0; versions.len()],
             waiting: versions.iter().map(|of| of.readers[0].len()).collect(),
@@ -214,7 +222,9 @@ impl<'g> Schedule<'g> {
     /// Whether a transaction sees what it read, and replaces nothing that has other readers to come.
     fn fits(&self, node: u32) -> bool {
         let (reads, writes) = (&self.reads[node as usize], &self.writes[node as usize]);
+        let shows = |&(key, value): &(usize, Value)| self.versions[key].values[self.now[key]] == value;
         reads.iter().all(|&(key, version)| self.now[key] == version)
+            && self.any_of[node as usize].iter().all(shows)
             && writes.iter().all(|&(key, _)| {
                 let own = usize::from(reads.iter().any(|&(read, _)| read == key));
                 self.waiting[key] == own

@@ -159,6 +159,7 @@ fn random_registers(
     chance: &mut Chance,
     shape: &Shape,
     model: &MultiRegister,
+    values: impl Fn(&mut Chance, i64) -> i64,
 ) -> ConcurrentHistory<Vec<MicroOp>, ReadValues> {
     random(
         chance,
@@ -170,7 +171,7 @@ fn random_registers(
                     true => MicroOp::Read(key(chance, shape.keys)),
                     false => {
                         *next += 1;
-                        MicroOp::Write(key(chance, shape.keys), Some(*next))
+                        MicroOp::Write(key(chance, shape.keys), Some(values(chance, *next)))
                     }
                 })
                 .collect()
@@ -206,7 +207,7 @@ fn registers_agree_with_the_general_search() {
             0 => Shape::small(&mut chance),
             _ => Shape { clients: 8, keys: 2, events: 30 + chance.below(40), lies: chance.percent(30) },
         };
-        let history = random_registers(&mut chance, &shape, &model);
+        let history = random_registers(&mut chance, &shape, &model, |_, next| next);
         agree(&model, &history, &registers(&model, &history), &mut counts);
     }
     assert!(counts[0] > 300 && counts[1] > 300, "{counts:?}");
@@ -221,7 +222,7 @@ fn long_histories_of_registers_have_an_order() {
         [(1, 10, 2, 15_000), (2, 20, 2, 15_000), (3, 40, 2, 3_000), (4, 100, 4, 15_000)]
     {
         let shape = Shape { clients, keys, events, lies: false };
-        let history = random_registers(&mut Chance(seed), &shape, &model);
+        let history = random_registers(&mut Chance(seed), &shape, &model, |_, next| next);
         let Inferred::Order(order) = registers(&model, &history) else {
             panic!("nothing came of {} transactions by {clients} clients", history.len())
         };
@@ -303,15 +304,60 @@ fn appends_of_a_transaction_stand_together_in_their_order() {
     }
 }
 
+/// Some values are written several times, and some are those that the keys begin with.
 #[test]
-fn values_that_are_written_twice_tell_nothing() {
-    let write = || vec![MicroOp::Write("x".into(), Some(1))];
-    let twice = ConcurrentHistory::new(vec![
-        Operation::ok(1, 0, 1, write(), Vec::new()),
-        Operation::ok(2, 0, 1, write(), Vec::new()),
-    ]);
-    assert_eq!(registers(&MultiRegister::default(), &twice.unwrap()), Inferred::Nothing);
-    let initial = ConcurrentHistory::new(vec![Operation::ok(1, 0, 1, write(), Vec::new())]);
-    let model = MultiRegister { default: Some(1), ..MultiRegister::default() };
-    assert_eq!(registers(&model, &initial.unwrap()), Inferred::Nothing);
+fn registers_with_values_that_are_written_twice_agree_with_the_general_search() {
+    for initial in [None, Some(3)] {
+        let model = MultiRegister { default: initial, ..MultiRegister::default() };
+        let mut counts = [0; 3];
+        for seed in 0..2_000 {
+            let mut chance = Chance(seed);
+            let shape = match seed % 2 {
+                0 => Shape::small(&mut chance),
+                _ => Shape { clients: 6, keys: 2, events: 30 + chance.below(30), lies: chance.percent(30) },
+            };
+            let often = [5, 30, 90][(seed / 2 % 3) as usize];
+            let history = random_registers(&mut chance, &shape, &model, |chance, next| {
+                if chance.percent(often) { 1 + chance.below(4) as i64 } else { 10 + next }
+            });
+            agree(&model, &history, &registers(&model, &history), &mut counts);
+        }
+        assert!(counts[0] > 300 && counts[1] > 300, "{counts:?}");
+    }
+}
+
+/// One value that is written twice does not leave thousands of transactions to the search.
+#[test]
+fn long_histories_with_a_value_that_is_written_twice_have_an_order() {
+    let model = MultiRegister::default();
+    for (seed, clients, keys, events) in [(1, 10, 2, 15_000), (2, 20, 2, 15_000), (4, 100, 4, 15_000)] {
+        let shape = Shape { clients, keys, events, lies: false };
+        let history = random_registers(&mut Chance(seed), &shape, &model, |_, next| match next {
+            100..110 => 100,
+            next => next,
+        });
+        let Inferred::Order(order) = registers(&model, &history) else {
+            panic!("nothing came of {} transactions by {clients} clients", history.len())
+        };
+        replay(&model, &history, &order).unwrap_or_else(|error| panic!("{clients} clients: {error}"));
+    }
+}
+
+#[test]
+fn a_value_that_is_written_twice_hides_no_contradiction_elsewhere() {
+    let write = |key: &str, value| MicroOp::Write(key.into(), Some(value));
+    let read = |key: &str| MicroOp::Read(key.into());
+    let history = |reads: [Value; 2]| {
+        ConcurrentHistory::new(vec![
+            Operation::ok(1, 0, 1, vec![write("x", 1)], Vec::new()),
+            Operation::ok(2, 0, 1, vec![write("x", 1)], Vec::new()),
+            Operation::ok(1, 2, 3, vec![write("y", 5)], Vec::new()),
+            Operation::ok(1, 4, 5, vec![read("x"), read("y")], reads.map(Some).to_vec()),
+        ])
+        .unwrap()
+    };
+    let model = MultiRegister::default();
+    assert!(matches!(registers(&model, &history([Some(1), Some(5)])), Inferred::Order(_)));
+    assert!(matches!(registers(&model, &history([Some(1), None])), Inferred::Contradiction(_)));
+    assert!(matches!(registers(&model, &history([Some(2), Some(5)])), Inferred::Contradiction(_)));
 }

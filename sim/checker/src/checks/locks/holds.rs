@@ -70,7 +70,7 @@ struct Removal<'a> {
     from: &'a Bytes,
     range_end: &'a Bytes,
     call: u64,
-    /// When it had certainly happened; never, where that is not known.
+    /// When it had certainly happened; never if that is not known.
     done: u64,
 }
 
@@ -113,7 +113,7 @@ impl<'a> Ends<'a> {
         Ends { leases, given_up, removals }
     }
 
-    /// Until when the hold certainly lasts; none where nothing is certain.
+    /// Until when the hold certainly lasts; none if nothing is certain.
     pub(super) fn of_hold(&self, hold: &Hold<'_>) -> Option<u64> {
         let lease = self.leases.get(&hold.lease)?;
         if !lease.is_of(hold.era) || self.given_up.contains(&(hold.name, hold.lease)) {

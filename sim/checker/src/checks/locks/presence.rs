@@ -20,11 +20,11 @@ pub(super) struct Place<'a> {
     pub(super) create: u64,
     /// When the first member had it.
     pub(super) from: u64,
-    /// When the first member had it no more; none where it is there at the end.
+    /// When the first member had it no more; none if it is there at the end.
     pub(super) until: Option<u64>,
 }
 
-/// The places of each queue, in the order in which they were made; none where the members' word does not suffice.
+/// The places of each queue, in the order in which they were made; none if the members' word does not suffice.
 pub(super) fn places<'a>(
     history: &'a RunHistory,
     names: &BTreeSet<&'a Bytes>,
@@ -81,7 +81,7 @@ enum Step<'a> {
     Delete(&'a Bytes, &'a Bytes),
 }
 
-/// What an operation that changed something did to queues; none where that depends on more than is known here.
+/// What an operation that changed something did to queues; none if that depends on more than is known here.
 fn steps<'a>(op: &'a Op, names: &BTreeSet<&'a Bytes>) -> Option<Vec<Step<'a>>> {
     match op {
         Op::Put(put) if is_queued(&put.key, names) => Some(vec![Step::Put(&put.key, put.lease)]),

@@ -8,7 +8,7 @@
 //!
 //! Each rule allows [`LEAST`] of time, and more if the store is slow: [`SLOWER`] times what the slowest request took that the same
 //! member answered meanwhile. At least [`OTHERS`] requests must show that the member works, and none may have been left
-//! without an answer. Nothing is demanded near a disturbance ([`Unquiet`]). Nothing is demanded of a run with users, whose
+//! without an answer. Nothing is demanded near a disturbance ([`Disturbances`]). Nothing is demanded of a run with users, whose
 //! tokens may end in the middle of a service's work, or with a full store. The members tell which places there are
 //! ([`presence`](super::presence)).
 
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use super::judge::names;
 use super::presence::{Place, places};
-use crate::checks::quiet::Unquiet;
+use crate::checks::quiet::Disturbances;
 use crate::checks::{Failure, seconds};
 use crate::history::{Bytes, Claim, Lock, Observed, Op, OpResult, Operation, RunHistory};
 
@@ -46,7 +46,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     }
     let names = names(history);
     let Some(queues) = places(history, &names) else { return Vec::new() };
-    let waits = Waits { history, queues, quiet: Unquiet::of(history) };
+    let waits = Waits { history, queues, quiet: Disturbances::of(history) };
     let mut failures = Vec::new();
     failures.extend(history.operations.iter().find_map(|operation| waits.turn(operation)));
     failures.extend(history.operations.iter().find_map(|operation| waits.left(operation)));
@@ -57,7 +57,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
 struct Waits<'a> {
     history: &'a RunHistory,
     queues: BTreeMap<&'a Bytes, Vec<Place<'a>>>,
-    quiet: Unquiet,
+    quiet: Disturbances,
 }
 
 /// A call for a place.
@@ -79,13 +79,13 @@ impl<'a> Waits<'a> {
         self.of_queue(&claim.name).iter().filter(move |place| place.lease == lease)
     }
 
-    /// Since when a place is the oldest of its queue; never, where another one stays before it.
+    /// Since when a place is the oldest of its queue; never if another one stays before it.
     fn first_since(&self, name: &Bytes, place: &Place<'_>) -> u64 {
         let older = self.of_queue(name).iter().filter(|other| other.create < place.create);
         older.map(|other| other.until.unwrap_or(u64::MAX)).fold(place.from, u64::max)
     }
 
-    /// How long the slowest request took that a member answered between two instants, in nanoseconds; none where the time
+    /// How long the slowest request took that a member answered between two instants, in nanoseconds; none if the time
     /// between them was not enough for what the member owes.
     fn had_time(&self, endpoint: &str, from: u64, to: u64) -> Option<u64> {
         if to.saturating_sub(from) <= LEAST + SLOWER * self.history.longest_delay_ns() {

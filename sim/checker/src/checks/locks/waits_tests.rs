@@ -96,7 +96,7 @@ fn without(mut lines: Vec<String>, what: &str) -> Vec<String> {
 #[test]
 fn who_is_first_does_not_wait() {
     assert_eq!(broken(&waiting()), [GUARANTEES[0]]);
-    // Told late, it has waited all the same.
+    // Told late, it has waited nevertheless.
     let told = ok(21, (5_100, 9_000), &lock("l", 8), 7, r#"{"locked":{"key":"l/8"}}"#);
     assert_eq!(broken(&with(without(waiting(), "\"id\":21,"), &[told])), [GUARANTEES[0]]);
     // Told soon, or given up soon.

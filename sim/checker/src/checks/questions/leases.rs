@@ -20,7 +20,7 @@ use super::{MemberReports, Question};
 use crate::checks::durability::covers;
 use crate::checks::era::{Eras, Scope};
 use crate::checks::leases::{Lease, collect};
-use crate::checks::quiet::Unquiet;
+use crate::checks::quiet::Disturbances;
 use crate::checks::{Failure, add, seconds};
 use crate::history::{
     Ask, Asked, Bytes, LeaseId, Op, OpId, OpResult, Operation, Outcome, RequestOp, RoleChange, RunHistory,
@@ -104,9 +104,9 @@ struct Known<'a> {
     /// Revocations without a member's report of their entry.
     revokes_untold: BTreeMap<LeaseId, u64>,
     extension: u64,
-    /// How often a leader notes what is left of leases; 0 where that is not known.
+    /// How often a leader notes what is left of leases; 0 if that is not known.
     checkpoint: u64,
-    unquiet: Unquiet,
+    disturbances: Disturbances,
     drift_ppm: u64,
     members_untold: bool,
 }
@@ -124,7 +124,7 @@ impl<'a> Known<'a> {
             revokes_untold: BTreeMap::new(),
             extension: extension(history),
             checkpoint: history.meta().map_or(0, |meta| meta.lease_checkpoint_ns),
-            unquiet: Unquiet::of(history),
+            disturbances: Disturbances::of(history),
             drift_ppm: history.drift_ppm(),
             members_untold: history.members_untold(),
         };
@@ -277,7 +277,7 @@ impl<'a> Known<'a> {
         let ends = self.reports.next_role(begins).map_or(leader.at, |next| next.at.min(leader.at));
         let (from, to) = (begins.at + SETTLED, ends.saturating_sub(SECOND));
         let noted = to.saturating_sub(self.checkpoint + SECOND / 2);
-        if noted <= from || renewed > noted || self.unquiet.touch(from, to) {
+        if noted <= from || renewed > noted || self.disturbances.touch(from, to) {
             return None;
         }
         let until = (renewed + whole).max(from + whole + self.extension);
@@ -399,7 +399,7 @@ fn in_txn(operation: &Operation, is_such: impl Fn(&RequestOp) -> bool) -> bool {
     matches!(&operation.op, Op::Txn(txn) if txn.has_step(&is_such))
 }
 
-/// A renewal that failed may have been done all the same; nothing else that failed was.
+/// A renewal that failed may have been done nevertheless; nothing else that failed was.
 fn is_nothing(operation: &Operation) -> bool {
     operation.outcome == Outcome::Fail && !matches!(operation.op, Op::LeaseKeepAlive(_))
 }

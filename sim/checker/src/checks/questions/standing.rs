@@ -40,7 +40,7 @@ pub(super) fn check(
         let said = [
             applied(question, status, reports, eras),
             leader(question, status, reports, eras, &names),
-            nobody(question, status, asked.wants_leader, reports, eras),
+            knows_leader_while_asking(question, status, asked.wants_leader, reports, eras),
         ];
         for failure in said.into_iter().flatten() {
             add(&mut failures, failure);
@@ -100,7 +100,7 @@ fn leader(
     })
 }
 
-fn nobody(
+fn knows_leader_while_asking(
     question: &Question<'_>,
     status: &MemberStatus,
     wants_leader: bool,

@@ -14,7 +14,7 @@ use crate::revision::{Dialect, Start};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Version {
     modified: i64,
-    /// None where it was deleted.
+    /// None if it was deleted.
     live: Option<KeyValue>,
 }
 
@@ -58,7 +58,7 @@ impl Etcd {
         self.revision += 1;
     }
 
-    /// What that revision made of the key, one after the other; none where it deleted it. A transaction may delete a key
+    /// What that revision made of the key, one after the other; none if it deleted it. A transaction may delete a key
     /// and put it, or put it and delete it.
     pub(crate) fn made<'s>(
         &'s self,
@@ -166,7 +166,7 @@ impl Etcd {
         Ok(result)
     }
 
-    /// A lease ends by itself. False where it is not there.
+    /// A lease ends by itself. False if it is not there.
     pub fn expire(&mut self, lease: LeaseId) -> bool {
         let there = self.leases.contains_key(&lease);
         let mut changed = false;

@@ -120,7 +120,8 @@ pub(super) fn key_differs(
             } else {
                 Rule::UnwrittenValue
             }
-        } else if state.version != answer.version {
+        } else if (prepared.dialect == Dialect::Etcd || answer.version > 0) && state.version != answer.version
+        {
             Rule::WrongVersion
         } else if prepared.dialect == Dialect::Etcd && state.create_revision != answer.create_revision {
             Rule::WrongCreateRevision

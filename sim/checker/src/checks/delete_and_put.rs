@@ -107,7 +107,7 @@ fn a_compaction_may_take_the_first_of_both() {
     }
 }
 
-/// A put that keeps a value finds none where its own transaction has deleted it.
+/// A put that keeps a value finds none if its own transaction has deleted it.
 #[test]
 fn what_a_transaction_deletes_it_cannot_keep() {
     let refused = |success: &str, kind: &str| {

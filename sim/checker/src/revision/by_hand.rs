@@ -20,7 +20,7 @@ fn watch(at: u64, revision: i64, value: &str, mod_revision: i64) -> String {
     )
 }
 
-/// The ids in the order that was found; none where the history is invalid.
+/// The ids in the order that was found; none if the history is invalid.
 fn order(script: &Script) -> Option<Vec<u64>> {
     let history = script.history();
     match check(&history, Dialect::Etcd, &Budgets::default()) {
