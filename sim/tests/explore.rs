@@ -174,6 +174,7 @@ fn bad_input_is_refused_and_leaves_nothing() {
         ("shrink full", "run.json"),
         ("shrink good.yaml", "expected a run folder"),
         ("shrink full --budget 0", "budget"),
+        ("fuzz good.yaml --out /dev/full", "is a file"),
     ] {
         let mut command = command(folder.path(), arguments);
         for index in ["STRATEGY_JOB_INDEX", "CI_NODE_INDEX", "JOB_COMPLETION_INDEX"] {
@@ -193,6 +194,43 @@ fn bad_input_is_refused_and_leaves_nothing() {
     left.sort();
     assert_eq!(left, ["file", "full", "good.yaml"]);
     assert_eq!(fs::read_dir(at("full")).expect("it is there").count(), 1);
+}
+
+/// A full disk, or a file where a folder should be: it is the same for each later run.
+#[test]
+fn a_run_folder_that_cannot_be_written_ends_the_batch() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    // The first seed finds the bug, and its folder cannot be written.
+    let sought = GOOD
+        .replace("name: good", "name: sought")
+        .replace("members: 3", "members: 3, plantedBug: versionNotRaised");
+    let expect = "expect: {outcome: invalid, checker: linearizability, within: 200, minOperationsBefore: 0, minOperationsAfter: 0}";
+    let sought = sought.replace("expect: {minOperationsBefore: 0, minOperationsAfter: 0}", expect);
+    fs::write(at("sought.yaml"), sought).expect("a file");
+    fs::create_dir(at("runs")).expect("a folder");
+    fs::write(at("runs/sought"), "a file in the place of a folder").expect("a file");
+    let told = demand(folder.path(), "run sought.yaml --out runs --jobs 1", 70);
+    assert!(told.contains("run folder cannot be written") && told.contains("1 of 200 are done"), "{told}");
+    assert!(!told.contains("MISSED"), "{told}");
+
+    let fuzz = "fuzz good.yaml --planted-bug versionNotRaised --campaign-seed 1 --jobs 2 --shrink-budget 20 --out hunt";
+    demand(folder.path(), &format!("{fuzz} --iterations 1"), 0);
+    fs::remove_dir_all(at("hunt/runs")).expect("it can be removed");
+    fs::create_dir(at("hunt/runs")).expect("a folder");
+    fs::write(at("hunt/runs/good"), "a file in the place of a folder").expect("a file");
+    let told = demand(folder.path(), &format!("{fuzz} --iterations 30 --resume"), 70);
+    assert!(told.contains("run folder cannot be written") && told.contains("--resume"), "{told}");
+    assert!(!told.contains("shrinks"), "{told}");
+    assert_eq!(lines(&at("hunt")), 1, "a run without its folder is no result");
+    fs::remove_file(at("hunt/runs/good")).expect("it can be removed");
+    demand(folder.path(), &format!("{fuzz} --iterations 3 --resume"), 0);
+    assert_eq!(lines(&at("hunt")), 3);
+
+    let run =
+        fs::read_dir(at("hunt/runs/good")).expect("runs").next().expect("one").expect("an entry").path();
+    let refused = demand(folder.path(), &format!("shrink {} --out /dev/full", run.display()), 64);
+    assert!(refused.contains("`--out` cannot be a folder: /dev/full is a file"), "{refused}");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 //!
 //! In a search (a canary without a seed) the lowest seed that finds the bug counts. Seeds above a seed that has found
 //! it are skipped, and their results are dropped.
+//!
+//! If a run's folder cannot be written (a full disk), the batch ends: the later runs would be made in vain.
 
 use super::Program;
 use super::args;
-use super::make::{Done, not_written, run_dir};
+use super::make::{Done, not_written, run_dir, why_not_written};
 use super::worker::{
     AnyPath, Death, Leaves, Limits, Order, ScenarioText, Settings, Stopped, Worker, plan_of,
 };
@@ -16,6 +18,7 @@ use crate::scenario::ScenarioFile;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +54,8 @@ pub(super) struct Batch<'a> {
     program: &'a Program,
     settings: Settings,
     limits: Limits,
+    /// Whether a run's folder could not be written.
+    cannot_write: AtomicBool,
 }
 
 /// The limit of a worker's own watchdog is this many times the parent's limit. The watchdog only matters if the parent
@@ -70,7 +75,7 @@ impl<'a> Batch<'a> {
             log: None,
             wall_limit: limits.wall.saturating_mul(LATER).max(LEAST),
         };
-        Batch { program, settings, limits }
+        Batch { program, settings, limits, cannot_write: AtomicBool::new(false) }
     }
 
     /// Sets whether runs that pass also keep everything.
@@ -94,7 +99,8 @@ impl<'a> Batch<'a> {
     }
 
     /// Makes the runs, `workers` at a time, and hands each to `each` in the order of `jobs`: its index, and its
-    /// result, or `None` if its search had ended. An interruption ends the batch early.
+    /// result, or `None` if its search had ended. An interruption ends the batch early, and so does a run folder that
+    /// cannot be written.
     pub fn run(&self, jobs: &[Job], workers: usize, each: impl FnMut(usize, Option<Done>)) {
         // The lowest seed that has found its canary's bug, by scenario.
         let found: Mutex<BTreeMap<String, u64>> = Mutex::default();
@@ -102,7 +108,7 @@ impl<'a> Batch<'a> {
         let work = |worker: &mut Option<Worker>, job: &Job| {
             let name = job.file.scenario.metadata.name.as_str();
             if job.is_of_search() && lock().get(name).is_some_and(|seed| *seed < job.seed) {
-                return (!self.interrupted()).then_some(None);
+                return (!self.is_over()).then_some(None);
             }
             let done = self.make(worker, job)?;
             if job.is_of_search() && done.record.expected {
@@ -120,7 +126,16 @@ impl<'a> Batch<'a> {
         self.program.interruption.signal().is_some()
     }
 
-    /// Has a worker make one run. `None` if the command is interrupted. `worker` is kept from run to run.
+    /// Whether a run's folder could not be written, so that no more runs are made.
+    pub fn cannot_write(&self) -> bool {
+        self.cannot_write.load(Ordering::Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        self.interrupted() || self.cannot_write()
+    }
+
+    /// Has a worker make one run. `None` if the batch is over. `worker` is kept from run to run.
     pub fn make(&self, worker: &mut Option<Worker>, job: &Job) -> Option<Done> {
         let order = Order {
             file: Some(ScenarioText { path: AnyPath::of(&job.file.path), text: job.file.text.clone() }),
@@ -163,7 +178,7 @@ impl<'a> Batch<'a> {
         job: &Job,
         order: Order,
     ) -> io::Result<Result<Done, Stopped>> {
-        if self.interrupted() {
+        if self.is_over() {
             return Ok(Err(Stopped::Interrupted));
         }
         if worker.as_ref().is_some_and(|worker| worker.is_worn(self.limits)) {
@@ -185,7 +200,15 @@ impl<'a> Batch<'a> {
         if !job.is_of_search() {
             done.commit();
         }
+        self.look_at_folder(&done);
         done
+    }
+
+    /// Ends the batch if a run's folder could not be written.
+    fn look_at_folder(&self, done: &Done) {
+        if why_not_written(&done.record).is_some() {
+            self.cannot_write.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Keeps a search's run, which may have only a record.
@@ -197,6 +220,7 @@ impl<'a> Batch<'a> {
             }
         }
         done.commit();
+        self.look_at_folder(done);
     }
 
     fn staged(&self, job: &Job, mut record: RunRecord, result: &RunResult) -> Done {

@@ -6,6 +6,7 @@ use super::{
     Program, Status,
     args::{Format, FuzzArgs},
     output::Printer,
+    run::can_be_a_folder,
     shrink::{Ended, Task, work},
     worker::Limits,
 };
@@ -24,12 +25,7 @@ use crate::{
 /// # Errors
 /// If there is a campaign already and not `resume`, if it is another campaign, or if the folder cannot be written.
 pub(super) fn begin(out: &Path, campaign: &Campaign, resume: bool) -> Result<Results, Refusal> {
-    if let Some(path) = out.ancestors().find(|path| path.exists())
-        && !path.is_dir()
-    {
-        let message = format!("`--out` cannot be a folder: {} is a file; name another", path.display());
-        return Err(Refusal::of(out, message));
-    }
+    can_be_a_folder(out)?;
     if manifest_path(out).exists() {
         let results = read_results(out)?;
         let there = results.manifest.campaigns.values().next();

@@ -23,7 +23,7 @@ use super::{
     args::{Format, FuzzArgs},
     batch::{Batch, Job},
     campaign::{begin, finish},
-    make::Done,
+    make::{Done, why_not_written},
     output::Printer,
     progress::Progress,
     run::prepare_out,
@@ -38,7 +38,7 @@ use crate::{
     pool::cores,
     report::{Build, RunRecord, digest, shell_word},
     scenario::{Outcome, ScenarioFile, load},
-    text::Refusal,
+    text::{Refusal, counted},
 };
 
 /// How many iterations run if neither their number nor a time is given.
@@ -147,8 +147,16 @@ pub(super) fn fuzz(args: &FuzzArgs, program: &Program, streams: &mut Streams) ->
     let jobs = args.jobs.map_or_else(cores, usize::from);
     hunt.spread(work, jobs, deadline, &canaries, &stop, |sequence, made: Vec<Made>| {
         for one in &made {
+            // Such a run is no result: once there is room, it is made again.
+            if let Some(why) = why_not_written(&one.record) {
+                broken.get_or_insert_with(|| {
+                    format!("iteration {}: {why}; make room, and go on with {}", one.line.index, resume(&out))
+                });
+                stop.store(true, Ordering::Relaxed);
+                continue;
+            }
             if let Err(error) = appender.append(&one.line.to_json()) {
-                broken.get_or_insert(error);
+                broken.get_or_insert_with(|| format!("{}: {error}", results_path(&out).display()));
                 stop.store(true, Ordering::Relaxed);
             }
             progress.add(&one.line);
@@ -159,7 +167,7 @@ pub(super) fn fuzz(args: &FuzzArgs, program: &Program, streams: &mut Streams) ->
                 progress.suspend(|| printer.result(&one.record, Outcome::Valid));
             }
             if args.max_findings.is_some_and(|most| known.len() as u64 >= most) {
-                stopped = Some(format!("at {} findings", known.len()));
+                stopped = Some(format!("at {}", counted(known.len() as u64, "finding")));
                 stop.store(true, Ordering::Relaxed);
             }
         }
@@ -174,14 +182,14 @@ pub(super) fn fuzz(args: &FuzzArgs, program: &Program, streams: &mut Streams) ->
     });
     progress.finish();
     if let Some(error) = broken {
-        printer.note(&format!("{}: {error}", results_path(&out).display()));
+        printer.note(&error);
         return Ok(Status::Harness);
     }
     if let Some(signal) = program.interruption.signal() {
         printer.note(&format!(
-            "interrupted by signal {signal}: {} runs are kept; go on with `--resume --out {}`",
-            results.lines.len(),
-            shell_word(&out)
+            "interrupted by signal {signal}: {} kept; go on with {}",
+            are(results.lines.len()),
+            resume(&out)
         ));
         return Ok(Status::Interrupted(signal));
     }
@@ -328,6 +336,15 @@ fn again(args: &FuzzArgs, seed: CampaignSeed) -> String {
 /// The campaign's seed from this binary's commit: every commit has a new one, which is the same for every user.
 fn own_seed() -> CampaignSeed {
     Build::this().commit.parse().unwrap_or(CampaignSeed(1))
+}
+
+/// The options that continue a campaign.
+fn resume(out: &Path) -> String {
+    format!("`--resume --out {}`", shell_word(out))
+}
+
+fn are(runs: usize) -> String {
+    if runs == 1 { "1 run is".to_owned() } else { format!("{runs} runs are") }
 }
 
 fn default_out(seed: CampaignSeed, shard: ShardNumber) -> PathBuf {

@@ -139,10 +139,18 @@ pub(super) fn cpu_seconds() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
+/// What the harness promises of a run's folder.
+const FOLDER: &str = "a run leaves its folder";
+
 /// Notes that a run's folder could not be written.
 pub(super) fn not_written(record: &mut RunRecord, error: &std::io::Error) {
-    let message = format!("the run folder cannot be written: {error}");
-    record.add_defect("harness", "a run leaves its folder", message);
+    record.add_defect("harness", FOLDER, format!("the run folder cannot be written: {error}"));
+}
+
+/// Why a run's folder could not be written, if it could not. That says nothing about the run.
+pub(super) fn why_not_written(record: &RunRecord) -> Option<&str> {
+    let failure = record.failures.iter().find(|failure| failure.guarantee == FOLDER)?;
+    Some(&failure.message)
 }
 
 /// Calls a runner, under a log's subscriber if there is one, and says how long it took in real time. A panic of the

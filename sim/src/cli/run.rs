@@ -86,6 +86,15 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
         printer.finish();
         return Ok(Status::Interrupted(signal));
     }
+    if batch.cannot_write() {
+        let all = jobs.len() + controls.len();
+        printer.note(&format!(
+            "a run folder cannot be written, so no more runs are made: {done_so_far} of {all} are done; make room, or name \
+             another folder with `--out`"
+        ));
+        printer.finish();
+        return Ok(Status::Harness);
+    }
     let missed: Vec<String> = tallies.values().flat_map(Tally::missed).collect();
     for message in &missed {
         printer.remark(&format!("MISSED    {message}"));
@@ -110,14 +119,20 @@ fn can_be_run(on: &OnServer, jobs: &[Job]) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Refuses a path that cannot be a folder, because it or what it lies in is a file.
+pub(super) fn can_be_a_folder(out: &Path) -> Result<(), Refusal> {
+    match out.ancestors().find(|path| path.exists()) {
+        Some(path) if !path.is_dir() => {
+            let message = format!("`--out` cannot be a folder: {} is a file; name another", path.display());
+            Err(Refusal::of(out, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Checks, before anything runs, that run folders can be written, and removes incomplete folders of earlier runs.
 pub(super) fn prepare_out(out: &Path, files: &[ScenarioFile]) -> Result<(), Refusal> {
-    if let Some(path) = out.ancestors().find(|path| path.exists())
-        && !path.is_dir()
-    {
-        let message = format!("`--out` cannot be a folder: {} is a file; name another", path.display());
-        return Err(Refusal::of(out, message));
-    }
+    can_be_a_folder(out)?;
     let refused = |error: io::Error| {
         Refusal::of(
             out,

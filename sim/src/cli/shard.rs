@@ -59,8 +59,8 @@ pub(super) fn chosen(
         let shard = written
             .parse::<u64>()
             .ok()
-            .and_then(|index| index.checked_sub(first))
-            .and_then(|index| ShardNumber::parse(&format!("{}/{count}", index + 1)));
+            .and_then(|index| index.checked_sub(first)?.checked_add(1))
+            .and_then(|number| ShardNumber::parse(&format!("{number}/{count}")));
         return match shard {
             Some(shard) => Ok(shard),
             None => refuse(format!(
@@ -86,6 +86,7 @@ mod tests {
             (vec![("BUILDKITE_PARALLEL_JOB", "0"), ("BUILDKITE_PARALLEL_JOB_COUNT", "1")], Some("1/1")),
             (vec![("JOB_COMPLETION_INDEX", "7")], None),
             (vec![("JOB_COMPLETION_INDEX", "8"), ("SQUALL_SHARDS", "8")], None),
+            (vec![("JOB_COMPLETION_INDEX", "18446744073709551615"), ("SQUALL_SHARDS", "8")], None),
             (vec![("CI_NODE_INDEX", "0"), ("CI_NODE_TOTAL", "3")], None),
             (vec![("CI_NODE_INDEX", "two"), ("CI_NODE_TOTAL", "3")], None),
             (vec![], None),

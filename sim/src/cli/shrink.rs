@@ -18,6 +18,7 @@ use super::{
     args::{Format, ShrinkArgs},
     batch::{Batch, Job},
     output::Printer,
+    run::can_be_a_folder,
     worker::{Leaves, Limits},
 };
 use crate::{
@@ -271,6 +272,7 @@ impl State {
             };
             Refusal::of(out, message)
         };
+        can_be_a_folder(out)?;
         fs::create_dir_all(out).map_err(refused)?;
         let path = out.join("probes.jsonl");
         let mut appender = Appender::open(&path).map_err(refused)?;
