@@ -146,6 +146,38 @@ fn a_planted_bug_is_found_shrunk_and_shown_by_the_file() {
     assert!(told.contains("linearizability"), "{told}");
 }
 
+/// A canary's file states no minimums, so the default ones apply to it. The shrunk scenario is too small for them.
+#[test]
+fn a_shrunk_canary_is_found_and_its_control_is_valid() {
+    let folder = folder();
+    let canary = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../scenarios/canary/single-voter-ack-before-fsync.yaml")
+        .canonicalize()
+        .expect("it is there");
+    demand(folder.path(), &format!("run {} --out runs", canary.display()), 0);
+    let runs = folder.path().join("runs/single-voter-ack-before-fsync");
+    let mut seeds: Vec<u64> = fs::read_dir(&runs)
+        .expect("it is there")
+        .filter_map(|entry| entry.expect("an entry").file_name().to_str()?.parse().ok())
+        .collect();
+    seeds.sort_unstable();
+    let found = runs.join(seeds.last().expect("the run that found it").to_string());
+    let told = demand(folder.path(), &format!("shrink {} --budget 80 --out small", found.display()), 0);
+    let shrunk = json(folder.path().join("small/shrunk.json"));
+    let file = format!("small/{}", shrunk["file"].as_str().expect("a file"));
+    assert!(shrunk["faults"].as_u64() <= Some(2), "{shrunk}");
+    let text = fs::read_to_string(folder.path().join(&file)).expect("a file");
+    assert!(text.contains("minOperationsBefore: 0"), "{text}");
+    // It is found, and its control is valid.
+    demand(folder.path(), &format!("run {file} --out again"), 0);
+    // The comment tells what this scenario's own run shows, not what the run showed that was shrunk.
+    let seed = text.lines().find_map(|line| line.trim().strip_prefix("seeds: [")?.strip_suffix(']'));
+    let seed = seed.expect("a seed");
+    let own = demand(folder.path(), &format!("run {file} --seed {seed} --out own"), 0);
+    let message = text.lines().find_map(|line| line.strip_prefix("#   ")).expect("a message");
+    assert!(own.contains(message.trim()), "{message}\n{own}\n{told}");
+}
+
 #[test]
 fn bad_input_is_refused_and_leaves_nothing() {
     let folder = folder();

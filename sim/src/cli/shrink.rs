@@ -24,17 +24,20 @@ use super::{
 use crate::{
     explore::{Appender, Shrunk, Signature, file_of, write_json},
     pool::cores,
-    report::{self, Build, RunRecord, digest},
+    report::{self, Build, digest},
     scenario::{Scenario, ScenarioFile},
-    shrink::{Heading, Judge, Stop, named_scenario, scenario_text, shrink as search, start},
+    shrink::{
+        Chain, Heading, Judge, OTHER_SEEDS, Stop, named_scenario, scenario_text, showing, shrink as search,
+        start, sturdiest,
+    },
     text::{Refusal, counted, write_whole},
 };
 
 /// How long a probe may take, unless the failure is that a run hangs.
 const PROBE: Duration = Duration::from_secs(60);
 
-/// How many other seeds are tried at the end.
-const OTHER_SEEDS: u64 = 8;
+/// The part of the budget that is kept for other seeds, once the search by the run's own seed is over: one in so many.
+const FOR_OTHERS: u64 = 4;
 
 /// The settings of a shrinking.
 pub(super) struct Task<'a> {
@@ -133,7 +136,7 @@ fn show(run_dir: &Path) -> Result<(), Refusal> {
 pub(super) fn work(task: &Task, program: &Program, print: &mut dyn FnMut(&str)) -> Result<Ended, Refusal> {
     let stored = report::open(task.run_dir)?;
     super::replay::only_simulated(task.run_dir, &stored.record)?;
-    let Some((signature, message)) = failure_of(&stored.record) else {
+    let Some(signature) = Signature::of_run(&stored.record.failures) else {
         return Err(Refusal::of(
             task.run_dir,
             "the run in this folder did not fail: there is nothing to shrink",
@@ -143,8 +146,8 @@ pub(super) fn work(task: &Task, program: &Program, print: &mut dyn FnMut(&str)) 
         let message = "its failure is that one seed gave two hashes, which no smaller run shows reliably: compare the two traces instead";
         return Err(Refusal::of(task.run_dir, message));
     }
-    let mut scenario = start(&stored.plan);
-    let faults_before = scenario.spec.faults.len() as u64;
+    let first = start(&stored.plan, &signature);
+    let faults_before = first.spec.faults.len() as u64;
     let about = About {
         plan: digest(&stored.plan.to_yaml()),
         sources: Build::this().sources,
@@ -165,7 +168,7 @@ pub(super) fn work(task: &Task, program: &Program, print: &mut dyn FnMut(&str)) 
             known,
             asked: BTreeSet::new(),
             pending: BTreeSet::new(),
-            budget: Some(task.budget),
+            budget: Some((task.budget - task.budget / FOR_OTHERS).max(1)),
             state,
             failed: None,
             last_progress: now(),
@@ -173,25 +176,45 @@ pub(super) fn work(task: &Task, program: &Program, print: &mut dyn FnMut(&str)) 
             faults: 0,
             program,
         };
-        let first = probes.first(std::slice::from_ref(&scenario));
-        let stopped = match first {
-            Ok(Some(_)) => search(&mut scenario, &mut probes),
+        let mut chain = Chain::from(first);
+        let stopped = match probes.first(chain.links()) {
+            Ok(Some(_)) => search(&mut chain, &mut probes),
             Ok(None) => return Ok(None),
-            Err(stop) => Some(stop),
+            Err(stop) => Err(stop),
+        };
+        let (scenario, stopped) = match stopped {
+            Err(Stop::Interrupted) => (chain.last().clone(), stopped),
+            _ => {
+                probes.budget = Some(task.budget);
+                match sturdiest(&chain, stopped.is_ok(), &mut probes) {
+                    (Some(sturdy), then) => (sturdy, then),
+                    (None, then) => {
+                        // What is left of the budget goes to the search.
+                        let then = if stopped.is_err() {
+                            then.and_then(|()| search(&mut chain, &mut probes))
+                        } else {
+                            then
+                        };
+                        (chain.last().clone(), then)
+                    }
+                }
+            }
         };
         if let Some(error) = probes.failed.take() {
             return Err(Refusal::of(task.out, format!("the answers cannot be written: {error}")));
         }
-        // The last few runs show how much the failure depends on the seed. They do not count against the budget.
-        let others = if stopped == Some(Stop::Interrupted) { None } else { probes.others(&scenario) };
+        // Smaller runs have messages of their own.
+        let message = probes.message(&scenario);
+        // These runs do not count against the budget. Most of their answers are known.
+        let others = if stopped == Err(Stop::Interrupted) { None } else { probes.others(&scenario) };
         let runs = probes.asked.len() as u64;
         let cpu = probes.known.values().map(|answer| answer.cpu).sum::<f64>();
-        Ok(Some((stopped, others, runs, cpu)))
+        Ok(Some((scenario, stopped, message, others, runs, cpu)))
     })?;
     if let Some(signal) = program.interruption.signal() {
         return Ok(Ended::Interrupted(signal));
     }
-    let Some((stopped, other_seeds, runs, cpu_seconds)) = outcome else {
+    let Some((scenario, stopped, message, other_seeds, runs, cpu_seconds)) = outcome else {
         return Ok(Ended::NotShown { same_build: stored.record.build.same_as(&Build::this()) });
     };
     let record = &stored.record;
@@ -217,19 +240,12 @@ pub(super) fn work(task: &Task, program: &Program, print: &mut dyn FnMut(&str)) 
         faults_before,
         runs,
         cpu_seconds,
-        finished: stopped.is_none(),
+        finished: stopped.is_ok(),
     };
     let written = write_whole(&file, scenario_text(&named, &heading).as_bytes())
         .and_then(|()| write_json(&task.out.join("shrunk.json"), &shrunk));
     written.map_err(|error| Refusal::of(task.out, format!("the result cannot be written: {error}")))?;
     Ok(Ended::Shrunk(shrunk, file))
-}
-
-/// A run's signature, and the checker's message.
-fn failure_of(record: &RunRecord) -> Option<(Signature, String)> {
-    let signature = Signature::of_run(&record.failures)?;
-    let failure = record.failures.iter().find(|failure| Signature::of(failure) == signature)?;
-    Some((signature, failure.message.clone()))
 }
 
 fn commit_of(build: &Build) -> String {
@@ -250,7 +266,8 @@ struct About {
 struct Answer {
     /// A digest of the candidate's text.
     candidate: String,
-    shows: bool,
+    /// The checker's message, if it does.
+    shown: Option<String>,
     /// Processor time, in seconds.
     cpu: f64,
 }
@@ -343,7 +360,7 @@ impl Judge for Probes<'_> {
                 }
                 self.wait()?;
             }
-            if self.known[candidate].shows {
+            if self.known[candidate].shown.is_some() {
                 return Ok(Some(index));
             }
         }
@@ -352,6 +369,12 @@ impl Judge for Probes<'_> {
 }
 
 impl Probes<'_> {
+    /// What the checker said about a candidate that shows the failure.
+    fn message(&self, scenario: &Scenario) -> String {
+        let answer = self.known.get(&digest(&file_of(scenario.clone()).text));
+        answer.and_then(|answer| answer.shown.clone()).unwrap_or_default()
+    }
+
     fn ask(&mut self, candidate: &str, scenario: &Scenario) {
         if self.known.contains_key(candidate) || !self.pending.insert(candidate.to_owned()) {
             return;
@@ -376,9 +399,10 @@ impl Probes<'_> {
         self.known.insert(answer.candidate.clone(), answer);
         if now() - self.last_progress >= Duration::from_secs(10) {
             self.last_progress = now();
+            let faults = counted(self.faults as u64, "fault");
             (self.print)(&match self.budget {
-                None => format!("{} faults are left; trying them with other seeds", self.faults),
-                Some(budget) => format!("{} of {budget} runs, at {} faults", self.asked.len(), self.faults),
+                None => format!("{faults} left; trying other seeds"),
+                Some(budget) => format!("{} of {budget} runs, at {faults}", self.asked.len()),
             });
         }
         Ok(())
@@ -386,21 +410,11 @@ impl Probes<'_> {
 
     /// How many other seeds show the failure too, and how many were tried.
     fn others(&mut self, scenario: &Scenario) -> Option<(usize, usize)> {
-        let own = scenario.spec.seeds[0];
-        let seeds: Vec<u64> = (1..).filter(|seed| *seed != own).take(OTHER_SEEDS as usize).collect();
         let (asked, budget) = (self.asked.clone(), self.budget);
         self.budget = None;
-        let mut showing = 0;
-        for seed in &seeds {
-            let mut other = scenario.clone();
-            other.spec.seeds = vec![*seed];
-            match self.first(&[other]) {
-                Ok(found) => showing += usize::from(found.is_some()),
-                Err(_) => return None,
-            }
-        }
+        let showing = showing(scenario, self).ok()?;
         (self.asked, self.budget) = (asked, budget);
-        Some((showing, seeds.len()))
+        Some((showing, OTHER_SEEDS))
     }
 }
 
@@ -426,8 +440,9 @@ fn with_workers<T>(
                     let seed = file.scenario.spec.seeds[0];
                     let job = Job::of(&file, seed, Leaves::Nothing);
                     let Some(done) = batch.make(&mut worker, &job) else { return };
-                    let shows = signature.is_among(&done.record.failures);
-                    if answer.send(Answer { candidate, shows, cpu: done.cpu }).is_err() {
+                    let failure = signature.find(&done.record.failures);
+                    let shown = failure.map(|failure| failure.message.clone());
+                    if answer.send(Answer { candidate, shown, cpu: done.cpu }).is_err() {
                         return;
                     }
                 }

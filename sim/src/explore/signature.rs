@@ -49,6 +49,20 @@ const BY_MESSAGE: [&str; 3] = ["harness", "panic", "liveness"];
 /// The longest shape, in characters.
 const LONGEST: usize = 120;
 
+/// The longest part of a name that comes from the rule, in characters.
+const LONGEST_RULE: usize = 32;
+
+/// The most words of a rule in a name.
+const MOST_WORDS: usize = 5;
+
+/// Words that lead to the next one. A name does not end with them.
+const LEADING_ON: [&str; 46] = [
+    "and", "or", "nor", "but", "not", "no", "never", "only", "every", "each", "all", "any", "of", "to", "in",
+    "on", "at", "by", "for", "from", "with", "without", "within", "before", "after", "until", "while", "as",
+    "than", "that", "which", "who", "where", "when", "if", "is", "are", "was", "were", "be", "been", "has",
+    "have", "its", "does", "may",
+];
+
 impl Signature {
     /// The signature of a failure.
     pub fn of(failure: &Failure) -> Signature {
@@ -68,9 +82,9 @@ impl Signature {
         failures.iter().min_by_key(rank).map(Signature::of)
     }
 
-    /// Whether one of a run's failures has this signature.
-    pub fn is_among(&self, failures: &[Failure]) -> bool {
-        failures.iter().any(|failure| Signature::of(failure) == *self)
+    /// The first of a run's failures that has this signature.
+    pub fn find<'a>(&self, failures: &'a [Failure]) -> Option<&'a Failure> {
+        failures.iter().find(|failure| Signature::of(failure) == *self)
     }
 
     /// A short name for folders: words of the rule, and a digest of the whole.
@@ -81,23 +95,51 @@ impl Signature {
 
     /// A few words of checker and rule, joined by hyphens, as a scenario's name has them.
     pub fn words(&self) -> String {
-        // The rule of linearizability begins with the whole guarantee; the broken part follows the colon.
-        let rule = self.rule.rsplit_once(": ").map_or(self.rule.as_str(), |(_, rule)| rule);
-        let rule = rule.strip_prefix("no ").unwrap_or(rule);
-        let text = format!("{} {rule}", self.checker).to_lowercase();
-        let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-        let mut name = String::new();
-        for word in words {
-            if name.len() + word.len() >= 44 {
-                break;
+        let checker = split(&self.checker);
+        let rule = split(self.nub());
+        // A rule of the checker `watch` often begins with "a watch …".
+        let told: Vec<&String> =
+            rule.iter().filter(|word| !matches!(word.as_str(), "a" | "an" | "the")).collect();
+        let told = match told.as_slice() {
+            [first, rest @ ..] if !rest.is_empty() && [*first] == checker.iter().collect::<Vec<_>>()[..] => {
+                rest
             }
-            if !name.is_empty() {
-                name.push('-');
-            }
-            name.push_str(word);
+            told => told,
+        };
+        let mut length = 0;
+        let fits = told.iter().take_while(|word| {
+            length += word.len() + 1;
+            length <= LONGEST_RULE + 1
+        });
+        let mut count = fits.count().clamp(1, MOST_WORDS).min(told.len());
+        // A rule that is cut must not end with a word that leads to the next one.
+        while count > 1 && count < told.len() && LEADING_ON.contains(&told[count - 1].as_str()) {
+            count -= 1;
         }
-        name
+        let words: Vec<&str> =
+            checker.iter().chain(told[..count].iter().copied()).map(String::as_str).collect();
+        words.join("-")
     }
+
+    /// The part of the rule that a name tells: a known name such as "election safety", or what follows the colons.
+    fn nub(&self) -> &str {
+        let parts = self.rule.split(": ").filter(|part| split(part) != split(&self.checker));
+        let parts: Vec<&str> = parts.collect();
+        let nub = match parts.as_slice() {
+            [name, _] if (2..=3).contains(&split(name).len()) => name,
+            [.., last] => last,
+            [] => "",
+        };
+        nub.strip_prefix("no ").unwrap_or(nub)
+    }
+}
+
+/// The words of a text, in lower case.
+fn split(text: &str) -> Vec<String> {
+    // The apostrophe is within a word.
+    let text = text.to_lowercase().replace('\'', "");
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
 }
 
 impl fmt::Display for Signature {

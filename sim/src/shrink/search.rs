@@ -7,6 +7,7 @@ use super::{
     steps::{self, Step},
 };
 use crate::{
+    explore::Signature,
     plan::Plan,
     scenario::{API_VERSION, Expect, Metadata, Outcome, Scenario, check_spec},
     text::Source,
@@ -31,7 +32,10 @@ pub trait Judge {
 }
 
 /// The scenario that a search begins with: a plan with its faults written out. It yields the same plan.
-pub fn start(plan: &Plan) -> Scenario {
+///
+/// A small run makes few operations. So the scenario demands none, except where the failure is that a run made too
+/// few: otherwise the result would also be vacuous, and would stay so after the defect is mended.
+pub fn start(plan: &Plan, signature: &Signature) -> Scenario {
     let mut spec = plan.spec.clone();
     spec.seeds = vec![plan.seed];
     spec.faults = plan.faults.iter().map(|fault| fault.to_fault().into()).collect();
@@ -40,13 +44,14 @@ pub fn start(plan: &Plan) -> Scenario {
             workload.mix = None;
         }
     }
-    // Demands on all runs of a scenario together do not apply to one run. The minimums that make one run vacuous do.
-    let Expect { min_operations_before, min_operations_after, min_writes_during_outage, .. } = spec.expect;
+    // Demands on all runs of a scenario together do not apply to one run. Neither do the words for a planted bug.
+    let keeps_minimums = signature.checker == "vacuous";
+    let minimum = |stated: u64| if keeps_minimums { stated } else { 0 };
     spec.expect = Expect {
         outcome: Outcome::Valid,
-        min_operations_before,
-        min_operations_after,
-        min_writes_during_outage,
+        min_operations_before: minimum(spec.expect.min_operations_before),
+        min_operations_after: minimum(spec.expect.min_operations_after),
+        min_writes_during_outage: minimum(spec.expect.min_writes_during_outage),
         ..Expect::default()
     };
     Scenario {
@@ -61,24 +66,50 @@ pub fn start(plan: &Plan) -> Scenario {
     }
 }
 
-/// Shrinks a scenario that shows a failure. After every kept step `scenario` is smaller or the same, so it is a valid
-/// result even if the search stops early. In that case answers the reason.
-pub fn shrink(scenario: &mut Scenario, judge: &mut dyn Judge) -> Option<Stop> {
-    search(scenario, judge).err()
+/// The scenarios that a search kept, each made from the one before it by one step. All of them show the failure.
+#[derive(Debug)]
+pub struct Chain {
+    links: Vec<Scenario>,
 }
 
-fn search(scenario: &mut Scenario, judge: &mut dyn Judge) -> Result<(), Stop> {
+impl Chain {
+    /// A chain that begins with a scenario that shows the failure.
+    pub fn from(scenario: Scenario) -> Chain {
+        Chain { links: vec![scenario] }
+    }
+
+    /// The smallest scenario.
+    pub fn last(&self) -> &Scenario {
+        self.links.last().expect("a chain has a first link")
+    }
+
+    /// All of them.
+    pub fn links(&self) -> &[Scenario] {
+        &self.links
+    }
+
+    fn keep(&mut self, scenario: Scenario) {
+        self.links.push(scenario);
+    }
+}
+
+/// Shrinks the last scenario of a chain as far as it goes. After every kept step the chain's last scenario is a valid
+/// result.
+///
+/// # Errors
+/// Why the search stopped early.
+pub fn shrink(chain: &mut Chain, judge: &mut dyn Judge) -> Result<(), Stop> {
     loop {
-        let before = scenario.clone();
+        let before = chain.last().clone();
         // First the steps that make every later run cheaper.
-        sweep(scenario, judge, steps::time)?;
-        drop_faults(scenario, judge)?;
-        sweep(scenario, judge, steps::workloads)?;
-        sweep(scenario, judge, steps::time)?;
-        sweep(scenario, judge, steps::settings)?;
-        sweep(scenario, judge, steps::faults)?;
-        sweep(scenario, judge, steps::names)?;
-        if *scenario == before {
+        sweep(chain, judge, steps::time)?;
+        drop_faults(chain, judge)?;
+        sweep(chain, judge, steps::workloads)?;
+        sweep(chain, judge, steps::time)?;
+        sweep(chain, judge, steps::settings)?;
+        sweep(chain, judge, steps::faults)?;
+        sweep(chain, judge, steps::names)?;
+        if *chain.last() == before {
             return Ok(());
         }
     }
@@ -86,13 +117,10 @@ fn search(scenario: &mut Scenario, judge: &mut dyn Judge) -> Result<(), Stop> {
 
 /// Tries steps one after the other and keeps those that the judge accepts. After a kept step, neither its group nor
 /// the groups before it are tried again.
-fn sweep(
-    scenario: &mut Scenario,
-    judge: &mut dyn Judge,
-    steps: fn(&Scenario) -> Vec<Step>,
-) -> Result<(), Stop> {
+fn sweep(chain: &mut Chain, judge: &mut dyn Judge, steps: fn(&Scenario) -> Vec<Step>) -> Result<(), Stop> {
     let mut tried: BTreeSet<String> = BTreeSet::new();
     loop {
+        let scenario = chain.last();
         let left = steps(scenario).into_iter().filter(|step| {
             !tried.contains(&step.group) && step.scenario != *scenario && is_good(&step.scenario)
         });
@@ -100,28 +128,29 @@ fn sweep(
             left.map(|step| (step.group, step.scenario)).unzip();
         let Some(kept) = judge.first(&candidates)? else { return Ok(()) };
         tried.extend(groups.into_iter().take(kept + 1));
-        *scenario = candidates.swap_remove(kept);
+        chain.keep(candidates.swap_remove(kept));
     }
 }
 
 /// Delta debugging over the faults (Zeller and Hildebrandt 2002): first no faults, then all except ever smaller parts.
-fn drop_faults(scenario: &mut Scenario, judge: &mut dyn Judge) -> Result<(), Stop> {
+fn drop_faults(chain: &mut Chain, judge: &mut dyn Judge) -> Result<(), Stop> {
     let without = |scenario: &Scenario, from: usize, to: usize| {
         let mut fewer = scenario.clone();
         relations::keep_faults(&mut fewer, |index| !(from..to).contains(&index));
         fewer
     };
-    let all = scenario.spec.faults.len();
+    let all = chain.last().spec.faults.len();
     if all == 0 {
         return Ok(());
     }
-    let none = without(scenario, 0, all);
+    let none = without(chain.last(), 0, all);
     if is_good(&none) && judge.first(std::slice::from_ref(&none))?.is_some() {
-        *scenario = none;
+        chain.keep(none);
         return Ok(());
     }
     let mut parts = 2;
-    while scenario.spec.faults.len() > 1 {
+    while chain.last().spec.faults.len() > 1 {
+        let scenario = chain.last();
         let count = scenario.spec.faults.len();
         parts = parts.min(count);
         let bounds = (0..parts).map(|part| (count * part / parts, count * (part + 1) / parts));
@@ -129,7 +158,7 @@ fn drop_faults(scenario: &mut Scenario, judge: &mut dyn Judge) -> Result<(), Sto
             bounds.map(|(from, to)| without(scenario, from, to)).filter(is_good).collect();
         match judge.first(&fewer)? {
             Some(kept) => {
-                *scenario = fewer.swap_remove(kept);
+                chain.keep(fewer.swap_remove(kept));
                 parts = (parts - 1).max(2);
             }
             None if parts == count => return Ok(()),

@@ -37,6 +37,14 @@ fn rule<F: FnMut(&Scenario) -> bool>(shows: F) -> Rule<F> {
     Rule { shows, asked: 0, budget: usize::MAX }
 }
 
+/// Shrinks a scenario in its place.
+fn shrink(scenario: &mut Scenario, judge: &mut dyn Judge) -> Option<Stop> {
+    let mut chain = Chain::from(scenario.clone());
+    let stopped = super::shrink(&mut chain, judge);
+    scenario.clone_from(chain.last());
+    stopped.err()
+}
+
 /// A drawn plan with many faults, among them a crash and a partition.
 fn busy() -> Scenario {
     let seeds = 0..2_000;
@@ -44,7 +52,7 @@ fn busy() -> Scenario {
     let has = |plan: &Plan, action| plan.faults.iter().any(|fault| fault.action() == action);
     let plan =
         plans.find(|plan| plan.faults.len() >= 8 && has(plan, Action::Crash) && has(plan, Action::Partition));
-    start(&plan.expect("some seed draws such a plan"))
+    start(&plan.expect("some seed draws such a plan"), &heading().signature)
 }
 
 fn actions(scenario: &Scenario) -> BTreeSet<Action> {
@@ -69,11 +77,27 @@ fn heading() -> Heading {
 fn the_start_draws_the_very_plan() {
     for seed in 0..40 {
         let plan = Plan::draw(&draw_scenario(seed), seed);
-        let drawn = Plan::draw(&start(&plan), seed);
+        let drawn = Plan::draw(&start(&plan, &heading().signature), seed);
         let mut spec = drawn.spec.clone();
         spec.expect = plan.spec.expect.clone();
         assert_eq!((&drawn.faults, &spec), (&plan.faults, &plan.spec), "seed {seed}");
     }
+}
+
+/// A small run makes few operations, which is no failure of its own, unless it is the one that is looked for.
+#[test]
+fn only_a_vacuous_run_keeps_its_minimums() {
+    let mut plan = Plan::draw(&draw_scenario(1), 1);
+    let expect = &mut plan.spec.expect;
+    (expect.min_operations_before, expect.min_operations_after, expect.min_writes_during_outage) =
+        (50, 60, 7);
+    let minimums = |signature: &Signature| {
+        let expect = start(&plan, signature).spec.expect;
+        (expect.min_operations_before, expect.min_operations_after, expect.min_writes_during_outage)
+    };
+    let vacuous = Signature { checker: "vacuous".into(), ..heading().signature };
+    assert_eq!(minimums(&heading().signature), (0, 0, 0));
+    assert_eq!(minimums(&vacuous), (50, 60, 7));
 }
 
 #[test]
@@ -136,7 +160,8 @@ fn a_budget_bounds_the_search_and_more_of_it_goes_on_from_there() {
 #[test]
 fn the_file_reads_back_as_the_same_scenario() {
     for seed in 0..60 {
-        let scenario = named_scenario(&start(&Plan::draw(&draw_scenario(seed), seed)), &heading());
+        let scenario =
+            named_scenario(&start(&Plan::draw(&draw_scenario(seed), seed), &heading().signature), &heading());
         let text = scenario_text(&scenario, &heading());
         let read = parse(Path::new("shrunk.yaml"), &text);
         assert_eq!(read.as_ref(), Ok(&scenario), "seed {seed}\n{text}");
@@ -168,7 +193,7 @@ spec:
 #[test]
 fn the_file_is_what_a_person_would_write() {
     let plan = parse_plan(Path::new("plan.yaml"), PLAN).expect("it is good");
-    let mut scenario = start(&plan);
+    let mut scenario = start(&plan, &heading().signature);
     shrink(&mut scenario, &mut rule(|scenario: &Scenario| actions(scenario).contains(&Action::Crash)));
     let text = scenario_text(&named_scenario(&scenario, &heading()), &heading());
     crate::scenario::compare_golden("shrunk.yaml", &text);
@@ -192,7 +217,8 @@ spec:
 
 /// What is left of [`CHAIN`] without some of its faults: each with its instant and what it waits for.
 fn without(names: &[&str]) -> Vec<String> {
-    let mut scenario = start(&parse_plan(Path::new("plan.yaml"), CHAIN).expect("it is good"));
+    let mut scenario =
+        start(&parse_plan(Path::new("plan.yaml"), CHAIN).expect("it is good"), &heading().signature);
     let drawn: Vec<String> = scenario
         .spec
         .each_fault()
@@ -243,9 +269,54 @@ fn who_waited_for_a_dropped_fault_takes_its_place() {
 #[test]
 fn a_plan_of_a_group_shrinks_to_the_one_that_matters() {
     let plan = parse_plan(Path::new("plan.yaml"), CHAIN).expect("it is good");
-    let mut scenario = start(&plan);
+    let mut scenario = start(&plan, &heading().signature);
     shrink(&mut scenario, &mut rule(|scenario: &Scenario| actions(scenario).contains(&Action::Crash)));
     assert_eq!(actions(&scenario).len(), 1, "{:?}", scenario.spec.faults);
     let crash = scenario.spec.each_fault().next().expect("one is left");
     assert_eq!(crash.after, None, "nothing is left to wait for");
+}
+
+/// A failure that each seed shows while there are two clients; with one client only the seed 1 does.
+fn shown(scenario: &Scenario) -> bool {
+    let clients = scenario.spec.workloads[0].clients;
+    actions(scenario).contains(&Action::Crash) && (clients > 1 || scenario.spec.seeds == [1])
+}
+
+#[test]
+fn what_one_seed_alone_shows_is_given_up_for_what_many_show() {
+    let mut chain = Chain::from(busy());
+    let mut judge = rule(shown);
+    super::shrink(&mut chain, &mut judge).expect("there is no budget");
+    let smallest = chain.last().clone();
+    assert_eq!((smallest.spec.workloads[0].clients, smallest.spec.faults.len()), (1, 1));
+    assert_eq!(showing(&smallest, &mut judge), Ok(0));
+    let asked = judge.asked;
+    let (sturdy, stopped) = sturdiest(&chain, true, &mut judge);
+    assert_eq!(stopped, Ok(()));
+    let sturdy = sturdy.expect("there is one");
+    // It is as small as the other in all else.
+    assert_eq!((sturdy.spec.workloads[0].clients, sturdy.spec.faults.len()), (2, 1));
+    assert_eq!(sturdy.spec.workloads.len(), 1);
+    assert_eq!(showing(&sturdy, &mut judge), Ok(OTHER_SEEDS));
+    // Whatever the budget, what it ends with shows the failure.
+    let all = judge.asked - asked;
+    for budget in [0, 3, 20, all / 2, all - 9] {
+        let (some, _) = sturdiest(&chain, true, &mut Rule { budget, ..rule(shown) });
+        assert!(
+            some.is_none_or(|some| showing(&some, &mut rule(shown)).is_ok_and(|count| count >= 4)),
+            "{budget}"
+        );
+    }
+}
+
+#[test]
+fn where_no_other_seed_shows_it_none_is_taken() {
+    let mut chain = Chain::from(busy());
+    let own = chain.last().spec.seeds.clone();
+    let mut judge = rule(|scenario: &Scenario| scenario.spec.seeds == own);
+    super::shrink(&mut chain, &mut judge).expect("there is no budget");
+    let mut judge = rule(|scenario: &Scenario| scenario.spec.seeds == own);
+    assert_eq!(sturdiest(&chain, true, &mut judge), (None, Ok(())));
+    // A few links suffice to see it.
+    assert!(judge.asked < 60, "{} runs for {} links", judge.asked, chain.links().len());
 }

@@ -89,7 +89,13 @@ fn comment(heading: &Heading) -> String {
     }
     text.push_str("#\n");
     if let Some((showing, of)) = heading.other_seeds {
-        text.push_str(&format!("# Of {of} other seeds {showing} show it too.\n"));
+        let line = match showing {
+            0 => format!("# None of {of} other seeds shows it: an unrelated change of chance may hide it."),
+            1 => format!("# Of {of} other seeds 1 shows it too."),
+            _ => format!("# Of {of} other seeds {showing} show it too."),
+        };
+        text.push_str(&line);
+        text.push('\n');
     }
     text.push_str(&format!("# {}\n", heading.origin.replace(|c: char| c.is_control(), " ")));
     text
