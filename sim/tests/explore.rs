@@ -139,6 +139,12 @@ fn a_planted_bug_is_found_shrunk_and_shown_by_the_file() {
     assert!(begun.elapsed() < Duration::from_secs(10), "the answers are read, not made");
     assert_eq!(text, fs::read_to_string(folder.path().join(&file)).expect("a file"));
 
+    // The campaign's report for CI, and its findings as a baseline.
+    let junit = demand(folder.path(), "report hunt --format junit", 0);
+    assert!(junit.contains("name=\"the planted bug versionNotRaised is found\""), "{junit}");
+    let known = demand(folder.path(), "merge hunt --baseline hunt/campaign.json", 0);
+    assert!(known.contains("known to the baseline"), "{known}");
+
     // Repeat one iteration.
     let reproduce = finding["reproduce"].as_str().expect("a command");
     let arguments = reproduce.strip_prefix("cargo run --release -- ").expect("a command of ours");

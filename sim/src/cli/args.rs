@@ -184,8 +184,8 @@ pub(super) struct MergeArgs {
     /// The merged campaign's folder; without it, the result is only printed
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// The folder of an earlier campaign, whose findings are known: only new findings are a failure
-    #[arg(long, value_name = "DIR")]
+    /// An earlier campaign, whose findings are known: only new findings are a failure. Its folder, or its campaign.json
+    #[arg(long, value_name = "DIR|FILE")]
     pub baseline: Option<PathBuf>,
     /// Merge campaigns of different builds, seeds or scenarios
     #[arg(long)]

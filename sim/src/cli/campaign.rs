@@ -112,9 +112,7 @@ pub(super) fn finish(
     if args.format == Format::Human {
         printer.remark(&format!("\n{}", summary_text(&summary).trim_end()));
     }
-    // A single shard need not reach the campaign's coverage, and the other shards are not missing.
-    let whole = results.manifest.campaigns.values().all(|campaign| campaign.shards.contains_key("1/1"));
-    let status = status(&summary, whole);
+    let status = status(&summary);
     Ok(if args.no_fail && status != Status::Harness { Status::Ok } else { status })
 }
 
@@ -160,8 +158,10 @@ pub(super) fn page(results: &Results, summary: &Summary) -> io::Result<String> {
     Ok(campaign_html(&serde_json::to_value(summary).map_err(io::Error::other)?, runs))
 }
 
-/// The exit status for a summary. `whole`: whether it covers a whole campaign.
-pub(super) fn status(summary: &Summary, whole: bool) -> Status {
+/// The exit status for a summary.
+pub(super) fn status(summary: &Summary) -> Status {
+    // A single shard need not reach the campaign's coverage, nor find the planted error.
+    let whole = summary.shard.is_none();
     let planted = summary.campaigns.iter().any(|campaign| campaign.planted_bug.is_some());
     let mut status = Status::Ok;
     let mut at_least = |other: Status, holds: bool| {
@@ -172,7 +172,7 @@ pub(super) fn status(summary: &Summary, whole: bool) -> Status {
     let new = || summary.findings.iter().filter(|finding| !finding.known);
     let of = |checker: &'static str| new().any(|finding| finding.signature.checker == checker);
     at_least(Status::Nondeterminism, of("determinism") || !summary.contradictions.is_empty());
-    at_least(Status::Violation, summary.canaries_missed().count() > 0 && whole);
+    at_least(Status::Violation, summary.canaries_missed().count() > 0);
     if planted {
         // A planted error has to be found, by any of its effects: a run that hangs counts too.
         at_least(Status::Violation, summary.findings.is_empty() && whole);

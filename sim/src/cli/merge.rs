@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     explore::{
-        Line, Results, Shrunk, Signature, Summary, manifest_path, read_manifest, read_results, results_path,
-        summary_text, write_json,
+        Line, Results, Shrunk, Signature, Summary, campaign_markdown, manifest_path, read_json,
+        read_manifest, read_results, results_path, summary_text, write_json,
     },
     text::{Refusal, write_whole},
 };
@@ -49,7 +49,7 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams) -> Result<Status, R
     all.manifest.merged = true;
     let known = match &args.baseline {
         None => BTreeSet::new(),
-        Some(folder) => signatures(&read_results(folder)?),
+        Some(path) => baseline(path)?,
     };
 
     let mut printer = Printer::new(streams, args.format, 0);
@@ -82,11 +82,11 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams) -> Result<Status, R
         Format::Human => printer.remark(summary_text(&summary).trim_end()),
     }
     if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") {
-        let text = format!("```text\n{}```\n", summary_text(&summary));
+        let text = campaign_markdown(&summary);
         let written = fs::OpenOptions::new().append(true).create(true).open(path);
         let _written = written.and_then(|mut file| file.write_all(text.as_bytes()));
     }
-    Ok(status(&summary, true))
+    Ok(status(&summary))
 }
 
 fn refuse_mixed(folder: &Path, all: &Results, results: &Results) -> Result<(), Refusal> {
@@ -102,8 +102,13 @@ fn refuse_mixed(folder: &Path, all: &Results, results: &Results) -> Result<(), R
     Ok(())
 }
 
-fn signatures(results: &Results) -> BTreeSet<Signature> {
-    results.lines.values().filter_map(Line::signature).collect()
+/// The findings of an earlier campaign: of its folder, or of its summary (`campaign.json`) alone.
+fn baseline(path: &Path) -> Result<BTreeSet<Signature>, Refusal> {
+    if path.is_file() {
+        let summary: Summary = read_json(path)?;
+        return Ok(summary.findings.into_iter().map(|finding| finding.signature).collect());
+    }
+    Ok(read_results(path)?.lines.values().filter_map(Line::signature).collect())
 }
 
 /// The path of a run's folder, in one of the campaigns' folders.

@@ -12,6 +12,7 @@ use crate::{
     explore::{Line, Results},
     faults::Action,
     scenario::COUNTERS,
+    text::counted,
 };
 
 /// How often a line is printed.
@@ -115,9 +116,9 @@ impl Progress {
             _ => String::new(),
         };
         format!(
-            "{}{of} iterations, {rate:.1} a second, {} findings, {} of {} kinds of fault bit, {} of {} sometimes-properties seen{left}",
+            "{}{of} iterations, {rate:.1} a second, {}, {} of {} kinds of fault bit, {} of {} sometimes-properties seen{left}",
             self.done,
-            self.findings.len(),
+            counted(self.findings.len() as u64, "finding"),
             self.bitten.len(),
             Action::ALL.len(),
             self.seen.len(),

@@ -90,14 +90,15 @@ fn campaign(path: &Path, args: &ReportArgs, streams: &mut Streams) -> Result<Sta
             write(args, &text, streams)
         }
         ReportFormat::Text => write(args, &explore::summary_text(&summary), streams),
-        ReportFormat::Junit
-        | ReportFormat::Github
-        | ReportFormat::Perfetto
-        | ReportFormat::Openmetrics
-        | ReportFormat::Promtool => Err(Refusal::of(
+        ReportFormat::Junit => write(args, &explore::campaign_junit(&summary), streams),
+        ReportFormat::Github => {
+            let annotations = explore::campaign_annotations(&summary);
+            to_github(args, &annotations, &explore::campaign_markdown(&summary), streams)
+        }
+        ReportFormat::Perfetto | ReportFormat::Openmetrics | ReportFormat::Promtool => Err(Refusal::of(
             path,
-            "this is a campaign's folder, of which there is html, json and text: name the run folders below its `runs` for the \
-             other formats",
+            "this is a campaign's folder, of which there is html, json, text, junit and github: name a run folder below its \
+             `runs` for the other formats",
         )),
     }
 }
@@ -178,15 +179,23 @@ fn pages(args: &ReportArgs, folders: &[PathBuf], streams: &mut Streams) -> Resul
     Ok(status)
 }
 
-/// Prints annotations to standard output. Writes the summary to where GitHub collects it, or to the file that is
-/// given.
 fn github(args: &ReportArgs, folders: &[PathBuf], streams: &mut Streams) -> Result<Status, Refusal> {
     let records = records(folders)?;
     let records: Vec<&RunRecord> = records.iter().collect();
-    let summary = report::summary(&records);
-    let _ = streams.out.write_all(report::annotations(&records).as_bytes());
+    to_github(args, &report::annotations(&records), &report::summary(&records), streams)
+}
+
+/// Prints annotations to standard output. Writes the summary to where GitHub collects it, or to the file that is
+/// given.
+fn to_github(
+    args: &ReportArgs,
+    annotations: &str,
+    summary: &str,
+    streams: &mut Streams,
+) -> Result<Status, Refusal> {
+    let _ = streams.out.write_all(annotations.as_bytes());
     if args.output.is_some() {
-        return write(args, &summary, streams);
+        return write(args, summary, streams);
     }
     let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else {
         let _ = streams.err.write_all(summary.as_bytes());

@@ -70,6 +70,15 @@ pub struct Shard {
     pub stopped: Option<String>,
 }
 
+impl Manifest {
+    /// The shard, if the folder has the results of one shard alone, as `squall fuzz --shard` writes it.
+    pub fn lone_shard(&self) -> Option<ShardNumber> {
+        let mut shards = self.campaigns.values().flat_map(|campaign| campaign.shards.keys());
+        let (Some(name), None, false) = (shards.next(), shards.next(), self.merged) else { return None };
+        ShardNumber::parse(name).filter(|shard| *shard != ShardNumber::WHOLE)
+    }
+}
+
 impl Campaign {
     /// Its identity, from everything that determines an iteration. A commit that changed no source does not change it.
     pub fn id(&self) -> String {

@@ -27,8 +27,10 @@
 //! | `line`, `manifest`, `folder` | a campaign's files |
 //! | `merge` | the union of results |
 //! | `summary`, `text` | the summary of a set of lines |
+//! | `cases` | a campaign's report for CI systems: JUnit, GitHub |
 
 mod canaries;
+mod cases;
 mod draw;
 mod folder;
 mod iteration;
@@ -40,6 +42,7 @@ mod summary;
 mod text;
 
 pub use canaries::canaries;
+pub use cases::{campaign_annotations, campaign_junit, campaign_markdown};
 pub use draw::{EXPLORED, draw_scenario};
 pub use folder::{
     Appender, Results, manifest_path, read_json, read_manifest, read_results, results_path, write_json,

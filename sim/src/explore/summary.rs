@@ -17,6 +17,7 @@ use crate::{
     faults::Action,
     report::{Build, Verdict},
     scenario::COUNTERS,
+    text::counted,
 };
 
 /// The least number of runs from which a campaign must have seen everything.
@@ -46,6 +47,9 @@ pub struct Summary {
     pub contradictions: Vec<String>,
     /// Missing shards and iterations.
     pub missing: Vec<String>,
+    /// The shard, if these are the results of one shard alone, such as `2/3`. Then the others are not missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
 }
 
 /// A campaign that the summary covers.
@@ -163,6 +167,7 @@ impl Summary {
             seen,
             contradictions: results.contradictions.iter().cloned().collect(),
             missing: missing(results),
+            shard: results.manifest.lone_shard().map(ShardNumber::name),
         }
     }
 
@@ -272,11 +277,13 @@ fn seen<'a>(results: &Results, lines: impl Iterator<Item = &'a Line>) -> BTreeMa
 }
 
 fn canaries(results: &Results) -> Vec<Canary> {
-    let names: BTreeSet<&str> = results
-        .manifest
-        .campaigns
-        .values()
-        .flat_map(|campaign| campaign.canaries.iter().map(|named| named.name.as_str()))
+    // A shard looks for its own part of the canaries.
+    let lone = results.manifest.lone_shard();
+    let campaigns = results.manifest.campaigns.values();
+    let canaries = campaigns.flat_map(|campaign| (0..).zip(&campaign.canaries));
+    let names: BTreeSet<&str> = canaries
+        .filter(|(number, _)| lone.is_none_or(|shard| shard.has(*number)))
+        .map(|(_, named)| named.name.as_str())
         .collect();
     names
         .into_iter()
@@ -317,21 +324,25 @@ fn missing(results: &Results) -> Vec<String> {
                 let shard = ShardNumber { number, of: *of };
                 let state = campaign.shards.get(&shard.name());
                 let lacks = wanted.map_or(0, |count| {
-                    (0..count).filter(|index| shard.has(*index) && !done.contains(index)).count()
+                    (0..count).filter(|index| shard.has(*index) && !done.contains(index)).count() as u64
                 });
                 let name = shard.name();
                 if !there.contains(&number) {
-                    if !complete {
+                    if !complete && results.manifest.lone_shard().is_none() {
                         missing.push(format!("shard {name} is not there"));
                     }
                 } else if let Some(stopped) = state.and_then(|state| state.stopped.as_ref())
                     && lacks > 0
                 {
-                    missing
-                        .push(format!("shard {name} stopped early, {stopped}: it lacks {lacks} iterations"));
+                    missing.push(format!(
+                        "shard {name} stopped early, {stopped}: it lacks {}",
+                        counted(lacks, "iteration")
+                    ));
                 } else if lacks > 0 {
-                    missing
-                        .push(format!("shard {name} lacks {lacks} iterations: go on with it by `--resume`"));
+                    missing.push(format!(
+                        "shard {name} lacks {}: go on with it by `--resume`",
+                        counted(lacks, "iteration")
+                    ));
                 } else if state.is_some_and(|state| !state.complete) && !complete {
                     missing
                         .push(format!("shard {name} did not come to its end: go on with it by `--resume`"));

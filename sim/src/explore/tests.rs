@@ -239,7 +239,7 @@ fn line(campaign: &str, index: u64, verdict: Verdict, hash: &str) -> Line {
 }
 
 /// A shard of a campaign of 30 iterations, every seventh of which fails.
-fn shard(number: u64, of: u64) -> Results {
+pub(super) fn shard(number: u64, of: u64) -> Results {
     let shard = ShardNumber { number, of };
     let campaign = Campaign {
         seed: CampaignSeed(1),
@@ -261,7 +261,7 @@ fn shard(number: u64, of: u64) -> Results {
     results
 }
 
-fn union(parts: &[Results]) -> Results {
+pub(super) fn union(parts: &[Results]) -> Results {
     let mut all = parts[0].clone();
     parts[1..].iter().for_each(|part| all.merge(part.clone()));
     all.keep_few_folders(|_| true);
@@ -294,10 +294,17 @@ fn what_is_missing_is_named() {
     let nothing_known = BTreeSet::new();
     let two_of_three = union(&[one.clone(), three.clone()]);
     assert_eq!(Summary::of(&two_of_three, &nothing_known).missing, ["shard 2/3 is not there"]);
+    // One shard alone is no campaign that lacks the others.
+    let mut alone = Summary::of(&one, &nothing_known);
+    assert_eq!((alone.missing.as_slice(), alone.shard.as_deref()), ([].as_slice(), Some("1/3")));
+    assert!(summary_text(&alone).contains("one shard of 3, the shard 1"), "{}", summary_text(&alone));
+    assert!(summary_text(&alone).contains("200 seconds simulated in"), "{}", summary_text(&alone));
+    alone = Summary::of(&shard(1, 1), &nothing_known);
+    assert_eq!(alone.shard, None);
     let last = one.lines.keys().next_back().expect("it has lines").clone();
     one.lines.remove(&last);
     let missing = Summary::of(&union(&[one, shard(2, 3), three]), &nothing_known).missing;
-    assert_eq!(missing, ["shard 1/3 lacks 1 iterations: go on with it by `--resume`"]);
+    assert_eq!(missing, ["shard 1/3 lacks 1 iteration: go on with it by `--resume`"]);
 }
 
 #[test]

@@ -24,6 +24,10 @@ pub fn summary_text(summary: &Summary) -> String {
             origin.planted_bug.as_ref().map_or(String::new(), |bug| format!(", with the planted bug {bug}"));
         let _ = writeln!(text, "campaign {} explores {what}{planted}; {}", origin.seed, origin.build);
     }
+    if let Some((number, of)) = summary.shard.as_deref().and_then(|shard| shard.split_once('/')) {
+        let _ =
+            writeln!(text, "one shard of {of}, the shard {number}; `squall merge` puts the shards together");
+    }
     figures(&mut text, &summary.figures);
     canaries(&mut text, summary);
     coverage(&mut text, summary);
@@ -51,8 +55,10 @@ fn figures(text: &mut String, figures: &Figures) {
     let Figures { iterations, valid, invalid, unknown, twice, .. } = figures;
     let _ = writeln!(
         text,
-        "{iterations} iterations: {valid} valid, {invalid} invalid, {unknown} unknown; {twice} ran twice; {} operations, {} faults",
-        figures.operations, figures.faults
+        "{}: {valid} valid, {invalid} invalid, {unknown} unknown; {twice} ran twice; {}, {}",
+        counted(*iterations, "iteration"),
+        counted(figures.operations, "operation"),
+        counted(figures.faults, "fault")
     );
     if figures.cpu_seconds > 0.0 {
         let speed = figures.simulated_seconds / figures.cpu_seconds;
@@ -60,11 +66,20 @@ fn figures(text: &mut String, figures: &Figures) {
         let years = speed / 365.25;
         let _ = writeln!(
             text,
-            "{:.1} simulated hours in {:.0} CPU-seconds: {:.2} iterations and {speed:.0} simulated seconds a CPU-second, {years:.2} simulated years a core-day",
-            figures.simulated_seconds / 3600.0,
+            "{} simulated in {:.0} CPU-seconds: {:.2} iterations and {speed:.0} simulated seconds a CPU-second, {years:.2} simulated years a core-day",
+            span(figures.simulated_seconds),
             figures.cpu_seconds,
             *iterations as f64 / figures.cpu_seconds,
         );
+    }
+}
+
+/// A time in the unit that fits it.
+fn span(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 600.0 => format!("{seconds:.0} seconds"),
+        seconds if seconds < 36_000.0 => format!("{:.0} minutes", seconds / 60.0),
+        seconds => format!("{:.1} hours", seconds / 3600.0),
     }
 }
 
@@ -74,7 +89,7 @@ fn canaries(text: &mut String, summary: &Summary) {
         let _ = writeln!(text, "canaries: {found} of {} found", summary.canaries.len());
     }
     for canary in summary.canaries_missed() {
-        let _ = writeln!(text, "canary not found: {} in {} seeds", canary.name, canary.runs);
+        let _ = writeln!(text, "canary not found: {} in {}", canary.name, counted(canary.runs, "seed"));
     }
 }
 
@@ -129,8 +144,12 @@ fn finding(text: &mut String, number: usize, finding: &Finding) {
     if let Some(shrunk) = &finding.shrunk {
         let _ = writeln!(
             text,
-            "   shrunk: {} faults of {}, in {} runs: findings/{}/{}",
-            shrunk.faults, shrunk.faults_before, shrunk.runs, finding.id, shrunk.file
+            "   shrunk: {} of {}, in {}: findings/{}/{}",
+            shrunk.faults,
+            counted(shrunk.faults_before, "fault"),
+            counted(shrunk.runs, "run"),
+            finding.id,
+            shrunk.file
         );
     }
     let _ = writeln!(text, "   reproduce: {}", finding.reproduce);

@@ -40,7 +40,7 @@ struct Column {
     cpu_seconds: f64,
 }
 
-/// The page. `summary` is the campaign's summary as JSON (`summary.json`), `runs` are in the order of the iterations.
+/// The page. `summary` is the campaign's summary as JSON (`campaign.json`), `runs` are in the order of the iterations.
 pub fn campaign_html(summary: &Value, runs: impl Iterator<Item = CampaignRun>) -> String {
     let mut words = Map::new();
     for action in Action::ALL {

@@ -5,6 +5,7 @@
 
 use super::record::RunRecord;
 use super::result::Verdict;
+use crate::text::counted;
 use std::fmt::Write as _;
 
 /// How many annotations of one kind GitHub shows for a step.
@@ -29,8 +30,8 @@ pub fn annotations(records: &[&RunRecord]) -> String {
         );
     }
     if bad.len() > SHOWN {
-        let _ =
-            writeln!(text, "::notice::{} more runs failed; the step's summary has them", bad.len() - SHOWN);
+        let more = counted((bad.len() - SHOWN) as u64, "more run");
+        let _ = writeln!(text, "::notice::{more} failed; the step's summary has them");
     }
     text
 }
@@ -48,8 +49,14 @@ fn words(record: &RunRecord) -> (String, String) {
 pub fn summary(records: &[&RunRecord]) -> String {
     let bad: Vec<&&RunRecord> = records.iter().filter(|record| !record.expected).collect();
     let mut text = match bad.len() {
-        0 => format!("### Squall: {} runs, every outcome as expected\n\n", records.len()),
-        count => format!("### Squall: {count} of {} runs are not as expected\n\n", records.len()),
+        0 => format!("### Squall: {}, every outcome as expected\n\n", counted(records.len() as u64, "run")),
+        count => {
+            let verb = if count == 1 { "is" } else { "are" };
+            format!(
+                "### Squall: {count} of {} {verb} not as expected\n\n",
+                counted(records.len() as u64, "run")
+            )
+        }
     };
     text.push_str(
         "| Scenario | Seed | Verdict | ok | failed | ambiguous | Finding |\n|---|---|---|---|---|---|---|\n",
@@ -78,7 +85,8 @@ pub fn summary(records: &[&RunRecord]) -> String {
         );
     }
     if left_out > 0 {
-        let _ = writeln!(text, "\n{left_out} more runs are left out.");
+        let verb = if left_out == 1 { "is" } else { "are" };
+        let _ = writeln!(text, "\n{} {verb} left out.", counted(left_out, "more run"));
     }
     for record in bad.iter().take(20) {
         if text.len() > SUMMARY_BYTES {
@@ -94,17 +102,17 @@ pub fn summary(records: &[&RunRecord]) -> String {
 }
 
 /// Escapes the data of a workflow command.
-fn data(text: &str) -> String {
+pub(crate) fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// Escapes a property of a workflow command.
-fn property(text: &str) -> String {
+pub(crate) fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
 /// A cell of a table: the text on one line, with its markup escaped.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(300) {
         match c {
@@ -121,7 +129,7 @@ fn escape(text: &str) -> String {
 }
 
 /// A block of code whose fence is longer than any in the text.
-fn fenced(text: &str) -> String {
+pub(crate) fn fenced(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     format!("{fence}text\n{text}\n{fence}")

@@ -64,7 +64,7 @@ fn case(text: &mut String, record: &RunRecord) {
 }
 
 /// Escapes text for XML 1.0, which cannot hold most control characters at all.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -31,7 +31,9 @@ pub use folder::{
 };
 pub(crate) use folder::{lacks, record_of};
 pub use github::{annotations, summary};
+pub(crate) use github::{cell as markdown_cell, data as command_data, fenced, property as command_property};
 pub use html::html;
+pub(crate) use junit::escape as xml;
 pub use junit::junit;
 pub use perfetto::perfetto;
 pub use record::{Expected, RunRecord, dead_counters, digest};

@@ -7,17 +7,18 @@ const verdict = sought ? (fresh.length ? 'valid' : 'invalid') : fresh.length ? '
 byId('verdict').textContent = sought ? (fresh.length ? 'the planted bug was found' : 'the planted bug was not found') : fresh.length ? count(fresh.length) + (fresh.length === 1 ? ' finding' : ' findings') : verdict === 'valid' ? 'nothing found' : 'incomplete';
 byId('verdict').classList.add(verdict);
 byId('name').textContent = S.campaigns.map(c => c.seed).join(', ');
-byId('about').textContent = S.campaigns.map(c => 'Explores ' + (!c.scenarios.length ? 'everything that a scenario can say' : c.scenarios.length === 1 ? c.scenarios[0] : count(c.scenarios.length) + ' scenarios')
-  + (c.planted_bug ? ', with the planted bug ' + c.planted_bug : '') + '.').filter((t, i, all) => all.indexOf(t) === i).join(' ');
+byId('about').textContent = S.campaigns.map(c => 'Explores ' + (!c.scenarios.length ? 'the scenarios that it draws: clusters, networks, disks, clients and faults' : c.scenarios.length === 1 ? c.scenarios[0] : count(c.scenarios.length) + ' scenarios')
+  + (S.shard ? ', as the shard ' + S.shard : '') + (c.planted_bug ? ', with the planted bug ' + c.planted_bug : '') + '.').filter((t, i, all) => all.indexOf(t) === i).join(' ');
 const fixed = (n, digits) => n.toLocaleString('en-US', { maximumFractionDigits: digits });
-const per = F.cpu_seconds > 0;
+const per = F.cpu_seconds > 0, plural = (n, word) => count(n) + ' ' + word + (n === 1 ? '' : 's');
+const span = s => s < 600 ? fixed(s, 0) + ' s' : s < 36000 ? fixed(s / 60, 0) + ' min' : fixed(s / 3600, 1) + ' h';
 facts(byId('facts'), [['Iterations', count(F.iterations)], ['Valid', count(F.valid)], ['Invalid', count(F.invalid)], ['Unknown', count(F.unknown)],
-  ['Run twice', count(F.twice)], ['Operations', count(F.operations)], ['Faults', count(F.faults)], ['Simulated', fixed(F.simulated_seconds / 3600, 1) + ' h'],
+  ['Run twice', count(F.twice)], ['Operations', count(F.operations)], ['Faults', count(F.faults)], ['Simulated', span(F.simulated_seconds)],
   ['CPU', fixed(F.cpu_seconds, 0) + ' s'], ['Iterations a CPU-second', per ? fixed(F.iterations / F.cpu_seconds, 2) : null],
   ['Simulated years a core-day', per ? fixed(F.simulated_seconds / F.cpu_seconds / 365.25, 2) : null]]);
 
-const warnings = [...S.missing, ...S.contradictions.map(c => 'one seed, two outcomes: ' + c), ...missed.map(c => 'canary not found: ' + c.name + ', in ' + count(c.runs) + ' seeds')];
-if (F.unknown) warnings.push(count(F.unknown) + ' runs were not decided');
+const warnings = [...S.missing, ...S.contradictions.map(c => 'one seed, two outcomes: ' + c), ...missed.map(c => 'canary not found: ' + c.name + ', in ' + plural(c.runs, 'seed'))];
+if (F.unknown) warnings.push(plural(F.unknown, 'run') + (F.unknown === 1 ? ' was' : ' were') + ' not decided');
 if (warnings.length) { byId('warnings').hidden = false; byId('warning-list').append(...warnings.slice(0, 200).map(w => make('li', {}, w))); }
 
 function link(path, text) { return make('a', { href: path.split('/').map(encodeURIComponent).join('/') }, text); }
@@ -25,14 +26,14 @@ function card(f) {
   const list = make('dl', { class: 'facts' }), copy = make('button', { type: 'button' }, 'Copy'); copyButton(copy, f.reproduce);
   facts(list, [['First met', 'iteration ' + count(f.index) + ', after ' + fixed(f.cpu_seconds_to_find, 1) + ' CPU-seconds'], ['Scenario', f.scenario], ['Seeds', f.seeds.join(', ')],
     ['Run folder', f.run_dir ? link(f.run_dir + '/report.html', f.run_dir) : null],
-    ['Shrunk', f.shrunk ? make('span', {}, f.shrunk.faults + ' of ' + f.shrunk.faults_before + ' faults, in ' + count(f.shrunk.runs) + ' runs: ', link('findings/' + f.id + '/' + f.shrunk.file, f.shrunk.file)) : null]]);
+    ['Shrunk', f.shrunk ? make('span', {}, f.shrunk.faults + ' of ' + plural(f.shrunk.faults_before, 'fault') + ', in ' + plural(f.shrunk.runs, 'run') + ': ', link('findings/' + f.id + '/' + f.shrunk.file, f.shrunk.file)) : null]]);
   return make('article', { class: 'card finding' + (f.known ? ' known' : '') },
-    make('div', { class: 'head' }, make('h3', {}, promise(f.signature.checker, f.signature.rule)), make('span', { class: 'runs' }, count(f.runs) + (f.runs === 1 ? ' run' : ' runs') + (f.known ? ', known' : ''))),
+    make('div', { class: 'head' }, make('h3', {}, promise(f.signature.checker, f.signature.rule)), make('span', { class: 'runs' }, plural(f.runs, 'run') + (f.known ? ', known' : ''))),
     make('p', {}, f.message), list, make('div', { class: 'copy' }, make('code', {}, words(f.reproduce)), copy));
 }
 byId('finding-count').textContent = S.findings.length || '';
-if (S.findings.length) byId('cards').append(...S.findings.slice(0, 100).map(card)); else byId('cards').append(make('div', { class: 'card' }, make('p', { class: 'none' }, 'No guarantee was broken in ' + count(F.iterations) + ' runs.')));
-if (S.findings.length > 100) byId('cards').append(make('p', { class: 'quiet' }, count(S.findings.length - 100) + ' more: see summary.json'));
+if (S.findings.length) byId('cards').append(...S.findings.slice(0, 100).map(card)); else byId('cards').append(make('div', { class: 'card' }, make('p', { class: 'none' }, 'No guarantee was broken in ' + plural(F.iterations, 'run') + '.')));
+if (S.findings.length > 100) byId('cards').append(make('p', { class: 'quiet' }, count(S.findings.length - 100) + ' more: see campaign.json'));
 
 // Runs in their order: each column is a share of them, with verdicts below and speed above.
 function drawRuns() {

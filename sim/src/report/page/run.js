@@ -46,7 +46,7 @@ facts(byId('facts'), [
   head.on ? ['Ran on', head.on.replace(/^processes: /, '').replace(' Version:', '')] : ['Simulated time', time(head.simulated_seconds * 1e9, 1)], ['Real time', time(head.wall_seconds * 1e9, 2)],
   ['Operations ok', count(head.operations.ok)], ['Refused', count(look.filter(l => l === 3).length)], ['Failed', count(look.filter(l => l === 1).length)],
   ['Ambiguous', count(head.operations.info)],
-  ['Faults', count(sum(head.faults_injected)) + (head.faults_injected && sum(head.faults_injected) ? ', ' + count(sum(head.faults_bit)) + ' bit' : '')],
+  ['Faults', count(sum(head.faults_injected)) + (head.faults_injected && sum(head.faults_injected) ? ', ' + count(sum(head.faults_bit)) + ' took effect' : '')],
   ['Findings', count(head.findings.length)]]);
 if (head.on || head.unchecked && head.unchecked.length) {
   byId('arena').hidden = false;
