@@ -7,6 +7,7 @@
 #![allow(missing_docs)]
 
 use squall::report::{html, junit, open_view, perfetto, summary, timeline};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,18 @@ fn compare(path: &Path, text: &str) {
         "{} is not what is made now: look at it, run `SQUALL_GOLDEN=write cargo test -p squall --test example`, and commit",
         path.display()
     );
+}
+
+/// A committed file that is left out of an image's sources makes the image call itself dirty.
+#[test]
+fn an_image_gets_what_git_keeps() {
+    let lines = |name: &str| -> BTreeSet<String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let text = fs::read_to_string(root.join(name)).unwrap();
+        // Git's patterns begin at the root with a slash, Docker's without.
+        text.lines().map(|line| line.replacen("!/", "!", 1).trim_start_matches('/').to_owned()).collect()
+    };
+    assert_eq!(lines(".dockerignore"), lines(".gitignore"));
 }
 
 #[test]

@@ -33,6 +33,8 @@ fn scenarios() -> Vec<(PathBuf, String)> {
     }
     let mut found = Vec::new();
     collect(&project().join("scenarios"), "../", &mut found);
+    collect(&project().join("benches/scenarios"), "../../", &mut found);
+    found.push((project().join("reports/example/stale-read.yaml"), "../../".to_owned()));
     found.sort();
     assert!(found.len() > 15, "{} scenarios", found.len());
     found

@@ -51,11 +51,18 @@ relation `after: {fault: NAME, over: true}`. An item that hits nobody is over at
 `snapshot` mean the strike of the same round. Here the snapshot is saved, then the leader is cut off while the disks are slow, and half
 a second after both have ended a follower restarts; all of that twice:";
 
+const RUN_FOLDERS: &str = "\
+A run folder may lie anywhere, so no path to a schema is right there: `plan.yaml` and a drawn `scenario.yaml` have no such lines,
+and a copied `scenario.yaml` has those of its original. `squall schema plan` prints the schema of the plans that this build writes.
+
+";
+
 /// The reference, as Markdown.
 pub fn reference() -> String {
     let schema = schema(FileKind::Scenario);
     let mut text = HEAD.to_owned();
     let _ = writeln!(text, "```yaml\n{}{}```\n", modeline("../"), example::SCENARIO);
+    text.push_str(RUN_FOLDERS);
     text.push_str("`squall list` prints the words below; `squall schema` prints the schema; `squall run FILE` checks all of it.\n");
     text.push_str("\n## Keys\n");
     let mut told: Vec<&str> = Vec::new();
