@@ -23,6 +23,10 @@ use crate::{
 /// The name of every explored scenario.
 pub const EXPLORED: &str = "explored";
 
+/// The time of a run in which the leader keeps a number of revisions. A leader looks for them every five minutes, so
+/// the run is long. So that it costs no more than others, its clients are slow and its faults do not repeat.
+const LONG: Duration = Duration::from_secs(320);
+
 /// How often a fault is drawn again if it does not fit the faults before it.
 const TRIES: u32 = 12;
 
@@ -30,14 +34,19 @@ const TRIES: u32 = 12;
 /// because a majority may be down all the time.
 pub fn draw_scenario(seed: u64) -> Scenario {
     let chance = Chance::root(seed).child("explore");
-    let cluster = cluster(&mut Draws(chance.child("cluster").stream()));
+    let mut cluster = cluster(&mut Draws(chance.child("cluster").stream()));
+    seldom(&mut cluster, &mut Draws(chance.child("cluster, seldom").stream()));
     let far = cluster.heartbeat_interval >= Duration::from_millis(200);
     let network = network(&mut Draws(chance.child("network").stream()), far);
     let disk = disk(&mut Draws(chance.child("disk").stream()));
     let mut workloads = workloads(&chance.child("workloads"));
     workloads.extend(leases_watches_users_and_locks(&chance.child("leases, watches and users")));
     let mut time = Draws(chance.child("time").stream());
-    let time_limit = time.seconds(&[5, 8, 10, 10, 15, 20]);
+    let mut time_limit = time.seconds(&[5, 8, 10, 10, 15, 20]);
+    if cluster.auto_compaction_revisions > 0 {
+        time_limit = LONG;
+        workloads.iter_mut().for_each(|workload| workload.rate = workload.rate.min(2));
+    }
     let settle = time.seconds(&[3, 5, 5, 8]);
     let core = time.one_in(3);
     let mut spec = Spec {
@@ -121,6 +130,19 @@ fn cluster(draws: &mut Draws) -> Cluster {
         ]),
         auto_compaction_retention: draws.millis(&[0, 0, 0, 0, 500, 3_000]),
         ..usual
+    }
+}
+
+/// Settings that few runs have: the leader compares the members' data, a member compares its data before it serves, and
+/// the leader keeps a number of revisions.
+fn seldom(cluster: &mut Cluster, draws: &mut Draws) {
+    if draws.one_in(8) {
+        cluster.corrupt_check = draws.millis(&[100, 500, 2_000]);
+    }
+    cluster.initial_corrupt_check = draws.one_in(8);
+    if draws.one_in(150) {
+        cluster.auto_compaction_retention = Duration::ZERO;
+        cluster.auto_compaction_revisions = draws.pick(&[5, 50, 200]);
     }
 }
 
@@ -315,7 +337,7 @@ fn fault(spec: &Spec, kind: Action, number: usize, chance: &Chance) -> Option<Fa
     let mut fault = Fault::new(kind, Window { from, to });
     fault.name = Some(format!("{}-{}", kind.name(), number + 1));
     let work = kind.cost() >= crate::faults::Cost::Copy;
-    if draws.one_in(if work { 4 } else { 2 }) && kind != Action::SnapshotSave {
+    if draws.one_in(if work { 4 } else { 2 }) && kind != Action::SnapshotSave && limit < LONG {
         let (shortest, longest) = if work {
             (Duration::from_secs(2), Duration::from_secs(5))
         } else {
