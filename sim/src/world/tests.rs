@@ -9,6 +9,7 @@ mod kit;
 mod machines;
 mod modifiers;
 mod net;
+mod overlap;
 mod power;
 mod process;
 mod watchdog;
