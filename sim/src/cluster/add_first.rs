@@ -31,6 +31,7 @@ impl Cluster {
                 let known = inner.roster().forget_configuration();
                 let refused = self.ask_for_addition(&url).await;
                 self.decide_all_changes().await;
+                // By its URL, which no other member has: its id is unknown if the addition's answer was lost.
                 self.remove_at(node, |members| {
                     members
                         .iter()
@@ -114,8 +115,8 @@ impl Cluster {
         let others = self.counted().into_iter().filter(|node| *node != lost && *node != leader);
         let members = inner.operator.members(|| self.counted_endpoints()).await;
         let id = |node: NodeId| {
-            let here = |url: &String| inner.name_at(url) == node.name();
-            members.iter().find(|member| member.peer_urls.iter().any(here)).map(|member| member.id)
+            let known = inner.roster().id(node);
+            inner.ids_of(node, known, &members).first().copied()
         };
         let sound =
             |node: &NodeId| inner.roster().standing(*node) == Standing::Intact && inner.arena.running(*node);

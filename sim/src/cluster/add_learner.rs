@@ -81,6 +81,7 @@ impl Cluster {
         self.list_members().await;
         // A learner whose answer was lost must not be added later.
         self.decide_all_changes().await;
+        // By its URL, which no other member has: its id is unknown if the addition's answer was lost.
         self.remove_at(node, |members| {
             let nobodys =
                 members.iter().filter(|member| member.peer_urls.iter().any(|url| url == SECOND_LEARNER_URL));

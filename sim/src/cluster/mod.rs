@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `member` | machines, configurations, starts and stops |
 //! | `roster` | which members may be hit, may be started, and count at the end |
+//! | `identity` | which of the listed members is the one on a machine |
 //! | `operator` | administrative calls |
 //! | `turns` | one procedure at a time; disaster recovery supersedes what is under way |
 //! | `replace`, `add_first`, `add_learner`, `space`, `update`, `lead`, `force`, `restore`, `save`, `damage` | the procedures |
@@ -19,6 +20,7 @@ mod add_learner;
 mod audit;
 mod damage;
 mod force;
+mod identity;
 mod lead;
 mod member;
 mod operator;

@@ -139,17 +139,12 @@ impl Cluster {
         Ok((known, in_hand))
     }
 
-    /// Removes every member that has this machine's URL or id, until the cluster lists none.
+    /// Removes the member on this machine, until the cluster does not list it.
     pub(super) async fn remove(&self, node: NodeId) {
-        let here = |url: &String| self.inner.name_at(url) == node.name();
-        let known = || self.inner.roster().id(node);
-        self.remove_at(node, |members| {
-            let known = known();
-            let of_this_machine =
-                members.iter().filter(|member| Some(member.id) == known || member.peer_urls.iter().any(here));
-            of_this_machine.map(|member| member.id).collect()
-        })
-        .await;
+        let inner = &self.inner;
+        // The first try retires the id, since the member is never to get it again. The later tries are for it too.
+        let known = inner.roster().id(node);
+        self.remove_at(node, |members| inner.ids_of(node, known, members)).await;
     }
 
     /// Removes the members that `which` picks, and asks again until it picks none. They are or were on this machine.

@@ -50,8 +50,9 @@ impl Cluster {
         let inner = &self.inner;
         for turn in 0.. {
             let members = inner.operator.members(|| self.serving()).await;
-            let here = |listed: &String| inner.name_at(listed) == node.name();
-            let Some(member) = members.iter().find(|member| member.peer_urls.iter().any(here)) else {
+            let known = inner.roster().id(node);
+            let ids = inner.ids_of(node, known, &members);
+            let Some(member) = members.iter().find(|member| ids.contains(&member.id)) else {
                 return Err(format!("{node} is no member"));
             };
             if member.peer_urls == [url] {
