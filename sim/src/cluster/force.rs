@@ -84,17 +84,17 @@ impl Cluster {
         let restored = inner.recorder.last_break().filter(|line| line.kind == h::BreakKind::Restore);
         let restored = restored.map_or(0, |line| line.revision.0);
         let shown = inner.recorder.newest_answer_of(survivor.name()).max(restored);
-        let mut line = PendingBreak {
-            recorder: &inner.recorder,
-            line: Some(h::Break {
+        let mut line = PendingBreak::foreseen(
+            &inner.recorder,
+            h::Break {
                 kind: h::BreakKind::ForceNewCluster,
                 revision: h::Revision(shown),
                 most: None,
                 at,
                 cluster_id: None,
                 continues: None,
-            }),
-        };
+            },
+        );
         member.configure(|config| config.force_new_cluster = true);
         let (mut started, mut refusals) = (false, 0);
         loop {
@@ -180,13 +180,20 @@ fn was_removed(status: &Status) -> bool {
     }
 }
 
-/// A break that is recorded when this is dropped, with the instant before its first step, unless it is withdrawn.
+/// A break that the history gets when this is dropped, with the instant before its first step, unless it is withdrawn.
+/// The journal has it from the beginning: the survivor cuts its log while it starts, and the harness may die before the
+/// survivor answers.
 struct PendingBreak<'a> {
     recorder: &'a Recorder,
     line: Option<h::Break>,
 }
 
-impl PendingBreak<'_> {
+impl<'a> PendingBreak<'a> {
+    fn foreseen(recorder: &'a Recorder, line: h::Break) -> Self {
+        recorder.foresee_break(&line);
+        Self { recorder, line: Some(line) }
+    }
+
     /// The break lies at this revision or before it.
     fn ends_by(&mut self, most: Option<i64>) {
         if let Some(line) = &mut self.line {
@@ -196,7 +203,9 @@ impl PendingBreak<'_> {
 
     /// Nothing was broken.
     fn withdraw(&mut self) {
-        self.line = None;
+        if let Some(line) = self.line.take() {
+            self.recorder.withdraw_break(line.at);
+        }
     }
 }
 

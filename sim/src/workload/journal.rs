@@ -9,8 +9,9 @@
 //! be written, that is no error, and the journal ends early. The journal lacks what the harness adds after the run,
 //! such as raft's milestones.
 //!
-//! [`read`] turns a journal into a history. The lines are those of `history.jsonl`, and two more kinds:
-//! `{"called": …}`, an operation without an outcome yet, and `{"phase": …}`.
+//! [`read`] turns a journal into a history. The lines are those of `history.jsonl`, and three more kinds:
+//! `{"called": …}`, an operation without an outcome yet, `{"phase": …}`, and `{"unbroken": …}`, the instant of a break
+//! that did not happen after all.
 
 use std::{
     collections::BTreeMap,
@@ -49,6 +50,8 @@ struct Place {
 enum Note<'a> {
     #[serde(rename = "phase")]
     Phase(Phase),
+    #[serde(rename = "unbroken")]
+    Unbroken(u64),
     #[serde(rename = "called")]
     Called {
         id: h::OpId,
@@ -110,6 +113,11 @@ impl Journal {
         self.write(event);
     }
 
+    /// Records that the break at this instant did not happen.
+    pub(super) fn unbroken(&self, at: u64) {
+        self.write(&Note::Unbroken(at));
+    }
+
     fn place(&self) -> std::sync::MutexGuard<'_, Place> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -148,13 +156,14 @@ pub fn read(text: &[u8]) -> Journaled {
         #[serde(untagged)]
         enum Line {
             Phase { phase: Phase },
+            Unbroken { unbroken: u64 },
             Called { called: Box<Called> },
             Operation(Box<h::Operation>),
             Event(Box<h::Event>),
         }
         let Ok(line) = serde_json::from_slice(line) else { continue };
         let at = match &line {
-            Line::Phase { .. } => None,
+            Line::Phase { .. } | Line::Unbroken { .. } => None,
             Line::Called { called } => Some(called.call),
             Line::Operation(operation) => operation.ret,
             Line::Event(event) => Some(event.at()).filter(|at| *at != u64::MAX),
@@ -162,6 +171,10 @@ pub fn read(text: &[u8]) -> Journaled {
         journaled.last = journaled.last.max(at);
         match line {
             Line::Phase { phase } => journaled.phase = Some(phase),
+            Line::Unbroken { unbroken } => {
+                let events = &mut journaled.history.events;
+                events.retain(|event| !matches!(event, h::Event::Break(line) if line.at == unbroken));
+            }
             Line::Called { called } => {
                 open.insert(called.id, *called);
             }
@@ -279,6 +292,32 @@ mod tests {
         }
         let noise = [b"running 1 test\n\xff\n".as_slice(), &whole].concat();
         assert_eq!(read(&noise).history, expected);
+    }
+
+    #[test]
+    fn a_break_is_in_the_journal_before_its_first_step_and_gone_if_it_did_not_happen() {
+        let file = tempfile::tempfile().unwrap();
+        let recorder = Recorder::new(Some(Arc::new(Journal::new(file.try_clone().unwrap()))));
+        recorder.attach(Arc::new(Clock(Mutex::new(0))));
+        let mut line = h::Break {
+            kind: h::BreakKind::ForceNewCluster,
+            revision: h::Revision(4),
+            most: None,
+            at: 5,
+            cluster_id: None,
+            continues: None,
+        };
+        let journaled = || read(&content(&file)).history.breaks().cloned().collect::<Vec<_>>();
+        recorder.foresee_break(&line);
+        assert_eq!((journaled(), recorder.breaks()), (vec![line.clone()], 0));
+        line.most = Some(h::Revision(9));
+        recorder.event(h::Event::Break(line.clone()));
+        assert_eq!((journaled(), recorder.breaks()), (vec![line.clone()], 1));
+        line.at = 50;
+        recorder.foresee_break(&line);
+        assert_eq!(journaled().len(), 2);
+        recorder.withdraw_break(50);
+        assert_eq!((journaled().len(), recorder.breaks()), (1, 1));
     }
 
     #[test]

@@ -235,6 +235,22 @@ impl Recorder {
         self.state().breaks.len()
     }
 
+    /// Writes a break to the journal before its first step that cannot be undone. The history gets it with
+    /// [`Self::event`], once more is known about it; the journal then has the newer line. If the process dies in
+    /// between, the journal tells of the break.
+    pub fn foresee_break(&self, line: &h::Break) {
+        if let Some(journal) = &self.journal {
+            journal.event(&h::Event::Break(line.clone()));
+        }
+    }
+
+    /// The break that was foreseen at this instant did not happen.
+    pub fn withdraw_break(&self, at: u64) {
+        if let Some(journal) = &self.journal {
+            journal.unbroken(at);
+        }
+    }
+
     /// Completes the last break with its revision and cluster id.
     pub fn complete_last_break(&self, revision: h::Revision, cluster_id: u64) {
         self.change_last_break(|line| {
