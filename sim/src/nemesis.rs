@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 
 use crate::{
     arena::{At, NodeId},
-    faults::{After, Aim, FinalHeal, Settings, Stage, Strike, Struck, Undo},
+    faults::{After, Aim, FinalHeal, Milestone, Settings, Stage, Strike, Struck, Undo},
     plan::DrawnFault,
 };
 
@@ -82,6 +82,8 @@ pub(crate) struct Nemesis {
 struct State {
     /// The names of the members that each fault hit, by the fault's id.
     hits: BTreeMap<String, Vec<String>>,
+    /// How many steps the operator had made when each fault struck, by the fault's id.
+    steps_before: BTreeMap<String, u64>,
     /// The ids of the faults that have struck and not ended.
     in_force: Vec<String>,
     /// The ids of the faults that are over: they have ended, or had no target.
@@ -228,6 +230,7 @@ impl Nemesis {
             *state.report.injected.entry(action.clone()).or_default() += 1;
             state.report.spans.insert(fault.id.clone(), (at, at));
             state.hits.insert(fault.id.clone(), names.clone());
+            state.steps_before.insert(fault.id.clone(), self.stage.cluster.steps());
             state.in_force.push(fault.id.clone());
         }
         self.changed.notify_waiters();
@@ -254,6 +257,7 @@ impl Nemesis {
 
     /// Completes once the event that a fault waits for has happened.
     async fn happened(&self, after: &After, origin: At) {
+        let mut steps = self.stage.cluster.steps();
         for name in after.names() {
             loop {
                 let changed = self.changed.notified();
@@ -271,12 +275,20 @@ impl Nemesis {
                 }
                 changed.await;
             }
+            steps = match self.state.borrow().steps_before.get(name) {
+                // A procedure makes its first steps at once, before this future is polled again.
+                Some(before) if !after.ended && !after.over => steps.max(*before),
+                _ => self.stage.cluster.steps(),
+            };
         }
         if !after.since.is_zero() {
             self.stage.arena.sleep_until(origin.after(after.since)).await;
+            steps = self.stage.cluster.steps();
         }
-        if let Some(event) = after.event {
-            self.stage.arena.reached(event, after.count).await;
+        match after.event {
+            Some(Milestone::OperatorStep) => self.stage.cluster.reached_step(steps + after.count).await,
+            Some(event) => self.stage.arena.reached(event, after.count).await,
+            None => {}
         }
     }
 

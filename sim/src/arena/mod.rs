@@ -61,7 +61,8 @@ pub trait Arena: Send + Sync {
     /// lost.
     fn power_off(&self, node: NodeId, unsynced: Unsynced) -> PowerLoss;
 
-    /// Completes once the members have reached a milestone `count` times from now on.
+    /// Completes once the members have reached a milestone `count` times from now on. The operator's steps are none of
+    /// theirs: never for these.
     fn reached(&self, milestone: Milestone, count: u64) -> BoxFuture<'static, ()>;
 
     /// The state of the machine's process.

@@ -25,8 +25,10 @@ impl Cluster {
         inner.members_went_down();
         inner.arena.wipe(node, Path::new(DATA_DIR));
         inner.roster().set_ruined(node, false);
+        inner.note_step();
         drop(in_hand);
         inner.start_if_allowed(node);
+        inner.note_step();
     }
 
     /// An image of the member's disk, as it is now.
@@ -50,7 +52,10 @@ impl Cluster {
         inner.roster().set_ruined(node, inner.recorder.breaks() > old.era);
         let member = node.name().to_owned();
         inner.recorder.event(h::Event::DiskReplaced(h::DiskReplaced { at: inner.recorder.now_ns(), member }));
-        inner.start_if_allowed(node)
+        inner.note_step();
+        let kept_down = inner.start_if_allowed(node);
+        inner.note_step();
+        kept_down
     }
 
     /// The member's process is killed, a file or engine below `part` of its data folder is damaged, and it starts

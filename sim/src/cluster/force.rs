@@ -71,6 +71,7 @@ impl Cluster {
         let mut before = Vec::new();
         for other in self.nodes().into_iter().filter(|node| *node != survivor) {
             inner.arena.kill(other);
+            inner.note_step();
             let mut roster = inner.roster();
             before.push((other, roster.standing(other), roster.outdated(other)));
             // Its old data must never run again beside the new cluster.
@@ -122,6 +123,7 @@ impl Cluster {
                 }
                 inner.start(survivor);
                 started = true;
+                inner.note_step();
             }
             // A read that a quorum confirms: the survivor has applied its whole log.
             if let Ok(revision) = inner.operator.try_read_revision(&member.endpoint()).await {

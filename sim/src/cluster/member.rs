@@ -262,6 +262,16 @@ impl Cluster {
         }
     }
 
+    /// How many steps the operator's procedures have made.
+    pub(crate) fn steps(&self) -> u64 {
+        self.inner.operator.steps().so_far()
+    }
+
+    /// Completes once the operator's procedures have made so many steps.
+    pub(crate) async fn reached_step(&self, count: u64) {
+        self.inner.operator.steps().reached(count).await;
+    }
+
     /// A count that grows whenever the operator's work makes progress.
     pub(crate) fn work_done(&self) -> u64 {
         self.inner.roster().changes()
@@ -278,6 +288,7 @@ impl Cluster {
         self.inner.stop(node).await;
         drop(in_hand);
         self.inner.start_if_allowed(node);
+        self.inner.note_step();
     }
 
     /// Starts a member whose process has ended by itself, unless the roster forbids it. If it stays down, answers why.
@@ -363,8 +374,15 @@ impl Inner {
 
     /// Stops a member gracefully, and kills it if it does not stop.
     pub(super) async fn stop(&self, node: NodeId) {
+        self.note_step();
         self.arena.stop(node, STOP_PATIENCE).await;
         self.members_went_down();
+        self.note_step();
+    }
+
+    /// A procedure has come to its next step.
+    pub(super) fn note_step(&self) {
+        self.operator.steps().note();
     }
 
     /// Starts the server with its present configuration.

@@ -10,6 +10,7 @@
 //! | `roster` | which members may be hit, may be started, and count at the end |
 //! | `identity` | which of the listed members is the one on a machine |
 //! | `operator` | administrative calls |
+//! | `steps` | the procedures' steps, counted, so that a fault can wait for one |
 //! | `turns` | one procedure at a time; disaster recovery supersedes what is under way |
 //! | `replace`, `add_first`, `add_learner`, `space`, `update`, `lead`, `force`, `restore`, `save`, `damage` | the procedures |
 //! | `audit` | asks for the list of members throughout a run |
@@ -30,6 +31,7 @@ mod restore;
 mod roster;
 mod save;
 mod space;
+mod steps;
 mod turns;
 mod update;
 

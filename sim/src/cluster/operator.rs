@@ -22,7 +22,7 @@ use squall_store::{
 };
 use tonic::Status;
 
-use super::replace::Joins;
+use super::{replace::Joins, steps::Steps};
 use crate::workload::{Book, Recorder, RootToken, root_token, wants_token};
 
 /// How long one try may take. Where the network or the disks are slow by themselves, each call may take longer
@@ -67,6 +67,7 @@ pub struct Operator {
     root: Option<Root>,
     /// Added to the patience of each call.
     slack: Duration,
+    steps: Steps,
 }
 
 /// How the operator gets root's token, in a run with users.
@@ -98,7 +99,14 @@ impl Root {
 impl Operator {
     /// An operator at the machine of `env`.
     pub fn new(env: Env) -> Self {
-        Self { env, refused: Arc::default(), recorder: None, root: None, slack: Duration::ZERO }
+        Self {
+            env,
+            refused: Arc::default(),
+            recorder: None,
+            root: None,
+            slack: Duration::ZERO,
+            steps: Steps::default(),
+        }
     }
 
     /// The same operator, which also records every list of members that a quorum confirmed.
@@ -120,6 +128,11 @@ impl Operator {
     pub(crate) fn with_root(mut self, book: Option<Arc<Book>>) -> Self {
         self.root = book.map(|book| Root { book, token: Arc::default() });
         self
+    }
+
+    /// The steps that its calls are.
+    pub(super) fn steps(&self) -> &Steps {
+        &self.steps
     }
 
     fn asked_at(&self) -> u64 {
@@ -198,11 +211,27 @@ impl Operator {
     where
         F: Future<Output = Result<T, Status>>,
     {
-        self.ask(what, endpoint, within, call).await.map_err(|unanswered| unanswered.what)
+        self.try_once(what, endpoint, within, call).await.map_err(|unanswered| unanswered.what)
     }
 
-    /// The same, with the words of a refusal apart.
+    /// The same for a call that changes something or saves a snapshot: its beginning and its end are steps. The words of a refusal are apart.
     async fn ask<T, F>(
+        &self,
+        what: &str,
+        endpoint: &Endpoint,
+        within: Duration,
+        call: impl Fn(Channel) -> F,
+    ) -> Answer<T>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        self.steps.note();
+        let answer = self.try_once(what, endpoint, within, call).await;
+        self.steps.note();
+        answer
+    }
+
+    async fn try_once<T, F>(
         &self,
         what: &str,
         endpoint: &Endpoint,
@@ -350,10 +379,11 @@ impl Operator {
 
     /// Asks a member once to defragment: to rewrite its engine's content.
     pub(crate) async fn try_defragment(&self, endpoint: &Endpoint) -> Result<(), String> {
-        self.once("the defragmentation", endpoint, DEFRAGMENT, |channel| async move {
+        self.ask("the defragmentation", endpoint, DEFRAGMENT, |channel| async move {
             MaintenanceClient::new(channel).defragment(pb::DefragmentRequest {}).await.map(|_| ())
         })
         .await
+        .map_err(|unanswered| unanswered.what)
     }
 
     /// Makes one call about alarms. It is always recorded: even if its answer is lost, it may have disarmed an alarm.
@@ -364,10 +394,11 @@ impl Operator {
     ) -> Result<Vec<pb::AlarmMember>, String> {
         let call = self.asked_at();
         let answer = self
-            .once("the alarm", endpoint, TRY, |channel| async move {
+            .ask("the alarm", endpoint, TRY, |channel| async move {
                 Ok(MaintenanceClient::new(channel).alarm(request).await?.into_inner().alarms)
             })
-            .await;
+            .await
+            .map_err(|unanswered| unanswered.what);
         if let Some(recorder) = &self.recorder {
             let kinds = answer.iter().flatten().map(|alarm| alarm.alarm().as_str_name().to_owned());
             recorder.event(h::Event::Alarm(h::AlarmLine {
@@ -451,7 +482,7 @@ impl Operator {
 
     /// A member's snapshot, as `etcdctl snapshot save` writes it to a file, asked for once.
     pub async fn try_snapshot(&self, endpoint: &Endpoint) -> Result<Bytes, String> {
-        self.once("saving the snapshot", endpoint, TRY, |channel| async move {
+        self.ask("saving the snapshot", endpoint, TRY, |channel| async move {
             let mut client = MaintenanceClient::new(channel);
             let mut stream = client.snapshot(pb::SnapshotRequest {}).await?.into_inner();
             let mut file = BytesMut::new();
@@ -461,5 +492,6 @@ impl Operator {
             Ok(file.freeze())
         })
         .await
+        .map_err(|unanswered| unanswered.what)
     }
 }

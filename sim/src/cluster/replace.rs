@@ -185,6 +185,7 @@ impl Cluster {
         let member = inner.member(node);
         inner.stop(node).await;
         inner.arena.wipe(node, Path::new(DATA_DIR));
+        inner.note_step();
         let (new_id, members) = self.add(node, &member.peer_url(), joins).await;
         inner.roster().set_id(node, Some(new_id));
         self.configure_joiner(member, &members);
@@ -197,6 +198,7 @@ impl Cluster {
         inner.roster().set_standing(node, Standing::Joining);
         in_hand.let_go(node);
         inner.start_if_allowed(node);
+        inner.note_step();
     }
 
     /// Adds a member with this peer URL, and answers its id and all members.

@@ -130,6 +130,7 @@ impl Cluster {
         drop(roster);
         drop(in_hand);
         self.start();
+        inner.note_step();
         Done::Success
     }
 
@@ -146,6 +147,7 @@ impl Cluster {
         loop {
             inner.roster().set_standing(member.node, Standing::Out);
             inner.arena.wipe(member.node, Path::new(DATA_DIR));
+            inner.note_step();
             let copied = inner.arena.write_file(member.node, Path::new(BACKUP), saved.file.clone());
             copied.map_err(|error| format!("copying the snapshot to {}: {error}", member.name))?;
             let options = RestoreOptions {
@@ -157,7 +159,9 @@ impl Cluster {
                 advertise_peer_urls: vec![member.peer_url()],
                 skip_hash_check: false,
             };
-            match inner.arena.restore_snapshot(member.node, options).await {
+            let result = inner.arena.restore_snapshot(member.node, options).await;
+            inner.note_step();
+            match result {
                 Ok(restored) => return Ok(restored),
                 Err(ToolFailure::Killed) => {}
                 // On a failing disk the tool is run again until the disk is healed.

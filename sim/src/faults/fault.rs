@@ -181,7 +181,7 @@ pub struct After {
     /// Not before this instant, counted from the start of the clients. Default 0s.
     #[serde(default, skip_serializing_if = "Duration::is_zero", with = "go")]
     pub since: Duration,
-    /// An event that a member reports, counted from the start of the clients, or from what `fault`, `faults` and
+    /// An event that a member or the operator reports, counted from the start of the clients, or from what `fault`, `faults` and
     /// `since` name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<Milestone>,
@@ -214,7 +214,7 @@ fn is_once(count: &u64) -> bool {
     *count == 1
 }
 
-/// What a member tells.
+/// What a member or the operator tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Milestone {
@@ -236,6 +236,9 @@ pub enum Milestone {
     CompactionFinished,
     /// A member that has started serves clients.
     Ready,
+    /// An operator's procedure makes its next step: it begins a call that changes something, gets its answer, or stops,
+    /// wipes or starts a member. After a `fault`, its own first step counts too.
+    OperatorStep,
 }
 
 /// Which members a fault may hit. At most one of the fields; without any, every member that the action can hit.
