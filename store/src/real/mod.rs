@@ -23,7 +23,7 @@ mod tasks;
 
 pub use crate::system::SystemClock;
 pub use files::SystemFiles;
-pub use net::{HttpOptions, SystemNet, TcpNet, TlsOptions};
+pub use net::{HttpOptions, Reserved, SystemNet, TcpNet, TlsOptions};
 pub use probe::LogProbe;
 pub(crate) use process::process_metrics;
 pub use secrets::SystemSecrets;

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    net::TcpListener,
     path::{Path, PathBuf},
 };
 
@@ -69,6 +70,57 @@ fn an_address_in_use() {
     let why = paragraph(&said);
     assert_eq!(status, Some(1), "{said}");
     assert!(why.contains(&first.client_address()), "{why}");
+}
+
+/// etcd binds before it makes anything too. A folder that a failed start has founded would keep the cluster of the
+/// wrong settings for the corrected start.
+#[test]
+fn an_address_that_cannot_be_bound_leaves_no_folder() {
+    let folder = folder();
+    let (member, in_use) = (Member::new(folder.path(), "m1"), TcpListener::bind("127.0.0.1:0").unwrap());
+    let in_use = in_use.local_addr().unwrap();
+    let (client, peer) = (member.client_url(), member.peer_url());
+    let wrong_cluster = "--initial-cluster-token=wrong";
+    for address in [
+        "http://8.8.8.8:13700".to_owned(),
+        "http://no-such-host.invalid:13700".into(),
+        "unix:///nope/x".into(),
+        format!("http://{in_use}"),
+        format!("https://{in_use}"),
+    ] {
+        for flag in ["--listen-client-urls", "--listen-peer-urls", "--listen-metrics-urls"] {
+            let mut command = squalld(&["--name=m1", wrong_cluster, "--auto-tls", "--peer-auto-tls"]);
+            let mut listens = vec![("--listen-client-urls", &client), ("--listen-peer-urls", &peer)];
+            listens.retain(|(other, _)| *other != flag);
+            listens.push((flag, &address));
+            let data_dir = member.data_dir.to_str().unwrap();
+            let cluster = format!("m1={peer}");
+            listens.extend([
+                ("--advertise-client-urls", &client),
+                ("--initial-advertise-peer-urls", &peer),
+                ("--initial-cluster", &cluster),
+            ]);
+            command.args(listens.iter().map(|(flag, value)| format!("{flag}={value}")));
+            command.args(["--data-dir", data_dir]);
+            let (status, said) = refused(command);
+            let why = paragraph(&said);
+            assert_eq!(status, Some(1), "{flag}={address}: {said}");
+            let place = address.strip_prefix("http://").unwrap_or(&address);
+            assert!(why.contains("listening on") && why.contains(place), "{flag}={address}: {why}");
+            assert!(!member.data_dir.exists(), "{flag}={address} left a folder");
+        }
+    }
+
+    let right = member.start_alone(&["--initial-cluster-token=right"]);
+    let founded = |log: &str| log.split("cluster=").nth(1).map(|rest| rest[..8].to_owned());
+    let other = Member { data_dir: folder.path().join("other"), ..member };
+    let (right, elsewhere) = {
+        let log = right.log();
+        right.terminate();
+        let again = other.start_alone(&["--initial-cluster-token=right"]);
+        (founded(&log), founded(&again.log()))
+    };
+    assert!(right.is_some() && right == elsewhere, "{right:?} is not the cluster {elsewhere:?}");
 }
 
 #[test]

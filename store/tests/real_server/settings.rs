@@ -57,7 +57,12 @@ fn bad_settings_are_refused_and_leave_nothing() {
         (vec!["--name=a".into()], &[("ETCD_NAME", "a")], 1, "Leave one of them out"),
         (vec!["--name=a".into(), "--name=b".into()], &[], 64, "--name is given twice"),
         (
-            vec![format!("--data-dir={}/a.yml", folder.path().display())],
+            vec![
+                format!("--data-dir={}/a.yml", folder.path().display()),
+                "--listen-client-urls=http://127.0.0.1:0".into(),
+                "--advertise-client-urls=http://127.0.0.1:2379".into(),
+                "--listen-peer-urls=http://localhost:0".into(),
+            ],
             &[],
             1,
             "a folder and a file are mixed up",

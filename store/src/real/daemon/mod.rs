@@ -33,11 +33,12 @@ use self::{
     flags::{Command, ServeFlags, SnapshotCommand},
     given::{Given, NotGiven},
 };
-use super::{LogProbe, SystemClock, SystemFiles, SystemNet, SystemSecrets, TcpNet, TokioTasks};
+use super::{LogProbe, Reserved, SystemClock, SystemFiles, SystemNet, SystemSecrets, TcpNet, TokioTasks};
 use crate::{
     Config,
     engine::Sled,
     seam::{Env, Points},
+    server::StartError,
 };
 
 /// Bad arguments (BSD's `EX_USAGE`), as everywhere in this project.
@@ -179,8 +180,8 @@ fn run(given: Given) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("cannot start the runtime's threads: {error}")))?;
     let done = match arguments.command {
         None => {
-            let (config, env) = member(arguments.serve).map_err(|failure| source.blame(failure))?;
-            runtime.block_on(serve::serve(config, env))
+            let (config, env, reserved) = member(arguments.serve).map_err(|failure| source.blame(failure))?;
+            runtime.block_on(serve::serve(config, env, reserved))
         }
         Some(Command::Snapshot { command: SnapshotCommand::Restore(restore) }) => {
             runtime.block_on(offline::restore(restore))
@@ -202,18 +203,34 @@ fn log_filter(level: &str) -> Result<EnvFilter, Failure> {
     })
 }
 
-/// A member's settings and its seams. Nothing is written before all settings were found to be valid.
-fn member(flags: ServeFlags) -> Result<(Config, Env), Failure> {
+/// A member's settings, its seams, and the addresses that were reserved for it. Nothing is written before all settings
+/// were found to be valid, and the member's addresses are its own: a folder that a failed start has founded would keep
+/// the wrong cluster for the corrected one.
+fn member(flags: ServeFlags) -> Result<(Config, Env, Reserved), Failure> {
     let listens = flags.listens()?;
     let secrets = Arc::new(SystemSecrets { jwt: flags.jwt()? });
     let security = flags.security.clone();
     let http = flags.http()?;
     let config = flags.config(&listens)?;
     let urls: Vec<String> = config.initial_cluster.iter().map(|(_, url)| url.clone()).collect();
-    let security = security.open(&config.data_dir, &listens, &urls)?;
+    let security = security.judge(&config.data_dir, &listens, &urls)?;
+    let reserved = reserve(&config)?;
+    let security = security.make()?;
     security.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let net = Arc::new(SystemNet::new(security.clients, security.members).with_http(http));
-    Ok((config, Env { secrets, net, ..env() }))
+    let net = SystemNet::new(security.clients, security.members).with_http(http);
+    let net = Arc::new(net.with_reserved(reserved.clone()));
+    Ok((config, Env { secrets, net, ..env() }, reserved))
+}
+
+fn reserve(config: &Config) -> Result<Reserved, Failure> {
+    let reserved = Reserved::default();
+    for address in config.listen_peer.iter().chain(&config.listen_client).chain(&config.listen_metrics) {
+        reserved.add(address).map_err(|source| {
+            let error = StartError::Listen { address: address.clone(), source };
+            Failure::Failed(paragraph(&error))
+        })?;
+    }
+    Ok(reserved)
 }
 
 #[cfg(test)]

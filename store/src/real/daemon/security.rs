@@ -112,13 +112,34 @@ pub(super) struct Security {
     pub warnings: Vec<String>,
 }
 
+/// Settings that were found to be valid; certificates that are asked for are not made yet.
+pub(super) struct Judged<'a> {
+    clients: Side<'a>,
+    members: Side<'a>,
+    warnings: Vec<String>,
+}
+
+impl Judged<'_> {
+    /// Makes the certificates that are asked for.
+    pub fn make(mut self) -> Result<Security, Failure> {
+        self.clients.make()?;
+        self.members.make()?;
+        Ok(Security { clients: self.clients.options, members: self.members.options, warnings: self.warnings })
+    }
+}
+
 impl SecurityFlags {
-    /// Checks the flags and the files that they name. If asked to, generates certificates below `data_dir`, after
-    /// everything else was found to be valid. `peers` are the URLs of the initial cluster.
-    pub fn open(self, data_dir: &Path, listens: &Listens, peers: &[String]) -> Result<Security, Failure> {
+    /// Checks the flags and the files that they name. Certificates are to be made below `data_dir`. `peers` are the
+    /// URLs of the initial cluster.
+    pub fn judge<'a>(
+        self,
+        data_dir: &Path,
+        listens: &'a Listens,
+        peers: &[String],
+    ) -> Result<Judged<'a>, Failure> {
         let suites = suites(self.cipher_suites.as_deref().unwrap_or_default())
             .map_err(|error| Failure::Failed(format!("--cipher-suites: {error}.")))?;
-        let mut clients = Side {
+        let clients = Side {
             prefix: "",
             urls: (listens.clients.iter().map(|url| ("--listen-client-urls", url)))
                 .chain(listens.metrics.iter().map(|url| (METRICS, url)))
@@ -142,7 +163,7 @@ impl SecurityFlags {
                 suites: suites.clone(),
             },
         };
-        let mut members = Side {
+        let members = Side {
             prefix: "peer-",
             urls: listens.members.iter().map(|url| ("--listen-peer-urls", url)).collect(),
             dials: peers.iter().any(|url| asks_for_tls(url)),
@@ -167,9 +188,7 @@ impl SecurityFlags {
         let mut warnings = Vec::new();
         clients.judge(&mut warnings)?;
         members.judge(&mut warnings)?;
-        clients.make()?;
-        members.make()?;
-        Ok(Security { clients: clients.options, members: members.options, warnings })
+        Ok(Judged { clients, members, warnings })
     }
 }
 

@@ -5,12 +5,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Failure, notify::notify, offline, paragraph};
 use crate::{
     Config,
+    real::Reserved,
     seam::Env,
     server::{self, Exit, Server, StartError},
 };
 
-/// Starts the member and waits for its end.
-pub(super) async fn serve(config: Config, env: Env) -> Result<(), Failure> {
+/// Starts the member and waits for its end. It listens at the addresses that were reserved for it.
+pub(super) async fn serve(config: Config, env: Env, reserved: Reserved) -> Result<(), Failure> {
     // Installed before anything is opened, so that a signal during a long replay is handled.
     let mut signals = Signals::new()?;
     let dir = config.data_dir.clone();
@@ -32,6 +33,8 @@ pub(super) async fn serve(config: Config, env: Env) -> Result<(), Failure> {
         }
         Err(error) => return Err(Failure::Failed(paragraph(&error))),
     };
+    // A removed member does not serve clients.
+    reserved.release();
     tracing::info!(
         member = format!("{:x}", server.member_id().0),
         cluster = format!("{:x}", server.cluster_id().0),

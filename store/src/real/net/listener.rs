@@ -20,7 +20,7 @@ use super::{
     address::Address,
     body::{IncomingRequestBody, OutgoingResponseBody},
     prompt::Prompt,
-    socket::{Io, Socket},
+    socket::{Bound, Io, Socket},
     tls::{self, TlsOptions},
 };
 use crate::{
@@ -40,9 +40,11 @@ pub(super) struct TcpListener {
 }
 
 impl TcpListener {
-    /// Listens at `address`, with TLS if the address asks for it.
+    /// Listens at `address`, with TLS if the address asks for it. `reserved` is the address, if it has been taken
+    /// already.
     pub async fn bind(
         address: &Address,
+        reserved: Option<Bound>,
         router: Router,
         tls: Option<Arc<TlsOptions>>,
         http: HttpOptions,
@@ -52,7 +54,10 @@ impl TcpListener {
             (true, Some(tls)) => Some(tls),
             (true, None) => return Err(io::Error::other("TLS without a certificate")),
         };
-        let socket = Socket::bind(&address.at).await?;
+        let socket = match reserved {
+            Some(bound) => bound.listen()?,
+            None => Socket::bind(&address.at).await?,
+        };
         let local = Address { tls: address.tls, at: socket.local()? }.to_string();
         let (open, closed) = watch::channel(());
         tokio::spawn(abort_on_panic("accept", accept(socket, tls, router, http, closed)));

@@ -17,14 +17,15 @@ mod socket;
 mod tls;
 
 use std::{
+    collections::BTreeMap,
     io,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
 pub use self::tls::TlsOptions;
 pub(super) use self::tls::{make_self_signed, suites};
-use self::{address::Address, dialler::Dialler};
+use self::{address::Address, dialler::Dialler, socket::Bound};
 use crate::{
     seam::{Audience, BoxFuture, Channel, DialOptions, Listener, Net, Router},
     system::{HttpChannel, KEEP_ALIVE},
@@ -48,8 +49,34 @@ impl Default for HttpOptions {
     }
 }
 
+/// Addresses that were taken before anything listens at them. A clone is a handle of the same.
+#[derive(Clone, Default)]
+pub struct Reserved(Arc<Mutex<BTreeMap<String, Bound>>>);
+
+impl Reserved {
+    /// Takes an address, which [`Net::listen`] then listens at. Blocks while a name is looked up.
+    ///
+    /// # Errors
+    /// What the system says: the address is in use, or is not this machine's.
+    pub fn add(&self, address: &str) -> io::Result<()> {
+        let bound = Bound::reserve(&Address::parse(address).at)?;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(address.to_owned(), bound);
+        Ok(())
+    }
+
+    fn take(&self, address: &str) -> Option<Bound> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(address)
+    }
+
+    /// Gives up the addresses at which nothing listens.
+    pub fn release(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
 /// A member's network.
 pub struct SystemNet {
+    reserved: Reserved,
     http: HttpOptions,
     clients: Arc<TlsOptions>,
     members: Arc<TlsOptions>,
@@ -61,6 +88,7 @@ impl SystemNet {
     pub fn new(clients: TlsOptions, members: TlsOptions) -> Self {
         let (clients, members) = (Arc::new(clients), Arc::new(members));
         Self {
+            reserved: Reserved::default(),
             http: HttpOptions::default(),
             clients,
             dialler: Arc::new(Dialler::new(members.clone())),
@@ -72,6 +100,12 @@ impl SystemNet {
     #[must_use]
     pub fn with_http(self, http: HttpOptions) -> Self {
         Self { http, ..self }
+    }
+
+    /// The same network, which listens at these addresses by the sockets that were made for them.
+    #[must_use]
+    pub fn with_reserved(self, reserved: Reserved) -> Self {
+        Self { reserved, ..self }
     }
 }
 
@@ -86,8 +120,10 @@ impl Net for SystemNet {
             Audience::Members => (&self.members, HttpOptions::default()),
         };
         let tls = tls.can_serve().then(|| tls.clone());
+        let reserved = self.reserved.take(address);
         Box::pin(async move {
-            let listener = listener::TcpListener::bind(&Address::parse(address), router, tls, http).await?;
+            let address = Address::parse(address);
+            let listener = listener::TcpListener::bind(&address, reserved, router, tls, http).await?;
             Ok(Box::new(listener) as Box<dyn Listener>)
         })
     }

@@ -2,14 +2,14 @@
 
 use std::{
     fs, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
 };
 
 use super::address::At;
@@ -18,6 +18,65 @@ use super::address::At;
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// How many connections may wait to be accepted. The system may lower it.
+const BACKLOG: u32 = 1024;
+
+/// An address that is taken. Over TCP nothing listens yet, so callers are refused: a member that starts must not keep
+/// the others waiting for an answer. A Unix socket listens at once, since another process would take a file at which
+/// nothing listens for one that a crash has left.
+pub(super) enum Bound {
+    Tcp(TcpSocket),
+    Unix(std::os::unix::net::UnixListener, SocketFile),
+}
+
+impl Bound {
+    /// Takes an address. Blocks while a name is looked up.
+    pub fn reserve(at: &At) -> io::Result<Self> {
+        match at {
+            At::Tcp(host_port) => Self::first_of(host_port.to_socket_addrs()?.collect()),
+            At::Unix(path) => Self::file(path),
+        }
+    }
+
+    /// Takes the first address that the system gives.
+    fn first_of(mut addresses: Vec<SocketAddr>) -> io::Result<Self> {
+        // As in Go, a name with both kinds of addresses, such as `localhost`, means IPv4. etcd's clients dial
+        // 127.0.0.1.
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+        for address in addresses {
+            match Self::tcp(address) {
+                Ok(socket) => return Ok(Bound::Tcp(socket)),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    fn tcp(address: SocketAddr) -> io::Result<TcpSocket> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Connections of a process that has ended may linger at the address.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    }
+
+    fn file(path: &Path) -> io::Result<Self> {
+        clear(path)?;
+        let socket = std::os::unix::net::UnixListener::bind(path)?;
+        socket.set_nonblocking(true)?;
+        Ok(Bound::Unix(socket, SocketFile(path.to_owned())))
+    }
+
+    /// Listens.
+    pub fn listen(self) -> io::Result<Socket> {
+        Ok(match self {
+            Bound::Tcp(socket) => Socket::Tcp(socket.listen(BACKLOG)?),
+            Bound::Unix(socket, file) => Socket::Unix(UnixListener::from_std(socket)?, file),
+        })
+    }
+}
 
 /// A listening socket.
 pub(super) enum Socket {
@@ -29,16 +88,9 @@ impl Socket {
     pub async fn bind(at: &At) -> io::Result<Self> {
         match at {
             At::Tcp(host_port) => {
-                // As in Go, a name with both kinds of addresses, such as `localhost`, means IPv4. etcd's clients
-                // dial 127.0.0.1.
-                let mut addresses: Vec<_> = tokio::net::lookup_host(host_port).await?.collect();
-                addresses.sort_by_key(SocketAddr::is_ipv6);
-                Ok(Socket::Tcp(TcpListener::bind(&addresses[..]).await?))
+                Bound::first_of(tokio::net::lookup_host(host_port).await?.collect())?.listen()
             }
-            At::Unix(path) => {
-                clear(path)?;
-                Ok(Socket::Unix(UnixListener::bind(path)?, SocketFile(path.clone())))
-            }
+            At::Unix(path) => Bound::file(path)?.listen(),
         }
     }
 
@@ -115,8 +167,27 @@ mod tests {
         assert_eq!(taken, io::ErrorKind::AddrInUse);
         drop(socket);
         assert!(!path.exists(), "a stopped member's socket is left");
+        let reserved = Bound::reserve(&at).unwrap();
+        let taken = Socket::bind(&at).await.err().expect("reserved").kind();
+        assert_eq!(taken, io::ErrorKind::AddrInUse);
+        drop(reserved.listen().unwrap());
         fs::write(&path, "somebody's").unwrap();
         assert!(Socket::bind(&at).await.is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "somebody's");
+    }
+
+    #[tokio::test]
+    async fn a_reserved_port_refuses_callers_until_it_listens() {
+        let Bound::Tcp(free) = Bound::reserve(&At::Tcp("localhost:0".into())).unwrap() else {
+            panic!("a file")
+        };
+        let address = free.local_addr().unwrap();
+        let refused = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let listening = Bound::Tcp(free).listen().unwrap();
+        TcpStream::connect(address).await.expect("a connection");
+        let taken = Bound::reserve(&At::Tcp(address.to_string())).err().expect("taken");
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        drop(listening);
     }
 }
