@@ -2,7 +2,8 @@
 //!
 //! The stream is asked for its next response when the transport can take one. Only then is anything taken from the
 //! hub, so a client that does not read costs only what waits in its queue there (`crate::watch`). A request is read
-//! before each response, so that a busy stream still reads its client's requests.
+//! before each response, so that a busy stream still reads its client's requests. A client that will send no more
+//! requests still receives its events, as in etcd: the stream ends with the call or the connection, which drops it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -34,6 +35,8 @@ const NO_WATCHER: i64 = -1;
 struct WatchStream {
     service: Service,
     requests: Streaming<WatchRequest>,
+    /// The client has closed its side: there are no more requests.
+    half_closed: bool,
     credentials: Credentials,
     id: StreamId,
     /// Notified when something waits in the hub.
@@ -66,7 +69,8 @@ enum Woken {
 impl WatchStream {
     async fn next(&mut self) -> Option<Result<WatchResponse, Status>> {
         while !self.ended {
-            if let Some(request) = self.requests.message().now_or_never()
+            if !self.half_closed
+                && let Some(request) = self.requests.message().now_or_never()
                 && let Err(status) = self.take_request(request)
             {
                 return Some(Err(status));
@@ -97,8 +101,13 @@ impl WatchStream {
     async fn wait(&mut self) -> Result<(), Status> {
         let tasks = self.service.node.env().tasks.clone();
         let woken = {
-            let WatchStream { requests, waiting, progress, leader_lost, .. } = self;
-            let request = pin!(async { Woken::Request(requests.message().await) });
+            let WatchStream { requests, half_closed, waiting, progress, leader_lost, .. } = self;
+            let request = pin!(async {
+                if *half_closed {
+                    std::future::pending::<()>().await;
+                }
+                Woken::Request(requests.message().await)
+            });
             let waiting = pin!(async {
                 waiting.notified().await;
                 Woken::Waiting
@@ -129,8 +138,8 @@ impl WatchStream {
             Ok(Some(WatchRequest { request_union: Some(request) })) => self.request(request),
             // An unknown request does nothing, as in etcd.
             Ok(Some(WatchRequest { request_union: None })) => {}
-            // The client will send no more requests. etcd then ends the stream.
-            Ok(None) => self.ended = true,
+            // etcd's recvLoop ends then, and its sendLoop goes on.
+            Ok(None) => self.half_closed = true,
             Err(status) => {
                 self.ended = true;
                 return Err(status);
@@ -329,6 +338,7 @@ impl Watch for Service {
         let stream = WatchStream {
             service: self.clone(),
             requests: request.into_inner(),
+            half_closed: false,
             credentials,
             id,
             waiting,

@@ -7,7 +7,17 @@ use std::{
     time::Duration,
 };
 
-use crate::harness::{Etcdctl, Member, Watching, folder, wait_all_ready};
+use futures_util::stream;
+use squall_store::proto::etcdserverpb::{
+    PutRequest, WatchCreateRequest, WatchRequest, kv_client::KvClient, watch_client::WatchClient,
+    watch_request::RequestUnion,
+};
+
+use crate::{
+    harness::{Etcdctl, Member, Watching, folder, wait_all_ready},
+    reference::{PATIENCE, Subject},
+    web::client::get,
+};
 
 /// The lines of a watch, as they come.
 struct Lines {
@@ -110,4 +120,55 @@ fn a_member_that_lags_tells_its_watchers_everything() {
     }
     let keys: Vec<&String> = seen.iter().filter(|line| line.starts_with('k') && line.len() > 1).collect();
     assert_eq!(keys.len(), 19, "{seen:?}");
+}
+
+/// A client that will send no more requests goes on watching. Its watchers go with the call or with the connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_half_closed_stream_goes_on_until_its_client_goes() {
+    for subject in Subject::both() {
+        let name = subject.name;
+        let watchers = || {
+            let metrics = get(&subject.member.client_address(), "/metrics").body;
+            let line = metrics.lines().find(|line| line.starts_with("etcd_debugging_mvcc_watcher_total "));
+            line.expect("the metric").rsplit_once(' ').expect("a value").1.to_owned()
+        };
+        let put = async |value: &'static str| {
+            let put = PutRequest { key: "k".into(), value: value.into(), ..Default::default() };
+            KvClient::new(subject.channel()).put(put).await.expect("put");
+        };
+        let create = WatchCreateRequest { key: "k".into(), ..Default::default() };
+        let create = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
+        let open = async || {
+            let channel = subject.channel();
+            let watched = WatchClient::new(channel.clone()).watch(stream::iter([create.clone()])).await;
+            let mut watched = watched.expect("a stream").into_inner();
+            assert!(watched.message().await.expect("no error").expect("not the end").created, "{name}");
+            (channel, watched)
+        };
+        let (first_connection, mut first) = open().await;
+        let (second_connection, mut second) = open().await;
+        for value in ["1", "2"] {
+            put(value).await;
+            for watched in [&mut first, &mut second] {
+                let told = tokio::time::timeout(PATIENCE, watched.message()).await.expect("in time");
+                let told = told.expect("no error").unwrap_or_else(|| panic!("{name}: the stream has ended"));
+                assert_eq!(told.events[0].kv.as_ref().expect("a key").value, value, "{name}");
+            }
+        }
+        assert_eq!(watchers(), "2", "{name}");
+        // The call alone, with its connection kept; then the connection.
+        drop(first);
+        wait_for(|| watchers() == "1", name).await;
+        drop((second, second_connection));
+        wait_for(|| watchers() == "0", name).await;
+        drop(first_connection);
+    }
+}
+
+async fn wait_for(is_so: impl Fn() -> bool, name: &str) {
+    let from = std::time::Instant::now();
+    while !is_so() {
+        assert!(from.elapsed() < PATIENCE, "{name}: a watcher stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -1,7 +1,7 @@
 //! HTTP beside gRPC: the view of curl, Prometheus and an orchestrator's probes. Requests go over plain sockets.
 
 mod attacks;
-mod client;
+pub mod client;
 mod gateway;
 mod health;
 mod metrics;
