@@ -30,6 +30,7 @@ mod leases;
 mod lost_data;
 mod maintenance;
 mod members;
+mod metadata;
 mod panics;
 mod reference;
 mod refusals;

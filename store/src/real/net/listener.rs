@@ -32,6 +32,10 @@ use crate::{
 /// How long to wait after the system refused to accept, most likely because of missing file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The most bytes of a request's header: 1 MiB, as in the HTTP server of Go, which serves etcd's ports with TLS (its ports
+/// without TLS take 16 MiB). hyper's default of 16 KiB would refuse metadata that etcd takes.
+const METADATA_BYTES: u32 = 1 << 20;
+
 /// Accepts until dropped.
 pub(super) struct TcpListener {
     local: String,
@@ -133,6 +137,7 @@ async fn serve(
         .timer(TokioTimer::new())
         .initial_stream_window_size(window)
         .initial_connection_window_size(window.max(CONNECTION_WINDOW))
+        .max_header_list_size(METADATA_BYTES)
         .max_concurrent_streams(http.streams)
         .keep_alive_interval(Some(http.ping_after).filter(|after| !after.is_zero()))
         .keep_alive_timeout(http.ping_patience);
