@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::{
-    Alarm, AlarmKind, Corrupt, Digest, Index, Lease, LeaseId, MemberId, PermissionKind, Revision, Role, Term,
-    User,
+    Alarm, AlarmKind, Corrupt, Digest, Index, Lease, LeaseId, MemberId, Permission, PermissionKind, Revision,
+    Role, Term, User,
     auth::rows as auth,
     mvcc::record::{put_bytes, put_int, take_varint},
     rows::{self, Row},
@@ -317,7 +317,7 @@ fn decode_user(message: &[u8]) -> Result<User, &'static str> {
 fn encode_role(name: &str, role: &Role) -> Bytes {
     let mut message = Vec::new();
     put_bytes(&mut message, 1, name.as_bytes());
-    for ((key, range_end), kind) in &role.permissions {
+    for Permission { key, range_end, kind } in role.list() {
         let mut permission = Vec::new();
         put_int(&mut permission, 1, i64::from(kind.number()));
         put_bytes(&mut permission, 2, key);
@@ -342,7 +342,7 @@ fn decode_role(message: &[u8]) -> Result<Role, &'static str> {
         }
         // etcd may have a permission on no key, or two permissions on one range. Neither is possible here.
         if crate::auth::permissions::is_valid(&key, &range_end) {
-            role.permissions.insert((key, range_end), PermissionKind::from_number(kind as i32));
+            role.grant(Permission { key, range_end, kind: PermissionKind::from_number(kind as i32) });
         }
     }
     Ok(role)

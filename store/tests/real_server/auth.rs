@@ -1,6 +1,9 @@
 //! etcd's own client on users and roles: auth is enabled, applies on every member, survives a kill -9, and is disabled.
 
-use crate::harness::{Etcdctl, Member, Running, folder, wait_all_ready};
+use crate::{
+    harness::{Etcdctl, Member, Running, folder, wait_all_ready},
+    reference::Subject,
+};
 
 /// The arguments of a command, with a user's name and password.
 fn by<'a>(user: &'a str, arguments: &[&'a str]) -> Vec<&'a str> {
@@ -25,6 +28,20 @@ fn set_up(etcdctl: &Etcdctl) {
     // etcdctl grants the role root if it is missing, and tries again.
     let said = etcdctl.ok(&["auth", "enable"]);
     assert!(said.ends_with("Authentication Enabled\n"), "{said}");
+}
+
+#[test]
+fn permissions_from_one_key_keep_the_order_of_their_grants() {
+    for subject in Subject::both() {
+        let Some(etcdctl) = Etcdctl::find(&[&subject.member]) else { return };
+        etcdctl.ok(&["role", "add", "r"]);
+        for range in [&["b", "d"][..], &["b", "bx"], &["a", "z"], &["b"]] {
+            etcdctl.ok(&[&["role", "grant-permission", "r", "read"], range].concat());
+        }
+        let said = etcdctl.ok(&["role", "get", "r"]);
+        let read: Vec<&str> = said.lines().skip(2).take(4).map(str::trim).collect();
+        assert_eq!(read, ["[a, z)", "[b, d)", "[b, bx)", "b"], "{}: {said}", subject.name);
+    }
 }
 
 #[test]

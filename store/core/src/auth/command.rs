@@ -158,6 +158,6 @@ pub enum AuthReply {
     /// To [`AuthCommand::UserGet`]: its roles, and to [`AuthCommand::UserList`] and [`AuthCommand::RoleList`]: the names,
     /// sorted.
     Names(Vec<String>),
-    /// To [`AuthCommand::RoleGet`]: the permissions, by key and end.
+    /// To [`AuthCommand::RoleGet`]: the permissions, by key.
     Permissions(Vec<Permission>),
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{PermissionKind, Role, User, permissions};
+use super::{Permission, PermissionKind, Role, User, permissions};
 
 /// The table of roles.
 pub(crate) const ROLE_TABLE: u8 = b'p';
@@ -88,8 +88,8 @@ pub(crate) fn role_key(name: &str) -> Bytes {
 
 pub(crate) fn encode_role(role: &Role) -> Bytes {
     let mut value = Vec::new();
-    put_len(&mut value, role.permissions.len());
-    for ((key, range_end), kind) in &role.permissions {
+    put_len(&mut value, role.list().len());
+    for Permission { key, range_end, kind } in role.list() {
         match kind {
             PermissionKind::Read => value.push(0),
             PermissionKind::Write => value.push(1),
@@ -127,11 +127,13 @@ pub(crate) fn decode_role(name: &[u8], value: &[u8]) -> Result<AuthRow, &'static
         if !permissions::is_valid(&key, &range_end) {
             return Err("a permission on no key");
         }
-        let range = (key, range_end);
-        if role.permissions.last_key_value().is_some_and(|(last, _)| *last >= range) {
+        if role.list().last().is_some_and(|last| last.key > key) {
             return Err("the role's permissions are not in order");
         }
-        role.permissions.insert(range, kind);
+        if role.list().any(|one| one.key == key && one.range_end == range_end) {
+            return Err("the role has two permissions on one range");
+        }
+        role.grant(Permission { key, range_end, kind });
     }
     end(rest)?;
     Ok(AuthRow::Role(name, role))
@@ -189,7 +191,7 @@ mod tests {
         ];
         for kind in kinds {
             let mut role = Role::default();
-            role.permissions.insert(("k".into(), Bytes::new()), kind);
+            role.grant(Permission { key: "k".into(), range_end: Bytes::new(), kind });
             let row = encode_role(&role);
             match decode_role(b"r", &row) {
                 Ok(AuthRow::Role(name, decoded)) => assert_eq!((name.as_str(), decoded), ("r", role)),
@@ -197,7 +199,41 @@ mod tests {
             }
         }
         let mut known = Role::default();
-        known.permissions.insert(("k".into(), Bytes::new()), PermissionKind::Unknown(1));
+        let kind = PermissionKind::Unknown(1);
+        known.grant(Permission { key: "k".into(), range_end: Bytes::new(), kind });
         assert!(decode_role(b"r", &encode_role(&known)).is_err(), "one content, two rows");
+    }
+
+    /// etcd sorts by key alone, so grants on one key keep their order.
+    #[test]
+    fn permissions_of_equal_keys_keep_the_order_of_their_grants() {
+        let kind = PermissionKind::Read;
+        let permission = |key: &'static str, end: &'static str| Permission {
+            key: key.into(),
+            range_end: end.into(),
+            kind,
+        };
+        let mut role = Role::default();
+        for (key, end) in [("b", "d"), ("b", "c"), ("a", "z"), ("b", ""), ("c", ""), ("b", "d")] {
+            role.grant(permission(key, end));
+        }
+        let expected = [("a", "z"), ("b", "d"), ("b", "c"), ("b", ""), ("c", "")];
+        assert!(role.list().eq(&expected.map(|(key, end)| permission(key, end))), "{role:?}");
+        let Ok(AuthRow::Role(_, decoded)) = decode_role(b"r", &encode_role(&role)) else { panic!("no row") };
+        assert_eq!(decoded, role);
+        assert!(role.revoke(b"b", b"c") && !role.revoke(b"b", b"c"));
+        // Rows out of order, and with two permissions on one range.
+        let row = |ranges: &[(&str, &str)]| {
+            let mut value = Vec::new();
+            put_len(&mut value, ranges.len());
+            for (key, end) in ranges {
+                value.push(0);
+                put_bytes(&mut value, key.as_bytes());
+                put_bytes(&mut value, end.as_bytes());
+            }
+            decode_role(b"r", &value).map(drop)
+        };
+        assert!(row(&[("a", "c"), ("a", "b"), ("b", "")]).is_ok());
+        assert!(row(&[("b", ""), ("a", "")]).is_err() && row(&[("a", "c"), ("a", "b"), ("a", "c")]).is_err());
     }
 }

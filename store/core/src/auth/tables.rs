@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::{
-    AuthCommand, AuthReply, Permission, PermissionKind, ROOT_ROLE, ROOT_USER,
+    AuthCommand, AuthReply, Permission, ROOT_ROLE, ROOT_USER,
     permissions::{self, Permissions},
     rows,
 };
@@ -32,18 +32,33 @@ impl User {
 /// A role: what it allows, by range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Role {
-    /// By key and end.
-    pub permissions: BTreeMap<(Bytes, Bytes), PermissionKind>,
+    /// By key. Permissions of equal keys are in the order of their grants, as in etcd. No two have one range.
+    permissions: Vec<Permission>,
 }
 
 impl Role {
-    /// The permissions, by key and end.
-    pub fn list(&self) -> impl Iterator<Item = Permission> + '_ {
-        self.permissions.iter().map(|((key, range_end), kind)| Permission {
-            key: key.clone(),
-            range_end: range_end.clone(),
-            kind: *kind,
-        })
+    /// The permissions, by key, and by the time of their grant where keys are equal.
+    pub fn list(&self) -> impl ExactSizeIterator<Item = &Permission> + Clone {
+        self.permissions.iter()
+    }
+
+    /// Grants a permission, in the place of the one that the range has.
+    pub(crate) fn grant(&mut self, granted: Permission) {
+        let range = (&granted.key, &granted.range_end);
+        match self.permissions.iter_mut().find(|one| (&one.key, &one.range_end) == range) {
+            Some(one) => one.kind = granted.kind,
+            None => {
+                let at = self.permissions.partition_point(|one| one.key <= granted.key);
+                self.permissions.insert(at, granted);
+            }
+        }
+    }
+
+    /// Whether there was a permission on the range.
+    pub(crate) fn revoke(&mut self, key: &[u8], range_end: &[u8]) -> bool {
+        let before = self.permissions.len();
+        self.permissions.retain(|one| one.key != key || one.range_end != range_end);
+        self.permissions.len() < before
     }
 }
 
@@ -209,7 +224,7 @@ impl Auth {
             }
             AuthCommand::RoleGet(name) => {
                 let role = self.roles.get(name).ok_or(Refusal::RoleNotFound)?;
-                AuthReply::Permissions(role.list().collect())
+                AuthReply::Permissions(role.list().cloned().collect())
             }
             AuthCommand::RoleList => AuthReply::Names(self.roles.keys().cloned().collect()),
             AuthCommand::RoleDelete(name) => {
@@ -220,19 +235,18 @@ impl Auth {
                 self.changed(&mut batch)
             }
             AuthCommand::RoleGrantPermission { role: name, permission } => {
-                let Permission { key, range_end, kind } =
-                    permission.clone().ok_or(Refusal::PermissionNotGiven)?;
-                if !permissions::is_valid(&key, &range_end) {
+                let granted = permission.clone().ok_or(Refusal::PermissionNotGiven)?;
+                if !permissions::is_valid(&granted.key, &granted.range_end) {
                     return Err(Refusal::InvalidAuthMgmt);
                 }
                 let mut role = self.roles.get(name).cloned().ok_or(Refusal::RoleNotFound)?;
-                role.permissions.insert((key, range_end), kind);
+                role.grant(granted);
                 self.put_role(name, role, &mut batch);
                 self.changed(&mut batch)
             }
             AuthCommand::RoleRevokePermission { role: name, key, range_end } => {
                 let mut role = self.roles.get(name).cloned().ok_or(Refusal::RoleNotFound)?;
-                if role.permissions.remove(&(key.clone(), range_end.clone())).is_none() {
+                if !role.revoke(key, range_end) {
                     return Err(Refusal::PermissionNotGranted);
                 }
                 self.put_role(name, role, &mut batch);
@@ -332,11 +346,11 @@ impl Auth {
     fn put_role(&mut self, name: &str, role: Role, batch: &mut Batch) {
         batch.put(rows::role_key(name), rows::encode_role(&role));
         self.content = self.content.wrapping_add(role_digest(name, &role));
-        let count = role.permissions.len();
+        let count = role.list().len();
         let mut grows = true;
         if let Some(old) = self.roles.insert(name.to_owned(), role) {
             self.content = self.content.wrapping_sub(role_digest(name, &old));
-            grows = count >= old.permissions.len();
+            grows = count >= old.list().len();
         }
         let holders: Vec<String> = self
             .users
@@ -354,9 +368,8 @@ impl Auth {
     /// Recompute what a user may do.
     fn derive(&mut self, name: &str) {
         let user = &self.users[name];
-        let granted: Vec<Permission> =
-            user.roles.iter().filter_map(|role| self.roles.get(role)).flat_map(Role::list).collect();
-        self.permissions.insert(name.to_owned(), Permissions::of(granted.iter()));
+        let granted = user.roles.iter().filter_map(|role| self.roles.get(role)).flat_map(Role::list);
+        self.permissions.insert(name.to_owned(), Permissions::of(granted));
     }
 
     fn mark_digest(&self) -> u64 {
