@@ -217,7 +217,7 @@ impl Cluster {
             let at = inner.recorder.now_ns();
             let line = h::HashLine {
                 member: node.name().to_owned(),
-                revision: h::Revision(hash.hash_revision),
+                revision: h::Revision(revision),
                 compact_revision: h::Revision(hash.compact_revision),
                 hash: u64::from(hash.hash),
                 at,

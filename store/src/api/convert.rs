@@ -260,7 +260,8 @@ pub(crate) fn hash_kv_response(
         header,
         hash: hashed.hash,
         compact_revision: hashed.compact_revision.0,
-        hash_revision: hashed.hash_revision.0,
+        // etcd has this field from 3.5.9 on.
+        hash_revision: 0,
     }
 }
 

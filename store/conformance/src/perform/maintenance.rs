@@ -57,11 +57,7 @@ impl Server {
             Call::HashKv(revision) => {
                 let request = pb::HashKvRequest { revision: *revision };
                 let response = unary!(self, caller, MaintenanceClient.hash_kv(request));
-                answer(response, |response| {
-                    // etcd 3.5.1 does not have the field yet.
-                    response.hash_revision = 0;
-                    self.ids.header(&mut response.header)
-                })
+                answer(response, |response| self.ids.header(&mut response.header))
             }
             Call::MoveLeader(target) => {
                 let request = pb::MoveLeaderRequest { target_id: self.ids.real(*target) };
