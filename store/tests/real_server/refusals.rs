@@ -158,6 +158,8 @@ fn command_lines_that_make_no_sense() {
         (&["snapshot", "save"], "unrecognized subcommand 'save'"),
         (&["snapshot", "status"], "<SNAPSHOT>"),
         (&["stray"], "unrecognized subcommand 'stray'"),
+        (&["--version", "stray"], "unrecognized subcommand 'stray'"),
+        (&["--version", "--no-such-flag"], "unexpected argument '--no-such-flag'"),
         (&["--snapshot-count=many"], "invalid value 'many'"),
     ] {
         let (status, said) = refused(squalld(flags));
@@ -166,6 +168,8 @@ fn command_lines_that_make_no_sense() {
         let why = paragraph(&said);
         assert!(why.contains(expected) && why.contains("--help"), "{flags:?}: {said}");
     }
+    let version = squalld(&["--version"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&version.stdout), format!("squalld {}\n", env!("CARGO_PKG_VERSION")));
     let help = squalld(&["--help"]).output().unwrap();
     assert_eq!(help.status.code(), Some(0));
     let help = String::from_utf8(help.stdout).unwrap();

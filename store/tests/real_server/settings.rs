@@ -152,7 +152,9 @@ fn a_file_counts_alone() {
     let Some(etcdctl) = Etcdctl::find(&[&member]) else { return };
     let text = format!(
         "name: filed\ndata-dir: {}\nlisten-client-urls: {c}\nadvertise-client-urls: {c}\nlisten-peer-urls: {p}\n\
-         initial-advertise-peer-urls: {p}\ninitial-cluster: filed={p}\nlogger: zap\nmax-wals: 5\n",
+         initial-advertise-peer-urls: {p}\ninitial-cluster: filed={p}\nlogger: zap\nmax-wals: 5\n\
+         experimental-watch-progress-notify-interval: 600000000000\nexperimental-corrupt-check-time: 0\n\
+         grpc-keepalive-min-time: 5000000000\nstrict-reconfig-check: yes\npre-vote: on\nforce-new-cluster: off\n",
         member.data_dir.display(),
         c = member.client_url(),
         p = member.peer_url()

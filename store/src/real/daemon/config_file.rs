@@ -1,6 +1,10 @@
 //! `--config-file`: all the settings in one YAML file, with etcd's keys (`etcd.conf.yml.sample`). A key is a flag's
 //! name; the flags of TLS are in one block for clients and one for members. etcd ignores unknown and misspelled
 //! keys; here they are refused.
+//!
+//! etcd reads the file through JSON into Go's types (`sigs.k8s.io/yaml`): a switch may be any of YAML 1.1's words, and a
+//! duration is a number of nanoseconds. A flag's text for a duration, and a number in quotes, are taken too. etcd
+//! refuses those, but they can mean nothing else.
 
 use std::{fs, path::Path};
 
@@ -47,6 +51,38 @@ pub(super) fn read(path: &Path, known: impl Fn(&str) -> bool) -> Result<Vec<(Str
     let text = fs::read_to_string(path)
         .map_err(|error| failed(format!("{error}. Check the path, and who may read it.")))?;
     parse(&text, known).map_err(failed)
+}
+
+/// The flags whose value is a duration.
+const DURATIONS: [&str; 8] = [
+    "backend-batch-interval",
+    "experimental-corrupt-check-time",
+    "experimental-warning-apply-duration",
+    "experimental-warning-unary-request-duration",
+    "experimental-watch-progress-notify-interval",
+    "grpc-keepalive-interval",
+    "grpc-keepalive-min-time",
+    "grpc-keepalive-timeout",
+];
+
+/// A value of this form of YAML in the form that the flag has.
+pub(super) fn in_flags_form(flag: &str, is_switch: bool, given: String) -> String {
+    if is_switch {
+        // YAML 1.1's words for true and false (`yaml.v2`, resolve.go).
+        return match given.as_str() {
+            "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => "true".into(),
+            "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => "false".into(),
+            _ => given,
+        };
+    }
+    match given.parse::<u64>() {
+        Ok(nanoseconds) if DURATIONS.contains(&flag) => {
+            let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")];
+            let unit = units.into_iter().find(|(unit, _)| nanoseconds % unit == 0);
+            unit.map_or(given, |(unit, name)| format!("{}{name}", nanoseconds / unit))
+        }
+        _ => given,
+    }
 }
 
 fn parse(text: &str, known: impl Fn(&str) -> bool) -> Result<Vec<(String, String)>, String> {
@@ -178,6 +214,24 @@ mod tests {
         ];
         assert_eq!(found, Ok(expected.map(|(flag, value)| (flag.to_owned(), value.to_owned())).to_vec()));
         assert_eq!(flags(""), Ok(vec![]));
+    }
+
+    #[test]
+    fn switches_and_durations_are_read_as_etcd_reads_them() {
+        for (flag, is_switch, given, expected) in [
+            ("strict-reconfig-check", true, "off", "false"),
+            ("strict-reconfig-check", true, "Yes", "true"),
+            ("strict-reconfig-check", true, "perhaps", "perhaps"),
+            ("name", false, "no", "no"),
+            ("grpc-keepalive-interval", false, "5000000000", "5s"),
+            ("backend-batch-interval", false, "100000000", "100ms"),
+            ("backend-batch-interval", false, "1500", "1500ns"),
+            ("experimental-corrupt-check-time", false, "0", "0s"),
+            ("experimental-corrupt-check-time", false, "10m", "10m"),
+            ("heartbeat-interval", false, "100", "100"),
+        ] {
+            assert_eq!(in_flags_form(flag, is_switch, given.into()), expected, "{flag}: {given}");
+        }
     }
 
     #[test]

@@ -171,11 +171,19 @@ pub(super) enum CompactionMode {
 /// The name of a switch's value in the help. It also marks the arguments that are switches in Go's flag package.
 pub(super) const SWITCH: &str = "BOOL";
 
+fn has_switch(arg: &clap::Arg) -> bool {
+    arg.get_value_names().is_some_and(|names| names == [SWITCH])
+}
+
+/// Whether the flag of this name is a switch.
+pub(super) fn is_switch(flag: &str) -> bool {
+    Arguments::command().get_arguments().any(|arg| arg.get_long() == Some(flag) && has_switch(arg))
+}
+
 /// The command line's parser. A switch is `--flag`, `--flag=true` or `--flag=false`, and never `--flag true`.
 pub(super) fn command() -> clap::Command {
-    let is_switch = |arg: &clap::Arg| arg.get_value_names().is_some_and(|names| names == [SWITCH]);
     Arguments::command().mut_args(|arg| {
-        if is_switch(&arg) {
+        if has_switch(&arg) {
             arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_parser(switch)
         } else {
             arg

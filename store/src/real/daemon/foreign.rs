@@ -11,7 +11,7 @@ use super::Failure;
 pub(super) struct Foreign {
     pub name: &'static str,
     /// Whether the flag without a value means `true`.
-    switch: bool,
+    pub switch: bool,
     /// The accepted values, which ask for what squalld does anyway; `None` if any value is accepted.
     taken: Option<&'static [&'static str]>,
     /// Why other values are refused: a sentence.

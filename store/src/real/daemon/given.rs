@@ -11,7 +11,7 @@ use clap::{FromArgMatches, parser::ValueSource};
 
 use super::{
     Failure, config_file,
-    flags::{Arguments, Command, command},
+    flags::{self, Arguments, Command, command},
     foreign, usage_paragraph,
 };
 
@@ -59,7 +59,8 @@ impl Given {
         let arguments = if is_offline { arguments } else { foreign::take(arguments)? };
         let environment = if is_offline { Vec::new() } else { variables(environment) };
         let mut parser = command();
-        let matches = parser.try_get_matches_from_mut(&arguments).map_err(not_given)?;
+        let matches = parser.try_get_matches_from_mut(&arguments);
+        let matches = matches.map_err(|error| answer_or_refusal(error, &arguments))?;
         let mut parsed = Arguments::from_arg_matches(&matches).map_err(not_given)?;
         if matches!(parsed.command, Some(Command::Snapshot { .. })) {
             return Ok(Given {
@@ -123,6 +124,7 @@ impl Given {
         let source = Source::File(path);
         let mut all = vec!["squalld".to_owned()];
         for (flag, given) in flags {
+            let given = config_file::in_flags_form(&flag, is_switch(&flag), given);
             match foreign::find(&flag) {
                 Some(foreign) => foreign.judge(&given).map_err(|failure| source.blame(failure))?,
                 None => all.push(format!("--{flag}={given}")),
@@ -193,6 +195,20 @@ fn replace_flag(text: &str, flag: &str, name: &str) -> String {
     said + rest
 }
 
+/// Why a command line gives no settings. As in etcd, `--version` is answered only if the rest is sound too.
+fn answer_or_refusal(error: clap::Error, arguments: &[OsString]) -> NotGiven {
+    let is_offline = arguments.get(1).is_some_and(|argument| argument == "snapshot");
+    if error.kind() == clap::error::ErrorKind::DisplayVersion && !is_offline {
+        let rest = arguments.iter().filter(|argument| *argument != "--version" && *argument != "-V");
+        if let Err(refused) = command().try_get_matches_from(rest)
+            && let NotGiven::Bad(failure) = not_given(refused)
+        {
+            return NotGiven::Bad(failure);
+        }
+    }
+    not_given(error)
+}
+
 fn not_given(error: clap::Error) -> NotGiven {
     use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
     match error.kind() {
@@ -218,6 +234,10 @@ fn flag_of(variable: &str) -> String {
 
 fn variable_of(flag: &str) -> String {
     format!("{PREFIX}{}", flag.to_uppercase().replace('-', "_"))
+}
+
+fn is_switch(flag: &str) -> bool {
+    foreign::find(flag).map_or_else(|| flags::is_switch(flag), |foreign| foreign.switch)
 }
 
 fn is_known(flag: &str) -> bool {
