@@ -3,7 +3,9 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction::Set, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction::Set, Args, CommandFactory, Parser, Subcommand, ValueEnum, builder::TypedValueParser as _,
+};
 
 use super::security::SecurityFlags;
 
@@ -43,7 +45,7 @@ pub(super) struct ServeFlags {
     #[arg(long, default_value = "default")]
     pub name: String,
     /// Path to the data folder [default: <name>.etcd]
-    #[arg(long)]
+    #[arg(long, value_parser = path())]
     pub data_dir: Option<PathBuf>,
     /// URLs to serve clients at, with commas between them [default: http://localhost:2379]
     #[arg(long)]
@@ -76,7 +78,7 @@ pub(super) struct ServeFlags {
     #[arg(long, action = Set, value_name = SWITCH, default_value = "false")]
     pub force_new_cluster: bool,
     /// Entries applied between two snapshot records
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 10_000)]
     pub snapshot_count: u64,
     /// Time between a leader's heartbeats, in milliseconds
     #[arg(long, default_value_t = 100)]
@@ -105,10 +107,10 @@ pub(super) struct ServeFlags {
     #[arg(long, default_value = "simple")]
     pub auth_token: String,
     /// Time that a simple token lives after its last use, in seconds
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 300)]
     pub auth_token_ttl: u64,
     /// Cost of a password's hash: 4 to 31, and each step doubles the work
-    #[arg(long, default_value_t = 10, value_parser = bcrypt_costs())]
+    #[arg(long, default_value_t = 10)]
     pub bcrypt_cost: u32,
     /// What to log: error, warn, info, debug, trace, or a filter as tracing-subscriber has it
     #[arg(long, default_value = "info")]
@@ -200,9 +202,9 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-fn bcrypt_costs() -> clap::builder::RangedI64ValueParser<u32> {
-    let costs = crate::auth::password::COSTS;
-    clap::value_parser!(u32).range(i64::from(*costs.start())..=i64::from(*costs.end()))
+/// Reads any path, an empty one too.
+fn path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    clap::builder::OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// etcdutl's `snapshot restore`.

@@ -17,6 +17,8 @@ use super::{
 
 const PREFIX: &str = "ETCD_";
 const CONFIG_FILE: &str = "ETCD_CONFIG_FILE";
+/// Variables that are no flags: etcd reads the first itself, and images of etcd set the second.
+const ETCDS_OWN: [&str; 2] = ["ETCD_UNSUPPORTED_ARCH", "ETCD_VERSION"];
 
 /// The parsed command and settings.
 pub(super) struct Given {
@@ -93,6 +95,8 @@ impl Given {
             if let Some(foreign) = foreign::find(&flag) {
                 let judged = foreign.judge(&given);
                 judged.map_err(|failure| in_words_of(failure, [(flag.as_str(), name.as_str())]))?;
+            } else if ETCDS_OWN.contains(&name.as_str()) {
+                // It says nothing that squalld would act on.
             } else if !is_known(&flag) {
                 // Only the variable's name is shown, since its value may be a secret.
                 warnings.push(format!("the environment variable {name} is not known"));
@@ -276,6 +280,8 @@ mod tests {
                 ("ETCD_CLIENT_CERT_AUTH", "1"),
                 ("ETCD_LOGGER", "zap"),
                 ("ETCD_TOKEN", ""),
+                ("ETCD_UNSUPPORTED_ARCH", "arm64"),
+                ("ETCD_VERSION", "v3.5.1"),
                 ("HOME", "/"),
             ],
         );

@@ -50,9 +50,10 @@ impl ServeFlags {
         Ok(listens)
     }
 
-    /// The member's data folder.
+    /// The member's data folder. As in etcd an empty path is none.
     pub fn data_dir(&self) -> PathBuf {
-        self.data_dir.clone().unwrap_or_else(|| format!("{}.etcd", self.name).into())
+        let given = self.data_dir.clone().filter(|path| !path.as_os_str().is_empty());
+        given.unwrap_or_else(|| format!("{}.etcd", self.name).into())
     }
 
     /// The member's settings.
@@ -107,7 +108,10 @@ impl ServeFlags {
                 ClusterState::Existing => InitialClusterState::Existing,
             },
             force_new_cluster: self.force_new_cluster,
-            snapshot_count: self.snapshot_count,
+            // etcd's rule: 0 is the default.
+            snapshot_count: Some(self.snapshot_count)
+                .filter(|count| *count > 0)
+                .unwrap_or(default.snapshot_count),
             heartbeat_interval: Duration::from_millis(self.heartbeat_interval),
             election_timeout: Duration::from_millis(self.election_timeout),
             quota_bytes: match self.quota_backend_bytes {
@@ -117,8 +121,10 @@ impl ServeFlags {
             initial_corrupt_check: self.experimental_initial_corrupt_check,
             corrupt_check_interval,
             auto_compaction,
-            auth_token_ttl: Duration::from_secs(self.auth_token_ttl),
-            bcrypt_cost: self.bcrypt_cost,
+            auth_token_ttl: Some(Duration::from_secs(self.auth_token_ttl))
+                .filter(|ttl| !ttl.is_zero())
+                .unwrap_or(default.auth_token_ttl),
+            bcrypt_cost: bcrypt_cost(self.bcrypt_cost, default.bcrypt_cost),
             strict_reconfig_check: self.strict_reconfig_check,
             // etcd's rule: 0 is the default.
             engine_commit_interval: Some(commit_interval)
@@ -153,6 +159,13 @@ impl ServeFlags {
     /// The signer of tokens; `None` if tokens are simple.
     pub fn jwt(&self) -> Result<Option<Jwt>, Failure> {
         let refused = |what: &str| Failure::Usage(format!("--auth-token {:?}: {what}.", self.auth_token));
+        if let Some(options) = self.auth_token.strip_prefix("simple,") {
+            if !options.split(',').all(|option| option.split('=').count() == 2) {
+                return Err(refused("its options are written name=value"));
+            }
+            tracing::warn!(options, "--auth-token: simple tokens have no options, as in etcd");
+            return Ok(None);
+        }
         let Some(given) = self.auth_token.strip_prefix("jwt,") else {
             return match self.auth_token.as_str() {
                 "simple" => Ok(None),
@@ -228,6 +241,17 @@ impl ServeFlags {
         }
         Ok(())
     }
+}
+
+/// As in etcd, a cost that bcrypt does not have is replaced by the default.
+fn bcrypt_cost(given: u32, default: u32) -> u32 {
+    let costs = crate::auth::password::COSTS;
+    if costs.contains(&given) {
+        return given;
+    }
+    let (least, most) = costs.into_inner();
+    tracing::warn!("--bcrypt-cost {given} is replaced by {default}: bcrypt has the costs {least} to {most}");
+    default
 }
 
 /// A member's name, and one of its peer URLs.
@@ -415,6 +439,20 @@ mod tests {
     }
 
     #[test]
+    fn values_that_etcd_replaces_are_replaced() {
+        let default = Config::default();
+        let config = config(&["--snapshot-count=0", "--auth-token-ttl=0", "--bcrypt-cost=3", "--data-dir="]);
+        assert_eq!(format!("{:?}", config.unwrap()), format!("{default:?}"));
+        let jwt = |given: &str| {
+            let matches =
+                command().try_get_matches_from(["squalld", &format!("--auth-token={given}")]).unwrap();
+            Arguments::from_arg_matches(&matches).unwrap().serve.jwt().map(|signer| signer.is_some())
+        };
+        assert_eq!(jwt("simple,x=y"), Ok(false));
+        assert!(jwt("simple,x").is_err() && jwt("simpler").is_err());
+    }
+
+    #[test]
     fn names_follow_the_name() {
         let config = config(&["--name=x", "--force-new-cluster=false"]).unwrap();
         assert_eq!(config.data_dir, PathBuf::from("x.etcd"));
@@ -431,7 +469,7 @@ mod tests {
             (&["--heartbeat-interval=0"], "at least 1 ms"),
             (&["--heartbeat-interval=300"], "Raise it to 1500"),
             (&["--election-timeout=50001"], "at most 50000"),
-            (&["--snapshot-count=0"], "0 is not in 1.."),
+            (&["--max-request-bytes=0"], "0 is not in 1.."),
             (&["--initial-cluster=m1=http://a:1"], "does not name this member, \"default\""),
             (&["--initial-cluster=default=http://a:1"], "Make them the same"),
             (&["--listen-peer-urls=http://localhost:2379"], "twice"),
