@@ -97,9 +97,14 @@ pub(super) async fn health(node: &Handle, query: &str) -> GrpcResponse {
     let reason = why_unhealthy(node, query, serializable).await;
     note(node, reason.is_none());
     let well = reason.is_none();
-    let body = serde_json::json!({ "health": well.to_string(), "reason": reason.unwrap_or_default() });
-    // As in etcd, which sets no content type here.
-    reply::with_type(if well { 200 } else { 503 }, "text/plain; charset=utf-8", reply::full(body.to_string()))
+    let body =
+        serde_json::json!({ "health": well.to_string(), "reason": reason.unwrap_or_default() }).to_string();
+    match well {
+        // As in etcd, which sets no content type here.
+        true => reply::with_type(200, "text/plain; charset=utf-8", reply::full(body)),
+        // Go's http.Error, which ends the line.
+        false => reply::text(503, body + "\n"),
+    }
 }
 
 /// Why the member is unhealthy; `None` if it is healthy.

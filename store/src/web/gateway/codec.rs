@@ -1,8 +1,9 @@
 //! Converts JSON to protobuf and back, by descriptors.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, SerializeOptions};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tonic::Status;
 
 /// Made by `cargo run -p squall-proto`.
@@ -67,12 +68,14 @@ impl Method {
     }
 }
 
-/// Removes unknown fields, since the decoder would either refuse them or also ignore unknown names of enumerations.
-/// And refuses base64 that Go does not read.
+/// Changes a message's JSON into a form that the decoder reads as Go's does. Removes unknown fields, since the decoder
+/// would either refuse them or also ignore unknown names of enumerations. Refuses base64 and numbers that Go does not
+/// read.
 fn prepare(json: &mut Value, message: &MessageDescriptor) -> Result<(), String> {
     let Value::Object(fields) = json else { return Ok(()) };
     let known = |name: &str| message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name));
     fields.retain(|name, _| known(name).is_some());
+    keep_one_of_each(fields, message);
     for (name, value) in fields {
         let Some(field) = known(name) else { continue };
         let values = match value {
@@ -81,7 +84,18 @@ fn prepare(json: &mut Value, message: &MessageDescriptor) -> Result<(), String> 
         };
         for value in values {
             match field.kind() {
+                Kind::Message(_) if value.is_null() && field.is_list() => *value = Value::Object(Map::new()),
                 Kind::Message(message) => prepare(value, &message)?,
+                Kind::Bytes if value.is_array() => {
+                    let bytes: Result<Vec<u8>, _> = serde_json::from_value(value.take());
+                    let bytes = bytes.map_err(|_| format!("field {name}: its numbers are not bytes"))?;
+                    *value = Value::String(STANDARD.encode(bytes));
+                }
+                Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::Enum(_)
+                    if is_fraction(value) =>
+                {
+                    return Err(format!("field {name}: {value} is not written as an integer"));
+                }
                 Kind::Bytes if !value.as_str().is_none_or(is_base64) => {
                     return Err(format!("field {name}: illegal base64 data"));
                 }
@@ -90,6 +104,36 @@ fn prepare(json: &mut Value, message: &MessageDescriptor) -> Result<(), String> 
         }
     }
     Ok(())
+}
+
+/// Whether a number, or a number in a text, has a point or an exponent. Go reads no integer from it.
+fn is_fraction(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64(),
+        Value::String(text) => text.parse::<f64>().is_ok() && text.contains(['.', 'e', 'E']),
+        _ => false,
+    }
+}
+
+/// Where a field stands in both spellings, the one in camel case counts; of several members of a oneof, the last in the
+/// declaration. So does Go's decoder, which goes through the fields of the declaration.
+fn keep_one_of_each(fields: &mut Map<String, Value>, message: &MessageDescriptor) {
+    for field in message.fields() {
+        if field.name() != field.json_name() && fields.contains_key(field.json_name()) {
+            fields.remove(field.name());
+        }
+    }
+    for oneof in message.oneofs() {
+        let is_given = |name: &str| fields.get(name).is_some_and(|value| !value.is_null());
+        let mut members: Vec<_> = oneof.fields().collect();
+        members.sort_by_key(|field| field.number());
+        members.retain(|field| is_given(field.name()) || is_given(field.json_name()));
+        members.pop();
+        for field in members {
+            fields.remove(field.name());
+            fields.remove(field.json_name());
+        }
+    }
 }
 
 /// Whether a text has base64's usual alphabet and is padded; the decoder checks the rest.
@@ -143,6 +187,35 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_twice_counts_once_as_in_go() {
+        let service = |service, method| Codec::new().method(service, method);
+        let (kv, watch) = ("etcdserverpb.KV", "etcdserverpb.Watch");
+        for (method, given, means) in [
+            (service(kv, "Put"), r#"{"prev_kv":true,"prevKv":false,"key":[97]}"#, r#"{"key":"YQ=="}"#),
+            (service(kv, "Put"), r#"{"prevKv":true,"prev_kv":false}"#, r#"{"prev_kv":true}"#),
+            (
+                service(watch, "Watch"),
+                r#"{"cancel_request":{"watch_id":1},"create_request":{"key":"YQ=="}}"#,
+                r#"{"cancel_request":{"watch_id":1}}"#,
+            ),
+            (
+                service(watch, "Watch"),
+                r#"{"createRequest":{"key":"YQ=="},"cancel_request":null}"#,
+                r#"{"create_request":{"key":"YQ=="}}"#,
+            ),
+            (
+                service(kv, "Txn"),
+                r#"{"success":[{"request_put":{"key":"YQ=="},"request_range":{"key":"Yg=="}}]}"#,
+                r#"{"success":[{"request_put":{"key":"YQ=="}}]}"#,
+            ),
+            (service(kv, "Txn"), r#"{"success":[null]}"#, r#"{"success":[{}]}"#),
+        ] {
+            assert_eq!(encode(&method, given), encode(&method, means), "{given}");
+            assert!(encode(&method, given).is_ok(), "{given}");
+        }
+    }
+
+    #[test]
     fn invalid_json_is_refused() {
         let put = Codec::new().method("etcdserverpb.KV", "Put");
         for json in [
@@ -157,6 +230,10 @@ mod tests {
             r#"{"lease":99999999999999999999}"#,
             r#"{"prev_kv":"yes"}"#,
             r#"{"key":["YQ=="]}"#,
+            r#"{"key":[256]}"#,
+            r#"{"lease":1e0}"#,
+            r#"{"lease":"1e0"}"#,
+            r#"{"lease":1.0}"#,
             "",
         ] {
             assert!(encode(&put, json).is_err(), "{json}");

@@ -37,7 +37,7 @@ use self::{codec::Codec, routes::Shape, status::failed};
 use super::reply;
 use crate::{
     node::Handle,
-    seam::{GrpcRequest, GrpcResponse, Router},
+    seam::{GrpcRequest, GrpcResponse, Router, grpc_timeout},
 };
 
 /// How long the body of a unary request may take to arrive.
@@ -75,6 +75,13 @@ impl Gateway {
             };
         };
         let method = self.codec.method(route.service, route.method);
+        if let Some(within) = request.headers().get("grpc-timeout")
+            && grpc_timeout(request.headers()).is_none()
+        {
+            let within = String::from_utf8_lossy(within.as_bytes()).into_owned();
+            super::drain(&self.node, request.into_body()).await;
+            return failed(&Status::invalid_argument(format!("invalid grpc-timeout: {within}")));
+        }
         match route.shape {
             Shape::Unary => self.unary(&method, request).await,
             Shape::Streaming { input } => self.streaming(&method, input, request).await,

@@ -84,6 +84,13 @@ fn calls_are_answered_as_in_etcd() {
         ("maintenance/transfer-leadership", r#"{"targetID":1}"#),
         ("cluster/member/remove", r#"{"ID":1}"#),
         ("cluster/member/add", r#"{"peerURLs":["nonsense"]}"#),
+        // Bytes as numbers, both spellings, several members of a oneof, and `null` in a list.
+        ("kv/put", r#"{"key":[97,98],"value":[]}"#),
+        ("kv/range", r#"{"key":[97,98]}"#),
+        ("kv/put", r#"{"key":"YQ==","value":"Mw==","prev_kv":true,"prevKv":false}"#),
+        ("kv/put", r#"{"key":"YQ==","value":"Mw==","prevKv":true,"prev_kv":false}"#),
+        ("kv/txn", r#"{"success":[{"request_put":{"key":"YQ=="},"request_range":{"key":"YQ=="}}]}"#),
+        ("kv/txn", r#"{"success":[null]}"#),
         ("nothing", "{}"),
         ("kv/put/", "{}"),
         ("", "{}"),
@@ -118,6 +125,10 @@ fn what_cannot_be_read_is_refused_as_in_etcd() {
         ("kv/range", r#"{"key":{}}"#),
         ("kv/range", r#"{"key":"YQ"}"#),
         ("kv/range", r#"{"key":"!!!!"}"#),
+        ("kv/range", r#"{"key":[256]}"#),
+        ("kv/range", r#"{"key":"YQ==","limit":1e0}"#),
+        ("kv/range", r#"{"key":"YQ==","limit":1.0}"#),
+        ("kv/range", r#"{"key":"YQ==","limit":"1e0"}"#),
         ("kv/range", r#"{"key":"YQ==","limit":"x"}"#),
         ("kv/range", r#"{"key":"YQ==","limit":99999999999999999999}"#),
         ("kv/range", r#"{"key":"YQ==","serializable":"yes"}"#),
@@ -144,6 +155,23 @@ fn what_cannot_be_read_is_refused_as_in_etcd() {
             let json = &json[0];
             assert_eq!((status, &json["code"]), (500, &json!(2)), "{} {path}: {json}", subject.name);
         }
+        let within = |time| {
+            shown(request(&address, "POST", "/v3/kv/range", &[("Grpc-Timeout", time)], r#"{"key":"YQ=="}"#))
+        };
+        let (status, _, json) = within("bad");
+        let expected = json!("invalid grpc-timeout: bad");
+        assert_eq!(
+            (status, &json[0]["code"], &json[0]["error"]),
+            (400, &json!(3), &expected),
+            "{}",
+            subject.name
+        );
+        assert_eq!(within("20S").0, 200, "{}", subject.name);
+        // Of the two requests in the first object, the last in the declaration counts.
+        let both = r#"{"create_request":{"key":"YQ==","watch_id":"5"},"cancel_request":{"watch_id":"5"}}"#;
+        let body = format!(r#"{both}{{"create_request":{{"key":"YQ==","watch_id":"6"}}}}"#);
+        let made = stream(&address, "/v3/watch", &body).next().expect("a line");
+        assert_eq!(made["result"]["watch_id"], "6", "{}: {made}", subject.name);
         for method in ["GET", "PUT", "DELETE", "PATCH"] {
             let answer = request(&address, method, "/v3/kv/range", &[], "{}");
             assert_eq!(

@@ -79,7 +79,7 @@ fn an_alarm_makes_a_member_ill() {
     let address = member.client_address();
     assert!(etcdctl.fails(&["put", "a", "1"]).contains("database space exceeded"));
     let ill = get(&address, "/health");
-    assert_eq!((ill.status, &*ill.body), (503, r#"{"health":"false","reason":"ALARM NOSPACE"}"#));
+    assert_eq!((ill.status, &*ill.body), (503, "{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}\n"));
     assert_eq!(get(&address, "/health?exclude=NOSPACE").status, 200);
     // As in etcd, a full store is no reason to restart the member, or to stop sending it requests.
     assert_eq!((get(&address, "/livez").status, get(&address, "/readyz").status), (200, 200));
