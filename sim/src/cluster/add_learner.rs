@@ -1,9 +1,10 @@
 //! Adding a member as a learner, as etcd's guide says for a cluster that must keep its quorum: add it as a learner,
 //! start it, wait until it has caught up, promote it.
 //!
-//! On the way the operator makes mistakes that the cluster must refuse: a promotion before the learner has started, a
-//! second learner, the leadership for the learner, and a new address for the learner, which must not make it a voter. The
-//! recorded lists of members show the results. The moment from which the learner may be a voter is recorded too.
+//! On the way the operator makes mistakes that the cluster must refuse: a promotion before the learner has started, asked of
+//! the leader and of a follower, a second learner, the leadership for the learner, and a new address for the learner, which
+//! must not make it a voter. The recorded lists of members show the results. The moment from which the learner may be a voter
+//! is recorded too.
 
 use std::time::Duration;
 
@@ -61,6 +62,13 @@ impl Cluster {
                 }
             }
             inner.operator.pause().await;
+        }
+        // A follower asks the leader, and says what the leader says.
+        if let Some(leader) = self.leaders_endpoint().await {
+            let others = self.counted_endpoints().into_iter().filter(|endpoint| *endpoint != leader);
+            if let Some(follower) = others.last() {
+                let _recorded = inner.operator.try_promote(learner, &follower).await;
+            }
         }
         self.list_members().await;
     }

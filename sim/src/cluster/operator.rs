@@ -401,6 +401,9 @@ impl Operator {
             .map_err(|unanswered| unanswered.what);
         if let Some(recorder) = &self.recorder {
             let kinds = answer.iter().flatten().map(|alarm| alarm.alarm().as_str_name().to_owned());
+            let ids = answer.iter().flatten().map(|alarm| alarm.member_id);
+            let kind = request.alarm();
+            let is_of_one = kind != pb::AlarmType::None;
             recorder.event(h::Event::Alarm(h::AlarmLine {
                 call,
                 ret: recorder.now_ns(),
@@ -408,6 +411,8 @@ impl Operator {
                 action: request.action().as_str_name().to_lowercase(),
                 answered: answer.is_ok(),
                 alarms: kinds.collect(),
+                ids: ids.collect(),
+                asked: is_of_one.then(|| (kind.as_str_name().to_owned(), request.member_id)),
             }));
         }
         answer

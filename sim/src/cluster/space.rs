@@ -52,17 +52,40 @@ impl Cluster {
         self.try_everywhere(raise).await.map(|_| ())
     }
 
+    /// Raises NOSPACE and CORRUPT for one member.
+    pub(crate) async fn raise_both(&self, draw: u64) -> Result<(), String> {
+        self.raise_no_space(draw).await?;
+        let raise = pb::AlarmRequest {
+            action: AlarmAction::Activate as i32,
+            member_id: draw | 1,
+            alarm: AlarmType::Corrupt as i32,
+        };
+        self.try_everywhere(raise).await.map(|_| ())
+    }
+
     /// Disarms every active alarm.
     pub(crate) async fn disarm(&self) -> Result<(), String> {
         for alarm in self.list_alarms().await? {
-            let drop = pb::AlarmRequest {
-                action: AlarmAction::Deactivate as i32,
-                member_id: alarm.member_id,
-                alarm: alarm.alarm,
-            };
-            self.try_everywhere(drop).await?;
+            self.disarm_one(alarm).await?;
         }
         Ok(())
+    }
+
+    /// Disarms the alarm that is listed first, and lists the others.
+    pub(crate) async fn disarm_the_first(&self) -> Result<(), String> {
+        if let Some(first) = self.list_alarms().await?.into_iter().next() {
+            self.disarm_one(first).await?;
+        }
+        self.list_alarms().await.map(|_| ())
+    }
+
+    async fn disarm_one(&self, alarm: pb::AlarmMember) -> Result<(), String> {
+        let drop = pb::AlarmRequest {
+            action: AlarmAction::Deactivate as i32,
+            member_id: alarm.member_id,
+            alarm: alarm.alarm,
+        };
+        self.try_everywhere(drop).await.map(|_| ())
     }
 
     /// Defragments every running member, and disarms the alarms.

@@ -16,7 +16,7 @@ impl Room for AddLearner {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;
-    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders, Effect::ChangesMembers];
     const HAS_SETTINGS: bool = false;
 
     fn may_hit(&self, member: &Candidate) -> bool {

@@ -25,6 +25,10 @@ pub enum AlarmWork {
     List,
     /// NOSPACE is raised, as of a member that has used up its quota.
     Raise,
+    /// NOSPACE and CORRUPT are raised, as of one member. Under CORRUPT the members take no changes of data.
+    RaiseBoth,
+    /// The alarm that is listed first is taken back, and the others are listed.
+    DisarmOne,
     /// All that are active are taken back.
     Disarm,
 }
@@ -48,6 +52,8 @@ impl Room for Alarm {
             let done: Done = match self.what {
                 AlarmWork::List => cluster.list_alarms().await.map(|_| ()),
                 AlarmWork::Raise => cluster.raise_no_space(strike.draw).await,
+                AlarmWork::RaiseBoth => cluster.raise_both(strike.draw).await,
+                AlarmWork::DisarmOne => cluster.disarm_the_first().await,
                 AlarmWork::Disarm => cluster.disarm().await,
             }
             .into();

@@ -42,7 +42,7 @@ impl Room for BitFlip {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Copy;
-    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders, Effect::FlipsBit];
     const HARMS_DISK: bool = true;
     const EXAMPLE: &'static str = "`bitFlip: {file: wal}`";
 

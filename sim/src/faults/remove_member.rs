@@ -16,7 +16,7 @@ impl Room for RemoveMember {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;
-    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders, Effect::ChangesMembers];
     const HAS_SETTINGS: bool = false;
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {

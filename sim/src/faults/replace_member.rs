@@ -30,7 +30,7 @@ impl Room for ReplaceMember {
     const AIM: Aim = Aim::OneMember;
     const LASTS: Lasts = Lasts::Never;
     const COST: Cost = Cost::Work;
-    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders];
+    const EFFECTS: &'static [Effect] = &[Effect::Disturbs, Effect::Hinders, Effect::ChangesMembers];
 
     fn draw(drawing: &mut Drawing<'_>) -> Option<Self> {
         Some(Self { pause: drawing.time(Duration::from_millis(10), Duration::from_secs(2)) })

@@ -113,8 +113,8 @@ struct Session {
     watches: BTreeMap<i64, i64>,
     /// The watches that have ended, by the server's id: nothing more may be told on them.
     ended: BTreeSet<i64>,
-    /// Parts of responses that were cut, by the server's id.
-    parts: BTreeMap<i64, Vec<h::WatchEvent>>,
+    /// Parts of responses that were cut, by the server's id, and the revision of the response's header.
+    parts: BTreeMap<i64, (h::Revision, Vec<h::WatchEvent>)>,
     /// Breaks that had happened when it was opened.
     breaks: usize,
     /// Notices of progress that answered a question.
@@ -340,12 +340,15 @@ impl Watcher {
         }
         let events: Option<Vec<h::WatchEvent>> = response.events.iter().map(wire::watch_event).collect();
         let Some(mut events) = events else { return false };
-        if let Some(mut parts) = session.parts.remove(&response.watch_id) {
+        // All parts of a response have the response's header.
+        let mut behind_parts = false;
+        if let Some((of, mut parts)) = session.parts.remove(&response.watch_id) {
+            behind_parts = of != revision;
             parts.append(&mut events);
             events = parts;
         }
-        if response.fragment {
-            session.parts.insert(response.watch_id, events);
+        if response.fragment && !behind_parts {
+            session.parts.insert(response.watch_id, (revision, events));
             return true;
         }
         if response.watch_id == -1 {
@@ -368,6 +371,7 @@ impl Watcher {
                 compact_revision: h::Revision(response.compact_revision),
                 canceled: response.canceled,
                 of_stream: response.watch_id == -1,
+                behind_parts,
                 events: events.clone(),
             }));
         }

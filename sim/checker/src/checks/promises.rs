@@ -17,7 +17,7 @@
 //! to turn such a promise into two leaders or a lost write, which takes much longer.
 //!
 //! A member is excused if a fault harmed its disk in between. Each era is judged apart, because a forced new cluster and a restore
-//! begin with other logs.
+//! begin with other logs. A flipped bit excuses no member: checksums show it, so the member does not start, or it has all that it promised.
 
 use std::collections::BTreeMap;
 
@@ -77,7 +77,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             Event::Found(line) => {
                 let standing =
                     standings.entry(key).or_insert_with(|| Standing { since: at, ..Standing::default() });
-                if harm.between(member, standing.since, at) {
+                if harm.may_forget_between(member, standing.since, at) {
                     // A founder that starts with an empty disk has a term and the founders' entries. A member has the same
                     // after its disk went back to its founding. Its folder is not empty then, and it cannot know what
                     // it has forgotten.
@@ -195,6 +195,11 @@ impl<'a> DiskHarm<'a> {
     /// Whether the member's disk was harmed at some time of this span.
     pub(super) fn between(&self, member: &str, from: u64, to: u64) -> bool {
         self.of_member(member, from, to).next().is_some()
+    }
+
+    /// Whether the member's disk may have lost something at some time of this span, so that no checksum shows it.
+    fn may_forget_between(&self, member: &str, from: u64, to: u64) -> bool {
+        self.of_member(member, from, to).any(|harm| !harm.fault.does(Effect::FlipsBit))
     }
 
     /// Whether the member's disk was set back to an older image at some time of this span.

@@ -13,6 +13,11 @@ pub(super) struct Disturbances(Vec<(u64, u64)>);
 
 impl Disturbances {
     pub(super) fn of(history: &RunHistory) -> Self {
+        Self::apart_from(history, None)
+    }
+
+    /// The same, apart from faults that have this effect.
+    pub(super) fn apart_from(history: &RunHistory, ignored: Option<Effect>) -> Self {
         let mut spans: Vec<(u64, u64)> = Vec::new();
         // Faults in force, and since when. A fault's end does not say which strike it belongs to: the count suffices.
         let (mut in_force, mut since) = (0_u64, 0);
@@ -25,16 +30,19 @@ impl Disturbances {
                 _ => None,
             })
             .collect();
-        let disturbs = |action: &str| match faults.get(action) {
-            Some(fault) => fault.does(Effect::Disturbs),
-            None => Effect::of_action(action).contains(&Effect::Disturbs),
+        let has = |action: &str, effect: Effect| match faults.get(action) {
+            Some(fault) => fault.does(effect),
+            None => Effect::of_action(action).contains(&effect),
+        };
+        let disturbs = |action: &str| {
+            has(action, Effect::Disturbs) && !ignored.is_some_and(|effect| has(action, effect))
         };
         let mut events: Vec<&Event> = history.events.iter().collect();
         events.sort_by_key(|event| event.at());
         for event in events {
             let at = event.at();
             match event {
-                Event::Fault(fault) if !fault.does(Effect::Disturbs) => {}
+                Event::Fault(fault) if !disturbs(&fault.action) => {}
                 Event::Heal(heal) if !disturbs(&heal.action) => {}
                 Event::Fault(fault) if !fault.target.is_empty() => {
                     if in_force == 0 {

@@ -5,6 +5,8 @@
 //!   that was asked.
 //! - *Successor*: no learner is accepted as the successor (etcd's `ErrBadLeaderTransferee`).
 //! - *Named*: a member that has once had a name keeps one. A change of its addresses leaves that name alone.
+//! - *Answered*: a promotion and a new address are answered, if only by a refusal, if nothing breaks and the member that was asked
+//!   does writes meanwhile. An operator's own work breaks nothing, apart from what it starts and stops.
 //!
 //! A refusal and a missing answer leave open whether a change is done. The lists of members show that (`members`,
 //! `learners`).
@@ -12,20 +14,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::era::Eras;
+use super::quiet::Disturbances;
 use super::{Failure, seconds};
 use crate::history::{
-    Asks, Event, MemberList, MemberShown, RaftLine, Reconfiguration, Reconfigured, RoleChange, RunHistory,
+    Asks, Effect, Event, MemberList, MemberShown, Operation, RaftLine, Reconfiguration, Reconfigured,
+    RoleChange, RunHistory,
 };
 
 const SHOWN: &str = "members: the answer to a change shows it";
 const MOVED: &str = "members: the leadership is handed over once it is said to be";
 const SUCCESSOR: &str = "members: the leadership is not handed to a learner";
+const ANSWERED: &str = "members: a promotion and an update are answered where nothing breaks";
 const NAMED: &str = "members: a member keeps the name that it has published";
 
-pub(super) const GUARANTEES: [&str; 4] = [SHOWN, MOVED, SUCCESSOR, NAMED];
+pub(super) const GUARANTEES: [&str; 5] = [SHOWN, MOVED, SUCCESSOR, NAMED, ANSWERED];
 
 /// What a leader says that has waited for its successor for too long.
 const TRANSFER_TIMED_OUT: &str = "etcdserver: request timed out, leader transfer took too long";
+/// How long an answer may take, in nanoseconds.
+const PATIENCE: u64 = 1_500_000_000;
+/// How many writes the member must have done meanwhile.
+const WRITES: usize = 5;
 /// Instants of clients and of members that lie so near to each other are not compared, in nanoseconds.
 const NEAR: u64 = 10_000;
 
@@ -47,6 +56,8 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     if !history.members_untold() {
         let roles = Roles::of(history, &eras);
         failures.extend(asked.iter().find_map(|line| roles.not_moved(&eras, line)));
+        let quiet = Disturbances::apart_from(history, Some(Effect::ChangesMembers));
+        failures.extend(asked.iter().find_map(|line| not_answered(history, &quiet, line)));
     }
     failures.extend(asked.iter().find_map(|line| to_a_learner(history, &eras, &lists, line)));
     failures.extend(nameless(&eras, &lists));
@@ -77,6 +88,37 @@ fn not_shown(line: &Reconfiguration) -> Option<Failure> {
     };
     (!is_shown)
         .then(|| fails(SHOWN, line, &format!("{change}, and its list of the members does not show it")))
+}
+
+/// A promotion or an update without an answer, though nothing broke and the member did writes.
+fn not_answered(history: &RunHistory, quiet: &Disturbances, line: &Reconfiguration) -> Option<Failure> {
+    let waited = line.ret.saturating_sub(line.call);
+    let is_judged = matches!(line.asks, Asks::Promote | Asks::Update)
+        && line.answer == Reconfigured::Unanswered
+        && waited >= PATIENCE + 2 * history.longest_delay_ns()
+        && !quiet.touch(line.call, line.ret);
+    let is_done = |write: &&Operation| {
+        *write.endpoint == *line.member
+            && write.made_revision()
+            && write.call > line.call
+            && write.ret.is_some_and(|ret| ret < line.ret)
+    };
+    let done = if is_judged { history.operations.iter().filter(is_done).count() } else { 0 };
+    (done >= WRITES).then(|| {
+        let what = match line.asks {
+            Asks::Promote => "promotion",
+            _ => "update",
+        };
+        let message = format!(
+            "{} was asked for the {what} of {:x} at {:.3}s, and did not answer within {:.3}s, though nothing broke then and it did \
+             {done} writes",
+            line.member,
+            line.id,
+            seconds(line.call),
+            seconds(waited)
+        );
+        Failure::new("members", ANSWERED, message)
+    })
 }
 
 /// Who led when, and who is who.
@@ -293,5 +335,39 @@ mod tests {
         assert!(broken(&[named.clone(), list((35, 60), "1,2", "", "2")]).is_empty(), "it may be older");
         let restored = format!("{{\"break\":{{\"kind\":\"restore\",\"revision\":1,\"at\":{}}}}}\n", 45 * MS);
         assert!(broken(&[named, restored, list((50, 60), "1,2", "", "2")]).is_empty());
+    }
+
+    #[test]
+    fn a_promotion_is_answered_where_nothing_breaks() {
+        let write = |number: u64| {
+            let (call, ret) = ((9_000 + 100 * number) * MS, (9_010 + 100 * number) * MS);
+            format!(
+                "{{\"id\":{number},\"client\":1,\"endpoint\":\"m1\",\"call\":{call},\"return\":{ret},\"op\":{{\"put\":{{\"key\":\"a\",\
+                 \"value\":\"{number}\"}}}},\"outcome\":\"ok\",\"header\":{{\"cluster_id\":1,\"member_id\":1,\"revision\":{},\
+                 \"raft_term\":2}},\"result\":{{\"put\":{{}}}}}}\n",
+                number + 2
+            )
+        };
+        let with = |asks: &str, answer: &str, writes: u64, more: &str| {
+            let line = asked((8_900, 10_900), asks, "\"id\":7,\"url\":\"\"", answer);
+            let mut lines: Vec<String> = (0..writes).map(write).collect();
+            lines.extend([line, more.to_owned()]);
+            broken(&lines)
+        };
+        assert_eq!(with("promote", "\"unanswered\"", 6, ""), [super::ANSWERED]);
+        assert_eq!(with("update", "\"unanswered\"", 6, ""), [super::ANSWERED]);
+        assert!(with("promote", "{\"refused\":\"not ready\"}", 6, "").is_empty());
+        assert!(
+            with("remove", "\"unanswered\"", 6, "").is_empty(),
+            "the member may be the one that is removed"
+        );
+        assert!(with("promote", "\"unanswered\"", 4, "").is_empty(), "the member does too little");
+        let fault = |action: &str| {
+            format!("{{\"fault\":{{\"at\":9500000000,\"action\":\"{action}\",\"target\":\"m2\"}}}}\n")
+        };
+        assert!(with("promote", "\"unanswered\"", 6, &fault("pause")).is_empty());
+        assert_eq!(with("promote", "\"unanswered\"", 6, &fault("addLearner")), [super::ANSWERED]);
+        let life = "{\"life\":{\"at\":7500000000,\"member\":\"m2\",\"incarnation\":2}}\n";
+        assert!(with("promote", "\"unanswered\"", 6, life).is_empty(), "a member has just started");
     }
 }

@@ -411,6 +411,12 @@ fn harm_and_trouble_are_excuses() {
         .replace("[[2,1]]}}", "[[3,1]]}}");
     assert_eq!(with(harmed.replace("wipeDisk", "rollbackDisk") + &anew), Verdict::Valid);
     assert!(matches!(with(format!("{harmed}{anew}")), Verdict::Invalid(_)));
+    // A checksum shows a flipped bit: the member does not start, or has all that it promised.
+    let flipped = harmed.replace("wipeDisk", "bitFlip");
+    let lost = PROMISES.replace("\"last\":7", "\"last\":5");
+    assert_eq!(with(format!("{harmed}{lost}")), Verdict::Valid);
+    assert!(matches!(with(format!("{flipped}{lost}")), Verdict::Invalid(_)));
+    assert_eq!(with(format!("{flipped}{PROMISES}")), Verdict::Valid);
     let failed = "{\"failed\":{\"at\":120,\"member\":\"n1\",\"reason\":\"the folder is empty\"}}\n{\"end\"";
     assert_eq!(with(format!("{harmed}{failed}")), Verdict::Valid);
     // A fault is recorded nanoseconds after the moment at which its member tells that it fails.
@@ -694,6 +700,12 @@ fn each_checker_finds_its_own() {
             &WATCHED.replace("\"start_revision\":2", "\"start_revision\":3"),
             "watch",
             "client 40's watch 1 at n1 (of a, from revision 3, made at 0.000s) was told of a put of a at revision 2",
+        ),
+        (
+            "{\"end\"",
+            &WATCHED.replace(NOTICE, "{\"at\":90,\"client\":40,\"watch_id\":1,\"revision\":4,\"behind_parts\":true}"),
+            "watch",
+            "got a response at revision 4 behind parts of one that never ended",
         ),
         (
             "{\"end\"",
@@ -1107,9 +1119,9 @@ fn shown_elsewhere() -> Vec<(&'static str, &'static str, &'static str, String)> 
     shown!("deposed.rs": super::deposed::GUARANTEES, ["assert!(goes_on(second, &led)"]);
     shown!("reasons.rs": super::reasons::GUARANTEES, ["[super::STOPPED]", "[super::TIMED_OUT]", "[super::TOO_MANY]"]);
     shown!("reconfigured.rs": super::reconfigured::GUARANTEES, [
-        "&[super::SHOWN]", "[super::MOVED]", "[super::SUCCESSOR]", "[super::NAMED]",
+        "&[super::SHOWN]", "[super::MOVED]", "[super::SUCCESSOR]", "[super::NAMED]", "[super::ANSWERED]",
     ]);
-    shown!("alarms/tests.rs": [super::alarms::RESTORED], ["[RESTORED]"]);
+    shown!("alarms/tests.rs": [super::alarms::RESTORED, super::alarms::STAYS], ["[RESTORED]", "[STAYS]"]);
     // These two compare with the list of all their rules.
     let each = "GUARANTEES.map(str::to_owned).into(), \"each guarantee is broken once\"";
     all.extend(

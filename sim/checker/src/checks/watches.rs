@@ -21,7 +21,7 @@
 //!
 //! A watcher may be cancelled only for a compaction that a client or a leader asked for, and only if it might have missed
 //! something: what lies at the compact revision itself is still there. *Ended*: once a watch has ended, nothing more comes on it.
-//! *One id*: no two watches of a stream have one id.
+//! *One id*: no two watches of a stream have one id. *Whole*: a response that comes in parts is complete before another comes.
 //!
 //! *Notified*: a watch may ask for notices of progress. As long as nothing breaks, it then receives a change or a notice in every
 //! [`PAUSES`] of the members' pauses between notices. It is judged between two lines of its own, so
@@ -55,6 +55,7 @@ const PREV_KV: &str = "watch: prevKV: an event shows the record as it was";
 const CANCELED: &str = "watch: canceled only where what is wanted is compacted";
 const ENDED: &str = "watch: nothing is told once the watch has ended";
 const ONE_ID: &str = "watch: no two watches of a stream have one id";
+const WHOLE: &str = "watch: a response that comes in parts is complete";
 const NOTIFIED: &str = "watch: one that wants notices of progress is given them";
 
 /// In how many pauses between notices a watch must be told something: a change takes the next notice's place.
@@ -64,7 +65,7 @@ const SMALL: usize = 16_384;
 /// How much later that may come, in nanoseconds.
 const LATER: u64 = 1_000_000_000;
 
-pub(super) const GUARANTEES: [&str; 13] = [
+pub(super) const GUARANTEES: [&str; 14] = [
     FILTER,
     ORDERED,
     UNIQUE,
@@ -77,6 +78,7 @@ pub(super) const GUARANTEES: [&str; 13] = [
     CANCELED,
     ENDED,
     ONE_ID,
+    WHOLE,
     NOTIFIED,
 ];
 
@@ -269,6 +271,13 @@ impl Watch<'_> {
                     ENDED,
                     format!("had ended, and was then told of something at revision {revision}"),
                 ));
+            }
+            if line.behind_parts {
+                let what = format!(
+                    "got a response at revision {} behind parts of one that never ended",
+                    line.revision
+                );
+                return Err((WHOLE, what));
             }
             for (place, event) in line.events.iter().enumerate() {
                 let (revision, key) = (event.kv.mod_revision.0, &event.kv.key);

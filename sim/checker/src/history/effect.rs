@@ -24,19 +24,27 @@ pub enum Effect {
     ShrinksStore,
     /// A disk is set back to an older image of itself.
     RollsBackDisk,
+    /// A bit on a disk changes and nothing else, so a checksum shows it.
+    FlipsBit,
+    /// An operator adds, removes or changes a member.
+    ChangesMembers,
 }
 
 impl Effect {
     /// The effects of a fault whose line does not name them. A kind that has no row here disturbs and hinders: a checker
     /// rather excuses a member than accuses it wrongly.
     pub fn of_action(action: &str) -> &'static [Effect] {
-        use Effect::{Disturbs, EndsProcess, Hinders, RollsBackDisk, ShrinksStore};
+        use Effect::{ChangesMembers, Disturbs, EndsProcess, FlipsBit, Hinders, RollsBackDisk, ShrinksStore};
         match action {
             "compact" | "snapshotSave" => &[],
             "bandwidth" | "clockJump" | "flap" | "halfOpen" | "idleTimeout" | "latency" | "loss"
             | "moveLeader" | "partition" | "resetConnections" | "swizzle" => &[Disturbs],
             "crash" => &[Disturbs, Hinders, EndsProcess],
             "defragment" | "reclaimSpace" | "wipeDisk" => &[Disturbs, Hinders, ShrinksStore],
+            "addLearner" | "addMember" | "removeMember" | "replaceMember" | "updateMember" => {
+                &[Disturbs, Hinders, ChangesMembers]
+            }
+            "bitFlip" => &[Disturbs, Hinders, FlipsBit],
             "rollbackDisk" => &[Disturbs, Hinders, RollsBackDisk],
             _ => &[Disturbs, Hinders],
         }

@@ -565,6 +565,12 @@ pub struct AlarmLine {
     pub answered: bool,
     /// The kinds of the alarms in the answer: those listed, or the one that was raised or taken back.
     pub alarms: Vec<String>,
+    /// Whose each of them is: the members' ids, in the same order. Empty where that is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<u64>,
+    /// The one alarm that is asked about: its kind and its member's id. Without it, all may be meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<(String, u64)>,
 }
 
 /// A member did not start, or stopped, because something is wrong with its disk or its data.
@@ -669,6 +675,9 @@ pub struct WatchLine {
     /// The notice spoke for all watches of the stream: the client had asked for it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub of_stream: bool,
+    /// Parts of a response had come before it, and the rest of them never did.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub behind_parts: bool,
     /// The events, in the order in which they came.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<WatchEvent>,

@@ -1,6 +1,6 @@
-//! Alarms across a restore.
+//! Alarms across a restore, and beside each other.
 
-use super::{RESTORED, check};
+use super::{RESTORED, STAYS, check};
 use crate::checks::locks::tests::read;
 
 fn alarm(at: u64, action: &str, alarms: &str) -> String {
@@ -43,4 +43,36 @@ fn a_restored_snapshot_brings_its_alarms_back() {
         let ended = alarm(at, "deactivate", "\"NOSPACE\"");
         assert_eq!(first_after(&[raised.clone(), delete(1_100, 5), ended], ""), [""; 0], "{at}");
     }
+}
+
+/// A list of alarms: kinds and members.
+fn list(at: u64, alarms: &[(&str, u64)]) -> String {
+    let kinds: Vec<String> = alarms.iter().map(|(kind, _)| format!("\"{kind}\"")).collect();
+    let ids: Vec<u64> = alarms.iter().map(|(_, id)| *id).collect();
+    alarm(at, "get", &kinds.join(",")).replace("]}}", &format!("],\"ids\":{ids:?}}}}}"))
+}
+
+fn drop(at: u64, kind: &str, id: u64) -> String {
+    alarm(at, "deactivate", "").replace("]}}", &format!("],\"asked\":[\"{kind}\",{id}]}}}}"))
+}
+
+#[test]
+fn each_alarm_stays_until_it_is_taken_back() {
+    let judged = |lines: &[String]| -> Vec<String> {
+        check(&read(lines)).into_iter().map(|failure| failure.guarantee).collect()
+    };
+    let both = list(1_000, &[("NOSPACE", 7), ("NOSPACE", 9)]);
+    let one = list(3_000, &[("NOSPACE", 9)]);
+    assert_eq!(judged(&[both.clone(), drop(2_000, "NOSPACE", 7), one.clone()]), [""; 0]);
+    assert_eq!(judged(&[both.clone(), one.clone()]), [STAYS]);
+    // Another one was taken back: the other member's, or the other kind.
+    assert_eq!(judged(&[both.clone(), drop(2_000, "NOSPACE", 9), one.clone()]), [STAYS]);
+    assert_eq!(judged(&[both.clone(), drop(2_000, "CORRUPT", 7), one.clone()]), [STAYS]);
+    // It was taken back before it was listed: raised anew since, or listed late.
+    assert_eq!(judged(&[drop(500, "NOSPACE", 7), both.clone(), one.clone()]), [STAYS]);
+    assert_eq!(judged(&[drop(998, "NOSPACE", 7), both.clone(), one.clone()]), [""; 0]);
+    // Which one was taken back is not known.
+    assert_eq!(judged(&[both.clone(), alarm(2_000, "deactivate", ""), one]), [""; 0]);
+    // Two lists at a time say nothing of each other.
+    assert_eq!(judged(&[both, list(1_003, &[("NOSPACE", 9)])]), [""; 0]);
 }
