@@ -448,3 +448,6 @@ impl Nemesis {
         }));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,8 +109,8 @@ const PROCEDURES: [Procedure; 17] = [
 
 /// A member is down while a procedure works.
 const DOWN: &str = "    - {name: down, at: 3s, action: crash, duration: 3s}\n";
-/// A member is out before a procedure begins.
-const OUT: &str = "    - {name: out, at: 3s, action: removeMember}\n";
+/// A member is out before a procedure begins, which waits for that: a removal takes seconds.
+const OUT: &str = "    - {name: out, at: 1s, action: removeMember}\n";
 /// The quota is used up before a procedure begins.
 const ALARM: &str = "    - {name: full, at: 3s, action: alarm, alarm: {do: raise}}\n";
 
@@ -152,6 +152,16 @@ fn scenario_of(name: &str, faults: &str) -> String {
     )
 }
 
+/// When a procedure begins: four seconds after the clients, and not before what makes it possible is over.
+fn when(before: &str, later: bool) -> String {
+    match (before, later) {
+        (OUT, false) => "at: 0s, after: {fault: out, over: true, since: 4s}".to_owned(),
+        (OUT, true) => "at: 0s..2s, after: {fault: out, over: true, since: 4s}".to_owned(),
+        (_, false) => "at: 4s".to_owned(),
+        (_, true) => "at: 4s..6s".to_owned(),
+    }
+}
+
 /// Every pair of procedures, the second while the first is under way, with each disturbance.
 fn product() -> Vec<(String, String)> {
     let mut all = Vec::new();
@@ -159,10 +169,11 @@ fn product() -> Vec<(String, String)> {
         for (second, before_other, other) in PROCEDURES {
             for (disturbance, faults) in DISTURBANCES {
                 let name = format!("{first}-then-{second}-with-{disturbance}");
+                let (at_one, at_other) = (when(before_one, false), when(before_other, true));
                 let before_other = if before_other == before_one { "" } else { before_other };
                 let faults = format!(
-                    "{before_one}{before_other}    - {{name: one, at: 4s, {one}}}\n    \
-                     - {{name: two, at: 4s..6s, {other}}}\n{faults}"
+                    "{before_one}{before_other}    - {{name: one, {at_one}, {one}}}\n    \
+                     - {{name: two, {at_other}, {other}}}\n{faults}"
                 );
                 let text = scenario_of(&name, &faults);
                 all.push((name, text));
@@ -177,8 +188,9 @@ fn at_step(procedure: &Procedure, disturbance: &(&str, &str), step: u64, seed: u
     let ((first, before, one), (kind, fault)) = (procedure, disturbance);
     let at = if seed == 1 { "0s" } else { "0ms..12ms" };
     let name = format!("{first}-with-{kind}-at-step-{step}");
+    let begins = when(before, false);
     let faults = format!(
-        "{before}    - {{name: one, at: 4s, {one}}}\n    \
+        "{before}    - {{name: one, {begins}, {one}}}\n    \
          - {{name: at-step, at: {at}, after: {{fault: one, event: operatorStep, count: {step}}}, {fault}}}\n"
     );
     let text = scenario_of(&name, &faults);

@@ -26,14 +26,29 @@ use crate::world::{Process, World};
 pub(crate) struct Simulated {
     world: World,
     scrapers: Scrapers,
+    serve: Serve,
 }
+
+/// The program that a member's process runs.
+pub(crate) type Serve =
+    Arc<dyn Fn(Config, Process, NodeId) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// The scraper of each machine's running or last server.
 type Scrapers = Arc<Mutex<BTreeMap<NodeId, Scraper>>>;
 
 impl Simulated {
     pub(crate) fn new(world: World) -> Self {
-        Self { world, scrapers: Scrapers::default() }
+        let scrapers = Scrapers::default();
+        let of_servers = scrapers.clone();
+        let serve: Serve =
+            Arc::new(move |config, process, node| serve(config, process, node, of_servers.clone()));
+        Self { world, scrapers, serve }
+    }
+
+    /// The world as an arena whose members are no servers, but run this program.
+    #[cfg(test)]
+    pub(crate) fn with_members(world: World, serve: Serve) -> Self {
+        Self { world, scrapers: Scrapers::default(), serve }
     }
 }
 
@@ -65,8 +80,8 @@ impl Arena for Simulated {
     }
 
     fn start(&self, node: NodeId, config: Config) {
-        let scrapers = self.scrapers.clone();
-        self.world.start(node, move |process| serve(config.clone(), process, node, scrapers.clone()));
+        let serve = self.serve.clone();
+        self.world.start(node, move |process| serve(config.clone(), process, node));
     }
 
     fn stop(&self, node: NodeId, patience: Duration) -> BoxFuture<'static, ()> {

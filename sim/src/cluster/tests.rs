@@ -1,4 +1,7 @@
-//! Tests of the queue of procedures and of the roster, without a cluster. `sim/tests/hostile.rs` tests the procedures.
+//! Tests of the queue of procedures and of the roster, without a cluster; and of procedures, over scripted answers.
+//! `sim/tests/hostile.rs` tests the procedures on real members.
+
+mod procedures;
 
 use std::{
     cell::RefCell,
