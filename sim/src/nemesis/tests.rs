@@ -68,7 +68,7 @@ fn applied(faults: &str, deaf: &'static str) -> Outcome {
             }),
         );
         let arena: Arc<dyn Arena> = Arc::new(members);
-        let cluster = Cluster::new(arena.clone(), &plan.spec.cluster, recorder.clone(), None);
+        let cluster = Cluster::new(arena.clone(), &plan.spec, recorder.clone(), None);
         cluster.start();
         let endpoints: crate::workload::Endpoints =
             cluster.endpoints().into_iter().map(|endpoint| (endpoint.name, endpoint.address)).collect();

@@ -220,7 +220,8 @@ fn on_three(test: impl AsyncFnOnce(&Stand) + Send + 'static) {
                 Box::pin(serve(answers.clone(), config.force_new_cluster, process, node))
             }),
         );
-        let spec = crate::scenario::Cluster { members: 3, ..Default::default() };
+        let text = "{cluster: {members: 3}, workloads: [], timeLimit: 1s}";
+        let spec: crate::scenario::Spec = serde_yaml::from_str(text).expect("a spec");
         let arena: Arc<dyn Arena> = Arc::new(members);
         let cluster = Cluster::new(arena, &spec, recorder.clone(), None);
         let nodes = cluster.nodes();
