@@ -265,11 +265,15 @@ impl<'p, 'a> Machine<'p, 'a> {
         }
         self.save(segment);
         if let Some(facts) = prepared.facts_from.get(&segment) {
-            self.pending.extend(facts);
+            let mut pending = std::mem::take(&mut self.pending);
+            pending.extend(facts);
+            self.sort_if_guided(&mut pending);
+            self.pending = pending;
         }
         let mut undone = prepared.locals.get(segment).to_vec();
         undone
             .extend(prepared.either.get(segment).iter().filter(|item| self.used[**item as usize] == UNUSED));
+        self.sort_if_guided(&mut undone);
         let goes_on = self.guide.is_some_and(|guide| self.log_at < guide.end_of(segment));
         if undone.is_empty() && self.pending.is_empty() && !prepared.keeps.contains_key(&segment) && !goes_on
         {

@@ -75,8 +75,10 @@ impl<'a> Machine<'_, 'a> {
                 .or_else(|| self.next_on_lease(&within.undone))
                 .or_else(|| self.next_compaction(&within.undone));
             if let Some(place) = next {
-                let item = within.undone.swap_remove(place);
-                within.undone.sort_unstable();
+                let item = within.undone.remove(place);
+                if self.guide.is_none() {
+                    within.undone.sort_unstable();
+                }
                 let mark = self.store.mark();
                 match self.run(item, true) {
                     Ok(false) => {
@@ -137,8 +139,11 @@ impl<'a> Machine<'_, 'a> {
     pub(super) fn settle(&mut self, undone: &mut Vec<u32>) -> bool {
         let first = self.first_returns(undone);
         for place in 0..self.pending.len() {
-            self.charge(1);
             let item = self.pending[place];
+            if self.is_behind(item, first.latest()) {
+                break;
+            }
+            self.charge(1);
             if first.allows(item, self.prepared.items[item as usize].call) && self.fact_holds(item) {
                 self.pending.remove(place);
                 self.trail.push(item);
@@ -146,8 +151,11 @@ impl<'a> Machine<'_, 'a> {
             }
         }
         for place in 0..undone.len() {
-            self.charge(1);
             let item = undone[place];
+            if self.is_behind(item, first.latest()) {
+                break;
+            }
+            self.charge(1);
             // In the robustness dialect a second grant, and the end of a lease that does not exist, are legal. So an
             // operation that changes nothing here may still have a better place.
             let action = &self.prepared.items[item as usize].action;
@@ -171,19 +179,43 @@ impl<'a> Machine<'_, 'a> {
 
     /// The operation among those not yet placed here that returns first.
     fn first_returns(&mut self, undone: &[u32]) -> FirstReturns {
-        self.charge(self.pending.len() + undone.len());
         let mut first = FirstReturns::default();
-        for &item in self.pending.iter().chain(undone) {
-            first.note(item, self.prepared.items[item as usize].ret);
+        let mut looked_at = 0;
+        for list in [&self.pending[..], undone] {
+            for &item in list {
+                if self.is_behind(item, first.latest()) {
+                    break;
+                }
+                looked_at += 1;
+                first.note(item, self.prepared.items[item as usize].ret);
+            }
         }
+        self.charge(looked_at);
         first
+    }
+
+    /// Puts the operations of a guided search in the order of their calls. So it looks only at those that overlap, however
+    /// many a segment has. Another search keeps the order that it is given.
+    pub(super) fn sort_if_guided(&self, items: &mut [u32]) {
+        if self.guide.is_some() {
+            items.sort_by_key(|item| (self.prepared.items[*item as usize].call, *item));
+        }
+    }
+
+    /// Whether, in the order of [`Machine::sort_if_guided`], this operation and all behind it were called after an instant.
+    fn is_behind(&self, item: u32, instant: Option<u64>) -> bool {
+        self.guide.is_some()
+            && instant.is_some_and(|instant| self.prepared.items[item as usize].call > instant)
     }
 
     /// Whether all operations of this segment that returned before its call are placed.
     pub(super) fn is_next(&self, item: u32, undone: &[u32]) -> bool {
         let call = self.prepared.items[item as usize].call;
-        let waits = |other: &u32| *other != item && self.prepared.items[*other as usize].ret < call;
-        !undone.iter().any(waits) && !self.pending.iter().any(waits)
+        let waits = |other: &&u32| **other != item && self.prepared.items[**other as usize].ret < call;
+        let any_waits = |list: &[u32]| {
+            list.iter().take_while(|other| !self.is_behind(**other, Some(call))).any(|other| waits(&other))
+        };
+        !any_waits(undone) && !any_waits(&self.pending)
     }
 
     pub(super) fn fact_holds(&mut self, item: u32) -> bool {
@@ -239,6 +271,9 @@ impl<'a> Machine<'_, 'a> {
         let mut best: Option<(u64, usize)> = None;
         let first = self.first_returns(undone);
         for (place, &item) in undone.iter().enumerate() {
+            if self.is_behind(item, first.latest()) {
+                break;
+            }
             self.charge(1);
             let entry = &self.prepared.items[item as usize];
             if matches!(entry.action, Action::Compact(_)) || !first.allows(item, entry.call) {
@@ -414,6 +449,11 @@ impl FirstReturns {
                 self.first = Some((ret, item));
             }
         }
+    }
+
+    /// The instant behind which no item may be called that comes next; none if there is but one item.
+    fn latest(&self) -> Option<u64> {
+        self.second
     }
 
     /// Whether none of the others returned before an item's call.
