@@ -127,6 +127,8 @@ fn remember(client: &Client, memory: &mut Memory, response: &WatchResponse) -> O
         compact_revision: h::Revision(response.compact_revision),
         canceled: response.canceled,
         of_stream: response.watch_id == -1,
+        // These watches ask for whole responses.
+        behind_parts: false,
         events,
     }));
     // The next stream must not begin at a compacted revision.
