@@ -5,7 +5,7 @@
 use super::random::{Planted, Shape, TICK, cases, history_and_hints, one_in};
 use super::spoil::spoil;
 use super::{Budgets, Dialect, Verdict, check};
-use crate::history::{Event, Hint, OpId, RunHistory};
+use crate::history::{Event, Hint, OpId, ReadLimits, RunHistory, jsonl};
 use crate::search::sample::Chance;
 
 fn with(history: &RunHistory, hints: &[Hint]) -> RunHistory {
@@ -154,4 +154,27 @@ fn hints_decide_long_ambiguous_histories() {
         let Verdict::Valid(valid) = hinted else { panic!("{shape:?}: {hinted:?}") };
         assert!(valid.steps < 120_000, "{} steps", valid.steps);
     }
+}
+
+/// Thousands of grants, a few at a time, make no revision: all of them belong to one segment. With hints the steps grow with
+/// their number, not with its square.
+#[test]
+fn hints_decide_thousands_of_grants_in_one_segment() {
+    let grants = 4_000_u64;
+    let mut text = String::new();
+    for number in 1..=grants {
+        // Sixteen overlap, and return in another order than they were called in.
+        let (call, ret) = (number * 100, number * 100 + 100 * (16 - number % 16));
+        text.push_str(&format!(
+            "{{\"id\":{number},\"client\":{number},\"endpoint\":\"n1\",\"call\":{call},\"return\":{ret},\"op\":{{\"lease_grant\":\
+             {{\"id\":{number},\"ttl\":10}}}},\"outcome\":\"ok\",\"header\":{{\"cluster_id\":1,\"member_id\":1,\"revision\":1,\
+             \"raft_term\":2}},\"result\":{{\"lease_grant\":{{\"id\":{number},\"ttl\":10}}}}}}\n\
+             {{\"hint\":{{\"at\":{},\"member\":\"n1\",\"term\":2,\"index\":{number},\"op\":{number}}}}}\n",
+            call + 50
+        ));
+    }
+    let history = jsonl::read(text.as_bytes(), "grants", &ReadLimits::default()).expect("a history");
+    let verdict = check(&history, Dialect::Etcd, &Budgets::default());
+    let Verdict::Valid(valid) = verdict else { panic!("{verdict:?}") };
+    assert!(valid.steps < 100 * grants, "{} steps", valid.steps);
 }
