@@ -45,7 +45,8 @@ pub use inspect::{Held, Inspection, KeyShown, Log, MemberState, ReportedRaft};
 /// The client that performs the harness's own operations: compactions, and the final reads and write.
 const OPERATOR: h::Client = h::Client(0);
 
-/// What a fault began may go on for so long after its end without that anything is awaited longer for it.
+/// A fault may leave something behind that goes on after its end, such as a slow start. Up to this time it needs no more
+/// patience than usual.
 const SOON: Duration = Duration::from_secs(5);
 
 /// How many polls a run may take. A run of more than forty minutes may take [`POLLS_A_SECOND`] for each second. An

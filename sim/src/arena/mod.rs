@@ -61,8 +61,8 @@ pub trait Arena: Send + Sync {
     /// lost.
     fn power_off(&self, node: NodeId, unsynced: Unsynced) -> PowerLoss;
 
-    /// Completes once the members have reached a milestone `count` times from now on. The operator's steps are none of
-    /// theirs: never for these.
+    /// Completes once the members have reached a milestone `count` times from now on. The operator's steps are not the
+    /// members': for them it never completes.
     fn reached(&self, milestone: Milestone, count: u64) -> BoxFuture<'static, ()>;
 
     /// The state of the machine's process.

@@ -38,7 +38,7 @@ use crate::{
     pool::cores,
     report::{Build, RunRecord, digest, shell_word},
     scenario::{Outcome, ScenarioFile, load},
-    text::{Refusal, counted},
+    text::{Refusal, counted, counted_are},
 };
 
 /// How many iterations run if neither their number nor a time is given.
@@ -188,7 +188,7 @@ pub(super) fn fuzz(args: &FuzzArgs, program: &Program, streams: &mut Streams) ->
     if let Some(signal) = program.interruption.signal() {
         printer.note(&format!(
             "interrupted by signal {signal}: {} kept; go on with {}",
-            are(results.lines.len()),
+            counted_are(results.lines.len() as u64, "run"),
             resume(&out)
         ));
         return Ok(Status::Interrupted(signal));
@@ -341,10 +341,6 @@ fn own_seed() -> CampaignSeed {
 /// The options that continue a campaign.
 fn resume(out: &Path) -> String {
     format!("`--resume --out {}`", shell_word(out))
-}
-
-fn are(runs: usize) -> String {
-    if runs == 1 { "1 run is".to_owned() } else { format!("{runs} runs are") }
 }
 
 fn default_out(seed: CampaignSeed, shard: ShardNumber) -> PathBuf {

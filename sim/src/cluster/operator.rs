@@ -200,6 +200,14 @@ impl Operator {
         }
     }
 
+    /// Makes a call that changes something or saves a snapshot: its beginning and its end are steps.
+    async fn as_step<T>(&self, call: impl Future<Output = T>) -> T {
+        self.steps.note();
+        let answer = call.await;
+        self.steps.note();
+        answer
+    }
+
     /// Makes `call` once at an endpoint, for at most `within`, and once more if it was refused for lack of a token.
     async fn once<T, F>(
         &self,
@@ -211,27 +219,11 @@ impl Operator {
     where
         F: Future<Output = Result<T, Status>>,
     {
-        self.try_once(what, endpoint, within, call).await.map_err(|unanswered| unanswered.what)
+        self.ask(what, endpoint, within, call).await.map_err(|unanswered| unanswered.what)
     }
 
-    /// The same for a call that changes something or saves a snapshot: its beginning and its end are steps. The words of a refusal are apart.
+    /// The same, with the words of a refusal apart.
     async fn ask<T, F>(
-        &self,
-        what: &str,
-        endpoint: &Endpoint,
-        within: Duration,
-        call: impl Fn(Channel) -> F,
-    ) -> Answer<T>
-    where
-        F: Future<Output = Result<T, Status>>,
-    {
-        self.steps.note();
-        let answer = self.try_once(what, endpoint, within, call).await;
-        self.steps.note();
-        answer
-    }
-
-    async fn try_once<T, F>(
         &self,
         what: &str,
         endpoint: &Endpoint,
@@ -322,10 +314,10 @@ impl Operator {
     pub async fn try_remove(&self, id: u64, endpoint: &Endpoint) -> Result<(), String> {
         let call = self.asked_at();
         let answer = self
-            .ask("removing the member", endpoint, TRY, |channel| async move {
+            .as_step(self.ask("removing the member", endpoint, TRY, |channel| async move {
                 let request = pb::MemberRemoveRequest { id };
                 Ok(ClusterClient::new(channel).member_remove(request).await?.into_inner().members)
-            })
+            }))
             .await;
         self.note_change(Change { call, endpoint, asks: h::Asks::Remove, id, url: "" }, answer).map(|_| ())
     }
@@ -339,11 +331,11 @@ impl Operator {
     ) -> Result<Vec<pb::Member>, String> {
         let call = self.asked_at();
         let answer = self
-            .ask("adding the member", endpoint, TRY, |channel| async move {
+            .as_step(self.ask("adding the member", endpoint, TRY, |channel| async move {
                 let is_learner = joins == Joins::AsLearner;
                 let request = pb::MemberAddRequest { peer_urls: vec![peer_url.to_owned()], is_learner };
                 Ok(ClusterClient::new(channel).member_add(request).await?.into_inner().members)
-            })
+            }))
             .await;
         let asks = match joins {
             Joins::AsVoter => h::Asks::Add,
@@ -356,10 +348,10 @@ impl Operator {
     pub async fn try_update(&self, id: u64, peer_url: &str, endpoint: &Endpoint) -> Result<(), String> {
         let call = self.asked_at();
         let answer = self
-            .ask("updating the member", endpoint, TRY, |channel| async move {
+            .as_step(self.ask("updating the member", endpoint, TRY, |channel| async move {
                 let request = pb::MemberUpdateRequest { id, peer_urls: vec![peer_url.to_owned()] };
                 Ok(ClusterClient::new(channel).member_update(request).await?.into_inner().members)
-            })
+            }))
             .await;
         self.note_change(Change { call, endpoint, asks: h::Asks::Update, id, url: peer_url }, answer)
             .map(|_| ())
@@ -369,21 +361,20 @@ impl Operator {
     pub(crate) async fn try_promote(&self, id: u64, endpoint: &Endpoint) -> Result<(), String> {
         let call = self.asked_at();
         let answer = self
-            .ask("promoting the learner", endpoint, TRY, |channel| async move {
+            .as_step(self.ask("promoting the learner", endpoint, TRY, |channel| async move {
                 let request = pb::MemberPromoteRequest { id };
                 Ok(ClusterClient::new(channel).member_promote(request).await?.into_inner().members)
-            })
+            }))
             .await;
         self.note_change(Change { call, endpoint, asks: h::Asks::Promote, id, url: "" }, answer).map(|_| ())
     }
 
     /// Asks a member once to defragment: to rewrite its engine's content.
     pub(crate) async fn try_defragment(&self, endpoint: &Endpoint) -> Result<(), String> {
-        self.ask("the defragmentation", endpoint, DEFRAGMENT, |channel| async move {
+        self.as_step(self.once("the defragmentation", endpoint, DEFRAGMENT, |channel| async move {
             MaintenanceClient::new(channel).defragment(pb::DefragmentRequest {}).await.map(|_| ())
-        })
+        }))
         .await
-        .map_err(|unanswered| unanswered.what)
     }
 
     /// Makes one call about alarms. It is always recorded: even if its answer is lost, it may have disarmed an alarm.
@@ -394,11 +385,10 @@ impl Operator {
     ) -> Result<Vec<pb::AlarmMember>, String> {
         let call = self.asked_at();
         let answer = self
-            .ask("the alarm", endpoint, TRY, |channel| async move {
+            .as_step(self.once("the alarm", endpoint, TRY, |channel| async move {
                 Ok(MaintenanceClient::new(channel).alarm(request).await?.into_inner().alarms)
-            })
-            .await
-            .map_err(|unanswered| unanswered.what);
+            }))
+            .await;
         if let Some(recorder) = &self.recorder {
             let kinds = answer.iter().flatten().map(|alarm| alarm.alarm().as_str_name().to_owned());
             let ids = answer.iter().flatten().map(|alarm| alarm.member_id);
@@ -422,10 +412,10 @@ impl Operator {
     pub async fn try_move_leader(&self, id: u64, leader: &Endpoint) -> Result<(), String> {
         let call = self.asked_at();
         let answer = self
-            .ask("moving the leader", leader, MOVE, |channel| async move {
+            .as_step(self.ask("moving the leader", leader, MOVE, |channel| async move {
                 let request = pb::MoveLeaderRequest { target_id: id };
                 MaintenanceClient::new(channel).move_leader(request).await.map(|_| Vec::new())
-            })
+            }))
             .await;
         let asks = h::Asks::MoveLeader;
         self.note_change(Change { call, endpoint: leader, asks, id, url: "" }, answer).map(|_| ())
@@ -487,7 +477,7 @@ impl Operator {
 
     /// A member's snapshot, as `etcdctl snapshot save` writes it to a file, asked for once.
     pub async fn try_snapshot(&self, endpoint: &Endpoint) -> Result<Bytes, String> {
-        self.ask("saving the snapshot", endpoint, TRY, |channel| async move {
+        self.as_step(self.once("saving the snapshot", endpoint, TRY, |channel| async move {
             let mut client = MaintenanceClient::new(channel);
             let mut stream = client.snapshot(pb::SnapshotRequest {}).await?.into_inner();
             let mut file = BytesMut::new();
@@ -495,8 +485,7 @@ impl Operator {
                 file.extend_from_slice(&response.blob);
             }
             Ok(file.freeze())
-        })
+        }))
         .await
-        .map_err(|unanswered| unanswered.what)
     }
 }

@@ -67,7 +67,7 @@ impl Cluster {
         all.join("; ")
     }
 
-    /// Where each member was last seen at work: what it waits for since.
+    /// Where each member was last seen at work. It has waited there since.
     pub fn last_steps(&self) -> String {
         let steps: Vec<String> =
             self.nodes().into_iter().map(|node| format!("{node}{}", self.last_step(node))).collect();

@@ -1,9 +1,12 @@
 //! The steps of the operator's procedures, counted. A fault can wait for a step (`after: {event: operatorStep}`), so a
 //! scenario can disturb a procedure at each of its steps.
 //!
-//! A step is a moment before or after something that the operator does to the cluster: a call that changes something or
-//! saves a snapshot (its beginning, its answer), a stop (its beginning, its end), a kill, a wipe, a start, a run of the restore tool (its
-//! beginning, its end). Calls that only ask are no steps. A call that is tried again is two steps again.
+//! A step is a moment before or after something that the operator does to the cluster:
+//! - the beginning and the end of a call that changes something or saves a snapshot,
+//! - the beginning and the end of a stop,
+//! - a kill, a wipe, a start, and the end of a run of the restore tool.
+//!
+//! Calls that only ask are no steps. A call that is tried again is two steps again.
 
 use std::sync::{
     Arc,

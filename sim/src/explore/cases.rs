@@ -11,12 +11,9 @@ use super::{
     text::summary_text,
 };
 use crate::{
-    report::{command_data, command_property, fenced, markdown_cell, xml},
+    report::{ANNOTATIONS_SHOWN, command_data, command_property, fenced, markdown_cell, xml},
     text::counted,
 };
-
-/// How many annotations of one kind GitHub shows for a step.
-const SHOWN: usize = 10;
 
 /// One case.
 struct Case {
@@ -160,13 +157,13 @@ pub fn campaign_annotations(summary: &Summary) -> String {
         })
         .collect();
     let mut text = String::new();
-    for (case, what, details) in failed.iter().take(SHOWN) {
+    for (case, what, details) in failed.iter().take(ANNOTATIONS_SHOWN) {
         let message = format!("{what}\n{details}");
         let title = command_property(&format!("{}: {}", case.suite, case.name));
         let _ = writeln!(text, "::error title={title}::{}", command_data(message.trim_end()));
     }
-    if failed.len() > SHOWN {
-        let more = counted((failed.len() - SHOWN) as u64, "more failure");
+    if failed.len() > ANNOTATIONS_SHOWN {
+        let more = counted((failed.len() - ANNOTATIONS_SHOWN) as u64, "more failure");
         let _ = writeln!(text, "::notice::{more}; the step's summary has them");
     }
     text
@@ -240,9 +237,12 @@ mod tests {
         assert!(never > 10 && text.matches("<failure message=\"never seen\">").count() == never);
         // Above ten, GitHub shows none: the rest is counted.
         let annotations = campaign_annotations(&long);
-        assert_eq!(annotations.lines().filter(|line| line.starts_with("::error title=")).count(), SHOWN);
+        assert_eq!(
+            annotations.lines().filter(|line| line.starts_with("::error title=")).count(),
+            ANNOTATIONS_SHOWN
+        );
         assert!(
-            annotations.contains(&format!("::notice::{} more failures", never + 3 - SHOWN)),
+            annotations.contains(&format!("::notice::{} more failures", never + 3 - ANNOTATIONS_SHOWN)),
             "{annotations}"
         );
     }

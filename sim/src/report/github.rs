@@ -5,11 +5,11 @@
 
 use super::record::RunRecord;
 use super::result::Verdict;
-use crate::text::counted;
+use crate::text::{counted, counted_are};
 use std::fmt::Write as _;
 
 /// How many annotations of one kind GitHub shows for a step.
-const SHOWN: usize = 10;
+pub(crate) const ANNOTATIONS_SHOWN: usize = 10;
 
 /// Our limit in bytes for a step's summary. It leaves room in GitHub's limit for other writers.
 const SUMMARY_BYTES: usize = 900 * 1024;
@@ -18,7 +18,7 @@ const SUMMARY_BYTES: usize = 900 * 1024;
 pub fn annotations(records: &[&RunRecord]) -> String {
     let bad: Vec<&&RunRecord> = records.iter().filter(|record| !record.expected).collect();
     let mut text = String::new();
-    for record in bad.iter().take(SHOWN) {
+    for record in bad.iter().take(ANNOTATIONS_SHOWN) {
         let (title, message) = words(record);
         let kind = if record.verdict == Verdict::Unknown { "warning" } else { "error" };
         let _ = writeln!(
@@ -29,8 +29,8 @@ pub fn annotations(records: &[&RunRecord]) -> String {
             data(&format!("{message}\nreproduce: {}", record.reproduce))
         );
     }
-    if bad.len() > SHOWN {
-        let more = counted((bad.len() - SHOWN) as u64, "more run");
+    if bad.len() > ANNOTATIONS_SHOWN {
+        let more = counted((bad.len() - ANNOTATIONS_SHOWN) as u64, "more run");
         let _ = writeln!(text, "::notice::{more} failed; the step's summary has them");
     }
     text
@@ -85,8 +85,7 @@ pub fn summary(records: &[&RunRecord]) -> String {
         );
     }
     if left_out > 0 {
-        let verb = if left_out == 1 { "is" } else { "are" };
-        let _ = writeln!(text, "\n{} {verb} left out.", counted(left_out, "more run"));
+        let _ = writeln!(text, "\n{} left out.", counted_are(left_out, "more run"));
     }
     for record in bad.iter().take(20) {
         if text.len() > SUMMARY_BYTES {

@@ -30,8 +30,10 @@ pub use folder::{
     sweep, write,
 };
 pub(crate) use folder::{lacks, record_of};
+pub(crate) use github::{
+    ANNOTATIONS_SHOWN, cell as markdown_cell, data as command_data, fenced, property as command_property,
+};
 pub use github::{annotations, summary};
-pub(crate) use github::{cell as markdown_cell, data as command_data, fenced, property as command_property};
 pub use html::html;
 pub(crate) use junit::escape as xml;
 pub use junit::junit;

@@ -540,7 +540,7 @@ impl Spec {
     /// How much longer an answer may take than on a usual network and usual disks: connecting, asking, a write on each side.
     /// Zero where a message and a write take less than 50 ms.
     pub(crate) fn slack(&self) -> Duration {
-        8 * self.slowest_step().saturating_sub(Duration::from_millis(50))
+        8 * (self.slow_message() + self.slowest_write()).saturating_sub(Duration::from_millis(50))
     }
 
     /// How long a sound cluster may take to come to rest once nothing breaks any more: some elections, some starts.
@@ -549,23 +549,25 @@ impl Spec {
         Duration::from_secs(20) + elections + 10 * self.slack()
     }
 
-    /// A message that is slow for this network, and a write of a disk that is slow for these.
-    fn slowest_step(&self) -> Duration {
-        let Spec { network, disk, .. } = self;
-        let message = network.latency + network.distribution.slowest_of_many(network.jitter);
-        message + disk.fsync_latency + disk.fsync_jitter + disk.work_latency + disk.work_jitter
+    /// How long all but very few messages take at most.
+    fn slow_message(&self) -> Duration {
+        self.network.latency + self.network.distribution.slowest_of_many(self.network.jitter)
+    }
+
+    /// How long a write and its sync take at most.
+    fn slowest_write(&self) -> Duration {
+        let disk = &self.disk;
+        disk.fsync_latency + disk.fsync_jitter + disk.work_latency + disk.work_jitter
     }
 
     /// Whether a leader can hold while nothing breaks. A vote must take less than the election time-out: the candidate's fsync,
     /// a round trip, the voter's fsync. So must all but very few messages, since each holds up those behind it on its link. One
     /// member alone leads anyway; but where a step takes seconds, clients give up before anything is done.
     pub fn a_leader_can_hold(&self) -> bool {
-        let Spec { cluster, network, disk, .. } = self;
-        let write = disk.fsync_latency + disk.fsync_jitter + disk.work_latency + disk.work_jitter;
-        let vote = 2 * (network.latency + network.jitter + write);
-        let slow = network.latency + network.distribution.slowest_of_many(network.jitter);
+        let Spec { cluster, network, .. } = self;
+        let vote = 2 * (network.latency + network.jitter + self.slowest_write());
         let alone = if cluster.members == 1 { Duration::from_secs(3) } else { Duration::ZERO };
-        vote.max(slow) < cluster.election_timeout.max(alone)
+        vote.max(self.slow_message()) < cluster.election_timeout.max(alone)
     }
 }
 

@@ -15,10 +15,10 @@ use crate::scenario::Scenario;
 pub const OTHER_SEEDS: usize = 8;
 
 /// How many of them must show the failure.
-pub const ENOUGH: usize = 4;
+const ENOUGH: usize = 4;
 
 /// The scenario with each of the other seeds.
-pub fn with_other_seeds(scenario: &Scenario) -> Vec<Scenario> {
+fn with_other_seeds(scenario: &Scenario) -> Vec<Scenario> {
     let own = scenario.spec.seeds[0];
     let seeds = (1..).filter(|seed| *seed != own).take(OTHER_SEEDS);
     let with = |seed| {

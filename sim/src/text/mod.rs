@@ -11,7 +11,7 @@ mod source;
 mod whole;
 mod yaml;
 
-pub(crate) use counted::counted;
+pub(crate) use counted::{counted, counted_are};
 pub(crate) use duration::go;
 pub use duration::{Window, format_duration, parse_duration};
 pub use refusal::Refusal;

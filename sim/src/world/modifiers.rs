@@ -29,8 +29,8 @@
 //! | `Pause` | a poll of a task that it withheld |
 //! | `Points` | a crash, a wait or an error at a point |
 //!
-//! If several modifiers of one kind are in force at the same place, each of them counts the bite. Only at a point one
-//! thing happens: what was imposed first and applies.
+//! If several modifiers of one kind are in force at the same place, each of them counts the bite. At a
+//! point only one thing happens: that of the first `Points` that applies.
 //!
 //! A modifier of a link or a disk belongs to the hardware: it outlives processes and power failures. A pause is a
 //! SIGSTOP and belongs to a process: it ends with that process, and lifting its token is then a no-op. If no process

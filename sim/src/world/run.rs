@@ -10,11 +10,12 @@ use std::{
     time::Duration,
 };
 
+use squall_store::seam::panic_text;
+
 use super::{
     AuditHash, Chance, Counters, Probed, Traced, Violation, World, interpose, net::Settings,
     watchdog::Watchdog,
 };
-use squall_store::seam::panic_text;
 
 /// What a run starts from.
 #[derive(Debug, Clone)]

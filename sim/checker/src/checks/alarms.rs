@@ -166,9 +166,7 @@ fn lost_at_a_restore(
 /// An alarm that a list shows, that a later list does not show, and that nobody has asked to take back.
 fn gone(history: &RunHistory, eras: &Eras<'_>, lines: &[&AlarmLine]) -> Option<Failure> {
     let listed = |line: &AlarmLine| line.answered && line.action == "get" && line.asked.is_none();
-    let in_one_era = |line: &&&AlarmLine| {
-        eras.at(line.call) == eras.at(line.ret) && !eras.is_outdated(&line.member, line.ret)
-    };
+    let in_one_era = |line: &&&AlarmLine| eras.of_answer(&line.member, line.call, line.ret).is_some();
     let mut lists: Vec<&AlarmLine> =
         lines.iter().filter(|line| listed(line)).filter(in_one_era).copied().collect();
     lists.sort_by_key(|line| (line.ret, line.call));

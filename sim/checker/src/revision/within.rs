@@ -211,9 +211,9 @@ impl<'a> Machine<'_, 'a> {
     /// Whether all operations of this segment that returned before its call are placed.
     pub(super) fn is_next(&self, item: u32, undone: &[u32]) -> bool {
         let call = self.prepared.items[item as usize].call;
-        let waits = |other: &&u32| **other != item && self.prepared.items[**other as usize].ret < call;
+        let waits = |other: u32| other != item && self.prepared.items[other as usize].ret < call;
         let any_waits = |list: &[u32]| {
-            list.iter().take_while(|other| !self.is_behind(**other, Some(call))).any(|other| waits(&other))
+            list.iter().copied().take_while(|other| !self.is_behind(*other, Some(call))).any(waits)
         };
         !any_waits(undone) && !any_waits(&self.pending)
     }
