@@ -1,8 +1,8 @@
-//! Does work in parallel and hands out results in order.
+//! Does work in parallel. The threads watch worker processes; no simulation runs on them.
 //!
-//! Threads take the next item from a shared list. The calling thread hands the results on in the list's order,
-//! whichever finished first. So the results do not depend on the number of threads. A thread creates what it needs for
-//! its work (the worker process that makes its runs), which ends with the thread.
+//! [`spread`] hands out pieces of work and passes the results on as they come. [`in_order`] does a list, and passes
+//! the results on in the list's order, whichever finished first: so they do not depend on the number of threads. A
+//! thread creates what it needs for its work (the worker process that makes its runs), which ends with the thread.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +11,36 @@ use std::sync::mpsc;
 /// One thread a core.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Does `work` on `threads` threads, on each piece that `next` hands out, while `body` takes the results as they come.
+///
+/// `start` creates what a thread keeps from piece to piece. A thread ends when `next` answers `None` (it may wait for a
+/// piece before), when `work` answers `None`, or when `body` no longer takes results. `body`'s results end when all
+/// threads have ended.
+pub fn spread<T, S, R: Send, A>(
+    threads: usize,
+    start: impl Fn() -> S + Sync,
+    next: impl Fn() -> Option<T> + Sync,
+    work: impl Fn(&mut S, T) -> Option<R> + Sync,
+    body: impl FnOnce(mpsc::Receiver<R>) -> A,
+) -> A {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, start, next, work) = (sender.clone(), &start, &next, &work);
+            scope.spawn(move || {
+                let mut state = start();
+                while let Some(result) = next().and_then(|piece| work(&mut state, piece)) {
+                    if sender.send(result).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        body(receiver)
+    })
 }
 
 /// Does `work` on each of `items`, on `threads` threads at a time, and hands each result to `each`, with the item's
@@ -26,30 +56,21 @@ pub fn in_order<T: Sync, S, R: Send>(
     mut each: impl FnMut(usize, R),
 ) {
     let next = AtomicUsize::new(0);
-    let (sender, receiver) = mpsc::channel::<(usize, R)>();
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(items.len()) {
-            let sender = sender.clone();
-            let (next, start, work) = (&next, &start, &work);
-            scope.spawn(move || {
-                let mut state = start();
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { return };
-                    let Some(result) = work(&mut state, item) else {
-                        next.store(items.len(), Ordering::Relaxed);
-                        return;
-                    };
-                    if sender.send((index, result)).is_err() {
-                        return;
-                    }
-                }
-            });
+    let next_item = || {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        items.get(index).map(|item| (index, item))
+    };
+    let work = |state: &mut S, (index, item)| {
+        let result = work(state, item);
+        if result.is_none() {
+            next.store(items.len(), Ordering::Relaxed);
         }
-        drop(sender);
+        result.map(|result| (index, result))
+    };
+    spread(threads.min(items.len()), start, next_item, work, |results| {
         let mut waiting = BTreeMap::new();
         let mut next = 0;
-        for (index, result) in receiver {
+        for (index, result) in results {
             waiting.insert(index, result);
             while let Some(result) = waiting.remove(&next) {
                 each(next, result);

@@ -11,7 +11,6 @@ use std::{
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     time::{Duration, Instant},
 };
@@ -35,7 +34,7 @@ use crate::{
         Appender, Campaign, CampaignSeed, Iteration, Line, Named, Results, Shard, ShardNumber, Signature,
         Source, is_checked_twice, results_path,
     },
-    pool::cores,
+    pool::{cores, spread},
     report::{Build, RunRecord, digest, shell_word},
     scenario::{Outcome, ScenarioFile, load},
     text::{Refusal, counted, counted_are},
@@ -202,10 +201,6 @@ pub(super) fn fuzz(args: &FuzzArgs, program: &Program, streams: &mut Streams) ->
 impl Hunt<'_> {
     /// Does the work on several threads, and hands each piece's runs to `each` as they end, with the piece's index in
     /// the order of the work.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "outside any simulation: threads that watch worker processes"
-    )]
     fn spread(
         &self,
         work: impl Iterator<Item = Work> + Send,
@@ -216,31 +211,24 @@ impl Hunt<'_> {
         mut each: impl FnMut(u64, Vec<Made>),
     ) {
         let work = Mutex::new((0..).zip(work));
-        let (sender, receiver) = mpsc::channel();
-        std::thread::scope(|scope| {
-            for _ in 0..jobs {
-                let (sender, work) = (sender.clone(), &work);
-                scope.spawn(move || {
-                    let mut worker = None;
-                    let over = || {
-                        let late = deadline.is_some_and(|deadline| now() >= deadline);
-                        late || stop.load(Ordering::Relaxed) || self.batch.interrupted()
-                    };
-                    while !over() {
-                        let piece = work.lock().unwrap_or_else(PoisonError::into_inner).next();
-                        let Some((sequence, piece)) = piece else { return };
-                        let made = self.make(&mut worker, piece, canaries);
-                        if sender.send((sequence, made)).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-            drop(sender);
-            for (sequence, made) in receiver {
-                each(sequence, made);
-            }
-        });
+        let is_over = || {
+            let late = deadline.is_some_and(|deadline| now() >= deadline);
+            late || stop.load(Ordering::Relaxed) || self.batch.interrupted()
+        };
+        let next =
+            || if is_over() { None } else { work.lock().unwrap_or_else(PoisonError::into_inner).next() };
+        let make = |worker: &mut Option<Worker>, (sequence, piece)| {
+            Some((sequence, self.make(worker, piece, canaries)))
+        };
+        spread(
+            jobs,
+            || None,
+            next,
+            make,
+            |results| {
+                results.into_iter().for_each(|(sequence, made)| each(sequence, made));
+            },
+        );
     }
 
     /// Makes the runs of a piece of work. After an interruption there may be fewer.

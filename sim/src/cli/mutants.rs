@@ -9,16 +9,14 @@ mod process;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use serde::Serialize;
 use squall_core::planted::Bug;
 
 use super::{Status, Streams, args::MutantFormat, args::MutantsArgs};
+use crate::pool::spread;
 use crate::scenario::{Outcome, ScenarioFile, load, read_text};
 use crate::text::{Refusal, write_whole};
 
@@ -92,25 +90,26 @@ fn each<R: Send>(
     jobs: u16,
     streams: &mut Streams,
     hunt: impl Fn(Bug) -> Result<R, Refusal> + Sync,
-    progress: impl Fn(&R) -> String + Sync,
+    progress: impl Fn(&R) -> String,
 ) -> Result<Vec<R>, Refusal> {
-    let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let err = Mutex::new(&mut *streams.err);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let row = hunt(*bug);
-                    if let Ok(row) = &row {
-                        let line = progress(row);
-                        let _ = writeln!(err.lock().unwrap_or_else(PoisonError::into_inner), "{line}");
-                    }
-                    rows.lock().unwrap_or_else(PoisonError::into_inner).push((*bug, row));
+    let next = AtomicUsize::new(0);
+    let next_bug = || bugs.get(next.fetch_add(1, Ordering::Relaxed)).copied();
+    let work = |(): &mut (), bug| Some((bug, hunt(bug)));
+    let mut rows = spread(
+        jobs.into(),
+        || (),
+        next_bug,
+        work,
+        |results| {
+            let report = |(bug, row): (Bug, Result<R, Refusal>)| {
+                if let Ok(row) = &row {
+                    let _ = writeln!(streams.err, "{}", progress(row));
                 }
-            });
-        }
-    });
-    let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+                (bug, row)
+            };
+            results.into_iter().map(report).collect::<Vec<_>>()
+        },
+    );
     rows.sort_by_key(|(bug, _)| *bug);
     rows.into_iter().map(|(_, row)| row).collect()
 }

@@ -19,11 +19,11 @@ use super::{
     batch::{Batch, Job},
     output::Printer,
     run::can_be_a_folder,
-    worker::{Leaves, Limits},
+    worker::{Leaves, Limits, Worker},
 };
 use crate::{
     explore::{Appender, Shrunk, Signature, file_of, write_json},
-    pool::cores,
+    pool::{cores, spread},
     report::{self, Build, digest},
     scenario::{Scenario, ScenarioFile},
     shrink::{
@@ -419,7 +419,6 @@ impl Probes<'_> {
 }
 
 /// Runs `body` while threads answer its questions, each thread with its own worker process.
-#[allow(clippy::disallowed_methods, reason = "outside any simulation: threads that watch worker processes")]
 fn with_workers<T>(
     batch: &Batch,
     jobs: usize,
@@ -427,30 +426,15 @@ fn with_workers<T>(
     body: impl FnOnce(mpsc::Sender<Question>, mpsc::Receiver<Answer>) -> T,
 ) -> T {
     let (send, questions) = mpsc::channel::<Question>();
-    let (answer, answers) = mpsc::channel();
     let questions = Mutex::new(questions);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            let (answer, questions) = (answer.clone(), &questions);
-            scope.spawn(move || {
-                let mut worker = None;
-                loop {
-                    let question = questions.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(Question { candidate, file }) = question else { return };
-                    let seed = file.scenario.spec.seeds[0];
-                    let job = Job::of(&file, seed, Leaves::Nothing);
-                    let Some(done) = batch.make(&mut worker, &job) else { return };
-                    let failure = signature.find(&done.record.failures);
-                    let shown = failure.map(|failure| failure.message.clone());
-                    if answer.send(Answer { candidate, shown, cpu: done.cpu }).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(answer);
-        body(send, answers)
-    })
+    let next = || questions.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+    let probe = |worker: &mut Option<Worker>, Question { candidate, file }: Question| {
+        let job = Job::of(&file, file.scenario.spec.seeds[0], Leaves::Nothing);
+        let done = batch.make(worker, &job)?;
+        let failure = signature.find(&done.record.failures);
+        Some(Answer { candidate, shown: failure.map(|failure| failure.message.clone()), cpu: done.cpu })
+    };
+    spread(jobs, || None, next, probe, |answers| body(send, answers))
 }
 
 #[allow(clippy::disallowed_methods, reason = "real time outside the simulation: how often progress is told")]
