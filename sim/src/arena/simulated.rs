@@ -281,3 +281,39 @@ fn serve(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::WorldConfig;
+
+    /// A member that writes without a sync, and then ignores the request to stop.
+    fn deaf(_: Config, process: Process, _: NodeId) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(async move {
+            let created = process.env.files.create(Path::new("unsynced")).await;
+            let mut file = created.map_err(|error| error.to_string())?;
+            file.append(Bytes::from_static(b"kept")).await.map_err(|error| error.to_string())?;
+            std::future::pending().await
+        })
+    }
+
+    #[test]
+    fn a_stop_that_hangs_becomes_a_kill_that_keeps_the_page_cache() {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let finished = World::run(WorldConfig::new(1), |world| async move {
+            let arena = Simulated::with_members(world.clone(), Arc::new(deaf));
+            let node = arena.add_member("m1");
+            arena.start(node, Config::default());
+            world.sleep(Duration::from_secs(1)).await;
+            let asked = world.now();
+            arena.stop(node, PATIENCE).await;
+            assert_eq!(world.now().since(asked), PATIENCE);
+            // Down, not off: a power cut would have taken the machine, and the bytes.
+            assert_eq!(arena.status(node), Status::Down);
+            assert_eq!(world.read_file(node, Path::new("unsynced")).expect("it is there"), "kept");
+        });
+        let finished = finished.expect("the world runs");
+        assert_eq!(finished.violations, []);
+        finished.output.expect("the body ends");
+    }
+}

@@ -25,6 +25,7 @@ mod full_disk;
 #[expect(dead_code, reason = "the bench uses the rest")]
 mod harness;
 mod health;
+mod installs;
 mod jwt;
 mod leases;
 mod lost_data;
