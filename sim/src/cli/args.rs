@@ -82,7 +82,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "ISSUE", requires = "on")]
     pub avoid: Vec<KnownDefect>,
     /// How many runs to make at the same time [default: one per core; with --on, one]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
     /// How to print results
     #[arg(long, default_value = "human")]
@@ -122,7 +122,7 @@ pub(super) struct FuzzArgs {
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// How many iterations the campaign has, all shards together [default: 500, unless --time is given]
-    #[arg(long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", conflicts_with = "time", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub iterations: Option<u64>,
     /// How long the campaign lasts, such as 10m
     #[arg(long, value_name = "DURATION", value_parser = campaign_time)]
@@ -134,13 +134,13 @@ pub(super) struct FuzzArgs {
     #[arg(long, value_name = "I/N|auto", value_parser = shard::parse)]
     pub shard: Option<ShardChoice>,
     /// How many runs at a time [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
     /// Continue the campaign in the folder, if there is one
     #[arg(long)]
     pub resume: bool,
     /// Stop after N different findings
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub max_findings: Option<u64>,
     /// The campaign's folder [default: reports/fuzz/<campaign seed>, with the shard]
     #[arg(long, value_name = "DIR")]
@@ -202,13 +202,13 @@ pub(super) struct ShrinkArgs {
     #[arg(value_name = "RUN_DIR")]
     pub run_dir: PathBuf,
     /// How many runs the shrinking may take
-    #[arg(long, value_name = "RUNS", default_value = "400", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "RUNS", default_value = "400", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub budget: u64,
     /// Folder for the scenario, and for the state that a later shrinking continues from [default: RUN_DIR/shrunk]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// How many runs at a time [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
     /// How to print
     #[arg(long, default_value = "human")]
@@ -354,7 +354,7 @@ pub(super) struct MutantsArgs {
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// How many seeds of each scenario to try at most
-    #[arg(long, value_name = "N", default_value = "40", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value = "40", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
     /// Try only this planted error; may be given several times
     #[arg(long, value_name = "NAME", value_parser = planted)]
@@ -363,13 +363,13 @@ pub(super) struct MutantsArgs {
     #[arg(long)]
     pub with_canary: bool,
     /// Explore instead: look for each error in N campaigns, and shrink the first run that shows it
-    #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, value_name = "N", conflicts_with = "seeds", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub campaigns: Option<u64>,
     /// CPU time after which a campaign stops without a finding
     #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = duration, requires = "campaigns")]
     pub cpu_limit: Duration,
     /// How many planted errors to try at the same time
-    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value = "2", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: u16,
     /// How to print the table
     #[arg(long, default_value = "markdown")]

@@ -105,6 +105,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ("zero duration", "duration: 3s", "duration: 0s"),
     ("broken YAML", "metadata:\n", "metadata: {\n"),
     ("tab", "  seeds: [1, 2]", "\tseeds: [1, 2]"),
+    ("control character", "  seeds: [1, 2]", "  seeds: [1, \u{7}2]"),
     ("two documents", "kind: Scenario\n", "kind: Scenario\n---\n"),
     ("unknown action", "action: crash", "action: crsh"),
     ("unknown action, far from all", "action: crash", "action: explode"),

@@ -212,14 +212,20 @@ impl Visitor<'_> for Key<'_> {
 /// A reading error as a refusal: place first, then serde's message in the words of a scenario's author.
 fn explain(path: &Path, document: &str, error: &serde_yaml::Error) -> Refusal {
     let text = error.to_string();
+    if let Some(offset) = text.strip_prefix(CONTROL_CHARACTER).and_then(|offset| offset.parse().ok()) {
+        return control_character(path, document, offset);
+    }
     let Some(location) = error.location() else {
         let message = match text.as_str() {
             "deserializing from YAML containing more than one document is not supported" => {
-                "the file holds several documents: one file is one scenario; remove the `---` lines and split it".to_string()
+                "the file holds several documents: one file is one scenario; remove the `---` lines and split it"
             }
-            other => other.to_string(),
+            "repetition limit exceeded" => {
+                "the aliases (`*name`) make the document too large: write out what they stand for"
+            }
+            other => other,
         };
-        return Refusal::of(path, message);
+        return Refusal::of(path, message.to_owned());
     };
     let place = (location.line(), location.column());
     let suffix = format!(" at line {} column {}", place.0, place.1);
@@ -234,6 +240,19 @@ fn explain(path: &Path, document: &str, error: &serde_yaml::Error) -> Refusal {
     };
     let message = if at.is_empty() || at == "." { message } else { format!("{at}: {message}") };
     Refusal::at(path, place, message)
+}
+
+/// What the YAML library says of a character that no document may hold. The byte's offset follows.
+const CONTROL_CHARACTER: &str = "control characters are not allowed at position ";
+
+/// The same, with the character and its place.
+fn control_character(path: &Path, document: &str, offset: usize) -> Refusal {
+    let before = document.get(..offset).unwrap_or(document);
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    let place = (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1);
+    let what = document.get(offset..).and_then(|rest| rest.chars().next());
+    let what = what.map_or(String::new(), |what| format!(" {what:?}"));
+    Refusal::at(path, place, format!("the control character{what} stands here: remove it"))
 }
 
 /// What the YAML library says of a character that begins nothing.
@@ -272,7 +291,7 @@ fn reword(at: &str, message: &str) -> String {
     if let Some(rest) = message.strip_prefix("invalid type: ").or(message.strip_prefix("invalid value: "))
         && let Some((found, expected)) = rest.rsplit_once(", expected ")
     {
-        return format!("expected {}, found {}", in_words(expected), found_in_words(found));
+        return format!("expected {}, found {}", in_words(expected, found), found_in_words(found));
     }
     message.to_string()
 }
@@ -296,8 +315,11 @@ fn found_in_words(found: &str) -> &str {
 }
 
 /// What Rust's type names mean in a file.
-fn in_words(expected: &str) -> String {
+fn in_words(expected: &str, found: &str) -> String {
+    // The greatest number that a type holds matters only to a number that is greater. Settings have closer bounds.
+    let is_greater = found.starts_with("integer `") && !found.starts_with("integer `-");
     match expected {
+        "u32" | "u64" | "usize" if !is_greater => "a whole number of 0 or more".into(),
         "u32" => "a whole number from 0 to 4294967295".into(),
         "u64" | "usize" => "a whole number from 0 to 18446744073709551615".into(),
         "a boolean" => "true or false".into(),
