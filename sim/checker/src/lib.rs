@@ -1,22 +1,22 @@
 //! The judge: decides whether a history is linearizable, and explains why not.
 //!
-//! A harness is worth what its verdicts are worth. This crate takes a history, what concurrent clients called and what
-//! they were answered, and says one of three things: *valid*, with an order of the operations that was replayed on its
-//! own before it was returned; *invalid*, with the operations that prove it; *unknown*, with the budget that ran out
-//! and how far the search came. It never guesses, knows nothing of the store that it judges, has no clock, and does no
-//! I/O but in its readers.
+//! A harness is worth what its verdicts are worth. This crate takes a history: the calls of concurrent clients, and the
+//! answers. It gives one of three verdicts: *valid*, with an order of the operations that an independent replay has
+//! verified; *invalid*, with the operations that prove it; *unknown*, with the budget that ran out and how far the
+//! search came. It never guesses, knows nothing of the store that it judges, has no clock, and does I/O only in its
+//! readers.
 //!
 //! # Where to begin
-//! - [`judge::check_paths`] is the one door for files: it recognises the format, picks the model, and reports.
-//! - [`model::Model`] is a small trait, to be implemented for a system of one's own; [`search::check`] judges a history
-//!   of it. The models of this crate: CAS register, register, append store, lock, registers in transactions, and the
+//! - [`judge::check_paths`] is the entry point for files: it recognises the format, picks the model, and reports.
+//! - [`model::Model`] is a small trait. Implement it for your own system, and [`search::check`] judges a history of that
+//!   system. The models of this crate: CAS register, register, append store, lock, registers in transactions, and the
 //!   whole store of etcd ([`model::etcd`]).
 //! - [`revision::check`] judges histories of etcd, whose answers carry revisions, in O(n log n) where the general
 //!   search would not end; [`checks`] holds the other checks of a run.
 //! - [`search::minimize`] reduces a violation to a core that proves it; [`picture`] draws any checked history as one
 //!   HTML file.
 //!
-//! # Example: a model of one's own
+//! # Example: your own model
 //! A counter that can be incremented and read. Two clients increment it; a third reads 1 although both increments had
 //! returned before it asked.
 //! ```

@@ -195,7 +195,7 @@ fn gone(history: &RunHistory, eras: &Eras<'_>, lines: &[&AlarmLine]) -> Option<F
                     && drop.call < later.ret
                     && !(drop.answered && drop.ret < before.call)
             });
-            if is_listed || is_asked_for || has_both && history.members_untold() {
+            if is_listed || is_asked_for || has_both && history.members_are_silent() {
                 continue;
             }
             let message = format!(

@@ -1,4 +1,4 @@
-//! Alerts: those that the run was to raise fired, in time, and those that it was not to raise stayed silent.
+//! Alerts: those that the run must raise fired in time, and those that it must not raise stayed silent.
 //!
 //! The history has every change of every alert ([`AlertLine`]), as the rules' evaluation made them. Other tests
 //! compare the evaluation with Prometheus' promtool. An alert may stay silent because its rule had nothing to look at: no

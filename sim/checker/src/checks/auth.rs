@@ -23,11 +23,11 @@
 //! - *Revision*: the auth revision never goes back. *Counted*: it rises by one for each change of users and roles, and for
 //!   auth being turned off. A grant changes nothing if the role or the permission was there before.
 //!
-//! A user that hangs a key on a lease, ends the lease or renews it must be allowed to write all keys that hang on it ([`hung`]).
-//! A refused put with a lease is not judged, because keys that no answer has shown may hang on the lease. After a restore the
+//! A user that attaches a key to a lease, ends the lease or renews it must be allowed to write all keys attached to it ([`attached`]).
+//! A refused put with a lease is not judged, because keys that no answer has shown may be attached to the lease. After a restore the
 //! users and roles are those of the snapshot ([`restored`]). A history with another break, or with several, is not judged.
 
-mod hung;
+mod attached;
 mod restored;
 mod revision;
 #[cfg(test)]
@@ -35,7 +35,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use self::hung::Hung;
+use self::attached::Attached;
 use super::{Failure, seconds};
 use crate::history::{
     Ask, Auth, BreakKind, Bytes, Caller, DeleteRange, Event, Login, Op, OpId, Operation, Outcome, Permission,
@@ -52,7 +52,7 @@ const COUNTED: &str = "auth: the auth revision counts the changes";
 
 pub(super) const GUARANTEES: [&str; 7] = [DENIED, ALLOWED, TOKENS, KNOWN, PASSWORDS, REVISION, COUNTED];
 
-/// How much later than it forgets its tokens a member may tell that it has installed a snapshot, in nanoseconds.
+/// A member reports an installed snapshot at most this much later than it forgot its tokens, in nanoseconds.
 const INSTALLED: u64 = 10_000_000_000;
 const ROOT: &str = "root";
 const PERMISSION_DENIED: &str = "etcdserver: permission denied";
@@ -77,11 +77,11 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
 fn of_one_era(history: &RunHistory) -> Vec<Failure> {
     let changes = Changes::of(history);
     let writes = Writes::of(history);
-    let hung = Hung::of(history);
+    let attached = Attached::of(history);
     let mut failures = Vec::new();
     failures.extend(history.operations.iter().find_map(|operation| {
-        let on_lease = || hung::on_lease_of(operation, history);
-        denied(operation, &changes, &writes, &hung, on_lease)
+        let on_lease = || attached::on_lease_of(operation, history);
+        denied(operation, &changes, &writes, &attached, on_lease)
     }));
     failures.extend(history.operations.iter().find_map(|operation| allowed(operation, &changes)));
     failures.extend(history.operations.iter().find_map(|operation| outlived(operation, &changes, &writes)));
@@ -401,14 +401,14 @@ fn denied<'a>(
     operation: &Operation,
     changes: &Changes<'_>,
     writes: &Writes,
-    hung: &Hung<'_>,
+    attached: &Attached<'_>,
     on_lease: impl FnOnce() -> Vec<&'a Bytes>,
 ) -> Option<Failure> {
     if operation.outcome != Outcome::Ok {
         return None;
     }
     let needs_itself = match &operation.op {
-        // A user with a token may end or renew a lease on which no key hangs.
+        // A user with a token may end or renew a lease to which no key is attached.
         Op::LeaseRevoke(_) | Op::LeaseKeepAlive(_) => {
             let keys = on_lease();
             if keys.is_empty() {
@@ -418,7 +418,7 @@ fn denied<'a>(
         }
         op => needs(op)?,
     };
-    let on_leases = hung.on_leases_of(operation).map(|key| Need::Write(key.as_slice(), &[]));
+    let on_leases = attached.on_leases_of(operation).map(|key| Need::Write(key.as_slice(), &[]));
     let needs: Vec<Need<'_>> = needs_itself.into_iter().chain(on_leases).collect();
     let span = writes.span(operation)?;
     if !changes.certainly_on(span) {
@@ -434,7 +434,7 @@ fn denied<'a>(
 
 fn allowed(operation: &Operation, changes: &Changes<'_>) -> Option<Failure> {
     let refused = operation.error.as_ref().is_some_and(|error| error.message == PERMISSION_DENIED);
-    if !refused || is_local(&operation.op) || !hung::leases(&operation.op).is_empty() {
+    if !refused || is_local(&operation.op) || !attached::leases(&operation.op).is_empty() {
         return None;
     }
     let (needs, to) = (needs(&operation.op)?, operation.ret?);

@@ -41,7 +41,7 @@ const TAKEN_WITHIN: u64 = 1_000_000_000;
 const WRITES: usize = 5;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
-    let told: Vec<&Compaction> = history
+    let reports: Vec<&Compaction> = history
         .events
         .iter()
         .filter_map(|event| match event {
@@ -50,26 +50,26 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
         })
         .collect();
     let mut failures = Vec::new();
-    failures.extend(waited(history, &told));
-    failures.extend(finished(history, &told));
+    failures.extend(waited(history, &reports));
+    failures.extend(finished(history, &reports));
     failures.extend(taken(history));
     failures.extend(not_retained(history));
     failures
 }
 
-fn waited(history: &RunHistory, told: &[&Compaction]) -> Option<Failure> {
+fn waited(history: &RunHistory, reports: &[&Compaction]) -> Option<Failure> {
     let eras = Eras::of(history);
     history.operations.iter().find_map(|operation| {
         let Op::Compact(compact) = &operation.op else { return None };
         let ret = operation.ret.filter(|_| operation.is_ok() && compact.physical)?;
-        let mut done = told.iter().filter(|line| {
+        let mut done = reports.iter().filter(|line| {
             line.finished && *line.member == *operation.endpoint && line.revision >= compact.revision
         });
         let first = done.next().filter(|line| line.at > ret)?;
         let life = |instant| eras.life_of(&first.member, instant);
         let same_life = life(operation.call) == life(first.at);
         // What a later compaction removed says nothing of this one.
-        let other = told.iter().any(|line| {
+        let other = reports.iter().any(|line| {
             !line.finished && line.member == first.member && line.at > ret && line.at <= first.at
         });
         (same_life && !other).then(|| {
@@ -93,10 +93,10 @@ struct Run<'a> {
 }
 
 /// All of them, in the order in which they began.
-fn runs<'a>(told: &[&'a Compaction]) -> Vec<Run<'a>> {
+fn runs<'a>(reports: &[&'a Compaction]) -> Vec<Run<'a>> {
     let mut runs: Vec<Run<'_>> = Vec::new();
     let mut open: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for line in told {
+    for line in reports {
         let of_member = open.entry(line.member.as_str()).or_default();
         if line.finished {
             of_member.drain(..).for_each(|at| runs[at].done = Some(line));
@@ -122,7 +122,7 @@ fn goes_further(history: &RunHistory, begun: &Compaction, due: u64) -> bool {
     })
 }
 
-/// A leader's own compaction that was not applied, or refused where it was.
+/// A leader's own compaction that no member applied in time, or that was applied and refused.
 fn taken(history: &RunHistory) -> Option<Failure> {
     let own =
         |operation: &&Operation| operation.client.is_a_leader() && matches!(operation.op, Op::Compact(_));
@@ -223,8 +223,8 @@ fn is_ever_corrupt(history: &RunHistory) -> bool {
     })
 }
 
-fn finished(history: &RunHistory, told: &[&Compaction]) -> Option<Failure> {
-    let runs = runs(told);
+fn finished(history: &RunHistory, reports: &[&Compaction]) -> Option<Failure> {
+    let runs = runs(reports);
     let quiet = Disturbances::of(history);
     let last = history.operations.iter().filter_map(|operation| operation.ret).max()?;
     runs.iter().find_map(|run| {

@@ -21,7 +21,7 @@ pub(super) const GUARANTEES: [&str; 1] = [STEPS_DOWN];
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let within = history.meta().map_or(0, |meta| meta.deposed_within_ns);
-    if within == 0 || history.members_untold() {
+    if within == 0 || history.members_are_silent() {
         return Vec::new();
     }
     let eras = Eras::of(history);

@@ -64,7 +64,7 @@ fn last_state(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
         let mut changed = false;
         each_change(operation, &mut |key, value, lease| {
             changed = true;
-            // Of what one transaction did to a key the last counts.
+            // If one transaction changed a key several times, the last change counts.
             let newer = newest.get(key).is_none_or(|known| known.revision <= revision);
             if newer {
                 let change = Change { revision, by: operation, value, leased: !lease.is_none() };
@@ -163,7 +163,7 @@ fn forgotten_revisions(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
                     write.id,
                 );
                 failures.push(Failure::new("durability", GUARANTEE, message).blaming([before.id, write.id]));
-                // Told once for each time that the store went back; what follows is measured from here.
+                // Reported once for each time that the store went back. Later revisions are compared with those from here on.
                 newest = None;
             }
         }
@@ -196,7 +196,7 @@ fn without_majority(history: &RunHistory) -> Vec<Failure> {
     failures
 }
 
-/// A final read that tells all of its interval as it is at its header's revision.
+/// A final read that shows all of its interval at its header's revision.
 fn final_read(operation: &Operation) -> Option<(&Range, &[KeyValue], &Operation)> {
     match (&operation.op, &operation.result) {
         (Op::Range(range), Some(OpResult::Range(result)))

@@ -72,7 +72,7 @@ impl<'a> Eras<'a> {
         self.breaks.len()
     }
 
-    /// The era that answered an operation; none if it was open at a break, and either side may have.
+    /// The era that answered an operation; none if it was open at a break, because either era may have answered it.
     pub(super) fn of_operation(&self, operation: &Operation) -> Option<usize> {
         let (from, to) = (self.at(operation.call), self.at(operation.ret?));
         (from == to).then_some(from)

@@ -41,7 +41,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     failures
 }
 
-/// Two members of the cluster that was lost are members of the one that follows. Who joins again has another id.
+/// Two members of the lost cluster are members of the next one. A member that joins again has another id.
 fn kept_others(lists: &BTreeMap<usize, Vec<&MemberList>>, era: usize) -> Option<Failure> {
     let of = |era: usize| lists.get(&era).into_iter().flatten();
     let old: BTreeSet<u64> = of(era).flat_map(|list| list.members.iter().copied()).collect();
@@ -55,7 +55,7 @@ fn kept_others(lists: &BTreeMap<usize, Vec<&MemberList>>, era: usize) -> Option<
 }
 
 fn first_wrong(lists: &[&MemberList], promoted: &BTreeMap<u64, u64>) -> Option<Failure> {
-    // Of each id: the answers that came first with it as a learner, and as a voter.
+    // For each id: the first answer that shows it as a learner, and the first that shows it as a voter.
     let (mut learned, mut voted) = (BTreeMap::new(), BTreeMap::new());
     let mut by_return = lists.to_vec();
     by_return.sort_by_key(|list| (list.ret, list.call));

@@ -13,8 +13,8 @@
 //! to live from its start, so this limit counts from the last disturbance. *No renewal of the dead*: a keep-alive that was called
 //! after the lease had ended, by itself or by an acknowledged revocation, is answered with no time to live.
 //!
-//! *No end untold*: a keep-alive finds the lease if it was answered before the last promise was over and before any client
-//! asked for the lease's end.
+//! *Found*: a keep-alive finds the lease if it was answered before the last promise was over and before any client asked
+//! for the lease's end.
 //!
 //! A lease is not judged if it was granted twice. It is not judged either if it appears in two eras, because a break may bring it
 //! back.
@@ -217,8 +217,8 @@ fn early((id, lease): (&LeaseId, &Lease)) -> Option<Failure> {
 /// The first lease of the last era that lives on, or ended by itself too late. What an earlier era granted, a break may have
 /// taken back.
 fn late(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>, last: usize) -> Option<Failure> {
-    // One that ended untold looks like one that lives.
-    if history.members_untold() {
+    // Without the members' reports, a lease that ended looks like one that lives.
+    if history.members_are_silent() {
         return None;
     }
     let end = history.events.iter().find_map(|event| match event {

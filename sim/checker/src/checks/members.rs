@@ -40,7 +40,7 @@ fn stale(mut lists: Vec<&MemberList>) -> Option<Failure> {
     let mut returned = lists.clone();
     returned.sort_by_key(|list| (list.ret, list.call));
     let mut returned = returned.into_iter().peekable();
-    // Of each id: the answers that first showed it as a member, and that first missed it afterwards.
+    // For each id: the first answer that shows it as a member, and the first one after that without it.
     let mut present: BTreeMap<u64, &MemberList> = BTreeMap::new();
     let mut removed: BTreeMap<u64, &MemberList> = BTreeMap::new();
     for list in lists {
@@ -106,7 +106,7 @@ pub(super) fn headers(history: &RunHistory) -> Vec<Failure> {
                 format!("{owner} and {endpoint} both called themselves member {:x}", header.member_id);
             return fail(HEADERS, message);
         }
-        // Of a read at the newest revision only: others may be answered without a look at raft.
+        // Only reads at the newest revision and puts: other requests may be answered without asking raft.
         if matches!(operation.op, Op::Range(_) | Op::Put(_)) && header.raft_term > 0 {
             terms.entry((endpoint, era, life)).or_default().push((
                 operation.call,

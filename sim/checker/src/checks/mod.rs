@@ -9,9 +9,9 @@
 //! Operations in doubt and the ends of leases leave many orders that explain every answer. One of them alone accuses
 //! no one: what the replay contradicts is a suspicion, and [`confirm`] looks for an order that acquits. The rules
 //! of watches (*resumable*, *reliable*, *atomic*, *isCreate*, *prevKV*) and of locks (*held*, *first*, *leader*) go that way.
-//! All others look at no order: they compare answers with each other and with what members said of themselves
-//! (durability by the revisions in acknowledgements and by final reads, leases by promises and the members' word for when
-//! one ended, the rest of watches and locks by their own lines). The losses that are expected at a break are the
+//! All other rules look at no order. They compare answers with each other and with what the members reported: durability
+//! uses the revisions in acknowledgements and the final reads, leases use promises and the members' reports of when one
+//! ended, the rest of watches and locks use their own lines. The losses that are expected at a break are the
 //! acknowledged writes above the kept revision; they are the same in every order.
 
 mod alarms;
@@ -177,7 +177,7 @@ pub fn judge_run(history: &RunHistory, budgets: &Budgets) -> Verdict {
     examine_run(history, budgets).verdict()
 }
 
-/// Judges a run's history by every checker, and tells all that they found.
+/// Judges a run's history by every checker, and returns all that they found.
 pub fn examine_run(history: &RunHistory, budgets: &Budgets) -> Judgement {
     match history.excused_from() {
         None => bounds::examine(history, budgets),

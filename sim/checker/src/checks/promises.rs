@@ -100,7 +100,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
 }
 
 impl Standing {
-    /// Takes note of a life's promises. Answers a contradiction to an earlier one.
+    /// Adds a life's promises. Returns a contradiction to an earlier one.
     fn add(&mut self, line: &Promised) -> Option<String> {
         let mut twice = None;
         for &(term, candidate) in &line.votes {
@@ -151,14 +151,14 @@ impl Standing {
     }
 }
 
-/// What happens at one moment of virtual time is recorded nanoseconds apart, in its order. Members tell the moment itself. So
-/// a member may tell that it fails some nanoseconds before the record of the fault that it fails of.
+/// Events of one moment of virtual time are recorded some nanoseconds apart, in their order. A member's report has the
+/// moment itself. So a member's failure may be dated some nanoseconds before the fault that caused it.
 const ONE_MOMENT: u64 = 1_000;
 
 /// Which members' disks were harmed, and when.
 pub(super) struct DiskHarm<'a>(Vec<HarmedDisks<'a>>);
 
-/// A fault that harmed disks, and how long it was in force.
+/// A fault that harmed disks, and from when to when it was active.
 struct HarmedDisks<'a> {
     fault: &'a Fault,
     members: Vec<&'a str>,

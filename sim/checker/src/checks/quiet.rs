@@ -19,8 +19,8 @@ impl Disturbances {
     /// The same, apart from faults that have this effect.
     pub(super) fn apart_from(history: &RunHistory, ignored: Option<Effect>) -> Self {
         let mut spans: Vec<(u64, u64)> = Vec::new();
-        // Faults in force, and since when. A fault's end does not say which strike it belongs to: the count suffices.
-        let (mut in_force, mut since) = (0_u64, 0);
+        // How many faults are active, and since when. A fault's end does not say which strike it belongs to: the count suffices.
+        let (mut active, mut since) = (0_u64, 0);
         // A heal names its fault's action alone.
         let faults: BTreeMap<&str, &Fault> = history
             .events
@@ -45,15 +45,15 @@ impl Disturbances {
                 Event::Fault(fault) if !disturbs(&fault.action) => {}
                 Event::Heal(heal) if !disturbs(&heal.action) => {}
                 Event::Fault(fault) if !fault.target.is_empty() => {
-                    if in_force == 0 {
+                    if active == 0 {
                         since = at;
                     }
-                    in_force += 1;
+                    active += 1;
                 }
                 Event::Heal(heal) => {
-                    let alone = in_force == 0;
+                    let alone = active == 0;
                     spans.push((if alone { at } else { since }, at));
-                    in_force = if heal.action.is_empty() { 0 } else { in_force.saturating_sub(1) };
+                    active = if heal.action.is_empty() { 0 } else { active.saturating_sub(1) };
                 }
                 Event::Life(_) | Event::Break(_) | Event::Panic(_) | Event::Failed(_) => spans.push((at, at)),
                 Event::Outage(outage) => spans.push((outage.from, outage.to)),
@@ -61,7 +61,7 @@ impl Disturbances {
                 _ => {}
             }
         }
-        if in_force > 0 {
+        if active > 0 {
             spans.push((since, u64::MAX));
         }
         Disturbances(spans)

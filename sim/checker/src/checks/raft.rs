@@ -31,12 +31,12 @@ const TERMS: &str = "log: the terms of a log's entries never fall";
 
 pub(super) const GUARANTEES: [&str; 7] = [ELECTION, MATCHING, ENTRY, STATE, COMPLETENESS, CONFIGURED, TERMS];
 
-/// The first lines of an index in an era that told each thing.
+/// For an index in an era: the first line that reported each thing.
 struct Known<'a> {
     entry: &'a Applied,
     state: Option<&'a Applied>,
     /// Whether a difference was reported already: one is enough for an index.
-    told: bool,
+    reported: bool,
 }
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
@@ -68,12 +68,12 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             }
             RaftLine::Role(_) => {}
             RaftLine::Applied(entry) => {
-                let new = || Known { entry, state: None, told: false };
+                let new = || Known { entry, state: None, reported: false };
                 let known = applied.entry((scope, entry.index)).or_insert_with(new);
                 if let Some((guarantee, message)) = known.differs(entry)
-                    && !known.told
+                    && !known.reported
                 {
-                    known.told = true;
+                    known.reported = true;
                     fail(guarantee, message);
                 }
                 if known.state.is_none() && !entry.state.is_empty() {

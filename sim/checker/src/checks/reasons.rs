@@ -30,7 +30,7 @@ const REQUEST_TIMEOUT: u64 = 5_000_000_000;
 /// How many committed entries may wait to be applied before a member refuses. It is somewhat less than etcd's 5,000, since
 /// possibly no member applies the last entries of an era.
 const MOST_WAITING: u64 = 4_500;
-/// Instants of clients and of members that lie so near to each other are not compared, in nanoseconds.
+/// Instants of a client and of a member that are closer than this are not compared, in nanoseconds.
 const NEAR: u64 = 10_000;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
@@ -43,7 +43,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             said("etcdserver: server stopped").find_map(|operation| went_on(history, &eras, operation)),
         );
     }
-    if history.members_untold() {
+    if history.members_are_silent() {
         return failures;
     }
     failures.extend(said("etcdserver: request timed out").find_map(|operation| early(history, operation)));

@@ -29,13 +29,13 @@ const NAMED: &str = "members: a member keeps the name that it has published";
 
 pub(super) const GUARANTEES: [&str; 5] = [SHOWN, MOVED, SUCCESSOR, NAMED, ANSWERED];
 
-/// What a leader says that has waited for its successor for too long.
+/// What a leader answers if it has waited too long for its successor.
 const TRANSFER_TIMED_OUT: &str = "etcdserver: request timed out, leader transfer took too long";
 /// How long an answer may take, in nanoseconds.
 const PATIENCE: u64 = 1_500_000_000;
 /// How many writes the member must have done meanwhile.
 const WRITES: usize = 5;
-/// Instants of clients and of members that lie so near to each other are not compared, in nanoseconds.
+/// Instants of a client and of a member that are closer than this are not compared, in nanoseconds.
 const NEAR: u64 = 10_000;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
@@ -53,7 +53,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
         }
     }
     let mut failures: Vec<Failure> = asked.iter().copied().find_map(not_shown).into_iter().collect();
-    if !history.members_untold() {
+    if !history.members_are_silent() {
         let roles = Roles::of(history, &eras);
         failures.extend(asked.iter().find_map(|line| roles.not_moved(&eras, line)));
         let quiet = Disturbances::apart_from(history, Some(Effect::ChangesMembers));
@@ -154,7 +154,7 @@ impl<'a> Roles<'a> {
         let of = |member: &str| self.led.get(member).map_or(&[][..], Vec::as_slice);
         let before = of(&line.member).iter().filter(|role| role.at <= line.call && eras.at(role.at) == era);
         let term = before.map(|role| role.term).max()?;
-        // One that leads already is its own successor.
+        // A member that already leads is its own successor.
         if successor == line.member {
             return None;
         }
@@ -198,7 +198,7 @@ fn to_a_learner(
     (learned && !promoted).then(|| fails(SUCCESSOR, line, &format!("{what} to the learner {:x}", line.id)))
 }
 
-/// The first list with a member without a name that had one in a list that had come before it was asked for.
+/// The first list in which a member has no name, though an earlier list, answered before this one was asked for, has one.
 fn nameless(eras: &Eras<'_>, lists: &[&MemberList]) -> Option<Failure> {
     let mut called = lists.to_vec();
     called.sort_by_key(|list| (list.call, list.ret));

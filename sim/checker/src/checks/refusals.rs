@@ -24,7 +24,7 @@ const TWICE: &str = "etcdserver: duplicate key given in txn request";
 /// What is wrong with a request's form.
 enum Form {
     Good,
-    /// etcd's message for it. A request may have several faults; which is named first is not looked at.
+    /// etcd's messages for it. A request may have several faults, and the store may name any of them.
     Bad(BTreeSet<&'static str>),
     /// etcd's rule has an exception here (a delete without an end beside a put).
     Unsure,

@@ -126,12 +126,12 @@ pub(super) fn vacuous(history: &RunHistory) -> Vec<Failure> {
         let compared = conformance::compared(history).count();
         demand("answers were compared with etcd's", expect.min_answers_compared, compared);
     }
-    failures.extend(expect.must_bite.iter().filter_map(|action| toothless(history, action)));
+    failures.extend(expect.must_bite.iter().filter_map(|action| without_effect(history, action)));
     failures
 }
 
 /// A fault that must have done something and did not, all faults of its action together.
-fn toothless(history: &RunHistory, action: &str) -> Option<Failure> {
+fn without_effect(history: &RunHistory, action: &str) -> Option<Failure> {
     let struck = |event: &&Event| matches!(event, Event::Fault(fault) if fault.action == action);
     let bites = history.events.iter().map(|event| match event {
         Event::Heal(heal) if heal.action == action => heal.bit.unwrap_or(0),

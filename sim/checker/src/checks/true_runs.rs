@@ -25,7 +25,7 @@ const TICK: u64 = 100_000_000;
 const QUEUES: [&str; 3] = ["l0", "l1", "e0"];
 const KEYS: [&str; 3] = ["g0", "g1", "l0/g"];
 
-/// A call for a place that is under way, or a hold.
+/// A call for a place that is in progress, or a hold.
 struct Place {
     queue: &'static str,
     lease: LeaseId,

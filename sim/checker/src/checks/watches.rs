@@ -41,7 +41,7 @@ use super::{Failure, seconds};
 use crate::history::{
     Bytes, Client, Event, KeyValue, Op, RunHistory, WatchEvent, WatchEventKind, WatchLine, WatchStart,
 };
-use crate::revision::{Seen, SeenChange, tells};
+use crate::revision::{Seen, SeenChange, fits_steps};
 
 const FILTER: &str = "watch: filter: only what was asked for is told";
 const ORDERED: &str = "watch: ordered: revisions never go back";
@@ -58,7 +58,7 @@ const ONE_ID: &str = "watch: no two watches of a stream have one id";
 const WHOLE: &str = "watch: a response that comes in parts is complete";
 const NOTIFIED: &str = "watch: one that wants notices of progress is given them";
 
-/// In how many pauses between notices a watch must be told something: a change takes the next notice's place.
+/// Within how many pauses between notices a watch must receive something: a change replaces the next notice.
 const PAUSES: u64 = 2;
 /// What carries no more than this is small, in bytes.
 const SMALL: usize = 16_384;
@@ -93,7 +93,7 @@ pub(super) struct Suspicion {
     pub(super) seen: Seen,
 }
 
-/// Judges all watches by what their own lines tell.
+/// Judges all watches by their own lines.
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let mut failures = Vec::new();
     each(history, |watch, lines, _| {
@@ -233,19 +233,19 @@ impl Watch<'_> {
     }
 
     /// Whether these are the steps of a change that it wants, or those that a compaction may have left of them.
-    fn tells(&self, change: &Change, told: &[Option<KeyValue>], compacted: bool) -> bool {
-        tells(
+    fn fits(&self, change: &Change, received: &[Option<KeyValue>], compacted: bool) -> bool {
+        fits_steps(
             &change.steps,
-            told,
+            received,
             compacted,
             |step| self.wants_kind(step.is_some()),
-            |step, told| step == told,
+            |step, one| step == one,
         )
     }
 
     /// Whether it must receive a change.
     fn wants(&self, change: &Change, compacted: bool) -> bool {
-        self.wants_key(&change.key) && !self.tells(change, &[], compacted)
+        self.wants_key(&change.key) && !self.fits(change, &[], compacted)
     }
 
     /// The highest compaction that was asked for by the time of the last line.
@@ -255,7 +255,7 @@ impl Watch<'_> {
         asked.map(|(_, upto)| *upto).max().unwrap_or(0)
     }
 
-    /// What its own lines tell.
+    /// Judges the watch by its own lines.
     fn alone(&self, lines: &[&WatchLine]) -> Judged {
         let mut told: BTreeMap<(i64, &Bytes), Vec<bool>> = BTreeMap::new();
         let (mut last, mut bookmark) = (0, 0);
@@ -334,7 +334,7 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// What the history tells.
+    /// Judges the watch by the changes of the replay.
     fn against(&self, lines: &[&WatchLine], changes: &Changes, era: usize) -> Judged {
         let (mut next, mut any) = (self.start.wanted_from(), false);
         let compacted = self.compacted(lines);
@@ -394,7 +394,7 @@ impl Watch<'_> {
     fn is_true(&self, change: &Change, events: &[&WatchEvent], compacted: bool, at: u64) -> Judged {
         let (revision, key) = (events[0].kv.mod_revision, &change.key);
         let told: Vec<Option<KeyValue>> = events.iter().map(|event| became(event)).collect();
-        if !self.tells(change, &told, compacted) {
+        if !self.fits(change, &told, compacted) {
             let wanted = change.steps.iter().filter(|step| self.wants_kind(step.is_some())).count();
             let are_true = told.iter().all(|told| change.steps.contains(told));
             return Err(if are_true && told.len() < wanted {
@@ -407,7 +407,7 @@ impl Watch<'_> {
             });
         }
         for event in events {
-            if let Some(told) = self.told_before(event, at)
+            if let Some(told) = self.shown_before(event, at)
                 && told != change.before
             {
                 let before = &change.before;
@@ -420,7 +420,7 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// An event tells what was there before only where that was asked for, and where there can have been anything.
+    /// An event has the previous record only if the watch asked for it, and if there can have been one.
     fn before_is_asked_for(&self, event: &WatchEvent) -> Judged {
         let (key, revision) = (&event.kv.key, event.kv.mod_revision);
         match &event.prev_kv {
@@ -457,7 +457,7 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// What the lines tell of the store.
+    /// What the lines say about the store.
     fn seen(&self, lines: &[&WatchLine]) -> Seen {
         let mut changes: BTreeMap<i64, Vec<SeenChange>> = BTreeMap::new();
         let mut to = self.start.wanted_from() - 1;
@@ -472,7 +472,7 @@ impl Watch<'_> {
                     changes.len() - 1
                 });
                 changes[place].steps.push(became(event));
-                changes[place].before.extend(self.told_before(event, line.at));
+                changes[place].before.extend(self.shown_before(event, line.at));
                 to = to.max(revision);
             }
             if line.events.is_empty() && !line.canceled {
@@ -485,9 +485,9 @@ impl Watch<'_> {
         Seen { at, from, to, key, range_end, no_put, no_delete, compacted, changes }
     }
 
-    /// What an event says that the key was before; none if it says nothing. An event that creates a key has nothing
-    /// to say, and what a compaction took need not be told.
-    fn told_before(&self, event: &WatchEvent, at: u64) -> Option<Option<KeyValue>> {
+    /// The previous record that an event shows; none if it shows none. An event that creates a key has no previous record,
+    /// and one that a compaction removed may be missing.
+    fn shown_before(&self, event: &WatchEvent, at: u64) -> Option<Option<KeyValue>> {
         if !self.start.prev_kv || creates(event) {
             return None;
         }
@@ -497,12 +497,12 @@ impl Watch<'_> {
     }
 }
 
-/// What an event says that the key became.
+/// The record that an event shows as the new one.
 fn became(event: &WatchEvent) -> Option<KeyValue> {
     (event.kind == WatchEventKind::Put).then(|| event.kv.clone())
 }
 
-/// What a key became, to be told.
+/// What a key became, as text.
 fn steps(steps: &[Option<KeyValue>]) -> String {
     match steps {
         [step] => format!("{step:?}"),

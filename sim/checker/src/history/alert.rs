@@ -1,6 +1,6 @@
 //! What a Prometheus that watched the run saw: alerts as they begin, fire and end. And what a run demands of them.
 //!
-//! The lines are the whole of it: a checker needs neither the rules nor the series to judge what fired, and when.
+//! These lines are enough: a checker needs neither the rules nor the series to judge what fired, and when.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,9 +35,9 @@ pub enum AlertState {
     Pending,
     /// It fires.
     Firing,
-    /// It was pending, and its expression holds no more.
+    /// It was pending, and its expression no longer holds.
     Inactive,
-    /// It fired, and does so no more.
+    /// It fired, and no longer fires.
     Resolved,
 }
 
@@ -45,7 +45,7 @@ pub enum AlertState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertBlind {
-    /// When the rules were evaluated last.
+    /// When the rules were last evaluated.
     pub at: u64,
     /// The alert's name.
     pub alert: String,
@@ -67,7 +67,7 @@ pub struct ExpectedAlerts {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_firing: Vec<ExpectedAlert>,
     /// How soon after the first fault each of `firing` must fire, in nanoseconds; ignored if absent. Without a fault it
-    /// counts from the run's begin.
+    /// counts from the start of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<u64>,
 }

@@ -11,7 +11,7 @@ use super::request::{LeaseRef, is_default};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Ask {
-    /// What is left of a lease, and which keys hang on it?
+    /// What is left of a lease, and which keys are attached to it?
     TimeToLive(LeaseRef),
     /// Which leases are there? A member answers from its own state.
     Leases,
@@ -66,7 +66,7 @@ pub struct TimeLeft {
     /// The seconds that it was granted.
     #[serde(skip_serializing_if = "is_default")]
     pub granted: i64,
-    /// The keys that hang on it.
+    /// The keys attached to it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Bytes>,
 }

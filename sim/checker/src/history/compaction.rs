@@ -1,4 +1,4 @@
-//! What a member tells of its compactions.
+//! What a member reports about its compactions.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub struct Compaction {
     pub at: u64,
     /// The member's name.
     pub member: String,
-    /// To which revision; 0 for all that were under way, where an installed snapshot has replaced them.
+    /// To which revision; 0 if an installed snapshot replaced all compactions that were under way.
     pub revision: Revision,
     /// Whether it is finished.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// An operation that a real etcd had been asked before, asked of the store.
+/// An operation that a real etcd answered when it was recorded, and that the store has now answered too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Compared {
@@ -12,7 +12,7 @@ pub struct Compared {
     pub number: u64,
     /// Who asked for what; the beginning of it where the answers agree.
     pub asked: String,
-    /// What etcd answered, or told watchers, where the store did otherwise: the lines that differ and some around them.
+    /// What etcd answered, or sent to watchers, if the store differs: the lines that differ and some around them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<String>,
     /// What the store did.

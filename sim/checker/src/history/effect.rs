@@ -14,7 +14,7 @@ use super::Fault;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
-    /// Something breaks or changes. Rules for quiet times do not apply while the fault is in force, nor shortly after it.
+    /// Something breaks or changes. Rules for quiet times do not apply while the fault is active, nor shortly after it.
     Disturbs,
     /// A member may not get to do its work, or may end. Faults of the network alone leave members at work.
     Hinders,

@@ -1,4 +1,5 @@
-//! What the harness noted beside the operations: faults, breaks, hashes, raft's milestones, and the run's own frame.
+//! What the harness recorded beside the operations: faults, breaks, hashes, raft's milestones, and a run's first and last
+//! line.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +47,7 @@ pub enum Event {
     Life(Life),
     /// What a member says of its cluster.
     MemberView(MemberView),
-    /// What a member answered that was asked who the members are, as a quorum knows it.
+    /// A member's answer to the question who the members are, as a quorum knows it.
     MemberList(MemberList),
     /// What came of a change of the members, or of a transfer of the leadership.
     Reconfiguration(Reconfiguration),
@@ -64,7 +65,7 @@ pub enum Event {
     Failed(Failed),
     /// A member's disk went back to an older image.
     DiskReplaced(DiskReplaced),
-    /// From now on nothing is held against the store.
+    /// From now on the store is not judged.
     Excused(Excused),
     /// A watch was made.
     WatchStart(WatchStart),
@@ -189,8 +190,8 @@ pub struct Fault {
     /// Its settings, for people.
     #[serde(skip_serializing_if = "serde_json::Value::is_null")]
     pub detail: serde_json::Value,
-    /// Whether the disks of those whom it hits may forget or garble what was synced, or fail: then they need not keep what
-    /// they promised, and may refuse to go on.
+    /// Whether the disks of the members that it hits may lose or corrupt synced data, or fail. Then these members need not
+    /// keep what they promised, and may refuse to go on.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub harms_disk: bool,
     /// What else it does to the members that it hits. `None` in histories that do not name it: then the action decides
@@ -205,7 +206,7 @@ pub struct Fault {
 pub struct Heal {
     /// When.
     pub at: u64,
-    /// Which fault; empty for all of them, after which the run must recover.
+    /// Which fault. Empty for all of them; after that the run must recover.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub action: String,
     /// What had been hit.
@@ -214,8 +215,8 @@ pub struct Heal {
     /// How it ended, for people, where that is not plain: "given up: superseded by a restore".
     #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
-    /// How many times the fault did anything: messages swallowed, sectors lost, operations delayed. None if the
-    /// harness does not tell.
+    /// How many times the fault had an effect: messages dropped, sectors lost, operations delayed. None if the harness
+    /// did not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bit: Option<u64>,
 }
@@ -344,7 +345,7 @@ pub struct Found {
     pub last: u64,
 }
 
-/// The terms of the entries in a member's log: told when its raft starts, and when entries were replaced.
+/// The terms of the entries in a member's log, recorded when its raft starts and when entries were replaced.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogTerms {
@@ -389,7 +390,7 @@ pub struct Promised {
     pub member: String,
     /// Its raft id.
     pub id: u64,
-    /// Its votes, each a term and for whom.
+    /// Its votes: for each the term, and the id of the candidate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub votes: Vec<(u64, u64)>,
     /// The last term in which it acknowledged entries, and the highest index that it acknowledged in it.
@@ -465,10 +466,10 @@ pub struct Hint {
     pub index: u64,
     /// The operation that the entry holds the request of.
     pub op: OpId,
-    /// The revision that the entry made; 0 if it made none, or where that is not told.
+    /// The revision that the entry made; 0 if it made none, or if that is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub revision: u64,
-    /// The lease that the entry ends because its time was over, and no operation at all; 0 for none.
+    /// The lease that the entry ends because its time is over. Such an entry belongs to no operation. 0 for none.
     #[serde(skip_serializing_if = "LeaseId::is_none")]
     pub expired: LeaseId,
 }
@@ -510,14 +511,14 @@ pub struct MemberView {
     /// The index that its engine has applied; 0 if it is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub applied: u64,
-    /// A digest of all rows of its engine at that index, but for the mark of the last finished compaction; empty if it
-    /// is not told.
+    /// A digest of all rows of its engine at that index, without the mark of the last finished compaction; empty if it is
+    /// not known.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub rows: String,
 }
 
-/// What a member answered that was asked who the members are, as a quorum knows it: a linearizable list, or the answer to
-/// a change.
+/// A member's answer to the question who the members are, as a quorum knows it: a linearizable list, or the answer to a
+/// change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MemberList {
@@ -599,13 +600,13 @@ pub struct DiskReplaced {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Excused {
-    /// From when on.
+    /// Since when.
     pub at: u64,
     /// What broke it.
     pub why: String,
 }
 
-/// A watch was made: a member has said so. What it then told are the [`WatchLine`]s of the same client and number.
+/// A member confirmed that it made a watch. The watch's responses are the [`WatchLine`]s of the same client and number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WatchStart {
@@ -627,7 +628,7 @@ pub struct WatchStart {
     /// The first revision that is wanted; 0 for whatever comes after the member's.
     #[serde(skip_serializing_if = "is_default")]
     pub start_revision: Revision,
-    /// Whether events are to carry what they replaced.
+    /// Whether the watch asks for the previous record in each event.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub prev_kv: bool,
     /// The server gave it the id of another watch of the same stream, which had not ended.
@@ -639,7 +640,7 @@ pub struct WatchStart {
     /// Whether deletes are left out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_delete: bool,
-    /// Whether the watch is to be told from time to time how far it is.
+    /// Whether the watch asks for notices of progress.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub progress_notify: bool,
 }

@@ -8,13 +8,13 @@
 use super::{End, Event, Expectations, Meta, Outcome, RunHistory};
 
 impl RunHistory {
-    /// From when on nothing is held against the store; `None` where all of the run counts.
+    /// Since when the store is not judged; `None` if all of the run is judged.
     pub fn excused_from(&self) -> Option<u64> {
         let excused = self.events.iter().filter(|event| matches!(event, Event::Excused(_)));
         excused.map(Event::at).min()
     }
 
-    /// What had happened by an instant. What had to happen in the run is asked for no more.
+    /// The history up to an instant. It no longer requires that the run shows anything.
     #[must_use]
     pub fn until(&self, at: u64) -> RunHistory {
         let operations = self.operations.iter().filter(|operation| operation.call <= at).cloned();

@@ -1,9 +1,9 @@
 //! `history.jsonl`, written and read a line at a time.
 //!
 //! The reader bounds what it holds: a line longer than [`ReadLimits::line_bytes`] is an error before it is in memory.
-//! Every error names the file, the line and what was expected there. What it refuses, beside what is no JSON of ours:
-//! an operation that returns before its call, one that is ok without a header or a fitting result, a client with two
-//! operations open, an id that comes twice, and a run without its `end`.
+//! Every error names the file, the line and what was expected there. The reader also refuses an operation that returns
+//! before its call, one that is ok without a header or a fitting result, a client with two operations open, an id that
+//! comes twice, and a run without its `end`.
 //!
 //! An operation with `"return": null` is open to the end: its client must not call again. A client that gives an
 //! operation up and goes on records the instant at which it did, with outcome `info`.
@@ -18,7 +18,7 @@ use super::pool::Pool;
 use super::request::{Op, RequestOp, Txn};
 use super::response::{OpResult, ResponseOp, TxnResult};
 
-/// A run as its history tells it. Operations and events are each in the order of their lines.
+/// The history of a run. Operations and events are each in the order of their lines.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunHistory {
     /// What the clients did.
@@ -28,7 +28,7 @@ pub struct RunHistory {
 }
 
 impl RunHistory {
-    /// What was run, where the history tells.
+    /// What was run, if the history says so.
     pub fn meta(&self) -> Option<&Meta> {
         self.events.iter().find_map(|event| match event {
             Event::Meta(meta) => Some(meta),
@@ -81,8 +81,8 @@ impl RunHistory {
         self.meta().map_or(0, |meta| meta.longest_delay_ns)
     }
 
-    /// Whether the members told nothing of what clients cannot see: the lack of such a line says nothing then.
-    pub fn members_untold(&self) -> bool {
+    /// Whether the members report nothing beyond what clients can see. Then nothing follows from a missing report.
+    pub fn members_are_silent(&self) -> bool {
         self.meta().is_some_and(|meta| meta.members_untold)
     }
 }

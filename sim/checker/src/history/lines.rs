@@ -1,4 +1,4 @@
-//! Lines of a history's file, bounded in length, and what is said of one that is not as it should be.
+//! Lines of a history's file, bounded in length, and the errors for malformed ones.
 
 use std::fmt;
 use std::io::{self, BufRead, Read};

@@ -1,7 +1,7 @@
 //! What clients ask etcd's Lock and Election services, and what these answer. Fields that are unset are left out of the JSON.
 //!
-//! Such a request changes the store by other requests, which the service makes on the client's behalf. Those stand in the
-//! history as operations of their own, by a client of their own each.
+//! Such a request changes the store by other requests, which the service makes on the client's behalf. The history has
+//! these as separate operations, each of a separate client.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,13 +16,13 @@ use super::response::KeyValue;
 pub enum Lock {
     /// Wait for a lock, and take it.
     Lock(Claim),
-    /// Let go of a lock: the key that the lock's answer named.
+    /// Release a lock: the key that the lock's answer named.
     Unlock(Bytes),
-    /// Wait until one leads, and say something.
+    /// Wait until the client leads, and publish a value.
     Campaign(Claim),
-    /// Say something else, as the leader.
+    /// Publish another value as the leader.
     Proclaim(Proclamation),
-    /// Lead no more.
+    /// Give up the leadership.
     Resign(LeaderKey),
     /// Who leads the election of this name?
     Leader(Bytes),
@@ -30,30 +30,30 @@ pub enum Lock {
     Observe(Bytes),
 }
 
-/// A place in a queue is asked for.
+/// A request for a place in a queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Claim {
     /// The name of the lock or the election.
     pub name: Bytes,
-    /// The lease that the place hangs on.
+    /// The lease that the place is attached to.
     pub lease: LeaseId,
-    /// What the candidate has to say.
+    /// The value that the candidate publishes.
     #[serde(skip_serializing_if = "is_default")]
     pub value: Bytes,
 }
 
-/// A leader says something.
+/// A leader publishes a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Proclamation {
     /// Who it is.
     pub leader: LeaderKey,
-    /// What it says.
+    /// The value.
     pub value: Bytes,
 }
 
-/// What stands for a leader.
+/// What identifies a leader.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LeaderKey {

@@ -51,7 +51,7 @@ pub enum Asks {
 pub enum Reconfigured {
     /// It was done. The members as the answer showed them; none for a transfer.
     Done(Vec<MemberShown>),
-    /// It was refused, with these words. Words of a transport are among them.
+    /// It was refused with this message, which may be one of the transport.
     Refused(String),
     /// No answer came.
     Unanswered,

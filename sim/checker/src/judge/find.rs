@@ -2,11 +2,11 @@
 //!
 //! - a run folder of ours is its `history.jsonl`;
 //! - a report of etcd's robustness tests is a folder of `client-N/operations.json`, which are one history together, since
-//!   a client's file alone does not tell who made the revisions that it saw. A single one of the files that is named
-//!   stands for its report;
+//!   a client's file alone does not show who made the revisions that it saw. If the caller names one of these files, it
+//!   stands for the whole report;
 //! - a folder of Jepsen's store is its `history.edn`, else `history.txt`, else `jepsen.log`; what lies beside, and the
 //!   folders of single keys, are the same history again;
-//! - of any other folder each file that looks like a history is one, its sub-folders' too.
+//! - in any other folder, and in its sub-folders, each file that looks like a history is one.
 //!
 //! Links to folders are not followed: Jepsen's store has `latest` and `current`, which are tests again.
 
@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 pub(super) enum Unit {
     /// A file.
     File {
-        /// It.
+        /// Its path.
         path: PathBuf,
-        /// Whether it was named, or is what its folder stands for. Of a folder's other files those are passed over that
-        /// are no histories.
+        /// Whether the caller named it, or it stands for its folder. Any other file of a folder is skipped if it is no
+        /// history.
         named: bool,
     },
     /// A report of etcd's robustness tests.
@@ -104,7 +104,7 @@ fn folder(path: &Path, depth: usize, found: &mut Found) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a file's name says that it is a history: one that cannot be read is an error then, and not passed over.
+/// Whether a file's name says that it is a history. Then it is an error, and not skipped, if it cannot be read.
 fn is_named_as_history(file: &Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name == OPERATIONS || name.starts_with("history.")

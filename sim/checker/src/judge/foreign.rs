@@ -12,7 +12,7 @@
 //! | `:get :put :append` with keys | kv-append | the empty string | found the key as it began |
 //! | `:acquire :release` | mutex | free | |
 //!
-//! The rule behind the fourth column: nil can be seen where it is what an object begins as, and only there.
+//! The rule behind the fourth column: a read can see nil only if nil is the object's initial value.
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
@@ -64,7 +64,7 @@ fn model_of(format: Format, history: &ForeignHistory) -> ModelName {
     }
 }
 
-/// What a history is that no model judges.
+/// What kind of history this may be, if no model judges it.
 fn hint(history: &ForeignHistory) -> Option<String> {
     let functions: BTreeSet<&str> = history.functions().into_iter().collect();
     let looks = [

@@ -69,8 +69,7 @@ pub(super) fn judge<M: Model>(
     }
 }
 
-/// Steps for a core, all checks together: some seconds at most. A core that is not proved minimal is a lesser loss than a long
-/// wait.
+/// Steps for a core, all checks together: some seconds at most. A core that is not proved minimal is better than a long wait.
 const CORE_STEPS: u64 = 20_000_000;
 
 fn core_budget(options: &CheckOptions) -> search::Budget {
@@ -176,7 +175,7 @@ impl<M: Model> Words<'_, M> {
     }
 
     fn list(&self, text: &mut String, ops: &[usize]) {
-        // Where the list is long its end is nearest to what went wrong.
+        // The end of a long list is nearest to the violation.
         let from = ops.len().saturating_sub(SHOWN);
         if from > 0 {
             *text += &format!("  ... {from} earlier ones\n");

@@ -17,8 +17,8 @@ const SMALL: usize = 64;
 /// Steps of the search that are tried first.
 const QUICK_STEPS: u64 = 20_000;
 
-/// Steps of the search where nothing was inferred. Each costs as much as a dozen steps on one register, so that a hundred
-/// million of them are many minutes; and what is not found in these is seldom found in more.
+/// Steps of the search if nothing was inferred. Each costs as much as a dozen steps on one register, so a hundred million
+/// of them take many minutes. What is not found in this many steps is seldom found in more.
 const LAST_STEPS: u64 = 4_000_000;
 
 /// Steps for checking a contradiction again.
@@ -70,7 +70,7 @@ fn linearization<I, O>(history: &ConcurrentHistory<I, O>, order: Vec<usize>) -> 
     Linearization { order, points, effort: Effort::default() }
 }
 
-/// Tells a contradiction, unless the general search finds that it is none.
+/// Reports a contradiction, unless the general search finds an order.
 fn accuse<M: Model>(
     model: &M,
     history: &ConcurrentHistory<M::Input, M::Output>,

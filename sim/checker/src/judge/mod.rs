@@ -1,8 +1,8 @@
-//! The one door to the judge: paths in, verdicts out.
+//! The entry point of the judge: paths in, verdicts out.
 //!
-//! [`check_paths`] takes files and folders. What of them is one history is found first (`find`), a file's format is
-//! recognised from its content, and the model follows from the format and from what the history calls ([`foreign`]),
-//! where nothing else is said. Every verdict tells what it assumed ([`FileReport::assumptions`]).
+//! [`check_paths`] takes files and folders. It first finds which of them make up one history (`find`). It recognises a
+//! file's format from its content. Unless the caller names a model, the model follows from the format and from the
+//! operations that the history calls ([`foreign`]). Every verdict lists its assumptions ([`FileReport::assumptions`]).
 //!
 //! This module reads files and is the only one of the crate that does; it prints nothing.
 

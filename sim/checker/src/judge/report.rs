@@ -121,7 +121,7 @@ pub struct FileReport {
     pub model: Option<ModelName>,
     /// The verdict.
     pub verdict: Judged,
-    /// What the verdict takes for granted and the file does not say: initial value, meaning of nil, and so on.
+    /// What the verdict assumes and the file does not say: initial value, meaning of nil, and so on.
     pub assumptions: Vec<String>,
     /// Broken guarantees.
     pub failures: Vec<Failure>,

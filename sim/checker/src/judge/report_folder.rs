@@ -57,7 +57,7 @@ pub(super) fn judge<R: BufRead>(
             Err(error) => report.assumptions.push(format!("a file of watches is passed over: {error}")),
         }
     }
-    // A hint beyond the last revision of all answers does not help, and a wild one would only have to be refuted.
+    // A hint beyond the last revision of all answers does not help. A wrong one would only cost time.
     let most = whole.history.operations.iter().filter_map(Operation::revision).max().unwrap_or_default().0;
     for line in &mut hints {
         line.events.retain(|event| (2..=most).contains(&event.kv.mod_revision.0));
@@ -128,7 +128,7 @@ fn makers(history: &RunHistory, watches: &[WatchLine]) -> Vec<Hint> {
     makers.into_iter().map(hint).collect()
 }
 
-/// An accusation that rests on what an unknown option may have changed is none.
+/// Withdraws an accusation if an unknown option may have changed what it rests on.
 fn withdraw(report: &mut FileReport, unknown: &Unknown) {
     let found = report.failures.drain(..).next().map(|failure| failure.message).unwrap_or_default();
     let rule = format!(

@@ -1,4 +1,4 @@
-//! The door: formats and models found by themselves, folders, exit statuses, the words of a violation.
+//! The entry point: recognised formats and models, folders, exit statuses, the words of a violation.
 
 use super::*;
 use crate::history::ReadLimits;
@@ -166,8 +166,8 @@ const EDN: &str =
     "{:process 0 :type :invoke :f :read :value nil}\n{:process 0 :type :ok :f :read :value 0}\n";
 const KV: &str = "{:process 0, :type :invoke, :f :get, :key \"a\", :value nil}\n{:process 0, :type :ok, :f :get, :key \"a\", :value \"\"}\n";
 
-/// Every way of being spoilt that a format can have, through the door: where, and what was expected. A format whose
-/// instants are its lines has no return before its call, and one without ids has none twice.
+/// Every kind of damage that a format can have, judged from the file: where it is, and what was expected. If a format takes
+/// its instants from the lines, no return can be before its call. If it has no ids, none can come twice.
 #[test]
 fn a_spoilt_history_is_refused_with_its_place_in_every_format() {
     let folder = Folder::new("spoilt");

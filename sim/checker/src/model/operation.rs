@@ -39,7 +39,7 @@ pub struct Operation<I, O> {
     pub client: ClientId,
     /// When it was called.
     pub call: Instant,
-    /// When the client stopped waiting; always there for [`Outcome::Ok`], and of no weight for any other.
+    /// When the client stopped waiting. Always there for [`Outcome::Ok`]; ignored for any other outcome.
     pub ret: Option<Instant>,
     /// What was asked.
     pub input: I,

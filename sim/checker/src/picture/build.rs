@@ -39,7 +39,7 @@ pub fn of_violation<M: Model>(
     picture
 }
 
-/// The picture of an order of some of the operations, of a search that ended before its time.
+/// The picture of an unfinished search: an order of some of the operations.
 pub fn of_prefix<M: Model>(
     model: &M,
     history: &ConcurrentHistory<M::Input, M::Output>,

@@ -53,7 +53,7 @@ pub fn of_etcd_witness(history: &RunHistory, dialect: Dialect, witness: &Witness
     picture
 }
 
-/// The picture of an invalid etcd history, or of one that was given up at `verdict` unknown.
+/// The picture of an invalid etcd history, or of one that the search gave up (`verdict` unknown).
 pub fn of_etcd_violation(history: &RunHistory, verdict: &str, violation: &Violation) -> Picture {
     let mut picture = draw(history, verdict, violation.message.clone());
     let by_id: BTreeMap<u64, usize> =
@@ -94,7 +94,7 @@ pub fn of_etcd_violation(history: &RunHistory, verdict: &str, violation: &Violat
 }
 
 fn act(etcd: &mut Etcd, operation: &Operation) {
-    // What a refusal leaves as it is needs no mention here.
+    // A refused operation changes nothing, so its result does not matter here.
     let _ = etcd.apply(&operation.op, operation.result.as_ref());
 }
 

@@ -87,7 +87,7 @@ impl ForeignHistory {
             let (key, input, outcome) = read.operation(raw)?;
             let outcome = match outcome {
                 Outcome::Ok((version, RegisterOutput::Read(value))) => {
-                    // Nil beside a version: the value of a key that was written is not nil, so it was not told.
+                    // Nil beside a version: the value of a key that was written is not nil, so the answer left it out.
                     let told = value.is_some() || version.is_none() || version == Some(0);
                     match (version, value, nil) {
                         (None, None, NilRead::Value) => {
@@ -277,7 +277,7 @@ impl<'a> RegisterReader<'a> {
         let outcome = match &raw.outcome {
             RawOutcome::Ok(answer) => {
                 let (answer_key, version, value) = match (answer, &input) {
-                    // A completion without a value tells that it is done.
+                    // A completion without a value only says that the operation is done.
                     (Edn::Nil, RegisterInput::Write(_) | RegisterInput::Cas { .. }) => (None, None, answer),
                     _ => self.parts(answer).map_err(answered_line)?,
                 };

@@ -45,7 +45,7 @@ pub enum Edn {
 }
 
 impl Edn {
-    /// What kind of value this is, for errors.
+    /// The kind of the value, for error messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Edn::Nil => "nil",
@@ -123,7 +123,7 @@ pub(super) struct Place {
     pub(super) column: usize,
 }
 
-/// What stands next in a stream.
+/// The next token of a stream.
 pub(super) enum Token {
     /// A whole value.
     Value(Edn),

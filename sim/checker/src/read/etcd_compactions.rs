@@ -79,7 +79,7 @@ impl<K: Ord + Copy> Highest<K> {
         Highest(all)
     }
 
-    /// Of all that stand before `point`.
+    /// The highest of all before `point`.
     fn below(&self, point: K) -> i64 {
         let before = self.0.partition_point(|(at, _)| *at < point);
         before.checked_sub(1).map_or(i64::MIN, |last| self.0[last].1)

@@ -31,7 +31,7 @@ use crate::history::{
     WatchEventKind, WatchLine,
 };
 
-/// Operations of a report, and what was not understood of them.
+/// The operations of a report, and the options in them that are not known.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The operations of all files that were read.
@@ -122,7 +122,7 @@ impl Report {
             self.history.operations.push(operation);
             self.lines.push(values.line());
         }
-        // Those apart that it gave up.
+        // Operations that the client gave up do not count.
         let counts = |operation: &Operation| operation.outcome != Outcome::Info;
         one_at_a_time(&self.history.operations[first..], &self.lines, counts)
             .map_err(|(line, what)| values.error(line, ReadProblem::Rule(what)))
@@ -190,7 +190,7 @@ fn operation(id: OpId, line: Line, unknown: &[String]) -> Result<Operation, Stri
         }
     }
     let ret = match ret {
-        // Of an operation that is open for ever, etcd's reports give -1, 0 or the largest number.
+        // For an operation that never returned, etcd's reports have -1, 0 or the largest number.
         None | Some(-1 | 0 | i64::MAX) if outcome != Outcome::Ok => None,
         None => return Err(format!("operation {id} has an output and no Return")),
         Some(ret) => Some(instant(ret, "Return")?),
@@ -477,7 +477,7 @@ mod tests {
                 Unknown { operation: OpId(0), file: "f".to_owned(), line: 1, field: field.to_owned(), write };
             assert_eq!(report.unknown, [unknown]);
         }
-        // One that is unset asks for nothing, and one in an output tells more.
+        // An unset field asks for nothing, and an unknown field in an output is only more information.
         for (from, to) in [
             ("\"LeaseID\":4", "\"LeaseID\":4,\"IgnoreValue\":false,\"More\":{\"Deep\":[0,\"\",null]}"),
             ("\"Revision\":6", "\"Revision\":6,\"Novel\":true"),

@@ -1,8 +1,7 @@
 //! `watch.json` of etcd's robustness reports: what a client's watches received, as a stream of JSON objects.
 //!
-//! An event tells which value a key got at which revision, and so which of several writes without an answer made that
-//! revision. That is all that is taken from it: a hint for the judge, who does not trust it. Whether watches behave as
-//! they should is not judged here.
+//! An event shows which value a key got at which revision, and so which of several writes without an answer made that
+//! revision. Only this is used, as a hint that the judge does not trust. The watches themselves are not judged here.
 
 use std::io::BufRead;
 
@@ -58,7 +57,7 @@ pub fn read(reader: impl BufRead, file: &str, limits: &ReadLimits) -> Result<Vec
                 return Err(values.error(values.line(), ReadProblem::TooManyOperations(limits.operations)));
             }
             let events: Vec<WatchEvent> = response.events.into_iter().flatten().filter_map(event).collect();
-            // A response's own revision is no event's: bookmarks tell nothing about who wrote what.
+            // A response without events, a bookmark, says nothing about who wrote what.
             let Some(last) = events.iter().map(|event| event.kv.mod_revision).max() else { continue };
             lines.push(WatchLine {
                 at: response.time,

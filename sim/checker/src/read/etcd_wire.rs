@@ -1,7 +1,7 @@
 //! The request and response types of etcd's `tests/robustness/model`, as they are written to `operations.json`.
 //!
-//! The format is etcd's and grows. In an output a field that is not known here tells something more, and is passed
-//! over. In an input it may change what was asked, so it must not be: the input's types refuse unknown fields, and
+//! The format is etcd's, and it grows. An unknown field of an output is only more information, and is ignored. An unknown
+//! field of an input may change the request, so it must not be ignored: the input's types refuse unknown fields, and
 //! [`line()`] then finds out which they are. A field that is unset (null, false, 0, empty) asks for nothing.
 //!
 //! Until 2023 an operation of a transaction was flat, `{"Type":"put","Key":...,"Value":...,"LeaseID":...}`, and a range

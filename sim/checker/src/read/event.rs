@@ -8,7 +8,7 @@
 //! - `info` leaves the operation open for ever. Jepsen starts a new process after it; other tools go on with the same
 //!   one, which means the same;
 //! - an operation without a completion is open for ever;
-//! - the nemesis is no client: its events count as places, and say nothing else;
+//! - the nemesis is no client: its events are numbered like all others, and are otherwise ignored;
 //! - a process is a number or a name; where no event names one, all are of one process.
 //!
 //! Instants are the events' places in the file, from 0, which is what Knossos calls an index. `:time` and `:index` are
@@ -56,7 +56,7 @@ pub(super) struct RawEvent {
     pub(super) function: String,
     pub(super) key: Option<Edn>,
     pub(super) value: Edn,
-    /// Whether the event tells an error beside the value.
+    /// Whether the event has an error beside the value.
     pub(super) error: bool,
 }
 
@@ -155,7 +155,7 @@ pub(super) enum RawOutcome {
     Info,
 }
 
-/// An operation as the file has it, before a model reads meaning into it.
+/// An operation as the file has it, before it is converted to a model's operation.
 #[derive(Clone, Debug)]
 pub(super) struct RawOperation {
     pub(super) process: u64,
@@ -182,7 +182,7 @@ pub(super) struct Pairing<'a> {
     index: u64,
 }
 
-/// Where the numbers of named processes begin.
+/// The first number for processes with names.
 const NAMED: u64 = 1_000_000_000;
 
 impl<'a> Pairing<'a> {
@@ -197,7 +197,7 @@ impl<'a> Pairing<'a> {
         }
     }
 
-    /// The next event; `None` is one that is no client's, which takes a place and says nothing.
+    /// The next event; `None` for one of no client, which is numbered and otherwise ignored.
     pub(super) fn event(&mut self, event: Option<RawEvent>) -> Result<(), ReadError> {
         let index = self.index;
         self.index += 1;

@@ -3,8 +3,8 @@
 //! Inputs are made from small good files by flipping, cutting, doubling and splicing, and with words of the formats
 //! thrown in. What is still readable goes on into the models, the search with a small budget, and the core; a history of
 //! etcd's into every checker, the core and the picture.
-//! `SQUALL_FUZZ_INPUTS` says how many inputs for each reader; the default suits `cargo test`. Progress is printed, so
-//! that a long run can be stopped and still tell how many there were.
+//! `SQUALL_FUZZ_INPUTS` says how many inputs for each reader; the default suits `cargo test`. Progress is printed, so that
+//! one can stop a long run and still know how many inputs there were.
 
 use super::{ForeignHistory, Format, NilRead, RECOGNISE_BYTES, etcd_operations, recognise};
 use crate::checks;

@@ -8,10 +8,9 @@
 //! | since | `2021-02-26 23:39:01,300{GMT} INFO [jepsen worker 1] jepsen.util: 1 :invoke :write 2` |
 //! | `history.txt` | `1 :invoke :write 2` |
 //!
-//! Between the words stand tabs or spaces. All that the forms have in common is the logger's name, so that is what is
-//! looked for. Lines of other loggers, other messages of this one, what belongs to a message of several lines (a
-//! test's map, a stack trace), and events of the nemesis are passed over. What follows the value is an error's text,
-//! which need not be EDN.
+//! Tabs or spaces separate the words. All forms have only the logger's name in common, so the reader looks for it. It skips
+//! lines of other loggers, other messages of this one, the further lines of a message (a test's map, a stack trace), and
+//! events of the nemesis. After the value an error's text may follow, which need not be EDN.
 //!
 //! A log that was cut off in its last line is refused: half a number is a number.
 
@@ -28,8 +27,7 @@ const SHAPE: &str = "`PROCESS :invoke|:ok|:fail|:info :FUNCTION VALUE` after `je
 /// What a log holds.
 pub(super) struct Log {
     pub(super) operations: Vec<RawOperation>,
-    /// Whether all its lines are of the form that Jepsen's first etcd tests wrote, in which a failed compare-and-set
-    /// is an answer.
+    /// Whether all lines have the form of Jepsen's first etcd tests, in which a failed compare-and-set is an answer.
     pub(super) first_form: bool,
 }
 
@@ -136,7 +134,7 @@ fn starts_as_event(line: &str) -> bool {
             .is_some_and(|word| Kind::from_name(word).is_some())
 }
 
-/// The event that a message tells; `None` where it tells none.
+/// The event in a message; `None` if there is none.
 fn fields(message: &str, file: &str, line: u64, limits: &ReadLimits) -> Result<Option<Fields>, ReadError> {
     let rule = |what: String| ReadError { file: file.to_owned(), line, problem: ReadProblem::Rule(what) };
     if message.starts_with('{') || message.starts_with("#jepsen") {

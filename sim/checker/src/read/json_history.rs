@@ -37,7 +37,7 @@ fn edn(value: Json) -> Edn {
         Json::Bool(value) => Edn::Bool(value),
         Json::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => Edn::Int(whole),
-            // Whole floats, as far as a float tells neighbours apart.
+            // A float without a fraction is an integer, up to the size at which floats still represent every integer.
             (None, Some(float)) if float.fract() == 0.0 && float.abs() < 9e15 => Edn::Int(float as i64),
             _ => Edn::Number(number.to_string()),
         },

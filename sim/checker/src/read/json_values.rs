@@ -85,7 +85,7 @@ impl<'a, R: BufRead> JsonValues<'a, R> {
         self.error(line, ReadProblem::Malformed(column, what.to_owned()))
     }
 
-    /// Any other error of the last object, told at the line where it begins.
+    /// Any other error of the last object, reported at the line where the object begins.
     pub(super) fn rule(&self, what: impl Into<String>) -> ReadError {
         self.error(self.start.0, ReadProblem::Rule(what.into()))
     }
@@ -160,7 +160,7 @@ impl<'a, R: BufRead> JsonValues<'a, R> {
                 Err(error) => return Err(self.error(line, ReadProblem::Io(error))),
             };
             if chunk.is_empty() {
-                // A bracket that is no text any more hides the end: then that is what is wrong.
+                // If a bracket was damaged and the text is no longer UTF-8, the end is not found: report the damage instead.
                 if let Err(error) = std::str::from_utf8(&self.buffer)
                     && error.error_len().is_some()
                 {

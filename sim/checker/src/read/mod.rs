@@ -9,13 +9,13 @@
 //! | `etcd-operations` | JSON objects of etcd's robustness reports | etcd |
 //! | `squall` | our own JSON Lines ([`crate::history::jsonl`]) | the simulator |
 //!
-//! The first four are notations for the same events ([`event`]), and are read into a [`ForeignHistory`], which knows
-//! processes, functions and values. A model then reads meaning into it ([`ForeignHistory::register`] and its siblings),
-//! since the same file may be a CAS register's or a plain register's. All readers take a stream, hold one line or one
-//! value at a time with a limit to its length, and name file, line, and what was expected where something is wrong.
+//! The first four are notations for the same events ([`event`]). Their reader gives a [`ForeignHistory`] of processes,
+//! functions and values. [`ForeignHistory::register`] and its siblings convert it to a model's operations, because the same
+//! file may be a CAS register's or a plain register's. All readers take a stream and hold one line or one value of bounded
+//! length at a time. An error names the file, the line, and what was expected.
 //!
-//! A reading that is not certain is no reading: what a reader does not understand it refuses, or makes ambiguous where
-//! that is sound, and never drops.
+//! A reader never drops what it does not understand. It makes the operation ambiguous if that is sound, and otherwise
+//! refuses the file.
 
 mod convert;
 mod edn;
@@ -177,8 +177,8 @@ impl ForeignHistory {
         Scalars::of(&self.operations)
     }
 
-    /// What the file tells of nil, for choosing what it means: how many completed register reads gave nil, and whether
-    /// nil is a value that operations write or compare with.
+    /// How the file uses nil, to choose what nil means: how many completed register reads gave nil, and whether operations
+    /// write nil or compare with it.
     pub fn nils(&self) -> Nils {
         let shape = self.shape();
         let inner = |value: &'_ edn::Edn| -> edn::Edn {
@@ -214,7 +214,7 @@ impl ForeignHistory {
     }
 }
 
-/// What a history tells of nil.
+/// How a history uses nil.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Nils {
     /// How many completed reads gave nil.

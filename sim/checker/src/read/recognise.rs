@@ -1,5 +1,5 @@
-//! What a file is, from its beginning: by the keys of its first object or map, not by its first line, so that a file
-//! is the same indented, on one line, or in an array, and whatever the order of its keys.
+//! Recognises a file's format from the keys of its first object or map, not from its first line. So indentation, arrays and
+//! the order of the keys do not matter.
 
 use super::Format;
 use super::edn::{Edn, EdnReader, Token};
@@ -16,7 +16,7 @@ pub fn recognise(head: &[u8]) -> Option<Format> {
     }
 }
 
-/// What a file is that is no history but lies beside one; `None` where it is a history or unknown.
+/// What a file is if it is no history but a known file that lies beside one; `None` if it is a history or unknown.
 pub fn recognise_other(head: &[u8]) -> Option<&'static str> {
     match look(head) {
         Look::Other(what) => Some(what),
@@ -24,7 +24,7 @@ pub fn recognise_other(head: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Why a file cannot be read as it is, whatever it holds; `None` where it may be text.
+/// Why a file cannot be read without unpacking or converting it; `None` if it may be text.
 pub fn packed(head: &[u8]) -> Option<&'static str> {
     match head {
         [0x1f, 0x8b, ..] => Some("compressed by gzip: expected text, so unpack it first"),
@@ -71,7 +71,7 @@ fn starts_as_data(text: &str) -> bool {
     }
 }
 
-/// Whether a text begins with a title, as Markdown has it. A text about logs may quote whole lines of them.
+/// Whether a text begins with a Markdown title. A text about logs may quote whole lines of them.
 fn starts_with_a_title(text: &str) -> bool {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     first.trim_start_matches('#').starts_with(' ') && first.starts_with('#')
@@ -178,7 +178,7 @@ fn edn(text: &str) -> Look {
             }
         }
         Some(_) => Look::Unknown,
-        // Cut off within its first map, or broken there: the words that it shows must suffice.
+        // The file is cut off or broken within its first map: decide by the words in the text.
         None if text.contains(":type") || text.contains(":process") || text.contains(":invoke") => {
             Look::History(if text.contains(":key ") { Format::PorcupineKv } else { Format::Edn })
         }

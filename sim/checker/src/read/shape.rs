@@ -13,7 +13,7 @@ use super::event::RawOperation;
 pub struct Shape {
     /// Where an operation names the object that it is about.
     pub keys: Keys,
-    /// Whether each value comes with the version that the register had with it.
+    /// Whether each value comes with the register's version.
     pub versioned: bool,
 }
 

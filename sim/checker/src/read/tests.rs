@@ -1,4 +1,4 @@
-//! The readers: what they take, and what they say of what they do not.
+//! The readers: what they accept, and their errors for everything else.
 
 use super::*;
 use crate::model::Outcome;

@@ -103,7 +103,7 @@ impl<'a> Action<'a> {
         }
     }
 
-    /// The keys that it could change, and whether it could change any that hang on a lease.
+    /// The keys that it could change, and whether it could change any that is attached to a lease.
     pub(super) fn writes(&self, spans: &mut Vec<Span>) -> bool {
         let mut any = false;
         self.parts(&mut |part| match part {

@@ -1,4 +1,4 @@
-//! What an answer, or a watch, tells by itself: whether its operation made a revision, and which keys it showed.
+//! What follows from one answer, or one response of a watch: whether its operation made a revision, and which keys it shows.
 
 use super::eval::Dialect;
 use super::keyspace::KeySpace;
@@ -87,7 +87,7 @@ pub(super) fn each_kv<'a>(operation: &'a Operation, f: &mut impl FnMut(Option<&'
     }
 }
 
-/// What a watch tells of the revisions that it saw.
+/// The facts that a watch shows about the revisions that it saw.
 pub(super) fn watch_facts<'a>(space: &KeySpace<'a>, line: &'a WatchLine, mut f: impl FnMut(i64, Fact<'a>)) {
     for event in &line.events {
         let Some(key) = space.key(&event.kv.key) else { continue };

@@ -191,8 +191,8 @@ impl<'a> Machine<'_, 'a> {
         may
     }
 
-    /// What a choice fails for that has nothing left to try: the choices that its failures go back to, and those that
-    /// used up what it would have tried otherwise.
+    /// Why a choice with nothing left to try has failed: the choices that its failures go back to, and those that used up
+    /// what it would have tried otherwise.
     fn with_users(&mut self, level: &Level<'_>, below: usize) -> Blame {
         let mut blame = level.blame.clone();
         if let Tries::Makers { segment, .. } = level.tries {
@@ -215,8 +215,8 @@ impl<'a> Machine<'_, 'a> {
         }
     }
 
-    /// Why a candidate cannot make a revision goes back to the choice of the candidate, and to everything that it
-    /// looks at.
+    /// If a candidate cannot make a revision, that goes back to the choice of the candidate, and to everything that the
+    /// candidate looks at.
     pub(super) fn goes_back_to(&mut self, make: Make, item: u32) -> Conflict {
         let effects = self.prepared.effects.get(&item);
         match effects {

@@ -1,6 +1,6 @@
-//! Verdicts that depend on what watches and refusals tell, and on what breaks leave open. The histories are written by hand. The
-//! verdicts would be others if a watch pinned nothing, if it ordered anything, if a refusal waited too long, or if a break ended
-//! what its clients gave up.
+//! Verdicts that depend on watches, on refusals, and on what breaks leave open. The histories are written by hand. A verdict
+//! would differ if a watch pinned nothing, if it ordered anything, if a refusal waited too long, or if a break ended the
+//! operations that clients gave up.
 
 use super::script::{Script, base};
 use super::{Budgets, Dialect, Verdict, check};
@@ -32,7 +32,7 @@ fn order(script: &Script) -> Option<Vec<u64>> {
 
 #[test]
 fn a_watch_pins_a_write_to_its_revision() {
-    // 5 puts x and 6 puts y; which came first, only the watch tells.
+    // 5 puts x and 6 puts y; only the watch shows which came first.
     for (value, expected) in [("x", [5, 6]), ("y", [6, 5])] {
         for mod_revision in [5, 6] {
             let found = order(&unread().line(&watch(120, 8, value, mod_revision))).expect("valid");

@@ -201,7 +201,7 @@ impl<'a> Eval<'_, 'a> {
         answer: Option<&KeyValue>,
         keys_only: bool,
     ) -> Result<(), Mismatch> {
-        let told = self.dialect == Dialect::Etcd;
+        let reports_all = self.dialect == Dialect::Etcd;
         let same = match answer {
             None => !entry.is_present(),
             Some(kv) => {
@@ -209,9 +209,9 @@ impl<'a> Eval<'_, 'a> {
                     && kv.key == *self.space.name(key)
                     && kv.mod_revision.0 == entry.modified
                     // The oldest reports have no versions.
-                    && (kv.version == entry.version || !told && kv.version == 0)
+                    && (kv.version == entry.version || !reports_all && kv.version == 0)
                     && (if keys_only { kv.value.is_empty() } else { Some(&kv.value) == entry.value })
-                    && (!told
+                    && (!reports_all
                         || (kv.create_revision.0 == entry.create
                             && kv.lease == self.space.lease_name(entry.lease)))
             }

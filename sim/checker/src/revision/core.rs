@@ -11,10 +11,10 @@
 //!   they are subject to: then the revisions that no remaining operation can have made count as made *elsewhere*
 //!   ([`Start::elsewhere`]), which any legal order of the whole allows.
 //!
-//! What watches saw narrows down who made a revision only where no answered operation did ([`super::gaps`]). A smaller
-//! history has more such revisions than the whole; there, only what counts in the whole may count. So watches are left
-//! out at first, and where nothing stands without them, their events are taken but for those of revisions that an
-//! answered operation may have made.
+//! A watch narrows down who made a revision only if no answered operation did ([`super::gaps`]). A smaller history has more
+//! such revisions than the whole, and a watch may count only where it counts in the whole. So a core is first looked for
+//! without watches. If none is found, the events of watches are added, except those of revisions that an answered operation
+//! may have made.
 //!
 //! So a core is a set of operations with **answers that count**. All other writes that touch what they touch are ambiguous,
 //! and the rest is gone. It is found by delta debugging (Zeller and Hildebrandt 2002) from the blamed operations
@@ -72,7 +72,7 @@ impl Core {
         let cut = of.breaks().next().is_none() && !self.watched;
         let (operations, _) = reduced(all, &touched, &answered, self.elsewhere, cut);
         let watches: Vec<&WatchLine> = of.watches().collect();
-        let watches = if self.watched { telling(&watches, all) } else { Vec::new() };
+        let watches = if self.watched { unanswered_events(&watches, all) } else { Vec::new() };
         let frame = of.events.iter().filter(|event| matches!(event, Event::Break(_) | Event::Meta(_)));
         let events = frame.cloned().chain(watches.into_iter().map(Event::Watch)).collect();
         RunHistory { operations, events }
@@ -97,8 +97,8 @@ impl Core {
     }
 }
 
-/// What watches saw of revisions that no answered operation can have made.
-fn telling(watches: &[&WatchLine], operations: &[Operation]) -> Vec<WatchLine> {
+/// The watches' events of revisions that no answered operation can have made.
+fn unanswered_events(watches: &[&WatchLine], operations: &[Operation]) -> Vec<WatchLine> {
     let made: BTreeSet<i64> = operations
         .iter()
         .filter(|operation| operation.is_ok() && operation.op.may_change())
@@ -321,7 +321,7 @@ impl Finder<'_> {
         let start = Start { elsewhere: self.elsewhere, ..Start::default() };
         let input = Input { operations: &operations, start: &start, ..self.input };
         let steps = (operations.len() as u64 * 4 + 2_000).min(self.work);
-        // Going through the whole history costs little for an operation, laying out what is left much more.
+        // Reading the whole history costs little for each operation. Laying out the remaining operations costs much more.
         let layout = self.input.operations.len() + operations.len() * LAYOUT;
         self.work = self.work.saturating_sub(layout as u64);
         match decide(input, &Budgets { steps, ..self.budgets }) {
@@ -357,7 +357,7 @@ pub(super) fn find(input: Input<'_>, blamed: &[OpId], budgets: &Budgets) -> Opti
         return None;
     }
     let touched = operations.iter().map(Touched::of).collect();
-    let lines = telling(input.watches, operations);
+    let lines = unanswered_events(input.watches, operations);
     let watches: Vec<&WatchLine> = lines.iter().collect();
     let mut finder = Finder {
         input: Input { watches: &[], hints: &[], ..input },

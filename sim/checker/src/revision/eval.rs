@@ -19,7 +19,7 @@ use crate::history::{
     Range, ResponseOp, TxnResult,
 };
 
-/// Whose semantics.
+/// The semantics to judge by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// Etcd's own.
@@ -37,7 +37,7 @@ pub(super) struct Done {
     pub(super) creates: bool,
 }
 
-/// What an evaluation is done with.
+/// The context of an evaluation.
 pub(super) struct Eval<'e, 'a> {
     pub(super) space: &'e KeySpace<'a>,
     pub(super) store: &'e mut Store<'a>,

@@ -29,7 +29,7 @@ impl<'a> Machine<'_, 'a> {
             if self.memo.contains_key(&key) {
                 return Err(Conflict::Latest);
             }
-            let elsewhere = prepared.start.elsewhere && !prepared.told.contains_key(&segment);
+            let elsewhere = prepared.start.elsewhere && !prepared.gap_facts.contains_key(&segment);
             let tries = Tries::Makers { segment, items: vec![first], elsewhere, open: true };
             return Ok(self.choose(tries, Some(key)));
         }
@@ -42,7 +42,7 @@ impl<'a> Machine<'_, 'a> {
                 items.push(item);
             }
         }
-        let elsewhere = prepared.start.elsewhere && !prepared.told.contains_key(&segment);
+        let elsewhere = prepared.start.elsewhere && !prepared.gap_facts.contains_key(&segment);
         if items.is_empty() && !elsewhere {
             self.frontier.note(segment, Trouble::NoCreator { segment, used_up: !feasible.is_empty() });
             let mut blame = Blame::default();
@@ -62,7 +62,7 @@ impl<'a> Machine<'_, 'a> {
         Ok(self.choose(Tries::Makers { segment, items, elsewhere, open: false }, Some(key)))
     }
 
-    /// Those that could have made a segment's revision, used up or not. What it costs to look for them counts.
+    /// The items that could have made a segment's revision, used up or not. The search for them counts as work.
     pub(super) fn candidates(&mut self, segment: u32) -> Vec<u32> {
         let (list, looked_at) = self.prepared.candidates(segment);
         self.charge(looked_at);
@@ -91,9 +91,9 @@ impl<'a> Machine<'_, 'a> {
         })
     }
 
-    /// How much speaks for a candidate; the smallest is tried first. First come answered operations, then those that no log puts
-    /// at another place, then those that later answers ask for (by the time until which they can have happened), then those
-    /// without evidence, then those that later answers speak against. Among equals the one called last comes first, because an
+    /// The order in which candidates are tried, the smallest first. Answered operations come first; then those that no log puts
+    /// at another place; then those that later answers require, by the time until which they can have happened; then those
+    /// without evidence; then those that later answers speak against. Among equals the one called last comes first, because an
     /// operation in doubt mostly takes effect soon.
     fn rank(&self, item: u32, segment: u32) -> (bool, bool, Need, Reverse<u64>, u32) {
         let entry = &self.prepared.items[item as usize];
@@ -202,11 +202,14 @@ impl<'a> Machine<'_, 'a> {
                 });
             }
         }
-        let told =
-            if past.is_none() { prepared.told.get(&segment).map_or(&[][..], Vec::as_slice) } else { &[] };
-        if !told.iter().all(|fact| self.fits(fact, store_mark)) {
+        let facts = if past.is_none() {
+            prepared.gap_facts.get(&segment).map_or(&[][..], Vec::as_slice)
+        } else {
+            &[]
+        };
+        if !facts.iter().all(|fact| self.fits(fact, store_mark)) {
             self.store.undo_to(store_mark);
-            self.frontier.note(segment, Trouble::Told { item });
+            self.frontier.note(segment, Trouble::DoesNotFit { item });
             return Err(self.goes_back_to(make, item));
         }
         if past.is_none() {

@@ -1,4 +1,4 @@
-//! Following the log of the hints: what a guided search places without a choice, and whom it tries first.
+//! Following the log of the hints: which items a guided search places without a choice, and which it tries first.
 
 use super::action::Action;
 use super::compare::Mismatch;
@@ -100,7 +100,7 @@ impl Machine<'_, '_> {
     /// Who made a gap's revision by the log: the next entry that would make one now, as it was seen.
     pub(super) fn guided(&mut self, segment: u32) -> Option<u32> {
         let guide = self.guide?;
-        let told = self.prepared.told.get(&segment).map_or(&[][..], Vec::as_slice);
+        let facts = self.prepared.gap_facts.get(&segment).map_or(&[][..], Vec::as_slice);
         for place in self.log_at..guide.end_of(segment - 1) {
             self.charge(1);
             let item = match guide.entry(place) {
@@ -116,7 +116,7 @@ impl Machine<'_, '_> {
             }
             let mark = self.store.mark();
             let fits = match self.run(item, false) {
-                Ok(makes) => makes && told.iter().all(|fact| self.fits(fact, mark)),
+                Ok(makes) => makes && facts.iter().all(|fact| self.fits(fact, mark)),
                 // The grant of its lease may be in none of the known logs; it is handled later.
                 Err(mismatch) => mismatch == Mismatch::Error(ErrorKind::LeaseNotFound),
             };

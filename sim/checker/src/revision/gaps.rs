@@ -249,7 +249,7 @@ fn putters(prepared: &mut Prepared<'_>) {
     }
 }
 
-/// What responses and watches tell of the gaps, and of the keys that fillers may write.
+/// The facts that responses and watches show about the gaps, and about the keys that fillers may write.
 fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
     for index in 0..prepared.items.len() {
         let item = &prepared.items[index];
@@ -258,7 +258,7 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
         }
         let segment = item.segment;
         let revision = prepared.revision(segment);
-        let mut told = Vec::new();
+        let mut facts = Vec::new();
         let operation = prepared.operation(index as u32).expect("it was answered");
         each_kv(operation, &mut |range, kv| {
             let modified = kv.mod_revision.0;
@@ -275,20 +275,20 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
             let Some(of) = prepared.segment_of(segment, modified, true) else { return };
             if prepared.creators[of as usize] == NONE {
                 let keys_only = range.is_some_and(|range| range.keys_only);
-                told.push((of, Fact::Put(key, (!keys_only).then_some(&kv.value))));
+                facts.push((of, Fact::Put(key, (!keys_only).then_some(&kv.value))));
             }
-            // What it was created by put it, whatever the value was.
+            // The revision that created the key put it, whatever the value was.
             let created = kv.create_revision.0;
             if prepared.dialect == Dialect::Etcd
                 && created < modified
                 && let Some(of) = prepared.segment_of(segment, created, true)
                 && prepared.creators[of as usize] == NONE
             {
-                told.push((of, Fact::Put(key, None)));
+                facts.push((of, Fact::Put(key, None)));
             }
         });
-        for (of, fact) in told {
-            let list = prepared.told.entry(of).or_default();
+        for (of, fact) in facts {
+            let list = prepared.gap_facts.entry(of).or_default();
             if !list.contains(&fact) {
                 list.push(fact);
             }
@@ -297,16 +297,16 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
     for line in watches {
         let era = era_at(&prepared.eras, line.at);
         let last = prepared.eras[era].last;
-        let mut told = Vec::new();
+        let mut facts = Vec::new();
         watch_facts(&prepared.space, line, |revision, fact| {
             if let Some(of) = prepared.segment_of(last, revision, true)
                 && prepared.creators[of as usize] == NONE
             {
-                told.push((of, fact));
+                facts.push((of, fact));
             }
         });
-        for (of, fact) in told {
-            let list = prepared.told.entry(of).or_default();
+        for (of, fact) in facts {
+            let list = prepared.gap_facts.entry(of).or_default();
             if !list.contains(&fact) {
                 list.push(fact);
             }
@@ -314,23 +314,23 @@ fn observations<'a>(prepared: &mut Prepared<'a>, watches: &[&'a WatchLine]) {
     }
 }
 
-/// A value that was seen, and that only one operation puts, tells where that operation took effect.
+/// If a value was seen and only one operation puts it, that operation took effect where it was seen.
 fn pins(prepared: &mut Prepared<'_>) {
     // How often each (key, value) that an answer shows is put at all, by answered operations too.
-    let mut told: FixedMap<(Key, &Bytes), u32> = FixedMap::default();
-    for fact in prepared.told.values().flatten() {
+    let mut put_counts: FixedMap<(Key, &Bytes), u32> = FixedMap::default();
+    for fact in prepared.gap_facts.values().flatten() {
         if let Fact::Put(key, Some(value)) = fact {
-            told.insert((*key, value), 0);
+            put_counts.insert((*key, value), 0);
         }
     }
-    if told.is_empty() {
+    if put_counts.is_empty() {
         return;
     }
     for item in &prepared.items {
         if matches!(item.role, Role::Ambiguous | Role::Creator | Role::Either) {
             item.action.parts(&mut |part| {
                 if let Action::Put(key, _, put) = part {
-                    match told.get_mut(&(*key, &put.value)) {
+                    match put_counts.get_mut(&(*key, &put.value)) {
                         // A put that keeps the value could put any.
                         Some(count) if !put.ignore_value => *count += 1,
                         _ => {}
@@ -342,10 +342,10 @@ fn pins(prepared: &mut Prepared<'_>) {
     if prepared.keeps_values {
         return;
     }
-    for (segment, facts) in &prepared.told {
+    for (segment, facts) in &prepared.gap_facts {
         for fact in facts {
             let Fact::Put(key, Some(value)) = fact else { continue };
-            if told.get(&(*key, *value)) != Some(&1) {
+            if put_counts.get(&(*key, *value)) != Some(&1) {
                 continue;
             }
             if let Some([only]) = prepared.putters.get(&(*key, *value)).map(Vec::as_slice)
@@ -358,7 +358,7 @@ fn pins(prepared: &mut Prepared<'_>) {
 }
 
 impl Prepared<'_> {
-    /// Whether a filler could have made a segment's revision, as far as that can be told without a state.
+    /// Whether a filler could have made a segment's revision, as far as that is known without a state.
     pub(super) fn may_fill(&self, filler: u32, segment: u32) -> bool {
         let item = &self.items[filler as usize];
         if item.call > self.min_ret[segment as usize] {
@@ -368,7 +368,7 @@ impl Prepared<'_> {
         if effects.pin != NONE && effects.pin != segment {
             return false;
         }
-        if let Some(facts) = self.told.get(&segment) {
+        if let Some(facts) = self.gap_facts.get(&segment) {
             for fact in facts {
                 let one = [Span::one(fact.key())];
                 if !effects.may_write(&one) {
@@ -379,7 +379,7 @@ impl Prepared<'_> {
         effects.touches.iter().all(|(key, touch)| self.leaves_room(*key, *touch, segment))
     }
 
-    /// Those that could have made a segment's revision, used up or not, and how many had to be looked at.
+    /// The items that could have made a segment's revision, used up or not, and how many had to be looked at.
     pub(super) fn candidates(&self, segment: u32) -> (Vec<u32>, usize) {
         let mut looked_at = 0;
         let mut may_fill = |filler: &u32| {
@@ -387,7 +387,7 @@ impl Prepared<'_> {
             self.may_fill(*filler, segment)
         };
         let either = self.either.get(segment).iter().copied();
-        let value = self.told.get(&segment).and_then(|facts| {
+        let value = self.gap_facts.get(&segment).and_then(|facts| {
             facts.iter().find_map(|fact| match fact {
                 Fact::Put(key, Some(value)) => Some((*key, *value)),
                 _ => None,

@@ -1,4 +1,4 @@
-//! A history as the general search takes it: the plain store with breaks and watches as a model of its own.
+//! A history in the form of the general search: the plain store, with breaks and watches, as a separate model.
 //!
 //! This is the second judge. The property tests compare the fast check with it, and [`super::recheck`] lets it judge the core of
 //! every accusation.
@@ -75,7 +75,7 @@ type Delivered = BTreeMap<(usize, i64), Vec<(Bytes, Option<Bytes>)>>;
 /// The model.
 pub(super) struct Reference {
     dialect: Dialect,
-    told: Delivered,
+    delivered: Delivered,
 }
 
 impl Model for Reference {
@@ -131,7 +131,7 @@ impl Model for Reference {
             matches!((input, output), (Input::Op(op, _), Some(_)) if !matches!(op, Op::LeaseRevoke(_)));
         let revision = next.store.etcd.revision();
         if revision > state.store.etcd.revision() && !known {
-            let facts = self.told.get(&(state.era, revision)).map_or(&[][..], Vec::as_slice);
+            let facts = self.delivered.get(&(state.era, revision)).map_or(&[][..], Vec::as_slice);
             let holds = |(key, value): &(Bytes, Option<Bytes>)| {
                 let mut made = next.store.etcd.made(key, revision);
                 made.any(|made| made.map(|kv| &kv.value) == value.as_ref())
@@ -205,7 +205,7 @@ impl Eras {
         Some(era)
     }
 
-    /// The cluster's id in an era, where a break has told it.
+    /// The cluster's id in an era, if a break says it.
     fn cluster(&self, era: usize) -> Option<u64> {
         self.cuts[..era].iter().rev().find_map(|cut| cut.cluster)
     }
@@ -252,11 +252,11 @@ pub(super) fn plain(
         _ => None,
     });
     let mut tops: Vec<i64> = (0..=eras.cuts.len()).map(|era| eras.base(era)).collect();
-    let mut told = Delivered::new();
+    let mut delivered = Delivered::new();
     for line in watches {
         let era = eras.at(line.at);
         tops[era] = tops[era].max(line.revision.0);
-        note_delivered(&eras, era, line, &mut told);
+        note_delivered(&eras, era, line, &mut delivered);
     }
     let done = || EtcdOutput::Answer(0, None);
     for (number, cut) in eras.cuts.iter().enumerate() {
@@ -285,7 +285,7 @@ pub(super) fn plain(
     }
     let top = tops[eras.cuts.len()];
     list.push(Plain::ok(3_000_000, u64::MAX - 1, u64::MAX - 1, Input::Reach(top), done()));
-    Ok((Reference { dialect, told }, ConcurrentHistory::new(list)?))
+    Ok((Reference { dialect, delivered }, ConcurrentHistory::new(list)?))
 }
 
 fn each_plain(operation: &Operation, eras: &Eras, drift_ppm: u64, list: &mut Vec<Plain<Input, EtcdOutput>>) {
@@ -309,11 +309,11 @@ fn each_plain(operation: &Operation, eras: &Eras, drift_ppm: u64, list: &mut Vec
             list.push(Plain::ok(client, call, ret.min(end), input, answer));
         }
         _ if operation.outcome == Outcome::Info || operation.is_ok() && operation.op.may_change() => {
-            list.push(Plain::info(client, operation.call, Input::Op(told_lease(operation), grant)));
+            list.push(Plain::info(client, operation.call, Input::Op(with_chosen_lease(operation), grant)));
         }
         _ => may_have_happened = false,
     }
-    if let Op::LeaseGrant(request) = &told_lease(operation)
+    if let Op::LeaseGrant(request) = &with_chosen_lease(operation)
         && request.ttl > 0
         && may_have_happened
     {
@@ -328,7 +328,7 @@ fn each_plain(operation: &Operation, eras: &Eras, drift_ppm: u64, list: &mut Vec
 }
 
 /// The request, with the lease's id and lifetime as the store chose them, where that is known.
-fn told_lease(operation: &Operation) -> Op {
+fn with_chosen_lease(operation: &Operation) -> Op {
     let mut op = operation.op.clone();
     if let (Op::LeaseGrant(grant), Some(OpResult::LeaseGrant(result))) = (&mut op, &operation.result) {
         grant.id = if grant.id.is_none() { result.id } else { grant.id };
@@ -337,11 +337,11 @@ fn told_lease(operation: &Operation) -> Op {
     op
 }
 
-fn note_delivered(eras: &Eras, era: usize, line: &WatchLine, told: &mut Delivered) {
+fn note_delivered(eras: &Eras, era: usize, line: &WatchLine, delivered: &mut Delivered) {
     for event in &line.events {
         let revision = event.kv.mod_revision.0;
         let Some(of) = eras.of_revision(era, revision, true) else { continue };
         let value = (event.kind == WatchEventKind::Put).then(|| event.kv.value.clone());
-        told.entry((of, revision)).or_default().push((event.kv.key.clone(), value));
+        delivered.entry((of, revision)).or_default().push((event.kv.key.clone(), value));
     }
 }

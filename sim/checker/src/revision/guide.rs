@@ -36,7 +36,7 @@ pub(super) struct Guide {
 }
 
 impl Guide {
-    /// None if the hints tell nothing of this history, or nothing that needs telling.
+    /// None if the hints say nothing about this history, or nothing that helps.
     pub(super) fn new(prepared: &Prepared<'_>, hints: &[&Hint]) -> Option<Guide> {
         if hints.is_empty() || prepared.effects.is_empty() {
             return None;
@@ -67,7 +67,7 @@ impl Guide {
         (!guide.entries.is_empty()).then_some(guide)
     }
 
-    /// Lays out an era's log. `ended`: the ends of leases that the logs have told so far, with their index.
+    /// Lays out an era's log. `ended`: the ends of leases that the logs have shown so far, with their index.
     fn lay_out(
         &mut self,
         prepared: &Prepared<'_>,
@@ -77,7 +77,7 @@ impl Guide {
     ) {
         let begin = self.entries.len();
         self.begins.push(begin);
-        // A member that started again, or joined after a break, applies entries again that an era before has told.
+        // A member that started again, or joined after a break, applies entries again that an earlier era already has.
         for (index, entry) in log {
             match entry {
                 Entry::Item(item) => {

@@ -31,7 +31,7 @@ fn spoilt(chance: &mut Chance, history: &RunHistory, hints: &[Hint]) -> Vec<Hint
         4 => hints.iter_mut().for_each(|hint| hint.op = OpId(chance.below(count * 2))),
         // From other times, and so of other eras.
         5 => hints.iter_mut().for_each(|hint| hint.at = chance.below(100) * TICK),
-        // Other members tell something else of the same places.
+        // Other members report something else for the same places.
         6 => {
             let other = hints.iter().map(|hint| Hint {
                 member: "n2".to_owned(),

@@ -90,7 +90,7 @@ pub(super) struct Part<'a> {
     pub(super) answer: &'a RangeResult,
 }
 
-/// What responses or a watch tell of the write that made a revision. It need not be what the revision left: a
+/// A fact that responses or a watch show about the write that made a revision. It need not be what the revision left: a
 /// transaction may delete a key and put it, or put it and delete it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fact<'a> {
@@ -111,7 +111,7 @@ impl Fact<'_> {
 pub(super) struct Effects {
     pub(super) reads: Vec<Span>,
     pub(super) writes: Vec<Span>,
-    /// It could delete any key that hangs on its lease.
+    /// It could delete any key that is attached to its lease.
     pub(super) any: bool,
     /// Sure to have been written once it made a revision.
     pub(super) touches: Vec<(Key, Touch)>,
@@ -177,7 +177,7 @@ pub(super) struct Input<'a> {
     pub(super) operations: &'a [Operation],
     pub(super) breaks: &'a [&'a Break],
     pub(super) watches: &'a [&'a WatchLine],
-    /// In which order the members' logs have the operations; never trusted.
+    /// The order in which the members' logs have the operations; never trusted.
     pub(super) hints: &'a [&'a Hint],
     /// What watchers received about whole revisions, if an order must fit that too.
     pub(super) seen: &'a [Seen],
@@ -239,7 +239,7 @@ pub(super) struct Prepared<'a> {
     pub(super) revokes: BTreeMap<u32, Vec<u32>>,
     pub(super) compacts: Vec<u32>,
     /// What is known of the revisions that have no known creator.
-    pub(super) told: BTreeMap<u32, Vec<Fact<'a>>>,
+    pub(super) gap_facts: BTreeMap<u32, Vec<Fact<'a>>>,
     /// What watchers received, if an order must fit that.
     pub(super) shown: Vec<Shown<'a>>,
     /// Fillers by what they put.
@@ -272,8 +272,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// The segment of the state that `revision` names or, with `made`, of the creator that made it, seen from `segment`. It is
-    /// in the same era, or in the era among those that it continues that reaches so far. None before the start, and if the
-    /// era has no such revision.
+    /// in the same era, or in an earlier era that this one continues. None before the start, and if there is no such revision.
     pub(super) fn segment_of(&self, segment: u32, revision: i64, made: bool) -> Option<u32> {
         let era = &self.eras[era_of_revision(&self.eras, self.era_of(segment), revision, made)?];
         let segment = u32::try_from(i64::from(era.first).saturating_add(revision - era.base)).ok()?;

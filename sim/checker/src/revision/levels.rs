@@ -121,13 +121,13 @@ pub(super) struct Make {
 pub(super) struct Within {
     /// Items with this revision, not yet placed.
     pub(super) undone: Vec<u32>,
-    /// Already asked, at this state, whether to end or make a lease early for the sake of a failure.
+    /// Already asked, at this state, whether to end or make a lease early so that a failure can be placed.
     pub(super) asked: bool,
-    /// The one that was chosen to go next.
+    /// The item that was chosen to go next.
     pub(super) first: Option<u32>,
     /// The log was followed through this segment.
     pub(super) followed: bool,
-    /// One more than the lease that something was last placed on for a break's sake; 0 for none.
+    /// One more than the lease that something was last placed on because a break may keep this revision; 0 for none.
     pub(super) from: u32,
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Odd {
     pub(super) what: What,
 }
 
-/// In what its parts do not fit.
+/// How its parts contradict each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
     /// It shows so many keys, and by its count and limit it should show another number.

@@ -116,7 +116,7 @@ pub use eval::Dialect;
 pub use layout::Start;
 pub use recheck::Recheck;
 pub use search::Budgets;
-pub(crate) use seen::{Seen, SeenChange, check as check_seen, tells};
+pub(crate) use seen::{Seen, SeenChange, check as check_seen, fits_steps};
 pub use violation::{Rule, Violation};
 pub use witness::{Step, Witness};
 

@@ -1,7 +1,7 @@
 //! Contradictions between two answers about one key, found without a state.
 //!
-//! A revision with a known creator tells what became of the keys that the creator is sure to have changed. So an answer
-//! that shows a key is contradicted
+//! A known creator of a revision shows what became of the keys that it certainly changed. So an answer that shows a key is
+//! contradicted
 //! - by the creator of the key's `mod_revision`, where that put another value, deleted the key, or cannot have touched it;
 //! - by a known change of the key after that `mod_revision` and up to the revision at which the key was seen;
 //! - by another answer that shows the same revision of the key otherwise.
@@ -53,7 +53,7 @@ pub(super) fn contradiction(prepared: &Prepared<'_>) -> Option<Pair> {
         let index = index as u32;
         let operation = prepared.operation(index).expect("it was answered");
         each_kv(operation, &mut |range, kv| {
-            // What it made itself it need not have seen.
+            // An operation need not have seen the revision that it made itself.
             let newest = match item.role {
                 Role::Creator | Role::Either => item.segment.saturating_sub(1),
                 _ => item.segment,
@@ -138,11 +138,12 @@ impl Sight<'_> {
         // By who else saw it.
         let (first, other, unread) =
             shown.entry((key, of)).or_insert_with(|| (self.index, self.kv.clone(), self.keys_only));
-        let told = prepared.dialect == Dialect::Etcd;
+        let reports_all = prepared.dialect == Dialect::Etcd;
         // A report may leave out versions, of some answers alone.
-        let versions = told || other.version > 0 && self.kv.version > 0;
+        let versions = reports_all || other.version > 0 && self.kv.version > 0;
         let differs = (versions && other.version != self.kv.version)
-            || (told && (other.create_revision, other.lease) != (self.kv.create_revision, self.kv.lease))
+            || (reports_all
+                && (other.create_revision, other.lease) != (self.kv.create_revision, self.kv.lease))
             || (!*unread && !self.keys_only && other.value != self.kv.value);
         if differs {
             let value = if *unread || self.keys_only { &self.kv.value } else { &other.value };
@@ -171,7 +172,7 @@ fn known_changes<'a>(prepared: &Prepared<'a>) -> Known<'a> {
                 }
             }
             (Op::DeleteRange(delete), _) if delete.range_end.is_empty() => note(&delete.key, Change::Deleted),
-            // What the delete of an interval took is not told.
+            // The answer does not say which keys the delete of an interval took.
             (Op::Txn(txn), Some(OpResult::Txn(result))) if !deletes_interval(txn) => {
                 changes_of(txn, result, prepared.dialect, &mut note);
             }

@@ -15,7 +15,7 @@ use crate::history::{Break, Op, OpResult, Operation, Outcome};
 /// Lays the history out.
 ///
 /// # Errors
-/// What makes it Invalid before anything is replayed. The layout is given up then, but for the items.
+/// What makes it Invalid before anything is replayed. Then the layout has only the items.
 pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConflict> {
     let Input { operations, breaks, watches, start, dialect, drift_ppm, seen, hints: _ } = input;
     let mut space = KeySpace::new(operations, start.keys.iter().map(|kv| &kv.key));
@@ -195,7 +195,7 @@ pub(super) fn prepare<'a>(input: Input<'a>) -> Result<Prepared<'a>, LayoutConfli
         grants: BTreeMap::new(),
         revokes: BTreeMap::new(),
         compacts: Vec::new(),
-        told: BTreeMap::new(),
+        gap_facts: BTreeMap::new(),
         shown: Vec::new(),
         putters: FixedMap::default(),
         keeps_values: false,
@@ -231,7 +231,7 @@ fn item_of<'a>(
     };
     let (era, unsure) = era_of(operation, item.ret, breaks, eras);
     if operation.op.is_serializable() {
-        // A member's own state may be as old as it likes.
+        // A member's own state may be of any age.
         item.call = eras[era].start;
     }
     item.segment = era as u32;
@@ -262,8 +262,8 @@ fn item_of<'a>(
     item
 }
 
-/// The era that answered an operation, and whether another may have: where it was open at a break, and the cluster's
-/// id in its header does not tell. Of an ambiguous one the era in which it was called.
+/// The era that answered an operation, and whether another era may have answered it: that is so if it was open at a break,
+/// and the cluster's id in its header does not decide. For an ambiguous operation, the era in which it was called.
 fn era_of(operation: &Operation, ret: u64, breaks: &[&Break], eras: &[Era]) -> (usize, bool) {
     let (from, to) = (era_at(eras, operation.call), era_at(eras, ret));
     if from == to || operation.outcome == Outcome::Info {

@@ -12,7 +12,7 @@ use crate::model::etcd::Etcd;
 use crate::revision::{Dialect, Start};
 use crate::search::sample::Chance;
 
-/// Chance's yes, one time in `n`.
+/// True one time in `n`.
 pub(crate) fn one_in(chance: &mut Chance, n: u64) -> bool {
     chance.below(n) == 0
 }
@@ -371,7 +371,7 @@ struct World {
     /// Whether the store has chosen a lease's id.
     chosen: bool,
     events: Vec<Event>,
-    /// What the log of the members would tell.
+    /// The hints that the members' logs would give.
     hints: Vec<Hint>,
 }
 

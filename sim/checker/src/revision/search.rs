@@ -67,7 +67,7 @@ pub(super) struct Machine<'p, 'a> {
     pub(super) prepared: &'p Prepared<'a>,
     pub(super) store: Store<'a>,
     pub(super) budgets: Budgets,
-    /// What the logs tell of the gaps, where that is to be tried first.
+    /// The guide of the members' logs, if it is tried first.
     pub(super) guide: Option<&'p Guide>,
     /// How far the log was followed.
     pub(super) log_at: usize,

@@ -1,4 +1,4 @@
-//! What watchers received about whole revisions: which keys each changed, what they became and what they were.
+//! What watchers received about whole revisions: which keys each revision changed, and these keys before and after it.
 //!
 //! The first check takes from watches only what narrows down who filled a gap. Its order is one of several that explain the
 //! answers, so it may contradict what a watcher received. The check of watches therefore searches once more and takes
@@ -57,9 +57,9 @@ pub(crate) struct SeenChange {
 /// Whether a watcher received the steps of a key within one revision that it `wants`, and nothing else. A transaction may
 /// delete a key and put it, and then there are two events. Once a compaction may have been there (`compacted`), only the last
 /// of the steps is sure to be left.
-pub(crate) fn tells<S, T>(
+pub(crate) fn fits_steps<S, T>(
     steps: &[S],
-    told: &[T],
+    received: &[T],
     compacted: bool,
     wants: impl Fn(&S) -> bool,
     same: impl Fn(&S, &T) -> bool,
@@ -67,7 +67,7 @@ pub(crate) fn tells<S, T>(
     let first = if compacted { steps.len().max(1) } else { 1 };
     (0..first).any(|from| {
         let wanted: Vec<&S> = steps[from..].iter().filter(|step| wants(step)).collect();
-        wanted.len() == told.len() && wanted.iter().zip(told).all(|(step, told)| same(step, told))
+        wanted.len() == received.len() && wanted.iter().zip(received).all(|(step, one)| same(step, one))
     })
 }
 
@@ -124,13 +124,13 @@ impl Machine<'_, '_> {
         let mut of_this = prepared.shown.iter().filter(|one| one.first <= segment && segment <= one.last);
         let Some(key) = of_this.find_map(|one| self.differs(one, revision, &made)) else { return Ok(()) };
         self.store.undo_to(mark);
-        self.frontier.note(make.segment, Trouble::Told { item });
+        self.frontier.note(make.segment, Trouble::DoesNotFit { item });
         let mut keys: Vec<Span> = key.into_iter().map(Span::one).collect();
         let action = &prepared.items[item as usize].action;
         action.reads(&mut keys);
         let any = action.writes(&mut keys);
         Err(match any || key.is_none() {
-            // What hangs on a lease depends on everything before.
+            // Which keys are attached to a lease depends on everything before.
             true => Conflict::Latest,
             false => self.with_choice(Conflict::Keys(make.segment, keys), make),
         })
@@ -145,26 +145,26 @@ impl Machine<'_, '_> {
     ) -> Option<Option<Key>> {
         let (space, seen) = (&self.prepared.space, shown.seen);
         let changes = seen.changes.get(&revision).map_or(&[][..], Vec::as_slice);
-        let as_told = |steps: &[Entry<'_>], told: &[Option<KeyValue>]| {
+        let fits = |steps: &[Entry<'_>], received: &[Option<KeyValue>]| {
             let wants = |step: &Entry<'_>| !if step.is_present() { seen.no_put } else { seen.no_delete };
-            let same = |step: &Entry<'_>, told: &Option<KeyValue>| self.is(step, told.as_ref());
-            tells(steps, told, revision <= seen.compacted, wants, same)
+            let same = |step: &Entry<'_>, received: &Option<KeyValue>| self.is(step, received.as_ref());
+            fits_steps(steps, received, revision <= seen.compacted, wants, same)
         };
         for change in changes {
             let Some(key) = space.key(&change.key) else { return Some(None) };
             let Some([old, steps @ ..]) = made.get(&key).map(Vec::as_slice) else { return Some(Some(key)) };
-            if !as_told(steps, &change.steps)
+            if !fits(steps, &change.steps)
                 || !change.before.iter().all(|before| self.is(old, before.as_ref()))
             {
                 return Some(Some(key));
             }
         }
-        let untold = made.iter().find(|(key, steps)| {
+        let differing = made.iter().find(|(key, steps)| {
             (shown.span.lo..shown.span.hi).contains(*key)
                 && !changes.iter().any(|change| change.key == *space.name(**key))
-                && !as_told(&steps[1..], &[])
+                && !fits(&steps[1..], &[])
         });
-        untold.map(|(key, _)| Some(*key))
+        differing.map(|(key, _)| Some(*key))
     }
 
     fn is(&self, entry: &Entry<'_>, kv: Option<&KeyValue>) -> bool {

@@ -5,7 +5,7 @@
 //! then. One pass over the gaps counts both. Where an operation is known to have made a gap's revision (it alone writes
 //! a value that was seen there), neither of the two is counted.
 //!
-//! A store that makes a revision where nothing changes is found so at once; the search would try every filling.
+//! This finds at once a store that makes a revision though nothing changes. The search would try every filling.
 
 use super::layout::{NONE, Prepared};
 

@@ -1,4 +1,4 @@
-//! What answers tell of a key over time: when it was written, and how it was seen.
+//! What answers show about a key over time: when it was written, and how it was seen.
 //!
 //! A key's `version` counts its writes since its `create_revision`. So two sights of a key tell how many unanswered writes lie
 //! between them; mostly there is none. That has three uses:
@@ -9,8 +9,8 @@
 //! - An order that has passed an answer that showed the whole key has the key in that very state. So nothing before it can be
 //!   to blame for what comes after ([`Prepared::last_seen_whole`]).
 //!
-//! Nothing is noted of the keys that only answered operations write. In the dialect of etcd's robustness model, whose reports tell
-//! neither creation revisions nor leases, only the last writes are noted.
+//! Nothing is noted about keys that only answered operations write. The reports of etcd's robustness model have neither
+//! creation revisions nor leases; in its dialect only the last writes are noted.
 
 use super::answers::each_kv;
 use super::eval::Dialect;
@@ -21,7 +21,7 @@ use crate::history::{
     Bytes, DeleteRange, Op, OpResult, Range, RequestOp, ResponseOp, SortOrder, SortTarget, Txn, TxnResult,
 };
 
-/// An interval of more keys than that tells nothing of a key that it does not show.
+/// For an interval of more keys than this, nothing is noted about the keys that it does not show.
 pub(super) const WIDE: u32 = 32;
 
 /// What is certain of a key at a segment, in every legal order.
@@ -93,7 +93,7 @@ pub(super) enum Need {
 }
 
 impl Sights {
-    /// Collects what the history tells of the keys that are `written` by fillers.
+    /// Collects what the history shows about the keys that are `written` by fillers.
     pub(super) fn collect(prepared: &Prepared<'_>, written: &[bool]) -> Sights {
         let mut keys: Vec<Vec<(u32, Known)>> = vec![Vec::new(); written.len()];
         let mut add = |key: Key, at: u32, known: Known| {
@@ -124,12 +124,12 @@ impl Sights {
                 else {
                     return;
                 };
-                let told = prepared.dialect == Dialect::Etcd;
+                let reports_all = prepared.dialect == Dialect::Etcd;
                 let sight = Sight {
                     of,
-                    created: if told { kv.create_revision.0 } else { 0 },
+                    created: if reports_all { kv.create_revision.0 } else { 0 },
                     version: kv.version,
-                    whole: told && !range.is_some_and(|range| range.keys_only),
+                    whole: reports_all && !range.is_some_and(|range| range.keys_only),
                     judged: if named > 0 { at } else { segment },
                 };
                 add(key, at, Known::Seen(sight));
@@ -168,7 +168,7 @@ impl Sights {
                 _ => {}
             }
         }
-        for (segment, facts) in &prepared.told {
+        for (segment, facts) in &prepared.gap_facts {
             for fact in facts {
                 match fact {
                     Fact::Put(key, _) => add(*key, *segment, Known::Put),
@@ -300,8 +300,8 @@ impl Prepared<'_> {
                 _ if from > *at => {}
                 Known::Seen(sight) if sight.of < from => {}
                 Known::Seen(sight) => {
-                    let told = sight.created > 0 && sight.version > 0;
-                    let there = told && sight.created <= self.revision(from);
+                    let is_known = sight.created > 0 && sight.version > 0;
+                    let there = is_known && sight.created <= self.revision(from);
                     let answered = |from, to| count(&self.sights.answered[key as usize], from, to);
                     if !there || self.counts_more(key, from, sight, answered) {
                         windows.push((from, sight.of));

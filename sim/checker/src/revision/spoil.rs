@@ -7,7 +7,7 @@ use crate::history::{
 };
 use crate::search::sample::Chance;
 
-/// Spoils one thing. What comes out may be valid nevertheless.
+/// Spoils one thing. The result may still be valid.
 pub(crate) fn spoil(chance: &mut Chance, history: &mut RunHistory) {
     if !history.events.is_empty() && one_in(chance, 3) {
         return spoil_event(chance, history);

@@ -13,7 +13,7 @@ pub(super) enum Trouble {
     /// It would have made a revision, where the revision in its header has another creator.
     Creates { item: u32 },
     /// What it writes is not what was seen of the revision.
-    Told { item: u32 },
+    DoesNotFit { item: u32 },
     /// Nothing is left that could have made the revision.
     NoCreator { segment: u32, used_up: bool },
     /// Its error or its answer fits no state that it could have met.

@@ -143,7 +143,7 @@ pub struct Violation {
     pub candidates: Vec<String>,
     /// A smaller history in which the violation still stands.
     pub core: Option<super::core::Core>,
-    /// What the general search says to it.
+    /// What the general search found.
     pub recheck: super::Recheck,
 }
 

@@ -9,7 +9,7 @@ use crate::history::{LeaseId, OpId, Operation, Outcome};
 use crate::model::etcd::Etcd;
 use std::collections::BTreeMap;
 
-/// In the trail, stands for an operation outside this history.
+/// In the trail, this number means an operation outside this history.
 pub(super) const ELSEWHERE: u32 = (1 << 31) - 1;
 
 /// One step of a witness.

@@ -1,4 +1,4 @@
-//! A part laid out for the search: its operations by class, in order of time, and the list that they stand in.
+//! A part laid out for the search: its operations by class, in order of time, and the list that holds them.
 
 use super::table::{FixedHasher, IdTable};
 use super::transitions::{Class, ClassId};
@@ -76,9 +76,9 @@ where
 pub(super) struct Ranked {
     /// Operations that are not failed, in order of call.
     pub(super) calls: Vec<usize>,
-    /// By place; of no meaning for failed operations.
+    /// By place; not meaningful for failed operations.
     pub(super) call_ranks: Vec<u32>,
-    /// By place; of no meaning for any but completed operations.
+    /// By place; meaningful for completed operations only.
     pub(super) ret_ranks: Vec<u32>,
 }
 

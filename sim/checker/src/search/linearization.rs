@@ -1,4 +1,4 @@
-//! Orders: putting those of the parts together, and replaying one from the start.
+//! Orders: merging the orders of the parts, and replaying one from the start.
 //!
 //! [`replay`] shares nothing with the search but the model. It sees the whole history and not its parts, so it also
 //! checks that the model was right to say that the parts do not touch each other.

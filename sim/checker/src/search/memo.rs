@@ -50,7 +50,7 @@ impl Memo {
         self.arena.len() * 8 + self.starts.len() * 4 + self.table.bytes()
     }
 
-    /// Whether a key was turned away for want of room.
+    /// Whether a key was rejected because the memo is full.
     pub(super) fn is_full(&self) -> bool {
         self.full
     }

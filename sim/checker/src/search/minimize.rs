@@ -1,7 +1,7 @@
 //! The minimal core of a violation: the fewest operations that prove it.
 //!
-//! Only *sound* removals are made, those after which a linearizable history is linearizable still, so that a core
-//! that is not proves that the whole history is not:
+//! Only *sound* removals are made: after them a linearizable history is still linearizable. So if the core is not
+//! linearizable, the whole history is not:
 //! - a completed operation that is read-only is taken away (so is a read-only ambiguous one);
 //! - a completed operation that is not read-only is made ambiguous: it may then have taken effect or not;
 //! - an ambiguous operation that was called after the last return is taken away: it comes after all that is asked for.
@@ -80,14 +80,14 @@ pub fn minimize<M: Model>(
         left: budget.steps / 4,
         unsure: false,
     };
-    // The first look is a quick one: much may go with checks that are short.
+    // The first pass uses short checks, which may already remove much.
     let mut held_back = budget.steps - finder.left;
     let small = finder.small_sets(history, violation, &candidates);
     let mut essential = candidates;
     loop {
         let start = small.iter().find(|set| set.len() < essential.len() && finder.is_illegal(set));
         essential = start.unwrap_or(&essential).clone();
-        // That smaller sets were legal, or took too long, takes nothing from the minimality of what is found.
+        // Smaller sets that were legal, or took too long, do not affect whether the core is minimal.
         finder.unsure = false;
         finder.each = finder.each.min(usual);
         essential = finder.explain(&mut Vec::new(), false, &essential);

@@ -10,7 +10,7 @@
 //! # The reductions, and why they lose nothing
 //! Let `C` be a configuration from which the completed operations that remain can be linearized, and `L` such an
 //! order. Each reduction replaces `L` by another such order that the search does try. They hold for every model that
-//! keeps the three promises of [`crate::model`], and only *read-only* and *keys* are asked of the model.
+//! keeps the four promises of [`crate::model`].
 //!
 //! - **(e)** *A read-only operation that is legal now is committed at once, and never taken back.* It may come next,
 //!   so nothing has to come before it; moved to the front of `L` it changes no state, and what is left of `L` changes

@@ -8,7 +8,7 @@ use crate::model::multi_register::{MicroOp, MultiRegister, ReadValues};
 use crate::model::mutex::{Mutex, MutexInput, MutexOutput};
 use crate::model::{ClientId, ConcurrentHistory, Model, Operation, Outcome, Register};
 
-/// SplitMix64 (Steele, Lea and Flood 2014): all the chance that tests need, from one seed.
+/// SplitMix64 (Steele, Lea and Flood 2014): the random numbers of the tests, from one seed.
 pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {

@@ -1,4 +1,4 @@
-//! What lists tell: a read of a list tells the order of all appends in it.
+//! What follows from lists: a read of a list shows the order of all appends in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,10 +29,10 @@ struct Key<'h> {
     found: Vec<(usize, usize)>,
 }
 
-/// What a history of [`ListAppend`](crate::model::ListAppend) tells of its order.
+/// Infers the order of a history of [`ListAppend`](crate::model::ListAppend).
 pub fn lists(history: &ConcurrentHistory<Vec<ListOp>, ReadLists>) -> Inferred {
     let mut keys: BTreeMap<Arc<str>, Key<'_>> = BTreeMap::new();
-    // Who appends what.
+    // Which transaction appends what.
     for (at, operation) in history.operations().iter().enumerate() {
         if operation.outcome == Outcome::Fail {
             continue;
@@ -47,7 +47,7 @@ pub fn lists(history: &ConcurrentHistory<Vec<ListOp>, ReadLists>) -> Inferred {
             }
         }
     }
-    // Who found what.
+    // Which transaction found what.
     for (at, operation) in history.operations().iter().enumerate() {
         let Outcome::Ok(reads) = &operation.outcome else { continue };
         if let Err(contradiction) = found(at, &operation.input, reads, &mut keys) {
@@ -216,7 +216,7 @@ impl Key<'_> {
         for pair in at.windows(2) {
             graph.edge(pair[0], pair[1], Because::Wrote(number));
         }
-        // What no read saw comes behind all that reads saw.
+        // Appends that no read saw come after all that reads saw.
         let seen: BTreeSet<&Value> = elements.iter().collect();
         let behind: Vec<u32> = self
             .writers

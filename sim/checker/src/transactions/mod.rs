@@ -1,16 +1,16 @@
 //! Transactions whose writes are distinct: the order is inferred and not searched for.
 //!
 //! # What is inferred
-//! If a value is written to a key once, a read of it tells which write it saw. From that follows which transaction must
-//! come before which in every order that is strictly serializable, as Elle does it (Kingsbury and Alvaro 2020):
+//! If a value is written to a key once, a read of the value saw that write. From this it follows which transaction must come
+//! before which in every order that is strictly serializable, as in Elle (Kingsbury and Alvaro 2020):
 //! - *wr*: the writer of a value comes before its readers;
 //! - *ww*: of two appends to a list, the one that stands first in it comes first;
 //! - *rw*: a reader of a list or a register before a write comes before that write;
 //! - *rt*: a transaction that returned before another was called comes before it.
 //!
-//! Lists tell the order of all appends that any read saw ([`lists`]). Registers do not; there a write that must come after
-//! the one that was read must come after its readers too, and this is followed until nothing new comes of it
-//! ([`registers`]). What is still open then is chosen (`schedule`).
+//! Lists show the order of all appends that any read saw ([`lists`]). Registers do not. There, a write that must come after
+//! the write that was read must also come after its readers; this rule is applied until nothing new follows
+//! ([`registers`]). The rest of the order is then searched for (`schedule`).
 //!
 //! # What comes of it
 //! - A cycle, or a read of a value that no transaction can have left there, proves that there is no order ([`Contradiction`]).

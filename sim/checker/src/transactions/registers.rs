@@ -1,13 +1,13 @@
-//! What registers tell: a read of a register tells which write it saw, and no more.
+//! What follows from registers: a read of a register shows which write it saw, and no more.
 //!
 //! The order of the writes of a key is not known. But a write that must come after another must also come after the
 //! readers of that other one. And a write that must come before a reader, and is not the one that was read,
 //! must come before the write that was read. Each such edge may lead to more; they are followed until there are no new ones.
 //! That finds most contradictions, not all.
 //!
-//! A value that several transactions wrote to a key, or that the key had at first, does not tell which write a read of it saw.
-//! Such reads add no edges, and the order that is looked for need only show the value when they come ([`Versions::any_of`]). All
-//! other reads of the key, and other keys, tell as much as ever.
+//! If several transactions wrote a value to a key, or the key had it at first, a read of it may have seen any of these
+//! writes. Such reads add no edges; the order need only have the value when they come ([`Versions::any_of`]). All other
+//! reads of the key, and other keys, add edges as before.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ impl Key<'_> {
     }
 }
 
-/// What a history of [`MultiRegister`] tells of its order.
+/// Infers the order of a history of [`MultiRegister`].
 pub fn registers(model: &MultiRegister, history: &ConcurrentHistory<Vec<MicroOp>, ReadValues>) -> Inferred {
     let initial = |name: &str| model.initial.get(name).copied().unwrap_or(model.default);
     let mut keys: BTreeMap<&str, Key<'_>> = BTreeMap::new();

@@ -64,7 +64,7 @@ enum Step {
 #[derive(Clone, Copy)]
 struct Chance {
     state: u64,
-    /// It chooses until so many transactions are taken; what was never a trouble is done in the usual order.
+    /// It chooses until so many transactions are taken. After that, the usual order applies.
     until: usize,
 }
 
@@ -94,7 +94,7 @@ struct Schedule<'g> {
     writes: Vec<Vec<(usize, usize)>>,
     /// What each transaction reads that several writes may have left: the key's place, and the value.
     any_of: Vec<Vec<(usize, Value)>>,
-    /// When each transaction must be done at the latest, that all may return in time that come after it.
+    /// When each transaction must be done at the latest, so that all that come after it can return in time.
     due: Vec<u64>,
     /// Of each key the present version, and how many of its readers are still to come.
     now: Vec<usize>,
@@ -192,7 +192,7 @@ impl<'g> Schedule<'g> {
                 continue;
             }
             if writes {
-                // The looks are no part of what `self.ready` borrows, but of the same structure.
+                // Taken out, because `self.ready` is borrowed at the same time.
                 let mut looks = (std::mem::take(&mut self.looked), self.look);
                 let waits = self.waits_for_itself(node, &mut looks, allowed);
                 (self.looked, self.look) = looks;

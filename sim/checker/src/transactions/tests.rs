@@ -40,7 +40,7 @@ fn random<M: Model>(
     let mut operations: Vec<Operation<M::Input, M::Output>> = Vec::new();
     let mut state = model.initial();
     let (mut now, mut next) = (0, 0);
-    // Of each client: its open operation, and what it will return once it took effect.
+    // For each client: its open operation, and what it will return once it took effect.
     let mut open: Vec<Option<(usize, Option<M::Output>)>> = vec![None; shape.clients as usize];
     for _ in 0..shape.events {
         now += 1;

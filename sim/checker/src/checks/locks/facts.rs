@@ -29,7 +29,8 @@ pub(super) fn with(history: &RunHistory, holds: &[Hold<'_>], eras: &Eras<'_>) ->
                 compares.push(oldest(name, kv.create_revision));
                 facts.push((operation, operation.revision(), compares));
             }
-            // When it led is not told, but when it said so. What an earlier era wrote, this one did not answer.
+            // The answer shows at which revision the leader wrote its value, not when it began to lead. A value
+            // that an earlier era wrote is no answer of this one.
             (Op::Lock(Lock::Observe(_)), Some(OpResult::Observed(told))) => {
                 let here = told.iter().filter(|told| told.kv.mod_revision > eras.base(era));
                 facts.extend(here.map(|told| (operation, Some(told.kv.mod_revision), of_record(&told.kv))));
@@ -82,7 +83,7 @@ fn has_lease(key: &Bytes, lease: LeaseId) -> Compare {
     compare(key, CompareResult::Equal, CompareTarget::Lease(lease))
 }
 
-/// That every key of a queue is at least so young.
+/// Every key of a queue was created at this revision or later.
 fn oldest(name: &Bytes, create: Revision) -> Compare {
     Compare {
         key: Bytes::from([name.as_slice(), b"/"].concat()),

@@ -16,8 +16,7 @@ pub(super) struct Hold<'a> {
     pub(super) name: &'a Bytes,
     pub(super) key: &'a Bytes,
     pub(super) lease: LeaseId,
-    /// The revision in the answer's header. Of a lock it is one at which it is held, of a campaign one at which its place
-    /// is there.
+    /// The revision in the answer's header. A lock is held at this revision; a campaign's place exists at it.
     pub(super) header: i64,
     /// Whether it is a lock.
     pub(super) is_lock: bool,

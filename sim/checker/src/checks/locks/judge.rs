@@ -265,7 +265,7 @@ fn held<'a>(hold: &Hold<'a>, queues: &Queues<'a>) -> Result<(), (&'static str, S
     if hold.create.is_some_and(|create| kv.create_revision.0 != create) {
         return Err((HELD, format!("that key was created at revision {}", kv.create_revision)));
     }
-    // Of a campaign the answer does not tell at which revision its turn came.
+    // A campaign's answer does not say at which revision its turn came.
     let older = present.values().find(|other| other.create_revision < kv.create_revision);
     match older.filter(|_| hold.is_lock) {
         None => Ok(()),

@@ -1,5 +1,5 @@
-//! Which keys lay in the queues, and when, as the members reported: the places, each from the entry that made it to the one that
-//! removed it.
+//! Which keys the queues held, and when, as the members reported it. A key in a queue is a place; it exists from the entry
+//! that made it to the entry that removed it.
 //!
 //! The members report by a [`Hint`] which entry carried which operation, when the first of them applied it, and which revision
 //! it made. So this module knows about each place what no answer tells: whether a call that was given up has made it, and when it
@@ -24,12 +24,12 @@ pub(super) struct Place<'a> {
     pub(super) until: Option<u64>,
 }
 
-/// The places of each queue, in the order in which they were made; none if the members' word does not suffice.
+/// The places of each queue, in the order in which they were made; none if the members do not report enough.
 pub(super) fn places<'a>(
     history: &'a RunHistory,
     names: &BTreeSet<&'a Bytes>,
 ) -> Option<BTreeMap<&'a Bytes, Vec<Place<'a>>>> {
-    if history.members_untold() || history.breaks().next().is_some() {
+    if history.members_are_silent() || history.breaks().next().is_some() {
         return None;
     }
     let operations: BTreeMap<OpId, &Operation> =

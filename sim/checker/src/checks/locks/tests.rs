@@ -371,7 +371,7 @@ fn what_another_order_explains_is_no_failure() {
         ok(30, (6_000_000_000, 6_000_000_001), r#"{"range":{"key":"l/8"}}"#, 5, r#"{"range":{}}"#),
     ];
     assert!(broken(&lines).is_empty());
-    // Held at revision 5 it was not: by then both keys are gone.
+    // It was not held at revision 5: by then both keys are gone.
     let spoilt = with(lines, 21, &[locked(21, (20, 7_000_000_000), ("l", 8), 5)]);
     assert_eq!(broken(&spoilt), only(HELD));
 }

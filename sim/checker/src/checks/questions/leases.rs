@@ -1,4 +1,4 @@
-//! How much is left of a lease, which keys hang on it, and which leases there are.
+//! How much is left of a lease, which keys are attached to it, and which leases there are.
 //!
 //! The leader says how much is left of a lease, after it has proved that it leads. So the answer is true at an instant between
 //! call and return.
@@ -7,7 +7,7 @@
 //!   is left than that renewal gave, plus what a new leader adds ([`extension`]). If the leader has changed since, no more is
 //!   left than the one before had noted in the log, plus the same ([`Known::noted`]; etcd #9888).
 //! - *Granted*: the granted time is the one that the answer to the grant said.
-//! - *Keys*: if the last write of a key was certainly a put with the lease, the key hangs on it. A key does not hang on it if no
+//! - *Keys*: if the last write of a key was certainly a put with the lease, the key is attached to it. A key is not attached if no
 //!   client put it there, or if its last write was certainly another.
 //!
 //! The list of leases comes from the asked member's own state, which may be old. The members' hints say which entry granted a
@@ -31,16 +31,16 @@ pub(super) const FOUND: &str = "lease: one that is there is found, and one that 
 pub(super) const LEAST: &str = "lease: no less is left of it than was promised";
 pub(super) const MOST: &str = "lease: no more is left of it than it was given";
 pub(super) const GRANTED: &str = "lease: it was granted what its grant was answered with";
-pub(super) const KEYS: &str = "lease: the keys hang on it that were put there, and no others";
+pub(super) const KEYS: &str = "lease: the keys write on it that were put there, and no others";
 pub(super) const LISTED: &str = "lease: a member lists those that it has granted and not ended";
 
 pub(super) const GUARANTEES: [&str; 6] = [FOUND, LEAST, MOST, GRANTED, KEYS, LISTED];
 
 const SECOND: u64 = 1_000_000_000;
-/// How long after it began to lead a leader has given all leases their time, where nothing broke, in nanoseconds: it has
-/// applied its first entry.
+/// If nothing breaks, a leader has given all leases their time this long after it began to lead, in nanoseconds: by then
+/// it has applied its first entry.
 const SETTLED: u64 = 3 * SECOND;
-/// A new leader that has very many leases spreads their ends over time: then nothing is said of how much is left at most.
+/// A new leader with more leases than this spreads their ends over time. Then there is no upper limit of what is left.
 const MANY: usize = 500;
 
 pub(super) fn check(
@@ -102,13 +102,13 @@ struct Known<'a> {
     granted_at: BTreeMap<LeaseId, (Scope, u64)>,
     ended_at: BTreeMap<LeaseId, Vec<(Scope, u64, u64)>>,
     /// Revocations without a member's report of their entry.
-    revokes_untold: BTreeMap<LeaseId, u64>,
+    unreported_revokes: BTreeMap<LeaseId, u64>,
     extension: u64,
     /// How often a leader notes what is left of leases; 0 if that is not known.
     checkpoint: u64,
     disturbances: Disturbances,
     drift_ppm: u64,
-    members_untold: bool,
+    members_are_silent: bool,
 }
 
 impl<'a> Known<'a> {
@@ -121,12 +121,12 @@ impl<'a> Known<'a> {
             writes: Vec::new(),
             granted_at: BTreeMap::new(),
             ended_at: BTreeMap::new(),
-            revokes_untold: BTreeMap::new(),
+            unreported_revokes: BTreeMap::new(),
             extension: extension(history),
             checkpoint: history.meta().map_or(0, |meta| meta.lease_checkpoint_ns),
             disturbances: Disturbances::of(history),
             drift_ppm: history.drift_ppm(),
-            members_untold: history.members_untold(),
+            members_are_silent: history.members_are_silent(),
         };
         let mut entries: BTreeMap<OpId, (Scope, u64, u64)> = BTreeMap::new();
         for hint in history.hints() {
@@ -174,7 +174,7 @@ impl<'a> Known<'a> {
                 match entry {
                     Some(entry) => self.ended_at.entry(lease.id).or_default().push(entry),
                     None => {
-                        let first = self.revokes_untold.entry(lease.id).or_insert(call);
+                        let first = self.unreported_revokes.entry(lease.id).or_insert(call);
                         *first = (*first).min(call);
                     }
                 }
@@ -243,7 +243,7 @@ impl<'a> Known<'a> {
     /// How many seconds can be left at most. The leader gave the lease its time when it applied the grant at the latest, or
     /// when it answered a renewal that was called after it had begun to lead.
     fn most(&self, question: &Question<'_>, id: LeaseId, ttl: i64) -> Option<u64> {
-        if self.members_untold || self.leases.len() > MANY {
+        if self.members_are_silent || self.leases.len() > MANY {
             return None;
         }
         let renewals = self.renewals.get(&id).map_or(&[][..], Vec::as_slice);
@@ -265,9 +265,9 @@ impl<'a> Known<'a> {
         Some((whole + self.extension + drift).saturating_sub(passed) / SECOND)
     }
 
-    /// How many seconds a new leader can have given to a lease at most that was renewed last by `renewed`. The leader before it
-    /// noted from time to time what was left. It is known to have done so where nothing broke in its time: it then began to
-    /// lead before `from`, and made its last note between `noted` and `to`.
+    /// How many seconds at most a new leader can have given to a lease that was last renewed by `renewed`. The leader before it
+    /// noted from time to time what was left. It certainly did so if nothing broke in its time: then it began to lead before
+    /// `from`, and made its last note between `noted` and `to`.
     fn noted(&self, leader: &RoleChange, renewed: u64, ttl: i64) -> Option<u64> {
         let whole = ttl.unsigned_abs() * SECOND;
         if self.checkpoint == 0 || whole <= self.checkpoint {
@@ -287,7 +287,7 @@ impl<'a> Known<'a> {
         Some((left + self.extension + drift) / SECOND)
     }
 
-    /// When the leader applied the grant, where it led then.
+    /// When the leader applied the grant, if it led then.
     fn applied_grant(&self, leader: &RoleChange, id: LeaseId, scope: Scope) -> Option<u64> {
         let (_, index) = self.granted_at.get(&id).filter(|(granted, _)| *granted == scope)?;
         let lines = self.reports.applied_by(&leader.member);
@@ -308,15 +308,15 @@ impl<'a> Known<'a> {
                     && other.touches(key)
             };
             if lease == id && !left.keys.contains(key) && !self.writes.iter().any(overwritten) {
-                let what = format!("{key} does not hang on lease {id}, and was put there last");
+                let what = format!("{key} is not attached to lease {id}, and its last write put it there");
                 return Some(question.fails("lease", KEYS, &what));
             }
         }
         left.keys.iter().find_map(|key| {
-            let hangs: Vec<&Write<'_>> = self
+            let attaching: Vec<&Write<'_>> = self
                 .writes
                 .iter()
-                .filter(|write| write.call <= question.ret && write.may_hang(key, id))
+                .filter(|write| write.call <= question.ret && write.may_attach(key, id))
                 .collect();
             let is_off = |write: &Write<'_>| match write.what {
                 What::Put(put, lease) => put == key && lease != id,
@@ -324,9 +324,10 @@ impl<'a> Known<'a> {
                 What::Keep(_) | What::Txn(_) => false,
             };
             let taken_off =
-                done().any(|write| is_off(write) && hangs.iter().all(|hang| hang.ret < write.call));
-            (hangs.is_empty() || taken_off).then(|| {
-                let what = format!("{key} hangs on lease {id}, and its last write did not put it there");
+                done().any(|write| is_off(write) && attaching.iter().all(|write| write.ret < write.call));
+            (attaching.is_empty() || taken_off).then(|| {
+                let what =
+                    format!("{key} is attached to lease {id}, and its last write did not put it there");
                 question.fails("lease", KEYS, &what)
             })
         })
@@ -355,7 +356,7 @@ impl<'a> Known<'a> {
             let may_have_ended = |(_, index, at): &(Scope, u64, u64)| {
                 *at <= question.ret + super::NEAR && most.is_none_or(|most| *index <= most)
             };
-            let untold = self.revokes_untold.get(id).is_some_and(|called| *called <= question.ret);
+            let untold = self.unreported_revokes.get(id).is_some_and(|called| *called <= question.ret);
             let is_there = *granted <= least && !untold && !ends.iter().any(may_have_ended);
             (is_there && !is_listed).then(|| {
                 let what = format!(
@@ -380,8 +381,8 @@ impl Write<'_> {
         }
     }
 
-    /// Whether it may have hung the key on the lease.
-    fn may_hang(&self, key: &Bytes, id: LeaseId) -> bool {
+    /// Whether it may have attached the key to the lease.
+    fn may_attach(&self, key: &Bytes, id: LeaseId) -> bool {
         match self.what {
             What::Put(put, lease) => put == key && lease == id,
             What::Keep(put) => put == key,

@@ -20,7 +20,7 @@ use crate::history::{Applied, Ask, Asked, Event, Op, OpResult, Operation, RaftLi
 pub(super) const OF_LEASES: [&str; 6] = leases::GUARANTEES;
 pub(super) const OF_MEMBERS: [&str; 5] = standing::GUARANTEES;
 
-/// Instants of clients and of members that lie so near to each other are not compared, in nanoseconds.
+/// Instants of a client and of a member that are closer than this are not compared, in nanoseconds.
 const NEAR: u64 = 10_000;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
@@ -111,8 +111,8 @@ impl<'a> MemberReports<'a> {
         (eras.life_of(member, line.at) == eras.life_of(member, at)).then_some(line.index)
     }
 
-    /// The last entry that a member can have applied at an instant: the one before that which it applied next. A snapshot
-    /// takes it further without a word, so its last word before the instant says nothing.
+    /// The last entry that a member can have applied at an instant: the one before the entry that it applied next. A snapshot
+    /// takes the member further without a report, so its last report before the instant is no upper limit.
     fn applied_at_most(&self, eras: &Eras<'_>, member: &str, at: u64) -> Option<u64> {
         let lines = self.applied_by(member);
         let next = lines[lines.partition_point(|line| line.at <= at + NEAR)..].first()?;
@@ -129,7 +129,7 @@ impl<'a> MemberReports<'a> {
         (stays && one_life).then_some(*line)
     }
 
-    /// Who had begun to lead before this leader did.
+    /// The leader before this one.
     fn leader_before(&self, leader: &RoleChange) -> Option<&'a RoleChange> {
         let leads = |line: &&&RoleChange| line.role == "leader" && line.at < leader.at;
         self.roles.values().flatten().filter(leads).max_by_key(|line| line.at).copied()
@@ -140,7 +140,7 @@ impl<'a> MemberReports<'a> {
         self.roles.get(line.member.as_str())?.iter().find(|next| next.at > line.at).copied()
     }
 
-    /// Who was the last to begin to lead, by this instant.
+    /// The leader that began to lead last, up to this instant.
     fn last_leader(&self, at: u64) -> Option<&'a RoleChange> {
         let leads = |line: &&&RoleChange| line.role == "leader" && line.at <= at + NEAR;
         self.roles.values().flatten().filter(leads).max_by_key(|line| line.at).copied()

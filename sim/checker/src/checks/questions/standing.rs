@@ -122,7 +122,7 @@ fn knows_leader_while_asking(
 
 /// The first status that shows a smaller store than one before, though at least as much was applied.
 fn shrinks(history: &RunHistory, statuses: &[(&Question<'_>, MemberStatus)]) -> Option<Failure> {
-    // A member may have been defragmented, also by an operator who looked after an alarm.
+    // A member may have been defragmented, also by an operator who reacted to an alarm.
     let mends = history.events.iter().any(|event| match event {
         Event::Alarm(_) => true,
         Event::Fault(fault) => fault.harms_disk || fault.does(Effect::ShrinksStore),
@@ -168,8 +168,8 @@ fn shrinks(history: &RunHistory, statuses: &[(&Question<'_>, MemberStatus)]) -> 
     None
 }
 
-/// What a learner served. It was one in all of the call where its own last word on the members before the call says so, in the
-/// same life, and where it applied the next one only after the return.
+/// Requests that a learner served. A member was a learner during all of a call if its last report of the members before the
+/// call says so, in the same life, and if its next report came only after the return.
 pub(super) fn learners(history: &RunHistory) -> Option<Failure> {
     let lines: Vec<&Configuration> = history
         .events

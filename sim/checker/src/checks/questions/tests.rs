@@ -76,7 +76,7 @@ fn broken(lines: &[String]) -> Vec<String> {
     check(&read(lines)).into_iter().map(|failure| failure.guarantee).collect()
 }
 
-/// m1 leads; lease 7 of 5 s is granted at entry 4, at 1 s, and a key is hung on it.
+/// m1 leads; lease 7 of 5 s is granted at entry 4, at 1 s, and a key is attached to it.
 fn granted() -> Vec<String> {
     vec![
         event("life", 1, "\"member\":\"m1\",\"incarnation\":1"),

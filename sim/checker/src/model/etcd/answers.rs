@@ -1,4 +1,4 @@
-//! Whether an answer is what the store says, as far as it tells.
+//! Whether an answer agrees with the model's, in all that the answer shows.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::history::{
 };
 
 impl Etcd {
-    /// Whether an answer is what [`Etcd::apply`] says, as far as it tells.
+    /// Whether an answer agrees with that of [`Etcd::apply`], in all that the answer shows.
     pub fn same(&self, op: &Op, model: &OpResult, answer: Option<&OpResult>) -> bool {
         match (op, model, answer) {
             (Op::Range(range), OpResult::Range(model), Some(OpResult::Range(answer))) => {

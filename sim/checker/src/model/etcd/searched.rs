@@ -19,14 +19,14 @@ pub enum EtcdInput {
 pub enum EtcdOutput {
     /// A response, and the revision in its header.
     Answer(i64, Option<OpResult>),
-    /// An error that tells about the state.
+    /// An error that says something about the state.
     Refused(ErrorKind),
 }
 
 /// The whole store as a model for the general search. Every operation touches all of it, through the revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EtcdModel {
-    /// Whose semantics.
+    /// The semantics to judge by.
     pub dialect: Dialect,
     /// Where it starts.
     pub start: Start,

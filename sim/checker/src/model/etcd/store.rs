@@ -10,7 +10,7 @@ use crate::history::{
 };
 use crate::revision::{Dialect, Start};
 
-/// What a key was made by one revision.
+/// What one revision made of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Version {
     modified: i64,
@@ -99,7 +99,7 @@ impl Etcd {
             .filter_map(move |(name, _)| self.live(name, at))
     }
 
-    /// Lets a request take effect. `answer` tells which id the store chose for a lease. The result holds *all* keys
+    /// Lets a request take effect. `answer` has the id that the store chose for a lease. The result holds *all* keys
     /// that a range's filters leave, in its order and with their values; [`Etcd::same`] cuts them as asked.
     ///
     /// # Errors
@@ -316,7 +316,7 @@ impl Etcd {
 
     fn end_lease(&mut self, lease: LeaseId, next: i64, changed: &mut bool) {
         for key in self.leases.get(&lease).cloned().unwrap_or_default() {
-            let kv = self.live(&key, next).cloned().expect("only keys that are there hang on a lease");
+            let kv = self.live(&key, next).cloned().expect("only keys that exist are attached to a lease");
             self.remove(&kv, next);
             *changed = true;
         }

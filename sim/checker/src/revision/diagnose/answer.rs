@@ -1,4 +1,4 @@
-//! Which rule an answer breaks that the state contradicts.
+//! An answer that the state contradicts: which rule it breaks.
 
 use super::lookup::{
     compaction_before, deleter, is_keys_only, is_written, last_revoke, last_writer, maker, newer_beside,

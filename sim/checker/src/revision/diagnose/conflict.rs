@@ -166,20 +166,20 @@ pub(in crate::revision) fn shortage(prepared: &Prepared<'_>, shortage: &Shortage
 
 /// What stood in the way of the replay.
 pub(in crate::revision) fn replay(prepared: &Prepared<'_>, frontier: &Frontier) -> Violation {
-    let told: Vec<&Trouble> = frontier.troubles.iter().collect();
+    let troubles: Vec<&Trouble> = frontier.troubles.iter().collect();
     // An answered operation's contradiction says more than a candidate's.
     let answered = |trouble: &&&Trouble| match trouble {
         Trouble::Answer { item, .. } => prepared.items[*item as usize].role != Role::Ambiguous,
         _ => false,
     };
-    let main = told.iter().find(answered).or(told.first());
+    let main = troubles.iter().find(answered).or(troubles.first());
     let mut found = match main {
         Some(trouble) => one(prepared, frontier, trouble),
         None => nothing(),
     };
     found.consistent_revision = consistent(prepared, frontier);
     found.state.clone_from(&frontier.state);
-    for trouble in told.iter().filter(|trouble| Some(*trouble) != main).take(8) {
+    for trouble in troubles.iter().filter(|trouble| Some(*trouble) != main).take(8) {
         found.candidates.push(describe(prepared, trouble));
     }
     found
@@ -193,7 +193,7 @@ fn one(prepared: &Prepared<'_>, frontier: &Frontier, trouble: &Trouble) -> Viola
         },
         Trouble::NoCreator { segment, .. } => {
             let seer = first_seer(prepared, *segment);
-            let unwritten = prepared.told.get(segment).and_then(|facts| {
+            let unwritten = prepared.gap_facts.get(segment).and_then(|facts| {
                 facts.iter().find_map(|fact| match fact {
                     Fact::Put(key, Some(value)) => Some((*key, *value)),
                     _ => None,
@@ -227,7 +227,7 @@ fn one(prepared: &Prepared<'_>, frontier: &Frontier, trouble: &Trouble) -> Viola
             let other = prepared.operation(prepared.creators[frontier.segment as usize]);
             violation(Rule::RevisionReused, describe(prepared, trouble), &[other, operation])
         }
-        Trouble::Told { item } => {
+        Trouble::DoesNotFit { item } => {
             let what = describe(prepared, trouble);
             violation(Rule::UnwrittenValue, what, &[prepared.operation(*item)])
         }

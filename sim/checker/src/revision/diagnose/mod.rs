@@ -1,7 +1,7 @@
 //! From a contradiction to its name: which rule it breaks, and which operations to blame.
 //!
-//! The verdict does not depend on this: a wrong name would be a poor explanation of a history that is invalid all the
-//! same. Where there were choices, the contradiction is that of the deepest place that any of them led to.
+//! The verdict does not depend on this: the history is invalid even if the name is wrong. If there were choices, the
+//! contradiction is that of the deepest place that any of them led to.
 
 mod answer;
 mod conflict;

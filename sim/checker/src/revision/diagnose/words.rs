@@ -63,7 +63,7 @@ pub(super) fn describe(prepared: &Prepared<'_>, trouble: &Trouble) -> String {
         Trouble::Creates { item } => {
             format!("{} would have made a revision of its own there", item_name(*item))
         }
-        Trouble::Told { item } => {
+        Trouble::DoesNotFit { item } => {
             format!("{} does not write what was seen of the revision", item_name(*item))
         }
         Trouble::NoCreator { segment, .. } => {

@@ -1,8 +1,8 @@
-//! Which keys certainly hung on a lease when the store judged a request.
+//! Which keys were certainly attached to a lease when the store judged a request.
 //!
-//! For a request that hangs another key on the lease, answers show it. A key that an answer shows with a lease has hung there
-//! since its mod revision, and up to the answer's revision: anything that takes it off, or deletes it, would have given it
-//! another mod revision.
+//! For a request that attaches another key to the lease, answers show it. A key that an answer shows with a lease was
+//! attached from its mod revision up to the answer's revision: a detachment or a delete would have given it another mod
+//! revision.
 //!
 //! For a request that ends or renews a lease, writes show it: a put was acknowledged before the request was called, and no other
 //! request may have touched the key by the time of the answer. A renewal asks one member, which must have applied that put by then.
@@ -12,24 +12,24 @@ use std::collections::BTreeMap;
 use crate::checks::durability::covers;
 use crate::history::{Bytes, DeleteRange, LeaseId, Op, OpResult, Operation, Outcome, RequestOp, RunHistory};
 
-/// The keys that certainly hung on the lease that an answered operation ended or renewed.
+/// The keys that were certainly attached to the lease that an answered operation ended or renewed.
 pub(super) fn on_lease_of<'a>(operation: &Operation, history: &'a RunHistory) -> Vec<&'a Bytes> {
     let (lease, ret) = match (&operation.op, &operation.result) {
         (Op::LeaseRevoke(lease), Some(_)) => (lease.id, operation.ret),
         // etcd 3.5.1 lets everybody renew a lease; later ones do not.
         (Op::LeaseKeepAlive(lease), Some(OpResult::LeaseKeepAlive(kept)))
-            if kept.ttl > 0 && !history.members_untold() =>
+            if kept.ttl > 0 && !history.members_are_silent() =>
         {
             (lease.id, operation.ret)
         }
         _ => return Vec::new(),
     };
     let (Some(ret), Some(shown)) = (ret, operation.revision()) else { return Vec::new() };
-    let hangs = |put: &&'a Operation| {
+    let attaches = |put: &&'a Operation| {
         let done = put.is_ok() && put.ret.is_some_and(|ret| ret < operation.call);
         done && put.revision().is_some_and(|made| made <= shown)
     };
-    let puts = history.operations.iter().filter(hangs).filter_map(|write| match &write.op {
+    let puts = history.operations.iter().filter(attaches).filter_map(|write| match &write.op {
         Op::Put(put) if put.lease == lease => Some((write, &put.key)),
         _ => None,
     });
@@ -47,7 +47,7 @@ pub(super) fn on_lease_of<'a>(operation: &Operation, history: &'a RunHistory) ->
     .collect()
 }
 
-/// Whether a request may write or delete a key, or end the lease that it hangs on.
+/// Whether a request may write or delete a key, or end the lease that it is attached to.
 fn may_touch(op: &Op, key: &Bytes, lease: LeaseId) -> bool {
     let deletes = |delete: &DeleteRange| covers(&delete.key, &delete.range_end, key);
     match op {
@@ -65,11 +65,11 @@ fn may_touch(op: &Op, key: &Bytes, lease: LeaseId) -> bool {
 }
 
 /// By lease, key and mod revision: the last revision at which the key is seen so.
-pub(super) struct Hung<'a>(BTreeMap<LeaseId, BTreeMap<(&'a Bytes, i64), i64>>);
+pub(super) struct Attached<'a>(BTreeMap<LeaseId, BTreeMap<(&'a Bytes, i64), i64>>);
 
-impl<'a> Hung<'a> {
+impl<'a> Attached<'a> {
     pub(super) fn of(history: &'a RunHistory) -> Self {
-        let mut hung: BTreeMap<LeaseId, BTreeMap<(&Bytes, i64), i64>> = BTreeMap::new();
+        let mut attached: BTreeMap<LeaseId, BTreeMap<(&Bytes, i64), i64>> = BTreeMap::new();
         for operation in &history.operations {
             let (Op::Range(range), Some(OpResult::Range(found))) = (&operation.op, &operation.result) else {
                 continue;
@@ -77,15 +77,15 @@ impl<'a> Hung<'a> {
             let Some(header) = operation.revision() else { continue };
             let seen_at = if range.revision.0 > 0 { range.revision } else { header };
             for kv in found.kvs.iter().filter(|kv| !kv.lease.is_none()) {
-                let keys = hung.entry(kv.lease).or_default();
+                let keys = attached.entry(kv.lease).or_default();
                 let last = keys.entry((&kv.key, kv.mod_revision.0)).or_default();
                 *last = seen_at.0.max(*last);
             }
         }
-        Hung(hung)
+        Attached(attached)
     }
 
-    /// The keys that hung on the leases which an answered operation names, just before it.
+    /// The keys attached to the leases that an answered operation names, just before it.
     pub(super) fn on_leases_of(&self, operation: &Operation) -> impl Iterator<Item = &'a Bytes> + '_ {
         // What it did itself stands at its own revision.
         let own = i64::from(operation.made_revision());
@@ -96,7 +96,7 @@ impl<'a> Hung<'a> {
     }
 }
 
-/// The leases that an operation hangs keys on.
+/// The leases that an operation attaches keys to.
 pub(super) fn leases(op: &Op) -> Vec<LeaseId> {
     fn collect(op: &RequestOp, all: &mut Vec<LeaseId>) {
         match op {
@@ -120,7 +120,7 @@ mod tests {
     use super::super::{DENIED, check};
     use crate::history::{OpId, ReadLimits, RunHistory, jsonl};
 
-    /// User `u` may write `a`, and `root` everything; `b` hangs on lease 7 when `u` does something at revision 5.
+    /// User `u` may write `a`, and `root` everything; `b` is attached to lease 7 when `u` does something at revision 5.
     fn history(lease_of_b: i64, seen_at: i64, done: &str) -> RunHistory {
         let text = history_text(lease_of_b, seen_at, done);
         jsonl::read(text.as_bytes(), "test", &ReadLimits::default())
@@ -165,7 +165,7 @@ mod tests {
         failures.iter().any(|failure| failure.blamed == [OpId(7)])
     }
 
-    /// The history. Before it, root hung `b` on lease 7, and no operation has touched it since.
+    /// The history. Before it, root attached `b` to lease 7, and no operation has touched it since.
     fn with_a_put(done: &str, result: &str, more: &str) -> Vec<String> {
         let text = history_text(8, 3, done).replacen(
             "\"result\":{\"put\":{}},\"caller\"",
@@ -197,10 +197,10 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_write_the_keys_of_a_lease_hangs_no_other_on_it() {
+    fn a_user_that_may_not_write_the_keys_of_a_lease_attaches_no_other_key() {
         let put = r#"{"put":{"key":"a","value":"v","lease":7}}"#;
         assert!(is_denied(7, 5, put));
-        // Another lease, or a key that possibly did not hang there yet.
+        // Another lease, or a key that possibly was not attached yet.
         assert!(!is_denied(8, 5, put));
         assert!(!is_denied(7, 3, put));
         assert!(!is_denied(7, 5, r#"{"put":{"key":"a","value":"v"}}"#));
