@@ -28,7 +28,7 @@ pub(crate) type Restart = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 const LOOKS: Duration = Duration::from_millis(200);
 
 /// How many characters of a call are recorded if the answers agree.
-const TOLD: usize = 80;
+const RECORDED: usize = 80;
 
 /// A recording to play.
 pub(super) struct Answers {
@@ -79,11 +79,11 @@ impl Answers {
             let played = player.play(&restart).await.unwrap_or_else(|out_of_date| panic!("{out_of_date}"));
             let differs = played.difference.is_some();
             let (expected, answered) = played.difference.map(|both| (both.etcd, both.squalld)).unzip();
-            let told = if differs { usize::MAX } else { TOLD };
+            let recorded = if differs { usize::MAX } else { RECORDED };
             self.recorder.event(h::Event::Compared(h::Compared {
                 at: self.recorder.now_ns(),
                 number: played.number as u64,
-                asked: played.asked.chars().take(told).collect(),
+                asked: played.asked.chars().take(recorded).collect(),
                 expected,
                 answered,
             }));

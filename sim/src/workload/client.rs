@@ -1,9 +1,9 @@
 //! A client: one sequential process. The processes of one machine share its connections.
 //!
-//! It sends each operation once, to the member that its [`EndpointChoice`] names. It retries only where a scenario asks
-//! for that fault of a client ([`Client::retrying`]): a retry of a write that may have been applied is the lost update of
-//! etcd #14890. Another fault of a client is to take serializable reads for linearizable ones ([`Client::reading_stale`]).
-//! What it records of a call that was not answered with success is [`super::outcome`]'s to say.
+//! It sends each operation once, to the member that its [`EndpointChoice`] names. It retries only if a scenario asks for
+//! that error of a client ([`Client::retrying`]): a retry of a write that may have been applied is the lost update of etcd
+//! #14890. Another error of a client is to use serializable reads in place of linearizable ones ([`Client::reading_stale`]).
+//! If a call was not answered with success, [`super::outcome`] decides what the client records.
 //!
 //! Each request carries the operation's id as the header `x-correlation-id`, so that a store that reports which entry it
 //! applied can say for which operation. The checkers use that as a hint and never trust it.
@@ -66,17 +66,17 @@ pub struct Client {
     blind_retries: u32,
     stale_reads: bool,
     session: Option<Session>,
-    /// Breaks that had happened when the session began: a token from before a restore is of no use after it.
+    /// How many breaks had happened when the session began: a token from before a restore is of no use after it.
     session_breaks: usize,
     /// The places in queues that this client has asked for: name and lease.
     places: BTreeSet<(h::Bytes, h::LeaseId)>,
-    /// The place that it asked for last, while nobody knows whether it was made.
+    /// The place that it asked for last, while it is not known whether the place was made.
     unsettled: Option<locks::Unsettled>,
-    /// Where root's password stands, for a client that acts as root where users are on.
+    /// The book with root's password, for a client that acts as root in a run with users.
     root: Option<Arc<Book>>,
 }
 
-/// A token, and whose it is.
+/// A token, and the user that it belongs to.
 #[derive(Clone, Debug)]
 pub struct Session {
     /// The user, and the authentication that gave the token.
@@ -85,10 +85,10 @@ pub struct Session {
     pub token: String,
 }
 
-/// What a call came to: the operation's id, and the answer or the error.
+/// The result of a call: the operation's id, and the answer or the error.
 pub type Performed = (h::OpId, Result<Answer, h::Error>);
 
-/// What an operation was answered with.
+/// The answer to an operation.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The result, as the history has it.
@@ -100,8 +100,8 @@ pub struct Answer {
 }
 
 impl Client {
-    /// A client with a machine of its own, which starts with the endpoint of number `first` and turns to the next one
-    /// when a call fails.
+    /// A client with its own machine. It starts with the endpoint of number `first` and turns to the next one when a call
+    /// fails.
     pub fn new(
         id: h::Client,
         env: Env,
@@ -132,39 +132,40 @@ impl Client {
         }
     }
 
-    /// The same, but it sends a request again, so often, when an answer does not say whether the request happened.
+    /// The same client, which sends a request again up to so many times if the answer leaves open whether the request
+    /// happened.
     pub fn retrying(mut self, blind_retries: u32) -> Self {
         self.blind_retries = blind_retries;
         self
     }
 
-    /// The same, but it asks for serializable reads where it means linearizable ones.
+    /// The same client, which asks for serializable reads in place of linearizable ones.
     pub fn reading_stale(mut self, stale_reads: bool) -> Self {
         self.stale_reads = stale_reads;
         self
     }
 
-    /// The same on the machine `node`, whose connections it shares.
+    /// The same client on the machine `node`. It shares the machine's connections.
     pub fn on_machine(mut self, node: Arc<str>, channels: Channels) -> Self {
         self.process.node = node;
         self.channels = channels;
         self
     }
 
-    /// The same with another way to choose endpoints; one that roams draws them from `chance`.
+    /// The same client with another way to choose endpoints. One that roams draws them from `chance`.
     pub fn choosing(mut self, choice: EndpointChoice, chance: ChaCha8Rng) -> Self {
         self.choice = choice;
         self.chance = chance;
         self
     }
 
-    /// The same, but it gets root's token where a member asks for one. There is none in a run without users.
+    /// The same client, which gets root's token if a member asks for one. A run without users has no book.
     pub(crate) fn with_root(mut self, book: Option<Arc<Book>>) -> Self {
         self.root = book;
         self
     }
 
-    /// Performs one operation and records it. The answer is there where the operation succeeded.
+    /// Performs one operation and records it. Returns the answer if the operation succeeded.
     pub async fn perform(&mut self, op: &h::Op, is_final: bool) -> Option<(h::OpResult, h::Header)> {
         let (_, answer) = self.perform_as(op, is_final).await;
         if let Err(error) = &answer
@@ -176,7 +177,7 @@ impl Client {
         answer.ok().map(|Answer { result, header, .. }| (result, header))
     }
 
-    /// The same, but it waits for so long.
+    /// The same, but waits for the answer for the given time.
     pub async fn perform_within(
         &mut self,
         op: &h::Op,
@@ -188,12 +189,12 @@ impl Client {
         answer
     }
 
-    /// Another process asks for this place too, so nobody can tell which of the two has made it.
+    /// Notes that another process asks for this place too, so that it is not known which of the two has made it.
     pub(super) fn shares_place(&mut self, name: &h::Bytes, lease: h::LeaseId) {
         self.places.insert((name.clone(), lease));
     }
 
-    /// Says what is known of the place that the client asked for last: that it was made at this revision, as an answer with
+    /// Records what is known of the place that the client asked for last: that it was made at this revision, as an answer with
     /// this header shows; or nothing.
     pub(super) fn settle(&mut self, made: Option<(h::Revision, h::Header)>) {
         if let Some(unsettled) = self.unsettled.take() {
@@ -201,7 +202,7 @@ impl Client {
         }
     }
 
-    /// Goes on with a token from here on, or without one.
+    /// From now on the client uses this session's token, or none.
     pub fn use_session(&mut self, session: Option<Session>) {
         self.session = session;
         self.session_breaks = self.recorder.breaks();
@@ -265,9 +266,9 @@ impl Client {
         }
     }
 
-    /// Turns to the next endpoint after a call that failed there; `None`: it was not answered in time.
+    /// Turns to the next endpoint after a call that failed there. `None`: the call was not answered in time.
     fn turn_after(&mut self, status: Option<&Status>) {
-        // A refusal says nothing against the endpoint; anything else does.
+        // After a refusal the client stays at the endpoint. After any other error it turns to the next one.
         let turn = status.is_none_or(|status| {
             matches!(
                 status.code(),
@@ -300,7 +301,7 @@ impl Client {
     }
 }
 
-/// What a request carries beside its message.
+/// The settings of a request beside its message.
 #[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
     id: h::OpId,
@@ -341,7 +342,7 @@ async fn send(channel: Channel, op: &h::Op, call: Call<'_>) -> Result<Answer, St
     Ok(Answer { result, header, token: None })
 }
 
-/// Sends what goes to the KV and Lease services.
+/// Sends a request to the KV or the Lease service.
 async fn send_to_store(
     channel: Channel,
     op: &h::Op,

@@ -1,4 +1,4 @@
-//! Drives one client until it is told to stop.
+//! Drives one client until it has to stop.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! What a client asks next.
+//! A client's next request.
 //!
 //! The promise: every kind of request of etcd's KV service occurs, with every option, and the judge can tell which write
 //! a read saw, because values are unique in their run (they carry the operation's id). The few empty values are the
@@ -11,8 +11,8 @@
 //! it compares with, but never its draws: without a neighbour a client still asks for the same kinds of request on the
 //! same keys. A shrinker depends on that.
 //!
-//! Watches are no operations: `watcher` makes them. Users and their administrator have draws of their own (`auth`),
-//! and so have those who take turns (`locks`).
+//! Watches are no operations: `watcher` makes them. Users and their administrator draw for themselves (`auth`), and so do
+//! the clients of locks and elections (`locks`).
 
 mod append;
 mod keys;
@@ -38,20 +38,20 @@ const LARGE_ONE_IN: u32 = 16;
 /// One value in so many is empty, in workloads of type `kv`.
 const EMPTY_ONE_IN: u32 = 32;
 
-/// What the store refuses for its size, and what is not asked of it.
+/// The sizes above which the store refuses requests, and the requests that clients do not make.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Operations allowed in one transaction.
     pub txn_ops: u32,
     /// Bytes allowed in one request.
     pub request_bytes: u64,
-    /// Transactions that write may read at a named revision. Real servers are known that do such a transaction on some
-    /// members only, where the revision cannot be read (etcd #18667).
+    /// Whether transactions that write may read at a named revision. In some real servers, if the revision cannot be read, only
+    /// some members do such a transaction (etcd #18667).
     pub past_reads_beside_writes: bool,
-    /// Transactions may only read. Real servers are known that panic where the client of such a one gives up (etcd #14110).
+    /// Whether transactions may only read. Some real servers panic if the client of such a transaction gives up (etcd #14110).
     pub read_only_txns: bool,
-    /// Transactions may delete a key and put it, or put it and delete it. Real servers are known that lose such a key when
-    /// they compact at that revision (etcd #22376).
+    /// Whether transactions may delete a key and put it, or put it and delete it. Some real servers lose such a key when they
+    /// compact at that revision (etcd #22376).
     pub twofold_txns: bool,
 }
 
@@ -87,7 +87,7 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Operations as `workload` asks for them, drawn from `chance`.
+    /// A generator of the operations that `workload` asks for, drawn from `chance`.
     pub fn new(workload: &Workload, limits: Limits, chance: ChaCha8Rng) -> Self {
         Self {
             kind: workload.kind,
@@ -163,11 +163,11 @@ impl Generator {
         }
     }
 
-    /// Remembers what an answer told.
+    /// Remembers what an answer showed.
     pub fn learn(&mut self, op: &h::Op, result: &h::OpResult, header: &h::Header) {
         self.seen.learn(op, result, header);
         if self.kind == WorkloadKind::Kubernetes {
-            self.go_on_with_jobs(op, result, header);
+            self.continue_jobs(op, result, header);
         }
         self.leases.learn(op, result);
     }
@@ -240,7 +240,7 @@ impl Generator {
     }
 }
 
-/// Makes every read of a transaction one of the present.
+/// Makes every read of a transaction a read at the newest revision.
 fn read_now(txn: &mut h::Txn) {
     for op in txn.success.iter_mut().chain(&mut txn.failure) {
         match op {

@@ -1,16 +1,23 @@
-//! The workload: clients on machines of their own, what they ask, and the honest record of what they learned.
+//! The workload: clients on their own machines, their requests, and the record of what they learned.
 //!
-//! A client is one sequential process (`client`); a machine runs one or several of them, as `inFlight` says (`start`). A
-//! `generator` says what a client asks next; `outcome` says what it may claim when no answer came; the `recorder` turns
-//! it all into the history that the checkers judge, `watcher` notes what watches are told, `auth` has users and their
-//! administrator, `locks` those who take turns, `questions` ask what no entry of the log answers, `answers` plays what etcd was
-//! asked, and the `journal` keeps a copy that survives the process.
+//! A client is one sequential process (`client`). A machine runs one or several of them, as `inFlight` says (`start`).
 //!
-//! Rates are those of an open system as far as a sequential client can be one: each waits a drawn time between calls, and a
-//! slow answer delays its next call, never drops it.
+//! | File | What it holds |
+//! |---|---|
+//! | `generator` | a client's next request |
+//! | `outcome` | the outcome that a client records if no success was answered |
+//! | `recorder`, `journal` | the history that the checkers judge, and a copy that survives the process |
+//! | `watcher` | clients that watch |
+//! | `auth` | users, and their administrator |
+//! | `locks` | clients of locks and elections |
+//! | `questions` | clients that ask about leases and members |
+//! | `answers` | plays a recording of a real etcd's answers |
 //!
-//! Chance by place: each client has streams of its own, named after its workload and its number there. To drop a
-//! workload or a client leaves the draws of all others as they were.
+//! Rates are those of an open system, as far as a sequential client allows it: each client waits a drawn time between calls.
+//! A slow answer delays its next call and never drops it.
+//!
+//! Each client has its own random streams, named after its workload and its number there. If a workload or a client is
+//! dropped, the draws of all others stay the same.
 
 mod answers;
 mod auth;

@@ -1,6 +1,7 @@
-//! A client that asks what no entry of the log answers: what is left of a lease, which leases there are, how a member stands.
+//! A client that asks questions that no entry of the log answers: what is left of a lease, which leases exist, and a
+//! member's status.
 //!
-//! It asks for the leases that others have granted lately, those that have ended among them.
+//! It asks about the leases that others have granted lately, including those that have ended.
 
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -23,10 +24,10 @@ use super::{
 };
 use crate::scenario::Mix;
 
-/// How many of the leases that were granted last are asked for.
+/// How many of the latest granted leases it asks about.
 const RECENT: usize = 12;
 
-/// A client that asks.
+/// A client that asks questions.
 pub(super) struct Asker {
     pub(super) client: Client,
     pub(super) recorder: Arc<Recorder>,
@@ -46,7 +47,7 @@ impl Asker {
     }
 
     fn draw(&mut self) -> h::Ask {
-        // All is drawn in any case: what others do moves no draw.
+        // Everything is drawn in any case, so that other clients' actions change no draw.
         let name = weights::choose(&self.mix, &mut self.chance);
         let (which, wants_leader) = (self.chance.gen_range(0..RECENT), self.chance.gen_ratio(1, 3));
         match name {
@@ -117,7 +118,7 @@ pub(super) async fn send(channel: Channel, ask: &h::Ask, call: Call<'_>) -> Resu
     Ok(Answer { result: h::OpResult::Asked(asked), header, token: None })
 }
 
-/// Makes a watch, and leaves the stream once the member has said whether it may be.
+/// Makes a watch, and leaves the stream once the member has allowed or refused it.
 async fn may_watch(
     channel: Channel,
     watched: &h::Watched,

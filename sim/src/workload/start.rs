@@ -1,4 +1,4 @@
-//! Starts the clients of all workloads, each on its machine, with its streams of chance.
+//! Starts the clients of all workloads, each on its machine, with its random streams.
 
 use std::{
     sync::{Arc, Mutex, atomic::AtomicBool},
@@ -25,7 +25,7 @@ use crate::{
     world::Chance,
 };
 
-/// What the clients of a run share.
+/// The state that the clients of a run share.
 pub struct Crowd {
     /// The parent of every client's streams.
     pub chance: Chance,
@@ -33,30 +33,30 @@ pub struct Crowd {
     pub recorder: Arc<Recorder>,
     /// The members, as clients know them.
     pub endpoints: Endpoints,
-    /// What the store refuses for its size.
+    /// The sizes above which the store refuses requests.
     pub limits: Limits,
-    /// The first client's number in the history; the others follow.
+    /// The first client's number in the history. The other clients have the following numbers.
     pub first: h::Client,
     /// The passwords, in a run with users.
     pub(crate) book: Option<Arc<Book>>,
-    /// Set where the clients are to stop.
+    /// Set when the clients have to stop.
     pub stop: Arc<AtomicBool>,
     /// Restarts the member of a cluster of one.
     pub(crate) restart: Restart,
-    /// What watchers found stuck at the end.
+    /// What watchers reported as stuck at the end.
     pub stuck: Arc<Mutex<Vec<String>>>,
 }
 
-/// Where one client draws from, and how it is called.
+/// One client's random streams, and its name.
 #[derive(Debug, PartialEq)]
 struct Place {
     node: String,
-    /// The endpoint that it starts with, of so many.
+    /// The index of the endpoint that it starts with.
     first: usize,
     chance: Chance,
 }
 
-/// Starts all clients. `machine` makes a machine of the given name. The receivers end when their clients have stopped.
+/// Starts all clients. `machine` makes a machine with the given name. The receivers end when their clients have stopped.
 pub fn start(
     crowd: &Crowd,
     workloads: &[Workload],
@@ -171,8 +171,8 @@ pub fn start(
     ended
 }
 
-/// The places of a workload's clients. They depend on the root of chance, the workload's name and the client's number
-/// alone. The clients spread evenly over the endpoints, from a drawn one on.
+/// The places of a workload's clients. They depend only on the random root, the workload's name and the client's number. The
+/// clients are spread evenly over the endpoints, beginning with a drawn one.
 fn places(chance: &Chance, workload: &Workload, endpoints: usize) -> Vec<Place> {
     let chance = chance.child(workload.name());
     let first: u32 = ChaCha8Rng::seed_from_u64(chance.child("first endpoint").seed()).r#gen();

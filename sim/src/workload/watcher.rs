@@ -1,13 +1,13 @@
-//! A watching client: it opens a stream, makes a few watches on it, notes all that it is told, and goes on elsewhere where
-//! the stream ends.
+//! A watching client: it opens a stream, makes a few watches on it, and records everything that it receives. When the stream
+//! ends, it opens another one, possibly at another member.
 //!
-//! Each stream draws how long it lasts and what is watched: from now on, from the past, from the future, or from behind the
-//! last revision that this client was told of, as etcd's clients go on after a lost connection; where a watch was cancelled
-//! for a compaction, from the compact revision on, as they do too. Now and then it asks how far the stream is, ends a watch,
-//! or asks for an id that is taken.
+//! Each stream draws how long it lasts and what is watched: from now on, from the past, from the future, or from after the
+//! last revision that this client received, as etcd's clients continue after a lost connection. After a watch was cancelled
+//! for a compaction, the client continues from the compact revision, as etcd's clients do too. Sometimes it asks for the
+//! stream's progress, ends a watch, or asks for an id that is taken.
 //!
-//! After everything has healed each client opens a last stream, with one watch that has some history to read, and asks at
-//! once how far it is. Where no answer comes within [`PATIENCE`] the watch is stuck: nothing breaks any more.
+//! After everything has healed, each client opens a last stream, with one watch that has some history to read, and asks for
+//! its progress at once. If no answer comes within [`PATIENCE`], the watch is stuck, because nothing breaks any more.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,11 +41,11 @@ use crate::scenario::{EndpointChoice, WorkloadKind};
 
 /// How long an answer may take when nothing breaks any more.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How long a watcher waits before it opens a stream anew.
+/// How long a watcher waits before it opens another stream.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How often the last watch is asked for: a token may be void, and auth may go on or off meanwhile.
+/// How often the last watch is tried: a token may be void, and auth may be turned on or off meanwhile.
 const LAST_TRIES: u32 = 3;
-/// How often it looks whether it is to stop.
+/// How often it checks whether it has to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A watching client.
@@ -64,11 +64,11 @@ pub struct Watcher {
     pub chance: ChaCha8Rng,
     /// When it asks for progress.
     pub pace: Pace,
-    /// Where what was stuck at the end is noted.
+    /// The list of what was stuck at the end.
     pub stuck: Arc<Mutex<Vec<String>>>,
     /// What it remembers.
     pub memory: Memory,
-    /// Where root's password stands, in a run with users.
+    /// The book with root's password, in a run with users.
     pub(crate) book: Option<Arc<Book>>,
     /// Root's token, once a watch was refused without one.
     pub(crate) token: Option<RootToken>,
@@ -77,17 +77,17 @@ pub struct Watcher {
 /// What a watching client remembers from stream to stream.
 #[derive(Default)]
 pub struct Memory {
-    /// The newest revision that it was told of since the last break.
+    /// The newest revision of a response since the last break.
     newest: i64,
-    /// The newest revision that a member has named since the last break, when it made a watch.
+    /// The newest revision in a header since the last break, when a member made a watch.
     heard: i64,
-    /// Up to where history was compacted when a watch was last cancelled for it, until a watch begins there; else 0.
+    /// The compact revision of the last watch that was cancelled for a compaction, until a watch begins there; otherwise 0.
     compacted: i64,
     /// The number of its last watch.
     last_number: i64,
 }
 
-/// What is to be watched.
+/// A watch to make.
 #[derive(Clone, Debug)]
 struct Wanted {
     key: h::Bytes,
@@ -107,19 +107,19 @@ struct Session {
     endpoint: Arc<str>,
     requests: mpsc::Sender<WatchRequest>,
     answers: Streaming<WatchResponse>,
-    /// What was asked for and not answered yet, in order.
+    /// The watches that were asked for and not answered yet, in order.
     asked: Vec<Wanted>,
-    /// By the server's id: this client's number for it.
+    /// This client's number of each watch, by the server's id.
     watches: BTreeMap<i64, i64>,
-    /// The watches that have ended, by the server's id: nothing more may be told on them.
+    /// The watches that have ended, by the server's id: nothing more may come on them.
     ended: BTreeSet<i64>,
-    /// Parts of responses that were cut, by the server's id, and the revision of the response's header.
+    /// Parts of fragmented responses, by the server's id, with the revision of the response's header.
     parts: BTreeMap<i64, (h::Revision, Vec<h::WatchEvent>)>,
-    /// Breaks that had happened when it was opened.
+    /// How many breaks had happened when it was opened.
     breaks: usize,
-    /// Notices of progress that answered a question.
+    /// How many notices of progress answered a question.
     answered: u64,
-    /// A watch was refused for want of a token.
+    /// Whether a watch was refused for lack of a token.
     denied: bool,
 }
 
@@ -129,7 +129,7 @@ impl Watcher {
         let mut breaks = self.recorder.breaks();
         while !stop.load(Ordering::Relaxed) {
             if self.recorder.breaks() != breaks {
-                // The revisions of before say nothing about the cluster of now, and its token neither.
+                // Earlier revisions and tokens say nothing about the present cluster.
                 (self.memory.newest, self.memory.heard, self.memory.compacted) = (0, 0, 0);
                 breaks = self.recorder.breaks();
                 self.token = None;
@@ -188,18 +188,18 @@ impl Watcher {
             _ => (format!("{prefix}{key_number:03}"), String::new()),
         };
         let back = chance.gen_range(0..60);
-        // Near enough to be reached, or so far that a member which lags is still behind it when it has caught up.
+        // Near enough to be reached, or so far that a lagging member is still behind it after it has caught up.
         let furthest = if chance.gen_ratio(1, 2) { 30 } else { 400 };
         let ahead = chance.gen_range(1..furthest);
         let start = match chance.gen_range(0..10) {
-            // As a client goes on after a lost connection.
+            // As a client continues after a lost connection.
             0..=4 if newest > 0 => newest + 1,
             5 | 6 if newest > 0 => (newest - back).max(1),
             7 if newest > 0 => newest + ahead,
             8 => 1,
             _ => 0,
         };
-        // As a client goes on whose watch was cancelled for a compaction.
+        // As a client continues after its watch was cancelled for a compaction.
         let start = match std::mem::take(&mut self.memory.compacted) {
             0 => start,
             compacted => compacted,
@@ -215,7 +215,7 @@ impl Watcher {
             fragment: chance.gen_ratio(1, 4),
             id: match (chance.gen_ratio(1, 3), chance.gen_ratio(1, 8)) {
                 (true, _) => 100 + number,
-                // The first one's, where that has one of its own.
+                // The first watch's id, if that watch chose one.
                 (_, true) if number > 0 => 100,
                 _ => 0,
             },
@@ -231,7 +231,7 @@ impl Watcher {
         }
         let (requests, mut waiting) = mpsc::channel::<WatchRequest>(64);
         for wanted in &wanted {
-            // It fits: there are three at most.
+            // The queue has room: there are three watches at most.
             let _fits = requests.try_send(WatchRequest { request_union: Some(wanted.request()) });
         }
         let outgoing = futures_util::stream::poll_fn(move |cx| waiting.poll_recv(cx));
@@ -254,7 +254,7 @@ impl Watcher {
         })
     }
 
-    /// Reads what comes, for so long.
+    /// Reads responses for the time `lasts`.
     async fn read(&mut self, session: &mut Session, lasts: Duration, stop: &AtomicBool) -> Ends {
         let clock = self.env.clock.clone();
         let began = clock.monotonic();
@@ -271,7 +271,7 @@ impl Watcher {
                     Some(watch_id) => RequestUnion::CancelRequest(WatchCancelRequest { watch_id }),
                     None => RequestUnion::ProgressRequest(WatchProgressRequest {}),
                 };
-                // A stream whose client does not get on need not be asked more.
+                // If the queue is full, the question is dropped: the stream is not read fast enough anyway.
                 let _fits = session.requests.try_send(WatchRequest { request_union: Some(question) });
             }
             let wait = (next_question - elapsed).min(lasts - elapsed).min(LOOK);
@@ -288,7 +288,7 @@ impl Watcher {
         }
     }
 
-    /// Gets root's token for the streams to come, where there are users, from the member that was asked last.
+    /// In a run with users, gets root's token for the next streams, from the member that was asked last.
     async fn get_token(&mut self) {
         let Some(book) = self.book.clone() else { return };
         let channel = self.channels.to(&self.env, &self.endpoints[self.at].1);
@@ -297,7 +297,7 @@ impl Watcher {
         self.token = given.ok().flatten();
     }
 
-    /// Notes a response; false where the stream is of no more use.
+    /// Records a response. False if the stream cannot be used any more.
     fn note(&mut self, session: &mut Session, response: WatchResponse) -> bool {
         if self.recorder.breaks() != session.breaks {
             return false;
@@ -310,7 +310,7 @@ impl Watcher {
             }
             let wanted = session.asked.remove(0);
             if response.canceled {
-                // Its id was taken; or, where there are users, it is for want of a token, or of a newer one.
+                // Its id was taken; or, in a run with users, a token was missing or too old.
                 session.denied =
                     self.book.is_some() && !response.cancel_reason.contains("duplicate watch ID");
                 return !session.denied;
@@ -384,7 +384,7 @@ impl Watcher {
         session.first_open().is_some() || !session.asked.is_empty()
     }
 
-    /// Everything has healed: a stream that is asked how far it is must say so, also where it has something to read first.
+    /// After everything has healed: a stream must answer a question for its progress, even if it has history to send first.
     async fn ask_at_the_end(&mut self) {
         for _ in 0..LAST_TRIES {
             if !self.is_denied_at_the_end().await {
@@ -394,13 +394,13 @@ impl Watcher {
         }
     }
 
-    /// Asks once; true where the watch is refused for want of a token.
+    /// Asks once. True if the watch is refused for lack of a token.
     async fn is_denied_at_the_end(&mut self) -> bool {
         let wanted = Wanted {
             key: h::Bytes::from("\0"),
             range_end: h::Bytes::from("\0"),
-            // Where that is compacted, the watch is cancelled, and there is nothing to ask. One that lags by megabytes needs
-            // longer on a long link than anybody should wait.
+            // If that is compacted, the watch is cancelled, and there is nothing to ask. The start is recent, because megabytes
+            // of history would take too long on a slow link.
             start: (self.memory.newest.max(self.memory.heard) - 20).max(1),
             prev_kv: false,
             no_put: false,
@@ -424,7 +424,7 @@ impl Watcher {
                             return;
                         }
                     }
-                    // The connection had died unnoticed: nothing can be said.
+                    // The connection had ended without notice, so nothing follows from the missing answer.
                     _ => return,
                 }
             }

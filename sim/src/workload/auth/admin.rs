@@ -19,9 +19,9 @@ use super::{
 };
 use crate::workload::{Client, Pace};
 
-/// Between two tries of what must succeed.
+/// The pause between two tries of a request that must succeed.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How many requests auth stays off.
+/// For how many requests auth stays off.
 const OFF_FOR: u32 = 3;
 /// How often the administrator tries to turn auth off at the end.
 const LAST_TRIES: u32 = 100;
@@ -35,7 +35,7 @@ pub(in crate::workload) struct Admin {
     pub(in crate::workload) pace: Pace,
     /// The last password's number: no password is used twice.
     pub(in crate::workload) last: u64,
-    /// Auth is off: so many requests until it goes on again.
+    /// Set while auth is off: how many requests remain until it is turned on again.
     pub(in crate::workload) off_for: Option<u32>,
 }
 
@@ -66,7 +66,8 @@ impl Admin {
         }
     }
 
-    /// Root, all roles and users, and auth on. What is refused because it is done is done.
+    /// Creates root, all roles and all users, and turns auth on. A request that is refused because it was done before counts as
+    /// done.
     async fn set_up(&mut self, stop: &AtomicBool) {
         let mut steps = vec![self.add(ROOT), grant(ROOT, ROOT)];
         for number in 0..ROLES {
@@ -85,18 +86,18 @@ impl Admin {
         }
     }
 
-    /// Asks once, as root; true where it is done, now or before.
+    /// Asks once, as root. True if it is done, now or before.
     async fn ask(&mut self, op: h::Auth) -> bool {
         if let h::Auth::UserAdd(login) | h::Auth::ChangePassword(login) = &op {
             self.book.note(&login.user, &login.password);
         }
         let (_, answer) = self.client.perform_as(&h::Op::Auth(op.clone()), false).await;
         let Err(error) = answer else { return true };
-        // What is refused by name has certainly set no password.
+        // A refusal with a known error has certainly set no password.
         if let h::Auth::UserAdd(login) | h::Auth::ChangePassword(login) = &op
             && matches!(error.code.as_str(), "FailedPrecondition" | "Unauthenticated" | "InvalidArgument")
         {
-            self.book.strike_out(&login.user);
+            self.book.remove_last(&login.user);
         }
         if wants_token(&error.message) {
             log_in_as_root(&mut self.client, &self.book).await;
@@ -114,7 +115,7 @@ impl Admin {
         h::Login { user, password: format!("password{}", self.last) }
     }
 
-    /// A permission on a key, a range, or all keys from one on.
+    /// A permission on a single key, a range, or all keys from one on.
     fn permission(&mut self, of: u32) -> h::Permission {
         let keys = Keys(self.keys);
         let (key, range_end) = keys.range(&mut self.chance);

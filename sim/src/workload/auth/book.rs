@@ -1,11 +1,11 @@
-//! The passwords that the users of a run have, as the administrator has last asked for them.
+//! The users' passwords, as the administrator last set them.
 
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard},
 };
 
-/// The user who may do everything.
+/// The user that is allowed to do everything.
 pub(super) const ROOT: &str = "root";
 /// How many users there are beside root.
 pub(super) const USERS: u32 = 4;
@@ -31,13 +31,13 @@ impl Book {
         self.0.lock().expect("no task panics while it holds the book")
     }
 
-    /// The administrator asks for this password.
+    /// Notes that the administrator asks for this password.
     pub(super) fn note(&self, user: &str, password: &str) {
         self.pages().entry(user.to_owned()).or_default().push(password.to_owned());
     }
 
-    /// The store has refused the last one.
-    pub(super) fn strike_out(&self, user: &str) {
+    /// Removes the last password, which the store has refused.
+    pub(super) fn remove_last(&self, user: &str) {
         if let Some(passwords) = self.pages().get_mut(user) {
             passwords.pop();
         }

@@ -1,18 +1,18 @@
-//! Users that try what they may and what they may not, and an administrator that changes what that is.
+//! Users that try what they are allowed and what they are not allowed, and an administrator that changes their permissions.
 //!
-//! The first client is the administrator. It makes root, the roles and the users, turns auth on, and then goes on changing:
-//! it grants and revokes, replaces passwords, deletes users and makes them anew, turns auth off and on again. When the
-//! clients are to stop it turns auth off, so that the run's own reads at the end need no token.
+//! The first client is the administrator. It creates root, the roles and the users, and turns auth on. Then it grants and
+//! revokes, replaces passwords, deletes users and creates them again, and turns auth off and on. When the clients have to
+//! stop, it turns auth off, so that the run's own reads at the end need no token.
 //!
-//! Every other client takes a user's part: it gets a token, mostly with the right password, and reads, writes and deletes
-//! with it, also after the password has been replaced. Now and then it asks without a token. Users hang keys on leases that they
-//! share: a user that may not write all keys of a lease may hang no other key on it, and may neither revoke nor renew it. They
-//! also try to compact.
+//! Every other client acts as a user. It gets a token, mostly with the right password, and reads, writes and deletes with
+//! it, also after the password was replaced. Sometimes it asks without a token. Users attach keys to leases that they share.
+//! A user that is not allowed to write all keys of a lease must not attach another key to it, and must neither revoke nor
+//! renew it. Users also try to compact.
 //!
-//! What the administrator has told to the store is written in a book that the clients share ([`book`]); what clients do with
-//! it moves no draw of theirs. The judge does not see the book.
+//! The clients share a book of the passwords that the administrator has set ([`book`]). Reading it changes no draw. The
+//! judge does not see the book.
 //!
-//! All others of such a run, the operator among them, act as [`root`].
+//! All other clients of such a run, including the operator, act as [`root`].
 
 mod admin;
 mod book;

@@ -1,8 +1,8 @@
-//! Root, for all who work beside the users: the operator, the harness, and the clients of other workloads.
+//! Root: the user of the operator, of the harness, and of the clients of other workloads.
 //!
-//! In a run with users a store with auth on refuses a request without a token. Whoever is no user's client acts as root
-//! then, as operators and their tools do. The token is fetched when a member asks for one: until the administrator turns
-//! auth on, and while it is off, requests need none.
+//! While auth is on, the store refuses a request without a token. Then every client that belongs to no user acts as root,
+//! as operators and their tools do. The client gets the token when a member asks for one. While auth is off, requests need
+//! none.
 
 use http::HeaderValue;
 use squall_store::{
@@ -28,7 +28,7 @@ pub(crate) fn wants_token(message: &str) -> bool {
     REFUSALS.contains(&message)
 }
 
-/// Gets root's token for a client, and records that. The client goes on without one where it is refused.
+/// Gets root's token for a client, and records that. If it is refused, the client continues without a token.
 pub(in crate::workload) async fn log_in_as_root(client: &mut Client, book: &Book) {
     client.use_session(None);
     if let Some(password) = book.password(ROOT, false) {
@@ -44,7 +44,7 @@ pub(crate) async fn root_token(channel: Channel, book: &Book) -> Option<RootToke
     given.into_inner().token.parse().ok().map(RootToken)
 }
 
-/// A token that stands for root.
+/// A token of root.
 #[derive(Clone, Debug)]
 pub(crate) struct RootToken(HeaderValue);
 

@@ -1,4 +1,4 @@
-//! A client that takes a user's part.
+//! A client that acts as a user.
 
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -12,12 +12,12 @@ use crate::{
     workload::{Client, Pace, Recorder, client::Session, weights},
 };
 
-/// The ids of the leases that users share begin behind this one. Those of other workloads lie elsewhere.
+/// The ids of the leases that users share come after this one. Other workloads use other ranges.
 const LEASES: i64 = 500_000_000;
 /// How many they share.
 const SHARED: i64 = 3;
-/// For so many seconds: what is left of a long lease is noted in the log all the time, and a run whose clients have stopped must
-/// come to rest.
+/// The TTL of these leases. It is short, because a leader keeps logging what is left of a long lease, and a run whose
+/// clients have stopped must come to rest.
 const TTL_SECS: i64 = 6;
 
 /// The keys of this workload, by number.
@@ -32,7 +32,7 @@ impl Keys {
         Self::name(chance.gen_range(0..self.0))
     }
 
-    /// A key alone, some keys, or all from one on.
+    /// A single key, some keys, or all keys from one on.
     pub(super) fn range(&self, chance: &mut ChaCha8Rng) -> (h::Bytes, h::Bytes) {
         let from = chance.gen_range(0..self.0);
         let to = chance.gen_range(from + 1..=self.0);
@@ -44,7 +44,7 @@ impl Keys {
     }
 }
 
-/// Gets a token; the client goes on with it.
+/// Gets a token, which the client uses from then on.
 pub(super) async fn log_in(client: &mut Client, user: &str, password: String) {
     let op = h::Op::Auth(h::Auth::Authenticate(h::Login { user: user.to_owned(), password }));
     let (id, answer) = client.perform_as(&op, false).await;
@@ -72,7 +72,7 @@ impl User {
         let mut has_token = false;
         let mut newest = 0;
         while self.pace.wait(&self.client, began, &stop).await {
-            // All is drawn in any case: what others do moves no draw.
+            // Everything is drawn in any case, so that other clients' actions change no draw.
             let (whose, old) = (user(self.chance.gen_range(0..USERS)), self.chance.gen_ratio(1, 8));
             let (anew, without) = (self.chance.gen_ratio(1, 12), self.chance.gen_ratio(1, 64));
             let op = self.draw(newest);
@@ -103,7 +103,7 @@ impl User {
         }
     }
 
-    /// The next request of a user who was told of this revision last.
+    /// The next request of a user whose last answer had this revision.
     fn draw(&mut self, newest: i64) -> h::Op {
         let keys = Keys(self.keys);
         let unique = self.recorder.next_id();
@@ -133,7 +133,7 @@ impl User {
             "grant" => h::Op::LeaseGrant(h::LeaseGrant { id: shared, ttl: TTL_SECS }),
             "revoke" => h::Op::LeaseRevoke(h::LeaseRef { id: shared }),
             "keepAlive" => h::Op::LeaseKeepAlive(h::LeaseRef { id: shared }),
-            // Only root may.
+            // Only root is allowed to compact.
             "compact" => {
                 h::Op::Compact(h::Compact { revision: h::Revision((newest / 2).max(1)), physical: false })
             }
@@ -141,7 +141,7 @@ impl User {
         }
     }
 
-    /// Some requests are replaced by a question of the same keys: one for a watch, or one that only root may ask. It takes no
+    /// Replaces some requests by a question about the same keys: for a watch, or one that only root is allowed to ask. Takes no
     /// draw.
     fn instead(&self, op: h::Op) -> h::Op {
         let watched = match &op {
@@ -156,7 +156,7 @@ impl User {
         }
     }
 
-    /// Reads one key and writes another, depending on a third; sometimes in a transaction within.
+    /// Reads one key and writes another, depending on a third; sometimes in a nested transaction.
     fn txn(&mut self, key: h::Bytes, put: impl Fn(h::Bytes, u32) -> h::Put) -> h::Txn {
         let keys = Keys(self.keys);
         let compared = keys.one(&mut self.chance);

@@ -7,9 +7,9 @@ use squall_checker::history as h;
 
 use super::Generator;
 
-/// A list of so many bytes is begun anew.
+/// A list that is longer than this, in bytes, is started again.
 const LONGEST_LIST_BYTES: usize = 1_500;
-/// A transaction touches at most so many lists.
+/// The most lists that a transaction touches.
 const MOST_LISTS: usize = 3;
 
 impl Generator {

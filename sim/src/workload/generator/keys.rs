@@ -9,7 +9,7 @@ pub(super) struct Keys {
     pub prefix: &'static str,
     /// How many; at least one.
     pub count: u32,
-    /// The first so many get four of five requests; 0: all are alike.
+    /// How many of the first keys get four of five requests; 0 if all keys are equally likely.
     pub hot: u32,
 }
 

@@ -72,8 +72,8 @@ impl Generator {
         })
     }
 
-    /// Goes on with the jobs: remembers where the next page begins, and who won the compactor's turn.
-    pub(super) fn go_on_with_jobs(&mut self, op: &h::Op, result: &h::OpResult, header: &h::Header) {
+    /// Continues the jobs: remembers where the next page begins, and whether this client won the compactor's turn.
+    pub(super) fn continue_jobs(&mut self, op: &h::Op, result: &h::OpResult, header: &h::Header) {
         match (op, result) {
             (h::Op::Range(range), h::OpResult::Range(page)) if range.limit > 0 => {
                 let last = page.kvs.last().filter(|_| page.more == Some(true));
@@ -103,7 +103,7 @@ impl Generator {
     }
 }
 
-/// Does `op` if the key was changed last at `revision`, and reads the key otherwise.
+/// Does `op` if the key's mod revision is `revision`, and reads the key otherwise.
 fn if_unchanged(key: &h::Bytes, revision: h::Revision, op: h::RequestOp) -> h::Txn {
     let result = h::CompareResult::Equal;
     let target = h::CompareTarget::Mod(revision);

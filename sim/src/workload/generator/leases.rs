@@ -1,7 +1,8 @@
-//! Leases of one client: what it grants, hangs keys on, renews, revokes, and forgets.
+//! The leases of one client: it grants them, attaches keys, renews, revokes, and forgets them.
 //!
-//! What a client has in use it renews again and again. What it has dropped is left alone for seconds and asked for once more now
-//! and then, mostly near to its end: renewed just before or while it is revoked, granted again under the same id, named by a put.
+//! A client keeps renewing the leases in use. It leaves a dropped lease alone for seconds, and sometimes asks for it once
+//! more, mostly near its end: it renews the lease just before or during the revocation, grants it again under the same id,
+//! or names it in a put.
 
 use rand::Rng;
 use squall_checker::history as h;
@@ -10,7 +11,7 @@ use super::Generator;
 
 /// The least and the most seconds that a lease is asked for.
 const TTL_SECS: std::ops::RangeInclusive<i64> = 2..=5;
-/// How many leases a client uses. Those before are left to end by themselves.
+/// How many leases a client uses. Older leases are left to end by themselves.
 pub(super) const KEPT: usize = 3;
 /// How many of the others it remembers.
 const DROPPED: usize = 8;
@@ -50,7 +51,7 @@ impl Leases {
         }
     }
 
-    /// It is in use no more.
+    /// Notes that the lease is no longer in use.
     fn forget(&mut self, id: h::LeaseId) {
         let before = self.kept.len();
         self.kept.retain(|known| *known != id);
@@ -62,9 +63,9 @@ impl Leases {
 
 impl Generator {
     pub(super) fn next_of_leases(&mut self, choice: &str, unique: u64) -> h::Op {
-        // Drawn in any case: what other clients do moves no draw.
+        // Drawn in any case, so that other clients' actions change no draw.
         let which = self.chance.gen_range(0..KEPT);
-        // A few ask for less than they can have.
+        // A few ask for less than the store's shortest TTL.
         let ttl = if unique % 16 == 7 { 1 } else { self.chance.gen_range(TTL_SECS) };
         let ttl = if self.lease_ttl_secs > 0 { i64::from(self.lease_ttl_secs) } else { ttl };
         let chosen_here = self.one_in(4);
@@ -85,7 +86,7 @@ impl Generator {
                 let put = self.put(unique, 0);
                 let lease = lease.unwrap_or(h::LeaseId::NONE);
                 match how {
-                    // It keeps the lease of the key, whichever that is.
+                    // The put keeps the key's lease, whichever that is.
                     0 | 1 => h::Op::Put(h::Put { ignore_lease: true, ..put }),
                     2..=4 => self.if_of_lease(h::Put { lease, ..put }),
                     _ => h::Op::Put(h::Put { lease, ..put }),
@@ -94,14 +95,14 @@ impl Generator {
             ("delete", _) => h::Op::DeleteRange(h::DeleteRange { key: self.key(), ..Default::default() }),
             ("keepAlive", Some(id)) => h::Op::LeaseKeepAlive(h::LeaseRef { id }),
             ("revoke", Some(id)) => h::Op::LeaseRevoke(h::LeaseRef { id }),
-            // One that is there: it is refused. One that has ended: it may be granted again.
+            // A lease that exists is refused. One that has ended may be granted again.
             ("grant", Some(_)) if how < 3 => grant(lease),
             ("grant" | "keepAlive" | "revoke", _) => grant(None),
             _ => h::Op::Range(self.get()),
         }
     }
 
-    /// A put that is done where another key hangs on the put's lease, or does not.
+    /// A put that is done only if another key is attached to the put's lease, or only if it is not.
     fn if_of_lease(&mut self, put: h::Put) -> h::Op {
         let result = if self.one_in(2) { h::CompareResult::Equal } else { h::CompareResult::NotEqual };
         let (key, read) = (self.key(), self.key());

@@ -27,7 +27,7 @@ impl Generator {
     pub(super) fn range(&mut self) -> h::Range {
         let (key, range_end) = self.keys.span(&mut self.chance);
         let mut range = h::Range { key, range_end, ..h::Range::default() };
-        // Half of them are plain: an option never hides what it leaves out from all readers.
+        // Half of the reads have no options, so that no option hides something from all readers.
         if self.one_in(2) {
             self.add_options(&mut range);
         }
@@ -42,10 +42,10 @@ impl Generator {
         range
     }
 
-    /// Mostly a revision that is there; now and then one that is compacted, in the future, or none (negative: newest).
+    /// Mostly a revision that can be read; sometimes a compacted or future one, or none (negative: newest).
     pub(super) fn past_revision(&mut self) -> h::Revision {
         let newest = self.seen.revision.max(1);
-        // Not drawn from `1..=newest`: how much that takes from the stream depends on what was seen.
+        // Not drawn from `1..=newest`: how much such a draw takes from the stream depends on what was seen.
         let any = 1 + i64::from(self.chance.r#gen::<u32>()) % newest;
         h::Revision(match self.chance.gen_range(0..24) {
             0..=11 => (newest - self.chance.gen_range(0..20)).max(1),

@@ -1,7 +1,7 @@
-//! Requests that the store must refuse, before they reach the log or when they are applied, and that must leave no trace.
+//! Requests that the store must refuse, before they reach the log or when they are applied. They must have no effect.
 //!
-//! The judge learns most from a transaction whose first step could be done and whose second cannot: a store that stops
-//! half-way keeps the first.
+//! The most useful one is a transaction with a first step that could be done and a second that cannot: a store that stops
+//! half-way keeps the first step.
 
 use rand::Rng;
 use squall_checker::history as h;
@@ -49,7 +49,7 @@ impl Generator {
                 writes([h::RequestOp::Put(put), h::RequestOp::Put(absent)])
             }
             10 => {
-                // The one that comes next is there only if somebody else makes it.
+                // The next revision exists only if another client makes it.
                 let ahead = if unique.is_multiple_of(2) { 1 } else { 1_000 };
                 let revision = h::Revision(if self.one_in(2) { 1 } else { self.seen.revision + ahead });
                 let read = h::Range { key: put.key.clone(), revision, ..h::Range::default() };

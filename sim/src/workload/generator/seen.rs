@@ -1,4 +1,4 @@
-//! What a client saw of the store: what it draws its compares, filters and past revisions around.
+//! What a client saw of the store. Its compares, filters and past revisions are drawn around that.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use squall_checker::history as h;
 /// What a client saw last.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// Each key as it was seen last. Of a key that this client wrote, the version may be unknown: 0.
+    /// Each key as it was seen last. If this client wrote the key, the version may be unknown: 0.
     keys: BTreeMap<h::Bytes, h::KeyValue>,
-    /// The newest revision that an answer told.
+    /// The newest revision in an answer.
     pub revision: i64,
 }
 
 impl Seen {
-    /// A key as it was seen last; `None` where it was not there, or never seen.
+    /// A key as it was seen last; `None` if it did not exist or was never seen.
     pub(super) fn key(&self, key: &h::Bytes) -> Option<&h::KeyValue> {
         self.keys.get(key)
     }

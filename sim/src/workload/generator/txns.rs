@@ -54,7 +54,7 @@ impl Generator {
     pub(super) fn compare_and_swap(&mut self, unique: u64) -> h::Op {
         let mut put = self.put(unique, 0);
         if put.ignore_value {
-            // A swap without a value is a touch: it is left to the other puts.
+            // A compare-and-swap writes a value. Other puts cover `ignore_value`.
             (put.ignore_value, put.value) = (false, self.value(unique, 1));
         }
         let target = match (self.chance.gen_range(0..3), self.seen.key(&put.key)) {
@@ -120,8 +120,8 @@ impl Generator {
         (ops, all)
     }
 
-    /// Puts a key and deletes it, or deletes it and puts it. A put that keeps what is there is left to others: etcd 3.5
-    /// panics where its own transaction has deleted that.
+    /// Puts a key and deletes it, or deletes it and puts it. It makes no put that keeps the value or the lease: etcd 3.5 panics
+    /// if the transaction itself has deleted the key before.
     fn twofold(&mut self, parts: &mut Parts, all: &mut Writes) -> Vec<h::RequestOp> {
         parts.next += 1;
         let mut put = self.put(parts.unique, parts.next);
@@ -153,7 +153,7 @@ impl Generator {
         } else if unique % 3 == 1
             && let [h::RequestOp::Range(first), _, ..] = &mut txn.success[..]
         {
-            // One alone changes nothing: the others still have to be of the present.
+            // One serializable read alone changes nothing: the others still make the transaction linearizable.
             first.serializable = true;
         }
         txn
@@ -178,7 +178,7 @@ impl Generator {
             .collect()
     }
 
-    /// A read inside a transaction; few of them name a revision, since one that cannot be read fails the whole.
+    /// A read inside a transaction. Few of them name a revision, because one that cannot be read fails the whole transaction.
     fn read_within(&mut self) -> h::Range {
         let mut range = if self.one_in(2) { self.get() } else { self.range() };
         if self.one_in(10) {
