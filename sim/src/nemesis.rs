@@ -47,7 +47,7 @@ pub struct Report {
     pub bit: BTreeMap<String, u64>,
     /// The names of the faults without any effect: they changed nothing, or the event that they wait for never came.
     pub bit_nothing: Vec<String>,
-    /// When each fault was in force, by its id: from its strike to its end, in nanoseconds.
+    /// When each fault was active, by its id: from its strike to its end, in nanoseconds.
     pub spans: BTreeMap<String, (u64, u64)>,
     /// Procedures that were given up without harm: fault and reason.
     pub given_up: Vec<(String, String)>,
@@ -85,7 +85,7 @@ struct State {
     /// How many steps the operator had made when each fault struck, by the fault's id.
     steps_before: BTreeMap<String, u64>,
     /// The ids of the faults that have struck and not ended.
-    in_force: Vec<String>,
+    active: Vec<String>,
     /// The ids of the faults that are over: they have ended, or had no target.
     over: BTreeSet<String>,
     report: Report,
@@ -170,7 +170,7 @@ impl Nemesis {
         let refused = self.stage.cluster.last_refusal().unwrap_or_else(|| "nothing was refused".into());
         let text = format!(
             "the operator's work ({}) is not done, though nothing breaks any more; last, {refused}; the members: {}",
-            state.in_force.join(", "),
+            state.active.join(", "),
             self.stage.cluster.last_steps()
         );
         state.report.stuck.push(text);
@@ -231,7 +231,7 @@ impl Nemesis {
             state.report.spans.insert(fault.id.clone(), (at, at));
             state.hits.insert(fault.id.clone(), names.clone());
             state.steps_before.insert(fault.id.clone(), self.stage.cluster.steps());
-            state.in_force.push(fault.id.clone());
+            state.active.push(fault.id.clone());
         }
         self.changed.notify_waiters();
         let hit: Vec<NodeId> = names.iter().map(|name| self.stage.cluster.node(name)).collect();
@@ -266,7 +266,7 @@ impl Nemesis {
                     let has_struck = state.hits.contains_key(name);
                     match (after.over, after.ended) {
                         (true, _) => state.over.contains(name),
-                        (false, true) => has_struck && !state.in_force.contains(name),
+                        (false, true) => has_struck && !state.active.contains(name),
                         (false, false) => has_struck,
                     }
                 };
@@ -418,10 +418,10 @@ impl Nemesis {
             why => format!("given up: {why}"),
         };
         let details: Vec<String> =
-            [given_up, struck.told, detail].into_iter().filter(|text| !text.is_empty()).collect();
+            [given_up, struck.note, detail].into_iter().filter(|text| !text.is_empty()).collect();
         let detail = details.join("; ");
         let mut state = self.state.borrow_mut();
-        state.in_force.retain(|id| *id != fault.id);
+        state.active.retain(|id| *id != fault.id);
         state.over.insert(fault.id.clone());
         self.changed.notify_waiters();
         let report = &mut state.report;

@@ -187,7 +187,7 @@ pub(crate) async fn act(
     recorder: &Arc<Recorder>,
 ) -> Acted {
     let spec = &plan.spec;
-    recorder.event(judge::meta(plan, arena.tells()));
+    recorder.event(judge::meta(plan, arena.reports_events()));
     let has_users = spec.workloads.iter().any(|workload| workload.kind == WorkloadKind::Auth);
     let book = has_users.then(Arc::<Book>::default);
     let cluster = Cluster::new(arena.clone(), spec, recorder.clone(), book.clone());
@@ -268,7 +268,7 @@ pub(crate) async fn act(
         }
         let watches_stuck =
             std::mem::take(&mut *crowd.stuck.lock().expect("no task panics while it notes this"));
-        // Who plays a recording has asked everything already, and its writes are in no history.
+        // A workload that plays a recording has asked everything already, and its writes are in no history.
         let is_played = spec.workloads.iter().any(|workload| workload.kind == WorkloadKind::EtcdAnswers);
         if !is_played
             && undemanded(&cluster, spec).is_none()
@@ -303,7 +303,7 @@ pub(crate) async fn act(
     Acted { report: note_stuck(&**arena, recorder, report), scraped }
 }
 
-/// What restarts the first member: its process is killed, the page cache stays.
+/// A function that restarts the first member: it kills the process and keeps the page cache.
 fn restart_of_first(arena: &Arc<dyn Arena>, cluster: &Cluster) -> workload::Restart {
     let (arena, cluster) = (arena.clone(), cluster.clone());
     Arc::new(move || {

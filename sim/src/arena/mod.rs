@@ -117,7 +117,7 @@ pub trait Arena: Send + Sync {
     /// lied.
     fn broken_promises(&self, node: NodeId) -> u64;
 
-    /// Whether a fault is in force that makes operations of the machine's disk fail.
+    /// Whether an active fault makes operations of the machine's disk fail.
     fn disk_fails(&self, node: NodeId) -> bool;
 
     /// All rows of the engine on the machine's disk, as a reader sees them now. `None` if there is none, or if the
@@ -133,7 +133,7 @@ pub trait Arena: Send + Sync {
     }
 
     /// Whether members report internal events to an observer: their roles, their logs, what they apply.
-    fn tells(&self) -> bool {
+    fn reports_events(&self) -> bool {
         true
     }
 
@@ -174,7 +174,7 @@ impl dyn Arena + '_ {
 pub enum ConnectionsEnd {
     /// A reset reaches both ends.
     Reset,
-    /// Neither end is told.
+    /// No reset is sent, so neither end notices.
     Silence,
 }
 

@@ -98,7 +98,7 @@ impl<'a, 'b> Printer<'a, 'b> {
     }
 
     /// Whether to print notes on progress: for people, if there is no progress bar.
-    pub fn tells_progress(&self) -> bool {
+    pub fn prints_progress(&self) -> bool {
         self.format == Format::Human && self.bar.is_hidden()
     }
 
@@ -193,9 +193,9 @@ fn human(record: &RunRecord, expected: Outcome, style: &Style) -> String {
         text.push_str(&format!("          not checked: {what}\n"));
     }
     if !record.bit_nothing.is_empty() {
-        let (all, told) = (record.bit_nothing.len(), 3);
-        let names = record.bit_nothing.iter().take(told).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let more = if all > told { format!(" and {} more", all - told) } else { String::new() };
+        let (all, shown) = (record.bit_nothing.len(), 3);
+        let names = record.bit_nothing.iter().take(shown).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if all > shown { format!(" and {} more", all - shown) } else { String::new() };
         text.push_str(&format!("          bit nothing: {names}{more}\n"));
     }
     for (fault, why) in &record.given_up {

@@ -22,7 +22,7 @@ const EVERY: Duration = Duration::from_secs(15);
 pub(super) struct Progress {
     bar: ProgressBar,
     begun: Instant,
-    told: Instant,
+    printed: Instant,
     /// How many iterations this shard has to run.
     total: Option<u64>,
     time: Option<Duration>,
@@ -48,7 +48,7 @@ impl Progress {
         let mut progress = Progress {
             bar,
             begun: now(),
-            told: now(),
+            printed: now(),
             total,
             time,
             done: 0,
@@ -85,8 +85,8 @@ impl Progress {
 
     /// Prints a line, if there is no bar and the last line is old enough.
     pub fn print(&mut self, printer: &mut Printer) {
-        if self.bar.is_hidden() && now() - self.told >= EVERY {
-            self.told = now();
+        if self.bar.is_hidden() && now() - self.printed >= EVERY {
+            self.printed = now();
             printer.note(&self.text());
         }
     }

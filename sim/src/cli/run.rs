@@ -59,7 +59,7 @@ pub(super) fn run(args: &RunArgs, program: &Program, streams: &mut Streams) -> R
         tally.add(&done.record);
         if !job.is_of_search() || done.is_remarkable() || last {
             printer.result(&done.record, expected);
-        } else if printer.tells_progress() && job.seed.is_multiple_of(20) {
+        } else if printer.prints_progress() && job.seed.is_multiple_of(20) {
             printer.note(&format!("{}: {} seeds searched", done.record.scenario, job.seed));
         }
     });

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(120);
 const PATIENCE: Duration = Duration::from_millis(700);
 
 impl Cluster {
-    /// Starts to ask, from a separate machine, until `stop` is set.
+    /// Asks from a separate machine, in the background, until `stop` is set.
     pub(crate) fn ask_for_members(&self, stop: Arc<AtomicBool>) {
         let env = self.add_client("auditor");
         let operator = Operator::new(env.clone()).recording(self.inner.recorder.clone());

@@ -128,7 +128,7 @@ impl Cluster {
             // A read that a quorum confirms: the survivor has applied its whole log.
             if let Ok(revision) = inner.operator.try_read_revision(&member.endpoint()).await {
                 // If members report no events, only these bounds are known.
-                line.ends_by((!inner.arena.tells()).then_some(revision));
+                line.ends_by((!inner.arena.reports_events()).then_some(revision));
                 break;
             }
             inner.operator.pause().await;
@@ -182,9 +182,9 @@ fn was_removed(status: &Status) -> bool {
     }
 }
 
-/// A break that the history gets when this is dropped, with the instant before its first step, unless it is withdrawn.
-/// The journal has it from the beginning: the survivor cuts its log while it starts, and the harness may die before the
-/// survivor answers.
+/// A break that is added to the history when this is dropped, unless it is withdrawn. Its instant is before its first step.
+/// The journal has it from the beginning, because the survivor cuts its log while it starts, and the harness may die before
+/// the survivor answers.
 struct PendingBreak<'a> {
     recorder: &'a Recorder,
     line: Option<h::Break>,

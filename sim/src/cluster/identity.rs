@@ -2,8 +2,8 @@
 //!
 //! A member is its id. A URL may have passed to another member: one that was added at the same machine, or that was
 //! updated to this URL. But the operator does not know every id. A cluster's founders, and the members that a restore
-//! makes, get their ids from the settings, and nobody tells them to the operator; the id of an addition is lost with
-//! its answer. Only these are found by their URL.
+//! makes, get their ids from the settings, which the operator does not see; the id of an addition is lost with its
+//! answer. Only these are found by their URL.
 
 use squall_store::proto::etcdserverpb as pb;
 

@@ -28,8 +28,8 @@ use crate::workload::{Book, Recorder, RootToken, root_token, wants_token};
 /// How long one try may take. Where the network or the disks are slow by themselves, each call may take longer
 /// ([`Operator::allowing`]).
 const TRY: Duration = Duration::from_secs(2);
-/// How long a leader may take to hand over. It gives up by itself after five seconds and two election time-outs, and what it
-/// says then is judged too.
+/// How long a leader may take to hand over. It gives up by itself after five seconds and two election time-outs, and its
+/// answer is judged then too.
 const MOVE: Duration = Duration::from_secs(8);
 /// How long a member may take to defragment its engine.
 const DEFRAGMENT: Duration = Duration::from_secs(5);
@@ -130,7 +130,7 @@ impl Operator {
         self
     }
 
-    /// The steps that its calls are.
+    /// The count of the steps that its calls make.
     pub(super) fn steps(&self) -> &Steps {
         &self.steps
     }
@@ -157,7 +157,7 @@ impl Operator {
         }
     }
 
-    /// Records what came of a change of the members, and the members that the answer shows. Hands the answer on.
+    /// Records the answer to a change of the members, and the members that it shows. Returns the answer.
     fn note_change(
         &self,
         change: Change<'_>,

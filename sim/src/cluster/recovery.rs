@@ -47,7 +47,7 @@ impl Cluster {
         let mut all = Vec::new();
         for node in self.nodes() {
             let inner = &self.inner;
-            // Before it is asked: an answer is work too.
+            // Read before the member is asked, because its answer would count as a step.
             let step = self.last_step(node);
             let text = match inner.arena.status(node) {
                 Status::Up => match inner.operator.try_status(&inner.member(node).endpoint(), ASK).await {

@@ -142,7 +142,7 @@ impl Cluster {
     /// Removes the member on this machine, until the cluster does not list it.
     pub(super) async fn remove(&self, node: NodeId) {
         let inner = &self.inner;
-        // The first try retires the id, since the member is never to get it again. The later tries are for it too.
+        // The first try retires the id, because the member must never get it again. The later tries have the same id.
         let known = inner.roster().id(node);
         self.remove_at(node, |members| inner.ids_of(node, known, members)).await;
     }

@@ -236,7 +236,7 @@ impl Roster {
         entry.withheld = false;
     }
 
-    /// The member's disk begins to lie; it has broken `broken` promises before. This stays in force until
+    /// The member's disk begins to lie; it has broken `broken` promises before. This lasts until
     /// [`Self::note_honest_disk`], whatever happens to the member meanwhile.
     pub(super) fn note_lying_disk(&mut self, node: NodeId, broken: u64) {
         self.entry_mut(node).lying = Some(broken);

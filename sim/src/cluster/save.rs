@@ -24,8 +24,8 @@ pub(super) struct SavedSnapshot {
 }
 
 impl SavedSnapshot {
-    /// The lowest revision that it holds. A member that showed less after the save than before it is for the judge to find:
-    /// the lower one counts then.
+    /// The lowest revision that it may hold. If a member showed less after the save than before it, the judge reports that; here
+    /// the lower one counts.
     pub(super) fn least(&self) -> i64 {
         self.before.min(self.after)
     }

@@ -107,7 +107,7 @@ impl Cluster {
         self.disarm().await
     }
 
-    /// How large a member's engine is on its disk, and how much of that its rows need; `None` where it does not answer.
+    /// How large a member's engine is on its disk, and how much of that its rows need; `None` if it does not answer.
     async fn size(&self, node: NodeId) -> Option<Size> {
         let endpoint = self.inner.member(node).endpoint();
         let status = self.inner.operator.try_status(&endpoint, ANSWER).await.ok()?;

@@ -57,7 +57,7 @@ impl Diary {
     }
 }
 
-fn told(body: impl AsyncFnOnce(&Turns, &Diary) + Send + 'static) -> Vec<String> {
+fn lines_of(body: impl AsyncFnOnce(&Turns, &Diary) + Send + 'static) -> Vec<String> {
     let finished = World::run(WorldConfig::new(1), |world| async move {
         let diary = Diary { world, lines: RefCell::default() };
         body(&Turns::default(), &diary).await;
@@ -68,7 +68,7 @@ fn told(body: impl AsyncFnOnce(&Turns, &Diary) + Send + 'static) -> Vec<String> 
 
 #[test]
 fn procedures_take_turns() {
-    let lines = told(async |turns, diary| {
+    let lines = lines_of(async |turns, diary| {
         futures_util::join!(
             diary.procedure(turns, "one", Kind::Reconfigure, 0, 5, false),
             diary.procedure(turns, "two", Kind::Reconfigure, 1, 2, false),
@@ -79,7 +79,7 @@ fn procedures_take_turns() {
 
 #[test]
 fn a_recovery_supersedes_what_began_before_it_and_nothing_else() {
-    let lines = told(async |turns, diary| {
+    let lines = lines_of(async |turns, diary| {
         futures_util::join!(
             diary.procedure(turns, "one", Kind::Reconfigure, 0, 100, false),
             diary.procedure(turns, "two", Kind::Reconfigure, 1, 100, false),
@@ -103,7 +103,7 @@ fn a_recovery_supersedes_what_began_before_it_and_nothing_else() {
 
 #[test]
 fn a_critical_section_ends_before_it_is_superseded() {
-    let lines = told(async |turns, diary| {
+    let lines = lines_of(async |turns, diary| {
         futures_util::join!(
             diary.procedure(turns, "first", Kind::Recover, 0, 6, true),
             diary.procedure(turns, "second", Kind::Recover, 2, 1, true),

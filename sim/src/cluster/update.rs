@@ -71,7 +71,7 @@ impl Cluster {
         unreachable!("an endless loop ends by its return")
     }
 
-    /// Asks for another member's URL for this one. Where the cluster lists it for both then, that is noted against it.
+    /// Asks to give this member another member's URL. If the cluster then lists the URL for both, records that as stuck.
     async fn ask_for_a_taken_url(&self, node: NodeId, members: &[pb::Member], id: u64, endpoint: &Endpoint) {
         let inner = &self.inner;
         let others = members.iter().filter(|other| other.id != id);

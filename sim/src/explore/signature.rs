@@ -121,7 +121,7 @@ impl Signature {
         words.join("-")
     }
 
-    /// The part of the rule that a name tells: a known name such as "election safety", or what follows the colons.
+    /// The part of the rule that goes into a name: a known name such as "election safety", or what follows the colons.
     fn nub(&self) -> &str {
         let parts = self.rule.split(": ").filter(|part| split(part) != split(&self.checker));
         let parts: Vec<&str> = parts.collect();

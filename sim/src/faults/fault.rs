@@ -214,7 +214,7 @@ fn is_once(count: &u64) -> bool {
     *count == 1
 }
 
-/// What a member or the operator tells.
+/// An event that a member or the operator reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Milestone {
@@ -290,7 +290,7 @@ pub enum Mode {
     Majority,
 }
 
-/// Which messages a fault of the network takes hold of, seen from the selected members.
+/// Which messages a fault of the network affects, seen from the selected members.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Direction {

@@ -215,18 +215,18 @@ impl Strike<'_> {
     /// Damages a file or engine in `part` of the data folder of each member that it hits, and restarts the member.
     pub(crate) async fn damage(&self, part: &Path, damage: Damage, tail_lost: bool) -> Struck {
         let mut struck = Struck::default();
-        let mut told = Vec::new();
+        let mut notes = Vec::new();
         for node in self.hit {
             let cluster = &self.stage.cluster;
             match cluster.damage_and_start(*node, part, damage, self.draw, tail_lost).await {
                 Some(what) => {
                     struck.bit += 1;
-                    told.push(format!("{node}: {what}"));
+                    notes.push(format!("{node}: {what}"));
                 }
-                None => told.push(format!("{node} has nothing there to damage")),
+                None => notes.push(format!("{node} has nothing there to damage")),
             }
         }
-        struck.told = told.join("; ");
+        struck.note = notes.join("; ");
         struck
     }
 
@@ -278,7 +278,7 @@ pub(crate) struct Struck {
     /// For the reader: why a procedure was given up.
     pub(crate) detail: String,
     /// For the reader: a note on a fault that succeeded.
-    pub(crate) told: String,
+    pub(crate) note: String,
     /// What is stuck, if a procedure failed although the cluster had all that it needed.
     pub(crate) stuck: Option<String>,
 }
@@ -308,7 +308,7 @@ pub(crate) fn a_crash_instead() -> Settings {
 }
 
 impl Struck {
-    /// A fault that is in force until its modifiers are lifted.
+    /// A fault that is active until its modifiers are lifted.
     pub(crate) fn imposed(tokens: Vec<Token>) -> Self {
         Self { undo: Undo::Lift(tokens), ..Self::default() }
     }

@@ -98,7 +98,7 @@ impl Target {
             Mode::All => selected,
             Mode::Fixed => self.value as usize,
             Mode::FixedPercent => ((selected * self.value as usize + 50) / 100).max(1),
-            // Its own number, beside those that choose the members.
+            // A separate number from those that choose the members.
             Mode::Random => 1 + (split_mix(!draw) % selected.max(1) as u64) as usize,
             Mode::Minority => cluster.saturating_sub(1) / 2,
             // Enough to leave no quorum: of four, two.

@@ -151,8 +151,8 @@ fn every_kind_has_a_name_of_its_own_and_says_what_it_is() {
     }
 }
 
-/// Histories from before the effects were recorded are judged as new ones are. A kind that is younger needs no row in the
-/// checker's table: name it here.
+/// Histories from before the effects were recorded are judged like new ones. A newer kind needs no row in the checker's
+/// table: name it here.
 #[test]
 fn old_histories_have_the_effects_that_the_rooms_name_today() {
     const YOUNGER_THAN_RECORDED_EFFECTS: [&str; 0] = [];

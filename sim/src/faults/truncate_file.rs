@@ -1,7 +1,7 @@
 //! `truncateFile`: a member's process dies, the end of a file of its log or of a snapshot is cut off, and it starts again.
 //!
-//! No store can tell the missing end of its last segment from what a crash leaves. It has then forgotten what it
-//! acknowledged, and raft does not survive that. So the member stays down until an operator replaces it, unless the
+//! No store can distinguish the missing end of its last segment from what a crash leaves. The member has then forgotten
+//! entries that it acknowledged, which raft does not tolerate. So it stays down until an operator replaces it, unless the
 //! scenario goes beyond the budget.
 
 use std::path::Path;

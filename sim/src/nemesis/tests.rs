@@ -33,7 +33,7 @@ struct Outcome {
     report: Report,
     /// The faults and heals of the history: `second: strikes action` and `second: ends action`; at the end
     /// `second: all heals`.
-    told: Vec<String>,
+    lines: Vec<String>,
 }
 
 const SECOND: u64 = 1_000_000_000;
@@ -84,7 +84,7 @@ fn applied(faults: &str, deaf: &'static str) -> Outcome {
         world.sleep(Duration::from_millis(100)).await;
         let starts = std::mem::take(&mut *starts.lock().expect("not poisoned"));
         let events = recorder.finish().events.into_iter();
-        let told = events.filter_map(|event| match event {
+        let lines = events.filter_map(|event| match event {
             h::Event::Fault(fault) => Some(format!("{}: {} strikes", fault.at / SECOND, fault.action)),
             h::Event::Heal(heal) if heal.action.is_empty() => {
                 Some(format!("{}: all heals", heal.at / SECOND))
@@ -92,7 +92,7 @@ fn applied(faults: &str, deaf: &'static str) -> Outcome {
             h::Event::Heal(heal) => Some(format!("{}: {} ends", heal.at / SECOND, heal.action)),
             _ => None,
         });
-        Outcome { starts, report, told: told.collect() }
+        Outcome { starts, report, lines: lines.collect() }
     });
     finished.expect("the world runs").output.expect("the body ends")
 }
@@ -107,7 +107,7 @@ fn a_crash_without_an_end_heals_while_a_procedure_goes_on() {
     );
     assert_eq!(outcome.starts[3..], ["5: m1", "7: m3"]);
     assert_eq!(
-        outcome.told,
+        outcome.lines,
         ["1: crash strikes", "2: restart strikes", "5: crash ends", "7: restart ends", "7: all heals"]
     );
     assert_eq!(outcome.report.stuck, [""; 0], "it ended in time");
@@ -123,13 +123,13 @@ fn what_a_procedure_holds_stays_down_and_nothing_heals_before_it_has_ended_or_wa
     );
     assert_eq!(outcome.starts[3..], ["4: m1"], "the old cluster's members never run beside the new one");
     assert_eq!(
-        outcome.told[..3],
+        outcome.lines[..3],
         ["1: crash strikes", "4: forceNewCluster strikes", "5: crash ends"],
         "the crash is over, though m2 stays down"
     );
     // The patience of three seconds is over.
-    assert_eq!(outcome.told.last().expect("something happened"), "8: all heals");
-    assert_eq!(outcome.told.iter().filter(|line| line.ends_with("all heals")).count(), 1);
+    assert_eq!(outcome.lines.last().expect("something happened"), "8: all heals");
+    assert_eq!(outcome.lines.iter().filter(|line| line.ends_with("all heals")).count(), 1);
     assert_eq!(outcome.report.stuck.len(), 1, "{:?}", outcome.report.stuck);
     assert!(outcome.report.stuck[0].contains("the operator's work (force) is not done"));
 }
@@ -149,7 +149,7 @@ fn a_fault_waits_for_a_step_of_a_procedure_from_its_very_first() {
     };
     for count in 1..=3 {
         let outcome = at_step(count);
-        assert!(outcome.told.contains(&"1: crash strikes".to_owned()), "step {count}: {:?}", outcome.told);
+        assert!(outcome.lines.contains(&"1: crash strikes".to_owned()), "step {count}: {:?}", outcome.lines);
     }
     assert_eq!(at_step(4).report.bit_nothing, ["at-step"], "there is no fourth");
     // m3 is deaf: its first step is at once, the other two after it was killed.
@@ -163,6 +163,6 @@ fn a_fault_waits_for_a_step_of_a_procedure_from_its_very_first() {
             "m3",
         )
     };
-    assert!(deaf(1).told.contains(&"1: partition strikes".to_owned()));
-    assert!(!deaf(2).told.iter().any(|line| line.contains("partition strikes")), "the time was over");
+    assert!(deaf(1).lines.contains(&"1: partition strikes".to_owned()));
+    assert!(!deaf(2).lines.iter().any(|line| line.contains("partition strikes")), "the time was over");
 }

@@ -360,7 +360,7 @@ impl Arena for Processes {
         Box::pin(async move { machine.ended().await })
     }
 
-    fn tells(&self) -> bool {
+    fn reports_events(&self) -> bool {
         false
     }
 

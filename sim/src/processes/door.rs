@@ -1,7 +1,7 @@
 //! A member's door: the address that it advertises to other members. This process listens there, so that each pair of
 //! members has its own link.
 //!
-//! All members dial the same address. The kernel tells which member has connected ([`super::peer`]): the socket at the
+//! All members dial the same address. The kernel shows which member has connected ([`super::peer`]): the socket at the
 //! other end is open in that member's process. If no such process is found, because it has ended, the door closes the
 //! connection.
 

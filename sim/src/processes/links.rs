@@ -1,4 +1,4 @@
-//! Links: one for each direction between two machines, and the modifiers that are in force there.
+//! Links: one for each direction between two machines, and the modifiers that are active there.
 //!
 //! A link carries whole segments (the bytes of one read of a socket), in order. A cut holds all of them until it is
 //! lifted, since TCP would send them again. A delay is drawn when a segment enters the link, and ends with its

@@ -2,8 +2,7 @@
 //!
 //! A disk that is set back to an older image loses votes and acknowledged entries, on which raft relies. The store
 //! checks for that, and detects it while a leader remembers what the member acknowledged. After an election no member
-//! remembers it. The store is not to blame for what the member does then: the history says from when on nothing is
-//! judged.
+//! remembers it. The store is not to blame for what the member does then: the history says since when nothing is judged.
 
 use std::collections::BTreeMap;
 
@@ -28,17 +27,17 @@ pub(super) fn excuses(events: &[h::Event], probes: &[Probed]) -> Vec<h::Excused>
 }
 
 /// The member's first vote after this replacement of its disk that may break a promise: in a term of which it has
-/// forgotten something, or before a leader has brought its log back to its former length. `told` holds the member's
+/// forgotten something, or before a leader has brought its log back to its former length. `events` holds the member's
 /// events and their times.
 fn excuse<'a>(
     line: &h::DiskReplaced,
-    told: impl Iterator<Item = (u64, &'a ProbeEvent)>,
+    events: impl Iterator<Item = (u64, &'a ProbeEvent)>,
 ) -> Option<h::Excused> {
     let (mut current, mut forgetful, mut caught_up) = (None, None, false);
     // By the member's id: the highest term of a promise, and the highest index that it has acknowledged. A leader does
     // not acknowledge its own log to others, so the entries that it applied count as acknowledged.
     let mut promised: BTreeMap<MemberId, (Term, Index)> = BTreeMap::new();
-    for (at, event) in told {
+    for (at, event) in events {
         let is_after = at >= line.at;
         let (term, index) = match *event {
             ProbeEvent::Found { member, .. } => {

@@ -315,7 +315,7 @@ impl fmt::Display for MemberState {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         writeln!(out, "{}: {}, life {}", self.name, self.process, self.life)?;
         let raft = &self.raft;
-        let role = if raft.role.is_empty() { "no role told yet" } else { &raft.role };
+        let role = if raft.role.is_empty() { "no role reported yet" } else { &raft.role };
         write!(out, "  raft        {role}, term {}", raft.term)?;
         if let Some(leader) = raft.leader {
             write!(out, ", follows {}", self.member_name(leader))?;

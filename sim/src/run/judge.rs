@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The first line of the history: what was run, and the minimums below which the run is vacuous.
-pub(super) fn meta(plan: &Plan, members_tell: bool) -> h::Event {
+pub(super) fn meta(plan: &Plan, members_report: bool) -> h::Event {
     let expect = &plan.spec.expect;
     h::Event::Meta(h::Meta {
         format: 1,
@@ -37,12 +37,12 @@ pub(super) fn meta(plan: &Plan, members_tell: bool) -> h::Event {
         least_ttl_secs: least_ttl_secs(plan),
         election_timeout_ns: nanoseconds(plan.spec.cluster.election_timeout),
         deposed_within_ns: deposed_within_ns(plan),
-        lease_checkpoint_ns: if members_tell { nanoseconds(LEASE_CHECKPOINT_INTERVAL) } else { 0 },
-        auth_token_ttl_ns: if members_tell { nanoseconds(AUTH_TOKEN_TTL) } else { 0 },
+        lease_checkpoint_ns: if members_report { nanoseconds(LEASE_CHECKPOINT_INTERVAL) } else { 0 },
+        auth_token_ttl_ns: if members_report { nanoseconds(AUTH_TOKEN_TTL) } else { 0 },
         retention_ns: nanoseconds(plan.spec.cluster.auto_compaction_retention),
         retention_revisions: plan.spec.cluster.auto_compaction_revisions,
-        watch_progress_ns: if members_tell { nanoseconds(WATCH_PROGRESS_INTERVAL) } else { 0 },
-        members_untold: !members_tell,
+        watch_progress_ns: if members_report { nanoseconds(WATCH_PROGRESS_INTERVAL) } else { 0 },
+        members_untold: !members_report,
         expect: h::Expectations {
             min_operations_before_faults: expect.min_operations_before,
             min_operations_after_heal: expect.min_operations_after,
@@ -147,7 +147,7 @@ pub(super) fn judge(
         counters: finished.counters,
         trace: finished.trace.map(|trace| trace_text(&trace)),
         harness_error,
-        // A run's history has hints, and reads explain its gaps. A check that is not decided soon would never be.
+        // A run's history has hints, and reads explain its gaps. A check that does not decide soon would not decide later.
         steps: 2_000_000,
     };
     judge_ended(plan, ended, with_checkers)
@@ -208,7 +208,7 @@ pub(crate) fn judge_ended(plan: Plan, ended: Ended, with_checkers: bool) -> RunR
     }
 }
 
-/// From when on nothing is judged, and why, if the run broke what raft rests on.
+/// Since when nothing is judged, and why, if the run broke raft's assumptions.
 fn excused(history: &h::RunHistory) -> Option<String> {
     let excused = history.events.iter().filter_map(|event| match event {
         h::Event::Excused(line) => Some(line),

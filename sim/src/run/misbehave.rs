@@ -1,5 +1,5 @@
-//! Runs that misbehave on demand, for tests of how they are handled: a run that hangs, aborts, overflows its stack,
-//! eats memory or is killed, and a judge that hangs.
+//! Makes a run misbehave on demand, to test how that is handled: a run that hangs, aborts, overflows its stack, fills the
+//! memory or is killed, and a judge that hangs.
 //!
 //! The environment variable `SQUALL_MISBEHAVE` holds items `what:scenario:seed`, with commas between them. Builds
 //! without debug assertions, which includes release builds, ignore it.

@@ -1,4 +1,4 @@
-//! What the members told beside their answers, as lines of the history: raft's milestones, compactions, and hints.
+//! Adds what the members reported, beside their answers, to the history: raft's milestones, compactions, and hints.
 //!
 //! A hint says which client operation a raft entry carried. The judge tries the order that the hints give first, and
 //! verifies it; it never trusts it.
@@ -15,7 +15,7 @@ use squall_store::seam::ProbeEvent;
 use super::excuse::excuses;
 use crate::world::{At, Probed};
 
-/// Adds what the members told to the history.
+/// Adds what the members reported to the history.
 pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
     let breaks: Vec<u64> = history.breaks().map(|line| line.at).collect();
     history.events.extend(probes.iter().filter_map(raft_line).map(h::Event::Raft));
@@ -28,7 +28,7 @@ pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
         })),
         ProbeEvent::CompactionBegun { revision } => Some(compaction(probed, *revision, false)),
         ProbeEvent::CompactionFinished { revision } => Some(compaction(probed, *revision, true)),
-        // What was under way before is gone with its rows.
+        // A snapshot replaces all rows, so compactions that were under way are over.
         ProbeEvent::SnapshotInstalled { .. } => Some(compaction(probed, Revision(0), true)),
         _ => None,
     }));
@@ -41,8 +41,8 @@ pub(super) fn add_observations(history: &mut h::RunHistory, probes: &[Probed]) {
     history.events.extend(excuses.into_iter().map(h::Event::Excused));
 }
 
-/// The compactions that leaders asked for by themselves, with their proposals: each as the operation of a client of its own
-/// that never heard what became of it.
+/// The compactions that leaders asked for by themselves, with their proposals. Each is the operation of a separate client
+/// that never got an answer.
 fn asked_by_leaders(history: &h::RunHistory, probes: &[Probed]) -> Vec<(u64, h::Operation)> {
     let mut client = h::LEADERS;
     let mut id = history.operations.iter().map(|operation| operation.id.0).max().unwrap_or(0);
@@ -72,7 +72,7 @@ fn asked_by_leaders(history: &h::RunHistory, probes: &[Probed]) -> Vec<(u64, h::
         .collect()
 }
 
-/// The requests of clients that were proposed: under which id, and the client's number.
+/// The proposed requests of clients: the proposal's id, and the operation's id.
 fn proposed(probes: &[Probed]) -> impl Iterator<Item = (u64, u64)> {
     probes.iter().filter_map(|probed| match probed.event {
         ProbeEvent::Proposed { tag, proposal } => Some((proposal, tag)),
@@ -91,7 +91,7 @@ pub(super) fn late_starts(probes: &[Probed], bound: Duration, end: At) -> Vec<h:
         let life = (probed.node.name(), probed.incarnation);
         match probed.event {
             ProbeEvent::Starting => drop(starts.insert(life, probed.at)),
-            // One that was removed need not serve any more.
+            // A removed member need not serve any more.
             ProbeEvent::Ready | ProbeEvent::Leaving => _ = ready.entry(life).or_insert(probed.at),
             _ => {}
         }
@@ -224,11 +224,11 @@ fn hints(breaks: &[u64], probes: &[Probed], operations: &BTreeMap<u64, u64>) -> 
             .filter(|(before, after)| after > before)
             .map_or(0, |(_, after)| after.unsigned_abs())
     };
-    let mut told = BTreeSet::new();
+    let mut hinted = BTreeSet::new();
     let mut hints = Vec::new();
     for probed in probes {
         let (index, term, proposal, operation, expired) = match probed.event {
-            // What was refused is no operation's effect, though its client may not know.
+            // A refused entry has no effect, though its client may not know that.
             ProbeEvent::Applied { index, term, proposal, refused: false, .. } => {
                 match operations.get(&proposal) {
                     Some(operation) => (index, term, proposal, *operation, h::LeaseId::NONE),
@@ -236,7 +236,7 @@ fn hints(breaks: &[u64], probes: &[Probed], operations: &BTreeMap<u64, u64>) -> 
                 }
             }
             ProbeEvent::LeaseEnded { lease, index, term, proposal } => {
-                // One that a client has asked for is told by its operation.
+                // A lease that a client revoked has a hint of the client's operation.
                 if operations.contains_key(&proposal) {
                     continue;
                 }
@@ -245,7 +245,7 @@ fn hints(breaks: &[u64], probes: &[Probed], operations: &BTreeMap<u64, u64>) -> 
             _ => continue,
         };
         let era = era_of(probed.at);
-        if told.insert((era, proposal)) {
+        if hinted.insert((era, proposal)) {
             hints.push(h::Hint {
                 at: probed.at.0,
                 member: probed.node.name().to_owned(),
@@ -267,22 +267,22 @@ mod tests {
     use super::*;
     use crate::world::NodeId;
 
-    fn told(at: u64, event: ProbeEvent) -> Probed {
+    fn probed(at: u64, event: ProbeEvent) -> Probed {
         Probed { at: At(at), node: NodeId::new(1, "m1"), incarnation: 1, event }
     }
 
     fn applied(at: u64, index: u64, proposal: u64, refused: bool) -> Probed {
         let (index, term, revision) = (Index(index), Term(1), Revision(9));
-        told(at, ProbeEvent::Applied { index, term, digest: 0, state: 0, proposal, refused, revision })
+        probed(at, ProbeEvent::Applied { index, term, digest: 0, state: 0, proposal, refused, revision })
     }
 
     #[test]
     fn a_leaders_own_compaction_has_an_operation_and_a_hint() {
         let compacts = |proposal| ProbeEvent::CompactsByItself { revision: Revision(5), proposal };
         let probes = [
-            told(10, compacts(70)),
+            probed(10, compacts(70)),
             applied(20, 3, 70, false),
-            told(30, compacts(71)),
+            probed(30, compacts(71)),
             applied(40, 4, 71, true),
         ];
         let mut history = h::RunHistory::default();

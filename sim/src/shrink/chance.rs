@@ -1,12 +1,12 @@
 //! How much a scenario's failure depends on chance: whether other seeds show it too.
 //!
-//! The search judges by one seed. Where that seed alone shows the failure, a change of chance anywhere else (another
-//! version, another draw) hides it, and the result is of no use as a regression test. So afterwards the smallest
-//! scenario of the chain is taken that enough other seeds show, and the search goes on from there with steps that keep
-//! this. The faults are written out, so another seed changes only chance: latencies, the order of requests, elections.
+//! The search judges by one seed. If only that seed shows the failure, any other change of the draws (another version,
+//! another draw) hides it, and the result is useless as a regression test. So afterwards the smallest scenario of the chain
+//! is taken that shows the failure with enough other seeds, and the search continues from there with steps that keep this.
+//! The faults are written out, so another seed changes only latencies, the order of requests, and elections.
 //!
-//! A chain is looked through backwards in growing strides, and then by halves. That assumes that smaller scenarios are
-//! shown by fewer seeds, which is no law. If it does not hold, the result is larger than it might be, but still shows.
+//! The chain is searched backwards in growing steps, and then by bisection. That assumes that a smaller scenario shows the
+//! failure with fewer seeds. If that does not hold, the result is larger than necessary, but still shows the failure.
 
 use super::search::{Chain, Judge, Stop, shrink};
 use crate::scenario::Scenario;

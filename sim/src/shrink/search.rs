@@ -44,7 +44,7 @@ pub fn start(plan: &Plan, signature: &Signature) -> Scenario {
             workload.mix = None;
         }
     }
-    // Demands on all runs of a scenario together do not apply to one run. Neither do the words for a planted bug.
+    // Demands on all runs of a scenario together do not apply to one run. Neither does the expectation of a planted bug.
     let keeps_minimums = signature.checker == "vacuous";
     let minimum = |stated: u64| if keeps_minimums { stated } else { 0 };
     spec.expect = Expect {

@@ -84,7 +84,7 @@ fn the_start_draws_the_very_plan() {
     }
 }
 
-/// A small run makes few operations, which is no failure of its own, unless it is the one that is looked for.
+/// A small run makes few operations. That is not a failure, unless it is the failure that is searched for.
 #[test]
 fn only_a_vacuous_run_keeps_its_minimums() {
     let mut plan = Plan::draw(&draw_scenario(1), 1);
@@ -119,7 +119,7 @@ fn what_the_failure_needs_stays_and_nothing_else() {
     assert!(spec.each_fault().all(|fault| fault.draw.is_none() && fault.at.from.subsec_millis() % 10 == 0));
 }
 
-/// Faults of one kind are told apart by what the others leave: the search must not stop at the first chunk that fails.
+/// If the failure needs no fault, all faults are dropped.
 #[test]
 fn a_failure_that_needs_no_fault_keeps_none() {
     let mut scenario = busy();

@@ -41,7 +41,7 @@ struct State {
     /// The wall clock minus the monotonic clock, in nanoseconds, not counting the skews.
     offset: i64,
     skews: Holding<i64>,
-    /// The drifts in force: how much faster than virtual time the clock runs, in parts per million.
+    /// The active drifts: how much faster than virtual time the clock runs, in parts per million.
     drifts: Holding<i32>,
     /// Since when the rate is as it is, by virtual time and by this clock.
     since: At,

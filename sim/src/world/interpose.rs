@@ -51,7 +51,7 @@ impl OwnChance {
         }
     }
 
-    /// Swaps this process's sources with those that are in force on this thread.
+    /// Swaps this process's sources with those of this thread.
     #[allow(
         clippy::disallowed_methods,
         reason = "the generator that raft-rs draws from is what this is about"

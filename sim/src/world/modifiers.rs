@@ -1,7 +1,7 @@
 //! A modifier is a lasting change that a fault makes to the world. Imposing it returns a token; lifting the token
 //! removes it.
 //!
-//! Each link, disk and process keeps a list of the modifiers that are in force there. Two that overlap are two
+//! Each link, disk and process keeps a list of the modifiers that are active there. Two that overlap are two
 //! entries: when the first is lifted, the second still has its effect. Delays add up; cuts, stalls and pauses last
 //! until the last of them is lifted.
 //!
@@ -29,7 +29,7 @@
 //! | `Pause` | a poll of a task that it withheld |
 //! | `Points` | a crash, a wait or an error at a point |
 //!
-//! If several modifiers of one kind are in force at the same place, each of them counts the bite. At a
+//! If several modifiers of one kind are active at the same place, each of them counts the bite. At a
 //! point only one thing happens: that of the first `Points` that applies.
 //!
 //! A modifier of a link or a disk belongs to the hardware: it outlives processes and power failures. A pause is a
@@ -279,7 +279,7 @@ impl Bites {
     }
 }
 
-/// The modifiers of one kind that are in force at one place, in the order in which they were imposed.
+/// The modifiers of one kind that are active at one place, in the order in which they were imposed.
 #[derive(Debug)]
 pub(crate) struct Holding<T>(Vec<(Token, Bites, T)>);
 
@@ -294,7 +294,7 @@ impl<T> Holding<T> {
         self.0.push((token, bites, what));
     }
 
-    /// Removes a modifier. False if it is not in force here.
+    /// Removes a modifier. False if it is not active here.
     pub(crate) fn remove(&mut self, token: Token) -> bool {
         let before = self.0.len();
         self.0.retain(|(held, ..)| *held != token);
@@ -447,7 +447,7 @@ impl World {
         entry.unwrap_or_else(|| panic!("{token:?} is another world's")).1.so_far()
     }
 
-    /// Lifts every modifier that is in force.
+    /// Lifts every modifier that is active.
     pub fn lift_all(&self) {
         let held: Vec<Token> = self.shared().imposed.lock().modifiers.keys().copied().collect();
         for token in held {

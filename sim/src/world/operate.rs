@@ -271,7 +271,7 @@ impl World {
         self.shared.machine(node).disk.with(|state| state.promises_broken())
     }
 
-    /// Whether a fault is in force that makes operations of the node's disk fail.
+    /// Whether an active fault makes operations of the node's disk fail.
     pub fn disk_fails(&self, node: NodeId) -> bool {
         self.shared.machine(node).disk.with(|state| state.fails())
     }

@@ -114,7 +114,7 @@ impl Default for PointTable {
 }
 
 impl PointTable {
-    /// Puts a rule in force on a node's member. `chance` is the root of the rules' streams.
+    /// Activates a rule on a node's member. `chance` is the root of the rules' streams.
     pub(crate) fn arm(&self, node: NodeId, rule: PointRule, token: Token, bites: Bites, chance: &Chance) {
         let chance = chance.child(&rule.seed.to_string());
         // Drawn by the point's name: a change of the list of points changes no other draw. The same on all members.

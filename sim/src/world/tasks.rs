@@ -321,7 +321,7 @@ thread_local! {
     static CAUGHT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Tells [`here`] the time.
+/// Sets the time for [`here`].
 pub(super) fn set_time(time: Option<At>) {
     TIME.set(time);
 }

@@ -197,7 +197,7 @@ impl Stand {
         self.cluster.inner.roster().standing(self.nodes[place])
     }
 
-    /// The breaks that the journal would tell of if the harness died now.
+    /// The breaks that the journal would hold if the harness died now.
     fn journaled_breaks(&self) -> usize {
         let mut content = vec![0; self.journal.metadata().expect("a file").len() as usize];
         self.journal.read_exact_at(&mut content, 0).expect("it can be read");

@@ -56,7 +56,7 @@ impl Drive {
 
     // ---- the harness's actions
 
-    /// Puts a modifier in force.
+    /// Imposes a modifier.
     pub(in crate::processes) fn impose(&self, modifier: &Modifier, token: Token, bites: Bites) {
         let mut inside = lock(&self.state);
         if matches!(modifier, Modifier::StallDisk(_)) {

@@ -195,7 +195,7 @@ impl Link {
         uniform.drawn(draw) + others
     }
 
-    /// What happens to the next segment or request. Draws nothing if no loss is in force.
+    /// What happens to the next segment or request. Draws nothing if no loss is active.
     pub(super) fn fate(&mut self) -> Fate {
         let (mut lost, mut reset) = (0, false);
         self.losses.bite_where(|loss| match loss.next() {

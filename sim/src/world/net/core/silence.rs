@@ -1,7 +1,7 @@
 //! Connections that a device on the way ends: by resets, or by forgetting them.
 //!
-//! A firewall or an address translator keeps a table of connections. When it drops an entry, the connection ends, and
-//! neither end is told: all later segments are lost. A sender gives up after [`Settings::user_timeout`]. An end that
+//! A firewall or an address translator keeps a table of connections. When it drops an entry, the connection ends and
+//! neither end gets a reset: all later segments are lost. A sender gives up after [`Settings::user_timeout`]. An end that
 //! only listens waits for ever, unless its kernel sends keep-alives ([`Settings::keep_alive`]).
 //!
 //! [`Settings::user_timeout`]: super::Settings::user_timeout
