@@ -31,7 +31,7 @@ pub(super) const FOUND: &str = "lease: one that is there is found, and one that 
 pub(super) const LEAST: &str = "lease: no less is left of it than was promised";
 pub(super) const MOST: &str = "lease: no more is left of it than it was given";
 pub(super) const GRANTED: &str = "lease: it was granted what its grant was answered with";
-pub(super) const KEYS: &str = "lease: the keys write on it that were put there, and no others";
+pub(super) const KEYS: &str = "lease: the keys hang on it that were put there, and no others";
 pub(super) const LISTED: &str = "lease: a member lists those that it has granted and not ended";
 
 pub(super) const GUARANTEES: [&str; 6] = [FOUND, LEAST, MOST, GRANTED, KEYS, LISTED];
@@ -324,7 +324,7 @@ impl<'a> Known<'a> {
                 What::Keep(_) | What::Txn(_) => false,
             };
             let taken_off =
-                done().any(|write| is_off(write) && attaching.iter().all(|write| write.ret < write.call));
+                done().any(|write| is_off(write) && attaching.iter().all(|earlier| earlier.ret < write.call));
             (attaching.is_empty() || taken_off).then(|| {
                 let what =
                     format!("{key} is attached to lease {id}, and its last write did not put it there");
