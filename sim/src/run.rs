@@ -126,7 +126,7 @@ pub(crate) fn disk_settings(spec: &Spec) -> DiskSettings {
     }
 }
 
-/// How long what faults began may go on after all of them have ended.
+/// How long effects of the faults, such as a slow start, may last after all faults have ended.
 fn outlasting(plan: &Plan) -> Duration {
     plan.faults.iter().map(|fault| fault.settings.outlasts_by()).filter(|time| *time > SOON).sum()
 }

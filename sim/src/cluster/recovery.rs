@@ -191,7 +191,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Each member's hash at `revision`, and its view of the cluster. `None` where one does not answer and leaders compact by
+    /// Each member's hash at `revision`, and its view of the cluster. `None` if one does not answer and leaders compact by
     /// themselves: the revision may be compacted.
     async fn views(
         &self,

@@ -289,7 +289,7 @@ mod tests {
         add_observations(&mut history, &probes);
         let asked: Vec<(u64, u64)> = history.operations.iter().map(|made| (made.id.0, made.call)).collect();
         assert_eq!(asked, [(1, 10), (2, 30)]);
-        // The second was refused where it was applied, and did nothing.
+        // The second was refused when it was applied, and did nothing.
         let hints: Vec<(u64, u64)> = history.hints().map(|hint| (hint.op.0, hint.index)).collect();
         assert_eq!(hints, [(1, 3)]);
     }

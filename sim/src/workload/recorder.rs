@@ -237,7 +237,7 @@ impl Recorder {
 
     /// Writes a break to the journal before its first step that cannot be undone. The history gets it with
     /// [`Self::event`], once more is known about it; the journal then has the newer line. If the process dies in
-    /// between, the journal tells of the break.
+    /// between, the journal still has the break.
     pub fn foresee_break(&self, line: &h::Break) {
         if let Some(journal) = &self.journal {
             journal.event(&h::Event::Break(line.clone()));

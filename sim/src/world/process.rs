@@ -10,7 +10,7 @@
 //! | a process ends: exit, panic, kill | stays in the page cache | one reset each, if the link is up | is refused |
 //! | a machine loses its power | kept, dropped or torn | no reset | hangs until its timeout |
 //!
-//! Either way the life ends first, so that every handle does nothing; then the network and the disk are told; the
+//! Either way the life ends first, so that every handle does nothing; then the network and the disk are notified; the
 //! tasks are dropped last. So their `Drop`s change nothing any more. A start turns the machine on if it is off.
 
 use std::{sync::Arc, time::Duration};

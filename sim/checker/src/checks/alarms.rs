@@ -163,7 +163,7 @@ fn lost_at_a_restore(
     })
 }
 
-/// An alarm that a list shows, that a later list does not show, and that nobody has asked to take back.
+/// An alarm that a list shows, that a later list does not show, and that no client has asked to take back.
 fn gone(history: &RunHistory, eras: &Eras<'_>, lines: &[&AlarmLine]) -> Option<Failure> {
     let listed = |line: &AlarmLine| line.answered && line.action == "get" && line.asked.is_none();
     let in_one_era = |line: &&&AlarmLine| eras.of_answer(&line.member, line.call, line.ret).is_some();

@@ -103,7 +103,7 @@ struct Span {
 #[derive(Clone, Copy, Debug)]
 struct Change<'a> {
     call: u64,
-    /// `u64::MAX` where it may take effect at any time.
+    /// `u64::MAX` if it may take effect at any time.
     ret: u64,
     /// It has certainly taken effect by `ret`.
     sure: bool,
@@ -304,7 +304,7 @@ enum Need<'a> {
     Root,
 }
 
-/// What an operation needs; `None` where that is not known here.
+/// What an operation needs; `None` if that is not known here.
 fn needs(op: &Op) -> Option<Vec<Need<'_>>> {
     let mut all = Vec::new();
     match op {

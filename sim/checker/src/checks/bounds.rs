@@ -1,7 +1,7 @@
 //! Breaks of which only the bounds are known.
 //!
 //! A forced new cluster keeps its survivor's whole log. Only the members can tell how much of it the old cluster had agreed on,
-//! and real members do not tell. Two things are known: the last revision that the survivor had answered with, and the revision
+//! and real members do not report that. Two things are known: the last revision that the survivor had answered with, and the revision
 //! that it has as a new cluster before any client reaches it. The true break may lie anywhere between them. So a
 //! history is broken only if it is broken for each of these places. The judge tries them, from the last one down. If there
 //! are too many, it accuses no one.
@@ -58,7 +58,7 @@ pub(super) fn examine(history: &RunHistory, budgets: &Budgets) -> Judgement {
 }
 
 /// The next lower place of one break, or of the break before it, with those after it at their last places again. False
-/// where there is none.
+/// if there is none.
 fn step_down(open: &[(usize, i64, i64)], places: &mut [i64]) -> bool {
     for ((_, least, most), place) in open.iter().zip(places).rev() {
         if *place > *least {

@@ -108,8 +108,8 @@ fn runs<'a>(reports: &[&'a Compaction]) -> Vec<Run<'a>> {
     runs
 }
 
-/// Whether another compaction may have moved the end of this one until `due`: a member under steady requests has always one
-/// under way, and tells only of the end.
+/// Whether another compaction may have moved the end of this one until `due`: a member with steady requests always has one
+/// under way, and reports only the end.
 fn goes_further(history: &RunHistory, begun: &Compaction, due: u64) -> bool {
     history.operations.iter().any(|operation| match &operation.op {
         Op::Compact(compact) => {
@@ -233,7 +233,7 @@ fn finished(history: &RunHistory, reports: &[&Compaction]) -> Option<Failure> {
         if until <= begun.at + LEAST {
             return None;
         }
-        // What the others had to remove meanwhile tells how much there was.
+        // The time that the others needed meanwhile shows how much there was to remove.
         let others =
             runs.iter().filter(|other| other.begun.member != begun.member && other.begun.at <= until);
         let done = others.filter_map(|other| other.done.map(|done| (other.begun.at, done)));

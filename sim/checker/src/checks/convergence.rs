@@ -137,8 +137,8 @@ fn views(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
 
 /// Restores after which the cluster's id is one that was there before.
 fn restored_ids(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
-    // The cluster's ids of each era, as answers and members tell them. A serializable read may still be answered by a
-    // member that was left over.
+    // The cluster's ids of each era, from answers and members' reports. A member of the old cluster may still answer a
+    // serializable read.
     let mut ids: Vec<BTreeSet<u64>> = vec![BTreeSet::new(); eras.last() + 1];
     for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
         let serializable = matches!(&operation.op, Op::Range(range) if range.serializable);

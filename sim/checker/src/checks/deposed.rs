@@ -1,4 +1,4 @@
-//! A leader that has been replaced steps down without being told.
+//! A leader that has been replaced steps down by itself.
 //!
 //! A leader counts the followers that answer it. If they are no quorum for an election time-out, it becomes a follower
 //! (`CheckQuorum`). A leader that has a successor has lost its quorum, so it steps down after two election time-outs at the

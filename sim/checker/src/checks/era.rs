@@ -4,7 +4,7 @@
 //! ([`Break::continues`]), up to the break's revision. What was made in an era is kept to the end only if the last
 //! era's line leads through it.
 //!
-//! A member with an emptied disk may found a cluster of its own, with other ids, while the others go on. The era's cluster
+//! A member with an emptied disk may found a separate cluster, with other ids, while the others go on. The era's cluster
 //! does not listen to it, and no checker compares its reports with theirs.
 //!
 //! An event at the very instant of a break belongs to the era before it: the new cluster starts later.
@@ -96,7 +96,7 @@ impl<'a> Eras<'a> {
         at == era
     }
 
-    /// Which of its lives a member was in, counted from 0; none if the history tells nothing of its lives.
+    /// Which of its lives a member was in, counted from 0; none if the history has no line about its lives.
     pub(super) fn life_of(&self, member: &str, instant: u64) -> Option<usize> {
         let lives = self.lives.get(member)?;
         Some(lives.iter().filter(|(begin, _)| *begin <= instant).count())

@@ -4,7 +4,7 @@
 //! exist for that time. The time counts from the *call*: that much was promised, whatever the clocks between. A member's clock may
 //! run fast, so the promise is shortened by the drift that the run allows.
 //!
-//! The members tell when a lease ended: a [`Hint`](crate::history::Hint) says at which entry a lease ended by itself.
+//! The members report when a lease ended: a [`Hint`](crate::history::Hint) says at which entry a lease ended by itself.
 //! This checker believes those lines, as the raft checker believes raft's. The check by revisions, which trusts nothing, judges
 //! what clients read of the keys. A revocation that a client asked for may end a lease at any time from its call on.
 //!
@@ -52,7 +52,7 @@ pub(super) struct Lease {
     /// The last instant at which it may have been renewed or granted.
     last_renewal: u64,
     ttl: i64,
-    /// When it ended by itself, as the first member told.
+    /// When it ended by itself, as the first member reported.
     expired: Option<u64>,
     /// The first call of a revocation, and the return of an acknowledged one.
     revoke_called: Option<u64>,

@@ -135,7 +135,7 @@ fn of_parts(txn: &Txn, most: usize, faults: &mut BTreeSet<&'static str>) {
 
 type Writes<'a> = (BTreeSet<&'a Bytes>, Vec<&'a DeleteRange>);
 
-/// What a branch writes; `None` where it writes a key twice. First its own deletes count, then its nested transactions one
+/// What a branch writes; `None` if it writes a key twice. First its own deletes count, then its nested transactions one
 /// by one, then its own puts. Each nested transaction does one branch alone.
 fn writes<'a>(ops: &'a [RequestOp], unsure: &mut bool) -> Option<Writes<'a>> {
     let mut all = Writes::default();

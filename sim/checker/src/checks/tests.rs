@@ -257,7 +257,7 @@ fn a_sound_run_is_valid() {
     }
 }
 
-/// Of a lease that a break may have brought back, nothing is said; of one that a single era tells of, everything.
+/// A lease that a break may have brought back is not judged; one that appears in a single era is.
 #[test]
 fn leases_are_judged_era_by_era() {
     let early = LEASED.replace("1000000246", "1000000244");
@@ -274,7 +274,7 @@ fn leases_are_judged_era_by_era() {
     );
 }
 
-/// A member whose disk was emptied may found a cluster of its own: its entries are compared with no other member's.
+/// A member whose disk was emptied may found a separate cluster: its entries are compared with no other member's.
 #[test]
 fn clusters_are_judged_apart() {
     let applied = |cluster: u64| {
@@ -419,7 +419,7 @@ fn harm_and_trouble_are_excuses() {
     assert_eq!(with(format!("{flipped}{PROMISES}")), Verdict::Valid);
     let failed = "{\"failed\":{\"at\":120,\"member\":\"n1\",\"reason\":\"the folder is empty\"}}\n{\"end\"";
     assert_eq!(with(format!("{harmed}{failed}")), Verdict::Valid);
-    // A fault is recorded nanoseconds after the moment at which its member tells that it fails.
+    // A fault is recorded nanoseconds after the moment at which its member reports the failure.
     assert_eq!(with(format!("{harmed}{}", failed.replace("120", "103"))), Verdict::Valid);
     // What comes later is no excuse.
     let later = harmed.replace("105", "2105").replace("106", "2106");
@@ -439,7 +439,7 @@ fn harm_and_trouble_are_excuses() {
         assert_eq!(with(format!("{trouble}\n{}", unanswered(9))), Verdict::Valid, "{trouble}");
     }
     assert!(matches!(with(unanswered(9)), Verdict::Invalid(_)));
-    // Real members do not tell of elections, and one may have taken it along.
+    // Real members do not report elections, and an election may have lost the request.
     let untold = SOUND.replace("\"seed\":1,", "\"seed\":1,\"members_untold\":true,");
     assert_eq!(judge(&untold.replace("{\"end\"", &unanswered(9))), Verdict::Valid);
     // The connection may have died in silence while something broke.
@@ -1214,7 +1214,7 @@ fn breaks_take_what_they_say_and_no_more() {
     assert!(failures[0].message.starts_with("write lost below a break"), "{}", failures[0].message);
 }
 
-/// What an outdated disk tells is of another cluster, and so is what a member told before a break.
+/// Reports from an outdated disk belong to another cluster, and so do a member's reports from before a break.
 #[test]
 fn what_another_cluster_did_breaks_no_guarantee() {
     let other = r#"{"raft":{"member":"n3","term":2,"index":3,"digest":"zz","state":"s9","at":345}}

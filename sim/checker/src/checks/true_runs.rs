@@ -51,7 +51,7 @@ struct World {
     hints: Vec<Hint>,
     /// What each revision made, and when.
     changes: Vec<(u64, i64, Vec<Change>)>,
-    /// The leases that are there, and from when on they may end.
+    /// The leases that exist, and the instant from which each may end.
     leases: BTreeMap<LeaseId, u64>,
     places: Vec<Place>,
     granted: i64,

@@ -1,5 +1,5 @@
-//! Questions that no entry of the log answers: what is left of a lease, which leases there are, how a member stands, what a
-//! user may look at.
+//! Questions that no entry of the log answers: what is left of a lease, which leases exist, a member's status, what a user
+//! may look at.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub enum Ask {
     TimeToLive(LeaseRef),
     /// Which leases are there? A member answers from its own state.
     Leases,
-    /// How does the member stand?
+    /// What is the member's status?
     Status(Standing),
     /// What is the hash of the keys? Only root may ask while auth is on.
     HashKv,
@@ -23,7 +23,7 @@ pub enum Ask {
     Watch(Watched),
 }
 
-/// A question how a member stands.
+/// A question for a member's status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Standing {
@@ -51,7 +51,7 @@ pub enum Asked {
     TimeToLive(TimeLeft),
     /// The leases, in the order in which they came.
     Leases(Vec<LeaseId>),
-    /// How the member stands.
+    /// The member's status.
     Status(MemberStatus),
     /// It may.
     Allowed,
@@ -61,7 +61,7 @@ pub enum Asked {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TimeLeft {
-    /// Whole seconds; -1 where there is no such lease.
+    /// Whole seconds; -1 if there is no such lease.
     pub ttl: i64,
     /// The seconds that it was granted.
     #[serde(skip_serializing_if = "is_default")]
@@ -71,7 +71,7 @@ pub struct TimeLeft {
     pub keys: Vec<Bytes>,
 }
 
-/// How a member stands, as it says.
+/// A member's status, as the member reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MemberStatus {

@@ -334,7 +334,7 @@ pub struct Found {
     pub member: String,
     /// Its raft id.
     pub id: u64,
-    /// Its cluster's id; 0 if it is not known. A member may have founded a cluster of its own after its disk was emptied.
+    /// Its cluster's id; 0 if it is not known. A member may have founded a separate cluster after its disk was emptied.
     #[serde(skip_serializing_if = "is_zero")]
     pub cluster: u64,
     /// Its term.
@@ -566,7 +566,7 @@ pub struct AlarmLine {
     pub answered: bool,
     /// The kinds of the alarms in the answer: those listed, or the one that was raised or taken back.
     pub alarms: Vec<String>,
-    /// Whose each of them is: the members' ids, in the same order. Empty where that is not known.
+    /// The id of the member of each of these alarms, in the same order. Empty if that is not known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<u64>,
     /// The one alarm that is asked about: its kind and its member's id. Without it, all may be meant.

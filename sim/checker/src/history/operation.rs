@@ -19,7 +19,7 @@ pub struct OpId(pub u64);
 #[serde(transparent)]
 pub struct Client(pub u64);
 
-/// The first client number for what leaders do by themselves. Each such action has a number of its own.
+/// The first client number for what leaders do by themselves. Each such action has a separate number.
 pub const LEADERS: u64 = 1 << 40;
 
 impl Client {
@@ -171,7 +171,7 @@ pub struct Operation {
     pub endpoint: Arc<str>,
     /// When it was called, in virtual nanoseconds.
     pub call: u64,
-    /// When it returned, or the client gave it up; null where it was open to the end.
+    /// When it returned, or the client gave it up; null if it was open to the end.
     #[serde(rename = "return")]
     pub ret: Option<u64>,
     /// What was asked.

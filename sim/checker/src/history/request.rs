@@ -106,8 +106,8 @@ impl Range {
         bounds.iter().any(|bound| bound.0 != 0)
     }
 
-    /// Whether etcd cuts the answer to `limit` + 1 keys, in key order, before it sorts: where no order is asked for but
-    /// a target is, which sorts all the same, and nothing filters (`txn/range.go`).
+    /// Whether etcd cuts the answer to `limit` + 1 keys, in key order, before it sorts. It does so if no order is asked for
+    /// but a target is, by which etcd sorts in any case, and if nothing filters (`txn/range.go`).
     pub fn limits_before_sorting(&self) -> bool {
         self.limit > 0
             && self.sort_order == SortOrder::None

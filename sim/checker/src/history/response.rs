@@ -18,12 +18,12 @@ pub struct KeyValue {
     /// Its value; empty if the request asked for keys only.
     #[serde(default)]
     pub value: Bytes,
-    /// The revision that created it; 0 if the source does not tell.
+    /// The revision that created it; 0 if the source does not say.
     #[serde(default, skip_serializing_if = "is_default")]
     pub create_revision: Revision,
     /// The revision that changed it last.
     pub mod_revision: Revision,
-    /// Changes since it was created, the creation included; 0 if the source does not tell.
+    /// Changes since it was created, the creation included; 0 if the source does not say.
     #[serde(default, skip_serializing_if = "is_default")]
     pub version: i64,
     /// Its lease.
@@ -77,7 +77,7 @@ pub struct RangeResult {
     /// How many keys the interval holds, whatever limit and filters left out.
     #[serde(skip_serializing_if = "is_default")]
     pub count: i64,
-    /// Whether the limit cut the answer; null where the source does not tell.
+    /// Whether the limit cut the answer; null if the source does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub more: Option<bool>,
 }
@@ -86,7 +86,7 @@ pub struct RangeResult {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PutResult {
-    /// What was there before, where it was asked for.
+    /// What was there before, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prev_kv: Option<KeyValue>,
 }
@@ -97,7 +97,7 @@ pub struct PutResult {
 pub struct DeleteRangeResult {
     /// How many keys were deleted.
     pub deleted: i64,
-    /// What was there before, where it was asked for.
+    /// What was there before, if it was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prev_kvs: Vec<KeyValue>,
 }
@@ -138,7 +138,7 @@ pub struct CompactResult {}
 pub struct LeaseGrantResult {
     /// The lease's id.
     pub id: LeaseId,
-    /// Seconds that were granted, which may be more than was asked for; 0 if the source does not tell.
+    /// Seconds that were granted, which may be more than was asked for; 0 if the source does not say.
     #[serde(skip_serializing_if = "is_default")]
     pub ttl: i64,
 }

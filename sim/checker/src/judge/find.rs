@@ -159,7 +159,7 @@ fn client_number(folder: &Path) -> Option<u64> {
     folder.file_name()?.to_str()?.strip_prefix("client-")?.parse().ok()
 }
 
-/// The history among the files of a test in Jepsen's store; `None` where it is no such folder.
+/// The history among the files of a test in Jepsen's store; `None` if it is no such folder.
 fn jepsen_store(entries: &[PathBuf]) -> Option<PathBuf> {
     let names: BTreeSet<&str> = entries
         .iter()

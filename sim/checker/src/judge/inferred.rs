@@ -1,6 +1,6 @@
-//! Judging transactions: by the general search where there are few and it is quick, which explains best; else by what can
-//! be inferred from values that are written once ([`crate::transactions`]); and where that says nothing, by the general
-//! search again, for some seconds at most.
+//! Judging transactions. A few transactions are judged by the general search, which explains best. Otherwise the order is
+//! inferred from values that are written once ([`crate::transactions`]). If that decides nothing, the general search tries
+//! again, for some seconds at most.
 
 use super::general::{self, counts, shorten};
 use super::options::CheckOptions;

@@ -107,7 +107,7 @@ fn check_report(
     finish(judged, report)
 }
 
-/// Judges a file; `None` where it is no history and was not `named`.
+/// Judges a file; `None` if it is no history and was not `named`.
 fn check_file(path: &Path, options: &CheckOptions, named: bool) -> Option<FileReport> {
     let name = path.display().to_string();
     let unreadable = |format, error| Some(FileReport::unreadable(path.to_owned(), format, error));

@@ -133,7 +133,7 @@ pub struct FileReport {
     /// What is wrong with the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The picture, where it was asked for.
+    /// The picture, if it was asked for.
     #[serde(skip)]
     pub picture: Option<Picture>,
 }

@@ -15,9 +15,9 @@ use crate::read::etcd_watch;
 /// How many unknown options are named one by one.
 const TOLD: usize = 3;
 
-/// Judges the report that `parts` make up, each a name and a reader. What `watches` received serves as hints: it tells
-/// which write made a revision where no answer does. A verdict of `valid` was verified in any case, and any other one
-/// is given without them, so hints that are wrong or missing change no verdict.
+/// Judges the report that `parts` make up, each a name and a reader. What `watches` received serves as hints: it shows
+/// which write made a revision if no answer does. A verdict of `valid` is verified in any case, and any other verdict is
+/// reached without the hints. So wrong or missing hints change no verdict.
 ///
 /// # Errors
 /// The first record that is not as it should be.
@@ -84,7 +84,7 @@ pub(super) fn judge<R: BufRead>(
     Ok(())
 }
 
-/// Which operation made each revision, as far as answers and watches tell: the place of a revision is its number. Of
+/// Which operation made each revision, as far as answers and watches show: the place of a revision is its number. Of
 /// ambiguous operations that wrote the same value to the same key the one that was called first is taken first.
 fn makers(history: &RunHistory, watches: &[WatchLine]) -> Vec<Hint> {
     let mut makers: BTreeMap<i64, OpId> = BTreeMap::new();

@@ -62,9 +62,9 @@ pub trait Model: Sync {
 
     /// One operation taking effect in `state`.
     ///
-    /// With `Some(output)`: the state after, where the model may answer exactly that in this state; else `None`.
-    /// With `None` (the answer never reached the client): the state after, where the operation may take effect in
-    /// this state, whatever it answered; `None` where it may not, which is the same as leaving the state as it is.
+    /// With `Some(output)`: the state after it, if the model may answer exactly that in this state; otherwise `None`.
+    /// With `None` (the answer never reached the client): the state after it, if the operation may take effect in this
+    /// state with any answer; otherwise `None`, which means that the state stays as it is.
     fn step(
         &self,
         state: &Self::State,

@@ -58,7 +58,7 @@ impl<I, O> Operation<I, O> {
         Operation { client: ClientId(client), call, ret: None, input, outcome: Outcome::Info }
     }
 
-    /// The answer, where there was one.
+    /// The answer, if there was one.
     pub fn output(&self) -> Option<&O> {
         match &self.outcome {
             Outcome::Ok(output) => Some(output),

@@ -1,5 +1,5 @@
 //! Many objects of one kind under keys, each operation about one of them: Jepsen's independent keys. Each key is judged
-//! apart, since the keys of two operations are what tells whether they can meet ([`Model::keys`]).
+//! apart: two operations can affect each other only if they share a key ([`Model::keys`]).
 
 use super::Model;
 use std::sync::Arc;

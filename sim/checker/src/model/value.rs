@@ -1,4 +1,4 @@
-//! The value of a register: nil, an integer, or any other scalar under a number of its own.
+//! The value of a register: nil, an integer, or any other scalar under a separate number.
 
 use std::sync::Arc;
 

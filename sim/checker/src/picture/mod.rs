@@ -5,7 +5,7 @@
 //! bar. The general check fills one by [`of_linearization`], [`of_violation`] and [`of_prefix`]; the etcd side
 //! by [`of_etcd_witness`] and [`of_etcd_violation`]. [`Picture::html`] writes the file.
 //!
-//! The page opens on the minimal core where there is one, and otherwise on the whole history. Bars are stored in
+//! The page opens on the minimal core if there is one, and otherwise on the whole history. Bars are stored in
 //! chunks that are parsed when they come into view, so that ten thousand operations open at once; states and labels
 //! are stored once each. All text reaches the page through a canvas or as text nodes, never as markup.
 

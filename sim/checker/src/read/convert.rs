@@ -2,8 +2,8 @@
 //!
 //! - A failed operation did not happen, and is kept as such. One exception: in logs of Jepsen's first etcd tests
 //!   ([`ForeignHistory::failed_cas_is_an_answer`]) `:fail :cas` with its values means that the comparison failed,
-//!   which is an answer and is checked. In Knossos' histories it means nothing of the sort.
-//! - What nil means where a read gave it is for the caller to say ([`NilRead`]), since the formats differ.
+//!   which is an answer and is checked. In Knossos' histories it has no such meaning.
+//! - The caller says what nil means if a read gave it ([`NilRead`]), because the formats differ.
 //! - Keys and versions are taken out of the values first ([`super::shape`]).
 
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@
 use crate::history::{Op, OpResult, Operation, RequestOp, Revision};
 
 /// Gives each of the compactions `unplaced`, by their places in `operations`, the least revision at which it can have
-/// taken effect, as far as the answers tell.
+/// taken effect, as far as the answers show.
 pub(super) fn place(operations: &mut [Operation], unplaced: &[usize]) {
     if unplaced.is_empty() {
         return;

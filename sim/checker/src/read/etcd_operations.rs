@@ -129,7 +129,7 @@ impl Report {
     }
 }
 
-/// What a request that was persisted at a revision wrote there, where that is certain: it has no condition.
+/// What a request that was persisted at a revision wrote there, if that is certain: it has no condition.
 fn hint(operation: &Operation, revision: Revision) -> Option<WatchLine> {
     let Op::Txn(txn) = &operation.op else { return None };
     let puts = txn.success.iter().filter_map(|part| match part {

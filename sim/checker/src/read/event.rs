@@ -100,7 +100,7 @@ impl Fields {
         fields
     }
 
-    /// The event; `None` where it is not a client's.
+    /// The event; `None` if it is not a client's.
     ///
     /// # Errors
     /// What is missing or of the wrong kind, and what was expected.

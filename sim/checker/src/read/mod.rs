@@ -167,7 +167,7 @@ impl ForeignHistory {
         self.operations.iter().any(|operation| operation.key.is_some())
     }
 
-    /// What kind of transactions these are; `None` where an operation is no transaction.
+    /// What kind of transactions these are; `None` if an operation is no transaction.
     pub fn transactions(&self) -> Option<TxnKind> {
         txn::kind(&self.operations)
     }

@@ -8,7 +8,7 @@ use super::jepsen_log;
 /// How much of a file's beginning [`recognise`] should see, in bytes.
 pub const RECOGNISE_BYTES: usize = 1 << 16;
 
-/// The format of a file that begins with `head`; `None` where it looks like none of them.
+/// The format of a file that begins with `head`; `None` if it looks like none of them.
 pub fn recognise(head: &[u8]) -> Option<Format> {
     match look(head) {
         Look::History(format) => Some(format),
@@ -96,7 +96,7 @@ fn of_json(keys: &[String]) -> Look {
     }
 }
 
-/// The keys of the first JSON object, as far as it is there; `None` where the text is no JSON object or array.
+/// The keys of the first JSON object, as far as it is there; `None` if the text is no JSON object or array.
 fn json_keys(text: &str) -> Option<Vec<String>> {
     let mut rest = text.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\u{1e}');
     rest = rest.strip_prefix('[').map_or(rest, |rest| rest.trim_ascii_start());

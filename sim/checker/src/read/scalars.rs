@@ -1,4 +1,4 @@
-//! Any scalar as a register's value: strings, keywords, booleans and floats get numbers of their own.
+//! Any scalar as a register's value: strings, keywords, booleans and floats get separate numbers.
 //!
 //! The models hold integers ([`Value`]), since a state is compared, hashed and copied by the million. Integers stand
 //! for themselves; every other scalar is given one from the far end of the range, and its text is kept for what people

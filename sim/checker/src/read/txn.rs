@@ -23,7 +23,7 @@ pub enum TxnKind {
     Lists,
 }
 
-/// The kind of the transactions of a history; `None` where an operation is no transaction.
+/// The kind of the transactions of a history; `None` if an operation is no transaction.
 pub(super) fn kind(operations: &[RawOperation]) -> Option<TxnKind> {
     let (mut elle, mut lists) = (false, false);
     for raw in operations {
@@ -59,7 +59,7 @@ pub(super) struct Reader {
     keys: KeyNames,
 }
 
-/// A micro-operation: its word, its key, and the value where one is there.
+/// A micro-operation: its word, its key, and the value if there is one.
 struct Micro<'v> {
     word: &'v str,
     key: Arc<str>,

@@ -29,7 +29,7 @@ pub(super) struct Filled {
     pub(super) segment: u32,
     /// [`NONE`] for an operation elsewhere.
     pub(super) item: u32,
-    /// Whose choice it was; [`NONE`] where there was none.
+    /// Whose choice it was; [`NONE`] if there was none.
     pub(super) level: u32,
 }
 
@@ -82,8 +82,8 @@ impl<'a> Machine<'_, 'a> {
         self.levels[number].next(self.prepared, number).expect("a choice has something to offer")
     }
 
-    /// A choice where going on without is none of the tries. What it is made for (a refusal that does not hold, the
-    /// state that a break keeps) may depend on everything before, whatever each of the tries fails for.
+    /// A choice that must take one of its tries. The reason for the choice (a refusal that does not hold, the state that a
+    /// break keeps) may depend on everything before, whatever each of the tries fails for.
     pub(super) fn choose_one(&mut self, places: Vec<Place>) -> Place {
         let number = self.levels.len();
         let first = self.choose(Tries::Places(places), None);

@@ -284,7 +284,7 @@ fn what_a_refusal_waits_for_is_placed_while_it_holds() {
 }
 
 /// What was looked at from a late place is not known of an early one: the transaction that wrote `k2` depends on what `k` was
-/// then, though `k` was written and seen anew since.
+/// then, though `k` was written and seen again since.
 #[test]
 fn a_contradiction_goes_back_behind_what_was_seen_since() {
     let compare = |key: &str, value: &str| {

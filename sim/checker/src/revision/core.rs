@@ -2,14 +2,14 @@
 //!
 //! # What may be taken away
 //!
-//! A smaller history proves something about the whole one only if everything that is legal of the whole is legal of
-//! it. Four removals are sound in that sense:
+//! A smaller history proves something about the whole only if every legal order of the whole gives a legal order of the
+//! smaller one. Four removals are sound in that sense:
 //! - a read, or a refusal: it only ever forbids;
 //! - a write's answer: the write becomes ambiguous, and may have happened as before;
 //! - a write that was called after all of these had returned: no order puts it before any of them;
-//! - a write as a whole, where it touches none of the keys that are left, nor their leases, nor the compaction that
-//!   they are subject to: then the revisions that no remaining operation can have made count as made *elsewhere*
-//!   ([`Start::elsewhere`]), which any legal order of the whole allows.
+//! - a whole write, if it touches none of the remaining keys, nor their leases, nor the compaction that they are subject
+//!   to: then the revisions that no remaining operation can have made count as made *elsewhere* ([`Start::elsewhere`]),
+//!   which any legal order of the whole allows.
 //!
 //! A watch narrows down who made a revision only if no answered operation did ([`super::gaps`]). A smaller history has more
 //! such revisions than the whole, and a watch may count only where it counts in the whole. So a core is first looked for

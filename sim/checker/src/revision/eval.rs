@@ -47,8 +47,8 @@ pub(super) struct Eval<'e, 'a> {
 }
 
 impl<'a> Eval<'_, 'a> {
-    /// Lets the action take effect at the next revision, and compares what comes of it with the answer, where there
-    /// is one. The state may be changed in part where it fails: undo to a mark.
+    /// Lets the action take effect at the next revision, and compares the result with the answer, if there is one. If it
+    /// fails, the state may be changed in part: undo to a mark.
     pub(super) fn run(&mut self, action: &Action<'a>, answer: Option<&OpResult>) -> Result<Done, Mismatch> {
         let mut creates = false;
         match (action, answer) {

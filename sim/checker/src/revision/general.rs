@@ -7,7 +7,7 @@
 //! revision that the break keeps is made, and is legal only while the store is at that revision. *Break* stands at the
 //! break's instant and puts the copy back. Every other operation is moved into its era's span of time, so that real
 //! time keeps it on its side. The operation that makes a revision must change what a watch saw of it, unless an
-//! answered operation is known to have made it: watches tell who filled a gap and nothing else.
+//! answered operation is known to have made it: watches show who filled a gap and nothing else.
 //!
 //! This module knows no segments, gaps or candidates.
 
@@ -230,10 +230,10 @@ impl Eras {
 
 /// A history as the general search takes it, and the model to judge it by.
 ///
-/// A serializable read may have happened at any time of its era before its return; a failure that tells about the
-/// state is an answer; a lease with a lifetime may end by itself. A write that was open at a break and might have been
-/// answered from either side is ambiguous, anything else of that kind tells nothing. `elsewhere` says of a core that
-/// revisions may have been made outside it.
+/// A serializable read may have happened at any time of its era before its return. A failure that says something about
+/// the state is an answer. A lease with a lifetime may end by itself. If an operation was open at a break and either side
+/// may have answered it, a write is ambiguous, and anything else is ignored. `elsewhere`: revisions may have been made
+/// outside this history, which is a core.
 ///
 /// # Errors
 /// Where an operation has no place in its era: one that was called at the very instant of a break.
@@ -327,7 +327,7 @@ fn each_plain(operation: &Operation, eras: &Eras, drift_ppm: u64, list: &mut Vec
     }
 }
 
-/// The request, with the lease's id and lifetime as the store chose them, where that is known.
+/// The request, with the lease's id and lifetime as the store chose them, if that is known.
 fn with_chosen_lease(operation: &Operation) -> Op {
     let mut op = operation.op.clone();
     if let (Op::LeaseGrant(grant), Some(OpResult::LeaseGrant(result))) = (&mut op, &operation.result) {

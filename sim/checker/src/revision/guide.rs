@@ -117,8 +117,8 @@ impl Guide {
         self.begins[era]
     }
 
-    /// Up to where the log may be followed from a segment before its next known maker is due; nothing is said of what
-    /// lies past the last segment.
+    /// The place up to which the log may be followed from a segment, before its next known maker is due; 0 past the last
+    /// segment.
     pub(super) fn end_of(&self, segment: u32) -> usize {
         self.ends.get(segment as usize).copied().unwrap_or(0)
     }
@@ -127,7 +127,7 @@ impl Guide {
         self.entries[place]
     }
 
-    /// The place behind an item in the log, where it is not before `at`.
+    /// The place after an item in the log, but not before `at`.
     pub(super) fn behind(&self, item: u32, at: usize) -> usize {
         self.places.get(&item).map_or(at, |place| at.max(place + 1))
     }

@@ -24,7 +24,7 @@ pub(super) struct Item<'a> {
     /// The operation's place in the history; [`NONE`] for a lease's end.
     pub(super) operation: u32,
     pub(super) call: u64,
-    /// [`FOREVER`] where the return does not bound the effect.
+    /// [`FOREVER`] if the return does not bound the effect.
     pub(super) ret: u64,
     pub(super) action: Action<'a>,
     pub(super) role: Role,
@@ -45,7 +45,7 @@ pub(super) enum Role {
     Either,
     /// It saw its segment, and where in it matters: leases, compactions.
     Local,
-    /// A failure that tells about the state, somewhere between call and return.
+    /// A failure that says something about the state, somewhere between call and return.
     Fact,
     /// It may have happened.
     Ambiguous,
@@ -221,7 +221,7 @@ pub(super) struct Prepared<'a> {
     pub(super) readers: BySegment,
     pub(super) locals: BySegment,
     pub(super) either: BySegment,
-    /// Failures that tell about the state, by the first segment in which they can stand.
+    /// Failures that say something about the state, by the first segment in which they can stand.
     pub(super) facts_from: BTreeMap<u32, Vec<u32>>,
     /// And the last one; [`NONE`] for no bound.
     pub(super) facts_until: FixedMap<u32, u32>,

@@ -31,31 +31,31 @@
 //! socket, in the client's own retries, or in the log of the member that survived, and linearizability lets it take
 //! effect at any time from its call on. To forbid it would be a false alarm for every store in which one of these
 //! happens; to allow it hides no broken promise, since no client learned that the write had failed. It takes effect once,
-//! though: where it was seen before the break, at a revision that the break took, it is lost as everything there is and
-//! cannot come back; where it was kept, it cannot happen again. What was *acknowledged* stays at its revision, and is
-//! lost where the break takes that: it never moves to the other side.
+//! though. If it was seen before the break, at a revision that the break took, it is lost and cannot come back. If it was
+//! kept, it cannot happen again. An *acknowledged* operation stays at its revision, and is lost if the break takes that
+//! revision: it never moves to the other side.
 //!
 //! *Leases.* A lease that ended after the revision that is kept is there again after the break, and may end by itself
 //! once more, not before its first deadline.
 //!
-//! *Answers that were open at the break.* Where the header's cluster id tells which side gave them, they count there.
-//! Where it does not (a forced new cluster keeps its id), a write counts as ambiguous and a read as nothing: it could
-//! have been either side. This is the one place where an answer is not used to the full.
+//! *Answers that were open at the break.* If the header's cluster id shows which side gave them, they count there. If it
+//! does not (a forced new cluster keeps its id), either side may have answered: a write counts as ambiguous, and a read
+//! counts as nothing. Only here the check does not use all of an answer.
 //!
 //! *Copies.* Breaks form a tree: a copy that was saved before an earlier break brings back what that break had cut off.
-//! The break's line says which era it continues; where it does not, a restored copy is taken to be of the era before it,
-//! and, below that one's first revision, of the era which that continues. What an abandoned branch acknowledged is an
-//! expected loss.
+//! The break's line says which era it continues. If it does not say, the restored copy is taken to be of the era before it;
+//! below that era's first revision, of the era that it continues. What an abandoned branch acknowledged is an expected
+//! loss.
 //!
 //! A revision that is kept need not be one state, for lease operations without keys and compactions share one: the
 //! break keeps whichever state of that revision lets the rest be explained.
 //!
 //! # Watches
 //!
-//! What a watch saw of a revision narrows down who made it where no answered operation is known to have, and nothing
-//! else: not when that was (a watch may lag), and not against an answer (the watch checker's business). A response of a
-//! watch counts for the era in which it was noted, so that one that was on its way during a break must not be noted
-//! after it.
+//! If no answered operation is known to have made a revision, what a watch saw of it narrows down who made it. Nothing else
+//! follows from a watch: not when the revision was made (a watch may lag), and nothing against an answer (the watch checker
+//! judges that). A response of a watch counts for the era in which it was recorded. So a response that was on its way during
+//! a break must not be recorded after it.
 //!
 //! Sources: Wing and Gong 1993, Gibbons and Korach 1997 (the order of writes makes it O(n log n)), and etcd's source
 //! for what its headers say. Budgets are steps and bytes, never seconds: out of budget is Unknown, with the furthest

@@ -28,7 +28,7 @@ pub(super) struct Pair {
     pub(super) item: u32,
     /// The segment at which it saw the key.
     pub(super) segment: u32,
-    /// Another item that shows the key otherwise, where it is not its maker that contradicts.
+    /// Another item that shows the key otherwise; none if the key's maker contradicts the answer.
     pub(super) other: Option<u32>,
     pub(super) differs: KeyDiffers,
 }

@@ -277,7 +277,7 @@ fn era_of(operation: &Operation, ret: u64, breaks: &[&Break], eras: &[Era]) -> (
     }
 }
 
-/// Whether a cluster's id may be that of an era, as far as the breaks tell: before the first one that does, any but those
+/// Whether a cluster's id may be that of an era, as far as the breaks say: before the first one that does, any but those
 /// that come later.
 fn may_be_of(cluster_id: u64, era: usize, breaks: &[&Break]) -> bool {
     let cluster = |era: usize| breaks[..era].iter().rev().find_map(|line| line.cluster_id);

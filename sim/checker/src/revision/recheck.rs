@@ -47,7 +47,7 @@ const MEMORY: usize = 64 << 20;
 /// How many steps of an order are reported.
 const TOLD: usize = 50;
 
-/// Lets the general search judge the core, and the whole history where there is none or the search did not end.
+/// Lets the general search judge the core, and the whole history if there is none or the search did not end.
 ///
 /// # Errors
 /// The order that it found, if it found one.

@@ -42,7 +42,7 @@ impl Default for Budgets {
     }
 }
 
-/// What the search came to.
+/// The result of the search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Valid,
@@ -50,7 +50,7 @@ pub(super) enum Found {
     OutOf(&'static str),
 }
 
-/// So many looks at an item cost as much as a place of the replay.
+/// How many looks at an item cost as much as a place of the replay.
 const ITEMS_A_STEP: u64 = 16;
 
 /// Who used an ambiguous item up.
@@ -77,7 +77,7 @@ pub(super) struct Machine<'p, 'a> {
     pub(super) used: Vec<u32>,
     pub(super) used_log: Vec<u32>,
     pub(super) used_hash: u128,
-    /// Failures that tell about the state and are not yet placed.
+    /// Failures that say something about the state and are not yet placed.
     pub(super) pending: Vec<u32>,
     /// What was placed, readers left out, with marks where segments begin.
     pub(super) trail: Vec<u32>,
@@ -154,7 +154,7 @@ impl<'p, 'a> Machine<'p, 'a> {
         self.steps > self.budgets.steps
     }
 
-    /// How much work it has been.
+    /// How many steps the search has taken.
     pub(super) fn steps(&self) -> u64 {
         self.steps
     }

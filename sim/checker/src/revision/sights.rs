@@ -328,7 +328,7 @@ impl Prepared<'_> {
         }
         let next = known.get(known.partition_point(|(at, _)| *at < gap)).filter(|(at, _)| *at <= era.last);
         let Some((at, next)) = next else { return Need::Open };
-        // The gap's own write, where it is certain, is not counted.
+        // The gap's own write, if it is certain, is not counted.
         let puts = &self.sights.puts[key as usize];
         let first = puts.get(puts.partition_point(|put| *put <= gap)).filter(|put| *put <= at);
         let since = first.is_some();

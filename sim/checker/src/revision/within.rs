@@ -243,7 +243,7 @@ impl<'a> Machine<'_, 'a> {
             return next.collect();
         }
         if prepared.dialect == Dialect::Etcd {
-            // Leases of one id may differ in whether they can end by themselves, and from when on.
+            // Leases of one id may differ in whether, and from which instant, they can end by themselves.
             let granted = |item: &u32| match prepared.items[*item as usize].action {
                 Action::Grant(lease) if !self.store.lease_exists(lease) => Some(lease),
                 _ => None,

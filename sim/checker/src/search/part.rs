@@ -1,14 +1,14 @@
 //! The depth-first search over one part of a history; the module above argues why it is right.
 //!
-//! A configuration is the set of operations linearized so far and the state that they led to. Completed operations
-//! stand, call and return, in a doubly linked list in order of time, from which a linearized operation is lifted and
-//! into which it is put back on the way back (Wing and Gong; the list is Lowe's). The calls before the first return
-//! in the list are the operations that may come next. The search stops and goes on at any step, so that many parts
-//! can be searched side by side and a budget be given out in rounds.
+//! A configuration is the set of operations linearized so far and the state that they led to. The calls and returns of the
+//! completed operations are in a doubly linked list in order of time. Linearizing an operation removes it from the list,
+//! and backtracking puts it back (Wing and Gong; the list is Lowe's). The calls before the first return in the list are the
+//! operations that may come next. The search can stop and continue at any step, so many parts can be searched side by side,
+//! and a budget can be given out in rounds.
 //!
-//! The window: the first operation in the list is the first that is not linearized; none that was called after the
-//! first return is linearized yet. What tells two sets of linearized operations apart therefore lies between the two,
-//! and a key is the window's place, its bits, the used ambiguous operations and the state.
+//! The window: the first operation in the list is the first that is not linearized, and no operation that was called after
+//! the first return is linearized yet. So two sets of linearized operations can differ only between these two points. A key
+//! is the window's place, its bits, the used ambiguous operations and the state.
 
 use super::layout::{AmbiguousClass, Completed, NONE, Ranked, classify, link, rank};
 use super::memo::Memo;

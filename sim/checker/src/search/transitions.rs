@@ -54,7 +54,7 @@ impl<'h, M: Model> Transitions<'h, M> {
     /// The initial state's number.
     pub(super) const INITIAL: StateId = 0;
 
-    /// The state after an operation of `class` in `state`; `None` where it is not legal.
+    /// The state after an operation of `class` in `state`; `None` if it is not legal.
     pub(super) fn step(&mut self, state: StateId, class: ClassId) -> Option<StateId> {
         let width = self.classes.len();
         if width > MAX_KEPT_CLASSES {

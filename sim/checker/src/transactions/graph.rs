@@ -89,7 +89,7 @@ impl Graph {
     }
 
     /// All nodes, helpers too, each after those that lead to it; among transactions that may come next the one called
-    /// first. `None` where there is a cycle.
+    /// first. `None` if there is a cycle.
     pub(super) fn order(&self) -> Option<Vec<u32>> {
         let mut incoming = self.incoming();
         let mut ready: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
@@ -124,7 +124,7 @@ impl Graph {
         self.edges[node as usize].iter().map(|&(to, _)| to)
     }
 
-    /// A short cycle, where there is one. `key` gives the names of keys.
+    /// A short cycle, if there is one. `key` gives the names of keys.
     pub(super) fn cycle(&self, key: impl Fn(u32) -> String) -> Option<Vec<Step>> {
         // What is left when all that is not on or after a cycle is taken away, from both ends.
         let mut left = vec![true; self.edges.len()];

@@ -113,7 +113,7 @@ struct Schedule<'g> {
 }
 
 impl<'g> Schedule<'g> {
-    /// Nothing is taken yet. `None` where the graph has a cycle.
+    /// Nothing is taken yet. `None` if the graph has a cycle.
     fn new(graph: &'g Graph, versions: &'g [Versions]) -> Option<Self> {
         let count = graph.len();
         let order = graph.order()?;

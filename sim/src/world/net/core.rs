@@ -19,7 +19,7 @@
 //!
 //! Faults: a link may be cut, flap, be slow, lose segments or be narrow ([`impairments`]). A narrow link makes senders
 //! wait once their connection's send buffer is full. A device on the way may reset a connection, or end it *in
-//! silence* ([`silence`]): neither end is told, and segments on it are lost. A sender notices after the retransmission
+//! silence* ([`silence`]): neither end gets a reset, and segments on it are lost. A sender notices after the retransmission
 //! timeouts. An end that only listens never notices, unless it uses keep-alives.
 
 mod conn;

@@ -68,7 +68,7 @@ fn each_alarm_stays_until_it_is_taken_back() {
     // Another one was taken back: the other member's, or the other kind.
     assert_eq!(judged(&[both.clone(), drop(2_000, "NOSPACE", 9), one.clone()]), [STAYS]);
     assert_eq!(judged(&[both.clone(), drop(2_000, "CORRUPT", 7), one.clone()]), [STAYS]);
-    // It was taken back before it was listed: raised anew since, or listed late.
+    // It was taken back before it was listed: raised again since, or listed late.
     assert_eq!(judged(&[drop(500, "NOSPACE", 7), both.clone(), one.clone()]), [STAYS]);
     assert_eq!(judged(&[drop(998, "NOSPACE", 7), both.clone(), one.clone()]), [""; 0]);
     // Which one was taken back is not known.

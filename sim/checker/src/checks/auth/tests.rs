@@ -3,7 +3,7 @@
 use super::check;
 use crate::checks::locks::tests::read;
 
-/// An operation of 5 ms from `at` on, in milliseconds, with what else its line tells.
+/// An operation that takes 5 ms from `at`, in milliseconds. `rest`: the rest of its line.
 pub(super) fn line(id: u64, at: u64, op: &str, revision: u64, rest: &str) -> String {
     let (call, ret) = (at * 1_000_000, (at + 5) * 1_000_000);
     format!(

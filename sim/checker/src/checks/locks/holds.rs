@@ -20,7 +20,7 @@ pub(super) struct Hold<'a> {
     pub(super) header: i64,
     /// Whether it is a lock.
     pub(super) is_lock: bool,
-    /// The key's create revision, where it is known.
+    /// The key's create revision, if it is known.
     pub(super) create: Option<i64>,
     pub(super) call: u64,
     pub(super) ret: u64,

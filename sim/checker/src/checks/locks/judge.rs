@@ -27,7 +27,7 @@ pub(in crate::checks) fn any(history: &RunHistory) -> bool {
     history.operations.iter().any(|operation| matches!(operation.op, Op::Lock(_)))
 }
 
-/// Judges all holds by what the answers tell.
+/// Judges all holds by the answers alone.
 pub(in crate::checks) fn check(history: &RunHistory) -> Vec<Failure> {
     if !any(history) {
         return Vec::new();

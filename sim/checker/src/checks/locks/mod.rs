@@ -29,7 +29,7 @@
 //! in etcd. So a lease with such a call is not judged by time. A lease that the checker of leases leaves alone is not judged
 //! by time either. Operations that were open at a break are not judged, and nothing is compared across a break.
 //!
-//! The members tell when a lease ended, as in the checker of leases. Sources: etcd's `server/etcdserver/api/v3lock`,
+//! The members report when a lease ended, as in the checker of leases. Sources: etcd's `server/etcdserver/api/v3lock`,
 //! `client/v3/concurrency`; Kleppmann, "How to do distributed locking" (2016), for the fencing token.
 
 mod evidence;

@@ -2,8 +2,8 @@
 //! that made it to the entry that removed it.
 //!
 //! The members report by a [`Hint`] which entry carried which operation, when the first of them applied it, and which revision
-//! it made. So this module knows about each place what no answer tells: whether a call that was given up has made it, and when it
-//! was taken back. No answer is called wrong because of this. It serves the rules about waiting ([`waits`](super::waits)).
+//! it made. So this module knows what no answer shows about a place: whether a call that was given up has made it, and when
+//! it was removed. No answer is called wrong because of this. It serves the rules about waiting ([`waits`](super::waits)).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -145,7 +145,7 @@ pub(in crate::checks) fn read_with(meta: &str, lines: &[String]) -> RunHistory {
         .unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
-/// The guarantees that are broken, by what the answers tell and by the replay.
+/// The guarantees that are broken, by the answers and by the replay.
 fn broken(lines: &[String]) -> Vec<String> {
     let judgement = examine_run(&read(lines), &Budgets::default());
     assert_eq!(judgement.unknown, None);
@@ -154,7 +154,7 @@ fn broken(lines: &[String]) -> Vec<String> {
     of_locks.map(|failure| failure.guarantee).collect()
 }
 
-/// The guarantees that are broken by what the answers alone tell.
+/// The guarantees that are broken by the answers alone.
 fn broken_alone(lines: &[String]) -> Vec<String> {
     check(&read(lines)).into_iter().map(|failure| failure.guarantee).collect()
 }

@@ -9,7 +9,7 @@
 //! Each rule allows [`LEAST`] of time, and more if the store is slow: [`SLOWER`] times what the slowest request took that the same
 //! member answered meanwhile. At least [`OTHERS`] requests must show that the member works, and none may have been left
 //! without an answer. Nothing is demanded near a disturbance ([`Disturbances`]). Nothing is demanded of a run with users, whose
-//! tokens may end in the middle of a service's work, or with a full store. The members tell which places there are
+//! tokens may end in the middle of a service's work, or with a full store. The members report which places there are
 //! ([`presence`](super::presence)).
 
 use std::collections::BTreeMap;

@@ -67,7 +67,7 @@ pub(super) fn check(
 /// A grant or a renewal that may have been done.
 struct Renewal {
     call: u64,
-    /// `u64::MAX` where it may be done at any time.
+    /// `u64::MAX` if it may be done at any time.
     ret: u64,
     id: OpId,
     grants: bool,

@@ -136,7 +136,7 @@ impl Core {
         sink.map(|sink| (sink, Arrival::Closed(CloseReason::Reset)))
     }
 
-    /// Ends one side; returns the sink that has to be told.
+    /// Ends one side; returns the sink that has to be notified.
     pub(super) fn end(&mut self, id: ConnId, side: Side, how: End) -> Option<Arc<dyn Sink>> {
         let conn = self.conns.get_mut(&id)?;
         let sink = conn.sinks[side as usize].take();

@@ -9,7 +9,7 @@ use super::{
 use crate::world::node::{At, NodeId};
 
 impl Core {
-    /// Whether the sender at this side may send more now. If not, it is told when it may.
+    /// Whether the sender at this side may send more now. If not, it is notified when it may.
     pub(crate) fn has_room(&mut self, id: ConnId, side: Side) -> bool {
         let Some(conn) = self.conns.get_mut(&id) else { return true };
         let (from, to) = (conn.nodes[side as usize], conn.nodes[side.other() as usize]);
