@@ -60,8 +60,8 @@ fn bad_input_gives_one_paragraph_and_exit_64() {
         (&["check", "half-a-line"], "half-a-line/history.jsonl:2: the file ends in the middle of this line"),
         (&["check", "half-a-history"], "half-a-history/history.jsonl:3: the file ends without an `end` line"),
         (&["check", "wrong-seed"], "wrong-seed/history.jsonl:1: column"),
-        (&["check", "rubbish"], "rubbish/history.jsonl:1: not a history that I know"),
-        (&["check", "nothing"], "nothing/history.jsonl:1: not a history that I know"),
+        (&["check", "rubbish"], "rubbish/history.jsonl:1: not a known history format"),
+        (&["check", "nothing"], "nothing/history.jsonl:1: not a known history format"),
         (&["check", "empty"], "empty: no history in this folder"),
         (&["check", "damaged"], "damaged/run.json:1:20: the run folder is damaged"),
         (&["run", "unknown-key.yaml"], "unknown-key.yaml:7:3: spec: unknown key `timelimit`"),
@@ -83,7 +83,7 @@ fn bad_input_gives_one_paragraph_and_exit_64() {
         (&["report", "good.yaml"], "this is a file: expected a run folder"),
         (&["report", "damaged", "--format", "pdf"], "invalid value 'pdf' for '--format <FORMAT>'"),
         (&["schema", "history"], "invalid value 'history'"),
-        (&["check", "good.yaml"], "good.yaml:1: not a history that I know"),
+        (&["check", "good.yaml"], "good.yaml:1: not a known history format"),
         (&["run", "good.yaml", "--log", "=x="], "--log: `=x=` is no log filter"),
     ] {
         let output = squall(folder.path(), arguments);
@@ -334,7 +334,7 @@ fn a_run_can_be_looked_into() {
     let out = text(&parted.stdout);
     assert_eq!(parted.status.code(), Some(1), "{out}");
     assert!(
-        out.contains("events are the same; then they part") && out.contains("\nB   reports/runs/good/8\n"),
+        out.contains("events are the same; then they differ") && out.contains("\nB   reports/runs/good/8\n"),
         "{out}"
     );
     let history = squall(folder.path(), &["replay", "--diff", seven, "reports/runs/good/8/history.jsonl"]);

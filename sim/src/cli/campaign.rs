@@ -32,13 +32,13 @@ pub(super) fn begin(out: &Path, campaign: &Campaign, resume: bool) -> Result<Res
         let Some(there) = there.filter(|_| !results.manifest.merged) else {
             return Err(Refusal::of(
                 out,
-                "this is a merged folder, which nothing can go on with: name another `--out`",
+                "this is a merged folder, which cannot be continued: name another `--out`",
             ));
         };
         if !resume {
             return Err(Refusal::of(
                 out,
-                "there is a campaign in this folder: go on with it by `--resume`, or name another `--out`",
+                "there is a campaign in this folder: continue it with `--resume`, or name another `--out`",
             ));
         }
         if let Some(difference) = campaign.difference(there) {
@@ -92,10 +92,10 @@ pub(super) fn finish(
                 results.shrunk.insert(finding.id.clone(), shrunk);
             }
             Ok(Ended::NotShown { .. }) => {
-                printer.note(&format!("{}: made again, the run does not show it", finding.signature));
+                printer.note(&format!("{}: the repeated run does not show it", finding.signature));
             }
             Ok(Ended::Interrupted(signal)) => {
-                printer.note(&format!("interrupted by signal {signal}: go on with `--resume`"));
+                printer.note(&format!("interrupted by signal {signal}: continue with `--resume`"));
                 return Ok(Status::Interrupted(signal));
             }
             Err(refusal) => printer.note(&format!("{}: not shrunk: {refusal}", finding.signature)),

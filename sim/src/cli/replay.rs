@@ -20,7 +20,7 @@ use std::path::Path;
 pub(super) fn only_simulated(run_dir: &Path, record: &RunRecord) -> Result<(), Refusal> {
     let Some(on) = &record.on else { return Ok(()) };
     let message = format!(
-        "this run was made on {on}, which never does the same twice: it cannot be made again. `squall check` judges its \
+        "this run was made on {on}, so it is not deterministic and cannot be repeated. `squall check` judges its \
          history again; `{}` makes another run of its scenario",
         record.reproduce
     );
@@ -56,7 +56,9 @@ pub(super) fn replay(args: &ReplayArgs, runner: Runner, streams: &mut Streams) -
     }
     let mut printer = Printer::new(streams, args.format, 1);
     if record.audit_hash.is_empty() {
-        printer.note("the run in this folder did not come to its end: there is no hash to compare, the verdict decides");
+        printer.note(
+            "the run in this folder did not reach its end: there is no hash to compare, the verdict decides",
+        );
     }
     if !same_build {
         printer.note(&format!(

@@ -97,7 +97,7 @@ fn campaign(path: &Path, args: &ReportArgs, streams: &mut Streams) -> Result<Sta
         }
         ReportFormat::Perfetto | ReportFormat::Openmetrics | ReportFormat::Promtool => Err(Refusal::of(
             path,
-            "this is a campaign's folder, of which there is html, json, text, junit and github: name a run folder below its \
+            "this is a campaign's folder, which can be rendered as html, json, text, junit and github: name a run folder below its \
              `runs` for the other formats",
         )),
     }
@@ -159,7 +159,7 @@ fn one<'a>(folders: &'a [PathBuf], what: &str) -> Result<&'a Path, Refusal> {
         [folder] => Ok(folder),
         _ => Err(Refusal::of(
             folders[0].parent().unwrap_or(&folders[0]),
-            format!("{} run folders, and {what} is of one: name one of them", folders.len()),
+            format!("{} run folders, but {what} needs one: name one of them", folders.len()),
         )),
     }
 }

@@ -24,8 +24,8 @@ impl Cluster {
         inner
             .turns
             .run(id, Kind::Reconfigure, |_turn| async move {
-                if !inner.roster().can_bear_a_dead_voter() {
-                    return Done::GivenUp("the cluster could not bear a voter that never starts".into());
+                if !inner.roster().can_tolerate_a_dead_voter() {
+                    return Done::GivenUp("the cluster could not tolerate a voter that never starts".into());
                 }
                 let url = inner.member(node).spare_peer_url();
                 let known = inner.roster().forget_configuration();

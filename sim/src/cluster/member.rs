@@ -409,13 +409,15 @@ impl Inner {
             return Some("the operator works on it");
         }
         if !roster.heals(node) {
-            return Some("it is not of the core that heals");
+            return Some("it is not in the core that heals");
         }
         if roster.withheld(node) {
-            return Some("it has lost what it acknowledged and cannot tell: it must be replaced first");
+            return Some(
+                "it has lost what it acknowledged and cannot detect that: it must be replaced first",
+            );
         }
         if !roster.may_start(node) {
-            return Some("it is no member any more");
+            return Some("it is no longer a member");
         }
         drop(roster);
         self.start(node);

@@ -171,7 +171,7 @@ impl Roster {
     }
 
     /// Whether members with sound copies would still be a quorum if one more voter were added that never starts.
-    pub(super) fn can_bear_a_dead_voter(&self) -> bool {
+    pub(super) fn can_tolerate_a_dead_voter(&self) -> bool {
         let Some(configuration) = self.configuration() else { return false };
         let sound = configuration.iter().filter(|member| self.has_sound_copy(**member)).count();
         sound * 2 > configuration.len() + 1

@@ -340,12 +340,11 @@ fn missing(results: &Results) -> Vec<String> {
                     ));
                 } else if lacks > 0 {
                     missing.push(format!(
-                        "shard {name} lacks {}: go on with it by `--resume`",
+                        "shard {name} lacks {}: continue it with `--resume`",
                         counted(lacks, "iteration")
                     ));
                 } else if state.is_some_and(|state| !state.complete) && !complete {
-                    missing
-                        .push(format!("shard {name} did not come to its end: go on with it by `--resume`"));
+                    missing.push(format!("shard {name} did not reach its end: continue it with `--resume`"));
                 }
             }
         }

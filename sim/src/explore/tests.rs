@@ -310,7 +310,7 @@ fn what_is_missing_is_named() {
     let last = one.lines.keys().next_back().expect("it has lines").clone();
     one.lines.remove(&last);
     let missing = Summary::of(&union(&[one, shard(2, 3), three]), &nothing_known).missing;
-    assert_eq!(missing, ["shard 1/3 lacks 1 iteration: go on with it by `--resume`"]);
+    assert_eq!(missing, ["shard 1/3 lacks 1 iteration: continue it with `--resume`"]);
 }
 
 #[test]

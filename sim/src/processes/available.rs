@@ -105,7 +105,7 @@ pub(crate) fn refuse(plan: &Plan, on: &OnServer) -> Option<String> {
         }
         if matches!(workload.kind, WorkloadKind::Lock | WorkloadKind::Auth) {
             return Some(format!(
-                "the workload `{}`: its judge counts on being told when leases and tokens end, which real members do not tell",
+                "the workload `{}`: its judge needs reports of when leases and tokens end, which real members do not make",
                 workload.name()
             ));
         }
@@ -114,7 +114,7 @@ pub(crate) fn refuse(plan: &Plan, on: &OnServer) -> Option<String> {
         let refused =
             |why: &str| Some(format!("the fault `{}` ({}): {why}", fault.id, fault.action().name()));
         if fault.after.as_ref().is_some_and(|after| after.event.is_some()) {
-            return refused("it waits for an event that members tell in the simulation only");
+            return refused("it waits for an event that members report only in the simulation");
         }
         if let Some(why) = lacks(&fault.settings) {
             return refused(why);
@@ -158,7 +158,7 @@ fn lacks(settings: &Settings) -> Option<&'static str> {
         | Settings::ClockStrobe(_) => Some("all processes of a machine share its clock"),
         Settings::Points(_) => Some("a real server has no points at which it can be hit"),
         Settings::SlowCpu(_) | Settings::SlowStart(_) => {
-            Some("how fast a process runs is the kernel's to say; `pause` stops it")
+            Some("the kernel decides how fast a process runs; `pause` stops it")
         }
         Settings::IdleTimeout(_) => {
             Some("idle connections are not forgotten here; `halfOpen` ends them in silence")

@@ -151,20 +151,20 @@ fn usual(spec: &Spec) -> Option<(Latency, Distribution)> {
 fn unchecked(plan: &Plan, on: &OnServer) -> Vec<String> {
     let spec = &plan.spec;
     let mut unchecked = vec![
-        "raft's invariants, and the promises of one life to the next: real members do not tell their roles, terms and logs"
+        "raft's invariants, and the promises of one life to the next: real members do not report their roles, terms and logs"
             .to_owned(),
-        "when leases end by themselves: real members do not tell".to_owned(),
-        "whether each request is answered in quiet times: real members do not tell of elections".to_owned(),
+        "when leases end by themselves: real members do not report it".to_owned(),
+        "whether each request is answered in quiet times: real members do not report elections".to_owned(),
     ];
     if spec.expect.max_leader_changes.is_some() {
-        unchecked.push("`maxLeaderChanges`: real members do not tell who wins a term".to_owned());
+        unchecked.push("`maxLeaderChanges`: real members do not report who wins a term".to_owned());
     }
     if !spec.expect.ready_within.is_zero() {
-        unchecked.push("`readyWithin`: real members do not tell when they serve".to_owned());
+        unchecked.push("`readyWithin`: real members do not report when they serve".to_owned());
     }
     let not_counted = not_counted(&spec.expect.counters);
     if !not_counted.is_empty() {
-        unchecked.push(format!("the counters {}: nobody counts them here", not_counted.join(", ")));
+        unchecked.push(format!("the counters {}: they are not counted here", not_counted.join(", ")));
     }
     unchecked.extend(on.avoid.iter().map(|defect| defect.unchecked().to_owned()));
     unchecked.extend(on.server.without_a_flag(&spec.cluster));

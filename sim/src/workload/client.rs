@@ -268,7 +268,7 @@ impl Client {
 
     /// Turns to the next endpoint after a call that failed there. `None`: the call was not answered in time.
     fn turn_after(&mut self, status: Option<&Status>) {
-        // After a refusal the client stays at the endpoint. After any other error it turns to the next one.
+        // These errors may be the endpoint's fault. A refusal is not, so the client stays.
         let turn = status.is_none_or(|status| {
             matches!(
                 status.code(),

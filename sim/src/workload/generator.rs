@@ -45,13 +45,14 @@ pub struct Limits {
     pub txn_ops: u32,
     /// Bytes allowed in one request.
     pub request_bytes: u64,
-    /// Whether transactions that write may read at a named revision. In some real servers, if the revision cannot be read, only
-    /// some members do such a transaction (etcd #18667).
+    /// Whether clients make transactions that write and also read at a named revision. In some real servers, if the revision
+    /// cannot be read, only some members do such a transaction (etcd #18667).
     pub past_reads_beside_writes: bool,
-    /// Whether transactions may only read. Some real servers panic if the client of such a transaction gives up (etcd #14110).
+    /// Whether clients make transactions that only read. Some real servers panic if the client of such a transaction gives up
+    /// (etcd #14110).
     pub read_only_txns: bool,
-    /// Whether transactions may delete a key and put it, or put it and delete it. Some real servers lose such a key when they
-    /// compact at that revision (etcd #22376).
+    /// Whether clients make transactions that delete a key and put it, or put it and delete it. Some real servers lose such a
+    /// key when they compact at that revision (etcd #22376).
     pub twofold_txns: bool,
 }
 

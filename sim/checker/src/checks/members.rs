@@ -106,7 +106,7 @@ pub(super) fn headers(history: &RunHistory) -> Vec<Failure> {
                 format!("{owner} and {endpoint} both called themselves member {:x}", header.member_id);
             return fail(HEADERS, message);
         }
-        // Only reads at the newest revision and puts: other requests may be answered without asking raft.
+        // Only ranges and puts: other requests may be answered without asking raft.
         if matches!(operation.op, Op::Range(_) | Op::Put(_)) && header.raft_term > 0 {
             terms.entry((endpoint, era, life)).or_default().push((
                 operation.call,

@@ -14,7 +14,7 @@ impl RunHistory {
         excused.map(Event::at).min()
     }
 
-    /// The history up to an instant. It no longer requires that the run shows anything.
+    /// The history up to an instant, without what the run had to show.
     #[must_use]
     pub fn until(&self, at: u64) -> RunHistory {
         let operations = self.operations.iter().filter(|operation| operation.call <= at).cloned();

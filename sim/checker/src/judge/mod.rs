@@ -132,7 +132,7 @@ fn check_file(path: &Path, options: &CheckOptions, named: bool) -> Option<FileRe
             let error = match recognise_other(&head) {
                 Some(what) => format!("{name}: {what}"),
                 None => format!(
-                    "{name}:1: not a history that I know: expected one of the formats {}; --input-format says which it is",
+                    "{name}:1: not a known history format: expected one of the formats {}; --input-format says which it is",
                     format_names()
                 ),
             };

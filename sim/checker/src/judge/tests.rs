@@ -146,7 +146,7 @@ fn bad_input_is_64_with_the_place_and_the_remedy() {
     };
     let plain = CheckOptions::default();
     assert_eq!(one(&cut, &plain), format!("{}:1: the file ends in the middle of a value", name(&cut)));
-    assert!(one(&other, &plain).starts_with(&format!("{}:1: not a history that I know", name(&other))));
+    assert!(one(&other, &plain).starts_with(&format!("{}:1: not a known history format", name(&other))));
     assert!(one(&folder.0.join("none"), &plain).contains("cannot open the file"));
     assert!(one(&folder.0.join("empty"), &plain).contains("no history in this folder"));
     let initial = CheckOptions { initial: Some("[x]".to_owned()), ..CheckOptions::default() };

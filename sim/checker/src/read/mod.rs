@@ -14,8 +14,8 @@
 //! file may be a CAS register's or a plain register's. All readers take a stream and hold one line or one value of bounded
 //! length at a time. An error names the file, the line, and what was expected.
 //!
-//! A reader never drops what it does not understand. It makes the operation ambiguous if that is sound, and otherwise
-//! refuses the file.
+//! A reader does not drop a part of a request that it does not understand. It makes the operation ambiguous if that is
+//! sound, and otherwise refuses the file.
 
 mod convert;
 mod edn;

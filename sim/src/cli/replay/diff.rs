@@ -89,7 +89,7 @@ fn human(
     one: &[String],
     other: &[String],
 ) -> String {
-    let mut text = format!("the first {number} events are the same; then they part\n");
+    let mut text = format!("the first {number} events are the same; then they differ\n");
     for line in before {
         text.push_str(&format!("    {}\n", for_people(line)));
     }
@@ -157,7 +157,7 @@ fn lines(path: &Path, args: &ReplayArgs, runner: Runner) -> Result<Lines, Refusa
     let (result, _) =
         make::call(runner, &stored.file.scenario, stored.record.seed, &options, args.log.as_deref());
     if let Some(error) = result.harness_error {
-        return Err(Refusal::of(path, format!("the run cannot be made again: {error}")));
+        return Err(Refusal::of(path, format!("the run cannot be repeated: {error}")));
     }
     let text = result.trace.unwrap_or_default();
     Ok(Box::new(Cursor::new(text).lines().map(|line| Ok(line.expect("text in memory")))))

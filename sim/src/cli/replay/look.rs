@@ -37,7 +37,7 @@ pub(super) fn look(
     let (result, _) = make::call(runner, &stored.file.scenario, record.seed, &options, args.log.as_deref());
     let Some(mut inspection) = result.inspection else {
         let why = result.harness_error.unwrap_or_else(|| "the world ended the run before".to_owned());
-        let _ = writeln!(streams.err, "squall: the run did not come to {until:?}: {why}");
+        let _ = writeln!(streams.err, "squall: the run did not reach {until:?}: {why}");
         return Ok(Status::Harness);
     };
     if !args.show.is_empty() {

@@ -85,8 +85,8 @@ impl<'a> Waits<'a> {
         older.map(|other| other.until.unwrap_or(u64::MAX)).fold(place.from, u64::max)
     }
 
-    /// How long the slowest request took that a member answered between two instants, in nanoseconds; none if a healthy member
-    /// might not have been done in that time.
+    /// How long the slowest request took that a member answered between two instants, in nanoseconds. None if nothing can be
+    /// demanded of the member: the time was too short or not quiet, or it answered too few requests, or left one unanswered.
     fn had_time(&self, endpoint: &str, from: u64, to: u64) -> Option<u64> {
         if to.saturating_sub(from) <= LEAST + SLOWER * self.history.longest_delay_ns() {
             return None;
