@@ -356,6 +356,14 @@ impl<'a> Check<'a> {
         })
     }
 
+    /// Refuses an offset of a clock that is shorter than a millisecond or longer than ten years.
+    pub(crate) fn clock_offset(&self, action: &'static str, by: Duration) -> Result<(), Refusal> {
+        let path = [Step::Key(action), Step::Key("by")];
+        self.at_least_a_millisecond(&path, by)?;
+        let years = Duration::from_secs(10 * 365 * 86_400);
+        self.refuse_if(by > years, &path, || "it is more than ten years: make it shorter")
+    }
+
     /// Checks that a slowness has a delay or a jitter.
     pub(crate) fn slows(&self, path: &[Step], delay: Duration, jitter: Duration) -> Result<(), Refusal> {
         let nothing = delay.is_zero() && jitter.is_zero();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
 use super::{Aim, Check, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
-use crate::text::{Refusal, Step, go};
+use crate::text::{Refusal, go};
 
 /// Settings of a jump.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,13 +37,7 @@ impl Room for ClockJump {
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
-        check.at_least_a_millisecond(&[Step::Key("clockJump"), Step::Key("by")], self.by)?;
-        let years = Duration::from_secs(10 * 365 * 86_400);
-        check.refuse_if(
-            self.by > years,
-            &[Step::Key("clockJump"), Step::Key("by")],
-            || "it is more than ten years: make it shorter",
-        )
+        check.clock_offset(Self::ACTION, self.by)
     }
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {

@@ -10,7 +10,7 @@ use squall_store::seam::BoxFuture;
 use super::{Aim, Check, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
 use crate::{
     arena::Modifier,
-    text::{Refusal, Step, go},
+    text::{Refusal, go},
 };
 
 /// Settings of a skew.
@@ -40,13 +40,7 @@ impl Room for ClockSkew {
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
-        check.at_least_a_millisecond(&[Step::Key("clockSkew"), Step::Key("by")], self.by)?;
-        let years = Duration::from_secs(10 * 365 * 86_400);
-        check.refuse_if(
-            self.by > years,
-            &[Step::Key("clockSkew"), Step::Key("by")],
-            || "it is more than ten years: make it shorter",
-        )
+        check.clock_offset(Self::ACTION, self.by)
     }
 
     fn strike<'a>(&'a self, strike: Strike<'a>) -> BoxFuture<'a, Struck> {

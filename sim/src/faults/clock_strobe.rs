@@ -51,13 +51,7 @@ impl Room for ClockStrobe {
     }
 
     fn check(&self, check: &Check<'_>) -> Result<(), Refusal> {
-        check.at_least_a_millisecond(&[Step::Key("clockStrobe"), Step::Key("by")], self.by)?;
-        let years = Duration::from_secs(10 * 365 * 86_400);
-        check.refuse_if(
-            self.by > years,
-            &[Step::Key("clockStrobe"), Step::Key("by")],
-            || "it is more than ten years: make it shorter",
-        )?;
+        check.clock_offset(Self::ACTION, self.by)?;
         check.at_least_a_millisecond(&[Step::Key("clockStrobe"), Step::Key("period")], self.period)
     }
 

@@ -160,6 +160,9 @@ fn linearizability_without(rule: Rule) -> String {
     format!("strict serializability of all keys: {promised}")
 }
 
+/// Instants of a client and of a member that are closer than this are not compared, in nanoseconds.
+const NEAR: u64 = 10_000;
+
 /// An instant of the history as people read it.
 fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9

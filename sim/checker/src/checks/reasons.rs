@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 
 use super::era::{Eras, Scope};
-use super::{Failure, answered::needs_quorum, seconds};
+use super::{Failure, NEAR, answered::needs_quorum, seconds};
 use crate::history::{Event, Operation, RaftLine, RunHistory};
 
 const STOPPED: &str = "reasons: who says that it stops serves nothing before its next start";
@@ -30,8 +30,6 @@ const REQUEST_TIMEOUT: u64 = 5_000_000_000;
 /// How many committed entries may wait to be applied before a member refuses. It is somewhat less than etcd's 5,000, since
 /// possibly no member applies the last entries of an era.
 const MOST_WAITING: u64 = 4_500;
-/// Instants of a client and of a member that are closer than this are not compared, in nanoseconds.
-const NEAR: u64 = 10_000;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let said =

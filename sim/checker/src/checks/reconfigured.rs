@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::era::Eras;
 use super::quiet::Disturbances;
-use super::{Failure, seconds};
+use super::{Failure, NEAR, seconds};
 use crate::history::{
     Asks, Effect, Event, MemberList, MemberShown, Operation, RaftLine, Reconfiguration, Reconfigured,
     RoleChange, RunHistory,
@@ -35,8 +35,6 @@ const TRANSFER_TIMED_OUT: &str = "etcdserver: request timed out, leader transfer
 const PATIENCE: u64 = 1_500_000_000;
 /// How many writes the member must have done meanwhile.
 const WRITES: usize = 5;
-/// Instants of a client and of a member that are closer than this are not compared, in nanoseconds.
-const NEAR: u64 = 10_000;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let eras = Eras::of(history);

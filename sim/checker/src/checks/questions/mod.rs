@@ -13,15 +13,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::Failure;
 use super::era::{Eras, Scope};
+use super::{Failure, NEAR};
 use crate::history::{Applied, Ask, Asked, Event, Op, OpResult, Operation, RaftLine, RoleChange, RunHistory};
 
 pub(super) const OF_LEASES: [&str; 6] = leases::GUARANTEES;
 pub(super) const OF_MEMBERS: [&str; 5] = standing::GUARANTEES;
-
-/// Instants of a client and of a member that are closer than this are not compared, in nanoseconds.
-const NEAR: u64 = 10_000;
 
 pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     let mut failures: Vec<Failure> = standing::learners(history).into_iter().collect();
