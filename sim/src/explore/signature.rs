@@ -24,7 +24,7 @@ pub struct Signature {
 }
 
 /// The checkers, nearest to the cause first. For example, a broken invariant of raft also causes wrong reads.
-const NEAREST: [&str; 16] = [
+const NEAREST: [&str; 19] = [
     "harness",
     "determinism",
     "panic",
@@ -33,15 +33,21 @@ const NEAREST: [&str; 16] = [
     "convergence",
     "linearizability",
     "monotonic-reads",
+    "conformance",
+    "members",
     "watch",
     "lease",
+    "lock",
+    "compaction",
     "alarm",
-    "alerts",
-    "members",
     "auth",
+    "alerts",
     "liveness",
     "vacuous",
 ];
+
+/// How many of them, at the end, only see consequences: `liveness` and `vacuous`.
+const AFTERMATH: usize = 2;
 
 /// The checkers whose failures are distinguished by message.
 const BY_MESSAGE: [&str; 3] = ["harness", "panic", "liveness"];
@@ -77,7 +83,9 @@ impl Signature {
     /// The signature of a run: that of the failure nearest to the cause. `None` if the run has no failure.
     pub fn of_run(failures: &[Failure]) -> Option<Signature> {
         let rank = |failure: &&Failure| {
-            NEAREST.iter().position(|name| *name == failure.checker).unwrap_or(NEAREST.len())
+            // A checker that this build does not know comes before those that only see consequences.
+            let unknown = NEAREST.len() - AFTERMATH;
+            NEAREST.iter().position(|name| *name == failure.checker).unwrap_or(unknown)
         };
         failures.iter().min_by_key(rank).map(Signature::of)
     }

@@ -12,7 +12,7 @@ use crate::{
     faults::{Action, Drawing, nodes},
     plan::Plan,
     report::{Build, Failure, Verdict},
-    scenario::parse,
+    scenario::{CheckerName, parse},
     schema::{FileKind, schema},
     world::Chance,
 };
@@ -207,6 +207,20 @@ fn names_are_short_and_end_with_a_whole_thought() {
     ] {
         let signature = Signature { checker: checker.into(), rule: rule.into(), shape: String::new() };
         assert_eq!(signature.words(), name, "{rule}");
+    }
+}
+
+#[test]
+fn a_finding_comes_before_its_consequences() {
+    let failure =
+        |checker: &str| Failure { checker: checker.into(), guarantee: "g".into(), message: "m".into() };
+    let names = CheckerName::ALL.iter().map(|(name, _)| name.name());
+    let causes = names.filter(|name| !matches!(*name, "liveness" | "vacuous"));
+    for cause in causes.chain(["harness", "determinism", "one-of-tomorrow"]) {
+        for consequence in ["liveness", "vacuous"] {
+            let signature = Signature::of_run(&[failure(consequence), failure(cause)]);
+            assert_eq!(signature.expect("two failures").checker, cause, "beside {consequence}");
+        }
     }
 }
 

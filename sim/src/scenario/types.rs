@@ -381,11 +381,14 @@ pub enum Outcome {
 pub enum CheckerName {
     /// All operations fit one order in a model of the whole store.
     Linearizability,
+    /// The reads that one member serves between two starts never go backwards.
+    #[serde(rename = "monotonic-reads")]
+    MonotonicReads,
     /// No acknowledged write is lost.
     Durability,
     /// All members end with the same HashKV.
     Convergence,
-    /// Watchers are told the history.
+    /// A watcher gets every event, in order.
     Watch,
     /// Leases live as long as was promised.
     Lease,
@@ -415,53 +418,60 @@ pub enum CheckerName {
 
 impl CheckerName {
     /// All of them, with the line that `squall list` prints.
-    pub const ALL: [(CheckerName, &'static str); 16] = [
+    pub const ALL: [(CheckerName, &'static str); 17] = [
         (
             CheckerName::Linearizability,
             "linearizability: reads and writes take effect in one order that real time allows",
         ),
         (
+            CheckerName::MonotonicReads,
+            "monotonic-reads: the reads that one member serves between two starts never go backwards",
+        ),
+        (
             CheckerName::Durability,
-            "durability: no acknowledged write is lost, but where a drill is expected to lose it",
+            "durability: no acknowledged write is lost, except where a drill expects the loss",
         ),
         (CheckerName::Convergence, "convergence: after the heal every member has the same HashKV"),
         (
             CheckerName::Watch,
-            "watch: a watcher is told the history from its start: in order, once, whole, nothing left out",
+            "watch: a watcher gets every event from its start revision on, in order, once, and whole",
         ),
         (
             CheckerName::Lease,
-            "lease: none ends early or lives on for ever, and none that has ended is renewed",
+            "lease: no lease ends early or much too late, and none that has ended is renewed",
         ),
         (
             CheckerName::Lock,
-            "lock: one holds at a time, in the order of the queue, and who has let go passes no fence",
+            "lock: one client holds a lock at a time, in the order of the queue; a fenced write needs the lock",
         ),
-        (CheckerName::Conformance, "conformance: the store answers as a real etcd has answered the same"),
-        (CheckerName::Auth, "auth: users may do what they are allowed, and nothing else"),
+        (
+            CheckerName::Conformance,
+            "conformance: the store answers as a real etcd answered the same requests",
+        ),
+        (CheckerName::Auth, "auth: users can do what their roles allow, and nothing else"),
         (
             CheckerName::Compaction,
-            "compaction: one that waits is answered when its records are gone, and each that was begun ends",
+            "compaction: it is answered once its records are gone, and each one that began ends",
         ),
         (
             CheckerName::Alarm,
-            "alarm: what an active alarm refuses is not acknowledged, and none is raised without cause",
+            "alarm: an active alarm refuses what it forbids, and no alarm is raised without a cause",
         ),
         (
             CheckerName::Alerts,
-            "alerts: the rules of spec.alerts raise what expect.alerts demands, in time, and nothing that it forbids",
+            "alerts: spec.alerts raises what expect.alerts demands, in time, and nothing that it forbids",
         ),
         (
             CheckerName::Members,
-            "members: one learner at a time, which votes once it is promoted; a voter never becomes one",
+            "members: one learner at a time; it votes after its promotion, and a voter never becomes a learner",
         ),
         (
             CheckerName::Raft,
-            "raft: election safety, log matching, leader completeness, state-machine safety, as the run goes",
+            "raft: election safety, log matching, leader completeness, state-machine safety, during the run",
         ),
         (
             CheckerName::Liveness,
-            "liveness: after the heal the cluster serves again, or what is stuck is named",
+            "liveness: after the heal the cluster serves again; if not, the finding names what is stuck",
         ),
         (CheckerName::Vacuous, "vacuous: a run in which too little happened proves nothing"),
         (CheckerName::Panic, "panic: no member's task panics"),
@@ -471,6 +481,7 @@ impl CheckerName {
     pub fn name(self) -> &'static str {
         match self {
             CheckerName::Linearizability => "linearizability",
+            CheckerName::MonotonicReads => "monotonic-reads",
             CheckerName::Durability => "durability",
             CheckerName::Convergence => "convergence",
             CheckerName::Watch => "watch",
