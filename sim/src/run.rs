@@ -193,24 +193,12 @@ pub(crate) async fn act(
     let cluster = Cluster::new(arena.clone(), spec, recorder.clone(), book.clone());
     let endpoints: Endpoints =
         cluster.endpoints().into_iter().map(|endpoint| (endpoint.name, endpoint.address)).collect();
-    let mut operator = Client::new(
-        OPERATOR,
-        cluster.add_client(&client_node(OPERATOR)),
-        recorder.clone(),
-        endpoints.clone(),
-        0,
-        Duration::from_secs(5) + spec.slack(),
-    )
-    .with_root(book.clone());
-    let compactor = Client::new(
-        h::Client(1),
-        cluster.add_client(&client_node(h::Client(1))),
-        recorder.clone(),
-        endpoints.clone(),
-        0,
-        Duration::from_secs(2),
-    )
-    .with_root(book.clone());
+    let client = |number, patience| {
+        let env = cluster.add_client(&client_node(number));
+        Client::new(number, env, recorder.clone(), endpoints.clone(), 0, patience).with_root(book.clone())
+    };
+    let operator = client(OPERATOR, Duration::from_secs(5) + spec.slack());
+    let compactor = client(h::Client(OPERATOR.0 + 1), Duration::from_secs(2));
 
     // Act one: load and faults.
     cluster.start();
@@ -245,22 +233,14 @@ pub(crate) async fn act(
     });
     let origin = arena.now();
     let end = origin.after(spec.time_limit);
-    let settle = spec.final_phase.settle;
-    let healing = match (spec.final_phase.heal, spec.final_phase.core) {
-        (false, _) => Healing::Nothing,
-        (true, false) => Healing::All,
-        (true, true) => Healing::Core(Box::new(ChaCha8Rng::seed_from_u64(chance.child("core").seed()))),
-    };
     let patience = spec.recovery() + outlasting(plan);
     let rest = async {
-        let mut report = tokio::select! {
+        let report = tokio::select! {
             biased;
-            report = nemesis.apply(&plan.faults, origin, end, healing, patience) => report,
+            report = nemesis.apply(&plan.faults, origin, end, healing(spec, chance), patience) => report,
             never = misbehave::after_a_while(&**arena, plan) => match never {},
         };
-
-        // Act two: no more faults. The cluster must recover, serve, and agree.
-        arena.sleep(settle).await;
+        arena.sleep(spec.final_phase.settle).await;
         stop.store(true, Ordering::Relaxed);
         for client in clients {
             // A client's panic has been recorded as a violation.
@@ -268,24 +248,7 @@ pub(crate) async fn act(
         }
         let watches_stuck =
             std::mem::take(&mut *crowd.stuck.lock().expect("no task panics while it notes this"));
-        // A workload that plays a recording has asked everything already, and its writes are in no history.
-        let is_played = spec.workloads.iter().any(|workload| workload.kind == WorkloadKind::EtcdAnswers);
-        if !is_played
-            && undemanded(&cluster, spec).is_none()
-            && spec.final_phase.heal
-            && report.stuck.is_empty()
-            && let Err(stuck) = finish(&cluster, recorder, &mut operator, patience).await
-        {
-            report.stuck.push(stuck);
-        }
-        if spec.final_phase.heal && !spec.final_phase.core {
-            report.stuck.extend(watches_stuck);
-        }
-        if let Some(why) = undemanded(&cluster, spec) {
-            report.stuck.clear();
-            report.unchecked.push(why);
-        }
-        report
+        act_two(&cluster, spec, recorder, operator, patience, watches_stuck, report).await
     };
     let prometheus = spec
         .alerts
@@ -301,6 +264,45 @@ pub(crate) async fn act(
     };
     let scraped = prometheus.and_then(Prometheus::finish);
     Acted { report: note_stuck(&**arena, recorder, report), scraped }
+}
+
+/// What the nemesis heals when the faults end.
+fn healing(spec: &Spec, chance: &Chance) -> Healing {
+    match (spec.final_phase.heal, spec.final_phase.core) {
+        (false, _) => Healing::Nothing,
+        (true, false) => Healing::All,
+        (true, true) => Healing::Core(Box::new(ChaCha8Rng::seed_from_u64(chance.child("core").seed()))),
+    }
+}
+
+/// Act two: no more faults and no more load. The cluster must recover, serve, and agree. Completes the nemesis' report.
+async fn act_two(
+    cluster: &Cluster,
+    spec: &Spec,
+    recorder: &Recorder,
+    mut operator: Client,
+    patience: Duration,
+    watches_stuck: Vec<String>,
+    mut report: nemesis::Report,
+) -> nemesis::Report {
+    // A workload that plays a recording has asked everything already, and its writes are in no history.
+    let is_played = spec.workloads.iter().any(|workload| workload.kind == WorkloadKind::EtcdAnswers);
+    if !is_played
+        && undemanded(cluster, spec).is_none()
+        && spec.final_phase.heal
+        && report.stuck.is_empty()
+        && let Err(stuck) = finish(cluster, recorder, &mut operator, patience).await
+    {
+        report.stuck.push(stuck);
+    }
+    if spec.final_phase.heal && !spec.final_phase.core {
+        report.stuck.extend(watches_stuck);
+    }
+    if let Some(why) = undemanded(cluster, spec) {
+        report.stuck.clear();
+        report.unchecked.push(why);
+    }
+    report
 }
 
 /// A function that restarts the first member: it kills the process and keeps the page cache.

@@ -65,100 +65,28 @@ pub fn start(
     let mut ended = Vec::new();
     let mut id = crowd.first;
     for workload in workloads {
-        let processes = workload.clients * workload.in_flight;
-        let mean = Duration::from_secs(1) * processes / workload.rate;
-        let mut first = true;
+        let mut is_first = true;
         for place in places(&crowd.chance, workload, crowd.endpoints.len()) {
             let env = machine(&place.node);
             let (node, channels) = (Arc::from(place.node), Channels::default());
             for number in 0..workload.in_flight {
-                let chance = place.chance.child(&format!("process {number}"));
-                let stream = |name| ChaCha8Rng::seed_from_u64(chance.child(name).seed());
-                let pace = Pace { mean, burst: workload.burst.clone(), chance: stream("pace") };
-                let driven: BoxFuture<'static, ()> = if workload.kind == WorkloadKind::EtcdAnswers {
-                    let answers = Answers {
-                        env: env.clone(),
-                        recorder: crowd.recorder.clone(),
-                        endpoints: crowd.endpoints.clone(),
-                        recording: workload.recording.expect("a checked scenario names one"),
-                        restart: crowd.restart.clone(),
-                    };
-                    Box::pin(answers.play(crowd.stop.clone()))
-                } else if workload.kind == WorkloadKind::Watch {
-                    let watcher = Watcher {
-                        process: Process { id, node: Arc::clone(&node) },
-                        env: env.clone(),
-                        recorder: crowd.recorder.clone(),
-                        channels: channels.clone(),
-                        endpoints: crowd.endpoints.clone(),
-                        at: place.first,
-                        choice: workload.endpoints,
-                        patience: workload.request_timeout,
-                        chance: stream("watches"),
-                        pace,
-                        stuck: crowd.stuck.clone(),
-                        memory: Memory::default(),
-                        book: crowd.book.clone(),
-                        token: None,
-                    };
-                    Box::pin(watcher.watch(crowd.stop.clone()))
-                } else {
-                    let client_of = |id: h::Client, choice: EndpointChoice, chance: ChaCha8Rng| {
-                        Client::new(
-                            id,
-                            env.clone(),
-                            crowd.recorder.clone(),
-                            crowd.endpoints.clone(),
-                            place.first,
-                            workload.request_timeout,
-                        )
-                        .on_machine(Arc::clone(&node), channels.clone())
-                        .choosing(choice, chance)
-                    };
-                    let client = client_of(id, workload.endpoints, stream("endpoints"))
-                        .retrying(workload.blind_retries)
-                        .reading_stale(workload.stale_reads);
-                    let (chance, stop) = (stream("operations"), crowd.stop.clone());
-                    let (recorder, keys) = (crowd.recorder.clone(), workload.keys);
-                    if workload.kind == WorkloadKind::Auth {
-                        let book = crowd.book.clone().expect("a run with users has a book");
-                        if std::mem::take(&mut first) {
-                            let admin = Admin { client, book, keys, chance, pace, last: 0, off_for: None };
-                            Box::pin(admin.work(stop))
-                        } else {
-                            let mix = workload.mix();
-                            Box::pin(User { client, book, recorder, keys, mix, chance, pace }.work(stop))
-                        }
-                    } else if workload.kind == WorkloadKind::Lock {
-                        let twin = h::Client(id.0 + locks::TWIN);
-                        let twin = client_of(twin, EndpointChoice::Roaming, stream("twin"));
-                        let locker = Locker {
-                            client: client.with_root(crowd.book.clone()),
-                            twin: twin.with_root(crowd.book.clone()),
-                            recorder,
-                            keys,
-                            patience: workload.request_timeout,
-                            mix: workload.mix(),
-                            chance,
-                            pace,
-                            session: None,
-                            asked: Default::default(),
-                            led: Vec::new(),
-                        };
-                        Box::pin(locker.work(stop))
-                    } else if workload.kind == WorkloadKind::Questions {
-                        let client = client.with_root(crowd.book.clone());
-                        Box::pin(Asker { client, recorder, mix: workload.mix(), chance, pace }.work(stop))
-                    } else {
-                        let generator = Generator::new(workload, crowd.limits, chance);
-                        Box::pin(drive(client.with_root(crowd.book.clone()), generator, pace, recorder, stop))
-                    }
+                let seat = Seat {
+                    crowd,
+                    workload,
+                    env: &env,
+                    node: &node,
+                    channels: &channels,
+                    first_endpoint: place.first,
+                    id,
+                    is_first: std::mem::take(&mut is_first),
+                    chance: place.chance.child(&format!("process {number}")),
                 };
+                let work = seat.work();
                 let (done, wait) = oneshot::channel();
                 let task = env.tasks.spawn(
                     "client",
                     Box::pin(async move {
-                        driven.await;
+                        work.await;
                         let _nobody_waits = done.send(());
                     }),
                 );
@@ -169,6 +97,176 @@ pub fn start(
         }
     }
     ended
+}
+
+/// What one process of a client's machine is made of. Each kind of workload has its own kind of process.
+struct Seat<'a> {
+    crowd: &'a Crowd,
+    workload: &'a Workload,
+    env: &'a Env,
+    /// The machine's name.
+    node: &'a Arc<str>,
+    /// The machine's connections, which its processes share.
+    channels: &'a Channels,
+    /// The index of the endpoint that it starts with.
+    first_endpoint: usize,
+    id: h::Client,
+    /// It is the first process of its workload.
+    is_first: bool,
+    chance: Chance,
+}
+
+impl Seat<'_> {
+    /// The process's work, until the crowd is asked to stop.
+    fn work(&self) -> BoxFuture<'static, ()> {
+        match self.workload.kind {
+            WorkloadKind::EtcdAnswers => self.play(),
+            WorkloadKind::Watch => self.watch(),
+            WorkloadKind::Auth if self.is_first => self.administer(),
+            WorkloadKind::Auth => self.act_as_users(),
+            WorkloadKind::Lock => self.lock(),
+            WorkloadKind::Questions => self.ask(),
+            WorkloadKind::Register
+            | WorkloadKind::Kv
+            | WorkloadKind::Append
+            | WorkloadKind::Kubernetes
+            | WorkloadKind::Lease => self.operate(),
+        }
+    }
+
+    fn play(&self) -> BoxFuture<'static, ()> {
+        let answers = Answers {
+            env: self.env.clone(),
+            recorder: self.crowd.recorder.clone(),
+            endpoints: self.crowd.endpoints.clone(),
+            recording: self.workload.recording.expect("a checked scenario names one"),
+            restart: self.crowd.restart.clone(),
+        };
+        Box::pin(answers.play(self.crowd.stop.clone()))
+    }
+
+    fn watch(&self) -> BoxFuture<'static, ()> {
+        let watcher = Watcher {
+            process: Process { id: self.id, node: Arc::clone(self.node) },
+            env: self.env.clone(),
+            recorder: self.crowd.recorder.clone(),
+            channels: self.channels.clone(),
+            endpoints: self.crowd.endpoints.clone(),
+            at: self.first_endpoint,
+            choice: self.workload.endpoints,
+            patience: self.workload.request_timeout,
+            chance: self.stream("watches"),
+            pace: self.pace(),
+            stuck: self.crowd.stuck.clone(),
+            memory: Memory::default(),
+            book: self.crowd.book.clone(),
+            token: None,
+        };
+        Box::pin(watcher.watch(self.crowd.stop.clone()))
+    }
+
+    fn administer(&self) -> BoxFuture<'static, ()> {
+        let admin = Admin {
+            client: self.client(),
+            book: self.book(),
+            keys: self.workload.keys,
+            chance: self.stream("operations"),
+            pace: self.pace(),
+            last: 0,
+            off_for: None,
+        };
+        Box::pin(admin.work(self.crowd.stop.clone()))
+    }
+
+    fn act_as_users(&self) -> BoxFuture<'static, ()> {
+        let user = User {
+            client: self.client(),
+            book: self.book(),
+            recorder: self.crowd.recorder.clone(),
+            keys: self.workload.keys,
+            mix: self.workload.mix(),
+            chance: self.stream("operations"),
+            pace: self.pace(),
+        };
+        Box::pin(user.work(self.crowd.stop.clone()))
+    }
+
+    fn lock(&self) -> BoxFuture<'static, ()> {
+        let twin = h::Client(self.id.0 + locks::TWIN);
+        let twin = self.client_as(twin, EndpointChoice::Roaming, self.stream("twin"));
+        let locker = Locker {
+            client: self.root_client(),
+            twin: twin.with_root(self.crowd.book.clone()),
+            recorder: self.crowd.recorder.clone(),
+            keys: self.workload.keys,
+            patience: self.workload.request_timeout,
+            mix: self.workload.mix(),
+            chance: self.stream("operations"),
+            pace: self.pace(),
+            session: None,
+            asked: Default::default(),
+            led: Vec::new(),
+        };
+        Box::pin(locker.work(self.crowd.stop.clone()))
+    }
+
+    fn ask(&self) -> BoxFuture<'static, ()> {
+        let asker = Asker {
+            client: self.root_client(),
+            recorder: self.crowd.recorder.clone(),
+            mix: self.workload.mix(),
+            chance: self.stream("operations"),
+            pace: self.pace(),
+        };
+        Box::pin(asker.work(self.crowd.stop.clone()))
+    }
+
+    /// Operations on keys, as a generator draws them.
+    fn operate(&self) -> BoxFuture<'static, ()> {
+        let generator = Generator::new(self.workload, self.crowd.limits, self.stream("operations"));
+        let (recorder, stop) = (self.crowd.recorder.clone(), self.crowd.stop.clone());
+        Box::pin(drive(self.root_client(), generator, self.pace(), recorder, stop))
+    }
+
+    fn stream(&self, name: &str) -> ChaCha8Rng {
+        ChaCha8Rng::seed_from_u64(self.chance.child(name).seed())
+    }
+
+    fn pace(&self) -> Pace {
+        let processes = self.workload.clients * self.workload.in_flight;
+        let mean = Duration::from_secs(1) * processes / self.workload.rate;
+        Pace { mean, burst: self.workload.burst.clone(), chance: self.stream("pace") }
+    }
+
+    fn book(&self) -> Arc<Book> {
+        self.crowd.book.clone().expect("a run with users has a book")
+    }
+
+    /// The process's client.
+    fn client(&self) -> Client {
+        self.client_as(self.id, self.workload.endpoints, self.stream("endpoints"))
+            .retrying(self.workload.blind_retries)
+            .reading_stale(self.workload.stale_reads)
+    }
+
+    /// The same, which acts as root in a run with users.
+    fn root_client(&self) -> Client {
+        self.client().with_root(self.crowd.book.clone())
+    }
+
+    /// A client of the process under this number.
+    fn client_as(&self, id: h::Client, choice: EndpointChoice, chance: ChaCha8Rng) -> Client {
+        Client::new(
+            id,
+            self.env.clone(),
+            self.crowd.recorder.clone(),
+            self.crowd.endpoints.clone(),
+            self.first_endpoint,
+            self.workload.request_timeout,
+        )
+        .on_machine(Arc::clone(self.node), self.channels.clone())
+        .choosing(choice, chance)
+    }
 }
 
 /// The places of a workload's clients. They depend only on the random root, the workload's name and the client's number. The
